@@ -1,0 +1,1 @@
+"""What programs that are not the daemon use to talk to it."""

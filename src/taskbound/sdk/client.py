@@ -1,0 +1,222 @@
+"""A connection to the daemon over its Unix socket, for asyncio and for plain code.
+
+1. Every request ends in an answer or in a named error; none waits forever.
+2. `Fault` answers are raised as the error family that fits their code's sender:
+   `RefusedByDaemonError` keeps code, text and advice for a surface to show.
+3. A connection that breaks fails every open request with `DaemonLostError` and is
+   never used again; what the daemon did with an open request is then unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from taskbound.core.errors import DeniedError, UnavailableError
+from taskbound.wire.connection import Fault, Open, Opened
+from taskbound.wire.envelope import Answer, Ask, Push, Reply, Said, said_decoder
+from taskbound.wire.frame import FrameBuffer, FrameError, decode_frame, encode_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+__all__ = ["AsyncClient", "Client", "DaemonLostError", "RefusedByDaemonError"]
+
+A = TypeVar("A")
+PATIENCE: Final = 5.0
+"""Seconds that a request waits before the daemon counts as lost (design 4.9)."""
+_CHUNK: Final = 65536
+
+
+class DaemonLostError(UnavailableError):
+    """The daemon does not answer."""
+
+    code = "daemon-lost"
+    remedy = "start it with `taskbound serve`, or look at `taskbound doctor`"
+
+
+class RefusedByDaemonError(DeniedError):
+    """The daemon said no; `fault` holds its code, text and advice."""
+
+    code = "refused-by-daemon"
+
+    def __init__(self, fault: Fault) -> None:
+        """Keep the daemon's own words."""
+        super().__init__(fault.message, remedy=fault.advice, where=fault.where)
+        self.fault = fault
+
+
+def _expect(answer: object, kind: type[A]) -> A:
+    if isinstance(answer, kind):
+        return answer
+    if isinstance(answer, Fault):
+        raise RefusedByDaemonError(answer)
+    raise FrameError(f"the daemon answered `{type(answer).__name__}` where `{kind.__name__}` was due")
+
+
+class AsyncClient(asyncio.Protocol):
+    """One connection for asyncio programs; requests may overlap.
+
+    Args of the constructor:
+        pushed: called in the loop for each push; must not block.
+        lost: called once when the connection is gone.
+    """
+
+    def __init__(self, pushed: Callable[[Push], None], lost: Callable[[], None]) -> None:
+        """Prepare; `connect` makes the connection."""
+        self._pushed = pushed
+        self._lost = lost
+        self._buffer = FrameBuffer()
+        self._open: dict[int, asyncio.Future[Answer]] = {}
+        self._last = 0
+        self._transport: asyncio.Transport | None = None
+
+    @classmethod
+    async def connect(
+        cls, path: Path, hello: Open, *, pushed: Callable[[Push], None], lost: Callable[[], None]
+    ) -> tuple[AsyncClient, Opened]:
+        """A connection that the daemon has opened, and what it said.
+
+        Raises:
+            DaemonLostError: Nothing answers at this path.
+            RefusedByDaemonError: The daemon refuses this peer, role, agent or version.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            _, client = await loop.create_unix_connection(lambda: cls(pushed, lost), str(path))
+        except OSError as error:
+            raise DaemonLostError(f"no daemon answers at `{path}`: {error.strerror or error}") from error
+        return client, await client.ask(hello, Opened)
+
+    async def ask(self, ask: Ask, kind: type[A], *, patience: float = PATIENCE) -> A:
+        """The daemon's answer, of this kind.
+
+        Raises:
+            DaemonLostError: The connection broke, or no answer came within `patience` seconds.
+            RefusedByDaemonError: The daemon answered with a fault.
+        """
+        return _expect(await self.ask_any(ask, patience=patience), kind)
+
+    async def ask_any(self, ask: Ask, *, patience: float = PATIENCE) -> Answer:
+        """The daemon's answer, of any kind, faults included."""
+        if self._transport is None or self._transport.is_closing():
+            raise DaemonLostError("the connection to the daemon is closed")
+        self._last += 1
+        number = self._last
+        waiting: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._open[number] = waiting
+        self._transport.write(encode_frame(Said(id=number, ask=ask)))
+        timer = asyncio.get_running_loop().call_later(patience, self._give_up, number)
+        try:
+            return await waiting
+        finally:
+            timer.cancel()
+            self._open.pop(number, None)
+
+    def _give_up(self, number: int) -> None:
+        waiting = self._open.pop(number, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_exception(DaemonLostError("the daemon did not answer in time"))
+
+    def close(self) -> None:
+        """End the connection; open requests fail."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport (asyncio calls this)."""
+        if isinstance(transport, asyncio.Transport):
+            self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Hand answers to those who wait (asyncio calls this)."""
+        try:
+            for body in self._buffer.feed(data):
+                self._take(decode_frame(said_decoder, body))
+        except FrameError:
+            if self._transport is not None:
+                self._transport.abort()
+
+    def _take(self, reply: Reply) -> None:
+        if reply.push is not None:
+            self._pushed(reply.push)
+            return
+        waiting = self._open.pop(reply.id, None)
+        if waiting is not None and not waiting.done() and reply.answer is not None:
+            waiting.set_result(reply.answer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail whoever still waits (asyncio calls this)."""
+        for waiting in self._open.values():
+            if not waiting.done():
+                waiting.set_exception(DaemonLostError(f"the daemon closed the connection: {exc or 'end of stream'}"))
+        self._open.clear()
+        self._lost()
+
+
+class Client:
+    """One connection for plain code (the command line); one request at a time."""
+
+    def __init__(self, path: Path, hello: Open, *, patience: float = PATIENCE) -> None:
+        """Connect and open.
+
+        Raises:
+            DaemonLostError: Nothing answers at this path.
+            RefusedByDaemonError: The daemon refuses this peer, role, agent or version.
+        """
+        self._buffer = FrameBuffer()
+        self._ready: list[bytes] = []
+        self._last = 0
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket.settimeout(patience)
+            self._socket.connect(str(path))
+        except OSError as error:
+            self._socket.close()
+            raise DaemonLostError(f"no daemon answers at `{path}`: {error.strerror or error}") from error
+        try:
+            self.opened: Opened = self.ask(hello, Opened)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def ask(self, ask: Ask, kind: type[A], *, patience: float | None = None) -> A:
+        """The daemon's answer, of this kind.
+
+        Raises:
+            DaemonLostError: The connection broke, or no answer came in time.
+            RefusedByDaemonError: The daemon answered with a fault.
+        """
+        self._last += 1
+        if patience is not None:
+            self._socket.settimeout(patience)
+        try:
+            self._socket.sendall(encode_frame(Said(id=self._last, ask=ask)))
+            while True:
+                reply = decode_frame(said_decoder, self._next())
+                if reply.id == self._last and reply.answer is not None:
+                    return _expect(reply.answer, kind)
+        except OSError as error:
+            raise DaemonLostError(f"the daemon does not answer: {error.strerror or error}") from error
+
+    def _next(self) -> bytes:
+        while not self._ready:
+            data = self._socket.recv(_CHUNK)
+            if not data:
+                raise DaemonLostError("the daemon closed the connection")
+            self._ready = self._buffer.feed(data)
+        return self._ready.pop(0)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._socket.close()
+
+    def __enter__(self) -> Client:
+        """Use as a context."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close at the end."""
+        self.close()

@@ -1,0 +1,1 @@
+"""Message shapes between our own processes: strict, tagged, unknown fields refused."""

@@ -1,0 +1,183 @@
+"""Asking for one action, its answer, and reporting its outcome."""
+
+from __future__ import annotations
+
+import msgspec
+
+from taskbound.wire.frame import Message
+
+__all__ = [
+    "ActionDetail",
+    "ActionRow",
+    "ActionRows",
+    "Decide",
+    "Duplicate",
+    "ExplainAction",
+    "ListActions",
+    "Malformed",
+    "Outcome",
+    "Permitted",
+    "Reason",
+    "Refused",
+    "Released",
+    "ShowAction",
+    "Withheld",
+]
+
+
+class Decide(Message, tag="action:decide", tag_field="op"):
+    """Ask for leave to do one act (design 4). Only a gateway's connection may."""
+
+    tool: str
+    """`server__tool`."""
+    arguments: msgspec.Raw
+    """The canonical bytes (RFC 8785) of the argument object: what is evaluated and what is forwarded."""
+    request: str
+    """The client's JSON-RPC id as canonical JSON text; with the connection it names the presentation."""
+    key: str = ""
+    """The client's idempotency key, at most 200 characters; it outlives the connection."""
+
+
+class Malformed(Message, tag="action:malformed", tag_field="op"):
+    """Record that bytes which asked for an action could not be read: one audit record."""
+
+    code: str
+    message: str
+    size: int
+    sha256: str
+    tool: str = ""
+
+
+class Reason(Message):
+    """One reason of a decision."""
+
+    code: str
+    text: str
+    detail: str = ""
+
+
+class Permitted(Message, tag="permitted", tag_field="is"):
+    """Leave for exactly this act, once, by this connection, until `until`."""
+
+    action: str
+    task: str
+    digest: str
+    until: int
+    server: str
+    """The pinned server identity's digest that the permit is for."""
+    definition: str
+
+
+class Refused(Message, tag="refused", tag_field="is"):
+    """No, with reasons; `instead` is one sentence for the model: what it may do."""
+
+    action: str
+    """Empty when no task could be named."""
+    task: str
+    code: str
+    instead: str
+    reasons: tuple[Reason, ...] = ()
+
+
+class Duplicate(Message, tag="duplicate", tag_field="is"):
+    """The same presentation came before: here is its stored answer, if there is one."""
+
+    action: str
+    task: str
+    state: str
+    answer: msgspec.Raw | None = None
+    """The exact bytes of the JSON-RPC `result` that was released, or absent."""
+    reasons: tuple[Reason, ...] = ()
+
+
+class Outcome(Message, tag="action:outcome", tag_field="op"):
+    """What came of a permitted action. Only the connection that holds the permit may say so."""
+
+    action: str
+    outcome: str
+    """`succeeded`, `failed`, `unknown` or `not-sent`."""
+    answer: msgspec.Raw | None = None
+    """The exact bytes of the JSON-RPC `result`; absent when there is none or it is over 1 MiB."""
+    answer_sha256: str = ""
+    note: str = ""
+
+
+class Released(Message, tag="released", tag_field="is"):
+    """The outcome is durable and the task was running: the result may leave the gateway."""
+
+    action: str
+
+
+class Withheld(Message, tag="withheld", tag_field="is"):
+    """The outcome is durable; the result must not reach the client."""
+
+    action: str
+    code: str
+    reason: str
+
+
+class ListActions(Message, tag="action:list", tag_field="op"):
+    """Ask for actions, newest first."""
+
+    task: str = ""
+    decision: str = ""
+    limit: int = 50
+    before: str = ""
+    """Cursor: the last action id of the page before."""
+
+
+class ShowAction(Message, tag="action:show", tag_field="op"):
+    """Ask for one action with its arguments."""
+
+    action: str
+
+
+class ExplainAction(Message, tag="action:explain", tag_field="op"):
+    """Ask why the decision was what it was, replayed from its record."""
+
+    action: str
+
+
+class ActionRow(Message, tag="action", tag_field="is"):
+    """One action in short."""
+
+    action: str
+    task: str
+    agent: str
+    tool: str
+    state: str
+    decision: str
+    code: str
+    at: int
+    attempt: int
+
+
+class ActionRows(Message, tag="actions", tag_field="is"):
+    """A page of actions."""
+
+    rows: tuple[ActionRow, ...]
+    more: bool
+
+
+class ActionDetail(Message, tag="action-detail", tag_field="is"):
+    """One action in full: every byte that was evaluated, and why it was answered so."""
+
+    row: ActionRow
+    digest: str
+    act_key: str
+    server: str
+    definition: str
+    arguments: str
+    """The canonical bytes as text."""
+    flags: tuple[str, ...]
+    grant: str
+    policies: tuple[str, ...]
+    bundle: str
+    scope: str
+    reasons: tuple[Reason, ...]
+    history: tuple[str, ...]
+    """State changes in words, oldest first."""
+    replay: str = ""
+    """For `action:explain`: `same` when the decision replayed from its record to the same answer, else the difference."""
+    facts: tuple[str, ...] = ()
+    """For `action:explain`: each fact that the decision read, in words."""

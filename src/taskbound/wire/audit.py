@@ -1,0 +1,51 @@
+"""Reading the audit log: export, proof, tail."""
+
+from __future__ import annotations
+
+from taskbound.wire.frame import Message
+
+__all__ = ["ExportAudit", "ExportPage", "ProofFile", "ProveRecord", "TailAudit"]
+
+
+class ExportAudit(Message, tag="audit:export", tag_field="op"):
+    """Ask for records in log order, a page at a time."""
+
+    start: int = 0
+    limit: int = 1000
+
+
+class ExportPage(Message, tag="export", tag_field="is"):
+    """Exact record bytes in log order; the last page brings the checkpoint notes and the uncovered tail."""
+
+    start: int
+    records: tuple[str, ...]
+    """Each the exact canonical bytes as text."""
+    size: int
+    """Records in the log now."""
+    checkpoint: str
+    """The newest checkpoint note."""
+    key: str
+    """The log's public key (vkey), for convenience: trust only one that you hold."""
+
+
+class ProveRecord(Message, tag="audit:proof", tag_field="op"):
+    """Ask for an offline proof that an action's decision (or a record by index) stands in the log."""
+
+    action: str = ""
+    index: int = -1
+
+
+class ProofFile(Message, tag="proof", tag_field="is"):
+    """A C2SP `.tlog-proof` file and the record that it proves."""
+
+    proof: str
+    record: str
+    index: int
+
+
+class TailAudit(Message, tag="audit:tail", tag_field="op"):
+    """Ask for the newest records, or those after an index, waiting up to `wait` seconds for one."""
+
+    after: int = -1
+    limit: int = 50
+    wait: int = 0

@@ -1,0 +1,99 @@
+"""Opening a connection to the daemon, and what the daemon says unasked."""
+
+from __future__ import annotations
+
+from taskbound.wire.frame import Message
+
+__all__ = ["Bind", "Bound", "Done", "Fault", "Open", "Opened", "Ping", "Status", "StatusReport", "StopPush", "TaskPush"]
+
+
+class Open(Message, tag="connection:open", tag_field="op"):
+    """The first request of every connection: which process speaks, for which agent."""
+
+    role: str
+    """One of `gateway`, `run`, `cli`."""
+    version: str
+    namespace: str = "default"
+    agent: str = ""
+    """The agent's name; a gateway must give it."""
+
+
+class Opened(Message, tag="opened", tag_field="is"):
+    """The daemon knows the peer now (uid and pid read from the socket)."""
+
+    connection: str
+    version: str
+    stopped: bool
+    """Whether the kill switch is on."""
+
+
+class Bind(Message, tag="connection:bind", tag_field="op"):
+    """Ask which task this gateway's calls belong to (design 6); a call binds by itself."""
+
+
+class Bound(Message, tag="bound", tag_field="is"):
+    """The connection belongs to this task until the task ends."""
+
+    task: str
+    purpose: str
+    deadline: int
+    """Instant, µs since the epoch."""
+
+
+class Ping(Message, tag="connection:ping", tag_field="op"):
+    """Ask whether the daemon still answers: a gateway does so each second while calls are in flight."""
+
+
+class Done(Message, tag="done", tag_field="is"):
+    """The operation took effect and is durable; nothing else to say."""
+
+    detail: str = ""
+
+
+class Fault(Message, tag="fault", tag_field="is"):
+    """The operation did not take effect, and why."""
+
+    code: str
+    message: str
+    advice: str = ""
+    where: str = ""
+
+
+class Status(Message, tag="connection:status", tag_field="op"):
+    """Ask how the daemon is."""
+
+
+class StatusReport(Message, tag="status", tag_field="is"):
+    """How the daemon is."""
+
+    version: str
+    home: str
+    pid: int
+    started: int
+    stopped: bool
+    store: str
+    """The database's kind, library version and path in words."""
+    running_tasks: int
+    records: int
+    covered: int
+    """Records that the newest checkpoint covers."""
+    checkpoint_at: int
+    monitor_delivered_at: int
+    signer: str
+    """`reachable` or the reason why not."""
+    reserve: str = "whole"
+    """`whole`, or `in use` while the disk is full."""
+
+
+class TaskPush(Message, tag="task-changed", tag_field="push"):
+    """A task bound on this connection changed its state."""
+
+    task: str
+    state: str
+    reason: str = ""
+
+
+class StopPush(Message, tag="stop-changed", tag_field="push"):
+    """The kill switch was thrown or lifted."""
+
+    stopped: bool

@@ -1,0 +1,109 @@
+"""The unions of all that may be asked and answered on the daemon's socket."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from taskbound.wire import action, audit, connection, identity, revocation, task, tool
+from taskbound.wire.frame import Message
+
+__all__ = ["Answer", "Ask", "Push", "Reply", "Said", "ask_decoder", "said_decoder"]
+
+Ask: TypeAlias = (
+    connection.Open
+    | connection.Bind
+    | connection.Ping
+    | connection.Status
+    | action.Decide
+    | action.Malformed
+    | action.Outcome
+    | action.ListActions
+    | action.ShowAction
+    | action.ExplainAction
+    | tool.AddUpstream
+    | tool.RemoveUpstream
+    | tool.ListUpstreams
+    | tool.ReachTools
+    | tool.ListTools
+    | tool.SeeTools
+    | tool.DiffTool
+    | tool.AcceptTool
+    | identity.RegisterPerson
+    | identity.ListPersons
+    | identity.RegisterAgent
+    | identity.TestMonitor
+    | identity.AcknowledgeMonitor
+    | identity.ActivateAgent
+    | identity.SuspendAgent
+    | identity.ShowAgent
+    | identity.ListAgents
+    | task.StartTask
+    | task.ShowTask
+    | task.ListTasks
+    | task.PauseTask
+    | task.ResumeTask
+    | task.EndTask
+    | task.RegisterRun
+    | task.SaveTemplate
+    | task.RemoveTemplate
+    | task.ListTemplates
+    | audit.ExportAudit
+    | audit.ProveRecord
+    | audit.TailAudit
+    | revocation.Stop
+)
+"""Everything that a client may ask."""
+
+Answer: TypeAlias = (
+    connection.Opened
+    | connection.Bound
+    | connection.Done
+    | connection.Fault
+    | connection.StatusReport
+    | action.Permitted
+    | action.Refused
+    | action.Duplicate
+    | action.Released
+    | action.Withheld
+    | action.ActionRows
+    | action.ActionDetail
+    | tool.UpstreamRows
+    | tool.ToolRows
+    | tool.Seen
+    | tool.ToolDiff
+    | identity.PersonRows
+    | identity.AgentDetail
+    | identity.AgentRows
+    | task.TaskRows
+    | task.TaskDetail
+    | task.TemplateRows
+    | audit.ExportPage
+    | audit.ProofFile
+)
+"""Everything that the daemon may answer."""
+
+Push: TypeAlias = connection.TaskPush | connection.StopPush
+"""Everything that the daemon may say unasked."""
+
+
+class Said(Message):
+    """One request."""
+
+    id: int
+    ask: Ask
+
+
+class Reply(Message):
+    """One reply, or one push (id 0)."""
+
+    id: int
+    answer: Answer | None = None
+    push: Push | None = None
+
+
+ask_decoder = msgspec.json.Decoder(Said)
+"""Reads what clients send."""
+said_decoder = msgspec.json.Decoder(Reply)
+"""Reads what the daemon sends."""

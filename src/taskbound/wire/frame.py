@@ -1,0 +1,101 @@
+"""One frame on a local socket: a length, then one JSON document.
+
+1. Four bytes, big-endian, give the length of the document in bytes.
+2. A document is at most `MAX_FRAME` bytes; a longer one ends the connection.
+3. Requests carry an id chosen by the client, unique while it is open; a reply
+   carries the same id; a push carries none.
+4. Unknown fields and unknown tags refuse: mixed versions refuse, not guess.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+import msgspec
+
+from taskbound.core.errors import MalformedError
+
+__all__ = ["HEADER", "MAX_FRAME", "FrameBuffer", "FrameError", "Message", "decode_frame", "encode_frame", "frame_length"]
+
+HEADER: Final = 4
+"""Bytes of the length that comes before each document."""
+MAX_FRAME: Final = 4 * 1024 * 1024
+"""The longest document in bytes: an answer of 1 MiB, escaped, and its envelope."""
+
+T = TypeVar("T")
+_encoder = msgspec.json.Encoder()
+
+
+class FrameError(MalformedError):
+    """A frame that is too long or does not hold what its tag promises."""
+
+    code = "bad-frame"
+    remedy = "use the same version of taskbound on both sides"
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What every message is: frozen, named fields only, nothing unknown."""
+
+
+def encode_frame(message: object) -> bytes:
+    """The bytes of one message with its length before it.
+
+    Raises:
+        FrameError: The message is longer than `MAX_FRAME`.
+    """
+    body = _encoder.encode(message)
+    if len(body) > MAX_FRAME:
+        raise FrameError(f"a message of {len(body)} bytes is over the limit of {MAX_FRAME}")
+    return len(body).to_bytes(HEADER, "big") + body
+
+
+def frame_length(header: bytes) -> int:
+    """How many bytes follow this header.
+
+    Raises:
+        FrameError: More than `MAX_FRAME`.
+    """
+    length = int.from_bytes(header, "big")
+    if length > MAX_FRAME:
+        raise FrameError(f"a message of {length} bytes is over the limit of {MAX_FRAME}")
+    return length
+
+
+class FrameBuffer:
+    """Cuts a byte stream into documents, however the bytes arrive."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._bytes = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The documents that are complete now, in order.
+
+        Raises:
+            FrameError: A length is over `MAX_FRAME`; the stream can't be used any more.
+        """
+        self._bytes += data
+        found: list[bytes] = []
+        start = 0
+        while len(self._bytes) - start >= HEADER:
+            body = start + HEADER
+            end = body + frame_length(bytes(self._bytes[start:body]))
+            if len(self._bytes) < end:
+                break
+            found.append(bytes(self._bytes[body:end]))
+            start = end
+        if start:
+            del self._bytes[:start]
+        return found
+
+
+def decode_frame(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """The message that these bytes hold.
+
+    Raises:
+        FrameError: They hold no message of the decoder's type.
+    """
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
+        raise FrameError(f"the message can't be read: {error}") from error

@@ -1,0 +1,14 @@
+"""The kill switch."""
+
+from __future__ import annotations
+
+from taskbound.wire.frame import Message
+
+__all__ = ["Stop"]
+
+
+class Stop(Message, tag="revocation:stop", tag_field="op"):
+    """Throw the kill switch, or lift it. A person's act, from outside any gateway or run."""
+
+    stopped: bool
+    reason: str = ""

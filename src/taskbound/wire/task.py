@@ -1,0 +1,150 @@
+"""Tasks, the templates that they are made of, and the processes that run for them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from taskbound.wire.frame import Message
+
+__all__ = [
+    "EndTask",
+    "ListTasks",
+    "ListTemplates",
+    "PauseTask",
+    "RegisterRun",
+    "RemoveTemplate",
+    "ResumeTask",
+    "SaveTemplate",
+    "ShowTask",
+    "StartTask",
+    "TaskDetail",
+    "TaskRow",
+    "TaskRows",
+    "TemplateRow",
+    "TemplateRows",
+]
+
+
+class StartTask(Message, tag="task:start", tag_field="op"):
+    """Declare a task and start it. A person's act."""
+
+    agent: str
+    purpose: str
+    """Why, 1 to 500 characters."""
+    seconds: int
+    """Time to the deadline, 1 second to 30 days."""
+    template: str = ""
+    scope: msgspec.Raw | None = None
+    """Exactly one of template and scope."""
+    evidence: tuple[str, ...] = ()
+
+
+class ShowTask(Message, tag="task:show", tag_field="op"):
+    """Ask for one task."""
+
+    task: str
+
+
+class ListTasks(Message, tag="task:list", tag_field="op"):
+    """Ask for tasks, newest first."""
+
+    agent: str = ""
+    state: str = ""
+    limit: int = 50
+    before: str = ""
+
+
+class PauseTask(Message, tag="task:pause", tag_field="op"):
+    """Stop the task's authority for now. A person's act."""
+
+    task: str
+    reason: str = ""
+
+
+class ResumeTask(Message, tag="task:resume", tag_field="op"):
+    """Give a paused task its authority back. A person's act."""
+
+    task: str
+
+
+class EndTask(Message, tag="task:end", tag_field="op"):
+    """End the task for good. A person's act, or the `run` that registered it."""
+
+    task: str
+    how: str = "completed"
+    """`completed`, `failed`, `cancelled` or `revoked`."""
+    reason: str = ""
+
+
+class TaskRow(Message):
+    """One task in short."""
+
+    task: str
+    agent: str
+    requester: str
+    purpose: str
+    state: str
+    started: int
+    deadline: int
+    actions: int
+
+
+class TaskRows(Message, tag="tasks", tag_field="is"):
+    """A page of tasks."""
+
+    rows: tuple[TaskRow, ...]
+    more: bool
+
+
+class TaskDetail(Message, tag="task", tag_field="is"):
+    """One task in full."""
+
+    row: TaskRow
+    scope: msgspec.Raw
+    scope_words: tuple[str, ...]
+    remainders: tuple[tuple[str, int, int], ...]
+    """(limit, left, of)."""
+    evidence: tuple[str, ...]
+    connections: int
+    history: tuple[str, ...]
+
+
+class RegisterRun(Message, tag="task:run", tag_field="op"):
+    """Register the calling process: gateways beneath it belong to this task. A person's act."""
+
+    task: str
+
+
+class SaveTemplate(Message, tag="template:save", tag_field="op"):
+    """Keep a scope and a lifetime under a name. A person's act."""
+
+    name: str
+    scope: msgspec.Raw
+    seconds: int
+    purpose: str = ""
+
+
+class RemoveTemplate(Message, tag="template:remove", tag_field="op"):
+    """Forget a template. A person's act."""
+
+    name: str
+
+
+class ListTemplates(Message, tag="template:list", tag_field="op"):
+    """Ask for the templates."""
+
+
+class TemplateRow(Message):
+    """One template."""
+
+    name: str
+    seconds: int
+    purpose: str
+    scope: msgspec.Raw
+    scope_words: tuple[str, ...]
+
+
+class TemplateRows(Message, tag="templates", tag_field="is"):
+    """The templates."""
+
+    rows: tuple[TemplateRow, ...]

@@ -1,0 +1,158 @@
+"""Upstream servers, their pinned tools, and what a gateway needs to start them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from taskbound.wire.frame import Message
+
+__all__ = [
+    "AcceptTool",
+    "AddUpstream",
+    "DiffTool",
+    "ListTools",
+    "ListUpstreams",
+    "ReachTools",
+    "RemoveUpstream",
+    "SeeTools",
+    "Seen",
+    "ServerSpec",
+    "ToolDiff",
+    "ToolRow",
+    "ToolRows",
+    "UpstreamRow",
+    "UpstreamRows",
+]
+
+
+class ServerSpec(Message):
+    """A pinned stdio server: enough to start it again and to know that it is the same (design 2, tool)."""
+
+    name: str
+    """`[a-z0-9][a-z0-9-]*`, at most 32 characters; the part of a tool's name before `__`."""
+    command: str
+    """Absolute, resolved path of the binary."""
+    sha256: str
+    """Of the resolved binary's bytes, lower-case hex."""
+    arguments: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    """Declared variables, sorted; nothing else of the gateway's environment but HOME, PATH, LANG and the like."""
+    directory: str = ""
+    era: str = "2025-11-25"
+    """The protocol revision that the probe found: `2025-11-25` (or an older one, as the server answered) or `2026-07-28`."""
+    shareable: bool = False
+    lock: str = ""
+    """For a runner (npx, uvx, python -m …): the exact package version that was locked, and how."""
+
+
+class AddUpstream(Message, tag="upstream:add", tag_field="op"):
+    """Pin a server and the definitions that its probe listed. A person's act."""
+
+    spec: ServerSpec
+    definitions: tuple[msgspec.Raw, ...]
+    """Each tool object exactly as the probe received it."""
+    agents: tuple[str, ...] = ()
+    """Agents whose gateways offer this server."""
+
+
+class RemoveUpstream(Message, tag="upstream:remove", tag_field="op"):
+    """Take a server and its pins away. A person's act."""
+
+    name: str
+
+
+class ListUpstreams(Message, tag="upstream:list", tag_field="op"):
+    """Ask for the pinned servers; a gateway gets those of its agent."""
+
+
+class UpstreamRow(Message):
+    """One pinned server."""
+
+    spec: ServerSpec
+    identity: str
+    """Digest of the server identity."""
+    tools: int
+    changed: int
+    agents: tuple[str, ...] = ()
+
+
+class UpstreamRows(Message, tag="upstreams", tag_field="is"):
+    """The pinned servers."""
+
+    rows: tuple[UpstreamRow, ...]
+
+
+class ReachTools(Message, tag="tool:reach", tag_field="op"):
+    """Ask which tools the connection's task can reach, with their pinned definitions (for `tools/list`)."""
+
+
+class ListTools(Message, tag="tool:list", tag_field="op"):
+    """Ask for pinned tools."""
+
+    server: str = ""
+
+
+class ToolRow(Message):
+    """One pinned tool."""
+
+    name: str
+    """`server__tool`."""
+    server: str
+    """The server identity's digest."""
+    definition: str
+    """The definition's digest."""
+    state: str
+    """`pinned`, `text-changed` (pinned text is served), `schema-changed` or `gone` (calls refuse)."""
+    effect: str
+    """`read`, `write` or `destructive`; the worst case where annotations are missing."""
+    raw: msgspec.Raw
+    """The pinned definition (the whole tool object but its `_meta`), canonical."""
+
+
+class ToolRows(Message, tag="tools", tag_field="is"):
+    """Tools; `task` names the task they were filtered by."""
+
+    rows: tuple[ToolRow, ...]
+    task: str = ""
+    refusal: str = ""
+    """Why the list is empty: no task runs, the task ended, the kill switch is on."""
+
+
+class SeeTools(Message, tag="tool:see", tag_field="op"):
+    """A gateway says which definitions a server that it started lists now; the daemon compares and records."""
+
+    server: str
+    """The upstream's name."""
+    identity: str
+    """Digest of the server identity that was started."""
+    definitions: tuple[msgspec.Raw, ...]
+
+
+class Seen(Message, tag="seen", tag_field="is"):
+    """What the comparison found: (tool, state, what differs in words)."""
+
+    differences: tuple[tuple[str, str, str], ...] = ()
+
+
+class DiffTool(Message, tag="tool:diff", tag_field="op"):
+    """Ask how a tool's last seen definition differs from the pinned one."""
+
+    name: str
+
+
+class ToolDiff(Message, tag="tool-diff", tag_field="is"):
+    """Pinned and seen definition, canonical text, and the differences in words."""
+
+    name: str
+    state: str
+    pinned: str
+    seen: str
+    differences: tuple[str, ...]
+
+
+class AcceptTool(Message, tag="tool:accept", tag_field="op"):
+    """Pin the definition that was last seen. A person's act, from outside any gateway or run."""
+
+    name: str
+    definition: str
+    """Digest of the seen definition that the person looked at; another one refuses."""
