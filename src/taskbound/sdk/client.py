@@ -151,7 +151,9 @@ class AsyncClient(asyncio.Protocol):
         """Fail whoever still waits (asyncio calls this)."""
         for waiting in self._open.values():
             if not waiting.done():
-                waiting.set_exception(DaemonLostError(f"the daemon closed the connection: {exc or 'end of stream'}"))
+                waiting.set_exception(
+                    DaemonLostError(f"the daemon closed the connection: {exc or 'end of stream'}")
+                )
         self._open.clear()
         self._lost()
 

@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 
-class Decide(Message, tag="action:decide", tag_field="op"):
+class Decide(Message, frozen=True, tag="action:decide", tag_field="op"):
     """Ask for leave to do one act (design 4). Only a gateway's connection may."""
 
     tool: str
@@ -38,7 +38,7 @@ class Decide(Message, tag="action:decide", tag_field="op"):
     """The client's idempotency key, at most 200 characters; it outlives the connection."""
 
 
-class Malformed(Message, tag="action:malformed", tag_field="op"):
+class Malformed(Message, frozen=True, tag="action:malformed", tag_field="op"):
     """Record that bytes which asked for an action could not be read: one audit record."""
 
     code: str
@@ -48,7 +48,7 @@ class Malformed(Message, tag="action:malformed", tag_field="op"):
     tool: str = ""
 
 
-class Reason(Message):
+class Reason(Message, frozen=True):
     """One reason of a decision."""
 
     code: str
@@ -56,7 +56,7 @@ class Reason(Message):
     detail: str = ""
 
 
-class Permitted(Message, tag="permitted", tag_field="is"):
+class Permitted(Message, frozen=True, tag="permitted", tag_field="is"):
     """Leave for exactly this act, once, by this connection, until `until`."""
 
     action: str
@@ -68,7 +68,7 @@ class Permitted(Message, tag="permitted", tag_field="is"):
     definition: str
 
 
-class Refused(Message, tag="refused", tag_field="is"):
+class Refused(Message, frozen=True, tag="refused", tag_field="is"):
     """No, with reasons; `instead` is one sentence for the model: what it may do."""
 
     action: str
@@ -79,7 +79,7 @@ class Refused(Message, tag="refused", tag_field="is"):
     reasons: tuple[Reason, ...] = ()
 
 
-class Duplicate(Message, tag="duplicate", tag_field="is"):
+class Duplicate(Message, frozen=True, tag="duplicate", tag_field="is"):
     """The same presentation came before: here is its stored answer, if there is one."""
 
     action: str
@@ -90,7 +90,7 @@ class Duplicate(Message, tag="duplicate", tag_field="is"):
     reasons: tuple[Reason, ...] = ()
 
 
-class Outcome(Message, tag="action:outcome", tag_field="op"):
+class Outcome(Message, frozen=True, tag="action:outcome", tag_field="op"):
     """What came of a permitted action. Only the connection that holds the permit may say so."""
 
     action: str
@@ -102,13 +102,13 @@ class Outcome(Message, tag="action:outcome", tag_field="op"):
     note: str = ""
 
 
-class Released(Message, tag="released", tag_field="is"):
+class Released(Message, frozen=True, tag="released", tag_field="is"):
     """The outcome is durable and the task was running: the result may leave the gateway."""
 
     action: str
 
 
-class Withheld(Message, tag="withheld", tag_field="is"):
+class Withheld(Message, frozen=True, tag="withheld", tag_field="is"):
     """The outcome is durable; the result must not reach the client."""
 
     action: str
@@ -116,7 +116,7 @@ class Withheld(Message, tag="withheld", tag_field="is"):
     reason: str
 
 
-class ListActions(Message, tag="action:list", tag_field="op"):
+class ListActions(Message, frozen=True, tag="action:list", tag_field="op"):
     """Ask for actions, newest first."""
 
     task: str = ""
@@ -126,19 +126,19 @@ class ListActions(Message, tag="action:list", tag_field="op"):
     """Cursor: the last action id of the page before."""
 
 
-class ShowAction(Message, tag="action:show", tag_field="op"):
+class ShowAction(Message, frozen=True, tag="action:show", tag_field="op"):
     """Ask for one action with its arguments."""
 
     action: str
 
 
-class ExplainAction(Message, tag="action:explain", tag_field="op"):
+class ExplainAction(Message, frozen=True, tag="action:explain", tag_field="op"):
     """Ask why the decision was what it was, replayed from its record."""
 
     action: str
 
 
-class ActionRow(Message, tag="action", tag_field="is"):
+class ActionRow(Message, frozen=True, tag="action", tag_field="is"):
     """One action in short."""
 
     action: str
@@ -152,14 +152,14 @@ class ActionRow(Message, tag="action", tag_field="is"):
     attempt: int
 
 
-class ActionRows(Message, tag="actions", tag_field="is"):
+class ActionRows(Message, frozen=True, tag="actions", tag_field="is"):
     """A page of actions."""
 
     rows: tuple[ActionRow, ...]
     more: bool
 
 
-class ActionDetail(Message, tag="action-detail", tag_field="is"):
+class ActionDetail(Message, frozen=True, tag="action-detail", tag_field="is"):
     """One action in full: every byte that was evaluated, and why it was answered so."""
 
     row: ActionRow

@@ -7,14 +7,14 @@ from taskbound.wire.frame import Message
 __all__ = ["ExportAudit", "ExportPage", "ProofFile", "ProveRecord", "TailAudit"]
 
 
-class ExportAudit(Message, tag="audit:export", tag_field="op"):
+class ExportAudit(Message, frozen=True, tag="audit:export", tag_field="op"):
     """Ask for records in log order, a page at a time."""
 
     start: int = 0
     limit: int = 1000
 
 
-class ExportPage(Message, tag="export", tag_field="is"):
+class ExportPage(Message, frozen=True, tag="export", tag_field="is"):
     """Exact record bytes in log order; the last page brings the checkpoint notes and the uncovered tail."""
 
     start: int
@@ -28,14 +28,14 @@ class ExportPage(Message, tag="export", tag_field="is"):
     """The log's public key (vkey), for convenience: trust only one that you hold."""
 
 
-class ProveRecord(Message, tag="audit:proof", tag_field="op"):
+class ProveRecord(Message, frozen=True, tag="audit:proof", tag_field="op"):
     """Ask for an offline proof that an action's decision (or a record by index) stands in the log."""
 
     action: str = ""
     index: int = -1
 
 
-class ProofFile(Message, tag="proof", tag_field="is"):
+class ProofFile(Message, frozen=True, tag="proof", tag_field="is"):
     """A C2SP `.tlog-proof` file and the record that it proves."""
 
     proof: str
@@ -43,7 +43,7 @@ class ProofFile(Message, tag="proof", tag_field="is"):
     index: int
 
 
-class TailAudit(Message, tag="audit:tail", tag_field="op"):
+class TailAudit(Message, frozen=True, tag="audit:tail", tag_field="op"):
     """Ask for the newest records, or those after an index, waiting up to `wait` seconds for one."""
 
     after: int = -1

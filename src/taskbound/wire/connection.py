@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from taskbound.wire.frame import Message
 
-__all__ = ["Bind", "Bound", "Done", "Fault", "Open", "Opened", "Ping", "Status", "StatusReport", "StopPush", "TaskPush"]
+__all__ = [
+    "Bind",
+    "Bound",
+    "Done",
+    "Fault",
+    "Open",
+    "Opened",
+    "Ping",
+    "Status",
+    "StatusReport",
+    "StopPush",
+    "TaskPush",
+]
 
 
-class Open(Message, tag="connection:open", tag_field="op"):
+class Open(Message, frozen=True, tag="connection:open", tag_field="op"):
     """The first request of every connection: which process speaks, for which agent."""
 
     role: str
@@ -18,7 +30,7 @@ class Open(Message, tag="connection:open", tag_field="op"):
     """The agent's name; a gateway must give it."""
 
 
-class Opened(Message, tag="opened", tag_field="is"):
+class Opened(Message, frozen=True, tag="opened", tag_field="is"):
     """The daemon knows the peer now (uid and pid read from the socket)."""
 
     connection: str
@@ -27,11 +39,11 @@ class Opened(Message, tag="opened", tag_field="is"):
     """Whether the kill switch is on."""
 
 
-class Bind(Message, tag="connection:bind", tag_field="op"):
+class Bind(Message, frozen=True, tag="connection:bind", tag_field="op"):
     """Ask which task this gateway's calls belong to (design 6); a call binds by itself."""
 
 
-class Bound(Message, tag="bound", tag_field="is"):
+class Bound(Message, frozen=True, tag="bound", tag_field="is"):
     """The connection belongs to this task until the task ends."""
 
     task: str
@@ -40,17 +52,17 @@ class Bound(Message, tag="bound", tag_field="is"):
     """Instant, µs since the epoch."""
 
 
-class Ping(Message, tag="connection:ping", tag_field="op"):
+class Ping(Message, frozen=True, tag="connection:ping", tag_field="op"):
     """Ask whether the daemon still answers: a gateway does so each second while calls are in flight."""
 
 
-class Done(Message, tag="done", tag_field="is"):
+class Done(Message, frozen=True, tag="done", tag_field="is"):
     """The operation took effect and is durable; nothing else to say."""
 
     detail: str = ""
 
 
-class Fault(Message, tag="fault", tag_field="is"):
+class Fault(Message, frozen=True, tag="fault", tag_field="is"):
     """The operation did not take effect, and why."""
 
     code: str
@@ -59,11 +71,11 @@ class Fault(Message, tag="fault", tag_field="is"):
     where: str = ""
 
 
-class Status(Message, tag="connection:status", tag_field="op"):
+class Status(Message, frozen=True, tag="connection:status", tag_field="op"):
     """Ask how the daemon is."""
 
 
-class StatusReport(Message, tag="status", tag_field="is"):
+class StatusReport(Message, frozen=True, tag="status", tag_field="is"):
     """How the daemon is."""
 
     version: str
@@ -85,7 +97,7 @@ class StatusReport(Message, tag="status", tag_field="is"):
     """`whole`, or `in use` while the disk is full."""
 
 
-class TaskPush(Message, tag="task-changed", tag_field="push"):
+class TaskPush(Message, frozen=True, tag="task-changed", tag_field="push"):
     """A task bound on this connection changed its state."""
 
     task: str
@@ -93,7 +105,7 @@ class TaskPush(Message, tag="task-changed", tag_field="push"):
     reason: str = ""
 
 
-class StopPush(Message, tag="stop-changed", tag_field="push"):
+class StopPush(Message, frozen=True, tag="stop-changed", tag_field="push"):
     """The kill switch was thrown or lifted."""
 
     stopped: bool

@@ -88,14 +88,14 @@ Push: TypeAlias = connection.TaskPush | connection.StopPush
 """Everything that the daemon may say unasked."""
 
 
-class Said(Message):
+class Said(Message, frozen=True):
     """One request."""
 
     id: int
     ask: Ask
 
 
-class Reply(Message):
+class Reply(Message, frozen=True):
     """One reply, or one push (id 0)."""
 
     id: int

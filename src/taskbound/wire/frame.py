@@ -15,7 +15,16 @@ import msgspec
 
 from taskbound.core.errors import MalformedError
 
-__all__ = ["HEADER", "MAX_FRAME", "FrameBuffer", "FrameError", "Message", "decode_frame", "encode_frame", "frame_length"]
+__all__ = [
+    "HEADER",
+    "MAX_FRAME",
+    "FrameBuffer",
+    "FrameError",
+    "Message",
+    "decode_frame",
+    "encode_frame",
+    "frame_length",
+]
 
 HEADER: Final = 4
 """Bytes of the length that comes before each document."""

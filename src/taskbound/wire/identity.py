@@ -23,18 +23,18 @@ __all__ = [
 ]
 
 
-class RegisterPerson(Message, tag="person:register", tag_field="op"):
+class RegisterPerson(Message, frozen=True, tag="person:register", tag_field="op"):
     """Make a person known by the local account (uid) that they use. A person's act."""
 
     name: str
     uid: int
 
 
-class ListPersons(Message, tag="person:list", tag_field="op"):
+class ListPersons(Message, frozen=True, tag="person:list", tag_field="op"):
     """Ask for the persons."""
 
 
-class PersonRow(Message):
+class PersonRow(Message, frozen=True):
     """One person."""
 
     name: str
@@ -43,13 +43,13 @@ class PersonRow(Message):
     proof: str = "peer-uid (unproven)"
 
 
-class PersonRows(Message, tag="persons", tag_field="is"):
+class PersonRows(Message, frozen=True, tag="persons", tag_field="is"):
     """The persons."""
 
     rows: tuple[PersonRow, ...]
 
 
-class RegisterAgent(Message, tag="agent:register", tag_field="op"):
+class RegisterAgent(Message, frozen=True, tag="agent:register", tag_field="op"):
     """Write an agent down with those who answer for it; it stays inactive. A person's act."""
 
     name: str
@@ -61,43 +61,43 @@ class RegisterAgent(Message, tag="agent:register", tag_field="op"):
     """A scope that the agent can never pass."""
 
 
-class TestMonitor(Message, tag="agent:test-monitor", tag_field="op"):
+class TestMonitor(Message, frozen=True, tag="agent:test-monitor", tag_field="op"):
     """Have a test event with a fresh random code delivered to the agent's monitor. A person's act."""
 
     name: str
 
 
-class AcknowledgeMonitor(Message, tag="agent:acknowledge", tag_field="op"):
+class AcknowledgeMonitor(Message, frozen=True, tag="agent:acknowledge", tag_field="op"):
     """Type back the code that the monitor received. A person's act."""
 
     name: str
     code: str
 
 
-class ActivateAgent(Message, tag="agent:activate", tag_field="op"):
+class ActivateAgent(Message, frozen=True, tag="agent:activate", tag_field="op"):
     """Let the agent have tasks; refuses without owner, approver and acknowledged monitor. A person's act."""
 
     name: str
 
 
-class SuspendAgent(Message, tag="agent:suspend", tag_field="op"):
+class SuspendAgent(Message, frozen=True, tag="agent:suspend", tag_field="op"):
     """Stop the agent: all its tasks are revoked. A person's act."""
 
     name: str
     reason: str = ""
 
 
-class ShowAgent(Message, tag="agent:show", tag_field="op"):
+class ShowAgent(Message, frozen=True, tag="agent:show", tag_field="op"):
     """Ask for one agent."""
 
     name: str
 
 
-class ListAgents(Message, tag="agent:list", tag_field="op"):
+class ListAgents(Message, frozen=True, tag="agent:list", tag_field="op"):
     """Ask for the agents."""
 
 
-class AgentDetail(Message, tag="agent", tag_field="is"):
+class AgentDetail(Message, frozen=True, tag="agent", tag_field="is"):
     """One agent, and what it still lacks before it can be active."""
 
     name: str
@@ -114,7 +114,7 @@ class AgentDetail(Message, tag="agent", tag_field="is"):
     """Ids of its running tasks."""
 
 
-class AgentRows(Message, tag="agents", tag_field="is"):
+class AgentRows(Message, frozen=True, tag="agents", tag_field="is"):
     """The agents."""
 
     rows: tuple[AgentDetail, ...]

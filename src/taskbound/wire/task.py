@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 
-class StartTask(Message, tag="task:start", tag_field="op"):
+class StartTask(Message, frozen=True, tag="task:start", tag_field="op"):
     """Declare a task and start it. A person's act."""
 
     agent: str
@@ -39,13 +39,13 @@ class StartTask(Message, tag="task:start", tag_field="op"):
     evidence: tuple[str, ...] = ()
 
 
-class ShowTask(Message, tag="task:show", tag_field="op"):
+class ShowTask(Message, frozen=True, tag="task:show", tag_field="op"):
     """Ask for one task."""
 
     task: str
 
 
-class ListTasks(Message, tag="task:list", tag_field="op"):
+class ListTasks(Message, frozen=True, tag="task:list", tag_field="op"):
     """Ask for tasks, newest first."""
 
     agent: str = ""
@@ -54,20 +54,20 @@ class ListTasks(Message, tag="task:list", tag_field="op"):
     before: str = ""
 
 
-class PauseTask(Message, tag="task:pause", tag_field="op"):
+class PauseTask(Message, frozen=True, tag="task:pause", tag_field="op"):
     """Stop the task's authority for now. A person's act."""
 
     task: str
     reason: str = ""
 
 
-class ResumeTask(Message, tag="task:resume", tag_field="op"):
+class ResumeTask(Message, frozen=True, tag="task:resume", tag_field="op"):
     """Give a paused task its authority back. A person's act."""
 
     task: str
 
 
-class EndTask(Message, tag="task:end", tag_field="op"):
+class EndTask(Message, frozen=True, tag="task:end", tag_field="op"):
     """End the task for good. A person's act, or the `run` that registered it."""
 
     task: str
@@ -76,7 +76,7 @@ class EndTask(Message, tag="task:end", tag_field="op"):
     reason: str = ""
 
 
-class TaskRow(Message):
+class TaskRow(Message, frozen=True):
     """One task in short."""
 
     task: str
@@ -89,14 +89,14 @@ class TaskRow(Message):
     actions: int
 
 
-class TaskRows(Message, tag="tasks", tag_field="is"):
+class TaskRows(Message, frozen=True, tag="tasks", tag_field="is"):
     """A page of tasks."""
 
     rows: tuple[TaskRow, ...]
     more: bool
 
 
-class TaskDetail(Message, tag="task", tag_field="is"):
+class TaskDetail(Message, frozen=True, tag="task", tag_field="is"):
     """One task in full."""
 
     row: TaskRow
@@ -109,13 +109,13 @@ class TaskDetail(Message, tag="task", tag_field="is"):
     history: tuple[str, ...]
 
 
-class RegisterRun(Message, tag="task:run", tag_field="op"):
+class RegisterRun(Message, frozen=True, tag="task:run", tag_field="op"):
     """Register the calling process: gateways beneath it belong to this task. A person's act."""
 
     task: str
 
 
-class SaveTemplate(Message, tag="template:save", tag_field="op"):
+class SaveTemplate(Message, frozen=True, tag="template:save", tag_field="op"):
     """Keep a scope and a lifetime under a name. A person's act."""
 
     name: str
@@ -124,17 +124,17 @@ class SaveTemplate(Message, tag="template:save", tag_field="op"):
     purpose: str = ""
 
 
-class RemoveTemplate(Message, tag="template:remove", tag_field="op"):
+class RemoveTemplate(Message, frozen=True, tag="template:remove", tag_field="op"):
     """Forget a template. A person's act."""
 
     name: str
 
 
-class ListTemplates(Message, tag="template:list", tag_field="op"):
+class ListTemplates(Message, frozen=True, tag="template:list", tag_field="op"):
     """Ask for the templates."""
 
 
-class TemplateRow(Message):
+class TemplateRow(Message, frozen=True):
     """One template."""
 
     name: str
@@ -144,7 +144,7 @@ class TemplateRow(Message):
     scope_words: tuple[str, ...]
 
 
-class TemplateRows(Message, tag="templates", tag_field="is"):
+class TemplateRows(Message, frozen=True, tag="templates", tag_field="is"):
     """The templates."""
 
     rows: tuple[TemplateRow, ...]

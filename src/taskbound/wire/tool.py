@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 
-class ServerSpec(Message):
+class ServerSpec(Message, frozen=True):
     """A pinned stdio server: enough to start it again and to know that it is the same (design 2, tool)."""
 
     name: str
@@ -45,7 +45,7 @@ class ServerSpec(Message):
     """For a runner (npx, uvx, python -m …): the exact package version that was locked, and how."""
 
 
-class AddUpstream(Message, tag="upstream:add", tag_field="op"):
+class AddUpstream(Message, frozen=True, tag="upstream:add", tag_field="op"):
     """Pin a server and the definitions that its probe listed. A person's act."""
 
     spec: ServerSpec
@@ -55,17 +55,17 @@ class AddUpstream(Message, tag="upstream:add", tag_field="op"):
     """Agents whose gateways offer this server."""
 
 
-class RemoveUpstream(Message, tag="upstream:remove", tag_field="op"):
+class RemoveUpstream(Message, frozen=True, tag="upstream:remove", tag_field="op"):
     """Take a server and its pins away. A person's act."""
 
     name: str
 
 
-class ListUpstreams(Message, tag="upstream:list", tag_field="op"):
+class ListUpstreams(Message, frozen=True, tag="upstream:list", tag_field="op"):
     """Ask for the pinned servers; a gateway gets those of its agent."""
 
 
-class UpstreamRow(Message):
+class UpstreamRow(Message, frozen=True):
     """One pinned server."""
 
     spec: ServerSpec
@@ -76,23 +76,23 @@ class UpstreamRow(Message):
     agents: tuple[str, ...] = ()
 
 
-class UpstreamRows(Message, tag="upstreams", tag_field="is"):
+class UpstreamRows(Message, frozen=True, tag="upstreams", tag_field="is"):
     """The pinned servers."""
 
     rows: tuple[UpstreamRow, ...]
 
 
-class ReachTools(Message, tag="tool:reach", tag_field="op"):
+class ReachTools(Message, frozen=True, tag="tool:reach", tag_field="op"):
     """Ask which tools the connection's task can reach, with their pinned definitions (for `tools/list`)."""
 
 
-class ListTools(Message, tag="tool:list", tag_field="op"):
+class ListTools(Message, frozen=True, tag="tool:list", tag_field="op"):
     """Ask for pinned tools."""
 
     server: str = ""
 
 
-class ToolRow(Message):
+class ToolRow(Message, frozen=True):
     """One pinned tool."""
 
     name: str
@@ -109,7 +109,7 @@ class ToolRow(Message):
     """The pinned definition (the whole tool object but its `_meta`), canonical."""
 
 
-class ToolRows(Message, tag="tools", tag_field="is"):
+class ToolRows(Message, frozen=True, tag="tools", tag_field="is"):
     """Tools; `task` names the task they were filtered by."""
 
     rows: tuple[ToolRow, ...]
@@ -118,7 +118,7 @@ class ToolRows(Message, tag="tools", tag_field="is"):
     """Why the list is empty: no task runs, the task ended, the kill switch is on."""
 
 
-class SeeTools(Message, tag="tool:see", tag_field="op"):
+class SeeTools(Message, frozen=True, tag="tool:see", tag_field="op"):
     """A gateway says which definitions a server that it started lists now; the daemon compares and records."""
 
     server: str
@@ -128,19 +128,19 @@ class SeeTools(Message, tag="tool:see", tag_field="op"):
     definitions: tuple[msgspec.Raw, ...]
 
 
-class Seen(Message, tag="seen", tag_field="is"):
+class Seen(Message, frozen=True, tag="seen", tag_field="is"):
     """What the comparison found: (tool, state, what differs in words)."""
 
     differences: tuple[tuple[str, str, str], ...] = ()
 
 
-class DiffTool(Message, tag="tool:diff", tag_field="op"):
+class DiffTool(Message, frozen=True, tag="tool:diff", tag_field="op"):
     """Ask how a tool's last seen definition differs from the pinned one."""
 
     name: str
 
 
-class ToolDiff(Message, tag="tool-diff", tag_field="is"):
+class ToolDiff(Message, frozen=True, tag="tool-diff", tag_field="is"):
     """Pinned and seen definition, canonical text, and the differences in words."""
 
     name: str
@@ -150,7 +150,7 @@ class ToolDiff(Message, tag="tool-diff", tag_field="is"):
     differences: tuple[str, ...]
 
 
-class AcceptTool(Message, tag="tool:accept", tag_field="op"):
+class AcceptTool(Message, frozen=True, tag="tool:accept", tag_field="op"):
     """Pin the definition that was last seen. A person's act, from outside any gateway or run."""
 
     name: str
