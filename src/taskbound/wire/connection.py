@@ -28,6 +28,11 @@ class Open(Message, frozen=True, tag="connection:open", tag_field="op"):
     namespace: str = "default"
     agent: str = ""
     """The agent's name; a gateway must give it."""
+    resume: str = ""
+    """The connection that this process held before the daemon went away: it holds its permits again.
+
+    Only within 5 seconds of the loss (design 4.9); afterwards its open permits are unknown.
+    """
 
 
 class Opened(Message, frozen=True, tag="opened", tag_field="is"):

@@ -1,0 +1,224 @@
+"""Turning proposals into decisions inside the commit, from what is locked, in order.
+
+1. A proposal that read something which has changed since is *stale*: it is
+   evaluated again, never settled (a revocation that commits first wins).
+2. A presentation seen before is a duplicate and takes nothing; under another
+   digest it is refused.
+3. The kill switch, the task and its ancestors are judged again from the locked
+   rows, at the instant of the commit.
+4. The first covering grant with everything left pays, all or nothing.
+5. One proposal's refusal changes nothing for its neighbors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, assert_never
+
+from taskbound.core.action import Duplicate, New, PriorAction, present
+from taskbound.core.decision.values import (
+    Decision,
+    Evaluated,
+    Hold,
+    Permit,
+    Presented,
+    Proposal,
+    Reason,
+    Refuse,
+    Repeated,
+    Stale,
+    refusal,
+)
+from taskbound.core.errors import DeniedError, MalformedError
+from taskbound.core.revocation import KillSwitch, require_not_stopped
+from taskbound.core.scope import Charge, Exhausted, Paid, pay
+from taskbound.core.task import TaskHead, require_live
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from taskbound.core.clock import Instant
+
+__all__ = ["ActHistory", "Locked", "Settled", "Settlement", "presentation_names", "settle"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActHistory:
+    """What is known of one act in one tree of tasks: how often permitted, and how it last ended."""
+
+    attempts: int = 0
+    last_outcome: str = "none"
+    """`none`, `succeeded`, `failed` or `unknown`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Locked:
+    """What the transaction read under lock, for one namespace."""
+
+    switch: KillSwitch
+    tasks: Mapping[str, TaskHead]
+    agents: Mapping[str, int]
+    """Version by name."""
+    tools: Mapping[str, int]
+    """Version by name."""
+    left: Mapping[str, Mapping[str, int]]
+    """By task: what is left of each limit."""
+    priors: Mapping[Presented, PriorAction]
+    """By presentation; a key stands as `Presented(connection=task, request="", key=key)`."""
+    acts: Mapping[tuple[str, str], ActHistory]
+    """By (root task, act key)."""
+    bundle: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """A decision, ready to be written with its record."""
+
+    proposal: Proposal
+    decision: Decision
+    attempt: int
+    charges: tuple[Charge, ...] = ()
+
+
+Answered: TypeAlias = Settled | Stale | Repeated
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """One answer for each proposal, in order, and the rows that change with them."""
+
+    answers: tuple[Answered, ...]
+    left: Mapping[tuple[str, str], tuple[int, int]]
+    """By (task, limit): what was left before and after; compare-and-set."""
+    acts: Mapping[tuple[str, str], ActHistory]
+
+
+class _Book:
+    """The group's running account: what earlier proposals of it took."""
+
+    def __init__(self, locked: Locked) -> None:
+        self.left = {task: dict(limits) for task, limits in locked.left.items()}
+        self.acts = dict(locked.acts)
+        self.priors = dict(locked.priors)
+        self.attempted: set[tuple[str, str]] = set()
+
+    def changes(self, locked: Locked) -> dict[tuple[str, str], tuple[int, int]]:
+        return {
+            (task, limit): (locked.left[task][limit], after)
+            for task, limits in self.left.items()
+            for limit, after in limits.items()
+            if after != locked.left[task][limit]
+        }
+
+
+def presentation_names(proposal: Proposal) -> tuple[Presented, ...]:
+    """The names under which a presentation is known: by connection and request, and by key within its task."""
+    by_request = Presented(connection=proposal.presented.connection, request=proposal.presented.request)
+    if not proposal.presented.key:
+        return (by_request,)
+    return (Presented(connection=proposal.action.task, request="", key=proposal.presented.key), by_request)
+
+
+def settle(proposals: Sequence[Proposal], locked: Locked, *, now: Instant, until: Instant) -> Settlement:
+    """An answer for each proposal, by the module's rules, and the rows that change.
+
+    Args:
+        proposals: Of one namespace, in order of arrival.
+        locked: All that they need, read under lock.
+        now: The instant of the commit.
+        until: When permits of this commit lapse.
+    """
+    book = _Book(locked)
+    answers = tuple(_settle_one(one, locked, book, now=now, until=until) for one in proposals)
+    acts = {key: book.acts[key] for key in book.attempted}
+    return Settlement(answers=answers, left=book.changes(locked), acts=acts)
+
+
+def _settle_one(proposal: Proposal, locked: Locked, book: _Book, *, now: Instant, until: Instant) -> Answered:
+    changed = _changed(proposal, locked)
+    if changed:
+        return Stale(what=changed)  # 1
+    key = (proposal.root, proposal.action.act_key)
+    history = book.acts.get(key, ActHistory())
+    try:
+        prior = _prior(proposal, book)
+        if prior is not None:
+            return Repeated(prior=prior)  # 2
+        require_not_stopped(locked.switch)  # 3
+        require_live(proposal.action.task, locked.tasks, now)
+    except (DeniedError, MalformedError) as error:
+        return Settled(proposal=proposal, decision=refusal(error), attempt=history.attempts + 1)
+    settled = _decide(proposal, book, attempt=history.attempts + 1, until=until)
+    if isinstance(settled.decision, Permit):
+        book.acts[key] = ActHistory(attempts=settled.attempt, last_outcome=history.last_outcome)
+        book.attempted.add(key)
+        for name in presentation_names(proposal):
+            book.priors[name] = PriorAction.just_permitted(proposal.id, proposal.action.digest)
+    return settled
+
+
+def _changed(proposal: Proposal, locked: Locked) -> str:
+    basis = proposal.basis
+    for task, version in basis.tasks:
+        head = locked.tasks.get(task)
+        if head is None or head.version != version:
+            return f"task `{task}`"
+    if locked.agents.get(proposal.action.agent) != basis.agent:
+        return f"agent `{proposal.action.agent}`"
+    if locked.tools.get(proposal.action.tool) != basis.tool:
+        return f"tool `{proposal.action.tool}`"
+    if locked.switch.epoch != basis.switch:
+        return "the kill switch"
+    if locked.bundle != basis.bundle:
+        return "the policy bundle"
+    if basis.reads_outcome:
+        history = locked.acts.get((proposal.root, proposal.action.act_key), ActHistory())
+        if history.last_outcome != basis.last_outcome:
+            return "the last outcome of this act"
+    return ""
+
+
+def _prior(proposal: Proposal, book: _Book) -> PriorAction | None:
+    for name in presentation_names(proposal):
+        found = book.priors.get(name)
+        match present(found, proposal.action.digest):
+            case Duplicate():
+                return found
+            case New():
+                continue
+    return None
+
+
+def _decide(proposal: Proposal, book: _Book, *, attempt: int, until: Instant) -> Settled:
+    match proposal.verdict:
+        case Refuse() | Hold() as verdict:
+            return Settled(proposal=proposal, decision=verdict, attempt=attempt)
+        case Evaluated() as verdict:
+            return _pay(proposal, verdict, book, attempt=attempt, until=until)
+        case _ as never:
+            assert_never(never)
+
+
+def _pay(proposal: Proposal, verdict: Evaluated, book: _Book, *, attempt: int, until: Instant) -> Settled:
+    left = book.left.get(proposal.action.task, {})
+    match pay(verdict.covered, left):
+        case Paid() as paid:
+            for charge in paid.charges:
+                left[charge.limit] -= charge.amount
+            decision = Permit(
+                reasons=(Reason(code="covered", text=f"grant {paid.grant} covers this action"),),
+                grant=paid.grant,
+                policies=verdict.policies,
+                until=until,
+            )
+            return Settled(proposal=proposal, decision=decision, attempt=attempt, charges=paid.charges)
+        case Exhausted() as exhausted:
+            refused = Refuse(
+                code="exhausted",
+                reasons=tuple(Reason(code="exhausted", text=text) for text in exhausted.words()),
+                instead="stay within what is left, or ask the person who opened the task for a new one",
+                policies=verdict.policies,
+            )
+            return Settled(proposal=proposal, decision=refused, attempt=attempt)
+        case _ as never:
+            assert_never(never)

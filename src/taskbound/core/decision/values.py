@@ -1,0 +1,155 @@
+"""What an answer is made of: verdicts that evaluation ends in, and the decision that the commit makes.
+
+A decision is a value with reasons and has no truth value: it is matched on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from taskbound.core.truth import NoTruth
+
+if TYPE_CHECKING:
+    from taskbound.core.action import Action, PriorAction
+    from taskbound.core.clock import Instant
+    from taskbound.core.errors import TaskboundError
+    from taskbound.core.scope import Covered
+
+__all__ = [
+    "Basis",
+    "Decision",
+    "Evaluated",
+    "Hold",
+    "Permit",
+    "Presented",
+    "Proposal",
+    "Reason",
+    "Refuse",
+    "Repeated",
+    "Stale",
+    "Verdict",
+    "refusal",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """One reason: a stable code, a sentence, and what in detail."""
+
+    code: str
+    text: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permit(NoTruth):
+    """Leave for this one act, once, by its holder, until an instant."""
+
+    reasons: tuple[Reason, ...]
+    grant: str
+    policies: tuple[str, ...]
+    until: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold(NoTruth):
+    """No, until somebody has lifted it."""
+
+    reasons: tuple[Reason, ...]
+    policies: tuple[str, ...]
+    lifters: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refuse(NoTruth):
+    """No, with what may be done instead, in one sentence for the model."""
+
+    code: str
+    reasons: tuple[Reason, ...]
+    instead: str
+    policies: tuple[str, ...] = ()
+
+
+Decision: TypeAlias = Permit | Hold | Refuse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluated(NoTruth):
+    """Evaluation found nothing in the way: these grants cover, these policies permit."""
+
+    covered: Covered
+    policies: tuple[str, ...]
+
+
+Verdict: TypeAlias = Evaluated | Hold | Refuse
+"""What evaluation ends in: a permit exists only once limits are paid, under lock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presented:
+    """How an action was presented: on which connection, under which request id and key."""
+
+    connection: str
+    request: str
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basis:
+    """What evaluation read, by version; if any of it is another one at the commit, it is stale."""
+
+    tasks: tuple[tuple[str, int], ...]
+    """(task id, version) of the task and its ancestors."""
+    agent: int
+    switch: int
+    tool: int
+    bundle: str
+    last_outcome: str
+    """`none`, `succeeded`, `failed` or `unknown`; compared only when a policy reads it."""
+    reads_outcome: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """One evaluated action on its way to the commit."""
+
+    id: str
+    action: Action
+    root: str
+    """The first task of the tree, over which attempts are counted."""
+    presented: Presented
+    verdict: Verdict
+    basis: Basis
+    flags: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...] = ()
+    """What policies read, in words: kept with the action so that it can be explained and replayed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stale(NoTruth):
+    """Something that evaluation read has changed: evaluate again."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeated(NoTruth):
+    """The same presentation came before."""
+
+    prior: PriorAction
+
+
+def refusal(error: TaskboundError, *, instead: str = "") -> Refuse:
+    """The refusal that an error stands for.
+
+    Args:
+        error: The error; its code becomes the refusal's.
+        instead: What the model may do; the error's own advice when empty.
+    """
+    advice = instead or error.advice or "ask the person who opened the task"
+    return Refuse(
+        code=error.code,
+        reasons=(Reason(code=error.code, text=error.message, detail=error.where),),
+        instead=advice,
+    )

@@ -1,0 +1,43 @@
+"""A total table of transitions: every state and event has an answer, and most answers are no."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from taskbound.core.errors import DeniedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from enum import Enum
+
+__all__ = ["Transitions", "WrongStateError"]
+
+S = TypeVar("S", bound="Enum")
+E = TypeVar("E", bound="Enum")
+
+
+class WrongStateError(DeniedError):
+    """The thing is in a state in which this can't happen."""
+
+    code = "wrong-state"
+    remedy = "look at its state first"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transitions(Generic[S, E]):
+    """What each event does in each state; a pair that is not in `moves` refuses."""
+
+    word: str
+    moves: Mapping[tuple[S, E], S]
+
+    def advance(self, state: S, event: E) -> S:
+        """The state after the event.
+
+        Raises:
+            WrongStateError: The event can't happen in this state.
+        """
+        after = self.moves.get((state, event))
+        if after is None:
+            raise WrongStateError(f"{self.word} is `{state.value}`: `{event.value}` can't happen to it now")
+        return after

@@ -1,0 +1,118 @@
+"""Actions, their outcomes, and what is known of acts in the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from taskbound.core.action import ActionState, PriorAction
+    from taskbound.core.clock import Instant
+    from taskbound.core.decision import ActHistory, Presented
+
+__all__ = ["ActionReads", "ActionWrites", "OutcomeChange", "StoredAction"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAction:
+    """One action with its answer, as it is kept."""
+
+    namespace: str
+    id: str
+    task: str
+    """Empty when no task could be named."""
+    root: str
+    agent: str
+    tool: str
+    server: str
+    definition: str
+    digest: str
+    act_key: str
+    arguments: bytes
+    state: ActionState
+    decision: str
+    """`permit`, `hold` or `refuse`."""
+    code: str
+    reasons: tuple[tuple[str, str, str], ...]
+    """(code, text, detail)."""
+    grant: str
+    charges: tuple[tuple[str, int], ...]
+    """(limit, amount): given back when the action was not sent."""
+    policies: tuple[str, ...]
+    bundle: str
+    scope: str
+    flags: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...]
+    attempt: int
+    connection: str
+    request: str
+    key: str
+    at: Instant
+    until: Instant
+    instead: str = ""
+    finished: Instant | None = None
+    answer: bytes | None = None
+    """The exact bytes of the released result; None when there is none, or it was too large to keep."""
+    answer_digest: str = ""
+    released: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeChange:
+    """What an outcome changes of an action."""
+
+    id: str
+    before: ActionState
+    after: ActionState
+    finished: Instant
+    answer: bytes | None
+    answer_digest: str
+    released: bool
+    note: str
+
+
+class ActionReads(Protocol):
+    """Reads actions of one namespace at a time."""
+
+    def action(self, namespace: str, action: str) -> StoredAction | None:
+        """The action of this id."""
+
+    def actions(
+        self, namespace: str, *, task: str = "", decision: str = "", limit: int = 50, before: str = ""
+    ) -> tuple[StoredAction, ...]:
+        """Actions, newest first; empty filters take all; `before` is the last id of the page before."""
+
+    def act(self, namespace: str, root: str, act_key: str) -> ActHistory:
+        """What is known of the act in the tree; a fresh history when nothing is."""
+
+    def count(self, namespace: str, task: str) -> int:
+        """How many actions the task asked for."""
+
+    def open_permits(
+        self, namespace: str, *, connection: str = "", task: str = ""
+    ) -> tuple[StoredAction, ...]:
+        """Actions that were permitted and not finished: of a connection, of a task, or all."""
+
+
+class ActionWrites(ActionReads, Protocol):
+    """Writes them, many at a time."""
+
+    def lock_priors(self, namespace: str, names: Collection[Presented]) -> Mapping[Presented, PriorAction]:
+        """The permitted actions that were presented under these names; refused ones are no priors."""
+
+    def lock_acts(
+        self, namespace: str, keys: Collection[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], ActHistory]:
+        """By (root, act key): what is known of the acts that are known."""
+
+    def insert_actions(self, actions: Sequence[StoredAction]) -> None:
+        """Write new actions. An id that exists raises `ConflictError`."""
+
+    def put_acts(self, namespace: str, acts: Mapping[tuple[str, str], ActHistory]) -> None:
+        """Write what is known of acts, whole."""
+
+    def set_outcomes(self, namespace: str, changes: Sequence[OutcomeChange]) -> None:
+        """Write outcomes. MUST raise `ConflictError` when an action is not in its `before` state."""

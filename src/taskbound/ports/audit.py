@@ -1,0 +1,87 @@
+"""The append-only log in the store: chained records, their order, the tree over them, checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from taskbound.core.audit import Event
+    from taskbound.core.clock import Instant
+
+__all__ = ["AuditReads", "AuditWrites", "PendingRecord", "StoredCheckpoint", "WriterHead"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriterHead:
+    """The last record of one writer."""
+
+    writer: str
+    seq: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingRecord:
+    """A record that has no place in the log yet."""
+
+    number: int
+    """Where it stands in the store; grows with each record."""
+    body: bytes
+    """Its exact bytes: the leaf's data."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCheckpoint:
+    """A signed checkpoint."""
+
+    size: int
+    root: bytes
+    note: str
+    at: Instant
+
+
+class AuditReads(Protocol):
+    """Reads the log, which spans all namespaces (each record names its own)."""
+
+    def heads(self) -> tuple[WriterHead, ...]:
+        """The last record of each writer, by writer."""
+
+    def count(self) -> int:
+        """How many records there are, with a place in the log or without."""
+
+    def size(self) -> int:
+        """How many records have a place in the log."""
+
+    def records(self, start: int, limit: int) -> tuple[bytes, ...]:
+        """Exact bytes of the records from this index on, in log order."""
+
+    def pending(self, limit: int) -> tuple[PendingRecord, ...]:
+        """Records without a place, in the order in which they became durable. MUST miss none, ever."""
+
+    def tile(self, level: int, index: int) -> bytes:
+        """The hashes of a tile, 32 bytes each (C2SP tlog-tiles), as many as there are; empty when none."""
+
+    def checkpoint(self) -> StoredCheckpoint | None:
+        """The newest checkpoint."""
+
+    def place(self, namespace: str, action: str) -> int | None:
+        """The log index of the record of this action's decision, when it has one."""
+
+
+class AuditWrites(AuditReads, Protocol):
+    """Appends to it, inside the transaction of what is recorded (law 5)."""
+
+    def append(self, namespace: str, writer: str, events: Sequence[Event], at: Instant) -> tuple[bytes, ...]:
+        """Chain these events behind the writer's last record; their exact bytes."""
+
+    def extend(self, start: int, numbers: Sequence[int]) -> None:
+        """Give records the places from `start` on. MUST raise `ConflictError` when the size is not `start`."""
+
+    def put_tiles(self, tiles: Mapping[tuple[int, int], bytes]) -> None:
+        """By (level, index): write tiles, whole, over what they held before."""
+
+    def put_checkpoint(self, checkpoint: StoredCheckpoint) -> None:
+        """Keep a signed checkpoint."""

@@ -1,0 +1,179 @@
+"""Where everything is kept: snapshots to read, transactions to write.
+
+Duties of every store:
+
+1. `write` runs the work in one transaction: all of it becomes durable (synced to
+   disk) before `write` returns, or none of it ever shows. Work MUST be free of
+   effects other than through its transaction: it may run more than once.
+2. Transactions are serial. Rows that a transaction has locked do not change
+   under it; keys are locked in their own order.
+3. A compare-and-set that meets another row than expected raises
+   `ConflictError` and nothing of the transaction stays.
+4. An ambiguous commit raises `AmbiguousCommitError`, never success: the caller
+   looks the effect up.
+5. A full disk raises `FullDiskError`; with `reserve=True` the work may use the
+   space that was kept for ending things.
+6. A snapshot sees one state of the whole store, and later ones never an older.
+7. Everything belongs to a namespace; no query crosses it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from taskbound.core.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from taskbound.core.clock import Instant
+    from taskbound.ports.action import ActionReads, ActionWrites
+    from taskbound.ports.audit import AuditReads, AuditWrites
+    from taskbound.ports.identity import IdentityReads, IdentityWrites
+    from taskbound.ports.revocation import RevocationReads, RevocationWrites
+    from taskbound.ports.task import TaskReads, TaskWrites
+    from taskbound.ports.tool import ToolReads, ToolWrites
+
+__all__ = [
+    "AffectedLibraryError",
+    "AmbiguousCommitError",
+    "ConflictError",
+    "ForeignDatabaseError",
+    "FullDiskError",
+    "NewerDatabaseError",
+    "Snapshot",
+    "Store",
+    "StoreUnavailableError",
+    "Transaction",
+]
+
+T = TypeVar("T")
+
+
+class StoreUnavailableError(UnavailableError):
+    """The store can't be read or written now."""
+
+    code = "store-unavailable"
+
+
+class ConflictError(UnavailableError):
+    """A row is not what it was when it was read: run the work again."""
+
+    code = "conflict"
+
+
+class AmbiguousCommitError(UnavailableError):
+    """The commit may or may not have happened: look it up, never assume."""
+
+    code = "ambiguous-commit"
+
+
+class FullDiskError(UnavailableError):
+    """There is no space to record what would be allowed, so nothing is."""
+
+    code = "full-disk"
+    remedy = "free space on the disk that holds the data directory; tasks can still be ended"
+
+
+class ForeignDatabaseError(UnavailableError):
+    """The file is a database, but not one of Taskbound."""
+
+    code = "foreign-database"
+    remedy = "name another data directory with `--home`"
+
+
+class NewerDatabaseError(UnavailableError):
+    """The database was made by a newer version."""
+
+    code = "newer-database"
+    remedy = "use that version, or a newer one"
+
+
+class AffectedLibraryError(UnavailableError):
+    """The SQLite library can lose committed writes (WAL reset, fixed in 3.51.3, 3.50.7 and 3.44.6)."""
+
+    code = "affected-sqlite"
+    remedy = "install `taskbound[server]`, which brings a fixed library"
+
+
+class Snapshot(Protocol):
+    """One state of the store, to read."""
+
+    @property
+    def identities(self) -> IdentityReads:
+        """Persons and agents."""
+
+    @property
+    def tasks(self) -> TaskReads:
+        """Tasks, templates, limits and runs."""
+
+    @property
+    def tools(self) -> ToolReads:
+        """Servers and pinned tools."""
+
+    @property
+    def actions(self) -> ActionReads:
+        """Actions and what is known of acts."""
+
+    @property
+    def audit(self) -> AuditReads:
+        """The log."""
+
+    @property
+    def revocation(self) -> RevocationReads:
+        """The kill switch."""
+
+
+class Transaction(Protocol):
+    """One transaction: the same words, to read under lock and to write."""
+
+    @property
+    def identities(self) -> IdentityWrites:
+        """Persons and agents."""
+
+    @property
+    def tasks(self) -> TaskWrites:
+        """Tasks, templates, limits and runs."""
+
+    @property
+    def tools(self) -> ToolWrites:
+        """Servers and pinned tools."""
+
+    @property
+    def actions(self) -> ActionWrites:
+        """Actions and what is known of acts."""
+
+    @property
+    def audit(self) -> AuditWrites:
+        """The log."""
+
+    @property
+    def revocation(self) -> RevocationWrites:
+        """The kill switch."""
+
+
+class Store(Protocol):
+    """One database; the module's docstring holds its duties."""
+
+    def read(self) -> AbstractContextManager[Snapshot]:
+        """A snapshot, for the length of the context. Safe from any thread."""
+
+    def write(self, work: Callable[[Transaction], T], *, reserve: bool = False) -> T:
+        """What the work returns, once it is durable. Safe from any thread; one at a time.
+
+        Raises:
+            ConflictError: A compare-and-set missed.
+            AmbiguousCommitError: Nobody knows whether it is durable.
+            FullDiskError: There is no space.
+            StoreUnavailableError: Anything else is in the way.
+        """
+
+    def last_instant(self) -> Instant:
+        """The latest instant that any record holds, 0 in an empty store (law 10)."""
+
+    def describe(self) -> str:
+        """Kind, library version and place, in words."""
+
+    def close(self) -> None:
+        """Let go of everything; the store can't be used afterwards."""

@@ -1,0 +1,97 @@
+"""Tasks, templates, remainders of limits, and registered runs in the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from taskbound.core.clock import Instant
+    from taskbound.core.task import Task, TaskHead, TaskState, Template
+
+__all__ = ["Run", "TaskReads", "TaskWrites"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A process whose descendants' connections belong to a task."""
+
+    namespace: str
+    task: str
+    boot: str
+    """The machine's boot id: a pid means nothing after a restart."""
+    pid: int
+    started: int
+    """The process's start time in clock ticks since boot."""
+
+
+class TaskReads(Protocol):
+    """Reads tasks of one namespace at a time."""
+
+    def task(self, namespace: str, task: str) -> Task | None:
+        """The task of this id."""
+
+    def tasks(
+        self,
+        namespace: str,
+        *,
+        agent: str = "",
+        states: Collection[TaskState] = (),
+        limit: int = 50,
+        before: str = "",
+    ) -> tuple[Task, ...]:
+        """Tasks, newest first; empty filters take all; `before` is the last id of the page before."""
+
+    def due(self, now: Instant, *, limit: int = 100) -> tuple[Task, ...]:
+        """Tasks of any namespace that are not ended and whose deadline has come, oldest first, by an index."""
+
+    def heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
+        """The heads of these tasks and all their ancestors, by id."""
+
+    def children(self, namespace: str, task: str) -> tuple[Task, ...]:
+        """All descendants that are not ended, nearest first."""
+
+    def remainders(self, namespace: str, task: str) -> Mapping[str, int]:
+        """What is left of each limit, by the limit's name."""
+
+    def count(self, namespace: str, state: TaskState) -> int:
+        """How many tasks are in this state."""
+
+    def templates(self, namespace: str) -> tuple[Template, ...]:
+        """Every template, by name."""
+
+    def template(self, namespace: str, name: str) -> Template | None:
+        """The template of this name."""
+
+    def runs(self, namespace: str, boot: str) -> tuple[Run, ...]:
+        """Every registered run of this boot whose task has not ended."""
+
+
+class TaskWrites(TaskReads, Protocol):
+    """Writes them; `expect` is the version that the row must have, 0 for a row that must not exist."""
+
+    def lock_heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
+        """As `heads`, locked against change until the end of the transaction."""
+
+    def lock_remainders(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Mapping[str, int]]:
+        """By task: what is left of each limit, locked against change."""
+
+    def put_task(self, task: Task, *, expect: int) -> None:
+        """Write the task. MUST raise `ConflictError` when the version is not `expect`."""
+
+    def open_limits(self, namespace: str, task: str, limits: Mapping[str, int]) -> None:
+        """Write the limits of a new task."""
+
+    def set_remainders(self, namespace: str, changes: Mapping[tuple[str, str], tuple[int, int]]) -> None:
+        """By (task, limit): from what it must be to what it becomes. MUST raise `ConflictError` on a mismatch."""
+
+    def put_template(self, template: Template, *, expect: int) -> None:
+        """Write the template. MUST raise `ConflictError` when the version is not `expect`."""
+
+    def drop_template(self, namespace: str, name: str) -> None:
+        """Forget the template; nothing happens when there is none."""
+
+    def put_run(self, run: Run) -> None:
+        """Register a run; the same process again is replaced."""

@@ -1,0 +1,77 @@
+"""Pinned servers and tools in the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+__all__ = ["PinnedServer", "PinnedTool", "ToolReads", "ToolWrites"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinnedServer:
+    """A server as a person pinned it."""
+
+    namespace: str
+    name: str
+    spec: bytes
+    """The `ServerSpec` as canonical JSON: stored whole, read by those who start it."""
+    identity: str
+    """Digest of the server identity."""
+    agents: tuple[str, ...]
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinnedTool:
+    """A tool's pinned definition, and the one that was last seen when it is another."""
+
+    namespace: str
+    name: str
+    """`server__tool`."""
+    server: str
+    """The server's name."""
+    identity: str
+    definition: bytes
+    """Canonical bytes of the pinned tool object without `_meta`."""
+    digest: str
+    state: str
+    """`pinned`, `text-changed`, `schema-changed` or `gone`."""
+    seen: bytes = b""
+    """Canonical bytes of the definition last seen, empty while it is the pinned one."""
+    version: int = 1
+
+
+class ToolReads(Protocol):
+    """Reads servers and tools of one namespace at a time."""
+
+    def server(self, namespace: str, name: str) -> PinnedServer | None:
+        """The server of this name."""
+
+    def servers(self, namespace: str) -> tuple[PinnedServer, ...]:
+        """Every server, by name."""
+
+    def tool(self, namespace: str, name: str) -> PinnedTool | None:
+        """The tool of this name."""
+
+    def tools(self, namespace: str, *, server: str = "") -> tuple[PinnedTool, ...]:
+        """Every tool, by name; of one server when it is named."""
+
+
+class ToolWrites(ToolReads, Protocol):
+    """Writes them; `expect` is the version that the row must have, 0 for a row that must not exist."""
+
+    def lock_tools(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
+        """The version of each tool that exists, locked against change until the end of the transaction."""
+
+    def put_server(self, server: PinnedServer, *, expect: int) -> None:
+        """Write the server. MUST raise `ConflictError` when the version is not `expect`."""
+
+    def drop_server(self, namespace: str, name: str) -> None:
+        """Take the server and all its tools away."""
+
+    def put_tool(self, tool: PinnedTool, *, expect: int) -> None:
+        """Write the tool. MUST raise `ConflictError` when the version is not `expect`."""
