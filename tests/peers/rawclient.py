@@ -149,8 +149,10 @@ class RawClient:
             os.killpg(self.process.pid, number)
 
     async def exited(self, deadline: float | None = None) -> int:
-        """The exit status, once there is one; negative for a signal."""
-        return await asyncio.wait_for(self.process.wait(), deadline or self.deadline)
+        """The exit status, once there is one and `stderr` is whole; negative for a signal."""
+        async with asyncio.timeout(deadline or self.deadline):
+            await asyncio.shield(self._drain)
+            return await self.process.wait()
 
     # --- bytes ---------------------------------------------------------------------------------
 
