@@ -1,0 +1,85 @@
+"""The constraint ``below``: a path at or below a directory, by its text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+from unicodedata import normalize
+
+from taskbound.core.scope.constraint import Constraint
+from taskbound.core.scope.posix import resolve
+from taskbound.core.scope.show import show
+from taskbound.core.scope.verdict import MET, Unmet, Verdict
+
+if TYPE_CHECKING:
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.scope.constraint import ReadConstraint
+    from taskbound.core.scope.place import Place
+
+__all__ = ["Below"]
+
+_NOT_A_PATH = Unmet(code="not-text", reason="is not a text, as a path is")
+_OUTSIDE = Unmet(code="path-outside", reason="is not inside the directory that is granted")
+_LOOK_ALIKE = Unmet(
+    code="path-look-alike", reason="holds characters that some read as dots, slashes or other names"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Below(Constraint):
+    """``{"below": "/dir"}``: the directory itself, or what is below it.
+
+    A path is inside only if it is so twice: as it is written, and after the
+    compatibility folding (Unicode NFKC) that some servers do, which makes ``/`` of a
+    full-width slash.
+    """
+
+    tag: ClassVar[str] = "below"
+    directory: str
+    _inside: str = field(init=False, repr=False, compare=False)
+    _folded: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Make the two prefixes, ended by a slash: ``/allowed_extra`` is not below ``/allowed``."""
+        object.__setattr__(self, "_inside", _with_slash(self.directory))
+        object.__setattr__(self, "_folded", _with_slash(normalize("NFKC", self.directory)))
+
+    @classmethod
+    def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> Below:
+        """The constraint; the directory is written in its one normal form."""
+        text = place.read_text(body)
+        directory = resolve(text)
+        if isinstance(directory, Unmet):
+            raise place.fault(f"{directory.reason}; write an absolute directory")
+        if directory != text:
+            raise place.fault(f"is not in its normal form; write `{show(directory)}`")
+        return cls(directory=directory)
+
+    def permits(self, value: JsonValue) -> Verdict:
+        """Met by a path inside, both ways of reading it."""
+        if not isinstance(value, str):
+            return _NOT_A_PATH
+        if value.startswith("/") and "/." not in value and not _with_slash(value).startswith(self._inside):
+            return _OUTSIDE  # the quick way to say no: nothing in it could lead back inside
+        path = resolve(value)
+        if isinstance(path, Unmet):
+            return path
+        if not _with_slash(path).startswith(self._inside):
+            return _OUTSIDE
+        return MET if value.isascii() or self._holds_folded(value) else _LOOK_ALIKE
+
+    def describe(self, name: str) -> str:
+        """The words."""
+        return f"a path at or below `{show(self.directory, name)}`"
+
+    def value(self) -> JsonValue:
+        """The body."""
+        return self.directory
+
+    def _holds_folded(self, value: str) -> bool:
+        folded = resolve(normalize("NFKC", value))
+        return not isinstance(folded, Unmet) and _with_slash(folded).startswith(self._folded)
+
+
+def _with_slash(path: str) -> str:
+    return path if path.endswith("/") else path + "/"

@@ -1,0 +1,113 @@
+"""What a covering grant asks for one action, and which grant pays.
+
+1. A grant pays all of its charges or none; the first covering grant, in the order of
+   the scope, that has everything left pays (design §4.4).
+2. A limit that isn't known has nothing left.
+3. A charge is never negative, so that no payment fills a limit up.
+4. Nothing is taken here: the commit takes what `Paid` names, in its own transaction.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from taskbound.core.scope.number import INT64_MAX
+from taskbound.core.truth import NoTruth
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Charge", "Covered", "Exhausted", "Paid", "Payer", "Shortfall", "pay"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """What one limit must have left."""
+
+    limit: str
+    """The key of a limit, such as ``g0/uses`` or ``g0/total/amount``."""
+    amount: int
+    """Uses, or minor units of the total's exponent; 0 to 2^63 - 1."""
+
+    def __post_init__(self) -> None:
+        """Raise if the amount is none."""
+        if not 0 <= self.amount <= INT64_MAX:  # rule 3
+            raise ValueError("a charge is from 0 to 2^63 - 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payer:
+    """A grant that covers the action, and what it would pay."""
+
+    grant: str
+    """The id of the grant, such as ``g0``."""
+    charges: tuple[Charge, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Covered(NoTruth):
+    """At least one grant covers the action; whether one can pay is settled at commit."""
+
+    tool: str
+    payers: tuple[Payer, ...]
+    """Every grant that covers, in the order of the scope; never empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paid(NoTruth):
+    """This grant pays these charges; take them all, at once."""
+
+    grant: str
+    charges: tuple[Charge, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shortfall:
+    """A limit that has less left than was asked."""
+
+    grant: str
+    limit: str
+    left: int
+    asked: int
+
+    @property
+    def sentence(self) -> str:
+        """The shortfall in a person's words; amounts are in minor units."""
+        return f"`{self.limit}` has {self.left} left, and the action asks for {self.asked}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exhausted(NoTruth):
+    """Every covering grant lacks something."""
+
+    shortfalls: tuple[Shortfall, ...]
+    """Each limit that falls short, in the order of the grants."""
+
+
+def pay(covered: Covered, left: Mapping[str, int]) -> Paid | Exhausted:
+    """Who pays for the action, from what is left now.
+
+    Args:
+        covered: What `cover` answered.
+        left: What each limit has left, by key, as the commit has locked it.
+    """
+    shortfalls: list[Shortfall] = []
+    for payer in covered.payers:
+        missing = _shortfalls(payer, left)
+        if not missing:
+            return Paid(grant=payer.grant, charges=payer.charges)  # rule 1
+        shortfalls += missing
+    return Exhausted(shortfalls=tuple(shortfalls))
+
+
+def _shortfalls(payer: Payer, left: Mapping[str, int]) -> list[Shortfall]:
+    asked: Counter[str] = Counter()
+    for charge in payer.charges:
+        asked[charge.limit] += charge.amount
+    return [
+        Shortfall(grant=payer.grant, limit=limit, left=left.get(limit, 0), asked=amount)  # rule 2
+        for limit, amount in asked.items()
+        if limit not in left or left[limit] < amount
+    ]

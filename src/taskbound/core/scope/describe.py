@@ -1,0 +1,46 @@
+"""A scope in plain words, one line a grant, for the person who answers for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskbound.core.scope.grant import Others
+from taskbound.core.scope.number import write_amount
+from taskbound.core.scope.show import bare
+
+if TYPE_CHECKING:
+    from taskbound.core.scope.grant import Grant, Scope
+
+__all__ = ["describe"]
+
+
+def describe(scope: Scope) -> tuple[str, ...]:
+    """What the scope permits, one line for each grant; breadth is named as such."""
+    return tuple(_describe_grant(grant) for grant in scope.grants)
+
+
+def _describe_grant(grant: Grant) -> str:
+    parts = [f"{grant.id}: may call `{grant.tool}`{_often(grant)}"]
+    for path, constraint in grant.arguments:
+        name = str(path)
+        gap = ", or left out" if path in grant.optional else ""
+        parts.append(f"with `{bare(name)}` {constraint.describe(name)}{gap}")
+    if grant.others is Others.ANY:
+        parts.append("and any other argument, whatever it holds (broad)")
+    else:
+        parts.append("every other argument left out or at its default")
+    parts += [
+        f"`{bare(str(total.path))}` adding up to at most {write_amount(total.limit, total.exponent)}"
+        for total in grant.totals
+    ]
+    return "; ".join(parts)
+
+
+def _often(grant: Grant) -> str:
+    match grant.uses:
+        case None:
+            return " any number of times"
+        case 1:
+            return " once"
+        case uses:
+            return f" up to {uses} times"

@@ -1,0 +1,95 @@
+"""A POSIX path read as text: which file it names, if that can be known from the text alone.
+
+Core can't look at a disk, so links are not followed here: a path that is below a
+directory by its text may lead out of it through a link. What the server's roots and
+the operating system enforce comes on top; see docs/reference/scope.md.
+
+Refused, because the file can't be known or because another reader would find another:
+
+1. empty; longer than 4,095 bytes, or a name longer than 255 (Linux PATH_MAX, NAME_MAX);
+2. a control character, NUL and line ends among them;
+3. relative, which a path that begins with ``~`` is too;
+4. a backslash, which other systems take for a slash;
+5. ``%2e`` and its like, which a server may decode once more;
+6. ``~`` at the start of a name, and ``$X``, ``${X}``, ``$(x)`` and a backtick, which a server may expand;
+7. an empty name (``//``), after which a naive join starts at the root;
+8. a name that begins with ``..`` and is longer, which a filter may cut to ``..``;
+9. a name that Windows file systems read as another: with a dot or space at its end, a
+   stream, a short 8.3 name, a device.
+
+Then ``.`` and ``..`` are resolved by text; the parent of the root is the root.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from taskbound.core.scope.verdict import Unmet
+
+__all__ = ["resolve"]
+
+_PATH_MAX: Final = 4095
+_NAME_MAX: Final = 255
+
+_EMPTY = Unmet(code="path-empty", reason="is empty")
+_TOO_LONG = Unmet(code="path-too-long", reason="is longer than a path or a name in one can be")
+_RELATIVE = Unmet(
+    code="path-relative", reason="is not an absolute path, and what it starts from can't be known"
+)
+
+_FAULTS: Final = {
+    "control": Unmet(code="path-control", reason="holds a control character"),
+    "backslash": Unmet(code="path-backslash", reason="holds a backslash, which some read as a slash"),
+    "percent": Unmet(
+        code="path-percent", reason="holds a percent escape, which may be decoded to something else"
+    ),
+    "foreign": Unmet(code="path-foreign", reason="holds a name that some file systems read as another"),
+    "expansion": Unmet(code="path-expansion", reason="holds ~, $ or a backtick, which may be expanded"),
+    "doubled": Unmet(code="path-doubled-slash", reason="holds an empty name between two slashes"),
+    "dots": Unmet(code="path-dots", reason="holds a name that begins with two dots"),
+}
+# One pass; every alternative is linear, and the first that fits names the fault.
+_FAULT: Final = re.compile(
+    r"(?P<control>[\x00-\x1f\x7f-\x9f\u2028\u2029])"
+    r"|(?P<backslash>\\)"
+    r"|(?P<percent>%(?:[0-9A-Fa-f]{2}|[uU]))"
+    r"|(?P<foreign>::\$"
+    r"| (?=/|\Z)|(?<=[^/.])\.+(?=/|\Z)"
+    r"|/[^/.~]{1,6}~[0-9]{1,6}(?:\.[^/.]{0,3})?(?=/|\Z)"
+    r"|(?i:/(?:CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(?=[/.:]|\Z)))"
+    r"|(?P<expansion>/~|\$[A-Za-z_{(\[]|`)"
+    r"|(?P<doubled>//)"
+    r"|(?P<dots>/\.\.[^/])"
+)
+
+
+def resolve(path: str) -> str | Unmet:
+    """The path in normal form, such as ``/a/c`` for ``/a/./b/../c/``, or why no one file is named."""
+    if not path:
+        return _EMPTY  # rule 1
+    if _is_too_long(path):
+        return _TOO_LONG
+    fault = _FAULT.search(path)  # rules 2 and 4 to 9
+    if fault is not None and fault.lastgroup is not None:
+        return _FAULTS[fault.lastgroup]
+    if not path.startswith("/"):
+        return _RELATIVE  # rule 3
+    if "/." not in path:
+        return path.rstrip("/") or "/"
+    names: list[str] = []
+    for name in path.split("/"):
+        if name == "..":
+            del names[-1:]
+        elif name not in ("", "."):
+            names.append(name)
+    return "/" + "/".join(names)
+
+
+def _is_too_long(path: str) -> bool:
+    if len(path) > _PATH_MAX:
+        return True
+    if len(path) * 4 <= _NAME_MAX:
+        return False
+    raw = path.encode("utf-8", "surrogatepass")
+    return len(raw) > _PATH_MAX or any(len(name) > _NAME_MAX for name in raw.split(b"/"))

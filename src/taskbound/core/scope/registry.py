@@ -1,0 +1,31 @@
+"""The constraints that a scope can name, by tag: closed when the program starts."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.scope.below import Below
+from taskbound.core.scope.constraints import AnyValue, Equals, OneOf, Prefix, Range
+
+if TYPE_CHECKING:
+    from taskbound.core.scope.constraint import Constraint, Registry
+
+__all__ = ["CONSTRAINTS", "close"]
+
+
+def close(*classes: type[Constraint]) -> Registry:
+    """A registry of these classes that nobody can add to.
+
+    Raises:
+        ValueError: Two of them have the same tag.
+    """
+    found: dict[str, type[Constraint]] = {}
+    for one in classes:
+        if one.tag in found:
+            raise ValueError(f"two constraints have the tag `{one.tag}`")
+        found[one.tag] = one
+    return MappingProxyType(found)
+
+
+CONSTRAINTS: Final[Registry] = close(AnyValue, Below, Equals, OneOf, Prefix, Range)

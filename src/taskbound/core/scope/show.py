@@ -1,0 +1,132 @@
+"""How a value is shown in a sentence: short, escaped, and without secrets.
+
+1. A shown value is one line of JSON, at most 80 characters; what is cut ends in ``…``.
+2. Every character that could hide or move text is a visible escape, and so is the
+   backtick, which fences what is not ours.
+3. A text is hidden when its argument is named like a secret or when it has the shape of
+   a well-known one. This is a habit of speech and not a boundary: a secret that
+   looks like any other text is shown.
+"""
+
+from __future__ import annotations
+
+import re
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from taskbound.core.action.canonical import number_text
+from taskbound.core.action.escape import escape_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from taskbound.core.action.canonical import JsonValue
+
+__all__ = ["bare", "kind_of", "quote", "show"]
+
+_WIDTH = 80
+_HIDDEN = "(hidden)"
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SEARCHED = 4096
+_SEPARATORS = re.compile(r"[\s_.\-]+")
+_SECRET_NAME = re.compile(
+    r"pass(?:word|wd|phrase|code)|secret|token(?!s)|apikey|accesskey|privatekey|credential|authorization|bearer|cookie"
+    r"|^(?:pin|otp|cvv|cvc|pwd|auth)$",
+    re.IGNORECASE,
+)
+_SECRET_TEXT = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY|\bgh[opsru]_[A-Za-z0-9]|\bgithub_pat_|\bglpat-|\bxox[abeprs]-"
+    r"|\bsk-[A-Za-z0-9]"
+    r"|\b(?:AKIA|ASIA)[A-Z0-9]{12}|\beyJ[A-Za-z0-9_-]{10,}\.|\bhv[bs]\.[A-Za-z0-9]|://[^/\s:@]*:[^/\s@]+@"
+    r"|\b[Bb]earer [A-Za-z0-9]|\b[Bb]asic [A-Za-z0-9+/]{8}"
+)
+
+
+def kind_of(value: JsonValue) -> str:
+    """The kind of a value in a person's words, such as "a number"."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a text"
+        case list():
+            return "a list"
+        case dict():
+            return "an object"
+
+
+def quote(text: str) -> str:
+    """A text as one short line of JSON with visible escapes; put it between backticks."""
+    return _shorten(_escape(text))
+
+
+def bare(name: str) -> str:
+    """A name as it is when it is plain, and quoted when it isn't; put it between backticks."""
+    return name if _PLAIN_NAME.fullmatch(name) else quote(name)
+
+
+def show(value: JsonValue, name: str = "") -> str:
+    """A value as one short line of JSON with visible escapes, or a word that says it is hidden.
+
+    Args:
+        value: Any value of an argument or a constraint.
+        name: The name of the argument, which may tell that a text is a secret.
+    """
+    if isinstance(value, str):
+        return _HIDDEN if _is_secret(value, name) else quote(value)
+    pieces: list[str] = []
+    length = 0
+    for piece in _pieces(value, name):
+        pieces.append(piece)
+        length += len(piece)
+        if length > _WIDTH:
+            break
+    return _shorten("".join(pieces))
+
+
+def _is_secret(text: str, name: str) -> bool:
+    if not text:
+        return False
+    if _SECRET_NAME.search(_SEPARATORS.sub("", name)):
+        return True
+    return _SECRET_TEXT.search(text[:_SEARCHED]) is not None
+
+
+def _escape(text: str) -> str:
+    plain = escape_text(text[:_WIDTH]).replace('"', '\\"').replace("`", "\\u{60}")
+    return f'"{plain}…"' if len(text) > _WIDTH else f'"{plain}"'
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
+
+
+def _pieces(value: JsonValue, name: str) -> Iterator[str]:
+    """The JSON of a value, in pieces, so that showing a large one costs no more than what is shown."""
+    match value:
+        case None:
+            yield "null"
+        case bool():
+            yield "true" if value else "false"
+        case int():
+            yield str(value)
+        case float():
+            yield number_text(value) if isfinite(value) else "no number"
+        case str():
+            yield _HIDDEN if _is_secret(value, name) else _escape(value)
+        case list():
+            yield "["
+            for index, item in enumerate(value):
+                yield "," if index else ""
+                yield from _pieces(item, name)
+            yield "]"
+        case dict():
+            yield "{"
+            for index, key in enumerate(sorted(value)):
+                yield ("," if index else "") + _escape(key) + ":"
+                yield from _pieces(value[key], key)
+            yield "}"
