@@ -1,0 +1,1 @@
+"""One module a process: the only place where parts are plugged together."""

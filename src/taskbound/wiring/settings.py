@@ -1,0 +1,125 @@
+"""The settings of one installation: `taskbound.toml` in the data directory, and `TASKBOUND_…`.
+
+1. The command line goes before the environment, the environment before the file, the file before the default.
+2. An unknown key, a key that stands twice, and a value of the wrong kind are errors, never a guess.
+3. A file that others can write is refused: whoever writes it decides.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.errors import MalformedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["BadSettingError", "Settings", "read_settings", "unknown_variables"]
+
+FILE: Final = "taskbound.toml"
+PREFIX: Final = "TASKBOUND_"
+_LEVELS: Final = ("debug", "info", "warning", "error")
+_WRITABLE_BY_OTHERS: Final = 0o022
+_DEVELOPMENT: Final = frozenset({"TASKBOUND_HOME", "TASKBOUND_VENV", "TASKBOUND_PYTHON", "TASKBOUND_SHARED"})
+
+
+class BadSettingError(MalformedError):
+    """A setting that does not exist, or a value that it can't have."""
+
+    code = "bad-setting"
+    remedy = "see docs/reference/settings.md"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting with its default."""
+
+    namespace: str = "default"
+    """The namespace that commands work in."""
+    agent: str = ""
+    """The agent that `run` and `task start` mean when none is named."""
+    template: str = ""
+    """The template that `run` and `task start` mean when neither template nor scope is given."""
+    autostart: bool = True
+    """Whether a command may start the daemon."""
+    log_level: str = "info"
+    """How much the daemon writes to its log: debug, info, warning or error."""
+
+
+def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
+    """The settings for this data directory (rule 1).
+
+    Raises:
+        BadSettingError: Anything of rules 2 and 3.
+    """
+    told: dict[str, object] = dict(_from_file(home / FILE))
+    for field in fields(Settings):
+        text = environ.get(PREFIX + field.name.upper())
+        if text is not None:
+            told[field.name] = _from_text(field.name, text)
+    namespace, agent, template, autostart, log_level = (
+        told.get(one.name, one.default) for one in fields(Settings)
+    )
+    if not isinstance(autostart, bool):
+        raise BadSettingError(f"`autostart` is true or false, not `{autostart}`", where="autostart")
+    texts = {"namespace": namespace, "agent": agent, "template": template, "log_level": log_level}
+    for name, value in texts.items():
+        if not isinstance(value, str):
+            raise BadSettingError(f"`{name}` is a text, not `{value}`", where=name)
+    if log_level not in _LEVELS:
+        raise BadSettingError(
+            f"`log_level` is one of {', '.join(_LEVELS)}, not `{log_level}`", where="log_level"
+        )
+    return Settings(
+        namespace=str(namespace),
+        agent=str(agent),
+        template=str(template),
+        autostart=autostart,
+        log_level=str(log_level),
+    )
+
+
+def unknown_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The `TASKBOUND_…` variables that are no setting: a misspelled one would go unnoticed."""
+    known = _DEVELOPMENT | {PREFIX + field.name.upper() for field in fields(Settings)}
+    return tuple(sorted(name for name in environ if name.startswith(PREFIX) and name not in known))
+
+
+def _from_file(path: Path) -> dict[str, object]:
+    try:
+        with path.open("rb") as stream:
+            seen = os.fstat(stream.fileno())
+            if seen.st_mode & _WRITABLE_BY_OTHERS or seen.st_uid not in {os.geteuid(), 0}:  # 3.
+                raise BadSettingError(
+                    f"others can write `{path}` (mode {stat.S_IMODE(seen.st_mode):04o})",
+                    remedy="chmod 600 it",
+                )
+            told = tomllib.load(stream)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise BadSettingError(f"`{path}` can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:  # 2.: TOML refuses a key that stands twice
+        raise BadSettingError(f"`{path}` is no TOML: {error}") from error
+    known = {field.name for field in fields(Settings)}
+    for key in told:
+        if key not in known:
+            raise BadSettingError(
+                f"`{path}` has no setting `{key}`",
+                where=key,
+                remedy=f"the settings are {', '.join(sorted(known))}",
+            )
+    return told
+
+
+def _from_text(name: str, text: str) -> object:
+    if name != "autostart":
+        return text
+    if text not in {"true", "false"}:
+        raise BadSettingError(f"`{PREFIX}{name.upper()}` is `true` or `false`, not `{text}`", where=name)
+    return text == "true"

@@ -1,0 +1,218 @@
+"""Starting the daemon of a data directory when nobody has yet (design 6).
+
+1. Only for a directory that exists and is this user's alone; for anything else the command is printed.
+2. Starters take turns at a file lock, and look again once they have it: many at once make one daemon.
+3. The daemon gets a session of its own, a closed list of environment variables, and no `TASKBOUND_…` setting:
+   what it obeys stands in its directory, and does not depend on who happened to start it.
+4. It has started when it says so on a pipe; nobody waits for a fixed time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.errors import UnavailableError
+from taskbound.wiring.home import find_socket, require_own_home
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+__all__ = ["DaemonNotStartedError", "answers", "daemon_command", "ensure_daemon", "serve_command"]
+
+PATIENCE: Final = 30.0
+"""Seconds until a daemon that doesn't say that it is ready counts as failed."""
+_KEPT: Final = frozenset(
+    {
+        "DBUS_SESSION_BUS_ADDRESS", "DISPLAY", "HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SHELL",
+        "TMPDIR", "TZ", "USER", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR",
+    }
+)  # fmt: skip  # a list of words reads better as words
+_LONG_LOG: Final = 8 * 1024 * 1024
+_TAIL: Final = 600
+# Forks once more, so that the daemon is nobody's child and leaves no zombie in a gateway that lives long.
+_DETACH: Final = 'umask 077; "$@" &'
+
+
+class DaemonNotStartedError(UnavailableError):
+    """No daemon answers for this data directory, and none could be started."""
+
+    code = "daemon-not-started"
+
+
+def daemon_command(home: Path) -> tuple[str, ...]:
+    """The command that runs the daemon; nothing comes from the working directory or PYTHONPATH (A251)."""
+    return (sys.executable, "-P", "-E", "-m", "taskbound.wiring.daemon", "--home", str(home))
+
+
+def serve_command(home: Path) -> str:
+    """What a person types to start it."""
+    return f"taskbound serve --home {shlex.quote(str(home))}"
+
+
+def answers(path: Path) -> bool:
+    """Whether a process listens on this socket now."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
+        one.settimeout(2.0)
+        try:
+            one.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def ensure_daemon(home: Path, *, may_start: bool = True) -> Path:
+    """The socket of a daemon that answers, which is started if need be.
+
+    Args:
+        home: The data directory, absolute.
+        may_start: Whether to start one; without, an absent daemon is an error.
+
+    Raises:
+        NoHomeError: The directory does not exist.
+        ForeignHomeError: It, or the socket's folder, is not this user's.
+        OpenHomeError: Others may enter it.
+        DaemonNotStartedError: None answers, and none may be started or it failed to start.
+    """
+    require_own_home(home)  # 1.
+    if answers(find_socket(home)):
+        return find_socket(home)
+    if not may_start:
+        raise DaemonNotStartedError(
+            f"no daemon answers for `{home}`", remedy=f"start it with `{serve_command(home)}`"
+        )
+    with _turn(home):  # 2.
+        if not answers(find_socket(home)):
+            _start(home)
+    return find_socket(home)
+
+
+@contextmanager
+def _turn(home: Path) -> Iterator[None]:
+    """Hold the lock of starters, or leave early once somebody else's daemon answers.
+
+    Raises:
+        DaemonNotStartedError: Another starter holds the lock for too long.
+    """
+    (home / "run").mkdir(mode=0o700, exist_ok=True)
+    lock = os.open(home / "run" / "start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        end = time.monotonic() + PATIENCE + 5.0
+        pause = 0.005
+        while not _try_lock(lock):
+            if time.monotonic() > end:
+                raise DaemonNotStartedError(
+                    f"another process has been starting the daemon of `{home}` for too long",
+                    remedy=f"start it with `{serve_command(home)}`",
+                )
+            time.sleep(pause)
+            pause = min(2 * pause, 0.25)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _try_lock(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _start(home: Path) -> None:
+    """Run the daemon detached and wait until it is ready (rules 3 and 4).
+
+    Raises:
+        DaemonNotStartedError: It ended, or said nothing in time.
+    """
+    listening, speaking = os.pipe()
+    log = _open_log(home)
+    try:
+        command = ("/bin/sh", "-c", _DETACH, "sh", *daemon_command(home), "--ready-fd", str(speaking))
+        subprocess.run(  # noqa: S603 -- a fixed program, and each word is an argument of its own
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=home,
+            env=daemon_environment(os.environ),
+            pass_fds=(speaking,),
+            start_new_session=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        os.close(listening)
+        raise DaemonNotStartedError(
+            f"the daemon of `{home}` can't be started: {error}", remedy=f"try `{serve_command(home)}`"
+        ) from error
+    finally:
+        os.close(speaking)
+        os.close(log)
+    try:
+        ready = _read_word(listening)
+    finally:
+        os.close(listening)
+    # Somebody may have started `taskbound serve` by hand just now: then ours gave way, and theirs answers.
+    if ready != b"ready" and not _soon(home):
+        raise DaemonNotStartedError(
+            f"the daemon of `{home}` did not get ready{_last_words(home)}",
+            remedy=f"see `{home / 'log' / 'daemon.log'}`, or try `{serve_command(home)}`",
+        )
+
+
+def _read_word(fd: int) -> bytes:
+    """What the daemon said before it went silent, ended, or took too long."""
+    said = b""
+    end = time.monotonic() + PATIENCE
+    while b"\n" not in said and (left := end - time.monotonic()) > 0:
+        if not select.select([fd], [], [], left)[0]:
+            break
+        piece = os.read(fd, 64)
+        if not piece:
+            break
+        said += piece
+    return said.strip()
+
+
+def _soon(home: Path) -> bool:
+    pause = 0.005
+    while pause < 1.0:
+        if answers(find_socket(home)):
+            return True
+        time.sleep(pause)
+        pause *= 2
+    return False
+
+
+def daemon_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What of an environment the daemon gets (rule 3)."""
+    return {name: text for name, text in environ.items() if name in _KEPT or name.startswith("LC_")}
+
+
+def _open_log(home: Path) -> int:
+    folder = home / "log"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path = folder / "daemon.log"
+    if path.exists() and path.stat().st_size > _LONG_LOG:
+        path.replace(folder / "daemon.log.1")
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def _last_words(home: Path) -> str:
+    """The last line of the daemon's log, as it may stand in a message."""
+    try:
+        text = (home / "log" / "daemon.log").read_bytes()[-_TAIL:].decode("utf-8", "replace")
+    except OSError:
+        return ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return f": `{lines[-1].encode('unicode_escape').decode('ascii')}`" if lines else ""

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from taskbound.wiring.settings import BadSettingError, Settings, read_settings, unknown_variables
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def written(folder: Path, text: str, mode: int = 0o600) -> Path:
+    path = folder / "taskbound.toml"
+    path.write_text(text, encoding="utf-8")
+    path.chmod(mode)
+    return folder
+
+
+def test_without_file_and_variables_every_setting_has_its_default(tmp_path: Path) -> None:
+    assert read_settings(tmp_path, {}) == Settings()
+
+
+def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
+    home = written(tmp_path, 'namespace = "a"\nagent = "x"\nautostart = false\n')
+    seen = read_settings(home, {"TASKBOUND_NAMESPACE": "b", "TASKBOUND_AUTOSTART": "true"})
+    assert (seen.namespace, seen.agent, seen.autostart) == ("b", "x", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ('nmespace = "a"\n', "no setting `nmespace`"),
+        ("[server]\nport = 1\n", "no setting `server`"),
+        ('agent = "a"\nagent = "b"\n', "is no TOML"),
+        ("autostart = no\n", "is no TOML"),
+        ('autostart = "no"\n', "true or false"),
+        ("agent = 1\n", "is a text"),
+        ('log_level = "loud"\n', "one of debug"),
+        ("\x00", "is no TOML"),
+    ],
+)
+def test_a252_a_setting_that_can_not_be_is_refused(tmp_path: Path, text: str, part: str) -> None:
+    with pytest.raises(BadSettingError, match=part):
+        read_settings(written(tmp_path, text), {})
+
+
+def test_a252_a_settings_file_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "taskbound.toml").write_bytes(b'agent = "\xff"\n')
+    with pytest.raises(BadSettingError, match="is no TOML"):
+        read_settings(tmp_path, {})
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_a252_a_settings_file_that_others_can_write_is_refused(tmp_path: Path, mode: int) -> None:
+    with pytest.raises(BadSettingError, match="others can write"):
+        read_settings(written(tmp_path, 'agent = "a"\n', mode), {})
+
+
+def test_a252_a_settings_file_of_another_user_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = written(tmp_path, 'agent = "a"\n')
+    if os.geteuid() == 0:
+        os.chown(home / "taskbound.toml", 12345, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    with pytest.raises(BadSettingError, match="others can write"):
+        read_settings(home, {})
+
+
+@pytest.mark.parametrize("text", ["no", "1", "True", ""])
+def test_a252_a_switch_in_the_environment_is_true_or_false(tmp_path: Path, text: str) -> None:
+    with pytest.raises(BadSettingError, match="TASKBOUND_AUTOSTART"):
+        read_settings(tmp_path, {"TASKBOUND_AUTOSTART": text})
+
+
+def test_a_misspelled_variable_is_named() -> None:
+    environ = {"TASKBOUND_AGNET": "a", "TASKBOUND_AGENT": "a", "TASKBOUND_HOME": "/x", "PATH": "/bin"}
+    assert unknown_variables(environ) == ("TASKBOUND_AGNET",)
