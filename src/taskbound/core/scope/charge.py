@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from taskbound.core.scope.number import INT64_MAX
 from taskbound.core.truth import NoTruth
@@ -72,16 +72,12 @@ class Shortfall:
     left: int
     asked: int
 
-    @property
-    def sentence(self) -> str:
-        """The shortfall in a person's words; amounts are in minor units."""
-        return f"`{self.limit}` has {self.left} left, and the action asks for {self.asked}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exhausted(NoTruth):
     """Every covering grant lacks something."""
 
+    code: ClassVar[str] = "limit-exhausted"
     shortfalls: tuple[Shortfall, ...]
     """Each limit that falls short, in the order of the grants."""
 

@@ -123,13 +123,15 @@ class Scope:
     def __post_init__(self) -> None:
         """Index the grants and make the digest."""
         form: JsonValue = {"grants": [grant.value() for grant in self.grants]}
-        named: dict[str, tuple[Grant, ...]] = {}
+        named: dict[str, list[Grant]] = {}
         for grant in self.grants:
-            named[grant.tool] = (*named.get(grant.tool, ()), grant)
+            named.setdefault(grant.tool, []).append(grant)
         whole = canonical({"kind": _KIND, "version": _VERSION, "scope": form})
         object.__setattr__(self, "canonical", canonical(form))
         object.__setattr__(self, "digest", sha256(whole).hexdigest())
-        object.__setattr__(self, "by_tool", MappingProxyType(named))
+        object.__setattr__(
+            self, "by_tool", MappingProxyType({tool: tuple(some) for tool, some in named.items()})
+        )
 
     def value(self) -> JsonValue:
         """The scope as JSON, in canonical form; a fresh copy each time."""

@@ -42,7 +42,7 @@ class Miss:
     """One argument that the nearest grant doesn't accept."""
 
     argument: str
-    """Its name as the agent wrote it: escape it before it is shown."""
+    """Its name, escaped and shortened if the agent wrote something odd."""
     code: str
     """A stable word, such as ``above-max`` or ``argument-missing``."""
     was: str
@@ -55,7 +55,7 @@ class Miss:
     @property
     def sentence(self) -> str:
         """The miss in a person's words."""
-        name = f"argument `{bare(self.argument)}`"
+        name = f"argument `{self.argument}`"
         if not self.was:
             return f"{name} must be given: {self.needed}"
         return f"{name} was `{self.was}`, which {self.reason}: it must be {self.needed}"
@@ -66,7 +66,7 @@ class Missed(NoTruth):
     """No grant covers the call."""
 
     tool: str
-    """As the agent wrote it: escape it before it is shown."""
+    """Its name, escaped and shortened if the agent wrote something odd."""
     grant: str | None
     """The id of the grant that came nearest; ``None`` when no grant names the tool."""
     misses: tuple[Miss, ...]
@@ -86,7 +86,7 @@ class Missed(NoTruth):
         """The miss in one sentence for the agent: what missed, and what it may do instead."""
         if not self.misses:
             known = ", ".join(f"`{tool}`" for tool in self.tools)
-            return f"no grant of this task names the tool `{bare(self.tool)}`; it may call {known}"
+            return f"no grant of this task names the tool `{self.tool}`; it may call {known}"
         told = "; ".join(miss.sentence for miss in self.misses[:_MAX_TOLD])
         rest = len(self.misses[_MAX_TOLD:]) + self.more
         tail = f"; and {rest} more" if rest else ""
@@ -98,7 +98,7 @@ def explain(scope: Scope, tool: str, arguments: Arguments, schema: Schema) -> Mi
     named = scope.by_tool.get(tool, ())
     if not named:
         tools = tuple(sorted(scope.by_tool)[:_MAX_TOOLS])
-        return Missed(tool=tool, grant=None, misses=(), more=0, tools=tools)
+        return Missed(tool=bare(tool), grant=None, misses=(), more=0, tools=tools)
     nearest = min(named, key=lambda grant: _distance(grant, arguments, schema))  # `min` keeps the first
     misses = [
         _word(nearest, name, verdict, arguments, schema)
@@ -106,7 +106,7 @@ def explain(scope: Scope, tool: str, arguments: Arguments, schema: Schema) -> Mi
         if isinstance(verdict, Unmet)
     ]
     return Missed(
-        tool=tool,
+        tool=bare(tool),
         grant=nearest.id,
         misses=tuple(misses[:_MAX_MISSES]),
         more=max(0, len(misses) - _MAX_MISSES),
@@ -153,7 +153,7 @@ def _distance(grant: Grant, arguments: Arguments, schema: Schema) -> tuple[int, 
 
 def _word(grant: Grant, name: str, verdict: Unmet, arguments: Arguments, schema: Schema) -> Miss:
     return Miss(
-        argument=name,
+        argument=bare(name),
         code=verdict.code,
         was=show(arguments[name], name) if name in arguments else "",
         reason=verdict.reason,

@@ -20,7 +20,7 @@ _MAX_LENGTH = 256
 _RESERVED = re.compile(r"^/|[.\[\]*\"\\\x00-\x1f\x7f-\x9f]")
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class ArgumentPath:
     """Steps from the arguments inward; exactly one, the argument's name, until paths go deeper."""
 
@@ -48,4 +48,4 @@ def parse_argument_path(text: str, place: Place) -> ArgumentPath:
         raise place.fault(f"is longer than {_MAX_LENGTH} characters")
     if _RESERVED.search(text):
         raise place.fault("holds what a name of an argument can't: . [ ] * \" \\, a control, or / in front")
-    return ArgumentPath((text,))
+    return ArgumentPath(steps=(text,))

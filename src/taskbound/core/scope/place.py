@@ -42,7 +42,9 @@ class Place:
 
     def fault(self, message: str) -> ScopeSyntaxError:
         """The error to raise: the place, then what is wrong there."""
-        return ScopeSyntaxError(f"`{self.text or 'the scope'}` {message}", where=self.text)
+        return ScopeSyntaxError(
+            f"`{self.text}` {message}" if self.text else f"the scope {message}", where=self.text
+        )
 
     def read_object(
         self, value: JsonValue, *, required: Collection[str] = (), allowed: Collection[str] | None = None

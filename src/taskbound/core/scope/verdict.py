@@ -14,7 +14,7 @@ from taskbound.core.truth import NoTruth
 __all__ = ["MET", "Met", "Unmet", "Verdict"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Met(NoTruth):
     """The value is inside the constraint."""
 

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, assert_never
+
+import pytest
+
+from taskbound.core.action.parse import parse_document
+from taskbound.core.errors import MalformedError
+from taskbound.core.scope import Covered, Missed, cover, parse_scope
+
+if TYPE_CHECKING:
+    from taskbound.core.action.canonical import JsonValue
+
+CORPUS = Path(__file__).parents[2] / "corpus" / "g3-scope.jsonl"
+ASKED = {"A009", "A010", "A011", "A012", "A013", "A014", "A055", "A056", "A057", "A062", "A063"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    id: str
+    group: str
+    surface: str
+    constraint: JsonValue
+    bytes_b64: str
+    expect: str
+    reason: str
+    twin_of: str
+    cve: str
+    note: str
+
+
+CASES = [Case(**json.loads(line)) for line in CORPUS.read_text(encoding="utf-8").splitlines()]
+
+
+def answer(case: Case) -> tuple[str, str]:
+    scope = parse_scope({"grants": [{"tool": "a__b", "arguments": {"x": case.constraint}}]})
+    try:
+        value = parse_document(b64decode(case.bytes_b64))
+    except MalformedError as error:
+        return "refuse", error.code
+    match cover(scope, "a__b", {"x": value}, None):
+        case Covered():
+            return "permit", ""
+        case Missed() as missed:
+            return "refuse", missed.code
+        case other:
+            assert_never(other)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
+def test_a_corpus_entry_gets_its_named_answer(case: Case) -> None:
+    assert answer(case) == (case.expect, case.reason)
+
+
+def test_each_refused_entry_has_a_benign_twin_that_is_permitted_under_the_same_constraint() -> None:
+    twins = {case.twin_of: case for case in CASES if case.twin_of}
+    refused = [case for case in CASES if case.expect == "refuse"]
+    assert {case.id for case in refused} == set(twins)
+    for case in refused:
+        assert twins[case.id].expect == "permit"
+        assert twins[case.id].constraint == case.constraint
+
+
+def test_each_asked_number_of_the_attack_corpus_has_an_entry() -> None:
+    assert {case.id.partition("-")[0] for case in CASES} == ASKED
