@@ -1,0 +1,118 @@
+"""Writes the pages of docs/reference that are made from code; the house tests say when one is old."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import taskbound
+from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
+
+ROOT = Path(__file__).resolve().parents[1]
+ERRORS = "docs/reference/errors.md"
+GATEWAY_MODULES = "docs/reference/gateway-modules.txt"
+GATEWAY = "taskbound.wiring.gateway"
+
+_FAMILIES = ((MalformedError, "malformed"), (DeniedError, "denied"), (UnavailableError, "unavailable"))
+_ERRORS_HEAD = """\
+# Errors
+
+Every way in which Taskbound says no. The code is stable: scripts and models may rely on it. The family says
+who can act: *malformed* means fix the input, *denied* means ask someone or do something else, *unavailable*
+means try again later, and nothing was allowed meanwhile. Each surface maps every code in its `errors.py`.
+
+This page is made from the code by `dev/docs`.
+
+| code | family | meaning | what to do |
+| --- | --- | --- | --- |
+"""
+_MODULES_HEAD = """\
+# What the process that faces agents loads: every module of ours, every third-party package.
+# Made by dev/docs. A new line is a wider reach of the process that an agent talks to: review it so.
+"""
+_LOADED = """
+import sys
+before = set(sys.modules)
+import {module}
+import sysconfig
+places = tuple(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
+for name in sorted(set(sys.modules) - before):
+    module = sys.modules[name]
+    if name.split(".")[0] == "taskbound":
+        print(name)
+    elif str(getattr(module, "__file__", None) or "").startswith(places):
+        print(name.split(".")[0])
+"""
+
+
+def load_all() -> tuple[str, ...]:
+    """Import every module of the package, so that every error class exists; gives their names."""
+    names = module_names()
+    for name in names:
+        importlib.import_module(name)
+    return names
+
+
+def module_names() -> tuple[str, ...]:
+    """Every module of the package by its full name, without importing it; scripts are left out."""
+    home = Path(taskbound.__path__[0])
+    found: list[str] = []
+    for path in home.rglob("*.py"):
+        inner = path.relative_to(home.parent)
+        packages = [home.parent / folder for folder in inner.parents if folder.name]
+        if path.name != "__main__.py" and all((folder / "__init__.py").exists() for folder in packages):
+            found.append(".".join(inner.with_suffix("").parts).removesuffix(".__init__"))
+    return tuple(sorted(found))
+
+
+def all_errors() -> tuple[type[TaskboundError], ...]:
+    """Every error class of the package that has been imported, ordered by code and name."""
+    found: set[type[TaskboundError]] = set()
+    todo: list[type[TaskboundError]] = [TaskboundError]
+    while todo:
+        one = todo.pop()
+        found.add(one)
+        todo.extend(one.__subclasses__())
+    ours = [one for one in found if one.__module__.split(".")[0] == "taskbound"]
+    return tuple(sorted(ours, key=lambda one: (one.code, one.__qualname__)))
+
+
+def errors_page(classes: tuple[type[TaskboundError], ...]) -> str:
+    """The page that lists every error: code, family, meaning, remedy."""
+    rows = []
+    for one in classes:
+        family = next((name for base, name in _FAMILIES if issubclass(one, base)), "")
+        meaning = (inspect.getdoc(one) or "").split("\n", 1)[0]
+        cells = (f"`{one.code}`", family, meaning, one.remedy)
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n")
+    return _ERRORS_HEAD + "".join(rows)
+
+
+def loaded_by(module: str) -> tuple[str, ...]:
+    """The modules of ours and the third-party packages that a fresh process loads for one module."""
+    script = _LOADED.format(module=module)
+    done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True)
+    return tuple(sorted(set(done.stdout.split())))
+
+
+def gateway_modules_page() -> str:
+    """The list of what the gateway's process loads."""
+    return _MODULES_HEAD + "".join(f"{name}\n" for name in loaded_by(GATEWAY))
+
+
+def main() -> None:
+    """Write each page that can be made, and say which."""
+    load_all()
+    pages = {ERRORS: errors_page(all_errors()), GATEWAY_MODULES: gateway_modules_page()}
+    for name, text in pages.items():
+        path = ROOT / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        print(f"wrote {name}")
+
+
+if __name__ == "__main__":
+    main()

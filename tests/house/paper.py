@@ -1,0 +1,109 @@
+"""Rules about what stands beside the code: the lock, the line for each dependency, change notes, scripts."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.house.tree import Finding, files, relative
+
+LOCKS = {
+    "requirements/demo.txt": ("server", "demo", "build"),
+    "requirements/dev.txt": ("server", "demo", "dev"),
+}
+DEPENDENCIES = "docs/adr/0002-dependencies.md"
+KINDS = ("added", "changed", "fixed", "removed", "security")
+_PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", re.MULTILINE)
+_CHANGE = re.compile(rf"^\d{{3,}}(-[a-z0-9-]+)?\.({'|'.join(KINDS)})\.md$")
+
+
+def wanted(root: Path, sets: tuple[str, ...]) -> list[Requirement]:
+    """What pyproject.toml asks for: the base and the named extras and groups."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = project["project"].get("optional-dependencies", {})
+    groups = project.get("dependency-groups", {})
+    texts = list(project["project"].get("dependencies", []))
+    todo = list(sets)
+    while todo:
+        name = todo.pop()
+        for one in extras.get(name, groups.get(name, [])):
+            if isinstance(one, dict):
+                todo.append(one["include-group"])
+            else:
+                texts.append(one)
+    return [Requirement(text) for text in texts]
+
+
+def lock_is_current(root: Path) -> Iterator[Finding]:
+    """Each lock pins, with hashes and without any address, a release that pyproject.toml allows."""
+    for name, sets in LOCKS.items():
+        text = (root / name).read_text(encoding="utf-8")
+        pins = {canonicalize_name(package): version for package, version in _PIN.findall(text)}
+        for need in wanted(root, sets):
+            version = pins.get(canonicalize_name(need.name))
+            if version is None or not need.specifier.contains(version, prereleases=True):
+                yield Finding(
+                    rule="lock-is-current",
+                    path=name,
+                    name=need.name,
+                    sentence=f"`{need}` is not what the lock pins ({version}): run dev/lock",
+                )
+        for block in re.split(r"^(?=[A-Za-z0-9])", text, flags=re.MULTILINE)[1:]:
+            if "--hash=sha256:" not in block:
+                yield Finding(
+                    rule="lock-is-current",
+                    path=name,
+                    sentence=f"`{block.split()[0]}` has no hash: run dev/lock",
+                )
+        if re.search(r"://|^\s*(-i|--(extra-)?index-url|--find-links|--trusted-host)\b", text, re.MULTILINE):
+            yield Finding(rule="lock-is-current", path=name, sentence="the lock names a place: run dev/lock")
+
+
+def dependencies_have_a_line(root: Path) -> Iterator[Finding]:
+    """Each dependency that we chose has its line: why, its license, whether it is alive."""
+    page = root / DEPENDENCIES
+    rows = page.read_text(encoding="utf-8") if page.exists() else ""
+    for need in wanted(root, ("server", "demo", "dev")):
+        if f"| `{need.name}` |" not in rows:
+            yield Finding(
+                rule="dependencies-have-a-line",
+                path=DEPENDENCIES,
+                name=need.name,
+                sentence=f"add the line of `{need.name}`: why it is needed, its license, whether it is alive",
+            )
+
+
+def changes_are_named(root: Path) -> Iterator[Finding]:
+    """A change note is named by its issue and kind, so that the changelog can be put together."""
+    for path in files(root, under=("changes",)):
+        if path.name == "README.md":
+            continue
+        if not _CHANGE.match(path.name) or not path.read_text(encoding="utf-8").strip():
+            yield Finding(
+                rule="changes-are-named",
+                path=relative(path, root),
+                sentence=f"name it NNN.kind.md (kinds: {', '.join(KINDS)}), and write a sentence",
+            )
+
+
+def scripts_run(root: Path) -> Iterator[Finding]:
+    """Each script of dev/ is POSIX sh, can be run, and parses."""
+    for path in [*files(root, "", under=("dev",)), *files(root, "", under=(".ci",))]:
+        name = relative(path, root)
+        text = path.read_text(encoding="utf-8")
+        sourced = path.name == "env"
+        shell = "bash" if name.startswith(".ci/") else "sh"
+        if not sourced and not text.startswith(("#!/bin/sh\n", "#!/usr/bin/env bash\n")):
+            yield Finding(rule="scripts-run", path=name, line=1, sentence="start the script with `#!/bin/sh`")
+        if not sourced and not os.access(path, os.X_OK):
+            yield Finding(rule="scripts-run", path=name, sentence="make the script executable: chmod +x")
+        seen = subprocess.run([shell, "-n", str(path)], capture_output=True, text=True, check=False)
+        if seen.returncode:
+            yield Finding(rule="scripts-run", path=name, sentence=f"mend the syntax: {seen.stderr.strip()}")

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dev.reference import ERRORS, ROOT, all_errors, errors_page, load_all
+from tests.house import faults, loading
+from tests.house.rules import RULES
+from tests.house.tree import idle, read_exemptions, remaining
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.house.tree import Finding
+
+TABLE = "tests/house/exemptions.toml"
+
+
+def require_none(findings: Iterable[Finding]) -> None:
+    broken = remaining(findings, read_exemptions())
+    if broken:
+        lines = "\n".join(str(one) for one in broken)
+        pytest.fail(f"{lines}\n(an exemption needs a row with its reason in {TABLE})", pytrace=False)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_tree_keeps_each_house_rule(rule: str) -> None:
+    require_none(RULES[rule](ROOT))
+
+
+def test_every_error_has_a_code_of_its_own() -> None:
+    load_all()
+    require_none(faults.codes_are_unique(all_errors()))
+
+
+def test_every_surface_maps_every_error_code() -> None:
+    load_all()
+    codes = {one.code for one in all_errors()}
+    require_none(faults.codes_are_mapped(codes, faults.surface_tables(ROOT)))
+
+
+def test_every_exemption_is_used_and_says_why() -> None:
+    load_all()
+    findings = [one for rule in RULES.values() for one in rule(ROOT)]
+    findings += faults.codes_are_unique(all_errors())
+    codes = {one.code for one in all_errors()}
+    findings += faults.codes_are_mapped(codes, faults.surface_tables(ROOT))
+    assert idle(findings, read_exemptions()) == []
+
+
+def test_the_page_of_errors_is_what_the_code_says() -> None:
+    load_all()
+    page = (ROOT / ERRORS).read_text(encoding="utf-8")
+    assert page == errors_page(all_errors()), f"{ERRORS} is old: run dev/docs"
+
+
+def test_f43_importing_any_module_does_no_work_and_warns_of_nothing() -> None:
+    script = [sys.executable, "-W", "error", loading.__file__, "taskbound", *load_all()]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    deeds = json.loads(done.stdout)
+    assert deeds == [], "do this in a function that wiring calls, not at import:\n" + "\n".join(deeds)

@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from taskbound.core.errors import DeniedError, TaskboundError
+from tests.house import faults, paper, strangers
+from tests.house.rules import RULES
+from tests.house.tree import ROOT, Exemption, Finding, idle, remaining
+
+CORE = "src/taskbound/core/scope.py"
+FLOW = "src/taskbound/flows/scope.py"
+HOST = "index.packages" + ".dev"
+ADDRESS = "10.0" + ".0.1"
+GOOD = '"""What a scope is."""\n\n__all__ = ["cover"]\n\n\ndef cover() -> None:\n    """Cover."""\n'
+
+# rule, file, text that breaks it, the nearest text that keeps it
+PLANTED = [
+    ("module-sentence", CORE, "X = 1\n", GOOD),
+    ("module-sentence", CORE, '"""No stop"""\n', GOOD),
+    ("file-budget", CORE, "X = 1\n" * 301, "X = 1\n" * 300),
+    ("file-budget", "src/taskbound/ports/scope.py", "X = 1\n" * 151, "X = 1\n" * 150),
+    ("file-budget", "tests/core/test_scope.py", "X = 1\n" * 501, "X = 1\n" * 500),
+    ("function-budget", FLOW, "def f():\n" + "    x = 1\n" * 60, "def f():\n" + "    x = 1\n" * 59),
+    ("public-names", CORE, "def cover(): ...\n", GOOD),
+    ("public-names", CORE, "__all__ = []\ndef cover(): ...\n", "__all__ = []\ndef _cover(): ...\n"),
+    ("public-names", CORE, '__all__ = ["a", "a"]\n', '__all__ = ["a"]\n'),
+    ("no-assert", CORE, "assert True\n", "assert_never(x)\n"),
+    (
+        "frozen-values",
+        CORE,
+        "@dataclass(frozen=True)\nclass A: ...\n",
+        "@dataclass(frozen=True, slots=True, kw_only=True)\nclass A: ...\n",
+    ),
+    ("frozen-values", CORE, "@dataclass\nclass A: ...\n", "class A: ...\n"),
+    ("no-any", CORE, "from typing import Any\n", "from typing import Final\n"),
+    ("no-any", CORE, "x: typing.Any = 1\n", "x: object = 1\n"),
+    ("no-exit", FLOW, "sys.exit(1)\n", "leave(1)\n"),
+    ("no-exit", FLOW, "raise SystemExit\n", "raise LookupError\n"),
+    ("page-budget", "ARCHITECTURE.md", "x\n" * 201, "x\n" * 200),
+    ("page-budget", "AGENTS.md", "x " * 600, "x " * 599),
+    ("words-are-files", "src/taskbound/core/gadget.py", "", None),
+    ("words-are-files", "src/taskbound/adapters/store/sql/gadget.py", "", None),
+    ("no-empty-names", "src/taskbound/flows/scope_utils.py", "", None),
+    ("no-empty-names", "tests/helpers.py", "", None),
+    ("no-empty-names", FLOW, "class ScopeManager: ...\n", "class Scopes: ...\n"),
+    ("no-empty-names", FLOW, "def validate_scope(): ...\n", "def parse_scope(): ...\n"),
+    ("no-empty-names", FLOW, "def _check_scope(): ...\n", "def _require_scope(): ...\n"),
+    (
+        "tests-are-sentences",
+        "tests/core/test_scope.py",
+        "def test_scope(): ...\n",
+        "def test_a_scope_ends(): ...\n",
+    ),
+    (
+        "tests-are-sentences",
+        "tests/core/test_scope.py",
+        'def test_a_scope_ends():\n    """Docs."""\n',
+        "def test_a_scope_ends():\n    pass\n",
+    ),
+    (
+        "no-mocks-or-sleeps",
+        "tests/core/test_scope.py",
+        "from unittest.mock import Mock\n",
+        "import unittest\n",
+    ),
+    ("no-mocks-or-sleeps", "tests/core/test_scope.py", "import unittest.mock\n", "import unittest\n"),
+    ("no-mocks-or-sleeps", "tests/core/test_scope.py", "time.sleep(1)\n", "event.wait(1)\n"),
+    (
+        "no-mocks-or-sleeps",
+        "tests/core/test_scope.py",
+        "await asyncio.sleep(1)\n",
+        "await asyncio.sleep(0)\n",
+    ),
+    ("error-texts", FLOW, 'raise BadError("Not good")\n', 'raise BadError("not good")\n'),
+    ("error-texts", FLOW, 'raise BadError(f"no `{x}`.")\n', 'raise BadError(f"no `{x}`")\n'),
+    ("suppressions-have-reasons", FLOW, "x = 1  # noqa: F841\n", "x = 1  # noqa: F841 - kept for a reader\n"),
+    (
+        "suppressions-have-reasons",
+        FLOW,
+        "x = 1  # type: ignore[misc]\n",
+        "x = 1  # type: ignore[misc]  # no stubs yet\n",
+    ),
+    (
+        "suppressions-have-reasons",
+        FLOW,
+        "x = 1  # pragma: no cover\n",
+        "x = 1  # pragma: no cover - macOS only\n",
+    ),
+    (
+        "settings-have-reasons",
+        "pyproject.toml",
+        'ignore = [\n    "D1",\n]\n',
+        'ignore = [\n    "D1",  # why\n]\n',
+    ),
+    (
+        "settings-have-reasons",
+        "pyproject.toml",
+        'filterwarnings = [\n    "error",\n    "ignore:x",\n]\n',
+        'filterwarnings = [\n    "error",\n    "ignore:x",  # why\n]\n',
+    ),
+    (
+        "settings-have-reasons",
+        "pyproject.toml",
+        "[[tool.mypy.overrides]]\n",
+        "# why\n[[tool.mypy.overrides]]\n",
+    ),
+    ("no-stray-hosts", "docs/a.md", f"see {HOST}\n", "see api.example.com\n"),
+    ("no-stray-hosts", "docs/a.md", f"see https://{ADDRESS}/x\n", "see http://127.0.0.1:8700/x\n"),
+    ("no-stray-hosts", FLOW, f'x = "{HOST}"\n', "x = action" + ".dev\n"),
+    ("links-resolve", "docs/a.md", "[b](b.md)\n", "`[b](b.md)`\n"),
+    ("links-resolve", "docs/a.md", "# One\n[b](#two)\n", "# Two\n[b](#two)\n"),
+    ("changes-are-named", "changes/fix.md", "Mended.\n", None),
+    ("changes-are-named", "changes/002.fixed.md", "", "Mended.\n"),
+    ("scripts-run", "dev/verb", "echo\n", None),
+    ("scripts-run", ".ci/run", "#!/usr/bin/env bash\nif\n", None),
+]
+
+
+def plant(root: Path, name: str, text: str) -> None:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(("rule", "name", "bad", "good"), PLANTED)
+def test_each_rule_finds_what_breaks_it_and_nothing_else(
+    tmp_path: Path, rule: str, name: str, bad: str, good: str | None
+) -> None:
+    plant(tmp_path, name, bad)
+    found = list(RULES[rule](tmp_path))
+    assert [one.path for one in found][:1] in ([name], [str(Path(name).with_suffix(""))]), found
+    assert all(one.rule == rule and one.sentence for one in found)
+    if good is not None:
+        plant(tmp_path, name, good)
+        assert list(RULES[rule](tmp_path)) == []
+
+
+def test_every_rule_is_seen_to_find_something() -> None:
+    elsewhere = {"tests-mirror-rooms", "lock-is-current", "dependencies-have-a-line", "no-machine-paths"}
+    assert {rule for rule, *_ in PLANTED} | elsewhere == set(RULES)
+
+
+def test_a_word_of_the_glossary_may_name_a_file(tmp_path: Path) -> None:
+    plant(tmp_path, "docs/glossary.md", "| **scope** | what a task may do |\n")
+    plant(tmp_path, CORE, "")
+    plant(tmp_path, "tests/core/test_scope_money.py", "")
+    plant(tmp_path, "tests/core/test_scope.py", "")
+    assert list(RULES["words-are-files"](tmp_path)) == []
+    assert list(RULES["tests-mirror-rooms"](tmp_path)) == []
+
+
+def test_a_test_file_of_a_room_that_is_named_by_no_module_is_found(tmp_path: Path) -> None:
+    plant(tmp_path, CORE, "")
+    plant(tmp_path, "tests/core/test_scopes.py", "")
+    assert [one.name for one in RULES["tests-mirror-rooms"](tmp_path)] == ["scopes"]
+
+
+def test_a_path_of_this_machine_is_found_in_any_file(tmp_path: Path) -> None:
+    own = strangers.machine_paths(Path("/a/checkout"), Path("/b/me"))
+    plant(tmp_path, "x.toml", "home = '/b/me/.config'\n")
+    plant(tmp_path, "y.py", "x = '/a/checkout/src'  # and /c/a/checkout/src is another\n")
+    plant(tmp_path, "z.md", "/b/message/ is no path of mine\n")
+    found = strangers.no_machine_paths(tmp_path, own=own)
+    assert [(one.path, one.name) for one in found] == [("x.toml", "/b/me"), ("y.py", "/a/checkout")]
+
+
+def locked(root: Path, lock: str) -> list[Finding]:
+    plant(root, "pyproject.toml", '[project]\ndependencies = ["msgspec>=0.22"]\n')
+    for name in paper.LOCKS:
+        plant(root, name, lock)
+    return list(paper.lock_is_current(root))
+
+
+def test_a_lock_that_is_old_unhashed_or_names_a_place_is_found(tmp_path: Path) -> None:
+    hashed = " \\\n    --hash=sha256:00\n"
+    assert locked(tmp_path, "msgspec==0.22.0" + hashed) == []
+    assert locked(tmp_path, "")
+    assert locked(tmp_path, "msgspec==0.21.0" + hashed)
+    assert locked(tmp_path, "msgspec==0.22.0\n")
+    assert locked(tmp_path, "--index-url x\nmsgspec==0.22.0" + hashed)
+
+
+def test_a_dependency_without_its_line_is_found(tmp_path: Path) -> None:
+    plant(tmp_path, "pyproject.toml", '[project]\ndependencies = ["msgspec>=0.22"]\n')
+    assert [one.name for one in paper.dependencies_have_a_line(tmp_path)] == ["msgspec"]
+    plant(tmp_path, paper.DEPENDENCIES, "| `msgspec` | wire shapes | BSD-3-Clause |\n")
+    assert list(paper.dependencies_have_a_line(tmp_path)) == []
+
+
+class TwinError(DeniedError):
+    code: ClassVar[str] = "Twin"
+
+
+class OtherTwinError(TwinError):
+    pass
+
+
+def test_a_code_that_two_errors_share_is_found() -> None:
+    found = list(faults.codes_are_unique([OtherTwinError, TwinError]))
+    assert [one.name for one in found] == ["OtherTwinError", "TwinError"]
+    assert list(faults.codes_are_unique([TaskboundError, DeniedError])) == []
+
+
+def test_a_code_that_a_surface_does_not_map_is_found() -> None:
+    found = faults.codes_are_mapped(
+        {"a", "b"}, {"cli": {"a": 1, "c": 2}, "api": {"a": 1, "b": 2}, "gateway": None}
+    )
+    assert [(Path(one.path).parent.name, one.name) for one in found] == [
+        ("cli", "b"),
+        ("cli", "c"),
+        ("gateway", ""),
+    ]
+
+
+def test_an_exemption_covers_its_rule_and_place_only() -> None:
+    row = Exemption(rule="no-any", path="src/*/a.py", reason="the library gives no types")
+    here = Finding(rule="no-any", path="src/x/a.py", sentence="say the type")
+    there = Finding(rule="no-any", path="src/x/b.py", sentence="say the type")
+    assert remaining([here, there], [row]) == [there]
+    assert idle([here], [row]) == []
+    assert idle([there], [row]) != []
+    assert idle([here], [Exemption(rule="no-any", path="src/*/a.py", reason="so")]) != []
+
+
+def test_a_module_that_works_at_import_is_found(tmp_path: Path) -> None:
+    plant(tmp_path, "toy/__init__.py", "")
+    plant(tmp_path, "toy/quiet.py", "import json\nX = {'a': 1}\n")
+    plant(
+        tmp_path,
+        "toy/busy.py",
+        "import socket\nwith open(__file__) as f:\n    f.read()\nsocket.socket().close()\n",
+    )
+    script = ["import sys", "sys.path[:0] = sys.argv[1:]", "from tests.house.loading import watch"]
+    script += ["print(*watch(['toy.quiet', 'toy.busy'], 'toy'), sep='\\n')"]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(script), str(tmp_path), str(ROOT)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    deeds = [line.split(" (")[0] for line in done.stdout.splitlines()]
+    assert deeds == ["toy.busy: open", "toy.busy: socket.__new__"]
