@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from taskbound.core.scope.charge import Charge, Covered, Exhausted, Paid, Payer, Shortfall, pay
 from taskbound.core.scope.cover import cover
-from taskbound.core.scope.describe import describe, describe_exhausted
+from taskbound.core.scope.describe import describe
 from taskbound.core.scope.errors import ScopeSyntaxError
 from taskbound.core.scope.grant import Grant, Others, Scope, Total, initial_limits, tools_of
 from taskbound.core.scope.miss import Miss, Missed
@@ -31,7 +31,6 @@ __all__ = [
     "Total",
     "cover",
     "describe",
-    "describe_exhausted",
     "initial_limits",
     "parse_scope",
     "parse_tool_name",

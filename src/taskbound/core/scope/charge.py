@@ -9,11 +9,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from taskbound.core.scope.number import INT64_MAX
+from taskbound.core.scope.number import INT64_MAX, write_amount
+from taskbound.core.scope.show import bare
 from taskbound.core.truth import NoTruth
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class Charge:
     """The key of a limit, such as ``g0/uses`` or ``g0/total/amount``."""
     amount: int
     """Uses, or minor units of the total's exponent; 0 to 2^63 - 1."""
+    exponent: int = 0
+    """Decimal places of a minor unit, to write the amount as people do."""
 
     def __post_init__(self) -> None:
         """Raise if the amount is none."""
@@ -44,6 +46,12 @@ class Payer:
     grant: str
     """The id of the grant, such as ``g0``."""
     charges: tuple[Charge, ...]
+    """One for each limit of the grant."""
+
+    def __post_init__(self) -> None:
+        """Raise if a limit is charged twice, for each charge is compared with what is left by itself."""
+        if len({charge.limit for charge in self.charges}) < len(self.charges):
+            raise ValueError("a limit is charged once for an action")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +79,16 @@ class Shortfall:
     limit: str
     left: int
     asked: int
+    exponent: int = 0
+
+    @property
+    def sentence(self) -> str:
+        """The shortfall in a person's words, with amounts as people write them."""
+        kind, _, argument = self.limit.removeprefix(f"{self.grant}/").partition("/")
+        if kind == "uses":
+            return f"grant {self.grant} has no use left"
+        left, asked = write_amount(self.left, self.exponent), write_amount(self.asked, self.exponent)
+        return f"grant {self.grant} has {left} left for `{bare(argument)}`, and this asks for {asked}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,11 +117,14 @@ def pay(covered: Covered, left: Mapping[str, int]) -> Paid | Exhausted:
 
 
 def _shortfalls(payer: Payer, left: Mapping[str, int]) -> list[Shortfall]:
-    asked: Counter[str] = Counter()
-    for charge in payer.charges:
-        asked[charge.limit] += charge.amount
     return [
-        Shortfall(grant=payer.grant, limit=limit, left=left.get(limit, 0), asked=amount)  # rule 2
-        for limit, amount in asked.items()
-        if limit not in left or left[limit] < amount
+        Shortfall(
+            grant=payer.grant,
+            limit=charge.limit,
+            left=left.get(charge.limit, 0),  # rule 2
+            asked=charge.amount,
+            exponent=charge.exponent,
+        )
+        for charge in payer.charges
+        if charge.limit not in left or left[charge.limit] < charge.amount
     ]

@@ -74,5 +74,5 @@ def _payer(
         amount = read_amount(arguments[total.path.argument], total.exponent)
         if isinstance(amount, Unmet):
             return None
-        charges.append(Charge(limit=total.key, amount=amount))
+        charges.append(Charge(limit=total.key, amount=amount, exponent=total.exponent))
     return Payer(grant=grant.id, charges=tuple(charges))

@@ -9,33 +9,14 @@ from taskbound.core.scope.number import write_amount
 from taskbound.core.scope.show import bare
 
 if TYPE_CHECKING:
-    from taskbound.core.scope.charge import Exhausted
-    from taskbound.core.scope.grant import Grant, Scope, Total
+    from taskbound.core.scope.grant import Grant, Scope
 
-__all__ = ["describe", "describe_exhausted"]
+__all__ = ["describe"]
 
 
 def describe(scope: Scope) -> tuple[str, ...]:
     """What the scope permits, one line for each grant; breadth is named as such."""
     return tuple(_describe_grant(grant) for grant in scope.grants)
-
-
-def describe_exhausted(scope: Scope, exhausted: Exhausted) -> str:
-    """Which limits fell short, what they have left and what the action asks for, in one sentence."""
-    totals = {total.key: total for grant in scope.grants for total in grant.totals}
-    return "; ".join(
-        _describe_shortfall(one.grant, totals.get(one.limit), one.left, one.asked)
-        for one in exhausted.shortfalls
-    )
-
-
-def _describe_shortfall(grant: str, total: Total | None, left: int, asked: int) -> str:
-    if total is None:
-        return f"grant {grant} of this task has no use left"
-    had, wants = write_amount(left, total.exponent), write_amount(asked, total.exponent)
-    return (
-        f"grant {grant} of this task has {had} left for `{bare(str(total.path))}`, and this asks for {wants}"
-    )
 
 
 def _describe_grant(grant: Grant) -> str:

@@ -82,15 +82,21 @@ class Missed(NoTruth):
         return self.misses[0].code if self.misses else _NO_TOOL
 
     @property
-    def sentence(self) -> str:
-        """The miss in one sentence for the agent: what missed, and what it may do instead."""
+    def sentences(self) -> tuple[str, ...]:
+        """One sentence for each miss: what missed, and what may be done instead; at least one."""
         if not self.misses:
             known = ", ".join(f"`{tool}`" for tool in self.tools)
-            return f"no grant of this task names the tool `{self.tool}`; it may call {known}"
-        told = "; ".join(miss.sentence for miss in self.misses[:_MAX_TOLD])
-        rest = len(self.misses[_MAX_TOLD:]) + self.more
-        tail = f"; and {rest} more" if rest else ""
-        return f"grant {self.grant} of this task came nearest: {told}{tail}"
+            return (f"no grant names the tool `{self.tool}`; it may be {known}",)
+        first, *others = (miss.sentence for miss in self.misses)
+        tail = (f"and {self.more} more arguments",) if self.more else ()
+        return (f"grant {self.grant} came nearest: {first}", *others, *tail)
+
+    @property
+    def sentence(self) -> str:
+        """The misses in one sentence for the agent, the first three told in full."""
+        told = self.sentences
+        rest = len(told[_MAX_TOLD:]) - (1 if self.more else 0) + self.more
+        return "; ".join(told[:_MAX_TOLD]) + (f"; and {rest} more" if rest else "")
 
 
 def explain(scope: Scope, tool: str, arguments: Arguments, schema: Schema) -> Missed:
