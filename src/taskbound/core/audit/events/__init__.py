@@ -1,0 +1,101 @@
+"""What can be recorded: a closed union of events, each with the fields that its record holds.
+
+The wire law, pinned by ``tests/core/audit/events.golden.json``:
+
+1. A kind is never reused, renamed or removed.
+2. Fields are only appended, with a default; a field that holds its default is not written. So an old record
+   reads as it was written, and is written again as it was read.
+3. A field is text, a whole number within ±(2^53-1), a truth value, or a sequence of texts: nothing nested.
+   Text is any text: record bytes are JSON, in which no text can end a record or start another (I-50).
+4. A reader refuses a kind or a field that it doesn't know: it never guesses.
+
+Digests are SHA-256 in lower-case hex, instants and deadlines microseconds since the epoch. No event holds an
+argument, an answer or a secret: leaves can't be deleted, so they hold digests. ``by`` is who did it, by name,
+and ``proof`` how they were proven.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias, get_args
+
+from taskbound.core.audit.events.log import (
+    CheckpointSigned,
+    Delivery,
+    WriterStarted,
+)
+from taskbound.core.audit.events.standing import (
+    IdentityChanged,
+    IdentityRegistered,
+    KillSwitchChanged,
+    MonitorAcknowledged,
+    PolicyActivated,
+    TemplateRemoved,
+    TemplateSaved,
+    ToolAccepted,
+    ToolChanged,
+    ToolPinned,
+    UpstreamAdded,
+    UpstreamRemoved,
+)
+from taskbound.core.audit.events.work import (
+    ActionDecided,
+    ActionOutcome,
+    ActionRefusedMalformed,
+    RunRegistered,
+    TaskChanged,
+    TaskStarted,
+)
+
+__all__ = [
+    "EVENTS",
+    "ActionDecided",
+    "ActionOutcome",
+    "ActionRefusedMalformed",
+    "CheckpointSigned",
+    "Delivery",
+    "Event",
+    "IdentityChanged",
+    "IdentityRegistered",
+    "KillSwitchChanged",
+    "MonitorAcknowledged",
+    "PolicyActivated",
+    "RunRegistered",
+    "TaskChanged",
+    "TaskStarted",
+    "TemplateRemoved",
+    "TemplateSaved",
+    "ToolAccepted",
+    "ToolChanged",
+    "ToolPinned",
+    "UpstreamAdded",
+    "UpstreamRemoved",
+    "WriterStarted",
+]
+
+Event: TypeAlias = (
+    WriterStarted
+    | IdentityRegistered
+    | IdentityChanged
+    | MonitorAcknowledged
+    | UpstreamAdded
+    | UpstreamRemoved
+    | ToolPinned
+    | ToolChanged
+    | ToolAccepted
+    | TemplateSaved
+    | TemplateRemoved
+    | TaskStarted
+    | TaskChanged
+    | RunRegistered
+    | ActionRefusedMalformed
+    | ActionDecided
+    | ActionOutcome
+    | KillSwitchChanged
+    | PolicyActivated
+    | CheckpointSigned
+    | Delivery
+)
+"""Everything that can be recorded."""
+
+EVENTS: Final[dict[str, type[Event]]] = {one.kind: one for one in get_args(Event)}
+"""The event of each kind."""

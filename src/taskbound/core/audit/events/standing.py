@@ -1,0 +1,173 @@
+"""What stands before any task runs: identities, servers, tools, templates, policy, the kill switch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+__all__ = [
+    "IdentityChanged",
+    "IdentityRegistered",
+    "KillSwitchChanged",
+    "MonitorAcknowledged",
+    "PolicyActivated",
+    "TemplateRemoved",
+    "TemplateSaved",
+    "ToolAccepted",
+    "ToolChanged",
+    "ToolPinned",
+    "UpstreamAdded",
+    "UpstreamRemoved",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityRegistered:
+    """A person, an agent or a service was written down."""
+
+    kind: ClassVar[str] = "identity-registered"
+    identity: str
+    form: str
+    """`person`, `agent` or `service`."""
+    by: str
+    proof: str
+    owner: str = ""
+    approvers: tuple[str, ...] = ()
+    monitor: str = ""
+    ceiling: str = ""
+    """Digest of the scope that the agent can never pass."""
+    account: str = ""
+    """What proves them, such as `peer-uid:1000`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityChanged:
+    """An identity changed its state."""
+
+    kind: ClassVar[str] = "identity-changed"
+    identity: str
+    before: str
+    after: str
+    reason: str
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorAcknowledged:
+    """A monitor proved, by a code through another channel, that somebody reads it."""
+
+    kind: ClassVar[str] = "monitor-acknowledged"
+    identity: str
+    monitor: str
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamAdded:
+    """A server was pinned."""
+
+    kind: ClassVar[str] = "upstream-added"
+    upstream: str
+    server: str
+    """Digest of the server's identity."""
+    command: str
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamRemoved:
+    """A server is no longer reachable."""
+
+    kind: ClassVar[str] = "upstream-removed"
+    upstream: str
+    server: str
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolPinned:
+    """A tool's definition was pinned as its server first showed it."""
+
+    kind: ClassVar[str] = "tool-pinned"
+    tool: str
+    server: str
+    definition: str
+    effect: str
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolChanged:
+    """A server showed another definition of a tool than the pinned one."""
+
+    kind: ClassVar[str] = "tool-changed"
+    tool: str
+    server: str
+    pinned: str
+    seen: str
+    change: str
+    """`text`, `schema`, `server` or `gone`."""
+    difference: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolAccepted:
+    """A person took over a changed definition."""
+
+    kind: ClassVar[str] = "tool-accepted"
+    tool: str
+    server: str
+    before: str
+    after: str
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateSaved:
+    """A scope and a lifetime were kept under a name."""
+
+    kind: ClassVar[str] = "template-saved"
+    template: str
+    scope: str
+    seconds: int
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateRemoved:
+    """A template was forgotten."""
+
+    kind: ClassVar[str] = "template-removed"
+    template: str
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyActivated:
+    """Another bundle of policies is in force."""
+
+    kind: ClassVar[str] = "policy-activated"
+    bundle: str
+    before: str
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillSwitchChanged:
+    """Everything was stopped, or let go again."""
+
+    kind: ClassVar[str] = "kill-switch-changed"
+    stopped: bool
+    epoch: int
+    reason: str
+    by: str
+    proof: str

@@ -1,0 +1,123 @@
+"""What happens when work is done: tasks, the processes that run for them, actions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+__all__ = [
+    "ActionDecided",
+    "ActionOutcome",
+    "ActionRefusedMalformed",
+    "RunRegistered",
+    "TaskChanged",
+    "TaskStarted",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskStarted:
+    """A task was declared and runs."""
+
+    kind: ClassVar[str] = "task-started"
+    task: str
+    agent: str
+    requester: str
+    purpose: str
+    scope: str
+    deadline: int
+    by: str
+    proof: str
+    template: str = ""
+    parent: str = ""
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskChanged:
+    """A task changed its state."""
+
+    kind: ClassVar[str] = "task-changed"
+    task: str
+    before: str
+    after: str
+    event: str
+    reason: str
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRegistered:
+    """A process, and all beneath it, belongs to a task."""
+
+    kind: ClassVar[str] = "run-registered"
+    task: str
+    agent: str
+    pid: int
+    started: int
+    """The process's start in clock ticks since boot."""
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionRefusedMalformed:
+    """Bytes that asked for an action could not be read, so there was no action."""
+
+    kind: ClassVar[str] = "action-refused-malformed"
+    code: str
+    connection: str
+    agent: str
+    size: int
+    digest: str
+    """SHA-256 of the raw bytes."""
+    tool: str = ""
+    task: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionDecided:
+    """An action was answered; with the rows that it names, the answer can be computed again."""
+
+    kind: ClassVar[str] = "action-decided"
+    action: str
+    task: str
+    agent: str
+    tool: str
+    server: str
+    definition: str
+    digest: str
+    act_key: str
+    decision: str
+    """`permit`, `hold`, `refuse`, or `duplicate` when a stored answer was given again."""
+    reasons: tuple[str, ...]
+    grant: str
+    policies: tuple[str, ...]
+    bundle: str
+    scope: str
+    attempt: int
+    charges: tuple[str, ...] = ()
+    """``limit=amount`` of each limit that the action was charged to."""
+    flags: tuple[str, ...] = ()
+    last_outcome: str = ""
+    effect: str = ""
+    proof: str = ""
+    epoch: int = 0
+    connection: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionOutcome:
+    """An action changed its state."""
+
+    kind: ClassVar[str] = "action-outcome"
+    action: str
+    task: str
+    before: str
+    after: str
+    released: bool
+    """Whether the result may leave the gateway."""
+    answer: str = ""
+    """Digest of the answer's bytes."""
+    reason: str = ""

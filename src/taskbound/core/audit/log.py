@@ -1,0 +1,223 @@
+"""Verifying a whole log offline: its records, the checkpoints that came with it, one that was held elsewhere.
+
+The procedure, in this order; the first rule that breaks is the answer:
+
+1. There is at least one record. Each is read strictly and continues its writer's chain, and every head that
+   a writer names stands before it.
+2. Every checkpoint that came along is signed by the log's key, which whoever verifies holds already; there
+   is at least one, and no two contradict each other.
+3. A checkpoint that somebody held elsewhere is within the log, and the log has its root at its size. This
+   catches even a copy that was recomputed and signed anew with the log's own key.
+4. Every checkpoint is within the log, and the log has its root at its size.
+5. Every checkpoint that a record names is of what stands before that record, with its root.
+
+What no checkpoint covers is named, and vouched for by nobody but the chains.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from taskbound.core.audit.chain import ChainVerifier
+from taskbound.core.audit.checkpoint import open_checkpoint
+from taskbound.core.audit.errors import (
+    CheckpointForkedError,
+    CheckpointMissingError,
+    ClaimMismatchError,
+    LogEmptyError,
+    LogForkedError,
+    LogTruncatedError,
+    OriginMismatchError,
+    RootMismatchError,
+)
+from taskbound.core.audit.events import CheckpointSigned, WriterStarted
+from taskbound.core.audit.tiles import EMPTY_FRONTIER, grow
+from taskbound.core.truth import NoTruth
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from taskbound.core.audit.chain import Head
+    from taskbound.core.audit.checkpoint import Checkpoint
+    from taskbound.core.audit.note import VerifierKey, Verify
+    from taskbound.core.audit.record import Record
+
+__all__ = ["LogVerifier", "Verified", "verify_log"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified(NoTruth):
+    """What was verified of a log, and what was not."""
+
+    origin: str
+    namespaces: tuple[str, ...]
+    """Those that records are of."""
+    size: int
+    """Records in the log."""
+    covered: int
+    """The first so many records are vouched for by a checkpoint; those from this index on are not."""
+    root: bytes
+    """The root at the size that is covered."""
+    heads: tuple[Head, ...]
+    """Every writer's newest record, by writer."""
+    checkpoints: int
+    """How many checkpoints came along, all of this log."""
+    held: int | None
+    """The size of the checkpoint that was held elsewhere, if one was."""
+
+    @property
+    def uncovered(self) -> int:
+        """How many records at the end no checkpoint covers."""
+        return self.size - self.covered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Claim:
+    """A size and root that record `index` names."""
+
+    size: int
+    root: str
+    index: int
+
+
+class LogVerifier:
+    """Takes a log record by record, and says at the end what was verified."""
+
+    def __init__(self) -> None:
+        """Start before the first record."""
+        self._chains = ChainVerifier()
+        self._claims: list[_Claim] = []
+
+    def take(self, raw: bytes) -> Record:
+        """The next record in log order (rule 1).
+
+        Raises:
+            TamperedError: One of its kinds; ``where`` names the record by its index.
+        """
+        index = len(self._chains.leaves)
+        record = self._chains.take(raw)
+        match record.event:
+            case (
+                WriterStarted(checkpoint_size=size, checkpoint_root=root)
+                | CheckpointSigned(size=size, root=root)
+            ):
+                self._claims.append(_Claim(size=size, root=root, index=index))
+            case _:
+                pass
+        return record
+
+    def finish(
+        self, notes: Sequence[bytes], key: VerifierKey, verify: Verify, held: Checkpoint | None = None
+    ) -> Verified:
+        """What was verified (rules 2 to 5).
+
+        Args:
+            notes: The checkpoint notes that came with the log.
+            key: The log's key, held by whoever verifies; never one that came with the log.
+            verify: Checks a signature.
+            held: A checkpoint of this log that was opened earlier and kept elsewhere.
+
+        Raises:
+            TamperedError: One of its kinds.
+        """
+        size = len(self._chains.leaves)
+        if size == 0:
+            raise LogEmptyError("the log holds no record")  # 1
+        if held is not None and held.origin != key.name:
+            raise OriginMismatchError(f"the checkpoint held is of `{held.origin}`, the key of `{key.name}`")
+        checkpoints = _open_all(notes, key, verify)  # 2
+        sizes = {one.size for one in (*checkpoints, *((held,) if held else ()))}
+        inside = {claim.size for claim in self._claims if 0 <= claim.size <= claim.index}
+        roots = _roots(self._chains.leaves, {one for one in sizes if one <= size} | inside)
+        if held is not None:
+            _require_held(held, size, roots.get(held.size))  # 3
+        for checkpoint in checkpoints:
+            _require_root(checkpoint, size, roots.get(checkpoint.size))  # 4
+        for claim in self._claims:
+            _require_claim(claim, roots.get(claim.size))  # 5
+        covered, seen = max(sizes), self._chains.seen()
+        return Verified(
+            origin=key.name,
+            namespaces=seen.namespaces,
+            size=size,
+            covered=covered,
+            root=roots[covered],
+            heads=seen.heads,
+            checkpoints=len(checkpoints),
+            held=None if held is None else held.size,
+        )
+
+
+def verify_log(
+    records: Iterable[bytes],
+    *,
+    notes: Sequence[bytes],
+    key: VerifierKey,
+    verify: Verify,
+    held: Checkpoint | None = None,
+) -> Verified:
+    """What was verified of a log, by the procedure above.
+
+    Args:
+        records: The exact bytes of all records, in log order.
+        notes: The checkpoint notes that came with it.
+        key: The log's key, held by whoever verifies; never one that came with the log.
+        verify: Checks a signature.
+        held: A checkpoint of this log that was opened earlier and kept elsewhere.
+
+    Raises:
+        TamperedError: One of its kinds: what kind of tampering, and where.
+    """
+    verifier = LogVerifier()
+    for raw in records:
+        verifier.take(raw)
+    return verifier.finish(notes, key, verify, held)
+
+
+def _open_all(notes: Sequence[bytes], key: VerifierKey, verify: Verify) -> tuple[Checkpoint, ...]:
+    checkpoints = tuple(open_checkpoint(note, key, verify) for note in notes)
+    if not checkpoints:
+        raise CheckpointMissingError("no checkpoint came with the log")
+    roots: dict[int, bytes] = {}
+    for one in checkpoints:
+        if roots.setdefault(one.size, one.root) != one.root:
+            raise CheckpointForkedError(f"two checkpoints of size {one.size} have different roots")
+    return checkpoints
+
+
+def _roots(leaves: Sequence[bytes], sizes: set[int]) -> dict[int, bytes]:
+    """The log's root at each of these sizes, none of them larger than the log."""
+    roots = {}
+    frontier = EMPTY_FRONTIER
+    for size in sorted(sizes):
+        frontier = grow(frontier, leaves[frontier.size : size]).frontier
+        roots[size] = frontier.root
+    return roots
+
+
+def _require_held(held: Checkpoint, size: int, root: bytes | None) -> None:
+    if root is None:
+        raise LogTruncatedError(f"the log has {size} records; the checkpoint held covers {held.size}")
+    if root != held.root:
+        raise LogForkedError(
+            f"the first {held.size} records are not those that the checkpoint held was signed for"
+        )
+
+
+def _require_root(checkpoint: Checkpoint, size: int, root: bytes | None) -> None:
+    if root is None:
+        raise LogTruncatedError(f"the log has {size} records; its checkpoint covers {checkpoint.size}")
+    if root != checkpoint.root:
+        raise RootMismatchError(
+            f"the first {checkpoint.size} records don't add up to the root of their checkpoint"
+        )
+
+
+def _require_claim(claim: _Claim, root: bytes | None) -> None:
+    if root is None or root.hex() != claim.root or claim.size > claim.index:
+        where = f"record {claim.index}"
+        raise ClaimMismatchError(
+            f"{where} names a checkpoint of size {claim.size} that is not of what stands before it",
+            where=where,
+        )

@@ -1,0 +1,249 @@
+"""Signed notes (C2SP signed-note v1.0.0): a text, and who signed it.
+
+1. A note is read strictly: UTF-8, no control character but the line feed, the text split from the
+   signatures at the last blank line, each signature in its one form.
+2. A signature in the name of a trusted key must verify: one that doesn't spoils the note, also beside others.
+3. A signature of any other key, even of the same name, says nothing, and is left aside.
+4. Without a signature of a trusted key there is no note.
+
+Cryptography is passed in; core has none.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, Protocol
+
+from taskbound.core.audit.errors import (
+    NoteMalformedError,
+    SignatureMissingError,
+    SignatureWrongError,
+    VerifierKeyError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "COSIGNER",
+    "LOG",
+    "MAX_NOTE",
+    "NoteSignature",
+    "OpenNote",
+    "UnverifiedNote",
+    "VerifierKey",
+    "Verify",
+    "make_verifier_key",
+    "open_note",
+    "parse_note",
+    "parse_verifier_key",
+    "read_base64",
+    "render_note",
+]
+
+LOG: Final = 0x01
+"""Key type: Ed25519 over the note's text."""
+
+COSIGNER: Final = 0x04
+"""Key type: Ed25519 over a time and the note's text (C2SP tlog-cosignature)."""
+
+MAX_NOTE: Final = 64 * 1024
+"""Bytes in the longest note that is read."""
+
+MAX_SIGNATURES: Final = 64
+"""Signatures in the largest note that is read."""
+
+_KEY_SIZE: Final = 32
+_SIGNATURE_SIZES: Final = {LOG: 64, COSIGNER: 72}
+_CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f]")
+_LINE: Final = re.compile(r"— ([^\s+]+) ([A-Za-z0-9+/]+=*)")
+_HEX_ID: Final = re.compile(r"[0-9a-f]{8}", re.ASCII)
+
+
+class Verify(Protocol):
+    """Checks one Ed25519 signature."""
+
+    def __call__(self, public_key: bytes, signature: bytes, message: bytes) -> None:
+        """Return when the signature is right (RFC 8032 §5.1.7).
+
+        MUST raise `SignatureWrongError` when it is not; any other error is taken as "can't say".
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifierKey:
+    """A public key with the name that it signs under."""
+
+    name: str
+    type: int
+    public: bytes
+
+    @property
+    def id(self) -> bytes:
+        """The four bytes by which signatures name the key."""
+        return sha256(self.name.encode() + b"\n" + bytes([self.type]) + self.public).digest()[:4]
+
+    @property
+    def text(self) -> str:
+        """The key as people hand it on (a vkey)."""
+        return f"{self.name}+{self.id.hex()}+{_base64(bytes([self.type]) + self.public)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteSignature:
+    """A signature as it stands in a note."""
+
+    name: str
+    id: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnverifiedNote:
+    """A note that was read; nobody has looked at its signatures."""
+
+    text: str
+    signatures: tuple[NoteSignature, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenNote:
+    """A note's text, and the trusted keys whose signatures it bears: at least one."""
+
+    text: str
+    signers: tuple[VerifierKey, ...]
+
+
+def make_verifier_key(name: str, public: bytes, *, type: int = LOG) -> VerifierKey:  # noqa: A002  # C2SP's word
+    """The key under a name.
+
+    Raises:
+        VerifierKeyError: The name is empty or holds a space or `+`, or this is no Ed25519 key.
+    """
+    if not name or "+" in name or any(one.isspace() for one in name) or _CONTROL.search(name):
+        raise VerifierKeyError(f"`{name[:64]!a}` can't name a key")
+    if type not in _SIGNATURE_SIZES:
+        raise VerifierKeyError(f"keys of type {type} can't be used here")
+    if len(public) != _KEY_SIZE:
+        raise VerifierKeyError(f"an Ed25519 key has {_KEY_SIZE} bytes, not {len(public)}")
+    return VerifierKey(name=name, type=type, public=public)
+
+
+def parse_verifier_key(text: str) -> VerifierKey:
+    """The key that a vkey text holds: `name+id+base64`.
+
+    Raises:
+        VerifierKeyError: It is none, its id is of another key, or its type can't be used here.
+    """
+    name, _, rest = text.strip("\n").partition("+")
+    key_id, _, encoded = rest.partition("+")
+    try:
+        data = read_base64(encoded)
+    except ValueError as error:
+        raise VerifierKeyError("the key is not base64") from error
+    if _HEX_ID.fullmatch(key_id) is None or not data:
+        raise VerifierKeyError("a verifier key is a name, an id of eight hex digits and a key, joined by `+`")
+    key = make_verifier_key(name, data[1:], type=data[0])
+    if key.id.hex() != key_id:
+        raise VerifierKeyError(f"the id `{key_id}` is of another key")
+    return key
+
+
+def parse_note(raw: bytes) -> UnverifiedNote:
+    """The note that these bytes hold, unverified (rule 1).
+
+    Raises:
+        NoteMalformedError: They hold none.
+    """
+    if len(raw) > MAX_NOTE:
+        raise NoteMalformedError(f"a note is at most {MAX_NOTE} bytes long")
+    try:
+        whole = raw.decode()
+    except UnicodeDecodeError as error:
+        raise NoteMalformedError("the note is not UTF-8") from error
+    if _CONTROL.search(whole):
+        raise NoteMalformedError("the note holds a control character")
+    text, blank, signatures = whole.rpartition("\n\n")
+    if not blank or not signatures.endswith("\n"):
+        raise NoteMalformedError("the note does not end with a blank line and signatures")
+    lines = signatures[:-1].split("\n")
+    if len(lines) > MAX_SIGNATURES:
+        raise NoteMalformedError(f"the note has more than {MAX_SIGNATURES} signatures")
+    return UnverifiedNote(text=text + "\n", signatures=tuple(_parse_signature(line) for line in lines))
+
+
+def open_note(raw: bytes, keys: Iterable[VerifierKey], verify: Verify) -> OpenNote:
+    """The note's text, when a trusted key signed it (rules 2 to 4).
+
+    Raises:
+        NoteMalformedError: The bytes hold no note.
+        SignatureWrongError: A signature in a trusted key's name doesn't verify.
+        SignatureMissingError: No trusted key signed it.
+    """
+    note = parse_note(raw)
+    trusted = {(key.name, key.id): key for key in keys}
+    signers: dict[bytes, VerifierKey] = {}
+    for one in note.signatures:
+        key = trusted.get((one.name, one.id))
+        if key is None:
+            continue  # 3
+        _verify_signature(key, one.signature, note.text, verify)  # 2
+        signers[key.public] = key
+    if not signers:
+        raise SignatureMissingError("no trusted key signed this note")  # 4
+    return OpenNote(text=note.text, signers=tuple(signers.values()))
+
+
+def render_note(text: str, signatures: Iterable[tuple[VerifierKey, bytes]]) -> bytes:
+    """The bytes of a note with these signatures.
+
+    Raises:
+        NoteMalformedError: The text has no last line feed or holds a control character, or nobody signed.
+    """
+    lines = [f"— {key.name} {_base64(key.id + signature)}\n" for key, signature in signatures]
+    raw = f"{text}\n{''.join(lines)}".encode()
+    if not text.endswith("\n") or parse_note(raw).text != text:
+        raise NoteMalformedError("this text can't be signed as a note")
+    return raw
+
+
+def read_base64(text: str) -> bytes:
+    """The bytes of standard base64 with padding, in its one form.
+
+    Raises:
+        ValueError: It is in no such form.
+    """
+    data = b64decode(text, validate=True)
+    if _base64(data) != text:
+        raise ValueError("not in canonical form")
+    return data
+
+
+def _base64(data: bytes) -> str:
+    return b64encode(data).decode()
+
+
+def _parse_signature(line: str) -> NoteSignature:
+    found = _LINE.fullmatch(line)
+    if found is None:
+        raise NoteMalformedError("a signature line is a dash, a name and base64, with single spaces")
+    try:
+        data = read_base64(found[2])
+    except ValueError as error:
+        raise NoteMalformedError("a signature is not base64") from error
+    if len(data) <= len(b"\0\0\0\0"):
+        raise NoteMalformedError("a signature is too short to name its key")
+    return NoteSignature(name=found[1], id=data[:4], signature=data[4:])
+
+
+def _verify_signature(key: VerifierKey, signature: bytes, text: str, verify: Verify) -> None:
+    if len(signature) != _SIGNATURE_SIZES[key.type]:
+        raise SignatureWrongError(f"the signature of `{key.name}` has the wrong length")
+    message = text.encode()
+    if key.type == COSIGNER:
+        time, signature = int.from_bytes(signature[:8]), signature[8:]
+        message = f"cosignature/v1\ntime {time}\n".encode() + message
+    verify(key.public, signature, message)

@@ -1,0 +1,65 @@
+"""How an event's fields become canonical JSON text (RFC 8785), and a fast way for the most frequent event.
+
+Python's own string quoting with ``ensure_ascii`` off escapes exactly what RFC 8785 §3.2.2.2 says, in its
+form; tests compare it with core's encoder and with the `rfc8785` package.
+"""
+
+from __future__ import annotations
+
+from json.encoder import encode_basestring as quote_text
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.audit.errors import RecordMalformedError
+
+if TYPE_CHECKING:
+    from taskbound.core.audit.events import ActionDecided
+
+__all__ = ["quote_text", "quote_texts", "quote_truth", "quote_whole", "render_decided"]
+
+_WHOLE_LIMIT: Final = (1 << 53) - 1
+
+
+def quote_texts(value: tuple[str, ...]) -> str:
+    """A sequence of texts as JSON."""
+    return "[" + ",".join(map(quote_text, value)) + "]"
+
+
+def quote_truth(value: bool) -> str:  # noqa: FBT001  # one of four functions that are looked up by type
+    """A truth value as JSON."""
+    return "true" if value else "false"
+
+
+def quote_whole(value: int) -> str:
+    """A whole number as JSON.
+
+    Raises:
+        RecordMalformedError: It is outside ±(2^53-1).
+    """
+    if not -_WHOLE_LIMIT <= value <= _WHOLE_LIMIT:
+        raise RecordMalformedError("a number in an event is outside ±(2^53-1)")
+    return str(value)
+
+
+def render_decided(event: ActionDecided) -> str:
+    """What `render_event` gives for this kind, in 2 instead of 5 µs: each decision writes one.
+
+    A field that is appended to `ActionDecided` must be added here; a test on every field fails until it is.
+    """
+    charges = f',"charges":{quote_texts(event.charges)}' if event.charges else ""
+    connection = f',"connection":{quote_text(event.connection)}' if event.connection else ""
+    effect = f',"effect":{quote_text(event.effect)}' if event.effect else ""
+    epoch = f',"epoch":{quote_whole(event.epoch)}' if event.epoch else ""
+    flags = f',"flags":{quote_texts(event.flags)}' if event.flags else ""
+    last_outcome = f',"last_outcome":{quote_text(event.last_outcome)}' if event.last_outcome else ""
+    proof = f',"proof":{quote_text(event.proof)}' if event.proof else ""
+    return (
+        f'{{"act_key":{quote_text(event.act_key)},"action":{quote_text(event.action)}'
+        f',"agent":{quote_text(event.agent)},"attempt":{quote_whole(event.attempt)}'
+        f',"bundle":{quote_text(event.bundle)}{charges}{connection}'
+        f',"decision":{quote_text(event.decision)},"definition":{quote_text(event.definition)}'
+        f',"digest":{quote_text(event.digest)}{effect}{epoch}{flags}'
+        f',"grant":{quote_text(event.grant)},"kind":"action-decided"{last_outcome}'
+        f',"policies":{quote_texts(event.policies)}{proof},"reasons":{quote_texts(event.reasons)}'
+        f',"scope":{quote_text(event.scope)},"server":{quote_text(event.server)}'
+        f',"task":{quote_text(event.task)},"tool":{quote_text(event.tool)}}}'
+    )
