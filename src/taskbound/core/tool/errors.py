@@ -1,0 +1,80 @@
+"""Why a tool's name, a server or a definition can't be pinned."""
+
+from __future__ import annotations
+
+from taskbound.core.errors import MalformedError
+
+__all__ = [
+    "BadDefinitionError",
+    "BadServerError",
+    "BadServerNameError",
+    "BadToolNameError",
+    "DuplicateToolError",
+    "ForeignCharacterError",
+    "LookAlikeToolError",
+    "RemoteReferenceError",
+    "TooManyToolsError",
+]
+
+
+class BadToolNameError(MalformedError):
+    """The text is not one `server__tool` name."""
+
+    code = "bad-tool-name"
+    remedy = "write `server__tool`: the server in a-z 0-9 -, the tool in A-Z a-z 0-9 _ - ."
+
+
+class ForeignCharacterError(MalformedError):
+    """A name holds a character beyond ASCII, which may look like one that it is not."""
+
+    code = "foreign-character"
+    remedy = "write names in A-Z a-z 0-9 _ - . only"
+
+
+class BadServerNameError(MalformedError):
+    """The text can't name a server: the part before `__` would not end where it seems to."""
+
+    code = "bad-server-name"
+    remedy = "use a-z, 0-9 and -, a letter or digit first, at most 32 characters"
+
+
+class DuplicateToolError(MalformedError):
+    """A server lists two tools of one name."""
+
+    code = "duplicate-tool"
+    remedy = "have the server fixed: a name must stand for one tool"
+
+
+class LookAlikeToolError(MalformedError):
+    """Two names differ only in what an eye or a client does not tell apart."""
+
+    code = "look-alike-tool"
+    remedy = "have one of the two renamed, or serve them by different servers"
+
+
+class BadServerError(MalformedError):
+    """The server can't be pinned as it is described."""
+
+    code = "bad-server"
+    remedy = "give an absolute command, its SHA-256, and declared variables as names and values"
+
+
+class BadDefinitionError(MalformedError):
+    """The tool object is not one that can be pinned."""
+
+    code = "bad-definition"
+    remedy = "have the server fixed: MCP, Tools, Data Types says what a tool object holds"
+
+
+class RemoteReferenceError(MalformedError):
+    """A schema refers to something outside itself, which can change behind the pin."""
+
+    code = "remote-reference"
+    remedy = "have the server include the schema under `$defs`"
+
+
+class TooManyToolsError(MalformedError):
+    """The server lists more tools, or larger ones, than can be pinned."""
+
+    code = "too-many-tools"
+    remedy = "serve fewer tools, or split the server"

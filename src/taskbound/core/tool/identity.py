@@ -1,0 +1,148 @@
+"""Which server a tool belongs to: what is started, with what, and the one digest of it.
+
+Rules:
+
+1. The digest is the SHA-256 of the canonical object of version, kind, namespace and
+   everything that decides what runs: transport, command and where its links lead, hash of
+   the binary, further pinned files and their hashes, arguments, declared variables with
+   their values, directory, lock. Any other start is another digest (A170).
+2. The server's name, its era and whether it may be shared are not part of it: they say
+   how it is spoken to, not what it is.
+3. What is pinned is written out: paths are absolute, hashes are SHA-256 in lower case,
+   variables have sorted, distinct, portable names.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import pairwise, starmap
+from operator import ge
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action.canonical import canonical
+from taskbound.core.tool.errors import BadServerError
+from taskbound.core.tool.name import shown
+
+if TYPE_CHECKING:
+    from taskbound.core.action.canonical import JsonValue
+
+__all__ = ["IDENTITY_VERSION", "PinnedFile", "ServerIdentity"]
+
+IDENTITY_VERSION: Final = 1
+"""The version of what stands in an identity's digest."""
+
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_MAX_TEXT: Final = 131_072
+_MAX_PARTS: Final = 1_000
+# With these the loader or a shell runs something beside the pinned program.
+_LOADERS: Final = frozenset({"BASH_ENV", "DYLD_INSERT_LIBRARIES", "LD_AUDIT", "LD_PRELOAD"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinnedFile:
+    """One file that a start depends on, by content."""
+
+    path: str
+    sha256: str
+
+    def __post_init__(self) -> None:
+        """Require an absolute path and a hash (rule 3)."""
+        _require_path(self.path, "a pinned file")
+        _require_hash(self.sha256)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerIdentity:
+    """One way to start one server; two of one digest are one server.
+
+    Raises:
+        BadServerError: On making one that rule 3 does not allow.
+    """
+
+    namespace: str
+    command: str
+    """Absolute path as it is called: what the program sees as its own name."""
+    resolved: str
+    """Absolute path of the file that this is once every link is followed."""
+    sha256: str
+    """Of the resolved file's bytes."""
+    files: tuple[PinnedFile, ...] = ()
+    """An interpreter and the script that it runs, by path."""
+    arguments: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    directory: str = "/"
+    lock: str = ""
+    """For a runner: the exact package and version, and how far that goes."""
+    transport: str = "stdio"
+    digest: str = field(init=False)
+    """Rule 1: 64 lowercase hexadecimal digits."""
+
+    def __post_init__(self) -> None:
+        """Require rule 3, and compute the digest once."""
+        _require_path(self.command, "the command")
+        _require_path(self.resolved, "the resolved command")
+        _require_path(self.directory, "the directory")
+        _require_hash(self.sha256)
+        if self.transport != "stdio":
+            raise BadServerError(f"`{shown(self.transport)}` is no transport that can be pinned")
+        _require_texts((*self.arguments, self.lock, self.namespace))
+        _require_variables(self.environment)
+        _require_sorted([one.path for one in self.files], "pinned files")
+        object.__setattr__(self, "digest", sha256(canonical(self._value())).hexdigest())
+
+    def _value(self) -> dict[str, JsonValue]:
+        return {
+            "arguments": list(self.arguments),
+            "command": self.command,
+            "directory": self.directory,
+            "environment": [[name, value] for name, value in self.environment],
+            "files": [[one.path, one.sha256] for one in self.files],
+            "kind": "server",
+            "lock": self.lock,
+            "namespace": self.namespace,
+            "resolved": self.resolved,
+            "sha256": self.sha256,
+            "transport": self.transport,
+            "version": IDENTITY_VERSION,
+        }
+
+
+def _require_path(path: str, what: str) -> None:
+    if not path.startswith("/") or len(path) > _MAX_TEXT or "\0" in path or _is_loose(path):
+        raise BadServerError(f"{what} `{shown(path)}` is not one absolute, plain path")
+
+
+def _is_loose(path: str) -> bool:
+    """Whether the path can be written more shortly, so that one file has two names here."""
+    return path != "/" and any(part in {"", ".", ".."} for part in path[1:].split("/"))
+
+
+def _require_hash(text: str) -> None:
+    if _SHA256.fullmatch(text) is None:
+        raise BadServerError(f"`{shown(text)}` is not a SHA-256 in lower-case hexadecimal")
+
+
+def _require_texts(texts: tuple[str, ...]) -> None:
+    if len(texts) > _MAX_PARTS or sum(map(len, texts)) > _MAX_TEXT:
+        raise BadServerError("the arguments are too many or too long")
+    for text in texts:
+        if "\0" in text:
+            raise BadServerError(f"`{shown(text)}` holds a zero byte")
+
+
+def _require_variables(environment: tuple[tuple[str, str], ...]) -> None:
+    for name, value in environment:
+        if _VARIABLE.fullmatch(name) is None:
+            raise BadServerError(f"`{shown(name)}` can't name a variable")
+        if name in _LOADERS:
+            raise BadServerError(f"the variable `{name}` makes the pinned program run something else")
+        _require_texts((value,))
+    _require_sorted([name for name, _ in environment], "variables")
+
+
+def _require_sorted(names: list[str], what: str) -> None:
+    if len(names) > _MAX_PARTS or any(starmap(ge, pairwise(names))):
+        raise BadServerError(f"the {what} are not sorted and distinct")
