@@ -2,10 +2,11 @@
 
 1. A proposal that read something which has changed since is *stale*: it is
    evaluated again, never settled (a revocation that commits first wins).
-2. A presentation seen before is a duplicate and takes nothing; under another
-   digest it is refused.
-3. The kill switch, the task and its ancestors are judged again from the locked
-   rows, at the instant of the commit.
+2. The kill switch, the task and its ancestors are judged again from the locked
+   rows, at the instant of the commit. What is refused now is refused also when
+   the same presentation was permitted before: an ended task releases no answer.
+3. A presentation that was permitted before is a duplicate and takes nothing;
+   under another digest it is refused.
 4. The first covering grant with everything left pays, all or nothing.
 5. One proposal's refusal changes nothing for its neighbors.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
-from taskbound.core.action import Duplicate, New, PriorAction, present
+from taskbound.core.action import ActionState, Duplicate, New, PriorAction, present
 from taskbound.core.decision.values import (
     Decision,
     Evaluated,
@@ -112,7 +113,7 @@ class _Book:
 
 
 def presentation_names(proposal: Proposal) -> tuple[Presented, ...]:
-    """The names under which a presentation is known: by connection and request, and by key within its task."""
+    """The names under which a presentation is known: by its connection and request, and by key in its task."""
     by_request = Presented(connection=proposal.presented.connection, request=proposal.presented.request)
     if not proposal.presented.key:
         return (by_request,)
@@ -140,12 +141,14 @@ def _settle_one(proposal: Proposal, locked: Locked, book: _Book, *, now: Instant
         return Stale(what=changed)  # 1
     key = (proposal.root, proposal.action.act_key)
     history = book.acts.get(key, ActHistory())
+    if isinstance(proposal.verdict, Refuse):
+        return Settled(proposal=proposal, decision=proposal.verdict, attempt=history.attempts + 1)
     try:
+        require_not_stopped(locked.switch)  # 2
+        require_live(proposal.action.task, locked.tasks, now)
         prior = _prior(proposal, book)
         if prior is not None:
-            return Repeated(prior=prior)  # 2
-        require_not_stopped(locked.switch)  # 3
-        require_live(proposal.action.task, locked.tasks, now)
+            return Repeated(prior=prior)  # 3
     except (DeniedError, MalformedError) as error:
         return Settled(proposal=proposal, decision=refusal(error), attempt=history.attempts + 1)
     settled = _decide(proposal, book, attempt=history.attempts + 1, until=until)
@@ -153,29 +156,29 @@ def _settle_one(proposal: Proposal, locked: Locked, book: _Book, *, now: Instant
         book.acts[key] = ActHistory(attempts=settled.attempt, last_outcome=history.last_outcome)
         book.attempted.add(key)
         for name in presentation_names(proposal):
-            book.priors[name] = PriorAction.just_permitted(proposal.id, proposal.action.digest)
+            book.priors[name] = PriorAction(
+                id=proposal.id, digest=proposal.action.digest, state=ActionState.PERMITTED
+            )
     return settled
 
 
 def _changed(proposal: Proposal, locked: Locked) -> str:
+    """What evaluation read that is another one now, in words; empty when nothing is."""
     basis = proposal.basis
     for task, version in basis.tasks:
         head = locked.tasks.get(task)
         if head is None or head.version != version:
             return f"task `{task}`"
-    if locked.agents.get(proposal.action.agent) != basis.agent:
-        return f"agent `{proposal.action.agent}`"
-    if locked.tools.get(proposal.action.tool) != basis.tool:
-        return f"tool `{proposal.action.tool}`"
-    if locked.switch.epoch != basis.switch:
-        return "the kill switch"
-    if locked.bundle != basis.bundle:
-        return "the policy bundle"
+    compared = {
+        "the agent": (locked.agents.get(proposal.action.agent), basis.agent),
+        "the tool": (locked.tools.get(proposal.action.tool), basis.tool),
+        "the kill switch": (locked.switch.epoch, basis.switch),
+        "the policy bundle": (locked.bundle, basis.bundle),
+    }
     if basis.reads_outcome:
         history = locked.acts.get((proposal.root, proposal.action.act_key), ActHistory())
-        if history.last_outcome != basis.last_outcome:
-            return "the last outcome of this act"
-    return ""
+        compared["the last outcome of this act"] = (history.last_outcome, basis.last_outcome)
+    return next((what for what, (now, then) in compared.items() if now != then), "")
 
 
 def _prior(proposal: Proposal, book: _Book) -> PriorAction | None:
@@ -215,7 +218,10 @@ def _pay(proposal: Proposal, verdict: Evaluated, book: _Book, *, attempt: int, u
         case Exhausted() as exhausted:
             refused = Refuse(
                 code="exhausted",
-                reasons=tuple(Reason(code="exhausted", text=text) for text in exhausted.words()),
+                reasons=tuple(
+                    Reason(code="exhausted", text=text)
+                    for text in (one.sentence for one in exhausted.shortfalls)
+                ),
                 instead="stay within what is left, or ask the person who opened the task for a new one",
                 policies=verdict.policies,
             )

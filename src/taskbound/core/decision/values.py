@@ -101,9 +101,11 @@ class Basis:
 
     tasks: tuple[tuple[str, int], ...]
     """(task id, version) of the task and its ancestors."""
-    agent: int
+    agent: int | None
+    """None when there was no such agent."""
     switch: int
-    tool: int
+    tool: int | None
+    """None when no such tool was pinned."""
     bundle: str
     last_outcome: str
     """`none`, `succeeded`, `failed` or `unknown`; compared only when a policy reads it."""
@@ -122,6 +124,8 @@ class Proposal:
     verdict: Verdict
     basis: Basis
     flags: tuple[str, ...]
+    scope: str
+    """Digest of the task's scope; empty without a task."""
     facts: tuple[tuple[str, str], ...] = ()
     """What policies read, in words: kept with the action so that it can be explained and replayed."""
 

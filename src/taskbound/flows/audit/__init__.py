@@ -1,0 +1,1 @@
+"""How the log grows: its records get their order, and the signer vouches for it."""

@@ -1,0 +1,9 @@
+"""From the bytes of a call to a durable answer: read, evaluate, settle, record."""
+
+from __future__ import annotations
+
+from taskbound.flows.decision.commit import Answer, Decisions
+from taskbound.flows.decision.evaluate import Call
+from taskbound.flows.decision.views import Views
+
+__all__ = ["Answer", "Call", "Decisions", "Views"]

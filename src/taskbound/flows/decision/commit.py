@@ -1,0 +1,300 @@
+"""Committing a group of calls: evaluated one by one, settled together, recorded with what they changed.
+
+1. One transaction, one sync for the group; every answer is durable before it leaves.
+2. A stale proposal is evaluated again and settled in a later transaction; one that
+   stays stale is refused (`contended`), and nothing was taken.
+3. One call that can't be read or written is answered by itself; its neighbors'
+   answers are what they would have been without it.
+4. An ambiguous commit is looked up: an action that is there was decided, one that
+   is not there was not, and is decided again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from taskbound.core.audit import ActionRefusedMalformed
+from taskbound.core.clock import Instant
+from taskbound.core.decision import (
+    Locked,
+    Refuse,
+    Repeated,
+    Settled,
+    Stale,
+    presentation_names,
+    refusal,
+    settle,
+)
+from taskbound.core.errors import MalformedError, TaskboundError, UnavailableError
+from taskbound.flows.decision.evaluate import Call, Evaluator
+from taskbound.flows.decision.record import decided_event, recalled, repeated_event, stored_action
+from taskbound.ports.store import AmbiguousCommitError, ConflictError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.core.audit import Event
+    from taskbound.core.decision import Proposal, Settlement
+    from taskbound.core.revocation import KillSwitch
+    from taskbound.flows.decision.views import Views
+    from taskbound.flows.means import Means
+    from taskbound.ports.action import StoredAction
+    from taskbound.ports.store import Snapshot, Transaction
+
+__all__ = ["Answer", "ContendedError", "Decisions", "NotDecided", "UndecidedError"]
+
+_log = logging.getLogger(__name__)
+
+PERMIT_LIFE: Final = 30_000_000
+"""µs that a permit may wait to be used (law 2: for seconds)."""
+_ROUNDS: Final = 8
+
+
+class UndecidedError(UnavailableError):
+    """Something that nobody foresaw kept this from being decided; nothing was allowed."""
+
+    code = "undecided"
+    remedy = "look at the daemon's log, and report it"
+
+
+class ContendedError(UnavailableError):
+    """What the decision depends on kept changing while it was made."""
+
+    code = "contended"
+    remedy = "try again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotDecided:
+    """There was no action to decide: the bytes could not be read, or nothing could be recorded."""
+
+    refusal: Refuse
+
+
+Answer: TypeAlias = Settled | Repeated | NotDecided
+"""What a call gets; `Repeated` names the action whose stored answer it gets."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Pending:
+    """A call on its way through the rounds."""
+
+    call: Call
+    place: int
+    proposal: Proposal
+
+
+class _GroupReading:
+    """One snapshot for the whole group: see `Reading`."""
+
+    def __init__(self, snapshot: Snapshot, now: Instant) -> None:
+        self._snapshot = snapshot
+        self._switches: dict[str, KillSwitch] = {}
+        self._now = now
+
+    @property
+    def now(self) -> Instant:
+        return self._now
+
+    def switch(self, namespace: str) -> KillSwitch:
+        known = self._switches.get(namespace)
+        if known is None:
+            known = self._switches[namespace] = self._snapshot.revocation.kill_switch(namespace)
+        return known
+
+    def last_outcome(self, namespace: str, root: str, act_key: str) -> str:
+        return self._snapshot.actions.act(namespace, root, act_key).last_outcome
+
+
+class Decisions:
+    """Decides calls in groups; used from one thread at a time."""
+
+    def __init__(self, means: Means, views: Views) -> None:
+        """Keep what to decide with."""
+        self._means = means
+        self._views = views
+        self._evaluator = Evaluator(views, means.policy)
+
+    def decide(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
+        """An answer for each call, in order; each durable.
+
+        A call can't make this raise: whatever is in its way becomes its refusal.
+        """
+        answers: dict[int, Answer] = {}
+        waiting = list(enumerate(calls))
+        for _ in range(_ROUNDS):
+            pending = self._evaluate(waiting, answers)
+            waiting = self._commit(pending, answers)
+            if not waiting:
+                break
+        for place, _call in waiting:
+            error = ContendedError("what this depends on kept changing")
+            answers[place] = NotDecided(refusal=refusal(error))  # 2
+        return tuple(answers[place] for place in range(len(calls)))
+
+    def _evaluate(self, waiting: Sequence[tuple[int, Call]], answers: dict[int, Answer]) -> list[_Pending]:
+        pending: list[_Pending] = []
+        try:
+            with self._means.store.read() as snapshot:
+                reading = _GroupReading(snapshot, self._means.clock.now())
+                for place, call in waiting:
+                    self._propose(place, call, reading, pending, answers)
+        except UnavailableError as error:
+            answers.update({place: NotDecided(refusal=refusal(error)) for place, _ in waiting})
+            return []
+        return pending
+
+    def _propose(
+        self,
+        place: int,
+        call: Call,
+        reading: _GroupReading,
+        pending: list[_Pending],
+        answers: dict[int, Answer],
+    ) -> None:
+        try:
+            proposal = self._evaluator.evaluate(call, reading, self._means.chance.name("act"))
+        except MalformedError as error:
+            answers[place] = self._malformed(call, error)  # 3
+        except TaskboundError:
+            raise
+        except Exception:  # noqa: BLE001 -- rule 3: no neighbor may depend on what nobody foresaw in this one
+            answers[place] = _undecided(call)
+        else:
+            pending.append(_Pending(call=call, place=place, proposal=proposal))
+
+    def _commit(self, pending: list[_Pending], answers: dict[int, Answer]) -> list[tuple[int, Call]]:
+        """Settle these; answers what is settled, and gives back what is stale."""
+        if not pending:
+            return []
+        try:
+            settled = self._means.store.write(lambda tx: self._settle(tx, pending))
+        except AmbiguousCommitError:
+            return self._look_up(pending, answers)  # 4
+        except ConflictError:
+            return [(one.place, one.call) for one in pending]
+        except UnavailableError as error:
+            answers.update({one.place: NotDecided(refusal=refusal(error)) for one in pending})
+            return []
+        except Exception:  # noqa: BLE001 -- rule 3: see `_alone`
+            return self._alone(pending, answers)
+        return self._sort(pending, settled, answers)
+
+    def _alone(self, pending: list[_Pending], answers: dict[int, Answer]) -> list[tuple[int, Call]]:
+        """Each by itself, once: what broke the group breaks only the one that brought it."""
+        if len(pending) == 1:
+            answers[pending[0].place] = _undecided(pending[0].call)
+            return []
+        return [back for one in pending for back in self._commit([one], answers)]
+
+    def _sort(
+        self,
+        pending: list[_Pending],
+        settled: Sequence[Settled | Stale | Repeated],
+        answers: dict[int, Answer],
+    ) -> list[tuple[int, Call]]:
+        stale: list[tuple[int, Call]] = []
+        for one, answer in zip(pending, settled, strict=True):
+            if isinstance(answer, Stale):
+                self._views.forget_read(
+                    one.call.namespace, task=one.call.task, agent=one.call.agent, tool=one.call.tool
+                )
+                stale.append((one.place, one.call))
+            else:
+                answers[one.place] = answer
+        return stale
+
+    def _look_up(self, pending: list[_Pending], answers: dict[int, Answer]) -> list[tuple[int, Call]]:
+        again: list[tuple[int, Call]] = []
+        with self._means.store.read() as snapshot:
+            for one in pending:
+                kept = snapshot.actions.action(one.call.namespace, one.proposal.id)
+                if kept is None:
+                    again.append((one.place, one.call))
+                else:
+                    answers[one.place] = recalled(one.proposal, kept)
+        return again
+
+    def _settle(self, tx: Transaction, pending: Sequence[_Pending]) -> list[Settled | Stale | Repeated]:
+        by_namespace: dict[str, list[int]] = {}
+        for number, one in enumerate(pending):
+            by_namespace.setdefault(one.call.namespace, []).append(number)
+        answers: dict[int, Settled | Stale | Repeated] = {}
+        for namespace in sorted(by_namespace):
+            numbers = by_namespace[namespace]
+            group = [pending[number] for number in numbers]
+            settlement = self._settle_namespace(tx, namespace, group)
+            answers.update(zip(numbers, settlement.answers, strict=True))
+        return [answers[number] for number in range(len(pending))]
+
+    def _settle_namespace(self, tx: Transaction, namespace: str, group: Sequence[_Pending]) -> Settlement:
+        proposals = [one.proposal for one in group]
+        locked = _lock(tx, namespace, proposals, self._means.policy.bundle)
+        now = self._means.clock.now()
+        settlement = settle(proposals, locked, now=now, until=Instant(now + PERMIT_LIFE))
+        rows: list[StoredAction] = []
+        events: list[Event] = []
+        for one, answer in zip(group, settlement.answers, strict=True):
+            match answer:
+                case Settled():
+                    row = stored_action(one.call, answer, now)
+                    rows.append(row)
+                    events.append(decided_event(row, one.call, one.proposal))
+                case Repeated():
+                    events.append(repeated_event(answer, one.call, one.proposal))
+                case Stale():
+                    continue
+        if settlement.left:
+            tx.tasks.set_remainders(namespace, settlement.left)
+        if settlement.acts:
+            tx.actions.put_acts(namespace, settlement.acts)
+        if rows:
+            tx.actions.insert_actions(rows)
+        if events:
+            tx.audit.append(namespace, self._means.writer, events, now)
+        return settlement
+
+    def _malformed(self, call: Call, error: MalformedError) -> NotDecided:
+        event = ActionRefusedMalformed(
+            code=error.code,
+            connection=call.connection,
+            agent=call.agent,
+            size=len(call.arguments),
+            digest=hashlib.sha256(call.arguments).hexdigest(),
+            tool=call.tool,
+            task=call.task,
+        )
+        try:
+            self._means.store.write(
+                lambda tx: tx.audit.append(
+                    call.namespace, self._means.writer, [event], self._means.clock.now()
+                )
+            )
+        except UnavailableError as unavailable:
+            return NotDecided(refusal=refusal(unavailable))
+        return NotDecided(refusal=refusal(error))
+
+
+def _undecided(call: Call) -> NotDecided:
+    _log.exception("a call to %r could not be decided", call.tool)
+    return NotDecided(refusal=refusal(UndecidedError("this could not be decided")))
+
+
+def _lock(tx: Transaction, namespace: str, proposals: Sequence[Proposal], bundle: str) -> Locked:
+    """Everything that these proposals need, read under lock, always in the same order."""
+    tasks = {one.action.task for one in proposals if one.action.task}
+    names = {name for one in proposals for name in presentation_names(one)}
+    acts = {(one.root, one.action.act_key) for one in proposals}
+    return Locked(
+        switch=tx.revocation.lock_kill_switch(namespace),
+        agents=tx.identities.lock_agents(namespace, {one.action.agent for one in proposals}),
+        tools=tx.tools.lock_tools(namespace, {one.action.tool for one in proposals}),
+        tasks=tx.tasks.lock_heads(namespace, tasks),
+        left=tx.tasks.lock_remainders(namespace, tasks),
+        priors=tx.actions.lock_priors(namespace, names),
+        acts=tx.actions.lock_acts(namespace, acts),
+        bundle=bundle,
+    )

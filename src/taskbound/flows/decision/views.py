@@ -1,0 +1,158 @@
+"""What evaluation reads, kept in memory between decisions, each with the version it was read at.
+
+1. A view is never the truth: the commit reads the versions again under lock, and
+   a decision on an old view is stale (design 4.8).
+2. What this process writes it forgets here; a stale decision forgets what it read.
+3. Views are bounded: beyond the bound the oldest go.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from taskbound.core.tool import parse_definition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from taskbound.core.identity import Agent, Person
+    from taskbound.core.task import Task
+    from taskbound.core.tool import ToolDefinition
+    from taskbound.ports.store import Snapshot, Store
+    from taskbound.ports.tool import PinnedServer, PinnedTool
+
+__all__ = ["Lineage", "ToolView", "Views"]
+
+_TASKS: Final = 20_000
+_TOOLS: Final = 5_000
+_AGENTS: Final = 1_000
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """A task and its ancestors, nearest first."""
+
+    tasks: tuple[Task, ...]
+
+    @property
+    def task(self) -> Task:
+        """The task itself."""
+        return self.tasks[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolView:
+    """A pinned tool with its parsed definition and its server."""
+
+    pinned: PinnedTool
+    definition: ToolDefinition
+    server: PinnedServer
+
+
+class _Shelf(Generic[V]):
+    """A bounded map that forgets what was put on it first."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: OrderedDict[tuple[str, str], V] = OrderedDict()
+
+    def get(self, key: tuple[str, str], read: Callable[[], V | None]) -> V | None:
+        known = self._kept.get(key)
+        if known is not None:
+            return known
+        found = read()
+        if found is not None:
+            self._kept[key] = found
+            if len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+        return found
+
+    def forget(self, key: tuple[str, str]) -> None:
+        self._kept.pop(key, None)
+
+    def clear(self) -> None:
+        self._kept.clear()
+
+
+class Views:
+    """The views of one store; used from one thread at a time."""
+
+    def __init__(self, store: Store) -> None:
+        """Start empty."""
+        self._store = store
+        self._tasks: _Shelf[Lineage] = _Shelf(_TASKS)
+        self._agents: _Shelf[Agent] = _Shelf(_AGENTS)
+        self._tools: _Shelf[ToolView] = _Shelf(_TOOLS)
+        self._persons: dict[str, Mapping[str, Person]] = {}
+
+    def lineage(self, namespace: str, task: str) -> Lineage | None:
+        """The task and its ancestors."""
+        return self._tasks.get((namespace, task), lambda: self._read_lineage(namespace, task))
+
+    def agent(self, namespace: str, name: str) -> Agent | None:
+        """The agent."""
+
+        def read() -> Agent | None:
+            with self._store.read() as snapshot:
+                return snapshot.identities.agent(namespace, name)
+
+        return self._agents.get((namespace, name), read)
+
+    def tool(self, namespace: str, name: str) -> ToolView | None:
+        """The pinned tool."""
+
+        def read() -> ToolView | None:
+            with self._store.read() as snapshot:
+                return _read_tool(snapshot, namespace, name)
+
+        return self._tools.get((namespace, name), read)
+
+    def persons(self, namespace: str) -> Mapping[str, Person]:
+        """Every person of the namespace."""
+        if namespace not in self._persons:
+            with self._store.read() as snapshot:
+                self._persons[namespace] = snapshot.identities.persons(namespace)
+        return self._persons[namespace]
+
+    def forget(self) -> None:
+        """Forget all: something was written that evaluation reads."""
+        self._tasks.clear()
+        self._agents.clear()
+        self._tools.clear()
+        self._persons.clear()
+
+    def forget_task(self, namespace: str, task: str) -> None:
+        """Forget this task; what hangs beneath it turns out stale at the commit and is forgotten then."""
+        self._tasks.forget((namespace, task))
+
+    def forget_read(self, namespace: str, *, task: str, agent: str, tool: str) -> None:
+        """Forget what a stale decision had read."""
+        self._tasks.forget((namespace, task))
+        self._agents.forget((namespace, agent))
+        self._tools.forget((namespace, tool))
+
+    def _read_lineage(self, namespace: str, task: str) -> Lineage | None:
+        with self._store.read() as snapshot:
+            tasks: list[Task] = []
+            wanted = task
+            while wanted:
+                found = snapshot.tasks.task(namespace, wanted)
+                if found is None:
+                    return None
+                tasks.append(found)
+                wanted = found.parent
+        return Lineage(tasks=tuple(tasks)) if tasks else None
+
+
+def _read_tool(snapshot: Snapshot, namespace: str, name: str) -> ToolView | None:
+    pinned = snapshot.tools.tool(namespace, name)
+    if pinned is None:
+        return None
+    server = snapshot.tools.server(namespace, pinned.server)
+    if server is None:
+        return None
+    return ToolView(pinned=pinned, definition=parse_definition(pinned.definition), server=server)

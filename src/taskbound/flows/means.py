@@ -1,0 +1,37 @@
+"""What every flow is given, and who asks it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from taskbound.ports.clock import Chance, Clock
+    from taskbound.ports.monitor import Monitor
+    from taskbound.ports.policy import PolicyEngine
+    from taskbound.ports.store import Store
+
+__all__ = ["Actor", "Means"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """The adapters that flows work with, plugged together in `wiring`."""
+
+    store: Store
+    clock: Clock
+    chance: Chance
+    policy: PolicyEngine
+    monitor: Monitor
+    writer: str
+    """The name under which this process start writes records."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who asks for something, as records name them."""
+
+    name: str
+    """The person's name, `uid:1000` for an account without a person, or `daemon`."""
+    proof: str
+    """How they were proven, such as `peer-uid:1000 (unproven)`."""
