@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from taskbound.core.tool import PinnedFile, ServerIdentity
 from taskbound.wire.frame import Message
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "ToolRows",
     "UpstreamRow",
     "UpstreamRows",
+    "identity_of",
 ]
 
 
@@ -31,13 +33,18 @@ class ServerSpec(Message, frozen=True):
     name: str
     """`[a-z0-9][a-z0-9-]*`, at most 32 characters; the part of a tool's name before `__`."""
     command: str
-    """Absolute, resolved path of the binary."""
+    """Absolute path of the binary as it is called; links are kept (a virtual environment is one)."""
     sha256: str
     """Of the resolved binary's bytes, lower-case hex."""
+    resolved: str = ""
+    """Absolute path of the file that `command` is once every link is followed; empty when it is the same."""
+    files: tuple[tuple[str, str], ...] = ()
+    """Further files that a start depends on, (absolute path, SHA-256), sorted: interpreter, script, lock file."""
     arguments: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     """Declared variables, sorted; nothing else of the gateway's environment but HOME, PATH, LANG and the like."""
-    directory: str = ""
+    directory: str = "/"
+    """Absolute path in which it runs; never the gateway's own, which the agent's client chose."""
     era: str = "2025-11-25"
     """The protocol revision that the probe found: `2025-11-25` (or an older one, as the server answered) or `2026-07-28`."""
     shareable: bool = False
@@ -156,3 +163,22 @@ class AcceptTool(Message, frozen=True, tag="tool:accept", tag_field="op"):
     name: str
     definition: str
     """Digest of the seen definition that the person looked at; another one refuses."""
+
+
+def identity_of(spec: ServerSpec, *, namespace: str) -> ServerIdentity:
+    """The identity of the server that a spec describes: the one way to its digest, for daemon and gateway.
+
+    Raises:
+        BadServerError: The spec is not written out as an identity must be.
+    """
+    return ServerIdentity(
+        namespace=namespace,
+        command=spec.command,
+        resolved=spec.resolved or spec.command,
+        sha256=spec.sha256,
+        files=tuple(PinnedFile(path=path, sha256=digest) for path, digest in spec.files),
+        arguments=spec.arguments,
+        environment=spec.environment,
+        directory=spec.directory,
+        lock=spec.lock,
+    )
