@@ -1,0 +1,105 @@
+"""One intended act, from raw bytes to one digest: what an agent wants to do, and nothing else.
+
+The gate is `parse_document` (bytes to a value, or one named error); the name of an act is its
+digest (`make_action`); what hides in its text is flagged (`flag_text`) and shown as escapes
+(`escape_text`); where it stands is `ActionState`.
+"""
+
+from __future__ import annotations
+
+from taskbound.core.action.canonical import MAX_INTEGER, JsonValue, canonical
+from taskbound.core.action.digest import ACTION_VERSION, Action, make_action
+from taskbound.core.action.envelope import members
+from taskbound.core.action.errors import (
+    ByteOrderMarkError,
+    DuplicateKeyError,
+    EmptyDocumentError,
+    LoneSurrogateError,
+    NotAnObjectError,
+    NotFiniteError,
+    NotJsonError,
+    NotUtf8Error,
+    NumberRangeError,
+    TooDeepError,
+    TooLargeError,
+    TooManyPartsError,
+    TrailingDataError,
+    UnwritableError,
+)
+from taskbound.core.action.escape import BadEscapeError, escape_text, unescape_text
+from taskbound.core.action.flag import TextFlag, flag_text
+from taskbound.core.action.parse import LIMITS, Limits, parse_document, parse_object
+from taskbound.core.action.presentation import (
+    Attempts,
+    Duplicate,
+    KeyReusedError,
+    New,
+    Presentation,
+    PriorAction,
+    PriorAnswer,
+    count_attempts,
+    present,
+)
+from taskbound.core.action.state import (
+    ACTION_TRANSITIONS,
+    BEGINNINGS,
+    GIVES_BACK,
+    MAY_HAVE_ACTED,
+    TERMINAL,
+    ActionEvent,
+    ActionState,
+    advance,
+)
+from taskbound.core.action.text import UNICODE_VERSION, TextKind
+
+__all__ = [
+    "ACTION_TRANSITIONS",
+    "ACTION_VERSION",
+    "BEGINNINGS",
+    "GIVES_BACK",
+    "LIMITS",
+    "MAX_INTEGER",
+    "MAY_HAVE_ACTED",
+    "TERMINAL",
+    "UNICODE_VERSION",
+    "Action",
+    "ActionEvent",
+    "ActionState",
+    "Attempts",
+    "BadEscapeError",
+    "ByteOrderMarkError",
+    "Duplicate",
+    "DuplicateKeyError",
+    "EmptyDocumentError",
+    "JsonValue",
+    "KeyReusedError",
+    "Limits",
+    "LoneSurrogateError",
+    "New",
+    "NotAnObjectError",
+    "NotFiniteError",
+    "NotJsonError",
+    "NotUtf8Error",
+    "NumberRangeError",
+    "Presentation",
+    "PriorAction",
+    "PriorAnswer",
+    "TextFlag",
+    "TextKind",
+    "TooDeepError",
+    "TooLargeError",
+    "TooManyPartsError",
+    "TrailingDataError",
+    "UnwritableError",
+    "advance",
+    "canonical",
+    "count_attempts",
+    "escape_text",
+    "flag_text",
+    "make_action",
+    "members",
+    "parse_document",
+    "parse_object",
+    "present",
+    "unescape_text",
+]

@@ -1,0 +1,181 @@
+"""The one way in which a JSON value is written: RFC 8785, the JSON Canonicalization Scheme.
+
+Rules:
+
+1. Keys are sorted by their UTF-16 code units (RFC 8785 §3.2.3).
+2. Numbers are written as ECMAScript writes them (RFC 8785 §3.2.2.3); NaN and the
+   infinities have no text.
+3. A whole number beyond ±(2^53 - 1), whatever its type, refuses when its canonical
+   text would be an integer: other readers take it for its neighbor. (At 1e21
+   ECMAScript's text gets an exponent, and says itself that it is rounded.) RFC 8785
+   alone would write it; what this writes, `parse_document` reads back.
+4. Strings are never normalized; a lone surrogate refuses.
+
+Python's C encoder writes the same bytes as long as keys sort by code points as they
+do by UTF-16 and each float's `repr` is ECMAScript's text. A quick survey finds out;
+what is different is written by the encoder below it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from math import isfinite
+from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
+
+from taskbound.core.action.errors import (
+    LoneSurrogateError,
+    NotFiniteError,
+    NumberRangeError,
+    TooDeepError,
+    UnwritableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["MAX_INTEGER", "JsonValue", "canonical", "number_text", "quote"]
+
+JsonValue: TypeAlias = bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"] | None
+
+MAX_INTEGER: Final = 2**53 - 1
+"""The largest whole number that every reader of JSON takes for itself (RFC 7493 §2.2)."""
+
+EXPONENT_FROM: Final = 1e21
+"""From here on ECMAScript writes a number with an exponent."""
+
+# Between these, a float that isn't whole has ECMAScript's text for its `repr`.
+_PLAIN_FROM: Final = 1e-4
+_PLAIN_BELOW: Final = 1e16
+_LITERALS: Final = {None: "null", True: "true", False: "false"}
+_ASTRAL: Final = re.compile("[\U00010000-\U0010ffff]")
+
+
+def _unwritable(value: object) -> NoReturn:
+    raise UnwritableError(f"JSON has no word for a value of type `{type(value).__name__}`")
+
+
+_ENCODE: Final = json.JSONEncoder(
+    ensure_ascii=False,
+    check_circular=False,
+    allow_nan=False,
+    sort_keys=True,
+    separators=(",", ":"),
+).encode
+
+quote: Final = json.encoder.encode_basestring
+"""A string's canonical text, with its quotes (RFC 8785 §3.2.2.2)."""
+
+
+def canonical(value: JsonValue) -> bytes:
+    """The canonical bytes of a value.
+
+    Raises:
+        NotFiniteError: It holds NaN or an infinity (rule 2).
+        NumberRangeError: It holds a whole number that others read as another (rule 3).
+        LoneSurrogateError: A string or key holds half a pair (rule 4).
+        UnwritableError: A key isn't a string, or a value no JSON value.
+        TooDeepError: It is nested deeper than Python can follow, or holds itself.
+    """
+    try:
+        text = _ENCODE(value) if _survey((value,)) else _write(value)
+        if not text.isascii() and _ASTRAL.search(text) and _has_astral_key(value):
+            text = _write(value)
+    except RecursionError as error:
+        raise TooDeepError("the value is nested too deeply to be written") from error
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise LoneSurrogateError("a string holds half of a surrogate pair") from error
+
+
+def number_text(number: float) -> str:
+    """ECMAScript's text of a number (ECMA-262 Number::toString, radix 10).
+
+    `repr` finds the same shortest digits; only the choice between plain and exponent
+    form, and the spelling of the exponent, are different.
+
+    Raises:
+        NotFiniteError: NaN or an infinity.
+    """
+    if not isfinite(number):
+        raise NotFiniteError("a number that isn't finite has no text in JSON")
+    if number == 0:
+        return "0"
+    mantissa, mark, power = float.__repr__(number).partition("e")
+    if not mark:
+        return mantissa.removesuffix(".0")
+    exponent = int(power)
+    sign = "-" if mantissa.startswith("-") else ""
+    whole, _, fraction = mantissa.removeprefix("-").partition(".")
+    if exponent >= 0 and abs(number) < EXPONENT_FROM:
+        return sign + (whole + fraction).ljust(exponent + 1, "0")
+    if -7 < exponent < 0:  # noqa: PLR2004 -- ECMA-262 says so
+        return f"{sign}0.{'0' * (-exponent - 1)}{whole}{fraction}"
+    return f"{mantissa}e{exponent:+d}"
+
+
+def _survey(values: Iterable[JsonValue]) -> bool:
+    """Whether the C encoder writes every number in the values as RFC 8785 does.
+
+    One loop with the common types first: this runs for every value of every action.
+    """
+    plain = True
+    for item in values:
+        if type(item) is str or item is None or type(item) is bool:
+            continue
+        if isinstance(item, int):
+            if not -MAX_INTEGER <= item <= MAX_INTEGER:
+                _refuse_range()
+        elif isinstance(item, dict):
+            _require_string_keys(item)
+            plain &= _survey(item.values())
+        elif isinstance(item, list):
+            plain &= _survey(item)
+        elif isinstance(item, float):
+            plain &= _PLAIN_FROM <= abs(item) < _PLAIN_BELOW and not item.is_integer()
+        elif not isinstance(item, str):
+            _unwritable(item)
+    return plain
+
+
+def _write(value: JsonValue) -> str:
+    """The canonical text of a value, by rules 1 to 3."""
+    if isinstance(value, str):
+        return quote(value)
+    if isinstance(value, dict):
+        keys = sorted(value, key=_utf16)
+        return "{" + ",".join([f"{quote(key)}:{_write(value[key])}" for key in keys]) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join([_write(item) for item in value]) + "]"
+    if value is None or isinstance(value, bool):
+        return _LITERALS[value]
+    if isinstance(value, float):
+        if MAX_INTEGER < abs(value) < EXPONENT_FROM:
+            _refuse_range()
+        return number_text(value)
+    return int.__repr__(value)
+
+
+def _utf16(key: str) -> bytes:
+    return key.encode("utf-16-be", "surrogatepass")
+
+
+def _has_astral_key(value: JsonValue) -> bool:
+    if isinstance(value, dict):
+        return any(_ASTRAL.search(key) or _has_astral_key(item) for key, item in value.items())
+    return isinstance(value, list) and any(_has_astral_key(item) for item in value)
+
+
+def _refuse_range() -> NoReturn:
+    raise NumberRangeError("a whole number beyond 2^53 - 1 either way is read differently by others")
+
+
+def _require_string_keys(value: dict[str, JsonValue]) -> None:
+    for key in value:
+        if not isinstance(key, str):
+            _refuse_key(key)
+
+
+def _refuse_key(key: object) -> NoReturn:
+    raise UnwritableError(f"a key of an object is a string, not of type `{type(key).__name__}`")

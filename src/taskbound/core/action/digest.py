@@ -1,0 +1,139 @@
+"""One action: who would call which tool with what, and the two digests that name it.
+
+Rules (design 4.1):
+
+1. The digest is the SHA-256 of the canonical object of version, kind, namespace, task,
+   agent, tool, server identity, tool definition and arguments: any other act is another digest.
+2. The act key is the SHA-256 of the canonical object of kind, namespace, agent, server,
+   tool and arguments: the same act under another task, or after the tool's description
+   was edited, has the same key.
+3. An action holds the canonical bytes of its arguments. They are what is judged, shown,
+   and sent on; nothing encodes them a second time.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action.canonical import canonical, quote
+from taskbound.core.action.errors import LoneSurrogateError
+from taskbound.core.action.flag import TextFlag, flag_text
+from taskbound.core.action.parse import parse_object, require_shape, require_size
+
+if TYPE_CHECKING:
+    from taskbound.core.action.canonical import JsonValue
+
+__all__ = ["ACTION_VERSION", "Action", "make_action"]
+
+ACTION_VERSION: Final = 1
+"""The version of what stands in a digest; another composition is another version."""
+
+_CONTROL_ESCAPE: Final = re.compile(r"\\[bfnrtu]")
+_LONG_ROW: Final = " " * 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """One intended act, complete; made by `make_action`."""
+
+    namespace: str
+    task: str
+    agent: str
+    tool: str
+    """`server__tool`, as everywhere."""
+    server: str
+    """The digest of the pinned server identity."""
+    definition: str
+    """The digest of the pinned tool definition."""
+    arguments: bytes
+    """Canonical (rule 3)."""
+    digest: str = field(init=False)
+    """Rule 1: 64 lowercase hexadecimal digits."""
+    act_key: str = field(init=False)
+    """Rule 2: 64 lowercase hexadecimal digits."""
+
+    def __post_init__(self) -> None:
+        """Compute both digests, once."""
+        agent, namespace, server, tool = map(_name, (self.agent, self.namespace, self.server, self.tool))
+        head = b'{"agent":%b,"arguments":%b,' % (agent, self.arguments)
+        act = b'%b"kind":"act","namespace":%b,"server":%b,"tool":%b}' % (head, namespace, server, tool)
+        action = b'%b"definition":%b,"kind":"action","namespace":%b,"server":%b,"task":%b,"tool":%b,%b' % (
+            head,
+            _name(self.definition),
+            namespace,
+            server,
+            _name(self.task),
+            tool,
+            b'"version":%d}' % ACTION_VERSION,
+        )
+        object.__setattr__(self, "digest", sha256(action).hexdigest())
+        object.__setattr__(self, "act_key", sha256(act).hexdigest())
+
+    def flags(self) -> tuple[TextFlag, ...]:
+        """What in the arguments a reader may not see; one quick look when there is nothing."""
+        if _is_plain(self.arguments.decode()):
+            return ()
+        return flag_text(parse_object(self.arguments))
+
+
+def make_action(  # noqa: PLR0913 -- seven things make an action, and each has its name here
+    *,
+    namespace: str,
+    task: str,
+    agent: str,
+    tool: str,
+    server: str,
+    definition: str,
+    arguments: dict[str, JsonValue],
+) -> Action:
+    """The action that this call would be.
+
+    Args:
+        namespace: Of everything in it.
+        task: The task's id.
+        agent: The agent's name.
+        tool: `server__tool`.
+        server: The digest of the server's pinned identity.
+        definition: The digest of the tool's pinned definition.
+        arguments: As `parse_object` read them, or made by a program.
+
+    Raises:
+        TooLargeError: The canonical arguments have more bytes than `parse_document` reads.
+        TooDeepError: They are nested deeper than it reads.
+        TooManyPartsError: They hold more arrays and objects than it reads.
+        MalformedError: They have no canonical bytes; see `canonical`.
+    """
+    written = canonical(arguments)
+    require_size(written)
+    require_shape(written)
+    return Action(
+        namespace=namespace,
+        task=task,
+        agent=agent,
+        tool=tool,
+        server=server,
+        definition=definition,
+        arguments=written,
+    )
+
+
+def _name(text: str) -> bytes:
+    try:
+        return quote(text).encode()
+    except UnicodeEncodeError as error:
+        raise LoneSurrogateError("a name in the action holds half of a surrogate pair") from error
+
+
+def _is_plain(text: str) -> bool:
+    """Whether canonical text holds nothing that `flag_text` could flag (it may say no too often)."""
+    return (
+        text.isascii()
+        and text.isprintable()
+        and '" ' not in text  # a string begins with a space
+        and ' "' not in text  # or ends with one
+        and _LONG_ROW not in text
+        and ("\\" not in text or _CONTROL_ESCAPE.search(text) is None)
+    )

@@ -1,0 +1,85 @@
+r"""Text as a screen may show it: every character that could hide something as a visible escape.
+
+Rules:
+
+1. What `places_in` finds is written `\u{HEX}`; the same character several times in a row
+   `\u{HEXxCOUNT}`; up to three line feeds, carriage returns or tabs in a row as `\n`, `\r`, `\t`.
+2. A backslash is written `\\`, so that no text can imitate an escape.
+3. What comes out is printable and NFC, and holds no character that would be escaped.
+4. One text has one rendering, and `unescape_text` gives the text back.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action.text import places_in
+from taskbound.core.errors import MalformedError
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+__all__ = ["BadEscapeError", "escape_text", "unescape_text"]
+
+_SHORT: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_SHORT_ROW: Final = 3
+_LONG: Final = {written[1]: char for char, written in _SHORT.items()} | {"\\": "\\"}
+_ESCAPE: Final = re.compile(r"\\(?:([\\nrt])|u\{([0-9A-F]{1,6})(?:x([1-9][0-9]{0,6}))?\})?")
+_LAST: Final = 0x10FFFF
+
+
+class BadEscapeError(MalformedError):
+    """The text is not what `escape_text` writes."""
+
+    code = "bad-escape"
+    remedy = "copy the text exactly as it was shown"
+
+
+def escape_text(text: str) -> str:
+    """The text with everything visible (rules 1 to 3)."""
+    shown = _render(text, places_in(text))
+    if unicodedata.is_normalized("NFC", shown):
+        return shown
+    return _render(text, {at for at, char in enumerate(text) if not char.isascii() or not char.isprintable()})
+
+
+def unescape_text(shown: str) -> str:
+    """The text that was shown so (rule 4).
+
+    Raises:
+        BadEscapeError: No text is shown so.
+    """
+    text = _ESCAPE.sub(_meaning, shown)
+    if escape_text(text) != shown:
+        raise BadEscapeError("no text is shown like this")
+    return text
+
+
+def _render(text: str, places: AbstractSet[int]) -> str:
+    parts = []
+    for (char, hidden), row in groupby(enumerate(text), key=lambda it: (it[1], it[0] in places)):
+        count = sum(1 for _ in row)
+        if hidden:
+            parts.append(_escape(char, count))
+        else:
+            parts.append(char * count if char != "\\" else r"\\" * count)
+    return "".join(parts)
+
+
+def _escape(char: str, count: int) -> str:
+    if char in _SHORT and count <= _SHORT_ROW:
+        return _SHORT[char] * count
+    times = f"x{count}" if count > 1 else ""
+    return f"\\u{{{ord(char):X}{times}}}"
+
+
+def _meaning(escape: re.Match[str]) -> str:
+    short, code, count = escape.groups()
+    if short is not None:
+        return _LONG[short]
+    if code is None or int(code, 16) > _LAST:
+        raise BadEscapeError("a backslash begins no escape that is known")
+    return chr(int(code, 16)) * int(count or 1)

@@ -1,0 +1,142 @@
+"""Whether a call is a new action or one that was presented before.
+
+Rules (design 4.1):
+
+1. A call with an idempotency key, or a connection and request id, that was seen before
+   is a duplicate: it gets what the first one got, and nothing runs.
+2. With another action under that key it is malformed: nobody can say which one is meant.
+3. Anything else is new. A plain repeat after success is a new use.
+4. Attempts are counted by act key over the task's tree and are facts for policy. The last
+   outcome is that of the last attempt which may have acted: a refused or withdrawn repeat
+   in between doesn't make an unknown outcome known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from taskbound.core.action.state import MAY_HAVE_ACTED, ActionState
+from taskbound.core.errors import MalformedError
+from taskbound.core.truth import NoTruth
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "Attempts",
+    "Duplicate",
+    "KeyReusedError",
+    "New",
+    "Presentation",
+    "PriorAction",
+    "PriorAnswer",
+    "count_attempts",
+    "present",
+]
+
+
+class KeyReusedError(MalformedError):
+    """An idempotency key or request id came with another action than before."""
+
+    code = "key-reused"
+    remedy = "use a new key for a new action"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorAction:
+    """The action that came with the same key before."""
+
+    id: str
+    digest: str
+    state: ActionState
+
+
+class PriorAnswer(Enum):
+    """What a duplicate can be told."""
+
+    STORED = "stored"
+    """The first one's own answer: its result or refusal, or that it never ran."""
+    RUNNING = "running"
+    """The first one has no outcome yet."""
+    UNKNOWN = "unknown"
+    """Nobody knows what became of the first one."""
+    OUTCOME = "outcome"
+    """What became of the first one was found out later; its answer is lost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class New(NoTruth):
+    """Nobody presented this before (rule 3)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duplicate(NoTruth):
+    """The same call was presented before (rule 1)."""
+
+    prior: PriorAction
+    answer: PriorAnswer
+
+
+Presentation: TypeAlias = New | Duplicate
+
+_ANSWERS: Final = {
+    ActionState.HELD: PriorAnswer.RUNNING,
+    ActionState.PERMITTED: PriorAnswer.RUNNING,
+    ActionState.SENT: PriorAnswer.RUNNING,
+    ActionState.SUCCEEDED: PriorAnswer.STORED,
+    ActionState.FAILED: PriorAnswer.STORED,
+    ActionState.UNKNOWN: PriorAnswer.UNKNOWN,
+    ActionState.REFUSED: PriorAnswer.STORED,
+    ActionState.WITHDRAWN: PriorAnswer.STORED,
+    ActionState.EXPIRED: PriorAnswer.STORED,
+    ActionState.NOT_SENT: PriorAnswer.STORED,
+    ActionState.LAPSED: PriorAnswer.STORED,
+    ActionState.RECONCILED_SUCCEEDED: PriorAnswer.OUTCOME,
+    ActionState.RECONCILED_FAILED: PriorAnswer.OUTCOME,
+}
+
+
+def present(prior: PriorAction | None, digest: str) -> Presentation:
+    """How a call is presented.
+
+    Args:
+        prior: What came with the same key before, if anything did.
+        digest: Of the action that this call is.
+
+    Raises:
+        KeyReusedError: The key came with another action (rule 2).
+    """
+    if prior is None:
+        return New()
+    if prior.digest != digest:
+        raise KeyReusedError("the same key came with another action before")
+    return Duplicate(prior=prior, answer=_ANSWERS[prior.state])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempts:
+    """What was tried before with the same act key (rule 4)."""
+
+    number: int
+    """Of the attempt that is made now: 1 for the first."""
+    last: ActionState | None
+    """Where the last attempt stands that may have acted."""
+    unknown: int
+    """How many attempts have an outcome that nobody knows."""
+
+
+def count_attempts(earlier: Iterable[ActionState]) -> Attempts:
+    """The facts about earlier attempts.
+
+    Args:
+        earlier: Where each attempt of the act in the task's tree stands, oldest first.
+    """
+    states = tuple(earlier)
+    acted = [state for state in states if state in MAY_HAVE_ACTED]
+    return Attempts(
+        number=len(states) + 1,
+        last=acted[-1] if acted else None,
+        unknown=acted.count(ActionState.UNKNOWN),
+    )

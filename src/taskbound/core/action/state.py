@@ -1,0 +1,129 @@
+"""Where an action stands, from its decision to its outcome.
+
+Rules (design 4.8, 4.9 and 5):
+
+1. An action begins held, permitted or refused.
+2. A cancelled hold never runs: nothing leads from withdrawn or expired to anywhere.
+3. A permit that was handed out and not answered is unknown, whether or not sending was
+   reported; only one that never reached its holder lapses.
+4. An unknown outcome is never taken for a failure: it stays until somebody finds out.
+5. Only what was surely not sent gives uses and limits back; unknown keeps them.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+from taskbound.core.transition import Transitions
+
+__all__ = [
+    "ACTION_TRANSITIONS",
+    "BEGINNINGS",
+    "GIVES_BACK",
+    "MAY_HAVE_ACTED",
+    "TERMINAL",
+    "ActionEvent",
+    "ActionState",
+    "advance",
+]
+
+
+class ActionState(Enum):
+    """Where an action stands."""
+
+    HELD = "held"
+    PERMITTED = "permitted"
+    SENT = "sent"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+    NOT_SENT = "not-sent"
+    LAPSED = "lapsed"
+    RECONCILED_SUCCEEDED = "reconciled-succeeded"
+    RECONCILED_FAILED = "reconciled-failed"
+
+
+class ActionEvent(Enum):
+    """What can happen to an action."""
+
+    PERMIT = "permit"
+    """A held action was decided again, and is permitted."""
+    REFUSE = "refuse"
+    """A held action was denied, or decided again and refused."""
+    WITHDRAW = "withdraw"
+    """The agent, a person, or the end of the task took a held action back."""
+    EXPIRE = "expire"
+    """A hold's deadline came."""
+    SEND = "send"
+    """The holder of the permit is about to send it to the tool."""
+    NOT_SEND = "not-send"
+    """The live holder of the permit says that it sent nothing."""
+    LAPSE = "lapse"
+    """The permit ran out and never reached its holder."""
+    SUCCEED = "succeed"
+    """The tool answered."""
+    FAIL = "fail"
+    """The tool answered with an error."""
+    LOSE = "lose"
+    """The holder, the tool or the answer was lost (rule 3)."""
+    RECONCILE_SUCCEEDED = "reconcile-succeeded"
+    """Somebody found out that the lost action took effect."""
+    RECONCILE_FAILED = "reconcile-failed"
+    """Somebody found out that the lost action took no effect."""
+
+
+_S, _E = ActionState, ActionEvent
+
+ACTION_TRANSITIONS: Final[Transitions[ActionState, ActionEvent]] = Transitions(
+    word="the action",
+    moves={
+        (_S.HELD, _E.PERMIT): _S.PERMITTED,
+        (_S.HELD, _E.REFUSE): _S.REFUSED,
+        (_S.HELD, _E.WITHDRAW): _S.WITHDRAWN,
+        (_S.HELD, _E.EXPIRE): _S.EXPIRED,
+        (_S.PERMITTED, _E.SEND): _S.SENT,
+        (_S.PERMITTED, _E.NOT_SEND): _S.NOT_SENT,
+        (_S.PERMITTED, _E.LAPSE): _S.LAPSED,
+        (_S.PERMITTED, _E.LOSE): _S.UNKNOWN,
+        (_S.SENT, _E.SUCCEED): _S.SUCCEEDED,
+        (_S.SENT, _E.FAIL): _S.FAILED,
+        (_S.SENT, _E.LOSE): _S.UNKNOWN,
+        (_S.UNKNOWN, _E.RECONCILE_SUCCEEDED): _S.RECONCILED_SUCCEEDED,
+        (_S.UNKNOWN, _E.RECONCILE_FAILED): _S.RECONCILED_FAILED,
+    },
+)
+
+BEGINNINGS: Final = frozenset({_S.HELD, _S.PERMITTED, _S.REFUSED})
+"""Where an action can begin (rule 1)."""
+
+TERMINAL: Final = frozenset(_S) - {_S.HELD, _S.PERMITTED, _S.SENT, _S.UNKNOWN}
+"""Where nothing more can happen to it."""
+
+GIVES_BACK: Final = frozenset({_S.NOT_SENT})
+"""Where uses and limits are given back (rule 5)."""
+
+MAY_HAVE_ACTED: Final = frozenset(
+    {
+        _S.PERMITTED,
+        _S.SENT,
+        _S.SUCCEEDED,
+        _S.FAILED,
+        _S.UNKNOWN,
+        _S.RECONCILED_SUCCEEDED,
+        _S.RECONCILED_FAILED,
+    }
+)
+"""Where the tool may have seen it, or may yet."""
+
+
+def advance(state: ActionState, event: ActionEvent) -> ActionState:
+    """The state after the event.
+
+    Raises:
+        WrongStateError: The event can't happen in this state.
+    """
+    return ACTION_TRANSITIONS.advance(state, event)

@@ -1,0 +1,145 @@
+"""What time means: instants, durations, and a now that never runs backwards or stands still.
+
+Rules:
+
+1. An instant is whole microseconds since 1970-01-01T00:00:00Z, a duration whole
+   microseconds; neither is ever a float.
+2. Now is the later of the wall clock and the last recorded instant plus the
+   monotonic time since (law 10): a wall clock set back changes nothing, one set
+   forward is never taken back.
+3. Text is RFC 3339 with six decimals and `Z` when written. Read, it is exact or
+   refused: no leap second, no unknown offset (`-00:00`), nothing finer than a microsecond.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Final, NewType
+
+from taskbound.core.errors import MalformedError
+
+__all__ = [
+    "BadInstantError",
+    "Duration",
+    "Instant",
+    "advance",
+    "days",
+    "hours",
+    "milliseconds",
+    "minutes",
+    "parse_instant",
+    "render_instant",
+    "seconds",
+]
+
+Instant = NewType("Instant", int)
+"""Whole microseconds since 1970-01-01T00:00:00Z."""
+
+Duration = NewType("Duration", int)
+"""Whole microseconds."""
+
+_SECOND: Final = 1_000_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_RFC3339: Final = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?(?:Z|([+-])([01]\d|2[0-3]):([0-5]\d))",
+    re.ASCII,
+)
+_SHOWN: Final = 40
+
+
+class BadInstantError(MalformedError):
+    """A point in time that can't be read or written."""
+
+    code = "bad-instant"
+    remedy = "write it as in 2026-11-24T15:18:00Z"
+
+
+def milliseconds(count: int) -> Duration:
+    """So many milliseconds."""
+    return Duration(count * 1_000)
+
+
+def seconds(count: int) -> Duration:
+    """So many seconds."""
+    return Duration(count * _SECOND)
+
+
+def minutes(count: int) -> Duration:
+    """So many minutes."""
+    return Duration(count * 60 * _SECOND)
+
+
+def hours(count: int) -> Duration:
+    """So many hours."""
+    return Duration(count * 3_600 * _SECOND)
+
+
+def days(count: int) -> Duration:
+    """So many days of 24 hours."""
+    return Duration(count * 86_400 * _SECOND)
+
+
+def advance(last: Instant, wall: Instant, elapsed: Duration) -> Instant:
+    """Now (rule 2).
+
+    Args:
+        last: The latest instant that was recorded.
+        wall: What the wall clock says.
+        elapsed: Monotonic time since `last` was recorded; less than nothing counts as nothing.
+    """
+    return Instant(max(wall, last + max(elapsed, 0)))
+
+
+def render_instant(instant: Instant) -> str:
+    """The instant as RFC 3339 text, always 27 characters, so that text sorts as time does (rule 3).
+
+    Raises:
+        BadInstantError: Before year 1 or after year 9999.
+    """
+    try:
+        moment = _EPOCH + timedelta(microseconds=instant)
+    except OverflowError as error:
+        raise BadInstantError("an instant outside the years 1 to 9999 has no RFC 3339 text") from error
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+
+
+def parse_instant(text: str) -> Instant:
+    """The instant that an RFC 3339 text names (rule 3; RFC 3339 §5.6).
+
+    Raises:
+        BadInstantError: Anything else, or no such day, or finer than a microsecond.
+    """
+    found = _RFC3339.fullmatch(text)
+    if found is None:
+        raise BadInstantError(f"`{text[:_SHOWN]!a}` is no RFC 3339 instant")
+    year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
+    try:
+        moment = datetime(
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+            int((found[7] or "").ljust(6, "0")),
+            tzinfo=_zone(found[8], found[9], found[10]),
+        )
+        return Instant((moment - _EPOCH) // _MICROSECOND)
+    except (ValueError, OverflowError) as error:
+        raise BadInstantError(f"there is no such instant as `{text}`") from error
+
+
+def _zone(sign: str | None, hour: str | None, minute: str | None) -> timezone:
+    """The zone of an offset.
+
+    Raises:
+        ValueError: The offset that RFC 3339 §4.3 keeps for "unknown".
+    """
+    if sign is None or hour is None or minute is None:
+        return UTC
+    offset = timedelta(hours=int(hour), minutes=int(minute))
+    if sign == "-" and not offset:
+        raise ValueError
+    return timezone(-offset if sign == "-" else offset)
