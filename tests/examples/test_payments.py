@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from mcp import Client, ClientSession, MCPError, StdioServerParameters, stdio_client, types
 
+from tests.peers.commands import PAYMENTS, payments
 from tests.peers.rawclient import RawClient
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-EXAMPLE: Final = Path(__file__).parents[2] / "docs" / "examples" / "payments"
-SERVER: Final = str(EXAMPLE / "server.py")
 MODES: Final = pytest.mark.parametrize("mode", ["legacy", "2026-07-28", "auto"])
 ERAS: Final = pytest.mark.parametrize("era", ["legacy", "modern"])
 A_CALL: Final = "INSERT INTO calls VALUES (99, '', 'pay', '', 'executed')"
@@ -47,7 +46,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("opened") / "ledger.db"
 
     async def make() -> None:
-        async with RawClient(command(made)) as client:
+        async with RawClient(payments(made)) as client:
             assert await client.finish() == []
             assert await client.exited() == 0
 
@@ -55,12 +54,8 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def command(ledger: Path, *options: str) -> list[str]:
-    return [sys.executable, SERVER, "--ledger", str(ledger), *options]
-
-
-def connect(ledger: Path, mode: str, *options: str) -> Client:
-    program, *arguments = command(ledger, *options)
+def connect(ledger: Path, mode: str) -> Client:
+    program, *arguments = payments(ledger)
     return Client(StdioServerParameters(command=program, args=arguments), mode=mode)
 
 
@@ -89,8 +84,11 @@ def text_of(answer: dict[str, Any]) -> str:
 
 
 @asynccontextmanager
-async def raw(ledger: Path, era: Era, *options: str) -> AsyncIterator[RawClient]:
-    async with RawClient(command(ledger, *options), era=era) as client:
+async def raw(
+    ledger: Path, era: Era, *, variant: str | None = None, confirm_after: str | None = None
+) -> AsyncIterator[RawClient]:
+    command = payments(ledger, variant=variant, confirm_after=confirm_after)
+    async with RawClient(command, era=era) as client:
         await client.handshake()
         yield client
 
@@ -147,7 +145,7 @@ async def test_an_unknown_tool_is_a_protocol_error(ledger: Path, mode: str) -> N
 
 
 async def test_a_client_session_over_stdio_client_lists_the_tools_with_their_hints(ledger: Path) -> None:
-    program, *arguments = command(ledger)
+    program, *arguments = payments(ledger)
     where = StdioServerParameters(command=program, args=arguments)
     async with stdio_client(where) as (reading, writing), ClientSession(reading, writing) as session:
         await session.initialize()
@@ -297,7 +295,7 @@ async def test_with_confirm_after_the_money_has_moved_before_the_answer_comes(
     ledger: Path, tmp_path: Path
 ) -> None:
     late = tmp_path / "late"
-    async with raw(ledger, "modern", "--confirm-after", f"@{late}") as client:
+    async with raw(ledger, "modern", confirm_after=f"@{late}") as client:
         assert not (await client.call("pay", invoice()))["result"]["isError"]
         late.write_text("3600")
         waiting = await client.start_call("pay", invoice())
@@ -311,7 +309,7 @@ async def test_with_confirm_after_the_money_has_moved_before_the_answer_comes(
 async def test_the_ledger_can_be_read_from_outside(ledger: Path) -> None:
     async with raw(ledger, "legacy") as client:
         await client.call("pay", invoice())
-    async with RawClient([sys.executable, EXAMPLE / "ledger.py", ledger]) as shown:
+    async with RawClient([sys.executable, PAYMENTS / "ledger.py", ledger]) as shown:
         found = json.loads(b"\n".join(await shown.finish()))
     assert [call["tool"] for call in found["calls"]] == ["pay"]
     assert sum(posting["amount"] for posting in found["postings"]) == 0
@@ -391,13 +389,13 @@ def test_the_database_refuses(opened: Path, ledger: Path, reason: str, statement
 # --- the rug pull (A162) ------------------------------------------------------------------------------------
 
 
-async def definitions(ledger: Path, *options: str) -> dict[str, dict[str, Any]]:
-    async with raw(ledger, "modern", *options) as client:
+async def definitions(ledger: Path, variant: str | None = None) -> dict[str, dict[str, Any]]:
+    async with raw(ledger, "modern", variant=variant) as client:
         return {tool["name"]: tool for tool in await client.tools()}
 
 
 async def test_a162_changed_schema_alters_the_arguments_and_the_hints_of_pay_alone(ledger: Path) -> None:
-    honest, changed = await definitions(ledger), await definitions(ledger, "--variant", "changed-schema")
+    honest, changed = await definitions(ledger), await definitions(ledger, "changed-schema")
     assert changed["pay"]["inputSchema"]["properties"].pop("fee_account")["default"] == "blue-freight"
     assert changed["pay"].pop("annotations")["readOnlyHint"] is True
     assert honest["pay"].pop("annotations")["readOnlyHint"] is False
@@ -405,7 +403,7 @@ async def test_a162_changed_schema_alters_the_arguments_and_the_hints_of_pay_alo
 
 
 async def test_a162_changed_text_alters_the_description_of_pay_alone(ledger: Path) -> None:
-    honest, changed = await definitions(ledger), await definitions(ledger, "--variant", "changed-text")
+    honest, changed = await definitions(ledger), await definitions(ledger, "changed-text")
     assert changed["pay"].pop("description").startswith(honest["pay"].pop("description"))
     assert changed == honest
 
@@ -414,7 +412,7 @@ async def test_a162_a_variant_file_changes_the_definitions_under_the_same_comman
     ledger: Path, tmp_path: Path
 ) -> None:
     variant = tmp_path / "variant"
-    async with raw(ledger, "legacy", "--variant", f"@{variant}") as client:
+    async with raw(ledger, "legacy", variant=f"@{variant}") as client:
         honest = await client.tools()
         variant.write_text("changed-schema\n")
         changed = await client.tools()
@@ -425,7 +423,7 @@ async def test_a162_a_variant_file_changes_the_definitions_under_the_same_comman
 
 
 async def test_an_unknown_variant_is_refused_at_start(ledger: Path) -> None:
-    async with RawClient(command(ledger, "--variant", "changed")) as client:
+    async with RawClient(payments(ledger, variant="changed")) as client:
         assert await client.finish() == []
         assert await client.exited() == 2
         assert b"unknown variant `changed`" in client.stderr

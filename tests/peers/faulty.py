@@ -195,9 +195,12 @@ def floods(size: int | None, what: str) -> Call:
 # --- faults that strike at a request: bytes and envelopes ---------------------------------------------------
 
 
-def not_json(peer: Peer, _request: Message) -> None:
-    """Answers with a line that is no JSON."""
-    peer.write(b"Traceback (most recent call last):\n")
+def writes(change: Callable[[bytes], bytes], what: str) -> Call:
+    def write(peer: Peer, request: Message) -> None:
+        peer.write(change(line(peer, request)) + b"\n")
+
+    write.__doc__ = what
+    return write
 
 
 def adds(member: bytes, what: str) -> Call:
@@ -214,24 +217,9 @@ def deep(peer: Peer, request: Message) -> None:
     adds(b'"x":' + b"[" * depth + b"]" * depth, "")(peer, request)
 
 
-def bare_cr(peer: Peer, request: Message) -> None:
-    """Answers with a CR between two members: for some readers this is two lines."""
-    peer.write(line(peer, request).replace(b',"result"', b',\r"result"', 1) + b"\n")
-
-
-def crlf(peer: Peer, request: Message) -> None:
-    """Ends its answer with CR and LF."""
-    peer.write(line(peer, request) + b"\r\n")
-
-
 def two_in_one_line(peer: Peer, request: Message) -> None:
     """Writes its answer and one to a request that nobody made in one line."""
     peer.write(line(peer, request) + line(peer, request | {"id": UNASKED}) + b"\n")
-
-
-def batch(peer: Peer, request: Message) -> None:
-    """Wraps its answer in an array."""
-    peer.write(b"[" + line(peer, request) + b"]\n")
 
 
 def drips(peer: Peer, request: Message) -> None:
@@ -318,17 +306,19 @@ CALLS: dict[str, Call] = {
     "floods-notifications": floods_notifications,
     "floods-result": floods(HUGE, "Answers with 100 MB (`--n` bytes) in one string."),
     "floods-line": floods(None, "Begins an answer that never ends."),
-    "not-json": not_json,
+    "not-json": writes(
+        lambda _: b"Traceback (most recent call last):", "Answers with a line that is no JSON."
+    ),
     "invalid-utf8": adds(b'"x":"\xff\xc0\xaf"', "bytes that are no UTF-8"),
     "lone-surrogate": adds(rb'"x":"\ud800"', "half a surrogate pair"),
     "duplicate-key": adds(b'"x":"shown","x":"hidden"', "one key twice"),
     "nan": adds(b'"x":NaN', "NaN"),
     "infinite": adds(b'"x":1e999', "1e999"),
     "deep": deep,
-    "bare-cr": bare_cr,
-    "crlf": crlf,
+    "bare-cr": writes(lambda w: w.replace(b',"result"', b',\r"result"', 1), "Puts a CR between two members."),
+    "crlf": writes(lambda whole: whole + b"\r", "Ends its answer with CR and LF."),
     "two-in-one-line": two_in_one_line,
-    "batch": batch,
+    "batch": writes(lambda whole: b"[" + whole + b"]", "Wraps its answer in an array."),
     "drips": drips,
     "answers-earlier-id": answers_earlier_id,
     "answers-unasked-id": answers_unasked_id,

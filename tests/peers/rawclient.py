@@ -69,6 +69,16 @@ class _Lines:
         del self._held[: at + 1]
         return line
 
+    async def exactly(self, count: int) -> bytes:
+        while len(self._held) < count:
+            chunk = await self._stream.read(_CHUNK)
+            if not chunk:
+                raise EndOfOutputError(bytes(self._held))
+            self._held += chunk
+        taken = bytes(self._held[:count])
+        del self._held[:count]
+        return taken
+
 
 class RawClient:
     """One MCP server process, spoken to in bytes.
@@ -183,6 +193,15 @@ class RawClient:
         line = await asyncio.wait_for(self._reader.next(), deadline or self.deadline)
         self.lines.append(line)
         return line
+
+    async def read_bytes(self, count: int, deadline: float | None = None) -> bytes:
+        """The next `count` bytes, whatever lines they are of; for output that has no end.
+
+        Raises:
+            EndOfOutputError: the output ended first.
+            TimeoutError: they did not come before the deadline.
+        """
+        return await asyncio.wait_for(self._reader.exactly(count), deadline or self.deadline)
 
     async def finish(self, deadline: float | None = None) -> list[bytes]:
         """Close the input and return every line that still comes until the output ends.

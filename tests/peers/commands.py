@@ -1,0 +1,59 @@
+"""The command lines of the peers, to start directly or to give to a gateway as an upstream."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Served = Literal["legacy", "modern", "both"]
+HERE = Path(__file__).parent
+PAYMENTS = HERE.parents[1] / "docs" / "examples" / "payments"
+
+
+def _command(script: Path, *options: tuple[str, object]) -> list[str]:
+    given = [(name, value) for name, value in options if value not in (None, False)]
+    return [sys.executable, str(script), *(part for pair in given for part in _option(*pair))]
+
+
+def _option(name: str, value: object) -> list[str]:
+    return [f"--{name}"] if value is True else [f"--{name}", str(value)]
+
+
+def echo(
+    *,
+    era: Served = "both",
+    log: Path | None = None,
+    lax: bool = False,
+    tools: Path | None = None,
+) -> list[str]:
+    """A correct server that logs what it gets; see `echo.py`."""
+    return _command(HERE / "echo.py", ("era", era), ("log", log), ("lax", lax), ("tools", tools))
+
+
+def faulty(
+    fault: str,
+    *,
+    at: str | None = None,
+    after: int | None = None,
+    n: int | None = None,
+    gate: Path | None = None,
+    log: Path | None = None,
+) -> list[str]:
+    """A server that does one thing wrong; `faulty.py --list` says what."""
+    options = (("fault", fault), ("at", at), ("after", after), ("n", n), ("gate", gate), ("log", log))
+    return _command(HERE / "faulty.py", *options)
+
+
+def payments(ledger: Path, *, variant: str | None = None, confirm_after: str | None = None) -> list[str]:
+    """The payments example on this ledger; `variant` and `confirm_after` may be `@FILE`."""
+    options = (("ledger", ledger), ("variant", variant), ("confirm-after", confirm_after))
+    return _command(PAYMENTS / "server.py", *options)
+
+
+def proxied(command: Sequence[str]) -> list[str]:
+    """The command behind the bare proxy."""
+    return [sys.executable, str(HERE / "rawproxy.py"), *command]
