@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.decision import ActHistory, Presented
 
-__all__ = ["ActionReads", "ActionWrites", "OutcomeChange", "StoredAction"]
+__all__ = ["ActionReads", "ActionWrites", "OpenPermit", "OutcomeChange", "StoredAction"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +61,19 @@ class StoredAction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenPermit:
+    """What of a permitted action an outcome needs."""
+
+    id: str
+    task: str
+    root: str
+    act_key: str
+    state: ActionState
+    connection: str
+    charges: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeChange:
     """What an outcome changes of an action."""
 
@@ -91,10 +104,11 @@ class ActionReads(Protocol):
     def count(self, namespace: str, task: str) -> int:
         """How many actions the task asked for."""
 
-    def open_permits(
-        self, namespace: str, *, connection: str = "", task: str = ""
-    ) -> tuple[StoredAction, ...]:
-        """Actions that were permitted and not finished: of a connection, of a task, or all."""
+    def open_permits(self, namespace: str, *, connection: str = "", task: str = "") -> tuple[OpenPermit, ...]:
+        """What was permitted and has no outcome: of a connection, of a task, or all. Answered by an index."""
+
+    def namespaces(self) -> tuple[str, ...]:
+        """Every namespace that has an action, in order."""
 
 
 class ActionWrites(ActionReads, Protocol):
@@ -107,6 +121,9 @@ class ActionWrites(ActionReads, Protocol):
         self, namespace: str, keys: Collection[tuple[str, str]]
     ) -> Mapping[tuple[str, str], ActHistory]:
         """By (root, act key): what is known of the acts that are known."""
+
+    def lock_permits(self, namespace: str, actions: Collection[str]) -> Mapping[str, OpenPermit]:
+        """By id: those of these actions that exist, whatever their state, locked against change."""
 
     def insert_actions(self, actions: Sequence[StoredAction]) -> None:
         """Write new actions. An id that exists raises `ConflictError`."""
