@@ -106,7 +106,9 @@ def gateway_modules_page() -> str:
 def main() -> None:
     """Write each page that can be made, and say which."""
     load_all()
-    pages = {ERRORS: errors_page(all_errors()), GATEWAY_MODULES: gateway_modules_page()}
+    pages = {ERRORS: errors_page(all_errors())}
+    if GATEWAY in module_names():
+        pages[GATEWAY_MODULES] = gateway_modules_page()
     for name, text in pages.items():
         path = ROOT / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dev.reference import ERRORS, ROOT, all_errors, errors_page, load_all
+from dev.reference import (
+    ERRORS,
+    GATEWAY_MODULES,
+    ROOT,
+    all_errors,
+    errors_page,
+    gateway_modules_page,
+    load_all,
+)
 from tests.house import faults, loading
 from tests.house.rules import RULES
 from tests.house.tree import idle, read_exemptions, remaining
@@ -56,6 +64,17 @@ def test_the_page_of_errors_is_what_the_code_says() -> None:
     load_all()
     page = (ROOT / ERRORS).read_text(encoding="utf-8")
     assert page == errors_page(all_errors()), f"{ERRORS} is old: run dev/docs"
+
+
+def test_the_list_of_what_the_process_that_faces_agents_loads_is_current() -> None:
+    listed, written = ROOT / GATEWAY_MODULES, ROOT / "src/taskbound/wiring/gateway.py"
+    assert listed.exists() == written.exists(), "run dev/docs: it lists what the gateway's process loads"
+    if written.exists():
+        page = listed.read_text(encoding="utf-8")
+        assert page == gateway_modules_page(), (
+            f"the process that faces agents loads other modules than {GATEWAY_MODULES} says: "
+            "if each of them belongs into it, run dev/docs; if not, import less"
+        )
 
 
 def test_f43_importing_any_module_does_no_work_and_warns_of_nothing() -> None:
