@@ -15,7 +15,7 @@ import pytest
 from mcp import Client, ClientSession, MCPError, StdioServerParameters, stdio_client, types
 
 from tests.peers.commands import PAYMENTS, payments
-from tests.peers.rawclient import RawClient
+from tests.peers.rawclient import RawClient, text_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -76,11 +76,6 @@ def is_made(ledger: Path) -> bool:
 def dump(ledger: Path) -> list[str]:
     with closing(sqlite3.connect(ledger)) as db:
         return list(db.iterdump())
-
-
-def text_of(answer: dict[str, Any]) -> str:
-    text: str = answer["result"]["content"][0]["text"]
-    return text
 
 
 @asynccontextmanager

@@ -9,8 +9,8 @@
         rest = await client.finish()                             # EOF, then every line that still comes
 
 Every wait has a deadline in seconds and raises `TimeoutError`. Leaving the block kills the process
-and everything that it started. `Tap` is a FIFO that a peer logs to, so that a test waits for
-an event instead of sleeping.
+and everything that it started. `speaking` does the handshake too; `Tap` is a FIFO that a peer logs to, so
+that a test waits for an event instead of sleeping.
 """
 
 from __future__ import annotations
@@ -23,10 +23,20 @@ import signal
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["LEGACY", "MODERN", "EndOfOutputError", "Era", "RawClient", "Tap"]
+__all__ = [
+    "LEGACY",
+    "MODERN",
+    "EndOfOutputError",
+    "Era",
+    "RawClient",
+    "Tap",
+    "result_of",
+    "speaking",
+    "text_of",
+]
 
 Era = Literal["legacy", "modern"]
 Message = dict[str, Any]
@@ -235,14 +245,14 @@ class RawClient:
 
     async def wait_for(self, wanted: Callable[[Message], bool], deadline: float | None = None) -> Message:
         """The first message for which `wanted` is true; others stay for later reads."""
-        for at, message in enumerate(self._unclaimed):
-            if wanted(message):
+        for at, earlier in enumerate(self._unclaimed):
+            if wanted(earlier):
                 return self._unclaimed.pop(at)
         async with asyncio.timeout(deadline or self.deadline):
             while True:
-                message = json.loads(await self.read_line(deadline))
+                message: Message = json.loads(await self.read_line(deadline))
                 if wanted(message):
-                    return message  # type: ignore[no-any-return]
+                    return message
                 self._unclaimed.append(message)
 
     async def answer_to(self, request: bytes, deadline: float | None = None) -> Message:
@@ -304,12 +314,12 @@ class RawClient:
         Legacy: `initialize` and `notifications/initialized`. Modern: `server/discover`.
         """
         if self.era == "modern":
-            return (await self.request("server/discover"))["result"]  # type: ignore[no-any-return]
+            return result_of(await self.request("server/discover"))
         who = {"name": "rawclient", "version": "1"}
         params = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": who}
         answer = await self.request("initialize", json.dumps(params).encode())
         await self.notify("notifications/initialized")
-        return answer["result"]  # type: ignore[no-any-return]
+        return result_of(answer)
 
     async def tools(self) -> list[Message]:
         """Every tool of every page of `tools/list`."""
@@ -321,6 +331,27 @@ class RawClient:
             if "nextCursor" not in result:
                 return found
             params = json.dumps({"cursor": result["nextCursor"]}).encode()
+
+
+@contextlib.asynccontextmanager
+async def speaking(command: Sequence[str], era: Era = "legacy") -> AsyncIterator[RawClient]:
+    """A client whose handshake is done."""
+    async with RawClient(command, era=era) as client:
+        await client.handshake()
+        yield client
+
+
+def result_of(answer: Message) -> Message:
+    """The result of an answer; fails with the whole answer when there is none."""
+    assert isinstance(answer.get("result"), dict), answer
+    result: Message = answer["result"]
+    return result
+
+
+def text_of(answer: Message) -> str:
+    """The first text of the result of a call."""
+    text: str = result_of(answer)["content"][0]["text"]
+    return text
 
 
 class Tap:

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import anyio
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # its types are a package of their own
 from ledger import ACCOUNT, CURRENCIES, LARGEST, Ledger, Payment, RefusedError
 from mcp import MCPError, types
 from mcp.server.lowlevel import Server
