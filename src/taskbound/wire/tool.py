@@ -39,14 +39,14 @@ class ServerSpec(Message, frozen=True):
     resolved: str = ""
     """Absolute path of the file that `command` is once every link is followed; empty when it is the same."""
     files: tuple[tuple[str, str], ...] = ()
-    """Further files that a start depends on, (absolute path, SHA-256), sorted: interpreter, script, lock file."""
+    """Further files that a start depends on, (absolute path, SHA-256), sorted: interpreter, script, lock."""
     arguments: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
-    """Declared variables, sorted; nothing else of the gateway's environment but HOME, PATH, LANG and the like."""
+    """Declared variables, sorted; of the gateway's own environment only HOME, PATH, LANG and the like."""
     directory: str = "/"
     """Absolute path in which it runs; never the gateway's own, which the agent's client chose."""
     era: str = "2025-11-25"
-    """The protocol revision that the probe found: `2025-11-25` (or an older one, as the server answered) or `2026-07-28`."""
+    """The protocol revision that the probe found: one with `initialize`, as the server answered, or `2026-07-28`."""
     shareable: bool = False
     lock: str = ""
     """For a runner (npx, uvx, python -m …): the exact package version that was locked, and how."""
@@ -126,7 +126,7 @@ class ToolRows(Message, frozen=True, tag="tools", tag_field="is"):
 
 
 class SeeTools(Message, frozen=True, tag="tool:see", tag_field="op"):
-    """A gateway says which definitions a server that it started lists now; the daemon compares and records."""
+    """A gateway says what a server that it started lists now; the daemon compares and records."""
 
     server: str
     """The upstream's name."""
