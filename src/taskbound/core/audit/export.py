@@ -112,7 +112,7 @@ def _strip(line: bytes) -> bytes:
 
 def _render_header(origin: str) -> bytes:
     text = f'{{"format":"{_FORMAT}","origin":{quote_text(origin)},"v":{VERSION}}}'
-    return text.encode(errors="backslashreplace")
+    return text.encode(errors="replace")
 
 
 def _render_notes(notes: Sequence[bytes]) -> bytes:
@@ -128,7 +128,7 @@ def _parse_notes(line: bytes) -> tuple[bytes, ...]:
     found = value.get("checkpoints") if isinstance(value, dict) else None
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
         raise ExportMalformedError("the last line does not hold checkpoints")
-    notes = tuple(str(one).encode(errors="backslashreplace") for one in found)
+    notes = tuple(str(one).encode(errors="replace") for one in found)
     if _render_notes(notes) != line:
         raise ExportMalformedError("the last line is not in its one form")
     return notes
