@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.scope.constraint import Constraint
-from taskbound.core.scope.number import NOT_A_NUMBER, read_decimal
+from taskbound.core.scope.number import NOT_A_NUMBER, is_number, read_decimal
 from taskbound.core.scope.same import is_certain, same
 from taskbound.core.scope.show import kind_of, show
 from taskbound.core.scope.verdict import MET, Unmet, Verdict
@@ -203,7 +203,7 @@ def _read_bound(members: dict[str, JsonValue], name: str, place: Place) -> int |
     if name not in members:
         return None
     bound = members[name]
-    if isinstance(read_decimal(bound), Unmet) or not isinstance(bound, int | float):
+    if not is_number(bound):
         raise place.member(name).fault(f"must be a number, not {kind_of(bound)}")
     return bound
 

@@ -6,16 +6,24 @@ that reads back as the same number. So 0.1 is one tenth, and 1, 1.0 and 1e0 are 
 
 from __future__ import annotations
 
-import math
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from math import isfinite
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from taskbound.core.scope.verdict import Unmet
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["INT64_MAX", "MAX_EXPONENT", "NOT_A_NUMBER", "read_amount", "read_decimal", "write_amount"]
+__all__ = [
+    "INT64_MAX",
+    "MAX_EXPONENT",
+    "NOT_A_NUMBER",
+    "is_number",
+    "read_amount",
+    "read_decimal",
+    "write_amount",
+]
 
 INT64_MAX: Final = 2**63 - 1
 MAX_EXPONENT: Final = 9
@@ -25,14 +33,17 @@ _NEGATIVE = Unmet(code="negative-amount", reason="is negative, and an amount nev
 _OVERFLOW = Unmet(code="amount-overflow", reason="is more than an amount can be")
 
 
+def is_number(value: JsonValue) -> TypeGuard[int | float]:
+    """Whether it is a finite number; true and false are none, though Python counts with them."""
+    return type(value) is int or (type(value) is float and isfinite(value))
+
+
 def read_decimal(value: JsonValue) -> int | Decimal | Unmet:
     """The number exactly; true, false, a text and what is not finite are no numbers."""
-    if type(value) is int:
-        return value
-    if type(value) is float and math.isfinite(value):
-        # `repr` gives the shortest digits that read back, as RFC 8785 does; making a Decimal never rounds.
-        return Decimal(repr(value))
-    return NOT_A_NUMBER
+    if not is_number(value):
+        return NOT_A_NUMBER
+    # `repr` gives the shortest digits that read back, as RFC 8785 does; making a Decimal never rounds.
+    return value if isinstance(value, int) else Decimal(repr(value))
 
 
 def read_amount(value: JsonValue, exponent: int) -> int | Unmet:
@@ -42,30 +53,26 @@ def read_amount(value: JsonValue, exponent: int) -> int | Unmet:
         value: The value of the argument.
         exponent: Decimal places of a minor unit, 0 to 9.
     """
-    number = read_decimal(value)
-    if isinstance(number, Unmet):
-        return number
-    if number < 0:
+    if not is_number(value):
+        return NOT_A_NUMBER
+    if value < 0:
         return _NEGATIVE
-    units = number * _power(exponent) if isinstance(number, int) else _scale(number, exponent)
+    # A float's `repr` has the digits of its canonical text, with or without an exponent.
+    units = value * _power(exponent) if isinstance(value, int) else _scale(repr(value), exponent)
     if isinstance(units, Unmet):
         return units
     return units if units <= INT64_MAX else _OVERFLOW
 
 
-def _scale(number: Decimal, exponent: int) -> int | Unmet:
+def _scale(text: str, exponent: int) -> int | Unmet:
     # In integers: decimal arithmetic would round to the precision of a context.
-    _, digits, power = number.as_tuple()
-    if not isinstance(power, int):
-        return NOT_A_NUMBER
-    units = int("".join(map(str, digits)))
-    shift = power + exponent
-    if shift >= 0:
-        return units * _power(shift)
-    units, rest = divmod(units, _power(-shift))
-    if rest:
+    mantissa, _, power = text.partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    fraction = fraction.rstrip("0")
+    shift = exponent - len(fraction) + int(power or "0")
+    if shift < 0:  # the shortest digits have no zero at their end to give away
         return Unmet(code="excess-precision", reason=f"has more than {exponent} decimal places")
-    return units
+    return int(whole + fraction) * _power(shift)
 
 
 def write_amount(units: int, exponent: int) -> str:

@@ -55,7 +55,7 @@ def kind_of(value: JsonValue) -> str:
             return "a text"
         case list():
             return "a list"
-        case dict():
+        case _:
             return "an object"
 
 
@@ -124,7 +124,7 @@ def _pieces(value: JsonValue, name: str) -> Iterator[str]:
                 yield "," if index else ""
                 yield from _pieces(item, name)
             yield "]"
-        case dict():
+        case _:
             yield "{"
             for index, key in enumerate(sorted(value)):
                 yield ("," if index else "") + _escape(key) + ":"

@@ -1,0 +1,103 @@
+"""Scopes and calls from a world so small that they often meet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypothesis import strategies as st
+
+from taskbound.core.action.canonical import canonical
+from taskbound.core.scope import parse_scope
+
+if TYPE_CHECKING:
+    from taskbound.core.action.canonical import JsonValue
+
+TOOLS = ("a__x", "b__y")
+NAMES = ("p", "q", "r")
+
+scalars: st.SearchStrategy[JsonValue] = st.sampled_from(
+    [
+        None,
+        True,
+        False,
+        0,
+        1,
+        2,
+        0.5,
+        1.5,
+        2.25,
+        12.345,
+        -1,
+        "",
+        "a",
+        "ab",
+        "1",
+        "/d",
+        "/d/e",
+        "/d/../e",
+        "/dd",
+        "/e",
+    ]
+)
+values: st.SearchStrategy[JsonValue] = st.one_of(
+    scalars,
+    st.lists(scalars, max_size=2),
+    st.dictionaries(st.sampled_from(["k", "l"]), scalars, max_size=2),
+)
+json_values: st.SearchStrategy[JsonValue] = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-3, 3),
+        st.sampled_from([0.0, -0.0, 1.0, 0.1, 1e21, 1e-7]),
+        st.text(st.sampled_from("01aé"), max_size=2),
+    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def _one_of(choices: list[JsonValue]) -> JsonValue:
+    return {"one_of": list({canonical(one): one for one in choices}.values())}
+
+
+constraints: st.SearchStrategy[JsonValue] = st.one_of(
+    st.just({"any": True}),
+    values.map(lambda value: {"equals": value}),
+    st.lists(values, min_size=1, max_size=3).map(_one_of),
+    st.sampled_from([{"min": 0}, {"max": 1.5}, {"min": 0, "max": 2.25}, {"min": 1, "max": 1}]).map(
+        lambda bounds: {"range": bounds}
+    ),
+    st.sampled_from(["a", "ab", "/"]).map(lambda text: {"prefix": text}),
+    st.sampled_from(["/", "/d", "/d/e"]).map(lambda path: {"below": path}),
+)
+
+
+@st.composite
+def grants(draw: st.DrawFn) -> dict[str, JsonValue]:
+    arguments = draw(st.dictionaries(st.sampled_from(NAMES), constraints, max_size=3))
+    grant: dict[str, JsonValue] = {"tool": draw(st.sampled_from(TOOLS)), "arguments": dict(arguments)}
+    optional = draw(st.lists(st.sampled_from(NAMES), unique=True))
+    named: list[JsonValue] = [name for name in optional if name in arguments]
+    grant["optional"] = named
+    if draw(st.booleans()):
+        grant["others"] = draw(st.sampled_from(["any", "default-only"]))
+    if draw(st.booleans()):
+        grant["uses"] = draw(st.integers(1, 3))
+    grant["total"] = {
+        name: {"limit": draw(st.integers(1, 500)), "exponent": draw(st.integers(0, 2))}
+        for name in arguments
+        if name not in named and draw(st.integers(0, 3)) == 0
+    }
+    return grant
+
+
+def coverage(grant: dict[str, JsonValue]) -> bytes:
+    return canonical(parse_scope({"grants": [grant]}).grants[0].coverage())
+
+
+grant_lists = st.lists(grants(), min_size=1, max_size=4, unique_by=coverage)
+calls = st.tuples(st.sampled_from(TOOLS), st.dictionaries(st.sampled_from(NAMES), values, max_size=3))
+schemas: st.SearchStrategy[dict[str, JsonValue] | None] = st.none() | st.dictionaries(
+    st.sampled_from(NAMES), st.fixed_dictionaries({}, optional={"default": values}), max_size=3
+).map(lambda properties: {"properties": dict(properties)})
