@@ -47,7 +47,10 @@ class AuditReads(Protocol):
     """Reads the log, which spans all namespaces (each record names its own)."""
 
     def heads(self) -> tuple[WriterHead, ...]:
-        """The last record of each writer, by writer."""
+        """The last record of each writer that no other record names yet, by writer.
+
+        A `WriterStarted` record names heads; what it names is a head no more (`core.audit.advance_heads`).
+        """
 
     def count(self) -> int:
         """How many records there are, with a place in the log or without."""
@@ -78,7 +81,10 @@ class AuditWrites(AuditReads, Protocol):
         """Chain these events behind the writer's last record; their exact bytes."""
 
     def extend(self, start: int, numbers: Sequence[int]) -> None:
-        """Give records the places from `start` on. MUST raise `ConflictError` when the size is not `start`."""
+        """Give records the places from `start` on.
+
+        MUST raise `ConflictError` when the size is not `start`.
+        """
 
     def put_tiles(self, tiles: Mapping[tuple[int, int], bytes]) -> None:
         """By (level, index): write tiles, whole, over what they held before."""

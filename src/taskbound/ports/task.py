@@ -45,7 +45,7 @@ class TaskReads(Protocol):
         """Tasks, newest first; empty filters take all; `before` is the last id of the page before."""
 
     def due(self, now: Instant, *, limit: int = 100) -> tuple[Task, ...]:
-        """Tasks of any namespace that are not ended and whose deadline has come, oldest first, by an index."""
+        """Tasks of any namespace, not ended, whose deadline has come: oldest first, answered by an index."""
 
     def heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
         """The heads of these tasks and all their ancestors, by id."""
@@ -85,7 +85,10 @@ class TaskWrites(TaskReads, Protocol):
         """Write the limits of a new task."""
 
     def set_remainders(self, namespace: str, changes: Mapping[tuple[str, str], tuple[int, int]]) -> None:
-        """By (task, limit): from what it must be to what it becomes. MUST raise `ConflictError` on a mismatch."""
+        """By (task, limit): from what it must be to what it becomes.
+
+        MUST raise `ConflictError` on a mismatch.
+        """
 
     def put_template(self, template: Template, *, expect: int) -> None:
         """Write the template. MUST raise `ConflictError` when the version is not `expect`."""

@@ -113,7 +113,7 @@ class _Book:
 
 
 def presentation_names(proposal: Proposal) -> tuple[Presented, ...]:
-    """The names under which a presentation is known: by its connection and request, and by key in its task."""
+    """The names under which a presentation is known: its connection and request, and its key in its task."""
     by_request = Presented(connection=proposal.presented.connection, request=proposal.presented.request)
     if not proposal.presented.key:
         return (by_request,)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from taskbound.ports.action import OpenPermit
     from taskbound.ports.store import Transaction
 
-__all__ = ["Outcomes", "OutcomeSyntaxError", "Release", "Report", "Withhold"]
+__all__ = ["OutcomeSyntaxError", "Outcomes", "Release", "Report", "Withhold"]
 
 ANSWER_LIMIT: Final = 1_048_576
 """Bytes of an answer that is kept whole for duplicates; of a larger one only the digest is."""
@@ -76,6 +76,15 @@ class Report:
     answer: bytes | None = None
     answer_digest: str = ""
     note: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse an outcome that no action can have, before it can reach a group.
+
+        Raises:
+            OutcomeSyntaxError: It is none of the four.
+        """
+        if self.outcome not in _EVENTS:
+            raise OutcomeSyntaxError(f"`{self.outcome}` is no outcome")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,9 +204,6 @@ class _Sheet:
 
     def take(self, report: Report, permit: OpenPermit | None) -> Released:
         """Whether this report's result may leave, and remember what it changes."""
-        events = _EVENTS.get(report.outcome)
-        if events is None:
-            raise OutcomeSyntaxError(f"`{report.outcome}` is no outcome")
         if (
             permit is None
             or permit.connection != report.connection
@@ -208,7 +214,12 @@ class _Sheet:
             return Withhold(action=report.action, code=error.code, reason=error.message)
         self._taken.add(permit.id)
         answer = self._judge(report, permit)
-        self._keep(report, permit, _after(permit.state, events), released=isinstance(answer, Release))
+        self._keep(
+            report,
+            permit,
+            _after(permit.state, _EVENTS[report.outcome]),
+            released=isinstance(answer, Release),
+        )
         return answer
 
     def _judge(self, report: Report, permit: OpenPermit) -> Released:

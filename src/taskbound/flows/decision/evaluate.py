@@ -236,7 +236,7 @@ def _require_tool(call: Call, tool: ToolView | None) -> ToolView:
 def _cover(
     lineage: Lineage, agent: Agent, tool: ToolView, arguments: dict[str, JsonValue]
 ) -> Covered | Refuse:
-    """The grants of the task's scope that cover; a refusal when they, an ancestor's or the ceiling's don't."""
+    """The grants of the task's scope that cover; a refusal when those above it or the ceiling don't."""
     schema = tool.definition.input_schema
     name = tool.pinned.name
     own = cover(lineage.task.scope, name, arguments, schema)

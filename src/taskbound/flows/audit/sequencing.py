@@ -1,0 +1,147 @@
+"""Giving records their places in the log, growing the tree over them, and having it signed.
+
+1. Records get places in the order in which they became durable; none is passed over.
+2. Places, tiles and their tree are written in one transaction: a crash leaves the tree
+   of before, and the next round grows the same one.
+3. The signer is shown a consistency proof from what it signed last. What it signed and
+   this store does not know of (a lost answer) is asked for again, never signed anew.
+4. A store that is behind the signer was rolled back or restored: it is refused until a
+   person has reconciled it, and says so in the daemon's state.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.audit import (
+    EMPTY_FRONTIER,
+    WriterStarted,
+    grow,
+    leaf_hash,
+    prove_consistency,
+    prove_inclusion,
+    render_proof,
+    restore_frontier,
+)
+from taskbound.core.audit.proof import Proof
+from taskbound.core.audit.tiles import TileNodes
+from taskbound.core.errors import DeniedError, UnavailableError
+from taskbound.ports.audit import StoredCheckpoint
+
+if TYPE_CHECKING:
+    from taskbound.core.audit import Frontier
+    from taskbound.flows.means import Means
+    from taskbound.ports.signer import Signer
+    from taskbound.ports.store import Snapshot, Transaction
+
+__all__ = ["LogBehindError", "NotCoveredError", "Sequencer", "open_writer"]
+
+_BATCH: Final = 4096
+
+
+class LogBehindError(DeniedError):
+    """The signer has vouched for a log that this store no longer holds."""
+
+    code = "log-behind"
+    remedy = "the store was rolled back or restored: compare with what monitors hold, then start a new log"
+
+
+class NotCoveredError(UnavailableError):
+    """The record has no checkpoint over it yet."""
+
+    code = "not-covered"
+    remedy = "wait for the next checkpoint, at most a second, or look whether the signer runs"
+
+
+def open_writer(means: Means, *, software: str) -> None:
+    """Begin this process's chain: its first record names all heads that it knows, and the last checkpoint."""
+
+    def work(tx: Transaction) -> None:
+        checkpoint = tx.audit.checkpoint()
+        event = WriterStarted(
+            heads=tuple(f"{one.writer}:{one.seq}:{one.hash}" for one in tx.audit.heads()),
+            checkpoint_size=checkpoint.size if checkpoint else 0,
+            checkpoint_root=(checkpoint.root if checkpoint else EMPTY_FRONTIER.root).hex(),
+            software=software,
+        )
+        tx.audit.append("default", means.writer, [event], means.clock.now())
+
+    means.store.write(work)
+
+
+class Sequencer:
+    """Grows the log and has it signed; used from one thread at a time."""
+
+    def __init__(self, means: Means, signer: Signer, origin: str) -> None:
+        """Keep what to work with; the tree is read from the store at the first round."""
+        self._means = means
+        self._signer = signer
+        self._origin = origin
+        self._frontier: Frontier | None = None
+
+    def extend(self) -> int:
+        """Give every record a place that has none (rules 1 and 2); how many there were."""
+        placed = 0
+        while True:
+            count = self._means.store.write(self._extend)
+            placed += count
+            if count < _BATCH:
+                return placed
+
+    def _extend(self, tx: Transaction) -> int:
+        size = tx.audit.size()
+        frontier = self._frontier
+        if frontier is None or frontier.size != size:
+            frontier = restore_frontier(size, tx.audit.tile)
+        pending = tx.audit.pending(_BATCH)
+        if not pending:
+            return 0
+        growth = grow(frontier, (leaf_hash(one.body) for one in pending))
+        tx.audit.extend(size, [one.number for one in pending])
+        tx.audit.put_tiles({(one.level, one.index): one.hashes for one in growth.tiles})
+        self._frontier = growth.frontier
+        return len(pending)
+
+    def sign(self) -> StoredCheckpoint | None:
+        """Have the log as it stands signed (rules 3 and 4); the new checkpoint, None when nothing is new.
+
+        Raises:
+            LogBehindError: The signer knows more of this log than the store.
+            SignerUnavailableError: It can't be reached.
+            TamperedError: The log does not only append to what was signed.
+        """
+        with self._means.store.read() as snapshot:
+            known = snapshot.audit.checkpoint()
+            size = snapshot.audit.size()
+            if size == 0 or (known is not None and known.size == size):
+                return None
+            last = self._signer.last_signed(self._origin)
+            if last.size > size:
+                raise LogBehindError(
+                    f"the signer has vouched for {last.size} records, and the store holds {size}"
+                )
+            root = restore_frontier(size, snapshot.audit.tile).root
+            proof = prove_consistency(last.size, size, TileNodes(snapshot.audit.tile)) if last.size else ()
+        note = self._signer.sign_checkpoint(self._origin, size, root, proof)
+        checkpoint = StoredCheckpoint(size=size, root=root, note=note.decode(), at=self._means.clock.now())
+        self._means.store.write(lambda tx: tx.audit.put_checkpoint(checkpoint))
+        return checkpoint
+
+    def prove(self, index: int) -> tuple[bytes, bytes]:
+        """An offline proof of the record at this index under the newest checkpoint, and the record.
+
+        Raises:
+            NotCoveredError: No checkpoint covers it yet.
+        """
+        with self._means.store.read() as snapshot:
+            return _prove(snapshot, index)
+
+
+def _prove(snapshot: Snapshot, index: int) -> tuple[bytes, bytes]:
+    checkpoint = snapshot.audit.checkpoint()
+    if checkpoint is None or not 0 <= index < checkpoint.size:
+        raise NotCoveredError(f"no checkpoint covers record {index} yet")
+    (record,) = snapshot.audit.records(index, 1)
+    hashes = prove_inclusion(index, checkpoint.size, TileNodes(snapshot.audit.tile))
+    proof = Proof(index=index, hashes=tuple(hashes), note=checkpoint.note.encode())
+    return render_proof(proof), record

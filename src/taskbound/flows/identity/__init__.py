@@ -1,0 +1,9 @@
+"""Persons, agents, and the monitors that watch over them."""
+
+from __future__ import annotations
+
+from taskbound.flows.identity.agent import Agents
+from taskbound.flows.identity.delivery import Deliveries, MonitorOverdueError
+from taskbound.flows.identity.person import register_person, require_person
+
+__all__ = ["Agents", "Deliveries", "MonitorOverdueError", "register_person", "require_person"]

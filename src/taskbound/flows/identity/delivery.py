@@ -1,0 +1,112 @@
+"""Bringing checkpoints to the monitors, and knowing when one does not take them.
+
+1. Every new checkpoint goes to the monitor of every active agent, each address once,
+   at most once a minute; what could not be brought is tried again with the next round.
+2. A monitor that has not taken what waits for it for 15 minutes is overdue: no new
+   task of its agents starts until it has (design 8).
+3. Each change between delivered and failed is recorded, not every try.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.audit import Delivery
+from taskbound.core.clock import Instant
+from taskbound.core.errors import DeniedError
+from taskbound.core.identity import AgentState
+from taskbound.ports.monitor import MonitorUnreachableError
+
+if TYPE_CHECKING:
+    from taskbound.flows.means import Means
+    from taskbound.ports.audit import StoredCheckpoint
+
+__all__ = ["Deliveries", "MonitorOverdueError"]
+
+OVERDUE: Final = 15 * 60 * 1_000_000
+"""µs that something may wait for a monitor before no new task starts."""
+EVERY: Final = 60 * 1_000_000
+"""µs between two checkpoints for one monitor."""
+
+
+class MonitorOverdueError(DeniedError):
+    """The agent's monitor has not taken what waits for it for 15 minutes."""
+
+    code = "monitor-overdue"
+    remedy = "mend the monitor; see `taskbound doctor`"
+
+
+@dataclass(slots=True)
+class _State:
+    size: int = 0
+    """Size of the last checkpoint that was brought."""
+    at: int = 0
+    """When."""
+    waiting: int = 0
+    """Since when something waits, 0 when nothing does."""
+    failed: bool = False
+
+
+class Deliveries:
+    """What each monitor has been brought; used from one thread at a time."""
+
+    def __init__(self, means: Means, namespace: str = "default") -> None:
+        """Start with nothing known: what waits, waits from now on."""
+        self._means = means
+        self._namespace = namespace
+        self._states: dict[str, _State] = {}
+
+    def require_current(self, address: str, now: Instant) -> None:
+        """Go on only while the monitor takes what it is sent.
+
+        Raises:
+            MonitorOverdueError: Rule 2.
+        """
+        state = self._states.get(address)
+        if state is not None and state.waiting and now - state.waiting >= OVERDUE:
+            raise MonitorOverdueError(f"monitor `{address}` has taken nothing for 15 minutes")
+
+    def delivered_at(self) -> Instant:
+        """When a monitor last took a checkpoint; 0 when none did since this start."""
+        return Instant(max((state.at for state in self._states.values()), default=0))
+
+    def bring(self, checkpoint: StoredCheckpoint) -> int:
+        """Bring the checkpoint to every monitor that is due; how many took it."""
+        with self._means.store.read() as snapshot:
+            agents = snapshot.identities.agents(self._namespace)
+        addresses = sorted({one.monitor for one in agents if one.state is AgentState.ACTIVE})
+        message = json.dumps(
+            {"kind": "taskbound-checkpoint", "size": checkpoint.size, "note": checkpoint.note}
+        ).encode()
+        return sum(self._bring_one(address, checkpoint, message) for address in addresses)
+
+    def _bring_one(self, address: str, checkpoint: StoredCheckpoint, message: bytes) -> int:
+        state = self._states.setdefault(address, _State())
+        now = self._means.clock.now()
+        if checkpoint.size <= state.size or (not state.failed and now - state.at < EVERY):
+            return 0
+        state.waiting = state.waiting or now
+        try:
+            self._means.monitor.deliver(address, message)
+        except MonitorUnreachableError as error:
+            self._record(address, state, failed=True, detail=error.message)
+            return 0
+        state.size, state.at, state.waiting = checkpoint.size, now, 0
+        self._record(address, state, failed=False, detail="")
+        return 1
+
+    def _record(self, address: str, state: _State, *, failed: bool, detail: str) -> None:
+        if state.failed is failed:
+            return
+        state.failed = failed
+        event = Delivery(
+            monitor=address,
+            subject="checkpoint",
+            outcome="failed" if failed else "delivered",
+            detail=detail,
+        )
+        self._means.store.write(
+            lambda tx: tx.audit.append(self._namespace, self._means.writer, [event], self._means.clock.now())
+        )

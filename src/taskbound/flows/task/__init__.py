@@ -1,0 +1,9 @@
+"""Declaring, pausing, resuming and ending tasks, and finding the task of a connection."""
+
+from __future__ import annotations
+
+from taskbound.flows.task.binding import bind, register_run
+from taskbound.flows.task.life import Ended, TaskOrder, Tasks
+from taskbound.flows.task.template import drop_template, save_template
+
+__all__ = ["Ended", "TaskOrder", "Tasks", "bind", "drop_template", "register_run", "save_template"]

@@ -1,0 +1,83 @@
+"""Which task a connection's calls belong to (design 6).
+
+1. The task that `taskbound run` registered for the nearest ancestor process, known by
+   pid and start time, as long as it has not ended.
+2. Otherwise the one running task of the agent.
+3. Otherwise a refusal that says how to open one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskbound.core.audit import RunRegistered
+from taskbound.core.task import AmbiguousTaskError, NoTaskError, TaskState, require_live
+from taskbound.ports.task import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.core.task import Task
+    from taskbound.flows.means import Actor, Means
+    from taskbound.ports.store import Transaction
+
+__all__ = ["bind", "register_run"]
+
+
+def bind(means: Means, namespace: str, agent: str, *, boot: str, ancestry: Sequence[tuple[int, int]]) -> Task:
+    """The task of a connection.
+
+    Args:
+        means: What flows are given.
+        namespace: Of the connection.
+        agent: Of the connection.
+        boot: The machine's boot id.
+        ancestry: (pid, start time) of the peer and its ancestors, nearest first.
+
+    Raises:
+        NoTaskError: None runs.
+        AmbiguousTaskError: More than one runs, and no run is registered.
+        DeniedError: The registered run's task is not live.
+    """
+    with means.store.read() as snapshot:
+        runs = {(run.pid, run.started): run for run in snapshot.tasks.runs(namespace, boot)}
+        for process in ancestry:
+            run = runs.get(process)
+            if run is not None:
+                return _registered(snapshot.tasks.task(namespace, run.task), agent, run)  # 1
+        running = snapshot.tasks.tasks(namespace, agent=agent, states={TaskState.RUNNING}, limit=2)
+    now = means.clock.now()
+    live = [task for task in running if now < task.deadline]
+    if len(live) == 1:
+        return live[0]  # 2
+    if live:
+        raise AmbiguousTaskError(f"more than one task runs for agent `{agent}`")
+    raise NoTaskError(f"no task runs for agent `{agent}`")  # 3
+
+
+def register_run(  # noqa: PLR0913 -- what names a process, each by its name
+    means: Means, namespace: str, task: str, actor: Actor, *, boot: str, pid: int, started: int
+) -> None:
+    """Make this process, and all beneath it, belong to a live task.
+
+    Raises:
+        DeniedError: The task is not live.
+    """
+    with means.store.read() as snapshot:
+        require_live(task, snapshot.tasks.heads(namespace, {task}), means.clock.now())
+        found = snapshot.tasks.task(namespace, task)
+    agent = found.agent if found is not None else ""
+    run = Run(namespace=namespace, task=task, boot=boot, pid=pid, started=started)
+    event = RunRegistered(task=task, agent=agent, pid=pid, started=started, by=actor.name, proof=actor.proof)
+
+    def work(tx: Transaction) -> None:
+        tx.tasks.put_run(run)
+        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+
+    means.store.write(work)
+
+
+def _registered(task: Task | None, agent: str, run: Run) -> Task:
+    if task is None or task.agent != agent:
+        raise NoTaskError(f"the task `{run.task}` of this run is not one of agent `{agent}`")
+    return task

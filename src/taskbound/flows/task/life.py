@@ -1,0 +1,295 @@
+"""A task from its declaration to its end.
+
+1. A task starts only when nothing is stopped, the agent is active and complete, its
+   monitor takes what it is sent, and the scope names only pinned tools within the
+   agent's ceiling. Every action is judged against the ceiling again (law 3).
+2. Ending a task ends every descendant, in the same transaction (law 4, I-13).
+3. Ending and pausing may use the store's reserve: a full disk stops no ending.
+4. Ending what has ended is answered with how it ended, and changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.audit import TaskChanged, TaskStarted
+from taskbound.core.clock import Instant
+from taskbound.core.errors import DeniedError
+from taskbound.core.identity import UnknownIdentityError, require_active
+from taskbound.core.revocation import require_not_stopped
+from taskbound.core.scope import initial_limits, tools_of
+from taskbound.core.task import (
+    ENDED,
+    NoTaskError,
+    Task,
+    TaskEvent,
+    TaskState,
+    TaskSyntaxError,
+    move_task,
+    parse_lifetime,
+    parse_purpose,
+)
+from taskbound.flows.means import Actor
+
+if TYPE_CHECKING:
+    from taskbound.core.audit import Event
+    from taskbound.core.identity import Agent
+    from taskbound.core.scope import Scope
+    from taskbound.flows.decision import Views
+    from taskbound.flows.identity import Deliveries
+    from taskbound.flows.means import Means
+    from taskbound.ports.store import Snapshot, Transaction
+
+__all__ = ["Ended", "OutsideCeilingError", "TaskOrder", "Tasks"]
+
+_SECOND: Final = 1_000_000
+_EVIDENCE: Final = 20
+_EVIDENCE_LENGTH: Final = 500
+_DAEMON: Final = "daemon"
+
+
+class OutsideCeilingError(DeniedError):
+    """The scope names something that the agent can never be granted."""
+
+    code = "outside-ceiling"
+    remedy = "leave it out, or have the agent's owner register the agent with a wider ceiling"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOrder:
+    """What a person declares a task with; exactly one of template and scope."""
+
+    namespace: str
+    agent: str
+    purpose: str
+    seconds: int
+    template: str = ""
+    scope: Scope | None = None
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A task that changed its state, for those who hold connections of it."""
+
+    namespace: str
+    task: str
+    state: TaskState
+    reason: str
+
+
+class Tasks:
+    """Starts and moves tasks; used from one thread at a time."""
+
+    def __init__(self, means: Means, views: Views, deliveries: Deliveries) -> None:
+        """Keep what to work with."""
+        self._means = means
+        self._views = views
+        self._deliveries = deliveries
+
+    def start(self, order: TaskOrder, actor: Actor) -> Task:
+        """The task, running.
+
+        Raises:
+            DeniedError: Something that rule 1 names is in the way.
+            MalformedError: The order can't be read.
+        """
+        parse_purpose(order.purpose)
+        parse_lifetime(order.seconds)
+        if len(order.evidence) > _EVIDENCE or any(len(one) > _EVIDENCE_LENGTH for one in order.evidence):
+            raise TaskSyntaxError(f"at most {_EVIDENCE} pieces of evidence of {_EVIDENCE_LENGTH} characters")
+        now = self._means.clock.now()
+        with self._means.store.read() as snapshot:
+            agent = self._require_startable(snapshot, order, now)
+            scope = _scope_of(snapshot, order)
+            _require_within(snapshot, scope, agent)
+        task_id = self._means.chance.name("tsk")
+        task = Task(
+            namespace=order.namespace,
+            id=task_id,
+            agent=order.agent,
+            requester=actor.name,
+            purpose=order.purpose,
+            evidence=order.evidence,
+            scope=scope,
+            state=TaskState.PROPOSED,
+            parent="",
+            root=task_id,
+            started=now,
+            deadline=Instant(now + order.seconds * _SECOND),
+        )
+        self._means.store.write(lambda tx: self._write_start(tx, task, agent, order, actor))
+        return move_task(task, TaskEvent.START)
+
+    def pause(self, namespace: str, task: str, actor: Actor, *, reason: str) -> list[Ended]:
+        """Take the task's authority away for now; what changed.
+
+        Raises:
+            WrongStateError: It does not run.
+            NoTaskError: It is not known.
+        """
+        return [self._move(namespace, task, TaskEvent.PAUSE, actor, reason)]
+
+    def resume(self, namespace: str, task: str, actor: Actor) -> list[Ended]:
+        """Give a paused task its authority back; what changed.
+
+        Raises:
+            WrongStateError: It is not paused.
+            NoTaskError: It is not known.
+            StoppedError: The kill switch is on.
+        """
+        with self._means.store.read() as snapshot:
+            require_not_stopped(snapshot.revocation.kill_switch(namespace))
+        return [self._move(namespace, task, TaskEvent.RESUME, actor, "")]
+
+    def end(self, namespace: str, task: str, event: TaskEvent, actor: Actor, *, reason: str) -> list[Ended]:
+        """End the task and all beneath it; what changed, the task last. Empty when it had ended (rule 4).
+
+        Raises:
+            WrongStateError: It can't end like that.
+            NoTaskError: It is not known.
+        """
+        changed = self._means.store.write(
+            lambda tx: self._write_end(tx, namespace, task, event, actor, reason), reserve=True
+        )
+        for one in changed:
+            self._views.forget_task(namespace, one.task)
+        return changed
+
+    def expire(self, *, limit: int = 100) -> list[Ended]:
+        """End tasks whose deadline has come, of every namespace; what changed."""
+        now = self._means.clock.now()
+        with self._means.store.read() as snapshot:
+            due = snapshot.tasks.due(now, limit=limit)
+        actor = daemon()
+        return [
+            change
+            for task in due
+            for change in self.end(
+                task.namespace, task.id, TaskEvent.EXPIRE, actor, reason="its deadline has come"
+            )
+        ]
+
+    def _require_startable(self, snapshot: Snapshot, order: TaskOrder, now: Instant) -> Agent:
+        require_not_stopped(snapshot.revocation.kill_switch(order.namespace))
+        agent = snapshot.identities.agent(order.namespace, order.agent)
+        if agent is None:
+            raise UnknownIdentityError(f"no agent is named `{order.agent}`")
+        require_active(agent, snapshot.identities.persons(order.namespace))
+        self._deliveries.require_current(agent.monitor, now)
+        return agent
+
+    def _write_start(self, tx: Transaction, task: Task, agent: Agent, order: TaskOrder, actor: Actor) -> None:
+        switch = tx.revocation.lock_kill_switch(task.namespace)
+        require_not_stopped(switch)
+        locked = tx.identities.lock_agents(task.namespace, {agent.name})
+        if locked.get(agent.name) != agent.version:
+            raise UnknownIdentityError(f"agent `{agent.name}` changed meanwhile", remedy="try again")
+        running = move_task(task, TaskEvent.START)
+        tx.tasks.put_task(running, expect=0)
+        tx.tasks.open_limits(task.namespace, task.id, initial_limits(task.scope))
+        event = TaskStarted(
+            task=task.id,
+            agent=task.agent,
+            requester=task.requester,
+            purpose=task.purpose,
+            scope=task.scope.digest,
+            deadline=task.deadline,
+            by=actor.name,
+            proof=actor.proof,
+            template=order.template,
+            evidence=task.evidence,
+        )
+        tx.audit.append(task.namespace, self._means.writer, [event], self._means.clock.now())
+
+    def _move(self, namespace: str, task: str, event: TaskEvent, actor: Actor, reason: str) -> Ended:
+        def work(tx: Transaction) -> Task:
+            before = _require_task(tx, namespace, task)
+            after = move_task(before, event)
+            tx.tasks.put_task(after, expect=before.version)
+            self._record(tx, [_changed(before, after, event, actor, reason)], namespace)
+            return after
+
+        after = self._means.store.write(work, reserve=event is TaskEvent.PAUSE)
+        self._views.forget_task(namespace, task)
+        return Ended(namespace=namespace, task=task, state=after.state, reason=reason)
+
+    def _write_end(
+        self, tx: Transaction, namespace: str, task: str, event: TaskEvent, actor: Actor, reason: str
+    ) -> list[Ended]:
+        before = _require_task(tx, namespace, task)
+        if before.state in ENDED:
+            return []
+        changed: list[Ended] = []
+        events: list[Event] = []
+        beneath = [
+            (one, TaskEvent.REVOKE, f"its ancestor {task} ended")
+            for one in reversed(tx.tasks.children(namespace, task))
+        ]
+        for one, what, why in [*beneath, (before, event, reason)]:
+            after = move_task(one, what)
+            tx.tasks.put_task(after, expect=one.version)
+            events.append(_changed(one, after, what, actor, why))
+            changed.append(Ended(namespace=namespace, task=one.id, state=after.state, reason=why))
+        self._record(tx, events, namespace)
+        return changed
+
+    def _record(self, tx: Transaction, events: list[Event], namespace: str) -> None:
+        tx.audit.append(namespace, self._means.writer, events, self._means.clock.now())
+
+
+def daemon() -> Actor:
+    """The daemon itself, as the one who ends what is due."""
+    return Actor(name=_DAEMON, proof="own process")
+
+
+def _require_task(tx: Transaction, namespace: str, task: str) -> Task:
+    tx.tasks.lock_heads(namespace, {task})
+    found = tx.tasks.task(namespace, task)
+    if found is None:
+        raise NoTaskError(f"no task is named `{task}`", remedy="list them with `taskbound task list`")
+    return found
+
+
+def _changed(before: Task, after: Task, event: TaskEvent, actor: Actor, reason: str) -> TaskChanged:
+    return TaskChanged(
+        task=before.id,
+        before=before.state.value,
+        after=after.state.value,
+        event=event.value,
+        reason=reason,
+        by=actor.name,
+        proof=actor.proof,
+    )
+
+
+def _scope_of(snapshot: Snapshot, order: TaskOrder) -> Scope:
+    if (order.scope is None) is (not order.template):
+        raise TaskSyntaxError("give exactly one of a template and a scope", where="template")
+    if order.scope is not None:
+        return order.scope
+    template = snapshot.tasks.template(order.namespace, order.template)
+    if template is None:
+        raise TaskSyntaxError(
+            f"no template is named `{order.template}`",
+            where="template",
+            remedy="list them with `taskbound template list`",
+        )
+    return template.scope
+
+
+def _require_within(snapshot: Snapshot, scope: Scope, agent: Agent) -> None:
+    """Refuse a scope that names what no server has, or what the ceiling leaves out."""
+    ceiling = tools_of(agent.ceiling)
+    for tool in sorted(tools_of(scope)):
+        if tool not in ceiling:
+            raise OutsideCeilingError(
+                f"the ceiling of agent `{agent.name}` does not name `{tool}`", where=tool
+            )
+        if snapshot.tools.tool(agent.namespace, tool) is None:
+            raise TaskSyntaxError(
+                f"no server has the tool `{tool}`",
+                where=tool,
+                remedy="list them with `taskbound tool list`, or add its server with `taskbound upstream add`",
+            )
