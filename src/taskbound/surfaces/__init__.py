@@ -1,0 +1,1 @@
+"""Where Taskbound meets the outside: each surface translates, and decides nothing."""

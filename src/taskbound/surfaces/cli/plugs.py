@@ -1,0 +1,79 @@
+"""What the command line is given by wiring: everything that reaches beyond this process's screen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from taskbound.sdk.client import Client
+    from taskbound.wire.tool import ServerSpec
+
+__all__ = ["Place", "Plugs", "Probed", "Probing"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """The installation that a command works on, and its settings."""
+
+    home: Path
+    namespace: str = "default"
+    agent: str = ""
+    template: str = ""
+    autostart: bool = True
+    unknown_variables: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """A server that was resolved, started once without any call, and listed."""
+
+    spec: ServerSpec
+    definitions: tuple[bytes, ...]
+    """Each tool object exactly as it was received."""
+    notes: tuple[str, ...] = ()
+
+
+class Probing(Protocol):
+    """Resolves a server's command, starts it, lists its tools, and ends it."""
+
+    def __call__(
+        self,
+        *,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        directory: str,
+    ) -> Probed:
+        """The pinned server and its definitions.
+
+        Raises:
+            MalformedError: The command can't be pinned: not found, a floating version, a shell.
+            UnavailableError: The server did not start, answer or list.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugs:
+    """The outside of this process, as callables."""
+
+    place: Callable[[str], Place]
+    """The installation at this path, or the user's own."""
+    make_home: Callable[[Path], None]
+    """Make the data directory unless it is there."""
+    connect: Callable[[Place, str, str], Client]
+    """A connection to the place's daemon, which is started if it may be, in a namespace and a role."""
+    socket: Callable[[Path], Path]
+    """Where the daemon of a data directory listens."""
+    probe: Probing
+    verify: Callable[[bytes, bytes, bytes], None]
+    """(public key, signature, message): raise unless the Ed25519 signature is good."""
+    gateway: Callable[[Sequence[str]], int]
+    serve: Callable[[Path, Sequence[str]], int]
+    demo: Callable[[Sequence[str]], int]
+    command: Callable[[], tuple[str, ...]]
+    """The absolute command that starts this program anew, for configurations of MCP clients."""
+    environ: Mapping[str, str] = field(default_factory=dict)

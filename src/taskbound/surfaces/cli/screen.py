@@ -1,0 +1,227 @@
+"""What a person sees: lines that no text of an agent or a server can forge.
+
+1. Every text is escaped here, on its way out: control, bidi, zero-width and tag characters become visible
+   escapes, a line feed included, so one text is one line. Nothing is ever read as markup.
+2. A line of ours starts in the first column. When a text is longer than the window, we break it, and each
+   further line starts with a mark, so that a part of a text can't stand where our words stand.
+3. In a table only the last column may hold any text; what stands before it is plain ASCII of bounded width,
+   so that no text moves the columns after it.
+4. With `--json` standard output gets one document and nothing else, in ASCII: a terminal has nothing to obey.
+5. Color needs a terminal, and `NO_COLOR` takes it away.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import TYPE_CHECKING, Final, TextIO, TypeAlias
+
+import msgspec
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from taskbound.core.action.escape import escape_text
+from taskbound.core.clock import BadInstantError, Instant, render_instant
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Cell", "Screen", "Words", "ascii_json", "moment", "shown"]
+
+_WIDEST: Final = 40
+_NARROWEST: Final = 16
+_MARK: Final = "  ┊ "
+_STYLES: Final = {
+    **dict.fromkeys(("active", "completed", "ok", "permit", "pinned", "running", "succeeded"), "green"),
+    **dict.fromkeys(("bad", "destructive", "failed", "gone", "refuse", "refused", "revoked"), "red"),
+    **dict.fromkeys(("schema-changed", "not_sent"), "red"),
+    **dict.fromkeys(("held", "paused", "registered", "suspended", "text-changed"), "yellow"),
+    **dict.fromkeys(("unknown", "warn", "write"), "yellow"),
+}
+
+
+class Words(str):
+    """A sentence whose foreign parts were escaped where it was made; escaping it again would double that."""
+
+    __slots__ = ()
+
+
+Cell: TypeAlias = str | int
+
+
+def shown(text: str) -> str:
+    """The text with everything visible, on one line (rule 1)."""
+    if isinstance(text, Words):
+        # What still needs an escape gets one; the backslashes of the escapes that are there stay as they are.
+        return escape_text(text).replace("\\\\", "\\")
+    return escape_text(text)
+
+
+def moment(instant: int) -> str:
+    """An instant in UTC to the second, or a word when there is none."""
+    if not instant:
+        return "never"
+    try:
+        return f"{render_instant(Instant(instant))[:19]}Z"
+    except BadInstantError:
+        return "at no time"
+
+
+def ascii_json(document: object) -> str:
+    """The document as JSON of ASCII characters only, exact in every raw part (rule 4)."""
+    text = msgspec.json.encode(document).decode()
+    return "".join(char if " " <= char <= "~" else _unit_escapes(char) for char in text)
+
+
+def _unit_escapes(char: str) -> str:
+    units = char.encode("utf-16-be")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+
+
+class Screen:
+    """Standard output and standard error of one command.
+
+    Args of the constructor:
+        json: Whether standard output is for one document (rule 4).
+        out: Standard output.
+        err: Standard error.
+    """
+
+    def __init__(self, *, json: bool, out: TextIO | None = None, err: TextIO | None = None) -> None:
+        """Look at where the output goes; nothing is printed yet."""
+        self.json = json
+        self._out = Console(
+            file=out or sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True
+        )
+        self._err = Console(
+            file=err or sys.stderr, highlight=False, markup=False, emoji=False, soft_wrap=True
+        )
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person sits at both ends."""
+        return sys.stdin.isatty() and self._out.file.isatty()
+
+    def document(self, document: object) -> None:
+        """Print the one document of `--json`."""
+        self._out.file.write(ascii_json(document) + "\n")
+        self._out.file.flush()
+
+    def complaint(self, document: object) -> None:
+        """Print one document on standard error: what went wrong, with `--json`."""
+        self._err.file.write(ascii_json(document) + "\n")
+        self._err.file.flush()
+
+    def ask(self, question: str) -> None:
+        """Print a question of ours on standard error, and leave the cursor after it."""
+        self._err.print(Text(shown(Words(question))), end="", soft_wrap=True)
+
+    def line(self, text: str = "", style: str = "") -> None:
+        """One line of ours; a part that is foreign must be in it as `shown` gives it."""
+        if not self.json:
+            self._print(self._out, Words(text), style)
+
+    def note(self, text: str, style: str = "yellow") -> None:
+        """One line of ours on standard error, with `--json` too."""
+        self._print(self._err, Words(text), style)
+
+    def heading(self, text: str) -> None:
+        """A heading of ours."""
+        self.line(text, "bold")
+
+    def fields(self, pairs: Sequence[tuple[str, str | int | Sequence[str]]]) -> None:
+        """Labels of ours and texts of anyone, a line each; a sequence gets the label once."""
+        if self.json:
+            return
+        width = max((len(label) for label, _ in pairs), default=0)
+        for label, value in pairs:
+            many = (
+                [str(value)] if isinstance(value, int) else [value] if isinstance(value, str) else list(value)
+            )
+            for number, text in enumerate(many or ["-"]):
+                head = (label if number == 0 else "").ljust(width)
+                self._wrapped(f"{head}  " if number == 0 else f"{' ' * width}{_MARK[2:]}", text)
+
+    def table(self, heads: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str) -> None:
+        """A table with one line a row (rule 3).
+
+        Args:
+            heads: The columns' names.
+            rows: As many cells each as there are heads.
+            empty: What to say when there is no row.
+        """
+        if self.json:
+            return
+        if not rows:
+            self.line(empty)
+            return
+        lines = [[_plain(cell) for cell in row[:-1]] for row in rows]
+        widths = [max(len(text) for text in column) for column in zip(heads[:-1], *lines, strict=True)]
+        room = self._width() - sum(widths) - 2 * len(widths)
+        if room < _NARROWEST:
+            self._cards(heads, rows)
+            return
+        self.line("".join(f"{h:<{w}}  " for h, w in zip(heads, widths, strict=False)) + heads[-1], "bold")
+        for line, row in zip(lines, rows, strict=True):
+            text = Text()
+            for cell, width in zip(line, widths, strict=True):
+                text.append(cell.ljust(width), _STYLES.get(cell, ""))
+                text.append("  ")
+            self._out.print(text.append(_cut(shown(str(row[-1])), room)), soft_wrap=True)
+
+    def _cards(self, heads: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+        """The rows of a table that is wider than the window: a line a cell."""
+        for row in rows:
+            self.fields([(head, str(cell)) for head, cell in zip(heads, row, strict=True)])
+
+    def status(self, word: str, text: str, advice: str = "") -> None:
+        """A finding: its word in color, what it says, and what to do about it."""
+        if self.json:
+            return
+        self._out.print(Text(f"{word:<5}", _STYLES.get(word, "")), end=" ", soft_wrap=True)
+        self._wrapped("", text, start=6)
+        if advice:
+            self._wrapped("      -> ", advice)
+
+    def _wrapped(self, head: str, text: str, *, start: int = 0) -> None:
+        """A text after our words, broken by us (rule 2)."""
+        rest = shown(text)
+        style = _STYLES.get(rest, "")
+        room = max(self._width() - len(head) - start, 20)
+        first, rest = _split(rest, room)
+        self._out.print(Text(head).append(first, style), soft_wrap=True)
+        while rest:
+            first, rest = _split(rest, max(self._width() - len(_MARK), 20))
+            self._out.print(Text(_MARK).append(first, style), soft_wrap=True)
+
+    def _width(self) -> int:
+        """The window's width, or so much that nothing is broken or cut when there is no window."""
+        return shutil.get_terminal_size().columns if self._out.file.isatty() else 1_000_000
+
+    @staticmethod
+    def _print(console: Console, text: str, style: str) -> None:
+        console.print(Text(shown(text), style), soft_wrap=True)
+
+
+def _plain(cell: Cell) -> str:
+    text = shown(str(cell))
+    text = "".join(char if char.isascii() else f"\\u{{{ord(char):X}}}" for char in text)
+    return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "~"
+
+
+def _cut(text: str, room: int) -> str:
+    first, rest = _split(text, room)
+    return f"{_split(text, room - 1)[0]}…" if rest else first
+
+
+def _split(text: str, room: int) -> tuple[str, str]:
+    """The text's beginning that has room, and the rest."""
+    if text.isascii():
+        return text[:room], text[room:]
+    used = 0
+    for at, char in enumerate(text):
+        used += cell_len(char)
+        if used > room:
+            return text[:at], text[at:]
+    return text, ""

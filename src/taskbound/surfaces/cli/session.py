@@ -1,0 +1,192 @@
+"""One run of one command: where it works, what it may ask of a person, and how it answers."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar, get_type_hints
+
+import typer
+
+from taskbound.core.errors import DeniedError, MalformedError
+from taskbound.surfaces.cli.plugs import Place, Plugs
+from taskbound.surfaces.cli.screen import Screen, shown
+
+if TYPE_CHECKING:
+    from taskbound.sdk.client import Client
+    from taskbound.wire.envelope import Ask
+    from taskbound.wire.frame import Message
+
+__all__ = ["DeclinedError", "NeedsYesError", "Session", "command", "group", "quoted"]
+
+A = TypeVar("A", bound="Message")
+_PANEL: Final = "Everywhere"
+
+
+class NeedsYesError(MalformedError):
+    """A command that destroys something, or asks something, has nobody to ask."""
+
+    code = "needs-answer"
+    remedy = "say `--yes`, or run it in a terminal"
+
+
+class DeclinedError(DeniedError):
+    """The person said no."""
+
+    code = "declined"
+
+
+class Session:
+    """What a command works with."""
+
+    def __init__(self, plugs: Plugs, *, home: str, namespace: str, json: bool, yes: bool) -> None:
+        """Note what was asked for; nothing is read and nobody is connected yet."""
+        self.plugs = plugs
+        self.screen = Screen(json=json)
+        self.yes = yes
+        self._home = home
+        self._namespace = namespace
+        self._place: Place | None = None
+        self._client: Client | None = None
+
+    @property
+    def place(self) -> Place:
+        """The installation and its settings, read at the first use."""
+        if self._place is None:
+            self._place = self.plugs.place(self._home)
+        return self._place
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that the command works in."""
+        return self._namespace or self.place.namespace
+
+    def client(self, role: str = "cli") -> Client:
+        """The connection to the daemon, made at the first use; one a session."""
+        if self._client is None:
+            self._client = self.plugs.connect(self.place, self.namespace, role)
+        return self._client
+
+    def ask(self, ask: Ask, kind: type[A], *, patience: float | None = None) -> A:
+        """The daemon's answer, of this kind."""
+        return self.client().ask(ask, kind, patience=patience)
+
+    def close(self) -> None:
+        """End the connection, if there is one."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def confirm(self, question: str) -> None:
+        """Go on only with a person's yes.
+
+        Raises:
+            NeedsYesError: Nobody can be asked.
+            DeclinedError: The person said no.
+        """
+        if self.yes:
+            return
+        if self.prompt(f"{question} [y/N]").strip().lower() not in {"y", "yes"}:
+            raise DeclinedError("nothing was changed")
+
+    def prompt(self, question: str, default: str = "") -> str:
+        """What the person answers.
+
+        Raises:
+            NeedsYesError: Nobody can be asked.
+            DeclinedError: The person closed the input.
+        """
+        if self.screen.json or not self.screen.interactive:
+            raise NeedsYesError(f"nobody can be asked: {question}")
+        more = f" ({default})" if default else ""
+        self.screen.ask(f"{question}{more} ")
+        line = sys.stdin.readline()
+        if not line:
+            raise DeclinedError("nothing was answered, and nothing was changed")
+        return line.rstrip("\n") or default
+
+
+HomeOption = Annotated[
+    str, typer.Option("--home", metavar="DIR", help="The data directory.", rich_help_panel=_PANEL)
+]
+NamespaceOption = Annotated[
+    str, typer.Option("--namespace", metavar="NAME", help="The namespace to work in.", rich_help_panel=_PANEL)
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document and nothing else.", rich_help_panel=_PANEL)
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.", rich_help_panel=_PANEL)]
+
+
+def command(
+    app: typer.Typer, name: str, *, asks: bool = False, examples: str = "", passes: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a function a command: its first argument is the session, the others are the command's own.
+
+    Args:
+        app: The group that the command stands in.
+        name: What a person types.
+        asks: Whether it asks before it acts, and takes `--yes`.
+        examples: Lines of examples, shown at the end of its help.
+        passes: Whether words after `--`, or unknown ones, belong to another program.
+    """
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        own = _parameters(function)
+
+        def run(ctx: typer.Context, **told: object) -> None:
+            session = Session(
+                _plugs(ctx),
+                home=str(told.pop("home")),
+                namespace=str(told.pop("namespace")),
+                json=bool(told.pop("json")),
+                yes=bool(told.pop("yes", False)),
+            )
+            try:
+                function(session, **told)
+            finally:
+                session.close()
+
+        shared = [("home", HomeOption, ""), ("namespace", NamespaceOption, ""), ("json", JsonOption, False)]
+        if asks:
+            shared.append(("yes", YesOption, False))
+        added = [_keyword(one, annotation, default) for one, annotation, default in shared]
+        context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+        parameters = [context, *own, *added]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it from there
+        run.__annotations__ = {one.name: one.annotation for one in parameters}
+        run.__name__, run.__doc__ = function.__name__, function.__doc__
+        settings = {"allow_interspersed_args": False} if passes else {}
+        epilog = "\n\n".join(f"$ {line}" for line in examples.strip().splitlines()) if examples else None
+        app.command(name, epilog=epilog, context_settings=settings)(run)
+        return function
+
+    return register
+
+
+def group(name: str, sentence: str) -> typer.Typer:
+    """A word under which commands stand."""
+    return typer.Typer(name=name, help=sentence, no_args_is_help=True, rich_markup_mode="markdown")
+
+
+def _plugs(ctx: typer.Context) -> Plugs:
+    found = ctx.find_object(Plugs)
+    if found is None:
+        raise NeedsYesError("this program was started without its parts")
+    return found
+
+
+def _parameters(function: Callable[..., None]) -> list[inspect.Parameter]:
+    hints = get_type_hints(function, include_extras=True)
+    found = list(inspect.signature(function).parameters.values())[1:]
+    return [_keyword(one.name, hints[one.name], one.default) for one in found]
+
+
+def _keyword(name: str, annotation: object, default: object) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+def quoted(text: str) -> str:
+    """A foreign text inside a sentence of ours: visible, and between backticks."""
+    return f"`{shown(text)}`"
