@@ -1,0 +1,82 @@
+"""The attack corpus of the gateway, G9: what is sent, and the one answer that it must get.
+
+`g9.jsonl` has one case a line: ``{id, layer, bytes_b64 | make, expect, reason}`` and, where they apply,
+``twin_of``, ``cuts``, ``eof`` and ``calls``.
+
+1. *expect* is the code of the error that the first refused line gets, or ``ok``. Each case that is refused
+   has one benign twin that is ``ok`` (*twin_of* names the case), so that refusing everything fails too.
+2. The bytes are all that a legacy client writes after its handshake, with their LFs, to a gateway that has
+   one upstream called `echo` (`tests/peers/echo.py`) and a task that permits its tool `echo`. They are
+   written in one piece, or cut at the offsets *cuts*; with *eof* the client closes its end behind them.
+3. *calls* is how many calls of them may reach the upstream.
+4. *make* stands in for the bytes: a list of ``{b64, times}`` to be joined, for what is huge; ``{fault, n?}``
+   for what an upstream does (`tests/peers/faulty.py`) when its tool `work` is called; ``{names}`` for a list
+   of tools.
+5. *layer* is where the answer must come from: ``line`` (cutting the stream), ``message`` (one line as one
+   message), ``method`` (what the method takes), ``session`` (what went before), ``name`` (the tool's name),
+   ``names`` (a list of tools), ``upstream`` (a line of an upstream), ``upstream-session`` (the same, and
+   what was asked of it).
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["FILE", "Case", "cases"]
+
+FILE = Path(__file__).with_name("g9.jsonl")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One case; `raw`, `fault` and `names` are empty where they don't apply."""
+
+    id: str
+    layer: str
+    expect: str
+    reason: str
+    twin_of: str = ""
+    cuts: tuple[int, ...] = ()
+    eof: bool = False
+    calls: int = 0
+    parts: tuple[tuple[bytes, int], ...] = ()
+    fault: str = ""
+    n: int | None = None
+    names: tuple[str, ...] = ()
+
+    @property
+    def raw(self) -> bytes:
+        """All bytes, joined."""
+        return b"".join(part * times for part, times in self.parts)
+
+    @property
+    def pieces(self) -> list[bytes]:
+        """The bytes as they are to be written, piece by piece."""
+        raw = self.raw
+        return [raw[start:end] for start, end in pairwise((0, *self.cuts, len(raw)))]
+
+
+def cases(*layers: str) -> Sequence[Case]:
+    """The cases of these layers, or all, in the order of the file."""
+    found = [_case(json.loads(line)) for line in FILE.read_text(encoding="ascii").splitlines()]
+    return [case for case in found if not layers or case.layer in layers]
+
+
+def _case(row: dict[str, Any]) -> Case:
+    parts, made = row.pop("bytes_b64", None), row.pop("make", {})
+    if parts is not None:
+        made = [{"b64": parts, "times": 1}]
+    if isinstance(made, list):
+        row["parts"] = tuple((b64decode(part["b64"], validate=True), part["times"]) for part in made)
+        made = {}
+    row["names"] = tuple(made.pop("names", ()))
+    row["cuts"] = tuple(row.get("cuts", ()))
+    return Case(**row, **made)
