@@ -150,7 +150,15 @@ def test_a_scope_is_told_in_plain_words() -> None:
                     "uses": 1,
                     "total": {"amount": {"limit": 100_000, "exponent": 2}},
                 },
-                {"tool": "a__b", "arguments": {"n": {"range": {"min": -1}}, "x": {"any": True}}},
+                {
+                    "tool": "a__b",
+                    "arguments": {
+                        "five": {"one_of": [1, 2, 3, 4, 5]},
+                        "n": {"range": {"min": -1}},
+                        "two": {"one_of": [1, 2]},
+                        "x": {"any": True},
+                    },
+                },
             ]
         }
     )
@@ -166,7 +174,8 @@ def test_a_scope_is_told_in_plain_words() -> None:
             "and any other argument, whatever it holds (broad); `amount` adding up to at most 1000.00"
         ),
         (
-            "g2: may call `a__b` any number of times; with `n` a number of at least -1; with `x` any value; "
+            "g2: may call `a__b` any number of times; with `five` one of `1`, `2`, `3`, `4`, `5`; "
+            "with `n` a number of at least -1; with `two` one of `1`, `2`; with `x` any value; "
             "every other argument left out or at its default"
         ),
     )

@@ -8,12 +8,10 @@ from taskbound.core.scope.describe import describe
 from taskbound.core.scope.errors import ScopeSyntaxError
 from taskbound.core.scope.grant import Grant, Others, Scope, Total, initial_limits, tools_of
 from taskbound.core.scope.miss import Miss, Missed
-from taskbound.core.scope.name import MAX_TOOL_NAME, ToolNameError, parse_tool_name
 from taskbound.core.scope.parse import parse_scope
 from taskbound.core.scope.path import ArgumentPath
 
 __all__ = [
-    "MAX_TOOL_NAME",
     "ArgumentPath",
     "Charge",
     "Covered",
@@ -27,13 +25,11 @@ __all__ = [
     "Scope",
     "ScopeSyntaxError",
     "Shortfall",
-    "ToolNameError",
     "Total",
     "cover",
     "describe",
     "initial_limits",
     "parse_scope",
-    "parse_tool_name",
     "pay",
     "tools_of",
 ]

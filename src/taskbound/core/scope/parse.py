@@ -20,12 +20,12 @@ from taskbound.core.errors import MalformedError
 from taskbound.core.scope.constraint import read_constraint
 from taskbound.core.scope.errors import ScopeSyntaxError
 from taskbound.core.scope.grant import Grant, Others, Scope, Total
-from taskbound.core.scope.name import ToolNameError, parse_tool_name
 from taskbound.core.scope.number import MAX_EXPONENT
 from taskbound.core.scope.path import parse_argument_path
 from taskbound.core.scope.place import Place
 from taskbound.core.scope.registry import CONSTRAINTS
 from taskbound.core.scope.show import kind_of, quote
+from taskbound.core.tool.name import parse_tool_name
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
@@ -93,7 +93,7 @@ def _parse_tool(value: JsonValue, place: Place) -> str:
     text = place.read_text(value)
     try:
         parse_tool_name(text)
-    except ToolNameError as error:
+    except MalformedError as error:
         raise place.fault(f"must name a tool: {error.message}") from error
     return text
 
