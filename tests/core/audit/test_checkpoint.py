@@ -57,6 +57,7 @@ def test_further_lines_are_signed_and_mean_nothing() -> None:
         f"\n3\n{ROOT}\n",
         f"{ORIGIN}\n\n{ROOT}\n",
         f"{ORIGIN}\n3\n\n",
+        f"{ORIGIN}\n3\n{ROOT}\nextension",
         f"{ORIGIN}\n3\n{ROOT}\n\n",
         f"{ORIGIN}\n3\n{ROOT}\n\nextension\n",
         f"{ORIGIN}\n03\n{ROOT}\n",

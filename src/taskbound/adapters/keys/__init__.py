@@ -1,0 +1,1 @@
+"""Where signing keys live, and what their holder remembers."""

@@ -1,0 +1,221 @@
+"""Private files that survive a crash: opened only when out of others' reach, written whole or not at all.
+
+1. A directory belongs to this process's user and has mode 0700; a file in it belongs to the same user, has
+   mode 0600 (or 0400), one name, and is no link. Anything else is refused, not mended.
+2. A file is replaced by writing another, syncing it, renaming it over, and syncing the directory; until the
+   last step has returned nobody may rely on it.
+3. One process at a time holds a directory.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from taskbound.ports.signer import SignerUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = [
+    "KeyExistsError",
+    "KeyExposedError",
+    "KeyForeignError",
+    "KeyInUseError",
+    "KeyMissingError",
+    "KeyTornError",
+    "KeyUnusableError",
+    "hold",
+    "open_directory",
+    "read_private",
+    "replace_private",
+    "sync",
+    "write_new",
+]
+
+_DIRECTORY_MODE: Final = 0o700
+_FILE_MODES: Final = (0o600, 0o400)
+_LOCK: Final = "lock"
+
+
+class KeyUnusableError(SignerUnavailableError):
+    """The signing key can't be used as it lies on the disk."""
+
+    code = "key-unusable"
+
+
+class KeyMissingError(KeyUnusableError):
+    """The key's directory, the key, or the signer's memory is not there."""
+
+    code = "key-missing"
+    remedy = "put back all three from one backup; a new key starts a new log"
+
+
+class KeyExposedError(KeyUnusableError):
+    """Others than the owner can reach the key."""
+
+    code = "key-exposed"
+    remedy = "think of the key as stolen if others use this machine; else set mode 0700 and 0600"
+
+
+class KeyForeignError(KeyUnusableError):
+    """The key belongs to another user, or is not a file of its own."""
+
+    code = "key-foreign"
+    remedy = "run the signer as the user that owns its key"
+
+
+class KeyTornError(KeyUnusableError):
+    """The key or the signer's memory is damaged or was half written."""
+
+    code = "key-torn"
+    remedy = "put back all three files from one backup; a new key starts a new log"
+
+
+class KeyInUseError(KeyUnusableError):
+    """Another signer holds the key."""
+
+    code = "key-in-use"
+    remedy = "stop the other signer first"
+
+
+class KeyExistsError(KeyUnusableError):
+    """There is something already where the new key was to be."""
+
+    code = "key-exists"
+    remedy = "name another directory; a key is never overwritten"
+
+
+def open_directory(path: Path) -> int:
+    """A descriptor of the directory, when it is private (rule 1).
+
+    Raises:
+        KeyMissingError: It isn't there.
+        KeyForeignError: It is no directory, or another user's.
+        KeyExposedError: Others can reach it.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    with _named(str(path)):
+        descriptor = os.open(path, flags)
+    try:
+        _require_private(os.fstat(descriptor), str(path), (_DIRECTORY_MODE,))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def hold(directory: int) -> int:
+    """A descriptor that keeps every other process from holding the directory until it is closed (rule 3).
+
+    Raises:
+        KeyInUseError: Another holds it.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    with _named(_LOCK):
+        descriptor = os.open(_LOCK, flags, 0o600, dir_fd=directory)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise KeyInUseError("another process holds the signing key") from error
+    return descriptor
+
+
+def read_private(directory: int, name: str, limit: int) -> bytes:
+    """The whole of a file that nobody else can reach (rule 1), at most ``limit`` bytes.
+
+    Raises:
+        KeyMissingError: It isn't there.
+        KeyForeignError: It is no file of its own, or another user's.
+        KeyExposedError: Others can reach it.
+        KeyTornError: It is longer than it can be.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with _named(name):
+        descriptor = os.open(name, flags, dir_fd=directory)
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+                raise KeyForeignError(f"`{name}` is not a file of its own")
+            _require_private(found, name, _FILE_MODES)
+            with open(descriptor, "rb", closefd=False) as file:
+                data = file.read(limit + 1)
+        finally:
+            os.close(descriptor)
+    if len(data) > limit:
+        raise KeyTornError(f"`{name}` is longer than it can be")
+    return data
+
+
+def write_new(directory: int, name: str, data: bytes) -> None:
+    """Write a new private file and sync it; the caller syncs the directory."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    _write(os.open(name, flags, 0o600, dir_fd=directory), data)
+
+
+def replace_private(directory: int, name: str, data: bytes) -> None:
+    """Replace a file, durably (rule 2).
+
+    Raises:
+        SignerUnavailableError: A step failed: either the old or the new content is there.
+    """
+    new = f"{name}.new"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        _write(os.open(new, flags, 0o600, dir_fd=directory), data)
+        os.replace(new, name, src_dir_fd=directory, dst_dir_fd=directory)
+        sync(directory)
+    except OSError as error:
+        raise SignerUnavailableError(
+            f"`{name}` can't be made durable: {error.strerror or 'no reason given'}",
+            remedy="look after the disk that holds the signing key",
+        ) from error
+
+
+def sync(descriptor: int) -> None:
+    """Bring what was written to the disk itself."""
+    full = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: fsync alone stops at the drive's cache
+    if full is None:
+        os.fsync(descriptor)
+    else:
+        fcntl.fcntl(descriptor, full)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    try:
+        os.fchmod(descriptor, 0o600)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _require_private(found: os.stat_result, name: str, modes: tuple[int, ...]) -> None:
+    if found.st_uid != os.geteuid():
+        raise KeyForeignError(f"`{name}` belongs to user {found.st_uid}, this process to {os.geteuid()}")
+    mode = stat.S_IMODE(found.st_mode)
+    if mode not in modes:
+        raise KeyExposedError(f"`{name}` has mode {mode:04o}, not {modes[0]:04o}")
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Give each way in which a name can't be opened its own error."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise KeyMissingError(f"`{name}` is not there") from error
+    except PermissionError as error:
+        raise KeyForeignError(f"`{name}` can't be opened by this user") from error
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise KeyForeignError(f"`{name}` is a link, or not what it must be") from error
+        raise KeyUnusableError(f"`{name}` can't be read: {error.strerror or 'no reason given'}") from error
