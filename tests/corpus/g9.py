@@ -6,8 +6,9 @@
 1. *expect* is the code of the error that the first refused line gets, or ``ok``. Each case that is refused
    has one benign twin that is ``ok`` (*twin_of* names the case), so that refusing everything fails too.
 2. The bytes are all that a legacy client writes after its handshake, with their LFs, to a gateway that has
-   one upstream called `echo` (`tests/peers/echo.py`) and a task that permits its tool `echo`. They are
-   written in one piece, or cut at the offsets *cuts*; with *eof* the client closes its end behind them.
+   one upstream called `echo` (`tests/peers/echo.py`) and a task that permits `echo__echo` with any
+   arguments. They are written in one piece, or cut at the offsets *cuts*; with *eof* the client closes its
+   end behind them.
 3. *calls* is how many calls of them may reach the upstream.
 4. *make* stands in for the bytes: a list of ``{b64, times}`` to be joined, for what is huge; ``{fault, n?}``
    for what an upstream does (`tests/peers/faulty.py`) when its tool `work` is called; ``{names}`` for a list
