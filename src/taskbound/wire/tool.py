@@ -46,7 +46,7 @@ class ServerSpec(Message, frozen=True):
     directory: str = "/"
     """Absolute path in which it runs; never the gateway's own, which the agent's client chose."""
     era: str = "2025-11-25"
-    """The protocol revision that the probe found: one with `initialize`, as the server answered, or `2026-07-28`."""
+    """The protocol revision that the probe found: `2026-07-28`, or an older one as the server answered."""
     shareable: bool = False
     lock: str = ""
     """For a runner (npx, uvx, python -m …): the exact package version that was locked, and how."""
@@ -155,6 +155,8 @@ class ToolDiff(Message, frozen=True, tag="tool-diff", tag_field="is"):
     pinned: str
     seen: str
     differences: tuple[str, ...]
+    definition: str = ""
+    """Digest of the seen definition: what accepting it must name; empty when nothing differs."""
 
 
 class AcceptTool(Message, frozen=True, tag="tool:accept", tag_field="op"):

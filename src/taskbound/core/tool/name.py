@@ -31,6 +31,7 @@ __all__ = [
     "MAX_TOOL_NAME",
     "SEPARATOR",
     "join_tool_name",
+    "parse_own_name",
     "parse_server_name",
     "parse_tool_name",
     "require_distinct",
@@ -63,6 +64,19 @@ def parse_tool_name(text: str) -> tuple[str, str]:
         raise BadToolNameError(f"`{shown(text)}` is not a name of the shape `server__tool`")
     parse_server_name(server)
     return server, tool
+
+
+def parse_own_name(text: str) -> str:
+    """The text, which is what a server may call a tool (rule 3).
+
+    Raises:
+        ForeignCharacterError: It holds a character beyond ASCII.
+        BadToolNameError: It does not follow rule 3, or leaves no room for a server's name.
+    """
+    _require_ascii(text)
+    if len(text) > MAX_TOOL_NAME - len(SEPARATOR) - 1 or _TOOL.fullmatch(text) is None:
+        raise BadToolNameError(f"`{shown(text)}` can't name a tool")
+    return text
 
 
 def parse_server_name(text: str) -> str:

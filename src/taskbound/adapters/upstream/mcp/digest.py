@@ -1,0 +1,53 @@
+"""Hashes of files: when a server is pinned, and again right before it is started.
+
+What remains between the last look and the start is said in `process`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from taskbound.adapters.upstream.mcp.errors import NoSuchCommandError, ServerChangedError
+from taskbound.core.tool.name import shown
+
+if TYPE_CHECKING:
+    from taskbound.core.tool import ServerIdentity
+
+__all__ = ["hash_file", "require_pinned"]
+
+
+def hash_file(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a regular file's bytes, in lower-case hexadecimal.
+
+    Raises:
+        NoSuchCommandError: There is no regular file here, or it can't be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise NoSuchCommandError(f"`{shown(os.fspath(path))}` can't be read: {error.strerror}") from error
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise NoSuchCommandError(f"`{shown(os.fspath(path))}` is no regular file")
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def require_pinned(identity: ServerIdentity) -> None:
+    """Go on only when every file of the identity is what it was when it was pinned (A170).
+
+    Raises:
+        ServerChangedError: One is gone, leads elsewhere, or has other bytes.
+    """
+    if os.path.realpath(identity.command) != identity.resolved:
+        raise ServerChangedError(f"`{shown(identity.command)}` leads to another file than when it was pinned")
+    pinned = [(identity.resolved, identity.sha256), *((one.path, one.sha256) for one in identity.files)]
+    for path, digest in pinned:
+        try:
+            found = hash_file(path)
+        except NoSuchCommandError as error:
+            raise ServerChangedError(f"a pinned file is gone: {error.message}") from error
+        if found != digest:
+            raise ServerChangedError(f"`{shown(path)}` is not the file that was pinned")

@@ -1,0 +1,79 @@
+"""Why a server can't be pinned, started, listed or believed."""
+
+from __future__ import annotations
+
+from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
+
+__all__ = [
+    "EraChangedError",
+    "FloatingVersionError",
+    "ListRefusedError",
+    "NoSuchCommandError",
+    "NoSuchModuleError",
+    "ServerChangedError",
+    "ServerLostError",
+    "StartFailedError",
+    "UnpinnableError",
+]
+
+
+class NoSuchCommandError(MalformedError):
+    """There is no program of this name."""
+
+    code = "no-such-command"
+    remedy = "give the path of the program, or see that it stands in PATH"
+
+
+class NoSuchModuleError(MalformedError):
+    """The interpreter knows no module of this name."""
+
+    code = "no-such-module"
+    remedy = "install it for the interpreter that the command names"
+
+
+class FloatingVersionError(MalformedError):
+    """A runner would fetch whatever is newest; the remedy says how to lock it."""
+
+    code = "floating-version"
+
+
+class UnpinnableError(MalformedError):
+    """What the command would run can't be told from the command."""
+
+    code = "unpinnable"
+    remedy = "give the program itself and its arguments; declare variables with `--env`"
+
+
+class ServerChangedError(DeniedError):
+    """A file that the server is pinned to is gone, or is not what it was."""
+
+    code = "server-changed"
+    remedy = "ask the person who pinned it to look at the change, and to add the server again"
+
+
+class EraChangedError(DeniedError):
+    """The server speaks another revision of MCP than it did when it was pinned."""
+
+    code = "era-changed"
+    remedy = "ask the person who pinned it to add the server again"
+
+
+class StartFailedError(UnavailableError):
+    """The server did not start, or did not answer the first questions."""
+
+    code = "start-failed"
+    remedy = "start its command by hand and see what it says"
+
+
+class ServerLostError(UnavailableError):
+    """The server ended, or can't be believed any more, with a question open."""
+
+    code = "server-lost"
+    remedy = "try again: it is started anew"
+
+
+class ListRefusedError(UnavailableError):
+    """The server's list of tools does not end, or is no list."""
+
+    code = "list-refused"
+    remedy = "have the server fixed: MCP, Tools, Listing Tools"

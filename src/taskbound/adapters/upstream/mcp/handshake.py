@@ -1,0 +1,135 @@
+"""Opening a connection to a server in an era that is known, and finding out which era that is.
+
+1. A pinned server is spoken to in its pinned era and no other: a server that answers in
+   another one is not the server that was pinned.
+2. To find out, `server/discover` comes first, because a server of either era may safely
+   refuse it. Only an error, silence or an end makes it legacy; after silence or an end
+   `initialize` goes to a fresh process, so that no process ever sees both unanswered.
+3. An answer that names no revision in common is no server of ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from taskbound import __version__
+from taskbound.adapters.upstream.mcp.errors import EraChangedError, StartFailedError
+from taskbound.core.action.canonical import canonical
+from taskbound.core.tool.name import shown
+from taskbound.ports.upstream import Answered
+from taskbound.wire.mcp.era import (
+    CAPABILITIES_KEY,
+    INFO_KEY,
+    LATEST_LEGACY,
+    LEGACY,
+    MODERN,
+    SERVER_KEY,
+    VERSION_KEY,
+    is_modern,
+)
+
+if TYPE_CHECKING:
+    from taskbound.adapters.upstream.mcp.session import Session
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.ports.upstream import Errored
+
+__all__ = ["MODERN_META", "Opened", "discover", "initialize", "open_session", "params_for"]
+
+_UNSUPPORTED: Final = -32022
+_INFO: Final[dict[str, JsonValue]] = {"name": "taskbound", "version": __version__}
+
+MODERN_META: Final = canonical({CAPABILITIES_KEY: {}, INFO_KEY: _INFO, VERSION_KEY: MODERN})
+"""All of the `_meta` that a modern request carries upstream: built here, never taken from a client."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """What a server said of itself; for show, never for a decision."""
+
+    era: str
+    server: str
+    """Name and version, escaped."""
+
+
+def params_for(era: str, members: bytes = b"") -> bytes:
+    """The parameters of a request in an era; `members` is what stands in the object, without braces."""
+    if not is_modern(era):
+        return b"{%b}" % members
+    return b'{"_meta":%b%b%b}' % (MODERN_META, b"," if members else b"", members)
+
+
+async def open_session(session: Session, era: str, *, patience: float) -> Opened:
+    """Open the connection in the pinned era.
+
+    Raises:
+        EraChangedError: The server does not speak it any more (rule 1).
+        StartFailedError: It refuses, or its answer can't be read.
+        ServerLostError: It ended, or does not answer in time.
+    """
+    if is_modern(era):
+        found = await discover(session, patience=patience)
+        if found is None:
+            raise EraChangedError(f"the server was pinned as one of MCP {era}, and is none now")
+        return found
+    if era not in LEGACY:
+        raise EraChangedError(f"`{shown(era)}` is no revision of MCP that is spoken here")
+    found = await _initialize(session, era, patience=patience)
+    if found.era != era:
+        raise EraChangedError(f"the server was pinned as one of MCP {era}, and answers as one of {found.era}")
+    return found
+
+
+async def discover(session: Session, *, patience: float) -> Opened | None:
+    """What a modern server says of itself, or nothing when this is a legacy one (rule 2).
+
+    Raises:
+        StartFailedError: It is modern, and speaks no revision that is spoken here (rule 3).
+        ServerLostError: It ended, or does not answer in time.
+    """
+    found = await session.ask("server/discover", params_for(MODERN), patience=patience)
+    if not isinstance(found, Answered):
+        _require_common(found)
+        return None
+    versions = found.value.get("supportedVersions")
+    if not isinstance(versions, list) or MODERN not in versions:
+        return None
+    meta = found.value.get("_meta")
+    info = meta.get(SERVER_KEY) if isinstance(meta, dict) else None
+    return Opened(era=MODERN, server=_named(info if info is not None else found.value.get("serverInfo")))
+
+
+async def initialize(session: Session, *, patience: float) -> Opened:
+    """Open the connection to a server of which only that it is legacy is known.
+
+    Raises:
+        StartFailedError: It refuses, or speaks no revision that is spoken here (rule 3).
+        ServerLostError: It ended, or does not answer in time.
+    """
+    return await _initialize(session, LATEST_LEGACY, patience=patience)
+
+
+async def _initialize(session: Session, version: str, *, patience: float) -> Opened:
+    offer = canonical({"capabilities": {}, "clientInfo": _INFO, "protocolVersion": version})
+    found = await session.ask("initialize", offer, patience=patience)
+    if not isinstance(found, Answered):
+        raise StartFailedError(f"the server refuses `initialize`: {shown(found.message)}")
+    answered = found.value.get("protocolVersion")
+    if not isinstance(answered, str) or answered not in LEGACY:
+        raise StartFailedError(f"the server answers with the revision `{shown(str(answered))}` of MCP")
+    session.tell("notifications/initialized")
+    return Opened(era=answered, server=_named(found.value.get("serverInfo")))
+
+
+def _require_common(found: Errored) -> None:
+    """Go on only when a modern refusal does not say that there is nothing in common."""
+    if found.code == _UNSUPPORTED and not any(version.encode() in found.raw for version in LEGACY):
+        raise StartFailedError(
+            f"the server speaks no revision of MCP that is spoken here: {shown(found.message)}"
+        )
+
+
+def _named(info: JsonValue) -> str:
+    known = info if isinstance(info, dict) else {}
+    parts = [known.get("name"), known.get("version")]
+    return shown(" ".join(part for part in parts if isinstance(part, str)))

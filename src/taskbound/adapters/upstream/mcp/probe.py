@@ -1,0 +1,173 @@
+"""Looking at a server before it is pinned: its era, what it says of itself, its tools.
+
+The process that is looked at carries no calls (design 6), and is ended before this returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import structs
+
+from taskbound.adapters.upstream.mcp.errors import ServerLostError, StartFailedError
+from taskbound.adapters.upstream.mcp.handshake import Opened, discover, initialize
+from taskbound.adapters.upstream.mcp.listing import list_tools
+from taskbound.adapters.upstream.mcp.pin import resolve_command
+from taskbound.adapters.upstream.mcp.process import ServerProcess, environment_for
+from taskbound.adapters.upstream.mcp.server import Patience
+from taskbound.adapters.upstream.mcp.session import Session
+from taskbound.core.tool import parse_definitions, parse_server_name
+from taskbound.wire.tool import ServerSpec, identity_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from taskbound.core.tool import ServerIdentity
+
+__all__ = ["Probe", "pin_server", "probe", "probe_command"]
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """What a server showed of itself."""
+
+    era: str
+    server: str
+    """Name and version by its own word, escaped; for show only."""
+    definitions: tuple[bytes, ...]
+    """Each tool object exactly as received."""
+
+
+class _Deaf:
+    """A probe hears nothing unasked."""
+
+    def tools_changed(self) -> None:
+        """Nothing depends on it: the list is read once."""
+
+    def ended(self, reason: str) -> None:
+        """Whoever asks is told by the question that fails."""
+
+
+def pin_server(
+    name: str,
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    directory: str,
+    ours: Mapping[str, str] | None = None,
+) -> ServerSpec:
+    """The spec of a server that a command line starts; its era is not known yet.
+
+    Args:
+        name: What the server is called here.
+        command: Program and arguments, as a person types them.
+        environment: Declared variables, by name.
+        directory: Absolute path in which it will run.
+        ours: This process's environment; by default the real one.
+
+    Raises:
+        MalformedError: The command can't be pinned; the advice says what would.
+    """
+    parse_server_name(name)
+    declared = tuple(sorted(environment.items()))
+    whole = environment_for(declared, os.environ if ours is None else ours)
+    program, *arguments = command or [""]
+    found = resolve_command(program, arguments, environment=whole, directory=directory)
+    spec = ServerSpec(
+        name=name,
+        command=found.command,
+        resolved="" if found.resolved == found.command else found.resolved,
+        sha256=found.sha256,
+        files=found.files,
+        arguments=found.arguments,
+        environment=declared,
+        directory=found.directory,
+        lock=found.lock,
+    )
+    identity_of(spec, namespace="default")
+    return spec
+
+
+async def probe(
+    spec: ServerSpec, *, patience: Patience | None = None, ours: Mapping[str, str] | None = None
+) -> Probe:
+    """Start the server, find out its era, list its tools, and end it.
+
+    Raises:
+        DeniedError: Something pinned is different.
+        UnavailableError: It does not start, answer, or list.
+        MalformedError: One of its tools can't be pinned.
+    """
+    limits = patience or Patience()
+    mine = dict(os.environ) if ours is None else ours
+    identity = identity_of(spec, namespace="default")
+
+    async def modern(session: Session) -> Probe | None:
+        try:
+            opened = await discover(session, patience=limits.discover)
+        except ServerLostError:
+            return None  # silence or an end: legacy, and to be asked afresh (handshake, rule 2)
+        if opened is None:
+            opened = await initialize(session, patience=limits.start)
+        return await _listed(session, spec.name, opened, limits)
+
+    async def legacy(session: Session) -> Probe:
+        try:
+            opened = await initialize(session, patience=limits.start)
+        except StartFailedError:
+            # A modern server that was slow to start refuses the handshake, and is asked once more.
+            later = await discover(session, patience=limits.discover)
+            if later is None:
+                raise
+            opened = later
+        return await _listed(session, spec.name, opened, limits)
+
+    try:
+        found = await _with(identity, mine, limits, modern)
+        return found if found is not None else await _with(identity, mine, limits, legacy)
+    except ServerLostError as error:
+        raise StartFailedError(f"the server can't be looked at: {error.message}") from error
+
+
+def probe_command(
+    *, name: str, command: Sequence[str], environment: Mapping[str, str], directory: str
+) -> tuple[ServerSpec, Probe]:
+    """Pin a command line and look at its server, for plain code.
+
+    Returns:
+        The spec, with the era that the server showed, and what else it showed.
+
+    Raises:
+        MalformedError: As `pin_server`, or one of its tools can't be pinned.
+        UnavailableError: As `probe`.
+    """
+    spec = pin_server(name, command, environment=environment, directory=directory)
+    found = asyncio.run(probe(spec))
+    return structs.replace(spec, era=found.era), found
+
+
+async def _listed(session: Session, name: str, opened: Opened, patience: Patience) -> Probe:
+    definitions = await list_tools(session, opened.era, patience=patience.listing)
+    parse_definitions(definitions, server=name)
+    return Probe(era=opened.era, server=opened.server, definitions=definitions)
+
+
+async def _with(
+    identity: ServerIdentity,
+    ours: Mapping[str, str],
+    patience: Patience,
+    look: Callable[[Session], Awaitable[R]],
+) -> R:
+    """What is seen of a process that is started for this and ended after it."""
+    session = Session(_Deaf())
+    process = await ServerProcess.start(identity, session, ours=ours)
+    session.attach(process)
+    try:
+        return await look(session)
+    finally:
+        await process.stop(grace=patience.stop)

@@ -1,0 +1,217 @@
+"""One server as a process of its own: started as pinned, heard, and ended with all that it started.
+
+1. Every pinned file is hashed right before the start. Between that look and the start a
+   writer of the file can still change it; whoever may write there could as well be the
+   server. What a script reads later is not seen at all.
+2. It sees the declared variables and, of ours, only those that every program needs.
+3. It is the leader of a session of its own. Ending it ends its process group and, on
+   Linux, every descendant that left the group and is still beneath it.
+4. Its standard error is read to the end and forgotten, but for a tail.
+5. Reading its output can be paused, and what is written to it is bounded by who calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Protocol
+
+from taskbound.adapters.upstream.mcp.digest import require_pinned
+from taskbound.adapters.upstream.mcp.errors import StartFailedError
+from taskbound.adapters.upstream.mcp.family import descendants
+from taskbound.core.action.escape import escape_text
+from taskbound.core.tool.name import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.core.tool import ServerIdentity
+
+__all__ = ["Ears", "ServerProcess", "environment_for"]
+
+_INHERITED: Final = frozenset({"HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "USER"})
+_MOMENT: Final = 0.2
+"""Seconds between the end of the output and what is made of it."""
+_TAIL: Final = 4096
+_TAIL_SHOWN: Final = 400
+_STDIN: Final = 0
+_STDOUT: Final = 1
+_STDERR: Final = 2
+
+
+class Ears(Protocol):
+    """Who hears what a process says."""
+
+    def heard(self, data: bytes) -> None:
+        """Bytes of its standard output."""
+
+    def fell_silent(self, reason: str) -> None:
+        """Its standard output ended, or the process did; called once."""
+
+
+def environment_for(declared: tuple[tuple[str, str], ...], ours: Mapping[str, str]) -> dict[str, str]:
+    """The whole environment of a server (rule 2)."""
+    kept = {name: value for name, value in ours.items() if name in _INHERITED or name.startswith("LC_")}
+    return {**kept, **dict(declared)}
+
+
+class ServerProcess(asyncio.SubprocessProtocol):
+    """A running server; made by `start`."""
+
+    def __init__(self, ears: Ears) -> None:
+        """Prepare; nothing runs yet."""
+        self._ears = ears
+        self._tail = bytearray()
+        self._silent = False
+        self._closed = False
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._input: asyncio.WriteTransport | None = None
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @classmethod
+    async def start(cls, identity: ServerIdentity, ears: Ears, *, ours: Mapping[str, str]) -> ServerProcess:
+        """The server, running.
+
+        Raises:
+            ServerChangedError: Something pinned is different.
+            StartFailedError: The system could not start it.
+        """
+        loop = asyncio.get_running_loop()
+        environment = environment_for(identity.environment, ours)
+        require_pinned(identity)  # 1
+        try:
+            _, process = await loop.subprocess_exec(
+                lambda: cls(ears),
+                identity.command,
+                *identity.arguments,
+                executable=identity.resolved,
+                cwd=identity.directory,
+                env=environment,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,  # 3
+            )
+        except OSError as error:
+            raise StartFailedError(f"`{shown(identity.command)}` does not start: {error.strerror}") from error
+        return process
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is its session's and its group's too."""
+        return self._transport.get_pid() if self._transport is not None else 0
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that were written and that it has not taken yet."""
+        return self._input.get_write_buffer_size() if self._input is not None else 0
+
+    def write(self, data: bytes) -> None:
+        """Send these bytes, in order; they are dropped once it is silent."""
+        if self._input is not None and not self._silent and not self._input.is_closing():
+            self._input.write(data)
+
+    def pause(self) -> None:
+        """Read nothing more of its output (rule 5)."""
+        pipe = self._output()
+        if pipe is not None and pipe.is_reading():
+            pipe.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        pipe = self._output()
+        if pipe is not None and not pipe.is_reading():
+            pipe.resume_reading()
+
+    def _output(self) -> asyncio.ReadTransport | None:
+        pipe = self._transport.get_pipe_transport(_STDOUT) if self._transport is not None else None
+        return pipe if isinstance(pipe, asyncio.ReadTransport) and not pipe.is_closing() else None
+
+    def tail(self) -> str:
+        """The end of what it wrote to standard error, escaped, for a person who looks for the cause."""
+        words = self._tail.decode("utf-8", "replace").strip()[-_TAIL_SHOWN:]
+        return escape_text(words)
+
+    def kill(self) -> None:
+        """End it and all beneath it at once (rule 3)."""
+        others = descendants(self.pid) if self.pid else []
+        self.signal(signal.SIGKILL)
+        for other in others:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(other, signal.SIGKILL)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to its whole group."""
+        if self.pid:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+    async def stop(self, *, grace: float) -> None:
+        """End its input and wait, then ask it by signal and wait, then kill it; `grace` seconds each."""
+        if self._input is not None:
+            self._input.close()
+        if not await self._ends_within(grace):
+            self.signal(signal.SIGTERM)
+            await self._ends_within(grace)
+        self.kill()
+        await self._ends_within(grace)
+        if self._transport is not None:
+            self._transport.close()
+
+    async def _ends_within(self, seconds: float) -> bool:
+        await asyncio.wait([self._ended], timeout=seconds)
+        return self._ended.done()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport (asyncio calls this)."""
+        if isinstance(transport, asyncio.SubprocessTransport):
+            self._transport = transport
+            pipe = transport.get_pipe_transport(_STDIN)
+            self._input = pipe if isinstance(pipe, asyncio.WriteTransport) else None
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Hand on its output, keep the tail of its errors (asyncio calls this)."""
+        if fd == _STDOUT and not self._silent:
+            self._ears.heard(data)
+        elif fd == _STDERR:
+            self._tail += data
+            del self._tail[:-_TAIL]  # 4
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        """Note the end of its output (asyncio calls this)."""
+        del exc
+        if fd == _STDOUT:
+            self._closed = True
+            if self._ended.done():
+                self._fall_silent("the server ended")
+            else:  # a server that ends is mostly seen to end a moment later, and says more
+                loop = asyncio.get_running_loop()
+                loop.call_later(_MOMENT, self._fall_silent, "the server closed its output")
+
+    def process_exited(self) -> None:
+        """Note its end, and end what it left in its group (asyncio calls this).
+
+        Its output may still hold an answer that it wrote before it ended, so silence waits for
+        the end of the pipe; but a child that holds the pipe open is ended here.
+        """
+        self.signal(signal.SIGKILL)
+        if not self._ended.done():
+            self._ended.set_result(None)
+        if self._closed:
+            self._fall_silent("the server ended")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that process and pipes are gone (asyncio calls this)."""
+        del exc
+        self._fall_silent("the server ended")
+
+    def _fall_silent(self, reason: str) -> None:
+        if self._silent:
+            return
+        self._silent = True
+        status = self._transport.get_returncode() if self._transport is not None else None
+        how = "" if status is None else f" with status {status}"
+        tail = self.tail()
+        self._ears.fell_silent(f"{reason}{how}" + (f"; it said: {tail}" if tail else ""))

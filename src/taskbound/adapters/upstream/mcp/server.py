@@ -1,0 +1,138 @@
+"""A running upstream server, ready for calls: what a gateway is given, and who makes it.
+
+1. A call carries the name, the canonical arguments and, in the modern era, `_meta` that is
+   built here. Nothing else of a client's request goes upstream.
+2. Starting ends in a server that is ready, or in an error and no process.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from taskbound.adapters.upstream.mcp.errors import StartFailedError
+from taskbound.adapters.upstream.mcp.handshake import open_session, params_for
+from taskbound.adapters.upstream.mcp.listing import list_tools
+from taskbound.adapters.upstream.mcp.process import ServerProcess
+from taskbound.adapters.upstream.mcp.session import Session
+from taskbound.core.errors import UnavailableError
+from taskbound.wire.mcp.write import text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from taskbound.core.tool import ServerIdentity
+    from taskbound.ports.upstream import UpstreamAnswer, UpstreamEvents
+
+__all__ = ["Patience", "StdioServer", "StdioStarter"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How many seconds each step may take."""
+
+    start: float = 60.0
+    """From the start to the first answer; a runner may fetch its package meanwhile."""
+    discover: float = 10.0
+    """For the answer to `server/discover` when the era is not known yet."""
+    listing: float = 30.0
+    """For one page of tools."""
+    stop: float = 1.0
+    """For each step of ending a server."""
+
+
+class StdioServer:
+    """One running server (`ports.upstream.Upstream`)."""
+
+    def __init__(self, process: ServerProcess, session: Session, era: str, patience: Patience) -> None:
+        """Take over a server whose connection is open."""
+        self._process = process
+        self._session = session
+        self._era = era
+        self._patience = patience
+
+    @property
+    def era(self) -> str:
+        """The revision of MCP that it speaks."""
+        return self._era
+
+    @property
+    def alive(self) -> bool:
+        """Whether calls can be sent to it."""
+        return self._session.alive
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that it has not taken yet."""
+        return self._session.unsent
+
+    async def list_tools(self) -> tuple[bytes, ...]:
+        """Every tool object that it lists now, each exactly as received."""
+        return await list_tools(self._session, self._era, patience=self._patience.listing)
+
+    def call(self, tool: str, arguments: bytes, answer: Callable[[UpstreamAnswer], None]) -> int:
+        """Send one call and return its number (rule 1)."""
+        members = b'"arguments":%b,"name":%b' % (arguments, text(tool))
+        return self._session.send("tools/call", params_for(self._era, members), answer)
+
+    def cancel(self, number: int, reason: str) -> None:
+        """Ask it to stop working on a call; an answer may still come."""
+        self._session.cancel(number, reason)
+
+    def forget(self, number: int) -> None:
+        """Drop whatever answer to the call may come."""
+        self._session.forget(number)
+
+    def pause(self) -> None:
+        """Read nothing more from it until `resume`."""
+        self._process.pause()
+
+    def resume(self) -> None:
+        """Read on."""
+        self._process.resume()
+
+    def kill(self, reason: str) -> None:
+        """End it and all that it started, at once."""
+        self._session.end(reason)
+
+    async def close(self) -> None:
+        """End it in peace, then by force."""
+        await self._process.stop(grace=self._patience.stop)
+        self._session.end("the server was ended")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StdioStarter:
+    """Starts servers as they are pinned (`ports.upstream.StartUpstream`)."""
+
+    patience: Patience = field(default_factory=Patience)
+    ours: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    """This process's environment, of which a server gets what every program needs."""
+
+    async def __call__(self, identity: ServerIdentity, *, era: str, events: UpstreamEvents) -> StdioServer:
+        """The server, started, of the pinned era, ready for calls.
+
+        Raises:
+            ServerChangedError: Something pinned is different.
+            EraChangedError: It speaks another revision than it did.
+            StartFailedError: It does not start, or not in time.
+        """
+        session = Session(events)
+        process = await ServerProcess.start(identity, session, ours=self.ours)
+        session.attach(process)
+        try:
+            await open_session(session, era, patience=self.patience.start)
+        except UnavailableError as error:
+            await process.stop(grace=self.patience.stop)
+            raise StartFailedError(f"the server does not open its connection: {error.message}") from error
+        except BaseException:  # denied or cancelled: nothing of it may go on running (rule 2)
+            process.kill()
+            await process.stop(grace=self.patience.stop)
+            raise
+        return StdioServer(process, session, era, self.patience)

@@ -1,0 +1,219 @@
+"""What is said between the gateway and one server: our ids out, strictly read lines back.
+
+1. Requests carry ids of our own, counted up; an answer counts only for an id that is open,
+   written as we wrote it. Late, second and unasked answers are dropped.
+2. A line is one strict JSON document of at most `MAX_LINE` bytes, or it is garbage. Garbage
+   that surely answers an open call ends that call as unknown. Garbage that begins like a
+   message and can't be told to be anyone's ends the server: every open call is unknown.
+   Other text (greetings, log lines) is dropped, within bounds.
+3. Requests of the server are not for the client: `ping` is answered, all else refused
+   (A161). Notifications are dropped, but for a changed list of tools.
+4. What is said unasked is bounded between two answers; a server that floods is ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from taskbound.adapters.upstream.mcp.errors import ServerLostError
+from taskbound.core.action.escape import escape_text
+from taskbound.core.action.parse import Limits
+from taskbound.core.errors import MalformedError
+from taskbound.ports.upstream import Answered, Errored, NoAnswer
+from taskbound.wire.mcp.line import LineCutter, Refused
+from taskbound.wire.mcp.message import Failure, Notice, Request, Result, parse_message
+from taskbound.wire.mcp.salvage import salvage
+from taskbound.wire.mcp.write import failure_line, notice_line, request_line, result_line, text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskbound.adapters.upstream.mcp.process import ServerProcess
+    from taskbound.ports.upstream import UpstreamAnswer, UpstreamEvents
+
+__all__ = ["MAX_LINE", "MAX_UNASKED", "Session"]
+
+MAX_LINE: Final = 16 * 1024 * 1024
+"""Bytes of one line of a server."""
+MAX_UNASKED: Final = 64 * 1024 * 1024
+"""Bytes that a server may say between two answers that somebody waits for."""
+_LIMITS: Final = Limits(size=MAX_LINE)
+_METHOD_NOT_FOUND: Final = -32601
+_SHOWN: Final = 200
+
+
+class Session:
+    """One connection to one server, in either era."""
+
+    def __init__(self, events: UpstreamEvents) -> None:
+        """Prepare; `attach` gives it the process."""
+        self._events = events
+        self._cutter = LineCutter(MAX_LINE)
+        self._open: dict[int, Callable[[UpstreamAnswer], None]] = {}
+        self._last = 0
+        self._unasked = 0
+        self._process: ServerProcess | None = None
+        self._over = ""
+
+    def attach(self, process: ServerProcess) -> None:
+        """Speak to this process from now on."""
+        self._process = process
+
+    @property
+    def alive(self) -> bool:
+        """Whether anything can still be asked."""
+        return self._process is not None and not self._over
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the server has not taken yet."""
+        return self._process.unsent if self._process is not None else 0
+
+    # --- towards the server ----------------------------------------------------------------------
+
+    def send(self, method: str, params: bytes, answer: Callable[[UpstreamAnswer], None]) -> int:
+        """Send a request under a fresh id; `answer` is called once, later."""
+        self._last += 1
+        number = self._last
+        if not self.alive or self._process is None:
+            lost = NoAnswer("server-lost", self._over or "the server is not there")
+            asyncio.get_running_loop().call_soon(answer, lost)
+            return number
+        self._open[number] = answer
+        self._process.write(request_line(number, method, params))
+        return number
+
+    def tell(self, method: str, params: bytes = b"") -> None:
+        """Send a notification."""
+        if self._process is not None:
+            self._process.write(notice_line(method, params))
+
+    def cancel(self, number: int, reason: str) -> None:
+        """Ask the server to stop working on an open request."""
+        if number in self._open:
+            params = b'{"reason":%b,"requestId":%d}' % (text(reason), number)
+            self.tell("notifications/cancelled", params)
+
+    def forget(self, number: int) -> None:
+        """Drop whatever answer may come."""
+        self._open.pop(number, None)
+
+    async def ask(self, method: str, params: bytes, *, patience: float) -> Answered | Errored:
+        """The server's answer to a question of our own.
+
+        Raises:
+            ServerLostError: It ended, could not be believed, or did not answer in time.
+        """
+        waiting: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
+
+        def answer(found: UpstreamAnswer) -> None:
+            if not waiting.done():
+                waiting.set_result(found)
+
+        number = self.send(method, params, answer)
+        try:
+            async with asyncio.timeout(patience):
+                found = await waiting
+        except TimeoutError as error:
+            raise ServerLostError(f"the server does not answer `{method}` in {patience:g} s") from error
+        finally:
+            self.forget(number)
+        if isinstance(found, NoAnswer):
+            raise ServerLostError(found.reason)
+        return found
+
+    # --- from the server -------------------------------------------------------------------------
+
+    def heard(self, data: bytes) -> None:
+        """Bytes of the server's output."""
+        self._unasked += len(data)
+        for line in self._cutter.feed(data):
+            if self._over:
+                return
+            if isinstance(line, Refused):
+                self._garbage(line.raw, line.error)
+            else:
+                self._line(line)
+        if self._cutter.overflowing:
+            self.end(f"the server writes a line of more than {MAX_LINE} bytes")  # 2
+        elif self._unasked > MAX_UNASKED:
+            self.end(f"the server said more than {MAX_UNASKED} bytes that nobody asked for")  # 4
+
+    def fell_silent(self, reason: str) -> None:
+        """The server's output ended; half a line at its end is nothing."""
+        self._lose(reason)
+
+    def end(self, reason: str) -> None:
+        """End the server: nothing it says counts any more."""
+        if self._process is not None:
+            self._process.kill()
+        self._lose(reason)
+
+    def _lose(self, reason: str) -> None:
+        if self._over:
+            return
+        self._over = reason
+        waiting, self._open = list(self._open.values()), {}
+        for answer in waiting:
+            answer(NoAnswer("server-lost", reason))
+        self._events.ended(reason)
+
+    def _line(self, line: bytes) -> None:
+        try:
+            message = parse_message(line, limits=_LIMITS)
+        except MalformedError as error:
+            self._garbage(line, error)
+            return
+        match message:
+            case Result():
+                self._answered(message)
+            case Failure():
+                self._failed(message)
+            case Request():
+                self._asked(message)
+            case Notice(method="notifications/tools/list_changed"):
+                self._events.tools_changed()
+            case Notice():
+                pass
+
+    def _answered(self, message: Result) -> None:
+        if not isinstance(message.id, int):
+            return
+        if isinstance(message.value, dict):
+            self._resolve(message.id, Answered(message.raw, message.value))
+        else:
+            self._resolve(message.id, NoAnswer("garbage", "the server answered with no object"))
+
+    def _failed(self, message: Failure) -> None:
+        if isinstance(message.id, int):
+            self._resolve(message.id, Errored(message.raw, message.code, message.message))
+        elif message.id is None and len(self._open) == 1:
+            # It could not tell which request it answers; only one is open, and what it did is unknown.
+            (number,) = self._open
+            self._resolve(number, NoAnswer("garbage", "the server answered with an error to nobody"))
+
+    def _resolve(self, number: int, found: UpstreamAnswer) -> None:
+        answer = self._open.pop(number, None)  # 1
+        if answer is not None:
+            self._unasked = 0
+            answer(found)
+
+    def _garbage(self, line: bytes, error: MalformedError) -> None:
+        known = salvage(line)
+        if isinstance(known.id, int) and known.id in self._open and known.method is None:
+            self._resolve(
+                known.id, NoAnswer(error.code, f"the server's answer can't be read: {error.message}")
+            )
+        elif line.lstrip()[:1] in {b"{", b"["} and self._open:
+            shown = escape_text(line[:_SHOWN].decode("utf-8", "replace"))
+            self.end(f"the server wrote what can't be read: {error.message}: {shown}")
+
+    def _asked(self, message: Request) -> None:
+        if self._process is None:
+            return
+        if message.method == "ping":
+            self._process.write(result_line(message.id_raw, b"{}"))  # 3
+        else:
+            refusal = "this client offers nothing to servers"
+            self._process.write(failure_line(message.id_raw, _METHOD_NOT_FOUND, refusal))

@@ -1,0 +1,113 @@
+"""What a gateway is owed by whoever starts and speaks to upstream servers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.tool import ServerIdentity
+
+__all__ = ["Answered", "Errored", "NoAnswer", "StartUpstream", "Upstream", "UpstreamAnswer", "UpstreamEvents"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The server answered with a result."""
+
+    raw: bytes
+    """Exactly the bytes of the result: one JSON object."""
+    value: dict[str, JsonValue]
+    """The same, strictly read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Errored:
+    """The server answered with a JSON-RPC error."""
+
+    raw: bytes
+    """Exactly the bytes of the error object."""
+    code: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """No answer can come any more, or none that can be believed: what happened is unknown."""
+
+    code: str
+    reason: str
+    """In words, escaped."""
+
+
+UpstreamAnswer: TypeAlias = Answered | Errored | NoAnswer
+
+
+class UpstreamEvents(Protocol):
+    """What a server says unasked, as far as a gateway cares."""
+
+    def tools_changed(self) -> None:
+        """It says that its list of tools changed; called in the loop, MUST return at once."""
+
+    def ended(self, reason: str) -> None:
+        """It is gone, or its connection can't be used; called once, after every open call was answered."""
+
+
+class Upstream(Protocol):
+    """One running server and the one connection to it. All of it belongs to one event loop."""
+
+    @property
+    def era(self) -> str:
+        """The revision of MCP that it speaks."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether calls can be sent to it."""
+
+    async def list_tools(self) -> tuple[bytes, ...]:
+        """Every tool object that it lists now, each exactly as received.
+
+        MUST end within bounds of time, pages and bytes, and raise `UnavailableError` beyond
+        them; any other error is taken as a server that can't be used.
+        """
+
+    def call(self, tool: str, arguments: bytes, answer: Callable[[UpstreamAnswer], None]) -> int:
+        """Send one call and return its number.
+
+        MUST send `arguments` byte for byte, and nothing of the client's beside them. MUST call
+        `answer` exactly once, never before this returned.
+        """
+
+    def cancel(self, number: int, reason: str) -> None:
+        """Ask it to stop working on a call; an answer may still come."""
+
+    def forget(self, number: int) -> None:
+        """Nobody waits for this call any more: `answer` MUST NOT be called, a late answer is dropped."""
+
+    def pause(self) -> None:
+        """Read nothing more from it until `resume`: whoever its answers are for does not keep up."""
+
+    def resume(self) -> None:
+        """Read on."""
+
+    def kill(self, reason: str) -> None:
+        """End it and all that it started, at once. Open calls are answered with `NoAnswer`."""
+
+    async def close(self) -> None:
+        """End it in peace, then by force, all within bounds."""
+
+
+class StartUpstream(Protocol):
+    """Starts servers as they are pinned."""
+
+    async def __call__(self, identity: ServerIdentity, *, era: str, events: UpstreamEvents) -> Upstream:
+        """The server, started, of the pinned era, ready for calls.
+
+        MUST compare every pinned file right before the start, and give the server no other
+        environment than is declared, save for what every program needs. MUST raise
+        `DeniedError` when something pinned is different, `UnavailableError` when the server
+        does not start; then nothing of it runs any more.
+        """
