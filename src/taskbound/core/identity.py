@@ -104,7 +104,7 @@ class AgentEvent(Enum):
     SUSPEND = "suspend"
 
 
-AGENT_TRANSITIONS: Final = Transitions[AgentState, AgentEvent](
+AGENT_TRANSITIONS: Final[Transitions[AgentState, AgentEvent]] = Transitions(
     word="the agent",
     moves={
         (AgentState.REGISTERED, AgentEvent.ACTIVATE): AgentState.ACTIVE,

@@ -133,7 +133,7 @@ class TaskEvent(Enum):
 
 _P, _R, _Z = TaskState.PROPOSED, TaskState.RUNNING, TaskState.PAUSED
 
-TASK_TRANSITIONS: Final = Transitions[TaskState, TaskEvent](
+TASK_TRANSITIONS: Final[Transitions[TaskState, TaskEvent]] = Transitions(
     word="the task",
     moves={
         (_P, TaskEvent.START): _R,

@@ -175,5 +175,8 @@ class Store(Protocol):
     def describe(self) -> str:
         """Kind, library version and place, in words."""
 
+    def reserve_state(self) -> str:
+        """`whole`, or why the space that is kept for ending things is not there."""
+
     def close(self) -> None:
         """Let go of everything; the store can't be used afterwards."""

@@ -178,6 +178,6 @@ class ActionDetail(Message, frozen=True, tag="action-detail", tag_field="is"):
     history: tuple[str, ...]
     """State changes in words, oldest first."""
     replay: str = ""
-    """For `action:explain`: `same` when the decision replayed from its record to the same answer, else the difference."""
+    """For `action:explain`: `same` when the record replays to the same answer, else what differs."""
     facts: tuple[str, ...] = ()
     """For `action:explain`: each fact that the decision read, in words."""

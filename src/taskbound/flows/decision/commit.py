@@ -161,7 +161,7 @@ class Decisions:
             answers[place] = self._malformed(call, error)  # 3
         except TaskboundError:
             raise
-        except Exception:  # noqa: BLE001 -- rule 3: no neighbor may depend on what nobody foresaw in this one
+        except Exception:  # noqa: BLE001 - rule 3: no neighbor may depend on what nobody foresaw in this one
             answers[place] = _undecided(call)
         else:
             pending.append(_Pending(call=call, place=place, proposal=proposal))
@@ -179,7 +179,7 @@ class Decisions:
         except UnavailableError as error:
             answers.update({one.place: NotDecided(refusal=refusal(error)) for one in pending})
             return []
-        except Exception:  # noqa: BLE001 -- rule 3: see `_alone`
+        except Exception:  # noqa: BLE001 - rule 3: see `_alone`
             return self._alone(pending, answers)
         return self._sort(pending, settled, answers)
 

@@ -56,7 +56,7 @@ class Agents:
         self._means = means
         self._views = views
 
-    def register(  # noqa: PLR0913 -- what an agent is made of, each by its name
+    def register(  # noqa: PLR0913 - what an agent is made of, each by its name
         self,
         namespace: str,
         name: str,

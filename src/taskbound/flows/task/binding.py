@@ -55,7 +55,7 @@ def bind(means: Means, namespace: str, agent: str, *, boot: str, ancestry: Seque
     raise NoTaskError(f"no task runs for agent `{agent}`")  # 3
 
 
-def register_run(  # noqa: PLR0913 -- what names a process, each by its name
+def register_run(  # noqa: PLR0913 - what names a process, each by its name
     means: Means, namespace: str, task: str, actor: Actor, *, boot: str, pid: int, started: int
 ) -> None:
     """Make this process, and all beneath it, belong to a live task.

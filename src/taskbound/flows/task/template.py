@@ -24,7 +24,7 @@ class UnknownTemplateError(DeniedError):
     remedy = "list them with `taskbound template list`"
 
 
-def save_template(  # noqa: PLR0913 -- what a template is made of, each by its name
+def save_template(  # noqa: PLR0913 - what a template is made of, each by its name
     means: Means, namespace: str, name: str, scope: Scope, *, seconds: int, purpose: str, actor: Actor
 ) -> Template:
     """Keep this under the name, over what it held before.

@@ -1,0 +1,8 @@
+"""The signer behind a Unix socket: its serving side, and the daemon's side."""
+
+from __future__ import annotations
+
+from taskbound.adapters.keys.socket.remote import SocketSigner
+from taskbound.adapters.keys.socket.serve import serve_signer
+
+__all__ = ["SocketSigner", "serve_signer"]

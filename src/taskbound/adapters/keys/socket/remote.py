@@ -1,0 +1,119 @@
+"""The signer as the daemon reaches it: one connection, made anew when it breaks.
+
+1. Every request ends within the patience; then the signer counts as unreachable.
+2. A refusal comes back as the error that the signer raised, by its code; one that this
+   side does not know counts as unreachable: nothing was signed.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.audit import Checkpoint, TamperedError
+from taskbound.core.errors import TaskboundError
+from taskbound.ports.signer import CheckpointOlderError, OriginUnknownError, SignerUnavailableError
+from taskbound.wire.connection import Fault
+from taskbound.wire.frame import FrameBuffer, FrameError, decode_frame, encode_frame
+from taskbound.wire.signer import LastSigned, Sign, Signed, SignerAnswer, VerifierKey, answer_decoder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from taskbound.wire.signer import SignerAsk
+
+__all__ = ["SocketSigner"]
+
+_PATIENCE: Final = 5.0
+_CHUNK: Final = 65536
+_KNOWN: Final[dict[str, type[TaskboundError]]] = {
+    one.code: one for one in (CheckpointOlderError, OriginUnknownError, SignerUnavailableError)
+}
+
+
+class SocketSigner:
+    """Asks the signer behind a socket; used from one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Ask at this path; the connection is made when it is needed."""
+        self._path = path
+        self._socket: socket.socket | None = None
+        self._buffer = FrameBuffer()
+
+    def verifier_key(self, origin: str) -> str:
+        """The log's public key as a vkey.
+
+        Raises:
+            SignerUnavailableError: The signer can't be reached.
+        """
+        return self._about(origin).key
+
+    def last_signed(self, origin: str) -> Checkpoint:
+        """What was signed last.
+
+        Raises:
+            SignerUnavailableError: The signer can't be reached.
+        """
+        about = self._about(origin)
+        return Checkpoint(origin=origin, size=about.size, root=about.root)
+
+    def sign_checkpoint(self, origin: str, size: int, root: bytes, proof: Sequence[bytes]) -> bytes:
+        """A signed note of the checkpoint.
+
+        Raises:
+            CheckpointOlderError: It has signed for a larger log.
+            TamperedError: The log does not only append to what was signed.
+            SignerUnavailableError: The signer can't be reached.
+        """
+        answer = self._ask(Sign(origin=origin, size=size, root=root, proof=tuple(proof)))
+        if isinstance(answer, Signed):
+            return answer.note
+        raise SignerUnavailableError("the signer answered something else than it was asked")
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+            self._buffer = FrameBuffer()
+
+    def _about(self, origin: str) -> VerifierKey:
+        answer = self._ask(LastSigned(origin=origin))
+        if isinstance(answer, VerifierKey):
+            return answer
+        raise SignerUnavailableError("the signer answered something else than it was asked")
+
+    def _ask(self, ask: SignerAsk) -> SignerAnswer:
+        try:
+            answer = self._exchange(ask)
+        except (OSError, FrameError) as error:
+            self.close()
+            raise SignerUnavailableError(f"the signer does not answer at `{self._path}`: {error}") from error
+        if isinstance(answer, Fault):
+            raise _error(answer)
+        return answer
+
+    def _exchange(self, ask: SignerAsk) -> SignerAnswer:
+        if self._socket is None:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._socket.settimeout(_PATIENCE)
+            self._socket.connect(str(self._path))
+        self._socket.sendall(encode_frame(ask))
+        while True:
+            data = self._socket.recv(_CHUNK)
+            if not data:
+                raise ConnectionResetError("it closed the connection")
+            for body in self._buffer.feed(data):
+                answer: SignerAnswer = decode_frame(answer_decoder, body)
+                return answer
+
+
+def _error(fault: Fault) -> TaskboundError:
+    if fault.code in {one.code for one in _tampered()}:
+        return next(one for one in _tampered() if one.code == fault.code)(fault.message)
+    return _KNOWN.get(fault.code, SignerUnavailableError)(fault.message)
+
+
+def _tampered() -> tuple[type[TamperedError], ...]:
+    return (TamperedError, *TamperedError.__subclasses__())

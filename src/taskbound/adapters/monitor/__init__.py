@@ -1,0 +1,1 @@
+"""Channels by which news reaches whoever watches over an agent."""

@@ -1,0 +1,1 @@
+"""The daemon's local socket: translates messages into flows, and answers back."""

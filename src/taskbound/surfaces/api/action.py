@@ -1,0 +1,153 @@
+"""Operations on actions: decide, outcome, malformed, list, show, explain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from taskbound.core.decision import Hold, Permit, Refuse, Repeated, Settled
+from taskbound.flows.action import Release, Report, explain
+from taskbound.flows.action.explain import UnknownActionError
+from taskbound.flows.decision.commit import NotDecided
+from taskbound.surfaces.api.daemon import Asked
+from taskbound.surfaces.api.show import action_detail, action_row, reasons
+from taskbound.wire import action as wire
+from taskbound.wire.connection import Done
+
+if TYPE_CHECKING:
+    from taskbound.core.decision import Reason
+    from taskbound.ports.action import StoredAction
+    from taskbound.ports.store import Snapshot
+    from taskbound.surfaces.api.connection import Connection
+    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.wire.envelope import Answer
+
+__all__ = ["decide", "explain_action", "list_actions", "malformed", "outcome", "show_action"]
+
+_PAGE: Final = 500
+
+
+async def decide(daemon: Daemon, connection: Connection, ask: wire.Decide) -> Answer:
+    """Leave for one act, or why not."""
+    match await daemon.calls.put(Asked(connection=connection, ask=ask)):
+        case Settled() as settled:
+            return _settled(settled)
+        case NotDecided(refusal=refusal):
+            return _refused("", connection.task, refusal)
+        case Repeated() as repeated:
+            return await daemon.read(lambda: _stored(daemon, connection, repeated))
+
+
+def _settled(settled: Settled) -> Answer:
+    proposal = settled.proposal
+    match settled.decision:
+        case Permit() as permit:
+            return wire.Permitted(
+                action=proposal.id,
+                task=proposal.action.task,
+                digest=proposal.action.digest,
+                until=permit.until,
+                server=proposal.action.server,
+                definition=proposal.action.definition,
+            )
+        case Refuse() as refuse:
+            return _refused(proposal.id, proposal.action.task, refuse)
+        case Hold() as hold:
+            return wire.Refused(
+                action=proposal.id,
+                task=proposal.action.task,
+                code="held",
+                instead=f"a person has to lift this first ({', '.join(hold.lifters)}): tell them",
+                reasons=_reasons(hold.reasons),
+            )
+
+
+def _refused(action: str, task: str, refuse: Refuse) -> wire.Refused:
+    return wire.Refused(
+        action=action, task=task, code=refuse.code, instead=refuse.instead, reasons=_reasons(refuse.reasons)
+    )
+
+
+def _reasons(some: tuple[Reason, ...]) -> tuple[wire.Reason, ...]:
+    return tuple(wire.Reason(code=one.code, text=one.text, detail=one.detail) for one in some)
+
+
+def _stored(daemon: Daemon, connection: Connection, repeated: Repeated) -> Answer:
+    with daemon.means.store.read() as snapshot:
+        kept = _require(snapshot, connection.namespace, repeated.prior.id)
+    return wire.Duplicate(
+        action=kept.id,
+        task=kept.task,
+        state=kept.state.value,
+        answer=msgspec.Raw(kept.answer) if kept.released and kept.answer is not None else None,
+        reasons=reasons(kept),
+    )
+
+
+async def outcome(daemon: Daemon, connection: Connection, ask: wire.Outcome) -> Answer:
+    """Whether the result of a permitted action may leave."""
+    report = Report(
+        namespace=connection.namespace,
+        connection=connection.name,
+        action=ask.action,
+        outcome=ask.outcome,
+        answer=bytes(ask.answer) if ask.answer is not None else None,
+        answer_digest=ask.answer_sha256,
+        note=ask.note,
+    )
+    answer = await daemon.reports.put(report)
+    if isinstance(answer, Release):
+        return wire.Released(action=answer.action)
+    return wire.Withheld(action=answer.action, code=answer.code, reason=answer.reason)
+
+
+async def malformed(daemon: Daemon, connection: Connection, ask: wire.Malformed) -> Answer:
+    """One record of bytes that could not be read."""
+    await daemon.first(lambda: daemon.record_malformed(connection, ask))
+    return Done()
+
+
+async def list_actions(daemon: Daemon, connection: Connection, ask: wire.ListActions) -> Answer:
+    """A page of actions, newest first."""
+    limit = max(1, min(ask.limit, _PAGE))
+
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            found = snapshot.actions.actions(
+                connection.namespace,
+                task=ask.task,
+                decision=ask.decision,
+                limit=limit + 1,
+                before=ask.before,
+            )
+        return wire.ActionRows(rows=tuple(map(action_row, found[:limit])), more=len(found) > limit)
+
+    return await daemon.read(read)
+
+
+async def show_action(daemon: Daemon, connection: Connection, ask: wire.ShowAction) -> Answer:
+    """One action in full."""
+
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            return action_detail(_require(snapshot, connection.namespace, ask.action))
+
+    return await daemon.read(read)
+
+
+async def explain_action(daemon: Daemon, connection: Connection, ask: wire.ExplainAction) -> Answer:
+    """One action in full, with its facts and what replaying it gives."""
+
+    def read() -> Answer:
+        found = explain(daemon.means, connection.namespace, ask.action)
+        return action_detail(found.action, replay=found.replay, facts=found.facts)
+
+    return await daemon.read(read)
+
+
+def _require(snapshot: Snapshot, namespace: str, action: str) -> StoredAction:
+    found = snapshot.actions.action(namespace, action)
+    if found is None:
+        raise UnknownActionError(f"no action is named `{action}`")
+    return found

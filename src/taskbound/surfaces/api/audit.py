@@ -1,0 +1,93 @@
+"""Operations on the log: export, proof, tail."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from taskbound.flows.audit.sequencing import NotCoveredError
+from taskbound.wire import audit as wire
+
+if TYPE_CHECKING:
+    from taskbound.surfaces.api.connection import Connection
+    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.wire.envelope import Answer
+
+__all__ = ["export_audit", "prove_record", "tail_audit"]
+
+_PAGE: Final = 5000
+_BYTES: Final = 2_000_000
+"""Of records in one answer: escaped once more they still fit into a frame."""
+_WAIT: Final = 60
+_PROOF_WAIT: Final = 3.0
+
+
+async def export_audit(daemon: Daemon, _connection: Connection, ask: wire.ExportAudit) -> Answer:
+    """A page of exact records in log order, with the newest checkpoint."""
+    return await daemon.read(lambda: _page(daemon, ask.start, ask.limit))
+
+
+def _page(daemon: Daemon, start: int, limit: int) -> wire.ExportPage:
+    with daemon.means.store.read() as snapshot:
+        size = snapshot.audit.size()
+        records = snapshot.audit.records(max(0, start), max(1, min(limit, _PAGE)))
+        checkpoint = snapshot.audit.checkpoint()
+    taken: list[str] = []
+    room = _BYTES
+    for record in records:
+        room -= len(record)
+        if room < 0 and taken:
+            break
+        taken.append(record.decode())
+    return wire.ExportPage(
+        start=start,
+        records=tuple(taken),
+        size=size,
+        checkpoint=checkpoint.note if checkpoint else "",
+        key=daemon.log_key,
+    )
+
+
+async def prove_record(daemon: Daemon, connection: Connection, ask: wire.ProveRecord) -> Answer:
+    """An offline proof; waits for the checkpoint that covers the record."""
+    end = asyncio.get_running_loop().time() + _PROOF_WAIT
+    while True:
+        try:
+            return await daemon.read(lambda: _prove(daemon, connection.namespace, ask))
+        except NotCoveredError:
+            left = end - asyncio.get_running_loop().time()
+            if left <= 0:
+                raise
+            await daemon.wait_checkpoint(left)
+
+
+def _prove(daemon: Daemon, namespace: str, ask: wire.ProveRecord) -> wire.ProofFile:
+    index = ask.index
+    if ask.action:
+        with daemon.means.store.read() as snapshot:
+            place = snapshot.audit.place(namespace, ask.action)
+        if place is None:
+            raise NotCoveredError(f"the record of action `{ask.action}` has no place in the log yet")
+        index = place
+    proof, record = daemon.sequencer.prove(index)
+    return wire.ProofFile(proof=proof.decode(), record=record.decode(), index=index)
+
+
+async def tail_audit(daemon: Daemon, _connection: Connection, ask: wire.TailAudit) -> Answer:
+    """The newest records, or those after an index, waiting for one."""
+    end = asyncio.get_running_loop().time() + max(0, min(ask.wait, _WAIT))
+    while True:
+        page = await daemon.read(lambda: _tail(daemon, ask))
+        left = end - asyncio.get_running_loop().time()
+        if page.records or left <= 0:
+            return page
+        await daemon.wait_checkpoint(left)
+
+
+def _tail(daemon: Daemon, ask: wire.TailAudit) -> wire.ExportPage:
+    limit = max(1, min(ask.limit, _PAGE))
+    if ask.after >= 0:
+        return _page(daemon, ask.after + 1, limit)
+    with daemon.means.store.read() as snapshot:
+        size = snapshot.audit.size()
+    return _page(daemon, max(0, size - limit), limit)

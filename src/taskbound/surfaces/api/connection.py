@@ -1,0 +1,102 @@
+"""What the daemon knows of each open connection, and which of them hold what.
+
+1. A gateway holds its permits under a name that is a digest of a secret; with the
+   secret it holds them again within 5 seconds of a loss (design 4.9). The name stands
+   in records, the secret does not.
+2. A connection belongs to one task from its first call until that task ends. After
+   that its calls refuse until one refusal was answered; then it may belong to another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from taskbound.core.task import TaskEndedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskbound.core.errors import DeniedError
+    from taskbound.surfaces.api.peer import Peer
+    from taskbound.wire.envelope import Push
+
+__all__ = ["Connection", "Connections", "connection_name"]
+
+
+def connection_name(secret: str) -> str:
+    """The name under which a connection stands in records."""
+    return f"con_{sha256(secret.encode()).hexdigest()[:26]}"
+
+
+@dataclass(slots=True, kw_only=True)
+class Connection:
+    """One open connection."""
+
+    name: str
+    role: str
+    namespace: str
+    agent: str
+    peer: Peer
+    push: Callable[[Push], None]
+    task: str = ""
+    """The task that it belongs to; empty before the first call and after the end."""
+    ended: str = ""
+    """Words on how its task ended, until a refusal has told them."""
+
+    def leave(self, task: str, words: str) -> None:
+        """The task ended: the next call is told so (rule 2)."""
+        if self.task == task:
+            self.task = ""
+            self.ended = words
+
+    def take_ending(self) -> DeniedError | None:
+        """The refusal that tells how the task ended, once; None when there is nothing to tell."""
+        if not self.ended:
+            return None
+        words, self.ended = self.ended, ""
+        return TaskEndedError(words)
+
+
+class Connections:
+    """Every open connection by name; used in the loop."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._open: dict[str, Connection] = {}
+        self._lost: dict[str, Connection] = {}
+
+    def add(self, connection: Connection) -> None:
+        """A connection was opened, or its holder is back (rule 1)."""
+        before = self._lost.pop(connection.name, None)
+        if before is not None:
+            connection.task, connection.ended = before.task, before.ended
+        self._open[connection.name] = connection
+
+    def lose(self, connection: Connection) -> None:
+        """A connection broke; it may come back."""
+        if self._open.get(connection.name) is connection:
+            del self._open[connection.name]
+            self._lost[connection.name] = connection
+
+    def forget(self, name: str) -> bool:
+        """Give up on a lost connection; whether it was still lost."""
+        return self._lost.pop(name, None) is not None
+
+    def is_open(self, name: str) -> bool:
+        """Whether a connection of this name is open."""
+        return name in self._open
+
+    def names(self) -> frozenset[str]:
+        """Names of all that are open or may come back."""
+        return frozenset(self._open) | frozenset(self._lost)
+
+    def of_task(self, task: str) -> tuple[Connection, ...]:
+        """Those that belong to the task, lost ones included."""
+        every = (*self._open.values(), *self._lost.values())
+        return tuple(one for one in every if one.task == task)
+
+    def gateways(self) -> tuple[Connection, ...]:
+        """Every open gateway."""
+        return tuple(one for one in self._open.values() if one.role == "gateway")

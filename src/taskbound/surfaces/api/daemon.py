@@ -1,0 +1,292 @@
+"""The daemon as its operations see it: the flows, the one worker, and who is connected."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from taskbound.core.audit import ActionRefusedMalformed
+from taskbound.core.errors import DeniedError, TaskboundError
+from taskbound.core.identity import UnprovenError
+from taskbound.flows.action import Outcomes
+from taskbound.flows.decision import Call, Decisions, Views
+from taskbound.flows.identity import Agents, Deliveries, require_person
+from taskbound.flows.task import Tasks, bind
+from taskbound.flows.tool import Tools
+from taskbound.surfaces.api.connection import Connections
+from taskbound.surfaces.api.peer import boot_id
+from taskbound.surfaces.api.worker import Lane, Worker
+from taskbound.wire.connection import TaskPush
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from taskbound.flows.action import Release, Report, Withhold
+    from taskbound.flows.audit.sequencing import Sequencer
+    from taskbound.flows.decision import Answer
+    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.task import Ended
+    from taskbound.ports.task import Run
+    from taskbound.surfaces.api.connection import Connection
+    from taskbound.wire.action import Decide, Malformed
+
+__all__ = ["Asked", "Daemon", "NotOutsideError", "Place"]
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+class NotOutsideError(DeniedError):
+    """This is a person's act, and the asker runs beneath a gateway or a run: it may be the agent itself."""
+
+    code = "not-outside"
+    remedy = "do it in a terminal of your own, outside of the agent's processes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A call, and the connection that it came on."""
+
+    connection: Connection
+    ask: Decide
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a daemon runs, and for whom."""
+
+    home: str
+    pid: int
+    owner_uid: int
+    """The account that owns the data directory."""
+
+
+class Daemon:
+    """What operations work with; made in `wiring`."""
+
+    def __init__(
+        self, means: Means, sequencer: Sequencer, loop: asyncio.AbstractEventLoop, place: Place
+    ) -> None:
+        """Plug the flows together and prepare the worker; `worker.start` begins."""
+        self.means = means
+        self.sequencer = sequencer
+        self.loop = loop
+        self.owner_uid = place.owner_uid
+        self.home = place.home
+        self.pid = place.pid
+        self.log_key = ""
+        """The log's public key as a vkey; empty while the signer was not reached yet."""
+        self.started = means.clock.now()
+        self.signer_state = "not asked yet"
+        self._checkpoint = asyncio.Event()
+        self.boot = boot_id()
+        self.connections = Connections()
+        self.views = Views(means.store)
+        self.deliveries = Deliveries(means)
+        self.tasks = Tasks(means, self.views, self.deliveries)
+        self.agents = Agents(means, self.views)
+        self.tools = Tools(means, self.views)
+        self.outcomes = Outcomes(means)
+        self.decisions = Decisions(means, self.views)
+        self.worker = Worker(loop)
+        self._first: Lane[Callable[[], None], None] = Lane(self.worker, _do_all)
+        self.reports: Lane[Report, Release | Withhold] = Lane(self.worker, self.outcomes.record)
+        self.calls: Lane[Asked, Answer] = Lane(self.worker, self._decide)
+
+    async def first(self, work: Callable[[], T]) -> T:
+        """What this work returns or raises; done in the worker's thread, before calls that wait."""
+        results: list[T] = []
+        errors: list[Exception] = []
+
+        def do() -> None:
+            try:
+                results.append(work())
+            except Exception as error:  # noqa: BLE001 - carried over to whoever awaits
+                errors.append(error)
+
+        await self._first.put(do)
+        if errors:
+            raise errors[0]
+        return results[0]
+
+    async def read(self, work: Callable[[], T]) -> T:
+        """What this reading work returns or raises; done beside the loop."""
+        return await asyncio.to_thread(work)
+
+    def require_person(self, connection: Connection) -> Actor:
+        """The person at the other end, acting from outside any gateway or run.
+
+        Raises:
+            UnprovenError: The account belongs to no person.
+            NotOutsideError: The process runs beneath a gateway or a run.
+        """
+        inside = {(run.pid, run.started) for run in self._runs(connection.namespace)}
+        inside |= {one.peer.ancestry[0] for one in self.connections.gateways()}
+        if inside.intersection(connection.peer.ancestry):
+            raise NotOutsideError(
+                "this is a person's act, and it was asked for from beneath a gateway or a run"
+            )
+        return self.identify(connection)
+
+    def require_run(self, connection: Connection, task: str) -> Actor:
+        """The process that registered itself as this task's run, or a person outside.
+
+        Raises:
+            DeniedError: It is neither.
+        """
+        own = connection.peer.ancestry[0]
+        for run in self._runs(connection.namespace):
+            if (run.pid, run.started) == own and run.task == task:
+                return self.identify(connection)
+        return self.require_person(connection)
+
+    def identify(self, connection: Connection) -> Actor:
+        """The person whose account is at the other end.
+
+        Raises:
+            UnprovenError: The account belongs to no person.
+        """
+        return require_person(
+            self.means, connection.namespace, connection.peer.proof, owner_uid=self.owner_uid
+        )
+
+    def require_speaker(self, connection: Connection) -> None:
+        """Go on only for an account that belongs to a person here, or owns the data directory.
+
+        Raises:
+            UnprovenError: It is neither.
+        """
+        if connection.peer.proof.uid != self.owner_uid:
+            self.identify(connection)
+
+    def require_gateway(self, connection: Connection) -> None:
+        """Go on only for a gateway's connection.
+
+        Raises:
+            UnprovenError: It is another's.
+        """
+        if connection.role != "gateway":
+            raise UnprovenError("only a gateway asks for actions")
+
+    def bind(self, connection: Connection) -> str:
+        """The task that the connection belongs to, from now on if it did not before; in the worker's thread.
+
+        Raises:
+            DeniedError: There is none, or the end of the last one has to be told first.
+        """
+        if connection.task:
+            return connection.task
+        ending = connection.take_ending()
+        if ending is not None:
+            raise ending
+        task = bind(
+            self.means,
+            connection.namespace,
+            connection.agent,
+            boot=self.boot,
+            ancestry=connection.peer.ancestry,
+        )
+        connection.task = task.id
+        return task.id
+
+    def tell_ended(self, changes: Sequence[Ended]) -> None:
+        """Let those who hold connections of these tasks know; in the loop."""
+        for change in changes:
+            state = change.state.value
+            for connection in self.connections.of_task(change.task):
+                connection.push(TaskPush(task=change.task, state=state, reason=change.reason))
+                if state not in {"paused", "running"}:
+                    words = f"the task has ended ({state}{f': {change.reason}' if change.reason else ''})"
+                    connection.leave(change.task, words)
+
+    def give_up(self, connection: Connection) -> None:
+        """The grace of a lost gateway is over: its open permits are unknown; in the loop."""
+        if self.connections.forget(connection.name):
+            reason = "its gateway was lost"
+            job = self._first.put(
+                lambda: _ignore(
+                    self.outcomes.lose(connection.namespace, connection=connection.name, reason=reason)
+                )
+            )
+            job.add_done_callback(_look)
+
+    def give_up_strangers(self) -> None:
+        """Permits of an earlier process whose gateways have not come back are unknown; in the loop."""
+        held = self.connections.names()
+        reason = "the daemon was restarted, and its gateway did not come back"
+        job = self._first.put(lambda: _ignore(self.outcomes.lose_strangers(held, reason=reason)))
+        job.add_done_callback(_look)
+
+    def tell_checkpoint(self) -> None:
+        """Wake those who wait for a checkpoint; in the loop."""
+        self._checkpoint.set()
+        self._checkpoint = asyncio.Event()
+
+    async def wait_checkpoint(self, seconds: float) -> None:
+        """Wait for the next checkpoint, at most so long."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._checkpoint.wait()
+        except TimeoutError:
+            return
+
+    def record_malformed(self, connection: Connection, ask: Malformed) -> None:
+        """One record of bytes that asked for an action and could not be read; in the worker's thread."""
+        event = ActionRefusedMalformed(
+            code=ask.code,
+            connection=connection.name,
+            agent=connection.agent,
+            size=ask.size,
+            digest=ask.sha256,
+            tool=ask.tool,
+            task=connection.task,
+        )
+        means = self.means
+        means.store.write(
+            lambda tx: tx.audit.append(connection.namespace, means.writer, [event], means.clock.now())
+        )
+
+    def _runs(self, namespace: str) -> Sequence[Run]:
+        with self.means.store.read() as snapshot:
+            return snapshot.tasks.runs(namespace, self.boot)
+
+    def _decide(self, asked: Sequence[Asked]) -> Sequence[Answer]:
+        return self.decisions.decide([self._call(one) for one in asked])
+
+    def _call(self, asked: Asked) -> Call:
+        connection, ask = asked.connection, asked.ask
+        unbound: TaskboundError | None = None
+        task = ""
+        try:
+            task = self.bind(connection)
+        except TaskboundError as error:
+            unbound = error
+        return Call(
+            namespace=connection.namespace,
+            agent=connection.agent,
+            task=task,
+            unbound=unbound,
+            connection=connection.name,
+            request=ask.request,
+            key=ask.key,
+            tool=ask.tool,
+            arguments=bytes(ask.arguments),
+            proof=connection.peer.proof.words,
+        )
+
+
+def _ignore(_: object) -> None:
+    """Take an answer that nobody waits for."""
+
+
+def _look(job: asyncio.Future[None]) -> None:
+    if not job.cancelled() and (error := job.exception()) is not None:
+        _log.error("permits of a lost gateway could not be given up", exc_info=error)
+
+
+def _do_all(works: Sequence[Callable[[], None]]) -> list[None]:
+    for work in works:
+        work()
+    return [None] * len(works)

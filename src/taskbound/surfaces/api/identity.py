@@ -1,0 +1,141 @@
+"""Operations on persons and agents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskbound.core.action import parse_document
+from taskbound.core.identity import UnknownIdentityError, lacks
+from taskbound.core.scope import parse_scope
+from taskbound.core.task import TaskState
+from taskbound.flows.identity import register_person
+from taskbound.surfaces.api.show import agent_detail
+from taskbound.wire import identity as wire
+from taskbound.wire.connection import Done
+
+if TYPE_CHECKING:
+    from taskbound.core.identity import Agent
+    from taskbound.ports.store import Snapshot
+    from taskbound.surfaces.api.connection import Connection
+    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.wire.envelope import Answer
+
+__all__ = [
+    "acknowledge_monitor",
+    "activate_agent",
+    "add_person",
+    "list_agents",
+    "list_persons",
+    "register_agent",
+    "show_agent",
+    "suspend_agent",
+    "test_monitor",
+]
+
+
+async def add_person(daemon: Daemon, connection: Connection, ask: wire.RegisterPerson) -> Answer:
+    """Make a person known."""
+
+    def work() -> None:
+        actor = daemon.require_person(connection)
+        register_person(daemon.means, connection.namespace, ask.name, uid=ask.uid, actor=actor)
+        daemon.views.forget()
+
+    await daemon.first(work)
+    return Done()
+
+
+async def list_persons(daemon: Daemon, connection: Connection, _ask: wire.ListPersons) -> Answer:
+    """Every person."""
+
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            persons = snapshot.identities.persons(connection.namespace)
+        rows = (wire.PersonRow(name=one.name, uid=one.uid, state=one.state.value) for one in persons.values())
+        return wire.PersonRows(rows=tuple(rows))
+
+    return await daemon.read(read)
+
+
+async def register_agent(daemon: Daemon, connection: Connection, ask: wire.RegisterAgent) -> Answer:
+    """Write an agent down, inactive."""
+    ceiling = parse_scope(parse_document(bytes(ask.ceiling)))
+    await daemon.first(
+        lambda: daemon.agents.register(
+            connection.namespace,
+            ask.name,
+            owner=ask.owner,
+            approvers=ask.approvers,
+            monitor=ask.monitor,
+            ceiling=ceiling,
+            actor=daemon.require_person(connection),
+        )
+    )
+    return Done()
+
+
+async def test_monitor(daemon: Daemon, connection: Connection, ask: wire.TestMonitor) -> Answer:
+    """Bring a fresh code to the agent's monitor."""
+    agent = await daemon.first(
+        lambda: daemon.agents.test_monitor(connection.namespace, ask.name, daemon.require_person(connection))
+    )
+    return Done(detail=agent.monitor)
+
+
+async def acknowledge_monitor(daemon: Daemon, connection: Connection, ask: wire.AcknowledgeMonitor) -> Answer:
+    """Take the code that the monitor received."""
+    await daemon.first(
+        lambda: daemon.agents.acknowledge(
+            connection.namespace, ask.name, ask.code, daemon.require_person(connection)
+        )
+    )
+    return Done()
+
+
+async def activate_agent(daemon: Daemon, connection: Connection, ask: wire.ActivateAgent) -> Answer:
+    """Let the agent have tasks."""
+    await daemon.first(
+        lambda: daemon.agents.activate(connection.namespace, ask.name, daemon.require_person(connection))
+    )
+    return Done()
+
+
+async def suspend_agent(daemon: Daemon, connection: Connection, ask: wire.SuspendAgent) -> Answer:
+    """Stop the agent and revoke its tasks."""
+    ended = await daemon.first(
+        lambda: daemon.agents.suspend(
+            connection.namespace, ask.name, daemon.require_person(connection), reason=ask.reason
+        )
+    )
+    daemon.tell_ended(ended)
+    return Done(detail=f"{len(ended)} tasks revoked")
+
+
+async def show_agent(daemon: Daemon, connection: Connection, ask: wire.ShowAgent) -> Answer:
+    """One agent."""
+
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            agent = snapshot.identities.agent(connection.namespace, ask.name)
+            if agent is None:
+                raise UnknownIdentityError(f"no agent is named `{ask.name}`")
+            return _detail(snapshot, agent)
+
+    return await daemon.read(read)
+
+
+async def list_agents(daemon: Daemon, connection: Connection, _ask: wire.ListAgents) -> Answer:
+    """Every agent."""
+
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            agents = snapshot.identities.agents(connection.namespace)
+            return wire.AgentRows(rows=tuple(_detail(snapshot, one) for one in agents))
+
+    return await daemon.read(read)
+
+
+def _detail(snapshot: Snapshot, agent: Agent) -> wire.AgentDetail:
+    running = snapshot.tasks.tasks(agent.namespace, agent=agent.name, states={TaskState.RUNNING})
+    missing = lacks(agent, snapshot.identities.persons(agent.namespace))
+    return agent_detail(agent, missing, tuple(one.id for one in running))

@@ -1,0 +1,102 @@
+"""Every operation of the daemon's socket: its name, who may ask for it, and what does it.
+
+1. An operation that is not in this table can't be asked for.
+2. A *person's* operation does its own asking (`Daemon.require_person`) inside the
+   worker, right before it takes effect; this table says so, and a test holds both
+   to each other.
+3. *Gateway* operations refuse every other connection; *read* operations give to any
+   account that has a person, or owns the data directory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
+
+from taskbound.surfaces.api import action, audit, identity, standing, task, tool
+from taskbound.wire import action as wire_action
+from taskbound.wire import audit as wire_audit
+from taskbound.wire import connection as wire_connection
+from taskbound.wire import identity as wire_identity
+from taskbound.wire import revocation as wire_revocation
+from taskbound.wire import task as wire_task
+from taskbound.wire import tool as wire_tool
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from taskbound.wire.envelope import Answer
+
+__all__ = ["OPERATIONS", "Operation", "Right"]
+
+
+class Right(Enum):
+    """Who may ask for an operation."""
+
+    ANYONE = "anyone"
+    READ = "read"
+    GATEWAY = "gateway"
+    PERSON = "person"
+    PERSON_OR_RUN = "person-or-run"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One thing that may be asked of the daemon."""
+
+    name: str
+    """`api:word:verb`."""
+    right: Right
+    work: Callable[..., Awaitable[Answer]]
+
+
+def _operation(name: str, right: Right, work: Callable[..., Awaitable[Answer]]) -> Operation:
+    return Operation(name=name, right=right, work=work)
+
+
+_P, _R, _G = Right.PERSON, Right.READ, Right.GATEWAY
+
+OPERATIONS: Final[Mapping[type[Any], Operation]] = {
+    wire_action.Decide: _operation("api:action:decide", _G, action.decide),
+    wire_action.ExplainAction: _operation("api:action:explain", _R, action.explain_action),
+    wire_action.ListActions: _operation("api:action:list", _R, action.list_actions),
+    wire_action.Malformed: _operation("api:action:malformed", _G, action.malformed),
+    wire_action.Outcome: _operation("api:action:outcome", _G, action.outcome),
+    wire_action.ShowAction: _operation("api:action:show", _R, action.show_action),
+    wire_identity.AcknowledgeMonitor: _operation("api:agent:acknowledge", _P, identity.acknowledge_monitor),
+    wire_identity.ActivateAgent: _operation("api:agent:activate", _P, identity.activate_agent),
+    wire_identity.ListAgents: _operation("api:agent:list", _R, identity.list_agents),
+    wire_identity.RegisterAgent: _operation("api:agent:register", _P, identity.register_agent),
+    wire_identity.ShowAgent: _operation("api:agent:show", _R, identity.show_agent),
+    wire_identity.SuspendAgent: _operation("api:agent:suspend", _P, identity.suspend_agent),
+    wire_identity.TestMonitor: _operation("api:agent:test-monitor", _P, identity.test_monitor),
+    wire_audit.ExportAudit: _operation("api:audit:export", _R, audit.export_audit),
+    wire_audit.ProveRecord: _operation("api:audit:proof", _R, audit.prove_record),
+    wire_audit.TailAudit: _operation("api:audit:tail", _R, audit.tail_audit),
+    wire_connection.Bind: _operation("api:connection:bind", _G, standing.bind_task),
+    wire_connection.Ping: _operation("api:connection:ping", Right.ANYONE, standing.ping),
+    wire_connection.Status: _operation("api:connection:status", _R, standing.status),
+    wire_identity.RegisterPerson: _operation("api:person:register", _P, identity.add_person),
+    wire_identity.ListPersons: _operation("api:person:list", _R, identity.list_persons),
+    wire_revocation.Stop: _operation("api:revocation:stop", _P, standing.stop_all),
+    wire_task.EndTask: _operation("api:task:end", Right.PERSON_OR_RUN, task.end_task),
+    wire_task.ListTasks: _operation("api:task:list", _R, task.list_tasks),
+    wire_task.PauseTask: _operation("api:task:pause", _P, task.pause_task),
+    wire_task.ResumeTask: _operation("api:task:resume", _P, task.resume_task),
+    wire_task.RegisterRun: _operation("api:task:run", _P, task.run_task),
+    wire_task.ShowTask: _operation("api:task:show", _R, task.show_task),
+    wire_task.StartTask: _operation("api:task:start", _P, task.start_task),
+    wire_task.ListTemplates: _operation("api:template:list", _R, task.list_templates),
+    wire_task.RemoveTemplate: _operation("api:template:remove", _P, task.remove_template),
+    wire_task.SaveTemplate: _operation("api:template:save", _P, task.put_template),
+    wire_tool.AcceptTool: _operation("api:tool:accept", _P, tool.accept_tool),
+    wire_tool.DiffTool: _operation("api:tool:diff", _R, tool.diff_tool),
+    wire_tool.ListTools: _operation("api:tool:list", _R, tool.list_tools),
+    wire_tool.ReachTools: _operation("api:tool:reach", _G, tool.reach_tools),
+    wire_tool.SeeTools: _operation("api:tool:see", _G, tool.see_tools),
+    wire_tool.AddUpstream: _operation("api:upstream:add", _P, tool.add_upstream),
+    wire_tool.ListUpstreams: _operation("api:upstream:list", Right.ANYONE, tool.list_upstreams),
+    wire_tool.RemoveUpstream: _operation("api:upstream:remove", _P, tool.remove_upstream),
+}
+"""Every operation but `connection:open`, by the message that asks for it."""

@@ -1,0 +1,188 @@
+"""The daemon's Unix socket: reads frames, knows who speaks, runs operations, answers.
+
+1. The peer's account and process are read from the socket at accept; an account that
+   may not speak to this daemon gets one fault and no more.
+2. The first message opens the connection; versions that differ refuse (no guessing).
+3. Every request gets one answer; what goes wrong becomes a fault with a code.
+4. A connection may have so many requests open; beyond that it is not read further.
+5. A gateway that is lost holds its permits for 5 seconds more (design 4.9).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from typing import TYPE_CHECKING, Final
+
+from taskbound import __version__
+from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
+from taskbound.core.identity import UnprovenError, parse_name
+from taskbound.surfaces.api.connection import Connection, connection_name
+from taskbound.surfaces.api.operations import OPERATIONS, Right
+from taskbound.surfaces.api.peer import Peer, read_peer
+from taskbound.wire.connection import Fault, Open, Opened
+from taskbound.wire.envelope import Reply, Said, ask_decoder
+from taskbound.wire.frame import FrameBuffer, FrameError, decode_frame, encode_frame
+
+if TYPE_CHECKING:
+    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.wire.envelope import Answer, Push
+
+__all__ = ["GRACE", "SocketServer"]
+
+_log = logging.getLogger(__name__)
+
+GRACE: Final = 5.0
+"""Seconds that a lost gateway may take to come back before its permits are unknown."""
+OPEN_REQUESTS: Final = 256
+"""Requests that one connection may have open before it is not read any further."""
+_ROLES: Final = frozenset({"cli", "gateway", "run"})
+
+
+class VersionError(DeniedError):
+    """The other side is another version of Taskbound."""
+
+    code = "other-version"
+    remedy = "restart the older of the two: `taskbound serve`, or the program that started the gateway"
+
+
+class NotOpenError(MalformedError):
+    """A connection was used before it was opened, or opened twice."""
+
+    code = "not-open"
+
+
+class SocketServer(asyncio.Protocol):
+    """One connection's side of the daemon; asyncio makes one for each."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        """Serve this daemon."""
+        self._daemon = daemon
+        self._buffer = FrameBuffer()
+        self._transport: asyncio.Transport | None = None
+        self._peer: Peer | None = None
+        self._connection: Connection | None = None
+        self._requests: set[asyncio.Task[None]] = set()
+        self._held_back = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Look at who is there (rule 1)."""
+        if not isinstance(transport, asyncio.Transport):
+            return
+        self._transport = transport
+        try:
+            self._peer = read_peer(transport.get_extra_info("socket"))
+        except UnprovenError as error:
+            self._send(0, _fault(error))
+            transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what arrived."""
+        try:
+            for body in self._buffer.feed(data):
+                self._take(decode_frame(ask_decoder, body))
+        except FrameError as error:
+            self._send(0, _fault(error))
+            if self._transport is not None:
+                self._transport.close()
+
+    def _take(self, said: Said) -> None:
+        if isinstance(said.ask, Open):
+            self._send(said.id, self._open(said.ask))
+            return
+        connection = self._connection
+        if connection is None:
+            self._send(said.id, _fault(NotOpenError("the connection was not opened")))
+            return
+        task = self._daemon.loop.create_task(self._run(said, connection))
+        self._requests.add(task)
+        task.add_done_callback(self._done)
+        if len(self._requests) >= OPEN_REQUESTS and self._transport is not None and not self._held_back:
+            self._held_back = True
+            self._transport.pause_reading()  # 4
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._requests.discard(task)
+        if self._held_back and len(self._requests) < OPEN_REQUESTS // 2 and self._transport is not None:
+            self._held_back = False
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    def _open(self, ask: Open) -> Answer:
+        try:
+            return self._opened(ask)
+        except TaskboundError as error:
+            return _fault(error)
+
+    def _opened(self, ask: Open) -> Opened:
+        if self._peer is None or self._connection is not None:
+            raise NotOpenError("the connection is open already")
+        if ask.version != __version__:
+            raise VersionError(f"the daemon is {__version__}, and this is {ask.version}")  # 2
+        if ask.role not in _ROLES:
+            raise NotOpenError(f"`{ask.role}` is no role", where="role")
+        parse_name(ask.namespace, what="a namespace")
+        if ask.role == "gateway":
+            parse_name(ask.agent, what="an agent")
+        secret = ask.resume or secrets.token_urlsafe(24)
+        name = connection_name(secret)
+        if self._daemon.connections.is_open(name):
+            raise NotOpenError("another process holds this connection", where="resume")
+        self._connection = Connection(
+            name=name,
+            role=ask.role,
+            namespace=ask.namespace,
+            agent=ask.agent,
+            peer=self._peer,
+            push=self._push,
+        )
+        self._daemon.require_speaker(self._connection)
+        self._daemon.connections.add(self._connection)
+        with self._daemon.means.store.read() as snapshot:
+            stopped = snapshot.revocation.kill_switch(ask.namespace).stopped
+        return Opened(connection=secret, version=__version__, stopped=stopped)
+
+    async def _run(self, said: Said, connection: Connection) -> None:
+        operation = OPERATIONS[type(said.ask)]
+        try:
+            if operation.right is Right.GATEWAY:
+                self._daemon.require_gateway(connection)
+            elif operation.right is Right.READ:
+                self._daemon.require_speaker(connection)
+            answer = await operation.work(self._daemon, connection, said.ask)
+        except TaskboundError as error:
+            answer = _fault(error)
+        except Exception:  # noqa: BLE001 - the surface's outermost edge, rule 3
+            _log.exception("operation %s failed", operation.name)
+            answer = _fault(UnavailableError("this should not have happened; the daemon's log says more"))
+        self._send(said.id, answer)
+
+    def _push(self, push: Push) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(encode_frame(Reply(id=0, push=push)))
+
+    def _send(self, number: int, answer: Answer) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        try:
+            frame = encode_frame(Reply(id=number, answer=answer))
+        except FrameError as error:
+            frame = encode_frame(Reply(id=number, answer=_fault(error)))
+        self._transport.write(frame)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Give a gateway its grace (rule 5)."""
+        del exc
+        connection = self._connection
+        if connection is None:
+            return
+        self._daemon.connections.lose(connection)
+        if connection.role == "gateway":
+            self._daemon.loop.call_later(GRACE, self._daemon.give_up, connection)
+        else:
+            self._daemon.connections.forget(connection.name)
+
+
+def _fault(error: TaskboundError) -> Fault:
+    return Fault(code=error.code, message=error.message, advice=error.advice, where=error.where)

@@ -1,0 +1,177 @@
+"""Translating what flows and the store hold into the messages of `wire`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from taskbound.core.scope import describe, initial_limits
+from taskbound.core.task import TaskState
+from taskbound.core.tool import parse_definition
+from taskbound.wire.action import ActionDetail, ActionRow, Reason
+from taskbound.wire.identity import AgentDetail
+from taskbound.wire.task import TaskDetail, TaskRow, TemplateRow
+from taskbound.wire.tool import ServerSpec, ToolRow, UpstreamRow
+
+if TYPE_CHECKING:
+    from taskbound.core.identity import Agent
+    from taskbound.core.scope import Scope
+    from taskbound.core.task import Task, Template
+    from taskbound.ports.action import StoredAction
+    from taskbound.ports.store import Snapshot
+    from taskbound.ports.tool import PinnedServer, PinnedTool
+
+__all__ = [
+    "action_detail",
+    "action_row",
+    "agent_detail",
+    "read_spec",
+    "task_detail",
+    "task_row",
+    "template_row",
+    "tool_row",
+    "upstream_row",
+]
+
+_spec_decoder = msgspec.json.Decoder(ServerSpec)
+
+
+def scope_raw(scope: Scope) -> msgspec.Raw:
+    """The scope's canonical form, as it stands in a message."""
+    return msgspec.Raw(scope.canonical)
+
+
+def read_spec(server: PinnedServer) -> ServerSpec:
+    """How to start a pinned server."""
+    return _spec_decoder.decode(server.spec)
+
+
+def action_row(action: StoredAction) -> ActionRow:
+    """An action in short."""
+    return ActionRow(
+        action=action.id,
+        task=action.task,
+        agent=action.agent,
+        tool=action.tool,
+        state=action.state.value,
+        decision=action.decision,
+        code=action.code,
+        at=action.at,
+        attempt=action.attempt,
+    )
+
+
+def action_detail(action: StoredAction, *, replay: str = "", facts: tuple[str, ...] = ()) -> ActionDetail:
+    """An action in full."""
+    history = [f"{action.at} decided: {action.decision}{f' ({action.code})' if action.code else ''}"]
+    if action.finished is not None:
+        note = f": {action.note}" if action.note else ""
+        released = "released" if action.released else "withheld"
+        history.append(f"{action.finished} {action.state.value}, {released}{note}")
+    return ActionDetail(
+        row=action_row(action),
+        digest=action.digest,
+        act_key=action.act_key,
+        server=action.server,
+        definition=action.definition,
+        arguments=action.arguments.decode(),
+        flags=action.flags,
+        grant=action.grant,
+        policies=action.policies,
+        bundle=action.bundle,
+        scope=action.scope,
+        reasons=reasons(action),
+        history=tuple(history),
+        replay=replay,
+        facts=facts,
+    )
+
+
+def reasons(action: StoredAction) -> tuple[Reason, ...]:
+    """The reasons of a stored decision."""
+    return tuple(Reason(code=code, text=text, detail=detail) for code, text, detail in action.reasons)
+
+
+def agent_detail(agent: Agent, lacks: tuple[str, ...], running: tuple[str, ...]) -> AgentDetail:
+    """An agent, and what it lacks."""
+    return AgentDetail(
+        name=agent.name,
+        state=agent.state.value,
+        owner=agent.owner,
+        approvers=agent.approvers,
+        monitor=agent.monitor,
+        acknowledged=agent.acknowledged or 0,
+        ceiling=scope_raw(agent.ceiling),
+        ceiling_words=describe(agent.ceiling),
+        lacks=lacks,
+        running=running,
+    )
+
+
+def task_row(task: Task, actions: int) -> TaskRow:
+    """A task in short."""
+    return TaskRow(
+        task=task.id,
+        agent=task.agent,
+        requester=task.requester,
+        purpose=task.purpose,
+        state=task.state.value,
+        started=task.started,
+        deadline=task.deadline,
+        actions=actions,
+    )
+
+
+def task_detail(snapshot: Snapshot, task: Task, connections: int) -> TaskDetail:
+    """A task in full."""
+    left = snapshot.tasks.remainders(task.namespace, task.id)
+    limits = initial_limits(task.scope)
+    return TaskDetail(
+        row=task_row(task, snapshot.actions.count(task.namespace, task.id)),
+        scope=scope_raw(task.scope),
+        scope_words=describe(task.scope),
+        remainders=tuple((name, left.get(name, 0), of) for name, of in sorted(limits.items())),
+        evidence=task.evidence,
+        connections=connections,
+        history=(),
+    )
+
+
+def template_row(template: Template) -> TemplateRow:
+    """A template."""
+    return TemplateRow(
+        name=template.name,
+        seconds=template.seconds,
+        purpose=template.purpose,
+        scope=scope_raw(template.scope),
+        scope_words=describe(template.scope),
+    )
+
+
+def tool_row(tool: PinnedTool) -> ToolRow:
+    """A pinned tool."""
+    return ToolRow(
+        name=tool.name,
+        server=tool.identity,
+        definition=tool.digest,
+        state=tool.state,
+        effect=parse_definition(tool.definition).effect.value,
+        raw=msgspec.Raw(tool.definition),
+    )
+
+
+def upstream_row(server: PinnedServer, tools: tuple[PinnedTool, ...]) -> UpstreamRow:
+    """A pinned server."""
+    return UpstreamRow(
+        spec=read_spec(server),
+        identity=server.identity,
+        tools=len(tools),
+        changed=sum(one.state != "pinned" for one in tools),
+        agents=server.agents,
+    )
+
+
+def task_states(word: str) -> frozenset[TaskState]:
+    """The states that a filter names; none for an empty word."""
+    return frozenset(state for state in TaskState if word and state.value == word)

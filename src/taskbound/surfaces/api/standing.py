@@ -1,0 +1,81 @@
+"""Operations on the connection and the daemon itself: bind, ping, status, stop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskbound import __version__
+from taskbound.core.task import TaskState
+from taskbound.flows.revocation import stop
+from taskbound.wire.connection import Bound, Done, StatusReport, StopPush
+
+if TYPE_CHECKING:
+    from taskbound.surfaces.api.connection import Connection
+    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.wire.connection import Bind, Ping, Status
+    from taskbound.wire.envelope import Answer
+    from taskbound.wire.revocation import Stop
+
+__all__ = ["bind_task", "ping", "status", "stop_all"]
+
+
+async def bind_task(daemon: Daemon, connection: Connection, _ask: Bind) -> Answer:
+    """The task that this gateway's calls belong to."""
+
+    def work() -> Answer:
+        daemon.require_gateway(connection)
+        task = daemon.bind(connection)
+        with daemon.means.store.read() as snapshot:
+            found = snapshot.tasks.task(connection.namespace, task)
+        purpose, deadline = (found.purpose, found.deadline) if found is not None else ("", 0)
+        return Bound(task=task, purpose=purpose, deadline=deadline)
+
+    return await daemon.first(work)
+
+
+async def ping(_daemon: Daemon, _connection: Connection, _ask: Ping) -> Answer:
+    """The daemon answers."""
+    return Done()
+
+
+async def status(daemon: Daemon, connection: Connection, _ask: Status) -> Answer:
+    """How the daemon is."""
+
+    def read() -> Answer:
+        means = daemon.means
+        with means.store.read() as snapshot:
+            checkpoint = snapshot.audit.checkpoint()
+            return StatusReport(
+                version=__version__,
+                home=daemon.home,
+                pid=daemon.pid,
+                started=daemon.started,
+                stopped=snapshot.revocation.kill_switch(connection.namespace).stopped,
+                store=means.store.describe(),
+                running_tasks=snapshot.tasks.count(connection.namespace, TaskState.RUNNING),
+                records=snapshot.audit.count(),
+                covered=checkpoint.size if checkpoint else 0,
+                checkpoint_at=checkpoint.at if checkpoint else 0,
+                monitor_delivered_at=daemon.deliveries.delivered_at(),
+                signer=daemon.signer_state,
+                reserve=means.store.reserve_state(),
+            )
+
+    return await daemon.read(read)
+
+
+async def stop_all(daemon: Daemon, connection: Connection, ask: Stop) -> Answer:
+    """Throw the kill switch, or lift it, and tell every gateway at once."""
+    switch = await daemon.first(
+        lambda: stop(
+            daemon.means,
+            connection.namespace,
+            stopped=ask.stopped,
+            reason=ask.reason,
+            actor=daemon.require_person(connection),
+        )
+    )
+    for gateway in daemon.connections.gateways():
+        if gateway.namespace == connection.namespace:
+            gateway.push(StopPush(stopped=switch.stopped))
+    return Done(detail="stopped" if switch.stopped else "not stopped")

@@ -1,0 +1,179 @@
+"""Operations on tasks, templates and runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action import parse_document
+from taskbound.core.scope import parse_scope
+from taskbound.core.task import NoTaskError, ending
+from taskbound.flows.task import TaskOrder, drop_template, register_run, save_template
+from taskbound.surfaces.api.show import task_detail, task_row, task_states, template_row
+from taskbound.wire import task as wire
+from taskbound.wire.connection import Done
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskbound.core.task import Task
+    from taskbound.flows.means import Actor
+    from taskbound.flows.task import Ended
+    from taskbound.surfaces.api.connection import Connection
+    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.wire.envelope import Answer
+
+__all__ = [
+    "end_task",
+    "list_tasks",
+    "list_templates",
+    "pause_task",
+    "put_template",
+    "remove_template",
+    "resume_task",
+    "run_task",
+    "show_task",
+    "start_task",
+]
+
+_PAGE: Final = 500
+
+
+async def start_task(daemon: Daemon, connection: Connection, ask: wire.StartTask) -> Answer:
+    """The task, running."""
+    scope = parse_scope(parse_document(bytes(ask.scope))) if ask.scope is not None else None
+    order = TaskOrder(
+        namespace=connection.namespace,
+        agent=ask.agent,
+        purpose=ask.purpose,
+        seconds=ask.seconds,
+        template=ask.template,
+        scope=scope,
+        evidence=ask.evidence,
+    )
+    task = await daemon.first(lambda: daemon.tasks.start(order, daemon.require_person(connection)))
+    return await _detail(daemon, connection, task.id)
+
+
+async def show_task(daemon: Daemon, connection: Connection, ask: wire.ShowTask) -> Answer:
+    """One task."""
+    return await _detail(daemon, connection, ask.task)
+
+
+async def list_tasks(daemon: Daemon, connection: Connection, ask: wire.ListTasks) -> Answer:
+    """A page of tasks, newest first."""
+    limit = max(1, min(ask.limit, _PAGE))
+
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            found = snapshot.tasks.tasks(
+                connection.namespace,
+                agent=ask.agent,
+                states=task_states(ask.state),
+                limit=limit + 1,
+                before=ask.before,
+            )
+            rows = tuple(
+                task_row(one, snapshot.actions.count(one.namespace, one.id)) for one in found[:limit]
+            )
+        return wire.TaskRows(rows=rows, more=len(found) > limit)
+
+    return await daemon.read(read)
+
+
+async def pause_task(daemon: Daemon, connection: Connection, ask: wire.PauseTask) -> Answer:
+    """Take the task's authority away for now."""
+    return await _move(
+        daemon,
+        lambda actor: daemon.tasks.pause(connection.namespace, ask.task, actor, reason=ask.reason),
+        lambda: daemon.require_person(connection),
+    )
+
+
+async def resume_task(daemon: Daemon, connection: Connection, ask: wire.ResumeTask) -> Answer:
+    """Give a paused task its authority back."""
+    return await _move(
+        daemon,
+        lambda actor: daemon.tasks.resume(connection.namespace, ask.task, actor),
+        lambda: daemon.require_person(connection),
+    )
+
+
+async def end_task(daemon: Daemon, connection: Connection, ask: wire.EndTask) -> Answer:
+    """End the task and all beneath it."""
+    event = ending(ask.how)
+    return await _move(
+        daemon,
+        lambda actor: daemon.tasks.end(connection.namespace, ask.task, event, actor, reason=ask.reason),
+        lambda: daemon.require_run(connection, ask.task),
+    )
+
+
+async def _move(daemon: Daemon, work: Callable[[Actor], list[Ended]], who: Callable[[], Actor]) -> Answer:
+    changed = await daemon.first(lambda: work(who()))
+    daemon.tell_ended(changed)
+    return Done(detail=changed[-1].state.value if changed else "it had ended already")
+
+
+async def run_task(daemon: Daemon, connection: Connection, ask: wire.RegisterRun) -> Answer:
+    """Make the asking process, and all beneath it, belong to the task."""
+    proof = connection.peer.proof
+    await daemon.first(
+        lambda: register_run(
+            daemon.means,
+            connection.namespace,
+            ask.task,
+            daemon.require_person(connection),
+            boot=daemon.boot,
+            pid=proof.pid,
+            started=proof.started,
+        )
+    )
+    return Done()
+
+
+async def put_template(daemon: Daemon, connection: Connection, ask: wire.SaveTemplate) -> Answer:
+    """Keep a scope and a lifetime under a name."""
+    scope = parse_scope(parse_document(bytes(ask.scope)))
+    await daemon.first(
+        lambda: save_template(
+            daemon.means,
+            connection.namespace,
+            ask.name,
+            scope,
+            seconds=ask.seconds,
+            purpose=ask.purpose,
+            actor=daemon.require_person(connection),
+        )
+    )
+    return Done()
+
+
+async def remove_template(daemon: Daemon, connection: Connection, ask: wire.RemoveTemplate) -> Answer:
+    """Forget a template."""
+    await daemon.first(
+        lambda: drop_template(daemon.means, connection.namespace, ask.name, daemon.require_person(connection))
+    )
+    return Done()
+
+
+async def list_templates(daemon: Daemon, connection: Connection, _ask: wire.ListTemplates) -> Answer:
+    """Every template."""
+
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            return wire.TemplateRows(
+                rows=tuple(map(template_row, snapshot.tasks.templates(connection.namespace)))
+            )
+
+    return await daemon.read(read)
+
+
+async def _detail(daemon: Daemon, connection: Connection, task: str) -> Answer:
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            found: Task | None = snapshot.tasks.task(connection.namespace, task)
+            if found is None:
+                raise NoTaskError(f"no task is named `{task}`", remedy="list them with `taskbound task list`")
+            return task_detail(snapshot, found, len(daemon.connections.of_task(task)))
+
+    return await daemon.read(read)

@@ -1,0 +1,161 @@
+"""Operations on upstream servers and tools."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from taskbound.core.errors import DeniedError
+from taskbound.core.identity import UnprovenError
+from taskbound.core.revocation import require_not_stopped
+from taskbound.core.scope import tools_of
+from taskbound.core.task import require_live
+from taskbound.core.tool import parse_definition
+from taskbound.surfaces.api.show import tool_row, upstream_row
+from taskbound.wire import tool as wire
+from taskbound.wire.connection import Done
+
+if TYPE_CHECKING:
+    from taskbound.surfaces.api.connection import Connection
+    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.wire.envelope import Answer
+
+__all__ = [
+    "accept_tool",
+    "add_upstream",
+    "diff_tool",
+    "list_tools",
+    "list_upstreams",
+    "reach_tools",
+    "remove_upstream",
+    "see_tools",
+]
+
+_SERVED = frozenset({"pinned", "text-changed"})
+
+
+async def add_upstream(daemon: Daemon, connection: Connection, ask: wire.AddUpstream) -> Answer:
+    """Pin a server and its tools."""
+    identity = wire.identity_of(ask.spec, namespace=connection.namespace)
+    await daemon.first(
+        lambda: daemon.tools.add(
+            ask.spec.name,
+            identity,
+            msgspec.json.encode(ask.spec),
+            [bytes(one) for one in ask.definitions],
+            agents=ask.agents,
+            actor=daemon.require_person(connection),
+        )
+    )
+    return Done(detail=identity.digest)
+
+
+async def remove_upstream(daemon: Daemon, connection: Connection, ask: wire.RemoveUpstream) -> Answer:
+    """Take a server and its pins away."""
+    await daemon.first(
+        lambda: daemon.tools.remove(connection.namespace, ask.name, daemon.require_person(connection))
+    )
+    return Done()
+
+
+async def list_upstreams(daemon: Daemon, connection: Connection, _ask: wire.ListUpstreams) -> Answer:
+    """Every pinned server; a gateway gets those of its agent."""
+
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            rows = [
+                upstream_row(server, snapshot.tools.tools(connection.namespace, server=server.name))
+                for server in snapshot.tools.servers(connection.namespace)
+                if connection.role != "gateway" or not server.agents or connection.agent in server.agents
+            ]
+        return wire.UpstreamRows(rows=tuple(rows))
+
+    return await daemon.read(read)
+
+
+async def reach_tools(daemon: Daemon, connection: Connection, _ask: wire.ReachTools) -> Answer:
+    """The tools that the connection's task can reach, from the pinned definitions."""
+
+    def work() -> Answer:
+        daemon.require_gateway(connection)
+        try:
+            task = daemon.bind(connection)
+            rows = _reachable(daemon, connection, task)
+        except DeniedError as error:
+            return wire.ToolRows(rows=(), task=connection.task, refusal=error.message)
+        return wire.ToolRows(rows=rows, task=task)
+
+    return await daemon.first(work)
+
+
+def _reachable(daemon: Daemon, connection: Connection, task: str) -> tuple[wire.ToolRow, ...]:
+    namespace = connection.namespace
+    with daemon.means.store.read() as snapshot:
+        require_not_stopped(snapshot.revocation.kill_switch(namespace))
+        require_live(task, snapshot.tasks.heads(namespace, {task}), daemon.means.clock.now())
+        found = snapshot.tasks.task(namespace, task)
+        agent = snapshot.identities.agent(namespace, connection.agent)
+        if found is None or agent is None:
+            return ()
+        servers = {one.name: one for one in snapshot.tools.servers(namespace)}
+        names = tools_of(found.scope) & tools_of(agent.ceiling)
+        tools = [tool for name in sorted(names) if (tool := snapshot.tools.tool(namespace, name)) is not None]
+    return tuple(
+        tool_row(one)
+        for one in tools
+        if one.state in _SERVED
+        and (not servers[one.server].agents or connection.agent in servers[one.server].agents)
+    )
+
+
+async def list_tools(daemon: Daemon, connection: Connection, ask: wire.ListTools) -> Answer:
+    """Every pinned tool."""
+
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            tools = snapshot.tools.tools(connection.namespace, server=ask.server)
+        return wire.ToolRows(rows=tuple(map(tool_row, tools)))
+
+    return await daemon.read(read)
+
+
+async def see_tools(daemon: Daemon, connection: Connection, ask: wire.SeeTools) -> Answer:
+    """Compare what a started server lists with its pins."""
+    raws = [bytes(one) for one in ask.definitions]
+
+    def work() -> Answer:
+        daemon.require_gateway(connection)
+        found = daemon.tools.see(connection.namespace, ask.server, ask.identity, raws)
+        return wire.Seen(differences=tuple((one.tool, one.state, "; ".join(one.words)) for one in found))
+
+    return await daemon.first(work)
+
+
+async def diff_tool(daemon: Daemon, connection: Connection, ask: wire.DiffTool) -> Answer:
+    """How a tool's last seen definition differs from the pinned one."""
+
+    def read() -> Answer:
+        pin, difference = daemon.tools.difference(connection.namespace, ask.name)
+        return wire.ToolDiff(
+            name=pin.name,
+            state=pin.state,
+            pinned=pin.definition.decode(),
+            seen=pin.seen.decode(),
+            differences=difference.words,
+            definition=parse_definition(pin.seen).digest if pin.seen else "",
+        )
+
+    return await daemon.read(read)
+
+
+async def accept_tool(daemon: Daemon, connection: Connection, ask: wire.AcceptTool) -> Answer:
+    """Pin the definition that was last seen."""
+    if connection.role != "cli":
+        raise UnprovenError("only a person accepts a changed tool")
+    await daemon.first(
+        lambda: daemon.tools.accept(
+            connection.namespace, ask.name, ask.definition, daemon.require_person(connection)
+        )
+    )
+    return Done()

@@ -1,0 +1,179 @@
+"""The daemon's process: owns a data directory, decides, records, and has the log signed.
+
+1. One daemon owns a directory: it holds `run/daemon.lock` for as long as it lives.
+2. It answers nobody before the store is open, its first record is durable, and permits
+   of an earlier process are on their way to being settled.
+3. Without `--signer` it starts a signer of its own beside it, under the same user, and
+   starts it again when it ends; with it, the signer is another account's process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Final
+
+from taskbound import __version__
+from taskbound.adapters.clock.system import SystemChance, SystemClock
+from taskbound.adapters.keys.socket import SocketSigner
+from taskbound.adapters.monitor.local import LocalMonitor
+from taskbound.adapters.policy.cedar import CedarPolicyEngine, base_bundle
+from taskbound.adapters.store.sql import SqlStore
+from taskbound.core.errors import TaskboundError, UnavailableError
+from taskbound.flows.audit.sequencing import Sequencer, open_writer
+from taskbound.flows.means import Means
+from taskbound.surfaces.api.daemon import Daemon, Place
+from taskbound.surfaces.api.server import GRACE, SocketServer
+from taskbound.wiring.child import SignerChild
+from taskbound.wiring.home import place_socket, require_own_home
+from taskbound.wiring.log import open_log
+from taskbound.wiring.rounds import Rounds
+
+__all__ = ["main"]
+
+_log = logging.getLogger(__name__)
+DATABASE: Final = "taskbound.db"
+BACKLOG: Final = 128
+
+
+class HomeInUseError(UnavailableError):
+    """Another daemon owns this data directory."""
+
+    code = "home-in-use"
+    remedy = "there is one daemon for a data directory; use that one, or end it first"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until ended; the exit status: 0 ended, 4 could not start."""
+    told = _read_arguments(arguments)
+    open_log("daemon", told.log_level)
+    os.umask(0o077)
+    try:
+        asyncio.run(_serve(Path(told.home), told))
+    except TaskboundError as error:
+        sys.stderr.write(f"error: {error.message} [{error.code}]\n")
+        if error.advice:
+            sys.stderr.write(f"what to do: {error.advice}\n")
+        return 4
+    return 0
+
+
+def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="taskbound-daemon", description=__doc__)
+    parser.add_argument("--home", required=True, help="the data directory, absolute")
+    parser.add_argument("--ready-fd", type=int, default=-1, help="where to write `ready` once it answers")
+    parser.add_argument("--signer", default="", help="socket of a signer that is not this daemon's own")
+    parser.add_argument("--origin", default="", help="the log's name; only with --signer")
+    parser.add_argument("--group", action="store_true", help="let the socket's group connect (mode 0660)")
+    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    return parser.parse_args(arguments)
+
+
+def hold_home(home: Path) -> int:
+    """Own the directory until the process ends (rule 1); the descriptor that holds it.
+
+    Raises:
+        HomeInUseError: Another process owns it.
+    """
+    require_own_home(home)
+    (home / "run").mkdir(mode=0o700, exist_ok=True)
+    held = os.open(home / "run" / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(held)
+        raise HomeInUseError(f"another daemon owns `{home}`") from error
+    return held
+
+
+def read_origin(home: Path, told: str) -> str:
+    """The name of this directory's log: as told, or made once and kept in `log-origin`."""
+    if told:
+        return told
+    kept = home / "log-origin"
+    try:
+        return kept.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        origin = f"taskbound.local/{SystemChance().name('log')}"
+        fresh = home / "log-origin.new"
+        with fresh.open("w", encoding="ascii") as file:
+            file.write(f"{origin}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(kept)
+        return origin
+
+
+async def _serve(home: Path, told: argparse.Namespace) -> None:
+    held = hold_home(home)
+    loop = asyncio.get_running_loop()
+    origin = read_origin(home, told.origin)
+    store = SqlStore(home / DATABASE)
+    clock = SystemClock(store.last_instant())
+    chance = SystemChance()
+    means = Means(
+        store=store,
+        clock=clock,
+        chance=chance,
+        policy=CedarPolicyEngine(base_bundle()),
+        monitor=LocalMonitor(),
+        writer=chance.name("wrt"),
+    )
+    child = None if told.signer else SignerChild(home, origin)
+    if child is not None:
+        child.start()
+    signer = SocketSigner(Path(told.signer) if child is None else child.socket)
+    sequencer = Sequencer(means, signer, origin)
+    place = Place(home=str(home), pid=os.getpid(), owner_uid=os.geteuid())
+    daemon = Daemon(means, sequencer, loop, place)
+    open_writer(means, software=f"taskbound {__version__}")
+    rounds = Rounds(daemon, signer, origin, child)
+    daemon.worker.start()
+    rounds.start()
+    socket_path = place_socket(home)
+    server = await _listen(loop, daemon, socket_path, group=told.group)
+    loop.call_later(GRACE, daemon.give_up_strangers)
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    _log.info("ready: %s, %s", socket_path, store.describe())
+    _say_ready(told.ready_fd)
+    try:
+        await ended.wait()
+    finally:
+        server.close()
+        await asyncio.to_thread(rounds.stop)
+        await asyncio.to_thread(daemon.worker.stop)
+        socket_path.unlink(missing_ok=True)
+        signer.close()
+        if child is not None:
+            child.stop()
+        store.close()
+        os.close(held)
+
+
+async def _listen(
+    loop: asyncio.AbstractEventLoop, daemon: Daemon, path: Path, *, group: bool
+) -> asyncio.AbstractServer:
+    path.unlink(missing_ok=True)
+    before = os.umask(0o117 if group else 0o177)
+    try:
+        return await loop.create_unix_server(lambda: SocketServer(daemon), str(path), backlog=BACKLOG)
+    finally:
+        os.umask(before)
+
+
+def _say_ready(descriptor: int) -> None:
+    if descriptor >= 0:
+        os.write(descriptor, b"ready\n")
+        os.close(descriptor)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""What the daemon does by itself, over and over: places, signatures, deliveries, deadlines.
+
+1. Records get places and a checkpoint within the merge delay of a second (design 6).
+2. A round that fails is logged and tried again; it never ends the rounds.
+3. What is due to end is ended by the worker, in its first lane.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.errors import TaskboundError
+
+if TYPE_CHECKING:
+    from taskbound.adapters.keys.socket import SocketSigner
+    from taskbound.flows.task import Ended
+    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.wiring.child import SignerChild
+
+__all__ = ["Rounds"]
+
+_log = logging.getLogger(__name__)
+_EVERY: Final = 0.5
+"""Seconds between two rounds: half of the merge delay."""
+_EXPIRE: Final = 0.25
+
+
+class Rounds:
+    """Runs the daemon's own rounds."""
+
+    def __init__(self, daemon: Daemon, signer: SocketSigner, origin: str, child: SignerChild | None) -> None:
+        """Prepare; `start` begins."""
+        self._daemon = daemon
+        self._signer = signer
+        self._origin = origin
+        self._child = child
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="rounds", daemon=True)
+        self._expiring: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin; called in the loop."""
+        self._thread.start()
+        self._expiring = self._daemon.loop.create_task(self._expire())
+
+    def stop(self) -> None:
+        """Place and sign what there is, and end."""
+        self._ending.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ending.wait(_EVERY):
+            self._round()
+        self._round()
+
+    def _round(self) -> None:
+        daemon = self._daemon
+        try:
+            if self._child is not None:
+                self._child.start()
+            daemon.sequencer.extend()
+            if not daemon.log_key:
+                daemon.log_key = self._signer.verifier_key(self._origin)
+            checkpoint = daemon.sequencer.sign()
+            daemon.signer_state = "reachable"
+            if checkpoint is not None:
+                daemon.loop.call_soon_threadsafe(daemon.tell_checkpoint)
+            with daemon.means.store.read() as snapshot:
+                newest = snapshot.audit.checkpoint()
+            if newest is not None:
+                daemon.deliveries.bring(newest)
+        except TaskboundError as error:
+            if daemon.signer_state != error.message:
+                _log.warning("a round failed: %s [%s]", error.message, error.code)
+            daemon.signer_state = f"{error.message} [{error.code}]"
+        except Exception as error:  # noqa: BLE001 - the thread's outermost edge, rule 2
+            _log.exception("a round failed")
+            daemon.signer_state = f"a round failed ({type(error).__name__}); the log says more"
+
+    async def _expire(self) -> None:
+        while not self._ending.is_set():
+            await asyncio.sleep(_EXPIRE)
+            try:
+                ended: list[Ended] = await self._daemon.first(self._daemon.tasks.expire)
+            except TaskboundError as error:
+                _log.warning("what is due could not be ended: %s [%s]", error.message, error.code)
+            except Exception:  # noqa: BLE001 - the task's outermost edge, rule 2
+                _log.exception("what is due could not be ended")
+            else:
+                self._daemon.tell_ended(ended)
