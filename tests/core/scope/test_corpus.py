@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
 
 CORPUS = Path(__file__).parents[2] / "corpus" / "g3-scope.jsonl"
-ASKED = {"A009", "A010", "A011", "A012", "A013", "A014", "A055", "A056", "A057", "A062", "A063"}
+ASKED = {"A009", "A010", "A011", "A012", "A013", "A014", "A055", "A056", "A057", "A062", "A063", "A067"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,8 @@ Refused, because the file can't be known or because another reader would find an
 3. relative, which a path that begins with ``~`` is too;
 4. a backslash, which other systems take for a slash;
 5. ``%2e`` and its like, which a server may decode once more;
-6. ``~`` at the start of a name, and ``$X``, ``${X}``, ``$(x)`` and a backtick, which a server may expand;
+6. ``~`` at the start of a name, ``$X``, ``${X}``, ``$(x)`` and a backtick, which a server may expand; also
+   wildcards in a name that begins with a dot, and braces with a choice: ``.*`` and ``{.,}.`` can be ``..``;
 7. an empty name (``//``), after which a naive join starts at the root;
 8. a name that begins with ``..`` and is longer, which a filter may cut to ``..``;
 9. a name that Windows file systems read as another: with a dot or space at its end, a
@@ -45,7 +46,7 @@ _FAULTS: Final = {
         code="path-percent", reason="holds a percent escape, which may be decoded to something else"
     ),
     "foreign": Unmet(code="path-foreign", reason="holds a name that some file systems read as another"),
-    "expansion": Unmet(code="path-expansion", reason="holds ~, $ or a backtick, which may be expanded"),
+    "expansion": Unmet(code="path-expansion", reason="holds what may be expanded to something else"),
     "doubled": Unmet(code="path-doubled-slash", reason="holds an empty name between two slashes"),
     "dots": Unmet(code="path-dots", reason="holds a name that begins with two dots"),
 }
@@ -58,7 +59,7 @@ _FAULT: Final = re.compile(
     r"| (?=/|\Z)|(?<=[^/.])\.+(?=/|\Z)"
     r"|/[^/.~]{1,6}~[0-9]{1,6}(?:\.[^/.]{0,3})?(?=/|\Z)"
     r"|(?i:/(?:CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(?=[/.:]|\Z)))"
-    r"|(?P<expansion>/~|\$[A-Za-z_{(\[]|`)"
+    r"|(?P<expansion>/~|\$[A-Za-z_{(\[]|`|/\.[^/*?\[]*[*?\[])"
     r"|(?P<doubled>//)"
     r"|(?P<dots>/\.\.[^/])"
 )
@@ -66,15 +67,9 @@ _FAULT: Final = re.compile(
 
 def resolve(path: str) -> str | Unmet:
     """The path in normal form, such as ``/a/c`` for ``/a/./b/../c/``, or why no one file is named."""
-    if not path:
-        return _EMPTY  # rule 1
-    if _is_too_long(path):
-        return _TOO_LONG
-    fault = _FAULT.search(path)  # rules 2 and 4 to 9
-    if fault is not None and fault.lastgroup is not None:
-        return _FAULTS[fault.lastgroup]
-    if not path.startswith("/"):
-        return _RELATIVE  # rule 3
+    fault = _fault_of(path)
+    if fault is not None:
+        return fault
     if "/." not in path:
         return path.rstrip("/") or "/"
     names: list[str] = []
@@ -84,6 +79,25 @@ def resolve(path: str) -> str | Unmet:
         elif name not in ("", "."):
             names.append(name)
     return "/" + "/".join(names)
+
+
+def _fault_of(path: str) -> Unmet | None:
+    if not path:
+        return _EMPTY  # rule 1
+    if _is_too_long(path):
+        return _TOO_LONG
+    found = _FAULT.search(path)  # rules 2 and 4 to 9
+    if found is not None and found.lastgroup is not None:
+        return _FAULTS[found.lastgroup]
+    if _has_choice(path):
+        return _FAULTS["expansion"]  # rule 6
+    return None if path.startswith("/") else _RELATIVE  # rule 3
+
+
+def _has_choice(path: str) -> bool:
+    """Whether a brace opens and a comma or two dots follow, which some shells read as several paths."""
+    _, brace, rest = path.partition("{")
+    return brace != "" and ("," in rest or ".." in rest)
 
 
 def _is_too_long(path: str) -> bool:
