@@ -42,6 +42,8 @@ Duration = NewType("Duration", int)
 _SECOND: Final = 1_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_FIRST: Final = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_LAST: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _RFC3339: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?(?:Z|([+-])([01]\d|2[0-3]):([0-5]\d))",
     re.ASCII,
@@ -98,10 +100,9 @@ def render_instant(instant: Instant) -> str:
     Raises:
         BadInstantError: Before year 1 or after year 9999.
     """
-    try:
-        moment = _EPOCH + timedelta(microseconds=instant)
-    except OverflowError as error:
-        raise BadInstantError("an instant outside the years 1 to 9999 has no RFC 3339 text") from error
+    if not _FIRST <= instant <= _LAST:
+        raise BadInstantError("an instant outside the years 1 to 9999 has no RFC 3339 text")
+    moment = _EPOCH + timedelta(microseconds=instant)
     return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
@@ -126,9 +127,12 @@ def parse_instant(text: str) -> Instant:
             int((found[7] or "").ljust(6, "0")),
             tzinfo=_zone(found[8], found[9], found[10]),
         )
-        return Instant((moment - _EPOCH) // _MICROSECOND)
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         raise BadInstantError(f"there is no such instant as `{text}`") from error
+    instant = (moment - _EPOCH) // _MICROSECOND
+    if not _FIRST <= instant <= _LAST:
+        raise BadInstantError(f"`{text}` lies outside the years 1 to 9999")
+    return Instant(instant)
 
 
 def _zone(sign: str | None, hour: str | None, minute: str | None) -> timezone:

@@ -52,7 +52,9 @@ def _split(raw: bytes, text: str) -> dict[str, bytes]:
         key, start = _read_key(text, at)
         _, end = _READER.raw_decode(text, start)
         if key in found:
-            raise DuplicateKeyError(f"the key `{escape_text(key[:_SHOWN])}` stands twice in one object")
+            raise DuplicateKeyError(
+                f"the key `{escape_text(key[:_SHOWN])}` stands more than once in one object"
+            )
         # When all is ASCII, places in the text are places in the bytes.
         found[key] = raw[start:end] if len(text) == len(raw) else text[start:end].encode()
         at, mark = _next(text, end)

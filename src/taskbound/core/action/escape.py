@@ -12,7 +12,6 @@ Rules:
 from __future__ import annotations
 
 import re
-import unicodedata
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +28,8 @@ _SHORT_ROW: Final = 3
 _LONG: Final = {written[1]: char for char, written in _SHORT.items()} | {"\\": "\\"}
 _ESCAPE: Final = re.compile(r"\\(?:([\\nrt])|u\{([0-9A-F]{1,6})(?:x([1-9][0-9]{0,6}))?\})?")
 _LAST: Final = 0x10FFFF
+_LONGEST: Final = 1_048_576
+"""No document holds more; without this, twenty characters could ask for gigabytes."""
 
 
 class BadEscapeError(MalformedError):
@@ -40,10 +41,7 @@ class BadEscapeError(MalformedError):
 
 def escape_text(text: str) -> str:
     """The text with everything visible (rules 1 to 3)."""
-    shown = _render(text, places_in(text))
-    if unicodedata.is_normalized("NFC", shown):
-        return shown
-    return _render(text, {at for at, char in enumerate(text) if not char.isascii() or not char.isprintable()})
+    return _render(text, places_in(text))
 
 
 def unescape_text(shown: str) -> str:
@@ -52,6 +50,8 @@ def unescape_text(shown: str) -> str:
     Raises:
         BadEscapeError: No text is shown so.
     """
+    if sum(int(escape[3] or 1) for escape in _ESCAPE.finditer(shown)) > _LONGEST:
+        raise BadEscapeError("the text that is meant would be too long")
     text = _ESCAPE.sub(_meaning, shown)
     if escape_text(text) != shown:
         raise BadEscapeError("no text is shown like this")

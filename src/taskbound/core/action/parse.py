@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 from itertools import accumulate
 from math import isinf
@@ -204,12 +205,9 @@ def _place(raw: bytes, text: str, at: int) -> str:
 def _read_object(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                shown = escape_text(key[:_SHOWN])
-                raise DuplicateKeyError(f"the key `{shown}` stands twice in one object", where=shown)
-            seen.add(key)
+        keys = Counter(key for key, _ in pairs)
+        shown = escape_text(keys.most_common(1)[0][0][:_SHOWN])
+        raise DuplicateKeyError(f"the key `{shown}` stands more than once in one object", where=shown)
     return value
 
 

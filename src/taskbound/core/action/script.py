@@ -72,13 +72,11 @@ def is_mixed(scripts: AbstractSet[str]) -> bool:
 
 
 def is_lookalike(char: str) -> bool:
-    """Whether the character passes for an ASCII one: by shape, by case, or as a variant of its form.
+    """Whether a character beyond ASCII passes for an ASCII one: by shape, case or form.
 
     The Kelvin sign and the long s turn into ASCII when their case changes; full-width,
     mathematical, circled and raised forms have a compatibility mapping to it.
     """
-    if char.isascii():
-        return False
     if char in _ASCII_SHAPED or char.lower()[0].isascii():
         return True
     upper = char.upper()

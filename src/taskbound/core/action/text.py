@@ -151,7 +151,7 @@ def _foreign(text: str, chars: set[str]) -> Iterator[tuple[int, TextKind]]:
     """What a text that isn't ASCII holds by its normalization and its scripts (rules 2, 3)."""
     if not unicodedata.is_normalized("NFC", text):
         for at, char in enumerate(text):
-            if _is_unstable(char):
+            if _is_unstable(char, text[at - 1 : at]):
                 yield at, TextKind.NOT_NFC
     mixed: set[int] = set()
     if is_mixed({script for char in chars if (script := script_of(char))}):
@@ -176,9 +176,11 @@ def _mixed_words(text: str) -> Iterator[int]:
                     yield at
 
 
-def _is_unstable(char: str) -> bool:
-    """Whether the character may change or be joined to another in NFC."""
-    return _is_mark(char) or "\u1160" <= char <= "\u11ff" or unicodedata.normalize("NFC", char) != char
+def _is_unstable(char: str, before: str) -> bool:
+    """Whether the character may change in NFC, or be joined to the one before it."""
+    if _is_mark(char) or "\u1160" <= char <= "\u11ff" or unicodedata.normalize("NFC", char) != char:
+        return True
+    return len(unicodedata.normalize("NFC", before + char)) <= len(unicodedata.normalize("NFC", before))
 
 
 def _is_mark(char: str) -> bool:
