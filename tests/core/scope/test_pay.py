@@ -65,7 +65,7 @@ def test_when_no_grant_can_pay_each_limit_that_falls_short_is_named() -> None:
             Shortfall(grant="g1", limit="g1/total/amount", left=999, asked=1000, exponent=2),
         )
     )
-    assert found.code == "limit-exhausted"
+    assert found.code == "exhausted"
     assert [one.sentence for one in found.shortfalls] == [
         "grant g0 has no use left",
         "grant g0 has 2.50 left for `amount`, and this asks for 10.00",

@@ -95,7 +95,7 @@ class Shortfall:
 class Exhausted(NoTruth):
     """Every covering grant lacks something."""
 
-    code: ClassVar[str] = "limit-exhausted"
+    code: ClassVar[str] = "exhausted"
     shortfalls: tuple[Shortfall, ...]
     """Each limit that falls short, in the order of the grants."""
 
