@@ -1,0 +1,84 @@
+"""The operating system's clock, held to law 10, and its generator of what nobody can guess.
+
+1. Each answer is kept with the monotonic instant at which it was given, and the next
+   one starts from there: a wall clock that is set back, stands still or jumps forward
+   and back again never makes an answer less than one before it.
+2. Where the system has it, the monotonic clock is the one that goes on while the
+   machine sleeps: what was due in the night is due in the morning.
+3. Names and codes come from the operating system at each call: nothing is kept that a
+   fork could copy.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.clock import Duration, Instant, advance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["SystemChance", "SystemClock"]
+
+_MICROSECOND: Final = 1_000
+_NAME_BYTES: Final = 17
+_NAME_LENGTH: Final = 26
+_CODES: Final = 100_000_000
+
+
+def _elapsed() -> int:
+    """Nanoseconds since the machine's start, sleep included where the system counts it (rule 2)."""
+    return time.clock_gettime_ns(_STEADY)
+
+
+_STEADY: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+class SystemClock:
+    """The wall clock, never less than it was, nor than the last recorded instant. Safe from any thread."""
+
+    def __init__(
+        self,
+        last: Instant,
+        *,
+        wall: Callable[[], int] = time.time_ns,
+        elapsed: Callable[[], int] = _elapsed,
+    ) -> None:
+        """Go on from the latest instant that the store has recorded.
+
+        Args:
+            last: The latest instant that was recorded.
+            wall: The wall clock in nanoseconds since the epoch.
+            elapsed: A clock in nanoseconds that is never set.
+        """
+        self._wall = wall
+        self._elapsed = elapsed
+        self._lock = threading.Lock()
+        self._last = last
+        self._at = elapsed()
+
+    def now(self) -> Instant:
+        """Microseconds since the epoch (rule 1)."""
+        with self._lock:
+            passed = (self._elapsed() - self._at) // _MICROSECOND
+            self._last = advance(self._last, Instant(self._wall() // _MICROSECOND), Duration(passed))
+            self._at += passed * _MICROSECOND  # what is less than a microsecond counts the next time
+            return self._last
+
+
+class SystemChance:
+    """Names and codes from the operating system's generator (rule 3)."""
+
+    def name(self, prefix: str) -> str:
+        """``prefix_`` and 26 characters of a-z and 2-7: 130 bits."""
+        drawn = base64.b32encode(secrets.token_bytes(_NAME_BYTES)).decode("ascii")
+        return f"{prefix}_{drawn[:_NAME_LENGTH].lower()}"
+
+    def code(self) -> str:
+        """A code that a person can type: 8 digits in two groups, `1234-5678`."""
+        digits = f"{secrets.randbelow(_CODES):08d}"
+        return f"{digits[:4]}-{digits[4:]}"
