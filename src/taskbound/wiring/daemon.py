@@ -161,7 +161,7 @@ async def _serve(home: Path, told: argparse.Namespace) -> None:
 async def _listen(
     loop: asyncio.AbstractEventLoop, daemon: Daemon, path: Path, *, group: bool
 ) -> asyncio.AbstractServer:
-    path.unlink(missing_ok=True)
+    await asyncio.to_thread(path.unlink, missing_ok=True)
     before = os.umask(0o117 if group else 0o177)
     try:
         return await loop.create_unix_server(lambda: SocketServer(daemon), str(path), backlog=BACKLOG)

@@ -291,5 +291,5 @@ def _require_within(snapshot: Snapshot, scope: Scope, agent: Agent) -> None:
             raise TaskSyntaxError(
                 f"no server has the tool `{tool}`",
                 where=tool,
-                remedy="list them with `taskbound tool list`, or add its server with `taskbound upstream add`",
+                remedy="list them with `taskbound tool list`, or add one with `taskbound upstream add`",
             )

@@ -11,7 +11,6 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import Checkpoint, TamperedError
-from taskbound.core.errors import TaskboundError
 from taskbound.ports.signer import CheckpointOlderError, OriginUnknownError, SignerUnavailableError
 from taskbound.wire.connection import Fault
 from taskbound.wire.frame import FrameBuffer, FrameError, decode_frame, encode_frame
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from taskbound.core.errors import TaskboundError
     from taskbound.wire.signer import SignerAsk
 
 __all__ = ["SocketSigner"]

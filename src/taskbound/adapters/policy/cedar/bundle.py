@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import cedarpy
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Bundle", "read_bundle"]
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+_CONTEXT: Final = {"Var": "context"}
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,7 @@ def read_bundle(text: str) -> Bundle:
     return Bundle(
         handle=handle,
         permits=_subset(permits),
-        names=names, 
+        names=names,
         lifters=lifters,
         forbids=frozenset(forbids),
         reads=frozenset(reads),
@@ -119,7 +121,7 @@ def _attributes(node: Json) -> Iterator[str]:
             yield from _attributes(one)
     elif isinstance(node, dict):
         for operator, operand in node.items():
-            if operator in {".", "has"} and isinstance(operand, dict) and operand.get("left") == {"Var": "context"}:
+            if operator in {".", "has"} and isinstance(operand, dict) and operand.get("left") == _CONTEXT:
                 yield str(operand.get("attr"))
             elif operator == "Var" and operand == "context":
                 yield ""

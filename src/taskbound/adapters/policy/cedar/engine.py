@@ -63,7 +63,8 @@ class CedarPolicyEngine:
 
     def answer(self, request: PolicyRequest) -> PolicyAnswer:
         """What the bundle says to this request; never raises for what a request holds."""
-        facts = tuple((name, request.facts[name]) for name in sorted(self._bundle.reads & request.facts.keys()))
+        given = sorted(self._bundle.reads & request.facts.keys())
+        facts = tuple((name, request.facts[name]) for name in given)
         key: _Key = (request.namespace, request.agent, request.tool, request.server, facts)
         known = self._answers.get(key)
         if known is None:
