@@ -48,9 +48,6 @@ def test_a_hold_does_not_stand_in_for_a_permit() -> None:
 
 def test_a_forbid_that_errs_refuses_though_cedar_itself_skips_it_and_allows() -> None:
     text = f'{PERMIT} @id("bar") forbid {OVERFLOW}'
-        PERMIT
-        + '@id("bar") forbid (principal, action, resource) when { context.attempt + 9223372036854775807 > 0 };'
-    )
     raw = cedarpy.is_authorized(
         {"principal": 'A::"a"', "action": 'A::"b"', "resource": 'A::"c"', "context": {"attempt": 1}}, text, []
     )
@@ -62,10 +59,7 @@ def test_a_forbid_that_errs_refuses_though_cedar_itself_skips_it_and_allows() ->
 
 
 def test_a_permit_that_errs_refuses_as_well() -> None:
-    text = (
-        PERMIT
-        + '@id("more") permit (principal, action, resource) when { context.attempt + 9223372036854775807 > 0 };'
-    )
+    text = f'{PERMIT} @id("more") permit {OVERFLOW}'
     assert isinstance(conclude(CedarPolicyEngine(text).answer(request(attempt=1))), Forbidden)
 
 
