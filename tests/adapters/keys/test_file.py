@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import subprocess
@@ -175,10 +176,13 @@ def test_f28_a_file_that_was_half_written_is_refused_at_every_length(place: Path
 @pytest.mark.parametrize("name", FILES)
 def test_f28_a_file_with_more_in_it_than_was_written_is_refused(place: Path, name: str) -> None:
     whole = (place / name).read_bytes()
-    for more in (whole + b"\n", whole + whole, b" " + whole, whole + b"x" * 2_000_000):
+    for more in (whole + b"\n", whole + whole, b" " + whole):
         (place / name).write_bytes(more)
         with pytest.raises(KeyTornError):
             opened(place)
+    (place / name).write_bytes(whole + b"x" * 2_000_000)
+    with pytest.raises(KeyTornError, match="longer than it can be"):
+        opened(place)
 
 
 @pytest.mark.parametrize(
@@ -192,6 +196,7 @@ def test_f28_a_file_with_more_in_it_than_was_written_is_refused(place: Path, nam
         '{"logs":{},"more":1,"v":1}\n',
         '{"logs":{"a":{"root":"' + "00" * 32 + '","size":"5"}},"v":1}\n',
         '{"logs":{"a":{"root":"' + "00" * 32 + '","size":5.0}},"v":1}\n',
+        '{"logs":{"a":{"root":"' + "00" * 32 + '","size":true}},"v":1}\n',
         '{"logs":{"a":{"root":"' + "00" * 31 + '","size":5}},"v":1}\n',
         '{"logs":{"a":{"root":"' + "AB" * 32 + '","size":5}},"v":1}\n',
         '{"logs":{"a":{"root":null,"size":5}},"v":1}\n',
@@ -312,16 +317,60 @@ def test_closing_twice_is_closing_once(place: Path) -> None:
     opened(place)
 
 
-def test_a_refused_key_is_not_left_held(place: Path) -> None:
-    whole = (place / "key.pem").read_bytes()
+def test_a_refused_key_is_not_left_held_or_open(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = descriptors()
+    with KeyDirectory(place) as keys:
+        keys.heads.write(Checkpoint(origin="a", size=1, root=bytes(32)))
+        held = descriptors()
+        with pytest.raises(KeyInUseError):
+            KeyDirectory(place)
+        assert descriptors() == held
+    assert descriptors() == before
+    whole = (place / "key.pem").read_bytes()
     (place / "key.pem").write_bytes(b"")
     with pytest.raises(KeyTornError):
         opened(place)
-    after = descriptors()
-    assert before == after
     (place / "key.pem").write_bytes(whole)
+    mine = os.geteuid()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "geteuid", lambda: mine + 1)
+        with pytest.raises(KeyForeignError):
+            opened(place)
+    assert descriptors() == before
     opened(place)
+
+
+def test_making_a_key_leaves_nothing_open_and_syncs_its_files_then_it_then_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = descriptors()
+    fsync, rename, done = os.fsync, os.rename, []
+
+    def note_sync(descriptor: int) -> None:
+        done.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    def note_rename(source: str, target: str) -> None:
+        done.append(0)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "rename", note_rename)
+    create_key_directory(tmp_path / "key")
+    assert descriptors() == before
+    inodes = [one.stat().st_ino for one in (*(tmp_path / "key" / name for name in FILES), tmp_path / "key")]
+    assert done == [*inodes, 0, tmp_path.stat().st_ino]
+
+
+def test_where_the_system_can_reach_the_disk_itself_it_is_asked_to(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", lambda descriptor, what: asked.append((descriptor > 0, what)))
+    with KeyDirectory(place) as keys:
+        keys.heads.write(Checkpoint(origin="a", size=1, root=bytes(32)))
+    assert asked == [(True, 51), (True, 51)]
 
 
 def _empty(path: Path) -> None:

@@ -129,6 +129,19 @@ def sample_log() -> Log:
     return log
 
 
+def long_log(count: int) -> Log:
+    """So many records of a writer that starts anew each thousand, all of them covered."""
+    log = Log()
+    for index in range(count):
+        writer = f"wrt_{index // 1000}"
+        if index % 1000 == 0:
+            log.start(writer)
+        else:
+            log.decide(writer)
+    log.checkpoint()
+    return log
+
+
 def verify(
     records: Sequence[bytes],
     notes: Sequence[bytes],

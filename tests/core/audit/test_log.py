@@ -44,6 +44,7 @@ from tests.core.audit.logs import (
     OTHER_KEY,
     Log,
     key_of,
+    long_log,
     recomputed,
     sample_log,
     sign,
@@ -122,6 +123,12 @@ def test_i47_each_tampering_with_each_record_of_a_covered_log_is_found() -> None
 def test_i47_each_byte_of_each_record_of_a_covered_log_counts() -> None:
     log = short_log()
     assert require_each_byte_found(log.records, log.notes, range(4)) > 5000
+
+
+def test_i47_each_tampering_with_a_few_records_of_a_longer_log_is_found() -> None:
+    log = long_log(1500)
+    assert verify(log.records, log.notes).covered == 1500
+    assert require_each_found(log.records, log.notes, (0, 999, 1000, 1499)) == 60
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,6 @@ def _parse(data: bytes) -> dict[str, Checkpoint]:
 
 def _parse_head(origin: str, value: dict[str, object]) -> Checkpoint:
     size, root = value["size"], value["root"]
-    if not isinstance(size, int) or not isinstance(root, str) or _ROOT.fullmatch(root) is None:
+    if type(size) is not int or not isinstance(root, str) or _ROOT.fullmatch(root) is None:
         raise KeyTornError(f"`{HEADS_FILE}` holds no checkpoint of `{origin[:128]!a}`")
     return Checkpoint(origin=origin, size=size, root=bytes.fromhex(root))
