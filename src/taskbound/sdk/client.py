@@ -88,7 +88,11 @@ class AsyncClient(asyncio.Protocol):
             _, client = await loop.create_unix_connection(lambda: cls(pushed, lost), str(path))
         except OSError as error:
             raise DaemonLostError(f"no daemon answers at `{path}`: {error.strerror or error}") from error
-        return client, await client.ask(hello, Opened)
+        try:
+            return client, await client.ask(hello, Opened)
+        except BaseException:
+            client.close()
+            raise
 
     async def ask(self, ask: Ask, kind: type[A], *, patience: float = PATIENCE) -> A:
         """The daemon's answer, of this kind.
@@ -105,9 +109,10 @@ class AsyncClient(asyncio.Protocol):
             raise DaemonLostError("the connection to the daemon is closed")
         self._last += 1
         number = self._last
+        frame = encode_frame(Said(id=number, ask=ask))
         waiting: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._open[number] = waiting
-        self._transport.write(encode_frame(Said(id=number, ask=ask)))
+        self._transport.write(frame)
         timer = asyncio.get_running_loop().call_later(patience, self._give_up, number)
         try:
             return await waiting
@@ -202,6 +207,26 @@ class Client:
                     return _expect(reply.answer, kind)
         except OSError as error:
             raise DaemonLostError(f"the daemon does not answer: {error.strerror or error}") from error
+
+    def fileno(self) -> int:
+        """The socket, to wait for: it is readable when something was pushed or the daemon is gone."""
+        return self._socket.fileno()
+
+    def pushes(self) -> tuple[Push, ...]:
+        """What the daemon has said unasked since the last look; call it when the socket is readable.
+
+        Raises:
+            DaemonLostError: The connection is gone.
+        """
+        try:
+            data = self._socket.recv(_CHUNK)
+        except OSError as error:
+            raise DaemonLostError(f"the daemon does not answer: {error.strerror or error}") from error
+        if not data:
+            raise DaemonLostError("the daemon closed the connection")
+        bodies, self._ready = [*self._ready, *self._buffer.feed(data)], []
+        replies = (decode_frame(said_decoder, body) for body in bodies)
+        return tuple(reply.push for reply in replies if reply.push is not None)
 
     def _next(self) -> bytes:
         while not self._ready:

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import select
 import shlex
@@ -22,12 +23,13 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import UnavailableError
 from taskbound.wiring.home import find_socket, require_own_home
+from taskbound.wiring.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["DaemonNotStartedError", "answers", "daemon_command", "ensure_daemon", "serve_command"]
+__all__ = ["DaemonNotStartedError", "announce", "answers", "daemon_command", "ensure_daemon", "serve_command"]
 
 PATIENCE: Final = 30.0
 """Seconds until a daemon that doesn't say that it is ready counts as failed."""
@@ -51,12 +53,31 @@ class DaemonNotStartedError(UnavailableError):
 
 def daemon_command(home: Path) -> tuple[str, ...]:
     """The command that runs the daemon; nothing comes from the working directory or PYTHONPATH (A251)."""
-    return (sys.executable, "-P", "-E", "-m", "taskbound.wiring.daemon", "--home", str(home))
+    level = read_settings(home, {}).log_level
+    module = ("-m", "taskbound.wiring.daemon")
+    return (sys.executable, "-P", "-E", *module, "--home", str(home), "--log-level", level)
 
 
 def serve_command(home: Path) -> str:
     """What a person types to start it."""
     return f"taskbound serve --home {shlex.quote(str(home))}"
+
+
+def announce(home: Path, *, as_json: bool) -> int:
+    """A descriptor for `--ready-fd`; once the daemon has written to it, standard output says so."""
+    listening, speaking = os.pipe()
+    if os.fork() == 0:
+        os.close(speaking)
+        if os.fork() == 0 and os.read(listening, 64).strip() == b"ready":
+            where = str(find_socket(home))
+            said = {"is": "serving", "home": str(home), "socket": where}
+            words = json.dumps(said) if as_json else f"serving {home}; end it with Ctrl-C"
+            os.write(1, f"{words}\n".encode())
+        os._exit(0)
+    os.wait()
+    os.close(listening)
+    os.set_inheritable(speaking, True)  # noqa: FBT003 -- the standard library's own shape
+    return speaking
 
 
 def answers(path: Path) -> bool:

@@ -26,9 +26,11 @@ from taskbound.wire.connection import Fault
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import typer
+
     from taskbound.surfaces.cli.screen import Screen
 
-__all__ = ["CODES", "fault_of", "status_of", "tell", "tell_surprise"]
+__all__ = ["CODES", "fault_of", "status_of", "tell", "tell_surprise", "usage_fault"]
 
 _MALFORMED: Final = 2
 _DENIED: Final = 3
@@ -38,12 +40,38 @@ SURPRISE: Final = 1
 
 _BY_STATUS: Final[dict[int, str]] = {
     _MALFORMED: """
+        already-initialized bad-client-config bad-definition bad-escape bad-frame bad-id bad-input
+        bad-instant bad-jsonrpc bad-monitor bad-name bad-outcome bad-params bad-policy bad-server
+        bad-server-name bad-setting bad-task bad-tool-name bare-return batch byte-order-mark ceiling-limit
+        command-missing duplicate-key duplicate-tool empty-document floating-version foreign-character
+        half-message id-reused key-reused line-separator lone-surrogate look-alike-tool malformed
+        needs-answer no-such-command no-such-module not-a-message not-an-object not-canonical not-finite
+        not-initialized not-json not-open not-utf8 number-range record-too-large remote-reference
+        scope-syntax too-deep too-large too-many-parts too-many-tools trailing-data unknown-member
+        unknown-method unpinnable unsupported-version unwritable verifier-key-malformed
     """,
     _DENIED: """
+        ambiguous-task checkpoint-older client-config-changed comment-would-be-lost declined denied
+        era-changed foreign-data-directory identity-exists inactive-agent log-behind monitor-overdue no-task
+        not-holder not-outside nothing-to-undo open-data-directory origin-unknown other-definition
+        other-than-chosen other-version outside-ceiling refused-by-daemon server-changed stopped task-ended
+        task-expired task-not-started task-paused tool-changed unbridgeable unknown-action unknown-identity
+        unknown-server unknown-template unknown-tool unproven upstream-exists wrong-monitor-code wrong-state
     """,
     _UNAVAILABLE: """
+        affected-sqlite ambiguous-commit busy client-config-unwritable conflict contended daemon-lost
+        daemon-not-started file-unavailable foreign-database full-disk gateway-silent key-exists key-exposed
+        key-foreign key-in-use key-missing key-torn key-unusable list-refused monitor-unreachable
+        newer-database no-data-directory not-covered not-wired overloaded permit-lapsed server-lost
+        server-repinned signer-unavailable start-failed store-unavailable tile-missing tools-unstable
+        unavailable undecided
     """,
     _TAMPERED: """
+        chain-broken chain-unopened checkpoint-forked checkpoint-malformed checkpoint-missing claim-mismatch
+        consistency-wrong event-unknown export-malformed export-truncated head-missing inclusion-wrong
+        log-empty log-forked log-truncated note-malformed origin-mismatch proof-malformed record-malformed
+        record-repeated record-version-unknown root-mismatch sequence-gap signature-missing signature-wrong
+        tampered time-backwards writer-fork
     """,
 }
 
@@ -75,6 +103,13 @@ def status_of(error: TaskboundError) -> int:
             return _UNAVAILABLE
         case _:
             return SURPRISE
+
+
+def usage_fault(error: typer.TyperException) -> Fault:
+    """What is wrong with the words that were typed."""
+    message = error.format_message().strip().rstrip(".")
+    message = message[:1].lower() + message[1:] if message else "no command was given"
+    return Fault(code="malformed", message=shown(message), advice="see `taskbound --help`")
 
 
 def tell(screen: Screen, fault: Fault) -> None:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from taskbound.core.audit import Verify
     from taskbound.sdk.client import Client
     from taskbound.wire.tool import ServerSpec
 
@@ -69,10 +70,11 @@ class Plugs:
     socket: Callable[[Path], Path]
     """Where the daemon of a data directory listens."""
     probe: Probing
-    verify: Callable[[bytes, bytes, bytes], None]
-    """(public key, signature, message): raise unless the Ed25519 signature is good."""
+    verify: Verify
+    """Checks an Ed25519 signature."""
     gateway: Callable[[Sequence[str]], int]
-    serve: Callable[[Path, Sequence[str]], int]
+    serve: Callable[[Path, bool], int]
+    """Run the daemon of a data directory in the foreground; whether its readiness is said as JSON."""
     demo: Callable[[Sequence[str]], int]
     command: Callable[[], tuple[str, ...]]
     """The absolute command that starts this program anew, for configurations of MCP clients."""

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar, get_type_hints
 
 import typer
 
-from taskbound.core.errors import DeniedError, MalformedError
+from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 from taskbound.surfaces.cli.plugs import Place, Plugs
-from taskbound.surfaces.cli.screen import Screen, shown
+from taskbound.surfaces.cli.screen import Screen, Words, shown
 
 if TYPE_CHECKING:
     from taskbound.sdk.client import Client
+    from taskbound.wire.connection import Done
     from taskbound.wire.envelope import Ask
     from taskbound.wire.frame import Message
 
-__all__ = ["DeclinedError", "NeedsYesError", "Session", "command", "group", "quoted"]
+__all__ = ["DeclinedError", "NeedsYesError", "NotWiredError", "Session", "command", "group", "plugs_of"]
 
 A = TypeVar("A", bound="Message")
 _PANEL: Final = "Everywhere"
@@ -35,6 +36,12 @@ class DeclinedError(DeniedError):
     """The person said no."""
 
     code = "declined"
+
+
+class NotWiredError(UnavailableError):
+    """The commands were called without what wiring gives them."""
+
+    code = "not-wired"
 
 
 class Session:
@@ -62,15 +69,27 @@ class Session:
         """The namespace that the command works in."""
         return self._namespace or self.place.namespace
 
-    def client(self, role: str = "cli") -> Client:
+    def client(self) -> Client:
         """The connection to the daemon, made at the first use; one a session."""
         if self._client is None:
-            self._client = self.plugs.connect(self.place, self.namespace, role)
+            self._client = self.connect_anew("cli")
         return self._client
+
+    def connect_anew(self, role: str) -> Client:
+        """A connection of the caller's own, to be closed by the caller."""
+        return self.plugs.connect(self.place, self.namespace, role)
 
     def ask(self, ask: Ask, kind: type[A], *, patience: float | None = None) -> A:
         """The daemon's answer, of this kind."""
         return self.client().ask(ask, kind, patience=patience)
+
+    def done(self, answer: Done, sentence: str) -> None:
+        """Say that it took effect: the daemon's answer with `--json`, our sentence without."""
+        if self.screen.json:
+            self.screen.document(answer)
+            return
+        detail = f" ({shown(Words(answer.detail))})" if answer.detail else ""
+        self.screen.line(f"{sentence}{detail}")
 
     def close(self) -> None:
         """End the connection, if there is one."""
@@ -137,7 +156,7 @@ def command(
 
         def run(ctx: typer.Context, **told: object) -> None:
             session = Session(
-                _plugs(ctx),
+                plugs_of(ctx),
                 home=str(told.pop("home")),
                 namespace=str(told.pop("namespace")),
                 json=bool(told.pop("json")),
@@ -170,10 +189,15 @@ def group(name: str, sentence: str) -> typer.Typer:
     return typer.Typer(name=name, help=sentence, no_args_is_help=True, rich_markup_mode="markdown")
 
 
-def _plugs(ctx: typer.Context) -> Plugs:
+def plugs_of(ctx: typer.Context) -> Plugs:
+    """What wiring gave the program.
+
+    Raises:
+        NotWiredError: It was started without.
+    """
     found = ctx.find_object(Plugs)
     if found is None:
-        raise NeedsYesError("this program was started without its parts")
+        raise NotWiredError("this program was started without its parts")
     return found
 
 
@@ -185,8 +209,3 @@ def _parameters(function: Callable[..., None]) -> list[inspect.Parameter]:
 
 def _keyword(name: str, annotation: object, default: object) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
-
-
-def quoted(text: str) -> str:
-    """A foreign text inside a sentence of ours: visible, and between backticks."""
-    return f"`{shown(text)}`"

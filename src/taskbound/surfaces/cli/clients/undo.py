@@ -14,6 +14,7 @@ import os
 import shutil
 import stat
 import tempfile
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -32,7 +33,7 @@ from taskbound.surfaces.cli.clients.places import read_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Restored", "Rewritten", "apply", "plan", "undo"]
+__all__ = ["Planned", "Restored", "Rewritten", "apply", "plan", "undo"]
 
 _MARK: Final = b"\xef\xbb\xbf"
 _MANIFEST: Final = "manifest.json"
@@ -52,6 +53,15 @@ class Rewritten(msgspec.Struct, frozen=True, kw_only=True):
     """The name of the copy of its original bytes."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """One file as it is to be."""
+
+    before: bytes
+    after: bytes
+    note: Rewritten
+
+
 class Restored(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one file when it was put back."""
 
@@ -60,8 +70,8 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     """`exact`, `servers only`, or `already as it was`."""
 
 
-def plan(path: Path, changes: Sequence[Change]) -> tuple[bytes, bytes, Rewritten]:
-    """The file's bytes now, its new bytes, and what to note; nothing is written.
+def plan(path: Path, changes: Sequence[Change]) -> Planned:
+    """The file as it is to be; nothing is written.
 
     Raises:
         BadConfigError: It can't be read, or not rewritten.
@@ -80,28 +90,28 @@ def plan(path: Path, changes: Sequence[Change]) -> tuple[bytes, bytes, Rewritten
         removed.append(one)
     new = mark + text.encode()
     note = Rewritten(path=str(path), before=_digest(raw), after=_digest(new), removed=tuple(removed))
-    return raw, new, note
+    return Planned(before=raw, after=new, note=note)
 
 
-def apply(home: Path, plans: Sequence[tuple[bytes, bytes, Rewritten]]) -> tuple[Rewritten, ...]:
+def apply(home: Path, plans: Sequence[Planned]) -> tuple[Rewritten, ...]:
     """Rewrite the planned files, with copies of the originals under `home` (rules 1 to 3).
 
     Raises:
         ConfigChangedError: A file is not what was read any more.
         ConfigUnwritableError: A file or the copy can't be written.
     """
-    plans = [one for one in plans if one[0] != one[1]]
+    plans = [one for one in plans if one.before != one.after]
     if not plans:
         return ()
     folder = _next_folder(home)
     notes = []
-    for number, (raw, _, note) in enumerate(plans):
+    for number, one in enumerate(plans):
         copy = f"{number}.original"
-        _write(folder / copy, raw, 0o600)
-        notes.append(msgspec.structs.replace(note, copy=copy))
+        _write(folder / copy, one.before, 0o600)
+        notes.append(msgspec.structs.replace(one.note, copy=copy))
     _write(folder / _MANIFEST, msgspec.json.encode(notes), 0o600)
-    for raw, new, note in plans:
-        _replace(Path(note.path), raw, new)
+    for one in plans:
+        _replace(Path(one.note.path), one.before, one.after)
     return tuple(notes)
 
 

@@ -1,0 +1,111 @@
+"""`taskbound action`: what agents asked for, what was answered, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from taskbound.surfaces.cli.screen import Words, moment, shown
+from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.wire.action import ActionDetail, ActionRows, ExplainAction, ListActions, ShowAction
+
+if TYPE_CHECKING:
+    from taskbound.surfaces.cli.screen import Screen
+
+__all__ = ["app", "show_action"]
+
+app = group("action", "Look at single acts: what was asked, what was decided, what came of it.")
+
+ActionArgument = Annotated[str, typer.Argument(metavar="ACTION", help="The action's id.", show_default=False)]
+
+
+@command(app, "list", examples="taskbound action list --decision refuse\ntaskbound action list --task tsk_…")
+def list_actions(
+    session: Session,
+    task: Annotated[str, typer.Option("--task", help="Only those of this task.")] = "",
+    decision: Annotated[str, typer.Option("--decision", help="Only permit, hold or refuse.")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="At most so many.")] = 50,
+    before: Annotated[str, typer.Option("--before", metavar="ACTION", help="Go on after this one.")] = "",
+) -> None:
+    """List actions, newest first."""
+    page = session.ask(ListActions(task=task, decision=decision, limit=limit, before=before), ActionRows)
+    if session.screen.json:
+        session.screen.document(page)
+        return
+    session.screen.table(
+        ("ACTION", "AT", "DECISION", "STATE", "REASON", "TOOL"),
+        [
+            (one.action, moment(one.at), one.decision, one.state, one.code or "-", one.tool)
+            for one in page.rows
+        ],
+        "no actions yet",
+    )
+    if page.more:
+        session.screen.note(f"there are more: go on with `--before {shown(page.rows[-1].action)}`", "dim")
+
+
+@command(app, "show", examples="taskbound action show act_…")
+def show(session: Session, action: ActionArgument) -> None:
+    """Show one action: every byte that was decided on, visibly, and what came of it."""
+    found = session.ask(ShowAction(action=action), ActionDetail)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    show_action(session.screen, found)
+
+
+@command(app, "explain", examples="taskbound action explain act_…")
+def explain(session: Session, action: ActionArgument) -> None:
+    """Say why the decision was what it was, and replay it from its record."""
+    found = session.ask(ExplainAction(action=action), ActionDetail)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    show_action(session.screen, found)
+    session.screen.fields(
+        [
+            ("facts", tuple(map(Words, found.facts))),
+            ("replayed", Words(found.replay or "it could not be replayed")),
+        ]
+    )
+
+
+def show_action(screen: Screen, found: ActionDetail) -> None:
+    """Print one action."""
+    row = found.row
+    screen.heading(shown(row.action))
+    reasons = tuple(
+        Words(f"{shown(one.code)}: {Words(one.text)}" + (f" ({Words(one.detail)})" if one.detail else ""))
+        for one in found.reasons
+    )
+    screen.fields(
+        [
+            ("decision", row.decision),
+            ("reasons", reasons),
+            ("state", row.state),
+            ("at", moment(row.at)),
+            ("tool", row.tool),
+            # Canonical JSON: a backslash is an escape of its own already.
+            ("arguments", Words(found.arguments)),
+            ("flags", tuple(map(Words, found.flags))),
+            ("task", row.task),
+            ("agent", row.agent),
+            ("attempt", row.attempt),
+            ("grant", found.grant or "-"),
+            ("policies", found.policies),
+            ("digest", found.digest),
+            ("act key", found.act_key),
+            ("server", found.server),
+            ("definition", found.definition),
+            ("scope", found.scope),
+            ("bundle", found.bundle),
+            ("history", tuple(Words(_dated(one)) for one in found.history)),
+        ]
+    )
+
+
+def _dated(change: str) -> str:
+    """A change of state whose instant is written as people write it."""
+    instant, mark, words = change.partition(" ")
+    return f"{moment(int(instant))} {words}" if mark and instant.isdecimal() and instant.isascii() else change

@@ -1,0 +1,320 @@
+"""`taskbound audit`: taking the log out, proving one record, and verifying both anywhere."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+import typer
+
+from taskbound.core.audit import (
+    Checkpoint,
+    TamperedError,
+    VerifierKey,
+    open_checkpoint,
+    parse_proof,
+    parse_record,
+    parse_verifier_key,
+    render_export,
+    verify_export,
+    verify_log,
+    verify_proof,
+)
+from taskbound.surfaces.cli.reading import BadInputError, read_file, read_lines, write_file
+from taskbound.surfaces.cli.screen import Words, moment, shown
+from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.wire.audit import ExportAudit, ExportPage, ProofFile, ProveRecord, TailAudit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from taskbound.core.audit import Verified
+
+__all__ = ["app"]
+
+app = group("audit", "The append-only record of everything, and its proofs.")
+
+PAGE: Final = 1000
+WAIT: Final = 20
+_LARGEST_EXPORT: Final = 1 << 34
+
+KeyOption = Annotated[
+    str, typer.Option("--key", metavar="VKEY", help="The log's key that you hold, or a file with it.")
+]
+
+
+class ExportReport(msgspec.Struct, frozen=True, kw_only=True, tag="exported", tag_field="is"):
+    """What an export holds."""
+
+    path: str
+    origin: str
+    records: int
+    checkpoint: str
+    key: str
+
+
+class VerifyReport(msgspec.Struct, frozen=True, kw_only=True, tag="verified", tag_field="is"):
+    """What was verified, and what was not."""
+
+    origin: str
+    records: int
+    covered: int
+    uncovered: int
+    root: str
+    checkpoints: int
+    held: int | None
+    """Size of the checkpoint held elsewhere; without one a log recomputed with its own key passes."""
+    key: str
+    trusted: bool
+    """Whether whoever verified brought the key; a key that came with the log vouches for nothing."""
+
+
+class IncludedReport(msgspec.Struct, frozen=True, kw_only=True, tag="included", tag_field="is"):
+    """The record stands in the log."""
+
+    origin: str
+    index: int
+    size: int
+    record: str
+
+
+class ProofReport(msgspec.Struct, frozen=True, kw_only=True, tag="proved", tag_field="is"):
+    """Where a proof and its record were written."""
+
+    path: str
+    record: str
+    index: int
+
+
+@command(app, "export", examples="taskbound audit export -o log.jsonl")
+def export(
+    session: Session,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write it there.")],
+) -> None:
+    """Write the whole log into one file that can be verified anywhere, with the log's key alone."""
+    last: list[ExportPage] = []
+    count = 0
+
+    def lines() -> Iterator[bytes]:
+        nonlocal count
+        origin = parse_verifier_key(session.ask(ExportAudit(limit=1), ExportPage).key).name
+        records = _records(session, last)
+        for line in render_export(origin, records, _Notes(last)):
+            count += 1
+            yield line
+
+    write_file(output, lines())
+    page = last[-1]
+    report = ExportReport(
+        path=output,
+        origin=parse_verifier_key(page.key).name,
+        records=count - 2,
+        checkpoint=page.checkpoint,
+        key=page.key,
+    )
+    if session.screen.json:
+        session.screen.document(report)
+        return
+    session.screen.line(f"{report.records} records written to {shown(output)}")
+    session.screen.line(f"the log's key, to keep elsewhere: {shown(page.key)}")
+
+
+@command(
+    app,
+    "verify",
+    examples="taskbound audit verify log.jsonl --key log.vkey --checkpoint yesterday.checkpoint\n"
+    "taskbound audit verify --live\n"
+    "taskbound audit verify --proof act.tlog-proof --record act.record --key log.vkey",
+)
+def verify(
+    session: Session,
+    *,
+    file: Annotated[str, typer.Argument(metavar="[FILE]", help="An export of the log.")] = "",
+    live: Annotated[bool, typer.Option("--live", help="Verify the running log instead.")] = False,
+    proof: Annotated[str, typer.Option("--proof", metavar="FILE", help="Verify a proof of one record.")] = "",
+    record: Annotated[str, typer.Option("--record", metavar="FILE", help="The record of the proof.")] = "",
+    key: KeyOption = "",
+    checkpoint: Annotated[
+        str,
+        typer.Option(
+            "--checkpoint", metavar="FILE", help="A checkpoint, or an older export, held elsewhere."
+        ),
+    ] = "",
+) -> None:
+    """Verify a log or a proof, offline. Any tampering is named, with the place.
+
+    The key and the checkpoint must be ones that you held before: a thief of the log's key can recompute
+    everything, but not what you have.
+    """
+    if [bool(file), live, bool(proof)].count(True) != 1:
+        raise BadInputError("name one thing to verify: a FILE, `--live` or `--proof FILE`")
+    if proof:
+        _verify_proof(session, proof, record, _read_key(key))
+        return
+    pages: list[ExportPage] = []
+    records = tuple(_records(session, pages)) if live else ()
+    trusted = bool(key)
+    found_key = _read_key(key or (pages[-1].key if pages else ""))
+    held = _read_checkpoint(session, checkpoint, found_key) if checkpoint else None
+    if live:
+        notes = [one.encode() for one in [pages[-1].checkpoint] if one]
+        verified = verify_log(records, notes=notes, key=found_key, verify=session.plugs.verify, held=held)
+    else:
+        verified = verify_export(read_lines(file), key=found_key, verify=session.plugs.verify, held=held)
+    _report(session, verified, found_key, trusted=trusted)
+
+
+@command(app, "proof", examples="taskbound audit proof act_… -o act.tlog-proof")
+def proof(
+    session: Session,
+    action: Annotated[str, typer.Argument(metavar="ACTION", help="The action's id.", show_default=False)],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write the proof there.")],
+    record: Annotated[
+        str, typer.Option("--record", metavar="FILE", help="Write the record there; FILE.record without it.")
+    ] = "",
+) -> None:
+    """Prove that an action's decision stands in the log: a file that can be verified without the log."""
+    found = session.ask(ProveRecord(action=action), ProofFile, patience=15.0)
+    beside = record or f"{output}.record"
+    write_file(output, [found.proof.encode()])
+    write_file(beside, [found.record.encode()])
+    if session.screen.json:
+        session.screen.document(ProofReport(path=output, record=beside, index=found.index))
+        return
+    session.screen.line(f"record {found.index} is proved by {shown(output)}; the record is {shown(beside)}")
+
+
+@command(app, "tail", examples="taskbound audit tail\ntaskbound audit tail -f")
+def tail(
+    session: Session,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Start with so many.")] = 20,
+) -> None:
+    """Show the newest records. With `--follow` and `--json` each page is a document on a line of its own."""
+    page = session.ask(TailAudit(limit=limit), ExportPage)
+    while True:
+        if session.screen.json:
+            session.screen.document(page)
+        for number, text in enumerate(page.records):
+            session.screen.line(_line(page.start + number, text))
+        if not follow:
+            return
+        after = page.start + len(page.records) - 1
+        page = session.ask(TailAudit(after=after, limit=PAGE, wait=WAIT), ExportPage, patience=WAIT + 10.0)
+
+
+class _Notes(list[bytes]):
+    """The checkpoint notes of the last page, which is known only when all records were read."""
+
+    def __init__(self, pages: list[ExportPage]) -> None:
+        """Keep where the pages go."""
+        super().__init__()
+        self._pages = pages
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Give the newest note, if there is one."""
+        return iter([self._pages[-1].checkpoint.encode()] if self._pages[-1].checkpoint else [])
+
+
+def _records(session: Session, pages: list[ExportPage]) -> Iterator[bytes]:
+    """Every record in log order; the last page is kept for its checkpoint."""
+    start = 0
+    while True:
+        page = session.ask(ExportAudit(start=start, limit=PAGE), ExportPage, patience=30.0)
+        for text in page.records:
+            yield text.encode()
+        pages[:] = [page]
+        start += len(page.records)
+        if start >= page.size or not page.records:
+            return
+
+
+def _read_key(told: str) -> VerifierKey:
+    """The key that was told, or that is in a file."""
+    if not told:
+        raise BadInputError(
+            "no key is given", remedy="give the log's key with `--key`: one that you held before"
+        )
+    text = told if "+" in told else read_file(told, largest=4096).decode("utf-8", "replace")
+    return parse_verifier_key(text.strip())
+
+
+def _read_checkpoint(session: Session, name: str, key: VerifierKey) -> Checkpoint:
+    """The checkpoint in a file: a note, an older export, or the last one that a monitor was brought."""
+    raw = read_file(name, largest=_LARGEST_EXPORT)
+    if raw.startswith(b"{"):
+        raw = _last_note(raw)
+    return open_checkpoint(raw, key, session.plugs.verify)
+
+
+def _last_note(raw: bytes) -> bytes:
+    for line in reversed(raw.splitlines()):
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        found = (value.get("checkpoints") or [value.get("checkpoint")]) if isinstance(value, dict) else []
+        if found and isinstance(found[-1], str):
+            return found[-1].encode()
+    raise BadInputError("the file holds no checkpoint")
+
+
+def _verify_proof(session: Session, name: str, record: str, key: VerifierKey) -> None:
+    raw = read_file(record or f"{name}.record")
+    found = verify_proof(raw, parse_proof(read_file(name)), key, session.plugs.verify)
+    report = IncludedReport(
+        origin=found.checkpoint.origin,
+        index=found.index,
+        size=found.checkpoint.size,
+        record=raw.decode("utf-8", "replace"),
+    )
+    if session.screen.json:
+        session.screen.document(report)
+        return
+    session.screen.status("ok", f"record {found.index} stands in {found.checkpoint.origin}")
+    session.screen.line(_line(found.index, report.record))
+
+
+def _report(session: Session, verified: Verified, key: VerifierKey, *, trusted: bool) -> None:
+    report = VerifyReport(
+        origin=verified.origin,
+        records=verified.size,
+        covered=verified.covered,
+        uncovered=verified.uncovered,
+        root=verified.root.hex(),
+        checkpoints=verified.checkpoints,
+        held=verified.held,
+        key=key.text,
+        trusted=trusted,
+    )
+    screen = session.screen
+    if screen.json:
+        screen.document(report)
+        return
+    screen.status("ok", f"{report.covered} of {report.records} records are as {report.origin} signed them")
+    if report.uncovered:
+        screen.status("warn", f"the last {report.uncovered} records are not covered by a checkpoint yet")
+    if report.held is None:
+        screen.status(
+            "warn",
+            "no checkpoint that was held elsewhere: whoever has the log's key could have recomputed it",
+            "keep checkpoints where the log's keeper can't reach them, and give one with `--checkpoint`",
+        )
+    if not trusted:
+        screen.status("warn", "the key came with the log", "give the one that you hold with `--key`")
+
+
+def _line(index: int, text: str) -> str:
+    """One record on one line."""
+    try:
+        record = parse_record(text.encode())
+    except TamperedError as error:
+        return f"{index:>7}  (no record: {shown(error.message)})"
+    event = json.loads(text)["event"]
+    words = " ".join(
+        f"{name}={Words(json.dumps(value, ensure_ascii=False))}"
+        for name, value in event.items()
+        if name != "kind" and value not in ("", [], None)
+    )
+    return f"{index:>7}  {moment(record.at)}  {record.event.kind:<22} {words}"

@@ -1,0 +1,209 @@
+"""What a person chooses in `taskbound init`: servers, tools and directories.
+
+1. Without a terminal nothing is asked: what is not named follows from the configurations, or refuses.
+2. A server that is not chosen, or can't be pinned, stays outside of the gateway and is named.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from taskbound.core.errors import TaskboundError
+from taskbound.core.tool import parse_definitions
+from taskbound.surfaces.cli.clients.places import Server, find_configs
+from taskbound.surfaces.cli.grants import Offer, offers_of, parse_root
+from taskbound.surfaces.cli.reading import BadInputError
+from taskbound.surfaces.cli.screen import Words, shown
+from taskbound.surfaces.cli.ticking import tick
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from taskbound.surfaces.cli.plugs import Probed
+    from taskbound.surfaces.cli.session import Session
+
+__all__ = ["Bypassing", "Choice", "choose_roots", "choose_servers", "choose_tools", "probe_servers"]
+
+_SLUG: Final = re.compile(r"[^a-z0-9]+")
+_LONGEST: Final = 32
+
+
+class Bypassing(msgspec.Struct, frozen=True, kw_only=True):
+    """A server that does not go through the gateway."""
+
+    client: str
+    path: str
+    name: str
+    why: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Choice:
+    """What is to be done, as it becomes known."""
+
+    agent: str
+    template: str
+    found: tuple[Server, ...] = ()
+    """Every server of every configuration."""
+    servers: dict[str, Server] = field(default_factory=dict)
+    """Those that are to be gated, by the name that the upstream gets."""
+    twins: list[Server] = field(default_factory=list)
+    """Further entries that start the same as one of `servers`."""
+    probed: dict[str, Probed] = field(default_factory=dict)
+    offers: list[Offer] = field(default_factory=list)
+    roots: list[str] = field(default_factory=list)
+    bypassing: list[Bypassing] = field(default_factory=list)
+
+
+def choose_servers(
+    session: Session, choice: Choice, extra: Sequence[Path], wanted: Sequence[str] | None
+) -> None:
+    """Find every server of every client, and take those that are to be gated.
+
+    Raises:
+        BadInputError: A server that was named is not there, or can't be gated.
+    """
+    found = find_configs(home=Path.home(), folder=Path.cwd(), extra=extra, environ=session.plugs.environ)
+    for path, why in found.unreadable:
+        session.screen.note(f"`{shown(str(path))}` can't be read: {Words(why)}")
+    direct = [one for one in found.servers if not one.gateway]
+    possible = [one for one in direct if not one.problem]
+    choice.bypassing = [_bypassing(one, one.problem) for one in direct if one.problem]
+    if wanted:
+        missing = sorted(set(wanted) - {one.name for one in possible})
+        if missing:
+            raise BadInputError(
+                f"no configuration has a server `{shown(missing[0])}` that can be gated",
+                remedy="see `taskbound doctor` for those that are there",
+            )
+        ticked = [one for one in possible if one.name in wanted]
+    elif session.yes or not possible:
+        ticked = possible
+    else:
+        rows = [(one.name, f"{one.config.client.value}: {' '.join(one.command)}", True) for one in possible]
+        ticked = [possible[at] for at in tick(session, "Servers that your clients start:", rows)]
+    choice.bypassing += [_bypassing(one, "it was not chosen") for one in possible if one not in ticked]
+    choice.found = found.servers
+    for one in ticked:
+        name = _upstream_name(one, choice.servers)
+        if name in choice.servers:
+            choice.twins.append(one)
+        else:
+            choice.servers[name] = one
+
+
+def _upstream_name(server: Server, taken: dict[str, Server]) -> str:
+    """A name for the upstream: the same for the same start, another for another."""
+    plain = _SLUG.sub("-", server.name.lower()).strip("-")[:_LONGEST] or "server"
+    client = _SLUG.sub("-", server.config.client.value.lower()).strip("-")
+    for name in (plain, *(f"{plain[: _LONGEST - len(end)]}{end}" for end in _endings(client))):
+        other = taken.get(name)
+        if other is None or _start(other) == _start(server):
+            return name
+    raise BadInputError(f"too many servers are called `{shown(server.name)}`")
+
+
+def _endings(client: str) -> Iterable[str]:
+    yield f"-{client}"
+    for number in range(2, 100):
+        yield f"-{number}"
+
+
+def _start(server: Server) -> tuple[object, ...]:
+    return server.command, server.environment, server.directory
+
+
+def probe_servers(session: Session, choice: Choice, *, strict: bool) -> None:
+    """Start each chosen server once and list its tools; one that can't be pinned stays outside (rule 3)."""
+    for name, server in list(choice.servers.items()):
+        session.screen.line(f"looking at {shown(name)}: {shown(' '.join(server.command))}")
+        try:
+            choice.probed[name] = session.plugs.probe(
+                name=name,
+                command=server.command,
+                environment=dict(server.environment),
+                directory=server.directory,
+            )
+            parse_definitions(choice.probed[name].definitions, server=name)
+        except TaskboundError as error:
+            if strict:
+                raise
+            choice.probed.pop(name, None)
+            del choice.servers[name]
+            same = [one for one in choice.twins if _start(one) == _start(server)]
+            choice.twins = [one for one in choice.twins if one not in same]
+            choice.bypassing += [_bypassing(one, error.message) for one in (server, *same)]
+            session.screen.note(f"{shown(name)} stays outside: {Words(error.message)}")
+
+
+def choose_tools(session: Session, choice: Choice, wanted: Sequence[str] | None) -> None:
+    """Take the tools that the agent may call.
+
+    Raises:
+        BadInputError: A tool that was named is not there, or none is left.
+    """
+    offers = [
+        offer
+        for name, probed in choice.probed.items()
+        for offer in offers_of(name, parse_definitions(probed.definitions, server=name))
+    ]
+    if wanted:
+        missing = sorted(set(wanted) - {one.name for one in offers})
+        if missing:
+            raise BadInputError(f"no chosen server has a tool `{shown(missing[0])}`")
+        choice.offers = [one for one in offers if one.name in wanted]
+    elif session.yes:
+        choice.offers = [one for one in offers if one.ticked]
+    else:
+        rows = [(one.name, f"{one.effect.value}: {one.description}", one.ticked) for one in offers]
+        choice.offers = [offers[at] for at in tick(session, "Tools that the agent may call:", rows)]
+    if not choice.offers:
+        raise BadInputError(
+            "no tool is ticked: each says that it may destroy something, or says nothing about that",
+            remedy="name those that the agent may call with `--tool SERVER__TOOL`",
+        )
+
+
+def choose_roots(session: Session, choice: Choice, wanted: Sequence[str] | None, *, free: bool) -> None:
+    """Take the directories that paths may lie below.
+
+    Raises:
+        BadInputError: One is no directory, or one is needed and none is named.
+    """
+    takers = [one for one in choice.offers if one.paths]
+    if free or not takers:
+        return
+    if wanted:
+        choice.roots = sorted({parse_root(one) for one in wanted})
+        return
+    named = sorted(
+        {
+            os.path.normpath(word)
+            for server in choice.servers.values()
+            for word in server.command[1:]
+            if word.startswith("/") and Path(word).is_dir()
+        }
+    )
+    if session.yes:
+        if not named:
+            raise BadInputError(
+                f"`{takers[0].name}` takes paths, and no directory is named",
+                remedy="name one with `--root DIR`, or leave paths free with `--no-root`",
+            )
+        choice.roots = named
+        return
+    session.screen.line("Paths may lie below these directories, and nowhere else (several: separate by `:`).")
+    answer = session.prompt("Directories:", default=":".join(named) or str(Path.cwd()))
+    choice.roots = sorted({parse_root(one) for one in answer.split(":") if one})
+
+
+def _bypassing(server: Server, why: str) -> Bypassing:
+    return Bypassing(
+        client=server.config.client.value, path=str(server.config.path), name=server.name, why=why
+    )

@@ -1,0 +1,358 @@
+"""`taskbound doctor`: what this installation contains, what it does not, and what is broken.
+
+1. `ok` is a boundary that holds or a part that works; `warn` is one that does not hold, or something that a
+   person should know; `bad` is broken or less safe than the design says, and then the status is 1.
+2. A boundary is the operating system's: what is said here is read from owners, modes and accounts, on this
+   machine, now.
+3. Nothing is started and nothing is changed by looking.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import typer
+
+from taskbound.core.errors import TaskboundError
+from taskbound.surfaces.cli.clients.places import find_configs
+from taskbound.surfaces.cli.errors import fault_of
+from taskbound.surfaces.cli.screen import Words, moment, shown
+from taskbound.surfaces.cli.session import Session, command
+from taskbound.wire.connection import Status, StatusReport
+from taskbound.wire.identity import AgentRows, ListAgents
+from taskbound.wire.tool import ListUpstreams, UpstreamRows
+
+if TYPE_CHECKING:
+    from taskbound.sdk.client import Client
+
+__all__ = ["DoctorReport", "Finding", "add_doctor"]
+
+_SECOND: Final = 1_000_000
+_STALE: Final = 60 * _SECOND
+_OVERDUE: Final = 15 * 60 * _SECOND
+_OTHERS: Final = 0o077
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was looked at."""
+
+    about: str
+    """`boundary`, `daemon`, `audit`, `agents` or `clients`."""
+    level: str
+    """`ok`, `warn` or `bad` (rule 1)."""
+    name: str
+    """A stable word for scripts."""
+    text: str
+    advice: str = ""
+
+
+class DoctorReport(msgspec.Struct, frozen=True, kw_only=True, tag="doctor", tag_field="is"):
+    """Everything that was found."""
+
+    home: str
+    healthy: bool
+    findings: tuple[Finding, ...]
+
+
+def add_doctor(app: typer.Typer) -> None:
+    """Put the command into the program."""
+    command(app, "doctor", examples="taskbound doctor\ntaskbound doctor --json")(doctor)
+
+
+def doctor(session: Session) -> None:
+    """Say what this installation contains and what it does not, and which clients bypass the gateway.
+
+    The status is 0 when nothing is broken, and 1 otherwise. A warning does not change it.
+    """
+    found = tuple(_look(session))
+    report = DoctorReport(
+        home=str(session.place.home), healthy=not any(one.level == "bad" for one in found), findings=found
+    )
+    if session.screen.json:
+        session.screen.document(report)
+    else:
+        _show(session, report)
+    if not report.healthy:
+        raise typer.Exit(1)
+
+
+def _show(session: Session, report: DoctorReport) -> None:
+    titles = {
+        "boundary": "What holds on this machine, and what does not",
+        "daemon": "The daemon",
+        "audit": "The audit log",
+        "agents": "Agents and servers",
+        "clients": "MCP clients of this account",
+    }
+    session.screen.line(f"Installation: {shown(report.home)}")
+    for about, title in titles.items():
+        some = [one for one in report.findings if one.about == about]
+        if some:
+            session.screen.heading(title)
+        for one in some:
+            session.screen.status(one.level, Words(one.text), Words(one.advice))
+
+
+def _look(session: Session) -> Iterator[Finding]:
+    home = session.place.home
+    yield from _boundaries(home)
+    client: Client | None = None
+    if home.is_dir():
+        try:
+            client = session.plugs.connect(replace(session.place, autostart=False), session.namespace, "cli")
+        except TaskboundError as error:
+            fault = fault_of(error)
+            yield Finding(about="daemon", level="bad", name="daemon", text=fault.message, advice=fault.advice)
+    if client is not None:
+        with client:
+            yield from _daemon(client, home)
+            yield from _agents(client)
+    for name in session.place.unknown_variables:
+        yield Finding(
+            about="daemon",
+            level="warn",
+            name="variable",
+            text=f"`{shown(name)}` is set, and is no setting: nothing reads it",
+            advice="see docs/reference/settings.md",
+        )
+    yield from _clients(session)
+
+
+def _boundaries(home: Path) -> Iterator[Finding]:
+    """What the operating system keeps apart (rule 2)."""
+    yield from _modes(home)
+    yield _not(
+        "agent-tools", "what an agent does without MCP (its own shell, its own file tools) is not gated"
+    )
+    if sys.platform != "linux":
+        yield _not("untested-system", "only Linux was tested for these boundaries")
+
+
+def _modes(home: Path) -> Iterator[Finding]:
+    try:
+        seen = home.stat()
+    except OSError as error:
+        yield Finding(
+            about="boundary",
+            level="bad",
+            name="home",
+            text=f"there is no installation at `{shown(str(home))}`: {error.strerror}",
+            advice="make one with `taskbound init`",
+        )
+        return
+    if seen.st_uid != os.geteuid() or seen.st_mode & _OTHERS:
+        yield Finding(
+            about="boundary",
+            level="bad",
+            name="home",
+            text=f"the data directory is open to others (owner {seen.st_uid}, mode {_mode(seen)})",
+            advice="close it with `chmod 700`, after a look at who may have been in it",
+        )
+        return
+    yield Finding(
+        about="boundary",
+        level="ok",
+        name="home",
+        text="other accounts of this machine can't reach the keys, the database or the socket (mode 0700)",
+    )
+    for path in sorted(home.rglob("*")):
+        try:
+            inner = path.lstat()
+        except OSError:
+            continue
+        if inner.st_uid != seen.st_uid or (inner.st_mode & _OTHERS and not stat.S_ISLNK(inner.st_mode)):
+            yield Finding(
+                about="boundary",
+                level="warn",
+                name="mode",
+                text=f"`{shown(str(path.relative_to(home)))}` is only kept by the directory around it"
+                f" (owner {inner.st_uid}, mode {_mode(inner)})",
+            )
+
+
+def _daemon(client: Client, home: Path) -> Iterator[Finding]:
+    status = client.ask(Status(), StatusReport)
+    yield Finding(
+        about="daemon",
+        level="ok",
+        name="daemon",
+        text=f"answers: version {status.version}, process {status.pid}, since {moment(status.started)}",
+    )
+    yield from _accounts(status)
+    yield Finding(about="daemon", level="ok", name="store", text=status.store)
+    signer = status.signer == "reachable"
+    yield Finding(
+        about="daemon",
+        level="ok" if signer else "bad",
+        name="signer",
+        text=f"the signer is {status.signer}",
+        advice="" if signer else f"see {home / 'log' / 'daemon.log'}",
+    )
+    if status.stopped:
+        yield Finding(
+            about="daemon",
+            level="warn",
+            name="stopped",
+            text="everything is stopped: nothing is permitted",
+            advice="lift it with `taskbound stop --lift`",
+        )
+    if status.reserve != "whole":
+        yield Finding(
+            about="daemon",
+            level="bad",
+            name="reserve",
+            text=f"the disk is full: the reserve is {status.reserve}; tasks can end, nothing is permitted",
+            advice="make room",
+        )
+    yield from _clock(status)
+    yield from _audit(status)
+
+
+def _accounts(status: StatusReport) -> Iterator[Finding]:
+    """Under which accounts the processes run (rule 2)."""
+    try:
+        daemon = Path(f"/proc/{status.pid}").stat().st_uid
+    except OSError:
+        daemon = os.geteuid()
+    if daemon == os.geteuid():
+        yield _not(
+            "same-account",
+            f"the daemon runs under your own account ({daemon}), and so does whatever you start: any program"
+            " of yours, an agent included, can read its key and its database, and can stop it",
+            "install it under an account of its own: see deploy/",
+        )
+        yield _not(
+            "signer-account",
+            "the signer runs under the same account: whoever can take the database can take the key, and"
+            " recompute the log",
+            "keep checkpoints where this account can't reach them; `taskbound audit verify --checkpoint`",
+        )
+    else:
+        yield Finding(
+            about="boundary",
+            level="ok",
+            name="own-account",
+            text=f"the daemon runs under account {daemon}, and you under {os.geteuid()}",
+        )
+    yield _not(
+        "unproven-identity",
+        "people and agents are known by their local account only (peer-uid): every program of an account can"
+        " claim to be its person",
+    )
+
+
+def _clock(status: StatusReport) -> Iterator[Finding]:
+    now = time.time_ns() // 1000
+    ahead = max(status.started, status.checkpoint_at) - now
+    if ahead > _SECOND:
+        yield Finding(
+            about="daemon",
+            level="bad",
+            name="clock",
+            text=f"the clock is {ahead // _SECOND} s behind what is recorded: it was set back",
+            advice="set the clock right; until then time goes on from what is recorded",
+        )
+
+
+def _audit(status: StatusReport) -> Iterator[Finding]:
+    open_records = status.records - status.covered
+    age = time.time_ns() // 1000 - status.checkpoint_at
+    late = open_records > 0 and age > _STALE
+    yield Finding(
+        about="audit",
+        level="bad" if late else "ok",
+        name="checkpoint",
+        text=f"{status.covered} of {status.records} records are signed for, last at"
+        f" {moment(status.checkpoint_at)}",
+        advice="the signer does not keep up: see the daemon's log" if late else "",
+    )
+    if status.monitor_delivered_at:
+        overdue = time.time_ns() // 1000 - status.monitor_delivered_at > _OVERDUE and open_records > 0
+        yield Finding(
+            about="audit",
+            level="bad" if overdue else "ok",
+            name="monitor",
+            text=f"a monitor was last brought a checkpoint at {moment(status.monitor_delivered_at)}",
+            advice="no new task starts while a monitor takes nothing: mend it" if overdue else "",
+        )
+    yield Finding(
+        about="audit",
+        level="warn",
+        name="witness",
+        text="no outside witness signs checkpoints: only a copy kept elsewhere shows a recomputed log",
+    )
+
+
+def _agents(client: Client) -> Iterator[Finding]:
+    for agent in client.ask(ListAgents(), AgentRows).rows:
+        lacks = f"; {'; '.join(agent.lacks)}" if agent.lacks else ""
+        active = agent.state == "active" and not agent.lacks
+        yield Finding(
+            about="agents",
+            level="ok" if active else "warn",
+            name="agent",
+            text=f"agent `{shown(agent.name)}` is {shown(agent.state)}{Words(lacks)}",
+            advice="" if active else f"see `taskbound agent show {shown(agent.name)}`",
+        )
+    for row in client.ask(ListUpstreams(), UpstreamRows).rows:
+        if row.changed:
+            yield Finding(
+                about="agents",
+                level="warn",
+                name="tool-changed",
+                text=f"server `{shown(row.spec.name)}`: {row.changed} of {row.tools} tools are not as pinned",
+                advice="see `taskbound tool list` and `taskbound tool diff`",
+            )
+        if row.spec.environment:
+            names = ", ".join(shown(name) for name, _ in row.spec.environment)
+            yield Finding(
+                about="agents",
+                level="warn",
+                name="stored-variables",
+                text=f"server `{shown(row.spec.name)}`: the values of {names} are stored in the database",
+            )
+
+
+def _clients(session: Session) -> Iterator[Finding]:
+    """Which configured servers do not go through the gateway."""
+    found = find_configs(home=Path.home(), folder=Path.cwd(), extra=(), environ=session.plugs.environ)
+    for path, why in found.unreadable:
+        yield Finding(
+            about="clients",
+            level="warn",
+            name="unreadable",
+            text=f"`{shown(str(path))}` can't be read, so its servers are not known: {Words(why)}",
+        )
+    gated = 0
+    for one in found.servers:
+        if one.gateway:
+            gated += 1
+            continue
+        where = f"{one.config.client.value}: `{shown(one.name)}` in {shown(str(one.config.path))}"
+        yield Finding(
+            about="clients",
+            level="warn",
+            name="bypass",
+            text=f"{where} bypasses the gateway{f': {Words(one.problem)}' if one.problem else ''}",
+            advice="" if one.problem else "gate it with `taskbound init`",
+        )
+    if gated:
+        yield Finding(
+            about="clients", level="ok", name="gated", text=f"{gated} entries start the gateway of Taskbound"
+        )
+
+
+def _not(name: str, text: str, advice: str = "") -> Finding:
+    return Finding(about="boundary", level="warn", name=name, text=text, advice=advice)
+
+
+def _mode(seen: os.stat_result) -> str:
+    return f"{stat.S_IMODE(seen.st_mode):04o}"

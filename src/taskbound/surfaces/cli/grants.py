@@ -1,0 +1,139 @@
+"""From ticked tools and directories to a scope: what `init` writes as ceiling and template.
+
+1. Each ticked tool gets a grant for each directory: its path arguments lie below the directory, its other
+   arguments are free, and said to be.
+2. Paths in lists can't be limited yet; they are named, so that a person can leave the tool out.
+3. Tools that destroy are not ticked unless a person ticks them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.scope import parse_scope
+from taskbound.core.tool import Effect, ToolDefinition
+from taskbound.surfaces.cli.reading import BadInputError
+from taskbound.surfaces.cli.screen import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.scope import Scope
+
+__all__ = ["Offer", "build_scope", "offers_of", "parse_root"]
+
+_PATH_NAME: Final = re.compile(
+    r"(^|[_-])(paths?|dir|directory|directories|folders?|files?|filenames?|root|cwd)$|[a-z](Path|Dir|File|Root)s?$"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """One tool that can be ticked."""
+
+    name: str
+    """`server__tool`."""
+    effect: Effect
+    description: str
+    paths: tuple[str, ...]
+    """Arguments that take one path."""
+    lists: tuple[str, ...]
+    """Arguments that take a list of paths (rule 2)."""
+    required: frozenset[str]
+
+    @property
+    def ticked(self) -> bool:
+        """Whether it is ticked before anyone was asked (rule 3)."""
+        return self.effect is not Effect.DESTRUCTIVE
+
+
+def offers_of(server: str, definitions: Iterable[ToolDefinition]) -> tuple[Offer, ...]:
+    """What a server offers, with what looks like a path among its arguments."""
+    return tuple(_offer(server, one) for one in definitions)
+
+
+def parse_root(text: str) -> str:
+    """The directory, absolute and in its normal form.
+
+    Raises:
+        BadInputError: There is no such directory.
+    """
+    path = os.path.normpath(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111 -- by text, as `below` compares
+    if not os.path.isdir(path):  # noqa: PTH112 -- the same
+        raise BadInputError(f"`{shown(text)}` is no directory")
+    return path
+
+
+def build_scope(offers: Sequence[Offer], roots: Sequence[str]) -> Scope:
+    """The scope that lets the ticked tools be called (rule 1).
+
+    Args:
+        offers: The ticked tools, at least one.
+        roots: The directories, in their normal form; none leaves paths free.
+
+    Raises:
+        BadInputError: Nothing is ticked.
+    """
+    if not offers:
+        raise BadInputError("no tool is ticked, so there is nothing to allow")
+    grants: list[JsonValue] = []
+    for one in sorted(offers, key=lambda it: it.name):
+        grants.extend(_grant(one, root) for root in (roots if one.paths and roots else [""]))
+    return parse_scope({"grants": grants})
+
+
+def _grant(offer: Offer, root: str) -> JsonValue:
+    if not root:
+        return {"tool": offer.name, "others": "any"}
+    optional: list[JsonValue] = [name for name in offer.paths if name not in offer.required]
+    return {
+        "tool": offer.name,
+        "arguments": {name: {"below": root} for name in offer.paths},
+        "optional": optional,
+        "others": "any",
+    }
+
+
+def _offer(server: str, definition: ToolDefinition) -> Offer:
+    schema = definition.input_schema
+    properties = schema.get("properties")
+    required = schema.get("required")
+    paths: list[str] = []
+    lists: list[str] = []
+    for name, body in properties.items() if isinstance(properties, dict) else ():
+        kinds = _kinds(body)
+        if not _PATH_NAME.search(name) or not name.isascii():
+            continue
+        if "array" in kinds:
+            lists.append(name)
+        elif "string" in kinds or not kinds:
+            paths.append(name)
+    description = definition.value.get("description")
+    return Offer(
+        name=f"{server}__{definition.name}",
+        effect=definition.effect,
+        description=description if isinstance(description, str) else "",
+        paths=tuple(sorted(paths)),
+        lists=tuple(sorted(lists)),
+        required=frozenset(one for one in required if isinstance(one, str))
+        if isinstance(required, list)
+        else frozenset(),
+    )
+
+
+def _kinds(schema: JsonValue) -> frozenset[str]:
+    """The JSON types that a property's schema names, in itself or in its alternatives."""
+    if not isinstance(schema, dict):
+        return frozenset()
+    found: set[str] = set()
+    kind = schema.get("type")
+    found.update(one for one in (kind if isinstance(kind, list) else [kind]) if isinstance(one, str))
+    for word in ("anyOf", "oneOf"):
+        some = schema.get(word)
+        for one in some if isinstance(some, list) else ():
+            found |= _kinds(one)
+    return frozenset(found)

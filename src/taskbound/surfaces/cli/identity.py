@@ -1,0 +1,191 @@
+"""`taskbound person` and `taskbound agent`: who acts, and who answers for it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from taskbound.surfaces.cli.reading import read_scope
+from taskbound.surfaces.cli.screen import Words, moment, shown
+from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.wire.connection import Done
+from taskbound.wire.identity import (
+    AcknowledgeMonitor,
+    ActivateAgent,
+    AgentDetail,
+    AgentRows,
+    ListAgents,
+    ListPersons,
+    PersonRows,
+    RegisterAgent,
+    RegisterPerson,
+    ShowAgent,
+    SuspendAgent,
+    TestMonitor,
+)
+
+if TYPE_CHECKING:
+    from taskbound.surfaces.cli.screen import Screen
+
+__all__ = ["activate_agent", "agents", "deliver_code", "people", "show_agent"]
+
+people = group("person", "People, known by their local accounts: owners and approvers of agents.")
+agents = group("agent", "Agents, with those who answer for them. None is active without all of them.")
+
+NameArgument = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.", show_default=False)]
+
+
+@command(people, "add", examples="taskbound person add alice\ntaskbound person add bob --uid 1001")
+def add_person(
+    session: Session,
+    name: Annotated[str, typer.Argument(help="Their name: a-z, 0-9 and `-`.", show_default=False)],
+    uid: Annotated[int, typer.Option("--uid", min=0, help="Their account; your own without it.")] = -1,
+) -> None:
+    """Make a person known by their local account, which proves little: every program of it can claim it."""
+    answer = session.ask(RegisterPerson(name=name, uid=os.getuid() if uid < 0 else uid), Done)
+    session.done(answer, f"{shown(name)} is known")
+
+
+@command(people, "list", examples="taskbound person list --json")
+def list_people(session: Session) -> None:
+    """List the people."""
+    found = session.ask(ListPersons(), PersonRows)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    session.screen.table(
+        ("NAME", "ACCOUNT", "STATE", "PROVEN BY"),
+        [(one.name, one.uid, one.state, one.proof) for one in found.rows],
+        "nobody is known yet; start with `taskbound init` or `taskbound person add`",
+    )
+
+
+@command(
+    agents,
+    "register",
+    examples="taskbound agent register helper --owner alice --approver alice"
+    " --monitor file:/home/alice/helper.log --ceiling ceiling.json",
+)
+def register(
+    session: Session,
+    name: NameArgument,
+    owner: Annotated[str, typer.Option("--owner", help="The person who answers for it.")],
+    approver: Annotated[list[str], typer.Option("--approver", help="A person who may approve. Repeatable.")],
+    monitor: Annotated[
+        str, typer.Option("--monitor", help="Where news of it goes: file:/PATH or exec:/PROGRAM.")
+    ],
+    ceiling: Annotated[
+        str, typer.Option("--ceiling", metavar="FILE", help="A scope that it can never pass; `-` reads it.")
+    ],
+) -> None:
+    """Write an agent down; it stays inactive until its monitor has brought a code back."""
+    answer = session.ask(
+        RegisterAgent(
+            name=name, owner=owner, approvers=tuple(approver), monitor=monitor, ceiling=read_scope(ceiling)[1]
+        ),
+        Done,
+    )
+    session.done(answer, f"{shown(name)} is registered, and inactive")
+    if not session.screen.json:
+        session.screen.note(f"next: `taskbound agent activate {shown(name)}`", "dim")
+
+
+@command(agents, "show", examples="taskbound agent show helper")
+def show(session: Session, name: NameArgument) -> None:
+    """Show one agent, and what it lacks to be active."""
+    found = session.ask(ShowAgent(name=name), AgentDetail)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    show_agent(session.screen, found)
+
+
+@command(agents, "list", examples="taskbound agent list")
+def list_agents(session: Session) -> None:
+    """List the agents."""
+    found = session.ask(ListAgents(), AgentRows)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    session.screen.table(
+        ("AGENT", "STATE", "OWNER", "TASKS", "LACKS"),
+        [
+            (one.name, one.state, one.owner, len(one.running), Words("; ".join(one.lacks)))
+            for one in found.rows
+        ],
+        "no agents; start with `taskbound init` or `taskbound agent register`",
+    )
+
+
+@command(
+    agents,
+    "activate",
+    examples="taskbound agent activate helper\ntaskbound agent activate helper --code 7K3M-Q9XA",
+)
+def activate(
+    session: Session,
+    name: NameArgument,
+    code: Annotated[str, typer.Option("--code", help="The code that its monitor received.")] = "",
+) -> None:
+    """Send a code to the agent's monitor, take it back, and let the agent have tasks.
+
+    Without `--code` a fresh code goes to the monitor. In a terminal you type it back at once; otherwise come
+    back with `--code`.
+    """
+    agent = session.ask(ShowAgent(name=name), AgentDetail)
+    if not code and not agent.acknowledged:
+        done = deliver_code(session, agent)
+        if not session.screen.interactive or session.screen.json:
+            session.done(done, f"a code went to {shown(agent.monitor)}: come back with `--code`")
+            return
+        code = session.prompt("The code that the monitor received:")
+    agent = activate_agent(session, name, code)
+    if session.screen.json:
+        session.screen.document(agent)
+        return
+    show_agent(session.screen, agent)
+
+
+@command(agents, "suspend", asks=True, examples="taskbound agent suspend helper --reason 'left the team'")
+def suspend(
+    session: Session,
+    name: NameArgument,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "",
+) -> None:
+    """Stop the agent: all its tasks are revoked, and it gets no more until it is activated anew."""
+    session.confirm(f"Suspend {shown(name)} and revoke all its tasks?")
+    session.done(session.ask(SuspendAgent(name=name, reason=reason), Done), f"{shown(name)} is suspended")
+
+
+def deliver_code(session: Session, agent: AgentDetail) -> Done:
+    """Have a fresh code brought to the agent's monitor."""
+    done = session.ask(TestMonitor(name=agent.name), Done, patience=15.0)
+    session.screen.line(f"A code is on its way to the monitor: {shown(agent.monitor)}")
+    return done
+
+
+def activate_agent(session: Session, name: str, code: str) -> AgentDetail:
+    """The agent, active, after its monitor's code was given back if there is one."""
+    if code:
+        session.ask(AcknowledgeMonitor(name=name, code=code.strip()), Done)
+    session.ask(ActivateAgent(name=name), Done)
+    return session.ask(ShowAgent(name=name), AgentDetail)
+
+
+def show_agent(screen: Screen, agent: AgentDetail) -> None:
+    """Print one agent."""
+    screen.heading(shown(agent.name))
+    screen.fields(
+        [
+            ("state", agent.state),
+            ("lacks", tuple(map(Words, agent.lacks))),
+            ("owner", agent.owner),
+            ("approvers", agent.approvers),
+            ("monitor", agent.monitor),
+            ("acknowledged", moment(agent.acknowledged)),
+            ("can never pass", tuple(map(Words, agent.ceiling_words))),
+            ("running tasks", agent.running),
+        ]
+    )

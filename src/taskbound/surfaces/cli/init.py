@@ -1,0 +1,354 @@
+"""`taskbound init`: from the configurations that a person has to an agent that is gated.
+
+It finds the MCP servers of their clients, lets them tick servers, tools and directories, and then calls what
+the long commands call, one audit record each: person, upstreams, agent, template, monitor. At the very end,
+when all of that is durable, the configurations are rewritten, with an undo.
+
+1. Nothing is changed before everything was chosen, probed, planned and agreed to.
+2. What is there already and is the same is left alone; what is there and is different refuses.
+3. Every server that stays outside of the gateway is named.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+import typer
+
+from taskbound.core.errors import DeniedError
+from taskbound.surfaces.cli.choosing import (
+    Bypassing,
+    Choice,
+    choose_roots,
+    choose_servers,
+    choose_tools,
+    probe_servers,
+)
+from taskbound.surfaces.cli.clients.gate import plan_gates
+from taskbound.surfaces.cli.clients.undo import Planned, Restored, apply, undo
+from taskbound.surfaces.cli.grants import build_scope
+from taskbound.surfaces.cli.identity import activate_agent, deliver_code
+from taskbound.surfaces.cli.reading import parse_seconds, write_file
+from taskbound.surfaces.cli.screen import Words, shown
+from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.upstream import add_probed
+from taskbound.wire.connection import Done
+from taskbound.wire.identity import (
+    AgentDetail,
+    AgentRows,
+    ListAgents,
+    ListPersons,
+    PersonRows,
+    RegisterAgent,
+    RegisterPerson,
+    ShowAgent,
+)
+from taskbound.wire.task import ListTemplates, SaveTemplate, TemplateRows
+from taskbound.wire.tool import ListUpstreams, UpstreamRows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.core.scope import Scope
+
+__all__ = ["InitReport", "OtherCeilingError", "UndoReport", "add_init"]
+
+_AGENT: Final = "assistant"
+_TEMPLATE: Final = "default"
+_SLUG: Final = re.compile(r"[^a-z0-9]+")
+
+
+class OtherCeilingError(DeniedError):
+    """An agent or a server of this name is known, and is not what was chosen."""
+
+    code = "other-than-chosen"
+    remedy = "choose another name with `--agent`"
+
+
+class InitReport(msgspec.Struct, frozen=True, kw_only=True, tag="initialized", tag_field="is"):
+    """What `init` did."""
+
+    home: str
+    agent: str
+    state: str
+    """Of the agent; until it is active nothing is permitted."""
+    template: str
+    person: str
+    servers: tuple[str, ...]
+    tools: tuple[str, ...]
+    roots: tuple[str, ...]
+    rewritten: tuple[str, ...]
+    """The configurations."""
+    bypassing: tuple[Bypassing, ...]
+    stored_variables: tuple[str, ...]
+    """Variables whose values are stored with the pinned servers, as SERVER.NAME."""
+    monitor: str
+
+
+class UndoReport(msgspec.Struct, frozen=True, kw_only=True, tag="undone", tag_field="is"):
+    """What `init --undo` did."""
+
+    restored: tuple[Restored, ...]
+
+
+def add_init(app: typer.Typer) -> None:
+    """Put the command into the program."""
+    command(
+        app,
+        "init",
+        asks=True,
+        examples="taskbound init\n"
+        "taskbound init --yes --server git --tool git__git_log --root ~/work --monitor file:/srv/monitor\n"
+        "taskbound init --undo",
+    )(init)
+
+
+def init(
+    session: Session,
+    *,
+    config: Annotated[
+        list[str] | None,
+        typer.Option("--config", metavar="FILE", help="A further configuration to look at. Repeatable."),
+    ] = None,
+    server: Annotated[
+        list[str] | None, typer.Option("--server", help="Gate this server, and no other. Repeatable.")
+    ] = None,
+    tool: Annotated[
+        list[str] | None,
+        typer.Option("--tool", metavar="SERVER__TOOL", help="Allow this tool, and no other. Repeatable."),
+    ] = None,
+    root: Annotated[
+        list[str] | None,
+        typer.Option("--root", metavar="DIR", help="Allow paths below it, and no others. Repeatable."),
+    ] = None,
+    no_root: Annotated[bool, typer.Option("--no-root", help="Leave paths free.")] = False,
+    agent: Annotated[str, typer.Option("--agent", help="What the agent is called.")] = "",
+    template: Annotated[str, typer.Option("--template", help="What the template is called.")] = _TEMPLATE,
+    length: Annotated[str, typer.Option("--for", metavar="TIME", help="How long its tasks run.")] = "8h",
+    monitor: Annotated[
+        str, typer.Option("--monitor", help="Where news of the agent goes: file:/PATH or exec:/PROGRAM.")
+    ] = "",
+    undo_it: Annotated[bool, typer.Option("--undo", help="Put the configurations back.")] = False,
+) -> None:
+    """Gate the MCP servers that your clients start: choose servers, tools and directories.
+
+    You become owner and approver of the agent. Its monitor gets a code that you type back. Configurations are
+    rewritten at the very end, and `--undo` puts them back byte for byte.
+    """
+    if undo_it:
+        _undo(session)
+        return
+    choice = Choice(agent=agent or session.place.agent or _AGENT, template=template)
+    choose_servers(session, choice, [Path(one).absolute() for one in config or []], server)
+    if not choice.servers:
+        _nothing(session, choice)
+        return
+    probe_servers(session, choice, strict=bool(server))
+    choose_tools(session, choice, tool)
+    choose_roots(session, choice, root, free=no_root)
+    scope = build_scope(choice.offers, choice.roots)
+    seconds = parse_seconds(length)
+    plans = plan_gates(
+        (*choice.servers.values(), *choice.twins),
+        choice.found,
+        agent=choice.agent,
+        command=_gateway_command(session, choice.agent),
+    )
+    _show_choice(session, choice, plans)
+    session.confirm("Set this up, and rewrite the configurations?")
+    session.plugs.make_home(session.place.home)  # 1.
+    _require_same(session, choice, scope)
+    person = _set_up(session, choice, scope, monitor=monitor, seconds=seconds)
+    state = _activate(session, choice.agent)
+    rewritten = tuple(one.path for one in apply(session.place.home, plans))
+    _write_settings(session, choice)
+    _report(session, choice, person=person, state=state, rewritten=rewritten)
+
+
+def _require_same(session: Session, choice: Choice, scope: Scope) -> None:
+    """Go on only when what is known under the chosen names is what was chosen (rule 2)."""
+    for agent in session.ask(ListAgents(), AgentRows).rows:
+        if agent.name == choice.agent and bytes(agent.ceiling) != scope.canonical:
+            raise OtherCeilingError(f"agent `{agent.name}` is known, and can never pass another scope")
+    pinned = {row.spec.name: row for row in session.ask(ListUpstreams(), UpstreamRows).rows}
+    for name, probed in choice.probed.items():
+        row = pinned.get(name)
+        if row is not None and row.spec != probed.spec:
+            raise OtherCeilingError(
+                f"a server `{name}` is pinned, and starts otherwise than the one that was found",
+                remedy=f"remove it first with `taskbound upstream remove {name}`",
+            )
+
+
+def _gateway_command(session: Session, agent: str) -> tuple[str, ...]:
+    space = () if session.namespace == "default" else ("--namespace", session.namespace)
+    home = str(session.place.home)
+    return (*session.plugs.command(), "gateway", "--agent", agent, "--home", home, *space)
+
+
+def _show_choice(session: Session, choice: Choice, plans: Sequence[Planned]) -> None:
+    screen = session.screen
+    screen.heading(f"Agent {choice.agent}")
+    screen.fields(
+        [
+            ("servers", tuple(choice.servers)),
+            ("may call", tuple(one.name for one in choice.offers)),
+            ("paths below", choice.roots or "anywhere"),
+            ("to be rewritten", tuple(one.note.path for one in plans)),
+        ]
+    )
+    for one in choice.offers:
+        if one.lists:
+            names = ", ".join(shown(name) for name in one.lists)
+            screen.note(
+                f"{one.name}: {names} takes a list of paths, which can't be limited to a directory yet"
+            )
+
+
+def _set_up(session: Session, choice: Choice, scope: Scope, *, monitor: str, seconds: int) -> str:
+    """Call what the long commands call; the person's name."""
+    person = _person(session)
+    pinned = {row.spec.name: row for row in session.ask(ListUpstreams(), UpstreamRows).rows}
+    for name, probed in choice.probed.items():
+        if name not in pinned:
+            add_probed(session, probed, ())
+    known = {one.name for one in session.ask(ListAgents(), AgentRows).rows}
+    if choice.agent not in known:
+        folder = session.place.home / "monitor"
+        if not monitor:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        session.ask(
+            RegisterAgent(
+                name=choice.agent,
+                owner=person,
+                approvers=(person,),
+                monitor=monitor or f"file:{folder / choice.agent}",
+                ceiling=msgspec.Raw(scope.canonical),
+            ),
+            Done,
+        )
+    rows = session.ask(ListTemplates(), TemplateRows).rows
+    same = [one for one in rows if one.name == choice.template and bytes(one.scope) == scope.canonical]
+    if not same:
+        session.ask(
+            SaveTemplate(name=choice.template, scope=msgspec.Raw(scope.canonical), seconds=seconds), Done
+        )
+    return person
+
+
+def _person(session: Session) -> str:
+    """The person of this account, made known if nobody is."""
+    for one in session.ask(ListPersons(), PersonRows).rows:
+        if one.uid == os.getuid() and one.state == "present":
+            return one.name
+    name = _SLUG.sub("-", getpass.getuser().lower()).strip("-") or f"uid-{os.getuid()}"
+    session.ask(RegisterPerson(name=name, uid=os.getuid()), Done)
+    return name
+
+
+def _activate(session: Session, name: str) -> str:
+    """The agent's state, after its monitor's code was typed back if somebody is there to type."""
+    agent = session.ask(ShowAgent(name=name), AgentDetail)
+    if agent.state == "active":
+        return agent.state
+    if not agent.acknowledged:
+        deliver_code(session, agent)
+        if session.yes or session.screen.json or not session.screen.interactive:
+            return agent.state
+        session.screen.line(
+            "Look it up there, in another window: this shows that somebody can watch the agent."
+        )
+        return activate_agent(session, name, session.prompt("The code:")).state
+    return activate_agent(session, name, "").state
+
+
+def _write_settings(session: Session, choice: Choice) -> None:
+    """Note the agent and the template for `taskbound run`, unless the person has settings already."""
+    path = session.place.home / "taskbound.toml"
+    if not path.exists():
+        text = f'# What `taskbound run` means when nothing is named.\nagent = "{choice.agent}"\n'
+        write_file(str(path), [f'{text}template = "{choice.template}"\n'.encode()])
+
+
+def _report(session: Session, choice: Choice, *, person: str, state: str, rewritten: tuple[str, ...]) -> None:
+    agent = session.ask(ShowAgent(name=choice.agent), AgentDetail)
+    report = InitReport(
+        home=str(session.place.home),
+        agent=choice.agent,
+        state=state,
+        template=choice.template,
+        person=person,
+        servers=tuple(choice.servers),
+        tools=tuple(one.name for one in choice.offers),
+        roots=tuple(choice.roots),
+        rewritten=rewritten,
+        bypassing=tuple(choice.bypassing),
+        stored_variables=tuple(
+            f"{name}.{variable}"
+            for name, probed in choice.probed.items()
+            for variable, _ in probed.spec.environment
+        ),
+        monitor=agent.monitor,
+    )
+    screen = session.screen
+    if screen.json:
+        screen.document(report)
+        return
+    for path in report.rewritten:
+        screen.line(f"rewritten: {shown(path)} (put back by `taskbound init --undo`)")
+    _say_bypassing(session, report.bypassing)
+    for name in report.stored_variables:
+        screen.note(
+            f"the value of {shown(name)} is stored in {shown(report.home)}: other accounts can't read it,"
+            " every program of yours can"
+        )
+    if state == "active":
+        screen.line("Done. Restart the clients, and start work with: taskbound run -- COMMAND")
+    else:
+        screen.line(f"A code went to {shown(report.monitor)}. Nothing is permitted until you give it back:")
+        screen.line(f"  taskbound agent activate {choice.agent} --code CODE")
+
+
+def _nothing(session: Session, choice: Choice) -> None:
+    if session.screen.json:
+        session.screen.document(
+            InitReport(
+                home=str(session.place.home),
+                agent=choice.agent,
+                state="unchanged",
+                template=choice.template,
+                person="",
+                servers=(),
+                tools=(),
+                roots=(),
+                rewritten=(),
+                bypassing=tuple(choice.bypassing),
+                stored_variables=(),
+                monitor="",
+            )
+        )
+        return
+    session.screen.line("Nothing to do: no configuration starts a server that could be gated and is not.")
+    _say_bypassing(session, tuple(choice.bypassing))
+    session.screen.line("Look with `taskbound try -- SERVER`, or add one with `taskbound upstream add`.")
+
+
+def _say_bypassing(session: Session, some: Sequence[Bypassing]) -> None:
+    for one in some:
+        where = f"{one.client}: {shown(one.name)} in {shown(one.path)}"
+        session.screen.note(f"bypasses the gateway: {where} ({Words(one.why)})")
+
+
+def _undo(session: Session) -> None:
+    restored = undo(session.place.home, session.confirm)
+    if session.screen.json:
+        session.screen.document(UndoReport(restored=restored))
+        return
+    for one in restored:
+        session.screen.line(f"{shown(one.path)}: {one.how}")
+    session.screen.line("Agent, servers and template stay; `taskbound agent suspend` stops the agent.")

@@ -1,0 +1,153 @@
+"""Reading what a person gives a command: lengths of time, scopes, files."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from taskbound.core.errors import MalformedError, UnavailableError
+from taskbound.core.scope import parse_scope
+from taskbound.surfaces.cli.screen import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from taskbound.core.scope import Scope
+
+__all__ = [
+    "BadInputError",
+    "FileError",
+    "parse_seconds",
+    "read_file",
+    "read_lines",
+    "read_scope",
+    "spell_seconds",
+    "write_file",
+]
+
+_UNITS: Final = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_LENGTH: Final = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,6})h)?(?:(\d{1,8})m)?(?:(\d{1,9})s)?", re.ASCII)
+_LARGEST: Final = 1024 * 1024
+
+
+class BadInputError(MalformedError):
+    """What was typed can't be what it should be."""
+
+    code = "bad-input"
+
+
+class FileError(UnavailableError):
+    """A file that was named can't be read or written."""
+
+    code = "file-unavailable"
+    remedy = "look at the path and at who may read or write it"
+
+
+def parse_seconds(text: str) -> int:
+    """The seconds of a length of time such as `30m`, `1h30m` or `2d`.
+
+    Raises:
+        BadInputError: It is none.
+    """
+    found = _LENGTH.fullmatch(text)
+    if not text or found is None:
+        raise BadInputError(
+            f"`{shown(text)}` is no length of time", remedy="write it as in 90s, 30m, 1h30m or 2d"
+        )
+    return sum(int(part) * unit for part, unit in zip(found.groups(), _UNITS.values(), strict=True) if part)
+
+
+def spell_seconds(seconds: int) -> str:
+    """A length of time as `parse_seconds` reads it."""
+    parts = []
+    for letter, unit in _UNITS.items():
+        count, seconds = divmod(seconds, unit)
+        if count:
+            parts.append(f"{count}{letter}")
+    return "".join(parts) or "0s"
+
+
+def read_file(name: str, *, largest: int = _LARGEST) -> bytes:
+    """The bytes of a file, or of standard input for `-`.
+
+    Raises:
+        FileError: It can't be read.
+        BadInputError: It is larger than it may be.
+    """
+    try:
+        if name == "-":
+            raw = sys.stdin.buffer.read(largest + 1)
+        else:
+            with Path(name).open("rb") as stream:
+                raw = stream.read(largest + 1)
+    except OSError as error:
+        raise FileError(f"`{shown(name)}` can't be read: {error.strerror or error}") from error
+    if len(raw) > largest:
+        raise BadInputError(f"`{shown(name)}` is larger than {largest} bytes")
+    return raw
+
+
+def read_lines(name: str) -> Iterator[bytes]:
+    """The lines of a file of any size, or of standard input for `-`, each with its line feed.
+
+    Raises:
+        FileError: It can't be read.
+    """
+    try:
+        if name == "-":
+            yield from sys.stdin.buffer
+            return
+        with Path(name).open("rb") as stream:
+            yield from stream
+    except OSError as error:
+        raise FileError(f"`{shown(name)}` can't be read: {error.strerror or error}") from error
+
+
+def read_scope(name: str) -> tuple[Scope, msgspec.Raw]:
+    """The scope in a file, and its canonical bytes for the daemon.
+
+    Raises:
+        FileError: The file can't be read.
+        ScopeSyntaxError: It holds no scope.
+    """
+    scope = parse_scope(read_file(name))
+    return scope, msgspec.Raw(scope.canonical)
+
+
+def write_file(name: str, pieces: Iterable[bytes]) -> None:
+    """Write a file that only the user may read; an old one is replaced as a whole, and only at the end.
+
+    Args:
+        name: The path, or `-` for standard output.
+        pieces: Its bytes, in order.
+
+    Raises:
+        FileError: It can't be written.
+    """
+    if name == "-":
+        for piece in pieces:
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+        return
+    path = Path(name)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise FileError(f"`{shown(name)}` can't be written: {error.strerror or error}") from error
+    try:
+        with os.fdopen(fd, "wb") as stream:
+            for piece in pieces:
+                stream.write(piece)
+            stream.flush()
+            os.fsync(stream.fileno())
+        fresh.replace(path)
+    except OSError as error:
+        raise FileError(f"`{shown(name)}` can't be written: {error.strerror or error}") from error
+    finally:
+        fresh.unlink(missing_ok=True)

@@ -1,0 +1,304 @@
+"""`taskbound run`: a command that has a task, from its start to its end.
+
+1. The task is started and this process registered for it before the command exists, so that no gateway
+   beneath it ever starts without its task.
+2. On Linux this process adopts what the command leaves behind (PR_SET_CHILD_SUBREAPER), so that its gateways
+   stay beneath it. The daemon finds the run among a gateway's ancestors by pid and start time.
+3. Signals are passed on to the command, and how it ended is how the task ends: status 0 completed, a signal
+   that we were sent cancelled, anything else failed.
+4. The connection is held as long as the command runs. When the daemon was restarted it is made again. When
+   this process is killed outright the daemon sees the connection end.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+import typer
+
+from taskbound.core.errors import MalformedError, TaskboundError
+from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
+from taskbound.surfaces.cli.errors import fault_of
+from taskbound.surfaces.cli.reading import BadInputError
+from taskbound.surfaces.cli.screen import Words, ascii_json, shown
+from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.task import (
+    AgentOption,
+    EvidenceOption,
+    LengthOption,
+    PurposeOption,
+    ScopeOption,
+    TemplateOption,
+    make_start,
+)
+from taskbound.wire.connection import Done, TaskPush
+from taskbound.wire.task import EndTask, RegisterRun, TaskDetail
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.sdk.client import Client
+
+__all__ = ["CommandMissingError", "add_run"]
+
+_SUBREAPER: Final = 36
+"""PR_SET_CHILD_SUBREAPER of Linux's prctl."""
+_PASSED: Final = (
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+_CANCELING: Final = frozenset({signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT})
+_FROM_TERMINAL: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
+_SIGNALED: Final = 128
+
+
+class CommandMissingError(MalformedError):
+    """The command that is to run is no program."""
+
+    code = "command-missing"
+    remedy = "look at its name and at PATH"
+
+
+class RunReport(msgspec.Struct, frozen=True, kw_only=True, tag="ran", tag_field="is"):
+    """What ran, and how it and its task ended."""
+
+    task: str
+    status: int
+    how: str
+    ended: bool
+    """Whether the daemon has ended the task, as far as this process knows."""
+
+
+def add_run(app: typer.Typer) -> None:
+    """Put the command into the program."""
+    command(
+        app,
+        "run",
+        passes=True,
+        examples="taskbound run -- claude\n"
+        "taskbound run --agent helper --template reading --purpose 'find the bug' --for 30m -- claude",
+    )(run)
+
+
+def run(
+    session: Session,
+    words: Annotated[
+        list[str], typer.Argument(metavar="COMMAND...", help="What to run.", show_default=False)
+    ],
+    *,
+    agent: AgentOption = "",
+    template: TemplateOption = "",
+    scope: ScopeOption = "",
+    purpose: PurposeOption = "",
+    length: LengthOption = "",
+    evidence: EvidenceOption = None,
+) -> None:
+    """Start a task, run a command for it, and end the task when the command ends.
+
+    The status is the command's own. With `--json` a document about the run goes to standard error, because
+    standard output is the command's.
+    """
+    program = shutil.which(words[0])
+    if program is None:
+        raise CommandMissingError(f"there is no program `{shown(words[0])}`")
+    if not purpose:
+        purpose = f"run {' '.join(words)}"[:500]
+    order = make_start(
+        session,
+        agent=agent,
+        template=template,
+        scope=scope,
+        purpose=purpose,
+        length=length,
+        evidence=evidence,
+    )
+    task = session.ask(order, TaskDetail).row.task
+    running = _Run(session, task)
+    try:
+        running.hold()  # 1.
+        status = running.command(program, words)
+    except BaseException:
+        running.end("cancelled", "the command could not be run")
+        raise
+    ended = running.end(running.how(status), f"`{shown(words[0])}` ended with status {status}"[:500])
+    if session.screen.json:
+        report = RunReport(task=task, status=status, how=running.how(status), ended=ended)
+        session.screen.complaint(report)
+    raise typer.Exit(status)
+
+
+class _Run:
+    """One command beneath one task."""
+
+    def __init__(self, session: Session, task: str) -> None:
+        """Nothing runs yet."""
+        self._session = session
+        self._task = task
+        self._client: Client | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+        self._signals: list[int] = []
+
+    def hold(self) -> None:
+        """Register this process for the task, over a connection that stays."""
+        self._client = self._session.connect_anew("run")
+        self._client.ask(RegisterRun(task=self._task), Done)
+
+    def command(self, program: str, words: Sequence[str]) -> int:
+        """The status of the command, once it has ended (rules 2 to 4)."""
+        _adopt_orphans()
+        reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if sys.platform == "linux" else os.pipe()
+        os.set_blocking(writing, False)
+        heard = [one for one in (*_PASSED, signal.SIGCHLD) if signal.getsignal(one) != signal.SIG_IGN]
+        before = {one: signal.signal(one, self._note) for one in heard}
+        wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        try:
+            self._child = subprocess.Popen(words, executable=program)  # noqa: S603 -- what was asked for
+            for number in tuple(self._signals):
+                self._pass_on(number)  # it came before there was anyone to pass it to
+            return self._wait(reading)
+        except OSError as error:
+            raise CommandMissingError(
+                f"`{shown(program)}` can't be run: {error.strerror or error}"
+            ) from error
+        finally:
+            signal.set_wakeup_fd(wakeup)
+            for one, handler in before.items():
+                signal.signal(one, handler)
+            os.close(reading)
+            os.close(writing)
+
+    def how(self, status: int) -> str:
+        """How the task ends (rule 3)."""
+        if any(one in _CANCELING for one in self._signals):
+            return "cancelled"
+        return "completed" if status == 0 else "failed"
+
+    def end(self, how: str, reason: str) -> bool:
+        """Whether the task has ended; says so on standard error when that is not known."""
+        for attempt in range(2):
+            try:
+                if self._client is None:
+                    self._client = self._session.connect_anew("run")
+                self._client.ask(EndTask(task=self._task, how=how, reason=reason), Done)
+            except DaemonLostError as error:
+                self._drop()
+                if attempt:
+                    self._complain(error)
+            except TaskboundError as error:
+                self._complain(error)
+                break
+            else:
+                self._drop()
+                return True
+        self._drop()
+        return False
+
+    def _wait(self, reading: int) -> int:
+        child = self._child
+        if child is None:
+            raise BadInputError("no command runs")
+        with selectors.DefaultSelector() as waiting:
+            waiting.register(reading, selectors.EVENT_READ)
+            if self._client is not None:
+                waiting.register(self._client, selectors.EVENT_READ)
+            while True:
+                status = _reap(child)
+                if status is not None:
+                    return status
+                for key, _ in waiting.select():
+                    if key.fileobj == reading:
+                        os.read(reading, 4096)
+                    else:
+                        waiting.unregister(key.fileobj)
+                        self._listen()
+                        if self._client is not None:
+                            waiting.register(self._client, selectors.EVENT_READ)
+
+    def _listen(self) -> None:
+        """Say what the daemon pushed; make the connection anew when it is gone (rule 4)."""
+        if self._client is None:
+            return
+        try:
+            for push in self._client.pushes():
+                if isinstance(push, TaskPush) and push.task == self._task and push.state != "running":
+                    why = f": {shown(Words(push.reason))}" if push.reason else ""
+                    self._session.screen.note(f"taskbound: {shown(push.task)} is {shown(push.state)}{why}")
+        except DaemonLostError:
+            self._drop()
+            try:
+                self.hold()
+            except RefusedByDaemonError:
+                return  # the daemon still knows this process, or the task has ended meanwhile
+            except TaskboundError as error:
+                self._complain(error)
+
+    def _note(self, number: int, _frame: object) -> None:
+        """Pass a signal on, unless the terminal has sent it to the command too (rule 3)."""
+        if number == signal.SIGCHLD:
+            return
+        self._signals.append(number)
+        self._pass_on(number)
+
+    def _pass_on(self, number: int) -> None:
+        if self._child is None or (number in _FROM_TERMINAL and _in_foreground()):
+            return
+        try:
+            os.kill(self._child.pid, number)
+        except ProcessLookupError:
+            return
+
+    def _drop(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _complain(self, error: TaskboundError) -> None:
+        fault = fault_of(error)
+        if self._session.screen.json:
+            self._session.screen.note(ascii_json(fault), "")
+            return
+        self._session.screen.note(f"taskbound: {shown(self._task)}: {shown(Words(fault.message))}")
+
+
+def _reap(child: subprocess.Popen[bytes]) -> int | None:
+    """The command's status as a shell gives it, or none while it runs; buries adopted orphans on the way."""
+    found = child.poll()
+    if found is not None:
+        return found if found >= 0 else _SIGNALED - found
+    while True:
+        try:
+            seen = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return None
+        if seen is None:
+            return None
+        if seen.si_pid == child.pid:
+            found = child.wait()
+            return found if found >= 0 else _SIGNALED - found
+        os.waitpid(seen.si_pid, os.WNOHANG)
+
+
+def _adopt_orphans() -> None:
+    """Become the parent of what the command leaves behind (rule 2); only Linux can."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_SUBREAPER, 1, 0, 0, 0)
+
+
+def _in_foreground() -> bool:
+    """Whether the terminal's own signals reach the command as they reach us."""
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False

@@ -1,0 +1,52 @@
+"""`taskbound serve`, `gateway` and `demo`: words that hand on to processes of their own."""
+
+from __future__ import annotations
+
+import typer
+
+from taskbound.surfaces.cli.session import Session, command, plugs_of
+
+__all__ = ["add_demo", "add_gateway", "add_serve"]
+
+
+def add_serve(app: typer.Typer) -> None:
+    """Put the command into the program."""
+    command(app, "serve", examples="taskbound serve\ntaskbound serve --home /srv/taskbound")(serve)
+
+
+def add_gateway(app: typer.Typer) -> None:
+    """Put the command into the program; it reads its own arguments, and takes the shortest way."""
+
+    def gateway(ctx: typer.Context) -> None:
+        """Stand between an MCP client and its servers; a client starts this, as `init` wrote it.
+
+        It speaks MCP on standard input and output: `taskbound gateway --agent NAME [--home DIR]`.
+        """
+        raise typer.Exit(plugs_of(ctx).gateway(ctx.args))
+
+    settings = {"allow_extra_args": True, "ignore_unknown_options": True}
+    app.command("gateway", context_settings=settings)(gateway)
+
+
+def add_demo(app: typer.Typer) -> None:
+    """Put the command into the program; the demo reads its own arguments."""
+
+    def demo(ctx: typer.Context) -> None:
+        """Show the main job on real input: a real client, real servers, each decision with its reason."""
+        raise typer.Exit(plugs_of(ctx).demo(ctx.args))
+
+    settings = {"allow_extra_args": True, "ignore_unknown_options": True}
+    app.command("demo", context_settings=settings)(demo)
+
+
+def serve(session: Session) -> None:
+    """Start the daemon and what belongs to it, in the foreground.
+
+    A command that needs a daemon starts one by itself. All of it runs under your own account: that keeps
+    other accounts out, and contains nothing that you start yourself. `taskbound doctor` says what holds here.
+    """
+    session.plugs.make_home(session.place.home)
+    session.screen.note(
+        "All parts run under your account; `taskbound doctor` says what that contains.", "dim"
+    )
+    raise typer.Exit(session.plugs.serve(session.place.home, session.screen.json))

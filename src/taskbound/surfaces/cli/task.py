@@ -1,0 +1,251 @@
+"""`taskbound task` and `taskbound template`: the unit of authority, and what it is made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_scope, spell_seconds
+from taskbound.surfaces.cli.screen import Words, moment, shown
+from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.wire.connection import Done
+from taskbound.wire.task import (
+    EndTask,
+    ListTasks,
+    ListTemplates,
+    PauseTask,
+    RemoveTemplate,
+    ResumeTask,
+    SaveTemplate,
+    ShowTask,
+    StartTask,
+    TaskDetail,
+    TaskRows,
+    TemplateRows,
+)
+
+if TYPE_CHECKING:
+    from taskbound.surfaces.cli.screen import Screen
+
+__all__ = ["app", "make_start", "show_task", "templates"]
+
+DEFAULT_LENGTH: Final = "1h"
+app = group("task", "Declare tasks, look at them, end them. Nothing is permitted without one.")
+templates = group("template", "Scopes and lengths of time kept under a name, to make tasks of.")
+
+TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="The task's id.", show_default=False)]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
+AgentOption = Annotated[str, typer.Option("--agent", help="The agent that is to act.")]
+TemplateOption = Annotated[str, typer.Option("--template", help="Make it of this template.")]
+ScopeOption = Annotated[str, typer.Option("--scope", metavar="FILE", help="Its scope as JSON; `-` reads it.")]
+PurposeOption = Annotated[str, typer.Option("--purpose", help="Why, in 1 to 500 characters.")]
+LengthOption = Annotated[str, typer.Option("--for", metavar="TIME", help="Time until it ends, such as 30m.")]
+EvidenceOption = Annotated[
+    list[str] | None, typer.Option("--evidence", help="What it rests on, such as a ticket. Repeatable.")
+]
+
+
+def make_start(
+    session: Session,
+    *,
+    agent: str,
+    template: str,
+    scope: str,
+    purpose: str,
+    length: str,
+    evidence: list[str] | None = None,
+) -> StartTask:
+    """The request for a task, from options and settings.
+
+    Raises:
+        BadInputError: An option is missing or contradicts another.
+    """
+    agent = agent or session.place.agent
+    if not agent:
+        raise BadInputError(
+            "no agent is named", remedy="name one with `--agent`, or set `agent` in taskbound.toml"
+        )
+    if template and scope:
+        raise BadInputError("a task has a template or a scope, not both")
+    template = template or ("" if scope else session.place.template)
+    if not template and not scope:
+        raise BadInputError(
+            "the task has no scope", remedy="give one with `--template NAME` or `--scope FILE`"
+        )
+    seconds = parse_seconds(length) if length else 0
+    if template and not (seconds and purpose):
+        found = next(
+            (one for one in session.ask(ListTemplates(), TemplateRows).rows if one.name == template), None
+        )
+        seconds = seconds or (found.seconds if found else 0)
+        purpose = purpose or (found.purpose if found else "")
+    if not purpose:
+        raise BadInputError("the task has no purpose", remedy="say why with `--purpose`")
+    return StartTask(
+        agent=agent,
+        purpose=purpose,
+        seconds=seconds or parse_seconds(DEFAULT_LENGTH),
+        template=template,
+        scope=read_scope(scope)[1] if scope else None,
+        evidence=tuple(evidence or ()),
+    )
+
+
+@command(
+    app,
+    "start",
+    examples="taskbound task start --agent helper --template default --purpose 'look at the history'\n"
+    "taskbound task start --agent helper --scope scope.json --purpose 'pay invoice 7' --for 10m",
+)
+def start(
+    session: Session,
+    *,
+    agent: AgentOption = "",
+    template: TemplateOption = "",
+    scope: ScopeOption = "",
+    purpose: PurposeOption = "",
+    length: LengthOption = "",
+    evidence: EvidenceOption = None,
+) -> None:
+    """Declare a task and start it: who may do what, why, and until when."""
+    order = make_start(
+        session,
+        agent=agent,
+        template=template,
+        scope=scope,
+        purpose=purpose,
+        length=length,
+        evidence=evidence,
+    )
+    task = session.ask(order, TaskDetail)
+    if session.screen.json:
+        session.screen.document(task)
+        return
+    show_task(session.screen, task)
+
+
+@command(app, "show", examples="taskbound task show tsk_…")
+def show(session: Session, task: TaskArgument) -> None:
+    """Show one task: its scope in words, what is left of its limits, and what became of it."""
+    found = session.ask(ShowTask(task=task), TaskDetail)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    show_task(session.screen, found)
+
+
+@command(app, "list", examples="taskbound task list --state running")
+def list_tasks(
+    session: Session,
+    agent: Annotated[str, typer.Option("--agent", help="Only those of this agent.")] = "",
+    state: Annotated[str, typer.Option("--state", help="Only those in this state, such as running.")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="At most so many.")] = 50,
+    before: Annotated[str, typer.Option("--before", metavar="TASK", help="Go on after this one.")] = "",
+) -> None:
+    """List tasks, newest first."""
+    page = session.ask(ListTasks(agent=agent, state=state, limit=limit, before=before), TaskRows)
+    if session.screen.json:
+        session.screen.document(page)
+        return
+    session.screen.table(
+        ("TASK", "AGENT", "STATE", "ENDS", "ACTIONS", "PURPOSE"),
+        [
+            (one.task, one.agent, one.state, moment(one.deadline), one.actions, one.purpose)
+            for one in page.rows
+        ],
+        "no tasks; start one with `taskbound task start` or `taskbound run`",
+    )
+    if page.more:
+        session.screen.note(f"there are more: go on with `--before {shown(page.rows[-1].task)}`", "dim")
+
+
+@command(app, "pause", examples="taskbound task pause tsk_… --reason 'it looks odd'")
+def pause(session: Session, task: TaskArgument, reason: ReasonOption = "") -> None:
+    """Take the task's authority away for now."""
+    session.done(session.ask(PauseTask(task=task, reason=reason), Done), f"{shown(task)} is paused")
+
+
+@command(app, "resume", examples="taskbound task resume tsk_…")
+def resume(session: Session, task: TaskArgument) -> None:
+    """Give a paused task its authority back."""
+    session.done(session.ask(ResumeTask(task=task), Done), f"{shown(task)} runs again")
+
+
+@command(app, "end", asks=True, examples="taskbound task end tsk_… --how revoked --reason 'wrong account'")
+def end(
+    session: Session,
+    task: TaskArgument,
+    how: Annotated[str, typer.Option("--how", help="completed, failed, cancelled or revoked.")] = "completed",
+    reason: ReasonOption = "",
+) -> None:
+    """End the task for good: calls in flight are cancelled, and their results withheld."""
+    session.confirm(f"End {shown(task)} as {shown(how)}? It can't be started again.")
+    session.done(session.ask(EndTask(task=task, how=how, reason=reason), Done), f"{shown(task)} has ended")
+
+
+@command(templates, "save", examples="taskbound template save reading --scope scope.json --for 2h")
+def save(
+    session: Session,
+    name: Annotated[str, typer.Argument(help="Its name.", show_default=False)],
+    scope: Annotated[str, typer.Option("--scope", metavar="FILE", help="The scope as JSON; `-` reads it.")],
+    length: LengthOption = DEFAULT_LENGTH,
+    purpose: Annotated[str, typer.Option("--purpose", help="The purpose when a task names none.")] = "",
+) -> None:
+    """Keep a scope and a length of time under a name."""
+    parsed, raw = read_scope(scope)
+    answer = session.ask(
+        SaveTemplate(name=name, scope=raw, seconds=parse_seconds(length), purpose=purpose), Done
+    )
+    session.done(answer, f"template {shown(name)} saved, with {len(parsed.grants)} grants")
+
+
+@command(templates, "list", examples="taskbound template list")
+def list_templates(session: Session) -> None:
+    """List the templates, and what each of them lets an agent do."""
+    found = session.ask(ListTemplates(), TemplateRows)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    if not found.rows:
+        session.screen.line("no templates; make one with `taskbound template save`")
+    for one in found.rows:
+        session.screen.heading(shown(one.name))
+        session.screen.fields(
+            [
+                ("  purpose", one.purpose or "-"),
+                ("  for", spell_seconds(one.seconds)),
+                ("  may", tuple(map(Words, one.scope_words))),
+            ]
+        )
+
+
+@command(templates, "remove", asks=True, examples="taskbound template remove reading --yes")
+def remove(
+    session: Session, name: Annotated[str, typer.Argument(help="Its name.", show_default=False)]
+) -> None:
+    """Forget a template; tasks that were made of it go on."""
+    session.confirm(f"Remove the template {shown(name)}?")
+    session.done(session.ask(RemoveTemplate(name=name), Done), f"template {shown(name)} removed")
+
+
+def show_task(screen: Screen, task: TaskDetail) -> None:
+    """Print one task."""
+    row = task.row
+    screen.heading(shown(row.task))
+    screen.fields(
+        [
+            ("state", row.state),
+            ("agent", row.agent),
+            ("requester", row.requester),
+            ("purpose", row.purpose),
+            ("evidence", task.evidence),
+            ("started", moment(row.started)),
+            ("ends", moment(row.deadline)),
+            ("may", tuple(map(Words, task.scope_words))),
+            ("left", tuple(f"{limit}: {left} of {of}" for limit, left, of in task.remainders)),
+            ("actions", row.actions),
+            ("connections", task.connections),
+            ("history", tuple(map(Words, task.history))),
+        ]
+    )

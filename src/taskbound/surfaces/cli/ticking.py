@@ -1,0 +1,42 @@
+"""Letting a person tick rows of a list in a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.surfaces.cli.session import Session
+
+__all__ = ["tick"]
+
+
+def tick(session: Session, title: str, rows: Sequence[tuple[str, str, bool]]) -> tuple[int, ...]:
+    """The places of the rows that are ticked at the end.
+
+    Args:
+        session: Asks the person.
+        title: What the rows are.
+        rows: Each row's name, what to say of it, and whether it is ticked at first.
+
+    Raises:
+        NeedsYesError: Nobody can be asked.
+    """
+    ticked = [one for _, _, one in rows]
+    while True:
+        session.screen.heading(title)
+        session.screen.table(
+            ("", "NO", "NAME", "WHAT"),
+            [("[x]" if ticked[at] else "[ ]", at + 1, name, what) for at, (name, what, _) in enumerate(rows)],
+            "nothing",
+        )
+        answer = session.prompt("Numbers to change, or Enter to go on:").replace(",", " ").split()
+        if not answer:
+            return tuple(at for at, one in enumerate(ticked) if one)
+        for word in answer:
+            number = int(word) if word.isascii() and word.isdecimal() else 0
+            if 1 <= number <= len(rows):
+                ticked[number - 1] = not ticked[number - 1]
+            else:
+                session.screen.note(f"there is no row `{word[:10]!a}`")

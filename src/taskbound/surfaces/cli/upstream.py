@@ -1,0 +1,143 @@
+"""`taskbound upstream`: the servers that agents reach through gateways, pinned to what they were."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from taskbound.core.tool import ToolDefinition, parse_definitions
+from taskbound.surfaces.cli.reading import BadInputError
+from taskbound.surfaces.cli.screen import shown
+from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.wire.connection import Done
+from taskbound.wire.tool import AddUpstream, ListUpstreams, RemoveUpstream, ServerSpec, UpstreamRows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.surfaces.cli.plugs import Probed
+    from taskbound.surfaces.cli.screen import Screen
+
+__all__ = ["add_probed", "app", "parse_variables", "show_tools", "without_values"]
+
+app = group("upstream", "Servers that agents reach through a gateway, pinned to what they were when added.")
+
+HIDDEN = "(not shown)"
+
+
+@command(
+    app,
+    "add",
+    examples="taskbound upstream add git -- mcp-server-git\n"
+    "taskbound upstream add payments --agent helper --env LEDGER=/srv/ledger.db -- /opt/payments/server",
+)
+def add(
+    session: Session,
+    name: Annotated[str, typer.Argument(help="What stands before `__` in its tools' names.")],
+    server: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="The server's command line.")],
+    agent: Annotated[
+        list[str] | None, typer.Option("--agent", help="Offer it to this agent only. Repeatable.")
+    ] = None,
+    env: Annotated[
+        list[str] | None,
+        typer.Option("--env", metavar="NAME=VALUE", help="Give it this variable; it is stored. Repeatable."),
+    ] = None,
+    cwd: Annotated[str, typer.Option("--cwd", metavar="DIR", help="Run it there.")] = "",
+) -> None:
+    """Pin a server: its binary, its arguments and the definitions of its tools.
+
+    The server is started once to list its tools, and no tool of it is called. Put its command after `--`.
+    """
+    probed = session.plugs.probe(
+        name=name, command=server, environment=parse_variables(env or []), directory=cwd
+    )
+    answer = add_probed(session, probed, agent or [])
+    if session.screen.json:
+        session.screen.document(answer)
+        return
+    session.screen.line(f"{shown(name)} is pinned: {shown(probed.spec.command)} {probed.spec.sha256[:16]}…")
+    show_tools(session.screen, name, parse_definitions(probed.definitions, server=name))
+    for note in probed.notes:
+        session.screen.note(note)
+
+
+@command(app, "list", examples="taskbound upstream list")
+def list_upstreams(session: Session) -> None:
+    """List the pinned servers. The values of their variables are not shown."""
+    found = without_values(session.ask(ListUpstreams(), UpstreamRows))
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    session.screen.table(
+        ("SERVER", "TOOLS", "CHANGED", "AGENTS", "VARIABLES", "COMMAND"),
+        [
+            (
+                one.spec.name,
+                one.tools,
+                one.changed,
+                ",".join(one.agents) or "every",
+                ",".join(variable for variable, _ in one.spec.environment) or "-",
+                " ".join((one.spec.command, *one.spec.arguments)),
+            )
+            for one in found.rows
+        ],
+        "no servers are pinned; add one with `taskbound upstream add` or `taskbound init`",
+    )
+
+
+@command(app, "remove", asks=True, examples="taskbound upstream remove git --yes")
+def remove(
+    session: Session, name: Annotated[str, typer.Argument(help="The server's name.", show_default=False)]
+) -> None:
+    """Take a server and its pinned tools away; calls to them are refused from then on."""
+    session.confirm(f"Remove the server {shown(name)} and its pinned tools?")
+    session.done(session.ask(RemoveUpstream(name=name), Done), f"{shown(name)} is removed")
+
+
+def add_probed(session: Session, probed: Probed, agents: Sequence[str]) -> Done:
+    """Pin a server that was probed."""
+    raws = tuple(msgspec.Raw(one) for one in probed.definitions)
+    return session.ask(AddUpstream(spec=probed.spec, definitions=raws, agents=tuple(agents)), Done)
+
+
+def parse_variables(words: Sequence[str]) -> dict[str, str]:
+    """The variables in words such as `NAME=value`.
+
+    Raises:
+        BadInputError: A word is none, or a name stands twice.
+    """
+    found: dict[str, str] = {}
+    for word in words:
+        name, mark, value = word.partition("=")
+        if not mark or not name or name in found:
+            raise BadInputError(
+                f"`{shown(name)}` is no variable, or stands twice", remedy="write it as NAME=value"
+            )
+        found[name] = value
+    return found
+
+
+def show_tools(screen: Screen, server: str, tools: Sequence[ToolDefinition]) -> None:
+    """Print what a server offers."""
+    screen.table(
+        ("TOOL", "EFFECT", "DESCRIPTION"),
+        [
+            (f"{server}__{one.name}", one.effect.value, str(one.value.get("description") or ""))
+            for one in tools
+        ],
+        "the server lists no tools",
+    )
+
+
+def without_values(rows: UpstreamRows) -> UpstreamRows:
+    """The same servers, with the values of their variables hidden: they may be secrets."""
+    return UpstreamRows(
+        rows=tuple(msgspec.structs.replace(one, spec=_without_values(one.spec)) for one in rows.rows)
+    )
+
+
+def _without_values(spec: ServerSpec) -> ServerSpec:
+    hidden = tuple((name, HIDDEN) for name, _ in spec.environment)
+    return msgspec.structs.replace(spec, environment=hidden)

@@ -1,0 +1,126 @@
+"""The process of the command line: the program `taskbound`.
+
+`taskbound gateway` is the process that an agent talks to. It is handed on before anything else of the command
+line is loaded, so that it holds nothing but what `wiring.gateway` brings.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from taskbound.sdk.client import Client
+    from taskbound.surfaces.cli.plugs import Place, Plugs, Probed
+
+__all__ = ["main"]
+
+_OWN: Final = "taskbound"
+
+
+def main() -> int:
+    """Run what was typed; the exit status."""
+    words = sys.argv[1:]
+    if words[:1] == ["gateway"] and "--help" not in words:
+        return _gateway(words[1:])
+    # Only now, so that a gateway's process loads none of it.
+    from taskbound.surfaces.cli.app import run  # noqa: PLC0415 -- see the module's second paragraph
+
+    return run(words, make_plugs(os.environ))
+
+
+def make_plugs(environ: Mapping[str, str]) -> Plugs:
+    """Everything that the command line reaches beyond its screen."""
+    from taskbound.adapters.keys.ed25519 import verify_ed25519  # noqa: PLC0415 -- as above
+    from taskbound.surfaces.cli.plugs import Plugs  # noqa: PLC0415 -- as above
+    from taskbound.wiring.home import find_socket, make_home  # noqa: PLC0415 -- as above
+
+    return Plugs(
+        place=lambda told: _place(told, environ),
+        make_home=make_home,
+        connect=_connect,
+        socket=find_socket,
+        probe=_probe,
+        verify=verify_ed25519,
+        gateway=_gateway,
+        serve=_serve,
+        demo=_demo,
+        command=own_command,
+        environ=environ,
+    )
+
+
+def own_command() -> tuple[str, ...]:
+    """The absolute command that starts this program anew, whatever PATH a client has."""
+    here = Path(sys.argv[0])
+    beside = Path(sys.executable).with_name(_OWN)
+    for one in (here if here.name == _OWN else beside, beside):
+        if one.is_file() and os.access(one, os.X_OK):
+            return (str(one.absolute()),)
+    found = shutil.which(_OWN)
+    return (found,) if found else (sys.executable, "-P", "-m", "taskbound.wiring.cli")
+
+
+def _place(told: str, environ: Mapping[str, str]) -> Place:
+    from taskbound.surfaces.cli.plugs import Place  # noqa: PLC0415 -- as above
+    from taskbound.wiring.home import find_home  # noqa: PLC0415 -- as above
+    from taskbound.wiring.settings import read_settings, unknown_variables  # noqa: PLC0415 -- as above
+
+    home = find_home(told, environ)
+    settings = read_settings(home, environ)
+    return Place(
+        home=home,
+        namespace=settings.namespace,
+        agent=settings.agent,
+        template=settings.template,
+        autostart=settings.autostart,
+        unknown_variables=unknown_variables(environ),
+    )
+
+
+def _connect(place: Place, namespace: str, role: str) -> Client:
+    from taskbound import __version__  # noqa: PLC0415 -- as above
+    from taskbound.sdk.client import Client  # noqa: PLC0415 -- as above
+    from taskbound.wire.connection import Open  # noqa: PLC0415 -- as above
+    from taskbound.wiring.start import ensure_daemon  # noqa: PLC0415 -- as above
+
+    socket = ensure_daemon(place.home, may_start=place.autostart)
+    return Client(socket, Open(role=role, version=__version__, namespace=namespace))
+
+
+def _probe(*, name: str, command: Sequence[str], environment: Mapping[str, str], directory: str) -> Probed:
+    from taskbound.adapters.upstream.mcp.probe import probe_command  # noqa: PLC0415 -- as above
+    from taskbound.surfaces.cli.plugs import Probed  # noqa: PLC0415 -- as above
+
+    where = str(Path(directory or Path.cwd()).absolute())
+    spec, seen = probe_command(name=name, command=command, environment=environment, directory=where)
+    return Probed(spec=spec, definitions=seen.definitions)
+
+
+def _gateway(words: Sequence[str]) -> int:
+    """Be a gateway; named by its module's name, because this module does not depend on that one."""
+    status: int = import_module("taskbound.wiring.gateway").main(list(words))
+    return status
+
+
+def _demo(words: Sequence[str]) -> int:
+    status: int = import_module("taskbound.wiring.demo").main(list(words))
+    return status
+
+
+def _serve(home: Path, as_json: bool) -> int:  # noqa: FBT001 -- the shape that `Plugs` asks for
+    """Become the daemon; a process of its own says when it is ready."""
+    from taskbound.wiring.start import announce, daemon_command  # noqa: PLC0415 -- as above
+
+    command = (*daemon_command(home), "--ready-fd", str(announce(home, as_json=as_json)))
+    os.execv(command[0], command)  # noqa: S606 -- our own module, each word an argument
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import io
+import json
+import re
+import unicodedata
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskbound.core.action.escape import unescape_text
+from taskbound.surfaces.cli.action import show_action
+from taskbound.surfaces.cli.errors import tell
+from taskbound.surfaces.cli.screen import Screen, Words, ascii_json, moment, shown
+from taskbound.surfaces.cli.task import show_task
+from taskbound.wire.action import ActionDetail, ActionRow, Reason
+from taskbound.wire.connection import Fault
+from taskbound.wire.task import TaskDetail, TaskRow
+
+SGR = re.compile(r"\x1b\[[0-9;]*m")
+HOSTILE = [
+    "\x1b[2J\x1b[1;1Hstate      completed",
+    "\x1b]8;;https://example.com\x07click\x1b]8;;\x07",
+    "\x1b]52;c;ZXZpbA==\x07",
+    "\x9b31mred\x9bm",
+    "safe\rEVIL",
+    "a\b\b\b\b",
+    "why not\nApproved by: alice",
+    "why not\r\nstate      completed",
+    "\u202etxt.exe\u202c",
+    "\u2066left\u2069",
+    "a\u2028state      completed\u2029",
+    "de\u200blete\u200d",
+    "\U000e0041\U000e0042",
+    "\u0430dmin",
+    "e" + "\u0301" * 200,
+    "x" + " " * 10_000 + "state      completed",
+    "\x00\x7f\x85",
+    "%n%s{0}{}",
+    "[bold red]markup[/] :smile: [link=https://example.com]x[/link]",
+    "`code` \\n \\u{1B}",
+    "Approved by: alice",
+    "┊ state      completed",
+    "\ud7ff\ue000\ufeff",
+    "日本語" * 60,
+]
+
+
+class Terminal(io.StringIO):
+    """Text that thinks it is shown in a window."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def window(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    return Terminal()
+
+
+def task(text: str) -> TaskDetail:
+    row = TaskRow(
+        task="tsk_1",
+        agent="helper",
+        requester="alice",
+        purpose=text,
+        state="running",
+        started=1,
+        deadline=2,
+        actions=3,
+    )
+    return TaskDetail(
+        row=row,
+        scope=msgspec.Raw(b"{}"),
+        scope_words=(text,),
+        remainders=((text, 1, 2),),
+        evidence=(text, text),
+        connections=0,
+        history=(text,),
+    )
+
+
+def action(text: str) -> ActionDetail:
+    row = ActionRow(
+        action="act_1",
+        task="tsk_1",
+        agent="helper",
+        tool=text,
+        state="refused",
+        decision="refuse",
+        code=text,
+        at=1,
+        attempt=1,
+    )
+    return ActionDetail(
+        row=row,
+        digest="d",
+        act_key="k",
+        server="s",
+        definition="f",
+        arguments=text,
+        flags=(text,),
+        grant=text,
+        policies=(text,),
+        bundle="b",
+        scope="s",
+        reasons=(Reason(code=text, text=text, detail=text),),
+        history=(text,),
+    )
+
+
+def require_tame(text: str) -> None:
+    for char in SGR.sub("", text):
+        assert char == "\n" or unicodedata.category(char) not in {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}, repr(
+            char
+        )
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a041_a042_a043_a223_a_hostile_task_fills_exactly_its_own_fields(text: str) -> None:
+    out = io.StringIO()
+    show_task(Screen(json=False, out=out), task(text))
+    require_tame(out.getvalue())
+    heading, *lines = out.getvalue().removesuffix("\n").split("\n")
+    labels = [line[:11].rstrip() for line in lines]
+    assert heading == "tsk_1"
+    assert labels == [
+        "state", "agent", "requester", "purpose", "evidence", "         ┊", "started", "ends", "may", "left",
+        "actions", "connections", "history",
+    ]  # fmt: skip  # a list of words reads better as words
+    purpose = lines[3][13:]
+    assert unescape_text(purpose) == text, "what was escaped can be told exactly"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a041_a043_a045_in_a_window_no_line_of_a_hostile_text_starts_where_ours_do(
+    text: str, window: Terminal
+) -> None:
+    show_task(Screen(json=False, out=window), task(text))
+    show_action(Screen(json=False, out=window), action(text))
+    require_tame(window.getvalue())
+    ours = re.compile(
+        r"(tsk_1|act_1|(state|agent|requester|purpose|evidence|started|ends|may|left|actions|connections|history"
+        r"|decision|reasons|at|tool|arguments|flags|task|attempt|grant|policies|digest|act key|server|definition"
+        r"|scope|bundle)( {2,}|$)|\s+┊ )"
+    )
+    lines = SGR.sub("", window.getvalue()).removesuffix("\n").split("\n")
+    assert [line for line in lines if not ours.match(line)] == []
+    wide = [line for line in lines if sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in line) > 60]
+    assert wide == [], "the window never breaks a line by itself"
+    starts = [line for line in lines if line.startswith("state ")]
+    assert len(starts) == 2, "one state a thing, and it is ours"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("columns", ["200", "60", "20"])
+def test_a043_a050_a_hostile_cell_moves_no_column_and_adds_no_line(
+    text: str, columns: str, window: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    Screen(json=False, out=window).table(
+        ("TASK", "AGENT", "STATE", "PURPOSE"),
+        [("tsk_1", text, "running", text), ("tsk_2", "helper", "paused", "x")],
+        "none",
+    )
+    require_tame(window.getvalue())
+    lines = SGR.sub("", window.getvalue()).removesuffix("\n").split("\n")
+    if columns == "20":
+        assert [line for line in lines if not re.match(r"(TASK|AGENT|STATE|PURPOSE) +|\s+┊ ", line)] == []
+        return
+    if columns == "200":
+        assert len(lines) == 3
+        state = lines[0].index("STATE")
+        assert lines[1][state : state + 7] == "running"
+        assert lines[2][state : state + 6] == "paused"
+        assert lines[1][: lines[0].index("PURPOSE")].isascii()
+
+
+@given(st.text())
+def test_a223_any_text_becomes_one_line_that_can_be_read_back(text: str) -> None:
+    out = io.StringIO()
+    Screen(json=False, out=out).fields([("label", text)])
+    line = out.getvalue()
+    assert line.count("\n") == 1
+    assert unescape_text(line.removeprefix("label  ").removesuffix("\n")) == text
+    require_tame(line)
+
+
+@given(st.text())
+def test_words_that_were_escaped_once_are_not_escaped_again(text: str) -> None:
+    assert shown(Words(shown(text))) == shown(text)
+
+
+@given(st.recursive(st.text() | st.integers() | st.none(), lambda one: st.dictionaries(st.text(), one)))
+def test_a223_json_output_is_ascii_and_means_the_same(value: object) -> None:
+    text = ascii_json(value)
+    assert text.isascii()
+    assert "\x7f" not in text
+    assert json.loads(text) == value
+
+
+def test_json_output_keeps_raw_parts_byte_for_byte() -> None:
+    assert ascii_json({"raw": msgspec.Raw(b'{"b":1e2,"a":-0}')}) == '{"raw":{"b":1e2,"a":-0}}'
+
+
+def test_with_json_nothing_but_the_document_reaches_standard_output() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    screen = Screen(json=True, out=out, err=err)
+    show_task(screen, task("x"))
+    screen.table(("A", "B"), [("a", "b")], "none")
+    screen.line("x")
+    screen.heading("x")
+    screen.status("ok", "x")
+    assert out.getvalue() == ""
+    screen.document({"a": "\u202e"})
+    assert out.getvalue() == '{"a":"\\u202e"}\n'
+
+
+def test_an_error_with_hostile_words_is_two_lines_of_ours() -> None:
+    err = io.StringIO()
+    tell(
+        Screen(json=False, err=err),
+        Fault(code="x\ny", message="a\x1b[2J\nok", advice="do\r\nthis", where="\u202e"),
+    )
+    require_tame(err.getvalue())
+    assert [line.split(":")[0] for line in err.getvalue().splitlines()] == ["error", "what to do"]
+
+
+def test_an_error_with_json_is_one_document_on_standard_error() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    tell(Screen(json=True, out=out, err=err), Fault(code="x", message="m", advice="a"))
+    assert json.loads(err.getvalue()) == {"is": "fault", "code": "x", "message": "m", "advice": "a"}
+    assert out.getvalue() == ""
+
+
+def test_color_needs_a_terminal(window: Terminal) -> None:
+    plain = io.StringIO()
+    for out in (window, plain):
+        Screen(json=False, out=out).status("bad", "x")
+    assert SGR.search(window.getvalue())
+    assert not SGR.search(plain.getvalue())
+
+
+def test_no_color_takes_color_away(window: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    screen = Screen(json=False, out=window)
+    screen.status("bad", "x")
+    screen.table(("A", "B"), [("running", "x")], "none")
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", window.getvalue())
+
+
+def test_moments_are_utc_and_say_so() -> None:
+    assert moment(1_700_000_000_000_000) == "2023-11-14T22:13:20Z"
+    assert moment(0) == "never"
+    assert moment(10**30) == "at no time"
