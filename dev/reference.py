@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import taskbound
+from dev import commands
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -107,6 +108,7 @@ def main() -> None:
     """Write each page that can be made, and say which."""
     load_all()
     pages = {ERRORS: errors_page(all_errors())}
+    pages |= {commands.PAGE: commands.cli_page(), commands.SETTINGS: commands.settings_page()}
     if GATEWAY in module_names():
         pages[GATEWAY_MODULES] = gateway_modules_page()
     for name, text in pages.items():

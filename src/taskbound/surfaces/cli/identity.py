@@ -41,10 +41,10 @@ NameArgument = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's 
 def add_person(
     session: Session,
     name: Annotated[str, typer.Argument(help="Their name: a-z, 0-9 and `-`.", show_default=False)],
-    uid: Annotated[int, typer.Option("--uid", min=0, help="Their account; your own without it.")] = -1,
+    uid: Annotated[int | None, typer.Option("--uid", min=0, help="Their account; else your own.")] = None,
 ) -> None:
     """Make a person known by their local account, which proves little: every program of it can claim it."""
-    answer = session.ask(RegisterPerson(name=name, uid=os.getuid() if uid < 0 else uid), Done)
+    answer = session.ask(RegisterPerson(name=name, uid=os.getuid() if uid is None else uid), Done)
     session.done(answer, f"{shown(name)} is known")
 
 

@@ -1,0 +1,69 @@
+"""The payments server's ledger, read from outside by the ledger's own program, never through the server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from taskbound.surfaces.cli.demo.parts import Parts
+
+__all__ = ["Books", "Entry", "read_books"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One payment in the ledger."""
+
+    sequence: int
+    reference: str
+    to_account: str
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """What the ledger holds."""
+
+    calls: int
+    """How many calls the server ever executed, refused ones and questions included."""
+    entries: tuple[Entry, ...]
+    """Every payment, oldest first."""
+
+    def paid(self, account: str) -> Decimal:
+        """What was paid to the account in all."""
+        return sum((one.amount for one in self.entries if one.to_account == account), Decimal(0))
+
+    def named(self, reference: str) -> tuple[Entry, ...]:
+        """The payments with this reference."""
+        return tuple(one for one in self.entries if one.reference == reference)
+
+
+def read_books(parts: Parts, ledger: Path) -> Books:
+    """What the ledger holds now; nothing when there is none yet."""
+    if not ledger.exists():
+        return Books(calls=0, entries=())
+    done = subprocess.run(  # noqa: S603 -- the example's own program
+        [parts.python, str(parts.payments / "ledger.py"), str(ledger)],
+        capture_output=True,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    places = {"EUR": -2, "JPY": 0}
+    received = {one["entry"]: one for one in found["postings"] if one["amount"] > 0}
+    entries = tuple(
+        Entry(
+            sequence=one["seq"],
+            reference=one["reference"],
+            to_account=received[one["seq"]]["account"],
+            amount=Decimal(received[one["seq"]]["amount"]).scaleb(places[one["currency"]]),
+        )
+        for one in found["entries"]
+        if one["kind"] == "payment"
+    )
+    return Books(calls=len(found["calls"]), entries=entries)

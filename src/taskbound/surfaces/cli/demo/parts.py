@@ -1,0 +1,110 @@
+"""What the demo needs beside Taskbound: git, the official MCP client, two servers; found, or named as missing."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import taskbound
+from taskbound.core.errors import UnavailableError
+
+__all__ = ["PartMissingError", "Parts", "find_parts", "find_payments"]
+
+_EXTRA: Final = "pip install 'taskbound[server,demo]'"
+_MODULES: Final = {"mcp": "mcp", "mcp_server_git": "mcp-server-git"}
+
+
+class PartMissingError(UnavailableError):
+    """Something that the demo drives is not installed."""
+
+    code = "demo-part-missing"
+    remedy = "install what is named"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Where everything is."""
+
+    git: str
+    """Absolute path of the git program."""
+    git_server: tuple[str, ...]
+    """The command line of PyPI's `mcp-server-git`."""
+    git_server_version: str
+    client_version: str
+    """Of the MCP SDK."""
+    python: str
+    payments: Path
+    """The folder of the payments server of docs/examples."""
+
+    def payments_server(self, ledger: Path, *, variant: Path, late: Path) -> tuple[str, ...]:
+        """The command line of the payments server.
+
+        Args:
+            ledger: Its ledger's file.
+            variant: The file that says which definitions it shows.
+            late: The file that says how many seconds an answer of `pay` waits.
+        """
+        script = str(self.payments / "server.py")
+        options = ("--ledger", str(ledger), "--variant", f"@{variant}", "--confirm-after", f"@{late}")
+        return (self.python, script, *options)
+
+
+def find_parts(search: str | None = None) -> Parts:
+    """Everything that the demo needs.
+
+    Args:
+        search: Directories to look for git in, as PATH has them; by default PATH itself.
+
+    Raises:
+        PartMissingError: Something is not there; the advice says how to get it.
+    """
+    git = shutil.which("git", path=search)
+    if git is None:
+        raise PartMissingError(
+            "there is no `git` program, and the demo makes a real repository",
+            remedy="install it with the system's package manager, as in `apt-get install git`",
+        )
+    for module, package in _MODULES.items():
+        if importlib.util.find_spec(module) is None:
+            raise PartMissingError(f"the package `{package}` is not installed", remedy=_EXTRA)
+    return Parts(
+        git=str(Path(git).absolute()),
+        git_server=_git_server(),
+        git_server_version=version("mcp-server-git"),
+        client_version=version("mcp"),
+        python=sys.executable,
+        payments=find_payments(Path(taskbound.__file__).parent),
+    )
+
+
+def _git_server() -> tuple[str, ...]:
+    """The console script beside this interpreter, or the module where there is none."""
+    script = Path(sys.executable).with_name("mcp-server-git")
+    if script.is_file() and os.access(script, os.X_OK):
+        return (str(script),)
+    return (sys.executable, "-m", "mcp_server_git")
+
+
+def find_payments(package: Path) -> Path:
+    """The folder of the payments server: in the source tree that runs, or as the wheel brought it.
+
+    Args:
+        package: The folder of the package `taskbound`.
+
+    Raises:
+        PartMissingError: It is in neither place.
+    """
+    tree = package.parent.parent / "docs" / "examples" / "payments"
+    for place in (tree, package / "examples" / "payments"):
+        if (place / "server.py").is_file() and (place / "ledger.py").is_file():
+            return place
+    raise PartMissingError(
+        "the payments server of docs/examples is not here",
+        remedy=f"install Taskbound from its wheel ({_EXTRA}), or run dev/demo in its source tree",
+    )

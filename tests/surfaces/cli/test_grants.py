@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from taskbound.core.scope import Covered, Missed, cover
+from taskbound.core.tool import Effect, parse_definitions
+from taskbound.surfaces.cli.grants import Offer, build_scope, offers_of, parse_root
+from taskbound.surfaces.cli.reading import BadInputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def offers(*tools: dict[str, object]) -> tuple[Offer, ...]:
+    raws = [json.dumps(one).encode() for one in tools]
+    return offers_of("fs", parse_definitions(raws, server="fs"))
+
+
+def tool(name: str, properties: dict[str, object], **more: object) -> dict[str, object]:
+    schema = {"type": "object", "properties": properties, "required": more.pop("required", [])}
+    return {"name": name, "inputSchema": schema, **more}
+
+
+READ = {"readOnlyHint": True}
+
+
+def test_path_arguments_are_known_by_their_names_and_types() -> None:
+    (one,) = offers(
+        tool(
+            "x",
+            {
+                "repo_path": {"type": "string"},
+                "path": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+                "outputDir": {"type": ["string", "null"]},
+                "files": {"type": "array", "items": {"type": "string"}},
+                "profile": {"type": "string"},
+                "query": {"type": "string"},
+                "path_count": {"type": "integer"},
+                "max_path": {"type": "integer"},
+            },
+        )
+    )
+    assert one.paths == ("outputDir", "path", "repo_path")
+    assert one.lists == ("files",)
+
+
+def test_only_tools_that_say_they_destroy_nothing_are_ticked_at_first() -> None:
+    silent, writes, reads = offers(
+        tool("silent", {}),
+        tool("writes", {}, annotations={"destructiveHint": False}),
+        tool("reads", {}, annotations=READ),
+    )
+    assert (silent.effect, silent.ticked) == (Effect.DESTRUCTIVE, False)
+    assert (writes.effect, writes.ticked) == (Effect.WRITE, True)
+    assert (reads.effect, reads.ticked) == (Effect.READ, True)
+
+
+def test_a_ticked_tool_is_covered_below_each_root_and_nowhere_else() -> None:
+    some = offers(tool("read", {"path": {"type": "string"}, "n": {"type": "integer"}}, required=["path"]))
+    scope = build_scope(some, ["/srv/a", "/srv/b"])
+    for inside in ("/srv/a/x", "/srv/b"):
+        assert isinstance(cover(scope, "fs__read", {"path": inside, "n": 3}, None), Covered)
+    for outside in ("/srv", "/srv/ab", "/srv/a/../c", "relative"):
+        assert isinstance(cover(scope, "fs__read", {"path": outside}, None), Missed)
+    assert isinstance(cover(scope, "fs__read", {}, None), Missed), "a required path must be there"
+    assert isinstance(cover(scope, "fs__write", {"path": "/srv/a"}, None), Missed)
+
+
+def test_a_path_that_need_not_be_there_may_be_left_out() -> None:
+    scope = build_scope(offers(tool("list", {"path": {"type": "string"}})), ["/srv/a"])
+    assert isinstance(cover(scope, "fs__list", {}, None), Covered)
+    assert isinstance(cover(scope, "fs__list", {"path": "/etc"}, None), Missed)
+
+
+def test_two_paths_of_one_call_must_lie_below_the_same_root() -> None:
+    both: dict[str, object] = {"source_path": {"type": "string"}, "target_path": {"type": "string"}}
+    scope = build_scope(offers(tool("move", both, required=["source_path", "target_path"])), ["/a", "/b"])
+    assert isinstance(cover(scope, "fs__move", {"source_path": "/a/x", "target_path": "/a/y"}, None), Covered)
+    assert isinstance(cover(scope, "fs__move", {"source_path": "/a/x", "target_path": "/b/y"}, None), Missed)
+
+
+def test_what_init_writes_can_be_a_ceiling() -> None:
+    scope = build_scope(offers(tool("list", {"path": {"type": "string"}})), ["/srv/a"])
+    assert b"uses" not in scope.canonical
+    assert b"total" not in scope.canonical
+
+
+def test_nothing_ticked_is_refused() -> None:
+    with pytest.raises(BadInputError):
+        build_scope((), ["/srv"])
+
+
+def test_a_root_is_an_existing_directory_in_its_normal_form(tmp_path: Path) -> None:
+    assert parse_root(f"{tmp_path}/x/../") == str(tmp_path)
+    with pytest.raises(BadInputError, match="no directory"):
+        parse_root(str(tmp_path / "none"))

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from dev.commands import PAGE, SETTINGS, cli_page, commands, settings_page
+from tests.house.tree import ROOT
+
+NAMES = [name for name, _ in commands()]
+
+
+@pytest.mark.parametrize(("page", "made"), [(PAGE, cli_page), (SETTINGS, settings_page)])
+def test_the_reference_page_is_what_the_program_says(page: str, made: object) -> None:
+    assert callable(made)
+    assert (ROOT / page).read_text(encoding="utf-8") == made(), f"{page} is old: run dev/docs"
+
+
+def test_every_command_of_the_issue_is_there() -> None:
+    wanted = [
+        "init",
+        "try",
+        "run",
+        "demo",
+        "serve",
+        "stop",
+        "gateway",
+        "doctor",
+        "person-add",
+        "person-list",
+        "agent-register",
+        "agent-show",
+        "agent-list",
+        "agent-activate",
+        "agent-suspend",
+        "task-start",
+        "task-show",
+        "task-list",
+        "task-pause",
+        "task-resume",
+        "task-end",
+        "template-save",
+        "template-list",
+        "template-remove",
+        "tool-list",
+        "tool-diff",
+        "tool-accept",
+        "upstream-add",
+        "upstream-list",
+        "upstream-remove",
+        "action-list",
+        "action-show",
+        "action-explain",
+        "audit-verify",
+        "audit-export",
+        "audit-proof",
+        "audit-tail",
+    ]
+    assert sorted(NAMES) == sorted(f"taskbound {name.replace('-', ' ')}" for name in wanted)
+
+
+@pytest.mark.parametrize(("name", "one"), list(commands()), ids=NAMES)
+def test_every_command_says_what_it_does_gives_examples_and_speaks_json(name: str, one: object) -> None:
+    said = str(getattr(one, "help", ""))
+    assert re.match(r"[A-Z].*\.", said), "a sentence"
+    if name.rsplit(maxsplit=1)[-1] in {"demo", "gateway"}:
+        return  # they read their own arguments
+    options = {option for parameter in getattr(one, "params", []) for option in parameter.opts}
+    assert {"--json", "--home", "--namespace"} <= options
+    examples = str(getattr(one, "epilog", ""))
+    assert f"$ {name}" in examples
+
+
+@pytest.mark.parametrize(("name", "one"), list(commands()), ids=NAMES)
+def test_what_destroys_something_takes_yes(name: str, one: object) -> None:
+    destroys = {"init", "stop", "end", "suspend", "remove", "accept"}
+    options = {option for parameter in getattr(one, "params", []) for option in parameter.opts}
+    assert ("--yes" in options) == (name.rsplit(maxsplit=1)[-1] in destroys)
