@@ -40,7 +40,9 @@ class NoAnswer:
 
     code: str
     reason: str
-    """In words, escaped."""
+    """In words of ours, for whoever made the call."""
+    detail: str = ""
+    """What else is known, in the server's own words, escaped: for a log and a person, not for a model."""
 
 
 UpstreamAnswer: TypeAlias = Answered | Errored | NoAnswer
@@ -52,7 +54,7 @@ class UpstreamEvents(Protocol):
     def tools_changed(self) -> None:
         """It says that its list of tools changed; called in the loop, MUST return at once."""
 
-    def ended(self, reason: str) -> None:
+    def ended(self, reason: str, detail: str) -> None:
         """It is gone, or its connection can't be used; called once, after every open call was answered."""
 
 
@@ -66,6 +68,10 @@ class Upstream(Protocol):
     @property
     def alive(self) -> bool:
         """Whether calls can be sent to it."""
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that were sent to it and that it has not taken yet."""
 
     async def list_tools(self) -> tuple[bytes, ...]:
         """Every tool object that it lists now, each exactly as received.

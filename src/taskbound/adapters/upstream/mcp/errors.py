@@ -64,12 +64,22 @@ class StartFailedError(UnavailableError):
     code = "start-failed"
     remedy = "start its command by hand and see what it says"
 
+    def __init__(self, message: str, *, detail: str = "") -> None:
+        """Keep what else is known beside the message."""
+        super().__init__(message)
+        self.detail = detail
+
 
 class ServerLostError(UnavailableError):
     """The server ended, or can't be believed any more, with a question open."""
 
     code = "server-lost"
     remedy = "try again: it is started anew"
+
+    def __init__(self, message: str, *, detail: str = "") -> None:
+        """Keep what else is known beside the message: the server's own last words, escaped."""
+        super().__init__(message)
+        self.detail = detail
 
 
 class ListRefusedError(UnavailableError):

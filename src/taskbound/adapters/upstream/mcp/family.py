@@ -23,14 +23,14 @@ _SUBREAPER: Final = 36
 """PR_SET_CHILD_SUBREAPER of Linux `prctl(2)`."""
 
 
-def adopt_orphans() -> bool:
-    """Become the parent of every descendant that loses its own; whether the system can do that.
+def adopt_orphans(*, on: bool = True) -> bool:
+    """Become the parent of every descendant that loses its own, or stop; whether the system can do that.
 
     With it, what a server starts and leaves behind stays beneath the gateway, and is found.
     """
     if not _PROC.joinpath("self/stat").exists():
         return False
-    return bool(ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0) == 0)
+    return bool(ctypes.CDLL(None).prctl(_SUBREAPER, int(on), 0, 0, 0) == 0)
 
 
 def descendants(pid: int) -> list[int]:

@@ -49,7 +49,7 @@ class _Deaf:
     def tools_changed(self) -> None:
         """Nothing depends on it: the list is read once."""
 
-    def ended(self, reason: str) -> None:
+    def ended(self, reason: str, detail: str) -> None:
         """Whoever asks is told by the question that fails."""
 
 
@@ -131,7 +131,8 @@ async def probe(
         found = await _with(identity, mine, limits, modern)
         return found if found is not None else await _with(identity, mine, limits, legacy)
     except ServerLostError as error:
-        raise StartFailedError(f"the server can't be looked at: {error.message}") from error
+        said = f"; it said: {error.detail}" if error.detail else ""
+        raise StartFailedError(f"the server can't be looked at: {error.message}{said}") from error
 
 
 def probe_command(

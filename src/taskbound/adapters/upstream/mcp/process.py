@@ -47,8 +47,8 @@ class Ears(Protocol):
     def heard(self, data: bytes) -> None:
         """Bytes of its standard output."""
 
-    def fell_silent(self, reason: str) -> None:
-        """Its standard output ended, or the process did; called once."""
+    def fell_silent(self, reason: str, detail: str) -> None:
+        """Its standard output ended, or the process did; called once, with the tail of its errors."""
 
 
 def environment_for(declared: tuple[tuple[str, str], ...], ours: Mapping[str, str]) -> dict[str, str]:
@@ -213,5 +213,4 @@ class ServerProcess(asyncio.SubprocessProtocol):
         self._silent = True
         status = self._transport.get_returncode() if self._transport is not None else None
         how = "" if status is None else f" with status {status}"
-        tail = self.tail()
-        self._ears.fell_silent(f"{reason}{how}" + (f"; it said: {tail}" if tail else ""))
+        self._ears.fell_silent(f"{reason}{how}", self.tail())

@@ -8,10 +8,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskbound.adapters.upstream.mcp.errors import StartFailedError
+from taskbound.adapters.upstream.mcp.family import end_orphans
 from taskbound.adapters.upstream.mcp.handshake import open_session, params_for
 from taskbound.adapters.upstream.mcp.listing import list_tools
 from taskbound.adapters.upstream.mcp.process import ServerProcess
@@ -107,13 +108,28 @@ class StdioServer:
         self._session.end("the server was ended")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StdioStarter:
     """Starts servers as they are pinned (`ports.upstream.StartUpstream`)."""
 
-    patience: Patience = field(default_factory=Patience)
-    ours: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
-    """This process's environment, of which a server gets what every program needs."""
+    def __init__(self, *, patience: Patience | None = None, ours: Mapping[str, str] | None = None) -> None:
+        """Start with this patience.
+
+        Args:
+            patience: How long each step may take.
+            ours: This process's environment, of which a server gets what every program needs.
+        """
+        self._patience = patience or Patience()
+        self._ours = dict(os.environ) if ours is None else ours
+        self._pids: set[int] = set()
+        self._starting = 0
+
+    def sweep(self) -> None:
+        """End and reap what servers have left behind beneath this process.
+
+        Not while one is being started: until it is known it looks like something left behind.
+        """
+        if not self._starting:
+            end_orphans(self._pids)
 
     async def __call__(self, identity: ServerIdentity, *, era: str, events: UpstreamEvents) -> StdioServer:
         """The server, started, of the pinned era, ready for calls.
@@ -124,15 +140,21 @@ class StdioStarter:
             StartFailedError: It does not start, or not in time.
         """
         session = Session(events)
-        process = await ServerProcess.start(identity, session, ours=self.ours)
+        self._starting += 1
+        try:
+            process = await ServerProcess.start(identity, session, ours=self._ours)
+            self._pids.add(process.pid)
+        finally:
+            self._starting -= 1
         session.attach(process)
         try:
-            await open_session(session, era, patience=self.patience.start)
+            await open_session(session, era, patience=self._patience.start)
         except UnavailableError as error:
-            await process.stop(grace=self.patience.stop)
-            raise StartFailedError(f"the server does not open its connection: {error.message}") from error
+            await process.stop(grace=self._patience.stop)
+            detail = process.tail()
+            raise StartFailedError(f"the server does not start: {error.message}", detail=detail) from error
         except BaseException:  # denied or cancelled: nothing of it may go on running (rule 2)
             process.kill()
-            await process.stop(grace=self.patience.stop)
+            await process.stop(grace=self._patience.stop)
             raise
-        return StdioServer(process, session, era, self.patience)
+        return StdioServer(process, session, era, self._patience)

@@ -55,6 +55,7 @@ class Session:
         self._unasked = 0
         self._process: ServerProcess | None = None
         self._over = ""
+        self._detail = ""
 
     def attach(self, process: ServerProcess) -> None:
         """Speak to this process from now on."""
@@ -77,7 +78,7 @@ class Session:
         self._last += 1
         number = self._last
         if not self.alive or self._process is None:
-            lost = NoAnswer("server-lost", self._over or "the server is not there")
+            lost = NoAnswer("server-lost", self._over or "the server is not there", self._detail)
             asyncio.get_running_loop().call_soon(answer, lost)
             return number
         self._open[number] = answer
@@ -120,7 +121,7 @@ class Session:
         finally:
             self.forget(number)
         if isinstance(found, NoAnswer):
-            raise ServerLostError(found.reason)
+            raise ServerLostError(found.reason, detail=found.detail)
         return found
 
     # --- from the server -------------------------------------------------------------------------
@@ -140,24 +141,24 @@ class Session:
         elif self._unasked > MAX_UNASKED:
             self.end(f"the server said more than {MAX_UNASKED} bytes that nobody asked for")  # 4
 
-    def fell_silent(self, reason: str) -> None:
+    def fell_silent(self, reason: str, detail: str) -> None:
         """The server's output ended; half a line at its end is nothing."""
-        self._lose(reason)
+        self._lose(reason, detail)
 
-    def end(self, reason: str) -> None:
+    def end(self, reason: str, detail: str = "") -> None:
         """End the server: nothing it says counts any more."""
         if self._process is not None:
             self._process.kill()
-        self._lose(reason)
+        self._lose(reason, detail)
 
-    def _lose(self, reason: str) -> None:
+    def _lose(self, reason: str, detail: str) -> None:
         if self._over:
             return
-        self._over = reason
+        self._over, self._detail = reason, detail
         waiting, self._open = list(self._open.values()), {}
         for answer in waiting:
-            answer(NoAnswer("server-lost", reason))
-        self._events.ended(reason)
+            answer(NoAnswer("server-lost", reason, detail))
+        self._events.ended(reason, detail)
 
     def _line(self, line: bytes) -> None:
         try:
@@ -207,7 +208,7 @@ class Session:
             )
         elif line.lstrip()[:1] in {b"{", b"["} and self._open:
             shown = escape_text(line[:_SHOWN].decode("utf-8", "replace"))
-            self.end(f"the server wrote what can't be read: {error.message}: {shown}")
+            self.end(f"the server wrote what can't be read: {error.message}", shown)
 
     def _asked(self, message: Request) -> None:
         if self._process is None:

@@ -1,0 +1,245 @@
+"""The task that the connection belongs to, and the servers that run for it.
+
+1. A server is started at the first call that needs it, once for each connection and task;
+   one that may be shared lives on for the next task of this connection.
+2. What it lists is shown to the daemon before a call to it is decided, and again after it
+   said that its tools changed; a server whose list never rests is not called.
+3. A server whose pin is another one now is ended, and started as it is pinned.
+4. When the task ends, every server that ran for it ends, once the calls to it are over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from taskbound.core.errors import TaskboundError
+from taskbound.core.tool import parse_tool_name
+from taskbound.surfaces.gateway.eras import crosses
+from taskbound.surfaces.gateway.errors import UnstableToolsError
+from taskbound.wire.tool import ListUpstreams, ReachTools, Seen, SeeTools, ToolRows, UpstreamRows, identity_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from taskbound.core.tool import ServerIdentity
+    from taskbound.ports.upstream import StartUpstream, Upstream
+    from taskbound.surfaces.gateway.link import Link
+    from taskbound.wire.tool import ServerSpec, ToolRow
+
+__all__ = ["Binding", "Running", "Servers"]
+
+_log = logging.getLogger(__name__)
+_ROUNDS: Final = 3
+
+
+class Running:
+    """One server of one task: not started yet, running, or ended (`ports.upstream.UpstreamEvents`)."""
+
+    def __init__(self, spec: ServerSpec, identity: ServerIdentity) -> None:
+        """Prepare; nothing runs yet."""
+        self.spec = spec
+        self.identity = identity
+        self.upstream: Upstream | None = None
+        self.stale = True
+        """Whether its list has to be looked at before the next call."""
+        self.turn = asyncio.Lock()
+        self._calls = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a call can be sent to it at once."""
+        return not self.stale and self.upstream is not None and self.upstream.alive
+
+    def enter(self) -> None:
+        """A call was sent to it."""
+        self._calls += 1
+        self._idle.clear()
+
+    def leave(self) -> None:
+        """A call to it is over."""
+        self._calls -= 1
+        if not self._calls:
+            self._idle.set()
+
+    async def idle(self) -> None:
+        """Wait until no call to it is open; each ends within bounds once its task has ended."""
+        await self._idle.wait()
+
+    def tools_changed(self) -> None:
+        """It says that its list changed."""
+        self.stale = True
+
+    def ended(self, reason: str, detail: str) -> None:
+        """It is gone; the next call starts it anew."""
+        self.stale = True
+        _log.warning("server %s ended: %s %s", self.spec.name, reason, detail)
+
+
+class Servers:
+    """Starts servers and looks at what they list; kept for the whole connection."""
+
+    def __init__(
+        self,
+        start: StartUpstream,
+        link: Link,
+        *,
+        namespace: str,
+        differ: Callable[[], None],
+        sweep: Callable[[], None],
+    ) -> None:
+        """Keep what to start with.
+
+        Args:
+            start: Starts a server.
+            link: The daemon.
+            namespace: Of every server.
+            differ: Called when a server's list is not what was pinned.
+            sweep: Called when no server runs any more: what they left behind ends too.
+        """
+        self._start = start
+        self._sweep = sweep
+        self._link = link
+        self._namespace = namespace
+        self._differ = differ
+        self._shared: dict[str, Running] = {}
+        self._all: list[Running] = []
+        self._paused = False
+
+    async def of_agent(self, kept: Mapping[str, Running]) -> dict[str, Running]:
+        """Every server that the agent may use, by name; those of `kept` and shared ones may run already."""
+        rows = await self._link.ask(ListUpstreams(), UpstreamRows)
+        found: dict[str, Running] = {}
+        for row in rows.rows:
+            name, identity = row.spec.name, identity_of(row.spec, namespace=self._namespace)
+            one = kept.get(name) or self._shared.get(name)
+            same = one is not None and one.identity.digest == identity.digest and one.spec.era == row.spec.era
+            found[name] = one if one is not None and same else Running(row.spec, identity)
+        return found
+
+    async def make_ready(self, running: Running) -> None:
+        """Start the server if it does not run, and show the daemon what it lists if that is due (rule 2).
+
+        Raises:
+            TaskboundError: It can't be started, listed, or looked at.
+        """
+        async with running.turn:
+            if running.upstream is None or not running.upstream.alive:
+                await self._begin(running)
+            for _ in range(_ROUNDS):
+                if not running.stale:
+                    return
+                await self._look(running)
+            if running.stale:
+                raise UnstableToolsError(f"the tools of server `{running.spec.name}` change without end")
+
+    async def _begin(self, running: Running) -> None:
+        running.stale = True
+        if running.upstream is not None:
+            await running.upstream.close()
+        running.upstream = await self._start(running.identity, era=running.spec.era, events=running)
+        if running not in self._all:
+            self._all.append(running)
+        if running.spec.shareable:
+            self._shared[running.spec.name] = running
+        if self._paused:
+            running.upstream.pause()
+
+    async def _look(self, running: Running) -> None:
+        upstream = running.upstream
+        if upstream is None:
+            return
+        running.stale = False
+        try:
+            definitions = await upstream.list_tools()
+            seen = await self._link.ask(
+                SeeTools(
+                    server=running.spec.name,
+                    identity=running.identity.digest,
+                    definitions=tuple(map(msgspec.Raw, definitions)),
+                ),
+                Seen,
+            )
+        except TaskboundError:
+            running.stale = True
+            raise
+        if seen.differences:
+            self._differ()
+
+    async def end(self, some: Mapping[str, Running], *, shared: bool) -> None:
+        """End those servers that run; the shared ones only when that is asked for."""
+        ending = [one for one in some.values() if shared or not one.spec.shareable]
+        for one in ending:
+            if self._shared.get(one.spec.name) is one:
+                del self._shared[one.spec.name]
+        await asyncio.gather(*(self._end(one) for one in ending))
+
+    async def end_all(self) -> None:
+        """End every server."""
+        self._shared.clear()
+        await asyncio.gather(*(self._end(one) for one in tuple(self._all)))
+
+    async def _end(self, running: Running) -> None:
+        await running.idle()  # a call that was cancelled is given its time to be answered
+        async with running.turn:
+            upstream, running.upstream = running.upstream, None
+            running.stale = True
+            if running in self._all:
+                self._all.remove(running)
+            if upstream is not None:
+                await upstream.close()
+        if not self._all:
+            self._sweep()
+
+    def pause(self) -> None:
+        """Read nothing more from any server: the client does not keep up."""
+        self._paused = True
+        for one in self._all:
+            if one.upstream is not None:
+                one.upstream.pause()
+
+    def resume(self) -> None:
+        """Read on."""
+        self._paused = False
+        for one in self._all:
+            if one.upstream is not None:
+                one.upstream.resume()
+
+
+class Binding:
+    """One task of this connection."""
+
+    def __init__(self, task: str, servers: dict[str, Running], rows: tuple[ToolRow, ...]) -> None:
+        """Belong to this task."""
+        self.task = task
+        self.servers = servers
+        self.reach = frozenset(row.name for row in rows)
+        self.modern_only = frozenset(row.name for row in rows if not _crosses(row))
+        """Tools that a legacy client can't be given."""
+
+    @classmethod
+    async def make(cls, task: str, servers: Servers, link: Link, *, kept: Mapping[str, Running]) -> Binding:
+        """What the task can reach, with servers to reach it by; `kept` are some that run for it already.
+
+        Raises:
+            TaskboundError: The daemon does not say.
+        """
+        found = await servers.of_agent(kept)
+        rows = await link.ask(ReachTools(), ToolRows)
+        return cls(task, found, rows.rows if rows.task == task else ())
+
+    def server_of(self, tool: str) -> Running | None:
+        """The server of a tool that the task can reach, or nothing."""
+        if tool not in self.reach:
+            return None
+        name, _ = parse_tool_name(tool)
+        return self.servers.get(name)
+
+
+def _crosses(row: ToolRow) -> bool:
+    return crosses(msgspec.json.decode(row.raw, type=dict[str, Any]), modern=False)

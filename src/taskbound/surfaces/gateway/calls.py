@@ -1,0 +1,360 @@
+"""One call from the client's line to its one answer (design 4).
+
+1. The daemon decides on the canonical bytes that are then sent on; nothing is sent without
+   a permit for exactly this act, from the server and task that it names, in time.
+2. A permit that could not be used is reported as *not sent*; whoever cancels before the
+   call was sent gets that too.
+3. A result leaves only after the daemon has recorded the outcome and released it.
+4. A call that is interrupted (cancelled, its task ended, everything stopped, the daemon
+   or the client gone) is cancelled upstream, and its result never leaves. The server has
+   2 seconds to answer all the same; without an answer the outcome is unknown, and a server
+   whose task is over is killed.
+5. A cancelled call gets no answer (MCP, Cancellation); every other call gets exactly one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from enum import Enum
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from taskbound.core.action.escape import escape_text
+from taskbound.core.errors import TaskboundError
+from taskbound.core.tool import parse_tool_name
+from taskbound.ports.upstream import Answered, Errored, NoAnswer
+from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
+from taskbound.surfaces.gateway import answers
+from taskbound.surfaces.gateway.eras import bridge, is_complete
+from taskbound.surfaces.gateway.errors import BadRepinError, BusyError, LapsedError, UnbridgeableError
+from taskbound.wire.action import Decide, Duplicate, Outcome, Permitted, Refused, Released, Withheld
+from taskbound.wire.connection import Fault
+from taskbound.wire.mcp.write import result_line
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from taskbound.ports.upstream import UpstreamAnswer
+    from taskbound.surfaces.gateway.binding import Binding, Running, Servers
+    from taskbound.surfaces.gateway.link import Link, Timings
+    from taskbound.wire.envelope import Answer
+
+__all__ = ["MAX_KEPT", "Call", "Calls", "Cause", "Desk"]
+
+MAX_UNSENT: Final = 8 * 1_048_576
+"""Bytes that a server may leave unread before it gets another call."""
+MAX_KEPT: Final = 1_048_576
+"""Bytes of a result that the daemon keeps for duplicates; of a larger one it gets the digest."""
+_NOTE: Final = 500
+_SERVER_LOST: Final = "ask the person who pinned the server to look at it; do not repeat the call"
+
+
+class Cause(Enum):
+    """Why a call is interrupted."""
+
+    CANCELLED = "cancelled by the client"
+    LEFT = "the client went away"
+    ENDED = "the task has ended"
+    PAUSED = "the task is paused"
+    STOPPED = "everything is stopped"
+    LOST = "the daemon is lost"
+
+
+_FINAL: Final = frozenset({Cause.ENDED, Cause.PAUSED, Cause.STOPPED})
+"""Causes after which a server that does not answer is killed."""
+_SILENT: Final = frozenset({Cause.CANCELLED, Cause.LEFT})
+"""Causes after which the client gets no answer."""
+_GONE: Final = frozenset({"no-task", "task-ended", "task-expired"})
+"""Refusals that say that the task is not the one that the gateway took it for."""
+_CODES: Final = {
+    Cause.ENDED: "task-ended",
+    Cause.PAUSED: "task-paused",
+    Cause.STOPPED: "stopped",
+    Cause.LOST: "daemon-lost",
+}
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Call:
+    """One `tools/call` that is open."""
+
+    id_raw: bytes
+    """The client's id exactly as it wrote it."""
+    request: str
+    """The same as canonical text: with the connection it names the presentation."""
+    key: str
+    tool: str
+    arguments: bytes
+    """Canonical: what is decided and what is sent."""
+    modern: bool
+    action: str = ""
+    task: str = ""
+    cause: Cause | None = None
+    words: str = ""
+    """How the task ended, when that is the cause."""
+    running: Running | None = None
+    number: int = 0
+    waiting: asyncio.Future[UpstreamAnswer] | None = None
+    timer: asyncio.TimerHandle | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Desk:
+    """What calls are made with."""
+
+    link: Link
+    servers: Servers
+    timings: Timings
+    now: Callable[[], int]
+    """The wall clock, µs since the epoch."""
+    write: Callable[[bytes], None]
+    bind: Callable[[], Awaitable[Binding]]
+    """The task's binding, made if need be; raises when there is no task, or an end to be told first."""
+    repinned: Callable[[], None]
+    """A server is pinned anew: what the task can reach is asked again."""
+
+
+class Calls:
+    """Every open call of one connection."""
+
+    def __init__(self, desk: Desk) -> None:
+        """Start with none."""
+        self._desk = desk
+        self.open: dict[int | str, Call] = {}
+
+    async def run(self, call: Call) -> bytes:
+        """See one call through, and return the line that answers it; empty when it gets none (rule 5)."""
+        try:
+            result = await self._run(call)
+        except TaskboundError as error:
+            result = answers.error_result(error, action=call.action, task=call.task)
+        if call.cause in _SILENT:
+            return b""
+        return result if result.endswith(b"\n") else result_line(call.id_raw, result)
+
+    async def _run(self, call: Call) -> bytes:
+        failure = await self._prepare(call)
+        if call.cause is not None:
+            return _interrupted(call)
+        answer = await self._decide(call)
+        match answer:
+            case Permitted():
+                call.action, call.task = answer.action, answer.task
+                return await self._permitted(call, answer, failure)
+            case Refused():
+                if answer.code in _GONE:
+                    self._desk.repinned()
+                return answers.refused(answer)
+            case Duplicate():
+                return await self._repeated(call, answer)
+            case Fault():
+                raise RefusedByDaemonError(answer)
+            case _:
+                raise DaemonLostError("the daemon answered with something else")
+
+    async def _prepare(self, call: Call) -> TaskboundError | None:
+        """Have the server ready before the daemon decides, so that a changed tool is known by then.
+
+        What goes wrong is kept: the daemon decides all the same, and records it.
+        """
+        try:
+            call.running = (await self._desk.bind()).server_of(call.tool)
+            if call.running is not None and not call.running.ready:
+                await self._desk.servers.make_ready(call.running)
+        except DaemonLostError:
+            raise
+        except TaskboundError as error:
+            return error
+        return None
+
+    async def _decide(self, call: Call) -> Answer:
+        ask = Decide(
+            tool=call.tool, arguments=msgspec.Raw(call.arguments), request=call.request, key=call.key
+        )
+        answer, again = await self._desk.link.ask_twice(ask)
+        if again and isinstance(answer, Duplicate) and answer.state == "permitted":
+            # The permit was recorded and its answer lost; nobody but this call could have used it.
+            call.action, call.task = answer.action, answer.task
+            await self._report(call, "not-sent", note="the daemon went away while it decided")
+            raise DaemonLostError("the daemon went away while it decided, and nothing was run")
+        return answer
+
+    async def _repeated(self, call: Call, answer: Duplicate) -> bytes:
+        """The stored answer, byte for byte, or what is known of it."""
+        call.action, call.task = answer.action, answer.task
+        if answer.answer is not None:
+            raw = bytes(answer.answer)
+            value = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+            return bridge(raw, typed="resultType" in value, modern=call.modern)
+        return answers.duplicate(answer)
+
+    # --- a permit --------------------------------------------------------------------------------
+
+    async def _permitted(self, call: Call, permit: Permitted, failure: TaskboundError | None) -> bytes:
+        if failure is None and call.cause is None:
+            try:
+                running = await self._sendable(call, permit)
+            except DaemonLostError:
+                raise
+            except TaskboundError as error:
+                failure = error
+            else:
+                if call.cause is None:  # nothing is awaited from here to the send
+                    return await self._send(call, running)
+        note = call.cause.value if call.cause is not None else failure.message if failure is not None else ""
+        await self._report(call, "not-sent", note=note)  # 2
+        if call.cause is not None or failure is None:
+            return _interrupted(call)
+        return answers.error_result(failure, action=call.action, task=call.task)
+
+    async def _sendable(self, call: Call, permit: Permitted) -> Running:
+        """The server that the permit is for, ready (rule 1)."""
+        binding = await self._desk.bind()
+        running = call.running
+        if binding.task != permit.task:
+            self._desk.repinned()
+            raise BadRepinError("the task is another one than when the call was made")
+        if running is None:
+            running = call.running = binding.servers.get(parse_tool_name(call.tool)[0])
+        if running is None or running.identity.digest != permit.server:
+            self._desk.repinned()
+            raise BadRepinError(f"the server of `{call.tool}` was pinned anew")
+        if not running.ready:
+            await self._desk.servers.make_ready(running)
+            self._desk.repinned()
+        if not call.modern and call.tool in binding.modern_only:
+            raise UnbridgeableError(f"`{call.tool}` answers in a way that this client can't be told")
+        if running.upstream is not None and running.upstream.unsent > MAX_UNSENT:
+            raise BusyError(f"the server of `{call.tool}` does not take what it was sent")
+        if self._desk.now() > permit.until:
+            raise LapsedError("the permit ran out before the call could be sent")
+        return running
+
+    async def _send(self, call: Call, running: Running) -> bytes:
+        upstream = running.upstream
+        if upstream is None:
+            await self._report(call, "not-sent", note="the server ended")
+            return answers.error_result(BadRepinError("the server ended just now"), action=call.action)
+        waiting: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
+        call.waiting = waiting
+
+        def answer(found: UpstreamAnswer) -> None:
+            if not waiting.done():
+                waiting.set_result(found)
+
+        _, own = parse_tool_name(call.tool)
+        running.enter()
+        call.number = upstream.call(own, call.arguments, answer)
+        try:
+            found = await waiting
+        finally:
+            running.leave()
+            call.waiting = None
+            if call.timer is not None:
+                call.timer.cancel()
+        return await self._settle(call, found)
+
+    # --- what came of it -------------------------------------------------------------------------
+
+    async def _settle(self, call: Call, found: UpstreamAnswer) -> bytes:
+        """Record the outcome, and give out the result if it is released (rule 3)."""
+        cause = call.cause  # one that comes while the outcome is recorded is weighed by the daemon
+        match found:
+            case Answered(raw=raw, value=value) if is_complete(value):
+                outcome = "failed" if value.get("isError") is True else "succeeded"
+                kept = msgspec.Raw(raw) if len(raw) <= MAX_KEPT else None
+                answer = await self._report(call, outcome, answer=kept, digest=sha256(raw).hexdigest())
+                result = bridge(raw, typed="resultType" in value, modern=call.modern)
+                return _leave(call, cause, answer, result)
+            case Answered():
+                reason = "the server asks for more input, which is not carried here"
+                found = NoAnswer("input-required", reason)
+            case Errored(raw=raw):
+                note = escape_text(found.message[:_NOTE])
+                answer = await self._report(call, "failed", digest=sha256(raw).hexdigest(), note=note)
+                line = b'{"jsonrpc":"2.0","id":%b,"error":%b}\n' % (call.id_raw, raw)
+                return _leave(call, cause, answer, line)
+            case NoAnswer():
+                pass
+        await self._report(call, "unknown", note=f"{found.reason} {found.detail}".strip())
+        if call.cause is not None:
+            return _interrupted(call)
+        reason = f"what it did is unknown: {found.reason}"
+        return answers.withheld(found.code, reason, action=call.action, task=call.task, advice=_SERVER_LOST)
+
+    async def _report(
+        self, call: Call, outcome: str, *, answer: msgspec.Raw | None = None, digest: str = "", note: str = ""
+    ) -> Released | Withheld:
+        """Record the outcome; what could not be recorded is withheld."""
+        ask = Outcome(
+            action=call.action, outcome=outcome, answer=answer, answer_sha256=digest, note=note[:_NOTE]
+        )
+        if call.cause is Cause.LOST and not self._desk.link.connected:
+            return Withheld(action=call.action, code="daemon-lost", reason="the daemon is lost")
+        try:
+            said = await self._desk.link.ask_any(ask)
+        except TaskboundError as error:
+            reason = f"its outcome could not be recorded: {error.message}"
+            return Withheld(action=call.action, code=error.code, reason=reason)
+        if isinstance(said, Released | Withheld):
+            return said
+        fault = said if isinstance(said, Fault) else Fault(code="daemon-lost", message="no answer to this")
+        return Withheld(action=call.action, code=fault.code, reason=fault.message)
+
+    # --- interruptions ---------------------------------------------------------------------------
+
+    def interrupt(self, call: Call, cause: Cause, words: str = "") -> None:
+        """Stop a call and withhold what comes of it (rule 4); a task's end does more than a cancel."""
+        if call.cause is None:
+            call.cause, call.words = cause, words
+        elif call.cause not in _FINAL and cause in _FINAL and call.timer is not None:
+            call.timer.cancel()
+            self._set_timer(call, cause)
+            return
+        else:
+            return
+        upstream = call.running.upstream if call.running is not None else None
+        if call.waiting is None or call.waiting.done() or upstream is None:
+            return
+        upstream.cancel(call.number, cause.value)
+        self._set_timer(call, cause)
+
+    def _set_timer(self, call: Call, cause: Cause) -> None:
+        loop = asyncio.get_running_loop()
+        call.timer = loop.call_later(self._desk.timings.cancel, self._no_answer, call, cause)
+
+    def _no_answer(self, call: Call, cause: Cause) -> None:
+        """The server did not answer the cancel in time."""
+        upstream = call.running.upstream if call.running is not None else None
+        if upstream is None or call.waiting is None or call.waiting.done():
+            return
+        upstream.forget(call.number)
+        call.waiting.set_result(NoAnswer("no-answer", f"{cause.value}, and the server did not answer"))
+        if cause in _FINAL:
+            upstream.kill(f"{cause.value}, and the server did not answer the cancel")
+
+    def interrupt_all(self, cause: Cause, *, task: str = "", words: str = "") -> None:
+        """Interrupt every open call, or those of one task."""
+        for call in tuple(self.open.values()):
+            if not task or call.task in {"", task}:
+                self.interrupt(call, cause, words)
+
+
+def _leave(call: Call, cause: Cause | None, answer: Released | Withheld, result: bytes) -> bytes:
+    """The result, when the call was not interrupted and the daemon has released it."""
+    if cause is not None:
+        return _interrupted(call)  # 4
+    if isinstance(answer, Released):
+        return result
+    return answers.withheld(answer.code, answer.reason, action=call.action, task=call.task)
+
+
+def _interrupted(call: Call) -> bytes:
+    """The refusal of a call that was interrupted; nobody sees it when the client is the cause."""
+    cause = call.cause or Cause.CANCELLED
+    reason = call.words or cause.value
+    code = _CODES.get(cause, "cancelled")
+    return answers.withheld(code, reason, action=call.action, task=call.task)

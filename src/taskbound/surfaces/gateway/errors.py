@@ -1,0 +1,183 @@
+"""What the gateway itself refuses, and how each error reaches an MCP client.
+
+1. A message that can't be read or is none the gateway takes is answered with a JSON-RPC
+   error; a call that was understood and refused is a tool result with `isError`, because
+   that is what a model sees and can act on (MCP, Tools, Error Handling).
+2. Codes of JSON-RPC and MCP keep their meanings; no code of ours stands in a reserved range
+   (MCP 2026-07-28, Error Codes). Which error it was stands in `error.data`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action.canonical import canonical
+from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
+from taskbound.sdk.client import RefusedByDaemonError
+from taskbound.wire.mcp.era import SUPPORTED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.errors import TaskboundError
+
+__all__ = [
+    "CODES",
+    "INVALID_PARAMS",
+    "INVALID_REQUEST",
+    "IN_RESULT",
+    "METHOD_NOT_FOUND",
+    "PARSE_ERROR",
+    "UNSUPPORTED_VERSION",
+    "AlreadyInitializedError",
+    "BadRepinError",
+    "BusyError",
+    "IdReusedError",
+    "LapsedError",
+    "NotInitializedError",
+    "UnbridgeableError",
+    "UnknownMethodError",
+    "UnstableToolsError",
+    "UnsupportedVersionError",
+    "code_of",
+    "data_of",
+    "rpc_code",
+]
+
+IN_RESULT: Final = 0
+"""Not a JSON-RPC error: the answer is a tool result with `isError`."""
+PARSE_ERROR: Final = -32700
+INVALID_REQUEST: Final = -32600
+METHOD_NOT_FOUND: Final = -32601
+INVALID_PARAMS: Final = -32602
+INTERNAL_ERROR: Final = -32603
+UNSUPPORTED_VERSION: Final = -32022
+
+
+class IdReusedError(MalformedError):
+    """A request's id is that of another one that is still open."""
+
+    code = "id-reused"
+    remedy = "give each request an id of its own"
+
+
+class UnknownMethodError(MalformedError):
+    """The gateway offers no such method."""
+
+    code = "unknown-method"
+    remedy = "use initialize, server/discover, ping, tools/list, tools/call or subscriptions/listen"
+
+
+class UnsupportedVersionError(MalformedError):
+    """The request is of a revision of MCP that is not spoken here."""
+
+    code = "unsupported-version"
+    remedy = "use one of the revisions in `supported`"
+
+    def __init__(self, message: str, *, requested: str) -> None:
+        """Keep what was asked for."""
+        super().__init__(message)
+        self.requested = requested
+
+
+class NotInitializedError(MalformedError):
+    """A legacy client sent a request before `initialize`."""
+
+    code = "not-initialized"
+    remedy = "send `initialize` first, or the modern `_meta` with each request"
+
+
+class AlreadyInitializedError(MalformedError):
+    """A legacy client sent `initialize` twice."""
+
+    code = "already-initialized"
+    remedy = "send `initialize` once for each connection"
+
+
+class BusyError(UnavailableError):
+    """So many calls of this connection are open that another one is not taken."""
+
+    code = "busy"
+    remedy = "wait for one of the open calls to be answered, then try again"
+
+
+class UnbridgeableError(DeniedError):
+    """The tool's answers can't be told to a client of this revision of MCP."""
+
+    code = "unbridgeable"
+    remedy = "use a client that speaks MCP 2026-07-28"
+
+
+class LapsedError(UnavailableError):
+    """The permit ran out before the call could be sent."""
+
+    code = "permit-lapsed"
+    remedy = "try again"
+
+
+class BadRepinError(UnavailableError):
+    """The server was pinned anew between its start and the call."""
+
+    code = "server-repinned"
+    remedy = "try again: it is started anew as it is pinned now"
+
+
+class UnstableToolsError(UnavailableError):
+    """The server says that its tools change faster than they can be looked at."""
+
+    code = "tools-unstable"
+    remedy = "ask the person who pinned the server to look at it"
+
+
+def _codes(code: int, words: str) -> dict[str, int]:
+    return dict.fromkeys(words.split(), code)
+
+
+CODES: Final[Mapping[str, int]] = {
+    **_codes(
+        PARSE_ERROR,
+        "bad-frame byte-order-mark bare-return duplicate-key empty-document half-message lone-surrogate"
+        " malformed not-finite not-json not-utf8 number-range too-deep too-large trailing-data unwritable",
+    ),
+    **_codes(
+        INVALID_REQUEST,
+        "already-initialized bad-id bad-jsonrpc batch id-reused not-a-message not-an-object not-initialized"
+        " unknown-member",
+    ),
+    **_codes(METHOD_NOT_FOUND, "unknown-method"),
+    **_codes(UNSUPPORTED_VERSION, "unsupported-version"),
+    **_codes(
+        INVALID_PARAMS, "bad-params bad-server-name bad-tool-name foreign-character line-separator key-reused"
+    ),
+    **_codes(
+        IN_RESULT,
+        "busy daemon-lost daemon-not-started denied era-changed list-refused permit-lapsed refused-by-daemon"
+        " server-changed server-lost server-repinned start-failed tools-unstable unavailable unbridgeable",
+    ),
+    **_codes(INTERNAL_ERROR, "error"),
+}
+"""Every error code that can be met in the gateway's process, and the JSON-RPC code that it becomes."""
+
+
+def code_of(error: TaskboundError) -> str:
+    """The stable word of an error: the daemon's own when it is the daemon's."""
+    return error.fault.code if isinstance(error, RefusedByDaemonError) else error.code
+
+
+def rpc_code(error: TaskboundError) -> int:
+    """The JSON-RPC code of an error that is answered as one."""
+    found = CODES.get(code_of(error), IN_RESULT)
+    if found != IN_RESULT:
+        return found
+    return INVALID_PARAMS if isinstance(error, MalformedError) else INTERNAL_ERROR
+
+
+def data_of(error: TaskboundError) -> bytes:
+    """What `error.data` says beside the message: which error it was, and what to do."""
+    data: dict[str, JsonValue] = {"code": code_of(error)}
+    if error.advice:
+        data["advice"] = error.advice
+    if isinstance(error, UnsupportedVersionError):
+        data |= {"requested": error.requested, "supported": list(SUPPORTED)}
+    return canonical(data)

@@ -1,0 +1,160 @@
+"""The client's two pipes: exact lines in, exact lines out, neither without bound.
+
+1. A line of the client has at most 1 MiB; cutting follows `wire.mcp.line`, so that no
+   library sees the bytes before we do (design 4.1).
+2. What the client does not read piles up only so far: then nothing more is read from it,
+   nor from any server, until it has caught up.
+3. When either pipe ends, the client is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Protocol
+
+from taskbound.wire.mcp.line import LineCutter
+
+if TYPE_CHECKING:
+    from taskbound.wire.mcp.line import Cut, Refused
+
+__all__ = ["MAX_LINE", "MAX_UNREAD", "ClientPipes", "ClientSide"]
+
+MAX_LINE: Final = 1_048_576
+"""Bytes of one line of the client."""
+MAX_UNREAD: Final = 8 * 1_048_576
+"""Bytes that the client may leave unread before nothing more is read for it."""
+
+
+class ClientSide(Protocol):
+    """Who serves the client; every method is called in the loop and returns at once."""
+
+    def line(self, line: Cut) -> None:
+        """One line, or why it is none."""
+
+    def left(self, rest: Refused | None) -> None:
+        """The client is gone, and this is the half of a message that it left; called once."""
+
+    def fell_behind(self) -> None:
+        """The client does not read what it is sent."""
+
+    def caught_up(self) -> None:
+        """It reads again."""
+
+
+class ClientPipes:
+    """Both pipes of one client."""
+
+    def __init__(self, side: ClientSide) -> None:
+        """Prepare; `protocols` are plugged into the pipes by wiring."""
+        self._side = side
+        self._cutter = LineCutter(MAX_LINE)
+        self._reader: asyncio.ReadTransport | None = None
+        self._writer: asyncio.WriteTransport | None = None
+        self._held: set[str] = set()
+        self._gone = False
+        self.incoming = _Incoming(self)
+        self.outgoing = _Outgoing(self)
+
+    def write(self, line: bytes) -> None:
+        """Send one line, with its line feed; it is dropped once the client is gone."""
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.write(line)
+
+    def hold(self, why: str) -> None:
+        """Read nothing from the client as long as anyone holds it."""
+        self._held.add(why)
+        if self._reader is not None and self._reader.is_reading():
+            self._reader.pause_reading()
+
+    def release(self, why: str) -> None:
+        """Take back one hold."""
+        self._held.discard(why)
+        if not self._held and self._reader is not None and not self._reader.is_closing():
+            self._reader.resume_reading()
+
+    async def close(self, *, patience: float) -> None:
+        """Wait until the client has read what it was sent, at most so many seconds, and close."""
+        if self._writer is None:
+            return
+        end = asyncio.get_running_loop().time() + patience
+        self._writer.close()
+        while not self.outgoing.closed.is_set() and asyncio.get_running_loop().time() < end:
+            with_limit = end - asyncio.get_running_loop().time()
+            try:
+                await asyncio.wait_for(self.outgoing.closed.wait(), max(0.0, with_limit))
+            except TimeoutError:
+                self._writer.abort()
+
+    def connected(self, transport: asyncio.BaseTransport) -> None:
+        """Keep a pipe's transport."""
+        if isinstance(transport, asyncio.ReadTransport):
+            self._reader = transport
+        elif isinstance(transport, asyncio.WriteTransport):
+            transport.set_write_buffer_limits(high=MAX_UNREAD)  # 2
+            self._writer = transport
+
+    def heard(self, data: bytes) -> None:
+        """Bytes of the client."""
+        for line in self._cutter.feed(data):
+            self._side.line(line)
+
+    def lost(self, *, half: bool) -> None:
+        """A pipe ended (rule 3)."""
+        if not self._gone:
+            self._gone = True
+            self._side.left(self._cutter.finish() if half else None)
+
+    def paused(self) -> None:
+        """The client does not keep up (rule 2)."""
+        self.hold("unread")
+        self._side.fell_behind()
+
+    def resumed(self) -> None:
+        """It does again."""
+        self.release("unread")
+        self._side.caught_up()
+
+
+class _Incoming(asyncio.Protocol):
+    """Standard input, for asyncio."""
+
+    def __init__(self, pipes: ClientPipes) -> None:
+        self._pipes = pipes
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._pipes.connected(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what arrived."""
+        self._pipes.heard(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client ended its side; what it left without a line feed is half a message."""
+        self._pipes.lost(half=exc is None)
+
+
+class _Outgoing(asyncio.BaseProtocol):
+    """Standard output, for asyncio."""
+
+    def __init__(self, pipes: ClientPipes) -> None:
+        self._pipes = pipes
+        self.closed = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._pipes.connected(transport)
+
+    def pause_writing(self) -> None:
+        """More is unread than may be."""
+        self._pipes.paused()
+
+    def resume_writing(self) -> None:
+        """The client has read on."""
+        self._pipes.resumed()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody reads any more."""
+        del exc
+        self.closed.set()
+        self._pipes.lost(half=False)

@@ -1,0 +1,294 @@
+"""The gateway's one connection to the daemon: made, lost, taken up again.
+
+1. A question whose answer is lost with the connection is asked once more on the next one,
+   if that comes within the grace of 5 seconds (design 4.9): the daemon knows the
+   connection by its secret again, and what it holds.
+2. A daemon that does not answer in time is lost like one that is gone: the connection is
+   given up, and never believed late.
+3. While calls are open the daemon is asked each second whether it still answers.
+4. Without a daemon new questions fail at once; attempts go on beside them, ever more rarely.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+from taskbound.core.errors import TaskboundError
+from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
+from taskbound.wire.connection import Done, Fault, Ping
+from taskbound.wire.frame import FrameError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from taskbound.sdk.client import AsyncClient
+    from taskbound.wire.connection import Opened
+    from taskbound.wire.envelope import Answer, Ask, Push
+
+__all__ = ["Connect", "Link", "LinkEvents", "Timings"]
+
+A = TypeVar("A")
+_log = logging.getLogger(__name__)
+_FIRST_PAUSE: Final = 0.05
+_LAST_PAUSE: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """Seconds; the values are the design's, and tests use shorter ones."""
+
+    grace: float = 5.0
+    """How long the daemon may be away before open calls are given up (4.9)."""
+    ping: float = 1.0
+    cancel: float = 2.0
+    """How long a server may take to answer a call that was cancelled (section 6)."""
+    leave: float = 10.0
+    """How long ending may take in all once the client is gone."""
+
+
+class Connect(Protocol):
+    """Makes a connection to the daemon, which it may start; given by wiring."""
+
+    def __call__(
+        self, *, resume: str, pushed: Callable[[Push], None], lost: Callable[[], None]
+    ) -> Awaitable[tuple[AsyncClient, Opened]]:
+        """The connection, and what the daemon said when it opened.
+
+        Raises:
+            TaskboundError: There is none.
+        """
+
+
+class LinkEvents(Protocol):
+    """What happens to the connection; called in the loop, returns at once."""
+
+    def pushed(self, push: Push) -> None:
+        """The daemon said something unasked."""
+
+    def joined(self, *, stopped: bool, again: bool) -> None:
+        """A connection is open; `again` when it is not the first."""
+
+    def abandoned(self) -> None:
+        """The daemon was away for longer than the grace: what is open is given up."""
+
+
+class _Line:
+    """One connection, by identity: what a given-up one still says is not taken for another's."""
+
+    def __init__(self) -> None:
+        self.broken = False
+
+
+class Link:
+    """Asks the daemon."""
+
+    def __init__(self, connect: Connect, events: LinkEvents, timings: Timings) -> None:
+        """Prepare; `start` makes the first attempt."""
+        self._connect = connect
+        self._events = events
+        self._timings = timings
+        self._client: AsyncClient | None = None
+        self._secret = ""
+        self._attempts: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
+        self._changed: asyncio.Future[None] | None = None
+        self._failure: TaskboundError = DaemonLostError("the daemon was not reached yet")
+        self._failed = False
+        self._lost_at: float | None = None
+        self._grace: asyncio.TimerHandle | None = None
+        self._pinger: asyncio.Task[None] | None = None
+        self._closing = False
+        self._line: _Line | None = None
+
+    def start(self) -> None:
+        """Begin to connect."""
+        if self._attempts is None and not self._closing:
+            self._attempts = asyncio.get_running_loop().create_task(self._keep_trying())
+
+    @property
+    def connected(self) -> bool:
+        """Whether a connection is open now."""
+        return self._client is not None
+
+    async def ask(self, ask: Ask, kind: type[A]) -> A:
+        """The daemon's answer, of this kind.
+
+        Raises:
+            RefusedByDaemonError: The daemon answered with a fault.
+            DaemonLostError: There is no daemon, or it did not answer in time.
+        """
+        answer = await self.ask_any(ask)
+        if isinstance(answer, kind):
+            return answer
+        if isinstance(answer, Fault):
+            raise RefusedByDaemonError(answer)
+        raise FrameError(f"the daemon answered `{type(answer).__name__}` where `{kind.__name__}` was due")
+
+    async def ask_any(self, ask: Ask) -> Answer:
+        """The daemon's answer, of any kind; raises as `ask_twice`."""
+        answer, _ = await self.ask_twice(ask)
+        return answer
+
+    async def ask_twice(self, ask: Ask) -> tuple[Answer, bool]:
+        """The daemon's answer, and whether it was asked twice because the first answer was lost (rule 1).
+
+        Raises:
+            TaskboundError: Why no connection could be made, when there is none.
+            DaemonLostError: The daemon did not answer in time, or not again within the grace (rule 1).
+        """
+        client = self._client if self._client is not None else await self._join()
+        try:
+            return await client.ask_any(ask, patience=self._timings.grace), False
+        except DaemonLostError:
+            if client is self._client:
+                self._give_up(client)  # 2
+                raise
+        client = await self._rejoin()
+        try:
+            return await client.ask_any(ask, patience=self._timings.grace), True
+        except DaemonLostError:
+            self._give_up(client)
+            raise
+
+    def watch(self, *, busy: bool) -> None:
+        """Calls are open, or none is any more (rule 3)."""
+        if busy and self._pinger is None:
+            self._pinger = asyncio.get_running_loop().create_task(self._ping())
+        elif not busy and self._pinger is not None:
+            self._pinger.cancel()
+            self._pinger = None
+
+    async def close(self) -> None:
+        """End the connection and every attempt to make one."""
+        self._closing = True
+        self.watch(busy=False)
+        if self._grace is not None:
+            self._grace.cancel()
+        if self._attempts is not None:
+            self._attempts.cancel()
+            await asyncio.wait([self._attempts])
+        if self._client is not None:
+            self._client.close()
+
+    # --- making connections ----------------------------------------------------------------------
+
+    async def _join(self) -> AsyncClient:
+        """A connection, now or after the attempt that is under way; the reason why not otherwise."""
+        self.start()
+        self._hurry.set()
+        self._failed = False
+        end = asyncio.get_running_loop().time() + self._timings.grace
+        while self._client is None and not self._failed and await self._wait(end):
+            pass
+        if self._client is None:
+            raise self._failure  # 4
+        return self._client
+
+    async def _rejoin(self) -> AsyncClient:
+        """The next connection, if it comes within the grace."""
+        self.start()
+        since = self._lost_at if self._lost_at is not None else asyncio.get_running_loop().time()
+        while self._client is None and await self._wait(since + self._timings.grace):
+            pass
+        if self._client is None:
+            raise DaemonLostError("the daemon went away before it answered")
+        return self._client
+
+    async def _wait(self, end: float) -> bool:
+        """Wait for a connection or a failed attempt; whether there was time for one."""
+        left = end - asyncio.get_running_loop().time()
+        if left <= 0 or self._closing:
+            return False
+        if self._changed is None:
+            self._changed = asyncio.get_running_loop().create_future()
+        done, _ = await asyncio.wait([self._changed], timeout=left)
+        return bool(done)
+
+    def _tell(self) -> None:
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
+        self._changed = None
+
+    async def _keep_trying(self) -> None:
+        pause = _FIRST_PAUSE
+        while self._client is None:
+            self._hurry.clear()
+            try:
+                await self._try()
+            except TaskboundError as error:
+                if _differ(self._failure, error):
+                    _log.warning("no daemon: %s", error.message)
+                self._failure, self._failed = error, True
+                self._tell()
+            else:
+                break
+            try:
+                async with asyncio.timeout(pause):
+                    await self._hurry.wait()
+            except TimeoutError:
+                pause = min(2 * pause, _LAST_PAUSE)
+        self._attempts = None
+
+    async def _try(self) -> None:
+        line = _Line()
+
+        def lost() -> None:
+            line.broken = True
+            if line is self._line:
+                self._connection_lost()
+
+        try:
+            client, opened = await self._connect(resume=self._secret, pushed=self._events.pushed, lost=lost)
+        except OSError as error:
+            raise DaemonLostError(f"the daemon can't be reached: {error.strerror or error}") from error
+        if line.broken:
+            raise DaemonLostError("the daemon closed the connection at once")
+        again = bool(self._secret)
+        self._client, self._secret, self._line = client, opened.connection, line
+        self._lost_at = None
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None
+        self._events.joined(stopped=opened.stopped, again=again)
+        self._tell()
+
+    # --- losing them -----------------------------------------------------------------------------
+
+    def _connection_lost(self) -> None:
+        self._client, self._line = None, None
+        loop = asyncio.get_running_loop()
+        self._lost_at = loop.time()
+        if self._closing:
+            return
+        self._grace = loop.call_later(self._timings.grace, self._events.abandoned)
+        self.start()
+
+    def _give_up(self, client: AsyncClient) -> None:
+        """A daemon that does not answer is gone, and has had its grace (rule 2)."""
+        if client is not self._client:
+            return
+        self._connection_lost()
+        client.close()
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None
+        self._events.abandoned()
+
+    async def _ping(self) -> None:
+        while True:
+            await asyncio.sleep(self._timings.ping)
+            client = self._client
+            if client is None:
+                continue
+            try:
+                await client.ask(Ping(), Done, patience=self._timings.grace - self._timings.ping)
+            except TaskboundError:
+                self._give_up(client)
+
+
+def _differ(one: TaskboundError, other: TaskboundError) -> bool:
+    """Whether two errors say different things, so that the log says each once."""
+    return (one.code, one.message) != (other.code, other.message)

@@ -1,0 +1,142 @@
+"""Which task this connection's calls belong to, from the first call until that task has ended.
+
+1. The daemon names the task (design 6); the gateway asks before its first call, so that
+   servers can be started and looked at before anything is decided.
+2. When the task ends, nothing is bound anew until a call was answered with that news: an
+   agent never finds itself under another task without being told.
+3. The same task, asked about again, keeps its running servers as far as they are pinned
+   as they were.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.errors import TaskboundError
+from taskbound.core.task import TaskEndedError
+from taskbound.sdk.client import RefusedByDaemonError
+from taskbound.surfaces.gateway.binding import Binding
+from taskbound.wire.connection import Bind, Bound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskbound.surfaces.gateway.binding import Running, Servers
+    from taskbound.surfaces.gateway.link import Link
+
+__all__ = ["Standing"]
+
+_log = logging.getLogger(__name__)
+_ENDED: Final = frozenset({"task-ended", "task-expired"})
+
+
+class Standing:
+    """The binding of one connection."""
+
+    def __init__(self, link: Link, servers: Servers, *, bound: Callable[[str], None]) -> None:
+        """Start without a task; `bound` is told each time that one is found."""
+        self._link = link
+        self._servers = servers
+        self._bound = bound
+        self._binding: Binding | None = None
+        self._kept: Binding | None = None
+        self._turn = asyncio.Lock()
+        self._endings: set[asyncio.Task[None]] = set()
+        self.untold = ""
+        """How the last task ended, until a call was answered with it (rule 2)."""
+
+    @property
+    def task(self) -> str:
+        """The task that calls belong to now, or empty."""
+        found = self._binding or self._kept
+        return found.task if found is not None else ""
+
+    async def bind(self) -> Binding:
+        """The task's binding, asked for if need be.
+
+        Raises:
+            TaskEndedError: The last task has ended, and no call was answered with it yet.
+            RefusedByDaemonError: There is no task; its words say how to open one.
+            TaskboundError: The daemon does not say.
+        """
+        if self.untold:
+            raise TaskEndedError(self.untold)
+        if self._binding is not None:
+            return self._binding
+        async with self._turn:
+            if self._binding is None:
+                self._binding = await self._ask()
+                self._kept = None
+                self._bound(self._binding.task)
+            return self._binding
+
+    async def _ask(self) -> Binding:
+        try:
+            bound = await self._link.ask(Bind(), Bound)
+        except RefusedByDaemonError as error:
+            if error.fault.code in _ENDED:
+                self.leave(self.task, error.fault.message)
+                raise TaskEndedError(error.fault.message) from error
+            raise
+        kept = self._kept.servers if self._kept is not None and self._kept.task == bound.task else {}
+        binding = await Binding.make(bound.task, self._servers, self._link, kept=kept)
+        used = set(map(id, binding.servers.values()))
+        old = self._kept.servers if self._kept is not None else {}
+        self._end({name: one for name, one in old.items() if id(one) not in used})  # 3
+        return binding
+
+    def refresh(self) -> None:
+        """What the task can reach may be another now: ask again before the next call."""
+        if self._binding is not None:
+            self._kept, self._binding = self._binding, None
+
+    def leave(self, task: str, words: str) -> None:
+        """The task has ended (rule 2); its servers end."""
+        if task != self.task and task:
+            return
+        found = self._binding or self._kept
+        self._binding = self._kept = None
+        self.untold = words
+        if found is not None:
+            self._end(found.servers)
+
+    def told(self) -> None:
+        """A call was answered with how the last task ended."""
+        self.untold = ""
+
+    async def recheck(self) -> str:
+        """After the daemon was away: how the task has ended meanwhile, or empty when it goes on."""
+        task = self.task
+        if not task:
+            return ""
+        try:
+            bound = await self._link.ask(Bind(), Bound)
+        except RefusedByDaemonError as error:
+            words = error.fault.message
+        except TaskboundError:
+            return ""
+        else:
+            if bound.task == task:
+                self.refresh()
+                return ""
+            words = "the task has ended"
+        self.leave(task, words)
+        return words
+
+    def _end(self, servers: dict[str, Running]) -> None:
+        """End servers beside everything else."""
+        ending = asyncio.get_running_loop().create_task(self._servers.end(servers, shared=False))
+        self._endings.add(ending)
+        ending.add_done_callback(self._ended)
+
+    def _ended(self, ending: asyncio.Task[None]) -> None:
+        self._endings.discard(ending)
+        if not ending.cancelled() and (error := ending.exception()) is not None:
+            _log.error("a server could not be ended", exc_info=error)
+
+    async def close(self) -> None:
+        """Wait until servers that are being ended have ended."""
+        if self._endings:
+            await asyncio.wait(tuple(self._endings))

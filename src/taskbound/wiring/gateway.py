@@ -1,0 +1,160 @@
+"""The gateway's process: `taskbound gateway --agent NAME`, started by an MCP client."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from taskbound import __version__
+from taskbound.adapters.upstream.mcp.family import adopt_orphans
+from taskbound.adapters.upstream.mcp.server import StdioStarter
+from taskbound.core.errors import TaskboundError
+from taskbound.sdk.client import AsyncClient
+from taskbound.surfaces.gateway.server import Gateway, Plugs
+from taskbound.wire.connection import Open
+from taskbound.wiring.home import find_home
+from taskbound.wiring.log import open_log
+from taskbound.wiring.settings import Settings, read_settings
+from taskbound.wiring.start import ensure_daemon
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from taskbound.wire.connection import Opened
+    from taskbound.wire.envelope import Push
+
+__all__ = ["main"]
+
+_USAGE: Final = 2
+_MICROSECOND: Final = 1_000
+
+
+class _Reach:
+    """Makes connections to the daemon of one data directory, which is started if it may be."""
+
+    def __init__(self, home: Path, hello: Open, ensure: Callable[[Path], Path]) -> None:
+        self._home = home
+        self._hello = hello
+        self._ensure = ensure
+        self.starting = False
+
+    async def __call__(
+        self, *, resume: str, pushed: Callable[[Push], None], lost: Callable[[], None]
+    ) -> tuple[AsyncClient, Opened]:
+        """The connection, and what the daemon said when it opened."""
+        self.starting = True
+        try:
+            with _not_adopting():
+                path = await asyncio.to_thread(self._ensure, self._home)
+        finally:
+            self.starting = False
+        hello = Open(
+            role=self._hello.role,
+            version=self._hello.version,
+            namespace=self._hello.namespace,
+            agent=self._hello.agent,
+            resume=resume,
+        )
+        return await AsyncClient.connect(path, hello, pushed=pushed, lost=lost)
+
+
+def main(arguments: Sequence[str] | None = None, *, ensure: Callable[[Path], Path] | None = None) -> int:
+    """Serve one MCP client on standard input and output until it is gone; the exit status.
+
+    Args:
+        arguments: As typed, without the command's name.
+        ensure: Finds the daemon's socket for a data directory, starting a daemon if it may.
+    """
+    told = _read_arguments(arguments)
+    home = find_home(told.home, os.environ)
+    settings = _settings(home)
+    open_log("gateway", settings.log_level)
+    hello = Open(
+        role="gateway",
+        version=__version__,
+        namespace=told.namespace or settings.namespace,
+        agent=told.agent or settings.agent,
+    )
+    if not hello.agent:
+        sys.stderr.write("error: no agent is named; say `--agent NAME`\n")
+        return _USAGE
+    reach = _Reach(home, hello, ensure or (lambda path: ensure_daemon(path, may_start=settings.autostart)))
+    reading, writing = _take_wire()
+    try:
+        return asyncio.run(_serve(reach, hello.namespace, reading, writing))
+    except ValueError as error:
+        sys.stderr.write(f"error: the gateway speaks MCP over pipes: {error}\n")
+        return _USAGE
+
+
+async def _serve(reach: _Reach, namespace: str, reading: int, writing: int) -> int:
+    adopt_orphans()
+    starter = StdioStarter()
+
+    def sweep() -> None:
+        if not reach.starting:
+            starter.sweep()
+
+    gateway = Gateway(
+        Plugs(connect=reach, start=starter, now=_now, sweep=sweep, namespace=namespace),
+    )
+    loop = asyncio.get_running_loop()
+    await loop.connect_write_pipe(lambda: gateway.pipes.outgoing, os.fdopen(writing, "wb", buffering=0))
+    await loop.connect_read_pipe(lambda: gateway.pipes.incoming, os.fdopen(reading, "rb", buffering=0))
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, gateway.left, None)
+    await gateway.serve()
+    sweep()
+    return 0
+
+
+def _now() -> int:
+    return time.time_ns() // _MICROSECOND
+
+
+@contextlib.contextmanager
+def _not_adopting() -> Iterator[None]:
+    """Let a daemon that is started now be the system's child, and not this process's."""
+    adopt_orphans(on=False)
+    try:
+        yield
+    finally:
+        adopt_orphans()
+
+
+def _take_wire() -> tuple[int, int]:
+    """Private descriptors for the client's two pipes; nothing else that prints can reach them."""
+    reading, writing = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    os.close(nothing)
+    return reading, writing
+
+
+def _settings(home: Path) -> Settings:
+    """The settings of the data directory; a file that can't be read is said when a call is made."""
+    try:
+        return read_settings(home, os.environ)
+    except TaskboundError as error:
+        sys.stderr.write(f"error: {error.message} [{error.code}]\n")
+        return Settings(autostart=False)
+
+
+def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="taskbound gateway", description=__doc__)
+    parser.add_argument("--agent", default="", help="the agent that the client is")
+    parser.add_argument("--home", default="", help="the data directory")
+    parser.add_argument("--namespace", default="", help="the namespace to work in")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
