@@ -89,10 +89,18 @@ def run(arguments: Sequence[str], plugs: Plugs) -> int:
     return found if isinstance(found, int) else 0
 
 
-def _root(
-    *,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
-) -> None:
-    if version:
+def _say_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(__version__)
         raise typer.Exit
+
+
+def _root(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=_say_version),
+    ] = False,
+) -> None:
+    """Take what stands before the command; the version is said as soon as it is asked for."""
+    del version

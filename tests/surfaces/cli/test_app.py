@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from dev.commands import commands
+from taskbound import __version__
+from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
+from taskbound.sdk.client import RefusedByDaemonError
+from taskbound.surfaces.cli.app import run
+from taskbound.surfaces.cli.errors import CODES, status_of
+from taskbound.surfaces.cli.plugs import Place
+from taskbound.wire.connection import Fault
+from taskbound.wiring.cli import make_plugs, own_command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+class Ended(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def taskbound(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Ended]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
+    environ = {"HOME": str(tmp_path), "TASKBOUND_HOME": str(tmp_path / "none")}
+
+    def call(*words: str, **more: str) -> Ended:
+        status = run(words, make_plugs({**environ, **more}))
+        said = capfd.readouterr()
+        return Ended(status, said.out, said.err)
+
+    return call
+
+
+def test_the_version_is_printed_and_nothing_else(taskbound: Callable[..., Ended]) -> None:
+    assert taskbound("--version") == Ended(0, f"{__version__}\n", "")
+
+
+@pytest.mark.parametrize("name", [name for name, _ in commands()])
+def test_every_command_has_help_that_needs_no_installation(
+    name: str, taskbound: Callable[..., Ended]
+) -> None:
+    ended = taskbound(*name.split()[1:], "--help")
+    assert ended.status == 0
+    assert "Usage: taskbound" in ended.out
+
+
+def test_without_a_command_the_help_is_shown_and_the_status_says_so(taskbound: Callable[..., Ended]) -> None:
+    assert taskbound().status == 2
+    assert taskbound("task").status == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("tusk",),
+        ("task", "strat"),
+        ("task", "list", "--nope"),
+        ("task", "show"),
+        ("task", "list", "--limit", "0"),
+    ],
+)
+def test_what_can_not_be_typed_is_malformed_with_one_word_of_advice(
+    words: tuple[str, ...], taskbound: Callable[..., Ended]
+) -> None:
+    ended = taskbound(*words)
+    assert ended.status == 2
+    assert ended.out == ""
+    assert ended.err.startswith("error: ")
+    assert "what to do: " in ended.err
+
+
+def test_an_error_with_json_is_one_document_on_standard_error_only(taskbound: Callable[..., Ended]) -> None:
+    for words, code in (
+        (("task", "list", "--json"), "no-data-directory"),
+        (("task", "strat", "--json"), "malformed"),
+    ):
+        ended = taskbound(*words)
+        assert ended.out == ""
+        assert json.loads(ended.err)["code"] == code
+
+
+def test_a_command_without_an_installation_says_how_to_make_one(taskbound: Callable[..., Ended]) -> None:
+    ended = taskbound("task", "list")
+    assert ended.status == 4
+    assert "there is no data directory" in ended.err
+    assert "taskbound init" in ended.err
+
+
+def test_a_command_makes_no_data_directory_by_itself(taskbound: Callable[..., Ended], tmp_path: Path) -> None:
+    for words in (("task", "list"), ("doctor",), ("stop",), ("init", "--undo"), ("audit", "tail")):
+        taskbound(*words)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("task", "end", "tsk_1"),
+        ("agent", "suspend", "a"),
+        ("template", "remove", "a"),
+        ("upstream", "remove", "a"),
+        ("stop", "--lift"),
+    ],
+)
+def test_what_destroys_refuses_without_a_terminal_and_without_yes(
+    words: tuple[str, ...], taskbound: Callable[..., Ended]
+) -> None:
+    ended = taskbound(*words)
+    assert ended.status == 2
+    assert "[needs-answer]" in ended.err
+    assert "--yes" in ended.err
+
+
+def test_a252_a_bad_settings_file_stops_every_command(
+    taskbound: Callable[..., Ended], tmp_path: Path
+) -> None:
+    home = tmp_path / "none"
+    home.mkdir(mode=0o700)
+    (home / "taskbound.toml").write_text("agnet = 1\n", encoding="utf-8")
+    ended = taskbound("task", "list")
+    assert ended.status == 2
+    assert "[bad-setting]" in ended.err
+
+
+def test_a_daemon_is_not_started_when_the_settings_say_so(
+    taskbound: Callable[..., Ended], tmp_path: Path
+) -> None:
+    (tmp_path / "none").mkdir(mode=0o700)
+    ended = taskbound("task", "list", TASKBOUND_AUTOSTART="false")
+    assert ended.status == 4
+    assert f"taskbound serve --home {tmp_path / 'none'}" in ended.err
+
+
+def test_doctor_without_an_installation_is_not_healthy(taskbound: Callable[..., Ended]) -> None:
+    ended = taskbound("doctor", "--json", TASKBOUND_TYPO="x")
+    assert ended.status == 1
+    report = json.loads(ended.out)
+    assert report["healthy"] is False
+    levels = {one["name"]: one["level"] for one in report["findings"]}
+    assert levels["home"] == "bad"
+    assert levels["variable"] == "warn"
+    assert levels["agent-tools"] == "warn"
+
+
+def test_doctor_lists_what_bypasses_the_gateway(taskbound: Callable[..., Ended], tmp_path: Path) -> None:
+    (tmp_path / ".cursor").mkdir()
+    document = {"mcpServers": {"a": {"command": "x"}, "w\u202e": {"url": "https://example.com/mcp"}}}
+    (tmp_path / ".cursor/mcp.json").write_text(json.dumps(document), encoding="utf-8")
+    ended = taskbound("doctor")
+    bypassing = [line for line in ended.out.splitlines() if "bypasses the gateway" in line]
+    assert len(bypassing) == 2
+    assert "\\u{202E}" in bypassing[1]
+    assert "remote" in bypassing[1]
+
+
+def test_init_with_nothing_to_gate_changes_nothing(taskbound: Callable[..., Ended], tmp_path: Path) -> None:
+    ended = taskbound("init", "--yes")
+    assert ended.status == 0
+    assert "Nothing to do" in ended.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_error_code_has_a_status_of_its_family() -> None:
+    assert set(CODES.values()) <= {1, 2, 3, 4, 5}
+    assert CODES["no-task"] == 3
+    assert CODES["tampered"] == 5
+
+
+def test_a_code_of_a_newer_daemon_counts_as_a_denial() -> None:
+    assert status_of(RefusedByDaemonError(Fault(code="from-the-future", message="no"))) == 3
+    assert status_of(RefusedByDaemonError(Fault(code="no-data-directory", message="no"))) == 4
+
+
+def test_an_error_without_a_row_counts_by_its_family() -> None:
+    families = ((MalformedError, 2), (DeniedError, 3), (UnavailableError, 4))
+    for family, status in families:
+        one = type("OddError", (family,), {"code": "odd"})("no")
+        assert status_of(one) == status
+
+
+@pytest.mark.parametrize(("level", "whole"), [("debug", True), ("info", False)])
+def test_a_surprise_is_told_without_a_stack_unless_asked(
+    level: str, *, whole: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def surprise(_told: str) -> Place:
+        raise RuntimeError("\x1b[2J")
+
+    plugs = replace(make_plugs({"TASKBOUND_LOG_LEVEL": level}), place=surprise)
+    assert run(["task", "list"], plugs) == 1
+    said = capfd.readouterr().err
+    assert "this should not have happened" in said
+    assert "\x1b" not in said
+    assert ("Traceback" in said) is whole
+
+
+def test_the_command_that_clients_are_given_is_absolute_and_there() -> None:
+    command = own_command()
+    assert command[0].startswith("/")
