@@ -85,7 +85,7 @@ class Duplicate(Message, frozen=True, tag="duplicate", tag_field="is"):
     action: str
     task: str
     state: str
-    answer: msgspec.Raw | None = None
+    answer: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """The exact bytes of the JSON-RPC `result` that was released, or absent."""
     reasons: tuple[Reason, ...] = ()
 
@@ -96,7 +96,7 @@ class Outcome(Message, frozen=True, tag="action:outcome", tag_field="op"):
     action: str
     outcome: str
     """`succeeded`, `failed`, `unknown` or `not-sent`."""
-    answer: msgspec.Raw | None = None
+    answer: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """The exact bytes of the JSON-RPC `result`; absent when there is none or it is over 1 MiB."""
     answer_sha256: str = ""
     note: str = ""

@@ -34,7 +34,7 @@ class StartTask(Message, frozen=True, tag="task:start", tag_field="op"):
     seconds: int
     """Time to the deadline, 1 second to 30 days."""
     template: str = ""
-    scope: msgspec.Raw | None = None
+    scope: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """Exactly one of template and scope."""
     evidence: tuple[str, ...] = ()
 

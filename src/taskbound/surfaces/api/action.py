@@ -80,7 +80,7 @@ def _stored(daemon: Daemon, connection: Connection, repeated: Repeated) -> Answe
         action=kept.id,
         task=kept.task,
         state=kept.state.value,
-        answer=msgspec.Raw(kept.answer) if kept.released and kept.answer is not None else None,
+        answer=msgspec.Raw(kept.answer) if kept.released and kept.answer is not None else msgspec.UNSET,
         reasons=reasons(kept),
     )
 
@@ -92,7 +92,7 @@ async def outcome(daemon: Daemon, connection: Connection, ask: wire.Outcome) -> 
         connection=connection.name,
         action=ask.action,
         outcome=ask.outcome,
-        answer=bytes(ask.answer) if ask.answer is not None else None,
+        answer=bytes(ask.answer) if isinstance(ask.answer, msgspec.Raw) else None,
         answer_digest=ask.answer_sha256,
         note=ask.note,
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from taskbound.core.action import parse_document
 from taskbound.core.scope import parse_scope
 from taskbound.core.task import NoTaskError, ending
@@ -40,7 +42,7 @@ _PAGE: Final = 500
 
 async def start_task(daemon: Daemon, connection: Connection, ask: wire.StartTask) -> Answer:
     """The task, running."""
-    scope = parse_scope(parse_document(bytes(ask.scope))) if ask.scope is not None else None
+    scope = parse_scope(parse_document(bytes(ask.scope))) if isinstance(ask.scope, msgspec.Raw) else None
     order = TaskOrder(
         namespace=connection.namespace,
         agent=ask.agent,

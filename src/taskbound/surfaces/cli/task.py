@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Final
 
+import msgspec
 import typer
 
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_scope, spell_seconds
@@ -87,7 +88,7 @@ def make_start(
         purpose=purpose,
         seconds=seconds or parse_seconds(DEFAULT_LENGTH),
         template=template,
-        scope=read_scope(scope)[1] if scope else None,
+        scope=read_scope(scope)[1] if scope else msgspec.UNSET,
         evidence=tuple(evidence or ()),
     )
 

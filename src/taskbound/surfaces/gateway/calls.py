@@ -185,7 +185,7 @@ class Calls:
     async def _repeated(self, call: Call, answer: Duplicate) -> bytes:
         """The stored answer, byte for byte, or what is known of it."""
         call.action, call.task = answer.action, answer.task
-        if answer.answer is not None:
+        if isinstance(answer.answer, msgspec.Raw):
             raw = bytes(answer.answer)
             value = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
             return bridge(raw, typed="resultType" in value, modern=call.modern)
@@ -265,7 +265,7 @@ class Calls:
         match found:
             case Answered(raw=raw, value=value) if is_complete(value):
                 outcome = "failed" if value.get("isError") is True else "succeeded"
-                kept = msgspec.Raw(raw) if len(raw) <= MAX_KEPT else None
+                kept = msgspec.Raw(raw) if len(raw) <= MAX_KEPT else msgspec.UNSET
                 answer = await self._report(call, outcome, answer=kept, digest=sha256(raw).hexdigest())
                 result = bridge(raw, typed="resultType" in value, modern=call.modern)
                 return _leave(call, cause, answer, result)
@@ -286,7 +286,13 @@ class Calls:
         return answers.withheld(found.code, reason, action=call.action, task=call.task, advice=_SERVER_LOST)
 
     async def _report(
-        self, call: Call, outcome: str, *, answer: msgspec.Raw | None = None, digest: str = "", note: str = ""
+        self,
+        call: Call,
+        outcome: str,
+        *,
+        answer: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET,
+        digest: str = "",
+        note: str = "",
     ) -> Released | Withheld:
         """Record the outcome; what could not be recorded is withheld."""
         ask = Outcome(

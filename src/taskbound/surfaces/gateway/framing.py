@@ -85,11 +85,14 @@ class ClientPipes:
             except TimeoutError:
                 self._writer.abort()
 
-    def connected(self, transport: asyncio.BaseTransport) -> None:
-        """Keep a pipe's transport."""
+    def reading(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport of the client's input."""
         if isinstance(transport, asyncio.ReadTransport):
             self._reader = transport
-        elif isinstance(transport, asyncio.WriteTransport):
+
+    def writing(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport of its output."""
+        if isinstance(transport, asyncio.WriteTransport):
             transport.set_write_buffer_limits(high=MAX_UNREAD)  # 2
             self._writer = transport
 
@@ -123,7 +126,7 @@ class _Incoming(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        self._pipes.connected(transport)
+        self._pipes.reading(transport)
 
     def data_received(self, data: bytes) -> None:
         """Take what arrived."""
@@ -143,7 +146,7 @@ class _Outgoing(asyncio.BaseProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        self._pipes.connected(transport)
+        self._pipes.writing(transport)
 
     def pause_writing(self) -> None:
         """More is unread than may be."""
