@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import fcntl
 import logging
 import os
@@ -138,6 +139,7 @@ async def _serve(home: Path, told: argparse.Namespace) -> None:
     rounds.start()
     socket_path = place_socket(home)
     server = await _listen(loop, daemon, socket_path, group=told.group)
+    inode = socket_path.stat().st_ino
     loop.call_later(GRACE, daemon.give_up_strangers)
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -150,7 +152,7 @@ async def _serve(home: Path, told: argparse.Namespace) -> None:
         server.close()
         await asyncio.to_thread(rounds.stop)
         await asyncio.to_thread(daemon.worker.stop)
-        socket_path.unlink(missing_ok=True)
+        _remove_own(socket_path, inode)
         signer.close()
         if child is not None:
             child.stop()
@@ -167,6 +169,13 @@ async def _listen(
         return await loop.create_unix_server(lambda: SocketServer(daemon), str(path), backlog=BACKLOG)
     finally:
         os.umask(before)
+
+
+def _remove_own(path: Path, inode: int) -> None:
+    """Remove the socket, unless another process has put its own into that place meanwhile."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_ino == inode:
+            path.unlink()
 
 
 def _say_ready(descriptor: int) -> None:

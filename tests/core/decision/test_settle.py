@@ -82,7 +82,7 @@ def proposal(number: int = 1, *payers: Payer, amount: int = 1, key: str = "", re
     )
 
 
-def locked(**changes: Any) -> Locked:  # noqa: ANN401 - one field of each type
+def locked(**changes: Any) -> Locked:
     plain = Locked(
         switch=KillSwitch(),
         tasks={TASK: HEAD},
@@ -96,7 +96,7 @@ def locked(**changes: Any) -> Locked:  # noqa: ANN401 - one field of each type
     return replace(plain, **changes)
 
 
-def run(*proposals: Proposal, now: int = 50, **changes: Any) -> Settlement:  # noqa: ANN401 - one field of each type
+def run(*proposals: Proposal, now: int = 50, **changes: Any) -> Settlement:
     return settle(proposals, locked(**changes), now=Instant(now), until=Instant(now + 30))
 
 

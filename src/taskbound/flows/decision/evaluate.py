@@ -256,7 +256,7 @@ def _outside(missed: Missed, whose: str) -> Refuse:
     return Refuse(
         code="outside-scope",
         reasons=(Reason(code=missed.code, text=missed.sentence, detail=f"not covered by {whose}"),),
-        instead=f"{missed.sentence}; stay within that, or ask the person for a task that covers it",
+        instead="stay within that, or ask the person for a task that covers it",
     )
 
 

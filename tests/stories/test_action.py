@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from taskbound.core.task import TaskEvent
+from taskbound.flows.action import Release, Withhold, explain
+from taskbound.flows.action.explain import UnknownActionError
+from taskbound.flows.action.outcome import OutcomeSyntaxError, Report
+from taskbound.flows.revocation import stop
+from taskbound.ports.store import AmbiguousCommitError
+from tests.world import ANN, code_of, id_of
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from taskbound.ports.action import StoredAction
+    from tests.world import World
+
+
+def kept(world: World, action: str) -> StoredAction:
+    with world.store.read() as snapshot:
+        found = snapshot.actions.action("default", action)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("outcome", ["succeeded", "failed"])
+def test_a_result_leaves_once_its_outcome_is_durable_and_its_task_ran(world: World, outcome: str) -> None:
+    action = id_of(world.ask(world.settle_in()))
+    assert world.tell(action, outcome) == Release(action=action)
+    row = kept(world, action)
+    assert (row.state.value, row.answer, row.released) == (outcome, b'{"ok":true}', True)
+    (event,) = world.events("action-outcome")
+    assert (event["before"], event["after"], event["released"]) == ("permitted", outcome, True)
+
+
+@pytest.mark.parametrize(
+    ("way", "code"),
+    [("end", "task-ended"), ("pause", "task-paused"), ("expire", "task-expired"), ("stop", "stopped")],
+)
+def test_law_4_a_result_whose_task_lost_its_authority_is_withheld_and_not_kept(
+    world: World, way: str, code: str
+) -> None:
+    task = world.settle_in()
+    action = id_of(world.ask(task))
+    match way:
+        case "end":
+            world.tasks.end("default", task.id, TaskEvent.REVOKE, ANN, reason="")
+        case "pause":
+            world.tasks.pause("default", task.id, ANN, reason="")
+        case "expire":
+            world.clock.advance(3600)
+        case _:
+            stop(world.means, "default", stopped=True, reason="", actor=ANN)
+    answer = world.tell(action)
+    assert isinstance(answer, Withhold)
+    assert answer.code == code
+    row = kept(world, action)
+    assert (row.state.value, row.answer, row.released) == ("succeeded", None, False)
+
+
+def test_only_the_connection_that_holds_the_permit_may_say_what_came_of_it(world: World) -> None:
+    action = id_of(world.ask(world.settle_in(), connection="con_a"))
+    stranger = world.tell(action, connection="con_b")
+    assert isinstance(stranger, Withhold)
+    assert stranger.code == "not-holder"
+    assert kept(world, action).state.value == "permitted"
+    assert isinstance(world.tell(action, connection="con_a"), Release)
+
+
+def test_an_outcome_is_told_once(world: World) -> None:
+    action = id_of(world.ask(world.settle_in()))
+    assert isinstance(world.tell(action), Release)
+    for outcome in ("succeeded", "failed", "unknown", "not-sent"):
+        again = world.tell(action, outcome)
+        assert isinstance(again, Withhold)
+        assert again.code == "not-holder"
+    assert len(world.events("action-outcome")) == 1
+
+
+def test_an_outcome_is_told_once_within_one_group(world: World) -> None:
+    action = id_of(world.ask(world.settle_in()))
+    report = Report(namespace="default", connection="con_a", action=action, outcome="succeeded", answer=b"{}")
+    first, second = world.outcomes.record([report, report])
+    assert isinstance(first, Release)
+    assert isinstance(second, Withhold)
+
+
+def test_what_was_not_sent_gives_uses_and_limits_back_and_unknown_keeps_them(world: World) -> None:
+    task = world.settle_in()
+    whole = world.left(task)
+    world.tell(id_of(world.ask(task)), "not-sent", None)
+    assert world.left(task) == whole
+    world.tell(id_of(world.ask(task)), "unknown", None)
+    assert world.left(task) == {"g0/uses": 4, "g0/total/amount": 9000}
+    assert world.left(task) != whole
+
+
+def test_two_that_were_not_sent_in_one_group_give_both_back(world: World) -> None:
+    task = world.settle_in()
+    whole = world.left(task)
+    actions = [id_of(world.ask(task)) for _ in range(2)]
+    reports = [
+        Report(namespace="default", connection="con_a", action=one, outcome="not-sent") for one in actions
+    ]
+    world.outcomes.record(reports)
+    assert world.left(task) == whole
+
+
+def test_no_outcome_releases_an_unknown_or_unsent_result(world: World) -> None:
+    task = world.settle_in()
+    for outcome in ("unknown", "not-sent"):
+        answer = world.tell(id_of(world.ask(task, arguments={"to": "eve", "amount": 1})), outcome)
+        assert isinstance(answer, Withhold)
+
+
+def test_i30_a_lost_holders_permits_are_unknown_and_stay_so(world: World) -> None:
+    task = world.settle_in()
+    lost = id_of(world.ask(task, connection="con_a"))
+    other = id_of(world.ask(task, arguments={"to": "eve", "amount": 1}, connection="con_b"))
+    assert world.outcomes.lose("default", connection="con_a", reason="gone") == 1
+    assert kept(world, lost).state.value == "unknown"
+    assert kept(world, other).state.value == "permitted"
+    assert isinstance(world.tell(lost), Withhold)
+    assert code_of(world.ask(task)) == "hold"
+
+
+def test_permits_of_connections_that_did_not_come_back_are_unknown(world: World) -> None:
+    task = world.settle_in()
+    here = id_of(world.ask(task, connection="con_a"))
+    gone = id_of(world.ask(task, arguments={"to": "eve", "amount": 1}, connection="con_b"))
+    assert world.outcomes.lose_strangers(frozenset({"con_a"}), reason="restart") == 1
+    assert (kept(world, here).state.value, kept(world, gone).state.value) == ("permitted", "unknown")
+
+
+def test_an_answer_over_the_limit_is_released_and_only_its_digest_kept(world: World) -> None:
+    action = id_of(world.ask(world.settle_in()))
+    large = b'"' + b"x" * 1_048_575 + b'"'
+    assert isinstance(world.tell(action, "succeeded", large), Release)
+    row = kept(world, action)
+    assert (row.answer, len(row.answer_digest)) == (None, 64)
+
+
+def test_an_outcome_that_does_not_exist_reaches_no_group() -> None:
+    with pytest.raises(OutcomeSyntaxError):
+        Report(namespace="default", connection="c", action="a", outcome="approved")
+
+
+def test_f3_an_ambiguous_commit_of_an_outcome_is_looked_up(world: World) -> None:
+    task = world.settle_in()
+    action = id_of(world.ask(task))
+    write = world.store.write
+
+    def lost_after(work: Any, **more: Any) -> Any:
+        write(work, **more)
+        raise AmbiguousCommitError("the connection broke at the commit")
+
+    world.store.write = lost_after  # type: ignore[method-assign]  # the seam of this story
+    assert world.tell(action) == Release(action=action)
+
+
+def test_f3_an_ambiguous_commit_of_a_decision_is_looked_up_and_never_assumed(world: World) -> None:
+    task = world.settle_in()
+    write = world.store.write
+    broken = {"after": 1, "before": 1}
+
+    def lose(work: Any, **more: Any) -> Any:
+        if broken["before"]:
+            broken["before"] -= 1
+            raise AmbiguousCommitError("lost before")
+        answer = write(work, **more)
+        if broken["after"]:
+            broken["after"] -= 1
+            raise AmbiguousCommitError("lost after")
+        return answer
+
+    world.store.write = lose  # type: ignore[method-assign]  # the seam of this story
+    answer = world.ask(task)
+    assert code_of(answer) == "permit"
+    assert broken == {"after": 0, "before": 0}
+    assert world.left(task)["g0/uses"] == 4
+    assert [one["action"] for one in world.events("action-decided")] == [id_of(answer)]
+
+
+def test_i25_a_decision_replays_from_its_record_to_the_same_answer(world: World) -> None:
+    task = world.settle_in()
+    permitted = id_of(world.ask(task))
+    refused = id_of(world.ask(task, arguments={"to": "mallory", "amount": 1}))
+    for action in (permitted, refused):
+        assert explain(world.means, "default", action).replay == "same"
+
+
+def test_what_came_from_the_standing_of_the_moment_is_not_computed_again(world: World) -> None:
+    task = world.settle_in()
+    world.tasks.pause("default", task.id, ANN, reason="")
+    action = id_of(world.ask(task))
+    assert explain(world.means, "default", action).replay.startswith("not computed")
+
+
+def test_an_unknown_action_is_not_explained(world: World) -> None:
+    world.settle_in()
+    with pytest.raises(UnknownActionError):
+        explain(world.means, "default", "act_none")

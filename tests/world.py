@@ -1,0 +1,276 @@
+"""A whole Taskbound without processes, for stories: real flows and store, a clock that moves when told."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from taskbound.adapters.policy.cedar import CedarPolicyEngine, base_bundle
+from taskbound.core.action import canonical
+from taskbound.core.clock import Instant
+from taskbound.core.decision import Hold, Permit, Refuse, Repeated, Settled
+from taskbound.core.scope import parse_scope
+from taskbound.core.tool import ServerIdentity
+from taskbound.flows.action import Outcomes, Release, Report, Withhold
+from taskbound.flows.audit.sequencing import open_writer
+from taskbound.flows.decision import Call, Decisions, Views
+from taskbound.flows.decision.commit import NotDecided
+from taskbound.flows.identity import Agents, Deliveries, register_person
+from taskbound.flows.means import Actor, Means
+from taskbound.flows.task import TaskOrder, Tasks
+from taskbound.flows.tool import Tools
+from taskbound.ports.monitor import BadMonitorError, MonitorUnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.core.action import JsonValue
+    from taskbound.core.errors import TaskboundError
+    from taskbound.core.scope import Scope
+    from taskbound.core.task import Task
+    from taskbound.flows.decision import Answer
+    from taskbound.ports.store import Store
+
+ANN = Actor(name="ann", proof="peer-uid:1000 (unproven)")
+PAY: dict[str, Any] = {
+    "name": "pay",
+    "description": "Pays.",
+    "inputSchema": {
+        "type": "object",
+        "properties": {
+            "to": {"type": "string"},
+            "amount": {"type": "number"},
+            "note": {"type": "string", "default": ""},
+        },
+        "required": ["to", "amount"],
+    },
+    "annotations": {"readOnlyHint": False, "destructiveHint": True},
+}
+LOOK: dict[str, Any] = {
+    "name": "look",
+    "description": "Looks.",
+    "inputSchema": {"type": "object", "properties": {"path": {"type": "string"}}},
+    "annotations": {"readOnlyHint": True},
+}
+CEILING: dict[str, Any] = {
+    "grants": [{"tool": "bank__pay", "others": "any"}, {"tool": "bank__look", "others": "any"}]
+}
+SCOPE: dict[str, Any] = {
+    "grants": [
+        {
+            "tool": "bank__pay",
+            "arguments": {"to": {"one_of": ["bob", "eve"]}, "amount": {"range": {"min": 0, "max": 50}}},
+            "uses": 5,
+            "total": {"amount": {"limit": 10000, "exponent": 2}},
+        },
+        {"tool": "bank__look", "arguments": {"path": {"below": "/srv"}}},
+    ]
+}
+
+
+class WorldClock:
+    """A clock that moves when it is told, and by a microsecond whenever it is asked."""
+
+    def __init__(self) -> None:
+        self.at = 1_800_000_000_000_000
+
+    def now(self) -> Instant:
+        self.at += 1
+        return Instant(self.at)
+
+    def advance(self, seconds: float) -> None:
+        self.at += round(seconds * 1_000_000)
+
+
+class WorldChance:
+    """Names in order, so that a story reads the same each time."""
+
+    def __init__(self) -> None:
+        self._count = count(1)
+
+    def name(self, prefix: str) -> str:
+        return f"{prefix}_{next(self._count):026d}"
+
+    def code(self) -> str:
+        return f"{next(self._count):04d}-0000"
+
+
+class WorldMonitor:
+    """A monitor that keeps what it is sent, and can be broken."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self.broken = False
+
+    def parse(self, address: str) -> str:
+        if not address.startswith("world:"):
+            raise BadMonitorError(f"`{address}` is no monitor of this world")
+        return address
+
+    def deliver(self, address: str, message: bytes) -> None:
+        if self.broken:
+            raise MonitorUnreachableError(f"`{address}` is broken")
+        self.messages.append(json.loads(message))
+
+
+@dataclass
+class World:
+    """One namespace with ann, her agent `coder`, and a bank that it may use."""
+
+    store: Store
+    policy: str = field(default_factory=base_bundle)
+    clock: WorldClock = field(default_factory=WorldClock)
+    chance: WorldChance = field(default_factory=WorldChance)
+
+    def __post_init__(self) -> None:
+        self.monitor = WorldMonitor()
+        self.means = Means(
+            store=self.store,
+            clock=self.clock,
+            chance=self.chance,
+            policy=CedarPolicyEngine(self.policy),
+            monitor=self.monitor,
+            writer=self.chance.name("wrt"),
+        )
+        self.views = Views(self.store)
+        self.deliveries = Deliveries(self.means)
+        self.tasks = Tasks(self.means, self.views, self.deliveries)
+        self.agents = Agents(self.means, self.views)
+        self.tools = Tools(self.means, self.views)
+        self.outcomes = Outcomes(self.means)
+        self.decisions = Decisions(self.means, self.views)
+        self._requests = count(1)
+        open_writer(self.means, software="test")
+
+    def beside(self) -> World:
+        """Another daemon over the same store, at the same time."""
+        return World(store=self.store, policy=self.policy, clock=self.clock, chance=self.chance)
+
+    def settle_in(self) -> Task:
+        """Ann, her active agent, the bank, and a running task."""
+        register_person(self.means, "default", "ann", uid=1000, actor=ANN)
+        self.add_agent("coder")
+        self.add_bank()
+        return self.start()
+
+    def add_agent(self, name: str, *, ceiling: dict[str, Any] = CEILING) -> None:
+        self.agents.register(
+            "default",
+            name,
+            owner="ann",
+            approvers=("ann",),
+            monitor="world:1",
+            ceiling=scope_of(ceiling),
+            actor=ANN,
+        )
+        self.agents.test_monitor("default", name, ANN)
+        self.agents.acknowledge("default", name, self.monitor.messages[-1]["code"], ANN)
+        self.agents.activate("default", name, ANN)
+
+    def add_bank(self, *definitions: dict[str, Any]) -> ServerIdentity:
+        identity = ServerIdentity(
+            namespace="default", command="/usr/bin/bank", resolved="/usr/bin/bank", sha256="0" * 64
+        )
+        raws = [json.dumps(one).encode() for one in definitions or (PAY, LOOK)]
+        self.tools.add("bank", identity, b"{}", raws, agents=(), actor=ANN)
+        return identity
+
+    def start(self, *, scope: dict[str, Any] = SCOPE, seconds: int = 3600, agent: str = "coder") -> Task:
+        order = TaskOrder(
+            namespace="default", agent=agent, purpose="pay bills", seconds=seconds, scope=scope_of(scope)
+        )
+        return self.tasks.start(order, ANN)
+
+    def call(  # noqa: PLR0913 - what a call may differ in, each by its name
+        self,
+        task: Task | None,
+        tool: str = "bank__pay",
+        arguments: dict[str, JsonValue] | bytes | None = None,
+        *,
+        connection: str = "con_a",
+        request: str = "",
+        key: str = "",
+        agent: str = "coder",
+        unbound: TaskboundError | None = None,
+    ) -> Call:
+        plain: dict[str, JsonValue] = {"to": "bob", "amount": 10}
+        given = plain if arguments is None else arguments
+        return Call(
+            namespace="default",
+            agent=agent,
+            task=task.id if task else "",
+            unbound=unbound,
+            connection=connection,
+            request=request or str(next(self._requests)),
+            key=key,
+            tool=tool,
+            arguments=given if isinstance(given, bytes) else canonical(given),
+            proof="peer-uid:1000 (unproven)",
+        )
+
+    def ask(self, task: Task | None, tool: str = "bank__pay", arguments: Any = None, **more: Any) -> Answer:
+        (answer,) = self.decisions.decide([self.call(task, tool, arguments, **more)])
+        return answer
+
+    def tell(
+        self,
+        action: str,
+        outcome: str = "succeeded",
+        answer: bytes | None = b'{"ok":true}',
+        *,
+        connection: str = "con_a",
+    ) -> Release | Withhold:
+        report = Report(
+            namespace="default", connection=connection, action=action, outcome=outcome, answer=answer
+        )
+        (released,) = self.outcomes.record([report])
+        return released
+
+    def left(self, task: Task) -> dict[str, int]:
+        with self.store.read() as snapshot:
+            return dict(snapshot.tasks.remainders("default", task.id))
+
+    def records(self) -> list[dict[str, Any]]:
+        """Every record that there is, in order."""
+        with self.store.read() as snapshot:
+            return [json.loads(one.body) for one in snapshot.audit.pending(1_000_000)]
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        return [one["event"] for one in self.records() if one["event"]["kind"] == kind]
+
+
+def scope_of(value: dict[str, Any]) -> Scope:
+    return parse_scope(value)
+
+
+def code_of(answer: Answer) -> str:
+    """What an answer comes to: `permit`, `hold`, `duplicate`, or the code of its refusal."""
+    match answer:
+        case Settled(decision=Permit()):
+            return "permit"
+        case Settled(decision=Hold()):
+            return "hold"
+        case Settled(decision=Refuse(code=code)):
+            return code
+        case NotDecided(refusal=Refuse(code=code)):
+            return code
+        case Repeated():
+            return "duplicate"
+    raise AssertionError(answer)
+
+
+def id_of(answer: Answer) -> str:
+    """The id of the action that was decided."""
+    match answer:
+        case Settled(proposal=proposal):
+            return proposal.id
+        case Repeated(prior=prior):
+            return prior.id
+        case _:
+            raise AssertionError(answer)
+
+
+def codes_of(answers: Sequence[Answer]) -> list[str]:
+    return [code_of(one) for one in answers]
