@@ -1,0 +1,60 @@
+"""Persons and agents, in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from taskbound.adapters.store.memory.rows import Tables
+    from taskbound.core.identity import Agent, Person
+
+__all__ = ["MemoryIdentities"]
+
+
+class MemoryIdentities:
+    """Reads persons and agents of a snapshot, and writes them in a transaction."""
+
+    __slots__ = ("_tables",)
+
+    def __init__(self, tables: Tables) -> None:
+        """Work on these tables."""
+        self._tables = tables
+
+    def person(self, namespace: str, name: str) -> Person | None:
+        """The person of this name."""
+        return self._tables.live().persons.get((namespace, name))
+
+    def persons(self, namespace: str) -> Mapping[str, Person]:
+        """Every person, by name in order."""
+        found = [one for one in self._tables.live().persons.values() if one.namespace == namespace]
+        return {one.name: one for one in sorted(found, key=lambda one: one.name)}
+
+    def agent(self, namespace: str, name: str) -> Agent | None:
+        """The agent of this name."""
+        return self._tables.live().agents.get((namespace, name))
+
+    def agents(self, namespace: str) -> tuple[Agent, ...]:
+        """Every agent, by name."""
+        found = [one for one in self._tables.live().agents.values() if one.namespace == namespace]
+        return tuple(sorted(found, key=lambda one: one.name))
+
+    def lock_agents(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
+        """The version of each agent that exists."""
+        found = {name: self.agent(namespace, name) for name in names}
+        return {name: one.version for name, one in found.items() if one is not None}
+
+    def put_person(self, person: Person, *, expect: int) -> None:
+        """Write the person."""
+        now = self.person(person.namespace, person.name)
+        if (now.version if now else 0) != expect:
+            self._tables.conflict(f"person `{person.name}`")
+        self._tables.persons.put((person.namespace, person.name), person)
+
+    def put_agent(self, agent: Agent, *, expect: int) -> None:
+        """Write the agent."""
+        now = self.agent(agent.namespace, agent.name)
+        if (now.version if now else 0) != expect:
+            self._tables.conflict(f"agent `{agent.name}`")
+        self._tables.agents.put((agent.namespace, agent.name), agent)

@@ -1,0 +1,162 @@
+"""Rows in memory: what was committed, and over it what a transaction has changed.
+
+1. What was committed is never changed while a snapshot may see it: a commit copies a
+   table that it changes when a snapshot is open, and changes it in place when none is.
+2. A transaction writes beside the committed rows; without a commit nothing of it stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
+
+from taskbound.ports.store import ConflictError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from taskbound.core.clock import Instant
+    from taskbound.core.decision import ActHistory, Presented
+    from taskbound.core.identity import Agent, Person
+    from taskbound.core.revocation import KillSwitch
+    from taskbound.core.task import Task, Template
+    from taskbound.ports.action import StoredAction
+    from taskbound.ports.audit import PendingRecord, StoredCheckpoint
+    from taskbound.ports.task import Run
+    from taskbound.ports.tool import PinnedServer, PinnedTool
+
+__all__ = ["Rows", "Tables", "Writer"]
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writer:
+    """Where a writer's chain stands, and how much of it another record names."""
+
+    seq: int
+    hash: str
+    at: Instant
+    named: int = 0
+
+
+class Rows(Generic[K, V]):
+    """One table, in the order in which its rows were first written."""
+
+    __slots__ = ("_changes", "_committed")
+
+    def __init__(self, committed: dict[K, V] | None = None) -> None:
+        """Look at these rows."""
+        self._committed: dict[K, V] = {} if committed is None else committed
+        self._changes: dict[K, V | None] = {}
+
+    def get(self, key: K) -> V | None:
+        """The row of this key."""
+        if key in self._changes:
+            return self._changes[key]
+        return self._committed.get(key)
+
+    def items(self) -> Iterator[tuple[K, V]]:
+        """Every key and row."""
+        for key, value in self._committed.items():
+            now = self._changes.get(key, value) if self._changes else value
+            if now is not None:
+                yield key, now
+        for key, changed in self._changes.items():
+            if changed is not None and key not in self._committed:
+                yield key, changed
+
+    def values(self) -> Iterator[V]:
+        """Every row."""
+        return (value for _, value in self.items())
+
+    def count(self) -> int:
+        """How many rows there are, of a table that none is taken from."""
+        return len(self._committed) + sum(key not in self._committed for key in self._changes)
+
+    def put(self, key: K, value: V | None) -> None:
+        """Write the row of this key; None takes it away."""
+        self._changes[key] = value
+
+    def beside(self) -> Rows[K, V]:
+        """The same rows, to be changed by a transaction (rule 2)."""
+        return Rows(self._committed)
+
+    def commit(self, changed: Rows[K, V], *, seen: bool) -> None:
+        """Take over what a transaction has changed (rule 1).
+
+        Args:
+            changed: Made by `beside`.
+            seen: Whether a snapshot may see the rows of now.
+        """
+        if not changed._changes:
+            return
+        rows = dict(self._committed) if seen else self._committed
+        for key, value in changed._changes.items():
+            if value is None:
+                rows.pop(key, None)
+            else:
+                rows[key] = value
+        self._committed = rows
+
+
+@dataclass(slots=True, kw_only=True)
+class Tables:
+    """All that a store holds, and within a transaction what failed first."""
+
+    persons: Rows[tuple[str, str], Person] = field(default_factory=Rows)
+    agents: Rows[tuple[str, str], Agent] = field(default_factory=Rows)
+    tasks: Rows[tuple[str, str], Task] = field(default_factory=Rows)
+    templates: Rows[tuple[str, str], Template] = field(default_factory=Rows)
+    remainders: Rows[tuple[str, str], dict[str, int]] = field(default_factory=Rows)
+    runs: Rows[tuple[str, str, int, int], Run] = field(default_factory=Rows)
+    servers: Rows[tuple[str, str], PinnedServer] = field(default_factory=Rows)
+    tools: Rows[tuple[str, str], PinnedTool] = field(default_factory=Rows)
+    actions: Rows[tuple[str, str], StoredAction] = field(default_factory=Rows)
+    priors: Rows[tuple[str, Presented], str] = field(default_factory=Rows)
+    acts: Rows[tuple[str, str, str], ActHistory] = field(default_factory=Rows)
+    switches: Rows[str, KillSwitch] = field(default_factory=Rows)
+    writers: Rows[str, Writer] = field(default_factory=Rows)
+    records: Rows[int, PendingRecord] = field(default_factory=Rows)
+    decided: Rows[tuple[str, str], int] = field(default_factory=Rows)
+    places: Rows[int, int] = field(default_factory=Rows)
+    tiles: Rows[tuple[int, int], bytes] = field(default_factory=Rows)
+    checkpoints: Rows[int, StoredCheckpoint] = field(default_factory=Rows)
+    failure: ConflictError | None = None
+    ended: bool = False
+
+    def beside(self) -> Tables:
+        """The same tables, for a snapshot or a transaction."""
+        copy = Tables()
+        for name in _NAMES:
+            setattr(copy, name, getattr(self, name).beside())
+        return copy
+
+    def commit(self, changed: Tables, *, seen: bool) -> None:
+        """Take over what a transaction has changed."""
+        for name in _NAMES:
+            getattr(self, name).commit(getattr(changed, name), seen=seen)
+
+    def conflict(self, what: str) -> NoReturn:
+        """Refuse, and remember it, so that work which swallows it can't commit.
+
+        Raises:
+            ConflictError: Always.
+        """
+        error = ConflictError(f"{what} is not what it was when it was read")
+        self.failure = self.failure or error
+        raise error
+
+    def live(self) -> Tables:
+        """These tables, while their snapshot or transaction lasts.
+
+        Raises:
+            StoreUnavailableError: It has ended.
+        """
+        if self.ended:
+            raise StoreUnavailableError("this snapshot or transaction has ended")
+        return self
+
+
+_NAMES = tuple(one.name for one in fields(Tables) if one.name not in {"failure", "ended"})

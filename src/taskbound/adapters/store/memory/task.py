@@ -1,0 +1,172 @@
+"""Tasks, templates, remainders and runs, in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskbound.core.task import ENDED
+from taskbound.ports.store import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from taskbound.adapters.store.memory.rows import Tables
+    from taskbound.core.clock import Instant
+    from taskbound.core.task import Task, TaskHead, TaskState, Template
+    from taskbound.ports.task import Run
+
+__all__ = ["MemoryTasks"]
+
+
+class MemoryTasks:
+    """Reads tasks of a snapshot, and writes them in a transaction."""
+
+    __slots__ = ("_tables",)
+
+    def __init__(self, tables: Tables) -> None:
+        """Work on these tables."""
+        self._tables = tables
+
+    def task(self, namespace: str, task: str) -> Task | None:
+        """The task of this id."""
+        return self._tables.live().tasks.get((namespace, task))
+
+    def tasks(
+        self,
+        namespace: str,
+        *,
+        agent: str = "",
+        states: Collection[TaskState] = (),
+        limit: int = 50,
+        before: str = "",
+    ) -> tuple[Task, ...]:
+        """Tasks, newest first."""
+        last = self.task(namespace, before) if before else None
+        if before and last is None:
+            return ()
+        found = [
+            one
+            for one in self._tables.live().tasks.values()
+            if one.namespace == namespace
+            and (not agent or one.agent == agent)
+            and (not states or one.state in states)
+            and (last is None or _age(one) < _age(last))
+        ]
+        return tuple(sorted(found, key=_age, reverse=True)[:limit])
+
+    def due(self, now: Instant, *, limit: int = 100) -> tuple[Task, ...]:
+        """Tasks of any namespace, not ended, whose deadline has come: oldest first."""
+        found = [
+            one
+            for one in self._tables.live().tasks.values()
+            if one.state not in ENDED and one.deadline <= now
+        ]
+        return tuple(sorted(found, key=lambda one: (one.deadline, one.id))[:limit])
+
+    def heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
+        """The heads of these tasks and all their ancestors, by id."""
+        heads: dict[str, TaskHead] = {}
+        for wanted in tasks:
+            found = self.task(namespace, wanted)
+            while found is not None and found.id not in heads:
+                heads[found.id] = found.head
+                found = self.task(namespace, found.parent) if found.parent else None
+        return heads
+
+    def children(self, namespace: str, task: str) -> tuple[Task, ...]:
+        """All descendants that are not ended, nearest first."""
+        by_parent: dict[str, list[Task]] = {}
+        for one in self._tables.live().tasks.values():
+            if one.namespace == namespace and one.parent:
+                by_parent.setdefault(one.parent, []).append(one)
+        found: list[Task] = []
+        generation = by_parent.get(task, [])
+        while generation and len(found) < self._tables.tasks.count():
+            found += sorted(generation, key=_age)
+            generation = [child for one in generation for child in by_parent.get(one.id, [])]
+        return tuple(one for one in found if one.state not in ENDED)
+
+    def remainders(self, namespace: str, task: str) -> Mapping[str, int]:
+        """What is left of each limit, by the limit's name."""
+        return dict(self._tables.live().remainders.get((namespace, task)) or {})
+
+    def count(self, namespace: str, state: TaskState) -> int:
+        """How many tasks are in this state."""
+        tasks = self._tables.live().tasks.values()
+        return sum(one.namespace == namespace and one.state is state for one in tasks)
+
+    def templates(self, namespace: str) -> tuple[Template, ...]:
+        """Every template, by name."""
+        found = [one for one in self._tables.live().templates.values() if one.namespace == namespace]
+        return tuple(sorted(found, key=lambda one: one.name))
+
+    def template(self, namespace: str, name: str) -> Template | None:
+        """The template of this name."""
+        return self._tables.live().templates.get((namespace, name))
+
+    def runs(self, namespace: str, boot: str) -> tuple[Run, ...]:
+        """Every registered run of this boot whose task has not ended."""
+        found = [
+            one
+            for one in self._tables.live().runs.values()
+            if one.namespace == namespace and one.boot == boot and self._alive(one)
+        ]
+        return tuple(sorted(found, key=lambda one: (one.pid, one.started)))
+
+    def lock_heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
+        """As `heads`; the transaction holds the one lock there is."""
+        return self.heads(namespace, tasks)
+
+    def lock_remainders(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Mapping[str, int]]:
+        """By task: what is left of each limit."""
+        return {task: self.remainders(namespace, task) for task in tasks}
+
+    def put_task(self, task: Task, *, expect: int) -> None:
+        """Write the task."""
+        now = self.task(task.namespace, task.id)
+        if (now.version if now else 0) != expect:
+            self._tables.conflict(f"task `{task.id}`")
+        self._tables.tasks.put((task.namespace, task.id), task)
+
+    def open_limits(self, namespace: str, task: str, limits: Mapping[str, int]) -> None:
+        """Write the limits of a new task."""
+        now = dict(self.remainders(namespace, task))
+        if not now.keys().isdisjoint(limits):
+            self._tables.conflict("a limit")
+        self._keep(namespace, task, {**now, **limits})
+
+    def set_remainders(self, namespace: str, changes: Mapping[tuple[str, str], tuple[int, int]]) -> None:
+        """By (task, limit): from what it must be to what it becomes."""
+        for (task, limit), (before, after) in changes.items():
+            now = dict(self.remainders(namespace, task))
+            if now.get(limit) != before:
+                self._tables.conflict("what is left of a limit")
+            self._keep(namespace, task, {**now, limit: after})
+
+    def put_template(self, template: Template, *, expect: int) -> None:
+        """Write the template."""
+        now = self.template(template.namespace, template.name)
+        if (now.version if now else 0) != expect:
+            self._tables.conflict(f"template `{template.name}`")
+        self._tables.templates.put((template.namespace, template.name), template)
+
+    def drop_template(self, namespace: str, name: str) -> None:
+        """Forget the template."""
+        self._tables.live().templates.put((namespace, name), None)
+
+    def put_run(self, run: Run) -> None:
+        """Register a run."""
+        self._tables.live().runs.put((run.namespace, run.boot, run.pid, run.started), run)
+
+    def _keep(self, namespace: str, task: str, limits: dict[str, int]) -> None:
+        if min(limits.values(), default=0) < 0:
+            raise StoreUnavailableError("a limit can't have less than nothing left")
+        self._tables.remainders.put((namespace, task), limits)
+
+    def _alive(self, run: Run) -> bool:
+        task = self.task(run.namespace, run.task)
+        return task is not None and task.state not in ENDED
+
+
+def _age(task: Task) -> tuple[int, str]:
+    return task.started, task.id

@@ -1,0 +1,17 @@
+"""The store in an SQL database: SQLite, in one file of one data directory."""
+
+from __future__ import annotations
+
+from taskbound.adapters.store.sql.rows.link import UnreadableRowError
+from taskbound.adapters.store.sql.sqlite.driver import BusyStoreError, DamagedStoreError, DiskFailedError
+from taskbound.adapters.store.sql.sqlite.opening import Machine
+from taskbound.adapters.store.sql.store import SqlStore
+
+__all__ = [
+    "BusyStoreError",
+    "DamagedStoreError",
+    "DiskFailedError",
+    "Machine",
+    "SqlStore",
+    "UnreadableRowError",
+]

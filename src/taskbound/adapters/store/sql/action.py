@@ -1,0 +1,393 @@
+"""Actions, and what is known of acts, in rows.
+
+New actions are written when the transaction first reads actions again, or ends: by
+then the record of their decision is appended as a rule, and its number is written with
+them instead of after them.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from sqlalchemy import select
+
+from taskbound.adapters.store.sql.rows.columns import json_texts
+from taskbound.adapters.store.sql.rows.statement import Statement, given
+from taskbound.adapters.store.sql.schema import actions
+from taskbound.core.action import ActionState, PriorAction
+from taskbound.core.clock import Instant
+from taskbound.core.decision import ActHistory, Presented
+from taskbound.ports.action import OpenPermit, StoredAction
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from taskbound.adapters.store.sql.rows.link import Link, Value
+    from taskbound.ports.action import OutcomeChange
+
+__all__ = ["SqlActions", "WaitingActions"]
+
+_COLUMNS: Final = tuple(one for one in actions.columns if one.name not in {"number", "record"})
+_INSERT: Final = (
+    f"INSERT INTO actions ({', '.join(one.name for one in _COLUMNS)}, record)"  # noqa: S608  # our own columns
+    f" VALUES ({', '.join('?' for _ in _COLUMNS)}, ?)"
+)
+_ONE: Final = Statement(
+    select(*_COLUMNS).where(actions.c.namespace == given("namespace"), actions.c.id == given("id"))
+)
+_ACT: Final = "SELECT attempts, last_outcome FROM acts WHERE namespace = ? AND root = ? AND act_key = ?"
+_ACTS: Final = """
+    SELECT a.root, a.act_key, a.attempts, a.last_outcome FROM json_each(?2) AS asked
+    CROSS JOIN acts a ON a.namespace = ?1 AND a.root = asked.value ->> 0 AND a.act_key = asked.value ->> 1
+"""
+_PUT_ACT: Final = (
+    "INSERT INTO acts (namespace, root, act_key, attempts, last_outcome) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET attempts = excluded.attempts, last_outcome = excluded.last_outcome"
+)
+_BY_REQUEST: Final = """
+    SELECT a.connection, a.request, '', a.id, a.digest, a.state FROM json_each(?2) AS asked
+    CROSS JOIN actions a ON a.namespace = ?1 AND a.connection = asked.value ->> 0
+        AND a.request = asked.value ->> 1 AND a.decision = 'permit'
+"""
+_BY_KEY: Final = """
+    SELECT a.task, '', a.idempotency, a.id, a.digest, a.state FROM json_each(?2) AS asked
+    CROSS JOIN actions a ON a.namespace = ?1 AND a.task = asked.value ->> 0
+        AND a.idempotency = asked.value ->> 1 AND a.decision = 'permit' AND a.idempotency <> ''
+"""
+_PERMIT: Final = "SELECT a.id, a.task, a.root, a.act_key, a.state, a.connection, a.charges FROM"
+_PERMITS: Final = f"""
+    {_PERMIT} json_each(?2) AS asked CROSS JOIN actions a ON a.namespace = ?1 AND a.id = asked.value
+"""
+_OPEN: Final = f"{_PERMIT} actions a WHERE a.namespace = ? AND a.state IN ('permitted', 'sent')"
+_OUTCOME: Final = (
+    "UPDATE actions SET state = ?, finished = ?, answer = ?, answer_digest = ?, released = ?, note = ?"
+    " WHERE namespace = ? AND id = ? AND state = ?"
+)
+_COUNT: Final = "SELECT count(*) FROM actions WHERE namespace = ? AND task = ?"
+_NAMESPACES: Final = """
+    WITH RECURSIVE known (namespace) AS (
+        SELECT min(namespace) FROM actions
+        UNION ALL
+        SELECT (SELECT min(namespace) FROM actions a WHERE a.namespace > known.namespace)
+        FROM known WHERE known.namespace IS NOT NULL
+    )
+    SELECT namespace FROM known WHERE namespace IS NOT NULL
+"""
+_STATES: Final = {one.value: one for one in ActionState}
+
+
+class _Detail(msgspec.Struct, array_like=True, frozen=True):
+    """What of an action is only ever read whole."""
+
+    reasons: tuple[tuple[str, str, str], ...]
+    policies: tuple[str, ...]
+    flags: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...]
+    instead: str
+
+
+_JSON: Final = msgspec.json.Encoder()
+_DETAIL: Final = msgspec.json.Decoder(_Detail)
+_CHARGES: Final = msgspec.json.Decoder(tuple[tuple[str, int], ...])
+
+
+class WaitingActions:
+    """New actions of a transaction that are not written yet, and the numbers of their records."""
+
+    __slots__ = ("_link", "_rows", "records")
+
+    def __init__(self, link: Link) -> None:
+        """Write through this link."""
+        self._link = link
+        self._rows: dict[tuple[str, str], StoredAction] = {}
+        self.records: dict[tuple[str, str], int] = {}
+        """By namespace and action: the number of its decision's record."""
+
+    def add(self, actions: Sequence[StoredAction]) -> None:
+        """Have these written later."""
+        for one in actions:
+            key = (one.namespace, one.id)
+            if key in self._rows:
+                self._link.conflict(f"action `{one.id}`")
+            self._rows[key] = one
+
+    def holds(self, namespace: str, action: str) -> bool:
+        """Whether this action is still to be written."""
+        return (namespace, action) in self._rows
+
+    def write(self) -> None:
+        """Write all of them now."""
+        if not self._rows:
+            return
+        rows = [_columns(one, self.records.get(key)) for key, one in self._rows.items()]
+        self._rows = {}
+        self._link.change_many(_INSERT, rows)
+
+
+class SqlActions:
+    """Reads actions through one connection, and writes them in a transaction."""
+
+    __slots__ = ("_link", "_waiting")
+
+    def __init__(self, link: Link, waiting: WaitingActions) -> None:
+        """Go through this link, after what is waiting to be written."""
+        self._link = link
+        self._waiting = waiting
+
+    def action(self, namespace: str, action: str) -> StoredAction | None:
+        """The action of this id."""
+        self._waiting.write()
+        return self._link.one(_action, _ONE.text, _ONE.values(namespace=namespace, id=action))
+
+    def actions(
+        self, namespace: str, *, task: str = "", decision: str = "", limit: int = 50, before: str = ""
+    ) -> tuple[StoredAction, ...]:
+        """Actions, newest first."""
+        self._waiting.write()
+        page = _page(bool(task), bool(decision), decision == "permit", bool(before))
+        values = page.values(namespace=namespace, task=task, decision=decision, limit=limit, before=before)
+        return self._link.all(_action, page.text, values)
+
+    def act(self, namespace: str, root: str, act_key: str) -> ActHistory:
+        """What is known of the act in the tree."""
+        return self._link.one(_history, _ACT, (namespace, root, act_key)) or ActHistory()
+
+    def count(self, namespace: str, task: str) -> int:
+        """How many actions the task asked for."""
+        self._waiting.write()
+        return self._link.whole(_COUNT, (namespace, task))
+
+    def open_permits(self, namespace: str, *, connection: str = "", task: str = "") -> tuple[OpenPermit, ...]:
+        """What was permitted and has no outcome: of a connection, of a task, or all."""
+        self._waiting.write()
+        text, values = _OPEN, [namespace]
+        if connection:
+            text, values = f"{text} AND a.connection = ?", [*values, connection]
+        if task:
+            text, values = f"{text} AND a.task = ?", [*values, task]
+        return self._link.all(_permit, f"{text} ORDER BY a.number", values)
+
+    def namespaces(self) -> tuple[str, ...]:
+        """Every namespace that has an action, in order."""
+        self._waiting.write()
+        return self._link.all(str, _NAMESPACES)
+
+    def lock_priors(self, namespace: str, names: Collection[Presented]) -> Mapping[Presented, PriorAction]:
+        """The permitted actions that were presented under these names."""
+        self._waiting.write()
+        requests = [(one.connection, one.request) for one in names if not one.key]
+        keys = [(one.connection, one.key) for one in names if one.key]
+        found: list[tuple[Presented, PriorAction]] = []
+        if requests:
+            found += self._link.all(_prior, _BY_REQUEST, (namespace, json_texts(requests)))
+        if keys:
+            found += self._link.all(_prior, _BY_KEY, (namespace, json_texts(keys)))
+        return dict(found)
+
+    def lock_acts(
+        self, namespace: str, keys: Collection[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], ActHistory]:
+        """By (root, act key): what is known of the acts that are known."""
+        return dict(self._link.all(_known, _ACTS, (namespace, json_texts(tuple(keys)))))
+
+    def lock_permits(self, namespace: str, actions: Collection[str]) -> Mapping[str, OpenPermit]:
+        """By id: those of these actions that exist, whatever their state."""
+        self._waiting.write()
+        found = self._link.all(_permit, _PERMITS, (namespace, json_texts(tuple(actions))))
+        return {one.id: one for one in found}
+
+    def insert_actions(self, actions: Sequence[StoredAction]) -> None:
+        """Write new actions."""
+        self._waiting.add(actions)
+
+    def put_acts(self, namespace: str, acts: Mapping[tuple[str, str], ActHistory]) -> None:
+        """Write what is known of acts, whole."""
+        rows = [
+            (namespace, root, act_key, one.attempts, one.last_outcome)
+            for (root, act_key), one in acts.items()
+        ]
+        self._link.change_many(_PUT_ACT, rows)
+
+    def set_outcomes(self, namespace: str, changes: Sequence[OutcomeChange]) -> None:
+        """Write outcomes."""
+        self._waiting.write()
+        rows = [
+            (
+                one.after.value,
+                one.finished,
+                one.answer,
+                one.answer_digest,
+                int(one.released),
+                one.note,
+                namespace,
+                one.id,
+                one.before.value,
+            )
+            for one in changes
+        ]
+        if self._link.change_many(_OUTCOME, rows) != len(rows):
+            self._link.conflict("the state of an action")
+
+
+@cache
+def _page(task: bool, decision: bool, permit: bool, before: bool) -> Statement:  # noqa: FBT001  # which filters there are
+    """A page of actions, for each set of filters its own statement, so that each has its index."""
+    query = select(*_COLUMNS).where(actions.c.namespace == given("namespace"))
+    if task:
+        query = query.where(actions.c.task == given("task"))
+    if decision:
+        query = query.where(actions.c.decision == given("decision"))
+    if decision and not permit:
+        query = query.where(actions.c.decision != "permit")
+    if before:
+        last = select(actions.c.number).where(
+            actions.c.namespace == given("namespace"), actions.c.id == given("before")
+        )
+        query = query.where(actions.c.number < last.scalar_subquery())
+    return Statement(query.order_by(actions.c.number.desc()).limit(given("limit")))
+
+
+def _columns(one: StoredAction, record: int | None) -> tuple[Value, ...]:
+    """The row of an action, in the order of `_COLUMNS`, and the number of its record."""
+    detail = _JSON.encode((one.reasons, one.policies, one.flags, one.facts, one.instead)).decode()
+    return (
+        one.namespace,
+        one.id,
+        one.task,
+        one.root,
+        one.agent,
+        one.tool,
+        one.server,
+        one.definition,
+        one.digest,
+        one.act_key,
+        one.arguments,
+        one.state.value,
+        one.decision,
+        one.code,
+        _JSON.encode(one.charges).decode(),
+        detail,
+        one.grant,
+        one.bundle,
+        one.scope,
+        one.attempt,
+        one.connection,
+        one.request,
+        one.key,
+        one.at,
+        one.until,
+        one.finished,
+        one.answer,
+        one.answer_digest,
+        int(one.released),
+        one.note,
+        record,
+    )
+
+
+def _action(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
+    namespace: str,
+    id: str,  # noqa: A002  # the column's name
+    task: str,
+    root: str,
+    agent: str,
+    tool: str,
+    server: str,
+    definition: str,
+    digest: str,
+    act_key: str,
+    arguments: bytes,
+    state: str,
+    decision: str,
+    code: str,
+    charges: str,
+    detail: str,
+    grant: str,
+    bundle: str,
+    scope: str,
+    attempt: int,
+    connection: str,
+    request: str,
+    key: str,
+    at: int,
+    until: int,
+    finished: int | None,
+    answer: bytes | None,
+    answer_digest: str,
+    released: int,
+    note: str,
+) -> StoredAction:
+    more = _DETAIL.decode(detail)
+    return StoredAction(
+        namespace=namespace,
+        id=id,
+        task=task,
+        root=root,
+        agent=agent,
+        tool=tool,
+        server=server,
+        definition=definition,
+        digest=digest,
+        act_key=act_key,
+        arguments=arguments,
+        state=_STATES[state],
+        decision=decision,
+        code=code,
+        reasons=more.reasons,
+        grant=grant,
+        charges=_CHARGES.decode(charges),
+        policies=more.policies,
+        bundle=bundle,
+        scope=scope,
+        flags=more.flags,
+        facts=more.facts,
+        attempt=attempt,
+        connection=connection,
+        request=request,
+        key=key,
+        at=Instant(at),
+        until=Instant(until),
+        instead=more.instead,
+        finished=None if finished is None else Instant(finished),
+        answer=answer,
+        answer_digest=answer_digest,
+        released=bool(released),
+        note=note,
+    )
+
+
+def _permit(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
+    id: str,  # noqa: A002  # the column's name
+    task: str,
+    root: str,
+    act_key: str,
+    state: str,
+    connection: str,
+    charges: str,
+) -> OpenPermit:
+    return OpenPermit(
+        id=id,
+        task=task,
+        root=root,
+        act_key=act_key,
+        state=_STATES[state],
+        connection=connection,
+        charges=_CHARGES.decode(charges),
+    )
+
+
+def _prior(  # the columns of a row, in order
+    connection: str, request: str, key: str, action: str, digest: str, state: str
+) -> tuple[Presented, PriorAction]:
+    presented = Presented(connection=connection, request=request, key=key)
+    return presented, PriorAction(id=action, digest=digest, state=_STATES[state])
+
+
+def _history(attempts: int, last_outcome: str) -> ActHistory:
+    return ActHistory(attempts=attempts, last_outcome=last_outcome)
+
+
+def _known(root: str, act_key: str, attempts: int, last_outcome: str) -> tuple[tuple[str, str], ActHistory]:
+    return (root, act_key), ActHistory(attempts=attempts, last_outcome=last_outcome)

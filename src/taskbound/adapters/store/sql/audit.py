@@ -1,0 +1,232 @@
+"""The log, in rows: records by number, their places, the tree over them, checkpoints.
+
+1. One process writes at a time, so numbers are given without gaps and stand in the
+   order in which records became durable: what has no place is what comes after the
+   last record that has one.
+2. Places are given in that order; to pass a record over is refused like a stale size.
+3. A writer's row moves with its chain, compare-and-set: no two records of a writer
+   share a number, and nobody continues a chain from where it no longer stands.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.audit import (
+    ActionDecided,
+    Chain,
+    ChainUnopenedError,
+    WriterStarted,
+    extend_chain,
+    parse_head,
+)
+from taskbound.core.audit.record import NO_HASH, require_name
+from taskbound.core.clock import Instant
+from taskbound.ports.audit import PendingRecord, StoredCheckpoint, WriterHead
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from taskbound.adapters.store.sql.action import WaitingActions
+    from taskbound.adapters.store.sql.rows.link import Link
+    from taskbound.core.audit import Event, Grown
+
+__all__ = ["Growth", "SqlAudit", "last_instant"]
+
+_WRITER: Final = "SELECT seq, hash, at FROM writers WHERE writer = ?"
+_HEADS: Final = "SELECT writer, seq, hash FROM writers WHERE named < seq ORDER BY writer"
+_LAST_NUMBER: Final = "SELECT max(number) FROM records"
+_LAST_PLACE: Final = "SELECT max(place) + 1 FROM places"
+_LAST_PLACED: Final = "SELECT number FROM places ORDER BY place DESC LIMIT 1"
+_LAST_INSTANT: Final = "SELECT max(at) FROM writers"
+_INSERT: Final = "INSERT INTO records (number, namespace, body) VALUES (?, ?, ?)"
+_OPEN: Final = "INSERT INTO writers (writer, seq, hash, at, named) VALUES (?, ?, ?, ?, 0)"
+_ADVANCE: Final = "UPDATE writers SET seq = ?, hash = ?, at = ? WHERE writer = ? AND seq = ? AND hash = ?"
+_NAME: Final = "UPDATE writers SET named = seq WHERE writer = ? AND seq = ? AND hash = ?"
+_LINK: Final = "UPDATE actions SET record = ? WHERE namespace = ? AND id = ? AND record IS NULL"
+_RECORDS: Final = (
+    "SELECT r.body FROM places p JOIN records r ON r.number = p.number"
+    " WHERE p.place >= ? ORDER BY p.place LIMIT ?"
+)
+_PENDING: Final = "SELECT number, body FROM records WHERE number > ? ORDER BY number LIMIT ?"
+_NEXT: Final = "SELECT number FROM records WHERE number > ? ORDER BY number LIMIT ?"
+_PLACE: Final = "INSERT INTO places (place, number) VALUES (?, ?)"
+_OF_ACTION: Final = (
+    "SELECT p.place FROM actions a JOIN places p ON p.number = a.record WHERE a.namespace = ? AND a.id = ?"
+)
+_TILE: Final = "SELECT hashes FROM tiles WHERE level = ? AND position = ?"
+_PUT_TILE: Final = (
+    "INSERT INTO tiles (level, position, hashes) VALUES (?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET hashes = excluded.hashes"
+)
+_CHECKPOINT: Final = "SELECT size, root, note, at FROM checkpoints ORDER BY size DESC LIMIT 1"
+_PUT_CHECKPOINT: Final = (
+    "INSERT INTO checkpoints (size, root, note, at) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET root = excluded.root, note = excluded.note, at = excluded.at"
+)
+
+
+class Growth:
+    """How far a transaction has grown the log."""
+
+    __slots__ = ("count", "hash", "size")
+
+    def __init__(self) -> None:
+        """Start with nothing grown."""
+        self.count = 0
+        """Records in the store after it; 0 when it appended none."""
+        self.hash = ""
+        """Of the last record."""
+        self.size = 0
+        """Records with a place after it; 0 when it gave none."""
+
+
+class SqlAudit:
+    """Reads the log through one connection, and grows it in a transaction."""
+
+    __slots__ = ("_growth", "_link", "_waiting")
+
+    def __init__(self, link: Link, waiting: WaitingActions, growth: Growth) -> None:
+        """Go through this link.
+
+        Args:
+            link: The connection.
+            waiting: The transaction's new actions, which shall know their record.
+            growth: Told how far the log has grown.
+        """
+        self._link = link
+        self._waiting = waiting
+        self._growth = growth
+
+    def heads(self) -> tuple[WriterHead, ...]:
+        """The last record of each writer that no other record names yet, by writer."""
+        return self._link.all(_head, _HEADS)
+
+    def count(self) -> int:
+        """How many records there are."""
+        return self._link.whole(_LAST_NUMBER)
+
+    def size(self) -> int:
+        """How many records have a place in the log."""
+        return self._link.whole(_LAST_PLACE)
+
+    def records(self, start: int, limit: int) -> tuple[bytes, ...]:
+        """Exact bytes of the records from this index on, in log order."""
+        return self._link.all(bytes, _RECORDS, (start, limit))
+
+    def pending(self, limit: int) -> tuple[PendingRecord, ...]:
+        """Records without a place, in the order in which they became durable (rule 1)."""
+        return self._link.all(_pending, _PENDING, (self._link.whole(_LAST_PLACED), limit))
+
+    def tile(self, level: int, index: int) -> bytes:
+        """The hashes of a tile; empty when there is none."""
+        return self._link.one(bytes, _TILE, (level, index)) or b""
+
+    def checkpoint(self) -> StoredCheckpoint | None:
+        """The newest checkpoint."""
+        return self._link.one(_checkpoint, _CHECKPOINT)
+
+    def place(self, namespace: str, action: str) -> int | None:
+        """The log index of the record of this action's decision, when it has one."""
+        self._waiting.write()
+        return self._link.one(int, _OF_ACTION, (namespace, action))
+
+    def append(self, namespace: str, writer: str, events: Sequence[Event], at: Instant) -> tuple[bytes, ...]:
+        """Chain these events behind the writer's last record; their exact bytes.
+
+        Raises:
+            ChainUnopenedError: The writer's first event does not open its chain, or another one does.
+        """
+        if not events:
+            return ()
+        chain = self._link.one(_chain, _WRITER, (writer,))
+        _require_opened(chain, events, writer)
+        before = chain or (0, NO_HASH, at)
+        grown = extend_chain(
+            Chain(writer=require_name(writer), seq=before[0], prev=before[1], at=Instant(before[2])),
+            events,
+            namespace=require_name(namespace),
+            at=at,
+        )
+        self._advance(grown, before)
+        number = self.count()
+        rows = [(number + place, namespace, one.raw) for place, one in enumerate(grown.records, start=1)]
+        self._link.change_many(_INSERT, rows)
+        self._link_actions(namespace, events, number)
+        self._growth.count = number + len(rows)
+        self._growth.hash = grown.chain.prev
+        return tuple([one.raw for one in grown.records])
+
+    def extend(self, start: int, numbers: Sequence[int]) -> None:
+        """Give records the places from `start` on, in the order of `pending` (rule 2)."""
+        if self.size() != start:
+            self._link.conflict("the size of the log")
+        last = self._link.whole(_LAST_PLACED)
+        if tuple(numbers) != self._link.all(int, _NEXT, (last, len(numbers))):
+            self._link.conflict("the order of the records")
+        self._link.change_many(_PLACE, list(enumerate(numbers, start=start)))
+        self._growth.size = start + len(numbers)
+
+    def put_tiles(self, tiles: Mapping[tuple[int, int], bytes]) -> None:
+        """By (level, index): write tiles, whole, over what they held before."""
+        rows = [(level, index, hashes) for (level, index), hashes in tiles.items()]
+        self._link.change_many(_PUT_TILE, rows)
+
+    def put_checkpoint(self, checkpoint: StoredCheckpoint) -> None:
+        """Keep a signed checkpoint."""
+        self._link.change(_PUT_CHECKPOINT, (checkpoint.size, checkpoint.root, checkpoint.note, checkpoint.at))
+
+    def _advance(self, grown: Grown, before: tuple[int, str, int]) -> None:
+        """Move the writer to its new last record (rule 3), and take away the heads that it names."""
+        after = grown.chain
+        if before[0] == 0:
+            self._link.change(_OPEN, (after.writer, after.seq, after.prev, after.at))
+        else:
+            values = (after.seq, after.prev, after.at, after.writer, before[0], before[1])
+            if self._link.change(_ADVANCE, values) != 1:
+                self._link.conflict(f"the chain of writer `{after.writer}`")
+        first = grown.records[0].record.event
+        if isinstance(first, WriterStarted):
+            named = [parse_head(text) for text in first.heads]
+            self._link.change_many(_NAME, [(one.writer, one.seq, one.hash) for one in named])
+
+    def _link_actions(self, namespace: str, events: Sequence[Event], number: int) -> None:
+        """Tell each decided action which record is its decision's; the first one is."""
+        late = []
+        for place, event in enumerate(events, start=number + 1):
+            if not isinstance(event, ActionDecided):
+                continue
+            key = (namespace, event.action)
+            if key not in self._waiting.records:
+                self._waiting.records[key] = place
+                if not self._waiting.holds(namespace, event.action):
+                    late.append((place, namespace, event.action))
+        if late:
+            self._link.change_many(_LINK, late)
+
+
+def last_instant(link: Link) -> Instant:
+    """The latest instant that any record holds, 0 in an empty store."""
+    return Instant(link.whole(_LAST_INSTANT))
+
+
+def _require_opened(chain: tuple[int, str, int] | None, events: Sequence[Event], writer: str) -> None:
+    opens = [isinstance(one, WriterStarted) for one in events]
+    if any(opens[1:]) or opens[0] is not (chain is None):
+        raise ChainUnopenedError(f"the first record of writer `{writer}`, and no other, opens its chain")
+
+
+def _chain(seq: int, prev: str, at: int) -> tuple[int, str, int]:
+    return seq, prev, at
+
+
+def _head(writer: str, seq: int, value: str) -> WriterHead:
+    return WriterHead(writer=writer, seq=seq, hash=value)
+
+
+def _pending(number: int, body: bytes) -> PendingRecord:
+    return PendingRecord(number=number, body=body)
+
+
+def _checkpoint(size: int, root: bytes, note: str, at: int) -> StoredCheckpoint:
+    return StoredCheckpoint(size=size, root=root, note=note, at=Instant(at))

@@ -1,0 +1,51 @@
+"""The kill switch, in rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.revocation import KillSwitch
+
+if TYPE_CHECKING:
+    from taskbound.adapters.store.sql.rows.link import Link
+
+__all__ = ["SqlRevocation"]
+
+_READ: Final = "SELECT stopped, epoch, reason FROM kill_switches WHERE namespace = ?"
+_TOUCH: Final = (
+    "INSERT INTO kill_switches (namespace, stopped, epoch, reason) VALUES (?, 0, 0, '')"
+    " ON CONFLICT DO NOTHING"
+)
+_WRITE: Final = (
+    "UPDATE kill_switches SET stopped = ?, epoch = ?, reason = ? WHERE namespace = ? AND epoch = ?"
+)
+
+
+class SqlRevocation:
+    """Reads the kill switch through one connection, and changes it in a transaction."""
+
+    __slots__ = ("_link",)
+
+    def __init__(self, link: Link) -> None:
+        """Go through this link."""
+        self._link = link
+
+    def kill_switch(self, namespace: str) -> KillSwitch:
+        """How it stands; in an untouched namespace it is off, epoch 0."""
+        return self._link.one(_switch, _READ, (namespace,)) or KillSwitch()
+
+    def lock_kill_switch(self, namespace: str) -> KillSwitch:
+        """How it stands; the transaction holds the one lock there is."""
+        return self.kill_switch(namespace)
+
+    def put_kill_switch(self, namespace: str, switch: KillSwitch, *, expect: int) -> None:
+        """Write it."""
+        if expect == 0:
+            self._link.change(_TOUCH, (namespace,))
+        values = (int(switch.stopped), switch.epoch, switch.reason, namespace, expect)
+        if self._link.change(_WRITE, values) != 1:
+            self._link.conflict("the kill switch")
+
+
+def _switch(stopped: int, epoch: int, reason: str) -> KillSwitch:
+    return KillSwitch(stopped=bool(stopped), epoch=epoch, reason=reason)

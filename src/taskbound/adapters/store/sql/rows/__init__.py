@@ -1,0 +1,1 @@
+"""How rows are reached: connections, statements and what columns hold."""

@@ -1,0 +1,119 @@
+"""One connection of the driver within one transaction: statements in, rows out, our errors for the driver's.
+
+1. What failed once within a transaction is remembered, so that work which swallows
+   an error can't commit what it did before.
+2. A link is of no use after its transaction: what kept it reads nothing of another.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+import msgspec
+
+from taskbound.adapters.store.sql.sqlite.driver import driver, translate
+from taskbound.core.errors import MalformedError, TaskboundError
+from taskbound.ports.store import ConflictError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from taskbound.adapters.store.sql.sqlite.driver import StoreError
+
+__all__ = ["Link", "UnreadableRowError", "Value"]
+
+T = TypeVar("T")
+Value = str | int | bytes | None
+"""What a column can hold."""
+
+_UNKEPT = (driver.Error, OverflowError, UnicodeError)
+_UNREAD = (ValueError, KeyError, TypeError, msgspec.MsgspecError, MalformedError)
+
+
+class UnreadableRowError(StoreUnavailableError):
+    """A row holds what nothing of ours wrote there."""
+
+    code = "unreadable-row"
+    remedy = "compare the database with a backup; `taskbound audit verify` says whether the log is whole"
+
+
+class Link:
+    """Runs statements on one connection, until it is ended."""
+
+    __slots__ = ("_connection", "failure")
+
+    def __init__(self, connection: driver.Connection) -> None:
+        """Speak to this connection."""
+        self._connection: driver.Connection | None = connection
+        self.failure: TaskboundError | None = None
+        """The first thing that went wrong (rule 1)."""
+
+    def end(self) -> None:
+        """Be of no further use (rule 2)."""
+        self._connection = None
+
+    def all(self, read: Callable[..., T], text: str, values: Sequence[Value] = ()) -> tuple[T, ...]:
+        """What `read` makes of the columns of each row.
+
+        Raises:
+            UnreadableRowError: It can make nothing of one.
+        """
+        rows = self.rows(text, values)
+        try:
+            return tuple([read(*row) for row in rows])
+        except _UNREAD as error:
+            raise UnreadableRowError(f"a row of the database can't be read: {error}") from error
+
+    def one(self, read: Callable[..., T], text: str, values: Sequence[Value] = ()) -> T | None:
+        """What `read` makes of the columns of the first row; None when there is none.
+
+        Raises:
+            UnreadableRowError: It can make nothing of it.
+        """
+        found = self.all(read, text, values)
+        return found[0] if found else None
+
+    def whole(self, text: str, values: Sequence[Value] = ()) -> int:
+        """The number in the first column of the first row; 0 when there is none."""
+        for row in self.rows(text, values):
+            return int(row[0] or 0)
+        return 0
+
+    def rows(self, text: str, values: Sequence[Value] = ()) -> list[tuple[Value, ...]]:
+        """All rows."""
+        try:
+            return self._live().execute(text, values).fetchall()
+        except _UNKEPT as error:
+            raise self._fail(translate(error)) from error
+
+    def change(self, text: str, values: Sequence[Value] = ()) -> int:
+        """How many rows changed."""
+        try:
+            return self._live().execute(text, values).rowcount
+        except _UNKEPT as error:
+            raise self._fail(translate(error)) from error
+
+    def change_many(self, text: str, rows: Iterable[Sequence[Value]]) -> int:
+        """How many rows changed over all executions of one statement."""
+        try:
+            return self._live().executemany(text, rows).rowcount
+        except _UNKEPT as error:
+            raise self._fail(translate(error)) from error
+
+    def conflict(self, what: str) -> NoReturn:
+        """Refuse, and remember it (rule 1).
+
+        Raises:
+            ConflictError: Always.
+        """
+        raise self._fail(ConflictError(f"{what} is not what it was when it was read"))
+
+    def _fail(self, error: StoreError) -> StoreError:
+        if self.failure is None:
+            self.failure = error
+        return error
+
+    def _live(self) -> driver.Connection:
+        if self._connection is None:
+            raise StoreUnavailableError("this snapshot or transaction has ended")
+        return self._connection

@@ -1,0 +1,325 @@
+"""The tables, one schema for every engine.
+
+1. The namespace stands in every key. The log's own tables have none, since one log
+   spans all namespaces; each record names its own.
+2. Instants, limits and versions are whole numbers, digests and names text, bytes are
+   bytes. Tables are strict: nothing is turned into another type on its way in.
+3. A remainder is never below nothing, and two permits never share a presentation:
+   the database refuses both, whatever the code above it does.
+4. Only what is looked up has an index. An index on random names costs a page of its
+   own for each decision, so `actions` has one such index, and `acts` is one.
+
+A revision under `migrations/versions` is frozen and never imports this module; a test
+compares what the revisions make with what stands here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
+
+__all__ = [
+    "METADATA",
+    "actions",
+    "acts",
+    "agents",
+    "checkpoints",
+    "kill_switches",
+    "persons",
+    "places",
+    "records",
+    "remainders",
+    "runs",
+    "servers",
+    "tasks",
+    "templates",
+    "tiles",
+    "tools",
+    "writers",
+]
+
+METADATA: Final = MetaData()
+
+_Whole: Final = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False)
+
+
+def _whole(name: str) -> Column[int]:
+    return Column(name, _Whole, nullable=False)
+
+
+def _bytes(name: str) -> Column[bytes]:
+    return Column(name, LargeBinary, nullable=False)
+
+
+def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
+
+
+persons: Final = Table(
+    "persons",
+    METADATA,
+    _text("namespace"),
+    _text("name"),
+    _whole("uid"),
+    _text("state"),
+    _whole("version"),
+    PrimaryKeyConstraint("namespace", "name"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+agents: Final = Table(
+    "agents",
+    METADATA,
+    _text("namespace"),
+    _text("name"),
+    _text("state"),
+    _text("owner"),
+    _text("approvers"),
+    _text("monitor"),
+    _bytes("ceiling"),
+    _text("challenge"),
+    Column("acknowledged", _Whole, nullable=True),
+    _whole("version"),
+    PrimaryKeyConstraint("namespace", "name"),
+    sqlite_strict=True,
+)
+
+kill_switches: Final = Table(
+    "kill_switches",
+    METADATA,
+    _text("namespace"),
+    _whole("stopped"),
+    _whole("epoch"),
+    _text("reason"),
+    PrimaryKeyConstraint("namespace"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+servers: Final = Table(
+    "servers",
+    METADATA,
+    _text("namespace"),
+    _text("name"),
+    _bytes("spec"),
+    _text("identity"),
+    _text("agents"),
+    _whole("version"),
+    PrimaryKeyConstraint("namespace", "name"),
+    sqlite_strict=True,
+)
+
+tools: Final = Table(
+    "tools",
+    METADATA,
+    _text("namespace"),
+    _text("name"),
+    _text("server"),
+    _text("identity"),
+    _bytes("definition"),
+    _text("digest"),
+    _text("state"),
+    _bytes("seen"),
+    _whole("version"),
+    PrimaryKeyConstraint("namespace", "name"),
+    Index("tools_by_server", "namespace", "server"),
+    sqlite_strict=True,
+)
+
+tasks: Final = Table(
+    "tasks",
+    METADATA,
+    _text("namespace"),
+    _text("id"),
+    _text("agent"),
+    _text("requester"),
+    _text("purpose"),
+    _text("evidence"),
+    _bytes("scope"),
+    _text("state"),
+    _text("parent"),
+    _text("root"),
+    _whole("started"),
+    _whole("deadline"),
+    _whole("version"),
+    PrimaryKeyConstraint("namespace", "id"),
+    Index("tasks_by_start", "namespace", "started", "id"),
+    Index("tasks_by_agent", "namespace", "agent", "started", "id"),
+    Index("tasks_by_agent_and_state", "namespace", "agent", "state", "started", "id"),
+    Index("tasks_by_state", "namespace", "state", "started", "id"),
+    _partial("tasks_by_parent", "namespace", "parent", where="parent <> ''"),
+    _partial("tasks_due", "deadline", where="state IN ('proposed', 'running', 'paused')"),
+    sqlite_strict=True,
+)
+
+templates: Final = Table(
+    "templates",
+    METADATA,
+    _text("namespace"),
+    _text("name"),
+    _bytes("scope"),
+    _whole("seconds"),
+    _text("purpose"),
+    _whole("version"),
+    PrimaryKeyConstraint("namespace", "name"),
+    sqlite_strict=True,
+)
+
+remainders: Final = Table(
+    "remainders",
+    METADATA,
+    _text("namespace"),
+    _text("task"),
+    _text("name"),
+    _whole("remaining"),
+    PrimaryKeyConstraint("namespace", "task", "name"),
+    CheckConstraint("remaining >= 0", name="remainders_not_below_nothing"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+runs: Final = Table(
+    "runs",
+    METADATA,
+    _text("namespace"),
+    _text("boot"),
+    _whole("pid"),
+    _whole("started"),
+    _text("task"),
+    PrimaryKeyConstraint("namespace", "boot", "pid", "started"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+actions: Final = Table(
+    "actions",
+    METADATA,
+    Column("number", _Whole, primary_key=True),
+    _text("namespace"),
+    _text("id"),
+    _text("task"),
+    _text("root"),
+    _text("agent"),
+    _text("tool"),
+    _text("server"),
+    _text("definition"),
+    _text("digest"),
+    _text("act_key"),
+    _bytes("arguments"),
+    _text("state"),
+    _text("decision"),
+    _text("code"),
+    _text("charges"),
+    _text("detail"),
+    _text("grant_id"),
+    _text("bundle"),
+    _text("scope"),
+    _whole("attempt"),
+    _text("connection"),
+    _text("request"),
+    _text("idempotency"),
+    _whole("at"),
+    _whole("until"),
+    Column("finished", _Whole, nullable=True),
+    Column("answer", LargeBinary, nullable=True),
+    _text("answer_digest"),
+    _whole("released"),
+    _text("note"),
+    Column("record", _Whole, nullable=True),
+    Index("actions_by_id", "namespace", "id", unique=True),
+    Index("actions_by_task", "namespace", "task"),
+    _partial(
+        "actions_by_request", "namespace", "connection", "request", where="decision = 'permit'", unique=True
+    ),
+    _partial(
+        "actions_by_key",
+        "namespace",
+        "task",
+        "idempotency",
+        where="decision = 'permit' AND idempotency <> ''",
+        unique=True,
+    ),
+    _partial("actions_denied", "namespace", "decision", where="decision <> 'permit'"),
+    _partial("actions_open", "namespace", "connection", where="state IN ('permitted', 'sent')"),
+    sqlite_strict=True,
+)
+
+acts: Final = Table(
+    "acts",
+    METADATA,
+    _text("namespace"),
+    _text("root"),
+    _text("act_key"),
+    _whole("attempts"),
+    _text("last_outcome"),
+    PrimaryKeyConstraint("namespace", "root", "act_key"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+writers: Final = Table(
+    "writers",
+    METADATA,
+    Column("writer", Text, primary_key=True),
+    _whole("seq"),
+    _text("hash"),
+    _whole("at"),
+    _whole("named"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+records: Final = Table(
+    "records",
+    METADATA,
+    Column("number", _Whole, primary_key=True),
+    _text("namespace"),
+    _bytes("body"),
+    sqlite_strict=True,
+)
+
+places: Final = Table(
+    "places",
+    METADATA,
+    Column("place", _Whole, primary_key=True, autoincrement=False),
+    Column("number", _Whole, nullable=False, unique=True),
+    sqlite_strict=True,
+)
+
+tiles: Final = Table(
+    "tiles",
+    METADATA,
+    _whole("level"),
+    _whole("position"),
+    _bytes("hashes"),
+    PrimaryKeyConstraint("level", "position"),
+    sqlite_strict=True,
+)
+
+checkpoints: Final = Table(
+    "checkpoints",
+    METADATA,
+    Column("size", _Whole, primary_key=True, autoincrement=False),
+    _bytes("root"),
+    _text("note"),
+    _whole("at"),
+    sqlite_strict=True,
+)

@@ -1,0 +1,144 @@
+"""The driver of SQLite: its connections, and what its errors mean for a store.
+
+1. A transaction begins and ends when we say so (`isolation_level=None`).
+2. Writing is durable when a commit returns: WAL with `synchronous=FULL`, and on macOS
+   the flush that reaches the disk.
+3. Every page that is allocated is written (`secure_delete`), so that a hole in the
+   file is always damage, and what is deleted is gone.
+4. The driver's own checkpoint hides its failures, so the store checkpoints by itself.
+5. An I/O error or damage is fatal: what a retry after a failed sync says can't be
+   believed. A full disk and a busy database are not.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from taskbound.ports.store import ConflictError, FullDiskError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    import sqlite3 as driver
+    from collections.abc import Mapping
+    from pathlib import Path
+else:
+    import pysqlite3.dbapi2 as driver
+
+__all__ = [
+    "BusyStoreError",
+    "DamagedStoreError",
+    "DiskFailedError",
+    "StoreError",
+    "connect",
+    "driver",
+    "fatal",
+    "known_uncommitted",
+    "translate",
+]
+
+StoreError: TypeAlias = StoreUnavailableError | ConflictError | FullDiskError
+"""What an error of the driver can be."""
+
+_STATEMENTS: Final = 256
+_WRITER_KIB: Final = 64 * 1024
+_READER_KIB: Final = 8 * 1024
+_BUSY_SECONDS: Final = 5
+
+
+class BusyStoreError(StoreUnavailableError):
+    """Another process has been writing for too long."""
+
+    code = "store-busy"
+    remedy = "one daemon owns a data directory: see which other process has the database open"
+
+
+class DamagedStoreError(StoreUnavailableError):
+    """The database is not what it was when it was last written."""
+
+    code = "damaged-store"
+    remedy = "keep the files as they are, and restore the data directory from a backup"
+
+
+class DiskFailedError(StoreUnavailableError):
+    """The disk failed: what was written last may be lost, so nothing more is written."""
+
+    code = "disk-failed"
+    remedy = "look at the system's log, mend the disk, and start the daemon again"
+
+
+_NOMEM, _CONSTRAINT, _FULL, _BUSY = 7, 19, 13, 5
+_MEANINGS: Final[Mapping[int, tuple[type[StoreError], str]]] = {
+    _BUSY: (BusyStoreError, "another process is writing to the database"),
+    6: (BusyStoreError, "another process is changing the database"),
+    _NOMEM: (StoreUnavailableError, "there is no memory left"),
+    10: (DiskFailedError, "the disk that holds the database failed"),
+    11: (DamagedStoreError, "the database is damaged"),
+    _FULL: (FullDiskError, "the disk that holds the database is full"),
+    26: (DamagedStoreError, "the database does not begin as one"),
+}
+"""By SQLite's primary result code, all that the driver tells."""
+
+
+def connect(path: Path, factory: type[driver.Connection], *, reads: bool) -> driver.Connection:
+    """A connection as the store needs it; nothing of the database has been written.
+
+    Args:
+        path: The database.
+        factory: The class of the connection.
+        reads: Whether it shall refuse to write.
+
+    Raises:
+        driver.Error: The file can't be opened.
+    """
+    connection = driver.connect(
+        os.fspath(path),
+        timeout=_BUSY_SECONDS,
+        isolation_level=None,  # rule 1
+        check_same_thread=False,
+        factory=factory,
+        cached_statements=_STATEMENTS,
+    )
+    for pragma in (
+        f"cache_size=-{_READER_KIB if reads else _WRITER_KIB}",
+        "temp_store=MEMORY",
+        "foreign_keys=ON",
+        "trusted_schema=OFF",
+        "cell_size_check=ON",
+        "synchronous=FULL",  # rule 2
+        "fullfsync=ON",
+        "checkpoint_fullfsync=ON",
+        "secure_delete=ON",  # rule 3
+        "wal_autocheckpoint=0",  # rule 4
+        f"query_only={'ON' if reads else 'OFF'}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def translate(error: Exception) -> StoreError:
+    """The store's error for one of the driver."""
+    code = _code(error)
+    if code == _CONSTRAINT and str(error).startswith("UNIQUE "):
+        return ConflictError("a row is there that must not be")
+    kind, words = _MEANINGS.get(code, (StoreUnavailableError, f"the database refuses: {error}"))
+    return kind(words)
+
+
+def fatal(error: Exception | None) -> bool:
+    """Whether nothing that the store says after this error can be believed (rule 5)."""
+    return isinstance(error, DamagedStoreError | DiskFailedError)
+
+
+def known_uncommitted(error: Exception) -> bool:
+    """Whether a commit that ended so surely did not happen.
+
+    A full disk shows before the frame that carries the commit is whole, a busy database
+    before the first, and a constraint before any. A failed sync shows after the last:
+    such a commit may be found when the file is opened again.
+    """
+    return _code(error) in {_BUSY, _CONSTRAINT, _FULL}
+
+
+def _code(error: Exception) -> int:
+    code = getattr(error, "sqlite_errorcode", None)
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,332 @@
+"""What is looked at before a SQLite database is used: the library, whose file it is, whether it is whole.
+
+1. A library that can lose committed writes is refused.
+2. A database that is not ours is refused before anything of it is changed.
+3. A file that is shorter than its pages, where the WAL does not hold the rest, is
+   damaged; so is one that lost what its mark says was acknowledged.
+4. Our own handle never touches the database file: closing one would drop the locks
+   that SQLite holds on it in this process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import create_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import StaticPool
+
+from taskbound.adapters.store.sql.migrations import REVISIONS, upgrade
+from taskbound.adapters.store.sql.sqlite.driver import (
+    BusyStoreError,
+    DamagedStoreError,
+    DiskFailedError,
+    connect,
+    driver,
+    translate,
+)
+from taskbound.adapters.store.sql.sqlite.mark import Mark, MarkFile, read_mark
+from taskbound.adapters.store.sql.sqlite.reserve import Reserve, free_bytes
+from taskbound.core.audit import leaf_hash
+from taskbound.ports.store import (
+    AffectedLibraryError,
+    ForeignDatabaseError,
+    FullDiskError,
+    StoreUnavailableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from taskbound.core.errors import UnavailableError
+
+__all__ = [
+    "APPLICATION",
+    "Files",
+    "Machine",
+    "beside",
+    "locked",
+    "open_files",
+    "require_library",
+    "require_ours",
+    "require_pages",
+]
+
+APPLICATION: Final = 0x54426E64
+"""`TBnd` in the header of each of our files (`PRAGMA application_id`)."""
+
+_FIRST_AFFECTED, _FIXED = (3, 7, 0), (3, 51, 3)
+_BACKPORTS: Final = {(3, 50): 7, (3, 44): 6}
+_SMALLEST: Final = 4096
+_PATIENCE: Final = 60.0
+_PAUSE: Final = 0.02
+_HEADER: Final = struct.Struct(">8I")
+_FRAME: Final = struct.Struct(">4I8x")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What the store takes from the machine and the package; tests replace what they must see fail."""
+
+    factory: type[driver.Connection] = driver.Connection
+    """The class of the driver's connections."""
+    library: str = driver.sqlite_version
+    """The version of SQLite."""
+    free: Callable[[Path], int] = free_bytes
+    """How many bytes a folder's disk has left."""
+    revisions: tuple[Path, ...] = (REVISIONS,)
+    """Where the revisions of the schema are."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Files:
+    """An opened database and what lies beside it."""
+
+    path: Path
+    writer: driver.Connection
+    revision: str
+    mark: Mark
+    mark_file: MarkFile
+    reserve: Reserve
+
+
+def open_files(path: Path, *, reserve: int, at: Callable[[str], None], machine: Machine) -> Files:
+    """The database, opened, made if there is none, and brought to the newest schema.
+
+    Args:
+        path: The database.
+        reserve: Bytes that are kept for ending things.
+        at: Told where the opening is.
+        machine: What it stands on.
+
+    Raises:
+        AffectedLibraryError: The library can lose committed writes.
+        ForeignDatabaseError: The file is of another program.
+        NewerDatabaseError: It is of a newer version.
+        FullDiskError: There is no space, not even with the reserve.
+        StoreUnavailableError: Anything else is in the way; a `DamagedStoreError` if it is damage.
+    """
+    require_library(machine.library)
+    kept = Reserve(beside(path, "reserve"), reserve, machine.free)
+    with locked(beside(path, "lock")):
+        try:
+            return _open(path, kept, at, machine)
+        except FullDiskError:
+            if not kept.release():
+                raise
+        return _open(path, kept, at, machine)
+
+
+def beside(path: Path, ending: str) -> Path:
+    """The file of this ending that belongs to the database."""
+    return path.with_name(f"{path.name}-{ending}")
+
+
+def _open(path: Path, reserve: Reserve, at: Callable[[str], None], machine: Machine) -> Files:
+    mark = read_mark(beside(path, "mark"))
+    _require_file(path, mark)
+    try:
+        connection = connect(path, machine.factory, reads=False)
+    except driver.Error as error:
+        raise _explain(error, path, mark, machine) from error
+    try:
+        empty = require_ours(connection, path)
+        if not empty:
+            require_pages(connection, path)
+        at("looked")
+        revision = _prepare(connection, at, machine, empty=empty)
+        found = _require_mark(connection, mark, path)
+        at("prepared")
+        mark_file = MarkFile(beside(path, "mark"), found)
+        with suppress(FullDiskError):
+            reserve.require()
+    except (driver.Error, DBAPIError) as error:
+        connection.close()
+        raise _explain(error, path, mark, machine) from error
+    except BaseException:
+        connection.close()
+        raise
+    return Files(
+        path=path, writer=connection, revision=revision, mark=found, mark_file=mark_file, reserve=reserve
+    )
+
+
+def _require_file(path: Path, mark: Mark | None) -> None:
+    """Make an empty file if there never was one; one that is gone or cut off is not made anew (rule 3)."""
+    size = path.stat().st_size if path.exists() else -1
+    if mark is not None and size < _SMALLEST:
+        raise DamagedStoreError(f"`{path}` is gone or cut off: it held {mark.count} records")
+    if size < 0:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def _prepare(
+    connection: driver.Connection, at: Callable[[str], None], machine: Machine, *, empty: bool
+) -> str:
+    """The revision of the schema, after every step that was missing."""
+    (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+    if mode != "wal":
+        raise StoreUnavailableError("the file system of the database can't hold a write-ahead log")
+    engine = create_engine(
+        "sqlite://",
+        module=driver,
+        creator=lambda: connection,
+        poolclass=StaticPool,
+        isolation_level="AUTOCOMMIT",
+    )
+    with engine.connect() as through:
+        first = (f"PRAGMA application_id = {APPLICATION}",) if empty else ()
+        revision = upgrade(through, at=at, first=first, folders=machine.revisions)
+    if empty:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return revision
+
+
+def _require_mark(connection: driver.Connection, mark: Mark | None, path: Path) -> Mark:
+    """The mark of the database as it is, when nothing that was acknowledged is missing (rule 3)."""
+    (count,) = connection.execute("SELECT coalesce(max(number), 0) FROM records").fetchone()
+    (size,) = connection.execute("SELECT coalesce(max(place) + 1, 0) FROM places").fetchone()
+    if mark is not None and (mark.count > count or mark.size > size):
+        raise DamagedStoreError(
+            f"`{path}` lost what was acknowledged: it held {mark.count} records, {mark.size} of them placed,"
+            f" and holds {count} and {size}"
+        )
+    if mark is not None and mark.count and _hash(connection, mark.count) != mark.hash:
+        raise DamagedStoreError(f"`{path}` is another database than the one that its mark is of")
+    return Mark(count=count, size=size, hash=_hash(connection, count) if count else Mark().hash)
+
+
+def _hash(connection: driver.Connection, number: int) -> str:
+    (body,) = connection.execute("SELECT body FROM records WHERE number = ?", (number,)).fetchone()
+    return leaf_hash(body).hex()
+
+
+def _explain(
+    error: driver.Error | DBAPIError, path: Path, mark: Mark | None, machine: Machine
+) -> UnavailableError:
+    """What an error of the driver means while the database is opened."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    known = translate(cause if isinstance(cause, Exception) else error)
+    if isinstance(known, DamagedStoreError) and mark is None:
+        return ForeignDatabaseError(f"`{path}` is no database that can be read")
+    if isinstance(known, DiskFailedError) and machine.free(path.parent) < _SMALLEST:
+        return FullDiskError("the disk that holds the database has no space to open it")
+    return known
+
+
+def require_library(version: str) -> None:
+    """Go on only with a library that keeps what it committed (rule 1).
+
+    Args:
+        version: Of SQLite, such as `3.53.4`.
+
+    Raises:
+        AffectedLibraryError: It may lose committed writes, or its version can't be read.
+    """
+    try:
+        first, second, third = (int(part) for part in version.split("."))
+    except ValueError:
+        raise AffectedLibraryError(f"`{version}` is no version of SQLite that can be judged") from None
+    number = (first, second, third)
+    mended = third >= _BACKPORTS.get((first, second), third + 1)
+    if number < _FIXED and not mended:
+        raise AffectedLibraryError(f"SQLite {version} can lose committed writes")
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Alone among all processes that open the database, for the length of the context.
+
+    Raises:
+        BusyStoreError: Another process has been opening it for a minute.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        _lock(handle, path)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, path: Path) -> None:
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise BusyStoreError(f"another process holds `{path.name}`") from None
+            time.sleep(_PAUSE)
+        else:
+            return
+
+
+def require_ours(connection: driver.Connection, path: Path) -> bool:
+    """Whether the database is still empty; nothing of it is changed (rule 2).
+
+    Raises:
+        ForeignDatabaseError: It belongs to another program.
+        driver.Error: It can't be read.
+    """
+    (mark,) = connection.execute("PRAGMA application_id").fetchone()
+    (count,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if mark == APPLICATION:
+        return False
+    if mark == 0 and count == 0:
+        return True
+    raise ForeignDatabaseError(f"`{path}` is a database of another program")
+
+
+def require_pages(connection: driver.Connection, path: Path) -> None:
+    """Go on only when every page is in the file or in the WAL (rule 3).
+
+    Raises:
+        DamagedStoreError: One is in neither.
+        driver.Error: The database can't be read.
+    """
+    connection.execute("BEGIN")
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        (width,) = connection.execute("PRAGMA page_size").fetchone()
+        here = path.stat().st_size // width
+        missing = set(range(here + 1, pages + 1))
+        if missing:
+            missing -= _pages_in_wal(beside(path, "wal"), width)
+    finally:
+        connection.execute("ROLLBACK")
+    if missing:
+        raise DamagedStoreError(f"`{path}` has {pages} pages, and {len(missing)} of them are gone")
+
+
+def _pages_in_wal(path: Path, width: int) -> set[int]:
+    """The pages that the WAL's present generation holds (sqlite.org, "WAL-mode File Format")."""
+    found: set[int] = set()
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return found
+    try:
+        header = os.pread(handle, _HEADER.size, 0)
+        if len(header) < _HEADER.size:
+            return found
+        salts = _HEADER.unpack(header)[4:6]
+        place = _HEADER.size
+        step = _FRAME.size + width
+        end = os.fstat(handle).st_size
+        while place + step <= end:
+            page, _size, *its_salts = _FRAME.unpack(os.pread(handle, _FRAME.size, place))
+            if tuple(its_salts) != salts:
+                break
+            found.add(page)
+            place += step
+    finally:
+        os.close(handle)
+    return found

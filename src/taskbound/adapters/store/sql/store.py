@@ -1,0 +1,368 @@
+"""The store on SQLite: one writer, snapshots beside it, and what happens when the disk says no.
+
+1. One connection writes, behind a lock; a transaction holds SQLite's write lock from
+   its first statement, so that what it reads under lock is what it writes upon.
+2. A snapshot is a read transaction that has read once when it is handed out.
+3. A commit whose end nobody knows is said to be so, and its connection is used no more.
+4. After an I/O error or damage nothing is read or written any more: not a retry, and
+   not the checkpoint that closing a connection would do.
+5. The log's mark is written once a commit is durable; a checkpoint follows when the WAL
+   has a thousand pages that the file does not.
+6. A full disk refuses. Work that ends things gets the reserve and is run again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from taskbound.adapters.store.sql.action import SqlActions, WaitingActions
+from taskbound.adapters.store.sql.audit import Growth, SqlAudit, last_instant
+from taskbound.adapters.store.sql.identity import SqlIdentities
+from taskbound.adapters.store.sql.revocation import SqlRevocation
+from taskbound.adapters.store.sql.rows.link import Link
+from taskbound.adapters.store.sql.sqlite.driver import (
+    DiskFailedError,
+    connect,
+    driver,
+    fatal,
+    known_uncommitted,
+    translate,
+)
+from taskbound.adapters.store.sql.sqlite.mark import Mark
+from taskbound.adapters.store.sql.sqlite.opening import Machine, open_files
+from taskbound.adapters.store.sql.sqlite.reserve import RESERVE
+from taskbound.adapters.store.sql.task import SqlTasks
+from taskbound.adapters.store.sql.tool import SqlTools
+from taskbound.ports.store import AmbiguousCommitError, FullDiskError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from taskbound.adapters.store.sql.sqlite.driver import StoreError
+    from taskbound.core.clock import Instant
+    from taskbound.core.errors import TaskboundError
+    from taskbound.ports.store import Snapshot, Transaction
+
+__all__ = ["SqlStore", "SqlTransaction"]
+
+T = TypeVar("T")
+
+_IDLE_READERS: Final = 8
+_CHECKPOINT_PAGES: Final = 1000
+_TOUCH: Final = "SELECT 1 FROM kill_switches LIMIT 1"
+_MACHINE: Final = Machine()
+
+
+def _pass(_point: str) -> None:
+    """Do nothing at a point of a write."""
+
+
+class SqlTransaction:
+    """All words over one connection: a snapshot of them, or a transaction."""
+
+    __slots__ = ("_link", "_waiting", "growth")
+
+    def __init__(self, link: Link) -> None:
+        """Go through this link."""
+        self._link = link
+        self._waiting = WaitingActions(link)
+        self.growth = Growth()
+
+    @property
+    def identities(self) -> SqlIdentities:
+        """Persons and agents."""
+        return SqlIdentities(self._link)
+
+    @property
+    def tasks(self) -> SqlTasks:
+        """Tasks, templates, limits and runs."""
+        return SqlTasks(self._link)
+
+    @property
+    def tools(self) -> SqlTools:
+        """Servers and pinned tools."""
+        return SqlTools(self._link)
+
+    @property
+    def actions(self) -> SqlActions:
+        """Actions and what is known of acts."""
+        return SqlActions(self._link, self._waiting)
+
+    @property
+    def audit(self) -> SqlAudit:
+        """The log."""
+        return SqlAudit(self._link, self._waiting, self.growth)
+
+    @property
+    def revocation(self) -> SqlRevocation:
+        """The kill switch."""
+        return SqlRevocation(self._link)
+
+    def finish(self) -> None:
+        """Write what is waiting, and go on only when nothing failed that the work kept to itself.
+
+        Raises:
+            TaskboundError: What failed first.
+        """
+        self._waiting.write()
+        if self._link.failure is not None:
+            raise self._link.failure
+
+
+class SqlStore:
+    """One database of SQLite in one file, with a mark and a reserve beside it."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        reserve: int = RESERVE,
+        at: Callable[[str], None] = _pass,
+        machine: Machine = _MACHINE,
+    ) -> None:
+        """Open the database, make it if there is none, and bring it to the newest schema.
+
+        Args:
+            path: The file; what belongs to it lies beside it, under its name and an ending.
+            reserve: Bytes that are kept for ending things on a full disk.
+            at: Told each named point of an opening and a write; what it raises ends it there.
+            machine: What the store stands on.
+
+        Raises:
+            AffectedLibraryError: The library can lose committed writes.
+            ForeignDatabaseError: The file is of another program.
+            NewerDatabaseError: It is of a newer version.
+            FullDiskError: There is no space to open it.
+            StoreUnavailableError: Anything else is in the way; a `DamagedStoreError` if it is damage.
+        """
+        self._at = at
+        self._machine = machine
+        self._lock = threading.Lock()
+        self._owner: int | None = None
+        self._guard = threading.Lock()
+        self._idle: list[driver.Connection] = []
+        self._broken: StoreUnavailableError | None = None
+        self._closed = False
+        self._files = open_files(path, reserve=reserve, at=at, machine=machine)
+        self._writer: driver.Connection | None = self._files.writer
+        self._mark = self._files.mark
+
+    @contextmanager
+    def read(self) -> Iterator[Snapshot]:
+        """A snapshot, for the length of the context (rule 2)."""
+        connection = self._take_reader()
+        link = Link(connection)
+        try:
+            link.change("BEGIN")
+            link.rows(_TOUCH)
+            yield SqlTransaction(link)
+        finally:
+            link.end()
+            self._put_back(connection, link)
+
+    def write(self, work: Callable[[Transaction], T], *, reserve: bool = False) -> T:
+        """What the work returns, once it is durable."""
+        if self._owner == threading.get_ident():
+            raise StoreUnavailableError("a transaction can't be begun within another")
+        with self._lock:
+            self._owner = threading.get_ident()
+            try:
+                return self._write(work, reserve=reserve)
+            finally:
+                self._owner = None
+
+    def last_instant(self) -> Instant:
+        """The latest instant that any record holds, 0 in an empty store."""
+        connection = self._take_reader()
+        link = Link(connection)
+        try:
+            return last_instant(link)
+        finally:
+            link.end()
+            self._put_back(connection, link)
+
+    def describe(self) -> str:
+        """Kind, library version and place, in words."""
+        files = self._files
+        kind = f"SQLite {self._machine.library}, schema {files.revision}"
+        return f"{kind}, in `{files.path}`; reserve {files.reserve.state()}"
+
+    def reserve_state(self) -> str:
+        """`whole`, or why the space that is kept for ending things is not there."""
+        return self._files.reserve.state()
+
+    def close(self) -> None:
+        """Let go of everything; the store can't be used afterwards."""
+        with self._lock, self._guard:
+            if self._closed:
+                return
+            self._closed = True
+            self._files.mark_file.close()
+            if self._broken is None:
+                self._broken = StoreUnavailableError("the store is closed")
+                for connection in self._let_go():
+                    connection.close()
+
+    def _write(self, work: Callable[[Transaction], T], *, reserve: bool) -> T:
+        """Run the work with space for it (rule 6)."""
+        self._require_whole()
+        if not reserve:
+            self._files.reserve.require()
+        try:
+            return self._attempt(work)
+        except FullDiskError:
+            if not reserve or not self._files.reserve.release():
+                raise
+        self._at("released")
+        return self._attempt(work)
+
+    def _attempt(self, work: Callable[[Transaction], T]) -> T:
+        connection = self._take_writer()
+        link = Link(connection)
+        transaction = SqlTransaction(link)
+        self._at("begin")
+        try:
+            link.change("BEGIN IMMEDIATE")
+            self._at("locked")
+            answer = work(transaction)
+            transaction.finish()
+            self._at("written")
+            self._at("before-commit")
+        except BaseException:
+            self._roll_back(connection, link)
+            raise
+        finally:
+            link.end()
+        self._commit(connection)
+        self._at("after-commit")
+        self._note(transaction.growth)
+        self._checkpoint(connection)
+        return answer
+
+    def _roll_back(self, connection: driver.Connection, link: Link) -> None:
+        if fatal(link.failure):
+            self._break(link.failure)
+            return
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except driver.Error as error:
+            self._break(translate(error))
+
+    def _commit(self, connection: driver.Connection) -> None:
+        """Make it durable, or say which of the two is known (rule 3)."""
+        try:
+            connection.execute("COMMIT")
+        except driver.Error as error:
+            known = translate(error)
+            if fatal(known):
+                self._break(known)
+            elif known_uncommitted(error):
+                self._roll_back(connection, Link(connection))
+                raise known from error
+            else:
+                self._drop_writer(connection)
+            raise AmbiguousCommitError("the commit was not answered") from error
+        except BaseException:
+            self._drop_writer(connection)
+            raise
+
+    def _note(self, growth: Growth) -> None:
+        """Write the mark (rule 5). That it can't be is no failure of this write, but of the disk."""
+        if not growth.count and not growth.size:
+            return
+        self._mark = Mark(
+            count=growth.count or self._mark.count,
+            size=growth.size or self._mark.size,
+            hash=growth.hash or self._mark.hash,
+        )
+        try:
+            self._files.mark_file.keep(self._mark)
+        except OSError as error:
+            self._break(DiskFailedError(f"the mark can't be written: {error.strerror}"))
+
+    def _checkpoint(self, connection: driver.Connection) -> None:
+        """Move what the WAL holds into the file, when it is much (rule 5).
+
+        What is committed is durable already, so only a failing disk is more than a delay.
+        """
+        try:
+            _, pages, moved = connection.execute("PRAGMA wal_checkpoint(NOOP)").fetchone()
+            if pages - max(moved, 0) < _CHECKPOINT_PAGES:
+                return
+            self._at("checkpoint")
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except driver.Error as error:
+            known = translate(error)
+            if fatal(known):
+                self._break(known)
+
+    def _take_writer(self) -> driver.Connection:
+        if self._writer is None:
+            try:
+                self._writer = connect(self._files.path, self._machine.factory, reads=False)
+            except driver.Error as error:
+                raise self._lost(translate(error)) from error
+        return self._writer
+
+    def _drop_writer(self, connection: driver.Connection) -> None:
+        self._writer = None
+        with suppress(driver.Error):
+            connection.close()
+
+    def _take_reader(self) -> driver.Connection:
+        self._require_whole()
+        with self._guard:
+            if self._idle:
+                return self._idle.pop()
+        try:
+            return connect(self._files.path, self._machine.factory, reads=True)
+        except driver.Error as error:
+            raise self._lost(translate(error)) from error
+
+    def _put_back(self, connection: driver.Connection, link: Link) -> None:
+        if fatal(link.failure):
+            self._break(link.failure)
+        else:
+            self._roll_back(connection, link)
+        with self._guard:
+            if self._broken is None and len(self._idle) < _IDLE_READERS:
+                self._idle.append(connection)
+            elif fatal(self._broken):
+                _abandon(connection)
+            else:
+                connection.close()
+
+    def _require_whole(self) -> None:
+        if self._broken is not None:
+            raise type(self._broken)(self._broken.message)
+
+    def _lost(self, error: StoreError) -> StoreError:
+        if fatal(error):
+            self._break(error)
+        return error
+
+    def _break(self, error: TaskboundError | None) -> None:
+        """Refuse from now on, and never touch the files again (rule 4)."""
+        with self._guard:
+            if self._broken is None:
+                known = error if isinstance(error, StoreUnavailableError) else None
+                self._broken = known or DiskFailedError("the disk that holds the database failed")
+            for connection in self._let_go():
+                _abandon(connection)
+
+    def _let_go(self) -> list[driver.Connection]:
+        """Every connection that nobody uses now; the store has none of them any more."""
+        gone = [*self._idle, *([] if self._writer is None else [self._writer])]
+        self._idle = []
+        self._writer = None
+        return gone
+
+
+def _abandon(connection: driver.Connection) -> None:
+    """Keep the connection open until the process ends: closing it would checkpoint."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))

@@ -1,0 +1,300 @@
+"""Tasks, templates, remainders and runs, in rows."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import delete, insert, select, tuple_
+
+from taskbound.adapters.store.sql.rows.columns import json_texts, read_scope, read_texts
+from taskbound.adapters.store.sql.rows.statement import Statement, Versioned, given, one_of
+from taskbound.adapters.store.sql.schema import remainders, tasks, templates
+from taskbound.core.clock import Instant
+from taskbound.core.task import Task, TaskHead, TaskState, Template
+from taskbound.ports.task import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from taskbound.adapters.store.sql.rows.link import Link
+
+__all__ = ["SqlTasks"]
+
+_SPACE, _ID, _NAME = given("namespace"), given("id"), given("name")
+_TASK: Final = Statement(select(tasks).where(tasks.c.namespace == _SPACE, tasks.c.id == _ID))
+_TEMPLATE: Final = Statement(
+    select(templates).where(templates.c.namespace == _SPACE, templates.c.name == _NAME)
+)
+_TEMPLATES: Final = Statement(
+    select(templates).where(templates.c.namespace == _SPACE).order_by(templates.c.name)
+)
+_DROP_TEMPLATE: Final = Statement(
+    delete(templates).where(templates.c.namespace == _SPACE, templates.c.name == _NAME)
+)
+_PUT_TASK: Final = Versioned(tasks, "task")
+_PUT_TEMPLATE: Final = Versioned(templates, "template")
+_OPEN_LIMIT: Final = Statement(insert(remainders))
+
+_COLUMNS: Final = ", ".join(f"t.{one.name}" for one in tasks.columns)
+_ALIVE: Final = "state IN ('proposed', 'running', 'paused')"
+_DUE: Final = (
+    f"SELECT {_COLUMNS} FROM tasks t"  # noqa: S608  # our own columns
+    f" WHERE deadline <= ? AND {_ALIVE} ORDER BY deadline, id LIMIT ?"
+)
+_CHILDREN: Final = f"""
+    WITH RECURSIVE down (id, depth) AS (
+        SELECT id, 1 FROM tasks WHERE namespace = ?1 AND parent = ?2 AND parent <> ''
+        UNION
+        SELECT t.id, depth + 1 FROM down JOIN tasks t ON t.namespace = ?1 AND t.parent = down.id
+        WHERE t.parent <> '' AND depth < 64
+    )
+    SELECT {_COLUMNS} FROM down JOIN tasks t ON t.namespace = ?1 AND t.id = down.id
+    WHERE t.{_ALIVE} ORDER BY depth, t.started, t.id
+"""  # noqa: S608  # our own columns
+_HEADS: Final = """
+    WITH RECURSIVE up (id) AS (
+        SELECT value FROM json_each(?2)
+        UNION
+        SELECT t.parent FROM up JOIN tasks t ON t.namespace = ?1 AND t.id = up.id WHERE t.parent <> ''
+    )
+    SELECT t.namespace, t.id, t.agent, t.parent, t.state, t.deadline, t.version
+    FROM up JOIN tasks t ON t.namespace = ?1 AND t.id = up.id
+"""
+_LEFT: Final = (
+    "SELECT task, name, remaining FROM remainders"
+    " WHERE namespace = ? AND task IN (SELECT value FROM json_each(?)) ORDER BY task, name"
+)
+_TAKE: Final = (
+    "UPDATE remainders SET remaining = ? WHERE namespace = ? AND task = ? AND name = ? AND remaining = ?"
+)
+_COUNT: Final = "SELECT count(*) FROM tasks WHERE namespace = ? AND state = ?"
+_PUT_RUN: Final = (
+    "INSERT INTO runs (namespace, boot, pid, started, task) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET task = excluded.task"
+)
+_RUNS: Final = f"""
+    SELECT r.namespace, r.task, r.boot, r.pid, r.started FROM runs r
+    JOIN tasks t ON t.namespace = r.namespace AND t.id = r.task
+    WHERE r.namespace = ? AND r.boot = ? AND t.{_ALIVE} ORDER BY r.pid, r.started
+"""  # noqa: S608  # our own constants
+_STATES: Final = {one.value: one for one in TaskState}
+
+
+class SqlTasks:
+    """Reads tasks through one connection, and writes them in a transaction."""
+
+    __slots__ = ("_link",)
+
+    def __init__(self, link: Link) -> None:
+        """Go through this link."""
+        self._link = link
+
+    def task(self, namespace: str, task: str) -> Task | None:
+        """The task of this id."""
+        return self._link.one(_task, _TASK.text, _TASK.values(namespace=namespace, id=task))
+
+    def tasks(
+        self,
+        namespace: str,
+        *,
+        agent: str = "",
+        states: Collection[TaskState] = (),
+        limit: int = 50,
+        before: str = "",
+    ) -> tuple[Task, ...]:
+        """Tasks, newest first."""
+        page = _page(bool(agent), min(len(states), 2), bool(before))
+        values = page.values(
+            namespace=namespace,
+            agent=agent,
+            state="".join(one.value for one in states),
+            states=json_texts(sorted(one.value for one in states)),
+            limit=limit,
+            before=before,
+        )
+        return self._link.all(_task, page.text, values)
+
+    def due(self, now: Instant, *, limit: int = 100) -> tuple[Task, ...]:
+        """Tasks of any namespace, not ended, whose deadline has come: oldest first."""
+        return self._link.all(_task, _DUE, (now, limit))
+
+    def heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
+        """The heads of these tasks and all their ancestors, by id."""
+        found = self._link.all(_head, _HEADS, (namespace, json_texts(tuple(tasks))))
+        return {one.id: one for one in found}
+
+    def children(self, namespace: str, task: str) -> tuple[Task, ...]:
+        """All descendants that are not ended, nearest first."""
+        return self._link.all(_task, _CHILDREN, (namespace, task))
+
+    def remainders(self, namespace: str, task: str) -> Mapping[str, int]:
+        """What is left of each limit, by the limit's name."""
+        return self.lock_remainders(namespace, (task,))[task]
+
+    def count(self, namespace: str, state: TaskState) -> int:
+        """How many tasks are in this state."""
+        return self._link.whole(_COUNT, (namespace, state.value))
+
+    def templates(self, namespace: str) -> tuple[Template, ...]:
+        """Every template, by name."""
+        return self._link.all(_template, _TEMPLATES.text, _TEMPLATES.values(namespace=namespace))
+
+    def template(self, namespace: str, name: str) -> Template | None:
+        """The template of this name."""
+        return self._link.one(_template, _TEMPLATE.text, _TEMPLATE.values(namespace=namespace, name=name))
+
+    def runs(self, namespace: str, boot: str) -> tuple[Run, ...]:
+        """Every registered run of this boot whose task has not ended."""
+        return self._link.all(_run, _RUNS, (namespace, boot))
+
+    def lock_heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
+        """As `heads`; the transaction holds the one lock there is."""
+        return self.heads(namespace, tasks)
+
+    def lock_remainders(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Mapping[str, int]]:
+        """By task: what is left of each limit."""
+        left: dict[str, dict[str, int]] = {task: {} for task in tasks}
+        for task, name, amount in self._link.all(_limit, _LEFT, (namespace, json_texts(tuple(tasks)))):
+            left[task][name] = amount
+        return left
+
+    def put_task(self, task: Task, *, expect: int) -> None:
+        """Write the task."""
+        _PUT_TASK.put(
+            self._link,
+            expect,
+            namespace=task.namespace,
+            id=task.id,
+            agent=task.agent,
+            requester=task.requester,
+            purpose=task.purpose,
+            evidence=json_texts(task.evidence),
+            scope=task.scope.canonical,
+            state=task.state.value,
+            parent=task.parent,
+            root=task.root,
+            started=task.started,
+            deadline=task.deadline,
+            version=task.version,
+        )
+
+    def open_limits(self, namespace: str, task: str, limits: Mapping[str, int]) -> None:
+        """Write the limits of a new task."""
+        rows = [
+            _OPEN_LIMIT.values(namespace=namespace, task=task, name=name, remaining=amount)
+            for name, amount in limits.items()
+        ]
+        self._link.change_many(_OPEN_LIMIT.text, rows)
+
+    def set_remainders(self, namespace: str, changes: Mapping[tuple[str, str], tuple[int, int]]) -> None:
+        """By (task, limit): from what it must be to what it becomes."""
+        rows = [(after, namespace, task, name, before) for (task, name), (before, after) in changes.items()]
+        if rows and self._link.change_many(_TAKE, rows) != len(rows):
+            self._link.conflict("what is left of a limit")
+
+    def put_template(self, template: Template, *, expect: int) -> None:
+        """Write the template."""
+        _PUT_TEMPLATE.put(
+            self._link,
+            expect,
+            namespace=template.namespace,
+            name=template.name,
+            scope=template.scope.canonical,
+            seconds=template.seconds,
+            purpose=template.purpose,
+            version=template.version,
+        )
+
+    def drop_template(self, namespace: str, name: str) -> None:
+        """Forget the template."""
+        self._link.change(_DROP_TEMPLATE.text, _DROP_TEMPLATE.values(namespace=namespace, name=name))
+
+    def put_run(self, run: Run) -> None:
+        """Register a run."""
+        self._link.change(_PUT_RUN, (run.namespace, run.boot, run.pid, run.started, run.task))
+
+
+@cache
+def _page(agent: bool, states: int, before: bool) -> Statement:  # noqa: FBT001  # which filters there are
+    """A page of tasks, for each set of filters its own statement, so that each has its index."""
+    query = select(tasks).where(tasks.c.namespace == _SPACE)
+    if agent:
+        query = query.where(tasks.c.agent == given("agent"))
+    if states == 1:
+        query = query.where(tasks.c.state == given("state"))
+    elif states:
+        query = query.where(tasks.c.state.in_(one_of("states")))
+    if before:
+        last = select(tasks.c.started).where(tasks.c.namespace == _SPACE, tasks.c.id == given("before"))
+        query = query.where(
+            tuple_(tasks.c.started, tasks.c.id) < tuple_(last.scalar_subquery(), given("before"))
+        )
+    return Statement(query.order_by(tasks.c.started.desc(), tasks.c.id.desc()).limit(given("limit")))
+
+
+def _task(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
+    namespace: str,
+    id: str,  # noqa: A002  # the column's name
+    agent: str,
+    requester: str,
+    purpose: str,
+    evidence: str,
+    scope: bytes,
+    state: str,
+    parent: str,
+    root: str,
+    started: int,
+    deadline: int,
+    version: int,
+) -> Task:
+    return Task(
+        namespace=namespace,
+        id=id,
+        agent=agent,
+        requester=requester,
+        purpose=purpose,
+        evidence=read_texts(evidence),
+        scope=read_scope(scope),
+        state=_STATES[state],
+        parent=parent,
+        root=root,
+        started=Instant(started),
+        deadline=Instant(deadline),
+        version=version,
+    )
+
+
+def _head(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
+    namespace: str, task: str, agent: str, parent: str, state: str, deadline: int, version: int
+) -> TaskHead:
+    return TaskHead(
+        namespace=namespace,
+        id=task,
+        agent=agent,
+        parent=parent,
+        state=_STATES[state],
+        deadline=Instant(deadline),
+        version=version,
+    )
+
+
+def _template(  # the columns of a row, in order
+    namespace: str, name: str, scope: bytes, seconds: int, purpose: str, version: int
+) -> Template:
+    return Template(
+        namespace=namespace,
+        name=name,
+        scope=read_scope(scope),
+        seconds=seconds,
+        purpose=purpose,
+        version=version,
+    )
+
+
+def _limit(task: str, name: str, amount: int) -> tuple[str, str, int]:
+    return task, name, amount
+
+
+def _run(namespace: str, task: str, boot: str, pid: int, started: int) -> Run:
+    return Run(namespace=namespace, task=task, boot=boot, pid=pid, started=started)

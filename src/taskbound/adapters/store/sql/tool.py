@@ -1,0 +1,144 @@
+"""Pinned servers and tools, in rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import delete, select
+
+from taskbound.adapters.store.sql.rows.columns import json_texts, read_texts
+from taskbound.adapters.store.sql.rows.statement import Statement, Versioned, given
+from taskbound.adapters.store.sql.schema import servers, tools
+from taskbound.ports.tool import PinnedServer, PinnedTool
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from taskbound.adapters.store.sql.rows.link import Link
+
+__all__ = ["SqlTools"]
+
+_SPACE, _NAME, _OF_SERVER = given("namespace"), given("name"), given("server")
+_SERVER: Final = Statement(select(servers).where(servers.c.namespace == _SPACE, servers.c.name == _NAME))
+_SERVERS: Final = Statement(select(servers).where(servers.c.namespace == _SPACE).order_by(servers.c.name))
+_TOOL: Final = Statement(select(tools).where(tools.c.namespace == _SPACE, tools.c.name == _NAME))
+_TOOLS: Final = Statement(select(tools).where(tools.c.namespace == _SPACE).order_by(tools.c.name))
+_TOOLS_OF_SERVER: Final = Statement(
+    select(tools).where(tools.c.namespace == _SPACE, tools.c.server == _OF_SERVER).order_by(tools.c.name)
+)
+_PUT_SERVER: Final = Versioned(servers, "server")
+_PUT_TOOL: Final = Versioned(tools, "tool")
+_DROP_SERVER: Final = Statement(delete(servers).where(servers.c.namespace == _SPACE, servers.c.name == _NAME))
+_DROP_TOOLS: Final = Statement(delete(tools).where(tools.c.namespace == _SPACE, tools.c.server == _OF_SERVER))
+
+_VERSIONS: Final = (
+    "SELECT name, version FROM tools WHERE namespace = ? AND name IN (SELECT value FROM json_each(?))"
+)
+
+
+class SqlTools:
+    """Reads servers and tools through one connection, and writes them in a transaction."""
+
+    __slots__ = ("_link",)
+
+    def __init__(self, link: Link) -> None:
+        """Go through this link."""
+        self._link = link
+
+    def server(self, namespace: str, name: str) -> PinnedServer | None:
+        """The server of this name."""
+        return self._link.one(_server, _SERVER.text, _SERVER.values(namespace=namespace, name=name))
+
+    def servers(self, namespace: str) -> tuple[PinnedServer, ...]:
+        """Every server, by name."""
+        return self._link.all(_server, _SERVERS.text, _SERVERS.values(namespace=namespace))
+
+    def tool(self, namespace: str, name: str) -> PinnedTool | None:
+        """The tool of this name."""
+        return self._link.one(_tool, _TOOL.text, _TOOL.values(namespace=namespace, name=name))
+
+    def tools(self, namespace: str, *, server: str = "") -> tuple[PinnedTool, ...]:
+        """Every tool, by name; of one server when it is named."""
+        if not server:
+            return self._link.all(_tool, _TOOLS.text, _TOOLS.values(namespace=namespace))
+        values = _TOOLS_OF_SERVER.values(namespace=namespace, server=server)
+        return self._link.all(_tool, _TOOLS_OF_SERVER.text, values)
+
+    def lock_tools(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
+        """The version of each tool that exists."""
+        return dict(self._link.all(_version, _VERSIONS, (namespace, json_texts(tuple(names)))))
+
+    def put_server(self, server: PinnedServer, *, expect: int) -> None:
+        """Write the server."""
+        _PUT_SERVER.put(
+            self._link,
+            expect,
+            namespace=server.namespace,
+            name=server.name,
+            spec=server.spec,
+            identity=server.identity,
+            agents=json_texts(server.agents),
+            version=server.version,
+        )
+
+    def drop_server(self, namespace: str, name: str) -> None:
+        """Take the server and all its tools away."""
+        self._link.change(_DROP_TOOLS.text, _DROP_TOOLS.values(namespace=namespace, server=name))
+        self._link.change(_DROP_SERVER.text, _DROP_SERVER.values(namespace=namespace, name=name))
+
+    def put_tool(self, tool: PinnedTool, *, expect: int) -> None:
+        """Write the tool."""
+        _PUT_TOOL.put(
+            self._link,
+            expect,
+            namespace=tool.namespace,
+            name=tool.name,
+            server=tool.server,
+            identity=tool.identity,
+            definition=tool.definition,
+            digest=tool.digest,
+            state=tool.state,
+            seen=tool.seen,
+            version=tool.version,
+        )
+
+
+def _version(name: str, version: int) -> tuple[str, int]:
+    return name, version
+
+
+def _server(  # the columns of a row, in order
+    namespace: str, name: str, spec: bytes, identity: str, agents: str, version: int
+) -> PinnedServer:
+    return PinnedServer(
+        namespace=namespace,
+        name=name,
+        spec=spec,
+        identity=identity,
+        agents=read_texts(agents),
+        version=version,
+    )
+
+
+def _tool(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
+    namespace: str,
+    name: str,
+    server: str,
+    identity: str,
+    definition: bytes,
+    digest: str,
+    state: str,
+    seen: bytes,
+    version: int,
+) -> PinnedTool:
+    return PinnedTool(
+        namespace=namespace,
+        name=name,
+        server=server,
+        identity=identity,
+        definition=definition,
+        digest=digest,
+        state=state,
+        seen=seen,
+        version=version,
+    )
