@@ -1,0 +1,264 @@
+"""A gateway on a bench: real pipes to a raw client, real upstream processes, a daemon that a test scripts.
+
+    async with bench(tmp_path, echo(log=log)) as b:
+        await b.handshake()
+        answer = await b.call("echo__echo", {"text": "a"})
+
+The gateway runs in the test's own loop, so that a test can stop it at any step; `process.py`
+beside it has the same over the real process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from typing import TYPE_CHECKING, Any, Self
+
+from msgspec import structs
+
+from taskbound import __version__
+from taskbound.adapters.upstream.mcp.probe import pin_server, probe
+from taskbound.adapters.upstream.mcp.server import Patience, StdioStarter
+from taskbound.sdk.client import AsyncClient
+from taskbound.surfaces.gateway.link import Timings
+from taskbound.surfaces.gateway.server import Gateway, Plugs
+from taskbound.wire.connection import Open
+from taskbound.wire.mcp.era import DECISION_KEY, MODERN
+from tests.peers.daemon import ScriptedDaemon, rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from pathlib import Path
+
+    from taskbound.wire.connection import Opened
+    from taskbound.wire.envelope import Push
+    from taskbound.wire.tool import ServerSpec
+
+__all__ = ["Bench", "bench", "code_of", "decision_of", "pinned", "text_of"]
+
+DEADLINE = 20.0
+META = {
+    "io.modelcontextprotocol/protocolVersion": MODERN,
+    "io.modelcontextprotocol/clientCapabilities": {},
+    "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
+}
+QUICK = Timings(grace=0.4, ping=0.1, cancel=0.15, leave=5.0)
+"""Short bounds, so that a test of a bound does not wait for the design's."""
+Message = dict[str, Any]
+
+
+async def pinned(
+    name: str, command: Sequence[str], directory: Path, *, era: str = ""
+) -> tuple[ServerSpec, tuple[bytes, ...]]:
+    """A server pinned as a person would, with what it lists; `era` overrules what the probe found."""
+    spec = pin_server(name, command, environment={}, directory=str(directory))
+    found = await probe(spec, patience=Patience(discover=5.0, stop=0.5))
+    return structs.replace(spec, era=era or found.era), found.definitions
+
+
+class Bench:
+    """One gateway with its client's ends of the pipes."""
+
+    def __init__(
+        self, daemon: ScriptedDaemon, *, timings: Timings = QUICK, patience: Patience | None = None
+    ) -> None:
+        self.daemon = daemon
+        self.lines: list[bytes] = []
+        self.now = 1_000_000
+        self.starter = StdioStarter(patience=patience or Patience(start=10.0, stop=0.3))
+        plugs = Plugs(connect=self._connect, start=self.starter, now=lambda: self.now, timings=timings)
+        self.gateway = Gateway(plugs)
+        self._ids = 0
+        self._held = bytearray()
+        self._unclaimed: list[Message] = []
+        self._to: int = -1
+
+    async def _connect(
+        self, *, resume: str, pushed: Callable[[Push], None], lost: Callable[[], None]
+    ) -> tuple[AsyncClient, Opened]:
+        hello = Open(role="gateway", version=__version__, agent="coder", resume=resume)
+        return await AsyncClient.connect(self.daemon.path, hello, pushed=pushed, lost=lost)
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        reading, self._to = os.pipe()
+        self._from, writing = os.pipe()
+        self._stream = asyncio.StreamReader()
+        await loop.connect_write_pipe(
+            lambda: self.gateway.pipes.outgoing, os.fdopen(writing, "wb", buffering=0)
+        )
+        await loop.connect_read_pipe(
+            lambda: self.gateway.pipes.incoming, os.fdopen(reading, "rb", buffering=0)
+        )
+        self._reading, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(self._stream), os.fdopen(self._from, "rb", buffering=0)
+        )
+        os.set_blocking(self._to, False)
+        self.serving = loop.create_task(self.gateway.serve())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close_input()
+        self._reading.close()
+        await asyncio.wait_for(self.serving, DEADLINE)
+
+    # --- bytes -----------------------------------------------------------------------------------
+
+    async def send(self, raw: bytes) -> None:
+        """Write exactly these bytes."""
+        view = memoryview(raw)
+        while view:
+            try:
+                view = view[os.write(self._to, view) :]
+            except BlockingIOError:
+                await asyncio.sleep(0)
+
+    def close_input(self) -> None:
+        """Let the gateway see the end of its input."""
+        if self._to >= 0:
+            os.close(self._to)
+            self._to = -1
+
+    def stop_reading(self) -> None:
+        """Read nothing of what the gateway writes."""
+        self._reading.pause_reading()
+
+    def read_again(self) -> None:
+        """Read on."""
+        self._reading.resume_reading()
+
+    async def read_line(self) -> bytes:
+        """The next line, exact, without its line feed."""
+        line = await asyncio.wait_for(self._line(), DEADLINE)
+        self.lines.append(line)
+        return line
+
+    async def _line(self) -> bytes:
+        while (at := self._held.find(b"\n")) < 0:
+            chunk = await self._stream.read(1 << 16)
+            if not chunk:
+                raise EOFError(bytes(self._held))
+            self._held += chunk
+        line = bytes(self._held[:at])
+        del self._held[: at + 1]
+        return line
+
+    async def finish(self) -> list[bytes]:
+        """Close the input and return every line that still comes."""
+        self.close_input()
+        rest: list[bytes] = []
+        with contextlib.suppress(EOFError):
+            while True:
+                rest.append(await self.read_line())
+        await asyncio.wait_for(asyncio.shield(self.serving), DEADLINE)
+        return rest
+
+    # --- messages --------------------------------------------------------------------------------
+
+    async def wait_for(self, wanted: Callable[[Message], bool]) -> Message:
+        """The first message for which `wanted` is true; others stay for later."""
+        for at, message in enumerate(self._unclaimed):
+            if wanted(message):
+                return self._unclaimed.pop(at)
+        while True:
+            message = json.loads(await self.read_line())
+            if wanted(message):
+                return message  # type: ignore[no-any-return]  # json gives any
+            self._unclaimed.append(message)
+
+    async def answer_to(self, request: object) -> Message:
+        """The answer to a request, by its id."""
+        return await self.wait_for(lambda one: "method" not in one and one.get("id") == request)
+
+    async def notified(self, method: str) -> Message:
+        """The next notification of this method."""
+        return await self.wait_for(lambda one: one.get("method") == method)
+
+    async def start(self, method: str, params: Message | None = None, *, modern: bool = False) -> int:
+        """Send a request and return its id at once."""
+        self._ids += 1
+        body: Message = {"jsonrpc": "2.0", "id": self._ids, "method": method}
+        if modern:
+            params = {**(params or {}), "_meta": {**META, **(params or {}).get("_meta", {})}}
+        if params is not None:
+            body["params"] = params
+        await self.send(json.dumps(body).encode() + b"\n")
+        return self._ids
+
+    async def request(self, method: str, params: Message | None = None, *, modern: bool = False) -> Message:
+        """Send a request and return its answer."""
+        return await self.answer_to(await self.start(method, params, modern=modern))
+
+    async def start_call(self, tool: str, arguments: Message | None = None, *, modern: bool = False) -> int:
+        """Send a call and return its id at once."""
+        params = {"name": tool, "arguments": arguments or {}}
+        return await self.start("tools/call", params, modern=modern)
+
+    async def call(self, tool: str, arguments: Message | None = None, *, modern: bool = False) -> Message:
+        """Make a call and return its answer."""
+        return await self.answer_to(await self.start_call(tool, arguments, modern=modern))
+
+    async def notify(self, method: str, params: Message | None = None) -> None:
+        """Send a notification."""
+        body = {"jsonrpc": "2.0", "method": method} | ({"params": params} if params is not None else {})
+        await self.send(json.dumps(body).encode() + b"\n")
+
+    async def cancel(self, request: int) -> None:
+        """Cancel a request."""
+        await self.notify("notifications/cancelled", {"requestId": request, "reason": "test"})
+
+    async def handshake(self, version: str = "2025-11-25") -> Message:
+        """Open the connection as a legacy client."""
+        who = {"name": "bench", "version": "1"}
+        answer = await self.request(
+            "initialize", {"protocolVersion": version, "capabilities": {}, "clientInfo": who}
+        )
+        await self.notify("notifications/initialized")
+        return answer
+
+
+@contextlib.asynccontextmanager
+async def bench(
+    tmp_path: Path,
+    command: Sequence[str] = (),
+    *,
+    name: str = "echo",
+    era: str = "",
+    timings: Timings = QUICK,
+    patience: Patience | None = None,
+) -> AsyncIterator[Bench]:
+    """A gateway whose daemon offers one server and permits all of it."""
+    specs, rows = [], []
+    if command:
+        spec, definitions = await pinned(name, command, tmp_path, era=era)
+        specs, rows = [spec], rows_of(spec, definitions)
+    async with (
+        ScriptedDaemon(tmp_path / "d.sock", servers=specs, tools=rows) as daemon,
+        Bench(daemon, timings=timings, patience=patience) as one,
+    ):
+        yield one
+
+
+def text_of(answer: Message) -> str:
+    """The first text of a call's result."""
+    assert "result" in answer, answer
+    text: str = answer["result"]["content"][0]["text"]
+    return text
+
+
+def decision_of(answer: Message) -> Message:
+    """The structured reason in a refusal."""
+    found: Message = answer["result"]["_meta"][DECISION_KEY]
+    assert answer["result"]["isError"] is True
+    return found
+
+
+def code_of(answer: Message) -> str:
+    """The stable word of a refusal or an error; `ok` when it is neither."""
+    if "error" in answer:
+        code: str = answer["error"]["data"]["code"]
+        return code
+    meta = answer["result"].get("_meta", {})
+    return str(meta[DECISION_KEY]["code"]) if DECISION_KEY in meta else "ok"
