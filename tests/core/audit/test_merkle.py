@@ -158,6 +158,56 @@ def test_every_tampered_consistency_proof_is_refused(size: int) -> None:
             merkle.verify_consistency(size_before, size, (), model.root(leaves[:size_before]), whole)
 
 
+def test_an_inclusion_proof_never_passes_for_a_tree_in_which_the_way_up_has_another_length() -> None:
+    lengths = {
+        (index, size): len(model.path(index, leaves_of(size)))
+        for size in range(1, 25)
+        for index in range(size)
+    }
+    for (index, size), length in lengths.items():
+        if size > 12:
+            continue
+        leaves = leaves_of(size)
+        whole, proof = model.root(leaves), model.path(index, leaves)
+        for (other, other_size), other_length in lengths.items():
+            if other_length != length:
+                with pytest.raises(InclusionWrongError):
+                    merkle.verify_inclusion(leaves[index], other, other_size, proof, whole)
+
+
+def test_a_consistency_proof_never_passes_for_sizes_whose_proof_has_another_length() -> None:
+    lengths = {
+        (old, size): len(model.proof(old, leaves_of(size))) for size in range(2, 20) for old in range(1, size)
+    }
+    for (old, size), length in lengths.items():
+        leaves = leaves_of(size)
+        proof = model.proof(old, leaves)
+        before, after = model.root(leaves[:old]), model.root(leaves)
+        for (other, other_size), other_length in lengths.items():
+            if other_length != length:
+                with pytest.raises(ConsistencyWrongError):
+                    merkle.verify_consistency(other, other_size, proof, before, after)
+
+
+def test_hashes_whose_border_was_shifted_are_refused() -> None:
+    one, two = leaves_of(2)
+    whole = merkle.node_hash(one, two)
+    assert merkle.node_hash(one[:-1], one[-1:] + two) == whole
+    with pytest.raises(InclusionWrongError, match="32 bytes"):
+        merkle.verify_inclusion(one[:-1], 0, 2, [one[-1:] + two], whole)
+    with pytest.raises(ConsistencyWrongError, match="32 bytes"):
+        merkle.verify_consistency(1, 2, [one[-1:] + two], one[:-1], whole)
+
+
+def test_the_empty_log_has_only_the_empty_root() -> None:
+    strange = sha256(b"strange").digest()
+    merkle.verify_consistency(0, 0, (), merkle.EMPTY_ROOT, merkle.EMPTY_ROOT)
+    with pytest.raises(ConsistencyWrongError):
+        merkle.verify_consistency(0, 0, (), strange, strange)
+    with pytest.raises(ConsistencyWrongError):
+        merkle.verify_consistency(0, 5, (), strange, strange)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_a_proof_verifies_for_no_other_tree(data: st.DataObject) -> None:
@@ -180,6 +230,12 @@ def test_a_proof_verifies_for_no_other_tree(data: st.DataObject) -> None:
 def test_there_is_no_inclusion_proof_for_a_leaf_outside_the_tree(index: int) -> None:
     with pytest.raises(InclusionWrongError, match="not in a log of 8"):
         merkle.prove_inclusion(index, 8, Leaves(vector()))
+
+
+def test_everything_grew_from_nothing_and_from_itself_without_a_proof() -> None:
+    for size in range(9):
+        assert merkle.prove_consistency(0, size, Leaves(vector())) == ()
+        assert merkle.prove_consistency(size, size, Leaves(vector())) == ()
 
 
 @pytest.mark.parametrize("old", [-1, 9])
