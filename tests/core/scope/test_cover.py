@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.core.scope import Charge, Covered, Missed, cover, describe, parse_scope
+from taskbound.core.scope.number import read_amount
+from taskbound.core.scope.verdict import Unmet
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
@@ -63,7 +65,8 @@ def test_every_grant_that_covers_is_named_in_the_order_of_the_scope() -> None:
 
 def test_a_tool_that_no_grant_names_is_not_covered_and_the_tools_that_are_named_are_told() -> None:
     found = missed([LOG, SEND], "git__push", {})
-    assert (found.code, found.grant, found.tools) == ("tool-not-granted", None, ("git__log", "pay__send"))
+    assert (found.code, found.grant, found.more) == ("tool-not-granted", None, 0)
+    assert found.tools == ("git__log", "pay__send")
     assert found.sentence == "no grant names the tool `git__push`; it may be `git__log`, `pay__send`"
 
 
@@ -72,6 +75,11 @@ def test_a_tool_that_no_grant_names_is_not_covered_and_the_tools_that_are_named_
 )
 def test_a_tool_of_almost_the_same_name_is_another_tool(tool: str) -> None:
     assert missed([LOG], tool, {"path": "/repo"}).code == "tool-not-granted"
+
+
+def test_at_most_five_tools_are_told() -> None:
+    many: list[Json] = [{"tool": f"a__t{index}"} for index in range(9, 0, -1)]
+    assert missed(many, "a__b", {}).tools == ("a__t1", "a__t2", "a__t3", "a__t4", "a__t5")
 
 
 def test_a_constrained_argument_must_be_present() -> None:
@@ -220,6 +228,29 @@ def test_the_largest_amount_is_that_of_a_signed_64_bit_integer() -> None:
     covered([grant], "pay__send", {"amount": 9007199254740991})
     grant = {**grant, "total": {"amount": {"limit": 1, "exponent": 4}}}
     assert missed([grant], "pay__send", {"amount": 9007199254740991}).code == "amount-overflow"
+
+
+def test_an_amount_is_read_up_to_the_largest_signed_64_bit_integer() -> None:
+    assert read_amount(2**63 - 1, 0) == 2**63 - 1
+    assert read_amount(2**63, 0) == Unmet(code="amount-overflow", reason="is more than an amount can be")
+
+
+def test_an_amount_that_can_be_counted_is_still_constrained() -> None:
+    found = missed([SEND], "pay__send", {"amount": 600, "to": "bob"})
+    assert [(miss.argument, miss.code) for miss in found.misses] == [("amount", "above-max")]
+    found = missed([SEND], "pay__send", {"amount": 5, "to": "eve"})
+    assert [(miss.argument, miss.needed) for miss in found.misses] == [("to", 'one of `"acme"`, `"bob"`')]
+
+
+def test_an_amount_that_can_be_counted_makes_its_grant_nearer() -> None:
+    other: Json = {"tool": "pay__send", "arguments": {"amount": {"equals": 1}, "to": {"equals": "x"}}}
+    found = missed([other, SEND], "pay__send", {"amount": 5, "to": "eve"})
+    assert found.grant == "g1"
+
+
+def test_an_argument_at_its_default_is_no_miss() -> None:
+    found = missed([LOG], "git__log", {"path": "/etc", "mode": 1}, schema_with(mode={"default": 1}))
+    assert [miss.argument for miss in found.misses] == ["path"]
 
 
 def test_another_grant_can_cover_what_one_can_t_count() -> None:

@@ -88,6 +88,13 @@ def test_the_same_scope_written_otherwise_has_the_same_digest() -> None:
     )
 
 
+def test_what_is_default_is_left_out_of_the_canonical_form() -> None:
+    spelled: JsonValue = {
+        "tool": "a__b", "arguments": {}, "optional": [], "others": "default-only", "total": {},
+    }  # fmt: skip  # one grant, on one line
+    assert parse_scope({"grants": [spelled]}).canonical == b'{"grants":[{"tool":"a__b"}]}'
+
+
 def test_another_scope_has_another_digest() -> None:
     one = parse_scope({"grants": [GIT, PAY]})
     others = [

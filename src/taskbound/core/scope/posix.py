@@ -96,8 +96,8 @@ def _fault_of(path: str) -> Unmet | None:
 
 def _has_choice(path: str) -> bool:
     """Whether a brace opens and a comma or two dots follow, which some shells read as several paths."""
-    _, brace, rest = path.partition("{")
-    return brace != "" and ("," in rest or ".." in rest)
+    _, _, rest = path.partition("{")
+    return "," in rest or ".." in rest
 
 
 def _is_too_long(path: str) -> bool:
