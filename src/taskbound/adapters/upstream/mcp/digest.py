@@ -29,9 +29,10 @@ def hash_file(path: str | os.PathLike[str]) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise NoSuchCommandError(f"`{shown(os.fspath(path))}` can't be read: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NoSuchCommandError(f"`{shown(os.fspath(path))}` is no regular file")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise NoSuchCommandError(f"`{shown(os.fspath(path))}` is no regular file")
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -55,13 +55,19 @@ _VALUED: Final = frozenset(
 )
 _ENTRY: Final = re.compile(rb"^from ([A-Za-z_][\w.]*) import \w+\s*$", re.MULTILINE)
 _ENTRY_SIZE: Final = 4096
+# Nothing of the module is run: a package further down is looked for in the folders of the one above it.
 _FIND: Final = """
-import importlib.metadata, importlib.util, json, sys
-name = sys.argv[1]
-spec = importlib.util.find_spec(name)
-if sys.argv[2] == "main" and spec is not None and spec.submodule_search_locations is not None:
-    spec = importlib.util.find_spec(name + ".__main__")
-known = importlib.metadata.packages_distributions().get(name.partition(".")[0], [])
+import importlib.machinery, importlib.metadata, importlib.util, json, sys
+first, *rest = sys.argv[1].split(".")
+spec = importlib.util.find_spec(first)
+if sys.argv[2] == "main":
+    rest.append("__main__")
+for name in rest:
+    if spec is None or spec.submodule_search_locations is None:
+        spec = spec if name == "__main__" else None
+        break
+    spec = importlib.machinery.PathFinder.find_spec(name, list(spec.submodule_search_locations))
+known = importlib.metadata.packages_distributions().get(first, [])
 versions = [one + " " + importlib.metadata.version(one) for one in sorted(set(known))]
 print(json.dumps([spec.origin if spec is not None else None, versions]))
 """
