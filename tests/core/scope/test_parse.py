@@ -146,6 +146,12 @@ def test_a_document_that_is_no_scope_is_refused_at_its_place(raw: bytes, where: 
     assert caught.value.code == "scope-syntax"
 
 
+def test_the_scope_itself_is_named_in_words() -> None:
+    with pytest.raises(ScopeSyntaxError) as caught:
+        parse_scope([])
+    assert caught.value.message == "the scope must be an object, not a list"
+
+
 def test_a_value_that_json_can_t_say_is_refused_as_a_scope_error() -> None:
     with pytest.raises(ScopeSyntaxError, match="the scope can't be read"):
         parse_scope({"grants": [arguments({"equals": float("nan")})]})

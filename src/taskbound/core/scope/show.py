@@ -76,8 +76,6 @@ def show(value: JsonValue, name: str = "") -> str:
         value: Any value of an argument or a constraint.
         name: The name of the argument, which may tell that a text is a secret.
     """
-    if isinstance(value, str):
-        return _HIDDEN if _is_secret(value, name) else quote(value)
     pieces: list[str] = []
     length = 0
     for piece in _pieces(value, name):
