@@ -20,7 +20,7 @@ from taskbound.flows.decision.commit import NotDecided
 from taskbound.flows.identity import Agents, Deliveries, register_person
 from taskbound.flows.means import Actor, Means
 from taskbound.flows.task import TaskOrder, Tasks
-from taskbound.flows.tool import Tools
+from taskbound.flows.tool import Pins, Sights
 from taskbound.ports.monitor import BadMonitorError, MonitorUnreachableError
 
 if TYPE_CHECKING:
@@ -138,7 +138,8 @@ class World:
         self.deliveries = Deliveries(self.means)
         self.tasks = Tasks(self.means, self.views, self.deliveries)
         self.agents = Agents(self.means, self.views)
-        self.tools = Tools(self.means, self.views)
+        self.pins = Pins(self.means, self.views)
+        self.sights = Sights(self.means, self.views)
         self.outcomes = Outcomes(self.means)
         self.decisions = Decisions(self.means, self.views)
         self._requests = count(1)
@@ -174,7 +175,7 @@ class World:
             namespace="default", command="/usr/bin/bank", resolved="/usr/bin/bank", sha256="0" * 64
         )
         raws = [json.dumps(one).encode() for one in definitions or (PAY, LOOK)]
-        self.tools.add("bank", identity, b"{}", raws, agents=(), actor=ANN)
+        self.pins.add("bank", identity, b"{}", raws, agents=(), actor=ANN)
         return identity
 
     def start(self, *, scope: dict[str, Any] = SCOPE, seconds: int = 3600, agent: str = "coder") -> Task:

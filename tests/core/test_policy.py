@@ -50,7 +50,7 @@ def test_i16_adding_a_refusal_or_an_error_never_permits(
         assert not (isinstance(before, Forbidden) and isinstance(after, Permitted | Held))
 
 
-def test_silence_refuses() -> None:
+def test_silence_refuses_and_names_no_policy() -> None:
     assert conclude(answer()) == Forbidden(code="not-permitted", policies=())
 
 

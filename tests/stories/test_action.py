@@ -7,7 +7,7 @@ import pytest
 from taskbound.core.task import TaskEvent
 from taskbound.flows.action import Release, Withhold, explain
 from taskbound.flows.action.explain import UnknownActionError
-from taskbound.flows.action.outcome import OutcomeSyntaxError, Report
+from taskbound.flows.action.sheet import OutcomeSyntaxError, Report
 from taskbound.flows.revocation import stop
 from taskbound.ports.store import AmbiguousCommitError
 from tests.world import ANN, code_of, id_of

@@ -24,7 +24,7 @@ def see(world: World, *definitions: dict[str, Any], identity: str = "") -> list[
         server = snapshot.tools.server("default", "bank")
     own = server.identity if server else "0"
     raws = [json.dumps(one).encode() for one in definitions]
-    return [(one.tool, one.state) for one in world.tools.see("default", "bank", identity or own, raws)]
+    return [(one.tool, one.state) for one in world.sights.see("default", "bank", identity or own, raws)]
 
 
 SCHEMA = copy.deepcopy(PAY["inputSchema"])
@@ -50,7 +50,7 @@ def test_a162_a_changed_schema_or_annotation_refuses_until_a_person_accepts_it(
     assert code_of(world.ask(task)) == "tool-changed"
     assert code_of(world.ask(task, "bank__look", {"path": "/srv/a"})) == "permit"
     digest = parse_definition(json.dumps(changed(**fields)).encode()).digest
-    world.tools.accept("default", "bank__pay", digest, ANN)
+    world.sights.accept("default", "bank__pay", digest, ANN)
     assert code_of(world.ask(task)) == "permit"
     kinds = [one["event"]["kind"] for one in world.records()]
     assert kinds.count("tool-changed") == 1
@@ -98,11 +98,11 @@ def test_only_the_definition_that_was_looked_at_is_accepted(world: World) -> Non
     world.settle_in()
     see(world, changed(inputSchema=SCHEMA), LOOK)
     with pytest.raises(OtherDefinitionError):
-        world.tools.accept("default", "bank__pay", "0" * 64, ANN)
+        world.sights.accept("default", "bank__pay", "0" * 64, ANN)
     seen = parse_definition(json.dumps(changed(inputSchema=SCHEMA)).encode()).digest
     see(world, changed(inputSchema=SCHEMA, annotations={}), LOOK)
     with pytest.raises(OtherDefinitionError):
-        world.tools.accept("default", "bank__pay", seen, ANN)
+        world.sights.accept("default", "bank__pay", seen, ANN)
 
 
 def test_nothing_is_accepted_where_nothing_differs(world: World) -> None:
@@ -111,13 +111,13 @@ def test_nothing_is_accepted_where_nothing_differs(world: World) -> None:
         pin = snapshot.tools.tool("default", "bank__pay")
     assert pin is not None
     with pytest.raises(OtherDefinitionError):
-        world.tools.accept("default", "bank__pay", pin.digest, ANN)
+        world.sights.accept("default", "bank__pay", pin.digest, ANN)
 
 
 def test_a_difference_says_in_words_what_changed(world: World) -> None:
     world.settle_in()
     see(world, changed(inputSchema=SCHEMA), LOOK)
-    _, difference = world.tools.difference("default", "bank__pay")
+    _, difference = world.sights.difference("default", "bank__pay")
     assert difference.state == "schema-changed"
     assert any("mallory" in one for one in difference.words)
 
@@ -126,10 +126,10 @@ def test_a_server_is_pinned_once_and_a_removed_one_takes_its_tools_away(world: W
     task = world.settle_in()
     with pytest.raises(UpstreamExistsError):
         world.add_bank()
-    world.tools.remove("default", "bank", ANN)
+    world.pins.remove("default", "bank", ANN)
     assert code_of(world.ask(task)) == "unknown-tool"
     with pytest.raises(UnknownServerError):
-        world.tools.remove("default", "bank", ANN)
+        world.pins.remove("default", "bank", ANN)
     with pytest.raises(UnknownServerError):
         see(world, PAY)
 
@@ -143,11 +143,11 @@ def test_a_server_with_a_definition_that_can_not_be_pinned_is_not_pinned_at_all(
 
 def test_a_server_of_other_agents_is_not_reachable(world: World) -> None:
     task = world.settle_in()
-    world.tools.remove("default", "bank", ANN)
+    world.pins.remove("default", "bank", ANN)
     world.add_agent("other")
     raws = [json.dumps(one).encode() for one in (PAY, LOOK)]
     from taskbound.core.tool import ServerIdentity  # noqa: PLC0415 - only this story pins by hand
 
     identity = ServerIdentity(namespace="default", command="/b", resolved="/b", sha256="1" * 64)
-    world.tools.add("bank", identity, b"{}", raws, agents=("other",), actor=ANN)
+    world.pins.add("bank", identity, b"{}", raws, agents=("other",), actor=ANN)
     assert code_of(world.ask(task)) == "unknown-tool"

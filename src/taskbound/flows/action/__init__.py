@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from taskbound.flows.action.explain import Explanation, explain
-from taskbound.flows.action.outcome import Outcomes, Release, Report, Withhold
+from taskbound.flows.action.outcome import Outcomes
+from taskbound.flows.action.sheet import Release, Report, Withhold
 
 __all__ = ["Explanation", "Outcomes", "Release", "Report", "Withhold", "explain"]

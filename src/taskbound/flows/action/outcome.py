@@ -1,109 +1,27 @@
 """Recording what came of permitted actions, and whether their results may leave (design 4.9).
 
-1. Only the connection that holds the permit may say what came of it, once.
-2. A result may leave only after a commit that recorded its outcome while the task
-   and its ancestors were live and nothing was stopped; otherwise it is withheld.
-3. *Not sent* gives uses and limits back. *Unknown* keeps them.
-4. A permit whose holder is gone is unknown: nobody assumes that it failed.
-5. An ambiguous commit is looked up.
+1. Outcomes that wait together are one transaction; each answer is durable.
+2. A permit whose holder is gone is unknown: nobody assumes that it failed.
+3. An ambiguous commit is looked up.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from hashlib import sha256
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
-from taskbound.core.action import GIVES_BACK, ActionEvent, ActionState, advance
-from taskbound.core.audit import ActionOutcome
-from taskbound.core.decision import ActHistory
-from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
-from taskbound.core.revocation import require_not_stopped
-from taskbound.core.task import require_live
-from taskbound.core.truth import NoTruth
-from taskbound.ports.action import OutcomeChange
+from taskbound.core.errors import UnavailableError
+from taskbound.flows.action.sheet import Release, Released, Report, Sheet, Withhold
 from taskbound.ports.store import AmbiguousCommitError, ConflictError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from taskbound.core.audit import Event
-    from taskbound.core.clock import Instant
-    from taskbound.core.revocation import KillSwitch
-    from taskbound.core.task import TaskHead
     from taskbound.flows.means import Means
-    from taskbound.ports.action import OpenPermit
     from taskbound.ports.store import Transaction
 
-__all__ = ["OutcomeSyntaxError", "Outcomes", "Release", "Report", "Withhold"]
+__all__ = ["Outcomes"]
 
-ANSWER_LIMIT: Final = 1_048_576
-"""Bytes of an answer that is kept whole for duplicates; of a larger one only the digest is."""
-
-_EVENTS: Final[Mapping[str, tuple[ActionEvent, ...]]] = {
-    "succeeded": (ActionEvent.SEND, ActionEvent.SUCCEED),
-    "failed": (ActionEvent.SEND, ActionEvent.FAIL),
-    "unknown": (ActionEvent.LOSE,),
-    "not-sent": (ActionEvent.NOT_SEND,),
-}
-_OPEN: Final = frozenset({ActionState.PERMITTED, ActionState.SENT})
-_HISTORY: Final = frozenset({"succeeded", "failed", "unknown"})
 _ROUNDS: Final = 4
-
-
-class OutcomeSyntaxError(MalformedError):
-    """An outcome that no action can have."""
-
-    code = "bad-outcome"
-    remedy = "use succeeded, failed, unknown or not-sent"
-
-
-class NotHolderError(DeniedError):
-    """The action is not one that this connection holds an open permit for."""
-
-    code = "not-holder"
-    remedy = "a permit's outcome can be told once, by the connection that was given it"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What the holder of a permit says came of it."""
-
-    namespace: str
-    connection: str
-    action: str
-    outcome: str
-    answer: bytes | None = None
-    answer_digest: str = ""
-    note: str = ""
-
-    def __post_init__(self) -> None:
-        """Refuse an outcome that no action can have, before it can reach a group.
-
-        Raises:
-            OutcomeSyntaxError: It is none of the four.
-        """
-        if self.outcome not in _EVENTS:
-            raise OutcomeSyntaxError(f"`{self.outcome}` is no outcome")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Release(NoTruth):
-    """The outcome is durable; the result may leave."""
-
-    action: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Withhold(NoTruth):
-    """The result must not leave."""
-
-    action: str
-    code: str
-    reason: str
-
-
-Released: TypeAlias = Release | Withhold
 
 
 class Outcomes:
@@ -125,7 +43,7 @@ class Outcomes:
         return tuple(answers[number] for number in range(len(reports)))
 
     def lose(self, namespace: str, *, connection: str, reason: str) -> int:
-        """Make every open permit of a connection unknown (rule 4); how many there were."""
+        """Make every open permit of a connection unknown (rule 2); how many there were."""
         with self._means.store.read() as snapshot:
             permits = snapshot.actions.open_permits(namespace, connection=connection)
         reports = [
@@ -156,7 +74,7 @@ class Outcomes:
             try:
                 return self._means.store.write(lambda tx: self._write(tx, namespace, reports))
             except AmbiguousCommitError:
-                return [self._look_up(one) for one in reports]  # 5
+                return [self._look_up(one) for one in reports]  # 3
             except ConflictError:
                 continue
             except UnavailableError as error:
@@ -180,122 +98,7 @@ class Outcomes:
         permits = tx.actions.lock_permits(namespace, [one.action for one in reports])
         heads = tx.tasks.lock_heads(namespace, {one.task for one in permits.values()})
         now = self._means.clock.now()
-        sheet = _Sheet(namespace, now, switch, heads)
+        sheet = Sheet(namespace, now, switch, heads)
         answers = [sheet.take(one, permits.get(one.action)) for one in reports]
         sheet.write(tx, self._means.writer)
         return answers
-
-
-class _Sheet:
-    """The rows that a group of outcomes changes."""
-
-    def __init__(
-        self, namespace: str, now: Instant, switch: KillSwitch, heads: Mapping[str, TaskHead]
-    ) -> None:
-        self._namespace = namespace
-        self._now = now
-        self._switch = switch
-        self._heads = heads
-        self._changes: list[OutcomeChange] = []
-        self._events: list[Event] = []
-        self._ended: list[tuple[OpenPermit, str]] = []
-        self._back: list[OpenPermit] = []
-        self._taken: set[str] = set()
-
-    def take(self, report: Report, permit: OpenPermit | None) -> Released:
-        """Whether this report's result may leave, and remember what it changes."""
-        if (
-            permit is None
-            or permit.connection != report.connection
-            or permit.state not in _OPEN
-            or permit.id in self._taken
-        ):
-            error = NotHolderError(f"`{report.action}` is no open permit of this connection")  # 1
-            return Withhold(action=report.action, code=error.code, reason=error.message)
-        self._taken.add(permit.id)
-        answer = self._judge(report, permit)
-        self._keep(
-            report,
-            permit,
-            _after(permit.state, _EVENTS[report.outcome]),
-            released=isinstance(answer, Release),
-        )
-        return answer
-
-    def _judge(self, report: Report, permit: OpenPermit) -> Released:
-        if report.outcome not in {"succeeded", "failed"}:
-            return Withhold(action=permit.id, code=report.outcome, reason=report.note or "there is no result")
-        try:
-            require_not_stopped(self._switch)
-            require_live(permit.task, self._heads, self._now)
-        except DeniedError as error:
-            return Withhold(action=permit.id, code=error.code, reason=error.message)  # 2
-        return Release(action=permit.id)
-
-    def _keep(self, report: Report, permit: OpenPermit, after: ActionState, *, released: bool) -> None:
-        answer = report.answer
-        digest = report.answer_digest
-        if answer is not None:
-            digest = sha256(answer).hexdigest()
-        keep = answer if released and answer is not None and len(answer) <= ANSWER_LIMIT else None
-        change = OutcomeChange(
-            id=permit.id,
-            before=permit.state,
-            after=after,
-            finished=self._now,
-            answer=keep,
-            answer_digest=digest,
-            released=released,
-            note=report.note,
-        )
-        self._changes.append(change)
-        self._events.append(
-            ActionOutcome(
-                action=permit.id,
-                task=permit.task,
-                before=permit.state.value,
-                after=after.value,
-                released=released,
-                answer=digest,
-                reason=report.note,
-            )
-        )
-        if report.outcome in _HISTORY:
-            self._ended.append((permit, report.outcome))
-        if after in GIVES_BACK:
-            self._back.append(permit)  # 3
-
-    def write(self, tx: Transaction, writer: str) -> None:
-        """Write what was remembered."""
-        if not self._changes:
-            return
-        tx.actions.set_outcomes(self._namespace, self._changes)
-        keys = {(permit.root, permit.act_key) for permit, _ in self._ended}
-        known = dict(tx.actions.lock_acts(self._namespace, keys)) if keys else {}
-        for permit, outcome in self._ended:
-            key = (permit.root, permit.act_key)
-            known[key] = ActHistory(attempts=known.get(key, ActHistory()).attempts, last_outcome=outcome)
-        if known:
-            tx.actions.put_acts(self._namespace, known)
-        self._give_back(tx)
-        tx.audit.append(self._namespace, writer, self._events, self._now)
-
-    def _give_back(self, tx: Transaction) -> None:
-        if not self._back:
-            return
-        left = tx.tasks.lock_remainders(self._namespace, {one.task for one in self._back})
-        after: dict[tuple[str, str], int] = {}
-        for permit in self._back:
-            for limit, amount in permit.charges:
-                key = (permit.task, limit)
-                after[key] = after.get(key, left[permit.task][limit]) + amount
-        changes = {(task, limit): (left[task][limit], amount) for (task, limit), amount in after.items()}
-        tx.tasks.set_remainders(self._namespace, changes)
-
-
-def _after(state: ActionState, events: tuple[ActionEvent, ...]) -> ActionState:
-    for event in events:
-        if state is ActionState.SENT and event is ActionEvent.SEND:
-            continue
-        state = advance(state, event)
-    return state

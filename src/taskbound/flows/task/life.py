@@ -162,7 +162,7 @@ class Tasks:
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
             due = snapshot.tasks.due(now, limit=limit)
-        actor = daemon()
+        actor = _daemon()
         return [
             change
             for task in due
@@ -239,7 +239,7 @@ class Tasks:
         tx.audit.append(namespace, self._means.writer, events, self._means.clock.now())
 
 
-def daemon() -> Actor:
+def _daemon() -> Actor:
     """The daemon itself, as the one who ends what is due."""
     return Actor(name=_DAEMON, proof="own process")
 

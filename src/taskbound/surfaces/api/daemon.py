@@ -14,7 +14,7 @@ from taskbound.flows.action import Outcomes
 from taskbound.flows.decision import Call, Decisions, Views
 from taskbound.flows.identity import Agents, Deliveries, require_person
 from taskbound.flows.task import Tasks, bind
-from taskbound.flows.tool import Tools
+from taskbound.flows.tool import Pins, Sights
 from taskbound.surfaces.api.connection import Connections
 from taskbound.surfaces.api.peer import boot_id
 from taskbound.surfaces.api.worker import Lane, Worker
@@ -61,6 +61,8 @@ class Place:
     pid: int
     owner_uid: int
     """The account that owns the data directory."""
+    gateways: frozenset[tuple[int, str, str]] = frozenset()
+    """Accounts without a person that may run a gateway: (uid, namespace, agent)."""
 
 
 class Daemon:
@@ -74,6 +76,7 @@ class Daemon:
         self.sequencer = sequencer
         self.loop = loop
         self.owner_uid = place.owner_uid
+        self._gateways = place.gateways
         self.home = place.home
         self.pid = place.pid
         self.log_key = ""
@@ -87,7 +90,8 @@ class Daemon:
         self.deliveries = Deliveries(means)
         self.tasks = Tasks(means, self.views, self.deliveries)
         self.agents = Agents(means, self.views)
-        self.tools = Tools(means, self.views)
+        self.pins = Pins(means, self.views)
+        self.sights = Sights(means, self.views)
         self.outcomes = Outcomes(means)
         self.decisions = Decisions(means, self.views)
         self.worker = Worker(loop)
@@ -160,6 +164,16 @@ class Daemon:
         """
         if connection.peer.proof.uid != self.owner_uid:
             self.identify(connection)
+
+    def require_welcome(self, connection: Connection) -> None:
+        """Go on only for whoever may speak here, or runs a gateway for this very agent.
+
+        Raises:
+            UnprovenError: It is neither.
+        """
+        speaks = (connection.peer.proof.uid, connection.namespace, connection.agent)
+        if connection.role != "gateway" or speaks not in self._gateways:
+            self.require_speaker(connection)
 
     def require_gateway(self, connection: Connection) -> None:
         """Go on only for a gateway's connection.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer, Push
 
-__all__ = ["GRACE", "SocketServer"]
+__all__ = ["GRACE", "NotOpenError", "SocketServer", "VersionError"]
 
 _log = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ class SocketServer(asyncio.Protocol):
             peer=self._peer,
             push=self._push,
         )
-        self._daemon.require_speaker(self._connection)
+        self._daemon.require_welcome(self._connection)
         self._daemon.connections.add(self._connection)
         with self._daemon.means.store.read() as snapshot:
             stopped = snapshot.revocation.kill_switch(ask.namespace).stopped

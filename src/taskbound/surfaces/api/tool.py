@@ -39,7 +39,7 @@ async def add_upstream(daemon: Daemon, connection: Connection, ask: wire.AddUpst
     """Pin a server and its tools."""
     identity = wire.identity_of(ask.spec, namespace=connection.namespace)
     await daemon.first(
-        lambda: daemon.tools.add(
+        lambda: daemon.pins.add(
             ask.spec.name,
             identity,
             msgspec.json.encode(ask.spec),
@@ -54,7 +54,7 @@ async def add_upstream(daemon: Daemon, connection: Connection, ask: wire.AddUpst
 async def remove_upstream(daemon: Daemon, connection: Connection, ask: wire.RemoveUpstream) -> Answer:
     """Take a server and its pins away."""
     await daemon.first(
-        lambda: daemon.tools.remove(connection.namespace, ask.name, daemon.require_person(connection))
+        lambda: daemon.pins.remove(connection.namespace, ask.name, daemon.require_person(connection))
     )
     return Done()
 
@@ -126,7 +126,7 @@ async def see_tools(daemon: Daemon, connection: Connection, ask: wire.SeeTools) 
 
     def work() -> Answer:
         daemon.require_gateway(connection)
-        found = daemon.tools.see(connection.namespace, ask.server, ask.identity, raws)
+        found = daemon.sights.see(connection.namespace, ask.server, ask.identity, raws)
         return wire.Seen(differences=tuple((one.tool, one.state, "; ".join(one.words)) for one in found))
 
     return await daemon.first(work)
@@ -136,7 +136,7 @@ async def diff_tool(daemon: Daemon, connection: Connection, ask: wire.DiffTool) 
     """How a tool's last seen definition differs from the pinned one."""
 
     def read() -> Answer:
-        pin, difference = daemon.tools.difference(connection.namespace, ask.name)
+        pin, difference = daemon.sights.difference(connection.namespace, ask.name)
         return wire.ToolDiff(
             name=pin.name,
             state=pin.state,
@@ -154,7 +154,7 @@ async def accept_tool(daemon: Daemon, connection: Connection, ask: wire.AcceptTo
     if connection.role != "cli":
         raise UnprovenError("only a person accepts a changed tool")
     await daemon.first(
-        lambda: daemon.tools.accept(
+        lambda: daemon.sights.accept(
             connection.namespace, ask.name, ask.definition, daemon.require_person(connection)
         )
     )

@@ -1,11 +1,10 @@
-"""Pinning servers and their tools, and noticing when they are others than were pinned.
+"""Noticing when a server lists other tools than were pinned, and accepting what it lists.
 
-1. A person pins a server with the definitions that its probe listed.
-2. Whenever a gateway has started the server, it says what the server lists now. A
+1. Whenever a gateway has started the server, it says what the server lists now. A
    changed schema, annotation or name refuses calls until a person has accepted it;
    changed text is flagged, and the pinned text goes on being served (design 2, tool).
+2. A list from another server identity than the pinned one changes every tool.
 3. Accepting pins exactly the definition whose digest the person looked at.
-4. A list from another server identity than the pinned one changes every tool.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from taskbound.core.audit import ToolAccepted, ToolChanged, ToolPinned, UpstreamAdded, UpstreamRemoved
-from taskbound.core.errors import DeniedError, MalformedError
+from taskbound.core.audit import ToolAccepted, ToolChanged
+from taskbound.core.errors import MalformedError
 from taskbound.core.tool import (
     Gone,
     Same,
@@ -22,45 +21,23 @@ from taskbound.core.tool import (
     TextChanged,
     compare,
     compare_list,
-    join_tool_name,
     parse_definition,
-    parse_definitions,
-    parse_server_name,
 )
 from taskbound.flows.decision.evaluate import UnknownToolError
-from taskbound.ports.tool import PinnedServer, PinnedTool
+from taskbound.flows.tool.errors import OtherDefinitionError
+from taskbound.flows.tool.pin import require_server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from taskbound.core.audit import Event
-    from taskbound.core.tool import Comparison, ServerIdentity
+    from taskbound.core.tool import Comparison
     from taskbound.flows.decision import Views
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
+    from taskbound.ports.tool import PinnedTool
 
-__all__ = ["Difference", "OtherDefinitionError", "Tools", "UnknownServerError", "UpstreamExistsError"]
-
-
-class UnknownServerError(DeniedError):
-    """No server of this name is pinned."""
-
-    code = "unknown-server"
-    remedy = "list them with `taskbound upstream list`"
-
-
-class UpstreamExistsError(DeniedError):
-    """A server of this name is pinned already."""
-
-    code = "upstream-exists"
-    remedy = "remove it first with `taskbound upstream remove`, or give another name"
-
-
-class OtherDefinitionError(DeniedError):
-    """The definition that was last seen is not the one that is to be accepted."""
-
-    code = "other-definition"
-    remedy = "look at `taskbound tool diff` again"
+__all__ = ["Difference", "Sights"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,113 +49,22 @@ class Difference:
     words: tuple[str, ...]
 
 
-class Tools:
-    """Works on servers and tools; used from one thread at a time."""
+class Sights:
+    """Compares what servers list with their pins; used from one thread at a time."""
 
     def __init__(self, means: Means, views: Views) -> None:
         """Keep what to work with."""
         self._means = means
         self._views = views
 
-    def add(
-        self,
-        name: str,
-        identity: ServerIdentity,
-        spec: bytes,
-        raws: Sequence[bytes],
-        *,
-        agents: tuple[str, ...],
-        actor: Actor,
-    ) -> PinnedServer:
-        """Pin a server and its tools (rule 1).
-
-        Args:
-            name: The part of its tools' names before `__`.
-            identity: Of the server as it was probed.
-            spec: All that is needed to start it again, as JSON.
-            raws: Each tool object as the probe received it.
-            agents: Agents whose gateways offer it; none means every one.
-            actor: Who pins it.
-
-        Raises:
-            MalformedError: A name or a definition can't be.
-            UpstreamExistsError: The name is taken.
-        """
-        namespace = identity.namespace
-        parse_server_name(name)
-        definitions = parse_definitions(raws, server=name)
-        server = PinnedServer(
-            namespace=namespace,
-            name=name,
-            spec=spec,
-            identity=identity.digest,
-            agents=tuple(sorted(set(agents))),
-        )
-
-        def work(tx: Transaction) -> None:
-            if tx.tools.server(namespace, name) is not None:
-                raise UpstreamExistsError(f"a server named `{name}` is pinned already")
-            tx.tools.put_server(server, expect=0)
-            events: list[Event] = [
-                UpstreamAdded(
-                    upstream=name,
-                    server=identity.digest,
-                    command=identity.command,
-                    by=actor.name,
-                    proof=actor.proof,
-                )
-            ]
-            for definition in definitions:
-                tool = PinnedTool(
-                    namespace=namespace,
-                    name=join_tool_name(name, definition.name),
-                    server=name,
-                    identity=identity.digest,
-                    definition=definition.canonical,
-                    digest=definition.digest,
-                    state="pinned",
-                )
-                tx.tools.put_tool(tool, expect=0)
-                events.append(
-                    ToolPinned(
-                        tool=tool.name,
-                        server=identity.digest,
-                        definition=definition.digest,
-                        effect=definition.effect.value,
-                        by=actor.name,
-                        proof=actor.proof,
-                    )
-                )
-            self._record(tx, namespace, events)
-
-        self._means.store.write(work)
-        self._views.forget()
-        return server
-
-    def remove(self, namespace: str, name: str, actor: Actor) -> None:
-        """Take a server and its pins away.
-
-        Raises:
-            UnknownServerError: It is not pinned.
-        """
-
-        def work(tx: Transaction) -> None:
-            server = _require_server(tx.tools.server(namespace, name), name)
-            tx.tools.drop_server(namespace, name)
-            event = UpstreamRemoved(upstream=name, server=server.identity, by=actor.name, proof=actor.proof)
-            self._record(tx, namespace, [event])
-
-        self._means.store.write(work)
-        self._views.forget()
-
     def see(self, namespace: str, name: str, identity: str, raws: Sequence[bytes]) -> tuple[Difference, ...]:
-        """Compare what a started server lists with its pins, and keep what differs (rules 2 and 4).
+        """Compare what a started server lists with its pins, and keep what differs (rules 1 and 2).
 
         Raises:
             UnknownServerError: It is not pinned.
         """
         with self._means.store.read() as snapshot:
-            server = _require_server(snapshot.tools.server(namespace, name), name)
+            server = require_server(snapshot.tools.server(namespace, name), name)
             pins = snapshot.tools.tools(namespace, server=name)
         definitions = {pin.name: parse_definition(pin.definition) for pin in pins}
         if identity != server.identity:
@@ -285,12 +171,6 @@ class Tools:
 
     def _record(self, tx: Transaction, namespace: str, events: list[Event]) -> None:
         tx.audit.append(namespace, self._means.writer, events, self._means.clock.now())
-
-
-def _require_server(server: PinnedServer | None, name: str) -> PinnedServer:
-    if server is None:
-        raise UnknownServerError(f"no server is named `{name}`")
-    return server
 
 
 def _seen(raws: Sequence[bytes]) -> Mapping[str, bytes]:

@@ -21,8 +21,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from taskbound.core.errors import UnavailableError
-
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
@@ -35,66 +33,9 @@ if TYPE_CHECKING:
     from taskbound.ports.task import TaskReads, TaskWrites
     from taskbound.ports.tool import ToolReads, ToolWrites
 
-__all__ = [
-    "AffectedLibraryError",
-    "AmbiguousCommitError",
-    "ConflictError",
-    "ForeignDatabaseError",
-    "FullDiskError",
-    "NewerDatabaseError",
-    "Snapshot",
-    "Store",
-    "StoreUnavailableError",
-    "Transaction",
-]
+__all__ = ["Snapshot", "Store", "Transaction"]
 
 T = TypeVar("T")
-
-
-class StoreUnavailableError(UnavailableError):
-    """The store can't be read or written now."""
-
-    code = "store-unavailable"
-
-
-class ConflictError(UnavailableError):
-    """A row is not what it was when it was read: run the work again."""
-
-    code = "conflict"
-
-
-class AmbiguousCommitError(UnavailableError):
-    """The commit may or may not have happened: look it up, never assume."""
-
-    code = "ambiguous-commit"
-
-
-class FullDiskError(UnavailableError):
-    """There is no space to record what would be allowed, so nothing is."""
-
-    code = "full-disk"
-    remedy = "free space on the disk that holds the data directory; tasks can still be ended"
-
-
-class ForeignDatabaseError(UnavailableError):
-    """The file is a database, but not one of Taskbound."""
-
-    code = "foreign-database"
-    remedy = "name another data directory with `--home`"
-
-
-class NewerDatabaseError(UnavailableError):
-    """The database was made by a newer version."""
-
-    code = "newer-database"
-    remedy = "use that version, or a newer one"
-
-
-class AffectedLibraryError(UnavailableError):
-    """The SQLite library can lose committed writes (WAL reset, fixed in 3.51.3, 3.50.7 and 3.44.6)."""
-
-    code = "affected-sqlite"
-    remedy = "install `taskbound[server]`, which brings a fixed library"
 
 
 class Snapshot(Protocol):

@@ -1,0 +1,63 @@
+"""Why a task gives no authority, or can't be declared."""
+
+from __future__ import annotations
+
+from taskbound.core.errors import DeniedError, MalformedError
+
+__all__ = [
+    "AmbiguousTaskError",
+    "NoTaskError",
+    "TaskEndedError",
+    "TaskExpiredError",
+    "TaskNotStartedError",
+    "TaskPausedError",
+    "TaskSyntaxError",
+]
+
+
+class TaskSyntaxError(MalformedError):
+    """A task was declared with something that can't be."""
+
+    code = "bad-task"
+
+
+class NoTaskError(DeniedError):
+    """No task, no action (law 1)."""
+
+    code = "no-task"
+    remedy = "ask the person to open one with `taskbound task start` or `taskbound run`"
+
+
+class AmbiguousTaskError(DeniedError):
+    """More than one task runs for this agent, and nothing says which one is meant."""
+
+    code = "ambiguous-task"
+    remedy = "start the agent under `taskbound run`, or end the other tasks"
+
+
+class TaskEndedError(DeniedError):
+    """The task has ended."""
+
+    code = "task-ended"
+    remedy = "ask the person to open a new task"
+
+
+class TaskExpiredError(DeniedError):
+    """The task's deadline has passed."""
+
+    code = "task-expired"
+    remedy = "ask the person to open a new task"
+
+
+class TaskPausedError(DeniedError):
+    """The task is paused."""
+
+    code = "task-paused"
+    remedy = "ask the person to resume it"
+
+
+class TaskNotStartedError(DeniedError):
+    """The task is proposed and has not started."""
+
+    code = "task-not-started"
+    remedy = "ask the person to start it"

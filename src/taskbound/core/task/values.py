@@ -1,0 +1,117 @@
+"""What a task is: declared before the agent acts, and ended for good.
+
+What a task may do, for whom and until when never changes in place: the row's
+version counts changes of its state, and a decision names the version it read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.task.errors import TaskSyntaxError
+from taskbound.core.task.state import TASK_TRANSITIONS, TaskEvent, TaskState
+
+if TYPE_CHECKING:
+    from taskbound.core.clock import Instant
+    from taskbound.core.scope import Scope
+
+__all__ = ["Task", "TaskHead", "Template", "move_task", "parse_lifetime", "parse_purpose"]
+
+_LIFETIME_LIMIT: Final = 30 * 24 * 3600
+_PURPOSE_LIMIT: Final = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskHead:
+    """What of a task must be read again, locked, when a decision is committed."""
+
+    namespace: str
+    id: str
+    agent: str
+    parent: str
+    """Empty for a root task."""
+    state: TaskState
+    deadline: Instant
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A declared piece of work: who, why, what, until when."""
+
+    namespace: str
+    id: str
+    agent: str
+    requester: str
+    purpose: str
+    evidence: tuple[str, ...]
+    scope: Scope
+    state: TaskState
+    parent: str
+    root: str
+    """The id of the tree's first task: this one's own when it has no parent."""
+    started: Instant
+    deadline: Instant
+    version: int = 1
+
+    @property
+    def head(self) -> TaskHead:
+        """The part that decisions read again under lock."""
+        return TaskHead(
+            namespace=self.namespace,
+            id=self.id,
+            agent=self.agent,
+            parent=self.parent,
+            state=self.state,
+            deadline=self.deadline,
+            version=self.version,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """A scope and a lifetime kept under a name, to make tasks of."""
+
+    namespace: str
+    name: str
+    scope: Scope
+    seconds: int
+    purpose: str
+    version: int = 1
+
+
+def move_task(task: Task, event: TaskEvent) -> Task:
+    """The task after the event.
+
+    Raises:
+        WrongStateError: The event can't happen now (rule 1).
+    """
+    state = TASK_TRANSITIONS.advance(task.state, event)
+    return replace(task, state=state, version=task.version + 1)
+
+
+def parse_purpose(text: str) -> str:
+    """A purpose that a person can read.
+
+    Raises:
+        TaskSyntaxError: Empty or longer than 500 characters.
+    """
+    if not text.strip() or len(text) > _PURPOSE_LIMIT:
+        raise TaskSyntaxError(f"a purpose has 1 to {_PURPOSE_LIMIT} characters", where="purpose")
+    return text
+
+
+def parse_lifetime(seconds: int) -> int:
+    """A lifetime in seconds, 1 second to 30 days.
+
+    Raises:
+        TaskSyntaxError: Outside that.
+    """
+    if not 1 <= seconds <= _LIFETIME_LIMIT:
+        raise TaskSyntaxError(
+            f"a task lives 1 to {_LIFETIME_LIMIT} seconds, not {seconds}",
+            where="seconds",
+            remedy="give a shorter or longer time with `--for`",
+        )
+    return seconds

@@ -1,0 +1,16 @@
+"""Pinning servers and their tools, and noticing when they are others than were pinned."""
+
+from __future__ import annotations
+
+from taskbound.flows.tool.errors import OtherDefinitionError, UnknownServerError, UpstreamExistsError
+from taskbound.flows.tool.pin import Pins
+from taskbound.flows.tool.see import Difference, Sights
+
+__all__ = [
+    "Difference",
+    "OtherDefinitionError",
+    "Pins",
+    "Sights",
+    "UnknownServerError",
+    "UpstreamExistsError",
+]

@@ -1,0 +1,28 @@
+"""Why a server or a tool can't be pinned, found or accepted."""
+
+from __future__ import annotations
+
+from taskbound.core.errors import DeniedError
+
+__all__ = ["OtherDefinitionError", "UnknownServerError", "UpstreamExistsError"]
+
+
+class UnknownServerError(DeniedError):
+    """No server of this name is pinned."""
+
+    code = "unknown-server"
+    remedy = "list them with `taskbound upstream list`"
+
+
+class UpstreamExistsError(DeniedError):
+    """A server of this name is pinned already."""
+
+    code = "upstream-exists"
+    remedy = "remove it first with `taskbound upstream remove`, or give another name"
+
+
+class OtherDefinitionError(DeniedError):
+    """The definition that was last seen is not the one that is to be accepted."""
+
+    code = "other-definition"
+    remedy = "look at `taskbound tool diff` again"

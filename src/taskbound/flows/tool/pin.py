@@ -1,0 +1,146 @@
+"""Pinning servers with the definitions that their probes listed, and taking them away.
+
+A person pins a server; all its tools are pinned with it, or nothing is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskbound.core.audit import ToolPinned, UpstreamAdded, UpstreamRemoved
+from taskbound.core.tool import join_tool_name, parse_definitions, parse_server_name
+from taskbound.flows.tool.errors import UnknownServerError, UpstreamExistsError
+from taskbound.ports.tool import PinnedServer, PinnedTool
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.core.audit import Event
+    from taskbound.core.tool import ServerIdentity, ToolDefinition
+    from taskbound.flows.decision import Views
+    from taskbound.flows.means import Actor, Means
+    from taskbound.ports.store import Transaction
+
+__all__ = ["Pins", "require_server"]
+
+
+class Pins:
+    """Pins servers; used from one thread at a time."""
+
+    def __init__(self, means: Means, views: Views) -> None:
+        """Keep what to work with."""
+        self._means = means
+        self._views = views
+
+    def add(
+        self,
+        name: str,
+        identity: ServerIdentity,
+        spec: bytes,
+        raws: Sequence[bytes],
+        *,
+        agents: tuple[str, ...],
+        actor: Actor,
+    ) -> PinnedServer:
+        """Pin a server and its tools.
+
+        Args:
+            name: The part of its tools' names before `__`.
+            identity: Of the server as it was probed.
+            spec: All that is needed to start it again, as JSON.
+            raws: Each tool object as the probe received it.
+            agents: Agents whose gateways offer it; none means every one.
+            actor: Who pins it.
+
+        Raises:
+            MalformedError: A name or a definition can't be.
+            UpstreamExistsError: The name is taken.
+        """
+        namespace = identity.namespace
+        parse_server_name(name)
+        definitions = parse_definitions(raws, server=name)
+        server = PinnedServer(
+            namespace=namespace,
+            name=name,
+            spec=spec,
+            identity=identity.digest,
+            agents=tuple(sorted(set(agents))),
+        )
+
+        def work(tx: Transaction) -> None:
+            if tx.tools.server(namespace, name) is not None:
+                raise UpstreamExistsError(f"a server named `{name}` is pinned already")
+            tx.tools.put_server(server, expect=0)
+            events: list[Event] = [_added(server, identity, actor)]
+            for definition in definitions:
+                tool = _pin(server, definition)
+                tx.tools.put_tool(tool, expect=0)
+                events.append(_pinned(tool, definition, actor))
+            self._record(tx, namespace, events)
+
+        self._means.store.write(work)
+        self._views.forget()
+        return server
+
+    def remove(self, namespace: str, name: str, actor: Actor) -> None:
+        """Take a server and its pins away.
+
+        Raises:
+            UnknownServerError: It is not pinned.
+        """
+
+        def work(tx: Transaction) -> None:
+            server = require_server(tx.tools.server(namespace, name), name)
+            tx.tools.drop_server(namespace, name)
+            event = UpstreamRemoved(upstream=name, server=server.identity, by=actor.name, proof=actor.proof)
+            self._record(tx, namespace, [event])
+
+        self._means.store.write(work)
+        self._views.forget()
+
+    def _record(self, tx: Transaction, namespace: str, events: list[Event]) -> None:
+        tx.audit.append(namespace, self._means.writer, events, self._means.clock.now())
+
+
+def require_server(server: PinnedServer | None, name: str) -> PinnedServer:
+    """Go on only with a server.
+
+    Raises:
+        UnknownServerError: There is none.
+    """
+    if server is None:
+        raise UnknownServerError(f"no server is named `{name}`")
+    return server
+
+
+def _pin(server: PinnedServer, definition: ToolDefinition) -> PinnedTool:
+    return PinnedTool(
+        namespace=server.namespace,
+        name=join_tool_name(server.name, definition.name),
+        server=server.name,
+        identity=server.identity,
+        definition=definition.canonical,
+        digest=definition.digest,
+        state="pinned",
+    )
+
+
+def _added(server: PinnedServer, identity: ServerIdentity, actor: Actor) -> UpstreamAdded:
+    return UpstreamAdded(
+        upstream=server.name,
+        server=server.identity,
+        command=identity.command,
+        by=actor.name,
+        proof=actor.proof,
+    )
+
+
+def _pinned(tool: PinnedTool, definition: ToolDefinition, actor: Actor) -> ToolPinned:
+    return ToolPinned(
+        tool=tool.name,
+        server=tool.identity,
+        definition=tool.digest,
+        effect=definition.effect.value,
+        by=actor.name,
+        proof=actor.proof,
+    )

@@ -1,0 +1,27 @@
+"""Where everything is kept: snapshots to read, transactions to write, and why it fails."""
+
+from __future__ import annotations
+
+from taskbound.ports.store.errors import (
+    AffectedLibraryError,
+    AmbiguousCommitError,
+    ConflictError,
+    ForeignDatabaseError,
+    FullDiskError,
+    NewerDatabaseError,
+    StoreUnavailableError,
+)
+from taskbound.ports.store.store import Snapshot, Store, Transaction
+
+__all__ = [
+    "AffectedLibraryError",
+    "AmbiguousCommitError",
+    "ConflictError",
+    "ForeignDatabaseError",
+    "FullDiskError",
+    "NewerDatabaseError",
+    "Snapshot",
+    "Store",
+    "StoreUnavailableError",
+    "Transaction",
+]

@@ -1,0 +1,61 @@
+"""Why the store can't be read or written."""
+
+from __future__ import annotations
+
+from taskbound.core.errors import UnavailableError
+
+__all__ = [
+    "AffectedLibraryError",
+    "AmbiguousCommitError",
+    "ConflictError",
+    "ForeignDatabaseError",
+    "FullDiskError",
+    "NewerDatabaseError",
+    "StoreUnavailableError",
+]
+
+
+class StoreUnavailableError(UnavailableError):
+    """The store can't be read or written now."""
+
+    code = "store-unavailable"
+
+
+class ConflictError(UnavailableError):
+    """A row is not what it was when it was read: run the work again."""
+
+    code = "conflict"
+
+
+class AmbiguousCommitError(UnavailableError):
+    """The commit may or may not have happened: look it up, never assume."""
+
+    code = "ambiguous-commit"
+
+
+class FullDiskError(UnavailableError):
+    """There is no space to record what would be allowed, so nothing is."""
+
+    code = "full-disk"
+    remedy = "free space on the disk that holds the data directory; tasks can still be ended"
+
+
+class ForeignDatabaseError(UnavailableError):
+    """The file is a database, but not one of Taskbound."""
+
+    code = "foreign-database"
+    remedy = "name another data directory with `--home`"
+
+
+class NewerDatabaseError(UnavailableError):
+    """The database was made by a newer version."""
+
+    code = "newer-database"
+    remedy = "use that version, or a newer one"
+
+
+class AffectedLibraryError(UnavailableError):
+    """The SQLite library can lose committed writes (WAL reset, fixed in 3.51.3, 3.50.7 and 3.44.6)."""
+
+    code = "affected-sqlite"
+    remedy = "install `taskbound[server]`, which brings a fixed library"
