@@ -11,13 +11,14 @@ import typer
 from taskbound import __version__
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.cli import action, audit, identity, task, tool, upstream
+from taskbound.surfaces.cli.demo.command import add_demo
 from taskbound.surfaces.cli.doctor import add_doctor
 from taskbound.surfaces.cli.errors import SURPRISE, fault_of, status_of, tell, tell_surprise, usage_fault
 from taskbound.surfaces.cli.init import add_init
 from taskbound.surfaces.cli.revocation import add_stop
 from taskbound.surfaces.cli.run import add_run
 from taskbound.surfaces.cli.screen import Screen
-from taskbound.surfaces.cli.serve import add_demo, add_gateway, add_serve
+from taskbound.surfaces.cli.serve import add_gateway, add_serve
 from taskbound.surfaces.cli.try_ import add_try
 
 if TYPE_CHECKING:

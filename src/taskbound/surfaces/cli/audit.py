@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
@@ -22,7 +23,7 @@ from taskbound.core.audit import (
     verify_proof,
 )
 from taskbound.surfaces.cli.reading import BadInputError, read_file, read_lines, write_file
-from taskbound.surfaces.cli.screen import Words, moment, shown
+from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
 from taskbound.wire.audit import ExportAudit, ExportPage, ProofFile, ProveRecord, TailAudit
 
@@ -37,6 +38,7 @@ app = group("audit", "The append-only record of everything, and its proofs.")
 
 PAGE: Final = 1000
 WAIT: Final = 20
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _LARGEST_EXPORT: Final = 1 << 34
 
 KeyOption = Annotated[
@@ -313,8 +315,15 @@ def _line(index: int, text: str) -> str:
         return f"{index:>7}  (no record: {shown(error.message)})"
     event = json.loads(text)["event"]
     words = " ".join(
-        f"{name}={Words(json.dumps(value, ensure_ascii=False))}"
+        f"{name}={_short(value)}"
         for name, value in event.items()
-        if name != "kind" and value not in ("", [], None)
+        if name not in {"kind", "proof"} and value not in ("", [], None)
     )
     return f"{index:>7}  {moment(record.at)}  {record.event.kind:<22} {words}"
+
+
+def _short(value: object) -> str:
+    """A value of a record as one word: digests are cut, `--json` has them whole."""
+    if isinstance(value, str) and _DIGEST.fullmatch(value):
+        return f"{value[:12]}…"
+    return json.dumps(value, ensure_ascii=False)

@@ -60,7 +60,7 @@ _BY_STATUS: Final[dict[int, str]] = {
     """,
     _UNAVAILABLE: """
         affected-sqlite ambiguous-commit busy client-config-unwritable conflict contended daemon-lost
-        daemon-not-started file-unavailable foreign-database full-disk gateway-silent key-exists key-exposed
+        daemon-not-started demo-part-missing file-unavailable foreign-database full-disk gateway-silent key-exists key-exposed
         key-foreign key-in-use key-missing key-torn key-unusable list-refused monitor-unreachable
         newer-database no-data-directory not-covered not-wired overloaded permit-lapsed server-lost
         server-repinned signer-unavailable start-failed store-unavailable tile-missing tools-unstable

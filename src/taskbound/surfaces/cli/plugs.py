@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from taskbound.sdk.client import Client
     from taskbound.wire.tool import ServerSpec
 
-__all__ = ["Place", "Plugs", "Probed", "Probing"]
+__all__ = ["Loot", "Place", "Plugs", "Probed", "Probing"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,19 @@ class Probed:
     definitions: tuple[bytes, ...]
     """Each tool object exactly as it was received."""
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loot:
+    """A copied data directory, as whoever copied it can read and use it without a daemon."""
+
+    origin: str
+    """The log's name."""
+    records: tuple[bytes, ...]
+    """The whole log."""
+    public: bytes
+    sign: Callable[[bytes], bytes]
+    """Signs with the log's key (Ed25519)."""
 
 
 class Probing(Protocol):
@@ -75,7 +88,8 @@ class Plugs:
     gateway: Callable[[Sequence[str]], int]
     serve: Callable[[Path, bool], int]
     """Run the daemon of a data directory in the foreground; whether its readiness is said as JSON."""
-    demo: Callable[[Sequence[str]], int]
+    loot: Callable[[Path], Loot]
+    """What a thief of a data directory has; the demo shows how such a thief is caught."""
     command: Callable[[], tuple[str, ...]]
     """The absolute command that starts this program anew, for configurations of MCP clients."""
     environ: Mapping[str, str] = field(default_factory=dict)

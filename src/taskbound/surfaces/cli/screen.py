@@ -201,7 +201,8 @@ class Screen:
 
     @staticmethod
     def _print(console: Console, text: str, style: str) -> None:
-        console.print(Text(shown(text), style), soft_wrap=True)
+        inner = text.lstrip(" ")  # our own indentation is meant
+        console.print(Text(text[: len(text) - len(inner)] + shown(Words(inner)), style), soft_wrap=True)
 
 
 def _plain(cell: Cell) -> str:

@@ -1,4 +1,4 @@
-"""`taskbound serve`, `gateway` and `demo`: words that hand on to processes of their own."""
+"""`taskbound serve` and `gateway`: words that hand on to processes of their own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import typer
 
 from taskbound.surfaces.cli.session import Session, command, plugs_of
 
-__all__ = ["add_demo", "add_gateway", "add_serve"]
+__all__ = ["add_gateway", "add_serve"]
 
 
 def add_serve(app: typer.Typer) -> None:
@@ -26,17 +26,6 @@ def add_gateway(app: typer.Typer) -> None:
 
     settings = {"allow_extra_args": True, "ignore_unknown_options": True}
     app.command("gateway", context_settings=settings)(gateway)
-
-
-def add_demo(app: typer.Typer) -> None:
-    """Put the command into the program; the demo reads its own arguments."""
-
-    def demo(ctx: typer.Context) -> None:
-        """Show the main job on real input: a real client, real servers, each decision with its reason."""
-        raise typer.Exit(plugs_of(ctx).demo(ctx.args))
-
-    settings = {"allow_extra_args": True, "ignore_unknown_options": True}
-    app.command("demo", context_settings=settings)(demo)
 
 
 def serve(session: Session) -> None:

@@ -131,6 +131,7 @@ def _in_a_fresh_home(
     session: Session, place: Place, probed: Probed, tools: Sequence[ToolDefinition]
 ) -> TryReport:
     client = session.plugs.connect(place, session.namespace, "cli")
+    pid = client.ask(Status(), StatusReport).pid
     try:
         task, refused, arguments = _prepare(client, place, probed, tools)
         talk = _Talk([*session.plugs.command(), "gateway", "--agent", _AGENT, "--home", str(place.home)])
@@ -140,7 +141,8 @@ def _in_a_fresh_home(
             talk.close()
         client.ask(EndTask(task=task), Done)
     finally:
-        _end_daemon(client)
+        client.close()
+        _end_daemon(pid)
     return TryReport(
         tools=tuple(f"{_SERVER}__{one.name}" for one in tools), listed=listed, refused=refused, answer=answer
     )
@@ -196,24 +198,19 @@ def _code_in(monitor: Path) -> str:
     raise GatewaySilentError("the monitor's file holds no code")
 
 
-def _end_daemon(client: Client) -> None:
+def _end_daemon(pid: int) -> None:
     """End the daemon of the trial, and wait until it has gone."""
-    pid = client.ask(Status(), StatusReport).pid
-    os.kill(pid, signal.SIGTERM)
     end = time.monotonic() + _PATIENCE
-    with selectors.DefaultSelector() as waiting:
-        waiting.register(client, selectors.EVENT_READ)
-        waiting.select(_PATIENCE)
-    client.close()
     pause = 0.01
-    while time.monotonic() < end:
-        try:
+    try:
+        os.kill(pid, signal.SIGTERM)
+        while time.monotonic() < end:
             os.kill(pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(pause)
-        pause = min(2 * pause, 0.25)
-    os.kill(pid, signal.SIGKILL)
+            time.sleep(pause)
+            pause = min(2 * pause, 0.25)
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
 
 
 class _Talk:
