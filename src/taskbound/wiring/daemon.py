@@ -5,6 +5,8 @@
    of an earlier process are on their way to being settled.
 3. Without `--signer` it starts a signer of its own beside it, under the same user, and
    starts it again when it ends; with it, the signer is another account's process.
+4. Where a group may connect, an account that is no person here speaks for the agents
+   that `--gateway` names for it, as their gateway, and for nothing else.
 """
 
 from __future__ import annotations
@@ -31,12 +33,15 @@ from taskbound.flows.audit.sequencing import Sequencer, open_writer
 from taskbound.flows.means import Means
 from taskbound.surfaces.api.daemon import Daemon, Place
 from taskbound.surfaces.api.server import GRACE, SocketServer
+from taskbound.wiring.accounts import open_to_group, parse_gateway, parse_group
 from taskbound.wiring.child import SignerChild
-from taskbound.wiring.home import place_socket, require_own_home
+from taskbound.wiring.home import place_socket, require_own_home, require_socket_folder
 from taskbound.wiring.log import open_log
+from taskbound.wiring.ready import say_ready
 from taskbound.wiring.rounds import Rounds
+from taskbound.wiring.start import answers
 
-__all__ = ["main"]
+__all__ = ["HomeInUseError", "hold_home", "main", "read_origin"]
 
 _log = logging.getLogger(__name__)
 DATABASE: Final = "taskbound.db"
@@ -67,13 +72,28 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="taskbound-daemon", description=__doc__)
-    parser.add_argument("--home", required=True, help="the data directory, absolute")
-    parser.add_argument("--ready-fd", type=int, default=-1, help="where to write `ready` once it answers")
-    parser.add_argument("--signer", default="", help="socket of a signer that is not this daemon's own")
-    parser.add_argument("--origin", default="", help="the log's name; only with --signer")
-    parser.add_argument("--group", action="store_true", help="let the socket's group connect (mode 0660)")
-    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
-    return parser.parse_args(arguments)
+    add = parser.add_argument
+    add("--home", required=True, help="the data directory, absolute")
+    add("--ready-fd", type=int, default=-1, help="where to write `ready` once it answers")
+    add("--socket", default="", help="where to listen, in a folder that no other account can write")
+    add("--signer", default="", help="socket of a signer that is not this daemon's own")
+    add("--origin", default="", help="the log's name; the same as the signer's")
+    add("--group", type=parse_group, help="a group that may connect (mode 0660), by name or gid")
+    add(
+        "--gateway",
+        type=parse_gateway,
+        action="append",
+        default=[],
+        metavar="ACCOUNT=[NAMESPACE/]AGENT",
+        help="an account, by name or uid, that may run the gateway of an agent; can be given several times",
+    )
+    add("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    told = parser.parse_args(arguments)
+    if told.signer and not told.origin:
+        parser.error("--signer needs --origin: the name of the log that the signer was given")
+    if told.group is not None and not told.socket:
+        parser.error("--group needs --socket: nobody else may enter the data directory")
+    return told
 
 
 def hold_home(home: Path) -> int:
@@ -113,6 +133,7 @@ def read_origin(home: Path, told: str) -> str:
 
 async def _serve(home: Path, told: argparse.Namespace) -> None:
     held = hold_home(home)
+    socket_path = _choose_socket(home, told.socket)
     loop = asyncio.get_running_loop()
     origin = read_origin(home, told.origin)
     store = SqlStore(home / DATABASE)
@@ -127,17 +148,14 @@ async def _serve(home: Path, told: argparse.Namespace) -> None:
         writer=chance.name("wrt"),
     )
     child = None if told.signer else SignerChild(home, origin)
-    if child is not None:
-        child.start()
     signer = SocketSigner(Path(told.signer) if child is None else child.socket)
     sequencer = Sequencer(means, signer, origin)
-    place = Place(home=str(home), pid=os.getpid(), owner_uid=os.geteuid())
+    place = Place(home=str(home), pid=os.getpid(), owner_uid=os.geteuid(), gateways=frozenset(told.gateway))
     daemon = Daemon(means, sequencer, loop, place)
     open_writer(means, software=f"taskbound {__version__}")
     rounds = Rounds(daemon, signer, origin, child)
     daemon.worker.start()
     rounds.start()
-    socket_path = place_socket(home)
     server = await _listen(loop, daemon, socket_path, group=told.group)
     inode = socket_path.stat().st_ino
     loop.call_later(GRACE, daemon.give_up_strangers)
@@ -145,7 +163,7 @@ async def _serve(home: Path, told: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     _log.info("ready: %s, %s", socket_path, store.describe())
-    _say_ready(told.ready_fd)
+    say_ready(told.ready_fd)
     try:
         await ended.wait()
     finally:
@@ -160,15 +178,34 @@ async def _serve(home: Path, told: argparse.Namespace) -> None:
         os.close(held)
 
 
+def _choose_socket(home: Path, told: str) -> Path:
+    """Where to listen; nobody listens there now.
+
+    Raises:
+        ForeignHomeError: Others could put a socket of their own there.
+        HomeInUseError: Another daemon listens there.
+    """
+    if not told:
+        return place_socket(home)
+    path = Path(told)
+    require_socket_folder(path)
+    if answers(path):
+        raise HomeInUseError(f"another daemon listens at `{path}`")
+    return path
+
+
 async def _listen(
-    loop: asyncio.AbstractEventLoop, daemon: Daemon, path: Path, *, group: bool
+    loop: asyncio.AbstractEventLoop, daemon: Daemon, path: Path, *, group: int | None
 ) -> asyncio.AbstractServer:
     await asyncio.to_thread(path.unlink, missing_ok=True)
-    before = os.umask(0o117 if group else 0o177)
+    before = os.umask(0o177)
     try:
-        return await loop.create_unix_server(lambda: SocketServer(daemon), str(path), backlog=BACKLOG)
+        server = await loop.create_unix_server(lambda: SocketServer(daemon), str(path), backlog=BACKLOG)
     finally:
         os.umask(before)
+    if group is not None:
+        open_to_group(path, group)
+    return server
 
 
 def _remove_own(path: Path, inode: int) -> None:
@@ -176,12 +213,6 @@ def _remove_own(path: Path, inode: int) -> None:
     with contextlib.suppress(FileNotFoundError):
         if path.stat().st_ino == inode:
             path.unlink()
-
-
-def _say_ready(descriptor: int) -> None:
-    if descriptor >= 0:
-        os.write(descriptor, b"ready\n")
-        os.close(descriptor)
 
 
 if __name__ == "__main__":

@@ -30,11 +30,13 @@ __all__ = [
     "make_home",
     "place_socket",
     "require_own_home",
+    "require_socket_folder",
 ]
 
 SOCKET_LIMIT: Final = 103 if sys.platform == "darwin" else 107
 """The longest path of a Unix socket in bytes, without the zero byte at its end."""
 _OTHERS: Final = 0o077
+_WRITABLE: Final = 0o022
 _OWN: Final = 0o700
 
 
@@ -152,6 +154,32 @@ def place_socket(home: Path) -> Path:
     fresh.write_text(f"{path}\n", encoding="utf-8")
     fresh.replace(note)
     return path
+
+
+def require_socket_folder(path: Path) -> None:
+    """Go on only where no other account could put a socket in the place of ours (for `--socket`).
+
+    Raises:
+        ForeignHomeError: The folder is not there, others can write it, or the path is too long.
+    """
+    if not path.is_absolute() or not _fits(path):
+        raise ForeignHomeError(
+            f"`{path}` can't be a socket's path",
+            remedy=f"name an absolute one of at most {SOCKET_LIMIT} bytes",
+        )
+    try:
+        seen = path.parent.stat()
+    except OSError as error:
+        raise ForeignHomeError(
+            f"the socket's folder `{path.parent}` can't be read: {error.strerror}",
+            remedy="make it first; `deploy/` says with which owner and mode",
+        ) from error
+    if seen.st_uid != os.geteuid() or seen.st_mode & _WRITABLE:
+        raise ForeignHomeError(
+            f"others can write the socket's folder `{path.parent}`"
+            f" (owner {seen.st_uid}, mode {stat.S_IMODE(seen.st_mode):04o})",
+            remedy="give it to the daemon's account, with mode 0750 and the group of those who may connect",
+        )
 
 
 def _fits(path: Path) -> bool:

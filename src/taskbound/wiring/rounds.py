@@ -52,6 +52,7 @@ class Rounds:
         self._thread.join()
 
     def _run(self) -> None:
+        self._round()
         while not self._ending.wait(_EVERY):
             self._round()
         self._round()
@@ -59,12 +60,14 @@ class Rounds:
     def _round(self) -> None:
         daemon = self._daemon
         try:
+            daemon.sequencer.extend()  # also without a signer: what is late is its signature only
             if self._child is not None:
                 self._child.start()
-            daemon.sequencer.extend()
             if not daemon.log_key:
                 daemon.log_key = self._signer.verifier_key(self._origin)
             checkpoint = daemon.sequencer.sign()
+            if checkpoint is None:
+                self._signer.verifier_key(self._origin)  # with nothing to sign, whether it could
             daemon.signer_state = "reachable"
             if checkpoint is not None:
                 daemon.loop.call_soon_threadsafe(daemon.tell_checkpoint)

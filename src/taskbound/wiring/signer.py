@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,57 +15,76 @@ from taskbound.adapters.keys.file import KeyDirectory, create_key_directory
 from taskbound.adapters.keys.socket import serve_signer
 from taskbound.core.errors import TaskboundError
 from taskbound.flows.audit.signing import CheckpointSigner
+from taskbound.wiring.accounts import open_to_group, parse_account, parse_group
 from taskbound.wiring.log import open_log
+from taskbound.wiring.ready import say_failed, say_ready
 
 __all__ = ["main"]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until ended; the exit status."""
+    """Serve until ended; the exit status: 0 ended, 4 could not start."""
     told = _read_arguments(arguments)
     open_log("signer")
     signal.signal(signal.SIGTERM, _end)
-    keys = Path(told.keys)
+    if told.lifeline:
+        threading.Thread(target=_await_end, name="lifeline", daemon=True).start()
     try:
-        if told.create and not keys.exists():
-            create_key_directory(keys)
-        with KeyDirectory(keys) as directory:
-            signer = CheckpointSigner(
-                origins=told.origin, key=directory.key, heads=directory.heads, verify=verify_ed25519
-            )
-            accounts = frozenset(told.account or [os.geteuid()])
-            mode = 0o660 if told.group else 0o600
-            serve_signer(
-                signer,
-                Path(told.socket),
-                accounts=accounts,
-                mode=mode,
-                ready=lambda: _say_ready(told.ready_fd),
-            )
+        _serve(told)
     except TaskboundError as error:
         sys.stderr.write(f"error: {error.message} [{error.code}]\n")
+        if error.advice:
+            sys.stderr.write(f"what to do: {error.advice}\n")
+        say_failed(told.ready_fd, f"{error.message} [{error.code}]")
         return 4
     except KeyboardInterrupt:
         pass
     return 0
 
 
+def _serve(told: argparse.Namespace) -> None:
+    keys, socket_path = Path(told.keys), Path(told.socket)
+    if told.create and not keys.exists():
+        create_key_directory(keys)
+
+    def ready() -> None:
+        if told.group is not None:
+            open_to_group(socket_path, told.group)
+        descriptor, told.ready_fd = told.ready_fd, -1
+        say_ready(descriptor)
+
+    with KeyDirectory(keys) as directory:
+        signer = CheckpointSigner(
+            origins=told.origin, key=directory.key, heads=directory.heads, verify=verify_ed25519
+        )
+        accounts = frozenset(told.account or [os.geteuid()])
+        serve_signer(signer, socket_path, accounts=accounts, mode=0o600, ready=ready)
+
+
 def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="taskbound-signer", description=__doc__)
-    parser.add_argument("--keys", required=True, help="the directory of the key, 0700")
-    parser.add_argument("--socket", required=True, help="where to listen")
-    parser.add_argument("--origin", required=True, action="append", help="a log that it signs for")
-    parser.add_argument("--account", type=int, action="append", help="a uid that may ask; default: its own")
-    parser.add_argument("--group", action="store_true", help="let the socket's group ask (mode 0660)")
-    parser.add_argument("--create", action="store_true", help="make the key when there is none")
-    parser.add_argument("--ready-fd", type=int, default=-1, help="where to write `ready` once it listens")
+    add = parser.add_argument
+    add("--keys", required=True, help="the directory of the key, 0700")
+    add("--socket", required=True, help="where to listen, in a folder that only this account can write")
+    add("--origin", required=True, action="append", help="a log that it signs for")
+    add(
+        "--account",
+        type=parse_account,
+        action="append",
+        help="an account that may ask, by name or uid; default: its own",
+    )
+    add("--group", type=parse_group, help="a group that may reach the socket (mode 0660), by name or gid")
+    add("--create", action="store_true", help="make the key when there is none")
+    add("--lifeline", action="store_true", help="end when standard input ends: with whoever holds it open")
+    add("--ready-fd", type=int, default=-1, help="where to write `ready`, or why not")
     return parser.parse_args(arguments)
 
 
-def _say_ready(descriptor: int) -> None:
-    if descriptor >= 0:
-        os.write(descriptor, b"ready\n")
-        os.close(descriptor)
+def _await_end() -> None:
+    """Ask this process to end once nobody holds its standard input any more."""
+    while os.read(0, 64):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _end(_number: int, _frame: object) -> NoReturn:

@@ -1,0 +1,28 @@
+"""How a process says that it answers now, or why it never will: on a descriptor, and to systemd."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+__all__ = ["say_failed", "say_ready"]
+
+
+def say_ready(descriptor: int) -> None:
+    """Write `ready` to the descriptor, if there is one, and tell systemd, if it asked (sd_notify(3))."""
+    _write(descriptor, "ready\n")
+    told = os.environ.get("NOTIFY_SOCKET", "")
+    if told.startswith(("/", "@")):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as one:
+            one.sendto(b"READY=1", told.replace("@", "\0", 1) if told[0] == "@" else told)
+
+
+def say_failed(descriptor: int, sentence: str) -> None:
+    """Write why it will not be ready to the descriptor, if there is one."""
+    _write(descriptor, f"{sentence}\n")
+
+
+def _write(descriptor: int, line: str) -> None:
+    if descriptor >= 0:
+        os.write(descriptor, line.encode())
+        os.close(descriptor)
