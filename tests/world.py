@@ -149,9 +149,9 @@ class World:
         """Another daemon over the same store, at the same time."""
         return World(store=self.store, policy=self.policy, clock=self.clock, chance=self.chance)
 
-    def settle_in(self) -> Task:
+    def settle_in(self, *, uid: int = 1000) -> Task:
         """Ann, her active agent, the bank, and a running task."""
-        register_person(self.means, "default", "ann", uid=1000, actor=ANN)
+        register_person(self.means, "default", "ann", uid=uid, actor=ANN)
         self.add_agent("coder")
         self.add_bank()
         return self.start()

@@ -19,9 +19,10 @@ from taskbound import __version__
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
 from taskbound.core.identity import UnprovenError, parse_name
 from taskbound.surfaces.api.connection import Connection, connection_name
+from taskbound.surfaces.api.errors import fault_of
 from taskbound.surfaces.api.operations import OPERATIONS, Right
 from taskbound.surfaces.api.peer import Peer, read_peer
-from taskbound.wire.connection import Fault, Open, Opened
+from taskbound.wire.connection import Open, Opened
 from taskbound.wire.envelope import Reply, Said, ask_decoder
 from taskbound.wire.frame import FrameBuffer, FrameError, decode_frame, encode_frame
 
@@ -74,7 +75,7 @@ class SocketServer(asyncio.Protocol):
         try:
             self._peer = read_peer(transport.get_extra_info("socket"))
         except UnprovenError as error:
-            self._send(0, _fault(error))
+            self._send(0, fault_of(error))
             transport.close()
 
     def data_received(self, data: bytes) -> None:
@@ -83,7 +84,7 @@ class SocketServer(asyncio.Protocol):
             for body in self._buffer.feed(data):
                 self._take(decode_frame(ask_decoder, body))
         except FrameError as error:
-            self._send(0, _fault(error))
+            self._send(0, fault_of(error))
             if self._transport is not None:
                 self._transport.close()
 
@@ -93,7 +94,7 @@ class SocketServer(asyncio.Protocol):
             return
         connection = self._connection
         if connection is None:
-            self._send(said.id, _fault(NotOpenError("the connection was not opened")))
+            self._send(said.id, fault_of(NotOpenError("the connection was not opened")))
             return
         task = self._daemon.loop.create_task(self._run(said, connection))
         self._requests.add(task)
@@ -113,7 +114,7 @@ class SocketServer(asyncio.Protocol):
         try:
             return self._opened(ask)
         except TaskboundError as error:
-            return _fault(error)
+            return fault_of(error)
 
     def _opened(self, ask: Open) -> Opened:
         if self._peer is None or self._connection is not None:
@@ -152,10 +153,10 @@ class SocketServer(asyncio.Protocol):
                 self._daemon.require_speaker(connection)
             answer = await operation.work(self._daemon, connection, said.ask)
         except TaskboundError as error:
-            answer = _fault(error)
+            answer = fault_of(error, operation=operation.name)
         except Exception:  # noqa: BLE001 - the surface's outermost edge, rule 3
             _log.exception("operation %s failed", operation.name)
-            answer = _fault(UnavailableError("this should not have happened; the daemon's log says more"))
+            answer = fault_of(UnavailableError("this should not have happened; the daemon's log says more"))
         self._send(said.id, answer)
 
     def _push(self, push: Push) -> None:
@@ -168,7 +169,7 @@ class SocketServer(asyncio.Protocol):
         try:
             frame = encode_frame(Reply(id=number, answer=answer))
         except FrameError as error:
-            frame = encode_frame(Reply(id=number, answer=_fault(error)))
+            frame = encode_frame(Reply(id=number, answer=fault_of(error)))
         self._transport.write(frame)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -182,7 +183,3 @@ class SocketServer(asyncio.Protocol):
             self._daemon.loop.call_later(GRACE, self._daemon.give_up, connection)
         else:
             self._daemon.connections.forget(connection.name)
-
-
-def _fault(error: TaskboundError) -> Fault:
-    return Fault(code=error.code, message=error.message, advice=error.advice, where=error.where)

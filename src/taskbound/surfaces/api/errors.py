@@ -1,0 +1,45 @@
+"""How an error leaves the daemon: whole, as a fault, and at which level it is logged.
+
+A fault carries the error's own code, words and advice; what a client makes of the code
+is the client's surface's business. Only the level of the log line is decided here, by
+the error's family: what a client did wrong is no news for whoever runs the daemon.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from taskbound.core.errors import TaskboundError, UnavailableError, error_classes
+from taskbound.wire.connection import Fault
+
+__all__ = ["CODES", "fault_of"]
+
+_log = logging.getLogger(__name__)
+
+
+class _Levels(Mapping[str, int]):
+    """The level of each code that is known now; made from the tree of errors, so that none is missing."""
+
+    def __getitem__(self, code: str) -> int:
+        for one in error_classes():
+            if one.code == code:
+                return logging.WARNING if issubclass(one, UnavailableError) else logging.DEBUG
+        raise KeyError(code)
+
+    def __iter__(self) -> Iterator[str]:
+        return (one.code for one in error_classes())
+
+    def __len__(self) -> int:
+        return len(error_classes())
+
+
+CODES: Final[Mapping[str, int]] = _Levels()
+"""Every error code of Taskbound and the level at which the daemon logs it."""
+
+
+def fault_of(error: TaskboundError, *, operation: str = "") -> Fault:
+    """The error as one message; it is logged on the way."""
+    _log.log(CODES[error.code], "%s: %s [%s]", operation or "a connection", error.message, error.code)
+    return Fault(code=error.code, message=error.message, advice=error.advice, where=error.where)

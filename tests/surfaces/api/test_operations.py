@@ -1,0 +1,388 @@
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, get_args
+
+import msgspec
+import pytest
+
+from taskbound import __version__
+from taskbound.adapters.keys.ed25519 import Ed25519Key, verify_ed25519
+from taskbound.adapters.keys.memory import MemorySignedHeads
+from taskbound.adapters.store.memory import MemoryStore
+from taskbound.flows.audit.sequencing import Sequencer
+from taskbound.flows.audit.signing import CheckpointSigner
+from taskbound.sdk.client import AsyncClient, DaemonLostError, RefusedByDaemonError
+from taskbound.surfaces.api.daemon import Daemon, Place
+from taskbound.surfaces.api.operations import OPERATIONS, Right
+from taskbound.surfaces.api.server import SocketServer
+from taskbound.wire import action, connection, envelope, task
+from taskbound.wire.connection import Done, Fault, Open, Opened
+from taskbound.wire.envelope import Reply, Said, said_decoder
+from taskbound.wire.frame import MAX_FRAME, FrameBuffer, encode_frame
+from tests.world import ANN, SCOPE, World
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from taskbound.surfaces.api.connection import Connection
+    from taskbound.wire.envelope import Answer, Push
+
+ORIGIN = "taskbound.test/log"
+
+
+class Station:
+    """A daemon on a real socket in this process, over a world."""
+
+    def __init__(self, world: World, path: Path, daemon: Daemon) -> None:
+        self.world, self.path, self.daemon = world, path, daemon
+        self.pushes: list[Push] = []
+        self._clients: list[tuple[AsyncClient, asyncio.Event]] = []
+
+    async def client(self, role: str = "cli", **more: Any) -> AsyncClient:
+        client, _ = await self.open(role, **more)
+        return client
+
+    async def open(self, role: str = "cli", **more: Any) -> tuple[AsyncClient, Opened]:
+        hello = Open(**{"role": role, "version": __version__} | more)
+        gone = asyncio.Event()
+        client, opened = await AsyncClient.connect(self.path, hello, pushed=self.pushes.append, lost=gone.set)
+        self._clients.append((client, gone))
+        return client, opened
+
+    async def lose(self, client: AsyncClient) -> None:
+        """Close this connection, and go on once the daemon has noticed."""
+        noticed = asyncio.Event()
+        lose = self.daemon.connections.lose
+
+        def notice(connection: Connection) -> None:
+            lose(connection)
+            noticed.set()
+
+        self.daemon.connections.lose = notice  # type: ignore[method-assign]  # listens where it is noticed
+        client.close()
+        async with asyncio.timeout(5):
+            await noticed.wait()
+
+    async def close(self) -> None:
+        for client, gone in self._clients:
+            client.close()
+            await gone.wait()
+
+    async def gateway(self, **more: Any) -> AsyncClient:
+        return await self.client("gateway", agent="coder", **more)
+
+
+@asynccontextmanager
+async def station(
+    path: Path, *, owner: int = os.geteuid(), person: int = os.geteuid()
+) -> AsyncIterator[Station]:
+    world = World(store=MemoryStore())
+    world.settle_in(uid=person)
+    key = Ed25519Key.from_seed(bytes(range(32)))
+    signer = CheckpointSigner(origins=[ORIGIN], key=key, heads=MemorySignedHeads(), verify=verify_ed25519)
+    loop = asyncio.get_running_loop()
+    place = Place(home=str(path), pid=os.getpid(), owner_uid=owner)
+    daemon = Daemon(world.means, Sequencer(world.means, signer, ORIGIN), loop, place)
+    daemon.worker.start()
+    socket = path / "s"
+    server = await loop.create_unix_server(lambda: SocketServer(daemon), str(socket))
+    place_of_it = Station(world, socket, daemon)
+    try:
+        yield place_of_it
+    finally:
+        await place_of_it.close()
+        server.close()
+        await server.wait_closed()
+        daemon.worker.stop()
+
+
+async def raw(path: Path, data: bytes) -> list[Answer]:
+    """What the daemon answers to these bytes before it closes, or until the first answer."""
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    writer.write(data)
+    buffer = FrameBuffer()
+    try:
+        async with asyncio.timeout(5):
+            while chunk := await reader.read(65536):
+                answers = [said_decoder.decode(body).answer for body in buffer.feed(chunk)]
+                if answers:
+                    return [one for one in answers if one is not None]
+    finally:
+        writer.close()
+        await writer.wait_closed()
+    return []
+
+
+def example(kind: type[Any]) -> Any:
+    """A message of this type with something in every required field."""
+    values: dict[str, Any] = {}
+    for one in msgspec.structs.fields(kind):
+        if one.required:
+            values[one.name] = {
+                int: 1,
+                bool: True,
+                str: "x",
+                msgspec.Raw: msgspec.Raw(b'{"grants":[{"tool":"bank__look","others":"any"}]}'),
+            }.get(one.type, ())
+    if "spec" in values:
+        from taskbound.wire.tool import ServerSpec  # noqa: PLC0415 - the one nested message
+
+        values["spec"] = ServerSpec(name="x", command="/bin/true", sha256="0" * 64)
+    return kind(**values)
+
+
+ASKS = [one for one in get_args(envelope.Ask) if one is not Open]
+PERSONAL = [one for one in ASKS if OPERATIONS[one].right in {Right.PERSON, Right.PERSON_OR_RUN}]
+
+
+def test_every_message_that_can_be_asked_is_one_operation_and_no_other_is() -> None:
+    assert set(OPERATIONS) == set(ASKS)
+    names = [one.name for one in OPERATIONS.values()]
+    assert len(set(names)) == len(names)
+    assert names == sorted(names)
+    assert all(name.startswith("api:") and name.count(":") == 2 for name in names)
+
+
+@pytest.mark.parametrize("kind", PERSONAL, ids=[OPERATIONS[one].name for one in PERSONAL])
+def test_i27_a_persons_operation_refuses_an_account_without_a_person(kind: type[Any], tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path, person=os.geteuid() + 1) as place:
+            before = len(place.world.records())
+            client = await place.client()
+            with pytest.raises(RefusedByDaemonError) as refused:
+                await client.ask(example(kind) if kind is not task.EndTask else _end(place), Done)
+            assert refused.value.fault.code == "unproven"
+            assert len(place.world.records()) == before
+
+    asyncio.run(story())
+
+
+def _end(place: Station) -> task.EndTask:
+    with place.world.store.read() as snapshot:
+        (running,) = snapshot.tasks.tasks("default")
+    return task.EndTask(task=running.id)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [one for one in ASKS if OPERATIONS[one].right is Right.GATEWAY],
+    ids=lambda one: OPERATIONS[one].name,
+)
+def test_i27_a_gateways_operation_refuses_every_other_connection(kind: type[Any], tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            for role in ("cli", "run"):
+                client = await place.client(role)
+                with pytest.raises(RefusedByDaemonError) as refused:
+                    await client.ask(example(kind), Done)
+                assert refused.value.fault.code == "unproven"
+
+    asyncio.run(story())
+
+
+def test_a_stranger_reads_nothing(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path, owner=os.geteuid() + 1, person=os.geteuid() + 2) as place:
+            with pytest.raises(RefusedByDaemonError) as refused:
+                await place.client()
+            assert refused.value.fault.code == "unproven"
+
+    asyncio.run(story())
+
+
+def test_nothing_is_answered_before_the_connection_is_open(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            (answer,) = await raw(place.path, encode_frame(Said(id=1, ask=connection.Status())))
+            assert isinstance(answer, Fault)
+            assert answer.code == "not-open"
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("hello", "code"),
+    [
+        ({"version": "0.0.1"}, "other-version"),
+        ({"role": "daemon"}, "not-open"),
+        ({"role": "gateway", "agent": ""}, "bad-name"),
+        ({"role": "gateway", "agent": "A\n"}, "bad-name"),
+        ({"namespace": "../x"}, "bad-name"),
+    ],
+)
+def test_a253_a_connection_that_can_not_be_is_refused(
+    hello: dict[str, str], code: str, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            with pytest.raises(RefusedByDaemonError) as refused:
+                await place.client(**hello)
+            assert refused.value.fault.code == code
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        (MAX_FRAME + 1).to_bytes(4, "big"),
+        (2).to_bytes(4, "big") + b"{}",
+        (3).to_bytes(4, "big") + b"\xff\xfe\xfd",
+        (62).to_bytes(4, "big") + b'{"id":1,"ask":{"op":"connection:open","role":"cli","extra":1}}',
+        (40).to_bytes(4, "big") + b'{"id":1,"ask":{"op":"task:rule-the-all"}}'[:40],
+    ],
+    ids=["http", "too-long", "empty", "not-utf8", "unknown-field", "half-json"],
+)
+def test_i19_bytes_that_are_no_frame_get_one_fault_and_the_connection_ends(
+    data: bytes, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            (answer,) = await raw(place.path, data)
+            assert isinstance(answer, Fault)
+            assert answer.code == "bad-frame"
+
+    asyncio.run(story())
+
+
+def test_a_call_is_decided_and_its_result_released_over_the_socket(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            gateway = await place.gateway()
+            permitted = await gateway.ask(decide("1"), action.Permitted)
+            done = action.Outcome(
+                action=permitted.action, outcome="succeeded", answer=msgspec.Raw(b'{"a": 1}')
+            )
+            assert (await gateway.ask(done, action.Released)).action == permitted.action
+            repeated = await gateway.ask(decide("1"), action.Duplicate)
+            assert bytes(repeated.answer or b"") == b'{"a": 1}'
+
+    asyncio.run(story())
+
+
+def decide(request: str, *, amount: int = 1, key: str = "") -> action.Decide:
+    raw_arguments = b'{"amount":%d,"to":"bob"}' % amount
+    return action.Decide(tool="bank__pay", arguments=msgspec.Raw(raw_arguments), request=request, key=key)
+
+
+def test_64_callers_on_two_gateways_and_five_uses_get_five_permits(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            gateways = [await place.gateway() for _ in range(2)]
+            asked = [gateways[number % 2].ask_any(decide(str(number))) for number in range(64)]
+            answers = await asyncio.gather(*asked)
+            permits = [one for one in answers if isinstance(one, action.Permitted)]
+            refused = [one.code for one in answers if isinstance(one, action.Refused)]
+            assert (len(permits), set(refused)) == (5, {"exhausted"})
+
+    asyncio.run(story())
+
+
+def test_the_end_of_a_task_is_pushed_told_once_and_then_another_task_is_joined(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            gateway, person = await place.gateway(), place.daemon
+            first = await gateway.ask(decide("1"), action.Permitted)
+            ended = await person.first(
+                lambda: person.tasks.end("default", first.task, _complete(), ANN, reason="done")
+            )
+            person.tell_ended(ended)
+            second = await person.first(lambda: place.world.start(scope=SCOPE))
+            refused = await gateway.ask(decide("2"), action.Refused)
+            assert (refused.code, refused.task) == ("task-ended", "")
+            assert [one.state for one in place.pushes if isinstance(one, connection.TaskPush)] == [
+                "completed"
+            ]
+            permitted = await gateway.ask(decide("3"), action.Permitted)
+            assert permitted.task == second.id
+
+    asyncio.run(story())
+
+
+def _complete() -> Any:
+    from taskbound.core.task import TaskEvent  # noqa: PLC0415 - only here
+
+    return TaskEvent.COMPLETE
+
+
+def test_a_gateway_that_comes_back_with_its_secret_holds_its_permits_again(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            gateway, opened = await place.open("gateway", agent="coder")
+            permitted = await gateway.ask(decide("1"), action.Permitted)
+            await place.lose(gateway)
+            again = await place.gateway(resume=opened.connection)
+            outcome = action.Outcome(action=permitted.action, outcome="succeeded", answer=msgspec.Raw(b"{}"))
+            assert (await again.ask(outcome, action.Released)).action == permitted.action
+
+    asyncio.run(story())
+
+
+def test_the_name_of_a_connection_does_not_open_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            gateway = await place.gateway()
+            permitted = await gateway.ask(decide("1"), action.Permitted)
+            (event,) = place.world.events("action-decided")
+            await place.lose(gateway)
+            thief = await place.gateway(resume=event["connection"])
+            outcome = action.Outcome(action=permitted.action, outcome="succeeded", answer=msgspec.Raw(b"{}"))
+            withheld = await thief.ask(outcome, action.Withheld)
+            assert withheld.code == "not-holder"
+
+    asyncio.run(story())
+
+
+def test_i30_the_permits_of_a_gateway_that_stays_away_are_unknown(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            gateway = await place.gateway()
+            permitted = await gateway.ask(decide("1"), action.Permitted)
+            (lost,) = place.daemon.connections.gateways()
+            await place.lose(gateway)
+            place.daemon.give_up(lost)
+            await place.daemon.first(lambda: None)
+            with place.world.store.read() as snapshot:
+                kept = snapshot.actions.action("default", permitted.action)
+            assert kept is not None
+            assert kept.state.value == "unknown"
+
+    asyncio.run(story())
+
+
+def test_the_kill_switch_reaches_every_gateway_at_once(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            gateway, person = await place.gateway(), await place.client()
+            from taskbound.wire.revocation import Stop  # noqa: PLC0415 - only here
+
+            # The test's own process holds a gateway, so its acts are inside: the switch is thrown beside it.
+            with pytest.raises(RefusedByDaemonError) as refused:
+                await person.ask(Stop(stopped=True), Done)
+            assert refused.value.fault.code == "not-outside"
+            await place.lose(gateway)
+            assert (await person.ask(Stop(stopped=True), Done)).detail == "stopped"
+            late = await place.gateway()
+            assert (await late.ask(decide("1"), action.Refused)).code == "stopped"
+
+    asyncio.run(story())
+
+
+def test_an_answer_that_never_comes_is_a_lost_daemon_and_no_waiting(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            gateway = await place.gateway()
+            place.daemon.worker.stop()
+            with pytest.raises(DaemonLostError):
+                await gateway.ask(decide("1"), action.Permitted, patience=0.05)
+
+    asyncio.run(story())
+
+
+def test_a_reply_that_nobody_asked_for_is_no_answer() -> None:
+    assert Reply(id=7).answer is None
