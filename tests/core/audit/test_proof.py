@@ -146,4 +146,8 @@ def test_a_file_without_a_checkpoint_or_of_any_size_is_refused() -> None:
     with pytest.raises(ProofMalformedError):
         parse_proof(b"c2sp.org/tlog-proof@v1\nindex 5\n")
     with pytest.raises(ProofMalformedError):
+        parse_proof(b"c2sp.org/tlog-proof@v1\nindex 5")
+    with pytest.raises(ProofMalformedError):
+        parse_proof(b"c2sp.org/tlog-proof@v1\nindex 5\n\xff\n\n")
+    with pytest.raises(ProofMalformedError):
         parse_proof(b"c2sp.org/tlog-proof@v1\nindex 5\n\n" + b"x" * 200_000)

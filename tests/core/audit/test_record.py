@@ -232,6 +232,14 @@ def test_i48_bytes_that_are_not_exactly_a_record_are_refused(raw: bytes, error: 
         parse_record(raw)
 
 
+@pytest.mark.parametrize("name", ["at", "event", "namespace", "prev", "seq", "writer"])
+def test_a_record_that_lacks_a_field_is_refused(name: str) -> None:
+    value = json.loads(GOOD)
+    del value[name]
+    with pytest.raises(RecordMalformedError, match="seven fields"):
+        parse_record(canonical_of(value))
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_no_other_bytes_read_as_the_same_record(data: st.DataObject) -> None:
