@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.surfaces.cli.installation import PROGRAM, Installation
+
+CLIENT = str(Path(__file__).with_name("client.py"))
+READ = ("fs__read", {"path": "/etc/hosts", "text": "x"})
+DROP: tuple[str, dict[str, Any]] = ("fs__drop", {})
+
+
+def words(place: Installation, *command: str) -> tuple[str, ...]:
+    return ("run", "--agent", "helper", "--scope", place.scope(), "--", *command)
+
+
+def asking(*calls: tuple[str, dict[str, Any]]) -> tuple[str, ...]:
+    return (sys.executable, CLIENT, json.dumps(calls), "--", *PROGRAM, "gateway", "--agent", "helper")
+
+
+def newest(place: Installation) -> dict[str, Any]:
+    rows: list[dict[str, Any]] = place("task", "list", "--limit", "1", "--json").document["rows"]
+    return rows[0]
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "state"),
+    [("exit 0", 0, "completed"), ("exit 3", 3, "failed"), ("kill -9 $$", 137, "failed")],
+)
+def test_the_task_ends_as_its_command_does(place: Installation, script: str, status: int, state: str) -> None:
+    ended = place.ended(*words(place, "/bin/sh", "-c", script))
+    assert ended.status == status
+    task = newest(place)
+    assert task["state"] == state
+    assert task["purpose"] == f"run /bin/sh -c {script}"
+
+
+def test_input_and_output_are_the_commands_own_with_json_too(place: Installation) -> None:
+    process = place.spawn("run", "--json", "--agent", "helper", "--scope", place.scope(), "--", "cat")
+    out, err = process.communicate('{"a": 1}\n', timeout=50)
+    assert out == '{"a": 1}\n'
+    report = json.loads(err)
+    assert (report["is"], report["status"], report["how"], report["ended"]) == ("ran", 0, "completed", True)
+    assert report["task"] == newest(place)["task"]
+
+
+def test_what_stands_after_the_command_is_the_commands(place: Installation) -> None:
+    ended = place.ended("run", "--agent", "helper", "--scope", place.scope(), "echo", "--json", "--home", "x")
+    assert ended.out == "--json --home x\n"
+
+
+def test_no_task_is_started_for_a_command_that_is_not_there(place: Installation) -> None:
+    before = newest(place)["task"]
+    ended = place.ended(*words(place, "no-such-command"))
+    assert (ended.status, "[command-missing]" in ended.err) == (2, True)
+    assert newest(place)["task"] == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_is_passed_on_and_cancels_the_task(place: Installation, number: int) -> None:
+    script = f"import signal; print('up', flush=True); signal.sigwait([{int(number)}]); print('got it')"
+    mask = f"import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [{int(number)}]); {script}"
+    process = place.spawn(*words(place, sys.executable, "-c", mask))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=50)
+    assert (out, process.returncode) == ("got it\n", 0)
+    assert newest(place)["state"] == "cancelled"
+
+
+def test_a_gateway_beneath_belongs_to_the_runs_task_even_when_others_run(place: Installation) -> None:
+    other = place.start_task("another")
+    ended = place.ended(*words(place, *asking(READ, DROP)))
+    assert ended.status == 0, ended
+    listed, read, drop = map(json.loads, ended.out.splitlines())
+    assert [one["name"] for one in listed["tools"]] == ["fs__read"]
+    assert read["content"][0]["text"] == "x"
+    assert drop["isError"] is True
+    rows = place("action", "list", "--limit", "2", "--json").document["rows"]
+    assert {one["task"] for one in rows} == {newest(place)["task"]} != {other}
+    place("task", "end", other, "--yes")
+
+
+def test_a_gateway_whose_parents_are_gone_still_belongs_to_the_run(place: Installation) -> None:
+    other = place.start_task("another")
+    out = place.root / "detached"
+    script = asking(READ)
+    detached = [*script[:2], "--detach", str(out), *script[2:]]
+    waiting = f"while ! test -e {out}; do sleep 0.05; done; cat {out}"
+    command = ("/bin/sh", "-c", f'"$@"; {waiting}', "sh", *detached)
+    ended = place.ended(*words(place, *command))
+    assert json.loads(ended.out.splitlines()[1])["content"][0]["text"] == "x"
+    row = place("action", "list", "--limit", "1", "--json").document["rows"][0]
+    assert row["task"] == newest(place)["task"] != other
+    place("task", "end", other, "--yes")
+
+
+def test_a_persons_act_is_refused_from_beneath_a_run(place: Installation) -> None:
+    script = " ; ".join(f'"$@" {act}' for act in ("stop", "stop --lift --yes", "person add x"))
+    ended = place.ended(*words(place, "/bin/sh", "-c", script, "sh", *PROGRAM))
+    assert ended.err.count("[not-outside]") == 3
+    assert place.status().stopped is False
+
+
+def test_the_task_is_ended_although_the_daemon_died_meanwhile(place: Installation) -> None:
+    process = place.spawn(*words(place, "/bin/sh", "-c", "echo up; read line; exit 0"))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    task = newest(place)["task"]
+    daemon = os.pidfd_open(place.status().pid)
+    signal.pidfd_send_signal(daemon, signal.SIGKILL)
+    select.select([daemon], [], [], 30)
+    os.close(daemon)
+    _, err = process.communicate("\n", timeout=50)
+    assert process.returncode == 0, err
+    assert place("task", "show", task, "--json").document["row"]["state"] == "completed"
+
+
+def test_a_command_goes_on_when_its_task_is_revoked(place: Installation) -> None:
+    process = place.spawn(*words(place, "/bin/sh", "-c", "echo up; read line; exit 4"))
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    assert first == "up\n", process.communicate()
+    task = newest(place)["task"]
+    assert place("task", "end", task, "--how", "revoked", "--yes").status == 0
+    process.communicate("\n", timeout=50)
+    assert process.returncode == 4
+    assert place("task", "show", task, "--json").document["row"]["state"] == "revoked"
