@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from taskbound.adapters.store.memory import MemoryStore
+from taskbound.adapters.store.sql import SqlStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from taskbound.ports.store import Store
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    opened: Store = (
+        MemoryStore() if request.param == "memory" else SqlStore(tmp_path / "contract.db", reserve=4096)
+    )
+    yield opened
+    opened.close()

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from taskbound.core.identity import AgentState, PersonState
+from taskbound.ports.store import ConflictError
+from tests.contracts.store.rows import OTHER, SPACE, agent, person, read
+
+if TYPE_CHECKING:
+    from taskbound.ports.store import Store, Transaction
+
+
+def test_a_person_is_read_as_it_was_written(store: Store) -> None:
+    gone = replace(person(), state=PersonState.GONE, uid=2**31)
+    store.write(lambda tx: tx.identities.put_person(gone, expect=0))
+    assert read(store, lambda seen: seen.identities.person(SPACE, "ann")) == gone
+    assert read(store, lambda seen: seen.identities.person(SPACE, "bob")) is None
+
+
+@pytest.mark.parametrize("acknowledged", [True, False])
+def test_an_agent_is_read_as_it_was_written(store: Store, *, acknowledged: bool) -> None:
+    written = agent() if acknowledged else replace(agent(), acknowledged=None, challenge="", approvers=())
+    store.write(lambda tx: tx.identities.put_agent(written, expect=0))
+    assert read(store, lambda seen: seen.identities.agent(SPACE, "coder")) == written
+    assert read(store, lambda seen: seen.identities.agent(SPACE, "other")) is None
+
+
+def test_persons_and_agents_come_by_name_and_of_one_namespace(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        for name in ("carl", "ann", "bob"):
+            tx.identities.put_person(person(name), expect=0)
+            tx.identities.put_agent(agent(name), expect=0)
+
+    store.write(work)
+    store.write(lambda tx: tx.identities.put_person(person("zed", namespace=OTHER), expect=0))
+    store.write(lambda tx: tx.identities.put_agent(agent("ann", namespace=OTHER), expect=0))
+    with store.read() as seen:
+        assert list(seen.identities.persons(SPACE)) == ["ann", "bob", "carl"]
+        assert list(seen.identities.persons(OTHER)) == ["zed"]
+        assert [one.name for one in seen.identities.agents(SPACE)] == ["ann", "bob", "carl"]
+        assert [one.namespace for one in seen.identities.agents(OTHER)] == [OTHER]
+        assert seen.identities.person(SPACE, "zed") is None
+
+
+def test_a_changed_row_replaces_the_one_that_was_expected(store: Store) -> None:
+    store.write(lambda tx: tx.identities.put_agent(agent(), expect=0))
+    store.write(lambda tx: tx.identities.put_person(person(), expect=0))
+    changed = replace(agent(version=2), state=AgentState.SUSPENDED, owner="bob")
+    store.write(lambda tx: tx.identities.put_agent(changed, expect=1))
+    store.write(lambda tx: tx.identities.put_person(person(version=2), expect=1))
+    assert read(store, lambda seen: seen.identities.agent(SPACE, "coder")) == changed
+    assert read(store, lambda seen: seen.identities.person(SPACE, "ann")) == person(version=2)
+
+
+@pytest.mark.parametrize("expect", [0, 2, 7])
+def test_a_row_of_another_version_than_expected_conflicts(store: Store, expect: int) -> None:
+    store.write(lambda tx: tx.identities.put_agent(agent(), expect=0))
+    store.write(lambda tx: tx.identities.put_person(person(), expect=0))
+    with pytest.raises(ConflictError):
+        store.write(lambda tx: tx.identities.put_agent(agent(version=8), expect=expect))
+    with pytest.raises(ConflictError):
+        store.write(lambda tx: tx.identities.put_person(person(version=8), expect=expect))
+    assert read(store, lambda seen: seen.identities.agent(SPACE, "coder")) == agent()
+    assert read(store, lambda seen: seen.identities.person(SPACE, "ann")) == person()
+
+
+def test_a_row_that_is_expected_and_not_there_conflicts(store: Store) -> None:
+    with pytest.raises(ConflictError):
+        store.write(lambda tx: tx.identities.put_agent(agent(), expect=1))
+    with pytest.raises(ConflictError):
+        store.write(lambda tx: tx.identities.put_person(person(), expect=1))
+
+
+def test_locking_agents_tells_the_version_of_those_that_exist_in_the_namespace(store: Store) -> None:
+    store.write(lambda tx: tx.identities.put_agent(agent("one", version=4), expect=0))
+    store.write(lambda tx: tx.identities.put_agent(agent("two", namespace=OTHER), expect=0))
+    names = {"one", "two", "three"}
+    assert store.write(lambda tx: tx.identities.lock_agents(SPACE, names)) == {"one": 4}
+    assert store.write(lambda tx: tx.identities.lock_agents(OTHER, names)) == {"two": 1}
+    assert store.write(lambda tx: tx.identities.lock_agents(SPACE, ())) == {}
