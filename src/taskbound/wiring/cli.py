@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from taskbound.sdk.client import Client
-    from taskbound.surfaces.cli.plugs import Place, Plugs, Probed
+    from taskbound.surfaces.cli.plugs import Loot, Place, Plugs, Probed
 
 __all__ = ["main"]
 
@@ -50,7 +50,7 @@ def make_plugs(environ: Mapping[str, str]) -> Plugs:
         verify=verify_ed25519,
         gateway=_gateway,
         serve=_serve,
-        demo=_demo,
+        loot=_loot,
         command=own_command,
         environ=environ,
     )
@@ -109,9 +109,22 @@ def _gateway(words: Sequence[str]) -> int:
     return status
 
 
-def _demo(words: Sequence[str]) -> int:
-    status: int = import_module("taskbound.wiring.demo").main(list(words))
-    return status
+def _loot(home: Path) -> Loot:
+    """The log and the key of a copied data directory that no daemon holds."""
+    from taskbound.adapters.keys.file import KeyDirectory  # noqa: PLC0415 -- as above
+    from taskbound.adapters.store.sql import SqlStore  # noqa: PLC0415 -- as above
+    from taskbound.surfaces.cli.plugs import Loot  # noqa: PLC0415 -- as above
+
+    store = SqlStore(home / "taskbound.db")
+    try:
+        with store.read() as snapshot:
+            records = tuple(snapshot.audit.records(0, snapshot.audit.size()))
+    finally:
+        store.close()
+    with KeyDirectory(home / "signer") as keys:
+        key = keys.key
+    origin = (home / "log-origin").read_text(encoding="ascii").strip()
+    return Loot(origin=origin, records=records, public=key.public, sign=key.sign)
 
 
 def _serve(home: Path, as_json: bool) -> int:  # noqa: FBT001 -- the shape that `Plugs` asks for

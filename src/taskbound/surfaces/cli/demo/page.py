@@ -1,6 +1,7 @@
 """What the demo prints: at most 80 columns, our words in the margin, everybody else's beside them.
 
-1. Every text is escaped on its way out (`shown`): what an agent or a server wrote is visible and one line.
+1. Every text is escaped on its way out; what an agent or a server wrote is escaped by `shown` before it gets
+   here, backslashes included, and is one line.
 2. A text is broken into lines by us, and each further line is indented as far as the first: no text reaches
    the margin, where labels of ours stand.
 3. Color needs a terminal, and `NO_COLOR` takes it away.
@@ -25,13 +26,12 @@ if TYPE_CHECKING:
 __all__ = ["Page"]
 
 WIDEST: Final = 80
-_MARGIN: Final = 12
+_MARGIN: Final = 13
 _NARROWEST: Final = 40
 _STYLES: Final = {
     "permit": "bold green",
     "repeat": "bold green",
     "refuse": "bold red",
-    "malformed": "bold red",
     "withheld": "bold yellow",
     "FAILED": "bold white on red",
     "proves": "cyan",
@@ -67,7 +67,7 @@ class Page:
     def line(self, label: str, text: str) -> None:
         """A label of ours, and a text of anyone beside it (rules 1 and 2)."""
         room = max(self._width() - _MARGIN, _NARROWEST)
-        lines = textwrap.wrap(shown(text), room, break_on_hyphens=False) or [""]
+        lines = textwrap.wrap(shown(Words(text)), room, break_on_hyphens=False) or [""]
         margin = Text(f"   {label:<{_MARGIN - 4}} ", _STYLES.get(label, "dim"))
         self._print(margin.append(lines[0], ""))
         for one in lines[1:]:

@@ -1,4 +1,4 @@
-"""What the demo needs beside Taskbound: git, the official MCP client, two servers; found, or named as missing."""
+"""What the demo needs beside Taskbound, found or named as missing: git, the MCP client, two servers."""
 
 from __future__ import annotations
 

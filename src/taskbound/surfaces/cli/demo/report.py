@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["DemoReport", "StepReport", "Tried"]
+__all__ = ["DemoReport", "Line", "StepReport", "Tried"]
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One line as it is printed, before it is broken at the window's edge."""
+
+    label: str
+    text: str
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
@@ -14,9 +21,12 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
     arguments: str
     """As they were sent, JSON text."""
     decision: str
-    """By the daemon: `permit`, `refuse`, `duplicate` (a stored answer given again) or `malformed` (no action)."""
+    """`permit`, `refuse`, `duplicate` (a stored answer is given again) or `malformed` (no action)."""
     code: str
     reasons: tuple[str, ...]
+    grant: str
+    """The grant that paid; empty unless it was permitted."""
+    policies: tuple[str, ...]
     action: str
     """The action's id; empty when the bytes could not be read, so that there was none."""
     state: str
@@ -33,8 +43,8 @@ class StepReport(msgspec.Struct, frozen=True, kw_only=True):
     ok: bool
     seconds: float
     tries: tuple[Tried, ...]
-    shown: tuple[str, ...]
-    """What was said beside the tries, each with its label."""
+    lines: tuple[Line, ...]
+    """All that was printed, in order."""
     proofs: tuple[str, ...]
     """Sentences that the demo has seen to hold."""
     failure: str = ""

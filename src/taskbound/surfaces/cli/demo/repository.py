@@ -1,4 +1,4 @@
-"""A real git repository, made on the spot with real commits; nothing of the person's own git settings is used."""
+"""A real git repository, made on the spot with real commits, without the person's own git settings."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import TaskboundError
-from taskbound.surfaces.cli.demo.report import StepReport, Tried
+from taskbound.surfaces.cli.demo.report import Line, StepReport, Tried
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -24,7 +24,7 @@ __all__ = ["Scene", "Step", "StepFailedError", "play"]
 
 _LONGEST: Final = 45.0
 """Seconds that a step may take before it counts as stuck."""
-_SHOWN: Final = {"duplicate": "repeat"}
+_LABELS: Final = {"duplicate": "repeat", "malformed": "refuse"}
 
 
 class StepFailedError(Exception):
@@ -32,31 +32,31 @@ class StepFailedError(Exception):
 
 
 class Scene:
-    """One step while it is played: what was tried, shown and proven in it."""
+    """One step while it is played: what was printed, tried and proven in it."""
 
     def __init__(self, page: Page) -> None:
         """Begin with nothing."""
         self._page = page
+        self.lines: list[Line] = []
         self.tries: list[Tried] = []
-        self.shown: list[str] = []
         self.proofs: list[str] = []
+
+    def says(self, label: str, text: str) -> None:
+        """Print a label of ours and what it is about; texts of others in it are escaped."""
+        self.lines.append(Line(label=label, text=text))
+        self._page.line(label, text)
 
     def trying(self, tool: str, words: str) -> None:
         """The agent is about to call a tool: print it before anything happens."""
-        self._page.line("tries", f"{tool} {words}")
+        self.says("tries", f"{tool} {words}")
 
     def tried(self, one: Tried) -> Tried:
         """The call was answered: print the decision and its reasons."""
         self.tries.append(one)
         code = f" [{one.code}]" if one.code else ""
-        label = _SHOWN.get(one.decision, one.decision)
-        self._page.line(label, f"{'; '.join(one.reasons) or 'no reason was given'}{code}")
+        label = _LABELS.get(one.decision, one.decision)
+        self.says(label, f"{'; '.join(one.reasons) or 'no reason was given'}{code}")
         return one
-
-    def says(self, label: str, text: str) -> None:
-        """Print what is neither a decision nor a proof."""
-        self.shown.append(f"{label}: {text}")
-        self._page.line(label, text)
 
     def require(self, sentence: str, *, holds: bool) -> None:
         """Go on only when this holds, without a word.
@@ -75,7 +75,7 @@ class Scene:
         """
         self.require(sentence, holds=holds)
         self.proofs.append(sentence)
-        self._page.line("proves", sentence)
+        self.says("proves", sentence)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +100,7 @@ async def play(steps: Sequence[Step], page: Page, *, first: int = 0) -> tuple[St
         reports.append(report)
         if not report.ok:
             for later, one in enumerate(steps[len(reports) :], start=number + 1):
-                page.line("", f"not played: {later}  {one.title}")
+                page.line("skipped", f"{later}  {one.title}")
             break
     return tuple(reports)
 
@@ -122,14 +122,14 @@ async def _play_one(number: int, step: Step, page: Page) -> StepReport:
     except Exception as error:  # noqa: BLE001 -- the edge of a step: rule 3
         failure = f"this should not have happened: {_words(error)}"
     if failure:
-        page.line("FAILED", failure)
+        scene.says("FAILED", failure)
     return StepReport(
         number=number,
         title=step.title,
         ok=not failure,
         seconds=round(time.monotonic() - began, 3),
         tries=tuple(scene.tries),
-        shown=tuple(scene.shown),
+        lines=tuple(scene.lines),
         proofs=tuple(scene.proofs),
         failure=failure,
     )

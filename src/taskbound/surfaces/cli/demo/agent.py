@@ -1,0 +1,119 @@
+"""The agent's side: the official MCP client over stdio, connected to the real gateway's process."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TextIO
+
+import mcp_types
+from mcp import ClientSession, MCPError, StdioServerParameters, stdio_client
+
+from taskbound.wire.mcp.era import DECISION_KEY, IDEMPOTENCY_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from taskbound.core.action import JsonValue
+
+__all__ = ["Agent", "Answered"]
+
+_PATIENCE: Final = 30.0
+# The SDK does not tell the process's id; the shell writes down its own and becomes the gateway.
+_NOTED: Final = 'printf %s "$$" >"$1"; shift; exec "$@"'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """What the client got for one call."""
+
+    error: bool
+    code: str
+    """Of the gateway's refusal; empty for an answer of the server's."""
+    text: str
+    structured: object
+
+
+class Agent:
+    """One connection. It is opened and closed by the same asyncio task, but not in one block."""
+
+    def __init__(self, gateway: Sequence[str], *, note: Path, errors: TextIO) -> None:
+        """Prepare; `open` starts the gateway.
+
+        Args:
+            gateway: The command line of the gateway.
+            note: Where the gateway's process id is noted.
+            errors: Where its standard error goes.
+        """
+        self._server = StdioServerParameters(
+            command="/bin/sh", args=["-c", _NOTED, "sh", str(note), *gateway], cwd="/"
+        )
+        self._note = note
+        self._errors = errors
+        self._stack = AsyncExitStack()
+        self._session: ClientSession | None = None
+
+    async def open(self) -> None:
+        """Start the gateway and shake hands."""
+        try:
+            read, write = await self._stack.enter_async_context(stdio_client(self._server, self._errors))
+            info = mcp_types.Implementation(name="taskbound-demo", version="1")
+            session = ClientSession(read, write, _PATIENCE, client_info=info)
+            self._session = await self._stack.enter_async_context(session)
+            await self._session.initialize()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    async def close(self) -> None:
+        """Close the gateway's input, and wait for its end."""
+        self._session = None
+        await self._stack.aclose()
+
+    @property
+    def session(self) -> ClientSession:
+        """The SDK's session.
+
+        Raises:
+            ConnectionError: The connection is not open.
+        """
+        if self._session is None:
+            raise ConnectionError("the connection is not open")
+        return self._session
+
+    async def tools(self) -> tuple[str, ...]:
+        """Names of the tools that the gateway offers, sorted."""
+        return tuple(sorted(one.name for one in (await self.session.list_tools()).tools))
+
+    async def call(self, tool: str, arguments: Mapping[str, JsonValue], *, key: str = "") -> Answered:
+        """What the call is answered with, a refusal included.
+
+        Args:
+            tool: `server__tool`.
+            arguments: Its arguments.
+            key: The idempotency key; none is sent when it is empty.
+        """
+        meta = mcp_types.RequestParamsMeta({IDEMPOTENCY_KEY: key}) if key else None  # type: ignore[typeddict-unknown-key]  # an open map
+        try:
+            result = await self.session.call_tool(tool, dict(arguments), meta=meta)
+        except MCPError as error:
+            return Answered(error=True, code=_code_of(error.data), text=error.message, structured=None)
+        text = "\n".join(one.text for one in result.content if isinstance(one, mcp_types.TextContent))
+        decision = (result.meta or {}).get(DECISION_KEY)
+        return Answered(
+            error=result.is_error, code=_code_of(decision), text=text, structured=result.structured_content
+        )
+
+    def kill(self) -> int:
+        """Kill the gateway as a crash would (SIGKILL); its process id."""
+        number = int(self._note.read_text(encoding="ascii"))
+        os.kill(number, signal.SIGKILL)
+        return number
+
+
+def _code_of(data: object) -> str:
+    code = data.get("code") if isinstance(data, dict) else None
+    return code if isinstance(code, str) else ""

@@ -1,0 +1,168 @@
+"""Setting the scene: what a person does before an agent may act, as the long commands would do it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from taskbound.core.scope import parse_scope
+from taskbound.surfaces.cli.demo.repository import INVOICES, PAYROLL, make_repository
+from taskbound.surfaces.cli.demo.world import AGENT
+from taskbound.wire.connection import Done
+from taskbound.wire.identity import (
+    AcknowledgeMonitor,
+    ActivateAgent,
+    RegisterAgent,
+    RegisterPerson,
+    TestMonitor,
+)
+from taskbound.wire.task import StartTask, TaskDetail
+from taskbound.wire.tool import AddUpstream
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from taskbound.core.action import JsonValue
+    from taskbound.surfaces.cli.demo.scene import Scene
+    from taskbound.surfaces.cli.demo.world import World
+    from taskbound.surfaces.cli.plugs import Probed
+
+__all__ = ["set_up"]
+
+_PERSON: Final = "you"
+_SECONDS: Final = 600
+_PURPOSE: Final = "pay the invoices that are in the repository"
+
+
+async def set_up(world: World, scene: Scene) -> None:
+    """Make everything, as a person would with the long commands, and start the task."""
+    world.plugs.make_home(world.home)
+    world.variant.write_text("", encoding="utf-8")
+    world.late.write_text("0", encoding="utf-8")
+    world.commits = make_repository(world.parts.git, world.repository, INVOICES)
+    world.payroll = make_repository(world.parts.git, world.private, PAYROLL)
+    scene.says("place", f"{world.place}: a git repository with {len(world.commits)} commits, a ledger, keys")
+    client = world.client
+    client.ask(RegisterPerson(name=_PERSON, uid=os.getuid()), Done)
+    scene.says("person", f"{_PERSON}, the account with uid {os.getuid()}: owner and approver")
+    await _pin_servers(world, scene)
+    ceiling = _raw({"grants": _ceiling(world.place)})
+    client.ask(
+        RegisterAgent(
+            name=AGENT,
+            owner=_PERSON,
+            approvers=(_PERSON,),
+            monitor=f"file:{world.monitor}",
+            ceiling=ceiling,
+        ),
+        Done,
+    )
+    client.ask(TestMonitor(name=AGENT), Done, patience=15.0)
+    code = _code_in(world.monitor)
+    client.ask(AcknowledgeMonitor(name=AGENT, code=code), Done)
+    client.ask(ActivateAgent(name=AGENT), Done)
+    scene.says("agent", f"{AGENT}; its monitor was brought a code, and the code {code} came back")
+    started = client.ask(
+        StartTask(
+            agent=AGENT,
+            purpose=_PURPOSE,
+            seconds=_SECONDS,
+            scope=_raw({"grants": _grants(world.place / "work")}),
+        ),
+        TaskDetail,
+    )
+    world.task = started.row.task
+    scene.says("task", f"{world.task}: {_PURPOSE}; ends in {_SECONDS // 60} minutes")
+    for words in started.scope_words:
+        grant, _, what = words.partition(": ")
+        scene.says(grant, what)
+
+
+async def _pin_servers(world: World, scene: Scene) -> None:
+    parts = world.parts
+    payments = parts.payments_server(world.ledger, variant=world.variant, late=world.late)
+    git, paying = await asyncio.gather(
+        asyncio.to_thread(_probe, world, "git", parts.git_server),
+        asyncio.to_thread(_probe, world, "payments", payments),
+    )
+    about = (
+        (git, f"PyPI mcp-server-git {parts.git_server_version}"),
+        (paying, "docs/examples/payments, a server over a real ledger"),
+    )
+    for probed, words in about:
+        raws = tuple(msgspec.Raw(one) for one in probed.definitions)
+        world.client.ask(AddUpstream(spec=probed.spec, definitions=raws, agents=(AGENT,)), Done)
+        digest = probed.spec.sha256[:12]
+        scene.says(
+            probed.spec.name, f"{words}: {len(raws)} tools pinned, binary {digest}…, MCP {probed.spec.era}"
+        )
+
+
+def _probe(world: World, name: str, command: tuple[str, ...]) -> Probed:
+    return world.plugs.probe(name=name, command=command, environment={}, directory=str(world.place))
+
+
+def _raw(value: JsonValue) -> msgspec.Raw:
+    return msgspec.Raw(parse_scope(value).canonical)
+
+
+def _grants(work: Path) -> list[JsonValue]:
+    """What the task may do."""
+    below: JsonValue = {"below": str(work)}
+    pay: dict[str, JsonValue] = {
+        "from_account": {"equals": "operating"},
+        "amount": {"range": {"min": 0.01, "max": 250}},
+        "currency": {"equals": "EUR"},
+        "reference": {"any": True},
+    }
+    return [
+        {"tool": "git__git_status", "arguments": {"repo_path": below}},
+        {
+            "tool": "git__git_log",
+            "arguments": {"repo_path": below, "max_count": {"range": {"min": 1, "max": 10}}},
+            "optional": ["max_count"],
+        },
+        {"tool": "payments__balance", "arguments": {"account": {"equals": "operating"}}},
+        {
+            "tool": "payments__pay",
+            "arguments": {**pay, "to_account": {"equals": "acme-supplies"}},
+            "total": {"amount": {"limit": 100_000, "exponent": 2}},
+        },
+        {
+            "tool": "payments__pay",
+            "arguments": {**pay, "to_account": {"equals": "blue-freight"}},
+            "uses": 3,
+            "total": {"amount": {"limit": 50_000, "exponent": 2}},
+        },
+    ]
+
+
+def _ceiling(place: Path) -> list[JsonValue]:
+    """What the agent can never pass, whatever task it is given."""
+    return [
+        {"tool": "git__git_status", "arguments": {"repo_path": {"below": str(place)}}},
+        {"tool": "git__git_log", "arguments": {"repo_path": {"below": str(place)}}, "others": "any"},
+        {"tool": "payments__balance", "others": "any"},
+        {
+            "tool": "payments__pay",
+            "arguments": {"amount": {"range": {"max": 1_000}}, "currency": {"equals": "EUR"}},
+            "others": "any",
+        },
+    ]
+
+
+def _code_in(monitor: Path) -> str:
+    """The code that the monitor was brought, read in the monitor's own file.
+
+    Raises:
+        LookupError: There is none.
+    """
+    for line in reversed(monitor.read_text(encoding="utf-8").splitlines()):
+        value = json.loads(line)
+        if isinstance(value, dict) and isinstance(value.get("code"), str):
+            return str(value["code"])
+    raise LookupError("the monitor's file holds no code")

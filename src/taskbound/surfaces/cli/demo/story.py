@@ -1,0 +1,80 @@
+"""The whole demo from an empty place to the last proof, and what is left of it afterwards."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from taskbound import __version__
+from taskbound.surfaces.cli.demo import calls, ends, proofs
+from taskbound.surfaces.cli.demo.report import DemoReport
+from taskbound.surfaces.cli.demo.scene import Step, play
+from taskbound.surfaces.cli.demo.setting import set_up
+from taskbound.surfaces.cli.demo.world import World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from taskbound.surfaces.cli.demo.page import Page
+    from taskbound.surfaces.cli.demo.parts import Parts
+    from taskbound.surfaces.cli.plugs import Plugs
+
+__all__ = ["tell"]
+
+_STEPS: Final = (
+    ("A person declares who may do what, for how long", set_up),
+    ("Permitted: what the task is for", calls.permitted),
+    ("Refused for an argument: a text gives the agent orders", calls.refused),
+    ("Refused for its bytes: the amount stands there twice", calls.duplicate_key),
+    ("A split attack: each payment fits, together they don't", calls.split),
+    ("Answered once, though gateway and daemon are killed", ends.once_across_a_restart),
+    ("A server that changes after it was approved", ends.changed_schema),
+    ("The task ends while a call is on its way", ends.ended_during_a_call),
+    ("The log, verified by who has nothing but files", proofs.verified_offline),
+    ("A thief of the key rewrites history", proofs.stolen_key),
+)
+
+
+async def tell(plugs: Plugs, parts: Parts, page: Page, place: Path, *, kept: bool) -> DemoReport:
+    """What came of it; no process of it is left.
+
+    Args:
+        plugs: What wiring gives.
+        parts: What the demo drives.
+        page: Where to print.
+        place: An empty directory to work in, absolute and without links.
+        kept: Whether it stays.
+    """
+    began = time.monotonic()
+    with ExitStack() as stack:
+        errors = stack.enter_context((place / "gateways.log").open("w", encoding="utf-8"))
+        world = World(plugs=plugs, parts=parts, place=place, errors=errors)
+        stack.callback(world.close)
+        try:
+            steps = await play([Step(title=title, play=partial(one, world)) for title, one in _STEPS], page)
+        finally:
+            await world.disconnect()
+    report = DemoReport(
+        ok=len(steps) == len(_STEPS) and all(one.ok for one in steps),
+        version=__version__,
+        seconds=round(time.monotonic() - began, 3),
+        kept=str(place) if kept else "",
+        steps=steps,
+    )
+    _close(page, report)
+    return report
+
+
+def _close(page: Page, report: DemoReport) -> None:
+    if not report.ok:
+        page.closing("Not all went as it should; what failed is named above.", ok=False)
+        return
+    tries = sum(len(one.tries) for one in report.steps)
+    proofs = sum(len(one.proofs) for one in report.steps)
+    left = f"kept in {report.kept}" if report.kept else "removed"
+    page.closing(
+        f"All of it held: {tries} tries, {proofs} proofs, {report.seconds:.0f} seconds; all is {left}.",
+        ok=True,
+    )

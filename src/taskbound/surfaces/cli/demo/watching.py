@@ -1,0 +1,108 @@
+"""What the person's side sees: decisions, tasks and records, asked of the daemon and never of the gateway."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.audit import parse_record
+from taskbound.wire.action import ActionDetail, ActionRows, ExplainAction, ListActions, ShowAction
+from taskbound.wire.audit import ExportAudit, ExportPage, TailAudit
+from taskbound.wire.connection import Status, StatusReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from taskbound.core.audit import Event
+    from taskbound.sdk.client import Client
+
+__all__ = ["Kept", "Watch", "end_daemon", "kept_checkpoints"]
+
+_PAGE: Final = 20
+_PATIENCE: Final = 20.0
+
+
+class Watch:
+    """One view of the daemon."""
+
+    def __init__(self, client: Client) -> None:
+        """Look through this connection."""
+        self._client = client
+
+    def newest(self) -> str:
+        """Id of the newest action, or nothing when there is none."""
+        rows = self._client.ask(ListActions(limit=1), ActionRows).rows
+        return rows[0].action if rows else ""
+
+    def since(self, action: str) -> tuple[ActionDetail, ...]:
+        """Every action after this one, oldest first."""
+        found = []
+        for row in self._client.ask(ListActions(limit=_PAGE), ActionRows).rows:
+            if row.action == action:
+                break
+            found.append(self.action(row.action))
+        return tuple(reversed(found))
+
+    def action(self, action: str) -> ActionDetail:
+        """One action in full."""
+        return self._client.ask(ShowAction(action=action), ActionDetail)
+
+    def replay(self, action: str) -> str:
+        """What computing the decision again from its record gives: `same`, or what differs."""
+        return self._client.ask(ExplainAction(action=action), ActionDetail).replay
+
+    def size(self) -> int:
+        """How many records have a place in the log."""
+        return self._client.ask(ExportAudit(limit=1), ExportPage).size
+
+    def find(self, start: int, wanted: Callable[[Event], bool]) -> Event | None:
+        """The first event from this place on that is wanted; waits for it, and gives up after a while."""
+        end = time.monotonic() + _PATIENCE
+        while (left := end - time.monotonic()) > 0:
+            ask = TailAudit(after=start - 1, limit=1000, wait=max(int(left), 1))
+            page = self._client.ask(ask, ExportPage, patience=_PATIENCE + 5.0)
+            for one in page.records:
+                event = parse_record(one.encode()).event
+                if wanted(event):
+                    return event
+            start += len(page.records)
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A checkpoint as a monitor keeps it."""
+
+    size: int
+    note: str
+
+
+def kept_checkpoints(monitor: Path) -> tuple[Kept, ...]:
+    """The checkpoints in a monitor's file, oldest first."""
+    found = []
+    for line in monitor.read_text(encoding="utf-8").splitlines():
+        value = json.loads(line)
+        if isinstance(value, dict) and value.get("kind") == "taskbound-checkpoint":
+            found.append(Kept(size=int(value["size"]), note=str(value["note"])))
+    return tuple(found)
+
+
+def end_daemon(client: Client, how: signal.Signals = signal.SIGTERM) -> int:
+    """End the daemon with a signal, and wait until it is gone; its process id."""
+    pid = client.ask(Status(), StatusReport).pid
+    client.close()
+    os.kill(pid, how)
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return pid
+        time.sleep(0.02)
+    os.kill(pid, signal.SIGKILL)
+    return pid
