@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
+    from taskbound.surfaces.gateway.binding import Running
     from taskbound.wire.connection import Opened
     from taskbound.wire.envelope import Push
     from taskbound.wire.tool import ServerSpec
@@ -144,6 +145,16 @@ class Bench:
         line = bytes(self._held[:at])
         del self._held[: at + 1]
         return line
+
+    async def until(self, wanted: Callable[[], bool]) -> None:
+        """Let the gateway go on until something is so."""
+        async with asyncio.timeout(DEADLINE):
+            while not wanted():
+                await asyncio.to_thread(os.sched_yield)
+
+    def running(self, name: str) -> Running:
+        """The gateway's own record of a server."""
+        return next(one for one in self.gateway._servers._all if one.spec.name == name)  # noqa: SLF001 -- to see it end
 
     async def finish(self) -> list[bytes]:
         """Close the input and return every line that still comes."""

@@ -138,7 +138,8 @@ CODES: Final[Mapping[str, int]] = {
     **_codes(
         PARSE_ERROR,
         "bad-frame byte-order-mark bare-return duplicate-key empty-document half-message lone-surrogate"
-        " malformed not-finite not-json not-utf8 number-range too-deep too-large trailing-data unwritable",
+        " malformed not-finite not-json not-utf8 number-range too-deep too-large too-many-parts trailing-data"
+        " unwritable",
     ),
     **_codes(
         INVALID_REQUEST,

@@ -46,6 +46,7 @@ class Listing:
         self._write = write
         self._due = False
         self._shown: str | None = None
+        self._failed = False
         self.legacy = False
         """Whether a legacy client is initialized, and may be told of changes."""
         self.streams: dict[Id, bytes] = {}
@@ -56,7 +57,9 @@ class Listing:
         try:
             rows = await self._link.ask(ReachTools(), ToolRows)
         except TaskboundError as error:
+            self._failed = True
             return offered([], modern=modern, refusal=_refusal(code_of(error), error.message))
+        self._failed = False
         self._shown = rows.task
         tools = [_shown(row) for row in sorted(rows.rows, key=lambda row: row.name)]
         refusal = _refusal("no-tools", rows.refusal) if rows.refusal else None
@@ -65,6 +68,11 @@ class Listing:
     def bound(self, task: str) -> None:
         """Calls belong to this task; what was shown before may be another's."""
         if self._shown is not None and self._shown != task:
+            self.changed()
+
+    def joined(self) -> None:
+        """The daemon is there; a list that was shown without it was empty."""
+        if self._failed:
             self.changed()
 
     def changed(self) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
+from taskbound.core.action.errors import DuplicateKeyError
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.core.tool import parse_tool_name
 from taskbound.surfaces.gateway import answers
@@ -38,10 +39,10 @@ from taskbound.surfaces.gateway.listing import Listing
 from taskbound.surfaces.gateway.reports import Reports
 from taskbound.surfaces.gateway.standing import Standing
 from taskbound.wire.connection import StopPush, TaskPush
-from taskbound.wire.mcp.errors import BadIdError, BadParamsError
+from taskbound.wire.mcp.errors import BadIdError, BadParamsError, UnknownMemberError
 from taskbound.wire.mcp.line import Refused, require_one_line
 from taskbound.wire.mcp.message import Notice, Request, parse_message
-from taskbound.wire.mcp.salvage import NOTHING, salvage
+from taskbound.wire.mcp.salvage import NOTHING, Salvage, salvage
 from taskbound.wire.mcp.write import NULL, failure_line, result_line
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ MAX_OPEN: Final = 64
 """Calls of one connection that may be open at once."""
 _CALL: Final = "tools/call"
 _PARAMS: Final = frozenset({"_meta", "arguments", "name"})
+_AMBIGUOUS: Final = frozenset({DuplicateKeyError.code, UnknownMemberError.code})
+"""Refusals of lines in which one reader finds one method and another one another."""
 _WITH_ID: Final = frozenset(
     {"initialize", "ping", "server/discover", "subscriptions/listen", _CALL, "tools/list"}
 )
@@ -182,13 +185,13 @@ class Gateway:
     def _refuse_cut(self, cut: Refused) -> None:
         known = salvage(cut.raw) if cut.raw else NOTHING
         self._answer_refusal(cut.error, known.id, known.id_raw)
-        if known.method in {None, _CALL}:
+        if _may_ask(cut.error, known):
             self._reports.add(cut.error, cut.size, cut.sha256, tool=known.tool)
 
     def _refuse_line(self, error: MalformedError, line: bytes) -> None:
         known = salvage(line)
         self._answer_refusal(error, known.id, known.id_raw)
-        if known.method in {None, _CALL}:
+        if _may_ask(error, known):
             self._reports.line(error, line, tool=known.tool)
 
     def _answer_refusal(self, error: TaskboundError, request: Id | None, raw: bytes) -> None:
@@ -362,8 +365,8 @@ class Gateway:
             task = asyncio.get_running_loop().create_task(self._recheck())
             self._work.add(task)
             task.add_done_callback(self._work.discard)
-        elif self._listing.legacy or self._listing.streams:
-            self._listing.changed()
+        else:
+            self._listing.joined()
 
     async def _recheck(self) -> None:
         task = self._standing.task
@@ -375,6 +378,11 @@ class Gateway:
     def abandoned(self) -> None:
         """The daemon was away for too long: every open call is given up."""
         self._calls.interrupt_all(Cause.LOST)
+
+
+def _may_ask(error: MalformedError, known: Salvage) -> bool:
+    """Whether a refused line asked for an action, or is one that another reader could take so."""
+    return known.method in {None, _CALL} or error.code in _AMBIGUOUS
 
 
 def _called(params: dict[str, JsonValue]) -> tuple[str, bytes]:

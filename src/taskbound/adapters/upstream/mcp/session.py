@@ -38,7 +38,7 @@ MAX_LINE: Final = 16 * 1024 * 1024
 """Bytes of one line of a server."""
 MAX_UNASKED: Final = 64 * 1024 * 1024
 """Bytes that a server may say between two answers that somebody waits for."""
-_LIMITS: Final = Limits(size=MAX_LINE)
+_LIMITS: Final = Limits(size=MAX_LINE, parts=262_144)
 _METHOD_NOT_FOUND: Final = -32601
 _SHOWN: Final = 200
 
