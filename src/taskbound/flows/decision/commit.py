@@ -38,11 +38,10 @@ if TYPE_CHECKING:
 
     from taskbound.core.audit import Event
     from taskbound.core.decision import Proposal, Settlement
-    from taskbound.core.revocation import KillSwitch
     from taskbound.flows.decision.views import Views
     from taskbound.flows.means import Means
     from taskbound.ports.action import StoredAction
-    from taskbound.ports.store import Snapshot, Transaction
+    from taskbound.ports.store import Transaction
 
 __all__ = ["Answer", "ContendedError", "Decisions", "NotDecided", "UndecidedError"]
 
@@ -87,28 +86,6 @@ class _Pending:
     proposal: Proposal
 
 
-class _GroupReading:
-    """One snapshot for the whole group: see `Reading`."""
-
-    def __init__(self, snapshot: Snapshot, now: Instant) -> None:
-        self._snapshot = snapshot
-        self._switches: dict[str, KillSwitch] = {}
-        self._now = now
-
-    @property
-    def now(self) -> Instant:
-        return self._now
-
-    def switch(self, namespace: str) -> KillSwitch:
-        known = self._switches.get(namespace)
-        if known is None:
-            known = self._switches[namespace] = self._snapshot.revocation.kill_switch(namespace)
-        return known
-
-    def last_outcome(self, namespace: str, root: str, act_key: str) -> str:
-        return self._snapshot.actions.act(namespace, root, act_key).last_outcome
-
-
 class Decisions:
     """Decides calls in groups; used from one thread at a time."""
 
@@ -136,35 +113,20 @@ class Decisions:
         return tuple(answers[place] for place in range(len(calls)))
 
     def _evaluate(self, waiting: Sequence[tuple[int, Call]], answers: dict[int, Answer]) -> list[_Pending]:
+        now = self._means.clock.now()
         pending: list[_Pending] = []
-        try:
-            with self._means.store.read() as snapshot:
-                reading = _GroupReading(snapshot, self._means.clock.now())
-                for place, call in waiting:
-                    self._propose(place, call, reading, pending, answers)
-        except UnavailableError as error:
-            answers.update({place: NotDecided(refusal=refusal(error)) for place, _ in waiting})
-            return []
+        for place, call in waiting:
+            try:
+                proposal = self._evaluator.evaluate(call, self._means.chance.name("act"), now)
+            except MalformedError as error:
+                answers[place] = self._malformed(call, error)  # 3
+            except TaskboundError as error:
+                answers[place] = NotDecided(refusal=refusal(error))
+            except Exception:  # noqa: BLE001 - rule 3: no neighbor may depend on what nobody foresaw in this one
+                answers[place] = _undecided(call)
+            else:
+                pending.append(_Pending(call=call, place=place, proposal=proposal))
         return pending
-
-    def _propose(
-        self,
-        place: int,
-        call: Call,
-        reading: _GroupReading,
-        pending: list[_Pending],
-        answers: dict[int, Answer],
-    ) -> None:
-        try:
-            proposal = self._evaluator.evaluate(call, reading, self._means.chance.name("act"))
-        except MalformedError as error:
-            answers[place] = self._malformed(call, error)  # 3
-        except TaskboundError:
-            raise
-        except Exception:  # noqa: BLE001 - rule 3: no neighbor may depend on what nobody foresaw in this one
-            answers[place] = _undecided(call)
-        else:
-            pending.append(_Pending(call=call, place=place, proposal=proposal))
 
     def _commit(self, pending: list[_Pending], answers: dict[int, Answer]) -> list[tuple[int, Call]]:
         """Settle these; answers what is settled, and gives back what is stale."""
@@ -199,9 +161,7 @@ class Decisions:
         stale: list[tuple[int, Call]] = []
         for one, answer in zip(pending, settled, strict=True):
             if isinstance(answer, Stale):
-                self._views.forget_read(
-                    one.call.namespace, task=one.call.task, agent=one.call.agent, tool=one.call.tool
-                )
+                self._views.read_again(one.proposal)
                 stale.append((one.place, one.call))
             else:
                 answers[one.place] = answer

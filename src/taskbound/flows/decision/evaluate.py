@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.action import make_action, parse_object
 from taskbound.core.decision import (
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from taskbound.flows.decision.views import Lineage, ToolView, Views
     from taskbound.ports.policy import PolicyEngine
 
-__all__ = ["Call", "Evaluator", "NotCanonicalError", "Reading", "ToolChangedError", "UnknownToolError"]
+__all__ = ["Call", "Evaluator", "NotCanonicalError", "ToolChangedError", "UnknownToolError"]
 
 Facts: TypeAlias = "dict[str, str | int | bool | tuple[str, ...]]"
 
@@ -94,20 +94,6 @@ class Call:
     proof: str
 
 
-class Reading(Protocol):
-    """What is read anew for every group of calls."""
-
-    @property
-    def now(self) -> Instant:
-        """The instant of the evaluation."""
-
-    def switch(self, namespace: str) -> KillSwitch:
-        """The kill switch."""
-
-    def last_outcome(self, namespace: str, root: str, act_key: str) -> str:
-        """How the act last ended in the tree of tasks."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
     agent: Agent | None
@@ -126,13 +112,13 @@ class Evaluator:
         self._reads = tuple(sorted(policy.reads))
         self._reads_outcome = "last_outcome" in policy.reads
 
-    def evaluate(self, call: Call, read: Reading, action_id: str) -> Proposal:
+    def evaluate(self, call: Call, action_id: str, now: Instant) -> Proposal:
         """The proposal for this call, whatever is in its way.
 
         Args:
             call: The call.
-            read: What is read anew for every group.
             action_id: The id that the action will have.
+            now: The instant of the evaluation.
 
         Raises:
             MalformedError: The arguments can't be read; there is no action then.
@@ -153,8 +139,10 @@ class Evaluator:
         if action.arguments != call.arguments:
             raise NotCanonicalError("the arguments are not in canonical form")  # 1
         root = lineage.task.root if lineage else call.task
-        switch = read.switch(call.namespace)
-        outcome = read.last_outcome(call.namespace, root, action.act_key) if self._reads_outcome else ""
+        switch = self._views.kill_switch(call.namespace)
+        outcome = ""
+        if self._reads_outcome:
+            outcome = self._views.last_outcome(root, action.act_key)
         flags = tuple(sorted({flag.kind.value for flag in action.flags()}))
         facts = self._facts(call, tool, flags, outcome)
         seen = _Seen(agent=agent, lineage=lineage, tool=tool, switch=switch)
@@ -163,7 +151,7 @@ class Evaluator:
             action=action,
             root=root,
             presented=Presented(connection=call.connection, request=call.request, key=call.key),
-            verdict=self._verdict(call, seen, arguments, facts, read.now),
+            verdict=self._verdict(call, seen, arguments, facts, now),
             basis=self._basis(seen, outcome),
             flags=flags,
             scope=lineage.task.scope.digest if lineage else "",

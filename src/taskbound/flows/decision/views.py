@@ -2,7 +2,8 @@
 
 1. A view is never the truth: the commit reads the versions again under lock, and
    a decision on an old view is stale (design 4.8).
-2. What this process writes it forgets here; a stale decision forgets what it read.
+2. What this process writes it forgets here; a stale decision forgets what it read. How an act
+   last ended is guessed to be `none` until a commit knew better: a wrong guess is stale.
 3. Views are bounded: beyond the bound the oldest go.
 """
 
@@ -17,7 +18,9 @@ from taskbound.core.tool import parse_definition
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from taskbound.core.decision import Proposal
     from taskbound.core.identity import Agent, Person
+    from taskbound.core.revocation import KillSwitch
     from taskbound.core.task import Task
     from taskbound.core.tool import ToolDefinition
     from taskbound.ports.store import Snapshot, Store
@@ -28,6 +31,7 @@ __all__ = ["Lineage", "ToolView", "Views"]
 _TASKS: Final = 20_000
 _TOOLS: Final = 5_000
 _AGENTS: Final = 1_000
+_ACTS: Final = 50_000
 
 V = TypeVar("V")
 
@@ -88,6 +92,8 @@ class Views:
         self._agents: _Shelf[Agent] = _Shelf(_AGENTS)
         self._tools: _Shelf[ToolView] = _Shelf(_TOOLS)
         self._persons: dict[str, Mapping[str, Person]] = {}
+        self._switches: dict[str, KillSwitch] = {}
+        self._outcomes: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     def lineage(self, namespace: str, task: str) -> Lineage | None:
         """The task and its ancestors."""
@@ -124,16 +130,39 @@ class Views:
         self._agents.clear()
         self._tools.clear()
         self._persons.clear()
+        self._switches.clear()
 
     def forget_task(self, namespace: str, task: str) -> None:
         """Forget this task; what hangs beneath it turns out stale at the commit and is forgotten then."""
         self._tasks.forget((namespace, task))
 
-    def forget_read(self, namespace: str, *, task: str, agent: str, tool: str) -> None:
-        """Forget what a stale decision had read."""
-        self._tasks.forget((namespace, task))
-        self._agents.forget((namespace, agent))
-        self._tools.forget((namespace, tool))
+    def kill_switch(self, namespace: str) -> KillSwitch:
+        """The kill switch."""
+        known = self._switches.get(namespace)
+        if known is None:
+            with self._store.read() as snapshot:
+                known = self._switches[namespace] = snapshot.revocation.kill_switch(namespace)
+        return known
+
+    def last_outcome(self, root: str, act_key: str) -> str:
+        """How the act last ended in its tree; `none` as long as no commit has shown another."""
+        return self._outcomes.get((root, act_key), "none")
+
+    def read_again(self, stale: Proposal) -> None:
+        """Forget what a stale proposal had read, and read anew how its act last ended."""
+        action = stale.action
+        key = (stale.root, action.act_key)
+        self._tasks.forget((action.namespace, action.task))
+        self._agents.forget((action.namespace, action.agent))
+        self._tools.forget((action.namespace, action.tool))
+        self._switches.pop(action.namespace, None)
+        with self._store.read() as snapshot:
+            outcome = snapshot.actions.act(action.namespace, *key).last_outcome
+        self._outcomes.pop(key, None)
+        if outcome != "none":
+            if len(self._outcomes) >= _ACTS:
+                self._outcomes.popitem(last=False)
+            self._outcomes[key] = outcome
 
     def _read_lineage(self, namespace: str, task: str) -> Lineage | None:
         with self._store.read() as snapshot:
