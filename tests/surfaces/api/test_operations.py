@@ -323,6 +323,23 @@ def test_a_gateway_that_comes_back_with_its_secret_holds_its_permits_again(tmp_p
     asyncio.run(story())
 
 
+def test_a_gateway_that_was_lost_twice_has_its_second_grace_whole(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            gateway, opened = await place.open("gateway", agent="coder")
+            permitted = await gateway.ask(decide("1"), action.Permitted)
+            (first,) = place.daemon.connections.gateways()
+            await place.lose(gateway)
+            second = await place.gateway(resume=opened.connection)
+            await place.lose(second)
+            place.daemon.give_up(first)
+            third = await place.gateway(resume=opened.connection)
+            outcome = action.Outcome(action=permitted.action, outcome="succeeded", answer=msgspec.Raw(b"{}"))
+            assert (await third.ask(outcome, action.Released)).action == permitted.action
+
+    asyncio.run(story())
+
+
 def test_the_name_of_a_connection_does_not_open_it(tmp_path: Path) -> None:
     async def story() -> None:
         async with station(tmp_path) as place:

@@ -80,9 +80,15 @@ class Connections:
             del self._open[connection.name]
             self._lost[connection.name] = connection
 
-    def forget(self, name: str) -> bool:
-        """Give up on a lost connection; whether it was still lost."""
-        return self._lost.pop(name, None) is not None
+    def forget(self, connection: Connection) -> bool:
+        """Give up on a lost connection; whether it was still lost.
+
+        One that came back and was lost once more has a grace of its own.
+        """
+        if self._lost.get(connection.name) is not connection:
+            return False
+        del self._lost[connection.name]
+        return True
 
     def is_open(self, name: str) -> bool:
         """Whether a connection of this name is open."""

@@ -217,7 +217,7 @@ class Daemon:
 
     def give_up(self, connection: Connection) -> None:
         """The grace of a lost gateway is over: its open permits are unknown; in the loop."""
-        if self.connections.forget(connection.name):
+        if self.connections.forget(connection):
             reason = "its gateway was lost"
             job = self._first.put(
                 lambda: _ignore(

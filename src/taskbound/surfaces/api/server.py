@@ -182,4 +182,4 @@ class SocketServer(asyncio.Protocol):
         if connection.role == "gateway":
             self._daemon.loop.call_later(GRACE, self._daemon.give_up, connection)
         else:
-            self._daemon.connections.forget(connection.name)
+            self._daemon.connections.forget(connection)
