@@ -1,4 +1,4 @@
-"""What every flow is given, and who asks it."""
+"""What every flow is given, who asks it, and what it tells of tasks that moved."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from taskbound.core.task import TaskState
     from taskbound.ports.clock import Chance, Clock
     from taskbound.ports.monitor import Monitor
     from taskbound.ports.policy import PolicyEngine
     from taskbound.ports.store import Store
 
-__all__ = ["Actor", "Means"]
+__all__ = ["Actor", "Means", "Moved"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,3 +36,13 @@ class Actor:
     """The person's name, `uid:1000` for an account without a person, or `daemon`."""
     proof: str
     """How they were proven, such as `peer-uid:1000 (unproven)`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """A task that changed its state, for those who hold connections of it."""
+
+    namespace: str
+    task: str
+    state: TaskState
+    reason: str

@@ -16,7 +16,7 @@ from taskbound.core.errors import TaskboundError
 
 if TYPE_CHECKING:
     from taskbound.adapters.keys.socket import SocketSigner
-    from taskbound.flows.task import Ended
+    from taskbound.flows.means import Moved
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wiring.child import SignerChild
 
@@ -87,7 +87,7 @@ class Rounds:
         while not self._ending.is_set():
             await asyncio.sleep(_EXPIRE)
             try:
-                ended: list[Ended] = await self._daemon.first(self._daemon.tasks.expire)
+                ended: list[Moved] = await self._daemon.first(self._daemon.tasks.expire)
             except TaskboundError as error:
                 _log.warning("what is due could not be ended: %s [%s]", error.message, error.code)
             except Exception:  # noqa: BLE001 - the task's outermost edge, rule 2

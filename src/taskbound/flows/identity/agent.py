@@ -29,7 +29,7 @@ from taskbound.core.identity import (
 from taskbound.core.scope import initial_limits
 from taskbound.core.task import TaskEvent, TaskState, move_task
 from taskbound.flows.identity.person import IdentityExistsError
-from taskbound.flows.task.life import Ended
+from taskbound.flows.means import Moved
 
 if TYPE_CHECKING:
     from taskbound.core.audit import Event
@@ -178,7 +178,7 @@ class Agents:
         self._views.forget()
         return after
 
-    def suspend(self, namespace: str, name: str, actor: Actor, *, reason: str) -> list[Ended]:
+    def suspend(self, namespace: str, name: str, actor: Actor, *, reason: str) -> list[Moved]:
         """Stop the agent, and revoke its tasks (rule 3); the tasks that ended.
 
         Raises:
@@ -186,7 +186,7 @@ class Agents:
             WrongStateError: It is suspended.
         """
 
-        def work(tx: Transaction) -> list[Ended]:
+        def work(tx: Transaction) -> list[Moved]:
             agent = _require(tx.identities.agent(namespace, name), name)
             after = move_agent(agent, AgentEvent.SUSPEND, tx.identities.persons(namespace))
             tx.identities.put_agent(after, expect=agent.version)
@@ -206,9 +206,9 @@ class Agents:
         tx.audit.append(namespace, self._means.writer, events, self._means.clock.now())
 
 
-def _revoke_tasks(tx: Transaction, agent: Agent, actor: Actor) -> tuple[list[Ended], list[Event]]:
+def _revoke_tasks(tx: Transaction, agent: Agent, actor: Actor) -> tuple[list[Moved], list[Event]]:
     why = f"agent {agent.name} was suspended"
-    ended: list[Ended] = []
+    ended: list[Moved] = []
     events: list[Event] = []
     open_states = {TaskState.PROPOSED, TaskState.RUNNING, TaskState.PAUSED}
     tasks = tx.tasks.tasks(agent.namespace, agent=agent.name, states=open_states, limit=1_000_000)
@@ -216,7 +216,7 @@ def _revoke_tasks(tx: Transaction, agent: Agent, actor: Actor) -> tuple[list[End
     for task in [*beneath.values(), *(one for one in tasks if one.id not in beneath)]:
         after = move_task(task, TaskEvent.REVOKE)
         tx.tasks.put_task(after, expect=task.version)
-        ended.append(Ended(namespace=agent.namespace, task=task.id, state=after.state, reason=why))
+        ended.append(Moved(namespace=agent.namespace, task=task.id, state=after.state, reason=why))
         events.append(
             TaskChanged(
                 task=task.id,

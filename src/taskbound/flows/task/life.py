@@ -30,7 +30,7 @@ from taskbound.core.task import (
     parse_lifetime,
     parse_purpose,
 )
-from taskbound.flows.means import Actor
+from taskbound.flows.means import Actor, Moved
 
 if TYPE_CHECKING:
     from taskbound.core.audit import Event
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = ["Ended", "OutsideCeilingError", "TaskOrder", "Tasks"]
+__all__ = ["OutsideCeilingError", "TaskOrder", "Tasks"]
 
 _SECOND: Final = 1_000_000
 _EVIDENCE: Final = 20
@@ -67,16 +67,6 @@ class TaskOrder:
     template: str = ""
     scope: Scope | None = None
     evidence: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """A task that changed its state, for those who hold connections of it."""
-
-    namespace: str
-    task: str
-    state: TaskState
-    reason: str
 
 
 class Tasks:
@@ -122,7 +112,7 @@ class Tasks:
         self._means.store.write(lambda tx: self._write_start(tx, task, agent, order, actor))
         return move_task(task, TaskEvent.START)
 
-    def pause(self, namespace: str, task: str, actor: Actor, *, reason: str) -> list[Ended]:
+    def pause(self, namespace: str, task: str, actor: Actor, *, reason: str) -> list[Moved]:
         """Take the task's authority away for now; what changed.
 
         Raises:
@@ -131,7 +121,7 @@ class Tasks:
         """
         return [self._move(namespace, task, TaskEvent.PAUSE, actor, reason)]
 
-    def resume(self, namespace: str, task: str, actor: Actor) -> list[Ended]:
+    def resume(self, namespace: str, task: str, actor: Actor) -> list[Moved]:
         """Give a paused task its authority back; what changed.
 
         Raises:
@@ -143,7 +133,7 @@ class Tasks:
             require_not_stopped(snapshot.revocation.kill_switch(namespace))
         return [self._move(namespace, task, TaskEvent.RESUME, actor, "")]
 
-    def end(self, namespace: str, task: str, event: TaskEvent, actor: Actor, *, reason: str) -> list[Ended]:
+    def end(self, namespace: str, task: str, event: TaskEvent, actor: Actor, *, reason: str) -> list[Moved]:
         """End the task and all beneath it; what changed, the task last. Empty when it had ended (rule 4).
 
         Raises:
@@ -157,7 +147,7 @@ class Tasks:
             self._views.forget_task(namespace, one.task)
         return changed
 
-    def expire(self, *, limit: int = 100) -> list[Ended]:
+    def expire(self, *, limit: int = 100) -> list[Moved]:
         """End tasks whose deadline has come, of every namespace; what changed."""
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
@@ -203,7 +193,7 @@ class Tasks:
         )
         tx.audit.append(task.namespace, self._means.writer, [event], self._means.clock.now())
 
-    def _move(self, namespace: str, task: str, event: TaskEvent, actor: Actor, reason: str) -> Ended:
+    def _move(self, namespace: str, task: str, event: TaskEvent, actor: Actor, reason: str) -> Moved:
         def work(tx: Transaction) -> Task:
             before = _require_task(tx, namespace, task)
             after = move_task(before, event)
@@ -213,15 +203,15 @@ class Tasks:
 
         after = self._means.store.write(work, reserve=event is TaskEvent.PAUSE)
         self._views.forget_task(namespace, task)
-        return Ended(namespace=namespace, task=task, state=after.state, reason=reason)
+        return Moved(namespace=namespace, task=task, state=after.state, reason=reason)
 
     def _write_end(
         self, tx: Transaction, namespace: str, task: str, event: TaskEvent, actor: Actor, reason: str
-    ) -> list[Ended]:
+    ) -> list[Moved]:
         before = _require_task(tx, namespace, task)
         if before.state in ENDED:
             return []
-        changed: list[Ended] = []
+        changed: list[Moved] = []
         events: list[Event] = []
         beneath = [
             (one, TaskEvent.REVOKE, f"its ancestor {task} ended")
@@ -231,7 +221,7 @@ class Tasks:
             after = move_task(one, what)
             tx.tasks.put_task(after, expect=one.version)
             events.append(_changed(one, after, what, actor, why))
-            changed.append(Ended(namespace=namespace, task=one.id, state=after.state, reason=why))
+            changed.append(Moved(namespace=namespace, task=one.id, state=after.state, reason=why))
         self._record(tx, events, namespace)
         return changed
 

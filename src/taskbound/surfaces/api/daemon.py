@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from taskbound.flows.action import Release, Report, Withhold
     from taskbound.flows.audit.sequencing import Sequencer
     from taskbound.flows.decision import Answer
-    from taskbound.flows.means import Actor, Means
-    from taskbound.flows.task import Ended
+    from taskbound.flows.means import Actor, Means, Moved
     from taskbound.ports.task import Run
     from taskbound.surfaces.api.connection import Connection
     from taskbound.wire.action import Decide, Malformed
@@ -205,7 +204,7 @@ class Daemon:
         connection.task = task.id
         return task.id
 
-    def tell_ended(self, changes: Sequence[Ended]) -> None:
+    def tell_ended(self, changes: Sequence[Moved]) -> None:
         """Let those who hold connections of these tasks know; in the loop."""
         for change in changes:
             state = change.state.value

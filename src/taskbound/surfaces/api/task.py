@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskbound.core.task import Task
-    from taskbound.flows.means import Actor
-    from taskbound.flows.task import Ended
+    from taskbound.flows.means import Actor, Moved
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
@@ -110,7 +109,7 @@ async def end_task(daemon: Daemon, connection: Connection, ask: wire.EndTask) ->
     )
 
 
-async def _move(daemon: Daemon, work: Callable[[Actor], list[Ended]], who: Callable[[], Actor]) -> Answer:
+async def _move(daemon: Daemon, work: Callable[[Actor], list[Moved]], who: Callable[[], Actor]) -> Answer:
     changed = await daemon.first(lambda: work(who()))
     daemon.tell_ended(changed)
     return Done(detail=changed[-1].state.value if changed else "it had ended already")
