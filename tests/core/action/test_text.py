@@ -65,7 +65,7 @@ HIDDEN = [
     ("a045", "a\u00a0b\u3000c", {TextKind.ODD_SPACE}, r"a\u{A0}b\u{3000}c"),
     ("a016", "a\ud800b", {TextKind.LONE_SURROGATE}, r"a\u{D800}b"),
     ("a036", "a\uffffb\u0378", {TextKind.UNASSIGNED}, r"a\u{FFFF}b\u{378}"),
-]  # fmt: skip
+]  # fmt: skip -- one row a line, as a table is read
 
 # What people write, in several scripts, and nothing of it is hidden.
 PLAIN = [
@@ -77,6 +77,7 @@ PLAIN = [
     "\u041e\u0442\u043f\u0440\u0430\u0432\u044c email \u043d\u0430 test@example.org",
     "\u039a\u03b1\u03bb\u03b7\u03bc\u03ad\u03c1\u03b1 \u03ba\u03cc\u03c3\u03bc\u03b5",
     "iPhone\u624b\u6a5f\u306e\u30ab\u30bf\u30ab\u30ca\u3067\u3059\u3002",
+    "\u30e9\u30fc\u30e1\u30f3 \u4eba\u3005",
     "\ud55c\uad6d\uc5b4 text",
     "\u0645\u0631\u062d\u0628\u0627 \u0661\u0662\u0663",
     "\u0939\u093f\u0928\u094d\u0926\u0940 \u0915\u094d\u0937\u0924\u094d\u0930\u093f\u092f",
@@ -167,6 +168,14 @@ def test_i32_only_what_is_shown_can_be_read_back(shown: str) -> None:
 def test_an_escape_that_is_never_shown_is_refused(shown: str) -> None:
     with pytest.raises(BadEscapeError):
         unescape_text(shown)
+
+
+def test_a_short_text_can_not_ask_for_more_than_a_document_holds() -> None:
+    assert unescape_text(r"\u{20x1048576}") == " " * 1_048_576
+    with pytest.raises(BadEscapeError, match="too long"):
+        unescape_text(r"\u{20x1048577}")
+    with pytest.raises(BadEscapeError, match="too long"):
+        unescape_text(r"\u{20x999999}a" * 2)
 
 
 def test_i33_no_text_can_imitate_an_escape() -> None:
