@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.surfaces.cli.installation import TOOLS, Installation, Typing
+
+CLIENT = str(Path(__file__).with_name("client.py"))
+
+
+def put(fresh: Installation, name: str, **servers: object) -> Path:
+    path = fresh.person / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"mcpServers": servers, "more": [1, 2]}, indent=2), encoding="utf-8")
+    return path
+
+
+def entry(fresh: Installation, **more: Any) -> dict[str, Any]:
+    return {"command": fresh.server[0], "args": [*fresh.server[1:]], **more}
+
+
+def test_from_configurations_to_a_gated_agent_and_back(fresh: Installation) -> None:
+    config = put(
+        fresh, ".cursor/mcp.json", fs=entry(fresh, env={"KEY": "s3cret"}), web={"url": "https://example.com"}
+    )
+    original = config.read_bytes()
+    done = fresh(
+        "init", "--yes", "--root", str(fresh.project), "--monitor", f"file:{fresh.monitor}", "--json"
+    )
+    report = done.document
+    assert report["state"] == "registered"
+    assert (report["servers"], report["tools"]) == (["fs"], ["fs__read", "fs__write"])
+    assert report["stored_variables"] == ["fs.KEY"]
+    assert [one["name"] for one in report["bypassing"]] == ["web"]
+    assert "s3cret" not in done.out + done.err
+    servers = json.loads(config.read_text(encoding="utf-8"))["mcpServers"]
+    assert list(servers) == ["taskbound", "web"]
+    # What the client would start now: it refuses before the agent is active, and works for a task after.
+    started = [servers["taskbound"]["command"], *servers["taskbound"]["args"]]
+    assert Path(started[0]).is_absolute()
+    assert str(fresh.home) in started
+    calls = [
+        ("fs__read", {"path": str(fresh.project / "x"), "text": "t"}),
+        ("fs__read", {"path": "/etc", "text": "t"}),
+    ]
+    assert [one.get("isError") for one in _talk(fresh, started, calls)[1:]] == [True, True]
+    assert fresh("agent", "activate", "assistant", "--code", fresh.code()).status == 0
+    ran = fresh.ended("run", "--", sys.executable, CLIENT, json.dumps(calls), "--", *started)
+    assert ran.status == 0, ran
+    listed, inside, outside = map(json.loads, ran.out.splitlines())
+    assert [one["name"] for one in listed["tools"]] == ["fs__read", "fs__write"]
+    assert inside["content"][0]["text"] == "t"
+    assert outside["isError"] is True
+    assert "gated" in {one["name"] for one in fresh("doctor", "--json").document["findings"]}
+    undone = fresh("init", "--undo", "--json").document
+    assert [one["how"] for one in undone["restored"]] == ["exact"]
+    assert config.read_bytes() == original
+    assert (fresh("init", "--undo").status, fresh("agent", "list").status) == (3, 0)
+
+
+def _talk(fresh: Installation, server: list[str], calls: list[tuple[str, dict[str, str]]]) -> list[Any]:
+    words = [sys.executable, CLIENT, json.dumps(calls), "--", *server]
+    done = subprocess.run(words, env=fresh.environ, capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_second_init_changes_nothing(fresh: Installation) -> None:
+    config = put(fresh, ".cursor/mcp.json", fs=entry(fresh))
+    words = ("init", "--yes", "--no-root", "--monitor", f"file:{fresh.monitor}")
+    assert fresh(*words).status == 0
+    once = config.read_bytes()
+    again = fresh(*words)
+    assert (again.status, "Nothing to do" in again.out) == (0, True)
+    assert config.read_bytes() == once
+
+
+def test_a_server_in_two_clients_is_pinned_once(fresh: Installation) -> None:
+    put(fresh, ".cursor/mcp.json", fs=entry(fresh))
+    put(fresh, ".claude.json", files=entry(fresh), fs=entry(fresh))
+    report = fresh("init", "--yes", "--no-root", "--monitor", f"file:{fresh.monitor}", "--json").document
+    assert len(report["rewritten"]) == 2
+    assert sorted(report["servers"]) == ["files", "fs"]
+
+
+def test_another_choice_under_a_known_name_is_refused_and_changes_nothing(fresh: Installation) -> None:
+    put(fresh, ".cursor/mcp.json", fs=entry(fresh))
+    assert fresh("init", "--yes", "--no-root", "--monitor", f"file:{fresh.monitor}").status == 0
+    config = put(fresh, ".claude.json", two=entry(fresh, env={"A": "b"}))
+    before = config.read_bytes()
+    refused = fresh("init", "--yes", "--no-root")
+    assert (refused.status, "[other-than-chosen]" in refused.err) == (3, True)
+    assert config.read_bytes() == before
+    assert [one["spec"]["name"] for one in fresh("upstream", "list", "--json").document["rows"]] == ["fs"]
+    other = fresh("init", "--yes", "--no-root", "--agent", "other", "--monitor", f"file:{fresh.monitor}")
+    assert other.status == 0, other
+
+
+def test_a_comment_that_would_be_lost_refuses_before_anything_is_changed(fresh: Installation) -> None:
+    path = fresh.project / ".vscode/mcp.json"
+    path.parent.mkdir()
+    command = json.dumps(fresh.server[0])
+    path.write_text(
+        f'{{"servers": {{"fs": {{"command": {command}, // why\n"args": []}}}}}}', encoding="utf-8"
+    )
+    text = path.read_text(encoding="utf-8").replace('"args": []', f'"args": {json.dumps(fresh.server[1:])}')
+    path.write_text(text, encoding="utf-8")
+    refused = fresh("init", "--yes", "--no-root")
+    assert (refused.status, "[comment-would-be-lost]" in refused.err) == (3, True)
+    assert path.read_text(encoding="utf-8") == text
+    assert not fresh.home.exists()
+
+
+def test_a_server_that_can_not_be_pinned_stays_outside_and_is_named(fresh: Installation) -> None:
+    put(fresh, ".cursor/mcp.json", fs=entry(fresh), gone={"command": "no-such-server-anywhere"})
+    report = fresh("init", "--yes", "--no-root", "--monitor", f"file:{fresh.monitor}", "--json").document
+    assert report["servers"] == ["fs"]
+    assert [one["name"] for one in report["bypassing"]] == ["gone"]
+    named = fresh("init", "--yes", "--no-root", "--server", "gone")
+    assert (named.status, "[no-such-command]" in named.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("--server", "none"), "no configuration has a server `none`"),
+        (("--server", "web"), "no configuration has a server `web`"),
+        (("--tool", "fs__none"), "no chosen server has a tool"),
+        ((), "takes paths, and no directory is named"),
+        (("--root", "/none/at/all"), "is no directory"),
+        (("--no-root", "--for", "soon"), "is no length of time"),
+        (("--config", "/none.json"), "takes paths"),
+    ],
+)
+def test_a_choice_that_can_not_be_is_refused_before_anything_is_changed(
+    fresh: Installation, words: tuple[str, ...], part: str
+) -> None:
+    config = put(fresh, ".cursor/mcp.json", fs=entry(fresh), web={"url": "https://example.com"})
+    before = config.read_bytes()
+    ended = fresh("init", "--yes", *words)
+    assert (ended.status, part in ended.err) == (2, True), ended
+    assert config.read_bytes() == before
+    assert not fresh.home.exists()
+
+
+def test_without_a_terminal_and_without_yes_nothing_is_chosen(fresh: Installation) -> None:
+    put(fresh, ".cursor/mcp.json", fs=entry(fresh))
+    ended = fresh("init")
+    assert (ended.status, "[needs-answer]" in ended.err) == (2, True)
+    assert not fresh.home.exists()
+
+
+def test_tools_that_destroy_or_say_nothing_are_ticked_only_by_a_person(fresh: Installation) -> None:
+    fresh.tools.write_text(json.dumps([TOOLS[2]]), encoding="utf-8")
+    put(fresh, ".cursor/mcp.json", fs=entry(fresh))
+    ended = fresh("init", "--yes", "--no-root")
+    assert (ended.status, "may destroy something" in ended.err) == (2, True)
+    named = fresh(
+        "init", "--yes", "--no-root", "--tool", "fs__drop", "--monitor", f"file:{fresh.monitor}", "--json"
+    )
+    assert named.document["tools"] == ["fs__drop"]
+
+
+def test_a_person_ticks_and_types_in_a_terminal(fresh: Installation) -> None:
+    config = put(fresh, ".cursor/mcp.json", fs=entry(fresh), other=entry(fresh, env={"A": "b"}))
+    terminal = Typing(fresh, "init", "--monitor", f"file:{fresh.monitor}")
+    assert "[x]  1   fs" in terminal.until("Enter to go on:")
+    terminal.answer("2")
+    assert "[ ]  2   other" in terminal.until("Enter to go on:")
+    terminal.answer("")
+    seen = terminal.until("Enter to go on:")
+    assert "[x]  2   fs__write" in seen
+    assert "[ ]  3   fs__drop" in seen
+    terminal.answer("2 9")
+    assert "there is no row" in terminal.until("Enter to go on:")
+    terminal.answer("")
+    terminal.until("Directories:")
+    terminal.answer(str(fresh.project))
+    terminal.until("[y/N]")
+    assert not fresh.home.exists(), "nothing before the yes"
+    terminal.answer("y")
+    terminal.until("The code:")
+    assert b"taskbound" not in config.read_bytes(), "configurations last"
+    terminal.answer(fresh.code())
+    assert terminal.end() == 0, terminal.seen
+    assert "taskbound run -- COMMAND" in terminal.seen
+    agent = fresh("agent", "show", "assistant", "--json").document
+    assert agent["state"] == "active"
+    assert len(agent["ceiling"]["grants"]) == 1
+    assert agent["ceiling"]["grants"][0]["arguments"] == {"path": {"below": str(fresh.project)}}
+    assert list(json.loads(config.read_bytes())["mcpServers"]) == ["taskbound", "other"]
+    assert stat.S_IMODE(fresh.home.stat().st_mode) == 0o700
+
+
+def test_a_no_at_the_end_changes_nothing(fresh: Installation) -> None:
+    config = put(fresh, ".cursor/mcp.json", fs=entry(fresh))
+    before = config.read_bytes()
+    terminal = Typing(fresh, "init", "--no-root")
+    for _ in range(2):
+        terminal.until("Enter to go on:")
+        terminal.answer("")
+    terminal.until("[y/N]")
+    terminal.answer("")
+    assert terminal.end() == 3
+    assert config.read_bytes() == before
+    assert not fresh.home.exists()
+
+
+def test_a_changed_file_is_put_back_only_with_a_yes(fresh: Installation) -> None:
+    config = put(fresh, ".claude.json", fs=entry(fresh))
+    assert fresh("init", "--yes", "--no-root", "--monitor", f"file:{fresh.monitor}").status == 0
+    changed = (
+        config.read_text(encoding="utf-8").replace("[1, 2]", "[3]").replace('"more"', '"since": 1, "more"')
+    )
+    config.write_text(changed, encoding="utf-8")
+    refused = fresh("init", "--undo")
+    assert (refused.status, "changed since" in refused.err) == (2, True)
+    assert fresh("init", "--undo", "--yes").status == 0
+    document = json.loads(config.read_text(encoding="utf-8"))
+    assert document["since"] == 1
+    assert document["mcpServers"] == {"fs": entry(fresh)}
