@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from taskbound.adapters.store.sql.rows.columns import json_texts
 from taskbound.adapters.store.sql.rows.statement import Statement, given
@@ -162,12 +162,12 @@ class SqlActions:
     def open_permits(self, namespace: str, *, connection: str = "", task: str = "") -> tuple[OpenPermit, ...]:
         """What was permitted and has no outcome: of a connection, of a task, or all."""
         self._waiting.write()
-        text, values = _OPEN, [namespace]
+        query, values = _OPEN, [namespace]
         if connection:
-            text, values = f"{text} AND a.connection = ?", [*values, connection]
+            query, values = f"{query} AND a.connection = ?", [*values, connection]
         if task:
-            text, values = f"{text} AND a.task = ?", [*values, task]
-        return self._link.all(_permit, f"{text} ORDER BY a.number", values)
+            query, values = f"{query} AND a.task = ?", [*values, task]
+        return self._link.all(_permit, f"{query} ORDER BY a.number", values)
 
     def namespaces(self) -> tuple[str, ...]:
         """Every namespace that has an action, in order."""
@@ -240,7 +240,7 @@ def _page(task: bool, decision: bool, permit: bool, before: bool) -> Statement: 
     if decision:
         query = query.where(actions.c.decision == given("decision"))
     if decision and not permit:
-        query = query.where(actions.c.decision != "permit")
+        query = query.where(text("decision <> 'permit'"))  # the partial index's own words
     if before:
         last = select(actions.c.number).where(
             actions.c.namespace == given("namespace"), actions.c.id == given("before")

@@ -166,7 +166,7 @@ tasks: Final = Table(
     Index("tasks_by_agent_and_state", "namespace", "agent", "state", "started", "id"),
     Index("tasks_by_state", "namespace", "state", "started", "id"),
     _partial("tasks_by_parent", "namespace", "parent", where="parent <> ''"),
-    _partial("tasks_due", "deadline", where="state IN ('proposed', 'running', 'paused')"),
+    _partial("tasks_due", "deadline", "id", where="state IN ('proposed', 'running', 'paused')"),
     sqlite_strict=True,
 )
 
@@ -245,6 +245,7 @@ actions: Final = Table(
     _text("note"),
     Column("record", _Whole, nullable=True),
     Index("actions_by_id", "namespace", "id", unique=True),
+    Index("actions_by_namespace", "namespace"),
     Index("actions_by_task", "namespace", "task"),
     _partial(
         "actions_by_request", "namespace", "connection", "request", where="decision = 'permit'", unique=True

@@ -68,7 +68,7 @@ class MarkFile:
     """The mark's file, held open."""
 
     def __init__(self, path: Path, mark: Mark) -> None:
-        """Take the file over, or make it so that it is there whole or not at all."""
+        """Take the file over with this mark, or make it so that it is there whole or not at all."""
         if not path.exists():
             fresh = path.with_name(f"{path.name}.new")
             handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -80,6 +80,7 @@ class MarkFile:
             fresh.replace(path)
             _sync_folder(path.parent)
         self._handle = os.open(path, os.O_WRONLY)
+        self.keep(mark)
 
     def keep(self, mark: Mark) -> None:
         """Write the mark (rule 1); without space it stays an older one, which is true as well.

@@ -65,6 +65,7 @@ APPLICATION: Final = 0x54426E64
 _FIRST_AFFECTED, _FIXED = (3, 7, 0), (3, 51, 3)
 _BACKPORTS: Final = {(3, 50): 7, (3, 44): 6}
 _SMALLEST: Final = 4096
+_HEADER_BYTES: Final = 100
 _PATIENCE: Final = 60.0
 _PAUSE: Final = 0.02
 _HEADER: Final = struct.Struct(">8I")
@@ -163,6 +164,8 @@ def _require_file(path: Path, mark: Mark | None) -> None:
     size = path.stat().st_size if path.exists() else -1
     if mark is not None and size < _SMALLEST:
         raise DamagedStoreError(f"`{path}` is gone or cut off: it held {mark.count} records")
+    if 0 < size < _HEADER_BYTES:
+        raise ForeignDatabaseError(f"`{path}` is no database")
     if size < 0:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 

@@ -260,7 +260,7 @@ _INDEXES: Final = (
     ("tasks_by_parent", "tasks", "namespace parent", False, "parent <> ''"),
     ("tasks_by_start", "tasks", "namespace started id", False, ""),
     ("tasks_by_state", "tasks", "namespace state started id", False, ""),
-    ("tasks_due", "tasks", "deadline", False, "state IN ('proposed', 'running', 'paused')"),
+    ("tasks_due", "tasks", "deadline id", False, "state IN ('proposed', 'running', 'paused')"),
     ("actions_by_id", "actions", "namespace id", True, ""),
     (
         "actions_by_key",
@@ -269,6 +269,7 @@ _INDEXES: Final = (
         True,
         "decision = 'permit' AND idempotency <> ''",
     ),
+    ("actions_by_namespace", "actions", "namespace", False, ""),
     ("actions_by_request", "actions", "namespace connection request", True, "decision = 'permit'"),
     ("actions_by_task", "actions", "namespace task", False, ""),
     ("actions_denied", "actions", "namespace decision", False, "decision <> 'permit'"),

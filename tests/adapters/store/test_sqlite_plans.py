@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from taskbound.adapters.store.sql import Machine, SqlStore
+from taskbound.adapters.store.sql.sqlite.driver import driver
+from taskbound.core.clock import Instant
+from taskbound.core.decision import ActHistory, Presented
+from taskbound.core.task import TaskState
+from tests.contracts.store.rows import NOW, SPACE, action, append, decided, event, insert, open_chain, outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from taskbound.ports.store import Snapshot, Transaction
+
+BIG = ("actions", "acts", "records", "places", "tasks", "remainders")
+
+
+class Spy(driver.Connection):
+    """Keeps the text of each statement."""
+
+    heard: list[str]
+
+    def execute(self, text: str, values: Any = ()) -> driver.Cursor:
+        Spy.heard.append(text)
+        return super().execute(text, values)
+
+    def executemany(self, text: str, rows: Any) -> driver.Cursor:
+        Spy.heard.append(text)
+        return super().executemany(text, rows)
+
+
+def scans(text: str, connection: driver.Connection) -> list[str]:
+    values = [None] * len(re.findall(r"\?\d*", text))
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {text}", values[: numbered(text)]).fetchall()
+    words = [str(row[3]) for row in plan]
+    names = "|".join((*BIG, "a", "t", "r", "p"))
+    found = [one for one in words if re.match(rf"SCAN ({names})\b(?! USING)", one)]
+    if "LIMIT" in text:  # a page that sorts has read all of them
+        found += [one for one in words if "TEMP B-TREE" in one]
+    return found
+
+
+def numbered(text: str) -> int:
+    numbers = [int(one) for one in re.findall(r"\?(\d+)", text)]
+    return max(numbers) if numbers else text.count("?")
+
+
+READS: dict[str, Callable[[Snapshot], object]] = {
+    "task": lambda seen: seen.tasks.task(SPACE, "tsk_1"),
+    "tasks": lambda seen: seen.tasks.tasks(SPACE),
+    "tasks of a state": lambda seen: seen.tasks.tasks(SPACE, states={TaskState.RUNNING}),
+    "tasks of an agent": lambda seen: seen.tasks.tasks(SPACE, agent="coder", before="tsk_1"),
+    "tasks of an agent and state": lambda seen: seen.tasks.tasks(
+        SPACE, agent="coder", states={TaskState.RUNNING}
+    ),
+    "due": lambda seen: seen.tasks.due(Instant(NOW)),
+    "heads": lambda seen: seen.tasks.heads(SPACE, ["tsk_1"]),
+    "children": lambda seen: seen.tasks.children(SPACE, "tsk_1"),
+    "remainders": lambda seen: seen.tasks.remainders(SPACE, "tsk_1"),
+    "count of tasks": lambda seen: seen.tasks.count(SPACE, TaskState.RUNNING),
+    "action": lambda seen: seen.actions.action(SPACE, "act_1"),
+    "actions": lambda seen: seen.actions.actions(SPACE, before="act_1"),
+    "permitted actions": lambda seen: seen.actions.actions(SPACE, decision="permit"),
+    "actions of a task": lambda seen: seen.actions.actions(SPACE, task="tsk_1", before="act_1"),
+    "refused actions": lambda seen: seen.actions.actions(SPACE, decision="refuse"),
+    "act": lambda seen: seen.actions.act(SPACE, "root", "key"),
+    "count of actions": lambda seen: seen.actions.count(SPACE, "tsk_1"),
+    "open permits": lambda seen: seen.actions.open_permits(SPACE),
+    "open permits of a connection": lambda seen: seen.actions.open_permits(SPACE, connection="con_1"),
+    "open permits of a task": lambda seen: seen.actions.open_permits(SPACE, task="tsk_1"),
+    "namespaces": lambda seen: seen.actions.namespaces(),
+    "count of records": lambda seen: seen.audit.count(),
+    "size of the log": lambda seen: seen.audit.size(),
+    "records": lambda seen: seen.audit.records(0, 10),
+    "pending": lambda seen: seen.audit.pending(10),
+    "place": lambda seen: seen.audit.place(SPACE, "act_1"),
+}
+
+
+@pytest.fixture
+def spied(tmp_path: Path) -> SqlStore:
+    Spy.heard = []
+    store = SqlStore(tmp_path / "t.db", reserve=0, machine=Machine(factory=Spy))
+    open_chain(store)
+    insert(store, *(action(n) for n in range(20)))
+    return store
+
+
+@pytest.mark.parametrize("name", sorted(READS))
+def test_no_read_looks_at_every_row_of_a_table_that_grows(spied: SqlStore, tmp_path: Path, name: str) -> None:
+    Spy.heard = []
+    with spied.read() as seen:
+        READS[name](seen)
+    texts = [one for one in Spy.heard if "FROM" in one]
+    spied.close()
+    connection = driver.connect(tmp_path / "t.db")
+    found = {text: scans(text, connection) for text in texts}
+    connection.close()
+    assert texts
+    assert {text: plan for text, plan in found.items() if plan} == {}
+
+
+def decide_and_report(tx: Transaction) -> None:
+    many = [action(n, act=str(n), key=f"key {n}") for n in range(100, 164)]
+    names = [Presented(connection="con_1", request=one.request) for one in many]
+    names += [Presented(connection="tsk_1", request="", key=one.key) for one in many]
+    keys = [(one.root, one.act_key) for one in many]
+    tx.revocation.lock_kill_switch(SPACE)
+    tx.identities.lock_agents(SPACE, ["coder"])
+    tx.tools.lock_tools(SPACE, ["git__log"])
+    tx.tasks.lock_heads(SPACE, ["tsk_1"])
+    tx.tasks.lock_remainders(SPACE, ["tsk_1"])
+    tx.actions.lock_priors(SPACE, names)
+    tx.actions.lock_acts(SPACE, keys)
+    tx.tasks.set_remainders(SPACE, {("tsk_1", f"g{n}/uses"): (5, 4) for n in range(3)})
+    tx.actions.put_acts(SPACE, {key: ActHistory(attempts=1) for key in keys})
+    tx.actions.insert_actions(many)
+    tx.audit.append(SPACE, "wrt_a", [decided(one) for one in many], NOW)
+    tx.actions.lock_permits(SPACE, [one.id for one in many])
+    tx.actions.set_outcomes(SPACE, [outcome(one) for one in many])
+
+
+def test_a_group_of_any_size_takes_the_same_few_statements_and_scans_nothing(
+    spied: SqlStore, tmp_path: Path
+) -> None:
+    spied.write(lambda tx: tx.tasks.open_limits(SPACE, "tsk_1", {f"g{n}/uses": 5 for n in range(3)}))
+    append(spied, event(1))
+    Spy.heard = []
+    spied.write(decide_and_report)
+    texts = [one for one in Spy.heard if not one.startswith("PRAGMA")]
+    spied.close()
+    assert len(texts) <= 22
+    connection = driver.connect(tmp_path / "t.db")
+    found = {text: scans(text, connection) for text in texts if text not in {"BEGIN IMMEDIATE", "COMMIT"}}
+    connection.close()
+    assert {text: plan for text, plan in found.items() if plan} == {}
