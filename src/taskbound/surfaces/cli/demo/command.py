@@ -46,7 +46,7 @@ def _demo(
     screen, page, plugs = Screen(json=json), Page(silent=json), plugs_of(ctx)
     parts = find_parts()
     with _place(keep) as place:
-        page.title("taskbound demo: a real MCP client, two real servers, each decision as it happens")
+        page.title()
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # it cleans up as after an interrupt
         # Only now: the story drives the MCP SDK, which only the extra `demo` brings.
         from taskbound.surfaces.cli.demo.story import tell  # noqa: PLC0415 -- as the line above says

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Page"]
 
 WIDEST: Final = 80
+_TITLE: Final = "taskbound demo: a real MCP client, two real servers, each decision as it happens"
 _MARGIN: Final = 13
 _NARROWEST: Final = 40
 _STYLES: Final = {
@@ -54,9 +55,9 @@ class Page:
             file=out or sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True
         )
 
-    def title(self, text: str) -> None:
+    def title(self) -> None:
         """The first line."""
-        self._print(Text(shown(Words(text)), "bold"))
+        self._print(Text(_TITLE, "bold"))
 
     def step(self, number: int, title: str) -> None:
         """A heading, which begins in the first column."""

@@ -60,3 +60,13 @@ class DemoReport(msgspec.Struct, frozen=True, kw_only=True, tag="demo", tag_fiel
     kept: str
     """The directory that was kept, or nothing."""
     steps: tuple[StepReport, ...]
+
+    @property
+    def summary(self) -> str:
+        """The last line, in words."""
+        if not self.ok:
+            return "Not all went as it should; what failed is named above."
+        tries = sum(len(one.tries) for one in self.steps)
+        proofs = sum(len(one.proofs) for one in self.steps)
+        left = f"kept in {self.kept}" if self.kept else "removed"
+        return f"All of it held: {tries} tries, {proofs} proofs, {self.seconds:.0f} seconds; all is {left}."

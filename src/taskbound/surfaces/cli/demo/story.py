@@ -63,18 +63,5 @@ async def tell(plugs: Plugs, parts: Parts, page: Page, place: Path, *, kept: boo
         kept=str(place) if kept else "",
         steps=steps,
     )
-    _close(page, report)
+    page.closing(report.summary, ok=report.ok)
     return report
-
-
-def _close(page: Page, report: DemoReport) -> None:
-    if not report.ok:
-        page.closing("Not all went as it should; what failed is named above.", ok=False)
-        return
-    tries = sum(len(one.tries) for one in report.steps)
-    proofs = sum(len(one.proofs) for one in report.steps)
-    left = f"kept in {report.kept}" if report.kept else "removed"
-    page.closing(
-        f"All of it held: {tries} tries, {proofs} proofs, {report.seconds:.0f} seconds; all is {left}.",
-        ok=True,
-    )
