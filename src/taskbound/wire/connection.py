@@ -100,6 +100,8 @@ class StatusReport(Message, frozen=True, tag="status", tag_field="is"):
     """`reachable` or the reason why not."""
     reserve: str = "whole"
     """`whole`, or `in use` while the disk is full."""
+    signer_uid: int = -1
+    """The account that the signer was started by; -1 while nobody knows."""
 
 
 class TaskPush(Message, frozen=True, tag="task-changed", tag_field="push"):

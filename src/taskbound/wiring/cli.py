@@ -80,6 +80,7 @@ def _place(told: str, environ: Mapping[str, str]) -> Place:
         agent=settings.agent,
         template=settings.template,
         autostart=settings.autostart,
+        socket=settings.socket,
         unknown_variables=unknown_variables(environ),
     )
 
@@ -88,9 +89,9 @@ def _connect(place: Place, namespace: str, role: str) -> Client:
     from taskbound import __version__  # noqa: PLC0415 -- as above
     from taskbound.sdk.client import Client  # noqa: PLC0415 -- as above
     from taskbound.wire.connection import Open  # noqa: PLC0415 -- as above
-    from taskbound.wiring.start import ensure_daemon  # noqa: PLC0415 -- as above
+    from taskbound.wiring.start import find_daemon  # noqa: PLC0415 -- as above
 
-    socket = ensure_daemon(place.home, may_start=place.autostart)
+    socket = find_daemon(place.home, socket=place.socket, may_start=place.autostart)
     return Client(socket, Open(role=role, version=__version__, namespace=namespace))
 
 

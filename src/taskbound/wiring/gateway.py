@@ -21,7 +21,7 @@ from taskbound.wire.connection import Open
 from taskbound.wiring.home import find_home
 from taskbound.wiring.log import open_log
 from taskbound.wiring.settings import Settings, read_settings
-from taskbound.wiring.start import ensure_daemon
+from taskbound.wiring.start import find_daemon
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -85,7 +85,11 @@ def main(arguments: Sequence[str] | None = None, *, ensure: Callable[[Path], Pat
     if not hello.agent:
         sys.stderr.write("error: no agent is named; say `--agent NAME`\n")
         return _USAGE
-    reach = _Reach(home, hello, ensure or (lambda path: ensure_daemon(path, may_start=settings.autostart)))
+
+    def find(path: Path) -> Path:
+        return find_daemon(path, socket=settings.socket, may_start=settings.autostart)
+
+    reach = _Reach(home, hello, ensure or find)
     reading, writing = _take_wire()
     try:
         return asyncio.run(_serve(reach, hello.namespace, reading, writing))

@@ -69,6 +69,7 @@ class Rounds:
             if checkpoint is None:
                 self._signer.verifier_key(self._origin)  # with nothing to sign, whether it could
             daemon.signer_state = "reachable"
+            daemon.signer_uid = self._signer.account
             if checkpoint is not None:
                 daemon.loop.call_soon_threadsafe(daemon.tell_checkpoint)
             with daemon.means.store.read() as snapshot:

@@ -49,6 +49,8 @@ class Settings:
     """Whether a command may start the daemon."""
     log_level: str = "info"
     """How much the daemon writes to its log: debug, info, warning or error."""
+    socket: str = ""
+    """The socket of a daemon that another account runs, absolute (see `deploy/`); then none is started."""
 
 
 def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
@@ -62,12 +64,18 @@ def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
         text = environ.get(PREFIX + field.name.upper())
         if text is not None:
             told[field.name] = _from_text(field.name, text)
-    namespace, agent, template, autostart, log_level = (
+    namespace, agent, template, autostart, log_level, socket = (
         told.get(one.name, one.default) for one in fields(Settings)
     )
     if not isinstance(autostart, bool):
         raise BadSettingError(f"`autostart` is true or false, not `{autostart}`", where="autostart")
-    texts = {"namespace": namespace, "agent": agent, "template": template, "log_level": log_level}
+    texts = {
+        "namespace": namespace,
+        "agent": agent,
+        "template": template,
+        "log_level": log_level,
+        "socket": socket,
+    }
     for name, value in texts.items():
         if not isinstance(value, str):
             raise BadSettingError(f"`{name}` is a text, not `{value}`", where=name)
@@ -75,12 +83,15 @@ def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
         raise BadSettingError(
             f"`log_level` is one of {', '.join(_LEVELS)}, not `{log_level}`", where="log_level"
         )
+    if socket and not os.path.isabs(str(socket)):  # noqa: PTH117 -- a question about the text as it was written
+        raise BadSettingError(f"`socket` is an absolute path, not `{socket}`", where="socket")
     return Settings(
         namespace=str(namespace),
         agent=str(agent),
         template=str(template),
         autostart=autostart,
         log_level=str(log_level),
+        socket=str(socket),
     )
 
 

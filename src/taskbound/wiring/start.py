@@ -14,11 +14,12 @@ import json
 import os
 import select
 import shlex
-import socket
+import socket as unix
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import UnavailableError
@@ -27,9 +28,16 @@ from taskbound.wiring.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
-__all__ = ["DaemonNotStartedError", "announce", "answers", "daemon_command", "ensure_daemon", "serve_command"]
+__all__ = [
+    "DaemonNotStartedError",
+    "announce",
+    "answers",
+    "daemon_command",
+    "ensure_daemon",
+    "find_daemon",
+    "serve_command",
+]
 
 PATIENCE: Final = 30.0
 """Seconds until a daemon that doesn't say that it is ready counts as failed."""
@@ -82,13 +90,41 @@ def announce(home: Path, *, as_json: bool) -> int:
 
 def answers(path: Path) -> bool:
     """Whether a process listens on this socket now."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
-        one.settimeout(2.0)
-        try:
-            one.connect(str(path))
-        except OSError:
-            return False
+    try:
+        _reach(path)
+    except OSError:
+        return False
     return True
+
+
+def _reach(path: Path) -> None:
+    with unix.socket(unix.AF_UNIX, unix.SOCK_STREAM) as one:
+        one.settimeout(2.0)
+        one.connect(str(path))
+
+
+def find_daemon(home: Path, *, socket: str, may_start: bool = True) -> Path:
+    """The socket of a daemon that answers: one that another account runs, or that of a data directory.
+
+    Args:
+        home: The data directory, absolute.
+        socket: Where another account's daemon listens; empty when there is none.
+        may_start: Whether the data directory's daemon may be started.
+
+    Raises:
+        DaemonNotStartedError: None answers.
+        NoHomeError: `ForeignHomeError`, `OpenHomeError`: as `ensure_daemon`.
+    """
+    if not socket:
+        return ensure_daemon(home, may_start=may_start)
+    try:
+        _reach(Path(socket))
+    except OSError as error:
+        raise DaemonNotStartedError(
+            f"no daemon answers at `{socket}`: {error.strerror or error}",
+            remedy="look whether its service runs, and with `id` whether you are in its group",
+        ) from error
+    return Path(socket)
 
 
 def ensure_daemon(home: Path, *, may_start: bool = True) -> Path:

@@ -82,6 +82,7 @@ class Daemon:
         """The log's public key as a vkey; empty while the signer was not reached yet."""
         self.started = means.clock.now()
         self.signer_state = "not asked yet"
+        self.signer_uid = -1
         self._checkpoint = asyncio.Event()
         self.boot = boot_id()
         self.connections = Connections()

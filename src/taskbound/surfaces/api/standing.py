@@ -58,6 +58,7 @@ async def status(daemon: Daemon, connection: Connection, _ask: Status) -> Answer
                 checkpoint_at=checkpoint.at if checkpoint else 0,
                 monitor_delivered_at=daemon.deliveries.delivered_at(),
                 signer=daemon.signer_state,
+                signer_uid=daemon.signer_uid,
                 reserve=means.store.reserve_state(),
             )
 

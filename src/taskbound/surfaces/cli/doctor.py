@@ -39,6 +39,7 @@ _SECOND: Final = 1_000_000
 _STALE: Final = 60 * _SECOND
 _OVERDUE: Final = 15 * 60 * _SECOND
 _OTHERS: Final = 0o077
+_WRITABLE: Final = 0o022
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,10 +103,10 @@ def _show(session: Session, report: DoctorReport) -> None:
 
 
 def _look(session: Session) -> Iterator[Finding]:
-    home = session.place.home
-    yield from _boundaries(home)
+    home, elsewhere = session.place.home, session.place.socket
+    yield from _boundaries(home, elsewhere)
     client: Client | None = None
-    if home.is_dir():
+    if elsewhere or home.is_dir():
         try:
             client = session.plugs.connect(replace(session.place, autostart=False), session.namespace, "cli")
         except TaskboundError as error:
@@ -126,14 +127,38 @@ def _look(session: Session) -> Iterator[Finding]:
     yield from _clients(session)
 
 
-def _boundaries(home: Path) -> Iterator[Finding]:
+def _boundaries(home: Path, elsewhere: str) -> Iterator[Finding]:
     """What the operating system keeps apart (rule 2)."""
-    yield from _modes(home)
+    yield from _socket(Path(elsewhere)) if elsewhere else _modes(home)
     yield _not(
         "agent-tools", "what an agent does without MCP (its own shell, its own file tools) is not gated"
     )
     if sys.platform != "linux":
         yield _not("untested-system", "only Linux was tested for these boundaries")
+
+
+def _socket(path: Path) -> Iterator[Finding]:
+    """Whether the socket of another account's daemon can be no third account's."""
+    try:
+        seen, around = path.stat(), path.parent.stat()
+    except OSError as error:
+        yield Finding(
+            about="boundary",
+            level="bad",
+            name="socket",
+            text=f"the daemon's socket `{shown(str(path))}` can't be seen: {error.strerror}",
+            advice="look with `id` whether you are in the group that may connect",
+        )
+        return
+    closed = around.st_uid in {0, seen.st_uid} and not around.st_mode & _WRITABLE
+    yield Finding(
+        about="boundary",
+        level="ok" if closed else "bad",
+        name="socket",
+        text=f"the daemon's socket is account {seen.st_uid}'s, mode {_mode(seen)}, in a folder of account"
+        f" {around.st_uid}, mode {_mode(around)}",
+        advice="" if closed else "another account could put a socket of its own there: see deploy/",
+    )
 
 
 def _modes(home: Path) -> Iterator[Finding]:
@@ -229,18 +254,28 @@ def _accounts(status: StatusReport) -> Iterator[Finding]:
             " of yours, an agent included, can read its key and its database, and can stop it",
             "install it under an account of its own: see deploy/",
         )
-        yield _not(
-            "signer-account",
-            "the signer runs under the same account: whoever can take the database can take the key, and"
-            " recompute the log",
-            "keep checkpoints where this account can't reach them; `taskbound audit verify --checkpoint`",
-        )
     else:
         yield Finding(
             about="boundary",
             level="ok",
             name="own-account",
             text=f"the daemon runs under account {daemon}, and you under {os.geteuid()}",
+        )
+    if status.signer_uid in {-1, daemon, os.geteuid()}:
+        yield _not(
+            "signer-account",
+            "the signer runs under the same account: whoever can take the database can take the key, and"
+            " recompute the log"
+            if status.signer_uid != -1
+            else "nobody knows the signer's account: it was not reached yet",
+            "keep checkpoints where this account can't reach them; `taskbound audit verify --checkpoint`",
+        )
+    else:
+        yield Finding(
+            about="boundary",
+            level="ok",
+            name="signer-account",
+            text=f"the signer runs under account {status.signer_uid}: the daemon's can't read its key",
         )
     yield _not(
         "unproven-identity",

@@ -25,6 +25,8 @@ class Place:
     agent: str = ""
     template: str = ""
     autostart: bool = True
+    socket: str = ""
+    """Where another account's daemon listens; empty when the data directory has its own."""
     unknown_variables: tuple[str, ...] = ()
 
 

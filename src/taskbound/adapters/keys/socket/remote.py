@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import Checkpoint, TamperedError
@@ -27,6 +28,7 @@ __all__ = ["SocketSigner"]
 
 _PATIENCE: Final = 5.0
 _CHUNK: Final = 65536
+_CREDENTIALS: Final = struct.Struct("3i")
 _KNOWN: Final[dict[str, type[TaskboundError]]] = {
     one.code: one for one in (CheckpointOlderError, OriginUnknownError, SignerUnavailableError)
 }
@@ -39,6 +41,8 @@ class SocketSigner:
         """Ask at this path; the connection is made when it is needed."""
         self._path = path
         self._socket: socket.socket | None = None
+        self.account = -1
+        """The account that made the socket, as the kernel says; -1 while nobody was reached."""
         self._buffer = FrameBuffer()
 
     def verifier_key(self, origin: str) -> str:
@@ -99,6 +103,7 @@ class SocketSigner:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self._socket.settimeout(_PATIENCE)
             self._socket.connect(str(self._path))
+            self.account = _account(self._socket)
         self._socket.sendall(encode_frame(ask))
         while True:
             data = self._socket.recv(_CHUNK)
@@ -107,6 +112,14 @@ class SocketSigner:
             for body in self._buffer.feed(data):
                 answer: SignerAnswer = decode_frame(answer_decoder, body)
                 return answer
+
+
+def _account(connection: socket.socket) -> int:
+    option = getattr(socket, "SO_PEERCRED", None)
+    if option is None:
+        return -1
+    _, uid, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size))
+    return int(uid)
 
 
 def _error(fault: Fault) -> TaskboundError:
