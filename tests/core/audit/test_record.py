@@ -133,6 +133,11 @@ def test_i50_a_lone_surrogate_is_written_as_the_text_of_its_escape() -> None:
     assert kept == decided(1, tool="a\\udcffb", policies=("\\ud83d",))
 
 
+def test_i50_a_hostile_text_beside_heads_is_made_to_fit_and_the_heads_stay() -> None:
+    event = WriterStarted(heads=("a:1:b",), checkpoint_size=0, checkpoint_root="e3" * 32, software="\ud800")
+    assert seal(record_of(event)).record.event == replace(event, software="\\ud800")
+
+
 def test_heads_are_never_cut() -> None:
     heads = tuple(f"wrt_{number:026d}:1:{'ab' * 32}" for number in range(1000))
     event = WriterStarted(heads=heads, checkpoint_size=0, checkpoint_root="e3" * 32, software="x")

@@ -205,6 +205,7 @@ def _text(value: object) -> str:
 
 
 def _whole(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
+    # A truth value passes here and fails rule 3: it is written as another text.
+    if not isinstance(value, int):
         raise RecordMalformedError("a whole number is missing")
     return value
