@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from taskbound.adapters.policy.cedar import CedarPolicyEngine, base_bundle
 from taskbound.core.action import canonical
 from taskbound.core.clock import Instant
 from taskbound.core.decision import Hold, Permit, Refuse, Repeated, Settled
-from taskbound.core.scope import parse_scope
+from taskbound.core.scope import initial_limits, parse_scope
 from taskbound.core.tool import ServerIdentity
 from taskbound.flows.action import Outcomes, Release, Report, Withhold
 from taskbound.flows.audit.sequencing import open_writer
@@ -24,14 +24,14 @@ from taskbound.flows.tool import Pins, Sights
 from taskbound.ports.monitor import BadMonitorError, MonitorUnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from taskbound.core.action import JsonValue
     from taskbound.core.errors import TaskboundError
     from taskbound.core.scope import Scope
     from taskbound.core.task import Task
     from taskbound.flows.decision import Answer
-    from taskbound.ports.store import Store
+    from taskbound.ports.store import Store, Transaction
 
 ANN = Actor(name="ann", proof="peer-uid:1000 (unproven)")
 PAY: dict[str, Any] = {
@@ -183,6 +183,29 @@ class World:
             namespace="default", agent=agent, purpose="pay bills", seconds=seconds, scope=scope_of(scope)
         )
         return self.tasks.start(order, ANN)
+
+    def child(self, parent: Task, *, scope: dict[str, Any] = SCOPE) -> Task:
+        """A running task beneath another, written as delegation will write it."""
+        name = self.chance.name("tsk")
+        child = replace(parent, id=name, parent=parent.id, scope=scope_of(scope), version=1)
+
+        def work(tx: Transaction) -> None:
+            tx.tasks.put_task(child, expect=0)
+            tx.tasks.open_limits("default", name, initial_limits(child.scope))
+
+        self.store.write(work)
+        return child
+
+    def meanwhile(self, what: Callable[[], object]) -> None:
+        """Let this happen right before the next transaction begins: after all that was read for it."""
+        write = self.store.write
+
+        def late(work: Callable[[Transaction], object], **more: bool) -> object:
+            self.store.write = write  # type: ignore[method-assign]  # the seam is put back
+            what()
+            return write(work, **more)
+
+        self.store.write = late  # type: ignore[method-assign, assignment]  # the seam of a story
 
     def call(  # noqa: PLR0913 - what a call may differ in, each by its name
         self,

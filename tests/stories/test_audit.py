@@ -137,3 +137,17 @@ def test_i15_a_store_that_is_behind_its_signer_is_refused(store: Store) -> None:
     again.extend()
     with pytest.raises(LogBehindError):
         again.sign()
+
+
+def test_a_sequencer_beside_another_grows_the_one_tree(world: World) -> None:
+    task = world.settle_in()
+    signer = signer_of()
+    first, second = (Sequencer(world.means, signer, ORIGIN) for _ in range(2))
+    for number in range(6):
+        world.ask(task, "bank__look", {"path": f"/srv/{number}"})
+        (first, second)[number % 2].extend()
+    checkpoint = second.sign()
+    assert checkpoint is not None
+    key = parse_verifier_key(signer.verifier_key(ORIGIN))
+    notes = [checkpoint.note.encode()]
+    assert verify_log(log_of(world), notes=notes, key=key, verify=verify_ed25519).uncovered == 0

@@ -172,23 +172,9 @@ def test_i26_a_call_that_can_not_be_written_breaks_only_itself(tmp_path: Path) -
 def test_a_revocation_that_commits_while_a_decision_waits_wins(world: World) -> None:
     task = world.settle_in()
     assert code_of(world.ask(task)) == "permit"
-    store_write = world.store.write
-    ended = False
-
-    def write(work: Any, **more: Any) -> Any:
-        # The task ends after this call was evaluated and before it gets the lock.
-        nonlocal ended
-        if not ended:
-            ended = True
-            world.means.store.write = store_write  # type: ignore[method-assign]  # the seam of this story
-            world.tasks.end("default", task.id, TaskEvent.REVOKE, ANN, reason="late")
-        return store_write(work, **more)
-
     call = world.call(task)
-    world.views.lineage("default", task.id)
-    world.store.write = write  # type: ignore[method-assign]  # the seam of this story
+    world.meanwhile(lambda: world.tasks.end("default", task.id, TaskEvent.REVOKE, ANN, reason="late"))
     (answer,) = world.decisions.decide([call])
-    assert ended
     assert code_of(answer) == "task-ended"
 
 
@@ -367,3 +353,35 @@ def _running(world: World) -> str:
     with world.store.read() as snapshot:
         (task,) = snapshot.tasks.tasks("default")
     return task.id
+
+
+def test_law_3_a_childs_wider_scope_gives_nothing_that_an_ancestor_does_not_cover(world: World) -> None:
+    parent = world.settle_in()
+    child = world.child(parent, scope={"grants": [{"tool": "bank__pay", "others": "any"}]})
+    grandchild = world.child(child, scope={"grants": [{"tool": "bank__pay", "others": "any"}]})
+    for task in (child, grandchild):
+        assert code_of(world.ask(task, arguments={"to": "bob", "amount": 1})) == "permit"
+        assert code_of(world.ask(task, arguments={"to": "mallory", "amount": 1})) == "outside-scope"
+
+
+def test_i13_the_end_of_a_task_ends_every_task_beneath_it_at_any_depth(world: World) -> None:
+    parent = world.settle_in()
+    child = world.child(parent)
+    grandchild = world.child(child)
+    assert code_of(world.ask(grandchild)) == "permit"
+    ended = world.tasks.end("default", parent.id, TaskEvent.COMPLETE, ANN, reason="")
+    assert [(one.task, one.state.value) for one in ended] == [
+        (grandchild.id, "revoked"),
+        (child.id, "revoked"),
+        (parent.id, "completed"),
+    ]
+    for task in (child, grandchild):
+        assert code_of(world.ask(task)) == "task-ended"
+
+
+def test_a_paused_parent_pauses_what_is_beneath_it(world: World) -> None:
+    parent = world.settle_in()
+    child = world.child(parent)
+    assert code_of(world.ask(child)) == "permit"
+    world.tasks.pause("default", parent.id, ANN, reason="")
+    assert code_of(world.ask(child)) == "task-paused"

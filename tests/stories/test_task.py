@@ -247,3 +247,38 @@ def test_a_template_saved_again_replaces_the_one_before(world: World) -> None:
     for scope in (scope_of(SCOPE), narrow):
         save_template(world.means, "default", "t", scope, seconds=60, purpose="", actor=ANN)
     assert world.tasks.start(order(scope=None, template="t"), ANN).scope == narrow
+
+
+def test_a_stop_that_comes_while_a_task_is_being_started_wins(world: World) -> None:
+    world.settle_in()
+    world.meanwhile(lambda: stop(world.means, "default", stopped=True, reason="", actor=ANN))
+    with pytest.raises(StoppedError):
+        world.tasks.start(order(), ANN)
+
+
+def test_a_suspension_that_comes_while_a_task_is_being_started_wins(world: World) -> None:
+    world.settle_in()
+    world.meanwhile(lambda: world.agents.suspend("default", "coder", ANN, reason=""))
+    with pytest.raises(UnknownIdentityError):
+        world.tasks.start(order(), ANN)
+
+
+def test_f6_what_ends_something_may_use_the_reserve_and_what_permits_may_not(world: World) -> None:
+    task = world.settle_in()
+    write = world.store.write
+    asked: list[bool] = []
+
+    def note(work: Any, *, reserve: bool = False) -> Any:
+        asked.append(reserve)
+        return write(work, reserve=reserve)
+
+    world.store.write = note  # type: ignore[method-assign]  # listens at the seam
+    world.tasks.pause("default", task.id, ANN, reason="")
+    stop(world.means, "default", stopped=True, reason="", actor=ANN)
+    world.tasks.end("default", task.id, TaskEvent.CANCEL, ANN, reason="")
+    world.agents.suspend("default", "coder", ANN, reason="")
+    assert asked == [True] * 4
+    asked.clear()
+    stop(world.means, "default", stopped=False, reason="", actor=ANN)
+    world.ask(task)
+    assert asked == [False] * 2

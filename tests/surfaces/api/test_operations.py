@@ -323,6 +323,17 @@ def test_a_gateway_that_comes_back_with_its_secret_holds_its_permits_again(tmp_p
     asyncio.run(story())
 
 
+def test_a_connection_that_is_open_is_not_opened_by_another_process(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            _, opened = await place.open("gateway", agent="coder")
+            with pytest.raises(RefusedByDaemonError) as refused:
+                await place.gateway(resume=opened.connection)
+            assert refused.value.fault.code == "not-open"
+
+    asyncio.run(story())
+
+
 def test_a_gateway_that_was_lost_twice_has_its_second_grace_whole(tmp_path: Path) -> None:
     async def story() -> None:
         async with station(tmp_path) as place:
