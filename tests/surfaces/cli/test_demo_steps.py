@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import subprocess
+import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +28,7 @@ from taskbound.surfaces.cli.demo.scene import Scene, Step, play
 from taskbound.surfaces.cli.demo.thief import blame, forge, place_of
 from taskbound.surfaces.cli.plugs import Loot
 from tests.core.audit.logs import KEY, ORIGIN, Log, key_of, sample_log
+from tests.house.tree import ROOT
 
 
 async def fine(scene: Scene) -> None:
@@ -66,7 +70,7 @@ def test_a_step_that_breaks_fails_with_its_words_and_those_behind_it_are_not_pla
     assert "FAILED" in printed
     assert "skipped   2  fine" in printed
     whole = DemoReport(ok=all(one.ok for one in reports), version="0", seconds=1, kept="", steps=reports)
-    assert "Not all went as it should" in whole.summary
+    assert "Not all of it held" in whole.summary
 
 
 def test_a_sentence_that_does_not_hold_is_never_printed_as_proven() -> None:
@@ -179,3 +183,18 @@ def test_the_payments_server_is_found_in_a_wheel_and_in_the_source_tree(tmp_path
     for name in ("server.py", "ledger.py"):
         (folder / name).touch()
     assert find_payments(package) == folder
+
+
+def test_the_wheel_brings_the_payments_server_and_an_editable_install_copies_nothing(tmp_path: Path) -> None:
+    build = f"import hatchling.build as b; b.build_wheel({str(tmp_path / 'wheel')!r})"
+    edit = f"import hatchling.build as b; b.build_editable({str(tmp_path / 'editable')!r})"
+    names: dict[str, list[str]] = {}
+    for name, script in (("wheel", build), ("editable", edit)):
+        (tmp_path / name).mkdir()
+        subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True)
+        (made,) = (tmp_path / name).iterdir()
+        names[name] = zipfile.ZipFile(made).namelist()
+    examples = "taskbound/examples/payments"
+    assert {f"{examples}/server.py", f"{examples}/ledger.py"} <= set(names["wheel"])
+    assert "taskbound/__init__.py" in names["wheel"]
+    assert not any(one.startswith("taskbound/") for one in names["editable"])

@@ -65,7 +65,7 @@ class DemoReport(msgspec.Struct, frozen=True, kw_only=True, tag="demo", tag_fiel
     def summary(self) -> str:
         """The last line, in words."""
         if not self.ok:
-            return "Not all went as it should; what failed is named above."
+            return "Not all of it held; what failed is named above. `--keep DIR` shows more."
         tries = sum(len(one.tries) for one in self.steps)
         proofs = sum(len(one.proofs) for one in self.steps)
         left = f"kept in {self.kept}" if self.kept else "removed"
