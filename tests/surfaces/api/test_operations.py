@@ -100,21 +100,21 @@ async def station(
         daemon.worker.stop()
 
 
-async def raw(path: Path, data: bytes) -> list[Answer]:
-    """What the daemon answers to these bytes before it closes, or until the first answer."""
+async def raw(path: Path, data: bytes, *, count: int = 1) -> list[Answer]:
+    """What the daemon answers to these bytes, until so many answers came or it closed."""
     reader, writer = await asyncio.open_unix_connection(str(path))
     writer.write(data)
     buffer = FrameBuffer()
+    answers: list[Answer] = []
     try:
         async with asyncio.timeout(5):
-            while chunk := await reader.read(65536):
-                answers = [said_decoder.decode(body).answer for body in buffer.feed(chunk)]
-                if answers:
-                    return [one for one in answers if one is not None]
+            while len(answers) < count and (chunk := await reader.read(65536)):
+                replies = [said_decoder.decode(body) for body in buffer.feed(chunk)]
+                answers += [one.answer for one in replies if one.answer is not None]
     finally:
         writer.close()
         await writer.wait_closed()
-    return []
+    return answers
 
 
 def example(kind: type[Any]) -> Any:
@@ -190,6 +190,19 @@ def test_a_stranger_reads_nothing(tmp_path: Path) -> None:
             with pytest.raises(RefusedByDaemonError) as refused:
                 await place.client()
             assert refused.value.fault.code == "unproven"
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("role", ["gateway", "cli"])
+def test_an_opening_that_was_refused_opens_nothing(role: str, tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path, owner=os.geteuid() + 1, person=os.geteuid() + 2) as place:
+            hello = Open(role=role, version=__version__, agent="coder")
+            both = encode_frame(Said(id=1, ask=hello)) + encode_frame(Said(id=2, ask=decide("1")))
+            answers = await raw(place.path, both, count=2)
+            assert [one.code for one in answers if isinstance(one, Fault)] == ["unproven", "not-open"]
+            assert place.world.events("action-decided") == []
 
     asyncio.run(story())
 

@@ -130,7 +130,7 @@ class SocketServer(asyncio.Protocol):
         name = connection_name(secret)
         if self._daemon.connections.is_open(name):
             raise NotOpenError("another process holds this connection", where="resume")
-        self._connection = Connection(
+        connection = Connection(
             name=name,
             role=ask.role,
             namespace=ask.namespace,
@@ -138,8 +138,9 @@ class SocketServer(asyncio.Protocol):
             peer=self._peer,
             push=self._push,
         )
-        self._daemon.require_welcome(self._connection)
-        self._daemon.connections.add(self._connection)
+        self._daemon.require_welcome(connection)
+        self._connection = connection  # only now: a refused opening leaves nothing that could be used
+        self._daemon.connections.add(connection)
         with self._daemon.means.store.read() as snapshot:
             stopped = snapshot.revocation.kill_switch(ask.namespace).stopped
         return Opened(connection=secret, version=__version__, stopped=stopped)
