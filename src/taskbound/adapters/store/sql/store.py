@@ -147,6 +147,7 @@ class SqlStore:
         self._idle: list[driver.Connection] = []
         self._broken: StoreUnavailableError | None = None
         self._closed = False
+        self._stuck = False
         self._files = open_files(path, reserve=reserve, at=at, machine=machine)
         self._writer: driver.Connection | None = self._files.writer
         self._mark = self._files.mark
@@ -211,13 +212,14 @@ class SqlStore:
         """Run the work with space for it (rule 6)."""
         self._require_whole()
         if not reserve:
-            self._files.reserve.require()
+            self._require_space()
         try:
             return self._attempt(work)
         except FullDiskError:
             if not reserve or not self._files.reserve.release():
                 raise
         self._at("released")
+        self._checkpoint(self._take_writer())
         return self._attempt(work)
 
     def _attempt(self, work: Callable[[Transaction], T]) -> T:
@@ -289,17 +291,42 @@ class SqlStore:
         """Move what the WAL holds into the file, when it is much (rule 5).
 
         What is committed is durable already, so only a failing disk is more than a delay.
+        On a full disk it is done each time, so that the WAL is written over and never
+        grows; but only where it fits, or it would take the reserve and come to nothing.
         """
+        tight = not self._files.reserve.whole
         try:
             _, pages, moved = connection.execute("PRAGMA wal_checkpoint(NOOP)").fetchone()
-            if pages - max(moved, 0) < _CHECKPOINT_PAGES:
+            if pages - max(moved, 0) < (1 if tight else _CHECKPOINT_PAGES):
+                return
+            if tight and self._growth(connection) > self._machine.free(self._files.path.parent):
                 return
             self._at("checkpoint")
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            self._stuck = False
         except driver.Error as error:
             known = translate(error)
+            self._stuck = isinstance(known, FullDiskError)
             if fatal(known):
                 self._break(known)
+
+    def _growth(self, connection: driver.Connection) -> int:
+        """By how many bytes the file will grow when the WAL is moved into it."""
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        (width,) = connection.execute("PRAGMA page_size").fetchone()
+        return max(int(pages * width) - self._files.path.stat().st_size, 0)
+
+    def _require_space(self) -> None:
+        """Go on only when the disk has shown no want of space since it last had some (rule 6).
+
+        Raises:
+            FullDiskError: It is full.
+        """
+        self._files.reserve.require()
+        if self._stuck:
+            self._checkpoint(self._take_writer())
+        if self._stuck:
+            raise FullDiskError("the disk that holds the database is full")
 
     def _take_writer(self) -> driver.Connection:
         if self._writer is None:
