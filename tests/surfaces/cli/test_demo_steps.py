@@ -43,6 +43,10 @@ async def denied(_scene: Scene) -> None:
     raise DeniedError("nobody may do this")
 
 
+async def late(_scene: Scene) -> None:
+    raise TimeoutError("nothing came")
+
+
 async def surprised(_scene: Scene) -> None:
     raise ExceptionGroup("several", [OSError("the pipe broke")])
 
@@ -59,6 +63,7 @@ def played(*steps: Callable[[Scene], object]) -> tuple[tuple[StepReport, ...], s
     [
         (unproven, "this does not hold: one is two"),
         (denied, "nobody may do this [denied]"),
+        (late, "nothing came"),
         (surprised, "this should not have happened: OSError: the pipe broke"),
     ],
 )

@@ -171,10 +171,14 @@ async def _without(world: World, scene: Scene, sent: bytes) -> None:
 
 async def split(world: World, scene: Scene) -> None:
     """Each payment fits; together they are more than the task may pay."""
+    told: str | None = None
     for number, (amount, fits) in enumerate(_PARTS, start=2):
         order = payment("acme-supplies", amount, f"invoice 2041 part {number}")
-        tried, _ = await world.call(scene, _PAY, order)
+        tried, answer = await world.call(scene, _PAY, order)
         require(scene, tried, *(("permit",) if fits else ("refuse", "exhausted")))
+        if not fits and told is None:
+            told = answer.text
+            scene.says("is told", told)
     left, whole = world.left("g3/total/amount")
     scene.says("left", f"{left / 100:.2f} of {whole / 100:.2f}")
     paid = world.books().paid("acme-supplies")

@@ -115,8 +115,8 @@ async def _play_one(number: int, step: Step, page: Page) -> StepReport:
             await step.play(scene)
     except StepFailedError as error:
         failure = str(error)
-    except TimeoutError:
-        failure = f"the step was not done after {_LONGEST:.0f} seconds"
+    except TimeoutError as error:
+        failure = str(error) or f"the step was not done after {_LONGEST:.0f} seconds"
     except TaskboundError as error:
         failure = f"{error.message} [{error.code}]"
     except Exception as error:  # noqa: BLE001 -- the edge of a step: rule 3
