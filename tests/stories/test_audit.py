@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -151,3 +152,29 @@ def test_a_sequencer_beside_another_grows_the_one_tree(world: World) -> None:
     key = parse_verifier_key(signer.verifier_key(ORIGIN))
     notes = [checkpoint.note.encode()]
     assert verify_log(log_of(world), notes=notes, key=key, verify=verify_ed25519).uncovered == 0
+
+
+def test_what_was_signed_is_recorded_with_the_next_records_and_an_idle_log_stays_as_it_is(
+    world: World,
+) -> None:
+    task = world.settle_in()
+    sequencer = Sequencer(world.means, signer_of(), ORIGIN)
+    sequencer.extend()
+    first = sequencer.sign()
+    assert first is not None
+    for _ in range(3):
+        assert sequencer.extend() == 0
+        assert sequencer.sign() is None
+    world.ask(task)
+    sequencer.extend()
+    second = sequencer.sign()
+    assert second is not None
+    assert sequencer.extend() == 1
+    (event,) = [
+        one["event"] for one in map(json.loads, log_of(world)) if one["event"]["kind"] == "checkpoint-signed"
+    ]
+    assert (event["size"], event["root"]) == (first.size, first.root.hex())
+    sequencer.sign()
+    for _ in range(3):
+        assert sequencer.extend() == 0
+        assert sequencer.sign() is None

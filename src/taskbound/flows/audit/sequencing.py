@@ -7,6 +7,8 @@
    this store does not know of (a lost answer) is asked for again, never signed anew.
 4. A store that is behind the signer was rolled back or restored: it is refused until a
    person has reconciled it, and says so in the daemon's state.
+5. What was signed is itself recorded, together with the next records that come: who
+   holds a checkpoint finds it in the log, and an idle log does not grow by itself.
 """
 
 from __future__ import annotations
@@ -15,9 +17,12 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import (
     EMPTY_FRONTIER,
+    CheckpointSigned,
     WriterStarted,
     grow,
     leaf_hash,
+    parse_record,
+    parse_verifier_key,
     prove_consistency,
     prove_inclusion,
     render_proof,
@@ -29,8 +34,11 @@ from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.ports.audit import StoredCheckpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from taskbound.core.audit import Frontier
     from taskbound.flows.means import Means
+    from taskbound.ports.audit import PendingRecord
     from taskbound.ports.signer import Signer
     from taskbound.ports.store import Snapshot, Transaction
 
@@ -78,12 +86,15 @@ class Sequencer:
         self._signer = signer
         self._origin = origin
         self._frontier: Frontier | None = None
+        self._unrecorded: CheckpointSigned | None = None
 
     def extend(self) -> int:
         """Give every record a place that has none (rules 1 and 2); how many there were."""
         placed = 0
         while True:
             count = self._means.store.write(self._extend)
+            if count:
+                self._unrecorded = None
             placed += count
             if count < _BATCH:
                 return placed
@@ -100,6 +111,9 @@ class Sequencer:
         tx.audit.extend(size, [one.number for one in pending])
         tx.audit.put_tiles({(one.level, one.index): one.hashes for one in growth.tiles})
         self._frontier = growth.frontier
+        if self._unrecorded is not None and _has_news(pending):  # 5
+            now = self._means.clock.now()
+            tx.audit.append("default", self._means.writer, [self._unrecorded], now)
         return len(pending)
 
     def sign(self) -> StoredCheckpoint | None:
@@ -125,6 +139,8 @@ class Sequencer:
         note = self._signer.sign_checkpoint(self._origin, size, root, proof)
         checkpoint = StoredCheckpoint(size=size, root=root, note=note.decode(), at=self._means.clock.now())
         self._means.store.write(lambda tx: tx.audit.put_checkpoint(checkpoint))
+        key_id = parse_verifier_key(self._signer.verifier_key(self._origin)).id.hex()
+        self._unrecorded = CheckpointSigned(origin=self._origin, size=size, root=root.hex(), key=key_id)
         return checkpoint
 
     def prove(self, index: int) -> tuple[bytes, bytes]:
@@ -135,6 +151,11 @@ class Sequencer:
         """
         with self._means.store.read() as snapshot:
             return _prove(snapshot, index)
+
+
+def _has_news(pending: Sequence[PendingRecord]) -> bool:
+    """Whether something else is new than that checkpoints were signed; the first record mostly says."""
+    return any(not isinstance(parse_record(one.body).event, CheckpointSigned) for one in pending)
 
 
 def _prove(snapshot: Snapshot, index: int) -> tuple[bytes, bytes]:
