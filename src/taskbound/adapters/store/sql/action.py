@@ -8,7 +8,7 @@ them instead of after them.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from sqlalchemy import select, text
@@ -17,7 +17,6 @@ from taskbound.adapters.store.sql.rows.columns import json_texts
 from taskbound.adapters.store.sql.rows.statement import Statement, given
 from taskbound.adapters.store.sql.schema import actions
 from taskbound.core.action import ActionState, PriorAction
-from taskbound.core.clock import Instant
 from taskbound.core.decision import ActHistory, Presented
 from taskbound.ports.action import OpenPermit, StoredAction
 
@@ -30,6 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["SqlActions", "WaitingActions"]
 
 _COLUMNS: Final = tuple(one for one in actions.columns if one.name not in {"number", "record"})
+_FIELDS: Final = tuple(
+    {"grant_id": "grant", "idempotency": "key"}.get(one.name, one.name) for one in _COLUMNS
+)
 _INSERT: Final = (
     f"INSERT INTO actions ({', '.join(one.name for one in _COLUMNS)}, record)"  # noqa: S608  # our own columns
     f" VALUES ({', '.join('?' for _ in _COLUMNS)}, ?)"
@@ -287,75 +289,21 @@ def _columns(one: StoredAction, record: int | None) -> tuple[Value, ...]:
     )
 
 
-def _action(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
-    namespace: str,
-    id: str,  # noqa: A002  # the column's name
-    task: str,
-    root: str,
-    agent: str,
-    tool: str,
-    server: str,
-    definition: str,
-    digest: str,
-    act_key: str,
-    arguments: bytes,
-    state: str,
-    decision: str,
-    code: str,
-    charges: str,
-    detail: str,
-    grant: str,
-    bundle: str,
-    scope: str,
-    attempt: int,
-    connection: str,
-    request: str,
-    key: str,
-    at: int,
-    until: int,
-    finished: int | None,
-    answer: bytes | None,
-    answer_digest: str,
-    released: int,
-    note: str,
-) -> StoredAction:
-    more = _DETAIL.decode(detail)
-    return StoredAction(
-        namespace=namespace,
-        id=id,
-        task=task,
-        root=root,
-        agent=agent,
-        tool=tool,
-        server=server,
-        definition=definition,
-        digest=digest,
-        act_key=act_key,
-        arguments=arguments,
-        state=_STATES[state],
-        decision=decision,
-        code=code,
+def _action(*columns: Any) -> StoredAction:  # noqa: ANN401  # the columns of a row, each of its type
+    """The action of a row: a column is the field of its name, but for those below."""
+    row = dict(zip(_FIELDS, columns, strict=True))
+    more = _DETAIL.decode(row.pop("detail"))
+    row.update(
+        state=_STATES[row["state"]],
+        charges=_CHARGES.decode(row["charges"]),
+        released=bool(row["released"]),
         reasons=more.reasons,
-        grant=grant,
-        charges=_CHARGES.decode(charges),
         policies=more.policies,
-        bundle=bundle,
-        scope=scope,
         flags=more.flags,
         facts=more.facts,
-        attempt=attempt,
-        connection=connection,
-        request=request,
-        key=key,
-        at=Instant(at),
-        until=Instant(until),
         instead=more.instead,
-        finished=None if finished is None else Instant(finished),
-        answer=answer,
-        answer_digest=answer_digest,
-        released=bool(released),
-        note=note,
     )
+    return StoredAction(**row)
 
 
 def _permit(  # noqa: PLR0913, PLR0917  # the columns of a row, in order

@@ -310,7 +310,7 @@ def require_pages(connection: driver.Connection, path: Path) -> None:
 
 
 def _pages_in_wal(path: Path, width: int) -> set[int]:
-    """The pages that the WAL's present generation holds (sqlite.org, "WAL-mode File Format")."""
+    """The pages that the WAL's present generation holds (SQLite's "WAL-mode File Format")."""
     found: set[int] = set()
     try:
         handle = os.open(path, os.O_RDONLY)
