@@ -1,20 +1,15 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from taskbound.core.action import (
-    MAY_HAVE_ACTED,
     TERMINAL,
     ActionState,
-    Attempts,
     Duplicate,
     KeyReusedError,
     New,
     PriorAction,
     PriorAnswer,
-    count_attempts,
     present,
 )
 
@@ -60,43 +55,3 @@ def test_a_presentation_has_no_truth_value() -> None:
     for answer in (present(None, "d"), present(prior(), "d" * 64)):
         with pytest.raises(TypeError):
             bool(answer)
-
-
-def test_the_first_attempt_has_nothing_before_it() -> None:
-    assert count_attempts([]) == Attempts(number=1, last=None, unknown=0)
-
-
-def test_a_plain_repeat_after_success_is_the_second_attempt() -> None:
-    assert count_attempts([ActionState.SUCCEEDED]) == Attempts(
-        number=2, last=ActionState.SUCCEEDED, unknown=0
-    )
-
-
-@pytest.mark.parametrize(
-    "between",
-    [
-        ActionState.REFUSED,
-        ActionState.WITHDRAWN,
-        ActionState.EXPIRED,
-        ActionState.HELD,
-        ActionState.NOT_SENT,
-        ActionState.LAPSED,
-    ],
-)
-def test_an_attempt_that_never_acted_does_not_make_an_unknown_outcome_known(between: ActionState) -> None:
-    assert count_attempts([ActionState.UNKNOWN, between]) == Attempts(
-        number=3, last=ActionState.UNKNOWN, unknown=1
-    )
-
-
-@settings(deadline=None)
-@given(st.lists(st.sampled_from(ActionState), max_size=12))
-def test_attempts_agree_with_a_plain_count(states: list[ActionState]) -> None:
-    facts = count_attempts(iter(states))
-    last = None
-    for state in states:
-        if state in MAY_HAVE_ACTED:
-            last = state
-    assert facts == Attempts(
-        number=1 + len(states), last=last, unknown=sum(state is ActionState.UNKNOWN for state in states)
-    )

@@ -30,14 +30,12 @@ from taskbound.core.action.escape import BadEscapeError, escape_text, unescape_t
 from taskbound.core.action.flag import TextFlag, flag_text
 from taskbound.core.action.parse import LIMITS, Limits, parse_document, parse_object
 from taskbound.core.action.presentation import (
-    Attempts,
     Duplicate,
     KeyReusedError,
     New,
     Presentation,
     PriorAction,
     PriorAnswer,
-    count_attempts,
     present,
 )
 from taskbound.core.action.state import (
@@ -65,7 +63,6 @@ __all__ = [
     "Action",
     "ActionEvent",
     "ActionState",
-    "Attempts",
     "BadEscapeError",
     "ByteOrderMarkError",
     "Duplicate",
@@ -93,7 +90,6 @@ __all__ = [
     "UnwritableError",
     "advance",
     "canonical",
-    "count_attempts",
     "escape_text",
     "flag_text",
     "make_action",

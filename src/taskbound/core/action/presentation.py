@@ -6,33 +6,25 @@ Rules (design 4.1):
    is a duplicate: it gets what the first one got, and nothing runs.
 2. With another action under that key it is malformed: nobody can say which one is meant.
 3. Anything else is new. A plain repeat after success is a new use.
-4. Attempts are counted by act key over the task's tree and are facts for policy. The last
-   outcome is that of the last attempt which may have acted: a refused or withdrawn repeat
-   in between doesn't make an unknown outcome known.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
-from taskbound.core.action.state import MAY_HAVE_ACTED, ActionState
+from taskbound.core.action.state import ActionState
 from taskbound.core.errors import MalformedError
 from taskbound.core.truth import NoTruth
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 __all__ = [
-    "Attempts",
     "Duplicate",
     "KeyReusedError",
     "New",
     "Presentation",
     "PriorAction",
     "PriorAnswer",
-    "count_attempts",
     "present",
 ]
 
@@ -113,30 +105,3 @@ def present(prior: PriorAction | None, digest: str) -> Presentation:
     if prior.digest != digest:
         raise KeyReusedError("the same key came with another action before")
     return Duplicate(prior=prior, answer=_ANSWERS[prior.state])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempts:
-    """What was tried before with the same act key (rule 4)."""
-
-    number: int
-    """Of the attempt that is made now: 1 for the first."""
-    last: ActionState | None
-    """Where the last attempt stands that may have acted."""
-    unknown: int
-    """How many attempts have an outcome that nobody knows."""
-
-
-def count_attempts(earlier: Iterable[ActionState]) -> Attempts:
-    """The facts about earlier attempts.
-
-    Args:
-        earlier: Where each attempt of the act in the task's tree stands, oldest first.
-    """
-    states = tuple(earlier)
-    acted = [state for state in states if state in MAY_HAVE_ACTED]
-    return Attempts(
-        number=len(states) + 1,
-        last=acted[-1] if acted else None,
-        unknown=acted.count(ActionState.UNKNOWN),
-    )

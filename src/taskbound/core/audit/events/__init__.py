@@ -28,7 +28,6 @@ from taskbound.core.audit.events.standing import (
     IdentityRegistered,
     KillSwitchChanged,
     MonitorAcknowledged,
-    PolicyActivated,
     TemplateRemoved,
     TemplateSaved,
     ToolAccepted,
@@ -58,7 +57,6 @@ __all__ = [
     "IdentityRegistered",
     "KillSwitchChanged",
     "MonitorAcknowledged",
-    "PolicyActivated",
     "RunRegistered",
     "TaskChanged",
     "TaskStarted",
@@ -91,7 +89,6 @@ Event: TypeAlias = (
     | ActionDecided
     | ActionOutcome
     | KillSwitchChanged
-    | PolicyActivated
     | CheckpointSigned
     | Delivery
 )

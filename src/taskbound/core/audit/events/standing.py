@@ -10,7 +10,6 @@ __all__ = [
     "IdentityRegistered",
     "KillSwitchChanged",
     "MonitorAcknowledged",
-    "PolicyActivated",
     "TemplateRemoved",
     "TemplateSaved",
     "ToolAccepted",
@@ -146,17 +145,6 @@ class TemplateRemoved:
 
     kind: ClassVar[str] = "template-removed"
     template: str
-    by: str
-    proof: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyActivated:
-    """Another bundle of policies is in force."""
-
-    kind: ClassVar[str] = "policy-activated"
-    bundle: str
-    before: str
     by: str
     proof: str
 
