@@ -19,7 +19,10 @@ from tests.peers.daemon import rows_of
 from tests.surfaces.gateway.bench import bench, code_of, decision_of, pinned, text_of
 
 pytestmark = pytest.mark.anyio
-FAULTY = Path(faulty("drips")[1])
+ASKING = (
+    Path(faulty("drips")[1]).read_text(encoding="utf-8").replace('"complete"} if', '"input_required"} if')
+)
+"""A server whose calls ask for more input."""
 ERAS = pytest.mark.parametrize("served", ["legacy", "modern"])
 MODERN = pytest.mark.parametrize("modern", [False, True], ids=["legacy-client", "modern-client"])
 
@@ -409,8 +412,7 @@ async def test_a_result_that_a_legacy_client_can_not_be_told_is_refused_before_t
 
 async def test_a_result_that_asks_for_input_is_unknown_and_withheld(tmp_path: Path) -> None:
     odd = tmp_path / "odd.py"
-    text = FAULTY.read_text(encoding="utf-8")
-    odd.write_text(text.replace('"complete"} if', '"input_required"} if'), encoding="utf-8")
+    odd.write_text(ASKING, encoding="utf-8")
     async with bench(tmp_path, [faulty("drips")[0], str(odd), "--fault", "drips"], name="odd") as b:
         await b.handshake()
         answer = await b.call("odd__work")

@@ -73,17 +73,17 @@ class ClientPipes:
             self._reader.resume_reading()
 
     async def close(self, *, patience: float) -> None:
-        """Wait until the client has read what it was sent, at most so many seconds, and close."""
+        """Wait until the client has read what it was sent, at most so many seconds, and close both."""
+        if self._reader is not None:
+            self._reader.close()
         if self._writer is None:
             return
-        end = asyncio.get_running_loop().time() + patience
         self._writer.close()
-        while not self.outgoing.closed.is_set() and asyncio.get_running_loop().time() < end:
-            with_limit = end - asyncio.get_running_loop().time()
-            try:
-                await asyncio.wait_for(self.outgoing.closed.wait(), max(0.0, with_limit))
-            except TimeoutError:
-                self._writer.abort()
+        try:
+            async with asyncio.timeout(patience):
+                await self.outgoing.closed.wait()
+        except TimeoutError:
+            self._writer.abort()
 
     def reading(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport of the client's input."""

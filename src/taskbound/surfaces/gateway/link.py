@@ -96,7 +96,8 @@ class Link:
         self._hurry = asyncio.Event()
         self._changed: asyncio.Future[None] | None = None
         self._failure: TaskboundError = DaemonLostError("the daemon was not reached yet")
-        self._failed = False
+        self._tries = 0
+        self._last_failed = 0
         self._lost_at: float | None = None
         self._grace: asyncio.TimerHandle | None = None
         self._pinger: asyncio.Task[None] | None = None
@@ -176,12 +177,12 @@ class Link:
     # --- making connections ----------------------------------------------------------------------
 
     async def _join(self) -> AsyncClient:
-        """A connection, now or after the attempt that is under way; the reason why not otherwise."""
+        """A connection, if an attempt that begins from now on makes one; the reason why not otherwise."""
         self.start()
         self._hurry.set()
-        self._failed = False
+        before = self._tries
         end = asyncio.get_running_loop().time() + self._timings.grace
-        while self._client is None and not self._failed and await self._wait(end):
+        while self._client is None and self._last_failed <= before and await self._wait(end):
             pass
         if self._client is None:
             raise self._failure  # 4
@@ -216,12 +217,13 @@ class Link:
         pause = _FIRST_PAUSE
         while self._client is None:
             self._hurry.clear()
+            self._tries += 1
             try:
                 await self._try()
             except TaskboundError as error:
                 if _differ(self._failure, error):
                     _log.warning("no daemon: %s", error.message)
-                self._failure, self._failed = error, True
+                self._failure, self._last_failed = error, self._tries
                 self._tell()
             else:
                 break
