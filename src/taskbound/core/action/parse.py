@@ -184,11 +184,16 @@ def _decode(raw: bytes) -> str:
 def _read(raw: bytes, text: str) -> tuple[JsonValue, int]:
     """The value, and where in the text it ends."""
     numerals = raw.translate(_NUMERALS, b"+-.")
-    # Without a long run of digits, an exponent, or a decimal place that is zero, each
-    # number is right as Python's C code reads it: whole below 1e16, or a fraction.
-    plain = not (b"0000000000000000" in numerals or b"e0" in numerals or b".0" in raw)
+    # Python's C code reads each number rightly but these: with 16 digits or more; with an
+    # exponent, or a zero behind the point, a float that is whole or is none.
+    if b"0000000000000000" in numerals:
+        reader = _CAREFUL
+    elif b"e0" in numerals or b".0" in raw:
+        reader = _CAREFUL_OF_FLOATS
+    else:
+        reader = _PLAIN
     try:
-        return (_PLAIN if plain else _CAREFUL).raw_decode(text)
+        return reader.raw_decode(text)
     except RecursionError as error:  # only when `limits` allow more than Python does
         raise TooDeepError("arrays and objects stand too deep in each other") from error
     except json.JSONDecodeError as error:
@@ -223,9 +228,11 @@ def _read_integer(numeral: str) -> int:
 def _read_float(numeral: str) -> int | float:
     number = float(numeral)
     if -MAX_INTEGER <= number <= MAX_INTEGER:
-        if not number and numeral.strip("-.0") and _NONZERO.search(numeral):
+        if number:
+            return int(number) if number.is_integer() else number
+        if numeral.strip("-.0") and _NONZERO.search(numeral):
             raise NumberRangeError("a number that isn't zero reads as zero")
-        return int(number) if number.is_integer() else number
+        return 0
     if isinf(number):
         raise NotFiniteError("a number is too large for any reader")
     if abs(number) < EXPONENT_FROM or _MARKED.search(numeral) is None:
@@ -248,11 +255,14 @@ def _require_whole_characters(value: JsonValue) -> None:
         raise LoneSurrogateError("a string holds half of a surrogate pair") from error
 
 
-# Made once. The first reads numbers in C; the second looks at each (rule 7).
+# Made once; which one reads, `_read` says.
 _PLAIN: Final = json.JSONDecoder(object_pairs_hook=_read_object, parse_constant=_refuse_constant)
+_CAREFUL_OF_FLOATS: Final = json.JSONDecoder(
+    object_pairs_hook=_read_object, parse_constant=_refuse_constant, parse_float=_read_float
+)
 _CAREFUL: Final = json.JSONDecoder(
     object_pairs_hook=_read_object,
     parse_constant=_refuse_constant,
-    parse_int=_read_integer,
     parse_float=_read_float,
+    parse_int=_read_integer,
 )
