@@ -71,5 +71,6 @@ def parse_gateway(text: str) -> tuple[int, str, str]:
 
 def open_to_group(path: Path, group: int) -> None:
     """Let a group connect to the socket at this path, which until then only its owner could."""
-    os.chown(path, -1, group)
+    if path.stat().st_gid != group:
+        os.chown(path, -1, group)
     path.chmod(0o660)

@@ -4,7 +4,8 @@ It is a process of its own, and under the same user it is no boundary against th
 `taskbound doctor` says so, and `deploy/` runs it under an account of its own.
 
 1. It ends with its daemon, however that ends: the daemon holds its standard input open.
-2. One that has ended is started again, at once; one that did not even start, after a
+2. It makes a key only as long as the log was never signed: one that has gone is an error.
+3. One that has ended is started again, at once; one that did not even start, after a
    pause that doubles up to half a minute.
 """
 
@@ -36,10 +37,11 @@ _LONGEST_PAUSE: Final = 30.0
 class SignerChild:
     """One signer process, started again when it has ended."""
 
-    def __init__(self, home: Path, origin: str) -> None:
-        """Prepare; `start` starts it."""
+    def __init__(self, home: Path, origin: str, *, create: bool) -> None:
+        """Prepare; `start` starts it, with a new key if it may `create` one and there is none (rule 2)."""
         self._home = home
         self._origin = origin
+        self.create = create
         self._process: subprocess.Popen[bytes] | None = None
         self._trouble = ""
         self._pause = 0.0
@@ -49,7 +51,7 @@ class SignerChild:
             raise ValueError("INVARIANT: the signer's socket fits where the daemon's does")
 
     def start(self) -> None:
-        """Start it unless it runs, or failed a moment ago (rule 2).
+        """Start it unless it runs, or failed a moment ago (rule 3).
 
         Raises:
             SignerUnavailableError: It does not start, and why.
@@ -91,6 +93,7 @@ class SignerChild:
                     stdout=subprocess.DEVNULL,
                     cwd=self._home,
                     pass_fds=(speaking,),
+                    process_group=0,  # what a terminal sends to all of us is the daemon's to pass on
                 )
             except OSError as error:
                 return error.strerror or "it can't be run"
@@ -112,7 +115,7 @@ class SignerChild:
             str(self.socket),
             "--origin",
             self._origin,
-            "--create",
+            *(["--create"] if self.create else []),
             "--lifeline",
             "--ready-fd",
             str(speaking),

@@ -147,7 +147,9 @@ async def _serve(home: Path, told: argparse.Namespace) -> None:
         monitor=LocalMonitor(),
         writer=chance.name("wrt"),
     )
-    child = None if told.signer else SignerChild(home, origin)
+    with store.read() as snapshot:
+        signed = snapshot.audit.checkpoint() is not None
+    child = None if told.signer else SignerChild(home, origin, create=not signed)
     signer = SocketSigner(Path(told.signer) if child is None else child.socket)
     sequencer = Sequencer(means, signer, origin)
     place = Place(home=str(home), pid=os.getpid(), owner_uid=os.geteuid(), gateways=frozenset(told.gateway))

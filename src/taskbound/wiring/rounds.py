@@ -75,6 +75,8 @@ class Rounds:
             with daemon.means.store.read() as snapshot:
                 newest = snapshot.audit.checkpoint()
             if newest is not None:
+                if self._child is not None:
+                    self._child.create = False
                 daemon.deliveries.bring(newest)
         except TaskboundError as error:
             if daemon.signer_state != error.message:

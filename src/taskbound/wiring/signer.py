@@ -1,14 +1,20 @@
-"""The signer's process: the only one that reads the log's private key."""
+"""The signer's process: the only one that reads the log's private key.
+
+1. Where the system can, no other process reads its memory, of the same account neither,
+   and it leaves no core behind.
+2. A key is made only when told so: one that has gone is an error, never a new log.
+"""
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import signal
 import sys
 import threading
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from taskbound.adapters.keys.ed25519 import verify_ed25519
 from taskbound.adapters.keys.file import KeyDirectory, create_key_directory
@@ -21,11 +27,15 @@ from taskbound.wiring.ready import say_failed, say_ready
 
 __all__ = ["main"]
 
+_DUMPABLE: Final = 4
+"""PR_SET_DUMPABLE of Linux `prctl(2)`."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until ended; the exit status: 0 ended, 4 could not start."""
     told = _read_arguments(arguments)
     open_log("signer")
+    _hide()
     signal.signal(signal.SIGTERM, _end)
     if told.lifeline:
         threading.Thread(target=_await_end, name="lifeline", daemon=True).start()
@@ -44,8 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _serve(told: argparse.Namespace) -> None:
     keys, socket_path = Path(told.keys), Path(told.socket)
-    if told.create and not keys.exists():
-        create_key_directory(keys)
+    if told.create and not os.path.lexists(keys):
+        create_key_directory(keys)  # 2
 
     def ready() -> None:
         if told.group is not None:
@@ -57,6 +67,9 @@ def _serve(told: argparse.Namespace) -> None:
         signer = CheckpointSigner(
             origins=told.origin, key=directory.key, heads=directory.heads, verify=verify_ed25519
         )
+        if not told.socket:
+            sys.stdout.write("".join(f"{signer.verifier_key(origin)}\n" for origin in told.origin))
+            return
         accounts = frozenset(told.account or [os.geteuid()])
         serve_signer(signer, socket_path, accounts=accounts, mode=0o600, ready=ready)
 
@@ -65,7 +78,12 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="taskbound-signer", description=__doc__)
     add = parser.add_argument
     add("--keys", required=True, help="the directory of the key, 0700")
-    add("--socket", required=True, help="where to listen, in a folder that only this account can write")
+    add(
+        "--socket",
+        default="",
+        help="where to listen, in a folder that only this account can write; without it: print the public key"
+        " of each log, and end",
+    )
     add("--origin", required=True, action="append", help="a log that it signs for")
     add(
         "--account",
@@ -78,6 +96,12 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--lifeline", action="store_true", help="end when standard input ends: with whoever holds it open")
     add("--ready-fd", type=int, default=-1, help="where to write `ready`, or why not")
     return parser.parse_args(arguments)
+
+
+def _hide() -> None:
+    """Take this process out of reach of tracers and core dumps (rule 1)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_DUMPABLE, 0, 0, 0, 0)
 
 
 def _await_end() -> None:
