@@ -17,6 +17,7 @@ from tests.house.tree import Finding, files, relative
 LOCKS = {
     "requirements/demo.txt": ("server", "demo", "build"),
     "requirements/dev.txt": ("server", "demo", "dev"),
+    "requirements/server.txt": ("server", "build"),
 }
 DEPENDENCIES = "docs/adr/0002-dependencies.md"
 KINDS = ("added", "changed", "fixed", "removed", "security")
