@@ -99,6 +99,9 @@ def test_sixteen_starters_at_once_make_one_daemon(home: Path) -> None:
         sockets = set(pool.map(start, range(16)))
     assert sockets == {str(find_socket(home))}
     assert daemons_of(home) == [status_of(home).pid]
+    log = (home / "log" / "daemon.log").read_text(encoding="utf-8")
+    assert log.count("ready: ") == 1
+    assert "home-in-use" not in log, "they took turns: nobody started one in vain"
 
 
 def test_a_daemon_that_was_killed_is_started_again(home: Path) -> None:

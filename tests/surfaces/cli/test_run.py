@@ -110,6 +110,39 @@ def test_a_persons_act_is_refused_from_beneath_a_run(place: Installation) -> Non
     assert place.status().stopped is False
 
 
+DEEP = """
+import os, sys
+for _ in range(int(sys.argv[1])):
+    child = os.fork()
+    if child:
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def test_a_long_line_of_processes_does_not_hide_the_run_above_it(place: Installation) -> None:
+    command = (sys.executable, "-c", DEEP, "70", *PROGRAM, "person", "add", "x")
+    ended = place.ended(*words(place, *command))
+    assert "[not-outside]" in ended.err, ended
+
+
+def test_a_process_beneath_a_run_is_a_person_in_no_other_namespace_either(place: Installation) -> None:
+    command = (*PROGRAM, "person", "add", "x", "--namespace", "other")
+    ended = place.ended(*words(place, *command))
+    assert "[not-outside]" in ended.err, ended
+
+
+def test_a_process_beneath_a_run_does_not_become_a_person_when_its_task_ends(place: Installation) -> None:
+    script = 'echo up; read line; "$@" person add x'
+    process = place.spawn(*words(place, "/bin/sh", "-c", script, "sh", *PROGRAM))
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    assert first == "up\n", process.communicate()
+    assert place("task", "end", newest(place)["task"], "--how", "revoked", "--yes").status == 0
+    _, err = process.communicate("\n", timeout=50)
+    assert "[not-outside]" in err
+
+
 def test_the_task_is_ended_although_the_daemon_died_meanwhile(place: Installation) -> None:
     process = place.spawn(*words(place, "/bin/sh", "-c", "echo up; read line; exit 0"))
     assert process.stdout is not None
@@ -131,6 +164,7 @@ def test_a_command_goes_on_when_its_task_is_revoked(place: Installation) -> None
     assert first == "up\n", process.communicate()
     task = newest(place)["task"]
     assert place("task", "end", task, "--how", "revoked", "--yes").status == 0
-    process.communicate("\n", timeout=50)
+    _, err = process.communicate("\n", timeout=50)
     assert process.returncode == 4
+    assert "not-outside" not in err
     assert place("task", "show", task, "--json").document["row"]["state"] == "revoked"

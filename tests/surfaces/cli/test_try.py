@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,13 @@ from tests.surfaces.cli.installation import TOOLS, Installation
 
 
 def left_behind(fresh: Installation) -> list[Path]:
-    trials = Path("/tmp").glob("taskbound-try-*")  # noqa: S108 -- where trials live
+    trials = Path(tempfile.gettempdir()).glob("taskbound-try-*")
     return [*trials, *(one for one in (fresh.home,) if one.exists())]
 
 
 def test_a_trial_shows_what_an_agent_sees_and_leaves_nothing_behind(fresh: Installation) -> None:
     log = fresh.root / "seen"
-    ended = fresh.ended(
-        "try", "--", *fresh.server, "--log", str(log), env={**fresh.environ, "TMPDIR": "/tmp"}
-    )
+    ended = fresh.ended("try", "--", *fresh.server, "--log", str(log))
     assert ended.status == 0, ended
     assert "fs__drop" not in ended.out
     lines = ended.out.splitlines()

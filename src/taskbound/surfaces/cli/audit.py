@@ -79,6 +79,8 @@ class IncludedReport(msgspec.Struct, frozen=True, kw_only=True, tag="included", 
     index: int
     size: int
     record: str
+    trusted: bool
+    """Whether whoever verified brought the key."""
 
 
 class ProofReport(msgspec.Struct, frozen=True, kw_only=True, tag="proved", tag_field="is"):
@@ -147,17 +149,18 @@ def verify(
     """Verify a log or a proof, offline. Any tampering is named, with the place.
 
     The key and the checkpoint must be ones that you held before: a thief of the log's key can recompute
-    everything, but not what you have.
+    everything, but not what you have. Without `--key` the daemon is asked for it, which vouches for nothing.
     """
     if [bool(file), live, bool(proof)].count(True) != 1:
         raise BadInputError("name one thing to verify: a FILE, `--live` or `--proof FILE`")
     if proof:
-        _verify_proof(session, proof, record, _read_key(key))
+        found_key = _read_key(key or session.ask(ExportAudit(limit=1), ExportPage).key)
+        _verify_proof(session, proof, record, found_key, trusted=bool(key))
         return
     pages: list[ExportPage] = []
     records = tuple(_records(session, pages)) if live else ()
     trusted = bool(key)
-    found_key = _read_key(key or (pages[-1].key if pages else ""))
+    found_key = _read_key(key or session.ask(ExportAudit(limit=1), ExportPage).key)
     held = _read_checkpoint(session, checkpoint, found_key) if checkpoint else None
     if live:
         notes = [one.encode() for one in [pages[-1].checkpoint] if one]
@@ -262,7 +265,7 @@ def _last_note(raw: bytes) -> bytes:
     raise BadInputError("the file holds no checkpoint")
 
 
-def _verify_proof(session: Session, name: str, record: str, key: VerifierKey) -> None:
+def _verify_proof(session: Session, name: str, record: str, key: VerifierKey, *, trusted: bool) -> None:
     raw = read_file(record or f"{name}.record")
     found = verify_proof(raw, parse_proof(read_file(name)), key, session.plugs.verify)
     report = IncludedReport(
@@ -270,12 +273,23 @@ def _verify_proof(session: Session, name: str, record: str, key: VerifierKey) ->
         index=found.index,
         size=found.checkpoint.size,
         record=raw.decode("utf-8", "replace"),
+        trusted=trusted,
     )
     if session.screen.json:
         session.screen.document(report)
         return
     session.screen.status("ok", f"record {found.index} stands in {found.checkpoint.origin}")
     session.screen.line(_line(found.index, report.record))
+    if not trusted:
+        _say_untrusted(session)
+
+
+def _say_untrusted(session: Session) -> None:
+    session.screen.status(
+        "warn",
+        "the key is the one that the daemon names: it shows no more than that the log agrees with itself",
+        "give the one that you hold with `--key`",
+    )
 
 
 def _report(session: Session, verified: Verified, key: VerifierKey, *, trusted: bool) -> None:
@@ -304,7 +318,7 @@ def _report(session: Session, verified: Verified, key: VerifierKey, *, trusted: 
             "keep checkpoints where the log's keeper can't reach them, and give one with `--checkpoint`",
         )
     if not trusted:
-        screen.status("warn", "the key came with the log", "give the one that you hold with `--key`")
+        _say_untrusted(session)
 
 
 def _line(index: int, text: str) -> str:

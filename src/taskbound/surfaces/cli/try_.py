@@ -56,7 +56,7 @@ _PERSON: Final = "me"
 
 
 class GatewaySilentError(UnavailableError):
-    """The gateway of the trial ended, or did not answer in time."""
+    """The gateway of the trial ended, did not answer in time, or answered what it should not."""
 
     code = "gateway-silent"
 
@@ -243,7 +243,9 @@ class _Talk:
             [one.get("text") for one in content if isinstance(one, dict)] if isinstance(content, list) else []
         )
         words = " ".join(one for one in texts if isinstance(one, str))
-        return tuple(one for one in names if isinstance(one, str)), words or json.dumps(answer)
+        if answer.get("isError") is not True:
+            raise GatewaySilentError(f"the call of `{shown(tool)}` was not refused")
+        return tuple(one for one in names if isinstance(one, str)), words
 
     def close(self) -> None:
         """End the gateway."""
@@ -264,8 +266,10 @@ class _Talk:
         while True:
             message = json.loads(self._line(end))
             if isinstance(message, dict) and message.get("id") == self._last:
-                result = message.get("result", message.get("error"))
-                return result if isinstance(result, dict) else {}
+                result = message.get("result")
+                if not isinstance(result, dict):
+                    raise GatewaySilentError(f"the gateway has no result: `{shown(json.dumps(message))}`")
+                return result
 
     def _say(self, message: object) -> None:
         if self._process.stdin is not None:

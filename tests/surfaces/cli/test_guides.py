@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Any
+
+import pytest
+
+from dev.commands import commands
+from tests.house.tree import ROOT
+
+PAGES = ("README.md", "docs/guides/first-use.md", "docs/guides/demo.md", "docs/adr/0009-first-use.md")
+LINE = re.compile(r"^\$? ?(taskbound [a-z].*)$", re.MULTILINE)
+
+
+def written() -> list[tuple[str, str]]:
+    found = []
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for block in re.findall(r"^```(?:sh)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+            found += [(page, line.split(" #")[0].split(" && ")[0].strip()) for line in LINE.findall(block)]
+        found += [(page, line) for line in re.findall(r"`(taskbound [a-z][^`]*)`", text)]
+    for name, one in commands():
+        found += [(name, line) for line in re.findall(r"^\$ (.*)$", str(one.epilog or ""), re.MULTILINE)]
+    return found
+
+
+@pytest.mark.parametrize(("place", "line"), written())
+def test_every_command_that_is_written_down_can_be_typed(place: str, line: str) -> None:
+    known: dict[str, Any] = dict(commands())
+    words = shlex.split(line.replace("…", "x"))
+    words = words[: words.index("--")] if "--" in words else words
+    name = " ".join(words[:3]) if " ".join(words[:3]) in known else " ".join(words[:2])
+    groups = {one.rsplit(" ", 1)[0] for one in known}
+    assert name in known or name in groups, f"{place}: no such command: {line}"
+    if name not in known or name in {"taskbound gateway", "taskbound demo"}:
+        return
+    options = {option for one in known[name].params for option in one.opts}
+    used = {word.split("=")[0] for word in words if word.startswith("-")}
+    assert used <= options | {"--help"}, f"{place}: no such option: {line}"
