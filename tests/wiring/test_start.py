@@ -124,7 +124,8 @@ def test_a251_nothing_from_the_working_directory_or_pythonpath_gets_into_the_dae
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("json.py", "msgspec.py", "structlog.py", "sitecustomize.py"):
-        (tmp_path / name).write_text(f"open({str(tmp_path / 'pwned')!r}, 'w')\n", encoding="utf-8")
+        for folder in (tmp_path, home):
+            (folder / name).write_text(f"open({str(tmp_path / 'pwned')!r}, 'w')\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     ensure_daemon(home)
