@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.wire.connection import Fault, Open, Opened
@@ -69,7 +69,8 @@ class AsyncClient(asyncio.Protocol):
         self._pushed = pushed
         self._lost = lost
         self._buffer = FrameBuffer()
-        self._open: dict[int, asyncio.Future[Answer]] = {}
+        self._open: dict[int, tuple[asyncio.Future[Answer], float]] = {}
+        self._watch: asyncio.TimerHandle | None = None
         self._last = 0
         self._transport: asyncio.Transport | None = None
 
@@ -110,20 +111,33 @@ class AsyncClient(asyncio.Protocol):
         self._last += 1
         number = self._last
         frame = encode_frame(Said(id=number, ask=ask))
-        waiting: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._open[number] = waiting
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[Answer] = loop.create_future()
+        end = loop.time() + patience
+        self._open[number] = (waiting, end)
         self._transport.write(frame)
-        timer = asyncio.get_running_loop().call_later(patience, self._give_up, number)
+        if self._watch is None or end < self._watch.when():
+            self._watch_until(end)
         try:
             return await waiting
         finally:
-            timer.cancel()
             self._open.pop(number, None)
 
-    def _give_up(self, number: int) -> None:
-        waiting = self._open.pop(number, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_exception(DaemonLostError("the daemon did not answer in time"))
+    def _watch_until(self, end: float) -> None:
+        """Look at `end` for requests that waited too long: one timer for all, not one for each."""
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watch = asyncio.get_running_loop().call_at(end, self._give_up)
+
+    def _give_up(self) -> None:
+        self._watch = None
+        now = asyncio.get_running_loop().time()
+        for waiting, end in self._open.values():
+            if end <= now and not waiting.done():
+                waiting.set_exception(DaemonLostError("the daemon did not answer in time"))
+        left = [end for _, end in self._open.values() if end > now]
+        if left:
+            self._watch_until(min(left))
 
     def close(self) -> None:
         """End the connection; open requests fail."""
@@ -148,13 +162,16 @@ class AsyncClient(asyncio.Protocol):
         if reply.push is not None:
             self._pushed(reply.push)
             return
-        waiting = self._open.pop(reply.id, None)
+        waiting, _ = self._open.pop(reply.id, (None, 0.0))
         if waiting is not None and not waiting.done() and reply.answer is not None:
             waiting.set_result(reply.answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail whoever still waits (asyncio calls this)."""
-        for waiting in self._open.values():
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        for waiting, _ in self._open.values():
             if not waiting.done():
                 waiting.set_exception(
                     DaemonLostError(f"the daemon closed the connection: {exc or 'end of stream'}")
@@ -240,7 +257,7 @@ class Client:
         """End the connection."""
         self._socket.close()
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         """Use as a context."""
         return self
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from taskbound.core.errors import TaskboundError
-from taskbound.core.tool import parse_tool_name
 from taskbound.surfaces.gateway.eras import crosses
 from taskbound.surfaces.gateway.errors import UnstableToolsError
 from taskbound.wire.tool import ListUpstreams, ReachTools, Seen, SeeTools, ToolRows, UpstreamRows, identity_of
@@ -233,12 +232,9 @@ class Binding:
         rows = await link.ask(ReachTools(), ToolRows)
         return cls(task, found, rows.rows if rows.task == task else ())
 
-    def server_of(self, tool: str) -> Running | None:
+    def server_of(self, tool: str, server: str) -> Running | None:
         """The server of a tool that the task can reach, or nothing."""
-        if tool not in self.reach:
-            return None
-        name, _ = parse_tool_name(tool)
-        return self.servers.get(name)
+        return self.servers.get(server) if tool in self.reach else None
 
 
 def _crosses(row: ToolRow) -> bool:

@@ -24,7 +24,6 @@ import msgspec
 
 from taskbound.core.action.escape import escape_text
 from taskbound.core.errors import TaskboundError
-from taskbound.core.tool import parse_tool_name
 from taskbound.ports.upstream import Answered, Errored, NoAnswer
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.gateway import answers
@@ -87,6 +86,10 @@ class Call:
     """The same as canonical text: with the connection it names the presentation."""
     key: str
     tool: str
+    server: str
+    """The part of the tool's name before `__`."""
+    own: str
+    """The part behind it: what the server calls the tool."""
     arguments: bytes
     """Canonical: what is decided and what is sent."""
     modern: bool
@@ -161,7 +164,7 @@ class Calls:
         What goes wrong is kept: the daemon decides all the same, and records it.
         """
         try:
-            call.running = (await self._desk.bind()).server_of(call.tool)
+            call.running = (await self._desk.bind()).server_of(call.tool, call.server)
             if call.running is not None and not call.running.ready:
                 await self._desk.servers.make_ready(call.running)
         except DaemonLostError:
@@ -218,7 +221,7 @@ class Calls:
             self._desk.repinned()
             raise BadRepinError("the task is another one than when the call was made")
         if running is None:
-            running = call.running = binding.servers.get(parse_tool_name(call.tool)[0])
+            running = call.running = binding.servers.get(call.server)
         if running is None or running.identity.digest != permit.server:
             self._desk.repinned()
             raise BadRepinError(f"the server of `{call.tool}` was pinned anew")
@@ -245,9 +248,8 @@ class Calls:
             if not waiting.done():
                 waiting.set_result(found)
 
-        _, own = parse_tool_name(call.tool)
         running.enter()
-        call.number = upstream.call(own, call.arguments, answer)
+        call.number = upstream.call(call.own, call.arguments, answer)
         try:
             found = await waiting
         finally:

@@ -270,6 +270,7 @@ class Gateway:
         if not terms.modern and not self._initialized:
             raise NotInitializedError("`tools/call` came before `initialize`")
         tool, arguments = _called(message.params)
+        server, own = parse_tool_name(tool)
         if len(self._calls.open) >= MAX_OPEN:
             busy = BusyError(f"{MAX_OPEN} calls of this connection are open")
             self._answer(message, answers.error_result(busy))
@@ -279,6 +280,8 @@ class Gateway:
             request=canonical(message.id).decode(),
             key=terms.key,
             tool=tool,
+            server=server,
+            own=own,
             arguments=arguments,
             modern=terms.modern,
         )
@@ -398,7 +401,6 @@ def _called(params: dict[str, JsonValue]) -> tuple[str, bytes]:
         raise BadParamsError("`name` is no text")
     if not isinstance(arguments, dict):
         raise BadParamsError("`arguments` is no object")
-    parse_tool_name(name)
     written = canonical(arguments)
     require_one_line(written)
     return name, written

@@ -1,0 +1,214 @@
+"""The gateway's real process before a real daemon: what a person sets up, and a raw client that is the agent.
+
+async with real(tmp_path, echo(log=log)) as place:
+    async with place.gateway() as client:
+        await client.handshake()
+        answer = await client.call("echo__echo", b'{"text":"a"}')
+    place.end_task()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from taskbound import __version__
+from taskbound.core.scope import parse_scope
+from taskbound.sdk.client import Client
+from taskbound.wire.action import ActionDetail, ActionRow, ActionRows, ListActions, ShowAction
+from taskbound.wire.audit import ExportAudit, ExportPage
+from taskbound.wire.connection import Done, Open, Status, StatusReport
+from taskbound.wire.identity import (
+    AcknowledgeMonitor,
+    ActivateAgent,
+    RegisterAgent,
+    RegisterPerson,
+    TestMonitor,
+)
+from taskbound.wire.revocation import Stop
+from taskbound.wire.task import EndTask, PauseTask, ResumeTask, ShowTask, StartTask, TaskDetail
+from taskbound.wire.tool import AddUpstream
+from taskbound.wiring.home import make_home
+from taskbound.wiring.start import ensure_daemon
+from tests.peers.rawclient import RawClient
+from tests.surfaces.gateway.bench import pinned
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from tests.peers.rawclient import Era
+
+__all__ = ["Place", "gone", "real"]
+
+DEADLINE = 30.0
+
+
+class Place:
+    """One data directory with its daemon."""
+
+    def __init__(self, home: Path, directory: Path) -> None:
+        self.home = home
+        self.directory = directory
+        self.task = ""
+        self.tools: list[str] = []
+        self._client: Client | None = None
+
+    @property
+    def client(self) -> Client:
+        """A person's connection, made anew when the daemon is another one."""
+        if self._client is None:
+            path = ensure_daemon(self.home)
+            self._client = Client(path, Open(role="cli", version=__version__), patience=15.0)
+        return self._client
+
+    def status(self) -> StatusReport:
+        return self.client.ask(Status(), StatusReport)
+
+    def kill_daemon(self) -> None:
+        """kill -9."""
+        pid = self.status().pid
+        os.kill(pid, signal.SIGKILL)
+        self.close()
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    async def pin(self, name: str, command: Sequence[str]) -> None:
+        spec, definitions = await pinned(name, command, self.directory)
+        raws = tuple(map(msgspec.Raw, definitions))
+        self.client.ask(AddUpstream(spec=spec, definitions=raws, agents=("coder",)), Done)
+        self.tools += [f"{name}__{json.loads(raw)['name']}" for raw in definitions]
+
+    def anything(self) -> dict[str, Any]:
+        """A scope of every pinned tool with any arguments."""
+        return {"grants": [{"tool": name, "others": "any"} for name in self.tools]}
+
+    def settle_in(self) -> None:
+        """A person, who answers for the active agent `coder`."""
+        monitor = self.directory / "monitor.jsonl"
+        self.client.ask(RegisterPerson(name="ann", uid=os.getuid()), Done)
+        self.client.ask(
+            RegisterAgent(
+                name="coder",
+                owner="ann",
+                approvers=("ann",),
+                monitor=f"file:{monitor}",
+                ceiling=_scope(self.anything()),
+            ),
+            Done,
+        )
+        self.client.ask(TestMonitor(name="coder"), Done)
+        code = json.loads(monitor.read_text(encoding="utf-8").splitlines()[-1])["code"]
+        self.client.ask(AcknowledgeMonitor(name="coder", code=code), Done)
+        self.client.ask(ActivateAgent(name="coder"), Done)
+
+    def start_task(self, scope: dict[str, Any] | None = None, *, seconds: int = 600) -> str:
+        given = _scope(scope or self.anything())
+        ask = StartTask(agent="coder", purpose="test", seconds=seconds, scope=given)
+        self.task = self.client.ask(ask, TaskDetail).row.task
+        return self.task
+
+    def end_task(self, how: str = "completed") -> None:
+        self.client.ask(EndTask(task=self.task, how=how, reason="enough"), Done)
+
+    def pause_task(self) -> None:
+        self.client.ask(PauseTask(task=self.task), Done)
+
+    def resume_task(self) -> None:
+        self.client.ask(ResumeTask(task=self.task), Done)
+
+    def stop(self, *, stopped: bool) -> None:
+        self.client.ask(Stop(stopped=stopped, reason="test"), Done)
+
+    def task_detail(self) -> TaskDetail:
+        return self.client.ask(ShowTask(task=self.task), TaskDetail)
+
+    def actions(self) -> list[ActionRow]:
+        """Every action, oldest first."""
+        return list(reversed(self.client.ask(ListActions(limit=500), ActionRows).rows))
+
+    def action(self, name: str) -> ActionDetail:
+        return self.client.ask(ShowAction(action=name), ActionDetail)
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        """Every event of a kind in the log."""
+        page = self.client.ask(ExportAudit(limit=5000), ExportPage)
+        found = [json.loads(record)["event"] for record in page.records]
+        return [event for event in found if event["kind"] == kind]
+
+    async def settled(self, count: int) -> list[ActionRow]:
+        """Every action once so many are neither permitted nor sent any more."""
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                found = self.actions()
+                if len([one for one in found if one.state not in {"permitted", "sent"}]) >= count:
+                    return found
+                await asyncio.to_thread(os.sched_yield)
+
+    @contextlib.asynccontextmanager
+    async def gateway(self, era: Era = "legacy", *options: str) -> AsyncIterator[RawClient]:
+        """The agent, whose handshake is done."""
+        command = [
+            sys.executable,
+            "-m",
+            "taskbound.wiring.gateway",
+            "--agent",
+            "coder",
+            "--home",
+            str(self.home),
+        ]
+        async with RawClient([*command, *options], era=era, deadline=DEADLINE) as client:
+            await client.handshake()
+            yield client
+
+
+def _scope(value: dict[str, Any]) -> msgspec.Raw:
+    return msgspec.Raw(parse_scope(value).canonical)
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended (and is not merely unreaped)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 -- a file of the kernel's
+            return file.read().rpartition(b")")[2].split()[0] == b"Z"
+    except OSError:
+        return True
+
+
+@contextlib.asynccontextmanager
+async def real(
+    tmp_path: Path,
+    command: Sequence[str],
+    *,
+    name: str = "echo",
+    scope: dict[str, Any] | None = None,
+) -> AsyncIterator[Place]:
+    """A daemon with one pinned server, and a running task that may call all of it."""
+    home = tmp_path / "home"
+    make_home(home)
+    place = Place(home, tmp_path)
+    pid = place.status().pid
+    try:
+        await place.pin(name, command)
+        place.settle_in()
+        place.start_task(scope)
+        yield place
+    finally:
+        with contextlib.suppress(Exception):
+            pid = place.status().pid
+        place.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        async with asyncio.timeout(DEADLINE):
+            while not gone(pid):
+                await asyncio.to_thread(os.sched_yield)
