@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from taskbound.sdk.client import Client
     from taskbound.surfaces.cli.plugs import Loot, Place, Plugs, Probed
 
-__all__ = ["main"]
+__all__ = ["main", "make_plugs", "own_command"]
 
 _OWN: Final = "taskbound"
 

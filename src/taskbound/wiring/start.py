@@ -34,6 +34,7 @@ __all__ = [
     "announce",
     "answers",
     "daemon_command",
+    "daemon_environment",
     "ensure_daemon",
     "find_daemon",
     "serve_command",

@@ -13,7 +13,7 @@ from taskbound.wire.action import ActionDetail, ActionRows, ExplainAction, ListA
 if TYPE_CHECKING:
     from taskbound.surfaces.cli.screen import Screen
 
-__all__ = ["app", "show_action"]
+__all__ = ["app", "explain", "list_actions", "show", "show_action"]
 
 app = group("action", "Look at single acts: what was asked, what was decided, what came of it.")
 

@@ -32,7 +32,17 @@ if TYPE_CHECKING:
 
     from taskbound.core.audit import Verified
 
-__all__ = ["app"]
+__all__ = [
+    "ExportReport",
+    "IncludedReport",
+    "ProofReport",
+    "VerifyReport",
+    "app",
+    "export",
+    "proof",
+    "tail",
+    "verify",
+]
 
 app = group("audit", "The append-only record of everything, and its proofs.")
 

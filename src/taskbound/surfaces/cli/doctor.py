@@ -33,7 +33,7 @@ from taskbound.wire.tool import ListUpstreams, UpstreamRows
 if TYPE_CHECKING:
     from taskbound.sdk.client import Client
 
-__all__ = ["DoctorReport", "Finding", "add_doctor"]
+__all__ = ["DoctorReport", "Finding", "add_doctor", "doctor"]
 
 _SECOND: Final = 1_000_000
 _STALE: Final = 60 * _SECOND

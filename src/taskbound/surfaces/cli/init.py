@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.scope import Scope
 
-__all__ = ["InitReport", "OtherCeilingError", "UndoReport", "add_init"]
+__all__ = ["InitReport", "OtherCeilingError", "UndoReport", "add_init", "init"]
 
 _AGENT: Final = "assistant"
 _TEMPLATE: Final = "default"

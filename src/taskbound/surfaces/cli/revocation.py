@@ -10,7 +10,7 @@ from taskbound.surfaces.cli.session import Session, command
 from taskbound.wire.connection import Done
 from taskbound.wire.revocation import Stop
 
-__all__ = ["add_stop"]
+__all__ = ["add_stop", "stop"]
 
 
 def add_stop(app: typer.Typer) -> None:

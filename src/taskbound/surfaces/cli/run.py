@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.client import Client
 
-__all__ = ["CommandMissingError", "add_run"]
+__all__ = ["CommandMissingError", "RunReport", "add_run", "run"]
 
 _SUBREAPER: Final = 36
 """PR_SET_CHILD_SUBREAPER of Linux's prctl."""

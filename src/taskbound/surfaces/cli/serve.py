@@ -6,7 +6,7 @@ import typer
 
 from taskbound.surfaces.cli.session import Session, command, plugs_of
 
-__all__ = ["add_gateway", "add_serve"]
+__all__ = ["add_gateway", "add_serve", "serve"]
 
 
 def add_serve(app: typer.Typer) -> None:

@@ -29,7 +29,21 @@ from taskbound.wire.task import (
 if TYPE_CHECKING:
     from taskbound.surfaces.cli.screen import Screen
 
-__all__ = ["app", "make_start", "show_task", "templates"]
+__all__ = [
+    "app",
+    "end",
+    "list_tasks",
+    "list_templates",
+    "make_start",
+    "pause",
+    "remove",
+    "resume",
+    "save",
+    "show",
+    "show_task",
+    "start",
+    "templates",
+]
 
 DEFAULT_LENGTH: Final = "1h"
 app = group("task", "Declare tasks, look at them, end them. Nothing is permitted without one.")

@@ -13,7 +13,7 @@ from taskbound.surfaces.cli.session import Session, command, group
 from taskbound.wire.connection import Done
 from taskbound.wire.tool import AcceptTool, DiffTool, ListTools, ToolDiff, ToolRows
 
-__all__ = ["app"]
+__all__ = ["accept", "app", "diff", "list_tools"]
 
 app = group("tool", "The tools of the pinned servers, and what changed since a person pinned them.")
 

@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.plugs import Probed
     from taskbound.surfaces.cli.screen import Screen
 
-__all__ = ["add_probed", "app", "parse_variables", "show_tools", "without_values"]
+__all__ = [
+    "add",
+    "add_probed",
+    "app",
+    "list_upstreams",
+    "parse_variables",
+    "remove",
+    "show_tools",
+    "without_values",
+]
 
 app = group("upstream", "Servers that agents reach through a gateway, pinned to what they were when added.")
 
