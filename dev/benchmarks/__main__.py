@@ -1,0 +1,54 @@
+"""Runs the measurements and writes the page; see `--help`."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dev.benchmarks.decision import measure_decision
+from dev.benchmarks.durable import measure_durable, measure_large
+from dev.benchmarks.machine import describe_load, describe_machine
+from dev.benchmarks.page import PAGE, write_page
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dev.benchmarks.page import Section
+
+SECTIONS: dict[str, Callable[..., Section]] = {
+    "decision": measure_decision,
+    "durable": measure_durable,
+    "large": measure_large,
+}
+FULL = frozenset({"large"})
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(prog="dev/bench", description="measures, and writes docs/benchmarks.md")
+    parser.add_argument("--quick", action="store_true", help="short turns: a look, not a report")
+    parser.add_argument("--full", action="store_true", help="also what takes minutes")
+    parser.add_argument("--only", choices=sorted(SECTIONS), action="append", default=[], help="this section")
+    told = parser.parse_args()
+    chosen = told.only or [one for one in SECTIONS if told.full or one not in FULL]
+    date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    taken = {"date": date, "mode": "quick" if told.quick else "whole", "load": describe_load()}
+    found: list[Section] = []
+    for name in chosen:
+        began = time.perf_counter()
+        section = SECTIONS[name](quick=told.quick)
+        found.append(section)
+        print(f"{name}: {time.perf_counter() - began:.0f} s")
+        for table in section.tables:
+            for row in (table.head, *table.rows):
+                print("   ", " | ".join(row))
+        write_page(found, describe_machine(Path(tempfile.gettempdir())), taken)
+    print(f"written to {PAGE}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""A place to measure in: one person, one agent, one pinned server, and the flows over a store."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from taskbound.adapters.clock.system import SystemChance, SystemClock
+from taskbound.adapters.policy.cedar import CedarPolicyEngine, base_bundle
+from taskbound.core.action import canonical
+from taskbound.core.clock import Instant
+from taskbound.core.scope import parse_scope
+from taskbound.core.tool import ServerIdentity
+from taskbound.flows.audit.sequencing import open_writer
+from taskbound.flows.decision import Call, Decisions, Views
+from taskbound.flows.identity import Agents, Deliveries, register_person
+from taskbound.flows.means import Actor, Means
+from taskbound.flows.task import TaskOrder, Tasks
+from taskbound.flows.tool import Pins
+
+if TYPE_CHECKING:
+    from taskbound.core.action import JsonValue
+    from taskbound.core.task import Task
+    from taskbound.ports.store import Store
+
+__all__ = ["INPUTS", "PROOF", "TOOL", "Ground", "call_of"]
+
+INPUTS: Final = Path(__file__).parent / "inputs"
+TOOL: Final = "bank__pay"
+PROOF: Final = "peer-uid:1000 (unproven)"
+_ANN: Final = Actor(name="ann", proof=PROOF)
+_CEILING: Final[dict[str, JsonValue]] = {"grants": [{"tool": TOOL, "others": "any"}]}
+_DAY: Final = 86_400
+
+
+class _Post:
+    """A monitor that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+
+    def parse(self, address: str) -> str:
+        return address
+
+    def deliver(self, address: str, message: bytes) -> None:
+        del address
+        self.messages.append(message)
+
+
+@dataclass(slots=True)
+class Ground:
+    """The flows over one store, with the machine's own clock and chance."""
+
+    means: Means
+    views: Views
+    decisions: Decisions
+    post: _Post
+
+    @classmethod
+    def over(cls, store: Store) -> Ground:
+        """The flows over this store, with a writer of their own."""
+        post = _Post()
+        chance = SystemChance()
+        means = Means(
+            store=store,
+            clock=SystemClock(Instant(0)),
+            chance=chance,
+            policy=CedarPolicyEngine(base_bundle()),
+            monitor=post,
+            writer=chance.name("wrt"),
+        )
+        views = Views(store)
+        open_writer(means, software="benchmark")
+        return cls(means=means, views=views, decisions=Decisions(means, views), post=post)
+
+    def settle_in(self) -> None:
+        """Ann, her active agent `coder`, and the bank."""
+        means = self.means
+        register_person(means, "default", "ann", uid=1000, actor=_ANN)
+        agents = Agents(means, self.views)
+        agents.register(
+            "default",
+            "coder",
+            owner="ann",
+            approvers=("ann",),
+            monitor="post:1",
+            ceiling=parse_scope(_CEILING),
+            actor=_ANN,
+        )
+        agents.test_monitor("default", "coder", _ANN)
+        agents.acknowledge("default", "coder", json.loads(self.post.messages[-1])["code"], _ANN)
+        agents.activate("default", "coder", _ANN)
+        identity = ServerIdentity(
+            namespace="default", command="/usr/bin/bank", resolved="/usr/bin/bank", sha256="0" * 64
+        )
+        definition = (INPUTS / "definition.json").read_bytes()
+        Pins(means, self.views).add("bank", identity, b"{}", [definition], agents=(), actor=_ANN)
+
+    def start(self, scope: JsonValue) -> Task:
+        """A task of a day with this scope."""
+        order = TaskOrder(
+            namespace="default", agent="coder", purpose="pay bills", seconds=_DAY, scope=parse_scope(scope)
+        )
+        return Tasks(self.means, self.views, Deliveries(self.means)).start(order, _ANN)
+
+
+def call_of(task: str, arguments: JsonValue, *, request: str, connection: str = "con_bench") -> Call:
+    """A call of the one tool, as a gateway makes it."""
+    return Call(
+        namespace="default",
+        agent="coder",
+        task=task,
+        unbound=None,
+        connection=connection,
+        request=request,
+        key="",
+        tool=TOOL,
+        arguments=canonical(arguments),
+        proof=PROOF,
+    )

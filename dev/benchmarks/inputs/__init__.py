@@ -1,0 +1,1 @@
+"""What is decided: calls, scopes and one definition, small ones as files, large ones as rules."""
