@@ -68,6 +68,9 @@ class TaskReads(Protocol):
     def runs(self, namespace: str, boot: str) -> tuple[Run, ...]:
         """Every registered run of this boot whose task has not ended."""
 
+    def registered(self, boot: str) -> tuple[Run, ...]:
+        """Every run of this boot that was ever registered, in any namespace, whatever became of its task."""
+
 
 class TaskWrites(TaskReads, Protocol):
     """Writes them; `expect` is the version that the row must have, 0 for a row that must not exist."""

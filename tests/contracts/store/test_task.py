@@ -242,6 +242,14 @@ def test_runs_are_those_of_this_boot_whose_task_has_not_ended(store: Store) -> N
     assert read(store, lambda seen: seen.tasks.runs(OTHER, "boot-1")) == ()
 
 
+def test_what_was_registered_in_this_boot_stays_whatever_became_of_its_task(store: Store) -> None:
+    put(store, task("tsk_1", state=TaskState.EXPIRED), task("tsk_2"))
+    other = replace(run("tsk_1", 30), namespace=OTHER)
+    register(store, run("tsk_2", 20), run("tsk_1", 10), other, run("tsk_2", 40, boot="boot-0"))
+    found = read(store, lambda seen: seen.tasks.registered("boot-1"))
+    assert sorted(found, key=lambda one: one.pid) == [run("tsk_1", 10), run("tsk_2", 20), other]
+
+
 def test_the_same_process_registered_again_belongs_to_the_later_task(store: Store) -> None:
     put(store, task("tsk_1"), task("tsk_2"))
     register(store, run("tsk_1", 10))

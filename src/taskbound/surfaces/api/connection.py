@@ -103,6 +103,7 @@ class Connections:
         every = (*self._open.values(), *self._lost.values())
         return tuple(one for one in every if one.task == task)
 
-    def gateways(self) -> tuple[Connection, ...]:
-        """Every open gateway."""
-        return tuple(one for one in self._open.values() if one.role == "gateway")
+    def gateways(self, *, lost: bool = False) -> tuple[Connection, ...]:
+        """Every open gateway; with `lost` those too that may come back."""
+        every = (*self._open.values(), *(self._lost.values() if lost else ()))
+        return tuple(one for one in every if one.role == "gateway")

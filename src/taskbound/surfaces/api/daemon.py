@@ -126,8 +126,8 @@ class Daemon:
             UnprovenError: The account belongs to no person.
             NotOutsideError: The process runs beneath a gateway or a run.
         """
-        inside = {(run.pid, run.started) for run in self._runs(connection.namespace)}
-        inside |= {one.peer.ancestry[0] for one in self.connections.gateways()}
+        inside = {(run.pid, run.started) for run in self._runs()}
+        inside |= {one.peer.ancestry[0] for one in self.connections.gateways(lost=True)}
         if inside.intersection(connection.peer.ancestry):
             raise NotOutsideError(
                 "this is a person's act, and it was asked for from beneath a gateway or a run"
@@ -141,8 +141,8 @@ class Daemon:
             DeniedError: It is neither.
         """
         own = connection.peer.ancestry[0]
-        for run in self._runs(connection.namespace):
-            if (run.pid, run.started) == own and run.task == task:
+        for run in self._runs():
+            if (run.namespace, run.pid, run.started, run.task) == (connection.namespace, *own, task):
                 return self.identify(connection)
         return self.require_person(connection)
 
@@ -262,9 +262,10 @@ class Daemon:
             lambda tx: tx.audit.append(connection.namespace, means.writer, [event], means.clock.now())
         )
 
-    def _runs(self, namespace: str) -> Sequence[Run]:
+    def _runs(self) -> Sequence[Run]:
+        """Of every namespace and of ended tasks too: a process beneath one stays the agent's own."""
         with self.means.store.read() as snapshot:
-            return snapshot.tasks.runs(namespace, self.boot)
+            return snapshot.tasks.registered(self.boot)
 
     def _decide(self, asked: Sequence[Asked]) -> Sequence[Answer]:
         return self.decisions.decide([self._call(one) for one in asked])

@@ -2,7 +2,9 @@
 
 1. The uid and pid are read from the socket at accept (SO_PEERCRED); the pid is held
    to the process by its start time, and means nothing after a restart of the machine.
-2. The ancestry is walked once, at accept: later the parents may be gone.
+2. The ancestry is walked at accept: later the parents may be gone. It is known whole or not at
+   all: a parent that ends during the walk, or a line of processes without end, would hide
+   who stands above, and a process that hides it is taken for nobody.
 3. Where the kernel tells less (not Linux), nobody is taken for a person.
 """
 
@@ -16,10 +18,12 @@ from typing import Final
 
 from taskbound.core.identity import PeerProof, UnprovenError
 
-__all__ = ["Peer", "boot_id", "read_peer"]
+__all__ = ["Peer", "ancestry_of", "boot_id", "read_peer"]
 
 _CREDENTIALS: Final = struct.Struct("3i")
-_DEPTH: Final = 64
+_PROC: Final = Path("/proc")
+_DEPTH: Final = 256
+_WALKS: Final = 16
 _PARENT: Final = 1
 _START: Final = 19
 
@@ -47,9 +51,9 @@ def read_peer(connection: socket.socket) -> Peer:
     except OSError as error:
         raise UnprovenError("the other end of the connection is gone") from error
     pid, uid, _ = _CREDENTIALS.unpack(raw)
-    ancestry = _ancestry(pid)
+    ancestry = ancestry_of(pid)
     if not ancestry:
-        raise UnprovenError(f"process {pid} can't be looked at")
+        raise UnprovenError(f"process {pid} or those above it can't be looked at")
     return Peer(proof=PeerProof(uid=uid, pid=pid, started=ancestry[0][1]), ancestry=ancestry)
 
 
@@ -61,15 +65,33 @@ def boot_id() -> str:
         return ""
 
 
-def _ancestry(pid: int) -> tuple[tuple[int, int], ...]:
+def ancestry_of(pid: int, *, proc: Path = _PROC) -> tuple[tuple[int, int], ...]:
+    """(pid, start time) of a process and of all above it, nearest first; empty when that can't be known.
+
+    Args:
+        pid: The process.
+        proc: Where the kernel tells of processes.
+    """
+    for _ in range(_WALKS):
+        found = _walk(pid, proc)
+        if found:
+            return found
+    return ()
+
+
+def _walk(pid: int, proc: Path) -> tuple[tuple[int, int], ...]:
+    """One try; a parent that ended meanwhile has left its children to another one (rule 2)."""
     found: list[tuple[int, int]] = []
-    while pid > 1 and len(found) < _DEPTH:
+    while pid > 1:
         try:
-            stat = Path(f"/proc/{pid}/stat").read_bytes()
+            stat = (proc / str(pid) / "stat").read_bytes()
         except OSError:
-            break
+            return ()
         # The command's name stands in parentheses and may hold anything: fields count from the last one on.
         fields = stat[stat.rindex(b")") + 2 :].split()
-        found.append((pid, int(fields[_START])))
+        started = int(fields[_START])
+        if len(found) == _DEPTH or (found and started > found[-1][1]):
+            return ()  # too deep, or the parent's number is another process's by now
+        found.append((pid, started))
         pid = int(fields[_PARENT])
     return tuple(found)

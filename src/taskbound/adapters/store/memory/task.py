@@ -113,6 +113,11 @@ class MemoryTasks:
         ]
         return tuple(sorted(found, key=lambda one: (one.pid, one.started)))
 
+    def registered(self, boot: str) -> tuple[Run, ...]:
+        """Every run of this boot, in any namespace, whatever became of its task."""
+        found = [one for one in self._tables.live().runs.values() if one.boot == boot]
+        return tuple(sorted(found, key=lambda one: (one.namespace, one.pid, one.started)))
+
     def lock_heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
         """As `heads`; the transaction holds the one lock there is."""
         return self.heads(namespace, tasks)

@@ -78,6 +78,9 @@ _RUNS: Final = f"""
     JOIN tasks t ON t.namespace = r.namespace AND t.id = r.task
     WHERE r.namespace = ? AND r.boot = ? AND t.{_ALIVE} ORDER BY r.pid, r.started
 """  # noqa: S608  # our own constants
+_REGISTERED: Final = (
+    "SELECT namespace, task, boot, pid, started FROM runs WHERE boot = ? ORDER BY namespace, pid, started"
+)
 _STATES: Final = {one.value: one for one in TaskState}
 
 
@@ -147,6 +150,10 @@ class SqlTasks:
     def runs(self, namespace: str, boot: str) -> tuple[Run, ...]:
         """Every registered run of this boot whose task has not ended."""
         return self._link.all(_run, _RUNS, (namespace, boot))
+
+    def registered(self, boot: str) -> tuple[Run, ...]:
+        """Every run of this boot, in any namespace, whatever became of its task."""
+        return self._link.all(_run, _REGISTERED, (boot,))
 
     def lock_heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
         """As `heads`; the transaction holds the one lock there is."""
