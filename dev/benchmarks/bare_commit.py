@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import sqlite3 as driver
+    from collections.abc import Sequence
 else:
     import pysqlite3.dbapi2 as driver
 
-__all__ = ["BareCommit", "measure"]
+__all__ = ["BareCommit", "measure", "rows"]
 
 _TABLES: Final = (
     "CREATE TABLE counters (id TEXT PRIMARY KEY, left INTEGER NOT NULL) WITHOUT ROWID",
@@ -42,30 +43,32 @@ class BareCommit:
         self._connection = driver.connect(os.fspath(path), isolation_level=None, cached_statements=256)
         for statement in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", *_TABLES):
             self._connection.execute(statement)
-        self._number = 0
 
     def fill(self, count: int) -> None:
         """Write so many actions and records without a sync, then move all of them into the file."""
         self._connection.execute("PRAGMA synchronous=OFF")
         for start in range(0, count, 10_000):
-            self.commit(min(10_000, count - start))
+            self.commit(rows(min(10_000, count - start)))
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         self._connection.execute("PRAGMA synchronous=FULL")
 
-    def commit(self, group: int) -> None:
-        """Decide so many in one transaction; durable when it returns."""
-        body = os.urandom(_BODY)
-        rows = [(f"act_{os.urandom(16).hex()[:26]}", "tsk_1", body[:32], body) for _ in range(group)]
-        records = [(body[:32], body)] * group
+    def commit(self, rows: Sequence[tuple[str, str, bytes, bytes]]) -> None:
+        """Decide these in one transaction; durable when it returns."""
         self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.executemany(_TAKE, [(1, "g0", 1)] * group)
+        self._connection.executemany(_TAKE, [(1, "g0", 1)] * len(rows))
         self._connection.executemany(_ACTION, rows)
-        self._connection.executemany(_RECORD, records)
+        self._connection.executemany(_RECORD, [(row[2], row[3]) for row in rows])
         self._connection.execute("COMMIT")
 
     def close(self) -> None:
         """Let go of the database."""
         self._connection.close()
+
+
+def rows(count: int) -> list[tuple[str, str, bytes, bytes]]:
+    """So many new actions with random names."""
+    body = os.urandom(_BODY)
+    return [(f"act_{os.urandom(13).hex()}", "tsk_1", body[:32], body) for _ in range(count)]
 
 
 def measure(path: Path, *, group: int, groups: int, filled: int = 0) -> list[float]:
@@ -81,8 +84,9 @@ def measure(path: Path, *, group: int, groups: int, filled: int = 0) -> list[flo
     bare.fill(filled)
     times = []
     for _ in range(groups):
+        ready = rows(group)
         start = time.perf_counter()
-        bare.commit(group)
+        bare.commit(ready)
         times.append(time.perf_counter() - start)
     bare.close()
     return times
@@ -95,10 +99,9 @@ def main() -> None:
         times = measure(
             folder / f"bare-{group}.db", group=group, groups=2000 if group == 1 else 6400 // group
         )
-        micros = [one / group * 1e6 for one in times]
-        print(
-            f"{group:3} a group: {statistics.median(micros):7.1f} µs median, {statistics.fmean(micros):7.1f} mean"
-        )
+        micros = sorted(one / group * 1e6 for one in times)
+        middle, mean = statistics.median(micros), statistics.fmean(micros)
+        print(f"{group:3} a group: {middle:7.1f} µs median, {mean:7.1f} mean")
 
 
 if __name__ == "__main__":
