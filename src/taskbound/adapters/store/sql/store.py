@@ -352,10 +352,7 @@ class SqlStore:
             raise self._lost(translate(error)) from error
 
     def _put_back(self, connection: driver.Connection, link: Link) -> None:
-        if fatal(link.failure):
-            self._break(link.failure)
-        else:
-            self._roll_back(connection, link)
+        self._roll_back(connection, link)
         with self._guard:
             if self._broken is None and len(self._idle) < _IDLE_READERS:
                 self._idle.append(connection)
