@@ -9,16 +9,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
-from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
+from taskbound.core.errors import DeniedError, MalformedError, UnavailableError, error_classes
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.wire.mcp.era import SUPPORTED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.errors import TaskboundError
 
@@ -134,7 +133,7 @@ def _codes(code: int, words: str) -> dict[str, int]:
     return dict.fromkeys(words.split(), code)
 
 
-CODES: Final[Mapping[str, int]] = {
+_ANSWERED_AS_ERRORS: Final[Mapping[str, int]] = {
     **_codes(
         PARSE_ERROR,
         "bad-frame byte-order-mark bare-return duplicate-key empty-document half-message lone-surrogate"
@@ -151,14 +150,32 @@ CODES: Final[Mapping[str, int]] = {
     **_codes(
         INVALID_PARAMS, "bad-params bad-server-name bad-tool-name foreign-character line-separator key-reused"
     ),
-    **_codes(
-        IN_RESULT,
-        "busy daemon-lost daemon-not-started denied era-changed list-refused permit-lapsed refused-by-daemon"
-        " server-changed server-lost server-repinned start-failed tools-unstable unavailable unbridgeable",
-    ),
     **_codes(INTERNAL_ERROR, "error"),
 }
-"""Every error code that can be met in the gateway's process, and the JSON-RPC code that it becomes."""
+
+
+class _Codes(Mapping[str, int]):
+    """What becomes of every code: a JSON-RPC error for those above, and a refused call for all others.
+
+    Most codes are the daemon's: they reach this process as words in an answer, and never as a class.
+    """
+
+    def __getitem__(self, code: str) -> int:
+        if code in _ANSWERED_AS_ERRORS:
+            return _ANSWERED_AS_ERRORS[code]
+        if code in {one.code for one in error_classes()}:
+            return IN_RESULT
+        raise KeyError(code)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({*_ANSWERED_AS_ERRORS, *(one.code for one in error_classes())})
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+CODES: Final[Mapping[str, int]] = _Codes()
+"""Every error code of Taskbound, and the JSON-RPC code that it becomes."""
 
 
 def code_of(error: TaskboundError) -> str:
@@ -168,8 +185,8 @@ def code_of(error: TaskboundError) -> str:
 
 def rpc_code(error: TaskboundError) -> int:
     """The JSON-RPC code of an error that is answered as one."""
-    found = CODES.get(code_of(error), IN_RESULT)
-    if found != IN_RESULT:
+    found = _ANSWERED_AS_ERRORS.get(code_of(error))
+    if found is not None:
         return found
     return INVALID_PARAMS if isinstance(error, MalformedError) else INTERNAL_ERROR
 
