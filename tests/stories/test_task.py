@@ -282,3 +282,23 @@ def test_f6_what_ends_something_may_use_the_reserve_and_what_permits_may_not(wor
     stop(world.means, "default", stopped=False, reason="", actor=ANN)
     world.ask(task)
     assert asked == [False] * 2
+
+
+def test_the_task_of_a_run_that_was_killed_ends_and_that_of_one_that_lives_goes_on(world: World) -> None:
+    killed = world.settle_in()
+    living = world.start()
+    run(world, killed.id, 100)
+    run(world, living.id, 200)
+    alive = {(100, 7), (200, 7)}
+    assert world.tasks.end_orphans(BOOT, lambda pid, started: (pid, started) in alive) == []
+    alive.remove((100, 7))
+    ended = world.tasks.end_orphans(BOOT, lambda pid, started: (pid, started) in alive)
+    assert [(one.task, one.state.value) for one in ended] == [(killed.id, "cancelled")]
+    assert world.tasks.end_orphans(BOOT, lambda pid, started: (pid, started) in alive) == []
+    assert world.events("task-changed")[-1]["by"] == "daemon"
+
+
+def test_a_pid_that_is_another_process_by_now_does_not_keep_a_task_alive(world: World) -> None:
+    task = world.settle_in()
+    run(world, task.id, 100, started=7)
+    assert len(world.tasks.end_orphans(BOOT, lambda pid, started: (pid, started) == (100, 8))) == 1

@@ -2,7 +2,8 @@
 
 1. Records get places and a checkpoint within the merge delay of a second (design 6).
 2. A round that fails is logged and tried again; it never ends the rounds.
-3. What is due to end is ended by the worker, in its first lane.
+3. What is due to end is ended by the worker, in its first lane: tasks past their deadline,
+   and tasks whose `taskbound run` was killed and can end nothing any more.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ _log = logging.getLogger(__name__)
 _EVERY: Final = 0.5
 """Seconds between two rounds: half of the merge delay."""
 _EXPIRE: Final = 0.25
+"""Seconds between two looks for tasks whose deadline has come."""
+_ORPHANS: Final = 8
+"""Every so many of these looks is also one for runs that were killed."""
 
 
 class Rounds:
@@ -87,10 +91,14 @@ class Rounds:
             daemon.signer_state = f"a round failed ({type(error).__name__}); the log says more"
 
     async def _expire(self) -> None:
+        turn = 0
         while not self._ending.is_set():
             await asyncio.sleep(_EXPIRE)
+            turn += 1
             try:
                 ended: list[Moved] = await self._daemon.first(self._daemon.tasks.expire)
+                if self._daemon.boot and turn % _ORPHANS == 0:
+                    ended += await self._daemon.first(self._daemon.end_orphans)
             except TaskboundError as error:
                 _log.warning("what is due could not be ended: %s [%s]", error.message, error.code)
             except Exception:  # noqa: BLE001 - the task's outermost edge, rule 2

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.surfaces.api.peer import ancestry_of
+from taskbound.surfaces.api.peer import ancestry_of, is_alive
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,3 +49,14 @@ def test_a_line_of_processes_too_long_to_be_walked_is_known_not_at_all(
     for number in range(count):
         tell(tmp_path, 10 + number, 9 + number if number else 1, 100 + number)
     assert len(ancestry_of(9 + count, proc=tmp_path)) == known
+
+
+def test_a_process_is_alive_only_under_its_own_start_time_and_while_it_can_do_something(
+    tmp_path: Path,
+) -> None:
+    tell(tmp_path, 30, 20, 300)
+    assert is_alive(30, 300, proc=tmp_path)
+    assert not is_alive(30, 301, proc=tmp_path)
+    assert not is_alive(31, 300, proc=tmp_path)
+    (tmp_path / "30" / "stat").write_text("30 (sh) Z 20" + " 0" * 17 + " 300 0\n", encoding="ascii")
+    assert not is_alive(30, 300, proc=tmp_path)

@@ -157,8 +157,12 @@ class Installation:
 
     def status(self) -> StatusReport:
         """How the daemon is."""
-        with Client(find_socket(self.home), Open(role="cli", version=__version__)) as client:
+        with self.client() as client:
             return client.ask(Status(), StatusReport)
+
+    def client(self) -> Client:
+        """A connection of a person's to the daemon."""
+        return Client(find_socket(self.home), Open(role="cli", version=__version__))
 
     def end(self) -> None:
         """End the daemon, and take everything away."""

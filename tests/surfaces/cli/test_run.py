@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from taskbound.wire.audit import ExportAudit, ExportPage, TailAudit
 from tests.surfaces.cli.installation import PROGRAM, Installation
 
 CLIENT = str(Path(__file__).with_name("client.py"))
@@ -168,3 +169,22 @@ def test_a_command_goes_on_when_its_task_is_revoked(place: Installation) -> None
     assert process.returncode == 4
     assert "not-outside" not in err
     assert place("task", "show", task, "--json").document["row"]["state"] == "revoked"
+
+
+def test_the_task_of_a_run_that_was_killed_ends_without_it(place: Installation) -> None:
+    process = place.spawn(*words(place, "/bin/sh", "-c", "echo up; read line"))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    task = newest(place)["task"]
+    process.kill()
+    process.communicate("\n", timeout=50)
+    with place.client() as client:
+        seen = client.ask(ExportAudit(start=0, limit=1), ExportPage).size - 1
+        changes: list[dict[str, Any]] = []
+        while not changes:
+            page = client.ask(TailAudit(after=seen, limit=500, wait=30), ExportPage, patience=40)
+            assert page.records, "the task of the killed run was not ended"
+            seen = page.start + len(page.records) - 1
+            events = [json.loads(record)["event"] for record in page.records]
+            changes = [one for one in events if one["kind"] == "task-changed" and one["task"] == task]
+    assert (changes[0]["after"], changes[0]["by"]) == ("cancelled", "daemon")

@@ -15,13 +15,13 @@ from taskbound.core.task import AmbiguousTaskError, NoTaskError, TaskState, requ
 from taskbound.ports.task import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from taskbound.core.task import Task
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["bind", "register_run"]
+__all__ = ["bind", "orphaned_runs", "register_run"]
 
 
 def bind(means: Means, namespace: str, agent: str, *, boot: str, ancestry: Sequence[tuple[int, int]]) -> Task:
@@ -53,6 +53,20 @@ def bind(means: Means, namespace: str, agent: str, *, boot: str, ancestry: Seque
     if live:
         raise AmbiguousTaskError(f"more than one task runs for agent `{agent}`")
     raise NoTaskError(f"no task runs for agent `{agent}`")  # 3
+
+
+def orphaned_runs(means: Means, boot: str, alive: Callable[[int, int], bool]) -> tuple[Run, ...]:
+    """Every run of this boot whose task has not ended and whose process has: nobody will end the task.
+
+    Args:
+        means: What flows are given.
+        boot: The machine's boot id.
+        alive: Whether the process of this pid and start time is there.
+    """
+    with means.store.read() as snapshot:
+        spaces = sorted({run.namespace for run in snapshot.tasks.registered(boot)})
+        runs = [run for space in spaces for run in snapshot.tasks.runs(space, boot)]
+    return tuple(run for run in runs if not alive(run.pid, run.started))
 
 
 def register_run(  # noqa: PLR0913 - what names a process, each by its name

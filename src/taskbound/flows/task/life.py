@@ -31,8 +31,11 @@ from taskbound.core.task import (
     parse_purpose,
 )
 from taskbound.flows.means import Actor, Moved
+from taskbound.flows.task.binding import orphaned_runs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from taskbound.core.audit import Event
     from taskbound.core.identity import Agent
     from taskbound.core.scope import Scope
@@ -146,6 +149,20 @@ class Tasks:
         for one in changed:
             self._views.forget_task(namespace, one.task)
         return changed
+
+    def end_orphans(self, boot: str, alive: Callable[[int, int], bool]) -> list[Moved]:
+        """End the tasks of runs whose processes have ended without saying so (SIGKILL); what changed."""
+        return [
+            change
+            for run in orphaned_runs(self._means, boot, alive)
+            for change in self.end(
+                run.namespace,
+                run.task,
+                TaskEvent.CANCEL,
+                _daemon(),
+                reason="its run has ended unheard",
+            )
+        ]
 
     def expire(self, *, limit: int = 100) -> list[Moved]:
         """End tasks whose deadline has come, of every namespace; what changed."""

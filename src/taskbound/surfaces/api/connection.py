@@ -9,10 +9,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from taskbound.core.errors import UnavailableError
 from taskbound.core.task import TaskEndedError
 
 if TYPE_CHECKING:
@@ -22,7 +24,17 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.peer import Peer
     from taskbound.wire.envelope import Push
 
-__all__ = ["Connection", "Connections", "connection_name"]
+__all__ = ["MOST", "Connection", "Connections", "CrowdedError", "connection_name"]
+
+MOST: Final = 1000
+"""Connections that one account may have."""
+
+
+class CrowdedError(UnavailableError):
+    """The account has as many connections as one may have."""
+
+    code = "crowded"
+    remedy = "end programs of this account that hold connections to the daemon"
 
 
 def connection_name(secret: str) -> str:
@@ -66,6 +78,21 @@ class Connections:
         """Start with none."""
         self._open: dict[str, Connection] = {}
         self._lost: dict[str, Connection] = {}
+        self._accounts: Counter[int] = Counter()
+
+    def enter(self, uid: int) -> None:
+        """Count one more connection of this account, opened or not.
+
+        Raises:
+            CrowdedError: It has too many.
+        """
+        if self._accounts[uid] >= MOST:
+            raise CrowdedError(f"the account with uid {uid} has {MOST} connections")
+        self._accounts[uid] += 1
+
+    def leave(self, uid: int) -> None:
+        """One that was counted is gone."""
+        self._accounts[uid] -= 1
 
     def add(self, connection: Connection) -> None:
         """A connection was opened, or its holder is back (rule 1)."""

@@ -16,7 +16,7 @@ from taskbound.flows.identity import Agents, Deliveries, require_person
 from taskbound.flows.task import Tasks, bind
 from taskbound.flows.tool import Pins, Sights
 from taskbound.surfaces.api.connection import Connections
-from taskbound.surfaces.api.peer import boot_id
+from taskbound.surfaces.api.peer import boot_id, is_alive
 from taskbound.surfaces.api.worker import Lane, Worker
 from taskbound.wire.connection import TaskPush
 
@@ -245,6 +245,10 @@ class Daemon:
                 await self._checkpoint.wait()
         except TimeoutError:
             return
+
+    def end_orphans(self) -> list[Moved]:
+        """End the tasks of runs that were killed; in the worker's thread."""
+        return self.tasks.end_orphans(self.boot, is_alive)
 
     def record_malformed(self, connection: Connection, ask: Malformed) -> None:
         """One record of bytes that asked for an action and could not be read; in the worker's thread."""

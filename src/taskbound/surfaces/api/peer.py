@@ -18,7 +18,7 @@ from typing import Final
 
 from taskbound.core.identity import PeerProof, UnprovenError
 
-__all__ = ["Peer", "ancestry_of", "boot_id", "read_peer"]
+__all__ = ["Peer", "ancestry_of", "boot_id", "is_alive", "read_peer"]
 
 _CREDENTIALS: Final = struct.Struct("3i")
 _PROC: Final = Path("/proc")
@@ -63,6 +63,16 @@ def boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return ""
+
+
+def is_alive(pid: int, started: int, *, proc: Path = _PROC) -> bool:
+    """Whether the process of this pid and start time is there; a zombie, which does nothing more, is not."""
+    try:
+        stat = (proc / str(pid) / "stat").read_bytes()
+    except OSError:
+        return False
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return int(fields[_START]) == started and fields[0] not in {b"Z", b"X"}
 
 
 def ancestry_of(pid: int, *, proc: Path = _PROC) -> tuple[tuple[int, int], ...]:

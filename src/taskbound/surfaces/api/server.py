@@ -4,8 +4,11 @@
    may not speak to this daemon gets one fault and no more.
 2. The first message opens the connection; versions that differ refuse (no guessing).
 3. Every request gets one answer; what goes wrong becomes a fault with a code.
-4. A connection may have so many requests open; beyond that it is not read further.
+4. A connection may have so many requests open, and so much unread; beyond that it is not
+   read further.
 5. A gateway that is lost holds its permits for 5 seconds more (design 4.9).
+6. Who has not opened yet is given little: a few bytes and a few seconds. An account has so
+   many connections at most, so that it leaves room for those of others.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound import __version__
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
 from taskbound.core.identity import UnprovenError, parse_name
-from taskbound.surfaces.api.connection import Connection, connection_name
+from taskbound.surfaces.api.connection import Connection, CrowdedError, connection_name
 from taskbound.surfaces.api.errors import fault_of
 from taskbound.surfaces.api.operations import OPERATIONS, Right
 from taskbound.surfaces.api.peer import Peer, read_peer
@@ -38,6 +41,10 @@ GRACE: Final = 5.0
 """Seconds that a lost gateway may take to come back before its permits are unknown."""
 OPEN_REQUESTS: Final = 256
 """Requests that one connection may have open before it is not read any further."""
+OPENING: Final = 10.0
+"""Seconds until a connection that was not opened is closed."""
+UNOPENED: Final = 65_536
+"""Bytes of half a message that are kept for a connection that was not opened."""
 _ROLES: Final = frozenset({"cli", "gateway", "run"})
 
 
@@ -65,7 +72,8 @@ class SocketServer(asyncio.Protocol):
         self._peer: Peer | None = None
         self._connection: Connection | None = None
         self._requests: set[asyncio.Task[None]] = set()
-        self._held_back = False
+        self._held: set[str] = set()
+        self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Look at who is there (rule 1)."""
@@ -73,10 +81,14 @@ class SocketServer(asyncio.Protocol):
             return
         self._transport = transport
         try:
-            self._peer = read_peer(transport.get_extra_info("socket"))
-        except UnprovenError as error:
+            peer = read_peer(transport.get_extra_info("socket"))
+            self._daemon.connections.enter(peer.proof.uid)  # 6
+        except (CrowdedError, UnprovenError) as error:
             self._send(0, fault_of(error))
             transport.close()
+            return
+        self._peer = peer
+        self._timer = self._daemon.loop.call_later(OPENING, self._close, NotOpenError("nothing was said"))
 
     def data_received(self, data: bytes) -> None:
         """Take what arrived."""
@@ -84,9 +96,15 @@ class SocketServer(asyncio.Protocol):
             for body in self._buffer.feed(data):
                 self._take(decode_frame(ask_decoder, body))
         except FrameError as error:
-            self._send(0, fault_of(error))
-            if self._transport is not None:
-                self._transport.close()
+            self._close(error)
+            return
+        if self._connection is None and len(self._buffer) > UNOPENED:
+            self._close(NotOpenError("the connection was not opened"))  # 6
+
+    def _close(self, error: TaskboundError) -> None:
+        self._send(0, fault_of(error))
+        if self._transport is not None:
+            self._transport.close()
 
     def _take(self, said: Said) -> None:
         if isinstance(said.ask, Open):
@@ -99,16 +117,33 @@ class SocketServer(asyncio.Protocol):
         task = self._daemon.loop.create_task(self._run(said, connection))
         self._requests.add(task)
         task.add_done_callback(self._done)
-        if len(self._requests) >= OPEN_REQUESTS and self._transport is not None and not self._held_back:
-            self._held_back = True
-            self._transport.pause_reading()  # 4
+        if len(self._requests) >= OPEN_REQUESTS:
+            self._hold("requests")  # 4
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._requests.discard(task)
-        if self._held_back and len(self._requests) < OPEN_REQUESTS // 2 and self._transport is not None:
-            self._held_back = False
-            if not self._transport.is_closing():
-                self._transport.resume_reading()
+        if len(self._requests) < OPEN_REQUESTS // 2:
+            self._release("requests")
+
+    def pause_writing(self) -> None:
+        """The peer does not read its answers (rule 4)."""
+        self._hold("unread")
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        self._release("unread")
+
+    def _hold(self, why: str) -> None:
+        self._held.add(why)
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def _release(self, why: str) -> None:
+        if why not in self._held:
+            return
+        self._held.discard(why)
+        if not self._held and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _open(self, ask: Open) -> Answer:
         try:
@@ -140,6 +175,7 @@ class SocketServer(asyncio.Protocol):
         )
         self._daemon.require_welcome(connection)
         self._connection = connection  # only now: a refused opening leaves nothing that could be used
+        self._stop_timer()
         self._daemon.connections.add(connection)
         with self._daemon.means.store.read() as snapshot:
             stopped = snapshot.revocation.kill_switch(ask.namespace).stopped
@@ -176,6 +212,9 @@ class SocketServer(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Give a gateway its grace (rule 5)."""
         del exc
+        self._stop_timer()
+        if self._peer is not None:
+            self._daemon.connections.leave(self._peer.proof.uid)
         connection = self._connection
         if connection is None:
             return
@@ -184,3 +223,8 @@ class SocketServer(asyncio.Protocol):
             self._daemon.loop.call_later(GRACE, self._daemon.give_up, connection)
         else:
             self._daemon.connections.forget(connection)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
