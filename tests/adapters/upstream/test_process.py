@@ -96,7 +96,7 @@ async def test_a_server_sees_only_what_is_declared_and_what_every_program_needs(
         "HOME": "/home/x", "PATH": "/usr/bin:/bin", "LANG": "C", "LC_ALL": "C", "TERM": "t", "TMPDIR": "/t",
         "USER": "u", "LOGNAME": "l", "SHELL": "/bin/sh", "SECRET": "canary", "PYTHONPATH": "/evil",
         "LD_PRELOAD": "/evil.so", "TASKBOUND_HOME": "/h", "SSH_AUTH_SOCK": "/s", "lc_x": "no",
-    }  # fmt: skip
+    }  # fmt: skip  # a table reads better as one
     program = "import json, os\nprint(json.dumps(dict(os.environ)), flush=True)\n"
     async with running(tmp_path, program, environment={"TOKEN": "mine", "TERM": "dumb"}, ours=ours) as (
         _,

@@ -49,7 +49,7 @@ def test_an_exact_version_is_the_lock(line: str, lock: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["python server.py", "node x.js", "mcp-server-git", "/x", "bash script.sh", "deno run x.ts"]
+    "line", ["python server.py", "node x.js", "mcp-server-git", "/x", "bash script", "deno run x.ts"]
 )
 def test_a_program_of_its_own_needs_no_lock(line: str) -> None:
     program, *arguments = line.split()

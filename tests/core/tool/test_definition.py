@@ -24,7 +24,7 @@ from taskbound.core.tool import (
 )
 
 
-def tool(**changes: Any) -> bytes:  # noqa: ANN401 -- any JSON
+def tool(**changes: Any) -> bytes:
     value: dict[str, Any] = {
         "name": "refund",
         "description": "Pays money back.",
@@ -76,7 +76,7 @@ def test_a_digest_of_a_definition_is_pinned_so_that_no_release_changes_it_unseen
         ({"idempotentHint": True, "openWorldHint": False}, Effect.DESTRUCTIVE),
     ],
 )
-def test_the_effect_is_the_worst_where_annotations_say_nothing(annotations: Any, effect: Effect) -> None:  # noqa: ANN401
+def test_the_effect_is_the_worst_where_annotations_say_nothing(annotations: Any, effect: Effect) -> None:
     assert parse_definition(tool(annotations=annotations)).effect is effect
 
 
@@ -175,7 +175,7 @@ def test_a_definition_over_its_size_is_refused_and_one_at_it_is_not() -> None:
         lambda ref: {"properties": {"a": {"not": {"prefixItems": [{"$ref": ref}]}}}},
     ],
 )
-def test_a166_a_reference_out_of_the_schema_is_refused(reference: str, where: Any) -> None:  # noqa: ANN401
+def test_a166_a_reference_out_of_the_schema_is_refused(reference: str, where: Any) -> None:
     with pytest.raises(RemoteReferenceError):
         parse_definition(tool(inputSchema={"type": "object", **where(reference)}))
     with pytest.raises(RemoteReferenceError):

@@ -160,7 +160,7 @@ def test_places_that_look_alike_in_words_stay_apart() -> None:
     }
     pinned = definition({"name": "x", "inputSchema": schema})
     other = copy.deepcopy(schema)
-    other["properties"]["a"]["properties"]["b"]["title"] = "3"  # type: ignore[index]
+    other["properties"]["a"]["properties"]["b"]["title"] = "3"  # type: ignore[index]  # the example is nested here
     found = compare(pinned, definition({"name": "x", "inputSchema": other}))
     assert isinstance(found, TextChanged)
     assert len(found.words) == 1
@@ -255,7 +255,7 @@ def test_what_is_called_text_differs_in_nothing_but_texts(
             pytest.fail("it is listed")
 
 
-def _without_texts(value: Any) -> Any:  # noqa: ANN401 -- any JSON
+def _without_texts(value: Any) -> Any:
     if isinstance(value, dict):
         texts = {"title", "description"}
         return {

@@ -11,7 +11,7 @@ HASH = "0" * 63 + "a"
 OTHER = "0" * 63 + "b"
 
 
-def identity(**changes: Any) -> ServerIdentity:  # noqa: ANN401 -- each field has its own type
+def identity(**changes: Any) -> ServerIdentity:
     fields: dict[str, Any] = {
         "namespace": "default",
         "command": "/venv/bin/python",
