@@ -171,9 +171,18 @@ class Daemon:
         Raises:
             UnprovenError: It is neither.
         """
-        speaks = (connection.peer.proof.uid, connection.namespace, connection.agent)
-        if connection.role != "gateway" or speaks not in self._gateways:
+        uid = connection.peer.proof.uid
+        if connection.role == "gateway" and (uid, connection.namespace, connection.agent) in self._gateways:
+            return
+        try:
             self.require_speaker(connection)
+        except UnprovenError as error:
+            if connection.role != "gateway":
+                raise
+            raise UnprovenError(
+                f"the account with uid {uid} is no person's, and may run no gateway of agent `{connection.agent}`",
+                remedy="run it under a person's account, or name it where the daemon is started: see deploy/",
+            ) from error
 
     def require_gateway(self, connection: Connection) -> None:
         """Go on only for a gateway's connection.
