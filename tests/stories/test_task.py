@@ -18,7 +18,7 @@ from taskbound.core.transition import WrongStateError
 from taskbound.flows.identity import MonitorOverdueError
 from taskbound.flows.revocation import stop
 from taskbound.flows.task import TaskOrder, bind, drop_template, register_run, save_template
-from taskbound.flows.task.life import OutsideCeilingError
+from taskbound.flows.task.order import OutsideCeilingError
 from taskbound.flows.task.template import UnknownTemplateError
 from taskbound.ports.audit import StoredCheckpoint
 from tests.world import ANN, SCOPE, scope_of

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from taskbound.flows.task.binding import bind, orphaned_runs, register_run
-from taskbound.flows.task.life import TaskOrder, Tasks
+from taskbound.flows.task.life import Tasks
+from taskbound.flows.task.order import TaskOrder
 from taskbound.flows.task.template import drop_template, save_template
 
 __all__ = ["TaskOrder", "Tasks", "bind", "drop_template", "orphaned_runs", "register_run", "save_template"]

@@ -10,66 +10,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import TaskChanged, TaskStarted
 from taskbound.core.clock import Instant
-from taskbound.core.errors import DeniedError
 from taskbound.core.identity import UnknownIdentityError, require_active
 from taskbound.core.revocation import require_not_stopped
-from taskbound.core.scope import initial_limits, tools_of
+from taskbound.core.scope import initial_limits
 from taskbound.core.task import (
     ENDED,
     NoTaskError,
     Task,
     TaskEvent,
     TaskState,
-    TaskSyntaxError,
     move_task,
-    parse_lifetime,
-    parse_purpose,
 )
 from taskbound.flows.means import Actor, Moved
 from taskbound.flows.task.binding import orphaned_runs
+from taskbound.flows.task.order import TaskOrder, parse_order, require_within, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskbound.core.audit import Event
     from taskbound.core.identity import Agent
-    from taskbound.core.scope import Scope
     from taskbound.flows.decision import Views
     from taskbound.flows.identity import Deliveries
     from taskbound.flows.means import Means
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = ["OutsideCeilingError", "TaskOrder", "Tasks"]
+__all__ = ["Tasks"]
 
 _SECOND: Final = 1_000_000
-_EVIDENCE: Final = 20
-_EVIDENCE_LENGTH: Final = 500
 _DAEMON: Final = "daemon"
-
-
-class OutsideCeilingError(DeniedError):
-    """The scope names something that the agent can never be granted."""
-
-    code = "outside-ceiling"
-    remedy = "leave it out, or have the agent's owner register the agent with a wider ceiling"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskOrder:
-    """What a person declares a task with; exactly one of template and scope."""
-
-    namespace: str
-    agent: str
-    purpose: str
-    seconds: int
-    template: str = ""
-    scope: Scope | None = None
-    evidence: tuple[str, ...] = ()
 
 
 class Tasks:
@@ -88,15 +61,12 @@ class Tasks:
             DeniedError: Something that rule 1 names is in the way.
             MalformedError: The order can't be read.
         """
-        parse_purpose(order.purpose)
-        parse_lifetime(order.seconds)
-        if len(order.evidence) > _EVIDENCE or any(len(one) > _EVIDENCE_LENGTH for one in order.evidence):
-            raise TaskSyntaxError(f"at most {_EVIDENCE} pieces of evidence of {_EVIDENCE_LENGTH} characters")
+        parse_order(order)
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
             agent = self._require_startable(snapshot, order, now)
-            scope = _scope_of(snapshot, order)
-            _require_within(snapshot, scope, agent)
+            scope = scope_of(snapshot, order)
+            require_within(snapshot, scope, agent)
         task_id = self._means.chance.name("tsk")
         task = Task(
             namespace=order.namespace,
@@ -269,34 +239,3 @@ def _changed(before: Task, after: Task, event: TaskEvent, actor: Actor, reason: 
         by=actor.name,
         proof=actor.proof,
     )
-
-
-def _scope_of(snapshot: Snapshot, order: TaskOrder) -> Scope:
-    if (order.scope is None) is (not order.template):
-        raise TaskSyntaxError("give exactly one of a template and a scope", where="template")
-    if order.scope is not None:
-        return order.scope
-    template = snapshot.tasks.template(order.namespace, order.template)
-    if template is None:
-        raise TaskSyntaxError(
-            f"no template is named `{order.template}`",
-            where="template",
-            remedy="list them with `taskbound template list`",
-        )
-    return template.scope
-
-
-def _require_within(snapshot: Snapshot, scope: Scope, agent: Agent) -> None:
-    """Refuse a scope that names what no server has, or what the ceiling leaves out."""
-    ceiling = tools_of(agent.ceiling)
-    for tool in sorted(tools_of(scope)):
-        if tool not in ceiling:
-            raise OutsideCeilingError(
-                f"the ceiling of agent `{agent.name}` does not name `{tool}`", where=tool
-            )
-        if snapshot.tools.tool(agent.namespace, tool) is None:
-            raise TaskSyntaxError(
-                f"no server has the tool `{tool}`",
-                where=tool,
-                remedy="list them with `taskbound tool list`, or add one with `taskbound upstream add`",
-            )

@@ -1,0 +1,98 @@
+"""What a person declares a task with, and what of it can't be.
+
+1. A scope names only tools that a server has, within the agent's ceiling. What it may do
+   with them is judged against the ceiling at every action (law 3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.errors import DeniedError
+from taskbound.core.scope import tools_of
+from taskbound.core.task import TaskSyntaxError, parse_lifetime, parse_purpose
+
+if TYPE_CHECKING:
+    from taskbound.core.identity import Agent
+    from taskbound.core.scope import Scope
+    from taskbound.ports.store import Snapshot
+
+__all__ = ["OutsideCeilingError", "TaskOrder", "parse_order", "require_within", "scope_of"]
+
+_EVIDENCE: Final = 20
+_EVIDENCE_LENGTH: Final = 500
+
+
+class OutsideCeilingError(DeniedError):
+    """The scope names something that the agent can never be granted."""
+
+    code = "outside-ceiling"
+    remedy = "leave it out, or have the agent's owner register the agent with a wider ceiling"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOrder:
+    """What a person declares a task with; exactly one of template and scope."""
+
+    namespace: str
+    agent: str
+    purpose: str
+    seconds: int
+    template: str = ""
+    scope: Scope | None = None
+    evidence: tuple[str, ...] = ()
+
+
+def parse_order(order: TaskOrder) -> TaskOrder:
+    """The order, when all that a person wrote into it can be.
+
+    Raises:
+        TaskSyntaxError: The purpose, the lifetime or the evidence can't.
+    """
+    parse_purpose(order.purpose)
+    parse_lifetime(order.seconds)
+    if len(order.evidence) > _EVIDENCE or any(len(one) > _EVIDENCE_LENGTH for one in order.evidence):
+        raise TaskSyntaxError(f"at most {_EVIDENCE} pieces of evidence of {_EVIDENCE_LENGTH} characters")
+    return order
+
+
+def scope_of(snapshot: Snapshot, order: TaskOrder) -> Scope:
+    """The scope that the order gives, or its template's.
+
+    Raises:
+        TaskSyntaxError: It gives both or none, or there is no such template.
+    """
+    if (order.scope is None) is (not order.template):
+        raise TaskSyntaxError("give exactly one of a template and a scope", where="template")
+    if order.scope is not None:
+        return order.scope
+    template = snapshot.tasks.template(order.namespace, order.template)
+    if template is None:
+        raise TaskSyntaxError(
+            f"no template is named `{order.template}`",
+            where="template",
+            remedy="list them with `taskbound template list`",
+        )
+    return template.scope
+
+
+def require_within(snapshot: Snapshot, scope: Scope, agent: Agent) -> None:
+    """Go on only with a scope that names tools that there are, within the ceiling (rule 1).
+
+    Raises:
+        OutsideCeilingError: The ceiling leaves one out.
+        TaskSyntaxError: No server has one.
+    """
+    ceiling = tools_of(agent.ceiling)
+    for tool in sorted(tools_of(scope)):
+        if tool not in ceiling:
+            raise OutsideCeilingError(
+                f"the ceiling of agent `{agent.name}` does not name `{tool}`", where=tool
+            )
+        if snapshot.tools.tool(agent.namespace, tool) is None:
+            raise TaskSyntaxError(
+                f"no server has the tool `{tool}`",
+                where=tool,
+                remedy="list them with `taskbound tool list`, or add one with `taskbound upstream add`",
+            )
