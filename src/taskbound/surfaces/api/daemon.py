@@ -180,7 +180,7 @@ class Daemon:
             if connection.role != "gateway":
                 raise
             raise UnprovenError(
-                f"the account with uid {uid} is no person's, and may run no gateway of agent `{connection.agent}`",
+                f"the account with uid {uid} may run no gateway of agent `{connection.agent}`",
                 remedy="run it under a person's account, or name it where the daemon is started: see deploy/",
             ) from error
 
