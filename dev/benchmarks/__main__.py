@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING
 
 from dev.benchmarks.decision import measure_decision
 from dev.benchmarks.durable import measure_durable, measure_large
+from dev.benchmarks.gateway import measure_gateway
 from dev.benchmarks.machine import describe_load, describe_machine
 from dev.benchmarks.page import PAGE, write_page
+from dev.benchmarks.population import measure_population
+from dev.benchmarks.start import measure_start
+from dev.benchmarks.verify import measure_verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +27,10 @@ SECTIONS: dict[str, Callable[..., Section]] = {
     "decision": measure_decision,
     "durable": measure_durable,
     "large": measure_large,
+    "gateway": measure_gateway,
+    "memory": measure_population,
+    "startup": measure_start,
+    "verify": measure_verify,
 }
 FULL = frozenset({"large"})
 

@@ -1,9 +1,9 @@
 """Row 2 and 3: durable decisions a second, against the bare commit shape on the same disk.
 
-Callers are tasks of one asyncio loop; each asks again once it has its answer. Ours goes the daemon's own
-way: its lane of calls, its worker, the flows, the store. Every call is another act, as an agent's calls mostly are,
-and none is presented twice. The bare shape (`bare_lane.py`) has as many callers, one writer thread, and rows
-of the same size. The two have their turns one after the other; a hundred calls before each are thrown away.
+Callers are tasks of one asyncio loop; each asks again once it has its answer. Ours goes the daemon's own way:
+its lane of calls, its worker, the flows, the store. Every call is another act, as most of an agent's calls
+are, and none is presented twice. The bare shape (`bare_lane.py`) has as many callers, one writer thread, and
+rows of the same size. The two take turns; a hundred calls before each turn are thrown away.
 """
 
 from __future__ import annotations
