@@ -77,6 +77,10 @@ class FrameBuffer:
         """Start empty."""
         self._bytes = bytearray()
 
+    def __len__(self) -> int:
+        """Bytes that are kept of a document that is not complete."""
+        return len(self._bytes)
+
     def feed(self, data: bytes) -> list[bytes]:
         """The documents that are complete now, in order.
 

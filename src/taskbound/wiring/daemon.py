@@ -17,6 +17,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -46,6 +47,8 @@ __all__ = ["HomeInUseError", "hold_home", "main", "read_origin"]
 _log = logging.getLogger(__name__)
 DATABASE: Final = "taskbound.db"
 BACKLOG: Final = 128
+DESCRIPTORS: Final = 16_384
+"""Open files that this process asks for: more than a few accounts can use up (`connection.MOST`)."""
 
 
 class HomeInUseError(UnavailableError):
@@ -60,6 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     told = _read_arguments(arguments)
     open_log("daemon", told.log_level)
     os.umask(0o077)
+    _raise_limit()
     try:
         asyncio.run(_serve(Path(told.home), told))
     except TaskboundError as error:
@@ -178,6 +182,14 @@ async def _serve(home: Path, told: argparse.Namespace) -> None:
             child.stop()
         store.close()
         os.close(held)
+
+
+def _raise_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with contextlib.suppress(OSError, ValueError):  # where the system has a lower limit of its own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _choose_socket(home: Path, told: str) -> Path:

@@ -59,7 +59,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         unknown-server unknown-template unknown-tool unproven upstream-exists wrong-monitor-code wrong-state
     """,
     _UNAVAILABLE: """
-        affected-sqlite ambiguous-commit busy client-config-unwritable conflict contended daemon-lost
+        affected-sqlite ambiguous-commit busy client-config-unwritable conflict contended crowded daemon-lost
         daemon-not-started damaged-store demo-part-missing disk-failed file-unavailable foreign-database
         full-disk gateway-silent home-in-use key-exists key-exposed key-foreign key-in-use key-missing
         key-torn key-unusable list-refused monitor-unreachable newer-database no-data-directory not-covered

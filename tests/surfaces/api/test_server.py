@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from taskbound import __version__
+from taskbound.surfaces.api import connection, server
+from taskbound.wire.connection import Done, Fault, Open, Ping
+from taskbound.wire.envelope import Said
+from taskbound.wire.frame import encode_frame
+from tests.surfaces.api.test_operations import raw, station
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def code_of(path: Path, data: bytes) -> str:
+    (answer,) = await raw(path, data)
+    assert isinstance(answer, Fault)
+    return answer.code
+
+
+def test_a_connection_that_was_not_opened_is_kept_for_no_long_message(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            half = (1_000_000).to_bytes(4, "big") + b" " * (server.UNOPENED + 1)
+            assert await code_of(place.path, half) == "not-open"
+
+    asyncio.run(story())
+
+
+def test_a_connection_on_which_nothing_is_said_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "OPENING", 0.0)
+
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            assert await code_of(place.path, b"") == "not-open"
+
+    asyncio.run(story())
+
+
+def test_an_opened_connection_may_be_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            client = await place.client()
+            monkeypatch.setattr(server, "OPENING", 0.0)
+            assert await code_of(place.path, b"") == "not-open"
+            assert await client.ask(Ping(), Done) == Done()
+
+    asyncio.run(story())
+
+
+def test_an_account_has_only_so_many_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "MOST", 2)
+
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            first, second = await place.client(), await place.client()
+            assert await code_of(place.path, b"") == "crowded"
+            await place.lose(first)
+            assert await second.ask(Ping(), Done) == Done()
+            third = await place.client()
+            assert await third.ask(Ping(), Done) == Done()
+
+    asyncio.run(story())
+
+
+class Wire(asyncio.Transport):
+    """One end of a real pair of sockets, which notes whether it is read."""
+
+    def __init__(self, end: socket.socket) -> None:
+        super().__init__({"socket": end})
+        self.reading = asyncio.Event()
+        self.reading.set()
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        del data
+
+    def pause_reading(self) -> None:
+        self.reading.clear()
+
+    def resume_reading(self) -> None:
+        self.reading.set()
+
+
+def test_a248_who_does_not_read_its_answers_is_read_no_further(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            one, other = socket.socketpair()
+            with one, other:
+                wire, side = Wire(one), server.SocketServer(place.daemon)
+                side.connection_made(wire)
+                side.data_received(encode_frame(Said(id=1, ask=Open(role="cli", version=__version__))))
+                side.pause_writing()
+                assert not wire.reading.is_set()
+                side.data_received(encode_frame(Said(id=2, ask=Ping())) * server.OPEN_REQUESTS)
+                side.resume_writing()
+                assert not wire.reading.is_set()  # so many requests are open still
+                async with asyncio.timeout(5):
+                    await wire.reading.wait()
+                side.connection_lost(None)
+
+    asyncio.run(story())
