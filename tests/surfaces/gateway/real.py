@@ -140,11 +140,15 @@ class Place:
     def action(self, name: str) -> ActionDetail:
         return self.client.ask(ShowAction(action=name), ActionDetail)
 
-    def events(self, kind: str) -> list[dict[str, Any]]:
-        """Every event of a kind in the log."""
-        page = self.client.ask(ExportAudit(limit=5000), ExportPage)
-        found = [json.loads(record)["event"] for record in page.records]
-        return [event for event in found if event["kind"] == kind]
+    async def events(self, kind: str) -> list[dict[str, Any]]:
+        """Every event of a kind, once the log holds every record that there is."""
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                page = self.client.ask(ExportAudit(limit=5000), ExportPage)
+                if len(page.records) >= self.status().records:
+                    found = [json.loads(record)["event"] for record in page.records]
+                    return [event for event in found if event["kind"] == kind]
+                await asyncio.to_thread(os.sched_yield)
 
     async def settled(self, count: int) -> list[ActionRow]:
         """Every action once so many are neither permitted nor sent any more."""

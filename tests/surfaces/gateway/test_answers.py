@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskbound.core.action.envelope import members
+from taskbound.core.errors import TaskboundError, error_classes
+from taskbound.surfaces.gateway import answers
+from taskbound.surfaces.gateway.eras import bridge, crosses, is_complete
+from taskbound.surfaces.gateway.errors import CODES, IN_RESULT, rpc_code
+from taskbound.wire.action import Refused
+from taskbound.wire.mcp.era import DECISION_KEY
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    st.dictionaries(st.text(max_size=12) | st.just("resultType"), JSON, max_size=4),
+    st.sampled_from([None, 1]),
+)
+def test_a_bridged_result_has_one_type_and_every_other_byte_of_the_servers(
+    value: dict[str, Any], indent: int | None
+) -> None:
+    raw = json.dumps(value, indent=indent).encode()
+    typed = "resultType" in value
+    assert bridge(raw, typed=typed, modern=False) == raw
+    found = bridge(raw, typed=typed, modern=True)
+    before, after = members(raw), members(found)
+    assert "resultType" in after
+    if typed:
+        assert found == raw
+    else:
+        assert after.pop("resultType") == b'"complete"'
+        assert after == before
+
+
+@pytest.mark.parametrize(
+    ("result", "final"),
+    [
+        ({}, True),
+        ({"resultType": "complete"}, True),
+        ({"resultType": "task"}, False),
+        ({"resultType": None}, False),
+    ],
+)
+def test_a_result_is_final_when_it_says_so_or_nothing(result: dict[str, Any], *, final: bool) -> None:
+    assert is_complete(result) is final
+
+
+@pytest.mark.parametrize(
+    ("tool", "legacy"),
+    [
+        ({}, True),
+        ({"outputSchema": None}, True),
+        ({"outputSchema": {"type": "object"}}, True),
+        ({"outputSchema": {"type": "array"}}, False),
+        ({"outputSchema": {}}, False),
+    ],
+)
+def test_a_tool_whose_results_are_no_objects_is_for_modern_clients(
+    tool: dict[str, Any], *, legacy: bool
+) -> None:
+    assert crosses(tool, modern=True)
+    assert crosses(tool, modern=False) is legacy
+
+
+def test_a_refusal_without_reasons_or_advice_is_still_one_sentence() -> None:
+    found = json.loads(answers.refused(Refused(action="", task="", code="no-task", instead="")))
+    assert found["content"] == [{"type": "text", "text": "Refused: it is not permitted."}]
+    assert found["_meta"] == {DECISION_KEY: {"code": "no-task"}}
+    assert found["isError"] is True
+
+
+def test_every_error_of_the_gateways_process_has_a_code() -> None:
+    ours = (
+        "taskbound.surfaces.gateway",
+        "taskbound.wire",
+        "taskbound.sdk",
+        "taskbound.core.action",
+        "taskbound.adapters.upstream",
+    )
+    found = {one.code for one in error_classes() if one.__module__.startswith(ours)}
+    pins = {"no-such-command", "no-such-module", "floating-version", "unpinnable"}  # of `upstream add` alone
+    shown = {"bad-escape"}  # of screens alone
+    assert found - pins - shown <= CODES.keys() | {"bad-definition", "wrong-state"}
+    assert CODES["daemon-lost"] == IN_RESULT
+
+
+def test_an_error_without_a_code_of_its_own_is_an_internal_one() -> None:
+    class OddError(TaskboundError):
+        """Nobody knows it."""
+
+        code = "odd-in-a-test"
+
+    assert rpc_code(OddError("odd")) == -32603
+    assert all(code == IN_RESULT or code <= -32000 for code in CODES.values())
+
+
+def test_no_code_of_ours_stands_in_a_range_that_is_reserved_for_others() -> None:
+    standard = {-32700, -32600, -32601, -32602, -32603, -32022, IN_RESULT}
+    assert set(CODES.values()) <= standard
