@@ -12,7 +12,7 @@ from taskbound.adapters.store.sql import Machine, SqlStore
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.adapters.store.sql.sqlite.opening import APPLICATION, require_library
 from taskbound.core.audit import verify_chain
-from taskbound.ports.store import AffectedLibraryError, ForeignDatabaseError
+from taskbound.ports.store import AffectedLibraryError, ForeignDatabaseError, StoreUnavailableError
 from tests.contracts.store.rows import append, event, open_chain, read
 
 if TYPE_CHECKING:
@@ -145,6 +145,14 @@ def test_a_closed_database_leaves_no_write_ahead_log(tmp_path: Path) -> None:
         pass
     store.close()
     assert {one.name for one in tmp_path.iterdir()} == {"t.db", "t.db-lock", "t.db-mark"}
+
+
+def test_a_place_where_no_file_can_be_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailableError, match="nowhere"):
+        SqlStore(tmp_path / "nowhere" / "t.db")
+    (tmp_path / "t.db").mkdir()
+    with pytest.raises(StoreUnavailableError):
+        SqlStore(tmp_path / "t.db")
 
 
 def test_two_stores_on_one_file_see_each_other_and_lose_nothing(tmp_path: Path) -> None:

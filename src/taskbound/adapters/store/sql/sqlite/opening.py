@@ -116,13 +116,21 @@ def open_files(path: Path, *, reserve: int, at: Callable[[str], None], machine: 
     """
     require_library(machine.library)
     kept = Reserve(beside(path, "reserve"), reserve, machine.free)
-    with locked(beside(path, "lock")):
-        try:
-            return _open(path, kept, at, machine)
-        except FullDiskError:
-            if not kept.release():
-                raise
-        return _open(path, kept, at, machine)
+    try:
+        with locked(beside(path, "lock")):
+            return _open_with_space(path, kept, at, machine)
+    except OSError as error:
+        raise StoreUnavailableError(f"`{path}` can't be opened: {error.strerror or error}") from error
+
+
+def _open_with_space(path: Path, reserve: Reserve, at: Callable[[str], None], machine: Machine) -> Files:
+    """The opened database; on a full disk the reserve makes room for what an opening writes."""
+    try:
+        return _open(path, reserve, at, machine)
+    except FullDiskError:
+        if not reserve.release():
+            raise
+    return _open(path, reserve, at, machine)
 
 
 def beside(path: Path, ending: str) -> Path:
