@@ -302,11 +302,14 @@ class Gateway:
             ):  # not one that the end itself has interrupted: the daemon may tell it once more
                 self._standing.told()
 
-    def _begin(self, work: Coroutine[None, None, None], message: Request) -> None:
-        """Do what takes longer beside everything else; its failure is ours, and is answered too."""
-        task = asyncio.get_running_loop().create_task(self._guard(work, message))
+    def _beside(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._work.add(task)
         task.add_done_callback(self._work.discard)
+
+    def _begin(self, work: Coroutine[None, None, None], message: Request) -> None:
+        """Do what takes longer beside everything else; its failure is ours, and is answered too."""
+        self._beside(self._guard(work, message))
 
     async def _guard(self, work: Awaitable[None], message: Request) -> None:
         try:
@@ -364,10 +367,10 @@ class Gateway:
         """The daemon is there, or there again: what happened meanwhile is asked for."""
         if stopped:
             self._calls.interrupt_all(Cause.STOPPED)
+        for owed in self._calls.pay():
+            self._beside(owed)
         if again:
-            task = asyncio.get_running_loop().create_task(self._recheck())
-            self._work.add(task)
-            task.add_done_callback(self._work.discard)
+            self._beside(self._recheck())
         else:
             self._listing.joined()
 
