@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.sql import Machine, SqlStore
+from taskbound.adapters.store.sql import DiskFailedError, Machine, SqlStore
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.core.audit import verify_chain
 from taskbound.core.task import TaskState
@@ -277,6 +277,25 @@ def test_a_reserve_that_was_cut_off_is_made_whole_when_the_store_opens(tmp_path:
     assert store.reserve_state() == "whole"
     assert (tmp_path / "t.db-reserve").stat().st_size == RESERVE
     store.close()
+
+
+def test_f7_a_mark_that_can_not_be_written_ends_the_store_after_the_write_that_was_durable(
+    tmp_path: Path,
+) -> None:
+    told: list[str] = []
+    store = SqlStore(tmp_path / "t.db", reserve=4096, at=told.append)
+    open_chain(store)
+    handle = os.open(tmp_path / "t.db-mark", os.O_RDONLY)
+    os.dup2(handle, store._files.mark_file._handle)  # noqa: SLF001  # the disk takes no more writes to this file
+    os.close(handle)
+    append(store, *(event(n) for n in range(3000)))
+    assert "checkpoint" not in told
+    with pytest.raises(DiskFailedError):
+        append(store, event(1))
+    store.close()
+    again = SqlStore(tmp_path / "t.db", reserve=4096)
+    assert read(again, lambda seen: seen.audit.count()) == 3001
+    again.close()
 
 
 FAULTY = """

@@ -294,6 +294,8 @@ class SqlStore:
         On a full disk it is done each time, so that the WAL is written over and never
         grows; but only where it fits, or it would take the reserve and come to nothing.
         """
+        if self._broken is not None:
+            return
         tight = not self._files.reserve.whole
         try:
             _, pages, moved = connection.execute("PRAGMA wal_checkpoint(NOOP)").fetchone()
