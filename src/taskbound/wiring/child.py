@@ -23,6 +23,7 @@ from taskbound.ports.signer import SignerUnavailableError
 from taskbound.wiring.home import SOCKET_LIMIT, place_socket
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 __all__ = ["SignerChild"]
@@ -37,8 +38,18 @@ _LONGEST_PAUSE: Final = 30.0
 class SignerChild:
     """One signer process, started again when it has ended."""
 
-    def __init__(self, home: Path, origin: str, *, create: bool) -> None:
-        """Prepare; `start` starts it, with a new key if it may `create` one and there is none (rule 2)."""
+    def __init__(
+        self, home: Path, origin: str, *, create: bool, elapsed: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Prepare; `start` starts it, with a new key if it may `create` one and there is none (rule 2).
+
+        Args:
+            home: The data directory.
+            origin: The log's name.
+            create: Whether a key may be made.
+            elapsed: Seconds on a clock that is never set.
+        """
+        self._elapsed = elapsed
         self._home = home
         self._origin = origin
         self.create = create
@@ -50,6 +61,11 @@ class SignerChild:
         if len(os.fsencode(self.socket)) > SOCKET_LIMIT:  # `daemon.sock` is as long
             raise ValueError("INVARIANT: the signer's socket fits where the daemon's does")
 
+    @property
+    def pid(self) -> int:
+        """Of the last one that was started; 0 before the first."""
+        return 0 if self._process is None else self._process.pid
+
     def start(self) -> None:
         """Start it unless it runs, or failed a moment ago (rule 3).
 
@@ -58,10 +74,10 @@ class SignerChild:
         """
         if self._process is not None and self._process.poll() is None and not self._trouble:
             return
-        if time.monotonic() >= self._again:
+        if self._elapsed() >= self._again:
             self._trouble = self._try()
             self._pause = min(max(_PAUSE, 2 * self._pause), _LONGEST_PAUSE) if self._trouble else 0.0
-            self._again = time.monotonic() + self._pause
+            self._again = self._elapsed() + self._pause
         if self._trouble:
             raise SignerUnavailableError(f"the signer does not start: {self._trouble}")
 
@@ -100,7 +116,10 @@ class SignerChild:
             finally:
                 os.close(speaking)
             said = _hear(ear.fileno())
-        return "" if said == "ready" else said or "it ended, or said nothing in time"
+        if said == "ready":
+            return ""
+        self.stop()
+        return said or "it ended, or said nothing in time"
 
     def _command(self, speaking: int) -> list[str]:
         return [

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from taskbound.adapters.keys.socket import SocketSigner
+from taskbound.ports.signer import SignerUnavailableError
+from taskbound.wiring.child import SignerChild
+from taskbound.wiring.home import make_home
+
+ORIGIN = "example.com/log"
+
+
+class Elapsed:
+    """A clock that goes when it is told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    path = tmp_path / "home"
+    make_home(path)
+    return path
+
+
+def key_of(child: SignerChild) -> str:
+    one = SocketSigner(child.socket)
+    try:
+        return one.verifier_key(ORIGIN)
+    finally:
+        one.close()
+
+
+def test_a_signer_that_was_started_answers_and_ends_when_stopped(home: Path) -> None:
+    child = SignerChild(home, ORIGIN, create=True)
+    child.start()
+    assert key_of(child)
+    child.stop()
+    with pytest.raises(SignerUnavailableError):
+        key_of(child)
+
+
+def test_starting_one_that_runs_leaves_it_alone(home: Path) -> None:
+    child = SignerChild(home, ORIGIN, create=True)
+    child.start()
+    first = child.pid
+    child.start()
+    assert child.pid == first
+    child.stop()
+
+
+def test_one_that_has_ended_is_started_again_at_once_with_the_same_key(home: Path) -> None:
+    child = SignerChild(home, ORIGIN, create=True, elapsed=Elapsed())
+    child.start()
+    key, first = key_of(child), child.pid
+    child.stop()
+    child.start()
+    assert child.pid != first
+    assert key_of(child) == key
+    child.stop()
+
+
+def test_no_key_is_made_for_a_log_that_may_have_been_signed(home: Path) -> None:
+    child = SignerChild(home, ORIGIN, create=False)
+    with pytest.raises(SignerUnavailableError, match="key-missing"):
+        child.start()
+    assert not (home / "signer").exists()
+
+
+def test_one_that_does_not_start_says_why_and_is_tried_again_after_a_pause_that_grows(home: Path) -> None:
+    elapsed = Elapsed()
+    child = SignerChild(home, ORIGIN, create=False, elapsed=elapsed)
+    for pause in (1, 2, 4, 8, 16, 30, 30):
+        with pytest.raises(SignerUnavailableError, match="key-missing"):
+            child.start()
+        tried = child.pid
+        elapsed.seconds += pause - 0.5
+        with pytest.raises(SignerUnavailableError, match="key-missing"):
+            child.start()
+        assert child.pid == tried
+        elapsed.seconds += 0.5
+    child.create = True
+    child.start()
+    assert key_of(child)
+    child.stop()

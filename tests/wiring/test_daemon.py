@@ -1,0 +1,333 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from taskbound.wiring.home import find_socket, make_home
+from taskbound.wiring.start import answers
+from tests.wiring.running import (
+    client,
+    covered,
+    daemon,
+    decide,
+    settle_in,
+    signer,
+    start_task,
+    status,
+    until,
+)
+
+ORIGIN = "example.com/log"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    path = tmp_path / "home"
+    make_home(path)
+    return path
+
+
+@pytest.fixture
+def apart(tmp_path: Path) -> tuple[Path, Path]:
+    """The keys and the socket of a signer that is not the daemon's own; nobody runs it yet."""
+    folder = tmp_path / "apart"
+    folder.mkdir(mode=0o700)
+    return folder / "keys", folder / "signer.sock"
+
+
+def signers(home: Path) -> list[int]:
+    found = []
+    for one in Path("/proc").iterdir():
+        if one.name.isdecimal():
+            try:
+                words = (one / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"taskbound.wiring.signer" in words and str(home / "signer").encode() in words:
+                found.append(int(one.name))
+    return found
+
+
+def keep(home: Path, folder: Path) -> Path:
+    """A copy of the database, as a backup of an ended daemon makes it."""
+    copy = folder / "older"
+    copy.mkdir()
+    for one in home.glob("taskbound.db*"):
+        shutil.copy2(one, copy)
+    return copy
+
+
+def put_back(home: Path, copy: Path) -> None:
+    for one in home.glob("taskbound.db*"):
+        one.unlink()
+    for one in copy.iterdir():
+        shutil.copy2(one, home)
+
+
+def test_a_second_daemon_of_one_directory_refuses_and_the_first_goes_on(home: Path) -> None:
+    with daemon(home) as first:
+        second = daemon(home)
+        assert second.wait() == 4
+        assert second.said == ""
+        assert "[home-in-use]" in second.words
+        assert status(find_socket(home)).pid == first.process.pid
+
+
+def test_a_daemon_that_says_ready_answers(home: Path) -> None:
+    with daemon(home) as one:
+        assert status(find_socket(home)).pid == one.process.pid
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_ended_daemon_has_signed_everything_and_leaves_neither_socket_nor_signer(
+    home: Path, number: int
+) -> None:
+    socket = find_socket(home)
+    with daemon(home) as one:
+        until(lambda: covered(socket), "everything is signed for")
+        settle_in(socket, home)
+        before = status(socket).records
+        assert one.end(number) == 0
+    assert not socket.exists()
+    assert signers(home) == []
+    with daemon(home, "--signer", str(home / "nobody.sock"), "--origin", ORIGIN):
+        assert status(socket).covered >= before
+
+
+def test_a_killed_daemon_is_started_again_with_what_it_had_acknowledged(home: Path) -> None:
+    socket = find_socket(home)
+    with daemon(home) as one:
+        task = settle_in(socket, home)
+        one.end(signal.SIGKILL)
+    with daemon(home):
+        assert decide(socket).task == task
+        until(lambda: covered(socket), "a signer of its own is there, and has signed for everything")
+
+
+def test_a_signer_ends_with_its_killed_daemon(home: Path) -> None:
+    with daemon(home) as one:
+        until(lambda: covered(find_socket(home)), "the signer is there")
+        assert len(signers(home)) == 1
+        one.end(signal.SIGKILL)
+    until(lambda: signers(home) == [], "the signer has ended")
+
+
+def test_a_killed_signer_is_started_again(home: Path) -> None:
+    socket = find_socket(home)
+    with daemon(home):
+        until(lambda: covered(socket), "the signer is there")
+        (first,) = signers(home)
+        os.kill(first, signal.SIGKILL)
+        settle_in(socket, home)
+        until(lambda: covered(socket) and signers(home) not in ([first], []), "another signer has signed")
+
+
+def test_without_a_signer_decisions_go_on_and_the_status_says_so(
+    home: Path, apart: tuple[Path, Path]
+) -> None:
+    keys, path = apart
+    socket = find_socket(home)
+    with daemon(home, "--signer", str(path), "--origin", ORIGIN):
+        task = settle_in(socket, home)
+        assert decide(socket).task == task
+        until(lambda: "signer-unavailable" in status(socket).signer, "the status names what is missing")
+        seen = status(socket)
+        assert (seen.covered, seen.signer_uid) == (0, -1)
+        assert seen.records > 0
+        with signer(keys, path, "--create", origin=ORIGIN):
+            until(lambda: covered(socket), "what was late is signed for")
+            assert status(socket).signer_uid == os.geteuid()
+
+
+def test_f28_with_an_exposed_key_decisions_go_on_and_the_status_names_it(home: Path) -> None:
+    socket = find_socket(home)
+    with daemon(home):
+        settle_in(socket, home)
+        until(lambda: covered(socket), "there is a key")
+    (home / "signer" / "key.pem").chmod(0o640)
+    with daemon(home) as one:
+        until(lambda: "key-exposed" in status(socket).signer, "the status names the key")
+        before = status(socket)
+        assert decide(socket).action
+        assert status(socket).records > before.records
+        assert status(socket).covered == before.covered
+        assert "key-exposed" in one.words
+        (home / "signer" / "key.pem").chmod(0o600)
+        until(lambda: covered(socket), "the mended key is used")
+
+
+def test_a_key_that_has_gone_is_said_and_no_new_one_is_made_for_a_signed_log(home: Path) -> None:
+    socket = find_socket(home)
+    with daemon(home):
+        until(lambda: covered(socket), "the log was signed")
+    shutil.rmtree(home / "signer")
+    with daemon(home):
+        until(lambda: "key-missing" in status(socket).signer, "the status names the key")
+    assert not (home / "signer").exists()
+
+
+def test_i15_a_database_that_is_older_than_the_signers_memory_is_said_and_not_signed(
+    home: Path, tmp_path: Path
+) -> None:
+    socket = find_socket(home)
+    with daemon(home):
+        settle_in(socket, home)
+        until(lambda: covered(socket), "the older log is signed")
+    older = keep(home, tmp_path)
+    with daemon(home):
+        for _ in range(20):
+            with client(socket) as one:
+                start_task(one)
+        until(lambda: covered(socket), "the newer log is signed")
+    put_back(home, older)
+    with daemon(home):
+        until(lambda: "[log-behind]" in status(socket).signer, "the status says that the log is behind")
+        seen = status(socket)
+        assert seen.covered < seen.records
+
+
+def test_i15_an_older_database_that_has_grown_past_the_signers_memory_is_not_signed_either(
+    home: Path, tmp_path: Path
+) -> None:
+    socket = find_socket(home)
+    with daemon(home):
+        settle_in(socket, home)
+        until(lambda: covered(socket), "the older log is signed")
+    older = keep(home, tmp_path)
+    with daemon(home):
+        with client(socket) as one:
+            start_task(one)
+        until(lambda: covered(socket), "the newer log is signed")
+    put_back(home, older)
+    with daemon(home, "--signer", str(home / "nobody.sock"), "--origin", ORIGIN):
+        for _ in range(20):
+            with client(socket) as one:
+                start_task(one)
+        until(lambda: status(socket).records > 0, "records are placed")
+    with daemon(home):
+        until(
+            lambda: "[consistency-wrong]" in status(socket).signer, "the status says that the log is another"
+        )
+        seen = status(socket)
+        assert seen.covered < seen.records
+
+
+def test_a_restored_log_is_signed_anew_under_another_name(home: Path, tmp_path: Path) -> None:
+    socket = find_socket(home)
+    with daemon(home):
+        settle_in(socket, home)
+        until(lambda: covered(socket), "the older log is signed")
+    older = keep(home, tmp_path)
+    with daemon(home):
+        with client(socket) as one:
+            start_task(one)
+        until(lambda: covered(socket), "the newer log is signed")
+    put_back(home, older)
+    (home / "log-origin").write_text("example.com/another\n", encoding="ascii")
+    with daemon(home):
+        until(lambda: covered(socket), "the restored log is signed under its new name")
+
+
+def test_the_logs_name_is_made_once_and_kept(home: Path) -> None:
+    with daemon(home):
+        first = (home / "log-origin").read_text(encoding="ascii")
+    with daemon(home):
+        assert (home / "log-origin").read_text(encoding="ascii") == first
+    assert first.startswith("taskbound.local/log_")
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        (("--signer", "/run/none.sock"), "--origin"),
+        (("--group", "1"), "--socket"),
+        (("--group", "no-such-group"), "no group is named"),
+        (("--gateway", "1000"), "ACCOUNT=AGENT"),
+        (("--gateway", "no-such-account=helper"), "no account is named"),
+        (("--gateway", "1000=Not A Name"), "can't be the name"),
+    ],
+)
+def test_flags_that_can_not_be_are_refused_before_anything_is_made(
+    home: Path, flags: tuple[str, ...], word: str
+) -> None:
+    one = daemon(home, *flags)
+    assert one.wait() == 2
+    assert word in one.words
+    assert list(home.iterdir()) == []
+
+
+def test_a_socket_elsewhere_is_its_owners_until_a_group_is_named(home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir(mode=0o750)
+    socket = folder / "daemon.sock"
+    for group, mode in ((None, 0o600), (os.getegid(), 0o660)):
+        flags = () if group is None else ("--group", str(group))
+        with daemon(home, "--socket", str(socket), *flags):
+            assert stat.S_IMODE(socket.stat().st_mode) == mode
+            assert status(socket).home == str(home)
+            assert not answers(find_socket(home))
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o1777])
+def test_a_socket_where_others_could_put_their_own_is_refused(home: Path, tmp_path: Path, mode: int) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    folder.chmod(mode)
+    one = daemon(home, "--socket", str(folder / "daemon.sock"))
+    assert one.wait() == 4
+    assert "[foreign-data-directory]" in one.words
+
+
+@pytest.mark.parametrize(
+    "path", ["daemon.sock", "/" + "d" * 120 + "/daemon.sock", "/no/such/folder/daemon.sock"]
+)
+def test_a_socket_that_can_not_be_is_refused(home: Path, path: str) -> None:
+    one = daemon(home, "--socket", path)
+    assert one.wait() == 4
+    assert "[foreign-data-directory]" in one.words
+
+
+def test_the_socket_of_another_daemon_is_left_alone(home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir(mode=0o700)
+    other = tmp_path / "other"
+    make_home(other)
+    with daemon(home, "--socket", str(folder / "daemon.sock")) as first:
+        second = daemon(other, "--socket", str(folder / "daemon.sock"))
+        assert second.wait() == 4
+        assert "[home-in-use]" in second.words
+        assert status(folder / "daemon.sock").pid == first.process.pid
+
+
+def test_a_socket_that_a_killed_daemon_left_is_used_again(home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir(mode=0o700)
+    socket = folder / "daemon.sock"
+    with daemon(home, "--socket", str(socket)) as one:
+        one.end(signal.SIGKILL)
+    assert socket.exists()
+    with daemon(home, "--socket", str(socket)) as one:
+        assert status(socket).pid == one.process.pid
+
+
+def test_a_client_finds_the_daemon_of_another_account_by_its_setting(home: Path, tmp_path: Path) -> None:
+    folder, settings = tmp_path / "run", tmp_path / "settings"
+    folder.mkdir(mode=0o700)
+    settings.mkdir(mode=0o755)
+    socket = folder / "daemon.sock"
+    (settings / "taskbound.toml").write_text(f'socket = "{socket}"\n', encoding="utf-8")
+    command = (sys.executable, "-I", "-m", "taskbound.wiring.cli", "person", "list", "--home", str(settings))
+    with daemon(home, "--socket", str(socket)):
+        seen = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert seen.returncode == 0, seen.stderr
+    seen = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert seen.returncode == 4
+    assert f"no daemon answers at `{socket}`" in seen.stderr
+    assert not (settings / "run").exists()  # none was started
