@@ -126,7 +126,11 @@ class ActionWrites(ActionReads, Protocol):
         """By id: those of these actions that exist, whatever their state, locked against change."""
 
     def insert_actions(self, actions: Sequence[StoredAction]) -> None:
-        """Write new actions. An id that exists raises `ConflictError`."""
+        """Write new actions.
+
+        An id that exists MUST raise `ConflictError`, at the latest when the transaction
+        ends; so MUST a permit under a presentation that another permit has.
+        """
 
     def put_acts(self, namespace: str, acts: Mapping[tuple[str, str], ActHistory]) -> None:
         """Write what is known of acts, whole."""

@@ -71,19 +71,23 @@ class AuditReads(Protocol):
         """The newest checkpoint."""
 
     def place(self, namespace: str, action: str) -> int | None:
-        """The log index of the record of this action's decision, when it has one."""
+        """The log index of the first record of this stored action's decision, when it has one."""
 
 
 class AuditWrites(AuditReads, Protocol):
     """Appends to it, inside the transaction of what is recorded (law 5)."""
 
     def append(self, namespace: str, writer: str, events: Sequence[Event], at: Instant) -> tuple[bytes, ...]:
-        """Chain these events behind the writer's last record; their exact bytes."""
+        """Chain these events behind the writer's last record; their exact bytes.
+
+        A writer's first event MUST open its chain, and no other may: anything else raises
+        `ChainUnopenedError`. A name that can't stand in a record raises `RecordMalformedError`.
+        """
 
     def extend(self, start: int, numbers: Sequence[int]) -> None:
-        """Give records the places from `start` on.
+        """Give records the places from `start` on, in the order of `pending`.
 
-        MUST raise `ConflictError` when the size is not `start`.
+        MUST raise `ConflictError` when the size is not `start`, or a record is passed over.
         """
 
     def put_tiles(self, tiles: Mapping[tuple[int, int], bytes]) -> None:

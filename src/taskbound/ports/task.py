@@ -79,18 +79,18 @@ class TaskWrites(TaskReads, Protocol):
         """As `heads`, locked against change until the end of the transaction."""
 
     def lock_remainders(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Mapping[str, int]]:
-        """By task: what is left of each limit, locked against change."""
+        """By task, each that was asked for: what is left of each limit, locked against change."""
 
     def put_task(self, task: Task, *, expect: int) -> None:
         """Write the task. MUST raise `ConflictError` when the version is not `expect`."""
 
     def open_limits(self, namespace: str, task: str, limits: Mapping[str, int]) -> None:
-        """Write the limits of a new task."""
+        """Write the limits of a new task. MUST raise `ConflictError` when it has one of them."""
 
     def set_remainders(self, namespace: str, changes: Mapping[tuple[str, str], tuple[int, int]]) -> None:
         """By (task, limit): from what it must be to what it becomes.
 
-        MUST raise `ConflictError` on a mismatch.
+        MUST raise `ConflictError` on a mismatch, and refuse what is less than nothing.
         """
 
     def put_template(self, template: Template, *, expect: int) -> None:

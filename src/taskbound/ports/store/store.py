@@ -8,12 +8,14 @@ Duties of every store:
 2. Transactions are serial. Rows that a transaction has locked do not change
    under it; keys are locked in their own order.
 3. A compare-and-set that meets another row than expected raises
-   `ConflictError` and nothing of the transaction stays.
+   `ConflictError` and nothing of the transaction stays, even if the work swallows it.
 4. An ambiguous commit raises `AmbiguousCommitError`, never success: the caller
    looks the effect up.
 5. A full disk raises `FullDiskError`; with `reserve=True` the work may use the
    space that was kept for ending things.
-6. A snapshot sees one state of the whole store, and later ones never an older.
+6. A snapshot sees one state of the whole store, that of its beginning, and later ones
+   never an older. Snapshots and transactions are of no use after their end, and no
+   transaction is begun within another.
 7. Everything belongs to a namespace; no query crosses it.
 """
 
