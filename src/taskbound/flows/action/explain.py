@@ -4,6 +4,9 @@ Replaying computes scope and policy again from what the row holds: the canonical
 arguments, the task's scope and the facts that policies read. What a decision took
 from the standing of that moment (a task's end, the kill switch, what was left of a
 limit) is not computed again: it stands in the record that the log proves.
+
+A row can be edited by whoever reaches the database, a record can't without being noticed:
+a row that is not what its digest and its record say is called so, and nothing of it is replayed.
 """
 
 from __future__ import annotations
@@ -11,19 +14,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from taskbound.core.action import parse_object
-from taskbound.core.errors import DeniedError
+from taskbound.core.action import make_action, parse_object
+from taskbound.core.audit import ActionDecided, parse_record
+from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.policy import Forbidden, Held, Permitted, PolicyRequest, conclude
 from taskbound.core.scope import Missed, cover
 from taskbound.core.tool import parse_definition
 
 if TYPE_CHECKING:
+    from taskbound.core.clock import Instant
     from taskbound.core.scope import Covered
     from taskbound.flows.means import Means
     from taskbound.ports.action import StoredAction
+    from taskbound.ports.store import Snapshot
 
 __all__ = ["Explanation", "UnknownActionError", "explain"]
 
+_PLACED = 60_000_000
+"""µs after which a decision's record surely has its place in the log, where it can be found."""
+_RECORDED = (
+    "task", "agent", "tool", "server", "definition", "digest", "act_key", "decision", "grant", "bundle",
+    "scope", "attempt", "connection",
+)  # fmt: skip  # a list of words reads better as words
 _STANDING = frozenset(
     {
         "stopped",
@@ -72,6 +84,7 @@ def explain(means: Means, namespace: str, action: str) -> Explanation:
             raise UnknownActionError(f"no action is named `{action}`")
         task = snapshot.tasks.task(namespace, kept.task) if kept.task else None
         tool = snapshot.tools.tool(namespace, kept.tool)
+        edited = _edited(snapshot, kept, means.clock.now())
     facts = (
         f"attempt {kept.attempt}",
         f"scope {kept.scope or '(none)'}",
@@ -80,7 +93,9 @@ def explain(means: Means, namespace: str, action: str) -> Explanation:
         f"definition {kept.definition or '(none)'}",
         *(f"{name} {value}" for name, value in kept.facts),
     )
-    if kept.code in _STANDING:
+    if edited:
+        replay = f"different: {edited}"
+    elif kept.code in _STANDING:
         replay = f"not computed: `{kept.code}` comes from the standing of that moment, which the log records"
     elif task is None or tool is None or tool.digest != kept.definition:
         replay = "not computed: the task or the pinned tool is another one now"
@@ -91,6 +106,34 @@ def explain(means: Means, namespace: str, action: str) -> Explanation:
         covered = cover(task.scope, kept.tool, parse_object(kept.arguments), schema)
         replay = _replay(means, kept, covered, tool.server)
     return Explanation(action=kept, facts=facts, replay=replay)
+
+
+def _edited(snapshot: Snapshot, kept: StoredAction, now: Instant) -> str:
+    """How the row is not what was decided, in words; empty when nothing shows it."""
+    try:
+        made = make_action(
+            namespace=kept.namespace,
+            task=kept.task,
+            agent=kept.agent,
+            tool=kept.tool,
+            server=kept.server,
+            definition=kept.definition,
+            arguments=parse_object(kept.arguments),
+        )
+    except MalformedError:
+        return "its arguments can't be read: the row was changed"
+    if (made.arguments, made.digest, made.act_key) != (kept.arguments, kept.digest, kept.act_key):
+        return "its digest is of another action: the row was changed"
+    place = snapshot.audit.place(kept.namespace, kept.id)
+    if place is None:
+        return "the log holds no record of it" if now - kept.at > _PLACED else ""
+    event = parse_record(snapshot.audit.records(place, 1)[0]).event
+    if not isinstance(event, ActionDecided) or event.action != kept.id:
+        return "the record that it names is of something else: the row was changed"
+    for name in _RECORDED:
+        if getattr(event, name) != getattr(kept, name):
+            return f"its record in the log has another {name.replace('_', ' ')}: the row was changed"
+    return ""
 
 
 def _replay(means: Means, kept: StoredAction, covered: Covered | Missed, server: str) -> str:
