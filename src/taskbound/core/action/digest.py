@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +34,7 @@ ACTION_VERSION: Final = 1
 
 _CONTROL_ESCAPE: Final = re.compile(r"\\[bfnrtu]")
 _LONG_ROW: Final = " " * 40
+_SHORT: Final = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,10 +123,18 @@ def make_action(  # noqa: PLR0913 -- seven things make an action, and each has i
 
 
 def _name(text: str) -> bytes:
+    return _known_name(text) if len(text) <= _SHORT else _write_name(text)
+
+
+def _write_name(text: str) -> bytes:
     try:
         return quote(text).encode()
     except UnicodeEncodeError as error:
         raise LoneSurrogateError("a name in the action holds half of a surrogate pair") from error
+
+
+_known_name: Final = lru_cache(maxsize=1024)(_write_name)
+"""The same few names stand in action after action; long ones are not kept."""
 
 
 def _is_plain(text: str) -> bool:

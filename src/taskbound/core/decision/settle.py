@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
 from taskbound.core.action import ActionState, Duplicate, New, PriorAction, present
 from taskbound.core.decision.values import (
@@ -94,6 +94,9 @@ class Settlement:
     acts: Mapping[tuple[str, str], ActHistory]
 
 
+_UNKNOWN_ACT: Final = ActHistory()
+
+
 class _Book:
     """The group's running account: what earlier proposals of it took."""
 
@@ -102,6 +105,10 @@ class _Book:
         self.acts = dict(locked.acts)
         self.priors = dict(locked.priors)
         self.attempted: set[tuple[str, str]] = set()
+        self.barred: dict[str, DeniedError | None] = {}
+        """By task: what keeps it from acting at this instant, once it was looked at."""
+        self.permits: dict[tuple[str, tuple[str, ...]], Permit] = {}
+        """By grant and policies: the same words for every action that they permit."""
 
     def changes(self, locked: Locked) -> dict[tuple[str, str], tuple[int, int]]:
         return {
@@ -114,10 +121,13 @@ class _Book:
 
 def presentation_names(proposal: Proposal) -> tuple[Presented, ...]:
     """The names under which a presentation is known: its connection and request, and its key in its task."""
-    by_request = Presented(connection=proposal.presented.connection, request=proposal.presented.request)
-    if not proposal.presented.key:
-        return (by_request,)
-    return (Presented(connection=proposal.action.task, request="", key=proposal.presented.key), by_request)
+    presented = proposal.presented
+    if not presented.key:
+        return (presented,)
+    return (
+        Presented(connection=proposal.action.task, request="", key=presented.key),
+        Presented(connection=presented.connection, request=presented.request),
+    )
 
 
 def settle(proposals: Sequence[Proposal], locked: Locked, *, now: Instant, until: Instant) -> Settlement:
@@ -140,13 +150,15 @@ def _settle_one(proposal: Proposal, locked: Locked, book: _Book, *, now: Instant
     if changed:
         return Stale(what=changed)  # 1
     key = (proposal.root, proposal.action.act_key)
-    history = book.acts.get(key, ActHistory())
+    history = book.acts.get(key, _UNKNOWN_ACT)
     if isinstance(proposal.verdict, Refuse):
         return Settled(proposal=proposal, decision=proposal.verdict, attempt=history.attempts + 1)
+    barred = _barred(proposal.action.task, locked, book, now)
+    if barred is not None:
+        return Settled(proposal=proposal, decision=refusal(barred), attempt=history.attempts + 1)  # 2
     try:
-        require_not_stopped(locked.switch)  # 2
-        require_live(proposal.action.task, locked.tasks, now)
-        prior = _prior(proposal, book)
+        names = presentation_names(proposal)
+        prior = _prior(proposal, names, book)
         if prior is not None:
             return Repeated(prior=prior)  # 3
     except (DeniedError, MalformedError) as error:
@@ -155,11 +167,22 @@ def _settle_one(proposal: Proposal, locked: Locked, book: _Book, *, now: Instant
     if isinstance(settled.decision, Permit):
         book.acts[key] = ActHistory(attempts=settled.attempt, last_outcome=history.last_outcome)
         book.attempted.add(key)
-        for name in presentation_names(proposal):
-            book.priors[name] = PriorAction(
-                id=proposal.id, digest=proposal.action.digest, state=ActionState.PERMITTED
-            )
+        own = PriorAction(id=proposal.id, digest=proposal.action.digest, state=ActionState.PERMITTED)
+        book.priors.update(dict.fromkeys(names, own))
     return settled
+
+
+def _barred(task: str, locked: Locked, book: _Book, now: Instant) -> DeniedError | None:
+    """What keeps the task from acting at the instant of the commit; looked at once for a group."""
+    if task not in book.barred:
+        try:
+            require_not_stopped(locked.switch)
+            require_live(task, locked.tasks, now)
+        except DeniedError as error:
+            book.barred[task] = error
+        else:
+            book.barred[task] = None
+    return book.barred[task]
 
 
 def _changed(proposal: Proposal, locked: Locked) -> str:
@@ -169,20 +192,24 @@ def _changed(proposal: Proposal, locked: Locked) -> str:
         head = locked.tasks.get(task)
         if head is None or head.version != version:
             return f"task `{task}`"
-    compared = {
-        "the agent": (locked.agents.get(proposal.action.agent), basis.agent),
-        "the tool": (locked.tools.get(proposal.action.tool), basis.tool),
-        "the kill switch": (locked.switch.epoch, basis.switch),
-        "the policy bundle": (locked.bundle, basis.bundle),
-    }
+    compared = (
+        ("the agent", locked.agents.get(proposal.action.agent), basis.agent),
+        ("the tool", locked.tools.get(proposal.action.tool), basis.tool),
+        ("the kill switch", locked.switch.epoch, basis.switch),
+        ("the policy bundle", locked.bundle, basis.bundle),
+    )
+    for what, now, then in compared:
+        if now != then:
+            return what
     if basis.reads_outcome:
-        history = locked.acts.get((proposal.root, proposal.action.act_key), ActHistory())
-        compared["the last outcome of this act"] = (history.last_outcome, basis.last_outcome)
-    return next((what for what, (now, then) in compared.items() if now != then), "")
+        history = locked.acts.get((proposal.root, proposal.action.act_key), _UNKNOWN_ACT)
+        if history.last_outcome != basis.last_outcome:
+            return "the last outcome of this act"
+    return ""
 
 
-def _prior(proposal: Proposal, book: _Book) -> PriorAction | None:
-    for name in presentation_names(proposal):
+def _prior(proposal: Proposal, names: tuple[Presented, ...], book: _Book) -> PriorAction | None:
+    for name in names:
         found = book.priors.get(name)
         match present(found, proposal.action.digest):
             case Duplicate():
@@ -208,12 +235,15 @@ def _pay(proposal: Proposal, verdict: Evaluated, book: _Book, *, attempt: int, u
         case Paid() as paid:
             for charge in paid.charges:
                 left[charge.limit] -= charge.amount
-            decision = Permit(
-                reasons=(Reason(code="covered", text=f"grant {paid.grant} covers this action"),),
-                grant=paid.grant,
-                policies=verdict.policies,
-                until=until,
-            )
+            key = (paid.grant, verdict.policies)
+            decision = book.permits.get(key)
+            if decision is None:
+                decision = book.permits[key] = Permit(
+                    reasons=(Reason(code="covered", text=f"grant {paid.grant} covers this action"),),
+                    grant=paid.grant,
+                    policies=verdict.policies,
+                    until=until,
+                )
             return Settled(proposal=proposal, decision=decision, attempt=attempt, charges=paid.charges)
         case Exhausted() as exhausted:
             refused = Refuse(

@@ -31,7 +31,7 @@ from taskbound.core.identity import UnknownIdentityError, require_active
 from taskbound.core.policy import Forbidden, Held, Permitted, PolicyRequest, conclude
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.scope import Covered, Missed, cover
-from taskbound.core.task import NoTaskError, TaskHead, require_live
+from taskbound.core.task import NoTaskError, require_live
 
 if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
@@ -143,7 +143,8 @@ class Evaluator:
         outcome = ""
         if self._reads_outcome:
             outcome = self._views.last_outcome(root, action.act_key)
-        flags = tuple(sorted({flag.kind.value for flag in action.flags()}))
+        flagged = action.flags()
+        flags = tuple(sorted({flag.kind.value for flag in flagged})) if flagged else ()
         facts = self._facts(call, tool, flags, outcome)
         seen = _Seen(agent=agent, lineage=lineage, tool=tool, switch=switch)
         return Proposal(
@@ -155,7 +156,7 @@ class Evaluator:
             basis=self._basis(seen, outcome),
             flags=flags,
             scope=lineage.task.scope.digest if lineage else "",
-            facts=tuple((name, _words(value)) for name, value in facts.items()),
+            facts=tuple([(name, _words(value)) for name, value in facts.items()]),
         )
 
     def _facts(self, call: Call, tool: ToolView | None, flags: tuple[str, ...], outcome: str) -> Facts:
@@ -191,7 +192,7 @@ class Evaluator:
 
     def _basis(self, seen: _Seen, outcome: str) -> Basis:
         return Basis(
-            tasks=tuple((one.id, one.version) for one in seen.lineage.tasks) if seen.lineage else (),
+            tasks=seen.lineage.versions if seen.lineage else (),
             agent=seen.agent.version if seen.agent else None,
             switch=seen.switch.epoch,
             tool=seen.tool.pinned.version if seen.tool else None,
@@ -206,8 +207,7 @@ def _require_task(call: Call, lineage: Lineage | None, now: Instant) -> Lineage:
         raise call.unbound
     if lineage is None:
         raise NoTaskError("no task is open for this agent")
-    heads: dict[str, TaskHead] = {one.id: one.head for one in lineage.tasks}
-    require_live(call.task, heads, now)
+    require_live(call.task, lineage.heads, now)
     if lineage.task.agent != call.agent:
         raise NoTaskError(f"task `{call.task}` is not one of agent `{call.agent}`")
     return lineage
@@ -274,6 +274,8 @@ def _conclude(answer: PolicyAnswer, covered: Covered) -> Verdict:
 
 
 def _words(value: str | int | tuple[str, ...]) -> str:
+    if isinstance(value, str):
+        return value
     if isinstance(value, tuple):
         return " ".join(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from taskbound.core.tool import parse_definition
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from taskbound.core.decision import Proposal
     from taskbound.core.identity import Agent, Person
     from taskbound.core.revocation import KillSwitch
-    from taskbound.core.task import Task
+    from taskbound.core.task import Task, TaskHead
     from taskbound.core.tool import ToolDefinition
     from taskbound.ports.store import Snapshot, Store
     from taskbound.ports.tool import PinnedServer, PinnedTool
@@ -41,6 +41,15 @@ class Lineage:
     """A task and its ancestors, nearest first."""
 
     tasks: tuple[Task, ...]
+    heads: Mapping[str, TaskHead] = field(init=False)
+    """By id: what decides whether each is live."""
+    versions: tuple[tuple[str, int], ...] = field(init=False)
+    """(id, version) of each."""
+
+    def __post_init__(self) -> None:
+        """Work out, once, what every evaluation asks for."""
+        object.__setattr__(self, "heads", {one.id: one.head for one in self.tasks})
+        object.__setattr__(self, "versions", tuple((one.id, one.version) for one in self.tasks))
 
     @property
     def task(self) -> Task:
