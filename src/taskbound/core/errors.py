@@ -50,11 +50,12 @@ class UnavailableError(TaskboundError):
 
 
 def error_classes() -> tuple[type[TaskboundError], ...]:
-    """Every class of the tree that has been imported, base first, in code order."""
+    """Every class of the tree that this package has and that was imported, in code order."""
     found: dict[str, type[TaskboundError]] = {}
     todo: list[type[TaskboundError]] = [TaskboundError]
     while todo:
         one = todo.pop()
-        found[one.code] = one
         todo.extend(one.__subclasses__())
+        if one.__module__.startswith("taskbound."):  # a program's own subclass has a code of its own making
+            found[one.code] = one
     return tuple(found[code] for code in sorted(found))
