@@ -41,5 +41,11 @@ CODES: Final[Mapping[str, int]] = _Levels()
 
 def fault_of(error: TaskboundError, *, operation: str = "") -> Fault:
     """The error as one message; it is logged on the way."""
-    _log.log(CODES.get(error.code, logging.WARNING), "%s: %s [%s]", operation or "a connection", error.message, error.code)
+    _log.log(
+        CODES.get(error.code, logging.WARNING),
+        "%s: %s [%s]",
+        operation or "a connection",
+        error.message,
+        error.code,
+    )
     return Fault(code=error.code, message=error.message, advice=error.advice, where=error.where)
