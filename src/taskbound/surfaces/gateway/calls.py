@@ -29,7 +29,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.ports.upstream import Answered, Errored, NoAnswer
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.gateway import answers
-from taskbound.surfaces.gateway.eras import bridge, is_complete
+from taskbound.surfaces.gateway.eras import bridge, is_complete, is_imitation
 from taskbound.surfaces.gateway.errors import BadRepinError, BusyError, LapsedError, UnbridgeableError
 from taskbound.wire.action import Decide, Duplicate, Outcome, Permitted, Refused, Released, Withheld
 from taskbound.wire.connection import Fault
@@ -231,6 +231,9 @@ class Calls:
         if not running.ready:
             await self._desk.servers.make_ready(running)
             self._desk.repinned()
+            binding = await self._desk.bind()  # it may list something else than what was decided on
+            if call.tool not in binding.reach:
+                raise BadRepinError(f"`{call.tool}` changed after it was decided on")
         if not call.modern and call.tool in binding.modern_only:
             raise UnbridgeableError(f"`{call.tool}` answers in a way that this client can't be told")
         if running.upstream is not None and running.upstream.unsent > MAX_UNSENT:
@@ -268,6 +271,9 @@ class Calls:
         """Record the outcome, and give out the result if it is released (rule 3)."""
         cause = call.cause  # one that comes while the outcome is recorded is weighed by the daemon
         match found:
+            case Answered(value=value) if is_imitation(value):
+                reason = "the server's answer imitates a decision of this gateway"
+                found = NoAnswer("imitation", reason)
             case Answered(raw=raw, value=value) if is_complete(value):
                 outcome = "failed" if value.get("isError") is True else "succeeded"
                 kept = msgspec.Raw(raw) if len(raw) <= MAX_KEPT else msgspec.UNSET

@@ -9,6 +9,8 @@
    that are no objects, so tools whose `outputSchema` promises them are not offered to it.
 4. A result of another type than `complete` asks for what this version does not carry
    (input, tasks), and is an answer that can't be passed on.
+5. Neither can a result with a decision of ours in its `_meta`: only the gateway speaks for
+   itself there, so that whoever reads it need not believe a server.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from taskbound.core.tool.name import shown
 from taskbound.surfaces.gateway.errors import UnsupportedVersionError
 from taskbound.wire.mcp.era import (
     CAPABILITIES_KEY,
+    DECISION_KEY,
     IDEMPOTENCY_KEY,
     LATEST_LEGACY,
     LEGACY,
@@ -37,7 +40,17 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["Terms", "bridge", "crosses", "discovered", "initialized", "is_complete", "offered", "terms_of"]
+__all__ = [
+    "Terms",
+    "bridge",
+    "crosses",
+    "discovered",
+    "initialized",
+    "is_complete",
+    "is_imitation",
+    "offered",
+    "terms_of",
+]
 
 _MAX_KEY: Final = 200
 _CAPABILITIES: Final[dict[str, JsonValue]] = {"tools": {"listChanged": True}}
@@ -128,6 +141,12 @@ def discovered() -> bytes:
 def is_complete(result: Mapping[str, JsonValue]) -> bool:
     """Whether a result is final (rule 4); without a type it is, as from every older server."""
     return result.get("resultType", "complete") == "complete"
+
+
+def is_imitation(result: Mapping[str, JsonValue]) -> bool:
+    """Whether a server's result says what only the gateway says (rule 5)."""
+    meta = result.get("_meta")
+    return isinstance(meta, dict) and DECISION_KEY in meta
 
 
 def bridge(raw: bytes, *, typed: bool, modern: bool) -> bytes:
