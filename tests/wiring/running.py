@@ -50,6 +50,7 @@ class Running:
         module: str,
         *flags: str,
         python: Sequence[str] = (sys.executable,),
+        environ: Mapping[str, str] | None = None,
         uid: int | None = None,
         groups: Sequence[int] = (),
     ) -> None:
@@ -66,6 +67,7 @@ class Running:
             stderr=writing,
             pass_fds=(speaking,),
             cwd="/",
+            env=environ,
             **account,
         )
         os.close(speaking)
@@ -139,11 +141,11 @@ def covered(socket: Path) -> bool:
     return seen.signer == "reachable" and 0 < seen.records == seen.covered
 
 
-def settle_in(socket: Path, folder: Path, *, uid: int | None = None) -> str:
-    """A person, an active agent and a running task, whose id comes back."""
+def settle_in(socket: Path, folder: Path, *, known: bool = False) -> str:
+    """A person, unless `known`, an active agent and a running task, whose id comes back."""
     monitor = folder / "monitor"
     with client(socket) as one:
-        if uid is None:
+        if not known:
             one.ask(RegisterPerson(name="alice", uid=os.geteuid()), Done)
         one.ask(AddUpstream(spec=SPEC, definitions=(_raw(TOOL),), agents=(AGENT,)), Done)
         one.ask(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import Checkpoint, TamperedError
@@ -104,7 +105,8 @@ class SocketSigner:
             self._socket.settimeout(_PATIENCE)
             self._socket.connect(str(self._path))
             self.account = _account(self._socket)
-        self._socket.sendall(encode_frame(ask))
+        with suppress(BrokenPipeError):  # one that may not ask was told so before it asked
+            self._socket.sendall(encode_frame(ask))
         while True:
             data = self._socket.recv(_CHUNK)
             if not data:

@@ -1,0 +1,338 @@
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from taskbound.sdk.client import RefusedByDaemonError
+from taskbound.wire.connection import Done
+from taskbound.wire.identity import RegisterPerson
+from tests.deploy.layout import DEPLOY, ORIGIN, Layout, folders, laid_out
+from tests.wiring.running import AGENT, client, covered, settle_in, status, until
+
+OTHERS = ("gate", "stray", "agent", "alice")
+"""Everybody who is neither the daemon's account nor the signer's."""
+
+OPENING = """
+import json, os, sys
+found = {}
+for path in sys.argv[1:]:
+    for word, flags in (("read", os.O_RDONLY), ("write", os.O_WRONLY | os.O_CREAT)):
+        try:
+            os.close(os.open(path, flags))
+            found[f"{word} {path}"] = "opened"
+        except OSError as error:
+            found[f"{word} {path}"] = error.strerror
+print(json.dumps(found))
+"""
+
+LISTING = """
+import json, os, sys
+found = {}
+for path in sys.argv[1:]:
+    for word, do in (("list", os.listdir), ("make", lambda one: os.mkdir(one + "/new")), ("enter", os.chdir)):
+        try:
+            do(path)
+            found[f"{word} {path}"] = "done"
+        except OSError as error:
+            found[f"{word} {path}"] = error.strerror
+print(json.dumps(found))
+"""
+
+LOOKING = """
+import ctypes, json, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+pid = int(sys.argv[1])
+def opened(name):
+    with open(f"/proc/{pid}/{name}", "rb") as file:
+        file.read(1) if name != "mem" else None
+def trace(request):
+    if libc.ptrace(request, pid, None, None) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+def take():
+    one = os.pidfd_open(pid)
+    if libc.syscall(438, one, 3, 0) < 0:  # pidfd_getfd
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+deeds = {name: (lambda name=name: opened(name)) for name in ("mem", "environ", "maps", "auxv")}
+deeds |= {
+    "fd": lambda: os.listdir(f"/proc/{pid}/fd"),
+    "seize": lambda: trace(0x4206),  # PTRACE_SEIZE, which does not stop whoever can be traced
+    "take": take,
+    "kill": lambda: os.kill(pid, 0),
+}
+found = {}
+for name, deed in deeds.items():
+    try:
+        deed()
+        found[name] = "done"
+    except OSError as error:
+        found[name] = error.strerror
+print(json.dumps(found))
+"""
+
+CONNECTING = """
+import json, socket, sys
+found = {}
+for path in sys.argv[1:]:
+    with socket.socket(socket.AF_UNIX) as one:
+        try:
+            one.connect(path)
+            found[path] = "connected"
+        except OSError as error:
+            found[path] = error.strerror
+print(json.dumps(found))
+"""
+
+ASKING = """
+import json, sys
+import msgspec
+from pathlib import Path
+from taskbound import __version__
+from taskbound.sdk.client import Client, RefusedByDaemonError
+from taskbound.wire.action import Decide
+from taskbound.wire.connection import Fault, Open
+from taskbound.wire.envelope import Ask
+path, role, agent, *asks = sys.argv[1:]
+def answer(do):
+    got = do()
+    return got.code if isinstance(got, Fault) else type(got).__name__
+found = []
+try:
+    with Client(Path(path), Open(role=role, version=__version__, agent=agent), patience=15.0) as one:
+        found.append("Opened")
+        for ask in asks:
+            found.append(answer(lambda: one.ask(msgspec.json.decode(ask, type=Ask), object)))
+except RefusedByDaemonError as error:
+    found.append(error.fault.code)
+print(json.dumps(found))
+"""
+
+SIGNING = """
+import base64, json, sys
+from pathlib import Path
+from taskbound.adapters.keys.socket import SocketSigner
+from taskbound.core.errors import TaskboundError
+path, origin = sys.argv[1:3]
+signer = SocketSigner(Path(path))
+found = []
+for text in sys.argv[3:]:
+    size, root = text.split(":")
+    try:
+        signer.sign_checkpoint(origin, int(size), bytes.fromhex(root), ())
+        found.append("signed")
+    except TaskboundError as error:
+        found.append(error.code if error.code != "signer-unavailable" else error.message)
+print(json.dumps(found))
+"""
+
+PERSONS_ACTS = (
+    '{"op":"person:register","name":"mallory","uid":4711}',
+    '{"op":"task:start","agent":"helper","purpose":"mine","seconds":60,"scope":{"grants":[]}}',
+    '{"op":"agent:activate","name":"helper"}',
+    '{"op":"tool:accept","name":"echo__say","definition":"' + "0" * 64 + '"}',
+    '{"op":"revocation:stop","stopped":false}',
+)
+READS = ('{"op":"task:list"}', '{"op":"audit:tail"}', '{"op":"connection:status"}')
+DECIDE = '{"op":"action:decide","tool":"echo__say","arguments":{"text":"a"},"request":"%s"}'
+
+
+@pytest.fixture(scope="module")
+def layout() -> Iterator[Layout]:
+    if os.geteuid() != 0:
+        reason = "only root can start processes of several accounts"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{reason}, and CI must run this")
+        pytest.skip(reason)
+    with laid_out() as one, one.start("taskbound-signer", "--create"), one.start("taskbound-daemon"):
+        with one.acting("taskbound"), client(one.socket) as first:
+            first.ask(RegisterPerson(name="alice", uid=one.numbers["alice"]), Done)
+        monitor = one.at("/var/log/taskbound") / "monitor"
+        monitor.touch()
+        os.chown(monitor, one.numbers["alice"], one.numbers["taskbound"])
+        monitor.chmod(0o620)
+        with one.acting("alice"):
+            settle_in(one.socket, monitor.parent, known=True)
+            until(lambda: covered(one.socket), "the log is signed for")
+        yield one
+
+
+@pytest.fixture
+def apart(layout: Layout) -> Iterator[Path]:
+    """The socket of another signer, which is open to everybody by its mode, and which no daemon holds."""
+    keys, folder = layout.at("/var/lib/taskbound-signer/apart"), layout.base / "apart"
+    folder.mkdir()
+    os.chown(folder, layout.numbers["taskbound-signer"], -1)
+    folder.chmod(0o755)
+    socket = folder / "signer.sock"
+    flags = ("--keys", str(keys), "--socket", str(socket), "--create")
+    with layout.start("taskbound-signer", *flags, name="apart"):
+        socket.chmod(0o777)
+        yield socket
+    shutil.rmtree(keys)
+    shutil.rmtree(folder)
+
+
+def secrets(layout: Layout) -> list[Path]:
+    """Every file and folder of the daemon's data and the signer's key."""
+    places = [layout.at("/var/lib/taskbound"), layout.at("/var/lib/taskbound-signer")]
+    return [*places, *(path for place in places for path in sorted(place.rglob("*")))]
+
+
+def pids(layout: Layout) -> tuple[int, int]:
+    running = layout.running
+    return running["taskbound-daemon"].process.pid, running["taskbound-signer"].process.pid
+
+
+def test_folders_and_sockets_are_as_deploy_says(layout: Layout) -> None:
+    for path, mode, owner, group in folders():
+        seen = layout.at(path).stat()
+        wanted = (mode, layout.numbers[owner], layout.numbers[group])
+        assert (stat.S_IMODE(seen.st_mode), seen.st_uid, seen.st_gid) == wanted
+    for socket, owner, group in (
+        (layout.socket, "taskbound", "taskbound-clients"),
+        (layout.at("/run/taskbound-signer/signer.sock"), "taskbound-signer", "taskbound-signer"),
+    ):
+        seen = socket.stat()
+        assert stat.S_ISSOCK(seen.st_mode)
+        wanted = (0o660, layout.numbers[owner], layout.numbers[group])
+        assert (stat.S_IMODE(seen.st_mode), seen.st_uid, seen.st_gid) == wanted
+
+
+@pytest.mark.parametrize("who", OTHERS)
+def test_the_agent_s_account_opens_neither_key_nor_database(layout: Layout, who: str) -> None:
+    paths = secrets(layout)
+    names = {path.name for path in paths}
+    beside = {f"taskbound.db-{ending}" for ending in ("wal", "shm", "mark", "reserve", "lock")}
+    assert {"taskbound.db", "key.pem", "signed.json", "daemon.lock"} | beside <= names
+    found = layout.run_as(who, OPENING, *(path for path in paths if not path.is_dir()))
+    assert set(found.values()) == {"Permission denied"}
+    found = layout.run_as(who, LISTING, *(path for path in paths if path.is_dir()))
+    assert set(found.values()) == {"Permission denied"}
+
+
+@pytest.mark.parametrize("who", OTHERS)
+def test_nobody_puts_a_socket_in_the_place_of_ours(layout: Layout, who: str) -> None:
+    found = layout.run_as(who, LISTING, layout.at("/run/taskbound"), layout.at("/run/taskbound-signer"))
+    assert {text for deed, text in found.items() if deed.startswith("make ")} == {"Permission denied"}
+
+
+@pytest.mark.parametrize("who", OTHERS)
+def test_the_agent_s_account_neither_traces_nor_reads_a_process(layout: Layout, who: str) -> None:
+    for pid in pids(layout):
+        found = layout.run_as(who, LOOKING, pid)
+        assert len(found) == 8
+        assert set(found.values()) <= {"Permission denied", "Operation not permitted"}
+
+
+def test_the_daemon_s_account_can_look_at_the_daemon_so_that_looking_works_at_all(layout: Layout) -> None:
+    daemon, _ = pids(layout)
+    found = layout.run_as("taskbound", LOOKING, daemon)
+    assert (found["mem"], found["environ"], found["fd"], found["kill"]) == ("done",) * 4
+
+
+def test_not_even_the_signer_s_own_account_reads_the_signer_s_memory(layout: Layout) -> None:
+    _, signer = pids(layout)
+    found = layout.run_as("taskbound-signer", LOOKING, signer)
+    assert found.pop("kill") == "done"
+    assert set(found.values()) <= {"Permission denied", "Operation not permitted"}
+
+
+def test_the_daemon_s_account_reads_no_key(layout: Layout) -> None:
+    _, signer = pids(layout)
+    paths = [path for path in secrets(layout) if "taskbound-signer" in str(path)]
+    found = layout.run_as("taskbound", OPENING, *(path for path in paths if not path.is_dir()))
+    found |= layout.run_as("taskbound", LISTING, *(path for path in paths if path.is_dir()))
+    assert set(found.values()) == {"Permission denied"}
+    found = layout.run_as("taskbound", LOOKING, signer)
+    assert set(found.values()) <= {"Permission denied", "Operation not permitted"}
+
+
+def test_the_signer_s_account_reads_no_database_and_reaches_no_daemon(layout: Layout) -> None:
+    paths = [path for path in secrets(layout) if "taskbound-signer" not in str(path)]
+    found = layout.run_as("taskbound-signer", OPENING, *(path for path in paths if not path.is_dir()))
+    found |= layout.run_as("taskbound-signer", CONNECTING, layout.socket)
+    assert set(found.values()) == {"Permission denied"}
+
+
+def test_an_account_outside_the_group_reaches_no_daemon(layout: Layout) -> None:
+    assert layout.run_as("agent", CONNECTING, layout.socket) == {str(layout.socket): "Permission denied"}
+    layout.socket.parent.chmod(0o755)
+    try:  # the folder stands open, and the socket's own mode still holds
+        assert layout.run_as("agent", CONNECTING, layout.socket) == {str(layout.socket): "Permission denied"}
+        layout.socket.chmod(0o666)
+        for role, agent in (("cli", ""), ("run", ""), ("gateway", AGENT)):  # so does the peer's account
+            assert layout.run_as("agent", ASKING, layout.socket, role, agent) == ["unproven"]
+    finally:
+        layout.socket.chmod(0o660)
+        layout.socket.parent.chmod(0o750)
+
+
+def test_an_account_of_the_group_runs_the_gateway_that_it_was_named_for(layout: Layout) -> None:
+    asks = (DECIDE % 1, DECIDE % 2)
+    found = layout.run_as("gate", ASKING, layout.socket, "gateway", AGENT, *asks)
+    assert found == ["Opened", "Permitted", "Permitted"]
+
+
+def test_an_account_runs_the_gateway_of_its_own_agent_only(layout: Layout) -> None:
+    assert layout.run_as("gate", ASKING, layout.socket, "gateway", "another") == ["unproven"]
+    assert layout.run_as("stray", ASKING, layout.socket, "gateway", AGENT) == ["unproven"]
+    assert layout.run_as("gate", CONNECTING, layout.socket) == {str(layout.socket): "connected"}
+
+
+def test_an_act_of_an_account_without_a_person_is_unproven(layout: Layout) -> None:
+    for role in ("cli", "run"):
+        assert layout.run_as("gate", ASKING, layout.socket, role, "") == ["unproven"]
+    opened, *acts = layout.run_as("gate", ASKING, layout.socket, "gateway", AGENT, *PERSONS_ACTS)
+    assert (opened, len(acts)) == ("Opened", len(PERSONS_ACTS))
+    assert set(acts) <= {"not-outside", "unproven"}  # a gateway is within, whoever's account it has
+    found = layout.run_as("gate", ASKING, layout.socket, "gateway", AGENT, *READS)
+    assert found == ["Opened", *["unproven"] * len(READS)]
+
+
+def test_an_account_with_a_person_acts(layout: Layout) -> None:
+    with layout.acting("alice"), client(layout.socket) as one:
+        one.ask(RegisterPerson(name="bob", uid=4711), Done)
+    with layout.acting("taskbound"), client(layout.socket) as one:
+        assert one.opened.version
+        with pytest.raises(RefusedByDaemonError) as caught:  # who made the first person known is none
+            one.ask(RegisterPerson(name="carol", uid=4712), Done)
+        assert caught.value.fault.code == "unproven"
+
+
+def test_the_status_says_whose_account_the_signer_is(layout: Layout) -> None:
+    with layout.acting("alice"):
+        assert status(layout.socket).signer_uid == layout.numbers["taskbound-signer"]
+
+
+def test_nobody_but_the_daemon_s_account_reaches_the_signer_s_socket(layout: Layout) -> None:
+    socket = layout.at("/run/taskbound-signer/signer.sock")
+    for who in OTHERS:
+        assert layout.run_as(who, CONNECTING, socket) == {str(socket): "Permission denied"}
+    assert layout.run_as("taskbound", CONNECTING, socket) == {str(socket): "connected"}
+
+
+def test_nobody_but_the_daemon_s_account_is_answered_by_the_signer(layout: Layout, apart: Path) -> None:
+    order = f"1:{'11' * 32}"
+    for who in (*OTHERS, "taskbound-signer"):
+        assert layout.run_as(who, CONNECTING, apart) == {str(apart): "connected"}
+        assert layout.run_as(who, SIGNING, apart, ORIGIN, order) == ["this account may not ask the signer"]
+    assert layout.run_as("taskbound", SIGNING, apart, ORIGIN, order) == ["signed"]
+
+
+def test_the_daemon_s_account_gets_no_two_contradicting_checkpoints(layout: Layout, apart: Path) -> None:
+    orders = (f"5:{'11' * 32}", f"5:{'22' * 32}", f"4:{'11' * 32}", f"9:{'33' * 32}", f"5:{'11' * 32}")
+    found = layout.run_as("taskbound", SIGNING, apart, ORIGIN, *orders)
+    assert found == ["signed", "consistency-wrong", "checkpoint-older", "consistency-wrong", "signed"]
+    assert layout.run_as("taskbound", SIGNING, apart, "example.com/another", orders[0]) == ["origin-unknown"]
+
+
+def test_each_test_that_the_deploy_page_names_is_here() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (DEPLOY / "README.md").read_text(encoding="utf-8")))
+    assert named
+    assert named <= set(globals())
