@@ -1,0 +1,97 @@
+"""Runs the soaks and writes the page; see `--help`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from dev.soaks.found import PAGE, Report, write_page
+from dev.soaks.kills import soak_kills
+from dev.soaks.races import soak_races
+from dev.soaks.runs import soak_canonical, soak_clock, soak_mutation, soak_parser
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dev.soaks.found import Found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Soak:
+    """A soak by its name: how much of it is a whole run, and what must hold."""
+
+    run: Callable[[int, int], Found]
+    count: int
+    holds: str
+
+
+SOAKS: Final = {
+    "canonical": Soak(
+        run=soak_canonical,
+        count=1_000_000,
+        holds="our canonical bytes are those of the `rfc8785` package, and are read back as themselves",
+    ),
+    "clock": Soak(
+        run=soak_clock,
+        count=1_000_000,
+        holds="however a clock is set, no reading is less than the last one and the time that passed",
+    ),
+    "kill": Soak(
+        run=soak_kills,
+        count=2_000,
+        holds="after kill -9 nothing acknowledged is lost, no limit passed, no chain broken (I-46)",
+    ),
+    "mutation": Soak(
+        run=soak_mutation,
+        count=100,
+        holds="every tampering with a log of 10,000 records is found with its checkpoint (I-47)",
+    ),
+    "parser": Soak(
+        run=soak_parser,
+        count=1_000_000,
+        holds="bytes are one value that is written and read back as itself, or one named error",
+    ),
+    "race": Soak(
+        run=soak_races,
+        count=1_000,
+        holds="64 callers through two gateways of a real daemon get as many permits as there are uses",
+    ),
+}
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(prog="dev/soak", description="long runs, and docs/soaks.md")
+    parser.add_argument("--only", choices=sorted(SOAKS), action="append", default=[], help="this one")
+    parser.add_argument("--count", type=int, default=0, help="so many, instead of a whole run")
+    parser.add_argument("--seed", type=int, default=1, help="another course of events")
+    told = parser.parse_args()
+    for name in told.only or sorted(SOAKS):
+        soak = SOAKS[name]
+        began, processor = time.perf_counter(), _processor()
+        found = soak.run(told.count or soak.count, told.seed)
+        report = Report(
+            name=name,
+            holds=soak.holds,
+            counted=found.counted,
+            seconds=time.perf_counter() - began,
+            processor=_processor() - processor,
+            seed=told.seed,
+            date=datetime.now(UTC).strftime("%Y-%m-%d"),
+        )
+        print(f"{name}: {report.counted} in {report.seconds:.0f} s")
+        write_page([report])
+    print(f"written to {PAGE}")
+
+
+def _processor() -> float:
+    """Seconds of the processor that this process and its own ended children took."""
+    return sum(os.times()[:4])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""What a soak counted, and the page that says so."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from taskbound.adapters.store.sql.sqlite.driver import driver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["PAGE", "Found", "Report", "write_page"]
+
+_DOCS: Final = Path(__file__).parents[2] / "docs"
+PAGE: Final = _DOCS / "soaks.md"
+_DATA: Final = _DOCS / "soaks.json"
+_HEAD: Final = """\
+# Soaks
+
+Made by `dev/soak`; the numbers are in `soaks.json`. A run ends at the first thing that does not hold and says
+so; what stands here held. `dev/soak --only NAME --count N --seed S` runs one again; CI runs a stated
+fraction of it as tests (`pytest -m soak`).
+
+| soak | what must hold | counted | seconds | processor | seed | run |
+| --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What one soak counted; nothing was found."""
+
+    counted: str
+    """In words with numbers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One run of one soak."""
+
+    name: str
+    holds: str
+    counted: str
+    seconds: float
+    processor: float
+    seed: int
+    date: str
+
+
+def write_page(fresh: Iterable[Report]) -> None:
+    """Write the page; a soak that was not run now stays as it was."""
+    reports: dict[str, Report] = {}
+    if _DATA.exists():
+        reports = {one.name: one for one in msgspec.json.decode(_DATA.read_bytes(), type=list[Report])}
+    reports |= {one.name: one for one in fresh}
+    ordered = [reports[name] for name in sorted(reports)]
+    _DATA.write_bytes(msgspec.json.format(msgspec.json.encode(ordered), indent=1) + b"\n")
+    where = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
+    note = "Processor time is in seconds, of the process that looks: without those that are killed or asked."
+    foot = f"\n{where}, SQLite {driver.sqlite_version}. {note}\n"
+    PAGE.write_text(_HEAD + "".join(map(_row, ordered)) + foot, encoding="utf-8")
+
+
+def _row(one: Report) -> str:
+    cells = (
+        one.name,
+        one.holds,
+        one.counted,
+        f"{one.seconds:,.0f}",
+        f"{one.processor:,.0f}",
+        str(one.seed),
+        one.date,
+    )
+    return f"| {' | '.join(cells)} |\n"
