@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import tempfile
 import time
 from contextlib import contextmanager
@@ -279,11 +280,9 @@ async def _turn(ask: Callable[[int], Awaitable[object]], callers: int, seconds: 
 
 
 def _bare_ask(bare: BareLane) -> Callable[[int], Awaitable[object]]:
-    names = count()
-
     async def ask(caller: int) -> None:
         del caller
-        if not await bare.put(f"act_{next(names):022d}"):
+        if not await bare.put(f"act_{secrets.token_hex(13)}"):
             raise RuntimeError("the counter of the bare shape is empty")
 
     return ask

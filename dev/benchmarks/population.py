@@ -1,16 +1,15 @@
 """Row 5: the daemon's memory with 10,000 running tasks.
 
-A real daemon process; every task is started through its socket, has a connection of a gateway that
-stays open, and is used once through a decision. An agent's call belongs to its one running task, so
-each task is started, bound by a first decision, and paused for the next one's turn; at the end all are
-resumed and used once more. Memory is the process's proportional set size as the kernel tells it; the
-signer is another process.
+A real daemon process. An agent's call belongs to its one running task, so there are as many agents as tasks,
+each registered, activated, given a task through the socket, and used once through a decision by a gateway's
+connection of its own. Memory is the process's proportional set size as the kernel tells it; the signer is
+another process.
 """
 
 from __future__ import annotations
 
+import json
 import multiprocessing
-import resource
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,7 +21,15 @@ from taskbound import __version__
 from taskbound.sdk.client import Client
 from taskbound.wire.action import Decide, Permitted
 from taskbound.wire.connection import Done, Open
-from taskbound.wire.task import PauseTask, ResumeTask, StartTask, TaskDetail
+from taskbound.wire.identity import (
+    AcknowledgeMonitor,
+    ActivateAgent,
+    AgentDetail,
+    RegisterAgent,
+    ShowAgent,
+    TestMonitor,
+)
+from taskbound.wire.task import StartTask, TaskDetail
 from taskbound.wiring.home import find_socket
 from tests.surfaces.cli.installation import Installation
 
@@ -46,7 +53,6 @@ _SCOPE: Final = msgspec.Raw(
 def measure_population(*, quick: bool) -> Section:
     """The section."""
     count = _QUICK if quick else _TASKS
-    _allow_files()
     place = Installation()
     try:
         place.prepare()
@@ -81,32 +87,45 @@ def _measure(place: Installation, count: int) -> list[tuple[str, float, float]]:
         work()
         found.append((words, _megabytes(pid), time.perf_counter() - began))
 
-    tasks: list[str] = []
     telling, hearing = _CONTEXT.Pipe()
-    agent = _CONTEXT.Process(target=_gateways, args=(path, hearing), daemon=True)
-    agent.start()
+    gateway = _CONTEXT.Process(target=_gateways, args=(path, hearing), daemon=True)
+    gateway.start()
     with Client(path, Open(role="cli", version=__version__)) as person:
+        ceiling = person.ask(ShowAgent(name="helper"), AgentDetail).ceiling
+        names = [f"helper-{number}" for number in range(count)]
+
+        def register() -> None:
+            for name in names:
+                _register(person, place, name, ceiling)
 
         def start() -> None:
-            order = StartTask(agent="helper", purpose="look", seconds=_WEEK, scope=_SCOPE)
-            for number in range(count):
-                tasks.append(person.ask(order, TaskDetail).row.task)
-                _tell(telling, "bind")
-                if number < count - 1:
-                    person.ask(PauseTask(task=tasks[-1]), Done)
+            for name in names:
+                order = StartTask(agent=name, purpose="look", seconds=_WEEK, scope=_SCOPE)
+                person.ask(order, TaskDetail)
 
-        def resume() -> None:
-            for task in tasks[:-1]:
-                person.ask(ResumeTask(task=task), Done)
-
-        note("all were started and bound, all but one paused", start)
-        note("all are running", resume)
+        note(f"{count:,} agents were registered and activated", register)
+        note(f"{count:,} tasks run", start)
         if place.status().running_tasks != count:
             raise RuntimeError("not every task runs")
-        note("each was used once more while all run", lambda: _tell(telling, "use"))
-    _tell(telling, "end")
-    agent.join()
+        note("each was used through a decision", lambda: _tell(telling, " ".join(names)))
+    _tell(telling, "")
+    gateway.join()
     return found
+
+
+def _register(person: Client, place: Installation, name: str, ceiling: msgspec.Raw) -> None:
+    monitor = f"file:{place.monitor}"
+    person.ask(
+        RegisterAgent(name=name, owner="alice", approvers=("alice",), monitor=monitor, ceiling=ceiling),
+        Done,
+    )
+    before = place.monitor.stat().st_size
+    person.ask(TestMonitor(name=name), Done)
+    with place.monitor.open(encoding="utf-8") as lines:
+        lines.seek(before)
+        code = next(one["code"] for one in map(json.loads, lines) if "code" in one)
+    person.ask(AcknowledgeMonitor(name=name, code=code), Done)
+    person.ask(ActivateAgent(name=name), Done)
 
 
 def _tell(telling: Connection, word: str) -> None:
@@ -117,28 +136,18 @@ def _tell(telling: Connection, word: str) -> None:
 
 
 def _gateways(path: Path, hearing: Connection) -> None:
-    """A process of its own that holds every gateway's connection: a person's acts come from outside of it."""
-    _allow_files()
-    gateways: list[Client] = []
-    while (word := hearing.recv_bytes()) != b"end":
-        if word == b"bind":
-            gateways.append(Client(path, Open(role="gateway", version=__version__, agent="helper")))
-            _decide(gateways[-1], len(gateways), "first")
-        else:
-            for number, gateway in enumerate(gateways):
-                _decide(gateway, number, "second")
+    """A process of its own for the gateways: a person's acts come from outside of it."""
+    while names := hearing.recv_bytes().decode().split():
+        for number, name in enumerate(names):
+            with Client(path, Open(role="gateway", version=__version__, agent=name)) as gateway:
+                _decide(gateway, number)
         hearing.send_bytes(b"done")
     hearing.send_bytes(b"done")
 
 
-def _decide(gateway: Client, number: int, request: str) -> None:
+def _decide(gateway: Client, number: int) -> None:
     arguments = msgspec.Raw(b'{"path":"/srv/%d"}' % number)
-    gateway.ask(Decide(tool="fs__read", arguments=arguments, request=f'"{request}"'), Permitted)
-
-
-def _allow_files() -> None:
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    gateway.ask(Decide(tool="fs__read", arguments=arguments, request="1"), Permitted)
 
 
 def _megabytes(pid: int) -> float:
