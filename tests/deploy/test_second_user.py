@@ -133,7 +133,7 @@ print(json.dumps(found))
 
 PERSONS_ACTS = (
     '{"op":"person:register","name":"mallory","uid":4711}',
-    '{"op":"task:start","agent":"helper","purpose":"mine","seconds":60,"scope":{"grants":[]}}',
+    '{"op":"task:start","agent":"helper","purpose":"mine","seconds":60,"scope":{"grants":[{"tool":"echo__say"}]}}',
     '{"op":"agent:activate","name":"helper"}',
     '{"op":"tool:accept","name":"echo__say","definition":"' + "0" * 64 + '"}',
     '{"op":"revocation:stop","stopped":false}',
