@@ -69,6 +69,7 @@ class Rounds:
                 self._child.start()
             if not daemon.log_key:
                 daemon.log_key = self._signer.verifier_key(self._origin)
+                daemon.loop.call_soon_threadsafe(daemon.tell_checkpoint)
             checkpoint = daemon.sequencer.sign()
             if checkpoint is None:
                 self._signer.verifier_key(self._origin)  # with nothing to sign, whether it could

@@ -20,10 +20,15 @@ _BYTES: Final = 2_000_000
 """Of records in one answer: escaped once more they still fit into a frame."""
 _WAIT: Final = 60
 _PROOF_WAIT: Final = 3.0
+_KEY_WAIT: Final = 3.0
+"""For the log's key: a daemon answers before it has asked its signer for the first time."""
 
 
 async def export_audit(daemon: Daemon, _connection: Connection, ask: wire.ExportAudit) -> Answer:
-    """A page of exact records in log order, with the newest checkpoint."""
+    """A page of exact records in log order, with the newest checkpoint and the log's key."""
+    end = asyncio.get_running_loop().time() + _KEY_WAIT
+    while not daemon.log_key and (left := end - asyncio.get_running_loop().time()) > 0:
+        await daemon.wait_checkpoint(left)
     return await daemon.read(lambda: _page(daemon, ask.start, ask.limit))
 
 

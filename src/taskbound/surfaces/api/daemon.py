@@ -243,12 +243,12 @@ class Daemon:
         job.add_done_callback(_look)
 
     def tell_checkpoint(self) -> None:
-        """Wake those who wait for a checkpoint; in the loop."""
+        """Wake those who wait for a checkpoint, or for the log's key; in the loop."""
         self._checkpoint.set()
         self._checkpoint = asyncio.Event()
 
     async def wait_checkpoint(self, seconds: float) -> None:
-        """Wait for the next checkpoint, at most so long."""
+        """Wait for the next checkpoint or the log's key, at most so long."""
         try:
             async with asyncio.timeout(seconds):
                 await self._checkpoint.wait()
