@@ -4,7 +4,7 @@
         await b.handshake()
         answer = await b.call("echo__echo", {"text": "a"})
 
-The gateway runs in the test's own loop, so that a test can stop it at any step; `process.py`
+The gateway runs in the test's own loop, so that a test can stop it at any step; `real.py`
 beside it has the same over the real process.
 """
 
@@ -26,7 +26,9 @@ from taskbound.surfaces.gateway.link import Timings
 from taskbound.surfaces.gateway.server import Gateway, Plugs
 from taskbound.wire.connection import Open
 from taskbound.wire.mcp.era import DECISION_KEY, MODERN
+from tests.peers.commands import faulty
 from tests.peers.daemon import ScriptedDaemon, rows_of
+from tests.peers.rawclient import Tap
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -37,7 +39,17 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Push
     from taskbound.wire.tool import ServerSpec
 
-__all__ = ["Bench", "bench", "code_of", "decision_of", "pinned", "text_of"]
+__all__ = [
+    "Bench",
+    "bench",
+    "code_of",
+    "decision_of",
+    "hanging",
+    "pinned",
+    "reached",
+    "silence",
+    "text_of",
+]
 
 DEADLINE = 20.0
 META = {
@@ -250,6 +262,35 @@ async def bench(
         Bench(daemon, timings=timings, patience=patience) as one,
     ):
         yield one
+
+
+@contextlib.asynccontextmanager
+async def hanging(tmp_path: Path, fault: str = "hangs") -> AsyncIterator[tuple[Bench, Tap, int]]:
+    """A call that was sent to a server which does not answer it."""
+    async with (
+        Tap(tmp_path / "tap") as tap,
+        bench(tmp_path, faulty(fault, log=tap.path), name="odd") as b,
+    ):
+        await b.handshake()
+        request = await b.start_call("odd__work", {"text": "canary"})
+        await tap.wait_for(b'"tools/call"')
+        yield b, tap, request
+
+
+async def silence(b: Bench) -> None:
+    """Nothing is answered beside a question of our own."""
+    mark = await b.start("ping")
+    while True:
+        message = json.loads(await b.read_line())
+        if message.get("id") == mark:
+            return
+        assert "method" in message, message
+
+
+def reached(log: Path) -> list[Message]:
+    """The calls that a server with this log was sent."""
+    lines = log.read_bytes().splitlines() if log.exists() else []
+    return [message for line in lines if (message := json.loads(line)).get("method") == "tools/call"]
 
 
 def text_of(answer: Message) -> str:

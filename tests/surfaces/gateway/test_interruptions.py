@@ -1,21 +1,19 @@
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.wire.action import Decide, Duplicate, Outcome, Refused
-from taskbound.wire.connection import Bind, Bound, Fault, Ping, StopPush, TaskPush
-from taskbound.wire.tool import ReachTools, SeeTools, ToolRows
+from taskbound.wire.action import Decide, Outcome, Refused
+from taskbound.wire.connection import Bind, StopPush, TaskPush
+from taskbound.wire.tool import ReachTools, SeeTools
 from tests.peers.commands import echo, faulty
-from tests.peers.rawclient import Tap
-from tests.surfaces.gateway.bench import Bench, bench, code_of, text_of
+from tests.peers.daemon import rows_of
+from tests.surfaces.gateway.bench import bench, code_of, hanging, pinned, reached, silence, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
 pytestmark = pytest.mark.anyio
@@ -25,29 +23,6 @@ FINAL = [
     (TaskPush(task="tsk_1", state="paused"), "task-paused"),
     (StopPush(stopped=True), "stopped"),
 ]
-
-
-@contextlib.asynccontextmanager
-async def hanging(tmp_path: Path, fault: str = "hangs") -> AsyncIterator[tuple[Bench, Tap, int]]:
-    """A call that was sent to a server which does not answer it."""
-    async with (
-        Tap(tmp_path / "tap") as tap,
-        bench(tmp_path, faulty(fault, log=tap.path), name="odd") as b,
-    ):
-        await b.handshake()
-        request = await b.start_call("odd__work", {"text": "canary"})
-        await tap.wait_for(b'"tools/call"')
-        yield b, tap, request
-
-
-async def silence(b: Bench) -> None:
-    """Nothing is answered beside a question of our own."""
-    mark = await b.start("ping")
-    while True:
-        message = json.loads(await b.read_line())
-        if message.get("id") == mark:
-            return
-        assert "method" in message, message
 
 
 def number_of(line: bytes) -> Any:
@@ -111,6 +86,45 @@ async def test_f31_a_call_that_is_cancelled_while_it_is_decided_gives_its_permit
         await silence(b)
     assert (outcome.outcome, outcome.note) == ("not-sent", "cancelled by the client")
     assert b'"text":"a"' not in log.read_bytes()
+
+
+async def test_f31_a_call_that_is_cancelled_after_its_permit_starts_no_server_for_it(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    async with bench(tmp_path, echo(era="legacy", log=log)) as b:
+        await b.handshake()
+        with b.daemon.holding(Decide) as held:
+            request = await b.start_call("echo__echo", {"text": "a"})
+            one = await held.next()
+            b.running("echo").upstream.kill("it is gone")  # type: ignore[union-attr]  # it runs
+            await b.cancel(request)
+            await silence(b)
+            one.answer(b.daemon.answer(one.ask))
+            outcome = await b.daemon.asked(Outcome)
+        await silence(b)
+        assert outcome.outcome == "not-sent"
+        assert b.daemon.count(SeeTools) == 1
+
+
+async def test_f31_a_call_that_is_cancelled_while_its_server_starts_anew_after_its_permit_is_not_sent(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "log"
+    async with bench(tmp_path, echo(era="legacy", log=log)) as b:
+        await b.handshake()
+        with b.daemon.holding(Decide) as held:
+            request = await b.start_call("echo__echo", {"text": "a"})
+            one = await held.next()
+            b.running("echo").upstream.kill("it is gone")  # type: ignore[union-attr]  # it runs
+            with b.daemon.holding(SeeTools) as seen:
+                one.answer(b.daemon.answer(one.ask))
+                look = await seen.next()
+                await b.cancel(request)
+                await silence(b)
+                look.answer(b.daemon.answer(look.ask))
+            outcome = await b.daemon.asked(Outcome)
+        await silence(b)
+    assert (outcome.outcome, outcome.note) == ("not-sent", "cancelled by the client")
+    assert reached(log) == []
 
 
 async def test_f31_a_cancel_reaches_the_server_and_without_an_answer_the_outcome_is_unknown(
@@ -213,7 +227,42 @@ async def test_f32_a_client_that_stops_reading_for_good_and_leaves_ends_the_gate
             await b.start_call("echo__big", {"n": 4_000_000})
         await b.until(lambda: b.gateway._servers._paused)  # noqa: SLF001 -- that it stops reading is the point
         b._reading.close()  # noqa: SLF001 -- the client's end breaks
-        await b.until(b.gateway._gone.is_set)  # noqa: SLF001
+        await b.until(b.gateway._gone.is_set)  # noqa: SLF001 -- that is the point
+
+
+async def test_a_server_can_be_started_while_a_client_is_slow_and_is_not_read_either(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "gate")
+    opener = os.open(tmp_path / "gate", os.O_RDWR)
+    async with bench(tmp_path, echo(era="legacy")) as b:
+        spec, definitions = await pinned("odd", faulty("slow-start", gate=tmp_path / "gate"), tmp_path)
+        os.close(opener)
+        b.daemon.servers.append(spec)
+        b.daemon.tools += rows_of(spec, definitions)
+        await b.handshake()
+        late = await b.start_call("odd__work")
+        b.stop_reading()
+        ids = [await b.start_call("echo__big", {"n": 4_000_000}) for _ in range(4)]
+        await b.until(lambda: b.gateway._servers._paused)  # noqa: SLF001 -- that it stops reading is the point
+        opener = os.open(tmp_path / "gate", os.O_RDWR)
+        await b.until(lambda: b.running("odd").ready)
+        output = b.running("odd").upstream._process._output()  # type: ignore[union-attr]  # noqa: SLF001 -- as above
+        await b.until(lambda: not output.is_reading())
+        b.read_again()
+        for request in [*ids, late]:
+            assert code_of(await b.answer_to(request)) == "ok"
+    os.close(opener)
+
+
+async def test_a_client_is_slow_only_once_it_leaves_eight_mebibytes_unread(tmp_path: Path) -> None:
+    async with bench(tmp_path, echo(era="legacy")) as b:
+        await b.handshake()
+        b.stop_reading()
+        request = await b.start_call("echo__big", {"n": 4_000_000})
+        writer: Any = b.gateway.pipes._writer  # noqa: SLF001 -- what it holds is the point
+        await b.until(lambda: writer.get_write_buffer_size() > 3_000_000)
+        assert not b.gateway._servers._paused  # noqa: SLF001 -- as above
+        b.read_again()
+        assert len(text_of(await b.answer_to(request))) == 4_000_000
 
 
 async def test_a_slow_client_gets_everything_once_it_reads_again(tmp_path: Path) -> None:
@@ -225,7 +274,7 @@ async def test_a_slow_client_gets_everything_once_it_reads_again(tmp_path: Path)
         b.read_again()
         for request in ids:
             assert len(text_of(await b.answer_to(request))) == 4_000_000
-        assert not b.gateway._servers._paused  # noqa: SLF001
+        assert not b.gateway._servers._paused  # noqa: SLF001 -- that is the point
 
 
 # --- the task ends, is paused, or everything is stopped -----------------------------------------------------
@@ -254,7 +303,9 @@ async def test_section_6_a_server_that_does_not_answer_the_cancel_is_killed_and_
         pid = b.running("odd").upstream.pid  # type: ignore[union-attr]  # it runs
         b.daemon.push(push)
         await tap.wait_for(b"notifications/cancelled")
-        assert (await b.daemon.asked(Outcome)).outcome == "unknown"
+        outcome = await b.daemon.asked(Outcome)
+        assert outcome.outcome == "unknown"
+        assert outcome.note.endswith("the server did not answer"), "it was given the time for it"
         assert code_of(await b.answer_to(request)) == code
 
         def ended() -> bool:
@@ -300,12 +351,12 @@ async def test_a_result_that_was_released_before_the_end_was_told_may_leave(tmp_
 
 
 async def test_a_push_about_another_task_changes_nothing_for_a_call(tmp_path: Path) -> None:
-    async with hanging(tmp_path, "answers-after-cancel") as (b, _, request):
+    async with hanging(tmp_path) as (b, tap, request):
         b.daemon.push(TaskPush(task="tsk_other", state="revoked"))
         await b.notified("notifications/tools/list_changed")
-        assert b.daemon.count(Outcome) == 0
         await b.cancel(request)
-        await b.daemon.asked(Outcome)
+        assert json.loads(await tap.wait_for(b"cancelled"))["params"]["reason"] == "cancelled by the client"
+        assert (await b.daemon.asked(Outcome)).note.startswith("cancelled by the client")
 
 
 async def test_a_lifted_kill_switch_interrupts_nothing(tmp_path: Path) -> None:
@@ -390,160 +441,3 @@ async def test_a_paused_task_keeps_its_idle_servers_and_goes_on_after_it_is_resu
         b.daemon.push(TaskPush(task="tsk_1", state="running"))
         assert text_of(await b.call("echo__echo", {"text": "b"})) == "b"
         assert b.running("echo").upstream.pid == pid  # type: ignore[union-attr]  # it runs
-
-
-# --- the daemon goes away -----------------------------------------------------------------------------------
-
-
-async def test_section_4_9_a_daemon_that_is_back_within_the_grace_releases_what_was_open(
-    tmp_path: Path,
-) -> None:
-    async with hanging(tmp_path, "answers-in-reverse") as (b, tap, request):
-        b.daemon.drop()
-        await b.until(lambda: len(b.daemon.opened) == 2)
-        assert b.daemon.opened[1].resume == "con_secret"
-        other = await b.start_call("odd__work", {"text": "second"})
-        await tap.wait_for(b"second")
-        assert json.loads(text_of(await b.answer_to(request))) == {"text": "canary"}
-        assert json.loads(text_of(await b.answer_to(other))) == {"text": "second"}
-
-
-async def test_section_4_9_a_daemon_that_stays_away_for_longer_cancels_and_withholds(tmp_path: Path) -> None:
-    async with hanging(tmp_path, "answers-after-cancel") as (b, tap, request):
-        await b.daemon.stop()
-        await tap.wait_for(b"notifications/cancelled")
-        answer = await b.answer_to(request)
-        assert code_of(answer) == "daemon-lost"
-        assert b.daemon.count(Outcome) == 0
-        assert not any(b"too late" in line for line in b.lines)
-        assert code_of(await b.call("odd__work")) == "daemon-lost"
-        await b.daemon.listen()
-        again = await b.start_call("odd__work", {"text": "again"})
-        await tap.wait_for(b"again")
-        await b.cancel(again)
-
-
-async def test_section_4_9_a_daemon_that_hangs_is_lost_like_one_that_is_gone(tmp_path: Path) -> None:
-    async with hanging(tmp_path, "answers-after-cancel") as (b, tap, request):
-        await b.daemon.asked(Ping)
-        b.daemon.silent = True
-        await tap.wait_for(b"notifications/cancelled")
-        assert code_of(await b.answer_to(request)) == "daemon-lost"
-        b.daemon.silent = False
-        b.daemon.drop()
-        again = await b.start_call("odd__work", {"text": "again"})
-        await tap.wait_for(b"again")
-        await b.cancel(again)
-
-
-async def test_a_call_whose_decision_is_lost_is_decided_again_by_the_daemon_that_came_back(
-    tmp_path: Path,
-) -> None:
-    async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
-        await b.call("echo__echo", {"text": "first"})
-        with b.daemon.holding(Decide) as held:
-            request = await b.start_call("echo__echo", {"text": "a"})
-            one = await held.next()
-            b.daemon.drop()
-            two = await held.next()
-            assert two.ask.request == one.ask.request
-            two.answer(b.daemon.answer(two.ask))
-        assert text_of(await b.answer_to(request)) == "a"
-
-
-async def test_a_permit_whose_answer_was_lost_is_given_back_and_nothing_is_run(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    async with bench(tmp_path, echo(era="legacy", log=log)) as b:
-        await b.handshake()
-        await b.call("echo__echo", {"text": "first"})
-        await b.daemon.asked(Outcome)
-        with b.daemon.holding(Decide) as held:
-            request = await b.start_call("echo__echo", {"text": "canary"})
-            await held.next()
-            b.daemon.drop()
-            two = await held.next()
-            two.answer(Duplicate(action="act_7", task="tsk_1", state="permitted"))
-            outcome = await b.daemon.asked(Outcome)
-        assert (outcome.action, outcome.outcome) == ("act_7", "not-sent")
-        assert code_of(await b.answer_to(request)) == "daemon-lost"
-    assert b"canary" not in log.read_bytes()
-
-
-async def test_a_result_whose_release_was_lost_is_asked_for_again_and_withheld_if_it_is_refused(
-    tmp_path: Path,
-) -> None:
-    async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
-        with b.daemon.holding(Outcome) as held:
-            request = await b.start_call("echo__echo", {"text": "canary"})
-            await held.next()
-            b.daemon.drop()
-            two = await held.next()
-            two.answer(Fault(code="not-holder", message="it is no open permit"))
-        assert code_of(await b.answer_to(request)) == "not-holder"
-        assert not any(b"canary" in line for line in b.lines)
-
-
-async def test_a_task_that_ended_while_the_daemon_was_away_ends_what_is_open(tmp_path: Path) -> None:
-    async with hanging(tmp_path, "answers-after-cancel") as (b, tap, request):
-        b.daemon.on[Bind] = lambda _: Fault(code="task-ended", message="the task has ended (revoked)")
-        b.daemon.drop()
-        await tap.wait_for(b"notifications/cancelled")
-        answer = await b.answer_to(request)
-        assert code_of(answer) == "task-ended"
-        assert "revoked" in text_of(answer)
-        b.daemon.on[Bind] = lambda _: Bound(task="tsk_2", purpose="", deadline=0)
-        b.daemon.task = "tsk_2"
-        assert code_of(await b.call("odd__work")) == "task-ended", "no call was answered with it yet"
-
-
-async def test_everything_stopped_while_the_daemon_was_away_interrupts_what_is_open(tmp_path: Path) -> None:
-    async with hanging(tmp_path, "answers-after-cancel") as (b, tap, request):
-        from taskbound import __version__  # noqa: PLC0415 -- only here
-        from taskbound.wire.connection import Open, Opened  # noqa: PLC0415 -- only here
-
-        b.daemon.on[Open] = lambda ask: Opened(connection=ask.resume, version=__version__, stopped=True)
-        b.daemon.drop()
-        await tap.wait_for(b"notifications/cancelled")
-        assert code_of(await b.answer_to(request)) == "stopped"
-
-
-async def test_without_a_daemon_calls_refuse_lists_are_empty_and_both_work_once_it_is_there(
-    tmp_path: Path,
-) -> None:
-    async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.daemon.stop()
-        await b.handshake()
-        assert code_of(await b.call("echo__echo", {})) == "daemon-lost"
-        listed = (await b.request("tools/list"))["result"]
-        assert listed["tools"] == []
-        assert listed["_meta"]["io.taskbound/decision"]["code"] == "daemon-lost"
-        await b.daemon.listen()
-        await b.notified("notifications/tools/list_changed")
-        assert text_of(await b.call("echo__echo", {"text": "a"})) == "a"
-
-
-async def test_an_agent_that_the_daemon_refuses_is_told_its_words_with_each_call(tmp_path: Path) -> None:
-    from taskbound.wire.connection import Open  # noqa: PLC0415 -- only here
-
-    async with bench(tmp_path, echo(era="legacy")) as b:
-        b.daemon.on[Open] = lambda _: Fault(
-            code="unknown-identity", message="there is no agent `coder`", advice="register it"
-        )
-        b.daemon.drop()
-        await b.handshake()
-        answer = await b.call("echo__echo", {})
-        assert code_of(answer) == "unknown-identity"
-        assert "Register it" in text_of(answer)
-
-
-async def test_a_list_of_another_task_than_was_shown_is_announced_when_a_call_binds(tmp_path: Path) -> None:
-    async with bench(tmp_path, echo(era="legacy")) as b:
-        await b.handshake()
-        b.daemon.on[ReachTools] = lambda _: ToolRows(rows=(), task="", refusal="no task runs")
-        listed = (await b.request("tools/list"))["result"]
-        assert listed["_meta"]["io.taskbound/decision"]["reason"] == "no task runs"
-        del b.daemon.on[ReachTools]
-        await b.call("echo__echo", {"text": "a"})
-        await b.notified("notifications/tools/list_changed")

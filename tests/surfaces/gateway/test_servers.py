@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from taskbound.wire.action import Decide, Outcome, Refused
+from taskbound.wire.connection import Bind
+from taskbound.wire.tool import ReachTools, Seen, SeeTools
+from tests.peers.commands import echo, faulty
+from tests.peers.daemon import rows_of
+from tests.surfaces.gateway.bench import bench, code_of, pinned, reached, text_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_what_a_server_lists_is_shown_to_the_daemon_before_a_call_is_decided(tmp_path: Path) -> None:
+    async with bench(tmp_path, echo(era="legacy")) as b:
+        await b.handshake()
+        await b.call("echo__echo", {"text": "a"})
+        await b.call("echo__echo", {"text": "b"})
+        kinds = [type(ask) for ask in b.daemon.asks if isinstance(ask, SeeTools | Decide)]
+        seen = await b.daemon.asked(SeeTools)
+    assert kinds == [SeeTools, Decide, Decide]
+    assert seen.server == "echo"
+    assert len(seen.definitions) == 3
+
+
+async def test_a162_a_server_that_lists_something_else_now_is_looked_at_before_the_call(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path, faulty("changes-tools"), name="odd") as b:
+        await b.handshake()
+        refusal = Refused(action="a", task="tsk_1", code="tool-changed", instead="ask for it to be accepted")
+
+        def see(_: SeeTools) -> Seen:
+            b.daemon.on[Decide] = lambda _: refusal
+            return Seen(differences=(("odd__work", "schema-changed", "it differs"),))
+
+        b.daemon.on[SeeTools] = see
+        assert code_of(await b.call("odd__work")) == "tool-changed"
+        await b.notified("notifications/tools/list_changed")
+
+
+async def test_a_server_that_says_that_its_tools_changed_is_looked_at_again_before_the_next_call(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path, faulty("list-changed-storm", n=50), name="odd", era="2025-11-25") as b:
+        await b.handshake()
+        await b.call("odd__work")
+        await b.call("odd__work")
+        looks = b.daemon.count(SeeTools)
+        await b.call("odd__work")
+    assert 1 <= looks <= 4
+    assert b.daemon.count(SeeTools) == looks
+
+
+async def test_a_server_that_does_not_start_gives_the_permit_back_and_keeps_its_last_words_from_the_client(
+    tmp_path: Path,
+) -> None:
+    tools = tmp_path / "tools.json"
+    tools.write_text('[{"name":"echo","inputSchema":{"type":"object"}}]', encoding="utf-8")
+    async with bench(tmp_path, echo(era="legacy", tools=tools)) as b:
+        await b.handshake()
+        tools.unlink()
+        answer = await b.call("echo__echo", {"text": "a"})
+        assert (await b.daemon.asked(Outcome)).outcome == "not-sent"
+        assert code_of(answer) == "start-failed"
+        assert "Traceback" not in text_of(answer)
+        tools.write_text('[{"name":"echo","inputSchema":{"type":"object"}}]', encoding="utf-8")
+        assert text_of(await b.call("echo__echo", {"text": "b"})) == "b"
+
+
+async def test_a_server_is_started_once_for_many_calls_at_once(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    async with bench(tmp_path, echo(era="legacy", log=log)) as b:
+        log.unlink()
+        await b.handshake()
+        ids = [await b.start_call("echo__echo", {"text": "a"}) for _ in range(10)]
+        for request in ids:
+            await b.answer_to(request)
+        assert b.daemon.count(Bind) == b.daemon.count(ReachTools) == b.daemon.count(SeeTools) == 1
+    assert sum(b'"initialize"' in line for line in log.read_bytes().splitlines()) == 1
+
+
+async def test_a_server_that_died_is_started_anew_for_the_next_call(tmp_path: Path) -> None:
+    async with bench(tmp_path, faulty("dies-after-answer"), name="odd") as b:
+        await b.handshake()
+        for _ in range(3):
+            assert code_of(await b.call("odd__work")) == "ok"
+            await b.until(lambda: not b.running("odd").ready)
+        assert b.daemon.count(SeeTools) == 3
+
+
+async def test_two_servers_are_told_apart_by_the_first_part_of_the_name(tmp_path: Path) -> None:
+    async with bench(tmp_path, echo(era="legacy", log=tmp_path / "a")) as b:
+        spec, definitions = await pinned("other", echo(era="modern", log=tmp_path / "b"), tmp_path)
+        b.daemon.servers.append(spec)
+        b.daemon.tools += rows_of(spec, definitions)
+        await b.handshake()
+        assert text_of(await b.call("echo__echo", {"text": "1"})) == "1"
+        assert text_of(await b.call("other__echo", {"text": "2"})) == "2"
+    assert [one["params"]["arguments"]["text"] for one in reached(tmp_path / "a")] == ["1"]
+    assert [one["params"]["arguments"]["text"] for one in reached(tmp_path / "b")] == ["2"]
