@@ -10,8 +10,7 @@ from taskbound.wire.action import Decide, Outcome, Refused
 from taskbound.wire.connection import Bind, StopPush, TaskPush
 from taskbound.wire.tool import ReachTools, SeeTools
 from tests.peers.commands import echo, faulty
-from tests.peers.daemon import rows_of
-from tests.surfaces.gateway.bench import bench, code_of, hanging, pinned, reached, silence, text_of
+from tests.surfaces.gateway.bench import bench, code_of, hanging, reached, silence, text_of
 
 if TYPE_CHECKING:
     from pathlib import Path
