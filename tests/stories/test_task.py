@@ -15,13 +15,13 @@ from taskbound.core.task import (
     TaskSyntaxError,
 )
 from taskbound.core.transition import WrongStateError
-from taskbound.flows.identity import MonitorOverdueError
+from taskbound.flows.identity import MonitorOverdueError, register_person
 from taskbound.flows.revocation import stop
 from taskbound.flows.task import TaskOrder, bind, drop_template, register_run, save_template
 from taskbound.flows.task.order import OutsideCeilingError
 from taskbound.flows.task.template import UnknownTemplateError
 from taskbound.ports.audit import StoredCheckpoint
-from tests.world import ANN, SCOPE, scope_of
+from tests.world import ANN, CEILING, SCOPE, scope_of
 
 if TYPE_CHECKING:
     from tests.world import World
@@ -113,6 +113,18 @@ def test_a_monitor_that_takes_nothing_for_fifteen_minutes_starts_no_new_task(wor
     assert world.deliveries.bring(checkpoint) == 1
     world.tasks.start(order(), ANN)
     assert [one["outcome"] for one in world.events("delivery")] == ["failed", "delivered"]
+
+
+def test_law_5_a_checkpoint_goes_to_the_monitors_of_every_namespace(world: World) -> None:
+    world.settle_in()
+    register_person(world.means, "other", "bo", uid=1001, actor=ANN)
+    given = {"owner": "bo", "approvers": ("bo",), "monitor": "world:2", "ceiling": scope_of(CEILING)}
+    world.agents.register("other", "helper", actor=ANN, **given)  # type: ignore[arg-type]  # by their names
+    world.agents.test_monitor("other", "helper", ANN)
+    world.agents.acknowledge("other", "helper", world.monitor.messages[-1]["code"], ANN)
+    world.agents.activate("other", "helper", ANN)
+    checkpoint = StoredCheckpoint(size=1, root=b"r" * 32, note="note", at=world.clock.now())
+    assert world.deliveries.bring(checkpoint) == 2
 
 
 def test_ending_what_has_ended_changes_nothing(world: World) -> None:

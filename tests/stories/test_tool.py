@@ -24,7 +24,10 @@ def see(world: World, *definitions: dict[str, Any], identity: str = "") -> list[
         server = snapshot.tools.server("default", "bank")
     own = server.identity if server else "0"
     raws = [json.dumps(one).encode() for one in definitions]
-    return [(one.tool, one.state) for one in world.sights.see("default", "bank", identity or own, raws)]
+    return [
+        (one.tool, one.state)
+        for one in world.sights.see("default", "bank", identity or own, raws, agent="coder")
+    ]
 
 
 SCHEMA = copy.deepcopy(PAY["inputSchema"])
@@ -151,3 +154,13 @@ def test_a_server_of_other_agents_is_not_reachable(world: World) -> None:
     identity = ServerIdentity(namespace="default", command="/b", resolved="/b", sha256="1" * 64)
     world.pins.add("bank", identity, b"{}", raws, agents=("other",), actor=ANN)
     assert code_of(world.ask(task)) == "unknown-tool"
+
+
+def test_a_gateway_has_nothing_to_say_of_a_server_that_is_not_its_agents(world: World) -> None:
+    identity = world.add_bank()
+    world.pins.remove("default", "bank", ANN)
+    raws = [json.dumps(PAY).encode()]
+    world.pins.add("bank", identity, b"{}", raws, agents=("coder",), actor=ANN)
+    with pytest.raises(UnknownServerError):
+        world.sights.see("default", "bank", identity.digest, [], agent="mallory")
+    assert world.sights.see("default", "bank", identity.digest, raws, agent="coder") == ()

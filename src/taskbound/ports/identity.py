@@ -27,6 +27,9 @@ class IdentityReads(Protocol):
     def agents(self, namespace: str) -> tuple[Agent, ...]:
         """Every agent, by name."""
 
+    def namespaces(self) -> tuple[str, ...]:
+        """Every namespace that has an agent, in order."""
+
 
 class IdentityWrites(IdentityReads, Protocol):
     """Writes them; `expect` is the version that the row must have, 0 for a row that must not exist."""

@@ -43,6 +43,7 @@ def test_persons_and_agents_come_by_name_and_of_one_namespace(store: Store) -> N
         assert [one.name for one in seen.identities.agents(SPACE)] == ["ann", "bob", "carl"]
         assert [one.namespace for one in seen.identities.agents(OTHER)] == [OTHER]
         assert seen.identities.person(SPACE, "zed") is None
+        assert seen.identities.namespaces() == tuple(sorted((SPACE, OTHER)))
 
 
 def test_a_changed_row_replaces_the_one_that_was_expected(store: Store) -> None:

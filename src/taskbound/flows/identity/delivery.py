@@ -1,7 +1,7 @@
 """Bringing checkpoints to the monitors, and knowing when one does not take them.
 
-1. Every new checkpoint goes to the monitor of every active agent, each address once,
-   at most once a minute; what could not be brought is tried again with the next round.
+1. Every new checkpoint goes to the monitor of every active agent of every namespace, each
+   address once, at most once a minute; what could not be brought is tried again with the next round.
 2. A monitor that has not taken what waits for it for 15 minutes is overdue: no new
    task of its agents starts until it has (design 8).
 3. Each change between delivered and failed is recorded, not every try.
@@ -52,10 +52,9 @@ class _State:
 class Deliveries:
     """What each monitor has been brought; used from one thread at a time."""
 
-    def __init__(self, means: Means, namespace: str = "default") -> None:
+    def __init__(self, means: Means) -> None:
         """Start with nothing known: what waits, waits from now on."""
         self._means = means
-        self._namespace = namespace
         self._states: dict[str, _State] = {}
 
     def require_current(self, address: str, now: Instant) -> None:
@@ -75,14 +74,18 @@ class Deliveries:
     def bring(self, checkpoint: StoredCheckpoint) -> int:
         """Bring the checkpoint to every monitor that is due; how many took it."""
         with self._means.store.read() as snapshot:
-            agents = snapshot.identities.agents(self._namespace)
-        addresses = sorted({one.monitor for one in agents if one.state is AgentState.ACTIVE})
+            spaces = snapshot.identities.namespaces()
+            agents = [one for space in spaces for one in snapshot.identities.agents(space)]
+        spaces_of = {one.monitor: one.namespace for one in reversed(agents) if one.state is AgentState.ACTIVE}
         message = json.dumps(
             {"kind": "taskbound-checkpoint", "size": checkpoint.size, "note": checkpoint.note}
         ).encode()
-        return sum(self._bring_one(address, checkpoint, message) for address in addresses)
+        return sum(
+            self._bring_one(space, address, checkpoint, message)
+            for address, space in sorted(spaces_of.items())
+        )
 
-    def _bring_one(self, address: str, checkpoint: StoredCheckpoint, message: bytes) -> int:
+    def _bring_one(self, space: str, address: str, checkpoint: StoredCheckpoint, message: bytes) -> int:
         state = self._states.setdefault(address, _State())
         now = self._means.clock.now()
         if checkpoint.size <= state.size or (not state.failed and now - state.at < EVERY):
@@ -91,13 +94,13 @@ class Deliveries:
         try:
             self._means.monitor.deliver(address, message)
         except MonitorUnreachableError as error:
-            self._record(address, state, failed=True, detail=error.message)
+            self._record(space, address, state, failed=True, detail=error.message)
             return 0
         state.size, state.at, state.waiting = checkpoint.size, now, 0
-        self._record(address, state, failed=False, detail="")
+        self._record(space, address, state, failed=False, detail="")
         return 1
 
-    def _record(self, address: str, state: _State, *, failed: bool, detail: str) -> None:
+    def _record(self, space: str, address: str, state: _State, *, failed: bool, detail: str) -> None:
         if state.failed is failed:
             return
         state.failed = failed
@@ -108,5 +111,5 @@ class Deliveries:
             detail=detail,
         )
         self._means.store.write(
-            lambda tx: tx.audit.append(self._namespace, self._means.writer, [event], self._means.clock.now())
+            lambda tx: tx.audit.append(space, self._means.writer, [event], self._means.clock.now())
         )

@@ -24,7 +24,7 @@ from taskbound.core.tool import (
     parse_definition,
 )
 from taskbound.flows.decision.evaluate import UnknownToolError
-from taskbound.flows.tool.errors import OtherDefinitionError
+from taskbound.flows.tool.errors import OtherDefinitionError, UnknownServerError
 from taskbound.flows.tool.pin import require_server
 
 if TYPE_CHECKING:
@@ -57,15 +57,19 @@ class Sights:
         self._means = means
         self._views = views
 
-    def see(self, namespace: str, name: str, identity: str, raws: Sequence[bytes]) -> tuple[Difference, ...]:
+    def see(
+        self, namespace: str, name: str, identity: str, raws: Sequence[bytes], *, agent: str
+    ) -> tuple[Difference, ...]:
         """Compare what a started server lists with its pins, and keep what differs (rules 1 and 2).
 
         Raises:
-            UnknownServerError: It is not pinned.
+            UnknownServerError: It is not pinned, or not for this agent: its gateway has nothing to say of it.
         """
         with self._means.store.read() as snapshot:
             server = require_server(snapshot.tools.server(namespace, name), name)
             pins = snapshot.tools.tools(namespace, server=name)
+        if server.agents and agent not in server.agents:
+            raise UnknownServerError(f"no server `{name}` is pinned for agent `{agent}`")
         definitions = {pin.name: parse_definition(pin.definition) for pin in pins}
         if identity != server.identity:
             other = ("it comes from another server than the one that was pinned",)

@@ -126,7 +126,9 @@ async def see_tools(daemon: Daemon, connection: Connection, ask: wire.SeeTools) 
 
     def work() -> Answer:
         daemon.require_gateway(connection)
-        found = daemon.sights.see(connection.namespace, ask.server, ask.identity, raws)
+        found = daemon.sights.see(
+            connection.namespace, ask.server, ask.identity, raws, agent=connection.agent
+        )
         return wire.Seen(differences=tuple((one.tool, one.state, "; ".join(one.words)) for one in found))
 
     return await daemon.first(work)

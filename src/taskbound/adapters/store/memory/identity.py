@@ -40,6 +40,10 @@ class MemoryIdentities:
         found = [one for one in self._tables.live().agents.values() if one.namespace == namespace]
         return tuple(sorted(found, key=lambda one: one.name))
 
+    def namespaces(self) -> tuple[str, ...]:
+        """Every namespace that has an agent, in order."""
+        return tuple(sorted({one.namespace for one in self._tables.live().agents.values()}))
+
     def lock_agents(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
         """The version of each agent that exists."""
         found = {name: self.agent(namespace, name) for name in names}

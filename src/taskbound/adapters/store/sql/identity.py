@@ -27,6 +27,7 @@ _AGENTS: Final = Statement(select(agents).where(agents.c.namespace == _SPACE).or
 _PUT_PERSON: Final = Versioned(persons, "person")
 _PUT_AGENT: Final = Versioned(agents, "agent")
 
+_NAMESPACES: Final = "SELECT DISTINCT namespace FROM agents ORDER BY namespace"
 _VERSIONS: Final = (
     "SELECT name, version FROM agents WHERE namespace = ? AND name IN (SELECT value FROM json_each(?))"
 )
@@ -57,6 +58,10 @@ class SqlIdentities:
     def agents(self, namespace: str) -> tuple[Agent, ...]:
         """Every agent, by name."""
         return self._link.all(_agent, _AGENTS.text, _AGENTS.values(namespace=namespace))
+
+    def namespaces(self) -> tuple[str, ...]:
+        """Every namespace that has an agent, in order."""
+        return self._link.all(str, _NAMESPACES)
 
     def lock_agents(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
         """The version of each agent that exists."""
