@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,13 +27,17 @@ from tests.peers.rawclient import Tap
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
-    from pathlib import Path
 
     from taskbound.ports.upstream import UpstreamAnswer
 
 pytestmark = pytest.mark.anyio
 DEADLINE = 20.0
 QUICK = Patience(start=10.0, discover=2.0, listing=5.0, stop=0.3)
+
+FROM_THE_FUTURE = (
+    Path(faulty("hangs")[1]).read_text(encoding="utf-8").replace('= "2025-11-25"', '= "2099-01-01"')
+)
+"""A server whose handshake names a revision that nobody knows."""
 
 
 class Events:
@@ -147,11 +152,15 @@ async def test_a_tool_object_is_cut_out_exactly_as_it_was_written(tmp_path: Path
         assert await server.list_tools() == (odd,)
 
 
-@pytest.mark.parametrize("fault", ["circling-pages", "endless-pages"])
-async def test_a164_a_list_without_end_is_refused(fault: str, tmp_path: Path) -> None:
-    async with started(tmp_path, faulty(fault)) as (server, _):
+@pytest.mark.parametrize(("fault", "pages"), [("circling-pages", 2), ("endless-pages", 100)])
+async def test_a164_a_list_without_end_is_refused_as_soon_as_that_is_clear(
+    fault: str, pages: int, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    async with started(tmp_path, faulty(fault, log=log)) as (server, _):
         with pytest.raises(ListRefusedError):
             await server.list_tools()
+    assert [line["method"] for line in logged(log)].count("tools/list") == pages
 
 
 async def test_a_list_with_more_tools_than_can_be_pinned_is_refused(tmp_path: Path) -> None:
@@ -247,8 +256,8 @@ ENDING = [
     ("id-bool", "can't be read"),
     ("id-null", "can't be read"),
     ("answer-as-request", "can't be read"),
-    ("floods-line", "more than"),
-    ("floods-result", "more than"),
+    ("floods-line", "a line of more than"),
+    ("floods-result", "a line of more than"),
     ("floods-notifications", "nobody asked for"),
 ]
 
@@ -362,7 +371,7 @@ async def test_killing_a_server_answers_what_is_open(tmp_path: Path) -> None:
 )
 async def test_a_probe_finds_the_era_and_the_tools(command: list[str], era: str, tmp_path: Path) -> None:
     spec = pin_server("x", command, environment={}, directory=str(tmp_path))
-    found = await probe(spec, patience=QUICK)
+    found = await probe(spec, patience=Patience(start=DEADLINE, discover=DEADLINE, stop=0.3))
     assert found.era == era
     assert len(found.definitions) >= 3
 
@@ -385,6 +394,19 @@ async def test_a_probe_starts_a_server_anew_that_ends_at_discover(tmp_path: Path
         "x", faulty("dies-before-answer", at="server/discover"), environment={}, directory=str(tmp_path)
     )
     assert (await probe(spec, patience=QUICK)).era == "2025-11-25"
+
+
+async def test_a_server_that_answers_with_a_revision_nobody_knows_is_refused(tmp_path: Path) -> None:
+    script = tmp_path / "server.py"
+    script.write_text(FROM_THE_FUTURE, encoding="utf-8")
+    spec = pin_server(
+        "x",
+        [sys.executable, str(script), "--fault", "dies-before-answer", "--at", "server/discover"],
+        environment={},
+        directory=str(tmp_path),
+    )
+    with pytest.raises(StartFailedError, match="2099-01-01"):
+        await probe(spec, patience=QUICK)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from taskbound.wire.action import Decide, Outcome, Refused
 from taskbound.wire.connection import Bind, StopPush, TaskPush
 from taskbound.wire.tool import ReachTools, SeeTools
 from tests.peers.commands import echo, faulty
-from tests.surfaces.gateway.bench import bench, code_of, hanging, reached, silence, text_of
+from tests.peers.daemon import rows_of
+from tests.surfaces.gateway.bench import bench, code_of, hanging, pinned, reached, silence, text_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,6 +137,10 @@ async def test_f31_a_cancel_reaches_the_server_and_without_an_answer_the_outcome
         assert outcome.outcome == "unknown"
         assert number_of(cancelled) != request
         await silence(b)
+        session = b.running("odd").upstream._session  # type: ignore[union-attr]  # noqa: SLF001 -- it runs
+        assert session._open == {}, (  # noqa: SLF001 -- what it keeps is the point
+            "nothing is kept for an answer that never comes"
+        )
         assert b.running("odd").ready, "a server whose task goes on is not ended for one call"
 
 
@@ -227,6 +232,29 @@ async def test_f32_a_client_that_stops_reading_for_good_and_leaves_ends_the_gate
         await b.until(lambda: b.gateway._servers._paused)  # noqa: SLF001 -- that it stops reading is the point
         b._reading.close()  # noqa: SLF001 -- the client's end breaks
         await b.until(b.gateway._gone.is_set)  # noqa: SLF001 -- that is the point
+
+
+async def test_a_server_can_be_started_while_a_client_is_slow_and_is_not_read_either(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "gate")
+    opener = os.open(tmp_path / "gate", os.O_RDWR)
+    async with bench(tmp_path, echo(era="legacy")) as b:
+        spec, definitions = await pinned("odd", faulty("slow-start", gate=tmp_path / "gate"), tmp_path)
+        os.close(opener)
+        b.daemon.servers.append(spec)
+        b.daemon.tools += rows_of(spec, definitions)
+        await b.handshake()
+        late = await b.start_call("odd__work")
+        b.stop_reading()
+        ids = [await b.start_call("echo__big", {"n": 4_000_000}) for _ in range(4)]
+        await b.until(lambda: b.gateway._servers._paused)  # noqa: SLF001 -- that it stops reading is the point
+        opener = os.open(tmp_path / "gate", os.O_RDWR)
+        await b.until(lambda: any(one.spec.name == "odd" and one.ready for one in b.gateway._servers._all))  # noqa: SLF001 -- as above
+        output = b.running("odd").upstream._process._output()  # type: ignore[union-attr]  # noqa: SLF001 -- as above
+        await b.until(lambda: not output.is_reading())
+        b.read_again()
+        for request in [*ids, late]:
+            assert code_of(await b.answer_to(request)) == "ok"
+    os.close(opener)
 
 
 async def test_a_client_is_slow_only_once_it_leaves_eight_mebibytes_unread(tmp_path: Path) -> None:

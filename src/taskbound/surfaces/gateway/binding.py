@@ -146,14 +146,13 @@ class Servers:
             self._all.append(running)
         if running.spec.shareable:
             self._shared[running.spec.name] = running
-        if self._paused:
-            running.upstream.pause()
 
     async def _look(self, running: Running) -> None:
         upstream = running.upstream
         if upstream is None:
             return
         running.stale = False
+        upstream.resume()  # a list is never so long that it has to wait for a slow client
         try:
             definitions = await upstream.list_tools()
             seen = await self._link.ask(
@@ -167,6 +166,9 @@ class Servers:
         except TaskboundError:
             running.stale = True
             raise
+        finally:
+            if self._paused:
+                upstream.pause()
         if seen.differences:
             self._differ()
 

@@ -297,9 +297,8 @@ class Gateway:
             self._link.watch(busy=bool(self._calls.open))
         if line:
             self.pipes.write(line)
-            if (
-                call.cause is None
-            ):  # not one that the end itself has interrupted: the daemon may tell it once more
+            # What the end itself has interrupted does not count: the daemon may tell it once more.
+            if call.cause is None:
                 self._standing.told()
 
     def _beside(self, work: Coroutine[None, None, None]) -> None:

@@ -119,9 +119,12 @@ async def probe(
     async def legacy(session: Session) -> Probe:
         try:
             opened = await initialize(session, patience=limits.start)
-        except StartFailedError:
+        except StartFailedError as refusal:
             # A modern server that was slow to start refuses the handshake, and is asked once more.
-            later = await discover(session, patience=limits.discover)
+            try:
+                later = await discover(session, patience=limits.discover)
+            except ServerLostError:
+                raise refusal from None
             if later is None:
                 raise
             opened = later
