@@ -190,6 +190,13 @@ def pids(layout: Layout) -> tuple[int, int]:
 
 
 def test_folders_and_sockets_are_as_deploy_says(layout: Layout) -> None:
+    assert {path: mode for path, mode, *_ in folders()} == {
+        "/var/lib/taskbound": 0o700,
+        "/var/lib/taskbound-signer": 0o700,
+        "/run/taskbound": 0o750,
+        "/run/taskbound-signer": 0o750,
+        "/var/log/taskbound": 0o755,
+    }
     for path, mode, owner, group in folders():
         seen = layout.at(path).stat()
         wanted = (mode, layout.numbers[owner], layout.numbers[group])

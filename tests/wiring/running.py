@@ -19,6 +19,7 @@ import msgspec
 from taskbound import __version__
 from taskbound.sdk.client import Client
 from taskbound.wire.action import Decide, Permitted
+from taskbound.wire.audit import ExportAudit, ExportPage
 from taskbound.wire.connection import Done, Open, Status, StatusReport
 from taskbound.wire.identity import (
     AcknowledgeMonitor,
@@ -139,6 +140,13 @@ def covered(socket: Path) -> bool:
     """Whether the signer is reached, and has vouched for every record."""
     seen = status(socket)
     return seen.signer == "reachable" and 0 < seen.records == seen.covered
+
+
+def placed(socket: Path) -> bool:
+    """Whether every record has its place in the log."""
+    with client(socket) as one:
+        records = one.ask(Status(), StatusReport).records
+        return len(one.ask(ExportAudit(limit=5000), ExportPage).records) >= records > 0
 
 
 def settle_in(socket: Path, folder: Path, *, known: bool = False) -> str:

@@ -17,6 +17,7 @@ from tests.wiring.running import (
     covered,
     daemon,
     decide,
+    placed,
     settle_in,
     signer,
     start_task,
@@ -158,6 +159,7 @@ def test_f28_with_an_exposed_key_decisions_go_on_and_the_status_names_it(home: P
         assert decide(socket).action
         assert status(socket).records > before.records
         assert status(socket).covered == before.covered
+        until(lambda: placed(socket), "records get their places without a signature")
         assert "key-exposed" in one.words
         (home / "signer" / "key.pem").chmod(0o600)
         until(lambda: covered(socket), "the mended key is used")
