@@ -226,7 +226,8 @@ def _section(found: Mapping[tuple[str, int], _Found], disk: Sequence[float]) -> 
         measured=f"{micro(more)} µs",
         reached=more <= _AIM,
         reason=(
-            f"two bare commits take {micro(commits)} µs of it; gateway and daemon compute for {micro(spent)} µs"
+            f"two bare commits take {micro(commits)} µs of it;"
+            f" gateway and daemon compute for {micro(spent)} µs"
         ),
     )
     head = (
