@@ -232,8 +232,8 @@ class Calls:
             await self._desk.servers.make_ready(running)
             self._desk.repinned()
             binding = await self._desk.bind()  # it may list something else than what was decided on
-            if call.tool not in binding.reach:
-                raise BadRepinError(f"`{call.tool}` changed after it was decided on")
+            if binding.task != permit.task or call.tool not in binding.reach:
+                raise BadRepinError(f"the task or `{call.tool}` changed after it was decided on")
         if not call.modern and call.tool in binding.modern_only:
             raise UnbridgeableError(f"`{call.tool}` answers in a way that this client can't be told")
         if running.upstream is not None and running.upstream.unsent > MAX_UNSENT:
