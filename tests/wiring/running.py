@@ -99,8 +99,13 @@ class Running:
         return self.wait()
 
     def wait(self) -> int:
-        """Its status, once it has ended by itself."""
-        status = self.process.wait(DEADLINE)
+        """Its status, once it has ended by itself; it is killed when it doesn't."""
+        try:
+            status = self.process.wait(DEADLINE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
         self._reader.join(DEADLINE)
         return status
 
