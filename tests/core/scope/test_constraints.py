@@ -6,10 +6,16 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 
 from taskbound.core.scope import Covered, Missed, ScopeSyntaxError, cover, parse_scope
-from taskbound.core.scope.constraint import MAX_CONSTRAINT_DEPTH, Constraint, ReadConstraint, read_constraint
-from taskbound.core.scope.constraints import AnyValue, Equals, Range
+from taskbound.core.scope.constraints.choice import AnyValue, Equals
+from taskbound.core.scope.constraints.constraint import (
+    MAX_CONSTRAINT_DEPTH,
+    Constraint,
+    ReadConstraint,
+    read_constraint,
+)
+from taskbound.core.scope.constraints.range import Range
+from taskbound.core.scope.constraints.registry import CONSTRAINTS, close
 from taskbound.core.scope.place import Place
-from taskbound.core.scope.registry import CONSTRAINTS, close
 from taskbound.core.scope.verdict import MET, Met, Unmet, Verdict
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.core.scope.constraint import Constraint
+    from taskbound.core.scope.constraints.constraint import Constraint
     from taskbound.core.scope.path import ArgumentPath
 
 __all__ = ["Grant", "Others", "Scope", "Total", "initial_limits", "tools_of"]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.core.scope.constraint import Constraint
+    from taskbound.core.scope.constraints.constraint import Constraint
     from taskbound.core.scope.grant import Grant, Scope, Total
 
     Arguments = Mapping[str, JsonValue]

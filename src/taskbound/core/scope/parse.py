@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.action.canonical import MAX_INTEGER, canonical
 from taskbound.core.action.parse import parse_document
 from taskbound.core.errors import MalformedError
-from taskbound.core.scope.constraint import read_constraint
+from taskbound.core.scope.constraints.constraint import read_constraint
+from taskbound.core.scope.constraints.registry import CONSTRAINTS
 from taskbound.core.scope.errors import ScopeSyntaxError
 from taskbound.core.scope.grant import Grant, Others, Scope, Total
 from taskbound.core.scope.number import MAX_EXPONENT
 from taskbound.core.scope.path import parse_argument_path
 from taskbound.core.scope.place import Place
-from taskbound.core.scope.registry import CONSTRAINTS
 from taskbound.core.scope.show import kind_of, quote
 from taskbound.core.tool.name import parse_tool_name
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.core.scope.constraint import Constraint, Registry
+    from taskbound.core.scope.constraints.constraint import Constraint, Registry
     from taskbound.core.scope.path import ArgumentPath
 
 __all__ = ["MAX_ARGUMENTS", "MAX_GRANTS", "parse_scope"]

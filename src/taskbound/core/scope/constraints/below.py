@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 from unicodedata import normalize
 
-from taskbound.core.scope.constraint import Constraint
+from taskbound.core.scope.constraints.constraint import Constraint, Kind
+from taskbound.core.scope.constraints.containment import CONTAINED, EXCLUDED, NOT_EXCLUDED, NotContained
 from taskbound.core.scope.posix import resolve
 from taskbound.core.scope.show import show
 from taskbound.core.scope.verdict import MET, Unmet, Verdict
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.core.scope.constraint import ReadConstraint
+    from taskbound.core.scope.constraints.constraint import ReadConstraint
+    from taskbound.core.scope.constraints.containment import Containment, Exclusion
     from taskbound.core.scope.place import Place
 
 __all__ = ["Below"]
@@ -35,14 +37,15 @@ class Below(Constraint):
     """
 
     tag: ClassVar[str] = "below"
+    kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.TEXT})
     directory: str
-    _inside: str = field(init=False, repr=False, compare=False)
-    _folded: str = field(init=False, repr=False, compare=False)
+    inside: str = field(init=False, repr=False, compare=False)
+    folded: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Make the two prefixes, ended by a slash: ``/allowed_extra`` is not below ``/allowed``."""
-        object.__setattr__(self, "_inside", _with_slash(self.directory))
-        object.__setattr__(self, "_folded", _with_slash(normalize("NFKC", self.directory)))
+        object.__setattr__(self, "inside", _with_slash(self.directory))
+        object.__setattr__(self, "folded", _with_slash(normalize("NFKC", self.directory)))
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> Below:
@@ -59,12 +62,12 @@ class Below(Constraint):
         """Met by a path inside, both ways of reading it."""
         if not isinstance(value, str):
             return _NOT_A_PATH
-        if value.startswith("/") and "/." not in value and not _with_slash(value).startswith(self._inside):
+        if value.startswith("/") and "/." not in value and not _with_slash(value).startswith(self.inside):
             return _OUTSIDE  # the quick way to say no: nothing in it could lead back inside
         path = resolve(value)
         if isinstance(path, Unmet):
             return path
-        if not _with_slash(path).startswith(self._inside):
+        if not _with_slash(path).startswith(self.inside):
             return _OUTSIDE
         return MET if value.isascii() or self._holds_folded(value) else _LOOK_ALIKE
 
@@ -76,9 +79,25 @@ class Below(Constraint):
         """The body."""
         return self.directory
 
+    def known_within(self, other: Constraint) -> Containment:
+        """A directory is within one that it is at or below, as written and as folded."""
+        if not isinstance(other, Below):
+            return NotContained(reason="a directory is only within a directory")
+        if self.inside.startswith(other.inside) and self.folded.startswith(other.folded):
+            return CONTAINED
+        return NotContained(reason="its directory is not at or below the other's")
+
+    def known_excludes(self, other: Constraint) -> Exclusion:
+        """Two directories have nothing in common when neither is at or below the other."""
+        if isinstance(other, Below) and not (
+            self.inside.startswith(other.inside) or other.inside.startswith(self.inside)
+        ):
+            return EXCLUDED
+        return NOT_EXCLUDED
+
     def _holds_folded(self, value: str) -> bool:
         folded = resolve(normalize("NFKC", value))
-        return not isinstance(folded, Unmet) and _with_slash(folded).startswith(self._folded)
+        return not isinstance(folded, Unmet) and _with_slash(folded).startswith(self.folded)
 
 
 def _with_slash(path: str) -> str:

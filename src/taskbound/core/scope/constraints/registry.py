@@ -5,11 +5,13 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.scope.below import Below
-from taskbound.core.scope.constraints import AnyValue, Equals, OneOf, Prefix, Range
+from taskbound.core.scope.constraints.below import Below
+from taskbound.core.scope.constraints.choice import AnyValue, Equals, OneOf
+from taskbound.core.scope.constraints.prefix import Prefix
+from taskbound.core.scope.constraints.range import Range
 
 if TYPE_CHECKING:
-    from taskbound.core.scope.constraint import Constraint, Registry
+    from taskbound.core.scope.constraints.constraint import Constraint, Registry
 
 __all__ = ["CONSTRAINTS", "close"]
 

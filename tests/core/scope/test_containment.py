@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+
+from taskbound.core.scope.constraints.constraint import read_constraint
+from taskbound.core.scope.constraints.containment import (
+    CONTAINED,
+    EXCLUDED,
+    NOT_EXCLUDED,
+    Contained,
+    Excluded,
+    NotContained,
+)
+from taskbound.core.scope.constraints.registry import CONSTRAINTS
+from taskbound.core.scope.place import Place
+from taskbound.core.scope.verdict import Met
+from tests.core.scope.strategies import constraints, values
+
+if TYPE_CHECKING:
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.scope.constraints.constraint import Constraint
+
+
+def rule(written: JsonValue) -> Constraint:
+    return read_constraint(written, Place(text="here"), CONSTRAINTS)
+
+
+WITHIN: list[tuple[JsonValue, JsonValue]] = [
+    ({"any": True}, {"any": True}),
+    ({"equals": [1, {"a": None}]}, {"any": True}),
+    ({"prefix": "a"}, {"any": True}),
+    ({"equals": 1}, {"equals": 1.0}),
+    ({"equals": 1}, {"one_of": [1, 2]}),
+    ({"one_of": [1]}, {"equals": 1}),
+    ({"one_of": [2, 1]}, {"one_of": [3, 1, 2]}),
+    ({"one_of": [1, 50]}, {"range": {"min": 1, "max": 50}}),
+    ({"equals": "/d/e"}, {"below": "/d"}),
+    ({"equals": "inv-1"}, {"prefix": "inv"}),
+    ({"range": {"min": 2, "max": 3}}, {"range": {"min": 1, "max": 3}}),
+    ({"range": {"min": 2, "max": 3}}, {"range": {"max": 3}}),
+    ({"range": {"min": 2}}, {"range": {"min": 2}}),
+    ({"prefix": "inv-1"}, {"prefix": "inv-"}),
+    ({"below": "/d/e"}, {"below": "/d"}),
+    ({"below": "/d"}, {"below": "/"}),
+]
+NOT_WITHIN: list[tuple[JsonValue, JsonValue]] = [
+    ({"any": True}, {"equals": 1}),
+    ({"equals": 1}, {"equals": True}),
+    ({"one_of": [1, 2]}, {"equals": 1}),
+    ({"one_of": [1, 51]}, {"range": {"min": 1, "max": 50}}),
+    ({"range": {"min": 2}}, {"range": {"min": 1, "max": 3}}),
+    ({"range": {"max": 3}}, {"range": {"min": 1, "max": 3}}),
+    ({"range": {"min": 1, "max": 1}}, {"prefix": "1"}),
+    ({"prefix": "inv"}, {"prefix": "inv-"}),
+    ({"prefix": "/d/"}, {"below": "/d"}),
+    ({"below": "/d"}, {"prefix": "/d"}),
+    ({"below": "/dd"}, {"below": "/d"}),
+    ({"below": "/d"}, {"below": "/d/e"}),
+]
+APART: list[tuple[JsonValue, JsonValue]] = [
+    ({"equals": 1}, {"equals": True}),
+    ({"equals": 1}, {"one_of": [2, "1"]}),
+    ({"equals": 0}, {"range": {"min": 1}}),
+    ({"range": {"max": 1}}, {"range": {"min": 1.5}}),
+    ({"range": {"max": 1}}, {"prefix": "1"}),
+    ({"prefix": "a"}, {"prefix": "b"}),
+    ({"below": "/d"}, {"below": "/dd"}),
+]
+NOT_APART: list[tuple[JsonValue, JsonValue]] = [
+    ({"any": True}, {"equals": 1}),
+    ({"equals": 1}, {"one_of": [1, 2]}),
+    ({"range": {"max": 1}}, {"range": {"min": 1}}),
+    ({"prefix": "a"}, {"prefix": "ab"}),
+    ({"below": "/d"}, {"below": "/d/e"}),
+    ({"below": "/d"}, {"prefix": "/"}),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), WITHIN)
+def test_what_permits_no_more_is_contained(one: JsonValue, other: JsonValue) -> None:
+    assert rule(one).within(rule(other)) == CONTAINED
+
+
+@pytest.mark.parametrize(("one", "other"), NOT_WITHIN)
+def test_what_permits_more_or_can_not_be_compared_is_not_contained(one: JsonValue, other: JsonValue) -> None:
+    match rule(one).within(rule(other)):
+        case NotContained(reason=reason):
+            assert reason
+        case Contained():
+            pytest.fail("contained")
+
+
+@pytest.mark.parametrize(("one", "other"), APART)
+def test_what_has_nothing_in_common_excludes_each_other(one: JsonValue, other: JsonValue) -> None:
+    assert rule(one).excludes(rule(other)) == EXCLUDED
+    assert rule(other).excludes(rule(one)) == EXCLUDED
+
+
+@pytest.mark.parametrize(("one", "other"), NOT_APART)
+def test_what_may_have_something_in_common_does_not_exclude_each_other(
+    one: JsonValue, other: JsonValue
+) -> None:
+    assert rule(one).excludes(rule(other)) == NOT_EXCLUDED
+    assert rule(other).excludes(rule(one)) == NOT_EXCLUDED
+
+
+@pytest.mark.parametrize("answer", [CONTAINED, EXCLUDED, NOT_EXCLUDED, NotContained(reason="x")])
+def test_an_answer_about_two_constraints_has_no_truth_value(answer: object) -> None:
+    with pytest.raises(TypeError, match="no truth value"):
+        bool(answer)
+
+
+@given(constraints, constraints, values)
+def test_what_is_contained_permits_nothing_that_the_other_refuses(
+    one: JsonValue, other: JsonValue, value: JsonValue
+) -> None:
+    if isinstance(rule(one).within(rule(other)), Contained) and isinstance(rule(one).permits(value), Met):
+        assert isinstance(rule(other).permits(value), Met)
+
+
+@given(constraints, constraints, values)
+def test_what_is_excluded_permits_no_value_that_the_other_permits(
+    one: JsonValue, other: JsonValue, value: JsonValue
+) -> None:
+    if isinstance(rule(one).excludes(rule(other)), Excluded):
+        assert not (isinstance(rule(one).permits(value), Met) and isinstance(rule(other).permits(value), Met))
