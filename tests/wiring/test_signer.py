@@ -89,6 +89,22 @@ def test_it_ends_when_asked_to(tmp_path: Path, number: int) -> None:
         assert one.end(number) == 0
 
 
+LATE = """
+import os, signal, sys
+from taskbound.wiring import signer
+signer.main(sys.argv[2:])
+os.kill(os.getpid(), int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_finds_it_ending_already_leaves_no_trace_of_python(tmp_path: Path, number: int) -> None:
+    flags = ("--keys", str(tmp_path / "keys"), "--origin", ORIGIN, "--create")
+    command = (sys.executable, "-c", LATE, str(int(number)), *flags)
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_with_a_lifeline_it_ends_with_whoever_holds_that(tmp_path: Path) -> None:
     make_key(tmp_path / "keys")
     listening, speaking = os.pipe()

@@ -8,19 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from taskbound.core.audit import Event
+    from taskbound.core.audit import Event, Head
     from taskbound.core.clock import Instant
 
-__all__ = ["AuditReads", "AuditWrites", "PendingRecord", "StoredCheckpoint", "WriterHead"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriterHead:
-    """The last record of one writer."""
-
-    writer: str
-    seq: int
-    hash: str
+__all__ = ["AuditReads", "AuditWrites", "PendingRecord", "StoredCheckpoint"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +37,7 @@ class StoredCheckpoint:
 class AuditReads(Protocol):
     """Reads the log, which spans all namespaces (each record names its own)."""
 
-    def heads(self) -> tuple[WriterHead, ...]:
+    def heads(self) -> tuple[Head, ...]:
         """The last record of each writer that no other record names yet, by writer.
 
         A `WriterStarted` record names heads; what it names is a head no more (`core.audit.advance_heads`).

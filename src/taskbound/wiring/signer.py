@@ -3,6 +3,8 @@
 1. Where the system can, no other process reads its memory, of the same account neither,
    and it leaves no core behind.
 2. A key is made only when told so: one that has gone is an error, never a new log.
+3. A signal ends it where it stands, as a lost machine would: what it signed is durable before it
+   leaves, and a second signal finds nobody.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     told = _read_arguments(arguments)
     open_log("signer")
     _hide()
-    signal.signal(signal.SIGTERM, _end)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)  # 3
     if told.lifeline:
         threading.Thread(target=_await_end, name="lifeline", daemon=True).start()
     try:
@@ -47,8 +50,6 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stderr.write(f"what to do: {error.advice}\n")
         say_failed(told.ready_fd, f"{error.message} [{error.code}]")
         return 4
-    except KeyboardInterrupt:
-        pass
     return 0
 
 
@@ -112,7 +113,7 @@ def _await_end() -> None:
 
 
 def _end(_number: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
+    os._exit(0)  # 3
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from taskbound.core.audit import (
 )
 from taskbound.core.audit.tiles import EMPTY_FRONTIER
 from taskbound.core.clock import Instant
-from taskbound.ports.audit import StoredCheckpoint, WriterHead
+from taskbound.ports.audit import StoredCheckpoint
 from taskbound.ports.store import ConflictError
 from tests.contracts.store.rows import (
     NOW,
@@ -45,10 +45,6 @@ def place_all(store: Store) -> None:
         tx.audit.extend(tx.audit.size(), [one.number for one in tx.audit.pending(10_000)])
 
     store.write(work)
-
-
-def text_of(head: WriterHead) -> str:
-    return f"{head.writer}:{head.seq}:{head.hash}"
 
 
 def test_an_empty_log_is_empty(store: Store) -> None:
@@ -133,7 +129,7 @@ def test_heads_are_the_last_records_that_no_other_record_names(store: Store) -> 
     append(store, event(1), writer="wrt_b")
     heads = read(store, lambda seen: seen.audit.heads())
     assert [(one.writer, one.seq) for one in heads] == [("wrt_a", 1), ("wrt_b", 2)]
-    open_chain(store, "wrt_c", *(text_of(one) for one in heads))
+    open_chain(store, "wrt_c", *(one.text for one in heads))
     heads = read(store, lambda seen: seen.audit.heads())
     assert [(one.writer, one.seq) for one in heads] == [("wrt_c", 1)]
     append(store, event(2), writer="wrt_a")
@@ -147,7 +143,7 @@ def test_a_head_that_is_no_longer_one_when_it_is_named_stays_a_head(store: Store
     open_chain(store, "wrt_a")
     (old,) = read(store, lambda seen: seen.audit.heads())
     append(store, event(1), writer="wrt_a")
-    open_chain(store, "wrt_b", text_of(old))
+    open_chain(store, "wrt_b", old.text)
     heads = read(store, lambda seen: seen.audit.heads())
     assert [(one.writer, one.seq) for one in heads] == [("wrt_a", 2), ("wrt_b", 1)]
 
@@ -155,7 +151,7 @@ def test_a_head_that_is_no_longer_one_when_it_is_named_stays_a_head(store: Store
 def test_a_thousand_starts_of_a_process_leave_one_head(store: Store) -> None:
     def start(tx: Transaction) -> None:
         for number in range(1000):
-            heads = [text_of(one) for one in tx.audit.heads()]
+            heads = [one.text for one in tx.audit.heads()]
             tx.audit.append(SPACE, f"wrt_{number}", [opening(*heads)], NOW)
 
     store.write(start)

@@ -67,7 +67,7 @@ def open_writer(means: Means, *, software: str) -> None:
     def work(tx: Transaction) -> None:
         checkpoint = tx.audit.checkpoint()
         event = WriterStarted(
-            heads=tuple(f"{one.writer}:{one.seq}:{one.hash}" for one in tx.audit.heads()),
+            heads=tuple(one.text for one in tx.audit.heads()),
             checkpoint_size=checkpoint.size if checkpoint else 0,
             checkpoint_root=(checkpoint.root if checkpoint else EMPTY_FRONTIER.root).hex(),
             software=software,

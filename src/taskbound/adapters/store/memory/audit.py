@@ -9,12 +9,13 @@ from taskbound.core.audit import (
     ActionDecided,
     Chain,
     ChainUnopenedError,
+    Head,
     WriterStarted,
     extend_chain,
     parse_head,
 )
 from taskbound.core.audit.record import NO_HASH, require_name
-from taskbound.ports.audit import PendingRecord, WriterHead
+from taskbound.ports.audit import PendingRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,13 +37,11 @@ class MemoryAudit:
         """Work on these tables."""
         self._tables = tables
 
-    def heads(self) -> tuple[WriterHead, ...]:
+    def heads(self) -> tuple[Head, ...]:
         """The last record of each writer that no other record names yet, by writer."""
         found = sorted(self._tables.live().writers.items())
         return tuple(
-            WriterHead(writer=writer, seq=one.seq, hash=one.hash)
-            for writer, one in found
-            if one.named < one.seq
+            Head(writer=writer, seq=one.seq, hash=one.hash) for writer, one in found if one.named < one.seq
         )
 
     def count(self) -> int:

@@ -16,13 +16,14 @@ from taskbound.core.audit import (
     ActionDecided,
     Chain,
     ChainUnopenedError,
+    Head,
     WriterStarted,
     extend_chain,
     parse_head,
 )
 from taskbound.core.audit.record import NO_HASH, require_name
 from taskbound.core.clock import Instant
-from taskbound.ports.audit import PendingRecord, StoredCheckpoint, WriterHead
+from taskbound.ports.audit import PendingRecord, StoredCheckpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -98,7 +99,7 @@ class SqlAudit:
         self._waiting = waiting
         self._growth = growth
 
-    def heads(self) -> tuple[WriterHead, ...]:
+    def heads(self) -> tuple[Head, ...]:
         """The last record of each writer that no other record names yet, by writer."""
         return self._link.all(_head, _HEADS)
 
@@ -220,8 +221,8 @@ def _chain(seq: int, prev: str, at: int) -> tuple[int, str, int]:
     return seq, prev, at
 
 
-def _head(writer: str, seq: int, value: str) -> WriterHead:
-    return WriterHead(writer=writer, seq=seq, hash=value)
+def _head(writer: str, seq: int, value: str) -> Head:
+    return Head(writer=writer, seq=seq, hash=value)
 
 
 def _pending(number: int, body: bytes) -> PendingRecord:
