@@ -16,22 +16,66 @@ Json = dict[str, "JsonValue"]
 
 
 def covers(grant: Mapping[str, JsonValue], tool: str, arguments: Json, schema: Json | None) -> bool:
-    rules = members(grant.get("arguments", {}))
-    optional = grant.get("optional", [])
-    properties = members(schema["properties"]) if schema else {}
+    rules = {steps(path): members(rule) for path, rule in members(grant.get("arguments", {})).items()}
+    named = grant.get("optional", [])
+    optional = {steps(str(path)) for path in named} if isinstance(named, list) else set()
+    closed = grant.get("others") != "any"
     return (
         grant["tool"] == tool
-        and all(name in arguments or (isinstance(optional, list) and name in optional) for name in rules)
-        and all(permits(members(rules[name]), value) for name, value in arguments.items() if name in rules)
-        and all(
-            grant.get("others") == "any" or _is(members(properties.get(name, {})), value)
-            for name, value in arguments.items()
-            if name not in rules
-        )
+        and fits((), rules, optional, arguments, schema or {}, closed=closed)
         and all(
             amount(arguments[name], members(about)["exponent"]) is not None
             for name, about in members(grant.get("total", {})).items()
         )
+    )
+
+
+def steps(path: str) -> tuple[str, ...]:
+    return tuple(path.replace("[*]", ".*").split("."))
+
+
+def fits(
+    at: tuple[str, ...],
+    rules: Mapping[tuple[str, ...], Json],
+    optional: set[tuple[str, ...]],
+    value: JsonValue,
+    schema: JsonValue,
+    *,
+    closed: bool,
+) -> bool:
+    below = {path[len(at)] for path in rules if path[: len(at)] == at and path != at}
+    if at in rules:
+        closed = False
+        if not permits(rules[at], value):
+            return False
+    if at and not below:
+        return True
+    about = schema if isinstance(schema, dict) else {}
+    if below == {"*"}:
+        return isinstance(value, list) and all(
+            fits((*at, "*"), rules, optional, one, about.get("items"), closed=closed) for one in value
+        )
+    if not isinstance(value, dict):
+        return False
+    known = about.get("properties")
+    defaults = known if isinstance(known, dict) else {}
+    return all(
+        fits((*at, name), rules, optional, value[name], defaults.get(name), closed=closed)
+        if name in value
+        else may_be_absent((*at, name), rules, optional)
+        for name in below
+    ) and not any(
+        closed and name not in below and not _is(members(defaults.get(name, {})), one)
+        for name, one in value.items()
+    )
+
+
+def may_be_absent(
+    at: tuple[str, ...], rules: Mapping[tuple[str, ...], Json], optional: set[tuple[str, ...]]
+) -> bool:
+    below = {path[: len(at) + 1] for path in rules if path[: len(at)] == at and path != at}
+    return at in optional or (
+        at not in rules and all(one[-1] != "*" and may_be_absent(one, rules, optional) for one in below)
     )
 
 

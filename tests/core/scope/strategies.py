@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 TOOLS = ("a__x", "b__y")
 NAMES = ("p", "q", "r")
+PATHS = ("p", "q", "r", "p.k", "p.k.l", "p.l", "q[*]", "q[*].k", "q[*].l")
 
 scalars: st.SearchStrategy[JsonValue] = st.sampled_from(
     [
@@ -43,6 +44,14 @@ values: st.SearchStrategy[JsonValue] = st.one_of(
     scalars,
     st.lists(scalars, max_size=2),
     st.dictionaries(st.sampled_from(["k", "l"]), scalars, max_size=2),
+)
+inner: st.SearchStrategy[JsonValue] = st.dictionaries(st.sampled_from(["k", "l"]), scalars, max_size=2).map(
+    dict
+)
+deep: st.SearchStrategy[JsonValue] = st.one_of(
+    values,
+    st.dictionaries(st.sampled_from(["k", "l", "m"]), scalars | inner, max_size=3).map(dict),
+    st.lists(inner, max_size=3).map(list),
 )
 json_values: st.SearchStrategy[JsonValue] = st.recursive(
     st.one_of(
@@ -75,10 +84,16 @@ constraints: st.SearchStrategy[JsonValue] = st.one_of(
 
 @st.composite
 def grants(draw: st.DrawFn) -> dict[str, JsonValue]:
-    arguments = draw(st.dictionaries(st.sampled_from(NAMES), constraints, max_size=3))
+    arguments = draw(st.dictionaries(st.sampled_from(PATHS), constraints, max_size=3))
     grant: dict[str, JsonValue] = {"tool": draw(st.sampled_from(TOOLS)), "arguments": dict(arguments)}
-    optional = draw(st.lists(st.sampled_from(NAMES), unique=True))
-    named: list[JsonValue] = [name for name in optional if name in arguments]
+    optional = draw(
+        st.lists(st.sampled_from([path for path in PATHS if not path.endswith("]")]), unique=True)
+    )
+    named: list[JsonValue] = [
+        path
+        for path in optional
+        if any(one == path or one.startswith((f"{path}.", f"{path}[")) for one in arguments)
+    ]
     grant["optional"] = named
     if draw(st.booleans()):
         grant["others"] = draw(st.sampled_from(["any", "default-only"]))
@@ -87,7 +102,7 @@ def grants(draw: st.DrawFn) -> dict[str, JsonValue]:
     grant["total"] = {
         name: {"limit": draw(st.integers(1, 500)), "exponent": draw(st.integers(0, 2))}
         for name in arguments
-        if name not in named and draw(st.integers(0, 3)) == 0
+        if name in NAMES and name not in named and draw(st.integers(0, 3)) == 0
     }
     return grant
 
@@ -97,7 +112,18 @@ def coverage(grant: dict[str, JsonValue]) -> bytes:
 
 
 grant_lists = st.lists(grants(), min_size=1, max_size=4, unique_by=coverage)
-calls = st.tuples(st.sampled_from(TOOLS), st.dictionaries(st.sampled_from(NAMES), values, max_size=3))
+calls = st.tuples(st.sampled_from(TOOLS), st.dictionaries(st.sampled_from(NAMES), deep, max_size=3))
+
+
+def _object_schema(about: st.SearchStrategy[JsonValue], names: str) -> st.SearchStrategy[JsonValue]:
+    return st.dictionaries(st.sampled_from(names), about, max_size=3).map(
+        lambda properties: {"properties": dict(properties)}
+    )
+
+
+_leaf: st.SearchStrategy[JsonValue] = st.fixed_dictionaries({}, optional={"default": deep}).map(dict)
+_object = _object_schema(_leaf, "klm")
+_about = st.one_of(_leaf, _object, _object.map(lambda one: {"items": one}), _object_schema(_object, "klm"))
 schemas: st.SearchStrategy[dict[str, JsonValue] | None] = st.none() | st.dictionaries(
-    st.sampled_from(NAMES), st.fixed_dictionaries({}, optional={"default": values}), max_size=3
+    st.sampled_from(NAMES), _about, max_size=3
 ).map(lambda properties: {"properties": dict(properties)})

@@ -118,7 +118,7 @@ def test_a_grant_pays_if_and_only_if_no_argument_of_it_missed(
     answer = cover(scope, tool, arguments, schema)
     payers = {payer.grant for payer in answer.payers} if isinstance(answer, Covered) else set()
     for grant in scope.by_tool.get(tool, ()):
-        missed = [name for name, verdict in judge(grant, arguments, schema) if isinstance(verdict, Unmet)]
+        missed = [one for one in judge(grant, arguments, schema) if isinstance(one.verdict, Unmet)]
         assert (grant.id in payers) is (missed == [])
 
 
@@ -133,7 +133,7 @@ def test_a_miss_names_the_grant_with_the_most_accepted_arguments_and_says_the_sa
     assert cover(scope_of(written), *call, schema) == answer
     assert answer.sentence
     accepted = {
-        grant.id: sum(not isinstance(verdict, Unmet) for _, verdict in judge(grant, call[1], schema))
+        grant.id: sum(not isinstance(one.verdict, Unmet) for one in judge(grant, call[1], schema))
         for grant in scope.by_tool.get(call[0], ())
     }
     assert (answer.grant is None) is (accepted == {})

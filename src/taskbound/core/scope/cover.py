@@ -4,7 +4,7 @@
    (or optional and absent) and meets its constraint, every total can read its amount
    exactly, and nothing else is said.
 2. *Closed world*: an argument that the grant doesn't mention is absent or holds the
-   pinned schema's default, ``properties.<name>.default`` at the top level; only
+   pinned schema's default, and so at every level that a path enters (``tree``); only
    ``others: "any"`` opens it. Without a schema there is no default.
 3. Silence refuses: a tool that no grant names is not covered.
 4. A miss is explained by the nearest grant: the one with the most arguments of the call
@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 from taskbound.core.scope.charge import Charge, Covered, Payer
 from taskbound.core.scope.grant import Others
-from taskbound.core.scope.miss import Missed, explain, is_default
+from taskbound.core.scope.miss import Missed, explain
 from taskbound.core.scope.number import read_amount
+from taskbound.core.scope.tree import is_default, meets_members, value_at
 from taskbound.core.scope.verdict import Met, Unmet
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ def _payer(
     grant: Grant, arguments: Mapping[str, JsonValue], schema: Mapping[str, JsonValue] | None
 ) -> Payer | None:
     """What the grant would pay if it covers; the quick twin of `judge`, which a test holds equal."""
+    if grant.deep:
+        if not isinstance(meets_members(grant.tree, arguments, schema), Met):
+            return None
+        return _charged(grant, arguments) if grant.totals else grant.flat
     present = 0
     for name, constraint, required in grant.plan:
         if name in arguments:
@@ -67,11 +72,13 @@ def _payer(
         for name, value in arguments.items():
             if name not in grant.named and not is_default(schema, name, value):
                 return None
-    if not grant.totals:
-        return grant.flat
+    return _charged(grant, arguments) if grant.totals else grant.flat
+
+
+def _charged(grant: Grant, arguments: Mapping[str, JsonValue]) -> Payer | None:
     charges = [*grant.flat.charges]
     for total in grant.totals:
-        amount = read_amount(arguments[total.path.argument], total.exponent)
+        amount = read_amount(value_at(arguments, total.path.steps), total.exponent)
         if isinstance(amount, Unmet):
             return None
         charges.append(Charge(limit=total.key, amount=amount, exponent=total.exponent))

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from taskbound.core.scope.grant import Others
 from taskbound.core.scope.number import write_amount
-from taskbound.core.scope.show import bare
+from taskbound.core.scope.path import Items, label
 
 if TYPE_CHECKING:
     from taskbound.core.scope.grant import Grant, Scope
+    from taskbound.core.scope.path import ArgumentPath
 
 __all__ = ["describe"]
 
@@ -22,18 +23,22 @@ def describe(scope: Scope) -> tuple[str, ...]:
 def _describe_grant(grant: Grant) -> str:
     parts = [f"{grant.id}: may call `{grant.tool}`{_often(grant)}"]
     for path, constraint in grant.arguments:
-        name = str(path)
         gap = ", or left out" if path in grant.optional else ""
-        parts.append(f"with `{bare(name)}` {constraint.describe(name)}{gap}")
+        parts.append(f"with {_name(path)} {constraint.describe(path.hint)}{gap}")
     if grant.others is Others.ANY:
         parts.append("and any other argument, whatever it holds (broad)")
     else:
         parts.append("every other argument left out or at its default")
     parts += [
-        f"`{bare(str(total.path))}` adding up to at most {write_amount(total.limit, total.exponent)}"
+        f"{_name(total.path)} adding up to at most {write_amount(total.limit, total.exponent)}"
         for total in grant.totals
     ]
     return "; ".join(parts)
+
+
+def _name(path: ArgumentPath) -> str:
+    name = f"`{label(path.steps)}`"
+    return f"each {name} (there may be none)" if Items.EACH in path.steps else name
 
 
 def _often(grant: Grant) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_document
 from taskbound.core.scope.charge import Charge, Payer
+from taskbound.core.scope.tree import compile_tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.constraints.constraint import Constraint
     from taskbound.core.scope.path import ArgumentPath
+    from taskbound.core.scope.tree import Node
 
 __all__ = ["Grant", "Others", "Scope", "Total", "initial_limits", "tools_of"]
 
@@ -66,8 +68,12 @@ class Grant:
     uses: int | None
     totals: tuple[Total, ...]
     """In the order of the paths."""
+    tree: Node = field(init=False, repr=False, compare=False)
+    """The paths as a tree, from the arguments inward."""
     plan: tuple[tuple[str, Constraint, bool], ...] = field(init=False, repr=False, compare=False)
-    """Each constrained argument, its constraint, and whether it must be present."""
+    """Each argument that is constrained as a whole only, its constraint, and whether it must be present."""
+    deep: bool = field(init=False, repr=False, compare=False)
+    """Whether a path goes into an argument, so that the tree must be walked."""
     named: frozenset[str] = field(init=False, repr=False, compare=False)
     """The arguments that the grant mentions."""
     flat: Payer = field(init=False, repr=False, compare=False)
@@ -75,10 +81,16 @@ class Grant:
 
     def __post_init__(self) -> None:
         """Compile what `cover` needs for each action."""
-        plan = tuple((path.argument, rule, path not in self.optional) for path, rule in self.arguments)
+        tree = compile_tree(self.arguments, self.optional, closed=self.others is Others.DEFAULT_ONLY)
+        nodes = tree.members.items()
+        plan = tuple(
+            (name, node.rule, node.required) for name, node in nodes if node.is_leaf and node.rule is not None
+        )
         flat = (Charge(limit=self.uses_key, amount=1),) if self.uses is not None else ()
+        object.__setattr__(self, "tree", tree)
         object.__setattr__(self, "plan", plan)
-        object.__setattr__(self, "named", frozenset(name for name, _, _ in plan))
+        object.__setattr__(self, "deep", not all(node.is_leaf for _, node in nodes))
+        object.__setattr__(self, "named", frozenset(tree.members))
         object.__setattr__(self, "flat", Payer(grant=self.id, charges=flat))
 
     @property

@@ -7,12 +7,20 @@ the nearest grant asks for. The same call under the same scope gets the same wor
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from taskbound.core.scope.grant import Others
 from taskbound.core.scope.number import read_amount
-from taskbound.core.scope.same import same
+from taskbound.core.scope.path import hint_of, label
 from taskbound.core.scope.show import bare, show
+from taskbound.core.scope.tree import (
+    MISSING,
+    NOT_A_LIST,
+    NOT_AN_OBJECT,
+    UNMENTIONED,
+    is_default,
+    schema_of_items,
+    schema_of_member,
+)
 from taskbound.core.scope.verdict import MET, Met, Unmet, Verdict
 from taskbound.core.truth import NoTruth
 
@@ -20,21 +28,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.core.scope.constraints.constraint import Constraint
-    from taskbound.core.scope.grant import Grant, Scope, Total
+    from taskbound.core.scope.grant import Grant, Scope
+    from taskbound.core.scope.tree import Node
 
     Arguments = Mapping[str, JsonValue]
     Schema = Mapping[str, JsonValue] | None
 
-__all__ = ["Miss", "Missed", "explain", "is_default", "judge"]
+__all__ = ["Judged", "Miss", "Missed", "explain", "judge"]
 
 _MAX_MISSES: Final = 8
 _MAX_TOLD: Final = 3
 _MAX_TOOLS: Final = 5
 _NO_TOOL: Final = "tool-not-granted"
-
-_MISSING = Unmet(code="argument-missing", reason="is missing")
-_UNMENTIONED = Unmet(code="argument-unmentioned", reason="is not mentioned by the grant")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +112,9 @@ def explain(scope: Scope, tool: str, arguments: Arguments, schema: Schema) -> Mi
         return Missed(tool=bare(tool), grant=None, misses=(), more=0, tools=tools)
     nearest = min(named, key=lambda grant: _distance(grant, arguments, schema))  # `min` keeps the first
     misses = [
-        _word(nearest, name, verdict, arguments, schema)
-        for name, verdict in judge(nearest, arguments, schema)
-        if isinstance(verdict, Unmet)
+        _word(nearest, judged, judged.verdict)
+        for judged in judge(nearest, arguments, schema)
+        if isinstance(judged.verdict, Unmet)
     ]
     return Missed(
         tool=bare(tool),
@@ -120,63 +125,110 @@ def explain(scope: Scope, tool: str, arguments: Arguments, schema: Schema) -> Mi
     )
 
 
-def judge(grant: Grant, arguments: Arguments, schema: Schema) -> Iterator[tuple[str, Verdict]]:
-    """The verdict on each argument that the grant asks for or the call brings, in a fixed order."""
-    totals = {total.path.argument: total for total in grant.totals}
-    for name, constraint, required in grant.plan:
-        if name in arguments:
-            yield name, _judge_value(constraint, totals.get(name), arguments[name])
-        elif required:
-            yield name, _MISSING
-    for name in sorted(arguments.keys() - grant.named):
-        fits = grant.others is Others.ANY or is_default(schema, name, arguments[name])
-        yield name, MET if fits else _UNMENTIONED
+class Judged(NamedTuple):
+    """The verdict on one place of a call; a tuple, since a refusal makes one for each argument and grant."""
+
+    steps: tuple[str | int, ...]
+    """Names, and the places of items, from the arguments inward."""
+    verdict: Verdict
+    value: JsonValue
+    """What stands there; ``None`` too when nothing does."""
+    node: Node | None
+    """What the grant says there; ``None`` where it says nothing."""
+    schema: Schema
+    """What the pinned schema says there."""
 
 
-def is_default(schema: Schema, name: str, value: JsonValue) -> bool:
-    """Whether the schema gives the argument a default at its top level, and the value is it."""
-    properties = None if schema is None else schema.get("properties")
-    if not isinstance(properties, dict):
-        return False
-    about = properties.get(name)
-    return isinstance(about, dict) and "default" in about and same(about["default"], value)
+def judge(grant: Grant, arguments: Arguments, schema: Schema) -> Iterator[Judged]:
+    """The verdict on each place that the grant asks for or the call brings, in a fixed order.
+
+    Of a list, the items up to the first that misses are judged.
+    """
+    totals = {total.path.text: total for total in grant.totals}
+    for judged in _judge_members(grant.tree, (), arguments, schema):
+        total = totals.get(judged.node.path.text) if totals and judged.node is not None else None
+        if total is None or isinstance(judged.verdict, Unmet):
+            yield judged
+        else:
+            amount = read_amount(judged.value, total.exponent)
+            yield judged._replace(verdict=amount) if isinstance(amount, Unmet) else judged
 
 
-def _judge_value(constraint: Constraint, total: Total | None, value: JsonValue) -> Verdict:
-    verdict = constraint.permits(value)
-    if total is None or isinstance(verdict, Unmet):
-        return verdict
-    amount = read_amount(value, total.exponent)
-    return amount if isinstance(amount, Unmet) else MET
+def _judge_members(
+    node: Node, steps: tuple[str | int, ...], value: Arguments, schema: Schema
+) -> Iterator[Judged]:
+    for name, child in node.members.items():
+        about = schema_of_member(schema, name)
+        if name in value and child.is_leaf and child.rule is not None:  # the common case, without a generator
+            yield Judged((*steps, name), child.rule.permits(value[name]), value[name], child, about)
+        elif name in value:
+            yield from _judge_value(child, (*steps, name), value[name], about)
+        elif child.required:
+            yield Judged((*steps, name), MISSING, None, child, about)
+    for name in sorted(value.keys() - node.members.keys()):
+        fits = not node.closed or is_default(schema, name, value[name])
+        about = schema_of_member(schema, name)
+        yield Judged((*steps, name), MET if fits else UNMENTIONED, value[name], None, about)
+
+
+def _judge_value(
+    node: Node, steps: tuple[str | int, ...], value: JsonValue, schema: Schema
+) -> Iterator[Judged]:
+    verdict = MET if node.rule is None else node.rule.permits(value)
+    if isinstance(verdict, Met) and node.items is not None and not isinstance(value, list):
+        verdict = NOT_A_LIST
+    if isinstance(verdict, Met) and node.members and not isinstance(value, dict):
+        verdict = NOT_AN_OBJECT
+    if node.rule is not None or isinstance(verdict, Unmet):
+        yield Judged(steps, verdict, value, node, schema)
+    if isinstance(verdict, Unmet):
+        return
+    if node.members and isinstance(value, dict):
+        yield from _judge_members(node, steps, value, schema)
+    if node.items is not None and isinstance(value, list):
+        about = schema_of_items(schema)
+        for index, item in enumerate(value):
+            found = tuple(_judge_value(node.items, (*steps, index), item, about))
+            yield from found
+            if any(isinstance(one.verdict, Unmet) for one in found):
+                return
 
 
 def _distance(grant: Grant, arguments: Arguments, schema: Schema) -> tuple[int, int]:
     """Smaller is nearer: most arguments accepted, then fewest misses."""
-    verdicts = [verdict for _, verdict in judge(grant, arguments, schema)]
-    accepted = sum(isinstance(verdict, Met) for verdict in verdicts)
-    return -accepted, len(verdicts) - accepted
+    accepted = missed = 0
+    for judged in judge(grant, arguments, schema):
+        if isinstance(judged.verdict, Met):
+            accepted += 1
+        else:
+            missed += 1
+    return -accepted, missed
 
 
-def _word(grant: Grant, name: str, verdict: Unmet, arguments: Arguments, schema: Schema) -> Miss:
+def _word(grant: Grant, judged: Judged, verdict: Unmet) -> Miss:
+    hint = hint_of(judged.steps)
     return Miss(
-        argument=bare(name),
+        argument=label(judged.steps),
         code=verdict.code,
-        was=show(arguments[name], name) if name in arguments else "",
+        was="" if verdict is MISSING else show(judged.value, hint),
         reason=verdict.reason,
-        needed=_needed(grant, name, schema),
+        needed=_needed(grant, judged, hint),
     )
 
 
-def _needed(grant: Grant, name: str, schema: Schema) -> str:
-    for path, constraint in grant.arguments:
-        if path.argument == name:
-            words = constraint.describe(name)
-            for total in grant.totals:
-                if total.path == path:
-                    words += f", as an amount with at most {total.exponent} decimal places"
-            return words + (", or left out" if path in grant.optional else "")
-    properties = (schema or {}).get("properties")
-    about = properties.get(name) if isinstance(properties, dict) else None
-    if isinstance(about, dict) and "default" in about:
-        return f"left out, or its default `{show(about['default'], name)}`"
-    return "left out"
+def _needed(grant: Grant, judged: Judged, hint: str) -> str:
+    node = judged.node
+    if node is None:
+        if judged.schema is not None and "default" in judged.schema:
+            return f"left out, or its default `{show(judged.schema['default'], hint)}`"
+        return "left out"
+    if judged.verdict is NOT_A_LIST or (node.rule is None and node.items is not None):
+        words = "a list"
+    elif judged.verdict is NOT_AN_OBJECT or node.rule is None:
+        words = "an object"
+    else:
+        words = node.rule.describe(hint)
+    for total in grant.totals:
+        if total.path == node.path:
+            words += f", as an amount with at most {total.exponent} decimal places"
+    return words if node.required else f"{words}, or left out"

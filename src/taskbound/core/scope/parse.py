@@ -5,8 +5,8 @@
 2. A member that isn't known refuses; so does a constraint, a tool or a name of another shape.
 3. A scope has 1 to 1,000 grants; two that cover the same calls are refused, for
    their limits would add up where one was meant.
-4. ``optional`` and ``total`` speak of arguments that ``arguments`` constrains. An
-   argument with a total can't be optional: what is absent can't be counted.
+4. ``total`` speaks of arguments that ``arguments`` constrains, ``optional`` also of objects that
+   its paths enter. An argument with a total can't be optional: what is absent can't be counted.
 5. What permits nothing (an empty list, a minimum above the maximum) is a mistake and refused.
 """
 
@@ -22,7 +22,7 @@ from taskbound.core.scope.constraints.registry import CONSTRAINTS
 from taskbound.core.scope.errors import ScopeSyntaxError
 from taskbound.core.scope.grant import Grant, Others, Scope, Total
 from taskbound.core.scope.number import MAX_EXPONENT
-from taskbound.core.scope.path import parse_argument_path
+from taskbound.core.scope.path import Items, parse_argument_path
 from taskbound.core.scope.place import Place
 from taskbound.core.scope.show import kind_of, quote
 from taskbound.core.tool.name import parse_tool_name
@@ -30,7 +30,7 @@ from taskbound.core.tool.name import parse_tool_name
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.constraints.constraint import Constraint, Registry
-    from taskbound.core.scope.path import ArgumentPath
+    from taskbound.core.scope.path import ArgumentPath, Step
 
 __all__ = ["MAX_ARGUMENTS", "MAX_GRANTS", "parse_scope"]
 
@@ -102,10 +102,19 @@ def _parse_arguments(value: JsonValue, place: Place, registry: Registry) -> dict
     members = place.read_object(value)
     if len(members) > MAX_ARGUMENTS:
         raise place.fault(f"constrains {len(members)} arguments; at most {MAX_ARGUMENTS} are allowed")
-    return {
-        parse_argument_path(name, place.member(name)): read_constraint(body, place.member(name), registry)
-        for name, body in members.items()
-    }
+    found: dict[ArgumentPath, Constraint] = {}
+    entered: dict[tuple[Step, ...], Step] = {}
+    for name, body in sorted(members.items()):
+        here = place.member(name)
+        path = parse_argument_path(name, here)
+        if path in found:
+            raise here.fault(f"is the path `{quote(path.text)}` written a second way")
+        for depth in range(1, len(path.steps)):  # rule 5
+            step = entered.setdefault(path.steps[:depth], path.steps[depth])
+            if (step is Items.EACH) != (path.steps[depth] is Items.EACH):
+                raise here.fault("permits nothing: a path enters an object where another enters a list")
+        found[path] = read_constraint(body, here, registry)
+    return found
 
 
 def _parse_optional(
@@ -115,7 +124,9 @@ def _parse_optional(
     for index, item in enumerate(place.read_list(value, most=MAX_ARGUMENTS)):
         here = place.item(index)
         path = parse_argument_path(here.read_text(item), here)
-        if path not in arguments:  # rule 4
+        if path.steps[-1] is Items.EACH:
+            raise here.fault("names each item of a list, and an item is never left out")
+        if path not in arguments and not any(one.is_below(path) for one in arguments):  # rule 4
             raise here.fault(f"names `{quote(str(path))}`, which has no constraint in `arguments`")
         if path in found:
             raise here.fault(f"names `{quote(str(path))}` a second time")
@@ -145,7 +156,9 @@ def _parse_totals(
         path = parse_argument_path(name, here)
         if path not in arguments:  # rule 4
             raise here.fault('limits an argument that has no constraint in `arguments`; {"any": true} is one')
-        if path in optional:
+        if Items.EACH in path.steps:
+            raise here.fault("limits each item of a list; a total is of one value, by a path without `[*]`")
+        if path in optional or any(path.is_below(one) for one in optional):
             raise here.fault("limits an argument that is optional; what is absent can't be counted")
         members = here.read_object(body, required=("limit", "exponent"), allowed=())
         limit = here.member("limit").read_integer(members["limit"], least=1, most=MAX_INTEGER)

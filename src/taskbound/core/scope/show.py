@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["bare", "kind_of", "quote", "show"]
+__all__ = ["bare", "is_secret_name", "kind_of", "quote", "show"]
 
 _WIDTH = 80
 _HIDDEN = "(hidden)"
@@ -86,10 +86,15 @@ def show(value: JsonValue, name: str = "") -> str:
     return _shorten("".join(pieces))
 
 
+def is_secret_name(name: str) -> bool:
+    """Whether what has this name is likely to be a secret."""
+    return _SECRET_NAME.search(_SEPARATORS.sub("", name)) is not None
+
+
 def _is_secret(text: str, name: str) -> bool:
     if not text:
         return False
-    if _SECRET_NAME.search(_SEPARATORS.sub("", name)):
+    if is_secret_name(name):
         return True
     return _SECRET_TEXT.search(text[:_SEARCHED]) is not None
 
