@@ -7,9 +7,11 @@ import pytest
 from taskbound.core.task import TaskEvent
 from taskbound.flows.action import Release, Withhold, explain
 from taskbound.flows.action.explain import UnknownActionError
+from taskbound.flows.action.outcome import NotRecordedError
 from taskbound.flows.action.sheet import OutcomeSyntaxError, Report
+from taskbound.flows.decision import strangers
 from taskbound.flows.revocation import stop
-from taskbound.ports.store import AmbiguousCommitError
+from taskbound.ports.store import AmbiguousCommitError, FullDiskError
 from tests.world import ANN, code_of, id_of
 
 if TYPE_CHECKING:
@@ -73,11 +75,97 @@ def test_only_the_connection_that_holds_the_permit_may_say_what_came_of_it(world
 def test_an_outcome_is_told_once(world: World) -> None:
     action = id_of(world.ask(world.settle_in()))
     assert isinstance(world.tell(action), Release)
-    for outcome in ("succeeded", "failed", "unknown", "not-sent"):
+    for outcome in ("failed", "unknown", "not-sent"):
         again = world.tell(action, outcome)
         assert isinstance(again, Withhold)
         assert again.code == "not-holder"
     assert len(world.events("action-outcome")) == 1
+
+
+def test_an_outcome_that_is_told_again_by_its_holder_is_answered_with_what_stands(world: World) -> None:
+    task = world.settle_in()
+    action = id_of(world.ask(task))
+    assert world.tell(action) == world.tell(action) == Release(action=action)
+    assert len(world.events("action-outcome")) == 1
+    other = (world.tell(action, "succeeded", b'{"ok":false}'), world.tell(action, connection="con_b"))
+    assert [one.code for one in other if isinstance(one, Withhold)] == ["not-holder", "not-holder"]
+    world.tasks.pause("default", task.id, ANN, reason="")
+    late = world.tell(action)
+    assert isinstance(late, Withhold), "what was released while the task ran does not leave afterwards"
+    assert late.code == "task-paused"
+
+
+def test_a_result_that_was_withheld_is_not_released_by_asking_again(world: World) -> None:
+    task = world.settle_in()
+    action = id_of(world.ask(task))
+    world.tasks.pause("default", task.id, ANN, reason="")
+    assert isinstance(world.tell(action), Withhold)
+    world.tasks.resume("default", task.id, ANN)
+    again = world.tell(action)
+    assert isinstance(again, Withhold)
+    assert (again.code, again.recorded) == ("withheld", True)
+
+
+def test_an_outcome_that_the_store_could_not_record_is_owed_and_told_again(world: World) -> None:
+    action = id_of(world.ask(world.settle_in()))
+    write = world.store.write
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise FullDiskError("the disk is full")
+
+    world.store.write = full  # type: ignore[method-assign]  # the seam of this story
+    owed = world.tell(action)
+    assert isinstance(owed, Withhold)
+    assert (owed.code, owed.recorded) == ("full-disk", False)
+    with pytest.raises(NotRecordedError):
+        world.outcomes.lose("default", connection="con_a", reason="gone")
+    world.store.write = write  # type: ignore[method-assign]  # the seam of this story
+    assert kept(world, action).state.value == "permitted"
+    assert isinstance(world.tell(action), Release)
+
+
+LOSER = ("default", "con_a")
+
+
+def test_a_repeat_is_held_from_the_instant_its_holder_is_lost_until_it_is_back(world: World) -> None:
+    task = world.settle_in()
+    world.ask(task, connection="con_a")
+    assert code_of(world.ask(task, connection="con_b")) == "permit", "in flight, and its holder is there"
+    world.views.doubts.lose(LOSER)
+    assert code_of(world.ask(task, connection="con_b")) == "hold"
+    eve = {"to": "eve", "amount": 1}
+    assert code_of(world.ask(task, arguments=eve, connection="con_b")) == "permit", "another act"
+    world.views.doubts.settle(LOSER)
+    assert code_of(world.ask(task, connection="con_b")) == "permit"
+
+
+def test_what_only_reads_is_repeated_in_doubt_and_leaves_no_unknown_behind(world: World) -> None:
+    task = world.settle_in()
+    look = ("bank__look", {"path": "/srv/a"})
+    lost = id_of(world.ask(task, *look, connection="con_a"))
+    world.views.doubts.lose(LOSER)
+    assert code_of(world.ask(task, *look, connection="con_b")) == "permit"
+    with world.store.read() as snapshot:
+        act = snapshot.actions.act("default", task.root, kept(world, lost).act_key)
+    assert (act.attempts, act.last_outcome) == (2, "none")
+
+
+def test_a_permit_that_was_granted_to_a_holder_already_lost_is_in_doubt_too(world: World) -> None:
+    task = world.settle_in()
+    world.views.doubts.lose(LOSER)
+    assert code_of(world.ask(task, arguments={"to": "eve", "amount": 1}, connection="con_b")) == "permit"
+    assert code_of(world.ask(task, connection="con_a")) == "permit", "it was asked for before the loss"
+    assert code_of(world.ask(task, connection="con_b")) == "hold"
+
+
+def test_an_outcome_ends_the_doubt_for_good(world: World) -> None:
+    task = world.settle_in()
+    action = id_of(world.ask(task, connection="con_a"))
+    world.views.doubts.lose(LOSER)
+    assert code_of(world.ask(task, connection="con_b")) == "hold"
+    world.views.doubts.settle(LOSER)
+    world.tell(action, "not-sent", None)
+    assert code_of(world.ask(task, connection="con_b")) == "permit"
 
 
 def test_an_outcome_is_told_once_within_one_group(world: World) -> None:
@@ -131,7 +219,9 @@ def test_permits_of_connections_that_did_not_come_back_are_unknown(world: World)
     task = world.settle_in()
     here = id_of(world.ask(task, connection="con_a"))
     gone = id_of(world.ask(task, arguments={"to": "eve", "amount": 1}, connection="con_b"))
-    assert world.outcomes.lose_strangers(frozenset({"con_a"}), reason="restart") == 1
+    with world.store.read() as snapshot:
+        assert strangers(snapshot) == {("default", "con_a"), ("default", "con_b")}
+    assert world.outcomes.lose("default", connection="con_b", reason="restart") == 1
     assert (kept(world, here).state.value, kept(world, gone).state.value) == ("permitted", "unknown")
 
 

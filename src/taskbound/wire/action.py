@@ -109,11 +109,13 @@ class Released(Message, frozen=True, tag="released", tag_field="is"):
 
 
 class Withheld(Message, frozen=True, tag="withheld", tag_field="is"):
-    """The outcome is durable; the result must not reach the client."""
+    """The result must not reach the client."""
 
     action: str
     code: str
     reason: str
+    recorded: bool = True
+    """Whether the outcome is durable: one that is not is told again."""
 
 
 class ListActions(Message, frozen=True, tag="action:list", tag_field="op"):

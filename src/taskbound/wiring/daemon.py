@@ -160,6 +160,7 @@ async def _serve(home: Path, told: argparse.Namespace) -> None:
     daemon = Daemon(means, sequencer, loop, place)
     open_writer(means, software=f"taskbound {__version__}")
     rounds = Rounds(daemon, signer, origin, child)
+    daemon.doubt_strangers()
     daemon.worker.start()
     rounds.start()
     server = await _listen(loop, daemon, socket_path, group=told.group)

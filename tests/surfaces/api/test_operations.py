@@ -14,6 +14,7 @@ from taskbound.adapters.keys.memory import MemorySignedHeads
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.flows.audit.sequencing import Sequencer
 from taskbound.flows.audit.signing import CheckpointSigner
+from taskbound.ports.store import StoreUnavailableError
 from taskbound.sdk.client import AsyncClient, DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.api.daemon import Daemon, Place
 from taskbound.surfaces.api.operations import OPERATIONS, Right
@@ -392,6 +393,49 @@ def test_i30_the_permits_of_a_gateway_that_stays_away_are_unknown(tmp_path: Path
                 kept = snapshot.actions.action("default", permitted.action)
             assert kept is not None
             assert kept.state.value == "unknown"
+
+    asyncio.run(story())
+
+
+def test_a_repeat_through_a_second_gateway_is_held_as_soon_as_the_first_is_lost(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            first, opened = await place.open("gateway", agent="coder")
+            second = await place.gateway()
+            await first.ask(decide("1"), action.Permitted)
+            await place.lose(first)
+            assert (await second.ask(decide("1"), action.Refused)).code == "held"
+            await place.gateway(resume=opened.connection)
+            await second.ask(decide("2"), action.Permitted)
+
+    asyncio.run(story())
+
+
+def test_what_a_lost_gateway_held_stays_in_doubt_until_that_is_recorded(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            first, second = await place.gateway(), await place.gateway()
+            await first.ask(decide("1"), action.Permitted)
+            lost, _ = place.daemon.connections.gateways()
+            await place.lose(first)
+            record, failed = place.daemon.outcomes.lose, list[str]()
+
+            def fail(namespace: str, *, connection: str, reason: str) -> int:
+                if failed:
+                    return record(namespace, connection=connection, reason=reason)
+                failed.append(connection)
+                raise StoreUnavailableError("not now")
+
+            place.daemon.outcomes.lose = fail  # type: ignore[method-assign]  # the seam of this story
+            place.daemon.give_up(lost)
+            assert (await second.ask(decide("1"), action.Refused)).code == "held"
+            assert place.daemon.views.doubts.lost() == {(lost.namespace, lost.name)}
+            async with asyncio.timeout(20):
+                while place.daemon.views.doubts.lost():
+                    await asyncio.to_thread(os.sched_yield)
+            with place.world.store.read() as snapshot:
+                assert snapshot.actions.open_permits("default") == ()
+            assert (await second.ask(decide("2"), action.Refused)).code == "held"
 
     asyncio.run(story())
 

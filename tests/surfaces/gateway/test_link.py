@@ -33,6 +33,9 @@ class Events:
         del stopped
         self.joins.put_nowait(again)
 
+    def answered(self) -> None:
+        """A ping."""
+
     def abandoned(self) -> None:
         pytest.fail("it was not away for long")
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from taskbound.wire.action import Decide, Outcome
+from taskbound.wire.action import Decide, Outcome, Withheld
+from taskbound.wire.connection import Fault
 from tests.peers.commands import echo, faulty
 from tests.peers.rawclient import Tap
 from tests.surfaces.gateway.bench import bench, code_of, text_of
@@ -55,3 +56,40 @@ async def test_an_outcome_whose_answer_was_lost_is_told_once_more_without_the_re
         assert (again.action, again.outcome) == ("act_1", "succeeded")
         assert again.answer is msgspec.UNSET
         assert other.action == "act_2"
+
+
+UNRECORDED = (
+    Withheld(action="act_1", code="full-disk", reason="the disk is full", recorded=False),
+    Fault(code="overloaded", message="4096 requests wait already"),
+)
+
+
+@pytest.mark.parametrize("said", UNRECORDED, ids=lambda one: one.code)
+async def test_an_outcome_that_the_daemon_could_not_record_is_withheld_and_told_again_at_a_ping(
+    tmp_path: Path, said: Withheld | Fault
+) -> None:
+    async with bench(tmp_path, echo(era="legacy")) as b:
+        await b.handshake()
+        b.daemon.on[Outcome] = lambda _: said
+        assert code_of(await b.call("echo__echo", {"text": "a"})) == said.code
+        first = await b.daemon.asked(Outcome)
+        refused = await b.daemon.asked(Outcome)
+        del b.daemon.on[Outcome]
+        again = await b.daemon.asked(Outcome)
+        assert {one.action for one in (first, refused, again)} == {"act_1"}
+        assert (first.answer is msgspec.UNSET, again.answer is msgspec.UNSET) == (False, True)
+        assert again.answer_sha256 == first.answer_sha256
+        assert text_of(await b.call("echo__echo", {"text": "b"})) == "b"
+
+
+async def test_nothing_new_is_asked_for_while_an_outcome_is_owed(tmp_path: Path) -> None:
+    async with bench(tmp_path, echo(era="legacy")) as b:
+        await b.handshake()
+        b.daemon.on[Outcome] = lambda _: UNRECORDED[0]
+        await b.call("echo__echo", {"text": "a"})
+        assert code_of(await b.call("echo__echo", {"text": "b"})) == "outcome-owed"
+        assert b.daemon.count(Decide) == 1
+        del b.daemon.on[Outcome]
+        assert text_of(await b.call("echo__echo", {"text": "c"})) == "c"
+        last = [one for one in b.daemon.asks if isinstance(one, Decide | Outcome)][-3:]
+        assert [type(one) for one in last] == [Outcome, Decide, Outcome]

@@ -314,6 +314,21 @@ async def test_a_gateway_that_is_killed_leaves_an_unknown_outcome_and_its_server
     assert (row.decision, row.state) == ("permit", "unknown")
 
 
+async def test_a_repeat_right_after_gateway_and_daemon_were_killed_is_held(tmp_path: Path) -> None:
+    async with (
+        Tap(tmp_path / "tap") as tap,
+        real(tmp_path, faulty("hangs", log=tap.path), name="odd") as place,
+    ):
+        async with place.gateway() as client:
+            await client.start_call("odd__work")
+            await tap.wait_for(b"tools/call")
+            place.kill_daemon()
+            client.process.kill()
+            await client.exited()
+        async with place.gateway() as client:
+            assert code_of(await client.call("odd__work")) == "held"
+
+
 async def test_a_gateway_ends_with_its_client_and_takes_its_servers_with_it(tmp_path: Path) -> None:
     async with (
         Tap(tmp_path / "tap") as tap,

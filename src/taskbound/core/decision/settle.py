@@ -9,6 +9,7 @@
    under another digest it is refused.
 4. The first covering grant with everything left pays, all or nothing.
 5. One proposal's refusal changes nothing for its neighbors.
+6. An act whose permit's holder is lost counts as unknown, without being written as such.
 """
 
 from __future__ import annotations
@@ -69,6 +70,8 @@ class Locked:
     acts: Mapping[tuple[str, str], ActHistory]
     """By (root task, act key)."""
     bundle: str
+    doubted: frozenset[tuple[str, str]] = frozenset()
+    """(root task, act key) of acts that were permitted to a holder who is lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,8 +205,9 @@ def _changed(proposal: Proposal, locked: Locked) -> str:
         if now != then:
             return what
     if basis.reads_outcome:
-        history = locked.acts.get((proposal.root, proposal.action.act_key), _UNKNOWN_ACT)
-        if history.last_outcome != basis.last_outcome:
+        key = (proposal.root, proposal.action.act_key)
+        last = "unknown" if key in locked.doubted else locked.acts.get(key, _UNKNOWN_ACT).last_outcome  # 6
+        if last != basis.last_outcome:
             return "the last outcome of this act"
     return ""
 

@@ -3,6 +3,8 @@
 1. Outcomes that wait together are one transaction; each answer is durable.
 2. A permit whose holder is gone is unknown: nobody assumes that it failed.
 3. An ambiguous commit is looked up.
+4. An outcome that could not be recorded is said to be so: its holder owes it, and tells it again. One that
+   is told again is answered with what stands.
 """
 
 from __future__ import annotations
@@ -10,18 +12,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import UnavailableError
-from taskbound.flows.action.sheet import Release, Released, Report, Sheet, Withhold
+from taskbound.flows.action.sheet import OPEN, Release, Released, Report, Sheet, Withhold
 from taskbound.ports.store import AmbiguousCommitError, ConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskbound.flows.means import Means
+    from taskbound.ports.action import OpenPermit
     from taskbound.ports.store import Transaction
 
-__all__ = ["Outcomes"]
+__all__ = ["NotRecordedError", "Outcomes"]
 
 _ROUNDS: Final = 4
+
+
+class NotRecordedError(UnavailableError):
+    """What came of some actions could not be recorded."""
+
+    code = "not-recorded"
+    remedy = "look at the daemon's log: it is tried again"
 
 
 class Outcomes:
@@ -43,7 +53,11 @@ class Outcomes:
         return tuple(answers[number] for number in range(len(reports)))
 
     def lose(self, namespace: str, *, connection: str, reason: str) -> int:
-        """Make every open permit of a connection unknown (rule 2); how many there were."""
+        """Make every open permit of a connection unknown (rule 2); how many there were.
+
+        Raises:
+            NotRecordedError: Not all of it could be recorded: try again.
+        """
         with self._means.store.read() as snapshot:
             permits = snapshot.actions.open_permits(namespace, connection=connection)
         reports = [
@@ -52,21 +66,9 @@ class Outcomes:
             )
             for one in permits
         ]
-        self.record(reports)
-        return len(reports)
-
-    def lose_strangers(self, held: frozenset[str], *, reason: str) -> int:
-        """Make open permits unknown whose connection is none of these; how many there were."""
-        with self._means.store.read() as snapshot:
-            reports = [
-                Report(
-                    namespace=space, connection=one.connection, action=one.id, outcome="unknown", note=reason
-                )
-                for space in snapshot.actions.namespaces()
-                for one in snapshot.actions.open_permits(space)
-                if one.connection not in held
-            ]
-        self.record(reports)
+        for answer in self.record(reports):
+            if isinstance(answer, Withhold) and not answer.recorded:
+                raise NotRecordedError(f"what a lost gateway held could not be recorded: {answer.reason}")
         return len(reports)
 
     def _group(self, namespace: str, reports: Sequence[Report]) -> Sequence[Released]:
@@ -78,20 +80,21 @@ class Outcomes:
             except ConflictError:
                 continue
             except UnavailableError as error:
-                return [Withhold(action=one.action, code=error.code, reason=error.message) for one in reports]
+                return [_owed(one, error.code, error.message) for one in reports]  # 4
         reason = "the outcome could not be recorded: what it depends on kept changing"
-        return [Withhold(action=one.action, code="contended", reason=reason) for one in reports]
+        return [_owed(one, "contended", reason) for one in reports]
 
     def _look_up(self, report: Report) -> Released:
-        with self._means.store.read() as snapshot:
-            kept = snapshot.actions.action(report.namespace, report.action)
+        try:
+            with self._means.store.read() as snapshot:
+                kept = snapshot.actions.action(report.namespace, report.action)
+        except UnavailableError as error:
+            return _owed(report, error.code, error.message)
         if kept is not None and kept.released:
             return Release(action=report.action)
-        return Withhold(
-            action=report.action,
-            code="ambiguous-commit",
-            reason="nobody knows whether the outcome was recorded",
-        )
+        reason = "nobody knew whether the outcome was recorded"
+        recorded = kept is None or kept.finished is not None
+        return Withhold(action=report.action, code="ambiguous-commit", reason=reason, recorded=recorded)
 
     def _write(self, tx: Transaction, namespace: str, reports: Sequence[Report]) -> list[Released]:
         switch = tx.revocation.lock_kill_switch(namespace)
@@ -99,6 +102,22 @@ class Outcomes:
         heads = tx.tasks.lock_heads(namespace, {one.task for one in permits.values()})
         now = self._means.clock.now()
         sheet = Sheet(namespace, now, switch, heads)
-        answers = [sheet.take(one, permits.get(one.action)) for one in reports]
+        answers: list[Released] = []
+        for one in reports:
+            permit = permits.get(one.action)
+            before = _told_before(tx, sheet, one, permit)
+            answers.append(sheet.take(one, permit) if before is None else before)
         sheet.write(tx, self._means.writer)
         return answers
+
+
+def _told_before(tx: Transaction, sheet: Sheet, report: Report, permit: OpenPermit | None) -> Released | None:
+    """What stands of an outcome that was told before (rule 4); None when it is told for the first time."""
+    if permit is None or permit.state in OPEN:
+        return None
+    kept = tx.actions.action(report.namespace, report.action)
+    return None if kept is None else sheet.recall(report, kept)
+
+
+def _owed(report: Report, code: str, reason: str) -> Withhold:
+    return Withhold(action=report.action, code=code, reason=reason, recorded=False)

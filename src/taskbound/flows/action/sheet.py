@@ -1,6 +1,7 @@
 """The rows that a group of outcomes changes, and what each report gets.
 
-1. Only the connection that holds the permit may say what came of it, once.
+1. Only the connection that holds the permit may say what came of it, once. Saying the same again is
+   answered with what stands, and changes nothing.
 2. A result may leave only when its task and the ancestors are live and nothing is
    stopped at the instant of the commit; otherwise it is withheld.
 3. *Not sent* gives uses and limits back. *Unknown* keeps them.
@@ -28,10 +29,19 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.task import TaskHead
-    from taskbound.ports.action import OpenPermit
+    from taskbound.ports.action import OpenPermit, StoredAction
     from taskbound.ports.store import Transaction
 
-__all__ = ["NotHolderError", "OutcomeSyntaxError", "Release", "Released", "Report", "Sheet", "Withhold"]
+__all__ = [
+    "OPEN",
+    "NotHolderError",
+    "OutcomeSyntaxError",
+    "Release",
+    "Released",
+    "Report",
+    "Sheet",
+    "Withhold",
+]
 
 ANSWER_LIMIT: Final = 1_048_576
 """Bytes of an answer that is kept whole for duplicates; of a larger one only the digest is."""
@@ -42,7 +52,9 @@ _EVENTS: Final[Mapping[str, tuple[ActionEvent, ...]]] = {
     "unknown": (ActionEvent.LOSE,),
     "not-sent": (ActionEvent.NOT_SEND,),
 }
-_OPEN: Final = frozenset({ActionState.PERMITTED, ActionState.SENT})
+OPEN: Final = frozenset({ActionState.PERMITTED, ActionState.SENT})
+"""Where an outcome is still to come."""
+_RESULTS: Final = frozenset({"succeeded", "failed"})
 _HISTORY: Final = frozenset({"succeeded", "failed", "unknown"})
 
 
@@ -81,6 +93,11 @@ class Report:
         if self.outcome not in _EVENTS:
             raise OutcomeSyntaxError(f"`{self.outcome}` is no outcome")
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the result: of its bytes where they are there, else as the holder says."""
+        return self.answer_digest if self.answer is None else sha256(self.answer).hexdigest()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release(NoTruth):
@@ -96,6 +113,8 @@ class Withhold(NoTruth):
     action: str
     code: str
     reason: str
+    recorded: bool = True
+    """Whether the outcome is durable: one that is not has to be told again."""
 
 
 Released: TypeAlias = Release | Withhold
@@ -123,13 +142,13 @@ class Sheet:
         if (
             permit is None
             or permit.connection != report.connection
-            or permit.state not in _OPEN
+            or permit.state not in OPEN
             or permit.id in self._taken
         ):
             error = NotHolderError(f"`{report.action}` is no open permit of this connection")  # 1
             return Withhold(action=report.action, code=error.code, reason=error.message)
         self._taken.add(permit.id)
-        answer = self._judge(report, permit)
+        answer = self.judge(report, permit.task)
         self._keep(
             report,
             permit,
@@ -138,21 +157,36 @@ class Sheet:
         )
         return answer
 
-    def _judge(self, report: Report, permit: OpenPermit) -> Released:
-        if report.outcome not in {"succeeded", "failed"}:
-            return Withhold(action=permit.id, code=report.outcome, reason=report.note or "there is no result")
+    def recall(self, report: Report, kept: StoredAction) -> Released | None:
+        """What stands of an outcome that its holder told before (rule 1); None when this is another one.
+
+        What was released then is released again only while the task still runs (rule 2).
+        """
+        same = (kept.connection, kept.state.value, kept.answer_digest) == (
+            report.connection,
+            report.outcome,
+            report.digest,
+        )
+        if not same:
+            return None
+        if report.outcome in _RESULTS and not kept.released:
+            return Withhold(action=kept.id, code="withheld", reason="its result was withheld before")
+        return self.judge(report, kept.task)
+
+    def judge(self, report: Report, task: str) -> Released:
+        """Whether a result with this outcome may leave now (rule 2)."""
+        if report.outcome not in _RESULTS:
+            reason = report.note or "there is no result"
+            return Withhold(action=report.action, code=report.outcome, reason=reason)
         try:
             require_not_stopped(self._switch)
-            require_live(permit.task, self._heads, self._now)
+            require_live(task, self._heads, self._now)
         except DeniedError as error:
-            return Withhold(action=permit.id, code=error.code, reason=error.message)  # 2
-        return Release(action=permit.id)
+            return Withhold(action=report.action, code=error.code, reason=error.message)  # 2
+        return Release(action=report.action)
 
     def _keep(self, report: Report, permit: OpenPermit, after: ActionState, *, released: bool) -> None:
-        answer = report.answer
-        digest = report.answer_digest
-        if answer is not None:
-            digest = sha256(answer).hexdigest()
+        answer, digest = report.answer, report.digest
         keep = answer if released and answer is not None and len(answer) <= ANSWER_LIMIT else None
         change = OutcomeChange(
             id=permit.id,

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.audit import Event
     from taskbound.core.decision import Proposal, Settlement
+    from taskbound.flows.decision.doubts import Doubts
     from taskbound.flows.decision.views import Views
     from taskbound.flows.means import Means
     from taskbound.ports.action import StoredAction
@@ -192,7 +193,8 @@ class Decisions:
 
     def _settle_namespace(self, tx: Transaction, namespace: str, group: Sequence[_Pending]) -> Settlement:
         proposals = [one.proposal for one in group]
-        locked = _lock(tx, namespace, proposals, self._means.policy.bundle)
+        doubts = self._views.doubts
+        locked = _lock(tx, namespace, proposals, self._means.policy.bundle, doubts)
         now = self._means.clock.now()
         settlement = settle(proposals, locked, now=now, until=Instant(now + PERMIT_LIFE))
         rows: list[StoredAction] = []
@@ -213,6 +215,7 @@ class Decisions:
             tx.actions.put_acts(namespace, settlement.acts)
         if rows:
             tx.actions.insert_actions(rows)
+            doubts.granted((namespace, one.connection) for one in rows)
         if events:
             tx.audit.append(namespace, self._means.writer, events, now)
         return settlement
@@ -243,7 +246,13 @@ def _undecided(call: Call) -> NotDecided:
     return NotDecided(refusal=refusal(UndecidedError("this could not be decided")))
 
 
-def _lock(tx: Transaction, namespace: str, proposals: Sequence[Proposal], bundle: str) -> Locked:
+def _lock(
+    tx: Transaction,
+    namespace: str,
+    proposals: Sequence[Proposal],
+    bundle: str,
+    doubts: Doubts,
+) -> Locked:
     """Everything that these proposals need, read under lock, always in the same order."""
     tasks = {one.action.task for one in proposals if one.action.task}
     names = {name for one in proposals for name in presentation_names(one)}
@@ -257,4 +266,5 @@ def _lock(tx: Transaction, namespace: str, proposals: Sequence[Proposal], bundle
         priors=tx.actions.lock_priors(namespace, names),
         acts=tx.actions.lock_acts(namespace, acts),
         bundle=bundle,
+        doubted=doubts.acts(tx, namespace),
     )

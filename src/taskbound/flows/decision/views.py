@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from taskbound.core.tool import parse_definition
+from taskbound.flows.decision.doubts import Doubts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -97,6 +98,8 @@ class Views:
     def __init__(self, store: Store) -> None:
         """Start empty."""
         self._store = store
+        self.doubts = Doubts()
+        """Whose permits are open though they are lost; a guess of `none` is stale there too."""
         self._tasks: _Shelf[Lineage] = _Shelf(_TASKS)
         self._agents: _Shelf[Agent] = _Shelf(_AGENTS)
         self._tools: _Shelf[ToolView] = _Shelf(_TOOLS)
@@ -166,7 +169,8 @@ class Views:
         self._tools.forget((action.namespace, action.tool))
         self._switches.pop(action.namespace, None)
         with self._store.read() as snapshot:
-            outcome = snapshot.actions.act(action.namespace, *key).last_outcome
+            doubted = key in self.doubts.acts(snapshot, action.namespace)
+            outcome = "unknown" if doubted else snapshot.actions.act(action.namespace, *key).last_outcome
         self._outcomes.pop(key, None)
         if outcome != "none":
             if len(self._outcomes) >= _ACTS:

@@ -99,7 +99,9 @@ async def outcome(daemon: Daemon, connection: Connection, ask: wire.Outcome) -> 
     answer = await daemon.reports.put(report)
     if isinstance(answer, Release):
         return wire.Released(action=answer.action)
-    return wire.Withheld(action=answer.action, code=answer.code, reason=answer.reason)
+    return wire.Withheld(
+        action=answer.action, code=answer.code, reason=answer.reason, recorded=answer.recorded
+    )
 
 
 async def malformed(daemon: Daemon, connection: Connection, ask: wire.Malformed) -> Answer:

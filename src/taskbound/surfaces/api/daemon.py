@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from taskbound.core.audit import ActionRefusedMalformed
 from taskbound.core.errors import DeniedError, TaskboundError
 from taskbound.core.identity import UnprovenError
 from taskbound.flows.action import Outcomes
-from taskbound.flows.decision import Call, Decisions, Views
+from taskbound.flows.decision import Call, Decisions, Views, strangers
 from taskbound.flows.identity import Agents, Deliveries, require_person
 from taskbound.flows.task import Tasks, bind
 from taskbound.flows.tool import Pins, Sights
 from taskbound.surfaces.api.connection import Connections
 from taskbound.surfaces.api.peer import boot_id, is_alive
-from taskbound.surfaces.api.worker import Lane, Worker
+from taskbound.surfaces.api.worker import Lane, OverloadedError, Worker
 from taskbound.wire.connection import TaskPush
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ __all__ = ["Asked", "Daemon", "NotOutsideError", "Place"]
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
+AGAIN: Final = 1.0
+"""Seconds until it is tried again to record what became of a lost gateway's permits."""
 
 
 class NotOutsideError(DeniedError):
@@ -224,23 +226,56 @@ class Daemon:
                     words = f"the task has ended ({state}{f': {change.reason}' if change.reason else ''})"
                     connection.leave(change.task, words)
 
+    def lose(self, connection: Connection) -> None:
+        """A gateway was lost: what it holds is in doubt, and after its grace unknown; in the loop."""
+        self.views.doubts.lose((connection.namespace, connection.name))
+        self.connections.lose(connection)
+
+    def join(self, connection: Connection) -> None:
+        """A connection was opened, or its holder is back; in the loop."""
+        self.connections.add(connection)
+        if connection.role == "gateway":
+            self.views.doubts.settle((connection.namespace, connection.name))
+
     def give_up(self, connection: Connection) -> None:
         """The grace of a lost gateway is over: its open permits are unknown; in the loop."""
         if self.connections.forget(connection):
-            reason = "its gateway was lost"
-            job = self._first.put(
-                lambda: _ignore(
-                    self.outcomes.lose(connection.namespace, connection=connection.name, reason=reason)
-                )
-            )
-            job.add_done_callback(_look)
+            self._give_up((connection.namespace, connection.name), "its gateway was lost")
+
+    def doubt_strangers(self) -> None:
+        """Permits of an earlier process are in doubt until their gateways are back; at the start."""
+        with self.means.store.read() as snapshot:
+            self.views.doubts.lose(*strangers(snapshot))
 
     def give_up_strangers(self) -> None:
         """Permits of an earlier process whose gateways have not come back are unknown; in the loop."""
         held = self.connections.names()
-        reason = "the daemon was restarted, and its gateway did not come back"
-        job = self._first.put(lambda: _ignore(self.outcomes.lose_strangers(held, reason=reason)))
-        job.add_done_callback(_look)
+        for holder in self.views.doubts.lost():
+            if holder[1] not in held:
+                self._give_up(holder, "the daemon was restarted, and its gateway did not come back")
+
+    def _give_up(self, holder: tuple[str, str], reason: str) -> None:
+        """Record that what a holder held is unknown, as often as it takes: until then it is in doubt."""
+        errors: list[TaskboundError] = []
+
+        def work() -> None:
+            try:
+                self.outcomes.lose(holder[0], connection=holder[1], reason=reason)
+            except TaskboundError as error:
+                errors.append(error)
+            else:
+                self.views.doubts.settle(holder)
+
+        def look(_: object) -> None:
+            for error in errors:
+                _log.warning("permits of a lost gateway are not given up yet: %s", error.message)
+                self.loop.call_later(AGAIN, self._give_up, holder, reason)
+
+        try:
+            self._first.put(work).add_done_callback(look)
+        except OverloadedError as error:
+            errors.append(error)
+            look(None)
 
     def tell_checkpoint(self) -> None:
         """Wake those who wait for a checkpoint, or for the log's key; in the loop."""
@@ -303,15 +338,6 @@ class Daemon:
             arguments=bytes(ask.arguments),
             proof=connection.peer.proof.words,
         )
-
-
-def _ignore(_: object) -> None:
-    """Take an answer that nobody waits for."""
-
-
-def _look(job: asyncio.Future[None]) -> None:
-    if not job.cancelled() and (error := job.exception()) is not None:
-        _log.error("permits of a lost gateway could not be given up", exc_info=error)
 
 
 def _do_all(works: Sequence[Callable[[], None]]) -> list[None]:

@@ -176,7 +176,7 @@ class SocketServer(asyncio.Protocol):
         self._daemon.require_welcome(connection)
         self._connection = connection  # only now: a refused opening leaves nothing that could be used
         self._stop_timer()
-        self._daemon.connections.add(connection)
+        self._daemon.join(connection)
         with self._daemon.means.store.read() as snapshot:
             stopped = snapshot.revocation.kill_switch(ask.namespace).stopped
         return Opened(connection=secret, version=__version__, stopped=stopped)
@@ -218,10 +218,11 @@ class SocketServer(asyncio.Protocol):
         connection = self._connection
         if connection is None:
             return
-        self._daemon.connections.lose(connection)
         if connection.role == "gateway":
+            self._daemon.lose(connection)
             self._daemon.loop.call_later(GRACE, self._daemon.give_up, connection)
         else:
+            self._daemon.connections.lose(connection)
             self._daemon.connections.forget(connection)
 
     def _stop_timer(self) -> None:

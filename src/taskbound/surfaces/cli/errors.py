@@ -63,8 +63,9 @@ _BY_STATUS: Final[dict[int, str]] = {
         daemon-not-started damaged-store demo-part-missing disk-failed file-unavailable foreign-database
         full-disk gateway-silent home-in-use key-exists key-exposed key-foreign key-in-use key-missing
         key-torn key-unusable list-refused monitor-unreachable newer-database no-data-directory not-covered
-        not-wired overloaded permit-lapsed server-lost server-repinned signer-unavailable start-failed
-        store-busy store-unavailable tile-missing tools-unstable unavailable undecided unreadable-row
+        not-recorded not-wired outcome-owed overloaded permit-lapsed server-lost server-repinned
+        signer-unavailable start-failed store-busy store-unavailable tile-missing tools-unstable unavailable
+        undecided unreadable-row
     """,
     _TAMPERED: """
         chain-broken chain-unopened checkpoint-forked checkpoint-malformed checkpoint-missing claim-mismatch

@@ -9,8 +9,8 @@
    or the client gone) is cancelled upstream, and its result never leaves. The server has
    2 seconds to answer all the same; without an answer the outcome is unknown, and a server
    whose task is over is killed.
-5. An outcome that could not be told to the daemon is owed, and told before anything else when
-   it is there again: until then the act counts as running, and a repeat would be a new use.
+5. An outcome that could not be told to the daemon, or not be recorded by it, is owed, and told before
+   anything else is asked for (`debts`).
 6. A cancelled call gets no answer (MCP, Cancellation); every other call gets exactly one.
 """
 
@@ -29,6 +29,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.ports.upstream import Answered, Errored, NoAnswer
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.gateway import answers
+from taskbound.surfaces.gateway.debts import Debts, recorded
 from taskbound.surfaces.gateway.eras import bridge, is_complete, is_imitation
 from taskbound.surfaces.gateway.errors import BadRepinError, BusyError, LapsedError, UnbridgeableError
 from taskbound.wire.action import Decide, Duplicate, Outcome, Permitted, Refused, Released, Withheld
@@ -36,7 +37,7 @@ from taskbound.wire.connection import Fault
 from taskbound.wire.mcp.write import result_line
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable
 
     from taskbound.ports.upstream import UpstreamAnswer
     from taskbound.surfaces.gateway.binding import Binding, Running, Servers
@@ -129,7 +130,7 @@ class Calls:
         """Start with none."""
         self._desk = desk
         self.open: dict[int | str, Call] = {}
-        self._owed: dict[str, Outcome] = {}
+        self.debts = Debts(desk.link)
 
     async def run(self, call: Call) -> bytes:
         """See one call through, and return the line that answers it; empty when it gets none (rule 6)."""
@@ -180,6 +181,8 @@ class Calls:
         ask = Decide(
             tool=call.tool, arguments=msgspec.Raw(call.arguments), request=call.request, key=call.key
         )
+        if len(self.debts):
+            await self.debts.pay()  # 5
         answer, again = await self._desk.link.ask_twice(ask)
         if again and isinstance(answer, Duplicate) and answer.state == "permitted":
             # The permit was recorded and its answer lost; nobody but this call could have used it.
@@ -310,35 +313,20 @@ class Calls:
             action=call.action, outcome=outcome, answer=answer, answer_sha256=digest, note=note[:_NOTE]
         )
         if call.cause is Cause.LOST and not self._desk.link.connected:
-            self._owe(ask)
+            self.debts.owe(ask)
             return Withheld(action=call.action, code="daemon-lost", reason="the daemon is lost")
         try:
             said = await self._desk.link.ask_any(ask)
         except TaskboundError as error:
-            self._owe(ask)
+            self.debts.owe(ask)
             reason = f"its outcome could not be recorded: {error.message}"
             return Withheld(action=call.action, code=error.code, reason=reason)
+        if not recorded(said):
+            self.debts.owe(ask)
         if isinstance(said, Released | Withheld):
             return said
         fault = said if isinstance(said, Fault) else Fault(code="daemon-lost", message="no answer to this")
         return Withheld(action=call.action, code=fault.code, reason=fault.message)
-
-    def _owe(self, ask: Outcome) -> None:
-        """Keep an outcome for later (rule 5), without a result that nobody was given."""
-        self._owed[ask.action] = Outcome(
-            action=ask.action, outcome=ask.outcome, answer_sha256=ask.answer_sha256, note=ask.note
-        )
-
-    def pay(self) -> list[Coroutine[None, None, None]]:
-        """What tells the daemon, now that it is there, every outcome that is owed (rule 5)."""
-        return [self._pay(ask) for ask in self._owed.values()]
-
-    async def _pay(self, ask: Outcome) -> None:
-        try:
-            await self._desk.link.ask_any(ask)
-        except TaskboundError:
-            return
-        self._owed.pop(ask.action, None)  # also when it was refused: then the daemon knew already
 
     # --- interruptions ---------------------------------------------------------------------------
 

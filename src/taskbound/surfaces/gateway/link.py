@@ -5,7 +5,7 @@
    connection by its secret again, and what it holds.
 2. A daemon that does not answer in time is lost like one that is gone: the connection is
    given up, and never believed late.
-3. While calls are open the daemon is asked each second whether it still answers.
+3. While calls are open, or an outcome is owed, the daemon is asked each second whether it still answers.
 4. Without a daemon new questions fail at once; attempts go on beside them, ever more rarely.
 """
 
@@ -70,6 +70,9 @@ class LinkEvents(Protocol):
 
     def joined(self, *, stopped: bool, again: bool) -> None:
         """A connection is open; `again` when it is not the first."""
+
+    def answered(self) -> None:
+        """The daemon answered a ping."""
 
     def abandoned(self) -> None:
         """The daemon was away for longer than the grace: what is open is given up."""
@@ -155,7 +158,7 @@ class Link:
             raise
 
     def watch(self, *, busy: bool) -> None:
-        """Calls are open, or none is any more (rule 3)."""
+        """Calls are open or outcomes owed, or none is any more (rule 3)."""
         if busy and self._pinger is None:
             self._pinger = asyncio.get_running_loop().create_task(self._ping())
         elif not busy and self._pinger is not None:
@@ -289,6 +292,8 @@ class Link:
                 await client.ask(Ping(), Done, patience=self._timings.grace - self._timings.ping)
             except TaskboundError:
                 self._give_up(client)
+            else:
+                self._events.answered()
 
 
 def _differ(one: TaskboundError, other: TaskboundError) -> bool:

@@ -294,7 +294,7 @@ class Gateway:
             line = await self._calls.run(call)
         finally:
             del self._calls.open[request]
-            self._link.watch(busy=bool(self._calls.open))
+            self._watch()
         if line:
             self.pipes.write(line)
             # What the end itself has interrupted does not count: the daemon may tell it once more.
@@ -366,12 +366,26 @@ class Gateway:
         """The daemon is there, or there again: what happened meanwhile is asked for."""
         if stopped:
             self._calls.interrupt_all(Cause.STOPPED)
-        for owed in self._calls.pay():
-            self._beside(owed)
+        self.answered()
         if again:
             self._beside(self._recheck())
         else:
             self._listing.joined()
+
+    def answered(self) -> None:
+        """The daemon answers: it is told what is owed to it."""
+        if len(self._calls.debts):
+            self._beside(self._pay())
+
+    async def _pay(self) -> None:
+        try:
+            await self._calls.debts.pay()
+        except TaskboundError as error:
+            _log.warning("%s", error.message)
+        self._watch()
+
+    def _watch(self) -> None:
+        self._link.watch(busy=bool(self._calls.open) or len(self._calls.debts) > 0)
 
     async def _recheck(self) -> None:
         task = self._standing.task

@@ -1,0 +1,85 @@
+"""Acts whose permit is open and whose holder is lost, before anybody gave the holder up (design 4.9, law 7).
+
+1. From the instant of the loss such an act counts as unknown, so that a repeat is held where a repeat
+   after an unknown outcome is; when the holder is back within its grace, it counts as before.
+2. Nothing is written for it: what is in doubt follows from open permits, and is read in the
+   transaction that settles. A holder is in doubt until the store has recorded that it was given up.
+3. An open permit of a holder that is there is no outcome: it counts as an attempt, and a second one is a
+   new use, which the limits pay for.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from taskbound.ports.store import Snapshot
+
+__all__ = ["Doubts", "strangers"]
+
+Holder = tuple[str, str]
+"""(namespace, connection)."""
+
+
+class Doubts:
+    """Lost holders of one daemon; told from any thread, asked in the worker's."""
+
+    def __init__(self) -> None:
+        """Start with nobody lost."""
+        self._guard = threading.Lock()
+        self._lost: set[Holder] = set()
+        self._read: dict[str, frozenset[tuple[str, str]]] = {}
+        """By namespace: (root, act key) of what is in doubt, as it was last read."""
+
+    def lose(self, *holders: Holder) -> None:
+        """These were lost (rule 1)."""
+        with self._guard:
+            self._lost.update(holders)
+            self._read.clear()
+
+    def settle(self, *holders: Holder) -> None:
+        """These are back, or what they held has an outcome (rule 2)."""
+        with self._guard:
+            self._lost.difference_update(holders)
+            self._read.clear()
+
+    def lost(self) -> frozenset[Holder]:
+        """Every lost holder."""
+        with self._guard:
+            return frozenset(self._lost)
+
+    def granted(self, holders: Iterable[Holder]) -> None:
+        """These were given permits just now: what was read of a lost one among them is old."""
+        if not self._lost:
+            return
+        with self._guard:
+            if not self._lost.isdisjoint(holders):
+                self._read.clear()
+
+    def acts(self, snapshot: Snapshot, namespace: str) -> frozenset[tuple[str, str]]:
+        """(root, act key) of every act of the namespace that is in doubt."""
+        if not self._lost:
+            return frozenset()
+        with self._guard:
+            lost = {name for space, name in self._lost if space == namespace}
+            known = self._read.get(namespace)
+        if known is not None or not lost:
+            return known or frozenset()
+        permits = snapshot.actions.open_permits(namespace)
+        found = frozenset((one.root, one.act_key) for one in permits if one.connection in lost)
+        with self._guard:
+            if lost == {name for space, name in self._lost if space == namespace}:
+                self._read[namespace] = found
+        return found
+
+
+def strangers(snapshot: Snapshot) -> frozenset[Holder]:
+    """Whoever holds an open permit, at the start of a daemon: all of them are lost until they are back."""
+    return frozenset(
+        (space, one.connection)
+        for space in snapshot.actions.namespaces()
+        for one in snapshot.actions.open_permits(space)
+    )
