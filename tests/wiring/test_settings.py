@@ -1,14 +1,34 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from taskbound.wiring.home import ForeignHomeError, make_home, require_own_home
 from taskbound.wiring.settings import BadSettingError, Settings, read_settings, unknown_variables
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
+
+SOMEBODY = 65534
+
+
+@pytest.fixture
+def foreign() -> Iterator[Path]:
+    """Another account's private directory: root's, and root becomes somebody else for it."""
+    if os.geteuid() != 0:
+        yield Path("/root")
+        return
+    folder = Path(tempfile.mkdtemp())
+    os.seteuid(SOMEBODY)
+    try:
+        yield folder
+    finally:
+        os.seteuid(0)
+        folder.rmdir()
 
 
 def written(folder: Path, text: str, mode: int = 0o600) -> Path:
@@ -79,3 +99,23 @@ def test_a252_a_switch_in_the_environment_is_true_or_false(tmp_path: Path, text:
 def test_a_misspelled_variable_is_named() -> None:
     environ = {"TASKBOUND_AGNET": "a", "TASKBOUND_AGENT": "a", "TASKBOUND_HOME": "/x", "PATH": "/bin"}
     assert unknown_variables(environ) == ("TASKBOUND_AGNET",)
+
+
+def test_a_private_directory_of_another_account_is_said_to_be_theirs_and_no_bad_setting(
+    foreign: Path,
+) -> None:
+    for look in (lambda: read_settings(foreign, {}), lambda: require_own_home(foreign)):
+        with pytest.raises(ForeignHomeError, match="is not yours: it belongs to `root`") as caught:
+            look()
+        assert "--home" in caught.value.advice
+
+
+def test_a_directory_that_can_not_be_made_beneath_another_accounts_says_where(foreign: Path) -> None:
+    with pytest.raises(ForeignHomeError, match="can't be made") as caught:
+        make_home(foreign / "data")
+    assert "--home" in caught.value.advice
+
+
+def test_a_directory_that_can_not_even_be_looked_at_is_no_bad_setting(foreign: Path) -> None:
+    with pytest.raises(ForeignHomeError, match="can't be reached: Permission denied"):
+        read_settings(foreign / "data", {})

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 import sys
 import tempfile
@@ -28,8 +29,10 @@ __all__ = [
     "find_home",
     "find_socket",
     "make_home",
+    "name_account",
     "place_socket",
     "require_own_home",
+    "require_reachable_home",
     "require_socket_folder",
 ]
 
@@ -51,7 +54,7 @@ class ForeignHomeError(DeniedError):
     """The data directory, or a place that it needs, is not this user's."""
 
     code = "foreign-data-directory"
-    remedy = "name one of your own with `--home`"
+    remedy = "name one of your own with `--home`, or leave `--home` and TASKBOUND_HOME out for your usual one"
 
 
 class OpenHomeError(DeniedError):
@@ -91,10 +94,38 @@ def require_own_home(home: Path) -> None:
         raise NoHomeError(f"there is no data directory `{home}`") from error
     except OSError as error:
         raise ForeignHomeError(f"the data directory `{home}` can't be read: {error.strerror}") from error
-    if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.geteuid():
-        raise ForeignHomeError(f"`{home}` is not a directory of this user")
+    if not stat.S_ISDIR(seen.st_mode):
+        raise ForeignHomeError(f"`{home}` is no directory")
+    if seen.st_uid != os.geteuid():
+        raise ForeignHomeError(
+            f"the data directory `{home}` is not yours: it belongs to {name_account(seen.st_uid)}"
+        )
     if seen.st_mode & _OTHERS:
         raise OpenHomeError(f"other users may enter `{home}` (mode {stat.S_IMODE(seen.st_mode):04o})")
+
+
+def require_reachable_home(home: Path) -> None:
+    """Go on only unless this can't be entered because it is another account's.
+
+    Raises:
+        ForeignHomeError: It belongs to another account.
+    """
+    try:
+        owner = home.stat().st_uid
+    except OSError as error:
+        raise ForeignHomeError(f"the data directory `{home}` can't be reached: {error.strerror}") from error
+    if owner != os.geteuid():
+        raise ForeignHomeError(
+            f"the data directory `{home}` is not yours: it belongs to {name_account(owner)}"
+        )
+
+
+def name_account(uid: int) -> str:
+    """The account's name in backticks; its number where it has none."""
+    try:
+        return f"`{pwd.getpwuid(uid).pw_name}`"
+    except KeyError:
+        return f"account {uid}"
 
 
 def make_home(home: Path) -> None:

@@ -3,6 +3,7 @@
 1. The command line goes before the environment, the environment before the file, the file before the default.
 2. An unknown key, a key that stands twice, and a value of the wrong kind are errors, never a guess.
 3. A file that others can write is refused: whoever writes it decides.
+4. A file that can't be read because the directory is another account's says so: no setting is wrong.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import MalformedError
+from taskbound.wiring.home import require_reachable_home
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,6 +60,7 @@ def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
 
     Raises:
         BadSettingError: Anything of rules 2 and 3.
+        ForeignHomeError: The directory is another account's (rule 4).
     """
     told: dict[str, object] = dict(_from_file(home / FILE))
     for field in fields(Settings):
@@ -114,6 +117,8 @@ def _from_file(path: Path) -> dict[str, object]:
     except FileNotFoundError:
         return {}
     except OSError as error:
+        if isinstance(error, PermissionError):
+            require_reachable_home(path.parent)  # 4.
         raise BadSettingError(f"`{path}` can't be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:  # 2.: TOML refuses a key that stands twice
         raise BadSettingError(f"`{path}` is no TOML: {error}") from error

@@ -70,6 +70,15 @@ def test_a_tool_that_no_grant_names_is_not_covered_and_the_tools_that_are_named_
     assert found.sentence == "no grant names the tool `git__push`; it may be `git__log`, `pay__send`"
 
 
+@pytest.mark.parametrize(("count", "rest"), [(5, ""), (6, " and 1 more"), (9, " and 4 more")])
+def test_a_few_tools_are_told_and_how_many_there_are_beyond_them(count: int, rest: str) -> None:
+    grants: list[Json] = [{"tool": f"git__t{number}"} for number in range(count)]
+    told = ", ".join(f"`git__t{number}`" for number in range(5))
+    assert missed(grants, "git__push", {}).sentence == (
+        f"no grant names the tool `git__push`; it may be {told}{rest}"
+    )
+
+
 @pytest.mark.parametrize(
     "tool", ["git__log\n", "GIT__LOG", "git__lo", "git__log ", "git__log\u200b", "g\u0456t__log"]
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -80,6 +81,70 @@ def test_what_can_not_be_typed_is_malformed_with_one_word_of_advice(
     assert ended.out == ""
     assert ended.err.startswith("error: ")
     assert "what to do: " in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "whose"),
+    [
+        (("tusk",), "taskbound"),
+        (("task", "strat"), "taskbound task"),
+        (("task", "list", "--nope"), "taskbound task list"),
+        (("task", "show"), "taskbound task show"),
+    ],
+)
+def test_what_can_not_be_typed_leads_to_the_help_of_its_own_command(
+    words: tuple[str, ...], whose: str, taskbound: Callable[..., Ended]
+) -> None:
+    assert f"see `{whose} --help`" in taskbound(*words).err
+
+
+@pytest.mark.parametrize(("typed", "near"), [(("tsk",), "task"), (("task", "strat"), "start")])
+def test_a_misspelled_command_is_answered_with_the_near_one(
+    typed: tuple[str, ...], near: str, taskbound: Callable[..., Ended]
+) -> None:
+    assert f"Did you mean '{near}'?" in taskbound(*typed).err
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_what_every_command_takes_may_stand_before_it_within_it_and_after_it(
+    place: int, taskbound: Callable[..., Ended], tmp_path: Path
+) -> None:
+    for option, value in (("--home", str(tmp_path / "elsewhere")), ("--json", "")):
+        words = ["task", "list"]
+        words[place:place] = [one for one in (option, value) if one]
+        ended = taskbound(*words)
+        assert ended.status == 4
+        assert ("elsewhere" in ended.err) == (option == "--home")
+        assert ended.err.startswith("{") == (option == "--json")
+
+
+def test_of_two_data_directories_the_last_one_counts(taskbound: Callable[..., Ended], tmp_path: Path) -> None:
+    words = ("--home", str(tmp_path / "a"), "task", "--home", str(tmp_path / "b"), "list")
+    assert f"`{tmp_path / 'b'}`" in taskbound(*words).err
+    assert f"`{tmp_path / 'c'}`" in taskbound(*words, "--home", str(tmp_path / "c")).err
+
+
+@pytest.mark.parametrize("word", ["gateway", "demo"])
+def test_a_command_that_reads_its_own_options_takes_none_from_before_it(
+    word: str, taskbound: Callable[..., Ended]
+) -> None:
+    ended = taskbound("--home", "x", word)
+    assert (ended.status, "[bad-input]" in ended.err, "what to do: " in ended.err) == (2, True, True)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_words_are_completed_in_each_shell(shell: str, tmp_path: Path) -> None:
+    told = {
+        "_TASKBOUND_COMPLETE": f"complete_{shell}",
+        "COMP_WORDS": "taskbound task list --state pa",
+        "COMP_CWORD": "4",
+        "_TYPER_COMPLETE_ARGS": "taskbound task list --state pa",
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+        "HOME": str(tmp_path),
+    }
+    done = subprocess.run(own_command(), env=told, capture_output=True, text=True, check=False)
+    assert "paused" in done.stdout, done
+    assert "running" not in done.stdout
 
 
 def test_an_error_with_json_is_one_document_on_standard_error_only(taskbound: Callable[..., Ended]) -> None:

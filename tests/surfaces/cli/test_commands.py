@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import stat
 from pathlib import Path
 
@@ -183,6 +185,26 @@ def test_doctor_is_healthy_and_says_what_is_not_contained(place: Installation) -
     assert "bad" not in levels.values()
 
 
+def test_doctor_calls_accounts_by_their_names(place: Installation) -> None:
+    found = {one["name"]: one["text"] for one in place("doctor", "--json").document["findings"]}
+    assert f"your own account, `{pwd.getpwuid(os.geteuid()).pw_name}`, and so does" in found["same-account"]
+
+
+def test_doctor_says_whose_a_data_directory_is_that_is_not_ones_own(place: Installation) -> None:
+    if os.geteuid() == 0:
+        place.home.chmod(0o755)
+        os.chown(place.home, 65534, 65534)
+    try:
+        ended = place("doctor", "--json", **({} if os.geteuid() == 0 else {"TASKBOUND_HOME": "/usr"}))
+    finally:
+        if os.geteuid() == 0:
+            os.chown(place.home, 0, 0)
+            place.home.chmod(0o700)
+    owner = pwd.getpwuid(65534 if os.geteuid() == 0 else 0).pw_name
+    texts = [one["text"] for one in json.loads(ended.out)["findings"] if one["name"] == "home"]
+    assert texts == [f"the data directory is not yours: it belongs to `{owner}`"]
+
+
 def test_doctor_finds_a_data_directory_that_is_open_to_others(place: Installation) -> None:
     place.home.chmod(0o755)
     try:
@@ -305,3 +327,66 @@ def test_the_tools_of_a_server_say_what_they_may_do(place: Installation) -> None
     assert rows["fs__write"]["effect"] == "write"
     assert rows["fs__drop"]["effect"] == "destructive", "silence is the worst"
     assert rows["fs__read"]["raw"]["annotations"] == READ
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "part"),
+    [
+        (("task", "list", "--state", "nope"), 2, "proposed, running, paused, completed"),
+        (("task", "list", "--agent", "nobody"), 3, "taskbound agent list"),
+        (("task", "list", "--before", "tsk_1"), 3, "taskbound task list"),
+        (("action", "list", "--decision", "maybe"), 2, "permit, hold, refuse"),
+        (("action", "list", "--task", "tsk_1"), 3, "taskbound task list"),
+        (("action", "list", "--before", "act_1"), 3, "taskbound action list"),
+        (("tool", "list", "--server", "none"), 3, "taskbound upstream list"),
+        (("task", "end", "tsk_1", "--how", "badly", "--yes"), 2, "completed, failed, cancelled, revoked"),
+        (("tool", "diff", "fs__none"), 3, "taskbound tool list"),
+        (("tool", "accept", "fs__none", "--yes"), 3, "taskbound tool list"),
+    ],
+)
+def test_a_word_that_names_nothing_is_an_error_that_leads_to_those_that_do(
+    place: Installation, words: tuple[str, ...], status: int, part: str
+) -> None:
+    ended = place(*words)
+    assert (ended.status, ended.out) == (status, "")
+    assert part in ended.err.partition("what to do: ")[2]
+
+
+def test_a_list_that_is_narrowed_to_nothing_does_not_say_that_there_is_nothing(place: Installation) -> None:
+    assert place("task", "list", "--state", "proposed").out == "no tasks like that\n"
+    assert place("action", "list", "--decision", "hold").out == "no actions like that\n"
+
+
+def test_a_task_is_named_by_its_beginning_as_a_narrow_window_shows_it(place: Installation) -> None:
+    task = place.start_task("by its beginning")
+    for told in (task[:12], f"{task[:12]}~", f"{task[:16]}…"):
+        assert place("task", "show", told, "--json").document["row"]["task"] == task
+    assert place("action", "list", "--task", task[:12]).status == 0
+    assert place("task", "pause", task[:12]).status == 0
+    assert place("task", "resume", task[:12]).status == 0
+    assert place("task", "end", f"{task[:12]}~", "--yes").status == 0
+    assert place("task", "show", task, "--json").document["row"]["state"] == "completed"
+
+
+@pytest.mark.parametrize(
+    "words", [("task", "end", "tsk_aaaaaaaa", "--yes"), ("action", "show", "act_aaaaaaaa~")]
+)
+def test_a_beginning_that_nothing_has_is_refused(place: Installation, words: tuple[str, ...]) -> None:
+    ended = place(*words)
+    assert (ended.status, "begins with" in ended.err) == (2, True)
+
+
+@pytest.mark.parametrize("words", [("audit", "export", "-o", "log.jsonl"), ("audit", "verify", "--live")])
+def test_without_a_reachable_signer_the_log_s_key_is_unavailable_and_not_malformed(
+    fresh: Installation, words: tuple[str, ...]
+) -> None:
+    (fresh.home / "signer").mkdir(parents=True)
+    fresh.home.chmod(0o700)
+    (fresh.home / "signer").chmod(0o755)  # its key would be exposed: it does not start
+    ended = fresh(*words)
+    assert ended.status == 4
+    assert "[signer-unavailable]" in ended.err
+    assert "taskbound doctor" in ended.err
+    assert not (fresh.project / "log.jsonl").exists()
+    found = {one["name"]: one["text"] for one in json.loads(fresh("doctor", "--json").out)["findings"]}
+    assert found["signer"].startswith("the signer does not start: ")

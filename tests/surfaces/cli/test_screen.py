@@ -257,3 +257,70 @@ def test_moments_are_utc_and_say_so() -> None:
     assert moment(1_700_000_000_000_000) == "2023-11-14T22:13:20Z"
     assert moment(0) == "never"
     assert moment(10**30) == "at no time"
+
+
+def test_a_question_ends_in_one_space_that_is_not_made_visible() -> None:
+    err = io.StringIO()
+    Screen(json=False, err=err).ask("Go on? [y/N]")
+    assert err.getvalue() == "Go on? [y/N] "
+
+
+def test_a_long_text_is_broken_between_its_words_and_nothing_of_it_is_lost(window: Terminal) -> None:
+    text = "a sentence of words that a person wrote, which is longer than the window is wide, and goes on"
+    Screen(json=False, out=window).fields([("purpose", text)])
+    lines = window.getvalue().removesuffix("\n").split("\n")
+    assert len(lines) == 2
+    assert "".join(line[9:] if number == 0 else line[4:] for number, line in enumerate(lines)) == text
+    assert lines[0].endswith(" ")
+
+
+def test_a_word_that_is_longer_than_the_window_is_broken_where_the_line_ends(window: Terminal) -> None:
+    Screen(json=False, out=window).fields([("digest", "ab " + "f" * 100)])
+    assert window.getvalue().split("\n")[0] == "digest  ab " + "f" * 49
+
+
+@pytest.mark.parametrize("name", ["line", "note", "heading", "ask"])
+def test_a043_a_sentence_that_quotes_somebody_starts_no_line_with_their_words(
+    name: str, window: Terminal
+) -> None:
+    sentence = f"what they said is `{'x' * 70} state      completed`"
+    getattr(Screen(json=False, out=window, err=window), name)(sentence)
+    first, *others = SGR.sub("", window.getvalue()).rstrip().split("\n")
+    assert first.startswith("what they said is ")
+    assert others
+    assert [line for line in others if not line.startswith("  ┊ ")] == []
+
+
+def test_a_word_that_is_to_be_copied_is_left_whole(window: Terminal) -> None:
+    screen = Screen(json=False, out=window)
+    screen.word("log+1a36fe9f+" + "A" * 80)
+    assert window.getvalue() == "log+1a36fe9f+" + "A" * 80 + "\n"
+
+
+@pytest.mark.parametrize("text", ["state      completed" + "x" * 60, "\x1b[2J" + "x" * 80])
+def test_a043_a_text_that_is_no_word_is_never_left_whole(text: str, window: Terminal) -> None:
+    Screen(json=False, out=window).word(text)
+    require_tame(window.getvalue())
+    assert "\n  ┊ " in SGR.sub("", window.getvalue())
+
+
+@pytest.mark.parametrize(("columns", "ends"), [(80, "2026-11-24T19:50:16Z"), (72, "11-24 19:50Z")])
+def test_a_table_of_tasks_fits_into_a_narrow_window(
+    columns: int, ends: str, window: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    whole = "2026-11-24T19:50:16Z"
+    rows = [(f"tsk_{'a2' * 13}", "assistant", "completed", whole, 1000, "look for the bug in the parser")]
+    heads = ("TASK", "AGENT", "STATE", "ENDS", "ACTIONS", "PURPOSE")
+    Screen(json=False, out=window).table(heads, rows, "none")
+    lines = SGR.sub("", window.getvalue()).removesuffix("\n").split("\n")
+    assert [len(line) <= columns for line in lines] == [True, True]
+    assert lines[1].startswith(f"tsk_a2a2a2a2~  assistant  completed  {ends}  1000     look for")
+    assert lines[1].endswith("…")
+
+
+def test_a_table_that_has_room_shortens_nothing(window: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    row = (f"tsk_{'a2' * 13}", "2026-11-24T19:50:16Z", "argument-not-covered", "x")
+    Screen(json=False, out=window).table(("TASK", "ENDS", "REASON", "TOOL"), [row], "none")
+    assert SGR.sub("", window.getvalue()).split("\n")[1].split() == list(row)

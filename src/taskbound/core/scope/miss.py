@@ -77,7 +77,7 @@ class Missed(NoTruth):
     misses: tuple[Miss, ...]
     """What kept the nearest grant from covering, at most eight."""
     more: int
-    """How many misses there are beyond those."""
+    """How many misses, or tools, there are beyond those that are named."""
     tools: tuple[str, ...]
     """A few tools that the scope does name, when it doesn't name this one."""
 
@@ -91,7 +91,8 @@ class Missed(NoTruth):
         """One sentence for each miss: what missed, and what may be done instead; at least one."""
         if not self.misses:
             known = ", ".join(f"`{tool}`" for tool in self.tools)
-            return (f"no grant names the tool `{self.tool}`; it may be {known}",)
+            rest = f" and {self.more} more" if self.more else ""
+            return (f"no grant names the tool `{self.tool}`; it may be {known}{rest}",)
         first, *others = (miss.sentence for miss in self.misses)
         tail = (f"and {self.more} more arguments",) if self.more else ()
         return (f"grant {self.grant} came nearest: {first}", *others, *tail)
@@ -100,6 +101,8 @@ class Missed(NoTruth):
     def sentence(self) -> str:
         """The misses in one sentence for the agent, the first three told in full."""
         told = self.sentences
+        if not self.misses:
+            return told[0]
         rest = len(told[_MAX_TOLD:]) - (1 if self.more else 0) + self.more
         return "; ".join(told[:_MAX_TOLD]) + (f"; and {rest} more" if rest else "")
 
@@ -108,8 +111,9 @@ def explain(scope: Scope, tool: str, arguments: Arguments, schema: Schema) -> Mi
     """What came nearest to covering a call that no grant covers."""
     named = scope.by_tool.get(tool, ())
     if not named:
-        tools = tuple(sorted(scope.by_tool)[:_MAX_TOOLS])
-        return Missed(tool=bare(tool), grant=None, misses=(), more=0, tools=tools)
+        tools = sorted(scope.by_tool)
+        more = max(0, len(tools) - _MAX_TOOLS)
+        return Missed(tool=bare(tool), grant=None, misses=(), more=more, tools=tuple(tools[:_MAX_TOOLS]))
     nearest = min(named, key=lambda grant: _distance(grant, arguments, schema))  # `min` keeps the first
     misses = [
         _word(nearest, judged, judged.verdict)

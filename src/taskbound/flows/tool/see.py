@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import ToolAccepted, ToolChanged
 from taskbound.core.errors import MalformedError
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from taskbound.ports.tool import PinnedTool
 
 __all__ = ["Difference", "Sights"]
+
+_LIST: Final = "list the pinned ones with `taskbound tool list`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +106,7 @@ class Sights:
         with self._means.store.read() as snapshot:
             pin = snapshot.tools.tool(namespace, name)
         if pin is None:
-            raise UnknownToolError(f"no tool `{name}` is pinned")
+            raise UnknownToolError(f"no tool `{name}` is pinned", remedy=_LIST)
         if pin.state == "gone":
             return pin, Difference(tool=name, state=pin.state, words=("the server lists it no more",))
         if not pin.seen:
@@ -124,7 +126,7 @@ class Sights:
         def work(tx: Transaction) -> PinnedTool:
             pin = tx.tools.tool(namespace, name)
             if pin is None:
-                raise UnknownToolError(f"no tool `{name}` is pinned")
+                raise UnknownToolError(f"no tool `{name}` is pinned", remedy=_LIST)
             seen = parse_definition(pin.seen) if pin.seen else None
             if seen is None or seen.digest != definition:
                 raise OtherDefinitionError(f"the definition last seen of `{name}` is not `{definition}`")

@@ -11,6 +11,7 @@ from taskbound.flows.action import Release, Report, explain
 from taskbound.flows.action.explain import UnknownActionError
 from taskbound.flows.decision.commit import NotDecided
 from taskbound.surfaces.api.daemon import Asked
+from taskbound.surfaces.api.filters import require_action, require_decision, require_task
 from taskbound.surfaces.api.show import action_detail, action_row, reasons
 from taskbound.wire import action as wire
 from taskbound.wire.connection import Done
@@ -113,9 +114,12 @@ async def malformed(daemon: Daemon, connection: Connection, ask: wire.Malformed)
 async def list_actions(daemon: Daemon, connection: Connection, ask: wire.ListActions) -> Answer:
     """A page of actions, newest first."""
     limit = max(1, min(ask.limit, _PAGE))
+    require_decision(ask.decision)
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
+            require_task(snapshot, connection.namespace, ask.task)
+            require_action(snapshot, connection.namespace, ask.before)
             found = snapshot.actions.actions(
                 connection.namespace,
                 task=ask.task,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from taskbound.core.scope import describe, initial_limits
-from taskbound.core.task import TaskState
 from taskbound.core.tool import parse_definition
 from taskbound.wire.action import ActionDetail, ActionRow, Reason
 from taskbound.wire.identity import AgentDetail
@@ -31,7 +30,6 @@ __all__ = [
     "scope_raw",
     "task_detail",
     "task_row",
-    "task_states",
     "template_row",
     "tool_row",
     "upstream_row",
@@ -173,8 +171,3 @@ def upstream_row(server: PinnedServer, tools: tuple[PinnedTool, ...]) -> Upstrea
         changed=sum(one.state != "pinned" for one in tools),
         agents=server.agents,
     )
-
-
-def task_states(word: str) -> frozenset[TaskState]:
-    """The states that a filter names; none for an empty word."""
-    return frozenset(state for state in TaskState if word and state.value == word)

@@ -10,7 +10,8 @@ from taskbound.core.action import parse_document
 from taskbound.core.scope import parse_scope
 from taskbound.core.task import NoTaskError, ending
 from taskbound.flows.task import TaskOrder, drop_template, register_run, save_template
-from taskbound.surfaces.api.show import task_detail, task_row, task_states, template_row
+from taskbound.surfaces.api.filters import require_agent, require_task, task_states
+from taskbound.surfaces.api.show import task_detail, task_row, template_row
 from taskbound.wire import task as wire
 from taskbound.wire.connection import Done
 
@@ -63,13 +64,16 @@ async def show_task(daemon: Daemon, connection: Connection, ask: wire.ShowTask) 
 async def list_tasks(daemon: Daemon, connection: Connection, ask: wire.ListTasks) -> Answer:
     """A page of tasks, newest first."""
     limit = max(1, min(ask.limit, _PAGE))
+    states = task_states(ask.state)
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
+            require_agent(snapshot, connection.namespace, ask.agent)
+            require_task(snapshot, connection.namespace, ask.before)
             found = snapshot.tasks.tasks(
                 connection.namespace,
                 agent=ask.agent,
-                states=task_states(ask.state),
+                states=states,
                 limit=limit + 1,
                 before=ask.before,
             )

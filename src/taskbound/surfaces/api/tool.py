@@ -12,6 +12,7 @@ from taskbound.core.revocation import require_not_stopped
 from taskbound.core.scope import tools_of
 from taskbound.core.task import require_live
 from taskbound.core.tool import parse_definition
+from taskbound.surfaces.api.filters import require_server
 from taskbound.surfaces.api.show import tool_row, upstream_row
 from taskbound.wire import tool as wire
 from taskbound.wire.connection import Done
@@ -114,6 +115,7 @@ async def list_tools(daemon: Daemon, connection: Connection, ask: wire.ListTools
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
+            require_server(snapshot, connection.namespace, ask.server)
             tools = snapshot.tools.tools(connection.namespace, server=ask.server)
         return wire.ToolRows(rows=tuple(map(tool_row, tools)))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from taskbound.surfaces.cli.naming import whole_action, whole_task
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
 from taskbound.wire.action import ActionDetail, ActionRows, ExplainAction, ListActions, ShowAction
@@ -17,18 +18,29 @@ __all__ = ["app", "explain", "list_actions", "show", "show_action"]
 
 app = group("action", "Look at single acts: what was asked, what was decided, what came of it.")
 
-ActionArgument = Annotated[str, typer.Argument(metavar="ACTION", help="The action's id.", show_default=False)]
+DecisionOption = Annotated[
+    str,
+    typer.Option(
+        "--decision",
+        help="Only permit, hold or refuse.",
+        autocompletion=lambda: ["permit", "hold", "refuse"],
+    ),
+]
+ActionArgument = Annotated[
+    str, typer.Argument(metavar="ACTION", help="The action's id, or its beginning.", show_default=False)
+]
 
 
 @command(app, "list", examples="taskbound action list --decision refuse\ntaskbound action list --task tsk_…")
 def list_actions(
     session: Session,
     task: Annotated[str, typer.Option("--task", help="Only those of this task.")] = "",
-    decision: Annotated[str, typer.Option("--decision", help="Only permit, hold or refuse.")] = "",
+    decision: DecisionOption = "",
     limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="At most so many.")] = 50,
     before: Annotated[str, typer.Option("--before", metavar="ACTION", help="Go on after this one.")] = "",
 ) -> None:
     """List actions, newest first."""
+    task = whole_task(session, task)
     page = session.ask(ListActions(task=task, decision=decision, limit=limit, before=before), ActionRows)
     if session.screen.json:
         session.screen.document(page)
@@ -39,7 +51,7 @@ def list_actions(
             (one.action, moment(one.at), one.decision, one.state, one.code or "-", one.tool)
             for one in page.rows
         ],
-        "no actions yet",
+        "no actions like that" if task or decision or before else "no actions yet",
     )
     if page.more:
         session.screen.note(f"there are more: go on with `--before {shown(page.rows[-1].action)}`", "dim")
@@ -48,7 +60,7 @@ def list_actions(
 @command(app, "show", examples="taskbound action show act_…")
 def show(session: Session, action: ActionArgument) -> None:
     """Show one action: every byte that was decided on, visibly, and what came of it."""
-    found = session.ask(ShowAction(action=action), ActionDetail)
+    found = session.ask(ShowAction(action=whole_action(session, action)), ActionDetail)
     if session.screen.json:
         session.screen.document(found)
         return
@@ -58,7 +70,7 @@ def show(session: Session, action: ActionArgument) -> None:
 @command(app, "explain", examples="taskbound action explain act_…")
 def explain(session: Session, action: ActionArgument) -> None:
     """Say why the decision was what it was, and replay it from its record."""
-    found = session.ask(ExplainAction(action=action), ActionDetail)
+    found = session.ask(ExplainAction(action=whole_action(session, action)), ActionDetail)
     if session.screen.json:
         session.screen.document(found)
         return

@@ -19,6 +19,7 @@ from taskbound.surfaces.cli.revocation import add_stop
 from taskbound.surfaces.cli.run import add_run
 from taskbound.surfaces.cli.screen import Screen
 from taskbound.surfaces.cli.serve import add_gateway, add_serve
+from taskbound.surfaces.cli.session import HomeOption, JsonOption, NamespaceOption
 from taskbound.surfaces.cli.try_ import add_try
 
 if TYPE_CHECKING:
@@ -102,6 +103,9 @@ def _root(
         bool,
         typer.Option("--version", help="Print the version.", is_eager=True, callback=_say_version),
     ] = False,
+    home: HomeOption = "",
+    namespace: NamespaceOption = "",
+    json: JsonOption = False,
 ) -> None:
     """Take what stands before the command; the version is said as soon as it is asked for."""
-    del version
+    del version, home, namespace, json  # a command finds them by its context

@@ -22,6 +22,8 @@ from taskbound.core.audit import (
     verify_log,
     verify_proof,
 )
+from taskbound.ports.signer import SignerUnavailableError
+from taskbound.surfaces.cli.naming import whole_action
 from taskbound.surfaces.cli.reading import BadInputError, read_file, read_lines, write_file
 from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
@@ -112,7 +114,7 @@ def export(
 
     def lines() -> Iterator[bytes]:
         nonlocal count
-        origin = parse_verifier_key(session.ask(ExportAudit(limit=1), ExportPage).key).name
+        origin = parse_verifier_key(_log_key(session)).name
         records = _records(session, last)
         for line in render_export(origin, records, _Notes(last)):
             count += 1
@@ -131,7 +133,8 @@ def export(
         session.screen.document(report)
         return
     session.screen.line(f"{report.records} records written to {shown(output)}")
-    session.screen.line(f"the log's key, to keep elsewhere: {shown(page.key)}")
+    session.screen.line("the log's key, to keep elsewhere:")
+    session.screen.word(page.key)
 
 
 @command(
@@ -164,13 +167,13 @@ def verify(
     if [bool(file), live, bool(proof)].count(True) != 1:
         raise BadInputError("name one thing to verify: a FILE, `--live` or `--proof FILE`")
     if proof:
-        found_key = _read_key(key or session.ask(ExportAudit(limit=1), ExportPage).key)
+        found_key = _read_key(key or _log_key(session))
         _verify_proof(session, proof, record, found_key, trusted=bool(key))
         return
     pages: list[ExportPage] = []
     records = tuple(_records(session, pages)) if live else ()
     trusted = bool(key)
-    found_key = _read_key(key or session.ask(ExportAudit(limit=1), ExportPage).key)
+    found_key = _read_key(key or _log_key(session))
     held = _read_checkpoint(session, checkpoint, found_key) if checkpoint else None
     if live:
         notes = [one.encode() for one in [pages[-1].checkpoint] if one]
@@ -190,7 +193,7 @@ def proof(
     ] = "",
 ) -> None:
     """Prove that an action's decision stands in the log: a file that can be verified without the log."""
-    found = session.ask(ProveRecord(action=action), ProofFile, patience=15.0)
+    found = session.ask(ProveRecord(action=whole_action(session, action)), ProofFile, patience=15.0)
     beside = record or f"{output}.record"
     write_file(output, [found.proof.encode()])
     write_file(beside, [found.record.encode()])
@@ -245,12 +248,23 @@ def _records(session: Session, pages: list[ExportPage]) -> Iterator[bytes]:
             return
 
 
+def _log_key(session: Session) -> str:
+    """The log's key as the daemon knows it from its signer.
+
+    Raises:
+        SignerUnavailableError: The daemon has not reached its signer.
+    """
+    key = session.ask(ExportAudit(limit=1), ExportPage).key
+    if not key:
+        raise SignerUnavailableError(
+            "the daemon has not reached its signer, which names the log's key",
+            remedy="look with `taskbound doctor` what is wrong with the signer, and try again",
+        )
+    return key
+
+
 def _read_key(told: str) -> VerifierKey:
     """The key that was told, or that is in a file."""
-    if not told:
-        raise BadInputError(
-            "no key is given", remedy="give the log's key with `--key`: one that you held before"
-        )
     text = told if "+" in told else read_file(told, largest=4096).decode("utf-8", "replace")
     return parse_verifier_key(text.strip())
 

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 import sys
 import time
@@ -40,6 +41,7 @@ _STALE: Final = 60 * _SECOND
 _OVERDUE: Final = 15 * 60 * _SECOND
 _OTHERS: Final = 0o077
 _WRITABLE: Final = 0o022
+_DEPLOY: Final = "see `deploy/README.md` in Taskbound's source tree"
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,9 +157,9 @@ def _socket(path: Path) -> Iterator[Finding]:
         about="boundary",
         level="ok" if closed else "bad",
         name="socket",
-        text=f"the daemon's socket is account {seen.st_uid}'s, mode {_mode(seen)}, in a folder of account"
-        f" {around.st_uid}, mode {_mode(around)}",
-        advice="" if closed else "another account could put a socket of its own there: see deploy/",
+        text=f"the daemon's socket belongs to {_account(seen.st_uid)}, mode {_mode(seen)}, in a folder of"
+        f" {_account(around.st_uid)}, mode {_mode(around)}",
+        advice="" if closed else f"another account could put a socket of its own there: {_DEPLOY}",
     )
 
 
@@ -173,13 +175,22 @@ def _modes(home: Path) -> Iterator[Finding]:
             advice="make one with `taskbound init`",
         )
         return
-    if seen.st_uid != os.geteuid() or seen.st_mode & _OTHERS:
+    if seen.st_uid != os.geteuid():
         yield Finding(
             about="boundary",
             level="bad",
             name="home",
-            text=f"the data directory is open to others (owner {seen.st_uid}, mode {_mode(seen)})",
-            advice="close it with `chmod 700`, after a look at who may have been in it",
+            text=f"the data directory is not yours: it belongs to {_account(seen.st_uid)}",
+            advice="name one of your own with `--home`, or leave it out for your usual one",
+        )
+        return
+    if seen.st_mode & _OTHERS:
+        yield Finding(
+            about="boundary",
+            level="bad",
+            name="home",
+            text=f"the data directory is open to others (mode {_mode(seen)})",
+            advice=f"close it with `chmod 700 {shown(str(home))}`, after a look at who may have been in it",
         )
         return
     yield Finding(
@@ -199,7 +210,7 @@ def _modes(home: Path) -> Iterator[Finding]:
                 level="warn",
                 name="mode",
                 text=f"`{shown(str(path.relative_to(home)))}` is only kept by the directory around it"
-                f" (owner {inner.st_uid}, mode {_mode(inner)})",
+                f" (of {_account(inner.st_uid)}, mode {_mode(inner)})",
             )
 
 
@@ -218,8 +229,12 @@ def _daemon(client: Client, home: Path) -> Iterator[Finding]:
         about="daemon",
         level="ok" if signer else "bad",
         name="signer",
-        text=f"the signer is {status.signer}",
-        advice="" if signer else f"see {home / 'log' / 'daemon.log'}",
+        text="the signer is reachable"
+        if signer
+        else status.signer
+        if status.signer.startswith("the signer ")
+        else f"the signer was not reached: {status.signer}",
+        advice="" if signer else f"see `{shown(str(home / 'log' / 'daemon.log'))}`",
     )
     if status.stopped:
         yield Finding(
@@ -250,16 +265,17 @@ def _accounts(status: StatusReport) -> Iterator[Finding]:
     if daemon == os.geteuid():
         yield _not(
             "same-account",
-            f"the daemon runs under your own account ({daemon}), and so does whatever you start: any program"
-            " of yours, an agent included, can read its key and its database, and can stop it",
-            "install it under an account of its own: see deploy/",
+            f"the daemon runs under your own account, {_account(daemon)}, and so does whatever you start: any"
+            " program of yours, an agent included, can read its key and its database, and can stop it",
+            f"install it under an account of its own: {_DEPLOY}",
         )
     else:
         yield Finding(
             about="boundary",
             level="ok",
             name="own-account",
-            text=f"the daemon runs under account {daemon}, and you under {os.geteuid()}",
+            text=f"the daemon runs under the account of {_account(daemon)}, and you under that of"
+            f" {_account(os.geteuid())}",
         )
     if status.signer_uid in {-1, daemon, os.geteuid()}:
         yield _not(
@@ -275,7 +291,8 @@ def _accounts(status: StatusReport) -> Iterator[Finding]:
             about="boundary",
             level="ok",
             name="signer-account",
-            text=f"the signer runs under account {status.signer_uid}: the daemon's can't read its key",
+            text=f"the signer runs under the account of {_account(status.signer_uid)}: the daemon's can't"
+            " read its key",
         )
     yield _not(
         "unproven-identity",
@@ -387,6 +404,14 @@ def _clients(session: Session) -> Iterator[Finding]:
 
 def _not(name: str, text: str, advice: str = "") -> Finding:
     return Finding(about="boundary", level="warn", name=name, text=text, advice=advice)
+
+
+def _account(uid: int) -> str:
+    """The account's name, and its number only where it has none."""
+    try:
+        return f"`{shown(pwd.getpwuid(uid).pw_name)}`"
+    except KeyError:
+        return f"account {uid}"
 
 
 def _mode(seen: os.stat_result) -> str:

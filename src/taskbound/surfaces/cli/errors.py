@@ -40,7 +40,7 @@ SURPRISE: Final = 1
 
 _BY_STATUS: Final[dict[int, str]] = {
     _MALFORMED: """
-        already-initialized bad-client-config bad-definition bad-escape bad-frame bad-id bad-input
+        already-initialized bad-client-config bad-definition bad-escape bad-filter bad-frame bad-id bad-input
         bad-instant bad-jsonrpc bad-monitor bad-name bad-outcome bad-params bad-policy bad-server
         bad-server-name bad-setting bad-task bad-tool-name bare-return batch byte-order-mark ceiling-limit
         command-missing duplicate-key duplicate-tool empty-document floating-version foreign-character
@@ -107,10 +107,12 @@ def status_of(error: TaskboundError) -> int:
 
 
 def usage_fault(error: typer.TyperException) -> Fault:
-    """What is wrong with the words that were typed."""
+    """What is wrong with the words that were typed, and whose help says how they are meant."""
+    where = getattr(error, "ctx", None)  # only an error about words has one
+    path = where.command_path if where is not None else "taskbound"
     message = error.format_message().strip().rstrip(".")
     message = message[:1].lower() + message[1:] if message else "no command was given"
-    return Fault(code="malformed", message=shown(message), advice="see `taskbound --help`")
+    return Fault(code="malformed", message=shown(message), advice=f"see `{path} --help`")
 
 
 def tell(screen: Screen, fault: Fault) -> None:

@@ -2,16 +2,21 @@
 
 1. Every text is escaped here, on its way out: control, bidi, zero-width and tag characters become visible
    escapes, a line feed included, so one text is one line. Nothing is ever read as markup.
-2. A line of ours starts in the first column. When a text is longer than the window, we break it, and each
-   further line starts with a mark, so that a part of a text can't stand where our words stand.
+2. A line of ours starts in the first column. When a text is longer than the window, we break it, between
+   words where it has some, and each further line starts with a mark, so that a part of a text can't stand
+   where our words stand. A sentence of ours is broken the same way: it may quote anyone.
 3. In a table only the last column may hold any text; what stands before it is plain ASCII of bounded width,
-   so that no text moves the columns after it.
+   so that no text moves the columns after it. In a narrow window ids, instants and long cells are shortened,
+   in this order, and each shortened one says so, but for instants.
 4. With `--json` standard output gets one document and nothing else, in ASCII: a terminal has nothing to obey.
 5. Color needs a terminal, and `NO_COLOR` takes it away.
+6. One word of plain ASCII that is there to be copied is left whole, on a line of its own: without a space it
+   can't look like a line of ours.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from typing import TYPE_CHECKING, Final, TextIO, TypeAlias
@@ -30,7 +35,12 @@ if TYPE_CHECKING:
 __all__ = ["Cell", "Screen", "Words", "ascii_json", "moment", "shown"]
 
 _WIDEST: Final = 40
-_NARROWEST: Final = 16
+_NARROWEST: Final = 12
+_SHORT: Final = 12
+_ID: Final = re.compile(r"((?:tsk|act)_[a-z2-7]{8})[a-z2-7]{18}")
+_ID_SHORT: Final = re.compile(r"(?:tsk|act)_[a-z2-7]{8}~")
+_WORD: Final = re.compile(r"[!-~]+")
+_INSTANT: Final = re.compile(r"\d{4}-(\d\d-\d\d)T(\d\d:\d\d):\d\dZ", re.ASCII)
 _MARK: Final = "  ┊ "
 _STYLES: Final = {
     **dict.fromkeys(("active", "completed", "ok", "permit", "pinned", "running", "succeeded"), "green"),
@@ -114,13 +124,23 @@ class Screen:
         self._err.file.flush()
 
     def ask(self, question: str) -> None:
-        """Print a question of ours on standard error, and leave the cursor after it."""
-        self._err.print(Text(shown(Words(question))), end="", soft_wrap=True)
+        """Print a question of ours on standard error, and leave the cursor one space after it."""
+        # The space is ours, and meant: escaped with the question it would be made visible.
+        self._print(self._err, Words(question), "", end=" ")
 
     def line(self, text: str = "", style: str = "") -> None:
         """One line of ours; a part that is foreign must be in it as `shown` gives it."""
         if not self.json:
             self._print(self._out, Words(text), style)
+
+    def word(self, text: str) -> None:
+        """One word that is there to be copied (rule 6); any other text is a line like all others."""
+        if self.json:
+            return
+        if _WORD.fullmatch(text):
+            self._out.print(Text(text), soft_wrap=True)
+        else:
+            self.line(shown(text))
 
     def note(self, text: str, style: str = "yellow") -> None:
         """One line of ours on standard error, with `--json` too."""
@@ -156,9 +176,9 @@ class Screen:
         if not rows:
             self.line(empty)
             return
-        lines = [[_plain(cell) for cell in row[:-1]] for row in rows]
-        widths = [max(len(text) for text in column) for column in zip(heads[:-1], *lines, strict=True)]
-        room = self._width() - sum(widths) - 2 * len(widths)
+        lines = _fitting([[_plain(cell) for cell in row[:-1]] for row in rows], heads[:-1], self._width())
+        widths = _widths(lines, heads[:-1])
+        room = self._width() - _taken(widths)
         if room < _NARROWEST:
             self._cards(heads, rows)
             return
@@ -187,22 +207,64 @@ class Screen:
     def _wrapped(self, head: str, text: str, *, start: int = 0) -> None:
         """A text after our words, broken by us (rule 2)."""
         rest = shown(text)
-        style = _STYLES.get(rest, "")
-        room = max(self._width() - len(head) - start, 20)
-        first, rest = _split(rest, room)
-        self._out.print(Text(head).append(first, style), soft_wrap=True)
-        while rest:
-            first, rest = _split(rest, max(self._width() - len(_MARK), 20))
-            self._out.print(Text(_MARK).append(first, style), soft_wrap=True)
-
-    def _width(self) -> int:
-        """The window's width, or so much that nothing is broken or cut when there is no window."""
-        return shutil.get_terminal_size().columns if self._out.file.isatty() else 1_000_000
+        self._broken(self._out, head, rest, _STYLES.get(rest, ""), start=start)
 
     @staticmethod
-    def _print(console: Console, text: str, style: str) -> None:
+    def _broken(
+        console: Console, head: str, text: str, style: str, *, start: int = 0, end: str = "\n"
+    ) -> None:
+        """Lines that fit, each but the first after the mark (rule 2)."""
+        width = _width_of(console)
+        first, rest = _split(text, max(width - cell_len(head) - start, 20))
+        console.print(Text(head).append(first, style), soft_wrap=True, end="\n" if rest else end)
+        while rest:
+            first, rest = _split(rest, max(width - len(_MARK), 20))
+            console.print(Text(_MARK).append(first, style), soft_wrap=True, end="\n" if rest else end)
+
+    def _width(self) -> int:
+        return _width_of(self._out)
+
+    @classmethod
+    def _print(cls, console: Console, text: str, style: str, *, end: str = "\n") -> None:
         inner = text.lstrip(" ")  # our own indentation is meant
-        console.print(Text(text[: len(text) - len(inner)] + shown(Words(inner)), style), soft_wrap=True)
+        cls._broken(console, text[: len(text) - len(inner)], shown(Words(inner)), style, end=end)
+
+
+def _width_of(console: Console) -> int:
+    """The window's width, or so much that nothing is broken or cut when there is no window."""
+    return shutil.get_terminal_size().columns if console.file.isatty() else 1_000_000
+
+
+def _fitting(lines: list[list[str]], heads: Sequence[str], width: int) -> list[list[str]]:
+    """The cells, shortened step by step until the last column has room (rule 3)."""
+    for shorten in (_short_id, _short_instant, _short_cell):
+        if width - _taken(_widths(lines, heads)) >= _NARROWEST:
+            break
+        lines = [[shorten(cell) for cell in line] for line in lines]
+    return lines
+
+
+def _widths(lines: Sequence[Sequence[str]], heads: Sequence[str]) -> list[int]:
+    return [max(len(text) for text in column) for column in zip(heads, *lines, strict=True)]
+
+
+def _taken(widths: Sequence[int]) -> int:
+    return sum(widths) + 2 * len(widths)
+
+
+def _short_id(cell: str) -> str:
+    found = _ID.fullmatch(cell)
+    return f"{found[1]}~" if found else cell
+
+
+def _short_instant(cell: str) -> str:
+    found = _INSTANT.fullmatch(cell)
+    return f"{found[1]} {found[2]}Z" if found else cell
+
+
+def _short_cell(cell: str) -> str:
+    # An id that was shortened stays as it is: less of it would name nothing.
+    return cell if len(cell) <= _SHORT or _ID_SHORT.fullmatch(cell) else f"{cell[: _SHORT - 1]}~"
 
 
 def _plain(cell: Cell) -> str:
@@ -212,17 +274,25 @@ def _plain(cell: Cell) -> str:
 
 
 def _cut(text: str, room: int) -> str:
-    first, rest = _split(text, room)
-    return f"{_split(text, room - 1)[0]}…" if rest else first
+    return text if _fits(text, room) == len(text) else f"{text[: _fits(text, room - 1)]}…"
 
 
 def _split(text: str, room: int) -> tuple[str, str]:
-    """The text's beginning that has room, and the rest."""
+    """The text's beginning that has room, up to its last space if that is near, and the rest."""
+    at = _fits(text, room)
+    space = text.rfind(" ", 0, at) + 1
+    # A word longer than half a line is no word of a person's: it is broken where the line ends. The space
+    # stays at the line's end, so that what was broken there can be told exactly.
+    return (text[:space], text[space:]) if at < len(text) and space > at // 2 else (text[:at], text[at:])
+
+
+def _fits(text: str, room: int) -> int:
+    """How many characters have room."""
     if text.isascii():
-        return text[:room], text[room:]
+        return min(len(text), room)
     used = 0
     for at, char in enumerate(text):
         used += cell_len(char)
         if used > room:
-            return text[:at], text[at:]
-    return text, ""
+            return at
+    return len(text)

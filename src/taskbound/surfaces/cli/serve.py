@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from taskbound.surfaces.cli.session import Session, command, plugs_of
+from taskbound.surfaces.cli.reading import BadInputError
+from taskbound.surfaces.cli.session import Session, command, plugs_of, told_before
 
 __all__ = ["add_gateway", "add_serve", "serve"]
 
@@ -22,10 +23,13 @@ def add_gateway(app: typer.Typer) -> None:
 
         It speaks MCP on standard input and output: `taskbound gateway --agent NAME [--home DIR]`.
         """
+        if told_before(ctx):
+            raise BadInputError("a gateway reads its own options", remedy="put them after the word `gateway`")
         raise typer.Exit(plugs_of(ctx).gateway(ctx.args))
 
     settings = {"allow_extra_args": True, "ignore_unknown_options": True}
-    app.command("gateway", context_settings=settings)(gateway)
+    example = "$ taskbound gateway --agent helper --home ~/.local/share/taskbound"
+    app.command("gateway", epilog=example, context_settings=settings)(gateway)
 
 
 def serve(session: Session) -> None:

@@ -1,4 +1,8 @@
-"""One run of one command: where it works, what it may ask of a person, and how it answers."""
+"""One run of one command: where it works, what it may ask of a person, and how it answers.
+
+1. `--home`, `--namespace` and `--json` may stand before the command, within it and after it; what stands last
+   counts.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,19 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Ask
     from taskbound.wire.frame import Message
 
-__all__ = ["DeclinedError", "NeedsYesError", "NotWiredError", "Session", "command", "group", "plugs_of"]
+__all__ = [
+    "DeclinedError",
+    "HomeOption",
+    "JsonOption",
+    "NamespaceOption",
+    "NeedsYesError",
+    "NotWiredError",
+    "Session",
+    "command",
+    "group",
+    "plugs_of",
+    "told_before",
+]
 
 A = TypeVar("A", bound="Message")
 _PANEL: Final = "Everywhere"
@@ -119,7 +135,7 @@ class Session:
         if self.screen.json or not self.screen.interactive:
             raise NeedsYesError(f"nobody can be asked: {question}")
         more = f" ({default})" if default else ""
-        self.screen.ask(f"{question}{more} ")
+        self.screen.ask(f"{question}{more}")
         line = sys.stdin.readline()
         if not line:
             raise DeclinedError("nothing was answered, and nothing was changed")
@@ -155,11 +171,12 @@ def command(
         own = _parameters(function)
 
         def run(ctx: typer.Context, **told: object) -> None:
+            before = told_before(ctx)
             session = Session(
                 plugs_of(ctx),
-                home=str(told.pop("home")),
-                namespace=str(told.pop("namespace")),
-                json=bool(told.pop("json")),
+                home=str(told.pop("home") or before.get("home", "")),
+                namespace=str(told.pop("namespace") or before.get("namespace", "")),
+                json=bool(told.pop("json") or before.get("json")),
                 yes=bool(told.pop("yes", False)),
             )
             try:
@@ -186,7 +203,24 @@ def command(
 
 def group(name: str, sentence: str) -> typer.Typer:
     """A word under which commands stand."""
-    return typer.Typer(name=name, help=sentence, no_args_is_help=True, rich_markup_mode="markdown")
+    app = typer.Typer(name=name, help=sentence, no_args_is_help=True, rich_markup_mode="markdown")
+
+    def shared(home: HomeOption = "", namespace: NamespaceOption = "", json: JsonOption = False) -> None:
+        """Take what stands before the command; `told_before` finds it again."""
+
+    app.callback()(shared)
+    return app
+
+
+def told_before(ctx: typer.Context) -> dict[str, object]:
+    """The shared options that stand before the command's name (rule 1)."""
+    found: dict[str, object] = {}
+    outer = ctx.parent
+    while outer is not None:
+        given = {name: value for name, value in outer.params.items() if value}
+        found = {**given, **found}
+        outer = outer.parent
+    return found
 
 
 def plugs_of(ctx: typer.Context) -> Plugs:

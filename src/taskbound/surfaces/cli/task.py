@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
+from taskbound.core.task import TaskState
+from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_scope, spell_seconds
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
@@ -46,16 +48,33 @@ __all__ = [
 ]
 
 DEFAULT_LENGTH: Final = "1h"
+_ENDINGS: Final = ("completed", "failed", "cancelled", "revoked")
 app = group("task", "Declare tasks, look at them, end them. Nothing is permitted without one.")
 templates = group("template", "Scopes and lengths of time kept under a name, to make tasks of.")
 
-TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="The task's id.", show_default=False)]
+TaskArgument = Annotated[
+    str, typer.Argument(metavar="TASK", help="The task's id, or its beginning.", show_default=False)
+]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
 AgentOption = Annotated[str, typer.Option("--agent", help="The agent that is to act.")]
 TemplateOption = Annotated[str, typer.Option("--template", help="Make it of this template.")]
 ScopeOption = Annotated[str, typer.Option("--scope", metavar="FILE", help="Its scope as JSON; `-` reads it.")]
 PurposeOption = Annotated[str, typer.Option("--purpose", help="Why, in 1 to 500 characters.")]
 LengthOption = Annotated[str, typer.Option("--for", metavar="TIME", help="Time until it ends, such as 30m.")]
+StateOption = Annotated[
+    str,
+    typer.Option(
+        "--state",
+        help="Only those in this state, such as running.",
+        autocompletion=lambda: [one.value for one in TaskState],
+    ),
+]
+EndingOption = Annotated[
+    str,
+    typer.Option(
+        "--how", help="completed, failed, cancelled or revoked.", autocompletion=lambda: list(_ENDINGS)
+    ),
+]
 EvidenceOption = Annotated[
     list[str] | None, typer.Option("--evidence", help="What it rests on, such as a ticket. Repeatable.")
 ]
@@ -143,7 +162,7 @@ def start(
 @command(app, "show", examples="taskbound task show tsk_…")
 def show(session: Session, task: TaskArgument) -> None:
     """Show one task: its scope in words, what is left of its limits, and what became of it."""
-    found = session.ask(ShowTask(task=task), TaskDetail)
+    found = session.ask(ShowTask(task=whole_task(session, task)), TaskDetail)
     if session.screen.json:
         session.screen.document(found)
         return
@@ -154,7 +173,7 @@ def show(session: Session, task: TaskArgument) -> None:
 def list_tasks(
     session: Session,
     agent: Annotated[str, typer.Option("--agent", help="Only those of this agent.")] = "",
-    state: Annotated[str, typer.Option("--state", help="Only those in this state, such as running.")] = "",
+    state: StateOption = "",
     limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="At most so many.")] = 50,
     before: Annotated[str, typer.Option("--before", metavar="TASK", help="Go on after this one.")] = "",
 ) -> None:
@@ -169,7 +188,9 @@ def list_tasks(
             (one.task, one.agent, one.state, moment(one.deadline), one.actions, one.purpose)
             for one in page.rows
         ],
-        "no tasks; start one with `taskbound task start` or `taskbound run`",
+        "no tasks like that"
+        if agent or state or before
+        else "no tasks; start one with `taskbound task start` or `taskbound run`",
     )
     if page.more:
         session.screen.note(f"there are more: go on with `--before {shown(page.rows[-1].task)}`", "dim")
@@ -178,12 +199,14 @@ def list_tasks(
 @command(app, "pause", examples="taskbound task pause tsk_… --reason 'it looks odd'")
 def pause(session: Session, task: TaskArgument, reason: ReasonOption = "") -> None:
     """Take the task's authority away for now."""
+    task = whole_task(session, task)
     session.done(session.ask(PauseTask(task=task, reason=reason), Done), f"{shown(task)} is paused")
 
 
 @command(app, "resume", examples="taskbound task resume tsk_…")
 def resume(session: Session, task: TaskArgument) -> None:
     """Give a paused task its authority back."""
+    task = whole_task(session, task)
     session.done(session.ask(ResumeTask(task=task), Done), f"{shown(task)} runs again")
 
 
@@ -191,10 +214,13 @@ def resume(session: Session, task: TaskArgument) -> None:
 def end(
     session: Session,
     task: TaskArgument,
-    how: Annotated[str, typer.Option("--how", help="completed, failed, cancelled or revoked.")] = "completed",
+    how: EndingOption = "completed",
     reason: ReasonOption = "",
 ) -> None:
     """End the task for good: calls in flight are cancelled, and their results withheld."""
+    if how not in _ENDINGS:
+        raise BadInputError(f"a task can't end as `{shown(how)}`", remedy=f"use one of {', '.join(_ENDINGS)}")
+    task = whole_task(session, task)
     session.confirm(f"End {shown(task)} as {shown(how)}? It can't be started again.")
     session.done(session.ask(EndTask(task=task, how=how, reason=reason), Done), f"{shown(task)} has ended")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from taskbound.surfaces.cli.screen import shown
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -39,4 +41,6 @@ def tick(session: Session, title: str, rows: Sequence[tuple[str, str, bool]]) ->
             if 1 <= number <= len(rows):
                 ticked[number - 1] = not ticked[number - 1]
             else:
-                session.screen.note(f"there is no row `{word[:10]!a}`")
+                session.screen.note(
+                    f"there is no row `{shown(word[:10])}`: type numbers from 1 to {len(rows)}"
+                )

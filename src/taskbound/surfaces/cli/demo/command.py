@@ -16,7 +16,7 @@ from taskbound.surfaces.cli.demo.page import Page
 from taskbound.surfaces.cli.demo.parts import find_parts
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Screen, shown
-from taskbound.surfaces.cli.session import plugs_of
+from taskbound.surfaces.cli.session import plugs_of, told_before
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +43,12 @@ def _demo(
     directory that is removed afterwards. Nothing is simulated, and nothing of yours is touched. It takes less
     than a minute and no network. It exits with 0 only when every step went as it says.
     """
+    before = told_before(ctx)
+    if before.keys() - {"json"}:
+        raise BadInputError(
+            "the demo has an installation of its own", remedy="leave `--home` and `--namespace` out"
+        )
+    json = json or bool(before)
     screen, page, plugs = Screen(json=json), Page(silent=json), plugs_of(ctx)
     parts = find_parts()
     with _place(keep) as place:

@@ -1,0 +1,77 @@
+"""Ids that a person writes: whole, or as a narrow window shortens them.
+
+1. A whole id is left as it is; the daemon knows whether there is such a thing.
+2. A beginning of at least eight characters after the mark names the one that has it. The newest are looked
+   through, a bounded number. Ids are drawn by the daemon at random: nobody makes one to look like another.
+3. A beginning that two have, or none that was looked at, refuses: nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from taskbound.surfaces.cli.reading import BadInputError
+from taskbound.surfaces.cli.screen import shown
+from taskbound.wire.action import ActionRows, ListActions
+from taskbound.wire.task import ListTasks, TaskRows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskbound.surfaces.cli.session import Session
+
+__all__ = ["whole_action", "whole_task"]
+
+_BEGINNING: Final = re.compile(r"((?:tsk|act)_[a-z2-7]{8,25})(?:~|…|\.\.\.)?")
+_PAGE: Final = 500
+_PAGES: Final = 10
+
+
+def whole_task(session: Session, told: str) -> str:
+    """The id of the task that is meant.
+
+    Raises:
+        BadInputError: Anything of rule 3.
+    """
+
+    def page(before: str) -> tuple[list[str], bool]:
+        found = session.ask(ListTasks(limit=_PAGE, before=before), TaskRows)
+        return [one.task for one in found.rows], found.more
+
+    return _whole(told, page, "task")
+
+
+def whole_action(session: Session, told: str) -> str:
+    """The id of the action that is meant.
+
+    Raises:
+        BadInputError: Anything of rule 3.
+    """
+
+    def page(before: str) -> tuple[list[str], bool]:
+        found = session.ask(ListActions(limit=_PAGE, before=before), ActionRows)
+        return [one.action for one in found.rows], found.more
+
+    return _whole(told, page, "action")
+
+
+def _whole(told: str, page: Callable[[str], tuple[list[str], bool]], what: str) -> str:
+    beginning = _BEGINNING.fullmatch(told)
+    if beginning is None:
+        return told  # 1.
+    found: list[str] = []
+    before, more, pages = "", True, 0
+    while more and pages < _PAGES:
+        ids, more = page(before)
+        found += [one for one in ids if one.startswith(beginning[1])]
+        before, pages = (ids[-1] if ids else ""), pages + 1
+    if len(found) != 1:  # 3.
+        many = (
+            f"{len(found)} {what}s begin" if found else f"no {what} among the newest {_PAGE * _PAGES} begins"
+        )
+        raise BadInputError(
+            f"{many} with `{shown(beginning[1])}`",
+            remedy=f"give the whole id, as `taskbound {what} list --json` has it",
+        )
+    return found[0]
