@@ -29,7 +29,14 @@ LIMIT = 400
 USES = "g0/uses"
 RESERVE = 64 * 1024
 POINTS = ("begin", "locked", "written", "before-commit", "after-commit")
-OPENING = ("looked", "migrated 0001", "stamped 0001", "prepared")
+OPENING = (
+    "looked",
+    "migrated 0001",
+    "stamped 0001",
+    "migrated 0002",
+    "stamped 0002",
+    "prepared",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

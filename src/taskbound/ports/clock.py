@@ -26,7 +26,10 @@ class Chance(Protocol):
     """Makes what nobody can guess. MUST draw from the operating system's generator, also after a fork."""
 
     def name(self, prefix: str) -> str:
-        """``prefix_`` and 26 characters of a-z and 2-7: 130 bits."""
+        """``prefix_`` and 35 characters of a-z and 2-7: 9 that tell when it was made, and 130 bits of chance.
+
+        A later name SHOULD sort behind an earlier one; nothing but speed depends on it.
+        """
 
     def code(self) -> str:
         """A code that a person can type: 8 digits in two groups, `1234-5678`."""

@@ -120,12 +120,28 @@ def test_the_real_clock_never_answers_less_than_before() -> None:
     assert answers == sorted(answers)
 
 
-def test_a_name_has_its_prefix_and_26_characters_that_differ_each_time() -> None:
+def test_a_name_has_its_prefix_a_time_and_26_characters_that_differ_each_time() -> None:
     chance: Chance = SystemChance()
     names = {chance.name("act") for _ in range(1000)}
     assert len(names) == 1000
-    assert all(re.fullmatch("act_[a-z2-7]{26}", name) for name in names)
-    assert {name[-1] for name in names} == set("abcdefghijklmnopqrstuvwxyz234567")
+    assert all(re.fullmatch("act_[a-z2-7]{35}", name) for name in names)
+    for place in range(13, 39):
+        assert {name[place] for name in names} == set("abcdefghijklmnopqrstuvwxyz234567")
+
+
+@given(st.integers(0, 2**45 - 1), st.integers(0, 2**45 - 1))
+def test_a_name_of_a_later_millisecond_sorts_behind_an_earlier_one(one: int, other: int) -> None:
+    instants = iter([at * 1_000_000 for at in sorted((one, other))])
+    chance = SystemChance(wall=lambda: next(instants))
+    earlier, later = chance.name("act"), chance.name("act")
+    assert earlier[:13] <= later[:13]
+    assert one == other or earlier < later
+
+
+def test_names_of_a_clock_that_is_set_back_or_stands_still_differ() -> None:
+    instants = iter([5_000_000_000, 1_000_000_000] * 500)
+    chance = SystemChance(wall=lambda: next(instants))
+    assert len({chance.name("act") for _ in range(1000)}) == 1000
 
 
 def test_a_code_is_8_digits_in_two_groups_that_a_person_can_type() -> None:
@@ -146,5 +162,5 @@ def test_f44_a_fork_draws_other_names_than_its_parent() -> None:
     with os.fdopen(reading) as pipe:
         theirs = pipe.read()
     assert os.waitpid(child, 0)[1] == 0
-    assert re.fullmatch("act_[a-z2-7]{26}", theirs)
+    assert re.fullmatch("act_[a-z2-7]{35}", theirs)
     assert theirs != chance.name("act")

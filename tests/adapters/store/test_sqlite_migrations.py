@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,11 +18,13 @@ from taskbound.adapters.store.sql.migrations import REVISIONS
 from taskbound.adapters.store.sql.schema import METADATA
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.ports.store import NewerDatabaseError
-from tests.contracts.store.rows import NOW, append, event, open_chain, read
+from tests.contracts.store.rows import NOW, SPACE, action, append, event, insert, open_chain, outcome, read
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+NEWEST = "0002"
+"""The newest revision that there is."""
 REVISION = """
 from alembic import op
 
@@ -34,6 +38,8 @@ def upgrade():
     {more}
 """
 
+SCHEMA = "SELECT type, name, sql FROM sqlite_schema WHERE tbl_name <> 'alembic_version' ORDER BY name"
+
 
 class Stopped(Exception):  # noqa: N818  # no error of ours
     """What a test raises at a point."""
@@ -43,8 +49,8 @@ def later(folder: Path, *numbers: int, more: str = "") -> Machine:
     """A package that has more revisions than this one."""
     versions = folder / "versions"
     versions.mkdir(exist_ok=True)
-    for number in numbers:
-        text = REVISION.format(number=number, before=number - 1, more=more)
+    for before, number in pairwise((int(NEWEST), *numbers)):
+        text = REVISION.format(number=number, before=before, more=more)
         (versions / f"r{number:04}.py").write_text(text)
     return Machine(revisions=(REVISIONS, versions))
 
@@ -71,11 +77,33 @@ def test_the_revisions_make_what_the_schema_says(tmp_path: Path) -> None:
     said = driver.connect(":memory:")
     engine = create_engine("sqlite://", module=driver, creator=lambda: said, poolclass=StaticPool)
     METADATA.create_all(engine)
-    query = "SELECT type, name, sql FROM sqlite_schema WHERE tbl_name <> 'alembic_version' ORDER BY name"
-    assert made.execute(query).fetchall() == said.execute(query).fetchall()
+    assert made.execute(SCHEMA).fetchall() == said.execute(SCHEMA).fetchall()
     through = create_engine("sqlite://", module=driver, creator=lambda: made, poolclass=StaticPool)
     with through.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+
+
+def test_a_database_of_the_first_revision_keeps_its_actions_and_gets_the_newest_schema(
+    tmp_path: Path,
+) -> None:
+    first = tmp_path / "first"
+    first.mkdir()
+    shutil.copy(REVISIONS / "r0001.py", first)
+    old = SqlStore(tmp_path / "t.db", reserve=0, machine=Machine(revisions=(first,)))
+    assert "schema 0001" in old.describe()
+    open_chain(old)
+    kept = [action(n, decision=one, connection=f"con_{n}") for n, one in enumerate(("permit", "refuse"))]
+    insert(old, *kept, action(3))
+    old.write(lambda tx: tx.actions.set_outcomes(SPACE, [outcome(action(3))]))
+    old.close()
+    store = SqlStore(tmp_path / "t.db", reserve=0)
+    assert f"schema {NEWEST}" in store.describe()
+    assert read(store, lambda seen: seen.actions.actions(SPACE, before="act_3")) == tuple(reversed(kept))
+    assert [one.id for one in read(store, lambda seen: seen.actions.open_permits(SPACE))] == ["act_0"]
+    store.close()
+    SqlStore(tmp_path / "new.db", reserve=0).close()
+    upgraded, made = (driver.connect(tmp_path / name) for name in ("t.db", "new.db"))
+    assert upgraded.execute(SCHEMA).fetchall() == made.execute(SCHEMA).fetchall()
 
 
 @pytest.mark.parametrize("table", sorted(METADATA.tables))
@@ -94,34 +122,34 @@ def test_the_namespace_is_in_every_key_but_those_of_the_log(table: str) -> None:
 def test_a_database_of_a_newer_version_is_refused_and_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "t.db"
     make(path)
-    SqlStore(path, reserve=0, machine=later(tmp_path, 2)).close()
+    SqlStore(path, reserve=0, machine=later(tmp_path, 101)).close()
     before = path.read_bytes()
     with pytest.raises(NewerDatabaseError):
         SqlStore(path, reserve=0)
     assert path.read_bytes() == before
-    SqlStore(path, reserve=0, machine=later(tmp_path, 2)).close()
+    SqlStore(path, reserve=0, machine=later(tmp_path, 101)).close()
 
 
 def test_an_older_database_is_upgraded_when_it_is_opened_and_keeps_what_it_holds(tmp_path: Path) -> None:
     path = tmp_path / "t.db"
     make(path)
-    store = SqlStore(path, reserve=0, machine=later(tmp_path, 2, 3))
-    assert "schema 0003" in store.describe()
+    store = SqlStore(path, reserve=0, machine=later(tmp_path, 101, 102))
+    assert "schema 0102" in store.describe()
     assert read(store, lambda seen: seen.audit.count()) == 2
     assert store.last_instant() == NOW
     store.close()
-    assert state(path) == ("0003", ["later_2", "later_3"])
+    assert state(path) == ("0102", ["later_101", "later_102"])
 
 
 @pytest.mark.parametrize(
     ("point", "revision", "tables"),
     [
-        ("looked", "0001", []),
-        ("migrated 0002", "0001", []),
-        ("stamped 0002", "0001", []),
-        ("migrated 0003", "0002", ["later_2"]),
-        ("stamped 0003", "0002", ["later_2"]),
-        ("prepared", "0003", ["later_2", "later_3"]),
+        ("looked", NEWEST, []),
+        ("migrated 0101", NEWEST, []),
+        ("stamped 0101", NEWEST, []),
+        ("migrated 0102", "0101", ["later_101"]),
+        ("stamped 0102", "0101", ["later_101"]),
+        ("prepared", "0102", ["later_101", "later_102"]),
     ],
 )
 def test_k25_an_upgrade_that_breaks_off_leaves_a_whole_revision_and_goes_on_later(
@@ -133,23 +161,23 @@ def test_k25_an_upgrade_that_breaks_off_leaves_a_whole_revision_and_goes_on_late
 
     path = tmp_path / "t.db"
     make(path)
-    machine = later(tmp_path, 2, 3)
+    machine = later(tmp_path, 101, 102)
     with pytest.raises(Stopped):
         SqlStore(path, reserve=0, at=at, machine=machine)
     assert state(path) == (revision, tables)
     store = SqlStore(path, reserve=0, machine=machine)
     assert read(store, lambda seen: seen.audit.count()) == 2
     store.close()
-    assert state(path) == ("0003", ["later_2", "later_3"])
+    assert state(path) == ("0102", ["later_101", "later_102"])
 
 
 def test_k25_a_revision_that_fails_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "t.db"
     make(path)
-    machine = later(tmp_path, 2, more="raise RuntimeError")
+    machine = later(tmp_path, 101, more="raise RuntimeError")
     with pytest.raises(RuntimeError):
         SqlStore(path, reserve=0, machine=machine)
-    assert state(path) == ("0001", [])
+    assert state(path) == (NEWEST, [])
     SqlStore(path, reserve=0).close()
 
 
@@ -174,19 +202,19 @@ def kill_at(path: Path, point: str, *folders: Path) -> None:
     assert ended.returncode == -9
 
 
-@pytest.mark.parametrize("point", ["looked", "migrated 0002", "stamped 0002", "migrated 0003", "prepared"])
+@pytest.mark.parametrize("point", ["looked", "migrated 0101", "stamped 0101", "migrated 0102", "prepared"])
 def test_k25_a_kill_during_an_upgrade_and_a_second_one_are_both_survived(tmp_path: Path, point: str) -> None:
     path = tmp_path / "t.db"
     make(path)
-    machine = later(tmp_path, 2, 3)
+    machine = later(tmp_path, 101, 102)
     for _ in range(2):
-        if point.endswith("0002") and state(path)[0] != "0001":
+        if point.endswith("0101") and state(path)[0] != NEWEST:
             break
         kill_at(path, point, tmp_path / "versions")
     store = SqlStore(path, reserve=0, machine=machine)
     assert read(store, lambda seen: seen.audit.count()) == 2
     store.close()
-    assert state(path) == ("0003", ["later_2", "later_3"])
+    assert state(path) == ("0102", ["later_101", "later_102"])
 
 
 @pytest.mark.parametrize("point", ["looked", "migrated 0001", "stamped 0001", "prepared"])

@@ -106,6 +106,18 @@ def test_no_read_looks_at_every_row_of_a_table_that_grows(spied: SqlStore, tmp_p
     assert {text: plan for text, plan in found.items() if plan} == {}
 
 
+@pytest.mark.parametrize("name", [name for name in READS if name.startswith("open permits")])
+def test_open_permits_are_found_among_those_that_are_open(spied: SqlStore, tmp_path: Path, name: str) -> None:
+    Spy.heard = []
+    with spied.read() as seen:
+        READS[name](seen)
+    (text,) = [one for one in Spy.heard if "FROM actions" in one]
+    spied.close()
+    connection = driver.connect(tmp_path / "t.db")
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {text}", [None] * text.count("?")).fetchall()
+    assert [row[3] for row in plan] == ["SEARCH a USING INDEX actions_open (namespace=?)"]
+
+
 def decide_and_report(tx: Transaction) -> None:
     many = [action(n, act=str(n), key=f"key {n}") for n in range(100, 164)]
     names = [Presented(connection="con_1", request=one.request) for one in many]

@@ -62,7 +62,9 @@ _PERMIT: Final = "SELECT a.id, a.task, a.root, a.act_key, a.state, a.connection,
 _PERMITS: Final = f"""
     {_PERMIT} json_each(?2) AS asked CROSS JOIN actions a ON a.namespace = ?1 AND a.id = asked.value
 """
-_OPEN: Final = f"{_PERMIT} actions a WHERE a.namespace = ? AND a.state IN ('permitted', 'sent')"
+_OPEN: Final = (
+    f"{_PERMIT} actions a INDEXED BY actions_open WHERE a.namespace = ? AND a.state IN ('permitted', 'sent')"
+)
 _OUTCOME: Final = (
     "UPDATE actions SET state = ?, finished = ?, answer = ?, answer_digest = ?, released = ?, note = ?"
     " WHERE namespace = ? AND id = ? AND state = ?"

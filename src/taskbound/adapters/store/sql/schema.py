@@ -6,8 +6,9 @@
    bytes. Tables are strict: nothing is turned into another type on its way in.
 3. A remainder is never below nothing, and two permits never share a presentation:
    the database refuses both, whatever the code above it does.
-4. Only what is looked up has an index. An index on random names costs a page of its
-   own for each decision, so `actions` has one such index, and `acts` is one.
+4. Only what is looked up has an index. One whose keys come in no order costs each
+   decision a page of its own: names begin with the time, `actions_open` is in the order
+   of decisions, and what is left are presentations by connection, and `acts`.
 
 A revision under `migrations/versions` is frozen and never imports this module; a test
 compares what the revisions make with what stands here.
@@ -259,7 +260,7 @@ actions: Final = Table(
         unique=True,
     ),
     _partial("actions_denied", "namespace", "decision", where="decision <> 'permit'"),
-    _partial("actions_open", "namespace", "connection", where="state IN ('permitted', 'sent')"),
+    _partial("actions_open", "namespace", where="state IN ('permitted', 'sent')"),
     sqlite_strict=True,
 )
 
