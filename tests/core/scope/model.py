@@ -79,7 +79,7 @@ def may_be_absent(
     )
 
 
-def permits(rule: Json, value: JsonValue) -> bool:
+def permits(rule: Json, value: JsonValue) -> bool:  # noqa: PLR0911 - one line a constraint
     ((tag, body),) = rule.items()
     match tag, body:
         case "any", _:
@@ -99,7 +99,24 @@ def permits(rule: Json, value: JsonValue) -> bool:
         case "below", str():  # the paths of this world have only one `..`, in the middle
             folded = value.replace("/d/..", "") if isinstance(value, str) else ""
             return folded == body or folded.startswith(body.rstrip("/") + "/")
+        case "not_one_of", list():
+            return permits_other(body, value)
+        case "length", dict():
+            low, high = body.get("min", 0), body.get("max", 2**53)
+            assert isinstance(low, int)
+            assert isinstance(high, int)
+            return isinstance(value, str | list) and low <= len(value) <= high
+        case (("each" | "contains"), dict()):
+            quantifier = all if tag == "each" else any
+            return isinstance(value, list) and quantifier(permits(body, one) for one in value)
+        case (("all_of" | "any_of"), list()):
+            return (all if tag == "all_of" else any)(permits(members(one), value) for one in body)
     raise AssertionError(tag)
+
+
+def permits_other(excluded: list[JsonValue], value: JsonValue) -> bool:
+    folded = [one.casefold().strip() if isinstance(one, str) else one for one in [*excluded, value]]
+    return canonical(folded[-1]) not in [canonical(one) for one in folded[:-1]]
 
 
 def amount(value: JsonValue, exponent: JsonValue) -> int | None:

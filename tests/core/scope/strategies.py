@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from taskbound.core.action.canonical import canonical
-from taskbound.core.scope import parse_scope
+from taskbound.core.scope import ScopeSyntaxError, parse_scope
+from taskbound.core.scope.constraints.constraint import read_constraint
+from taskbound.core.scope.constraints.registry import CONSTRAINTS
+from taskbound.core.scope.place import Place
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
@@ -70,16 +73,55 @@ def _one_of(choices: list[JsonValue]) -> JsonValue:
     return {"one_of": list({canonical(one): one for one in choices}.values())}
 
 
-constraints: st.SearchStrategy[JsonValue] = st.one_of(
+_single: st.SearchStrategy[JsonValue] = st.one_of(
     st.just({"any": True}),
     values.map(lambda value: {"equals": value}),
     st.lists(values, min_size=1, max_size=3).map(_one_of),
+    st.lists(values, min_size=1, max_size=3).map(lambda some: {"not_one_of": members_of(_one_of(some))}),
     st.sampled_from([{"min": 0}, {"max": 1.5}, {"min": 0, "max": 2.25}, {"min": 1, "max": 1}]).map(
         lambda bounds: {"range": bounds}
+    ),
+    st.sampled_from([{"min": 1}, {"max": 2}, {"min": 2, "max": 4}, {"max": 0}]).map(
+        lambda bounds: {"length": bounds}
     ),
     st.sampled_from(["a", "ab", "/"]).map(lambda text: {"prefix": text}),
     st.sampled_from(["/", "/d", "/d/e"]).map(lambda path: {"below": path}),
 )
+
+
+def members_of(rule: JsonValue) -> JsonValue:
+    assert isinstance(rule, dict)
+    ((_, body),) = rule.items()
+    return body
+
+
+def _joined(inner: st.SearchStrategy[JsonValue]) -> st.SearchStrategy[JsonValue]:
+    some = st.lists(inner, min_size=2, max_size=3, unique_by=_form)
+    return st.one_of(
+        inner.map(lambda one: {"each": one}),
+        inner.map(lambda one: {"contains": one}),
+        some.map(lambda all_: {"any_of": list(all_)}),
+        some.map(_all_of).filter(_is_readable),
+    )
+
+
+def _all_of(parts: list[JsonValue]) -> JsonValue:
+    return {"all_of": list(parts)}
+
+
+def _form(rule: JsonValue) -> bytes:
+    return read_constraint(rule, Place(), CONSTRAINTS).form()
+
+
+def _is_readable(rule: JsonValue) -> bool:
+    try:
+        read_constraint(rule, Place(), CONSTRAINTS)
+    except ScopeSyntaxError:
+        return False  # its parts exclude each other
+    return True
+
+
+constraints: st.SearchStrategy[JsonValue] = st.recursive(_single, _joined, max_leaves=4)
 
 
 @st.composite
@@ -111,7 +153,16 @@ def coverage(grant: dict[str, JsonValue]) -> bytes:
     return canonical(parse_scope({"grants": [grant]}).grants[0].coverage())
 
 
-grant_lists = st.lists(grants(), min_size=1, max_size=4, unique_by=coverage)
+def _is_a_grant(grant: dict[str, JsonValue]) -> bool:
+    try:
+        parse_scope({"grants": [grant]})
+    except ScopeSyntaxError:
+        return False  # a path enters what another never permits
+    return True
+
+
+readable = grants().filter(_is_a_grant)
+grant_lists = st.lists(readable, min_size=1, max_size=4, unique_by=coverage)
 calls = st.tuples(st.sampled_from(TOOLS), st.dictionaries(st.sampled_from(NAMES), deep, max_size=3))
 
 

@@ -45,7 +45,27 @@ WITHIN: list[tuple[JsonValue, JsonValue]] = [
     ({"prefix": "inv-1"}, {"prefix": "inv-"}),
     ({"below": "/d/e"}, {"below": "/d"}),
     ({"below": "/d"}, {"below": "/"}),
-]
+    ({"range": {"min": 6}}, {"not_one_of": [5, None]}),
+    ({"not_one_of": ["A", "b", 3]}, {"not_one_of": ["a"]}),
+    ({"one_of": ["a", "b"]}, {"not_one_of": ["c"]}),
+    ({"length": {"min": 2, "max": 3}}, {"length": {"max": 3}}),
+    ({"prefix": "abc"}, {"length": {"min": 2}}),
+    ({"each": {"equals": 1}}, {"each": {"range": {"min": 1}}}),
+    ({"contains": {"equals": 1}}, {"contains": {"range": {"min": 1}}}),
+    ({"equals": [1, 2]}, {"each": {"range": {"min": 1}}}),
+    ({"all_of": [{"prefix": "a"}, {"length": {"max": 5}}]}, {"prefix": "a"}),
+    (
+        {"all_of": [{"prefix": "ab"}, {"length": {"max": 5}}]},
+        {"all_of": [{"length": {"max": 6}}, {"prefix": "a"}]},
+    ),
+    ({"prefix": "ab"}, {"any_of": [{"equals": 1}, {"prefix": "a"}]}),
+    ({"any_of": [{"equals": 1}, {"range": {"min": 2, "max": 3}}]}, {"range": {"min": 1, "max": 3}}),
+    (
+        {"any_of": [{"prefix": "a"}, {"equals": 1}]},
+        {"any_of": [{"equals": 1}, {"prefix": "a"}, {"equals": 2}]},
+    ),
+    ({"date_time": {"min": "2026-02-02", "max": "2026-02-03"}}, {"date_time": {"min": "2026-02-01"}}),
+]  # fmt: skip  # one pair after another
 NOT_WITHIN: list[tuple[JsonValue, JsonValue]] = [
     ({"any": True}, {"equals": 1}),
     ({"equals": 1}, {"equals": True}),
@@ -59,6 +79,23 @@ NOT_WITHIN: list[tuple[JsonValue, JsonValue]] = [
     ({"below": "/d"}, {"prefix": "/d"}),
     ({"below": "/dd"}, {"below": "/d"}),
     ({"below": "/d"}, {"below": "/d/e"}),
+    ({"range": {"min": 5}}, {"not_one_of": [5]}),
+    ({"not_one_of": ["a"]}, {"not_one_of": ["a", "b"]}),
+    ({"not_one_of": ["a"]}, {"not_one_of": ["b"]}),
+    ({"prefix": "a"}, {"not_one_of": ["A"]}),
+    ({"any": True}, {"not_one_of": [1]}),
+    ({"length": {"min": 2}}, {"length": {"min": 2, "max": 9}}),
+    ({"length": {"max": 2}}, {"length": {"min": 1}}),
+    ({"prefix": "abc"}, {"length": {"min": 4}}),
+    ({"prefix": "abc"}, {"length": {"min": 1, "max": 9}}),
+    ({"each": {"range": {"min": 1}}}, {"each": {"equals": 1}}),
+    ({"each": {"equals": 1}}, {"contains": {"equals": 1}}),
+    ({"contains": {"equals": 1}}, {"each": {"equals": 1}}),
+    ({"prefix": "a"}, {"all_of": [{"prefix": "a"}, {"length": {"max": 5}}]}),
+    ({"any_of": [{"equals": 1}, {"range": {"min": 2}}]}, {"range": {"min": 1, "max": 3}}),
+    ({"date_time": {"min": "2026-02-02"}}, {"date_time": {"min": "2026-02-01", "max": "2026-02-03"}}),
+    ({"date_time": {"max": "2026-02-02"}}, {"date_time": {"min": "2026-02-01"}}),
+    ({"date_time": {"min": "2026-02-02"}}, {"date_time": {"min": "2026-02-01T00:00:00Z"}}),
 ]
 APART: list[tuple[JsonValue, JsonValue]] = [
     ({"equals": 1}, {"equals": True}),
@@ -68,6 +105,14 @@ APART: list[tuple[JsonValue, JsonValue]] = [
     ({"range": {"max": 1}}, {"prefix": "1"}),
     ({"prefix": "a"}, {"prefix": "b"}),
     ({"below": "/d"}, {"below": "/dd"}),
+    ({"length": {"max": 1}}, {"length": {"min": 2}}),
+    ({"length": {"max": 1}}, {"prefix": "ab"}),
+    ({"each": {"equals": 1}}, {"contains": {"equals": 2}}),
+    ({"not_one_of": [1]}, {"equals": 1}),
+    ({"any_of": [{"equals": 1}, {"prefix": "a"}]}, {"any_of": [{"equals": 2}, {"prefix": "b"}]}),
+    ({"all_of": [{"prefix": "a"}, {"length": {"min": 2}}]}, {"prefix": "b"}),
+    ({"date_time": {"max": "2026-02-01"}}, {"date_time": {"min": "2026-02-02"}}),
+    ({"date_time": {"max": "2026-02-01"}}, {"date_time": {"max": "2026-02-01T00:00:00Z"}}),
 ]
 NOT_APART: list[tuple[JsonValue, JsonValue]] = [
     ({"any": True}, {"equals": 1}),
@@ -76,6 +121,11 @@ NOT_APART: list[tuple[JsonValue, JsonValue]] = [
     ({"prefix": "a"}, {"prefix": "ab"}),
     ({"below": "/d"}, {"below": "/d/e"}),
     ({"below": "/d"}, {"prefix": "/"}),
+    ({"each": {"equals": 1}}, {"each": {"equals": 2}}),
+    ({"contains": {"equals": 1}}, {"contains": {"equals": 2}}),
+    ({"length": {"max": 1}}, {"length": {"min": 1}}),
+    ({"any_of": [{"equals": 1}, {"prefix": "a"}]}, {"prefix": "ab"}),
+    ({"date_time": {"max": "2026-02-01"}}, {"date_time": {"min": "2026-02-01"}}),
 ]
 
 

@@ -24,7 +24,7 @@ from taskbound.core.scope.number import read_amount
 from taskbound.core.scope.same import is_certain, same
 from taskbound.core.scope.verdict import Unmet
 from tests.core.scope import model
-from tests.core.scope.strategies import calls, grant_lists, grants, json_values, schemas, values
+from tests.core.scope.strategies import calls, grant_lists, json_values, readable, schemas, values
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
@@ -73,7 +73,7 @@ def test_cover_agrees_with_the_rules_written_a_second_time(
             assert expected == []
 
 
-@given(grant_lists, grants(), st.integers(0, 4), calls, schemas)
+@given(grant_lists, readable, st.integers(0, 4), calls, schemas)
 def test_adding_a_grant_never_refuses_what_was_permitted(
     written: list[Json], extra: Json, place: int, call: tuple[str, Json], schema: Json | None
 ) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.action.canonical import MAX_INTEGER, canonical
 from taskbound.core.action.parse import parse_document
 from taskbound.core.errors import MalformedError
-from taskbound.core.scope.constraints.constraint import read_constraint
+from taskbound.core.scope.constraints.constraint import Kind, read_constraint
 from taskbound.core.scope.constraints.registry import CONSTRAINTS
 from taskbound.core.scope.errors import ScopeSyntaxError
 from taskbound.core.scope.grant import Grant, Others, Scope, Total
@@ -114,6 +114,10 @@ def _parse_arguments(value: JsonValue, place: Place, registry: Registry) -> dict
             if (step is Items.EACH) != (path.steps[depth] is Items.EACH):
                 raise here.fault("permits nothing: a path enters an object where another enters a list")
         found[path] = read_constraint(body, here, registry)
+    for path, rule in found.items():  # rule 5
+        onward = entered.get(path.steps)
+        if onward is not None and (Kind.LIST if onward is Items.EACH else Kind.OBJECT) not in rule.kinds:
+            raise place.member(path.text).fault("permits nothing: deeper paths enter what this never permits")
     return found
 
 

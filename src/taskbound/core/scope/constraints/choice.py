@@ -1,28 +1,35 @@
-"""The constraints that name values: any, equals and one_of."""
+"""The constraints that name values: any, equals, one_of and not_one_of."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Final
+from unicodedata import category, normalize
 
 from taskbound.core.action.canonical import canonical
-from taskbound.core.scope.constraints.constraint import Constraint
+from taskbound.core.scope.constraints.constraint import Constraint, Kind
+from taskbound.core.scope.constraints.containment import CONTAINED, NotContained
 from taskbound.core.scope.same import is_certain, same
 from taskbound.core.scope.show import show
-from taskbound.core.scope.verdict import MET, Unmet, Verdict
+from taskbound.core.scope.verdict import MET, Met, Unmet, Verdict
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.constraints.constraint import ReadConstraint
+    from taskbound.core.scope.constraints.containment import Containment
     from taskbound.core.scope.place import Place
 
-__all__ = ["AnyValue", "Equals", "OneOf"]
+__all__ = ["AnyValue", "Equals", "NotOneOf", "OneOf"]
 
 MAX_CHOICES: Final = 1000
 _SHOWN_CHOICES = 5
 
 _NOT_EQUAL = Unmet(code="not-equal", reason="is not the one value that is granted")
 _NOT_ONE_OF = Unmet(code="not-one-of", reason="is none of the values that are granted")
+_EXCLUDED_VALUE = Unmet(code="excluded-value", reason="is, or reads as, a value that is excluded")
+_CAN_HOLD = NotContained(reason="it may hold a value that the other excludes")
+_INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+_SELECTORS: Final = frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), 0x34F)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,15 +114,7 @@ class OneOf(Constraint):
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> OneOf:
         """The constraint; the list is not empty and says nothing twice."""
-        items = place.read_list(body, most=MAX_CHOICES)
-        if not items:
-            raise place.fault("must not be empty: it would permit nothing")
-        seen: dict[bytes, int] = {}
-        for index, item in enumerate(items):
-            first = seen.setdefault(canonical(item), index)
-            if first != index:
-                raise place.item(index).fault(f"says the same as item {first}")
-        return cls(items=tuple(items[index] for _, index in sorted(seen.items())))
+        return cls(items=_read_choices(body, place, "it would permit nothing"))
 
     def permits(self, value: JsonValue) -> Verdict:
         """Met by any of the values."""
@@ -125,9 +124,7 @@ class OneOf(Constraint):
 
     def describe(self, name: str) -> str:
         """The words, with the first few values."""
-        shown = ", ".join(f"`{show(one, name)}`" for one in self.items[:_SHOWN_CHOICES])
-        rest = len(self.items) - _SHOWN_CHOICES
-        return f"one of {shown} and {rest} more" if rest > 0 else f"one of {shown}"
+        return f"one of {_shown(self.items, name)}"
 
     def value(self) -> JsonValue:
         """The body."""
@@ -141,3 +138,86 @@ class OneOf(Constraint):
 def _is_plain(value: JsonValue) -> bool:
     """Whether the value can be looked up by hash: a text or a number, and never true, which hashes as 1."""
     return isinstance(value, str | int | float) and not isinstance(value, bool)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotOneOf(Constraint):
+    """``{"not_one_of": […]}``: any value but these, and no text that reads as one of them.
+
+    Two texts read alike when they are one after Unicode NFKC, case folding, and without invisible
+    characters and spaces around. Letters of other scripts that look alike are not folded.
+    """
+
+    tag: ClassVar[str] = "not_one_of"
+    items: tuple[JsonValue, ...]
+    """In the order of their canonical bytes, each once."""
+    _texts: frozenset[str] = field(init=False, repr=False, compare=False)
+    _numbers: frozenset[int | float] = field(init=False, repr=False, compare=False)
+    _others: tuple[JsonValue, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Fold the texts and index the rest."""
+        object.__setattr__(
+            self, "_texts", frozenset(_fold(one) for one in self.items if isinstance(one, str))
+        )
+        numbers = frozenset(one for one in self.items if _is_plain(one) and not isinstance(one, str))
+        object.__setattr__(self, "_numbers", numbers)
+        object.__setattr__(self, "_others", tuple(one for one in self.items if not _is_plain(one)))
+
+    @classmethod
+    def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> NotOneOf:
+        """The constraint; the list is not empty and says nothing twice."""
+        return cls(items=_read_choices(body, place, 'write {"any": true}'))
+
+    def permits(self, value: JsonValue) -> Verdict:
+        """Met by any other value."""
+        if isinstance(value, str):
+            return _EXCLUDED_VALUE if _fold(value) in self._texts else MET
+        if _is_plain(value):
+            return _EXCLUDED_VALUE if value in self._numbers else MET
+        return _EXCLUDED_VALUE if any(same(one, value) for one in self._others) else MET
+
+    def describe(self, name: str) -> str:
+        """The words, with the first few values."""
+        return f"anything but {_shown(self.items, name)}"
+
+    def value(self) -> JsonValue:
+        """The body."""
+        return list(self.items)
+
+    def known_around(self, inner: Constraint) -> Containment:
+        """It is around what permits none of its values, and no text if it excludes texts."""
+        if isinstance(inner, NotOneOf):  # what folds to an excluded text is excluded by both
+            texts = self._texts <= inner._texts  # noqa: SLF001 - another of this very class
+            kept = any(isinstance(inner.permits(one), Met) for one in self.items)
+            return _CAN_HOLD if kept or not texts else CONTAINED
+        if self._texts and Kind.TEXT in inner.kinds:
+            return _CAN_HOLD
+        kept = any(isinstance(inner.permits(one), Met) for one in self.items)
+        return _CAN_HOLD if kept else CONTAINED
+
+
+def _fold(text: str) -> str:
+    """The text as a lenient reader may take it."""
+    if text.isascii():
+        return "".join(filter(str.isprintable, text)).strip().lower()
+    plain = normalize("NFKC", normalize("NFKC", text).casefold())
+    return "".join(one for one in plain if category(one) not in _INVISIBLE and one not in _SELECTORS).strip()
+
+
+def _read_choices(body: JsonValue, place: Place, empty: str) -> tuple[JsonValue, ...]:
+    items = place.read_list(body, most=MAX_CHOICES)
+    if not items:
+        raise place.fault(f"must not be empty: {empty}")
+    seen: dict[bytes, int] = {}
+    for index, item in enumerate(items):
+        first = seen.setdefault(canonical(item), index)
+        if first != index:
+            raise place.item(index).fault(f"says the same as item {first}")
+    return tuple(items[index] for _, index in sorted(seen.items()))
+
+
+def _shown(items: tuple[JsonValue, ...], name: str) -> str:
+    shown = ", ".join(f"`{show(one, name)}`" for one in items[:_SHOWN_CHOICES])
+    rest = len(items) - _SHOWN_CHOICES
+    return f"{shown} and {rest} more" if rest > 0 else shown

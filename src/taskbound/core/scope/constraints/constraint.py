@@ -10,7 +10,7 @@ a frozen class of `Constraint` with its own tag and name it in ``registry``.
    as far as the class can tell.
 4. ``within`` and ``excludes`` are proofs: what a class doesn't know, it doesn't claim. The rules that
    hold for every kind (the same rule, any value, a few values, parts) stand here once; a class
-   adds what it knows of its own kind in ``known_within`` and ``known_excludes``.
+   adds what it knows of its own kind in ``known_within``, ``known_around`` and ``known_excludes``.
 5. A constraint is built of at most 64 constraints, so that comparing two is bounded.
 """
 
@@ -134,7 +134,10 @@ class Constraint(ABC):
         if other.permits_all or self.form() == other.form():
             return CONTAINED
         found = self._within_by_parts(other)
-        return self.known_within(other) if found is None else found
+        if found is not None:
+            return found
+        around = other.known_around(self)
+        return around if isinstance(around, Contained) else self.known_within(other)
 
     def excludes(self, other: Constraint) -> Exclusion:
         """Whether no value is permitted by both; "no" may be "not shown" (rule 4)."""
@@ -149,6 +152,10 @@ class Constraint(ABC):
 
     def known_within(self, _other: Constraint) -> Containment:
         """What this kind knows of being within another; the general rules have been tried."""
+        return _NOT_SHOWN
+
+    def known_around(self, _inner: Constraint) -> Containment:
+        """What this kind knows of another being within it, whatever that one is."""
         return _NOT_SHOWN
 
     def known_excludes(self, _other: Constraint) -> Exclusion:

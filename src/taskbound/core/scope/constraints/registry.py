@@ -6,7 +6,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.scope.constraints.below import Below
-from taskbound.core.scope.constraints.choice import AnyValue, Equals, OneOf
+from taskbound.core.scope.constraints.choice import AnyValue, Equals, NotOneOf, OneOf
+from taskbound.core.scope.constraints.compound import AllOf, AnyOf
+from taskbound.core.scope.constraints.date_time import DateTime
+from taskbound.core.scope.constraints.items import Contains, Each
+from taskbound.core.scope.constraints.length import Length
 from taskbound.core.scope.constraints.prefix import Prefix
 from taskbound.core.scope.constraints.range import Range
 
@@ -30,4 +34,18 @@ def close(*classes: type[Constraint]) -> Registry:
     return MappingProxyType(found)
 
 
-CONSTRAINTS: Final[Registry] = close(AnyValue, Below, Equals, OneOf, Prefix, Range)
+CONSTRAINTS: Final[Registry] = close(
+    AllOf,
+    AnyOf,
+    AnyValue,
+    Below,
+    Contains,
+    DateTime,
+    Each,
+    Equals,
+    Length,
+    NotOneOf,
+    OneOf,
+    Prefix,
+    Range,
+)

@@ -1,0 +1,112 @@
+"""The constraints that join others: all_of and any_of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import reduce
+from itertools import combinations
+from typing import TYPE_CHECKING, ClassVar
+
+from taskbound.core.scope.constraints.constraint import MAX_PARTS, Constraint, Kind
+from taskbound.core.scope.constraints.containment import Excluded
+from taskbound.core.scope.verdict import MET, Met, Unmet, Verdict
+
+if TYPE_CHECKING:
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.scope.constraints.constraint import ReadConstraint
+    from taskbound.core.scope.place import Place
+
+__all__ = ["AllOf", "AnyOf"]
+
+_NONE_MET = Unmet(code="none-met", reason="meets none of what is granted")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllOf(Constraint):
+    """``{"all_of": […]}``: what each of the constraints permits; their order says nothing."""
+
+    tag: ClassVar[str] = "all_of"
+    inner: tuple[Constraint, ...]
+    """In the order of their canonical bytes, each once."""
+    kinds: frozenset[Kind] = field(init=False, repr=False, compare=False)  # type: ignore[misc]  # known by parts
+
+    def __post_init__(self) -> None:
+        """Find the kinds that every part permits."""
+        object.__setattr__(self, "kinds", reduce(frozenset.__and__, (one.kinds for one in self.inner)))
+
+    @classmethod
+    def parse(cls, body: JsonValue, place: Place, read: ReadConstraint) -> AllOf:
+        """The constraint; two parts that exclude each other permit nothing and are refused."""
+        inner = _read_parts(body, place, read)
+        for one, other in combinations(inner, 2):
+            if isinstance(one.excludes(other), Excluded):
+                raise place.fault(f"permits nothing: `{one.tag}` and `{other.tag}` exclude each other")
+        return cls(inner=inner)
+
+    def permits(self, value: JsonValue) -> Verdict:
+        """Met by what meets each; otherwise the first miss."""
+        for one in self.inner:
+            verdict = one.permits(value)
+            if isinstance(verdict, Unmet):
+                return verdict
+        return MET
+
+    def describe(self, name: str) -> str:
+        """The words."""
+        return "all of these: " + ", and ".join(one.describe(name) for one in self.inner)
+
+    def value(self) -> JsonValue:
+        """The body."""
+        return [{one.tag: one.value()} for one in self.inner]
+
+    def conjuncts(self) -> tuple[Constraint, ...]:
+        """The parts."""
+        return self.inner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnyOf(Constraint):
+    """``{"any_of": […]}``: what at least one of the constraints permits; their order says nothing."""
+
+    tag: ClassVar[str] = "any_of"
+    inner: tuple[Constraint, ...]
+    """In the order of their canonical bytes, each once."""
+    kinds: frozenset[Kind] = field(init=False, repr=False, compare=False)  # type: ignore[misc]  # known by parts
+
+    def __post_init__(self) -> None:
+        """Find the kinds that some part permits."""
+        object.__setattr__(self, "kinds", reduce(frozenset.__or__, (one.kinds for one in self.inner)))
+
+    @classmethod
+    def parse(cls, body: JsonValue, place: Place, read: ReadConstraint) -> AnyOf:
+        """The constraint."""
+        return cls(inner=_read_parts(body, place, read))
+
+    def permits(self, value: JsonValue) -> Verdict:
+        """Met by what meets one."""
+        return MET if any(isinstance(one.permits(value), Met) for one in self.inner) else _NONE_MET
+
+    def describe(self, name: str) -> str:
+        """The words."""
+        return "one of these: " + ", or ".join(one.describe(name) for one in self.inner)
+
+    def value(self) -> JsonValue:
+        """The body."""
+        return [{one.tag: one.value()} for one in self.inner]
+
+    def alternatives(self) -> tuple[Constraint, ...]:
+        """The parts."""
+        return self.inner
+
+
+def _read_parts(body: JsonValue, place: Place, read: ReadConstraint) -> tuple[Constraint, ...]:
+    items = place.read_list(body, most=MAX_PARTS)
+    if len(items) < 2:  # noqa: PLR2004 - one constraint is written as itself
+        raise place.fault("must have two constraints or more; one is written as itself")
+    seen: dict[bytes, tuple[int, Constraint]] = {}
+    for index, item in enumerate(items):
+        part = read(item, place.item(index))
+        first, _ = seen.setdefault(part.form(), (index, part))
+        if first != index:
+            raise place.item(index).fault(f"says the same as item {first}")
+    return tuple(part for _, (_, part) in sorted(seen.items()))
