@@ -197,6 +197,119 @@ def test_a_person_ticks_and_types_in_a_terminal(fresh: Installation) -> None:
     assert stat.S_IMODE(fresh.home.stat().st_mode) == 0o700
 
 
+def ticked(fresh: Installation, *words: str) -> Typing:
+    """A terminal in which servers and tools are ticked as they are offered."""
+    terminal = Typing(fresh, "init", "--monitor", f"file:{fresh.monitor}", *words)
+    for _ in range(2):
+        terminal.until("Enter to go on: ")
+        terminal.answer("")
+    return terminal
+
+
+@pytest.mark.parametrize("mistyped", ["/none/at/all", ":", f"{Path.home()}:/none/at/all"])
+def test_a_mistyped_directory_is_asked_again_and_the_ticks_are_kept(
+    fresh: Installation, mistyped: str
+) -> None:
+    put(fresh, ".cursor/mcp.json", fs=entry(fresh))
+    terminal = ticked(fresh)
+    terminal.until("Directories:")
+    terminal.answer(mistyped)
+    assert "name " in terminal.until("Directories:")
+    terminal.answer(str(fresh.project))
+    assert str(fresh.project) in terminal.until("[y/N]")
+    terminal.answer("n")
+    assert terminal.end() == 3
+
+
+def test_a_directory_is_asked_a_bounded_number_of_times(fresh: Installation) -> None:
+    put(fresh, ".cursor/mcp.json", fs=entry(fresh))
+    terminal = ticked(fresh)
+    for _ in range(5):
+        terminal.until("Directories:")
+        terminal.answer("/none/at/all")
+    assert terminal.end() == 2
+    assert "[bad-input]" in terminal.seen
+
+
+def test_options_that_can_not_be_are_told_before_anything_is_asked(fresh: Installation) -> None:
+    put(fresh, ".cursor/mcp.json", fs=entry(fresh))
+    for words in (("--root", "/none/at/all"), ("--root", ""), ("--for", "soon")):
+        terminal = Typing(fresh, "init", *words)
+        assert terminal.end() == 2
+        assert "Enter to go on" not in terminal.seen
+
+
+def test_a_wrong_code_is_asked_again_with_a_fresh_one(fresh: Installation) -> None:
+    config = put(fresh, ".cursor/mcp.json", fs=entry(fresh))
+    terminal = ticked(fresh, "--no-root")
+    terminal.until("[y/N]")
+    terminal.answer("y")
+    for typed in ("0000-0000", ""):
+        terminal.until("The code:")
+        terminal.answer(typed)
+    terminal.until("The code:")
+    assert b"taskbound" not in config.read_bytes()
+    terminal.answer(fresh.code())
+    assert terminal.end() == 0, terminal.seen
+    assert fresh("agent", "show", "assistant", "--json").document["state"] == "active"
+
+
+def test_after_the_last_wrong_code_init_can_be_run_again(fresh: Installation) -> None:
+    config = put(fresh, ".cursor/mcp.json", fs=entry(fresh))
+    for typed, status in ((("0000-0000",) * 3, 3), ((), 0)):
+        terminal = ticked(fresh, "--no-root")
+        terminal.until("[y/N]")
+        terminal.answer("y")
+        for one in typed:
+            terminal.until("The code:")
+            terminal.answer(one)
+        if status:
+            assert terminal.end() == status
+            assert "come back with `taskbound init`" in " ".join(terminal.seen.split())
+            assert b"taskbound" not in config.read_bytes()
+            continue
+        terminal.until("The code:")
+        terminal.answer(fresh.code())
+        assert terminal.end() == status, terminal.seen
+    assert b"taskbound" in config.read_bytes()
+
+
+def test_other_tools_get_an_agent_and_a_template_of_their_own(fresh: Installation) -> None:
+    put(fresh, ".cursor/mcp.json", fs=entry(fresh))
+    words = ("--no-root", "--monitor", f"file:{fresh.monitor}")
+    assert fresh("init", "--yes", *words).status == 0
+    put(fresh, ".cursor/mcp.json", fs=entry(fresh))
+    before = fresh("template", "list", "--json").document["rows"]
+    told = fresh("init", "--yes", *words, "--tool", "fs__read")
+    assert (told.status, "the same command with `--agent assistant-2`" in told.err) == (3, True)
+    terminal = Typing(fresh, "init", *words, "--tool", "fs__read")
+    terminal.until("Enter to go on: ")
+    terminal.answer("")
+    assert "is known with other tools" in terminal.until("Its name:")
+    terminal.answer("No Name")
+    terminal.until("Its name:")
+    terminal.answer("")
+    assert "Agent assistant-2" in terminal.until("[y/N]")
+    terminal.answer("y")
+    terminal.until("The code:")
+    terminal.answer(fresh.code())
+    assert terminal.end() == 0, terminal.seen
+    assert "taskbound run --agent assistant-2 --template assistant-2 -- COMMAND" in terminal.seen
+    rows = fresh("template", "list", "--json").document["rows"]
+    assert [one for one in rows if one["name"] == "default"] == before, "no template is replaced"
+    assert sorted(one["name"] for one in rows) == ["assistant-2", "default"]
+
+
+def test_a_template_of_another_scope_is_never_replaced(fresh: Installation) -> None:
+    put(fresh, ".cursor/mcp.json", fs=entry(fresh))
+    words = ("init", "--yes", "--no-root", "--monitor", f"file:{fresh.monitor}")
+    assert fresh(*words).status == 0
+    put(fresh, ".cursor/mcp.json", fs=entry(fresh))
+    told = fresh(*words, "--tool", "fs__read", "--agent", "reader", "--template", "default")
+    assert (told.status, "[other-than-chosen]" in told.err) == (3, True)
+    assert "`--template default-2`" in told.err
+
+
 def test_a_no_at_the_end_changes_nothing(fresh: Installation) -> None:
     config = put(fresh, ".cursor/mcp.json", fs=entry(fresh))
     before = config.read_bytes()

@@ -2,6 +2,7 @@
 
 1. Without a terminal nothing is asked: what is not named follows from the configurations, or refuses.
 2. A server that is not chosen, or can't be pinned, stays outside of the gateway and is named.
+3. What was mistyped is asked again, a bounded number of times: what was chosen before it is kept.
 """
 
 from __future__ import annotations
@@ -14,24 +15,39 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from taskbound.core.errors import TaskboundError
+from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
+from taskbound.core.identity import parse_name
 from taskbound.core.tool import parse_definitions
 from taskbound.surfaces.cli.clients.places import Server, find_configs
 from taskbound.surfaces.cli.grants import Offer, offers_of, parse_root
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.ticking import tick
+from taskbound.wire.identity import AgentRows, ListAgents
+from taskbound.wire.task import ListTemplates, TemplateRows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from taskbound.core.scope import Scope
     from taskbound.surfaces.cli.plugs import Probed
     from taskbound.surfaces.cli.session import Session
 
-__all__ = ["Bypassing", "Choice", "choose_roots", "choose_servers", "choose_tools", "probe_servers"]
+__all__ = [
+    "Bypassing",
+    "Choice",
+    "OtherCeilingError",
+    "choose_name",
+    "choose_roots",
+    "choose_servers",
+    "choose_template",
+    "choose_tools",
+    "probe_servers",
+]
 
 _SLUG: Final = re.compile(r"[^a-z0-9]+")
 _LONGEST: Final = 32
+TRIES: Final = 5
 
 
 class Bypassing(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +57,13 @@ class Bypassing(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     name: str
     why: str
+
+
+class OtherCeilingError(DeniedError):
+    """An agent, a template or a server of this name is known, and is not what was chosen."""
+
+    code = "other-than-chosen"
+    remedy = "choose another name with `--agent`"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -120,7 +143,7 @@ def _start(server: Server) -> tuple[object, ...]:
 
 
 def probe_servers(session: Session, choice: Choice, *, strict: bool) -> None:
-    """Start each chosen server once and list its tools; one that can't be pinned stays outside (rule 3)."""
+    """Start each chosen server once and list its tools; one that can't be pinned stays outside (rule 2)."""
     for name, server in list(choice.servers.items()):
         session.screen.line(f"looking at {shown(name)}: {shown(' '.join(server.command))}")
         try:
@@ -199,8 +222,85 @@ def choose_roots(session: Session, choice: Choice, wanted: Sequence[str] | None,
         choice.roots = named
         return
     session.screen.line("Paths may lie below these directories, and nowhere else (several: separate by `:`).")
-    answer = session.prompt("Directories:", default=":".join(named) or str(Path.cwd()))
-    choice.roots = sorted({parse_root(one) for one in answer.split(":") if one})
+    choice.roots = _ask_roots(session, ":".join(named) or str(Path.cwd()))
+
+
+def _ask_roots(session: Session, default: str) -> list[str]:
+    """The directories that a person types (rule 3); at least one, or paths would be free."""
+    for left in reversed(range(TRIES)):
+        answer = session.prompt("Directories:", default=default)
+        try:
+            roots = sorted({parse_root(one) for one in answer.split(":") if one})
+        except BadInputError as error:
+            if not left:
+                raise
+            session.screen.note(f"{Words(error.message)}: {Words(error.advice)}")
+            continue
+        if roots:
+            return roots
+        session.screen.note("name at least one, or start again with `--no-root` to leave paths free")
+    raise BadInputError("no directory was named", remedy="name one with `--root DIR`")
+
+
+def choose_name(session: Session, choice: Choice, scope: Scope) -> None:
+    """Another name for the agent, when the chosen one is known and can never pass this scope (rules 1 and 3).
+
+    Raises:
+        OtherCeilingError: Nobody can be asked, or no free name was given.
+    """
+    ceilings = {one.name: bytes(one.ceiling) for one in session.ask(ListAgents(), AgentRows).rows}
+    for left in reversed(range(TRIES)):
+        if ceilings.get(choice.agent, scope.canonical) == scope.canonical:
+            return
+        known, free = choice.agent, _free_name(choice.agent, ceilings)
+        if not left or session.yes or session.screen.json or not session.screen.interactive:
+            raise OtherCeilingError(
+                f"agent `{shown(known)}` is known with other tools or directories, and can never pass those",
+                remedy=f"give this choice an agent of its own: the same command with `--agent {free}`",
+            )
+        session.screen.note(
+            f"Agent {shown(known)} is known with other tools or directories, and can never pass those."
+            " This choice needs an agent of its own."
+        )
+        choice.agent = _ask_name(session, free)
+
+
+def _ask_name(session: Session, free: str) -> str:
+    for left in reversed(range(TRIES)):
+        name = session.prompt("Its name:", default=free)
+        try:
+            return parse_name(name, what="an agent")
+        except MalformedError as error:
+            if not left:
+                raise
+            session.screen.note(f"{Words(error.message)}: {Words(error.advice)}")
+    return free
+
+
+def _free_name(name: str, taken: Mapping[str, object]) -> str:
+    base = re.sub(r"-\d{1,3}$", "", name)[:_LONGEST]
+    return next(
+        one for one in (f"{base}-{number}" for number in range(2, len(taken) + 3)) if one not in taken
+    )
+
+
+def choose_template(session: Session, choice: Choice, scope: Scope, *, told: bool) -> None:
+    """A name for the template under which there is nothing else: one is never replaced by another scope.
+
+    Raises:
+        OtherCeilingError: The name was told, and is another scope's.
+    """
+    rows = {one.name: bytes(one.scope) for one in session.ask(ListTemplates(), TemplateRows).rows}
+    names = (choice.template,) if told else (choice.template, choice.agent, _free_name(choice.agent, rows))
+    for name in names:
+        if rows.get(name, scope.canonical) == scope.canonical:
+            choice.template = name
+            return
+    free = _free_name(choice.template, rows)
+    raise OtherCeilingError(
+        f"template `{shown(choice.template)}` is known, and is another scope",
+        remedy=f"choose another name: the same command with `--template {free}`",
+    )
 
 
 def _bypassing(server: Server, why: str) -> Bypassing:

@@ -62,9 +62,11 @@ def parse_root(text: str) -> str:
     Raises:
         BadInputError: There is no such directory.
     """
+    if not text:
+        raise BadInputError("an empty text names no directory")
     path = os.path.normpath(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111 -- by text, as `below` compares
     if not os.path.isdir(path):  # noqa: PTH112 -- the same
-        raise BadInputError(f"`{shown(text)}` is no directory")
+        raise BadInputError(f"`{shown(text)}` is no directory", remedy="name one that is there")
     return path
 
 

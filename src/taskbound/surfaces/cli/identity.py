@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from taskbound.core.identity import MonitorCodeError
+from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.cli.reading import read_scope
 from taskbound.surfaces.cli.screen import Words, moment, shown
-from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.session import DeclinedError, Session, command, group
 from taskbound.wire.connection import Done
 from taskbound.wire.identity import (
     AcknowledgeMonitor,
@@ -42,10 +44,13 @@ __all__ = [
     "show",
     "show_agent",
     "suspend",
+    "take_code",
 ]
 
 people = group("person", "People, known by their local accounts: owners and approvers of agents.")
 agents = group("agent", "Agents, with those who answer for them. None is active without all of them.")
+
+_TRIES: Final = 3
 
 NameArgument = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.", show_default=False)]
 
@@ -153,8 +158,11 @@ def activate(
         if not session.screen.interactive or session.screen.json:
             session.done(done, f"a code went to {shown(agent.monitor)}: come back with `--code`")
             return
-        code = session.prompt("The code that the monitor received:")
-    agent = activate_agent(session, name, code)
+        agent = take_code(
+            session, agent, "The code that the monitor received:", f"taskbound agent activate {shown(name)}"
+        )
+    else:
+        agent = activate_agent(session, name, code)
     if session.screen.json:
         session.screen.document(agent)
         return
@@ -185,6 +193,41 @@ def activate_agent(session: Session, name: str, code: str) -> AgentDetail:
         session.ask(AcknowledgeMonitor(name=name, code=code.strip()), Done)
     session.ask(ActivateAgent(name=name), Done)
     return session.ask(ShowAgent(name=name), AgentDetail)
+
+
+def take_code(session: Session, agent: AgentDetail, question: str, again: str) -> AgentDetail:
+    """The agent, active, after a person typed its monitor's code; a wrong one uses the code up.
+
+    Args:
+        session: Asks the person.
+        agent: A code is on its way to its monitor.
+        question: What to ask.
+        again: The command that asks anew later.
+
+    Raises:
+        MonitorCodeError: All tries were wrong.
+        DeclinedError: The person closed the input.
+    """
+    remedy = f"come back with `{again}`: what is set up stays, and a fresh code is sent"
+    for left in reversed(range(_TRIES)):
+        try:
+            code = session.prompt(question).strip()
+        except DeclinedError as error:
+            raise DeclinedError(
+                f"no code was given, so {shown(agent.name)} is not active", remedy=remedy
+            ) from error
+        if not code:
+            session.screen.note("type the code that stands in the newest news of the monitor")
+            continue
+        try:
+            return activate_agent(session, agent.name, code)
+        except RefusedByDaemonError as error:
+            if error.fault.code != MonitorCodeError.code:
+                raise
+            if left:
+                session.screen.note("that is not the code, and it is used up: here is another")
+                deliver_code(session, agent)
+    raise MonitorCodeError(f"no right code was given, so {shown(agent.name)} is not active", remedy=remedy)
 
 
 def show_agent(screen: Screen, agent: AgentDetail) -> None:

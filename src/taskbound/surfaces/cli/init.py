@@ -20,19 +20,21 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
-from taskbound.core.errors import DeniedError
 from taskbound.surfaces.cli.choosing import (
     Bypassing,
     Choice,
+    OtherCeilingError,
+    choose_name,
     choose_roots,
     choose_servers,
+    choose_template,
     choose_tools,
     probe_servers,
 )
 from taskbound.surfaces.cli.clients.gate import plan_gates
 from taskbound.surfaces.cli.clients.undo import Planned, Restored, apply, undo
-from taskbound.surfaces.cli.grants import build_scope
-from taskbound.surfaces.cli.identity import activate_agent, deliver_code
+from taskbound.surfaces.cli.grants import build_scope, parse_root
+from taskbound.surfaces.cli.identity import activate_agent, deliver_code, take_code
 from taskbound.surfaces.cli.reading import parse_seconds, write_file
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.session import Session, command
@@ -56,18 +58,11 @@ if TYPE_CHECKING:
 
     from taskbound.core.scope import Scope
 
-__all__ = ["InitReport", "OtherCeilingError", "UndoReport", "add_init", "init"]
+__all__ = ["InitReport", "UndoReport", "add_init", "init"]
 
 _AGENT: Final = "assistant"
 _TEMPLATE: Final = "default"
 _SLUG: Final = re.compile(r"[^a-z0-9]+")
-
-
-class OtherCeilingError(DeniedError):
-    """An agent or a server of this name is known, and is not what was chosen."""
-
-    code = "other-than-chosen"
-    remedy = "choose another name with `--agent`"
 
 
 class InitReport(msgspec.Struct, frozen=True, kw_only=True, tag="initialized", tag_field="is"):
@@ -128,7 +123,9 @@ def init(
     ] = None,
     no_root: Annotated[bool, typer.Option("--no-root", help="Leave paths free.")] = False,
     agent: Annotated[str, typer.Option("--agent", help="What the agent is called.")] = "",
-    template: Annotated[str, typer.Option("--template", help="What the template is called.")] = _TEMPLATE,
+    template: Annotated[
+        str, typer.Option("--template", help="What the template is called; else `default`, if that is free.")
+    ] = "",
     length: Annotated[str, typer.Option("--for", metavar="TIME", help="How long its tasks run.")] = "8h",
     monitor: Annotated[
         str, typer.Option("--monitor", help="Where news of the agent goes: file:/PATH or exec:/PROGRAM.")
@@ -143,16 +140,20 @@ def init(
     if undo_it:
         _undo(session)
         return
-    choice = Choice(agent=agent or session.place.agent or _AGENT, template=template)
+    seconds = parse_seconds(length)  # what can't be is said before anything is asked
+    told_roots = [parse_root(one) for one in root or []]
+    choice = Choice(agent=agent or session.place.agent or _AGENT, template=template or _TEMPLATE)
     choose_servers(session, choice, [Path(one).absolute() for one in config or []], server)
     if not choice.servers:
         _nothing(session, choice)
         return
     probe_servers(session, choice, strict=bool(server))
     choose_tools(session, choice, tool)
-    choose_roots(session, choice, root, free=no_root)
+    choose_roots(session, choice, told_roots, free=no_root)
     scope = build_scope(choice.offers, choice.roots)
-    seconds = parse_seconds(length)
+    if session.place.home.is_dir():  # before the last question: the name is part of what is agreed to
+        choose_name(session, choice, scope)
+        choose_template(session, choice, scope, told=bool(template))
     plans = plan_gates(
         (*choice.servers.values(), *choice.twins),
         choice.found,
@@ -161,13 +162,20 @@ def init(
     )
     _show_choice(session, choice, plans)
     session.confirm("Set this up, and rewrite the configurations?")
+    _carry_out(session, choice, scope, plans, monitor=monitor, seconds=seconds)
+
+
+def _carry_out(
+    session: Session, choice: Choice, scope: Scope, plans: Sequence[Planned], *, monitor: str, seconds: int
+) -> None:
+    """Make what was agreed to, the configurations last."""
     session.plugs.make_home(session.place.home)  # 1.
     _require_same(session, choice, scope)
     person = _set_up(session, choice, scope, monitor=monitor, seconds=seconds)
     state = _activate(session, choice.agent)
     rewritten = tuple(one.path for one in apply(session.place.home, plans))
-    _write_settings(session, choice)
-    _report(session, choice, person=person, state=state, rewritten=rewritten)
+    usual = _write_settings(session, choice)
+    _report(session, choice, person=person, state=state, rewritten=rewritten, usual=usual)
 
 
 def _require_same(session: Session, choice: Choice, scope: Scope) -> None:
@@ -175,6 +183,12 @@ def _require_same(session: Session, choice: Choice, scope: Scope) -> None:
     for agent in session.ask(ListAgents(), AgentRows).rows:
         if agent.name == choice.agent and bytes(agent.ceiling) != scope.canonical:
             raise OtherCeilingError(f"agent `{agent.name}` is known, and can never pass another scope")
+    for template in session.ask(ListTemplates(), TemplateRows).rows:
+        if template.name == choice.template and bytes(template.scope) != scope.canonical:
+            raise OtherCeilingError(
+                f"template `{template.name}` is known, and is another scope",
+                remedy="choose another name with `--template`",
+            )
     pinned = {row.spec.name: row for row in session.ask(ListUpstreams(), UpstreamRows).rows}
     for name, probed in choice.probed.items():
         row = pinned.get(name)
@@ -263,19 +277,27 @@ def _activate(session: Session, name: str) -> str:
         session.screen.line(
             "Look it up there, in another window: this shows that somebody can watch the agent."
         )
-        return activate_agent(session, name, session.prompt("The code:")).state
+        return take_code(session, agent, "The code:", "taskbound init").state
     return activate_agent(session, name, "").state
 
 
-def _write_settings(session: Session, choice: Choice) -> None:
-    """Note the agent and the template for `taskbound run`, unless the person has settings already."""
+def _write_settings(session: Session, choice: Choice) -> bool:
+    """Note the agent and the template for `taskbound run`, unless the person has settings already.
+
+    Returns:
+        Whether `taskbound run` means this agent and this template when nothing is named.
+    """
     path = session.place.home / "taskbound.toml"
     if not path.exists():
         text = f'# What `taskbound run` means when nothing is named.\nagent = "{choice.agent}"\n'
         write_file(str(path), [f'{text}template = "{choice.template}"\n'.encode()])
+        return True
+    return (session.place.agent, session.place.template) == (choice.agent, choice.template)
 
 
-def _report(session: Session, choice: Choice, *, person: str, state: str, rewritten: tuple[str, ...]) -> None:
+def _report(
+    session: Session, choice: Choice, *, person: str, state: str, rewritten: tuple[str, ...], usual: bool
+) -> None:
     agent = session.ask(ShowAgent(name=choice.agent), AgentDetail)
     report = InitReport(
         home=str(session.place.home),
@@ -308,7 +330,9 @@ def _report(session: Session, choice: Choice, *, person: str, state: str, rewrit
             " every program of yours can"
         )
     if state == "active":
-        screen.line("Done. Restart the clients, and start work with: taskbound run -- COMMAND")
+        named = "" if usual else f"--agent {choice.agent} --template {choice.template} "
+        screen.line("Done. Restart the clients, and start work with:")
+        screen.line(f"  taskbound run {named}-- COMMAND")
     else:
         screen.line(f"A code went to {shown(report.monitor)}. Nothing is permitted until you give it back:")
         screen.line(f"  taskbound agent activate {choice.agent} --code CODE")
