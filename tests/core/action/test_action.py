@@ -158,8 +158,10 @@ def test_a004_keys_that_only_look_alike_are_other_actions() -> None:
 def test_an_action_can_not_be_changed_and_a_changed_copy_has_its_own_digest() -> None:
     action = one()
     with pytest.raises(FrozenInstanceError):
-        action.task = "tsk_2"  # type: ignore[misc]  # the point of the test
-    assert replace(action, task="tsk_2").digest == one(task="tsk_2").digest
+        action.frame = one(task="tsk_2").frame  # type: ignore[misc]  # the point of the test
+    elsewhere = replace(action, frame=replace(action.frame, task="tsk_2"))
+    assert elsewhere == one(task="tsk_2")
+    assert elsewhere.digest != action.digest
 
 
 def test_nobody_can_pass_a_digest_of_their_own() -> None:

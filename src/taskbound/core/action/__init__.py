@@ -8,7 +8,7 @@ digest (`make_action`); what hides in its text is flagged (`flag_text`) and show
 from __future__ import annotations
 
 from taskbound.core.action.canonical import MAX_INTEGER, JsonValue, canonical
-from taskbound.core.action.digest import ACTION_VERSION, Action, make_action
+from taskbound.core.action.digest import ACTION_VERSION, Action, Frame, make_action
 from taskbound.core.action.envelope import members
 from taskbound.core.action.errors import (
     ByteOrderMarkError,
@@ -68,6 +68,7 @@ __all__ = [
     "Duplicate",
     "DuplicateKeyError",
     "EmptyDocumentError",
+    "Frame",
     "JsonValue",
     "KeyReusedError",
     "Limits",

@@ -27,7 +27,7 @@ from taskbound.core.action.parse import parse_object, require_shape, require_siz
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["ACTION_VERSION", "Action", "make_action"]
+__all__ = ["ACTION_VERSION", "Action", "Frame", "make_action"]
 
 ACTION_VERSION: Final = 1
 """The version of what stands in a digest; another composition is another version."""
@@ -38,8 +38,8 @@ _SHORT: Final = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Action:
-    """One intended act, complete; made by `make_action`."""
+class Frame:
+    """All of an action but its arguments: the same for every call of one tool in one task."""
 
     namespace: str
     task: str
@@ -50,6 +50,35 @@ class Action:
     """The digest of the pinned server identity."""
     definition: str
     """The digest of the pinned tool definition."""
+    head: bytes = field(init=False, repr=False, compare=False)
+    """What stands before the arguments in both canonical objects."""
+    action_end: bytes = field(init=False, repr=False, compare=False)
+    """What stands behind them in the object of rule 1."""
+    act_end: bytes = field(init=False, repr=False, compare=False)
+    """What stands behind them in the object of rule 2."""
+
+    def __post_init__(self) -> None:
+        """Write, once, what stands around the arguments."""
+        agent, namespace, server, tool = map(_name, (self.agent, self.namespace, self.server, self.tool))
+        act = b'"namespace":%b,"server":%b,"tool":%b}' % (namespace, server, tool)
+        action = b'"definition":%b,"kind":"action","namespace":%b,"server":%b,"task":%b,"tool":%b,%b' % (
+            _name(self.definition),
+            namespace,
+            server,
+            _name(self.task),
+            tool,
+            b'"version":%d}' % ACTION_VERSION,
+        )
+        object.__setattr__(self, "head", b'{"agent":%b,"arguments":' % agent)
+        object.__setattr__(self, "action_end", b"," + action)
+        object.__setattr__(self, "act_end", b',"kind":"act",' + act)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """One intended act, complete; made by `make_action`, or from a frame and canonical bytes."""
+
+    frame: Frame
     arguments: bytes
     """Canonical (rule 3)."""
     digest: str = field(init=False)
@@ -58,21 +87,44 @@ class Action:
     """Rule 2: 64 lowercase hexadecimal digits."""
 
     def __post_init__(self) -> None:
-        """Compute both digests, once."""
-        agent, namespace, server, tool = map(_name, (self.agent, self.namespace, self.server, self.tool))
-        head = b'{"agent":%b,"arguments":%b,' % (agent, self.arguments)
-        act = b'%b"kind":"act","namespace":%b,"server":%b,"tool":%b}' % (head, namespace, server, tool)
-        action = b'%b"definition":%b,"kind":"action","namespace":%b,"server":%b,"task":%b,"tool":%b,%b' % (
-            head,
-            _name(self.definition),
-            namespace,
-            server,
-            _name(self.task),
-            tool,
-            b'"version":%d}' % ACTION_VERSION,
-        )
-        object.__setattr__(self, "digest", sha256(action).hexdigest())
-        object.__setattr__(self, "act_key", sha256(act).hexdigest())
+        """Compute both digests, once; they begin alike."""
+        frame = self.frame
+        action = sha256(frame.head + self.arguments)
+        act = action.copy()
+        action.update(frame.action_end)
+        act.update(frame.act_end)
+        object.__setattr__(self, "digest", action.hexdigest())
+        object.__setattr__(self, "act_key", act.hexdigest())
+
+    @property
+    def namespace(self) -> str:
+        """Of everything in it."""
+        return self.frame.namespace
+
+    @property
+    def task(self) -> str:
+        """The task's id."""
+        return self.frame.task
+
+    @property
+    def agent(self) -> str:
+        """The agent's name."""
+        return self.frame.agent
+
+    @property
+    def tool(self) -> str:
+        """`server__tool`."""
+        return self.frame.tool
+
+    @property
+    def server(self) -> str:
+        """The digest of the server's pinned identity."""
+        return self.frame.server
+
+    @property
+    def definition(self) -> str:
+        """The digest of the tool's pinned definition."""
+        return self.frame.definition
 
     def flags(self) -> tuple[TextFlag, ...]:
         """What in the arguments a reader may not see; one quick look when there is nothing."""
@@ -111,15 +163,10 @@ def make_action(  # noqa: PLR0913 -- seven things make an action, and each has i
     written = canonical(arguments)
     require_size(written)
     require_shape(written)
-    return Action(
-        namespace=namespace,
-        task=task,
-        agent=agent,
-        tool=tool,
-        server=server,
-        definition=definition,
-        arguments=written,
+    frame = Frame(
+        namespace=namespace, task=task, agent=agent, tool=tool, server=server, definition=definition
     )
+    return Action(frame=frame, arguments=written)
 
 
 def _name(text: str) -> bytes:

@@ -5,6 +5,8 @@
 2. What this process writes it forgets here; a stale decision forgets what it read. How an act
    last ended is guessed to be `none` until a commit knew better: a wrong guess is stale.
 3. Views are bounded: beyond the bound the oldest go.
+4. Whoever keeps something that was worked out from views keeps it for one `generation`
+   of them: whatever is forgotten, the generation is another one.
 """
 
 from __future__ import annotations
@@ -106,6 +108,8 @@ class Views:
         self._persons: dict[str, Mapping[str, Person]] = {}
         self._switches: dict[str, KillSwitch] = {}
         self._outcomes: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self.generation = 0
+        """How often something was forgotten (rule 4)."""
 
     def lineage(self, namespace: str, task: str) -> Lineage | None:
         """The task and its ancestors."""
@@ -138,6 +142,7 @@ class Views:
 
     def forget(self) -> None:
         """Forget all: something was written that evaluation reads."""
+        self.generation += 1  # 4
         self._tasks.clear()
         self._agents.clear()
         self._tools.clear()
@@ -146,6 +151,7 @@ class Views:
 
     def forget_task(self, namespace: str, task: str) -> None:
         """Forget this task; what hangs beneath it turns out stale at the commit and is forgotten then."""
+        self.generation += 1  # 4
         self._tasks.forget((namespace, task))
 
     def kill_switch(self, namespace: str) -> KillSwitch:
@@ -164,6 +170,7 @@ class Views:
         """Forget what a stale proposal had read, and read anew how its act last ended."""
         action = stale.action
         key = (stale.root, action.act_key)
+        self.generation += 1  # 4
         self._tasks.forget((action.namespace, action.task))
         self._agents.forget((action.namespace, action.agent))
         self._tools.forget((action.namespace, action.tool))

@@ -23,7 +23,7 @@ from taskbound.core.tool import (
     compare_list,
     parse_definition,
 )
-from taskbound.flows.decision.evaluate import UnknownToolError
+from taskbound.flows.decision.standing import UnknownToolError
 from taskbound.flows.tool.errors import OtherDefinitionError, UnknownServerError
 from taskbound.flows.tool.pin import require_server
 

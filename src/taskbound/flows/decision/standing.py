@@ -1,0 +1,224 @@
+"""What a call stands on: all of its evaluation that its arguments don't change, worked out once.
+
+1. A standing is of one namespace, task, agent and tool, and of one generation of the
+   views: once anything was forgotten, all standings are, and are worked out anew.
+2. Only that nothing stands in the way is remembered, and only until the first deadline
+   of the task and its ancestors. What stands in the way is looked at anew each time.
+3. What policy answers is remembered by all that it may read: the standing, the flags,
+   the last outcome, the proof and the bundle.
+4. Standings and their cases are bounded: beyond the bound the oldest go. One that lacks
+   its task, agent or tool is not kept: what is missing may come, and names may be made up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from taskbound.core.action import Frame
+from taskbound.core.decision import Basis
+from taskbound.core.errors import DeniedError
+from taskbound.core.identity import UnknownIdentityError, require_active
+from taskbound.core.policy import PolicyRequest, conclude
+from taskbound.core.revocation import require_not_stopped
+from taskbound.core.task import NoTaskError, require_live
+
+if TYPE_CHECKING:
+    from taskbound.core.clock import Instant
+    from taskbound.core.errors import TaskboundError
+    from taskbound.core.identity import Agent
+    from taskbound.core.policy import PolicyConclusion
+    from taskbound.flows.decision.evaluate import Call
+    from taskbound.flows.decision.views import Lineage, ToolView, Views
+    from taskbound.ports.policy import PolicyEngine
+
+__all__ = ["Case", "Ground", "Standing", "Standings", "ToolChangedError", "UnknownToolError"]
+
+Facts: TypeAlias = "dict[str, str | int | bool | tuple[str, ...]]"
+
+_USABLE: Final = frozenset({"pinned", "text-changed"})
+_STANDINGS: Final = 2_000
+_CASES: Final = 32
+
+
+class UnknownToolError(DeniedError):
+    """No tool of this name is pinned for this agent."""
+
+    code = "unknown-tool"
+    remedy = "use a tool that tools/list names"
+
+
+class ToolChangedError(DeniedError):
+    """The server shows another definition of the tool than the one that was pinned."""
+
+    code = "tool-changed"
+    remedy = "ask the person to look at `taskbound tool diff` and to accept it or not"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """Nothing stands in the way of a call, until an instant, but its arguments and policy."""
+
+    lineage: Lineage
+    agent: Agent
+    tool: ToolView
+    until: Instant
+
+
+class Case:
+    """What policy reads of a call, in words and by version, and what follows from it."""
+
+    __slots__ = ("_concluded", "_policy", "_request", "basis", "words")
+
+    def __init__(self, policy: PolicyEngine, request: PolicyRequest, basis: Basis) -> None:
+        """Keep what to ask."""
+        self._policy = policy
+        self._request = request
+        self._concluded: PolicyConclusion | None = None
+        self.basis = basis
+        self.words = tuple([(name, _words(value)) for name, value in request.facts.items()])
+
+    def conclusion(self) -> PolicyConclusion:
+        """What follows from policy's answer; asked once (rule 3)."""
+        if self._concluded is None:
+            self._concluded = conclude(self._policy.answer(self._request))
+        return self._concluded
+
+
+class Standing:
+    """What calls of one tool by one agent for one task stand on."""
+
+    def __init__(self, call: Call, views: Views, policy: PolicyEngine) -> None:
+        """Read it from the views."""
+        self._views = views
+        self._policy = policy
+        self._namespace = call.namespace
+        self._names = (call.task, call.agent, call.tool)
+        self._lineage = views.lineage(call.namespace, call.task) if call.task else None
+        self._agent = views.agent(call.namespace, call.agent)
+        self._tool = tool = views.tool(call.namespace, call.tool)
+        self.frame = Frame(
+            namespace=call.namespace,
+            task=call.task,
+            agent=call.agent,
+            tool=call.tool,
+            server=tool.server.identity if tool else "",
+            definition=tool.pinned.digest if tool else "",
+        )
+        self._switch = views.kill_switch(call.namespace)
+        self.root = self._lineage.task.root if self._lineage else call.task
+        self.scope = self._lineage.task.scope.digest if self._lineage else ""
+        self.is_whole = self._lineage is not None and self._agent is not None and tool is not None
+        """Whether there are such a task, agent and tool."""
+        self._ground: Ground | None = None
+        self._cases: dict[tuple[tuple[str, ...], str, str, str], Case] = {}
+
+    def require(self, unbound: TaskboundError | None, now: Instant) -> Ground:
+        """Go on only when nothing stands in the way so far.
+
+        Args:
+            unbound: Why the connection belongs to no task.
+            now: When.
+
+        Raises:
+            DeniedError: Everything is stopped, or agent, task or tool are not what they have to be.
+        """
+        ground = self._ground
+        if ground is None or unbound is not None or now >= ground.until:  # 2
+            ground = self._ground = self._look(unbound, now)
+        return ground
+
+    def case(self, flags: tuple[str, ...], outcome: str, proof: str) -> Case:
+        """The case of calls with these flags, of an act that last ended so, proven so."""
+        key = (flags, outcome, proof, self._policy.bundle)
+        known = self._cases.get(key)  # 3
+        if known is None:
+            if len(self._cases) >= _CASES:
+                del self._cases[next(iter(self._cases))]  # 4
+            known = self._cases[key] = self._case(flags, outcome, proof)
+        return known
+
+    def _look(self, unbound: TaskboundError | None, now: Instant) -> Ground:
+        task, name, tool_name = self._names
+        require_not_stopped(self._switch)
+        if self._agent is None:
+            raise UnknownIdentityError(f"no agent is named `{name}`")
+        require_active(self._agent, self._views.persons(self._namespace))
+        if isinstance(unbound, DeniedError):
+            raise unbound
+        lineage = self._lineage
+        if lineage is None:
+            raise NoTaskError("no task is open for this agent")
+        require_live(task, lineage.heads, now)
+        if lineage.task.agent != name:
+            raise NoTaskError(f"task `{task}` is not one of agent `{name}`")
+        tool = self._tool
+        if tool is None or (tool.server.agents and name not in tool.server.agents):
+            raise UnknownToolError(f"no tool `{tool_name}` is pinned for agent `{name}`")
+        if tool.pinned.state not in _USABLE:
+            raise ToolChangedError(f"tool `{tool_name}` is not the one that was pinned ({tool.pinned.state})")
+        until = min(head.deadline for head in lineage.heads.values())
+        return Ground(lineage=lineage, agent=self._agent, tool=tool, until=until)
+
+    def _case(self, flags: tuple[str, ...], outcome: str, proof: str) -> Case:
+        _, agent, tool = self._names
+        facts: Facts = {
+            "attempt": 1,
+            "covered": True,
+            "effect": self._tool.definition.effect.value if self._tool else "",
+            "flags": flags,
+            "last_outcome": outcome,
+            "proof": proof,
+        }
+        request = PolicyRequest(
+            namespace=self._namespace,
+            agent=agent,
+            tool=tool,
+            server=self._tool.server.name if self._tool else "",
+            facts={one: facts[one] for one in sorted(self._policy.reads)},
+        )
+        basis = Basis(
+            tasks=self._lineage.versions if self._lineage else (),
+            agent=self._agent.version if self._agent else None,
+            switch=self._switch.epoch,
+            tool=self._tool.pinned.version if self._tool else None,
+            bundle=self._policy.bundle,
+            last_outcome=outcome,
+            reads_outcome="last_outcome" in self._policy.reads,
+        )
+        return Case(self._policy, request, basis)
+
+
+class Standings:
+    """The standings of one generation of views; used from one thread at a time."""
+
+    def __init__(self, views: Views, policy: PolicyEngine, *, most: int = _STANDINGS) -> None:
+        """Start empty; keep so many at most."""
+        self._views = views
+        self._policy = policy
+        self._most = most
+        self._generation = views.generation
+        self._kept: dict[tuple[str, str, str, str], Standing] = {}
+
+    def of(self, call: Call) -> Standing:
+        """What this call stands on."""
+        if self._generation != self._views.generation:  # 1
+            self._kept.clear()
+            self._generation = self._views.generation
+        key = (call.namespace, call.task, call.agent, call.tool)
+        known = self._kept.get(key)
+        if known is None:
+            known = Standing(call, self._views, self._policy)
+            if known.is_whole:  # 4
+                if len(self._kept) >= self._most:
+                    del self._kept[next(iter(self._kept))]
+                self._kept[key] = known
+        return known
+
+
+def _words(value: str | int | tuple[str, ...]) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, tuple):
+        return " ".join(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)

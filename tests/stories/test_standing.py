@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from taskbound.adapters.policy.cedar import CedarPolicyEngine, base_bundle
+from taskbound.core.clock import Instant
+from taskbound.core.task import NoTaskError, TaskEvent
+from taskbound.flows.decision import Decisions
+from taskbound.flows.decision.standing import Standings
+from taskbound.flows.revocation import stop
+from tests.world import ANN, CEILING, LOOK, PAY, World, code_of, scope_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskbound.core.policy import PolicyAnswer, PolicyRequest
+    from taskbound.core.task import Task
+    from taskbound.ports.store import Store, Transaction
+
+OTHER_PAY = PAY | {"inputSchema": {"type": "object"}}
+FORBID = '@id("never") forbid (principal, action, resource);'
+
+
+class Switching:
+    """An engine that is told which bundle it answers for."""
+
+    def __init__(self, *texts: str) -> None:
+        self._engines = [CedarPolicyEngine(one) for one in texts]
+        self.number = 0
+
+    @property
+    def bundle(self) -> str:
+        return self._engines[self.number].bundle
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return self._engines[0].reads
+
+    def answer(self, request: PolicyRequest) -> PolicyAnswer:
+        return self._engines[self.number].answer(request)
+
+
+def revoke(world: World, task: Task) -> None:
+    world.tasks.end("default", task.id, TaskEvent.REVOKE, ANN, reason="enough")
+
+
+def pause(world: World, task: Task) -> None:
+    world.tasks.pause("default", task.id, ANN, reason="lunch")
+
+
+def suspend(world: World, _: Task) -> None:
+    world.agents.suspend("default", "coder", ANN, reason="odd")
+
+
+def stop_all(world: World, _: Task) -> None:
+    stop(world.means, "default", stopped=True, reason="fire", actor=ANN)
+
+
+def change_tool(world: World, _: Task) -> None:
+    with world.store.read() as snapshot:
+        server = snapshot.tools.server("default", "bank")
+    assert server is not None
+    raws = [json.dumps(one).encode() for one in (OTHER_PAY, LOOK)]
+    world.sights.see("default", "bank", server.identity, raws, agent="coder")
+
+
+def narrow_ceiling(world: World, _: Task) -> None:
+    def work(tx: Transaction) -> None:
+        agent = tx.identities.agent("default", "coder")
+        assert agent is not None
+        narrow = scope_of({"grants": CEILING["grants"][1:]})
+        tx.identities.put_agent(
+            replace(agent, ceiling=narrow, version=agent.version + 1), expect=agent.version
+        )
+
+    world.store.write(work)
+
+
+CHANGES = pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (revoke, "task-ended"),
+        (pause, "task-paused"),
+        (suspend, "inactive-agent"),
+        (stop_all, "stopped"),
+        (change_tool, "tool-changed"),
+        (narrow_ceiling, "outside-scope"),
+    ],
+)
+
+
+@CHANGES
+def test_a_call_after_a_change_of_this_daemon_is_judged_anew(
+    world: World, change: Callable[[World, Task], None], code: str
+) -> None:
+    task = world.settle_in()
+    assert code_of(world.ask(task)) == "permit"
+    change(world, task)
+    assert code_of(world.ask(task)) == code
+
+
+@CHANGES
+def test_a_call_after_a_change_of_another_daemon_is_judged_anew(
+    world: World, change: Callable[[World, Task], None], code: str
+) -> None:
+    task = world.settle_in()
+    assert code_of(world.ask(task)) == "permit"
+    change(world.beside(), task)
+    assert code_of(world.ask(task)) == code
+
+
+@CHANGES
+def test_a_change_that_commits_while_a_decision_waits_wins(
+    world: World, change: Callable[[World, Task], None], code: str
+) -> None:
+    task = world.settle_in()
+    assert code_of(world.ask(task)) == "permit"
+    other, call = world.beside(), world.call(task)
+    world.meanwhile(lambda: change(other, task))
+    (answer,) = world.decisions.decide([call])
+    assert code_of(answer) == code
+
+
+def test_a_deadline_ends_what_was_remembered_of_its_task(world: World) -> None:
+    task = world.settle_in()
+    assert code_of(world.ask(task)) == "permit"
+    world.clock.advance(3600)
+    assert code_of(world.ask(task, arguments={"to": "mallory", "amount": 1})) == "task-expired"
+
+
+def test_an_ancestors_deadline_ends_what_was_remembered_of_a_task(world: World) -> None:
+    world.settle_in()
+    parent = world.start(seconds=60)
+    child = world.child(parent)
+    late = replace(child, deadline=Instant(parent.deadline + 9_000_000), version=2)
+    world.store.write(lambda tx: tx.tasks.put_task(late, expect=1))
+    assert code_of(world.ask(child)) == "permit"
+    world.clock.advance(60)
+    assert code_of(world.ask(child, arguments={"to": "mallory", "amount": 1})) == "task-expired"
+
+
+def test_another_bundle_is_asked_although_the_first_one_answered_the_same_call(store: Store) -> None:
+    world = World(store=store)
+    task = world.settle_in()
+    engine = Switching(base_bundle(), base_bundle() + FORBID)
+    means = replace(world.means, policy=engine)
+    decisions = Decisions(means, world.views)
+    assert code_of(decisions.decide([world.call(task)])[0]) == "permit"
+    engine.number = 1
+    assert code_of(decisions.decide([world.call(task)])[0]) == "forbidden"
+
+
+def test_a_call_that_is_bound_to_no_task_gains_nothing_from_one_that_was(world: World) -> None:
+    task = world.settle_in()
+    assert code_of(world.ask(task)) == "permit"
+    assert code_of(world.ask(task, unbound=NoTaskError("none"))) == "no-task"
+    assert code_of(world.ask(task)) == "permit"
+
+
+def test_a_tool_that_was_missing_is_found_once_it_is_pinned(world: World) -> None:
+    task = world.settle_in()
+    standings = Standings(world.views, world.means.policy)
+    call = world.call(task, "bank__burn")
+    assert standings.of(call) is not standings.of(call)
+
+
+def test_what_a_standing_remembers_is_bounded_and_the_oldest_goes(world: World) -> None:
+    task = world.settle_in()
+    standings = Standings(world.views, world.means.policy, most=1)
+    first = standings.of(world.call(task))
+    assert standings.of(world.call(task)) is first
+    standings.of(world.call(task, "bank__look"))
+    assert standings.of(world.call(task)) is not first
+    case = first.case((), "none", "proof 0")
+    assert first.case((), "none", "proof 0") is case
+    for number in range(1, 33):
+        first.case((), "none", f"proof {number}")
+    assert first.case((), "none", "proof 0") is not case
+
+
+def test_flags_outcome_proof_and_bundle_each_make_another_case(world: World) -> None:
+    engine = Switching(base_bundle(), base_bundle() + FORBID)
+    standing = Standings(world.views, engine).of(world.call(world.settle_in()))
+    cases = []
+    for engine.number in (0, 1):
+        cases += [
+            standing.case(flags, outcome, proof)
+            for flags in ((), ("bidi",))
+            for outcome in ("none", "unknown")
+            for proof in ("a", "b")
+        ]
+    assert len({id(one) for one in cases}) == len(cases)
