@@ -147,7 +147,7 @@ def test_a_group_of_any_size_takes_the_same_few_statements_and_scans_nothing(
     spied.write(decide_and_report)
     texts = [one for one in Spy.heard if not one.startswith("PRAGMA")]
     spied.close()
-    assert len(texts) == 19
+    assert len(texts) == 17
     connection = driver.connect(tmp_path / "t.db")
     found = {text: scans(text, connection) for text in texts if text not in {"BEGIN IMMEDIATE", "COMMIT"}}
     connection.close()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,9 +95,10 @@ class TwoStores(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
         self.stores: tuple[Store, Store] = (MemoryStore(), SqlStore(self.folder / "t.db", reserve=0))
+        self.second: Store = SqlStore(self.folder / "t.db", reserve=0)
 
     def teardown(self) -> None:
-        for store in self.stores:
+        for store in (*self.stores, self.second):
             store.close()
         shutil.rmtree(self.folder)
 
@@ -109,6 +111,37 @@ class TwoStores(RuleBasedStateMachine):
                 answers.append(type(error))
         if not all(one in EITHER for one in answers):
             assert answers[0] == answers[1]
+
+    @rule()
+    def go_on_through_another_handle_of_the_same_file(self) -> None:
+        memory, one = self.stores
+        other, self.second = self.second, one
+        self.stores = (memory, other)
+
+    @rule(space=spaces, fails=st.booleans(), epoch=small)
+    def lock(self, space: str, epoch: int, *, fails: bool) -> None:
+        def work(tx: Transaction) -> object:
+            if fails:
+                changed = task("tsk_1", namespace=space, version=epoch + 1)
+                with suppress(ConflictError):
+                    tx.tasks.put_task(changed, expect=epoch)
+                    tx.identities.put_agent(agent("a", namespace=space, version=epoch + 1), expect=epoch)
+                    left = tx.tasks.lock_remainders(space, ["tsk_1"])["tsk_1"]
+                    tx.tasks.set_remainders(space, {("tsk_1", name): (one, 9) for name, one in left.items()})
+                    put = KillSwitch(stopped=True, epoch=epoch + 1, reason="y")
+                    tx.revocation.put_kill_switch(space, put, expect=epoch)
+            locked = (
+                tx.revocation.lock_kill_switch(space),
+                tx.identities.lock_agents(space, ["a", "b"]),
+                tx.tools.lock_tools(space, ["a__x", "b__x"]),
+                tx.tasks.lock_heads(space, ["tsk_1", "tsk_3"]),
+                tx.tasks.lock_remainders(space, ["tsk_1", "tsk_2"]),
+            )
+            if fails:
+                raise ConflictError("this shall fail")
+            return locked
+
+        self.both(work)
 
     @rule(name=names, space=spaces, expect=small)
     def put_agent(self, name: str, space: str, expect: int) -> None:

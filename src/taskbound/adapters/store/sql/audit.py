@@ -140,7 +140,7 @@ class SqlAudit:
         """
         if not events:
             return ()
-        chain = self._link.one(_chain, _WRITER, (writer,))
+        chain = self._stands(writer)
         _require_opened(chain, events, writer)
         before = chain or (0, NO_HASH, at)
         grown = extend_chain(
@@ -150,10 +150,11 @@ class SqlAudit:
             at=at,
         )
         self._advance(grown, before)
-        number = self.count()
+        number = self._last()
         rows = [(number + place, namespace, one.raw) for place, one in enumerate(grown.records, start=1)]
-        self._link.change_many(_INSERT, rows)
+        self._link.change_many(_INSERT, rows, told=True)
         self._link_actions(namespace, events, number)
+        self._keep(grown.chain, number + len(rows))
         self._growth.count = number + len(rows)
         self._growth.hash = grown.chain.prev
         return tuple([one.raw for one in grown.records])
@@ -177,6 +178,25 @@ class SqlAudit:
         """Keep a signed checkpoint."""
         self._link.change(_PUT_CHECKPOINT, (checkpoint.size, checkpoint.root, checkpoint.note, checkpoint.at))
 
+    def _stands(self, writer: str) -> tuple[int, str, int] | None:
+        """Where the writer's chain stands."""
+        known = self._link.known
+        found = None if known is None else known.writers.get(writer)
+        return found or self._link.one(_chain, _WRITER, (writer,))
+
+    def _last(self) -> int:
+        """The number of the last record."""
+        known = self._link.known
+        found = None if known is None else known.records.get("")
+        return self.count() if found is None else found
+
+    def _keep(self, chain: Chain, number: int) -> None:
+        """Know where the chain stands, and the last number, after what was appended."""
+        known = self._link.known
+        if known is not None:
+            known.writers[chain.writer] = (chain.seq, chain.prev, chain.at)
+            known.records[""] = number
+
     def _advance(self, grown: Grown, before: tuple[int, str, int]) -> None:
         """Move the writer to its new last record (rule 3), and take away the heads that it names."""
         after = grown.chain
@@ -184,7 +204,7 @@ class SqlAudit:
             self._link.change(_OPEN, (after.writer, after.seq, after.prev, after.at))
         else:
             values = (after.seq, after.prev, after.at, after.writer, before[0], before[1])
-            if self._link.change(_ADVANCE, values) != 1:
+            if self._link.change(_ADVANCE, values, told=True) != 1:
                 self._link.conflict(f"the chain of writer `{after.writer}`")
         first = grown.records[0].record.event
         if isinstance(first, WriterStarted):

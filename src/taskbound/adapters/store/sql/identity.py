@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import select
 
 from taskbound.adapters.store.sql.rows.columns import json_texts, read_scope, read_texts
+from taskbound.adapters.store.sql.rows.known import look_up
 from taskbound.adapters.store.sql.rows.statement import Statement, Versioned, given
 from taskbound.adapters.store.sql.schema import agents, persons
 from taskbound.core.clock import Instant
@@ -65,7 +66,12 @@ class SqlIdentities:
 
     def lock_agents(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
         """The version of each agent that exists."""
-        return dict(self._link.all(_version, _VERSIONS, (namespace, json_texts(tuple(names)))))
+        known = self._link.known
+
+        def read(missing: Collection[str]) -> Mapping[str, int]:
+            return dict(self._link.all(_version, _VERSIONS, (namespace, json_texts(tuple(missing)))))
+
+        return read(names) if known is None else look_up(known.agents, namespace, names, read)
 
     def put_person(self, person: Person, *, expect: int) -> None:
         """Write the person."""

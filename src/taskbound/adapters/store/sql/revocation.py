@@ -36,7 +36,13 @@ class SqlRevocation:
 
     def lock_kill_switch(self, namespace: str) -> KillSwitch:
         """How it stands; the transaction holds the one lock there is."""
-        return self.kill_switch(namespace)
+        known = self._link.known
+        if known is None:
+            return self.kill_switch(namespace)
+        switch = known.kill_switches.get(namespace)
+        if switch is None:
+            switch = known.kill_switches[namespace] = self.kill_switch(namespace)
+        return switch
 
     def put_kill_switch(self, namespace: str, switch: KillSwitch, *, expect: int) -> None:
         """Write it."""

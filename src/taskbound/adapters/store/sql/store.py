@@ -9,6 +9,8 @@
 5. The log's mark is written once a commit is durable; a checkpoint follows when the WAL
    has a thousand pages that the file does not.
 6. A full disk refuses. Work that ends things gets the reserve and is run again.
+7. What a transaction has read is known to the next one, as long as nothing else has
+   been written and every commit is sure (`rows/known.py`).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from taskbound.adapters.store.sql.action import SqlActions, WaitingActions
 from taskbound.adapters.store.sql.audit import Growth, SqlAudit, last_instant
 from taskbound.adapters.store.sql.identity import SqlIdentities
 from taskbound.adapters.store.sql.revocation import SqlRevocation
+from taskbound.adapters.store.sql.rows.known import Known
 from taskbound.adapters.store.sql.rows.link import Link
 from taskbound.adapters.store.sql.sqlite.driver import (
     DiskFailedError,
@@ -54,6 +57,7 @@ T = TypeVar("T")
 _IDLE_READERS: Final = 8
 _CHECKPOINT_PAGES: Final = 1000
 _TOUCH: Final = "SELECT 1 FROM kill_switches LIMIT 1"
+_VERSION: Final = "PRAGMA data_version"
 _MACHINE: Final = Machine()
 
 
@@ -151,6 +155,7 @@ class SqlStore:
         self._files = open_files(path, reserve=reserve, at=at, machine=machine)
         self._writer: driver.Connection | None = self._files.writer
         self._mark = self._files.mark
+        self._known: Known | None = None
 
     @contextmanager
     def read(self) -> Iterator[Snapshot]:
@@ -229,6 +234,7 @@ class SqlStore:
         self._at("begin")
         try:
             link.change("BEGIN IMMEDIATE")
+            link.known = known = self._take_known(link)
             self._at("locked")
             answer = work(transaction)
             transaction.finish()
@@ -240,10 +246,17 @@ class SqlStore:
         finally:
             link.end()
         self._commit(connection)
+        self._known = known
         self._at("after-commit")
         self._note(transaction.growth)
         self._checkpoint(connection)
         return answer
+
+    def _take_known(self, link: Link) -> Known:
+        """What is known still (rule 7); it is the store's again only after the commit."""
+        known, self._known = self._known, None
+        version = link.whole(_VERSION)
+        return known if known is not None and known.version == version else Known(version)
 
     def _roll_back(self, connection: driver.Connection, link: Link) -> None:
         if fatal(link.failure):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import delete, insert, select, tuple_
 
 from taskbound.adapters.store.sql.rows.columns import json_texts, read_scope, read_texts
+from taskbound.adapters.store.sql.rows.known import look_up
 from taskbound.adapters.store.sql.rows.statement import Statement, Versioned, given, one_of
 from taskbound.adapters.store.sql.schema import remainders, tasks, templates
 from taskbound.core.clock import Instant
@@ -157,14 +158,31 @@ class SqlTasks:
 
     def lock_heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
         """As `heads`; the transaction holds the one lock there is."""
-        return self.heads(namespace, tasks)
+        known = self._link.known
+        if known is None:
+            return self.heads(namespace, tasks)
+
+        def read(missing: Collection[str]) -> Mapping[str, tuple[TaskHead, ...]]:
+            heads = self.heads(namespace, missing)
+            return {one: _line(one, heads) for one in missing if one in heads}
+
+        lines = look_up(known.tasks, namespace, tasks, read)
+        return {head.id: head for line in lines.values() for head in line}
 
     def lock_remainders(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Mapping[str, int]]:
         """By task: what is left of each limit."""
-        left: dict[str, dict[str, int]] = {task: {} for task in tasks}
-        for task, name, amount in self._link.all(_limit, _LEFT, (namespace, json_texts(tuple(tasks)))):
-            left[task][name] = amount
-        return left
+        known = self._link.known
+
+        def read(missing: Collection[str]) -> Mapping[str, dict[str, int]]:
+            left: dict[str, dict[str, int]] = {task: {} for task in missing}
+            for task, name, amount in self._link.all(_limit, _LEFT, (namespace, json_texts(tuple(missing)))):
+                left[task][name] = amount
+            return left
+
+        if known is None:
+            return read(tasks)
+        found = look_up(known.remainders, namespace, tasks, read)
+        return {task: dict(limits) for task, limits in found.items()}
 
     def put_task(self, task: Task, *, expect: int) -> None:
         """Write the task."""
@@ -197,8 +215,15 @@ class SqlTasks:
     def set_remainders(self, namespace: str, changes: Mapping[tuple[str, str], tuple[int, int]]) -> None:
         """By (task, limit): from what it must be to what it becomes."""
         rows = [(after, namespace, task, name, before) for (task, name), (before, after) in changes.items()]
-        if rows and self._link.change_many(_TAKE, rows) != len(rows):
+        if rows and self._link.change_many(_TAKE, rows, told=True) != len(rows):
             self._link.conflict("what is left of a limit")
+        known = self._link.known
+        if known is None:
+            return
+        for (task, name), (_, after) in changes.items():
+            limits = known.remainders.get((namespace, task))
+            if limits is not None:
+                limits[name] = after
 
     def put_template(self, template: Template, *, expect: int) -> None:
         """Write the template."""
@@ -270,6 +295,15 @@ def _task(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
         deadline=Instant(deadline),
         version=version,
     )
+
+
+def _line(task: str, heads: Mapping[str, TaskHead]) -> tuple[TaskHead, ...]:
+    """The heads of a task and its ancestors; each once, also where a row names a descendant as its parent."""
+    line: dict[str, TaskHead] = {}
+    while task in heads and task not in line:
+        line[task] = heads[task]
+        task = heads[task].parent
+    return tuple(line.values())
 
 
 def _head(  # noqa: PLR0913, PLR0917  # the columns of a row, in order

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import delete, select
 
 from taskbound.adapters.store.sql.rows.columns import json_texts, read_texts
+from taskbound.adapters.store.sql.rows.known import look_up
 from taskbound.adapters.store.sql.rows.statement import Statement, Versioned, given
 from taskbound.adapters.store.sql.schema import servers, tools
 from taskbound.ports.tool import PinnedServer, PinnedTool
@@ -66,7 +67,12 @@ class SqlTools:
 
     def lock_tools(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
         """The version of each tool that exists."""
-        return dict(self._link.all(_version, _VERSIONS, (namespace, json_texts(tuple(names)))))
+        known = self._link.known
+
+        def read(missing: Collection[str]) -> Mapping[str, int]:
+            return dict(self._link.all(_version, _VERSIONS, (namespace, json_texts(tuple(missing)))))
+
+        return read(names) if known is None else look_up(known.tools, namespace, names, read)
 
     def put_server(self, server: PinnedServer, *, expect: int) -> None:
         """Write the server."""

@@ -3,6 +3,7 @@
 1. What failed once within a transaction is remembered, so that work which swallows
    an error can't commit what it did before.
 2. A link is of no use after its transaction: what kept it reads nothing of another.
+3. What a transaction writes is no longer known as it was before (`rows/known.py`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from taskbound.ports.store import ConflictError, StoreUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from taskbound.adapters.store.sql.rows.known import Known
     from taskbound.adapters.store.sql.sqlite.driver import StoreError
 
 __all__ = ["Link", "UnreadableRowError", "Value"]
@@ -40,13 +42,15 @@ class UnreadableRowError(StoreUnavailableError):
 class Link:
     """Runs statements on one connection, until it is ended."""
 
-    __slots__ = ("_connection", "failure")
+    __slots__ = ("_connection", "failure", "known")
 
     def __init__(self, connection: driver.Connection) -> None:
         """Speak to this connection."""
         self._connection: driver.Connection | None = connection
         self.failure: TaskboundError | None = None
         """The first thing that went wrong (rule 1)."""
+        self.known: Known | None = None
+        """What need not be read again; None in a snapshot."""
 
     def end(self) -> None:
         """Be of no further use (rule 2)."""
@@ -86,15 +90,19 @@ class Link:
         except _UNKEPT as error:
             raise self._fail(translate(error)) from error
 
-    def change(self, text: str, values: Sequence[Value] = ()) -> int:
-        """How many rows changed."""
+    def change(self, text: str, values: Sequence[Value] = (), *, told: bool = False) -> int:
+        """How many rows changed; `told` when the caller sees to what is known of them (rule 3)."""
+        if self.known is not None and not told:
+            self.known.forget(text)
         try:
             return self._live().execute(text, values).rowcount
         except _UNKEPT as error:
             raise self._fail(translate(error)) from error
 
-    def change_many(self, text: str, rows: Iterable[Sequence[Value]]) -> int:
-        """How many rows changed over all executions of one statement."""
+    def change_many(self, text: str, rows: Iterable[Sequence[Value]], *, told: bool = False) -> int:
+        """How many rows changed over all executions of one statement; `told` as in `change`."""
+        if self.known is not None and not told:
+            self.known.forget(text)
         try:
             return self._live().executemany(text, rows).rowcount
         except _UNKEPT as error:
