@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from taskbound.core.decision import Hold, Permit, Refuse, Repeated, Settled
-from taskbound.flows.action import Release, Report, explain
+from taskbound.flows.action import Release, Report, Withhold, explain
 from taskbound.flows.action.explain import UnknownActionError
 from taskbound.flows.decision.commit import NotDecided
 from taskbound.surfaces.api.daemon import Asked
@@ -18,10 +18,12 @@ from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
     from taskbound.core.decision import Reason
+    from taskbound.flows.decision import Answer as Decided
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Snapshot
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.surfaces.api.reply import Reply
     from taskbound.wire.envelope import Answer
 
 __all__ = ["decide", "explain_action", "list_actions", "malformed", "outcome", "show_action"]
@@ -29,15 +31,19 @@ __all__ = ["decide", "explain_action", "list_actions", "malformed", "outcome", "
 _PAGE: Final = 500
 
 
-async def decide(daemon: Daemon, connection: Connection, ask: wire.Decide) -> Answer:
+def decide(daemon: Daemon, connection: Connection, ask: wire.Decide, reply: Reply) -> None:
     """Leave for one act, or why not."""
-    match await daemon.calls.put(Asked(connection=connection, ask=ask)):
-        case Settled() as settled:
-            return _settled(settled)
-        case NotDecided(refusal=refusal):
-            return _refused("", connection.task, refusal)
-        case Repeated() as repeated:
-            return await daemon.read(lambda: _stored(daemon, connection, repeated))
+
+    def answer(found: Decided) -> Answer:
+        match found:
+            case Settled():
+                return _settled(found)
+            case NotDecided(refusal=refusal):
+                return _refused("", connection.task, refusal)
+            case Repeated():
+                return _stored(daemon, connection, found)
+
+    daemon.calls.hand(Asked(connection=connection, ask=ask), reply.after(answer), reply.fail)
 
 
 def _settled(settled: Settled) -> Answer:
@@ -86,7 +92,7 @@ def _stored(daemon: Daemon, connection: Connection, repeated: Repeated) -> Answe
     )
 
 
-async def outcome(daemon: Daemon, connection: Connection, ask: wire.Outcome) -> Answer:
+def outcome(daemon: Daemon, connection: Connection, ask: wire.Outcome, reply: Reply) -> None:
     """Whether the result of a permitted action may leave."""
     report = Report(
         namespace=connection.namespace,
@@ -97,7 +103,10 @@ async def outcome(daemon: Daemon, connection: Connection, ask: wire.Outcome) -> 
         answer_digest=ask.answer_sha256,
         note=ask.note,
     )
-    answer = await daemon.reports.put(report)
+    daemon.reports.hand(report, reply.after(_released), reply.fail)
+
+
+def _released(answer: Release | Withhold) -> Answer:
     if isinstance(answer, Release):
         return wire.Released(action=answer.action)
     return wire.Withheld(

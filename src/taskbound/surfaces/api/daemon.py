@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["Asked", "Daemon", "NotOutsideError", "Place"]
 
 T = TypeVar("T")
+SMALL: Final = 65_536
+"""Bytes of arguments, or of an answer, up to which a job is small: some milliseconds at most."""
 _log = logging.getLogger(__name__)
 AGAIN: Final = 1.0
 """Seconds until it is tried again to record what became of a lost gateway's permits."""
@@ -98,8 +100,10 @@ class Daemon:
         self.decisions = Decisions(means, self.views)
         self.worker = Worker(loop)
         self._first: Lane[Callable[[], None], None] = Lane(self.worker, _do_all)
-        self.reports: Lane[Report, Release | Withhold] = Lane(self.worker, self.outcomes.record)
-        self.calls: Lane[Asked, Answer] = Lane(self.worker, self._decide)
+        self.reports: Lane[Report, Release | Withhold] = Lane(
+            self.worker, self.outcomes.record, small=_is_small_report
+        )
+        self.calls: Lane[Asked, Answer] = Lane(self.worker, self._decide, small=_is_small_call)
 
     async def first(self, work: Callable[[], T]) -> T:
         """What this work returns or raises; done in the worker's thread, before calls that wait."""
@@ -338,6 +342,14 @@ class Daemon:
             arguments=bytes(ask.arguments),
             proof=connection.peer.proof.words,
         )
+
+
+def _is_small_report(report: Report) -> bool:
+    return report.answer is None or len(report.answer) <= SMALL
+
+
+def _is_small_call(asked: Asked) -> bool:
+    return len(asked.ask.arguments) <= SMALL
 
 
 def _do_all(works: Sequence[Callable[[], None]]) -> list[None]:

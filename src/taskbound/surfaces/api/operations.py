@@ -48,7 +48,13 @@ class Operation:
     name: str
     """`api:word:verb`."""
     right: Right
-    work: Callable[..., Awaitable[Answer]]
+    work: Callable[..., Awaitable[Answer]] | None = None
+    hand: Callable[..., None] | None = None
+    """Puts its job into a lane and has the lane answer: no task of the loop for what each call asks."""
+
+
+def _handed(name: str, right: Right, hand: Callable[..., None]) -> Operation:
+    return Operation(name=name, right=right, hand=hand)
 
 
 def _operation(name: str, right: Right, work: Callable[..., Awaitable[Answer]]) -> Operation:
@@ -58,11 +64,11 @@ def _operation(name: str, right: Right, work: Callable[..., Awaitable[Answer]]) 
 _P, _R, _G = Right.PERSON, Right.READ, Right.GATEWAY
 
 OPERATIONS: Final[Mapping[type[Any], Operation]] = {
-    wire_action.Decide: _operation("api:action:decide", _G, action.decide),
+    wire_action.Decide: _handed("api:action:decide", _G, action.decide),
     wire_action.ExplainAction: _operation("api:action:explain", _R, action.explain_action),
     wire_action.ListActions: _operation("api:action:list", _R, action.list_actions),
     wire_action.Malformed: _operation("api:action:malformed", _G, action.malformed),
-    wire_action.Outcome: _operation("api:action:outcome", _G, action.outcome),
+    wire_action.Outcome: _handed("api:action:outcome", _G, action.outcome),
     wire_action.ShowAction: _operation("api:action:show", _R, action.show_action),
     wire_identity.AcknowledgeMonitor: _operation("api:agent:acknowledge", _P, identity.acknowledge_monitor),
     wire_identity.ActivateAgent: _operation("api:agent:activate", _P, identity.activate_agent),

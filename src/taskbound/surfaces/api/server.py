@@ -14,28 +14,31 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound import __version__
-from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
+from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.identity import UnprovenError, parse_name
 from taskbound.surfaces.api.connection import Connection, CrowdedError, connection_name
 from taskbound.surfaces.api.errors import fault_of
 from taskbound.surfaces.api.operations import OPERATIONS, Right
 from taskbound.surfaces.api.peer import Peer, read_peer
+from taskbound.surfaces.api.reply import Reply
 from taskbound.wire.connection import Open, Opened
-from taskbound.wire.envelope import Reply, Said, ask_decoder
+from taskbound.wire.envelope import Reply as Replied
+from taskbound.wire.envelope import Said, ask_decoder
 from taskbound.wire.frame import FrameBuffer, FrameError, decode_frame, encode_frame
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.surfaces.api.operations import Operation
     from taskbound.wire.envelope import Answer, Push
 
 __all__ = ["GRACE", "NotOpenError", "SocketServer", "VersionError"]
-
-_log = logging.getLogger(__name__)
 
 GRACE: Final = 5.0
 """Seconds that a lost gateway may take to come back before its permits are unknown."""
@@ -71,7 +74,8 @@ class SocketServer(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._peer: Peer | None = None
         self._connection: Connection | None = None
-        self._requests: set[asyncio.Task[None]] = set()
+        self._requests = 0
+        self._tasks: set[asyncio.Task[None]] = set()
         self._held: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -114,15 +118,43 @@ class SocketServer(asyncio.Protocol):
         if connection is None:
             self._send(said.id, fault_of(NotOpenError("the connection was not opened")))
             return
-        task = self._daemon.loop.create_task(self._run(said, connection))
-        self._requests.add(task)
-        task.add_done_callback(self._done)
-        if len(self._requests) >= OPEN_REQUESTS:
+        self._requests += 1
+        if self._requests >= OPEN_REQUESTS:
             self._hold("requests")  # 4
+        operation = OPERATIONS[type(said.ask)]
+        reply = Reply(partial(self._answer, said.id), operation.name)
+        try:
+            self._require(operation, connection)
+            if operation.hand is not None:
+                operation.hand(self._daemon, connection, said.ask, reply)
+            elif operation.work is not None:
+                self._run(operation.work(self._daemon, connection, said.ask), reply)
+        except Exception as error:  # noqa: BLE001 - the surface's outermost edge, rule 3
+            reply.fail(error)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._requests.discard(task)
-        if len(self._requests) < OPEN_REQUESTS // 2:
+    def _require(self, operation: Operation, connection: Connection) -> None:
+        if operation.right is Right.GATEWAY:
+            self._daemon.require_gateway(connection)
+        elif operation.right is Right.READ:
+            self._daemon.require_speaker(connection)
+
+    def _run(self, work: Awaitable[Answer], reply: Reply) -> None:
+        async def run() -> None:
+            try:
+                answer = await work
+            except Exception as error:  # noqa: BLE001 - the surface's outermost edge, rule 3
+                reply.fail(error)
+            else:
+                reply.give(answer)
+
+        task = self._daemon.loop.create_task(run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _answer(self, number: int, answer: Answer) -> None:
+        self._send(number, answer)
+        self._requests -= 1
+        if self._requests < OPEN_REQUESTS // 2:
             self._release("requests")
 
     def pause_writing(self) -> None:
@@ -181,32 +213,17 @@ class SocketServer(asyncio.Protocol):
             stopped = snapshot.revocation.kill_switch(ask.namespace).stopped
         return Opened(connection=secret, version=__version__, stopped=stopped)
 
-    async def _run(self, said: Said, connection: Connection) -> None:
-        operation = OPERATIONS[type(said.ask)]
-        try:
-            if operation.right is Right.GATEWAY:
-                self._daemon.require_gateway(connection)
-            elif operation.right is Right.READ:
-                self._daemon.require_speaker(connection)
-            answer = await operation.work(self._daemon, connection, said.ask)
-        except TaskboundError as error:
-            answer = fault_of(error, operation=operation.name)
-        except Exception:  # noqa: BLE001 - the surface's outermost edge, rule 3
-            _log.exception("operation %s failed", operation.name)
-            answer = fault_of(UnavailableError("this should not have happened; the daemon's log says more"))
-        self._send(said.id, answer)
-
     def _push(self, push: Push) -> None:
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(encode_frame(Reply(id=0, push=push)))
+            self._transport.write(encode_frame(Replied(id=0, push=push)))
 
     def _send(self, number: int, answer: Answer) -> None:
         if self._transport is None or self._transport.is_closing():
             return
         try:
-            frame = encode_frame(Reply(id=number, answer=answer))
+            frame = encode_frame(Replied(id=number, answer=answer))
         except FrameError as error:
-            frame = encode_frame(Reply(id=number, answer=fault_of(error)))
+            frame = encode_frame(Replied(id=number, answer=fault_of(error)))
         self._transport.write(frame)
 
     def connection_lost(self, exc: Exception | None) -> None:

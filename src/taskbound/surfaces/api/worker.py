@@ -1,9 +1,12 @@
-"""The one thread that decides and writes, fed by many connections.
+"""Where what is asked is decided and written, one turn at a time, fed by many connections.
 
 1. What ends or stops something goes first, then outcomes, then calls (I-61).
 2. Calls that wait together are decided together: one transaction, one sync.
-3. Answers go back to the loop in one hop for each group.
+3. Answers of the worker's thread go back to the loop in one hop for each group.
 4. What waits is bounded: beyond the bound a call is refused at once.
+5. A turn of small jobs is done in the loop itself: two hops to a thread and back cost as much as
+   the decision. A large job, and every job while the store is slow, is the thread's, so that
+   the loop goes on reading and answering meanwhile. Never do both have a turn at once.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
 from taskbound.core.errors import UnavailableError
@@ -32,6 +37,9 @@ A = TypeVar("A")
 J = TypeVar("J")
 Given: TypeAlias = "Callable[[], None]"
 
+SLOW: Final = 0.05
+"""Seconds of a turn after which the next one is the thread's (rule 5)."""
+
 
 class OverloadedError(UnavailableError):
     """More is waiting to be decided than can be answered in time."""
@@ -43,16 +51,40 @@ class OverloadedError(UnavailableError):
 class Lane(Generic[J, A]):
     """Jobs of one kind that are done in groups, in order."""
 
-    def __init__(self, worker: Worker, work: Callable[[Sequence[J]], Sequence[A]]) -> None:
-        """Do the jobs with this work, in this worker's thread; see `Worker` for the order of lanes."""
+    def __init__(
+        self,
+        worker: Worker,
+        work: Callable[[Sequence[J]], Sequence[A]],
+        *,
+        small: Callable[[J], bool] = lambda _: False,
+    ) -> None:
+        """Do the jobs with this work; see `Worker` for the order of lanes.
+
+        Args:
+            worker: Whose turns they are done in.
+            work: An answer for each job, in order.
+            small: Whether the loop may do a job itself (rule 5).
+        """
         self._worker = worker
         self._work = work
-        self._jobs: deque[tuple[J, asyncio.Future[A]]] = deque()
+        self._small = small
+        self._jobs: deque[tuple[J, Callable[[A], None], Callable[[Exception], None]]] = deque()
         worker.add(self)
 
     def __len__(self) -> int:
         """How many jobs wait."""
         return len(self._jobs)
+
+    def hand(self, job: J, answer: Callable[[A], None], fail: Callable[[Exception], None]) -> None:
+        """Have the job done; one of the two is called in the loop later. Called in the loop.
+
+        Raises:
+            OverloadedError: Too many wait (rule 4).
+        """
+        if len(self._jobs) >= WAITING:
+            raise OverloadedError(f"{WAITING} requests wait already")
+        self._jobs.append((job, answer, fail))
+        self._worker.call(here=self._small(job))
 
     def put(self, job: J) -> asyncio.Future[A]:
         """The job's answer, later; called in the loop.
@@ -60,12 +92,8 @@ class Lane(Generic[J, A]):
         Raises:
             OverloadedError: Too many wait (rule 4).
         """
-        if len(self._jobs) >= WAITING:
-            raise OverloadedError(f"{WAITING} requests wait already")
         future: asyncio.Future[A] = self._worker.loop.create_future()
-        with self._worker.wake:
-            self._jobs.append((job, future))
-            self._worker.wake.notify()
+        self.hand(job, partial(_set_result, future), partial(_set_exception, future))
         return future
 
     def run(self) -> list[Given]:
@@ -74,22 +102,29 @@ class Lane(Generic[J, A]):
         if not taken:
             return []
         try:
-            answers = self._work([job for job, _ in taken])
-        except Exception as error:  # noqa: BLE001 - the thread's outermost edge, and the rest goes on
+            answers = self._work([job for job, _, _ in taken])
+        except Exception as error:  # noqa: BLE001 - a turn's outermost edge, and the rest goes on
             _log.exception("a group of %d jobs failed", len(taken))
-            return [_giving_up(future, error) for _, future in taken]
-        return [_giving(future, answer) for (_, future), answer in zip(taken, answers, strict=True)]
+            return [partial(fail, error) for _, _, fail in taken]
+        return [partial(give, answer) for (_, give, _), answer in zip(taken, answers, strict=True)]
 
 
 class Worker:
-    """Runs lanes in one thread, the lane that was made first before the others."""
+    """Runs lanes in turns, the lane that was made first before the others."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Prepare; `start` begins."""
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, slow: float = SLOW) -> None:
+        """Prepare; `start` begins. A turn of more than `slow` seconds makes the next one the thread's."""
         self.loop = loop
-        self.wake = threading.Condition()
         self._lanes: list[Lane[object, object]] = []
+        self._wake = threading.Condition()
+        self._called = True
+        """Whether whatever waits is the thread's, also before its start and after its end; under `_wake`."""
         self._ending = False
+        self._turn = threading.Lock()
+        self._due = False
+        """Whether the loop has a turn before it; in the loop."""
+        self._limit = slow
+        self._slow = False
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
     def add(self, lane: Lane[J, A]) -> None:
@@ -102,22 +137,66 @@ class Worker:
 
     def stop(self) -> None:
         """Finish what waits, and end."""
-        with self.wake:
-            self._ending = True
-            self.wake.notify()
+        with self._wake:
+            self._ending = self._called = True
+            self._wake.notify()
         self._thread.join()
+
+    @property
+    def busy(self) -> bool:
+        """Whether what waits is the thread's now."""
+        with self._wake:
+            return self._called
+
+    def call(self, *, here: bool) -> None:
+        """Have what waits done: by the thread, or in the loop once it has read what arrived with it."""
+        if not here:
+            self._call_thread()
+        elif not self._due:
+            self._due = True
+            self.loop.call_soon(self._have_turn)
+
+    def _call_thread(self) -> None:
+        with self._wake:
+            self._called = True
+            self._wake.notify()
+
+    def _have_turn(self) -> None:
+        """A turn in the loop, unless the thread is at it: then what waits is done there (rule 5)."""
+        self._due = False
+        if self.busy:
+            return
+        if self._slow:
+            self._call_thread()
+            return
+        self._do(_give)
+        if self._waiting():
+            self.call(here=True)
 
     def _run(self) -> None:
         while True:
-            with self.wake:
-                while not any(len(lane) for lane in self._lanes):
+            with self._wake:
+                while not (self._called and self._waiting()):
                     if self._ending:
                         return
-                    self.wake.wait()
+                    self._called = False
+                    self._wake.wait()
+            self._do(self._send)
+
+    def _send(self, given: Sequence[Given]) -> None:
+        self.loop.call_soon_threadsafe(_give, given)  # 3
+
+    def _waiting(self) -> bool:
+        return any(map(len, self._lanes))
+
+    def _do(self, give: Callable[[Sequence[Given]], object]) -> None:
+        with self._turn:
+            began = monotonic()
             for lane in self._lanes:  # 1
                 given = lane.run()  # 2
                 if given:
-                    self.loop.call_soon_threadsafe(_give, given)  # 3
+                    give(given)
+            self._slow = monotonic() - began > self._limit
 
 
 def _give(given: Sequence[Given]) -> None:
@@ -125,17 +204,11 @@ def _give(given: Sequence[Given]) -> None:
         one()
 
 
-def _giving(future: asyncio.Future[A], answer: A) -> Given:
-    def give() -> None:
-        if not future.done():
-            future.set_result(answer)
-
-    return give
+def _set_result(future: asyncio.Future[A], answer: A) -> None:
+    if not future.done():
+        future.set_result(answer)
 
 
-def _giving_up(future: asyncio.Future[A], error: Exception) -> Given:
-    def give() -> None:
-        if not future.done():
-            future.set_exception(error)
-
-    return give
+def _set_exception(future: asyncio.Future[A], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
