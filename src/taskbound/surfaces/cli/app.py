@@ -15,6 +15,7 @@ from taskbound.surfaces.cli.demo.command import add_demo
 from taskbound.surfaces.cli.doctor import add_doctor
 from taskbound.surfaces.cli.errors import SURPRISE, fault_of, status_of, tell, tell_surprise, usage_fault
 from taskbound.surfaces.cli.init import add_init
+from taskbound.surfaces.cli.pages import with_pages
 from taskbound.surfaces.cli.revocation import add_stop
 from taskbound.surfaces.cli.run import add_run
 from taskbound.surfaces.cli.screen import Screen
@@ -32,7 +33,8 @@ __all__ = ["build", "run"]
 _INTERRUPTED: Final = 130
 _USAGE: Final = 2
 _EPILOG: Final = (
-    "Start with `taskbound init`, or look with `taskbound try -- SERVER`. Docs: docs/guides/first-use.md"
+    "Start with `taskbound init`, or look with `taskbound try -- SERVER`.\n\n"
+    "The first five minutes: docs/guides/first-use.md"
 )
 
 
@@ -41,7 +43,7 @@ def build() -> typer.Typer:
     app = typer.Typer(
         name="taskbound",
         help="Authorizes AI agents one action at a time: no task, no action.",
-        epilog=_EPILOG,
+        epilog=with_pages(_EPILOG),
         no_args_is_help=True,
         rich_markup_mode="markdown",
         pretty_exceptions_enable=False,

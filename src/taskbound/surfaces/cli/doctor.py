@@ -25,6 +25,7 @@ import typer
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.cli.clients.places import find_configs
 from taskbound.surfaces.cli.errors import fault_of
+from taskbound.surfaces.cli.pages import with_pages
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command
 from taskbound.wire.connection import Status, StatusReport
@@ -101,7 +102,7 @@ def _show(session: Session, report: DoctorReport) -> None:
         if some:
             session.screen.heading(title)
         for one in some:
-            session.screen.status(one.level, Words(one.text), Words(one.advice))
+            session.screen.status(one.level, Words(one.text), Words(with_pages(one.advice)))
 
 
 def _look(session: Session) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
 from taskbound.sdk.client import RefusedByDaemonError
+from taskbound.surfaces.cli.pages import with_pages
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.wire.connection import Fault
 
@@ -123,7 +124,7 @@ def tell(screen: Screen, fault: Fault) -> None:
     where = f" (at `{shown(fault.where)}`)" if fault.where else ""
     screen.note(f"error: {shown(Words(fault.message))}{where} [{shown(fault.code)}]", "red")
     if fault.advice:
-        screen.note(f"what to do: {shown(Words(fault.advice))}", "")
+        screen.note(f"what to do: {shown(Words(with_pages(fault.advice)))}", "")
 
 
 def tell_surprise(screen: Screen, error: BaseException, *, whole: bool) -> None:

@@ -183,7 +183,8 @@ def suspend(
 def deliver_code(session: Session, agent: AgentDetail) -> Done:
     """Have a fresh code brought to the agent's monitor."""
     done = session.ask(TestMonitor(name=agent.name), Done, patience=15.0)
-    session.screen.line(f"A code is on its way to the monitor: {shown(agent.monitor)}")
+    session.screen.line("A code is on its way to the monitor:")
+    session.screen.word(agent.monitor)
     return done
 
 

