@@ -177,10 +177,10 @@ class Installation:
 class Typing:
     """The program in a terminal, and somebody who types."""
 
-    def __init__(self, place: Installation, *words: str) -> None:
-        """Start it in a window of 100 columns."""
+    def __init__(self, place: Installation, *words: str, width: int = 100) -> None:
+        """Start it in a window."""
         self.master, slave = pty.openpty()
-        environ = {**place.environ, "COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}
+        environ = {**place.environ, "COLUMNS": str(width), "TERM": "dumb", "NO_COLOR": "1"}
         self.process = subprocess.Popen(
             [*PROGRAM, *words], stdin=slave, stdout=slave, stderr=slave, env=environ, cwd=place.project
         )

@@ -357,23 +357,29 @@ def test_a_list_that_is_narrowed_to_nothing_does_not_say_that_there_is_nothing(p
     assert place("action", "list", "--decision", "hold").out == "no actions like that\n"
 
 
-def test_a_task_is_named_by_its_beginning_as_a_narrow_window_shows_it(place: Installation) -> None:
-    task = place.start_task("by its beginning")
-    for told in (task[:12], f"{task[:12]}~", f"{task[:16]}…"):
+def test_a_task_is_named_as_a_narrow_window_shows_it(place: Installation) -> None:
+    other, task = place.start_task("made together"), place.start_task("and named alone")
+    short = f"tsk_~{task[-8:]}"
+    for told in (short, f"tsk_…{task[-9:]}"):
         assert place("task", "show", told, "--json").document["row"]["task"] == task
-    assert place("action", "list", "--task", task[:12]).status == 0
-    assert place("task", "pause", task[:12]).status == 0
-    assert place("task", "resume", task[:12]).status == 0
-    assert place("task", "end", f"{task[:12]}~", "--yes").status == 0
+    assert place("action", "list", "--task", short).status == 0
+    assert place("task", "pause", short).status == 0
+    assert place("task", "resume", short).status == 0
+    assert place("task", "end", short, "--yes").status == 0
     assert place("task", "show", task, "--json").document["row"]["state"] == "completed"
+    assert place("task", "show", other, "--json").document["row"]["state"] == "running"
+    terminal = Typing(place, "task", "list", "--limit", "2", width=80)
+    assert terminal.end() == 0
+    assert short in terminal.seen, "what is shown is what can be typed"
+    place("task", "end", other, "--yes")
 
 
 @pytest.mark.parametrize(
-    "words", [("task", "end", "tsk_aaaaaaaa", "--yes"), ("action", "show", "act_aaaaaaaa~")]
+    "words", [("task", "end", "tsk_~aaaaaaaa", "--yes"), ("action", "show", "act_~aaaaaaaa")]
 )
-def test_a_beginning_that_nothing_has_is_refused(place: Installation, words: tuple[str, ...]) -> None:
+def test_an_end_that_nothing_has_is_refused(place: Installation, words: tuple[str, ...]) -> None:
     ended = place(*words)
-    assert (ended.status, "begins with" in ended.err) == (2, True)
+    assert (ended.status, "ends with" in ended.err) == (2, True)
 
 
 @pytest.mark.parametrize("words", [("audit", "export", "-o", "log.jsonl"), ("audit", "verify", "--live")])

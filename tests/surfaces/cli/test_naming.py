@@ -54,35 +54,44 @@ def session(*ids: str) -> tuple[Session, Pages]:
     return cast("Session", pages), pages
 
 
-def some(mark: str, *beginnings: str) -> list[str]:
-    return [f"{mark}_{one}".ljust(30, "z") for one in beginnings]
+def some(mark: str, *ends: str) -> list[str]:
+    return [f"{mark}_{'a' * 27}{one}" for one in ends]
 
 
-def test_a_beginning_is_looked_for_in_every_page() -> None:
+def test_a_shortened_id_is_looked_for_in_every_page() -> None:
     ids = some("tsk", "aaaaaaaa", "bbbbbbbb", "cccccccc", "dddddddd", "eeeeeeee")
-    assert whole_task(session(*ids)[0], "tsk_eeeeeeee") == ids[-1]
+    assert whole_task(session(*ids)[0], "tsk_~eeeeeeee") == ids[-1]
     acts = some("act", "aaaaaaaa", "bbbbbbbb", "cccccccc")
-    assert whole_action(session(*acts)[0], "act_cccccccc~") == acts[-1]
+    assert whole_action(session(*acts)[0], "act_…cccccccc") == acts[-1]
 
 
-def test_a_beginning_that_two_have_names_neither() -> None:
-    ids = some("tsk", "aaaaaaaab", "bbbbbbbb", "aaaaaaaac")
-    with pytest.raises(BadInputError, match="2 tasks begin with `tsk_aaaaaaaa`"):
-        whole_task(session(*ids)[0], "tsk_aaaaaaaa")
+def test_an_end_that_two_have_names_neither() -> None:
+    ids = some("tsk", "baaaaaaaa", "bbbbbbbb", "caaaaaaaa")
+    with pytest.raises(BadInputError, match="2 tasks end with `aaaaaaaa`"):
+        whole_task(session(*ids)[0], "tsk_~aaaaaaaa")
 
 
 @pytest.mark.parametrize(
     "told",
-    ["tsk_1", "tsk_aaaaaaa", "tsk_" + "a" * 26, "", "nope", "act_aaaaaaa", "tsk_aaaaaaaa\n", "TSK_AAAAAAAA"],
+    [
+        "tsk_1",
+        "tsk_~aaaaaaa",
+        "tsk_" + "a" * 35,
+        "",
+        "nope",
+        "tsk_~aaaaaaaa\n",
+        "TSK_~AAAAAAAA",
+        "wrt_~aaaaaaaa",
+    ],
 )
-def test_what_is_no_beginning_goes_to_the_daemon_as_it_is(told: str) -> None:
-    one, pages = session("tsk_" + "a" * 26)
+def test_what_is_not_shortened_goes_to_the_daemon_as_it_is(told: str) -> None:
+    one, pages = session("tsk_" + "a" * 35)
     assert whole_task(one, told) == told
     assert pages.asked == 0
 
 
 def test_no_more_than_a_bounded_number_of_pages_is_looked_through() -> None:
-    one, pages = session(*(f"tsk_{number:08d}".ljust(30, "z") for number in range(100)))
+    one, pages = session(*(f"tsk_{number:035d}" for number in range(100)))
     with pytest.raises(BadInputError, match="no task among the newest"):
-        whole_task(one, "tsk_bbbbbbbb")
+        whole_task(one, "tsk_~bbbbbbbb")
     assert pages.asked == 10

@@ -310,17 +310,17 @@ def test_a_table_of_tasks_fits_into_a_narrow_window(
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     whole = "2026-11-24T19:50:16Z"
-    rows = [(f"tsk_{'a2' * 13}", "assistant", "completed", whole, 1000, "look for the bug in the parser")]
+    rows = [(f"tsk_{'a2' * 17}b", "assistant", "completed", whole, 1000, "look for the bug in the parser")]
     heads = ("TASK", "AGENT", "STATE", "ENDS", "ACTIONS", "PURPOSE")
     Screen(json=False, out=window).table(heads, rows, "none")
     lines = SGR.sub("", window.getvalue()).removesuffix("\n").split("\n")
     assert [len(line) <= columns for line in lines] == [True, True]
-    assert lines[1].startswith(f"tsk_a2a2a2a2~  assistant  completed  {ends}  1000     look for")
+    assert lines[1].startswith(f"tsk_~2a2a2a2b  assistant  completed  {ends}  1000     look for")
     assert lines[1].endswith("…")
 
 
 def test_a_table_that_has_room_shortens_nothing(window: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    row = (f"tsk_{'a2' * 13}", "2026-11-24T19:50:16Z", "argument-not-covered", "x")
+    row = (f"tsk_{'a2' * 17}b", "2026-11-24T19:50:16Z", "argument-not-covered", "x")
     Screen(json=False, out=window).table(("TASK", "ENDS", "REASON", "TOOL"), [row], "none")
     assert SGR.sub("", window.getvalue()).split("\n")[1].split() == list(row)

@@ -27,7 +27,10 @@ DecisionOption = Annotated[
     ),
 ]
 ActionArgument = Annotated[
-    str, typer.Argument(metavar="ACTION", help="The action's id, or its beginning.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="ACTION", help="The action's id, whole or as a list shortens it.", show_default=False
+    ),
 ]
 
 

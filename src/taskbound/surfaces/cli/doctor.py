@@ -399,7 +399,10 @@ def _clients(session: Session) -> Iterator[Finding]:
         )
     if gated:
         yield Finding(
-            about="clients", level="ok", name="gated", text=f"{gated} entries start the gateway of Taskbound"
+            about="clients",
+            level="ok",
+            name="gated",
+            text=f"{'one entry starts' if gated == 1 else f'{gated} entries start'} the gateway of Taskbound",
         )
 
 

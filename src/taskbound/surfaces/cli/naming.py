@@ -1,9 +1,10 @@
 """Ids that a person writes: whole, or as a narrow window shortens them.
 
 1. A whole id is left as it is; the daemon knows whether there is such a thing.
-2. A beginning of at least eight characters after the mark names the one that has it. The newest are looked
-   through, a bounded number. Ids are drawn by the daemon at random: nobody makes one to look like another.
-3. A beginning that two have, or none that was looked at, refuses: nothing is guessed.
+2. An id shortened to its last eight characters or more, such as `tsk_~7pzq5cgl`, names the one that ends
+   so. The newest are looked through, a bounded number. The end of an id is drawn by the daemon at random:
+   nobody makes one to look like another.
+3. An end that two have, or none that was looked at, refuses: nothing is guessed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from taskbound.surfaces.cli.reading import BadInputError
-from taskbound.surfaces.cli.screen import shown
 from taskbound.wire.action import ActionRows, ListActions
 from taskbound.wire.task import ListTasks, TaskRows
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["whole_action", "whole_task"]
 
-_BEGINNING: Final = re.compile(r"((?:tsk|act)_[a-z2-7]{8,25})(?:~|…|\.\.\.)?")
+_SHORTENED: Final = re.compile(r"((?:tsk|act)_)(?:~|…|\.\.\.)([a-z2-7]{8,34})")
 _PAGE: Final = 500
 _PAGES: Final = 10
 
@@ -57,21 +57,19 @@ def whole_action(session: Session, told: str) -> str:
 
 
 def _whole(told: str, page: Callable[[str], tuple[list[str], bool]], what: str) -> str:
-    beginning = _BEGINNING.fullmatch(told)
-    if beginning is None:
+    short = _SHORTENED.fullmatch(told)
+    if short is None:
         return told  # 1.
     found: list[str] = []
     before, more, pages = "", True, 0
     while more and pages < _PAGES:
         ids, more = page(before)
-        found += [one for one in ids if one.startswith(beginning[1])]
+        found += [one for one in ids if one.startswith(short[1]) and one.endswith(short[2])]
         before, pages = (ids[-1] if ids else ""), pages + 1
     if len(found) != 1:  # 3.
-        many = (
-            f"{len(found)} {what}s begin" if found else f"no {what} among the newest {_PAGE * _PAGES} begins"
-        )
+        many = f"{len(found)} {what}s end" if found else f"no {what} among the newest {_PAGE * _PAGES} ends"
         raise BadInputError(
-            f"{many} with `{shown(beginning[1])}`",
+            f"{many} with `{short[2]}`",
             remedy=f"give the whole id, as `taskbound {what} list --json` has it",
         )
     return found[0]

@@ -37,8 +37,8 @@ __all__ = ["Cell", "Screen", "Words", "ascii_json", "moment", "shown"]
 _WIDEST: Final = 40
 _NARROWEST: Final = 12
 _SHORT: Final = 12
-_ID: Final = re.compile(r"((?:tsk|act)_[a-z2-7]{8})[a-z2-7]{18}")
-_ID_SHORT: Final = re.compile(r"(?:tsk|act)_[a-z2-7]{8}~")
+_ID: Final = re.compile(r"((?:tsk|act)_)[a-z2-7]{18,27}([a-z2-7]{8})")
+_ID_SHORT: Final = re.compile(r"(?:tsk|act)_~[a-z2-7]{8}")
 _WORD: Final = re.compile(r"[!-~]+")
 _INSTANT: Final = re.compile(r"\d{4}-(\d\d-\d\d)T(\d\d:\d\d):\d\dZ", re.ASCII)
 _MARK: Final = "  ┊ "
@@ -254,7 +254,7 @@ def _taken(widths: Sequence[int]) -> int:
 
 def _short_id(cell: str) -> str:
     found = _ID.fullmatch(cell)
-    return f"{found[1]}~" if found else cell
+    return f"{found[1]}~{found[2]}" if found else cell  # ids that were made together begin alike
 
 
 def _short_instant(cell: str) -> str:

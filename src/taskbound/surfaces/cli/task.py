@@ -53,7 +53,8 @@ app = group("task", "Declare tasks, look at them, end them. Nothing is permitted
 templates = group("template", "Scopes and lengths of time kept under a name, to make tasks of.")
 
 TaskArgument = Annotated[
-    str, typer.Argument(metavar="TASK", help="The task's id, or its beginning.", show_default=False)
+    str,
+    typer.Argument(metavar="TASK", help="The task's id, whole or as a list shortens it.", show_default=False),
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
 AgentOption = Annotated[str, typer.Option("--agent", help="The agent that is to act.")]
