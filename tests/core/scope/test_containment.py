@@ -65,6 +65,19 @@ WITHIN: list[tuple[JsonValue, JsonValue]] = [
         {"any_of": [{"equals": 1}, {"prefix": "a"}, {"equals": 2}]},
     ),
     ({"date_time": {"min": "2026-02-02", "max": "2026-02-03"}}, {"date_time": {"min": "2026-02-01"}}),
+    ({"glob": "src/*.py"}, {"glob": "src/**"}),
+    ({"glob": "src/*.py"}, {"prefix": "src/"}),
+    ({"glob": "src/a/*"}, {"glob": "src/*/*"}),
+    ({"glob": "v[0-3].?"}, {"glob": "v[0-9].*"}),
+    ({"equals": "src/a.py"}, {"glob": "src/*"}),
+    ({"host": ["a.example.org"]}, {"host": ["*.example.org"]}),
+    ({"host": ["*.b.example.org"]}, {"host": ["*.example.org", "x.example"]}),
+    ({"host": {"ip": ["10.1.0.0/16"]}}, {"host": {"ip": ["10.0.0.0/8"]}}),
+    ({"url": {"names": ["a.example"], "path": "/v1/x"}}, {"url": {"names": ["a.example"], "path": "/v1"}}),
+    ({"url": {"names": ["a.example"]}}, {"url": {"names": ["a.example"], "ports": [443, 80]}}),
+    ({"email": {"addresses": ["b@x.example"]}}, {"email": {"domains": ["x.example"]}}),
+    ({"equals": "b@x.example"}, {"email": {"domains": ["x.example"]}}),
+    ({"cidr": ["10.1.0.0/16", "10.2.0.0/16"]}, {"cidr": ["10.0.0.0/8"]}),
 ]  # fmt: skip  # one pair after another
 NOT_WITHIN: list[tuple[JsonValue, JsonValue]] = [
     ({"any": True}, {"equals": 1}),
@@ -96,7 +109,24 @@ NOT_WITHIN: list[tuple[JsonValue, JsonValue]] = [
     ({"date_time": {"min": "2026-02-02"}}, {"date_time": {"min": "2026-02-01", "max": "2026-02-03"}}),
     ({"date_time": {"max": "2026-02-02"}}, {"date_time": {"min": "2026-02-01"}}),
     ({"date_time": {"min": "2026-02-02"}}, {"date_time": {"min": "2026-02-01T00:00:00Z"}}),
-]
+    ({"glob": "src/**"}, {"glob": "src/*"}),
+    ({"glob": "src/*"}, {"glob": "src/?"}),
+    ({"glob": "s*"}, {"prefix": "src"}),
+    ({"glob": "[!a]"}, {"glob": "[b-z]"}),
+    ({"glob": "/repo/**"}, {"below": "/repo"}),
+    ({"host": ["*.example.org"]}, {"host": ["a.example.org"]}),
+    ({"host": ["example.org"]}, {"host": ["*.example.org"]}),
+    ({"host": ["*.xn--bcher-kva.example"]}, {"host": ["*.example"]}),
+    ({"host": ["xn--bcher-kva.example"]}, {"host": ["*.example"]}),
+    ({"host": {"ip": ["10.0.0.0/8"]}}, {"host": {"ip": ["10.1.0.0/16"]}}),
+    ({"url": {"names": ["a.example"]}}, {"url": {"names": ["a.example"], "path": "/v1"}}),
+    ({"url": {"names": ["a.example"], "path": "/v1x"}}, {"url": {"names": ["a.example"], "path": "/v1"}}),
+    ({"url": {"names": ["a.example"], "schemes": ["http"]}}, {"url": {"names": ["a.example"]}}),
+    ({"url": {"names": ["a.example"], "schemes": ["http", "https"]}},
+     {"url": {"names": ["a.example"], "schemes": ["http", "https"], "ports": [80]}}),
+    ({"email": {"domains": ["x.example"]}}, {"email": {"addresses": ["b@x.example"]}}),
+    ({"cidr": ["10.0.0.0/8"]}, {"cidr": ["10.0.0.0/9", "10.128.0.0/9"]}),
+]  # fmt: skip  # one pair after another
 APART: list[tuple[JsonValue, JsonValue]] = [
     ({"equals": 1}, {"equals": True}),
     ({"equals": 1}, {"one_of": [2, "1"]}),
@@ -113,6 +143,13 @@ APART: list[tuple[JsonValue, JsonValue]] = [
     ({"all_of": [{"prefix": "a"}, {"length": {"min": 2}}]}, {"prefix": "b"}),
     ({"date_time": {"max": "2026-02-01"}}, {"date_time": {"min": "2026-02-02"}}),
     ({"date_time": {"max": "2026-02-01"}}, {"date_time": {"max": "2026-02-01T00:00:00Z"}}),
+    ({"glob": "a/*"}, {"glob": "b/*"}),
+    ({"glob": "a/*"}, {"prefix": "b"}),
+    ({"host": ["a.example"]}, {"host": ["*.example.org"]}),
+    ({"url": {"names": ["a.example"]}}, {"url": {"names": ["a.example"], "ports": [444]}}),
+    ({"url": {"names": ["a.example"], "path": "/a"}}, {"url": {"names": ["a.example"], "path": "/b"}}),
+    ({"email": {"addresses": ["b@x.example"]}}, {"email": {"domains": ["y.example"]}}),
+    ({"cidr": ["10.0.0.0/9"]}, {"cidr": ["10.128.0.0/9", "::/0"]}),
 ]
 NOT_APART: list[tuple[JsonValue, JsonValue]] = [
     ({"any": True}, {"equals": 1}),
@@ -126,6 +163,11 @@ NOT_APART: list[tuple[JsonValue, JsonValue]] = [
     ({"length": {"max": 1}}, {"length": {"min": 1}}),
     ({"any_of": [{"equals": 1}, {"prefix": "a"}]}, {"prefix": "ab"}),
     ({"date_time": {"max": "2026-02-01"}}, {"date_time": {"min": "2026-02-01"}}),
+    ({"glob": "a*"}, {"glob": "*b"}),
+    ({"host": ["*.b.example"]}, {"host": ["*.example"]}),
+    ({"url": {"names": ["a.example"], "path": "/a"}}, {"url": {"names": ["*.example"], "path": "/a/b"}}),
+    ({"email": {"domains": ["x.example"]}}, {"email": {"addresses": ["b@x.example"]}}),
+    ({"cidr": ["10.0.0.0/8"]}, {"cidr": ["10.128.0.0/9"]}),
 ]
 
 

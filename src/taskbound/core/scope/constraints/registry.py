@@ -5,14 +5,19 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.scope.constraints.address import Cidr
 from taskbound.core.scope.constraints.below import Below
 from taskbound.core.scope.constraints.choice import AnyValue, Equals, NotOneOf, OneOf
 from taskbound.core.scope.constraints.compound import AllOf, AnyOf
 from taskbound.core.scope.constraints.date_time import DateTime
+from taskbound.core.scope.constraints.email import Email
+from taskbound.core.scope.constraints.glob import Glob
+from taskbound.core.scope.constraints.host import Host
 from taskbound.core.scope.constraints.items import Contains, Each
 from taskbound.core.scope.constraints.length import Length
 from taskbound.core.scope.constraints.prefix import Prefix
 from taskbound.core.scope.constraints.range import Range
+from taskbound.core.scope.constraints.url import Url
 
 if TYPE_CHECKING:
     from taskbound.core.scope.constraints.constraint import Constraint, Registry
@@ -39,13 +44,18 @@ CONSTRAINTS: Final[Registry] = close(
     AnyOf,
     AnyValue,
     Below,
+    Cidr,
     Contains,
     DateTime,
     Each,
+    Email,
     Equals,
+    Glob,
+    Host,
     Length,
     NotOneOf,
     OneOf,
     Prefix,
     Range,
+    Url,
 )

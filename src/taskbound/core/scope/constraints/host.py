@@ -1,0 +1,206 @@
+"""Names and addresses of hosts, and the constraint ``host``.
+
+A name is read so strictly that every reader takes it for the same host:
+
+1. ASCII letters, digits and hyphens; labels of 1 to 63 characters that neither begin nor end with a
+   hyphen; at most 253 characters; no dot at the end. Case is folded. ``xn--`` labels are taken only where
+   they are granted letter by letter.
+2. A name whose last label is a number (``127.1``, ``2130706433``, ``0x7f``) is read as an address by many,
+   and refused as a name.
+3. ``*.example.org`` is any name below ``example.org``, at any depth, and not ``example.org`` itself.
+4. An address is taken only inside of a network that ``ip`` grants (``address``), and only in its one
+   shortest text. So no name or list of names ever grants an address.
+
+What a name resolves to is not known here: it can be an internal address, and change.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from taskbound.core.scope.constraints.address import Networks, read_address
+from taskbound.core.scope.constraints.constraint import Constraint, Kind
+from taskbound.core.scope.constraints.containment import (
+    CONTAINED,
+    EXCLUDED,
+    NOT_EXCLUDED,
+    Contained,
+    NotContained,
+)
+from taskbound.core.scope.show import show
+from taskbound.core.scope.verdict import MET, Met, Unmet, Verdict
+
+if TYPE_CHECKING:
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.scope.constraints.constraint import ReadConstraint
+    from taskbound.core.scope.constraints.containment import Containment, Exclusion
+    from taskbound.core.scope.place import Place
+
+__all__ = ["Host", "Hosts", "is_name", "read_hosts"]
+
+MAX_NAMES: Final = 256
+_MAX_NAME: Final = 253
+_NAME: Final = re.compile(
+    r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*(?P<last>[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)"
+)
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
+
+_NOT_HOST = Unmet(code="not-a-host", reason="is not the name of a host that all read alike")
+_NOT_GRANTED = Unmet(code="host-not-granted", reason="is not a host that is granted")
+
+
+def is_name(text: str) -> bool:
+    """Whether a text in small letters is a name of a host (rules 1 and 2)."""
+    found = _NAME.fullmatch(text) if len(text) <= _MAX_NAME else None
+    return found is not None and _NUMBER.fullmatch(found["last"]) is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hosts:
+    """Hosts that are granted: names, suffixes and networks."""
+
+    names: tuple[str, ...]
+    """Names, and ``*.suffix``, sorted."""
+    networks: Networks
+    exact: frozenset[str] = field(init=False, repr=False, compare=False)
+    suffixes: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    """With the dot in front."""
+
+    def __post_init__(self) -> None:
+        """Split the names from the suffixes."""
+        object.__setattr__(self, "exact", frozenset(one for one in self.names if not one.startswith("*")))
+        object.__setattr__(self, "suffixes", tuple(one[1:] for one in self.names if one.startswith("*")))
+
+    def judge(self, text: str) -> Verdict:
+        """Whether the host is granted; an IPv6 address stands without brackets."""
+        address = read_address(text)
+        if address is not None:
+            return MET if str(address) == text and self.networks.hold(address) else _NOT_GRANTED  # rule 4
+        name = text.lower()
+        if not text.isascii() or not is_name(name):
+            return _NOT_HOST
+        return (
+            MET if name in self.exact or any(_is_below(name, one) for one in self.suffixes) else _NOT_GRANTED
+        )
+
+    def within(self, other: Hosts) -> Containment:
+        """Whether every host here is granted there."""
+        names = all(isinstance(other.judge(one), Met) for one in self.exact)
+        suffixes = all(any(_is_at_or_below(one, outer) for outer in other.suffixes) for one in self.suffixes)
+        if names and suffixes and isinstance(self.networks.within(other.networks), Contained):
+            return CONTAINED
+        return NotContained(reason="it has a host that the other doesn't")
+
+    def meets(self, other: Hosts) -> bool:
+        """Whether some host may be granted by both; says yes where that isn't certain."""
+        names = any(
+            isinstance(two.judge(name), Met)
+            for one, two in ((self, other), (other, self))
+            for name in one.exact
+        )
+        suffixes = any(
+            one.endswith(two) or two.endswith(one) for one in self.suffixes for two in other.suffixes
+        )
+        return names or suffixes or self.networks.meet(other.networks)
+
+    def words(self, name: str) -> str:
+        """The hosts, for a sentence."""
+        parts = [f"`{show(one, name)}`" for one in self.names]
+        parts += [f"an address in `{one}`" for one in self.networks.texts]
+        return ", ".join(parts)
+
+    def body(self) -> dict[str, JsonValue]:
+        """The members that name the hosts in the canonical form."""
+        members: dict[str, JsonValue] = {}
+        if self.names:
+            members["names"] = list(self.names)
+        if self.networks.texts:
+            members["ip"] = list(self.networks.texts)
+        return members
+
+
+def _is_below(name: str, suffix: str) -> bool:
+    return name.endswith(suffix) and len(name) > len(suffix) and not _has_punycode(name.removesuffix(suffix))
+
+
+def _is_at_or_below(suffix: str, outer: str) -> bool:
+    return suffix.endswith(outer) and not _has_punycode(suffix.removesuffix(outer))  # as rule 1 has it
+
+
+def _has_punycode(text: str) -> bool:
+    return any(label.startswith("xn--") for label in text.split("."))
+
+
+def read_hosts(names: JsonValue, ip: JsonValue, place: Place) -> Hosts:
+    """Hosts as a scope names them: a list of names, a list of networks, one of them not empty."""
+    found: set[str] = set()
+    where = place.member("names")
+    for index, item in enumerate(where.read_list(names, most=MAX_NAMES)):
+        here = where.item(index)
+        text = here.read_text(item)
+        name = text.removeprefix("*.")
+        if not is_name(name):
+            raise here.fault(
+                "must be a name of a host in small ASCII letters, or *. and such a name; addresses go into ip"
+            )
+        if not all(map(_is_sound, name.split("."))):
+            raise here.fault("has an xn-- label that is not punycode")
+        if text in found:
+            raise here.fault("is named a second time")
+        found.add(text)
+    networks = Networks.parse(ip, place.member("ip"))
+    if not found and not networks.texts:
+        raise place.fault("names no host")
+    return Hosts(names=tuple(sorted(found)), networks=networks)
+
+
+def _is_sound(label: str) -> bool:
+    if not label.startswith("xn--"):
+        return True
+    try:
+        text = label[4:].encode().decode("punycode")
+    except UnicodeError:
+        return False
+    return not text.isascii() and text.encode("punycode").decode() == label[4:]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host(Constraint):
+    """``{"host": ["api.example.com", "*.example.org"]}``, or ``{"names": […], "ip": ["10.0.0.0/8"]}``."""
+
+    tag: ClassVar[str] = "host"
+    kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.TEXT})
+    hosts: Hosts
+
+    @classmethod
+    def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> Host:
+        """The constraint; a list of names is the short form."""
+        if isinstance(body, list):
+            body = {"names": body}
+        members = place.read_object(body, allowed=("names", "ip"))
+        return cls(hosts=read_hosts(members.get("names", []), members.get("ip", []), place))
+
+    def permits(self, value: JsonValue) -> Verdict:
+        """Met by a host that is granted."""
+        return self.hosts.judge(value) if isinstance(value, str) else _NOT_HOST
+
+    def describe(self, name: str) -> str:
+        """The words."""
+        return f"a host of {self.hosts.words(name)}"
+
+    def value(self) -> JsonValue:
+        """The body."""
+        body = self.hosts.body()
+        return body["names"] if list(body) == ["names"] else body
+
+    def known_within(self, other: Constraint) -> Containment:
+        """Hosts are within hosts that grant each of them."""
+        if isinstance(other, Host):
+            return self.hosts.within(other.hosts)
+        return NotContained(reason="hosts are only within hosts")
+
+    def known_excludes(self, other: Constraint) -> Exclusion:
+        """Hosts none of which the other grants."""
+        return EXCLUDED if isinstance(other, Host) and not self.hosts.meets(other.hosts) else NOT_EXCLUDED
