@@ -9,7 +9,7 @@ import pytest
 
 from dev.commands import commands
 from taskbound import __version__
-from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
+from taskbound.core.errors import DeniedError, MalformedError, UnavailableError, error_classes
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.cli.app import run
 from taskbound.surfaces.cli.errors import CODES, status_of
@@ -236,6 +236,12 @@ def test_init_with_nothing_to_gate_changes_nothing(taskbound: Callable[..., Ende
     assert ended.status == 0
     assert "Nothing to do" in ended.out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_error_of_the_command_line_says_what_to_do() -> None:
+    ours = [one for one in error_classes() if one.__module__.startswith("taskbound.surfaces.cli.")]
+    assert len(ours) > 10
+    assert [one.code for one in ours if not one.remedy] == ["declined"], "a no needs no advice"
 
 
 def test_every_error_code_has_a_status_of_its_family() -> None:

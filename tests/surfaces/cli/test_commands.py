@@ -171,6 +171,7 @@ def test_the_kill_switch_stops_and_lifts(place: Installation) -> None:
         refused = place("task", "start", "--agent", "helper", "--scope", place.scope(), "--purpose", "x")
         assert (refused.status, "[stopped]" in refused.err) == (3, True)
         assert "everything is stopped" in place("doctor").out
+        assert place("stop").out == "stopped: nothing is permitted any more\n"
     finally:
         assert place("stop", "--lift", "--yes").status == 0
     place("task", "end", place.start_task(), "--yes")

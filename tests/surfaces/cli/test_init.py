@@ -131,6 +131,7 @@ def test_a_server_that_can_not_be_pinned_stays_outside_and_is_named(fresh: Insta
         (("--server", "none"), "no configuration has a server `none`"),
         (("--server", "web"), "no configuration has a server `web`"),
         (("--tool", "fs__none"), "no chosen server has a tool"),
+        (("--tool", "fs__none"), "what to do: there is fs__read, fs__write, fs__drop"),
         ((), "takes paths, and no directory is named"),
         (("--root", "/none/at/all"), "is no directory"),
         (("--no-root", "--for", "soon"), "is no length of time"),

@@ -37,6 +37,7 @@ class BadFilterError(MalformedError):
     """A list can't be narrowed by this word."""
 
     code = "bad-filter"
+    remedy = "use one of the words that there are, or none"
 
 
 def task_states(word: str) -> frozenset[TaskState]:

@@ -48,6 +48,7 @@ __all__ = [
 _SLUG: Final = re.compile(r"[^a-z0-9]+")
 _LONGEST: Final = 32
 TRIES: Final = 5
+_NAMED: Final = 12
 
 
 class Bypassing(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,7 +180,12 @@ def choose_tools(session: Session, choice: Choice, wanted: Sequence[str] | None)
     if wanted:
         missing = sorted(set(wanted) - {one.name for one in offers})
         if missing:
-            raise BadInputError(f"no chosen server has a tool `{shown(missing[0])}`")
+            names = [one.name for one in offers]
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            raise BadInputError(
+                f"no chosen server has a tool `{shown(missing[0])}`",
+                remedy=f"there is {', '.join(map(shown, names[:_NAMED])) or 'none'}{more}",
+            )
         choice.offers = [one for one in offers if one.name in wanted]
     elif session.yes:
         choice.offers = [one for one in offers if one.ticked]

@@ -39,6 +39,7 @@ class BadInputError(MalformedError):
     """What was typed can't be what it should be."""
 
     code = "bad-input"
+    remedy = "see the command's `--help`"
 
 
 class FileError(UnavailableError):

@@ -58,6 +58,7 @@ class NotWiredError(UnavailableError):
     """The commands were called without what wiring gives them."""
 
     code = "not-wired"
+    remedy = "start it as the program `taskbound`"
 
 
 class Session:

@@ -59,6 +59,7 @@ class GatewaySilentError(UnavailableError):
     """The gateway of the trial ended, did not answer in time, or answered what it should not."""
 
     code = "gateway-silent"
+    remedy = "start the server's command by itself, and look at what it says"
 
 
 class TryReport(msgspec.Struct, frozen=True, kw_only=True, tag="tried", tag_field="is"):

@@ -31,15 +31,18 @@ class ConfigChangedError(DeniedError):
     """A configuration changed since it was looked at or rewritten."""
 
     code = "client-config-changed"
+    remedy = "close the client and try again"
 
 
 class ConfigUnwritableError(UnavailableError):
     """A configuration can't be written."""
 
     code = "client-config-unwritable"
+    remedy = "look at the path and at who may write it"
 
 
 class NoUndoError(DeniedError):
     """There is nothing to put back."""
 
     code = "nothing-to-undo"
+    remedy = "see `taskbound doctor` for what the configurations start"

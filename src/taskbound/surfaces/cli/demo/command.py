@@ -87,7 +87,9 @@ def _make_place(told: str) -> Path:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         filled = any(place.iterdir())
     except OSError as error:
-        raise BadInputError(f"`{shown(told)}` can't be made: {error.strerror or error}") from error
+        raise BadInputError(
+            f"`{shown(told)}` can't be made: {error.strerror or error}", remedy="name a directory that can be"
+        ) from error
     if filled:
         raise BadInputError(f"`{shown(told)}` is not empty", remedy="name a new directory")
     place.chmod(0o700)
