@@ -324,3 +324,13 @@ def test_a_table_that_has_room_shortens_nothing(window: Terminal, monkeypatch: p
     row = (f"tsk_{'a2' * 17}b", "2026-11-24T19:50:16Z", "argument-not-covered", "x")
     Screen(json=False, out=window).table(("TASK", "ENDS", "REASON", "TOOL"), [row], "none")
     assert SGR.sub("", window.getvalue()).split("\n")[1].split() == list(row)
+
+
+def test_long_cells_are_shortened_last_and_an_id_is_never_made_shorter_than_it_can_be_typed(
+    window: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "76")
+    row = (f"tsk_{'a2' * 17}b", "assistant-for-books", "completed", "2026-11-24T19:50:16Z", 1000, "look")
+    Screen(json=False, out=window).table(("TASK", "AGENT", "STATE", "ENDS", "ACTIONS", "PURPOSE"), [row], "-")
+    line = SGR.sub("", window.getvalue()).split("\n")[1]
+    assert line == "tsk_~2a2a2a2b  assistant-f~  completed  11-24 19:50Z  1000     look"
