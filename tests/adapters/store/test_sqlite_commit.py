@@ -17,7 +17,7 @@ from taskbound.adapters.store.sql import (
 )
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.ports.store import AmbiguousCommitError, FullDiskError, StoreUnavailableError
-from tests.contracts.store.rows import SPACE, append, event, open_chain, person, read
+from tests.contracts.store.rows import NOW, SPACE, WRITER, append, event, open_chain, person, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -269,6 +269,45 @@ def test_a_checkpoint_follows_when_the_write_ahead_log_is_long_and_loses_nothing
     assert 1 <= told.count("checkpoint") <= 20
     assert (tmp_path / "t.db-wal").stat().st_size < 8 * 1024 * 1024
     assert count(store) == 40 * 300 + 1
+    store.close()
+
+
+class Looks(driver.Connection):
+    """Counts how often the write-ahead log is looked at."""
+
+    count = 0
+
+    def execute(self, text: str, values: Any = ()) -> driver.Cursor:
+        Looks.count += text == "PRAGMA wal_checkpoint(NOOP)"
+        return super().execute(text, values)
+
+
+def test_after_commits_of_a_few_rows_the_log_is_looked_at_now_and_then_and_never_grows_long(
+    tmp_path: Path,
+) -> None:
+    told: list[str] = []
+    machine = Machine(factory=Looks)
+    store = SqlStore(tmp_path / "t.db", reserve=4096, at=told.append, machine=machine)
+    open_chain(store)
+    Looks.count = 0
+    for number in range(480):
+        append(store, event(number))
+    assert Looks.count == 30
+    assert told.count("checkpoint") >= 1
+    assert (tmp_path / "t.db-wal").stat().st_size < 5 * 1024 * 1024
+    append(store, *(event(number) for number in range(9)))
+    assert Looks.count == 31
+    store.close()
+
+
+def test_while_the_reserve_is_in_use_the_log_is_looked_at_after_each_commit(tmp_path: Path) -> None:
+    store = SqlStore(tmp_path / "t.db", reserve=4096, machine=Machine(factory=Looks))
+    open_chain(store)
+    store._files.reserve.release()  # noqa: SLF001  # as a full disk would have made it
+    Looks.count = 0
+    for _ in range(3):
+        store.write(lambda tx: tx.audit.append(SPACE, WRITER, [event(1)], NOW), reserve=True)
+    assert Looks.count == 3
     store.close()
 
 

@@ -7,7 +7,8 @@
 4. After an I/O error or damage nothing is read or written any more: not a retry, and
    not the checkpoint that closing a connection would do.
 5. The log's mark is written once a commit is durable; a checkpoint follows when the WAL
-   has a thousand pages that the file does not.
+   has a thousand pages that the file does not. After commits of a few rows that is
+   looked at only now and then, for looking costs a call alone more than its rows do.
 6. A full disk refuses. Work that ends things gets the reserve and is run again.
 7. What a transaction has read is known to the next one, as long as nothing else has
    been written and every commit is sure (`rows/known.py`).
@@ -56,6 +57,8 @@ T = TypeVar("T")
 
 _IDLE_READERS: Final = 8
 _CHECKPOINT_PAGES: Final = 1000
+_FEW_ROWS: Final = 8
+_FEW_COMMITS: Final = 16
 _TOUCH: Final = "SELECT 1 FROM kill_switches LIMIT 1"
 _VERSION: Final = "PRAGMA data_version"
 _MACHINE: Final = Machine()
@@ -156,6 +159,7 @@ class SqlStore:
         self._writer: driver.Connection | None = self._files.writer
         self._mark = self._files.mark
         self._known: Known | None = None
+        self._small = 0
 
     @contextmanager
     def read(self) -> Iterator[Snapshot]:
@@ -231,6 +235,7 @@ class SqlStore:
         connection = self._take_writer()
         link = Link(connection)
         transaction = SqlTransaction(link)
+        rows = connection.total_changes
         self._at("begin")
         try:
             link.change("BEGIN IMMEDIATE")
@@ -249,7 +254,7 @@ class SqlStore:
         self._known = known
         self._at("after-commit")
         self._note(transaction.growth)
-        self._checkpoint(connection)
+        self._look(connection, connection.total_changes - rows)
         return answer
 
     def _take_known(self, link: Link) -> Known:
@@ -299,6 +304,14 @@ class SqlStore:
             self._files.mark_file.keep(self._mark)
         except OSError as error:
             self._break(DiskFailedError(f"the mark can't be written: {error.strerror}"))
+
+    def _look(self, connection: driver.Connection, rows: int) -> None:
+        """Checkpoint if it is time, unless a few commits of a few rows are all that was written (rule 5)."""
+        self._small += 1
+        if rows <= _FEW_ROWS and self._small < _FEW_COMMITS and self._files.reserve.whole:
+            return
+        self._small = 0
+        self._checkpoint(connection)
 
     def _checkpoint(self, connection: driver.Connection) -> None:
         """Move what the WAL holds into the file, when it is much (rule 5).
