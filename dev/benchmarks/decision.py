@@ -9,6 +9,7 @@ canonical form, finds the covering grant and asks Cedar, whose answer to the sam
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import cedarpy
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dev.benchmarks.inputs.cases import Case
-    from taskbound.core.policy import PolicyAnswer, PolicyRequest
+    from taskbound.core.policy import PolicyAnswer, PolicyReads, PolicyRequest
     from taskbound.flows.decision import Call
 
 __all__ = ["measure_decision"]
@@ -41,6 +42,12 @@ class _Forgetful:
         self._engine = CedarPolicyEngine(base_bundle())
         self.bundle = self._engine.bundle
         self.reads = self._engine.reads
+        self.policies = self._engine.policies
+        self.trace = self._engine.trace
+
+    def reads_of(self, namespace: str, agent: str, tool: str, server: str) -> PolicyReads:
+        """As if the arguments were read, so that each call is asked for."""
+        return replace(self._engine.reads_of(namespace, agent, tool, server), arguments=True)
 
     def answer(self, request: PolicyRequest) -> PolicyAnswer:
         self._engine._answers.clear()  # noqa: SLF001 - the memory is what is left out here
@@ -109,7 +116,9 @@ def _evaluate(ground: Ground, evaluator: Evaluator, call: Call) -> Callable[[], 
 
 def _bare() -> Callable[[], object]:
     policies = cedarpy.PolicySet.from_str(base_bundle())
-    entities = cedarpy.Entities.from_json_str("[]")
+    above = {"type": "Taskbound::Action", "id": "call"}
+    action = {"uid": {"type": "Taskbound::Action", "id": TOOL}, "attrs": {}, "parents": [above]}
+    entities = cedarpy.Entities.from_json_str(json.dumps([action]))
 
     def ask() -> object:
         facts = {
@@ -122,7 +131,7 @@ def _bare() -> Callable[[], object]:
         }
         question = {
             "principal": {"type": "Taskbound::Agent", "id": "default/coder"},
-            "action": {"type": "Taskbound::Action", "id": "call"},
+            "action": {"type": "Taskbound::Action", "id": TOOL},
             "resource": {"type": "Taskbound::Tool", "id": f"default/{TOOL}"},
             "context": json.dumps(facts),
         }

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskbound.core.policy import Forbid, Forbidden, Held, Permitted, PolicyAnswer, conclude
+from taskbound.core.policy import Erred, Forbid, Forbidden, Held, Permitted, PolicyAnswer, conclude
 
 
 def answer(permits: int = 0, bars: int = 0, holds: int = 0, errs: int = 0) -> PolicyAnswer:
@@ -13,7 +13,7 @@ def answer(permits: int = 0, bars: int = 0, holds: int = 0, errs: int = 0) -> Po
     return PolicyAnswer(
         permits=tuple(f"permit{n}" for n in range(permits)),
         forbids=tuple(forbids),
-        erred=tuple(f"err{n}" for n in range(errs)),
+        erred=tuple(Erred(policy=f"err{n}", words="it overflows") for n in range(errs)),
         bundle="b",
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.house import paper, reasons, shape, strangers, words
+from tests.house import paper, reasons, shape, strangers, verdicts, words
 
 if TYPE_CHECKING:
     from tests.house.tree import Rule
@@ -34,4 +34,5 @@ RULES: dict[str, Rule] = {
     "dependencies-have-a-line": paper.dependencies_have_a_line,
     "changes-are-named": paper.changes_are_named,
     "scripts-run": paper.scripts_run,
+    "verdicts-with-errors": verdicts.verdicts_with_errors,
 }

@@ -17,12 +17,14 @@ from tests.world import ANN, CEILING, LOOK, PAY, World, code_of, scope_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from taskbound.core.policy import PolicyAnswer, PolicyRequest
+    from taskbound.core.policy import PolicyAnswer, PolicyReads, PolicyRequest, PolicyTrace
     from taskbound.core.task import Task
     from taskbound.ports.store import Store, Transaction
 
 OTHER_PAY = PAY | {"inputSchema": {"type": "object"}}
 FORBID = '@id("never") forbid (principal, action, resource);'
+
+NOW = Instant(1)
 
 
 class Switching:
@@ -40,8 +42,18 @@ class Switching:
     def reads(self) -> frozenset[str]:
         return self._engines[0].reads
 
+    @property
+    def policies(self) -> tuple[str, ...]:
+        return self._engines[self.number].policies
+
+    def reads_of(self, namespace: str, agent: str, tool: str, server: str) -> PolicyReads:
+        return self._engines[self.number].reads_of(namespace, agent, tool, server)
+
     def answer(self, request: PolicyRequest) -> PolicyAnswer:
         return self._engines[self.number].answer(request)
+
+    def trace(self, request: PolicyRequest) -> PolicyTrace:
+        return self._engines[self.number].trace(request)
 
 
 def revoke(world: World, task: Task) -> None:
@@ -175,11 +187,11 @@ def test_what_a_standing_remembers_is_bounded_and_the_oldest_goes(world: World) 
     assert standings.of(world.call(task)) is first
     standings.of(world.call(task, "bank__look"))
     assert standings.of(world.call(task)) is not first
-    case = first.case((), "none", "proof 0")
-    assert first.case((), "none", "proof 0") is case
+    case = first.case((), "none", "proof 0", NOW)
+    assert first.case((), "none", "proof 0", NOW) is case
     for number in range(1, 33):
-        first.case((), "none", f"proof {number}")
-    assert first.case((), "none", "proof 0") is not case
+        first.case((), "none", f"proof {number}", NOW)
+    assert first.case((), "none", "proof 0", NOW) is not case
 
 
 def test_flags_outcome_proof_and_bundle_each_make_another_case(world: World) -> None:
@@ -188,7 +200,7 @@ def test_flags_outcome_proof_and_bundle_each_make_another_case(world: World) -> 
     cases = []
     for engine.number in (0, 1):
         cases += [
-            standing.case(flags, outcome, proof)
+            standing.case(flags, outcome, proof, NOW)
             for flags in ((), ("bidi",))
             for outcome in ("none", "unknown")
             for proof in ("a", "b")

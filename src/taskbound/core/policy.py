@@ -3,7 +3,8 @@
 The engine answers with names; this module draws the conclusion, so that no
 engine's own verdict (or its truth value) is ever read. Rules, strongest first:
 
-1. a policy that erred refuses, whichever way it would have gone;
+1. a policy that erred refuses, whichever way it would have gone; so does one that reads
+   an argument which can't be told to it;
 2. a `forbid` without a lifter refuses;
 3. when only `forbid` policies with a lifter stand in the way, the answer is hold;
 4. at least one named `permit` permits;
@@ -12,8 +13,10 @@ engine's own verdict (or its truth value) is ever read. Rules, strongest first:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.errors import MalformedError
 from taskbound.core.truth import NoTruth
@@ -21,21 +24,74 @@ from taskbound.core.truth import NoTruth
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from taskbound.core.action.canonical import JsonValue
+
 __all__ = [
     "FACTS",
+    "TIMED",
+    "Erred",
+    "Fact",
+    "FactKind",
     "Forbid",
     "Forbidden",
     "Held",
     "Permitted",
     "PolicyAnswer",
     "PolicyConclusion",
+    "PolicyReads",
     "PolicyRequest",
     "PolicySyntaxError",
+    "PolicyTrace",
     "conclude",
 ]
 
-FACTS: Final = ("attempt", "covered", "effect", "flags", "last_outcome", "proof")
-"""Names of the facts that a policy may read from `context`, in order; each has one type, below."""
+Fact: TypeAlias = "str | int | bool | tuple[str, ...]"
+"""One fact's value; several texts are a set."""
+
+
+class FactKind(Enum):
+    """What a fact is to a policy."""
+
+    TRUTH = "truth"
+    NUMBER = "number"
+    TEXT = "text"
+    TEXTS = "texts"
+    PERSON = "person"
+    PERSONS = "persons"
+
+
+FACTS: Final[Mapping[str, FactKind]] = MappingProxyType(
+    {
+        "attempt": FactKind.NUMBER,
+        "covered": FactKind.TRUTH,
+        "effect": FactKind.TEXT,
+        "flags": FactKind.TEXTS,
+        "last_outcome": FactKind.TEXT,
+        "proof": FactKind.TEXT,
+        "agent.approvers": FactKind.PERSONS,
+        "agent.name": FactKind.TEXT,
+        "agent.namespace": FactKind.TEXT,
+        "agent.owner": FactKind.PERSON,
+        "task.age": FactKind.NUMBER,
+        "task.depth": FactKind.NUMBER,
+        "task.evidence": FactKind.TEXTS,
+        "task.purpose": FactKind.TEXT,
+        "task.remaining": FactKind.NUMBER,
+        "task.requester": FactKind.PERSON,
+        "tool.effect": FactKind.TEXT,
+        "tool.name": FactKind.TEXT,
+        "tool.open_world": FactKind.TRUTH,
+        "tool.server": FactKind.TEXT,
+    }
+)
+"""The facts that policies may read, by name: without a word in front they are of the call itself.
+
+`task.age` and `task.remaining` are whole seconds since the task's start and until its deadline.
+"""
+
+
+TIMED: Final = frozenset({"task.age", "task.remaining"})
+"""The facts that change with nothing but the time."""
 
 
 class PolicySyntaxError(MalformedError):
@@ -46,14 +102,21 @@ class PolicySyntaxError(MalformedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRequest:
-    """One question to the engine: who, what, on which tool, with which facts."""
+    """One question to the engine: who, what, on which tool, with which arguments and facts."""
 
     namespace: str
     agent: str
     tool: str
     server: str
-    facts: Mapping[str, str | int | bool | tuple[str, ...]]
-    """Only those that the bundle's policies read."""
+    task: str = ""
+    """Id of the task."""
+    arguments: Mapping[str, JsonValue] = field(default_factory=dict)
+    definition: str = ""
+    """Digest of the tool's pinned definition; two with the same digest have the same schema."""
+    schema: Mapping[str, JsonValue] = field(default_factory=dict)
+    """The input schema of that definition: it says as what each argument is told."""
+    facts: Mapping[str, Fact]
+    """At least those that the bundle's policies read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +128,47 @@ class Forbid:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Erred:
+    """A policy that could not be evaluated."""
+
+    policy: str
+    """Its name; `engine` when none could be."""
+    words: str
+    unmapped: str = ""
+    """The argument that it reads and that can't be told to it, when that was in the way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyReads:
+    """What the policies read that can apply to one agent and one tool: their answer depends on no more."""
+
+    facts: frozenset[str]
+    """Names of the facts, some of which (`task.age`, `task.remaining`) change with the time."""
+    arguments: bool
+    """Whether any reads the arguments."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyTrace:
+    """What the engine looked at for a request, for explaining; never a reason by itself."""
+
+    candidates: tuple[str, ...]
+    """The policies whose head fits; the others were not asked."""
+    facts: tuple[str, ...]
+    """The facts that candidates read."""
+    arguments: tuple[str, ...]
+    """Pointers of the arguments that candidates read."""
+    told: str
+    """What they were told in the engine's own form."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyAnswer(NoTruth):
     """Which policies matched and which erred, by their own names; not yet a conclusion."""
 
     permits: tuple[str, ...]
     forbids: tuple[Forbid, ...]
-    erred: tuple[str, ...]
+    erred: tuple[Erred, ...]
     bundle: str
     """Digest of the bundle that answered."""
 
@@ -95,8 +193,10 @@ class Forbidden(NoTruth):
     """Policy refuses."""
 
     code: str
-    """`policy-erred`, `forbidden` or `not-permitted`."""
+    """`policy-erred`, `unmapped-argument`, `forbidden` or `not-permitted`."""
     policies: tuple[str, ...]
+    details: tuple[str, ...] = ()
+    """A sentence for each policy, where there is more to say than its name."""
 
 
 PolicyConclusion = Permitted | Held | Forbidden
@@ -105,7 +205,7 @@ PolicyConclusion = Permitted | Held | Forbidden
 def conclude(answer: PolicyAnswer) -> PolicyConclusion:
     """What follows from the engine's answer, by the module's rules."""
     if answer.erred:
-        return Forbidden(code="policy-erred", policies=answer.erred)  # 1
+        return _forbidden(answer.erred)  # 1
     barred = tuple(one.policy for one in answer.forbids if not one.lifter)
     if barred:
         return Forbidden(code="forbidden", policies=barred)  # 2
@@ -117,3 +217,12 @@ def conclude(answer: PolicyAnswer) -> PolicyConclusion:
     if answer.permits:
         return Permitted(policies=answer.permits)  # 4
     return Forbidden(code="not-permitted", policies=())  # 5
+
+
+def _forbidden(erred: tuple[Erred, ...]) -> Forbidden:
+    unmapped = all(one.unmapped for one in erred)
+    return Forbidden(
+        code="unmapped-argument" if unmapped else "policy-erred",
+        policies=tuple(one.policy for one in erred),
+        details=tuple(one.words for one in erred),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from taskbound.core.policy import PolicyAnswer, PolicyRequest
+    from taskbound.core.policy import PolicyAnswer, PolicyReads, PolicyRequest, PolicyTrace
 
 __all__ = ["PolicyEngine"]
 
@@ -16,6 +16,8 @@ class PolicyEngine(Protocol):
     MUST name every policy that matched and every policy that erred. MUST answer
     the same for the same request and bundle. A request that it can't evaluate at
     all is answered with `erred`, never with an exception and never as a permit.
+    A policy that reads an argument which can't be told to it MUST be among `erred`,
+    with the argument's name. Policies that can't apply need not be asked.
     """
 
     @property
@@ -26,5 +28,15 @@ class PolicyEngine(Protocol):
     def reads(self) -> frozenset[str]:
         """Names of the facts that its policies read (a subset of `taskbound.core.policy.FACTS`)."""
 
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """Names of its policies, in their order."""
+
+    def reads_of(self, namespace: str, agent: str, tool: str, server: str) -> PolicyReads:
+        """What can change the answer for this agent and tool. MUST NOT leave anything out."""
+
     def answer(self, request: PolicyRequest) -> PolicyAnswer:
         """What the bundle says to this request."""
+
+    def trace(self, request: PolicyRequest) -> PolicyTrace:
+        """What it looks at for this request, for explaining."""

@@ -20,6 +20,7 @@ from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.policy import Forbidden, Held, Permitted, PolicyRequest, conclude
 from taskbound.core.scope import Missed, cover
 from taskbound.core.tool import parse_definition
+from taskbound.flows.decision.facts import parse_fact
 
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
@@ -91,7 +92,7 @@ def explain(means: Means, namespace: str, action: str) -> Explanation:
         f"policy bundle {kept.bundle}",
         f"server {kept.server or '(none)'}",
         f"definition {kept.definition or '(none)'}",
-        *(f"{name} {value}" for name, value in kept.facts),
+        *(f"{name} {value.replace(chr(10), ' ')}" for name, value in kept.facts),
     )
     if edited:
         replay = f"different: {edited}"
@@ -102,9 +103,19 @@ def explain(means: Means, namespace: str, action: str) -> Explanation:
     elif kept.bundle != means.policy.bundle:
         replay = "not computed: another policy bundle is in force now"
     else:
-        schema = parse_definition(tool.definition).input_schema
-        covered = cover(task.scope, kept.tool, parse_object(kept.arguments), schema)
-        replay = _replay(means, kept, covered, tool.server)
+        arguments, schema = parse_object(kept.arguments), parse_definition(tool.definition).input_schema
+        request = PolicyRequest(
+            namespace=kept.namespace,
+            agent=kept.agent,
+            tool=kept.tool,
+            server=tool.server,
+            task=kept.task,
+            arguments=arguments,
+            definition=tool.digest,
+            schema=schema,
+            facts={name: parse_fact(name, value) for name, value in kept.facts},
+        )
+        replay = _replay(means, kept, cover(task.scope, kept.tool, arguments, schema), request)
     return Explanation(action=kept, facts=facts, replay=replay)
 
 
@@ -136,16 +147,9 @@ def _edited(snapshot: Snapshot, kept: StoredAction, now: Instant) -> str:
     return ""
 
 
-def _replay(means: Means, kept: StoredAction, covered: Covered | Missed, server: str) -> str:
+def _replay(means: Means, kept: StoredAction, covered: Covered | Missed, request: PolicyRequest) -> str:
     if isinstance(covered, Missed):
         return _compare(kept, "refuse", "outside-scope")
-    request = PolicyRequest(
-        namespace=kept.namespace,
-        agent=kept.agent,
-        tool=kept.tool,
-        server=server,
-        facts={name: _typed(name, value) for name, value in kept.facts},
-    )
     match conclude(means.policy.answer(request)):
         case Permitted():
             if kept.decision == "permit" and kept.grant not in {one.grant for one in covered.payers}:
@@ -163,15 +167,3 @@ def _compare(kept: StoredAction, decision: str, code: str) -> str:
     if kept.code == "outside-scope" and decision == "permit":
         return "not computed: the scope of an ancestor or the agent's ceiling did not cover it then"
     return f"different: it would be {decision}{f' ({code})' if code else ''} now"
-
-
-def _typed(name: str, value: str) -> str | int | bool | tuple[str, ...]:
-    match name:
-        case "attempt":
-            return int(value)
-        case "covered":
-            return value == "true"
-        case "flags":
-            return tuple(value.split())
-        case _:
-            return value

@@ -34,6 +34,10 @@ __all__ = ["Call", "Evaluator", "NotCanonicalError"]
 
 _ASK: Final = "do something else, or ask the owner of the policies"
 _POLICY_WORDS: Final = {
+    "unmapped-argument": (
+        "a policy reads an argument that can't be told to it",
+        "give the argument as the tool's schema says, or ask the owner of the policies",
+    ),
     "policy-erred": ("a policy could not be evaluated", "ask the owner of the policies to mend it"),
     "forbidden": ("the organisation's rules forbid it", _ASK),
     "not-permitted": ("no policy permits it", _ASK),
@@ -73,7 +77,6 @@ class Evaluator:
         self._views = views
         self._policy = policy
         self._standings = Standings(views, policy)
-        self._reads_outcome = "last_outcome" in policy.reads
 
     def evaluate(self, call: Call, action_id: str, now: Instant) -> Proposal:
         """The proposal for this call, whatever is in its way.
@@ -91,10 +94,14 @@ class Evaluator:
         if canonical(arguments) != call.arguments:
             raise NotCanonicalError("the arguments are not in canonical form")  # 1
         action = Action(frame=standing.frame, arguments=call.arguments)
-        outcome = self._views.last_outcome(standing.root, action.act_key) if self._reads_outcome else ""
+        outcome = (
+            self._views.last_outcome(standing.root, action.act_key)
+            if "last_outcome" in self._policy.reads
+            else ""
+        )
         flagged = action.flags()
         flags = tuple(sorted({flag.kind.value for flag in flagged})) if flagged else ()
-        case = standing.case(flags, outcome, call.proof)
+        case = standing.case(flags, outcome, call.proof, now)
         return Proposal(
             id=action_id,
             action=action,
@@ -117,7 +124,7 @@ class Evaluator:
         covered = _cover(ground, arguments)
         if isinstance(covered, Refuse):
             return covered
-        return _conclude(case.conclusion(), covered)
+        return _conclude(case.conclusion(arguments), covered)
 
 
 def _cover(ground: Ground, arguments: dict[str, JsonValue]) -> Covered | Refuse:
@@ -162,7 +169,11 @@ def _conclude(conclusion: PolicyConclusion, covered: Covered) -> Verdict:
             )
         case Forbidden() as forbidden:
             text, instead = _POLICY_WORDS[forbidden.code]
-            reasons = tuple(Reason(code=forbidden.code, text=text, detail=one) for one in forbidden.policies)
+            details = forbidden.details or ("",) * len(forbidden.policies)
+            reasons = tuple(
+                Reason(code=forbidden.code, text=text, detail=f"{one}: {more}" if more else one)
+                for one, more in zip(forbidden.policies, details, strict=True)
+            )
             return Refuse(
                 code=forbidden.code,
                 reasons=reasons or (Reason(code=forbidden.code, text=text),),

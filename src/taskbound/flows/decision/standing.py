@@ -5,36 +5,37 @@
 2. Only that nothing stands in the way is remembered, and only until the first deadline
    of the task and its ancestors. What stands in the way is looked at anew each time.
 3. What policy answers is remembered by all that it may read: the standing, the flags,
-   the last outcome, the proof and the bundle.
+   the last outcome, the proof and the bundle. Where it reads the arguments it is asked for
+   each call, and where it reads the time nothing is remembered.
 4. Standings and their cases are bounded: beyond the bound the oldest go. One that lacks
    its task, agent or tool is not kept: what is missing may come, and names may be made up.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import Frame
 from taskbound.core.decision import Basis
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity import UnknownIdentityError, require_active
-from taskbound.core.policy import PolicyRequest, conclude
+from taskbound.core.policy import TIMED, PolicyRequest, conclude
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.task import NoTaskError, require_live
+from taskbound.flows.decision.facts import FactsOf, fact_words
 
 if TYPE_CHECKING:
+    from taskbound.core.action import JsonValue
     from taskbound.core.clock import Instant
     from taskbound.core.errors import TaskboundError
     from taskbound.core.identity import Agent
-    from taskbound.core.policy import PolicyConclusion
+    from taskbound.core.policy import PolicyConclusion, PolicyReads
     from taskbound.flows.decision.evaluate import Call
     from taskbound.flows.decision.views import Lineage, ToolView, Views
     from taskbound.ports.policy import PolicyEngine
 
 __all__ = ["Case", "Ground", "Standing", "Standings", "ToolChangedError", "UnknownToolError"]
-
-Facts: TypeAlias = "dict[str, str | int | bool | tuple[str, ...]]"
 
 _USABLE: Final = frozenset({"pinned", "text-changed"})
 _STANDINGS: Final = 2_000
@@ -68,18 +69,23 @@ class Ground:
 class Case:
     """What policy reads of a call, in words and by version, and what follows from it."""
 
-    __slots__ = ("_concluded", "_policy", "_request", "basis", "words")
+    __slots__ = ("_concluded", "_policy", "_reads_arguments", "_request", "basis", "words")
 
-    def __init__(self, policy: PolicyEngine, request: PolicyRequest, basis: Basis) -> None:
+    def __init__(
+        self, policy: PolicyEngine, request: PolicyRequest, basis: Basis, *, reads_arguments: bool
+    ) -> None:
         """Keep what to ask."""
+        self._reads_arguments = reads_arguments
         self._policy = policy
         self._request = request
         self._concluded: PolicyConclusion | None = None
         self.basis = basis
-        self.words = tuple([(name, _words(value)) for name, value in request.facts.items()])
+        self.words = tuple([(name, fact_words(value)) for name, value in request.facts.items()])
 
-    def conclusion(self) -> PolicyConclusion:
-        """What follows from policy's answer; asked once (rule 3)."""
+    def conclusion(self, arguments: dict[str, JsonValue]) -> PolicyConclusion:
+        """What follows from policy's answer; asked once where the arguments don't matter (rule 3)."""
+        if self._reads_arguments:
+            return conclude(self._policy.answer(replace(self._request, arguments=arguments)))
         if self._concluded is None:
             self._concluded = conclude(self._policy.answer(self._request))
         return self._concluded
@@ -110,6 +116,7 @@ class Standing:
         self.scope = self._lineage.task.scope.digest if self._lineage else ""
         self.is_whole = self._lineage is not None and self._agent is not None and tool is not None
         """Whether there are such a task, agent and tool."""
+        self._reads: tuple[str, PolicyReads] | None = None
         self._ground: Ground | None = None
         self._cases: dict[tuple[tuple[str, ...], str, str, str], Case] = {}
 
@@ -128,15 +135,27 @@ class Standing:
             ground = self._ground = self._look(unbound, now)
         return ground
 
-    def case(self, flags: tuple[str, ...], outcome: str, proof: str) -> Case:
+    def case(self, flags: tuple[str, ...], outcome: str, proof: str, now: Instant) -> Case:
         """The case of calls with these flags, of an act that last ended so, proven so."""
+        if not TIMED.isdisjoint(self._read().facts):
+            return self._case(flags, outcome, proof, now)
         key = (flags, outcome, proof, self._policy.bundle)
         known = self._cases.get(key)  # 3
         if known is None:
             if len(self._cases) >= _CASES:
                 del self._cases[next(iter(self._cases))]  # 4
-            known = self._cases[key] = self._case(flags, outcome, proof)
+            known = self._cases[key] = self._case(flags, outcome, proof, now)
         return known
+
+    def _read(self) -> PolicyReads:
+        """What the policies in force read of such calls; worked out once for each bundle."""
+        known = self._reads
+        if known is None or known[0] != self._policy.bundle:
+            server = self._tool.server.name if self._tool else ""
+            _, agent, tool = self._names
+            reads = self._policy.reads_of(self._namespace, agent, tool, server)
+            known = self._reads = (self._policy.bundle, reads)
+        return known[1]
 
     def _look(self, unbound: TaskboundError | None, now: Instant) -> Ground:
         task, name, tool_name = self._names
@@ -160,22 +179,30 @@ class Standing:
         until = min(head.deadline for head in lineage.heads.values())
         return Ground(lineage=lineage, agent=self._agent, tool=tool, until=until)
 
-    def _case(self, flags: tuple[str, ...], outcome: str, proof: str) -> Case:
-        _, agent, tool = self._names
-        facts: Facts = {
-            "attempt": 1,
-            "covered": True,
-            "effect": self._tool.definition.effect.value if self._tool else "",
-            "flags": flags,
-            "last_outcome": outcome,
-            "proof": proof,
-        }
+    def _case(self, flags: tuple[str, ...], outcome: str, proof: str, now: Instant) -> Case:
+        task, agent, tool = self._names
+        known, reads = self._tool, self._read()
+        facts = FactsOf(
+            namespace=self._namespace,
+            agent=agent,
+            tool=tool,
+            proof=proof,
+            flags=flags,
+            last_outcome=outcome,
+            known_agent=self._agent,
+            lineage=self._lineage,
+            known_tool=known,
+            now=now,
+        )
         request = PolicyRequest(
             namespace=self._namespace,
             agent=agent,
             tool=tool,
-            server=self._tool.server.name if self._tool else "",
-            facts={one: facts[one] for one in sorted(self._policy.reads)},
+            server=known.server.name if known else "",
+            task=task,
+            definition=known.pinned.digest if known else "",
+            schema=known.definition.input_schema if known else {},
+            facts=facts.read(sorted(reads.facts)),
         )
         basis = Basis(
             tasks=self._lineage.versions if self._lineage else (),
@@ -186,7 +213,7 @@ class Standing:
             last_outcome=outcome,
             reads_outcome="last_outcome" in self._policy.reads,
         )
-        return Case(self._policy, request, basis)
+        return Case(self._policy, request, basis, reads_arguments=reads.arguments)
 
 
 class Standings:
@@ -214,11 +241,3 @@ class Standings:
                     del self._kept[next(iter(self._kept))]
                 self._kept[key] = known
         return known
-
-
-def _words(value: str | int | tuple[str, ...]) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, tuple):
-        return " ".join(value)
-    return str(value).lower() if isinstance(value, bool) else str(value)

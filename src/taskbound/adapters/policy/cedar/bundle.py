@@ -1,129 +1,217 @@
-"""Reading a Cedar bundle: its policies by their own names, and the facts that they read.
+"""Reading a Cedar bundle: its policies by their own names, their heads, and what they read.
 
-1. Every policy has an `@id`, and no two have the same: records name policies by it.
+1. Every policy has an `@id`, and no two have the same or one that differs only in case:
+   records name policies by it, and people read records.
 2. A policy that reads a fact that does not exist is refused when the bundle is
    read, not when it errs.
-3. A policy that uses the whole of `context` reads every fact.
+3. What would be read and do nothing is refused: a template, `@hold` on a permit, a
+   lifter that nobody can be, `action == Taskbound::Action::"call"` (a group is entered with `in`).
+4. Nothing is handed to Cedar before its size is known (`text.split`).
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import cedarpy
 
+from taskbound.adapters.policy.cedar.head import Head, HeadIndex, head_of
+from taskbound.adapters.policy.cedar.reads import Json, Reads, object_of, paths, reads_of
+from taskbound.adapters.policy.cedar.text import Piece, split
 from taskbound.core.policy import FACTS, PolicySyntaxError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["Bundle", "read_bundle"]
+__all__ = ["ACTIONS", "CALL", "Bundle", "Policy", "locate", "read_bundle"]
 
-_CONTEXT: Final = {"Var": "context"}
+ACTIONS: Final = "Taskbound::Action"
+CALL: Final = "call"
+"""The group that every tool's action is in."""
 
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+_ON_TOP: Final = {"context": "", "principal": "agent.", "resource": "tool."}
+_ARGUMENTS: Final = frozenset({"arguments", "counts", "keys", "nulls"})
+_LIFTER: Final = re.compile(r"confirm|(approval|evidence|step-up):[a-z0-9][a-z0-9._-]{0,63}")
+_NAME_LIMIT: Final = 200
+_NAME_IT: Final = 'write @id("…") above it'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """One policy of a bundle."""
+
+    name: str
+    forbids: bool
+    lifter: str
+    """What lifts it, when it is a `forbid` that holds."""
+    reason: str
+    """Its `@reason`, for people."""
+    head: Head
+    reads: Reads
+    facts: frozenset[str]
+    """The facts among what it reads."""
+    body: dict[str, Json]
+    """Cedar's parsed form of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
     """A bundle, parsed once."""
 
-    handle: cedarpy.PolicySet
-    permits: cedarpy.PolicySet
-    """Its `permit` policies alone: Cedar names no permit beside a matching forbid."""
-    names: Mapping[str, str]
-    """The `@id` by Cedar's positional id."""
-    lifters: Mapping[str, str]
-    """The `@hold` of each `forbid` by Cedar's positional id; absent for one without."""
-    forbids: frozenset[str]
-    """Positional ids of the `forbid` policies."""
+    policies: tuple[Policy, ...]
+    index: HeadIndex
     reads: frozenset[str]
+    """The facts that any of its policies reads."""
 
 
 def read_bundle(text: str) -> Bundle:
     """The bundle that this Cedar text holds.
 
     Raises:
-        PolicySyntaxError: The text can't be parsed, a policy has no name, two have the
-            same, or one reads a fact that does not exist.
+        PolicySyntaxError: The text can't be parsed, or one of the module's rules is broken;
+            `where` is `line:column` and the policy's name, as far as it has one.
     """
-    try:
-        handle = cedarpy.PolicySet.from_str(text)
-        document: Json = json.loads(cedarpy.policies_to_json_str(text))
-    except ValueError as error:
-        raise PolicySyntaxError(f"the bundle can't be parsed: {error}") from error
-    policies = _object(_object(document).get("staticPolicies", {}))
-    names: dict[str, str] = {}
-    lifters: dict[str, str] = {}
-    forbids: set[str] = set()
-    reads: set[str] = set()
-    for position, policy in policies.items():
-        body = _object(policy)
-        annotations = _object(body.get("annotations", {}))
-        names[position] = _name(position, annotations, names)
-        if body.get("effect") == "forbid":
-            forbids.add(position)
-            if "hold" in annotations:
-                lifters[position] = str(annotations["hold"] or "confirm")
-        reads.update(_reads(names[position], body))
-    permits = {one: policies[one] for one in policies if one not in forbids}
+    pieces = split(text)  # 4
+    bodies = _parse(text, pieces)
+    policies: list[Policy] = []
+    names: set[str] = set()
+    for piece, body in zip(pieces, bodies, strict=True):
+        try:
+            policy = _policy(body, names)
+        except PolicySyntaxError as error:
+            raise locate(error, piece) from error
+        names.add(policy.name.casefold())
+        policies.append(policy)
     return Bundle(
-        handle=handle,
-        permits=_subset(permits),
-        names=names,
-        lifters=lifters,
-        forbids=frozenset(forbids),
-        reads=frozenset(reads),
+        policies=tuple(policies),
+        index=HeadIndex([one.head for one in policies]),
+        reads=frozenset().union(*[one.facts for one in policies]),
     )
 
 
-def _subset(policies: Mapping[str, Json]) -> cedarpy.PolicySet:
-    document = {"templates": {}, "staticPolicies": dict(policies), "templateLinks": []}
-    return cedarpy.PolicySet.from_str(cedarpy.policies_from_json_str(json.dumps(document)))
+def locate(error: PolicySyntaxError, piece: Piece) -> PolicySyntaxError:
+    """The same error with the place in the piece that its words name."""
+    quoted = re.findall(r"`([^`]*)`", str(error))
+    last = [part for one in quoted for part in reversed(re.findall(r'"[^"]*"|[\w-]+', one))]
+    word = piece.find(*quoted, *last)
+    return PolicySyntaxError(str(error), where=f"{word.line}:{word.column}", remedy=error.remedy)
 
 
-def _object(value: Json) -> dict[str, Json]:
-    if not isinstance(value, dict):
-        raise PolicySyntaxError("the bundle's parsed form is not what this version of Cedar promises")
-    return value
-
-
-def _name(position: str, annotations: Mapping[str, Json], names: Mapping[str, str]) -> str:
-    name = annotations.get("id")
-    if not isinstance(name, str) or not name:
-        raise PolicySyntaxError(f"`{position}` has no name", where=position, remedy='write @id("…") above it')
-    if name in names.values():
-        raise PolicySyntaxError(f"two policies are named `{name}`", where=position)
-    return name
-
-
-def _reads(name: str, body: Mapping[str, Json]) -> frozenset[str]:
-    conditions = body.get("conditions", [])
-    found = set(_attributes(conditions))
-    if "" in found:
-        return frozenset(FACTS)  # 3
-    unknown = sorted(found.difference(FACTS))
-    if unknown:
-        raise PolicySyntaxError(  # 2
-            f"policy `{name}` reads `context.{unknown[0]}`, which does not exist",
-            where=name,
-            remedy=f"the facts are {', '.join(FACTS)}",
+def _parse(text: str, pieces: Sequence[Piece]) -> Iterator[dict[str, Json]]:
+    """Cedar's parsed form of each policy, in the order of the text."""
+    try:
+        document = object_of(json.loads(cedarpy.policies_to_json_str(text)))
+    except (ValueError, RecursionError) as error:
+        raise _first_error(pieces, str(error)) from error
+    if document.get("templates") or document.get("templateLinks"):
+        raise PolicySyntaxError(
+            "the bundle holds a template, which decides nothing",  # 3
+            remedy="write a policy for each principal and resource",
         )
+    policies = object_of(document.get("staticPolicies", {}))
+    if len(policies) != len(pieces):
+        raise PolicySyntaxError("the bundle does not fall into as many policies as Cedar found")
+    return (object_of(policies[f"policy{number}"]) for number in range(len(pieces)))
+
+
+def _first_error(pieces: Sequence[Piece], words: str) -> PolicySyntaxError:
+    """The error of the first policy that can't be parsed alone."""
+    for piece in pieces:
+        try:
+            cedarpy.policies_to_json_str(piece.text)
+        except ValueError as error:
+            return _point_at(piece, str(error))
+    return PolicySyntaxError(f"the bundle can't be parsed: {words}")
+
+
+def _point_at(piece: Piece, words: str) -> PolicySyntaxError:
+    """The error with its place: the shortest beginning of the policy that has the same error."""
+    error = PolicySyntaxError(f"a policy can't be parsed: {words}")
+    if "end of input" in words:
+        last = piece.words[-1]
+        return PolicySyntaxError(str(error), where=f"{last.line}:{last.column}")
+    named = set(re.findall(r"`([^`]*)`", words))
+    for word in piece.words:
+        if word.text in named:
+            try:
+                cedarpy.policies_to_json_str(piece.text[: word.end])
+            except ValueError as shorter:
+                if str(shorter) == words:
+                    return PolicySyntaxError(str(error), where=f"{word.line}:{word.column}")
+    return locate(error, piece)
+
+
+def _policy(body: dict[str, Json], taken: set[str]) -> Policy:
+    annotations = object_of(body.get("annotations", {}))
+    name = annotations.get("id")
+    if not isinstance(name, str) or not name or len(name) > _NAME_LIMIT or not name.isprintable():
+        raise PolicySyntaxError("a policy has no name that can be shown", remedy=_NAME_IT)  # 1
+    if name.casefold() in taken:
+        raise PolicySyntaxError(f"two policies are named `{name}`", remedy="give one another @id")  # 1
+    forbids = body.get("effect") == "forbid"
+    head = head_of(body)
+    if ("==", ACTIONS, CALL) in head.actions:  # 3
+        raise PolicySyntaxError(
+            f'policy `{name}` asks for `action == {ACTIONS}::"{CALL}"`, which nothing is',
+            remedy="write `action in` for every tool, or name a tool's own action",
+        )
+    reads = reads_of(body.get("conditions", []))
+    return Policy(
+        name=name,
+        forbids=forbids,
+        lifter=_lifter(name, annotations, forbids=forbids),
+        reason=str(annotations.get("reason") or ""),
+        head=head,
+        reads=reads,
+        facts=_facts(name, reads),
+        body=body,
+    )
+
+
+def _lifter(name: str, annotations: dict[str, Json], *, forbids: bool) -> str:
+    if "hold" not in annotations:
+        return ""
+    lifter = str(annotations["hold"] or "confirm")
+    if not forbids:
+        raise PolicySyntaxError(f"policy `{name}` has `@hold` and is a permit", remedy="a hold is a `forbid`")
+    if not _LIFTER.fullmatch(lifter):
+        raise PolicySyntaxError(
+            f"policy `{name}` is lifted by `{lifter}`, which does not exist",
+            remedy="write confirm, approval:…, evidence:… or step-up:…",
+        )
+    return lifter
+
+
+def _facts(name: str, reads: Reads) -> frozenset[str]:
+    """The facts among what is read (rule 2)."""
+    if reads is None:
+        return frozenset(FACTS)
+    found: set[str] = set()
+    for path, whole in paths(reads):
+        if path[0] not in _ON_TOP:
+            if len(path) > 1:
+                raise _unknown(name, ".".join(path))
+        elif path[:1] != ("context",) or not _ARGUMENTS.issuperset(path[1:2]) or len(path) == 1:
+            found |= _named(name, path, whole=whole)
     return frozenset(found)
 
 
-def _attributes(node: Json) -> Iterator[str]:
-    """Names of the attributes of `context` in this tree; the empty name for `context` as a whole."""
-    if isinstance(node, list):
-        for one in node:
-            yield from _attributes(one)
-    elif isinstance(node, dict):
-        for operator, operand in node.items():
-            if operator in {".", "has"} and isinstance(operand, dict) and operand.get("left") == _CONTEXT:
-                yield str(operand.get("attr"))
-            elif operator == "Var" and operand == "context":
-                yield ""
-            else:
-                yield from _attributes(operand)
+def _named(policy: str, path: tuple[str, ...], *, whole: bool) -> set[str]:
+    above, rest = _ON_TOP[path[0]], path[1:]
+    if path[:2] == ("context", "task"):
+        above, rest = "task.", rest[1:]
+    if not rest:
+        return {one for one in FACTS if one.startswith(above)} if whole else set()
+    if "." in rest[0] or above + rest[0] not in FACTS or len(rest) > 1:
+        raise _unknown(policy, ".".join(path))
+    return {above + rest[0]}
+
+
+def _unknown(policy: str, path: str) -> PolicySyntaxError:
+    return PolicySyntaxError(
+        f"policy `{policy}` reads `{path}`, which does not exist",
+        remedy=f"read `context.arguments`, `counts`, `keys`, `nulls` or one of {', '.join(FACTS)}",
+    )

@@ -1,40 +1,71 @@
 """Evaluating one Cedar bundle, with every error and every name brought out.
 
-1. Cedar's own verdict is not read: it skips policies that err, and the truth
+1. Cedar's own verdict decides nothing: it skips policies that err, and the truth
    value of its result says nothing (measured: `bool()` of a denial is true).
-2. Whatever Cedar can't evaluate at all is answered as an error of the bundle.
-3. Only the facts that the policies read are handed over.
-4. An answer is remembered under everything that it was computed from (request
-   and bundle), so that remembering can't change it.
-5. Cedar names only the forbids when one matched; whether a permit matched as
-   well (what makes a hold of it) is asked of the permits alone.
+2. Whatever Cedar can't evaluate at all is answered as an error.
+3. Only policies whose head fits are asked (`head.HeadIndex`), and only what those read
+   is told (`telling.Telling`).
+4. Cedar names no permit beside a matching forbid. So it is given every policy as a
+   permit and answers once with all that match; which of them forbid is kept here.
+5. An answer is remembered under everything that it was computed from (who, what, each
+   fact and argument that candidates read), so that remembering can't change it. All
+   that is remembered is bounded.
+6. An argument that a candidate reads and that can't be told makes that candidate err.
 """
 
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import cedarpy
 
-from taskbound.adapters.policy.cedar.bundle import read_bundle
-from taskbound.core.policy import Forbid, PolicyAnswer
+from taskbound.adapters.policy.cedar.bundle import ACTIONS, read_bundle
+from taskbound.adapters.policy.cedar.mapping import tell
+from taskbound.adapters.policy.cedar.reads import paths, reads_within
+from taskbound.adapters.policy.cedar.shape import Record, shape_of
+from taskbound.adapters.policy.cedar.telling import Standing, Telling, UntoldError, uid
+from taskbound.core.policy import Erred, Fact, Forbid, PolicyAnswer, PolicyReads, PolicyTrace
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.adapters.policy.cedar.bundle import Policy
+    from taskbound.adapters.policy.cedar.mapping import Unmapped
+    from taskbound.adapters.policy.cedar.reads import Json
     from taskbound.core.policy import PolicyRequest
 
 __all__ = ["CedarPolicyEngine", "base_bundle"]
 
-_ACTION: Final = {"type": "Taskbound::Action", "id": "call"}
-_REMEMBERED: Final = 4096
-_Key: TypeAlias = "tuple[str, str, str, str, tuple[tuple[str, str | int | bool | tuple[str, ...]], ...]]"
+_ANSWERS: Final = 4_096
+_ENTITIES: Final = 4_096
+_SHAPES: Final = 1_024
+_STANDINGS: Final = 16_384
+_PARSED: Final = 40_000
+"""Policies held in parsed form, over all sets of candidates."""
+_ERROR: Final = re.compile(r"error while evaluating policy `p(\d+)`: (.*)", re.DOTALL)
+_Who: TypeAlias = "tuple[str, str, str, str]"
+_Key: TypeAlias = "tuple[_Who, str, tuple[Fact, ...], str]"
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 def base_bundle() -> str:
     """The Cedar text of the bundle that holds in every namespace."""
     return files("taskbound.adapters.policy.cedar").joinpath("base.cedar").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Candidates:
+    """Policies that can apply, ready to be asked."""
+
+    numbers: tuple[int, ...]
+    handle: cedarpy.PolicySet
+    telling: Telling
 
 
 class CedarPolicyEngine:
@@ -48,7 +79,11 @@ class CedarPolicyEngine:
         """
         self._bundle = read_bundle(text)
         self._digest = sha256(text.encode()).hexdigest()
-        self._entities = cedarpy.Entities.from_json_str("[]")
+        self._parsed = 0
+        self._sets: dict[tuple[int, ...], _Candidates] = {}
+        self._standings: dict[_Who, _Candidates] = {}
+        self._shapes: dict[str, Record] = {}
+        self._entities: dict[tuple[_Who, str, tuple[Fact, ...]], cedarpy.Entities] = {}
         self._answers: dict[_Key, PolicyAnswer] = {}
 
     @property
@@ -61,52 +96,177 @@ class CedarPolicyEngine:
         """Names of the facts that its policies read."""
         return self._bundle.reads
 
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """Names of its policies, in the order of the text."""
+        return tuple(one.name for one in self._bundle.policies)
+
+    def reads_of(self, namespace: str, agent: str, tool: str, server: str) -> PolicyReads:
+        """What the policies that can apply to this agent and tool read."""
+        who = (namespace, agent, tool, server)
+        telling = (self._standings.get(who) or self._stand(who)).telling
+        return PolicyReads(facts=frozenset(telling.facts), arguments=telling.reads_call)
+
     def answer(self, request: PolicyRequest) -> PolicyAnswer:
         """What the bundle says to this request; never raises for what a request holds."""
-        given = sorted(self._bundle.reads & request.facts.keys())
-        facts = tuple((name, request.facts[name]) for name in given)
-        key: _Key = (request.namespace, request.agent, request.tool, request.server, facts)
-        known = self._answers.get(key)
-        if known is None:
-            known = self._evaluate(request, facts)
-            if len(self._answers) >= _REMEMBERED:
-                self._answers.clear()
-            self._answers[key] = known
+        who = (request.namespace, request.agent, request.tool, request.server)
+        candidates = self._standings.get(who) or self._stand(who)
+        telling = candidates.telling
+        try:
+            facts = telling.values(request)
+            call: dict[str, Json] = {}
+            told = ""
+            if telling.reads_call:
+                call, unmapped = telling.call(request, self._shape(request))
+                if unmapped:
+                    return self._unmapped(request, candidates, unmapped)  # 6
+                told = json.dumps(call)
+            task = request.task if telling.reads_task else ""
+            key: _Key = (who, task, facts, told)
+            known = self._answers.get(key)
+            if known is None:
+                known = self._ask(request, candidates, telling.context(request, call), (who, task, facts))
+                _make_room(self._answers, _ANSWERS)
+                self._answers[key] = known
+        except (UntoldError, ValueError, TypeError) as error:
+            return self._failed(str(error))  # 2
         return known
 
-    def _evaluate(
-        self, request: PolicyRequest, facts: tuple[tuple[str, str | int | bool | tuple[str, ...]], ...]
-    ) -> PolicyAnswer:
-        question = {
-            "principal": {"type": "Taskbound::Agent", "id": f"{request.namespace}/{request.agent}"},
-            "action": _ACTION,
-            "resource": {"type": "Taskbound::Tool", "id": f"{request.namespace}/{request.tool}"},
-            "context": json.dumps(dict(facts)),
-        }
+    def trace(self, request: PolicyRequest) -> PolicyTrace:
+        """What is looked at for this request, whatever comes of it."""
+        who = (request.namespace, request.agent, request.tool, request.server)
+        candidates = self._standings.get(who) or self._stand(who)
+        telling = candidates.telling
+        call, _ = telling.call(request, self._shape(request))
         try:
-            result = cedarpy.is_authorized(question, self._bundle.handle, self._entities)
-            if result.decision is cedarpy.Decision.NoDecision:
-                return self._erred(f"engine: {'; '.join(result.diagnostics.errors)}")  # 2
-            forbids = self._forbids(result.diagnostics.reasons)
-            named = result
-            if forbids:  # 5
-                named = cedarpy.is_authorized(question, self._bundle.permits, self._entities)
-        except (ValueError, TypeError) as error:
-            return self._erred(f"engine: {error}")  # 2
-        permits = () if named.decision is not cedarpy.Decision.Allow else self._permits(named)
-        erred = tuple(dict.fromkeys([*result.diagnostics.errors, *named.diagnostics.errors]))
-        return PolicyAnswer(permits=permits, forbids=forbids, erred=erred, bundle=self._digest)
-
-    def _forbids(self, reasons: list[str]) -> tuple[Forbid, ...]:
-        bundle = self._bundle
-        return tuple(
-            Forbid(policy=bundle.names[one], lifter=bundle.lifters.get(one, ""))
-            for one in sorted(reasons)
-            if one in bundle.forbids
+            told = telling.context(request, call)
+        except (UntoldError, KeyError) as error:
+            told = str(error)
+        found = paths(telling.arguments) if telling.arguments != {} else ()
+        return PolicyTrace(
+            candidates=tuple(self._bundle.policies[one].name for one in candidates.numbers),
+            facts=telling.facts,
+            arguments=tuple("/".join(("arguments", *path)) for path, _ in found),
+            told=told,
         )
 
-    def _permits(self, result: cedarpy.AuthzResult) -> tuple[str, ...]:
-        return tuple(sorted(result.diagnostics.id_annotations_by_reason.values()))
+    def _stand(self, who: _Who) -> _Candidates:
+        """The candidates for who and what a request is about."""
+        namespace, agent, tool, server = who
+        standing = Standing(namespace=namespace, agent=agent, tool=tool, server=server)
+        numbers = self._bundle.index.candidates(*standing.places())  # 3
+        known = self._sets.get(numbers)
+        if known is None:
+            chosen = [self._bundle.policies[one] for one in numbers]
+            if self._parsed + len(chosen) > _PARSED:
+                self._sets.clear()
+                self._standings.clear()
+                self._parsed = 0
+            known = _Candidates(
+                numbers=numbers,
+                handle=_parse(numbers, chosen),
+                telling=Telling([one.reads for one in chosen], [one.facts for one in chosen]),
+            )
+            self._parsed += len(chosen)
+            self._sets[numbers] = known
+        _make_room(self._standings, _STANDINGS)
+        self._standings[who] = known
+        return known
 
-    def _erred(self, words: str) -> PolicyAnswer:
-        return PolicyAnswer(permits=(), forbids=(), erred=(words,), bundle=self._digest)
+    def _shape(self, request: PolicyRequest) -> Record:
+        known = self._shapes.get(request.definition) if request.definition else None
+        if known is None:
+            known = shape_of(request.schema)
+            if request.definition:
+                _make_room(self._shapes, _SHAPES)
+                self._shapes[request.definition] = known
+        return known
+
+    def _ask(
+        self,
+        request: PolicyRequest,
+        candidates: _Candidates,
+        context: str,
+        about: tuple[_Who, str, tuple[Fact, ...]],
+    ) -> PolicyAnswer:
+        question = {
+            "principal": uid("Agent", request.namespace, request.agent),
+            "action": {"type": ACTIONS, "id": request.tool},
+            "resource": uid("Tool", request.namespace, request.tool),
+            "context": context,
+        }
+        known = self._entities.get(about)
+        if known is None:
+            known = cedarpy.Entities.from_json_str(candidates.telling.entities(request))
+            _make_room(self._entities, _ENTITIES)
+            self._entities[about] = known
+        result = cedarpy.is_authorized(question, candidates.handle, known)
+        erred = self._errors(result.diagnostics.errors)
+        if result.decision is cedarpy.Decision.NoDecision and not erred:
+            return self._failed("it gave no answer and no reason")  # 2
+        matched = [self._bundle.policies[int(one[1:])] for one in result.diagnostics.reasons]
+        return PolicyAnswer(
+            permits=tuple(sorted(one.name for one in matched if not one.forbids)),
+            forbids=tuple(
+                Forbid(policy=one.name, lifter=one.lifter)
+                for one in sorted(matched, key=lambda one: one.name)
+                if one.forbids
+            ),
+            erred=erred,
+            bundle=self._digest,
+        )
+
+    def _errors(self, errors: Sequence[str]) -> tuple[Erred, ...]:
+        found: list[Erred] = []
+        for one in errors:
+            match = _ERROR.fullmatch(one)
+            name = self._bundle.policies[int(match[1])].name if match else "engine"
+            found.append(Erred(policy=name, words=match[2] if match else one))
+        return tuple(sorted(found, key=lambda one: (one.policy, one.words)))
+
+    def _unmapped(
+        self, request: PolicyRequest, candidates: _Candidates, missed: tuple[Unmapped, ...]
+    ) -> PolicyAnswer:
+        """Each candidate that reads what can't be told, with the first such argument."""
+        shape = self._shape(request)
+        erred: list[Erred] = []
+        for number in candidates.numbers:
+            policy = self._bundle.policies[number]
+            reads = reads_within(policy.reads, "context", "arguments")
+            own = tell(request.arguments, shape, reads)[1] if reads is None or reads else ()
+            if own:
+                erred.append(_unmapped(policy.name, own[0]))
+        return PolicyAnswer(
+            permits=(),
+            forbids=(),
+            erred=tuple(sorted(erred, key=lambda one: one.policy)) or (_unmapped("engine", missed[0]),),
+            bundle=self._digest,
+        )
+
+    def _failed(self, words: str) -> PolicyAnswer:
+        erred = (Erred(policy="engine", words=words),)
+        return PolicyAnswer(permits=(), forbids=(), erred=erred, bundle=self._digest)
+
+
+def _parse(numbers: Sequence[int], policies: Sequence[Policy]) -> cedarpy.PolicySet:
+    """These policies as Cedar holds them, every one a permit (rule 4)."""
+    static = {
+        f"p{number}": policy.body | {"effect": "permit", "annotations": {}}
+        for number, policy in zip(numbers, policies, strict=True)
+    }
+    return cedarpy.PolicySet.from_json_str(
+        json.dumps({"templates": {}, "staticPolicies": static, "templateLinks": []})
+    )
+
+
+def _unmapped(policy: str, one: Unmapped) -> Erred:
+    return Erred(
+        policy=policy,
+        words=f"it reads `{one.pointer}`, which can't be told to a policy: {one.why}",
+        unmapped=one.pointer,
+    )
+
+
+def _make_room(kept: dict[K, V], most: int) -> None:
+    if len(kept) >= most:
+        kept.clear()

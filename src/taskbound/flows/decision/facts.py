@@ -1,0 +1,112 @@
+"""The facts that policies may read, worked out from what an evaluation has seen.
+
+1. Every name of `taskbound.core.policy.FACTS` is worked out here and only here, and only
+   when the bundle reads it.
+2. What is not there (no agent, no task, no tool) is the worst of its kind where it has
+   one: a tool without annotations writes, destroys and reaches the open world.
+3. Facts are recorded as words beside the decision and read back for explaining.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from taskbound.core.policy import FACTS, Fact, FactKind
+from taskbound.core.tool import Effect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from taskbound.core.clock import Instant
+    from taskbound.core.identity import Agent
+    from taskbound.flows.decision.views import Lineage, ToolView
+
+__all__ = ["Facts", "FactsOf", "fact_words", "parse_fact"]
+
+Facts: TypeAlias = "dict[str, Fact]"
+
+_SECOND: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactsOf:
+    """What the facts of one call are worked out from."""
+
+    namespace: str
+    agent: str
+    tool: str
+    proof: str
+    flags: tuple[str, ...]
+    last_outcome: str
+    known_agent: Agent | None
+    lineage: Lineage | None
+    known_tool: ToolView | None
+    now: Instant
+
+    def read(self, names: Iterable[str]) -> Facts:
+        """The facts of these names (rule 1)."""
+        return {name: _FACTS[name](self) for name in names}
+
+
+def _effect(seen: FactsOf) -> str:
+    return seen.known_tool.definition.effect.value if seen.known_tool else Effect.DESTRUCTIVE.value
+
+
+def _open_world(seen: FactsOf) -> bool:
+    annotations = seen.known_tool.definition.value.get("annotations") if seen.known_tool else None
+    return not (isinstance(annotations, dict) and annotations.get("openWorldHint") is False)  # 2
+
+
+def _age(seen: FactsOf) -> int:
+    return (seen.now - seen.lineage.task.started) // _SECOND if seen.lineage else 0
+
+
+def _remaining(seen: FactsOf) -> int:
+    return max(0, (seen.lineage.task.deadline - seen.now) // _SECOND) if seen.lineage else 0
+
+
+_FACTS: Final[Mapping[str, Callable[[FactsOf], Fact]]] = {
+    "attempt": lambda _: 1,
+    "covered": lambda _: True,
+    "effect": _effect,
+    "flags": lambda seen: seen.flags,
+    "last_outcome": lambda seen: seen.last_outcome,
+    "proof": lambda seen: seen.proof,
+    "agent.approvers": lambda seen: seen.known_agent.approvers if seen.known_agent else (),
+    "agent.name": lambda seen: seen.agent,
+    "agent.namespace": lambda seen: seen.namespace,
+    "agent.owner": lambda seen: seen.known_agent.owner if seen.known_agent else "",
+    "task.age": _age,
+    "task.depth": lambda seen: len(seen.lineage.tasks) - 1 if seen.lineage else 0,
+    "task.evidence": lambda seen: seen.lineage.task.evidence if seen.lineage else (),
+    "task.purpose": lambda seen: seen.lineage.task.purpose if seen.lineage else "",
+    "task.remaining": _remaining,
+    "task.requester": lambda seen: seen.lineage.task.requester if seen.lineage else "",
+    "tool.effect": _effect,
+    "tool.name": lambda seen: seen.tool,
+    "tool.open_world": _open_world,
+    "tool.server": lambda seen: seen.known_tool.server.name if seen.known_tool else "",
+}
+
+
+def fact_words(value: Fact) -> str:
+    """A fact as it is recorded (rule 3)."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, tuple):
+        return "\n".join(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def parse_fact(name: str, words: str) -> Fact:
+    """The fact that these words record."""
+    match FACTS.get(name, FactKind.TEXT):
+        case FactKind.NUMBER:
+            return int(words)
+        case FactKind.TRUTH:
+            return words == "true"
+        case FactKind.TEXTS | FactKind.PERSONS:
+            return tuple(words.split("\n")) if words else ()
+        case FactKind.TEXT | FactKind.PERSON:
+            return words

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from taskbound.adapters.policy.cedar import telling
+from taskbound.adapters.policy.cedar.head import HeadIndex
+from tests.adapters.policy.whole import require_alike, seeded
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from taskbound.adapters.policy.cedar.head import Place
+    from taskbound.adapters.policy.cedar.reads import Reads
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_i16_the_engine_says_what_plain_cedar_and_the_plain_rules_say(chance: Random) -> None:
+    require_alike(chance, 2)
+
+
+@pytest.mark.soak
+def test_i16_a_fraction_of_the_soak_finds_no_difference_either() -> None:
+    counted = many(700)
+    assert counted["compared"] > 3_000
+
+
+def test_an_index_that_drops_a_policy_is_found_by_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(self: HeadIndex, *places: Place) -> tuple[int, ...]:
+        return whole(self, places[0], places[1], places[2])[1:]
+
+    whole = HeadIndex.candidates
+    monkeypatch.setattr(HeadIndex, "candidates", short)
+    with pytest.raises(AssertionError):
+        many(50)
+
+
+def test_a_read_that_is_overlooked_is_found_by_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(one: Reads, other: Reads) -> Reads:
+        return one or other
+
+    monkeypatch.setattr(telling, "merge", short)
+    with pytest.raises(AssertionError):
+        many(50)
+
+
+def many(bundles: int) -> dict[str, int]:
+    counted = {"compared": 0, "untold": 0}
+    for seed in range(bundles):
+        for name, count in require_alike(seeded(seed), 10).items():
+            counted[name] += count
+    return counted
