@@ -16,8 +16,8 @@ from tests.house.tree import Finding, files, relative
 
 LOCKS = {
     "requirements/demo.txt": ("server", "demo", "build"),
-    "requirements/dev.txt": ("server", "demo", "dev"),
-    "requirements/server.txt": ("server", "build"),
+    "requirements/dev.txt": ("server", "postgres", "demo", "dev"),
+    "requirements/server.txt": ("server", "postgres", "build"),
 }
 DEPENDENCIES = "docs/adr/0002-dependencies.md"
 KINDS = ("added", "changed", "fixed", "removed", "security")
@@ -71,7 +71,7 @@ def dependencies_have_a_line(root: Path) -> Iterator[Finding]:
     """Each dependency that we chose has its line: why, its license, whether it is alive."""
     page = root / DEPENDENCIES
     rows = page.read_text(encoding="utf-8") if page.exists() else ""
-    for need in wanted(root, ("server", "demo", "dev")):
+    for need in wanted(root, ("server", "postgres", "demo", "dev")):
         if f"| `{need.name}` |" not in rows:
             yield Finding(
                 rule="dependencies-have-a-line",

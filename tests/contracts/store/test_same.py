@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.adapters.store.sql import SqlStore
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.audit import Event
     from taskbound.ports.store import Snapshot, Store, Transaction
+    from tests.postgres import Server
 
 spaces = st.sampled_from([SPACE, OTHER])
 small = st.integers(0, 3)
@@ -84,25 +85,31 @@ def everything(seen: Snapshot) -> list[object]:
         seen.actions.namespaces(),
         (seen.audit.heads(), seen.audit.count(), size),
         seen.audit.records(max(size - 3, 0), 100),
-        seen.audit.pending(100),
+        [one.body for one in seen.audit.pending(100)],
     ]
 
 
-class TwoStores(RuleBasedStateMachine):
-    """Whatever is asked of both, in whatever order, both answer the same."""
+class ThreeStores(RuleBasedStateMachine):
+    """Whatever is asked of all, in whatever order, all answer the same."""
 
-    def __init__(self) -> None:
+    def __init__(self, server: Server) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
-        self.stores: tuple[Store, Store] = (MemoryStore(), SqlStore(self.folder / "t.db", reserve=0))
+        self.kept = ExitStack()
+        self.stores: tuple[Store, ...] = (
+            MemoryStore(),
+            SqlStore(self.folder / "t.db", reserve=0),
+            self.kept.enter_context(server.store()),
+        )
         self.second: Store = SqlStore(self.folder / "t.db", reserve=0)
 
     def teardown(self) -> None:
         for store in (*self.stores, self.second):
             store.close()
+        self.kept.close()
         shutil.rmtree(self.folder)
 
-    def both(self, work: Callable[[Transaction], object]) -> None:
+    def all(self, work: Callable[[Transaction], object]) -> None:
         answers: list[object] = []
         for store in self.stores:
             try:
@@ -110,13 +117,13 @@ class TwoStores(RuleBasedStateMachine):
             except TaskboundError as error:
                 answers.append(type(error))
         if not all(one in EITHER for one in answers):
-            assert answers[0] == answers[1]
+            assert answers[0] == answers[1] == answers[2]
 
     @rule()
     def go_on_through_another_handle_of_the_same_file(self) -> None:
-        memory, one = self.stores
+        memory, one, shared = self.stores
         other, self.second = self.second, one
-        self.stores = (memory, other)
+        self.stores = (memory, other, shared)
 
     @rule(space=spaces, fails=st.booleans(), epoch=small)
     def lock(self, space: str, epoch: int, *, fails: bool) -> None:
@@ -141,12 +148,12 @@ class TwoStores(RuleBasedStateMachine):
                 raise ConflictError("this shall fail")
             return locked
 
-        self.both(work)
+        self.all(work)
 
     @rule(name=names, space=spaces, expect=small)
     def put_agent(self, name: str, space: str, expect: int) -> None:
         written = agent(name, namespace=space, version=expect + 1)
-        self.both(lambda tx: tx.identities.put_agent(written, expect=expect))
+        self.all(lambda tx: tx.identities.put_agent(written, expect=expect))
 
     @rule(name=names, space=spaces, expect=small, drop=st.booleans())
     def put_or_drop_server(self, name: str, space: str, expect: int, *, drop: bool) -> None:
@@ -160,7 +167,7 @@ class TwoStores(RuleBasedStateMachine):
                 )
             return tx.tools.lock_tools(space, ["a__x", "b__x"])
 
-        self.both(work)
+        self.all(work)
 
     @rule(
         name=task_ids,
@@ -177,11 +184,11 @@ class TwoStores(RuleBasedStateMachine):
             task(name, namespace=space, state=state, started=started, version=expect + 1),
             parent=parent if parent < name else "",
         )
-        self.both(lambda tx: tx.tasks.put_task(written, expect=expect))
+        self.all(lambda tx: tx.tasks.put_task(written, expect=expect))
 
     @rule(name=task_ids, space=spaces, left=small)
     def open_limits(self, name: str, space: str, left: int) -> None:
-        self.both(lambda tx: tx.tasks.open_limits(space, name, {"uses": left, "total": left}))
+        self.all(lambda tx: tx.tasks.open_limits(space, name, {"uses": left, "total": left}))
 
     @rule(name=task_ids, space=spaces, before=small, after=st.integers(-1, 3))
     def set_remainders(self, name: str, space: str, before: int, after: int) -> None:
@@ -191,7 +198,7 @@ class TwoStores(RuleBasedStateMachine):
             )
             return tx.tasks.lock_remainders(space, [name])
 
-        self.both(work)
+        self.all(work)
 
     @rule(
         number=small,
@@ -235,7 +242,7 @@ class TwoStores(RuleBasedStateMachine):
                 tx.audit.append(space, writer, [decided(row)], NOW)
             return locked
 
-        self.both(work)
+        self.all(work)
 
     @rule(
         number=small,
@@ -250,7 +257,7 @@ class TwoStores(RuleBasedStateMachine):
             tx.actions.set_outcomes(space, [change])
             return tx.actions.lock_permits(space, [change.id])
 
-        self.both(work)
+        self.all(work)
 
     @rule(writer=writers, opens=st.booleans(), names_heads=st.booleans(), count=small, at=small)
     def append(self, writer: str, count: int, at: int, *, opens: bool, names_heads: bool) -> None:
@@ -260,7 +267,7 @@ class TwoStores(RuleBasedStateMachine):
             events += [event(n) for n in range(count)]
             return tx.audit.append(SPACE, writer, events, Instant(NOW + at))
 
-        self.both(work)
+        self.all(work)
 
     @rule(start=small, most=small, skip=st.integers(0, 1), right=st.booleans())
     def extend(self, start: int, most: int, skip: int, *, right: bool) -> None:
@@ -268,22 +275,29 @@ class TwoStores(RuleBasedStateMachine):
             numbers = [one.number for one in tx.audit.pending(most)][skip:]
             tx.audit.extend(tx.audit.size() if right else start, numbers)
 
-        self.both(work)
+        self.all(work)
 
     @rule(space=spaces, expect=small)
     def put_kill_switch(self, space: str, expect: int) -> None:
         switch = KillSwitch(stopped=expect % 2 == 0, epoch=expect + 1, reason="x")
-        self.both(lambda tx: tx.revocation.put_kill_switch(space, switch, expect=expect))
+        self.all(lambda tx: tx.revocation.put_kill_switch(space, switch, expect=expect))
 
     @invariant()
-    def both_hold_the_same(self) -> None:
+    def all_hold_the_same(self) -> None:
         dumps = []
         for store in self.stores:
             with store.read() as seen:
                 dumps.append(everything(seen))
-        assert dumps[0] == dumps[1]
-        assert self.stores[0].last_instant() == self.stores[1].last_instant()
+        assert dumps[0] == dumps[1] == dumps[2]
+        assert len({store.last_instant() for store in self.stores}) == 1
 
 
-TwoStores.TestCase.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
-TestTwoStores = TwoStores.TestCase
+def test_three_stores_answer_the_same_whatever_is_asked_in_whatever_order(server: Server) -> None:
+    class OnThisServer(ThreeStores):
+        def __init__(self) -> None:
+            super().__init__(server)
+
+    run_state_machine_as_test(
+        OnThisServer,
+        settings=settings(max_examples=15, stateful_step_count=25, deadline=None),
+    )

@@ -60,13 +60,14 @@ _BY_STATUS: Final[dict[int, str]] = {
         unknown-server unknown-template unknown-tool unproven upstream-exists wrong-monitor-code wrong-state
     """,
     _UNAVAILABLE: """
-        affected-sqlite ambiguous-commit busy client-config-unwritable conflict contended crowded daemon-lost
-        daemon-not-started damaged-store demo-part-missing disk-failed file-unavailable foreign-database
-        full-disk gateway-silent home-in-use key-exists key-exposed key-foreign key-in-use key-missing
-        key-torn key-unusable list-refused monitor-unreachable newer-database no-data-directory not-covered
-        not-recorded not-wired outcome-owed overloaded permit-lapsed server-lost server-repinned
-        signer-unavailable start-failed store-busy store-unavailable tile-missing tools-unstable unavailable
-        undecided unreadable-row
+        affected-sqlite ambiguous-commit busy client-config-unwritable conflict contended crowded
+        daemon-lost daemon-not-started damaged-store database-lost demo-part-missing disk-failed
+        file-unavailable foreign-database full-disk gateway-silent home-in-use key-exists key-exposed
+        key-foreign key-in-use key-missing key-torn key-unusable list-refused monitor-unreachable
+        newer-database no-data-directory not-covered not-recorded not-wired old-database-server
+        older-database outcome-owed overloaded permit-lapsed read-only-database restored-database
+        server-lost server-repinned signer-unavailable start-failed store-busy store-unavailable
+        tile-missing tools-unstable unavailable undecided unreadable-row unsafe-database
     """,
     _TAMPERED: """
         chain-broken chain-unopened checkpoint-forked checkpoint-malformed checkpoint-missing claim-mismatch

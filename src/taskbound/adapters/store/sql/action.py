@@ -26,18 +26,24 @@ if TYPE_CHECKING:
     from taskbound.adapters.store.sql.rows.link import Link, Value
     from taskbound.ports.action import OutcomeChange
 
-__all__ = ["SqlActions", "WaitingActions"]
+__all__ = [
+    "COLUMNS",
+    "SqlActions",
+    "WaitingActions",
+    "action_row",
+    "read_known",
+    "read_permit",
+    "read_prior",
+]
 
-_COLUMNS: Final = tuple(one for one in actions.columns if one.name not in {"number", "record"})
-_FIELDS: Final = tuple(
-    {"grant_id": "grant", "idempotency": "key"}.get(one.name, one.name) for one in _COLUMNS
-)
+COLUMNS: Final = tuple(one for one in actions.columns if one.name not in {"number", "record"})
+_FIELDS: Final = tuple({"grant_id": "grant", "idempotency": "key"}.get(one.name, one.name) for one in COLUMNS)
 _INSERT: Final = (
-    f"INSERT INTO actions ({', '.join(one.name for one in _COLUMNS)}, record)"  # noqa: S608  # our own columns
-    f" VALUES ({', '.join('?' for _ in _COLUMNS)}, ?)"
+    f"INSERT INTO actions ({', '.join(one.name for one in COLUMNS)}, record)"  # noqa: S608  # our own columns
+    f" VALUES ({', '.join('?' for _ in COLUMNS)}, ?)"
 )
 _ONE: Final = Statement(
-    select(*_COLUMNS).where(actions.c.namespace == given("namespace"), actions.c.id == given("id"))
+    select(*COLUMNS).where(actions.c.namespace == given("namespace"), actions.c.id == given("id"))
 )
 _ACT: Final = "SELECT attempts, last_outcome FROM acts WHERE namespace = ? AND root = ? AND act_key = ?"
 _ACTS: Final = """
@@ -46,7 +52,8 @@ _ACTS: Final = """
 """
 _PUT_ACT: Final = (
     "INSERT INTO acts (namespace, root, act_key, attempts, last_outcome) VALUES (?, ?, ?, ?, ?)"
-    " ON CONFLICT DO UPDATE SET attempts = excluded.attempts, last_outcome = excluded.last_outcome"
+    " ON CONFLICT (namespace, root, act_key)"
+    " DO UPDATE SET attempts = excluded.attempts, last_outcome = excluded.last_outcome"
 )
 _BY_REQUEST: Final = """
     SELECT a.connection, a.request, '', a.id, a.digest, a.state FROM json_each(?2) AS asked
@@ -125,7 +132,7 @@ class WaitingActions:
         """Write all of them now."""
         if not self._rows:
             return
-        rows = [_columns(one, self.records.get(key)) for key, one in self._rows.items()]
+        rows = [action_row(one, self.records.get(key)) for key, one in self._rows.items()]
         self._rows = {}
         self._link.change_many(_INSERT, rows)
 
@@ -171,7 +178,7 @@ class SqlActions:
             query, values = f"{query} AND a.connection = ?", [*values, connection]
         if task:
             query, values = f"{query} AND a.task = ?", [*values, task]
-        return self._link.all(_permit, f"{query} ORDER BY a.number", values)
+        return self._link.all(read_permit, f"{query} ORDER BY a.number", values)
 
     def namespaces(self) -> tuple[str, ...]:
         """Every namespace that has an action, in order."""
@@ -185,21 +192,21 @@ class SqlActions:
         keys = [(one.connection, one.key) for one in names if one.key]
         found: list[tuple[Presented, PriorAction]] = []
         if requests:
-            found += self._link.all(_prior, _BY_REQUEST, (namespace, json_texts(requests)))
+            found += self._link.all(read_prior, _BY_REQUEST, (namespace, json_texts(requests)))
         if keys:
-            found += self._link.all(_prior, _BY_KEY, (namespace, json_texts(keys)))
+            found += self._link.all(read_prior, _BY_KEY, (namespace, json_texts(keys)))
         return dict(found)
 
     def lock_acts(
         self, namespace: str, keys: Collection[tuple[str, str]]
     ) -> Mapping[tuple[str, str], ActHistory]:
         """By (root, act key): what is known of the acts that are known."""
-        return dict(self._link.all(_known, _ACTS, (namespace, json_texts(tuple(keys)))))
+        return dict(self._link.all(read_known, _ACTS, (namespace, json_texts(tuple(keys)))))
 
     def lock_permits(self, namespace: str, actions: Collection[str]) -> Mapping[str, OpenPermit]:
         """By id: those of these actions that exist, whatever their state."""
         self._waiting.write()
-        found = self._link.all(_permit, _PERMITS, (namespace, json_texts(tuple(actions))))
+        found = self._link.all(read_permit, _PERMITS, (namespace, json_texts(tuple(actions))))
         return {one.id: one for one in found}
 
     def insert_actions(self, actions: Sequence[StoredAction]) -> None:
@@ -238,7 +245,7 @@ class SqlActions:
 @cache
 def _page(task: bool, decision: bool, permit: bool, before: bool) -> Statement:  # noqa: FBT001  # which filters there are
     """A page of actions, for each set of filters its own statement, so that each has its index."""
-    query = select(*_COLUMNS).where(actions.c.namespace == given("namespace"))
+    query = select(*COLUMNS).where(actions.c.namespace == given("namespace"))
     if task:
         query = query.where(actions.c.task == given("task"))
     if decision:
@@ -253,8 +260,8 @@ def _page(task: bool, decision: bool, permit: bool, before: bool) -> Statement: 
     return Statement(query.order_by(actions.c.number.desc()).limit(given("limit")))
 
 
-def _columns(one: StoredAction, record: int | None) -> tuple[Value, ...]:
-    """The row of an action, in the order of `_COLUMNS`, and the number of its record."""
+def action_row(one: StoredAction, record: int | None) -> tuple[Value, ...]:
+    """The row of an action, in the order of `COLUMNS`, and the number of its record."""
     detail = _JSON.encode((one.reasons, one.policies, one.flags, one.facts, one.instead)).decode()
     return (
         one.namespace,
@@ -308,7 +315,7 @@ def _action(*columns: Any) -> StoredAction:  # noqa: ANN401  # the columns of a 
     return StoredAction(**row)
 
 
-def _permit(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
+def read_permit(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     id: str,  # noqa: A002  # the column's name
     task: str,
     root: str,
@@ -317,6 +324,7 @@ def _permit(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     connection: str,
     charges: str,
 ) -> OpenPermit:
+    """What an outcome needs of an action, from its columns."""
     return OpenPermit(
         id=id,
         task=task,
@@ -328,9 +336,10 @@ def _permit(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     )
 
 
-def _prior(  # the columns of a row, in order
+def read_prior(  # the columns of a row, in order
     connection: str, request: str, key: str, action: str, digest: str, state: str
 ) -> tuple[Presented, PriorAction]:
+    """The action that was permitted under a presentation, from its columns."""
     presented = Presented(connection=connection, request=request, key=key)
     return presented, PriorAction(id=action, digest=digest, state=_STATES[state])
 
@@ -339,5 +348,8 @@ def _history(attempts: int, last_outcome: str) -> ActHistory:
     return ActHistory(attempts=attempts, last_outcome=last_outcome)
 
 
-def _known(root: str, act_key: str, attempts: int, last_outcome: str) -> tuple[tuple[str, str], ActHistory]:
+def read_known(
+    root: str, act_key: str, attempts: int, last_outcome: str
+) -> tuple[tuple[str, str], ActHistory]:
+    """What is known of an act, by root and act key, from its columns."""
     return (root, act_key), ActHistory(attempts=attempts, last_outcome=last_outcome)

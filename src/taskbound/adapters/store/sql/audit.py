@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from taskbound.adapters.store.sql.rows.link import Link
     from taskbound.core.audit import Event, Grown
 
-__all__ = ["Growth", "SqlAudit", "last_instant"]
+__all__ = ["Growth", "SqlAudit", "last_instant", "read_chain", "read_pending", "require_opened"]
 
 _WRITER: Final = "SELECT seq, hash, at FROM writers WHERE writer = ?"
 _HEADS: Final = "SELECT writer, seq, hash FROM writers WHERE named < seq ORDER BY writer"
@@ -58,12 +58,12 @@ _OF_ACTION: Final = (
 _TILE: Final = "SELECT hashes FROM tiles WHERE level = ? AND position = ?"
 _PUT_TILE: Final = (
     "INSERT INTO tiles (level, position, hashes) VALUES (?, ?, ?)"
-    " ON CONFLICT DO UPDATE SET hashes = excluded.hashes"
+    " ON CONFLICT (level, position) DO UPDATE SET hashes = excluded.hashes"
 )
 _CHECKPOINT: Final = "SELECT size, root, note, at FROM checkpoints ORDER BY size DESC LIMIT 1"
 _PUT_CHECKPOINT: Final = (
     "INSERT INTO checkpoints (size, root, note, at) VALUES (?, ?, ?, ?)"
-    " ON CONFLICT DO UPDATE SET root = excluded.root, note = excluded.note, at = excluded.at"
+    " ON CONFLICT (size) DO UPDATE SET root = excluded.root, note = excluded.note, at = excluded.at"
 )
 
 
@@ -117,7 +117,7 @@ class SqlAudit:
 
     def pending(self, limit: int) -> tuple[PendingRecord, ...]:
         """Records without a place, in the order in which they became durable (rule 1)."""
-        return self._link.all(_pending, _PENDING, (self._link.whole(_LAST_PLACED), limit))
+        return self._link.all(read_pending, _PENDING, (self._link.whole(_LAST_PLACED), limit))
 
     def tile(self, level: int, index: int) -> bytes:
         """The hashes of a tile; empty when there is none."""
@@ -141,7 +141,7 @@ class SqlAudit:
         if not events:
             return ()
         chain = self._stands(writer)
-        _require_opened(chain, events, writer)
+        require_opened(chain, events, writer)
         before = chain or (0, NO_HASH, at)
         grown = extend_chain(
             Chain(writer=require_name(writer), seq=before[0], prev=before[1], at=Instant(before[2])),
@@ -182,7 +182,7 @@ class SqlAudit:
         """Where the writer's chain stands."""
         known = self._link.known
         found = None if known is None else known.writers.get(writer)
-        return found or self._link.one(_chain, _WRITER, (writer,))
+        return found or self._link.one(read_chain, _WRITER, (writer,))
 
     def _last(self) -> int:
         """The number of the last record."""
@@ -231,13 +231,19 @@ def last_instant(link: Link) -> Instant:
     return Instant(link.whole(_LAST_INSTANT))
 
 
-def _require_opened(chain: tuple[int, str, int] | None, events: Sequence[Event], writer: str) -> None:
+def require_opened(chain: tuple[int, str, int] | None, events: Sequence[Event], writer: str) -> None:
+    """Go on only when the first event, and no other, opens the chain of a writer that has none.
+
+    Raises:
+        ChainUnopenedError: It does not, or another does.
+    """
     opens = [isinstance(one, WriterStarted) for one in events]
     if any(opens[1:]) or opens[0] is not (chain is None):
         raise ChainUnopenedError(f"the first record of writer `{writer}`, and no other, opens its chain")
 
 
-def _chain(seq: int, prev: str, at: int) -> tuple[int, str, int]:
+def read_chain(seq: int, prev: str, at: int) -> tuple[int, str, int]:
+    """Number, hash and instant of a writer's last record, from its columns."""
     return seq, prev, at
 
 
@@ -245,7 +251,8 @@ def _head(writer: str, seq: int, value: str) -> Head:
     return Head(writer=writer, seq=seq, hash=value)
 
 
-def _pending(number: int, body: bytes) -> PendingRecord:
+def read_pending(number: int, body: bytes) -> PendingRecord:
+    """A record without a place, from its columns."""
     return PendingRecord(number=number, body=body)
 
 

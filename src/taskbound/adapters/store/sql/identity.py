@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.store.sql.rows.link import Link
 
-__all__ = ["SqlIdentities"]
+__all__ = ["SqlIdentities", "read_version"]
 
 _SPACE, _NAME = given("namespace"), given("name")
 _PERSON: Final = Statement(select(persons).where(persons.c.namespace == _SPACE, persons.c.name == _NAME))
@@ -69,7 +69,7 @@ class SqlIdentities:
         known = self._link.known
 
         def read(missing: Collection[str]) -> Mapping[str, int]:
-            return dict(self._link.all(_version, _VERSIONS, (namespace, json_texts(tuple(missing)))))
+            return dict(self._link.all(read_version, _VERSIONS, (namespace, json_texts(tuple(missing)))))
 
         return read(names) if known is None else look_up(known.agents, namespace, names, read)
 
@@ -103,7 +103,8 @@ class SqlIdentities:
         )
 
 
-def _version(name: str, version: int) -> tuple[str, int]:
+def read_version(name: str, version: int) -> tuple[str, int]:
+    """Name and version of an agent, from its columns."""
     return name, version
 
 

@@ -9,7 +9,7 @@ from taskbound.core.revocation import KillSwitch
 if TYPE_CHECKING:
     from taskbound.adapters.store.sql.rows.link import Link
 
-__all__ = ["SqlRevocation"]
+__all__ = ["SqlRevocation", "read_switch"]
 
 _READ: Final = "SELECT stopped, epoch, reason FROM kill_switches WHERE namespace = ?"
 _TOUCH: Final = (
@@ -32,7 +32,7 @@ class SqlRevocation:
 
     def kill_switch(self, namespace: str) -> KillSwitch:
         """How it stands; in an untouched namespace it is off, epoch 0."""
-        return self._link.one(_switch, _READ, (namespace,)) or KillSwitch()
+        return self._link.one(read_switch, _READ, (namespace,)) or KillSwitch()
 
     def lock_kill_switch(self, namespace: str) -> KillSwitch:
         """How it stands; the transaction holds the one lock there is."""
@@ -53,5 +53,6 @@ class SqlRevocation:
             self._link.conflict("the kill switch")
 
 
-def _switch(stopped: int, epoch: int, reason: str) -> KillSwitch:
+def read_switch(stopped: int, epoch: int, reason: str) -> KillSwitch:
+    """The kill switch, from its columns."""
     return KillSwitch(stopped=bool(stopped), epoch=epoch, reason=reason)

@@ -54,11 +54,13 @@ __all__ = [
 
 METADATA: Final = MetaData()
 
+_Text: Final = Text().with_variant(Text(collation="C"), "postgresql")
+"""Compared by code points, like everything else that compares texts here."""
 _Whole: Final = BigInteger().with_variant(Integer(), "sqlite")
 
 
 def _text(name: str) -> Column[str]:
-    return Column(name, Text, nullable=False)
+    return Column(name, _Text, nullable=False)
 
 
 def _whole(name: str) -> Column[int]:
@@ -280,7 +282,7 @@ acts: Final = Table(
 writers: Final = Table(
     "writers",
     METADATA,
-    Column("writer", Text, primary_key=True),
+    Column("writer", _Text, primary_key=True),
     _whole("seq"),
     _text("hash"),
     _whole("at"),

@@ -26,7 +26,6 @@ from taskbound.adapters.store.sql.audit import Growth, SqlAudit, last_instant
 from taskbound.adapters.store.sql.identity import SqlIdentities
 from taskbound.adapters.store.sql.revocation import SqlRevocation
 from taskbound.adapters.store.sql.rows.known import Known
-from taskbound.adapters.store.sql.rows.link import Link
 from taskbound.adapters.store.sql.sqlite.driver import (
     DiskFailedError,
     connect,
@@ -35,6 +34,7 @@ from taskbound.adapters.store.sql.sqlite.driver import (
     known_uncommitted,
     translate,
 )
+from taskbound.adapters.store.sql.sqlite.link import SqliteLink
 from taskbound.adapters.store.sql.sqlite.mark import Mark
 from taskbound.adapters.store.sql.sqlite.opening import Machine, open_files
 from taskbound.adapters.store.sql.sqlite.reserve import RESERVE
@@ -73,7 +73,7 @@ class SqlTransaction:
 
     __slots__ = ("_link", "_waiting", "growth")
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: SqliteLink) -> None:
         """Go through this link."""
         self._link = link
         self._waiting = WaitingActions(link)
@@ -165,7 +165,7 @@ class SqlStore:
     def read(self) -> Iterator[Snapshot]:
         """A snapshot, for the length of the context (rule 2)."""
         connection = self._take_reader()
-        link = Link(connection)
+        link = SqliteLink(connection)
         try:
             link.change("BEGIN")
             link.rows(_TOUCH)
@@ -188,7 +188,7 @@ class SqlStore:
     def last_instant(self) -> Instant:
         """The latest instant that any record holds, 0 in an empty store."""
         connection = self._take_reader()
-        link = Link(connection)
+        link = SqliteLink(connection)
         try:
             return last_instant(link)
         finally:
@@ -233,7 +233,7 @@ class SqlStore:
 
     def _attempt(self, work: Callable[[Transaction], T]) -> T:
         connection = self._take_writer()
-        link = Link(connection)
+        link = SqliteLink(connection)
         transaction = SqlTransaction(link)
         rows = connection.total_changes
         self._at("begin")
@@ -257,13 +257,13 @@ class SqlStore:
         self._look(connection, connection.total_changes - rows)
         return answer
 
-    def _take_known(self, link: Link) -> Known:
+    def _take_known(self, link: SqliteLink) -> Known:
         """What is known still (rule 7); it is the store's again only after the commit."""
         known, self._known = self._known, None
         version = link.whole(_VERSION)
         return known if known is not None and known.version == version else Known(version)
 
-    def _roll_back(self, connection: driver.Connection, link: Link) -> None:
+    def _roll_back(self, connection: driver.Connection, link: SqliteLink) -> None:
         if fatal(link.failure):
             self._break(link.failure)
             return
@@ -282,7 +282,7 @@ class SqlStore:
             if fatal(known):
                 self._break(known)
             elif known_uncommitted(error):
-                self._roll_back(connection, Link(connection))
+                self._roll_back(connection, SqliteLink(connection))
                 raise known from error
             else:
                 self._drop_writer(connection)
@@ -379,7 +379,7 @@ class SqlStore:
         except driver.Error as error:
             raise self._lost(translate(error)) from error
 
-    def _put_back(self, connection: driver.Connection, link: Link) -> None:
+    def _put_back(self, connection: driver.Connection, link: SqliteLink) -> None:
         self._roll_back(connection, link)
         with self._guard:
             if self._broken is None and len(self._idle) < _IDLE_READERS:

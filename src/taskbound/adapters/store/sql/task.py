@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.store.sql.rows.link import Link
 
-__all__ = ["SqlTasks"]
+__all__ = ["SqlTasks", "read_head", "read_limit"]
 
 _SPACE, _ID, _NAME = given("namespace"), given("id"), given("name")
 _TASK: Final = Statement(select(tasks).where(tasks.c.namespace == _SPACE, tasks.c.id == _ID))
@@ -72,7 +72,7 @@ _TAKE: Final = (
 _COUNT: Final = "SELECT count(*) FROM tasks WHERE namespace = ? AND state = ?"
 _PUT_RUN: Final = (
     "INSERT INTO runs (namespace, boot, pid, started, task) VALUES (?, ?, ?, ?, ?)"
-    " ON CONFLICT DO UPDATE SET task = excluded.task"
+    " ON CONFLICT (namespace, boot, pid, started) DO UPDATE SET task = excluded.task"
 )
 _RUNS: Final = f"""
     SELECT r.namespace, r.task, r.boot, r.pid, r.started FROM runs r
@@ -125,7 +125,7 @@ class SqlTasks:
 
     def heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
         """The heads of these tasks and all their ancestors, by id."""
-        found = self._link.all(_head, _HEADS, (namespace, json_texts(tuple(tasks))))
+        found = self._link.all(read_head, _HEADS, (namespace, json_texts(tuple(tasks))))
         return {one.id: one for one in found}
 
     def children(self, namespace: str, task: str) -> tuple[Task, ...]:
@@ -175,7 +175,9 @@ class SqlTasks:
 
         def read(missing: Collection[str]) -> Mapping[str, dict[str, int]]:
             left: dict[str, dict[str, int]] = {task: {} for task in missing}
-            for task, name, amount in self._link.all(_limit, _LEFT, (namespace, json_texts(tuple(missing)))):
+            for task, name, amount in self._link.all(
+                read_limit, _LEFT, (namespace, json_texts(tuple(missing)))
+            ):
                 left[task][name] = amount
             return left
 
@@ -306,9 +308,10 @@ def _line(task: str, heads: Mapping[str, TaskHead]) -> tuple[TaskHead, ...]:
     return tuple(line.values())
 
 
-def _head(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
+def read_head(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     namespace: str, task: str, agent: str, parent: str, state: str, deadline: int, version: int
 ) -> TaskHead:
+    """The head of a task, from its columns."""
     return TaskHead(
         namespace=namespace,
         id=task,
@@ -333,7 +336,8 @@ def _template(  # the columns of a row, in order
     )
 
 
-def _limit(task: str, name: str, amount: int) -> tuple[str, str, int]:
+def read_limit(task: str, name: str, amount: int) -> tuple[str, str, int]:
+    """Task, name and what is left of a limit, from its columns."""
     return task, name, amount
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.store.sql.rows.link import Link
 
-__all__ = ["SqlTools"]
+__all__ = ["SqlTools", "read_version"]
 
 _SPACE, _NAME, _OF_SERVER = given("namespace"), given("name"), given("server")
 _SERVER: Final = Statement(select(servers).where(servers.c.namespace == _SPACE, servers.c.name == _NAME))
@@ -70,7 +70,7 @@ class SqlTools:
         known = self._link.known
 
         def read(missing: Collection[str]) -> Mapping[str, int]:
-            return dict(self._link.all(_version, _VERSIONS, (namespace, json_texts(tuple(missing)))))
+            return dict(self._link.all(read_version, _VERSIONS, (namespace, json_texts(tuple(missing)))))
 
         return read(names) if known is None else look_up(known.tools, namespace, names, read)
 
@@ -109,7 +109,8 @@ class SqlTools:
         )
 
 
-def _version(name: str, version: int) -> tuple[str, int]:
+def read_version(name: str, version: int) -> tuple[str, int]:
+    """Name and version of a tool, from its columns."""
     return name, version
 
 

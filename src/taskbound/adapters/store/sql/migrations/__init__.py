@@ -3,7 +3,7 @@
 1. A step and the note that it was taken commit together: a kill in the middle leaves
    the revision of before, and the next opening takes the step again (K25).
 2. A revision that this version does not know is of a newer one: it is refused.
-3. The caller holds the lock of the file; two processes never migrate at once.
+3. The caller holds the lock of the file or of the database; two processes never migrate at once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-__all__ = ["REVISIONS", "upgrade"]
+__all__ = ["REVISIONS", "newest_revision", "revisions", "upgrade"]
 
 REVISIONS: Final = Path(__file__).parent / "versions"
 """Where the revisions are."""
@@ -57,8 +57,9 @@ def upgrade(
     newest = scripts.get_current_head() or ""
     if now == newest:
         return newest
+    begin = "BEGIN IMMEDIATE" if connection.dialect.name == "sqlite" else "BEGIN"
     for step in reversed(list(scripts.iterate_revisions(newest, now or "base"))):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")  # rule 1
+        connection.exec_driver_sql(begin)  # rule 1
         try:
             for statement in first if now is None and step.down_revision is None else ():
                 connection.exec_driver_sql(statement)
@@ -73,6 +74,16 @@ def upgrade(
                 connection.exec_driver_sql("ROLLBACK")
             raise
     return newest
+
+
+def newest_revision() -> str:
+    """The revision that this version needs."""
+    return _scripts((REVISIONS,)).get_current_head() or ""
+
+
+def revisions() -> frozenset[str]:
+    """Every revision that this version knows."""
+    return frozenset(one.revision for one in _scripts((REVISIONS,)).walk_revisions())
 
 
 def _scripts(folders: Sequence[Path]) -> ScriptDirectory:

@@ -1,4 +1,4 @@
-"""One connection of the driver within one transaction: statements in, rows out, our errors for the driver's.
+"""One connection of a driver within one transaction: statements in, rows out, our errors for the driver's.
 
 1. What failed once within a transaction is remembered, so that work which swallows
    an error can't commit what it did before.
@@ -8,11 +8,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import msgspec
 
-from taskbound.adapters.store.sql.sqlite.driver import driver, translate
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.ports.store import ConflictError, StoreUnavailableError
 
@@ -20,15 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from taskbound.adapters.store.sql.rows.known import Known
-    from taskbound.adapters.store.sql.sqlite.driver import StoreError
 
 __all__ = ["Link", "UnreadableRowError", "Value"]
 
 T = TypeVar("T")
+E = TypeVar("E", bound=TaskboundError)
 Value = str | int | bytes | None
 """What a column can hold."""
 
-_UNKEPT = (driver.Error, OverflowError, UnicodeError)
 _UNREAD = (ValueError, KeyError, TypeError, msgspec.MsgspecError, MalformedError)
 
 
@@ -39,22 +38,33 @@ class UnreadableRowError(StoreUnavailableError):
     remedy = "compare the database with a backup; `taskbound audit verify` says whether the log is whole"
 
 
-class Link:
-    """Runs statements on one connection, until it is ended."""
+class Link(ABC):
+    """Runs statements on one connection, until it is ended; each engine has its own."""
 
-    __slots__ = ("_connection", "failure", "known")
+    __slots__ = ("failure", "known")
 
-    def __init__(self, connection: driver.Connection) -> None:
-        """Speak to this connection."""
-        self._connection: driver.Connection | None = connection
+    def __init__(self) -> None:
+        """Begin with nothing gone wrong."""
         self.failure: TaskboundError | None = None
         """The first thing that went wrong (rule 1)."""
         self.known: Known | None = None
         """What need not be read again; None in a snapshot."""
 
+    @abstractmethod
     def end(self) -> None:
         """Be of no further use (rule 2)."""
-        self._connection = None
+
+    @abstractmethod
+    def rows(self, text: str, values: Sequence[Value] = ()) -> list[tuple[Value, ...]]:
+        """All rows."""
+
+    @abstractmethod
+    def change(self, text: str, values: Sequence[Value] = (), *, told: bool = False) -> int:
+        """How many rows changed; `told` when the caller sees to what is known of them (rule 3)."""
+
+    @abstractmethod
+    def change_many(self, text: str, rows: Iterable[Sequence[Value]], *, told: bool = False) -> int:
+        """How many rows changed over all executions of one statement; `told` as in `change`."""
 
     def all(self, read: Callable[..., T], text: str, values: Sequence[Value] = ()) -> tuple[T, ...]:
         """What `read` makes of the columns of each row.
@@ -62,11 +72,7 @@ class Link:
         Raises:
             UnreadableRowError: It can make nothing of one.
         """
-        rows = self.rows(text, values)
-        try:
-            return tuple([read(*row) for row in rows])
-        except _UNREAD as error:
-            raise UnreadableRowError(f"a row of the database can't be read: {error}") from error
+        return self._read(read, self.rows(text, values))
 
     def one(self, read: Callable[..., T], text: str, values: Sequence[Value] = ()) -> T | None:
         """What `read` makes of the columns of the first row; None when there is none.
@@ -83,31 +89,6 @@ class Link:
             return int(row[0] or 0)
         return 0
 
-    def rows(self, text: str, values: Sequence[Value] = ()) -> list[tuple[Value, ...]]:
-        """All rows."""
-        try:
-            return self._live().execute(text, values).fetchall()
-        except _UNKEPT as error:
-            raise self._fail(translate(error)) from error
-
-    def change(self, text: str, values: Sequence[Value] = (), *, told: bool = False) -> int:
-        """How many rows changed; `told` when the caller sees to what is known of them (rule 3)."""
-        if self.known is not None and not told:
-            self.known.forget(text)
-        try:
-            return self._live().execute(text, values).rowcount
-        except _UNKEPT as error:
-            raise self._fail(translate(error)) from error
-
-    def change_many(self, text: str, rows: Iterable[Sequence[Value]], *, told: bool = False) -> int:
-        """How many rows changed over all executions of one statement; `told` as in `change`."""
-        if self.known is not None and not told:
-            self.known.forget(text)
-        try:
-            return self._live().executemany(text, rows).rowcount
-        except _UNKEPT as error:
-            raise self._fail(translate(error)) from error
-
     def conflict(self, what: str) -> NoReturn:
         """Refuse, and remember it (rule 1).
 
@@ -116,12 +97,13 @@ class Link:
         """
         raise self._fail(ConflictError(f"{what} is not what it was when it was read"))
 
-    def _fail(self, error: StoreError) -> StoreError:
+    def _read(self, read: Callable[..., T], rows: Iterable[tuple[Value, ...]]) -> tuple[T, ...]:
+        try:
+            return tuple([read(*row) for row in rows])
+        except _UNREAD as error:
+            raise UnreadableRowError(f"a row of the database can't be read: {error}") from error
+
+    def _fail(self, error: E) -> E:
         if self.failure is None:
             self.failure = error
         return error
-
-    def _live(self) -> driver.Connection:
-        if self._connection is None:
-            raise StoreUnavailableError("this snapshot or transaction has ended")
-        return self._connection

@@ -17,7 +17,7 @@ down_revision: Final = None
 
 _WHOLE: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _KINDS: Final[dict[str, sa.types.TypeEngine[str] | sa.types.TypeEngine[int] | sa.types.TypeEngine[bytes]]] = {
-    "text": sa.Text(),
+    "text": sa.Text().with_variant(sa.Text(collation="C"), "postgresql"),  # in the order of code points
     "whole": _WHOLE,
     "bytes": sa.LargeBinary(),
 }
@@ -288,6 +288,9 @@ def upgrade() -> None:
         op.create_table(
             name, *map(_column, columns), *limits, sqlite_strict=True, sqlite_with_rowid=with_rowid
         )
+    if op.get_bind().dialect.name == "postgresql":
+        op.create_table("numbering", sa.Column("shift", sa.BigInteger(), nullable=False))
+        op.execute("INSERT INTO numbering (shift) VALUES (0)")
     for name, table, columns_, unique, where in _INDEXES:
         condition = sa.text(where) if where else None
         op.create_index(

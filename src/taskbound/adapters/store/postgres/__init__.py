@@ -1,0 +1,22 @@
+"""The store in PostgreSQL: one database that several daemons share."""
+
+from __future__ import annotations
+
+from taskbound.adapters.store.postgres.server.driver import LostDatabaseError, ReadOnlyDatabaseError
+from taskbound.adapters.store.postgres.server.opening import (
+    OldDatabaseServerError,
+    OlderDatabaseError,
+    RestoredDatabaseError,
+    UnsafeDatabaseError,
+)
+from taskbound.adapters.store.postgres.store import PostgresStore
+
+__all__ = [
+    "LostDatabaseError",
+    "OldDatabaseServerError",
+    "OlderDatabaseError",
+    "PostgresStore",
+    "ReadOnlyDatabaseError",
+    "RestoredDatabaseError",
+    "UnsafeDatabaseError",
+]

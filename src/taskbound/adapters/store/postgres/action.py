@@ -1,0 +1,217 @@
+"""Actions, and what is known of acts, in sets of rows that several daemons lock.
+
+1. A group of any size is one statement for each table: its columns go as arrays.
+2. An act that nobody knew when it was locked is written as a new row, so that two
+   who both saw nothing can't both be first; one that was locked is written over.
+3. A permit of another daemon under the same presentation meets the table's own index.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import BigInteger, LargeBinary
+
+from taskbound.adapters.store.postgres.server.link import write_bytes, write_texts, write_wholes
+from taskbound.adapters.store.postgres.server.number import NUMBER
+from taskbound.adapters.store.sql.action import (
+    COLUMNS,
+    SqlActions,
+    WaitingActions,
+    action_row,
+    read_known,
+    read_permit,
+    read_prior,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from typing import Any
+
+    from taskbound.adapters.store.postgres.server.link import PostgresLink
+    from taskbound.core.action import PriorAction
+    from taskbound.core.decision import ActHistory, Presented
+    from taskbound.ports.action import OpenPermit, OutcomeChange
+
+__all__ = ["PostgresActions", "PostgresWaiting"]
+
+_NAMES: Final = ", ".join(f'"{one.name}"' for one in COLUMNS)
+
+
+def _kind(column: object) -> str:
+    match column:
+        case BigInteger():
+            return "bigint"
+        case LargeBinary():
+            return "bytea"
+        case _:
+            return "text"
+
+
+_KINDS: Final = tuple(_kind(one.type) for one in COLUMNS)
+_WRITERS: Final[Mapping[str, Callable[[Iterable[Any]], str]]] = {
+    "bigint": write_wholes,
+    "bytea": write_bytes,
+    "text": write_texts,
+}
+_ARRAYS: Final = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(_KINDS, start=2))
+_INSERT: Final = f"""
+    INSERT INTO actions ({_NAMES}, record)
+    SELECT {_NAMES}, {NUMBER} + n.record
+    FROM unnest({_ARRAYS}, $1::bigint[]) WITH ORDINALITY AS n ({_NAMES}, record, place)
+    ORDER BY n.place
+"""  # noqa: S608  # our own columns
+_LOCK_ACTS: Final = """
+    SELECT a.root, a.act_key, a.attempts, a.last_outcome
+    FROM unnest($2::text[], $3::text[]) AS asked (root, act_key)
+    JOIN acts a ON a.namespace = $1 AND a.root = asked.root AND a.act_key = asked.act_key
+    ORDER BY a.root, a.act_key FOR NO KEY UPDATE OF a
+"""
+_ACTS: Final = "unnest($2::text[], $3::text[], $4::bigint[], $5::text[]) AS n (root, act_key, attempts, last)"
+_NEW_ACTS: Final = f"""
+    INSERT INTO acts (namespace, root, act_key, attempts, last_outcome)
+    SELECT $1, n.root, n.act_key, n.attempts, n.last FROM {_ACTS} ORDER BY n.root, n.act_key
+"""  # noqa: S608  # our own constant
+_ANY_ACTS: Final = f"""{_NEW_ACTS}
+    ON CONFLICT (namespace, root, act_key)
+    DO UPDATE SET attempts = excluded.attempts, last_outcome = excluded.last_outcome
+"""
+_OVER_ACTS: Final = f"""
+    UPDATE acts a SET attempts = n.attempts, last_outcome = n.last FROM {_ACTS}
+    WHERE a.namespace = $1 AND a.root = n.root AND a.act_key = n.act_key
+"""  # noqa: S608  # our own constant
+_BY_REQUEST: Final = """
+    SELECT a.connection, a.request, '', a.id, a.digest, a.state
+    FROM unnest($2::text[], $3::text[]) AS asked (connection, request)
+    JOIN actions a ON a.namespace = $1 AND a.connection = asked.connection AND a.request = asked.request
+        AND a.decision = 'permit'
+"""
+_BY_KEY: Final = """
+    SELECT a.task, '', a.idempotency, a.id, a.digest, a.state
+    FROM unnest($2::text[], $3::text[]) AS asked (task, key)
+    JOIN actions a ON a.namespace = $1 AND a.task = asked.task AND a.idempotency = asked.key
+        AND a.decision = 'permit' AND a.idempotency <> ''
+"""
+_LOCK_PERMITS: Final = """
+    SELECT id, task, root, act_key, state, connection, charges FROM actions
+    WHERE namespace = $1 AND id = ANY($2::text[]) ORDER BY id FOR NO KEY UPDATE
+"""
+_OUTCOMES: Final = """
+    UPDATE actions a SET state = n.after, finished = n.finished, answer = n.answer,
+        answer_digest = n.digest, released = n.released, note = n.note
+    FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bytea[], $7::text[], $8::bigint[],
+        $9::text[]) AS n (id, before, after, finished, answer, digest, released, note)
+    WHERE a.namespace = $1 AND a.id = n.id AND a.state = n.before
+"""
+
+
+class PostgresWaiting(WaitingActions):
+    """New actions of a transaction that are not written yet, and the places of their records in it."""
+
+    __slots__ = ("_locks", "absent", "known")
+
+    def __init__(self, link: PostgresLink) -> None:
+        """Write through this link."""
+        super().__init__(link)
+        self._locks = link
+        self.known: set[tuple[str, str, str]] = set()
+        """Acts that were locked, by namespace, root and act key (rule 2)."""
+        self.absent: set[tuple[str, str, str]] = set()
+        """Acts of which nothing was known when they were to be locked."""
+
+    def write(self) -> None:
+        """Write all of them with the next statement (rule 1)."""
+        if not self._rows:
+            return
+        rows = [action_row(one, self.records.get(key)) for key, one in self._rows.items()]
+        self._rows = {}
+        *columns, records = zip(*rows, strict=True)
+        arrays = [_WRITERS[kind](column) for kind, column in zip(_KINDS, columns, strict=True)]
+        self._locks.later(_INSERT, (write_wholes(records), *arrays), rows=len(rows), what="an action")
+
+
+class PostgresActions(SqlActions):
+    """Reads actions through one connection, and writes them in a transaction."""
+
+    __slots__ = ("_acts", "_locks")
+
+    def __init__(self, link: PostgresLink, waiting: PostgresWaiting) -> None:
+        """Go through this link, after what is waiting to be written."""
+        super().__init__(link, waiting)
+        self._acts = waiting
+        self._locks = link
+
+    def lock_priors(self, namespace: str, names: Collection[Presented]) -> Mapping[Presented, PriorAction]:
+        """The permitted actions that were presented under these names."""
+        self._waiting.write()
+        requests = [(one.connection, one.request) for one in names if not one.key]
+        keys = [(one.connection, one.key) for one in names if one.key]
+        found: list[tuple[Presented, PriorAction]] = []
+        for query, asked in ((_BY_REQUEST, requests), (_BY_KEY, keys)):
+            if asked:
+                values = (namespace, *_both(asked))
+                found += self._locks.locked(read_prior, query, values)
+        return dict(found)
+
+    def lock_acts(
+        self, namespace: str, keys: Collection[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], ActHistory]:
+        """By (root, act key): what is known of the acts that are known."""
+        values = (namespace, *_both(keys))
+        found = dict(self._locks.locked(read_known, _LOCK_ACTS, values))
+        for root, act_key in keys:
+            seen = self._acts.known if (root, act_key) in found else self._acts.absent
+            seen.add((namespace, root, act_key))
+        return found
+
+    def lock_permits(self, namespace: str, actions: Collection[str]) -> Mapping[str, OpenPermit]:
+        """By id: those of these actions that exist, whatever their state."""
+        self._waiting.write()
+        found = self._locks.locked(read_permit, _LOCK_PERMITS, (namespace, write_texts(actions)))
+        return {one.id: one for one in found}
+
+    def put_acts(self, namespace: str, acts: Mapping[tuple[str, str], ActHistory]) -> None:
+        """Write what is known of acts, whole (rule 2)."""
+        new: dict[tuple[str, str], ActHistory] = {}
+        over: dict[tuple[str, str], ActHistory] = {}
+        others: dict[tuple[str, str], ActHistory] = {}
+        for key, one in acts.items():
+            full = (namespace, *key)
+            if full in self._acts.known:
+                over[key] = one
+            elif full in self._acts.absent:
+                new[key] = one
+                self._acts.absent.discard(full)
+                self._acts.known.add(full)
+            else:
+                others[key] = one
+        for text, rows in ((_NEW_ACTS, new), (_OVER_ACTS, over), (_ANY_ACTS, others)):
+            if rows:
+                values = (
+                    namespace,
+                    *_both(rows),
+                    write_wholes(one.attempts for one in rows.values()),
+                    write_texts(one.last_outcome for one in rows.values()),
+                )
+                self._locks.later(text, values, rows=len(rows), what="what is known of an act")
+
+    def set_outcomes(self, namespace: str, changes: Sequence[OutcomeChange]) -> None:
+        """Write outcomes."""
+        self._waiting.write()
+        values = (
+            namespace,
+            write_texts(one.id for one in changes),
+            write_texts(one.before.value for one in changes),
+            write_texts(one.after.value for one in changes),
+            write_wholes(one.finished for one in changes),
+            write_bytes(one.answer for one in changes),
+            write_texts(one.answer_digest for one in changes),
+            write_wholes(int(one.released) for one in changes),
+            write_texts(one.note for one in changes),
+        )
+        self._locks.later(_OUTCOMES, values, rows=len(changes), what="the state of an action")
+
+
+def _both(pairs: Collection[tuple[str, str]]) -> tuple[str, str]:
+    """Pairs as two arrays."""
+    return write_texts(one for one, _ in pairs), write_texts(one for _, one in pairs)

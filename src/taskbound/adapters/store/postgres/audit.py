@@ -1,0 +1,194 @@
+"""The log, in rows that several daemons append to.
+
+1. Numbers are those of `number`: what is pending is what is settled, in order of numbers.
+2. Places are given in that order, up to where the log was settled when it was looked
+   at; to pass a record over is refused like a stale size.
+3. A writer's row moves with its chain, compare-and-set, before its records are written.
+   Where the chain stands is known from this process's last commit, or read.
+4. A chain is opened by a transaction that has written and locked nothing before it
+   reads the heads: its id is then above theirs, and so are its numbers (`number`, rule 3).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from taskbound.adapters.store.postgres.server.link import write_bytes, write_texts, write_wholes
+from taskbound.adapters.store.postgres.server.number import NUMBER, SETTLED
+from taskbound.adapters.store.sql.audit import (
+    Growth,
+    SqlAudit,
+    read_chain,
+    read_pending,
+    require_opened,
+)
+from taskbound.core.audit import ActionDecided, Chain, WriterStarted, extend_chain, parse_head
+from taskbound.core.audit.record import NO_HASH, require_name
+from taskbound.core.clock import Instant
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.adapters.store.postgres.action import PostgresWaiting
+    from taskbound.adapters.store.postgres.server.link import PostgresLink
+    from taskbound.core.audit import Event, Grown
+    from taskbound.ports.audit import PendingRecord
+
+__all__ = ["Chains", "PostgresAudit"]
+
+_LAST: Final = "coalesce((SELECT number FROM places ORDER BY place DESC LIMIT 1), 0)"
+_SIZE: Final = "coalesce((SELECT max(place) + 1 FROM places), 0)"
+_COUNT: Final = f"SELECT {_SIZE} + (SELECT count(*) FROM records WHERE number > {_LAST})"  # noqa: S608  # our own constants
+_SETTLED: Final = f"SELECT {SETTLED}"
+_PENDING: Final = f"""
+    SELECT number, body FROM records WHERE number > {_LAST} AND number < $1 ORDER BY number LIMIT $2
+"""  # noqa: S608  # our own constants
+_NEXT: Final = f"""
+    SELECT number FROM records WHERE number > {_LAST} AND number < $1 ORDER BY number LIMIT $2
+"""  # noqa: S608  # our own constants
+_PLACE: Final = """
+    INSERT INTO places (place, number)
+    SELECT $1::bigint + n.nth - 1, n.number FROM unnest($2::bigint[]) WITH ORDINALITY AS n (number, nth)
+"""
+_WRITER: Final = "SELECT seq, hash, at FROM writers WHERE writer = $1 FOR UPDATE"
+_OPEN: Final = "INSERT INTO writers (writer, seq, hash, at, named) VALUES ($1, $2, $3, $4, 0)"
+_ADVANCE: Final = (
+    "UPDATE writers SET seq = $1, hash = $2, at = $3 WHERE writer = $4 AND seq = $5 AND hash = $6"
+)
+_NAME: Final = """
+    UPDATE writers w SET named = w.seq
+    FROM unnest($1::text[], $2::bigint[], $3::text[]) AS n (writer, seq, hash)
+    WHERE w.writer = n.writer AND w.seq = n.seq AND w.hash = n.hash
+"""
+_NEWER: Final = "SELECT 1 FROM writers WHERE writer = ANY($1::text[]) AND age(xmin) < 0"
+_INSERT: Final = f"""
+    INSERT INTO records (number, namespace, body)
+    SELECT {NUMBER} + $2::bigint + n.nth, $1, n.body
+    FROM unnest($3::bytea[]) WITH ORDINALITY AS n (body, nth)
+"""  # noqa: S608  # our own constants
+_LINK: Final = f"""
+    UPDATE actions a SET record = {NUMBER} + n.nth
+    FROM unnest($2::text[], $3::bigint[]) AS n (id, nth)
+    WHERE a.namespace = $1 AND a.id = n.id AND a.record IS NULL
+"""  # noqa: S608  # our own constants
+
+
+class Chains:
+    """Where the chains of this process's writers stand, and how far one transaction has grown the log."""
+
+    __slots__ = ("_kept", "appended", "moved", "settled")
+
+    def __init__(self, kept: dict[str, tuple[int, str, int]]) -> None:
+        """Start from what is durable."""
+        self._kept = kept
+        self.moved: dict[str, tuple[int, str, int]] = {}
+        self.appended = 0
+        """Records that this transaction has appended."""
+        self.settled = 0
+        """Up to where this transaction looked for settled records; 0 when it has not looked."""
+
+    def get(self, writer: str) -> tuple[int, str, int] | None:
+        """Number, hash and instant of the writer's last record, as far as known."""
+        return self.moved.get(writer) or self._kept.get(writer)
+
+
+class PostgresAudit(SqlAudit):
+    """Reads the log through one connection, and grows it in a transaction."""
+
+    __slots__ = ("_chains", "_locks")
+
+    def __init__(self, link: PostgresLink, waiting: PostgresWaiting, chains: Chains) -> None:
+        """Go through this link.
+
+        Args:
+            link: The connection.
+            waiting: The transaction's new actions, which shall know their record.
+            chains: Where chains stand; told what this transaction does.
+        """
+        super().__init__(link, waiting, Growth())
+        self._locks = link
+        self._chains = chains
+
+    def count(self) -> int:
+        """How many records there are."""
+        return self._link.whole(_COUNT)
+
+    def pending(self, limit: int) -> tuple[PendingRecord, ...]:
+        """Settled records without a place, in order (rule 1)."""
+        return self._link.all(read_pending, _PENDING, (self._look(), limit))
+
+    def append(self, namespace: str, writer: str, events: Sequence[Event], at: Instant) -> tuple[bytes, ...]:
+        """Chain these events behind the writer's last record (rule 3); their exact bytes.
+
+        Raises:
+            ChainUnopenedError: The writer's first event does not open its chain, or another one does.
+        """
+        if not events:
+            return ()
+        chain = self._chains.get(writer)
+        if chain is None:
+            chain = next(iter(self._locks.locked(read_chain, _WRITER, (writer,))), None)
+        require_opened(chain, events, writer)
+        before = chain or (0, NO_HASH, at)
+        grown = extend_chain(
+            Chain(writer=require_name(writer), seq=before[0], prev=before[1], at=Instant(before[2])),
+            events,
+            namespace=require_name(namespace),
+            at=at,
+        )
+        self._advance(grown, before)
+        self._chains.moved[writer] = (grown.chain.seq, grown.chain.prev, grown.chain.at)
+        raws = tuple([one.raw for one in grown.records])
+        start = self._chains.appended
+        self._chains.appended += len(raws)
+        self._locks.later(_INSERT, (namespace, start, write_bytes(raws)), rows=len(raws), what="the log")
+        self._link_actions(namespace, events, start)
+        return raws
+
+    def extend(self, start: int, numbers: Sequence[int]) -> None:
+        """Give records the places from `start` on, in the order of `pending` (rule 2)."""
+        if self.size() != start:
+            self._link.conflict("the size of the log")
+        if tuple(numbers) != self._link.all(int, _NEXT, (self._look(), len(numbers))):
+            self._link.conflict("the order of the records")
+        if numbers:
+            values = (start, write_wholes(numbers))
+            self._locks.later(_PLACE, values, rows=len(numbers), what="the size of the log")
+
+    def _look(self) -> int:
+        """Up to where the log was settled when this transaction first looked."""
+        if not self._chains.settled:
+            self._chains.settled = self._link.whole(_SETTLED)
+        return self._chains.settled
+
+    def _advance(self, grown: Grown, before: tuple[int, str, int]) -> None:
+        """Move the writer to its new last record (rule 3), and take away the heads that it names."""
+        after = grown.chain
+        what = f"the chain of writer `{after.writer}`"
+        if before[0] == 0:
+            self._locks.later(_OPEN, (after.writer, after.seq, after.prev, after.at), rows=1, what=what)
+        else:
+            values = (after.seq, after.prev, after.at, after.writer, before[0], before[1])
+            self._locks.later(_ADVANCE, values, rows=1, what=what)
+        first = grown.records[0].record.event
+        if isinstance(first, WriterStarted) and first.heads:
+            named = [parse_head(text) for text in first.heads]
+            writers = write_texts(one.writer for one in named)
+            if self._locks.locked(int, _NEWER, (writers,)):  # 4
+                self._link.conflict("a head")
+            seqs, hashes = write_wholes(one.seq for one in named), write_texts(one.hash for one in named)
+            self._locks.later(_NAME, (writers, seqs, hashes))
+
+    def _link_actions(self, namespace: str, events: Sequence[Event], number: int) -> None:
+        """Tell each decided action which record is its decision's; the first one is."""
+        late: dict[str, int] = {}
+        for place, event in enumerate(events, start=number + 1):
+            if not isinstance(event, ActionDecided):
+                continue
+            key = (namespace, event.action)
+            if key not in self._waiting.records:
+                self._waiting.records[key] = place
+                if not self._waiting.holds(namespace, event.action):
+                    late[event.action] = place
+        if late:
+            self._locks.later(_LINK, (namespace, write_texts(late), write_wholes(late.values())))

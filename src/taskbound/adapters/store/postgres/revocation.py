@@ -1,0 +1,42 @@
+"""The kill switch, in a row that several daemons lock.
+
+1. A namespace whose switch was never touched has no row, and what has no row can't be
+   locked: the first who needs the lock makes it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from taskbound.adapters.store.sql.revocation import SqlRevocation, read_switch
+
+if TYPE_CHECKING:
+    from taskbound.adapters.store.postgres.server.link import PostgresLink
+    from taskbound.core.revocation import KillSwitch
+
+__all__ = ["PostgresRevocation"]
+
+_LOCK: Final = "SELECT stopped, epoch, reason FROM kill_switches WHERE namespace = ? FOR SHARE"
+_MAKE: Final = (
+    "INSERT INTO kill_switches (namespace, stopped, epoch, reason) VALUES (?, 0, 0, '')"
+    " ON CONFLICT DO NOTHING"
+)
+
+
+class PostgresRevocation(SqlRevocation):
+    """Reads the kill switch through one connection, and changes it in a transaction."""
+
+    __slots__ = ("_locks",)
+
+    def __init__(self, link: PostgresLink) -> None:
+        """Go through this link."""
+        super().__init__(link)
+        self._locks = link
+
+    def lock_kill_switch(self, namespace: str) -> KillSwitch:
+        """How it stands (rule 1)."""
+        found = self._locks.locked(read_switch, _LOCK, (namespace,))
+        if not found:
+            self._locks.later(_MAKE, (namespace,))
+            found = self._locks.locked(read_switch, _LOCK, (namespace,))
+        return found[0]

@@ -1,0 +1,172 @@
+"""What is looked at before a PostgreSQL database is used: the server, whose database it is, its schema.
+
+1. A server that is too old, that only reads, or that may lose what it acknowledged is
+   refused; so is a database whose texts are not UTF-8.
+2. A schema that is not ours is refused, and nothing of it is changed.
+3. The daemon makes no tables: its role has no right to. A schema that is not there, or
+   of another version, is refused with the command that a person runs.
+4. A database that was loaded from another server is refused until its numbers go on
+   (`number`, rule 4).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from taskbound.adapters.store.postgres.server.driver import SCHEMA, ReadOnlyDatabaseError
+from taskbound.adapters.store.postgres.server.number import NEXT
+from taskbound.adapters.store.sql.migrations import newest_revision, revisions
+from taskbound.ports.store import ForeignDatabaseError, NewerDatabaseError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from taskbound.adapters.store.postgres.server.driver import Connection
+
+__all__ = [
+    "MARK",
+    "OLDEST",
+    "OldDatabaseServerError",
+    "OlderDatabaseError",
+    "RestoredDatabaseError",
+    "UnsafeDatabaseError",
+    "require_numbers",
+    "require_ours",
+    "require_schema",
+    "require_server",
+    "revision_of",
+]
+
+MARK: Final = "Taskbound's store (TBnd)"
+"""What the comment of our schema says."""
+OLDEST: Final = 150_000
+"""The oldest server that is tested: 15, which gives nobody rights in `public`."""
+
+
+class OldDatabaseServerError(StoreUnavailableError):
+    """The server is older than any that this version was tested on."""
+
+    code = "old-database-server"
+    remedy = "upgrade it to PostgreSQL 15 or newer"
+
+
+class UnsafeDatabaseError(StoreUnavailableError):
+    """The server may lose what it acknowledged, or keep other texts than it was given."""
+
+    code = "unsafe-database"
+    remedy = "set `fsync` and `full_page_writes` to on, and use a database with encoding UTF8"
+
+
+class OlderDatabaseError(StoreUnavailableError):
+    """The database has no tables of ours yet, or those of an older version."""
+
+    code = "older-database"
+    remedy = "run `taskbound db upgrade` as the role that owns the database"
+
+
+class RestoredDatabaseError(StoreUnavailableError):
+    """The database was loaded from another server: the order of its records would be lost here."""
+
+    code = "restored-database"
+    remedy = "run `taskbound db upgrade` as the role that owns the database: it lets the numbers go on"
+
+
+_SERVER: Final = """
+    SELECT current_setting('server_version_num')::int, pg_is_in_recovery(),
+        current_setting('fsync') = 'on' AND current_setting('full_page_writes') = 'on',
+        current_setting('server_encoding'), current_setting('transaction_read_only') = 'on'
+"""
+_OURS: Final = f"""
+    SELECT obj_description(n.oid, 'pg_namespace'),
+        (SELECT count(*) FROM pg_class c WHERE c.relnamespace = n.oid)
+    FROM pg_namespace n WHERE n.nspname = '{SCHEMA}'
+"""  # noqa: S608  # our own constant
+_HIGHEST: Final = f"SELECT coalesce((SELECT max(number) FROM records), 0) >= {NEXT}"  # noqa: S608  # our own constants
+
+
+def require_server(connection: Connection) -> None:
+    """Go on only with a server that keeps what it acknowledges (rule 1).
+
+    Raises:
+        OldDatabaseServerError: It is too old.
+        ReadOnlyDatabaseError: It only reads.
+        UnsafeDatabaseError: It may lose or change what it is given.
+    """
+    version, standby, safe, encoding, reads = _row(connection, _SERVER)
+    if not isinstance(version, int) or version < OLDEST:
+        raise OldDatabaseServerError(f"the server's version is {version}")
+    if standby or reads:
+        raise ReadOnlyDatabaseError("the server only reads")
+    if not safe:
+        raise UnsafeDatabaseError("the server does not sync what it writes")
+    if encoding != "UTF8":
+        raise UnsafeDatabaseError(f"the encoding of the database is {encoding}")
+
+
+def require_ours(connection: Connection) -> bool:
+    """Whether our schema is there (rule 2).
+
+    Raises:
+        ForeignDatabaseError: Somebody else's is, under its name.
+    """
+    found = connection.execute(_OURS).fetchone()
+    if found is None:
+        return False
+    mark, count = found
+    if mark == MARK:
+        return True
+    if count == 0 and mark is None:
+        return False
+    raise ForeignDatabaseError(
+        f"the schema `{SCHEMA}` of this database is not Taskbound's", remedy="name another database"
+    )
+
+
+def revision_of(connection: Connection) -> str:
+    """The revision of the schema; empty when it has none yet.
+
+    Raises:
+        ForeignDatabaseError: The schema is not ours.
+    """
+    if not require_ours(connection):
+        return ""
+    (there,) = _row(connection, f"SELECT to_regclass('{SCHEMA}.alembic_version') IS NOT NULL")
+    if not there:
+        return ""
+    found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return str(found[0]) if found else ""
+
+
+def require_schema(connection: Connection) -> str:
+    """The revision of the schema, which is the newest (rules 2 and 3).
+
+    Raises:
+        ForeignDatabaseError: The schema is not ours.
+        NewerDatabaseError: It is of a newer version.
+        OlderDatabaseError: It is of an older one, or not there.
+    """
+    now = revision_of(connection)
+    newest = newest_revision()
+    if now == newest:
+        return now
+    if now and now not in revisions():
+        raise NewerDatabaseError(f"the database has revision `{now}`, which this version does not know")
+    if now:
+        raise OlderDatabaseError(f"the database has revision `{now}`, and this version needs `{newest}`")
+    raise OlderDatabaseError("the database has no tables of Taskbound")
+
+
+def require_numbers(connection: Connection) -> None:
+    """Go on only when every record's number is one of this server (rule 4).
+
+    Raises:
+        RestoredDatabaseError: One is above.
+    """
+    (above,) = _row(connection, _HIGHEST)
+    if above:
+        raise RestoredDatabaseError("the database holds records of another server")
+
+
+def _row(connection: Connection, text: str) -> tuple[object, ...]:
+    found = connection.execute(text.encode()).fetchone()
+    if found is None:
+        raise StoreUnavailableError("the server answers nothing")
+    return found

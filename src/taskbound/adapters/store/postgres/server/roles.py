@@ -1,0 +1,149 @@
+"""Who may do what in the database: a role for each process, with the least that it needs.
+
+1. Rights are granted to two fixed group roles that can't log in, and processes are made
+   members: a table's list of rights never grows with them.
+2. The daemon can append to the log and never change or remove what is there; it can
+   change the state of an action and never what was decided; it makes no tables.
+3. The signer reads the log and nothing else.
+4. What belongs to nobody here is granted to nobody: the schema has no rights for `PUBLIC`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from taskbound.adapters.store.postgres.server.driver import SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.adapters.store.postgres.server.driver import Connection
+
+__all__ = ["DAEMON", "GROUPS", "SIGNER", "actual_rights", "excess_of", "grant_rights", "wanted_rights"]
+
+DAEMON: Final = "taskbound_daemon"
+SIGNER: Final = "taskbound_signer"
+
+_KEPT: Final = ("SELECT", "INSERT", "UPDATE")
+_REMOVABLE: Final = (*_KEPT, "DELETE")
+_APPENDED: Final = ("SELECT", "INSERT")
+_READ: Final = ("SELECT",)
+_OUTCOME: Final = ("state", "finished", "answer", "answer_digest", "released", "note", "record")
+
+GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
+    DAEMON: {
+        "persons": _KEPT,
+        "agents": _KEPT,
+        "kill_switches": _KEPT,
+        "servers": _REMOVABLE,
+        "tools": _REMOVABLE,
+        "tasks": _KEPT,
+        "templates": _REMOVABLE,
+        "remainders": _KEPT,
+        "runs": _KEPT,
+        "actions": (*_APPENDED, *(f"UPDATE ({one})" for one in _OUTCOME)),
+        "acts": _KEPT,
+        "writers": _KEPT,
+        "records": _APPENDED,
+        "places": _APPENDED,
+        "tiles": _KEPT,
+        "checkpoints": _KEPT,
+        "numbering": _READ,
+        "alembic_version": _READ,
+    },
+    SIGNER: dict.fromkeys(
+        ("records", "places", "tiles", "checkpoints", "numbering", "alembic_version"), _READ
+    ),
+}
+"""By group and table: what it may do there (rules 2 and 3)."""
+
+_SEQUENCE: Final = "actions_number_seq"
+_RIGHTS: Final = f"""
+    SELECT g.rolname, c.relname, a.privilege_type FROM pg_class c
+    CROSS JOIN LATERAL aclexplode(c.relacl) a JOIN pg_roles g ON g.oid = a.grantee
+    WHERE c.relnamespace = '{SCHEMA}'::regnamespace AND c.relkind IN ('r', 'p')
+        AND g.rolname IN ('{DAEMON}', '{SIGNER}')
+    UNION ALL
+    SELECT g.rolname, c.relname, a.privilege_type || ' (' || k.attname || ')' FROM pg_class c
+    JOIN pg_attribute k ON k.attrelid = c.oid
+    CROSS JOIN LATERAL aclexplode(k.attacl) a JOIN pg_roles g ON g.oid = a.grantee
+    WHERE c.relnamespace = '{SCHEMA}'::regnamespace AND g.rolname IN ('{DAEMON}', '{SIGNER}')
+"""  # noqa: S608  # our own constants
+_ROLE: Final = f"""
+    SELECT rolsuper, rolcreaterole, rolcreatedb, rolbypassrls,
+        has_schema_privilege(current_user, '{SCHEMA}', 'CREATE'),
+        pg_has_role(current_user, (SELECT nspowner FROM pg_namespace WHERE nspname = '{SCHEMA}'), 'MEMBER')
+    FROM pg_roles WHERE rolname = current_user
+"""  # noqa: S608  # our own constant
+_EXCESS: Final = (
+    "is a superuser",
+    "can make roles",
+    "can make databases",
+    "passes over row security",
+    "can make tables among ours",
+    "owns the tables",
+)
+
+
+def grant_rights(connection: Connection, members: Mapping[str, str]) -> None:
+    """Make the group roles, give them exactly what they need, and make members (rule 1).
+
+    Args:
+        connection: As a role that owns the schema and may make roles; in a transaction.
+        members: By group: the role that logs in, made when it is not there; empty for none.
+
+    Raises:
+        psycopg.Error: The role may not.
+    """
+    for group, tables in GROUPS.items():
+        if not _exists(connection, group):
+            connection.execute(_text(f"CREATE ROLE {group} NOLOGIN"))
+        connection.execute(_text(f"REVOKE ALL ON ALL TABLES IN SCHEMA {SCHEMA} FROM PUBLIC, {group}"))
+        connection.execute(_text(f"REVOKE ALL ON SCHEMA {SCHEMA} FROM PUBLIC, {group}"))  # 4
+        connection.execute(_text(f"GRANT USAGE ON SCHEMA {SCHEMA} TO {group}"))
+        for table, rights in tables.items():
+            connection.execute(_text(f"GRANT {', '.join(rights)} ON {SCHEMA}.{table} TO {group}"))
+    connection.execute(_text(f"GRANT USAGE ON SEQUENCE {SCHEMA}.{_SEQUENCE} TO {DAEMON}"))
+    for group, member in members.items():
+        if not member:
+            continue
+        if not _exists(connection, member):
+            connection.execute(_text(f"CREATE ROLE {_quoted(member)} LOGIN"))
+        connection.execute(_text(f"GRANT {group} TO {_quoted(member)}"))
+
+
+def wanted_rights() -> frozenset[tuple[str, str, str]]:
+    """Group, table and right: all that should be granted."""
+    return frozenset(
+        (group, table, right)
+        for group, tables in GROUPS.items()
+        for table, rights in tables.items()
+        for right in rights
+    )
+
+
+def actual_rights(connection: Connection) -> frozenset[tuple[str, str, str]]:
+    """Group, table and right: all that is granted."""
+    return frozenset(
+        (str(group), str(table), str(right)) for group, table, right in connection.execute(_text(_RIGHTS))
+    )
+
+
+def excess_of(connection: Connection) -> tuple[str, ...]:
+    """What the present role could do and a daemon needs not, in words."""
+    found = connection.execute(_text(_ROLE)).fetchone()
+    return tuple(words for words, has in zip(_EXCESS, found or (), strict=bool(found)) if has)
+
+
+def _exists(connection: Connection, role: str) -> bool:
+    found = connection.execute(b"SELECT 1 FROM pg_roles WHERE rolname = $1", (role,)).fetchone()
+    return found is not None
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(statement: str) -> bytes:
+    """Our own words, for a driver that wants to be sure of it."""
+    return statement.encode()

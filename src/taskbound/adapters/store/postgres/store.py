@@ -1,0 +1,360 @@
+"""The store on PostgreSQL: row locks between daemons, snapshots beside them, and what a lost server means.
+
+1. One connection of this process writes, behind a lock; other processes write at the
+   same time, and the rows that each locks are what keeps them apart.
+2. A snapshot is a read-only transaction at REPEATABLE READ that has read once when it
+   is handed out.
+3. A commit whose end nobody knows is said to be so. Nothing is read or written after it
+   before the server has said how it ended, or that connection has been ended.
+4. A connection that turns out to be lost before anything was committed is replaced
+   once, and the work runs again; so is work that the server broke off in a deadlock.
+5. There is no reserve here: the server's disk is looked after where the server is.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import psycopg
+
+from taskbound.adapters.store.postgres.action import PostgresActions, PostgresWaiting
+from taskbound.adapters.store.postgres.audit import Chains, PostgresAudit
+from taskbound.adapters.store.postgres.identity import PostgresIdentities
+from taskbound.adapters.store.postgres.revocation import PostgresRevocation
+from taskbound.adapters.store.postgres.server.driver import (
+    LostDatabaseError,
+    connect,
+    lost,
+    place,
+    translate,
+)
+from taskbound.adapters.store.postgres.server.link import PostgresLink
+from taskbound.adapters.store.postgres.server.opening import require_numbers, require_schema, require_server
+from taskbound.adapters.store.postgres.server.unsettled import Unsettled
+from taskbound.adapters.store.postgres.task import PostgresTasks
+from taskbound.adapters.store.postgres.tool import PostgresTools
+from taskbound.adapters.store.sql.audit import last_instant
+from taskbound.core.errors import TaskboundError
+from taskbound.ports.store import AmbiguousCommitError, ConflictError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from taskbound.adapters.store.postgres.server.driver import Connection
+    from taskbound.core.clock import Instant
+    from taskbound.ports.store import Snapshot, Transaction
+
+__all__ = ["PostgresStore", "PostgresTransaction"]
+
+T = TypeVar("T")
+
+_IDLE_READERS: Final = 4
+_TRIES: Final = 3
+_SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_TRANSACTION: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+_TOUCH: Final = "SELECT 1 FROM numbering"
+_WHO: Final = "SELECT pg_current_xact_id_if_assigned()::text"
+_AGAIN: Final = frozenset({"40001", "40P01"})
+
+
+def _pass(_point: str) -> None:
+    """Do nothing at a point of a write."""
+
+
+class PostgresTransaction:
+    """All words over one connection: a snapshot of them, or a transaction."""
+
+    __slots__ = ("_link", "_waiting", "chains")
+
+    def __init__(self, link: PostgresLink, chains: Chains) -> None:
+        """Go through this link."""
+        self._link = link
+        self._waiting = PostgresWaiting(link)
+        self.chains = chains
+
+    @property
+    def identities(self) -> PostgresIdentities:
+        """Persons and agents."""
+        return PostgresIdentities(self._link)
+
+    @property
+    def tasks(self) -> PostgresTasks:
+        """Tasks, templates, limits and runs."""
+        return PostgresTasks(self._link)
+
+    @property
+    def tools(self) -> PostgresTools:
+        """Servers and pinned tools."""
+        return PostgresTools(self._link)
+
+    @property
+    def actions(self) -> PostgresActions:
+        """Actions and what is known of acts."""
+        return PostgresActions(self._link, self._waiting)
+
+    @property
+    def audit(self) -> PostgresAudit:
+        """The log."""
+        return PostgresAudit(self._link, self._waiting, self.chains)
+
+    @property
+    def revocation(self) -> PostgresRevocation:
+        """The kill switch."""
+        return PostgresRevocation(self._link)
+
+    def finish(self) -> str:
+        """Write what is waiting; the transaction's id, empty when it has written nothing.
+
+        Raises:
+            TaskboundError: What failed first.
+        """
+        self._waiting.write()
+        (found,) = self._link.locked(_text, _WHO)
+        self._link.finish()
+        return found
+
+
+class PostgresStore:
+    """One database of a PostgreSQL server, shared with other daemons."""
+
+    def __init__(self, url: str, *, at: Callable[[str], None] = _pass) -> None:
+        """Look at the server and at the schema, which is made elsewhere.
+
+        Args:
+            url: Where the database is; without a password, which libpq finds by itself.
+            at: Told each named point of a write; what it raises ends it there.
+
+        Raises:
+            StoreUnavailableError: It can't be reached, or is not fit (`opening`).
+            ForeignDatabaseError: The schema is somebody else's.
+            NewerDatabaseError: It is of a newer version.
+        """
+        self._url = url
+        self._at = at
+        self._lock = threading.Lock()
+        self._owner: int | None = None
+        self._guard = threading.Lock()
+        self._idle: list[Connection] = []
+        self._writer: Connection | None = None
+        self._chains: dict[str, tuple[int, str, int]] = {}
+        self._unsettled: Unsettled | None = None
+        self._closed = False
+        self._writer = self._open()
+        try:
+            require_server(self._writer)
+            require_schema(self._writer)
+            require_numbers(self._writer)
+        except psycopg.Error as error:
+            self._writer.close()
+            raise translate(error) from error
+        except BaseException:
+            self._writer.close()
+            raise
+        self._version = self._writer.info.server_version
+        self._role = self._writer.info.user
+
+    @contextmanager
+    def read(self) -> Iterator[Snapshot]:
+        """A snapshot, for the length of the context (rule 2)."""
+        connection, link = self._begin_snapshot()
+        try:
+            yield PostgresTransaction(link, Chains({}))
+        finally:
+            link.end()
+            self._put_back(connection)
+
+    def write(self, work: Callable[[Transaction], T], *, reserve: bool = False) -> T:  # noqa: ARG002 - rule 5: there is none to use
+        """What the work returns, once it is durable."""
+        if self._owner == threading.get_ident():
+            raise StoreUnavailableError("a transaction can't be begun within another")
+        with self._lock:
+            self._owner = threading.get_ident()
+            try:
+                return self._write(work)
+            finally:
+                self._owner = None
+
+    def last_instant(self) -> Instant:
+        """The latest instant that any record holds, 0 in an empty store."""
+        connection, link = self._begin_snapshot()
+        try:
+            return last_instant(link)
+        finally:
+            link.end()
+            self._put_back(connection)
+
+    def describe(self) -> str:
+        """Kind, server version, role and place, in words."""
+        version = f"{self._version // 10_000}.{self._version % 10_000}"
+        return f"PostgreSQL {version}, {place(self._url)}, as role `{self._role}`"
+
+    def reserve_state(self) -> str:
+        """`whole`: what the server's disk keeps free is the server's own affair (rule 5)."""
+        return "whole"
+
+    def close(self) -> None:
+        """Let go of everything; the store can't be used afterwards."""
+        with self._lock, self._guard:
+            self._closed = True
+            for connection in self._idle:
+                connection.close()
+            self._idle = []
+            self._drop_writer()
+
+    def _write(self, work: Callable[[Transaction], T]) -> T:
+        """Run the work, again where that is known to be safe (rule 4)."""
+        for turn in range(_TRIES):
+            used = self._writer is not None
+            try:
+                return self._attempt(work)
+            except LostDatabaseError as error:
+                if not used or turn or error.__cause__ is None:
+                    raise
+            except ConflictError as error:
+                if turn == _TRIES - 1 or getattr(error.__cause__, "sqlstate", "") not in _AGAIN:
+                    raise
+        raise ConflictError("other transactions kept changing what this one needs")
+
+    def _attempt(self, work: Callable[[Transaction], T]) -> T:
+        self._settle()
+        connection = self._take_writer()
+        link = PostgresLink(connection, _TRANSACTION, writes=True)
+        transaction = PostgresTransaction(link, Chains(self._chains))
+        self._at("begin")
+        try:
+            answer = work(transaction)
+            xid = transaction.finish()
+            self._at("before-commit")
+        except BaseException as error:
+            self._chains.clear()
+            self._roll_back(connection, link)
+            if link.failure is not None and isinstance(error, TaskboundError):
+                raise link.failure from (link.failure.__cause__ or error)
+            raise
+        finally:
+            link.end()
+        self._commit(connection, xid)
+        self._at("after-commit")
+        self._chains.update(transaction.chains.moved)
+        return answer
+
+    def _roll_back(self, connection: Connection, link: PostgresLink) -> None:
+        if isinstance(link.failure, LostDatabaseError) or not _end(connection):
+            self._drop_writer()
+
+    def _commit(self, connection: Connection, xid: str) -> None:
+        """Make it durable, or say which of the two is known (rule 3)."""
+        try:
+            ended = connection.execute("COMMIT").statusmessage
+        except psycopg.Error as error:
+            self._chains.clear()
+            if not lost(error) and not connection.closed:
+                self._drop_writer()
+                raise translate(error) from error
+            self._doubt(connection, xid)
+            raise AmbiguousCommitError("the commit was not answered") from error
+        except BaseException:
+            self._chains.clear()
+            self._doubt(connection, xid)
+            raise
+        if ended != "COMMIT":
+            self._chains.clear()
+            raise StoreUnavailableError("the server rolled back instead of committing")
+
+    def _doubt(self, connection: Connection, xid: str) -> None:
+        """Nobody knows how this transaction ended; it is asked at once, and before anything else."""
+        self._unsettled = Unsettled(xid=xid, backend=connection.info.backend_pid) if xid else None
+        self._drop_writer()
+        with suppress(StoreUnavailableError):
+            self._settle()
+
+    def _settle(self) -> None:
+        """Go on only when every commit of ours has ended, one way or the other (rule 3).
+
+        Raises:
+            StoreUnavailableError: Nobody can tell.
+        """
+        with self._guard:
+            doubt = self._unsettled
+        if doubt is None:
+            return
+        connection = self._open()
+        try:
+            doubt.settle(connection)
+        except psycopg.Error as error:
+            raise translate(error) from error
+        finally:
+            connection.close()
+        with self._guard:
+            self._unsettled = None
+
+    def _begin_snapshot(self) -> tuple[Connection, PostgresLink]:
+        self._settle()
+        while True:
+            connection, fresh = self._take_reader()
+            link = PostgresLink(connection, _SNAPSHOT, writes=False)
+            try:
+                link.rows(_TOUCH)
+            except LostDatabaseError:
+                connection.close()
+                if fresh:
+                    raise
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return connection, link
+
+    def _open(self) -> Connection:
+        self._require_open()
+        try:
+            return connect(self._url)
+        except psycopg.Error as error:
+            raise translate(error) from error
+
+    def _take_writer(self) -> Connection:
+        self._require_open()
+        if self._writer is None:
+            self._writer = self._open()
+        return self._writer
+
+    def _drop_writer(self) -> None:
+        gone, self._writer = self._writer, None
+        if gone is not None:
+            gone.close()
+
+    def _take_reader(self) -> tuple[Connection, bool]:
+        self._require_open()
+        with self._guard:
+            if self._idle:
+                return self._idle.pop(), False
+        return self._open(), True
+
+    def _put_back(self, connection: Connection) -> None:
+        whole = _end(connection)
+        with self._guard:
+            if whole and not self._closed and len(self._idle) < _IDLE_READERS:
+                self._idle.append(connection)
+            else:
+                connection.close()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailableError("the store is closed")
+
+
+def _end(connection: Connection) -> bool:
+    """End the transaction without a commit; whether the connection can be used again."""
+    if connection.closed:
+        return False
+    try:
+        connection.execute("ROLLBACK")
+    except psycopg.Error:
+        return False
+    return True
+
+
+def _text(found: str | None) -> str:
+    return found or ""

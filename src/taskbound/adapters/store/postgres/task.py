@@ -1,0 +1,94 @@
+"""Tasks, templates, remainders and runs, in rows that several daemons lock.
+
+1. Locks are taken in the order of ids, so that groups wait for each other and never
+   in a circle. A task's row is shared: a revocation waits for those who decide, and who
+   waits for a revocation reads what it left.
+2. Which tasks are ancestors never changes, so that is read first and without a lock.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from taskbound.adapters.store.postgres.server.link import write_texts, write_wholes
+from taskbound.adapters.store.sql.task import SqlTasks, read_head, read_limit
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from taskbound.adapters.store.postgres.server.link import PostgresLink
+    from taskbound.core.task import TaskHead
+
+__all__ = ["PostgresTasks"]
+
+_HEADS: Final = """
+    WITH RECURSIVE up (id) AS (
+        SELECT n.id COLLATE "C" FROM unnest($2::text[]) AS n (id)
+        UNION
+        SELECT t.parent FROM up JOIN tasks t ON t.namespace = $1 AND t.id = up.id WHERE t.parent <> ''
+    )
+    SELECT namespace, id, agent, parent, state, deadline, version FROM tasks
+    WHERE namespace = $1 AND id = ANY(ARRAY(SELECT id FROM up)) ORDER BY id
+"""
+_LOCK_HEADS: Final = f"{_HEADS} FOR SHARE"
+_LOCK_LEFT: Final = (
+    "SELECT task, name, remaining FROM remainders WHERE namespace = $1 AND task = ANY($2::text[])"
+    " ORDER BY task, name FOR NO KEY UPDATE"
+)
+_TAKE: Final = """
+    UPDATE remainders r SET remaining = n.after
+    FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[]) AS n (task, name, before, after)
+    WHERE r.namespace = $1 AND r.task = n.task AND r.name = n.name AND r.remaining = n.before
+"""
+_OPEN: Final = """
+    INSERT INTO remainders (namespace, task, name, remaining)
+    SELECT $1, $2, n.name, n.remaining FROM unnest($3::text[], $4::bigint[]) AS n (name, remaining)
+"""
+
+
+class PostgresTasks(SqlTasks):
+    """Reads tasks through one connection, and writes them in a transaction."""
+
+    __slots__ = ("_locks",)
+
+    def __init__(self, link: PostgresLink) -> None:
+        """Go through this link."""
+        super().__init__(link)
+        self._locks = link
+
+    def remainders(self, namespace: str, task: str) -> Mapping[str, int]:
+        """What is left of each limit, by the limit's name; not locked."""
+        return super().lock_remainders(namespace, (task,))[task]
+
+    def heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
+        """The heads of these tasks and all their ancestors, by id."""
+        found = self._link.all(read_head, _HEADS, (namespace, write_texts(tasks)))
+        return {one.id: one for one in found}
+
+    def lock_heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
+        """As `heads`, locked in the order of ids (rules 1 and 2)."""
+        found = self._locks.locked(read_head, _LOCK_HEADS, (namespace, write_texts(tasks)))
+        return {one.id: one for one in found}
+
+    def lock_remainders(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Mapping[str, int]]:
+        """By task: what is left of each limit, locked in the order of tasks and names (rule 1)."""
+        left: dict[str, dict[str, int]] = {task: {} for task in tasks}
+        for task, name, amount in self._locks.locked(read_limit, _LOCK_LEFT, (namespace, write_texts(tasks))):
+            left[task][name] = amount
+        return left
+
+    def open_limits(self, namespace: str, task: str, limits: Mapping[str, int]) -> None:
+        """Write the limits of a new task."""
+        values = (namespace, task, write_texts(limits), write_wholes(limits.values()))
+        self._locks.later(_OPEN, values)
+
+    def set_remainders(self, namespace: str, changes: Mapping[tuple[str, str], tuple[int, int]]) -> None:
+        """By (task, limit): from what it must be to what it becomes."""
+        values = (
+            namespace,
+            write_texts(task for task, _ in changes),
+            write_texts(name for _, name in changes),
+            write_wholes(before for before, _ in changes.values()),
+            write_wholes(after for _, after in changes.values()),
+        )
+        self._locks.later(_TAKE, values, rows=len(changes), what="what is left of a limit")
