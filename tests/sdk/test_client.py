@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from taskbound import __version__
-from taskbound.sdk.client import AsyncClient, DaemonLostError, RefusedByDaemonError
+from taskbound.sdk.client import AsyncClient, Client, DaemonLostError, RefusedByDaemonError
 from taskbound.wire.action import Malformed
 from taskbound.wire.connection import Bind, Bound, Done, Fault, Open, Opened, Ping, StopPush
-from taskbound.wire.frame import FrameError
+from taskbound.wire.envelope import Reply
+from taskbound.wire.frame import FrameError, encode_frame
 from tests.peers.daemon import ScriptedDaemon
 
 if TYPE_CHECKING:
@@ -143,3 +145,67 @@ async def test_a_question_too_large_for_a_frame_is_refused_and_the_connection_go
             await client.ask(Malformed(code="x", message="x" * 5_000_000, size=0, sha256=""), Done)
         assert await client.ask(Ping(), Done) == Done()
         client.close()
+
+
+def full(path: Path) -> tuple[socket.socket, list[socket.socket]]:
+    """A socket that listens and accepts nobody, and who waits in its queue, which is full."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen(1)
+    waiting: list[socket.socket] = []
+    while True:
+        one = socket.socket(socket.AF_UNIX)
+        one.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+        try:
+            one.connect(str(path))
+        except BlockingIOError:
+            one.close()
+            return listener, waiting
+        waiting.append(one)
+
+
+def let_in(listener: socket.socket, waiting: list[socket.socket]) -> socket.socket:
+    """Who comes behind those that waited, answered as a daemon answers."""
+    listener.settimeout(5)
+    for one in waiting:
+        listener.accept()[0].close()
+        one.close()
+    last, _ = listener.accept()
+    last.recv(65536)
+    opened = Opened(connection="con", version=__version__, stopped=False)
+    last.sendall(encode_frame(Reply(id=1, answer=opened)))
+    return last
+
+
+async def test_a_daemon_whose_queue_is_full_is_tried_again(tmp_path: Path) -> None:
+    listener, waiting = full(tmp_path / "d.sock")
+    heard = Heard()
+    joining = asyncio.ensure_future(
+        AsyncClient.connect(tmp_path / "d.sock", HELLO, pushed=heard.pushes.put_nowait, lost=heard.lost)
+    )
+    await asyncio.to_thread(int)  # the first try is over
+    assert not joining.done()
+    last = await asyncio.to_thread(let_in, listener, waiting)
+    client, opened = await joining
+    assert opened.connection == "con"
+    client.close()
+    last.close()
+    listener.close()
+
+
+async def test_plain_code_tries_a_daemon_again_whose_queue_is_full(tmp_path: Path) -> None:
+    listener, waiting = full(tmp_path / "d.sock")
+    joining = asyncio.ensure_future(asyncio.to_thread(Client, tmp_path / "d.sock", HELLO))
+    last = await asyncio.to_thread(let_in, listener, waiting)
+    with await joining as client:
+        assert client.opened.connection == "con"
+    last.close()
+    listener.close()
+
+
+def test_a_daemon_whose_queue_stays_full_is_lost(tmp_path: Path) -> None:
+    listener, waiting = full(tmp_path / "d.sock")
+    with pytest.raises(DaemonLostError, match="queue is full"):
+        Client(tmp_path / "d.sock", HELLO, patience=0.01)
+    for one in (listener, *waiting):
+        one.close()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -333,3 +334,21 @@ def test_a_client_finds_the_daemon_of_another_account_by_its_setting(home: Path,
     assert seen.returncode == 4
     assert f"no daemon answers at `{socket}`" in seen.stderr
     assert not (settings / "run").exists()  # none was started
+
+
+def test_hundreds_may_connect_while_the_daemon_is_busy(home: Path) -> None:
+    most = min(600, int(Path("/proc/sys/net/core/somaxconn").read_text("ascii")))
+    waiting: list[socket.socket] = []
+    with daemon(home) as one:
+        os.kill(one.process.pid, signal.SIGSTOP)
+        try:
+            for _ in range(most):
+                fresh = socket.socket(socket.AF_UNIX)
+                waiting.append(fresh)
+                fresh.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+                fresh.connect(str(find_socket(home)))  # raises BlockingIOError when the queue is full
+        finally:
+            os.kill(one.process.pid, signal.SIGCONT)
+            for fresh in waiting:
+                fresh.close()
+        assert len(waiting) == most

@@ -3,7 +3,9 @@
 1. Every request ends in an answer or in a named error; none waits forever.
 2. `Fault` answers are raised as the error family that fits their code's sender:
    `RefusedByDaemonError` keeps code, text and advice for a surface to show.
-3. A connection that breaks fails every open request with `DaemonLostError` and is
+3. A daemon whose queue is full is there: it is tried again, ever more rarely, for as long as a
+   request would wait.
+4. A connection that breaks fails every open request with `DaemonLostError` and is
    never used again; what the daemon did with an open request is then unknown.
 """
 
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from taskbound.core.errors import DeniedError, UnavailableError
@@ -19,7 +22,7 @@ from taskbound.wire.envelope import Answer, Ask, Push, Reply, Said, said_decoder
 from taskbound.wire.frame import FrameBuffer, FrameError, decode_frame, encode_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 __all__ = ["AsyncClient", "Client", "DaemonLostError", "RefusedByDaemonError"]
@@ -28,6 +31,8 @@ A = TypeVar("A")
 PATIENCE: Final = 5.0
 """Seconds that a request waits before the daemon counts as lost (design 4.9)."""
 _CHUNK: Final = 65536
+_FIRST_PAUSE: Final = 0.002
+_LAST_PAUSE: Final = 0.2
 
 
 class DaemonLostError(UnavailableError):
@@ -54,6 +59,56 @@ def _expect(answer: object, kind: type[A]) -> A:
     if isinstance(answer, Fault):
         raise RefusedByDaemonError(answer)
     raise FrameError(f"the daemon answered `{type(answer).__name__}` where `{kind.__name__}` was due")
+
+
+def _knock(path: Path) -> socket.socket | None:
+    """A connected socket; nothing while the daemon's queue is full (rule 3).
+
+    asyncio would take such a socket for one that is about to be connected.
+
+    Raises:
+        DaemonLostError: Nothing answers at this path.
+    """
+    fresh = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    fresh.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+    try:
+        fresh.connect(str(path))
+    except BlockingIOError:
+        fresh.close()
+        return None
+    except OSError as error:
+        fresh.close()
+        raise DaemonLostError(f"no daemon answers at `{path}`: {error.strerror or error}") from error
+    return fresh
+
+
+def _pauses(patience: float) -> Iterator[float]:
+    """Pauses that grow, `patience` seconds of them."""
+    pause, left = _FIRST_PAUSE, patience
+    while left > 0:
+        yield min(pause, left)
+        left -= pause
+        pause = min(2 * pause, _LAST_PAUSE)
+
+
+def _full(path: Path) -> DaemonLostError:
+    return DaemonLostError(f"the daemon at `{path}` accepts nobody: its queue is full")
+
+
+async def _reach(path: Path) -> socket.socket:
+    for pause in _pauses(PATIENCE):
+        if (connected := _knock(path)) is not None:
+            return connected
+        await asyncio.sleep(pause)
+    raise _full(path)
+
+
+def _reach_now(path: Path, patience: float) -> socket.socket:
+    for pause in _pauses(patience):
+        if (connected := _knock(path)) is not None:
+            return connected
+        time.sleep(pause)
+    raise _full(path)
 
 
 class AsyncClient(asyncio.Protocol):
@@ -85,10 +140,8 @@ class AsyncClient(asyncio.Protocol):
             RefusedByDaemonError: The daemon refuses this peer, role, agent or version.
         """
         loop = asyncio.get_running_loop()
-        try:
-            _, client = await loop.create_unix_connection(lambda: cls(pushed, lost), str(path))
-        except OSError as error:
-            raise DaemonLostError(f"no daemon answers at `{path}`: {error.strerror or error}") from error
+        connected = await _reach(path)
+        _, client = await loop.create_unix_connection(lambda: cls(pushed, lost), sock=connected)
         try:
             return client, await client.ask(hello, Opened)
         except BaseException:
@@ -193,14 +246,9 @@ class Client:
         self._buffer = FrameBuffer()
         self._ready: list[bytes] = []
         self._last = 0
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket = _reach_now(path, patience)
         try:
             self._socket.settimeout(patience)
-            self._socket.connect(str(path))
-        except OSError as error:
-            self._socket.close()
-            raise DaemonLostError(f"no daemon answers at `{path}`: {error.strerror or error}") from error
-        try:
             self.opened: Opened = self.ask(hello, Opened)
         except BaseException:
             self._socket.close()

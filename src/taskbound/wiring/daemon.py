@@ -46,7 +46,8 @@ __all__ = ["HomeInUseError", "hold_home", "main", "read_origin"]
 
 _log = logging.getLogger(__name__)
 DATABASE: Final = "taskbound.db"
-BACKLOG: Final = 128
+BACKLOG: Final = 4096
+"""Connections that may wait to be accepted; the kernel takes as many as `net.core.somaxconn` allows."""
 DESCRIPTORS: Final = 16_384
 """Open files that this process asks for: more than a few accounts can use up (`connection.MOST`)."""
 

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import selectors
 import signal
 import sys
 import time
@@ -113,6 +114,7 @@ async def _serve(reach: _Reach, namespace: str, reading: int, writing: int) -> i
         Plugs(connect=reach, start=starter, now=_now, sweep=sweep, namespace=namespace),
     )
     loop = asyncio.get_running_loop()
+    _require_watchable(reading)
     await loop.connect_write_pipe(lambda: gateway.pipes.outgoing, os.fdopen(writing, "wb", buffering=0))
     await loop.connect_read_pipe(lambda: gateway.pipes.incoming, os.fdopen(reading, "rb", buffering=0))
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -120,6 +122,19 @@ async def _serve(reach: _Reach, namespace: str, reading: int, writing: int) -> i
     await gateway.serve()
     sweep()
     return 0
+
+
+def _require_watchable(reading: int) -> None:
+    """Go on only when the end of this input would be noticed; asyncio would only log that it can't wait.
+
+    Raises:
+        ValueError: Nobody is told when something can be read here, as of `/dev/null`.
+    """
+    with selectors.DefaultSelector() as selector:
+        try:
+            selector.register(reading, selectors.EVENT_READ)
+        except OSError as error:
+            raise ValueError(f"its input can't be waited for: {error.strerror}") from error
 
 
 def _now() -> int:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import pytest
@@ -105,3 +106,19 @@ async def test_two_servers_are_told_apart_by_the_first_part_of_the_name(tmp_path
         assert text_of(await b.call("other__echo", {"text": "2"})) == "2"
     assert [one["params"]["arguments"]["text"] for one in reached(tmp_path / "a")] == ["1"]
     assert [one["params"]["arguments"]["text"] for one in reached(tmp_path / "b")] == ["2"]
+
+
+async def test_a_server_that_ends_with_its_client_is_no_news_and_one_that_ends_by_itself_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def warnings() -> list[str]:
+        return [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
+
+    async with bench(tmp_path, echo(era="legacy")) as b:
+        await b.handshake()
+        await b.call("echo__echo", {"text": "a"})
+    assert warnings() == []
+    async with bench(tmp_path, faulty("dies-before-answer"), name="odd") as b:
+        await b.handshake()
+        await b.call("odd__work")
+    assert any("server odd ended" in one for one in warnings())

@@ -45,6 +45,8 @@ class Running:
         self.upstream: Upstream | None = None
         self.stale = True
         """Whether its list has to be looked at before the next call."""
+        self.leaving = False
+        """Whether it is being ended here, so that its end is no news."""
         self.turn = asyncio.Lock()
         self._calls = 0
         self._idle = asyncio.Event()
@@ -77,7 +79,16 @@ class Running:
     def ended(self, reason: str, detail: str) -> None:
         """It is gone; the next call starts it anew."""
         self.stale = True
-        _log.warning("server %s ended: %s %s", self.spec.name, reason, detail)
+        level = logging.INFO if self.leaving else logging.WARNING
+        _log.log(level, "server %s ended: %s %s", self.spec.name, reason, detail)
+
+    async def close(self) -> None:
+        """End the server, if it runs."""
+        upstream, self.upstream = self.upstream, None
+        if upstream is not None:
+            self.leaving = True
+            await upstream.close()
+            self.leaving = False
 
 
 class Servers:
@@ -139,8 +150,7 @@ class Servers:
 
     async def _begin(self, running: Running) -> None:
         running.stale = True
-        if running.upstream is not None:
-            await running.upstream.close()
+        await running.close()
         running.upstream = await self._start(running.identity, era=running.spec.era, events=running)
         if running not in self._all:
             self._all.append(running)
@@ -188,12 +198,10 @@ class Servers:
     async def _end(self, running: Running) -> None:
         await running.idle()  # a call that was cancelled is given its time to be answered
         async with running.turn:
-            upstream, running.upstream = running.upstream, None
             running.stale = True
             if running in self._all:
                 self._all.remove(running)
-            if upstream is not None:
-                await upstream.close()
+            await running.close()
         if not self._all:
             self._sweep()
 
