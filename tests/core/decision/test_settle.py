@@ -28,7 +28,7 @@ from taskbound.core.decision import (
     settle,
 )
 from taskbound.core.revocation import KillSwitch
-from taskbound.core.scope import Charge, Covered
+from taskbound.core.scope import Charge, Covered, Rate
 from taskbound.core.scope.charge import Payer
 from taskbound.core.task import TaskHead, TaskState
 
@@ -195,6 +195,22 @@ def test_the_first_covering_grant_with_everything_left_pays_all_or_nothing() -> 
     assert first.decision.grant == "g1"
     assert code_of(second) == "exhausted"
     assert settlement.left == {(TASK, "total"): (100, 40)}
+
+
+def test_a_rate_takes_a_use_of_its_window_and_no_charge_that_could_be_given_back() -> None:
+    rate = Rate(uses=2, seconds=1, key="g0/rate/1")
+    limited = Payer(grant="g0", charges=(), rates=(rate,))
+    rows = {"g0/rate/1": 0, "g0/rate/1/opened": 7}
+    later = 1_000_007
+    head = replace(HEAD, deadline=Instant(later + 100))
+    settlement = run(
+        *(proposal(number, limited) for number in range(3)), now=later, left={TASK: rows}, tasks={TASK: head}
+    )
+    assert [code_of(answer) for answer in settlement.answers] == ["permit", "permit", "exhausted"]
+    assert all(not answer.charges for answer in settlement.answers if isinstance(answer, Settled))
+    assert settlement.left == {(TASK, "g0/rate/1/opened"): (7, later)}
+    early = run(proposal(1, limited), now=later - 1, left={TASK: rows}, tasks={TASK: head})
+    assert [code_of(answer) for answer in early.answers] == ["exhausted"]
 
 
 def test_a_duplicate_gets_what_came_before_and_takes_nothing() -> None:

@@ -4,11 +4,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from taskbound.core.clock import Instant
 from taskbound.core.scope import Charge, Covered, Exhausted, Paid, Payer, Shortfall, cover, parse_scope, pay
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
 
+NOW = Instant(1_000_000)
 SMALL: dict[str, JsonValue] = {
     "tool": "pay__send",
     "arguments": {"amount": {"range": {"max": 10}}},
@@ -31,7 +33,7 @@ def covering(amount: JsonValue) -> Covered:
 
 def test_the_first_covering_grant_with_everything_left_pays() -> None:
     left = {"g0/uses": 1, "g0/total/amount": 1000, "g1/total/amount": 5000}
-    assert pay(covering(10), left) == Paid(
+    assert pay(covering(10), left, NOW) == Paid(
         grant="g0",
         charges=(
             Charge(limit="g0/uses", amount=1),
@@ -51,13 +53,13 @@ def test_the_first_covering_grant_with_everything_left_pays() -> None:
     ],
 )
 def test_a_grant_that_lacks_anything_pays_nothing_and_the_next_one_pays(left: dict[str, int]) -> None:
-    assert pay(covering(10), left) == Paid(
+    assert pay(covering(10), left, NOW) == Paid(
         grant="g1", charges=(Charge(limit="g1/total/amount", amount=1000, exponent=2),)
     )
 
 
 def test_when_no_grant_can_pay_each_limit_that_falls_short_is_named() -> None:
-    found = pay(covering(10), {"g0/uses": 0, "g0/total/amount": 250, "g1/total/amount": 999})
+    found = pay(covering(10), {"g0/uses": 0, "g0/total/amount": 250, "g1/total/amount": 999}, NOW)
     assert found == Exhausted(
         shortfalls=(
             Shortfall(grant="g0", limit="g0/uses", left=0, asked=1),
@@ -74,18 +76,18 @@ def test_when_no_grant_can_pay_each_limit_that_falls_short_is_named() -> None:
 
 
 def test_a_limit_that_is_not_known_has_nothing_left() -> None:
-    found = pay(covering(20), {})
+    found = pay(covering(20), {}, NOW)
     assert found == Exhausted(
         shortfalls=(Shortfall(grant="g1", limit="g1/total/amount", left=0, asked=2000, exponent=2),)
     )
 
 
 def test_a_limit_that_is_not_known_pays_not_even_for_nothing() -> None:
-    assert isinstance(pay(covering(0), {"g0/uses": 1}), Exhausted)
+    assert isinstance(pay(covering(0), {"g0/uses": 1}, NOW), Exhausted)
 
 
 def test_a_grant_without_limits_always_pays() -> None:
-    assert pay(Covered(tool="a__b", payers=(Payer(grant="g0", charges=()),)), {}) == Paid(
+    assert pay(Covered(tool="a__b", payers=(Payer(grant="g0", charges=()),)), {}, NOW) == Paid(
         grant="g0", charges=()
     )
 
@@ -104,6 +106,6 @@ def test_a_limit_is_charged_once_for_an_action() -> None:
 
 
 def test_no_answer_about_paying_has_a_truth_value() -> None:
-    for found in (pay(covering(10), {}), pay(covering(10), {"g1/total/amount": 1000})):
+    for found in (pay(covering(10), {}, NOW), pay(covering(10), {"g1/total/amount": 1000}, NOW)):
         with pytest.raises(TypeError, match="no truth value"):
             bool(found)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import parse_document
+from taskbound.core.clock import Instant
 from taskbound.core.scope import (
     Covered,
     Exhausted,
@@ -153,7 +154,7 @@ def test_law_3_paying_never_takes_a_limit_below_zero_and_never_more_than_was_gra
         answer = cover(scope, *pool[which % len(pool)], None)
         if isinstance(answer, Missed):
             continue
-        match pay(answer, left):
+        match pay(answer, left, Instant(0)):
             case Paid() as paid:
                 event("paid")
                 for charge in paid.charges:
@@ -187,7 +188,7 @@ def test_law_3_splitting_an_amount_into_payments_never_exceeds_the_total(
         raw = str(Decimal(part).scaleb(-exponent)).encode()
         answer = cover(scope, "pay__send", {"amount": parse_document(raw)}, None)
         assert isinstance(answer, Covered)
-        if isinstance(found := pay(answer, left), Paid):
+        if isinstance(found := pay(answer, left, Instant(0)), Paid):
             left["g0/total/amount"] -= found.charges[0].amount
             paid += part
     assert paid <= limit

@@ -166,7 +166,7 @@ def _settle_one(proposal: Proposal, locked: Locked, book: _Book, *, now: Instant
             return Repeated(prior=prior)  # 3
     except (DeniedError, MalformedError) as error:
         return Settled(proposal=proposal, decision=refusal(error), attempt=history.attempts + 1)
-    settled = _decide(proposal, book, attempt=history.attempts + 1, until=until)
+    settled = _decide(proposal, book, attempt=history.attempts + 1, now=now, until=until)
     if isinstance(settled.decision, Permit):
         book.acts[key] = ActHistory(attempts=settled.attempt, last_outcome=history.last_outcome)
         book.attempted.add(key)
@@ -223,22 +223,25 @@ def _prior(proposal: Proposal, names: tuple[Presented, ...], book: _Book) -> Pri
     return None
 
 
-def _decide(proposal: Proposal, book: _Book, *, attempt: int, until: Instant) -> Settled:
+def _decide(proposal: Proposal, book: _Book, *, attempt: int, now: Instant, until: Instant) -> Settled:
     match proposal.verdict:
         case Refuse() | Hold() as verdict:
             return Settled(proposal=proposal, decision=verdict, attempt=attempt)
         case Evaluated() as verdict:
-            return _pay(proposal, verdict, book, attempt=attempt, until=until)
+            return _pay(proposal, verdict, book, attempt=attempt, now=now, until=until)
         case _ as never:
             assert_never(never)
 
 
-def _pay(proposal: Proposal, verdict: Evaluated, book: _Book, *, attempt: int, until: Instant) -> Settled:
+def _pay(
+    proposal: Proposal, verdict: Evaluated, book: _Book, *, attempt: int, now: Instant, until: Instant
+) -> Settled:
     left = book.left.get(proposal.action.task, {})
-    match pay(verdict.covered, left):
+    match pay(verdict.covered, left, now):
         case Paid() as paid:
             for charge in paid.charges:
                 left[charge.limit] -= charge.amount
+            left.update(paid.windows)
             key = (paid.grant, verdict.policies)
             decision = book.permits.get(key)
             if decision is None:

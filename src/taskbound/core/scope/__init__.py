@@ -6,7 +6,17 @@ from taskbound.core.scope.charge import Charge, Covered, Exhausted, Paid, Payer,
 from taskbound.core.scope.cover import cover
 from taskbound.core.scope.describe import describe
 from taskbound.core.scope.errors import ScopeSyntaxError
-from taskbound.core.scope.grant import Grant, Others, Scope, Total, initial_limits, tools_of
+from taskbound.core.scope.grant import (
+    Grant,
+    InForce,
+    Others,
+    Scope,
+    Step,
+    counted_limits,
+    initial_limits,
+    tools_of,
+)
+from taskbound.core.scope.limits import Rate, Total
 from taskbound.core.scope.miss import Miss, Missed
 from taskbound.core.scope.parse import parse_scope
 from taskbound.core.scope.path import ArgumentPath
@@ -17,15 +27,19 @@ __all__ = [
     "Covered",
     "Exhausted",
     "Grant",
+    "InForce",
     "Miss",
     "Missed",
     "Others",
     "Paid",
     "Payer",
+    "Rate",
     "Scope",
     "ScopeSyntaxError",
     "Shortfall",
+    "Step",
     "Total",
+    "counted_limits",
     "cover",
     "describe",
     "initial_limits",

@@ -4,7 +4,9 @@
    the scope, that has everything left pays (design §4.4).
 2. A limit that isn't known has nothing left.
 3. A charge is never negative, so that no payment fills a limit up.
-4. Nothing is taken here: the commit takes what `Paid` names, in its own transaction.
+4. A rate has its uses left within its window; a window that has passed opens anew, at this use. What a rate
+   took is not given back: a call that was not sent was still made.
+5. Nothing is taken here: the commit takes what `Paid` names, in its own transaction.
 """
 
 from __future__ import annotations
@@ -12,12 +14,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from taskbound.core.clock import seconds
 from taskbound.core.scope.number import INT64_MAX, write_amount
 from taskbound.core.scope.show import bare
 from taskbound.core.truth import NoTruth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from taskbound.core.clock import Instant
+    from taskbound.core.scope.limits import Rate
 
 __all__ = ["Charge", "Covered", "Exhausted", "Paid", "Payer", "Shortfall", "pay"]
 
@@ -46,7 +52,8 @@ class Payer:
     grant: str
     """The id of the grant, such as ``g0``."""
     charges: tuple[Charge, ...]
-    """One for each limit of the grant."""
+    """One for each limit of the grant but its rates."""
+    rates: tuple[Rate, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise if a limit is charged twice, for each charge is compared with what is left by itself."""
@@ -69,6 +76,8 @@ class Paid(NoTruth):
 
     grant: str
     charges: tuple[Charge, ...]
+    windows: tuple[tuple[str, int], ...] = ()
+    """Rows of rates by key, and what each holds from now on (rule 4)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +96,8 @@ class Shortfall:
         kind, _, argument = self.limit.removeprefix(f"{self.grant}/").partition("/")
         if kind == "uses":
             return f"grant {self.grant} has no use left"
+        if kind == "rate":
+            return f"grant {self.grant} has no use left in this window of {argument} seconds"
         left, asked = write_amount(self.left, self.exponent), write_amount(self.asked, self.exponent)
         return f"grant {self.grant} has {left} left for `{bare(argument)}`, and this asks for {asked}"
 
@@ -100,20 +111,40 @@ class Exhausted(NoTruth):
     """Each limit that falls short, in the order of the grants."""
 
 
-def pay(covered: Covered, left: Mapping[str, int]) -> Paid | Exhausted:
+def pay(covered: Covered, left: Mapping[str, int], now: Instant) -> Paid | Exhausted:
     """Who pays for the action, from what is left now.
 
     Args:
         covered: What `cover` answered.
         left: What each limit has left, by key, as the commit has locked it.
+        now: The instant of the commit.
     """
     shortfalls: list[Shortfall] = []
     for payer in covered.payers:
         missing = _shortfalls(payer, left)
+        windows: list[tuple[str, int]] = []
+        for rate in payer.rates:
+            found = _window(payer, rate, left, now)
+            if isinstance(found, Shortfall):
+                missing.append(found)
+            else:
+                windows += found
         if not missing:
-            return Paid(grant=payer.grant, charges=payer.charges)  # rule 1
+            return Paid(grant=payer.grant, charges=payer.charges, windows=tuple(windows))  # rule 1
         shortfalls += missing
     return Exhausted(shortfalls=tuple(shortfalls))
+
+
+def _window(
+    payer: Payer, rate: Rate, left: Mapping[str, int], now: Instant
+) -> tuple[tuple[str, int], ...] | Shortfall:
+    opened = left.get(rate.opened_key)
+    uses = left.get(rate.key, 0) if opened is not None else 0  # rule 2
+    if opened is not None and rate.key in left and now >= opened + seconds(rate.seconds):
+        opened, uses = now, rate.uses  # rule 4
+    if opened is None or uses < 1:
+        return Shortfall(grant=payer.grant, limit=rate.key, left=0, asked=1)
+    return (rate.key, uses - 1), (rate.opened_key, opened)
 
 
 def _shortfalls(payer: Payer, left: Mapping[str, int]) -> list[Shortfall]:

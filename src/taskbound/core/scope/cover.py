@@ -6,7 +6,7 @@
 2. *Closed world*: an argument that the grant doesn't mention is absent or holds the
    pinned schema's default, and so at every level that a path enters (``tree``); only
    ``others: "any"`` opens it. Without a schema there is no default.
-3. Silence refuses: a tool that no grant names is not covered.
+3. Silence refuses: a tool that no grant in force names is not covered.
 4. A miss is explained by the nearest grant: the one with the most arguments of the call
    accepted, then the fewest misses, then the first. The same call gets the same words.
 """
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from taskbound.core.scope.charge import Charge, Covered, Payer
 from taskbound.core.scope.grant import Others
+from taskbound.core.scope.limits import amounts_of
 from taskbound.core.scope.miss import Missed, explain
-from taskbound.core.scope.number import read_amount
-from taskbound.core.scope.tree import is_default, meets_members, value_at
+from taskbound.core.scope.tree import is_default, meets_members
 from taskbound.core.scope.verdict import Met, Unmet
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def cover(
     tool: str,
     arguments: Mapping[str, JsonValue],
     schema: Mapping[str, JsonValue] | None,
+    *,
+    step: int = 0,
 ) -> Covered | Missed:
     """Which grants cover this call; remainders are not looked at.
 
@@ -44,12 +46,14 @@ def cover(
         tool: The tool as the agent names it, ``server__tool``.
         arguments: The arguments as strict parsing gave them.
         schema: The pinned input schema of the tool, for its defaults.
+        step: The step that is in force, counted from 0; a task that entered none is in the first.
     """
-    named = scope.by_tool.get(tool, ())  # rule 3
+    in_force = scope.at(step)
+    named = in_force.by_tool.get(tool, ())  # rule 3
     payers = [payer for grant in named if (payer := _payer(grant, arguments, schema)) is not None]
     if payers:
         return Covered(tool=tool, payers=tuple(payers))
-    return explain(scope, tool, arguments, schema)
+    return explain(in_force, tool, arguments, schema)
 
 
 def _payer(
@@ -76,10 +80,8 @@ def _payer(
 
 
 def _charged(grant: Grant, arguments: Mapping[str, JsonValue]) -> Payer | None:
-    charges = [*grant.flat.charges]
-    for total in grant.totals:
-        amount = read_amount(value_at(arguments, total.path.steps), total.exponent)
-        if isinstance(amount, Unmet):
-            return None
-        charges.append(Charge(limit=total.key, amount=amount, exponent=total.exponent))
-    return Payer(grant=grant.id, charges=tuple(charges))
+    amounts = amounts_of(grant.totals, arguments)
+    if isinstance(amounts, Unmet):
+        return None
+    totals = [Charge(limit=one.key, amount=units, exponent=one.exponent) for one, units in amounts]
+    return Payer(grant=grant.id, charges=(*grant.flat.charges, *totals), rates=grant.rates)

@@ -17,7 +17,13 @@ __all__ = ["describe"]
 
 def describe(scope: Scope) -> tuple[str, ...]:
     """What the scope permits, one line for each grant; breadth is named as such."""
-    return tuple(_describe_grant(grant) for grant in scope.grants)
+    if not scope.steps:
+        return tuple(_describe_grant(grant) for grant in scope.grants)
+    lines: list[str] = []
+    for step in scope.steps:
+        kept = ", and what the step before could" if step.keep else ""
+        lines += [f"in step `{step.name}`{kept}: {_describe_grant(grant)}" for grant in step.grants]
+    return tuple(lines)
 
 
 def _describe_grant(grant: Grant) -> str:
@@ -31,7 +37,12 @@ def _describe_grant(grant: Grant) -> str:
         parts.append("every other argument left out or at its default")
     parts += [
         f"{_name(total.path)} adding up to at most {write_amount(total.limit, total.exponent)}"
+        + (f" {total.currency}" if total.currency else "")
         for total in grant.totals
+    ]
+    parts += [
+        f"at most {rate.uses} in a window of {rate.seconds} seconds, so {2 * rate.uses} in any span as long"
+        for rate in grant.rates
     ]
     return "; ".join(parts)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from taskbound.core.scope.number import read_amount
+from taskbound.core.scope.limits import judge_amount
 from taskbound.core.scope.path import hint_of, label
 from taskbound.core.scope.show import bare, show
 from taskbound.core.scope.tree import (
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.core.scope.grant import Grant, Scope
+    from taskbound.core.scope.grant import Grant, InForce
     from taskbound.core.scope.tree import Node
 
     Arguments = Mapping[str, JsonValue]
@@ -107,11 +107,11 @@ class Missed(NoTruth):
         return "; ".join(told[:_MAX_TOLD]) + (f"; and {rest} more" if rest else "")
 
 
-def explain(scope: Scope, tool: str, arguments: Arguments, schema: Schema) -> Missed:
+def explain(in_force: InForce, tool: str, arguments: Arguments, schema: Schema) -> Missed:
     """What came nearest to covering a call that no grant covers."""
-    named = scope.by_tool.get(tool, ())
+    named = in_force.by_tool.get(tool, ())
     if not named:
-        tools = sorted(scope.by_tool)
+        tools = sorted(in_force.by_tool)
         more = max(0, len(tools) - _MAX_TOOLS)
         return Missed(tool=bare(tool), grant=None, misses=(), more=more, tools=tuple(tools[:_MAX_TOOLS]))
     nearest = min(named, key=lambda grant: _distance(grant, arguments, schema))  # `min` keeps the first
@@ -148,14 +148,12 @@ def judge(grant: Grant, arguments: Arguments, schema: Schema) -> Iterator[Judged
 
     Of a list, the items up to the first that misses are judged.
     """
-    totals = {total.path.text: total for total in grant.totals}
     for judged in _judge_members(grant.tree, (), arguments, schema):
-        total = totals.get(judged.node.path.text) if totals and judged.node is not None else None
-        if total is None or isinstance(judged.verdict, Unmet):
-            yield judged
+        if grant.totals and judged.node is not None and isinstance(judged.verdict, Met):
+            verdict = judge_amount(grant.totals, judged.node.path, judged.value, arguments)
+            yield judged._replace(verdict=verdict)
         else:
-            amount = read_amount(judged.value, total.exponent)
-            yield judged._replace(verdict=amount) if isinstance(amount, Unmet) else judged
+            yield judged
 
 
 def _judge_members(
@@ -232,7 +230,12 @@ def _needed(grant: Grant, judged: Judged, hint: str) -> str:
         words = "an object"
     else:
         words = node.rule.describe(hint)
-    for total in grant.totals:
-        if total.path == node.path:
-            words += f", as an amount with at most {total.exponent} decimal places"
+    totals = [total for total in grant.totals if total.path == node.path]
+    if any(total.selector is None for total in totals):
+        words += f", as an amount with at most {totals[0].exponent} decimal places"
+    elif totals:
+        words += ", as an amount with at most the decimal places of its currency"
+    codes = [total.currency for total in grant.totals if total.selector == node.path]
+    if codes:
+        words += f", one of the currencies {', '.join(codes)}"
     return words if node.required else f"{words}, or left out"

@@ -6,6 +6,7 @@ that reads back as the same number. So 0.1 is one tenth, and 1, 1.0 and 1e0 are 
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from math import isfinite
 from typing import TYPE_CHECKING, Final, TypeGuard
@@ -21,6 +22,7 @@ __all__ = [
     "NOT_A_NUMBER",
     "is_number",
     "read_amount",
+    "read_amount_text",
     "read_decimal",
     "write_amount",
 ]
@@ -29,6 +31,9 @@ INT64_MAX: Final = 2**63 - 1
 MAX_EXPONENT: Final = 9
 
 NOT_A_NUMBER = Unmet(code="not-a-number", reason="is not a number")
+_LONGEST: Final = 32
+_DECIMAL: Final = re.compile(r"(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+_NOT_DECIMAL = Unmet(code="not-a-decimal", reason="is not a decimal such as 12.50")
 _NEGATIVE = Unmet(code="negative-amount", reason="is negative, and an amount never is")
 _OVERFLOW = Unmet(code="amount-overflow", reason="is more than an amount can be")
 
@@ -59,6 +64,16 @@ def read_amount(value: JsonValue, exponent: int) -> int | Unmet:
         return _NEGATIVE
     # A float's `repr` has the digits of its canonical text, with or without an exponent.
     units = value * _power(exponent) if isinstance(value, int) else _scale(repr(value), exponent)
+    if isinstance(units, Unmet):
+        return units
+    return units if units <= INT64_MAX else _OVERFLOW
+
+
+def read_amount_text(text: str, exponent: int) -> int | Unmet:
+    """The amount that a decimal text says in minor units, such as 1250 for ``12.50`` with exponent 2."""
+    if len(text) > _LONGEST or _DECIMAL.fullmatch(text) is None:
+        return _NOT_DECIMAL
+    units = _scale(text, exponent)
     if isinstance(units, Unmet):
         return units
     return units if units <= INT64_MAX else _OVERFLOW

@@ -8,10 +8,13 @@
 4. ``total`` speaks of arguments that ``arguments`` constrains, ``optional`` also of objects that
    its paths enter. An argument with a total can't be optional: what is absent can't be counted.
 5. What permits nothing (an empty list, a minimum above the maximum) is a mistake and refused.
+6. A scope has grants, or 2 to 16 steps that have them. The ids of grants run on over the steps, and rule 3
+   holds for grants that are in force together.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import MAX_INTEGER, canonical
@@ -20,8 +23,8 @@ from taskbound.core.errors import MalformedError
 from taskbound.core.scope.constraints.constraint import Kind, read_constraint
 from taskbound.core.scope.constraints.registry import CONSTRAINTS
 from taskbound.core.scope.errors import ScopeSyntaxError
-from taskbound.core.scope.grant import Grant, Others, Scope, Total
-from taskbound.core.scope.number import MAX_EXPONENT
+from taskbound.core.scope.grant import Grant, Others, Scope, Step
+from taskbound.core.scope.limits import parse_rates, parse_totals
 from taskbound.core.scope.path import Items, parse_argument_path
 from taskbound.core.scope.place import Place
 from taskbound.core.scope.show import kind_of, quote
@@ -30,12 +33,16 @@ from taskbound.core.tool.name import parse_tool_name
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.constraints.constraint import Constraint, Registry
-    from taskbound.core.scope.path import ArgumentPath, Step
+    from taskbound.core.scope.path import ArgumentPath
+    from taskbound.core.scope.path import Step as PathStep
 
 __all__ = ["MAX_ARGUMENTS", "MAX_GRANTS", "parse_scope"]
 
 MAX_GRANTS: Final = 1000
 MAX_ARGUMENTS: Final = 256
+MIN_STEPS: Final = 2
+MAX_STEPS: Final = 16
+_STEP_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
 
 
 def parse_scope(raw: bytes | JsonValue, *, registry: Registry = CONSTRAINTS) -> Scope:
@@ -53,25 +60,72 @@ def parse_scope(raw: bytes | JsonValue, *, registry: Registry = CONSTRAINTS) -> 
     except MalformedError as error:
         raise ScopeSyntaxError(f"the scope can't be read: {error.message}", where=error.where) from error
     top = Place()
+    if isinstance(value, dict) and "steps" in value:
+        members = top.read_object(value, required=("steps",), allowed=())
+        return _parse_steps(members["steps"], top.member("steps"), registry)
     members = top.read_object(value, required=("grants",), allowed=())
-    place = top.member("grants")
-    items = place.read_list(members["grants"], most=MAX_GRANTS)  # rule 3
+    grants = _parse_grants(members["grants"], top.member("grants"), registry, first=0)
+    _require_different([(grant, f"grants[{index}]") for index, grant in enumerate(grants)])
+    return Scope(grants=grants)
+
+
+def _parse_steps(value: JsonValue, place: Place, registry: Registry) -> Scope:
+    items = place.read_list(value, most=MAX_STEPS)  # rule 6
+    if len(items) < MIN_STEPS:
+        raise place.fault("must have two steps or more; grants of one stand in `grants`")
+    steps: list[Step] = []
+    in_force: list[tuple[Grant, str]] = []
+    count = 0
+    for index, item in enumerate(items):
+        here = place.item(index)
+        members = here.read_object(item, required=("name", "grants"), allowed=("keep",))
+        name = here.member("name").read_text(members["name"])
+        if _STEP_NAME.fullmatch(name) is None:
+            raise here.member("name").fault(
+                "must be small letters, digits and hyphens, a letter first, at most 64"
+            )
+        if any(step.name == name for step in steps):
+            raise here.member("name").fault("is the name of another step")
+        keep = members.get("keep", False)
+        if not isinstance(keep, bool):
+            raise here.member("keep").fault(f"must be true or false, not {kind_of(keep)}")
+        if keep and not steps:
+            raise here.member("keep").fault("keeps nothing: no step is before the first")
+        where = here.member("grants")
+        grants = _parse_grants(members["grants"], where, registry, first=count)
+        count += len(grants)
+        named = [(grant, f"{where.text}[{at}]") for at, grant in enumerate(grants)]
+        in_force = [*in_force, *named] if keep else named
+        _require_different(in_force)
+        steps.append(Step(name=name, keep=keep, grants=grants))
+    if count > MAX_GRANTS:
+        raise place.fault(f"have {count} grants; at most {MAX_GRANTS} are allowed")
+    return Scope(grants=tuple(grant for step in steps for grant in step.grants), steps=tuple(steps))
+
+
+def _parse_grants(value: JsonValue, place: Place, registry: Registry, *, first: int) -> tuple[Grant, ...]:
+    items = place.read_list(value, most=MAX_GRANTS)  # rule 3
     if not items:
         raise place.fault("must not be empty: a task without a grant can do nothing")
-    grants = tuple(_parse_grant(item, index, place.item(index), registry) for index, item in enumerate(items))
-    seen: dict[bytes, int] = {}
-    for index, grant in enumerate(grants):
-        first = seen.setdefault(canonical(grant.coverage()), index)
-        if first != index:  # rule 3
-            raise place.item(index).fault(
-                f"covers the same calls as grants[{first}], and their limits would add up; write one grant"
+    return tuple(
+        _parse_grant(item, first + index, place.item(index), registry) for index, item in enumerate(items)
+    )
+
+
+def _require_different(in_force: list[tuple[Grant, str]]) -> None:
+    """Refuse two grants that are in force together and cover the same calls (rule 3)."""
+    seen: dict[bytes, str] = {}
+    for grant, where in in_force:
+        first = seen.setdefault(canonical(grant.coverage()), where)
+        if first != where:
+            raise Place(text=where).fault(
+                f"covers the same calls as {first}, and their limits would add up; write one grant"
             )
-    return Scope(grants=grants)
 
 
 def _parse_grant(value: JsonValue, index: int, place: Place, registry: Registry) -> Grant:
     members = place.read_object(
-        value, required=("tool",), allowed=("arguments", "optional", "others", "uses", "total")
+        value, required=("tool",), allowed=("arguments", "optional", "others", "uses", "total", "rate")
     )
     arguments = _parse_arguments(members.get("arguments", {}), place.member("arguments"), registry)
     optional = _parse_optional(members.get("optional", []), place.member("optional"), arguments)
@@ -85,7 +139,8 @@ def _parse_grant(value: JsonValue, index: int, place: Place, registry: Registry)
         uses=place.member("uses").read_integer(members["uses"], least=1, most=MAX_INTEGER)
         if "uses" in members
         else None,
-        totals=_parse_totals(members.get("total", {}), place.member("total"), name, arguments, optional),
+        totals=parse_totals(members.get("total", {}), place.member("total"), name, arguments, optional),
+        rates=parse_rates(members["rate"], place.member("rate"), name) if "rate" in members else (),
     )
 
 
@@ -103,7 +158,7 @@ def _parse_arguments(value: JsonValue, place: Place, registry: Registry) -> dict
     if len(members) > MAX_ARGUMENTS:
         raise place.fault(f"constrains {len(members)} arguments; at most {MAX_ARGUMENTS} are allowed")
     found: dict[ArgumentPath, Constraint] = {}
-    entered: dict[tuple[Step, ...], Step] = {}
+    entered: dict[tuple[PathStep, ...], PathStep] = {}
     for name, body in sorted(members.items()):
         here = place.member(name)
         path = parse_argument_path(name, here)
@@ -145,27 +200,3 @@ def _parse_others(value: JsonValue, place: Place) -> Others:
     words = " or ".join(f'"{choice.value}"' for choice in Others)
     said = f"`{quote(value)}`" if isinstance(value, str) else kind_of(value)
     raise place.fault(f"must be {words}, not {said}")
-
-
-def _parse_totals(
-    value: JsonValue,
-    place: Place,
-    grant: str,
-    arguments: dict[ArgumentPath, Constraint],
-    optional: frozenset[ArgumentPath],
-) -> tuple[Total, ...]:
-    totals: list[Total] = []
-    for name, body in sorted(place.read_object(value).items()):
-        here = place.member(name)
-        path = parse_argument_path(name, here)
-        if path not in arguments:  # rule 4
-            raise here.fault('limits an argument that has no constraint in `arguments`; {"any": true} is one')
-        if Items.EACH in path.steps:
-            raise here.fault("limits each item of a list; a total is of one value, by a path without `[*]`")
-        if path in optional or any(path.is_below(one) for one in optional):
-            raise here.fault("limits an argument that is optional; what is absent can't be counted")
-        members = here.read_object(body, required=("limit", "exponent"), allowed=())
-        limit = here.member("limit").read_integer(members["limit"], least=1, most=MAX_INTEGER)
-        exponent = here.member("exponent").read_integer(members["exponent"], least=0, most=MAX_EXPONENT)
-        totals.append(Total(path=path, limit=limit, exponent=exponent, key=f"{grant}/total/{path}"))
-    return tuple(totals)

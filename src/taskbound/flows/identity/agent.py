@@ -45,7 +45,7 @@ class CeilingLimitError(MalformedError):
     """A ceiling with uses or totals."""
 
     code = "ceiling-limit"
-    remedy = "leave `uses` and `total` out of the ceiling, and put them into scopes and templates"
+    remedy = "leave `uses`, `total` and `rate` out of the ceiling, and put them into scopes and templates"
 
 
 class Agents:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from taskbound.core.scope import describe, initial_limits
+from taskbound.core.scope import counted_limits, describe
 from taskbound.core.tool import parse_definition
 from taskbound.wire.action import ActionDetail, ActionRow, Reason
 from taskbound.wire.identity import AgentDetail
@@ -127,7 +127,7 @@ def task_row(task: Task, actions: int) -> TaskRow:
 def task_detail(snapshot: Snapshot, task: Task, connections: int) -> TaskDetail:
     """A task in full."""
     left = snapshot.tasks.remainders(task.namespace, task.id)
-    limits = initial_limits(task.scope)
+    limits = counted_limits(task.scope)
     return TaskDetail(
         row=task_row(task, snapshot.actions.count(task.namespace, task.id)),
         scope=scope_raw(task.scope),
