@@ -164,6 +164,26 @@ def test_what_changed_since_evaluation_makes_a_proposal_stale_and_it_takes_nothi
     assert (settlement.left, settlement.acts) == ({}, {})
 
 
+def test_neighbors_that_share_a_frame_are_stale_each_by_its_own_basis() -> None:
+    fresh, old = proposal(1), proposal(2)
+    old = replace(old, action=fresh.action, basis=replace(old.basis, agent=1))
+    assert [code_of(one) for one in run(fresh, old, fresh).answers] == ["permit", "stale", "repeated"]
+
+
+def test_neighbors_that_share_a_basis_are_stale_each_by_its_own_tool() -> None:
+    one = proposal()
+    other = replace(one.action, frame=replace(one.action.frame, tool="pay__other"))
+    answers = run(replace(one, id="act_2", action=other), one).answers
+    assert [code_of(answer) for answer in answers] == ["stale", "permit"]
+
+
+def test_neighbors_that_share_a_standing_are_stale_each_by_its_own_act() -> None:
+    one, again = proposal(1), proposal(2, amount=2)
+    again = replace(again, basis=one.basis, action=replace(again.action, frame=one.action.frame))
+    acts = {(ROOT, again.action.act_key): ActHistory(attempts=1, last_outcome="unknown")}
+    assert [code_of(answer) for answer in run(one, again, acts=acts).answers] == ["permit", "stale"]
+
+
 def test_an_outcome_that_no_policy_reads_makes_nothing_stale() -> None:
     one = proposal()
     one = replace(one, basis=replace(one.basis, reads_outcome=False))

@@ -39,7 +39,9 @@ from taskbound.core.task import TaskHead, require_live
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from taskbound.core.action import Frame
     from taskbound.core.clock import Instant
+    from taskbound.core.decision.values import Basis
 
 __all__ = ["ActHistory", "Locked", "Settled", "Settlement", "presentation_names", "settle"]
 
@@ -112,6 +114,8 @@ class _Book:
         """By task: what keeps it from acting at this instant, once it was looked at."""
         self.permits: dict[tuple[str, tuple[str, ...]], Permit] = {}
         """By grant and policies: the same words for every action that they permit."""
+        self.moved: dict[tuple[int, int], str] = {}
+        """By the identities of basis and frame, which the proposals keep alive: what of them changed."""
 
     def changes(self, locked: Locked) -> dict[tuple[str, str], tuple[int, int]]:
         return {
@@ -149,7 +153,7 @@ def settle(proposals: Sequence[Proposal], locked: Locked, *, now: Instant, until
 
 
 def _settle_one(proposal: Proposal, locked: Locked, book: _Book, *, now: Instant, until: Instant) -> Answered:
-    changed = _changed(proposal, locked)
+    changed = _changed(proposal, locked, book)
     if changed:
         return Stale(what=changed)  # 1
     key = (proposal.root, proposal.action.act_key)
@@ -171,7 +175,8 @@ def _settle_one(proposal: Proposal, locked: Locked, book: _Book, *, now: Instant
         book.acts[key] = ActHistory(attempts=settled.attempt, last_outcome=history.last_outcome)
         book.attempted.add(key)
         own = PriorAction(id=proposal.id, digest=proposal.action.digest, state=ActionState.PERMITTED)
-        book.priors.update(dict.fromkeys(names, own))
+        for name in names:
+            book.priors[name] = own
     return settled
 
 
@@ -188,22 +193,15 @@ def _barred(task: str, locked: Locked, book: _Book, now: Instant) -> DeniedError
     return book.barred[task]
 
 
-def _changed(proposal: Proposal, locked: Locked) -> str:
+def _changed(proposal: Proposal, locked: Locked, book: _Book) -> str:
     """What evaluation read that is another one now, in words; empty when nothing is."""
-    basis = proposal.basis
-    for task, version in basis.tasks:
-        head = locked.tasks.get(task)
-        if head is None or head.version != version:
-            return f"task `{task}`"
-    compared = (
-        ("the agent", locked.agents.get(proposal.action.agent), basis.agent),
-        ("the tool", locked.tools.get(proposal.action.tool), basis.tool),
-        ("the kill switch", locked.switch.epoch, basis.switch),
-        ("the policy bundle", locked.bundle, basis.bundle),
-    )
-    for what, now, then in compared:
-        if now != then:
-            return what
+    basis, frame = proposal.basis, proposal.action.frame
+    shared = (id(basis), id(frame))
+    moved = book.moved.get(shared)
+    if moved is None:
+        moved = book.moved[shared] = _moved(basis, frame, locked)
+    if moved:
+        return moved
     if basis.reads_outcome:
         key = (proposal.root, proposal.action.act_key)
         last = "unknown" if key in locked.doubted else locked.acts.get(key, _UNKNOWN_ACT).last_outcome  # 6
@@ -212,9 +210,29 @@ def _changed(proposal: Proposal, locked: Locked) -> str:
     return ""
 
 
+def _moved(basis: Basis, frame: Frame, locked: Locked) -> str:
+    """What of all that calls of one standing have read is another one now; looked at once for a group."""
+    for task, version in basis.tasks:
+        head = locked.tasks.get(task)
+        if head is None or head.version != version:
+            return f"task `{task}`"
+    compared = (
+        ("the agent", locked.agents.get(frame.agent), basis.agent),
+        ("the tool", locked.tools.get(frame.tool), basis.tool),
+        ("the kill switch", locked.switch.epoch, basis.switch),
+        ("the policy bundle", locked.bundle, basis.bundle),
+    )
+    for what, now, then in compared:
+        if now != then:
+            return what
+    return ""
+
+
 def _prior(proposal: Proposal, names: tuple[Presented, ...], book: _Book) -> PriorAction | None:
     for name in names:
         found = book.priors.get(name)
+        if found is None:
+            continue
         match present(found, proposal.action.digest):
             case Duplicate():
                 return found
