@@ -16,6 +16,7 @@ from tests.world import ANN, CEILING, LOOK, PAY, World, code_of, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from taskbound.core.policy import PolicyAnswer, PolicyReads, PolicyRequest, PolicyTrace
     from taskbound.core.task import Task
@@ -206,3 +207,31 @@ def test_flags_outcome_proof_and_bundle_each_make_another_case(world: World) -> 
             for proof in ("a", "b")
         ]
     assert len({id(one) for one in cases}) == len(cases)
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [
+        {"arguments": {"to": {"one_of": ["bob"]}, "amount": {"any": True}}},
+        {"arguments": {"amount": {"range": {"min": 0, "max": 9}}}, "others": "any"},
+        {"arguments": {"note": {"any": True}}, "others": "any"},
+        {},
+    ],
+    ids=["closed", "narrower", "required", "default-only"],
+)
+def test_a_ceiling_and_an_ancestor_that_say_anything_are_asked_for_each_call(
+    world: World, bound: dict[str, Any]
+) -> None:
+    world.settle_in()
+    narrow = {"grants": [{"tool": "bank__pay"} | bound, {"tool": "bank__look", "others": "any"}]}
+    world.add_agent("narrow", ceiling=narrow)
+    beneath = world.child(world.start(scope=narrow))
+    for one, agent in ((world.start(agent="narrow"), "narrow"), (beneath, "coder")):
+        arguments = {"to": "eve", "amount": 10}
+        assert code_of(world.ask(one, "bank__look", {"path": "/srv/a"}, agent=agent)) == "permit"
+        assert code_of(world.ask(one, arguments=arguments, agent=agent)) == "outside-scope"
+
+
+def test_a_ceiling_that_says_nothing_of_the_arguments_is_not_asked(world: World) -> None:
+    standing = Standings(world.views, world.means.policy).of(world.call(world.settle_in()))
+    assert standing.require(None, world.clock.now()).bounds == ()

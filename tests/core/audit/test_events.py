@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 import rfc8785
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from taskbound.core.action import canonical
 from taskbound.core.audit import (
     EVENTS,
+    ActionDecided,
     Event,
     EventUnknownError,
     RecordMalformedError,
@@ -21,6 +22,7 @@ from taskbound.core.audit import (
     parse_event,
 )
 from taskbound.core.audit.encoding import render_any, render_event
+from taskbound.core.audit.quoting import _known_end
 from tests.core.audit.samples import full, least
 
 if TYPE_CHECKING:
@@ -49,6 +51,12 @@ def events(draw: st.DrawFn) -> Event:
             if one.default is MISSING or draw(st.booleans())
         }
     )
+
+
+def decided(decision: str, **changes: Any) -> ActionDecided:
+    event = least("action-decided")
+    assert isinstance(event, ActionDecided)
+    return replace(event, decision=decision, **changes)
 
 
 def golden() -> dict[str, list[str]]:
@@ -98,6 +106,23 @@ def test_an_event_is_read_as_it_was_written_and_its_bytes_are_canonical(event: E
     assert list(encode_event(event)) == sorted(value)
     assert text.encode() == canonical(value) == rfc8785.dumps(value)
     assert text == render_any(event)
+
+
+@pytest.mark.parametrize("decision", ["permit", "refuse"])
+def test_a_decision_is_written_by_its_own_fields_whatever_was_written_before(decision: str) -> None:
+    first = decided(decision)
+    render_event(first)
+    for one in fields(first):
+        if one.name != "decision":
+            other = decided(decision, **{one.name: getattr(full("action-decided"), one.name)})
+            assert render_event(other) == render_any(other), one.name
+
+
+def test_nothing_of_what_was_refused_is_kept_in_memory() -> None:
+    _known_end.cache_clear()
+    for number in range(3):
+        render_event(decided("refuse", tool=f"made-up-{number}"))
+    assert _known_end.cache_info().currsize == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,6 +6,7 @@ form; tests compare it with core's encoder and with the `rfc8785` package.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from json.encoder import encode_basestring as quote_text
 from typing import TYPE_CHECKING, Final
 
@@ -50,16 +51,46 @@ def render_decided(event: ActionDecided) -> str:
     effect = f',"effect":{quote_text(event.effect)}' if event.effect else ""
     epoch = f',"epoch":{quote_whole(event.epoch)}' if event.epoch else ""
     flags = f',"flags":{quote_texts(event.flags)}' if event.flags else ""
-    last_outcome = f',"last_outcome":{quote_text(event.last_outcome)}' if event.last_outcome else ""
-    proof = f',"proof":{quote_text(event.proof)}' if event.proof else ""
+    end = _known_end if event.decision == "permit" else _end
     return (
         f'{{"act_key":{quote_text(event.act_key)},"action":{quote_text(event.action)}'
         f',"agent":{quote_text(event.agent)},"attempt":{quote_whole(event.attempt)}'
         f',"bundle":{quote_text(event.bundle)}{charges}{connection}'
         f',"decision":{quote_text(event.decision)},"definition":{quote_text(event.definition)}'
         f',"digest":{quote_text(event.digest)}{effect}{epoch}{flags}'
-        f',"grant":{quote_text(event.grant)},"kind":"action-decided"{last_outcome}'
-        f',"policies":{quote_texts(event.policies)}{proof},"reasons":{quote_texts(event.reasons)}'
-        f',"scope":{quote_text(event.scope)},"server":{quote_text(event.server)}'
-        f',"task":{quote_text(event.task)},"tool":{quote_text(event.tool)}}}'
+        f',"grant":{quote_text(event.grant)},"kind":"action-decided"'
+        + end(
+            event.last_outcome,
+            event.policies,
+            event.proof,
+            event.reasons,
+            event.scope,
+            event.server,
+            event.task,
+            event.tool,
+        )
     )
+
+
+def _end(  # noqa: PLR0913, PLR0917 - what is remembered is remembered by all of it
+    last_outcome: str,
+    policies: tuple[str, ...],
+    proof: str,
+    reasons: tuple[str, ...],
+    scope: str,
+    server: str,
+    task: str,
+    tool: str,
+) -> str:
+    """The end of the record, which permits of one tool in one task have in common."""
+    outcome = f',"last_outcome":{quote_text(last_outcome)}' if last_outcome else ""
+    proven = f',"proof":{quote_text(proof)}' if proof else ""
+    return (
+        f'{outcome},"policies":{quote_texts(policies)}{proven},"reasons":{quote_texts(reasons)}'
+        f',"scope":{quote_text(scope)},"server":{quote_text(server)}'
+        f',"task":{quote_text(task)},"tool":{quote_text(tool)}}}'
+    )
+
+
+_known_end: Final = lru_cache(maxsize=512)(_end)
+"""For permits: what is refused may hold any text, of any length, and is not kept."""

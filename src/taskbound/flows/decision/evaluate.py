@@ -129,19 +129,15 @@ class Evaluator:
 
 def _cover(ground: Ground, arguments: dict[str, JsonValue]) -> Covered | Refuse:
     """The grants of the task's scope that cover; a refusal when those above it or the ceiling don't."""
-    lineage, agent, tool = ground.lineage, ground.agent, ground.tool
-    schema = tool.definition.input_schema
-    name = tool.pinned.name
-    own = cover(lineage.task.scope, name, arguments, schema)
+    schema = ground.tool.definition.input_schema
+    name = ground.tool.pinned.name
+    own = cover(ground.lineage.task.scope, name, arguments, schema)
     if isinstance(own, Missed):
         return _outside(own, "the task's scope")
-    for above in lineage.tasks[1:]:
-        found = cover(above.scope, name, arguments, schema)
+    for scope, whose in ground.bounds:
+        found = cover(scope, name, arguments, schema)
         if isinstance(found, Missed):
-            return _outside(found, f"the scope of its ancestor `{above.id}`")
-    ceiling = cover(agent.ceiling, name, arguments, schema)
-    if isinstance(ceiling, Missed):
-        return _outside(ceiling, f"the ceiling of agent `{agent.name}`")
+            return _outside(found, whose)
     return own
 
 

@@ -7,7 +7,9 @@
 3. What policy answers is remembered by all that it may read: the standing, the flags,
    the last outcome, the proof and the bundle. Where it reads the arguments it is asked for
    each call, and where it reads the time nothing is remembered.
-4. Standings and their cases are bounded: beyond the bound the oldest go. One that lacks
+4. Of the scopes above the task's own (its ancestors', the ceiling) those are asked for each
+   call that don't cover every call of the tool by their own words.
+5. Standings and their cases are bounded: beyond the bound the oldest go. One that lacks
    its task, agent or tool is not kept: what is missing may come, and names may be made up.
 """
 
@@ -22,6 +24,7 @@ from taskbound.core.errors import DeniedError
 from taskbound.core.identity import UnknownIdentityError, require_active
 from taskbound.core.policy import TIMED, PolicyRequest, conclude
 from taskbound.core.revocation import require_not_stopped
+from taskbound.core.scope import Others
 from taskbound.core.task import NoTaskError, require_live
 from taskbound.flows.decision.facts import FactsOf, fact_words
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from taskbound.core.errors import TaskboundError
     from taskbound.core.identity import Agent
     from taskbound.core.policy import PolicyConclusion, PolicyReads
+    from taskbound.core.scope import Scope
     from taskbound.flows.decision.evaluate import Call
     from taskbound.flows.decision.views import Lineage, ToolView, Views
     from taskbound.ports.policy import PolicyEngine
@@ -63,6 +67,8 @@ class Ground:
     lineage: Lineage
     agent: Agent
     tool: ToolView
+    bounds: tuple[tuple[Scope, str], ...]
+    """The scopes that must cover a call besides the task's own, and whose each is (rule 4)."""
     until: Instant
 
 
@@ -143,7 +149,7 @@ class Standing:
         known = self._cases.get(key)  # 3
         if known is None:
             if len(self._cases) >= _CASES:
-                del self._cases[next(iter(self._cases))]  # 4
+                del self._cases[next(iter(self._cases))]  # 5
             known = self._cases[key] = self._case(flags, outcome, proof, now)
         return known
 
@@ -176,8 +182,13 @@ class Standing:
             raise UnknownToolError(f"no tool `{tool_name}` is pinned for agent `{name}`")
         if tool.pinned.state not in _USABLE:
             raise ToolChangedError(f"tool `{tool_name}` is not the one that was pinned ({tool.pinned.state})")
-        until = min(head.deadline for head in lineage.heads.values())
-        return Ground(lineage=lineage, agent=self._agent, tool=tool, until=until)
+        return Ground(
+            lineage=lineage,
+            agent=self._agent,
+            tool=tool,
+            bounds=_bounds(lineage, self._agent, tool_name),
+            until=min(head.deadline for head in lineage.heads.values()),
+        )
 
     def _case(self, flags: tuple[str, ...], outcome: str, proof: str, now: Instant) -> Case:
         task, agent, tool = self._names
@@ -236,8 +247,20 @@ class Standings:
         known = self._kept.get(key)
         if known is None:
             known = Standing(call, self._views, self._policy)
-            if known.is_whole:  # 4
+            if known.is_whole:  # 5
                 if len(self._kept) >= self._most:
                     del self._kept[next(iter(self._kept))]
                 self._kept[key] = known
         return known
+
+
+def _bounds(lineage: Lineage, agent: Agent, tool: str) -> tuple[tuple[Scope, str], ...]:
+    above = [(one.scope, f"the scope of its ancestor `{one.id}`") for one in lineage.tasks[1:]]
+    above.append((agent.ceiling, f"the ceiling of agent `{agent.name}`"))
+    return tuple([(scope, whose) for scope, whose in above if not _is_open(scope, tool)])  # 4
+
+
+def _is_open(scope: Scope, tool: str) -> bool:
+    """Whether a grant names the tool and says nothing more than how often, and `others: any`."""
+    said = {"tool": tool, "others": Others.ANY.value, "uses": 0}
+    return any(grant.value() | {"uses": 0} == said for grant in scope.by_tool.get(tool, ()))
