@@ -15,8 +15,14 @@ from taskbound.core.scope import Covered, Missed, cover, parse_scope
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
 
-CORPUS = Path(__file__).parents[2] / "corpus" / "g3-scope.jsonl"
-ASKED = {"A009", "A010", "A011", "A012", "A013", "A014", "A055", "A056", "A057", "A062", "A063", "A067"}
+FOLDER = Path(__file__).parents[2] / "corpus"
+CORPUS = (FOLDER / "g3-scope.jsonl", FOLDER / "g2-g6-scope.jsonl")
+NUMBERS = (
+    "009 010 011 012 013 014 033 034 035 036 037 038 039 040 042 043 045 048 049 053 054 055 056 057 061 "
+    "062 063 067 069 071 072 073 074 075 076 079 080 084 091 092 093 094 096 097 098 099 100 101 102 105 "
+    "106 108 109 110 111 112 113 114 115 116 118 119 120"
+)
+ASKED = {f"A{number}" for number in NUMBERS.split()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +39,9 @@ class Case:
     note: str
 
 
-CASES = [Case(**json.loads(line)) for line in CORPUS.read_text(encoding="utf-8").splitlines()]
+CASES = [
+    Case(**json.loads(line)) for file in CORPUS for line in file.read_text(encoding="utf-8").splitlines()
+]
 
 
 def answer(case: Case) -> tuple[str, str]:
