@@ -14,6 +14,7 @@ from dev.benchmarks.durable import measure_durable, measure_large
 from dev.benchmarks.gateway import measure_gateway
 from dev.benchmarks.machine import describe_load, describe_machine
 from dev.benchmarks.page import PAGE, write_page
+from dev.benchmarks.policy import measure_policy
 from dev.benchmarks.population import measure_population
 from dev.benchmarks.start import measure_start
 from dev.benchmarks.verify import measure_verify
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 SECTIONS: dict[str, Callable[..., Section]] = {
     "decision": measure_decision,
+    "policy": measure_policy,
     "durable": measure_durable,
     "large": measure_large,
     "gateway": measure_gateway,

@@ -84,7 +84,7 @@ def write_page(sections: Sequence[Section], machine: Mapping[str, str], taken: M
     PAGE.write_text(_render(report), encoding="utf-8")
 
 
-_ORDER: Final = ("decision", "durable", "large", "gateway", "memory", "startup", "verify")
+_ORDER: Final = ("decision", "policy", "durable", "large", "gateway", "memory", "startup", "verify")
 
 
 def _render(report: _Report) -> str:

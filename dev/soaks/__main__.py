@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from dev.soaks.found import PAGE, Report, write_page
 from dev.soaks.kills import soak_kills
 from dev.soaks.races import soak_races
-from dev.soaks.runs import soak_canonical, soak_clock, soak_mutation, soak_parser
+from dev.soaks.runs import soak_canonical, soak_clock, soak_mutation, soak_parser, soak_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +54,11 @@ SOAKS: Final = {
         run=soak_parser,
         count=1_000_000,
         holds="bytes are one value that is written and read back as itself, or one named error",
+    ),
+    "policy": Soak(
+        run=soak_policy,
+        count=100_000,
+        holds="the engine names what plain cedarpy names over a whole set; the plain rules agree (I-16)",
     ),
     "race": Soak(
         run=soak_races,

@@ -13,10 +13,11 @@ from taskbound.adapters.clock.system import SystemClock
 from taskbound.core.action import canonical, parse_document
 from taskbound.core.clock import Instant
 from taskbound.core.errors import MalformedError
+from tests.adapters.policy.whole import require_alike, seeded
 from tests.core.audit.logs import long_log
 from tests.core.audit.mutations import require_each_found
 
-__all__ = ["soak_canonical", "soak_clock", "soak_mutation", "soak_parser"]
+__all__ = ["soak_canonical", "soak_clock", "soak_mutation", "soak_parser", "soak_policy"]
 
 RECORDS: Final = 10_000
 _SECOND: Final = 1_000_000_000
@@ -37,6 +38,17 @@ def soak_canonical(count: int, seed: int) -> Found:
             raise AssertionError(f"document {number} of seed {seed} is not read back: {ours!r}")
         size += len(ours)
     return Found(counted=f"{count:,} documents, {size / 1e6:,.0f} MB")
+
+
+def soak_policy(count: int, seed: int) -> Found:
+    """Random bundles and requests: our engine, plain cedarpy over the whole set, and the plain rules."""
+    counted = {"compared": 0, "untold": 0}
+    bundles = 0
+    while counted["compared"] < count:
+        for name, times in require_alike(seeded(seed * 1_000_000_007 + bundles), 10).items():
+            counted[name] += times
+        bundles += 1
+    return Found(counted=f"{counted['compared']:,} requests over {bundles:,} bundles, no difference")
 
 
 def soak_parser(count: int, seed: int) -> Found:

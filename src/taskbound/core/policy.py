@@ -38,9 +38,11 @@ __all__ = [
     "Permitted",
     "PolicyAnswer",
     "PolicyConclusion",
+    "PolicyProblem",
     "PolicyReads",
     "PolicyRequest",
     "PolicySyntaxError",
+    "PolicyTool",
     "PolicyTrace",
     "conclude",
 ]
@@ -117,6 +119,32 @@ class PolicyRequest:
     """The input schema of that definition: it says as what each argument is told."""
     facts: Mapping[str, Fact]
     """At least those that the bundle's policies read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyTool:
+    """A pinned tool, as far as policies speak of it."""
+
+    namespace: str
+    name: str
+    """`server__tool`."""
+    server: str
+    schema: Mapping[str, JsonValue]
+    """Its input schema."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyProblem:
+    """What is wrong at one place of a bundle."""
+
+    file: str
+    line: int
+    column: int
+    policy: str
+    """Its name, when it could be read."""
+    words: str
+    hint: str
+    """What to do, or a name that is near; empty when nothing is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

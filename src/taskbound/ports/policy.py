@@ -5,9 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from taskbound.core.policy import PolicyAnswer, PolicyReads, PolicyRequest, PolicyTrace
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["PolicyEngine"]
+    from taskbound.core.policy import (
+        PolicyAnswer,
+        PolicyProblem,
+        PolicyReads,
+        PolicyRequest,
+        PolicyTool,
+        PolicyTrace,
+    )
+
+__all__ = ["PolicyEngine", "PolicyLanguage"]
 
 
 class PolicyEngine(Protocol):
@@ -40,3 +49,19 @@ class PolicyEngine(Protocol):
 
     def trace(self, request: PolicyRequest) -> PolicyTrace:
         """What it looks at for this request, for explaining."""
+
+
+class PolicyLanguage(Protocol):
+    """Reads, examines and lays out the rules as people write them; MUST do each in bounded time."""
+
+    def engine(self, text: str) -> PolicyEngine:
+        """An engine for this bundle. MUST raise `PolicySyntaxError` for one that can't be read whole."""
+
+    def problems(self, files: Mapping[str, str], tools: Sequence[PolicyTool]) -> tuple[PolicyProblem, ...]:
+        """What is wrong with these files. MUST find a name that none of the tools has."""
+
+    def vocabulary(self, tools: Sequence[PolicyTool]) -> str:
+        """What policies for these tools can read, for editors."""
+
+    def formatted(self, text: str) -> str:
+        """The same rules in the usual layout. MUST raise `PolicySyntaxError` when they can't be read."""

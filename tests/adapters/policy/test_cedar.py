@@ -9,6 +9,7 @@ from taskbound.core.policy import (
     Forbidden,
     Held,
     Permitted,
+    PolicyReads,
     PolicyRequest,
     PolicySyntaxError,
     conclude,
@@ -149,3 +150,72 @@ def test_a206_names_with_newlines_and_quotes_are_ids_and_nothing_else() -> None:
 def test_the_same_bundle_has_the_same_digest_and_another_one_does_not() -> None:
     assert CedarPolicyEngine(PERMIT).bundle == CedarPolicyEngine(PERMIT).bundle
     assert CedarPolicyEngine(PERMIT).bundle != CedarPolicyEngine(PERMIT + "\n").bundle
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "benign"),
+    [
+        (
+            '@id("x") forbid (principal, action == Taskbound::Action::"call", resource);',
+            "which nothing is",
+            '@id("x") forbid (principal, action in Taskbound::Action::"call", resource);',
+        ),
+        (
+            '@id("x") @hold("confirm") permit (principal, action, resource);',
+            "has `@hold` and is a permit",
+            '@id("x") @hold("confirm") forbid (principal, action, resource);',
+        ),
+        (
+            '@id("x") @hold("approvel:cfo") forbid (principal, action, resource);',
+            "which does not exist",
+            '@id("x") @hold("approval:cfo") forbid (principal, action, resource);',
+        ),
+        (
+            '@id("x") forbid (principal == ?principal, action, resource);',
+            "template",
+            '@id("x") forbid (principal, action, resource);',
+        ),
+        (
+            '@id("x") forbid (principal, action, resource) when { action.name == "y" };',
+            "`action.name`, which does not exist",
+            '@id("x") forbid (principal, action, resource) when { resource.name == "y" };',
+        ),
+    ],
+    ids=["call", "hold-on-permit", "lifter", "template", "action"],
+)
+def test_a201_what_would_be_read_and_do_nothing_is_refused(text: str, words: str, benign: str) -> None:
+    with pytest.raises(PolicySyntaxError, match=words):
+        CedarPolicyEngine(text)
+    assert CedarPolicyEngine(benign).policies == ("x",)
+
+
+@pytest.mark.parametrize(
+    ("condition", "read"),
+    [
+        ("principal.owner == principal", {"agent.owner"}),
+        ('principal == Taskbound::Agent::"n/a"', set()),
+        ('Taskbound::Agent::"n/a" has owner', set(FACTS)),
+        ('(if true then principal else Taskbound::Agent::"n/b").name == "a"', set(FACTS)),
+        ('{"p": principal}.p.name == "a"', set(FACTS)),
+        ('context.task == Taskbound::Task::"n/t"', set()),
+        ("context.task.age > 3 && context has attempt", {"task.age", "attempt"}),
+        ("[principal.owner].contains(principal)", {"agent.owner"}),
+        ("context.arguments.x.y == 3 && context.counts has z", set()),
+    ],
+)
+def test_every_fact_that_a_condition_may_reach_is_among_what_it_reads(condition: str, read: set[str]) -> None:
+    text = f'@id("x") forbid (principal, action, resource) when {{ {condition} }};'
+    assert CedarPolicyEngine(text).reads == read
+
+
+def test_what_can_change_an_answer_is_said_for_an_agent_and_a_tool() -> None:
+    engine = CedarPolicyEngine(
+        PERMIT + '@id("age") forbid (principal == Taskbound::Agent::"n/a", action, resource)'
+        "when { context.task.age > 3 };"
+        '@id("path") forbid (principal, action == Taskbound::Action::"s__t", resource)'
+        "when { context.arguments has path };"
+    )
+    assert engine.reads_of("n", "a", "s__t", "s") == PolicyReads(
+        facts=frozenset({"task.age"}), arguments=True
+    )
+    assert engine.reads_of("n", "b", "s__u", "s") == PolicyReads(facts=frozenset(), arguments=False)

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from taskbound.adapters.policy.cedar.engine import CedarPolicyEngine, base_bundle
+from taskbound.adapters.policy.cedar.language import CedarLanguage
 
-__all__ = ["CedarPolicyEngine", "base_bundle"]
+__all__ = ["CedarLanguage", "CedarPolicyEngine", "base_bundle"]

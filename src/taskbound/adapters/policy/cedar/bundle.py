@@ -53,8 +53,8 @@ class Policy:
     reads: Reads
     facts: frozenset[str]
     """The facts among what it reads."""
-    body: dict[str, Json]
-    """Cedar's parsed form of it."""
+    as_permit: str
+    """Its text as a permit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +80,11 @@ def read_bundle(text: str) -> Bundle:
     names: set[str] = set()
     for piece, body in zip(pieces, bodies, strict=True):
         try:
-            policy = _policy(body, names)
+            policy = _policy(piece, body, names)
         except PolicySyntaxError as error:
             raise locate(error, piece) from error
+        except RecursionError as error:
+            raise locate(PolicySyntaxError("a policy is nested too deeply to be read"), piece) from error
         names.add(policy.name.casefold())
         policies.append(policy)
     return Bundle(
@@ -95,8 +97,10 @@ def read_bundle(text: str) -> Bundle:
 def locate(error: PolicySyntaxError, piece: Piece) -> PolicySyntaxError:
     """The same error with the place in the piece that its words name."""
     quoted = re.findall(r"`([^`]*)`", str(error))
-    last = [part for one in quoted for part in reversed(re.findall(r'"[^"]*"|[\w-]+', one))]
-    word = piece.find(*quoted, *last)
+    parts = [
+        part for one in reversed(quoted) for part in (one, *reversed(re.findall(r'"[^"]*"|[\w-]+', one)))
+    ]
+    word = piece.find(*parts)
     return PolicySyntaxError(str(error), where=f"{word.line}:{word.column}", remedy=error.remedy)
 
 
@@ -144,7 +148,7 @@ def _point_at(piece: Piece, words: str) -> PolicySyntaxError:
     return locate(error, piece)
 
 
-def _policy(body: dict[str, Json], taken: set[str]) -> Policy:
+def _policy(piece: Piece, body: dict[str, Json], taken: set[str]) -> Policy:
     annotations = object_of(body.get("annotations", {}))
     name = annotations.get("id")
     if not isinstance(name, str) or not name or len(name) > _NAME_LIMIT or not name.isprintable():
@@ -167,7 +171,7 @@ def _policy(body: dict[str, Json], taken: set[str]) -> Policy:
         head=head,
         reads=reads,
         facts=_facts(name, reads),
-        body=body,
+        as_permit=piece.as_permit(),
     )
 
 

@@ -47,7 +47,7 @@ _SHAPES: Final = 1_024
 _STANDINGS: Final = 16_384
 _PARSED: Final = 40_000
 """Policies held in parsed form, over all sets of candidates."""
-_ERROR: Final = re.compile(r"error while evaluating policy `p(\d+)`: (.*)", re.DOTALL)
+_ERROR: Final = re.compile(r"error while evaluating policy `policy(\d+)`: (.*)", re.DOTALL)
 _Who: TypeAlias = "tuple[str, str, str, str]"
 _Key: TypeAlias = "tuple[_Who, str, tuple[Fact, ...], str]"
 K = TypeVar("K")
@@ -164,7 +164,7 @@ class CedarPolicyEngine:
                 self._parsed = 0
             known = _Candidates(
                 numbers=numbers,
-                handle=_parse(numbers, chosen),
+                handle=cedarpy.PolicySet.from_str("\n".join([one.as_permit for one in chosen])),
                 telling=Telling([one.reads for one in chosen], [one.facts for one in chosen]),
             )
             self._parsed += len(chosen)
@@ -201,10 +201,11 @@ class CedarPolicyEngine:
             _make_room(self._entities, _ENTITIES)
             self._entities[about] = known
         result = cedarpy.is_authorized(question, candidates.handle, known)
-        erred = self._errors(result.diagnostics.errors)
+        chosen = [self._bundle.policies[one] for one in candidates.numbers]
+        erred = _errors(chosen, result.diagnostics.errors)
         if result.decision is cedarpy.Decision.NoDecision and not erred:
             return self._failed("it gave no answer and no reason")  # 2
-        matched = [self._bundle.policies[int(one[1:])] for one in result.diagnostics.reasons]
+        matched = [chosen[int(one.removeprefix("policy"))] for one in result.diagnostics.reasons]
         return PolicyAnswer(
             permits=tuple(sorted(one.name for one in matched if not one.forbids)),
             forbids=tuple(
@@ -215,14 +216,6 @@ class CedarPolicyEngine:
             erred=erred,
             bundle=self._digest,
         )
-
-    def _errors(self, errors: Sequence[str]) -> tuple[Erred, ...]:
-        found: list[Erred] = []
-        for one in errors:
-            match = _ERROR.fullmatch(one)
-            name = self._bundle.policies[int(match[1])].name if match else "engine"
-            found.append(Erred(policy=name, words=match[2] if match else one))
-        return tuple(sorted(found, key=lambda one: (one.policy, one.words)))
 
     def _unmapped(
         self, request: PolicyRequest, candidates: _Candidates, missed: tuple[Unmapped, ...]
@@ -248,15 +241,13 @@ class CedarPolicyEngine:
         return PolicyAnswer(permits=(), forbids=(), erred=erred, bundle=self._digest)
 
 
-def _parse(numbers: Sequence[int], policies: Sequence[Policy]) -> cedarpy.PolicySet:
-    """These policies as Cedar holds them, every one a permit (rule 4)."""
-    static = {
-        f"p{number}": policy.body | {"effect": "permit", "annotations": {}}
-        for number, policy in zip(numbers, policies, strict=True)
-    }
-    return cedarpy.PolicySet.from_json_str(
-        json.dumps({"templates": {}, "staticPolicies": static, "templateLinks": []})
-    )
+def _errors(asked: Sequence[Policy], errors: Sequence[str]) -> tuple[Erred, ...]:
+    found: list[Erred] = []
+    for one in errors:
+        match = _ERROR.fullmatch(one)
+        name = asked[int(match[1])].name if match else "engine"
+        found.append(Erred(policy=name, words=match[2] if match else one))
+    return tuple(sorted(found, key=lambda one: (one.policy, one.words)))
 
 
 def _unmapped(policy: str, one: Unmapped) -> Erred:

@@ -2,7 +2,7 @@
 
 1. Cedar follows an expression as deep as it goes, until the process has no stack left
    (measured: 20,000 times `true &&` ends it). So what nests is counted first: at most 32
-   brackets in each other and 250 steps in a policy, at most 10,000 policies and 8 MiB.
+   brackets in each other and 200 steps in a policy, at most 10,000 policies and 8 MiB.
 2. Cedar names no line: a place is found by the word that it complains about.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_POLICIES", "MAX_STEPS", "Piece", "Word", "split"]
 
 MAX_POLICIES: Final = 10_000
-MAX_STEPS: Final = 250
+MAX_STEPS: Final = 200
 """Operators, brackets, accesses and conditions of one policy."""
 MAX_BRACKETS: Final = 32
 MAX_BUNDLE: Final = 8 * 1_048_576
@@ -56,6 +56,19 @@ class Piece:
 
     text: str
     words: tuple[Word, ...]
+
+    def as_permit(self) -> str:
+        """The same policy as a permit without annotations: it matches and errs as the policy does.
+
+        Raises:
+            PolicySyntaxError: It says neither `permit` nor `forbid`.
+        """
+        before = ""
+        for word in self.words:
+            if word.text in {"permit", "forbid"} and before != "@":
+                return f"permit{self.text[word.end :]}"
+            before = word.text
+        raise PolicySyntaxError("a policy says neither `permit` nor `forbid`")
 
     def find(self, *wanted: str) -> Word:
         """The first place of one of these words, tried in order; else where the policy begins."""

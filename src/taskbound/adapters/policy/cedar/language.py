@@ -1,0 +1,44 @@
+"""Cedar as the language in which an organisation's rules are written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cedarpy
+
+from taskbound.adapters.policy.cedar.engine import CedarPolicyEngine
+from taskbound.adapters.policy.cedar.problems import problems_of
+from taskbound.adapters.policy.cedar.text import split
+from taskbound.adapters.policy.cedar.vocabulary import schema_text
+from taskbound.core.policy import PolicySyntaxError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from taskbound.core.policy import PolicyProblem, PolicyTool
+
+__all__ = ["CedarLanguage"]
+
+
+class CedarLanguage:
+    """See `taskbound.ports.policy.PolicyLanguage` for its duties."""
+
+    def engine(self, text: str) -> CedarPolicyEngine:
+        """An engine that answers for this bundle."""
+        return CedarPolicyEngine(text)
+
+    def problems(self, files: Mapping[str, str], tools: Sequence[PolicyTool]) -> tuple[PolicyProblem, ...]:
+        """What is wrong with these files for these tools."""
+        return problems_of(files, tools)
+
+    def vocabulary(self, tools: Sequence[PolicyTool]) -> str:
+        """The schema of what policies for these tools can read."""
+        return schema_text(tools)
+
+    def formatted(self, text: str) -> str:
+        """The text in Cedar's own layout."""
+        split(text)
+        try:
+            return cedarpy.format_policies(text)
+        except ValueError as error:
+            raise PolicySyntaxError(f"the text can't be formatted: {error}") from error

@@ -1,0 +1,227 @@
+"""What is wrong with a bundle, found before it is in force: each with file, line and column.
+
+1. What keeps a bundle from being read is found first, policy by policy; then what does
+   not fit the tools that are pinned.
+2. Cedar's validator takes `has` of an attribute that does not exist for a condition that
+   is never true, and says nothing. So every argument that a policy names, also with
+   `has`, must exist in a tool that its head fits; a name that is near is hinted at.
+3. At most 100 problems are named: who has more has one that explains them.
+4. A policy whose head fits no pinned tool is a problem: it is a rule that nobody keeps.
+"""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Final
+
+import cedarpy
+
+from taskbound.adapters.policy.cedar.bundle import ACTIONS, CALL, locate, read_bundle
+from taskbound.adapters.policy.cedar.head import Place
+from taskbound.adapters.policy.cedar.reads import paths, reads_within
+from taskbound.adapters.policy.cedar.shape import Choice, Record, Shape, Untold, shape_of
+from taskbound.adapters.policy.cedar.text import Piece, split
+from taskbound.adapters.policy.cedar.vocabulary import counted, keyed, schema_of
+from taskbound.core.policy import FACTS, PolicyProblem, PolicySyntaxError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from taskbound.adapters.policy.cedar.bundle import Policy
+    from taskbound.adapters.policy.cedar.head import Fit
+    from taskbound.core.policy import PolicyTool
+
+__all__ = ["problems_of"]
+
+_TYPES: Final = ("Agent", "Group", "Person", "Server", "Target", "Task", "Tool", "Action")
+_MOST: Final = 100
+_PATH: Final = re.compile(r"`[^`]*`")
+
+
+def problems_of(files: Mapping[str, str], tools: Sequence[PolicyTool]) -> tuple[PolicyProblem, ...]:
+    """What is wrong with the files of a bundle, in their order; nothing when all is well.
+
+    Args:
+        files: Text by name.
+        tools: The tools that are pinned in the namespace in which the bundle will hold.
+    """
+    found: list[PolicyProblem] = []
+    names: dict[str, str] = {}
+    read: list[tuple[str, tuple[Piece, ...], tuple[Policy, ...], str]] = []
+    for file, text in files.items():
+        try:
+            pieces, policies = split(text), read_bundle(text).policies
+        except PolicySyntaxError:
+            found += _unreadable(file, text)  # 1
+            continue
+        for piece, policy in zip(pieces, policies, strict=True):
+            first = names.setdefault(policy.name.casefold(), file)
+            if first != file:
+                found.append(
+                    _problem(file, piece, policy.name, f"`{first}` has a policy of this name as well")
+                )
+        read.append((file, pieces, policies, text))
+    if found or not tools:
+        return tuple(found)
+    schema = schema_of(tools)
+    known = _Words(tools)
+    for file, pieces, policies, text in read:
+        for piece, policy in zip(pieces, policies, strict=True):
+            if len(found) < _MOST:  # 3
+                found += [_problem(file, piece, policy.name, *one) for one in known.strange(policy)]
+        strange = {one.policy for one in found}
+        for name, problem in _invalid(file, pieces, policies, cedarpy.validate_policies(text, schema), known):
+            if name not in strange and len(found) < _MOST:
+                strange.add(name)
+                found.append(problem)
+    return tuple(sorted(found, key=lambda one: (list(files).index(one.file), one.line, one.column)))
+
+
+def _unreadable(file: str, text: str) -> Iterator[PolicyProblem]:
+    """Every policy that can't be read alone; else what is wrong with all of them together."""
+    try:
+        pieces = split(text)
+    except PolicySyntaxError as error:
+        yield _placed(file, error, 1, 1)
+        return
+    named = 0
+    for piece in pieces:
+        try:
+            read_bundle(piece.text)
+        except PolicySyntaxError as error:
+            named += 1
+            if named > _MOST:
+                return
+            yield _placed(file, error, piece.words[0].line, piece.words[0].column)
+    if not named:
+        try:
+            read_bundle(text)
+        except PolicySyntaxError as error:
+            yield _placed(file, error, 1, 1)
+
+
+def _placed(file: str, error: PolicySyntaxError, line: int, column: int) -> PolicyProblem:
+    """The error at its place in the file; its own place is in a piece that begins at line and column."""
+    at, _, along = (error.where or "").partition(":")
+    row, across = (int(at), int(along)) if at.isdigit() and along.isdigit() else (1, 1)
+    quoted = re.findall(r"`([^`]*)`", str(error))
+    hint = _near(quoted[-1].rpartition(".")[2], [*FACTS, *_tails(FACTS)]) if quoted else ""
+    return PolicyProblem(
+        file=file,
+        line=line + row - 1,
+        column=across + column - 1 if row == 1 else across,
+        policy="",
+        words=str(error),
+        hint=hint or error.remedy,
+    )
+
+
+def _problem(file: str, piece: Piece, policy: str, words: str, hint: str = "") -> PolicyProblem:
+    where = locate(PolicySyntaxError(words), piece).where or "1:1"
+    line, _, column = where.partition(":")
+    return PolicyProblem(file=file, line=int(line), column=int(column), policy=policy, words=words, hint=hint)
+
+
+def _invalid(
+    file: str,
+    pieces: Sequence[Piece],
+    policies: Sequence[Policy],
+    result: cedarpy.ValidationResult,
+    words: _Words,
+) -> Iterator[tuple[str, PolicyProblem]]:
+    """What Cedar's own validator finds, by the policy's name."""
+    for error in result.errors:
+        number = error.policy_id.removeprefix("policy")
+        if not number.isdigit():
+            problem = PolicyProblem(file=file, line=1, column=1, policy="", words=error.error, hint="")
+            yield "", problem
+            continue
+        piece, policy = pieces[int(number)], policies[int(number)]
+        text = error.error.removeprefix(f"for policy `{error.policy_id}`, ")
+        yield policy.name, _problem(file, piece, policy.name, text, words.hint(text))
+
+
+class _Words:
+    """What the pinned tools call their arguments."""
+
+    def __init__(self, tools: Sequence[PolicyTool]) -> None:
+        self._shapes = {one.name: shape_of(one.schema) for one in tools}
+        self._fits = [(one.name, *_fits(one)) for one in tools]
+
+    def strange(self, policy: Policy) -> Iterator[tuple[str, str]]:
+        """What the policy names and no tool that its head fits has (rules 2 and 4)."""
+        head = policy.head
+        fitting = [
+            name
+            for name, actions, resources in self._fits
+            if head.resource in resources and not actions.isdisjoint(head.actions)
+        ]
+        if not fitting:
+            named = [fit[-1] for fit in (*policy.head.actions, policy.head.resource) if fit]
+            name = named[0].rpartition("/")[2] if named else ""
+            yield f"no pinned tool fits its head (`{name}`)", _near(name, list(self._shapes))
+            return
+        shapes = [self._shapes[name] for name in fitting]
+        for path, whole in paths(reads_within(policy.reads, "context", "arguments")):
+            missing = [_missing(shape, path, whole=whole) for shape in shapes]
+            wrong = [one for one in missing if one]
+            if len(wrong) == len(missing):
+                yield wrong[0]
+        for beside, pointers in (("counts", counted), ("keys", keyed)):
+            known = [one for shape in shapes for one in pointers(shape)]
+            for path, _ in paths(reads_within(policy.reads, "context", beside)):
+                if path and path[0] not in known:
+                    words = f"`context.{beside}` of the tools that it is for has no `{path[0]}`"
+                    yield words, _near(path[0], known)
+
+    def hint(self, text: str) -> str:
+        """A name that is near the last one of an error's words."""
+        quoted = [one.strip("`") for one in _PATH.findall(text)]
+        if not quoted:
+            return ""
+        last = re.findall(r"[\w-]+", quoted[0])[-1:]
+        known = [*self._shapes, *_tails(FACTS), *_TYPES]
+        return _near(last[0], known) if last else ""
+
+
+def _fits(tool: PolicyTool) -> tuple[frozenset[Fit], frozenset[Fit]]:
+    """All that a head can ask of an action and a resource and that this tool is."""
+    server = ("Taskbound::Server", f"{tool.namespace}/{tool.server}")
+    name = ("Taskbound::Tool", f"{tool.namespace}/{tool.name}")
+    action = Place(entity=(ACTIONS, tool.name), above=frozenset({(ACTIONS, CALL)}))
+    return frozenset(action.fits()), frozenset(Place(entity=name, above=frozenset({server})).fits())
+
+
+def _missing(shape: Shape, path: tuple[str, ...], *, whole: bool) -> tuple[str, str] | None:
+    """Why a path names nothing in a shape, and a name that is near; none when it names something."""
+    above = "context.arguments"
+    for number, name in enumerate(path):
+        last = number == len(path) - 1
+        match shape:
+            case Record(members=members) if name in members:
+                shape = members[name].shape
+            case Record(members={}) if number and last and not whole:
+                return None
+            case Record(members=members):
+                return f"no tool that it is for has `{above}.{name}`", _near(name, list(members))
+            case Choice(kinds=kinds) if name in kinds:
+                shape = kinds[name]
+            case Choice(kinds=kinds):
+                return f"`{above}` has no `{name}`", f"it is one of several kinds: {', '.join(kinds)}"
+            case _:
+                why = f": {shape.why}" if isinstance(shape, Untold) else ""
+                return f"`{above}` is no record with a `{name}`{why}", ""
+        above = f"{above}.{name}"
+    return None
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    if name in known:
+        return ""
+    found = get_close_matches(name, known, n=1)
+    return f"did you mean `{found[0]}`?" if found else ""
+
+
+def _tails(names: Iterable[str]) -> list[str]:
+    return [one.rpartition(".")[2] for one in names]

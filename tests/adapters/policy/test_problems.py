@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from typing import Any
+
+import cedarpy
+import pytest
+
+from taskbound.adapters.policy.cedar import CedarLanguage
+from taskbound.core.policy import PolicyProblem, PolicySyntaxError, PolicyTool
+
+LOG: dict[str, Any] = {
+    "type": "object",
+    "required": ["repo"],
+    "properties": {
+        "repo": {"type": "string"},
+        "max_count": {"type": ["integer", "null"]},
+        "since": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
+        "paths": {"type": "array", "items": {"type": "string"}},
+        "env": {"type": "object", "additionalProperties": True},
+        "loose": {"type": "array"},
+    },
+}
+TOOLS = (
+    PolicyTool(namespace="default", name="git__log", server="git", schema=LOG),
+    PolicyTool(namespace="default", name="fs__read", server="fs", schema={"type": "object"}),
+)
+LANGUAGE = CedarLanguage()
+
+
+def problems(text: str, tools: tuple[PolicyTool, ...] = TOOLS) -> tuple[PolicyProblem, ...]:
+    return LANGUAGE.problems({"a.cedar": text}, tools)
+
+
+def about_log(condition: str) -> str:
+    head = 'principal, action == Taskbound::Action::"git__log", resource'
+    return f'@id("a")\nforbid ({head})\nwhen {{ {condition} }};'
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        'context.arguments.repo like "/srv/*"',
+        "context.arguments has max_count && context.arguments.max_count > 10",
+        'context.arguments has since.string && context.arguments.since.string == "x"',
+        'context.arguments has paths && context.arguments.paths.contains("x")',
+        "context.arguments has env && context.arguments.env has PATH",
+        'context.counts has "arguments/paths" && context.counts["arguments/paths"] > 10',
+        'context.counts has "arguments/loose"',
+        'context.keys["arguments"].contains("repo")',
+        'context.nulls.contains("arguments/max_count")',
+        'principal.owner == Taskbound::Person::"default/ann"',
+        "context.task.requester == principal.owner && context.task.age > 60 && resource.open_world",
+        'context.attempt > 1 && context.flags.contains("bidi") && context.last_outcome == "unknown"',
+    ],
+)
+def test_what_fits_the_tools_has_no_problem(condition: str) -> None:
+    assert problems(about_log(condition)) == ()
+
+
+@pytest.mark.parametrize(
+    ("condition", "word", "hint"),
+    [
+        ("context.arguments has maxcount", "maxcount", "did you mean `max_count`?"),
+        ('context.arguments.repoo == "x"', "repoo", "did you mean `repo`?"),
+        ("!(context.arguments has repp)", "repp", "did you mean `repo`?"),
+        ("context.arguments.max_count > 3", "max_count", ""),
+        ("context.arguments.repo == 3", "", ""),
+        ("context.arguments.repo > 3", "", ""),
+        ('context.arguments has since && context.arguments.since == "x"', "", ""),
+        ("context.arguments has since.text", "text", "it is one of several kinds: long, string"),
+        ('context.arguments has loose && context.arguments.loose.contains("x")', "", ""),
+        ('context.counts["arguments/pats"] > 3', "arguments/pats", "did you mean `arguments/paths`?"),
+        ("principal.ownr == principal", "ownr", "did you mean `owner`?"),
+        ("context.atempt > 3", "atempt", "did you mean `attempt`?"),
+        ('principal in Taskbound::Grp::"x"', "", "did you mean `Group`?"),
+    ],
+)
+def test_a201_a_misspelt_name_or_a_wrong_type_is_found_at_its_place(
+    condition: str, word: str, hint: str
+) -> None:
+    (found,) = problems(about_log(condition))
+    assert (found.file, found.hint if hint else hint) == ("a.cedar", hint)
+    if word:
+        line = about_log(condition).splitlines()[found.line - 1]
+        assert line[found.column - 1 :].lstrip('"').startswith(word)
+
+
+def test_cedars_own_validator_says_nothing_of_a_misspelt_has() -> None:
+    text = about_log("context.arguments has maxcount")
+    assert cedarpy.validate_policies(text, LANGUAGE.vocabulary(TOOLS)).validation_passed
+    assert problems(text)
+
+
+@pytest.mark.parametrize(
+    ("head", "hint"),
+    [
+        ('principal, action == Taskbound::Action::"git__lob", resource', "did you mean `git__log`?"),
+        ('principal, action, resource == Taskbound::Tool::"default/fs__raed"', "did you mean `fs__read`?"),
+        (
+            'principal, action == Taskbound::Action::"git__log", resource in Taskbound::Server::"default/fs"',
+            "",
+        ),
+    ],
+)
+def test_a_policy_that_is_for_no_pinned_tool_is_a_problem(head: str, hint: str) -> None:
+    (found,) = problems(f'@id("a") forbid ({head});')
+    assert found.hint == hint
+    assert "no pinned tool" in found.words
+
+
+def test_every_policy_that_can_not_be_read_is_named_with_line_and_column() -> None:
+    text = (
+        '@id("one") permit (principal, action, resource);\n'
+        "forbid (principal, action, resource);\n"
+        '@id("two") forbid (principal action, resource);\n'
+        '@id("three") forbid (principal, action, resource)\n'
+        "  when { context.foo.bar };\n"
+        '@id("four") permit (principal, action, resource) when { context.covered'
+    )
+    found = [(one.line, one.column) for one in problems(text)]
+    assert found == [(2, 1), (3, 30), (5, 22), (6, 65)]
+
+
+def test_one_name_in_two_files_is_a_problem_of_the_second() -> None:
+    text = '@id("a") permit (principal, action, resource);'
+    (found,) = LANGUAGE.problems({"a.cedar": text, "b.cedar": text.replace('"a"', '"A"')}, TOOLS)
+    assert (found.file, found.policy) == ("b.cedar", "A")
+
+
+def test_without_tools_only_what_keeps_it_from_being_read_is_a_problem() -> None:
+    assert problems(about_log("context.arguments has whatever"), ()) == ()
+
+
+def test_a_text_is_laid_out_and_means_the_same() -> None:
+    text = '@id("a")permit(principal,action,resource)when{context.covered};'
+    laid_out = LANGUAGE.formatted(text)
+    assert "\n" in laid_out
+    assert cedarpy.policies_to_json_str(laid_out) == cedarpy.policies_to_json_str(text)
+    with pytest.raises(PolicySyntaxError):
+        LANGUAGE.formatted("permit (")
