@@ -4,6 +4,7 @@
 2. A round that fails is logged and tried again; it never ends the rounds.
 3. What is due to end is ended by the worker, in its first lane: tasks past their deadline,
    and tasks whose `taskbound run` was killed and can end nothing any more.
+4. Who is beneath a run or a gateway is looked at every two seconds (`surfaces.api.insiders`).
 """
 
 from __future__ import annotations
@@ -99,6 +100,7 @@ class Rounds:
             try:
                 ended: list[Moved] = await self._daemon.first(self._daemon.tasks.expire)
                 if self._daemon.boot and turn % _ORPHANS == 0:
+                    await self._daemon.read(self._daemon.look_inside)
                     ended += await self._daemon.first(self._daemon.end_orphans)
             except TaskboundError as error:
                 _log.warning("what is due could not be ended: %s [%s]", error.message, error.code)

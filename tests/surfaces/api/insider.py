@@ -33,7 +33,7 @@ TOOL = {
 
 
 def act(socket: str, task: str) -> dict[str, str]:
-    """The answer to each act, and whose child it was that asked."""
+    """The answer to each act, and whose child and grandchild it was that asked."""
     asks: dict[str, Any] = {
         "person": RegisterPerson(name="mallory", uid=4711),
         "start": StartTask(agent="coder", purpose="mine", seconds=60, scope=SCOPE),
@@ -41,7 +41,8 @@ def act(socket: str, task: str) -> dict[str, str]:
         "run": RegisterRun(task=task),
         "lift": Stop(stopped=False),
     }
-    found = {"parent": str(os.getppid())}
+    above = Path(f"/proc/{os.getppid()}/stat").read_bytes().rpartition(b")")[2].split()[1].decode()
+    found = {"parent": str(os.getppid()), "above": above}
     with Client(Path(socket), Open(role="cli", version=__version__), patience=15.0) as one:
         for name, ask in asks.items():
             answer = one.ask(ask, object)

@@ -17,6 +17,7 @@ from taskbound.flows.audit.signing import CheckpointSigner
 from taskbound.ports.store import StoreUnavailableError
 from taskbound.sdk.client import AsyncClient, DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.api.daemon import Daemon, Place
+from taskbound.surfaces.api.insiders import Insiders
 from taskbound.surfaces.api.operations import OPERATIONS, Right
 from taskbound.surfaces.api.server import SocketServer
 from taskbound.wire import action, connection, envelope, task
@@ -455,6 +456,9 @@ def test_the_kill_switch_reaches_every_gateway_at_once(tmp_path: Path) -> None:
             with pytest.raises(RefusedByDaemonError, match="beneath a gateway"):
                 await person.ask(Stop(stopped=True), Done)  # it may come back, and still be above
             place.daemon.give_up(lost)
+            with pytest.raises(RefusedByDaemonError, match="beneath a gateway"):
+                await person.ask(Stop(stopped=True), Done)  # who was a gateway stays inside
+            place.daemon.insiders = Insiders()  # and from now on this process plays another one
             assert (await person.ask(Stop(stopped=True), Done)).detail == "stopped"
             late = await place.gateway()
             assert (await late.ask(decide("1"), action.Refused)).code == "stopped"

@@ -39,7 +39,8 @@ def test_a_person_s_act_from_beneath_a_run_is_refused(tmp_path: Path, how: str) 
     async def story() -> None:
         async with real(tmp_path, server(tmp_path), name="insider") as place:
             pid, found = await asyncio.to_thread(run_beneath, place, how)
-            assert int(found.pop("parent")) == pid  # also when it went away: the run adopts it
+            assert int(found.pop("above")) == pid  # also when it went away: the run's keeper adopts it
+            assert int(found.pop("parent")) != pid
             assert found == dict.fromkeys(ACTS, "not-outside")
 
     asyncio.run(story())
@@ -54,6 +55,7 @@ def test_a_person_s_act_from_beneath_a_gateway_is_refused(tmp_path: Path, how: s
         ):
             answer = await client.call("insider__act", json.dumps({"how": how}).encode())
             found = json.loads(text_of(answer))
+            del found["above"]
             assert int(found.pop("parent")) == client.process.pid
             assert found == dict.fromkeys(ACTS, "not-outside")
 

@@ -4,6 +4,7 @@ import json
 import os
 import select
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,123 @@ def test_a_process_beneath_a_run_does_not_become_a_person_when_its_task_ends(pla
     assert place("task", "end", newest(place)["task"], "--how", "revoked", "--yes").status == 0
     _, err = process.communicate("\n", timeout=50)
     assert "[not-outside]" in err
+
+
+LEAVER = """
+import os, signal, sys
+hear, say = os.pipe()
+if os.fork():
+    os.read(hear, 1)
+    os.read(0, 1) if sys.argv[1] == "stays" else None
+    os._exit(0)
+os.setsid()
+if os.fork():
+    os._exit(0)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+while os.getppid() == os.getpgid(0):
+    os.sched_yield()
+os.write(1, f"{os.getpid()} {os.getppid()}\\n".encode())
+os.close(1)
+os.write(say, b"!")
+waiting = os.open(sys.argv[2], os.O_RDONLY)
+os.read(waiting, 1)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
+def leaver(
+    place: Installation, tmp_path: Path, how: str, *act: str
+) -> tuple[subprocess.Popen[str], int, int]:
+    """A run, its keeper, and a process two forks and a session away from the command of the run.
+
+    That process does `act` once somebody writes to `go`, unless it was ended before.
+    """
+    os.mkfifo(tmp_path / "go")
+    command = (sys.executable, "-c", LEAVER, how, str(tmp_path / "go"), *(act or ("/bin/true",)))
+    run = place.spawn(*words(place, *command))
+    assert run.stdout is not None
+    far, keeper = map(int, run.stdout.readline().split())
+    return run, keeper, os.pidfd_open(far)
+
+
+def ended(process: int) -> bool:
+    """Whether the process of this descriptor ends in time."""
+    try:
+        return bool(select.select([process], [], [], 30)[0])
+    finally:
+        os.close(process)
+
+
+def test_what_a_command_leaves_behind_is_ended_before_the_run_is(place: Installation, tmp_path: Path) -> None:
+    run, _, far = leaver(place, tmp_path, "leaves")
+    run.communicate(timeout=50)
+    assert run.returncode == 0
+    assert select.select([far], [], [], 0)[0], "the run ended first"
+    os.close(far)
+    assert newest(place)["state"] == "completed"
+
+
+PATIENT = """
+import pathlib, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+up, out = map(pathlib.Path, sys.argv[1:])
+up.write_text("up", encoding="ascii")
+signal.sigwait([signal.SIGTERM])
+out.write_text("asked", encoding="ascii")
+"""
+
+
+def test_what_a_command_leaves_behind_is_asked_to_end_before_it_is_killed(
+    place: Installation, tmp_path: Path
+) -> None:
+    up, out = tmp_path / "up", tmp_path / "out"
+    os.mkfifo(up)
+    script = f'"$@" & read line < {up}; exit 0'
+    command = ("/bin/sh", "-c", script, "sh", sys.executable, "-c", PATIENT, str(up), str(out))
+    assert place.ended(*words(place, *command)).status == 0
+    assert out.read_text(encoding="ascii") == "asked"
+
+
+def test_a_run_that_is_killed_takes_everything_beneath_it_along(place: Installation, tmp_path: Path) -> None:
+    run, keeper, far = leaver(place, tmp_path, "stays")
+    keeping = os.pidfd_open(keeper)
+    run.kill()
+    assert ended(far)
+    assert ended(keeping)
+    run.communicate(timeout=50)
+
+
+def test_a_keeper_that_is_killed_takes_everything_along_and_the_task_has_failed(
+    place: Installation, tmp_path: Path
+) -> None:
+    run, keeper, far = leaver(place, tmp_path, "stays")
+    assert keeper != run.pid
+    os.kill(keeper, signal.SIGKILL)
+    run.communicate(timeout=50)
+    assert run.returncode == 137
+    assert select.select([far], [], [], 0)[0], "the run ended first"
+    os.close(far)
+    assert newest(place)["state"] == "failed"
+
+
+def test_whoever_was_seen_beneath_a_run_is_no_person_when_run_and_keeper_are_killed(
+    place: Installation, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    script = f'"$@" > {out} 2>&1; echo done >> {out}'
+    act = ("/bin/sh", "-c", script, "sh", *PROGRAM, "person", "add", "x")
+    run, keeper, far = leaver(place, tmp_path, "stays", *act)
+    assert place.ended(*words(place, "true")).status == 0  # its start is an occasion to look around
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for one in (keeper, run.pid):
+            os.kill(one, number)
+    run.wait(50)
+    with (tmp_path / "go").open("w", encoding="ascii") as go:
+        go.write("x")
+    assert ended(far)
+    run.communicate(timeout=50)
+    assert "[not-outside]" in out.read_text(encoding="utf-8")
 
 
 def test_the_task_is_ended_although_the_daemon_died_meanwhile(place: Installation) -> None:

@@ -16,6 +16,7 @@ from taskbound.flows.identity import Agents, Deliveries, require_person
 from taskbound.flows.task import Tasks, bind
 from taskbound.flows.tool import Pins, Sights
 from taskbound.surfaces.api.connection import Connections
+from taskbound.surfaces.api.insiders import Insiders
 from taskbound.surfaces.api.peer import boot_id, is_alive
 from taskbound.surfaces.api.worker import Lane, OverloadedError, Worker
 from taskbound.wire.connection import TaskPush
@@ -90,6 +91,7 @@ class Daemon:
         self._checkpoint = asyncio.Event()
         self.boot = boot_id()
         self.connections = Connections()
+        self.insiders = Insiders()
         self.views = Views(means.store)
         self.deliveries = Deliveries(means)
         self.tasks = Tasks(means, self.views, self.deliveries)
@@ -132,13 +134,22 @@ class Daemon:
             UnprovenError: The account belongs to no person.
             NotOutsideError: The process runs beneath a gateway or a run.
         """
-        inside = {(run.pid, run.started) for run in self._runs()}
-        inside |= {one.peer.ancestry[0] for one in self.connections.gateways(lost=True)}
-        if inside.intersection(connection.peer.ancestry):
+        ancestry = connection.peer.ancestry
+        if not self._roots().union(self.insiders.seen).isdisjoint(ancestry):
+            self.insiders.note(ancestry[:1])
             raise NotOutsideError(
                 "this is a person's act, and it was asked for from beneath a gateway or a run"
             )
         return self.identify(connection)
+
+    def look_inside(self) -> None:
+        """See who is beneath a run or a gateway now, so that they stay known when that is gone."""
+        self.insiders.look(self._roots())
+
+    def _roots(self) -> frozenset[tuple[int, int]]:
+        """(pid, start time) of every run and gateway."""
+        runs = {(run.pid, run.started) for run in self._runs()}
+        return frozenset(runs | {one.peer.ancestry[0] for one in self.connections.gateways(lost=True)})
 
     def require_run(self, connection: Connection, task: str) -> Actor:
         """The process that registered itself as this task's run, or a person outside.

@@ -18,7 +18,7 @@ from typing import Final
 
 from taskbound.core.identity import PeerProof, UnprovenError
 
-__all__ = ["Peer", "ancestry_of", "boot_id", "is_alive", "read_peer"]
+__all__ = ["Peer", "Seen", "ancestry_of", "boot_id", "is_alive", "read_peer", "read_processes"]
 
 _CREDENTIALS: Final = struct.Struct("3i")
 _PROC: Final = Path("/proc")
@@ -73,6 +73,27 @@ def is_alive(pid: int, started: int, *, proc: Path = _PROC) -> bool:
         return False
     fields = stat[stat.rindex(b")") + 2 :].split()
     return int(fields[_START]) == started and fields[0] not in {b"Z", b"X"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What is seen of a process."""
+
+    parent: int
+    started: int
+
+
+def read_processes(proc: Path = _PROC) -> dict[int, Seen]:
+    """Every process that can be looked at, by pid; empty where the system shows none."""
+    found: dict[int, Seen] = {}
+    for stat in proc.glob("[0-9]*/stat"):
+        try:
+            data = stat.read_bytes()
+        except OSError:
+            continue  # it has ended meanwhile
+        fields = data[data.rindex(b")") + 2 :].split()
+        found[int(stat.parent.name)] = Seen(parent=int(fields[_PARENT]), started=int(fields[_START]))
+    return found
 
 
 def ancestry_of(pid: int, *, proc: Path = _PROC) -> tuple[tuple[int, int], ...]:

@@ -133,6 +133,7 @@ async def run_task(daemon: Daemon, connection: Connection, ask: wire.RegisterRun
             started=proof.started,
         )
     )
+    await daemon.read(daemon.look_inside)
     return Done()
 
 

@@ -270,6 +270,13 @@ def _accounts(status: StatusReport) -> Iterator[Finding]:
             " program of yours, an agent included, can read its key and its database, and can stop it",
             f"install it under an account of its own: {_DEPLOY}",
         )
+        yield _not(
+            "inside-run",
+            "`taskbound run` ends all that stands beneath it, but not a process that kills both the run and"
+            " its keeper before the daemon has seen it (it looks every two seconds), that kills the daemon"
+            " too, or that traces (ptrace) a program of this account and acts in its name",
+            "run agents under an account of their own: see deploy/",
+        )
     else:
         yield Finding(
             about="boundary",

@@ -2,8 +2,8 @@
 
 1. The task is started and this process registered for it before the command exists, so that no gateway
    beneath it ever starts without its task.
-2. On Linux this process adopts what the command leaves behind (PR_SET_CHILD_SUBREAPER), so that its gateways
-   stay beneath it. The daemon finds the run among a gateway's ancestors by pid and start time.
+2. The command stands beneath a keeper, and nothing beneath outlives the two (`keeper`, on Linux). The daemon
+   finds the run among a gateway's ancestors by pid and start time.
 3. Signals are passed on to the command, and how it ended is how the task ends: status 0 completed, a signal
    that we were sent cancelled, anything else failed.
 4. The connection is held as long as the command runs. When the daemon was restarted it is made again. When
@@ -12,13 +12,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import selectors
 import shutil
 import signal
-import subprocess
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
@@ -27,7 +26,7 @@ import typer
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.cli.errors import fault_of
-from taskbound.surfaces.cli.reading import BadInputError
+from taskbound.surfaces.cli.keeper import PASSED, Keeper, adopt_orphans, end_beneath, in_foreground, reap
 from taskbound.surfaces.cli.screen import Words, ascii_json, shown
 from taskbound.surfaces.cli.session import Session, command
 from taskbound.surfaces.cli.task import (
@@ -49,19 +48,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CommandMissingError", "RunReport", "add_run", "run"]
 
-_SUBREAPER: Final = 36
-"""PR_SET_CHILD_SUBREAPER of Linux's prctl."""
-_PASSED: Final = (
-    signal.SIGTERM,
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-)
 _CANCELING: Final = frozenset({signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT})
 _FROM_TERMINAL: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
-_SIGNALED: Final = 128
 
 
 class CommandMissingError(MalformedError):
@@ -130,8 +118,10 @@ def run(
         running.hold()  # 1.
         status = running.command(program, words)
     except BaseException:
+        running.sweep()
         running.end("cancelled", "the command could not be run")
         raise
+    running.sweep()
     ended = running.end(running.how(status), f"`{shown(words[0])}` ended with status {status}"[:500])
     if session.screen.json:
         report = RunReport(task=task, status=status, how=running.how(status), ended=ended)
@@ -143,41 +133,51 @@ class _Run:
     """One command beneath one task."""
 
     def __init__(self, session: Session, task: str) -> None:
-        """Nothing runs yet."""
+        """Nothing runs yet; the keeper stands there already, so that the daemon sees it."""
+        adopt_orphans()
         self._session = session
         self._task = task
         self._client: Client | None = None
-        self._child: subprocess.Popen[bytes] | None = None
+        self._keeper = Keeper()
         self._signals: list[int] = []
 
     def hold(self) -> None:
         """Register this process for the task, over a connection that stays."""
-        self._client = self._session.connect_anew("run")
-        self._client.ask(RegisterRun(task=self._task), Done)
+        self._connect().ask(RegisterRun(task=self._task), Done)
+
+    def _connect(self) -> Client:
+        """A connection; a daemon that is started for it is not beneath this process."""
+        adopt_orphans(on=False)
+        try:
+            self._client = self._session.connect_anew("run")
+        finally:
+            adopt_orphans()
+        return self._client
 
     def command(self, program: str, words: Sequence[str]) -> int:
         """The status of the command, once it has ended (rules 2 to 4)."""
-        _adopt_orphans()
         reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if sys.platform == "linux" else os.pipe()
         os.set_blocking(writing, False)
-        heard = [one for one in (*_PASSED, signal.SIGCHLD) if signal.getsignal(one) != signal.SIG_IGN]
+        heard = [one for one in (*PASSED, signal.SIGCHLD) if signal.getsignal(one) != signal.SIG_IGN]
         before = {one: signal.signal(one, self._note) for one in heard}
         wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         try:
-            self._child = subprocess.Popen(words, executable=program)  # noqa: S603 -- what was asked for
-            for number in tuple(self._signals):
-                self._pass_on(number)  # it came before there was anyone to pass it to
+            trouble = self._keeper.start(program, words)
+            if trouble:
+                raise CommandMissingError(f"`{shown(program)}` can't be run: {trouble}")
             return self._wait(reading)
-        except OSError as error:
-            raise CommandMissingError(
-                f"`{shown(program)}` can't be run: {error.strerror or error}"
-            ) from error
         finally:
             signal.set_wakeup_fd(wakeup)
             for one, handler in before.items():
                 signal.signal(one, handler)
             os.close(reading)
             os.close(writing)
+
+    def sweep(self) -> None:
+        """End whatever is still beneath: nothing, unless the keeper was killed or never ended (rule 2)."""
+        left = end_beneath(gently=False)
+        if left:
+            self._session.screen.note(f"taskbound: these could not be ended: {', '.join(map(str, left))}")
 
     def how(self, status: int) -> str:
         """How the task ends (rule 3)."""
@@ -189,9 +189,8 @@ class _Run:
         """Whether the task has ended; says so on standard error when that is not known."""
         for attempt in range(2):
             try:
-                if self._client is None:
-                    self._client = self._session.connect_anew("run")
-                self._client.ask(EndTask(task=self._task, how=how, reason=reason), Done)
+                client = self._client if self._client is not None else self._connect()
+                client.ask(EndTask(task=self._task, how=how, reason=reason), Done)
             except DaemonLostError as error:
                 self._drop()
                 if attempt:
@@ -206,15 +205,12 @@ class _Run:
         return False
 
     def _wait(self, reading: int) -> int:
-        child = self._child
-        if child is None:
-            raise BadInputError("no command runs")
         with selectors.DefaultSelector() as waiting:
             waiting.register(reading, selectors.EVENT_READ)
             if self._client is not None:
                 waiting.register(self._client, selectors.EVENT_READ)
             while True:
-                status = _reap(child)
+                status = reap().get(self._keeper.pid)
                 if status is not None:
                     return status
                 for key, _ in waiting.select():
@@ -252,12 +248,10 @@ class _Run:
         self._pass_on(number)
 
     def _pass_on(self, number: int) -> None:
-        if self._child is None or (number in _FROM_TERMINAL and _in_foreground()):
+        if number in _FROM_TERMINAL and in_foreground():
             return
-        try:
-            os.kill(self._child.pid, number)
-        except ProcessLookupError:
-            return
+        with suppress(ProcessLookupError):
+            os.kill(self._keeper.pid, number)
 
     def _drop(self) -> None:
         if self._client is not None:
@@ -270,35 +264,3 @@ class _Run:
             self._session.screen.note(ascii_json(fault), "")
             return
         self._session.screen.note(f"taskbound: {shown(self._task)}: {shown(Words(fault.message))}")
-
-
-def _reap(child: subprocess.Popen[bytes]) -> int | None:
-    """The command's status as a shell gives it, or none while it runs; buries adopted orphans on the way."""
-    found = child.poll()
-    if found is not None:
-        return found if found >= 0 else _SIGNALED - found
-    while True:
-        try:
-            seen = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return None
-        if seen is None:
-            return None
-        if seen.si_pid == child.pid:
-            found = child.wait()
-            return found if found >= 0 else _SIGNALED - found
-        os.waitpid(seen.si_pid, os.WNOHANG)
-
-
-def _adopt_orphans() -> None:
-    """Become the parent of what the command leaves behind (rule 2); only Linux can."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_SUBREAPER, 1, 0, 0, 0)
-
-
-def _in_foreground() -> bool:
-    """Whether the terminal's own signals reach the command as they reach us."""
-    try:
-        return os.tcgetpgrp(0) == os.getpgrp()
-    except OSError:
-        return False

@@ -1,0 +1,64 @@
+"""Processes that were seen beneath a run or a gateway, and stay the agent's own when that is gone.
+
+1. Looked for when a run registers, every two seconds while there is one or a gateway, and whenever somebody
+   from beneath one asks. Whoever was seen is remembered by pid and start time until it has ended.
+2. What is beneath a remembered process is inside as well.
+3. What begins and kills everything above it between two looks was never seen. It is memory of this
+   process: a daemon that is started anew looks again, and finds what is beneath something then.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from taskbound.surfaces.api.peer import read_processes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Insiders"]
+
+Process = tuple[int, int]
+"""(pid, start time)."""
+_PROC: Final = Path("/proc")
+
+
+class Insiders:
+    """What was seen; a whole set is put in place at once, so any thread may ask."""
+
+    def __init__(self, proc: Path = _PROC) -> None:
+        """Remember nobody.
+
+        Args:
+            proc: Where the kernel tells of processes.
+        """
+        self._proc = proc
+        self._seen: frozenset[Process] = frozenset()
+
+    @property
+    def seen(self) -> frozenset[Process]:
+        """Everybody who was seen inside and lives, as far as the last look knows."""
+        return self._seen
+
+    def note(self, ancestry: Iterable[Process]) -> None:
+        """Remember these: they stand beneath what is inside."""
+        self._seen |= frozenset(ancestry)
+
+    def look(self, roots: Iterable[Process]) -> None:
+        """Remember who lives beneath these or whom was seen, and forget who has ended (rules 1, 2)."""
+        known = self._seen | frozenset(roots)
+        if not known:
+            return
+        parents = read_processes(self._proc)
+        started = {pid: one.started for pid, one in parents.items()}
+        alive = {one for one in known if started.get(one[0]) == one[1]}
+        inside = {pid for pid, _ in alive}
+        children: dict[int, list[int]] = {}
+        for pid, one in parents.items():
+            children.setdefault(one.parent, []).append(pid)
+        level = list(inside)
+        while level:
+            level = [child for pid in level for child in children.get(pid, []) if child not in inside]
+            inside.update(level)
+        self._seen = frozenset((pid, started[pid]) for pid in inside)

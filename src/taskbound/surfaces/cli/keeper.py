@@ -1,0 +1,277 @@
+"""The keeper: a process between `taskbound run` and its command, which ends all that stands beneath them.
+
+1. The run and its keeper adopt what the processes beneath them leave behind (PR_SET_CHILD_SUBREAPER), so a
+   double fork or a session of its own leads nowhere else.
+2. When the command has ended, what it left behind is asked to end, and killed after two seconds. The
+   keeper ends only once nothing is beneath it, and ends as the command did.
+3. When the run is gone, killed or not, the kernel tells the keeper, and all beneath it is killed at once.
+4. When the keeper is killed, the kernel kills the command, and the run kills the rest, which is its own now.
+5. Whoever kills run and keeper both, before either has acted, is beneath nobody: the daemon knows
+   it only when it has seen it before (`surfaces.api.insiders`).
+6. A daemon that a gateway beneath had to start anew is beneath too, and is asked to end like the others: the
+   next client starts one. What the run itself starts is not.
+
+Only Linux can do this; elsewhere the keeper waits for the command and no more.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["PASSED", "Keeper", "adopt_orphans", "end_beneath", "in_foreground", "reap"]
+
+PASSED: Final = (
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+"""Signals that go on to the command."""
+_SIGNALED: Final = 128
+"""What a shell adds to the number of the signal that ended a command."""
+_FROM_TERMINAL: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
+_LINUX: Final = sys.platform == "linux"
+_SUBREAPER: Final = 36
+"""PR_SET_CHILD_SUBREAPER of Linux `prctl(2)`."""
+_DEATH_SIGNAL: Final = 1
+"""PR_SET_PDEATHSIG."""
+_GONE: Final = signal.SIGRTMAX if _LINUX else signal.SIGALRM
+"""What the kernel sends the keeper when its run has ended."""
+_GRACE: Final = 2.0
+_PATIENCE: Final = 10.0
+_PAUSE: Final = 0.01
+
+
+class Keeper:
+    """The keeper's process, as the run sees it."""
+
+    def __init__(self) -> None:
+        """Fork; the command is started later, by `start`."""
+        self._go, self._said = -1, -1
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {*PASSED, signal.SIGCHLD})
+        waiting, self._go = os.pipe()
+        self._said, saying = os.pipe()
+        run = os.getpid()
+        self.pid = os.fork()
+        if self.pid == 0:
+            status = _SIGNALED
+            try:
+                status = _Kept(run, before).keep(waiting, saying)
+            finally:
+                os._exit(status)  # never back into the run's own code
+        os.close(waiting)
+        os.close(saying)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def start(self, program: str, words: Sequence[str]) -> str:
+        """Have the command started; why it could not be, empty when it was."""
+        told = b"\0".join(os.fsencode(word) for word in (program, *words))
+        try:
+            while told:
+                told = told[os.write(self._go, told) :]
+        except BrokenPipeError:
+            return "its keeper was killed"
+        finally:
+            os.close(self._go)
+        said = b""
+        while piece := os.read(self._said, 4096):
+            said += piece
+        os.close(self._said)
+        return said.decode("utf-8", "replace")
+
+
+class _Kept:
+    """What the keeper does, in its own process."""
+
+    def __init__(self, run: int, mask: set[int | signal.Signals]) -> None:
+        self._run = run
+        self._mask = mask
+        self._command: subprocess.Popen[bytes] | None = None
+        self._signals: list[int] = []
+
+    def keep(self, waiting: int, saying: int) -> int:
+        """The command's status as a shell gives it, once nothing is beneath this process."""
+        wake, waker = self._prepare(waiting, saying)
+        told = b""
+        while piece := os.read(waiting, 65536):
+            told += piece
+        os.close(waiting)
+        if not told:
+            return _SIGNALED  # the run has ended before there was a command
+        program, *words = told.split(b"\0")
+        try:
+            self._command = subprocess.Popen(  # noqa: S603 - it is what was asked for
+                words,
+                executable=program,
+                preexec_fn=_tie(os.getpid()),  # noqa: PLW1509 - the keeper has one thread
+            )
+        except OSError as error:
+            os.write(saying, (error.strerror or "it can't be run").encode())
+            return _SIGNALED - 1
+        os.close(saying)
+        for number in tuple(self._signals):
+            self._pass_on(number)
+        return self._wait(wake, waker)
+
+    def _prepare(self, waiting: int, saying: int) -> tuple[int, int]:
+        """Leave the run's descriptors and signals behind, and be told of its end."""
+        for one in range(3, max(waiting, saying)):
+            if one not in {waiting, saying}:
+                with suppress(OSError):
+                    os.close(one)
+        os.closerange(max(waiting, saying) + 1, 4096)  # the run's connection, above all, ends with the run
+        wake, waker = os.pipe()
+        os.set_blocking(waker, False)
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        for one in PASSED:
+            if signal.getsignal(one) != signal.SIG_IGN:
+                signal.signal(one, self._note)
+        for other in (signal.SIGCHLD, _GONE):
+            signal.signal(other, _wake)
+        adopt_orphans()
+        _prctl(_DEATH_SIGNAL, _GONE)  # 3
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        return wake, waker
+
+    def _wait(self, wake: int, waker: int) -> int:
+        del waker  # held open by the wakeup descriptor
+        command = self._command.pid if self._command is not None else 0
+        status: int | None = None
+        while status is None:
+            if os.getppid() != self._run:
+                end_beneath(gently=False)  # 3
+                return _SIGNALED
+            found = reap()
+            if command in found:
+                status = found[command]
+                break
+            select.select([wake], [], [])
+            with suppress(BlockingIOError):
+                os.read(wake, 4096)
+        end_beneath(gently=True, hurry=lambda: os.getppid() != self._run)  # 2
+        return status
+
+    def _note(self, number: int, _frame: object) -> None:
+        self._signals.append(number)
+        self._pass_on(number)
+
+    def _pass_on(self, number: int) -> None:
+        """Pass a signal on, unless the terminal has sent it to the command too."""
+        if self._command is None or (number in _FROM_TERMINAL and in_foreground()):
+            return
+        with suppress(ProcessLookupError):
+            os.kill(self._command.pid, number)
+
+
+def _wake(_number: int, _frame: object) -> None:
+    """Interrupt what waits."""
+
+
+def _tie(keeper: int) -> Callable[[], None]:
+    """What a new process does before it becomes the command: it ends with its keeper (rule 4)."""
+
+    def tie() -> None:
+        _prctl(_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != keeper:
+            os._exit(_SIGNALED)
+
+    return tie
+
+
+def _prctl(option: int, value: int) -> None:
+    if _LINUX:
+        ctypes.CDLL(None, use_errno=True).prctl(option, int(value), 0, 0, 0)
+
+
+def adopt_orphans(*, on: bool = True) -> None:
+    """Become the parent of what the processes beneath leave behind, or stop (rule 1)."""
+    _prctl(_SUBREAPER, on)
+
+
+def in_foreground() -> bool:
+    """Whether the terminal's own signals reach the command as they reach us."""
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False
+
+
+def reap() -> dict[int, int]:
+    """Every child that has ended, by pid, and its status as a shell gives it."""
+    found: dict[int, int] = {}
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return found
+        if pid == 0:
+            return found
+        code = os.waitstatus_to_exitcode(status)
+        found[pid] = code if code >= 0 else _SIGNALED - code
+
+
+def end_beneath(*, gently: bool, hurry: Callable[[], bool] = lambda: False) -> tuple[int, ...]:
+    """End every process beneath this one, and wait until there is none.
+
+    Args:
+        gently: Whether they are asked first, and killed only when they take too long.
+        hurry: Whether there is no time for that any more.
+
+    Returns:
+        Those that could not be ended: another account's, or stuck in the kernel.
+    """
+    beneath = _beneath()
+    if gently:
+        _send(beneath, signal.SIGTERM)
+        end = time.monotonic() + _GRACE
+        while beneath and time.monotonic() < end and not hurry():
+            beneath = _next()
+    end = time.monotonic() + _PATIENCE
+    while beneath and time.monotonic() < end:
+        _send(beneath, signal.SIGKILL)
+        beneath = _next()
+    return tuple(beneath)
+
+
+def _next() -> list[int]:
+    """What is still beneath, after a moment in which something may have ended."""
+    if not reap():
+        time.sleep(_PAUSE)
+        reap()
+    return _beneath()
+
+
+def _send(processes: Sequence[int], number: int) -> None:
+    for one in processes:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(one, number)
+
+
+def _beneath() -> list[int]:
+    """Every process beneath this one that is more than a zombie's name, nearest first."""
+    parents: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError, ValueError, IndexError):
+            fields = stat.read_bytes().rpartition(b")")[2].split()
+            parents.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+    found: list[int] = []
+    level = parents.get(os.getpid(), [])
+    while level:
+        found += level
+        level = [child for one in level for child in parents.get(one, [])]
+    return found

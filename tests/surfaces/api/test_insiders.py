@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from taskbound.surfaces.api.insiders import Insiders
+from tests.surfaces.api.test_peer import tell
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def end(proc: Path, pid: int) -> None:
+    shutil.rmtree(proc / str(pid))
+
+
+def test_whoever_was_seen_beneath_a_root_stays_inside_when_the_root_is_gone(tmp_path: Path) -> None:
+    for pid, parent in ((10, 1), (20, 10), (30, 20), (40, 1)):
+        tell(tmp_path, pid, parent, pid * 10)
+    insiders = Insiders(tmp_path)
+    insiders.look([(10, 100)])
+    assert insiders.seen == {(10, 100), (20, 200), (30, 300)}
+    for pid in (10, 20, 30):
+        end(tmp_path, pid)
+    tell(tmp_path, 30, 1, 300)
+    tell(tmp_path, 50, 30, 500)
+    insiders.look([(10, 100)])
+    assert insiders.seen == {(30, 300), (50, 500)}, "what is beneath who was seen is inside too"
+
+
+def test_a_number_that_went_to_another_process_is_not_inside(tmp_path: Path) -> None:
+    tell(tmp_path, 10, 1, 100)
+    insiders = Insiders(tmp_path)
+    insiders.look([(10, 100)])
+    end(tmp_path, 10)
+    tell(tmp_path, 10, 1, 101)
+    tell(tmp_path, 11, 10, 102)
+    insiders.look([(10, 100)])
+    assert insiders.seen == frozenset()
+
+
+def test_with_nothing_to_look_beneath_nothing_is_looked_at(tmp_path: Path) -> None:
+    insiders = Insiders(tmp_path / "none")
+    insiders.look([])
+    assert insiders.seen == frozenset()
