@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -7,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,29 @@ def signers(home: Path) -> list[int]:
             if b"taskbound.wiring.signer" in words and str(home / "signer").encode() in words:
                 found.append(int(one.name))
     return found
+
+
+def test_a_lock_whose_holder_answers_nobody_is_waited_for(home: Path) -> None:
+    (home / "run").mkdir(mode=0o700)
+    lock = home / "run" / "daemon.lock"
+    with lock.open("w", encoding="ascii") as held, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        starting = pool.submit(daemon, home)
+        until(lambda: waits_for(lock), "the daemon has tried the lock")
+        fcntl.flock(held, fcntl.LOCK_UN)
+        with starting.result():
+            assert answers(find_socket(home))
+
+
+def waits_for(lock: Path) -> bool:
+    """Whether another process has this file open."""
+    for one in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if one.parent.parent.name != str(os.getpid()) and one.samefile(lock):
+                return True
+        except OSError:
+            continue
+    return False
 
 
 def keep(home: Path, folder: Path) -> Path:

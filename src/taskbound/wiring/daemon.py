@@ -1,11 +1,16 @@
 """The daemon's process: owns a data directory, decides, records, and has the log signed.
 
-1. One daemon owns a directory: it holds `run/daemon.lock` for as long as it lives.
+1. One daemon owns a directory: it holds `run/daemon.lock` for as long as it lives. A holder that answers
+   nobody is beginning or ending (what a killed daemon was just forking holds its lock for an instant), and
+   is waited for.
 2. It answers nobody before the store is open, its first record is durable, and permits
    of an earlier process are on their way to being settled.
 3. Without `--signer` it starts a signer of its own beside it, under the same user, and
    starts it again when it ends; with it, the signer is another account's process.
-4. Where a group may connect, an account that is no person here speaks for the agents
+4. A store that failed (an I/O error, damage) is believed no more by this process: it answers what waits
+   with that, says so and ends with status 5. Whoever watches it, or the next client, starts another,
+   which looks at the files anew.
+5. Where a group may connect, an account that is no person here speaks for the agents
    that `--gateway` names for it, as their gateway, and for nothing else.
 """
 
@@ -20,6 +25,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
@@ -36,7 +42,7 @@ from taskbound.surfaces.api.daemon import Daemon, Place
 from taskbound.surfaces.api.server import GRACE, SocketServer
 from taskbound.wiring.accounts import open_to_group, parse_gateway, parse_group
 from taskbound.wiring.child import SignerChild
-from taskbound.wiring.home import place_socket, require_own_home, require_socket_folder
+from taskbound.wiring.home import find_socket, place_socket, require_own_home, require_socket_folder
 from taskbound.wiring.log import open_log
 from taskbound.wiring.ready import say_ready
 from taskbound.wiring.rounds import Rounds
@@ -48,6 +54,12 @@ _log = logging.getLogger(__name__)
 DATABASE: Final = "taskbound.db"
 BACKLOG: Final = 4096
 """Connections that may wait to be accepted; the kernel takes as many as `net.core.somaxconn` allows."""
+_STORE_FAILED: Final = 5
+_PATIENCE: Final = 10.0
+"""Seconds that a holder of the lock may take to answer, or to end."""
+_PAUSE: Final = 0.02
+_LAST_ANSWERS: Final = 1.0
+"""Seconds that answers may take once the store has failed."""
 DESCRIPTORS: Final = 16_384
 """Open files that this process asks for: more than a few accounts can use up (`connection.MOST`)."""
 
@@ -60,19 +72,18 @@ class HomeInUseError(UnavailableError):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until ended; the exit status: 0 ended, 4 could not start."""
+    """Serve until ended; the exit status: 0 ended, 4 could not start, 5 the store failed."""
     told = _read_arguments(arguments)
     open_log("daemon", told.log_level)
     os.umask(0o077)
     _raise_limit()
     try:
-        asyncio.run(_serve(Path(told.home), told))
+        return asyncio.run(_serve(Path(told.home), told))
     except TaskboundError as error:
         sys.stderr.write(f"error: {error.message} [{error.code}]\n")
         if error.advice:
             sys.stderr.write(f"what to do: {error.advice}\n")
         return 4
-    return 0
 
 
 def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -101,8 +112,12 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     return told
 
 
-def hold_home(home: Path) -> int:
+def hold_home(home: Path, socket: Path) -> int:
     """Own the directory until the process ends (rule 1); the descriptor that holds it.
+
+    Args:
+        home: The data directory.
+        socket: Where a daemon that owns it answers.
 
     Raises:
         HomeInUseError: Another process owns it.
@@ -110,12 +125,17 @@ def hold_home(home: Path) -> int:
     require_own_home(home)
     (home / "run").mkdir(mode=0o700, exist_ok=True)
     held = os.open(home / "run" / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(held)
-        raise HomeInUseError(f"another daemon owns `{home}`") from error
-    return held
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if answers(socket) or time.monotonic() > end:
+                os.close(held)
+                raise HomeInUseError(f"another daemon owns `{home}`") from error
+            time.sleep(_PAUSE)
+        else:
+            return held
 
 
 def read_origin(home: Path, told: str) -> str:
@@ -136,12 +156,17 @@ def read_origin(home: Path, told: str) -> str:
         return origin
 
 
-async def _serve(home: Path, told: argparse.Namespace) -> None:
-    held = hold_home(home)
+async def _serve(home: Path, told: argparse.Namespace) -> int:
+    held = hold_home(home, Path(told.socket) if told.socket else find_socket(home))
     socket_path = _choose_socket(home, told.socket)
     loop = asyncio.get_running_loop()
     origin = read_origin(home, told.origin)
-    store = SqlStore(home / DATABASE)
+    ended = asyncio.Event()
+
+    def fail() -> None:
+        loop.call_soon_threadsafe(ended.set)  # 4
+
+    store = SqlStore(home / DATABASE, failed=fail)
     clock = SystemClock(store.last_instant())
     chance = SystemChance()
     means = Means(
@@ -167,7 +192,6 @@ async def _serve(home: Path, told: argparse.Namespace) -> None:
     server = await _listen(loop, daemon, socket_path, group=told.group)
     inode = socket_path.stat().st_ino
     loop.call_later(GRACE, daemon.give_up_strangers)
-    ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     _log.info("ready: %s, %s", socket_path, store.describe())
@@ -178,12 +202,25 @@ async def _serve(home: Path, told: argparse.Namespace) -> None:
         server.close()
         await asyncio.to_thread(rounds.stop)
         await asyncio.to_thread(daemon.worker.stop)
+        if store.failure is not None:
+            await _tell(store.failure)
         _remove_own(socket_path, inode)
         signer.close()
         if child is not None:
             child.stop()
         store.close()
         os.close(held)
+    return 0 if store.failure is None else _STORE_FAILED
+
+
+async def _tell(failure: UnavailableError) -> None:
+    """Say why this process ends, and let those who wait have their answers (rule 4)."""
+    _log.error(
+        "the store failed, and this process ends: %s [%s]; %s", failure.message, failure.code, failure.advice
+    )
+    waiting = asyncio.all_tasks() - {asyncio.current_task()}
+    if waiting:
+        await asyncio.wait(waiting, timeout=_LAST_ANSWERS)
 
 
 def _raise_limit() -> None:

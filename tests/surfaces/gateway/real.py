@@ -46,9 +46,20 @@ if TYPE_CHECKING:
 
     from tests.peers.rawclient import Era
 
-__all__ = ["Place", "gone", "real"]
+__all__ = ["PATIENT", "Place", "gone", "real"]
 
 DEADLINE = 30.0
+MODULE = ("-m", "taskbound.wiring.gateway")
+PATIENT = (
+    "-c",
+    (
+        "import sys\nfrom functools import partial\n"
+        "from taskbound.surfaces.gateway.link import Timings\nfrom taskbound.wiring import gateway\n"
+        "gateway.Plugs = partial(gateway.Plugs, timings=Timings(grace=60.0))\n"
+        "sys.exit(gateway.main(sys.argv[1:]))\n"
+    ),
+)
+"""The gateway with a longer grace, where a test is not about its length."""
 
 
 class Place:
@@ -160,12 +171,13 @@ class Place:
                 await asyncio.to_thread(os.sched_yield)
 
     @contextlib.asynccontextmanager
-    async def gateway(self, era: Era = "legacy", *options: str) -> AsyncIterator[RawClient]:
+    async def gateway(
+        self, era: Era = "legacy", *options: str, module: Sequence[str] = MODULE
+    ) -> AsyncIterator[RawClient]:
         """The agent, whose handshake is done."""
         command = [
             sys.executable,
-            "-m",
-            "taskbound.wiring.gateway",
+            *module,
             "--agent",
             "coder",
             "--home",

@@ -18,7 +18,7 @@ from tests.corpus.g9 import Case, cases
 from tests.peers.commands import Served, echo, faulty
 from tests.peers.rawclient import RawClient, Tap, text_of
 from tests.surfaces.gateway.bench import code_of
-from tests.surfaces.gateway.real import Place, gone, real
+from tests.surfaces.gateway.real import PATIENT, Place, gone, real
 from tests.surfaces.gateway.test_corpus import arguments_of, calls_in
 
 if TYPE_CHECKING:
@@ -288,7 +288,7 @@ async def test_a_daemon_that_is_killed_and_started_again_during_a_call_releases_
         Tap(tmp_path / "tap") as tap,
         real(tmp_path, faulty("answers-in-reverse", log=tap.path), name="odd") as place,
     ):
-        async with place.gateway() as client:
+        async with place.gateway(module=PATIENT) as client:
             request = await client.start_call("odd__work", b'{"text":"first"}')
             await tap.wait_for(b"first")
             await asyncio.to_thread(place.kill_daemon)

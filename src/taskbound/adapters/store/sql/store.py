@@ -68,6 +68,10 @@ def _pass(_point: str) -> None:
     """Do nothing at a point of a write."""
 
 
+def _nothing() -> None:
+    """Tell nobody."""
+
+
 class SqlTransaction:
     """All words over one connection: a snapshot of them, or a transaction."""
 
@@ -130,6 +134,7 @@ class SqlStore:
         reserve: int = RESERVE,
         at: Callable[[str], None] = _pass,
         machine: Machine = _MACHINE,
+        failed: Callable[[], None] = _nothing,
     ) -> None:
         """Open the database, make it if there is none, and bring it to the newest schema.
 
@@ -138,6 +143,7 @@ class SqlStore:
             reserve: Bytes that are kept for ending things on a full disk.
             at: Told each named point of an opening and a write; what it raises ends it there.
             machine: What the store stands on.
+            failed: Told, in any thread, that the store refuses from now on (rule 4).
 
         Raises:
             AffectedLibraryError: The library can lose committed writes.
@@ -148,6 +154,7 @@ class SqlStore:
         """
         self._at = at
         self._machine = machine
+        self._failed = failed
         self._lock = threading.Lock()
         self._owner: int | None = None
         self._guard = threading.Lock()
@@ -406,6 +413,12 @@ class SqlStore:
                 self._broken = known or DiskFailedError("the disk that holds the database failed")
             for connection in self._let_go():
                 _abandon(connection)
+        self._failed()
+
+    @property
+    def failure(self) -> StoreUnavailableError | None:
+        """Why it refuses everything until this process ends; None as long as it does not."""
+        return self._broken if fatal(self._broken) else None
 
     def _let_go(self) -> list[driver.Connection]:
         """Every connection that nobody uses now; the store has none of them any more."""
