@@ -35,6 +35,7 @@ from taskbound.adapters.keys.socket import SocketSigner
 from taskbound.adapters.monitor.local import LocalMonitor
 from taskbound.adapters.policy.cedar import CedarPolicyEngine, base_bundle
 from taskbound.adapters.store.sql import SqlStore
+from taskbound.core.decision import Allowance
 from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.flows.audit.sequencing import Sequencer, open_writer
 from taskbound.flows.means import Means
@@ -103,8 +104,12 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
         metavar="ACCOUNT=[NAMESPACE/]AGENT",
         help="an account, by name or uid, that may run the gateway of an agent; can be given several times",
     )
+    add("--refusals-burst", type=int, default=Allowance().burst, help="refusals of an agent recorded at once")
+    add("--refusals-rate", type=int, default=Allowance().rate, help="and then so many more a second")
     add("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     told = parser.parse_args(arguments)
+    if told.refusals_burst < 1 or told.refusals_rate < 1:
+        parser.error("--refusals-burst and --refusals-rate are 1 at least")
     if told.signer and not told.origin:
         parser.error("--signer needs --origin: the name of the log that the signer was given")
     if told.group is not None and not told.socket:
@@ -182,7 +187,13 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
     child = None if told.signer else SignerChild(home, origin, create=not signed)
     signer = SocketSigner(Path(told.signer) if child is None else child.socket)
     sequencer = Sequencer(means, signer, origin)
-    place = Place(home=str(home), pid=os.getpid(), owner_uid=os.geteuid(), gateways=frozenset(told.gateway))
+    place = Place(
+        home=str(home),
+        pid=os.getpid(),
+        owner_uid=os.geteuid(),
+        gateways=frozenset(told.gateway),
+        allowance=Allowance(burst=told.refusals_burst, rate=told.refusals_rate),
+    )
     daemon = Daemon(means, sequencer, loop, place)
     open_writer(means, software=f"taskbound {__version__}")
     rounds = Rounds(daemon, signer, origin, child)
@@ -200,6 +211,8 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
         await ended.wait()
     finally:
         server.close()
+        with contextlib.suppress(TaskboundError):  # a store that can't record is told below
+            await daemon.first(lambda: daemon.refusals.tell(final=True))
         await asyncio.to_thread(rounds.stop)
         await asyncio.to_thread(daemon.worker.stop)
         if store.failure is not None:

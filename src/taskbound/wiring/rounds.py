@@ -4,7 +4,8 @@
 2. A round that fails is logged and tried again; it never ends the rounds.
 3. What is due to end is ended by the worker, in its first lane: tasks past their deadline,
    and tasks whose `taskbound run` was killed and can end nothing any more.
-4. Who is beneath a run or a gateway is looked at every two seconds (`surfaces.api.insiders`).
+4. What agents were refused beyond their allowance is recorded, in sum, when its window has ended.
+5. Who is beneath a run or a gateway is looked at every two seconds (`surfaces.api.insiders`).
 """
 
 from __future__ import annotations
@@ -99,6 +100,7 @@ class Rounds:
             turn += 1
             try:
                 ended: list[Moved] = await self._daemon.first(self._daemon.tasks.expire)
+                await self._daemon.first(self._daemon.refusals.tell)
                 if self._daemon.boot and turn % _ORPHANS == 0:
                     await self._daemon.read(self._daemon.look_inside)
                     ended += await self._daemon.first(self._daemon.end_orphans)

@@ -25,6 +25,8 @@ __all__ = ["BadSettingError", "Settings", "read_settings", "unknown_variables"]
 
 FILE: Final = "taskbound.toml"
 PREFIX: Final = "TASKBOUND_"
+_COUNTS: Final = frozenset({"refusals_burst", "refusals_rate"})
+_MOST: Final = 100_000
 _LEVELS: Final = ("debug", "info", "warning", "error")
 _WRITABLE_BY_OTHERS: Final = 0o022
 _DEVELOPMENT: Final = frozenset({"TASKBOUND_HOME", "TASKBOUND_VENV", "TASKBOUND_PYTHON", "TASKBOUND_SHARED"})
@@ -53,6 +55,10 @@ class Settings:
     """How much the daemon writes to its log: debug, info, warning or error."""
     socket: str = ""
     """The socket of a daemon that another account runs, absolute (see `deploy/`); then none is started."""
+    refusals_burst: int = 100
+    """How many refusals of one agent the daemon records one by one at once; the rest are counted."""
+    refusals_rate: int = 5
+    """How many refusals of one agent a second it records one by one after that."""
 
 
 def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
@@ -67,7 +73,7 @@ def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
         text = environ.get(PREFIX + field.name.upper())
         if text is not None:
             told[field.name] = _from_text(field.name, text)
-    namespace, agent, template, autostart, log_level, socket = (
+    namespace, agent, template, autostart, log_level, socket, burst, rate = (
         told.get(one.name, one.default) for one in fields(Settings)
     )
     if not isinstance(autostart, bool):
@@ -95,7 +101,15 @@ def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
         autostart=autostart,
         log_level=str(log_level),
         socket=str(socket),
+        refusals_burst=_count("refusals_burst", burst),
+        refusals_rate=_count("refusals_rate", rate),
     )
+
+
+def _count(name: str, told: object) -> int:
+    if not isinstance(told, int) or isinstance(told, bool) or not 1 <= told <= _MOST:
+        raise BadSettingError(f"`{name}` is a whole number from 1 to {_MOST}, not `{told}`", where=name)
+    return told
 
 
 def unknown_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -134,6 +148,8 @@ def _from_file(path: Path) -> dict[str, object]:
 
 
 def _from_text(name: str, text: str) -> object:
+    if name in _COUNTS and text.isascii() and text.isdigit():
+        return int(text)
     if name != "autostart":
         return text
     if text not in {"true", "false"}:

@@ -62,9 +62,11 @@ class DaemonNotStartedError(UnavailableError):
 
 def daemon_command(home: Path) -> tuple[str, ...]:
     """The command that runs the daemon; nothing comes from the working directory or PYTHONPATH (A251)."""
-    level = read_settings(home, {}).log_level
+    settings = read_settings(home, {})
+    quota = ("--refusals-burst", str(settings.refusals_burst), "--refusals-rate", str(settings.refusals_rate))
     module = ("-m", "taskbound.wiring.daemon")
-    return (sys.executable, "-P", "-E", *module, "--home", str(home), "--log-level", level)
+    level = ("--log-level", settings.log_level)
+    return (sys.executable, "-P", "-E", *module, "--home", str(home), *level, *quota)
 
 
 def serve_command(home: Path) -> str:

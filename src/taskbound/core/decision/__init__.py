@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from taskbound.core.decision.quota import Allowance, Dropped, Quota, TooManyRefusalsError
 from taskbound.core.decision.settle import ActHistory, Locked, Settled, Settlement, presentation_names, settle
 from taskbound.core.decision.values import (
     Basis,
@@ -21,20 +22,24 @@ from taskbound.core.decision.values import (
 
 __all__ = [
     "ActHistory",
+    "Allowance",
     "Basis",
     "Decision",
+    "Dropped",
     "Evaluated",
     "Hold",
     "Locked",
     "Permit",
     "Presented",
     "Proposal",
+    "Quota",
     "Reason",
     "Refuse",
     "Repeated",
     "Settled",
     "Settlement",
     "Stale",
+    "TooManyRefusalsError",
     "Verdict",
     "presentation_names",
     "refusal",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from taskbound.flows.decision.commit import Answer, Decisions
 from taskbound.flows.decision.doubts import Doubts, strangers
 from taskbound.flows.decision.evaluate import Call
+from taskbound.flows.decision.refusals import Refusals
 from taskbound.flows.decision.views import Views
 
-__all__ = ["Answer", "Call", "Decisions", "Doubts", "Views", "strangers"]
+__all__ = ["Answer", "Call", "Decisions", "Doubts", "Refusals", "Views", "strangers"]

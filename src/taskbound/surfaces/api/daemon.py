@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from taskbound.core.audit import ActionRefusedMalformed
+from taskbound.core.decision import Allowance, TooManyRefusalsError
 from taskbound.core.errors import DeniedError, TaskboundError
 from taskbound.core.identity import UnprovenError
 from taskbound.flows.action import Outcomes
-from taskbound.flows.decision import Call, Decisions, Views, strangers
+from taskbound.flows.decision import Call, Decisions, Refusals, Views, strangers
 from taskbound.flows.identity import Agents, Deliveries, require_person
 from taskbound.flows.task import Tasks, bind
 from taskbound.flows.tool import Pins, Sights
@@ -67,6 +68,8 @@ class Place:
     """The account that owns the data directory."""
     gateways: frozenset[tuple[int, str, str]] = frozenset()
     """Accounts without a person that may run a gateway: (uid, namespace, agent)."""
+    allowance: Allowance = field(default_factory=Allowance)
+    """How many refusals of one agent are recorded one by one."""
 
 
 class Daemon:
@@ -100,6 +103,7 @@ class Daemon:
         self.sights = Sights(means, self.views)
         self.outcomes = Outcomes(means)
         self.decisions = Decisions(means, self.views)
+        self.refusals = Refusals(means, self.views, self.decisions, place.allowance)
         self.worker = Worker(loop)
         self._first: Lane[Callable[[], None], None] = Lane(self.worker, _do_all)
         self.reports: Lane[Report, Release | Withhold] = Lane(
@@ -310,7 +314,15 @@ class Daemon:
         return self.tasks.end_orphans(self.boot, is_alive)
 
     def record_malformed(self, connection: Connection, ask: Malformed) -> None:
-        """One record of bytes that asked for an action and could not be read; in the worker's thread."""
+        """One record of bytes that asked for an action and could not be read; in the worker's thread.
+
+        Of an agent that has used up its allowance they are counted.
+        """
+        try:
+            self.refusals.require(connection.namespace, connection.agent, code=ask.code)
+        except TooManyRefusalsError:
+            return
+        self.refusals.take(connection.namespace, connection.agent)
         event = ActionRefusedMalformed(
             code=ask.code,
             connection=connection.name,
@@ -331,7 +343,7 @@ class Daemon:
             return snapshot.tasks.registered(self.boot)
 
     def _decide(self, asked: Sequence[Asked]) -> Sequence[Answer]:
-        return self.decisions.decide([self._call(one) for one in asked])
+        return self.refusals.decide([self._call(one) for one in asked])
 
     def _call(self, asked: Asked) -> Call:
         connection, ask = asked.connection, asked.ask

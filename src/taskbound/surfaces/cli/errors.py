@@ -56,8 +56,9 @@ _BY_STATUS: Final[dict[int, str]] = {
         era-changed foreign-data-directory identity-exists inactive-agent log-behind monitor-overdue no-task
         not-holder not-outside nothing-to-undo open-data-directory origin-unknown other-definition
         other-than-chosen other-version outside-ceiling refused-by-daemon server-changed stopped task-ended
-        task-expired task-not-started task-paused tool-changed unbridgeable unknown-action unknown-identity
-        unknown-server unknown-template unknown-tool unproven upstream-exists wrong-monitor-code wrong-state
+        task-expired task-not-started task-paused too-many-refusals tool-changed unbridgeable unknown-action
+        unknown-identity unknown-server unknown-template unknown-tool unproven upstream-exists
+        wrong-monitor-code wrong-state
     """,
     _UNAVAILABLE: """
         affected-sqlite ambiguous-commit busy client-config-unwritable conflict contended crowded

@@ -40,6 +40,7 @@ from taskbound.core.audit.events.work import (
     ActionDecided,
     ActionOutcome,
     ActionRefusedMalformed,
+    RefusalsDropped,
     RunRegistered,
     TaskChanged,
     TaskStarted,
@@ -57,6 +58,7 @@ __all__ = [
     "IdentityRegistered",
     "KillSwitchChanged",
     "MonitorAcknowledged",
+    "RefusalsDropped",
     "RunRegistered",
     "TaskChanged",
     "TaskStarted",
@@ -86,6 +88,7 @@ Event: TypeAlias = (
     | TaskChanged
     | RunRegistered
     | ActionRefusedMalformed
+    | RefusalsDropped
     | ActionDecided
     | ActionOutcome
     | KillSwitchChanged

@@ -9,6 +9,7 @@ __all__ = [
     "ActionDecided",
     "ActionOutcome",
     "ActionRefusedMalformed",
+    "RefusalsDropped",
     "RunRegistered",
     "TaskChanged",
     "TaskStarted",
@@ -74,6 +75,19 @@ class ActionRefusedMalformed:
     """SHA-256 of the raw bytes."""
     tool: str = ""
     task: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusalsDropped:
+    """An agent was refused more than is recorded one by one: so many more there were, and why."""
+
+    kind: ClassVar[str] = "refusals-dropped"
+    agent: str
+    """Empty for all names together that no agent has."""
+    since: int
+    count: int
+    codes: tuple[str, ...]
+    """``code=count`` of each code; `too-many-refusals` are calls that nothing was decided for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,119 @@
+"""How many refusals of one agent are recorded: a bucket of tokens that fills with time.
+
+1. Each refusal that is recorded takes a token, as far as there are any; a permit takes none.
+2. Who has no token is not decided for: nothing is allowed, and nothing is recorded but a count.
+3. Counts are told in one record when their window has ended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.errors import DeniedError
+
+if TYPE_CHECKING:
+    from taskbound.core.clock import Instant
+
+__all__ = ["Allowance", "Dropped", "Quota", "TooManyRefusalsError"]
+
+WINDOW: Final = 10_000_000
+"""µs for which dropped refusals are counted before a record says how many there were."""
+_SECOND: Final = 1_000_000
+_CODES: Final = 16
+_OTHER: Final = "other"
+
+
+class TooManyRefusalsError(DeniedError):
+    """The agent asked for so much that was refused that nothing is decided for it for a moment."""
+
+    code = "too-many-refusals"
+    remedy = "stop asking for what is refused; wait some seconds, then ask for what the task covers"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """How many refusals of one agent are recorded: so many at once, then so many a second."""
+
+    burst: int = 100
+    rate: int = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """What was not recorded one by one."""
+
+    namespace: str
+    agent: str
+    since: Instant
+    count: int
+    codes: tuple[str, ...]
+    """``code=count``, in order of the codes."""
+
+
+@dataclass(slots=True)
+class _Bucket:
+    level: int
+    """Millionths of a token."""
+    at: Instant
+    since: Instant | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+class Quota:
+    """The buckets of every agent; for a name that no agent has there is one for all."""
+
+    def __init__(self, allowance: Allowance | None = None) -> None:
+        """Start with full buckets."""
+        self._allowance = allowance or Allowance()
+        self._buckets: dict[tuple[str, str], _Bucket] = {}
+
+    def require(self, namespace: str, agent: str, now: Instant, *, code: str = "") -> None:
+        """Go on only when another refusal would be recorded (rule 2); else count this one under its code.
+
+        Raises:
+            TooManyRefusalsError: None would.
+        """
+        bucket = self._bucket(namespace, agent, now)
+        if bucket.level >= _SECOND:
+            return
+        if bucket.since is None:
+            bucket.since = now
+        word = code or TooManyRefusalsError.code
+        if word not in bucket.counts and len(bucket.counts) >= _CODES:
+            word = _OTHER
+        bucket.counts[word] = bucket.counts.get(word, 0) + 1
+        raise TooManyRefusalsError("too much that was asked for was refused; this was not decided")
+
+    def take(self, namespace: str, agent: str, now: Instant) -> None:
+        """One refusal was recorded (rule 1); those of one group may take what is not there yet."""
+        self._bucket(namespace, agent, now).level -= _SECOND
+
+    def dropped(self, now: Instant, *, final: bool = False) -> tuple[Dropped, ...]:
+        """What was counted in windows that have ended, or in all when this is the end (rule 3)."""
+        return tuple(
+            Dropped(
+                namespace=namespace,
+                agent=agent,
+                since=one.since,
+                count=sum(one.counts.values()),
+                codes=tuple(f"{code}={count}" for code, count in sorted(one.counts.items())),
+            )
+            for (namespace, agent), one in sorted(self._buckets.items())
+            if one.since is not None and (final or now - one.since >= WINDOW)
+        )
+
+    def told(self, dropped: tuple[Dropped, ...]) -> None:
+        """These counts are recorded."""
+        for one in dropped:
+            bucket = self._buckets[one.namespace, one.agent]
+            bucket.since, bucket.counts = None, {}
+
+    def _bucket(self, namespace: str, agent: str, now: Instant) -> _Bucket:
+        whole = self._allowance.burst * _SECOND
+        bucket = self._buckets.get((namespace, agent))
+        if bucket is None:
+            bucket = self._buckets[namespace, agent] = _Bucket(whole, now)
+        bucket.level = min(whole, bucket.level + (now - bucket.at) * self._allowance.rate)
+        bucket.at = now
+        return bucket
