@@ -211,12 +211,7 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
         await ended.wait()
     finally:
         server.close()
-        with contextlib.suppress(TaskboundError):  # a store that can't record is told below
-            await daemon.first(lambda: daemon.refusals.tell(final=True))
-        await asyncio.to_thread(rounds.stop)
-        await asyncio.to_thread(daemon.worker.stop)
-        if store.failure is not None:
-            await _tell(store.failure)
+        await _stop(daemon, rounds, store)
         _remove_own(socket_path, inode)
         signer.close()
         if child is not None:
@@ -224,6 +219,18 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
         store.close()
         os.close(held)
     return 0 if store.failure is None else _STORE_FAILED
+
+
+async def _stop(daemon: Daemon, rounds: Rounds, store: SqlStore) -> None:
+    """Do what waits, record what was only counted, and end what runs beside the loop."""
+    try:
+        await daemon.first(lambda: daemon.refusals.tell(final=True))
+    except TaskboundError as error:
+        _log.warning("what was refused beyond an allowance is not recorded: %s", error.message)
+    await asyncio.to_thread(rounds.stop)
+    await asyncio.to_thread(daemon.worker.stop)
+    if store.failure is not None:
+        await _tell(store.failure)
 
 
 async def _tell(failure: UnavailableError) -> None:
