@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import DeniedError
@@ -51,13 +51,17 @@ class Dropped:
     """``code=count``, in order of the codes."""
 
 
-@dataclass(slots=True)
 class _Bucket:
-    level: int
-    """Millionths of a token."""
-    at: Instant
-    since: Instant | None = None
-    counts: dict[str, int] = field(default_factory=dict)
+    """What one agent has left, and what was dropped of it since when."""
+
+    __slots__ = ("at", "counts", "level", "since")
+
+    def __init__(self, level: int, at: Instant) -> None:
+        self.level = level
+        """Millionths of a token."""
+        self.at = at
+        self.since: Instant | None = None
+        self.counts: dict[str, int] = {}
 
 
 class Quota:
