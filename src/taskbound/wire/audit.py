@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from taskbound.wire.frame import Message
 
-__all__ = ["ExportAudit", "ExportPage", "ProofFile", "ProveRecord", "TailAudit"]
+__all__ = [
+    "CompareRows",
+    "ExportAudit",
+    "ExportPage",
+    "ProofFile",
+    "ProveRecord",
+    "RowsCompared",
+    "TailAudit",
+]
 
 
 class ExportAudit(Message, frozen=True, tag="audit:export", tag_field="op"):
@@ -49,3 +57,24 @@ class TailAudit(Message, frozen=True, tag="audit:tail", tag_field="op"):
     after: int = -1
     limit: int = 50
     wait: int = 0
+
+
+class CompareRows(Message, frozen=True, tag="audit:compare", tag_field="op"):
+    """Ask where the database's rows differ from what the log's records say; the answer says how far it is."""
+
+    anew: bool = False
+    """Begin, unless a comparison is under way: then its end is waited for like any other's."""
+
+
+class RowsCompared(Message, frozen=True, tag="rows-compared", tag_field="is"):
+    """How far a comparison is, and once it has ended what it found."""
+
+    done: int
+    total: int
+    """Records followed, and records in all."""
+    ended: bool = False
+    actions: int = 0
+    tasks: int = 0
+    found: int = 0
+    differences: tuple[str, ...] = ()
+    """In words; the first thousand."""

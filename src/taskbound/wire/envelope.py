@@ -52,6 +52,7 @@ Ask: TypeAlias = (
     | audit.ExportAudit
     | audit.ProveRecord
     | audit.TailAudit
+    | audit.CompareRows
     | revocation.Stop
 )
 """Everything that a client may ask."""
@@ -81,6 +82,7 @@ Answer: TypeAlias = (
     | task.TemplateRows
     | audit.ExportPage
     | audit.ProofFile
+    | audit.RowsCompared
 )
 """Everything that the daemon may answer."""
 

@@ -19,6 +19,7 @@ from taskbound.flows.tool import Pins, Sights
 from taskbound.surfaces.api.connection import Connections
 from taskbound.surfaces.api.insiders import Insiders
 from taskbound.surfaces.api.peer import boot_id, is_alive
+from taskbound.surfaces.api.rows import Comparing
 from taskbound.surfaces.api.worker import Lane, OverloadedError, Worker
 from taskbound.wire.connection import TaskPush
 
@@ -95,6 +96,7 @@ class Daemon:
         self.boot = boot_id()
         self.connections = Connections()
         self.insiders = Insiders()
+        self.comparing = Comparing()
         self.views = Views(means.store)
         self.deliveries = Deliveries(means)
         self.tasks = Tasks(means, self.views, self.deliveries)

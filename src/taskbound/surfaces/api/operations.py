@@ -15,6 +15,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from taskbound.surfaces.api import action, audit, identity, standing, task, tool
+from taskbound.surfaces.api.rows import compare_all_rows
 from taskbound.wire import action as wire_action
 from taskbound.wire import audit as wire_audit
 from taskbound.wire import connection as wire_connection
@@ -77,6 +78,7 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_identity.ShowAgent: _operation("api:agent:show", _R, identity.show_agent),
     wire_identity.SuspendAgent: _operation("api:agent:suspend", _P, identity.suspend_agent),
     wire_identity.TestMonitor: _operation("api:agent:test-monitor", _P, identity.test_monitor),
+    wire_audit.CompareRows: _operation("api:audit:compare", _R, compare_all_rows),
     wire_audit.ExportAudit: _operation("api:audit:export", _R, audit.export_audit),
     wire_audit.ProveRecord: _operation("api:audit:proof", _R, audit.prove_record),
     wire_audit.TailAudit: _operation("api:audit:tail", _R, audit.tail_audit),

@@ -27,7 +27,15 @@ from taskbound.surfaces.cli.naming import whole_action
 from taskbound.surfaces.cli.reading import BadInputError, read_file, read_lines, write_file
 from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
-from taskbound.wire.audit import ExportAudit, ExportPage, ProofFile, ProveRecord, TailAudit
+from taskbound.wire.audit import (
+    CompareRows,
+    ExportAudit,
+    ExportPage,
+    ProofFile,
+    ProveRecord,
+    RowsCompared,
+    TailAudit,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +46,8 @@ __all__ = [
     "ExportReport",
     "IncludedReport",
     "ProofReport",
+    "RowsDifferError",
+    "RowsReport",
     "VerifyReport",
     "app",
     "export",
@@ -56,6 +66,24 @@ _LARGEST_EXPORT: Final = 1 << 34
 KeyOption = Annotated[
     str, typer.Option("--key", metavar="VKEY", help="The log's key that you hold, or a file with it.")
 ]
+
+
+class RowsReport(msgspec.Struct, frozen=True, kw_only=True, tag="rows", tag_field="is"):
+    """Where rows and log differ."""
+
+    records: int
+    actions: int
+    tasks: int
+    found: int
+    differences: tuple[str, ...]
+    """In words; the first thousand."""
+
+
+class RowsDifferError(TamperedError):
+    """Rows of the database are not what the log's records say."""
+
+    code = "rows-differ"
+    remedy = "ask who reached the database; `taskbound audit verify --live` says whether to believe the log"
 
 
 class ExportReport(msgspec.Struct, frozen=True, kw_only=True, tag="exported", tag_field="is"):
@@ -142,6 +170,7 @@ def export(
     "verify",
     examples="taskbound audit verify log.jsonl --key log.vkey --checkpoint yesterday.checkpoint\n"
     "taskbound audit verify --live\n"
+    "taskbound audit verify --deep\n"
     "taskbound audit verify --proof act.tlog-proof --record act.record --key log.vkey",
 )
 def verify(
@@ -149,6 +178,9 @@ def verify(
     *,
     file: Annotated[str, typer.Argument(metavar="[FILE]", help="An export of the log.")] = "",
     live: Annotated[bool, typer.Option("--live", help="Verify the running log instead.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Compare the database's rows with the running log instead.")
+    ] = False,
     proof: Annotated[str, typer.Option("--proof", metavar="FILE", help="Verify a proof of one record.")] = "",
     record: Annotated[str, typer.Option("--record", metavar="FILE", help="The record of the proof.")] = "",
     key: KeyOption = "",
@@ -163,9 +195,13 @@ def verify(
 
     The key and the checkpoint must be ones that you held before: a thief of the log's key can recompute
     everything, but not what you have. Without `--key` the daemon is asked for it, which vouches for nothing.
+    `--deep` believes the log, and says where limits, tasks, actions and answers in the database are others.
     """
-    if [bool(file), live, bool(proof)].count(True) != 1:
-        raise BadInputError("name one thing to verify: a FILE, `--live` or `--proof FILE`")
+    if [bool(file), live, deep, bool(proof)].count(True) != 1:
+        raise BadInputError("name one thing to verify: a FILE, `--live`, `--deep` or `--proof FILE`")
+    if deep:
+        _compare(session)
+        return
     if proof:
         found_key = _read_key(key or _log_key(session))
         _verify_proof(session, proof, record, found_key, trusted=bool(key))
@@ -306,6 +342,33 @@ def _verify_proof(session: Session, name: str, record: str, key: VerifierKey, *,
     session.screen.line(_line(found.index, report.record))
     if not trusted:
         _say_untrusted(session)
+
+
+def _compare(session: Session) -> None:
+    """Say where rows and log differ.
+
+    Raises:
+        RowsDifferError: Somewhere.
+    """
+    screen = session.screen
+    found = session.ask(CompareRows(anew=True), RowsCompared, patience=30.0)
+    while not found.ended:
+        screen.note(f"{found.done} of {found.total} records", "dim")
+        found = session.ask(CompareRows(), RowsCompared, patience=30.0)
+    if screen.json:
+        report = RowsReport(
+            records=found.done,
+            actions=found.actions,
+            tasks=found.tasks,
+            found=found.found,
+            differences=found.differences,
+        )
+        screen.document(report)
+    for words in found.differences:
+        screen.status("bad", words)
+    if found.found:
+        raise RowsDifferError(f"{found.found} rows are not what the log's records say")
+    screen.status("ok", f"{found.actions} actions and {found.tasks} tasks are as {found.done} records say")
 
 
 def _say_untrusted(session: Session) -> None:

@@ -74,8 +74,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         chain-broken chain-unopened checkpoint-forked checkpoint-malformed checkpoint-missing claim-mismatch
         consistency-wrong event-unknown export-malformed export-truncated head-missing inclusion-wrong
         log-empty log-forked log-truncated note-malformed origin-mismatch proof-malformed record-malformed
-        record-repeated record-version-unknown root-mismatch sequence-gap signature-missing signature-wrong
-        tampered time-backwards writer-fork
+        record-repeated record-version-unknown root-mismatch rows-differ sequence-gap signature-missing
+        signature-wrong tampered time-backwards writer-fork
     """,
 }
 

@@ -1,0 +1,245 @@
+"""Comparing the rows with the log: what each record says, and what stands in the database now.
+
+1. One snapshot is read, from the first record to the newest; records that have no place yet count too.
+2. What is kept meanwhile is what is open: permits without an outcome, and the limits of tasks that may
+   still pay. So memory grows with what runs, never with the log.
+3. The log is believed here, and verified elsewhere (`core.audit.verify_log`): whoever edits both is caught
+   there.
+4. Not compared: how an act last ended, counted over a tree of tasks (it is a fact of the next decision, which
+   its record holds), and texts that no record holds (notes, reasons in words).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action import GIVES_BACK, ActionState
+from taskbound.core.audit import ActionDecided, ActionOutcome, TaskChanged, TaskStarted, parse_record
+from taskbound.core.scope import initial_limits
+from taskbound.core.task import ENDED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from taskbound.core.audit import Record
+    from taskbound.ports.action import StoredAction
+    from taskbound.ports.store import Snapshot
+
+__all__ = ["Comparison", "compare_rows"]
+
+_PAGE: Final = 500
+_NAMED: Final = 1000
+"""Differences that are named; beyond them they are counted."""
+_STATES: Final = {"permit": "permitted", "hold": "held", "refuse": "refused"}
+_ENDED: Final = frozenset(one.value for one in ENDED)
+_GIVES_BACK: Final = frozenset(one.value for one in GIVES_BACK)
+_OPEN: Final = frozenset({ActionState.PERMITTED, ActionState.SENT})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What was compared, and where rows and log differ."""
+
+    records: int
+    actions: int
+    tasks: int
+    found: int
+    """How many differences there are."""
+    differences: tuple[str, ...]
+    """In words, as many as are named."""
+
+
+@dataclass(slots=True)
+class _Task:
+    limits: dict[str, int]
+    open: int = 0
+    state: str = "running"
+
+
+@dataclass(slots=True)
+class _Ledger:
+    """What the log says so far of all that is open (rule 2)."""
+
+    snapshot: Snapshot
+    tasks: dict[tuple[str, str], _Task] = field(default_factory=dict)
+    permits: dict[tuple[str, str], ActionDecided] = field(default_factory=dict)
+    words: list[str] = field(default_factory=list)
+    found: int = 0
+    actions: int = 0
+    seen_tasks: int = 0
+
+    def differ(self, words: str) -> None:
+        self.found += 1
+        if len(self.words) < _NAMED:
+            self.words.append(words)
+
+    def take(self, record: Record) -> None:
+        """Follow one record."""
+        space = record.namespace
+        match record.event:
+            case TaskStarted() as event:
+                self._start(space, event)
+            case TaskChanged() as event if (space, event.task) in self.tasks:
+                self.tasks[space, event.task].state = event.after
+                self._close(space, event.task)
+            case ActionDecided() as event if event.decision in _STATES:
+                self._decide(space, event)
+            case ActionOutcome() as event:
+                self._end(space, event)
+            case _:
+                pass
+
+    def finish(self) -> None:
+        """Compare what is open now."""
+        for space, action in self.permits:
+            row = self.snapshot.actions.action(space, action)
+            if row is not None and row.state not in _OPEN:
+                self.differ(f"action {action} is `{row.state.value}`, and no record says that it ended")
+            elif row is not None and (row.answer is not None or row.released):
+                self.differ(f"action {action} has an answer, and no record says that it ended")
+        for space, task in list(self.tasks):
+            self._compare_task(space, task)
+
+    def _start(self, space: str, event: TaskStarted) -> None:
+        self.seen_tasks += 1
+        row = self.snapshot.tasks.task(space, event.task)
+        if row is None:
+            self.differ(f"task {event.task} was started, and is not there")
+            return
+        if row.scope.digest != event.scope:
+            self.differ(f"task {event.task} has another scope than it was started with")
+        if (row.agent, row.deadline) != (event.agent, event.deadline):
+            self.differ(f"task {event.task} has another agent or deadline than it was started with")
+        self.tasks[space, event.task] = _Task(dict(initial_limits(row.scope)))
+
+    def _decide(self, space: str, event: ActionDecided) -> None:
+        self.actions += 1
+        row = self.snapshot.actions.action(space, event.action)
+        if row is None:
+            self.differ(f"action {event.action} was decided, and is not there")
+            return
+        for name, here, there in _compared(row, event):
+            if here != there:
+                self.differ(f"action {event.action} has another {name} than its record")
+        if event.decision != "permit":
+            state, told = row.state.value, event.decision
+            if state != _STATES[told]:
+                self.differ(f"action {event.action} is `{state}`, and its record says {told}")
+            return
+        self.permits[space, event.action] = event
+        task = self.tasks.get((space, event.task))
+        if task is not None:
+            task.open += 1
+            _pay(task, event, sign=-1)
+
+    def _end(self, space: str, event: ActionOutcome) -> None:
+        decided = self.permits.pop((space, event.action), None)
+        row = self.snapshot.actions.action(space, event.action)
+        if row is not None:
+            state = row.state.value
+            if state != event.after:
+                self.differ(f"action {event.action} is `{state}`, and its record says `{event.after}`")
+            if (row.released, row.answer_digest) != (event.released, event.answer):
+                self.differ(f"action {event.action} has another answer or release than its record")
+            if row.answer is not None and sha256(row.answer).hexdigest() != event.answer:
+                self.differ(f"the answer of action {event.action} is not the one that its record names")
+        task = self.tasks.get((space, event.task))
+        if decided is None or task is None:
+            return
+        task.open -= 1
+        if event.after in _GIVES_BACK:
+            _pay(task, decided, sign=1)
+        self._close(space, event.task)
+
+    def _close(self, space: str, task: str) -> None:
+        """Compare and forget a task that can change nothing any more."""
+        known = self.tasks[space, task]
+        if known.state in _ENDED and known.open == 0:
+            self._compare_task(space, task)
+            del self.tasks[space, task]
+
+    def _compare_task(self, space: str, task: str) -> None:
+        known = self.tasks[space, task]
+        row = self.snapshot.tasks.task(space, task)
+        if row is not None and row.state.value != known.state:
+            self.differ(f"task {task} is `{row.state.value}`, and its records say `{known.state}`")
+        left = dict(self.snapshot.tasks.remainders(space, task))
+        for limit in sorted(left.keys() | known.limits.keys()):
+            here, there = left.get(limit), known.limits.get(limit)
+            if here != there:
+                self.differ(f"task {task} has {here} left of `{limit}`, and its records leave {there}")
+
+
+def compare_rows(snapshot: Snapshot, progress: Callable[[int, int], None]) -> Comparison:
+    """Where the rows differ from what the log's records say.
+
+    Args:
+        snapshot: What is read, from beginning to end.
+        progress: Told, now and then, how many records of how many were followed.
+    """
+    ledger = _Ledger(snapshot)
+    total = snapshot.audit.count()
+    done = 0
+    for page in _pages(snapshot):
+        for raw in page:
+            ledger.take(parse_record(raw))
+        done += len(page)
+        progress(done, total)
+    ledger.finish()
+    return Comparison(
+        records=done,
+        actions=ledger.actions,
+        tasks=ledger.seen_tasks,
+        found=ledger.found,
+        differences=tuple(ledger.words),
+    )
+
+
+def _pages(snapshot: Snapshot) -> Iterator[tuple[bytes, ...]]:
+    start, size = 0, snapshot.audit.size()
+    while start < size:
+        page = snapshot.audit.records(start, _PAGE)
+        if not page:
+            return
+        yield page
+        start += len(page)
+    yield tuple(one.body for one in snapshot.audit.pending(snapshot.audit.count() - size + 1))
+
+
+def _compared(row: StoredAction, event: ActionDecided) -> Iterator[tuple[str, object, object]]:
+    charges = tuple(f"{limit}={amount}" for limit, amount in row.charges)
+    yield "decision", row.decision, event.decision
+    yield "digest", row.digest, event.digest
+    yield "act key", row.act_key, event.act_key
+    yield "task", row.task, event.task
+    yield (
+        "tool",
+        (row.agent, row.tool, row.server, row.definition),
+        (
+            event.agent,
+            event.tool,
+            event.server,
+            event.definition,
+        ),
+    )
+    yield (
+        "grant",
+        (row.grant, row.policies, row.bundle, row.scope),
+        (
+            event.grant,
+            event.policies,
+            event.bundle,
+            event.scope,
+        ),
+    )
+    yield "charge", charges, event.charges
+    yield "attempt", row.attempt, event.attempt
+    yield "connection", row.connection, event.connection
+
+
+def _pay(task: _Task, event: ActionDecided, *, sign: int) -> None:
+    for charge in event.charges:
+        limit, _, amount = charge.rpartition("=")
+        task.limits[limit] = task.limits.get(limit, 0) + sign * int(amount)
