@@ -17,13 +17,14 @@ from taskbound.adapters.store.sql import Machine, SqlStore
 from taskbound.adapters.store.sql.migrations import REVISIONS
 from taskbound.adapters.store.sql.schema import METADATA
 from taskbound.adapters.store.sql.sqlite.driver import driver
+from taskbound.core.identity import Breadth
 from taskbound.ports.store import NewerDatabaseError
 from tests.contracts.store.rows import NOW, SPACE, action, append, event, insert, open_chain, outcome, read
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-NEWEST = "0002"
+NEWEST = "0003"
 """The newest revision that there is."""
 REVISION = """
 from alembic import op
@@ -38,7 +39,10 @@ def upgrade():
     {more}
 """
 
-SCHEMA = "SELECT type, name, sql FROM sqlite_schema WHERE tbl_name <> 'alembic_version' ORDER BY name"
+SCHEMA = (
+    "SELECT type, name, replace(sql, char(10, 9), '') FROM sqlite_schema"  # an added column is on no new line
+    " WHERE tbl_name <> 'alembic_version' ORDER BY name"
+)
 
 
 class Stopped(Exception):  # noqa: N818  # no error of ours
@@ -224,4 +228,28 @@ def test_k25_a_kill_while_a_database_is_made_leaves_one_that_can_be_made(tmp_pat
     store = SqlStore(path, reserve=4096)
     open_chain(store)
     assert store.reserve_state() == "whole"
+    store.close()
+
+
+def test_only_a_person_who_was_alone_may_grant_what_the_ceiling_permits_after_the_upgrade(
+    tmp_path: Path,
+) -> None:
+    before = tmp_path / "before"
+    before.mkdir()
+    for name in ("r0001.py", "r0002.py"):
+        shutil.copy(REVISIONS / name, before)
+    SqlStore(tmp_path / "t.db", reserve=0, machine=Machine(revisions=(before,))).close()
+    old = driver.connect(os.fspath(tmp_path / "t.db"))
+    rows = [("default", "ann", 1), ("default", "bob", 2), ("other", "eve", 3)]
+    old.executemany("INSERT INTO persons VALUES (?, ?, ?, 'present', 1)", rows)
+    old.commit()
+    old.close()
+    store = SqlStore(tmp_path / "t.db", reserve=0)
+    with store.read() as seen:
+        found = {**seen.identities.persons("default"), **seen.identities.persons("other")}
+    assert {name: one.grantable for name, one in found.items()} == {
+        "ann": Breadth.NOTHING,
+        "bob": Breadth.NOTHING,
+        "eve": Breadth.CEILING,
+    }
     store.close()

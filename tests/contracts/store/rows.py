@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from taskbound.core.action import ActionState
 from taskbound.core.audit import ActionDecided, CheckpointSigned, WriterStarted
 from taskbound.core.clock import Instant
-from taskbound.core.identity import Agent, AgentState, Person
+from taskbound.core.identity import Agent, AgentState, Breadth, Group, Person
 from taskbound.core.scope import parse_scope
 from taskbound.core.task import Task, TaskState, Template
 from taskbound.ports.action import OutcomeChange, StoredAction
@@ -44,7 +44,17 @@ def read(store: Store, look: Callable[[Snapshot], T]) -> T:
 
 
 def person(name: str = "ann", *, namespace: str = SPACE, version: int = 1) -> Person:
-    return Person(namespace=namespace, name=name, uid=1000, version=version)
+    return Person(namespace=namespace, name=name, uid=1000, version=version, grantable=SCOPE)
+
+
+def group(name: str = "payers", *, namespace: str = SPACE, version: int = 1) -> Group:
+    return Group(
+        namespace=namespace,
+        name=name,
+        members=("ann", "bob"),
+        grantable=Breadth.CEILING,
+        version=version,
+    )
 
 
 def agent(name: str = "coder", *, namespace: str = SPACE, version: int = 1) -> Agent:

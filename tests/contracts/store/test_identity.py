@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.core.identity import AgentState, PersonState
+from taskbound.core.identity import AgentState, Breadth, PersonState
 from taskbound.ports.store import ConflictError
-from tests.contracts.store.rows import OTHER, SPACE, agent, person, read
+from tests.contracts.store.rows import OTHER, SCOPE, SPACE, agent, group, person, read
 
 if TYPE_CHECKING:
+    from taskbound.core.identity import Grantable
     from taskbound.ports.store import Store, Transaction
 
 
@@ -82,3 +83,46 @@ def test_locking_agents_tells_the_version_of_those_that_exist_in_the_namespace(s
     assert store.write(lambda tx: tx.identities.lock_agents(SPACE, names)) == {"one": 4}
     assert store.write(lambda tx: tx.identities.lock_agents(OTHER, names)) == {"two": 1}
     assert store.write(lambda tx: tx.identities.lock_agents(SPACE, ())) == {}
+
+
+@pytest.mark.parametrize("grantable", [SCOPE, Breadth.NOTHING, Breadth.CEILING])
+def test_what_somebody_may_grant_is_read_as_it_was_written(store: Store, grantable: Grantable) -> None:
+    ann, team = replace(person(), grantable=grantable), replace(group(), grantable=grantable, members=())
+    store.write(lambda tx: tx.identities.put_person(ann, expect=0))
+    store.write(lambda tx: tx.identities.put_group(team, expect=0))
+    assert read(store, lambda seen: seen.identities.person(SPACE, "ann")) == ann
+    assert read(store, lambda seen: seen.identities.groups(SPACE)) == (team,)
+
+
+def test_groups_come_by_name_and_of_one_namespace(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        for one in (group("zeta"), group("alpha"), group("far", namespace=OTHER)):
+            tx.identities.put_group(one, expect=0)
+
+    store.write(work)
+    with store.read() as seen:
+        assert seen.identities.groups(SPACE) == (group("alpha"), group("zeta"))
+        assert seen.identities.groups(OTHER) == (group("far", namespace=OTHER),)
+
+
+@pytest.mark.parametrize("expect", [0, 2])
+def test_a_group_of_another_version_than_expected_conflicts(store: Store, expect: int) -> None:
+    store.write(lambda tx: tx.identities.put_group(group(), expect=0))
+    with pytest.raises(ConflictError):
+        store.write(lambda tx: tx.identities.put_group(group(version=8), expect=expect))
+    changed = replace(group(version=2), members=("carl",), grantable=SCOPE)
+    store.write(lambda tx: tx.identities.put_group(changed, expect=1))
+    assert read(store, lambda seen: seen.identities.groups(SPACE)) == (changed,)
+
+
+def test_those_who_may_grant_are_locked_all_together_and_of_one_namespace(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        for one in (person("bob"), person("ann"), person("zed", namespace=OTHER)):
+            tx.identities.put_person(one, expect=0)
+        for team in (group("two"), group("one"), group("far", namespace=OTHER)):
+            tx.identities.put_group(team, expect=0)
+
+    store.write(work)
+    persons, groups = store.write(lambda tx: tx.identities.lock_grantors(SPACE))
+    assert list(persons.values()) == [person("ann"), person("bob")]
+    assert groups == (group("one"), group("two"))

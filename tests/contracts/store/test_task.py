@@ -32,7 +32,9 @@ def ids(tasks: tuple[Task, ...]) -> list[str]:
 
 @pytest.mark.parametrize("state", list(TaskState))
 def test_a_task_is_read_as_it_was_written(store: Store, state: TaskState) -> None:
-    written = replace(task(), state=state, evidence=(), scope=WIDE, parent="tsk_0", root="tsk_0")
+    written = replace(
+        task(), state=state, evidence=(), scope=WIDE, parent="tsk_0", root="tsk_0", learning=True
+    )
     put(store, written)
     found = read(store, lambda seen: seen.tasks.task(SPACE, "tsk_1"))
     assert found == written

@@ -54,6 +54,8 @@ class Task:
     started: Instant
     deadline: Instant
     version: int = 1
+    learning: bool = False
+    """Whether it is to learn from: shown as such wherever the task or its actions are."""
 
     @property
     def head(self) -> TaskHead:

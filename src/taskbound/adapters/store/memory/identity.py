@@ -1,4 +1,4 @@
-"""Persons and agents, in memory."""
+"""Persons, groups and agents, in memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from taskbound.adapters.store.memory.rows import Tables
-    from taskbound.core.identity import Agent, Person
+    from taskbound.core.identity import Agent, Group, Person
 
 __all__ = ["MemoryIdentities"]
 
@@ -31,6 +31,11 @@ class MemoryIdentities:
         found = [one for one in self._tables.live().persons.values() if one.namespace == namespace]
         return {one.name: one for one in sorted(found, key=lambda one: one.name)}
 
+    def groups(self, namespace: str) -> tuple[Group, ...]:
+        """Every group, by name."""
+        found = [one for one in self._tables.live().groups.values() if one.namespace == namespace]
+        return tuple(sorted(found, key=lambda one: one.name))
+
     def agent(self, namespace: str, name: str) -> Agent | None:
         """The agent of this name."""
         return self._tables.live().agents.get((namespace, name))
@@ -49,12 +54,23 @@ class MemoryIdentities:
         found = {name: self.agent(namespace, name) for name in names}
         return {name: one.version for name, one in found.items() if one is not None}
 
+    def lock_grantors(self, namespace: str) -> tuple[Mapping[str, Person], tuple[Group, ...]]:
+        """Every person and every group."""
+        return self.persons(namespace), self.groups(namespace)
+
     def put_person(self, person: Person, *, expect: int) -> None:
         """Write the person."""
         now = self.person(person.namespace, person.name)
         if (now.version if now else 0) != expect:
             self._tables.conflict(f"person `{person.name}`")
         self._tables.persons.put((person.namespace, person.name), person)
+
+    def put_group(self, group: Group, *, expect: int) -> None:
+        """Write the group."""
+        known = {one.name: one for one in self.groups(group.namespace)}.get(group.name)
+        if (known.version if known else 0) != expect:
+            self._tables.conflict(f"group `{group.name}`")
+        self._tables.groups.put((group.namespace, group.name), group)
 
     def put_agent(self, agent: Agent, *, expect: int) -> None:
         """Write the agent."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.clock import Instant
     from taskbound.core.decision import ActHistory, Presented
-    from taskbound.core.identity import Agent, Person
+    from taskbound.core.identity import Agent, Group, Person
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.task import Task, Template
     from taskbound.ports.action import StoredAction
@@ -106,6 +106,7 @@ class Tables:
     """All that a store holds, and within a transaction what failed first."""
 
     persons: Rows[tuple[str, str], Person] = field(default_factory=Rows)
+    groups: Rows[tuple[str, str], Group] = field(default_factory=Rows)
     agents: Rows[tuple[str, str], Agent] = field(default_factory=Rows)
     tasks: Rows[tuple[str, str], Task] = field(default_factory=Rows)
     templates: Rows[tuple[str, str], Template] = field(default_factory=Rows)

@@ -1,16 +1,24 @@
-"""Persons and agents, in rows that several daemons lock."""
+"""Persons, groups and agents, in rows that several daemons lock."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.store.postgres.server.link import write_texts
-from taskbound.adapters.store.sql.identity import SqlIdentities, read_version
+from taskbound.adapters.store.sql.identity import (
+    GROUPS,
+    PERSONS,
+    SqlIdentities,
+    read_group,
+    read_person,
+    read_version,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from taskbound.adapters.store.postgres.server.link import PostgresLink
+    from taskbound.core.identity import Group, Person
 
 __all__ = ["PostgresIdentities"]
 
@@ -32,3 +40,13 @@ class PostgresIdentities(SqlIdentities):
     def lock_agents(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
         """The version of each agent that exists, by name in order."""
         return dict(self._locks.locked(read_version, _LOCK, (namespace, write_texts(names))))
+
+    def lock_grantors(self, namespace: str) -> tuple[Mapping[str, Person], tuple[Group, ...]]:
+        """Every person and every group, by name in order."""
+        persons = self._locks.locked(
+            read_person, f"{PERSONS.text} FOR SHARE", PERSONS.values(namespace=namespace)
+        )
+        groups = self._locks.locked(
+            read_group, f"{GROUPS.text} FOR SHARE", GROUPS.values(namespace=namespace)
+        )
+        return {one.name: one for one in persons}, groups

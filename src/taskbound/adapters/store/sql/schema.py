@@ -39,6 +39,7 @@ __all__ = [
     "agents",
     "checkpoints",
     "kill_switches",
+    "person_groups",
     "persons",
     "places",
     "records",
@@ -83,9 +84,22 @@ persons: Final = Table(
     _whole("uid"),
     _text("state"),
     _whole("version"),
+    Column("grantable", LargeBinary, nullable=True),
     PrimaryKeyConstraint("namespace", "name"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
+)
+
+person_groups: Final = Table(
+    "person_groups",
+    METADATA,
+    _text("namespace"),
+    _text("name"),
+    _text("members"),
+    _whole("version"),
+    Column("grantable", LargeBinary, nullable=True),
+    PrimaryKeyConstraint("namespace", "name"),
+    sqlite_strict=True,
 )
 
 agents: Final = Table(
@@ -163,6 +177,7 @@ tasks: Final = Table(
     _whole("started"),
     _whole("deadline"),
     _whole("version"),
+    Column("learning", _Whole, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("namespace", "id"),
     Index("tasks_by_start", "namespace", "started", "id"),
     Index("tasks_by_agent", "namespace", "agent", "started", "id"),

@@ -204,6 +204,7 @@ class SqlTasks:
             started=task.started,
             deadline=task.deadline,
             version=task.version,
+            learning=int(task.learning),
         )
 
     def open_limits(self, namespace: str, task: str, limits: Mapping[str, int]) -> None:
@@ -281,6 +282,7 @@ def _task(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     started: int,
     deadline: int,
     version: int,
+    learning: int,
 ) -> Task:
     return Task(
         namespace=namespace,
@@ -296,6 +298,7 @@ def _task(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
         started=Instant(started),
         deadline=Instant(deadline),
         version=version,
+        learning=bool(learning),
     )
 
 

@@ -33,6 +33,7 @@ _OUTCOME: Final = ("state", "finished", "answer", "answer_digest", "released", "
 GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     DAEMON: {
         "persons": _KEPT,
+        "person_groups": _KEPT,
         "agents": _KEPT,
         "kill_switches": _KEPT,
         "servers": _REMOVABLE,

@@ -1,0 +1,55 @@
+"""Who acts and who answers for it: persons, their groups, agents, and what proves them."""
+
+from __future__ import annotations
+
+from taskbound.core.identity.agent import (
+    AGENT_TRANSITIONS,
+    Agent,
+    AgentEvent,
+    AgentState,
+    acknowledge,
+    lacks,
+    move_agent,
+    require_active,
+    require_complete,
+)
+from taskbound.core.identity.errors import (
+    BadNameError,
+    InactiveAgentError,
+    MonitorCodeError,
+    UnknownIdentityError,
+    UnprovenError,
+)
+from taskbound.core.identity.person import (
+    Breadth,
+    Grantable,
+    Group,
+    PeerProof,
+    Person,
+    PersonState,
+    parse_name,
+)
+
+__all__ = [
+    "AGENT_TRANSITIONS",
+    "Agent",
+    "AgentEvent",
+    "AgentState",
+    "BadNameError",
+    "Breadth",
+    "Grantable",
+    "Group",
+    "InactiveAgentError",
+    "MonitorCodeError",
+    "PeerProof",
+    "Person",
+    "PersonState",
+    "UnknownIdentityError",
+    "UnprovenError",
+    "acknowledge",
+    "lacks",
+    "move_agent",
+    "parse_name",
+    "require_active",
+    "require_complete",
+]

@@ -1,0 +1,47 @@
+"""Why somebody is not who they would have to be, or may not do what they ask."""
+
+from __future__ import annotations
+
+from taskbound.core.errors import DeniedError, MalformedError
+
+__all__ = [
+    "BadNameError",
+    "InactiveAgentError",
+    "MonitorCodeError",
+    "UnknownIdentityError",
+    "UnprovenError",
+]
+
+
+class BadNameError(MalformedError):
+    """A name that could be mistaken for another or can't be shown."""
+
+    code = "bad-name"
+    remedy = "use 1 to 64 of a-z, 0-9 and `-`, starting with a letter or digit"
+
+
+class UnknownIdentityError(DeniedError):
+    """Nobody of this name is known in the namespace."""
+
+    code = "unknown-identity"
+    remedy = "list them with `taskbound agent list` or `taskbound person list`"
+
+
+class UnprovenError(DeniedError):
+    """The caller is not who they would have to be."""
+
+    code = "unproven"
+
+
+class InactiveAgentError(DeniedError):
+    """The agent is registered or suspended, or lacks somebody who answers for it."""
+
+    code = "inactive-agent"
+    remedy = "see what it lacks with `taskbound agent show`"
+
+
+class MonitorCodeError(DeniedError):
+    """The code that was typed is not the one that the monitor received."""
+
+    code = "wrong-monitor-code"
+    remedy = "have a new one delivered with `taskbound agent activate`"

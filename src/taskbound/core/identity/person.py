@@ -1,0 +1,93 @@
+"""Persons, the groups that they are in, and what proves them.
+
+1. A local account read from a socket (`peer-uid`) is recorded, shown and called
+   unproven: every program of that account can claim it.
+2. What a person may grant is said of them or of a group that they are in; where nothing is said
+   they may grant nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from taskbound.core.identity.errors import BadNameError
+
+if TYPE_CHECKING:
+    from taskbound.core.scope import Scope
+
+__all__ = ["Breadth", "Grantable", "Group", "PeerProof", "Person", "PersonState", "parse_name"]
+
+_LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
+_NAME_LIMIT: Final = 64
+
+
+class PersonState(Enum):
+    """A person is of the organisation, or was."""
+
+    PRESENT = "present"
+    GONE = "gone"
+
+
+class Breadth(Enum):
+    """What somebody may grant, where no scope says it."""
+
+    NOTHING = "nothing"
+    CEILING = "ceiling"
+    """Anything that the agent's ceiling permits."""
+
+
+Grantable: TypeAlias = "Scope | Breadth"
+"""What somebody may grant: a scope, within which a task must be, or one of two words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerProof:
+    """What the kernel says of the other end of a socket: an account and a process, no more (rule 1)."""
+
+    uid: int
+    pid: int
+    started: int
+    """The process's start time in clock ticks since boot; with the pid it names one process."""
+
+    @property
+    def words(self) -> str:
+        """How records and screens call it."""
+        return f"peer-uid:{self.uid} (unproven)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """A human of the organisation, known by a local account until there is better."""
+
+    namespace: str
+    name: str
+    uid: int
+    state: PersonState = PersonState.PRESENT
+    version: int = 1
+    grantable: Grantable = Breadth.NOTHING
+    """What they may grant by themselves; their groups may add to it (rule 2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Persons who may grant the same."""
+
+    namespace: str
+    name: str
+    members: tuple[str, ...]
+    """Names of persons, in order."""
+    grantable: Grantable = Breadth.NOTHING
+    version: int = 1
+
+
+def parse_name(text: str, *, what: str) -> str:
+    """A name that can stand in keys, records and on screens.
+
+    Raises:
+        BadNameError: Empty, too long, or with a character outside a-z, 0-9 and `-`.
+    """
+    if not 1 <= len(text) <= _NAME_LIMIT or not _LETTERS.issuperset(text) or text[0] == "-":
+        raise BadNameError(f"`{text[:_NAME_LIMIT]}` can't be the name of {what}", where=what)
+    return text
