@@ -398,3 +398,29 @@ def test_without_a_reachable_signer_the_log_s_key_is_unavailable_and_not_malform
     assert not (fresh.project / "log.jsonl").exists()
     found = {one["name"]: one["text"] for one in json.loads(fresh("doctor", "--json").out)["findings"]}
     assert found["signer"].startswith("the signer does not start: ")
+
+
+def test_a_file_that_is_wrong_is_shown_with_a_caret_and_nothing_of_it_reaches_the_terminal(
+    place: Installation,
+) -> None:
+    path = place.root / "scope.yaml"
+    path.write_text(
+        "grants:\n  - tool: fs__read\n    arguments: {path: {below: relative}}\n", encoding="utf-8"
+    )
+    words = ("task", "start", "--agent", "helper", "--purpose", "look", "--scope", str(path))
+    told = place(*words)
+    assert (told.status, told.out) == (2, "")
+    assert f"(at `{path}:3:24`) [scope-syntax]" in told.err
+    line, caret = next(
+        (a, b) for a, b in zip(told.err.splitlines(), told.err.splitlines()[1:], strict=False) if "^" in b
+    )
+    assert line[caret.index("^") :].startswith("below")
+    document = json.loads(place(*words, "--json").err)
+    assert (document["code"], document["where"]) == ("scope-syntax", f"{path}:3:24")
+    path.write_bytes(b"grants:\n  - tool: \x1b[2Jfs__read\n")
+    told = place(*words)
+    assert told.status == 2
+    assert told.err.isascii()
+    assert told.err.replace("\n", "").isprintable()
+    path.write_text('grants:\n  - tool: fs__read\n    arguments: {path: {below: "/"}}\n', encoding="utf-8")
+    assert place(*words).status == 0

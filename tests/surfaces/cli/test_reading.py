@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskbound.core.scope import parse_scope
+from taskbound.core.action.errors import DuplicateKeyError
+from taskbound.core.scope import ScopeSyntaxError
 from taskbound.surfaces.cli.reading import (
     BadInputError,
     FileError,
@@ -48,14 +49,9 @@ def test_a_scope_is_read_strictly_and_sent_in_its_canonical_form(tmp_path: Path)
     scope, raw = read_scope(str(path))
     assert bytes(raw) == scope.canonical
     path.write_text('{"grants": [], "grants": []}', encoding="utf-8")
-    with pytest.raises(type(_refused(b'{"grants": [], "grants": []}'))):
+    with pytest.raises(DuplicateKeyError) as caught:
         read_scope(str(path))
-
-
-def _refused(raw: bytes) -> Exception:
-    with pytest.raises(Exception) as caught:  # noqa: PT011 -- whatever the parser says is what is compared
-        parse_scope(raw)
-    return caught.value
+    assert caught.value.where == f"{path}:1:16"
 
 
 def test_a_file_that_is_too_large_or_not_there_is_named(tmp_path: Path) -> None:
@@ -87,3 +83,13 @@ def test_a_written_file_is_the_users_alone_and_replaced_only_at_the_end(tmp_path
     write_file(str(path), [b"a", b"b"])
     assert path.read_bytes() == b"ab"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_an_error_in_a_scope_names_the_file_the_line_and_the_column(tmp_path: Path) -> None:
+    path = tmp_path / "scope.yaml"
+    path.write_text("grants:\n  - tool: fs__read\n    uses: 0\n", encoding="utf-8")
+    with pytest.raises(ScopeSyntaxError, match=r"`grants\[0\].uses` must be from 1") as caught:
+        read_scope(str(path))
+    assert caught.value.where == f"{path}:3:5"
+    path.write_text("grants:\n  - tool: fs__read\n    uses: 1\n", encoding="utf-8")
+    assert read_scope(str(path))[0].grants[0].uses == 1

@@ -76,7 +76,7 @@ def run(arguments: Sequence[str], plugs: Plugs) -> int:
     try:
         found = build()(args=own, prog_name="taskbound", obj=plugs, standalone_mode=False)
     except TaskboundError as error:
-        tell(screen, fault_of(error))
+        tell(screen, fault_of(error), getattr(error, "__notes__", ()))
         return status_of(error)
     except typer.TyperException as error:
         tell(screen, usage_fault(error))

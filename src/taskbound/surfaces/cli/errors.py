@@ -25,7 +25,7 @@ from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.wire.connection import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import typer
 
@@ -41,15 +41,16 @@ SURPRISE: Final = 1
 
 _BY_STATUS: Final[dict[int, str]] = {
     _MALFORMED: """
-        already-initialized bad-client-config bad-definition bad-escape bad-filter bad-frame bad-id bad-input
-        bad-instant bad-jsonrpc bad-monitor bad-name bad-outcome bad-params bad-policy bad-server
-        bad-server-name bad-setting bad-task bad-tool-name bare-return batch byte-order-mark ceiling-limit
-        command-missing duplicate-key duplicate-tool empty-document floating-version foreign-character
-        half-message id-reused key-reused line-separator lone-surrogate look-alike-tool malformed
-        needs-answer no-such-command no-such-module not-a-message not-an-object not-canonical not-finite
-        not-initialized not-json not-open not-utf8 number-range record-too-large remote-reference
-        scope-syntax too-deep too-large too-many-parts too-many-tools trailing-data unknown-member
-        unknown-method unpinnable unsupported-version unwritable verifier-key-malformed
+        already-initialized bad-client-config bad-definition bad-escape bad-filter bad-frame bad-id
+        bad-input bad-instant bad-jsonrpc bad-monitor bad-name bad-outcome bad-params bad-policy
+        bad-server bad-server-name bad-setting bad-task bad-tool-name bare-return batch
+        byte-order-mark ceiling-limit command-missing document-syntax duplicate-key duplicate-tool
+        empty-document floating-version foreign-character half-message id-reused key-reused
+        line-separator lone-surrogate look-alike-tool malformed needs-answer no-such-command
+        no-such-module not-a-message not-an-object not-canonical not-finite not-initialized not-json
+        not-open not-utf8 number-range record-too-large remote-reference scope-syntax too-deep
+        too-large too-many-parts too-many-tools trailing-data unknown-member unknown-method
+        unpinnable unsupported-version unwritable verifier-key-malformed
     """,
     _DENIED: """
         ambiguous-task checkpoint-older client-config-changed comment-would-be-lost declined denied
@@ -118,13 +119,21 @@ def usage_fault(error: typer.TyperException) -> Fault:
     return Fault(code="malformed", message=shown(message), advice=f"see `{path} --help`")
 
 
-def tell(screen: Screen, fault: Fault) -> None:
-    """Say what is wrong and what to do about it, on standard error."""
+def tell(screen: Screen, fault: Fault, excerpt: Iterable[str] = ()) -> None:
+    """Say what is wrong and what to do about it, on standard error.
+
+    Args:
+        screen: Where.
+        fault: What is wrong.
+        excerpt: Lines of the file that is wrong, escaped, with a caret; not with `--json`.
+    """
     if screen.json:
         screen.complaint(fault)
         return
     where = f" (at `{shown(fault.where)}`)" if fault.where else ""
     screen.note(f"error: {shown(Words(fault.message))}{where} [{shown(fault.code)}]", "red")
+    for line in excerpt:
+        screen.note(line, "dim")
     if fault.advice:
         screen.note(f"what to do: {shown(Words(with_pages(fault.advice)))}", "")
 

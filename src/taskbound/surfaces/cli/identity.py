@@ -84,7 +84,7 @@ def list_people(session: Session) -> None:
     agents,
     "register",
     examples="taskbound agent register helper --owner alice --approver alice"
-    " --monitor file:/home/alice/helper.log --ceiling ceiling.json",
+    " --monitor file:/home/alice/helper.log --ceiling ceiling.yaml",
 )
 def register(
     session: Session,
@@ -95,7 +95,10 @@ def register(
         str, typer.Option("--monitor", help="Where news of it goes: file:/PATH or exec:/PROGRAM.")
     ],
     ceiling: Annotated[
-        str, typer.Option("--ceiling", metavar="FILE", help="A scope that it can never pass; `-` reads it.")
+        str,
+        typer.Option(
+            "--ceiling", metavar="FILE", help="A scope that it can never pass, YAML or JSON; `-` reads it."
+        ),
     ],
 ) -> None:
     """Write an agent down; it stays inactive until its monitor has brought a code back."""

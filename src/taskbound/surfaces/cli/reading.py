@@ -13,6 +13,7 @@ import msgspec
 from taskbound.core.errors import MalformedError, UnavailableError
 from taskbound.core.scope import parse_scope
 from taskbound.surfaces.cli.screen import shown
+from taskbound.wire.document import read_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -110,13 +111,15 @@ def read_lines(name: str) -> Iterator[bytes]:
 
 
 def read_scope(name: str) -> tuple[Scope, msgspec.Raw]:
-    """The scope in a file, and its canonical bytes for the daemon.
+    """The scope in a file, YAML or JSON, and its canonical bytes for the daemon.
 
     Raises:
         FileError: The file can't be read.
-        ScopeSyntaxError: It holds no scope.
+        MalformedError: It holds no scope; ``where`` names file, line and column.
     """
-    scope = parse_scope(read_file(name))
+    document = read_document(read_file(name), name)
+    with document.pointing():
+        scope = parse_scope(document.value)
     return scope, msgspec.Raw(scope.canonical)
 
 

@@ -59,7 +59,9 @@ TaskArgument = Annotated[
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
 AgentOption = Annotated[str, typer.Option("--agent", help="The agent that is to act.")]
 TemplateOption = Annotated[str, typer.Option("--template", help="Make it of this template.")]
-ScopeOption = Annotated[str, typer.Option("--scope", metavar="FILE", help="Its scope as JSON; `-` reads it.")]
+ScopeOption = Annotated[
+    str, typer.Option("--scope", metavar="FILE", help="Its scope, YAML or JSON; `-` reads it.")
+]
 PurposeOption = Annotated[str, typer.Option("--purpose", help="Why, in 1 to 500 characters.")]
 LengthOption = Annotated[str, typer.Option("--for", metavar="TIME", help="Time until it ends, such as 30m.")]
 StateOption = Annotated[
@@ -131,7 +133,7 @@ def make_start(
     app,
     "start",
     examples="taskbound task start --agent helper --template default --purpose 'look at the history'\n"
-    "taskbound task start --agent helper --scope scope.json --purpose 'pay invoice 7' --for 10m",
+    "taskbound task start --agent helper --scope scope.yaml --purpose 'pay invoice 7' --for 10m",
 )
 def start(
     session: Session,
@@ -226,11 +228,13 @@ def end(
     session.done(session.ask(EndTask(task=task, how=how, reason=reason), Done), f"{shown(task)} has ended")
 
 
-@command(templates, "save", examples="taskbound template save reading --scope scope.json --for 2h")
+@command(templates, "save", examples="taskbound template save reading --scope scope.yaml --for 2h")
 def save(
     session: Session,
     name: Annotated[str, typer.Argument(help="Its name.", show_default=False)],
-    scope: Annotated[str, typer.Option("--scope", metavar="FILE", help="The scope as JSON; `-` reads it.")],
+    scope: Annotated[
+        str, typer.Option("--scope", metavar="FILE", help="The scope, YAML or JSON; `-` reads it.")
+    ],
     length: LengthOption = DEFAULT_LENGTH,
     purpose: Annotated[str, typer.Option("--purpose", help="The purpose when a task names none.")] = "",
 ) -> None:
