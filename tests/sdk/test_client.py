@@ -138,6 +138,23 @@ async def test_what_is_said_unasked_is_handed_on(tmp_path: Path) -> None:
         client.close()
 
 
+async def test_what_is_said_unasked_is_heard_before_an_answer_that_arrived_with_it(tmp_path: Path) -> None:
+    async with ScriptedDaemon(tmp_path / "d.sock") as daemon:
+        heard = Heard()
+        client, _ = await connected(daemon, heard)
+
+        async def ask() -> int:
+            await client.ask(Ping(), Done)
+            return heard.pushes.qsize()
+
+        with daemon.holding(Ping) as held:
+            asking = asyncio.ensure_future(ask())
+            (await held.next()).answer(Done())
+            daemon.push(StopPush(stopped=True))
+            assert await asking == 1
+        client.close()
+
+
 async def test_a_question_too_large_for_a_frame_is_refused_and_the_connection_goes_on(tmp_path: Path) -> None:
     async with ScriptedDaemon(tmp_path / "d.sock") as daemon:
         client, _ = await connected(daemon)

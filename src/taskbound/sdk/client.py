@@ -7,6 +7,8 @@
    request would wait.
 4. A connection that breaks fails every open request with `DaemonLostError` and is
    never used again; what the daemon did with an open request is then unknown.
+5. What the daemon says unasked is heard before answers that arrived with it: whoever goes on
+   with an answer knows then what has ended meanwhile.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ import time
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from taskbound.core.errors import DeniedError, UnavailableError
+from taskbound.sdk.arrival import Arrival
 from taskbound.wire.connection import Fault, Open, Opened
-from taskbound.wire.envelope import Answer, Ask, Push, Reply, Said, said_decoder
+from taskbound.wire.envelope import Answer, Ask, Push, Said, said_decoder
 from taskbound.wire.frame import FrameBuffer, FrameError, decode_frame, encode_frame
 
 if TYPE_CHECKING:
@@ -124,7 +127,7 @@ class AsyncClient(asyncio.Protocol):
         self._pushed = pushed
         self._lost = lost
         self._buffer = FrameBuffer()
-        self._open: dict[int, tuple[asyncio.Future[Answer], float]] = {}
+        self._open: dict[int, tuple[Arrival[Answer], float]] = {}
         self._watch: asyncio.TimerHandle | None = None
         self._last = 0
         self._transport: asyncio.Transport | None = None
@@ -165,7 +168,7 @@ class AsyncClient(asyncio.Protocol):
         number = self._last
         frame = encode_frame(Said(id=number, ask=ask))
         loop = asyncio.get_running_loop()
-        waiting: asyncio.Future[Answer] = loop.create_future()
+        waiting: Arrival[Answer] = Arrival(loop=loop)
         end = loop.time() + patience
         self._open[number] = (waiting, end)
         self._transport.write(frame)
@@ -205,19 +208,22 @@ class AsyncClient(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Hand answers to those who wait (asyncio calls this)."""
         try:
-            for body in self._buffer.feed(data):
-                self._take(decode_frame(said_decoder, body))
+            replies = [decode_frame(said_decoder, body) for body in self._buffer.feed(data)]
         except FrameError:
             if self._transport is not None:
                 self._transport.abort()
-
-    def _take(self, reply: Reply) -> None:
-        if reply.push is not None:
-            self._pushed(reply.push)
             return
-        waiting, _ = self._open.pop(reply.id, (None, 0.0))
-        if waiting is not None and not waiting.done() and reply.answer is not None:
-            waiting.set_result(reply.answer)
+        for reply in replies:
+            if reply.push is not None:
+                self._pushed(reply.push)  # 5
+        for reply in replies:
+            if reply.answer is not None and reply.push is None:
+                self._take(reply.id, reply.answer)
+
+    def _take(self, number: int, answer: Answer) -> None:
+        waiting, _ = self._open.pop(number, (None, 0.0))
+        if waiting is not None:
+            waiting.arrive(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail whoever still waits (asyncio calls this)."""

@@ -27,6 +27,7 @@ import msgspec
 from taskbound.core.action.escape import escape_text
 from taskbound.core.errors import TaskboundError
 from taskbound.ports.upstream import Answered, Errored, NoAnswer
+from taskbound.sdk.arrival import Arrival
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.gateway import answers
 from taskbound.surfaces.gateway.debts import Debts, recorded
@@ -103,7 +104,7 @@ class Call:
     """How the task ended, when that is the cause."""
     running: Running | None = None
     number: int = 0
-    waiting: asyncio.Future[UpstreamAnswer] | None = None
+    waiting: Arrival[UpstreamAnswer] | None = None
     timer: asyncio.TimerHandle | None = None
 
 
@@ -250,15 +251,10 @@ class Calls:
         if upstream is None:
             await self._report(call, "not-sent", note="the server ended")
             return answers.error_result(BadRepinError("the server ended just now"), action=call.action)
-        waiting: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
+        waiting: Arrival[UpstreamAnswer] = Arrival()
         call.waiting = waiting
-
-        def answer(found: UpstreamAnswer) -> None:
-            if not waiting.done():
-                waiting.set_result(found)
-
         running.enter()
-        call.number = upstream.call(call.own, call.arguments, answer)
+        call.number = upstream.call(call.own, call.arguments, waiting.arrive)
         try:
             found = await waiting
         finally:

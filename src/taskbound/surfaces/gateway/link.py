@@ -103,7 +103,9 @@ class Link:
         self._last_failed = 0
         self._lost_at: float | None = None
         self._grace: asyncio.TimerHandle | None = None
-        self._pinger: asyncio.Task[None] | None = None
+        self._busy = False
+        self._ping_due: asyncio.TimerHandle | None = None
+        self._pinging: asyncio.Task[None] | None = None
         self._closing = False
         self._line: _Line | None = None
 
@@ -158,17 +160,21 @@ class Link:
             raise
 
     def watch(self, *, busy: bool) -> None:
-        """Calls are open or outcomes owed, or none is any more (rule 3)."""
-        if busy and self._pinger is None:
-            self._pinger = asyncio.get_running_loop().create_task(self._ping())
-        elif not busy and self._pinger is not None:
-            self._pinger.cancel()
-            self._pinger = None
+        """Calls are open or outcomes owed, or none is any more (rule 3).
+
+        The timer is left to run out when none is: the next call begins within its second, mostly.
+        """
+        self._busy = busy
+        if busy and self._ping_due is None and self._pinging is None:
+            self._ping_soon()
 
     async def close(self) -> None:
         """End the connection and every attempt to make one."""
-        self._closing = True
-        self.watch(busy=False)
+        self._closing, self._busy = True, False
+        if self._ping_due is not None:
+            self._ping_due.cancel()
+        if self._pinging is not None:
+            self._pinging.cancel()
         if self._grace is not None:
             self._grace.cancel()
         if self._attempts is not None:
@@ -282,18 +288,31 @@ class Link:
             self._grace = None
         self._events.abandoned()
 
+    def _ping_soon(self) -> None:
+        self._ping_due = asyncio.get_running_loop().call_later(self._timings.ping, self._begin_ping)
+
+    def _begin_ping(self) -> None:
+        self._ping_due = None
+        if self._busy:
+            self._pinging = asyncio.get_running_loop().create_task(self._ping())
+
     async def _ping(self) -> None:
-        while True:
-            await asyncio.sleep(self._timings.ping)
+        try:
             client = self._client
-            if client is None:
-                continue
-            try:
-                await client.ask(Ping(), Done, patience=self._timings.grace - self._timings.ping)
-            except TaskboundError:
-                self._give_up(client)
-            else:
-                self._events.answered()
+            if client is not None:
+                await self._ask_whether_there(client)
+        finally:
+            self._pinging = None
+            if self._busy:
+                self._ping_soon()
+
+    async def _ask_whether_there(self, client: AsyncClient) -> None:
+        try:
+            await client.ask(Ping(), Done, patience=self._timings.grace - self._timings.ping)
+        except TaskboundError:
+            self._give_up(client)
+        else:
+            self._events.answered()
 
 
 def _differ(one: TaskboundError, other: TaskboundError) -> bool:
