@@ -90,6 +90,12 @@ class ToolDefinition:
         schema = self.value["inputSchema"]
         return schema if isinstance(schema, dict) else {}
 
+    @property
+    def open_world(self) -> bool:
+        """Whether it may reach anyone; only `openWorldHint: false` says that it doesn't."""
+        annotations = self.value.get("annotations")
+        return not (isinstance(annotations, dict) and annotations.get("openWorldHint") is False)
+
 
 def parse_definition(raw: bytes) -> ToolDefinition:
     """The definition that these bytes of a tool object hold.

@@ -54,8 +54,7 @@ def _effect(seen: FactsOf) -> str:
 
 
 def _open_world(seen: FactsOf) -> bool:
-    annotations = seen.known_tool.definition.value.get("annotations") if seen.known_tool else None
-    return not (isinstance(annotations, dict) and annotations.get("openWorldHint") is False)  # 2
+    return seen.known_tool.definition.open_world if seen.known_tool else True  # 2
 
 
 def _age(seen: FactsOf) -> int:

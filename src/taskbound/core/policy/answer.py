@@ -131,6 +131,10 @@ class PolicyTool:
     server: str
     schema: Mapping[str, JsonValue]
     """Its input schema."""
+    definition: str = ""
+    """Digest of its pinned definition."""
+    effect: str = "destructive"
+    open_world: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
