@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from taskbound.ports.policy import PolicyLanguage
     from taskbound.sdk.client import Client
     from taskbound.surfaces.cli.plugs import Loot, Place, Plugs, Probed
 
@@ -51,6 +52,8 @@ def make_plugs(environ: Mapping[str, str]) -> Plugs:
         gateway=_gateway,
         serve=_serve,
         loot=_loot,
+        policies=_policies,
+        base_policies=_base_policies,
         command=own_command,
         environ=environ,
     )
@@ -126,6 +129,18 @@ def _loot(home: Path) -> Loot:
         key = keys.key
     origin = (home / "log-origin").read_text(encoding="ascii").strip()
     return Loot(origin=origin, records=records, public=key.public, sign=key.sign)
+
+
+def _policies() -> PolicyLanguage:
+    from taskbound.adapters.policy.cedar import CedarLanguage  # noqa: PLC0415 -- as above
+
+    return CedarLanguage()
+
+
+def _base_policies() -> str:
+    from taskbound.adapters.policy.cedar import base_bundle  # noqa: PLC0415 -- as above
+
+    return base_bundle()
 
 
 def _serve(home: Path, as_json: bool) -> int:  # noqa: FBT001 -- the shape that `Plugs` asks for

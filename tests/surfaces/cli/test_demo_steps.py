@@ -203,6 +203,7 @@ def test_the_wheel_brings_the_payments_server_and_an_editable_install_copies_not
         names[name] = zipfile.ZipFile(made).namelist()
     examples = "taskbound/examples/payments"
     assert {f"{examples}/server.py", f"{examples}/ledger.py"} <= set(names["wheel"])
+    assert {"taskbound/policies/holds.cedar", "taskbound/policies/holds.cases.yaml"} <= set(names["wheel"])
     assert "taskbound/__init__.py" in names["wheel"]
     pages = {"guides/first-use.md", "guides/demo.md", "reference/settings.md", "reference/scope.md"}
     assert {f"taskbound/docs/{one}" for one in pages} <= set(names["wheel"])

@@ -25,6 +25,7 @@ def test_every_command_of_the_issue_is_there() -> None:
         "template": "save list remove",
         "tool": "list diff accept",
         "upstream": "add list remove",
+        "policy": "new validate test coverage fmt schema explain",
         "action": "list show explain",
         "audit": "verify export proof tail",
     }

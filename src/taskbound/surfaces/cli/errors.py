@@ -41,16 +41,16 @@ SURPRISE: Final = 1
 
 _BY_STATUS: Final[dict[int, str]] = {
     _MALFORMED: """
-        already-initialized bad-client-config bad-definition bad-escape bad-filter bad-frame bad-id
-        bad-input bad-instant bad-jsonrpc bad-monitor bad-name bad-outcome bad-params bad-policy
-        bad-server bad-server-name bad-setting bad-task bad-tool-name bare-return batch
+        already-initialized bad-bundle bad-case bad-client-config bad-definition bad-escape bad-filter
+        bad-frame bad-id bad-input bad-instant bad-jsonrpc bad-monitor bad-name bad-outcome bad-params
+        bad-policy bad-server bad-server-name bad-setting bad-task bad-tool-name bare-return batch
         byte-order-mark ceiling-limit command-missing document-syntax duplicate-key duplicate-tool
-        empty-document floating-version foreign-character half-message id-reused key-reused
-        line-separator lone-surrogate look-alike-tool malformed needs-answer no-such-command
-        no-such-module not-a-message not-an-object not-canonical not-finite not-initialized not-json
-        not-open not-utf8 number-range record-too-large remote-reference scope-syntax too-deep
-        too-large too-many-parts too-many-tools trailing-data unknown-member unknown-method
-        unpinnable unsupported-version unwritable verifier-key-malformed
+        empty-document floating-version foreign-character half-message id-reused key-reused line-separator
+        lone-surrogate look-alike-tool malformed needs-answer no-such-command no-such-module not-a-message
+        not-an-object not-canonical not-finite not-initialized not-json not-open not-utf8 number-range
+        record-too-large remote-reference scope-syntax too-deep too-large too-many-parts too-many-tools
+        trailing-data unknown-member unknown-method unpinnable unsupported-version unwritable
+        verifier-key-malformed
     """,
     _DENIED: """
         ambiguous-task checkpoint-older client-config-changed comment-would-be-lost declined denied
@@ -63,13 +63,13 @@ _BY_STATUS: Final[dict[int, str]] = {
     """,
     _UNAVAILABLE: """
         affected-sqlite ambiguous-commit busy client-config-unwritable conflict contended crowded
-        daemon-lost daemon-not-started damaged-store database-lost demo-part-missing disk-failed
-        file-unavailable foreign-database full-disk gateway-silent home-in-use key-exists key-exposed
-        key-foreign key-in-use key-missing key-torn key-unusable list-refused monitor-unreachable
-        newer-database no-data-directory not-covered not-recorded not-wired old-database-server
-        older-database outcome-owed overloaded permit-lapsed read-only-database restored-database
-        server-lost server-repinned signer-unavailable start-failed store-busy store-unavailable
-        tile-missing tools-unstable unavailable undecided unreadable-row unsafe-database
+        daemon-lost daemon-not-started damaged-bundle damaged-store database-lost demo-part-missing
+        disk-failed file-unavailable foreign-database full-disk gateway-silent home-in-use key-exists
+        key-exposed key-foreign key-in-use key-missing key-torn key-unusable list-refused
+        monitor-unreachable newer-database no-data-directory not-covered not-recorded not-wired
+        old-database-server older-database outcome-owed overloaded permit-lapsed read-only-database
+        restored-database server-lost server-repinned signer-unavailable start-failed store-busy
+        store-unavailable tile-missing tools-unstable unavailable undecided unreadable-row unsafe-database
     """,
     _TAMPERED: """
         chain-broken chain-unopened checkpoint-forked checkpoint-malformed checkpoint-missing claim-mismatch

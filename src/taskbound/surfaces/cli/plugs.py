@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from taskbound.core.audit import Verify
+    from taskbound.ports.policy import PolicyLanguage
     from taskbound.sdk.client import Client
     from taskbound.wire.tool import ServerSpec
 
@@ -92,6 +93,10 @@ class Plugs:
     """Run the daemon of a data directory in the foreground; whether its readiness is said as JSON."""
     loot: Callable[[Path], Loot]
     """What a thief of a data directory has; the demo shows how such a thief is caught."""
+    policies: Callable[[], PolicyLanguage]
+    """The language that rules are written in."""
+    base_policies: Callable[[], str]
+    """The text of the rules that come with Taskbound."""
     command: Callable[[], tuple[str, ...]]
     """The absolute command that starts this program anew, for configurations of MCP clients."""
     environ: Mapping[str, str] = field(default_factory=dict)

@@ -82,6 +82,11 @@ class Session:
         return self._place
 
     @property
+    def told_namespace(self) -> str:
+        """The namespace that was asked for; empty for the settings' own."""
+        return self._namespace
+
+    @property
     def namespace(self) -> str:
         """The namespace that the command works in."""
         return self._namespace or self.place.namespace

@@ -1,0 +1,232 @@
+"""`taskbound policy`: trying the rules of a folder; nothing here changes what is in force."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from taskbound.core.policy import conclude, request_of, turns, words_of
+from taskbound.surfaces.cli.policy.folder import pinned_tools, read_folder
+from taskbound.surfaces.cli.policy.trying import (
+    Problem,
+    engine_of,
+    find_case,
+    problems_of,
+    tool_of,
+    try_cases,
+)
+from taskbound.surfaces.cli.reading import write_file
+from taskbound.surfaces.cli.screen import Words, shown
+from taskbound.surfaces.cli.session import Session, command, group
+
+if TYPE_CHECKING:
+    from taskbound.core.policy import Turn
+
+__all__ = ["app", "coverage", "explain", "format_files", "schema", "try_folder", "validate"]
+
+app = group("policy", "The organisation's rules: tried before they hold, and who put them in force.")
+
+FolderArgument = Annotated[
+    str,
+    typer.Argument(metavar="FOLDER", help="A folder of `*.cedar` and `*.cases.yaml`.", show_default=False),
+]
+ToolsOption = Annotated[
+    str,
+    typer.Option(
+        "--tools",
+        metavar="FILE",
+        help="Tools as `taskbound tool list --json` prints them, instead of those that are pinned here.",
+    ),
+]
+_SLOW = 100_000
+"""Policies times tools from which validating takes so long that a person is told."""
+
+
+class Problems(msgspec.Struct, frozen=True, kw_only=True, tag="policy-problems", tag_field="is"):
+    """Everything that is wrong with a folder's policies."""
+
+    problems: tuple[Problem, ...]
+
+
+class Formatted(msgspec.Struct, frozen=True, kw_only=True, tag="policy-format", tag_field="is"):
+    """Which files are, or were, in another layout."""
+
+    changed: tuple[str, ...]
+
+
+class TurnRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One change that leads to another answer."""
+
+    what: str
+    change: str
+    answer: str
+
+
+class CaseExplanation(msgspec.Struct, frozen=True, kw_only=True, tag="policy-explanation", tag_field="is"):
+    """Why a call is answered as it is."""
+
+    case: str
+    answer: str
+    candidates: tuple[str, ...]
+    """The policies whose head fits; the others were not asked."""
+    facts: tuple[tuple[str, str], ...]
+    """What they read, and what it was."""
+    arguments: tuple[str, ...]
+    """The arguments that they read."""
+    turns: tuple[TurnRow, ...]
+    """What would change the answer, each changed alone."""
+    whole: bool
+    """Whether everything that was read was changed once."""
+
+
+@command(app, "validate", examples="taskbound policy validate policies")
+def validate(session: Session, folder: FolderArgument, tools: ToolsOption = "") -> None:
+    """Say what is wrong with the policies of a folder, for the tools that are pinned.
+
+    Each problem has file, line and column. The status is 0 when there is none, and 1 otherwise.
+    """
+    found = read_folder(folder)
+    known = pinned_tools(session, found, tools)
+    if sum(text.count("@id") for text in found.files.values()) * len(known) > _SLOW:
+        session.screen.note(f"comparing the policies with {len(known)} tools: this can take a while", "dim")
+    problems = problems_of(session, found, known)
+    if session.screen.json:
+        session.screen.document(Problems(problems=problems))
+    else:
+        for one in problems:
+            name = f" policy `{shown(one.policy)}`:" if one.policy else ""
+            session.screen.line(
+                f"{shown(one.file)}:{one.line}:{one.column}:{name} {shown(Words(one.words))}"
+                + (f" ({shown(Words(one.hint))})" if one.hint else "")
+            )
+        if not problems:
+            session.screen.line(f"{len(found.files)} files are in order for {len(known)} tools")
+    if problems:
+        raise typer.Exit(1)
+
+
+@command(app, "test", examples="taskbound policy test policies")
+def try_folder(session: Session, folder: FolderArgument, tools: ToolsOption = "") -> None:
+    """Ask the policies of a folder about each of its cases, and compare.
+
+    The status is 0 when every case is answered as it expects, and 1 otherwise.
+    """
+    trial = try_cases(session, read_folder(folder), tools)
+    missed = [one for one in trial.results if not one.passed]
+    if session.screen.json:
+        session.screen.document(trial)
+    else:
+        for one in missed:
+            session.screen.line(
+                f"{shown(one.file)}:{one.line}:{one.column}: {shown(one.name)}: {shown(Words(one.missed))}",
+                "red",
+            )
+        kept = len(trial.results) - len(missed)
+        session.screen.line(f"{kept} of {len(trial.results)} cases are answered as they expect")
+    if missed:
+        raise typer.Exit(1)
+
+
+@command(app, "coverage", examples="taskbound policy coverage policies")
+def coverage(session: Session, folder: FolderArgument, tools: ToolsOption = "") -> None:
+    """List the policies that no case was decided by, and the tools that no case names.
+
+    The status is 0 when there is no such policy, and 1 otherwise.
+    """
+    trial = try_cases(session, read_folder(folder), tools)
+    if session.screen.json:
+        session.screen.document(trial)
+    else:
+        session.screen.fields(
+            [("untried policies", trial.untried_policies), ("untried tools", trial.untried_tools)]
+        )
+    if trial.untried_policies:
+        raise typer.Exit(1)
+
+
+@command(app, "fmt", examples="taskbound policy fmt policies\ntaskbound policy fmt policies --check")
+def format_files(
+    session: Session,
+    folder: FolderArgument,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; status 1 if one would be.")] = False,
+) -> None:
+    """Write the policies of a folder in the usual layout."""
+    found = read_folder(folder)
+    engine_of(session, found)  # an error names file, line and column
+    language = session.plugs.policies()
+    laid = {name: language.formatted(text) for name, text in found.files.items()}
+    changed = tuple(name for name, text in found.files.items() if laid[name] != text)
+    if not check:
+        for name in changed:
+            write_file(str(found.path / name), [laid[name].encode()])
+    if session.screen.json:
+        session.screen.document(Formatted(changed=changed))
+    else:
+        for name in changed:
+            session.screen.line(f"{name} {'has another layout' if check else 'was laid out'}")
+    if check and changed:
+        raise typer.Exit(1)
+
+
+@command(app, "schema", examples="taskbound policy schema policies > tools.cedarschema")
+def schema(session: Session, folder: FolderArgument, tools: ToolsOption = "") -> None:
+    """Print the Cedar schema of what policies can read of the pinned tools, for editors."""
+    found = read_folder(folder)
+    text = session.plugs.policies().vocabulary(tuple(pinned_tools(session, found, tools).values()))
+    if session.screen.json:
+        session.screen.document({"is": "policy-schema", "schema": text})
+    else:
+        write_file("-", [text.encode()])
+
+
+@command(app, "explain", examples='taskbound policy explain policies "deletes are held"')
+def explain(
+    session: Session,
+    folder: FolderArgument,
+    case: Annotated[str, typer.Argument(metavar="CASE", help="The case's name.", show_default=False)],
+    tools: ToolsOption = "",
+) -> None:
+    """Say why a case is answered as it is: which policies, which facts, and what would change the answer."""
+    found = read_folder(folder)
+    engine = engine_of(session, found)
+    known = pinned_tools(session, found, tools)
+    one, place = find_case(found, case)
+    request = request_of(one, tool_of(one, known, place))
+    trace = engine.trace(request)
+    turned = turns(request, trace, engine.answer)
+    answer = CaseExplanation(
+        case=one.name,
+        answer=words_of(conclude(engine.answer(request))),
+        candidates=trace.candidates,
+        facts=tuple((name, _fact(request.facts[name])) for name in trace.facts),
+        arguments=trace.arguments,
+        turns=tuple(map(_turn, turned.found)),
+        whole=turned.whole,
+    )
+    if session.screen.json:
+        session.screen.document(answer)
+        return
+    session.screen.heading(shown(answer.case))
+    session.screen.fields(
+        [
+            ("answer", Words(answer.answer)),
+            ("asked", answer.candidates),
+            ("facts read", tuple(f"{name} {value}" for name, value in answer.facts)),
+            ("arguments read", answer.arguments),
+            ("would change it", tuple(f"{row.change}: {row.answer}" for row in answer.turns)),
+        ]
+    )
+    if not answer.whole:
+        session.screen.note("the policies read more than was tried", "dim")
+
+
+def _turn(one: Turn) -> TurnRow:
+    return TurnRow(what=one.what, change=one.change, answer=one.answer)
+
+
+def _fact(value: object) -> str:
+    if isinstance(value, tuple):
+        return "{" + ", ".join(map(str, value)) + "}"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,148 @@
+"""A folder of policies as a person keeps it, read strictly.
+
+1. A folder holds `*.cedar`, `*.cases.yaml` (or `.yml`, `.json`), and may hold `tools.json` and `README.md`.
+   Anything else refuses: a rule under a name that nobody reads would hold nowhere.
+2. Nothing in it is a link, a folder or a pipe: what is read is what lies there. Names that begin with a dot
+   are refused as well.
+3. Files are UTF-8, and together no larger than a bundle; so are the files of cases.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from taskbound.core.policy import MAX_BUNDLE, MAX_FILES, BadBundleError, PolicyTool, require_names
+from taskbound.core.tool import parse_definition
+from taskbound.surfaces.cli.reading import BadInputError, FileError, read_file
+from taskbound.surfaces.cli.screen import shown
+from taskbound.wire.tool import ListTools, ToolRows
+
+if TYPE_CHECKING:
+    from taskbound.surfaces.cli.session import Session
+
+__all__ = ["PolicyFolder", "pinned_tools", "read_folder"]
+
+_CASES: Final = re.compile(r"[a-z0-9][a-z0-9._-]*\.cases\.(json|ya?ml)")
+_TOOLS: Final = "tools.json"
+_TOOLS_LARGEST: Final = 16 * 1_048_576
+_BESIDE: Final = frozenset({_TOOLS, "README.md"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyFolder:
+    """What a folder of policies holds."""
+
+    path: Path
+    files: dict[str, str]
+    """The text of each `*.cedar` by its name, in order."""
+    cases: dict[str, bytes]
+    """The bytes of each file of cases by its name, in order."""
+    has_tools: bool
+
+
+def read_folder(told: str) -> PolicyFolder:
+    """What the folder of this path holds.
+
+    Raises:
+        FileError: It, or a file in it, can't be read.
+        BadBundleError: It holds something that no folder of policies does.
+    """
+    path = Path(told)
+    try:
+        names = sorted(one.name for one in path.iterdir())
+    except OSError as error:
+        raise FileError(f"`{shown(told)}` can't be read: {error.strerror or error}") from error
+    files: dict[str, str] = {}
+    cases: dict[str, bytes] = {}
+    left = 2 * MAX_BUNDLE
+    if len(names) > 2 * MAX_FILES:
+        raise BadBundleError(f"`{shown(told)}` holds more than {2 * MAX_FILES} files")
+    for name in names:
+        if name in _BESIDE:
+            continue
+        if not name.endswith(".cedar") and not _CASES.fullmatch(name):
+            raise BadBundleError(
+                f"`{shown(name)}` is no file of a folder of policies",  # 1
+                remedy="name files `….cedar` or `….cases.yaml`, and keep others elsewhere",
+            )
+        raw = _read(path / name, left)
+        left -= len(raw)
+        if name.endswith(".cedar"):
+            files[name] = _text(name, raw)
+        else:
+            cases[name] = raw
+    require_names(files)
+    return PolicyFolder(path=path, files=files, cases=cases, has_tools=_TOOLS in names)
+
+
+def pinned_tools(session: Session, folder: PolicyFolder, told: str) -> dict[str, PolicyTool]:
+    """The tools that policies are about, by name: from a file, or those that are pinned.
+
+    Args:
+        session: The command's.
+        folder: The folder, whose `tools.json` is taken when there is one.
+        told: A file as `taskbound tool list --json` prints it; empty for none.
+
+    Raises:
+        BadInputError: The file holds something else.
+    """
+    name = told or (str(folder.path / _TOOLS) if folder.has_tools else "")
+    if name:
+        try:
+            found = msgspec.json.decode(read_file(name, largest=_TOOLS_LARGEST), type=ToolRows)
+        except msgspec.DecodeError as error:
+            raise BadInputError(
+                f"`{shown(name)}` holds no tools: {error}",
+                remedy="write it with `taskbound tool list --json`",
+            ) from error
+        namespace = session.told_namespace or "default"
+    else:
+        found = session.ask(ListTools(), ToolRows)
+        namespace = session.namespace
+    tools: dict[str, PolicyTool] = {}
+    for row in found.rows:
+        definition = parse_definition(bytes(row.raw))
+        tools[row.name] = PolicyTool(
+            namespace=namespace,
+            name=row.name,
+            server=row.name.partition("__")[0],
+            schema=definition.input_schema,
+            definition=definition.digest,
+            effect=definition.effect.value,
+            open_world=definition.open_world,
+        )
+    return tools
+
+
+def _read(path: Path, left: int) -> bytes:
+    """The bytes of a regular file that is no link (rule 2)."""
+    try:
+        held = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if path.is_symlink():
+            raise BadBundleError(
+                f"`{shown(path.name)}` is a link", remedy="put the file itself into the folder"
+            ) from error
+        raise FileError(f"`{shown(path.name)}` can't be read: {error.strerror or error}") from error
+    if not stat.S_ISREG(os.fstat(held).st_mode):
+        os.close(held)
+        raise BadBundleError(f"`{shown(path.name)}` is no file", remedy="keep only files in the folder")
+    with os.fdopen(held, "rb") as stream:
+        raw = stream.read(left + 1)
+    if len(raw) > left:
+        raise BadBundleError(f"the folder holds more than {2 * MAX_BUNDLE} bytes")  # 3
+    return raw
+
+
+def _text(name: str, raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise BadBundleError(f"`{shown(name)}` is not UTF-8: byte {error.start}", where=name) from error

@@ -1,0 +1,200 @@
+"""Trying the rules of a folder: its problems, its cases, and what no case has tried."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from taskbound.core.policy import (
+    BadBundleError,
+    BadCaseError,
+    PolicySyntaxError,
+    conclude,
+    parse_cases,
+    request_of,
+    require_own,
+    text_of,
+    whole,
+    words_of,
+)
+from taskbound.surfaces.cli.policy.folder import pinned_tools
+from taskbound.surfaces.cli.screen import shown
+from taskbound.wire.document import read_document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from taskbound.core.policy import PolicyCase, PolicyTool
+    from taskbound.ports.policy import PolicyEngine
+    from taskbound.surfaces.cli.policy.folder import PolicyFolder
+    from taskbound.surfaces.cli.session import Session
+
+__all__ = [
+    "CaseResult",
+    "Problem",
+    "Trial",
+    "cases_of",
+    "engine_of",
+    "find_case",
+    "problems_of",
+    "tool_of",
+    "try_cases",
+]
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wrong at one place."""
+
+    file: str
+    line: int
+    column: int
+    words: str
+    hint: str = ""
+    policy: str = ""
+
+
+class CaseResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of one case."""
+
+    file: str
+    line: int
+    column: int
+    name: str
+    passed: bool
+    answer: str
+    """What was answered, in words."""
+    missed: str = ""
+    """How that is not what was expected."""
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """All cases of a folder, and what they have tried."""
+
+    results: tuple[CaseResult, ...]
+    untried_policies: tuple[str, ...]
+    """Policies of the folder that no case was decided by."""
+    untried_tools: tuple[str, ...]
+    """Tools that no case names."""
+
+
+def problems_of(
+    session: Session, folder: PolicyFolder, tools: Mapping[str, PolicyTool]
+) -> tuple[Problem, ...]:
+    """What is wrong with the folder's policies, for these tools."""
+    language = session.plugs.policies()
+    found = tuple(
+        Problem(
+            file=one.file,
+            line=one.line,
+            column=one.column,
+            words=one.words,
+            hint=one.hint,
+            policy=one.policy,
+        )
+        for one in language.problems(folder.files, tuple(tools.values()))
+    )
+    if not found:
+        engine_of(session, folder)  # with the base, as it would be in force
+    return found
+
+
+def engine_of(session: Session, folder: PolicyFolder) -> PolicyEngine:
+    """The folder's policies with the base, as they would be in force.
+
+    Raises:
+        PolicySyntaxError: A file can't be read; `where` is file, line and column.
+        BadBundleError: A policy has a name of the base.
+    """
+    language, base = session.plugs.policies(), session.plugs.base_policies()
+    try:
+        engine = language.engine(text_of(whole(folder.files, base)))
+    except PolicySyntaxError as error:
+        for one in language.problems(folder.files, ()):
+            where = f"{one.file}:{one.line}:{one.column}"
+            raise PolicySyntaxError(one.words, where=where, remedy=one.hint) from error
+        raise
+    require_own(engine.policies, language.engine(base).policies)
+    return engine
+
+
+def cases_of(folder: PolicyFolder) -> Iterator[tuple[str, int, int, PolicyCase]]:
+    """Each case of the folder with its file, line and column.
+
+    Raises:
+        MalformedError: A file of cases can't be read; `where` is file, line and column.
+        BadBundleError: There is none.
+    """
+    if not folder.cases:
+        raise BadBundleError("the folder has no case", remedy="write one into a `*.cases.yaml`")
+    for name, raw in folder.cases.items():
+        document = read_document(raw, name)
+        with document.pointing():
+            cases = parse_cases(document.value)
+        for case in cases:
+            line, column = document.source.spot(document.find(case.where))
+            yield name, line, column, case
+
+
+def find_case(folder: PolicyFolder, name: str) -> tuple[PolicyCase, str]:
+    """The first case of this name, and its place as file, line and column.
+
+    Raises:
+        BadCaseError: There is none.
+    """
+    for file, line, column, case in cases_of(folder):
+        if case.name == name:
+            return case, f"{file}:{line}:{column}"
+    raise BadCaseError(f"no case is named `{shown(name)}`", remedy="name one as its file does")
+
+
+def tool_of(case: PolicyCase, tools: Mapping[str, PolicyTool], place: str) -> PolicyTool:
+    """The tool that a case is about.
+
+    Raises:
+        BadCaseError: There is none of this name.
+    """
+    tool = tools.get(case.tool)
+    if tool is None:
+        raise BadCaseError(
+            f"case `{case.name}` is about `{case.tool}`, which is no pinned tool",
+            where=place,
+            remedy="name a tool of `taskbound tool list`, or give tools with --tools",
+        )
+    return tool
+
+
+def try_cases(session: Session, folder: PolicyFolder, told_tools: str) -> Trial:
+    """The outcome of every case of the folder."""
+    engine = engine_of(session, folder)
+    tools = pinned_tools(session, folder, told_tools)
+    base = set(session.plugs.policies().engine(session.plugs.base_policies()).policies)
+    results: list[CaseResult] = []
+    tried: set[str] = set()
+    named: set[str] = set()
+    for file, line, column, case in cases_of(folder):
+        tool = tool_of(case, tools, f"{file}:{line}:{column}")
+        answer = engine.answer(request_of(case, tool))
+        found = conclude(answer)
+        tried.update(answer.permits)
+        tried.update(one.policy for one in answer.forbids)
+        tried.update(one.policy for one in answer.erred)
+        named.add(case.tool)
+        missed = case.expect.missed(found)
+        results.append(
+            CaseResult(
+                file=file,
+                line=line,
+                column=column,
+                name=case.name,
+                passed=not missed,
+                answer=words_of(found),
+                missed=missed,
+            )
+        )
+    own = [one for one in engine.policies if one not in base]
+    return Trial(
+        results=tuple(results),
+        untried_policies=tuple(one for one in own if one not in tried),
+        untried_tools=tuple(sorted(tools.keys() - named)),
+    )
