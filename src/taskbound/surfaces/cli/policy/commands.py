@@ -24,7 +24,19 @@ from taskbound.surfaces.cli.session import Session, command, group
 if TYPE_CHECKING:
     from taskbound.core.policy import Turn
 
-__all__ = ["app", "coverage", "explain", "format_files", "schema", "try_folder", "validate"]
+__all__ = [
+    "CaseExplanation",
+    "Formatted",
+    "Problems",
+    "TurnRow",
+    "app",
+    "coverage",
+    "explain",
+    "format_files",
+    "schema",
+    "try_folder",
+    "validate",
+]
 
 app = group("policy", "The organisation's rules: tried before they hold, and who put them in force.")
 
