@@ -223,3 +223,21 @@ def test_what_is_shown_of_a_line_is_short_and_can_obey_no_terminal() -> None:
     assert len(line) < 120
     assert "\x1b" not in line
     assert line[caret.index("^") :].startswith("\\u{1B}")
+
+
+@pytest.mark.parametrize("indent", [1, 4, 30, 35, 36, 37, 60, 200])
+def test_the_caret_stands_below_the_place_however_far_it_is_indented(indent: int) -> None:
+    line, caret = refused("a:\n" + " " * indent + "\u00e9\\ x: ~\n").__notes__
+    assert line[caret.index("^") :] == "~"
+    assert "u{20" not in line
+    shown = line.partition(" | ")[2]
+    assert shown.startswith(" " * indent if indent < 30 else "…")
+    assert "    " + " " * 36 not in caret.partition("|")[2]
+
+
+def test_escapes_before_the_place_are_counted_as_they_are_shown() -> None:
+    line, caret = refused("a: '" + "\\" * 60 + "': \u202e\n").__notes__
+    assert line[caret.index("^") :].startswith("\\u{202E}")
+    assert len(caret) < 60
+    line, caret = refused('"\u5b57\u5b57": ~\n').__notes__
+    assert (line.index("~"), caret.index("^")) == (14, 16), "two characters take two columns each"

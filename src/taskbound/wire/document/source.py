@@ -2,7 +2,7 @@
 
 1. A line ends at a line feed; a carriage return before it belongs to the end. Lines and columns are counted
    from 1, columns in characters.
-2. What is shown of a line is escaped, at most 60 characters around the place, and a caret stands below it.
+2. What is shown of a line is escaped, at most 56 characters around the place, and a caret stands below it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from taskbound.core.errors import TaskboundError
 __all__ = ["Source"]
 
 E = TypeVar("E", bound=TaskboundError)
-_BEFORE: Final = 40
+_BEFORE: Final = 36
 _AFTER: Final = 20
 _WIDE: Final = frozenset({"W", "F"})
 
@@ -52,11 +52,12 @@ class Source:
         start = self.starts[line - 1]
         whole = self.text[start : self.starts[line] if line < len(self.starts) else None].rstrip("\r\n")
         first, last = max(0, column - 1 - _BEFORE), column - 1 + _AFTER
-        before, after = escape_text(whole[first : column - 1]), escape_text(whole[column - 1 : last])
+        while _cells(before := _visible(whole[first : column - 1])) > _BEFORE:
+            first += 1
         before = f"…{before}" if first else before
-        after = f"{after}…" if last < len(whole) else after
+        after = _visible(whole[column - 1 : last]) + ("…" if last < len(whole) else "")
         head = f"{line:>5} | "
-        return f"{head}{before}{after}", f"{' ' * (len(head) - 2)}| {' ' * _cells(before)}^"
+        return f"{head}{before}{after}".rstrip(), f"{' ' * (len(head) - 2)}| {' ' * _cells(before)}^"
 
     def point(self, error: E, at: int) -> E:
         """The error, with the place of a character and what stands there.
@@ -68,6 +69,11 @@ class Source:
         for one in self.excerpt(at):
             error.add_note(one)
         return error
+
+
+def _visible(part: str) -> str:
+    """A part of a line, escaped; spaces at its ends are no ends of a text."""
+    return escape_text(f".{part}.")[1:-1]
 
 
 def _cells(text: str) -> int:

@@ -1,7 +1,7 @@
 """A value as YAML for people, which `read_document` reads back as the same value.
 
-1. Texts are plain where every reader takes them for texts, and JSON texts in double quotes otherwise, what
-   can't be seen as escapes.
+1. Texts are plain where every reader takes them for texts, and JSON texts in double quotes otherwise. What
+   could hide something (`places_in`) is an escape, so that a terminal can show what is written.
 2. A mapping or list stands on one line where it fits, but for those that a person reads line by line.
 """
 
@@ -12,7 +12,8 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
-from taskbound.wire.document.yaml import is_ambiguous, is_odd
+from taskbound.core.action.text import places_in
+from taskbound.wire.document.yaml import is_ambiguous
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -85,8 +86,12 @@ class _Writer:
 def _text(text: str) -> str:
     if _PLAIN.fullmatch(text) and not is_ambiguous(text):
         return text
-    written = json.dumps(text, ensure_ascii=False)
-    return "".join(_escape(char) if is_odd(char) else char for char in written)
+    hidden = places_in(text)
+    return '"' + "".join(_escape(one) if at in hidden else _json(one) for at, one in enumerate(text)) + '"'
+
+
+def _json(char: str) -> str:
+    return json.dumps(char, ensure_ascii=False)[1:-1]
 
 
 def _escape(char: str) -> str:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         index: int
 
 
-__all__ = ["Places", "is_ambiguous", "is_odd", "read_yaml"]
+__all__ = ["Places", "is_ambiguous", "read_yaml"]
 
 Places = dict[tuple[str | int, ...], int]
 
@@ -69,7 +69,7 @@ def is_ambiguous(text: str) -> bool:
     return _AMBIGUOUS.fullmatch(text) is not None
 
 
-def is_odd(char: str) -> bool:
+def _is_odd(char: str) -> bool:
     """Whether a character must be written as an escape (rule 2)."""
     return char != "\n" and kind_of(char) not in _VISIBLE
 
@@ -96,7 +96,7 @@ def _require_visible(source: Source) -> None:
     """Refuse what can't be seen (rule 2)."""
     if _PLAIN_ENOUGH.fullmatch(source.text) and "\r" not in source.text.replace("\r\n", "\n"):
         return
-    odd = {char for char in set(source.text) if char != "\r" and is_odd(char)}
+    odd = {char for char in set(source.text) if char != "\r" and _is_odd(char)}
     for at, char in enumerate(source.text):
         if char == "\t":
             raise source.point(
