@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 from contextlib import contextmanager
 from functools import cache
 from itertools import count
@@ -81,6 +82,18 @@ class Server:
         """Kill the server's first process; the others notice and end."""
         pid = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
         os.kill(pid, signal.SIGKILL)
+
+    def start_again(self) -> None:
+        """Start it after it was killed, as soon as what was left of it has ended."""
+        pause = threading.Event()
+        for _ in range(200):
+            try:
+                self.start()
+            except subprocess.CalledProcessError:
+                pause.wait(0.05)
+            else:
+                return
+        raise TimeoutError("the server does not start again")
 
     def url(self, database: str, role: str = "daemon") -> str:
         """Where a database is."""

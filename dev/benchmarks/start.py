@@ -21,7 +21,7 @@ from dev.benchmarks.inputs.cases import typical
 from dev.benchmarks.page import Section, Table
 from dev.benchmarks.sampling import Timed
 from taskbound.adapters.store.sql import SqlStore
-from taskbound.wiring.daemon import DATABASE
+from taskbound.wiring.store import DATABASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

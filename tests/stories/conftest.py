@@ -13,10 +13,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from taskbound.ports.store import Store
+    from tests.postgres import Server
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param == "postgres":
+        server: Server = request.getfixturevalue("server")
+        with server.store() as shared:
+            yield shared
+        return
     opened: Store = MemoryStore() if request.param == "memory" else SqlStore(tmp_path / "world.db")
     yield opened
     opened.close()

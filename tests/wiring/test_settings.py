@@ -9,6 +9,7 @@ import pytest
 
 from taskbound.wiring.home import ForeignHomeError, make_home, require_own_home
 from taskbound.wiring.settings import BadSettingError, Settings, read_settings, unknown_variables
+from taskbound.wiring.start import daemon_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +60,11 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
         ("agent = 1\n", "is a text"),
         ('log_level = "loud"\n', "one of debug"),
         ("\x00", "is no TOML"),
+        ('store = "sqlite:///x"\n', "begins with `postgresql://`"),
+        ('store = "host=db dbname=taskbound"\n', "begins with `postgresql://`"),
+        ('store = "postgresql://ann:secret@db/taskbound"\n', "holds a password"),
+        ('store = "postgresql://db/taskbound?password=secret"\n', "holds a password"),
+        ('store = "postgresql://[db/taskbound"\n', "can't be read"),
     ],
 )
 def test_a252_a_setting_that_can_not_be_is_refused(tmp_path: Path, text: str, part: str) -> None:
@@ -94,6 +100,16 @@ def test_a252_a_settings_file_of_another_user_is_refused(
 def test_a252_a_switch_in_the_environment_is_true_or_false(tmp_path: Path, text: str) -> None:
     with pytest.raises(BadSettingError, match="TASKBOUND_AUTOSTART"):
         read_settings(tmp_path, {"TASKBOUND_AUTOSTART": text})
+
+
+def test_a_database_without_a_password_is_a_store(tmp_path: Path) -> None:
+    home = written(tmp_path, 'store = "postgresql://db.example/taskbound?sslmode=verify-full"\n')
+    assert read_settings(home, {}).store == "postgresql://db.example/taskbound?sslmode=verify-full"
+
+
+def test_a_daemon_is_started_on_the_store_of_its_file(tmp_path: Path) -> None:
+    home = written(tmp_path, 'store = "postgresql:///taskbound"\n')
+    assert daemon_command(home)[-2:] == ("--store", "postgresql:///taskbound")
 
 
 def test_a_misspelled_variable_is_named() -> None:

@@ -54,6 +54,8 @@ def make_plugs(environ: Mapping[str, str]) -> Plugs:
         loot=_loot,
         policies=_policies,
         base_policies=_base_policies,
+        upgrade_store=_upgrade_store,
+        examine_store=_examine_store,
         command=own_command,
         environ=environ,
     )
@@ -84,6 +86,7 @@ def _place(told: str, environ: Mapping[str, str]) -> Place:
         template=settings.template,
         autostart=settings.autostart,
         socket=settings.socket,
+        store=settings.store,
         unknown_variables=unknown_variables(environ),
     )
 
@@ -141,6 +144,18 @@ def _base_policies() -> str:
     from taskbound.adapters.policy.cedar import base_bundle  # noqa: PLC0415 -- as above
 
     return base_bundle()
+
+
+def _upgrade_store(address: str, daemon: str, signer: str) -> str:
+    from taskbound.wiring.store import upgrade  # noqa: PLC0415 -- as above
+
+    return upgrade(address, daemon, signer)
+
+
+def _examine_store(address: str) -> Sequence[tuple[bool, str]]:
+    from taskbound.wiring.store import examine  # noqa: PLC0415 -- as above
+
+    return examine(address)
 
 
 def _serve(home: Path, as_json: bool) -> int:  # noqa: FBT001 -- the shape that `Plugs` asks for

@@ -34,7 +34,6 @@ from taskbound.adapters.clock.system import SystemChance, SystemClock
 from taskbound.adapters.keys.socket import SocketSigner
 from taskbound.adapters.monitor.local import LocalMonitor
 from taskbound.adapters.policy.cedar import CedarPolicyEngine, base_bundle
-from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.decision import Allowance
 from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.flows.audit.sequencing import Sequencer, open_writer
@@ -48,11 +47,11 @@ from taskbound.wiring.log import open_log
 from taskbound.wiring.ready import say_ready
 from taskbound.wiring.rounds import Rounds
 from taskbound.wiring.start import answers
+from taskbound.wiring.store import OpenedStore, open_store
 
 __all__ = ["HomeInUseError", "hold_home", "main", "read_origin"]
 
 _log = logging.getLogger(__name__)
-DATABASE: Final = "taskbound.db"
 BACKLOG: Final = 4096
 """Connections that may wait to be accepted; the kernel takes as many as `net.core.somaxconn` allows."""
 _STORE_FAILED: Final = 5
@@ -106,6 +105,7 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     )
     add("--refusals-burst", type=int, default=Allowance().burst, help="refusals of an agent recorded at once")
     add("--refusals-rate", type=int, default=Allowance().rate, help="and then so many more a second")
+    add("--store", default="", help="a PostgreSQL database, without a password; SQLite when it is left out")
     add("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     told = parser.parse_args(arguments)
     if told.refusals_burst < 1 or told.refusals_rate < 1:
@@ -171,7 +171,7 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
     def fail() -> None:
         loop.call_soon_threadsafe(ended.set)  # 4
 
-    store = SqlStore(home / DATABASE, failed=fail)
+    store = open_store(home, told.store, failed=fail)
     clock = SystemClock(store.last_instant())
     chance = SystemChance()
     means = Means(
@@ -221,7 +221,7 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
     return 0 if store.failure is None else _STORE_FAILED
 
 
-async def _stop(daemon: Daemon, rounds: Rounds, store: SqlStore) -> None:
+async def _stop(daemon: Daemon, rounds: Rounds, store: OpenedStore) -> None:
     """Do what waits, record what was only counted, and end what runs beside the loop."""
     try:
         await daemon.first(lambda: daemon.refusals.tell(final=True))

@@ -6,6 +6,8 @@
    and tasks whose `taskbound run` was killed and can end nothing any more.
 4. What agents were refused beyond their allowance is recorded, in sum, when its window has ended.
 5. Who is beneath a run or a gateway is looked at every two seconds (`surfaces.api.insiders`).
+6. Of several daemons on one database one gives places and has the log signed; the others
+   look at what it came to, and one of them takes that on when it ends.
 """
 
 from __future__ import annotations
@@ -66,13 +68,15 @@ class Rounds:
     def _round(self) -> None:
         daemon = self._daemon
         try:
-            daemon.sequencer.extend()  # also without a signer: what is late is its signature only
+            leads = daemon.means.store.leads()  # rule 6
+            if leads:
+                daemon.sequencer.extend()  # also without a signer: what is late is its signature only
             if self._child is not None:
                 self._child.start()
             if not daemon.log_key:
                 daemon.log_key = self._signer.verifier_key(self._origin)
                 daemon.loop.call_soon_threadsafe(daemon.tell_checkpoint)
-            checkpoint = daemon.sequencer.sign()
+            checkpoint = daemon.sequencer.sign() if leads else None
             if checkpoint is None:
                 self._signer.verifier_key(self._origin)  # with nothing to sign, whether it could
             daemon.signer_state = "reachable"
@@ -92,6 +96,8 @@ class Rounds:
         except Exception as error:  # noqa: BLE001 - the thread's outermost edge, rule 2
             _log.exception("a round failed")
             daemon.signer_state = f"a round failed ({type(error).__name__}); the log says more"
+        finally:
+            self._signer.close()  # it serves one at a time, and other daemons ask it too
 
     async def _expire(self) -> None:
         turn = 0

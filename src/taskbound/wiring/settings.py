@@ -3,6 +3,7 @@
 1. The command line goes before the environment, the environment before the file, the file before the default.
 2. An unknown key, a key that stands twice, and a value of the wrong kind are errors, never a guess.
 3. A file that others can write is refused: whoever writes it decides.
+4. No setting holds a secret, since settings are shown, and stand in command lines.
 4. A file that can't be read because the directory is another account's says so: no setting is wrong.
 """
 
@@ -13,6 +14,7 @@ import stat
 import tomllib
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qs, urlsplit
 
 from taskbound.core.errors import MalformedError
 from taskbound.wiring.home import require_reachable_home
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["BadSettingError", "Settings", "read_settings", "unknown_variables"]
+__all__ = ["BadSettingError", "Settings", "read_settings", "require_store", "unknown_variables"]
 
 FILE: Final = "taskbound.toml"
 PREFIX: Final = "TASKBOUND_"
@@ -59,6 +61,8 @@ class Settings:
     """How many refusals of one agent the daemon records one by one at once; the rest are counted."""
     refusals_rate: int = 5
     """How many refusals of one agent a second it records one by one after that."""
+    store: str = ""
+    """A PostgreSQL database, `postgresql://…` without a password, instead of SQLite in the data directory."""
 
 
 def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
@@ -73,7 +77,7 @@ def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
         text = environ.get(PREFIX + field.name.upper())
         if text is not None:
             told[field.name] = _from_text(field.name, text)
-    namespace, agent, template, autostart, log_level, socket, burst, rate = (
+    namespace, agent, template, autostart, log_level, socket, burst, rate, store = (
         told.get(one.name, one.default) for one in fields(Settings)
     )
     if not isinstance(autostart, bool):
@@ -84,6 +88,7 @@ def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
         "template": template,
         "log_level": log_level,
         "socket": socket,
+        "store": store,
     }
     for name, value in texts.items():
         if not isinstance(value, str):
@@ -94,6 +99,8 @@ def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
         )
     if socket and not os.path.isabs(str(socket)):  # noqa: PTH117 -- a question about the text as it was written
         raise BadSettingError(f"`socket` is an absolute path, not `{socket}`", where="socket")
+    if store:
+        require_store(str(store))
     return Settings(
         namespace=str(namespace),
         agent=str(agent),
@@ -103,6 +110,7 @@ def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
         socket=str(socket),
         refusals_burst=_count("refusals_burst", burst),
         refusals_rate=_count("refusals_rate", rate),
+        store=str(store),
     )
 
 
@@ -110,6 +118,29 @@ def _count(name: str, told: object) -> int:
     if not isinstance(told, int) or isinstance(told, bool) or not 1 <= told <= _MOST:
         raise BadSettingError(f"`{name}` is a whole number from 1 to {_MOST}, not `{told}`", where=name)
     return told
+
+
+def require_store(text: str) -> None:
+    """Go on only with a database's address that holds no secret (rule 4).
+
+    Raises:
+        BadSettingError: It is none, or holds a password.
+    """
+    try:
+        seen = urlsplit(text)
+        secret = seen.password is not None or "password" in parse_qs(seen.query)
+    except ValueError as error:
+        raise BadSettingError("`store` can't be read as an address", where="store") from error
+    if seen.scheme not in {"postgresql", "postgres"}:
+        raise BadSettingError(
+            "`store` begins with `postgresql://`", where="store", remedy="leave it out for SQLite"
+        )
+    if secret:
+        raise BadSettingError(
+            "`store` holds a password",
+            where="store",
+            remedy="leave it out: let the database know the account (`peer`), or use ~/.pgpass",
+        )
 
 
 def unknown_variables(environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -65,8 +65,9 @@ def daemon_command(home: Path) -> tuple[str, ...]:
     settings = read_settings(home, {})
     quota = ("--refusals-burst", str(settings.refusals_burst), "--refusals-rate", str(settings.refusals_rate))
     module = ("-m", "taskbound.wiring.daemon")
+    store = ("--store", settings.store) if settings.store else ()
     level = ("--log-level", settings.log_level)
-    return (sys.executable, "-P", "-E", *module, "--home", str(home), *level, *quota)
+    return (sys.executable, "-P", "-E", *module, "--home", str(home), *level, *quota, *store)
 
 
 def serve_command(home: Path) -> str:

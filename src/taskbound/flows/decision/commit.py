@@ -170,13 +170,17 @@ class Decisions:
 
     def _look_up(self, pending: list[_Pending], answers: dict[int, Answer]) -> list[tuple[int, Call]]:
         again: list[tuple[int, Call]] = []
-        with self._means.store.read() as snapshot:
-            for one in pending:
-                kept = snapshot.actions.action(one.call.namespace, one.proposal.id)
-                if kept is None:
-                    again.append((one.place, one.call))
-                else:
-                    answers[one.place] = recalled(one.proposal, kept)
+        try:
+            with self._means.store.read() as snapshot:
+                for one in pending:
+                    kept = snapshot.actions.action(one.call.namespace, one.proposal.id)
+                    if kept is None:
+                        again.append((one.place, one.call))
+                    else:
+                        answers[one.place] = recalled(one.proposal, kept)
+        except UnavailableError as error:  # nobody can tell: what may have been permitted is not said to be
+            answers.update({one.place: NotDecided(refusal=refusal(error)) for one in pending})
+            return []
         return again
 
     def _settle(self, tx: Transaction, pending: Sequence[_Pending]) -> list[Settled | Stale | Repeated]:

@@ -17,6 +17,8 @@ Duties of every store:
    never an older. Snapshots and transactions are of no use after their end, and no
    transaction is begun within another.
 7. Everything belongs to a namespace; no query crosses it.
+8. At most one of the processes that share a database leads, as far as it knows; what
+   a leader writes is compared with rows all the same, since it may have stopped being one.
 """
 
 from __future__ import annotations
@@ -114,6 +116,13 @@ class Store(Protocol):
 
     def last_instant(self) -> Instant:
         """The latest instant that any record holds, 0 in an empty store (law 10)."""
+
+    def leads(self) -> bool:
+        """Whether this process gives records their places now; takes that on when nobody else does.
+
+        Raises:
+            StoreUnavailableError: Nobody can tell.
+        """
 
     def describe(self) -> str:
         """Kind, library version and place, in words."""

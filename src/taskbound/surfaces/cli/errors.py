@@ -64,8 +64,8 @@ _BY_STATUS: Final[dict[int, str]] = {
     _UNAVAILABLE: """
         affected-sqlite ambiguous-commit busy client-config-unwritable conflict contended crowded
         daemon-lost daemon-not-started damaged-bundle damaged-store database-lost demo-part-missing
-        disk-failed file-unavailable foreign-database full-disk gateway-silent home-in-use key-exists
-        key-exposed key-foreign key-in-use key-missing key-torn key-unusable list-refused
+        disk-failed driver-missing file-unavailable foreign-database full-disk gateway-silent home-in-use
+        key-exists key-exposed key-foreign key-in-use key-missing key-torn key-unusable list-refused
         monitor-unreachable newer-database no-data-directory not-covered not-recorded not-wired
         old-database-server older-database outcome-owed overloaded permit-lapsed read-only-database
         restored-database server-lost server-repinned signer-unavailable start-failed store-busy

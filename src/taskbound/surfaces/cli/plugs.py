@@ -28,6 +28,8 @@ class Place:
     autostart: bool = True
     socket: str = ""
     """Where another account's daemon listens; empty when the data directory has its own."""
+    store: str = ""
+    """The address of a PostgreSQL database; empty for SQLite in the data directory."""
     unknown_variables: tuple[str, ...] = ()
 
 
@@ -97,6 +99,10 @@ class Plugs:
     """The language that rules are written in."""
     base_policies: Callable[[], str]
     """The text of the rules that come with Taskbound."""
+    upgrade_store: Callable[[str, str, str], str]
+    """Make or upgrade a database, for a daemon's and a signer's role; the revision."""
+    examine_store: Callable[[str], Sequence[tuple[bool, str]]]
+    """How a database stands: whether each thing is well, and in words."""
     command: Callable[[], tuple[str, ...]]
     """The absolute command that starts this program anew, for configurations of MCP clients."""
     environ: Mapping[str, str] = field(default_factory=dict)

@@ -109,6 +109,10 @@ class MemoryStore:
             self._require_open()
             return max((one.at for one in self._tables.writers.values()), default=Instant(0))
 
+    def leads(self) -> bool:
+        """Always: no other process writes here."""
+        return True
+
     def describe(self) -> str:
         """Kind and place, in words."""
         return "in memory, gone with the process"

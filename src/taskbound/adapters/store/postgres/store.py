@@ -9,6 +9,8 @@
 4. A connection that turns out to be lost before anything was committed is replaced
    once, and the work runs again; so is work that the server broke off in a deadlock.
 5. There is no reserve here: the server's disk is looked after where the server is.
+6. The one that orders the log has a seat, a lock on a connection of its own: who loses
+   the connection loses the seat, and another takes it.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from taskbound.adapters.store.postgres.identity import PostgresIdentities
 from taskbound.adapters.store.postgres.revocation import PostgresRevocation
 from taskbound.adapters.store.postgres.server.driver import (
     LostDatabaseError,
+    ReadOnlyDatabaseError,
     connect,
     lost,
     place,
@@ -32,6 +35,7 @@ from taskbound.adapters.store.postgres.server.driver import (
 )
 from taskbound.adapters.store.postgres.server.link import PostgresLink
 from taskbound.adapters.store.postgres.server.opening import require_numbers, require_schema, require_server
+from taskbound.adapters.store.postgres.server.seat import Seat
 from taskbound.adapters.store.postgres.server.unsettled import Unsettled
 from taskbound.adapters.store.postgres.task import PostgresTasks
 from taskbound.adapters.store.postgres.tool import PostgresTools
@@ -53,8 +57,8 @@ T = TypeVar("T")
 _IDLE_READERS: Final = 4
 _TRIES: Final = 3
 _SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-_TRANSACTION: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-_TOUCH: Final = "SELECT 1 FROM numbering"
+_TRANSACTION: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
+_TOUCH: Final = "SELECT pg_is_in_recovery()::int FROM numbering"
 _WHO: Final = "SELECT pg_current_xact_id_if_assigned()::text"
 _AGAIN: Final = frozenset({"40001", "40P01"})
 
@@ -139,9 +143,12 @@ class PostgresStore:
         self._idle: list[Connection] = []
         self._writer: Connection | None = None
         self._chains: dict[str, tuple[int, str, int]] = {}
+        self._seat = Seat(url)
+        self._seat_guard = threading.Lock()
         self._unsettled: Unsettled | None = None
         self._closed = False
         self._writer = self._open()
+        self._backend = self._writer.info.backend_pid
         try:
             require_server(self._writer)
             require_schema(self._writer)
@@ -185,6 +192,13 @@ class PostgresStore:
             link.end()
             self._put_back(connection)
 
+    def leads(self) -> bool:
+        """Whether this process has the seat of the one that orders the log (rule 6)."""
+        with self._seat_guard:
+            if self._closed:
+                raise StoreUnavailableError("the store is closed")
+            return self._seat.hold()
+
     def describe(self) -> str:
         """Kind, server version, role and place, in words."""
         version = f"{self._version // 10_000}.{self._version % 10_000}"
@@ -194,6 +208,11 @@ class PostgresStore:
         """`whole`: what the server's disk keeps free is the server's own affair (rule 5)."""
         return "whole"
 
+    @property
+    def failure(self) -> None:
+        """Nothing ends this process: a server that is lost comes back."""
+        return
+
     def close(self) -> None:
         """Let go of everything; the store can't be used afterwards."""
         with self._lock, self._guard:
@@ -202,6 +221,8 @@ class PostgresStore:
                 connection.close()
             self._idle = []
             self._drop_writer()
+        with self._seat_guard:
+            self._seat.leave()
 
     def _write(self, work: Callable[[Transaction], T]) -> T:
         """Run the work, again where that is known to be safe (rule 4)."""
@@ -247,25 +268,25 @@ class PostgresStore:
     def _commit(self, connection: Connection, xid: str) -> None:
         """Make it durable, or say which of the two is known (rule 3)."""
         try:
-            ended = connection.execute("COMMIT").statusmessage
+            ended = connection.execute("COMMIT", prepare=False).statusmessage
         except psycopg.Error as error:
             self._chains.clear()
             if not lost(error) and not connection.closed:
                 self._drop_writer()
                 raise translate(error) from error
-            self._doubt(connection, xid)
+            self._doubt(xid)
             raise AmbiguousCommitError("the commit was not answered") from error
         except BaseException:
             self._chains.clear()
-            self._doubt(connection, xid)
+            self._doubt(xid)
             raise
         if ended != "COMMIT":
             self._chains.clear()
             raise StoreUnavailableError("the server rolled back instead of committing")
 
-    def _doubt(self, connection: Connection, xid: str) -> None:
+    def _doubt(self, xid: str) -> None:
         """Nobody knows how this transaction ended; it is asked at once, and before anything else."""
-        self._unsettled = Unsettled(xid=xid, backend=connection.info.backend_pid) if xid else None
+        self._unsettled = Unsettled(xid=xid, backend=self._backend) if xid else None
         self._drop_writer()
         with suppress(StoreUnavailableError):
             self._settle()
@@ -296,7 +317,7 @@ class PostgresStore:
             connection, fresh = self._take_reader()
             link = PostgresLink(connection, _SNAPSHOT, writes=False)
             try:
-                link.rows(_TOUCH)
+                _require_current(link)
             except LostDatabaseError:
                 connection.close()
                 if fresh:
@@ -318,6 +339,7 @@ class PostgresStore:
         self._require_open()
         if self._writer is None:
             self._writer = self._open()
+            self._backend = self._writer.info.backend_pid
         return self._writer
 
     def _drop_writer(self) -> None:
@@ -343,6 +365,12 @@ class PostgresStore:
     def _require_open(self) -> None:
         if self._closed:
             raise StoreUnavailableError("the store is closed")
+
+
+def _require_current(link: PostgresLink) -> None:
+    """Go on only where what is read is the newest there is; the snapshot begins with this (rule 2)."""
+    if link.whole(_TOUCH):
+        raise ReadOnlyDatabaseError("the server only reads, and may be behind")
 
 
 def _end(connection: Connection) -> bool:

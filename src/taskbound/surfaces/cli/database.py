@@ -1,0 +1,103 @@
+"""`taskbound db`: the database of PostgreSQL that daemons share; a person makes it, and they only use it.
+
+1. These commands speak to the database themselves, as the role that the address names: what a daemon may
+   not do is not done by asking a daemon.
+2. Nothing here deletes anything, and an upgrade can be run again.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+import typer
+
+from taskbound.surfaces.cli.reading import BadInputError
+from taskbound.surfaces.cli.screen import Words, shown
+from taskbound.surfaces.cli.session import Session, command
+
+__all__ = ["DatabaseFinding", "DatabaseReport", "DatabaseUpgraded", "app", "check", "upgrade"]
+
+app = typer.Typer(name="db", help="The database, when it is PostgreSQL's.", no_args_is_help=True)
+
+StoreOption = Annotated[
+    str,
+    typer.Option("--store", metavar="URL", help="The database, `postgresql://…`; else the setting `store`."),
+]
+_OWN: Final = "SQLite in the data directory needs neither: the daemon brings it to the newest tables"
+
+
+class DatabaseUpgraded(msgspec.Struct, frozen=True, kw_only=True, tag="database-upgraded", tag_field="is"):
+    """What an upgrade came to."""
+
+    revision: str
+
+
+class DatabaseFinding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was looked at."""
+
+    level: str
+    """`ok` or `bad`."""
+    text: str
+
+
+class DatabaseReport(msgspec.Struct, frozen=True, kw_only=True, tag="database", tag_field="is"):
+    """Everything that was looked at."""
+
+    healthy: bool
+    findings: tuple[DatabaseFinding, ...]
+
+
+@command(
+    app,
+    "upgrade",
+    examples="taskbound db upgrade --store postgresql://owner@db.example/taskbound --daemon taskbound",
+)
+def upgrade(
+    session: Session,
+    store: StoreOption = "",
+    daemon: Annotated[
+        str, typer.Option("--daemon", metavar="ROLE", help="The role that daemons log in with.")
+    ] = "",
+    signer: Annotated[
+        str, typer.Option("--signer", metavar="ROLE", help="The role of the signer, which only reads.")
+    ] = "",
+) -> None:
+    """Make the tables in an existing database, or bring them to this version, and grant what is needed.
+
+    The address names the role that owns the database; it may make roles. `--daemon` and `--signer` are
+    made if they are not there, without a password, and get no more than each needs.
+    """
+    revision = session.plugs.upgrade_store(_address(session, store), daemon, signer)
+    if session.screen.json:
+        session.screen.document(DatabaseUpgraded(revision=revision))
+        return
+    session.screen.line(f"the database has revision {shown(revision)}, and every role has what it needs")
+
+
+@command(app, "check", examples="taskbound db check\ntaskbound db check --store postgresql:///taskbound")
+def check(session: Session, store: StoreOption = "") -> None:
+    """Say how the database stands, and what differs from what this version needs; change nothing.
+
+    Run it as the account of the daemon to see what its own role can do. The status is 1 when something
+    differs.
+    """
+    found = tuple(
+        DatabaseFinding(level="ok" if well else "bad", text=text)
+        for well, text in session.plugs.examine_store(_address(session, store))
+    )
+    report = DatabaseReport(healthy=all(one.level == "ok" for one in found), findings=found)
+    if session.screen.json:
+        session.screen.document(report)
+    else:
+        for one in report.findings:
+            session.screen.status(one.level, Words(one.text), Words(""))
+    if not report.healthy:
+        raise typer.Exit(1)
+
+
+def _address(session: Session, told: str) -> str:
+    address = told or session.place.store
+    if not address:
+        raise BadInputError("no database is named", remedy=f"name one with `--store`; {_OWN}")
+    return address

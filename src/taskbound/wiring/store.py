@@ -1,0 +1,108 @@
+"""Which store an installation has: SQLite in its data directory, or a PostgreSQL database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from taskbound.core.errors import UnavailableError
+from taskbound.ports.store import Store
+from taskbound.wiring.settings import require_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from taskbound.ports.store import StoreUnavailableError
+
+__all__ = ["DATABASE", "DriverMissingError", "OpenedStore", "examine", "open_store", "upgrade"]
+
+DATABASE: Final = "taskbound.db"
+
+
+class OpenedStore(Store, Protocol):
+    """A store, and whether it still can be one."""
+
+    @property
+    def failure(self) -> StoreUnavailableError | None:
+        """Why it refuses everything until this process ends; None as long as it does not."""
+
+
+class DriverMissingError(UnavailableError):
+    """The settings name a PostgreSQL database, and its driver is not installed."""
+
+    code = "driver-missing"
+    remedy = "install `taskbound[server,postgres]`"
+
+
+def _pass() -> None:
+    """Tell nobody."""
+
+
+def open_store(home: Path, address: str, *, failed: Callable[[], None] = _pass) -> OpenedStore:
+    """The store of this data directory.
+
+    Args:
+        home: The data directory.
+        address: Of a PostgreSQL database; empty for SQLite.
+        failed: Told when the store can be used no more in this process; a lost server comes back.
+
+    Raises:
+        UnavailableError: It can't be opened.
+        BadSettingError: The address is none, or holds a password.
+    """
+    if not address:
+        from taskbound.adapters.store.sql import SqlStore  # noqa: PLC0415 -- only the one that is used
+
+        return SqlStore(home / DATABASE, failed=failed)
+    require_store(address)
+    try:
+        from taskbound.adapters.store.postgres import PostgresStore  # noqa: PLC0415 -- as above
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
+    return PostgresStore(address)
+
+
+def upgrade(address: str, daemon: str, signer: str) -> str:
+    """Make or upgrade the tables of a PostgreSQL database; the revision.
+
+    Args:
+        address: Of the database, as the role that owns it.
+        daemon: The role that daemons log in with, made a member; empty for none.
+        signer: The same for the signer.
+
+    Raises:
+        UnavailableError: It can't be done.
+        BadSettingError: The address is none, or holds a password.
+    """
+    require_store(address)
+    try:
+        from taskbound.adapters.store.postgres.server.upgrade import (  # noqa: PLC0415 -- as above
+            upgrade_database,
+        )
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
+    return upgrade_database(address, daemon=daemon, signer=signer)
+
+
+def examine(address: str) -> Sequence[tuple[bool, str]]:
+    """How a PostgreSQL database stands: whether each thing is as it should be, and in words.
+
+    Raises:
+        UnavailableError: It can't be looked at.
+        BadSettingError: The address is none, or holds a password.
+    """
+    require_store(address)
+    try:
+        from taskbound.adapters.store.postgres.server.upgrade import (  # noqa: PLC0415 -- as above
+            examine_database,
+        )
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
+    return [(one.well, one.text) for one in examine_database(address)]
+
+
+def _missing(error: ModuleNotFoundError) -> Exception:
+    """Our error, when it is the driver that is missing."""
+    if error.name is None or error.name.split(".")[0] != "psycopg":
+        return error
+    return DriverMissingError("the driver of PostgreSQL is not installed")

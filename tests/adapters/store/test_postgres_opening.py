@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from taskbound.adapters.store.postgres import (
+    LostDatabaseError,
+    OldDatabaseServerError,
+    OlderDatabaseError,
+    PostgresStore,
+    ReadOnlyDatabaseError,
+    RestoredDatabaseError,
+    UnsafeDatabaseError,
+)
+from taskbound.adapters.store.postgres.server import opening
+from taskbound.adapters.store.postgres.server.number import NUMBERING
+from taskbound.adapters.store.postgres.server.upgrade import examine_database, upgrade_database
+from taskbound.adapters.store.sql.schema import METADATA
+from taskbound.core.revocation import KillSwitch
+from taskbound.ports.store import ForeignDatabaseError, NewerDatabaseError, StoreUnavailableError
+from tests.contracts.store.rows import append, event, open_chain, read
+from tests.postgres import Server, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from taskbound.ports.store import Transaction
+
+
+@pytest.fixture
+def name(server: Server) -> Iterator[str]:
+    made = server.database()
+    yield made
+    server.drop(made)
+
+
+def refused(url: str, error: type[Exception]) -> str:
+    with pytest.raises(error) as found:
+        PostgresStore(url)
+    return str(found.value)
+
+
+def test_a_server_that_is_not_there_is_said_to_be_lost() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        refused(f"postgresql:///nowhere?host={folder}", LostDatabaseError)
+
+
+def test_a_database_without_tables_names_the_command_that_makes_them(server: Server) -> None:
+    with server.connect("postgres") as admin:
+        admin.execute("CREATE DATABASE bare")
+    with pytest.raises(OlderDatabaseError) as found:
+        PostgresStore(server.url("bare"))
+    assert "taskbound db upgrade" in found.value.advice
+    server.drop("bare")
+
+
+def test_a_schema_of_somebody_else_is_refused_and_not_changed(server: Server) -> None:
+    with server.connect("postgres") as admin:
+        admin.execute("CREATE DATABASE theirs")
+    with server.connect("theirs") as admin:
+        admin.execute("CREATE SCHEMA taskbound CREATE TABLE things (id int)")
+    refused(server.url("theirs", "owner"), ForeignDatabaseError)
+    with pytest.raises(ForeignDatabaseError):
+        upgrade_database(server.url("theirs", "owner"))
+    with server.connect("theirs") as admin:
+        found = admin.execute("SELECT relname FROM pg_class WHERE relnamespace = 'taskbound'::regnamespace")
+        assert [one[0] for one in found] == ["things"]
+    server.drop("theirs")
+
+
+@pytest.mark.parametrize(
+    ("revision", "error"), [("9999", NewerDatabaseError), ("", OlderDatabaseError)], ids=["newer", "none"]
+)
+def test_a_revision_that_is_not_the_newest_is_refused(
+    server: Server, name: str, revision: str, error: type[Exception]
+) -> None:
+    with server.connect(name) as admin:
+        admin.execute("DELETE FROM taskbound.alembic_version")
+        if revision:
+            admin.execute("INSERT INTO taskbound.alembic_version VALUES (%s)", (revision,))
+    refused(server.url(name), error)
+
+
+def test_a_database_that_only_reads_is_refused(server: Server, name: str) -> None:
+    with server.connect(name) as admin:
+        admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on".encode())
+    refused(server.url(name), ReadOnlyDatabaseError)
+
+
+def test_a_server_that_becomes_a_standby_permits_nothing() -> None:
+    with running() as own:
+        name = own.database()
+        store = PostgresStore(own.url(name))
+        own.stop("fast")
+        (own.folder / "data" / "standby.signal").touch()
+        own.start()
+        with pytest.raises(ReadOnlyDatabaseError):
+            store.write(stop)
+        with pytest.raises(ReadOnlyDatabaseError), store.read():
+            pass
+        refused(own.url(name), ReadOnlyDatabaseError)
+        store.close()
+
+
+def stop(tx: Transaction) -> None:
+    tx.revocation.put_kill_switch("default", KillSwitch(stopped=True, epoch=1), expect=0)
+
+
+@pytest.mark.parametrize("setting", ["fsync=off", "full_page_writes=off"])
+def test_a_server_that_does_not_sync_is_refused(setting: str) -> None:
+    with pytest.raises(UnsafeDatabaseError), running(setting):
+        pass
+
+
+def test_a_database_of_another_encoding_is_refused(server: Server) -> None:
+    with server.connect("postgres") as admin:
+        admin.execute("CREATE DATABASE bytes ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    refused(server.url("bytes"), UnsafeDatabaseError)
+    server.drop("bytes")
+
+
+def test_a_server_that_is_too_old_is_refused(
+    server: Server, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with server.connect(name) as seen:
+        monkeypatch.setattr(opening, "OLDEST", seen.info.server_version + 1)
+    refused(server.url(name), OldDatabaseServerError)
+
+
+def test_a_database_that_was_loaded_from_another_server_goes_on_only_after_an_upgrade(
+    server: Server, name: str
+) -> None:
+    store = PostgresStore(server.url(name))
+    open_chain(store)
+    store.close()
+    with server.connect(name) as admin:
+        admin.execute("UPDATE taskbound.records SET number = number + (1::bigint << 50)")
+    refused(server.url(name), RestoredDatabaseError)
+    assert any(not one.well for one in examine_database(server.url(name)))
+    upgrade_database(server.url(name, "owner"))
+    store = PostgresStore(server.url(name))
+    append(store, event(1))
+    numbers = [one.number for one in read(store, lambda seen: seen.audit.pending(10))]
+    assert len(numbers) == 2
+    assert numbers == sorted(numbers)
+    store.close()
+
+
+def test_an_upgrade_can_be_run_again_and_changes_nothing(server: Server, name: str) -> None:
+    first = upgrade_database(server.url(name, "owner"), daemon="daemon")
+    with server.connect(name) as admin:
+        before = admin.execute("SELECT * FROM taskbound.numbering").fetchall()
+    assert upgrade_database(server.url(name, "owner"), daemon="daemon") == first
+    with server.connect(name) as admin:
+        assert admin.execute("SELECT * FROM taskbound.numbering").fetchall() == before
+
+
+def test_the_revisions_make_the_tables_columns_and_indexes_of_the_schema(server: Server, name: str) -> None:
+    tables = [*METADATA.sorted_tables, *NUMBERING.sorted_tables]
+    with server.connect(name) as admin:
+        columns = admin.execute(
+            "SELECT table_name, column_name, data_type, is_nullable = 'YES', collation_name"
+            " FROM information_schema.columns WHERE table_schema = 'taskbound'"
+            " AND table_name <> 'alembic_version'"
+        ).fetchall()
+        indexes = admin.execute(
+            "SELECT indexname FROM pg_indexes"
+            " WHERE schemaname = 'taskbound' AND tablename <> 'alembic_version'"
+        ).fetchall()
+    kinds = {"BigInteger": "bigint", "LargeBinary": "bytea", "Text": "text"}
+    wanted = {
+        (table.name, one.name, kinds[type(one.type).__name__], bool(one.nullable))
+        for table in tables
+        for one in table.columns
+    }
+    assert {tuple(one[:4]) for one in columns} == wanted
+    assert {one[4] for one in columns if one[2] == "text"} == {"C"}
+    named = {str(one.name) for table in tables for one in table.indexes}
+    assert named <= {str(one[0]) for one in indexes}
+
+
+def test_a_daemons_role_that_may_not_look_is_told_of_the_command_that_says_so(
+    server: Server, name: str
+) -> None:
+    with server.connect(name) as admin:
+        admin.execute("REVOKE SELECT ON taskbound.records FROM taskbound_daemon")
+    with pytest.raises(StoreUnavailableError) as found:
+        PostgresStore(server.url(name))
+    assert "taskbound db check" in str(found.value)
+
+
+def test_an_address_shows_its_password_in_no_error() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        words = refused(f"postgresql://x:hunter2@/nowhere?host={folder}", LostDatabaseError)
+        found = examine_database(f"postgresql://x:hunter2@/nowhere?host={folder}")
+    assert "hunter2" not in words + "".join(one.text for one in found)
+    assert Path(folder).name in found[0].text

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from taskbound.adapters.store.postgres.server.upgrade import examine_database, upgrade_database
+from tests.postgres import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def name(server: Server) -> Iterator[str]:
+    made = server.database()
+    yield made
+    server.drop(made)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM taskbound.records",
+        "UPDATE taskbound.records SET body = ''",
+        "TRUNCATE taskbound.records",
+        "DELETE FROM taskbound.places",
+        "UPDATE taskbound.places SET place = 9",
+        "DELETE FROM taskbound.actions",
+        "UPDATE taskbound.actions SET decision = 'permit'",
+        "UPDATE taskbound.actions SET arguments = ''",
+        "DELETE FROM taskbound.tasks",
+        "DELETE FROM taskbound.agents",
+        "DELETE FROM taskbound.checkpoints",
+        "UPDATE taskbound.numbering SET shift = 0",
+        "UPDATE taskbound.alembic_version SET version_num = 'x'",
+        "CREATE TABLE taskbound.mine (id int)",
+        "DROP TABLE taskbound.records",
+        "ALTER TABLE taskbound.records DROP COLUMN body",
+        "CREATE ROLE another",
+        "GRANT taskbound_daemon TO signer",
+    ],
+)
+def test_a_daemon_can_not_change_what_was_recorded_or_how(server: Server, name: str, statement: str) -> None:
+    with server.connect(name, "daemon") as seen, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        seen.execute(statement.encode())
+
+
+@pytest.mark.parametrize("table", ["records", "places", "tiles", "checkpoints"])
+def test_a_signer_reads_the_log_and_writes_nothing(server: Server, name: str, table: str) -> None:
+    with server.connect(name, "signer") as seen:
+        seen.execute(f"TABLE taskbound.{table}".encode())
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            seen.execute(f"INSERT INTO taskbound.{table} DEFAULT VALUES".encode())
+
+
+@pytest.mark.parametrize("table", ["tasks", "agents", "actions", "persons", "remainders", "writers"])
+def test_a_signer_can_not_read_what_is_not_the_log(server: Server, name: str, table: str) -> None:
+    with server.connect(name, "signer") as seen, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        seen.execute(f"TABLE taskbound.{table}".encode())
+
+
+def test_a_role_that_is_no_member_reads_nothing(server: Server, name: str) -> None:
+    with server.connect(name) as admin:
+        admin.execute("DROP ROLE IF EXISTS nobody_of_ours")
+        admin.execute("CREATE ROLE nobody_of_ours LOGIN")
+    with server.connect(name, "nobody_of_ours") as seen, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        seen.execute("SELECT * FROM taskbound.records")
+
+
+def wrong(server: Server, name: str, role: str = "daemon") -> list[str]:
+    return [one.text for one in examine_database(server.url(name, role)) if not one.well]
+
+
+def test_a_database_as_an_upgrade_leaves_it_has_nothing_wrong(server: Server, name: str) -> None:
+    assert wrong(server, name) == []
+
+
+def test_a_right_too_many_and_one_too_few_are_named_until_the_next_upgrade(server: Server, name: str) -> None:
+    with server.connect(name) as admin:
+        admin.execute("GRANT DELETE ON taskbound.records TO taskbound_daemon")
+        admin.execute("GRANT UPDATE (arguments) ON taskbound.actions TO taskbound_daemon")
+        admin.execute("REVOKE SELECT ON taskbound.tiles FROM taskbound_signer")
+    assert wrong(server, name) == [
+        "`taskbound_signer` lacks SELECT on `tiles`",
+        "`taskbound_daemon` has UPDATE (arguments) on `actions`, which it does not need",
+        "`taskbound_daemon` has DELETE on `records`, which it does not need",
+    ]
+    upgrade_database(server.url(name, "owner"))
+    assert wrong(server, name) == []
+
+
+def test_a_daemons_role_that_can_do_more_than_it_needs_is_named(server: Server, name: str) -> None:
+    (text,) = wrong(server, name, "owner")
+    assert "is a superuser" in text
+    assert "owns the tables" in text

@@ -1,0 +1,96 @@
+"""A way to a database's server that is cut where a test says so, at a word or after so many messages."""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+from pathlib import Path
+from typing import Literal, Self
+
+__all__ = ["Cutting", "How"]
+
+How = Literal["before", "after", "stuck"]
+_NAME = ".s.PGSQL.5432"
+
+
+class Cutting:
+    """Listens in a folder of its own as the server does in its own, and passes everything on until it cuts.
+
+    `before`: what was sent does not arrive. `after`: it arrives, and the answer does not. `stuck`: it does
+    not arrive, the sender is told that the connection is lost, and the server is not.
+    """
+
+    def __init__(self, folder: Path, server: Path) -> None:
+        """Begin to listen."""
+        self.folder = folder
+        self._server = server
+        self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listening.bind(str(folder / _NAME))
+        self._listening.listen()
+        self._word: bytes = b""
+        self._how: How = "before"
+        self._left = 0
+        self._kept: list[socket.socket] = []
+        self.cuts = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def at(self, word: bytes, how: How) -> None:
+        """Cut once, at the next message with this word."""
+        self._word, self._how, self._left = word, how, 1
+
+    def after(self, messages: int, how: How) -> None:
+        """Cut once, at this message from now on."""
+        self._word, self._how, self._left = b"", how, messages
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listening.close()
+        for one in self._kept:
+            one.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._pass_on, args=(client,), daemon=True).start()
+
+    def _pass_on(self, client: socket.socket) -> None:
+        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        server.connect(str(self._server / _NAME))
+        how: How | None = None
+        try:
+            while how is None:
+                for one in select.select([client, server], [], [])[0]:
+                    piece = one.recv(1 << 20)
+                    if not piece:
+                        return
+                    if one is client:
+                        how = self._cut(piece)
+                        if how is None or how == "after":
+                            server.sendall(piece)
+                    else:
+                        client.sendall(piece)
+            if how == "after" and select.select([server], [], [], 1.0)[0]:
+                server.recv(1 << 20)  # the answer, which nobody gets
+        except OSError:
+            return
+        finally:
+            client.close()
+            if how == "stuck":
+                self._kept.append(server)
+            else:
+                server.close()
+
+    def _cut(self, piece: bytes) -> How | None:
+        if not self._left or self._word not in piece:
+            return None
+        self._left -= 1
+        if self._left:
+            return None
+        self.cuts += 1
+        return self._how
