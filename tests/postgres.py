@@ -142,9 +142,9 @@ class Server:
 
 
 @contextmanager
-def running(*settings: str) -> Iterator[Server]:
-    """A server, for the length of the context."""
-    place = _MEMORY if os.access(_MEMORY, os.W_OK) else None
+def running(*settings: str, memory: bool = True) -> Iterator[Server]:
+    """A server, for the length of the context; on the disk of the temporary folder when not in memory."""
+    place = _MEMORY if memory and os.access(_MEMORY, os.W_OK) else None
     folder = Path(tempfile.mkdtemp(prefix="taskbound-pg-", dir=place))
     server = None
     try:

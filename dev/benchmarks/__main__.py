@@ -16,6 +16,7 @@ from dev.benchmarks.machine import describe_load, describe_machine
 from dev.benchmarks.page import PAGE, write_page
 from dev.benchmarks.policy import measure_policy
 from dev.benchmarks.population import measure_population
+from dev.benchmarks.postgres import measure_postgres
 from dev.benchmarks.start import measure_start
 from dev.benchmarks.verify import measure_verify
 
@@ -31,6 +32,7 @@ SECTIONS: dict[str, Callable[..., Section]] = {
     "large": measure_large,
     "gateway": measure_gateway,
     "memory": measure_population,
+    "postgres": measure_postgres,
     "startup": measure_start,
     "verify": measure_verify,
 }

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Transaction
 
 USES = "g0/uses"
-STEPS = 24
+STEPS = 28
 """Messages of one decision and more, from the first to the commit, as the driver sends them."""
 
 
@@ -148,9 +148,9 @@ def test_f1_a_connection_that_is_lost_at_any_step_leaves_all_or_nothing_and_says
 
 
 def test_the_steps_reach_the_commit_and_beyond(line: Line) -> None:
-    line.cutting.after(STEPS, "before")
+    before = line.cutting.messages
     line.store.write(line.permit)
-    assert line.cutting.cuts == 0
+    assert 8 < line.cutting.messages - before <= STEPS
 
 
 def test_connections_that_ended_while_nobody_used_them_are_replaced_unnoticed(

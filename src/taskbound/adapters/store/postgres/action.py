@@ -1,6 +1,7 @@
 """Actions, and what is known of acts, in sets of rows that several daemons lock.
 
-1. A group of any size is one statement for each table: its columns go as arrays.
+1. A group of any size is one statement for each table: its columns go as arrays, and locks are taken
+   in the order of keys. How sets are looked up and written is said in `task`, rule 3.
 2. An act that nobody knew when it was locked is written as a new row, so that two
    who both saw nothing can't both be first; one that was locked is written over.
 3. A permit of another daemon under the same presentation meets the table's own index.
@@ -62,10 +63,10 @@ _INSERT: Final = f"""
     ORDER BY n.place
 """  # noqa: S608  # our own columns
 _LOCK_ACTS: Final = """
-    SELECT a.root, a.act_key, a.attempts, a.last_outcome
-    FROM unnest($2::text[], $3::text[]) AS asked (root, act_key)
-    JOIN acts a ON a.namespace = $1 AND a.root = asked.root AND a.act_key = asked.act_key
-    ORDER BY a.root, a.act_key FOR NO KEY UPDATE OF a
+    SELECT a.* FROM unnest($2::text[], $3::text[]) AS asked (root, act_key) CROSS JOIN LATERAL (
+        SELECT root, act_key, attempts, last_outcome FROM acts
+        WHERE namespace = $1 AND root = asked.root AND act_key = asked.act_key FOR NO KEY UPDATE
+    ) AS a
 """
 _ACTS: Final = "unnest($2::text[], $3::text[], $4::bigint[], $5::text[]) AS n (root, act_key, attempts, last)"
 _NEW_ACTS: Final = f"""
@@ -78,30 +79,45 @@ _ANY_ACTS: Final = f"""{_NEW_ACTS}
 """
 _OVER_ACTS: Final = f"""
     UPDATE acts a SET attempts = n.attempts, last_outcome = n.last FROM {_ACTS}
-    WHERE a.namespace = $1 AND a.root = n.root AND a.act_key = n.act_key
+    WHERE a.ctid = ANY(ARRAY(
+        SELECT x.ctid FROM unnest($2::text[], $3::text[]) AS asked (root, act_key) CROSS JOIN LATERAL (
+            SELECT ctid FROM acts
+            WHERE namespace = $1 AND root = asked.root AND act_key = asked.act_key LIMIT 1
+        ) AS x
+    )) AND a.namespace = $1 AND a.root = n.root AND a.act_key = n.act_key
 """  # noqa: S608  # our own constant
 _BY_REQUEST: Final = """
     SELECT a.connection, a.request, '', a.id, a.digest, a.state
-    FROM unnest($2::text[], $3::text[]) AS asked (connection, request)
-    JOIN actions a ON a.namespace = $1 AND a.connection = asked.connection AND a.request = asked.request
-        AND a.decision = 'permit'
+    FROM unnest($2::text[], $3::text[]) AS asked (connection, request) CROSS JOIN LATERAL (
+        SELECT connection, request, id, digest, state FROM actions
+        WHERE namespace = $1 AND connection = asked.connection AND request = asked.request
+            AND decision = 'permit' LIMIT 1
+    ) AS a
 """
 _BY_KEY: Final = """
     SELECT a.task, '', a.idempotency, a.id, a.digest, a.state
-    FROM unnest($2::text[], $3::text[]) AS asked (task, key)
-    JOIN actions a ON a.namespace = $1 AND a.task = asked.task AND a.idempotency = asked.key
-        AND a.decision = 'permit' AND a.idempotency <> ''
+    FROM unnest($2::text[], $3::text[]) AS asked (task, key) CROSS JOIN LATERAL (
+        SELECT task, idempotency, id, digest, state FROM actions
+        WHERE namespace = $1 AND task = asked.task AND idempotency = asked.key
+            AND decision = 'permit' AND idempotency <> '' LIMIT 1
+    ) AS a
 """
 _LOCK_PERMITS: Final = """
-    SELECT id, task, root, act_key, state, connection, charges FROM actions
-    WHERE namespace = $1 AND id = ANY($2::text[]) ORDER BY id FOR NO KEY UPDATE
+    SELECT a.* FROM unnest($2::text[]) AS asked (id) CROSS JOIN LATERAL (
+        SELECT id, task, root, act_key, state, connection, charges FROM actions
+        WHERE namespace = $1 AND id = asked.id FOR NO KEY UPDATE
+    ) AS a
 """
 _OUTCOMES: Final = """
     UPDATE actions a SET state = n.after, finished = n.finished, answer = n.answer,
         answer_digest = n.digest, released = n.released, note = n.note
     FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bytea[], $7::text[], $8::bigint[],
         $9::text[]) AS n (id, before, after, finished, answer, digest, released, note)
-    WHERE a.namespace = $1 AND a.id = n.id AND a.state = n.before
+    WHERE a.ctid = ANY(ARRAY(
+        SELECT x.ctid FROM unnest($2::text[]) AS asked (id) CROSS JOIN LATERAL (
+            SELECT ctid FROM actions WHERE namespace = $1 AND id = asked.id LIMIT 1
+        ) AS x
+    )) AND a.namespace = $1 AND a.id = n.id AND a.state = n.before
 """
 
 
@@ -157,7 +173,7 @@ class PostgresActions(SqlActions):
         self, namespace: str, keys: Collection[tuple[str, str]]
     ) -> Mapping[tuple[str, str], ActHistory]:
         """By (root, act key): what is known of the acts that are known."""
-        values = (namespace, *_both(keys))
+        values = (namespace, *_both(sorted(keys)))
         found = dict(self._locks.locked(read_known, _LOCK_ACTS, values))
         for root, act_key in keys:
             seen = self._acts.known if (root, act_key) in found else self._acts.absent
@@ -167,7 +183,7 @@ class PostgresActions(SqlActions):
     def lock_permits(self, namespace: str, actions: Collection[str]) -> Mapping[str, OpenPermit]:
         """By id: those of these actions that exist, whatever their state."""
         self._waiting.write()
-        found = self._locks.locked(read_permit, _LOCK_PERMITS, (namespace, write_texts(actions)))
+        found = self._locks.locked(read_permit, _LOCK_PERMITS, (namespace, write_texts(sorted(actions))))
         return {one.id: one for one in found}
 
     def put_acts(self, namespace: str, acts: Mapping[tuple[str, str], ActHistory]) -> None:

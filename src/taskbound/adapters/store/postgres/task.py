@@ -4,6 +4,8 @@
    in a circle. A task's row is shared: a revocation waits for those who decide, and who
    waits for a revocation reads what it left.
 2. Which tasks are ancestors never changes, so that is read first and without a lock.
+3. Sets are looked up row by row of what is asked (`LATERAL`), and written where they were found
+   (`ctid`): a plan that was made for a small table is as good for a large one.
 """
 
 from __future__ import annotations
@@ -25,20 +27,32 @@ _HEADS: Final = """
     WITH RECURSIVE up (id) AS (
         SELECT n.id COLLATE "C" FROM unnest($2::text[]) AS n (id)
         UNION
-        SELECT t.parent FROM up JOIN tasks t ON t.namespace = $1 AND t.id = up.id WHERE t.parent <> ''
+        SELECT t.parent FROM up CROSS JOIN LATERAL (
+            SELECT parent FROM tasks WHERE namespace = $1 AND id = up.id AND parent <> '' LIMIT 1
+        ) AS t
     )
-    SELECT namespace, id, agent, parent, state, deadline, version FROM tasks
-    WHERE namespace = $1 AND id = ANY(ARRAY(SELECT id FROM up)) ORDER BY id
+    SELECT t.* FROM (SELECT id FROM up ORDER BY id) AS asked CROSS JOIN LATERAL (
+        SELECT namespace, id, agent, parent, state, deadline, version FROM tasks
+        WHERE namespace = $1 AND id = asked.id {lock}
+    ) AS t
 """
-_LOCK_HEADS: Final = f"{_HEADS} FOR SHARE"
-_LOCK_LEFT: Final = (
-    "SELECT task, name, remaining FROM remainders WHERE namespace = $1 AND task = ANY($2::text[])"
-    " ORDER BY task, name FOR NO KEY UPDATE"
-)
+_SEE_HEADS: Final = _HEADS.format(lock="LIMIT 1")
+_LOCK_HEADS: Final = _HEADS.format(lock="FOR SHARE")
+_LOCK_LEFT: Final = """
+    SELECT r.* FROM unnest($2::text[]) AS asked (task) CROSS JOIN LATERAL (
+        SELECT task, name, remaining FROM remainders
+        WHERE namespace = $1 AND task = asked.task ORDER BY name FOR NO KEY UPDATE
+    ) AS r
+"""
 _TAKE: Final = """
     UPDATE remainders r SET remaining = n.after
     FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[]) AS n (task, name, before, after)
-    WHERE r.namespace = $1 AND r.task = n.task AND r.name = n.name AND r.remaining = n.before
+    WHERE r.ctid = ANY(ARRAY(
+        SELECT x.ctid FROM unnest($2::text[], $3::text[]) AS asked (task, name) CROSS JOIN LATERAL (
+            SELECT ctid FROM remainders
+            WHERE namespace = $1 AND task = asked.task AND name = asked.name LIMIT 1
+        ) AS x
+    )) AND r.namespace = $1 AND r.task = n.task AND r.name = n.name AND r.remaining = n.before
 """
 _OPEN: Final = """
     INSERT INTO remainders (namespace, task, name, remaining)
@@ -62,7 +76,7 @@ class PostgresTasks(SqlTasks):
 
     def heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
         """The heads of these tasks and all their ancestors, by id."""
-        found = self._link.all(read_head, _HEADS, (namespace, write_texts(tasks)))
+        found = self._link.all(read_head, _SEE_HEADS, (namespace, write_texts(tasks)))
         return {one.id: one for one in found}
 
     def lock_heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
@@ -73,7 +87,8 @@ class PostgresTasks(SqlTasks):
     def lock_remainders(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Mapping[str, int]]:
         """By task: what is left of each limit, locked in the order of tasks and names (rule 1)."""
         left: dict[str, dict[str, int]] = {task: {} for task in tasks}
-        for task, name, amount in self._locks.locked(read_limit, _LOCK_LEFT, (namespace, write_texts(tasks))):
+        values = (namespace, write_texts(sorted(tasks)))
+        for task, name, amount in self._locks.locked(read_limit, _LOCK_LEFT, values):
             left[task][name] = amount
         return left
 
