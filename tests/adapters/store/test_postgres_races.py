@@ -13,6 +13,7 @@ from taskbound.core.task import TaskState
 from taskbound.ports.store import ConflictError
 from tests.contracts.store.rows import (
     NOW,
+    OTHER,
     SPACE,
     action,
     agent,
@@ -167,6 +168,10 @@ def locked_switch(tx: Transaction) -> object:
     return tx.revocation.lock_kill_switch(SPACE)
 
 
+def locked_touched_switch(tx: Transaction) -> object:
+    return tx.revocation.lock_kill_switch(OTHER)
+
+
 def locked_agent(tx: Transaction) -> object:
     return tx.identities.lock_agents(SPACE, ["coder"])
 
@@ -184,6 +189,10 @@ CHANGES: dict[str, tuple[Callable[[Transaction], object], Callable[[Transaction]
         locked_switch,
         lambda tx: tx.revocation.put_kill_switch(SPACE, KillSwitch(stopped=True, epoch=1), expect=0),
     ),
+    "touched switch": (
+        locked_touched_switch,
+        lambda tx: tx.revocation.put_kill_switch(OTHER, KillSwitch(stopped=True, epoch=2), expect=1),
+    ),
     "agent": (locked_agent, lambda tx: tx.identities.put_agent(agent(version=2), expect=1)),
     "tool": (locked_tool, lambda tx: tx.tools.put_tool(tool(version=2), expect=1)),
     "task": (locked_task, lambda tx: tx.tasks.put_task(task(version=2), expect=1)),
@@ -193,6 +202,7 @@ CHANGES: dict[str, tuple[Callable[[Transaction], object], Callable[[Transaction]
 @pytest.mark.parametrize("what", sorted(CHANGES))
 def test_what_a_decision_has_locked_does_not_change_before_it_has_ended(two: Two, what: str) -> None:
     def fill(tx: Transaction) -> None:
+        tx.revocation.put_kill_switch(OTHER, KillSwitch(stopped=False, epoch=1), expect=0)
         tx.identities.put_agent(agent(), expect=0)
         tx.tools.put_tool(tool(), expect=0)
         tx.tasks.put_task(task(), expect=0)

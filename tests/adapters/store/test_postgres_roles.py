@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from taskbound.adapters.store.postgres.server.number import NUMBERING
+from taskbound.adapters.store.postgres.server.roles import DAEMON, GROUPS
 from taskbound.adapters.store.postgres.server.upgrade import examine_database, upgrade_database
+from taskbound.adapters.store.sql.schema import METADATA
 from tests.postgres import Server
 
 if TYPE_CHECKING:
@@ -67,6 +70,11 @@ def test_a_role_that_is_no_member_reads_nothing(server: Server, name: str) -> No
         admin.execute("CREATE ROLE nobody_of_ours LOGIN")
     with server.connect(name, "nobody_of_ours") as seen, pytest.raises(psycopg.errors.InsufficientPrivilege):
         seen.execute("SELECT * FROM taskbound.records")
+
+
+def test_every_table_has_its_rights_written_down() -> None:
+    ours = {one.name for one in (*METADATA.sorted_tables, *NUMBERING.sorted_tables)}
+    assert set(GROUPS[DAEMON]) == {*ours, "alembic_version"}
 
 
 def wrong(server: Server, name: str, role: str = "daemon") -> list[str]:

@@ -15,6 +15,7 @@ from taskbound.adapters.store.sql import (
     SqlStore,
     UnreadableRowError,
 )
+from taskbound.adapters.store.sql.migrations import revisions
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.ports.store import AmbiguousCommitError, FullDiskError, StoreUnavailableError
 from tests.contracts.store.rows import NOW, SPACE, WRITER, append, event, open_chain, person, read
@@ -178,7 +179,7 @@ def test_f7_after_a_failed_disk_the_files_are_not_touched_even_by_the_end_of_the
 def test_each_point_of_a_write_is_told_in_order(tmp_path: Path) -> None:
     told: list[str] = []
     store = SqlStore(tmp_path / "t.db", reserve=4096, at=told.append)
-    steps = [f"{done} {number}" for number in ("0001", "0002") for done in ("migrated", "stamped")]
+    steps = [f"{done} {number}" for number in sorted(revisions()) for done in ("migrated", "stamped")]
     assert told == ["looked", *steps, "prepared"]
     told.clear()
     store.write(lambda tx: told.append(f"work {tx.audit.count()}"))
