@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Transaction
 
 USES = "g0/uses"
-STEPS = 28
+STEPS = 36
 """Messages of one decision and more, from the first to the commit, as the driver sends them."""
 
 
@@ -150,7 +150,7 @@ def test_f1_a_connection_that_is_lost_at_any_step_leaves_all_or_nothing_and_says
 def test_the_steps_reach_the_commit_and_beyond(line: Line) -> None:
     before = line.cutting.messages
     line.store.write(line.permit)
-    assert 8 < line.cutting.messages - before <= STEPS
+    assert 2 < line.cutting.messages - before <= STEPS
 
 
 def test_connections_that_ended_while_nobody_used_them_are_replaced_unnoticed(
@@ -192,7 +192,7 @@ def test_a_lock_that_is_held_for_too_long_refuses_instead_of_waiting_for_ever(se
         name = url.split("/")[3].split("?")[0]
         with server.connect(name) as held, held.transaction():
             held.execute("UPDATE taskbound.kill_switches SET reason = 'held'")
-            with pytest.raises(StoreUnavailableError, match="too long"):
+            with pytest.raises(StoreUnavailableError, match="holds what this one needs"):
                 store.write(lambda tx: tx.revocation.lock_kill_switch(SPACE))
 
 
