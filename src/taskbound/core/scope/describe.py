@@ -29,7 +29,7 @@ def describe(scope: Scope) -> tuple[str, ...]:
 def _describe_grant(grant: Grant) -> str:
     parts = [f"{grant.id}: may call `{grant.tool}`{_often(grant)}"]
     for path, constraint in grant.arguments:
-        gap = ", or left out" if path in grant.optional else ""
+        gap = ", or left out" if path in grant.optional and constraint.kinds else ""
         parts.append(f"with {_name(path)} {constraint.describe(path.hint)}{gap}")
     if grant.others is Others.ANY:
         parts.append("and any other argument, whatever it holds (broad)")

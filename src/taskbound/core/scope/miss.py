@@ -238,4 +238,5 @@ def _needed(grant: Grant, judged: Judged, hint: str) -> str:
     codes = [total.currency for total in grant.totals if total.selector == node.path]
     if codes:
         words += f", one of the currencies {', '.join(codes)}"
-    return words if node.required else f"{words}, or left out"
+    never = node.rule is not None and not node.rule.kinds
+    return words if node.required or never else f"{words}, or left out"

@@ -129,6 +129,13 @@ def _parse_grant(value: JsonValue, index: int, place: Place, registry: Registry)
     )
     arguments = _parse_arguments(members.get("arguments", {}), place.member("arguments"), registry)
     optional = _parse_optional(members.get("optional", []), place.member("optional"), arguments)
+    for path, rule in arguments.items():
+        if not rule.kinds and path not in optional:  # rule 5
+            raise (
+                place.member("arguments")
+                .member(str(path))
+                .fault("permits nothing: it must be left out, and is not named in `optional`")
+            )
     name = f"g{index}"
     return Grant(
         id=name,

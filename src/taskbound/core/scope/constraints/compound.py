@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from taskbound.core.scope.constraints.constraint import MAX_PARTS, Constraint, Kind
 from taskbound.core.scope.constraints.containment import Excluded
+from taskbound.core.scope.constraints.range import Range
 from taskbound.core.scope.verdict import MET, Met, Unmet, Verdict
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.constraints.constraint import ReadConstraint
+    from taskbound.core.scope.constraints.containment import Containment
     from taskbound.core.scope.place import Place
 
 __all__ = ["AllOf", "AnyOf"]
@@ -63,6 +67,19 @@ class AllOf(Constraint):
         """The parts."""
         return self.inner
 
+    def choices(self) -> tuple[JsonValue, ...] | None:
+        """Those values of a part that has few which the other parts permit."""
+        few = next((values for one in self.inner if (values := one.choices()) is not None), None)
+        return few and tuple(value for value in few if isinstance(self.permits(value), Met))
+
+    def known_within(self, other: Constraint) -> Containment:
+        """Ranges hold together: what is from the one's smallest to the other's largest number."""
+        ranges = [one for one in self.inner if isinstance(one, Range)]
+        if len(ranges) < 2:  # noqa: PLR2004 - one alone has been tried
+            return super(AllOf, self).known_within(other)
+        low, high = max(ranges, key=_low), min(ranges, key=_high)
+        return Range(min=low.min, max=high.max).within(other)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnyOf(Constraint):
@@ -97,6 +114,14 @@ class AnyOf(Constraint):
     def alternatives(self) -> tuple[Constraint, ...]:
         """The parts."""
         return self.inner
+
+
+def _low(one: Range) -> Decimal | int:
+    return one.low
+
+
+def _high(one: Range) -> Decimal | int:
+    return one.high
 
 
 def _read_parts(body: JsonValue, place: Place, read: ReadConstraint) -> tuple[Constraint, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.scope.constraints.absent import Absent
 from taskbound.core.scope.constraints.address import Cidr
 from taskbound.core.scope.constraints.below import Below
 from taskbound.core.scope.constraints.choice import AnyValue, Equals, NotOneOf, OneOf
@@ -40,6 +41,7 @@ def close(*classes: type[Constraint]) -> Registry:
 
 
 CONSTRAINTS: Final[Registry] = close(
+    Absent,
     AllOf,
     AnyOf,
     AnyValue,

@@ -1,0 +1,189 @@
+"""What two grants' arguments both permit, path by path.
+
+1. Both rules at a path hold: the narrower one alone when it is within the other, the few values that both
+   permit, one range of two, otherwise ``all_of``.
+2. What the one mentions and the other leaves closed must be absent (or at a default that the one takes
+   whatever it is); asked for by the one, nothing meets both.
+3. A rule opens what is below it. Where the other grant keeps it closed below, both can't be
+   written at once, unless the rule takes every value or a few known ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from taskbound.core.scope.constraints.constraint import MAX_PARTS
+from taskbound.core.scope.constraints.containment import Contained, Excluded
+from taskbound.core.scope.constraints.range import Range
+from taskbound.core.scope.path import Items
+from taskbound.core.scope.tree import meets
+from taskbound.core.scope.verdict import Met
+from taskbound.core.truth import NoTruth
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.scope.constraints.constraint import Constraint
+    from taskbound.core.scope.tree import Node
+
+__all__ = ["Meeting", "Unmeetable", "meet_trees"]
+
+Form: TypeAlias = "dict[str, JsonValue]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmeetable(NoTruth):
+    """Nothing meets both, or what does can't be written."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meeting:
+    """What both permit, as a grant writes it."""
+
+    arguments: Form = field(default_factory=dict)
+    optional: list[str] = field(default_factory=list)
+
+
+class _NoMeetingError(Exception):
+    """Found somewhere below; told as `Unmeetable`."""
+
+
+def meet_trees(one: Node, two: Node) -> Meeting | Unmeetable:
+    """What the arguments of both grants permit."""
+    meeting = Meeting()
+    try:
+        _meet_members(one, two, meeting)
+    except _NoMeetingError as error:
+        return Unmeetable(reason=str(error))
+    return meeting
+
+
+def _meet_members(one: Node, two: Node, into: Meeting) -> None:
+    for name in sorted(one.members.keys() | two.members.keys()):
+        mine, theirs = one.members.get(name), two.members.get(name)
+        if mine is not None and theirs is not None:
+            _meet(mine, theirs, into)
+        elif mine is not None:
+            _meet_unmentioned(mine, two, into)
+        elif theirs is not None:
+            _meet_unmentioned(theirs, one, into)
+
+
+def _meet_unmentioned(node: Node, other: Node, into: Meeting) -> None:
+    """A place that the other grant doesn't mention (rule 2)."""
+    if not other.closed:
+        _copy(node, into)
+        return
+    path = node.path.text
+    if node.required:
+        raise _NoMeetingError(f"`{path}`: one asks for it, and the other doesn't mention it")
+    if not (node.is_leaf and node.rule is not None and node.rule.permits_all):
+        into.arguments[path] = {"absent": True}
+        into.optional.append(path)
+
+
+def _meet(one: Node, two: Node, into: Meeting) -> None:
+    path = one.path.text
+    for mine, theirs in ((one, two), (two, one)):
+        values = None if mine.rule is None else mine.rule.choices()
+        if values is not None:
+            into.arguments[path] = _few(path, mine, theirs, values)
+            _write_optional(one, two, into)
+            return
+    rules = [rule for rule in (one.rule, two.rule) if rule is not None]
+    if len(rules) == 1:
+        rules = _open_below(*((one, two) if two.rule is None else (two, one)))
+    if rules:
+        into.arguments[path] = _both(path, rules, required=one.required or two.required)
+    _meet_below(one, two, into)
+    _write_optional(one, two, into)
+
+
+def _meet_below(one: Node, two: Node, into: Meeting) -> None:
+    listed = one.items is not None or two.items is not None
+    if listed and (one.members or two.members):
+        raise _NoMeetingError(f"`{one.path.text}`: one asks for a list, and the other for an object")
+    if one.items is not None and two.items is not None:
+        _meet(one.items, two.items, into)
+    elif one.items is not None:
+        _copy(one.items, into)
+    elif two.items is not None:
+        _copy(two.items, into)
+    else:
+        _meet_members(one, two, into)
+
+
+def _open_below(ruled: Node, other: Node) -> list[Constraint]:
+    """The rules to write where one has a rule and the other none but what stands below (rule 3)."""
+    rule = ruled.rule
+    if rule is None or (other.closed and rule.permits_all and (other.required or not ruled.required)):
+        return []
+    if not other.closed:
+        return [rule]
+    raise _NoMeetingError(
+        f"`{ruled.path.text}`: the rule of the one and what the other asks for below it can't be joined"
+    )
+
+
+def _few(path: str, mine: Node, theirs: Node, values: Iterable[JsonValue]) -> Form:
+    """Those of a few values that meet both places; a default is known to neither."""
+    kept = [
+        one
+        for one in values
+        if isinstance(meets(mine, one, None), Met) and isinstance(meets(theirs, one, None), Met)
+    ]
+    if not kept:
+        if mine.required or theirs.required:
+            raise _NoMeetingError(f"`{path}`: no value is permitted by both")
+        return {"absent": True}
+    return {"equals": kept[0]} if len(kept) == 1 else {"one_of": kept}
+
+
+def _both(path: str, rules: list[Constraint], *, required: bool) -> Form:
+    """One rule for two (rule 1)."""
+    if len(rules) == 1:
+        return _form(rules[0])
+    one, two = rules
+    if isinstance(one.excludes(two), Excluded):
+        if required:
+            raise _NoMeetingError(f"`{path}`: they exclude each other")
+        return {"absent": True}
+    if isinstance(one.within(two), Contained):
+        return _form(one)
+    if isinstance(two.within(one), Contained):
+        return _form(two)
+    if isinstance(one, Range) and isinstance(two, Range):
+        low = one if one.low >= two.low else two
+        high = one if one.high <= two.high else two
+        return {"range": {"min": low.min, "max": high.max}}
+    parts = {part.form(): part for rule in rules for part in rule.conjuncts() or (rule,)}
+    if len(parts) > MAX_PARTS:
+        raise _NoMeetingError(f"`{path}`: both together are more than {MAX_PARTS} constraints")
+    return {"all_of": [_form(part) for part in parts.values()]}
+
+
+def _copy(node: Node, into: Meeting) -> None:
+    if node.rule is not None:
+        into.arguments[node.path.text] = _form(node.rule)
+    if node.items is not None:
+        _copy(node.items, into)
+    for inner in node.members.values():
+        _copy(inner, into)
+    _write_optional(node, node, into)
+
+
+def _write_optional(one: Node, two: Node, into: Meeting) -> None:
+    path = one.path
+    written = path.text in into.arguments or any(
+        name.startswith((f"{path.text}.", f"{path.text}[")) for name in into.arguments
+    )
+    if written and not one.required and not two.required and path.steps[-1] is not Items.EACH:
+        into.optional.append(path.text)
+
+
+def _form(rule: Constraint) -> Form:
+    return {rule.tag: rule.value()}
