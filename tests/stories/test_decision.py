@@ -10,7 +10,7 @@ from taskbound.core.decision import Permit, Refuse, Settled
 from taskbound.core.task import NoTaskError, TaskEvent
 from taskbound.flows.decision.commit import NotDecided
 from taskbound.flows.revocation import stop
-from tests.world import ANN, World, code_of, codes_of, id_of
+from tests.world import ANN, World, code_of, codes_of, id_of, scope_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -253,8 +253,10 @@ def test_law_3_the_ceiling_bounds_what_a_wider_scope_says(world: World) -> None:
         "grants": [{"tool": "bank__pay", "arguments": {"amount": {"range": {"max": 5}}}, "others": "any"}]
     }
     world.settle_in()
-    world.add_agent("small", ceiling=narrow)
+    world.add_agent("small")
     task = world.start(scope={"grants": [{"tool": "bank__pay", "others": "any"}]}, agent="small")
+    assert code_of(world.ask(task, arguments={"to": "bob", "amount": 6}, agent="small")) == "permit"
+    world.agents.set_ceiling("default", "small", scope_of(narrow), ANN)
     assert code_of(world.ask(task, arguments={"to": "bob", "amount": 5}, agent="small")) == "permit"
     assert code_of(world.ask(task, arguments={"to": "bob", "amount": 6}, agent="small")) == "outside-scope"
 

@@ -224,9 +224,11 @@ def test_a_ceiling_and_an_ancestor_that_say_anything_are_asked_for_each_call(
 ) -> None:
     world.settle_in()
     narrow = {"grants": [{"tool": "bank__pay"} | bound, {"tool": "bank__look", "others": "any"}]}
-    world.add_agent("narrow", ceiling=narrow)
+    world.add_agent("narrow")
+    begun = world.start(agent="narrow")
+    world.agents.set_ceiling("default", "narrow", scope_of(narrow), ANN)
     beneath = world.child(world.start(scope=narrow))
-    for one, agent in ((world.start(agent="narrow"), "narrow"), (beneath, "coder")):
+    for one, agent in ((begun, "narrow"), (beneath, "coder")):
         arguments = {"to": "eve", "amount": 10}
         assert code_of(world.ask(one, "bank__look", {"path": "/srv/a"}, agent=agent)) == "permit"
         assert code_of(world.ask(one, arguments=arguments, agent=agent)) == "outside-scope"

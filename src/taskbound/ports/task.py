@@ -56,8 +56,8 @@ class TaskReads(Protocol):
     def remainders(self, namespace: str, task: str) -> Mapping[str, int]:
         """What is left of each limit, by the limit's name."""
 
-    def count(self, namespace: str, state: TaskState) -> int:
-        """How many tasks are in this state."""
+    def count(self, namespace: str, state: TaskState, *, learning: bool = False) -> int:
+        """How many tasks are in this state; of those to learn from, if asked so."""
 
     def templates(self, namespace: str) -> tuple[Template, ...]:
         """Every template, by name."""

@@ -152,6 +152,8 @@ class ActionRow(Message, frozen=True, tag="action", tag_field="is"):
     code: str
     at: int
     attempt: int
+    learning: bool
+    """Whether its task is to learn from."""
 
 
 class ActionRows(Message, frozen=True, tag="actions", tag_field="is"):
@@ -183,3 +185,5 @@ class ActionDetail(Message, frozen=True, tag="action-detail", tag_field="is"):
     """For `action:explain`: `same` when the record replays to the same answer, else what differs."""
     facts: tuple[str, ...] = ()
     """For `action:explain`: each fact that the decision read, in words."""
+    could_grant: str = ""
+    """For `action:explain` of what was outside of the scope: `yes: …` or `no: …`, as of now."""

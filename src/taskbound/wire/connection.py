@@ -102,6 +102,8 @@ class StatusReport(Message, frozen=True, tag="status", tag_field="is"):
     """`whole`, or `in use` while the disk is full."""
     signer_uid: int = -1
     """The account that the signer was started by; -1 while nobody knows."""
+    learning_tasks: int = 0
+    """How many of the running tasks are to learn from."""
 
 
 class TaskPush(Message, frozen=True, tag="task-changed", tag_field="push"):

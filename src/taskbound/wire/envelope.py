@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from taskbound.wire import action, audit, connection, identity, revocation, task, tool
+from taskbound.wire import action, audit, connection, identity, revocation, scope, task, tool
 from taskbound.wire.frame import Message
 
 __all__ = ["Answer", "Ask", "Push", "Reply", "Said", "ask_decoder", "said_decoder"]
@@ -32,6 +32,14 @@ Ask: TypeAlias = (
     | tool.AcceptTool
     | identity.RegisterPerson
     | identity.ListPersons
+    | identity.ShowPerson
+    | identity.SetPersonGrantable
+    | identity.AddGroup
+    | identity.ListGroups
+    | identity.ShowGroup
+    | identity.SetMember
+    | identity.SetGroupGrantable
+    | identity.SetCeiling
     | identity.RegisterAgent
     | identity.TestMonitor
     | identity.AcknowledgeMonitor
@@ -39,6 +47,7 @@ Ask: TypeAlias = (
     | identity.SuspendAgent
     | identity.ShowAgent
     | identity.ListAgents
+    | scope.SuggestScope
     | task.StartTask
     | task.ShowTask
     | task.ListTasks
@@ -75,8 +84,12 @@ Answer: TypeAlias = (
     | tool.Seen
     | tool.ToolDiff
     | identity.PersonRows
+    | identity.PersonDetail
+    | identity.GroupDetail
+    | identity.GroupRows
     | identity.AgentDetail
     | identity.AgentRows
+    | scope.Suggested
     | task.TaskRows
     | task.TaskDetail
     | task.TemplateRows

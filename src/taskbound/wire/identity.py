@@ -1,4 +1,4 @@
-"""Persons and agents: registering, showing, activating, suspending."""
+"""Persons, groups and agents: registering, showing, activating, suspending."""
 
 from __future__ import annotations
 
@@ -9,15 +9,26 @@ from taskbound.wire.frame import Message
 __all__ = [
     "AcknowledgeMonitor",
     "ActivateAgent",
+    "AddGroup",
     "AgentDetail",
     "AgentRows",
+    "GroupDetail",
+    "GroupRows",
     "ListAgents",
+    "ListGroups",
     "ListPersons",
+    "PersonDetail",
     "PersonRow",
     "PersonRows",
     "RegisterAgent",
     "RegisterPerson",
+    "SetCeiling",
+    "SetGroupGrantable",
+    "SetMember",
+    "SetPersonGrantable",
     "ShowAgent",
+    "ShowGroup",
+    "ShowPerson",
     "SuspendAgent",
     "TestMonitor",
 ]
@@ -40,6 +51,9 @@ class PersonRow(Message, frozen=True):
     name: str
     uid: int
     state: str
+    grantable: str
+    """What is said of them: `nothing`, `ceiling` or `scope`."""
+    groups: tuple[str, ...]
     proof: str = "peer-uid (unproven)"
 
 
@@ -47,6 +61,91 @@ class PersonRows(Message, frozen=True, tag="persons", tag_field="is"):
     """The persons."""
 
     rows: tuple[PersonRow, ...]
+
+
+class ShowPerson(Message, frozen=True, tag="person:show", tag_field="op"):
+    """Ask for one person and what they may grant."""
+
+    name: str
+
+
+class PersonDetail(Message, frozen=True, tag="person", tag_field="is"):
+    """One person, and all that they may grant."""
+
+    row: PersonRow
+    may: str
+    """With their groups: `nothing`, `ceiling` or `scope`."""
+    may_words: tuple[str, ...]
+    """With their groups, in words."""
+    scope: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """What is said of them, when that is a scope."""
+
+
+class SetPersonGrantable(Message, frozen=True, tag="person:grantable", tag_field="op"):
+    """Say what a person may grant. An act of who may grant it, or of the data directory's owner."""
+
+    name: str
+    word: str = ""
+    """`nothing`, or `ceiling` for anything within an agent's ceiling."""
+    scope: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """Exactly one of word and scope."""
+
+
+class AddGroup(Message, frozen=True, tag="group:add", tag_field="op"):
+    """Make a group without members, which may grant nothing. A person's act."""
+
+    name: str
+
+
+class ListGroups(Message, frozen=True, tag="group:list", tag_field="op"):
+    """Ask for the groups."""
+
+
+class ShowGroup(Message, frozen=True, tag="group:show", tag_field="op"):
+    """Ask for one group."""
+
+    name: str
+
+
+class SetMember(Message, frozen=True, tag="group:member", tag_field="op"):
+    """Take a person into a group or out of it. An act of who may grant the same, or of the owner."""
+
+    group: str
+    person: str
+    member: bool
+
+
+class SetGroupGrantable(Message, frozen=True, tag="group:grantable", tag_field="op"):
+    """Say what members may grant. An act of who may grant it, or of the data directory's owner."""
+
+    name: str
+    word: str = ""
+    scope: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """As in `person:grantable`."""
+
+
+class GroupDetail(Message, frozen=True, tag="group", tag_field="is"):
+    """One group."""
+
+    name: str
+    members: tuple[str, ...]
+    grantable: str
+    """`nothing`, `ceiling` or `scope`."""
+    words: tuple[str, ...]
+    scope: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class GroupRows(Message, frozen=True, tag="groups", tag_field="is"):
+    """The groups."""
+
+    rows: tuple[GroupDetail, ...]
+
+
+class SetCeiling(Message, frozen=True, tag="agent:ceiling", tag_field="op"):
+    """Say anew what the agent can never pass. Its owner's act."""
+
+    name: str
+    ceiling: msgspec.Raw
 
 
 class RegisterAgent(Message, frozen=True, tag="agent:register", tag_field="op"):

@@ -37,6 +37,8 @@ class StartTask(Message, frozen=True, tag="task:start", tag_field="op"):
     scope: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """Exactly one of template and scope."""
     evidence: tuple[str, ...] = ()
+    learning: bool = False
+    """Whether it is to learn from: its agent's owner asks, for at most 14 days."""
 
 
 class ShowTask(Message, frozen=True, tag="task:show", tag_field="op"):
@@ -87,6 +89,7 @@ class TaskRow(Message, frozen=True):
     started: int
     deadline: int
     actions: int
+    learning: bool
 
 
 class TaskRows(Message, frozen=True, tag="tasks", tag_field="is"):

@@ -29,7 +29,7 @@ HOLD = '@id("hold") @hold("confirm") forbid (principal, action, resource);'
 FACTS_GIVEN: dict[str, Any] = {
     "attempt": 1, "covered": True, "effect": "write", "flags": (), "last_outcome": "none", "proof": "p",
     "agent.approvers": ("ann",), "agent.name": "a", "agent.namespace": "n", "agent.owner": "ann",
-    "task.age": 5, "task.depth": 0,
+    "task.age": 5, "task.depth": 0, "task.learning": True,
     "task.evidence": (), "task.purpose": "p", "task.remaining": 9, "task.requester": "ann",
     "tool.effect": "write", "tool.name": "s__t", "tool.open_world": True, "tool.server": "s",
 }  # fmt: skip  # a table reads better as a table

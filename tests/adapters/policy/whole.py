@@ -211,6 +211,7 @@ def request(chance: Random) -> PolicyRequest:
             "task.age": chance.choice((1, 100)),
             "task.depth": 0,
             "task.evidence": (),
+            "task.learning": False,
             "task.purpose": chance.choice(("mend it", "look")),
             "task.remaining": 3,
             "task.requester": "ann",

@@ -31,7 +31,15 @@ class Pages:
 
 def task_row(name: str) -> TaskRow:
     return TaskRow(
-        task=name, agent="a", requester="b", purpose="c", state="running", started=1, deadline=2, actions=0
+        task=name,
+        agent="a",
+        requester="b",
+        purpose="c",
+        state="running",
+        started=1,
+        deadline=2,
+        actions=0,
+        learning=False,
     )
 
 
@@ -46,6 +54,7 @@ def action_row(name: str) -> ActionRow:
         code="c",
         at=1,
         attempt=1,
+        learning=False,
     )
 
 

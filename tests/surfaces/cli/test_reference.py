@@ -19,14 +19,17 @@ def test_the_reference_page_is_what_the_program_says(page: str, made: object) ->
 def test_every_command_of_the_issue_is_there() -> None:
     wanted = {
         "": "init try run demo serve stop gateway doctor",
-        "person": "add list",
-        "agent": "register show list activate suspend",
+        "person": "add list show grantable",
+        "person group": "add list show join leave grantable",
+        "agent": "register show list activate suspend ceiling",
+        "scope": "suggest",
         "task": "start show list pause resume end",
         "template": "save list remove",
         "tool": "list diff accept",
         "upstream": "add list remove",
         "policy": "new validate test coverage fmt schema explain",
         "action": "list show explain",
+        "db": "upgrade check",
         "audit": "verify export proof tail",
     }
     words = [f"{word} {verb}".strip() for word, verbs in wanted.items() for verb in verbs.split()]
@@ -46,6 +49,6 @@ def test_every_command_says_what_it_does_gives_examples_and_speaks_json(name: st
 
 @pytest.mark.parametrize(("name", "one"), list(commands()), ids=NAMES)
 def test_what_destroys_something_takes_yes(name: str, one: object) -> None:
-    destroys = {"init", "stop", "end", "suspend", "remove", "accept"}
+    destroys = {"init", "stop", "end", "suspend", "remove", "accept", "ceiling"}
     options = {option for parameter in getattr(one, "params", []) for option in parameter.opts}
     assert ("--yes" in options) == (name.rsplit(maxsplit=1)[-1] in destroys)

@@ -73,6 +73,7 @@ def task(text: str) -> TaskDetail:
         started=1,
         deadline=2,
         actions=3,
+        learning=False,
     )
     return TaskDetail(
         row=row,
@@ -96,6 +97,7 @@ def action(text: str) -> ActionDetail:
         code=text,
         at=1,
         attempt=1,
+        learning=False,
     )
     return ActionDetail(
         row=row,

@@ -17,6 +17,7 @@ from taskbound.core.identity.errors import (
     BadNameError,
     InactiveAgentError,
     MonitorCodeError,
+    NotOwnerError,
     UnknownIdentityError,
     UnprovenError,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "Group",
     "InactiveAgentError",
     "MonitorCodeError",
+    "NotOwnerError",
     "PeerProof",
     "Person",
     "PersonState",

@@ -8,6 +8,7 @@ __all__ = [
     "BadNameError",
     "InactiveAgentError",
     "MonitorCodeError",
+    "NotOwnerError",
     "UnknownIdentityError",
     "UnprovenError",
 ]
@@ -45,3 +46,10 @@ class MonitorCodeError(DeniedError):
 
     code = "wrong-monitor-code"
     remedy = "have a new one delivered with `taskbound agent activate`"
+
+
+class NotOwnerError(DeniedError):
+    """Somebody does what only the owner of an agent does."""
+
+    code = "not-owner"
+    remedy = "ask its owner, whom `taskbound agent show` names"

@@ -77,6 +77,7 @@ FACTS: Final[Mapping[str, FactKind]] = MappingProxyType(
         "task.age": FactKind.NUMBER,
         "task.depth": FactKind.NUMBER,
         "task.evidence": FactKind.TEXTS,
+        "task.learning": FactKind.TRUTH,
         "task.purpose": FactKind.TEXT,
         "task.remaining": FactKind.NUMBER,
         "task.requester": FactKind.PERSON,

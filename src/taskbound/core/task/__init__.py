@@ -13,7 +13,15 @@ from taskbound.core.task.errors import (
 )
 from taskbound.core.task.live import require_live
 from taskbound.core.task.state import ENDED, TASK_TRANSITIONS, TaskEvent, TaskState, ending
-from taskbound.core.task.values import Task, TaskHead, Template, move_task, parse_lifetime, parse_purpose
+from taskbound.core.task.values import (
+    Task,
+    TaskHead,
+    Template,
+    move_task,
+    parse_lifetime,
+    parse_purpose,
+    require_learning_lifetime,
+)
 
 __all__ = [
     "ENDED",
@@ -34,5 +42,6 @@ __all__ = [
     "move_task",
     "parse_lifetime",
     "parse_purpose",
+    "require_learning_lifetime",
     "require_live",
 ]

@@ -16,9 +16,18 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.scope import Scope
 
-__all__ = ["Task", "TaskHead", "Template", "move_task", "parse_lifetime", "parse_purpose"]
+__all__ = [
+    "Task",
+    "TaskHead",
+    "Template",
+    "move_task",
+    "parse_lifetime",
+    "parse_purpose",
+    "require_learning_lifetime",
+]
 
 _LIFETIME_LIMIT: Final = 30 * 24 * 3600
+_LEARNING_LIMIT: Final = 14 * 24 * 3600
 _PURPOSE_LIMIT: Final = 500
 
 
@@ -117,3 +126,17 @@ def parse_lifetime(seconds: int) -> int:
             remedy="give a shorter or longer time with `--for`",
         )
     return seconds
+
+
+def require_learning_lifetime(seconds: int) -> None:
+    """Go on only with a lifetime that a task to learn from may have, at most 14 days.
+
+    Raises:
+        TaskSyntaxError: It is longer.
+    """
+    if seconds > _LEARNING_LIMIT:
+        raise TaskSyntaxError(
+            f"a task to learn from lives at most {_LEARNING_LIMIT} seconds, not {seconds}",
+            where="seconds",
+            remedy="give at most 14 days with `--for 14d`",
+        )

@@ -5,6 +5,8 @@ arguments, the task's scope and the facts that policies read. What a decision to
 from the standing of that moment (a task's end, the kill switch, what was left of a
 limit) is not computed again: it stands in the record that the log proves.
 
+Of what was outside of the scope it says whether the task's requester could grant it today.
+
 A row can be edited by whoever reaches the database, a record can't without being noticed:
 a row that is not what its digest and its record say is called so, and nothing of it is replayed.
 """
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING
 from taskbound.core.action import make_action, parse_object
 from taskbound.core.audit import ActionDecided, parse_record
 from taskbound.core.errors import DeniedError, MalformedError
+from taskbound.core.identity.grantable import reach_of, why_not
 from taskbound.core.policy import Forbidden, Held, Permitted, PolicyRequest, conclude
 from taskbound.core.scope import Missed, cover
 from taskbound.core.tool import parse_definition
@@ -25,9 +28,11 @@ from taskbound.flows.decision.facts import parse_fact
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.scope import Covered
+    from taskbound.core.task import Task
     from taskbound.flows.means import Means
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Snapshot
+    from taskbound.ports.tool import PinnedTool
 
 __all__ = ["Explanation", "UnknownActionError", "explain"]
 
@@ -71,6 +76,10 @@ class Explanation:
     facts: tuple[str, ...]
     replay: str
     """`same`, `not computed: …`, or `different: …`."""
+    learning: bool
+    """Whether its task is to learn from."""
+    could_grant: str
+    """Of what was outside of the scope: `yes: …`, or `no: …` with why its requester can't have it."""
 
 
 def explain(means: Means, namespace: str, action: str) -> Explanation:
@@ -86,6 +95,7 @@ def explain(means: Means, namespace: str, action: str) -> Explanation:
         task = snapshot.tasks.task(namespace, kept.task) if kept.task else None
         tool = snapshot.tools.tool(namespace, kept.tool)
         edited = _edited(snapshot, kept, means.clock.now())
+        could = "" if edited else _could_grant(snapshot, kept, task, tool)
     facts = (
         f"attempt {kept.attempt}",
         f"scope {kept.scope or '(none)'}",
@@ -116,7 +126,24 @@ def explain(means: Means, namespace: str, action: str) -> Explanation:
             facts={name: parse_fact(name, value) for name, value in kept.facts},
         )
         replay = _replay(means, kept, cover(task.scope, kept.tool, arguments, schema), request)
-    return Explanation(action=kept, facts=facts, replay=replay)
+    return Explanation(
+        action=kept,
+        facts=facts,
+        replay=replay,
+        learning=task is not None and task.learning,
+        could_grant=could,
+    )
+
+
+def _could_grant(snapshot: Snapshot, kept: StoredAction, task: Task | None, tool: PinnedTool | None) -> str:
+    agent = snapshot.identities.agent(kept.namespace, kept.agent)
+    if kept.code != "outside-scope" or task is None or tool is None or agent is None:
+        return ""
+    identities = snapshot.identities
+    reach = reach_of(task.requester, identities.persons(kept.namespace), identities.groups(kept.namespace))
+    schema = parse_definition(tool.definition).input_schema
+    why = why_not(reach, agent, kept.tool, parse_object(kept.arguments), schema)
+    return f"no: {why}" if why else f"yes: `{task.requester}` may grant it"
 
 
 def _edited(snapshot: Snapshot, kept: StoredAction, now: Instant) -> str:

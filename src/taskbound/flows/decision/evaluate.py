@@ -6,7 +6,9 @@
    the refusal. Nothing that goes wrong on the way is anything but a refusal.
 3. An action must be covered by the scope of its task, of every ancestor, and by the
    agent's ceiling (law 3); limits are the task's own, carved when it was made.
-4. What was read is named by version in the proposal's basis. What the arguments don't
+4. A refusal that comes from a scope says whether the task's requester could grant what was missing: by what
+   they may grant and by the ceiling, as they are known here. It is advice, and permits nothing.
+5. What was read is named by version in the proposal's basis. What the arguments don't
    change is worked out once (`standing`).
 """
 
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.action import Action, canonical, parse_object
 from taskbound.core.decision import Evaluated, Hold, Presented, Proposal, Reason, Refuse, Verdict, refusal
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
+from taskbound.core.identity.grantable import why_not
 from taskbound.core.policy import Forbidden, Held, Permitted
 from taskbound.core.scope import Covered, Missed, cover
 from taskbound.flows.decision.standing import Standings
@@ -122,31 +125,52 @@ class Evaluator:
         except DeniedError as error:
             return refusal(error)
         covered = _cover(ground, arguments)
-        if isinstance(covered, Refuse):
-            return covered
+        if isinstance(covered, _Outside):
+            return self._refuse(ground, covered, arguments)
         return _conclude(case.conclusion(arguments), covered)
 
+    def _refuse(self, ground: Ground, outside: _Outside, arguments: dict[str, JsonValue]) -> Refuse:
+        """The refusal of what no grant covers, and whether the requester could grant it (rule 4)."""
+        task, schema = ground.lineage.task, ground.tool.definition.input_schema
+        reach = self._views.reach(task.namespace, task.requester)
+        why = why_not(reach, ground.agent, ground.tool.pinned.name, arguments, schema)
+        missed = outside.missed
+        return Refuse(
+            code="outside-scope",
+            reasons=(
+                Reason(code=missed.code, text=missed.sentence, detail=f"not covered by {outside.whose}"),
+                Reason(code="not-grantable", text=why)
+                if why
+                else Reason(
+                    code="grantable", text=f"`{task.requester}`, who asked for the task, may grant it"
+                ),
+            ),
+            instead=f"stay within that; {why}"
+            if why
+            else f"stay within that, or ask `{task.requester}` for a task that covers it",
+        )
 
-def _cover(ground: Ground, arguments: dict[str, JsonValue]) -> Covered | Refuse:
-    """The grants of the task's scope that cover; a refusal when those above it or the ceiling don't."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outside:
+    """No grant of a scope covers the call."""
+
+    missed: Missed
+    whose: str
+
+
+def _cover(ground: Ground, arguments: dict[str, JsonValue]) -> Covered | _Outside:
+    """The grants of the task's scope that cover; what missed when those above it or the ceiling don't."""
     schema = ground.tool.definition.input_schema
     name = ground.tool.pinned.name
     own = cover(ground.lineage.task.scope, name, arguments, schema)
     if isinstance(own, Missed):
-        return _outside(own, "the task's scope")
+        return _Outside(missed=own, whose="the task's scope")
     for scope, whose in ground.bounds:
         found = cover(scope, name, arguments, schema)
         if isinstance(found, Missed):
-            return _outside(found, whose)
+            return _Outside(missed=found, whose=whose)
     return own
-
-
-def _outside(missed: Missed, whose: str) -> Refuse:
-    return Refuse(
-        code="outside-scope",
-        reasons=(Reason(code=missed.code, text=missed.sentence, detail=f"not covered by {whose}"),),
-        instead="stay within that, or ask the person for a task that covers it",
-    )
 
 
 def _conclude(conclusion: PolicyConclusion, covered: Covered) -> Verdict:

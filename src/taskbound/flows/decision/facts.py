@@ -79,6 +79,7 @@ _FACTS: Final[Mapping[str, Callable[[FactsOf], Fact]]] = {
     "task.age": _age,
     "task.depth": lambda seen: len(seen.lineage.tasks) - 1 if seen.lineage else 0,
     "task.evidence": lambda seen: seen.lineage.task.evidence if seen.lineage else (),
+    "task.learning": lambda seen: bool(seen.lineage and seen.lineage.task.learning),
     "task.purpose": lambda seen: seen.lineage.task.purpose if seen.lineage else "",
     "task.remaining": _remaining,
     "task.requester": lambda seen: seen.lineage.task.requester if seen.lineage else "",

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from taskbound.core.identity.grantable import reach_of
 from taskbound.core.tool import parse_definition
 from taskbound.flows.decision.doubts import Doubts
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.decision import Proposal
     from taskbound.core.identity import Agent, Person
+    from taskbound.core.identity.grantable import Reach
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.task import Task, TaskHead
     from taskbound.core.tool import ToolDefinition
@@ -106,6 +108,7 @@ class Views:
         self._agents: _Shelf[Agent] = _Shelf(_AGENTS)
         self._tools: _Shelf[ToolView] = _Shelf(_TOOLS)
         self._persons: dict[str, Mapping[str, Person]] = {}
+        self._reaches: dict[tuple[str, str], Reach] = {}
         self._switches: dict[str, KillSwitch] = {}
         self._outcomes: OrderedDict[tuple[str, str], str] = OrderedDict()
         self.generation = 0
@@ -140,6 +143,16 @@ class Views:
                 self._persons[namespace] = snapshot.identities.persons(namespace)
         return self._persons[namespace]
 
+    def reach(self, namespace: str, person: str) -> Reach:
+        """All that this person may grant."""
+        known = self._reaches.get((namespace, person))
+        if known is None:
+            with self._store.read() as snapshot:
+                groups = snapshot.identities.groups(namespace)
+            known = reach_of(person, self.persons(namespace), groups)
+            self._reaches[namespace, person] = known
+        return known
+
     def forget(self) -> None:
         """Forget all: something was written that evaluation reads."""
         self.generation += 1  # 4
@@ -147,6 +160,7 @@ class Views:
         self._agents.clear()
         self._tools.clear()
         self._persons.clear()
+        self._reaches.clear()
         self._switches.clear()
 
     def forget_task(self, namespace: str, task: str) -> None:

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from taskbound.flows.identity.agent import Agents
 from taskbound.flows.identity.delivery import Deliveries, MonitorOverdueError
-from taskbound.flows.identity.person import register_person, require_person
+from taskbound.flows.identity.group import Groups
+from taskbound.flows.identity.person import register_person, require_person, set_person_grantable
 
-__all__ = ["Agents", "Deliveries", "MonitorOverdueError", "register_person", "require_person"]
+__all__ = [
+    "Agents",
+    "Deliveries",
+    "Groups",
+    "MonitorOverdueError",
+    "register_person",
+    "require_person",
+    "set_person_grantable",
+]

@@ -4,7 +4,9 @@
 2. A monitor is acknowledged by a random code that was sent through the monitor and
    comes back by another way; only the code's digest is kept, and it serves once.
 3. Suspending an agent revokes its tasks in the same transaction.
-4. A ceiling has no uses and no totals: cumulative limits belong to tasks.
+4. A ceiling has no uses and no totals, which belong to tasks, and no steps.
+5. The owner says anew what the agent can never pass. Its tasks go on, and each of their actions is
+   judged against the new ceiling.
 """
 
 from __future__ import annotations
@@ -14,13 +16,20 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from taskbound.core.audit import IdentityChanged, IdentityRegistered, MonitorAcknowledged, TaskChanged
+from taskbound.core.audit import (
+    AgentCeilingChanged,
+    IdentityChanged,
+    IdentityRegistered,
+    MonitorAcknowledged,
+    TaskChanged,
+)
 from taskbound.core.errors import MalformedError
 from taskbound.core.identity import (
     Agent,
     AgentEvent,
     AgentState,
     MonitorCodeError,
+    NotOwnerError,
     UnknownIdentityError,
     acknowledge,
     move_agent,
@@ -42,10 +51,12 @@ __all__ = ["Agents", "CeilingLimitError"]
 
 
 class CeilingLimitError(MalformedError):
-    """A ceiling with uses or totals."""
+    """A ceiling with uses, totals or steps."""
 
     code = "ceiling-limit"
-    remedy = "leave `uses`, `total` and `rate` out of the ceiling, and put them into scopes and templates"
+    remedy = (
+        "leave `uses`, `total`, `rate` and `steps` out of the ceiling, and put them into scopes and templates"
+    )
 
 
 class Agents:
@@ -74,8 +85,7 @@ class Agents:
             UnknownIdentityError: The owner or an approver is no person.
             IdentityExistsError: An agent of this name is known.
         """
-        if initial_limits(ceiling):
-            raise CeilingLimitError("a ceiling has no uses and no totals")  # 4
+        _require_ceiling(ceiling)
         agent = Agent(
             namespace=namespace,
             name=parse_name(name, what="an agent"),
@@ -108,6 +118,38 @@ class Agents:
             return agent
 
         return self._means.store.write(work)
+
+    def set_ceiling(self, namespace: str, name: str, ceiling: Scope, actor: Actor) -> Agent:
+        """Say anew what the agent can never pass (rule 5).
+
+        Raises:
+            CeilingLimitError: The ceiling can't be (rule 4).
+            UnknownIdentityError: There is no such agent.
+            NotOwnerError: Somebody else than its owner asks.
+        """
+        _require_ceiling(ceiling)
+
+        def work(tx: Transaction) -> Agent:
+            agent = _require(tx.identities.agent(namespace, name), name)
+            if agent.owner != actor.name:
+                raise NotOwnerError(
+                    f"only the owner of agent `{name}` changes its ceiling, and that is `{agent.owner}`"
+                )
+            after = replace(agent, ceiling=ceiling, version=agent.version + 1)
+            tx.identities.put_agent(after, expect=agent.version)
+            event = AgentCeilingChanged(
+                identity=name,
+                before=agent.ceiling.digest,
+                after=ceiling.digest,
+                by=actor.name,
+                proof=actor.proof,
+            )
+            self._record(tx, namespace, [event])
+            return after
+
+        after = self._means.store.write(work)
+        self._views.forget()
+        return after
 
     def test_monitor(self, namespace: str, name: str, actor: Actor) -> Agent:
         """Have a fresh code brought to the agent's monitor (rule 2).
@@ -206,6 +248,11 @@ class Agents:
         tx.audit.append(namespace, self._means.writer, events, self._means.clock.now())
 
 
+def _require_ceiling(ceiling: Scope) -> None:
+    if initial_limits(ceiling) or ceiling.steps:
+        raise CeilingLimitError("a ceiling has no uses, no totals and no steps")  # 4
+
+
 def _revoke_tasks(tx: Transaction, agent: Agent, actor: Actor) -> tuple[list[Moved], list[Event]]:
     why = f"agent {agent.name} was suspended"
     ended: list[Moved] = []
@@ -219,6 +266,7 @@ def _revoke_tasks(tx: Transaction, agent: Agent, actor: Actor) -> tuple[list[Mov
         ended.append(Moved(namespace=agent.namespace, task=task.id, state=after.state, reason=why))
         events.append(
             TaskChanged(
+                learning=task.learning,
                 task=task.id,
                 before=task.state.value,
                 after=after.state.value,

@@ -3,23 +3,42 @@
 1. The first person of a namespace may be registered by the account that owns the
    data directory; every later one by a person who is present.
 2. One account is one person.
+3. The first person of a namespace, and the account that owns the data directory, may grant
+   anything within an agent's ceiling; every other person nothing until somebody says what.
+4. Who says what a person may grant may grant it themselves, or owns the data directory.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from taskbound.core.audit import IdentityRegistered
+from taskbound.core.audit import GrantableChanged, IdentityRegistered
 from taskbound.core.errors import DeniedError
-from taskbound.core.identity import Person, PersonState, UnprovenError, parse_name
+from taskbound.core.identity import (
+    Breadth,
+    Person,
+    PersonState,
+    UnknownIdentityError,
+    UnprovenError,
+    parse_name,
+)
+from taskbound.core.identity.grantable import parse_grantable, reach_of, require_giver
+from taskbound.core.scope import Scope
 from taskbound.flows.means import Actor
 
 if TYPE_CHECKING:
-    from taskbound.core.identity import PeerProof
+    from taskbound.core.identity import Grantable, PeerProof
     from taskbound.flows.means import Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["IdentityExistsError", "register_person", "require_person"]
+__all__ = [
+    "IdentityExistsError",
+    "grantable_word",
+    "register_person",
+    "require_person",
+    "set_person_grantable",
+]
 
 
 class IdentityExistsError(DeniedError):
@@ -53,8 +72,18 @@ def require_person(means: Means, namespace: str, proof: PeerProof, *, owner_uid:
     )
 
 
-def register_person(means: Means, namespace: str, name: str, *, uid: int, actor: Actor) -> Person:
+def register_person(
+    means: Means, namespace: str, name: str, *, uid: int, actor: Actor, owner_uid: int = -1
+) -> Person:
     """Write a person down.
+
+    Args:
+        means: What flows are given.
+        namespace: Of the person.
+        name: What they are called.
+        uid: Their account.
+        actor: Who asks.
+        owner_uid: The account that owns the data directory.
 
     Raises:
         BadNameError: The name can't be.
@@ -63,14 +92,70 @@ def register_person(means: Means, namespace: str, name: str, *, uid: int, actor:
     person = Person(namespace=namespace, name=parse_name(name, what="a person"), uid=uid)
 
     def work(tx: Transaction) -> Person:
-        for known in tx.identities.persons(namespace).values():
+        persons = tx.identities.persons(namespace)
+        for known in persons.values():
             if known.name == name or known.uid == uid:
                 raise IdentityExistsError(f"person `{known.name}` has this name or account already")
-        tx.identities.put_person(person, expect=0)
+        breadth = Breadth.NOTHING if persons and uid != owner_uid else Breadth.CEILING  # 3
+        made = replace(person, grantable=breadth)
+        tx.identities.put_person(made, expect=0)
         event = IdentityRegistered(
-            identity=name, form="person", by=actor.name, proof=actor.proof, account=f"peer-uid:{uid}"
+            identity=name,
+            form="person",
+            by=actor.name,
+            proof=actor.proof,
+            account=f"peer-uid:{uid}",
+            grantable="" if breadth is Breadth.NOTHING else breadth.value,
         )
         tx.audit.append(namespace, means.writer, [event], means.clock.now())
-        return person
+        return made
 
     return means.store.write(work)
+
+
+def set_person_grantable(
+    means: Means, namespace: str, name: str, grantable: Grantable, *, actor: Actor, owns: bool
+) -> Person:
+    """Say what a person may grant from now on; tasks that run go on.
+
+    Args:
+        means: What flows are given.
+        namespace: Of the person.
+        name: The person.
+        grantable: What they may grant, their groups apart.
+        actor: Who says so.
+        owns: Whether that is the account that owns the data directory.
+
+    Raises:
+        BadGrantableError: It can't be said of anybody.
+        UnknownIdentityError: There is no such person.
+        NotGiverError: Who says so may not (rule 4).
+    """
+    parse_grantable(grantable)
+
+    def work(tx: Transaction) -> Person:
+        persons, groups = tx.identities.lock_grantors(namespace)
+        before = persons.get(name)
+        if before is None:
+            raise UnknownIdentityError(f"no person is named `{name}`")
+        if not owns:
+            require_giver(reach_of(actor.name, persons, groups), before.grantable, grantable)  # 4
+        after = replace(before, grantable=grantable, version=before.version + 1)
+        tx.identities.put_person(after, expect=before.version)
+        event = GrantableChanged(
+            identity=name,
+            form="person",
+            before=grantable_word(before.grantable),
+            after=grantable_word(grantable),
+            by=actor.name,
+            proof=actor.proof,
+        )
+        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+        return after
+
+    return means.store.write(work)
+
+
+def grantable_word(grantable: Grantable) -> str:
+    """What somebody may grant, as records name it: a scope's digest, `nothing` or `ceiling`."""
+    return grantable.digest if isinstance(grantable, Scope) else grantable.value

@@ -1,8 +1,10 @@
 """A task from its declaration to its end.
 
 1. A task starts only when nothing is stopped, the agent is active and complete, its
-   monitor takes what it is sent, and the scope names only pinned tools within the
-   agent's ceiling. Every action is judged against the ceiling again (law 3).
+   monitor takes what it is sent, and the scope names only pinned tools and is within the
+   agent's ceiling and within what its requester may grant. What was judged so is compared again
+   under lock. Every action is judged against the ceiling again (law 3); what may be granted is
+   asked once: a task that runs goes on when its requester may grant less.
 2. Ending a task ends every descendant, in the same transaction (law 4, I-13).
 3. Ending and pausing may use the store's reserve: a full disk stops no ending.
 4. Ending what has ended is answered with how it ended, and changes nothing.
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.audit import TaskChanged, TaskStarted
 from taskbound.core.clock import Instant
 from taskbound.core.identity import UnknownIdentityError, require_active
+from taskbound.core.identity.grantable import OutsideGrantableError, reach_of
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.scope import initial_limits
 from taskbound.core.task import (
@@ -27,13 +30,14 @@ from taskbound.core.task import (
 )
 from taskbound.flows.means import Actor, Moved
 from taskbound.flows.task.binding import orphaned_runs
-from taskbound.flows.task.order import TaskOrder, parse_order, require_within, scope_of
+from taskbound.flows.task.order import TaskOrder, parse_order, require_learner, require_within, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskbound.core.audit import Event
     from taskbound.core.identity import Agent
+    from taskbound.core.identity.grantable import Reach
     from taskbound.flows.decision import Views
     from taskbound.flows.identity import Deliveries
     from taskbound.flows.means import Means
@@ -66,7 +70,8 @@ class Tasks:
         with self._means.store.read() as snapshot:
             agent = self._require_startable(snapshot, order, now)
             scope = scope_of(snapshot, order)
-            require_within(snapshot, scope, agent)
+            require_learner(agent, order, actor.name)
+            reach = require_within(snapshot, scope, agent, actor.name)
         task_id = self._means.chance.name("tsk")
         task = Task(
             namespace=order.namespace,
@@ -81,8 +86,9 @@ class Tasks:
             root=task_id,
             started=now,
             deadline=Instant(now + order.seconds * _SECOND),
+            learning=order.learning,
         )
-        self._means.store.write(lambda tx: self._write_start(tx, task, agent, order, actor))
+        self._means.store.write(lambda tx: self._write_start(tx, task, agent, reach, order, actor))
         return move_task(task, TaskEvent.START)
 
     def pause(self, namespace: str, task: str, actor: Actor, *, reason: str) -> list[Moved]:
@@ -157,12 +163,18 @@ class Tasks:
         self._deliveries.require_current(agent.monitor, now)
         return agent
 
-    def _write_start(self, tx: Transaction, task: Task, agent: Agent, order: TaskOrder, actor: Actor) -> None:
+    def _write_start(
+        self, tx: Transaction, task: Task, agent: Agent, reach: Reach, order: TaskOrder, actor: Actor
+    ) -> None:
         switch = tx.revocation.lock_kill_switch(task.namespace)
         require_not_stopped(switch)
         locked = tx.identities.lock_agents(task.namespace, {agent.name})
         if locked.get(agent.name) != agent.version:
             raise UnknownIdentityError(f"agent `{agent.name}` changed meanwhile", remedy="try again")
+        if reach_of(actor.name, *tx.identities.lock_grantors(task.namespace)) != reach:
+            raise OutsideGrantableError(
+                f"what `{actor.name}` may grant changed meanwhile", remedy="try again"
+            )
         running = move_task(task, TaskEvent.START)
         tx.tasks.put_task(running, expect=0)
         tx.tasks.open_limits(task.namespace, task.id, initial_limits(task.scope))
@@ -177,6 +189,7 @@ class Tasks:
             proof=actor.proof,
             template=order.template,
             evidence=task.evidence,
+            learning=task.learning,
         )
         tx.audit.append(task.namespace, self._means.writer, [event], self._means.clock.now())
 
@@ -238,4 +251,5 @@ def _changed(before: Task, after: Task, event: TaskEvent, actor: Actor, reason: 
         reason=reason,
         by=actor.name,
         proof=actor.proof,
+        learning=before.learning,
     )

@@ -1,7 +1,8 @@
 """What a person declares a task with, and what of it can't be.
 
-1. A scope names only tools that a server has, within the agent's ceiling. What it may do
-   with them is judged against the ceiling at every action (law 3).
+1. A scope names only tools that a server has, and is within the agent's ceiling and within what the one who
+   asks for the task may grant. Every action is judged against the ceiling again (law 3).
+2. A task to learn from is asked for by the agent's owner, and lives at most 14 days.
 """
 
 from __future__ import annotations
@@ -10,22 +11,33 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import DeniedError
+from taskbound.core.identity import NotOwnerError
+from taskbound.core.identity.grantable import reach_of, require_grantable, uncovered_words
 from taskbound.core.scope import tools_of
-from taskbound.core.task import TaskSyntaxError, parse_lifetime, parse_purpose
+from taskbound.core.scope.algebra import NotCovers, covers
+from taskbound.core.task import TaskSyntaxError, parse_lifetime, parse_purpose, require_learning_lifetime
 
 if TYPE_CHECKING:
     from taskbound.core.identity import Agent
+    from taskbound.core.identity.grantable import Reach
     from taskbound.core.scope import Scope
     from taskbound.ports.store import Snapshot
 
-__all__ = ["OutsideCeilingError", "TaskOrder", "parse_order", "require_within", "scope_of"]
+__all__ = [
+    "OutsideCeilingError",
+    "TaskOrder",
+    "parse_order",
+    "require_learner",
+    "require_within",
+    "scope_of",
+]
 
 _EVIDENCE: Final = 20
 _EVIDENCE_LENGTH: Final = 500
 
 
 class OutsideCeilingError(DeniedError):
-    """The scope names something that the agent can never be granted."""
+    """The scope permits something that the agent can never be granted."""
 
     code = "outside-ceiling"
     remedy = "leave it out, or have the agent's owner register the agent with a wider ceiling"
@@ -42,6 +54,7 @@ class TaskOrder:
     template: str = ""
     scope: Scope | None = None
     evidence: tuple[str, ...] = ()
+    learning: bool = False
 
 
 def parse_order(order: TaskOrder) -> TaskOrder:
@@ -52,6 +65,8 @@ def parse_order(order: TaskOrder) -> TaskOrder:
     """
     parse_purpose(order.purpose)
     parse_lifetime(order.seconds)
+    if order.learning:
+        require_learning_lifetime(order.seconds)  # 2
     if len(order.evidence) > _EVIDENCE or any(len(one) > _EVIDENCE_LENGTH for one in order.evidence):
         raise TaskSyntaxError(f"at most {_EVIDENCE} pieces of evidence of {_EVIDENCE_LENGTH} characters")
     return order
@@ -77,12 +92,25 @@ def scope_of(snapshot: Snapshot, order: TaskOrder) -> Scope:
     return template.scope
 
 
-def require_within(snapshot: Snapshot, scope: Scope, agent: Agent) -> None:
-    """Go on only with a scope that names tools that there are, within the ceiling (rule 1).
+def require_learner(agent: Agent, order: TaskOrder, person: str) -> None:
+    """Go on only when this person may ask for the task as one to learn from, if it is (rule 2).
 
     Raises:
-        OutsideCeilingError: The ceiling leaves one out.
-        TaskSyntaxError: No server has one.
+        NotOwnerError: They are not the agent's owner.
+    """
+    if order.learning and person != agent.owner:
+        raise NotOwnerError(
+            f"only the owner of agent `{agent.name}` starts a task to learn from, and that is `{agent.owner}`"
+        )
+
+
+def require_within(snapshot: Snapshot, scope: Scope, agent: Agent, person: str) -> Reach:
+    """Go on only with a scope of tools that there are, within both bounds (rule 1); what they may grant.
+
+    Raises:
+        OutsideCeilingError: It is not within the ceiling.
+        OutsideGrantableError: It is not within what the person may grant.
+        TaskSyntaxError: No server has a tool.
     """
     ceiling = tools_of(agent.ceiling)
     for tool in sorted(tools_of(scope)):
@@ -96,3 +124,14 @@ def require_within(snapshot: Snapshot, scope: Scope, agent: Agent) -> None:
                 where=tool,
                 remedy="list them with `taskbound tool list`, or add one with `taskbound upstream add`",
             )
+    answer = covers(agent.ceiling, scope)
+    if isinstance(answer, NotCovers):
+        words = uncovered_words(answer, {}, "of the ceiling")
+        where = answer.uncovered[0].tool
+        raise OutsideCeilingError(
+            f"the ceiling of agent `{agent.name}` does not cover it: {words}", where=where
+        )
+    identities = snapshot.identities
+    reach = reach_of(person, identities.persons(agent.namespace), identities.groups(agent.namespace))
+    require_grantable(scope, reach)
+    return reach

@@ -136,7 +136,12 @@ async def list_actions(daemon: Daemon, connection: Connection, ask: wire.ListAct
                 limit=limit + 1,
                 before=ask.before,
             )
-        return wire.ActionRows(rows=tuple(map(action_row, found[:limit])), more=len(found) > limit)
+            page = found[:limit]
+            learning = {
+                task for task in {one.task for one in page} if _is_learning(snapshot, connection, task)
+            }
+        rows = tuple(action_row(one, learning=one.task in learning) for one in page)
+        return wire.ActionRows(rows=rows, more=len(found) > limit)
 
     return await daemon.read(read)
 
@@ -146,7 +151,8 @@ async def show_action(daemon: Daemon, connection: Connection, ask: wire.ShowActi
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
-            return action_detail(_require(snapshot, connection.namespace, ask.action))
+            found = _require(snapshot, connection.namespace, ask.action)
+            return action_detail(found, learning=_is_learning(snapshot, connection, found.task))
 
     return await daemon.read(read)
 
@@ -156,9 +162,20 @@ async def explain_action(daemon: Daemon, connection: Connection, ask: wire.Expla
 
     def read() -> Answer:
         found = explain(daemon.means, connection.namespace, ask.action)
-        return action_detail(found.action, replay=found.replay, facts=found.facts)
+        return action_detail(
+            found.action,
+            learning=found.learning,
+            replay=found.replay,
+            facts=found.facts,
+            could_grant=found.could_grant,
+        )
 
     return await daemon.read(read)
+
+
+def _is_learning(snapshot: Snapshot, connection: Connection, task: str) -> bool:
+    found = snapshot.tasks.task(connection.namespace, task) if task else None
+    return found is not None and found.learning
 
 
 def _require(snapshot: Snapshot, namespace: str, action: str) -> StoredAction:

@@ -14,6 +14,7 @@ from taskbound.core.identity import UnprovenError
 from taskbound.flows.action import Outcomes
 from taskbound.flows.decision import Call, Decisions, Refusals, Views, strangers
 from taskbound.flows.identity import Agents, Deliveries, require_person
+from taskbound.flows.means import Actor
 from taskbound.flows.task import Tasks, bind
 from taskbound.flows.tool import Pins, Sights
 from taskbound.surfaces.api.connection import Connections
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from taskbound.flows.action import Release, Report, Withhold
     from taskbound.flows.audit.sequencing import Sequencer
     from taskbound.flows.decision import Answer
-    from taskbound.flows.means import Actor, Means, Moved
+    from taskbound.flows.means import Means, Moved
     from taskbound.ports.task import Run
     from taskbound.surfaces.api.connection import Connection
     from taskbound.wire.action import Decide, Malformed
@@ -140,13 +141,38 @@ class Daemon:
             UnprovenError: The account belongs to no person.
             NotOutsideError: The process runs beneath a gateway or a run.
         """
+        self.require_outside(connection)
+        return self.identify(connection)
+
+    def require_giver(self, connection: Connection) -> tuple[Actor, bool]:
+        """Who says what may be granted, and whether their account owns the data directory.
+
+        Raises:
+            UnprovenError: The account belongs to no person and does not own the data directory.
+            NotOutsideError: The process runs beneath a gateway or a run.
+        """
+        self.require_outside(connection)
+        proof = connection.peer.proof
+        owns = proof.uid == self.owner_uid
+        try:
+            return self.identify(connection), owns
+        except UnprovenError:
+            if not owns:
+                raise
+            return Actor(name=f"uid:{proof.uid}", proof=proof.words), owns
+
+    def require_outside(self, connection: Connection) -> None:
+        """Go on only for a process that stands beneath no gateway and no run.
+
+        Raises:
+            NotOutsideError: It does.
+        """
         ancestry = connection.peer.ancestry
         if not self._roots().union(self.insiders.seen).isdisjoint(ancestry):
             self.insiders.note(ancestry[:1])
             raise NotOutsideError(
                 "this is a person's act, and it was asked for from beneath a gateway or a run"
             )
-        return self.identify(connection)
 
     def look_inside(self) -> None:
         """See who is beneath a run or a gateway now, so that they stay known when that is gone."""

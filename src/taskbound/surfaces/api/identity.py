@@ -9,7 +9,7 @@ from taskbound.core.identity import UnknownIdentityError, lacks
 from taskbound.core.scope import parse_scope
 from taskbound.core.task import TaskState
 from taskbound.flows.identity import register_person
-from taskbound.surfaces.api.show import agent_detail
+from taskbound.surfaces.api.show import agent_detail, person_row
 from taskbound.wire import identity as wire
 from taskbound.wire.connection import Done
 
@@ -27,6 +27,7 @@ __all__ = [
     "list_agents",
     "list_persons",
     "register_agent",
+    "set_ceiling",
     "show_agent",
     "suspend_agent",
     "test_monitor",
@@ -38,7 +39,9 @@ async def add_person(daemon: Daemon, connection: Connection, ask: wire.RegisterP
 
     def work() -> None:
         actor = daemon.require_person(connection)
-        register_person(daemon.means, connection.namespace, ask.name, uid=ask.uid, actor=actor)
+        register_person(
+            daemon.means, connection.namespace, ask.name, uid=ask.uid, actor=actor, owner_uid=daemon.owner_uid
+        )
         daemon.views.forget()
 
     await daemon.first(work)
@@ -51,8 +54,8 @@ async def list_persons(daemon: Daemon, connection: Connection, _ask: wire.ListPe
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             persons = snapshot.identities.persons(connection.namespace)
-        rows = (wire.PersonRow(name=one.name, uid=one.uid, state=one.state.value) for one in persons.values())
-        return wire.PersonRows(rows=tuple(rows))
+            groups = snapshot.identities.groups(connection.namespace)
+        return wire.PersonRows(rows=tuple(person_row(one, groups) for one in persons.values()))
 
     return await daemon.read(read)
 
@@ -69,6 +72,17 @@ async def register_agent(daemon: Daemon, connection: Connection, ask: wire.Regis
             monitor=ask.monitor,
             ceiling=ceiling,
             actor=daemon.require_person(connection),
+        )
+    )
+    return Done()
+
+
+async def set_ceiling(daemon: Daemon, connection: Connection, ask: wire.SetCeiling) -> Answer:
+    """Say anew what the agent can never pass."""
+    ceiling = parse_scope(parse_document(bytes(ask.ceiling)))
+    await daemon.first(
+        lambda: daemon.agents.set_ceiling(
+            connection.namespace, ask.name, ceiling, daemon.require_person(connection)
         )
     )
     return Done()

@@ -4,6 +4,7 @@
 2. A *person's* operation does its own asking (`Daemon.require_person`) inside the
    worker, right before it takes effect; this table says so, and a test holds both
    to each other.
+   *Giver*: also the account that owns the data directory (`Daemon.require_giver`).
 3. *Gateway* operations refuse every other connection; *read* operations give to any
    account that has a person, or owns the data directory.
 """
@@ -14,13 +15,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
-from taskbound.surfaces.api import action, audit, identity, standing, task, tool
+from taskbound.surfaces.api import action, audit, grantable, identity, scope, standing, task, tool
 from taskbound.surfaces.api.rows import compare_all_rows
 from taskbound.wire import action as wire_action
 from taskbound.wire import audit as wire_audit
 from taskbound.wire import connection as wire_connection
 from taskbound.wire import identity as wire_identity
 from taskbound.wire import revocation as wire_revocation
+from taskbound.wire import scope as wire_scope
 from taskbound.wire import task as wire_task
 from taskbound.wire import tool as wire_tool
 
@@ -40,6 +42,7 @@ class Right(Enum):
     GATEWAY = "gateway"
     PERSON = "person"
     PERSON_OR_RUN = "person-or-run"
+    GIVER = "giver"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +76,7 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_action.ShowAction: _operation("api:action:show", _R, action.show_action),
     wire_identity.AcknowledgeMonitor: _operation("api:agent:acknowledge", _P, identity.acknowledge_monitor),
     wire_identity.ActivateAgent: _operation("api:agent:activate", _P, identity.activate_agent),
+    wire_identity.SetCeiling: _operation("api:agent:ceiling", _P, identity.set_ceiling),
     wire_identity.ListAgents: _operation("api:agent:list", _R, identity.list_agents),
     wire_identity.RegisterAgent: _operation("api:agent:register", _P, identity.register_agent),
     wire_identity.ShowAgent: _operation("api:agent:show", _R, identity.show_agent),
@@ -85,9 +89,21 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_connection.Bind: _operation("api:connection:bind", _G, standing.bind_task),
     wire_connection.Ping: _operation("api:connection:ping", Right.ANYONE, standing.ping),
     wire_connection.Status: _operation("api:connection:status", _R, standing.status),
+    wire_identity.AddGroup: _operation("api:group:add", _P, grantable.add_group),
+    wire_identity.SetGroupGrantable: _operation(
+        "api:group:grantable", Right.GIVER, grantable.set_group_grantable
+    ),
+    wire_identity.ListGroups: _operation("api:group:list", _R, grantable.list_groups),
+    wire_identity.SetMember: _operation("api:group:member", Right.GIVER, grantable.set_member),
+    wire_identity.ShowGroup: _operation("api:group:show", _R, grantable.show_group),
+    wire_identity.SetPersonGrantable: _operation(
+        "api:person:grantable", Right.GIVER, grantable.set_grantable
+    ),
     wire_identity.ListPersons: _operation("api:person:list", _R, identity.list_persons),
     wire_identity.RegisterPerson: _operation("api:person:register", _P, identity.add_person),
+    wire_identity.ShowPerson: _operation("api:person:show", _R, grantable.show_person),
     wire_revocation.Stop: _operation("api:revocation:stop", _P, standing.stop_all),
+    wire_scope.SuggestScope: _operation("api:scope:suggest", _R, scope.suggest),
     wire_task.EndTask: _operation("api:task:end", Right.PERSON_OR_RUN, task.end_task),
     wire_task.ListTasks: _operation("api:task:list", _R, task.list_tasks),
     wire_task.PauseTask: _operation("api:task:pause", _P, task.pause_task),

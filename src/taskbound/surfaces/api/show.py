@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from taskbound.core.scope import counted_limits, describe
+from taskbound.core.identity import Breadth
+from taskbound.core.identity.grantable import reach_of
+from taskbound.core.scope import Scope, counted_limits, describe
 from taskbound.core.tool import parse_definition
 from taskbound.wire.action import ActionDetail, ActionRow, Reason
-from taskbound.wire.identity import AgentDetail
+from taskbound.wire.identity import AgentDetail, GroupDetail, PersonDetail, PersonRow
 from taskbound.wire.task import TaskDetail, TaskRow, TemplateRow
 from taskbound.wire.tool import ServerSpec, ToolRow, UpstreamRow
 
 if TYPE_CHECKING:
-    from taskbound.core.identity import Agent
-    from taskbound.core.scope import Scope
+    from collections.abc import Mapping, Sequence
+
+    from taskbound.core.identity import Agent, Grantable, Group, Person
     from taskbound.core.task import Task, Template
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Snapshot
@@ -25,6 +28,9 @@ __all__ = [
     "action_detail",
     "action_row",
     "agent_detail",
+    "group_detail",
+    "person_detail",
+    "person_row",
     "read_spec",
     "reasons",
     "scope_raw",
@@ -48,7 +54,7 @@ def read_spec(server: PinnedServer) -> ServerSpec:
     return _spec_decoder.decode(server.spec)
 
 
-def action_row(action: StoredAction) -> ActionRow:
+def action_row(action: StoredAction, *, learning: bool) -> ActionRow:
     """An action in short."""
     return ActionRow(
         action=action.id,
@@ -60,10 +66,18 @@ def action_row(action: StoredAction) -> ActionRow:
         code=action.code,
         at=action.at,
         attempt=action.attempt,
+        learning=learning,
     )
 
 
-def action_detail(action: StoredAction, *, replay: str = "", facts: tuple[str, ...] = ()) -> ActionDetail:
+def action_detail(
+    action: StoredAction,
+    *,
+    learning: bool,
+    replay: str = "",
+    facts: tuple[str, ...] = (),
+    could_grant: str = "",
+) -> ActionDetail:
     """An action in full."""
     history = [f"{action.at} decided: {action.decision}{f' ({action.code})' if action.code else ''}"]
     if action.finished is not None:
@@ -71,7 +85,7 @@ def action_detail(action: StoredAction, *, replay: str = "", facts: tuple[str, .
         released = "released" if action.released else "withheld"
         history.append(f"{action.finished} {action.state.value}, {released}{note}")
     return ActionDetail(
-        row=action_row(action),
+        row=action_row(action, learning=learning),
         digest=action.digest,
         act_key=action.act_key,
         server=action.server,
@@ -86,6 +100,7 @@ def action_detail(action: StoredAction, *, replay: str = "", facts: tuple[str, .
         history=tuple(history),
         replay=replay,
         facts=facts,
+        could_grant=could_grant,
     )
 
 
@@ -110,6 +125,62 @@ def agent_detail(agent: Agent, lacks: tuple[str, ...], running: tuple[str, ...])
     )
 
 
+def person_row(person: Person, groups: Sequence[Group]) -> PersonRow:
+    """A person in short."""
+    return PersonRow(
+        name=person.name,
+        uid=person.uid,
+        state=person.state.value,
+        grantable=_word(person.grantable),
+        groups=tuple(one.name for one in groups if person.name in one.members),
+    )
+
+
+def person_detail(name: str, persons: Mapping[str, Person], groups: Sequence[Group]) -> PersonDetail:
+    """A person, and what they may grant."""
+    person, may = persons[name], reach_of(name, persons, groups)
+    words = _words(may.grantable)
+    if may.sources:
+        words = tuple(
+            f"{may.sources[grant]}: {rest}" for grant, _, rest in (one.partition(": ") for one in words)
+        )
+    return PersonDetail(
+        row=person_row(person, groups),
+        scope=_raw(person.grantable),
+        may=_word(may.grantable),
+        may_words=words,
+    )
+
+
+def group_detail(group: Group) -> GroupDetail:
+    """A group."""
+    return GroupDetail(
+        name=group.name,
+        members=group.members,
+        grantable=_word(group.grantable),
+        scope=_raw(group.grantable),
+        words=_words(group.grantable),
+    )
+
+
+def _word(grantable: Grantable) -> str:
+    return "scope" if isinstance(grantable, Scope) else grantable.value
+
+
+def _raw(grantable: Grantable) -> msgspec.Raw | msgspec.UnsetType:
+    return scope_raw(grantable) if isinstance(grantable, Scope) else msgspec.UNSET
+
+
+def _words(grantable: Grantable) -> tuple[str, ...]:
+    match grantable:
+        case Breadth.NOTHING:
+            return ("nothing",)
+        case Breadth.CEILING:
+            return ("anything that the ceiling of the agent permits",)
+        case Scope():
+            return describe(grantable)
+
+
 def task_row(task: Task, actions: int) -> TaskRow:
     """A task in short."""
     return TaskRow(
@@ -121,6 +192,7 @@ def task_row(task: Task, actions: int) -> TaskRow:
         started=task.started,
         deadline=task.deadline,
         actions=actions,
+        learning=task.learning,
     )
 
 

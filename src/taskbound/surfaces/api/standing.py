@@ -53,6 +53,7 @@ async def status(daemon: Daemon, connection: Connection, _ask: Status) -> Answer
                 stopped=snapshot.revocation.kill_switch(connection.namespace).stopped,
                 store=means.store.describe(),
                 running_tasks=snapshot.tasks.count(connection.namespace, TaskState.RUNNING),
+                learning_tasks=snapshot.tasks.count(connection.namespace, TaskState.RUNNING, learning=True),
                 records=snapshot.audit.count(),
                 covered=checkpoint.size if checkpoint else 0,
                 checkpoint_at=checkpoint.at if checkpoint else 0,

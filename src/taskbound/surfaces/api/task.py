@@ -51,6 +51,7 @@ async def start_task(daemon: Daemon, connection: Connection, ask: wire.StartTask
         template=ask.template,
         scope=scope,
         evidence=ask.evidence,
+        learning=ask.learning,
     )
     task = await daemon.first(lambda: daemon.tasks.start(order, daemon.require_person(connection)))
     return await _detail(daemon, connection, task.id)

@@ -9,7 +9,14 @@ import typer
 from taskbound.surfaces.cli.naming import whole_action, whole_task
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
-from taskbound.wire.action import ActionDetail, ActionRows, ExplainAction, ListActions, ShowAction
+from taskbound.wire.action import (
+    ActionDetail,
+    ActionRow,
+    ActionRows,
+    ExplainAction,
+    ListActions,
+    ShowAction,
+)
 
 if TYPE_CHECKING:
     from taskbound.surfaces.cli.screen import Screen
@@ -51,7 +58,7 @@ def list_actions(
     session.screen.table(
         ("ACTION", "AT", "DECISION", "STATE", "REASON", "TOOL"),
         [
-            (one.action, moment(one.at), one.decision, one.state, one.code or "-", one.tool)
+            (one.action, moment(one.at), one.decision, _state(one), one.code or "-", one.tool)
             for one in page.rows
         ],
         "no actions like that" if task or decision or before else "no actions yet",
@@ -82,8 +89,13 @@ def explain(session: Session, action: ActionArgument) -> None:
         [
             ("facts", tuple(map(Words, found.facts))),
             ("replayed", Words(found.replay or "it could not be replayed")),
+            *([("could be granted", Words(found.could_grant))] if found.could_grant else []),
         ]
     )
+
+
+def _state(row: ActionRow) -> str:
+    return f"{row.state} (learning)" if row.learning else row.state
 
 
 def show_action(screen: Screen, found: ActionDetail) -> None:
@@ -98,7 +110,7 @@ def show_action(screen: Screen, found: ActionDetail) -> None:
         [
             ("decision", row.decision),
             ("reasons", reasons),
-            ("state", row.state),
+            ("state", _state(row)),
             ("at", moment(row.at)),
             ("tool", row.tool),
             # Canonical JSON: a backslash is an escape of its own already.

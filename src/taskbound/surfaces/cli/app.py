@@ -10,7 +10,7 @@ import typer
 
 from taskbound import __version__
 from taskbound.core.errors import TaskboundError
-from taskbound.surfaces.cli import action, audit, database, identity, task, tool, upstream
+from taskbound.surfaces.cli import action, audit, database, grantable, identity, task, tool, upstream
 from taskbound.surfaces.cli.demo.command import add_demo
 from taskbound.surfaces.cli.doctor import add_doctor
 from taskbound.surfaces.cli.errors import SURPRISE, fault_of, status_of, tell, tell_surprise, usage_fault
@@ -21,7 +21,8 @@ from taskbound.surfaces.cli.revocation import add_stop
 from taskbound.surfaces.cli.run import add_run
 from taskbound.surfaces.cli.screen import Screen
 from taskbound.surfaces.cli.serve import add_gateway, add_serve
-from taskbound.surfaces.cli.session import HomeOption, JsonOption, NamespaceOption
+from taskbound.surfaces.cli.session import HomeOption, JsonOption, NamespaceOption, group
+from taskbound.surfaces.cli.suggest import add_suggest
 from taskbound.surfaces.cli.try_ import add_try
 
 if TYPE_CHECKING:
@@ -56,7 +57,10 @@ def build() -> typer.Typer:
     add_demo(app)
     add_doctor(app)
     add_stop(app)
-    for one in (task.app, task.templates, identity.agents, identity.people):
+    scopes = group("scope", "What a scope should permit.")
+    add_suggest(scopes)
+    app.add_typer(scopes)
+    for one in (task.app, task.templates, identity.agents, grantable.people):
         app.add_typer(one)
     for one in (tool.app, upstream.app, policy_new.app, action.app, audit.app, database.app):
         app.add_typer(one)

@@ -29,7 +29,7 @@ from taskbound.surfaces.cli.pages import with_pages
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command
 from taskbound.wire.connection import Status, StatusReport
-from taskbound.wire.identity import AgentRows, ListAgents
+from taskbound.wire.identity import AgentRows, GroupRows, ListAgents, ListGroups, ListPersons, PersonRows
 from taskbound.wire.tool import ListUpstreams, UpstreamRows
 
 if TYPE_CHECKING:
@@ -119,6 +119,7 @@ def _look(session: Session) -> Iterator[Finding]:
         with client:
             yield from _daemon(client, home)
             yield from _agents(client)
+            yield from _people(client)
     for name in session.place.unknown_variables:
         yield Finding(
             about="daemon",
@@ -253,6 +254,15 @@ def _daemon(client: Client, home: Path) -> Iterator[Finding]:
             text=f"the disk is full: the reserve is {status.reserve}; tasks can end, nothing is permitted",
             advice="make room",
         )
+    if status.learning_tasks:
+        yield Finding(
+            about="daemon",
+            level="warn",
+            name="learning",
+            text=f"{status.learning_tasks} of {status.running_tasks} running tasks are to learn from: broad,"
+            " and recorded to be made narrower",
+            advice="end them with `taskbound task end`, and go on with `taskbound scope suggest --task`",
+        )
     yield from _clock(status)
     yield from _audit(status)
 
@@ -379,6 +389,24 @@ def _agents(client: Client) -> Iterator[Finding]:
                 name="stored-variables",
                 text=f"server `{shown(row.spec.name)}`: the values of {names} are stored in the database",
             )
+
+
+def _people(client: Client) -> Iterator[Finding]:
+    """Who may start tasks at all."""
+    persons = [one for one in client.ask(ListPersons(), PersonRows).rows if one.state == "present"]
+    groups = {one.name for one in client.ask(ListGroups(), GroupRows).rows if one.grantable != "nothing"}
+    able = [one for one in persons if one.grantable != "nothing" or groups.intersection(one.groups)]
+    if persons:
+        names = ", ".join(f"`{shown(one.name)}`" for one in able)
+        yield Finding(
+            about="agents",
+            level="ok" if able else "warn",
+            name="grantable",
+            text=f"{len(able)} of {len(persons)} people may grant something: {names}"
+            if able
+            else "nobody may grant anything, so that no task starts",
+            advice="" if able else "say who may what with `taskbound person grantable`",
+        )
 
 
 def _clients(session: Session) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ from taskbound.wire.identity import (
     PersonRows,
     RegisterAgent,
     RegisterPerson,
+    SetCeiling,
     ShowAgent,
     SuspendAgent,
     TestMonitor,
@@ -36,6 +37,7 @@ __all__ = [
     "activate_agent",
     "add_person",
     "agents",
+    "ceiling",
     "deliver_code",
     "list_agents",
     "list_people",
@@ -74,8 +76,11 @@ def list_people(session: Session) -> None:
         session.screen.document(found)
         return
     session.screen.table(
-        ("NAME", "ACCOUNT", "STATE", "PROVEN BY"),
-        [(one.name, one.uid, one.state, one.proof) for one in found.rows],
+        ("NAME", "ACCOUNT", "STATE", "PROVEN BY", "MAY GRANT", "GROUPS"),
+        [
+            (one.name, one.uid, one.state, one.proof, one.grantable, ", ".join(one.groups) or "-")
+            for one in found.rows
+        ],
         "nobody is known yet; start with `taskbound init` or `taskbound person add`",
     )
 
@@ -111,6 +116,23 @@ def register(
     session.done(answer, f"{shown(name)} is registered, and inactive")
     if not session.screen.json:
         session.screen.note(f"next: `taskbound agent activate {shown(name)}`", "dim")
+
+
+@command(agents, "ceiling", asks=True, examples="taskbound agent ceiling helper narrower.yaml")
+def ceiling(
+    session: Session,
+    name: NameArgument,
+    scope: Annotated[
+        str, typer.Argument(metavar="FILE", help="A scope that it can never pass; `-` reads it.")
+    ],
+) -> None:
+    """Say anew what an agent can never pass: its owner's act.
+
+    Its tasks go on, and each of their actions is judged against the new ceiling from now on.
+    """
+    raw = read_scope(scope)[1]
+    session.confirm(f"Change the ceiling of {shown(name)}?")
+    session.done(session.ask(SetCeiling(name=name, ceiling=raw), Done), f"{shown(name)} has a new ceiling")
 
 
 @command(agents, "show", examples="taskbound agent show helper")

@@ -24,6 +24,7 @@ from taskbound.wire.task import (
     ShowTask,
     StartTask,
     TaskDetail,
+    TaskRow,
     TaskRows,
     TemplateRows,
 )
@@ -48,6 +49,7 @@ __all__ = [
 ]
 
 DEFAULT_LENGTH: Final = "1h"
+_ALIVE: Final = ("proposed", "running", "paused")
 _ENDINGS: Final = ("completed", "failed", "cancelled", "revoked")
 app = group("task", "Declare tasks, look at them, end them. Nothing is permitted without one.")
 templates = group("template", "Scopes and lengths of time kept under a name, to make tasks of.")
@@ -78,6 +80,10 @@ EndingOption = Annotated[
         "--how", help="completed, failed, cancelled or revoked.", autocompletion=lambda: list(_ENDINGS)
     ),
 ]
+LearningOption = Annotated[
+    bool,
+    typer.Option("--learning", help="A task to learn from: its agent's owner asks, for at most 14 days."),
+]
 EvidenceOption = Annotated[
     list[str] | None, typer.Option("--evidence", help="What it rests on, such as a ticket. Repeatable.")
 ]
@@ -92,6 +98,7 @@ def make_start(
     purpose: str,
     length: str,
     evidence: list[str] | None = None,
+    learning: bool = False,
 ) -> StartTask:
     """The request for a task, from options and settings.
 
@@ -126,6 +133,7 @@ def make_start(
         template=template,
         scope=read_scope(scope)[1] if scope else msgspec.UNSET,
         evidence=tuple(evidence or ()),
+        learning=learning,
     )
 
 
@@ -133,7 +141,8 @@ def make_start(
     app,
     "start",
     examples="taskbound task start --agent helper --template default --purpose 'look at the history'\n"
-    "taskbound task start --agent helper --scope scope.yaml --purpose 'pay invoice 7' --for 10m",
+    "taskbound task start --agent helper --scope scope.yaml --purpose 'pay invoice 7' --for 10m\n"
+    "taskbound task start --learning --agent helper --scope broad.json --purpose 'see how it works' --for 9d",
 )
 def start(
     session: Session,
@@ -144,6 +153,7 @@ def start(
     purpose: PurposeOption = "",
     length: LengthOption = "",
     evidence: EvidenceOption = None,
+    learning: LearningOption = False,
 ) -> None:
     """Declare a task and start it: who may do what, why, and until when."""
     order = make_start(
@@ -154,6 +164,7 @@ def start(
         purpose=purpose,
         length=length,
         evidence=evidence,
+        learning=learning,
     )
     task = session.ask(order, TaskDetail)
     if session.screen.json:
@@ -188,7 +199,14 @@ def list_tasks(
     session.screen.table(
         ("TASK", "AGENT", "STATE", "ENDS", "ACTIONS", "PURPOSE"),
         [
-            (one.task, one.agent, one.state, moment(one.deadline), one.actions, one.purpose)
+            (
+                one.task,
+                one.agent,
+                _state(one),
+                moment(one.deadline),
+                one.actions,
+                one.purpose,
+            )
             for one in page.rows
         ],
         "no tasks like that"
@@ -226,6 +244,8 @@ def end(
     task = whole_task(session, task)
     session.confirm(f"End {shown(task)} as {shown(how)}? It can't be started again.")
     session.done(session.ask(EndTask(task=task, how=how, reason=reason), Done), f"{shown(task)} has ended")
+    if not session.screen.json:
+        _say_next(session.screen, session.ask(ShowTask(task=task), TaskDetail))
 
 
 @command(templates, "save", examples="taskbound template save reading --scope scope.yaml --for 2h")
@@ -275,13 +295,23 @@ def remove(
     session.done(session.ask(RemoveTemplate(name=name), Done), f"template {shown(name)} removed")
 
 
+def _state(row: TaskRow) -> str:
+    return f"{row.state} (learning)" if row.learning else row.state
+
+
+def _say_next(screen: Screen, task: TaskDetail) -> None:
+    """What comes after a task to learn from."""
+    if task.row.learning and task.row.state not in _ALIVE:
+        screen.note(f"next: `taskbound scope suggest --task {shown(task.row.task)}`", "dim")
+
+
 def show_task(screen: Screen, task: TaskDetail) -> None:
     """Print one task."""
     row = task.row
     screen.heading(shown(row.task))
     screen.fields(
         [
-            ("state", row.state),
+            ("state", _state(row)),
             ("agent", row.agent),
             ("requester", row.requester),
             ("purpose", row.purpose),
@@ -295,3 +325,4 @@ def show_task(screen: Screen, task: TaskDetail) -> None:
             ("history", tuple(map(Words, task.history))),
         ]
     )
+    _say_next(screen, task)

@@ -90,10 +90,10 @@ class MemoryTasks:
         """What is left of each limit, by the limit's name."""
         return dict(self._tables.live().remainders.get((namespace, task)) or {})
 
-    def count(self, namespace: str, state: TaskState) -> int:
-        """How many tasks are in this state."""
-        tasks = self._tables.live().tasks.values()
-        return sum(one.namespace == namespace and one.state is state for one in tasks)
+    def count(self, namespace: str, state: TaskState, *, learning: bool = False) -> int:
+        """How many tasks are in this state; of those to learn from, if asked so."""
+        tasks = [one for one in self._tables.live().tasks.values() if one.namespace == namespace]
+        return sum(one.state is state and one.learning >= learning for one in tasks)
 
     def templates(self, namespace: str) -> tuple[Template, ...]:
         """Every template, by name."""

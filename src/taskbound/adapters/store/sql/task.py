@@ -70,6 +70,7 @@ _TAKE: Final = (
     "UPDATE remainders SET remaining = ? WHERE namespace = ? AND task = ? AND name = ? AND remaining = ?"
 )
 _COUNT: Final = "SELECT count(*) FROM tasks WHERE namespace = ? AND state = ?"
+_COUNT_LEARNING: Final = f"{_COUNT} AND learning = 1"
 _PUT_RUN: Final = (
     "INSERT INTO runs (namespace, boot, pid, started, task) VALUES (?, ?, ?, ?, ?)"
     " ON CONFLICT (namespace, boot, pid, started) DO UPDATE SET task = excluded.task"
@@ -136,9 +137,9 @@ class SqlTasks:
         """What is left of each limit, by the limit's name."""
         return self.lock_remainders(namespace, (task,))[task]
 
-    def count(self, namespace: str, state: TaskState) -> int:
-        """How many tasks are in this state."""
-        return self._link.whole(_COUNT, (namespace, state.value))
+    def count(self, namespace: str, state: TaskState, *, learning: bool = False) -> int:
+        """How many tasks are in this state; of those to learn from, if asked so."""
+        return self._link.whole(_COUNT_LEARNING if learning else _COUNT, (namespace, state.value))
 
     def templates(self, namespace: str) -> tuple[Template, ...]:
         """Every template, by name."""

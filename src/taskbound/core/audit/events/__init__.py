@@ -24,6 +24,9 @@ from taskbound.core.audit.events.log import (
     WriterStarted,
 )
 from taskbound.core.audit.events.standing import (
+    AgentCeilingChanged,
+    GrantableChanged,
+    GroupChanged,
     IdentityChanged,
     IdentityRegistered,
     KillSwitchChanged,
@@ -51,9 +54,12 @@ __all__ = [
     "ActionDecided",
     "ActionOutcome",
     "ActionRefusedMalformed",
+    "AgentCeilingChanged",
     "CheckpointSigned",
     "Delivery",
     "Event",
+    "GrantableChanged",
+    "GroupChanged",
     "IdentityChanged",
     "IdentityRegistered",
     "KillSwitchChanged",
@@ -76,6 +82,9 @@ Event: TypeAlias = (
     WriterStarted
     | IdentityRegistered
     | IdentityChanged
+    | AgentCeilingChanged
+    | GrantableChanged
+    | GroupChanged
     | MonitorAcknowledged
     | UpstreamAdded
     | UpstreamRemoved

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 __all__ = [
+    "AgentCeilingChanged",
+    "GrantableChanged",
+    "GroupChanged",
     "IdentityChanged",
     "IdentityRegistered",
     "KillSwitchChanged",
@@ -37,6 +40,8 @@ class IdentityRegistered:
     """Digest of the scope that the agent can never pass."""
     account: str = ""
     """What proves them, such as `peer-uid:1000`."""
+    grantable: str = ""
+    """What a person may grant from the start, as `GrantableChanged` writes it; empty for nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +53,45 @@ class IdentityChanged:
     before: str
     after: str
     reason: str
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentCeilingChanged:
+    """An agent's owner said anew what it can never pass."""
+
+    kind: ClassVar[str] = "agent-ceiling-changed"
+    identity: str
+    before: str
+    """Digest of the ceiling until now."""
+    after: str
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantableChanged:
+    """What a person or a group may grant was said anew."""
+
+    kind: ClassVar[str] = "grantable-changed"
+    identity: str
+    form: str
+    """`person` or `group`."""
+    before: str
+    """Digest of the scope until now; `nothing`, or `ceiling` for anything within the agent's ceiling."""
+    after: str
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupChanged:
+    """A group was made, or has other members."""
+
+    kind: ClassVar[str] = "group-changed"
+    group: str
+    members: tuple[str, ...]
     by: str
     proof: str
 

@@ -32,6 +32,8 @@ class TaskStarted:
     template: str = ""
     parent: str = ""
     evidence: tuple[str, ...] = ()
+    learning: bool = False
+    """Whether it is to learn from; `by` is the agent's owner then, proven as `proof` says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,7 @@ class TaskChanged:
     reason: str
     by: str
     proof: str
+    learning: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,23 @@
+"""The narrowest scope that covers calls that were made or are meant, with what was widened and why."""
+
+from __future__ import annotations
+
+from taskbound.core.scope.suggest.observe import MadeCall
+from taskbound.core.scope.suggest.suggest import (
+    MAX_CALLS,
+    NothingToSuggestError,
+    Suggestion,
+    TooManyCallsError,
+    suggest,
+)
+from taskbound.core.scope.suggest.widen import Widening
+
+__all__ = [
+    "MAX_CALLS",
+    "MadeCall",
+    "NothingToSuggestError",
+    "Suggestion",
+    "TooManyCallsError",
+    "Widening",
+    "suggest",
+]

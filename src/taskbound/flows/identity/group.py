@@ -1,0 +1,162 @@
+"""Groups: persons who may grant the same, said once.
+
+1. A group's members are persons of its namespace. One person is in at most 32 groups, and
+   there are at most 256 groups.
+2. Who makes somebody a member, or says what a group may grant, gives what the group may grant: they may grant
+   it themselves, or own the data directory.
+3. What a group may grant is asked when a task starts. Tasks that run go on when the group may grant less, or
+   its member leaves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.audit import GrantableChanged, GroupChanged
+from taskbound.core.errors import MalformedError
+from taskbound.core.identity import Group, UnknownIdentityError, parse_name
+from taskbound.core.identity.grantable import parse_grantable, reach_of, require_giver
+from taskbound.flows.identity.person import IdentityExistsError, grantable_word
+
+if TYPE_CHECKING:
+    from taskbound.core.audit import Event
+    from taskbound.core.identity import Grantable
+    from taskbound.flows.means import Actor, Means
+    from taskbound.ports.store import Transaction
+
+__all__ = ["Groups", "TooManyGroupsError"]
+
+_GROUPS: Final = 256
+_OF_ONE: Final = 32
+
+
+class TooManyGroupsError(MalformedError):
+    """A group more than there may be, in all or of one person."""
+
+    code = "too-many-groups"
+    remedy = "say what they may grant of a group that is there, or of the person"
+
+
+class Groups:
+    """Works on groups; used from one thread at a time."""
+
+    def __init__(self, means: Means) -> None:
+        """Keep what to work with."""
+        self._means = means
+
+    def add(self, namespace: str, name: str, actor: Actor) -> Group:
+        """Make a group without members, which may grant nothing.
+
+        Raises:
+            BadNameError: The name can't be.
+            IdentityExistsError: There is one of this name.
+            TooManyGroupsError: There are too many (rule 1).
+        """
+        group = Group(namespace=namespace, name=parse_name(name, what="a group"), members=())
+
+        def work(tx: Transaction) -> Group:
+            groups = tx.identities.groups(namespace)
+            if any(one.name == name for one in groups):
+                raise IdentityExistsError(f"a group named `{name}` is known already")
+            if len(groups) >= _GROUPS:
+                raise TooManyGroupsError(f"there are {_GROUPS} groups, and no more can be")  # 1
+            tx.identities.put_group(group, expect=0)
+            self._record(tx, namespace, _members(group, actor))
+            return group
+
+        return self._means.store.write(work)
+
+    def set_member(
+        self, namespace: str, name: str, person: str, *, member: bool, actor: Actor, owns: bool
+    ) -> Group:
+        """Make a person a member, or no member; the group as it is then.
+
+        Args:
+            namespace: Of the group.
+            name: The group.
+            person: The person.
+            member: Whether they are one from now on.
+            actor: Who says so.
+            owns: Whether that is the account that owns the data directory.
+
+        Raises:
+            UnknownIdentityError: There is no such group, or no such person to take in.
+            NotGiverError: Who says so may not (rule 2).
+            TooManyGroupsError: The person is in too many (rule 1).
+        """
+
+        def work(tx: Transaction) -> Group:
+            persons, groups = tx.identities.lock_grantors(namespace)
+            before = _require(groups, name)
+            if member and person not in persons:
+                raise UnknownIdentityError(f"no person is named `{person}`")
+            if not owns:
+                require_giver(reach_of(actor.name, persons, groups), before.grantable, before.grantable)  # 2
+            if (person in before.members) is member:
+                return before
+            if member and sum(person in one.members for one in groups) >= _OF_ONE:
+                raise TooManyGroupsError(f"`{person}` is in {_OF_ONE} groups, and can be in no more")  # 1
+            others = tuple(one for one in before.members if one != person)
+            members = tuple(sorted((*others, person))) if member else others
+            after = replace(before, members=members, version=before.version + 1)
+            tx.identities.put_group(after, expect=before.version)
+            self._record(tx, namespace, _members(after, actor))
+            return after
+
+        return self._means.store.write(work)
+
+    def set_grantable(
+        self, namespace: str, name: str, grantable: Grantable, *, actor: Actor, owns: bool
+    ) -> Group:
+        """Say what each member of a group may grant from now on (rule 3).
+
+        Args:
+            namespace: Of the group.
+            name: The group.
+            grantable: What its members may grant.
+            actor: Who says so.
+            owns: Whether that is the account that owns the data directory.
+
+        Raises:
+            BadGrantableError: It can't be said of anybody.
+            UnknownIdentityError: There is no such group.
+            NotGiverError: Who says so may not (rule 2).
+        """
+        parse_grantable(grantable)
+
+        def work(tx: Transaction) -> Group:
+            persons, groups = tx.identities.lock_grantors(namespace)
+            before = _require(groups, name)
+            if not owns:
+                require_giver(reach_of(actor.name, persons, groups), before.grantable, grantable)  # 2
+            after = replace(before, grantable=grantable, version=before.version + 1)
+            tx.identities.put_group(after, expect=before.version)
+            event = GrantableChanged(
+                identity=name,
+                form="group",
+                before=grantable_word(before.grantable),
+                after=grantable_word(grantable),
+                by=actor.name,
+                proof=actor.proof,
+            )
+            self._record(tx, namespace, event)
+            return after
+
+        return self._means.store.write(work)
+
+    def _record(self, tx: Transaction, namespace: str, event: Event) -> None:
+        tx.audit.append(namespace, self._means.writer, [event], self._means.clock.now())
+
+
+def _require(groups: tuple[Group, ...], name: str) -> Group:
+    for one in groups:
+        if one.name == name:
+            return one
+    raise UnknownIdentityError(
+        f"no group is named `{name}`", remedy="list them with `taskbound person groups`"
+    )
+
+
+def _members(group: Group, actor: Actor) -> GroupChanged:
+    return GroupChanged(group=group.name, members=group.members, by=actor.name, proof=actor.proof)
