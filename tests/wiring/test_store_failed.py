@@ -22,7 +22,7 @@ FAILING = """
 import sys
 from functools import partial
 from pathlib import Path
-from taskbound.adapters.store.sql import Machine, SqlStore
+from taskbound.adapters.store import sql
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.wiring import daemon
 
@@ -36,7 +36,7 @@ class Failing(driver.Connection):
             raise error
         return super().execute(text, values)
 
-daemon.SqlStore = partial(SqlStore, machine=Machine(factory=Failing))
+sql.SqlStore = partial(sql.SqlStore, machine=sql.Machine(factory=Failing))
 sys.exit(daemon.main(sys.argv[5:]))
 """
 CALL = msgspec.Raw(b'{"text":"a"}')
