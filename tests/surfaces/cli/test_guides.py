@@ -9,7 +9,13 @@ import pytest
 from dev.commands import commands
 from tests.house.tree import ROOT
 
-PAGES = ("README.md", "docs/guides/first-use.md", "docs/guides/demo.md", "docs/adr/0009-first-use.md")
+PAGES = (
+    "README.md",
+    "docs/guides/first-use.md",
+    "docs/guides/demo.md",
+    "docs/guides/policies.md",
+    "docs/adr/0009-first-use.md",
+)
 LINE = re.compile(r"^\$? ?(taskbound [a-z].*)$", re.MULTILINE)
 
 

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from tests.house.tree import ROOT
+from tests.surfaces.cli.installation import Installation
+
+GUIDE = (ROOT / "docs/guides/policies.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def alone() -> Iterator[Installation]:
+    one = Installation()
+    try:
+        yield one
+    finally:
+        shutil.rmtree(one.root)
+
+
+def test_what_the_guide_writes_is_in_order_and_answered_as_it_says(alone: Installation) -> None:
+    assert alone("policy", "new", "rules").status == 0
+    assert alone("policy", "test", "rules").out == "9 of 9 cases are answered as they expect\n"
+    [policy] = re.findall(r"^```\n(@id.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+    [cases] = re.findall(r"^```yaml\ncases:\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+    folder = alone.project / "rules"
+    (folder / "notes.cedar").write_text(policy, encoding="utf-8")
+    kept = (folder / "holds.cases.yaml").read_text(encoding="utf-8")
+    (folder / "holds.cases.yaml").write_text(f"{kept.rstrip()}\n\n{cases}", encoding="utf-8")
+    assert alone("policy", "validate", "rules").status == 0
+    assert alone("policy", "test", "rules").out == "10 of 10 cases are answered as they expect\n"
+    assert "policies  -" in alone("policy", "coverage", "rules").out
+    assert alone("policy", "explain", "rules", "what destroys is held").status == 0
+
+
+def test_the_guide_is_right_that_an_optional_argument_needs_its_has(alone: Installation) -> None:
+    alone("policy", "new", "rules")
+    [policy] = re.findall(r"^```\n(@id.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+    unguarded = policy.replace("context.arguments has path && ", "")
+    assert unguarded != policy
+    (alone.project / "rules" / "notes.cedar").write_text(unguarded, encoding="utf-8")
+    found = alone("policy", "validate", "rules")
+    assert (found.status, "optional" in found.out) == (1, True)
