@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,11 @@ from pathlib import Path
 import taskbound
 from dev import commands
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
+from taskbound.core.scope.schema import scope_schema
 
 ROOT = Path(__file__).resolve().parents[1]
 ERRORS = "docs/reference/errors.md"
+SCHEMA = "docs/reference/scope.schema.json"
 GATEWAY_MODULES = "docs/reference/gateway-modules.txt"
 GATEWAY = "taskbound.wiring.gateway"
 
@@ -104,11 +107,17 @@ def gateway_modules_page() -> str:
     return _MODULES_HEAD + "".join(f"{name}\n" for name in loaded_by(GATEWAY))
 
 
+def schema_page() -> str:
+    """The JSON Schema of scopes, for editors."""
+    return json.dumps(scope_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
 def main() -> None:
     """Write each page that can be made, and say which."""
     load_all()
     pages = {ERRORS: errors_page(all_errors())}
     pages |= {commands.PAGE: commands.cli_page(), commands.SETTINGS: commands.settings_page()}
+    pages[SCHEMA] = schema_page()
     if GATEWAY in module_names():
         pages[GATEWAY_MODULES] = gateway_modules_page()
     for name, text in pages.items():

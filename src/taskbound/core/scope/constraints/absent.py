@@ -11,6 +11,7 @@ from taskbound.core.scope.verdict import Unmet, Verdict
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.constraints.constraint import ReadConstraint
+    from taskbound.core.scope.constraints.form import Form
     from taskbound.core.scope.place import Place
 
 __all__ = ["Absent"]
@@ -24,6 +25,10 @@ class Absent(Constraint):
 
     tag: ClassVar[str] = "absent"
     kinds: ClassVar[frozenset[Kind]] = frozenset()
+    schema: ClassVar[Form] = {
+        "description": "The argument must be left out; it is named in `optional` too.",
+        "const": True,
+    }
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> Absent:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
 from taskbound.core.scope.constraints.constraint import Constraint, Kind
 from taskbound.core.scope.constraints.containment import CONTAINED, EXCLUDED, NOT_EXCLUDED, NotContained
+from taskbound.core.scope.constraints.form import TEXT, Form
 from taskbound.core.scope.verdict import MET, Unmet, Verdict
 
 if TYPE_CHECKING:
@@ -121,6 +122,14 @@ class Cidr(Constraint):
 
     tag: ClassVar[str] = "cidr"
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.TEXT})
+    schema: ClassVar[Form] = {
+        "description": "An IP address or network inside of one of these, such as 10.0.0.0/8.",
+        "type": "array",
+        "items": TEXT,
+        "minItems": 1,
+        "maxItems": MAX_NETWORKS,
+        "uniqueItems": True,
+    }
     networks: Networks
 
     @classmethod

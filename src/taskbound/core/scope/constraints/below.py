@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.constraints.constraint import ReadConstraint
     from taskbound.core.scope.constraints.containment import Containment, Exclusion
+    from taskbound.core.scope.constraints.form import Form
     from taskbound.core.scope.place import Place
 
 __all__ = ["Below"]
@@ -38,6 +39,11 @@ class Below(Constraint):
 
     tag: ClassVar[str] = "below"
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.TEXT})
+    schema: ClassVar[Form] = {
+        "description": "This directory or a path below it: absolute, without . and .., no slash at the end.",
+        "type": "string",
+        "pattern": "^/",
+    }
     directory: str
     inside: str = field(init=False, repr=False, compare=False)
     folded: str = field(init=False, repr=False, compare=False)

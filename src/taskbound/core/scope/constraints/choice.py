@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.constraints.constraint import ReadConstraint
     from taskbound.core.scope.constraints.containment import Containment
+    from taskbound.core.scope.constraints.form import Form
     from taskbound.core.scope.place import Place
 
 __all__ = ["AnyValue", "Equals", "NotOneOf", "OneOf"]
@@ -38,6 +39,7 @@ class AnyValue(Constraint):
 
     tag: ClassVar[str] = "any"
     permits_all: ClassVar[bool] = True
+    schema: ClassVar[Form] = {"description": "Any value at all: breadth.", "const": True}
 
     @classmethod
     def parse(cls, body: JsonValue, place: Place, _read: ReadConstraint) -> AnyValue:
@@ -64,6 +66,7 @@ class Equals(Constraint):
     """``{"equals": v}``: exactly this value, by canonical JSON equality."""
 
     tag: ClassVar[str] = "equals"
+    schema: ClassVar[Form] = {"description": "Exactly this value."}
     expected: JsonValue
     _certain: bool = field(init=False, repr=False, compare=False)
 
@@ -100,6 +103,13 @@ class OneOf(Constraint):
     """``{"one_of": […]}``: one of these values; their order says nothing."""
 
     tag: ClassVar[str] = "one_of"
+    schema: ClassVar[Form] = {
+        "description": "One of these values.",
+        "type": "array",
+        "minItems": 1,
+        "maxItems": MAX_CHOICES,
+        "uniqueItems": True,
+    }
     items: tuple[JsonValue, ...]
     """In the order of their canonical bytes, each once."""
     _plain: frozenset[str | int | float] = field(init=False, repr=False, compare=False)
@@ -149,6 +159,13 @@ class NotOneOf(Constraint):
     """
 
     tag: ClassVar[str] = "not_one_of"
+    schema: ClassVar[Form] = {
+        "description": "Any value but these, and no text that reads as one of them.",
+        "type": "array",
+        "minItems": 1,
+        "maxItems": MAX_CHOICES,
+        "uniqueItems": True,
+    }
     items: tuple[JsonValue, ...]
     """In the order of their canonical bytes, each once."""
     _texts: frozenset[str] = field(init=False, repr=False, compare=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from taskbound.core.scope.constraints.constraint import MAX_PARTS, Constraint, Kind
 from taskbound.core.scope.constraints.containment import Excluded
+from taskbound.core.scope.constraints.form import INNER, Form
 from taskbound.core.scope.constraints.range import Range
 from taskbound.core.scope.verdict import MET, Met, Unmet, Verdict
 
@@ -30,6 +31,13 @@ class AllOf(Constraint):
     """``{"all_of": […]}``: what each of the constraints permits; their order says nothing."""
 
     tag: ClassVar[str] = "all_of"
+    schema: ClassVar[Form] = {
+        "description": "What every one of two or more constraints permits.",
+        "type": "array",
+        "items": INNER,
+        "minItems": 2,
+        "maxItems": MAX_PARTS,
+    }
     inner: tuple[Constraint, ...]
     """In the order of their canonical bytes, each once."""
     kinds: frozenset[Kind] = field(init=False, repr=False, compare=False)  # type: ignore[misc]  # known by parts
@@ -86,6 +94,13 @@ class AnyOf(Constraint):
     """``{"any_of": […]}``: what at least one of the constraints permits; their order says nothing."""
 
     tag: ClassVar[str] = "any_of"
+    schema: ClassVar[Form] = {
+        "description": "What at least one of two or more constraints permits.",
+        "type": "array",
+        "items": INNER,
+        "minItems": 2,
+        "maxItems": MAX_PARTS,
+    }
     inner: tuple[Constraint, ...]
     """In the order of their canonical bytes, each once."""
     kinds: frozenset[Kind] = field(init=False, repr=False, compare=False)  # type: ignore[misc]  # known by parts

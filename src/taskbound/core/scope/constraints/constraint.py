@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.constraints.containment import Containment, Exclusion
+    from taskbound.core.scope.constraints.form import Form
     from taskbound.core.scope.place import Place
     from taskbound.core.scope.verdict import Verdict
 
@@ -78,6 +79,8 @@ class Constraint(ABC):
     """The kinds of values that it may permit; a value of another kind is unmet."""
     permits_all: ClassVar[bool] = False
     """Whether every value is inside."""
+    schema: ClassVar[Form]
+    """Its body as JSON Schema, with a description, for editors; ``parse`` alone says what is right."""
 
     @classmethod
     @abstractmethod

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from taskbound.core.scope.constraints.constraint import Constraint, Kind
 from taskbound.core.scope.constraints.containment import CONTAINED, EXCLUDED, NOT_EXCLUDED, NotContained
+from taskbound.core.scope.constraints.form import Form, bounds
 from taskbound.core.scope.verdict import MET, Unmet, Verdict
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ class DateTime(Constraint):
 
     tag: ClassVar[str] = "date_time"
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.TEXT})
+    schema: ClassVar[Form] = {
+        "description": "An instant by RFC 3339, or a day when the bounds are days; both bounds are in.",
+        **bounds({"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}(T.*)?$"}),
+    }
     days: bool
     """Whether it takes days; otherwise instants."""
     min: int | None

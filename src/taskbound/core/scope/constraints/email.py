@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from taskbound.core.scope.constraints.constraint import Constraint, Kind
 from taskbound.core.scope.constraints.containment import CONTAINED, EXCLUDED, NOT_EXCLUDED, NotContained
+from taskbound.core.scope.constraints.form import TEXTS, Form
 from taskbound.core.scope.constraints.host import is_name
 from taskbound.core.scope.show import show
 from taskbound.core.scope.verdict import MET, Unmet, Verdict
@@ -53,6 +54,13 @@ class Email(Constraint):
 
     tag: ClassVar[str] = "email"
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.TEXT})
+    schema: ClassVar[Form] = {
+        "description": "One plain e-mail address: one of these, or of one of these domains.",
+        "type": "object",
+        "properties": {"addresses": TEXTS, "domains": TEXTS},
+        "additionalProperties": False,
+        "minProperties": 1,
+    }
     addresses: frozenset[str]
     domains: frozenset[str]
 

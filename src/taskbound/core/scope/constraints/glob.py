@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.constraints.constraint import ReadConstraint
     from taskbound.core.scope.constraints.containment import Containment, Exclusion
+    from taskbound.core.scope.constraints.form import Form
     from taskbound.core.scope.place import Place
 
 __all__ = ["Glob", "Token"]
@@ -139,6 +140,13 @@ class Glob(Constraint):
 
     tag: ClassVar[str] = "glob"
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.TEXT})
+    schema: ClassVar[Form] = {
+        "description": "A text of this shape: * all but /, ** all, ? one, [a-z], [!a-z].",
+        "type": "string",
+        "minLength": 1,
+        "maxLength": _MAX_PATTERN,
+        "pattern": "^[^{}\\\\]*$",
+    }
     pattern: str
     tokens: tuple[Token, ...] = field(compare=False, repr=False)
     literal: str = field(init=False, compare=False, repr=False)

@@ -29,6 +29,7 @@ from taskbound.core.scope.constraints.containment import (
     Contained,
     NotContained,
 )
+from taskbound.core.scope.constraints.form import TEXTS, Form
 from taskbound.core.scope.show import show
 from taskbound.core.scope.verdict import MET, Met, Unmet, Verdict
 
@@ -172,6 +173,18 @@ class Host(Constraint):
 
     tag: ClassVar[str] = "host"
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.TEXT})
+    schema: ClassVar[Form] = {
+        "description": "A host: one of these names, below `*.suffix`, or an address in `ip`.",
+        "anyOf": [
+            {**TEXTS, "minItems": 1},
+            {
+                "type": "object",
+                "properties": {"names": TEXTS, "ip": TEXTS},
+                "additionalProperties": False,
+                "minProperties": 1,
+            },
+        ],
+    }
     hosts: Hosts
 
     @classmethod

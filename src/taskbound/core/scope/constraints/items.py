@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from taskbound.core.scope.constraints.constraint import Constraint, Kind
 from taskbound.core.scope.constraints.containment import CONTAINED, NOT_EXCLUDED, Contained, NotContained
+from taskbound.core.scope.constraints.form import INNER, Form
 from taskbound.core.scope.verdict import MET, Met, Unmet, Verdict
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ class Each(Constraint):
 
     tag: ClassVar[str] = "each"
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.LIST})
+    schema: ClassVar[Form] = {
+        "description": "A list of which every item is as this says; it may be empty.",
+        **INNER,
+    }
     item: Constraint
 
     @classmethod
@@ -75,6 +80,7 @@ class Contains(Constraint):
 
     tag: ClassVar[str] = "contains"
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.LIST})
+    schema: ClassVar[Form] = {"description": "A list of which at least one item is as this says.", **INNER}
     item: Constraint
 
     @classmethod

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from taskbound.core.action.canonical import MAX_INTEGER
 from taskbound.core.scope.constraints.constraint import Constraint, Kind
 from taskbound.core.scope.constraints.containment import CONTAINED, EXCLUDED, NOT_EXCLUDED, NotContained
+from taskbound.core.scope.constraints.form import Form, bounds
 from taskbound.core.scope.constraints.prefix import Prefix
 from taskbound.core.scope.verdict import MET, Unmet, Verdict
 
@@ -30,6 +31,10 @@ class Length(Constraint):
 
     tag: ClassVar[str] = "length"
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.TEXT, Kind.LIST})
+    schema: ClassVar[Form] = {
+        "description": "A text of so many characters, or a list of so many items; both bounds are in.",
+        **bounds({"type": "integer", "minimum": 0, "maximum": MAX_INTEGER}),
+    }
     min: int
     max: int | None
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from taskbound.core.scope.constraints.constraint import Constraint, Kind
 from taskbound.core.scope.constraints.containment import CONTAINED, EXCLUDED, NOT_EXCLUDED, NotContained
+from taskbound.core.scope.constraints.form import TEXT, Form
 from taskbound.core.scope.show import show
 from taskbound.core.scope.verdict import MET, Unmet, Verdict
 
@@ -28,6 +29,10 @@ class Prefix(Constraint):
 
     tag: ClassVar[str] = "prefix"
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.TEXT})
+    schema: ClassVar[Form] = {
+        "description": "A text that begins so. Not for paths: use `below`, or `url`.",
+        **TEXT,
+    }
     prefix: str
 
     @classmethod

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from taskbound.core.scope.constraints.constraint import Constraint, Kind
 from taskbound.core.scope.constraints.containment import CONTAINED, EXCLUDED, NOT_EXCLUDED, NotContained
+from taskbound.core.scope.constraints.form import Form, bounds
 from taskbound.core.scope.number import NOT_A_NUMBER, is_number, read_decimal
 from taskbound.core.scope.show import kind_of, show
 from taskbound.core.scope.verdict import MET, Unmet, Verdict
@@ -27,6 +28,10 @@ class Range(Constraint):
 
     tag: ClassVar[str] = "range"
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.NUMBER})
+    schema: ClassVar[Form] = {
+        "description": "A number from min to max, both in; one may be left out.",
+        **bounds({"type": "number"}),
+    }
     min: int | float | None
     max: int | float | None
     low: int | Decimal = field(init=False, repr=False, compare=False)

@@ -25,6 +25,7 @@ from unicodedata import normalize
 from taskbound.core.scope.constraints.address import read_address
 from taskbound.core.scope.constraints.constraint import Constraint, Kind
 from taskbound.core.scope.constraints.containment import EXCLUDED, NOT_EXCLUDED, NotContained
+from taskbound.core.scope.constraints.form import TEXTS, Form
 from taskbound.core.scope.constraints.host import Hosts, read_hosts
 from taskbound.core.scope.show import show
 from taskbound.core.scope.verdict import MET, Unmet, Verdict
@@ -107,6 +108,22 @@ class Url(Constraint):
 
     tag: ClassVar[str] = "url"
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.TEXT})
+    schema: ClassVar[Form] = {
+        "description": "A URL: hosts by `names` and `ip`, https if no `schemes`, at or below `path`.",
+        "type": "object",
+        "properties": {
+            "schemes": {"type": "array", "items": {"enum": [*sorted(PORTS)]}, "minItems": 1},
+            "names": TEXTS,
+            "ip": TEXTS,
+            "ports": {
+                "type": "array",
+                "items": {"type": "integer", "minimum": 1, "maximum": _MAX_PORT},
+                "minItems": 1,
+            },
+            "path": {"type": "string", "pattern": "^/"},
+        },
+        "additionalProperties": False,
+    }
     schemes: tuple[str, ...]
     hosts: Hosts
     ports: tuple[int, ...]
