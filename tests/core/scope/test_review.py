@@ -84,7 +84,7 @@ def test_what_a_rule_leaves_open_is_said(rule: Any, code: str) -> None:
         {"below": "/home/u"},
         {"glob": "src/*.py"},
         {"cidr": ["10.0.0.0/8"]},
-        {"host": ["*.example.com", "a.com"]},
+        {"host": ["*.example.com", "a.example"]},
         {"range": {"min": 1, "max": 2}},
         {"date_time": {"max": "2026-01-01"}},
         {"prefix": "INV-"},
@@ -117,7 +117,19 @@ def test_grants_whose_limits_add_up_are_said() -> None:
     one = grant(arguments={"p": {"range": {"min": 1, "max": 5}}})
     assert codes(one, grant(arguments={"p": {"range": {"min": 5, "max": 9}}})) == {"overlap"}
     assert codes(one, grant(arguments={"p": {"range": {"min": 6, "max": 9}}})) == set()
+    three: list[JsonValue] = [grant(arguments={"p": {"range": {"min": 1, "max": top}}}) for top in (5, 6, 7)]
+    told = [one.sentence for one in breadth(parse_scope({"grants": three}))]
+    assert told == [
+        "g1: covers calls that `g0` covers too: their limits add up",
+        "g2: covers calls that `g0`, `g1` covers too: their limits add up",
+    ]
     assert "overlap" not in codes({"tool": "a__b", "others": "any"}, {"tool": "a__b"}), "no limit adds up"
+
+
+def test_grants_that_are_too_many_to_compare_are_said_to_be() -> None:
+    many = [grant(arguments={"p": {"equals": n}}) for n in range(300)]
+    assert codes(*many) == {"overlap-unknown"}
+    assert codes(*many[:100]) == set()
 
 
 def test_a_tool_or_argument_that_is_misspelt_is_named_with_the_near_one() -> None:
@@ -142,6 +154,10 @@ def test_a_grant_that_covers_no_valid_call_is_a_mistake() -> None:
     (found,) = pinned(arguments={})
     assert (found.code, "`path`" in found.text) == ("never-callable", True)
     assert pinned(arguments={}, others="any") == ()
+    schema = {"type": "object", "properties": {"p": {"default": 1}}, "required": ["p"]}
+    tools = {"a__b": parse_definition(json.dumps({"name": "b", "inputSchema": schema}).encode())}
+    scope = parse_scope({"grants": [grant("a__b")]})
+    assert against_pinned(scope, tools) == (), "its default is what the grant lets pass"
 
 
 def test_what_may_destroy_something_is_said_where_the_grant_leaves_something_open() -> None:
@@ -157,12 +173,12 @@ def test_what_a_scope_never_can_is_said_with_and_without_the_pinned_tools() -> N
     assert never(scope, None) == (
         "call any tool but `fs__read`",
         "by g0, give `fs__read` any argument but `path`",
-        "do more than 1 actions in all",
+        "act more than once in all",
     )
     assert never(scope, TOOLS) == (
         "call another tool; of those that are pinned: `fs__drop`, `fs__open`",
         "by g0, give `fs__read` anything but the default for `files`, `options`",
-        "do more than 1 actions in all",
+        "act more than once in all",
     )
     assert never(parse_scope({"grants": [{"tool": "fs__drop", "others": "any"}]}), None) == (
         "call any tool but `fs__drop`",

@@ -3,14 +3,14 @@
 1. A remark is made where the language has a narrower word: breadth may be meant, and is then said aloud.
 2. Of ``all_of``, what each part leaves open is open; of ``any_of``, what some part does.
 3. What has a total is counted, so that its range needs no bound.
-4. Grants that overlap add up their limits; pairs are compared as far as a bound goes.
+4. Grants that overlap add up their limits; pairs are compared as far as a bound goes, beyond it that is said.
 """
 
 from __future__ import annotations
 
 import re
 from functools import reduce
-from itertools import combinations, islice
+from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.scope.algebra import intersect
@@ -26,7 +26,7 @@ from taskbound.core.scope.constraints.prefix import Prefix
 from taskbound.core.scope.constraints.range import Range
 from taskbound.core.scope.constraints.url import Url
 from taskbound.core.scope.grant import Others, Scope
-from taskbound.core.scope.review.remark import Remark, Weight
+from taskbound.core.scope.review.remark import Remark, Weight, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["breadth", "is_path_name"]
 
-_PAIRS: Final = 500
+_COST: Final = 50_000
 _PATH_NAME: Final = re.compile(
     r"(^|[_-])(paths?|dir|directory|directories|folders?|files?|filenames?|root|cwd)$|[a-z](Path|Dir|File|Root)s?$"
 )
@@ -141,14 +141,28 @@ def _of_hosts(hosts: Hosts) -> Mapping[str, str]:
 
 def _overlaps(scope: Scope) -> Iterator[Remark]:
     """Grants in force together that both cover some call (rule 4)."""
+    found: dict[str, list[str]] = {}
     seen: set[tuple[str, str]] = set()
-    for one, two in islice(_pairs(scope), _PAIRS):
-        limited = one.flat.charges or two.flat.charges or one.totals or two.totals or one.rates or two.rates
-        if not limited or (one.id, two.id) in seen:
+    cost = 0
+    for one, two in _pairs(scope):
+        if (one.id, two.id) in seen or not (_is_limited(one) or _is_limited(two)):
             continue
         seen.add((one.id, two.id))
+        cost += 1 + len(one.arguments) + len(two.arguments)
+        if cost > _COST:
+            text = "from here on, grants are too many to see whether they overlap, and their limits add up"
+            yield _remark("overlap-unknown", two, "", text)
+            break
         if intersect(Scope(grants=(one,)), Scope(grants=(two,))).scope is not None:
-            yield _remark("overlap", two, "", f"covers calls that {one.id} covers too: their limits add up")
+            found.setdefault(two.id, []).append(one.id)
+    for two in scope.grants:
+        if two.id in found:
+            text = f"covers calls that {some(found[two.id])} covers too: their limits add up"
+            yield _remark("overlap", two, "", text)
+
+
+def _is_limited(grant: Grant) -> bool:
+    return grant.uses is not None or bool(grant.totals or grant.rates)
 
 
 def _pairs(scope: Scope) -> Iterator[tuple[Grant, Grant]]:

@@ -48,7 +48,7 @@ def _lines(scope: Scope, tools: Mapping[str, ToolDefinition] | None) -> Iterator
             yield f"from step `{step.name}` on, use what only the steps before it grant"
     if all(grant.uses is not None for grant in scope.grants):
         uses = sum(grant.uses or 0 for grant in scope.grants)
-        yield f"do more than {uses} actions in all"
+        yield f"act more than {uses} times in all" if uses > 1 else "act more than once in all"
 
 
 def _left_out(grant: Grant, tool: ToolDefinition | None) -> Iterator[str]:
