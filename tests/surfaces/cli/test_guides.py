@@ -14,6 +14,7 @@ PAGES = (
     "docs/guides/first-use.md",
     "docs/guides/demo.md",
     "docs/guides/policies.md",
+    "docs/guides/scopes.md",
     "docs/adr/0009-first-use.md",
 )
 LINE = re.compile(r"^\$? ?(taskbound [a-z].*)$", re.MULTILINE)

@@ -5,12 +5,15 @@ import re
 import pytest
 
 from dev.commands import PAGE, SETTINGS, cli_page, commands, settings_page
+from dev.reference import SCHEMA, schema_page
 from tests.house.tree import ROOT
 
 NAMES = [name for name, _ in commands()]
 
 
-@pytest.mark.parametrize(("page", "made"), [(PAGE, cli_page), (SETTINGS, settings_page)])
+@pytest.mark.parametrize(
+    ("page", "made"), [(PAGE, cli_page), (SETTINGS, settings_page), (SCHEMA, schema_page)]
+)
 def test_the_reference_page_is_what_the_program_says(page: str, made: object) -> None:
     assert callable(made)
     assert (ROOT / page).read_text(encoding="utf-8") == made(), f"{page} is old: run dev/docs"
@@ -22,7 +25,7 @@ def test_every_command_of_the_issue_is_there() -> None:
         "person": "add list show grantable",
         "person group": "add list show join leave grantable",
         "agent": "register show list activate suspend ceiling",
-        "scope": "suggest",
+        "scope": "check diff covers intersect convert digest schema suggest",
         "task": "start show list pause resume end",
         "template": "save list remove",
         "tool": "list diff accept",

@@ -336,3 +336,15 @@ def test_long_cells_are_shortened_last_and_an_id_is_never_made_shorter_than_it_c
     Screen(json=False, out=window).table(("TASK", "AGENT", "STATE", "ENDS", "ACTIONS", "PURPOSE"), [row], "-")
     line = SGR.sub("", window.getvalue()).split("\n")[1]
     assert line == "tsk_~2a2a2a2b  assistant-f~  completed  11-24 19:50Z  1000     look"
+
+
+def test_lines_that_are_there_to_be_copied_are_whole_and_obey_nothing() -> None:
+    out = io.StringIO()
+    screen = Screen(json=False, out=out)
+    screen.text('a:\n  b: "\\u202e" ' + "long " * 40 + "end\n\x1b[2J\u202e\n")
+    first, second, third = out.getvalue().splitlines()
+    assert first == "a:"
+    assert second == '  b: "\\u202e" ' + "long " * 40 + "end"
+    assert third == "\\u{1B}[2J\\u{202E}"
+    Screen(json=True, out=out).text("more")
+    assert "more" not in out.getvalue()

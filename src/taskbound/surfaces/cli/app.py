@@ -19,10 +19,10 @@ from taskbound.surfaces.cli.pages import with_pages
 from taskbound.surfaces.cli.policy import fresh as policy_new
 from taskbound.surfaces.cli.revocation import add_stop
 from taskbound.surfaces.cli.run import add_run
+from taskbound.surfaces.cli.scope import commands as scope
 from taskbound.surfaces.cli.screen import Screen
 from taskbound.surfaces.cli.serve import add_gateway, add_serve
-from taskbound.surfaces.cli.session import HomeOption, JsonOption, NamespaceOption, group
-from taskbound.surfaces.cli.suggest import add_suggest
+from taskbound.surfaces.cli.session import HomeOption, JsonOption, NamespaceOption
 from taskbound.surfaces.cli.try_ import add_try
 
 if TYPE_CHECKING:
@@ -57,10 +57,7 @@ def build() -> typer.Typer:
     add_demo(app)
     add_doctor(app)
     add_stop(app)
-    scopes = group("scope", "What a scope should permit.")
-    add_suggest(scopes)
-    app.add_typer(scopes)
-    for one in (task.app, task.templates, identity.agents, grantable.people):
+    for one in (scope.app, task.app, task.templates, identity.agents, grantable.people):
         app.add_typer(one)
     for one in (tool.app, upstream.app, policy_new.app, action.app, audit.app, database.app):
         app.add_typer(one)

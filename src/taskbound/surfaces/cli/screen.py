@@ -142,6 +142,12 @@ class Screen:
         else:
             self.line(shown(text))
 
+    def text(self, text: str) -> None:
+        """Lines of ours that are there to be copied; what a terminal could obey is escaped (rule 1)."""
+        for line in () if self.json else text.splitlines():
+            inner = line.lstrip(" ")
+            self._out.print(Text(line[: len(line) - len(inner)] + shown(Words(inner))), soft_wrap=True)
+
     def note(self, text: str, style: str = "yellow") -> None:
         """One line of ours on standard error, with `--json` too."""
         self._print(self._err, Words(text), style)

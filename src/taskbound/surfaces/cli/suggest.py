@@ -87,8 +87,7 @@ def suggest(
         session.screen.document(found)
         return
     if not out:
-        for line in written(found).decode().splitlines():
-            session.screen.line(line)
+        session.screen.text(written(found).decode())
     broad, count = sum(one.broad for one in found.widenings), len(found.widenings)
     session.screen.note(f"from {found.calls} calls; {count} things were widened, {broad} broadly")
 

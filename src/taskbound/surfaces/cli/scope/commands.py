@@ -1,0 +1,312 @@
+"""`taskbound scope`: what a scope permits, how two of them compare, and how one is written.
+
+Each of them reads; none changes anything. `check` ends with 1 when it found a mistake, `diff` when the
+new scope isn't shown to be within the old one, `covers` when the answer isn't yes, `intersect` when nothing
+is left.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+import typer
+
+from taskbound.core.action.canonical import canonical
+from taskbound.core.scope import describe
+from taskbound.core.scope.algebra import Covers, Direction, covers, difference, intersect
+from taskbound.core.scope.review import Weight, against_pinned, breadth, never
+from taskbound.core.scope.schema import grant_schema, scope_schema
+from taskbound.core.scope.show import show
+from taskbound.surfaces.cli.reading import BadInputError, write_file
+from taskbound.surfaces.cli.scope.reports import (
+    CheckReport,
+    CoversReport,
+    DiffReport,
+    DigestReport,
+    IntersectReport,
+    UncoveredRow,
+    change_row,
+    dropped_row,
+    remark_row,
+    share_row,
+)
+from taskbound.surfaces.cli.scope.sources import find_scope, find_tools
+from taskbound.surfaces.cli.scope.writing import put, schema_as_text, scope_as_json, scope_as_yaml
+from taskbound.surfaces.cli.screen import Words, shown
+from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.suggest import add_suggest
+from taskbound.wire.document import Format
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.core.scope.algebra import Change
+    from taskbound.core.scope.review import Remark
+    from taskbound.surfaces.cli.screen import Screen
+
+__all__ = ["app", "check", "convert", "diff", "digest", "is_covered", "overlap", "schema"]
+
+app = group("scope", "What a scope permits and never can, and how two of them compare.")
+
+_FILE: Final = "A file, `-`, template:NAME, task:ID or agent:NAME."
+_FOUND: Final = 1
+_DIRECTIONS: Final = {
+    Direction.SAME: "the same: each permits what the other does",
+    Direction.NARROWER: "narrower: the new scope permits nothing that the old one doesn't",
+    Direction.WIDER: "wider: the new scope permits all that the old one does, and more",
+    Direction.OTHER: "other: neither is shown to permit all that the other does",
+}
+
+
+def _completed(text: str) -> list[str]:
+    return [one for one in ("template:", "task:", "agent:") if one.startswith(text)]
+
+
+def _argument(name: str, text: str) -> typer.models.ArgumentInfo:
+    found: typer.models.ArgumentInfo = typer.Argument(
+        metavar=name, help=text, show_default=False, autocompletion=_completed
+    )
+    return found
+
+
+FileArgument = Annotated[str, _argument("FILE", _FILE)]
+FirstArgument = Annotated[str, _argument("FIRST", _FILE)]
+SecondArgument = Annotated[str, _argument("SECOND", "The same.")]
+OutOption = Annotated[str, typer.Option("--out", metavar="FILE", help="Write it there.")]
+
+
+@command(
+    app,
+    "check",
+    examples="taskbound scope check scope.yaml\ntaskbound scope check agent:helper\n"
+    "taskbound scope check scope.yaml --offline --strict --json",
+)
+def check(
+    session: Session,
+    file: FileArgument,
+    tool_definitions: Annotated[
+        str,
+        typer.Option(
+            "--tool-definitions", metavar="FILE", help="Tools as `tool list --json` has them, not the pinned."
+        ),
+    ] = "",
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no daemon for the pinned tools.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="End with 1 for breadth too.")] = False,
+) -> None:
+    """Say in plain words what a scope permits, what it never can, how broad it is, what looks wrong."""
+    given = find_scope(session, file)
+    tools = find_tools(session, tool_definitions, offline=offline)
+    scope = given.scope
+    remarks = breadth(scope) + (() if tools is None else against_pinned(scope, tools))
+    report = CheckReport(
+        name=given.name,
+        digest=scope.digest,
+        grants=len(scope.grants),
+        steps=len(scope.steps),
+        tools=tools is not None,
+        permits=describe(scope),
+        never=never(scope, tools),
+        remarks=tuple(remark_row(one, given.spot(one.grant, one.path)) for one in remarks),
+    )
+    if session.screen.json:
+        session.screen.document(report)
+    else:
+        _show_check(session.screen, report, remarks)
+    if any(strict or one.weight is Weight.MISTAKE for one in remarks):
+        raise typer.Exit(_FOUND)
+
+
+@command(
+    app,
+    "diff",
+    examples="taskbound scope diff scope.yaml new-scope.yaml\n"
+    "taskbound scope diff template:reading scope.yaml --json",
+)
+def diff(
+    session: Session,
+    old: Annotated[str, _argument("OLD", _FILE)],
+    new: Annotated[str, _argument("NEW", "The same.")],
+) -> None:
+    """Say whether a new scope is the same, narrower, wider or other, with a call that tells them apart."""
+    one, two = find_scope(session, old).scope, find_scope(session, new).scope
+    found = difference(one, two)
+    if session.screen.json:
+        session.screen.document(
+            DiffReport(
+                direction=found.direction.value,
+                old=one.digest,
+                new=two.digest,
+                added=tuple(change_row(each, _example(each)) for each in found.added),
+                removed=tuple(change_row(each, _example(each)) for each in found.removed),
+            )
+        )
+    else:
+        session.screen.heading(_DIRECTIONS[found.direction])
+        _show_changes(session.screen, "new", "old", found.added)
+        _show_changes(session.screen, "old", "new", found.removed)
+    if found.direction not in {Direction.SAME, Direction.NARROWER}:
+        raise typer.Exit(_FOUND)
+
+
+@command(
+    app,
+    "covers",
+    examples="taskbound scope covers agent:helper scope.yaml\ntaskbound scope covers task:tsk_… child.yaml",
+)
+def is_covered(
+    session: Session,
+    parent: Annotated[str, _argument("PARENT", _FILE)],
+    child: Annotated[str, _argument("CHILD", "The same.")],
+) -> None:
+    """Say whether a scope permits whatever another one does, limits included: yes is a proof."""
+    one, two = find_scope(session, parent).scope, find_scope(session, child).scope
+    answer = covers(one, two)
+    if session.screen.json:
+        session.screen.document(
+            CoversReport(covers=True, shares=tuple(map(share_row, answer.shares)), uncovered=())
+            if isinstance(answer, Covers)
+            else CoversReport(
+                covers=False,
+                shares=(),
+                uncovered=tuple(
+                    UncoveredRow(
+                        grant=each.grant, tool=each.tool, nearest=each.nearest or "", text=each.sentence
+                    )
+                    for each in answer.uncovered
+                ),
+            )
+        )
+    elif isinstance(answer, Covers):
+        session.screen.heading("yes: whatever the child permits, the parent permits")
+        for share in answer.shares:
+            taken = ", ".join(f"{amount} of {limit}" for limit, amount in share.taken) or "no limit of it"
+            session.screen.fields([(f"  {share.child} by {share.parent}", Words(shown(f"takes {taken}")))])
+    else:
+        session.screen.heading("not shown: the child may permit what the parent doesn't")
+        session.screen.fields([("  because", tuple(map(Words, answer.sentences)))])
+    if not isinstance(answer, Covers):
+        raise typer.Exit(_FOUND)
+
+
+@command(
+    app,
+    "intersect",
+    examples="taskbound scope intersect scope.yaml agent:helper\n"
+    "taskbound scope intersect a.yaml b.yaml --out both.yaml",
+)
+def overlap(session: Session, first: FirstArgument, second: SecondArgument, out: OutOption = "") -> None:
+    """Write the scope of what two scopes both permit, as YAML; what can't be written exactly is left out."""
+    found = intersect(find_scope(session, first).scope, find_scope(session, second).scope)
+    if session.screen.json:
+        session.screen.document(
+            IntersectReport(
+                scope=None if found.scope is None else msgspec.Raw(found.scope.canonical),
+                digest="" if found.scope is None else found.scope.digest,
+                dropped=tuple(map(dropped_row, found.dropped)),
+            )
+        )
+    for one in found.dropped if not session.screen.json else ():
+        session.screen.note(f"left out: {one.first} with {one.second}: {shown(Words(one.reason))}", "dim")
+    if found.scope is None:
+        session.screen.line("nothing is permitted by both")
+        raise typer.Exit(_FOUND)
+    if not session.screen.json:
+        put(session, scope_as_yaml(found.scope), out)
+    elif out:
+        write_file(out, [scope_as_yaml(found.scope)])
+
+
+@command(
+    app,
+    "convert",
+    examples="taskbound scope convert scope.json --out scope.yaml\n"
+    "taskbound scope convert scope.yaml --to json\ntaskbound scope convert template:reading",
+)
+def convert(
+    session: Session,
+    file: FileArgument,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="FORMAT",
+            help="yaml or json; else the other one.",
+            autocompletion=lambda: [one.value for one in Format],
+        ),
+    ] = "",
+    out: OutOption = "",
+) -> None:
+    """Write a scope as YAML, or as its canonical JSON; the digest stays what it is."""
+    given = find_scope(session, file)
+    if to not in {"", *(one.value for one in Format)}:
+        raise BadInputError(f"`{shown(to)}` is no format", remedy="use `--to yaml` or `--to json`")
+    was = Format.JSON if given.document is None else given.document.format
+    form = Format(to) if to else (Format.YAML if was is Format.JSON else Format.JSON)
+    if session.screen.json and not out:
+        session.screen.document(msgspec.Raw(given.scope.canonical))
+        return
+    put(session, scope_as_yaml(given.scope) if form is Format.YAML else scope_as_json(given.scope), out)
+
+
+@command(app, "digest", examples="taskbound scope digest scope.yaml")
+def digest(session: Session, file: FileArgument) -> None:
+    """Print the digest of a scope: what is written differently and means the same has one."""
+    given = find_scope(session, file)
+    if session.screen.json:
+        session.screen.document(DigestReport(name=given.name, digest=given.scope.digest))
+        return
+    session.screen.word(given.scope.digest)
+
+
+@command(
+    app, "schema", examples="taskbound scope schema --out scope.schema.json\ntaskbound scope schema --grant"
+)
+def schema(
+    session: Session,
+    grant: Annotated[bool, typer.Option("--grant", help="Of one grant, not of a whole scope.")] = False,
+    out: OutOption = "",
+) -> None:
+    """Print the JSON Schema of scopes, with which an editor completes and explains what is typed.
+
+    In YAML: `# yaml-language-server: $schema=scope.schema.json` in the first line.
+    """
+    found = grant_schema() if grant else scope_schema()
+    if session.screen.json and not out:
+        session.screen.document(found)
+        return
+    put(session, schema_as_text(found), out)
+
+
+add_suggest(app)
+
+
+def _show_check(screen: Screen, report: CheckReport, remarks: Sequence[Remark]) -> None:
+    screen.heading(f"{shown(report.name)}: {report.grants} grants")
+    screen.fields([("digest", report.digest), ("permits", tuple(map(Words, report.permits)))])
+    screen.fields([("never", tuple(map(Words, report.never)))])
+    for one, row in zip(remarks, report.remarks, strict=True):
+        word = "bad" if one.weight is Weight.MISTAKE else "wide"
+        where = f" ({shown(row.where.rpartition('/')[2])})" if row.where else ""
+        screen.status(word, Words(f"{one.sentence}{where}"))
+    if not remarks:
+        screen.status("ok", "nothing is wide open" + ("" if report.tools else "; no tools were at hand"))
+
+
+def _show_changes(screen: Screen, ours: str, theirs: str, changes: Sequence[Change]) -> None:
+    for one in changes:
+        tool = f"{ours} {one.grant.id} (`{one.grant.tool}`)"
+        if one.against is None:
+            words = f"the {theirs} scope doesn't name the tool"
+        elif one.gaps:
+            gaps = "; ".join(gap.sentence for gap in one.gaps)
+            words = f"more than {theirs} {one.against.id}, which is nearest: {gaps}"
+        else:
+            words = f"more than the {theirs} scope's limits leave for it"
+        screen.status("+" if ours == "new" else "-", Words(f"{tool}: {words}"))
+        if one.example is not None:
+            screen.fields([("      only here", Words(f"`{show(one.example)}`"))])
+
+
+def _example(one: Change) -> bytes | None:
+    return None if one.example is None else canonical(one.example)

@@ -1,0 +1,134 @@
+"""Where a scope comes from, and the pinned tools that it is held against.
+
+1. `-` is standard input; `template:NAME`, `task:ID` and `agent:NAME` ask the daemon; all else is a file. A
+   file that is named like those is written with its directory: `./task:x`.
+2. Tools are those of a file if one is given, else the pinned ones if a daemon can be had; a scope is looked
+   at without them otherwise, and that is said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from taskbound.core.action.canonical import canonical
+from taskbound.core.errors import MalformedError, UnavailableError
+from taskbound.core.scope import parse_scope
+from taskbound.core.scope.place import Place
+from taskbound.core.tool import parse_definition
+from taskbound.surfaces.cli.naming import whole_task
+from taskbound.surfaces.cli.reading import BadInputError, read_file
+from taskbound.surfaces.cli.screen import Words, shown
+from taskbound.wire.document import read_document
+from taskbound.wire.identity import AgentDetail, ShowAgent
+from taskbound.wire.task import ListTemplates, ShowTask, TaskDetail, TemplateRows
+from taskbound.wire.tool import ListTools, ToolRows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.core.scope import Scope
+    from taskbound.core.tool import ToolDefinition
+    from taskbound.surfaces.cli.session import Session
+    from taskbound.wire.document import Document
+
+__all__ = ["Given", "find_scope", "find_tools"]
+
+_LARGEST: Final = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """A scope, and what it was called."""
+
+    name: str
+    scope: Scope
+    document: Document | None
+    """The file, when it was one."""
+
+    def spot(self, grant: str, path: str) -> str:
+        """File, line and column of a path of a grant, or of the grant; empty when it was no file."""
+        if self.document is None:
+            return ""
+        place = _place_of(self.scope, grant)
+        if path:
+            place = place.member("arguments").member(path)
+        line, column = self.document.source.spot(self.document.find(place.text))
+        return f"{self.document.source.name}:{line}:{column}"
+
+
+def find_scope(session: Session, told: str) -> Given:
+    """The scope that is meant (rule 1).
+
+    Raises:
+        FileError: The file can't be read.
+        MalformedError: It holds no scope; ``where`` names file, line and column.
+        BadInputError: There is no such template.
+        TaskboundError: The daemon can't be had, or knows no such thing.
+    """
+    kind, colon, name = told.partition(":")
+    raw: bytes | None = None
+    if colon and kind == "template":
+        rows = session.ask(ListTemplates(), TemplateRows).rows
+        found = next((one for one in rows if one.name == name), None)
+        if found is None:
+            raise BadInputError(
+                f"there is no template `{shown(name)}`", remedy="see `taskbound template list`"
+            )
+        raw = bytes(found.scope)
+    elif colon and kind == "task":
+        raw = bytes(session.ask(ShowTask(task=whole_task(session, name)), TaskDetail).scope)
+    elif colon and kind == "agent":
+        raw = bytes(session.ask(ShowAgent(name=name), AgentDetail).ceiling)
+    if raw is not None:
+        return Given(name=told, scope=parse_scope(raw), document=None)
+    document = read_document(read_file(told), told)
+    with document.pointing():
+        scope = parse_scope(document.value)
+    return Given(name=told, scope=scope, document=document)
+
+
+def find_tools(session: Session, file: str, *, offline: bool) -> Mapping[str, ToolDefinition] | None:
+    """The definitions of the tools by their whole names; ``None`` when none can be had (rule 2)."""
+    if file:
+        return _tools_of(file)
+    if offline:
+        return None
+    try:
+        rows = session.ask(ListTools(), ToolRows).rows
+    except UnavailableError as error:
+        session.screen.note(f"without the pinned tools: {shown(Words(error.message))}", "dim")
+        return None
+    return {one.name: parse_definition(bytes(one.raw)) for one in rows}
+
+
+def _place_of(scope: Scope, grant: str) -> Place:
+    for at, step in enumerate(scope.steps):
+        for number, one in enumerate(step.grants):
+            if one.id == grant:
+                return Place().member("steps").item(at).member("grants").item(number)
+    return Place().member("grants").item([one.id for one in scope.grants].index(grant))
+
+
+def _tools_of(file: str) -> dict[str, ToolDefinition]:
+    """The tools that a file lists as `taskbound tool list --json` does."""
+    document = read_document(read_file(file, largest=_LARGEST), file)
+    try:
+        rows = msgspec.convert(document.value, _Tools).rows
+        return {one.name: parse_definition(canonical(one.raw)) for one in rows}
+    except (msgspec.ValidationError, MalformedError) as error:
+        raise BadInputError(
+            f"`{shown(file)}` lists no tools: {shown(str(error))}",
+            remedy="make it with `taskbound tool list --json`",
+        ) from error
+
+
+class _Tool(msgspec.Struct):
+    name: str
+    raw: dict[str, Any]
+
+
+class _Tools(msgspec.Struct):
+    rows: list[_Tool]
