@@ -212,6 +212,8 @@ async def real(
     """A daemon with one pinned server, and a running task that may call all of it."""
     home = tmp_path / "home"
     make_home(home)
+    # A corpus is refused line after line, and is no flood: what is beyond the quota has tests of its own.
+    (home / "taskbound.toml").write_text("refusals_burst = 10000\n", encoding="utf-8")
     place = Place(home, tmp_path)
     pid = place.status().pid
     try:

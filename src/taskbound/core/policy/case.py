@@ -47,6 +47,7 @@ _ORDINARY: Final[Mapping[str, Fact]] = {
     "task.age": 0,
     "task.depth": 0,
     "task.evidence": (),
+    "task.learning": False,
     "task.purpose": "",
     "task.remaining": 3600,
     "task.requester": "",
