@@ -237,3 +237,14 @@ def test_a_ceiling_and_an_ancestor_that_say_anything_are_asked_for_each_call(
 def test_a_ceiling_that_says_nothing_of_the_arguments_is_not_asked(world: World) -> None:
     standing = Standings(world.views, world.means.policy).of(world.call(world.settle_in()))
     assert standing.require(None, world.clock.now()).bounds == ()
+
+
+def test_law_3_what_an_ancestor_permits_in_a_later_step_is_not_permitted_beneath_it_now(world: World) -> None:
+    world.settle_in()
+    anything = {"tool": "bank__pay", "others": "any"}
+    steps = [
+        {"name": "look", "grants": [{"tool": "bank__look", "others": "any"}]},
+        {"name": "pay", "grants": [anything]},
+    ]
+    beneath = world.child(world.start(scope={"steps": steps}), scope={"grants": [anything]})
+    assert code_of(world.ask(beneath, arguments={"to": "eve", "amount": 1})) == "outside-scope"

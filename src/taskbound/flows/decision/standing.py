@@ -261,6 +261,7 @@ def _bounds(lineage: Lineage, agent: Agent, tool: str) -> tuple[tuple[Scope, str
 
 
 def _is_open(scope: Scope, tool: str) -> bool:
-    """Whether a grant names the tool and says nothing more than how often, and `others: any`."""
+    """Whether a grant in force names the tool and says nothing more than how often, and `others: any`."""
     said = {"tool": tool, "others": Others.ANY.value, "uses": 0}
-    return any(grant.value() | {"uses": 0} == said for grant in scope.by_tool.get(tool, ()))
+    in_force = scope.at(0)  # as `cover` judges: nothing enters a later step yet
+    return any(grant.value() | {"uses": 0} == said for grant in in_force.by_tool.get(tool, ()))
