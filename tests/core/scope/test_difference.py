@@ -106,3 +106,14 @@ def test_i08_children_of_children_never_hold_more_than_their_parent_had() -> Non
 def test_a_child_that_asks_for_more_than_is_left_carves_nothing() -> None:
     parent = scope({"tool": "a__x", "uses": 5})
     assert isinstance(carve(parent, {"g0/uses": 1}, scope({"tool": "a__x", "uses": 2})), NotCovers)
+
+
+def test_scopes_in_steps_that_are_one_have_no_difference() -> None:
+    steps: JsonValue = {
+        "steps": [
+            {"name": "read", "grants": [{"tool": "git__log"}]},
+            {"name": "write", "keep": True, "grants": [{"tool": "git__commit", "uses": 1}]},
+        ]
+    }
+    found = difference(parse_scope(steps), parse_scope(steps))
+    assert (found.direction, found.added, found.removed) == (Direction.SAME, (), ())

@@ -94,3 +94,20 @@ def test_two_ranges_meet_in_one_and_what_is_not_mentioned_is_left_out() -> None:
             }
         ]
     }
+
+
+def test_of_scopes_in_steps_only_what_the_first_step_permits_comes_out() -> None:
+    steps = parse_scope(
+        {
+            "steps": [
+                {"name": "read", "grants": [{"tool": "git__log"}]},
+                {"name": "write", "grants": [{"tool": "git__commit"}]},
+            ]
+        }
+    )
+    flat = parse_scope({"grants": [{"tool": "git__log"}, {"tool": "git__commit"}]})
+    for one, two in ((steps, flat), (flat, steps)):
+        found = intersect(one, two).scope
+        assert found is not None
+        assert [grant.tool for grant in found.grants] == ["git__log"]
+        assert isinstance(covers(steps, found), Covers)

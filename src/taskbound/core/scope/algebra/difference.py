@@ -68,8 +68,8 @@ def difference(old: Scope, new: Scope) -> Difference:
         (False, True): Direction.WIDER,
         (False, False): Direction.OTHER,
     }[shrinks, grows]
-    added = _changes(new, old)
-    removed = _changes(old, new)
+    added = () if shrinks else _changes(new, old)  # what is covered as a whole adds nothing
+    removed = () if grows else _changes(old, new)
     return Difference(direction=direction, added=added, removed=removed)
 
 

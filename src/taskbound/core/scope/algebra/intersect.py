@@ -6,6 +6,7 @@
    and leaves closed is left out, and what is asked for by either is asked for.
 3. Limits are those that both have left: what went to one pair is gone for the next (law 3), in the
    order of the first scope's grants.
+4. Of a scope in steps the first step counts: what comes out has no steps.
 """
 
 from __future__ import annotations
@@ -86,8 +87,9 @@ def intersect(first: Scope, second: Scope) -> Intersection:
 
 def _pairs(first: Scope, second: Scope) -> Iterator[tuple[Grant, Grant]]:
     count = 0
-    for one in first.grants:
-        for two in second.by_tool.get(one.tool, ()):
+    theirs = second.at(0).by_tool  # rule 4
+    for one in first.at(0).grants:
+        for two in theirs.get(one.tool, ()):
             count += 1
             if count > _PAIRS:
                 return
