@@ -4,7 +4,7 @@
 2. An unknown key, a key that stands twice, and a value of the wrong kind are errors, never a guess.
 3. A file that others can write is refused: whoever writes it decides.
 4. No setting holds a secret, since settings are shown, and stand in command lines.
-4. A file that can't be read because the directory is another account's says so: no setting is wrong.
+5. A file that can't be read because the directory is another account's says so: no setting is wrong.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
 
     Raises:
         BadSettingError: Anything of rules 2 and 3.
-        ForeignHomeError: The directory is another account's (rule 4).
+        ForeignHomeError: The directory is another account's (rule 5).
     """
     told: dict[str, object] = dict(_from_file(home / FILE))
     for field in fields(Settings):
@@ -163,7 +163,7 @@ def _from_file(path: Path) -> dict[str, object]:
         return {}
     except OSError as error:
         if isinstance(error, PermissionError):
-            require_reachable_home(path.parent)  # 4.
+            require_reachable_home(path.parent)  # 5
         raise BadSettingError(f"`{path}` can't be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:  # 2.: TOML refuses a key that stands twice
         raise BadSettingError(f"`{path}` is no TOML: {error}") from error
