@@ -182,7 +182,7 @@ FAULTS: dict[str, Fault] = {
             )
         ),
     ),
-    "the decimal places of totals are not compared": plant(takes, "_power", lambda _: lambda _: 1),
+    "the decimal places of totals are not compared": plant(takes, "power_of_ten", lambda _: lambda _: 1),
     "known amounts are taken once, whatever the uses": plant(
         takes, "_amount", lambda true: lambda child, *more: true(replace(child, uses=child.uses and 1), *more)
     ),

@@ -21,6 +21,7 @@ __all__ = [
     "MAX_EXPONENT",
     "NOT_A_NUMBER",
     "is_number",
+    "power_of_ten",
     "read_amount",
     "read_amount_text",
     "read_decimal",
@@ -63,7 +64,7 @@ def read_amount(value: JsonValue, exponent: int) -> int | Unmet:
     if value < 0:
         return _NEGATIVE
     # A float's `repr` has the digits of its canonical text, with or without an exponent.
-    units = value * _power(exponent) if isinstance(value, int) else _scale(repr(value), exponent)
+    units = value * power_of_ten(exponent) if isinstance(value, int) else _scale(repr(value), exponent)
     if isinstance(units, Unmet):
         return units
     return units if units <= INT64_MAX else _OVERFLOW
@@ -87,17 +88,18 @@ def _scale(text: str, exponent: int) -> int | Unmet:
     shift = exponent - len(fraction) + int(power or "0")
     if shift < 0:  # the shortest digits have no zero at their end to give away
         return Unmet(code="excess-precision", reason=f"has more than {exponent} decimal places")
-    return int(whole + fraction) * _power(shift)
+    return int(whole + fraction) * power_of_ten(shift)
 
 
 def write_amount(units: int, exponent: int) -> str:
     """The amount as people write it, such as ``12.50`` for 1250 with exponent 2."""
     if exponent == 0:
         return str(units)
-    whole, rest = divmod(units, _power(exponent))
+    whole, rest = divmod(units, power_of_ten(exponent))
     return f"{whole}.{rest:0{exponent}}"
 
 
-def _power(exponent: int) -> int:
+def power_of_ten(exponent: int) -> int:
+    """How many minor units of this exponent are one, 0 or more decimal places."""
     power: int = 10**exponent
     return power

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from taskbound.core.scope.limits import write_rates, write_totals
+from taskbound.core.scope.number import power_of_ten
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
@@ -62,7 +63,7 @@ class SharedLimits:
             for total in grant.totals:
                 share = given.get((total.path, total.currency))
                 if share is not None:
-                    left[total.key] -= share.limit * _power(total.exponent - share.exponent)
+                    left[total.key] -= share.limit * power_of_ten(total.exponent - share.exponent)
             for rate in grant.rates:
                 left[rate.key] = 0
 
@@ -120,14 +121,9 @@ def shared_limits(one: Grant, two: Grant, left: Left) -> SharedLimits | str:
 
 def _smaller(one: Total, two: Total) -> Total:
     exponent = min(one.exponent, two.exponent)
-    limit = min(total.limit // _power(total.exponent - exponent) for total in (one, two))
+    limit = min(total.limit // power_of_ten(total.exponent - exponent) for total in (one, two))
     return replace(one, exponent=exponent, limit=limit, text=one.text and two.text)
 
 
 def _rate_uses(rate: Rate) -> int:
     return rate.uses
-
-
-def _power(exponent: int) -> int:
-    power: int = 10**exponent
-    return power

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from taskbound.core.scope.algebra.places import Gap
-from taskbound.core.scope.number import INT64_MAX
+from taskbound.core.scope.number import INT64_MAX, power_of_ten
 from taskbound.core.scope.verdict import Unmet
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _counted(total: Total, own: list[Total]) -> int | Gap:
         return Gap(path=total.path.text, reason="it counts more decimal places than the other")
     if any(one.text for one in own) and not total.text:
         return Gap(path=total.path.text, reason="it may be a text, and the other counts numbers")
-    return sum(one.limit * _power(total.exponent - one.exponent) for one in some)
+    return sum(one.limit * power_of_ten(total.exponent - one.exponent) for one in some)
 
 
 def _uncounted(child: Grant, total: Total) -> int | Gap:
@@ -142,8 +142,3 @@ def _uses(child: Grant, rate: Rate, *, whole: bool) -> int | Gap:
     if not bounds:
         return Gap(path="", reason=f"it has no rate, and the other has one of {rate.seconds} seconds")
     return Gap(path="", reason=f"it may be used more often within {rate.seconds} seconds than the other")
-
-
-def _power(exponent: int) -> int:
-    power: int = 10**exponent
-    return power
