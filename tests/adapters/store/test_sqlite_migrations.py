@@ -24,7 +24,7 @@ from tests.contracts.store.rows import NOW, SPACE, action, append, event, insert
 if TYPE_CHECKING:
     from pathlib import Path
 
-NEWEST = "0003"
+NEWEST = "0004"
 """The newest revision that there is."""
 REVISION = """
 from alembic import op

@@ -10,6 +10,7 @@ from taskbound.core.action import ActionState
 from taskbound.core.audit import ActionDecided, CheckpointSigned, WriterStarted
 from taskbound.core.clock import Instant
 from taskbound.core.identity import Agent, AgentState, Breadth, Group, Person
+from taskbound.core.identity.person_key import Custody, PersonKey, PersonKeyKind, PersonKeyState
 from taskbound.core.scope import parse_scope
 from taskbound.core.task import Task, TaskState, Template
 from taskbound.ports.action import OutcomeChange, StoredAction
@@ -45,6 +46,26 @@ def read(store: Store, look: Callable[[Snapshot], T]) -> T:
 
 def person(name: str = "ann", *, namespace: str = SPACE, version: int = 1) -> Person:
     return Person(namespace=namespace, name=name, uid=1000, version=version, grantable=SCOPE)
+
+
+def person_key(name: str = "key_1", *, namespace: str = SPACE, version: int = 1) -> PersonKey:
+    return PersonKey(
+        namespace=namespace,
+        id=name,
+        person="ann",
+        kind=PersonKeyKind.OPENSSH,
+        public=b"\x00\xff public",
+        fingerprint="SHA256:abc",
+        enrolled=Instant(7),
+        usable_from=Instant(2**53),
+        enrolled_by="bob",
+        state=PersonKeyState.ENROLLED,
+        custody=Custody.PASSPHRASE,
+        nonce="n",
+        label="work laptop \u00fc",
+        counter=2**32 - 1,
+        version=version,
+    )
 
 
 def group(name: str = "payers", *, namespace: str = SPACE, version: int = 1) -> Group:

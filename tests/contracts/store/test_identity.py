@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.core.identity import AgentState, Breadth, PersonState
+from taskbound.core.identity.person_key import Custody, Namespace, PersonKeyKind, PersonKeyState
 from taskbound.ports.store import ConflictError
-from tests.contracts.store.rows import OTHER, SCOPE, SPACE, agent, group, person, read
+from tests.contracts.store.rows import OTHER, SCOPE, SPACE, agent, group, person, person_key, read
 
 if TYPE_CHECKING:
     from taskbound.core.identity import Grantable
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def test_a_person_is_read_as_it_was_written(store: Store) -> None:
-    gone = replace(person(), state=PersonState.GONE, uid=2**31)
+    gone = replace(person(), state=PersonState.GONE, uid=2**31, human="bob")
     store.write(lambda tx: tx.identities.put_person(gone, expect=0))
     assert read(store, lambda seen: seen.identities.person(SPACE, "ann")) == gone
     assert read(store, lambda seen: seen.identities.person(SPACE, "bob")) is None
@@ -126,3 +127,56 @@ def test_those_who_may_grant_are_locked_all_together_and_of_one_namespace(store:
     persons, groups = store.write(lambda tx: tx.identities.lock_grantors(SPACE))
     assert list(persons.values()) == [person("ann"), person("bob")]
     assert groups == (group("one"), group("two"))
+
+
+@pytest.mark.parametrize("state", list(PersonKeyState))
+@pytest.mark.parametrize("kind", list(PersonKeyKind))
+@pytest.mark.parametrize("custody", list(Custody))
+def test_a_key_is_read_as_it_was_written(
+    store: Store, state: PersonKeyState, kind: PersonKeyKind, custody: Custody
+) -> None:
+    written = replace(person_key(), state=state, kind=kind, custody=custody)
+    store.write(lambda tx: tx.identities.put_person_key(written, expect=0))
+    assert read(store, lambda seen: seen.identities.person_key(SPACE, "key_1")) == written
+    assert read(store, lambda seen: seen.identities.person_key(SPACE, "key_2")) is None
+    assert read(store, lambda seen: seen.identities.person_key(OTHER, "key_1")) is None
+
+
+def test_keys_come_by_id_and_of_one_namespace_and_are_locked_all_together(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        for one in (person_key("key_2"), person_key("key_1"), person_key("key_3", namespace=OTHER)):
+            tx.identities.put_person_key(one, expect=0)
+
+    store.write(work)
+    wanted = (person_key("key_1"), person_key("key_2"))
+    assert read(store, lambda seen: seen.identities.person_keys(SPACE)) == wanted
+    assert store.write(lambda tx: tx.identities.lock_person_keys(SPACE)) == wanted
+
+
+@pytest.mark.parametrize("expect", [0, 2])
+def test_a_key_of_another_version_than_expected_conflicts(store: Store, expect: int) -> None:
+    store.write(lambda tx: tx.identities.put_person_key(person_key(), expect=0))
+    with pytest.raises(ConflictError):
+        store.write(lambda tx: tx.identities.put_person_key(person_key(version=8), expect=expect))
+    changed = replace(person_key(version=2), state=PersonKeyState.WITHDRAWN, counter=4)
+    store.write(lambda tx: tx.identities.put_person_key(changed, expect=1))
+    assert read(store, lambda seen: seen.identities.person_keys(SPACE)) == (changed,)
+
+
+def test_of_a_namespace_that_nothing_was_said_of_holds_what_goes_without_saying(store: Store) -> None:
+    assert read(store, lambda seen: seen.identities.namespace(SPACE)) == Namespace(name=SPACE)
+    said = Namespace(name=SPACE, demo=True, keys=3, version=1)
+    store.write(lambda tx: tx.identities.put_namespace(said, expect=0))
+    assert read(store, lambda seen: seen.identities.namespace(SPACE)) == said
+    assert read(store, lambda seen: seen.identities.namespace(OTHER)) == Namespace(name=OTHER)
+
+
+@pytest.mark.parametrize("expect", [0, 2])
+def test_a_namespace_of_another_version_than_expected_conflicts(store: Store, expect: int) -> None:
+    said = Namespace(name=SPACE, demo=True, version=1)
+    store.write(lambda tx: tx.identities.put_namespace(said, expect=0))
+    with pytest.raises(ConflictError):
+        store.write(lambda tx: tx.identities.put_namespace(replace(said, demo=False), expect=expect))
+    after = replace(said, demo=False, version=2)
+    store.write(lambda tx: tx.identities.put_namespace(after, expect=1))
+    assert read(store, lambda seen: seen.identities.namespace(SPACE)) == after

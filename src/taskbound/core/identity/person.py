@@ -4,6 +4,7 @@
    unproven: every program of that account can claim it.
 2. What a person may grant is said of them or of a group that they are in; where nothing is said
    they may grant nothing.
+3. Persons who are linked are one human, who counts once.
 """
 
 from __future__ import annotations
@@ -15,9 +16,21 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from taskbound.core.identity.errors import BadNameError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from taskbound.core.scope import Scope
 
-__all__ = ["Breadth", "Grantable", "Group", "PeerProof", "Person", "PersonState", "parse_name"]
+__all__ = [
+    "Breadth",
+    "Grantable",
+    "Group",
+    "PeerProof",
+    "Person",
+    "PersonState",
+    "human_of",
+    "humans",
+    "parse_name",
+]
 
 _LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _NAME_LIMIT: Final = 64
@@ -68,6 +81,8 @@ class Person:
     version: int = 1
     grantable: Grantable = Breadth.NOTHING
     """What they may grant by themselves; their groups may add to it (rule 2)."""
+    human: str = ""
+    """The same for all persons that are one human (rule 3); empty where nobody is linked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +95,17 @@ class Group:
     """Names of persons, in order."""
     grantable: Grantable = Breadth.NOTHING
     version: int = 1
+
+
+def human_of(name: str, persons: Mapping[str, Person]) -> str:
+    """Who this person is as a human; the same for all who are linked, and for nobody else (rule 3)."""
+    person = persons.get(name)
+    return f"human {person.human}" if person is not None and person.human else f"person {name}"
+
+
+def humans(names: Iterable[str], persons: Mapping[str, Person]) -> frozenset[str]:
+    """The humans behind these persons, each once (rule 3)."""
+    return frozenset(human_of(name, persons) for name in names)
 
 
 def parse_name(text: str, *, what: str) -> str:

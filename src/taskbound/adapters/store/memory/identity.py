@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from taskbound.core.identity.person_key import Namespace
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from taskbound.adapters.store.memory.rows import Tables
     from taskbound.core.identity import Agent, Group, Person
+    from taskbound.core.identity.person_key import PersonKey
 
 __all__ = ["MemoryIdentities"]
 
@@ -36,6 +39,19 @@ class MemoryIdentities:
         found = [one for one in self._tables.live().groups.values() if one.namespace == namespace]
         return tuple(sorted(found, key=lambda one: one.name))
 
+    def person_key(self, namespace: str, key: str) -> PersonKey | None:
+        """The key of this id, in whatever state."""
+        return self._tables.live().person_keys.get((namespace, key))
+
+    def person_keys(self, namespace: str) -> tuple[PersonKey, ...]:
+        """Every key, in whatever state, by id."""
+        found = [one for one in self._tables.live().person_keys.values() if one.namespace == namespace]
+        return tuple(sorted(found, key=lambda one: one.id))
+
+    def namespace(self, name: str) -> Namespace:
+        """What is said of a namespace."""
+        return self._tables.live().namespaces.get(name) or Namespace(name=name)
+
     def agent(self, namespace: str, name: str) -> Agent | None:
         """The agent of this name."""
         return self._tables.live().agents.get((namespace, name))
@@ -57,6 +73,23 @@ class MemoryIdentities:
     def lock_grantors(self, namespace: str) -> tuple[Mapping[str, Person], tuple[Group, ...]]:
         """Every person and every group."""
         return self.persons(namespace), self.groups(namespace)
+
+    def lock_person_keys(self, namespace: str) -> tuple[PersonKey, ...]:
+        """Every key."""
+        return self.person_keys(namespace)
+
+    def put_person_key(self, key: PersonKey, *, expect: int) -> None:
+        """Write the key."""
+        now = self.person_key(key.namespace, key.id)
+        if (now.version if now else 0) != expect:
+            self._tables.conflict(f"key `{key.id}`")
+        self._tables.person_keys.put((key.namespace, key.id), key)
+
+    def put_namespace(self, namespace: Namespace, *, expect: int) -> None:
+        """Write what is said of the namespace."""
+        if self.namespace(namespace.name).version != expect:
+            self._tables.conflict(f"namespace `{namespace.name}`")
+        self._tables.namespaces.put(namespace.name, namespace)
 
     def put_person(self, person: Person, *, expect: int) -> None:
         """Write the person."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.decision import ActHistory, Presented
     from taskbound.core.identity import Agent, Group, Person
+    from taskbound.core.identity.person_key import Namespace, PersonKey
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.task import Task, Template
     from taskbound.ports.action import StoredAction
@@ -106,6 +107,8 @@ class Tables:
     """All that a store holds, and within a transaction what failed first."""
 
     persons: Rows[tuple[str, str], Person] = field(default_factory=Rows)
+    person_keys: Rows[tuple[str, str], PersonKey] = field(default_factory=Rows)
+    namespaces: Rows[str, Namespace] = field(default_factory=Rows)
     groups: Rows[tuple[str, str], Group] = field(default_factory=Rows)
     agents: Rows[tuple[str, str], Agent] = field(default_factory=Rows)
     tasks: Rows[tuple[str, str], Task] = field(default_factory=Rows)

@@ -15,16 +15,32 @@ from taskbound.adapters.store.sql.rows.columns import (
 )
 from taskbound.adapters.store.sql.rows.known import look_up
 from taskbound.adapters.store.sql.rows.statement import Statement, Versioned, given
-from taskbound.adapters.store.sql.schema import agents, person_groups, persons
+from taskbound.adapters.store.sql.schema import agents, namespaces, person_groups, person_keys, persons
 from taskbound.core.clock import Instant
 from taskbound.core.identity import Agent, AgentState, Group, Person, PersonState
+from taskbound.core.identity.person_key import (
+    Custody,
+    Namespace,
+    PersonKey,
+    PersonKeyKind,
+    PersonKeyState,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from taskbound.adapters.store.sql.rows.link import Link
 
-__all__ = ["GROUPS", "PERSONS", "SqlIdentities", "read_group", "read_person", "read_version"]
+__all__ = [
+    "GROUPS",
+    "PERSONS",
+    "PERSON_KEYS",
+    "SqlIdentities",
+    "read_group",
+    "read_person",
+    "read_person_key",
+    "read_version",
+]
 
 _SPACE, _NAME = given("namespace"), given("name")
 _PERSON: Final = Statement(select(persons).where(persons.c.namespace == _SPACE, persons.c.name == _NAME))
@@ -32,10 +48,19 @@ PERSONS: Final = Statement(select(persons).where(persons.c.namespace == _SPACE).
 GROUPS: Final = Statement(
     select(person_groups).where(person_groups.c.namespace == _SPACE).order_by(person_groups.c.name)
 )
+_PERSON_KEY: Final = Statement(
+    select(person_keys).where(person_keys.c.namespace == _SPACE, person_keys.c.id == _NAME)
+)
+PERSON_KEYS: Final = Statement(
+    select(person_keys).where(person_keys.c.namespace == _SPACE).order_by(person_keys.c.id)
+)
+_NAMESPACE: Final = Statement(select(namespaces).where(namespaces.c.namespace == _SPACE))
 _AGENT: Final = Statement(select(agents).where(agents.c.namespace == _SPACE, agents.c.name == _NAME))
 _AGENTS: Final = Statement(select(agents).where(agents.c.namespace == _SPACE).order_by(agents.c.name))
 _PUT_PERSON: Final = Versioned(persons, "person")
 _PUT_GROUP: Final = Versioned(person_groups, "group")
+_PUT_PERSON_KEY: Final = Versioned(person_keys, "key")
+_PUT_NAMESPACE: Final = Versioned(namespaces, "namespace")
 _PUT_AGENT: Final = Versioned(agents, "agent")
 
 _NAMESPACES: Final = "SELECT DISTINCT namespace FROM agents ORDER BY namespace"
@@ -66,6 +91,21 @@ class SqlIdentities:
         """Every group, by name."""
         return self._link.all(read_group, GROUPS.text, GROUPS.values(namespace=namespace))
 
+    def person_key(self, namespace: str, key: str) -> PersonKey | None:
+        """The key of this id, in whatever state."""
+        return self._link.one(
+            read_person_key, _PERSON_KEY.text, _PERSON_KEY.values(namespace=namespace, name=key)
+        )
+
+    def person_keys(self, namespace: str) -> tuple[PersonKey, ...]:
+        """Every key, in whatever state, by id."""
+        return self._link.all(read_person_key, PERSON_KEYS.text, PERSON_KEYS.values(namespace=namespace))
+
+    def namespace(self, name: str) -> Namespace:
+        """What is said of a namespace."""
+        found = self._link.one(_namespace, _NAMESPACE.text, _NAMESPACE.values(namespace=name))
+        return Namespace(name=name) if found is None else found
+
     def agent(self, namespace: str, name: str) -> Agent | None:
         """The agent of this name."""
         return self._link.one(_agent, _AGENT.text, _AGENT.values(namespace=namespace, name=name))
@@ -91,6 +131,43 @@ class SqlIdentities:
         """Every person and every group."""
         return self.persons(namespace), self.groups(namespace)
 
+    def lock_person_keys(self, namespace: str) -> tuple[PersonKey, ...]:
+        """Every key."""
+        return self.person_keys(namespace)
+
+    def put_person_key(self, key: PersonKey, *, expect: int) -> None:
+        """Write the key."""
+        _PUT_PERSON_KEY.put(
+            self._link,
+            expect,
+            namespace=key.namespace,
+            id=key.id,
+            person=key.person,
+            kind=key.kind.value,
+            public=key.public,
+            fingerprint=key.fingerprint,
+            enrolled=key.enrolled,
+            usable_from=key.usable_from,
+            enrolled_by=key.enrolled_by,
+            state=key.state.value,
+            custody=key.custody.value,
+            nonce=key.nonce,
+            label=key.label,
+            counter=key.counter,
+            version=key.version,
+        )
+
+    def put_namespace(self, namespace: Namespace, *, expect: int) -> None:
+        """Write what is said of the namespace."""
+        _PUT_NAMESPACE.put(
+            self._link,
+            expect,
+            namespace=namespace.name,
+            demo=int(namespace.demo),
+            keys=namespace.keys,
+            version=namespace.version,
+        )
+
     def put_person(self, person: Person, *, expect: int) -> None:
         """Write the person."""
         _PUT_PERSON.put(
@@ -102,6 +179,7 @@ class SqlIdentities:
             state=person.state.value,
             version=person.version,
             grantable=write_grantable(person.grantable),
+            human=person.human,
         )
 
     def put_group(self, group: Group, *, expect: int) -> None:
@@ -139,8 +217,8 @@ def read_version(name: str, version: int) -> tuple[str, int]:
     return name, version
 
 
-def read_person(  # the columns of a row, in order
-    namespace: str, name: str, uid: int, state: str, version: int, grantable: bytes | None
+def read_person(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
+    namespace: str, name: str, uid: int, state: str, version: int, grantable: bytes | None, human: str
 ) -> Person:
     """A person, from its columns."""
     return Person(
@@ -150,7 +228,49 @@ def read_person(  # the columns of a row, in order
         state=PersonState(state),
         version=version,
         grantable=read_grantable(grantable),
+        human=human,
     )
+
+
+def read_person_key(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
+    namespace: str,
+    key: str,
+    person: str,
+    kind: str,
+    public: bytes,
+    fingerprint: str,
+    enrolled: int,
+    usable_from: int,
+    enrolled_by: str,
+    state: str,
+    custody: str,
+    nonce: str,
+    label: str,
+    counter: int,
+    version: int,
+) -> PersonKey:
+    """A key, from its columns."""
+    return PersonKey(
+        namespace=namespace,
+        id=key,
+        person=person,
+        kind=PersonKeyKind(kind),
+        public=public,
+        fingerprint=fingerprint,
+        enrolled=Instant(enrolled),
+        usable_from=Instant(usable_from),
+        enrolled_by=enrolled_by,
+        state=PersonKeyState(state),
+        custody=Custody(custody),
+        nonce=nonce,
+        label=label,
+        counter=counter,
+        version=version,
+    )
+
+
+def _namespace(namespace: str, demo: int, keys: int, version: int) -> Namespace:
+    return Namespace(name=namespace, demo=bool(demo), keys=keys, version=version)
 
 
 def read_group(namespace: str, name: str, members: str, version: int, grantable: bytes | None) -> Group:

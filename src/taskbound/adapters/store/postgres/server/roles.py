@@ -34,6 +34,8 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     DAEMON: {
         "persons": _KEPT,
         "person_groups": _KEPT,
+        "person_keys": _KEPT,
+        "namespaces": _KEPT,
         "agents": _KEPT,
         "kill_switches": _KEPT,
         "servers": _REMOVABLE,
