@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from taskbound.core.clock import Instant
-    from taskbound.core.task import Task, TaskHead, TaskState, Template
+    from taskbound.core.task import Heartbeat, Task, TaskHead, TaskState, Template
 
 __all__ = ["Run", "TaskReads", "TaskWrites"]
 
@@ -53,6 +53,18 @@ class TaskReads(Protocol):
     def children(self, namespace: str, task: str) -> tuple[Task, ...]:
         """All descendants that are not ended, nearest first."""
 
+    def lineage(self, namespace: str, task: str) -> tuple[Task, ...]:
+        """The task and all its ancestors, whatever their state, nearest first; empty when it is not known."""
+
+    def tree(self, namespace: str, root: str) -> tuple[Task, ...]:
+        """Every task of the tree of this first task, whatever their state, in the order of their start."""
+
+    def overdue(self, now: Instant, *, limit: int = 100) -> tuple[Heartbeat, ...]:
+        """Heartbeats of any namespace that were due: oldest first, answered by an index."""
+
+    def heartbeats(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Heartbeat]:
+        """By task: what of these tasks is waited for."""
+
     def remainders(self, namespace: str, task: str) -> Mapping[str, int]:
         """What is left of each limit, by the limit's name."""
 
@@ -78,6 +90,13 @@ class TaskWrites(TaskReads, Protocol):
     def lock_heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
         """As `heads`, locked against change until the end of the transaction."""
 
+    def lock_tree(self, namespace: str, task: str) -> tuple[Task, ...]:
+        """The task, ended or not, and all its descendants that are not ended, nearest first.
+
+        All MUST be locked against `lock_heads` and against change, so that until the end of the
+        transaction nothing is decided for one of them, and nothing begins beneath one.
+        """
+
     def lock_remainders(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Mapping[str, int]]:
         """By task, each that was asked for: what is left of each limit, locked against change."""
 
@@ -86,6 +105,15 @@ class TaskWrites(TaskReads, Protocol):
 
     def open_limits(self, namespace: str, task: str, limits: Mapping[str, int]) -> None:
         """Write the limits of a new task. MUST raise `ConflictError` when it has one of them."""
+
+    def close_limits(self, namespace: str, task: str) -> None:
+        """Take the limits of a task away, so that others can be opened."""
+
+    def put_heartbeat(self, heartbeat: Heartbeat) -> None:
+        """Wait for this, instead of what was waited for of the task."""
+
+    def drop_heartbeat(self, namespace: str, task: str) -> None:
+        """Wait for nothing of this task; nothing happens when nothing was waited for."""
 
     def set_remainders(self, namespace: str, changes: Mapping[tuple[str, str], tuple[int, int]]) -> None:
         """By (task, limit): from what it must be to what it becomes.

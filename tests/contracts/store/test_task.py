@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.core.clock import Instant
-from taskbound.core.task import ENDED, TaskState
+from taskbound.core.scope.algebra import Share
+from taskbound.core.task import ENDED, Heartbeat, TaskState
 from taskbound.ports.store import ConflictError, StoreUnavailableError
 from taskbound.ports.task import Run
 from tests.contracts.store.rows import NOW, OTHER, SPACE, WIDE, read, task, template
@@ -33,7 +34,23 @@ def ids(tasks: tuple[Task, ...]) -> list[str]:
 @pytest.mark.parametrize("state", list(TaskState))
 def test_a_task_is_read_as_it_was_written(store: Store, state: TaskState) -> None:
     written = replace(
-        task(), state=state, evidence=(), scope=WIDE, parent="tsk_0", root="tsk_0", learning=True
+        task(),
+        state=state,
+        evidence=(),
+        scope=WIDE,
+        parent="tsk_0",
+        root="tsk_0",
+        learning=True,
+        step=2,
+        scope_version=3,
+        since=NOW,
+        base=(("g0/total/amount", 2**63 - 1), ("g0/uses", 7)),
+        shares=(
+            Share(child="g0", parent="g1", taken=(("g1/uses", 7),)),
+            Share(child="g0", parent="g2", taken=()),
+        ),
+        heartbeat=30,
+        grace=600,
     )
     put(store, written)
     found = read(store, lambda seen: seen.tasks.task(SPACE, "tsk_1"))
@@ -258,3 +275,84 @@ def test_the_same_process_registered_again_belongs_to_the_later_task(store: Stor
     register(store, run("tsk_2", 10), run("tsk_1", 10, started=200))
     found = read(store, lambda seen: seen.tasks.runs(SPACE, "boot-1"))
     assert found == (run("tsk_2", 10), run("tsk_1", 10, started=200))
+
+
+def test_a_lineage_is_the_task_and_its_ancestors_nearest_first_whatever_their_state(store: Store) -> None:
+    root = task("root", state=TaskState.REVOKED)
+    child = task("child", parent=root)
+    leaf = task("leaf", parent=child, agent="other")
+    put(store, root, child, leaf, task("root", namespace=OTHER), replace(task("lost"), parent="gone"))
+    with store.read() as seen:
+        assert seen.tasks.lineage(SPACE, "leaf") == (leaf, child, root)
+        assert ids(seen.tasks.lineage(SPACE, "root")) == ["root"]
+        assert ids(seen.tasks.lineage(SPACE, "lost")) == ["lost"]
+        assert seen.tasks.lineage(OTHER, "leaf") == ()
+
+
+def test_a_tree_is_every_task_of_it_whatever_its_state(store: Store) -> None:
+    root = task("root")
+    ended = task("ended", parent=root, started=2, state=TaskState.COMPLETED)
+    leaf = task("leaf", parent=ended, started=3)
+    early = task("early", parent=root, started=1)
+    put(store, root, ended, leaf, early, task("stranger"), task("root", namespace=OTHER))
+    with store.read() as seen:
+        assert ids(seen.tasks.tree(SPACE, "root")) == ["root", "early", "ended", "leaf"]
+        assert ids(seen.tasks.tree(SPACE, "leaf")) == []
+        assert ids(seen.tasks.tree(OTHER, "root")) == ["root"]
+
+
+def test_a_locked_tree_is_the_task_ended_or_not_and_what_is_not_ended_beneath_it(store: Store) -> None:
+    root = task("root", state=TaskState.COMPLETED)
+    ended = task("ended", parent=root, state=TaskState.FAILED)
+    below = task("below", parent=ended, started=1)
+    child = task("child", parent=root, started=2)
+    put(store, root, ended, below, child, task("stranger"))
+    found = store.write(lambda tx: tx.tasks.lock_tree(SPACE, "root"))
+    assert found[0] == root
+    assert set(ids(found[1:])) == {"below", "child"}
+    assert store.write(lambda tx: tx.tasks.lock_tree(SPACE, "child")) == (child,)
+    assert store.write(lambda tx: tx.tasks.lock_tree(SPACE, "nobody")) == ()
+    assert store.write(lambda tx: tx.tasks.lock_tree(SPACE, "")) == ()
+
+
+def test_limits_that_are_closed_are_gone_and_can_be_opened_anew_at_once(store: Store) -> None:
+    store.write(lambda tx: tx.tasks.open_limits(SPACE, "tsk_1", LIMITS))
+    store.write(lambda tx: tx.tasks.open_limits(SPACE, "tsk_2", LIMITS))
+
+    def work(tx: Transaction) -> None:
+        assert tx.tasks.lock_remainders(SPACE, {"tsk_1"}) == {"tsk_1": LIMITS}
+        tx.tasks.close_limits(SPACE, "tsk_1")
+        tx.tasks.open_limits(SPACE, "tsk_1", {"g0/uses": 3, "g7/uses": 1})
+        assert tx.tasks.lock_remainders(SPACE, {"tsk_1"}) == {"tsk_1": {"g0/uses": 3, "g7/uses": 1}}
+
+    store.write(work)
+    with store.read() as seen:
+        assert seen.tasks.remainders(SPACE, "tsk_1") == {"g0/uses": 3, "g7/uses": 1}
+        assert seen.tasks.remainders(SPACE, "tsk_2") == LIMITS
+    store.write(lambda tx: tx.tasks.close_limits(SPACE, "tsk_1"))
+    assert store.write(lambda tx: tx.tasks.lock_remainders(SPACE, {"tsk_1"})) == {"tsk_1": {}}
+
+
+def beat(task_id: str, due: int, *, missed: bool = False, namespace: str = SPACE) -> Heartbeat:
+    return Heartbeat(namespace=namespace, task=task_id, due=Instant(NOW + due), missed=missed)
+
+
+def test_what_is_waited_for_is_one_instant_of_a_task_and_found_when_it_is_due(store: Store) -> None:
+    rows = [beat("b", 20), beat("a", 10, missed=True), beat("c", 5, namespace=OTHER), beat("d", 21)]
+
+    def work(tx: Transaction) -> None:
+        for one in rows:
+            tx.tasks.put_heartbeat(one)
+
+    store.write(work)
+    with store.read() as seen:
+        assert seen.tasks.overdue(Instant(NOW + 20)) == (rows[2], rows[1], rows[0])
+        assert seen.tasks.overdue(Instant(NOW + 20), limit=1) == (rows[2],)
+        assert seen.tasks.overdue(Instant(NOW + 4)) == ()
+        assert seen.tasks.heartbeats(SPACE, ["a", "c", "x"]) == {"a": rows[1]}
+    store.write(lambda tx: tx.tasks.put_heartbeat(beat("a", 99)))
+    store.write(lambda tx: tx.tasks.drop_heartbeat(SPACE, "b"))
+    store.write(lambda tx: tx.tasks.drop_heartbeat(SPACE, "b"))
+    with store.read() as seen:
+        assert seen.tasks.heartbeats(SPACE, ["a", "b", "d"]) == {"a": beat("a", 99), "d": rows[3]}
+        assert seen.tasks.overdue(Instant(NOW + 50)) == (rows[2], rows[3])

@@ -11,6 +11,7 @@ from taskbound.core.task.errors import (
     TaskPausedError,
     TaskSyntaxError,
 )
+from taskbound.core.task.heartbeat import Heartbeat
 from taskbound.core.task.live import require_live
 from taskbound.core.task.state import ENDED, TASK_TRANSITIONS, TaskEvent, TaskState, ending
 from taskbound.core.task.values import (
@@ -27,6 +28,7 @@ __all__ = [
     "ENDED",
     "TASK_TRANSITIONS",
     "AmbiguousTaskError",
+    "Heartbeat",
     "NoTaskError",
     "Task",
     "TaskEndedError",

@@ -1,7 +1,8 @@
 """What a task is: declared before the agent acts, and ended for good.
 
-What a task may do, for whom and until when never changes in place: the row's
-version counts changes of its state, and a decision names the version it read.
+For whom it is and until when never changes. What it may do changes by a step (`step`) or
+an amendment (`amendment`), and whether it may by its state: the row's version counts all of
+these, and a decision names the version it read.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.clock import Instant
 from taskbound.core.task.errors import TaskSyntaxError
 from taskbound.core.task.state import TASK_TRANSITIONS, TaskEvent, TaskState
 
 if TYPE_CHECKING:
-    from taskbound.core.clock import Instant
     from taskbound.core.scope import Scope
+    from taskbound.core.scope.algebra import Share
 
 __all__ = [
     "Task",
@@ -29,6 +31,7 @@ __all__ = [
 _LIFETIME_LIMIT: Final = 30 * 24 * 3600
 _LEARNING_LIMIT: Final = 14 * 24 * 3600
 _PURPOSE_LIMIT: Final = 500
+_DECLARED: Final = Instant(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +68,20 @@ class Task:
     version: int = 1
     learning: bool = False
     """Whether it is to learn from: shown as such wherever the task or its actions are."""
+    step: int = 0
+    """Which step of its scope it is in, counted from 0; it only goes forward (`step`)."""
+    scope_version: int = 1
+    """How often its scope was given: 1, and one more for each amendment."""
+    since: Instant = _DECLARED
+    """When its scope or step became what they are; 0 when both are as it was declared."""
+    base: tuple[tuple[str, int], ...] = ()
+    """Of a child: what each of its limits held when it was carved, by key (`child`)."""
+    shares: tuple[Share, ...] = ()
+    """Of a child: which grant of its parent each of its own is charged to, and what that took."""
+    heartbeat: int = 0
+    """Seconds within which a connection must be bound to it, or it is paused; 0 for none."""
+    grace: int = 0
+    """Seconds that it may stay paused so before it ends."""
 
     @property
     def head(self) -> TaskHead:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from taskbound.core.identity import Agent, Group, Person
     from taskbound.core.identity.person_key import Namespace, PersonKey
     from taskbound.core.revocation import KillSwitch
-    from taskbound.core.task import Task, Template
+    from taskbound.core.task import Heartbeat, Task, Template
     from taskbound.ports.action import StoredAction
     from taskbound.ports.audit import PendingRecord, StoredCheckpoint
     from taskbound.ports.task import Run
@@ -114,6 +114,7 @@ class Tables:
     tasks: Rows[tuple[str, str], Task] = field(default_factory=Rows)
     templates: Rows[tuple[str, str], Template] = field(default_factory=Rows)
     remainders: Rows[tuple[str, str], dict[str, int]] = field(default_factory=Rows)
+    heartbeats: Rows[tuple[str, str], Heartbeat] = field(default_factory=Rows)
     runs: Rows[tuple[str, str, int, int], Run] = field(default_factory=Rows)
     servers: Rows[tuple[str, str], PinnedServer] = field(default_factory=Rows)
     tools: Rows[tuple[str, str], PinnedTool] = field(default_factory=Rows)

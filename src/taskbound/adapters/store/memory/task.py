@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.store.memory.rows import Tables
     from taskbound.core.clock import Instant
-    from taskbound.core.task import Task, TaskHead, TaskState, Template
+    from taskbound.core.task import Heartbeat, Task, TaskHead, TaskState, Template
     from taskbound.ports.task import Run
 
 __all__ = ["MemoryTasks"]
@@ -86,6 +86,35 @@ class MemoryTasks:
             generation = [child for one in generation for child in by_parent.get(one.id, [])]
         return tuple(one for one in found if one.state not in ENDED)
 
+    def lineage(self, namespace: str, task: str) -> tuple[Task, ...]:
+        """The task and all its ancestors, nearest first."""
+        line: dict[str, Task] = {}
+        found = self.task(namespace, task)
+        while found is not None and found.id not in line:
+            line[found.id] = found
+            found = self.task(namespace, found.parent) if found.parent else None
+        return tuple(line.values())
+
+    def tree(self, namespace: str, root: str) -> tuple[Task, ...]:
+        """Every task of the tree, in the order of their start."""
+        found = [
+            one
+            for one in self._tables.live().tasks.values()
+            if one.namespace == namespace and one.root == root and (one.parent or one.id == root)
+        ]
+        return tuple(sorted(found, key=_age))
+
+    def overdue(self, now: Instant, *, limit: int = 100) -> tuple[Heartbeat, ...]:
+        """Heartbeats of any namespace that were due: oldest first."""
+        found = [one for one in self._tables.live().heartbeats.values() if one.due <= now]
+        return tuple(sorted(found, key=lambda one: (one.due, one.namespace, one.task))[:limit])
+
+    def heartbeats(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Heartbeat]:
+        """By task: what of these tasks is waited for."""
+        rows = self._tables.live().heartbeats
+        found = {task: rows.get((namespace, task)) for task in tasks}
+        return {task: one for task, one in found.items() if one is not None}
+
     def remainders(self, namespace: str, task: str) -> Mapping[str, int]:
         """What is left of each limit, by the limit's name."""
         return dict(self._tables.live().remainders.get((namespace, task)) or {})
@@ -122,6 +151,11 @@ class MemoryTasks:
         """As `heads`; the transaction holds the one lock there is."""
         return self.heads(namespace, tasks)
 
+    def lock_tree(self, namespace: str, task: str) -> tuple[Task, ...]:
+        """The task and all beneath it that is not ended; the transaction holds the one lock there is."""
+        found = self.task(namespace, task)
+        return (found, *self.children(namespace, task)) if found is not None else ()
+
     def lock_remainders(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Mapping[str, int]]:
         """By task: what is left of each limit."""
         return {task: self.remainders(namespace, task) for task in tasks}
@@ -139,6 +173,18 @@ class MemoryTasks:
         if not now.keys().isdisjoint(limits):
             self._tables.conflict("a limit")
         self._keep(namespace, task, {**now, **limits})
+
+    def close_limits(self, namespace: str, task: str) -> None:
+        """Take the limits of a task away."""
+        self._tables.live().remainders.put((namespace, task), None)
+
+    def put_heartbeat(self, heartbeat: Heartbeat) -> None:
+        """Wait for this of the task."""
+        self._tables.live().heartbeats.put((heartbeat.namespace, heartbeat.task), heartbeat)
+
+    def drop_heartbeat(self, namespace: str, task: str) -> None:
+        """Wait for nothing of this task."""
+        self._tables.live().heartbeats.put((namespace, task), None)
 
     def set_remainders(self, namespace: str, changes: Mapping[tuple[str, str], tuple[int, int]]) -> None:
         """By (task, limit): from what it must be to what it becomes."""

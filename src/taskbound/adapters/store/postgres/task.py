@@ -3,6 +3,8 @@
 1. Locks are taken in the order of ids, so that groups wait for each other and never
    in a circle. A task's row is shared: a revocation waits for those who decide, and who
    waits for a revocation reads what it left.
+   A whole tree is locked from its first task down: nothing begins beneath a task that is locked so, and what
+   waits the other way round is broken off by the server, and runs again.
 2. Which tasks are ancestors never changes, so that is read first and without a lock.
 3. Sets are looked up row by row of what is asked (`LATERAL`), and written where they were found
    (`ctid`): a plan that was made for a small table is as good for a large one.
@@ -13,13 +15,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.store.postgres.server.link import write_texts, write_wholes
-from taskbound.adapters.store.sql.task import SqlTasks, read_head, read_limit
+from taskbound.adapters.store.sql.task import COLUMNS, SqlTasks, read_head, read_limit, read_task
+from taskbound.core.task import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from taskbound.adapters.store.postgres.server.link import PostgresLink
-    from taskbound.core.task import TaskHead
+    from taskbound.core.task import Task, TaskHead
 
 __all__ = ["PostgresTasks"]
 
@@ -38,6 +41,14 @@ _HEADS: Final = """
 """
 _SEE_HEADS: Final = _HEADS.format(lock="LIMIT 1")
 _LOCK_HEADS: Final = _HEADS.format(lock="FOR SHARE")
+_LOCK_TASK: Final = (
+    f"SELECT {COLUMNS} FROM tasks t WHERE namespace = $1 AND id = $2"  # noqa: S608  # our own columns
+    " FOR NO KEY UPDATE"
+)
+_LOCK_CHILDREN: Final = f"""
+    SELECT {COLUMNS} FROM tasks t
+    WHERE namespace = $1 AND parent = ANY($2::text[]) AND parent <> '' ORDER BY id FOR NO KEY UPDATE
+"""  # noqa: S608  # our own columns
 _LOCK_LEFT: Final = """
     SELECT r.* FROM unnest($2::text[]) AS asked (task) CROSS JOIN LATERAL (
         SELECT task, name, remaining FROM remainders
@@ -83,6 +94,19 @@ class PostgresTasks(SqlTasks):
         """As `heads`, locked in the order of ids (rules 1 and 2)."""
         found = self._locks.locked(read_head, _LOCK_HEADS, (namespace, write_texts(tasks)))
         return {one.id: one for one in found}
+
+    def lock_tree(self, namespace: str, task: str) -> tuple[Task, ...]:
+        """The task and all its descendants that are not ended, locked generation by generation (rule 1)."""
+        found = self._locks.locked(read_task, _LOCK_TASK, (namespace, task))
+        tree = {one.id: one for one in found}
+        level = found
+        while level:
+            values = (namespace, write_texts([one.id for one in level]))
+            below = self._locks.locked(read_task, _LOCK_CHILDREN, values)
+            level = tuple(sorted(below, key=lambda one: (one.started, one.id)))
+            level = tuple(one for one in level if one.id not in tree)
+            tree.update((one.id, one) for one in level)
+        return (*found, *(one for one in tree.values() if one.id != task and one.state not in ENDED))
 
     def lock_remainders(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Mapping[str, int]]:
         """By task: what is left of each limit, locked in the order of tasks and names (rule 1)."""

@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, insert, select, tuple_
 
-from taskbound.adapters.store.sql.rows.columns import json_texts, read_scope, read_texts
+from taskbound.adapters.store.sql.rows.columns import (
+    json_texts,
+    read_base,
+    read_scope,
+    read_shares,
+    read_texts,
+    write_base,
+    write_shares,
+)
 from taskbound.adapters.store.sql.rows.known import look_up
 from taskbound.adapters.store.sql.rows.statement import Statement, Versioned, given, one_of
 from taskbound.adapters.store.sql.schema import remainders, tasks, templates
 from taskbound.core.clock import Instant
-from taskbound.core.task import Task, TaskHead, TaskState, Template
+from taskbound.core.task import Heartbeat, Task, TaskHead, TaskState, Template
 from taskbound.ports.task import Run
 
 if TYPE_CHECKING:
@@ -20,7 +28,7 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.store.sql.rows.link import Link
 
-__all__ = ["SqlTasks", "read_head", "read_limit"]
+__all__ = ["COLUMNS", "SqlTasks", "read_head", "read_limit", "read_task"]
 
 _SPACE, _ID, _NAME = given("namespace"), given("id"), given("name")
 _TASK: Final = Statement(select(tasks).where(tasks.c.namespace == _SPACE, tasks.c.id == _ID))
@@ -37,10 +45,10 @@ _PUT_TASK: Final = Versioned(tasks, "task")
 _PUT_TEMPLATE: Final = Versioned(templates, "template")
 _OPEN_LIMIT: Final = Statement(insert(remainders))
 
-_COLUMNS: Final = ", ".join(f"t.{one.name}" for one in tasks.columns)
+COLUMNS: Final = ", ".join(f"t.{one.name}" for one in tasks.columns)
 _ALIVE: Final = "state IN ('proposed', 'running', 'paused')"
 _DUE: Final = (
-    f"SELECT {_COLUMNS} FROM tasks t"  # noqa: S608  # our own columns
+    f"SELECT {COLUMNS} FROM tasks t"  # noqa: S608  # our own columns
     f" WHERE deadline <= ? AND {_ALIVE} ORDER BY deadline, id LIMIT ?"
 )
 _CHILDREN: Final = f"""
@@ -50,9 +58,35 @@ _CHILDREN: Final = f"""
         SELECT t.id, depth + 1 FROM down JOIN tasks t ON t.namespace = ?1 AND t.parent = down.id
         WHERE t.parent <> '' AND depth < 64
     )
-    SELECT {_COLUMNS} FROM down JOIN tasks t ON t.namespace = ?1 AND t.id = down.id
+    SELECT {COLUMNS} FROM down JOIN tasks t ON t.namespace = ?1 AND t.id = down.id
     WHERE t.{_ALIVE} ORDER BY depth, t.started, t.id
 """  # noqa: S608  # our own columns
+_LINEAGE: Final = f"""
+    WITH RECURSIVE up (id, depth) AS (
+        SELECT id, 0 FROM tasks WHERE namespace = ?1 AND id = ?2
+        UNION
+        SELECT t.parent, depth + 1 FROM up JOIN tasks t ON t.namespace = ?1 AND t.id = up.id
+        WHERE t.parent <> '' AND depth < 64
+    )
+    SELECT {COLUMNS} FROM up JOIN tasks t ON t.namespace = ?1 AND t.id = up.id ORDER BY depth
+"""  # noqa: S608  # our own columns
+_TREE: Final = f"""
+    SELECT {COLUMNS} FROM tasks t WHERE namespace = ?1 AND root = ?2 AND parent <> ''
+    UNION ALL SELECT {COLUMNS} FROM tasks t WHERE namespace = ?1 AND id = ?2 AND root = ?2 AND parent = ''
+"""  # noqa: S608  # our own columns
+_OVERDUE: Final = (
+    "SELECT namespace, task, due, missed FROM heartbeats WHERE due <= ? ORDER BY due, namespace, task LIMIT ?"
+)
+_HEARTBEATS: Final = (
+    "SELECT namespace, task, due, missed FROM heartbeats"
+    " WHERE namespace = ? AND task IN (SELECT value FROM json_each(?))"
+)
+_PUT_HEARTBEAT: Final = (
+    "INSERT INTO heartbeats (namespace, task, due, missed) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (namespace, task) DO UPDATE SET due = excluded.due, missed = excluded.missed"
+)
+_DROP_HEARTBEAT: Final = "DELETE FROM heartbeats WHERE namespace = ? AND task = ?"
+_CLOSE: Final = "DELETE FROM remainders WHERE namespace = ? AND task = ?"
 _HEADS: Final = """
     WITH RECURSIVE up (id) AS (
         SELECT value FROM json_each(?2)
@@ -97,7 +131,7 @@ class SqlTasks:
 
     def task(self, namespace: str, task: str) -> Task | None:
         """The task of this id."""
-        return self._link.one(_task, _TASK.text, _TASK.values(namespace=namespace, id=task))
+        return self._link.one(read_task, _TASK.text, _TASK.values(namespace=namespace, id=task))
 
     def tasks(
         self,
@@ -118,11 +152,11 @@ class SqlTasks:
             limit=limit,
             before=before,
         )
-        return self._link.all(_task, page.text, values)
+        return self._link.all(read_task, page.text, values)
 
     def due(self, now: Instant, *, limit: int = 100) -> tuple[Task, ...]:
         """Tasks of any namespace, not ended, whose deadline has come: oldest first."""
-        return self._link.all(_task, _DUE, (now, limit))
+        return self._link.all(read_task, _DUE, (now, limit))
 
     def heads(self, namespace: str, tasks: Collection[str]) -> Mapping[str, TaskHead]:
         """The heads of these tasks and all their ancestors, by id."""
@@ -131,7 +165,26 @@ class SqlTasks:
 
     def children(self, namespace: str, task: str) -> tuple[Task, ...]:
         """All descendants that are not ended, nearest first."""
-        return self._link.all(_task, _CHILDREN, (namespace, task))
+        return self._link.all(read_task, _CHILDREN, (namespace, task))
+
+    def lineage(self, namespace: str, task: str) -> tuple[Task, ...]:
+        """The task and all its ancestors, nearest first."""
+        found = self._link.all(read_task, _LINEAGE, (namespace, task))
+        return tuple({one.id: one for one in found}.values())
+
+    def tree(self, namespace: str, root: str) -> tuple[Task, ...]:
+        """Every task of the tree, in the order of their start."""
+        found = self._link.all(read_task, _TREE, (namespace, root))
+        return tuple(sorted(found, key=lambda one: (one.started, one.id)))
+
+    def overdue(self, now: Instant, *, limit: int = 100) -> tuple[Heartbeat, ...]:
+        """Heartbeats of any namespace that were due: oldest first."""
+        return self._link.all(_heartbeat, _OVERDUE, (now, limit))
+
+    def heartbeats(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Heartbeat]:
+        """By task: what of these tasks is waited for."""
+        found = self._link.all(_heartbeat, _HEARTBEATS, (namespace, json_texts(tuple(tasks))))
+        return {one.task: one for one in found}
 
     def remainders(self, namespace: str, task: str) -> Mapping[str, int]:
         """What is left of each limit, by the limit's name."""
@@ -170,6 +223,11 @@ class SqlTasks:
         lines = look_up(known.tasks, namespace, tasks, read)
         return {head.id: head for line in lines.values() for head in line}
 
+    def lock_tree(self, namespace: str, task: str) -> tuple[Task, ...]:
+        """The task and all beneath it that is not ended; the transaction holds the one lock there is."""
+        found = self.task(namespace, task)
+        return (found, *self.children(namespace, task)) if found is not None else ()
+
     def lock_remainders(self, namespace: str, tasks: Collection[str]) -> Mapping[str, Mapping[str, int]]:
         """By task: what is left of each limit."""
         known = self._link.known
@@ -206,6 +264,13 @@ class SqlTasks:
             deadline=task.deadline,
             version=task.version,
             learning=int(task.learning),
+            step=task.step,
+            scope_version=task.scope_version,
+            since=task.since,
+            base=write_base(task.base),
+            shares=write_shares(task.shares),
+            heartbeat=task.heartbeat,
+            grace=task.grace,
         )
 
     def open_limits(self, namespace: str, task: str, limits: Mapping[str, int]) -> None:
@@ -215,6 +280,19 @@ class SqlTasks:
             for name, amount in limits.items()
         ]
         self._link.change_many(_OPEN_LIMIT.text, rows)
+
+    def close_limits(self, namespace: str, task: str) -> None:
+        """Take the limits of a task away."""
+        self._link.change(_CLOSE, (namespace, task))
+
+    def put_heartbeat(self, heartbeat: Heartbeat) -> None:
+        """Wait for this of the task."""
+        values = (heartbeat.namespace, heartbeat.task, heartbeat.due, int(heartbeat.missed))
+        self._link.change(_PUT_HEARTBEAT, values)
+
+    def drop_heartbeat(self, namespace: str, task: str) -> None:
+        """Wait for nothing of this task."""
+        self._link.change(_DROP_HEARTBEAT, (namespace, task))
 
     def set_remainders(self, namespace: str, changes: Mapping[tuple[str, str], tuple[int, int]]) -> None:
         """By (task, limit): from what it must be to what it becomes."""
@@ -269,7 +347,7 @@ def _page(agent: bool, states: int, before: bool) -> Statement:  # noqa: FBT001 
     return Statement(query.order_by(tasks.c.started.desc(), tasks.c.id.desc()).limit(given("limit")))
 
 
-def _task(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
+def read_task(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     namespace: str,
     id: str,  # noqa: A002  # the column's name
     agent: str,
@@ -284,7 +362,15 @@ def _task(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     deadline: int,
     version: int,
     learning: int,
+    step: int,
+    scope_version: int,
+    since: int,
+    base: str,
+    shares: str,
+    heartbeat: int,
+    grace: int,
 ) -> Task:
+    """A task, from its columns."""
     return Task(
         namespace=namespace,
         id=id,
@@ -300,7 +386,18 @@ def _task(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
         deadline=Instant(deadline),
         version=version,
         learning=bool(learning),
+        step=step,
+        scope_version=scope_version,
+        since=Instant(since),
+        base=read_base(base),
+        shares=read_shares(shares),
+        heartbeat=heartbeat,
+        grace=grace,
     )
+
+
+def _heartbeat(namespace: str, task: str, due: int, missed: int) -> Heartbeat:
+    return Heartbeat(namespace=namespace, task=task, due=Instant(due), missed=bool(missed))
 
 
 def _line(task: str, heads: Mapping[str, TaskHead]) -> tuple[TaskHead, ...]:

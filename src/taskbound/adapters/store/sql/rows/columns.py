@@ -9,11 +9,24 @@ import msgspec
 
 from taskbound.core.identity import Breadth, Grantable
 from taskbound.core.scope import Scope, parse_scope
+from taskbound.core.scope.algebra import Share
 
-__all__ = ["json_texts", "read_grantable", "read_scope", "read_texts", "write_grantable"]
+__all__ = [
+    "json_texts",
+    "read_base",
+    "read_grantable",
+    "read_scope",
+    "read_shares",
+    "read_texts",
+    "write_base",
+    "write_grantable",
+    "write_shares",
+]
 
 _TEXTS: Final = msgspec.json.Decoder(tuple[str, ...])
 _JSON: Final = msgspec.json.Encoder()
+_BASE: Final = msgspec.json.Decoder(tuple[tuple[str, int], ...])
+_SHARES: Final = msgspec.json.Decoder(tuple[tuple[str, str, tuple[tuple[str, int], ...]], ...])
 _CEILING: Final = b'"ceiling"'
 
 
@@ -49,3 +62,25 @@ def read_grantable(column: bytes | None) -> Grantable:
     if column is None:
         return Breadth.NOTHING
     return Breadth.CEILING if column == _CEILING else read_scope(column)
+
+
+def write_base(base: tuple[tuple[str, int], ...]) -> str:
+    """What each limit of a child held when it was carved, for a column."""
+    return _JSON.encode(base).decode()
+
+
+def read_base(column: str) -> tuple[tuple[str, int], ...]:
+    """What each limit of a child held when it was carved, of a column."""
+    return _BASE.decode(column)
+
+
+def write_shares(shares: tuple[Share, ...]) -> str:
+    """What the grants of a child are charged to, for a column."""
+    return _JSON.encode([(one.child, one.parent, one.taken) for one in shares]).decode()
+
+
+def read_shares(column: str) -> tuple[Share, ...]:
+    """What the grants of a child are charged to, of a column."""
+    return tuple(
+        [Share(child=child, parent=parent, taken=taken) for child, parent, taken in _SHARES.decode(column)]
+    )
