@@ -43,24 +43,27 @@ _BY_STATUS: Final[dict[int, str]] = {
     _MALFORMED: """
         already-initialized bad-bundle bad-case bad-client-config bad-definition bad-escape bad-filter
         bad-frame bad-grantable bad-id bad-input bad-instant bad-jsonrpc bad-monitor bad-name bad-outcome
-        bad-params bad-person-key bad-policy bad-server bad-server-name bad-setting bad-task bad-tool-name
-        bare-return batch byte-order-mark ceiling-limit command-missing document-syntax duplicate-key
-        duplicate-tool empty-document floating-version foreign-character half-message id-reused key-reused
-        line-separator lone-surrogate look-alike-tool malformed mixed-agents needs-answer no-such-command
-        no-such-module not-a-message not-an-object not-canonical not-finite not-initialized not-json
-        not-open not-utf8 nothing-to-suggest number-range record-too-large remote-reference scope-syntax
-        too-deep too-large too-many-calls too-many-groups too-many-parts too-many-tools trailing-data
-        unknown-member unknown-method unpinnable unsupported-version unwritable verifier-key-malformed
+        bad-params bad-person-key bad-policy bad-question bad-server bad-server-name bad-setting bad-statement
+        bad-task bad-tool-name bare-return batch byte-order-mark ceiling-limit command-missing document-syntax
+        duplicate-key duplicate-tool empty-document floating-version foreign-character half-message id-reused
+        key-reused line-separator lone-surrogate look-alike-tool malformed mixed-agents needs-answer
+        no-such-command no-such-module not-a-message not-an-object not-canonical not-finite not-initialized
+        not-json not-open not-utf8 nothing-to-suggest number-range record-too-large remote-reference
+        scope-syntax too-deep too-large too-many-calls too-many-groups too-many-parts too-many-tools
+        trailing-data unknown-member unknown-method unpinnable unsupported-version unwritable
+        verifier-key-malformed
     """,
     _DENIED: """
-        ambiguous-task bad-signature checkpoint-older client-config-changed comment-would-be-lost declined
-        denied era-changed foreign-data-directory identity-exists inactive-agent key-not-standing log-behind
-        monitor-overdue no-task not-giver not-holder not-outside not-owner nothing-to-undo
-        open-data-directory origin-unknown other-definition other-than-chosen other-version outside-ceiling
-        outside-grantable person-key-exposed refused-by-daemon server-changed stopped task-ended
-        task-expired task-not-started task-paused too-many-refusals tool-changed unbridgeable unknown-action
-        unknown-identity unknown-server unknown-template unknown-tool unproven unvouched upstream-exists
-        wrong-monitor-code wrong-state
+        already-answered ambiguous-task approval-denied approval-over bad-signature checkpoint-older
+        client-config-changed comment-would-be-lost declined denied era-changed foreign-data-directory
+        identity-exists inactive-agent key-not-standing log-behind monitor-overdue no-approver no-task
+        not-entitled not-giver not-holder not-liftable not-outside not-owner nothing-to-undo
+        open-data-directory origin-unknown other-definition other-question other-than-chosen other-version
+        outside-ceiling outside-grantable person-key-exposed refused-by-daemon server-changed statement-time
+        stopped task-ended task-expired task-not-started task-paused too-long-to-show too-many-holds
+        too-many-refusals tool-changed unbridgeable unknown-action unknown-approval unknown-identity
+        unknown-server unknown-template unknown-tool unproven unvouched upstream-exists wrong-monitor-code
+        wrong-state
     """,
     _UNAVAILABLE: """
         affected-sqlite ambiguous-commit busy client-config-unwritable conflict contended crowded

@@ -1,0 +1,111 @@
+"""Why a question can't be asked, an answer does not count, or an approval is not used."""
+
+from __future__ import annotations
+
+from taskbound.core.errors import DeniedError, MalformedError
+
+__all__ = [
+    "AlreadyAnsweredError",
+    "ApprovalOverError",
+    "BadStatementError",
+    "DeniedBeforeError",
+    "NoApproverError",
+    "NotEntitledError",
+    "OtherQuestionError",
+    "StatementTimeError",
+    "TooLongToShowError",
+    "TooManyHoldsError",
+    "UnknownApprovalError",
+    "UnliftableError",
+    "UnreadableQuestionError",
+]
+
+
+class UnliftableError(DeniedError):
+    """What would lift the hold is nothing that can be given here."""
+
+    code = "not-liftable"
+    remedy = "ask the owner of the policies: they may write `confirm` or `approval:GROUP`"
+
+
+class NoApproverError(DeniedError):
+    """Nobody may answer the question, or too few: silence refuses."""
+
+    code = "no-approver"
+    remedy = "put persons who did not ask for the task into the group that the policy names"
+
+
+class TooLongToShowError(DeniedError):
+    """The action is longer than what a person can be shown whole (law 6)."""
+
+    code = "too-long-to-show"
+    remedy = "put large content into a file, and give its name"
+
+
+class TooManyHoldsError(DeniedError):
+    """The task has as many open questions as one may have."""
+
+    code = "too-many-holds"
+    remedy = "wait until a person has answered some of them, or withdraw one"
+
+
+class DeniedBeforeError(DeniedError):
+    """A person has denied exactly this action in this task, and a denial is final."""
+
+    code = "approval-denied"
+    remedy = "do something else; do not ask for the same action again"
+
+
+class ApprovalOverError(DeniedError):
+    """The question is answered, over, or was withdrawn: nothing more can be said to it."""
+
+    code = "approval-over"
+    remedy = "look at it with `taskbound approval show`"
+
+
+class UnknownApprovalError(DeniedError):
+    """No approval has this id."""
+
+    code = "unknown-approval"
+    remedy = "list them with `taskbound approval list`"
+
+
+class NotEntitledError(DeniedError):
+    """This person's answer does not count for this question."""
+
+    code = "not-entitled"
+    remedy = "somebody whom `taskbound approval show` names has to answer"
+
+
+class AlreadyAnsweredError(DeniedError):
+    """The same human has answered already, perhaps with another key or account."""
+
+    code = "already-answered"
+    remedy = "another person has to answer"
+
+
+class BadStatementError(MalformedError):
+    """What was signed is no statement that answers a question."""
+
+    code = "bad-statement"
+    remedy = "sign what `taskbound approval statement` writes, byte for byte"
+
+
+class OtherQuestionError(DeniedError):
+    """What was signed answers another question than the one that is open: the digests differ."""
+
+    code = "other-question"
+    remedy = "look at the question again with `taskbound approval show`, and sign what it says now"
+
+
+class StatementTimeError(DeniedError):
+    """The statement says that it was made before the question was asked, or after now."""
+
+    code = "statement-time"
+    remedy = "compare the clocks of both machines, and sign again"
+
+
+class UnreadableQuestionError(MalformedError):
+    """The bytes are not a question."""
+
+    code = "bad-question"

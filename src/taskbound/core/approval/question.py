@@ -1,0 +1,155 @@
+"""The question that a held action is, complete: whoever changes one bit of it asks another question (I-28).
+
+1. The approval digest is the SHA-256 of the canonical object of version, kind, and everything that is
+   written below: the action by id and digest (which names namespace, task, agent, tool, server,
+   definition and every argument), who asked for the task and why, the policy bundle, the scope, what
+   probes found, what lifts it and how many must say so, nonce and deadline.
+2. A lifter names who answers: `confirm` is the requester's own word, `approval:GROUP` one member of that
+   group, `approval:GROUP:2` two of them, `approval:agent` one of those who approve for the agent. What
+   else a policy may name can't be given here, and refuses.
+3. All lifters of a hold are needed, each with its own number of humans; one human may count for several
+   of them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action import canonical, parse_object
+from taskbound.core.approval.errors import UnliftableError, UnreadableQuestionError
+from taskbound.core.approval.operand import Operand, parse_operand
+from taskbound.core.errors import MalformedError
+
+if TYPE_CHECKING:
+    from taskbound.core.action import JsonValue
+    from taskbound.core.clock import Instant
+
+__all__ = ["AGENT", "APPROVAL_VERSION", "Need", "NeedKind", "Question", "parse_lifter", "parse_question"]
+
+APPROVAL_VERSION: Final = 1
+"""The version of what stands in the digest; another composition is another version."""
+AGENT: Final = "agent"
+"""The group that a lifter names for those who approve for the agent."""
+_KIND: Final = "taskbound approval"
+_APPROVAL: Final = re.compile(r"approval:([a-z0-9][a-z0-9._-]{0,63})(?::([1-9]))?")
+
+
+class NeedKind(Enum):
+    """Whose word is needed."""
+
+    APPROVAL = "approve"
+    CONFIRMATION = "confirm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """One thing that lifts a hold."""
+
+    lifter: str
+    kind: NeedKind
+    group: str = ""
+    """Whose members answer; empty for a confirmation."""
+    quorum: int = 1
+
+
+def parse_lifter(lifter: str) -> Need:
+    """What a policy's lifter needs (rule 2).
+
+    Raises:
+        UnliftableError: It is nothing that can be given here.
+    """
+    if lifter == "confirm":
+        return Need(lifter=lifter, kind=NeedKind.CONFIRMATION)
+    found = _APPROVAL.fullmatch(lifter)
+    if found is None:
+        raise UnliftableError(f"a policy holds it until `{lifter}`, which can't be given here")
+    return Need(lifter=lifter, kind=NeedKind.APPROVAL, group=found[1], quorum=int(found[2] or 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked of people about one held action."""
+
+    namespace: str
+    id: str
+    action: str
+    """The held action's id."""
+    act: str
+    """Its digest."""
+    task: str
+    agent: str
+    requester: str
+    purpose: str
+    tool: str
+    bundle: str
+    scope: str
+    lifters: tuple[str, ...]
+    """In order; with them the quorum."""
+    nonce: str
+    asked: Instant
+    deadline: Instant
+    operands: tuple[Operand, ...] = ()
+    canonical: bytes = field(init=False, repr=False, compare=False)
+    digest: str = field(init=False)
+    """Rule 1: what people sign."""
+
+    def __post_init__(self) -> None:
+        """Compute the digest, once."""
+        written = canonical(self._value())
+        object.__setattr__(self, "canonical", written)
+        object.__setattr__(self, "digest", sha256(written).hexdigest())
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """What lifts it, all of it (rule 3)."""
+        return tuple(parse_lifter(one) for one in self.lifters)
+
+    def _value(self) -> dict[str, JsonValue]:
+        value: dict[str, JsonValue] = {"kind": _KIND, "version": APPROVAL_VERSION}
+        for name in _PLAIN:
+            value[name] = getattr(self, name)
+        value["lifters"] = list(self.lifters)
+        value["operands"] = [one.value() for one in self.operands]
+        return value
+
+
+_PLAIN: Final = tuple(
+    one.name for one in fields(Question) if one.init and one.name not in {"lifters", "operands"}
+)
+_WHOLE: Final = frozenset({"asked", "deadline"})
+
+
+def parse_question(raw: bytes) -> Question:
+    """The question that these canonical bytes hold.
+
+    Raises:
+        UnreadableQuestionError: They hold none, or not in canonical form.
+    """
+    try:
+        value = parse_object(raw)
+        question = _question(value)
+    except MalformedError as error:
+        raise UnreadableQuestionError(f"a question can't be read: {error.message}") from error
+    if question.canonical != raw:
+        raise UnreadableQuestionError("a question is not as it was asked")
+    return question
+
+
+def _question(value: dict[str, JsonValue]) -> Question:
+    for name in _PLAIN:
+        said = value.get(name)
+        if isinstance(said, bool) or not isinstance(said, int if name in _WHOLE else str):
+            raise UnreadableQuestionError(f"a question has no {name}")
+    lifters, operands = value.get("lifters"), value.get("operands")
+    if not isinstance(lifters, list) or not isinstance(operands, list):
+        raise UnreadableQuestionError("a question has no lifters or operands")
+    plain = {name: value[name] for name in _PLAIN}
+    return Question(
+        **plain,  # type: ignore[arg-type]  # each was looked at just now
+        lifters=tuple(str(one) for one in lifters),
+        operands=tuple(parse_operand(one) for one in operands),
+    )

@@ -1,0 +1,111 @@
+"""What a person signs: one answer to one question, by one key, at one instant.
+
+1. The statement is text that can be read before it is signed. Its first line says what it is, so that no
+   signature over anything else is an answer, and an answer is nothing else.
+2. There is one way to write each statement; what is not exactly that is none.
+3. It names the approval digest: whoever signed another digest has seen another question (A198).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.approval.errors import BadStatementError, OtherQuestionError, StatementTimeError
+from taskbound.core.clock import Instant
+
+if TYPE_CHECKING:
+    from taskbound.core.approval.question import Question
+
+__all__ = ["AnswerKind", "Statement", "parse_statement", "render_statement", "require_answers"]
+
+SKEW: Final = 60_000_000
+"""µs by which the clock of a person's machine may differ from ours."""
+
+
+class AnswerKind(Enum):
+    """What a person says."""
+
+    APPROVE = "approve"
+    DENY = "deny"
+    CONFIRM = "confirm"
+    """The requester's own word; never an approval."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One answer, before or after it is signed."""
+
+    kind: AnswerKind
+    namespace: str
+    question: str
+    """The question's id."""
+    digest: str
+    """The approval digest that the person has seen."""
+    person: str
+    key: str
+    """Id of the person key that signs."""
+    at: Instant
+
+
+_LINES: Final = re.compile(
+    r"taskbound statement: (?P<kind>approve|deny|confirm) one action, version 1\n"
+    r"approval digest: (?P<digest>[0-9a-f]{64})\n"
+    r"question: (?P<question>[!-~]{1,100})\n"
+    r"namespace: (?P<namespace>[!-~]{1,100})\n"
+    r"person: (?P<person>[!-~]{1,100})\n"
+    r"key: (?P<key>[!-~]{1,100})\n"
+    r"at: (?P<at>0|[1-9][0-9]{0,15})\n"
+)
+
+
+def render_statement(statement: Statement) -> bytes:
+    """The bytes that are signed (rule 2)."""
+    return (
+        f"taskbound statement: {statement.kind.value} one action, version 1\n"
+        f"approval digest: {statement.digest}\n"
+        f"question: {statement.question}\n"
+        f"namespace: {statement.namespace}\n"
+        f"person: {statement.person}\n"
+        f"key: {statement.key}\n"
+        f"at: {statement.at}\n"
+    ).encode()
+
+
+def parse_statement(raw: bytes) -> Statement:
+    """The statement that these bytes are.
+
+    Raises:
+        BadStatementError: They are none.
+    """
+    try:
+        found = _LINES.fullmatch(raw.decode("ascii"))
+    except UnicodeDecodeError:
+        found = None
+    if found is None:
+        raise BadStatementError("what was signed is no answer to a question")
+    return Statement(
+        kind=AnswerKind(found["kind"]),
+        namespace=found["namespace"],
+        question=found["question"],
+        digest=found["digest"],
+        person=found["person"],
+        key=found["key"],
+        at=Instant(int(found["at"])),
+    )
+
+
+def require_answers(statement: Statement, question: Question, now: Instant) -> None:
+    """Go on only when this statement answers this question, and was made while it was open (rule 3).
+
+    Raises:
+        OtherQuestionError: It answers another one.
+        StatementTimeError: It was made before it was asked, or says that it will be made.
+    """
+    named = (statement.namespace, statement.question, statement.digest)
+    if named != (question.namespace, question.id, question.digest):
+        raise OtherQuestionError("what was signed is not what is asked: the digest is another one")
+    if not question.asked - SKEW <= statement.at <= now + SKEW:
+        raise StatementTimeError("the statement was not made between the question and now")

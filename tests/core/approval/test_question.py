@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskbound.core.action import JsonValue
+from taskbound.core.approval import (
+    Need,
+    NeedKind,
+    Operand,
+    ProbeKind,
+    Question,
+    TooLongToShowError,
+    UnliftableError,
+    UnreadableQuestionError,
+    differing,
+    parse_lifter,
+    parse_question,
+    require_showable,
+)
+from taskbound.core.approval.show import DISPLAY_CAP
+from taskbound.core.clock import Instant
+from tests.core.approval.values import ARGUMENTS, HOUR, NOW, act, operand, question
+
+TO: dict[str, JsonValue] = {"host": "db.example", "database": "books", "user": "app"}
+
+# I-28, A176 and A183: one thing changed after the approval, whatever it is, is another question.
+MUTATIONS: dict[str, Callable[[], Question]] = {
+    "namespace of the question": lambda: question(namespace="other"),
+    "id of the question": lambda: question(id="apr_2"),
+    "id of the action (A177)": lambda: question(action="act_2"),
+    "namespace of the action": lambda: question(act=act(namespace="other")),
+    "task of the action": lambda: question(act=act(task="tsk_2")),
+    "task": lambda: question(task="tsk_2"),
+    "agent of the action": lambda: question(act=act(agent="bot2")),
+    "agent": lambda: question(agent="bot2"),
+    "tool of the action": lambda: question(act=act(tool="bank__draw")),
+    "tool as shown": lambda: question(tool="bank__draw"),
+    "server: its binary, working directory, environment": lambda: question(act=act(server="5f" * 32)),
+    "definition of the tool": lambda: question(act=act(definition="df" * 32)),
+    "an argument": lambda: question(act=act(ARGUMENTS | {"amount": 11})),
+    "an argument as text (A183)": lambda: question(act=act(ARGUMENTS | {"amount": "10"})),
+    "target host": lambda: question(act=act(ARGUMENTS | {"to": TO | {"host": "db2.example"}})),
+    "target database": lambda: question(act=act(ARGUMENTS | {"to": TO | {"database": "books2"}})),
+    "target user": lambda: question(act=act(ARGUMENTS | {"to": TO | {"user": "root"}})),
+    "order of a list": lambda: question(act=act(ARGUMENTS | {"files": ["b", "a"]})),
+    "an item more": lambda: question(act=act(ARGUMENTS | {"files": ["a", "b", "c"]})),
+    "an item less": lambda: question(act=act(ARGUMENTS | {"files": ["a"]})),
+    "an argument more": lambda: question(act=act(ARGUMENTS | {"force": True})),
+    "an argument less": lambda: question(act=act({"amount": 10})),
+    "a letter of another script": lambda: question(act=act(ARGUMENTS | {"note": "r\u0435nt"})),
+    "a space at the end": lambda: question(act=act(ARGUMENTS | {"note": "rent "})),
+    "requester": lambda: question(requester="ron"),
+    "purpose": lambda: question(purpose="pay the rent."),
+    "policy bundle": lambda: question(bundle="b2"),
+    "scope": lambda: question(scope="s2"),
+    "what lifts it": lambda: question(lifters=("approval:legal",)),
+    "quorum": lambda: question(lifters=("approval:finance:2",)),
+    "one lifter more": lambda: question(lifters=("approval:finance", "confirm")),
+    "nonce": lambda: question(nonce="n2"),
+    "instant of asking": lambda: question(asked=Instant(NOW + 1)),
+    "deadline": lambda: question(deadline=Instant(NOW + HOUR + 1)),
+    "content of a file": lambda: question(operands=(operand(sha256="ac" * 32),)),
+    "resolved path of a file": lambda: question(operands=(operand(path="/srv/b"),)),
+    "inode of a file": lambda: question(operands=(operand(inode="78"),)),
+    "device of a file": lambda: question(operands=(operand(device="2050"),)),
+    "size of a file": lambda: question(operands=(operand(size="6"),)),
+    "a file that is not looked at": lambda: question(operands=()),
+}
+
+
+@pytest.mark.parametrize("what", MUTATIONS)
+def test_one_field_changed_is_another_question(what: str) -> None:
+    assert MUTATIONS[what]().digest != question().digest
+
+
+def test_all_changed_questions_differ_from_each_other() -> None:
+    digests = {make().digest for make in MUTATIONS.values()}
+    assert len(digests) == len(MUTATIONS) >= 30
+
+
+def test_the_same_question_has_the_same_digest_and_ten_is_ten_however_it_is_written() -> None:
+    assert question().digest == question().digest
+    assert question(act=act(ARGUMENTS | {"amount": 10.0})).digest == question().digest
+
+
+def test_the_digest_is_of_this_kind_and_version_only() -> None:
+    assert b'"kind":"taskbound approval"' in question().canonical
+    assert b'"version":1' in question().canonical
+
+
+def test_a_question_is_read_as_it_was_written() -> None:
+    assert parse_question(question().canonical) == question()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"nonce":"n1"', b'"nonce":"n1","more":1'),
+        (b'"nonce":"n1"', b'"nonce":1'),
+        (b'"nonce":"n1",', b""),
+        (b'"kind":"taskbound approval"', b'"kind":"taskbound action"'),
+        (b'"version":1', b'"version":2'),
+        (b'"deadline":1', b'"deadline": 1'),
+        (b'"lifters":["approval:finance"]', b'"lifters":"approval:finance"'),
+        (b'"inode":"77"', b'"inode":77'),
+        (b'"kind":"file"', b'"kind":"link"'),
+        (b'"place":"/file"', b'"place":"/file","x":1'),
+    ],
+)
+def test_bytes_that_are_no_question_as_it_was_asked_are_not_read(old: bytes, new: bytes) -> None:
+    raw = question().canonical
+    assert old in raw
+    with pytest.raises(UnreadableQuestionError):
+        parse_question(raw.replace(old, new))
+
+
+@given(
+    st.builds(
+        question,
+        purpose=st.text(max_size=20),
+        nonce=st.text(max_size=8),
+        requester=st.text(max_size=8),
+        lifters=st.lists(st.sampled_from(["confirm", "approval:a", "approval:b:3"]), max_size=3).map(tuple),
+        operands=st.lists(st.builds(operand, path=st.text(max_size=9)), max_size=2).map(tuple),
+    )
+)
+def test_every_question_is_read_as_it_was_written(asked: Question) -> None:
+    assert parse_question(asked.canonical) == asked
+
+
+def test_a_lifter_names_who_answers_and_how_many() -> None:
+    assert parse_lifter("confirm") == Need(lifter="confirm", kind=NeedKind.CONFIRMATION)
+    assert parse_lifter("approval:finance").quorum == 1
+    two = parse_lifter("approval:finance:2")
+    assert (two.group, two.quorum, two.kind) == ("finance", 2, NeedKind.APPROVAL)
+
+
+@pytest.mark.parametrize(
+    "lifter",
+    ["", "approval", "approval:", "approval:*", "approval:finance:0", "approval:finance:10", "confirm:bob",
+     "step-up:acr", "evidence:ticket", "approval:finance\n", "always"],
+)  # fmt: skip  # a list of words reads better as words
+def test_what_can_not_be_given_lifts_nothing(lifter: str) -> None:
+    with pytest.raises(UnliftableError, match=f"`{re.escape(lifter)}`"):
+        parse_lifter(lifter)
+
+
+def test_an_operand_says_all_that_its_kind_says_and_nothing_more() -> None:
+    with pytest.raises(UnreadableQuestionError, match="a probe of kind `file` says"):
+        Operand(place="/file", kind=ProbeKind.FILE, found=(("path", "/srv/a"),))
+    with pytest.raises(UnreadableQuestionError):
+        Operand(place="/file", kind=ProbeKind.REVISION, found=operand().found)
+
+
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        ((operand(),), ""),
+        ((operand(sha256="00" * 32),), "the sha256 behind `/file`"),
+        ((operand(path="/srv/elsewhere"),), "the path behind `/file`"),
+        ((operand(inode="1"),), "the inode behind `/file`"),
+        ((), "`/file` was looked at in another way"),
+    ],
+)
+def test_what_changed_behind_an_argument_is_named(now: tuple[Operand, ...], words: str) -> None:
+    assert differing((operand(),), now) == words
+
+
+def test_what_is_longer_than_can_be_shown_is_refused_and_escapes_count() -> None:
+    require_showable(b'{"a":"' + b"x" * (DISPLAY_CAP - 8) + b'"}')
+    with pytest.raises(TooLongToShowError):
+        require_showable(b'{"a":"' + b"x" * (DISPLAY_CAP - 7) + b'"}')
+    hidden = '{"a":"' + "\u202ex" * (DISPLAY_CAP // 9) + '"}'
+    assert len(hidden) < DISPLAY_CAP
+    with pytest.raises(TooLongToShowError):
+        require_showable(hidden.encode())

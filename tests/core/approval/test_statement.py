@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskbound.core.approval import (
+    AnswerKind,
+    BadStatementError,
+    OtherQuestionError,
+    Statement,
+    StatementTimeError,
+    parse_statement,
+    render_statement,
+    require_answers,
+)
+from taskbound.core.clock import Instant
+from tests.core.approval.values import NOW, question
+
+STATEMENT = Statement(
+    kind=AnswerKind.APPROVE,
+    namespace="default",
+    question="apr_1",
+    digest=question().digest,
+    person="ada",
+    key="key_1",
+    at=Instant(NOW + 1),
+)
+RAW = render_statement(STATEMENT)
+
+
+@given(
+    st.sampled_from(AnswerKind),
+    st.integers(0, 9_999_999_999_999_999),
+    st.text("abcdefghijklmnopqrstuvwxyz_0123456789", min_size=1, max_size=40),
+)
+def test_a_statement_is_read_as_it_was_written(kind: AnswerKind, at: int, name: str) -> None:
+    said = replace(STATEMENT, kind=kind, at=Instant(at), person=name)
+    assert parse_statement(render_statement(said)) == said
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        RAW[:-1],
+        RAW + b"\n",
+        b" " + RAW,
+        RAW.replace(b"\n", b"\r\n"),
+        RAW.replace(b"version 1", b"version 2"),
+        RAW.replace(b"approve one", b"approve every"),
+        RAW.replace(b"approve one", b"APPROVE one"),
+        RAW.replace(b"person: ada", b"person: a da"),
+        RAW.replace(b"person: ada", b"person: ada\nperson: ben"),
+        RAW.replace(b"person: ada", "person: \u0430da".encode()),
+        RAW.replace(b"at: ", b"at: 0"),
+        RAW.replace(b"at: ", b"at: -"),
+        RAW.replace(f"at: {NOW + 1}".encode(), b"at: NaN"),
+        RAW.replace(f"at: {NOW + 1}".encode(), b"at: 99999999999999999"),
+        RAW.upper(),
+        RAW.replace(STATEMENT.digest.encode(), STATEMENT.digest.upper().encode()),
+        RAW.replace(STATEMENT.digest.encode(), b"*" * 64),
+        b"\xff" + RAW,
+    ],
+)
+def test_there_is_one_way_to_write_a_statement(raw: bytes) -> None:
+    assert raw != RAW
+    with pytest.raises(BadStatementError):
+        parse_statement(raw)
+
+
+def test_a_statement_answers_the_question_whose_digest_was_seen() -> None:
+    require_answers(STATEMENT, question(), Instant(NOW + 2))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"digest": "00" * 32},
+        {"question": "apr_2"},
+        {"namespace": "other"},
+        {"digest": question(nonce="n2").digest},
+    ],
+)
+def test_a_statement_of_another_question_answers_nothing(changes: dict[str, Any]) -> None:
+    with pytest.raises(OtherQuestionError):
+        require_answers(replace(STATEMENT, **changes), question(), Instant(NOW + 2))
+
+
+@pytest.mark.parametrize("at", [0, NOW - 60_000_001, NOW + 60_000_003])
+def test_a_statement_from_before_the_question_or_after_now_answers_nothing(at: int) -> None:
+    with pytest.raises(StatementTimeError):
+        require_answers(replace(STATEMENT, at=Instant(at)), question(), Instant(NOW + 2))
