@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from taskbound.adapters.identity.signatures import PersonSignatures
 from taskbound.adapters.policy.cedar import CedarPolicyEngine, base_bundle
 from taskbound.core.action import canonical
 from taskbound.core.clock import Instant
@@ -132,6 +133,7 @@ class World:
             chance=self.chance,
             policy=CedarPolicyEngine(self.policy),
             monitor=self.monitor,
+            signatures=PersonSignatures(),
             writer=self.chance.name("wrt"),
         )
         self.views = Views(self.store)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.clock.system import SystemChance, SystemClock
+from taskbound.adapters.identity.signatures import PersonSignatures
 from taskbound.adapters.policy.cedar import CedarPolicyEngine, base_bundle
 from taskbound.core.action import canonical
 from taskbound.core.clock import Instant
@@ -69,6 +70,7 @@ class Ground:
             chance=chance,
             policy=CedarPolicyEngine(base_bundle()),
             monitor=post,
+            signatures=PersonSignatures(),
             writer=chance.name("wrt"),
         )
         views = Views(store)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from taskbound.core.task import TaskState
     from taskbound.ports.clock import Chance, Clock
+    from taskbound.ports.identity import Signatures
     from taskbound.ports.monitor import Monitor
     from taskbound.ports.policy import PolicyEngine
     from taskbound.ports.store import Store
@@ -24,6 +25,7 @@ class Means:
     chance: Chance
     policy: PolicyEngine
     monitor: Monitor
+    signatures: Signatures
     writer: str
     """The name under which this process start writes records."""
 

@@ -31,6 +31,7 @@ from typing import Final
 
 from taskbound import __version__
 from taskbound.adapters.clock.system import SystemChance, SystemClock
+from taskbound.adapters.identity.signatures import PersonSignatures
 from taskbound.adapters.keys.socket import SocketSigner
 from taskbound.adapters.monitor.local import LocalMonitor
 from taskbound.adapters.policy.cedar import CedarPolicyEngine, base_bundle
@@ -180,6 +181,7 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
         chance=chance,
         policy=CedarPolicyEngine(base_bundle()),
         monitor=LocalMonitor(),
+        signatures=PersonSignatures(),
         writer=chance.name("wrt"),
     )
     with store.read() as snapshot:

@@ -1,0 +1,105 @@
+"""Signatures of persons, told by the kind of their key.
+
+1. A signature counts only for the key that it is asked of: one that names another key is refused.
+2. A device's signature is over its application, its flags and its counter too (PROTOCOL.u2f).
+3. Of an ECDSA signature there are two (r, s) and (r, -s), and OpenSSH writes either: nothing may hang on a
+   signature's bytes. What is used up is the statement.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+from taskbound.core.identity.person_key import BadPersonKeyError, BadSignatureError, PersonKeyKind
+from taskbound.ports.identity import PublicHalf
+from taskbound.wire.openssh import parse_public, parse_public_line, parse_signature, signed_bytes
+
+if TYPE_CHECKING:
+    from taskbound.core.identity.person_key import PersonKey
+    from taskbound.wire.openssh import SshPublic, SshSignature
+
+__all__ = ["PersonSignatures"]
+
+_HALF: Final = 32
+
+
+class PersonSignatures:
+    """Tells what the keys of persons have signed; holds nothing, so that any thread may ask."""
+
+    def read(self, kind: PersonKeyKind, public: bytes) -> PublicHalf:
+        """The public half of a key that is to be enrolled.
+
+        Raises:
+            BadPersonKeyError: It can't be read, is weak, or nobody signs with its kind here.
+        """
+        if kind is not PersonKeyKind.OPENSSH:
+            raise BadPersonKeyError(f"keys of the kind `{kind.value}` can't be enrolled here")
+        try:
+            found = parse_public_line(public.decode("utf-8"))
+            _verifier(found)
+        except ValueError as error:
+            raise BadPersonKeyError("the public key is no point of its curve") from error
+        return PublicHalf(
+            public=found.blob, fingerprint=found.fingerprint, hardware=found.hardware, label=found.label
+        )
+
+    def verify(self, key: PersonKey, statement: bytes, signature: bytes) -> None:
+        """Return when the signature is by this key over exactly this statement.
+
+        Raises:
+            BadSignatureError: It is not.
+        """
+        found = _read(key, signature)
+        signed = signed_bytes(statement)
+        if found.public.hardware:
+            said = bytes([found.flags]) + found.counter.to_bytes(4, "big")
+            application = found.public.application.encode()
+            signed = sha256(application).digest() + said + sha256(signed).digest()  # 2
+        try:
+            public = _verifier(found.public)
+            if isinstance(public, Ed25519PublicKey):
+                public.verify(found.raw, signed)
+            else:
+                r, s = (int.from_bytes(one, "big") for one in (found.raw[:_HALF], found.raw[_HALF:]))
+                public.verify(encode_dss_signature(r, s), signed, ec.ECDSA(hashes.SHA256()))
+        except (InvalidSignature, ValueError) as error:
+            raise BadSignatureError(f"the signature is not by key `{key.id}` over this statement") from error
+
+    def counter(self, key: PersonKey, signature: bytes) -> int:
+        """How many signatures the device says it has made; 0 where it doesn't count.
+
+        Raises:
+            BadSignatureError: The signature can't be read, or names another key.
+        """
+        return _read(key, signature).counter
+
+
+def _read(key: PersonKey, signature: bytes) -> SshSignature:
+    if key.kind is not PersonKeyKind.OPENSSH:
+        raise BadSignatureError(f"nobody signs with a key of the kind `{key.kind.value}` here")
+    found = parse_signature(signature)
+    try:
+        own = parse_public(key.public)
+    except BadPersonKeyError as error:
+        raise BadSignatureError(f"key `{key.id}` can't be read") from error
+    if found.public != own:
+        raise BadSignatureError(f"the signature is by another key than `{key.id}`")  # 1
+    return found
+
+
+def _verifier(public: SshPublic) -> Ed25519PublicKey | ec.EllipticCurvePublicKey:
+    """Whoever verifies for this key.
+
+    Raises:
+        ValueError: It is no point of its curve.
+    """
+    if public.curve == "ssh-ed25519":
+        return Ed25519PublicKey.from_public_bytes(public.point)
+    return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public.point)
