@@ -1,0 +1,160 @@
+"""Why a text is not a token that is believed, or a document not a key that tokens are checked with."""
+
+from __future__ import annotations
+
+from taskbound.core.errors import DeniedError, MalformedError
+
+__all__ = [
+    "JwkMembersError",
+    "JwkPointError",
+    "JwkPrivateError",
+    "JwkSetError",
+    "TokenAlgorithmError",
+    "TokenAudienceError",
+    "TokenClaimsError",
+    "TokenEncodingError",
+    "TokenExpiredError",
+    "TokenHeaderError",
+    "TokenIssuerError",
+    "TokenKeyError",
+    "TokenKindError",
+    "TokenLifetimeError",
+    "TokenNotYetError",
+    "TokenSegmentsError",
+    "TokenSignatureError",
+    "TokenSizeError",
+    "TokenUnprovenError",
+]
+
+
+class TokenSizeError(MalformedError):
+    """The token has more characters than may be read."""
+
+    code = "token-size"
+    remedy = "send a smaller token; large content goes by reference with its digest"
+
+
+class TokenSegmentsError(MalformedError):
+    """The text is not three segments with two dots between them (RFC 7515 §7.1)."""
+
+    code = "token-segments"
+    remedy = "send a signed token in compact form: no JSON form, no encrypted token, none without a signature"
+
+
+class TokenEncodingError(MalformedError):
+    """A segment is not the base64url text of the bytes that it decodes to (RFC 7515 §2)."""
+
+    code = "token-encoding"
+    remedy = "write base64url without padding, other characters or unused bits"
+
+
+class TokenHeaderError(MalformedError):
+    """The header doesn't have exactly the members `alg`, `kid` and `typ`, each a text."""
+
+    code = "token-header"
+    remedy = "sign with a header of `alg`, `kid` and `typ` and no more"
+
+
+class TokenKindError(MalformedError):
+    """The token says that it is of another kind than the one that is expected here."""
+
+    code = "token-kind"
+    remedy = "send a token whose `typ` is the one named"
+
+
+class TokenAlgorithmError(MalformedError):
+    """The header names another algorithm than the one that its key is for."""
+
+    code = "token-algorithm"
+    remedy = "sign with the algorithm that the key's `alg` names"
+
+
+class TokenSignatureError(MalformedError):
+    """The signature can't be one of its algorithm, or is the second spelling of one."""
+
+    code = "token-signature"
+    remedy = "sign ES256 as `r` and `s` of 32 bytes each with `s` in the lower half, or use Ed25519"
+
+
+class TokenClaimsError(MalformedError):
+    """A claim is missing, of another type, or not one that this kind of token has."""
+
+    code = "token-claims"
+    remedy = "give each claim that the kind requires, with its type"
+
+
+class TokenLifetimeError(MalformedError):
+    """The token's times don't make a lifetime that its kind may have."""
+
+    code = "token-lifetime"
+    remedy = "issue a token that expires after `iat` and `nbf`, and within the time that its kind may live"
+
+
+class TokenKeyError(DeniedError):
+    """No key of the issuer that is believed has the `kid` of the header."""
+
+    code = "token-key"
+    remedy = "sign with a key that was configured for the issuer, or have the new key configured"
+
+
+class TokenUnprovenError(DeniedError):
+    """The signature is not that of the key over what the token says."""
+
+    code = "token-unproven"
+    remedy = "get the token from its issuer again, and pass it on unchanged"
+
+
+class TokenIssuerError(DeniedError):
+    """The token is by another issuer than the one that is believed here."""
+
+    code = "token-issuer"
+    remedy = "get a token from the issuer that is configured here"
+
+
+class TokenAudienceError(DeniedError):
+    """The token is for somebody else."""
+
+    code = "token-audience"
+    remedy = "have the issuer write the audience that is configured here, and no other"
+
+
+class TokenExpiredError(DeniedError):
+    """The token's time is over."""
+
+    code = "token-expired"
+    remedy = "get a new token from the issuer"
+
+
+class TokenNotYetError(DeniedError):
+    """The token's time has not come."""
+
+    code = "token-not-yet"
+    remedy = "wait until then, or set the issuer's clock right"
+
+
+class JwkMembersError(MalformedError):
+    """A key is not written as the keys that are read here (RFC 7517 §4)."""
+
+    code = "jwk-members"
+    remedy = "give `kty`, `crv`, `x` (and `y`), `kid`, `alg` and `use`; ES256 on P-256, or Ed25519"
+
+
+class JwkPrivateError(MalformedError):
+    """The document holds a private key, or a secret."""
+
+    code = "jwk-private"
+    remedy = "export the public key only; take the private key for exposed if this file went anywhere"
+
+
+class JwkPointError(MalformedError):
+    """The coordinates are no point of the curve, or one that is good for no key."""
+
+    code = "jwk-point"
+    remedy = "export the public key again"
+
+
+class JwkSetError(MalformedError):
+    """The document is no set of keys that can be told apart (RFC 7517 §5)."""
+
+    code = "jwk-set"
+    remedy = "give one key, or `keys` with 1 to 16 keys whose `kid` differ"
