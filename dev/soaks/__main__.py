@@ -13,6 +13,7 @@ from dev.soaks.found import PAGE, Report, write_page
 from dev.soaks.kills import soak_kills
 from dev.soaks.races import soak_races
 from dev.soaks.runs import soak_canonical, soak_clock, soak_mutation, soak_parser, soak_policy
+from dev.soaks.sheets import soak_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +65,11 @@ SOAKS: Final = {
         run=soak_races,
         count=1_000,
         holds="64 callers through two gateways of a real daemon get as many permits as there are uses",
+    ),
+    "sheet": Soak(
+        run=soak_sheet,
+        count=1_000_000,
+        holds="what an approver sees of an action is read back as that action, byte for byte (I-32, I-33)",
     ),
 }
 

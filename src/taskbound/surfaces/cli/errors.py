@@ -44,8 +44,9 @@ _BY_STATUS: Final[dict[int, str]] = {
         already-initialized bad-bundle bad-case bad-client-config bad-definition bad-escape bad-filter
         bad-frame bad-grantable bad-id bad-input bad-instant bad-jsonrpc bad-monitor bad-name bad-outcome
         bad-params bad-person-key bad-policy bad-question bad-server bad-server-name bad-setting
-        bad-statement bad-task bad-tool-name bare-return batch byte-order-mark ceiling-limit command-missing
-        document-syntax duplicate-key duplicate-tool empty-document floating-version foreign-character
+        bad-sheet bad-statement bad-task bad-tool-name bare-return batch byte-order-mark ceiling-limit
+        command-missing document-syntax duplicate-key duplicate-tool empty-document floating-version
+        foreign-character
         half-message id-reused jwk-members jwk-point jwk-private jwk-set key-reused line-separator
         lone-surrogate look-alike-tool malformed mixed-agents needs-answer no-such-command no-such-module
         not-a-message not-an-object not-canonical not-finite not-initialized not-json not-open not-utf8

@@ -1,0 +1,35 @@
+"""The sheet: all that an approver sees of one action, as lines of text that are read back to the action.
+
+The screen is the action (law 6). `render_sheet` writes it or says that it is too long to be shown,
+in which case the action is refused and never held; `parse_sheet` reads it back.
+"""
+
+from __future__ import annotations
+
+from taskbound.core.approval.sheet.lines import SHEET_WIDTH, Label
+from taskbound.core.approval.sheet.parse import parse_sheet
+from taskbound.core.approval.sheet.render import Rendering, Sheet, TooLong, render_sheet
+from taskbound.core.approval.sheet.values import (
+    SHEET_LIMITS,
+    BadSheetError,
+    SheetLimits,
+    SheetNeed,
+    SheetOf,
+    SheetOperand,
+)
+
+__all__ = [
+    "SHEET_LIMITS",
+    "SHEET_WIDTH",
+    "BadSheetError",
+    "Label",
+    "Rendering",
+    "Sheet",
+    "SheetLimits",
+    "SheetNeed",
+    "SheetOf",
+    "SheetOperand",
+    "TooLong",
+    "parse_sheet",
+    "render_sheet",
+]

@@ -1,0 +1,205 @@
+"""From an exact action to the lines that an approver sees, or the answer that they are too many.
+
+Rules:
+
+1. Every byte of the arguments is shown, in full and once; nothing is cut, folded or summed up.
+2. What is too long for `SheetLimits` has no sheet: it is refused, and never held (law 6).
+3. First comes what is signed and until when, then who asks and what will run, then what it
+   rests on, last the words that came with it; those stand behind a line that says what they are.
+4. Only canonical arguments have a sheet, so that what is shown is what will be sent.
+5. One action has one sheet, and its first and last line say how many lines it has.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from itertools import islice
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from taskbound.core.action import canonical, parse_object
+from taskbound.core.approval.sheet.leaves import leaf_atoms, leaves
+from taskbound.core.approval.sheet.lines import SHEET_WIDTH, Item, Label, Quoted, lay_out
+from taskbound.core.approval.sheet.remarks import bewares, remarks
+from taskbound.core.approval.sheet.values import (
+    SHEET_LIMITS,
+    BadSheetError,
+    SheetLimits,
+    SheetNeed,
+    SheetOf,
+    SheetOperand,
+)
+from taskbound.core.clock import render_instant
+from taskbound.core.truth import NoTruth
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from taskbound.core.action import JsonValue
+    from taskbound.core.approval.sheet.leaves import Way
+
+__all__ = ["UNPROVEN", "VERSION", "Rendering", "Sheet", "TooLong", "render_sheet"]
+
+VERSION: Final = 1
+"""The version of the form; another order or label is another version."""
+UNPROVEN: Final = "words of the requester and of the agent: nothing has looked into them"
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet(NoTruth):
+    """The text to show, each line ended by a line feed."""
+
+    text: str
+    lines: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TooLong(NoTruth):
+    """It can't be shown to a person: refuse the action, and don't hold it (rule 2)."""
+
+    what: str
+    """`lines` or `bytes`."""
+    limit: int
+
+
+Rendering: TypeAlias = Sheet | TooLong
+
+
+def render_sheet(of: SheetOf, limits: SheetLimits = SHEET_LIMITS) -> Rendering:
+    """The sheet of an action (rules 1 to 5).
+
+    Raises:
+        BadSheetError: The arguments aren't canonical, or a number is none that can be shown.
+        BadInstantError: A time is none that can be written.
+    """
+    if len(of.arguments) + sum(map(len, _texts(of))) > limits.size:
+        return TooLong(what="bytes", limit=limits.size)
+    arguments = parse_object(of.arguments)
+    if canonical(arguments) != of.arguments:
+        raise BadSheetError("the arguments are not in canonical form")
+    if min(of.attempt, *(need.persons for need in of.needs), 1) < 1:
+        raise BadSheetError("an attempt or a quorum is no number that counts")
+    body = (line for item in _items(of, arguments) for line in lay_out(item))
+    lines = list(islice(body, limits.lines - 1))
+    if len(lines) + 2 > limits.lines:
+        return TooLong(what="lines", limit=limits.lines)
+    count = len(lines) + 2
+    first = ("Taskbound", "form", f"{VERSION},", f"{count}", "lines", "of", f"{SHEET_WIDTH}", "columns")
+    lines = [
+        *lay_out(Item(label=Label.SHEET, atoms=first)),
+        *lines,
+        *lay_out(Item(label=Label.END, atoms=("of", f"{count}", "lines"))),
+    ]
+    return Sheet(text="\n".join(lines) + "\n", lines=count)
+
+
+def _items(of: SheetOf, arguments: dict[str, JsonValue]) -> Iterator[Item]:
+    yield from _asked(of)
+    yield from _acting(of)
+    yield from _arguments(of, arguments)
+    for number, operand in enumerate(of.operands, 1):
+        yield from _operand(f"{number}/{len(of.operands)}", operand)
+    yield from _rests_on(of)
+    yield Item(label=Label.UNPROVEN, atoms=tuple(UNPROVEN.split()))
+    yield from _said(Label.PURPOSE, of.purpose)
+    yield from _said(Label.REASON, of.reason)
+
+
+def _asked(of: SheetOf) -> Iterator[Item]:
+    yield from _digest(Label.DIGEST, of.digest)
+    yield from _named(Label.QUESTION, of.question)
+    yield Item(label=Label.ASKED, atoms=(render_instant(of.asked),))
+    yield Item(label=Label.DEADLINE, atoms=(render_instant(of.deadline),))
+    for number, need in enumerate(of.needs, 1):
+        name = f"{number}/{len(of.needs)}"
+        whom = (f"{need.persons}", "of", Quoted(text=need.who), "for", Quoted(text=need.lifter))
+        yield Item(label=Label.NEED, atoms=(name, *whom))
+        for text in (need.who, need.lifter):
+            yield from bewares(f"needed {name}:", text)
+
+
+def _acting(of: SheetOf) -> Iterator[Item]:
+    yield from _named(Label.AGENT, of.agent)
+    yield from _named(Label.REQUESTER, of.requester)
+    yield from _named(Label.NAMESPACE, of.namespace)
+    yield from _named(Label.TASK, of.task)
+    yield from _named(Label.TOOL, of.tool)
+    yield from _named(Label.SERVER_IDENTITY, of.server_identity)
+    before = ("the", "one", "before:", Quoted(text=of.last_outcome))
+    yield Item(label=Label.ATTEMPT, atoms=(f"{of.attempt},", *before))
+
+
+def _arguments(of: SheetOf, arguments: dict[str, JsonValue]) -> Iterator[Item]:
+    found = tuple(leaves(arguments))
+    seen: set[Way] = set()
+    size = f"{len(of.arguments)}"
+    yield Item(label=Label.ARGUMENTS, atoms=(f"{len(found)}", "values", "in", size, "bytes"))
+    for number, leaf in enumerate(found, 1):
+        name = f"{number}/{len(found)}"
+        yield Item(label=Label.ARGUMENT, atoms=(name, *leaf_atoms(leaf)))
+        for depth, step in enumerate(leaf.way, 1):
+            if isinstance(step, str) and leaf.way[:depth] not in seen:
+                seen.add(leaf.way[:depth])
+                yield from remarks(f"{name} key:", step)
+        if isinstance(leaf.value, str):
+            yield from remarks(f"{name} text:", leaf.value)
+
+
+def _operand(name: str, operand: SheetOperand) -> Iterator[Item]:
+    atoms = (name, Quoted(text=operand.kind), "at", Quoted(text=operand.place))
+    yield Item(label=Label.OPERAND, atoms=atoms)
+    for text in (operand.kind, operand.place):
+        yield from bewares(f"operand {name}:", text)
+    for what, found in operand.found:
+        yield Item(label=Label.FOUND, atoms=(name, Quoted(text=what), "=", Quoted(text=found)))
+        for text in (what, found):
+            yield from bewares(f"operand {name} found:", text)
+
+
+def _rests_on(of: SheetOf) -> Iterator[Item]:
+    yield from _named(Label.GRANT, of.grant)
+    yield from _digest(Label.SCOPE, of.scope)
+    for policy in of.policies:
+        yield from _named(Label.POLICY, policy)
+    yield from _digest(Label.BUNDLE, of.bundle)
+    yield from _named(Label.ACTION, of.action)
+    yield from _digest(Label.ACTION_DIGEST, of.action_digest)
+    yield from _digest(Label.SERVER, of.server)
+    yield from _digest(Label.DEFINITION, of.definition)
+    yield from _named(Label.NONCE, of.nonce)
+
+
+def _digest(label: Label, text: str) -> Iterator[Item]:
+    """A digest without quotes; whatever else stands in its place is somebody's text."""
+    if _DIGEST.fullmatch(text):
+        yield Item(label=label, atoms=(text,))
+    else:
+        yield from _named(label, text)
+
+
+def _named(label: Label, text: str) -> Iterator[Item]:
+    """A name or an id: no prose, so nothing is said about it but what hides in it."""
+    yield Item(label=label, atoms=(Quoted(text=text),))
+    yield from bewares(f"{label.value}:", text)
+
+
+def _said(label: Label, text: str) -> Iterator[Item]:
+    """Somebody's prose."""
+    yield Item(label=label, atoms=(Quoted(text=text),))
+    yield from remarks(f"{label.value}:", text)
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All texts but the arguments, for their length."""
+    match value:
+        case str():
+            yield value
+        case tuple():
+            for one in value:
+                yield from _texts(one)
+        case SheetOf() | SheetOperand() | SheetNeed():
+            for each in fields(value):
+                yield from _texts(getattr(value, each.name))
+        case _:
+            return
