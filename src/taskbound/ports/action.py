@@ -137,3 +137,10 @@ class ActionWrites(ActionReads, Protocol):
 
     def set_outcomes(self, namespace: str, changes: Sequence[OutcomeChange]) -> None:
         """Write outcomes. MUST raise `ConflictError` when an action is not in its `before` state."""
+
+    def lift_actions(self, actions: Sequence[StoredAction]) -> None:
+        """Write held actions over as they are permitted now; the record appended next is their decision's.
+
+        MUST raise `ConflictError`, at the latest when the transaction ends, when one is not held any more,
+        and when another permit has its presentation.
+        """

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from taskbound.adapters.store.postgres import PostgresStore
 from taskbound.adapters.store.postgres.server.number import NUMBERING
 from taskbound.adapters.store.postgres.server.roles import DAEMON, GROUPS
 from taskbound.adapters.store.postgres.server.upgrade import examine_database, upgrade_database
 from taskbound.adapters.store.sql.schema import METADATA
+from tests.contracts.store import rows
 from tests.postgres import Server
 
 if TYPE_CHECKING:
@@ -31,7 +33,11 @@ def name(server: Server) -> Iterator[str]:
         "DELETE FROM taskbound.places",
         "UPDATE taskbound.places SET place = 9",
         "DELETE FROM taskbound.actions",
-        "UPDATE taskbound.actions SET decision = 'permit'",
+        "UPDATE taskbound.actions SET digest = ''",
+        "DELETE FROM taskbound.approvals",
+        "UPDATE taskbound.approvals SET question = ''",
+        "DELETE FROM taskbound.approval_answers",
+        "UPDATE taskbound.approval_answers SET person = 'eve'",
         "UPDATE taskbound.actions SET arguments = ''",
         "DELETE FROM taskbound.tasks",
         "DELETE FROM taskbound.agents",
@@ -103,3 +109,24 @@ def test_a_daemons_role_that_can_do_more_than_it_needs_is_named(server: Server, 
     (text,) = wrong(server, name, "owner")
     assert "is a superuser" in text
     assert "owns the tables" in text
+
+
+@pytest.mark.parametrize("decision", ["refuse", "hold", "permit"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE taskbound.actions SET decision = 'permit'",
+        "UPDATE taskbound.actions SET charges = '[]'",
+        "UPDATE taskbound.actions SET connection = 'con_9'",
+    ],
+)
+def test_a_daemon_can_change_of_what_was_decided_only_that_what_is_held_is_permitted(
+    server: Server, name: str, decision: str, statement: str
+) -> None:
+    store = PostgresStore(server.url(name))
+    rows.insert(store, rows.action(1, decision=decision))
+    store.close()
+    with server.connect(name, "daemon") as seen:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="what was decided does not change"):
+            seen.execute(statement.encode())
+        seen.execute("UPDATE taskbound.actions SET note = 'more'")

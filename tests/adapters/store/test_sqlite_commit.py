@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +19,7 @@ from taskbound.adapters.store.sql import (
 from taskbound.adapters.store.sql.migrations import revisions
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.ports.store import AmbiguousCommitError, FullDiskError, StoreUnavailableError
+from tests.contracts.store import rows
 from tests.contracts.store.rows import NOW, SPACE, WRITER, append, event, open_chain, person, read
 
 if TYPE_CHECKING:
@@ -341,3 +343,25 @@ def test_a_float_can_not_get_into_a_limit(store: SqlStore, tmp_path: Path) -> No
     with pytest.raises(driver.IntegrityError):
         stranger.execute("UPDATE remainders SET remaining = 0.5")
     stranger.close()
+
+
+@pytest.mark.parametrize("decision", ["refuse", "hold", "permit"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE actions SET decision = 'permit'",
+        "UPDATE actions SET charges = '[]'",
+        "UPDATE actions SET connection = 'con_9'",
+    ],
+)
+def test_of_what_was_decided_the_database_changes_only_that_what_is_held_is_permitted(
+    tmp_path: Path, decision: str, statement: str
+) -> None:
+    path = tmp_path / "t.db"
+    store = SqlStore(path, reserve=0)
+    rows.insert(store, rows.action(1, decision=decision))
+    store.close()
+    with closing(driver.connect(path)) as beside:
+        with pytest.raises(driver.Error, match="what was decided does not change"):
+            beside.execute(statement)
+        beside.execute("UPDATE actions SET note = 'more'")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.clock import Instant
     from taskbound.ports.action import ActionReads, ActionWrites
+    from taskbound.ports.approval import ApprovalReads, ApprovalWrites
     from taskbound.ports.audit import AuditReads, AuditWrites
     from taskbound.ports.identity import IdentityReads, IdentityWrites
     from taskbound.ports.revocation import RevocationReads, RevocationWrites
@@ -62,6 +63,10 @@ class Snapshot(Protocol):
         """Actions and what is known of acts."""
 
     @property
+    def approvals(self) -> ApprovalReads:
+        """Questions about held actions, and their answers."""
+
+    @property
     def audit(self) -> AuditReads:
         """The log."""
 
@@ -88,6 +93,10 @@ class Transaction(Protocol):
     @property
     def actions(self) -> ActionWrites:
         """Actions and what is known of acts."""
+
+    @property
+    def approvals(self) -> ApprovalWrites:
+        """Questions about held actions, and their answers."""
 
     @property
     def audit(self) -> AuditWrites:

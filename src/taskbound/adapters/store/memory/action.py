@@ -126,6 +126,17 @@ class MemoryActions:
             )
             self._tables.actions.put((namespace, change.id), after)
 
+    def lift_actions(self, actions: Sequence[StoredAction]) -> None:
+        """Write held actions over as they are permitted now."""
+        for one in actions:
+            known = self.action(one.namespace, one.id)
+            if known is None or known.state is not ActionState.HELD:
+                self._tables.conflict("the state of an action")
+            self._tables.actions.put((one.namespace, one.id), one)
+            self._tables.decided.put((one.namespace, one.id), None)
+            for name in _names(one):
+                self._take_name(one, name)
+
     def _take_name(self, action: StoredAction, name: Presented) -> None:
         key = (action.namespace, name)
         if self._tables.priors.get(key) is not None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.task import Heartbeat, Task, Template
     from taskbound.ports.action import StoredAction
+    from taskbound.ports.approval import StoredApproval
     from taskbound.ports.audit import PendingRecord, StoredCheckpoint
     from taskbound.ports.task import Run
     from taskbound.ports.tool import PinnedServer, PinnedTool
@@ -121,6 +122,7 @@ class Tables:
     actions: Rows[tuple[str, str], StoredAction] = field(default_factory=Rows)
     priors: Rows[tuple[str, Presented], str] = field(default_factory=Rows)
     acts: Rows[tuple[str, str, str], ActHistory] = field(default_factory=Rows)
+    approvals: Rows[tuple[str, str], StoredApproval] = field(default_factory=Rows)
     switches: Rows[str, KillSwitch] = field(default_factory=Rows)
     writers: Rows[str, Writer] = field(default_factory=Rows)
     records: Rows[int, PendingRecord] = field(default_factory=Rows)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from taskbound.adapters.store.memory.action import MemoryActions
+from taskbound.adapters.store.memory.approval import MemoryApprovals
 from taskbound.adapters.store.memory.audit import MemoryAudit
 from taskbound.adapters.store.memory.identity import MemoryIdentities
 from taskbound.adapters.store.memory.revocation import MemoryRevocation
@@ -54,6 +55,11 @@ class MemoryTransaction:
     def actions(self) -> MemoryActions:
         """Actions and what is known of acts."""
         return MemoryActions(self._tables)
+
+    @property
+    def approvals(self) -> MemoryApprovals:
+        """Questions about held actions, and their answers."""
+        return MemoryApprovals(self._tables)
 
     @property
     def audit(self) -> MemoryAudit:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import psycopg
 
 from taskbound.adapters.store.postgres.action import PostgresActions, PostgresWaiting
+from taskbound.adapters.store.postgres.approval import PostgresApprovals
 from taskbound.adapters.store.postgres.audit import Chains, PostgresAudit
 from taskbound.adapters.store.postgres.identity import PostgresIdentities
 from taskbound.adapters.store.postgres.revocation import PostgresRevocation
@@ -97,6 +98,11 @@ class PostgresTransaction:
     def actions(self) -> PostgresActions:
         """Actions and what is known of acts."""
         return PostgresActions(self._link, self._waiting)
+
+    @property
+    def approvals(self) -> PostgresApprovals:
+        """Questions about held actions, and their answers."""
+        return PostgresApprovals(self._link)
 
     @property
     def audit(self) -> PostgresAudit:

@@ -76,6 +76,14 @@ _OUTCOME: Final = (
     "UPDATE actions SET state = ?, finished = ?, answer = ?, answer_digest = ?, released = ?, note = ?"
     " WHERE namespace = ? AND id = ? AND state = ?"
 )
+_LIFTED: Final = (
+    "state", "decision", "code", "charges", "detail", "grant_id", "attempt", "connection", "request",
+    "idempotency", "until",
+)  # fmt: skip  # a list of words reads better as words
+_LIFT: Final = (
+    f"UPDATE actions SET {', '.join(f'{name} = ?' for name in _LIFTED)}, record = NULL"  # noqa: S608  # our own columns
+    " WHERE namespace = ? AND id = ? AND state = 'held'"
+)
 _COUNT: Final = "SELECT count(*) FROM actions WHERE namespace = ? AND task = ?"
 _NAMESPACES: Final = """
     WITH RECURSIVE known (namespace) AS (
@@ -239,6 +247,16 @@ class SqlActions:
             for one in changes
         ]
         if self._link.change_many(_OUTCOME, rows) != len(rows):
+            self._link.conflict("the state of an action")
+
+    def lift_actions(self, actions: Sequence[StoredAction]) -> None:
+        """Write held actions over as they are permitted now."""
+        self._waiting.write()
+        rows = []
+        for one in actions:
+            whole = dict(zip((column.name for column in COLUMNS), action_row(one, None), strict=False))
+            rows.append((*(whole[name] for name in _LIFTED), one.namespace, one.id))
+        if self._link.change_many(_LIFT, rows) != len(rows):
             self._link.conflict("the state of an action")
 
 

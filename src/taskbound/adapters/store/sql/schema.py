@@ -9,6 +9,8 @@
 4. Only what is looked up has an index. One whose keys come in no order costs each
    decision a page of its own: names begin with the time, `actions_open` is in the order
    of decisions, and what is left are presentations by connection, and `acts`.
+5. What was decided of an action never changes, but that a held one may be permitted: a trigger refuses the
+   rest (PostgreSQL's is made by its revision, with a function).
 
 A revision under `migrations/versions` is frozen and never imports this module; a test
 compares what the revisions make with what stands here.
@@ -19,6 +21,7 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     CheckConstraint,
     Column,
@@ -29,6 +32,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    event,
     text,
 )
 
@@ -37,6 +41,8 @@ __all__ = [
     "actions",
     "acts",
     "agents",
+    "approval_answers",
+    "approvals",
     "checkpoints",
     "heartbeats",
     "kill_switches",
@@ -339,6 +345,14 @@ actions: Final = Table(
     sqlite_strict=True,
 )
 
+_LIFT: Final = """
+    CREATE TRIGGER actions_lift BEFORE UPDATE OF decision, code, charges, detail, grant_id, attempt,
+    connection, request, idempotency, until ON actions
+    WHEN OLD.decision <> 'hold' OR OLD.state <> 'held' OR NEW.decision <> 'permit' OR NEW.state <> 'permitted'
+    BEGIN SELECT RAISE(ABORT, 'what was decided does not change'); END
+"""
+event.listen(actions, "after_create", DDL(_LIFT).execute_if(dialect="sqlite"))  # type: ignore[no-untyped-call]  # rule 5; SQLAlchemy gives it no types
+
 acts: Final = Table(
     "acts",
     METADATA,
@@ -350,6 +364,47 @@ acts: Final = Table(
     PrimaryKeyConstraint("namespace", "root", "act_key"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
+)
+
+approvals: Final = Table(
+    "approvals",
+    METADATA,
+    _text("namespace"),
+    _text("id"),
+    _text("action"),
+    _text("task"),
+    _text("act"),
+    _text("state"),
+    _bytes("question"),
+    _text("connection"),
+    _text("request"),
+    _whole("waits"),
+    _whole("asked"),
+    _whole("finished"),
+    _text("reason"),
+    PrimaryKeyConstraint("namespace", "id"),
+    Index("approvals_by_action", "namespace", "action", unique=True),
+    Index("approvals_by_act", "namespace", "task", "act"),
+    Index("approvals_by_time", "namespace", "asked", "id"),
+    _partial("approvals_open", "asked", "id", where="state IN ('pending', 'approved')"),
+    _partial("approvals_open_by_task", "namespace", "task", where="state IN ('pending', 'approved')"),
+    sqlite_strict=True,
+)
+
+approval_answers: Final = Table(
+    "approval_answers",
+    METADATA,
+    _text("namespace"),
+    _text("approval"),
+    _text("person"),
+    _text("kind"),
+    _text("person_key"),
+    _whole("at"),
+    _whole("received"),
+    _bytes("statement"),
+    _bytes("signature"),
+    PrimaryKeyConstraint("namespace", "approval", "person", "kind"),
+    sqlite_strict=True,
 )
 
 writers: Final = Table(

@@ -22,6 +22,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from taskbound.adapters.store.sql.action import SqlActions, WaitingActions
+from taskbound.adapters.store.sql.approval import SqlApprovals
 from taskbound.adapters.store.sql.audit import Growth, SqlAudit, last_instant
 from taskbound.adapters.store.sql.identity import SqlIdentities
 from taskbound.adapters.store.sql.revocation import SqlRevocation
@@ -102,6 +103,11 @@ class SqlTransaction:
     def actions(self) -> SqlActions:
         """Actions and what is known of acts."""
         return SqlActions(self._link, self._waiting)
+
+    @property
+    def approvals(self) -> SqlApprovals:
+        """Questions about held actions, and their answers."""
+        return SqlApprovals(self._link)
 
     @property
     def audit(self) -> SqlAudit:

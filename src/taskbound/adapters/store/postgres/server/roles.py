@@ -3,7 +3,8 @@
 1. Rights are granted to two fixed group roles that can't log in, and processes are made
    members: a table's list of rights never grows with them.
 2. The daemon can append to the log and never change or remove what is there; it can
-   change the state of an action and never what was decided; it makes no tables.
+   change the state of an action and never what was decided, but that a held action may be permitted (a
+   trigger of the database sees to that); what people said to a question stays. It makes no tables.
 3. The signer reads the log and nothing else.
 4. What belongs to nobody here is granted to nobody: the schema has no rights for `PUBLIC`.
 """
@@ -29,6 +30,11 @@ _REMOVABLE: Final = (*_KEPT, "DELETE")
 _APPENDED: Final = ("SELECT", "INSERT")
 _READ: Final = ("SELECT",)
 _OUTCOME: Final = ("state", "finished", "answer", "answer_digest", "released", "note", "record")
+_LIFT: Final = (
+    "decision", "code", "charges", "detail", "grant_id", "attempt", "connection", "request", "idempotency",
+    "until",
+)  # fmt: skip  # a list of words reads better as words
+_STEP: Final = ("state", "connection", "request", "waits", "finished", "reason")
 
 GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     DAEMON: {
@@ -45,8 +51,10 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "remainders": _REMOVABLE,
         "heartbeats": _REMOVABLE,
         "runs": _KEPT,
-        "actions": (*_APPENDED, *(f"UPDATE ({one})" for one in _OUTCOME)),
+        "actions": (*_APPENDED, *(f"UPDATE ({one})" for one in (*_OUTCOME, *_LIFT))),
         "acts": _KEPT,
+        "approvals": (*_APPENDED, *(f"UPDATE ({one})" for one in _STEP)),
+        "approval_answers": _APPENDED,
         "writers": _KEPT,
         "records": _APPENDED,
         "places": _APPENDED,

@@ -1,0 +1,135 @@
+"""Questions about held actions and their answers, in memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from taskbound.core.approval import OPEN, ApprovalState
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from taskbound.adapters.store.memory.rows import Tables
+    from taskbound.core.approval import Answer
+    from taskbound.ports.approval import ApprovalChange, StoredApproval, Waiter
+
+__all__ = ["MemoryApprovals"]
+
+_HELD = OPEN | {ApprovalState.DENIED}
+
+
+class MemoryApprovals:
+    """Reads approvals of a snapshot, and writes them in a transaction."""
+
+    __slots__ = ("_tables",)
+
+    def __init__(self, tables: Tables) -> None:
+        """Work on these tables."""
+        self._tables = tables
+
+    def approval(self, namespace: str, approval: str) -> StoredApproval | None:
+        """The approval of this id."""
+        return self._tables.live().approvals.get((namespace, approval))
+
+    def approval_of(self, namespace: str, action: str) -> StoredApproval | None:
+        """The approval that was asked for this action."""
+        found = (one for one in self._of(namespace) if one.question.action == action)
+        return next(found, None)
+
+    def approvals(
+        self,
+        namespace: str,
+        *,
+        states: Collection[ApprovalState] = (),
+        task: str = "",
+        limit: int = 50,
+        before: str = "",
+    ) -> tuple[StoredApproval, ...]:
+        """Approvals, newest first."""
+        found = sorted(self._of(namespace), key=_age, reverse=True)
+        if before:
+            ids = [one.question.id for one in found]
+            found = found[ids.index(before) + 1 :] if before in ids else []
+        wanted = [
+            one
+            for one in found
+            if (not states or one.state in states) and (not task or one.question.task == task)
+        ]
+        return tuple(wanted[:limit])
+
+    def open_approvals(self) -> tuple[StoredApproval, ...]:
+        """All that are open, of every namespace, oldest first."""
+        found = [one for one in self._tables.live().approvals.values() if one.state in OPEN]
+        return tuple(replace(one, answers=()) for one in sorted(found, key=_age))
+
+    def lock_holds(
+        self, namespace: str, acts: Collection[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], tuple[StoredApproval, ...]]:
+        """By (task, action digest): those that are open or were denied, oldest first."""
+        found: dict[tuple[str, str], list[StoredApproval]] = {}
+        for one in sorted(self._of(namespace), key=_age):
+            key = (one.question.task, one.question.act)
+            if key in acts and one.state in _HELD:
+                found.setdefault(key, []).append(one)
+        return {key: tuple(some) for key, some in found.items()}
+
+    def lock_approval(self, namespace: str, approval: str) -> StoredApproval | None:
+        """The approval of this id."""
+        return self.approval(namespace, approval)
+
+    def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredApproval, ...]:
+        """All open ones of these tasks, by id."""
+        found = [one for one in self._of(namespace) if one.state in OPEN and one.question.task in tasks]
+        return tuple(sorted(found, key=lambda one: one.question.id))
+
+    def count_open(self, namespace: str, task: str) -> int:
+        """How many of the task are open."""
+        return len(self.lock_open(namespace, {task}))
+
+    def insert_approvals(self, approvals: Sequence[StoredApproval]) -> None:
+        """Write new ones."""
+        for one in approvals:
+            question = one.question
+            known = self.approval(question.namespace, question.id)
+            if known is not None or self.approval_of(question.namespace, question.action) is not None:
+                self._tables.conflict(f"approval `{question.id}`")
+            self._put(replace(one, answers=()))
+
+    def move_approvals(self, namespace: str, changes: Sequence[ApprovalChange]) -> None:
+        """Write steps."""
+        for one in changes:
+            now = self.approval(namespace, one.id)
+            if now is None or now.state is not one.before:
+                self._tables.conflict("the state of an approval")
+            self._put(replace(now, state=one.after, finished=one.finished, reason=one.reason))
+
+    def put_waiter(self, namespace: str, approval: str, waiter: Waiter) -> None:
+        """Write who waits."""
+        now = self.approval(namespace, approval)
+        if now is None or now.state not in OPEN:
+            self._tables.conflict("the state of an approval")
+        self._put(replace(now, waiter=waiter))
+
+    def put_answer(self, namespace: str, approval: str, answer: Answer) -> None:
+        """Add an answer."""
+        now = self.approval(namespace, approval)
+        given = () if now is None else now.answers
+        if now is None or any((one.person, one.kind) == (answer.person, answer.kind) for one in given):
+            self._tables.conflict("an answer to the question")
+        self._put(replace(now, answers=tuple(sorted((*given, answer), key=_turn))))
+
+    def _of(self, namespace: str) -> list[StoredApproval]:
+        every = self._tables.live().approvals.values()
+        return [one for one in every if one.question.namespace == namespace]
+
+    def _put(self, one: StoredApproval) -> None:
+        self._tables.approvals.put((one.question.namespace, one.question.id), one)
+
+
+def _age(one: StoredApproval) -> tuple[int, str]:
+    return one.question.asked, one.question.id
+
+
+def _turn(one: Answer) -> tuple[int, str, str]:
+    return one.received, one.person, one.kind.value

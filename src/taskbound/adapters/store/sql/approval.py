@@ -1,0 +1,236 @@
+"""Questions about held actions and their answers, in rows.
+
+The question is kept as the bytes whose digest people sign; what is looked up by stands beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import insert
+
+from taskbound.adapters.store.sql.rows.columns import json_texts
+from taskbound.adapters.store.sql.rows.statement import Statement
+from taskbound.adapters.store.sql.schema import approval_answers, approvals
+from taskbound.core.approval import Answer, AnswerKind, ApprovalState, parse_question
+from taskbound.core.clock import Instant
+from taskbound.ports.approval import StoredApproval, Waiter
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from taskbound.adapters.store.sql.rows.link import Link, Value
+    from taskbound.ports.approval import ApprovalChange
+
+__all__ = ["COLUMNS", "SqlApprovals", "read_answer", "read_approval"]
+
+COLUMNS: Final = "a.question, a.state, a.connection, a.request, a.waits, a.finished, a.reason"
+_OPEN: Final = "a.state IN ('pending', 'approved')"
+_ONE: Final = f"SELECT {COLUMNS} FROM approvals a WHERE a.namespace = ? AND a.id = ?"  # noqa: S608  # our own columns
+_OF: Final = f"SELECT {COLUMNS} FROM approvals a WHERE a.namespace = ? AND a.action = ?"  # noqa: S608  # our own columns
+_EVERY_OPEN: Final = f"SELECT {COLUMNS} FROM approvals a WHERE {_OPEN} ORDER BY a.asked, a.id"  # noqa: S608  # our own columns
+_HOLDS: Final = f"""
+    SELECT {COLUMNS} FROM json_each(?2) AS asked
+    CROSS JOIN approvals a ON a.namespace = ?1 AND a.task = asked.value ->> 0 AND a.act = asked.value ->> 1
+        AND a.state IN ('pending', 'approved', 'denied') ORDER BY a.asked, a.id
+"""  # noqa: S608  # our own columns
+_OF_TASKS: Final = f"""
+    SELECT {COLUMNS} FROM json_each(?2) AS asked
+    CROSS JOIN approvals a ON a.namespace = ?1 AND a.task = asked.value AND {_OPEN} ORDER BY a.id
+"""  # noqa: S608  # our own columns
+_COUNT: Final = f"SELECT count(*) FROM approvals a WHERE a.namespace = ? AND a.task = ? AND {_OPEN}"  # noqa: S608  # our own words
+_PAGE: Final = f"SELECT {COLUMNS} FROM approvals a WHERE a.namespace = ?"  # noqa: S608  # our own columns
+_BEFORE: Final = (
+    " AND (a.asked, a.id) < (SELECT b.asked, b.id FROM approvals b WHERE b.namespace = ? AND b.id = ?)"
+)
+_ANSWERS: Final = (
+    "SELECT approval, kind, person, person_key, at, received, statement, signature FROM approval_answers"
+    " WHERE namespace = ? AND approval IN (SELECT value FROM json_each(?)) ORDER BY received, person, kind"
+)
+_INSERT: Final = Statement(insert(approvals))
+_ANSWER: Final = Statement(insert(approval_answers))
+_MOVE: Final = (
+    "UPDATE approvals SET state = ?, finished = ?, reason = ? WHERE namespace = ? AND id = ? AND state = ?"
+)
+_WAIT: Final = (
+    "UPDATE approvals SET connection = ?, request = ?, waits = ?"
+    " WHERE namespace = ? AND id = ? AND state IN ('pending', 'approved')"
+)
+
+
+class SqlApprovals:
+    """Reads approvals through one connection, and writes them in a transaction."""
+
+    __slots__ = ("_link",)
+
+    def __init__(self, link: Link) -> None:
+        """Go through this link."""
+        self._link = link
+
+    def approval(self, namespace: str, approval: str) -> StoredApproval | None:
+        """The approval of this id."""
+        return self._first(self._link.all(read_approval, _ONE, (namespace, approval)))
+
+    def approval_of(self, namespace: str, action: str) -> StoredApproval | None:
+        """The approval that was asked for this action."""
+        return self._first(self._link.all(read_approval, _OF, (namespace, action)))
+
+    def approvals(
+        self,
+        namespace: str,
+        *,
+        states: Collection[ApprovalState] = (),
+        task: str = "",
+        limit: int = 50,
+        before: str = "",
+    ) -> tuple[StoredApproval, ...]:
+        """Approvals, newest first."""
+        query = _PAGE
+        values: list[Value] = [namespace]
+        if states:
+            query += " AND a.state IN (SELECT value FROM json_each(?))"
+            values.append(json_texts(sorted(one.value for one in states)))
+        if task:
+            query, values = f"{query} AND a.task = ?", [*values, task]
+        if before:
+            query, values = query + _BEFORE, [*values, namespace, before]
+        query += " ORDER BY a.asked DESC, a.id DESC LIMIT ?"
+        return self._whole(self._link.all(read_approval, query, (*values, limit)))
+
+    def open_approvals(self) -> tuple[StoredApproval, ...]:
+        """All that are open, of every namespace, oldest first."""
+        return self._link.all(read_approval, _EVERY_OPEN)
+
+    def lock_holds(
+        self, namespace: str, acts: Collection[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], tuple[StoredApproval, ...]]:
+        """By (task, action digest): those that are open or were denied, oldest first."""
+        found = self._lock_holds(namespace, sorted(acts)) if acts else ()
+        sorted_out: dict[tuple[str, str], tuple[StoredApproval, ...]] = {}
+        for one in self._whole(found):
+            key = (one.question.task, one.question.act)
+            sorted_out[key] = (*sorted_out.get(key, ()), one)
+        return sorted_out
+
+    def lock_approval(self, namespace: str, approval: str) -> StoredApproval | None:
+        """The approval of this id; the transaction holds the one lock there is."""
+        return self.approval(namespace, approval)
+
+    def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredApproval, ...]:
+        """All open ones of these tasks, by id."""
+        return self._whole(
+            self._link.all(read_approval, _OF_TASKS, (namespace, json_texts(sorted(tasks)))),
+        )
+
+    def count_open(self, namespace: str, task: str) -> int:
+        """How many of the task are open."""
+        return self._link.whole(_COUNT, (namespace, task))
+
+    def insert_approvals(self, approvals: Sequence[StoredApproval]) -> None:
+        """Write new ones."""
+        self._link.change_many(_INSERT.text, [_row(one) for one in approvals])
+
+    def move_approvals(self, namespace: str, changes: Sequence[ApprovalChange]) -> None:
+        """Write steps, each in one conditional statement."""
+        rows = [
+            (one.after.value, one.finished, one.reason, namespace, one.id, one.before.value)
+            for one in changes
+        ]
+        if self._link.change_many(_MOVE, rows) != len(rows):
+            self._link.conflict("the state of an approval")
+
+    def put_waiter(self, namespace: str, approval: str, waiter: Waiter) -> None:
+        """Write who waits."""
+        values = (waiter.connection, waiter.request, waiter.until, namespace, approval)
+        if self._link.change(_WAIT, values) != 1:
+            self._link.conflict("the state of an approval")
+
+    def put_answer(self, namespace: str, approval: str, answer: Answer) -> None:
+        """Add an answer."""
+        values = _ANSWER.values(
+            namespace=namespace,
+            approval=approval,
+            person=answer.person,
+            kind=answer.kind.value,
+            person_key=answer.key,
+            at=answer.at,
+            received=answer.received,
+            statement=answer.statement,
+            signature=answer.signature,
+        )
+        self._link.change(_ANSWER.text, values)
+
+    def _lock_holds(self, namespace: str, acts: list[tuple[str, str]]) -> tuple[StoredApproval, ...]:
+        return self._link.all(read_approval, _HOLDS, (namespace, json_texts(acts)))
+
+    def _first(self, found: tuple[StoredApproval, ...]) -> StoredApproval | None:
+        return next(iter(self._whole(found)), None)
+
+    def _whole(self, found: tuple[StoredApproval, ...]) -> tuple[StoredApproval, ...]:
+        """With their answers."""
+        if not found:
+            return ()
+        given: dict[str, list[Answer]] = {}
+        ids = json_texts([one.question.id for one in found])
+        for approval, answer in self._answers(found[0].question.namespace, ids):
+            given.setdefault(approval, []).append(answer)
+        return tuple(replace(one, answers=tuple(given.get(one.question.id, ()))) for one in found)
+
+    def _answers(self, namespace: str, ids: str) -> Iterable[tuple[str, Answer]]:
+        return self._link.all(read_answer, _ANSWERS, (namespace, ids))
+
+
+def _row(one: StoredApproval) -> tuple[Value, ...]:
+    question, waiter = one.question, one.waiter
+    return _INSERT.values(
+        namespace=question.namespace,
+        id=question.id,
+        action=question.action,
+        task=question.task,
+        act=question.act,
+        state=one.state.value,
+        question=question.canonical,
+        connection=waiter.connection,
+        request=waiter.request,
+        waits=waiter.until,
+        asked=question.asked,
+        finished=one.finished,
+        reason=one.reason,
+    )
+
+
+def read_approval(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
+    question: bytes, state: str, connection: str, request: str, waits: int, finished: int, reason: str
+) -> StoredApproval:
+    """An approval without its answers, from its columns."""
+    return StoredApproval(
+        question=parse_question(bytes(question)),
+        state=ApprovalState(state),
+        waiter=Waiter(connection=connection, request=request, until=Instant(waits)),
+        finished=Instant(finished),
+        reason=reason,
+    )
+
+
+def read_answer(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
+    approval: str,
+    kind: str,
+    person: str,
+    key: str,
+    at: int,
+    received: int,
+    statement: bytes,
+    signature: bytes,
+) -> tuple[str, Answer]:
+    """An answer and the approval that it is to, from its columns."""
+    answer = Answer(
+        kind=AnswerKind(kind),
+        person=person,
+        key=key,
+        at=Instant(at),
+        received=Instant(received),
+        statement=bytes(statement),
+        signature=bytes(signature),
+    )
+    return approval, answer

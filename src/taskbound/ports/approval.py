@@ -1,0 +1,114 @@
+"""Questions about held actions, their answers, and what became of them, in the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from taskbound.core.clock import Instant
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from taskbound.core.approval import Answer, ApprovalState, Question
+
+__all__ = ["ApprovalChange", "ApprovalReads", "ApprovalWrites", "StoredApproval", "Waiter"]
+
+_OPEN: Final = Instant(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiter:
+    """The one presentation that waits for the answer, and until when."""
+
+    connection: str
+    request: str
+    until: Instant
+    """0 when it does not wait: the connection's holder asked, and went on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredApproval:
+    """One question with all that was said to it, as it is kept."""
+
+    question: Question
+    state: ApprovalState
+    waiter: Waiter
+    answers: tuple[Answer, ...] = ()
+    """In the order in which they were received."""
+    finished: Instant = _OPEN
+    """When it ended; 0 while it is open."""
+    reason: str = ""
+    """Why it ended, in words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalChange:
+    """A step of one approval."""
+
+    id: str
+    before: ApprovalState
+    after: ApprovalState
+    finished: Instant
+    """0 when it goes on."""
+    reason: str
+
+
+class ApprovalReads(Protocol):
+    """Reads approvals of one namespace at a time."""
+
+    def approval(self, namespace: str, approval: str) -> StoredApproval | None:
+        """The approval of this id."""
+
+    def approval_of(self, namespace: str, action: str) -> StoredApproval | None:
+        """The approval that was asked for this action."""
+
+    def approvals(
+        self,
+        namespace: str,
+        *,
+        states: Collection[ApprovalState] = (),
+        task: str = "",
+        limit: int = 50,
+        before: str = "",
+    ) -> tuple[StoredApproval, ...]:
+        """Approvals, newest first; empty filters take all; `before` is the last id of the page before."""
+
+    def open_approvals(self) -> tuple[StoredApproval, ...]:
+        """All that are open, of every namespace, oldest first, without their answers.
+
+        Answered by an index.
+        """
+
+
+class ApprovalWrites(ApprovalReads, Protocol):
+    """Writes them; what is locked does not change until the end of the transaction."""
+
+    def lock_holds(
+        self, namespace: str, acts: Collection[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], tuple[StoredApproval, ...]]:
+        """By (task, action digest): those that are open or were denied, locked, oldest first."""
+
+    def lock_approval(self, namespace: str, approval: str) -> StoredApproval | None:
+        """The approval of this id, locked."""
+
+    def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredApproval, ...]:
+        """All open ones of these tasks, locked, by id."""
+
+    def count_open(self, namespace: str, task: str) -> int:
+        """How many of the task are open."""
+
+    def insert_approvals(self, approvals: Sequence[StoredApproval]) -> None:
+        """Write new ones, without answers. One whose id exists MUST raise `ConflictError`."""
+
+    def move_approvals(self, namespace: str, changes: Sequence[ApprovalChange]) -> None:
+        """Write steps, each in one conditional statement.
+
+        MUST raise `ConflictError` when an approval is not in its `before` state: it was used, or is over.
+        """
+
+    def put_waiter(self, namespace: str, approval: str, waiter: Waiter) -> None:
+        """Write who waits. MUST raise `ConflictError` when it is not open."""
+
+    def put_answer(self, namespace: str, approval: str, answer: Answer) -> None:
+        """Add an answer. MUST raise `ConflictError` when this person has given one of this kind."""
