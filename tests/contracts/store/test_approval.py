@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from taskbound.ports.store import ConflictError
 from tests.contracts.store.rows import NOW, OTHER, SPACE, action, append, decided, insert, open_chain, read
 
 if TYPE_CHECKING:
-    from taskbound.ports.store import Store
+    from taskbound.ports.store import Store, Transaction
 
 FILE = Operand(
     place="/file",
@@ -74,6 +75,10 @@ def step(
     return ApprovalChange(
         id=f"apr_{number}", before=before, after=after, finished=Instant(9), reason="so \u2028"
     )
+
+
+def give(one: Answer, tx: Transaction) -> None:
+    tx.approvals.put_answer(SPACE, "apr_1", one)
 
 
 def ask(store: Store, *some: StoredApproval) -> None:
@@ -211,7 +216,7 @@ def test_a_person_answers_once_in_each_kind_and_answers_come_in_the_order_of_the
     ask(store, approval(1), approval(2))
     given = (answer("zed", received=1), answer("ann", received=2), answer("zed", AnswerKind.DENY, received=3))
     for one in (given[1], given[0], given[2]):
-        store.write(lambda tx, one=one: tx.approvals.put_answer(SPACE, "apr_1", one))  # type: ignore[misc]
+        store.write(partial(give, one))
     found = read(store, lambda seen: seen.approvals.approval(SPACE, "apr_1"))
     assert found is not None
     assert found.answers == given
