@@ -4,8 +4,8 @@
    there are at most 256 groups.
 2. Who makes somebody a member, or says what a group may grant, gives what the group may grant: they may grant
    it themselves, or own the data directory.
-3. What a group may grant is asked when a task starts. Tasks that run go on when the group may grant less, or
-   its member leaves.
+3. What a group may grant is asked when a task starts. Tasks that run go on when the group may grant less;
+   when a member leaves, running tasks that they might not ask for now are paused in the same transaction.
 """
 
 from __future__ import annotations
@@ -16,13 +16,23 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.audit import GrantableChanged, GroupChanged
 from taskbound.core.errors import MalformedError
 from taskbound.core.identity import Group, UnknownIdentityError, parse_name
-from taskbound.core.identity.grantable import parse_grantable, reach_of, require_giver
+from taskbound.core.identity.grantable import (
+    OutsideGrantableError,
+    parse_grantable,
+    reach_of,
+    require_giver,
+    require_grantable,
+)
+from taskbound.flows.identity.leaving import pause_tasks
 from taskbound.flows.identity.person import IdentityExistsError, grantable_word
+from taskbound.flows.identity.telling import tell
 
 if TYPE_CHECKING:
     from taskbound.core.audit import Event
     from taskbound.core.identity import Grantable
-    from taskbound.flows.means import Actor, Means
+    from taskbound.core.identity.grantable import Reach
+    from taskbound.core.scope import Scope
+    from taskbound.flows.means import Actor, Means, Moved
     from taskbound.ports.store import Transaction
 
 __all__ = ["Groups", "TooManyGroupsError"]
@@ -69,8 +79,8 @@ class Groups:
 
     def set_member(
         self, namespace: str, name: str, person: str, *, member: bool, actor: Actor, owns: bool
-    ) -> Group:
-        """Make a person a member, or no member; the group as it is then.
+    ) -> list[Moved]:
+        """Make a person a member, or no member; what was paused (rule 3).
 
         Args:
             namespace: Of the group.
@@ -86,7 +96,7 @@ class Groups:
             TooManyGroupsError: The person is in too many (rule 1).
         """
 
-        def work(tx: Transaction) -> Group:
+        def work(tx: Transaction) -> list[Moved]:
             persons, groups = tx.identities.lock_grantors(namespace)
             before = _require(groups, name)
             if member and person not in persons:
@@ -94,17 +104,40 @@ class Groups:
             if not owns:
                 require_giver(reach_of(actor.name, persons, groups), before.grantable, before.grantable)  # 2
             if (person in before.members) is member:
-                return before
+                return []
             if member and sum(person in one.members for one in groups) >= _OF_ONE:
                 raise TooManyGroupsError(f"`{person}` is in {_OF_ONE} groups, and can be in no more")  # 1
             others = tuple(one for one in before.members if one != person)
             members = tuple(sorted((*others, person))) if member else others
             after = replace(before, members=members, version=before.version + 1)
             tx.identities.put_group(after, expect=before.version)
-            self._record(tx, namespace, _members(after, actor))
-            return after
+            events: list[Event] = [_members(after, actor)]
+            reach = reach_of(person, persons, [after if one.name == name else one for one in groups])
+            moved = (
+                []
+                if member
+                else pause_tasks(
+                    tx,
+                    namespace,
+                    lambda task: task.requester == person and bool(_misses(reach, task.scope)),
+                    f"{person} has left group {name}",
+                    actor,
+                    events,
+                )
+            )
+            tx.audit.append(namespace, self._means.writer, events, self._means.clock.now())
+            return moved
 
-        return self._means.store.write(work)
+        moved = self._means.store.write(work)
+        if moved:
+            news = {
+                "kind": "taskbound-member-left",
+                "person": person,
+                "group": name,
+                "paused_tasks": [one.task for one in moved],
+            }
+            tell(self._means, namespace, news)
+        return moved
 
     def set_grantable(
         self, namespace: str, name: str, grantable: Grantable, *, actor: Actor, owns: bool
@@ -160,3 +193,12 @@ def _require(groups: tuple[Group, ...], name: str) -> Group:
 
 def _members(group: Group, actor: Actor) -> GroupChanged:
     return GroupChanged(group=group.name, members=group.members, by=actor.name, proof=actor.proof)
+
+
+def _misses(reach: Reach, scope: Scope) -> str:
+    """Why somebody could not ask for this scope, in words; empty when they could."""
+    try:
+        require_grantable(scope, reach)
+    except OutsideGrantableError as error:
+        return error.message
+    return ""

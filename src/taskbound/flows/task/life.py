@@ -30,7 +30,14 @@ from taskbound.core.task import (
 )
 from taskbound.flows.means import Actor, Moved
 from taskbound.flows.task.binding import orphaned_runs
-from taskbound.flows.task.order import TaskOrder, parse_order, require_learner, require_within, scope_of
+from taskbound.flows.task.order import (
+    TaskOrder,
+    parse_order,
+    require_learner,
+    require_resumable,
+    require_within,
+    scope_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -196,6 +203,8 @@ class Tasks:
     def _move(self, namespace: str, task: str, event: TaskEvent, actor: Actor, reason: str) -> Moved:
         def work(tx: Transaction) -> Task:
             before = _require_task(tx, namespace, task)
+            if event is TaskEvent.RESUME:
+                require_resumable(tx, before)
             after = move_task(before, event)
             tx.tasks.put_task(after, expect=before.version)
             self._record(tx, [_changed(before, after, event, actor, reason)], namespace)

@@ -2,7 +2,8 @@
 
 1. A scope names only tools that a server has, and is within the agent's ceiling and within what the one who
    asks for the task may grant. Every action is judged against the ceiling again (law 3).
-2. A task to learn from is asked for by the agent's owner, and lives at most 14 days.
+2. A paused task is resumed only while its agent is active and its requester might ask for it now.
+3. A task to learn from is asked for by the agent's owner, and lives at most 14 days.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import DeniedError
-from taskbound.core.identity import NotOwnerError
+from taskbound.core.identity import NotOwnerError, require_active
 from taskbound.core.identity.grantable import reach_of, require_grantable, uncovered_words
 from taskbound.core.scope import tools_of
 from taskbound.core.scope.algebra import NotCovers, covers
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
     from taskbound.core.identity import Agent
     from taskbound.core.identity.grantable import Reach
     from taskbound.core.scope import Scope
-    from taskbound.ports.store import Snapshot
+    from taskbound.core.task import Task
+    from taskbound.ports.store import Snapshot, Transaction
 
 __all__ = [
     "OutsideCeilingError",
     "TaskOrder",
     "parse_order",
     "require_learner",
+    "require_resumable",
     "require_within",
     "scope_of",
 ]
@@ -66,7 +69,7 @@ def parse_order(order: TaskOrder) -> TaskOrder:
     parse_purpose(order.purpose)
     parse_lifetime(order.seconds)
     if order.learning:
-        require_learning_lifetime(order.seconds)  # 2
+        require_learning_lifetime(order.seconds)  # 3
     if len(order.evidence) > _EVIDENCE or any(len(one) > _EVIDENCE_LENGTH for one in order.evidence):
         raise TaskSyntaxError(f"at most {_EVIDENCE} pieces of evidence of {_EVIDENCE_LENGTH} characters")
     return order
@@ -135,3 +138,16 @@ def require_within(snapshot: Snapshot, scope: Scope, agent: Agent, person: str) 
     reach = reach_of(person, identities.persons(agent.namespace), identities.groups(agent.namespace))
     require_grantable(scope, reach)
     return reach
+
+
+def require_resumable(tx: Transaction, task: Task) -> None:
+    """Go on only with a task whose agent is active and whose requester might ask for it now (rule 2).
+
+    Raises:
+        DeniedError: One of them is not so.
+    """
+    persons, groups = tx.identities.lock_grantors(task.namespace)
+    agent = tx.identities.agent(task.namespace, task.agent)
+    if agent is not None:
+        require_active(agent, persons)
+    require_grantable(task.scope, reach_of(task.requester, persons, groups))

@@ -23,6 +23,12 @@ from taskbound.core.audit.events.log import (
     Delivery,
     WriterStarted,
 )
+from taskbound.core.audit.events.people import (
+    AgentPeopleChanged,
+    NamespaceChanged,
+    PersonKeyChanged,
+    PersonsLinked,
+)
 from taskbound.core.audit.events.standing import (
     AgentCeilingChanged,
     GrantableChanged,
@@ -55,6 +61,7 @@ __all__ = [
     "ActionOutcome",
     "ActionRefusedMalformed",
     "AgentCeilingChanged",
+    "AgentPeopleChanged",
     "CheckpointSigned",
     "Delivery",
     "Event",
@@ -64,6 +71,9 @@ __all__ = [
     "IdentityRegistered",
     "KillSwitchChanged",
     "MonitorAcknowledged",
+    "NamespaceChanged",
+    "PersonKeyChanged",
+    "PersonsLinked",
     "RefusalsDropped",
     "RunRegistered",
     "TaskChanged",
@@ -85,6 +95,10 @@ Event: TypeAlias = (
     | AgentCeilingChanged
     | GrantableChanged
     | GroupChanged
+    | AgentPeopleChanged
+    | NamespaceChanged
+    | PersonKeyChanged
+    | PersonsLinked
     | MonitorAcknowledged
     | UpstreamAdded
     | UpstreamRemoved

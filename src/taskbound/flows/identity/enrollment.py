@@ -1,0 +1,276 @@
+"""Enrolling what people sign with: proposed, proven by its own signature, vouched for.
+
+1. A person proposes a key of their own; the account that owns the data directory may do so for anybody, since
+   the key has to sign all the same.
+2. A proposal becomes a key by its own signature, and then by whoever has to vouch (core's rules): what
+   counts then is read under lock, in the transaction that enrolls it.
+3. A key is enrolled once in a namespace: one that was withdrawn after it counted never comes back.
+4. Whoever watches over an active agent of the namespace is told of each key that moves: that is what
+   cooling is for. A monitor that can't be told stops nothing, and that is recorded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.clock import Instant
+from taskbound.core.errors import MalformedError
+from taskbound.core.identity import PersonState, UnknownIdentityError
+from taskbound.core.identity.enrollment import (
+    UnvouchedError,
+    Vouching,
+    custody_of,
+    enroll,
+    enrollment_statement,
+    require_custody,
+    require_voucher,
+    vouching_of,
+)
+from taskbound.core.identity.person_key import (
+    PersonKey,
+    PersonKeyEvent,
+    PersonKeyState,
+    move_person_key,
+)
+from taskbound.flows.identity.person import IdentityExistsError
+from taskbound.flows.identity.person_key import (
+    NotKeyHolderError,
+    key_changed,
+    require_holder,
+    require_key,
+    require_signed,
+    withdrawn,
+)
+from taskbound.flows.identity.telling import tell_key
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from taskbound.core.audit import Event
+    from taskbound.core.identity import Person
+    from taskbound.core.identity.enrollment import KeyFile
+    from taskbound.core.identity.person_key import Namespace, PersonKeyKind
+    from taskbound.flows.means import Actor, Means
+    from taskbound.ports.store import Snapshot, Transaction
+
+__all__ = ["Enrollments", "Offer", "Progress", "TooManyKeysError"]
+
+_OF_ONE: Final = 16
+
+
+class TooManyKeysError(MalformedError):
+    """A person has as many keys as one can have."""
+
+    code = "too-many-keys"
+    remedy = "withdraw one that is not used with `taskbound person key withdraw`"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A key that somebody proposes."""
+
+    person: str
+    kind: PersonKeyKind
+    public: bytes
+    file: KeyFile | None = None
+    """What was seen of the private half's file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a key is, and who has to sign next."""
+
+    key: PersonKey
+    statement: bytes
+    vouching: Vouching
+    can: tuple[str, ...]
+    """Names of those who can vouch."""
+
+
+class Enrollments:
+    """Works on keys that are to be enrolled; used from one thread at a time."""
+
+    def __init__(self, means: Means) -> None:
+        """Keep what to work with."""
+        self._means = means
+
+    def look(self, snapshot: Snapshot, namespace: str, key: str) -> Progress:
+        """How far a key is now.
+
+        Raises:
+            UnknownKeyError: There is no such key.
+        """
+        found = require_key(snapshot, namespace, key)
+        said = snapshot.identities.namespace(namespace)
+        persons, keys = snapshot.identities.persons(namespace), snapshot.identities.person_keys(namespace)
+        return _progress(found, said, persons, keys, self._means.clock.now())
+
+    def propose(
+        self, namespace: str, offer: Offer, actor: Actor, *, owns: bool, agent_accounts: Collection[int]
+    ) -> Progress:
+        """Write a proposal down, to be signed (rule 1).
+
+        Args:
+            namespace: Of the key.
+            offer: The key.
+            actor: Who proposes it.
+            owns: Whether that is the account that owns the data directory.
+            agent_accounts: Accounts under which an agent may run, persons' apart.
+
+        Raises:
+            BadPersonKeyError: The key can't be.
+            NotKeyHolderError: It would be another person's.
+            ExposedPersonKeyError: An agent could use it by itself.
+            IdentityExistsError: It is enrolled, or was (rule 3).
+            TooManyKeysError: The person has enough.
+        """
+        if offer.person != actor.name and not owns:
+            raise NotKeyHolderError(f"`{actor.name}` can't propose a key of `{offer.person}`")  # 1
+        half = self._means.signatures.read(offer.kind, offer.public)
+        custody = custody_of(hardware=half.hardware, file=offer.file)
+
+        def work(tx: Transaction) -> Progress:
+            persons, _ = tx.identities.lock_grantors(namespace)
+            person = persons.get(offer.person)
+            if person is None or person.state is not PersonState.PRESENT:
+                raise UnknownIdentityError(f"no person is named `{offer.person}`")
+            said = tx.identities.namespace(namespace)
+            accounts = {*agent_accounts, *(one.uid for one in persons.values())}
+            require_custody(custody, offer.file, agent_accounts=accounts, namespace=said)
+            keys = tx.identities.lock_person_keys(namespace)
+            now = self._means.clock.now()
+            events = self._replace_open(tx, offer.person, half.fingerprint, keys, actor)
+            key = PersonKey(
+                namespace=namespace,
+                id=self._means.chance.name("key"),
+                person=offer.person,
+                kind=offer.kind,
+                public=half.public,
+                fingerprint=half.fingerprint,
+                enrolled=Instant(0),
+                usable_from=Instant(0),
+                enrolled_by="",
+                custody=custody,
+                nonce=self._means.chance.name("nce"),
+                label=half.label,
+            )
+            tx.identities.put_person_key(key, expect=0)
+            self._record(tx, namespace, [*events, key_changed("", key, actor)])
+            return _progress(key, said, persons, keys, now)
+
+        return self._means.store.write(work)
+
+    def prove(self, namespace: str, key: str, signature: bytes, actor: Actor, *, owns: bool) -> Progress:
+        """Take the proposed key's own signature; the key is enrolled if nobody has to vouch (rule 2).
+
+        Raises:
+            UnknownKeyError: There is no such key.
+            NotKeyHolderError: It is another person's.
+            BadSignatureError: It is not that key's over its statement.
+            WrongStateError: It has signed before, or is withdrawn.
+        """
+
+        def work(tx: Transaction) -> Progress:
+            persons, _ = tx.identities.lock_grantors(namespace)
+            keys = tx.identities.lock_person_keys(namespace)
+            before = require_key(tx, namespace, key)
+            require_holder(before, actor, owns=owns)
+            now = self._means.clock.now()
+            said = tx.identities.namespace(namespace)
+            statement = enrollment_statement(before)
+            self._means.signatures.verify(before, statement, signature)
+            counted = replace(before, counter=self._means.signatures.counter(before, signature))
+            after = move_person_key(counted, PersonKeyEvent.PROVE)
+            tx.identities.put_person_key(after, expect=before.version)
+            self._record(tx, namespace, [key_changed(before.state.value, after, actor)])
+            vouching, _ = vouching_of(after.person, persons, keys, said, now)
+            if vouching is Vouching.NOBODY:
+                after = self._enroll(tx, after, said, "first", actor)
+            return _progress(after, said, persons, keys, now)
+
+        done = self._means.store.write(work)
+        tell_key(self._means, done.key)
+        return done
+
+    def vouch(
+        self, namespace: str, key: str, *, voucher: str, signature: bytes, actor: Actor, owns: bool
+    ) -> Progress:
+        """Take the word of whoever has to vouch, and enroll the key (rule 2).
+
+        Args:
+            namespace: Of both keys.
+            key: The key that has proven itself.
+            voucher: The key that signed; empty for the account that owns the data directory.
+            signature: Over the statement of the first.
+            actor: Who brings it.
+            owns: Whether that is the account that owns the data directory.
+
+        Raises:
+            UnvouchedError: It is not who has to.
+            NotStandingError: The voucher's key doesn't count now.
+            BadSignatureError: It has not signed this.
+            WrongStateError: The key has not proven itself, or is enrolled or withdrawn.
+        """
+
+        def work(tx: Transaction) -> Progress:
+            persons, _ = tx.identities.lock_grantors(namespace)
+            keys = tx.identities.lock_person_keys(namespace)
+            before = require_key(tx, namespace, key)
+            now = self._means.clock.now()
+            said = tx.identities.namespace(namespace)
+            vouching, can = vouching_of(before.person, persons, keys, said, now)
+            if vouching is Vouching.OWNER and not voucher:
+                if not owns:
+                    raise UnvouchedError("the account that owns the data directory has to vouch")
+                after = self._enroll(tx, before, said, "owner", actor)
+                return _progress(after, said, persons, keys, now)
+            by = require_key(tx, namespace, voucher)
+            require_voucher(before, by, can)
+            statement = enrollment_statement(before)
+            signed = require_signed(tx, self._means.signatures, by, statement, signature, now=now)
+            after = self._enroll(tx, before, said, signed.person, actor, voucher=signed.id)
+            return _progress(after, said, persons, keys, now)
+
+        done = self._means.store.write(work)
+        tell_key(self._means, done.key)
+        return done
+
+    def _replace_open(
+        self, tx: Transaction, person: str, fingerprint: str, keys: tuple[PersonKey, ...], actor: Actor
+    ) -> list[Event]:
+        same = [one for one in keys if one.fingerprint == fingerprint]
+        open_states = {PersonKeyState.PROPOSED, PersonKeyState.PROVEN}
+        for one in same:
+            if one.enrolled or (one.state in open_states and one.person != person):
+                raise IdentityExistsError(f"that key is known already: it is `{one.id}` of `{one.person}`")
+        again = [one for one in same if one.state in open_states]
+        own = sum(one.person == person and one.state is not PersonKeyState.WITHDRAWN for one in keys)
+        if own - len(again) >= _OF_ONE:
+            raise TooManyKeysError(f"`{person}` has {_OF_ONE} keys, and can have no more")
+        return [withdrawn(tx, one, actor, "it was proposed anew")[1] for one in again]
+
+    def _enroll(
+        self, tx: Transaction, key: PersonKey, said: Namespace, by: str, actor: Actor, voucher: str = ""
+    ) -> PersonKey:
+        after = enroll(key, said, by=by, now=self._means.clock.now())
+        tx.identities.put_person_key(after, expect=key.version)
+        counted = replace(said, keys=said.keys + 1, version=said.version + 1)
+        tx.identities.put_namespace(counted, expect=said.version)  # two firsts at once: one conflicts
+        event = key_changed(key.state.value, after, actor, voucher=voucher)
+        self._record(tx, key.namespace, [event])
+        return after
+
+    def _record(self, tx: Transaction, namespace: str, events: list[Event]) -> None:
+        tx.audit.append(namespace, self._means.writer, events, self._means.clock.now())
+
+
+def _progress(
+    key: PersonKey,
+    said: Namespace,
+    persons: Mapping[str, Person],
+    keys: tuple[PersonKey, ...],
+    now: Instant,
+) -> Progress:
+    vouching, can = vouching_of(key.person, persons, keys, said, now)
+    return Progress(key=key, statement=enrollment_statement(key), vouching=vouching, can=can)

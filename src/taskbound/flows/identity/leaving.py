@@ -1,0 +1,273 @@
+"""People who leave and come back, and who answers for an agent then.
+
+1. Whoever leaves is gone in one transaction with all that hangs on them: their keys are withdrawn, they are
+   in no group, agents that they own or that have no other approver are suspended, and the running tasks of
+   those agents and of their own asking are paused. Nobody else's task changes.
+2. Whoever leaves a group keeps what they may grant by themselves and by other groups. Running tasks that
+   they asked for and might not ask for now are paused in the same transaction.
+3. A person says that they leave, or the account that owns the data directory says it of anybody. Only that
+   account says that somebody is back; their keys stay withdrawn.
+4. An agent's owner says who answers for it; where the owner has left, that account does.
+5. Those who watch over the agents are told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.audit import (
+    AgentPeopleChanged,
+    GroupChanged,
+    IdentityChanged,
+    TaskChanged,
+)
+from taskbound.core.errors import DeniedError
+from taskbound.core.identity import (
+    AgentEvent,
+    AgentState,
+    NotOwnerError,
+    PersonState,
+    UnknownIdentityError,
+    move_agent,
+)
+from taskbound.core.identity.person_key import PersonKeyState
+from taskbound.core.task import TaskEvent, TaskState, move_task
+from taskbound.flows.identity.person_key import withdrawn
+from taskbound.flows.identity.telling import tell
+from taskbound.flows.means import Moved
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from taskbound.core.audit import Event
+    from taskbound.core.identity import Agent, Person
+    from taskbound.core.task import Task
+    from taskbound.flows.decision import Views
+    from taskbound.flows.means import Actor, Means
+    from taskbound.ports.store import Transaction
+
+__all__ = ["NotSelfError", "People", "pause_tasks", "require_self"]
+
+_ALL: Final = 1_000_000
+
+
+class NotSelfError(DeniedError):
+    """Somebody says of another person what only they or the data directory's account say."""
+
+    code = "not-self"
+    remedy = "ask that person, or the account that owns the data directory"
+
+
+class People:
+    """Works on persons and on who answers for agents; used from one thread at a time."""
+
+    def __init__(self, means: Means, views: Views) -> None:
+        """Keep what to work with."""
+        self._means = means
+        self._views = views
+
+    def leave(self, namespace: str, name: str, actor: Actor, *, owns: bool, reason: str) -> list[Moved]:
+        """A person is of the organization no more; what was paused (rule 1).
+
+        Raises:
+            NotSelfError: Somebody says it who may not (rule 3).
+            UnknownIdentityError: There is no such person, or they have left.
+        """
+        require_self(actor, (name,), owns=owns)
+        suspended: list[str] = []
+
+        def work(tx: Transaction) -> list[Moved]:
+            persons, groups = tx.identities.lock_grantors(namespace)
+            before = _require(persons.get(name), name)
+            gone = replace(before, state=PersonState.GONE, version=before.version + 1)
+            tx.identities.put_person(gone, expect=before.version)
+            events: list[Event] = [_moved(name, before.state.value, gone.state.value, reason, actor)]
+            events += [
+                withdrawn(tx, key, actor, f"{name} has left")[1]
+                for key in tx.identities.lock_person_keys(namespace)
+                if key.person == name and key.state is not PersonKeyState.WITHDRAWN
+            ]
+            for group in groups:
+                if name in group.members:
+                    members = tuple(one for one in group.members if one != name)
+                    after = replace(group, members=members, version=group.version + 1)
+                    tx.identities.put_group(after, expect=group.version)
+                    events.append(
+                        GroupChanged(group=group.name, members=members, by=actor.name, proof=actor.proof)
+                    )
+            suspended[:] = _let_go(tx, namespace, name, actor, events)
+            moved = pause_tasks(
+                tx,
+                namespace,
+                lambda task: task.requester == name or task.agent in suspended,
+                f"{name} has left",
+                actor,
+                events,
+            )
+            self._record(tx, namespace, events)
+            return moved
+
+        moved = self._means.store.write(work, reserve=True)
+        self._after(namespace, moved)
+        news = {
+            "kind": "taskbound-person-left",
+            "person": name,
+            "reason": reason,
+            "suspended_agents": suspended,
+            "paused_tasks": [one.task for one in moved],
+        }
+        tell(self._means, namespace, news, also=suspended)  # 5
+        return moved
+
+    def come_back(self, namespace: str, name: str, actor: Actor, *, owns: bool) -> Person:
+        """A person who had left is back, without keys and groups (rule 3).
+
+        Raises:
+            NotSelfError: Another account than the data directory's says it.
+            UnknownIdentityError: There is no such person who has left.
+        """
+        require_self(actor, (), owns=owns)
+
+        def work(tx: Transaction) -> Person:
+            persons, _ = tx.identities.lock_grantors(namespace)
+            before = persons.get(name)
+            if before is None or before.state is PersonState.PRESENT:
+                raise UnknownIdentityError(f"nobody named `{name}` has left")
+            after = replace(before, state=PersonState.PRESENT, version=before.version + 1)
+            tx.identities.put_person(after, expect=before.version)
+            self._record(tx, namespace, [_moved(name, before.state.value, after.state.value, "", actor)])
+            return after
+
+        after = self._means.store.write(work)
+        self._after(namespace, [])
+        return after
+
+    def set_answering(
+        self,
+        namespace: str,
+        agent: str,
+        *,
+        owner: str,
+        approvers: tuple[str, ...],
+        actor: Actor,
+        owns: bool,
+    ) -> Agent:
+        """Say who answers for an agent (rule 4).
+
+        Raises:
+            UnknownIdentityError: There is no such agent, or no such person.
+            NotOwnerError: Somebody says it who may not.
+        """
+
+        def work(tx: Transaction) -> Agent:
+            persons, _ = tx.identities.lock_grantors(namespace)
+            before = tx.identities.agent(namespace, agent)
+            if before is None:
+                raise UnknownIdentityError(f"no agent is named `{agent}`")
+            for name in (owner, *approvers):
+                _require(persons.get(name), name)
+            left = persons.get(before.owner)
+            orphaned = left is None or left.state is not PersonState.PRESENT
+            if actor.name != before.owner and not (orphaned and owns):
+                raise NotOwnerError(f"only the owner of agent `{agent}` says who answers for it")
+            after = replace(
+                before, owner=owner, approvers=tuple(sorted(set(approvers))), version=before.version + 1
+            )
+            tx.identities.put_agent(after, expect=before.version)
+            event = AgentPeopleChanged(
+                identity=agent, owner=owner, approvers=after.approvers, by=actor.name, proof=actor.proof
+            )
+            self._record(tx, namespace, [event])
+            return after
+
+        after = self._means.store.write(work)
+        self._after(namespace, [])
+        return after
+
+    def _after(self, namespace: str, moved: Iterable[Moved]) -> None:
+        self._views.forget()
+        for one in moved:
+            self._views.forget_task(namespace, one.task)
+
+    def _record(self, tx: Transaction, namespace: str, events: list[Event]) -> None:
+        tx.audit.append(namespace, self._means.writer, events, self._means.clock.now())
+
+
+def pause_tasks(
+    tx: Transaction,
+    namespace: str,
+    which: Callable[[Task], bool],
+    reason: str,
+    actor: Actor,
+    events: list[Event],
+) -> list[Moved]:
+    """Pause the running tasks that this is said of; what is to be recorded goes to the events."""
+    moved: list[Moved] = []
+    for task in tx.tasks.tasks(namespace, states={TaskState.RUNNING}, limit=_ALL):
+        if not which(task):
+            continue
+        after = move_task(task, TaskEvent.PAUSE)
+        tx.tasks.put_task(after, expect=task.version)
+        moved.append(Moved(namespace=namespace, task=task.id, state=after.state, reason=reason))
+        events.append(
+            TaskChanged(
+                task=task.id,
+                before=task.state.value,
+                after=after.state.value,
+                event=TaskEvent.PAUSE.value,
+                reason=reason,
+                by=actor.name,
+                proof=actor.proof,
+                learning=task.learning,
+            )
+        )
+    return moved
+
+
+def _let_go(tx: Transaction, namespace: str, name: str, actor: Actor, events: list[Event]) -> list[str]:
+    """Take the person off every agent; the agents that were suspended for it (rule 1)."""
+    suspended: list[str] = []
+    for agent in tx.identities.agents(namespace):
+        if name != agent.owner and name not in agent.approvers:
+            continue
+        approvers = tuple(one for one in agent.approvers if one != name)
+        after = replace(agent, approvers=approvers, version=agent.version + 1)
+        if (name == agent.owner or not approvers) and agent.state is not AgentState.SUSPENDED:
+            after = replace(move_agent(after, AgentEvent.SUSPEND, {}), version=agent.version + 1)
+            suspended.append(agent.name)
+            events.append(_moved(agent.name, agent.state.value, after.state.value, f"{name} has left", actor))
+        tx.identities.put_agent(after, expect=agent.version)
+        if approvers != agent.approvers:
+            events.append(
+                AgentPeopleChanged(
+                    identity=agent.name,
+                    owner=agent.owner,
+                    approvers=approvers,
+                    by=actor.name,
+                    proof=actor.proof,
+                )
+            )
+    return suspended
+
+
+def require_self(actor: Actor, who: tuple[str, ...], *, owns: bool) -> None:
+    """Go on only for one of these persons, or the account that owns the data directory.
+
+    Raises:
+        NotSelfError: It is somebody else.
+    """
+    if not owns and actor.name not in who:
+        raise NotSelfError(f"`{actor.name}` may not say that of somebody else")
+
+
+def _require(person: Person | None, name: str) -> Person:
+    if person is None or person.state is not PersonState.PRESENT:
+        raise UnknownIdentityError(f"no person is named `{name}`")
+    return person
+
+
+def _moved(name: str, before: str, after: str, reason: str, actor: Actor) -> IdentityChanged:
+    return IdentityChanged(
+        identity=name, before=before, after=after, reason=reason, by=actor.name, proof=actor.proof
+    )
