@@ -104,6 +104,8 @@ class StatusReport(Message, frozen=True, tag="status", tag_field="is"):
     """The account that the signer was started by; -1 while nobody knows."""
     learning_tasks: int = 0
     """How many of the running tasks are to learn from."""
+    demo: bool = False
+    """Whether the namespace is for trying out."""
 
 
 class TaskPush(Message, frozen=True, tag="task-changed", tag_field="push"):

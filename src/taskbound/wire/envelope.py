@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from taskbound.wire import action, audit, connection, identity, revocation, scope, task, tool
+from taskbound.wire import action, audit, connection, identity, people, revocation, scope, task, tool
 from taskbound.wire.frame import Message
 
 __all__ = ["Answer", "Ask", "Push", "Reply", "Said", "ask_decoder", "said_decoder"]
@@ -47,6 +47,17 @@ Ask: TypeAlias = (
     | identity.SuspendAgent
     | identity.ShowAgent
     | identity.ListAgents
+    | people.ProposePersonKey
+    | people.ProvePersonKey
+    | people.VouchPersonKey
+    | people.WithdrawPersonKey
+    | people.ListPersonKeys
+    | people.ShowPersonKey
+    | people.SetDemo
+    | people.LeavePerson
+    | people.ReturnPerson
+    | people.LinkPersons
+    | people.SetAnswering
     | scope.SuggestScope
     | task.StartTask
     | task.ShowTask
@@ -89,6 +100,8 @@ Answer: TypeAlias = (
     | identity.GroupRows
     | identity.AgentDetail
     | identity.AgentRows
+    | people.PersonKeyDetail
+    | people.PersonKeyRows
     | scope.Suggested
     | task.TaskRows
     | task.TaskDetail

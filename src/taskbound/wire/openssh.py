@@ -92,6 +92,11 @@ class SshPublic:
         return self.algorithm in _SK
 
     @property
+    def line(self) -> str:
+        """As a `.pub` file holds it."""
+        return f"{self.algorithm} {b64encode(self.blob).decode()} {self.label}".rstrip()
+
+    @property
     def fingerprint(self) -> str:
         """As `ssh-keygen -l` says it."""
         return f"SHA256:{b64encode(sha256(self.blob).digest()).decode().rstrip('=')}"

@@ -13,6 +13,7 @@ PAGES = (
     "README.md",
     "docs/guides/first-use.md",
     "docs/guides/demo.md",
+    "docs/guides/people.md",
     "docs/guides/policies.md",
     "docs/guides/scopes.md",
     "docs/adr/0009-first-use.md",

@@ -22,9 +22,11 @@ def test_the_reference_page_is_what_the_program_says(page: str, made: object) ->
 def test_every_command_of_the_issue_is_there() -> None:
     wanted = {
         "": "init try run demo serve stop gateway doctor",
-        "person": "add list show grantable",
+        "person": "add list show grantable gone back link part",
+        "person key": "add prove vouch list show withdraw",
+        "person demo": "begin end",
         "person group": "add list show join leave grantable",
-        "agent": "register show list activate suspend ceiling",
+        "agent": "register show list activate suspend ceiling people",
         "scope": "check diff covers intersect convert digest schema suggest",
         "task": "start show list pause resume end",
         "template": "save list remove",
@@ -52,6 +54,6 @@ def test_every_command_says_what_it_does_gives_examples_and_speaks_json(name: st
 
 @pytest.mark.parametrize(("name", "one"), list(commands()), ids=NAMES)
 def test_what_destroys_something_takes_yes(name: str, one: object) -> None:
-    destroys = {"init", "stop", "end", "suspend", "remove", "accept", "ceiling"}
+    destroys = {"init", "stop", "end", "suspend", "remove", "accept", "ceiling", "withdraw", "gone"}
     options = {option for parameter in getattr(one, "params", []) for option in parameter.opts}
     assert ("--yes" in options) == (name.rsplit(maxsplit=1)[-1] in destroys)

@@ -28,10 +28,12 @@ from taskbound.flows.identity.person import IdentityExistsError, grantable_word
 from taskbound.flows.identity.telling import tell
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from taskbound.core.audit import Event
     from taskbound.core.identity import Grantable
     from taskbound.core.identity.grantable import Reach
-    from taskbound.core.scope import Scope
+    from taskbound.core.task import Task
     from taskbound.flows.means import Actor, Means, Moved
     from taskbound.ports.store import Transaction
 
@@ -112,19 +114,11 @@ class Groups:
             after = replace(before, members=members, version=before.version + 1)
             tx.identities.put_group(after, expect=before.version)
             events: list[Event] = [_members(after, actor)]
-            reach = reach_of(person, persons, [after if one.name == name else one for one in groups])
-            moved = (
-                []
-                if member
-                else pause_tasks(
-                    tx,
-                    namespace,
-                    lambda task: task.requester == person and bool(_misses(reach, task.scope)),
-                    f"{person} has left group {name}",
-                    actor,
-                    events,
-                )
-            )
+            moved: list[Moved] = []
+            if not member:
+                now = [after if one.name == name else one for one in groups]
+                reach, why = reach_of(person, persons, now), f"{person} has left group {name}"
+                moved = pause_tasks(tx, namespace, _unfounded(person, reach), why, actor, events)  # 3
             tx.audit.append(namespace, self._means.writer, events, self._means.clock.now())
             return moved
 
@@ -195,10 +189,16 @@ def _members(group: Group, actor: Actor) -> GroupChanged:
     return GroupChanged(group=group.name, members=group.members, by=actor.name, proof=actor.proof)
 
 
-def _misses(reach: Reach, scope: Scope) -> str:
-    """Why somebody could not ask for this scope, in words; empty when they could."""
-    try:
-        require_grantable(scope, reach)
-    except OutsideGrantableError as error:
-        return error.message
-    return ""
+def _unfounded(person: str, reach: Reach) -> Callable[[Task], bool]:
+    """Which tasks this person has asked for and might not ask for now."""
+
+    def which(task: Task) -> bool:
+        if task.requester != person:
+            return False
+        try:
+            require_grantable(task.scope, reach)
+        except OutsideGrantableError:
+            return True
+        return False
+
+    return which

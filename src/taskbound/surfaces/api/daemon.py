@@ -178,6 +178,12 @@ class Daemon:
         """See who is beneath a run or a gateway now, so that they stay known when that is gone."""
         self.insiders.look(self._roots())
 
+    @property
+    def agent_accounts(self) -> frozenset[int]:
+        """Accounts under which an agent may run, persons' apart: the daemon's own, and those of gateways."""
+        gateways = {one.peer.proof.uid for one in self.connections.gateways(lost=True)}
+        return frozenset({self.owner_uid, *gateways, *(uid for uid, _, _ in self._gateways)})
+
     def _roots(self) -> frozenset[tuple[int, int]]:
         """(pid, start time) of every run and gateway."""
         runs = {(run.pid, run.started) for run in self._runs()}

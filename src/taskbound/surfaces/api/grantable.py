@@ -17,6 +17,7 @@ from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
     from taskbound.core.identity import Grantable
+    from taskbound.flows.means import Moved
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
@@ -70,15 +71,17 @@ async def add_group(daemon: Daemon, connection: Connection, ask: wire.AddGroup) 
 async def set_member(daemon: Daemon, connection: Connection, ask: wire.SetMember) -> Answer:
     """Take a person into a group or out of it."""
 
-    def work() -> None:
+    def work() -> list[Moved]:
         actor, owns = daemon.require_giver(connection)
-        Groups(daemon.means).set_member(
+        moved = Groups(daemon.means).set_member(
             connection.namespace, ask.group, ask.person, member=ask.member, actor=actor, owns=owns
         )
         daemon.views.forget()
+        return moved
 
-    await daemon.first(work)
-    return Done()
+    moved = await daemon.first(work)
+    daemon.tell_ended(moved)
+    return Done(detail=f"{len(moved)} tasks paused" if moved else "")
 
 
 async def set_group_grantable(daemon: Daemon, connection: Connection, ask: wire.SetGroupGrantable) -> Answer:

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
-from taskbound.surfaces.api import action, audit, grantable, identity, scope, standing, task, tool
+from taskbound.surfaces.api import action, audit, grantable, identity, people, scope, standing, task, tool
 from taskbound.surfaces.api.rows import compare_all_rows
 from taskbound.wire import action as wire_action
 from taskbound.wire import audit as wire_audit
 from taskbound.wire import connection as wire_connection
 from taskbound.wire import identity as wire_identity
+from taskbound.wire import people as wire_people
 from taskbound.wire import revocation as wire_revocation
 from taskbound.wire import scope as wire_scope
 from taskbound.wire import task as wire_task
@@ -65,7 +66,7 @@ def _operation(name: str, right: Right, work: Callable[..., Awaitable[Answer]]) 
     return Operation(name=name, right=right, work=work)
 
 
-_P, _R, _G = Right.PERSON, Right.READ, Right.GATEWAY
+_P, _R, _G, _O = Right.PERSON, Right.READ, Right.GATEWAY, Right.GIVER
 
 OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_action.Decide: _handed("api:action:decide", _G, action.decide),
@@ -78,6 +79,7 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_identity.ActivateAgent: _operation("api:agent:activate", _P, identity.activate_agent),
     wire_identity.SetCeiling: _operation("api:agent:ceiling", _P, identity.set_ceiling),
     wire_identity.ListAgents: _operation("api:agent:list", _R, identity.list_agents),
+    wire_people.SetAnswering: _operation("api:agent:people", _O, people.set_answering),
     wire_identity.RegisterAgent: _operation("api:agent:register", _P, identity.register_agent),
     wire_identity.ShowAgent: _operation("api:agent:show", _R, identity.show_agent),
     wire_identity.SuspendAgent: _operation("api:agent:suspend", _P, identity.suspend_agent),
@@ -96,11 +98,21 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_identity.ListGroups: _operation("api:group:list", _R, grantable.list_groups),
     wire_identity.SetMember: _operation("api:group:member", Right.GIVER, grantable.set_member),
     wire_identity.ShowGroup: _operation("api:group:show", _R, grantable.show_group),
+    wire_people.SetDemo: _operation("api:namespace:demo", _O, people.set_namespace_demo),
+    wire_people.ListPersonKeys: _operation("api:person-key:list", _R, people.list_keys),
+    wire_people.ProposePersonKey: _operation("api:person-key:propose", _O, people.propose_key),
+    wire_people.ProvePersonKey: _operation("api:person-key:prove", _O, people.prove_key),
+    wire_people.ShowPersonKey: _operation("api:person-key:show", _R, people.show_key),
+    wire_people.VouchPersonKey: _operation("api:person-key:vouch", _O, people.vouch_key),
+    wire_people.WithdrawPersonKey: _operation("api:person-key:withdraw", _O, people.withdraw_key),
     wire_identity.SetPersonGrantable: _operation(
         "api:person:grantable", Right.GIVER, grantable.set_grantable
     ),
+    wire_people.LeavePerson: _operation("api:person:leave", _O, people.leave_person),
+    wire_people.LinkPersons: _operation("api:person:link", _O, people.link),
     wire_identity.ListPersons: _operation("api:person:list", _R, identity.list_persons),
     wire_identity.RegisterPerson: _operation("api:person:register", _P, identity.add_person),
+    wire_people.ReturnPerson: _operation("api:person:return", _O, people.return_person),
     wire_identity.ShowPerson: _operation("api:person:show", _R, grantable.show_person),
     wire_revocation.Stop: _operation("api:revocation:stop", _P, standing.stop_all),
     wire_scope.SuggestScope: _operation("api:scope:suggest", _R, scope.suggest),

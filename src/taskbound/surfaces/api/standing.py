@@ -60,6 +60,7 @@ async def status(daemon: Daemon, connection: Connection, _ask: Status) -> Answer
                 monitor_delivered_at=daemon.deliveries.delivered_at(),
                 signer=daemon.signer_state,
                 signer_uid=daemon.signer_uid,
+                demo=snapshot.identities.namespace(connection.namespace).demo,
                 reserve=means.store.reserve_state(),
             )
 

@@ -24,12 +24,13 @@ import typer
 
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.cli.clients.places import find_configs
+from taskbound.surfaces.cli.doctor_people import look_at_people
 from taskbound.surfaces.cli.errors import fault_of
 from taskbound.surfaces.cli.pages import with_pages
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command
 from taskbound.wire.connection import Status, StatusReport
-from taskbound.wire.identity import AgentRows, GroupRows, ListAgents, ListGroups, ListPersons, PersonRows
+from taskbound.wire.identity import AgentRows, ListAgents
 from taskbound.wire.tool import ListUpstreams, UpstreamRows
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that was looked at."""
 
     about: str
-    """`boundary`, `daemon`, `audit`, `agents` or `clients`."""
+    """`boundary`, `daemon`, `audit`, `agents`, `people` or `clients`."""
     level: str
     """`ok`, `warn` or `bad` (rule 1)."""
     name: str
@@ -94,6 +95,7 @@ def _show(session: Session, report: DoctorReport) -> None:
         "daemon": "The daemon",
         "audit": "The audit log",
         "agents": "Agents and servers",
+        "people": "People",
         "clients": "MCP clients of this account",
     }
     session.screen.line(f"Installation: {shown(report.home)}")
@@ -119,7 +121,8 @@ def _look(session: Session) -> Iterator[Finding]:
         with client:
             yield from _daemon(client, home)
             yield from _agents(client)
-            yield from _people(client)
+            for level, name, text, advice in look_at_people(client):
+                yield Finding(about="people", level=level, name=name, text=text, advice=advice)
     for name in session.place.unknown_variables:
         yield Finding(
             about="daemon",
@@ -389,24 +392,6 @@ def _agents(client: Client) -> Iterator[Finding]:
                 name="stored-variables",
                 text=f"server `{shown(row.spec.name)}`: the values of {names} are stored in the database",
             )
-
-
-def _people(client: Client) -> Iterator[Finding]:
-    """Who may start tasks at all."""
-    persons = [one for one in client.ask(ListPersons(), PersonRows).rows if one.state == "present"]
-    groups = {one.name for one in client.ask(ListGroups(), GroupRows).rows if one.grantable != "nothing"}
-    able = [one for one in persons if one.grantable != "nothing" or groups.intersection(one.groups)]
-    if persons:
-        names = ", ".join(f"`{shown(one.name)}`" for one in able)
-        yield Finding(
-            about="agents",
-            level="ok" if able else "warn",
-            name="grantable",
-            text=f"{len(able)} of {len(persons)} people may grant something: {names}"
-            if able
-            else "nobody may grant anything, so that no task starts",
-            advice="" if able else "say who may what with `taskbound person grantable`",
-        )
 
 
 def _clients(session: Session) -> Iterator[Finding]:

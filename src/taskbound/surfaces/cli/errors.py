@@ -74,7 +74,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         daemon-lost daemon-not-started damaged-bundle damaged-store database-lost demo-part-missing
         disk-failed driver-missing file-unavailable foreign-database full-disk gateway-silent home-in-use
         key-exists key-exposed key-foreign key-in-use key-missing key-torn key-unusable list-refused
-        monitor-unreachable newer-database no-data-directory not-covered not-recorded not-wired
+        monitor-unreachable newer-database no-data-directory not-covered not-recorded not-signed not-wired
         old-database-server older-database outcome-owed overloaded permit-lapsed read-only-database
         restored-database server-lost server-repinned signer-unavailable start-failed store-busy
         store-unavailable tile-missing tools-unstable unavailable undecided unreadable-row unsafe-database

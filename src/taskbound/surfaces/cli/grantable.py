@@ -138,7 +138,7 @@ def join(session: Session, name: GroupArgument, person: PersonArgument) -> None:
 
 @command(groups, "leave", examples="taskbound person group leave payers bob")
 def leave(session: Session, name: GroupArgument, person: PersonArgument) -> None:
-    """Make a person no member any more; tasks that they started go on."""
+    """Make a person no member any more; tasks that they might not ask for now are paused."""
     done = session.ask(SetMember(group=name, person=person, member=False), Done)
     session.done(done, f"{shown(person)} is not in group {shown(name)}")
 

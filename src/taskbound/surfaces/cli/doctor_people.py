@@ -1,0 +1,94 @@
+"""What `taskbound doctor` says of people: who may grant, who can sign, and how far their keys are kept.
+
+What is said of a private half was seen when the key was enrolled, by the person's own command.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from taskbound.surfaces.cli.screen import shown
+from taskbound.wire.identity import GroupRows, ListGroups, ListPersons, PersonRows
+from taskbound.wire.people import ListPersonKeys, PersonKeyRows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from taskbound.sdk.client import Client
+
+__all__ = ["look_at_people"]
+
+_KEPT: Final = {
+    "hardware": (
+        "ok",
+        "is in a device that asks for a touch; that it is one is said by its kind, and attested by nobody",
+        "",
+    ),
+    "passphrase": (
+        "warn",
+        "had a passphrase; a program of the same account can still see it typed, or ask an ssh-agent",
+        "use one in hardware (`ssh-keygen -t ed25519-sk`), or load it with `ssh-add -c`",
+    ),
+    "unseen": (
+        "warn",
+        "was never seen: whoever can use the agent or the file that holds it can sign",
+        "use one in hardware (`ssh-keygen -t ed25519-sk`)",
+    ),
+    "bare": (
+        "bad",
+        "has no passphrase: whoever can read its file can sign",
+        "enroll another one, and withdraw this with `taskbound person key withdraw`",
+    ),
+}
+
+
+def look_at_people(client: Client) -> Iterator[tuple[str, str, str, str]]:
+    """Level, name, text and advice of everything that was found."""
+    persons = [one for one in client.ask(ListPersons(), PersonRows).rows if one.state == "present"]
+    groups = {one.name for one in client.ask(ListGroups(), GroupRows).rows if one.grantable != "nothing"}
+    able = [one for one in persons if one.grantable != "nothing" or groups.intersection(one.groups)]
+    if not persons:
+        return
+    names = ", ".join(f"`{shown(one.name)}`" for one in able)
+    if able:
+        yield "ok", "grantable", f"{len(able)} of {len(persons)} people may grant something: {names}", ""
+    else:
+        yield (
+            "warn",
+            "grantable",
+            "nobody may grant anything, so that no task starts",
+            "say who may what with `taskbound person grantable`",
+        )
+    yield from _keys(client.ask(ListPersonKeys(), PersonKeyRows))
+
+
+def _keys(found: PersonKeyRows) -> Iterator[tuple[str, str, str, str]]:
+    if found.demo:
+        yield (
+            "warn",
+            "demo",
+            "this namespace is for trying out (demo): its keys need no protection and no cooling",
+            "end it with `taskbound person demo end`, or work in another namespace",
+        )
+    signing = sorted({shown(one.person) for one in found.rows if one.counts})
+    yield (
+        ("ok", "signing", f"{len(signing)} people can sign: {', '.join(signing)}", "")
+        if signing
+        else (
+            "warn",
+            "signing",
+            "nobody can sign, so that nothing that needs an approval is permitted",
+            "enroll a key with `taskbound person key add`",
+        )
+    )
+    for one in found.rows:
+        if one.state != "enrolled":
+            continue
+        level, words, advice = _KEPT[one.custody]
+        level = "warn" if found.demo and level == "bad" else level
+        yield (
+            level,
+            f"key-{one.custody}",
+            f"key {shown(one.fingerprint)} of {shown(one.person)} {words}",
+            advice,
+        )

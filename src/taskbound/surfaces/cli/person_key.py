@@ -1,0 +1,284 @@
+"""`taskbound person key`: what people sign with. No command answers for a person without a signature."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from taskbound.surfaces.cli.grantable import people
+from taskbound.surfaces.cli.reading import BadInputError, read_file, write_file
+from taskbound.surfaces.cli.screen import Words, moment, shown
+from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.signing import find_key, sign_statement
+from taskbound.wire.connection import Done
+from taskbound.wire.identity import ListPersons, PersonRows
+from taskbound.wire.openssh import parse_public_line
+from taskbound.wire.people import (
+    ListPersonKeys,
+    PersonKeyDetail,
+    PersonKeyRows,
+    ProposePersonKey,
+    ProvePersonKey,
+    SetDemo,
+    ShowPersonKey,
+    VouchPersonKey,
+    WithdrawPersonKey,
+)
+
+if TYPE_CHECKING:
+    from taskbound.wire.people import PersonKeyRow
+
+__all__ = [
+    "add",
+    "begin_demo",
+    "demos",
+    "end_demo",
+    "keys",
+    "list_keys",
+    "own_key",
+    "people",
+    "prove",
+    "show",
+    "vouch",
+    "withdraw",
+]
+
+keys = group("key", "Keys that people sign with: approvals are signatures, and nothing else is.")
+demos = group("demo", "Namespaces for trying out, where keys need no protection.")
+for _one in (keys, demos):
+    people.add_typer(_one)
+
+_DEMO = "this namespace is for trying out (demo): its keys need no protection and no cooling"
+
+KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="The key's id.", show_default=False)]
+SignatureOption = Annotated[
+    str,
+    typer.Option("--signature", metavar="FILE", help="A signature that was made elsewhere; `-` reads it."),
+]
+
+
+@command(
+    keys,
+    "add",
+    examples="taskbound person key add ~/.ssh/id_ed25519_sk\n"
+    "taskbound person key add bob.pub --person bob --elsewhere",
+)
+def add(
+    session: Session,
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE", help="An OpenSSH key; its `.pub` where an agent holds it.", show_default=False
+        ),
+    ],
+    *,
+    person: Annotated[str, typer.Option("--person", help="Whose key it is; else yours.")] = "",
+    elsewhere: Annotated[
+        bool, typer.Option("--elsewhere", help="Only propose it: its holder signs on another machine.")
+    ] = False,
+) -> None:
+    """Propose a key, and sign with it that it is yours.
+
+    The first key counts at once. Every later one needs the signature of somebody who has one, and counts
+    after a day. A key file without a passphrase is refused.
+    """
+    line, seen = find_key(file)
+    name = person or _own_name(session)
+    found = session.ask(ProposePersonKey(person=name, public=line, file=seen), PersonKeyDetail)
+    if not elsewhere:
+        signature = sign_statement(session.screen, file, found.statement)
+        found = session.ask(ProvePersonKey(key=found.row.key, signature=signature), PersonKeyDetail)
+    _tell(session, found)
+
+
+@command(keys, "prove", examples="taskbound person key prove key_01ab --signature statement.sig")
+def prove(session: Session, key: KeyArgument, *, signature: SignatureOption) -> None:
+    """Bring the signature of a proposed key that was made elsewhere."""
+    found = session.ask(ProvePersonKey(key=key, signature=_read(signature)), PersonKeyDetail)
+    _tell(session, found)
+
+
+@command(
+    keys,
+    "vouch",
+    examples="taskbound person key vouch key_01ab --with ~/.ssh/id_ed25519_sk\n"
+    "taskbound person key vouch key_01ab --by key_02cd --signature statement.sig\n"
+    "taskbound person key vouch key_01ab --as-owner",
+)
+def vouch(
+    session: Session,
+    key: KeyArgument,
+    *,
+    with_: Annotated[str, typer.Option("--with", metavar="FILE", help="Your own key's file.")] = "",
+    by: Annotated[str, typer.Option("--by", metavar="KEY", help="The key that signed elsewhere.")] = "",
+    signature: SignatureOption = "",
+    as_owner: Annotated[
+        bool,
+        typer.Option("--as-owner", help="As the data directory's owner, where no key counts any more."),
+    ] = False,
+) -> None:
+    """Vouch with your own key that another key is its person's. Ask them before: by voice, not by mail."""
+    if bool(with_) + bool(by and signature) + as_owner != 1:
+        raise BadInputError("say one of `--with FILE`, `--by KEY --signature FILE` and `--as-owner`")
+    if as_owner:
+        ask = VouchPersonKey(key=key)
+    elif by:
+        ask = VouchPersonKey(key=key, voucher=by, signature=_read(signature))
+    else:
+        own = own_key(session, with_)
+        found = session.ask(ShowPersonKey(key=key), PersonKeyDetail)
+        signed = sign_statement(session.screen, with_, found.statement)
+        ask = VouchPersonKey(key=key, voucher=own.key, signature=signed)
+    _tell(session, session.ask(ask, PersonKeyDetail))
+
+
+@command(keys, "list", examples="taskbound person key list --json")
+def list_keys(session: Session) -> None:
+    """List the keys, how they are kept, and whether their word counts now."""
+    found = session.ask(ListPersonKeys(), PersonKeyRows)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    session.screen.table(
+        ("KEY", "PERSON", "STATE", "COUNTS", "PRIVATE HALF", "FINGERPRINT"),
+        [
+            (
+                one.key,
+                one.person,
+                one.state,
+                "yes" if one.counts else Words(_since(one)),
+                one.custody,
+                one.fingerprint,
+            )
+            for one in found.rows
+        ],
+        "nobody can sign yet; start with `taskbound person key add`",
+    )
+    if found.demo:
+        session.screen.note(_DEMO)
+
+
+@command(keys, "show", examples="taskbound person key show key_01ab --statement statement")
+def show(
+    session: Session,
+    key: KeyArgument,
+    *,
+    statement: Annotated[
+        str,
+        typer.Option(
+            "--statement", metavar="FILE", help="Write what has to be signed, to the byte; `-` too."
+        ),
+    ] = "",
+) -> None:
+    """Show one key, and what has to be signed before it counts."""
+    found = session.ask(ShowPersonKey(key=key), PersonKeyDetail)
+    if statement:
+        write_file(statement, [found.statement.encode()])
+    if statement != "-":
+        _tell(session, found)
+
+
+@command(keys, "withdraw", asks=True, examples="taskbound person key withdraw key_01ab --reason 'lost it'")
+def withdraw(
+    session: Session,
+    key: KeyArgument,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "",
+) -> None:
+    """Take a key's word away at once and for good: what it approved and was not used yet counts no more."""
+    session.confirm(f"Withdraw {shown(key)} for good?")
+    done = session.ask(WithdrawPersonKey(key=key, reason=reason), Done)
+    session.done(done, f"{shown(key)} is withdrawn")
+
+
+@command(demos, "begin", examples="taskbound person demo begin --namespace trial")
+def begin_demo(session: Session) -> None:
+    """Say that a namespace is for trying out: keys need no protection and no cooling there.
+
+    Only the account that owns the data directory says so, and only of a namespace that never had a key.
+    """
+    done = session.ask(SetDemo(demo=True), Done)
+    session.done(done, f"{shown(session.namespace)} is for trying out")
+
+
+@command(demos, "end", asks=True, examples="taskbound person demo end --namespace trial")
+def end_demo(session: Session) -> None:
+    """Say that a namespace is for trying out no more: all its keys are withdrawn for good."""
+    session.confirm(f"End the demo of namespace {shown(session.namespace)}, and withdraw all its keys?")
+    session.done(session.ask(SetDemo(demo=False), Done), f"{shown(session.namespace)} is no demo")
+
+
+def own_key(session: Session, file: str) -> PersonKeyRow:
+    """The enrolled key that this file holds.
+
+    Raises:
+        BadInputError: It is not enrolled.
+    """
+    line, _ = find_key(file)
+    fingerprint = parse_public_line(line).fingerprint
+    for one in session.ask(ListPersonKeys(), PersonKeyRows).rows:
+        if one.fingerprint == fingerprint and one.state == "enrolled":
+            return one
+    raise BadInputError(
+        f"`{shown(file)}` ({fingerprint}) is not enrolled", remedy="see `taskbound person key list`"
+    )
+
+
+def _own_name(session: Session) -> str:
+    """The person whose account this is."""
+    for one in session.ask(ListPersons(), PersonRows).rows:
+        if one.uid == os.getuid():
+            return one.name
+    raise BadInputError("your account is no person's here", remedy="say whose key it is with `--person`")
+
+
+def _read(name: str) -> str:
+    return read_file(name, largest=8192).decode("utf-8", errors="replace")
+
+
+def _since(one: PersonKeyRow) -> str:
+    return f"from {moment(one.usable_from)}" if one.state == "enrolled" and "lately" in one.why_not else "no"
+
+
+def _tell(session: Session, found: PersonKeyDetail) -> None:
+    """Print one key, and what comes next."""
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    row, screen = found.row, session.screen
+    screen.heading(shown(row.key))
+    screen.fields(
+        [
+            ("person", row.person),
+            ("fingerprint", row.fingerprint),
+            ("label", row.label),
+            ("private half", row.custody),
+            ("state", row.state),
+            ("vouched by", row.enrolled_by or "-"),
+            ("counts", "now" if row.counts else Words(row.why_not)),
+        ]
+    )
+    if row.state == "enrolled" and not row.counts and row.usable_from:
+        screen.note(f"it counts from {moment(row.usable_from)}", "dim")
+    if row.state in {"proposed", "proven"}:
+        screen.line("To be signed:")
+        for line in found.statement.splitlines():
+            screen.line(f"  {shown(line)}")
+        screen.note(_next(found), "dim")
+    if found.demo:
+        screen.note(_DEMO)
+
+
+def _next(found: PersonKeyDetail) -> str:
+    key = shown(found.row.key)
+    if found.row.state == "proposed":
+        return (
+            f"next: `taskbound person key show {key} --statement FILE` writes it, its holder signs it with"
+            " `ssh-keygen -Y sign -n taskbound-approval -f KEYFILE FILE`, and"
+            f" `taskbound person key prove {key} --signature FILE.sig` brings it"
+        )
+    if found.vouching == "owner":
+        return f"next: the data directory's owner runs `taskbound person key vouch {key} --as-owner`"
+    names = ", ".join(shown(one) for one in found.can)
+    return f"next: {names} runs `taskbound person key vouch {key} --with FILE`"

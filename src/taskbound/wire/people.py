@@ -1,0 +1,153 @@
+"""Keys that people sign with, people who leave and are linked, who answers for an agent."""
+
+from __future__ import annotations
+
+from taskbound.wire.frame import Message
+
+__all__ = [
+    "KeyFileSeen",
+    "LeavePerson",
+    "LinkPersons",
+    "ListPersonKeys",
+    "PersonKeyDetail",
+    "PersonKeyRow",
+    "PersonKeyRows",
+    "ProposePersonKey",
+    "ProvePersonKey",
+    "ReturnPerson",
+    "SetAnswering",
+    "SetDemo",
+    "ShowPersonKey",
+    "VouchPersonKey",
+    "WithdrawPersonKey",
+]
+
+
+class KeyFileSeen(Message, frozen=True):
+    """What the person's command saw of the file of a key's private half, none of its secret."""
+
+    encrypted: bool
+    mode: int
+    uid: int
+
+
+class ProposePersonKey(Message, frozen=True, tag="person-key:propose", tag_field="op"):
+    """Propose a key of one's own, or of anybody as the data directory's owner. Answered with what to sign."""
+
+    person: str
+    public: str
+    """The line of an OpenSSH `.pub` file."""
+    file: KeyFileSeen | None = None
+    """Left out where nobody looked."""
+
+
+class ProvePersonKey(Message, frozen=True, tag="person-key:prove", tag_field="op"):
+    """Bring the proposed key's own signature (SSHSIG, armored) over its statement."""
+
+    key: str
+    signature: str
+
+
+class VouchPersonKey(Message, frozen=True, tag="person-key:vouch", tag_field="op"):
+    """Bring the signature of whoever has to vouch over the same statement."""
+
+    key: str
+    voucher: str = ""
+    """The key that signed; empty for the account that owns the data directory, where nobody else can."""
+    signature: str = ""
+
+
+class WithdrawPersonKey(Message, frozen=True, tag="person-key:withdraw", tag_field="op"):
+    """Take a key's word away for good: the person's act, or the data directory's owner's."""
+
+    key: str
+    reason: str = ""
+
+
+class ListPersonKeys(Message, frozen=True, tag="person-key:list", tag_field="op"):
+    """Ask for the keys."""
+
+
+class ShowPersonKey(Message, frozen=True, tag="person-key:show", tag_field="op"):
+    """Ask for one key, and for what has to be signed."""
+
+    key: str
+
+
+class PersonKeyRow(Message, frozen=True):
+    """One key."""
+
+    key: str
+    person: str
+    kind: str
+    """`openssh` or `passkey`."""
+    fingerprint: str
+    label: str
+    custody: str
+    """What was found out about the private half: `hardware`, `passphrase`, `bare` or `unseen`."""
+    state: str
+    """`proposed`, `proven` (somebody has to vouch), `enrolled` or `withdrawn`."""
+    enrolled: int
+    usable_from: int
+    """When its word begins to count."""
+    enrolled_by: str
+    """Who vouched: a person, `first`, or `owner`."""
+    counts: bool
+    """Whether its word counts now."""
+    why_not: str = ""
+
+
+class PersonKeyRows(Message, frozen=True, tag="person-keys", tag_field="is"):
+    """The keys."""
+
+    rows: tuple[PersonKeyRow, ...]
+    demo: bool = False
+    """Whether the namespace is for trying out."""
+
+
+class PersonKeyDetail(Message, frozen=True, tag="person-key", tag_field="is"):
+    """One key, and what has to be signed for it."""
+
+    row: PersonKeyRow
+    statement: str
+    """What the key and its voucher sign, to the byte."""
+    vouching: str
+    """Who has to vouch: `another`, `own`, `nobody` or `owner`."""
+    can: tuple[str, ...]
+    """People who can vouch."""
+    demo: bool = False
+
+
+class SetDemo(Message, frozen=True, tag="namespace:demo", tag_field="op"):
+    """Say that the namespace is for trying out, or no more. The data directory's owner's act."""
+
+    demo: bool
+
+
+class LeavePerson(Message, frozen=True, tag="person:leave", tag_field="op"):
+    """A person is of the organization no more: their act, or the data directory's owner's."""
+
+    name: str
+    reason: str = ""
+
+
+class ReturnPerson(Message, frozen=True, tag="person:return", tag_field="op"):
+    """A person who had left is back, without keys and groups. The data directory's owner's act."""
+
+    name: str
+
+
+class LinkPersons(Message, frozen=True, tag="person:link", tag_field="op"):
+    """Say that two persons are one human (either's act), or that they are not (the directory owner's)."""
+
+    one: str
+    other: str
+    linked: bool
+
+
+class SetAnswering(Message, frozen=True, tag="agent:people", tag_field="op"):
+    """Say who answers for an agent: its owner's act, or the data directory's owner's where that one left."""
+
+    name: str
+    owner: str
+    approvers: tuple[str, ...]
