@@ -58,9 +58,8 @@ def test_two_people_enroll_one_vouches_and_one_leaves(fresh: Installation, tmp_p
     assert rows["bea"]["usable_from"] - rows["bea"]["enrolled"] == 24 * 3600 * 1_000_000
     assert "from 2" in fresh("person", "key", "list").out
     found = json.loads(fresh("doctor", "--json").out)["findings"]
-    assert {one["name"] for one in found if one["about"] == "people"} == {
-        "grantable", "signing", "key-passphrase", "key-unseen",
-    }  # fmt: skip
+    names = {one["name"] for one in found if one["about"] == "people"}
+    assert names == {"grantable", "signing", "key-passphrase", "key-unseen"}
     assert fresh("person", "gone", "bea", "--yes").status == 0
     rows = {one["person"]: one for one in fresh("person", "key", "list", "--json").document["rows"]}
     assert rows["bea"]["state"] == "withdrawn"
