@@ -13,6 +13,7 @@ from taskbound.core.action import canonical
 from taskbound.core.clock import Instant
 from taskbound.core.decision import Hold, Permit, Refuse, Repeated, Settled
 from taskbound.core.scope import initial_limits, parse_scope
+from taskbound.core.scope.algebra import Share
 from taskbound.core.tool import ServerIdentity
 from taskbound.flows.action import Outcomes, Release, Report, Withhold
 from taskbound.flows.audit.sequencing import open_writer
@@ -20,7 +21,7 @@ from taskbound.flows.decision import Call, Decisions, Views
 from taskbound.flows.decision.commit import NotDecided
 from taskbound.flows.identity import Agents, Deliveries, register_person
 from taskbound.flows.means import Actor, Means
-from taskbound.flows.task import TaskOrder, Tasks
+from taskbound.flows.task import ChildOrder, Delegations, TaskOrder, Tasks
 from taskbound.flows.tool import Pins, Sights
 from taskbound.ports.monitor import BadMonitorError, MonitorUnreachableError
 
@@ -139,6 +140,7 @@ class World:
         self.views = Views(self.store)
         self.deliveries = Deliveries(self.means)
         self.tasks = Tasks(self.means, self.views, self.deliveries)
+        self.delegations = Delegations(self.means, self.deliveries)
         self.agents = Agents(self.means, self.views)
         self.pins = Pins(self.means, self.views)
         self.sights = Sights(self.means, self.views)
@@ -187,9 +189,16 @@ class World:
         return self.tasks.start(order, ANN)
 
     def child(self, parent: Task, *, scope: dict[str, Any] = SCOPE) -> Task:
-        """A running task beneath another, written as delegation will write it."""
+        """A running task beneath another, written as no delegation would: all that is its parent's is its."""
         name = self.chance.name("tsk")
-        child = replace(parent, id=name, parent=parent.id, scope=scope_of(scope), version=1)
+        wanted = scope_of(scope)
+        shares = tuple(
+            Share(child=one.id, parent=other.id, taken=())
+            for one in wanted.grants
+            for other in parent.scope.grants
+            if one.tool == other.tool
+        )
+        child = replace(parent, id=name, parent=parent.id, scope=wanted, version=1, shares=shares)
 
         def work(tx: Transaction) -> None:
             tx.tasks.put_task(child, expect=0)
@@ -197,6 +206,24 @@ class World:
 
         self.store.write(work)
         return child
+
+    def delegate(self, parent: Task, /, actor: Actor = ANN, **changes: Any) -> Task:
+        """A part of a task, handed on."""
+        plain: dict[str, Any] = {
+            "namespace": "default",
+            "parent": parent.id,
+            "agent": "helper",
+            "purpose": "pay some of them",
+            "scope": scope_of(SCOPE),
+        }
+        return self.delegations.delegate(ChildOrder(**plain | changes), actor)
+
+    def task(self, task: Task) -> Task:
+        """The task as it is now."""
+        with self.store.read() as snapshot:
+            found = snapshot.tasks.task("default", task.id)
+        assert found is not None
+        return found
 
     def meanwhile(self, what: Callable[[], object]) -> None:
         """Let this happen right before the next transaction begins: after all that was read for it."""

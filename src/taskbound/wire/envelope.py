@@ -64,6 +64,7 @@ Ask: TypeAlias = (
     | task.ListTasks
     | task.PauseTask
     | task.ResumeTask
+    | task.DelegateTask
     | task.EndTask
     | task.RegisterRun
     | task.SaveTemplate

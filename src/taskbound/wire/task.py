@@ -7,6 +7,7 @@ import msgspec
 from taskbound.wire.frame import Message
 
 __all__ = [
+    "DelegateTask",
     "EndTask",
     "ListTasks",
     "ListTemplates",
@@ -39,6 +40,20 @@ class StartTask(Message, frozen=True, tag="task:start", tag_field="op"):
     evidence: tuple[str, ...] = ()
     learning: bool = False
     """Whether it is to learn from: its agent's owner asks, for at most 14 days."""
+
+
+class DelegateTask(Message, frozen=True, tag="task:delegate", tag_field="op"):
+    """Hand a part of a task on to an agent, as a child task. A person's act."""
+
+    parent: str
+    agent: str
+    purpose: str
+    seconds: int = 0
+    """Time to the deadline, no later than its parent's; 0 for its parent's."""
+    template: str = ""
+    scope: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """Exactly one of template and scope."""
+    evidence: tuple[str, ...] = ()
 
 
 class ShowTask(Message, frozen=True, tag="task:show", tag_field="op"):
@@ -110,6 +125,9 @@ class TaskDetail(Message, frozen=True, tag="task", tag_field="is"):
     evidence: tuple[str, ...]
     connections: int
     history: tuple[str, ...]
+    parent: str = ""
+    children: tuple[str, ...] = ()
+    """What is not ended beneath it, nearest first."""
 
 
 class RegisterRun(Message, frozen=True, tag="task:run", tag_field="op"):

@@ -216,8 +216,9 @@ def _moved(basis: Basis, frame: Frame, locked: Locked) -> str:
         head = locked.tasks.get(task)
         if head is None or head.version != version:
             return f"task `{task}`"
+    agents = ((frame.agent, basis.agent), *basis.agents)
     compared = (
-        ("the agent", locked.agents.get(frame.agent), basis.agent),
+        *((f"agent `{name}`", locked.agents.get(name), version) for name, version in agents),
         ("the tool", locked.tools.get(frame.tool), basis.tool),
         ("the kill switch", locked.switch.epoch, basis.switch),
         ("the policy bundle", locked.bundle, basis.bundle),
@@ -255,11 +256,13 @@ def _pay(
     proposal: Proposal, verdict: Evaluated, book: _Book, *, attempt: int, now: Instant, until: Instant
 ) -> Settled:
     left = book.left.get(proposal.action.task, {})
-    match pay(verdict.covered, left, now):
+    match pay(verdict.covered, left, now, book.left):
         case Paid() as paid:
             for charge in paid.charges:
                 left[charge.limit] -= charge.amount
             left.update(paid.windows)
+            for task, row, value in paid.above:
+                book.left[task][row] = value
             key = (paid.grant, verdict.policies)
             decision = book.permits.get(key)
             if decision is None:

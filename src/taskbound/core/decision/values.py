@@ -103,6 +103,8 @@ class Basis:
     """(task id, version) of the task and its ancestors."""
     agent: int | None
     """None when there was no such agent."""
+    agents: tuple[tuple[str, int | None], ...] = ()
+    """(name, version) of the agents of its ancestors."""
     switch: int
     tool: int | None
     """None when no such tool was pinned."""

@@ -6,13 +6,16 @@
 3. A charge is never negative, so that no payment fills a limit up.
 4. A rate has its uses left within its window; a window that has passed opens anew, at this use. What a rate
    took is not given back: a call that was not sent was still made.
-5. Nothing is taken here: the commit takes what `Paid` names, in its own transaction.
+5. A grant of a child task also pays, of each task above it, the rates of the grant that it was carved from:
+   those can't be carved (`algebra.carve`). Each is a payer of its own when there are several ways up.
+6. Nothing is taken here: the commit takes what `Paid` names, in its own transaction.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from taskbound.core.clock import seconds
 from taskbound.core.scope.number import INT64_MAX, write_amount
@@ -54,6 +57,8 @@ class Payer:
     charges: tuple[Charge, ...]
     """One for each limit of the grant but its rates."""
     rates: tuple[Rate, ...] = ()
+    above: tuple[tuple[str, Rate], ...] = ()
+    """Rates of grants of tasks above, by their task (rule 5)."""
 
     def __post_init__(self) -> None:
         """Raise if a limit is charged twice, for each charge is compared with what is left by itself."""
@@ -78,6 +83,8 @@ class Paid(NoTruth):
     charges: tuple[Charge, ...]
     windows: tuple[tuple[str, int], ...] = ()
     """Rows of rates by key, and what each holds from now on (rule 4)."""
+    above: tuple[tuple[str, str, int], ...] = ()
+    """The same of tasks above: task, key, and what it holds from now on (rule 5)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +100,7 @@ class Shortfall:
     @property
     def sentence(self) -> str:
         """The shortfall in a person's words, with amounts as people write them."""
-        kind, _, argument = self.limit.removeprefix(f"{self.grant}/").partition("/")
+        kind, _, argument = self.limit.partition("/")[2].partition("/")
         if kind == "uses":
             return f"grant {self.grant} has no use left"
         if kind == "rate":
@@ -111,13 +118,22 @@ class Exhausted(NoTruth):
     """Each limit that falls short, in the order of the grants."""
 
 
-def pay(covered: Covered, left: Mapping[str, int], now: Instant) -> Paid | Exhausted:
+_NOTHING: Final[Mapping[str, Mapping[str, int]]] = MappingProxyType({})
+
+
+def pay(
+    covered: Covered,
+    left: Mapping[str, int],
+    now: Instant,
+    above: Mapping[str, Mapping[str, int]] = _NOTHING,
+) -> Paid | Exhausted:
     """Who pays for the action, from what is left now.
 
     Args:
         covered: What `cover` answered.
         left: What each limit has left, by key, as the commit has locked it.
         now: The instant of the commit.
+        above: By task above: what each limit has left.
     """
     shortfalls: list[Shortfall] = []
     for payer in covered.payers:
@@ -129,8 +145,17 @@ def pay(covered: Covered, left: Mapping[str, int], now: Instant) -> Paid | Exhau
                 missing.append(found)
             else:
                 windows += found
+        higher: list[tuple[str, str, int]] = []
+        for task, rate in payer.above:  # rule 5
+            found = _window(payer, rate, above.get(task, {}), now)
+            if isinstance(found, Shortfall):
+                missing.append(found)
+            else:
+                higher += [(task, key, value) for key, value in found]
         if not missing:
-            return Paid(grant=payer.grant, charges=payer.charges, windows=tuple(windows))  # rule 1
+            return Paid(
+                grant=payer.grant, charges=payer.charges, windows=tuple(windows), above=tuple(higher)
+            )  # rule 1
         shortfalls += missing
     return Exhausted(shortfalls=tuple(shortfalls))
 

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from taskbound.core.task.child import (
+    Refunds,
+    deadline_of,
+    held,
+    refunds,
+    require_in_charge,
+    require_room,
+)
 from taskbound.core.task.errors import (
     AmbiguousTaskError,
+    LongerThanParentError,
     NoTaskError,
+    NotInChargeError,
+    OutsideParentError,
     TaskEndedError,
     TaskExpiredError,
     TaskNotStartedError,
     TaskPausedError,
     TaskSyntaxError,
+    TreeTooLargeError,
 )
 from taskbound.core.task.heartbeat import Heartbeat
 from taskbound.core.task.live import require_live
@@ -29,7 +41,11 @@ __all__ = [
     "TASK_TRANSITIONS",
     "AmbiguousTaskError",
     "Heartbeat",
+    "LongerThanParentError",
     "NoTaskError",
+    "NotInChargeError",
+    "OutsideParentError",
+    "Refunds",
     "Task",
     "TaskEndedError",
     "TaskEvent",
@@ -40,10 +56,16 @@ __all__ = [
     "TaskState",
     "TaskSyntaxError",
     "Template",
+    "TreeTooLargeError",
+    "deadline_of",
     "ending",
+    "held",
     "move_task",
     "parse_lifetime",
     "parse_purpose",
+    "refunds",
+    "require_in_charge",
     "require_learning_lifetime",
     "require_live",
+    "require_room",
 ]

@@ -6,12 +6,16 @@ from taskbound.core.errors import DeniedError, MalformedError
 
 __all__ = [
     "AmbiguousTaskError",
+    "LongerThanParentError",
     "NoTaskError",
+    "NotInChargeError",
+    "OutsideParentError",
     "TaskEndedError",
     "TaskExpiredError",
     "TaskNotStartedError",
     "TaskPausedError",
     "TaskSyntaxError",
+    "TreeTooLargeError",
 ]
 
 
@@ -61,3 +65,31 @@ class TaskNotStartedError(DeniedError):
 
     code = "task-not-started"
     remedy = "ask the person to start it"
+
+
+class NotInChargeError(DeniedError):
+    """This is for the one who asked for the task, or for the owner of its agent."""
+
+    code = "not-in-charge"
+    remedy = "ask one of the two"
+
+
+class OutsideParentError(DeniedError):
+    """The child would be permitted more than its parent permits now, or has left."""
+
+    code = "outside-parent"
+    remedy = "give the child less, or ask for a task of its own"
+
+
+class LongerThanParentError(DeniedError):
+    """The child would live longer than its parent."""
+
+    code = "longer-than-parent"
+    remedy = "give a shorter time with `--for`, or none: then it ends with its parent"
+
+
+class TreeTooLargeError(DeniedError):
+    """The task stands too deep in its tree, or the tree has too many tasks that are not ended."""
+
+    code = "tree-too-large"
+    remedy = "end what is done, or hand on from a task further up"

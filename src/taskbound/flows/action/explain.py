@@ -110,6 +110,8 @@ def explain(means: Means, namespace: str, action: str) -> Explanation:
         replay = f"not computed: `{kept.code}` comes from the standing of that moment, which the log records"
     elif task is None or tool is None or tool.digest != kept.definition:
         replay = "not computed: the task or the pinned tool is another one now"
+    elif kept.at < task.since or kept.scope != task.scope.digest:
+        replay = "not computed: the task has entered another step since, or its scope was amended"
     elif kept.bundle != means.policy.bundle:
         replay = "not computed: another policy bundle is in force now"
     else:
@@ -125,7 +127,8 @@ def explain(means: Means, namespace: str, action: str) -> Explanation:
             schema=schema,
             facts={name: parse_fact(name, value) for name, value in kept.facts},
         )
-        replay = _replay(means, kept, cover(task.scope, kept.tool, arguments, schema), request)
+        covered = cover(task.scope, kept.tool, arguments, schema, step=task.step)
+        replay = _replay(means, kept, covered, request)
     return Explanation(
         action=kept,
         facts=facts,

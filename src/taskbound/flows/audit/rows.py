@@ -5,8 +5,9 @@
    still pay. So memory grows with what runs, never with the log.
 3. The log is believed here, and verified elsewhere (`core.audit.verify_log`): whoever edits both is caught
    there.
-4. Not compared: how an act last ended, counted over a tree of tasks (it is a fact of the next decision, which
-   its record holds), and texts that no record holds (notes, reasons in words).
+4. Not compared: rates, whose windows pass without a record; how an act last ended, counted over a tree of
+   tasks (it is a fact of the next decision, which its record holds); and texts that no record holds (notes,
+   reasons in words).
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class Comparison:
 @dataclass(slots=True)
 class _Task:
     limits: dict[str, int]
+    parent: str = ""
     open: int = 0
     state: str = "running"
 
@@ -82,7 +84,9 @@ class _Ledger:
             case TaskStarted() as event:
                 self._start(space, event)
             case TaskChanged() as event if (space, event.task) in self.tasks:
-                self.tasks[space, event.task].state = event.after
+                known = self.tasks[space, event.task]
+                known.state = event.after
+                self._move(space, known.parent, event.returned, sign=1)
                 self._close(space, event.task)
             case ActionDecided() as event if event.decision in _STATES:
                 self._decide(space, event)
@@ -112,7 +116,14 @@ class _Ledger:
             self.differ(f"task {event.task} has another scope than it was started with")
         if (row.agent, row.deadline) != (event.agent, event.deadline):
             self.differ(f"task {event.task} has another agent or deadline than it was started with")
-        self.tasks[space, event.task] = _Task(dict(initial_limits(row.scope)))
+        self.tasks[space, event.task] = _Task(dict(initial_limits(row.scope)), parent=event.parent)
+        self._move(space, event.parent, event.carved, sign=-1)
+
+    def _move(self, space: str, task: str, amounts: tuple[str, ...], *, sign: int) -> None:
+        """What went to a child, or came back from one, of a task that has not ended."""
+        known = self.tasks.get((space, task))
+        if known is not None:
+            _add(known, amounts, sign=sign)
 
     def _decide(self, space: str, event: ActionDecided) -> None:
         self.actions += 1
@@ -132,7 +143,7 @@ class _Ledger:
         task = self.tasks.get((space, event.task))
         if task is not None:
             task.open += 1
-            _pay(task, event, sign=-1)
+            _add(task, event.charges, sign=-1)
 
     def _end(self, space: str, event: ActionOutcome) -> None:
         decided = self.permits.pop((space, event.action), None)
@@ -150,7 +161,7 @@ class _Ledger:
             return
         task.open -= 1
         if event.after in _GIVES_BACK:
-            _pay(task, decided, sign=1)
+            _add(task, decided.charges, sign=1)
         self._close(space, event.task)
 
     def _close(self, space: str, task: str) -> None:
@@ -166,7 +177,7 @@ class _Ledger:
         if row is not None and row.state.value != known.state:
             self.differ(f"task {task} is `{row.state.value}`, and its records say `{known.state}`")
         left = dict(self.snapshot.tasks.remainders(space, task))
-        for limit in sorted(left.keys() | known.limits.keys()):
+        for limit in sorted(one for one in left.keys() | known.limits.keys() if "/rate/" not in one):  # 4
             here, there = left.get(limit), known.limits.get(limit)
             if here != there:
                 self.differ(f"task {task} has {here} left of `{limit}`, and its records leave {there}")
@@ -239,7 +250,7 @@ def _compared(row: StoredAction, event: ActionDecided) -> Iterator[tuple[str, ob
     yield "connection", row.connection, event.connection
 
 
-def _pay(task: _Task, event: ActionDecided, *, sign: int) -> None:
-    for charge in event.charges:
-        limit, _, amount = charge.rpartition("=")
+def _add(task: _Task, amounts: tuple[str, ...], *, sign: int) -> None:
+    for one in amounts:
+        limit, _, amount = one.rpartition("=")
         task.limits[limit] = task.limits.get(limit, 0) + sign * int(amount)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from taskbound.core.audit import ActionRefusedMalformed
 from taskbound.core.clock import Instant
 from taskbound.core.decision import (
+    Evaluated,
     Locked,
     Refuse,
     Repeated,
@@ -261,14 +262,27 @@ def _lock(
     tasks = {one.action.task for one in proposals if one.action.task}
     names = {name for one in proposals for name in presentation_names(one)}
     acts = {(one.root, one.action.act_key) for one in proposals}
+    agents = {
+        name for one in proposals for name in (one.action.agent, *(name for name, _ in one.basis.agents))
+    }
+    paying = tasks | {task for one in proposals for task in _above(one)}
     return Locked(
         switch=tx.revocation.lock_kill_switch(namespace),
-        agents=tx.identities.lock_agents(namespace, {one.action.agent for one in proposals}),
+        agents=tx.identities.lock_agents(namespace, agents),
         tools=tx.tools.lock_tools(namespace, {one.action.tool for one in proposals}),
         tasks=tx.tasks.lock_heads(namespace, tasks),
-        left=tx.tasks.lock_remainders(namespace, tasks),
+        left=tx.tasks.lock_remainders(namespace, paying),
         priors=tx.actions.lock_priors(namespace, names),
         acts=tx.actions.lock_acts(namespace, acts),
         bundle=bundle,
         doubted=doubts.acts(tx, namespace),
     )
+
+
+def _above(proposal: Proposal) -> set[str]:
+    """The tasks above whose rates this may pay."""
+    match proposal.verdict:
+        case Evaluated(covered=covered):
+            return {task for payer in covered.payers for task, _ in payer.above}
+        case _:
+            return set()

@@ -4,8 +4,8 @@
    have done so, and they must be their own canonical form, since they are what runs.
 2. The first step that finds something in the way ends the evaluation; its error is
    the refusal. Nothing that goes wrong on the way is anything but a refusal.
-3. An action must be covered by the scope of its task, of every ancestor, and by the
-   agent's ceiling (law 3); limits are the task's own, carved when it was made.
+3. An action must be covered by the scope of its task, of every ancestor, and by the ceilings of
+   their agents (law 3, `covering`).
 4. A refusal that comes from a scope says whether the task's requester could grant what was missing: by what
    they may grant and by the ceiling, as they are known here. It is advice, and permits nothing.
 5. What was read is named by version in the proposal's basis. What the arguments don't
@@ -22,13 +22,14 @@ from taskbound.core.decision import Evaluated, Hold, Presented, Proposal, Reason
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.identity.grantable import why_not
 from taskbound.core.policy import Forbidden, Held, Permitted
-from taskbound.core.scope import Covered, Missed, cover
+from taskbound.flows.decision.covering import Outside, cover_call
 from taskbound.flows.decision.standing import Standings
 
 if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.core.clock import Instant
     from taskbound.core.policy import PolicyConclusion
+    from taskbound.core.scope import Covered
     from taskbound.flows.decision.standing import Case, Ground, Standing
     from taskbound.flows.decision.views import Views
     from taskbound.ports.policy import PolicyEngine
@@ -124,21 +125,20 @@ class Evaluator:
             ground = standing.require(call.unbound, now)
         except DeniedError as error:
             return refusal(error)
-        covered = _cover(ground, arguments)
-        if isinstance(covered, _Outside):
+        covered = cover_call(ground, arguments)
+        if isinstance(covered, Outside):
             return self._refuse(ground, covered, arguments)
         return _conclude(case.conclusion(arguments), covered)
 
-    def _refuse(self, ground: Ground, outside: _Outside, arguments: dict[str, JsonValue]) -> Refuse:
+    def _refuse(self, ground: Ground, outside: Outside, arguments: dict[str, JsonValue]) -> Refuse:
         """The refusal of what no grant covers, and whether the requester could grant it (rule 4)."""
         task, schema = ground.lineage.task, ground.tool.definition.input_schema
         reach = self._views.reach(task.namespace, task.requester)
         why = why_not(reach, ground.agent, ground.tool.pinned.name, arguments, schema)
-        missed = outside.missed
         return Refuse(
             code="outside-scope",
             reasons=(
-                Reason(code=missed.code, text=missed.sentence, detail=f"not covered by {outside.whose}"),
+                Reason(code=outside.code, text=outside.text, detail=f"not covered by {outside.whose}"),
                 Reason(code="not-grantable", text=why)
                 if why
                 else Reason(
@@ -149,28 +149,6 @@ class Evaluator:
             if why
             else f"stay within that, or ask `{task.requester}` for a task that covers it",
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Outside:
-    """No grant of a scope covers the call."""
-
-    missed: Missed
-    whose: str
-
-
-def _cover(ground: Ground, arguments: dict[str, JsonValue]) -> Covered | _Outside:
-    """The grants of the task's scope that cover; what missed when those above it or the ceiling don't."""
-    schema = ground.tool.definition.input_schema
-    name = ground.tool.pinned.name
-    own = cover(ground.lineage.task.scope, name, arguments, schema)
-    if isinstance(own, Missed):
-        return _Outside(missed=own, whose="the task's scope")
-    for scope, whose in ground.bounds:
-        found = cover(scope, name, arguments, schema)
-        if isinstance(found, Missed):
-            return _Outside(missed=found, whose=whose)
-    return own
 
 
 def _conclude(conclusion: PolicyConclusion, covered: Covered) -> Verdict:

@@ -7,8 +7,8 @@
 3. What policy answers is remembered by all that it may read: the standing, the flags,
    the last outcome, the proof and the bundle. Where it reads the arguments it is asked for
    each call, and where it reads the time nothing is remembered.
-4. Of the scopes above the task's own (its ancestors', the ceiling) those are asked for each
-   call that don't cover every call of the tool by their own words.
+4. Every agent above is active like the task's own, and bounds it by its ceiling; a ceiling is asked for each
+   call unless it covers every call of the tool by its own words.
 5. Standings and their cases are bounded: beyond the bound the oldest go. One that lacks
    its task, agent or tool is not kept: what is missing may come, and names may be made up.
 """
@@ -29,6 +29,8 @@ from taskbound.core.task import NoTaskError, require_live
 from taskbound.flows.decision.facts import FactsOf, fact_words
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from taskbound.core.action import JsonValue
     from taskbound.core.clock import Instant
     from taskbound.core.errors import TaskboundError
@@ -68,7 +70,7 @@ class Ground:
     agent: Agent
     tool: ToolView
     bounds: tuple[tuple[Scope, str], ...]
-    """The scopes that must cover a call besides the task's own, and whose each is (rule 4)."""
+    """The ceilings that must cover a call besides the scopes of the line, and whose each is (rule 4)."""
     until: Instant
 
 
@@ -108,6 +110,8 @@ class Standing:
         self._names = (call.task, call.agent, call.tool)
         self._lineage = views.lineage(call.namespace, call.task) if call.task else None
         self._agent = views.agent(call.namespace, call.agent)
+        names = {one.agent for one in self._lineage.tasks[1:]} - {call.agent} if self._lineage else set()
+        self._above = {name: views.agent(call.namespace, name) for name in sorted(names)}
         self._tool = tool = views.tool(call.namespace, call.tool)
         self.frame = Frame(
             namespace=call.namespace,
@@ -177,6 +181,12 @@ class Standing:
         require_live(task, lineage.heads, now)
         if lineage.task.agent != name:
             raise NoTaskError(f"task `{task}` is not one of agent `{name}`")
+        agents = {name: self._agent}
+        for other, above in self._above.items():
+            if above is None:
+                raise UnknownIdentityError(f"no agent is named `{other}`, which an ancestor is for")
+            require_active(above, self._views.persons(self._namespace))
+            agents[other] = above
         tool = self._tool
         if tool is None or (tool.server.agents and name not in tool.server.agents):
             raise UnknownToolError(f"no tool `{tool_name}` is pinned for agent `{name}`")
@@ -186,7 +196,7 @@ class Standing:
             lineage=lineage,
             agent=self._agent,
             tool=tool,
-            bounds=_bounds(lineage, self._agent, tool_name),
+            bounds=_bounds(agents, tool_name),
             until=min(head.deadline for head in lineage.heads.values()),
         )
 
@@ -218,6 +228,7 @@ class Standing:
         basis = Basis(
             tasks=self._lineage.versions if self._lineage else (),
             agent=self._agent.version if self._agent else None,
+            agents=tuple((name, one.version if one else None) for name, one in self._above.items()),
             switch=self._switch.epoch,
             tool=self._tool.pinned.version if self._tool else None,
             bundle=self._policy.bundle,
@@ -254,14 +265,13 @@ class Standings:
         return known
 
 
-def _bounds(lineage: Lineage, agent: Agent, tool: str) -> tuple[tuple[Scope, str], ...]:
-    above = [(one.scope, f"the scope of its ancestor `{one.id}`") for one in lineage.tasks[1:]]
-    above.append((agent.ceiling, f"the ceiling of agent `{agent.name}`"))
-    return tuple([(scope, whose) for scope, whose in above if not _is_open(scope, tool)])  # 4
+def _bounds(agents: Mapping[str, Agent], tool: str) -> tuple[tuple[Scope, str], ...]:
+    ceilings = [(agent.ceiling, f"the ceiling of agent `{name}`") for name, agent in agents.items()]
+    return tuple([(scope, whose) for scope, whose in ceilings if not _is_open(scope, tool)])  # 4
 
 
 def _is_open(scope: Scope, tool: str) -> bool:
-    """Whether a grant in force names the tool and says nothing more than how often, and `others: any`."""
+    """Whether a grant names the tool and says nothing more than how often, and `others: any`."""
     said = {"tool": tool, "others": Others.ANY.value, "uses": 0}
-    in_force = scope.at(0)  # as `cover` judges: nothing enters a later step yet
+    in_force = scope.at(0)  # as `cover` judges: a ceiling's first step is all that counts of it
     return any(grant.value() | {"uses": 0} == said for grant in in_force.by_tool.get(tool, ()))

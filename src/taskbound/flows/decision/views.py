@@ -186,7 +186,8 @@ class Views:
         key = (stale.root, action.act_key)
         self.generation += 1  # 4
         self._tasks.forget((action.namespace, action.task))
-        self._agents.forget((action.namespace, action.agent))
+        for name in (action.agent, *(above for above, _ in stale.basis.agents)):
+            self._agents.forget((action.namespace, name))
         self._tools.forget((action.namespace, action.tool))
         self._switches.pop(action.namespace, None)
         with self._store.read() as snapshot:
@@ -200,15 +201,9 @@ class Views:
 
     def _read_lineage(self, namespace: str, task: str) -> Lineage | None:
         with self._store.read() as snapshot:
-            tasks: list[Task] = []
-            wanted = task
-            while wanted:
-                found = snapshot.tasks.task(namespace, wanted)
-                if found is None:
-                    return None
-                tasks.append(found)
-                wanted = found.parent
-        return Lineage(tasks=tuple(tasks)) if tasks else None
+            tasks = snapshot.tasks.lineage(namespace, task)
+        whole = bool(tasks) and not tasks[-1].parent
+        return Lineage(tasks=tasks) if whole else None
 
 
 def _read_tool(snapshot: Snapshot, namespace: str, name: str) -> ToolView | None:

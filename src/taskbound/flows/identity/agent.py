@@ -21,7 +21,6 @@ from taskbound.core.audit import (
     IdentityChanged,
     IdentityRegistered,
     MonitorAcknowledged,
-    TaskChanged,
 )
 from taskbound.core.errors import MalformedError
 from taskbound.core.identity import (
@@ -36,15 +35,15 @@ from taskbound.core.identity import (
     parse_name,
 )
 from taskbound.core.scope import initial_limits
-from taskbound.core.task import TaskEvent, TaskState, move_task
+from taskbound.core.task import TaskEvent, TaskState
 from taskbound.flows.identity.person import IdentityExistsError
-from taskbound.flows.means import Moved
+from taskbound.flows.task.cascade import end_tree
 
 if TYPE_CHECKING:
     from taskbound.core.audit import Event
     from taskbound.core.scope import Scope
     from taskbound.flows.decision import Views
-    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.means import Actor, Means, Moved
     from taskbound.ports.store import Transaction
 
 __all__ = ["Agents", "CeilingLimitError"]
@@ -259,23 +258,11 @@ def _revoke_tasks(tx: Transaction, agent: Agent, actor: Actor) -> tuple[list[Mov
     events: list[Event] = []
     open_states = {TaskState.PROPOSED, TaskState.RUNNING, TaskState.PAUSED}
     tasks = tx.tasks.tasks(agent.namespace, agent=agent.name, states=open_states, limit=1_000_000)
-    beneath = {one.id: one for task in tasks for one in tx.tasks.children(agent.namespace, task.id)}
-    for task in [*beneath.values(), *(one for one in tasks if one.id not in beneath)]:
-        after = move_task(task, TaskEvent.REVOKE)
-        tx.tasks.put_task(after, expect=task.version)
-        ended.append(Moved(namespace=agent.namespace, task=task.id, state=after.state, reason=why))
-        events.append(
-            TaskChanged(
-                learning=task.learning,
-                task=task.id,
-                before=task.state.value,
-                after=after.state.value,
-                event=TaskEvent.REVOKE.value,
-                reason=why,
-                by=actor.name,
-                proof=actor.proof,
-            )
-        )
+    for task in tasks:
+        tree = tx.tasks.lock_tree(agent.namespace, task.id)
+        done = end_tree(tx, tree, TaskEvent.REVOKE, actor, reason=why, beneath=why)
+        ended += done.moved
+        events += done.events
     return ended, events
 
 

@@ -1,10 +1,21 @@
-"""Declaring, pausing, resuming and ending tasks, and finding the task of a connection."""
+"""Declaring, handing on, pausing, resuming and ending tasks, and finding the task of a connection."""
 
 from __future__ import annotations
 
 from taskbound.flows.task.binding import bind, orphaned_runs, register_run
+from taskbound.flows.task.delegate import ChildOrder, Delegations
 from taskbound.flows.task.life import Tasks
 from taskbound.flows.task.order import TaskOrder
 from taskbound.flows.task.template import drop_template, save_template
 
-__all__ = ["TaskOrder", "Tasks", "bind", "drop_template", "orphaned_runs", "register_run", "save_template"]
+__all__ = [
+    "ChildOrder",
+    "Delegations",
+    "TaskOrder",
+    "Tasks",
+    "bind",
+    "drop_template",
+    "orphaned_runs",
+    "register_run",
+    "save_template",
+]

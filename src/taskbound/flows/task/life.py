@@ -8,28 +8,26 @@
 2. Ending a task ends every descendant, in the same transaction (law 4, I-13).
 3. Ending and pausing may use the store's reserve: a full disk stops no ending.
 4. Ending what has ended is answered with how it ended, and changes nothing.
+5. A paused task pauses what is beneath it without touching it: whoever stands beneath is told, and runs
+   on when it is resumed.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.audit import TaskChanged, TaskStarted
 from taskbound.core.clock import Instant
-from taskbound.core.identity import UnknownIdentityError, require_active
-from taskbound.core.identity.grantable import OutsideGrantableError, reach_of
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.scope import initial_limits
 from taskbound.core.task import (
-    ENDED,
-    NoTaskError,
     Task,
     TaskEvent,
     TaskState,
     move_task,
 )
-from taskbound.flows.means import Actor, Moved
+from taskbound.flows.means import Actor
 from taskbound.flows.task.binding import orphaned_runs
+from taskbound.flows.task.cascade import changed_record, end_tree, lock_tree, moved
 from taskbound.flows.task.order import (
     TaskOrder,
     parse_order,
@@ -38,6 +36,7 @@ from taskbound.flows.task.order import (
     require_within,
     scope_of,
 )
+from taskbound.flows.task.start import require_startable, require_unchanged, started
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,8 +46,8 @@ if TYPE_CHECKING:
     from taskbound.core.identity.grantable import Reach
     from taskbound.flows.decision import Views
     from taskbound.flows.identity import Deliveries
-    from taskbound.flows.means import Means
-    from taskbound.ports.store import Snapshot, Transaction
+    from taskbound.flows.means import Means, Moved
+    from taskbound.ports.store import Transaction
 
 __all__ = ["Tasks"]
 
@@ -75,7 +74,7 @@ class Tasks:
         parse_order(order)
         now = self._means.clock.now()
         with self._means.store.read() as snapshot:
-            agent = self._require_startable(snapshot, order, now)
+            agent = require_startable(snapshot, self._deliveries, order.namespace, order.agent, now)
             scope = scope_of(snapshot, order)
             require_learner(agent, order, actor.name)
             reach = require_within(snapshot, scope, agent, actor.name)
@@ -105,7 +104,7 @@ class Tasks:
             WrongStateError: It does not run.
             NoTaskError: It is not known.
         """
-        return [self._move(namespace, task, TaskEvent.PAUSE, actor, reason)]
+        return self._move(namespace, task, TaskEvent.PAUSE, actor, reason)
 
     def resume(self, namespace: str, task: str, actor: Actor) -> list[Moved]:
         """Give a paused task its authority back; what changed.
@@ -117,7 +116,7 @@ class Tasks:
         """
         with self._means.store.read() as snapshot:
             require_not_stopped(snapshot.revocation.kill_switch(namespace))
-        return [self._move(namespace, task, TaskEvent.RESUME, actor, "")]
+        return self._move(namespace, task, TaskEvent.RESUME, actor, "")
 
     def end(self, namespace: str, task: str, event: TaskEvent, actor: Actor, *, reason: str) -> list[Moved]:
         """End the task and all beneath it; what changed, the task last. Empty when it had ended (rule 4).
@@ -161,78 +160,41 @@ class Tasks:
             )
         ]
 
-    def _require_startable(self, snapshot: Snapshot, order: TaskOrder, now: Instant) -> Agent:
-        require_not_stopped(snapshot.revocation.kill_switch(order.namespace))
-        agent = snapshot.identities.agent(order.namespace, order.agent)
-        if agent is None:
-            raise UnknownIdentityError(f"no agent is named `{order.agent}`")
-        require_active(agent, snapshot.identities.persons(order.namespace))
-        self._deliveries.require_current(agent.monitor, now)
-        return agent
-
     def _write_start(
         self, tx: Transaction, task: Task, agent: Agent, reach: Reach, order: TaskOrder, actor: Actor
     ) -> None:
-        switch = tx.revocation.lock_kill_switch(task.namespace)
-        require_not_stopped(switch)
-        locked = tx.identities.lock_agents(task.namespace, {agent.name})
-        if locked.get(agent.name) != agent.version:
-            raise UnknownIdentityError(f"agent `{agent.name}` changed meanwhile", remedy="try again")
-        if reach_of(actor.name, *tx.identities.lock_grantors(task.namespace)) != reach:
-            raise OutsideGrantableError(
-                f"what `{actor.name}` may grant changed meanwhile", remedy="try again"
-            )
+        require_unchanged(tx, agent, actor.name, reach)
         running = move_task(task, TaskEvent.START)
         tx.tasks.put_task(running, expect=0)
         tx.tasks.open_limits(task.namespace, task.id, initial_limits(task.scope))
-        event = TaskStarted(
-            task=task.id,
-            agent=task.agent,
-            requester=task.requester,
-            purpose=task.purpose,
-            scope=task.scope.digest,
-            deadline=task.deadline,
-            by=actor.name,
-            proof=actor.proof,
-            template=order.template,
-            evidence=task.evidence,
-            learning=task.learning,
-        )
+        event = started(task, actor, template=order.template, carved={})
         tx.audit.append(task.namespace, self._means.writer, [event], self._means.clock.now())
 
-    def _move(self, namespace: str, task: str, event: TaskEvent, actor: Actor, reason: str) -> Moved:
-        def work(tx: Transaction) -> Task:
-            before = _require_task(tx, namespace, task)
+    def _move(self, namespace: str, task: str, event: TaskEvent, actor: Actor, reason: str) -> list[Moved]:
+        def work(tx: Transaction) -> list[Moved]:
+            before, *beneath = lock_tree(tx, namespace, task)
             if event is TaskEvent.RESUME:
                 require_resumable(tx, before)
             after = move_task(before, event)
             tx.tasks.put_task(after, expect=before.version)
-            self._record(tx, [_changed(before, after, event, actor, reason)], namespace)
-            return after
+            self._record(tx, [changed_record(before, after, event, actor, reason)], namespace)
+            why = f"its ancestor {task} is {after.state.value}"
+            return [
+                *(moved(one, after.state, why) for one in beneath if one.state is TaskState.RUNNING),  # 5
+                moved(after, after.state, reason),
+            ]
 
-        after = self._means.store.write(work, reserve=event is TaskEvent.PAUSE)
+        changed = self._means.store.write(work, reserve=event is TaskEvent.PAUSE)
         self._views.forget_task(namespace, task)
-        return Moved(namespace=namespace, task=task, state=after.state, reason=reason)
+        return changed
 
     def _write_end(
         self, tx: Transaction, namespace: str, task: str, event: TaskEvent, actor: Actor, reason: str
     ) -> list[Moved]:
-        before = _require_task(tx, namespace, task)
-        if before.state in ENDED:
-            return []
-        changed: list[Moved] = []
-        events: list[Event] = []
-        beneath = [
-            (one, TaskEvent.REVOKE, f"its ancestor {task} ended")
-            for one in reversed(tx.tasks.children(namespace, task))
-        ]
-        for one, what, why in [*beneath, (before, event, reason)]:
-            after = move_task(one, what)
-            tx.tasks.put_task(after, expect=one.version)
-            events.append(_changed(one, after, what, actor, why))
-            changed.append(Moved(namespace=namespace, task=one.id, state=after.state, reason=why))
-        self._record(tx, events, namespace)
-        return changed
+        ended = end_tree(tx, lock_tree(tx, namespace, task), event, actor, reason=reason)
+        if ended.moved:
+            self._record(tx, ended.events, namespace)
+        return ended.moved
 
     def _record(self, tx: Transaction, events: list[Event], namespace: str) -> None:
         tx.audit.append(namespace, self._means.writer, events, self._means.clock.now())
@@ -241,24 +203,3 @@ class Tasks:
 def _daemon() -> Actor:
     """The daemon itself, as the one who ends what is due."""
     return Actor(name=_DAEMON, proof="own process")
-
-
-def _require_task(tx: Transaction, namespace: str, task: str) -> Task:
-    tx.tasks.lock_heads(namespace, {task})
-    found = tx.tasks.task(namespace, task)
-    if found is None:
-        raise NoTaskError(f"no task is named `{task}`", remedy="list them with `taskbound task list`")
-    return found
-
-
-def _changed(before: Task, after: Task, event: TaskEvent, actor: Actor, reason: str) -> TaskChanged:
-    return TaskChanged(
-        task=before.id,
-        before=before.state.value,
-        after=after.state.value,
-        event=event.value,
-        reason=reason,
-        by=actor.name,
-        proof=actor.proof,
-        learning=before.learning,
-    )

@@ -15,7 +15,7 @@ from taskbound.flows.action import Outcomes
 from taskbound.flows.decision import Call, Decisions, Refusals, Views, strangers
 from taskbound.flows.identity import Agents, Deliveries, require_person
 from taskbound.flows.means import Actor
-from taskbound.flows.task import Tasks, bind
+from taskbound.flows.task import Delegations, Tasks, bind
 from taskbound.flows.tool import Pins, Sights
 from taskbound.surfaces.api.connection import Connections
 from taskbound.surfaces.api.insiders import Insiders
@@ -101,6 +101,7 @@ class Daemon:
         self.views = Views(means.store)
         self.deliveries = Deliveries(means)
         self.tasks = Tasks(means, self.views, self.deliveries)
+        self.delegations = Delegations(means, self.deliveries)
         self.agents = Agents(means, self.views)
         self.pins = Pins(means, self.views)
         self.sights = Sights(means, self.views)

@@ -116,6 +116,7 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_identity.ShowPerson: _operation("api:person:show", _R, grantable.show_person),
     wire_revocation.Stop: _operation("api:revocation:stop", _P, standing.stop_all),
     wire_scope.SuggestScope: _operation("api:scope:suggest", _R, scope.suggest),
+    wire_task.DelegateTask: _operation("api:task:delegate", _P, task.delegate_task),
     wire_task.EndTask: _operation("api:task:end", Right.PERSON_OR_RUN, task.end_task),
     wire_task.ListTasks: _operation("api:task:list", _R, task.list_tasks),
     wire_task.PauseTask: _operation("api:task:pause", _P, task.pause_task),

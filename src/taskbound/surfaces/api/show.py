@@ -208,6 +208,8 @@ def task_detail(snapshot: Snapshot, task: Task, connections: int) -> TaskDetail:
         evidence=task.evidence,
         connections=connections,
         history=(),
+        parent=task.parent,
+        children=tuple(one.id for one in snapshot.tasks.children(task.namespace, task.id)),
     )
 
 

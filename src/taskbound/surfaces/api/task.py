@@ -9,7 +9,7 @@ import msgspec
 from taskbound.core.action import parse_document
 from taskbound.core.scope import parse_scope
 from taskbound.core.task import NoTaskError, ending
-from taskbound.flows.task import TaskOrder, drop_template, register_run, save_template
+from taskbound.flows.task import ChildOrder, TaskOrder, drop_template, register_run, save_template
 from taskbound.surfaces.api.filters import require_agent, require_task, task_states
 from taskbound.surfaces.api.show import task_detail, task_row, template_row
 from taskbound.wire import task as wire
@@ -18,6 +18,7 @@ from taskbound.wire.connection import Done
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from taskbound.core.scope import Scope
     from taskbound.core.task import Task
     from taskbound.flows.means import Actor, Moved
     from taskbound.surfaces.api.connection import Connection
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Answer
 
 __all__ = [
+    "delegate_task",
     "end_task",
     "list_tasks",
     "list_templates",
@@ -42,18 +44,33 @@ _PAGE: Final = 500
 
 async def start_task(daemon: Daemon, connection: Connection, ask: wire.StartTask) -> Answer:
     """The task, running."""
-    scope = parse_scope(parse_document(bytes(ask.scope))) if isinstance(ask.scope, msgspec.Raw) else None
     order = TaskOrder(
         namespace=connection.namespace,
         agent=ask.agent,
         purpose=ask.purpose,
         seconds=ask.seconds,
         template=ask.template,
-        scope=scope,
+        scope=_scope(ask.scope),
         evidence=ask.evidence,
         learning=ask.learning,
     )
     task = await daemon.first(lambda: daemon.tasks.start(order, daemon.require_person(connection)))
+    return await _detail(daemon, connection, task.id)
+
+
+async def delegate_task(daemon: Daemon, connection: Connection, ask: wire.DelegateTask) -> Answer:
+    """The child, running."""
+    order = ChildOrder(
+        namespace=connection.namespace,
+        parent=ask.parent,
+        agent=ask.agent,
+        purpose=ask.purpose,
+        seconds=ask.seconds,
+        template=ask.template,
+        scope=_scope(ask.scope),
+        evidence=ask.evidence,
+    )
+    task = await daemon.first(lambda: daemon.delegations.delegate(order, daemon.require_person(connection)))
     return await _detail(daemon, connection, task.id)
 
 
@@ -173,6 +190,10 @@ async def list_templates(daemon: Daemon, connection: Connection, _ask: wire.List
             )
 
     return await daemon.read(read)
+
+
+def _scope(raw: msgspec.Raw | msgspec.UnsetType) -> Scope | None:
+    return parse_scope(parse_document(bytes(raw))) if isinstance(raw, msgspec.Raw) else None
 
 
 async def _detail(daemon: Daemon, connection: Connection, task: str) -> Answer:

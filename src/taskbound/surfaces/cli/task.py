@@ -14,6 +14,7 @@ from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
 from taskbound.wire.connection import Done
 from taskbound.wire.task import (
+    DelegateTask,
     EndTask,
     ListTasks,
     ListTemplates,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "app",
+    "delegate",
     "end",
     "list_tasks",
     "list_templates",
@@ -165,6 +167,46 @@ def start(
         length=length,
         evidence=evidence,
         learning=learning,
+    )
+    task = session.ask(order, TaskDetail)
+    if session.screen.json:
+        session.screen.document(task)
+        return
+    show_task(session.screen, task)
+
+
+@command(
+    app,
+    "delegate",
+    examples="taskbound task delegate tsk_… --agent payer --scope part.yaml --purpose 'pay two of them'\n"
+    "taskbound task delegate tsk_… --agent reader --template reading --purpose 'look them up' --for 10m",
+)
+def delegate(
+    session: Session,
+    parent: TaskArgument,
+    *,
+    agent: AgentOption = "",
+    template: TemplateOption = "",
+    scope: ScopeOption = "",
+    purpose: PurposeOption = "",
+    length: LengthOption = "",
+    evidence: EvidenceOption = None,
+) -> None:
+    """Hand a part of a task on to an agent: what the child may use is taken out of what is left here."""
+    if not agent:
+        raise BadInputError("no agent is named", remedy="say who is to do it with `--agent`")
+    if bool(template) is bool(scope):
+        raise BadInputError("give the child a scope", remedy="with `--scope FILE` or `--template NAME`")
+    if not purpose:
+        raise BadInputError("the child has no purpose", remedy="say why with `--purpose`")
+    order = DelegateTask(
+        parent=whole_task(session, parent),
+        agent=agent,
+        purpose=purpose,
+        seconds=parse_seconds(length) if length else 0,
+        template=template,
+        scope=read_scope(scope)[1] if scope else msgspec.UNSET,
+        evidence=tuple(evidence or ()),
     )
     task = session.ask(order, TaskDetail)
     if session.screen.json:
@@ -321,6 +363,8 @@ def show_task(screen: Screen, task: TaskDetail) -> None:
             ("may", tuple(map(Words, task.scope_words))),
             ("left", tuple(f"{limit}: {left} of {of}" for limit, left, of in task.remainders)),
             ("actions", row.actions),
+            *([("parent", task.parent)] if task.parent else []),
+            *([("children", task.children)] if task.children else []),
             ("connections", task.connections),
             ("history", tuple(map(Words, task.history))),
         ]

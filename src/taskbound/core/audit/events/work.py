@@ -34,6 +34,10 @@ class TaskStarted:
     evidence: tuple[str, ...] = ()
     learning: bool = False
     """Whether it is to learn from; `by` is the agent's owner then, proven as `proof` says."""
+    carved: tuple[str, ...] = ()
+    """``limit=amount`` of each limit of the parent that this took of."""
+    heartbeat: int = 0
+    grace: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +53,8 @@ class TaskChanged:
     by: str
     proof: str
     learning: bool = False
+    returned: tuple[str, ...] = ()
+    """``limit=amount`` of each limit of the parent that something went back to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

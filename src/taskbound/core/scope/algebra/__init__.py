@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taskbound.core.scope.algebra.assign import Share
-from taskbound.core.scope.algebra.carve import Carved, carve
+from taskbound.core.scope.algebra.carve import Carved, carve, refund, with_limits
 from taskbound.core.scope.algebra.covers import Covers, NotCovers, Uncovered, covers
 from taskbound.core.scope.algebra.difference import Change, Difference, Direction, difference
 from taskbound.core.scope.algebra.intersect import Dropped, Intersection, intersect
@@ -26,5 +26,7 @@ __all__ = [
     "covers",
     "difference",
     "intersect",
+    "refund",
+    "with_limits",
     "witness",
 ]

@@ -1,0 +1,167 @@
+"""Handing a part of a task on to another agent, as a child task.
+
+1. A person does it: the one who asked for the parent, or the owner of its agent. They become the child's
+   requester, and hand on only what they may grant themselves. An agent hands nothing on.
+2. The child is judged like any task that starts, and against its parent as it is under lock: live, in its
+   step, with what it has left. The limits move in the same transaction (law 3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.scope.algebra import Carved, NotCovers, carve
+from taskbound.core.task import (
+    NoTaskError,
+    OutsideParentError,
+    Task,
+    TaskState,
+    deadline_of,
+    parse_lifetime,
+    require_in_charge,
+    require_live,
+    require_room,
+)
+from taskbound.flows.task.order import TaskOrder, parse_order, require_learner, require_within, scope_of
+from taskbound.flows.task.start import require_startable, require_unchanged, started
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.core.identity import Agent
+    from taskbound.core.identity.grantable import Reach
+    from taskbound.core.scope import Scope
+    from taskbound.flows.identity import Deliveries
+    from taskbound.flows.means import Actor, Means
+    from taskbound.ports.store import Transaction
+
+__all__ = ["ChildOrder", "Delegations"]
+
+_ANY_LIFETIME: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildOrder:
+    """What a person hands a part of a task on with; exactly one of template and scope."""
+
+    namespace: str
+    parent: str
+    agent: str
+    purpose: str
+    seconds: int = 0
+    """0: as long as its parent."""
+    template: str = ""
+    scope: Scope | None = None
+    evidence: tuple[str, ...] = ()
+
+    def plain(self, *, learning: bool) -> TaskOrder:
+        """The same as the order of a task of its own."""
+        return TaskOrder(
+            namespace=self.namespace,
+            agent=self.agent,
+            purpose=self.purpose,
+            seconds=self.seconds or _ANY_LIFETIME,
+            template=self.template,
+            scope=self.scope,
+            evidence=self.evidence,
+            learning=learning,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    order: ChildOrder
+    actor: Actor
+    agent: Agent
+    reach: Reach
+    scope: Scope
+
+
+class Delegations:
+    """Starts child tasks; used from one thread at a time."""
+
+    def __init__(self, means: Means, deliveries: Deliveries) -> None:
+        """Keep what to work with."""
+        self._means = means
+        self._deliveries = deliveries
+
+    def delegate(self, order: ChildOrder, actor: Actor) -> Task:
+        """The child, running.
+
+        Raises:
+            DeniedError: Something that rules 1 and 2 name is in the way.
+            MalformedError: The order can't be read.
+        """
+        if order.seconds:
+            parse_lifetime(order.seconds)
+        now = self._means.clock.now()
+        with self._means.store.read() as snapshot:
+            parent = snapshot.tasks.task(order.namespace, order.parent)
+            if parent is None:
+                raise _unknown(order.parent)
+            plain = parse_order(order.plain(learning=parent.learning))
+            agent = require_startable(snapshot, self._deliveries, order.namespace, order.agent, now)
+            scope = scope_of(snapshot, plain)
+            require_learner(agent, plain, actor.name)
+            reach = require_within(snapshot, scope, agent, actor.name)
+            above = snapshot.identities.agent(order.namespace, parent.agent)
+            require_in_charge(parent, above.owner if above else "", actor.name)  # rule 1
+        judged = _Judged(order=order, actor=actor, agent=agent, reach=reach, scope=scope)
+        task_id = self._means.chance.name("tsk")
+        return self._means.store.write(lambda tx: self._write(tx, task_id, judged))
+
+    def _write(self, tx: Transaction, task_id: str, judged: _Judged) -> Task:
+        order, space = judged.order, judged.order.namespace
+        require_unchanged(tx, judged.agent, judged.actor.name, judged.reach)
+        heads = tx.tasks.lock_heads(space, {order.parent})
+        line = tx.tasks.lineage(space, order.parent)  # as it is under lock: rule 2
+        now = self._means.clock.now()
+        require_live(order.parent, heads, now)
+        parent = line[0]
+        require_room(line, 1 + len(tx.tasks.children(space, parent.root)))
+        left = tx.tasks.lock_remainders(space, {parent.id})[parent.id]
+        carved = _carve(parent, left, judged.scope)
+        child = Task(
+            namespace=space,
+            id=task_id,
+            agent=order.agent,
+            requester=judged.actor.name,
+            purpose=order.purpose,
+            evidence=order.evidence,
+            scope=judged.scope,
+            state=TaskState.RUNNING,
+            parent=parent.id,
+            root=parent.root,
+            started=now,
+            deadline=deadline_of(parent, order.seconds, now),
+            learning=parent.learning,
+            base=tuple(sorted(carved.limits.items())),
+            shares=carved.shares,
+        )
+        tx.tasks.put_task(child, expect=0)
+        tx.tasks.open_limits(space, task_id, carved.limits)
+        tx.tasks.set_remainders(space, {(parent.id, limit): change for limit, change in carved.taken.items()})
+        taken = {limit: before - after for limit, (before, after) in carved.taken.items()}
+        event = started(child, judged.actor, template=order.template, carved=taken)
+        tx.audit.append(space, self._means.writer, [event], now)
+        return child
+
+
+def _carve(parent: Task, left: Mapping[str, int], scope: Scope) -> Carved:
+    """What the child takes of its parent.
+
+    Raises:
+        OutsideParentError: It would be permitted more than its parent, or than it has left.
+    """
+    carved = carve(parent.scope, left, scope, step=parent.step)
+    if isinstance(carved, NotCovers):
+        words = "; ".join(one.sentence for one in carved.uncovered)
+        raise OutsideParentError(
+            f"task `{parent.id}` does not cover it: {words}", where=carved.uncovered[0].tool
+        )
+    return carved
+
+
+def _unknown(task: str) -> NoTaskError:
+    return NoTaskError(f"no task is named `{task}`", remedy="list them with `taskbound task list`")

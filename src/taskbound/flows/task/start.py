@@ -1,0 +1,80 @@
+"""What has to be so for a task to start, asked when it is read and again under lock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskbound.core.audit import TaskStarted
+from taskbound.core.identity import UnknownIdentityError, require_active
+from taskbound.core.identity.grantable import OutsideGrantableError, reach_of
+from taskbound.core.revocation import require_not_stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.core.clock import Instant
+    from taskbound.core.identity import Agent
+    from taskbound.core.identity.grantable import Reach
+    from taskbound.core.task import Task
+    from taskbound.flows.identity import Deliveries
+    from taskbound.flows.means import Actor
+    from taskbound.ports.store import Snapshot, Transaction
+
+__all__ = ["require_startable", "require_unchanged", "started", "words"]
+
+
+def require_startable(
+    snapshot: Snapshot, deliveries: Deliveries, namespace: str, agent: str, now: Instant
+) -> Agent:
+    """The agent, when a task may start for it.
+
+    Raises:
+        DeniedError: Everything is stopped, the agent is not active, or its monitor takes nothing.
+    """
+    require_not_stopped(snapshot.revocation.kill_switch(namespace))
+    found = snapshot.identities.agent(namespace, agent)
+    if found is None:
+        raise UnknownIdentityError(f"no agent is named `{agent}`")
+    require_active(found, snapshot.identities.persons(namespace))
+    deliveries.require_current(found.monitor, now)
+    return found
+
+
+def require_unchanged(tx: Transaction, agent: Agent, person: str, reach: Reach) -> None:
+    """Go on only when what was read of the agent and of who may grant is so under lock.
+
+    Raises:
+        DeniedError: Everything is stopped, or one of them changed.
+    """
+    require_not_stopped(tx.revocation.lock_kill_switch(agent.namespace))
+    locked = tx.identities.lock_agents(agent.namespace, {agent.name})
+    if locked.get(agent.name) != agent.version:
+        raise UnknownIdentityError(f"agent `{agent.name}` changed meanwhile", remedy="try again")
+    if reach_of(person, *tx.identities.lock_grantors(agent.namespace)) != reach:
+        raise OutsideGrantableError(f"what `{person}` may grant changed meanwhile", remedy="try again")
+
+
+def started(task: Task, actor: Actor, *, template: str, carved: Mapping[str, int]) -> TaskStarted:
+    """The record of a task's start; what it took of its parent's limits is in it."""
+    return TaskStarted(
+        task=task.id,
+        agent=task.agent,
+        requester=task.requester,
+        purpose=task.purpose,
+        scope=task.scope.digest,
+        deadline=task.deadline,
+        by=actor.name,
+        proof=actor.proof,
+        template=template,
+        parent=task.parent,
+        evidence=task.evidence,
+        learning=task.learning,
+        carved=words(carved),
+        heartbeat=task.heartbeat,
+        grace=task.grace,
+    )
+
+
+def words(amounts: Mapping[str, int]) -> tuple[str, ...]:
+    """Amounts by limit, as records have them."""
+    return tuple(f"{limit}={amount}" for limit, amount in sorted(amounts.items()))
