@@ -51,8 +51,10 @@ from taskbound.core.audit.events.work import (
     ActionRefusedMalformed,
     RefusalsDropped,
     RunRegistered,
+    TaskAmended,
     TaskChanged,
     TaskStarted,
+    TaskStepped,
 )
 
 __all__ = [
@@ -76,8 +78,10 @@ __all__ = [
     "PersonsLinked",
     "RefusalsDropped",
     "RunRegistered",
+    "TaskAmended",
     "TaskChanged",
     "TaskStarted",
+    "TaskStepped",
     "TemplateRemoved",
     "TemplateSaved",
     "ToolAccepted",
@@ -109,6 +113,8 @@ Event: TypeAlias = (
     | TemplateRemoved
     | TaskStarted
     | TaskChanged
+    | TaskStepped
+    | TaskAmended
     | RunRegistered
     | ActionRefusedMalformed
     | RefusalsDropped

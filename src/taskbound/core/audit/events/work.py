@@ -11,8 +11,10 @@ __all__ = [
     "ActionRefusedMalformed",
     "RefusalsDropped",
     "RunRegistered",
+    "TaskAmended",
     "TaskChanged",
     "TaskStarted",
+    "TaskStepped",
 ]
 
 
@@ -55,6 +57,41 @@ class TaskChanged:
     learning: bool = False
     returned: tuple[str, ...] = ()
     """``limit=amount`` of each limit of the parent that something went back to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskStepped:
+    """A task entered another step of its scope."""
+
+    kind: ClassVar[str] = "task-stepped"
+    task: str
+    step: int
+    """Counted from 0."""
+    name: str
+    by: str
+    proof: str
+    learning: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskAmended:
+    """A task was given another scope, by a person or because its parent was."""
+
+    kind: ClassVar[str] = "task-amended"
+    task: str
+    before: str
+    """Digest of the scope that it had."""
+    scope: str
+    version: int
+    """How often it was given one."""
+    left: tuple[str, ...]
+    """``limit=amount`` of what each limit has left from now on."""
+    reason: str
+    by: str
+    proof: str
+    above: tuple[str, ...] = ()
+    """``limit=amount`` of what each limit of its parent has left then, of those that changed."""
+    learning: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
