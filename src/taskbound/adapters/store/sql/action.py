@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from sqlalchemy import select, text
 
-from taskbound.adapters.store.sql.rows.columns import json_texts
+from taskbound.adapters.store.sql.rows.columns import bound, json_texts
 from taskbound.adapters.store.sql.rows.statement import Statement, given
 from taskbound.adapters.store.sql.schema import actions
 from taskbound.core.action import ActionState, PriorAction
@@ -38,9 +38,12 @@ __all__ = [
 
 COLUMNS: Final = tuple(one for one in actions.columns if one.name not in {"number", "record"})
 _FIELDS: Final = tuple({"grant_id": "grant", "idempotency": "key"}.get(one.name, one.name) for one in COLUMNS)
+_DECIDED: Final = COLUMNS[:-5]
+"""What a decision says of an action; the others are of its outcome."""
 _INSERT: Final = (
-    f"INSERT INTO actions ({', '.join(one.name for one in COLUMNS)}, record)"  # noqa: S608  # our own columns
-    f" VALUES ({', '.join('?' for _ in COLUMNS)}, ?)"
+    "INSERT INTO actions"  # noqa: S608  # our own columns
+    f" ({', '.join(one.name for one in _DECIDED)}, record, answer_digest, released, note)"
+    f" VALUES ({', '.join('?' for _ in _DECIDED)}, ?, '', 0, '')"
 )
 _ONE: Final = Statement(
     select(*COLUMNS).where(actions.c.namespace == given("namespace"), actions.c.id == given("id"))
@@ -95,6 +98,7 @@ _NAMESPACES: Final = """
     SELECT namespace FROM known WHERE namespace IS NOT NULL
 """
 _STATES: Final = {one.value: one for one in ActionState}
+_NO_OUTCOME: Final = (None, None, "", 0, "")
 
 
 class _Detail(msgspec.Struct, array_like=True, frozen=True):
@@ -140,9 +144,12 @@ class WaitingActions:
         """Write all of them now."""
         if not self._rows:
             return
-        rows = [action_row(one, self.records.get(key)) for key, one in self._rows.items()]
+        rows = [(*_decided_row(one), self.records.get(key)) for key, one in self._rows.items()]
+        late = [_ended_row(one) for one in self._rows.values() if _outcome(one) != _NO_OUTCOME]
         self._rows = {}
         self._link.change_many(_INSERT, rows)
+        if late:
+            self._link.change_many(_OUTCOME, late)
 
 
 class SqlActions:
@@ -236,7 +243,7 @@ class SqlActions:
             (
                 one.after.value,
                 one.finished,
-                one.answer,
+                None if one.answer is None else bound(one.answer),
                 one.answer_digest,
                 int(one.released),
                 one.note,
@@ -280,6 +287,20 @@ def _page(task: bool, decision: bool, permit: bool, before: bool) -> Statement: 
 
 def action_row(one: StoredAction, record: int | None) -> tuple[Value, ...]:
     """The row of an action, in the order of `COLUMNS`, and the number of its record."""
+    return (*_decided_row(one), *_outcome(one), record)
+
+
+def _ended_row(one: StoredAction) -> tuple[Value, ...]:
+    """What makes a row of `_INSERT` one with an outcome, in the order of `_OUTCOME`."""
+    return (one.state.value, *_outcome(one), one.namespace, one.id, one.state.value)
+
+
+def _outcome(one: StoredAction) -> tuple[Value, ...]:
+    return (one.finished, one.answer, one.answer_digest, int(one.released), one.note)
+
+
+def _decided_row(one: StoredAction) -> tuple[Value, ...]:
+    """In the order of `_DECIDED`; see `bound` for why bytes go as a `bytearray`."""
     detail = _JSON.encode((one.reasons, one.policies, one.flags, one.facts, one.instead)).decode()
     return (
         one.namespace,
@@ -292,7 +313,7 @@ def action_row(one: StoredAction, record: int | None) -> tuple[Value, ...]:
         one.definition,
         one.digest,
         one.act_key,
-        one.arguments,
+        bound(one.arguments),
         one.state.value,
         one.decision,
         one.code,
@@ -307,12 +328,6 @@ def action_row(one: StoredAction, record: int | None) -> tuple[Value, ...]:
         one.key,
         one.at,
         one.until,
-        one.finished,
-        one.answer,
-        one.answer_digest,
-        int(one.released),
-        one.note,
-        record,
     )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from taskbound.adapters.store.sql.rows.columns import bound
 from taskbound.core.audit import (
     ActionDecided,
     Chain,
@@ -151,7 +152,7 @@ class SqlAudit:
         )
         self._advance(grown, before)
         number = self._last()
-        rows = [(number + place, namespace, one.raw) for place, one in enumerate(grown.records, start=1)]
+        rows = [(number + place, namespace, bound(one.raw)) for place, one in enumerate(grown.records, start=1)]
         self._link.change_many(_INSERT, rows, told=True)
         self._link_actions(namespace, events, number)
         self._keep(grown.chain, number + len(rows))

@@ -12,6 +12,7 @@ from taskbound.core.scope import Scope, parse_scope
 from taskbound.core.scope.algebra import Share
 
 __all__ = [
+    "bound",
     "json_texts",
     "read_base",
     "read_grantable",
@@ -28,6 +29,11 @@ _JSON: Final = msgspec.json.Encoder()
 _BASE: Final = msgspec.json.Decoder(tuple[tuple[str, int], ...])
 _SHARES: Final = msgspec.json.Decoder(tuple[tuple[str, str, tuple[tuple[str, int], ...]], ...])
 _CEILING: Final = b'"ceiling"'
+
+
+def bound(raw: bytes) -> bytearray:
+    """Bytes as the driver takes them without asking what they adapt to: 0.1 instead of 3 µs for each value."""
+    return bytearray(raw)
 
 
 def json_texts(texts: object) -> str:

@@ -25,7 +25,7 @@ __all__ = ["Link", "UnreadableRowError", "Value"]
 
 T = TypeVar("T")
 E = TypeVar("E", bound=TaskboundError)
-Value = str | int | bytes | None
+Value = str | int | bytes | bytearray | None
 """What a column can hold."""
 
 _UNREAD = (ValueError, KeyError, TypeError, msgspec.MsgspecError, MalformedError)

@@ -40,7 +40,7 @@ StoreError: TypeAlias = StoreUnavailableError | ConflictError | FullDiskError
 """What an error of the driver can be."""
 
 _STATEMENTS: Final = 256
-_WRITER_KIB: Final = 32 * 1024
+_WRITER_KIB: Final = 8 * 1024
 _READER_KIB: Final = 2 * 1024
 _BUSY_SECONDS: Final = 5
 
