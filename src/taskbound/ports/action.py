@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from taskbound.core.quick import quick
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["ActionReads", "ActionWrites", "OpenPermit", "OutcomeChange", "StoredAction"]
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAction:
     """One action with its answer, as it is kept."""
@@ -60,6 +63,7 @@ class StoredAction:
     note: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenPermit:
     """What of a permitted action an outcome needs."""
@@ -73,6 +77,7 @@ class OpenPermit:
     charges: tuple[tuple[str, int], ...]
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeChange:
     """What an outcome changes of an action."""

@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 
 from taskbound.core.action.state import ActionState
 from taskbound.core.errors import MalformedError
+from taskbound.core.quick import quick
 from taskbound.core.truth import NoTruth
 
 __all__ = [
@@ -36,6 +37,7 @@ class KeyReusedError(MalformedError):
     remedy = "use a new key for a new action"
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriorAction:
     """The action that came with the same key before."""

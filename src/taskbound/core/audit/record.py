@@ -18,6 +18,7 @@ from taskbound.core.audit.encoding import LIMITS, fit_event, parse_event, render
 from taskbound.core.audit.errors import RecordMalformedError, RecordTooLargeError, RecordVersionError
 from taskbound.core.audit.merkle import leaf_hash
 from taskbound.core.clock import Instant
+from taskbound.core.quick import quick
 
 if TYPE_CHECKING:
     from taskbound.core.audit.events import Event
@@ -49,6 +50,7 @@ _FIELDS: Final = frozenset({"at", "event", "namespace", "prev", "seq", "v", "wri
 _WHOLE_LIMIT: Final = (1 << 53) - 1
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """An event in its place: the ``seq``-th of its writer, after the record with hash ``prev``."""
@@ -64,6 +66,7 @@ class Record:
     event: Event
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sealed:
     """A record with its exact bytes and their hash."""

@@ -32,6 +32,7 @@ from taskbound.core.decision.values import (
     refusal,
 )
 from taskbound.core.errors import DeniedError, MalformedError
+from taskbound.core.quick import quick
 from taskbound.core.revocation import KillSwitch, require_not_stopped
 from taskbound.core.scope import Charge, Exhausted, Paid, pay
 from taskbound.core.task import TaskHead, require_live
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["ActHistory", "Locked", "Settled", "Settlement", "presentation_names", "settle"]
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActHistory:
     """What is known of one act in one tree of tasks: how often permitted, and how it last ended."""
@@ -76,6 +78,7 @@ class Locked:
     """(root task, act key) of acts that were permitted to a holder who is lost."""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
     """A decision, ready to be written with its record."""

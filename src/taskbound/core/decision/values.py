@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from taskbound.core.quick import quick
 from taskbound.core.truth import NoTruth
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Refuse(NoTruth):
 Decision: TypeAlias = Permit | Hold | Refuse
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluated(NoTruth):
     """Evaluation found nothing in the way: these grants cover, these policies permit."""
@@ -86,6 +88,7 @@ Verdict: TypeAlias = Evaluated | Hold | Refuse
 """What evaluation ends in: a permit exists only once limits are paid, under lock."""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presented:
     """How an action was presented: on which connection, under which request id and key."""
@@ -114,6 +117,7 @@ class Basis:
     reads_outcome: bool
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """One evaluated action on its way to the commit."""

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from taskbound.core.clock import seconds
+from taskbound.core.quick import quick
 from taskbound.core.scope.number import INT64_MAX, write_amount
 from taskbound.core.scope.show import bare
 from taskbound.core.truth import NoTruth
@@ -75,6 +76,7 @@ class Covered(NoTruth):
     """Every grant that covers, in the order of the scope; never empty."""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paid(NoTruth):
     """This grant pays these charges; take them all, at once."""

@@ -22,6 +22,7 @@ from taskbound.core.decision import Evaluated, Hold, Presented, Proposal, Reason
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.identity.grantable import why_not
 from taskbound.core.policy import Forbidden, Held, Permitted
+from taskbound.core.quick import quick
 from taskbound.flows.decision.covering import Outside, cover_call
 from taskbound.flows.decision.standing import Standings
 
@@ -55,6 +56,7 @@ class NotCanonicalError(MalformedError):
     remedy = "send the arguments as RFC 8785 writes them"
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One call as it came from an enforcement point."""

@@ -11,6 +11,7 @@ from taskbound.core.audit import ActionRefusedMalformed
 from taskbound.core.decision import Allowance, TooManyRefusalsError
 from taskbound.core.errors import DeniedError, TaskboundError
 from taskbound.core.identity import UnprovenError
+from taskbound.core.quick import quick
 from taskbound.flows.action import Outcomes
 from taskbound.flows.decision import Call, Decisions, Refusals, Views, strangers
 from taskbound.flows.identity import Agents, Deliveries, require_person
@@ -52,6 +53,7 @@ class NotOutsideError(DeniedError):
     remedy = "do it in a terminal of your own, outside of the agent's processes"
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """A call, and the connection that it came on."""

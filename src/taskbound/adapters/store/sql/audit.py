@@ -152,7 +152,9 @@ class SqlAudit:
         )
         self._advance(grown, before)
         number = self._last()
-        rows = [(number + place, namespace, bound(one.raw)) for place, one in enumerate(grown.records, start=1)]
+        rows = [
+            (number + place, namespace, bound(one.raw)) for place, one in enumerate(grown.records, start=1)
+        ]
         self._link.change_many(_INSERT, rows, told=True)
         self._link_actions(namespace, events, number)
         self._keep(grown.chain, number + len(rows))

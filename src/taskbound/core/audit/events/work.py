@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from taskbound.core.quick import quick
+
 __all__ = [
     "ActionDecided",
     "ActionOutcome",
@@ -136,6 +138,7 @@ class RefusalsDropped:
     """``code=count`` of each code; `too-many-refusals` are calls that nothing was decided for."""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionDecided:
     """An action was answered; with the rows that it names, the answer can be computed again."""
@@ -167,6 +170,7 @@ class ActionDecided:
     connection: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionOutcome:
     """An action changed its state."""

@@ -32,7 +32,7 @@ _CEILING: Final = b'"ceiling"'
 
 
 def bound(raw: bytes) -> bytearray:
-    """Bytes as the driver takes them without asking what they adapt to: 0.1 instead of 3 µs for each value."""
+    """Bytes as the driver takes them without asking what they adapt to: 0.1 instead of 3 µs a value."""
     return bytearray(raw)
 
 

@@ -1,0 +1,55 @@
+"""Constructors of values that every decision makes many of: the same values, in a third of the time.
+
+A frozen dataclass sets each of its fields through `object.__setattr__`, 60 ns a field. Here a value is a
+draft, of a class with the same slots that nobody else holds, while its fields are set, and frozen then.
+
+1. The class is a frozen dataclass with slots whose fields are plain: each is given by keyword, or has a
+   default that is itself, and no name begins with an underscore. Any other is refused when it is made.
+2. What is missing or too much raises `TypeError`, as before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, Field, fields
+from typing import Any, TypeVar
+
+__all__ = ["quick"]
+
+C = TypeVar("C", bound=type)
+
+
+def quick(value: C) -> C:
+    """The class with the quicker constructor; put it above `dataclass`.
+
+    Raises:
+        TypeError: It is none of rule 1.
+    """
+    own: list[Field[Any]] = list(fields(value))
+    if not value.__dataclass_params__.frozen or hasattr(value, "__post_init__"):  # type: ignore[attr-defined]  # what `dataclass` leaves there
+        raise TypeError(f"`{value.__name__}` is no plain frozen dataclass")
+    if tuple(one.name for one in own) != value.__dict__.get("__slots__") or not all(map(_is_plain, own)):
+        raise TypeError(f"`{value.__name__}` has fields that are not plain")
+    draft = type(value.__name__, value.__bases__, {"__slots__": value.__slots__})  # type: ignore[attr-defined]  # seen above
+    known: dict[str, Any] = {"_draft": draft, "_own": value, "_become": object.__setattr__}
+    known |= {f"_default_{one.name}": one.default for one in own if one.default is not MISSING}
+    given = ", ".join(
+        one.name if one.default is MISSING else f"{one.name}=_default_{one.name}" for one in own
+    )
+    lines = [
+        f"def __init__(self, *, {given}):",
+        "    _become(self, '__class__', _draft)",
+        *(f"    self.{one.name} = {one.name}" for one in own),
+        "    self.__class__ = _own",
+    ]
+    exec("\n".join(lines), known)  # noqa: S102  # as `dataclass` does: the text is made of names of fields only
+    made = known["__init__"]
+    made.__qualname__ = f"{value.__qualname__}.__init__"
+    made.__annotations__ = value.__init__.__annotations__  # type: ignore[misc]  # of a class that is no instance
+    value.__init__ = made  # type: ignore[misc]  # the one place where it is another
+    return value
+
+
+def _is_plain(one: Field[Any]) -> bool:
+    return (
+        not one.name.startswith("_") and one.init and one.kw_only is True and one.default_factory is MISSING
+    )
