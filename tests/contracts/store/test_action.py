@@ -43,6 +43,13 @@ def test_an_action_without_reasons_charges_flags_or_facts_is_read_as_it_was_writ
     assert read(store, lambda seen: seen.actions.action(SPACE, "act_1")) == bare
 
 
+def test_an_action_that_is_written_with_its_outcome_is_read_with_it(store: Store) -> None:
+    done, open_one = finished(action(1), outcome(action(1))), action(2)
+    insert(store, done, open_one)
+    assert read(store, lambda seen: seen.actions.action(SPACE, "act_1")) == done
+    assert read(store, lambda seen: seen.actions.action(SPACE, "act_2")) == open_one
+
+
 def test_an_action_is_seen_at_once_within_its_own_transaction(store: Store) -> None:
     one = action()
 
