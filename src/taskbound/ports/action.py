@@ -63,7 +63,6 @@ class StoredAction:
     note: str = ""
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenPermit:
     """What of a permitted action an outcome needs."""
