@@ -11,7 +11,8 @@ draft, of a class with the same slots that nobody else holds, while its fields a
 from __future__ import annotations
 
 from dataclasses import MISSING, Field, fields
-from typing import Any, TypeVar
+from types import FunctionType
+from typing import TypeVar
 
 __all__ = ["quick"]
 
@@ -24,13 +25,13 @@ def quick(value: C) -> C:
     Raises:
         TypeError: It is none of rule 1.
     """
-    own: list[Field[Any]] = list(fields(value))
+    own: list[Field[object]] = list(fields(value))
     if not value.__dataclass_params__.frozen or hasattr(value, "__post_init__"):  # type: ignore[attr-defined]  # what `dataclass` leaves there
         raise TypeError(f"`{value.__name__}` is no plain frozen dataclass")
     if tuple(one.name for one in own) != value.__dict__.get("__slots__") or not all(map(_is_plain, own)):
         raise TypeError(f"`{value.__name__}` has fields that are not plain")
     draft = type(value.__name__, value.__bases__, {"__slots__": value.__slots__})  # type: ignore[attr-defined]  # seen above
-    known: dict[str, Any] = {"_draft": draft, "_own": value, "_become": object.__setattr__}
+    known: dict[str, object] = {"_draft": draft, "_own": value, "_become": object.__setattr__}
     known |= {f"_default_{one.name}": one.default for one in own if one.default is not MISSING}
     given = ", ".join(
         one.name if one.default is MISSING else f"{one.name}=_default_{one.name}" for one in own
@@ -43,13 +44,14 @@ def quick(value: C) -> C:
     ]
     exec("\n".join(lines), known)  # noqa: S102  # as `dataclass` does: the text is made of names of fields only
     made = known["__init__"]
+    assert isinstance(made, FunctionType)  # noqa: S101  # for the type checker: it was made just now
     made.__qualname__ = f"{value.__qualname__}.__init__"
     made.__annotations__ = value.__init__.__annotations__  # type: ignore[misc]  # of a class that is no instance
     value.__init__ = made  # type: ignore[misc]  # the one place where it is another
     return value
 
 
-def _is_plain(one: Field[Any]) -> bool:
+def _is_plain(one: Field[object]) -> bool:
     return (
         not one.name.startswith("_") and one.init and one.kw_only is True and one.default_factory is MISSING
     )
