@@ -44,7 +44,8 @@ def quick(value: C) -> C:
     ]
     exec("\n".join(lines), known)  # noqa: S102  # as `dataclass` does: the text is made of names of fields only
     made = known["__init__"]
-    assert isinstance(made, FunctionType)  # noqa: S101  # for the type checker: it was made just now
+    if not isinstance(made, FunctionType):
+        raise TypeError(f"no constructor was made for `{value.__name__}`")
     made.__qualname__ = f"{value.__qualname__}.__init__"
     made.__annotations__ = value.__init__.__annotations__  # type: ignore[misc]  # of a class that is no instance
     value.__init__ = made  # type: ignore[misc]  # the one place where it is another
