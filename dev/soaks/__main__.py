@@ -13,7 +13,9 @@ from dev.soaks.found import PAGE, Report, write_page
 from dev.soaks.kills import soak_kills
 from dev.soaks.races import soak_races
 from dev.soaks.runs import soak_canonical, soak_clock, soak_mutation, soak_parser, soak_policy
+from dev.soaks.scopes import soak_covers
 from dev.soaks.sheets import soak_sheet
+from dev.soaks.stores import soak_histories
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +42,16 @@ SOAKS: Final = {
         run=soak_clock,
         count=1_000_000,
         holds="however a clock is set, no reading is less than the last one and the time that passed",
+    ),
+    "covers": Soak(
+        run=soak_covers,
+        count=10_000_000,
+        holds="what `covers` says is covered permits no call that no share of its parent permits (I-08)",
+    ),
+    "histories": Soak(
+        run=soak_histories,
+        count=10_000,
+        holds="two daemons over memory, SQLite or PostgreSQL answer and record the same, to the byte",
     ),
     "kill": Soak(
         run=soak_kills,

@@ -6,8 +6,10 @@ values at which the constraints of this small world differ.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import combinations
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -16,11 +18,14 @@ from taskbound.core.scope import ScopeSyntaxError, parse_scope
 from taskbound.core.scope.verdict import Met
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope import Scope
+    from taskbound.core.scope.constraints.constraint import Constraint
 
 
-__all__ = ["BODIES", "Aimed", "Pair", "call", "canonical_pair", "paid", "pair", "seeded", "timed"]
+__all__ = ["BODIES", "Aimed", "Pair", "call", "canonical_pair", "cut", "kin", "pair", "seeded", "timed"]
 
 Form: TypeAlias = "dict[str, Any]"
 
@@ -147,6 +152,8 @@ class Aimed(Random):
     """Chance with the few constraints that one pair is made of, so that they often meet."""
 
     tags: tuple[str, ...] = ()
+    fitting: dict[tuple[int, bool], tuple[Constraint, Sequence[JsonValue]]]
+    """What a rule permits, by its identity; the rule stands beside it, so that no other takes its place."""
 
 
 SUMS: Final[tuple[JsonValue, ...]] = (0, 0.5, 1, 2, 1.25, "0.5", "1", "2")
@@ -164,6 +171,7 @@ class Pair:
 def seeded(seed: int) -> Aimed:
     """Chance that comes again with its seed."""
     chance = Aimed(seed)
+    chance.fitting = {}
     chance.tags = (*chance.sample(chance.choice(FAMILIES), 3), "equals", "any")
     return chance
 
@@ -173,21 +181,55 @@ def pair(chance: Aimed) -> Pair:
     while True:
         kind = chance.randrange(8)
         if kind == 0:
-            return _cut(chance)
+            return cut(chance)
         if kind == 1:
             return chance.choice((_counted, timed))(chance)
         parent = [_grant(chance) for _ in range(chance.choice((1, 1, 2, 2, 3, 4)))]
-        child = [_changed(chance, one) for one in parent if chance.random() < 3 / 4]
-        chance.shuffle(child)
-        if chance.random() < 1 / 8:
-            child.append(_grant(chance))
+        child = _child(chance, parent)
         try:
             return Pair(parent=_scope(parent), child=_scope(child))
         except ScopeSyntaxError:  # two grants of the same calls, or none: another one
             continue
 
 
-def _cut(chance: Aimed) -> Pair:
+def kin(chance: Aimed) -> Iterator[Pair]:
+    """Pairs as `pair` makes them, many from one parent: each of its children with it and with each other.
+
+    A scope that is read once stands in many pairs, so that most of the time goes into comparing. None is
+    compared with itself.
+    """
+    kind = chance.randrange(8)
+    if kind < 2:
+        makers = (cut,) if kind else (_counted, timed, paid)
+        for _ in range(24):
+            two = chance.choice(makers)(chance)
+            yield two
+            yield Pair(parent=two.child, child=two.parent)
+        return
+    form, line = [_grant(chance) for _ in range(chance.choice((1, 1, 2, 2, 3, 4)))], []
+    scopes: dict[str, Scope] = {}
+    for _ in range(12):
+        with suppress(ScopeSyntaxError):  # two grants of the same calls, or none: another one
+            scope = _scope(form)
+            scopes.setdefault(scope.digest, scope)
+            line.append(form)
+        form = _child(chance, chance.choice(line or [[_grant(chance)]]))
+    for one, other in combinations(scopes.values(), 2):
+        yield Pair(parent=one, child=other)
+        if chance.random() < 1 / 8:
+            yield Pair(parent=other, child=one)
+
+
+def _child(chance: Aimed, parent: list[Form]) -> list[Form]:
+    """The parent's grants with a few things changed, some left out, and seldom one of its own."""
+    child = [_changed(chance, one) for one in parent if chance.random() < 3 / 4]
+    chance.shuffle(child)
+    if chance.random() < 1 / 8:
+        child.append(_grant(chance))
+    return child
+
+
+def cut(chance: Aimed) -> Pair:
     """A grant of a few values at a path, and a grant of each: covered only piece by piece, if at all."""
     path = chance.choice(PATHS)
     some = chance.sample(("a", "ab", "b", 1, 2, 3), chance.choice((2, 3)))
@@ -267,21 +309,26 @@ def timed(chance: Aimed) -> Pair:
         return paid(chance)
 
 
-def call(chance: Random, scope: Scope) -> tuple[str, Form, Form | None]:
+def call(chance: Aimed, scope: Scope) -> tuple[str, Form, Form | None]:
     """A tool, arguments and a schema; half of the calls are made to fit one grant of the scope."""
     grant = chance.choice(scope.grants)
     arguments: Form = {}
     for path, rule in grant.arguments:
         if chance.random() < 15 / 16:
             counted = any(total.path == path for total in grant.totals) and chance.random() < 3 / 4
-            fitting = rule.choices() or VALUES
-            some = [
-                one for one in (SUMS if counted else VALUES) if isinstance(rule.permits(one), Met)
-            ] or fitting
-            _put(arguments, list(path.steps), chance.choice(tuple(some)), chance)
+            _put(arguments, list(path.steps), chance.choice(_fitting(chance, rule, counted=counted)), chance)
     for _ in range(chance.choice((0, 0, 1, 2))):
         arguments[chance.choice(("p", "q", "r"))] = deepcopy(chance.choice(VALUES))
     return grant.tool, arguments, _schema(chance, arguments)
+
+
+def _fitting(chance: Aimed, rule: Constraint, *, counted: bool) -> Sequence[JsonValue]:
+    """Values that the rule permits, found once for the calls of one chance."""
+    key = (id(rule), counted)
+    if key not in chance.fitting:
+        some = [one for one in (SUMS if counted else VALUES) if isinstance(rule.permits(one), Met)]
+        chance.fitting[key] = (rule, some or rule.choices() or VALUES)
+    return chance.fitting[key][1]
 
 
 def _put(into: Form, steps: list[object], value: JsonValue, chance: Random) -> None:

@@ -2,36 +2,67 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant
 from taskbound.core.scope import Covered, Paid, Scope, cover, initial_limits, pay
-from tests.core.scope.family import call, canonical_pair
+from taskbound.core.scope.algebra import Covers, covers
+from taskbound.core.scope.tree import meets_members
+from taskbound.core.scope.verdict import Met
+from tests.core.scope.family import call, canonical_pair, kin, seeded
 
 if TYPE_CHECKING:
-    from random import Random
+    from collections.abc import Callable, Iterable
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.core.scope.algebra import Covers
-    from tests.core.scope.family import Pair
+    from tests.core.scope.family import Aimed, Pair
 
-__all__ = ["counterexample"]
+__all__ = ["counterexample", "search_kin"]
 
 SECOND: Final = 1_000_000
 """µs."""
 
 
-def counterexample(chance: Random, two: Pair, answer: Covers, calls: int) -> str:
+CALLS: Final = 12
+"""A pair."""
+
+
+def search_kin(first: int, pairs: int, make: Callable[[Aimed], Iterable[Pair]] = kin) -> tuple[int, int]:
+    """Compare the kin of this seed and the next ones, until so many pairs: how many, and how many covered.
+
+    Raises:
+        AssertionError: One is said to be covered, and is not.
+    """
+    compared = covered = 0
+    for seed in count(first):
+        chance = seeded(seed)
+        for two in make(chance):
+            compared += 1
+            answer = covers(two.parent, two.child)
+            if isinstance(answer, Covers):
+                covered += 1
+                if found := counterexample(chance, two, answer, CALLS):
+                    raise AssertionError(f"seed {seed}:\n{found}")
+        if compared >= pairs:
+            break
+    return compared, covered
+
+
+def counterexample(chance: Aimed, two: Pair, answer: Covers, calls: int) -> str:
     """A call that the child permits and no share of the parent does, in words; empty when none was found."""
     mine, theirs = initial_limits(two.child), initial_limits(two.parent)
     alone = {grant.id: Scope(grants=(grant,)) for grant in two.parent.grants}
     shares: dict[str, list[str]] = {}
     for share in answer.shares:
         shares.setdefault(share.child, []).append(share.parent)
+    trees = {tool: [grant.tree for grant in some] for tool, some in two.child.by_tool.items()}
     now = Instant(0)
     for _ in range(calls):
         now = Instant(now + chance.choice((0, 1, 30, 59, 60, 61)) * SECOND)
         tool, arguments, schema = call(chance, two.child)
+        if not any(isinstance(meets_members(tree, arguments, schema), Met) for tree in trees.get(tool, ())):
+            continue  # as `cover` would say, with reasons that nobody reads here
         covered = cover(two.child, tool, arguments, schema)
         if not isinstance(covered, Covered):
             continue

@@ -1,0 +1,302 @@
+"""Generated histories, lived by two daemons over each of three stores: all answer and record the same."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from taskbound.adapters.policy.cedar import base_bundle
+from taskbound.adapters.store.memory import MemoryStore
+from taskbound.adapters.store.postgres import PostgresStore
+from taskbound.adapters.store.sql import SqlStore
+from taskbound.core.errors import TaskboundError
+from taskbound.core.identity import AgentState
+from taskbound.core.task import ENDED, TaskEvent, TaskState
+from taskbound.core.transition import WrongStateError
+from taskbound.flows.decision.commit import NotDecided
+from taskbound.flows.revocation import stop
+from tests.world import ANN, SCOPE, World, WorldChance, WorldClock, code_of, id_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from taskbound.core.task import Task
+    from taskbound.ports.store import Store
+    from tests.postgres import Server
+
+__all__ = ["HISTORIES", "Daemons", "compare", "history", "three"]
+
+Form: TypeAlias = "dict[str, Any]"
+Done: TypeAlias = "tuple[str, tuple[Any, ...]]"
+"""What is done, and with what; tasks and actions are named by their number in the history."""
+Asked: TypeAlias = "tuple[int, str, Form | bytes, str, str, str]"
+"""A task, a tool, arguments, a connection, the name of the request, and a key."""
+
+HISTORIES: Final = 25
+"""So many are lived over one set of stores, one after another, before their records are compared."""
+POLICY: Final = (
+    base_bundle()
+    + """
+@id("large") @hold("confirm")
+forbid (principal, action == Taskbound::Action::"bank__pay", resource)
+when { context.arguments.amount.greaterThan(decimal("30.0")) };
+"""
+)
+SCOPES: Final[tuple[Form, ...]] = (
+    SCOPE,
+    {"grants": [{"tool": "bank__pay", "others": "any", "uses": 1}]},
+    {"grants": [{"tool": "bank__look", "others": "any", "rate": [{"uses": 2, "seconds": 60}]}]},
+    {
+        "grants": [
+            {
+                "tool": "bank__pay",
+                "arguments": {"to": {"equals": "bob"}, "amount": {"any": True}},
+                "total": {"amount": {"limit": 2500, "exponent": 2}},
+            },
+            {
+                "tool": "bank__pay",
+                "arguments": {"to": {"any": True}, "amount": {"range": {"max": 5}}},
+                "uses": 2,
+            },
+            {"tool": "bank__look", "others": "any", "uses": 3, "rate": [{"uses": 1, "seconds": 10}]},
+        ]
+    },
+)
+CALLS: Final[tuple[tuple[str, Form | bytes], ...]] = (
+    ("bank__pay", {"to": "bob", "amount": 10}),
+    ("bank__pay", {"to": "bob", "amount": 10}),
+    ("bank__pay", {"to": "bob", "amount": 0.5}),
+    ("bank__pay", {"to": "eve", "amount": 5}),
+    ("bank__pay", {"to": "bob", "amount": 40, "note": ""}),
+    ("bank__pay", {"to": "mallory", "amount": 1}),
+    ("bank__pay", {"to": "bob", "amount": 0.001}),
+    ("bank__look", {"path": "/srv/a"}),
+    ("bank__look", {"path": "/srv/\u00e9"}),
+    ("bank__look", {"path": "/srv/../etc"}),
+    ("bank__look", {}),
+    ("bank__burn", {}),
+    ("bank__pay", b'{"to":"bob","to":"eve"}'),
+)
+
+
+WEIGHTS: Final = {
+    "ask": 14,
+    "tell": 4,
+    "start": 2,
+    "wait": 2,
+    "late": 1,
+    "child": 1,
+    "pause": 1,
+    "resume": 1,
+    "end": 1,
+    "stop": 1,
+    "lose": 1,
+    "suspend": 0.3,
+}
+
+
+def history(chance: Random) -> list[Done]:
+    """What two daemons are asked, one after the other."""
+    asked: list[Asked] = []
+    done: list[Done] = [("start", (0, chance.choice(SCOPES), chance.choice((60, 3600))))]
+    words = chance.choices(list(WEIGHTS), list(WEIGHTS.values()), k=chance.randint(4, 12))
+    return [*done, *((what, (chance.randrange(2), *_given(what, chance, asked))) for what in words)]
+
+
+def _given(what: str, chance: Random, asked: list[Asked]) -> tuple[Any, ...]:
+    given: tuple[Any, ...] = ()
+    match what:
+        case "ask":
+            some = [_call(chance, asked) for _ in range(chance.choice((1, 1, 1, 2, 3, 6)))]
+            asked += some
+            given = (some,)
+        case "tell":
+            word = chance.choice(("succeeded", "succeeded", "failed", "unknown", "odd"))
+            given = (chance.randrange(8), word, chance.choice("ab"))
+        case "start":
+            given = (chance.choice(SCOPES), chance.choice((1, 60, 3600)))
+        case "wait":
+            given = (chance.choice((1, 9, 30, 60, 61)),)
+        case "late":
+            given = (chance.choice((61, 61, 3601)),)
+        case "child":
+            given = (chance.randrange(4), chance.choice(SCOPES))
+        case "pause" | "resume":
+            given = (chance.randrange(4),)
+        case "end":
+            given = (chance.randrange(4), chance.choice((TaskEvent.COMPLETE, TaskEvent.REVOKE)))
+        case "stop":
+            given = (chance.random() < 1 / 2,)
+        case "lose":
+            given = (chance.choice("ab"),)
+    return given
+
+
+def _call(chance: Random, asked: list[Asked]) -> Asked:
+    """A call, or one of before once more."""
+    if asked and chance.random() < 1 / 6:
+        return chance.choice(asked)
+    tool, arguments = chance.choice(CALLS)
+    request = str(chance.randrange(30))
+    key = chance.choice(("", "", "", "k"))
+    return (chance.randrange(4), tool, arguments, f"con_{chance.choice('ab')}", request, key)
+
+
+@dataclass
+class Daemons:
+    """Two daemons that share a store, a clock and an order of names."""
+
+    first: World
+    second: World
+
+    @classmethod
+    def of(cls, one: Store, other: Store) -> Daemons:
+        """Over two handles of one store, with ann, her agent and the bank there."""
+        clock, names = WorldClock(), WorldChance()
+        first, second = (
+            World(store=store, policy=POLICY, clock=clock, chance=names) for store in (one, other)
+        )
+        first.settle_in()
+        return cls(first, second)
+
+    def live(self, told: list[Done], number: int) -> tuple[list[object], Counter[str]]:
+        """What everything came to, with what is left in the end; then all is as it was."""
+        self._tasks: list[Task] = []
+        self._actions: list[str] = []
+        self._codes: Counter[str] = Counter()
+        self._number = number
+        came: list[object] = []
+        for what, (daemon, *given) in told:
+            world = self.second if daemon else self.first
+            try:
+                came.append(getattr(self, f"_{what}")(world, *given))
+            except TaskboundError as error:
+                came.append((error.code, error.message))
+        came.append([self.first.left(task) for task in self._tasks])
+        self._tidy()
+        return came, self._codes
+
+    def _start(self, world: World, scope: Form, seconds: int) -> object:
+        self._tasks.append(world.start(scope=scope, seconds=seconds))
+        return self._tasks[-1]
+
+    def _child(self, world: World, parent: int, scope: Form) -> object:
+        self._tasks.append(world.child(self._task(parent), scope=scope))
+        return self._tasks[-1]
+
+    def _ask(self, world: World, some: list[Asked]) -> object:
+        calls = [
+            world.call(
+                self._task(task),
+                tool,
+                arguments,
+                connection=f"{connection}{self._number}",
+                request=request,
+                key=key,
+            )
+            for task, tool, arguments, connection, request, key in some
+        ]
+        answers = world.decisions.decide(calls)
+        self._codes.update(map(code_of, answers))
+        self._actions += [id_of(one) for one in answers if not isinstance(one, NotDecided)]
+        return answers
+
+    def _tell(self, world: World, action: int, word: str, connection: str) -> object:
+        name = self._actions[action % len(self._actions)] if self._actions else "act_none"
+        return world.tell(name, word, connection=f"con_{connection}{self._number}")
+
+    def _pause(self, world: World, task: int) -> object:
+        return world.tasks.pause("default", self._task(task).id, ANN, reason="r")
+
+    def _resume(self, world: World, task: int) -> object:
+        return world.tasks.resume("default", self._task(task).id, ANN)
+
+    def _end(self, world: World, task: int, event: TaskEvent) -> object:
+        return world.tasks.end("default", self._task(task).id, event, ANN, reason="r")
+
+    def _stop(self, world: World, stopped: bool) -> object:  # noqa: FBT001 - given by its place, as all are
+        return stop(world.means, "default", stopped=stopped, reason="r", actor=ANN)
+
+    def _wait(self, world: World, seconds: int) -> None:
+        world.clock.advance(seconds)
+
+    def _late(self, world: World, seconds: int) -> object:
+        world.clock.advance(seconds)
+        return world.tasks.expire()
+
+    def _lose(self, world: World, connection: str) -> object:
+        return world.outcomes.lose("default", connection=f"con_{connection}{self._number}", reason="r")
+
+    def _suspend(self, world: World) -> object:
+        return world.agents.suspend("default", "coder", ANN, reason="r")
+
+    def _task(self, number: int) -> Task:
+        return self._tasks[number % len(self._tasks)]
+
+    def _tidy(self) -> None:
+        """End what runs, lift the switch and wake the agent, for the next history."""
+        stop(self.second.means, "default", stopped=False, reason="r", actor=ANN)
+        with self.first.store.read() as seen:
+            live = seen.tasks.tasks("default", states=set(TaskState) - ENDED, limit=1_000)
+            agent = seen.identities.agent("default", "coder")
+        for task in live:
+            with suppress(WrongStateError):  # it ended with another one
+                self.second.tasks.end("default", task.id, TaskEvent.REVOKE, ANN, reason="r")
+        if agent is not None and agent.state is AgentState.SUSPENDED:
+            agents, messages = self.second.agents, self.second.monitor.messages
+            agents.test_monitor("default", "coder", ANN)
+            agents.acknowledge("default", "coder", messages[-1]["code"], ANN)
+            agents.activate("default", "coder", ANN)
+
+
+@contextmanager
+def three(server: Server) -> Iterator[dict[str, Daemons]]:
+    """Two daemons over each of three stores, which nobody used yet."""
+    with ExitStack() as kept:
+        folder = Path(tempfile.mkdtemp(prefix="taskbound-", dir=server.folder.parent))
+        kept.callback(shutil.rmtree, folder)
+        memory = MemoryStore()
+        files = [SqlStore(folder / "t.db", reserve=0) for _ in range(2)]
+        shared = server.database()
+        kept.callback(server.drop, shared)
+        rows = [PostgresStore(server.url(shared)) for _ in range(2)]
+        opened: list[Store] = [memory, *files, *rows]
+        for store in opened:
+            kept.callback(store.close)
+        yield {
+            "memory": Daemons.of(memory, memory),
+            "sqlite": Daemons.of(files[0], files[1]),
+            "postgres": Daemons.of(rows[0], rows[1]),
+        }
+
+
+def compare(server: Server, seed: str, count: int) -> Counter[str]:
+    """Live so many histories over three stores; what the decisions were.
+
+    Raises:
+        AssertionError: Something is answered or recorded otherwise by one than by another.
+    """
+    codes: Counter[str] = Counter()
+    with three(server) as all_of:
+        for number in range(count):
+            told = history(Random(f"{seed}:{number}"))  # noqa: S311 - a course of events that can be repeated
+            lived = {name: daemons.live(told, number) for name, daemons in all_of.items()}
+            for name, (came, _) in lived.items():
+                for step, (mine, theirs) in enumerate(zip(came, lived["memory"][0], strict=True)):
+                    if mine != theirs:
+                        what = told[step] if step < len(told) else "what is left"
+                        raise AssertionError(
+                            f"history {number} of seed {seed}, {what}\nmemory: {theirs}\n{name}: {mine}"
+                        )
+            codes += lived["memory"][1]
+        records = {name: daemons.first.records() for name, daemons in all_of.items()}
+        for name, some in records.items():
+            if some != records["memory"]:
+                raise AssertionError(f"the records of {name} of seed {seed} are others than in memory")
+    return codes

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from taskbound.adapters.store.memory.action import MemoryActions
+from taskbound.adapters.store.memory.task import MemoryTasks
+from taskbound.adapters.store.postgres.revocation import PostgresRevocation
+from taskbound.adapters.store.postgres.task import PostgresTasks
+from taskbound.adapters.store.sql.action import SqlActions
+from taskbound.adapters.store.sql.task import SqlTasks
+from taskbound.core.decision import ActHistory
+from taskbound.core.revocation import KillSwitch
+from tests.stories.histories import HISTORIES, compare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.postgres import Server
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+def test_three_stores_decide_alike_in_a_hundredth_of_the_histories_of_the_soak(server: Server) -> None:
+    for batch in range(4):
+        codes = compare(server, f"ci:{batch}", HISTORIES)
+        assert {"permit", "hold", "outside-scope", "exhausted", "duplicate"} <= codes.keys()
+
+
+FAULTS: dict[str, tuple[type, str, Callable[..., Any]]] = {
+    "memory forgets which calls were decided": (MemoryActions, "lock_priors", lambda *_: {}),
+    "memory finds no task that is due": (MemoryTasks, "due", lambda *_, **__: ()),
+    "sqlite counts no attempts": (
+        SqlActions,
+        "lock_acts",
+        lambda _, __, acts: dict.fromkeys(acts, ActHistory()),
+    ),
+    "sqlite takes nothing from a limit": (SqlTasks, "set_remainders", lambda *_: None),
+    "postgres takes nothing from a limit": (PostgresTasks, "set_remainders", lambda *_: None),
+    "postgres sees no kill switch": (
+        PostgresRevocation,
+        "lock_kill_switch",
+        lambda *_: KillSwitch(stopped=False, epoch=0, reason=""),
+    ),
+}
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_store_that_differs_is_found(fault: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(*FAULTS[fault])
+    with pytest.raises(AssertionError, match=" of seed "):
+        compare(server, "fault", HISTORIES)
