@@ -8,6 +8,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from taskbound.adapters.identity.signatures import PersonSignatures
+from taskbound.adapters.jose import JoserfcCheck
 from taskbound.adapters.policy.cedar import CedarPolicyEngine, base_bundle
 from taskbound.core.action import canonical
 from taskbound.core.clock import Instant
@@ -135,6 +136,7 @@ class World:
             policy=CedarPolicyEngine(self.policy),
             monitor=self.monitor,
             signatures=PersonSignatures(),
+            tokens=JoserfcCheck(),
             writer=self.chance.name("wrt"),
         )
         self.views = Views(self.store)

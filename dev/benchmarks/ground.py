@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.clock.system import SystemChance, SystemClock
 from taskbound.adapters.identity.signatures import PersonSignatures
+from taskbound.adapters.jose import JoserfcCheck
 from taskbound.adapters.policy.cedar import CedarPolicyEngine, base_bundle
 from taskbound.core.action import canonical
 from taskbound.core.clock import Instant
@@ -71,6 +72,7 @@ class Ground:
             policy=CedarPolicyEngine(base_bundle()),
             monitor=post,
             signatures=PersonSignatures(),
+            tokens=JoserfcCheck(),
             writer=chance.name("wrt"),
         )
         views = Views(store)

@@ -9,6 +9,7 @@ from taskbound.core.identity import InactiveAgentError, UnknownIdentityError
 from taskbound.core.revocation import StoppedError
 from taskbound.core.task import (
     AmbiguousTaskError,
+    BadEvidenceError,
     NoTaskError,
     TaskEvent,
     TaskExpiredError,
@@ -64,8 +65,9 @@ def test_a_started_task_runs_and_is_recorded_with_its_scope(world: World) -> Non
         ({"scope": None}, TaskSyntaxError),
         ({"template": "bills"}, TaskSyntaxError),
         ({"scope": None, "template": "none"}, TaskSyntaxError),
-        ({"evidence": ("x",) * 21}, TaskSyntaxError),
-        ({"evidence": ("x" * 501,)}, TaskSyntaxError),
+        ({"evidence": tuple(f"ticket:a:{n}" for n in range(21))}, TaskSyntaxError),
+        ({"evidence": ("ticket:a:1", "ticket:a:1")}, TaskSyntaxError),
+        ({"evidence": ("OPS-17",)}, BadEvidenceError),
         ({"agent": "nobody"}, UnknownIdentityError),
         ({"scope": scope_of({"grants": [{"tool": "bank__burn", "others": "any"}]})}, OutsideCeilingError),
     ],

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from taskbound.ports.monitor import Monitor
     from taskbound.ports.policy import PolicyEngine
     from taskbound.ports.store import Store
+    from taskbound.wire.jose import SignatureCheck
 
 __all__ = ["Actor", "Means", "Moved"]
 
@@ -25,6 +26,8 @@ class Means:
     chance: Chance
     policy: PolicyEngine
     monitor: Monitor
+    tokens: SignatureCheck
+    """Computes what signatures of tokens are worth; the gate is in `wire/jose`."""
     signatures: Signatures
     writer: str
     """The name under which this process start writes records."""

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from taskbound.core.identity import Agent, Group, Person
+    from taskbound.core.identity.issuer import Issuer
     from taskbound.core.identity.person_key import Namespace, PersonKey, PersonKeyKind
 
 __all__ = ["IdentityReads", "IdentityWrites", "PublicHalf", "Signatures"]
@@ -67,6 +68,9 @@ class IdentityReads(Protocol):
     def namespace(self, name: str) -> Namespace:
         """What is said of a namespace; of one that nothing was said of, what goes without saying."""
 
+    def issuers(self, namespace: str) -> tuple[Issuer, ...]:
+        """Every issuer of evidence, by name."""
+
     def agent(self, namespace: str, name: str) -> Agent | None:
         """The agent of this name."""
 
@@ -88,6 +92,19 @@ class IdentityWrites(IdentityReads, Protocol):
 
     def lock_person_keys(self, namespace: str) -> tuple[PersonKey, ...]:
         """Every key, by id, locked against change until the end of the transaction."""
+
+    def lock_issuers(self, namespace: str) -> tuple[Issuer, ...]:
+        """As `issuers`, locked against change until the end of the transaction."""
+
+    def put_issuer(self, issuer: Issuer, *, expect: int) -> None:
+        """Write the issuer.
+
+        MUST raise `ConflictError` when the version is not `expect`, or another of the namespace has its
+        `issuer`.
+        """
+
+    def drop_issuer(self, namespace: str, name: str) -> None:
+        """Forget the issuer; nothing happens when there is none."""
 
     def put_person_key(self, key: PersonKey, *, expect: int) -> None:
         """Write the key. MUST raise `ConflictError` when the version is not `expect`."""

@@ -77,6 +77,9 @@ class TaskReads(Protocol):
     def template(self, namespace: str, name: str) -> Template | None:
         """The template of this name."""
 
+    def evidence(self, namespace: str, digest: str) -> str:
+        """The signed token that has this digest; empty when none was kept."""
+
     def runs(self, namespace: str, boot: str) -> tuple[Run, ...]:
         """Every registered run of this boot whose task has not ended."""
 
@@ -126,6 +129,9 @@ class TaskWrites(TaskReads, Protocol):
 
     def drop_template(self, namespace: str, name: str) -> None:
         """Forget the template; nothing happens when there is none."""
+
+    def keep_evidence(self, namespace: str, digest: str, token: str) -> None:
+        """Keep the token under its digest; nothing happens when it is kept already."""
 
     def put_run(self, run: Run) -> None:
         """Register a run; the same process again is replaced."""

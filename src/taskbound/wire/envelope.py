@@ -70,6 +70,9 @@ Ask: TypeAlias = (
     | task.SaveTemplate
     | task.RemoveTemplate
     | task.ListTemplates
+    | task.AddIssuer
+    | task.RemoveIssuer
+    | task.ListIssuers
     | audit.ExportAudit
     | audit.ProveRecord
     | audit.TailAudit
@@ -107,6 +110,7 @@ Answer: TypeAlias = (
     | task.TaskRows
     | task.TaskDetail
     | task.TemplateRows
+    | task.IssuerRows
     | audit.ExportPage
     | audit.ProofFile
     | audit.RowsCompared

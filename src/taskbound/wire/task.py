@@ -7,12 +7,18 @@ import msgspec
 from taskbound.wire.frame import Message
 
 __all__ = [
+    "AddIssuer",
     "DelegateTask",
     "EndTask",
+    "EvidenceRow",
+    "IssuerRow",
+    "IssuerRows",
+    "ListIssuers",
     "ListTasks",
     "ListTemplates",
     "PauseTask",
     "RegisterRun",
+    "RemoveIssuer",
     "RemoveTemplate",
     "ResumeTask",
     "SaveTemplate",
@@ -38,6 +44,9 @@ class StartTask(Message, frozen=True, tag="task:start", tag_field="op"):
     scope: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """Exactly one of template and scope."""
     evidence: tuple[str, ...] = ()
+    """Tickets and digests of words: `ticket:SYSTEM:ID`, `words:sha256:HEX`."""
+    tokens: tuple[str, ...] = ()
+    """Signed tokens of issuers whose word counts."""
     learning: bool = False
     """Whether it is to learn from: its agent's owner asks, for at most 14 days."""
 
@@ -54,6 +63,7 @@ class DelegateTask(Message, frozen=True, tag="task:delegate", tag_field="op"):
     scope: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """Exactly one of template and scope."""
     evidence: tuple[str, ...] = ()
+    tokens: tuple[str, ...] = ()
 
 
 class ShowTask(Message, frozen=True, tag="task:show", tag_field="op"):
@@ -114,6 +124,19 @@ class TaskRows(Message, frozen=True, tag="tasks", tag_field="is"):
     more: bool
 
 
+class EvidenceRow(Message, frozen=True):
+    """One piece of what a task rests on, and whether it stands now."""
+
+    text: str
+    names: tuple[str, ...]
+    """What `@hold("evidence:NAME")` can ask for."""
+    verdict: str
+    """`stated`, `proven`, `lapsed` or `disowned`."""
+    until: int
+    """Until when it is proven, or since when it isn't; 0 where neither applies."""
+    reason: str
+
+
 class TaskDetail(Message, frozen=True, tag="task", tag_field="is"):
     """One task in full."""
 
@@ -122,7 +145,7 @@ class TaskDetail(Message, frozen=True, tag="task", tag_field="is"):
     scope_words: tuple[str, ...]
     remainders: tuple[tuple[str, int, int], ...]
     """(limit, left, of)."""
-    evidence: tuple[str, ...]
+    evidence: tuple[EvidenceRow, ...]
     connections: int
     history: tuple[str, ...]
     parent: str = ""
@@ -134,6 +157,44 @@ class RegisterRun(Message, frozen=True, tag="task:run", tag_field="op"):
     """Register the calling process: gateways beneath it belong to this task. A person's act."""
 
     task: str
+
+
+class AddIssuer(Message, frozen=True, tag="issuer:add", tag_field="op"):
+    """Have an issuer's signed word count as evidence. An act of who owns the data directory."""
+
+    name: str
+    issuer: str
+    """What its tokens say as `iss`."""
+    keys: str
+    """Its public keys: one JSON Web Key, or a set of them."""
+    audience: str = ""
+    """What its tokens must say as `aud`; empty for `urn:taskbound:NAMESPACE`."""
+
+
+class RemoveIssuer(Message, frozen=True, tag="issuer:remove", tag_field="op"):
+    """Have its word count no more. An act of who owns the data directory."""
+
+    name: str
+
+
+class ListIssuers(Message, frozen=True, tag="issuer:list", tag_field="op"):
+    """Ask whose word counts."""
+
+
+class IssuerRow(Message, frozen=True):
+    """One issuer."""
+
+    name: str
+    issuer: str
+    audience: str
+    keys: tuple[str, ...]
+    """`KID ALG THUMBPRINT` of each."""
+
+
+class IssuerRows(Message, frozen=True, tag="issuers", tag_field="is"):
+    """The issuers."""
+
+    rows: tuple[IssuerRow, ...]
 
 
 class SaveTemplate(Message, frozen=True, tag="template:save", tag_field="op"):

@@ -32,6 +32,7 @@ from typing import Final
 from taskbound import __version__
 from taskbound.adapters.clock.system import SystemChance, SystemClock
 from taskbound.adapters.identity.signatures import PersonSignatures
+from taskbound.adapters.jose import JoserfcCheck
 from taskbound.adapters.keys.socket import SocketSigner
 from taskbound.adapters.monitor.local import LocalMonitor
 from taskbound.adapters.policy.cedar import CedarPolicyEngine, base_bundle
@@ -182,6 +183,7 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
         policy=CedarPolicyEngine(base_bundle()),
         monitor=LocalMonitor(),
         signatures=PersonSignatures(),
+        tokens=JoserfcCheck(),
         writer=chance.name("wrt"),
     )
     with store.read() as snapshot:

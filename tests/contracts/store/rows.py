@@ -8,11 +8,21 @@ from typing import TYPE_CHECKING, TypeVar
 
 from taskbound.core.action import ActionState
 from taskbound.core.audit import ActionDecided, CheckpointSigned, WriterStarted
-from taskbound.core.clock import Instant
+from taskbound.core.clock import Instant, seconds
 from taskbound.core.identity import Agent, AgentState, Breadth, Group, Person
+from taskbound.core.identity.issuer import Issuer
 from taskbound.core.identity.person_key import Custody, PersonKey, PersonKeyKind, PersonKeyState
 from taskbound.core.scope import parse_scope
-from taskbound.core.task import Task, TaskState, Template
+from taskbound.core.task import (
+    Evidence,
+    Remark,
+    Signed,
+    Task,
+    TaskState,
+    Template,
+    Ticket,
+    Words,
+)
 from taskbound.ports.action import OutcomeChange, StoredAction
 from taskbound.ports.tool import PinnedServer, PinnedTool
 
@@ -46,6 +56,33 @@ def read(store: Store, look: Callable[[Snapshot], T]) -> T:
 
 def person(name: str = "ann", *, namespace: str = SPACE, version: int = 1) -> Person:
     return Person(namespace=namespace, name=name, uid=1000, version=version, grantable=SCOPE)
+
+
+EVIDENCE: tuple[Evidence, ...] = (
+    Ticket(system="jira", id="OPS-17"),
+    Words(digest="5e" * 32),
+    Signed(
+        issuer="tickets",
+        subject="OPS:17 \u202e",
+        token="70" * 32,
+        claims="c1" * 32,
+        key="0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I",
+        expires=Instant(seconds(1_800_003_600)),
+    ),
+    Remark(text="see the mail of Monday"),
+)
+
+
+def issuer(name: str = "tickets", *, namespace: str = SPACE, version: int = 1, own: str = "") -> Issuer:
+    return Issuer(
+        namespace=namespace,
+        name=name,
+        issuer=own or f"https://example.com/{name}",
+        audience="urn:taskbound:default",
+        keys=b'{"keys":[]}',
+        thumbprints=("a", "b"),
+        version=version,
+    )
 
 
 def person_key(name: str = "key_1", *, namespace: str = SPACE, version: int = 1) -> PersonKey:
@@ -135,7 +172,7 @@ def task(  # noqa: PLR0913  # what tests vary
         agent=agent,
         requester="ann",
         purpose="look at the history, 'quoted' — and more",
-        evidence=("ticket:1", "mail:2"),
+        evidence=(*EVIDENCE,),
         scope=SCOPE,
         state=state,
         parent=parent.id if parent else "",

@@ -8,7 +8,7 @@ import pytest
 from taskbound.core.identity import AgentState, Breadth, PersonState
 from taskbound.core.identity.person_key import Custody, Namespace, PersonKeyKind, PersonKeyState
 from taskbound.ports.store import ConflictError
-from tests.contracts.store.rows import OTHER, SCOPE, SPACE, agent, group, person, person_key, read
+from tests.contracts.store.rows import OTHER, SCOPE, SPACE, agent, group, issuer, person, person_key, read
 
 if TYPE_CHECKING:
     from taskbound.core.identity import Grantable
@@ -180,3 +180,42 @@ def test_a_namespace_of_another_version_than_expected_conflicts(store: Store, ex
     after = replace(said, demo=False, version=2)
     store.write(lambda tx: tx.identities.put_namespace(after, expect=1))
     assert read(store, lambda seen: seen.identities.namespace(SPACE)) == after
+
+
+def test_issuers_are_read_as_they_were_written_by_name_and_of_one_namespace(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        for one in (issuer("b"), issuer("a"), issuer("c", namespace=OTHER)):
+            tx.identities.put_issuer(one, expect=0)
+
+    store.write(work)
+    wanted = (issuer("a"), issuer("b"))
+    assert read(store, lambda seen: seen.identities.issuers(SPACE)) == wanted
+    assert store.write(lambda tx: tx.identities.lock_issuers(SPACE)) == wanted
+
+
+@pytest.mark.parametrize("expect", [0, 2])
+def test_an_issuer_of_another_version_than_expected_conflicts(store: Store, expect: int) -> None:
+    store.write(lambda tx: tx.identities.put_issuer(issuer(), expect=0))
+    with pytest.raises(ConflictError):
+        store.write(lambda tx: tx.identities.put_issuer(issuer(version=8), expect=expect))
+    changed = replace(issuer(version=2), keys=b"other", thumbprints=())
+    store.write(lambda tx: tx.identities.put_issuer(changed, expect=1))
+    assert read(store, lambda seen: seen.identities.issuers(SPACE)) == (changed,)
+
+
+def test_two_issuers_of_a_namespace_never_write_themselves_alike(store: Store) -> None:
+    store.write(lambda tx: tx.identities.put_issuer(issuer("a", own="x"), expect=0))
+    store.write(lambda tx: tx.identities.put_issuer(issuer("b", own="x", namespace=OTHER), expect=0))
+    with pytest.raises(ConflictError):
+        store.write(lambda tx: tx.identities.put_issuer(issuer("b", own="x"), expect=0))
+    assert read(store, lambda seen: seen.identities.issuers(SPACE)) == (issuer("a", own="x"),)
+
+
+def test_an_issuer_that_is_dropped_is_gone_and_another_may_write_itself_like_it(store: Store) -> None:
+    store.write(lambda tx: tx.identities.put_issuer(issuer("a", own="x"), expect=0))
+    store.write(lambda tx: tx.identities.put_issuer(issuer("a", own="x", namespace=OTHER), expect=0))
+    store.write(lambda tx: tx.identities.drop_issuer(SPACE, "a"))
+    store.write(lambda tx: tx.identities.drop_issuer(SPACE, "a"))
+    assert read(store, lambda seen: seen.identities.issuers(SPACE)) == ()
+    assert len(read(store, lambda seen: seen.identities.issuers(OTHER))) == 1
+    store.write(lambda tx: tx.identities.put_issuer(issuer("b", own="x"), expect=0))

@@ -356,3 +356,11 @@ def test_what_is_waited_for_is_one_instant_of_a_task_and_found_when_it_is_due(st
     with store.read() as seen:
         assert seen.tasks.heartbeats(SPACE, ["a", "b", "d"]) == {"a": beat("a", 99), "d": rows[3]}
         assert seen.tasks.overdue(Instant(NOW + 50)) == (rows[2], rows[3])
+
+
+def test_a_token_is_kept_once_under_its_digest_and_in_its_namespace(store: Store) -> None:
+    store.write(lambda tx: tx.tasks.keep_evidence(SPACE, "d1", "a.b.c"))
+    store.write(lambda tx: tx.tasks.keep_evidence(SPACE, "d1", "a.b.c"))
+    assert read(store, lambda seen: seen.tasks.evidence(SPACE, "d1")) == "a.b.c"
+    assert read(store, lambda seen: seen.tasks.evidence(SPACE, "d2")) == ""
+    assert read(store, lambda seen: seen.tasks.evidence(OTHER, "d1")) == ""

@@ -17,7 +17,7 @@ from taskbound.surfaces.cli.screen import Screen, Words, ascii_json, moment, sho
 from taskbound.surfaces.cli.task import show_task
 from taskbound.wire.action import ActionDetail, ActionRow, Reason
 from taskbound.wire.connection import Fault
-from taskbound.wire.task import TaskDetail, TaskRow
+from taskbound.wire.task import EvidenceRow, TaskDetail, TaskRow
 
 SGR = re.compile(r"\x1b\[[0-9;]*m")
 HOSTILE = [
@@ -80,7 +80,10 @@ def task(text: str) -> TaskDetail:
         scope=msgspec.Raw(b"{}"),
         scope_words=(text,),
         remainders=((text, 1, 2),),
-        evidence=(text, text),
+        evidence=tuple(
+            EvidenceRow(text=text, names=(), verdict=verdict, until=1, reason=text)
+            for verdict in ("disowned", "stated")
+        ),
         connections=0,
         history=(text,),
     )

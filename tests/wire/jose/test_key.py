@@ -124,6 +124,15 @@ def test_a_point_has_one_encoding() -> None:
     assert not on_ed25519((small + P).to_bytes(32, "little"))
 
 
+def test_a_point_of_p256_has_one_pair_of_coordinates() -> None:
+    # The point whose `x` is 5, and the same number with the prime added, which also fits into 32 bytes.
+    prime = 2**256 - 2**224 + 2**192 + 2**96 - 1
+    b = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
+    up = pow(5**3 - 15 + b, (prime + 1) // 4, prime)
+    assert on_p256((5).to_bytes(32), up.to_bytes(32))
+    assert not on_p256((5 + prime).to_bytes(32), up.to_bytes(32))
+
+
 @given(st.integers(0, 255))
 def test_every_key_that_the_library_makes_is_on_its_curve(seed: int) -> None:
     ec = es256(seed=seed + 1).jwk

@@ -17,6 +17,7 @@ from taskbound.core.task.state import TASK_TRANSITIONS, TaskEvent, TaskState
 if TYPE_CHECKING:
     from taskbound.core.scope import Scope
     from taskbound.core.scope.algebra import Share
+    from taskbound.core.task.evidence import Evidence
 
 __all__ = [
     "Task",
@@ -57,7 +58,7 @@ class Task:
     agent: str
     requester: str
     purpose: str
-    evidence: tuple[str, ...]
+    evidence: tuple[Evidence, ...]
     scope: Scope
     state: TaskState
     parent: str

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.policy import FACTS, Fact, FactKind
+from taskbound.core.task import evidence_text
 from taskbound.core.tool import Effect
 
 if TYPE_CHECKING:
@@ -61,6 +62,10 @@ def _age(seen: FactsOf) -> int:
     return (seen.now - seen.lineage.task.started) // _SECOND if seen.lineage else 0
 
 
+def _evidence(seen: FactsOf) -> tuple[str, ...]:
+    return tuple(map(evidence_text, seen.lineage.task.evidence)) if seen.lineage else ()
+
+
 def _remaining(seen: FactsOf) -> int:
     return max(0, (seen.lineage.task.deadline - seen.now) // _SECOND) if seen.lineage else 0
 
@@ -78,7 +83,7 @@ _FACTS: Final[Mapping[str, Callable[[FactsOf], Fact]]] = {
     "agent.owner": lambda seen: seen.known_agent.owner if seen.known_agent else "",
     "task.age": _age,
     "task.depth": lambda seen: len(seen.lineage.tasks) - 1 if seen.lineage else 0,
-    "task.evidence": lambda seen: seen.lineage.task.evidence if seen.lineage else (),
+    "task.evidence": _evidence,
     "task.learning": lambda seen: bool(seen.lineage and seen.lineage.task.learning),
     "task.purpose": lambda seen: seen.lineage.task.purpose if seen.lineage else "",
     "task.remaining": _remaining,

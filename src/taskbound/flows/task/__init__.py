@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from taskbound.flows.task.binding import bind, orphaned_runs, register_run
 from taskbound.flows.task.delegate import ChildOrder, Delegations
+from taskbound.flows.task.evidence import add_issuer, drop_issuer, look_again
 from taskbound.flows.task.life import Tasks
 from taskbound.flows.task.order import TaskOrder
 from taskbound.flows.task.template import drop_template, save_template
@@ -13,8 +14,11 @@ __all__ = [
     "Delegations",
     "TaskOrder",
     "Tasks",
+    "add_issuer",
     "bind",
+    "drop_issuer",
     "drop_template",
+    "look_again",
     "orphaned_runs",
     "register_run",
     "save_template",

@@ -23,6 +23,7 @@ from taskbound.core.task import (
     require_live,
     require_room,
 )
+from taskbound.flows.task.evidence import declare_evidence, settle_evidence
 from taskbound.flows.task.order import TaskOrder, parse_order, require_learner, require_within, scope_of
 from taskbound.flows.task.start import require_startable, require_unchanged, started
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from taskbound.core.scope import Scope
     from taskbound.flows.identity import Deliveries
     from taskbound.flows.means import Actor, Means
+    from taskbound.flows.task.evidence import Declared
     from taskbound.ports.store import Transaction
 
 __all__ = ["ChildOrder", "Delegations"]
@@ -54,6 +56,7 @@ class ChildOrder:
     template: str = ""
     scope: Scope | None = None
     evidence: tuple[str, ...] = ()
+    tokens: tuple[str, ...] = ()
 
     def plain(self, *, learning: bool) -> TaskOrder:
         """The same as the order of a task of its own."""
@@ -65,6 +68,7 @@ class ChildOrder:
             template=self.template,
             scope=self.scope,
             evidence=self.evidence,
+            tokens=self.tokens,
             learning=learning,
         )
 
@@ -76,6 +80,7 @@ class _Judged:
     agent: Agent
     reach: Reach
     scope: Scope
+    declared: Declared
 
 
 class Delegations:
@@ -107,13 +112,16 @@ class Delegations:
             reach = require_within(snapshot, scope, agent, actor.name)
             above = snapshot.identities.agent(order.namespace, parent.agent)
             require_in_charge(parent, above.owner if above else "", actor.name)  # rule 1
-        judged = _Judged(order=order, actor=actor, agent=agent, reach=reach, scope=scope)
+            issuers = snapshot.identities.issuers(order.namespace)
+        declared = declare_evidence(order.evidence, order.tokens, issuers, check=self._means.tokens, now=now)
+        judged = _Judged(order=order, actor=actor, agent=agent, reach=reach, scope=scope, declared=declared)
         task_id = self._means.chance.name("tsk")
         return self._means.store.write(lambda tx: self._write(tx, task_id, judged))
 
     def _write(self, tx: Transaction, task_id: str, judged: _Judged) -> Task:
         order, space = judged.order, judged.order.namespace
         require_unchanged(tx, judged.agent, judged.actor.name, judged.reach)
+        settle_evidence(tx, space, judged.declared)
         heads = tx.tasks.lock_heads(space, {order.parent})
         line = tx.tasks.lineage(space, order.parent)  # as it is under lock: rule 2
         now = self._means.clock.now()
@@ -128,7 +136,7 @@ class Delegations:
             agent=order.agent,
             requester=judged.actor.name,
             purpose=order.purpose,
-            evidence=order.evidence,
+            evidence=judged.declared.evidence,
             scope=judged.scope,
             state=TaskState.RUNNING,
             parent=parent.id,

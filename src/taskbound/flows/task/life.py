@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant
@@ -28,6 +29,7 @@ from taskbound.core.task import (
 from taskbound.flows.means import Actor
 from taskbound.flows.task.binding import orphaned_runs
 from taskbound.flows.task.cascade import changed_record, end_tree, lock_tree, moved
+from taskbound.flows.task.evidence import declare_evidence, settle_evidence
 from taskbound.flows.task.order import (
     TaskOrder,
     parse_order,
@@ -47,12 +49,22 @@ if TYPE_CHECKING:
     from taskbound.flows.decision import Views
     from taskbound.flows.identity import Deliveries
     from taskbound.flows.means import Means, Moved
+    from taskbound.flows.task.evidence import Declared
     from taskbound.ports.store import Transaction
 
 __all__ = ["Tasks"]
 
 _SECOND: Final = 1_000_000
 _DAEMON: Final = "daemon"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Basis:
+    """What a start was judged on, and is compared with again under lock."""
+
+    agent: Agent
+    reach: Reach
+    declared: Declared
 
 
 class Tasks:
@@ -78,6 +90,9 @@ class Tasks:
             scope = scope_of(snapshot, order)
             require_learner(agent, order, actor.name)
             reach = require_within(snapshot, scope, agent, actor.name)
+            issuers = snapshot.identities.issuers(order.namespace)
+        declared = declare_evidence(order.evidence, order.tokens, issuers, check=self._means.tokens, now=now)
+        basis = _Basis(agent=agent, reach=reach, declared=declared)
         task_id = self._means.chance.name("tsk")
         task = Task(
             namespace=order.namespace,
@@ -85,7 +100,7 @@ class Tasks:
             agent=order.agent,
             requester=actor.name,
             purpose=order.purpose,
-            evidence=order.evidence,
+            evidence=declared.evidence,
             scope=scope,
             state=TaskState.PROPOSED,
             parent="",
@@ -94,7 +109,7 @@ class Tasks:
             deadline=Instant(now + order.seconds * _SECOND),
             learning=order.learning,
         )
-        self._means.store.write(lambda tx: self._write_start(tx, task, agent, reach, order, actor))
+        self._means.store.write(lambda tx: self._write_start(tx, task, basis, order, actor))
         return move_task(task, TaskEvent.START)
 
     def pause(self, namespace: str, task: str, actor: Actor, *, reason: str) -> list[Moved]:
@@ -161,9 +176,10 @@ class Tasks:
         ]
 
     def _write_start(
-        self, tx: Transaction, task: Task, agent: Agent, reach: Reach, order: TaskOrder, actor: Actor
+        self, tx: Transaction, task: Task, basis: _Basis, order: TaskOrder, actor: Actor
     ) -> None:
-        require_unchanged(tx, agent, actor.name, reach)
+        require_unchanged(tx, basis.agent, actor.name, basis.reach)
+        settle_evidence(tx, task.namespace, basis.declared)
         running = move_task(task, TaskEvent.START)
         tx.tasks.put_task(running, expect=0)
         tx.tasks.open_limits(task.namespace, task.id, initial_limits(task.scope))

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity import NotOwnerError, require_active
@@ -35,9 +35,6 @@ __all__ = [
     "scope_of",
 ]
 
-_EVIDENCE: Final = 20
-_EVIDENCE_LENGTH: Final = 500
-
 
 class OutsideCeilingError(DeniedError):
     """The scope permits something that the agent can never be granted."""
@@ -57,6 +54,9 @@ class TaskOrder:
     template: str = ""
     scope: Scope | None = None
     evidence: tuple[str, ...] = ()
+    """Tickets and digests of words, as a person writes them."""
+    tokens: tuple[str, ...] = ()
+    """Signed tokens of issuers whose word counts."""
     learning: bool = False
 
 
@@ -64,14 +64,12 @@ def parse_order(order: TaskOrder) -> TaskOrder:
     """The order, when all that a person wrote into it can be.
 
     Raises:
-        TaskSyntaxError: The purpose, the lifetime or the evidence can't.
+        TaskSyntaxError: The purpose or the lifetime can't.
     """
     parse_purpose(order.purpose)
     parse_lifetime(order.seconds)
     if order.learning:
         require_learning_lifetime(order.seconds)  # 3
-    if len(order.evidence) > _EVIDENCE or any(len(one) > _EVIDENCE_LENGTH for one in order.evidence):
-        raise TaskSyntaxError(f"at most {_EVIDENCE} pieces of evidence of {_EVIDENCE_LENGTH} characters")
     return order
 
 

@@ -8,6 +8,7 @@ from taskbound.core.audit import TaskStarted
 from taskbound.core.identity import UnknownIdentityError, require_active
 from taskbound.core.identity.grantable import OutsideGrantableError, reach_of
 from taskbound.core.revocation import require_not_stopped
+from taskbound.core.task import evidence_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +68,7 @@ def started(task: Task, actor: Actor, *, template: str, carved: Mapping[str, int
         proof=actor.proof,
         template=template,
         parent=task.parent,
-        evidence=task.evidence,
+        evidence=tuple(map(evidence_text, task.evidence)),
         learning=task.learning,
         carved=words(carved),
         heartbeat=task.heartbeat,

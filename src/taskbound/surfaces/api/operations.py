@@ -15,7 +15,18 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
-from taskbound.surfaces.api import action, audit, grantable, identity, people, scope, standing, task, tool
+from taskbound.surfaces.api import (
+    action,
+    audit,
+    evidence,
+    grantable,
+    identity,
+    people,
+    scope,
+    standing,
+    task,
+    tool,
+)
 from taskbound.surfaces.api.rows import compare_all_rows
 from taskbound.wire import action as wire_action
 from taskbound.wire import audit as wire_audit
@@ -117,6 +128,9 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_revocation.Stop: _operation("api:revocation:stop", _P, standing.stop_all),
     wire_scope.SuggestScope: _operation("api:scope:suggest", _R, scope.suggest),
     wire_task.DelegateTask: _operation("api:task:delegate", _P, task.delegate_task),
+    wire_task.AddIssuer: _operation("api:issuer:add", Right.GIVER, evidence.put_issuer),
+    wire_task.ListIssuers: _operation("api:issuer:list", _R, evidence.list_issuers),
+    wire_task.RemoveIssuer: _operation("api:issuer:remove", Right.GIVER, evidence.remove_issuer),
     wire_task.EndTask: _operation("api:task:end", Right.PERSON_OR_RUN, task.end_task),
     wire_task.ListTasks: _operation("api:task:list", _R, task.list_tasks),
     wire_task.PauseTask: _operation("api:task:pause", _P, task.pause_task),

@@ -12,7 +12,7 @@ from taskbound.core.scope import Scope, counted_limits, describe
 from taskbound.core.tool import parse_definition
 from taskbound.wire.action import ActionDetail, ActionRow, Reason
 from taskbound.wire.identity import AgentDetail, GroupDetail, PersonDetail, PersonRow
-from taskbound.wire.task import TaskDetail, TaskRow, TemplateRow
+from taskbound.wire.task import EvidenceRow, TaskDetail, TaskRow, TemplateRow
 from taskbound.wire.tool import ServerSpec, ToolRow, UpstreamRow
 
 if TYPE_CHECKING:
@@ -196,7 +196,9 @@ def task_row(task: Task, actions: int) -> TaskRow:
     )
 
 
-def task_detail(snapshot: Snapshot, task: Task, connections: int) -> TaskDetail:
+def task_detail(
+    snapshot: Snapshot, task: Task, connections: int, evidence: tuple[EvidenceRow, ...]
+) -> TaskDetail:
     """A task in full."""
     left = snapshot.tasks.remainders(task.namespace, task.id)
     limits = counted_limits(task.scope)
@@ -205,7 +207,7 @@ def task_detail(snapshot: Snapshot, task: Task, connections: int) -> TaskDetail:
         scope=scope_raw(task.scope),
         scope_words=describe(task.scope),
         remainders=tuple((name, left.get(name, 0), of) for name, of in sorted(limits.items())),
-        evidence=task.evidence,
+        evidence=evidence,
         connections=connections,
         history=(),
         parent=task.parent,

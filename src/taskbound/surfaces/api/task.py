@@ -9,7 +9,15 @@ import msgspec
 from taskbound.core.action import parse_document
 from taskbound.core.scope import parse_scope
 from taskbound.core.task import NoTaskError, ending
-from taskbound.flows.task import ChildOrder, TaskOrder, drop_template, register_run, save_template
+from taskbound.flows.task import (
+    ChildOrder,
+    TaskOrder,
+    drop_template,
+    look_again,
+    register_run,
+    save_template,
+)
+from taskbound.surfaces.api.evidence import evidence_row
 from taskbound.surfaces.api.filters import require_agent, require_task, task_states
 from taskbound.surfaces.api.show import task_detail, task_row, template_row
 from taskbound.wire import task as wire
@@ -52,6 +60,7 @@ async def start_task(daemon: Daemon, connection: Connection, ask: wire.StartTask
         template=ask.template,
         scope=_scope(ask.scope),
         evidence=ask.evidence,
+        tokens=ask.tokens,
         learning=ask.learning,
     )
     task = await daemon.first(lambda: daemon.tasks.start(order, daemon.require_person(connection)))
@@ -69,6 +78,7 @@ async def delegate_task(daemon: Daemon, connection: Connection, ask: wire.Delega
         template=ask.template,
         scope=_scope(ask.scope),
         evidence=ask.evidence,
+        tokens=ask.tokens,
     )
     task = await daemon.first(lambda: daemon.delegations.delegate(order, daemon.require_person(connection)))
     return await _detail(daemon, connection, task.id)
@@ -198,10 +208,12 @@ def _scope(raw: msgspec.Raw | msgspec.UnsetType) -> Scope | None:
 
 async def _detail(daemon: Daemon, connection: Connection, task: str) -> Answer:
     def read() -> Answer:
+        stands = look_again(daemon.means, connection.namespace, task)
         with daemon.means.store.read() as snapshot:
             found: Task | None = snapshot.tasks.task(connection.namespace, task)
             if found is None:
                 raise NoTaskError(f"no task is named `{task}`", remedy="list them with `taskbound task list`")
-            return task_detail(snapshot, found, len(daemon.connections.of_task(task)))
+            rows = tuple(evidence_row(one, verdict) for one, verdict in stands)
+            return task_detail(snapshot, found, len(daemon.connections.of_task(task)), rows)
 
     return await daemon.read(read)

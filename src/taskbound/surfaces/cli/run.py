@@ -26,12 +26,12 @@ import typer
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.cli.errors import fault_of
+from taskbound.surfaces.cli.evidence import EvidenceOption, TokenOption
 from taskbound.surfaces.cli.keeper import PASSED, Keeper, adopt_orphans, end_beneath, in_foreground, reap
 from taskbound.surfaces.cli.screen import Words, ascii_json, shown
 from taskbound.surfaces.cli.session import Session, command
 from taskbound.surfaces.cli.task import (
     AgentOption,
-    EvidenceOption,
     LengthOption,
     PurposeOption,
     ScopeOption,
@@ -92,6 +92,7 @@ def run(
     purpose: PurposeOption = "",
     length: LengthOption = "",
     evidence: EvidenceOption = None,
+    evidence_jws: TokenOption = None,
 ) -> None:
     """Start a task, run a command for it, and end the task when the command ends.
 
@@ -111,6 +112,7 @@ def run(
         purpose=purpose,
         length=length,
         evidence=evidence,
+        tokens=evidence_jws,
     )
     task = session.ask(order, TaskDetail).row.task
     running = _Run(session, task)

@@ -8,6 +8,7 @@ import msgspec
 import typer
 
 from taskbound.core.task import TaskState
+from taskbound.surfaces.cli.evidence import EvidenceOption, TokenOption, evidence_words, issuers, read_tokens
 from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_scope, spell_seconds
 from taskbound.surfaces.cli.screen import Words, moment, shown
@@ -54,6 +55,7 @@ DEFAULT_LENGTH: Final = "1h"
 _ALIVE: Final = ("proposed", "running", "paused")
 _ENDINGS: Final = ("completed", "failed", "cancelled", "revoked")
 app = group("task", "Declare tasks, look at them, end them. Nothing is permitted without one.")
+app.add_typer(issuers)
 templates = group("template", "Scopes and lengths of time kept under a name, to make tasks of.")
 
 TaskArgument = Annotated[
@@ -86,9 +88,6 @@ LearningOption = Annotated[
     bool,
     typer.Option("--learning", help="A task to learn from: its agent's owner asks, for at most 14 days."),
 ]
-EvidenceOption = Annotated[
-    list[str] | None, typer.Option("--evidence", help="What it rests on, such as a ticket. Repeatable.")
-]
 
 
 def make_start(
@@ -100,6 +99,7 @@ def make_start(
     purpose: str,
     length: str,
     evidence: list[str] | None = None,
+    tokens: list[str] | None = None,
     learning: bool = False,
 ) -> StartTask:
     """The request for a task, from options and settings.
@@ -135,6 +135,7 @@ def make_start(
         template=template,
         scope=read_scope(scope)[1] if scope else msgspec.UNSET,
         evidence=tuple(evidence or ()),
+        tokens=read_tokens(tokens),
         learning=learning,
     )
 
@@ -144,6 +145,7 @@ def make_start(
     "start",
     examples="taskbound task start --agent helper --template default --purpose 'look at the history'\n"
     "taskbound task start --agent helper --scope scope.yaml --purpose 'pay invoice 7' --for 10m\n"
+    "taskbound task start --agent helper --purpose 'close OPS-17' --evidence ticket:jira:OPS-17\n"
     "taskbound task start --learning --agent helper --scope broad.json --purpose 'see how it works' --for 9d",
 )
 def start(
@@ -155,6 +157,7 @@ def start(
     purpose: PurposeOption = "",
     length: LengthOption = "",
     evidence: EvidenceOption = None,
+    evidence_jws: TokenOption = None,
     learning: LearningOption = False,
 ) -> None:
     """Declare a task and start it: who may do what, why, and until when."""
@@ -166,6 +169,7 @@ def start(
         purpose=purpose,
         length=length,
         evidence=evidence,
+        tokens=evidence_jws,
         learning=learning,
     )
     task = session.ask(order, TaskDetail)
@@ -191,6 +195,7 @@ def delegate(
     purpose: PurposeOption = "",
     length: LengthOption = "",
     evidence: EvidenceOption = None,
+    evidence_jws: TokenOption = None,
 ) -> None:
     """Hand a part of a task on to an agent: what the child may use is taken out of what is left here."""
     if not agent:
@@ -207,6 +212,7 @@ def delegate(
         template=template,
         scope=read_scope(scope)[1] if scope else msgspec.UNSET,
         evidence=tuple(evidence or ()),
+        tokens=read_tokens(evidence_jws),
     )
     task = session.ask(order, TaskDetail)
     if session.screen.json:
@@ -357,7 +363,7 @@ def show_task(screen: Screen, task: TaskDetail) -> None:
             ("agent", row.agent),
             ("requester", row.requester),
             ("purpose", row.purpose),
-            ("evidence", task.evidence),
+            ("evidence", tuple(map(evidence_words, task.evidence))),
             ("started", moment(row.started)),
             ("ends", moment(row.deadline)),
             ("may", tuple(map(Words, task.scope_words))),

@@ -5,8 +5,8 @@ are computed elsewhere, by a library that is made for it.
 
 1. P-256 (FIPS 186-5, SEC 2 §2.4.2): both coordinates below the field's prime, and the curve's equation holds.
    Its cofactor is 1, so every such point is of the right order.
-2. Ed25519 (RFC 8032 §5.1.3): the one encoding of a point (`y` below the prime, no minus zero), and the point
-   is of large order: eight times it is not the neutral one. With a point of small order one signature would
+2. Ed25519 (RFC 8032 §5.1.3): the one encoding of a point (`y` below the prime), and the point
+   is of large order: eight times it is not the neutral one, which leaves no zero to have a sign. With a point of small order one signature would
    be right for any message.
 """
 
@@ -41,11 +41,11 @@ def on_p256(x: bytes, y: bytes) -> bool:
 def on_ed25519(encoded: bytes) -> bool:
     """Whether the bytes encode a point of Ed25519 that is good for a key (rule 2)."""
     number = int.from_bytes(encoded, "little")
-    up, sign = number & ((1 << 255) - 1), number >> 255
+    up = number & ((1 << 255) - 1)
     if up >= _ED_PRIME:
         return False
     across = _across(up)
-    if across is None or (across == 0 and sign):
+    if across is None:
         return False
     point = (across, up)
     for _ in range(_COFACTOR_DOUBLINGS):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.store.memory.rows import Tables
     from taskbound.core.identity import Agent, Group, Person
+    from taskbound.core.identity.issuer import Issuer
     from taskbound.core.identity.person_key import PersonKey
 
 __all__ = ["MemoryIdentities"]
@@ -52,6 +53,11 @@ class MemoryIdentities:
         """What is said of a namespace."""
         return self._tables.live().namespaces.get(name) or Namespace(name=name)
 
+    def issuers(self, namespace: str) -> tuple[Issuer, ...]:
+        """Every issuer of evidence, by name."""
+        found = [one for one in self._tables.live().issuers.values() if one.namespace == namespace]
+        return tuple(sorted(found, key=lambda one: one.name))
+
     def agent(self, namespace: str, name: str) -> Agent | None:
         """The agent of this name."""
         return self._tables.live().agents.get((namespace, name))
@@ -77,6 +83,22 @@ class MemoryIdentities:
     def lock_person_keys(self, namespace: str) -> tuple[PersonKey, ...]:
         """Every key."""
         return self.person_keys(namespace)
+
+    def lock_issuers(self, namespace: str) -> tuple[Issuer, ...]:
+        """Every issuer of evidence."""
+        return self.issuers(namespace)
+
+    def put_issuer(self, issuer: Issuer, *, expect: int) -> None:
+        """Write the issuer."""
+        now = self._tables.live().issuers.get((issuer.namespace, issuer.name))
+        others = [one for one in self.issuers(issuer.namespace) if one.name != issuer.name]
+        if (now.version if now else 0) != expect or issuer.issuer in {one.issuer for one in others}:
+            self._tables.conflict(f"issuer `{issuer.name}`")
+        self._tables.issuers.put((issuer.namespace, issuer.name), issuer)
+
+    def drop_issuer(self, namespace: str, name: str) -> None:
+        """Forget the issuer."""
+        self._tables.live().issuers.put((namespace, name), None)
 
     def put_person_key(self, key: PersonKey, *, expect: int) -> None:
         """Write the key."""

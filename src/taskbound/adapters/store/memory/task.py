@@ -133,6 +133,10 @@ class MemoryTasks:
         """The template of this name."""
         return self._tables.live().templates.get((namespace, name))
 
+    def evidence(self, namespace: str, digest: str) -> str:
+        """The signed token that has this digest; empty when none was kept."""
+        return self._tables.live().evidence.get((namespace, digest)) or ""
+
     def runs(self, namespace: str, boot: str) -> tuple[Run, ...]:
         """Every registered run of this boot whose task has not ended."""
         found = [
@@ -204,6 +208,10 @@ class MemoryTasks:
     def drop_template(self, namespace: str, name: str) -> None:
         """Forget the template."""
         self._tables.live().templates.put((namespace, name), None)
+
+    def keep_evidence(self, namespace: str, digest: str, token: str) -> None:
+        """Keep the token under its digest."""
+        self._tables.live().evidence.put((namespace, digest), token)
 
     def put_run(self, run: Run) -> None:
         """Register a run."""

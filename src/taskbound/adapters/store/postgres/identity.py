@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Final
 from taskbound.adapters.store.postgres.server.link import write_texts
 from taskbound.adapters.store.sql.identity import (
     GROUPS,
+    ISSUERS,
     PERSON_KEYS,
     PERSONS,
     SqlIdentities,
     read_group,
+    read_issuer,
     read_person,
     read_person_key,
     read_version,
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.store.postgres.server.link import PostgresLink
     from taskbound.core.identity import Group, Person
+    from taskbound.core.identity.issuer import Issuer
     from taskbound.core.identity.person_key import PersonKey
 
 __all__ = ["PostgresIdentities"]
@@ -53,6 +56,12 @@ class PostgresIdentities(SqlIdentities):
             read_group, f"{GROUPS.text} FOR SHARE", GROUPS.values(namespace=namespace)
         )
         return {one.name: one for one in persons}, groups
+
+    def lock_issuers(self, namespace: str) -> tuple[Issuer, ...]:
+        """Every issuer of evidence, by name in order."""
+        return self._locks.locked(
+            read_issuer, f"{ISSUERS.text} FOR SHARE", ISSUERS.values(namespace=namespace)
+        )
 
     def lock_person_keys(self, namespace: str) -> tuple[PersonKey, ...]:
         """Every key, by id in order."""

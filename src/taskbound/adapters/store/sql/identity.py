@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from taskbound.adapters.store.sql.rows.columns import (
     json_texts,
@@ -15,9 +15,17 @@ from taskbound.adapters.store.sql.rows.columns import (
 )
 from taskbound.adapters.store.sql.rows.known import look_up
 from taskbound.adapters.store.sql.rows.statement import Statement, Versioned, given
-from taskbound.adapters.store.sql.schema import agents, namespaces, person_groups, person_keys, persons
+from taskbound.adapters.store.sql.schema import (
+    agents,
+    issuers,
+    namespaces,
+    person_groups,
+    person_keys,
+    persons,
+)
 from taskbound.core.clock import Instant
 from taskbound.core.identity import Agent, AgentState, Group, Person, PersonState
+from taskbound.core.identity.issuer import Issuer
 from taskbound.core.identity.person_key import (
     Custody,
     Namespace,
@@ -33,10 +41,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GROUPS",
+    "ISSUERS",
     "PERSONS",
     "PERSON_KEYS",
     "SqlIdentities",
     "read_group",
+    "read_issuer",
     "read_person",
     "read_person_key",
     "read_version",
@@ -54,12 +64,15 @@ _PERSON_KEY: Final = Statement(
 PERSON_KEYS: Final = Statement(
     select(person_keys).where(person_keys.c.namespace == _SPACE).order_by(person_keys.c.id)
 )
+ISSUERS: Final = Statement(select(issuers).where(issuers.c.namespace == _SPACE).order_by(issuers.c.name))
+_DROP_ISSUER: Final = Statement(delete(issuers).where(issuers.c.namespace == _SPACE, issuers.c.name == _NAME))
 _NAMESPACE: Final = Statement(select(namespaces).where(namespaces.c.namespace == _SPACE))
 _AGENT: Final = Statement(select(agents).where(agents.c.namespace == _SPACE, agents.c.name == _NAME))
 _AGENTS: Final = Statement(select(agents).where(agents.c.namespace == _SPACE).order_by(agents.c.name))
 _PUT_PERSON: Final = Versioned(persons, "person")
 _PUT_GROUP: Final = Versioned(person_groups, "group")
 _PUT_PERSON_KEY: Final = Versioned(person_keys, "key")
+_PUT_ISSUER: Final = Versioned(issuers, "issuer")
 _PUT_NAMESPACE: Final = Versioned(namespaces, "namespace")
 _PUT_AGENT: Final = Versioned(agents, "agent")
 
@@ -106,6 +119,10 @@ class SqlIdentities:
         found = self._link.one(_namespace, _NAMESPACE.text, _NAMESPACE.values(namespace=name))
         return Namespace(name=name) if found is None else found
 
+    def issuers(self, namespace: str) -> tuple[Issuer, ...]:
+        """Every issuer of evidence, by name."""
+        return self._link.all(read_issuer, ISSUERS.text, ISSUERS.values(namespace=namespace))
+
     def agent(self, namespace: str, name: str) -> Agent | None:
         """The agent of this name."""
         return self._link.one(_agent, _AGENT.text, _AGENT.values(namespace=namespace, name=name))
@@ -134,6 +151,28 @@ class SqlIdentities:
     def lock_person_keys(self, namespace: str) -> tuple[PersonKey, ...]:
         """Every key."""
         return self.person_keys(namespace)
+
+    def lock_issuers(self, namespace: str) -> tuple[Issuer, ...]:
+        """Every issuer of evidence."""
+        return self.issuers(namespace)
+
+    def put_issuer(self, issuer: Issuer, *, expect: int) -> None:
+        """Write the issuer."""
+        _PUT_ISSUER.put(
+            self._link,
+            expect,
+            namespace=issuer.namespace,
+            name=issuer.name,
+            issuer=issuer.issuer,
+            audience=issuer.audience,
+            keys=issuer.keys,
+            thumbprints=json_texts(issuer.thumbprints),
+            version=issuer.version,
+        )
+
+    def drop_issuer(self, namespace: str, name: str) -> None:
+        """Forget the issuer."""
+        self._link.change(_DROP_ISSUER.text, _DROP_ISSUER.values(namespace=namespace, name=name))
 
     def put_person_key(self, key: PersonKey, *, expect: int) -> None:
         """Write the key."""
@@ -265,6 +304,21 @@ def read_person_key(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
         nonce=nonce,
         label=label,
         counter=counter,
+        version=version,
+    )
+
+
+def read_issuer(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
+    namespace: str, name: str, issuer: str, audience: str, keys: bytes, thumbprints: str, version: int
+) -> Issuer:
+    """An issuer of evidence, from its columns."""
+    return Issuer(
+        namespace=namespace,
+        name=name,
+        issuer=issuer,
+        audience=audience,
+        keys=bytes(keys),
+        thumbprints=read_texts(thumbprints),
         version=version,
     )
 

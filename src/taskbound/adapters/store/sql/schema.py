@@ -32,6 +32,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    UniqueConstraint,
     event,
     text,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "approvals",
     "checkpoints",
     "heartbeats",
+    "issuers",
     "kill_switches",
     "namespaces",
     "person_groups",
@@ -55,6 +57,7 @@ __all__ = [
     "remainders",
     "runs",
     "servers",
+    "task_evidence",
     "tasks",
     "templates",
     "tiles",
@@ -249,6 +252,31 @@ heartbeats: Final = Table(
     _whole("missed"),
     PrimaryKeyConstraint("namespace", "task"),
     Index("heartbeats_due", "due", "namespace", "task"),
+    sqlite_strict=True,
+)
+
+issuers: Final = Table(
+    "issuers",
+    METADATA,
+    _text("namespace"),
+    _text("name"),
+    _text("issuer"),
+    _text("audience"),
+    _bytes("keys"),
+    _text("thumbprints"),
+    _whole("version"),
+    PrimaryKeyConstraint("namespace", "name"),
+    UniqueConstraint("namespace", "issuer"),
+    sqlite_strict=True,
+)
+
+task_evidence: Final = Table(
+    "task_evidence",
+    METADATA,
+    _text("namespace"),
+    _text("digest"),
+    _text("token"),
+    PrimaryKeyConstraint("namespace", "digest"),
     sqlite_strict=True,
 )
 

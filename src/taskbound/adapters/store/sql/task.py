@@ -21,6 +21,7 @@ from taskbound.adapters.store.sql.rows.statement import Statement, Versioned, gi
 from taskbound.adapters.store.sql.schema import remainders, tasks, templates
 from taskbound.core.clock import Instant
 from taskbound.core.task import Heartbeat, Task, TaskHead, TaskState, Template
+from taskbound.core.task.evidence import evidence_text, read_evidence
 from taskbound.ports.task import Run
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ _DROP_TEMPLATE: Final = Statement(
     delete(templates).where(templates.c.namespace == _SPACE, templates.c.name == _NAME)
 )
 _PUT_TASK: Final = Versioned(tasks, "task")
+_EVIDENCE: Final = "SELECT token FROM task_evidence WHERE namespace = ? AND digest = ?"
+_KEEP_EVIDENCE: Final = (
+    "INSERT INTO task_evidence (namespace, digest, token) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+)
 _PUT_TEMPLATE: Final = Versioned(templates, "template")
 _OPEN_LIMIT: Final = Statement(insert(remainders))
 
@@ -202,6 +207,10 @@ class SqlTasks:
         """The template of this name."""
         return self._link.one(_template, _TEMPLATE.text, _TEMPLATE.values(namespace=namespace, name=name))
 
+    def evidence(self, namespace: str, digest: str) -> str:
+        """The signed token that has this digest; empty when none was kept."""
+        return self._link.one(str, _EVIDENCE, (namespace, digest)) or ""
+
     def runs(self, namespace: str, boot: str) -> tuple[Run, ...]:
         """Every registered run of this boot whose task has not ended."""
         return self._link.all(_run, _RUNS, (namespace, boot))
@@ -255,7 +264,7 @@ class SqlTasks:
             agent=task.agent,
             requester=task.requester,
             purpose=task.purpose,
-            evidence=json_texts(task.evidence),
+            evidence=json_texts(tuple(map(evidence_text, task.evidence))),
             scope=task.scope.canonical,
             state=task.state.value,
             parent=task.parent,
@@ -324,6 +333,10 @@ class SqlTasks:
         """Forget the template."""
         self._link.change(_DROP_TEMPLATE.text, _DROP_TEMPLATE.values(namespace=namespace, name=name))
 
+    def keep_evidence(self, namespace: str, digest: str, token: str) -> None:
+        """Keep the token under its digest."""
+        self._link.change(_KEEP_EVIDENCE, (namespace, digest, token))
+
     def put_run(self, run: Run) -> None:
         """Register a run."""
         self._link.change(_PUT_RUN, (run.namespace, run.boot, run.pid, run.started, run.task))
@@ -377,7 +390,7 @@ def read_task(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
         agent=agent,
         requester=requester,
         purpose=purpose,
-        evidence=read_texts(evidence),
+        evidence=tuple(map(read_evidence, read_texts(evidence))),
         scope=read_scope(scope),
         state=_STATES[state],
         parent=parent,

@@ -35,6 +35,8 @@ from taskbound.core.audit.events.standing import (
     GroupChanged,
     IdentityChanged,
     IdentityRegistered,
+    IssuerAdded,
+    IssuerRemoved,
     KillSwitchChanged,
     MonitorAcknowledged,
     TemplateRemoved,
@@ -71,6 +73,8 @@ __all__ = [
     "GroupChanged",
     "IdentityChanged",
     "IdentityRegistered",
+    "IssuerAdded",
+    "IssuerRemoved",
     "KillSwitchChanged",
     "MonitorAcknowledged",
     "NamespaceChanged",
@@ -109,6 +113,8 @@ Event: TypeAlias = (
     | ToolPinned
     | ToolChanged
     | ToolAccepted
+    | IssuerAdded
+    | IssuerRemoved
     | TemplateSaved
     | TemplateRemoved
     | TaskStarted

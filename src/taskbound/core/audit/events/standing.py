@@ -11,6 +11,8 @@ __all__ = [
     "GroupChanged",
     "IdentityChanged",
     "IdentityRegistered",
+    "IssuerAdded",
+    "IssuerRemoved",
     "KillSwitchChanged",
     "MonitorAcknowledged",
     "TemplateRemoved",
@@ -167,6 +169,31 @@ class ToolAccepted:
     server: str
     before: str
     after: str
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuerAdded:
+    """Somebody outside was named whose signed word counts as evidence."""
+
+    kind: ClassVar[str] = "issuer-added"
+    name: str
+    issuer: str
+    audience: str
+    thumbprints: tuple[str, ...]
+    """Of its keys (RFC 7638)."""
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuerRemoved:
+    """Their word counts no more."""
+
+    kind: ClassVar[str] = "issuer-removed"
+    name: str
+    issuer: str
     by: str
     proof: str
 

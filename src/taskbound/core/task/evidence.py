@@ -1,0 +1,237 @@
+"""What a task rests on: a ticket, the request's own words, or the signed word of an issuer.
+
+Rules:
+
+1. Each piece has one text, which reads back to itself: `ticket:SYSTEM:ID`, `words:sha256:HEX`,
+   `jws:ISSUER:TOKEN:CLAIMS:KEY:EXPIRES:SUBJECT`. The last holds digests and never the token; nobody can
+   write it out by hand, as only a token that was verified becomes one.
+2. A ticket and words are *stated*: a person wrote them down, and nothing here knows better. A signed word is
+   *proven* as long as it has not expired, its issuer is known, and has the key that signed it.
+3. Whether it stands is asked again whenever it matters, with the issuers of then (law 7): an issuer that is
+   removed, or loses a key, takes its word with it.
+4. What an older version took as free text is kept and shown, and stands for nothing.
+5. A piece answers to names, which `@hold("evidence:NAME")` can ask for: `ticket` and `ticket.SYSTEM`,
+   `words`, `jws` and `jws.ISSUER`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from taskbound.core.clock import Instant, seconds
+from taskbound.core.errors import MalformedError
+from taskbound.core.truth import NoTruth
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.core.identity.issuer import Issuer
+
+__all__ = [
+    "BadEvidenceError",
+    "Disowned",
+    "Evidence",
+    "Lapsed",
+    "Proven",
+    "Remark",
+    "Signed",
+    "Stated",
+    "Ticket",
+    "Verdict",
+    "Words",
+    "evidence_names",
+    "evidence_stands",
+    "evidence_text",
+    "parse_evidence",
+    "read_evidence",
+]
+
+_SYSTEM: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII)
+_TICKET: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_THUMBPRINT: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+_SECONDS: Final = re.compile(r"0|[1-9][0-9]{0,11}", re.ASCII)
+_SUBJECT: Final = 512
+_PARTS: Final = 7
+
+
+class BadEvidenceError(MalformedError):
+    """A piece of evidence is not written as evidence is."""
+
+    code = "bad-evidence"
+    remedy = "write ticket:SYSTEM:ID or words:sha256:HEX, or give a signed token with `--evidence-jws FILE`"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """A reference into somebody's system of tickets."""
+
+    system: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """The SHA-256 of the words of the request that the task came from."""
+
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """What a verified token of a known issuer said."""
+
+    issuer: str
+    """The short name of ours, not what the token writes."""
+    subject: str
+    token: str
+    """The SHA-256 of the token's one text."""
+    claims: str
+    """The SHA-256 of its payload's bytes."""
+    key: str
+    """The thumbprint of the key that signed it."""
+    expires: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remark:
+    """What an older version took as it was written (rule 4)."""
+
+    text: str
+
+
+Evidence: TypeAlias = Ticket | Words | Signed | Remark
+"""One piece of what a task rests on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stated(NoTruth):
+    """A person wrote it down; nothing here can tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proven(NoTruth):
+    """A known issuer says so, until then."""
+
+    until: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lapsed(NoTruth):
+    """It held until then."""
+
+    since: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disowned(NoTruth):
+    """Nobody who is known here stands behind it now."""
+
+    reason: str
+
+
+Verdict: TypeAlias = Stated | Proven | Lapsed | Disowned
+"""Whether a piece stands; matched on, never a condition."""
+
+
+def parse_evidence(text: str) -> Ticket | Words:
+    """What a person writes as evidence; a signed word is given as its token (rule 1).
+
+    Raises:
+        BadEvidenceError: It is anything else.
+    """
+    found = _parse(text)
+    match found:
+        case Ticket() | Words():
+            return found
+        case Signed():
+            raise BadEvidenceError("a signed word is given as its token, not as what became of it")
+        case None:
+            raise BadEvidenceError("a piece of evidence is a ticket or the digest of words")
+
+
+def read_evidence(text: str) -> Evidence:
+    """The piece that this text was written for, or a remark of an older version (rule 4)."""
+    return _parse(text) or Remark(text=text)
+
+
+def evidence_text(evidence: Evidence) -> str:
+    """Its one text (rule 1)."""
+    match evidence:
+        case Ticket(system=system, id=number):
+            return f"ticket:{system}:{number}"
+        case Words(digest=digest):
+            return f"words:sha256:{digest}"
+        case Signed():
+            one = evidence
+            until = one.expires // seconds(1)
+            return f"jws:{one.issuer}:{one.token}:{one.claims}:{one.key}:{until}:{one.subject}"
+        case Remark(text=text):
+            return text
+
+
+def evidence_names(evidence: Evidence) -> tuple[str, ...]:
+    """What it answers to (rule 5)."""
+    match evidence:
+        case Ticket(system=system):
+            return ("ticket", f"ticket.{system}")
+        case Words():
+            return ("words",)
+        case Signed(issuer=issuer):
+            return ("jws", f"jws.{issuer}")
+        case Remark():
+            return ()
+
+
+def evidence_stands(evidence: Evidence, issuers: Mapping[str, Issuer], now: Instant) -> Verdict:
+    """Whether it stands now (rules 2 and 3).
+
+    Args:
+        evidence: One piece of a task's.
+        issuers: Those of the task's namespace, by name, as they are now.
+        now: When.
+    """
+    match evidence:
+        case Ticket() | Words() | Remark():
+            return Stated()
+        case Signed():
+            issuer = issuers.get(evidence.issuer)
+            if issuer is None:
+                return Disowned(reason="its issuer is not known here any more")
+            if evidence.key not in issuer.thumbprints:
+                return Disowned(reason="its issuer has not the key any more that signed it")
+            if now >= evidence.expires:
+                return Lapsed(since=evidence.expires)
+            return Proven(until=evidence.expires)
+
+
+def _parse(text: str) -> Ticket | Words | Signed | None:
+    match text.split(":", 2):
+        case ["ticket", system, number] if _SYSTEM.fullmatch(system) and _TICKET.fullmatch(number):
+            return Ticket(system=system, id=number)
+        case ["words", "sha256", digest] if _DIGEST.fullmatch(digest):
+            return Words(digest=digest)
+        case ["jws", *_]:
+            return _parse_signed(text.split(":", _PARTS - 1))
+        case _:
+            return None
+
+
+def _parse_signed(parts: list[str]) -> Signed | None:
+    if len(parts) != _PARTS:
+        return None
+    _, issuer, token, claims, key, expires, subject = parts
+    if not (_SYSTEM.fullmatch(issuer) and _DIGEST.fullmatch(token) and _DIGEST.fullmatch(claims)):
+        return None
+    if not (_THUMBPRINT.fullmatch(key) and _SECONDS.fullmatch(expires) and 0 < len(subject) <= _SUBJECT):
+        return None
+    return Signed(
+        issuer=issuer,
+        subject=subject,
+        token=token,
+        claims=claims,
+        key=key,
+        expires=Instant(seconds(int(expires))),
+    )

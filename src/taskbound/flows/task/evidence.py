@@ -1,0 +1,251 @@
+"""What a task rests on: whose word counts, what a person declares, and whether it still holds.
+
+1. Every signed piece goes through the gate when it is declared, against the issuers of then, and they are
+   compared again under lock. The token is kept in the same transaction as the task.
+2. Looking again goes through the gate again with the kept token and the issuers of now; what the pure rule
+   (`core/task/evidence`) and the gate say must agree, or the piece is disowned.
+3. Whom to believe is said by the account that owns the data directory: an issuer can lift what policies hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action import canonical
+from taskbound.core.audit import IssuerAdded, IssuerRemoved
+from taskbound.core.errors import TaskboundError
+from taskbound.core.identity import NotOwnerError, parse_name
+from taskbound.core.identity.issuer import (
+    BadIssuerError,
+    Issuer,
+    IssuerExistsError,
+    UnknownIssuerError,
+    parse_issuer_text,
+)
+from taskbound.core.task import (
+    Disowned,
+    NoTaskError,
+    Proven,
+    Signed,
+    TaskSyntaxError,
+    evidence_stands,
+    parse_evidence,
+)
+from taskbound.wire.jose import EVIDENCE, Trust, parse_jwks, parse_jws, verify_jws
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from taskbound.core.clock import Instant
+    from taskbound.core.task import Evidence, Verdict
+    from taskbound.flows.means import Actor, Means
+    from taskbound.ports.store import Snapshot, Transaction
+    from taskbound.wire.jose import Jws, SignatureCheck
+
+__all__ = ["Declared", "add_issuer", "declare_evidence", "drop_issuer", "look_again", "settle_evidence"]
+
+_MOST: Final = 20
+_LONGEST_NAME: Final = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """What was declared, what is kept of it, and whose word was taken for it."""
+
+    evidence: tuple[Evidence, ...] = ()
+    tokens: Mapping[str, str] = field(default_factory=dict)
+    """By digest: each signed token."""
+    issuers: tuple[Issuer, ...] = ()
+    """Those whose tokens these are, as they were read."""
+
+
+def declare_evidence(
+    texts: Sequence[str],
+    tokens: Sequence[str],
+    issuers: Iterable[Issuer],
+    *,
+    check: SignatureCheck,
+    now: Instant,
+) -> Declared:
+    """The pieces that a person declares, each verified (rule 1).
+
+    Raises:
+        TaskSyntaxError: They are too many, or one stands twice.
+        BadEvidenceError: A text is no ticket and no digest of words.
+        UnknownIssuerError: A token is by nobody whose word counts here.
+        MalformedError: A token can't be read (`wire/jose`).
+        DeniedError: A token is not believed (`wire/jose`).
+    """
+    if len(texts) + len(tokens) > _MOST:
+        raise TaskSyntaxError(f"at most {_MOST} pieces of evidence", where="evidence")
+    pieces: list[Evidence] = [parse_evidence(text) for text in texts]
+    known = {one.issuer: one for one in issuers}
+    kept: dict[str, str] = {}
+    used: dict[str, Issuer] = {}
+    for token in tokens:
+        unverified = parse_jws(token, kind=EVIDENCE)
+        issuer = known.get(unverified.claimed.issuer)
+        if issuer is None:
+            raise UnknownIssuerError("the token is by an issuer whose word doesn't count here", where="iss")
+        jws = verify_jws(unverified, trust=_trust(issuer), check=check, now=now)
+        pieces.append(_signed(jws, issuer))
+        kept[jws.digest] = token
+        used[issuer.name] = issuer
+    if len(set(pieces)) != len(pieces):
+        raise TaskSyntaxError("a piece of evidence stands twice", where="evidence")
+    return Declared(evidence=tuple(pieces), tokens=kept, issuers=tuple(used.values()))
+
+
+def settle_evidence(tx: Transaction, namespace: str, declared: Declared) -> None:
+    """Keep the tokens, when those whose word was taken are as they were (rule 1).
+
+    Raises:
+        UnknownIssuerError: One was changed or removed meanwhile.
+    """
+    if not declared.issuers:
+        return
+    locked = set(tx.identities.lock_issuers(namespace))
+    for one in declared.issuers:
+        if one not in locked:
+            raise UnknownIssuerError(f"issuer `{one.name}` changed meanwhile", remedy="try again")
+    for digest, token in declared.tokens.items():
+        tx.tasks.keep_evidence(namespace, digest, token)
+
+
+def look_again(means: Means, namespace: str, task: str) -> tuple[tuple[Evidence, Verdict], ...]:
+    """Each piece that the task rests on, and whether it stands now (rule 2).
+
+    Raises:
+        NoTaskError: It is not known.
+    """
+    now = means.clock.now()
+    with means.store.read() as snapshot:
+        found = snapshot.tasks.task(namespace, task)
+        if found is None:
+            raise NoTaskError(f"no task is named `{task}`", remedy="list them with `taskbound task list`")
+        issuers = {one.name: one for one in snapshot.identities.issuers(namespace)}
+        return tuple(
+            (one, _verdict(snapshot, namespace, one, issuers, check=means.tokens, now=now))
+            for one in found.evidence
+        )
+
+
+def add_issuer(  # noqa: PLR0913 - what an issuer is made of, each by its name
+    means: Means,
+    namespace: str,
+    name: str,
+    *,
+    issuer: str,
+    audience: str,
+    keys: bytes,
+    actor: Actor,
+    owns: bool,
+) -> Issuer:
+    """Have this issuer's word count from now on.
+
+    Raises:
+        NotOwnerError: Rule 3.
+        BadIssuerError: A name can't be.
+        IssuerExistsError: The name, or what it writes as `iss`, is another's.
+        MalformedError: The keys can't be read (`wire/jose`).
+    """
+    _require_owner(owns=owns)
+    parse_name(name, what="an issuer")
+    if len(name) > _LONGEST_NAME:
+        raise BadIssuerError(f"an issuer's name has at most {_LONGEST_NAME} characters", where="name")
+    parsed = parse_jwks(keys)
+    added = Issuer(
+        namespace=namespace,
+        name=name,
+        issuer=parse_issuer_text(issuer, where="issuer"),
+        audience=parse_issuer_text(audience or f"urn:taskbound:{namespace}", where="audience"),
+        keys=canonical({"keys": [{**one.members} for one in parsed]}),
+        thumbprints=tuple(one.thumbprint for one in parsed),
+    )
+
+    def work(tx: Transaction) -> None:
+        for one in tx.identities.lock_issuers(namespace):
+            if one.name == name or one.issuer == issuer:
+                raise IssuerExistsError(
+                    f"`{one.name}` is an issuer already, and writes itself `{one.issuer}`"
+                )
+        tx.identities.put_issuer(added, expect=0)
+        event = IssuerAdded(
+            name=name,
+            issuer=issuer,
+            audience=added.audience,
+            thumbprints=added.thumbprints,
+            by=actor.name,
+            proof=actor.proof,
+        )
+        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+
+    means.store.write(work)
+    return added
+
+
+def drop_issuer(means: Means, namespace: str, name: str, *, actor: Actor, owns: bool) -> None:
+    """Have this issuer's word count no more, also for what it signed before.
+
+    Raises:
+        NotOwnerError: Rule 3.
+        UnknownIssuerError: There is none of this name.
+    """
+    _require_owner(owns=owns)
+
+    def work(tx: Transaction) -> None:
+        found = next((one for one in tx.identities.lock_issuers(namespace) if one.name == name), None)
+        if found is None:
+            raise UnknownIssuerError(f"no issuer is named `{name}`")
+        tx.identities.drop_issuer(namespace, name)
+        event = IssuerRemoved(name=name, issuer=found.issuer, by=actor.name, proof=actor.proof)
+        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+
+    means.store.write(work)
+
+
+def _require_owner(*, owns: bool) -> None:
+    if not owns:
+        raise NotOwnerError(
+            "only the account that owns the data directory says whose word counts as evidence",
+            remedy="ask whoever runs the daemon",
+        )
+
+
+def _trust(issuer: Issuer) -> Trust:
+    return Trust(issuer=issuer.issuer, audience=issuer.audience, keys=parse_jwks(issuer.keys))
+
+
+def _signed(jws: Jws, issuer: Issuer) -> Signed:
+    return Signed(
+        issuer=issuer.name,
+        subject=jws.claims.subject,
+        token=jws.digest,
+        claims=jws.payload_digest,
+        key=jws.key.thumbprint,
+        expires=jws.claims.expires,
+    )
+
+
+def _verdict(
+    snapshot: Snapshot,
+    namespace: str,
+    evidence: Evidence,
+    issuers: Mapping[str, Issuer],
+    *,
+    check: SignatureCheck,
+    now: Instant,
+) -> Verdict:
+    verdict = evidence_stands(evidence, issuers, now)
+    if not isinstance(evidence, Signed) or not isinstance(verdict, Proven):
+        return verdict
+    issuer = issuers[evidence.issuer]
+    try:
+        unverified = parse_jws(snapshot.tasks.evidence(namespace, evidence.token), kind=EVIDENCE)
+        jws = verify_jws(unverified, trust=_trust(issuer), check=check, now=now)
+    except TaskboundError as error:
+        return Disowned(reason=error.message)
+    if _signed(jws, issuer) != evidence:
+        return Disowned(reason="the token that was kept says something else")
+    return verdict

@@ -1,0 +1,95 @@
+"""Operations on whose signed word counts as evidence, and what is shown of evidence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from taskbound.core.task import Disowned, Lapsed, Proven, Stated, evidence_names, evidence_text
+from taskbound.flows.task import add_issuer, drop_issuer
+from taskbound.wire import task as wire
+from taskbound.wire.connection import Done
+from taskbound.wire.jose import parse_jwks
+
+if TYPE_CHECKING:
+    from taskbound.core.task import Evidence, Verdict
+    from taskbound.surfaces.api.connection import Connection
+    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.wire.envelope import Answer
+
+__all__ = ["evidence_row", "list_issuers", "put_issuer", "remove_issuer"]
+
+
+async def put_issuer(daemon: Daemon, connection: Connection, ask: wire.AddIssuer) -> Answer:
+    """Have an issuer's word count."""
+
+    def work() -> None:
+        actor, owns = daemon.require_giver(connection)
+        add_issuer(
+            daemon.means,
+            connection.namespace,
+            ask.name,
+            issuer=ask.issuer,
+            audience=ask.audience,
+            keys=ask.keys.encode(),
+            actor=actor,
+            owns=owns,
+        )
+
+    await daemon.first(work)
+    return Done()
+
+
+async def remove_issuer(daemon: Daemon, connection: Connection, ask: wire.RemoveIssuer) -> Answer:
+    """Have its word count no more."""
+
+    def work() -> None:
+        actor, owns = daemon.require_giver(connection)
+        drop_issuer(daemon.means, connection.namespace, ask.name, actor=actor, owns=owns)
+
+    await daemon.first(work)
+    return Done()
+
+
+async def list_issuers(daemon: Daemon, connection: Connection, _ask: wire.ListIssuers) -> Answer:
+    """Whose word counts."""
+
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            found = snapshot.identities.issuers(connection.namespace)
+        rows = tuple(
+            wire.IssuerRow(
+                name=one.name,
+                issuer=one.issuer,
+                audience=one.audience,
+                keys=tuple(
+                    f"{key.kid} {key.algorithm.value} {key.thumbprint}" for key in parse_jwks(one.keys)
+                ),
+            )
+            for one in found
+        )
+        return wire.IssuerRows(rows=rows)
+
+    return await daemon.read(read)
+
+
+def evidence_row(evidence: Evidence, verdict: Verdict) -> wire.EvidenceRow:
+    """One piece of what a task rests on."""
+    until, reason = 0, ""
+    match verdict:
+        case Stated():
+            word = "stated"
+        case Proven(until=until):
+            word = "proven"
+        case Lapsed(since=until):
+            word = "lapsed"
+        case Disowned(reason=reason):
+            word = "disowned"
+        case _:
+            assert_never(verdict)
+    return wire.EvidenceRow(
+        text=evidence_text(evidence),
+        names=evidence_names(evidence),
+        verdict=word,
+        until=until,
+        reason=reason,
+    )

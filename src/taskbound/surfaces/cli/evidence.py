@@ -1,0 +1,128 @@
+"""`taskbound task issuer`, and what of evidence is given and shown on the command line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from taskbound.surfaces.cli.reading import BadInputError, read_file
+from taskbound.surfaces.cli.screen import Words, moment, shown
+from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.wire.connection import Done
+from taskbound.wire.task import AddIssuer, IssuerRows, ListIssuers, RemoveIssuer
+
+if TYPE_CHECKING:
+    from taskbound.wire.task import EvidenceRow
+
+__all__ = [
+    "EvidenceOption",
+    "TokenOption",
+    "add",
+    "evidence_words",
+    "issuers",
+    "list_all",
+    "read_tokens",
+    "remove",
+]
+
+issuers = group("issuer", "Whose signed word counts as evidence.")
+
+NameArgument = Annotated[
+    str, typer.Argument(help="Its short name here, such as tickets.", show_default=False)
+]
+EvidenceOption = Annotated[
+    list[str] | None,
+    typer.Option("--evidence", help="What it rests on: ticket:SYSTEM:ID or words:sha256:HEX. Repeatable."),
+]
+TokenOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--evidence-jws",
+        metavar="FILE",
+        help="A signed token of an issuer whose word counts; `-` reads it. Repeatable.",
+    ),
+]
+
+
+def read_tokens(files: list[str] | None) -> tuple[str, ...]:
+    """The token of each file, without the line feed at its end.
+
+    Raises:
+        FileError: A file can't be read.
+        BadInputError: A file holds something that is no text of ASCII.
+    """
+    found = []
+    for name in files or ():
+        raw = read_file(name).removesuffix(b"\n").removesuffix(b"\r")
+        if not raw.isascii():
+            raise BadInputError(f"`{shown(name)}` holds no token: a token is ASCII")
+        found.append(raw.decode("ascii"))
+    return tuple(found)
+
+
+def evidence_words(row: EvidenceRow) -> str:
+    """One piece of what a task rests on, and whether it stands."""
+    match row.verdict:
+        case "proven":
+            return f"{row.text} (proven until {moment(row.until)})"
+        case "lapsed":
+            return f"{row.text} (expired {moment(row.until)})"
+        case "disowned":
+            return f"{row.text} (counts no more: {row.reason})"
+        case _:
+            return f"{row.text} ({row.verdict})"
+
+
+@command(
+    issuers,
+    "add",
+    examples="taskbound task issuer add tickets --issuer https://example.com/tickets --keys keys.json",
+)
+def add(
+    session: Session,
+    name: NameArgument,
+    issuer: Annotated[str, typer.Option("--issuer", help="What its tokens say as `iss`, exactly.")],
+    keys: Annotated[
+        str,
+        typer.Option("--keys", metavar="FILE", help="Its public keys, a JWK or a JWK set; `-` reads them."),
+    ],
+    audience: Annotated[
+        str, typer.Option("--audience", help="What they say as `aud`; urn:taskbound:NAMESPACE if not given.")
+    ] = "",
+) -> None:
+    """Have an issuer's signed word count as evidence; for the account that owns the data directory."""
+    raw = read_file(keys)
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"`{shown(keys)}` holds no keys: it is not UTF-8") from error
+    answer = session.ask(AddIssuer(name=name, issuer=issuer, audience=audience, keys=text), Done)
+    session.done(answer, f"issuer {shown(name)} added")
+
+
+@command(issuers, "list", examples="taskbound task issuer list")
+def list_all(session: Session) -> None:
+    """List the issuers whose signed word counts, and their keys."""
+    found = session.ask(ListIssuers(), IssuerRows)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    if not found.rows:
+        session.screen.line("no issuers; add one with `taskbound task issuer add`")
+    for one in found.rows:
+        session.screen.heading(shown(one.name))
+        session.screen.fields(
+            [
+                ("  issuer", one.issuer),
+                ("  audience", one.audience),
+                ("  keys", tuple(map(Words, one.keys))),
+            ]
+        )
+
+
+@command(issuers, "remove", asks=True, examples="taskbound task issuer remove tickets --yes")
+def remove(session: Session, name: NameArgument) -> None:
+    """Have an issuer's word count no more, also for what it signed before."""
+    session.confirm(f"Remove the issuer {shown(name)}? What it signed counts no more.")
+    session.done(session.ask(RemoveIssuer(name=name), Done), f"issuer {shown(name)} removed")
