@@ -5,9 +5,9 @@ are computed elsewhere, by a library that is made for it.
 
 1. P-256 (FIPS 186-5, SEC 2 §2.4.2): both coordinates below the field's prime, and the curve's equation holds.
    Its cofactor is 1, so every such point is of the right order.
-2. Ed25519 (RFC 8032 §5.1.3): the one encoding of a point (`y` below the prime), and the point
-   is of large order: eight times it is not the neutral one, which leaves no zero to have a sign. With a point of small order one signature would
-   be right for any message.
+2. Ed25519 (RFC 8032 §5.1.3): the one encoding of a point (`y` below the prime), and the point is of large
+   order: eight times it is not the neutral one, which leaves no `x` of zero to have a sign. With a point of
+   small order one signature would be right for any message.
 """
 
 from __future__ import annotations
