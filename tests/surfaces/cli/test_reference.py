@@ -29,6 +29,7 @@ def test_every_command_of_the_issue_is_there() -> None:
         "agent": "register show list activate suspend ceiling people",
         "scope": "check diff covers intersect convert digest schema suggest",
         "task": "start show list pause resume delegate end",
+        "task issuer": "add list remove",
         "template": "save list remove",
         "tool": "list diff accept",
         "upstream": "add list remove",
