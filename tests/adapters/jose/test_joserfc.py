@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from taskbound.adapters.jose import JoserfcCheck
+from taskbound.adapters.jose.joserfc import _One
 from taskbound.wire.jose import Algorithm, TokenUnprovenError
 from taskbound.wire.jose.compact import split_compact
 from tests.tokens import Signer, ed25519, es256
@@ -49,3 +50,10 @@ def test_a_header_as_long_as_the_gate_takes_is_not_too_long_for_the_library() ->
     signer = es256("k" * 128)
     text = signer.raw(b'{"alg":"ES256","kid":"' + b"k" * 128 + b'","typ":"' + b"t" * 300 + b'"}', b"{}")
     JoserfcCheck().verify(split_compact(text, size=10_000), signer.jwk)
+
+
+@pytest.mark.parametrize("alg", ["none", "HS256", "ES384", "Ed25519", "unknown"])
+def test_the_library_has_no_other_algorithm_to_offer(alg: str) -> None:
+    assert _One(Algorithm.ES256).get_alg("ES256").name == "ES256"
+    with pytest.raises(TokenUnprovenError):
+        _One(Algorithm.ES256).get_alg(alg)
