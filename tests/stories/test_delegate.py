@@ -154,7 +154,7 @@ def test_a_child_ends_no_later_than_its_parent(world: World) -> None:
         ({"seconds": -1}, TaskSyntaxError),
         ({"scope": None}, TaskSyntaxError),
         ({"template": "both"}, TaskSyntaxError),
-        ({"evidence": ("x" * 501,)}, TaskSyntaxError),
+        ({"evidence": ("ticket:a:1", "ticket:a:1")}, TaskSyntaxError),
         ({"parent": "tsk_\u202e'; DROP TABLE tasks; --"}, NoTaskError),
         ({"agent": "lazy"}, InactiveAgentError),
         ({"agent": "narrow"}, OutsideCeilingError),
@@ -347,6 +347,6 @@ def test_a_grant_stands_only_on_those_that_it_was_carved_from(world: World) -> N
 def test_names_and_texts_of_a_child_are_kept_as_they_are_and_told_escaped(world: World) -> None:
     parent = settle(world)
     purpose = "pay \u202eevil\u202c\x1b[31m {“} ' \" \\ \n"
-    child = world.delegate(parent, purpose=purpose, evidence=("\u2066x",), scope=scope_of(paying(1, 1)))
+    child = world.delegate(parent, purpose=purpose, evidence=("ticket:a:1",), scope=scope_of(paying(1, 1)))
     assert world.task(child).purpose == purpose
     assert world.events("task-started")[-1]["purpose"] == purpose

@@ -223,3 +223,17 @@ def test_adding_and_removing_an_issuer_is_recorded_with_the_names_of_its_keys(wo
     assert (added["audience"], removed["issuer"], removed["by"]) == ("urn:taskbound:default", ISSUER, "ann")
     with pytest.raises(UnknownIssuerError):
         doubt(world)
+
+
+def test_a_child_rests_on_what_is_verified_like_its_parents_evidence(world: World) -> None:
+    parent = world.settle_in()
+    world.add_agent("helper")
+    with pytest.raises(UnknownIssuerError):
+        world.delegate(parent, tokens=(token(world),))
+    believe(world)
+    child = world.delegate(parent, tokens=(token(world),))
+    assert isinstance(verdict(world, child), Proven)
+    world.meanwhile(lambda: doubt(world))
+    with pytest.raises(UnknownIssuerError):
+        world.delegate(parent, tokens=(token(world, sub="OPS-18"),))
+    assert isinstance(verdict(world, child), Disowned)
