@@ -8,6 +8,9 @@ from taskbound.adapters.store.sql import SqlStore
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.core.task import TaskEvent
 from taskbound.flows.audit.rows import compare_rows
+from taskbound.flows.identity.person_key import set_demo, withdraw
+from tests.peers.openssh import Device
+from tests.peers.people import enrolled, proven
 from tests.stories.test_edited_rows import place
 from tests.world import ANN, World, id_of
 
@@ -37,6 +40,11 @@ def live_through(world: World) -> Task:
     late = id_of(world.ask(over, arguments={"to": "eve", "amount": 4}))
     world.tasks.end("default", over.id, TaskEvent.COMPLETE, ANN, reason="")
     world.tell(late, "not-sent", None)
+    key = enrolled(world, "ann", Device())
+    enrolled(world, "ann", Device())
+    set_demo(world.means, "trial", demo=True, actor=ANN, owns=True)
+    withdraw(world.means, "default", proven(world, "ann", Device()).key.id, ANN, owns=False, reason="")
+    assert key.enrolled_by == "first"
     return task
 
 
@@ -55,6 +63,16 @@ def test_rows_that_nobody_edited_are_what_the_log_says(world: World) -> None:
     ("edit", "words"),
     [
         ("remainders SET remaining = remaining + 1 WHERE name = 'g0/uses'", "left of `g0/uses`"),
+        ("person_keys SET state = 'enrolled' WHERE state = 'proven'", "not as its records leave it"),
+        ("person_keys SET state = 'enrolled' WHERE state = 'withdrawn'", "not as its records leave it"),
+        ("person_keys SET usable_from = 1 WHERE state = 'enrolled'", "not as its records leave it"),
+        ("person_keys SET person = 'bob' WHERE state = 'enrolled'", "not as its records leave it"),
+        ("person_keys SET public = x'00' WHERE state = 'enrolled'", "fingerprint of its public half"),
+        ("person_keys SET id = 'key_new' WHERE state = 'enrolled'", "no record proposed it"),
+        ("person_keys SET id = 'key_new' WHERE state = 'enrolled'", "was recorded, and is not there"),
+        ("namespaces SET keys = 0 WHERE namespace = 'default'", "enroll another number"),
+        ("namespaces SET demo = 1 WHERE namespace = 'default'", "is a demo, and its records say otherwise"),
+        ("namespaces SET demo = 0 WHERE namespace = 'trial'", "is no demo, and its records say otherwise"),
         ("actions SET state = 'unknown' WHERE state = 'succeeded'", "its record says `succeeded`"),
         ("actions SET state = 'succeeded' WHERE state = 'permitted'", "no record says that it ended"),
         ("actions SET state = 'permitted' WHERE state = 'held'", "its record says hold"),

@@ -97,6 +97,13 @@ def test_when_the_only_approver_leaves_the_agent_is_suspended(world: World) -> N
     assert state_of(world, task) is TaskState.PAUSED
 
 
+def test_an_agent_whose_owner_leaves_is_suspended_though_it_has_an_approver(world: World) -> None:
+    settle(world)
+    answering(world, "ann", "bob")
+    people(world).leave("default", "ann", ANN, owns=False, reason="")
+    assert (agent_of(world).state, agent_of(world).approvers) == (AgentState.SUSPENDED, ("bob",))
+
+
 def test_when_its_requester_leaves_a_task_is_paused_and_others_go_on(world: World) -> None:
     anns = settle(world)
     say(world, "bob", pays(50))

@@ -186,6 +186,23 @@ def test_nobody_vouches_but_who_has_to(world: World, voucher: str) -> None:
     assert key_now(world, waiting.key).state is PersonKeyState.PROVEN
 
 
+def test_whoever_has_a_key_does_not_vouch_for_their_next_one_where_another_human_can(world: World) -> None:
+    (first, ann), _ = pair(world)
+    link_persons(world.means, "default", "ann", "carl", linked=True, actor=ANN, owns=False)
+    for person in ("ann", "carl"):
+        waiting = proven(world, person, Device())
+        assert waiting.can == ("bob",)
+        with pytest.raises(UnvouchedError):
+            Enrollments(world.means).vouch(
+                "default",
+                waiting.key.id,
+                voucher=first.id,
+                signature=ann.sign(waiting.statement),
+                actor=ANN,
+                owns=True,
+            )
+
+
 def test_where_only_oneself_has_a_key_that_one_vouches_for_the_next(world: World) -> None:
     people(world)
     old, new = Device(), Device()

@@ -55,6 +55,8 @@ class PersonRow(Message, frozen=True):
     """What is said of them: `nothing`, `ceiling` or `scope`."""
     groups: tuple[str, ...]
     proof: str = "peer-uid (unproven)"
+    linked: tuple[str, ...] = ()
+    """Persons who are the same human."""
 
 
 class PersonRows(Message, frozen=True, tag="persons", tag_field="is"):

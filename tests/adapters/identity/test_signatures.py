@@ -235,6 +235,11 @@ def test_an_envelope_with_another_field_is_refused(kind: str, field: dict[str, o
         ours.verify(enrolled(device.line), STATEMENT, whole)
 
 
+def test_a_signature_is_refused_for_its_length_before_it_is_decoded(key: Path) -> None:
+    with pytest.raises(BadSignatureError, match="too long"):
+        ours.verify(enrolled(line_of(key)), STATEMENT, armor(b"\0" * 3000))
+
+
 def test_what_follows_a_signature_within_its_envelope_is_refused() -> None:
     device = Device()
     with pytest.raises(BadSignatureError, match="follows"):
@@ -254,7 +259,9 @@ def public_of(private: ec.EllipticCurvePrivateKey) -> bytes:
 def test_the_numbers_of_an_ecdsa_signature_are_read_in_one_form_and_range_only(tmp_path: Path) -> None:
     private = ec.generate_private_key(ec.SECP256R1())
     line = f"ecdsa-sha2-nistp256 {b64encode(public_of(private)).decode()}"
-    r, s = decode_dss_signature(private.sign(to_sign(STATEMENT), ec.ECDSA(hashes.SHA256())))
+    r = s = ORDER
+    while r >> 255:  # a number whose shortest form has no zero before it
+        r, s = decode_dss_signature(private.sign(to_sign(STATEMENT), ec.ECDSA(hashes.SHA256())))
     right = mpint(r) + mpint(s)
     assert accepts(tmp_path, line, STATEMENT, ecdsa_with(private, right))
     ours.verify(enrolled(line), STATEMENT, ecdsa_with(private, right))
@@ -269,9 +276,7 @@ def test_the_numbers_of_an_ecdsa_signature_are_read_in_one_form_and_range_only(t
         mpint(r),
         long + mpint(s),
         string(r.to_bytes(33, "big")) + string(b"\0" + b"\1" * 31),
-        string(r.to_bytes(32, "big") + b"") + mpint(s)
-        if r >> 255
-        else string(b"\0" + r.to_bytes(32, "big")) + mpint(s),
+        string(b"\0" + r.to_bytes(32, "big")) + mpint(s),
     ):
         with pytest.raises(BadSignatureError):
             ours.verify(enrolled(line), STATEMENT, ecdsa_with(private, wrong))

@@ -8,6 +8,7 @@ import pytest
 
 from taskbound.adapters.store.postgres import PostgresStore
 from taskbound.core.decision import ActHistory
+from taskbound.core.identity.person_key import Namespace, PersonKeyState
 from taskbound.core.revocation import KillSwitch
 from taskbound.core.task import TaskState
 from taskbound.ports.store import ConflictError
@@ -22,6 +23,7 @@ from tests.contracts.store.rows import (
     insert,
     open_chain,
     opening,
+    person_key,
     read,
     task,
     template,
@@ -351,3 +353,25 @@ def test_a_deadlock_ends_with_both_done(two: Two) -> None:
     with two.first.read() as seen:
         assert seen.tasks.remainders(SPACE, "tsk_1") == {"g0/uses": 7}
         assert seen.tasks.remainders(SPACE, "tsk_2") == {"g0/uses": 7}
+
+
+def test_a_key_that_a_signature_leans_on_is_withdrawn_only_after_that_committed(two: Two) -> None:
+    two.first.write(lambda tx: tx.identities.put_person_key(person_key(), expect=0))
+    gone = replace(person_key(version=2), state=PersonKeyState.WITHDRAWN)
+    seen, _ = two.while_held(
+        lambda tx: tx.identities.lock_person_keys(SPACE),
+        lambda: two.second.write(lambda tx: tx.identities.put_person_key(gone, expect=1)),
+    )
+    assert seen == (person_key(),)
+    assert read(two.first, lambda seen: seen.identities.person_keys(SPACE)) == (gone,)
+
+
+def test_of_two_first_keys_of_two_daemons_one_conflicts(two: Two) -> None:
+    said = Namespace(name=SPACE, keys=1, version=1)
+
+    def count(tx: Transaction) -> None:
+        tx.identities.put_namespace(said, expect=0)
+
+    assert two.while_held(count, lambda: two.second.write(count)) == [None, ConflictError]
+    with pytest.raises(ConflictError):
+        two.second.write(count)

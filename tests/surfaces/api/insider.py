@@ -21,6 +21,15 @@ from taskbound import __version__
 from taskbound.sdk.client import Client
 from taskbound.wire.connection import Fault, Open
 from taskbound.wire.identity import RegisterPerson
+from taskbound.wire.people import (
+    LeavePerson,
+    LinkPersons,
+    ProposePersonKey,
+    SetAnswering,
+    SetDemo,
+    VouchPersonKey,
+    WithdrawPersonKey,
+)
 from taskbound.wire.revocation import Stop
 from taskbound.wire.task import EndTask, RegisterRun, StartTask
 
@@ -40,6 +49,13 @@ def act(socket: str, task: str) -> dict[str, str]:
         "end": EndTask(task=task),
         "run": RegisterRun(task=task),
         "lift": Stop(stopped=False),
+        "key": ProposePersonKey(person="ann", public="ssh-ed25519 AAAA"),
+        "vouch": VouchPersonKey(key="key_1"),
+        "withdraw": WithdrawPersonKey(key="key_1"),
+        "demo": SetDemo(demo=True),
+        "leave": LeavePerson(name="ann"),
+        "link": LinkPersons(one="ann", other="mallory", linked=False),
+        "people": SetAnswering(name="coder", owner="mallory", approvers=("mallory",)),
     }
     above = Path(f"/proc/{os.getppid()}/stat").read_bytes().rpartition(b")")[2].split()[1].decode()
     found = {"parent": str(os.getppid()), "above": above}

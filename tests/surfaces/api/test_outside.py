@@ -14,7 +14,10 @@ from tests.peers.rawclient import text_of
 from tests.surfaces.gateway.real import Place, real
 
 INSIDER = Path(__file__).with_name("insider.py")
-ACTS = ("person", "start", "end", "run", "lift")
+ACTS = (
+    *("person", "start", "end", "run", "lift"),
+    *("key", "vouch", "withdraw", "demo", "leave", "link", "people"),
+)
 SCOPE = '{"grants": [{"tool": "insider__act", "others": "any"}]}'
 
 

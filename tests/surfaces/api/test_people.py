@@ -119,17 +119,3 @@ def test_a_person_who_does_not_own_the_data_directory_says_nothing_of_others(tmp
                 assert refused.value.fault.code == code
 
     asyncio.run(story())
-
-
-def test_gateways_hear_at_once_that_their_task_is_paused_because_somebody_left(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with station(tmp_path, person=os.geteuid() + 1) as place:
-            client = await place.client()
-            done = await client.ask(wire.LeavePerson(name="ann", reason="new job"), Done)
-            assert done.detail == "1 tasks paused"
-            assert place.world.events("task-changed")[-1]["after"] == "paused"
-            await client.ask(wire.ReturnPerson(name="ann"), Done)
-            await client.ask(wire.SetAnswering(name="coder", owner="ann", approvers=("ann",)), Done)
-
-    with pytest.raises(RefusedByDaemonError, match="only the owner"):
-        asyncio.run(story())

@@ -105,3 +105,32 @@ def test_a_key_whose_files_are_of_two_keys_is_refused(fresh: Installation, tmp_p
 )
 def test_vouching_is_said_in_one_way(place: Installation, words: tuple[str, ...]) -> None:
     assert place("person", "key", *words).status == 2
+
+
+def test_linked_people_are_shown_as_one_human_and_parted_again(place: Installation) -> None:
+    assert place("person", "add", "ida", "--uid", "12388").status == 0
+    assert place("person", "link", "ida", "alice").status == 0
+    rows = {one["name"]: one for one in place("person", "list", "--json").document["rows"]}
+    assert (rows["ida"]["linked"], rows["alice"]["linked"]) == (["alice"], ["ida"])
+    assert "linked to  alice" in place("person", "show", "ida").out
+    assert place("person", "part", "ida", "alice").status == 0
+    rows = {one["name"]: one for one in place("person", "list", "--json").document["rows"]}
+    assert "linked" not in rows["ida"]
+
+
+def test_who_answers_for_an_agent_is_changed_by_its_owner_only(place: Installation) -> None:
+    assert place("person", "add", "jo", "--uid", "12389").status == 0
+    agent = place("agent", "list", "--json").document["rows"][0]["name"]
+    assert place("agent", "people", agent, "--owner", "alice", "--approver", "jo").status == 0
+    assert place("agent", "show", agent, "--json").document["approvers"] == ["jo"]
+    assert place("agent", "people", agent, "--owner", "jo", "--approver", "alice").status == 0
+    assert "only the owner" in place("agent", "people", agent, "--owner", "alice", "--approver", "jo").err
+
+
+def test_whoever_is_gone_can_be_taken_back_without_keys(place: Installation) -> None:
+    assert place("person", "add", "kim", "--uid", "12390").status == 0
+    assert place("person", "gone", "kim").status == 2
+    assert place("person", "gone", "kim", "--yes").status == 0
+    assert place("person", "back", "kim").status == 0
+    rows = {one["name"]: one for one in place("person", "list", "--json").document["rows"]}
+    assert rows["kim"]["state"] == "present"

@@ -20,6 +20,7 @@ from taskbound.core.action import GIVES_BACK, ActionState
 from taskbound.core.audit import ActionDecided, ActionOutcome, TaskChanged, TaskStarted, parse_record
 from taskbound.core.scope import initial_limits
 from taskbound.core.task import ENDED
+from taskbound.flows.audit.key_rows import KeyLedger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -190,15 +191,19 @@ def compare_rows(snapshot: Snapshot, progress: Callable[[int, int], None]) -> Co
         snapshot: What is read, from beginning to end.
         progress: Told, now and then, how many records of how many were followed.
     """
-    ledger = _Ledger(snapshot)
+    ledger, keys = _Ledger(snapshot), KeyLedger(snapshot)
     total = snapshot.audit.count()
     done = 0
     for page in _pages(snapshot):
         for raw in page:
-            ledger.take(parse_record(raw))
+            record = parse_record(raw)
+            ledger.take(record)
+            keys.take(record)
         done += len(page)
         progress(done, total)
     ledger.finish()
+    for words in keys.differences():
+        ledger.differ(words)
     return Comparison(
         records=done,
         actions=ledger.actions,

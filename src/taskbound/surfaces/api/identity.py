@@ -55,7 +55,7 @@ async def list_persons(daemon: Daemon, connection: Connection, _ask: wire.ListPe
         with daemon.means.store.read() as snapshot:
             persons = snapshot.identities.persons(connection.namespace)
             groups = snapshot.identities.groups(connection.namespace)
-        return wire.PersonRows(rows=tuple(person_row(one, groups) for one in persons.values()))
+        return wire.PersonRows(rows=tuple(person_row(one, persons, groups) for one in persons.values()))
 
     return await daemon.read(read)
 

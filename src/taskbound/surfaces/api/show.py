@@ -8,6 +8,7 @@ import msgspec
 
 from taskbound.core.identity import Breadth
 from taskbound.core.identity.grantable import reach_of
+from taskbound.core.identity.person import human_of
 from taskbound.core.scope import Scope, counted_limits, describe
 from taskbound.core.tool import parse_definition
 from taskbound.wire.action import ActionDetail, ActionRow, Reason
@@ -125,14 +126,16 @@ def agent_detail(agent: Agent, lacks: tuple[str, ...], running: tuple[str, ...])
     )
 
 
-def person_row(person: Person, groups: Sequence[Group]) -> PersonRow:
+def person_row(person: Person, persons: Mapping[str, Person], groups: Sequence[Group]) -> PersonRow:
     """A person in short."""
+    human = human_of(person.name, persons)
     return PersonRow(
         name=person.name,
         uid=person.uid,
         state=person.state.value,
         grantable=_word(person.grantable),
         groups=tuple(one.name for one in groups if person.name in one.members),
+        linked=tuple(one for one in persons if one != person.name and human_of(one, persons) == human),
     )
 
 
@@ -145,7 +148,7 @@ def person_detail(name: str, persons: Mapping[str, Person], groups: Sequence[Gro
             f"{may.sources[grant]}: {rest}" for grant, _, rest in (one.partition(": ") for one in words)
         )
     return PersonDetail(
-        row=person_row(person, groups),
+        row=person_row(person, persons, groups),
         scope=_raw(person.grantable),
         may=_word(may.grantable),
         may_words=words,

@@ -72,6 +72,7 @@ def show(session: Session, name: PersonArgument) -> None:
             ("account", row.uid),
             ("proven by", row.proof),
             ("groups", row.groups),
+            ("linked to", row.linked),
             ("may grant", tuple(map(Words, found.may_words))),
         ]
     )

@@ -76,9 +76,17 @@ def list_people(session: Session) -> None:
         session.screen.document(found)
         return
     session.screen.table(
-        ("NAME", "ACCOUNT", "STATE", "PROVEN BY", "MAY GRANT", "GROUPS"),
+        ("NAME", "ACCOUNT", "STATE", "PROVEN BY", "MAY GRANT", "GROUPS", "LINKED TO"),
         [
-            (one.name, one.uid, one.state, one.proof, one.grantable, ", ".join(one.groups) or "-")
+            (
+                one.name,
+                one.uid,
+                one.state,
+                one.proof,
+                one.grantable,
+                ", ".join(one.groups) or "-",
+                ", ".join(one.linked) or "-",
+            )
             for one in found.rows
         ],
         "nobody is known yet; start with `taskbound init` or `taskbound person add`",
