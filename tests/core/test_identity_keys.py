@@ -4,10 +4,18 @@ from dataclasses import replace
 
 import pytest
 
+from taskbound.core.approval import (
+    AnswerKind,
+    BadStatementError,
+    Statement,
+    parse_statement,
+    render_statement,
+)
 from taskbound.core.clock import Instant
 from taskbound.core.identity import Person, PersonState
 from taskbound.core.identity.enrollment import (
     COOLING,
+    ENROLLS,
     ExposedPersonKeyError,
     KeyFile,
     UnvouchedError,
@@ -205,3 +213,20 @@ def test_enrolling_asks_for_possession_first() -> None:
 def test_each_thing_that_is_signed_for_stands_in_the_statement(changes: dict[str, object]) -> None:
     other = replace(KEY, **changes)  # type: ignore[arg-type]  # any field
     assert enrollment_statement(other) != enrollment_statement(KEY)
+
+
+def test_what_enrolls_a_key_is_no_answer_to_a_question_and_says_so_in_its_first_line() -> None:
+    statement = enrollment_statement(KEY)
+    assert statement.startswith(f"{ENROLLS}\n".encode())
+    with pytest.raises(BadStatementError):
+        parse_statement(statement)
+    answer = Statement(
+        kind=AnswerKind.APPROVE,
+        namespace="default",
+        question="apr_1",
+        digest="0" * 64,
+        person="ann",
+        key=KEY.id,
+        at=NOW,
+    )
+    assert not render_statement(answer).startswith(ENROLLS.encode())

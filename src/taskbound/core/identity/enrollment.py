@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COOLING",
+    "ENROLLS",
     "ExposedPersonKeyError",
     "KeyFile",
     "UnvouchedError",
@@ -50,6 +51,8 @@ __all__ = [
 
 COOLING: Final[Duration] = hours(24)
 """How long a key waits until its word counts (rule 2)."""
+ENROLLS: Final = "taskbound statement: enroll a person key, version 1"
+"""The first line of each enrollment statement, and of no other statement."""
 _OTHERS: Final = 0o077
 
 
@@ -160,7 +163,7 @@ def enroll(key: PersonKey, namespace: Namespace, *, by: str, now: Instant) -> Pe
 def enrollment_statement(key: PersonKey) -> bytes:
     """What the key signs, and whoever vouches for it; no two proposals have the same."""
     lines = (
-        "taskbound statement: enroll a person key, version 1",
+        ENROLLS,
         f"namespace: {key.namespace}",
         f"person: {key.person}",
         f"key: {key.fingerprint}",

@@ -36,6 +36,7 @@ __all__ = [
     "NotDemoError",
     "NotKeyHolderError",
     "UnknownKeyError",
+    "count_on",
     "key_changed",
     "require_holder",
     "require_key",
@@ -84,6 +85,15 @@ def require_signed(
     """
     require_standing(key, tx.identities.persons(key.namespace), now)
     signatures.verify(key, statement, signature)
+    return count_on(tx, signatures, key, signature)
+
+
+def count_on(tx: Transaction, signatures: Signatures, key: PersonKey, signature: bytes) -> PersonKey:
+    """The key after a signature that verifies (rule 2); to be asked wherever a signature is used.
+
+    Raises:
+        BadSignatureError: Its device counts back.
+    """
     counter = signatures.counter(key, signature)
     if not counter and not key.counter:
         return key

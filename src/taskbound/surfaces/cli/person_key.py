@@ -11,7 +11,7 @@ from taskbound.surfaces.cli.grantable import people
 from taskbound.surfaces.cli.reading import BadInputError, read_file, write_file
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
-from taskbound.surfaces.cli.signing import find_key, sign_statement
+from taskbound.surfaces.cli.signing import find_key, require_enrollment, sign_statement
 from taskbound.wire.connection import Done
 from taskbound.wire.identity import ListPersons, PersonRows
 from taskbound.wire.openssh import parse_public_line
@@ -88,6 +88,7 @@ def add(
     name = person or _own_name(session)
     found = session.ask(ProposePersonKey(person=name, public=line, file=seen), PersonKeyDetail)
     if not elsewhere:
+        require_enrollment(found.statement, parse_public_line(line).fingerprint)
         signature = sign_statement(session.screen, file, found.statement)
         found = session.ask(ProvePersonKey(key=found.row.key, signature=signature), PersonKeyDetail)
     _tell(session, found)
@@ -129,6 +130,7 @@ def vouch(
     else:
         own = own_key(session, with_)
         found = session.ask(ShowPersonKey(key=key), PersonKeyDetail)
+        require_enrollment(found.statement, found.row.fingerprint)
         signed = sign_statement(session.screen, with_, found.statement)
         ask = VouchPersonKey(key=key, voucher=own.key, signature=signed)
     _tell(session, session.ask(ask, PersonKeyDetail))

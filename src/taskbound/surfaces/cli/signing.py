@@ -2,7 +2,9 @@
 
 1. What is signed is shown first. The private half is never read here: of its file only what stands in the
    clear is.
-2. A signature is made from exactly the statement's bytes, on standard input; no shell is between.
+2. What is signed to enroll a key says that it does, and names the key that the person means, whatever a
+   daemon asks for.
+3. A signature is made from exactly the statement's bytes, on standard input; no shell is between.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import UnavailableError
+from taskbound.core.identity.enrollment import ENROLLS
 from taskbound.core.identity.person_key import BadPersonKeyError
 from taskbound.surfaces.cli.reading import FileError, read_file
 from taskbound.surfaces.cli.screen import shown
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.cli.screen import Screen
 
-__all__ = ["NotSignedError", "find_key", "sign_statement"]
+__all__ = ["NotSignedError", "find_key", "require_enrollment", "sign_statement"]
 
 _PUBLIC: Final = ".pub"
 
@@ -62,6 +65,21 @@ def find_key(name: str) -> tuple[str, KeyFileSeen | None]:
     return line, seen
 
 
+def require_enrollment(statement: str, fingerprint: str) -> None:
+    """Go on only with a statement that enrolls this key, and does nothing else (rule 2).
+
+    Raises:
+        NotSignedError: It is another one.
+    """
+    lines = statement.splitlines()
+    named = [one for one in lines if one.startswith("key: ")]
+    if lines[:1] != [ENROLLS] or named != [f"key: {fingerprint}"]:
+        raise NotSignedError(
+            f"what is to be signed does not enroll the key {fingerprint}",
+            remedy="sign nothing, and look who answers at the socket: `taskbound doctor`",
+        )
+
+
 def sign_statement(screen: Screen, key: str, statement: str) -> str:
     """The signature of a person's key over a statement, armored.
 
@@ -80,7 +98,7 @@ def sign_statement(screen: Screen, key: str, statement: str) -> str:
     for line in statement.splitlines():
         screen.note(f"  {shown(line)}", "")
     command = (program, "-Y", "sign", "-n", SIGNED_FOR, "-f", key)
-    done = subprocess.run(  # noqa: S603  # rule 2: a program of the system, each word an argument
+    done = subprocess.run(  # noqa: S603  # rule 3: a program of the system, each word an argument
         command, input=statement.encode(), stdout=subprocess.PIPE, check=False
     )
     if done.returncode:
