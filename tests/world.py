@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskbound.adapters.identity.signatures import PersonSignatures
 from taskbound.adapters.jose import JoserfcCheck
-from taskbound.adapters.policy.cedar import CedarPolicyEngine, base_bundle
+from taskbound.adapters.policy.cedar import CedarLanguage, base_bundle
 from taskbound.core.action import canonical
 from taskbound.core.clock import Instant
 from taskbound.core.decision import Hold, Permit, Refuse, Repeated, Settled
@@ -22,6 +22,7 @@ from taskbound.flows.decision import Call, Decisions, Views
 from taskbound.flows.decision.commit import NotDecided
 from taskbound.flows.identity import Agents, Deliveries, register_person
 from taskbound.flows.means import Actor, Means
+from taskbound.flows.policy import Bundles, Policies
 from taskbound.flows.task import ChildOrder, Delegations, TaskOrder, Tasks
 from taskbound.flows.tool import Pins, Sights
 from taskbound.ports.monitor import BadMonitorError, MonitorUnreachableError
@@ -133,7 +134,7 @@ class World:
             store=self.store,
             clock=self.clock,
             chance=self.chance,
-            policy=CedarPolicyEngine(self.policy),
+            policy=Policies(self.store, CedarLanguage(), self.policy),
             monitor=self.monitor,
             signatures=PersonSignatures(),
             tokens=JoserfcCheck(),
@@ -146,6 +147,7 @@ class World:
         self.agents = Agents(self.means, self.views)
         self.pins = Pins(self.means, self.views)
         self.sights = Sights(self.means, self.views)
+        self.bundles = Bundles(self.means, self.views)
         self.outcomes = Outcomes(self.means)
         self.decisions = Decisions(self.means, self.views)
         self._requests = count(1)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import cedarpy
 
-from dev.benchmarks.ground import PROOF, TOOL, Ground, call_of
+from dev.benchmarks.ground import PROOF, TOOL, Ground, call_of, policies_of
 from dev.benchmarks.inputs.cases import every_case
 from dev.benchmarks.page import Section, Table
 from dev.benchmarks.sampling import by_turns, micro
@@ -81,7 +81,7 @@ def _measure(case: Case, *, quick: bool) -> tuple[tuple[str, ...], dict[str, flo
     task = ground.start(case.scope)
     call = call_of(task.id, case.arguments, request="1")
     ours = _evaluate(ground, Evaluator(ground.views, ground.means.policy), call)
-    plain = _evaluate(ground, Evaluator(ground.views, _Forgetful()), call)
+    plain = _evaluate(ground, Evaluator(ground.views, policies_of(_Forgetful())), call)
     verdict = Evaluator(ground.views, ground.means.policy).evaluate(call, "act_x", ground.means.clock.now())
     if isinstance(verdict.verdict, Evaluated) is not case.covered:
         raise RuntimeError(f"the case `{case.name}` was not answered as it says")

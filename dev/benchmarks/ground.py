@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 from taskbound.adapters.clock.system import SystemChance, SystemClock
 from taskbound.adapters.identity.signatures import PersonSignatures
 from taskbound.adapters.jose import JoserfcCheck
-from taskbound.adapters.policy.cedar import CedarPolicyEngine, base_bundle
+from taskbound.adapters.policy.cedar import CedarLanguage, base_bundle
+from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.action import canonical
 from taskbound.core.clock import Instant
 from taskbound.core.scope import parse_scope
@@ -19,12 +20,14 @@ from taskbound.flows.audit.sequencing import open_writer
 from taskbound.flows.decision import Call, Decisions, Views
 from taskbound.flows.identity import Agents, Deliveries, register_person
 from taskbound.flows.means import Actor, Means
+from taskbound.flows.policy import Policies
 from taskbound.flows.task import TaskOrder, Tasks
 from taskbound.flows.tool import Pins
 
 if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.core.task import Task
+    from taskbound.ports.policy import PolicyEngine
     from taskbound.ports.store import Store
 
 __all__ = ["INPUTS", "PROOF", "TOOL", "Ground", "call_of"]
@@ -69,7 +72,7 @@ class Ground:
             store=store,
             clock=SystemClock(Instant(0)),
             chance=chance,
-            policy=CedarPolicyEngine(base_bundle()),
+            policy=Policies(store, CedarLanguage(), base_bundle()),
             monitor=post,
             signatures=PersonSignatures(),
             tokens=JoserfcCheck(),
@@ -108,6 +111,13 @@ class Ground:
             namespace="default", agent="coder", purpose="pay bills", seconds=_DAY, scope=parse_scope(scope)
         )
         return Tasks(self.means, self.views, Deliveries(self.means)).start(order, _ANN)
+
+
+def policies_of(engine: PolicyEngine) -> Policies:
+    """Policies of which this engine is all."""
+    made = Policies(MemoryStore(), CedarLanguage(), base_bundle())
+    made.base = engine
+    return made
 
 
 def call_of(task: str, arguments: JsonValue, *, request: str, connection: str = "con_bench") -> Call:

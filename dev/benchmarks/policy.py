@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import cedarpy
 
-from dev.benchmarks.ground import PROOF, TOOL, Ground, call_of
+from dev.benchmarks.ground import PROOF, TOOL, Ground, call_of, policies_of
 from dev.benchmarks.inputs.cases import every_case
 from dev.benchmarks.inputs.policies import read_policies
 from dev.benchmarks.page import Aim, Section, Table
@@ -95,7 +95,7 @@ def _measure(name: str, text: str, grants: int, *, quick: bool) -> tuple[tuple[s
     task = ground.start(_grants(grants))
     call = call_of(task.id, arguments, request="1")
     engine = CedarPolicyEngine(text)
-    evaluator = Evaluator(ground.views, engine)
+    evaluator = Evaluator(ground.views, policies_of(engine))
     clock = ground.means.clock
 
     def known() -> object:

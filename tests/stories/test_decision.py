@@ -326,7 +326,7 @@ def test_i25_every_decision_names_what_it_was_made_from(world: World) -> None:
     world.ask(task)
     (event,) = world.events("action-decided")
     assert event["scope"] == task.scope.digest
-    assert event["bundle"] == world.means.policy.bundle
+    assert event["bundle"] == world.means.policy.base.bundle
     with world.store.read() as snapshot:
         pinned = snapshot.tools.tool("default", "bank__pay")
     assert pinned is not None

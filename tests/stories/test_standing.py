@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.adapters.policy.cedar import CedarPolicyEngine, base_bundle
 from taskbound.core.clock import Instant
 from taskbound.core.task import NoTaskError, TaskEvent
-from taskbound.flows.decision import Decisions
 from taskbound.flows.decision.standing import Standings
 from taskbound.flows.revocation import stop
 from tests.world import ANN, CEILING, LOOK, PAY, World, code_of, scope_of
@@ -18,43 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from taskbound.core.policy import PolicyAnswer, PolicyReads, PolicyRequest, PolicyTrace
     from taskbound.core.task import Task
-    from taskbound.ports.store import Store, Transaction
+    from taskbound.ports.store import Transaction
 
 OTHER_PAY = PAY | {"inputSchema": {"type": "object"}}
-FORBID = '@id("never") forbid (principal, action, resource);'
 
 NOW = Instant(1)
-
-
-class Switching:
-    """An engine that is told which bundle it answers for."""
-
-    def __init__(self, *texts: str) -> None:
-        self._engines = [CedarPolicyEngine(one) for one in texts]
-        self.number = 0
-
-    @property
-    def bundle(self) -> str:
-        return self._engines[self.number].bundle
-
-    @property
-    def reads(self) -> frozenset[str]:
-        return self._engines[0].reads
-
-    @property
-    def policies(self) -> tuple[str, ...]:
-        return self._engines[self.number].policies
-
-    def reads_of(self, namespace: str, agent: str, tool: str, server: str) -> PolicyReads:
-        return self._engines[self.number].reads_of(namespace, agent, tool, server)
-
-    def answer(self, request: PolicyRequest) -> PolicyAnswer:
-        return self._engines[self.number].answer(request)
-
-    def trace(self, request: PolicyRequest) -> PolicyTrace:
-        return self._engines[self.number].trace(request)
 
 
 def revoke(world: World, task: Task) -> None:
@@ -156,17 +123,6 @@ def test_an_ancestors_deadline_ends_what_was_remembered_of_a_task(world: World) 
     assert code_of(world.ask(child, arguments={"to": "mallory", "amount": 1})) == "task-expired"
 
 
-def test_another_bundle_is_asked_although_the_first_one_answered_the_same_call(store: Store) -> None:
-    world = World(store=store)
-    task = world.settle_in()
-    engine = Switching(base_bundle(), base_bundle() + FORBID)
-    means = replace(world.means, policy=engine)
-    decisions = Decisions(means, world.views)
-    assert code_of(decisions.decide([world.call(task)])[0]) == "permit"
-    engine.number = 1
-    assert code_of(decisions.decide([world.call(task)])[0]) == "forbidden"
-
-
 def test_a_call_that_is_bound_to_no_task_gains_nothing_from_one_that_was(world: World) -> None:
     task = world.settle_in()
     assert code_of(world.ask(task)) == "permit"
@@ -195,17 +151,14 @@ def test_what_a_standing_remembers_is_bounded_and_the_oldest_goes(world: World) 
     assert first.case((), "none", "proof 0", NOW) is not case
 
 
-def test_flags_outcome_proof_and_bundle_each_make_another_case(world: World) -> None:
-    engine = Switching(base_bundle(), base_bundle() + FORBID)
-    standing = Standings(world.views, engine).of(world.call(world.settle_in()))
-    cases = []
-    for engine.number in (0, 1):
-        cases += [
-            standing.case(flags, outcome, proof, NOW)
-            for flags in ((), ("bidi",))
-            for outcome in ("none", "unknown")
-            for proof in ("a", "b")
-        ]
+def test_flags_outcome_and_proof_each_make_another_case(world: World) -> None:
+    standing = Standings(world.views, world.means.policy).of(world.call(world.settle_in()))
+    cases = [
+        standing.case(flags, outcome, proof, NOW)
+        for flags in ((), ("bidi",))
+        for outcome in ("none", "unknown")
+        for proof in ("a", "b")
+    ]
     assert len({id(one) for one in cases}) == len(cases)
 
 

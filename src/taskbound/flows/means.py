@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from taskbound.core.task import TaskState
+    from taskbound.flows.policy.engines import Policies
     from taskbound.ports.clock import Chance, Clock
     from taskbound.ports.identity import Signatures
     from taskbound.ports.monitor import Monitor
-    from taskbound.ports.policy import PolicyEngine
     from taskbound.ports.store import Store
     from taskbound.wire.jose import SignatureCheck
 
@@ -24,7 +24,7 @@ class Means:
     store: Store
     clock: Clock
     chance: Chance
-    policy: PolicyEngine
+    policy: Policies
     monitor: Monitor
     tokens: SignatureCheck
     """Computes what signatures of tokens are worth; the gate is in `wire/jose`."""

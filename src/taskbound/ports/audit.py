@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from taskbound.core.audit import Event, Head
     from taskbound.core.clock import Instant
 
-__all__ = ["AuditReads", "AuditWrites", "PendingRecord", "StoredCheckpoint"]
+__all__ = ["AuditReads", "AuditWrites", "PendingRecord", "PlacedRecord", "StoredCheckpoint"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +22,14 @@ class PendingRecord:
     """Where it stands in the store; grows with each record."""
     body: bytes
     """Its exact bytes: the leaf's data."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedRecord:
+    """A record, and its place in the log when it has one."""
+
+    body: bytes
+    place: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +69,9 @@ class AuditReads(Protocol):
     def checkpoint(self) -> StoredCheckpoint | None:
         """The newest checkpoint."""
 
+    def numbered(self, number: int) -> PlacedRecord | None:
+        """The record of this number (`AuditWrites.last_number`)."""
+
     def place(self, namespace: str, action: str) -> int | None:
         """The log index of the first record of this stored action's decision, when it has one."""
 
@@ -74,6 +85,9 @@ class AuditWrites(AuditReads, Protocol):
         A writer's first event MUST open its chain, and no other may: anything else raises
         `ChainUnopenedError`. A name that can't stand in a record raises `RecordMalformedError`.
         """
+
+    def last_number(self) -> int:
+        """The number of the record that this transaction appended last."""
 
     def extend(self, start: int, numbers: Sequence[int]) -> None:
         """Give records the places from `start` on, in the order of `pending`.

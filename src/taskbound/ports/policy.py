@@ -1,13 +1,16 @@
-"""The engine that answers for the organisation's rules."""
+"""The engine that answers for the organisation's rules, and the bundles that are kept."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from taskbound.core.clock import Instant
     from taskbound.core.policy import (
+        InForce,
         PolicyAnswer,
         PolicyProblem,
         PolicyReads,
@@ -16,7 +19,43 @@ if TYPE_CHECKING:
         PolicyTrace,
     )
 
-__all__ = ["PolicyEngine", "PolicyLanguage"]
+__all__ = [
+    "BundleActivation",
+    "PolicyEngine",
+    "PolicyLanguage",
+    "PolicyReader",
+    "PolicyWriter",
+    "StoredBundle",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredBundle:
+    """A bundle that somebody proposed."""
+
+    namespace: str
+    digest: str
+    archive: bytes
+    """Its kept form; empty where only its row was asked for."""
+    author: str
+    at: Instant
+    note: str
+    record: int
+    """The number of the record in which its author stands for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleActivation:
+    """A bundle was put in force."""
+
+    namespace: str
+    force: InForce
+    how: str
+    """`activated`, `rolled-back` or `rebased`."""
+    by: str
+    at: Instant
+    record: int
+    """The number of the record that says so."""
 
 
 class PolicyEngine(Protocol):
@@ -54,8 +93,11 @@ class PolicyEngine(Protocol):
 class PolicyLanguage(Protocol):
     """Reads, examines and lays out the rules as people write them; MUST do each in bounded time."""
 
-    def engine(self, text: str) -> PolicyEngine:
-        """An engine for this bundle. MUST raise `PolicySyntaxError` for one that can't be read whole."""
+    def engine(self, text: str, *, digest: str = "") -> PolicyEngine:
+        """An engine for this bundle, which calls it by the digest when there is one.
+
+        MUST raise `PolicySyntaxError` for one that can't be read whole.
+        """
 
     def problems(self, files: Mapping[str, str], tools: Sequence[PolicyTool]) -> tuple[PolicyProblem, ...]:
         """What is wrong with these files. MUST find a name that none of the tools has."""
@@ -65,3 +107,35 @@ class PolicyLanguage(Protocol):
 
     def formatted(self, text: str) -> str:
         """The same rules in the usual layout. MUST raise `PolicySyntaxError` when they can't be read."""
+
+
+class PolicyReader(Protocol):
+    """Reads bundles of one namespace at a time."""
+
+    def bundle(self, namespace: str, digest: str) -> StoredBundle | None:
+        """The bundle of this digest, as its bytes are kept: whoever uses them compares."""
+
+    def bundles(self, namespace: str) -> tuple[StoredBundle, ...]:
+        """Every bundle without its archive, newest first."""
+
+    def in_force(self, namespace: str) -> InForce:
+        """What is in force; in an untouched namespace the base alone, epoch 0."""
+
+    def activations(self, namespace: str) -> tuple[BundleActivation, ...]:
+        """How that came about, newest first."""
+
+    def governed(self) -> tuple[str, ...]:
+        """Every namespace in which a bundle was put in force, in order."""
+
+
+class PolicyWriter(PolicyReader, Protocol):
+    """Writes them; nothing is ever changed but what is in force."""
+
+    def lock_in_force(self, namespace: str) -> InForce:
+        """What is in force, locked against change until the end of the transaction."""
+
+    def insert_bundle(self, bundle: StoredBundle) -> None:
+        """Keep it. MUST raise `ConflictError` when there is one of its digest."""
+
+    def put_in_force(self, activation: BundleActivation, *, expect: int) -> None:
+        """Make it what is in force. MUST raise `ConflictError` when the epoch there is not `expect`."""

@@ -185,5 +185,7 @@ class ActionDetail(Message, frozen=True, tag="action-detail", tag_field="is"):
     """For `action:explain`: `same` when the record replays to the same answer, else what differs."""
     facts: tuple[str, ...] = ()
     """For `action:explain`: each fact that the decision read, in words."""
+    turns: tuple[str, ...] = ()
+    """For `action:explain`: what of all that policies read would have led to another answer, each alone."""
     could_grant: str = ""
     """For `action:explain` of what was outside of the scope: `yes: …` or `no: …`, as of now."""

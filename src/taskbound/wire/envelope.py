@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from taskbound.wire import action, audit, connection, identity, people, revocation, scope, task, tool
+from taskbound.wire import action, audit, connection, identity, people, policy, revocation, scope, task, tool
 from taskbound.wire.frame import Message
 
 __all__ = ["Answer", "Ask", "Push", "Reply", "Said", "ask_decoder", "said_decoder"]
@@ -77,6 +77,12 @@ Ask: TypeAlias = (
     | audit.ProveRecord
     | audit.TailAudit
     | audit.CompareRows
+    | policy.ProposeBundle
+    | policy.ListBundles
+    | policy.ShowBundle
+    | policy.ActivateBundle
+    | policy.RollBackBundle
+    | policy.ReplayBundle
     | revocation.Stop
 )
 """Everything that a client may ask."""
@@ -114,6 +120,10 @@ Answer: TypeAlias = (
     | audit.ExportPage
     | audit.ProofFile
     | audit.RowsCompared
+    | policy.BundleRows
+    | policy.BundleDetail
+    | policy.BundleAnswer
+    | policy.Replayed
 )
 """Everything that the daemon may answer."""
 

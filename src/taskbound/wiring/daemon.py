@@ -35,11 +35,12 @@ from taskbound.adapters.identity.signatures import PersonSignatures
 from taskbound.adapters.jose import JoserfcCheck
 from taskbound.adapters.keys.socket import SocketSigner
 from taskbound.adapters.monitor.local import LocalMonitor
-from taskbound.adapters.policy.cedar import CedarPolicyEngine, base_bundle
+from taskbound.adapters.policy.cedar import ApartLanguage, base_bundle
 from taskbound.core.decision import Allowance
 from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.flows.audit.sequencing import Sequencer, open_writer
 from taskbound.flows.means import Means
+from taskbound.flows.policy import Policies
 from taskbound.surfaces.api.daemon import Daemon, Place
 from taskbound.surfaces.api.server import GRACE, SocketServer
 from taskbound.wiring.accounts import open_to_group, parse_gateway, parse_group
@@ -180,7 +181,7 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
         store=store,
         clock=clock,
         chance=chance,
-        policy=CedarPolicyEngine(base_bundle()),
+        policy=Policies(store, ApartLanguage(), base_bundle()),
         monitor=LocalMonitor(),
         signatures=PersonSignatures(),
         tokens=JoserfcCheck(),
@@ -199,7 +200,7 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
         allowance=Allowance(burst=told.refusals_burst, rate=told.refusals_rate),
     )
     daemon = Daemon(means, sequencer, loop, place)
-    open_writer(means, software=f"taskbound {__version__}")
+    _begin(daemon)
     rounds = Rounds(daemon, signer, origin, child)
     daemon.doubt_strangers()
     daemon.worker.start()
@@ -223,6 +224,14 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
         store.close()
         os.close(held)
     return 0 if store.failure is None else _STORE_FAILED
+
+
+def _begin(daemon: Daemon) -> None:
+    """Open the writer's chain, and give the policy bundles in force this version's base where that can be."""
+    software = f"taskbound {__version__}"
+    open_writer(daemon.means, software=software)
+    for namespace, why in daemon.bundles.rebase(software):
+        _log.warning("in namespace %r the policy bundle in force keeps the base it has: %s", namespace, why)
 
 
 async def _stop(daemon: Daemon, rounds: Rounds, store: OpenedStore) -> None:

@@ -18,8 +18,10 @@ from taskbound.core.audit import ChainUnopenedError
 from taskbound.core.clock import Instant
 from taskbound.core.decision import ActHistory, Presented
 from taskbound.core.errors import TaskboundError
+from taskbound.core.policy import InForce
 from taskbound.core.revocation import KillSwitch
 from taskbound.core.task import TaskState
+from taskbound.ports.policy import BundleActivation, StoredBundle
 from taskbound.ports.store import ConflictError
 from tests.contracts.store.rows import (
     NOW,
@@ -77,6 +79,8 @@ def everything(seen: Snapshot) -> list[object]:
             seen.actions.count(space, "tsk_1"),
             [seen.audit.place(space, f"act_{n}") for n in range(4)],
             seen.revocation.kill_switch(space),
+            (seen.policy.in_force(space), seen.policy.activations(space), seen.policy.bundles(space)),
+            [seen.policy.bundle(space, one) for one in ("a", "b")],
         ]
     size = seen.audit.size()
     return [
@@ -281,6 +285,25 @@ class ThreeStores(RuleBasedStateMachine):
     def put_kill_switch(self, space: str, expect: int) -> None:
         switch = KillSwitch(stopped=expect % 2 == 0, epoch=expect + 1, reason="x")
         self.all(lambda tx: tx.revocation.put_kill_switch(space, switch, expect=expect))
+
+    @rule(space=spaces, name=names)
+    def keep_a_bundle(self, space: str, name: str) -> None:
+        kept = StoredBundle(
+            namespace=space, digest=name, archive=b"x", author="ann", at=NOW, note="", record=1
+        )
+        self.all(lambda tx: tx.policy.insert_bundle(kept))
+
+    @rule(space=spaces, name=names, epoch=small, expect=small)
+    def put_a_bundle_in_force(self, space: str, name: str, epoch: int, expect: int) -> None:
+        force = InForce(epoch=epoch, digest=name)
+        one = BundleActivation(namespace=space, force=force, how="activated", by="ann", at=NOW, record=1)
+
+        def work(tx: Transaction) -> object:
+            before = tx.policy.lock_in_force(space)
+            tx.policy.put_in_force(one, expect=expect)
+            return before, tx.policy.lock_in_force(space)
+
+        self.all(work)
 
     @invariant()
     def all_hold_the_same(self) -> None:

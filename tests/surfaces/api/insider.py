@@ -30,6 +30,7 @@ from taskbound.wire.people import (
     VouchPersonKey,
     WithdrawPersonKey,
 )
+from taskbound.wire.policy import ActivateBundle, ProposeBundle, RollBackBundle
 from taskbound.wire.revocation import Stop
 from taskbound.wire.task import EndTask, RegisterRun, StartTask
 
@@ -48,6 +49,9 @@ def act(socket: str, task: str) -> dict[str, str]:
         "start": StartTask(agent="coder", purpose="mine", seconds=60, scope=SCOPE),
         "end": EndTask(task=task),
         "run": RegisterRun(task=task),
+        "propose": ProposeBundle(files={"own.cedar": '@id("x") permit (principal, action, resource);'}),
+        "activate": ActivateBundle(digest="0" * 64),
+        "back": RollBackBundle(),
         "lift": Stop(stopped=False),
         "key": ProposePersonKey(person="ann", public="ssh-ed25519 AAAA"),
         "vouch": VouchPersonKey(key="key_1"),

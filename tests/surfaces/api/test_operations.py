@@ -128,6 +128,7 @@ def example(kind: type[Any]) -> Any:
                 int: 1,
                 bool: True,
                 str: "x",
+                dict[str, str]: {},
                 msgspec.Raw: msgspec.Raw(b'{"grants":[{"tool":"bank__look","others":"any"}]}'),
             }.get(one.type, ())
     if "spec" in values:

@@ -33,7 +33,8 @@ def test_every_command_of_the_issue_is_there() -> None:
         "template": "save list remove",
         "tool": "list diff accept",
         "upstream": "add list remove",
-        "policy": "new validate test coverage fmt schema explain",
+        "policy": "new validate test coverage fmt schema explain"
+        " propose list show diff activate rollback replay",
         "action": "list show explain",
         "db": "upgrade check",
         "audit": "verify export proof tail",

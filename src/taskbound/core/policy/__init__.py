@@ -28,6 +28,7 @@ from taskbound.core.policy.bundle import (
     MAX_FILES,
     BadBundleError,
     DamagedBundleError,
+    PolicyBundle,
     bundle_digest,
     pack,
     require_names,
@@ -44,6 +45,14 @@ from taskbound.core.policy.case import (
     request_of,
     words_of,
 )
+from taskbound.core.policy.force import (
+    AuthorActivatesError,
+    InForce,
+    NotInForceBeforeError,
+    UnknownBundleError,
+    require_activator,
+    require_earlier,
+)
 from taskbound.core.policy.turning import Turn, Turns, turns
 
 __all__ = [
@@ -52,6 +61,7 @@ __all__ = [
     "MAX_BUNDLE",
     "MAX_FILES",
     "TIMED",
+    "AuthorActivatesError",
     "BadBundleError",
     "BadCaseError",
     "DamagedBundleError",
@@ -62,8 +72,11 @@ __all__ = [
     "Forbid",
     "Forbidden",
     "Held",
+    "InForce",
+    "NotInForceBeforeError",
     "Permitted",
     "PolicyAnswer",
+    "PolicyBundle",
     "PolicyCase",
     "PolicyConclusion",
     "PolicyProblem",
@@ -74,11 +87,14 @@ __all__ = [
     "PolicyTrace",
     "Turn",
     "Turns",
+    "UnknownBundleError",
     "bundle_digest",
     "conclude",
     "pack",
     "parse_cases",
     "request_of",
+    "require_activator",
+    "require_earlier",
     "require_names",
     "require_own",
     "text_of",

@@ -1,18 +1,20 @@
-"""A bundle of policies: named files of rules, its one digest, and the form in which it is kept.
+"""A bundle of policies: named files of rules and of cases, its one digest, and the form in which it is kept.
 
 1. A file's name is 1 to 100 of a-z, 0-9, `.`, `_` and `-`, begins with a letter or digit and ends
    with `.cedar`: no two names look alike or differ in case.
 2. The kept form is RFC 8785 over names and texts; its SHA-256 is the digest. So the digest covers
    every name and every byte, and what was kept half reads as nothing.
-3. `base.cedar` holds the rules that come with Taskbound. No file of an organisation has that name, and
-   no policy of it a name that begins with `base:`.
-4. A bundle has at most 500 files and 3 MiB of text: it travels in one frame.
+3. `base.cedar` holds the rules that come with Taskbound and is part of every bundle. No file of an
+   organisation has that name, and no policy of it a name that begins with `base:`.
+4. A bundle has at most 500 files of each kind, and 3 MiB in its kept form: it travels in one frame.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from hashlib import sha256
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
@@ -22,12 +24,15 @@ from taskbound.core.errors import MalformedError, UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from taskbound.core.action import JsonValue
+
 __all__ = [
     "BASE_FILE",
     "MAX_BUNDLE",
     "MAX_FILES",
     "BadBundleError",
     "DamagedBundleError",
+    "PolicyBundle",
     "bundle_digest",
     "pack",
     "require_names",
@@ -43,6 +48,7 @@ MAX_BUNDLE: Final = 3 * 1_048_576
 MAX_FILES: Final = 500
 _BASE: Final = "base:"
 _NAME: Final = re.compile(r"(?=.{1,100}\Z)[a-z0-9][a-z0-9._-]*\.cedar")
+_CASES: Final = re.compile(r"(?=.{1,100}\Z)[a-z0-9][a-z0-9._-]*\.cases\.(json|ya?ml)")
 _LIMITS: Final = Limits(size=2 * MAX_BUNDLE)
 
 
@@ -60,8 +66,36 @@ class DamagedBundleError(UnavailableError):
     remedy = "go back to another one with `taskbound policy rollback`, and look at the disk"
 
 
-def require_names(files: Mapping[str, str]) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyBundle:
+    """All files of a bundle, by name in order."""
+
+    files: Mapping[str, str]
+    """Its rules, those of the base included."""
+    cases: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def own(self) -> dict[str, str]:
+        """The organisation's part of its rules."""
+        return {name: text for name, text in self.files.items() if name != BASE_FILE}
+
+    @property
+    def base(self) -> str:
+        """The rules that came with Taskbound."""
+        return self.files[BASE_FILE]
+
+    @property
+    def text(self) -> str:
+        """Its rules as one text."""
+        return text_of(self.files)
+
+
+def require_names(files: Mapping[str, str], cases: Iterable[str] = ()) -> None:
     """Go on only with files that can be an organisation's part of a bundle.
+
+    Args:
+        files: Of rules, by name.
+        cases: Names of files of cases.
 
     Raises:
         BadBundleError: Rule 1, 3 or 4 is broken, or there is no file.
@@ -79,6 +113,14 @@ def require_names(files: Mapping[str, str]) -> None:
         if name == BASE_FILE:
             raise BadBundleError(
                 f"`{BASE_FILE}` holds the rules that come with Taskbound", remedy="give it another name"
+            )
+    names = list(cases)
+    if len(names) > MAX_FILES:
+        raise BadBundleError(f"there are more than {MAX_FILES} files of cases")
+    for name in names:
+        if not _CASES.fullmatch(name):
+            raise BadBundleError(
+                f"`{name}` can't be the name of a file of cases", remedy="end it with .cases.yaml"
             )
     if sum(len(text.encode("utf-8", "surrogatepass")) for text in files.values()) > MAX_BUNDLE:
         raise BadBundleError(f"the files have more than {MAX_BUNDLE} bytes")
@@ -109,16 +151,19 @@ def text_of(files: Mapping[str, str]) -> str:
     return "\n".join(files[name] for name in sorted(files))
 
 
-def pack(files: Mapping[str, str]) -> bytes:
+def pack(bundle: PolicyBundle) -> bytes:
     """The form in which a bundle is kept (rule 2).
 
     Raises:
-        BadBundleError: A file holds what no text does.
+        BadBundleError: A file holds what no text does, or it is too large (rule 4).
     """
     try:
-        return canonical({"files": dict(files), "version": 1})
+        archive = canonical({"cases": dict(bundle.cases), "files": dict(bundle.files), "version": 1})
     except MalformedError as error:
         raise BadBundleError(f"a file of policies is no text: {error.message}") from error
+    if len(archive) > MAX_BUNDLE:
+        raise BadBundleError(f"the bundle has more than {MAX_BUNDLE} bytes")
+    return archive
 
 
 def bundle_digest(archive: bytes) -> str:
@@ -126,8 +171,8 @@ def bundle_digest(archive: bytes) -> str:
     return sha256(archive).hexdigest()
 
 
-def unpack(archive: bytes, digest: str) -> dict[str, str]:
-    """The files of a kept bundle.
+def unpack(archive: bytes, digest: str) -> PolicyBundle:
+    """A kept bundle.
 
     Raises:
         DamagedBundleError: It is not what the digest says, or nothing of the kind.
@@ -138,7 +183,17 @@ def unpack(archive: bytes, digest: str) -> dict[str, str]:
         value = parse_document(archive, limits=_LIMITS)
     except MalformedError as error:
         raise DamagedBundleError(f"policy bundle `{digest}` can't be read: {error.message}") from error
-    files = value.get("files") if isinstance(value, dict) and value.get("version") == 1 else None
-    if not isinstance(files, dict):
+    files = cases = None
+    if isinstance(value, dict) and value.keys() == {"cases", "files", "version"} and value["version"] == 1:
+        files, cases = _texts(value["files"]), _texts(value["cases"])
+    if files is None or cases is None or BASE_FILE not in files:
         raise DamagedBundleError(f"policy bundle `{digest}` has a form that this version does not know")
-    return {name: text for name, text in files.items() if isinstance(text, str)}
+    return PolicyBundle(files=files, cases=cases)
+
+
+def _texts(value: JsonValue) -> Mapping[str, str] | None:
+    """Texts by name; None when that is something else."""
+    if not isinstance(value, dict):
+        return None
+    texts = {name: text for name, text in value.items() if isinstance(text, str)}
+    return MappingProxyType(texts) if len(texts) == len(value) else None

@@ -1,9 +1,10 @@
 """Why an action was answered as it was, and whether its record replays to the same answer.
 
 Replaying computes scope and policy again from what the row holds: the canonical
-arguments, the task's scope and the facts that policies read. What a decision took
-from the standing of that moment (a task's end, the kill switch, what was left of a
-limit) is not computed again: it stands in the record that the log proves.
+arguments, the task's scope, the facts that policies read and the bundle that was in
+force. What a decision took from the standing of that moment (a task's end, the kill
+switch, what was left of a limit) is not computed again: it stands in the record that
+the log proves.
 
 Of what was outside of the scope it says whether the task's requester could grant it today.
 
@@ -16,49 +17,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from taskbound.core.action import make_action, parse_object
-from taskbound.core.audit import ActionDecided, parse_record
-from taskbound.core.errors import DeniedError, MalformedError
+from taskbound.core.action import parse_object
+from taskbound.core.errors import DeniedError
 from taskbound.core.identity.grantable import reach_of, why_not
-from taskbound.core.policy import Forbidden, Held, Permitted, PolicyRequest, conclude
-from taskbound.core.scope import Missed, cover
+from taskbound.core.policy import DamagedBundleError, conclude, turns
+from taskbound.core.scope import Missed
 from taskbound.core.tool import parse_definition
-from taskbound.flows.decision.facts import parse_fact
+from taskbound.flows.action.again import NotAsked, ask_again, edited, word_of
 
 if TYPE_CHECKING:
-    from taskbound.core.clock import Instant
-    from taskbound.core.scope import Covered
     from taskbound.core.task import Task
+    from taskbound.flows.action.again import Again
     from taskbound.flows.means import Means
     from taskbound.ports.action import StoredAction
+    from taskbound.ports.policy import PolicyEngine
     from taskbound.ports.store import Snapshot
     from taskbound.ports.tool import PinnedTool
 
 __all__ = ["Explanation", "UnknownActionError", "explain"]
-
-_PLACED = 60_000_000
-"""µs after which a decision's record surely has its place in the log, where it can be found."""
-_RECORDED = (
-    "task", "agent", "tool", "server", "definition", "digest", "act_key", "decision", "grant", "bundle",
-    "scope", "attempt", "connection",
-)  # fmt: skip  # a list of words reads better as words
-_STANDING = frozenset(
-    {
-        "stopped",
-        "no-task",
-        "ambiguous-task",
-        "task-ended",
-        "task-expired",
-        "task-paused",
-        "task-not-started",
-        "inactive-agent",
-        "unknown-identity",
-        "unknown-tool",
-        "tool-changed",
-        "exhausted",
-        "key-reused",
-    }
-)
 
 
 class UnknownActionError(DeniedError):
@@ -78,6 +54,8 @@ class Explanation:
     """`same`, `not computed: …`, or `different: …`."""
     learning: bool
     """Whether its task is to learn from."""
+    turns: tuple[str, ...]
+    """What of all that policies read would have led to another answer, each changed alone."""
     could_grant: str
     """Of what was outside of the scope: `yes: …`, or `no: …` with why its requester can't have it."""
 
@@ -94,8 +72,10 @@ def explain(means: Means, namespace: str, action: str) -> Explanation:
             raise UnknownActionError(f"no action is named `{action}`")
         task = snapshot.tasks.task(namespace, kept.task) if kept.task else None
         tool = snapshot.tools.tool(namespace, kept.tool)
-        edited = _edited(snapshot, kept, means.clock.now())
-        could = "" if edited else _could_grant(snapshot, kept, task, tool)
+        changed = edited(snapshot, kept, means.clock.now())
+        could = "" if changed else _could_grant(snapshot, kept, task, tool)
+        again = NotAsked(why=changed) if changed else ask_again(snapshot, kept)
+        engine = _engine(means, snapshot, kept)
     facts = (
         f"attempt {kept.attempt}",
         f"scope {kept.scope or '(none)'}",
@@ -104,38 +84,44 @@ def explain(means: Means, namespace: str, action: str) -> Explanation:
         f"definition {kept.definition or '(none)'}",
         *(f"{name} {value.replace(chr(10), ' ')}" for name, value in kept.facts),
     )
-    if edited:
-        replay = f"different: {edited}"
-    elif kept.code in _STANDING:
-        replay = f"not computed: `{kept.code}` comes from the standing of that moment, which the log records"
-    elif task is None or tool is None or tool.digest != kept.definition:
-        replay = "not computed: the task or the pinned tool is another one now"
-    elif kept.at < task.since or kept.scope != task.scope.digest:
-        replay = "not computed: the task has entered another step since, or its scope was amended"
-    elif kept.bundle != means.policy.bundle:
-        replay = "not computed: another policy bundle is in force now"
+    turned: tuple[str, ...] = ()
+    if changed:
+        replay = f"different: {changed}"
+    elif isinstance(again, NotAsked):
+        replay = f"not computed: {again.why}"
+    elif isinstance(engine, str):
+        replay = f"not computed: {engine}"
     else:
-        arguments, schema = parse_object(kept.arguments), parse_definition(tool.definition).input_schema
-        request = PolicyRequest(
-            namespace=kept.namespace,
-            agent=kept.agent,
-            tool=kept.tool,
-            server=tool.server,
-            task=kept.task,
-            arguments=arguments,
-            definition=tool.digest,
-            schema=schema,
-            facts={name: parse_fact(name, value) for name, value in kept.facts},
-        )
-        covered = cover(task.scope, kept.tool, arguments, schema, step=task.step)
-        replay = _replay(means, kept, covered, request)
+        replay = _replay(engine, again)
+        turned = _turns(engine, again)
     return Explanation(
         action=kept,
         facts=facts,
         replay=replay,
+        turns=turned,
         learning=task is not None and task.learning,
         could_grant=could,
     )
+
+
+def _engine(means: Means, snapshot: Snapshot, kept: StoredAction) -> PolicyEngine | str:
+    """The engine of the bundle that the action was decided under; in words why there is none."""
+    try:
+        return means.policy.engine(snapshot, kept.namespace, kept.bundle)
+    except DamagedBundleError as error:
+        return error.message
+
+
+def _turns(engine: PolicyEngine, again: Again) -> tuple[str, ...]:
+    """What of all that its policies read would have led to another answer, each changed alone."""
+    if isinstance(again.covered, Missed):
+        return ()
+    try:
+        trace = engine.trace(again.request)
+        found = turns(again.request, trace, engine.answer).found
+    except KeyError:  # a record of before holds fewer facts than policies read
+        return ()
+    return tuple(f"{one.change}: {one.answer}" for one in found)
 
 
 def _could_grant(snapshot: Snapshot, kept: StoredAction, task: Task | None, tool: PinnedTool | None) -> str:
@@ -149,46 +135,14 @@ def _could_grant(snapshot: Snapshot, kept: StoredAction, task: Task | None, tool
     return f"no: {why}" if why else f"yes: `{task.requester}` may grant it"
 
 
-def _edited(snapshot: Snapshot, kept: StoredAction, now: Instant) -> str:
-    """How the row is not what was decided, in words; empty when nothing shows it."""
-    try:
-        made = make_action(
-            namespace=kept.namespace,
-            task=kept.task,
-            agent=kept.agent,
-            tool=kept.tool,
-            server=kept.server,
-            definition=kept.definition,
-            arguments=parse_object(kept.arguments),
-        )
-    except MalformedError:
-        return "its arguments can't be read: the row was changed"
-    if (made.arguments, made.digest, made.act_key) != (kept.arguments, kept.digest, kept.act_key):
-        return "its digest is of another action: the row was changed"
-    place = snapshot.audit.place(kept.namespace, kept.id)
-    if place is None:
-        return "the log holds no record of it" if now - kept.at > _PLACED else ""
-    event = parse_record(snapshot.audit.records(place, 1)[0]).event
-    if not isinstance(event, ActionDecided) or event.action != kept.id:
-        return "the record that it names is of something else: the row was changed"
-    for name in _RECORDED:
-        if getattr(event, name) != getattr(kept, name):
-            return f"its record in the log has another {name.replace('_', ' ')}: the row was changed"
-    return ""
-
-
-def _replay(means: Means, kept: StoredAction, covered: Covered | Missed, request: PolicyRequest) -> str:
+def _replay(engine: PolicyEngine, again: Again) -> str:
+    kept, covered = again.kept, again.covered
     if isinstance(covered, Missed):
         return _compare(kept, "refuse", "outside-scope")
-    match conclude(means.policy.answer(request)):
-        case Permitted():
-            if kept.decision == "permit" and kept.grant not in {one.grant for one in covered.payers}:
-                return f"different: grant {kept.grant} does not cover it now"
-            return _compare(kept, "permit", "")
-        case Held():
-            return _compare(kept, "hold", "held")
-        case Forbidden() as forbidden:
-            return _compare(kept, "refuse", forbidden.code)
+    decision, code = word_of(conclude(engine.answer(again.request)))
+    if decision == kept.decision == "permit" and kept.grant not in {one.grant for one in covered.payers}:
+        return f"different: grant {kept.grant} does not cover it now"
+    return _compare(kept, decision, code)
 
 
 def _compare(kept: StoredAction, decision: str, code: str) -> str:

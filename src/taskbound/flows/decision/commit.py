@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from taskbound.flows.decision.doubts import Doubts
     from taskbound.flows.decision.views import Views
     from taskbound.flows.means import Means
+    from taskbound.flows.policy.engines import Policies
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Transaction
 
@@ -199,7 +200,7 @@ class Decisions:
     def _settle_namespace(self, tx: Transaction, namespace: str, group: Sequence[_Pending]) -> Settlement:
         proposals = [one.proposal for one in group]
         doubts = self._views.doubts
-        locked = _lock(tx, namespace, proposals, self._means.policy.bundle, doubts)
+        locked = _lock(tx, namespace, proposals, self._means.policy, doubts)
         now = self._means.clock.now()
         settlement = settle(proposals, locked, now=now, until=Instant(now + PERMIT_LIFE))
         rows: list[StoredAction] = []
@@ -255,7 +256,7 @@ def _lock(
     tx: Transaction,
     namespace: str,
     proposals: Sequence[Proposal],
-    bundle: str,
+    policies: Policies,
     doubts: Doubts,
 ) -> Locked:
     """Everything that these proposals need, read under lock, always in the same order."""
@@ -268,13 +269,13 @@ def _lock(
     paying = tasks | {task for one in proposals for task in _above(one)}
     return Locked(
         switch=tx.revocation.lock_kill_switch(namespace),
+        bundle=policies.digest_of(tx.policy.lock_in_force(namespace)),
         agents=tx.identities.lock_agents(namespace, agents),
         tools=tx.tools.lock_tools(namespace, {one.action.tool for one in proposals}),
         tasks=tx.tasks.lock_heads(namespace, tasks),
         left=tx.tasks.lock_remainders(namespace, paying),
         priors=tx.actions.lock_priors(namespace, names),
         acts=tx.actions.lock_acts(namespace, acts),
-        bundle=bundle,
         doubted=doubts.acts(tx, namespace),
     )
 

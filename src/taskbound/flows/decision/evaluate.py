@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from taskbound.core.scope import Covered
     from taskbound.flows.decision.standing import Case, Ground, Standing
     from taskbound.flows.decision.views import Views
-    from taskbound.ports.policy import PolicyEngine
+    from taskbound.flows.policy.engines import Policies
 
 __all__ = ["Call", "Evaluator", "NotCanonicalError"]
 
@@ -76,13 +76,12 @@ class Call:
 
 
 class Evaluator:
-    """Evaluates calls against views of the store and one bundle of policies."""
+    """Evaluates calls against views of the store and the policies in force."""
 
-    def __init__(self, views: Views, policy: PolicyEngine) -> None:
+    def __init__(self, views: Views, policies: Policies) -> None:
         """Keep what to read from."""
         self._views = views
-        self._policy = policy
-        self._standings = Standings(views, policy)
+        self._standings = Standings(views, policies)
 
     def evaluate(self, call: Call, action_id: str, now: Instant) -> Proposal:
         """The proposal for this call, whatever is in its way.
@@ -94,17 +93,14 @@ class Evaluator:
 
         Raises:
             MalformedError: The arguments can't be read; there is no action then.
+            DamagedBundleError: The bundle in force is not whole; nothing is decided then.
         """
         arguments = parse_object(call.arguments)
         standing = self._standings.of(call)
         if canonical(arguments) != call.arguments:
             raise NotCanonicalError("the arguments are not in canonical form")  # 1
         action = Action(frame=standing.frame, arguments=call.arguments)
-        outcome = (
-            self._views.last_outcome(standing.root, action.act_key)
-            if "last_outcome" in self._policy.reads
-            else ""
-        )
+        outcome = self._views.last_outcome(standing.root, action.act_key) if standing.reads_outcome else ""
         flagged = action.flags()
         flags = tuple(sorted({flag.kind.value for flag in flagged})) if flagged else ()
         case = standing.case(flags, outcome, call.proof, now)

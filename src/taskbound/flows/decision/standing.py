@@ -1,11 +1,12 @@
 """What a call stands on: all of its evaluation that its arguments don't change, worked out once.
 
 1. A standing is of one namespace, task, agent and tool, and of one generation of the
-   views: once anything was forgotten, all standings are, and are worked out anew.
+   views: once anything was forgotten, all standings are, and are worked out anew. So it
+   is of one policy bundle as well.
 2. Only that nothing stands in the way is remembered, and only until the first deadline
    of the task and its ancestors. What stands in the way is looked at anew each time.
 3. What policy answers is remembered by all that it may read: the standing, the flags,
-   the last outcome, the proof and the bundle. Where it reads the arguments it is asked for
+   the last outcome and the proof. Where it reads the arguments it is asked for
    each call, and where it reads the time nothing is remembered.
 4. Every agent above is active like the task's own, and bounds it by its ceiling; a ceiling is asked for each
    call unless it covers every call of the tool by its own words.
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from taskbound.core.scope import Scope
     from taskbound.flows.decision.evaluate import Call
     from taskbound.flows.decision.views import Lineage, ToolView, Views
+    from taskbound.flows.policy.engines import Policies
     from taskbound.ports.policy import PolicyEngine
 
 __all__ = ["Case", "Ground", "Standing", "Standings", "ToolChangedError", "UnknownToolError"]
@@ -102,10 +104,14 @@ class Case:
 class Standing:
     """What calls of one tool by one agent for one task stand on."""
 
-    def __init__(self, call: Call, views: Views, policy: PolicyEngine) -> None:
-        """Read it from the views."""
+    def __init__(self, call: Call, views: Views, policies: Policies) -> None:
+        """Read it from the views.
+
+        Raises:
+            DamagedBundleError: The bundle in force is not whole.
+        """
         self._views = views
-        self._policy = policy
+        self._policy = policies.at(call.namespace, views.in_force(call.namespace))
         self._namespace = call.namespace
         self._names = (call.task, call.agent, call.tool)
         self._lineage = views.lineage(call.namespace, call.task) if call.task else None
@@ -126,9 +132,14 @@ class Standing:
         self.scope = self._lineage.task.scope.digest if self._lineage else ""
         self.is_whole = self._lineage is not None and self._agent is not None and tool is not None
         """Whether there are such a task, agent and tool."""
-        self._reads: tuple[str, PolicyReads] | None = None
+        self._reads: PolicyReads | None = None
         self._ground: Ground | None = None
-        self._cases: dict[tuple[tuple[str, ...], str, str, str], Case] = {}
+        self._cases: dict[tuple[tuple[str, ...], str, str], Case] = {}
+
+    @property
+    def reads_outcome(self) -> bool:
+        """Whether a policy in force reads how an act last ended."""
+        return "last_outcome" in self._policy.reads
 
     def require(self, unbound: TaskboundError | None, now: Instant) -> Ground:
         """Go on only when nothing stands in the way so far.
@@ -149,7 +160,7 @@ class Standing:
         """The case of calls with these flags, of an act that last ended so, proven so."""
         if not TIMED.isdisjoint(self._read().facts):
             return self._case(flags, outcome, proof, now)
-        key = (flags, outcome, proof, self._policy.bundle)
+        key = (flags, outcome, proof)
         known = self._cases.get(key)  # 3
         if known is None:
             if len(self._cases) >= _CASES:
@@ -158,14 +169,12 @@ class Standing:
         return known
 
     def _read(self) -> PolicyReads:
-        """What the policies in force read of such calls; worked out once for each bundle."""
-        known = self._reads
-        if known is None or known[0] != self._policy.bundle:
+        """What the policies in force read of such calls; worked out once."""
+        if self._reads is None:
             server = self._tool.server.name if self._tool else ""
             _, agent, tool = self._names
-            reads = self._policy.reads_of(self._namespace, agent, tool, server)
-            known = self._reads = (self._policy.bundle, reads)
-        return known[1]
+            self._reads = self._policy.reads_of(self._namespace, agent, tool, server)
+        return self._reads
 
     def _look(self, unbound: TaskboundError | None, now: Instant) -> Ground:
         task, name, tool_name = self._names
@@ -233,7 +242,7 @@ class Standing:
             tool=self._tool.pinned.version if self._tool else None,
             bundle=self._policy.bundle,
             last_outcome=outcome,
-            reads_outcome="last_outcome" in self._policy.reads,
+            reads_outcome=self.reads_outcome,
         )
         return Case(self._policy, request, basis, reads_arguments=reads.arguments)
 
@@ -241,10 +250,10 @@ class Standing:
 class Standings:
     """The standings of one generation of views; used from one thread at a time."""
 
-    def __init__(self, views: Views, policy: PolicyEngine, *, most: int = _STANDINGS) -> None:
+    def __init__(self, views: Views, policies: Policies, *, most: int = _STANDINGS) -> None:
         """Start empty; keep so many at most."""
         self._views = views
-        self._policy = policy
+        self._policies = policies
         self._most = most
         self._generation = views.generation
         self._kept: dict[tuple[str, str, str, str], Standing] = {}
@@ -257,7 +266,7 @@ class Standings:
         key = (call.namespace, call.task, call.agent, call.tool)
         known = self._kept.get(key)
         if known is None:
-            known = Standing(call, self._views, self._policy)
+            known = Standing(call, self._views, self._policies)
             if known.is_whole:  # 5
                 if len(self._kept) >= self._most:
                     del self._kept[next(iter(self._kept))]

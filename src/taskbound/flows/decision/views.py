@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from taskbound.core.decision import Proposal
     from taskbound.core.identity import Agent, Person
     from taskbound.core.identity.grantable import Reach
+    from taskbound.core.policy import InForce
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.task import Task, TaskHead
     from taskbound.core.tool import ToolDefinition
@@ -110,6 +111,7 @@ class Views:
         self._persons: dict[str, Mapping[str, Person]] = {}
         self._reaches: dict[tuple[str, str], Reach] = {}
         self._switches: dict[str, KillSwitch] = {}
+        self._forces: dict[str, InForce] = {}
         self._outcomes: OrderedDict[tuple[str, str], str] = OrderedDict()
         self.generation = 0
         """How often something was forgotten (rule 4)."""
@@ -162,6 +164,7 @@ class Views:
         self._persons.clear()
         self._reaches.clear()
         self._switches.clear()
+        self._forces.clear()
 
     def forget_task(self, namespace: str, task: str) -> None:
         """Forget this task; what hangs beneath it turns out stale at the commit and is forgotten then."""
@@ -174,6 +177,14 @@ class Views:
         if known is None:
             with self._store.read() as snapshot:
                 known = self._switches[namespace] = snapshot.revocation.kill_switch(namespace)
+        return known
+
+    def in_force(self, namespace: str) -> InForce:
+        """The policy bundle in force."""
+        known = self._forces.get(namespace)
+        if known is None:
+            with self._store.read() as snapshot:
+                known = self._forces[namespace] = snapshot.policy.in_force(namespace)
         return known
 
     def last_outcome(self, root: str, act_key: str) -> str:
@@ -190,6 +201,7 @@ class Views:
             self._agents.forget((action.namespace, name))
         self._tools.forget((action.namespace, action.tool))
         self._switches.pop(action.namespace, None)
+        self._forces.pop(action.namespace, None)
         with self._store.read() as snapshot:
             doubted = key in self.doubts.acts(snapshot, action.namespace)
             outcome = "unknown" if doubted else snapshot.actions.act(action.namespace, *key).last_outcome

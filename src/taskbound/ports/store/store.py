@@ -9,16 +9,14 @@ Duties of every store:
    under it; keys are locked in their own order.
 3. A compare-and-set that meets another row than expected raises
    `ConflictError` and nothing of the transaction stays, even if the work swallows it.
-4. An ambiguous commit raises `AmbiguousCommitError`, never success: the caller
-   looks the effect up.
+4. An ambiguous commit raises `AmbiguousCommitError`, never success: it is looked up.
 5. A full disk raises `FullDiskError`; with `reserve=True` the work may use the
    space that was kept for ending things.
 6. A snapshot sees one state of the whole store, that of its beginning, and later ones
    never an older. Snapshots and transactions are of no use after their end, and no
    transaction is begun within another.
 7. Everything belongs to a namespace; no query crosses it.
-8. At most one of the processes that share a database leads, as far as it knows; what
-   a leader writes is compared with rows all the same, since it may have stopped being one.
+8. At most one process of a database leads, as far as it knows; what it writes is compared.
 """
 
 from __future__ import annotations
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
     from taskbound.ports.approval import ApprovalReads, ApprovalWrites
     from taskbound.ports.audit import AuditReads, AuditWrites
     from taskbound.ports.identity import IdentityReads, IdentityWrites
+    from taskbound.ports.policy import PolicyReader, PolicyWriter
     from taskbound.ports.revocation import RevocationReads, RevocationWrites
     from taskbound.ports.task import TaskReads, TaskWrites
     from taskbound.ports.tool import ToolReads, ToolWrites
@@ -71,6 +70,10 @@ class Snapshot(Protocol):
         """The log."""
 
     @property
+    def policy(self) -> PolicyReader:
+        """Bundles, and which is in force."""
+
+    @property
     def revocation(self) -> RevocationReads:
         """The kill switch."""
 
@@ -101,6 +104,10 @@ class Transaction(Protocol):
     @property
     def audit(self) -> AuditWrites:
         """The log."""
+
+    @property
+    def policy(self) -> PolicyWriter:
+        """Bundles, and which is in force."""
 
     @property
     def revocation(self) -> RevocationWrites:

@@ -167,6 +167,7 @@ async def explain_action(daemon: Daemon, connection: Connection, ask: wire.Expla
             learning=found.learning,
             replay=found.replay,
             facts=found.facts,
+            turns=found.turns,
             could_grant=found.could_grant,
         )
 

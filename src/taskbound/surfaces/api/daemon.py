@@ -16,6 +16,7 @@ from taskbound.flows.action import Outcomes
 from taskbound.flows.decision import Call, Decisions, Refusals, Views, strangers
 from taskbound.flows.identity import Agents, Deliveries, require_person
 from taskbound.flows.means import Actor
+from taskbound.flows.policy import Bundles
 from taskbound.flows.task import Delegations, Tasks, bind
 from taskbound.flows.tool import Pins, Sights
 from taskbound.surfaces.api.connection import Connections
@@ -107,6 +108,7 @@ class Daemon:
         self.agents = Agents(means, self.views)
         self.pins = Pins(means, self.views)
         self.sights = Sights(means, self.views)
+        self.bundles = Bundles(means, self.views)
         self.outcomes = Outcomes(means)
         self.decisions = Decisions(means, self.views)
         self.refusals = Refusals(means, self.views, self.decisions, place.allowance)

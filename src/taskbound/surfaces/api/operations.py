@@ -22,6 +22,7 @@ from taskbound.surfaces.api import (
     grantable,
     identity,
     people,
+    policy,
     scope,
     standing,
     task,
@@ -33,6 +34,7 @@ from taskbound.wire import audit as wire_audit
 from taskbound.wire import connection as wire_connection
 from taskbound.wire import identity as wire_identity
 from taskbound.wire import people as wire_people
+from taskbound.wire import policy as wire_policy
 from taskbound.wire import revocation as wire_revocation
 from taskbound.wire import scope as wire_scope
 from taskbound.wire import task as wire_task
@@ -125,6 +127,12 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_identity.RegisterPerson: _operation("api:person:register", _P, identity.add_person),
     wire_people.ReturnPerson: _operation("api:person:return", _O, people.return_person),
     wire_identity.ShowPerson: _operation("api:person:show", _R, grantable.show_person),
+    wire_policy.ActivateBundle: _operation("api:policy:activate", _P, policy.activate),
+    wire_policy.ListBundles: _operation("api:policy:list", _R, policy.list_bundles),
+    wire_policy.ProposeBundle: _operation("api:policy:propose", _P, policy.propose),
+    wire_policy.ReplayBundle: _operation("api:policy:replay", _R, policy.replay_actions),
+    wire_policy.RollBackBundle: _operation("api:policy:roll-back", _P, policy.roll_back),
+    wire_policy.ShowBundle: _operation("api:policy:show", _R, policy.show),
     wire_revocation.Stop: _operation("api:revocation:stop", _P, standing.stop_all),
     wire_scope.SuggestScope: _operation("api:scope:suggest", _R, scope.suggest),
     wire_task.DelegateTask: _operation("api:task:delegate", _P, task.delegate_task),

@@ -77,6 +77,7 @@ def action_detail(
     learning: bool,
     replay: str = "",
     facts: tuple[str, ...] = (),
+    turns: tuple[str, ...] = (),
     could_grant: str = "",
 ) -> ActionDetail:
     """An action in full."""
@@ -101,6 +102,7 @@ def action_detail(
         history=tuple(history),
         replay=replay,
         facts=facts,
+        turns=turns,
         could_grant=could_grant,
     )
 

@@ -89,6 +89,7 @@ def explain(session: Session, action: ActionArgument) -> None:
         [
             ("facts", tuple(map(Words, found.facts))),
             ("replayed", Words(found.replay or "it could not be replayed")),
+            ("would change it", tuple(map(Words, found.turns))),
             *([("could be granted", Words(found.could_grant))] if found.could_grant else []),
         ]
     )

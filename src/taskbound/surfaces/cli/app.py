@@ -16,7 +16,7 @@ from taskbound.surfaces.cli.doctor import add_doctor
 from taskbound.surfaces.cli.errors import SURPRISE, fault_of, status_of, tell, tell_surprise, usage_fault
 from taskbound.surfaces.cli.init import add_init
 from taskbound.surfaces.cli.pages import with_pages
-from taskbound.surfaces.cli.policy import fresh as policy_new
+from taskbound.surfaces.cli.policy import life as policy
 from taskbound.surfaces.cli.revocation import add_stop
 from taskbound.surfaces.cli.run import add_run
 from taskbound.surfaces.cli.scope import commands as scope
@@ -59,7 +59,7 @@ def build() -> typer.Typer:
     add_stop(app)
     for one in (scope.app, task.app, task.templates, leaving.agents, leaving.people):
         app.add_typer(one)
-    for one in (tool.app, upstream.app, policy_new.app, action.app, audit.app, database.app):
+    for one in (tool.app, upstream.app, policy.app, action.app, audit.app, database.app):
         app.add_typer(one)
     add_serve(app)
     add_gateway(app)

@@ -41,33 +41,33 @@ SURPRISE: Final = 1
 
 _BY_STATUS: Final[dict[int, str]] = {
     _MALFORMED: """
-        already-initialized bad-bundle bad-case bad-client-config bad-definition bad-escape bad-evidence
-        bad-filter bad-frame bad-grantable bad-id bad-input bad-instant bad-issuer bad-jsonrpc bad-monitor
-        bad-name bad-outcome bad-params bad-person-key bad-policy bad-question bad-server bad-server-name
-        bad-setting bad-sheet bad-statement bad-task bad-tool-name bare-return batch byte-order-mark
-        ceiling-limit command-missing document-syntax duplicate-key duplicate-tool empty-document
-        floating-version foreign-character half-message id-reused jwk-members jwk-point jwk-private jwk-set
-        key-reused line-separator lone-surrogate look-alike-tool malformed mixed-agents needs-answer
-        no-such-command no-such-module not-a-message not-an-object not-canonical not-finite not-initialized
-        not-json not-open not-utf8 nothing-to-suggest number-range record-too-large remote-reference
-        scope-syntax token-algorithm token-claims token-encoding token-header token-kind token-lifetime
-        token-segments token-signature token-size too-deep too-large too-many-calls too-many-groups
-        too-many-keys too-many-parts too-many-tools trailing-data unknown-member unknown-method unpinnable
-        unsupported-version unwritable verifier-key-malformed
+        already-in-force already-initialized bad-bundle bad-case bad-client-config bad-definition bad-escape
+        bad-evidence bad-filter bad-frame bad-grantable bad-id bad-input bad-instant bad-issuer bad-jsonrpc
+        bad-monitor bad-name bad-note bad-outcome bad-params bad-person-key bad-policy bad-question bad-replay
+        bad-server bad-server-name bad-setting bad-sheet bad-statement bad-task bad-tool-name bare-return
+        batch byte-order-mark ceiling-limit command-missing document-syntax duplicate-key duplicate-tool
+        empty-document floating-version foreign-character half-message id-reused jwk-members jwk-point
+        jwk-private jwk-set key-reused line-separator lone-surrogate look-alike-tool malformed mixed-agents
+        needs-answer no-such-command no-such-module not-a-message not-an-object not-canonical not-finite
+        not-initialized not-json not-open not-utf8 nothing-to-suggest number-range other-base other-bundle
+        record-too-large remote-reference scope-syntax token-algorithm token-claims token-encoding
+        token-header token-kind token-lifetime token-segments token-signature token-size too-deep too-large
+        too-many-calls too-many-groups too-many-keys too-many-parts too-many-tools trailing-data
+        unknown-member unknown-method unpinnable unsupported-version unwritable verifier-key-malformed
     """,
     _DENIED: """
-        already-answered ambiguous-task approval-denied approval-over bad-signature checkpoint-older
-        client-config-changed comment-would-be-lost declined denied era-changed foreign-data-directory
-        identity-exists inactive-agent issuer-exists key-not-standing log-behind longer-than-parent
-        monitor-overdue no-approver no-task not-demo not-entitled not-giver not-holder not-in-charge
-        not-key-holder not-liftable not-outside not-owner not-self nothing-to-undo open-data-directory
-        origin-unknown other-definition other-question other-than-chosen other-version outside-ceiling
-        outside-grantable outside-parent person-key-exposed refused-by-daemon server-changed statement-time
-        stopped task-ended task-expired task-not-started task-paused token-audience token-expired
-        token-issuer token-key token-not-yet token-unproven too-long-to-show too-many-holds
-        too-many-refusals tool-changed tree-too-large unbridgeable unknown-action unknown-approval
-        unknown-identity unknown-issuer unknown-key unknown-server unknown-template unknown-tool unproven
-        unvouched upstream-exists wrong-monitor-code wrong-state
+        already-answered ambiguous-task approval-denied approval-over author-activates bad-signature
+        checkpoint-older client-config-changed comment-would-be-lost declined denied era-changed
+        foreign-data-directory identity-exists inactive-agent issuer-exists key-not-standing log-behind
+        longer-than-parent monitor-overdue no-approver no-task not-demo not-entitled not-giver not-holder
+        not-in-charge not-in-force-before not-key-holder not-liftable not-outside not-owner not-self
+        nothing-to-undo open-data-directory origin-unknown other-definition other-question other-than-chosen
+        other-version outside-ceiling outside-grantable outside-parent person-key-exposed refused-by-daemon
+        server-changed statement-time stopped task-ended task-expired task-not-started task-paused
+        token-audience token-expired token-issuer token-key token-not-yet token-unproven too-long-to-show
+        too-many-holds too-many-refusals tool-changed tree-too-large unbridgeable unknown-action
+        unknown-approval unknown-bundle unknown-identity unknown-issuer unknown-key unknown-server
+        unknown-template unknown-tool unproven unvouched upstream-exists wrong-monitor-code wrong-state
     """,
     _UNAVAILABLE: """
         affected-sqlite ambiguous-commit busy client-config-unwritable conflict contended crowded

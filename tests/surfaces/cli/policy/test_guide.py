@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 
@@ -44,3 +45,40 @@ def test_the_guide_is_right_that_an_optional_argument_needs_its_has(alone: Insta
     (alone.project / "rules" / "notes.cedar").write_text(unguarded, encoding="utf-8")
     found = alone("policy", "validate", "rules")
     assert (found.status, "optional" in found.out) == (1, True)
+
+
+BLOCK = re.compile(r"^```(?:\w+ (?P<file>\S+))?\n(?P<body>.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def fits(lines: list[str], written: list[str]) -> bool:
+    """Whether what was said is what is written, `…` for the rest of a line, and alone for any lines."""
+    if not written:
+        return not lines
+    if written[0] == "…":
+        return any(fits(lines[skip:], written[1:]) for skip in range(len(lines) + 1))
+    if not lines:
+        return False
+    one, told = written[0], lines[0]
+    same = told.startswith(one[:-1]) if one.endswith("…") else told == one
+    return same and fits(lines[1:], written[1:])
+
+
+def test_every_command_of_a_bundle_s_life_says_what_the_guide_says(place: Installation) -> None:
+    section = GUIDE[GUIDE.index("## The life of a bundle") :]
+    count = 0
+    digest = "DIGEST"
+    for block in BLOCK.finditer(section):
+        if block["file"]:
+            path = place.project / block["file"]
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(block["body"], encoding="utf-8")
+            continue
+        for part in block["body"].removeprefix("$ ").split("\n$ "):
+            line, *written = part.rstrip("\n").replace("DIGEST", digest).split("\n")
+            ended = place(*shlex.split(line)[1:])
+            lines = (ended.out + ended.err).splitlines()
+            assert fits(lines, written), (line, lines, written)
+            count += 1
+            if " propose " in line:
+                digest = lines[0].rpartition(" ")[2]
+    assert count == 9

@@ -71,14 +71,18 @@ class _Candidates:
 class CedarPolicyEngine:
     """One bundle, parsed once; see `taskbound.ports.policy.PolicyEngine` for its duties."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, digest: str = "") -> None:
         """Parse the bundle.
+
+        Args:
+            text: Its policies.
+            digest: What it is called by; SHA-256 of the text when empty.
 
         Raises:
             PolicySyntaxError: It can't be read, or reads a fact that does not exist.
         """
         self._bundle = read_bundle(text)
-        self._digest = sha256(text.encode()).hexdigest()
+        self._digest = digest or sha256(text.encode()).hexdigest()
         self._parsed = 0
         self._sets: dict[tuple[int, ...], _Candidates] = {}
         self._standings: dict[_Who, _Candidates] = {}
@@ -88,7 +92,7 @@ class CedarPolicyEngine:
 
     @property
     def bundle(self) -> str:
-        """SHA-256 of the bundle's text, hex."""
+        """The bundle's digest, hex."""
         return self._digest
 
     @property

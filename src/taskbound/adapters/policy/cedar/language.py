@@ -23,9 +23,9 @@ __all__ = ["CedarLanguage"]
 class CedarLanguage:
     """See `taskbound.ports.policy.PolicyLanguage` for its duties."""
 
-    def engine(self, text: str) -> CedarPolicyEngine:
+    def engine(self, text: str, *, digest: str = "") -> CedarPolicyEngine:
         """An engine that answers for this bundle."""
-        return CedarPolicyEngine(text)
+        return CedarPolicyEngine(text, digest=digest)
 
     def problems(self, files: Mapping[str, str], tools: Sequence[PolicyTool]) -> tuple[PolicyProblem, ...]:
         """What is wrong with these files for these tools."""

@@ -15,7 +15,7 @@ from taskbound.core.audit import (
     parse_head,
 )
 from taskbound.core.audit.record import NO_HASH, require_name
-from taskbound.ports.audit import PendingRecord
+from taskbound.ports.audit import PendingRecord, PlacedRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,6 +74,13 @@ class MemoryAudit:
         """The newest checkpoint."""
         return max(self._tables.live().checkpoints.values(), key=lambda one: one.size, default=None)
 
+    def numbered(self, number: int) -> PlacedRecord | None:
+        """The record of this number."""
+        found = self._tables.live().records.get(number)
+        if found is None:
+            return None
+        return PlacedRecord(body=found.body, place=number - 1 if number <= self.size() else None)
+
     def place(self, namespace: str, action: str) -> int | None:
         """The log index of the record of this action's decision, when it has one."""
         tables = self._tables.live()
@@ -109,6 +116,10 @@ class MemoryAudit:
             self._tables.records.put(number, PendingRecord(number=number, body=one.raw))
             self._take_note(namespace, event, number)
         return tuple(one.raw for one in grown.records)
+
+    def last_number(self) -> int:
+        """The number of the record that was appended last."""
+        return self.count()
 
     def extend(self, start: int, numbers: Sequence[int]) -> None:
         """Give records the places from `start` on, in the order of `pending`."""

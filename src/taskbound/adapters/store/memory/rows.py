@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from taskbound.core.identity import Agent, Group, Person
     from taskbound.core.identity.issuer import Issuer
     from taskbound.core.identity.person_key import Namespace, PersonKey
+    from taskbound.core.policy import InForce
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.task import Heartbeat, Task, Template
     from taskbound.ports.action import StoredAction
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.audit import PendingRecord, StoredCheckpoint
+    from taskbound.ports.policy import BundleActivation, StoredBundle
     from taskbound.ports.task import Run
     from taskbound.ports.tool import PinnedServer, PinnedTool
 
@@ -126,6 +128,9 @@ class Tables:
     priors: Rows[tuple[str, Presented], str] = field(default_factory=Rows)
     acts: Rows[tuple[str, str, str], ActHistory] = field(default_factory=Rows)
     approvals: Rows[tuple[str, str], StoredApproval] = field(default_factory=Rows)
+    bundles: Rows[tuple[str, str], StoredBundle] = field(default_factory=Rows)
+    activations: Rows[tuple[str, int], BundleActivation] = field(default_factory=Rows)
+    bundles_in_force: Rows[str, InForce] = field(default_factory=Rows)
     switches: Rows[str, KillSwitch] = field(default_factory=Rows)
     writers: Rows[str, Writer] = field(default_factory=Rows)
     records: Rows[int, PendingRecord] = field(default_factory=Rows)

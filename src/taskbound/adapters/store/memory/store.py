@@ -10,6 +10,7 @@ from taskbound.adapters.store.memory.action import MemoryActions
 from taskbound.adapters.store.memory.approval import MemoryApprovals
 from taskbound.adapters.store.memory.audit import MemoryAudit
 from taskbound.adapters.store.memory.identity import MemoryIdentities
+from taskbound.adapters.store.memory.policy import MemoryPolicy
 from taskbound.adapters.store.memory.revocation import MemoryRevocation
 from taskbound.adapters.store.memory.rows import Tables
 from taskbound.adapters.store.memory.task import MemoryTasks
@@ -65,6 +66,11 @@ class MemoryTransaction:
     def audit(self) -> MemoryAudit:
         """The log."""
         return MemoryAudit(self._tables)
+
+    @property
+    def policy(self) -> MemoryPolicy:
+        """Bundles, and which is in force."""
+        return MemoryPolicy(self._tables)
 
     @property
     def revocation(self) -> MemoryRevocation:

@@ -66,6 +66,7 @@ _INSERT: Final = f"""
     SELECT {NUMBER} + $2::bigint + n.nth, $1, n.body
     FROM unnest($3::bytea[]) WITH ORDINALITY AS n (body, nth)
 """  # noqa: S608  # our own constants
+_OWN: Final = f"SELECT {NUMBER}"
 _LINK: Final = f"""
     UPDATE actions a SET record = {NUMBER} + n.nth
     FROM unnest($2::text[], $3::bigint[]) AS n (id, nth)
@@ -144,6 +145,11 @@ class PostgresAudit(SqlAudit):
         self._locks.later(_INSERT, (namespace, start, write_bytes(raws)), rows=len(raws), what="the log")
         self._link_actions(namespace, events, start)
         return raws
+
+    def last_number(self) -> int:
+        """The number of the record that this transaction appended last."""
+        (before,) = self._locks.locked(int, _OWN)
+        return before + self._chains.appended
 
     def extend(self, start: int, numbers: Sequence[int]) -> None:
         """Give records the places from `start` on, in the order of `pending` (rule 2)."""

@@ -25,6 +25,7 @@ from taskbound.adapters.store.postgres.action import PostgresActions, PostgresWa
 from taskbound.adapters.store.postgres.approval import PostgresApprovals
 from taskbound.adapters.store.postgres.audit import Chains, PostgresAudit
 from taskbound.adapters.store.postgres.identity import PostgresIdentities
+from taskbound.adapters.store.postgres.policy import PostgresPolicy
 from taskbound.adapters.store.postgres.revocation import PostgresRevocation
 from taskbound.adapters.store.postgres.server.driver import (
     LostDatabaseError,
@@ -108,6 +109,11 @@ class PostgresTransaction:
     def audit(self) -> PostgresAudit:
         """The log."""
         return PostgresAudit(self._link, self._waiting, self.chains)
+
+    @property
+    def policy(self) -> PostgresPolicy:
+        """Bundles, and which is in force."""
+        return PostgresPolicy(self._link)
 
     @property
     def revocation(self) -> PostgresRevocation:

@@ -24,7 +24,7 @@ from taskbound.core.audit import (
 )
 from taskbound.core.audit.record import NO_HASH, require_name
 from taskbound.core.clock import Instant
-from taskbound.ports.audit import PendingRecord, StoredCheckpoint
+from taskbound.ports.audit import PendingRecord, PlacedRecord, StoredCheckpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,6 +55,9 @@ _NEXT: Final = "SELECT number FROM records WHERE number > ? ORDER BY number LIMI
 _PLACE: Final = "INSERT INTO places (place, number) VALUES (?, ?)"
 _OF_ACTION: Final = (
     "SELECT p.place FROM actions a JOIN places p ON p.number = a.record WHERE a.namespace = ? AND a.id = ?"
+)
+_NUMBERED: Final = (
+    "SELECT r.body, p.place FROM records r LEFT JOIN places p ON p.number = r.number WHERE r.number = ?"
 )
 _TILE: Final = "SELECT hashes FROM tiles WHERE level = ? AND position = ?"
 _PUT_TILE: Final = (
@@ -128,6 +131,10 @@ class SqlAudit:
         """The newest checkpoint."""
         return self._link.one(_checkpoint, _CHECKPOINT)
 
+    def numbered(self, number: int) -> PlacedRecord | None:
+        """The record of this number."""
+        return self._link.one(_placed, _NUMBERED, (number,))
+
     def place(self, namespace: str, action: str) -> int | None:
         """The log index of the record of this action's decision, when it has one."""
         self._waiting.write()
@@ -161,6 +168,10 @@ class SqlAudit:
         self._growth.count = number + len(rows)
         self._growth.hash = grown.chain.prev
         return tuple([one.raw for one in grown.records])
+
+    def last_number(self) -> int:
+        """The number of the record that was appended last."""
+        return self._last()
 
     def extend(self, start: int, numbers: Sequence[int]) -> None:
         """Give records the places from `start` on, in the order of `pending` (rule 2)."""
@@ -257,6 +268,10 @@ def _head(writer: str, seq: int, value: str) -> Head:
 def read_pending(number: int, body: bytes) -> PendingRecord:
     """A record without a place, from its columns."""
     return PendingRecord(number=number, body=body)
+
+
+def _placed(body: bytes, place: int | None) -> PlacedRecord:
+    return PlacedRecord(body=body, place=place)
 
 
 def _checkpoint(size: int, root: bytes, note: str, at: int) -> StoredCheckpoint:

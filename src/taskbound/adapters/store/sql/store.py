@@ -25,6 +25,7 @@ from taskbound.adapters.store.sql.action import SqlActions, WaitingActions
 from taskbound.adapters.store.sql.approval import SqlApprovals
 from taskbound.adapters.store.sql.audit import Growth, SqlAudit, last_instant
 from taskbound.adapters.store.sql.identity import SqlIdentities
+from taskbound.adapters.store.sql.policy import SqlPolicy
 from taskbound.adapters.store.sql.revocation import SqlRevocation
 from taskbound.adapters.store.sql.rows.known import Known
 from taskbound.adapters.store.sql.sqlite.driver import (
@@ -113,6 +114,11 @@ class SqlTransaction:
     def audit(self) -> SqlAudit:
         """The log."""
         return SqlAudit(self._link, self._waiting, self.growth)
+
+    @property
+    def policy(self) -> SqlPolicy:
+        """Bundles, and which is in force."""
+        return SqlPolicy(self._link)
 
     @property
     def revocation(self) -> SqlRevocation:

@@ -29,6 +29,13 @@ from taskbound.core.audit.events.people import (
     PersonKeyChanged,
     PersonsLinked,
 )
+from taskbound.core.audit.events.policy import (
+    PolicyActivated,
+    PolicyProposed,
+    PolicyRebased,
+    PolicyRefused,
+    PolicyRolledBack,
+)
 from taskbound.core.audit.events.standing import (
     AgentCeilingChanged,
     GrantableChanged,
@@ -80,6 +87,11 @@ __all__ = [
     "NamespaceChanged",
     "PersonKeyChanged",
     "PersonsLinked",
+    "PolicyActivated",
+    "PolicyProposed",
+    "PolicyRebased",
+    "PolicyRefused",
+    "PolicyRolledBack",
     "RefusalsDropped",
     "RunRegistered",
     "TaskAmended",
@@ -127,6 +139,11 @@ Event: TypeAlias = (
     | ActionDecided
     | ActionOutcome
     | KillSwitchChanged
+    | PolicyProposed
+    | PolicyRefused
+    | PolicyActivated
+    | PolicyRolledBack
+    | PolicyRebased
     | CheckpointSigned
     | Delivery
 )

@@ -1,4 +1,4 @@
-"""`taskbound policy`: trying the rules of a folder; nothing here changes what is in force."""
+"""`taskbound policy`: trying rules; nothing here changes what is in force."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import typer
 
 from taskbound.core.policy import conclude, request_of, turns, words_of
 from taskbound.surfaces.cli.policy.folder import pinned_tools, read_folder
+from taskbound.surfaces.cli.policy.kept import read_rules
 from taskbound.surfaces.cli.policy.trying import (
     Problem,
     engine_of,
     find_case,
     problems_of,
+    show_problems,
     tool_of,
     try_cases,
 )
@@ -43,6 +45,14 @@ app = group("policy", "The organisation's rules: tried before they hold, and who
 FolderArgument = Annotated[
     str,
     typer.Argument(metavar="FOLDER", help="A folder of `*.cedar` and `*.cases.yaml`.", show_default=False),
+]
+RulesArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RULES",
+        help="A folder of `*.cedar` and `*.cases.yaml`, `in-force`, or a bundle's digest.",
+        show_default=False,
+    ),
 ]
 ToolsOption = Annotated[
     str,
@@ -107,25 +117,20 @@ def validate(session: Session, folder: FolderArgument, tools: ToolsOption = "") 
     if session.screen.json:
         session.screen.document(Problems(problems=problems))
     else:
-        for one in problems:
-            name = f" policy `{shown(one.policy)}`:" if one.policy else ""
-            session.screen.line(
-                f"{shown(one.file)}:{one.line}:{one.column}:{name} {shown(Words(one.words))}"
-                + (f" ({shown(Words(one.hint))})" if one.hint else "")
-            )
+        show_problems(session.screen, problems)
         if not problems:
             session.screen.line(f"{len(found.files)} files are in order for {len(known)} tools")
     if problems:
         raise typer.Exit(1)
 
 
-@command(app, "test", examples="taskbound policy test policies")
-def try_folder(session: Session, folder: FolderArgument, tools: ToolsOption = "") -> None:
-    """Ask the policies of a folder about each of its cases, and compare.
+@command(app, "test", examples="taskbound policy test policies\ntaskbound policy test in-force")
+def try_folder(session: Session, folder: RulesArgument, tools: ToolsOption = "") -> None:
+    """Ask policies about each of their cases, and compare.
 
     The status is 0 when every case is answered as it expects, and 1 otherwise.
     """
-    trial = try_cases(session, read_folder(folder), tools)
+    trial = try_cases(session, read_rules(session, folder), tools)
     missed = [one for one in trial.results if not one.passed]
     if session.screen.json:
         session.screen.document(trial)
@@ -141,13 +146,13 @@ def try_folder(session: Session, folder: FolderArgument, tools: ToolsOption = ""
         raise typer.Exit(1)
 
 
-@command(app, "coverage", examples="taskbound policy coverage policies")
-def coverage(session: Session, folder: FolderArgument, tools: ToolsOption = "") -> None:
+@command(app, "coverage", examples="taskbound policy coverage policies\ntaskbound policy coverage in-force")
+def coverage(session: Session, folder: RulesArgument, tools: ToolsOption = "") -> None:
     """List the policies that no case was decided by, and the tools that no case names.
 
     The status is 0 when there is no such policy, and 1 otherwise.
     """
-    trial = try_cases(session, read_folder(folder), tools)
+    trial = try_cases(session, read_rules(session, folder), tools)
     if session.screen.json:
         session.screen.document(trial)
     else:
@@ -196,12 +201,12 @@ def schema(session: Session, folder: FolderArgument, tools: ToolsOption = "") ->
 @command(app, "explain", examples='taskbound policy explain policies "deletes are held"')
 def explain(
     session: Session,
-    folder: FolderArgument,
+    folder: RulesArgument,
     case: Annotated[str, typer.Argument(metavar="CASE", help="The case's name.", show_default=False)],
     tools: ToolsOption = "",
 ) -> None:
     """Say why a case is answered as it is: which policies, which facts, and what would change the answer."""
-    found = read_folder(folder)
+    found = read_rules(session, folder)
     engine = engine_of(session, found)
     known = pinned_tools(session, found, tools)
     one, place = find_case(found, case)

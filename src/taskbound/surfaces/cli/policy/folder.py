@@ -45,6 +45,8 @@ class PolicyFolder:
     cases: dict[str, bytes]
     """The bytes of each file of cases by its name, in order."""
     has_tools: bool
+    base: str | None = None
+    """The rules that it holds with, where those are not the program's own."""
 
 
 def read_folder(told: str) -> PolicyFolder:

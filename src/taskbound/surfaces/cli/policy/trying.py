@@ -19,16 +19,18 @@ from taskbound.core.policy import (
     words_of,
 )
 from taskbound.surfaces.cli.policy.folder import pinned_tools
-from taskbound.surfaces.cli.screen import shown
+from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.wire.document import read_document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from taskbound.core.policy import PolicyCase, PolicyTool
     from taskbound.ports.policy import PolicyEngine
     from taskbound.surfaces.cli.policy.folder import PolicyFolder
+    from taskbound.surfaces.cli.screen import Screen
     from taskbound.surfaces.cli.session import Session
+    from taskbound.wire.policy import BundleProblem
 
 __all__ = [
     "CaseResult",
@@ -38,6 +40,7 @@ __all__ = [
     "engine_of",
     "find_case",
     "problems_of",
+    "show_problems",
     "tool_of",
     "try_cases",
 ]
@@ -99,6 +102,16 @@ def problems_of(
     return found
 
 
+def show_problems(screen: Screen, problems: Iterable[Problem | BundleProblem]) -> None:
+    """Print each problem in a line of its own, with its place."""
+    for one in problems:
+        name = f" policy `{shown(one.policy)}`:" if one.policy else ""
+        screen.line(
+            f"{shown(one.file)}:{one.line}:{one.column}:{name} {shown(Words(one.words))}"
+            + (f" ({shown(Words(one.hint))})" if one.hint else "")
+        )
+
+
 def engine_of(session: Session, folder: PolicyFolder) -> PolicyEngine:
     """The folder's policies with the base, as they would be in force.
 
@@ -106,7 +119,8 @@ def engine_of(session: Session, folder: PolicyFolder) -> PolicyEngine:
         PolicySyntaxError: A file can't be read; `where` is file, line and column.
         BadBundleError: A policy has a name of the base.
     """
-    language, base = session.plugs.policies(), session.plugs.base_policies()
+    language = session.plugs.policies()
+    base = session.plugs.base_policies() if folder.base is None else folder.base
     try:
         engine = language.engine(text_of(whole(folder.files, base)))
     except PolicySyntaxError as error:
@@ -168,7 +182,8 @@ def try_cases(session: Session, folder: PolicyFolder, told_tools: str) -> Trial:
     """The outcome of every case of the folder."""
     engine = engine_of(session, folder)
     tools = pinned_tools(session, folder, told_tools)
-    base = set(session.plugs.policies().engine(session.plugs.base_policies()).policies)
+    own_base = session.plugs.base_policies() if folder.base is None else folder.base
+    base = set(session.plugs.policies().engine(own_base).policies)
     results: list[CaseResult] = []
     tried: set[str] = set()
     named: set[str] = set()

@@ -4,7 +4,8 @@
    members: a table's list of rights never grows with them.
 2. The daemon can append to the log and never change or remove what is there; it can
    change the state of an action and never what was decided, but that a held action may be permitted (a
-   trigger of the database sees to that); what people said to a question stays. It makes no tables.
+   trigger of the database sees to that); what people said to a question stays, and so do
+   bundles that are kept and how one came in force. It makes no tables.
 3. The signer reads the log and nothing else.
 4. What belongs to nobody here is granted to nobody: the schema has no rights for `PUBLIC`.
 """
@@ -45,6 +46,9 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "issuers": _REMOVABLE,
         "agents": _KEPT,
         "kill_switches": _KEPT,
+        "bundles": _APPENDED,
+        "activations": _APPENDED,
+        "bundles_in_force": _KEPT,
         "servers": _REMOVABLE,
         "tools": _REMOVABLE,
         "tasks": _KEPT,

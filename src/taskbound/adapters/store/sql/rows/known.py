@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
+    from taskbound.core.policy import InForce
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.task import TaskHead
 
@@ -42,6 +43,7 @@ class Known:
     """A task's head, and those of its ancestors."""
     remainders: dict[tuple[str, str], dict[str, int] | None] = field(default_factory=dict)
     kill_switches: dict[str, KillSwitch] = field(default_factory=dict)
+    bundles_in_force: dict[str, InForce] = field(default_factory=dict)
     writers: dict[str, tuple[int, str, int]] = field(default_factory=dict)
     records: dict[str, int] = field(default_factory=dict)
     """Under an empty name: how many there are."""
@@ -55,7 +57,9 @@ class Known:
                 rows.clear()
 
 
-_TABLES: Final = ("agents", "tools", "tasks", "remainders", "kill_switches", "writers", "records")
+_TABLES: Final = (
+    "agents", "tools", "tasks", "remainders", "kill_switches", "bundles_in_force", "writers", "records",
+)  # fmt: skip  # a list of words reads better as words
 
 
 @lru_cache(maxsize=256)

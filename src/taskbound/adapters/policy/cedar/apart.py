@@ -1,0 +1,101 @@
+"""Examining policies in a process apart: what is proposed may take long, or break what reads it.
+
+1. Cedar holds the interpreter while it validates; beside decisions nothing may do that for seconds.
+2. What takes longer than a minute, or ends the process, is answered as a problem of its own.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from taskbound.adapters.policy.cedar.language import CedarLanguage
+from taskbound.adapters.policy.cedar.problems import problems_of
+from taskbound.core.policy import PolicyProblem, PolicyTool
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["ApartLanguage"]
+
+_PATIENCE: Final = 60.0
+_COMMAND: Final = (sys.executable, "-P", "-E", "-m", __name__)
+"""Nothing comes from the working directory or PYTHONPATH."""
+
+
+class _Tool(msgspec.Struct, frozen=True, kw_only=True):
+    namespace: str
+    name: str
+    server: str
+    schema: dict[str, Any]
+    definition: str
+    effect: str
+    open_world: bool
+
+
+class _Asked(msgspec.Struct, frozen=True, kw_only=True):
+    files: dict[str, str]
+    tools: tuple[_Tool, ...]
+
+
+class ApartLanguage(CedarLanguage):
+    """As `CedarLanguage`, but that what is examined is examined elsewhere."""
+
+    def __init__(self, *, patience: float = _PATIENCE, command: Sequence[str] = _COMMAND) -> None:
+        """Keep how long it may take, and what does it."""
+        self._patience = patience
+        self._command = tuple(command)
+
+    def problems(self, files: Mapping[str, str], tools: Sequence[PolicyTool]) -> tuple[PolicyProblem, ...]:
+        """What is wrong with these files for these tools."""
+        asked = msgspec.json.encode(_Asked(files=dict(files), tools=tuple(map(_told, tools))))
+        try:
+            done = subprocess.run(  # noqa: S603 - our own module, by the interpreter that runs this
+                self._command, input=asked, capture_output=True, timeout=self._patience, check=True
+            )
+            return msgspec.json.decode(done.stdout, type=tuple[PolicyProblem, ...])
+        except subprocess.TimeoutExpired:
+            words = f"these policies could not be examined in {self._patience:.0f} seconds"
+        except (subprocess.CalledProcessError, msgspec.DecodeError):
+            words = "these policies could not be examined: the process that reads them ended"
+        except OSError as error:
+            words = f"these policies could not be examined: {error.strerror or error}"
+        first = next(iter(files), "")
+        hint = "make them fewer or simpler"
+        return (PolicyProblem(file=first, line=1, column=1, policy="", words=words, hint=hint),)
+
+
+def _told(tool: PolicyTool) -> _Tool:
+    return _Tool(
+        namespace=tool.namespace,
+        name=tool.name,
+        server=tool.server,
+        schema=dict(tool.schema),
+        definition=tool.definition,
+        effect=tool.effect,
+        open_world=tool.open_world,
+    )
+
+
+def _main() -> None:
+    asked = msgspec.json.decode(sys.stdin.buffer.read(), type=_Asked)
+    tools = [
+        PolicyTool(
+            namespace=one.namespace,
+            name=one.name,
+            server=one.server,
+            schema=one.schema,
+            definition=one.definition,
+            effect=one.effect,
+            open_world=one.open_world,
+        )
+        for one in asked.tools
+    ]
+    sys.stdout.buffer.write(msgspec.json.encode(problems_of(asked.files, tools)))
+
+
+if __name__ == "__main__":
+    _main()

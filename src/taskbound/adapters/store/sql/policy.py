@@ -1,0 +1,195 @@
+"""Bundles of policies, in rows; which one is in force stands in a row of its own, for the lock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import Column, LargeBinary, PrimaryKeyConstraint, Table
+
+from taskbound.adapters.store.sql.schema import METADATA, tasks
+from taskbound.core.clock import Instant
+from taskbound.core.policy import InForce
+from taskbound.ports.policy import BundleActivation, StoredBundle
+
+if TYPE_CHECKING:
+    from taskbound.adapters.store.sql.rows.link import Link
+
+__all__ = ["SqlPolicy", "activations", "bundles", "bundles_in_force", "read_force"]
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, tasks.c.id.type, nullable=False)
+
+
+def _whole(name: str) -> Column[int]:
+    return Column(name, tasks.c.version.type, nullable=False)
+
+
+bundles: Final = Table(
+    "bundles",
+    METADATA,
+    _text("namespace"),
+    _text("digest"),
+    Column("archive", LargeBinary, nullable=False),
+    _text("author"),
+    _whole("at"),
+    _text("note"),
+    _whole("record"),
+    PrimaryKeyConstraint("namespace", "digest"),
+    sqlite_strict=True,
+)
+
+activations: Final = Table(
+    "activations",
+    METADATA,
+    _text("namespace"),
+    _whole("epoch"),
+    _text("digest"),
+    _text("how"),
+    _text("actor"),
+    _whole("at"),
+    _whole("record"),
+    PrimaryKeyConstraint("namespace", "epoch"),
+    sqlite_strict=True,
+)
+
+bundles_in_force: Final = Table(
+    "bundles_in_force",
+    METADATA,
+    _text("namespace"),
+    _whole("epoch"),
+    _text("digest"),
+    PrimaryKeyConstraint("namespace"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+_BUNDLE: Final = (
+    "SELECT namespace, digest, archive, author, at, note, record FROM bundles"
+    " WHERE namespace = ? AND digest = ?"
+)
+_BUNDLES: Final = (
+    "SELECT namespace, digest, NULL, author, at, note, record FROM bundles WHERE namespace = ?"
+    " ORDER BY at DESC, digest DESC"
+)
+_KEEP: Final = (
+    "INSERT INTO bundles (namespace, digest, archive, author, at, note, record) VALUES (?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT DO NOTHING"
+)
+_IN_FORCE: Final = "SELECT epoch, digest FROM bundles_in_force WHERE namespace = ?"
+_TOUCH: Final = (
+    "INSERT INTO bundles_in_force (namespace, epoch, digest) VALUES (?, 0, '') ON CONFLICT DO NOTHING"
+)
+_MOVE: Final = "UPDATE bundles_in_force SET epoch = ?, digest = ? WHERE namespace = ? AND epoch = ?"
+_GOVERNED: Final = "SELECT namespace FROM bundles_in_force WHERE epoch > 0 ORDER BY namespace"
+_ACTIVATIONS: Final = (
+    "SELECT namespace, epoch, digest, how, actor, at, record FROM activations WHERE namespace = ?"
+    " ORDER BY epoch DESC"
+)
+_ACTIVATE: Final = (
+    "INSERT INTO activations (namespace, epoch, digest, how, actor, at, record) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+class SqlPolicy:
+    """Reads bundles through one connection, and writes them in a transaction."""
+
+    __slots__ = ("_link",)
+
+    def __init__(self, link: Link) -> None:
+        """Go through this link."""
+        self._link = link
+
+    def bundle(self, namespace: str, digest: str) -> StoredBundle | None:
+        """The bundle of this digest."""
+        return self._link.one(_bundle, _BUNDLE, (namespace, digest))
+
+    def bundles(self, namespace: str) -> tuple[StoredBundle, ...]:
+        """Every bundle without its archive, newest first."""
+        return self._link.all(_bundle, _BUNDLES, (namespace,))
+
+    def in_force(self, namespace: str) -> InForce:
+        """What is in force; in an untouched namespace the base alone, epoch 0."""
+        return self._link.one(read_force, _IN_FORCE, (namespace,)) or InForce()
+
+    def activations(self, namespace: str) -> tuple[BundleActivation, ...]:
+        """How that came about, newest first."""
+        return self._link.all(_activation, _ACTIVATIONS, (namespace,))
+
+    def governed(self) -> tuple[str, ...]:
+        """Every namespace in which a bundle was put in force, in order."""
+        return self._link.all(str, _GOVERNED)
+
+    def lock_in_force(self, namespace: str) -> InForce:
+        """What is in force; the transaction holds the one lock there is."""
+        known = self._link.known
+        if known is None:
+            return self.in_force(namespace)
+        force = known.bundles_in_force.get(namespace)
+        if force is None:
+            force = known.bundles_in_force[namespace] = self.in_force(namespace)
+        return force
+
+    def insert_bundle(self, bundle: StoredBundle) -> None:
+        """Keep it."""
+        values = (
+            bundle.namespace,
+            bundle.digest,
+            bundle.archive,
+            bundle.author,
+            bundle.at,
+            bundle.note,
+            bundle.record,
+        )
+        if self._link.change(_KEEP, values) != 1:
+            self._link.conflict(f"policy bundle `{bundle.digest}`")
+
+    def put_in_force(self, activation: BundleActivation, *, expect: int) -> None:
+        """Make it what is in force."""
+        namespace, force = activation.namespace, activation.force
+        if expect == 0:
+            self._link.change(_TOUCH, (namespace,))
+        if self._link.change(_MOVE, (force.epoch, force.digest, namespace, expect)) != 1:
+            self._link.conflict("the policy bundle in force")
+        values = (
+            namespace,
+            force.epoch,
+            force.digest,
+            activation.how,
+            activation.by,
+            activation.at,
+            activation.record,
+        )
+        self._link.change(_ACTIVATE, values)
+
+
+def read_force(epoch: int, digest: str) -> InForce:
+    """What is in force, from its columns."""
+    return InForce(epoch=epoch, digest=digest)
+
+
+def _bundle(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
+    namespace: str, digest: str, archive: bytes | None, author: str, at: int, note: str, record: int
+) -> StoredBundle:
+    return StoredBundle(
+        namespace=namespace,
+        digest=digest,
+        archive=bytes(archive or b""),
+        author=author,
+        at=Instant(at),
+        note=note,
+        record=record,
+    )
+
+
+def _activation(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
+    namespace: str, epoch: int, digest: str, how: str, actor: str, at: int, record: int
+) -> BundleActivation:
+    return BundleActivation(
+        namespace=namespace,
+        force=InForce(epoch=epoch, digest=digest),
+        how=how,
+        by=actor,
+        at=Instant(at),
+        record=record,
+    )

@@ -1,0 +1,191 @@
+"""What a recorded action asked of policy, read back so that it can be asked again.
+
+1. A row can be edited by whoever reaches the database, a record can't without being noticed: a row that is
+   not what its digest and its record say is called so, and nothing of it is asked again.
+2. What a decision took from the standing of its moment (a task's end, the kill switch, what was left of a
+   limit) is not computed again.
+3. The facts are those that were recorded: what the policies of then read. Of others those are added that
+   can't have changed since: of the call, the pinned definition, and the task as it was ordered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action import make_action, parse_object
+from taskbound.core.audit import ActionDecided, parse_record
+from taskbound.core.errors import MalformedError
+from taskbound.core.policy import Forbidden, Held, Permitted, PolicyRequest
+from taskbound.core.scope import Missed, cover
+from taskbound.core.task import evidence_text
+from taskbound.core.tool import parse_definition
+from taskbound.flows.decision.facts import fact_words, parse_fact
+
+if TYPE_CHECKING:
+    from taskbound.core.clock import Instant
+    from taskbound.core.policy import Fact, PolicyConclusion
+    from taskbound.core.scope import Covered
+    from taskbound.core.task import Task
+    from taskbound.ports.action import StoredAction
+    from taskbound.ports.policy import PolicyEngine
+    from taskbound.ports.store import Snapshot
+    from taskbound.ports.tool import PinnedTool
+
+__all__ = ["Again", "NotAsked", "ask_again", "edited", "same_words", "told_with", "word_of"]
+
+_PLACED: Final = 60_000_000
+"""µs after which a decision's record surely has its place in the log, where it can be found."""
+_RECORDED: Final = (
+    "task", "agent", "tool", "server", "definition", "digest", "act_key", "decision", "grant", "bundle",
+    "scope", "attempt", "connection",
+)  # fmt: skip  # a list of words reads better as words
+_STANDING: Final = frozenset(
+    {
+        "stopped",
+        "no-task",
+        "ambiguous-task",
+        "task-ended",
+        "task-expired",
+        "task-paused",
+        "task-not-started",
+        "inactive-agent",
+        "unknown-identity",
+        "unknown-tool",
+        "tool-changed",
+        "exhausted",
+        "key-reused",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """An action as policy was asked about it."""
+
+    kept: StoredAction
+    request: PolicyRequest
+    """With the facts that were recorded, and no others."""
+    covered: Covered | Missed
+    """What the task's own scope says of it."""
+    lasting: dict[str, Fact]
+    """Facts that can't have changed since (rule 3)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotAsked:
+    """Why policy is not asked again."""
+
+    why: str
+    of_standing: bool = False
+    """Whether the standing of that moment decided, and not policy (rule 2)."""
+
+
+def ask_again(snapshot: Snapshot, kept: StoredAction) -> Again | NotAsked:
+    """What policy was asked, or why it is not asked again.
+
+    Args:
+        snapshot: What is read.
+        kept: The row, which is not `edited`.
+    """
+    if kept.code in _STANDING:
+        why = f"`{kept.code}` comes from the standing of that moment, which the log records"
+        return NotAsked(why=why, of_standing=True)
+    task = snapshot.tasks.task(kept.namespace, kept.task) if kept.task else None
+    tool = snapshot.tools.tool(kept.namespace, kept.tool)
+    if task is None or tool is None or tool.digest != kept.definition:
+        return NotAsked(why="the task or the pinned tool is another one now")
+    if kept.at < task.since or kept.scope != task.scope.digest:
+        return NotAsked(why="the task has entered another step since, or its scope was amended")
+    definition = parse_definition(tool.definition)
+    arguments = parse_object(kept.arguments)
+    request = PolicyRequest(
+        namespace=kept.namespace,
+        agent=kept.agent,
+        tool=kept.tool,
+        server=tool.server,
+        task=kept.task,
+        arguments=arguments,
+        definition=tool.digest,
+        schema=definition.input_schema,
+        facts={name: parse_fact(name, value) for name, value in kept.facts},
+    )
+    return Again(
+        kept=kept,
+        request=request,
+        covered=cover(task.scope, kept.tool, arguments, definition.input_schema, step=task.step),
+        lasting=_lasting(kept, task, tool),
+    )
+
+
+def told_with(again: Again, engine: PolicyEngine) -> PolicyRequest | tuple[str, ...]:
+    """The request with all that this engine reads for it, or the names of the facts that nobody recorded."""
+    request = again.request
+    wanted = engine.reads_of(request.namespace, request.agent, request.tool, request.server).facts
+    facts = again.lasting | dict(request.facts)
+    missing = tuple(sorted(wanted - facts.keys()))
+    return missing or replace(request, facts={name: facts[name] for name in sorted(wanted)})
+
+
+def word_of(conclusion: PolicyConclusion) -> tuple[str, str]:
+    """Decision and code that a conclusion comes to, where a grant covers."""
+    match conclusion:
+        case Permitted():
+            return "permit", ""
+        case Held():
+            return "hold", "held"
+        case Forbidden() as forbidden:
+            return "refuse", forbidden.code
+
+
+def same_words(again: Again) -> str:
+    """The facts as they were recorded, each in one line."""
+    return ", ".join(f"{name} {fact_words(value)}" for name, value in again.request.facts.items())
+
+
+def edited(snapshot: Snapshot, kept: StoredAction, now: Instant) -> str:
+    """How the row is not what was decided, in words; empty when nothing shows it."""
+    try:
+        made = make_action(
+            namespace=kept.namespace,
+            task=kept.task,
+            agent=kept.agent,
+            tool=kept.tool,
+            server=kept.server,
+            definition=kept.definition,
+            arguments=parse_object(kept.arguments),
+        )
+    except MalformedError:
+        return "its arguments can't be read: the row was changed"
+    if (made.arguments, made.digest, made.act_key) != (kept.arguments, kept.digest, kept.act_key):
+        return "its digest is of another action: the row was changed"
+    place = snapshot.audit.place(kept.namespace, kept.id)
+    if place is None:
+        return "the log holds no record of it" if now - kept.at > _PLACED else ""
+    event = parse_record(snapshot.audit.records(place, 1)[0]).event
+    if not isinstance(event, ActionDecided) or event.action != kept.id:
+        return "the record that it names is of something else: the row was changed"
+    for name in _RECORDED:
+        if getattr(event, name) != getattr(kept, name):
+            return f"its record in the log has another {name.replace('_', ' ')}: the row was changed"
+    return ""
+
+
+def _lasting(kept: StoredAction, task: Task, tool: PinnedTool) -> dict[str, Fact]:
+    definition = parse_definition(tool.definition)
+    return {
+        "attempt": 1,
+        "covered": True,
+        "effect": definition.effect.value,
+        "flags": kept.flags,
+        "agent.name": kept.agent,
+        "agent.namespace": kept.namespace,
+        "task.evidence": tuple(map(evidence_text, task.evidence)),
+        "task.learning": task.learning,
+        "task.purpose": task.purpose,
+        "task.requester": task.requester,
+        "tool.effect": definition.effect.value,
+        "tool.name": kept.tool,
+        "tool.open_world": definition.open_world,
+        "tool.server": tool.server,
+    }

@@ -1,0 +1,186 @@
+"""The engine of the bundle in force in a namespace: made from what is kept, and only when that is whole.
+
+1. What is in force is what the newest activation says, and the activation is what its record in the log says;
+   the bundle is what its digest says, and its author's record stands for it. Where a checkpoint covers such
+   a record, it is in the tree that the checkpoint is over.
+2. Anything else is damage: it refuses by name, and nothing is decided in that namespace. Never is the base
+   alone taken instead.
+3. What was found whole is remembered by what is in force, and engines by their digest; both are bounded.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.audit import (
+    PolicyActivated,
+    PolicyProposed,
+    PolicyRebased,
+    PolicyRolledBack,
+    leaf_hash,
+    parse_record,
+    prove_inclusion,
+    verify_inclusion,
+)
+from taskbound.core.audit.tiles import TileNodes
+from taskbound.core.errors import DeniedError, MalformedError
+from taskbound.core.policy import (
+    BASE_FILE,
+    DamagedBundleError,
+    InForce,
+    PolicyBundle,
+    PolicySyntaxError,
+    bundle_digest,
+    pack,
+    unpack,
+)
+
+if TYPE_CHECKING:
+    from taskbound.core.audit import Event
+    from taskbound.ports.policy import PolicyEngine, PolicyLanguage
+    from taskbound.ports.store import Snapshot, Store
+
+__all__ = ["Policies", "require_bundle"]
+
+_ENGINES: Final = 16
+_SURE: Final = 4096
+
+
+class Policies:
+    """Engines by what is in force; safe from any thread."""
+
+    def __init__(self, store: Store, language: PolicyLanguage, base: str) -> None:
+        """Make the engine of the base alone.
+
+        Args:
+            store: Where bundles are kept.
+            language: In which rules are written.
+            base: The rules that come with Taskbound.
+        """
+        self._store = store
+        self.language = language
+        self.base_text = base
+        alone = pack(PolicyBundle(files={BASE_FILE: base}))
+        self.base: PolicyEngine = language.engine(base, digest=bundle_digest(alone))
+        """The engine of the base alone."""
+        self._guard = threading.Lock()
+        self._sure: dict[tuple[str, InForce], PolicyEngine] = {}
+        self._engines: OrderedDict[str, PolicyEngine] = OrderedDict()
+
+    def digest_of(self, force: InForce) -> str:
+        """The digest that decisions name for this."""
+        return force.digest or self.base.bundle
+
+    def at(self, namespace: str, force: InForce) -> PolicyEngine:
+        """The engine of what was read to be in force.
+
+        Raises:
+            DamagedBundleError: What is kept is not whole (rules 1 and 2).
+        """
+        known = self._sure.get((namespace, force))
+        if known is None:
+            with self._store.read() as snapshot:
+                _require_activation(snapshot, namespace, force)
+                known = self.engine(snapshot, namespace, force.digest)
+            if len(self._sure) >= _SURE:
+                self._sure.clear()
+            self._sure[namespace, force] = known
+        return known
+
+    def engine(self, snapshot: Snapshot, namespace: str, digest: str) -> PolicyEngine:
+        """The engine of a bundle that is kept, in force or not; of the base alone when the digest is empty.
+
+        Raises:
+            DamagedBundleError: It is not there, or not whole.
+        """
+        if digest in {"", self.base.bundle}:
+            return self.base
+        with self._guard:
+            known = self._engines.get(digest)
+        if known is None:
+            bundle = require_bundle(snapshot, namespace, digest)
+            known = self.make(bundle, digest)
+            with self._guard:
+                self._engines[digest] = known
+                if len(self._engines) > _ENGINES:
+                    self._engines.popitem(last=False)  # 3
+        return known
+
+    def make(self, bundle: PolicyBundle, digest: str) -> PolicyEngine:
+        """A new engine of this bundle.
+
+        Raises:
+            DamagedBundleError: This version can't read what was found in order when it was proposed.
+        """
+        try:
+            return self.language.engine(bundle.text, digest=digest)
+        except PolicySyntaxError as error:
+            raise DamagedBundleError(f"policy bundle `{digest}` can't be read: {error.message}") from error
+
+
+def require_bundle(snapshot: Snapshot, namespace: str, digest: str) -> PolicyBundle:
+    """The bundle of this digest, as its author proposed it (rule 1).
+
+    Raises:
+        DamagedBundleError: It is not there, or not whole.
+    """
+    kept = snapshot.policy.bundle(namespace, digest)
+    if kept is None:
+        raise DamagedBundleError(f"policy bundle `{digest}` is not kept here")
+    bundle = unpack(kept.archive, digest)
+    match _recorded(snapshot, namespace, kept.record):
+        case PolicyProposed(bundle=said, by=author) | PolicyRebased(bundle=said, author=author):
+            if (said, author) == (digest, kept.author):
+                return bundle
+        case PolicyRolledBack(bundle=said) if said == digest:
+            return bundle
+        case _:
+            pass
+    raise DamagedBundleError(
+        f"no record in the log says that `{kept.author}` proposed policy bundle `{digest}`"
+    )
+
+
+def _require_activation(snapshot: Snapshot, namespace: str, force: InForce) -> None:
+    """Go on only when the log says that this was put in force, and the rows say nothing else since.
+
+    Raises:
+        DamagedBundleError: It does not, or they do.
+    """
+    found = snapshot.policy.activations(namespace)
+    if snapshot.policy.in_force(namespace) != (found[0].force if found else InForce()):
+        raise DamagedBundleError("what is in force is not what was put in force last: the row was changed")
+    if force == InForce():
+        return
+    for one in found:
+        if one.force == force:
+            match _recorded(snapshot, namespace, one.record):
+                case (
+                    PolicyActivated(bundle=digest, epoch=epoch)
+                    | PolicyRolledBack(bundle=digest, epoch=epoch)
+                    | PolicyRebased(bundle=digest, epoch=epoch)
+                ) if InForce(epoch=epoch, digest=digest) == force:
+                    return
+                case _:
+                    break
+    raise DamagedBundleError(
+        f"no record in the log says that policy bundle `{force.digest or 'base'}` was put in force"
+    )
+
+
+def _recorded(snapshot: Snapshot, namespace: str, number: int) -> Event | None:
+    """What the record of this number says; None when it is not the log's."""
+    found = snapshot.audit.numbered(number)
+    if found is None:
+        return None
+    checkpoint = snapshot.audit.checkpoint()
+    try:
+        if found.place is not None and checkpoint is not None and found.place < checkpoint.size:
+            proof = prove_inclusion(found.place, checkpoint.size, TileNodes(snapshot.audit.tile))
+            verify_inclusion(leaf_hash(found.body), found.place, checkpoint.size, proof, checkpoint.root)
+        record = parse_record(found.body)
+    except (MalformedError, DeniedError):
+        return None
+    return record.event if record.namespace == namespace else None

@@ -1,0 +1,143 @@
+"""Looking at a bundle before it is kept, and again before it is put in force.
+
+1. It is looked at for the tools that are pinned, and with the base, as it would be in force.
+2. What holds the base of another version was looked at with that: it has to be proposed anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from taskbound.core.errors import MalformedError
+from taskbound.core.policy import (
+    BadBundleError,
+    PolicyBundle,
+    PolicyProblem,
+    PolicySyntaxError,
+    PolicyTool,
+    UnknownBundleError,
+    bundle_digest,
+    pack,
+    require_names,
+    require_own,
+    whole,
+)
+from taskbound.core.tool import parse_definition
+from taskbound.flows.policy.engines import require_bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.flows.means import Means
+    from taskbound.ports.store import Snapshot
+
+__all__ = ["Examined", "OtherBaseError", "examine", "examine_kept", "require_loads", "tools_of"]
+
+
+class OtherBaseError(MalformedError):
+    """A bundle was proposed to another version of Taskbound, and holds the rules that came with that."""
+
+    code = "other-base"
+    remedy = "propose the folder again, so that it is looked at with the rules of this version"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """A bundle as it was looked at, and all that is wrong with it."""
+
+    bundle: PolicyBundle
+    archive: bytes
+    problems: tuple[PolicyProblem, ...]
+
+    @property
+    def digest(self) -> str:
+        """Its digest."""
+        return bundle_digest(self.archive)
+
+
+def tools_of(snapshot: Snapshot, namespace: str) -> tuple[PolicyTool, ...]:
+    """The tools that are pinned in a namespace, as policies speak of them."""
+    found: list[PolicyTool] = []
+    for one in snapshot.tools.tools(namespace):
+        definition = parse_definition(one.definition)
+        found.append(
+            PolicyTool(
+                namespace=namespace,
+                name=one.name,
+                server=one.server,
+                schema=definition.input_schema,
+                definition=one.digest,
+                effect=definition.effect.value,
+                open_world=definition.open_world,
+            )
+        )
+    return tuple(found)
+
+
+def examine(means: Means, namespace: str, files: Mapping[str, str], cases: Mapping[str, str]) -> Examined:
+    """Look at what is to be proposed; this takes its time.
+
+    Args:
+        means: What to look with.
+        namespace: Where it shall hold.
+        files: The organisation's rules, text by name.
+        cases: Its cases, text by name.
+
+    Raises:
+        BadBundleError: It can't be a bundle at all.
+    """
+    require_names(files, cases)
+    ours = whole(files, means.policy.base_text)
+    return _look(means, namespace, PolicyBundle(files=ours, cases=dict(sorted(cases.items()))))
+
+
+def examine_kept(means: Means, namespace: str, digest: str) -> Examined:
+    """Look again at a bundle that is to be put in force; its engine is made, and waits.
+
+    Raises:
+        UnknownBundleError: There is none of this digest.
+        DamagedBundleError: It is not whole.
+        OtherBaseError: It holds the rules of another version (rule 2).
+    """
+    policies = means.policy
+    with means.store.read() as snapshot:
+        if snapshot.policy.bundle(namespace, digest) is None:
+            raise UnknownBundleError(f"no policy bundle has the digest `{digest}`")
+        bundle = require_bundle(snapshot, namespace, digest)
+        if bundle.base != policies.base_text:
+            raise OtherBaseError(f"policy bundle `{digest}` holds the base of another version")
+    found = _look(means, namespace, bundle)
+    if not found.problems:
+        with means.store.read() as snapshot:
+            policies.engine(snapshot, namespace, digest)
+    return found
+
+
+def require_loads(means: Means, bundle: PolicyBundle, digest: str) -> None:
+    """Go on only with what can be read whole and takes no name of the base.
+
+    Raises:
+        PolicySyntaxError: It can't be read.
+        BadBundleError: It takes one.
+    """
+    policies = means.policy
+    require_own(policies.language.engine(bundle.text, digest=digest).policies, policies.base.policies)
+
+
+def _look(means: Means, namespace: str, bundle: PolicyBundle) -> Examined:
+    archive = pack(bundle)
+    with means.store.read() as snapshot:
+        tools = tools_of(snapshot, namespace)
+    found = means.policy.language.problems(bundle.own, tools)  # 1
+    if not found:
+        try:
+            require_loads(means, bundle, bundle_digest(archive))
+        except (PolicySyntaxError, BadBundleError) as error:
+            first = next(iter(bundle.own))
+            found = (
+                PolicyProblem(
+                    file=first, line=1, column=1, policy="", words=error.message, hint=error.advice
+                ),
+            )
+    return Examined(bundle=bundle, archive=archive, problems=found)

@@ -1,0 +1,295 @@
+"""The life of a bundle: proposed, refused, put in force, taken back; each with its record.
+
+1. A bundle is looked at whole before it is kept, and again before it is put in force: what does not fit
+   the pinned tools is refused with all of its problems, which is recorded, and what is in force stays.
+2. What is put in force is loaded as it is kept; what can't be loaded is never put in force.
+3. Going back takes the organisation's rules of then with the base of now. It needs nothing of what is
+   in force: also a damaged bundle can be gone back from.
+4. The base of another version of Taskbound takes its place in the bundle in force when a daemon starts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from taskbound.core.audit import (
+    PolicyActivated,
+    PolicyProposed,
+    PolicyRebased,
+    PolicyRefused,
+    PolicyRolledBack,
+)
+from taskbound.core.errors import MalformedError, TaskboundError
+from taskbound.core.policy import (
+    InForce,
+    PolicyBundle,
+    PolicySyntaxError,
+    UnknownBundleError,
+    bundle_digest,
+    pack,
+    require_activator,
+    require_earlier,
+    whole,
+)
+from taskbound.flows.policy.engines import require_bundle
+from taskbound.flows.policy.examine import require_loads
+from taskbound.ports.policy import BundleActivation, StoredBundle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskbound.core.audit import Event
+    from taskbound.core.policy import PolicyProblem
+    from taskbound.flows.decision import Views
+    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.policy.examine import Examined
+    from taskbound.ports.store import Transaction
+
+__all__ = ["AlreadyInForceError", "BadNoteError", "Bundles", "Refused"]
+
+_NOTE: Final = 500
+_Moves: TypeAlias = "PolicyActivated | PolicyRolledBack | PolicyRebased"
+
+
+class AlreadyInForceError(MalformedError):
+    """What is to be put in force is."""
+
+    code = "already-in-force"
+
+
+class BadNoteError(MalformedError):
+    """A note that no bundle can have."""
+
+    code = "bad-note"
+    remedy = f"say in at most {_NOTE} characters why the bundle is proposed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A bundle that can't be, with all of its problems; that is recorded."""
+
+    digest: str
+    problems: tuple[PolicyProblem, ...]
+
+
+class Bundles:
+    """Works on bundles; used from one thread at a time, but for what only looks."""
+
+    def __init__(self, means: Means, views: Views) -> None:
+        """Keep what to work with."""
+        self._means = means
+        self._views = views
+
+    def propose(self, namespace: str, seen: Examined, note: str, actor: Actor) -> StoredBundle | Refused:
+        """Keep what was looked at, under the author's name; what is kept already stays its first author's.
+
+        Raises:
+            BadNoteError: The note is too long.
+        """
+        if len(note) > _NOTE:
+            raise BadNoteError(f"a note has at most {_NOTE} characters")
+        if seen.problems:
+            return self._refuse(namespace, seen, actor)
+
+        def work(tx: Transaction) -> StoredBundle:
+            kept = tx.policy.bundle(namespace, seen.digest)
+            if kept is not None:
+                return kept
+            event = PolicyProposed(
+                bundle=seen.digest, files=tuple(seen.bundle.own), note=note, by=actor.name, proof=actor.proof
+            )
+            return self._keep(tx, namespace, seen.archive, actor.name, note, event)
+
+        return self._means.store.write(work)
+
+    def activate(self, namespace: str, seen: Examined, actor: Actor) -> BundleActivation | Refused:
+        """Put in force what was looked at.
+
+        Raises:
+            UnknownBundleError: It is not kept.
+            AuthorActivatesError: Somebody else has to.
+            AlreadyInForceError: It is in force.
+        """
+        if seen.problems:
+            return self._refuse(namespace, seen, actor)
+
+        def work(tx: Transaction) -> BundleActivation:
+            kept = tx.policy.bundle(namespace, seen.digest)
+            now = tx.policy.lock_in_force(namespace)
+            if kept is None:
+                raise UnknownBundleError(f"no policy bundle has the digest `{seen.digest}`")
+            if now.digest == kept.digest:
+                raise AlreadyInForceError(f"policy bundle `{kept.digest}` is in force")
+            persons, _ = tx.identities.lock_grantors(namespace)
+            event = PolicyActivated(
+                bundle=kept.digest,
+                before=now.digest,
+                epoch=now.epoch + 1,
+                author=kept.author,
+                by=actor.name,
+                proof=actor.proof,
+                alone=require_activator(kept.author, actor.name, persons),
+            )
+            return self._move(tx, namespace, now, event)
+
+        return self._moved(work)
+
+    def roll_back(self, namespace: str, told: str | None, reason: str, actor: Actor) -> BundleActivation:
+        """Go back to what was in force before (rule 3).
+
+        Args:
+            namespace: Where.
+            told: The digest, empty for the base alone; None for the one before.
+            reason: Why, for the record.
+            actor: Who.
+
+        Raises:
+            NotInForceBeforeError: It was never in force, or nothing was.
+            AlreadyInForceError: It is in force.
+            DamagedBundleError: It is not whole.
+        """
+        if len(reason) > _NOTE:
+            raise BadNoteError(f"a reason has at most {_NOTE} characters")
+
+        def work(tx: Transaction) -> BundleActivation:
+            past = [*(one.force for one in tx.policy.activations(namespace)), InForce()]
+            now = tx.policy.lock_in_force(namespace)
+            edited = past[0] != now
+            since = InForce(epoch=past[0].epoch + 1) if edited else now  # 3
+            digest = require_earlier(since, past, told)
+            bundle = self._with_own_base(require_bundle(tx, namespace, digest)) if digest else None
+            archive = pack(bundle) if bundle else b""
+            target = bundle_digest(archive) if archive else ""
+            if target == now.digest and not edited:
+                raise AlreadyInForceError(f"policy bundle `{target or 'base'}` is in force")
+            if bundle is not None:
+                self._means.policy.make(bundle, target)  # 2
+            event = PolicyRolledBack(
+                bundle=target,
+                before=now.digest,
+                epoch=since.epoch + 1,
+                by=actor.name,
+                proof=actor.proof,
+                reason=reason,
+            )
+            return self._move(tx, namespace, now, event, (digest, archive))
+
+        return self._moved(work)
+
+    def rebase(self, software: str) -> tuple[tuple[str, str], ...]:
+        """Give the bundles in force the base of this version (rule 4); where that can't be, and why.
+
+        What can't be rebased goes on with the base that it has.
+        """
+        with self._means.store.read() as snapshot:
+            spaces = snapshot.policy.governed()
+        failed: list[tuple[str, str]] = []
+        for namespace in spaces:
+            try:
+                self._means.store.write(partial(self._rebase, namespace, software))
+            except TaskboundError as error:
+                failed.append((namespace, error.message))
+        self._views.forget()
+        return tuple(failed)
+
+    def _rebase(self, namespace: str, software: str, tx: Transaction) -> None:
+        now = tx.policy.lock_in_force(namespace)
+        if not now.digest:
+            return
+        before = require_bundle(tx, namespace, now.digest)
+        bundle = self._with_own_base(before)
+        if bundle.base == before.base:
+            return
+        kept = tx.policy.bundle(namespace, now.digest)
+        archive = pack(bundle)
+        digest = bundle_digest(archive)
+        require_loads(self._means, bundle, digest)
+        event = PolicyRebased(
+            bundle=digest,
+            before=now.digest,
+            epoch=now.epoch + 1,
+            author=kept.author if kept else "",
+            software=software,
+        )
+        self._move(tx, namespace, now, event, (now.digest, archive))
+
+    def _moved(self, work: Callable[[Transaction], BundleActivation]) -> BundleActivation:
+        """Write it, and forget what evaluation knew, whatever came of it."""
+        try:
+            return self._means.store.write(work)
+        finally:
+            self._views.forget()
+
+    def _with_own_base(self, bundle: PolicyBundle) -> PolicyBundle:
+        return PolicyBundle(files=whole(bundle.own, self._means.policy.base_text), cases=bundle.cases)
+
+    def _refuse(self, namespace: str, seen: Examined, actor: Actor) -> Refused:
+        first = seen.problems[0]
+        event = PolicyRefused(
+            bundle=seen.digest,
+            code=PolicySyntaxError.code,
+            problems=len(seen.problems),
+            reason=f"{first.file}:{first.line}:{first.column}: {first.words}",
+            by=actor.name,
+            proof=actor.proof,
+        )
+        self._means.store.write(
+            lambda tx: tx.audit.append(namespace, self._means.writer, [event], self._means.clock.now())
+        )
+        return Refused(digest=seen.digest, problems=seen.problems)
+
+    def _keep(
+        self, tx: Transaction, namespace: str, archive: bytes, author: str, note: str, event: Event
+    ) -> StoredBundle:
+        now = self._means.clock.now()
+        tx.audit.append(namespace, self._means.writer, [event], now)
+        kept = StoredBundle(
+            namespace=namespace,
+            digest=bundle_digest(archive),
+            archive=archive,
+            author=author,
+            at=now,
+            note=note,
+            record=tx.audit.last_number(),
+        )
+        tx.policy.insert_bundle(kept)
+        return kept
+
+    def _move(
+        self,
+        tx: Transaction,
+        namespace: str,
+        before: InForce,
+        event: _Moves,
+        rebased: tuple[str, bytes] = ("", b""),
+    ) -> BundleActivation:
+        """Record the event, and put in force what it says; a bundle with another base is kept with it."""
+        now = self._means.clock.now()
+        tx.audit.append(namespace, self._means.writer, [event], now)
+        number = tx.audit.last_number()
+        source, archive = rebased
+        if archive and tx.policy.bundle(namespace, event.bundle) is None:
+            first = tx.policy.bundle(namespace, source)
+            kept = StoredBundle(
+                namespace=namespace,
+                digest=event.bundle,
+                archive=archive,
+                author=first.author if first else "",
+                at=now,
+                note=first.note if first else "",
+                record=number,
+            )
+            tx.policy.insert_bundle(kept)
+        force = InForce(epoch=event.epoch, digest=event.bundle)
+        activation = BundleActivation(
+            namespace=namespace,
+            force=force,
+            how=event.kind.removeprefix("policy-"),
+            by="daemon" if isinstance(event, PolicyRebased) else event.by,
+            at=now,
+            record=number,
+        )
+        tx.policy.put_in_force(activation, expect=before.epoch)
+        return activation

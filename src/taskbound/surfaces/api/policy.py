@@ -1,0 +1,224 @@
+"""Operations on bundles of policies.
+
+Looking at a bundle takes its time and is done beside the worker, once the asker is known to be a person; who
+they are is asked again right before it takes effect.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskbound.core.audit import PolicyActivated, parse_record
+from taskbound.core.policy import (
+    BASE_FILE,
+    DamagedBundleError,
+    InForce,
+    UnknownBundleError,
+)
+from taskbound.flows.policy import Refused, examine, examine_kept, replay
+from taskbound.flows.policy.engines import require_bundle
+from taskbound.wire import policy as wire
+from taskbound.wire.connection import Done
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.core.policy import PolicyProblem
+    from taskbound.ports.policy import BundleActivation, PolicyEngine, StoredBundle
+    from taskbound.ports.store import Snapshot
+    from taskbound.surfaces.api.connection import Connection
+    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.wire.envelope import Answer
+
+__all__ = ["activate", "list_bundles", "propose", "replay_actions", "roll_back", "show"]
+
+
+async def propose(daemon: Daemon, connection: Connection, ask: wire.ProposeBundle) -> Answer:
+    """Look at the rules of a folder, and keep them under the asker's name."""
+    await daemon.first(lambda: daemon.require_person(connection))
+    seen = await daemon.read(lambda: examine(daemon.means, connection.namespace, ask.files, ask.cases))
+    kept = await daemon.first(
+        lambda: daemon.bundles.propose(
+            connection.namespace, seen, ask.note, daemon.require_person(connection)
+        )
+    )
+    problems = _problems(kept.problems) if isinstance(kept, Refused) else ()
+    return wire.BundleAnswer(digest=kept.digest, problems=problems)
+
+
+async def activate(daemon: Daemon, connection: Connection, ask: wire.ActivateBundle) -> Answer:
+    """Look at a bundle again, and put it in force."""
+    await daemon.first(lambda: daemon.require_person(connection))
+    seen = await daemon.read(lambda: examine_kept(daemon.means, connection.namespace, ask.digest))
+    done = await daemon.first(
+        lambda: daemon.bundles.activate(connection.namespace, seen, daemon.require_person(connection))
+    )
+    problems = _problems(done.problems) if isinstance(done, Refused) else ()
+    return wire.BundleAnswer(digest=ask.digest, problems=problems)
+
+
+async def roll_back(daemon: Daemon, connection: Connection, ask: wire.RollBackBundle) -> Answer:
+    """Go back to what was in force before."""
+    done = await daemon.first(
+        lambda: daemon.bundles.roll_back(
+            connection.namespace, ask.digest, ask.reason, daemon.require_person(connection)
+        )
+    )
+    return Done(detail=daemon.means.policy.digest_of(done.force))
+
+
+async def list_bundles(daemon: Daemon, connection: Connection, _ask: wire.ListBundles) -> Answer:
+    """Every bundle, and how what is in force came to be so."""
+
+    def read() -> Answer:
+        policies, namespace = daemon.means.policy, connection.namespace
+        with daemon.means.store.read() as snapshot:
+            force = snapshot.policy.in_force(namespace)
+            past = snapshot.policy.activations(namespace)
+            rows = tuple(_row(one, force, past) for one in snapshot.policy.bundles(namespace))
+            activations = tuple(_activation(snapshot, one) for one in past)
+        trouble = ""
+        try:
+            policies.at(namespace, force)
+        except DamagedBundleError as error:
+            trouble = f"{error.message}; {error.advice}"
+        return wire.BundleRows(
+            in_force=policies.digest_of(force),
+            base=policies.base.bundle,
+            rows=rows,
+            activations=activations,
+            trouble=trouble,
+        )
+
+    return await daemon.read(read)
+
+
+async def show(daemon: Daemon, connection: Connection, ask: wire.ShowBundle) -> Answer:
+    """One bundle with its files; what is in force when none is named."""
+
+    def read() -> Answer:
+        policies, namespace = daemon.means.policy, connection.namespace
+        with daemon.means.store.read() as snapshot:
+            force = snapshot.policy.in_force(namespace)
+            digest = ask.digest or policies.digest_of(force)
+            if digest == policies.base.bundle:
+                return _base(policies.base.bundle, policies.base_text, force)
+            kept = snapshot.policy.bundle(namespace, digest)
+            if kept is None:
+                raise UnknownBundleError(f"no policy bundle has the digest `{digest}`")
+            bundle = require_bundle(snapshot, namespace, digest)
+            past = snapshot.policy.activations(namespace)
+            placed = snapshot.audit.numbered(kept.record)
+            place = placed.place if placed is not None and placed.place is not None else -1
+            checkpoint = snapshot.audit.checkpoint()
+            return wire.BundleDetail(
+                row=_row(kept, force, past),
+                files=dict(bundle.files),
+                cases=dict(bundle.cases),
+                activations=tuple(_activation(snapshot, one) for one in past if one.force.digest == digest),
+                record=place,
+                covered=checkpoint is not None and 0 <= place < checkpoint.size,
+            )
+
+    return await daemon.read(read)
+
+
+async def replay_actions(daemon: Daemon, connection: Connection, ask: wire.ReplayBundle) -> Answer:
+    """How the newest actions would be answered under a bundle, or under the files of a folder."""
+
+    def read() -> Answer:
+        if ask.files:
+            seen = examine(daemon.means, connection.namespace, ask.files, {})
+            if seen.problems:
+                return wire.Replayed(
+                    asked=0,
+                    same=0,
+                    beside=0,
+                    differences=(),
+                    not_asked=(),
+                    bundle=seen.digest,
+                    problems=_problems(seen.problems),
+                )
+            engine = daemon.means.policy.make(seen.bundle, seen.digest)
+        else:
+            engine = _kept(daemon, connection.namespace, ask.digest)
+        found = replay(daemon.means, connection.namespace, engine, ask.last)
+        return wire.Replayed(
+            asked=found.asked,
+            same=found.same,
+            beside=found.beside,
+            differences=tuple(
+                wire.ReplayDifference(
+                    action=one.action,
+                    agent=one.agent,
+                    tool=one.tool,
+                    was=one.was,
+                    would=one.would,
+                    facts=one.facts,
+                )
+                for one in found.differences
+            ),
+            not_asked=found.not_asked,
+            bundle=engine.bundle,
+        )
+
+    return await daemon.read(read)
+
+
+def _kept(daemon: Daemon, namespace: str, digest: str) -> PolicyEngine:
+    policies = daemon.means.policy
+    with daemon.means.store.read() as snapshot:
+        force = snapshot.policy.in_force(namespace)
+        if digest and digest != policies.base.bundle and snapshot.policy.bundle(namespace, digest) is None:
+            raise UnknownBundleError(f"no policy bundle has the digest `{digest}`")
+        return policies.engine(snapshot, namespace, digest or force.digest)
+
+
+def _base(digest: str, text: str, force: InForce) -> wire.BundleDetail:
+    """The rules that come with Taskbound, which nobody proposed."""
+    row = wire.BundleRow(
+        digest=digest,
+        author="",
+        at=0,
+        note="the rules that come with Taskbound",
+        state="proposed" if force.digest else "in-force",
+    )
+    return wire.BundleDetail(
+        row=row, files={BASE_FILE: text}, cases={}, activations=(), record=-1, covered=False
+    )
+
+
+def _row(kept: StoredBundle, force: InForce, past: Sequence[BundleActivation]) -> wire.BundleRow:
+    state = "proposed"
+    if kept.digest == force.digest:
+        state = "in-force"
+    elif any(one.force.digest == kept.digest for one in past):
+        state = "was-in-force"
+    return wire.BundleRow(digest=kept.digest, author=kept.author, at=kept.at, note=kept.note, state=state)
+
+
+def _activation(snapshot: Snapshot, one: BundleActivation) -> wire.ActivationRow:
+    found = snapshot.audit.numbered(one.record)
+    event = parse_record(found.body).event if found is not None else None
+    return wire.ActivationRow(
+        epoch=one.force.epoch,
+        digest=one.force.digest,
+        how=one.how,
+        by=one.by,
+        at=one.at,
+        alone=isinstance(event, PolicyActivated) and event.alone,
+    )
+
+
+def _problems(found: Sequence[PolicyProblem]) -> tuple[wire.BundleProblem, ...]:
+    return tuple(
+        wire.BundleProblem(
+            file=one.file,
+            line=one.line,
+            column=one.column,
+            words=one.words,
+            hint=one.hint,
+            policy=one.policy,
+        )
+        for one in found
+    )

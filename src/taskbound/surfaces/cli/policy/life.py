@@ -1,0 +1,305 @@
+"""`taskbound policy propose|list|show|diff|activate|rollback|replay`: what is in force, and by whom."""
+
+from __future__ import annotations
+
+import difflib
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
+
+import msgspec
+import typer
+
+from taskbound.core.policy import BASE_FILE, BadBundleError
+from taskbound.surfaces.cli.policy.folder import read_folder
+from taskbound.surfaces.cli.policy.fresh import app
+from taskbound.surfaces.cli.policy.kept import IN_FORCE, ask_bundle, is_digest, read_rules, require_digest
+from taskbound.surfaces.cli.policy.trying import show_problems, try_cases
+from taskbound.surfaces.cli.screen import Words, moment, shown
+from taskbound.surfaces.cli.session import Session, command
+from taskbound.wire.connection import Done
+from taskbound.wire.policy import (
+    ActivateBundle,
+    ActivationRow,
+    BundleAnswer,
+    BundleDetail,
+    BundleRows,
+    ListBundles,
+    ProposeBundle,
+    ReplayBundle,
+    Replayed,
+    RollBackBundle,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from taskbound.surfaces.cli.policy.folder import PolicyFolder
+
+__all__ = ["BundleDiff", "activate", "app", "diff", "list_bundles", "propose", "replay", "rollback", "show"]
+
+DigestArgument = Annotated[
+    str, typer.Argument(metavar="DIGEST", help="The bundle's digest, whole.", show_default=False)
+]
+BundleArgument = Annotated[
+    str, typer.Argument(metavar="BUNDLE", help="A bundle's digest, whole, or `in-force`.")
+]
+ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the record.")]
+
+
+_PATIENCE: Final = 300.0
+"""Seconds: many rules and tools take long to be looked at."""
+
+
+class BundleDiff(msgspec.Struct, frozen=True, kw_only=True, tag="policy-diff", tag_field="is"):
+    """How two sets of rules differ, file by file."""
+
+    files: dict[str, tuple[str, ...]]
+    """By name: the lines that differ, as `diff -u` writes them."""
+
+
+@command(app, "propose", examples='taskbound policy propose rules --note "deletes need finance"')
+def propose(
+    session: Session,
+    folder: Annotated[
+        str,
+        typer.Argument(metavar="FOLDER", help="A folder of policies and their cases.", show_default=False),
+    ],
+    note: Annotated[str, typer.Option("--note", metavar="TEXT", help="Why, for who looks at it.")] = "",
+) -> None:
+    """Have the rules of a folder kept under your name, to be put in force by another person.
+
+    Its own cases are tried first. What does not fit the tools that are pinned is refused with all of its
+    problems; what is in force stays.
+    """
+    found = read_folder(folder)
+    texts = _cases(found)
+    _require_cases(session, found)
+    ask = ProposeBundle(files=found.files, cases=texts, note=note)
+    answer = session.ask(ask, BundleAnswer, patience=_PATIENCE)
+    _say(session, answer, "it is proposed; another person looks at it and puts it in force")
+
+
+@command(app, "list", examples="taskbound policy list")
+def list_bundles(session: Session) -> None:
+    """List the bundles, newest first, and how what is in force came to be so."""
+    found = session.ask(ListBundles(), BundleRows)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    session.screen.table(
+        ("STATE", "AT", "AUTHOR", "BUNDLE"),
+        [(one.state, moment(one.at), one.author, one.digest) for one in found.rows],
+        "no bundle is proposed: the rules that come with Taskbound are in force alone",
+    )
+    session.screen.fields(
+        [
+            ("in force", _named(found.in_force, found.base)),
+            ("since", tuple(map(_activation, found.activations))),
+        ]
+    )
+    if found.trouble:
+        session.screen.note(f"nothing is decided: {shown(Words(found.trouble))}", "red")
+
+
+@command(app, "show", examples="taskbound policy show in-force")
+def show(session: Session, bundle: BundleArgument = IN_FORCE) -> None:
+    """Show a bundle: its author and their signature, who put it in force, and its files."""
+    found = ask_bundle(session, bundle)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    row = found.row
+    session.screen.heading(row.digest)
+    session.screen.fields(
+        [
+            ("state", row.state),
+            ("author", row.author or "nobody: it comes with Taskbound"),
+            ("proposed", moment(row.at)),
+            ("note", row.note or "-"),
+            ("signature", _signature(found)),
+            ("in force", tuple(map(_activation, found.activations))),
+        ]
+    )
+    texts = (*found.files.items(), *found.cases.items())
+    session.screen.fields([(shown(name), text.splitlines()) for name, text in texts])
+
+
+@command(app, "diff", examples="taskbound policy diff rules\ntaskbound policy diff in-force rules")
+def diff(
+    session: Session,
+    rules: Annotated[
+        str,
+        typer.Argument(
+            metavar="RULES", help="A folder, `in-force`, or a bundle's digest.", show_default=False
+        ),
+    ],
+    other: Annotated[
+        str,
+        typer.Argument(
+            metavar="OTHER", help="The same; when left out, what is in force is compared with RULES."
+        ),
+    ] = "",
+) -> None:
+    """Show how rules differ from others, line by line; the status is 1 when they do."""
+    before, after = (rules, other) if other else (IN_FORCE, rules)
+    old, new = _texts(read_rules(session, before)), _texts(read_rules(session, after))
+    found = {name: lines for name in sorted({*old, *new}) if (lines := tuple(_changed(name, old, new)))}
+    if session.screen.json:
+        session.screen.document(BundleDiff(files=found))
+    else:
+        session.screen.fields([(shown(name), lines) for name, lines in found.items()])
+        if not found:
+            session.screen.line("they are the same")
+    if found:
+        raise typer.Exit(1)
+
+
+@command(app, "activate", examples="taskbound policy activate DIGEST")
+def activate(session: Session, digest: DigestArgument) -> None:
+    """Put a bundle in force: from the next decision on it answers, and nothing before it.
+
+    Where there are two persons, its author can't. It is looked at again for the tools that are pinned now.
+    """
+    answer = session.ask(ActivateBundle(digest=require_digest(digest)), BundleAnswer, patience=_PATIENCE)
+    _say(session, answer, "it is in force")
+
+
+@command(
+    app,
+    "rollback",
+    examples="taskbound policy rollback\ntaskbound policy rollback base --reason 'too strict'",
+)
+def rollback(
+    session: Session,
+    digest: Annotated[
+        str,
+        typer.Argument(
+            metavar="DIGEST", help="A bundle that was in force, or `base`; the one before when left out."
+        ),
+    ] = "",
+    reason: ReasonOption = "",
+) -> None:
+    """Go back to rules that were in force before; also when what is in force is damaged."""
+    told = None if not digest else "" if digest == "base" else require_digest(digest)
+    done = session.ask(RollBackBundle(digest=told, reason=reason), Done)
+    session.done(done, "it is in force again")
+
+
+@command(app, "replay", examples="taskbound policy replay rules --last 500")
+def replay(
+    session: Session,
+    rules: Annotated[
+        str, typer.Argument(metavar="RULES", help="A folder, `in-force`, or a bundle's digest.")
+    ] = IN_FORCE,
+    last: Annotated[int, typer.Option("--last", metavar="N", help="How many of the newest actions.")] = 1000,
+) -> None:
+    """Say which of the newest recorded actions these rules would have answered otherwise.
+
+    Each is asked again with the facts as they were recorded. What can't be is counted, by its reason.
+    """
+    kept = rules == IN_FORCE or is_digest(rules)
+    files = {} if kept else read_folder(rules).files
+    digest = "" if rules == IN_FORCE or not kept else rules
+    ask = ReplayBundle(last=last, digest=digest, files=files)
+    found = session.ask(ask, Replayed, patience=_PATIENCE)
+    if found.problems:
+        _refuse(session, BundleAnswer(digest=found.bundle, problems=found.problems))
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    for one in found.differences:
+        session.screen.heading(shown(one.action))
+        session.screen.fields(
+            [
+                ("tool", one.tool),
+                ("agent", one.agent),
+                ("was", one.was),
+                ("would be", one.would),
+                ("facts", one.facts),
+            ]
+        )
+    session.screen.fields(
+        [
+            ("replayed", found.asked),
+            ("other answers", len(found.differences)),
+            ("the same", found.same),
+            ("not by policy", found.beside),
+            ("not replayed", tuple(f"{count}: {why}" for why, count in found.not_asked)),
+        ]
+    )
+
+
+def _say(session: Session, answer: BundleAnswer, sentence: str) -> None:
+    """Say what came of it; all that is wrong, where it was refused."""
+    if answer.problems:
+        _refuse(session, answer)
+    elif session.screen.json:
+        session.screen.document(answer)
+    else:
+        session.screen.line(f"{sentence}: {answer.digest}")
+
+
+def _refuse(session: Session, answer: BundleAnswer) -> NoReturn:
+    """Say all that is wrong, and end with status 1."""
+    if session.screen.json:
+        session.screen.document(answer)
+    else:
+        show_problems(session.screen, answer.problems)
+        session.screen.note("it is refused, and what is in force stays", "red")
+    raise typer.Exit(1)
+
+
+def _require_cases(session: Session, found: PolicyFolder) -> None:
+    """Go on only when each case of the folder is answered as it expects; a folder may have none.
+
+    Raises:
+        BadBundleError: One is not.
+    """
+    if not found.cases:
+        return
+    missed = [one for one in try_cases(session, found, "").results if not one.passed]
+    if missed:
+        first = missed[0]
+        raise BadBundleError(
+            f"{len(missed)} of its cases are answered otherwise, such as `{shown(first.name)}`",
+            where=f"{first.file}:{first.line}:{first.column}",
+            remedy="see all of them with `taskbound policy test`",
+        )
+
+
+def _cases(found: PolicyFolder) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for name, raw in found.cases.items():
+        try:
+            texts[name] = raw.decode()
+        except UnicodeDecodeError as error:
+            raise BadBundleError(f"`{shown(name)}` is not UTF-8: byte {error.start}", where=name) from error
+    return texts
+
+
+def _texts(found: PolicyFolder) -> dict[str, str]:
+    """All files of some rules, but for the base, which is not theirs."""
+    return {name: text for name, text in (*found.files.items(), *_cases(found).items()) if name != BASE_FILE}
+
+
+def _changed(name: str, old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
+    before, after = old.get(name, "").splitlines(), new.get(name, "").splitlines()
+    lines = difflib.unified_diff(before, after, lineterm="")
+    return islice(lines, 2, None)  # its heads name no file of ours
+
+
+def _signature(found: BundleDetail) -> str:
+    if not found.row.author:
+        return "none: it comes with Taskbound"
+    if found.covered:
+        return f"record {found.record} of the log, under a signed checkpoint"
+    return "its author's record has no checkpoint over it yet"
+
+
+def _named(digest: str, base: str) -> str:
+    return f"{digest} (the base alone)" if digest == base else digest
+
+
+def _activation(one: ActivationRow) -> str:
+    alone = ", its author, alone" if one.alone else ""
+    return f"{moment(one.at)} {one.how} by {one.by}{alone}: {one.digest or 'the base alone'}"

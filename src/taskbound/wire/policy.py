@@ -1,0 +1,168 @@
+"""Bundles of policies: proposing, listing, showing, putting in force, going back, replaying."""
+
+from __future__ import annotations
+
+import msgspec
+
+from taskbound.wire.frame import Message
+
+__all__ = [
+    "ActivateBundle",
+    "ActivationRow",
+    "BundleAnswer",
+    "BundleDetail",
+    "BundleProblem",
+    "BundleRow",
+    "BundleRows",
+    "ListBundles",
+    "ProposeBundle",
+    "ReplayBundle",
+    "ReplayDifference",
+    "Replayed",
+    "RollBackBundle",
+    "ShowBundle",
+]
+
+
+class ProposeBundle(Message, frozen=True, tag="policy:propose", tag_field="op"):
+    """Have the rules of a folder looked at and kept under one's name. A person's act."""
+
+    files: dict[str, str]
+    """The text of each `*.cedar` by its name."""
+    cases: dict[str, str] = msgspec.field(default_factory=dict)
+    """The text of each `*.cases.yaml` by its name."""
+    note: str = ""
+
+
+class ListBundles(Message, frozen=True, tag="policy:list", tag_field="op"):
+    """Ask for the bundles, and for how what is in force came to be so."""
+
+
+class ShowBundle(Message, frozen=True, tag="policy:show", tag_field="op"):
+    """Ask for one bundle with its files."""
+
+    digest: str = ""
+    """Empty for what is in force."""
+
+
+class ActivateBundle(Message, frozen=True, tag="policy:activate", tag_field="op"):
+    """Put a bundle in force. A person's act, and where there are two, not its author's."""
+
+    digest: str
+
+
+class RollBackBundle(Message, frozen=True, tag="policy:roll-back", tag_field="op"):
+    """Go back to what was in force before. A person's act."""
+
+    digest: str | None = None
+    """Empty for the base alone; left out for the one before."""
+    reason: str = ""
+
+
+class ReplayBundle(Message, frozen=True, tag="policy:replay", tag_field="op"):
+    """Ask how the newest actions would be answered under a bundle that is kept, or under these files."""
+
+    last: int
+    digest: str = ""
+    """Empty, without files, for what is in force."""
+    files: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class BundleRow(Message, frozen=True, tag="policy-bundle", tag_field="is"):
+    """One bundle in short."""
+
+    digest: str
+    author: str
+    at: int
+    note: str
+    state: str
+    """`in-force`, `was-in-force` or `proposed`."""
+
+
+class ActivationRow(Message, frozen=True):
+    """One change of what is in force."""
+
+    epoch: int
+    digest: str
+    """Empty for the base alone."""
+    how: str
+    """`activated`, `rolled-back` or `rebased`."""
+    by: str
+    at: int
+    alone: bool = False
+    """Whether the author put it in force, being the only person."""
+
+
+class BundleRows(Message, frozen=True, tag="policy-bundles", tag_field="is"):
+    """The bundles, newest first."""
+
+    in_force: str
+    """Digest that decisions name."""
+    base: str
+    """Digest of the rules that come with Taskbound, alone."""
+    rows: tuple[BundleRow, ...]
+    activations: tuple[ActivationRow, ...]
+    trouble: str = ""
+    """Why nothing is decided: what is in force is not whole."""
+
+
+class BundleDetail(Message, frozen=True, tag="policy-bundle-detail", tag_field="is"):
+    """One bundle with its files."""
+
+    row: BundleRow
+    files: dict[str, str]
+    """Its rules, those of the base included."""
+    cases: dict[str, str]
+    activations: tuple[ActivationRow, ...]
+    """When it was put in force, and by whom, newest first."""
+    record: int
+    """Place in the log of the author's word for it; -1 while it has none."""
+    covered: bool
+    """Whether a signed checkpoint is over that record."""
+
+
+class BundleProblem(Message, frozen=True):
+    """What is wrong at one place."""
+
+    file: str
+    line: int
+    column: int
+    words: str
+    hint: str = ""
+    policy: str = ""
+
+
+class BundleAnswer(Message, frozen=True, tag="policy-answer", tag_field="is"):
+    """What came of proposing a bundle, or of putting it in force."""
+
+    digest: str
+    problems: tuple[BundleProblem, ...] = ()
+    """All that is wrong with it: then it was refused, and what is in force stays."""
+
+
+class ReplayDifference(Message, frozen=True):
+    """An action that would have been answered otherwise."""
+
+    action: str
+    agent: str
+    tool: str
+    was: str
+    would: str
+    facts: str
+    """As they were recorded."""
+
+
+class Replayed(Message, frozen=True, tag="policy-replay", tag_field="is"):
+    """What came of replaying."""
+
+    asked: int
+    same: int
+    beside: int
+    """How many the scope or the standing of their moment decided, which no bundle changes."""
+    differences: tuple[ReplayDifference, ...]
+    not_asked: tuple[tuple[str, int], ...]
+    """By reason: how many can't be asked again."""
+    bundle: str
+    """Digest of what they were asked of."""
+    problems: tuple[BundleProblem, ...] = ()
+    """Why nothing was asked: all that is wrong with the files."""

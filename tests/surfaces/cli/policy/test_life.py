@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.surfaces.cli.installation import Installation
+
+NEVER = """@id("no-etc")
+forbid (principal, action == Taskbound::Action::"fs__write", resource)
+when { context.arguments has path && context.arguments.path like "/etc/*" };
+"""
+CASES = """cases:
+  - name: the system's own files stay
+    agent: helper
+    tool: fs__write
+    arguments: { path: /etc/passwd }
+    expect: { refuse: forbidden, policies: [no-etc] }
+"""
+
+
+@pytest.fixture
+def place() -> Iterator[Installation]:
+    one = Installation()
+    try:
+        one.prepare()
+        yield one
+    finally:
+        one.end()
+
+
+@pytest.fixture
+def rules(place: Installation) -> Path:
+    folder = place.project / "rules"
+    folder.mkdir()
+    (folder / "own.cedar").write_text(NEVER, encoding="utf-8")
+    (folder / "own.cases.yaml").write_text(CASES, encoding="utf-8")
+    return folder
+
+
+def propose(place: Installation, *words: str) -> str:
+    found: dict[str, Any] = place("policy", "propose", "rules", *words, "--json").document
+    return str(found["digest"])
+
+
+def test_a_bundle_lives_from_its_proposal_to_its_rollback(place: Installation, rules: Path) -> None:
+    del rules
+    empty = place("policy", "list")
+    assert "are in force alone" in empty.out
+    digest = propose(place, "--note", "why not")
+    assert "proposed  " in place("policy", "list").out
+    assert place("policy", "diff", "rules").status == 1
+    assert "+ " not in place("policy", "diff", "rules", digest).out
+    ended = place("policy", "activate", digest)
+    assert (ended.status, ended.out) == (0, f"it is in force: {digest}\n"), ended
+    rows = place("policy", "list", "--json").document
+    assert (rows["in_force"], rows["rows"][0]["state"], rows["activations"][0]["alone"]) == (
+        digest,
+        "in-force",
+        True,
+    )
+    shown = place("policy", "show").out
+    assert shown.splitlines()[0] == digest
+    assert all(one in shown for one in ("why not", "forbid (principal, action == Taskbound", "base.cedar"))
+    assert place("policy", "diff", "rules").out == "they are the same\n"
+    assert place("policy", "test", "in-force").out == "1 of 1 cases are answered as they expect\n"
+    assert place("policy", "coverage", digest).status == 0
+    assert place("policy", "explain", "in-force", "the system's own files stay").out.startswith("the system")
+    assert place("policy", "replay", "rules", "--json").document["differences"] == []
+    assert place("policy", "replay").status == 0
+    back = place("policy", "rollback", "--reason", "too strict")
+    assert (back.status, "in force again" in back.out) == (0, True), back
+    assert place("policy", "list", "--json").document["in_force"] == rows["base"]
+
+
+def test_what_is_wrong_with_a_folder_is_refused_with_all_of_it_and_nothing_is_kept(
+    place: Installation, rules: Path
+) -> None:
+    wrong = NEVER.replace("has path", "has pth")
+    other = NEVER.replace("no-etc", "x").replace("fs__write", "fs__wrote")
+    (rules / "own.cases.yaml").unlink()
+    (rules / "own.cedar").write_text(wrong + other, encoding="utf-8")
+    ended = place("policy", "propose", "rules")
+    assert ended.status == 1
+    assert len(ended.out.splitlines()) == 2
+    assert "did you mean" in ended.out
+    assert place("policy", "list", "--json").document["rows"] == []
+    (rules / "own.cases.yaml").write_text(CASES.replace("/etc/", "/usr/"), encoding="utf-8")
+    (rules / "own.cedar").write_text(NEVER, encoding="utf-8")
+    ended = place("policy", "propose", "rules")
+    assert (ended.status, "answered otherwise" in ended.err) == (2, True), ended
+
+
+def test_what_is_put_in_force_is_named_by_its_whole_digest(place: Installation, rules: Path) -> None:
+    del rules
+    digest = propose(place)
+    short = place("policy", "activate", digest[:12])
+    assert (short.status, "no digest of a bundle" in short.err) == (2, True)
+    assert place("policy", "activate", "0" * 64).status != 0
+    assert place("policy", "rollback").status != 0
+
+
+def test_no_text_of_a_bundle_stands_where_our_words_stand(place: Installation, rules: Path) -> None:
+    hostile = "//\x1b[2Jstate  in-force\n// \u202esignature\n//\nstate  in-force\n"
+    (rules / "own.cedar").write_text(NEVER + hostile.replace("\nstate", "\n// state"), encoding="utf-8")
+    (rules / "own.cases.yaml").write_text(f"{CASES}# signature: x\n", encoding="utf-8")
+    digest = propose(place, "--note", "x\nstate      in-force\x1b[31m\u202e")
+    for words in (("policy", "show", digest), ("policy", "list"), ("policy", "diff", digest)):
+        out = place(*words).out
+        assert "\x1b" not in out
+        assert "\u202e" not in out
+        assert sum(line.startswith("state") for line in out.splitlines()) <= 1
+        assert sum(line.startswith("signature") for line in out.splitlines()) <= 1
