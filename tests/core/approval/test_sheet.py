@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from taskbound.core.action import JsonValue, canonical
@@ -22,6 +22,7 @@ from taskbound.core.approval.sheet import (
     parse_sheet,
     render_sheet,
 )
+from taskbound.core.approval.sheet.quoting import pieces, unquote
 from taskbound.core.clock import BadInstantError, Instant
 from tests.core.action.values import json_objects, tricky_text
 from tests.core.approval.sheets import LABELS, contents, ordinary, random_sheet, require_whole, shown
@@ -34,7 +35,7 @@ texts = st.text(max_size=80) | tricky_text
 @example({}, "", "", "", "")
 @example({"": {"": ""}}, " ", "\n", "a  b", '"')
 @example({"a": [[], {}, [[{"b": -0.5}]], 1e21, None, True]}, "=", "> ", "|", "\\")
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_i32_what_is_shown_is_read_back_as_the_same_action(
     arguments: dict[str, JsonValue], purpose: str, reason: str, agent: str, place: str
 ) -> None:
@@ -153,6 +154,31 @@ def test_i33_no_gutter_stands_anywhere_in_a_line_even_if_a_narrow_screen_wraps_i
     for line in shown(ordinary({lie: lie}, reason=lie)).splitlines():
         assert "  " not in line[16:]
         assert not re.search(r"  [a-z -]{12}[|>] ", line[3:])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\u0436\u0431", "\u0436\u0431"),
+        ("\u0436\u0336\u0431", "\u0436\\u{336}\u0431"),
+        ("\u0436\u02bc\u0431", "\u0436\\u{2BC}\u0431"),
+        ("a\u01c1b", "a\\u{1C1}b"),
+        ("\u05d0\u0627", "\\u{5D0}\\u{627}"),
+        ("\u0e01\u0e49\u0e01", "\u0e01\u0e49\u0e01"),
+        ("\u0e01" + "\u0e49" * 5, "\u0e01" + "\u0e49" * 3 + "\\u{E49x2}"),
+        ("\u30ab\u30fc\u4e2d", "\u30ab\u30fc\u4e2d"),
+        ("a b  c ", "a b\\u{20x2}c\\u{20}"),
+        ("\u2019\u2013\u0663\U0001f600", "\\u{2019}\\u{2013}\\u{663}\\u{1F600}"),
+    ],
+)
+def test_i32_only_letters_that_say_what_they_are_stand_as_themselves(text: str, expected: str) -> None:
+    assert "".join(pieces(text)) == expected
+    assert unquote(expected) == text
+
+
+def test_a_repetition_that_is_longer_than_any_sheet_is_not_written_out() -> None:
+    with pytest.raises(BadSheetError, match="longer"):
+        unquote("\\u{7x9999999}" * 9)
 
 
 TORN: dict[str, Callable[[str], str]] = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from taskbound.core.approval.sheet.lines import SHEET_WIDTH, Label
 from taskbound.core.approval.sheet.parse import parse_sheet
+from taskbound.core.approval.sheet.question import sheet_of
 from taskbound.core.approval.sheet.render import Rendering, Sheet, TooLong, render_sheet
 from taskbound.core.approval.sheet.values import (
     SHEET_LIMITS,
@@ -32,4 +33,5 @@ __all__ = [
     "TooLong",
     "parse_sheet",
     "render_sheet",
+    "sheet_of",
 ]

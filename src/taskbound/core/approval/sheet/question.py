@@ -1,0 +1,79 @@
+"""The sheet of a question: what is asked about one held action, with what its decision rested on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskbound.core.approval.question import NeedKind
+from taskbound.core.approval.sheet.values import BadSheetError, SheetNeed, SheetOf, SheetOperand
+
+if TYPE_CHECKING:
+    from taskbound.core.action import Action
+    from taskbound.core.approval.question import Need, Question
+
+__all__ = ["sheet_of"]
+
+
+def sheet_of(  # noqa: PLR0913 -- what is not in the question, each thing by its name
+    question: Question,
+    action: Action,
+    *,
+    server_identity: str = "",
+    attempt: int = 1,
+    last_outcome: str = "none",
+    grant: str = "",
+    policies: tuple[str, ...] = (),
+    reason: str = "",
+) -> SheetOf:
+    """What the approvers of this question are to see.
+
+    Args:
+        question: What is asked, with its digest.
+        action: The held action, whose canonical arguments will be sent.
+        server_identity: The server's pinned identity in words.
+        attempt: Which attempt of this act it is.
+        last_outcome: Of the attempt before.
+        grant: The grant that covers it.
+        policies: The policies that hold it.
+        reason: The agent's own words about it.
+
+    Raises:
+        BadSheetError: The question is about another action.
+    """
+    if action.digest != question.act:
+        raise BadSheetError("the question is about another action")
+    return SheetOf(
+        namespace=question.namespace,
+        digest=question.digest,
+        question=question.id,
+        action=question.action,
+        action_digest=question.act,
+        agent=question.agent,
+        task=question.task,
+        requester=question.requester,
+        tool=question.tool,
+        server=action.server,
+        server_identity=server_identity,
+        definition=action.definition,
+        arguments=action.arguments,
+        operands=tuple(
+            SheetOperand(kind=one.kind.value, place=one.place, found=one.found) for one in question.operands
+        ),
+        attempt=attempt,
+        last_outcome=last_outcome,
+        grant=grant,
+        scope=question.scope,
+        policies=policies,
+        needs=tuple(_need(one, question.requester) for one in question.needs),
+        bundle=question.bundle,
+        asked=question.asked,
+        deadline=question.deadline,
+        nonce=question.nonce,
+        purpose=question.purpose,
+        reason=reason,
+    )
+
+
+def _need(need: Need, requester: str) -> SheetNeed:
+    who = requester if need.kind is NeedKind.CONFIRMATION else need.group
+    return SheetNeed(lifter=need.lifter, persons=need.quorum, who=who)
