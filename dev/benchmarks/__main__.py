@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dev.benchmarks.canonical import measure_canonical
 from dev.benchmarks.decision import measure_decision
 from dev.benchmarks.durable import measure_durable, measure_large
 from dev.benchmarks.gateway import measure_gateway
@@ -17,6 +18,7 @@ from dev.benchmarks.page import PAGE, write_page
 from dev.benchmarks.policy import measure_policy
 from dev.benchmarks.population import measure_population
 from dev.benchmarks.postgres import measure_postgres
+from dev.benchmarks.scope import measure_scope
 from dev.benchmarks.start import measure_start
 from dev.benchmarks.verify import measure_verify
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from dev.benchmarks.page import Section
 
 SECTIONS: dict[str, Callable[..., Section]] = {
+    "canonical": measure_canonical,
     "decision": measure_decision,
     "policy": measure_policy,
     "durable": measure_durable,
@@ -33,6 +36,7 @@ SECTIONS: dict[str, Callable[..., Section]] = {
     "gateway": measure_gateway,
     "memory": measure_population,
     "postgres": measure_postgres,
+    "scope": measure_scope,
     "startup": measure_start,
     "verify": measure_verify,
 }

@@ -77,6 +77,9 @@ def write_page(sections: Sequence[Section], machine: Mapping[str, str], taken: M
     if _DATA.exists():
         before = msgspec.json.decode(_DATA.read_bytes(), type=_Report)
         found = {one.name: one for one in before.sections}
+    strange = [one.name for one in sections if one.name not in _ORDER]
+    if strange:
+        raise LookupError(f"the page has no place for {', '.join(strange)}")
     found |= {one.name: replace(one, taken=dict(taken)) for one in sections}
     ordered = tuple(found[name] for name in _ORDER if name in found)
     report = _Report(machine=dict(machine), sections=ordered)
@@ -84,7 +87,19 @@ def write_page(sections: Sequence[Section], machine: Mapping[str, str], taken: M
     PAGE.write_text(_render(report), encoding="utf-8")
 
 
-_ORDER: Final = ("decision", "policy", "durable", "large", "gateway", "memory", "startup", "verify")
+_ORDER: Final = (
+    "decision",
+    "policy",
+    "scope",
+    "canonical",
+    "durable",
+    "large",
+    "postgres",
+    "gateway",
+    "memory",
+    "startup",
+    "verify",
+)
 
 
 def _render(report: _Report) -> str:

@@ -17,6 +17,7 @@ import psycopg
 from psycopg.raw_cursor import RawCursor
 
 from dev.benchmarks.ground import Ground, call_of
+from dev.benchmarks.sampling import percentile
 from taskbound.adapters.store.postgres import PostgresStore
 from taskbound.adapters.store.postgres.server.link import write_bytes, write_texts, write_wholes
 from taskbound.core.decision import Permit, Settled
@@ -56,11 +57,14 @@ def main() -> None:
     print("ready", flush=True)
     sys.stdin.readline()
     began, processor, done = time.perf_counter(), time.process_time(), 0
-    while time.perf_counter() - began < float(seconds):
+    each: list[float] = []
+    while (start := time.perf_counter()) - began < float(seconds):
         decide()
+        each.append(time.perf_counter() - start)
         done += int(group)
     took = time.perf_counter() - began
-    print(done, took, time.process_time() - processor, flush=True)
+    half, most = percentile(each, 0.5), percentile(each, 0.99)
+    print(done, took, time.process_time() - processor, half, most, flush=True)
 
 
 def _bare(url: str, group: int) -> Callable[[], None]:

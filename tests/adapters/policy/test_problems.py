@@ -6,6 +6,10 @@ import cedarpy
 import pytest
 
 from taskbound.adapters.policy.cedar import CedarLanguage
+from taskbound.adapters.policy.cedar.bundle import read_bundle
+from taskbound.adapters.policy.cedar.problems import validated
+from taskbound.adapters.policy.cedar.text import split
+from taskbound.adapters.policy.cedar.vocabulary import schema_of
 from taskbound.core.policy import PolicyProblem, PolicySyntaxError, PolicyTool
 
 LOG: dict[str, Any] = {
@@ -138,3 +142,51 @@ def test_a_text_is_laid_out_and_means_the_same() -> None:
     assert cedarpy.policies_to_json_str(laid_out) == cedarpy.policies_to_json_str(text)
     with pytest.raises(PolicySyntaxError):
         LANGUAGE.formatted("permit (")
+
+
+HEADS = (
+    "principal, action, resource",
+    'principal, action in Taskbound::Action::"call", resource',
+    'principal, action == Taskbound::Action::"git__log", resource',
+    'principal, action == Taskbound::Action::"git__show", resource',
+    'principal, action == Taskbound::Action::"git__sh\\u{6f}w", resource',
+    'principal, action in [Taskbound::Action::"git__log", Taskbound::Action::"fs__read"], resource',
+    'principal, action, resource in Taskbound::Server::"default/git"',
+)
+CONDITIONS = (
+    "context.attempt > 1",
+    "context.attempt > true",
+    'context.arguments has repo && context.arguments.repo == "x"',
+    "context.arguments has repo && context.arguments.repo == 3",
+    'context.arguments.repo == "x"',
+    'action == Taskbound::Action::"git__log" && context.arguments.repo == "x"',
+    'action == Taskbound::Action::"git__log" && context.arguments.repo > 1',
+    'action == Taskbound::Action::"git__b" && context.arguments.repo == "x"',
+    'action != Taskbound::Action::"git__show" && context.arguments.repo == "x"',
+    'action == Taskbound::Action::"git__\\u{6c}og" && context.arguments.repo == "x"',
+    'action == Taskbound::Action::"git__lost"',
+    'action in [Taskbound::Action::"fs__read", Taskbound::Action::"git__show"] && context.attempt == "1"',
+    'resource == Taskbound::Tool::"default/git__log" && context.arguments.repo == "x" // 5" wide',
+)
+
+
+def test_a_policy_is_validated_for_few_actions_as_it_is_for_all() -> None:
+    twins = tuple(PolicyTool(namespace="default", name=f"git__{n}", server="git", schema=LOG) for n in "abc")
+    show = PolicyTool(namespace="default", name="git__show", server="git", schema={"type": "object"})
+    tools = (*TOOLS, show, *twins)
+    texts = {
+        f"p{number}": f'@id("p{number}") forbid ({head}) when {{ {condition}\n}};'
+        for number, (head, condition) in enumerate((head, one) for head in HEADS for one in CONDITIONS)
+    }
+    whole = cedarpy.validate_policies("\n".join(texts.values()), schema_of(tools))
+    expected = {f"p{error.policy_id.removeprefix('policy')}" for error in whole.errors}
+    assert 20 < len(expected) < 60
+    pieces = split("\n".join(texts.values()))
+    policies = read_bundle("\n".join(texts.values())).policies
+    assert {f"p{number}" for number, _ in validated(pieces, policies, tools)} == expected
+    alone = {
+        policy.name
+        for piece, policy in zip(pieces, policies, strict=True)
+        if list(validated([piece], [policy], tools))
+    }
+    assert alone == expected

@@ -7,6 +7,11 @@
    `has`, must exist in a tool that its head fits; a name that is near is hinted at.
 3. At most 100 problems are named: who has more has one that explains them.
 4. A policy whose head fits no pinned tool is a problem: it is a rule that nobody keeps.
+5. Cedar's validator reads a policy once for each action of the schema. A policy whose head
+   names its actions is read for these and for what else its text names; any other for
+   what its text names and one action of each type of context: those that differ by their
+   names alone are one to a policy that doesn't name them. A text with an escape may name
+   an action in another spelling, and is read for all.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ from taskbound.adapters.policy.cedar.head import Place
 from taskbound.adapters.policy.cedar.reads import paths, reads_within
 from taskbound.adapters.policy.cedar.shape import Choice, Record, Shape, Untold, shape_of
 from taskbound.adapters.policy.cedar.text import Piece, split
-from taskbound.adapters.policy.cedar.vocabulary import counted, keyed, schema_of
+from taskbound.adapters.policy.cedar.vocabulary import context_of, counted, keyed, schema_of
 from taskbound.core.policy import FACTS, PolicyProblem, PolicySyntaxError
 
 if TYPE_CHECKING:
@@ -32,10 +37,14 @@ if TYPE_CHECKING:
     from taskbound.adapters.policy.cedar.head import Fit
     from taskbound.core.policy import PolicyTool
 
-__all__ = ["problems_of"]
+__all__ = ["problems_of", "validated"]
 
 _TYPES: Final = ("Agent", "Group", "Person", "Server", "Target", "Task", "Tool", "Action")
 _MOST: Final = 100
+_BATCH: Final = 50
+"""Policies that are validated together, with the actions that they name."""
+_APART: Final = re.compile(r'[\s"]+')
+"""What stands around the name of a tool in a text."""
 _PATH: Final = re.compile(r"`[^`]*`")
 
 
@@ -48,7 +57,7 @@ def problems_of(files: Mapping[str, str], tools: Sequence[PolicyTool]) -> tuple[
     """
     found: list[PolicyProblem] = []
     names: dict[str, str] = {}
-    read: list[tuple[str, tuple[Piece, ...], tuple[Policy, ...], str]] = []
+    read: list[tuple[str, tuple[Piece, ...], tuple[Policy, ...]]] = []
     for file, text in files.items():
         try:
             pieces, policies = split(text), read_bundle(text).policies
@@ -61,17 +70,16 @@ def problems_of(files: Mapping[str, str], tools: Sequence[PolicyTool]) -> tuple[
                 found.append(
                     _problem(file, piece, policy.name, f"`{first}` has a policy of this name as well")
                 )
-        read.append((file, pieces, policies, text))
+        read.append((file, pieces, policies))
     if found or not tools:
         return tuple(found)
-    schema = schema_of(tools)
     known = _Words(tools)
-    for file, pieces, policies, text in read:
+    for file, pieces, policies in read:
         for piece, policy in zip(pieces, policies, strict=True):
             if len(found) < _MOST:  # 3
                 found += [_problem(file, piece, policy.name, *one) for one in known.strange(policy)]
         strange = {one.policy for one in found}
-        for name, problem in _invalid(file, pieces, policies, cedarpy.validate_policies(text, schema), known):
+        for name, problem in _invalid(file, pieces, policies, validated(pieces, policies, tools), known):
             if name not in strange and len(found) < _MOST:
                 strange.add(name)
                 found.append(problem)
@@ -127,19 +135,59 @@ def _invalid(
     file: str,
     pieces: Sequence[Piece],
     policies: Sequence[Policy],
-    result: cedarpy.ValidationResult,
+    errors: Iterable[tuple[int | None, str]],
     words: _Words,
 ) -> Iterator[tuple[str, PolicyProblem]]:
     """What Cedar's own validator finds, by the policy's name."""
-    for error in result.errors:
-        number = error.policy_id.removeprefix("policy")
-        if not number.isdigit():
-            problem = PolicyProblem(file=file, line=1, column=1, policy="", words=error.error, hint="")
-            yield "", problem
+    for number, text in errors:
+        if number is None:
+            yield "", PolicyProblem(file=file, line=1, column=1, policy="", words=text, hint="")
             continue
-        piece, policy = pieces[int(number)], policies[int(number)]
-        text = error.error.removeprefix(f"for policy `{error.policy_id}`, ")
+        piece, policy = pieces[number], policies[number]
         yield policy.name, _problem(file, piece, policy.name, text, words.hint(text))
+
+
+def validated(
+    pieces: Sequence[Piece], policies: Sequence[Policy], tools: Sequence[PolicyTool]
+) -> Iterator[tuple[int | None, str]]:
+    """What the validator finds: the number of the policy, if it is of one, and the words (rule 5)."""
+    known = {one.name: one for one in tools}
+    bound: list[int] = []
+    free: list[int] = []
+    escaped: list[int] = []
+    for number, (piece, policy) in enumerate(zip(pieces, policies, strict=True)):
+        named = all(fit[:2] == ("==", ACTIONS) for fit in policy.head.actions)
+        (escaped if "\\" in piece.text else bound if named else free).append(number)
+    for first in range(0, len(bound), _BATCH):
+        some = bound[first : first + _BATCH]
+        yield from _validate(pieces, some, [known[name] for name in _named(pieces, some, known)])
+    if free:
+        names = _named(pieces, free, known)
+        kinds: dict[str, PolicyTool] = {}
+        for name, tool in known.items():
+            if name not in names:
+                kinds.setdefault(context_of(tool), tool)
+        yield from _validate(pieces, free, [*(known[name] for name in names), *kinds.values()])
+    if escaped:
+        yield from _validate(pieces, escaped, tools)
+
+
+def _named(
+    pieces: Sequence[Piece], numbers: Sequence[int], known: Mapping[str, PolicyTool]
+) -> dict[str, None]:
+    """The tools that stand anywhere in the text of these policies, in order."""
+    words = (word for number in numbers for word in _APART.split(pieces[number].text))
+    return {word: None for word in words if word in known}
+
+
+def _validate(
+    pieces: Sequence[Piece], numbers: Sequence[int], tools: Sequence[PolicyTool]
+) -> Iterator[tuple[int | None, str]]:
+    text = "\n".join(pieces[number].text for number in numbers)
+    for error in cedarpy.validate_policies(text, schema_of(tools)).errors:
+        number = error.policy_id.removeprefix("policy")
+        words = error.error.removeprefix(f"for policy `{error.policy_id}`, ")
+        yield (numbers[int(number)] if number.isdigit() else None), words
 
 
 class _Words:
@@ -147,16 +195,18 @@ class _Words:
 
     def __init__(self, tools: Sequence[PolicyTool]) -> None:
         self._shapes = {one.name: shape_of(one.schema) for one in tools}
-        self._fits = [(one.name, *_fits(one)) for one in tools]
+        self._by_action: dict[Fit, list[str]] = {}
+        self._resources: dict[str, frozenset[Fit]] = {}
+        for one in tools:
+            actions, self._resources[one.name] = _fits(one)
+            for fit in actions:
+                self._by_action.setdefault(fit, []).append(one.name)
 
     def strange(self, policy: Policy) -> Iterator[tuple[str, str]]:
         """What the policy names and no tool that its head fits has (rules 2 and 4)."""
         head = policy.head
-        fitting = [
-            name
-            for name, actions, resources in self._fits
-            if head.resource in resources and not actions.isdisjoint(head.actions)
-        ]
+        named_by_action = dict.fromkeys(name for fit in head.actions for name in self._by_action.get(fit, ()))
+        fitting = [name for name in named_by_action if head.resource in self._resources[name]]
         if not fitting:
             named = [fit[-1] for fit in (*policy.head.actions, policy.head.resource) if fit]
             name = named[0].rpartition("/")[2] if named else ""
@@ -169,9 +219,10 @@ class _Words:
             if len(wrong) == len(missing):
                 yield wrong[0]
         for beside, pointers in (("counts", counted), ("keys", keyed)):
-            known = [one for shape in shapes for one in pointers(shape)]
-            for path, _ in paths(reads_within(policy.reads, "context", beside)):
-                if path and path[0] not in known:
+            asked = [path for path, _ in paths(reads_within(policy.reads, "context", beside)) if path]
+            known = [one for shape in shapes for one in pointers(shape)] if asked else []
+            for path in asked:
+                if path[0] not in known:
                     words = f"`context.{beside}` of the tools that it is for has no `{path[0]}`"
                     yield words, _near(path[0], known)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from taskbound.adapters.policy.cedar.reads import Json
     from taskbound.core.policy import PolicyTool
 
-__all__ = ["counted", "keyed", "schema_of", "schema_text"]
+__all__ = ["context_of", "counted", "keyed", "schema_of", "schema_text"]
 
 _LONG: Final[Json] = {"type": "Long"}
 _TEXT: Final[Json] = {"type": "String"}
@@ -76,6 +76,11 @@ def _document(tools: Sequence[PolicyTool]) -> Json:
             },
         }
     return {"Taskbound": {"entityTypes": types, "actions": actions}}
+
+
+def context_of(tool: PolicyTool) -> str:
+    """The type of the tool's context, as a text: equal for tools that differ by their names alone."""
+    return json.dumps(_context(shape_of(tool.schema)), sort_keys=True)
 
 
 def _facts(above: str) -> dict[str, Json]:
