@@ -111,6 +111,9 @@ class ActionReads(Protocol):
     def open_permits(self, namespace: str, *, connection: str = "", task: str = "") -> tuple[OpenPermit, ...]:
         """What was permitted and has no outcome: of a connection, of a task, or all. Answered by an index."""
 
+    def unknowns(self, namespace: str, root: str, act_key: str) -> tuple[str, ...]:
+        """Ids of the actions of this act whose outcome is unknown, in order. Answered by an index."""
+
     def namespaces(self) -> tuple[str, ...]:
         """Every namespace that has an action, in order."""
 

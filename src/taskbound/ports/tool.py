@@ -43,6 +43,8 @@ class PinnedTool:
     seen: bytes = b""
     """Canonical bytes of the definition last seen, empty while it is the pinned one."""
     version: int = 1
+    idempotent: bool = False
+    """Whether a person declared of this definition that a repeated call has no further effect."""
 
 
 class ToolReads(Protocol):

@@ -24,7 +24,7 @@ from tests.contracts.store.rows import NOW, SPACE, action, append, event, insert
 if TYPE_CHECKING:
     from pathlib import Path
 
-NEWEST = "0008"
+NEWEST = "0009"
 """The newest revision that there is."""
 REVISION = """
 from alembic import op

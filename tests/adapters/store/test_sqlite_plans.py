@@ -74,6 +74,7 @@ READS: dict[str, Callable[[Snapshot], object]] = {
     "open permits": lambda seen: seen.actions.open_permits(SPACE),
     "open permits of a connection": lambda seen: seen.actions.open_permits(SPACE, connection="con_1"),
     "open permits of a task": lambda seen: seen.actions.open_permits(SPACE, task="tsk_1"),
+    "unknown outcomes of an act": lambda seen: seen.actions.unknowns(SPACE, "root", "key"),
     "namespaces": lambda seen: seen.actions.namespaces(),
     "count of records": lambda seen: seen.audit.count(),
     "size of the log": lambda seen: seen.audit.size(),

@@ -152,6 +152,7 @@ def tool(name: str = "git__log", *, of: str = "git", namespace: str = SPACE, ver
         state="text-changed",
         seen=b'{"name":"log","title":"\xc3\xa9"}',
         version=version,
+        idempotent=name == "git__log",
     )
 
 

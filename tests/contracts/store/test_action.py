@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.core.action import ActionState, PriorAction
+from taskbound.core.clock import Instant
 from taskbound.core.decision import ActHistory, Presented
 from taskbound.ports.action import OpenPermit
 from taskbound.ports.store import ConflictError
-from tests.contracts.store.rows import OTHER, SPACE, action, digest, finished, insert, outcome, read
+from tests.contracts.store.rows import NOW, OTHER, SPACE, action, digest, finished, insert, outcome, read
 
 if TYPE_CHECKING:
     from taskbound.ports.action import StoredAction
@@ -203,17 +204,30 @@ def test_a_presentation_is_permitted_once_whoever_asks(store: Store, second: Sto
 def test_acts_are_known_by_root_and_act_key(store: Store) -> None:
     known = {
         ("root", digest("a")): ActHistory(attempts=1),
-        ("root", digest("b")): ActHistory(attempts=2, last_outcome="unknown"),
+        ("root", digest("b")): ActHistory(attempts=2, last_outcome="unknown", last_action="act_7"),
     }
     store.write(lambda tx: tx.actions.put_acts(SPACE, known))
-    later = {("root", digest("a")): ActHistory(attempts=2, last_outcome="failed")}
+    after = ActHistory(attempts=2, last_outcome="failed", last_action="act_9", last_at=Instant(NOW + 9))
+    later = {("root", digest("a")): after}
     store.write(lambda tx: tx.actions.put_acts(SPACE, later))
     store.write(lambda tx: tx.actions.put_acts(OTHER, {("root", digest("c")): ActHistory(attempts=9)}))
     asked = [*known, ("root", digest("c")), ("other", digest("a"))]
     assert store.write(lambda tx: tx.actions.lock_acts(SPACE, asked)) == {**known, **later}
     assert store.write(lambda tx: tx.actions.lock_acts(SPACE, ())) == {}
-    assert read(store, lambda seen: seen.actions.act(SPACE, "root", digest("a"))).attempts == 2
+    assert read(store, lambda seen: seen.actions.act(SPACE, "root", digest("a"))) == after
     assert read(store, lambda seen: seen.actions.act(SPACE, "root", digest("c"))) == ActHistory()
+
+
+def test_unknown_outcomes_are_found_by_act_and_root_and_namespace(store: Store) -> None:
+    first, second, known, other = (action(number, act="one") for number in range(1, 5))
+    other = replace(other, root="elsewhere")
+    insert(store, first, second, known, other)
+    lost = [replace(outcome(one), after=ActionState.UNKNOWN) for one in (first, second, other)]
+    store.write(lambda tx: tx.actions.set_outcomes(SPACE, [*lost, outcome(known)]))
+    found = read(store, lambda seen: seen.actions.unknowns(SPACE, first.root, first.act_key))
+    assert found == (first.id, second.id)
+    assert read(store, lambda seen: seen.actions.unknowns(OTHER, first.root, first.act_key)) == ()
+    assert store.write(lambda tx: tx.actions.unknowns(SPACE, first.root, action(9).act_key)) == ()
 
 
 @pytest.mark.parametrize("answer", [b"\x00answer\xff", b"", None])

@@ -119,7 +119,9 @@ def test_a_covered_action_is_permitted_and_takes_its_charges() -> None:
     settlement = run(proposal())
     assert code_of(settlement.answers[0]) == "permit"
     assert settlement.left == {(TASK, "uses"): (1, 0)}
-    assert list(settlement.acts.values()) == [ActHistory(attempts=1)]
+    assert list(settlement.acts.values()) == [
+        ActHistory(attempts=1, last_action="act_1", last_at=Instant(50))
+    ]
 
 
 def test_of_64_proposals_for_one_remaining_use_one_is_permitted() -> None:
@@ -190,7 +192,8 @@ def test_an_outcome_that_no_policy_reads_makes_nothing_stale() -> None:
     acts = {(ROOT, one.action.act_key): ActHistory(attempts=7, last_outcome="unknown")}
     settlement = run(one, acts=acts)
     assert code_of(settlement.answers[0]) == "permit"
-    assert settlement.acts == {(ROOT, one.action.act_key): ActHistory(attempts=8, last_outcome="unknown")}
+    (act,) = settlement.acts.values()
+    assert act == ActHistory(attempts=8, last_outcome="unknown", last_action="act_1", last_at=Instant(50))
 
 
 def test_a_deadline_that_came_while_a_decision_waited_wins() -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
 from taskbound.core.action import ActionState, Duplicate, New, PriorAction, present
+from taskbound.core.clock import Instant
 from taskbound.core.decision.values import (
     Decision,
     Evaluated,
@@ -41,10 +42,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from taskbound.core.action import Frame
-    from taskbound.core.clock import Instant
     from taskbound.core.decision.values import Basis
 
 __all__ = ["ActHistory", "Locked", "Settled", "Settlement", "presentation_names", "settle"]
+
+_NEVER: Final = Instant(0)
 
 
 @quick
@@ -55,6 +57,10 @@ class ActHistory:
     attempts: int = 0
     last_outcome: str = "none"
     """`none`, `succeeded`, `failed` or `unknown`."""
+    last_action: str = ""
+    """The action of the last attempt; empty when there was none, or it was before such was kept."""
+    last_at: Instant = _NEVER
+    """When that was permitted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +181,12 @@ def _settle_one(proposal: Proposal, locked: Locked, book: _Book, *, now: Instant
         return Settled(proposal=proposal, decision=refusal(error), attempt=history.attempts + 1)
     settled = _decide(proposal, book, attempt=history.attempts + 1, now=now, until=until)
     if isinstance(settled.decision, Permit):
-        book.acts[key] = ActHistory(attempts=settled.attempt, last_outcome=history.last_outcome)
+        book.acts[key] = ActHistory(
+            attempts=settled.attempt,
+            last_outcome=history.last_outcome,
+            last_action=proposal.id,
+            last_at=now,
+        )
         book.attempted.add(key)
         own = PriorAction(id=proposal.id, digest=proposal.action.digest, state=ActionState.PERMITTED)
         for name in names:

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -224,7 +224,7 @@ class Sheet:
         known = dict(tx.actions.lock_acts(self._namespace, keys)) if keys else {}
         for permit, outcome in self._ended:
             key = (permit.root, permit.act_key)
-            known[key] = ActHistory(attempts=known.get(key, ActHistory()).attempts, last_outcome=outcome)
+            known[key] = replace(known.get(key, ActHistory()), last_outcome=outcome)
         if known:
             tx.actions.put_acts(self._namespace, known)
         self._give_back(tx)

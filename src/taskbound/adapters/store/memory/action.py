@@ -68,6 +68,15 @@ class MemoryActions:
             and (not task or one.task == task)
         )
 
+    def unknowns(self, namespace: str, root: str, act_key: str) -> tuple[str, ...]:
+        """Ids of the actions of this act whose outcome is unknown, in order."""
+        return tuple(
+            one.id
+            for one in self._tables.live().actions.values()
+            if (one.namespace, one.root, one.act_key) == (namespace, root, act_key)
+            and one.state is ActionState.UNKNOWN
+        )
+
     def namespaces(self) -> tuple[str, ...]:
         """Every namespace that has an action, in order."""
         return tuple(sorted({one.namespace for one in self._tables.live().actions.values()}))

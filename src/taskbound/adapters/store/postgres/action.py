@@ -64,21 +64,28 @@ _INSERT: Final = f"""
 """  # noqa: S608  # our own columns
 _LOCK_ACTS: Final = """
     SELECT a.* FROM unnest($2::text[], $3::text[]) AS asked (root, act_key) CROSS JOIN LATERAL (
-        SELECT root, act_key, attempts, last_outcome FROM acts
+        SELECT root, act_key, attempts, last_outcome, last_action, last_at FROM acts
         WHERE namespace = $1 AND root = asked.root AND act_key = asked.act_key FOR NO KEY UPDATE
     ) AS a
 """
-_ACTS: Final = "unnest($2::text[], $3::text[], $4::bigint[], $5::text[]) AS n (root, act_key, attempts, last)"
+_ACTS: Final = (
+    "unnest($2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::bigint[])"
+    " AS n (root, act_key, attempts, last, last_action, last_at)"
+)
 _NEW_ACTS: Final = f"""
-    INSERT INTO acts (namespace, root, act_key, attempts, last_outcome)
-    SELECT $1, n.root, n.act_key, n.attempts, n.last FROM {_ACTS} ORDER BY n.root, n.act_key
+    INSERT INTO acts (namespace, root, act_key, attempts, last_outcome, last_action, last_at)
+    SELECT $1, n.root, n.act_key, n.attempts, n.last, n.last_action, n.last_at
+    FROM {_ACTS} ORDER BY n.root, n.act_key
 """  # noqa: S608  # our own constant
 _ANY_ACTS: Final = f"""{_NEW_ACTS}
     ON CONFLICT (namespace, root, act_key)
-    DO UPDATE SET attempts = excluded.attempts, last_outcome = excluded.last_outcome
+    DO UPDATE SET attempts = excluded.attempts, last_outcome = excluded.last_outcome,
+        last_action = excluded.last_action, last_at = excluded.last_at
 """
 _OVER_ACTS: Final = f"""
-    UPDATE acts a SET attempts = n.attempts, last_outcome = n.last FROM {_ACTS}
+    UPDATE acts a SET attempts = n.attempts, last_outcome = n.last, last_action = n.last_action,
+        last_at = n.last_at
+    FROM {_ACTS}
     WHERE a.ctid = ANY(ARRAY(
         SELECT x.ctid FROM unnest($2::text[], $3::text[]) AS asked (root, act_key) CROSS JOIN LATERAL (
             SELECT ctid FROM acts
@@ -208,6 +215,8 @@ class PostgresActions(SqlActions):
                     *_both(rows),
                     write_wholes(one.attempts for one in rows.values()),
                     write_texts(one.last_outcome for one in rows.values()),
+                    write_texts(one.last_action for one in rows.values()),
+                    write_wholes(one.last_at for one in rows.values()),
                 )
                 self._locks.later(text, values, rows=len(rows), what="what is known of an act")
 

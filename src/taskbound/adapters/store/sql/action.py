@@ -17,6 +17,7 @@ from taskbound.adapters.store.sql.rows.columns import bound, json_texts
 from taskbound.adapters.store.sql.rows.statement import Statement, given
 from taskbound.adapters.store.sql.schema import actions
 from taskbound.core.action import ActionState, PriorAction
+from taskbound.core.clock import Instant
 from taskbound.core.decision import ActHistory, Presented
 from taskbound.ports.action import OpenPermit, StoredAction
 
@@ -48,15 +49,20 @@ _INSERT: Final = (
 _ONE: Final = Statement(
     select(*COLUMNS).where(actions.c.namespace == given("namespace"), actions.c.id == given("id"))
 )
-_ACT: Final = "SELECT attempts, last_outcome FROM acts WHERE namespace = ? AND root = ? AND act_key = ?"
+_ACT: Final = (
+    "SELECT attempts, last_outcome, last_action, last_at FROM acts"
+    " WHERE namespace = ? AND root = ? AND act_key = ?"
+)
 _ACTS: Final = """
-    SELECT a.root, a.act_key, a.attempts, a.last_outcome FROM json_each(?2) AS asked
+    SELECT a.root, a.act_key, a.attempts, a.last_outcome, a.last_action, a.last_at
+    FROM json_each(?2) AS asked
     CROSS JOIN acts a ON a.namespace = ?1 AND a.root = asked.value ->> 0 AND a.act_key = asked.value ->> 1
 """
 _PUT_ACT: Final = (
-    "INSERT INTO acts (namespace, root, act_key, attempts, last_outcome) VALUES (?, ?, ?, ?, ?)"
-    " ON CONFLICT (namespace, root, act_key)"
-    " DO UPDATE SET attempts = excluded.attempts, last_outcome = excluded.last_outcome"
+    "INSERT INTO acts (namespace, root, act_key, attempts, last_outcome, last_action, last_at)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (namespace, root, act_key)"
+    " DO UPDATE SET attempts = excluded.attempts, last_outcome = excluded.last_outcome,"
+    " last_action = excluded.last_action, last_at = excluded.last_at"
 )
 _BY_REQUEST: Final = """
     SELECT a.connection, a.request, '', a.id, a.digest, a.state FROM json_each(?2) AS asked
@@ -88,6 +94,10 @@ _LIFT: Final = (
     " WHERE namespace = ? AND id = ? AND state = 'held'"
 )
 _COUNT: Final = "SELECT count(*) FROM actions WHERE namespace = ? AND task = ?"
+_UNKNOWNS: Final = (
+    "SELECT id FROM actions"
+    " WHERE namespace = ? AND root = ? AND act_key = ? AND state = 'unknown' ORDER BY number"
+)
 _NAMESPACES: Final = """
     WITH RECURSIVE known (namespace) AS (
         SELECT min(namespace) FROM actions
@@ -195,6 +205,11 @@ class SqlActions:
             query, values = f"{query} AND a.task = ?", [*values, task]
         return self._link.all(read_permit, f"{query} ORDER BY a.number", values)
 
+    def unknowns(self, namespace: str, root: str, act_key: str) -> tuple[str, ...]:
+        """Ids of the actions of this act whose outcome is unknown, in order."""
+        self._waiting.write()
+        return self._link.all(str, _UNKNOWNS, (namespace, root, act_key))
+
     def namespaces(self) -> tuple[str, ...]:
         """Every namespace that has an action, in order."""
         self._waiting.write()
@@ -231,7 +246,7 @@ class SqlActions:
     def put_acts(self, namespace: str, acts: Mapping[tuple[str, str], ActHistory]) -> None:
         """Write what is known of acts, whole."""
         rows = [
-            (namespace, root, act_key, one.attempts, one.last_outcome)
+            (namespace, root, act_key, one.attempts, one.last_outcome, one.last_action, one.last_at)
             for (root, act_key), one in acts.items()
         ]
         self._link.change_many(_PUT_ACT, rows)
@@ -377,12 +392,14 @@ def read_prior(  # the columns of a row, in order
     return presented, PriorAction(id=action, digest=digest, state=_STATES[state])
 
 
-def _history(attempts: int, last_outcome: str) -> ActHistory:
-    return ActHistory(attempts=attempts, last_outcome=last_outcome)
+def _history(attempts: int, last_outcome: str, last_action: str, last_at: int) -> ActHistory:
+    return ActHistory(
+        attempts=attempts, last_outcome=last_outcome, last_action=last_action, last_at=Instant(last_at)
+    )
 
 
-def read_known(
-    root: str, act_key: str, attempts: int, last_outcome: str
+def read_known(  # the columns of a row, in order
+    root: str, act_key: str, attempts: int, last_outcome: str, last_action: str, last_at: int
 ) -> tuple[tuple[str, str], ActHistory]:
     """What is known of an act, by root and act key, from its columns."""
-    return (root, act_key), ActHistory(attempts=attempts, last_outcome=last_outcome)
+    return (root, act_key), _history(attempts, last_outcome, last_action, last_at)

@@ -203,6 +203,7 @@ tools: Final = Table(
     _text("state"),
     _bytes("seen"),
     _whole("version"),
+    Column("idempotent", _Whole, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("namespace", "name"),
     Index("tools_by_server", "namespace", "server"),
     sqlite_strict=True,
@@ -370,6 +371,7 @@ actions: Final = Table(
     ),
     _partial("actions_denied", "namespace", "decision", where="decision <> 'permit'"),
     _partial("actions_open", "namespace", where="state IN ('permitted', 'sent')"),
+    _partial("actions_unknown", "namespace", "root", "act_key", where="state = 'unknown'"),
     sqlite_strict=True,
 )
 
@@ -389,6 +391,8 @@ acts: Final = Table(
     _text("act_key"),
     _whole("attempts"),
     _text("last_outcome"),
+    Column("last_action", _Text, nullable=False, server_default=text("''")),
+    Column("last_at", _Whole, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("namespace", "root", "act_key"),
     sqlite_strict=True,
     sqlite_with_rowid=False,

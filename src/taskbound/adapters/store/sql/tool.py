@@ -106,6 +106,7 @@ class SqlTools:
             state=tool.state,
             seen=tool.seen,
             version=tool.version,
+            idempotent=int(tool.idempotent),
         )
 
 
@@ -137,6 +138,7 @@ def _tool(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     state: str,
     seen: bytes,
     version: int,
+    idempotent: int,
 ) -> PinnedTool:
     return PinnedTool(
         namespace=namespace,
@@ -148,4 +150,5 @@ def _tool(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
         state=state,
         seen=seen,
         version=version,
+        idempotent=bool(idempotent),
     )
