@@ -65,6 +65,8 @@ Ask: TypeAlias = (
     | task.PauseTask
     | task.ResumeTask
     | task.DelegateTask
+    | task.StepTask
+    | task.AmendTask
     | task.EndTask
     | task.RegisterRun
     | task.SaveTemplate

@@ -8,6 +8,7 @@ from taskbound.wire.frame import Message
 
 __all__ = [
     "AddIssuer",
+    "AmendTask",
     "DelegateTask",
     "EndTask",
     "EvidenceRow",
@@ -24,6 +25,7 @@ __all__ = [
     "SaveTemplate",
     "ShowTask",
     "StartTask",
+    "StepTask",
     "TaskDetail",
     "TaskRow",
     "TaskRows",
@@ -64,6 +66,23 @@ class DelegateTask(Message, frozen=True, tag="task:delegate", tag_field="op"):
     """Exactly one of template and scope."""
     evidence: tuple[str, ...] = ()
     tokens: tuple[str, ...] = ()
+
+
+class StepTask(Message, frozen=True, tag="task:step", tag_field="op"):
+    """Enter the next step of a task. A person's act."""
+
+    task: str
+    name: str = ""
+    """The name of the next step; empty for whichever it is."""
+
+
+class AmendTask(Message, frozen=True, tag="task:amend", tag_field="op"):
+    """Give a task a narrower scope. A person's act."""
+
+    task: str
+    scope: msgspec.Raw
+    seen: str = ""
+    """The digest of the scope that it had when it was looked at; empty for whichever it has."""
 
 
 class ShowTask(Message, frozen=True, tag="task:show", tag_field="op"):
@@ -151,6 +170,11 @@ class TaskDetail(Message, frozen=True, tag="task", tag_field="is"):
     parent: str = ""
     children: tuple[str, ...] = ()
     """What is not ended beneath it, nearest first."""
+    step: str = ""
+    """The name of the step that it is in; empty when its scope has none."""
+    steps: tuple[str, ...] = ()
+    digest: str = ""
+    """Of its scope."""
 
 
 class RegisterRun(Message, frozen=True, tag="task:run", tag_field="op"):

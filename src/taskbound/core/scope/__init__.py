@@ -14,6 +14,8 @@ from taskbound.core.scope.grant import (
     Step,
     counted_limits,
     initial_limits,
+    map_grants,
+    scope_ahead,
     tools_of,
 )
 from taskbound.core.scope.limits import Rate, Total
@@ -43,7 +45,9 @@ __all__ = [
     "cover",
     "describe",
     "initial_limits",
+    "map_grants",
     "parse_scope",
     "pay",
+    "scope_ahead",
     "tools_of",
 ]

@@ -7,7 +7,7 @@ never changes, and compiling it costs more than a decision.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from hashlib import sha256
 from types import MappingProxyType
@@ -20,7 +20,7 @@ from taskbound.core.scope.limits import write_rates, write_totals
 from taskbound.core.scope.tree import compile_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope.constraints.constraint import Constraint
@@ -36,6 +36,8 @@ __all__ = [
     "Step",
     "counted_limits",
     "initial_limits",
+    "map_grants",
+    "scope_ahead",
     "tools_of",
 ]
 
@@ -196,6 +198,21 @@ class Scope:
 def _step_value(step: Step) -> JsonValue:
     form: dict[str, JsonValue] = {"name": step.name, "grants": [grant.value() for grant in step.grants]}
     return {**form, "keep": True} if step.keep else form
+
+
+def scope_ahead(scope: Scope, step: int) -> Scope:
+    """What a task in this step can still do: the grants in force as its first step, and the steps to come."""
+    if not step:
+        return scope
+    first = replace(scope.steps[step], keep=False, grants=scope.at(step).grants)
+    steps = (first, *scope.steps[step + 1 :])
+    return Scope(grants=tuple(grant for one in steps for grant in one.grants), steps=steps)
+
+
+def map_grants(scope: Scope, change: Callable[[Grant], Grant]) -> Scope:
+    """The scope with each grant changed so."""
+    steps = tuple(replace(one, grants=tuple(map(change, one.grants))) for one in scope.steps)
+    return Scope(grants=tuple(map(change, scope.grants)), steps=steps)
 
 
 def tools_of(scope: Scope) -> frozenset[str]:

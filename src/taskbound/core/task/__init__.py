@@ -13,8 +13,10 @@ from taskbound.core.task.child import (
 from taskbound.core.task.errors import (
     AmbiguousTaskError,
     LongerThanParentError,
+    NoStepError,
     NoTaskError,
     NotInChargeError,
+    NotNextStepError,
     OutsideParentError,
     TaskEndedError,
     TaskExpiredError,
@@ -22,6 +24,7 @@ from taskbound.core.task.errors import (
     TaskPausedError,
     TaskSyntaxError,
     TreeTooLargeError,
+    WideningError,
 )
 from taskbound.core.task.evidence import (
     BadEvidenceError,
@@ -44,6 +47,7 @@ from taskbound.core.task.evidence import (
 from taskbound.core.task.heartbeat import Heartbeat
 from taskbound.core.task.live import require_live
 from taskbound.core.task.state import ENDED, TASK_TRANSITIONS, TaskEvent, TaskState, ending
+from taskbound.core.task.step import enter_step, step_name
 from taskbound.core.task.values import (
     Task,
     TaskHead,
@@ -64,8 +68,10 @@ __all__ = [
     "Heartbeat",
     "Lapsed",
     "LongerThanParentError",
+    "NoStepError",
     "NoTaskError",
     "NotInChargeError",
+    "NotNextStepError",
     "OutsideParentError",
     "Proven",
     "Refunds",
@@ -85,9 +91,11 @@ __all__ = [
     "Ticket",
     "TreeTooLargeError",
     "Verdict",
+    "WideningError",
     "Words",
     "deadline_of",
     "ending",
+    "enter_step",
     "evidence_names",
     "evidence_stands",
     "evidence_text",
@@ -102,4 +110,5 @@ __all__ = [
     "require_learning_lifetime",
     "require_live",
     "require_room",
+    "step_name",
 ]

@@ -7,8 +7,10 @@ from taskbound.core.errors import DeniedError, MalformedError
 __all__ = [
     "AmbiguousTaskError",
     "LongerThanParentError",
+    "NoStepError",
     "NoTaskError",
     "NotInChargeError",
+    "NotNextStepError",
     "OutsideParentError",
     "TaskEndedError",
     "TaskExpiredError",
@@ -16,6 +18,7 @@ __all__ = [
     "TaskPausedError",
     "TaskSyntaxError",
     "TreeTooLargeError",
+    "WideningError",
 ]
 
 
@@ -93,3 +96,26 @@ class TreeTooLargeError(DeniedError):
 
     code = "tree-too-large"
     remedy = "end what is done, or hand on from a task further up"
+
+
+class NoStepError(DeniedError):
+    """The task is in the last of its steps, or has none."""
+
+    code = "no-step"
+    remedy = "ask for a new task: a step is never entered twice"
+
+
+class NotNextStepError(DeniedError):
+    """The step that was named is not the next one."""
+
+    code = "not-next-step"
+    remedy = "look at the task with `taskbound task show`: steps are entered one by one, and only forward"
+
+
+class WideningError(DeniedError):
+    """The amended scope is not shown to permit less than the task has left."""
+
+    code = "amendment-widens"
+    remedy = (
+        "give it less, or ask for a new task: to widen a task needs an approval, which can't be asked for yet"
+    )

@@ -17,7 +17,14 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import GIVES_BACK, ActionState
-from taskbound.core.audit import ActionDecided, ActionOutcome, TaskChanged, TaskStarted, parse_record
+from taskbound.core.audit import (
+    ActionDecided,
+    ActionOutcome,
+    TaskAmended,
+    TaskChanged,
+    TaskStarted,
+    parse_record,
+)
 from taskbound.core.scope import initial_limits
 from taskbound.core.task import ENDED
 from taskbound.flows.audit.key_rows import KeyLedger
@@ -57,6 +64,7 @@ class Comparison:
 class _Task:
     limits: dict[str, int]
     parent: str = ""
+    scope: str = ""
     open: int = 0
     state: str = "running"
 
@@ -89,6 +97,8 @@ class _Ledger:
                 known.state = event.after
                 self._move(space, known.parent, event.returned, sign=1)
                 self._close(space, event.task)
+            case TaskAmended() as event if (space, event.task) in self.tasks:
+                self._amend(space, event)
             case ActionDecided() as event if event.decision in _STATES:
                 self._decide(space, event)
             case ActionOutcome() as event:
@@ -113,12 +123,23 @@ class _Ledger:
         if row is None:
             self.differ(f"task {event.task} was started, and is not there")
             return
-        if row.scope.digest != event.scope:
-            self.differ(f"task {event.task} has another scope than it was started with")
         if (row.agent, row.deadline) != (event.agent, event.deadline):
             self.differ(f"task {event.task} has another agent or deadline than it was started with")
-        self.tasks[space, event.task] = _Task(dict(initial_limits(row.scope)), parent=event.parent)
+        limits = dict(initial_limits(row.scope))  # of an amended task the amendment's record says them
+        self.tasks[space, event.task] = _Task(limits, parent=event.parent, scope=event.scope)
         self._move(space, event.parent, event.carved, sign=-1)
+
+    def _amend(self, space: str, event: TaskAmended) -> None:
+        known = self.tasks[space, event.task]
+        if known.scope != event.before:
+            self.differ(f"task {event.task} was amended from another scope than its records leave it with")
+        known.scope, known.limits = event.scope, {}
+        _add(known, event.left, sign=1)
+        parent = self.tasks.get((space, known.parent))
+        if parent is not None:
+            gone = {one.rpartition("=")[0] for one in event.above}
+            parent.limits = {name: left for name, left in parent.limits.items() if name not in gone}
+            _add(parent, event.above, sign=1)
 
     def _move(self, space: str, task: str, amounts: tuple[str, ...], *, sign: int) -> None:
         """What went to a child, or came back from one, of a task that has not ended."""
@@ -177,6 +198,8 @@ class _Ledger:
         row = self.snapshot.tasks.task(space, task)
         if row is not None and row.state.value != known.state:
             self.differ(f"task {task} is `{row.state.value}`, and its records say `{known.state}`")
+        if row is not None and row.scope.digest != known.scope:
+            self.differ(f"task {task} has another scope than its records leave it with")
         left = dict(self.snapshot.tasks.remainders(space, task))
         for limit in sorted(one for one in left.keys() | known.limits.keys() if "/rate/" not in one):  # 4
             here, there = left.get(limit), known.limits.get(limit)

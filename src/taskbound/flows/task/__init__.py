@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from taskbound.flows.task.binding import bind, orphaned_runs, register_run
+from taskbound.flows.task.change import Changes
 from taskbound.flows.task.delegate import ChildOrder, Delegations
 from taskbound.flows.task.evidence import add_issuer, drop_issuer, look_again
 from taskbound.flows.task.life import Tasks
@@ -10,6 +11,7 @@ from taskbound.flows.task.order import TaskOrder
 from taskbound.flows.task.template import drop_template, save_template
 
 __all__ = [
+    "Changes",
     "ChildOrder",
     "Delegations",
     "TaskOrder",

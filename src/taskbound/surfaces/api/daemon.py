@@ -17,7 +17,7 @@ from taskbound.flows.decision import Call, Decisions, Refusals, Views, strangers
 from taskbound.flows.identity import Agents, Deliveries, require_person
 from taskbound.flows.means import Actor
 from taskbound.flows.policy import Bundles
-from taskbound.flows.task import Delegations, Tasks, bind
+from taskbound.flows.task import Changes, Delegations, Tasks, bind
 from taskbound.flows.tool import Pins, Sights
 from taskbound.surfaces.api.connection import Connections
 from taskbound.surfaces.api.insiders import Insiders
@@ -104,6 +104,7 @@ class Daemon:
         self.views = Views(means.store)
         self.deliveries = Deliveries(means)
         self.tasks = Tasks(means, self.views, self.deliveries)
+        self.changes = Changes(means, self.views)
         self.delegations = Delegations(means, self.deliveries)
         self.agents = Agents(means, self.views)
         self.pins = Pins(means, self.views)

@@ -10,6 +10,7 @@ from taskbound.core.identity import Breadth
 from taskbound.core.identity.grantable import reach_of
 from taskbound.core.identity.person import human_of
 from taskbound.core.scope import Scope, counted_limits, describe
+from taskbound.core.task import step_name
 from taskbound.core.tool import parse_definition
 from taskbound.wire.action import ActionDetail, ActionRow, Reason
 from taskbound.wire.identity import AgentDetail, GroupDetail, PersonDetail, PersonRow
@@ -216,6 +217,9 @@ def task_detail(
         connections=connections,
         history=(),
         parent=task.parent,
+        step=step_name(task),
+        steps=tuple(one.name for one in task.scope.steps),
+        digest=task.scope.digest,
         children=tuple(one.id for one in snapshot.tasks.children(task.namespace, task.id)),
     )
 

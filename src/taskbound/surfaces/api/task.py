@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Answer
 
 __all__ = [
+    "amend_task",
     "delegate_task",
     "end_task",
     "list_tasks",
@@ -45,6 +46,7 @@ __all__ = [
     "run_task",
     "show_task",
     "start_task",
+    "step_task",
 ]
 
 _PAGE: Final = 500
@@ -145,6 +147,28 @@ async def _move(daemon: Daemon, work: Callable[[Actor], list[Moved]], who: Calla
     changed = await daemon.first(lambda: work(who()))
     daemon.tell_ended(changed)
     return Done(detail=changed[-1].state.value if changed else "it had ended already")
+
+
+async def step_task(daemon: Daemon, connection: Connection, ask: wire.StepTask) -> Answer:
+    """The task, in its next step."""
+    await daemon.first(
+        lambda: daemon.changes.step(
+            connection.namespace, ask.task, ask.name, daemon.require_person(connection)
+        )
+    )
+    return await _detail(daemon, connection, ask.task)
+
+
+async def amend_task(daemon: Daemon, connection: Connection, ask: wire.AmendTask) -> Answer:
+    """The task with its narrower scope; what it could not keep beneath it has ended."""
+    scope = parse_scope(parse_document(bytes(ask.scope)))
+    ended = await daemon.first(
+        lambda: daemon.changes.amend(
+            connection.namespace, ask.task, scope, daemon.require_person(connection), seen=ask.seen
+        )
+    )
+    daemon.tell_ended(ended)
+    return await _detail(daemon, connection, ask.task)
 
 
 async def run_task(daemon: Daemon, connection: Connection, ask: wire.RegisterRun) -> Answer:

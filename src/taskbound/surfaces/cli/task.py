@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
+from taskbound.core.action import parse_document
+from taskbound.core.scope import parse_scope
+from taskbound.core.scope.algebra import difference
 from taskbound.core.task import TaskState
 from taskbound.surfaces.cli.evidence import EvidenceOption, TokenOption, evidence_words, issuers, read_tokens
 from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_scope, spell_seconds
+from taskbound.surfaces.cli.scope.commands import show_difference
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
 from taskbound.wire.connection import Done
 from taskbound.wire.task import (
+    AmendTask,
     DelegateTask,
     EndTask,
     ListTasks,
@@ -25,6 +30,7 @@ from taskbound.wire.task import (
     SaveTemplate,
     ShowTask,
     StartTask,
+    StepTask,
     TaskDetail,
     TaskRow,
     TaskRows,
@@ -35,6 +41,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.screen import Screen
 
 __all__ = [
+    "amend",
     "app",
     "delegate",
     "end",
@@ -48,6 +55,7 @@ __all__ = [
     "show",
     "show_task",
     "start",
+    "step",
     "templates",
 ]
 
@@ -221,6 +229,43 @@ def delegate(
     show_task(session.screen, task)
 
 
+@command(app, "step", examples="taskbound task step tsk_…\ntaskbound task step tsk_… pay")
+def step(
+    session: Session,
+    task: TaskArgument,
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="The name of the next step.")] = "",
+) -> None:
+    """Enter the next step: its grants come into force, and those before go unless it keeps them."""
+    found = session.ask(StepTask(task=whole_task(session, task), name=name), TaskDetail)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    show_task(session.screen, found)
+
+
+@command(app, "amend", asks=True, examples="taskbound task amend tsk_… --scope less.yaml")
+def amend(
+    session: Session,
+    task: TaskArgument,
+    scope: Annotated[
+        str, typer.Option("--scope", metavar="FILE", help="The scope that it is to have; `-` reads it.")
+    ],
+) -> None:
+    """Give a task a narrower scope, at once and for all beneath it; what was used stays used."""
+    task = whole_task(session, task)
+    new, raw = read_scope(scope)
+    before = session.ask(ShowTask(task=task), TaskDetail)
+    old = parse_scope(parse_document(bytes(before.scope)))
+    if not session.screen.json:
+        show_difference(session.screen, difference(old, new))
+    session.confirm(f"Give {shown(task)} this scope? Nothing of it can be given back.")
+    found = session.ask(AmendTask(task=task, scope=raw, seen=before.digest), TaskDetail)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    show_task(session.screen, found)
+
+
 @command(app, "show", examples="taskbound task show tsk_…")
 def show(session: Session, task: TaskArgument) -> None:
     """Show one task: its scope in words, what is left of its limits, and what became of it."""
@@ -369,6 +414,7 @@ def show_task(screen: Screen, task: TaskDetail) -> None:
             ("may", tuple(map(Words, task.scope_words))),
             ("left", tuple(f"{limit}: {left} of {of}" for limit, left, of in task.remainders)),
             ("actions", row.actions),
+            *([("step", f"{task.step} (of {', '.join(task.steps)})")] if task.steps else []),
             *([("parent", task.parent)] if task.parent else []),
             *([("children", task.children)] if task.children else []),
             ("connections", task.connections),

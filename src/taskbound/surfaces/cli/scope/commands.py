@@ -41,7 +41,7 @@ from taskbound.wire.document import Format
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskbound.core.scope.algebra import Change
+    from taskbound.core.scope.algebra import Change, Difference
     from taskbound.core.scope.review import Remark
     from taskbound.surfaces.cli.screen import Screen
 
@@ -142,9 +142,7 @@ def diff(
             )
         )
     else:
-        session.screen.heading(_DIRECTIONS[found.direction])
-        _show_changes(session.screen, "new", "old", found.added)
-        _show_changes(session.screen, "old", "new", found.removed)
+        show_difference(session.screen, found)
     if found.direction not in {Direction.SAME, Direction.NARROWER}:
         raise typer.Exit(_FOUND)
 
@@ -291,6 +289,13 @@ def _show_check(screen: Screen, report: CheckReport, remarks: Sequence[Remark]) 
         screen.status(word, Words(f"{one.sentence}{where}"))
     if not remarks:
         screen.status("ok", "nothing is wide open" + ("" if report.tools else "; no tools were at hand"))
+
+
+def show_difference(screen: Screen, found: Difference) -> None:
+    """Say how a new scope differs from an old one."""
+    screen.heading(_DIRECTIONS[found.direction])
+    _show_changes(screen, "new", "old", found.added)
+    _show_changes(screen, "old", "new", found.removed)
 
 
 def _show_changes(screen: Screen, ours: str, theirs: str, changes: Sequence[Change]) -> None:

@@ -1,0 +1,193 @@
+"""Changing what a running task may do: its next step, or a narrower scope.
+
+1. A step is entered by the one who asked for the task, or by the owner of its agent. It opens grants, so an
+   agent does not enter it: what it read in one step must not open the next.
+2. Anybody who is a person here may narrow a task, as they may pause it. What they answered to names the
+   scope that they saw: a task that has another one by then is not changed.
+3. A widening is refused: it is an approval (design 5), and there is nobody to ask for it yet.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskbound.core.audit import TaskAmended, TaskStepped
+from taskbound.core.errors import DeniedError
+from taskbound.core.task import (
+    ENDED,
+    Task,
+    TaskEndedError,
+    TaskEvent,
+    TaskSyntaxError,
+    move_task,
+    require_live,
+)
+from taskbound.core.task.amendment import Amendment, amend_task
+from taskbound.core.task.child import require_in_charge
+from taskbound.core.task.step import enter_step, step_name
+from taskbound.flows.task.cascade import changed_record, lock_tree, moved
+from taskbound.flows.task.start import words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.core.audit import Event
+    from taskbound.core.scope import Scope
+    from taskbound.flows.decision import Views
+    from taskbound.flows.means import Actor, Means, Moved
+    from taskbound.ports.store import Transaction
+
+__all__ = ["Changes", "ScopeChangedError"]
+
+
+class ScopeChangedError(DeniedError):
+    """The task has another scope than the one that was looked at."""
+
+    code = "scope-changed"
+    remedy = "look at it again"
+
+
+class Changes:
+    """Steps and amendments; used from one thread at a time."""
+
+    def __init__(self, means: Means, views: Views) -> None:
+        """Keep what to work with."""
+        self._means = means
+        self._views = views
+
+    def step(self, namespace: str, task: str, name: str, actor: Actor) -> Task:
+        """The task, in its next step.
+
+        Raises:
+            DeniedError: It is not live, has no such step ahead, or this is not for the actor (rule 1).
+        """
+
+        def work(tx: Transaction) -> Task:
+            before = lock_tree(tx, namespace, task)[0]
+            now = self._means.clock.now()
+            require_live(task, tx.tasks.lock_heads(namespace, {task}), now)
+            agent = tx.identities.agent(namespace, before.agent)
+            require_in_charge(before, agent.owner if agent else "", actor.name)
+            after = enter_step(before, name, now)
+            tx.tasks.put_task(after, expect=before.version)
+            event = TaskStepped(
+                task=task,
+                step=after.step,
+                name=step_name(after),
+                by=actor.name,
+                proof=actor.proof,
+                learning=after.learning,
+            )
+            tx.audit.append(namespace, self._means.writer, [event], now)
+            return after
+
+        after = self._means.store.write(work)
+        self._views.forget_task(namespace, task)
+        return after
+
+    def amend(self, namespace: str, task: str, scope: Scope, actor: Actor, *, seen: str = "") -> list[Moved]:
+        """Give the task a narrower scope; what ended beneath it for that.
+
+        Args:
+            namespace: Of the task.
+            task: The task.
+            scope: What it is to have.
+            actor: Who says so.
+            seen: The digest of the scope that they looked at; empty for whichever it has.
+
+        Raises:
+            DeniedError: It has ended, has another scope by now, or would be widened (rules 2 and 3).
+            TaskSyntaxError: It has this scope.
+        """
+        ended = self._means.store.write(lambda tx: self._amend(tx, namespace, task, scope, actor, seen))
+        self._views.forget()
+        return ended
+
+    def _amend(
+        self, tx: Transaction, namespace: str, task: str, scope: Scope, actor: Actor, seen: str
+    ) -> list[Moved]:
+        tree = lock_tree(tx, namespace, task)
+        first = tree[0]
+        if first.state in ENDED:
+            raise TaskEndedError(f"task `{task}` has ended ({first.state.value})")
+        if seen and seen != first.scope.digest:
+            raise ScopeChangedError(f"task `{task}` has another scope by now")
+        if scope == first.scope:
+            raise TaskSyntaxError(f"task `{task}` has this scope", where="scope")
+        above = tx.tasks.task(namespace, first.parent) if first.parent else None
+        names = {one.id for one in tree} | ({above.id} if above else set())
+        left = tx.tasks.lock_remainders(namespace, names)
+        now = self._means.clock.now()
+        after = amend_task(tree, above, left, scope, now)
+        before = {one.id: one for one in tree}
+        ended, events = _end_children(tx, after, before, task, actor)
+        for one in tree:
+            kept = after.tasks.get(one.id)
+            if kept is not None and kept != one:
+                tx.tasks.put_task(kept, expect=one.version)
+        _write_left(tx, namespace, after, left)
+        parent = (
+            {
+                limit: amount
+                for limit, amount in after.left[above.id].items()
+                if amount != left[above.id][limit]
+            }
+            if above
+            else {}
+        )
+        for name in after.amended:
+            why = "" if name == task else f"its ancestor {task} was amended"
+            events.append(
+                TaskAmended(
+                    task=name,
+                    before=before[name].scope.digest,
+                    scope=after.tasks[name].scope.digest,
+                    version=after.tasks[name].scope_version,
+                    left=words(after.left[name]),
+                    reason=why,
+                    by=actor.name,
+                    proof=actor.proof,
+                    above=words(parent) if name == task else (),
+                    learning=before[name].learning,
+                )
+            )
+        tx.audit.append(namespace, self._means.writer, events, now)
+        return ended
+
+
+def _end_children(
+    tx: Transaction, after: Amendment, before: dict[str, Task], task: str, actor: Actor
+) -> tuple[list[Moved], list[Event]]:
+    """End what could not be kept; what it held is its parent's in the amended rows already."""
+    ended: list[Moved] = []
+    events: list[Event] = []
+    why = f"its ancestor {task} was amended, and does not cover it"
+    for name in after.ended:
+        one = before[name]
+        gone = move_task(one, TaskEvent.REVOKE)
+        tx.tasks.put_task(gone, expect=one.version)
+        tx.tasks.drop_heartbeat(one.namespace, one.id)
+        events.append(changed_record(one, gone, TaskEvent.REVOKE, actor, why))
+        ended.append(moved(one, gone.state, why))
+    return ended, events
+
+
+def _write_left(
+    tx: Transaction, namespace: str, after: Amendment, left: Mapping[str, Mapping[str, int]]
+) -> None:
+    """Write what each limit has left: rows of an amended task anew, others from what they were."""
+    changes: dict[tuple[str, str], tuple[int, int]] = {}
+    for task, limits in after.left.items():
+        if task in after.amended:
+            tx.tasks.close_limits(namespace, task)
+            tx.tasks.open_limits(namespace, task, limits)
+        elif task not in after.ended:
+            changes.update(
+                {
+                    (task, name): (left[task][name], value)
+                    for name, value in limits.items()
+                    if value != left[task][name]
+                }
+            )
+    if changes:
+        tx.tasks.set_remainders(namespace, changes)
