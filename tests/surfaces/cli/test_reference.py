@@ -56,6 +56,6 @@ def test_every_command_says_what_it_does_gives_examples_and_speaks_json(name: st
 
 @pytest.mark.parametrize(("name", "one"), list(commands()), ids=NAMES)
 def test_what_destroys_something_takes_yes(name: str, one: object) -> None:
-    destroys = {"init", "stop", "end", "suspend", "remove", "accept", "ceiling", "withdraw", "gone"}
+    destroys = {"init", "stop", "amend", "end", "suspend", "remove", "accept", "ceiling", "withdraw", "gone"}
     options = {option for parameter in getattr(one, "params", []) for option in parameter.opts}
     assert ("--yes" in options) == (name.rsplit(maxsplit=1)[-1] in destroys)
