@@ -16,13 +16,30 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
 
 FOLDER = Path(__file__).parents[2] / "corpus"
-CORPUS = (FOLDER / "g3-scope.jsonl", FOLDER / "g2-g6-scope.jsonl")
+CORPUS = tuple(FOLDER / f"{name}.jsonl" for name in ("g1-g6-more-scope", "g2-g6-scope", "g3-scope"))
 NUMBERS = (
-    "009 010 011 012 013 014 033 034 035 036 037 038 039 040 042 043 045 048 049 053 054 055 056 057 061 "
-    "062 063 067 069 071 072 073 074 075 076 079 080 084 091 092 093 094 096 097 098 099 100 101 102 105 "
-    "106 108 109 110 111 112 113 114 115 116 118 119 120"
+    "009 010 011 012 013 014 022 023 024 033 034 035 036 037 038 039 040 042 043 045 048 049 "
+    "053 054 055 056 057 060 061 062 063 067 069 071 072 073 074 075 076 079 080 084 091 092 "
+    "093 094 095 096 097 098 099 100 101 102 103 104 105 106 108 109 110 111 112 113 114 115 "
+    "116 117 118 119 120"
 )
 ASKED = {f"A{number}" for number in NUMBERS.split()}
+BESIDE = {
+    "a text that can't be read at all, or how it is read: `core/action`, whatever the constraint": (
+        *range(1, 9), *range(15, 22), 25, 26, 27, 28, 29
+    ),
+    "how a body is carried over HTTP, and the argument is what was parsed": (
+        30, 31, 32, 78, *range(81, 84), *range(85, 91)
+    ),
+    "how a page or a terminal shows a value: the approval sheet": (41, 44, 46, 47, 50, 51, 52),
+    "what the file system does with a name that is within: no constraint reads a disk": (
+        58, 59, 64, 65, 66, 68, 70
+    ),
+    "what a name resolves to on the day: a constraint is about the name, and asks no resolver": (77,),
+    "what the database tells in an error: no argument": (107,),
+    "two lists that are not to be had offline": (121,),
+}  # fmt: skip  # a reason a line
+"""The numbers of G1 to G6 that bear on no constraint, by the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,3 +92,10 @@ def test_each_refused_entry_has_a_benign_twin_that_is_permitted_under_the_same_c
 
 def test_each_asked_number_of_the_attack_corpus_has_an_entry() -> None:
     assert {case.id.partition("-")[0] for case in CASES} == ASKED
+
+
+def test_each_number_of_the_first_six_groups_has_an_entry_or_a_reason_to_have_none() -> None:
+    excused = [f"A{number:03}" for numbers in BESIDE.values() for number in numbers]
+    assert len(excused) == len(set(excused))
+    assert not ASKED & set(excused)
+    assert ASKED | set(excused) == {f"A{number:03}" for number in range(1, 122)}
