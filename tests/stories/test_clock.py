@@ -97,3 +97,21 @@ def test_records_never_go_back_in_time(world: World, machine: Machine) -> None:
     instants = [one["at"] for one in world.records()]
     assert instants == sorted(instants)
     assert len(set(instants[-5:])) == 5
+
+
+RATED = {"grants": [{"tool": "bank__look", "others": "any", "rate": [{"uses": 2, "seconds": 60}]}]}
+
+
+@pytest.mark.parametrize("jump", [-YEAR, -DAY, -61])
+def test_a_clock_set_back_neither_opens_a_window_of_a_rate_nor_keeps_it_shut(
+    world: World, machine: Machine, jump: int
+) -> None:
+    world.settle_in()
+    task = world.start(scope=RATED)
+    assert [code_of(world.ask(task, "bank__look", {})) for _ in range(2)] == ["permit", "permit"]
+    machine.set_wall(jump)
+    machine.pass_by(30)
+    assert code_of(world.ask(task, "bank__look", {})) == "exhausted"
+    machine.pass_by(31)
+    codes = [code_of(world.ask(task, "bank__look", {})) for _ in range(3)]
+    assert codes == ["permit", "permit", "exhausted"]
