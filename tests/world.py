@@ -12,11 +12,12 @@ from taskbound.adapters.jose import JoserfcCheck
 from taskbound.adapters.policy.cedar import CedarLanguage, base_bundle
 from taskbound.core.action import canonical
 from taskbound.core.clock import Instant
-from taskbound.core.decision import Hold, Permit, Refuse, Repeated, Settled
+from taskbound.core.decision import Hold, Permit, Refuse, Repeated, Settled, Waiting
 from taskbound.core.scope import initial_limits, parse_scope
 from taskbound.core.scope.algebra import Share
 from taskbound.core.tool import ServerIdentity
 from taskbound.flows.action import Outcomes, Release, Report, Withhold
+from taskbound.flows.approval import Approvals
 from taskbound.flows.audit.sequencing import open_writer
 from taskbound.flows.decision import Call, Decisions, Views
 from taskbound.flows.decision.commit import NotDecided
@@ -150,6 +151,7 @@ class World:
         self.sights = Sights(self.means, self.views)
         self.bundles = Bundles(self.means, self.views)
         self.outcomes = Outcomes(self.means)
+        self.approvals = Approvals(self.means)
         self.decisions = Decisions(self.means, self.views)
         self._requests = count(1)
         open_writer(self.means, software="test")
@@ -252,6 +254,8 @@ class World:
         key: str = "",
         agent: str = "coder",
         unbound: TaskboundError | None = None,
+        resume: str = "",
+        wait: int = 0,
     ) -> Call:
         plain: dict[str, JsonValue] = {"to": "bob", "amount": 10}
         given = plain if arguments is None else arguments
@@ -266,6 +270,8 @@ class World:
             tool=tool,
             arguments=given if isinstance(given, bytes) else canonical(given),
             proof="peer-uid:1000 (unproven)",
+            resume=resume,
+            wait=wait,
         )
 
     def ask(self, task: Task | None, tool: str = "bank__pay", arguments: Any = None, **more: Any) -> Answer:
@@ -314,6 +320,8 @@ def code_of(answer: Answer) -> str:
             return code
         case NotDecided(refusal=Refuse(code=code)):
             return code
+        case Waiting():
+            return "hold"
         case Repeated():
             return "duplicate"
     raise AssertionError(answer)
@@ -324,6 +332,8 @@ def id_of(answer: Answer) -> str:
     match answer:
         case Settled(proposal=proposal):
             return proposal.id
+        case Waiting(hold=hold):
+            return hold.action
         case Repeated(prior=prior):
             return prior.id
         case _:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 WIDE = {"grants": [{"tool": "bank__pay", "others": "any"}, {"tool": "bank__look", "others": "any"}]}
 LARGE = """
-@id("large") @hold("approval:finance")
+@id("large") @hold("confirm")
 forbid (principal, action == Taskbound::Action::"bank__pay", resource)
 when { context.arguments.amount.greaterThan(decimal("100.0")) };
 """

@@ -14,15 +14,12 @@ from taskbound.core.approval import (
     Operand,
     ProbeKind,
     Question,
-    TooLongToShowError,
     UnliftableError,
     UnreadableQuestionError,
     differing,
     parse_lifter,
     parse_question,
-    require_showable,
 )
-from taskbound.core.approval.show import DISPLAY_CAP
 from taskbound.core.clock import Instant
 from tests.core.approval.values import ARGUMENTS, HOUR, NOW, act, operand, question
 
@@ -169,13 +166,3 @@ def test_an_operand_says_all_that_its_kind_says_and_nothing_more() -> None:
 )
 def test_what_changed_behind_an_argument_is_named(now: tuple[Operand, ...], words: str) -> None:
     assert differing((operand(),), now) == words
-
-
-def test_what_is_longer_than_can_be_shown_is_refused_and_escapes_count() -> None:
-    require_showable(b'{"a":"' + b"x" * (DISPLAY_CAP - 8) + b'"}')
-    with pytest.raises(TooLongToShowError):
-        require_showable(b'{"a":"' + b"x" * (DISPLAY_CAP - 7) + b'"}')
-    hidden = '{"a":"' + "\u202ex" * (DISPLAY_CAP // 9) + '"}'
-    assert len(hidden) < DISPLAY_CAP
-    with pytest.raises(TooLongToShowError):
-        require_showable(hidden.encode())

@@ -14,6 +14,8 @@ from taskbound.core.decision import (
     Basis,
     Evaluated,
     Hold,
+    Holding,
+    HoldPlaces,
     Locked,
     Permit,
     Presented,
@@ -80,6 +82,11 @@ def proposal(number: int = 1, *payers: Payer, amount: int = 1, key: str = "", re
         flags=(),
         scope="c",
     )
+
+
+def holding(*policies: str) -> Holding:
+    hold = Hold(reasons=(), policies=policies, lifters=("confirm",))
+    return Holding(covered=Covered(tool=TOOL, payers=(payer("g0", uses=1),)), hold=hold)
 
 
 def locked(**changes: Any) -> Locked:
@@ -283,9 +290,12 @@ def test_a_refusal_is_settled_though_the_task_is_unknown() -> None:
     assert code_of(run(one, tasks={}, left={}).answers[0]) == "no-task"
 
 
+ROOM = HoldPlaces(holds={}, unaskable={}, room={TASK: 40}, superseded=frozenset())
+
+
 def test_a_hold_takes_nothing() -> None:
-    held = replace(proposal(), verdict=Hold(reasons=(), policies=("p",), lifters=("confirm",)))
-    settlement = run(held)
+    held = replace(proposal(), verdict=holding("p"))
+    settlement = run(held, places=ROOM)
     assert code_of(settlement.answers[0]) == "hold"
     assert (settlement.left, settlement.acts) == ({}, {})
 
@@ -306,9 +316,9 @@ def test_law_3_no_group_takes_more_than_is_left_and_every_taking_has_its_permit(
         elif kind == "refuse":
             one = replace(one, verdict=Refuse(code="x", reasons=(), instead=""))
         elif kind == "hold":
-            one = replace(one, verdict=Hold(reasons=(), policies=(), lifters=()))
+            one = replace(one, verdict=holding())
         proposals.append(one)
-    settlement = run(*proposals, left={TASK: {"uses": uses, "total": total}})
+    settlement = run(*proposals, left={TASK: {"uses": uses, "total": total}}, places=ROOM)
 
     # The same, as plainly as can be.
     have = {"uses": uses, "total": total}

@@ -28,7 +28,7 @@ from taskbound.core.approval.question import (
     parse_question,
 )
 from taskbound.core.approval.quorum import Answer, Circle, askable, missing, require_askable, require_entitled
-from taskbound.core.approval.show import DISPLAY_CAP, require_showable
+from taskbound.core.approval.show import require_showable
 from taskbound.core.approval.standing import Befallen, Ground, befallen
 from taskbound.core.approval.state import (
     APPROVAL_TRANSITIONS,
@@ -51,7 +51,6 @@ __all__ = [
     "APPROVAL_TRANSITIONS",
     "APPROVAL_VERSION",
     "BEFALLS",
-    "DISPLAY_CAP",
     "FINDINGS",
     "OPEN",
     "AlreadyAnsweredError",

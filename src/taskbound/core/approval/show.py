@@ -1,28 +1,30 @@
-"""What is too long to be shown whole is refused, never held (law 6, A045, A046).
+"""What can't be shown whole is refused, never held (law 6, A045, A046).
 
-1. An approver reads every byte that would run. The cap is on the escaped text and on its lines, so that
-   nothing can be pushed out of sight.
+1. An approver reads every byte that would run, on the sheet that is read back to it. What has no sheet has no
+   question.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING
 
-from taskbound.core.action import escape_text
 from taskbound.core.approval.errors import TooLongToShowError
+from taskbound.core.approval.sheet.render import Sheet, TooLong, render_sheet
 
-__all__ = ["DISPLAY_CAP", "require_showable"]
+if TYPE_CHECKING:
+    from taskbound.core.approval.sheet.values import SheetOf
 
-DISPLAY_CAP: Final = 8_192
-"""Characters, escapes counted, that a person is asked to read at most."""
+__all__ = ["require_showable"]
 
 
-def require_showable(arguments: bytes) -> None:
-    """Go on only with arguments that a person can be shown whole.
+def require_showable(of: SheetOf) -> None:
+    """Go on only with what a person can be shown whole.
 
     Raises:
-        TooLongToShowError: They are longer.
+        TooLongToShowError: It is longer.
     """
-    length = len(arguments) if len(arguments) > DISPLAY_CAP else len(escape_text(arguments.decode()))
-    if length > DISPLAY_CAP:
-        raise TooLongToShowError(f"its arguments take {length} characters to show, and {DISPLAY_CAP} can be")
+    match render_sheet(of):
+        case Sheet():
+            return
+        case TooLong(what=what, limit=limit):
+            raise TooLongToShowError(f"it takes more than {limit} {what} to be shown")

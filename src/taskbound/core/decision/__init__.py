@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from taskbound.core.decision.hold import HoldOverError, HoldPlaces, OpenHold, Waiting
+from taskbound.core.decision.locked import ActHistory, Locked, Settled, Settlement
 from taskbound.core.decision.quota import Allowance, Dropped, Quota, TooManyRefusalsError
-from taskbound.core.decision.settle import ActHistory, Locked, Settled, Settlement, presentation_names, settle
+from taskbound.core.decision.settle import presentation_names, settle
 from taskbound.core.decision.values import (
     Basis,
     Decision,
     Evaluated,
     Hold,
+    Holding,
     Permit,
     Presented,
     Proposal,
@@ -28,7 +31,11 @@ __all__ = [
     "Dropped",
     "Evaluated",
     "Hold",
+    "HoldOverError",
+    "HoldPlaces",
+    "Holding",
     "Locked",
+    "OpenHold",
     "Permit",
     "Presented",
     "Proposal",
@@ -41,6 +48,7 @@ __all__ = [
     "Stale",
     "TooManyRefusalsError",
     "Verdict",
+    "Waiting",
     "presentation_names",
     "refusal",
     "settle",

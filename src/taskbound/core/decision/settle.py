@@ -9,20 +9,21 @@
    under another digest it is refused.
 4. The first covering grant with everything left pays, all or nothing.
 5. One proposal's refusal changes nothing for its neighbors.
-6. An act whose permit's holder is lost counts as unknown, without being written as such.
+6. What is held is resumed, asked for or refused as `hold` says; a hold that was lifted pays like any other.
+7. An act whose permit's holder is lost counts as unknown, without being written as such.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, assert_never
 
 from taskbound.core.action import ActionState, Duplicate, New, PriorAction, present
-from taskbound.core.clock import Instant
+from taskbound.core.decision.hold import HoldBook, Waiting
+from taskbound.core.decision.locked import ActHistory, Answered, Locked, Settled, Settlement
 from taskbound.core.decision.values import (
-    Decision,
     Evaluated,
-    Hold,
+    Holding,
     Permit,
     Presented,
     Proposal,
@@ -33,80 +34,18 @@ from taskbound.core.decision.values import (
     refusal,
 )
 from taskbound.core.errors import DeniedError, MalformedError
-from taskbound.core.quick import quick
-from taskbound.core.revocation import KillSwitch, require_not_stopped
-from taskbound.core.scope import Charge, Exhausted, Paid, pay
-from taskbound.core.task import TaskHead, require_live
+from taskbound.core.revocation import require_not_stopped
+from taskbound.core.scope import Exhausted, Paid, pay
+from taskbound.core.task import require_live
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from taskbound.core.action import Frame
+    from taskbound.core.clock import Instant
     from taskbound.core.decision.values import Basis
 
 __all__ = ["ActHistory", "Locked", "Settled", "Settlement", "presentation_names", "settle"]
-
-_NEVER: Final = Instant(0)
-
-
-@quick
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActHistory:
-    """What is known of one act in one tree of tasks: how often permitted, and how it last ended."""
-
-    attempts: int = 0
-    last_outcome: str = "none"
-    """`none`, `succeeded`, `failed` or `unknown`."""
-    last_action: str = ""
-    """The action of the last attempt; empty when there was none, or it was before such was kept."""
-    last_at: Instant = _NEVER
-    """When that was permitted."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Locked:
-    """What the transaction read under lock, for one namespace."""
-
-    switch: KillSwitch
-    tasks: Mapping[str, TaskHead]
-    agents: Mapping[str, int]
-    """Version by name."""
-    tools: Mapping[str, int]
-    """Version by name."""
-    left: Mapping[str, Mapping[str, int]]
-    """By task: what is left of each limit."""
-    priors: Mapping[Presented, PriorAction]
-    """By presentation; a key stands as `Presented(connection=task, request="", key=key)`."""
-    acts: Mapping[tuple[str, str], ActHistory]
-    """By (root task, act key)."""
-    bundle: str
-    doubted: frozenset[tuple[str, str]] = frozenset()
-    """(root task, act key) of acts that were permitted to a holder who is lost."""
-
-
-@quick
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
-    """A decision, ready to be written with its record."""
-
-    proposal: Proposal
-    decision: Decision
-    attempt: int
-    charges: tuple[Charge, ...] = ()
-
-
-Answered: TypeAlias = Settled | Stale | Repeated
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settlement:
-    """One answer for each proposal, in order, and the rows that change with them."""
-
-    answers: tuple[Answered, ...]
-    left: Mapping[tuple[str, str], tuple[int, int]]
-    """By (task, limit): what was left before and after; compare-and-set."""
-    acts: Mapping[tuple[str, str], ActHistory]
-
 
 _UNKNOWN_ACT: Final = ActHistory()
 
@@ -118,6 +57,7 @@ class _Book:
         self.left = {task: dict(limits) for task, limits in locked.left.items()}
         self.acts = dict(locked.acts)
         self.priors = dict(locked.priors)
+        self.holds = HoldBook(locked.places)
         self.attempted: set[tuple[str, str]] = set()
         self.barred: dict[str, DeniedError | None] = {}
         """By task: what keeps it from acting at this instant, once it was looked at."""
@@ -180,15 +120,15 @@ def _settle_one(proposal: Proposal, locked: Locked, book: _Book, *, now: Instant
     except (DeniedError, MalformedError) as error:
         return Settled(proposal=proposal, decision=refusal(error), attempt=history.attempts + 1)
     settled = _decide(proposal, book, attempt=history.attempts + 1, now=now, until=until)
-    if isinstance(settled.decision, Permit):
+    if isinstance(settled, Settled) and isinstance(settled.decision, Permit):
         book.acts[key] = ActHistory(
             attempts=settled.attempt,
             last_outcome=history.last_outcome,
-            last_action=proposal.id,
+            last_action=settled.proposal.id,
             last_at=now,
         )
         book.attempted.add(key)
-        own = PriorAction(id=proposal.id, digest=proposal.action.digest, state=ActionState.PERMITTED)
+        own = PriorAction(id=settled.proposal.id, digest=proposal.action.digest, state=ActionState.PERMITTED)
         for name in names:
             book.priors[name] = own
     return settled
@@ -218,7 +158,7 @@ def _changed(proposal: Proposal, locked: Locked, book: _Book) -> str:
         return moved
     if basis.reads_outcome:
         key = (proposal.root, proposal.action.act_key)
-        last = "unknown" if key in locked.doubted else locked.acts.get(key, _UNKNOWN_ACT).last_outcome  # 6
+        last = "unknown" if key in locked.doubted else locked.acts.get(key, _UNKNOWN_ACT).last_outcome  # 7
         if last != basis.last_outcome:
             return "the last outcome of this act"
     return ""
@@ -256,14 +196,37 @@ def _prior(proposal: Proposal, names: tuple[Presented, ...], book: _Book) -> Pri
     return None
 
 
-def _decide(proposal: Proposal, book: _Book, *, attempt: int, now: Instant, until: Instant) -> Settled:
+def _decide(
+    proposal: Proposal, book: _Book, *, attempt: int, now: Instant, until: Instant
+) -> Settled | Waiting:
     match proposal.verdict:
-        case Refuse() | Hold() as verdict:
+        case Refuse() as verdict:
             return Settled(proposal=proposal, decision=verdict, attempt=attempt)
+        case Holding() as verdict:
+            return _hold(proposal, verdict, book, attempt=attempt, now=now, until=until)  # 6
         case Evaluated() as verdict:
             return _pay(proposal, verdict, book, attempt=attempt, now=now, until=until)
         case _ as never:
             assert_never(never)
+
+
+def _hold(
+    proposal: Proposal, verdict: Holding, book: _Book, *, attempt: int, now: Instant, until: Instant
+) -> Settled | Waiting:
+    try:
+        found = book.holds.take(proposal, now)
+    except DeniedError as error:
+        return Settled(proposal=proposal, decision=refusal(error), attempt=attempt)
+    if found is None:
+        asked = book.holds.ask(proposal, verdict.hold)
+        return Settled(proposal=proposal, decision=asked, attempt=attempt)
+    if not found.lifted:
+        return Waiting(proposal=proposal, hold=found, decision=verdict.hold)
+    lifted = Evaluated(covered=verdict.covered, policies=verdict.hold.policies)
+    paid = _pay(proposal, lifted, book, attempt=attempt, now=now, until=until)
+    if not isinstance(paid.decision, Permit):
+        return paid
+    return replace(paid, proposal=replace(proposal, id=found.action), lifted=found)
 
 
 def _pay(

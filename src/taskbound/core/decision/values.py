@@ -22,6 +22,7 @@ __all__ = [
     "Decision",
     "Evaluated",
     "Hold",
+    "Holding",
     "Permit",
     "Presented",
     "Proposal",
@@ -84,7 +85,15 @@ class Evaluated(NoTruth):
     policies: tuple[str, ...]
 
 
-Verdict: TypeAlias = Evaluated | Hold | Refuse
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding(NoTruth):
+    """Grants cover; policies hold it until what they name was given."""
+
+    covered: Covered
+    hold: Hold
+
+
+Verdict: TypeAlias = Evaluated | Holding | Refuse
 """What evaluation ends in: a permit exists only once limits are paid, under lock."""
 
 
@@ -134,6 +143,8 @@ class Proposal:
     """Digest of the task's scope; empty without a task."""
     facts: tuple[tuple[str, str], ...] = ()
     """What policies read, in words: kept with the action so that it can be explained and replayed."""
+    resume: str = ""
+    """The held action that the call waits for, when it is asked for again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import make_action, parse_object
+from taskbound.core.approval import ApprovalState
 from taskbound.core.audit import ActionDecided, parse_record
 from taskbound.core.errors import MalformedError
 from taskbound.core.policy import Forbidden, Held, Permitted, PolicyRequest
@@ -55,6 +56,12 @@ _STANDING: Final = frozenset(
         "tool-changed",
         "exhausted",
         "key-reused",
+        "approval-denied",
+        "hold-over",
+        "no-approver",
+        "not-liftable",
+        "too-long-to-show",
+        "too-many-holds",
     }
 )
 
@@ -70,6 +77,8 @@ class Again:
     """What the task's own scope says of it."""
     lasting: dict[str, Fact]
     """Facts that can't have changed since (rule 3)."""
+    lifted: bool = False
+    """Whether policy held it, and people lifted that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +124,7 @@ def ask_again(snapshot: Snapshot, kept: StoredAction) -> Again | NotAsked:
         request=request,
         covered=cover(task.scope, kept.tool, arguments, definition.input_schema, step=task.step),
         lasting=_lasting(kept, task, tool),
+        lifted=_was_lifted(snapshot, kept),
     )
 
 
@@ -127,10 +137,12 @@ def told_with(again: Again, engine: PolicyEngine) -> PolicyRequest | tuple[str, 
     return missing or replace(request, facts={name: facts[name] for name in sorted(wanted)})
 
 
-def word_of(conclusion: PolicyConclusion) -> tuple[str, str]:
-    """Decision and code that a conclusion comes to, where a grant covers."""
+def word_of(conclusion: PolicyConclusion, *, lifted: bool) -> tuple[str, str]:
+    """Decision and code of a conclusion, where a grant covers, and people lifted its hold if they did."""
     match conclusion:
         case Permitted():
+            return "permit", ""
+        case Held() if lifted:
             return "permit", ""
         case Held():
             return "hold", "held"
@@ -169,6 +181,11 @@ def edited(snapshot: Snapshot, kept: StoredAction, now: Instant) -> str:
         if getattr(event, name) != getattr(kept, name):
             return f"its record in the log has another {name.replace('_', ' ')}: the row was changed"
     return ""
+
+
+def _was_lifted(snapshot: Snapshot, kept: StoredAction) -> bool:
+    approval = snapshot.approvals.approval_of(kept.namespace, kept.id)
+    return approval is not None and approval.state is ApprovalState.CONSUMED
 
 
 def _lasting(kept: StoredAction, task: Task, tool: PinnedTool) -> dict[str, Fact]:

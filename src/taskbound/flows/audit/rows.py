@@ -76,6 +76,7 @@ class _Ledger:
     snapshot: Snapshot
     tasks: dict[tuple[str, str], _Task] = field(default_factory=dict)
     permits: dict[tuple[str, str], ActionDecided] = field(default_factory=dict)
+    holds: dict[tuple[str, str], ActionDecided] = field(default_factory=dict)
     words: list[str] = field(default_factory=list)
     found: int = 0
     actions: int = 0
@@ -99,7 +100,10 @@ class _Ledger:
                 self._close(space, event.task)
             case TaskAmended() as event if (space, event.task) in self.tasks:
                 self._amend(space, event)
+            case ActionDecided(decision="hold") as event:
+                self.holds[space, event.action] = event
             case ActionDecided() as event if event.decision in _STATES:
+                self.holds.pop((space, event.action), None)  # it was lifted
                 self._decide(space, event)
             case ActionOutcome() as event:
                 self._end(space, event)
@@ -114,6 +118,8 @@ class _Ledger:
                 self.differ(f"action {action} is `{row.state.value}`, and no record says that it ended")
             elif row is not None and (row.answer is not None or row.released):
                 self.differ(f"action {action} has an answer, and no record says that it ended")
+        for (space, _), event in self.holds.items():
+            self._decide(space, event)
         for space, task in list(self.tasks):
             self._compare_task(space, task)
 
@@ -169,8 +175,14 @@ class _Ledger:
 
     def _end(self, space: str, event: ActionOutcome) -> None:
         decided = self.permits.pop((space, event.action), None)
+        held = self.holds.pop((space, event.action), None)
         row = self.snapshot.actions.action(space, event.action)
+        if held is not None:
+            self.actions += 1
         if row is not None:
+            for name, here, there in _compared(row, held) if held is not None else ():
+                if here != there:
+                    self.differ(f"action {event.action} has another {name} than its record")
             state = row.state.value
             if state != event.after:
                 self.differ(f"action {event.action} is `{state}`, and its record says `{event.after}`")

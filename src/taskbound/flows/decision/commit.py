@@ -13,37 +13,39 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.audit import ActionRefusedMalformed
 from taskbound.core.clock import Instant
 from taskbound.core.decision import (
     Evaluated,
+    Holding,
     Locked,
     Refuse,
     Repeated,
     Settled,
     Stale,
+    Waiting,
     presentation_names,
     refusal,
     settle,
 )
 from taskbound.core.errors import MalformedError, TaskboundError, UnavailableError
+from taskbound.flows.approval import look_at_holds
 from taskbound.flows.decision.evaluate import Call, Evaluator
-from taskbound.flows.decision.record import decided_event, recalled, repeated_event, stored_action
+from taskbound.flows.decision.record import recalled
+from taskbound.flows.decision.writing import Pending, write_settlement
 from taskbound.ports.store import AmbiguousCommitError, ConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskbound.core.audit import Event
     from taskbound.core.decision import Proposal, Settlement
     from taskbound.flows.decision.doubts import Doubts
     from taskbound.flows.decision.views import Views
     from taskbound.flows.means import Means
     from taskbound.flows.policy.engines import Policies
-    from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Transaction
 
 __all__ = ["Answer", "ContendedError", "Decisions", "NotDecided", "UndecidedError"]
@@ -76,17 +78,9 @@ class NotDecided:
     refusal: Refuse
 
 
-Answer: TypeAlias = Settled | Repeated | NotDecided
-"""What a call gets; `Repeated` names the action whose stored answer it gets."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Pending:
-    """A call on its way through the rounds."""
-
-    call: Call
-    place: int
-    proposal: Proposal
+Answer: TypeAlias = Settled | Repeated | Waiting | NotDecided
+"""What a call gets; `Repeated` names the action whose stored answer it gets, `Waiting` what it resumes."""
+Found: TypeAlias = Settled | Stale | Repeated | Waiting
 
 
 class Decisions:
@@ -115,9 +109,9 @@ class Decisions:
             answers[place] = NotDecided(refusal=refusal(error))  # 2
         return tuple(answers[place] for place in range(len(calls)))
 
-    def _evaluate(self, waiting: Sequence[tuple[int, Call]], answers: dict[int, Answer]) -> list[_Pending]:
+    def _evaluate(self, waiting: Sequence[tuple[int, Call]], answers: dict[int, Answer]) -> list[Pending]:
         now = self._means.clock.now()
-        pending: list[_Pending] = []
+        pending: list[Pending] = []
         for place, call in waiting:
             try:
                 proposal = self._evaluator.evaluate(call, self._means.chance.name("act"), now)
@@ -128,10 +122,10 @@ class Decisions:
             except Exception:  # noqa: BLE001 - rule 3: no neighbor may depend on what nobody foresaw in this one
                 answers[place] = _undecided(call)
             else:
-                pending.append(_Pending(call=call, place=place, proposal=proposal))
+                pending.append(Pending(call=call, place=place, proposal=proposal))
         return pending
 
-    def _commit(self, pending: list[_Pending], answers: dict[int, Answer]) -> list[tuple[int, Call]]:
+    def _commit(self, pending: list[Pending], answers: dict[int, Answer]) -> list[tuple[int, Call]]:
         """Settle these; answers what is settled, and gives back what is stale."""
         if not pending:
             return []
@@ -148,7 +142,7 @@ class Decisions:
             return self._alone(pending, answers)
         return self._sort(pending, settled, answers)
 
-    def _alone(self, pending: list[_Pending], answers: dict[int, Answer]) -> list[tuple[int, Call]]:
+    def _alone(self, pending: list[Pending], answers: dict[int, Answer]) -> list[tuple[int, Call]]:
         """Each by itself, once: what broke the group breaks only the one that brought it."""
         if len(pending) == 1:
             answers[pending[0].place] = _undecided(pending[0].call)
@@ -157,8 +151,8 @@ class Decisions:
 
     def _sort(
         self,
-        pending: list[_Pending],
-        settled: Sequence[Settled | Stale | Repeated],
+        pending: list[Pending],
+        settled: Sequence[Found],
         answers: dict[int, Answer],
     ) -> list[tuple[int, Call]]:
         stale: list[tuple[int, Call]] = []
@@ -170,13 +164,13 @@ class Decisions:
                 answers[one.place] = answer
         return stale
 
-    def _look_up(self, pending: list[_Pending], answers: dict[int, Answer]) -> list[tuple[int, Call]]:
+    def _look_up(self, pending: list[Pending], answers: dict[int, Answer]) -> list[tuple[int, Call]]:
         again: list[tuple[int, Call]] = []
         try:
             with self._means.store.read() as snapshot:
                 for one in pending:
-                    kept = snapshot.actions.action(one.call.namespace, one.proposal.id)
-                    if kept is None:
+                    kept = snapshot.actions.action(one.call.namespace, one.action or one.proposal.id)
+                    if kept is None or (one.action != one.proposal.id and kept.decision != "permit"):
                         again.append((one.place, one.call))
                     else:
                         answers[one.place] = recalled(one.proposal, kept)
@@ -185,11 +179,11 @@ class Decisions:
             return []
         return again
 
-    def _settle(self, tx: Transaction, pending: Sequence[_Pending]) -> list[Settled | Stale | Repeated]:
+    def _settle(self, tx: Transaction, pending: Sequence[Pending]) -> list[Found]:
         by_namespace: dict[str, list[int]] = {}
         for number, one in enumerate(pending):
             by_namespace.setdefault(one.call.namespace, []).append(number)
-        answers: dict[int, Settled | Stale | Repeated] = {}
+        answers: dict[int, Found] = {}
         for namespace in sorted(by_namespace):
             numbers = by_namespace[namespace]
             group = [pending[number] for number in numbers]
@@ -197,33 +191,17 @@ class Decisions:
             answers.update(zip(numbers, settlement.answers, strict=True))
         return [answers[number] for number in range(len(pending))]
 
-    def _settle_namespace(self, tx: Transaction, namespace: str, group: Sequence[_Pending]) -> Settlement:
+    def _settle_namespace(self, tx: Transaction, namespace: str, group: Sequence[Pending]) -> Settlement:
         proposals = [one.proposal for one in group]
         doubts = self._views.doubts
         locked = _lock(tx, namespace, proposals, self._means.policy, doubts)
         now = self._means.clock.now()
+        holds = look_at_holds(tx, namespace, proposals, locked.bundle, now)
+        if holds is not None:
+            locked = replace(locked, places=holds.places)
         settlement = settle(proposals, locked, now=now, until=Instant(now + PERMIT_LIFE))
-        rows: list[StoredAction] = []
-        events: list[Event] = []
-        for one, answer in zip(group, settlement.answers, strict=True):
-            match answer:
-                case Settled():
-                    row = stored_action(one.call, answer, now)
-                    rows.append(row)
-                    events.append(decided_event(row, one.call, one.proposal))
-                case Repeated():
-                    events.append(repeated_event(answer, one.call, one.proposal))
-                case Stale():
-                    continue
-        if settlement.left:
-            tx.tasks.set_remainders(namespace, settlement.left)
-        if settlement.acts:
-            tx.actions.put_acts(namespace, settlement.acts)
-        if rows:
-            tx.actions.insert_actions(rows)
-            doubts.granted((namespace, one.connection) for one in rows)
-        if events:
-            tx.audit.append(namespace, self._means.writer, events, now)
+        write_settlement(tx, self._means, group, settlement, holds, now)
+        doubts.granted((namespace, one.permitted) for one in group if one.permitted)
         return settlement
 
     def _malformed(self, call: Call, error: MalformedError) -> NotDecided:
@@ -283,7 +261,7 @@ def _lock(
 def _above(proposal: Proposal) -> set[str]:
     """The tasks above whose rates this may pay."""
     match proposal.verdict:
-        case Evaluated(covered=covered):
+        case Evaluated(covered=covered) | Holding(covered=covered):
             return {task for payer in covered.payers for task, _ in payer.above}
         case _:
             return set()

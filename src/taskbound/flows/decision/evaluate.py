@@ -18,7 +18,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import Action, canonical, parse_object
-from taskbound.core.decision import Evaluated, Hold, Presented, Proposal, Reason, Refuse, Verdict, refusal
+from taskbound.core.decision import (
+    Evaluated,
+    Hold,
+    Holding,
+    Presented,
+    Proposal,
+    Reason,
+    Refuse,
+    Verdict,
+    refusal,
+)
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.identity.grantable import why_not
 from taskbound.core.policy import Forbidden, Held, Permitted
@@ -73,6 +83,10 @@ class Call:
     tool: str
     arguments: bytes
     proof: str
+    resume: str = ""
+    """The held action that the call waits for, when it is asked for again."""
+    wait: int = 0
+    """Seconds that the gateway will wait for people, if they have to be asked."""
 
 
 class Evaluator:
@@ -114,6 +128,7 @@ class Evaluator:
             flags=flags,
             scope=standing.scope,
             facts=case.words,
+            resume=call.resume,
         )
 
     def _verdict(
@@ -155,7 +170,7 @@ def _conclude(conclusion: PolicyConclusion, covered: Covered) -> Verdict:
             return Evaluated(covered=covered, policies=permitted.policies)
         case Held() as held:
             lifters = ", ".join(held.lifters)
-            return Hold(
+            hold = Hold(
                 reasons=tuple(
                     Reason(code="held", text=f"policy `{one}` holds it", detail=f"lifted by {lifters}")
                     for one in held.policies
@@ -163,6 +178,7 @@ def _conclude(conclusion: PolicyConclusion, covered: Covered) -> Verdict:
                 policies=held.policies,
                 lifters=held.lifters,
             )
+            return Holding(covered=covered, hold=hold)
         case Forbidden() as forbidden:
             text, instead = _POLICY_WORDS[forbidden.code]
             details = forbidden.details or ("",) * len(forbidden.policies)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import RefusalsDropped
-from taskbound.core.decision import Permit, Quota, Settled, TooManyRefusalsError, refusal
+from taskbound.core.decision import Permit, Quota, Settled, TooManyRefusalsError, Waiting, refusal
 from taskbound.core.errors import UnavailableError, error_classes
 from taskbound.flows.decision.commit import NotDecided
 
@@ -91,7 +91,7 @@ class Refusals:
 
 def _is_recorded_refusal(answer: Answer) -> bool:
     match answer:
-        case Settled(decision=Permit()):
+        case Settled(decision=Permit()) | Waiting():
             return False
         case NotDecided():
             unrecorded = {one.code for one in error_classes() if issubclass(one, UnavailableError)}

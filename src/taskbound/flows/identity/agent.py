@@ -41,6 +41,7 @@ from taskbound.flows.task.cascade import end_tree
 
 if TYPE_CHECKING:
     from taskbound.core.audit import Event
+    from taskbound.core.clock import Instant
     from taskbound.core.scope import Scope
     from taskbound.flows.decision import Views
     from taskbound.flows.means import Actor, Means, Moved
@@ -231,7 +232,7 @@ class Agents:
             agent = _require(tx.identities.agent(namespace, name), name)
             after = move_agent(agent, AgentEvent.SUSPEND, tx.identities.persons(namespace))
             tx.identities.put_agent(after, expect=agent.version)
-            ended, events = _revoke_tasks(tx, agent, actor)
+            ended, events = _revoke_tasks(tx, agent, actor, self._means.clock.now())
             self._record(tx, namespace, [_changed(agent, after, reason, actor), *events])
             return ended
 
@@ -252,7 +253,9 @@ def _require_ceiling(ceiling: Scope) -> None:
         raise CeilingLimitError("a ceiling has no uses, no totals and no steps")  # 4
 
 
-def _revoke_tasks(tx: Transaction, agent: Agent, actor: Actor) -> tuple[list[Moved], list[Event]]:
+def _revoke_tasks(
+    tx: Transaction, agent: Agent, actor: Actor, now: Instant
+) -> tuple[list[Moved], list[Event]]:
     why = f"agent {agent.name} was suspended"
     ended: list[Moved] = []
     events: list[Event] = []
@@ -260,7 +263,7 @@ def _revoke_tasks(tx: Transaction, agent: Agent, actor: Actor) -> tuple[list[Mov
     tasks = tx.tasks.tasks(agent.namespace, agent=agent.name, states=open_states, limit=1_000_000)
     for task in tasks:
         tree = tx.tasks.lock_tree(agent.namespace, task.id)
-        done = end_tree(tx, tree, TaskEvent.REVOKE, actor, reason=why, beneath=why)
+        done = end_tree(tx, tree, TaskEvent.REVOKE, actor, now=now, reason=why, beneath=why)
         ended += done.moved
         events += done.events
     return ended, events

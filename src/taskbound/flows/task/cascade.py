@@ -5,6 +5,7 @@
 2. What a child has not spent goes back to its parent (`core.task.child`), and stands in the record of its
    end.
 3. Nothing is waited for any more.
+4. What people were asked for any of it is withdrawn, and no approval of it can be used.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import TaskChanged
 from taskbound.core.task import ENDED, NoTaskError, Refunds, TaskEvent, move_task, refunds
+from taskbound.flows.approval import end_of_tasks
 from taskbound.flows.means import Moved
 from taskbound.flows.task.start import words
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from taskbound.core.audit import Event
+    from taskbound.core.clock import Instant
     from taskbound.core.task import Task, TaskState
     from taskbound.flows.means import Actor
     from taskbound.ports.store import Transaction
@@ -51,8 +54,15 @@ def lock_tree(tx: Transaction, namespace: str, task: str) -> tuple[Task, ...]:
     return tree
 
 
-def end_tree(
-    tx: Transaction, tree: Sequence[Task], event: TaskEvent, actor: Actor, *, reason: str, beneath: str = ""
+def end_tree(  # noqa: PLR0913 - how a tree ends, each by its name
+    tx: Transaction,
+    tree: Sequence[Task],
+    event: TaskEvent,
+    actor: Actor,
+    *,
+    now: Instant,
+    reason: str,
+    beneath: str = "",
 ) -> Ended:
     """Write the end of a locked tree; whoever calls writes the records.
 
@@ -61,6 +71,7 @@ def end_tree(
         tree: As `lock_tree` gave it.
         event: How the first of it ends; the others are revoked.
         actor: Who ends it.
+        now: When.
         reason: Why.
         beneath: Why the others end; because of the first, when it is empty.
 
@@ -82,6 +93,9 @@ def end_tree(
         returned = back.returned.get(one.id, _NOTHING)
         ended.events.append(changed_record(one, after, how, actor, why, returned=returned))
         ended.moved.append(moved(one, after.state, why))
+    names = {one.id for one in tree}
+    withdrawn = end_of_tasks(tx, first.namespace, names, reason="its task has ended", by=actor, now=now)
+    ended.events.extend(withdrawn)  # 4
     return ended
 
 

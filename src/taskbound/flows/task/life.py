@@ -207,7 +207,8 @@ class Tasks:
     def _write_end(
         self, tx: Transaction, namespace: str, task: str, event: TaskEvent, actor: Actor, reason: str
     ) -> list[Moved]:
-        ended = end_tree(tx, lock_tree(tx, namespace, task), event, actor, reason=reason)
+        tree = lock_tree(tx, namespace, task)
+        ended = end_tree(tx, tree, event, actor, now=self._means.clock.now(), reason=reason)
         if ended.moved:
             self._record(tx, ended.events, namespace)
         return ended.moved

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from taskbound.core.decision import Hold, Permit, Refuse, Repeated, Settled
+from taskbound.core.decision import Hold, Permit, Refuse, Repeated, Settled, Waiting
 from taskbound.flows.action import Release, Report, Withhold, explain
 from taskbound.flows.action.explain import UnknownActionError
 from taskbound.flows.decision.commit import NotDecided
@@ -40,6 +40,8 @@ def decide(daemon: Daemon, connection: Connection, ask: wire.Decide, reply: Repl
                 return _settled(found)
             case NotDecided(refusal=refusal):
                 return _refused("", connection.task, refusal)
+            case Waiting():
+                return _held(found.hold.action, found.proposal.action.task, found.decision)
             case Repeated():
                 return _stored(daemon, connection, found)
 
@@ -61,13 +63,18 @@ def _settled(settled: Settled) -> Answer:
         case Refuse() as refuse:
             return _refused(proposal.id, proposal.action.task, refuse)
         case Hold() as hold:
-            return wire.Refused(
-                action=proposal.id,
-                task=proposal.action.task,
-                code="held",
-                instead=f"a person has to lift this first ({', '.join(hold.lifters)}): tell them",
-                reasons=_reasons(hold.reasons),
-            )
+            return _held(proposal.id, proposal.action.task, hold)
+
+
+def _held(action: str, task: str, hold: Hold) -> wire.Refused:
+    return wire.Refused(
+        action=action,
+        task=task,
+        code="held",
+        instead=f"a person has to lift this first ({', '.join(hold.lifters)}): tell them, and call again with"
+        " exactly the same arguments once they have",
+        reasons=_reasons(hold.reasons),
+    )
 
 
 def _refused(action: str, task: str, refuse: Refuse) -> wire.Refused:

@@ -34,7 +34,8 @@ CALL: Final = "call"
 
 _ON_TOP: Final = {"context": "", "principal": "agent.", "resource": "tool."}
 _ARGUMENTS: Final = frozenset({"arguments", "counts", "keys", "nulls"})
-_LIFTER: Final = re.compile(r"confirm|(approval|evidence|step-up):[a-z0-9][a-z0-9._-]{0,63}")
+_NAMED: Final = "[a-z0-9][a-z0-9._-]{0,63}"
+_LIFTER: Final = re.compile(f"confirm|(evidence|step-up):{_NAMED}|approval:{_NAMED}(:[1-9])?")
 _NAME_LIMIT: Final = 200
 _NAME_IT: Final = 'write @id("…") above it'
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias, get_args
 
+from taskbound.core.audit.events.approval import ApprovalAnswered, ApprovalAsked, ApprovalChanged
 from taskbound.core.audit.events.log import (
     CheckpointSigned,
     Delivery,
@@ -73,6 +74,9 @@ __all__ = [
     "ActionRefusedMalformed",
     "AgentCeilingChanged",
     "AgentPeopleChanged",
+    "ApprovalAnswered",
+    "ApprovalAsked",
+    "ApprovalChanged",
     "CheckpointSigned",
     "Delivery",
     "Event",
@@ -138,6 +142,9 @@ Event: TypeAlias = (
     | RefusalsDropped
     | ActionDecided
     | ActionOutcome
+    | ApprovalAsked
+    | ApprovalAnswered
+    | ApprovalChanged
     | KillSwitchChanged
     | PolicyProposed
     | PolicyRefused

@@ -1,0 +1,67 @@
+"""What happens when people are asked about a held action, answer, and their answer is used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+__all__ = ["ApprovalAnswered", "ApprovalAsked", "ApprovalChanged"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalAsked:
+    """People are asked about a held action; with the row that it names the digest can be computed again."""
+
+    kind: ClassVar[str] = "approval-asked"
+    approval: str
+    digest: str
+    """What people sign."""
+    action: str
+    act: str
+    """The action's digest."""
+    task: str
+    agent: str
+    tool: str
+    requester: str
+    bundle: str
+    scope: str
+    lifters: tuple[str, ...]
+    deadline: int
+    connection: str
+    operands: tuple[str, ...] = ()
+    """Where probes looked: the arguments, by pointer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalAnswered:
+    """A person answered, and their signature was verified."""
+
+    kind: ClassVar[str] = "approval-answered"
+    approval: str
+    digest: str
+    action: str
+    task: str
+    answer: str
+    """`approve`, `deny` or `confirm`."""
+    person: str
+    key: str
+    statement: str
+    """SHA-256 of what was signed."""
+    signature: str
+    """SHA-256 of the signature."""
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalChanged:
+    """An approval came to stand elsewhere; `consumed` is its one use."""
+
+    kind: ClassVar[str] = "approval-changed"
+    approval: str
+    action: str
+    task: str
+    before: str
+    after: str
+    reason: str
+    by: str
+    proof: str

@@ -1,0 +1,125 @@
+"""Which open hold a call resumes, and what becomes of one that resumes none (design 4.1, 4.8).
+
+1. A call with the digest of an open hold of its task resumes it: it is the same action, under the same
+   id. One waits at a time; another call meanwhile is new, and is asked for by itself.
+2. What waits may name its hold: a gateway asks again for the call that it still holds open, and for no
+   other. A hold that is named and is over lets nothing pass.
+3. An approval that counts is used by the call that resumes it, and by no other of the group.
+4. Held takes nothing. What nobody may answer, or be shown, is refused and not held; so is what would be
+   one open question too many.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from taskbound.core.decision.values import Hold, Refuse, refusal
+from taskbound.core.errors import DeniedError
+from taskbound.core.truth import NoTruth
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.core.clock import Instant
+    from taskbound.core.decision.values import Proposal
+    from taskbound.core.errors import TaskboundError
+
+__all__ = ["HoldBook", "HoldOverError", "HoldPlaces", "OpenHold", "Waiting"]
+
+
+class HoldOverError(DeniedError):
+    """The held action that the call waits for is over."""
+
+    code = "hold-over"
+    remedy = "look at it with `taskbound action show`; call again to ask anew"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenHold:
+    """A held action that can still be permitted, and whether its approval counts now."""
+
+    approval: str
+    action: str
+    connection: str
+    request: str
+    waits: Instant
+    """Until when the presentation above waits for the answer."""
+    lifted: bool
+    """Whether enough persons have approved, by what is true now, and the approval is unused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting(NoTruth):
+    """The call resumes a hold that nobody has lifted yet."""
+
+    proposal: Proposal
+    hold: OpenHold
+    decision: Hold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldPlaces:
+    """What is known of open holds, read under lock."""
+
+    holds: Mapping[tuple[str, str], tuple[OpenHold, ...]]
+    """By (task, action digest), oldest first."""
+    unaskable: Mapping[str, TaskboundError]
+    """By the proposal's id: why nobody can be asked for it."""
+    room: Mapping[str, int]
+    """By task: how many more may be open."""
+    superseded: frozenset[str]
+    """Held actions that were ended just now, since what was asked is not what would run: asked for anew."""
+
+
+class HoldBook:
+    """The group's running account of holds."""
+
+    __slots__ = ("_holds", "_places", "_room")
+
+    def __init__(self, places: HoldPlaces) -> None:
+        """Begin with what is locked."""
+        self._places = places
+        self._holds = {key: list(some) for key, some in places.holds.items()}
+        self._room = dict(places.room)
+
+    def take(self, proposal: Proposal, now: Instant) -> OpenHold | None:
+        """The hold that this call resumes, which no other of the group gets any more (rules 1 to 3).
+
+        Raises:
+            HoldOverError: It names one that is over.
+        """
+        waiting = self._holds.get((proposal.action.task, proposal.action.digest), [])
+        for one in waiting:
+            if _resumes(proposal, one, now):
+                waiting.remove(one)
+                return one
+        if proposal.resume and proposal.resume not in self._places.superseded:
+            raise HoldOverError("the action that this call waits for is not held any more")
+        return None
+
+    def ask(self, proposal: Proposal, hold: Hold) -> Hold | Refuse:
+        """The hold, if people can be asked (rule 4)."""
+        error = self._places.unaskable.get(proposal.id)
+        if error is not None:
+            return refusal(error)
+        task = proposal.action.task
+        self._room[task] = self._room.get(task, 0) - 1
+        if self._room[task] < 0:
+            return Refuse(
+                code="too-many-holds",
+                reasons=hold.reasons,
+                instead="wait until a person has answered what is open for this task",
+                policies=hold.policies,
+            )
+        return hold
+
+
+def _resumes(proposal: Proposal, hold: OpenHold, now: Instant) -> bool:
+    presented = proposal.presented
+    if proposal.resume:
+        return hold.action == proposal.resume and (
+            hold.connection == presented.connection or now >= hold.waits
+        )
+    own = (hold.connection, hold.request) == (presented.connection, presented.request)
+    return own or now >= hold.waits

@@ -1,0 +1,10 @@
+"""Asking people about held actions, taking what they sign, and using it once."""
+
+from __future__ import annotations
+
+from taskbound.flows.approval.answers import Approvals
+from taskbound.flows.approval.circle import ground_of
+from taskbound.flows.approval.ending import Told, end_of_tasks
+from taskbound.flows.approval.holds import HoldSheet, look_at_holds
+
+__all__ = ["Approvals", "HoldSheet", "Told", "end_of_tasks", "ground_of", "look_at_holds"]

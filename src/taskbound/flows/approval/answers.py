@@ -1,0 +1,279 @@
+"""What people say to questions: a signed answer, or a withdrawal; and what time and change do to them.
+
+1. The signature is verified over exactly the bytes that came, by the key that they name; then the row is
+   locked, and everything is judged by what is true now: the state, the digest, the key, and whether this
+   person may answer.
+2. A denial is final, and ends the held action. Enough approving answers make the approval usable; nothing
+   runs by that alone.
+3. A question whose ground is gone is ended by whoever meets it first: who answers it, who would use it,
+   or the sweep. Whoever answers is told so.
+4. A withdrawal is the requester's, the agent's owner's, or of the gateway's connection that asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from typing import TYPE_CHECKING, TypeAlias
+
+from taskbound.core.approval import (
+    OPEN,
+    AlreadyAnsweredError,
+    Answer,
+    AnswerKind,
+    ApprovalEvent,
+    ApprovalOverError,
+    ApprovalState,
+    Befallen,
+    NotEntitledError,
+    OtherQuestionError,
+    UnknownApprovalError,
+    advance_approval,
+    befallen,
+    missing,
+    parse_statement,
+    require_answers,
+    require_entitled,
+)
+from taskbound.core.audit import ApprovalAnswered
+from taskbound.core.clock import Instant
+from taskbound.core.identity.person_key import NotStandingError, require_standing
+from taskbound.flows.approval.circle import ground_of, lock_people
+from taskbound.flows.approval.ending import DAEMON, Told, changed_event, end_approvals, tell
+from taskbound.ports.approval import ApprovalChange
+
+if TYPE_CHECKING:
+    from taskbound.core.approval import Statement
+    from taskbound.core.audit import Event
+    from taskbound.core.identity.person_key import PersonKey
+    from taskbound.flows.means import Actor, Means
+    from taskbound.ports.approval import StoredApproval
+    from taskbound.ports.store import Transaction
+
+__all__ = ["Answered", "Approvals"]
+
+Answered: TypeAlias = "tuple[Told, str]"
+"""What became of the question, and what is missing still."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Signed:
+    """A statement whose signature is by this key."""
+
+    statement: Statement
+    key: PersonKey
+    raw: bytes
+    signature: bytes
+
+
+class Approvals:
+    """Takes answers to questions, and ends questions; used from one thread at a time."""
+
+    def __init__(self, means: Means) -> None:
+        """Keep what to work with."""
+        self._means = means
+
+    def answer(self, namespace: str, raw: bytes, signature: bytes) -> Answered:
+        """Take a signed answer; what becomes of the question.
+
+        Raises:
+            BadStatementError: The bytes are no answer.
+            BadSignatureError: The signature is not by that key over exactly these bytes.
+            UnknownApprovalError: There is no such question.
+            ApprovalOverError: It is not open any more.
+            DeniedError: The answer does not count.
+        """
+        signed = self._verified(namespace, raw, signature)
+        answered, over = self._means.store.write(lambda tx: self._answer(tx, namespace, signed))
+        if over:
+            raise ApprovalOverError(f"the question is over: {over}")
+        return answered
+
+    def withdraw(self, namespace: str, approval: str, actor: Actor, *, reason: str) -> Told:
+        """Take a question back (rule 4).
+
+        Raises:
+            UnknownApprovalError: There is no such question.
+            ApprovalOverError: It is not open any more.
+            NotEntitledError: It is somebody else's.
+        """
+
+        def work(tx: Transaction) -> Told:
+            one = _require_open(tx, namespace, approval)
+            agent = tx.identities.agent(namespace, one.question.agent)
+            if actor.name not in {one.question.requester, agent.owner if agent is not None else ""}:
+                raise NotEntitledError(
+                    f"`{actor.name}` neither asked for the task nor owns the agent",
+                    remedy="deny it instead, if you may answer it",
+                )
+            fate = Befallen(event=ApprovalEvent.WITHDRAW, reason=reason or f"withdrawn by {actor.name}")
+            return self._end(tx, [(one, fate)], (actor.name, actor.proof))[0]
+
+        return self._means.store.write(work)
+
+    def leave(self, namespace: str, connection: str, *, action: str = "", reason: str) -> list[Told]:
+        """Withdraw what a gateway's connection asked for and is still open: all, or one held action."""
+        with self._means.store.read() as snapshot:
+            known = [
+                one.question.id
+                for one in snapshot.approvals.open_approvals()
+                if one.question.namespace == namespace
+                and one.waiter.connection == connection
+                and action in {"", one.question.action}
+            ]
+        if not known:
+            return []
+
+        def work(tx: Transaction) -> list[Told]:
+            fate = Befallen(event=ApprovalEvent.WITHDRAW, reason=reason)
+            found = [tx.approvals.lock_approval(namespace, name) for name in sorted(known)]
+            still = [
+                (one, fate)
+                for one in found
+                if one is not None and one.state in OPEN and one.waiter.connection == connection
+            ]
+            return self._end(tx, still, DAEMON)
+
+        return self._means.store.write(work)
+
+    def sweep(self) -> list[Told]:
+        """End every question whose deadline has come, or whose ground is gone; what was ended (rule 3)."""
+        now = self._means.clock.now()
+        with self._means.store.read() as snapshot:
+            policies = self._means.policy
+            due = [
+                one
+                for one in snapshot.approvals.open_approvals()
+                if befallen(one.question, ground_of(snapshot, one.question, policies), now) is not None
+            ]
+        return [told for one in due for told in self._means.store.write(partial(self._look, one))]
+
+    def _look(self, one: StoredApproval, tx: Transaction) -> list[Told]:
+        found = self._lock(tx, one.question.namespace, one.question.id)
+        if found is None or found.state not in OPEN:
+            return []
+        fate = self._fate(tx, found)
+        return [] if fate is None else self._end(tx, [(found, fate)], DAEMON)
+
+    def _verified(self, namespace: str, raw: bytes, signature: bytes) -> _Signed:
+        statement = parse_statement(raw)
+        if statement.namespace != namespace:
+            raise OtherQuestionError("what was signed is of another namespace")
+        with self._means.store.read() as snapshot:
+            key = snapshot.identities.person_key(namespace, statement.key)
+        if key is None or key.person != statement.person:
+            raise NotStandingError(f"`{statement.person}` has no key `{statement.key}`")
+        self._means.signatures.verify(key, raw, signature)  # 1
+        return _Signed(statement=statement, key=key, raw=raw, signature=signature)
+
+    def _answer(self, tx: Transaction, namespace: str, signed: _Signed) -> tuple[Answered, str]:
+        statement = signed.statement
+        one = self._lock(tx, namespace, statement.question)
+        if one is None:
+            raise UnknownApprovalError(f"no approval is named `{statement.question}`")
+        if one.state not in OPEN:
+            raise ApprovalOverError(f"the question is over: it is {one.state.value}")
+        fate = self._fate(tx, one)
+        if fate is not None:  # 3
+            told = self._end(tx, [(one, fate)], DAEMON)[0]
+            return (told, ""), fate.reason
+        now = self._means.clock.now()
+        require_answers(statement, one.question, now)
+        people = lock_people(tx, namespace)
+        key = people.keys.get(statement.key)
+        if key is None or (key.person, key.public) != (signed.key.person, signed.key.public):
+            raise NotStandingError(f"key `{statement.key}` is another one now")
+        require_standing(key, people.persons, now)
+        task = tx.tasks.task(namespace, one.question.task)
+        if task is None:
+            raise UnknownApprovalError("its task is not known")
+        circle = people.circle(tx, task)
+        require_entitled(statement.kind, statement.person, one.question.needs, circle)
+        human = circle.human(statement.person)
+        if any(circle.human(past.person) == human and past.kind is statement.kind for past in one.answers):
+            raise AlreadyAnsweredError(f"`{statement.person}` has answered already")
+        answer = Answer(
+            kind=statement.kind,
+            person=statement.person,
+            key=statement.key,
+            at=statement.at,
+            received=now,
+            statement=signed.raw,
+            signature=signed.signature,
+        )
+        tx.approvals.put_answer(namespace, one.question.id, answer)
+        self._record(tx, namespace, [_answered(one, signed)], now)
+        if statement.kind is AnswerKind.DENY:  # 2
+            fate = Befallen(event=ApprovalEvent.DENY, reason=f"denied by {statement.person}")
+            return (self._end(tx, [(one, fate)], _proof(signed))[0], ""), ""
+        lacking = missing(one.question.needs, (*one.answers, answer), circle, people.standing(now))
+        if lacking or one.state is not ApprovalState.PENDING:
+            return (tell(one, one.state, ""), lacking), ""
+        return (self._approve(tx, one, signed, now), ""), ""
+
+    def _approve(self, tx: Transaction, one: StoredApproval, signed: _Signed, now: Instant) -> Told:
+        after = advance_approval(one.state, ApprovalEvent.APPROVE)
+        reason = "enough have answered"
+        step = ApprovalChange(
+            id=one.question.id, before=one.state, after=after, finished=Instant(0), reason=reason
+        )
+        tx.approvals.move_approvals(one.question.namespace, [step])
+        event = changed_event(one, after, reason, _proof(signed))
+        self._record(tx, one.question.namespace, [event], now)
+        return tell(one, after, reason)
+
+    def _lock(self, tx: Transaction, namespace: str, approval: str) -> StoredApproval | None:
+        """The approval, locked behind what it stands on, in the order of the commit (design 4.8)."""
+        seen = tx.approvals.approval(namespace, approval)
+        if seen is None:
+            return None
+        tx.revocation.lock_kill_switch(namespace)
+        tx.identities.lock_agents(namespace, {seen.question.agent})
+        tx.tools.lock_tools(namespace, {seen.question.tool})
+        tx.tasks.lock_heads(namespace, {seen.question.task})
+        return tx.approvals.lock_approval(namespace, approval)
+
+    def _fate(self, tx: Transaction, one: StoredApproval) -> Befallen | None:
+        ground = ground_of(tx, one.question, self._means.policy)
+        return befallen(one.question, ground, self._means.clock.now())
+
+    def _end(
+        self, tx: Transaction, ending: list[tuple[StoredApproval, Befallen]], by: tuple[str, str]
+    ) -> list[Told]:
+        now = self._means.clock.now()
+        events, told = end_approvals(tx, ending, by=by, now=now)
+        if events:
+            self._record(tx, ending[0][0].question.namespace, events, now)
+        return told
+
+    def _record(self, tx: Transaction, namespace: str, events: list[Event], now: Instant) -> None:
+        tx.audit.append(namespace, self._means.writer, events, now)
+
+
+def _require_open(tx: Transaction, namespace: str, approval: str) -> StoredApproval:
+    one = tx.approvals.lock_approval(namespace, approval)
+    if one is None:
+        raise UnknownApprovalError(f"no approval is named `{approval}`")
+    if one.state not in OPEN:
+        raise ApprovalOverError(f"the question is over: it is {one.state.value}")
+    return one
+
+
+def _proof(signed: _Signed) -> tuple[str, str]:
+    return signed.statement.person, f"{signed.key.kind.value} {signed.key.fingerprint}"
+
+
+def _answered(one: StoredApproval, signed: _Signed) -> ApprovalAnswered:
+    return ApprovalAnswered(
+        approval=one.question.id,
+        digest=one.question.digest,
+        action=one.question.action,
+        task=one.question.task,
+        answer=signed.statement.kind.value,
+        person=signed.statement.person,
+        key=signed.statement.key,
+        statement=sha256(signed.raw).hexdigest(),
+        signature=sha256(signed.signature).hexdigest(),
+        proof=_proof(signed)[1],
+    )

@@ -1,0 +1,269 @@
+"""Holds inside the commit of a group of decisions: what is open is looked at, asked, resumed or used.
+
+1. What a call resumes is judged by what is true now: policy, scope and deadline; and of an approved one,
+   whether those who approved may still do so. Where that is not so the hold is ended, and asked for anew.
+2. An approval is used in the transaction that writes the permit, by one conditional statement; the held
+   action becomes that permit, under its own id. It is never given back, whatever becomes of the permit.
+3. Nothing is read here for calls that policy does not hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.approval import (
+    OPEN,
+    ApprovalEvent,
+    ApprovalState,
+    Befallen,
+    DeniedBeforeError,
+    Ground,
+    Question,
+    befallen,
+    missing,
+    parse_lifter,
+    require_askable,
+    require_showable,
+)
+from taskbound.core.approval.sheet import sheet_of
+from taskbound.core.audit import ApprovalAsked
+from taskbound.core.clock import Instant
+from taskbound.core.decision import Hold, Holding, HoldPlaces, OpenHold
+from taskbound.core.errors import TaskboundError
+from taskbound.flows.approval.circle import lock_people
+from taskbound.flows.approval.ending import DAEMON, changed_event, end_approvals
+from taskbound.ports.approval import ApprovalChange, StoredApproval, Waiter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.core.approval import Circle
+    from taskbound.core.audit import Event
+    from taskbound.core.decision import Proposal, Settled, Waiting
+    from taskbound.core.task import Task
+    from taskbound.flows.means import Means
+    from taskbound.ports.action import StoredAction
+    from taskbound.ports.store import Transaction
+
+__all__ = ["HOLD_LIFE", "MOST_HOLDS", "HoldSheet", "look_at_holds"]
+
+HOLD_LIFE: Final = 8 * 3_600_000_000
+"""µs that a question stays open at most; never longer than its task."""
+MOST_HOLDS: Final = 20
+"""Questions of one task that are open at once."""
+MOST_WAIT: Final = 600
+"""Seconds that a call may wait at most."""
+
+
+@dataclass(slots=True, kw_only=True)
+class HoldSheet:
+    """What is known of the group's holds, and what is written of them."""
+
+    places: HoldPlaces
+    tasks: dict[str, Task]
+    stored: dict[str, StoredApproval]
+    """By held action."""
+    events: list[Event]
+    """What was ended already, and is to be recorded before the decisions."""
+    now: Instant
+    after: list[Event] = field(default_factory=list)
+    asked: list[StoredApproval] = field(default_factory=list)
+    steps: list[ApprovalChange] = field(default_factory=list)
+    lifted: list[StoredAction] = field(default_factory=list)
+
+    def take(
+        self, tx: Transaction, means: Means, settled: Settled, row: StoredAction, wait: int
+    ) -> StoredAction:
+        """The row of a decision, when people are asked about it, or an approval is used for it."""
+        if settled.lifted is not None:
+            return self.lift(tx, settled, row)
+        if isinstance(settled.decision, Hold):
+            self.ask(means, settled, settled.decision, wait=wait, row=row)
+        return row
+
+    def ask(self, means: Means, settled: Settled, hold: Hold, *, wait: int, row: StoredAction) -> None:
+        """Ask people about this new held action."""
+        proposal = settled.proposal
+        task = self.tasks[proposal.action.task]
+        names = (means.chance.name("apr"), means.chance.name("non"))
+        question = _question(proposal, task, hold, names, self.now)
+        stored = StoredApproval(
+            question=question,
+            state=ApprovalState.PENDING,
+            waiter=self.waiter(row.connection, row.request, wait),
+        )
+        self.asked.append(stored)
+        self.after.append(
+            ApprovalAsked(
+                approval=question.id,
+                digest=question.digest,
+                action=question.action,
+                act=question.act,
+                task=question.task,
+                agent=question.agent,
+                tool=question.tool,
+                requester=question.requester,
+                bundle=question.bundle,
+                scope=question.scope,
+                lifters=question.lifters,
+                deadline=question.deadline,
+                connection=row.connection,
+                operands=tuple(one.place for one in question.operands),
+            )
+        )
+
+    def wait(self, tx: Transaction, waiting: Waiting, wait: int) -> None:
+        """This presentation waits for the answer now."""
+        presented = waiting.proposal.presented
+        waiter = self.waiter(presented.connection, presented.request, wait)
+        tx.approvals.put_waiter(waiting.proposal.action.namespace, waiting.hold.approval, waiter)
+
+    def lift(self, tx: Transaction, settled: Settled, row: StoredAction) -> StoredAction:
+        """Use the approval: the held action becomes this permit (rule 2)."""
+        stored = self.stored[row.id]
+        kept = tx.actions.action(row.namespace, row.id)
+        whole = row if kept is None else replace(row, at=kept.at)
+        reason = f"permitted on the presentation {settled.proposal.presented.request}"
+        self.steps.append(
+            ApprovalChange(
+                id=stored.question.id,
+                before=stored.state,
+                after=ApprovalState.CONSUMED,
+                finished=self.now,
+                reason=reason,
+            )
+        )
+        self.lifted.append(whole)
+        self.after.append(changed_event(stored, ApprovalState.CONSUMED, reason, DAEMON))
+        return whole
+
+    def write(self, tx: Transaction, namespace: str) -> list[Event]:
+        """Write what was remembered; what is to be recorded behind the decisions."""
+        if self.steps:
+            tx.approvals.move_approvals(namespace, self.steps)
+        if self.lifted:
+            tx.actions.lift_actions(self.lifted)
+        if self.asked:
+            tx.approvals.insert_approvals(self.asked)
+        return self.after
+
+    def waiter(self, connection: str, request: str, wait: int) -> Waiter:
+        """Who waits so long from now."""
+        seconds = max(0, min(wait, MOST_WAIT))
+        until = Instant(self.now + seconds * 1_000_000) if seconds else Instant(0)
+        return Waiter(connection=connection, request=request, until=until)
+
+
+def look_at_holds(
+    tx: Transaction, namespace: str, proposals: Sequence[Proposal], bundle: str, now: Instant
+) -> HoldSheet | None:
+    """What is known of holds for the proposals that policy holds; None when it holds none (rule 3)."""
+    held = [one for one in proposals if isinstance(one.verdict, Holding)]
+    if not held:
+        return None
+    found = tx.approvals.lock_holds(namespace, {(one.action.task, one.action.digest) for one in held})
+    people = lock_people(tx, namespace)
+    standing = people.standing(now)
+    tasks: dict[str, Task] = {}
+    circles: dict[str, Circle] = {}
+    for name in sorted({one.action.task for one in held}):
+        task = tx.tasks.task(namespace, name)
+        if task is not None:
+            tasks[name], circles[name] = task, people.circle(tx, task)
+    scopes = {(one.action.task, one.action.digest): one.scope for one in held}
+    holds: dict[tuple[str, str], list[OpenHold]] = {}
+    ending: list[tuple[StoredApproval, Befallen]] = []
+    denied: set[tuple[str, str]] = set()
+    for key, some in found.items():
+        for one in some:
+            if one.state not in OPEN:
+                denied.add(key)
+                continue
+            lacking = missing(one.question.needs, one.answers, circles[key[0]], standing)
+            fate = _fate(one, scopes[key], bundle, lacking, now)
+            if fate is not None:
+                ending.append((one, fate))  # 1
+            else:
+                holds.setdefault(key, []).append(_open(one, lacking))
+    events, _ = end_approvals(tx, ending, by=DAEMON, now=now)
+    unaskable: dict[str, TaskboundError] = {}
+    for proposal in held:
+        error = _why_not(
+            proposal, tasks.get(proposal.action.task), circles.get(proposal.action.task), denied, now
+        )
+        if error is not None:
+            unaskable[proposal.id] = error
+    ended = {one.question.action for one, _ in ending}
+    return HoldSheet(
+        places=HoldPlaces(
+            holds={key: tuple(some) for key, some in holds.items()},
+            unaskable=unaskable,
+            room={name: MOST_HOLDS - tx.approvals.count_open(namespace, name) for name in tasks},
+            superseded=frozenset(ended),
+        ),
+        tasks=tasks,
+        stored={one.question.action: one for some in found.values() for one in some},
+        events=events,
+        now=now,
+    )
+
+
+def _open(one: StoredApproval, lacking: str) -> OpenHold:
+    return OpenHold(
+        approval=one.question.id,
+        action=one.question.action,
+        connection=one.waiter.connection,
+        request=one.waiter.request,
+        waits=one.waiter.until,
+        lifted=one.state is ApprovalState.APPROVED and not lacking,
+    )
+
+
+def _fate(one: StoredApproval, scope: str, bundle: str, lacking: str, now: Instant) -> Befallen | None:
+    """What has befallen a hold that a live task's active agent presents again (rule 1)."""
+    ground = Ground(ended="", active=True, bundle=bundle, scope=scope, act=one.question.act)
+    fate = befallen(one.question, ground, now)
+    if fate is None and one.state is ApprovalState.APPROVED and lacking:
+        reason = f"who approved may not do so any more: {lacking}"
+        return Befallen(event=ApprovalEvent.SUPERSEDE, reason=reason)
+    return fate
+
+
+def _question(proposal: Proposal, task: Task, hold: Hold, names: tuple[str, str], now: Instant) -> Question:
+    """What is asked about this proposal, under these names: the question's own, and its nonce."""
+    return Question(
+        namespace=task.namespace,
+        id=names[0],
+        action=proposal.id,
+        act=proposal.action.digest,
+        task=task.id,
+        agent=task.agent,
+        requester=task.requester,
+        purpose=task.purpose,
+        tool=proposal.action.tool,
+        bundle=proposal.basis.bundle,
+        scope=proposal.scope,
+        lifters=hold.lifters,
+        nonce=names[1],
+        asked=now,
+        deadline=Instant(min(task.deadline, now + HOLD_LIFE)),
+    )
+
+
+def _why_not(
+    proposal: Proposal, task: Task | None, circle: Circle | None, denied: set[tuple[str, str]], now: Instant
+) -> TaskboundError | None:
+    """Why nobody can be asked for this; None when people can."""
+    verdict = proposal.verdict
+    if not isinstance(verdict, Holding) or circle is None or task is None:
+        return None
+    try:
+        if (proposal.action.task, proposal.action.digest) in denied:
+            raise DeniedBeforeError("a person has denied exactly this, and a denial is final")
+        require_askable([parse_lifter(one) for one in verdict.hold.lifters], circle)
+        question = _question(proposal, task, verdict.hold, (proposal.id, proposal.id), now)
+        require_showable(sheet_of(question, proposal.action, policies=verdict.hold.policies))
+    except TaskboundError as error:
+        return error
+    return None
