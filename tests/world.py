@@ -24,7 +24,7 @@ from taskbound.flows.decision.commit import NotDecided
 from taskbound.flows.identity import Agents, Deliveries, register_person
 from taskbound.flows.means import Actor, Means
 from taskbound.flows.policy import Bundles, Policies
-from taskbound.flows.task import Changes, ChildOrder, Delegations, TaskOrder, Tasks
+from taskbound.flows.task import Changes, ChildOrder, Delegations, TaskOrder, Tasks, Watch
 from taskbound.flows.tool import Pins, Sights
 from taskbound.ports.monitor import BadMonitorError, MonitorUnreachableError
 
@@ -145,6 +145,7 @@ class World:
         self.deliveries = Deliveries(self.means)
         self.tasks = Tasks(self.means, self.views, self.deliveries)
         self.changes = Changes(self.means, self.views)
+        self.watch = Watch(self.means, self.views)
         self.delegations = Delegations(self.means, self.deliveries)
         self.agents = Agents(self.means, self.views)
         self.pins = Pins(self.means, self.views)

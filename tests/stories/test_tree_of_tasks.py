@@ -100,7 +100,7 @@ class Tree(RuleBasedStateMachine):
         return tasks[number % len(tasks)] if tasks else self.root
 
     @rule(number=nth, names=some_names, uses=some_uses, steps=st.booleans())
-    def delegate(self, number: int, names: list[str], uses: int, steps: bool) -> None:  # noqa: FBT001
+    def delegate(self, number: int, names: list[str], uses: int, steps: bool) -> None:  # noqa: FBT001 - drawn by its name
         scope = stepped(names, uses) if steps else plain(names, uses)
         try:
             self.world.delegate(self.pick(number), scope=scope_of(scope))
@@ -131,7 +131,7 @@ class Tree(RuleBasedStateMachine):
             return
 
     @rule(number=nth, names=some_names, uses=some_uses, steps=st.booleans())
-    def amend(self, number: int, names: list[str], uses: int, steps: bool) -> None:  # noqa: FBT001
+    def amend(self, number: int, names: list[str], uses: int, steps: bool) -> None:  # noqa: FBT001 - drawn by its name
         task = self.pick(number)
         scope = scope_of(stepped(names, uses) if steps else plain(names, uses))
         try:

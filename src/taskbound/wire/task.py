@@ -51,6 +51,10 @@ class StartTask(Message, frozen=True, tag="task:start", tag_field="op"):
     """Signed tokens of issuers whose word counts."""
     learning: bool = False
     """Whether it is to learn from: its agent's owner asks, for at most 14 days."""
+    heartbeat: int = 0
+    """Seconds within which a connection must be bound to it, or it is paused; 0 for none."""
+    grace: int = 0
+    """Seconds that it may stay paused so before it ends."""
 
 
 class DelegateTask(Message, frozen=True, tag="task:delegate", tag_field="op"):

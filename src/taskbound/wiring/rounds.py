@@ -2,8 +2,8 @@
 
 1. Records get places and a checkpoint within the merge delay of a second (design 6).
 2. A round that fails is logged and tried again; it never ends the rounds.
-3. What is due to end is ended by the worker, in its first lane: tasks past their deadline,
-   and tasks whose `taskbound run` was killed and can end nothing any more.
+3. What is due to end is ended by the worker, in its first lane: tasks past their deadline, tasks that nobody
+   is there for (`flows.task.watch`), and tasks whose `taskbound run` was killed and can end nothing any more.
 4. What agents were refused beyond their allowance is recorded, in sum, when its window has ended.
 5. Who is beneath a run or a gateway is looked at every two seconds (`surfaces.api.insiders`).
 6. Of several daemons on one database one gives places and has the log signed; the others
@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import TaskboundError
@@ -32,6 +33,8 @@ _EVERY: Final = 0.5
 """Seconds between two rounds: half of the merge delay."""
 _EXPIRE: Final = 0.25
 """Seconds between two looks for tasks whose deadline has come."""
+_WATCH: Final = 4
+"""Every so many of these looks is also one for heartbeats."""
 _ORPHANS: Final = 8
 """Every so many of these looks is also one for runs that were killed."""
 
@@ -51,6 +54,7 @@ class Rounds:
 
     def start(self) -> None:
         """Begin; called in the loop."""
+        self._daemon.watch.begin()
         self._thread.start()
         self._expiring = self._daemon.loop.create_task(self._expire())
 
@@ -107,6 +111,9 @@ class Rounds:
             try:
                 ended: list[Moved] = await self._daemon.first(self._daemon.tasks.expire)
                 await self._daemon.first(self._daemon.refusals.tell)
+                if turn % _WATCH == 0:
+                    bound = self._daemon.bound_tasks()
+                    ended += await self._daemon.first(partial(self._daemon.keep_watch, bound))
                 if self._daemon.boot and turn % _ORPHANS == 0:
                     await self._daemon.read(self._daemon.look_inside)
                     ended += await self._daemon.first(self._daemon.end_orphans)

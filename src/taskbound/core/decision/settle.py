@@ -177,10 +177,7 @@ def _moved(basis: Basis, frame: Frame, locked: Locked) -> str:
         ("the kill switch", locked.switch.epoch, basis.switch),
         ("the policy bundle", locked.bundle, basis.bundle),
     )
-    for what, now, then in compared:
-        if now != then:
-            return what
-    return ""
+    return next((what for what, now, then in compared if now != then), "")
 
 
 def _prior(proposal: Proposal, names: tuple[Presented, ...], book: _Book) -> PriorAction | None:

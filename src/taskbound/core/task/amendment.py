@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Amendment", "amend_task"]
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Amendment:
     """What becomes of a tree of tasks, as it is worked out."""
 

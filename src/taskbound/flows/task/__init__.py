@@ -9,6 +9,7 @@ from taskbound.flows.task.evidence import add_issuer, drop_issuer, look_again
 from taskbound.flows.task.life import Tasks
 from taskbound.flows.task.order import TaskOrder
 from taskbound.flows.task.template import drop_template, save_template
+from taskbound.flows.task.watch import Watch
 
 __all__ = [
     "Changes",
@@ -16,6 +17,7 @@ __all__ = [
     "Delegations",
     "TaskOrder",
     "Tasks",
+    "Watch",
     "add_issuer",
     "bind",
     "drop_issuer",

@@ -26,6 +26,7 @@ from taskbound.core.task import (
     TaskState,
     move_task,
 )
+from taskbound.core.task.heartbeat import await_heartbeat
 from taskbound.flows.means import Actor
 from taskbound.flows.task.binding import orphaned_runs
 from taskbound.flows.task.cascade import changed_record, end_tree, lock_tree, moved
@@ -108,6 +109,8 @@ class Tasks:
             started=now,
             deadline=Instant(now + order.seconds * _SECOND),
             learning=order.learning,
+            heartbeat=order.heartbeat,
+            grace=order.grace,
         )
         self._means.store.write(lambda tx: self._write_start(tx, task, basis, order, actor))
         return move_task(task, TaskEvent.START)
@@ -183,6 +186,9 @@ class Tasks:
         running = move_task(task, TaskEvent.START)
         tx.tasks.put_task(running, expect=0)
         tx.tasks.open_limits(task.namespace, task.id, initial_limits(task.scope))
+        watched = await_heartbeat(task, self._means.clock.now())
+        if watched is not None:
+            tx.tasks.put_heartbeat(watched)
         event = started(task, actor, template=order.template, carved={})
         tx.audit.append(task.namespace, self._means.writer, [event], self._means.clock.now())
 
@@ -193,6 +199,11 @@ class Tasks:
                 require_resumable(tx, before)
             after = move_task(before, event)
             tx.tasks.put_task(after, expect=before.version)
+            watched = await_heartbeat(after, self._means.clock.now())
+            if watched is not None and event is TaskEvent.RESUME:
+                tx.tasks.put_heartbeat(watched)
+            elif watched is not None:
+                tx.tasks.drop_heartbeat(namespace, task)
             self._record(tx, [changed_record(before, after, event, actor, reason)], namespace)
             why = f"its ancestor {task} is {after.state.value}"
             return [

@@ -17,6 +17,7 @@ from taskbound.core.identity.grantable import reach_of, require_grantable, uncov
 from taskbound.core.scope import tools_of
 from taskbound.core.scope.algebra import NotCovers, covers
 from taskbound.core.task import TaskSyntaxError, parse_lifetime, parse_purpose, require_learning_lifetime
+from taskbound.core.task.heartbeat import parse_heartbeat
 
 if TYPE_CHECKING:
     from taskbound.core.identity import Agent
@@ -58,6 +59,9 @@ class TaskOrder:
     tokens: tuple[str, ...] = ()
     """Signed tokens of issuers whose word counts."""
     learning: bool = False
+    heartbeat: int = 0
+    """Seconds within which a connection must be bound to it; 0 for none, and then no grace either."""
+    grace: int = 0
 
 
 def parse_order(order: TaskOrder) -> TaskOrder:
@@ -68,6 +72,7 @@ def parse_order(order: TaskOrder) -> TaskOrder:
     """
     parse_purpose(order.purpose)
     parse_lifetime(order.seconds)
+    parse_heartbeat(order.heartbeat, order.grace)
     if order.learning:
         require_learning_lifetime(order.seconds)  # 3
     return order

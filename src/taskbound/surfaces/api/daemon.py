@@ -17,7 +17,7 @@ from taskbound.flows.decision import Call, Decisions, Refusals, Views, strangers
 from taskbound.flows.identity import Agents, Deliveries, require_person
 from taskbound.flows.means import Actor
 from taskbound.flows.policy import Bundles
-from taskbound.flows.task import Changes, Delegations, Tasks, bind
+from taskbound.flows.task import Changes, Delegations, Tasks, Watch, bind
 from taskbound.flows.tool import Pins, Sights
 from taskbound.surfaces.api.connection import Connections
 from taskbound.surfaces.api.insiders import Insiders
@@ -105,6 +105,7 @@ class Daemon:
         self.deliveries = Deliveries(means)
         self.tasks = Tasks(means, self.views, self.deliveries)
         self.changes = Changes(means, self.views)
+        self.watch = Watch(means, self.views)
         self.delegations = Delegations(means, self.deliveries)
         self.agents = Agents(means, self.views)
         self.pins = Pins(means, self.views)
@@ -348,6 +349,19 @@ class Daemon:
                 await self._checkpoint.wait()
         except TimeoutError:
             return
+
+    def bound_tasks(self) -> dict[str, list[str]]:
+        """By namespace: the tasks that a gateway is bound to now; in the loop."""
+        bound: dict[str, list[str]] = {}
+        for one in self.connections.gateways():
+            if one.task:
+                bound.setdefault(one.namespace, []).append(one.task)
+        return bound
+
+    def keep_watch(self, bound: dict[str, list[str]]) -> list[Moved]:
+        """Hear who is there, and see to what is due; in the worker's thread."""
+        self.watch.hear(bound)
+        return self.watch.look()
 
     def end_orphans(self) -> list[Moved]:
         """End the tasks of runs that were killed; in the worker's thread."""

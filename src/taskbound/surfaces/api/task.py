@@ -64,6 +64,8 @@ async def start_task(daemon: Daemon, connection: Connection, ask: wire.StartTask
         evidence=ask.evidence,
         tokens=ask.tokens,
         learning=ask.learning,
+        heartbeat=ask.heartbeat,
+        grace=ask.grace,
     )
     task = await daemon.first(lambda: daemon.tasks.start(order, daemon.require_person(connection)))
     return await _detail(daemon, connection, task.id)

@@ -98,6 +98,14 @@ LearningOption = Annotated[
 ]
 
 
+HeartbeatOption = Annotated[
+    str, typer.Option("--heartbeat", metavar="TIME", help="Pause it when nobody is bound for so long.")
+]
+GraceOption = Annotated[
+    str, typer.Option("--grace", metavar="TIME", help="End it when it stays paused so for this long.")
+]
+
+
 def make_start(
     session: Session,
     *,
@@ -167,6 +175,8 @@ def start(
     evidence: EvidenceOption = None,
     evidence_jws: TokenOption = None,
     learning: LearningOption = False,
+    heartbeat: HeartbeatOption = "",
+    grace: GraceOption = "",
 ) -> None:
     """Declare a task and start it: who may do what, why, and until when."""
     order = make_start(
@@ -180,6 +190,12 @@ def start(
         tokens=evidence_jws,
         learning=learning,
     )
+    if heartbeat or grace:
+        order = msgspec.structs.replace(
+            order,
+            heartbeat=parse_seconds(heartbeat) if heartbeat else 0,
+            grace=parse_seconds(grace) if grace else 0,
+        )
     task = session.ask(order, TaskDetail)
     if session.screen.json:
         session.screen.document(task)
