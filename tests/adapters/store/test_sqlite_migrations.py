@@ -17,9 +17,21 @@ from taskbound.adapters.store.sql import Machine, SqlStore
 from taskbound.adapters.store.sql.migrations import REVISIONS
 from taskbound.adapters.store.sql.schema import METADATA
 from taskbound.adapters.store.sql.sqlite.driver import driver
+from taskbound.core.clock import Instant
 from taskbound.core.identity import Breadth
 from taskbound.ports.store import NewerDatabaseError
-from tests.contracts.store.rows import NOW, SPACE, action, append, event, insert, open_chain, outcome, read
+from tests.contracts.store.rows import (
+    NOW,
+    SCOPE,
+    SPACE,
+    action,
+    append,
+    event,
+    insert,
+    open_chain,
+    outcome,
+    read,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -256,4 +268,49 @@ def test_only_a_person_who_was_alone_may_grant_what_the_ceiling_permits_after_th
         "bob": Breadth.NOTHING,
         "eve": Breadth.CEILING,
     }
+    store.close()
+
+
+def test_a_task_that_ran_under_an_older_revision_goes_on_under_the_newest_with_what_it_had(
+    tmp_path: Path,
+) -> None:
+    before = tmp_path / "before"
+    before.mkdir()
+    for number in range(1, 5):
+        shutil.copy(REVISIONS / f"r{number:04}.py", before)
+    SqlStore(tmp_path / "t.db", reserve=0, machine=Machine(revisions=(before,))).close()
+    connection = driver.connect(os.fspath(tmp_path / "t.db"))
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(tasks)")]
+    for name, parent in (("root", ""), ("child", "root")):
+        row = {
+            "namespace": SPACE,
+            "id": name,
+            "agent": "coder",
+            "requester": "ann",
+            "purpose": "pay",
+            "evidence": "[]",
+            "scope": SCOPE.canonical,
+            "state": "running",
+            "parent": parent,
+            "root": "root",
+            "started": NOW,
+            "deadline": NOW + 10,
+            "version": 3,
+            "learning": 0,
+        }
+        assert set(columns) == set(row)
+        marks = ", ".join("?" for _ in columns)
+        connection.execute(f"INSERT INTO tasks VALUES ({marks})", [row[one] for one in columns])  # noqa: S608 - a fixed text
+        connection.execute("INSERT INTO remainders VALUES (?, ?, 'g0/uses', 7)", (SPACE, name))
+    connection.commit()
+    connection.close()
+    store = SqlStore(tmp_path / "t.db", reserve=0)
+    with store.read() as seen:
+        child, root = seen.tasks.lineage(SPACE, "child")
+        assert (root.step, root.scope_version, root.deadline, root.version) == (0, 1, NOW + 10, 3)
+        assert (root.shares, root.base, root.heartbeat, root.since) == ((), (), 0, 0)
+        assert seen.tasks.remainders(SPACE, "root") == {"g0/uses": 7}
+        assert seen.tasks.children(SPACE, "root") == (child,)
+        assert seen.tasks.due(Instant(NOW + 10)) != ()
+        assert seen.tasks.overdue(Instant(NOW + 10)) == ()
     store.close()

@@ -16,6 +16,7 @@ PAGES = (
     "docs/guides/people.md",
     "docs/guides/policies.md",
     "docs/guides/scopes.md",
+    "docs/guides/tasks.md",
     "docs/guides/evidence.md",
     "docs/adr/0009-first-use.md",
 )

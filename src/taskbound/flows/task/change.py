@@ -25,6 +25,7 @@ from taskbound.core.task import (
 from taskbound.core.task.amendment import Amendment, amend_task
 from taskbound.core.task.child import require_in_charge
 from taskbound.core.task.step import enter_step, step_name
+from taskbound.flows.approval import end_of_tasks
 from taskbound.flows.task.cascade import changed_record, lock_tree, moved
 from taskbound.flows.task.start import words
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from taskbound.core.audit import Event
+    from taskbound.core.clock import Instant
     from taskbound.core.scope import Scope
     from taskbound.flows.decision import Views
     from taskbound.flows.means import Actor, Means, Moved
@@ -120,7 +122,7 @@ class Changes:
         now = self._means.clock.now()
         after = amend_task(tree, above, left, scope, now)
         before = {one.id: one for one in tree}
-        ended, events = _end_children(tx, after, before, task, actor)
+        ended, events = _end_children(tx, after, before, task, actor, now)
         for one in tree:
             kept = after.tasks.get(one.id)
             if kept is not None and kept != one:
@@ -156,7 +158,7 @@ class Changes:
 
 
 def _end_children(
-    tx: Transaction, after: Amendment, before: dict[str, Task], task: str, actor: Actor
+    tx: Transaction, after: Amendment, before: dict[str, Task], task: str, actor: Actor, now: Instant
 ) -> tuple[list[Moved], list[Event]]:
     """End what could not be kept; what it held is its parent's in the amended rows already."""
     ended: list[Moved] = []
@@ -169,6 +171,8 @@ def _end_children(
         tx.tasks.drop_heartbeat(one.namespace, one.id)
         events.append(changed_record(one, gone, TaskEvent.REVOKE, actor, why))
         ended.append(moved(one, gone.state, why))
+    space = before[task].namespace
+    events += end_of_tasks(tx, space, after.ended, reason="its task has ended", by=actor, now=now)
     return ended, events
 
 

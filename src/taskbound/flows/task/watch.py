@@ -94,9 +94,8 @@ class Watch:
             return []
         match task.state, row.missed:
             case TaskState.PAUSED, True:
-                ended = end_tree(
-                    tx, tree, TaskEvent.OVERSTAY_GRACE, _daemon(), reason="nobody came back within its grace"
-                )
+                why = "nobody came back within its grace"
+                ended = end_tree(tx, tree, TaskEvent.OVERSTAY_GRACE, _daemon(), now=now, reason=why)
                 self._record(tx, task, ended.events)
                 return ended.moved
             case TaskState.RUNNING, _:
