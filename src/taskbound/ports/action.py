@@ -76,7 +76,6 @@ class OpenPermit:
     charges: tuple[tuple[str, int], ...]
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeChange:
     """What an outcome changes of an action."""
@@ -135,8 +134,7 @@ class ActionWrites(ActionReads, Protocol):
     def insert_actions(self, actions: Sequence[StoredAction]) -> None:
         """Write new actions.
 
-        An id that exists MUST raise `ConflictError`, at the latest when the transaction
-        ends; so MUST a permit under a presentation that another permit has.
+        By the transaction's end a known id and a presentation with a permit MUST raise `ConflictError`.
         """
 
     def put_acts(self, namespace: str, acts: Mapping[tuple[str, str], ActHistory]) -> None:
@@ -148,6 +146,5 @@ class ActionWrites(ActionReads, Protocol):
     def lift_actions(self, actions: Sequence[StoredAction]) -> None:
         """Write held actions over as they are permitted now; the record appended next is their decision's.
 
-        MUST raise `ConflictError`, at the latest when the transaction ends, when one is not held any more,
-        and when another permit has its presentation.
+        By the transaction's end one not held, or a presentation with a permit, MUST raise `ConflictError`.
         """
