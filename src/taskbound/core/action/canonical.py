@@ -78,8 +78,9 @@ def canonical(value: JsonValue) -> bytes:
         TooDeepError: It is nested deeper than Python can follow, or holds itself.
     """
     try:
-        text = _ENCODE(value) if _survey((value,)) else _write(value)
-        if not text.isascii() and _ASTRAL.search(text) and _has_astral_key(value):
+        plain = _survey((value,))
+        text = _ENCODE(value) if plain else _write(value)
+        if plain and not text.isascii() and _ASTRAL.search(text) and _has_astral_key(value):
             text = _write(value)
     except RecursionError as error:
         raise TooDeepError("the value is nested too deeply to be written") from error
@@ -140,21 +141,34 @@ def _survey(values: Iterable[JsonValue]) -> bool:
 
 
 def _write(value: JsonValue) -> str:
-    """The canonical text of a value, by rules 1 to 3."""
+    """The canonical text of a value, by rules 1 to 3; the common types first."""
     if isinstance(value, str):
         return quote(value)
+    if isinstance(value, float):
+        return _float(value)
     if isinstance(value, dict):
-        keys = sorted(value, key=_utf16)
-        return "{" + ",".join([f"{quote(key)}:{_write(value[key])}" for key in keys]) + "}"
+        return "{" + ",".join([f"{quote(key)}:{_write(value[key])}" for key in _in_order(value)]) + "}"
     if isinstance(value, list):
         return "[" + ",".join([_write(item) for item in value]) + "]"
     if value is None or isinstance(value, bool):
         return _LITERALS[value]
-    if isinstance(value, float):
-        if MAX_INTEGER < abs(value) < EXPONENT_FROM:
-            _refuse_range()
-        return number_text(value)
     return int.__repr__(value)
+
+
+def _float(number: float) -> str:
+    size = abs(number)
+    if _PLAIN_FROM <= size <= MAX_INTEGER:
+        return float.__repr__(number).removesuffix(".0")
+    if MAX_INTEGER < size < EXPONENT_FROM:
+        _refuse_range()
+    return number_text(number)
+
+
+def _in_order(value: dict[str, JsonValue]) -> list[str]:
+    """The keys as rule 1 sorts them: other than by code points only beside keys beyond the first plane."""
+    if _ASTRAL.search("".join(value)):
+        return sorted(value, key=_utf16)
+    return sorted(value)
 
 
 def _utf16(key: str) -> bytes:
