@@ -131,8 +131,11 @@ class PolicyReader(Protocol):
 class PolicyWriter(PolicyReader, Protocol):
     """Writes them; nothing is ever changed but what is in force."""
 
-    def lock_in_force(self, namespace: str) -> InForce:
-        """What is in force, locked against change until the end of the transaction."""
+    def lock_in_force(self, namespace: str, *, moves: bool = False) -> InForce:
+        """What is in force, locked against change until the end of the transaction.
+
+        Who `moves` it MUST wait for all others that hold it, and its records MUST come behind theirs.
+        """
 
     def insert_bundle(self, bundle: StoredBundle) -> None:
         """Keep it. MUST raise `ConflictError` when there is one of its digest."""

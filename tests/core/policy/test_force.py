@@ -6,9 +6,11 @@ from taskbound.core.identity import Person, PersonState
 from taskbound.core.policy import (
     AuthorActivatesError,
     InForce,
+    MovedInForceError,
     NotInForceBeforeError,
     require_activator,
     require_earlier,
+    require_unmoved,
 )
 
 PAST = [InForce(epoch=3, digest="c"), InForce(epoch=2, digest="b"), InForce(epoch=1, digest="a"), InForce()]
@@ -48,3 +50,11 @@ def test_only_what_was_in_force_until_now_is_gone_back_to() -> None:
             require_earlier(now, PAST, told)
     with pytest.raises(NotInForceBeforeError):
         require_earlier(InForce(), [InForce()], None)
+
+
+def test_what_was_looked_at_over_something_else_is_not_put_in_force() -> None:
+    for now in PAST:
+        require_unmoved(now, now)
+    for seen, now in ((PAST[1], PAST[0]), (InForce(), InForce(epoch=2)), (InForce(epoch=2), InForce())):
+        with pytest.raises(MovedInForceError):
+            require_unmoved(seen, now)

@@ -48,10 +48,12 @@ from taskbound.core.policy.case import (
 from taskbound.core.policy.force import (
     AuthorActivatesError,
     InForce,
+    MovedInForceError,
     NotInForceBeforeError,
     UnknownBundleError,
     require_activator,
     require_earlier,
+    require_unmoved,
 )
 from taskbound.core.policy.turning import Turn, Turns, turns
 
@@ -73,6 +75,7 @@ __all__ = [
     "Forbidden",
     "Held",
     "InForce",
+    "MovedInForceError",
     "NotInForceBeforeError",
     "Permitted",
     "PolicyAnswer",
@@ -97,6 +100,7 @@ __all__ = [
     "require_earlier",
     "require_names",
     "require_own",
+    "require_unmoved",
     "text_of",
     "turns",
     "unpack",

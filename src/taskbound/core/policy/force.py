@@ -3,7 +3,8 @@
 1. A bundle is put in force by another human than its author, where two or more are present; persons who are
    linked are one. Who is alone may do it themselves, and the record says so.
 2. Going back is possible only to what was in force before, and anybody may: it was put there by this rule.
-3. Each change has the next number, so that two that are made at once can't both hold.
+3. Each change has the next number, and is made over what its maker looked at: of two that are made at once
+   one holds, and the other is told.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
 __all__ = [
     "AuthorActivatesError",
     "InForce",
+    "MovedInForceError",
     "NotInForceBeforeError",
     "UnknownBundleError",
     "require_activator",
     "require_earlier",
+    "require_unmoved",
 ]
 
 
@@ -41,6 +44,13 @@ class UnknownBundleError(DeniedError):
 
     code = "unknown-bundle"
     remedy = "list them with `taskbound policy list`"
+
+
+class MovedInForceError(DeniedError):
+    """Another bundle was put in force while this one was looked at."""
+
+    code = "moved-in-force"
+    remedy = "look again at what would change, with `taskbound policy diff`, and activate it then"
 
 
 class NotInForceBeforeError(DeniedError):
@@ -73,6 +83,16 @@ def require_activator(author: str, activator: str, persons: Mapping[str, Person]
     if humans(present, persons) - {own}:
         raise AuthorActivatesError(f"`{author}` proposed this bundle and is not the only person here")
     return True
+
+
+def require_unmoved(seen: InForce, now: InForce) -> None:
+    """Go on only when what is in force is what was in force when it was looked at (rule 3).
+
+    Raises:
+        MovedInForceError: It is not.
+    """
+    if seen != now:
+        raise MovedInForceError(f"bundle `{now.digest or 'base'}` was put in force meanwhile")
 
 
 def require_earlier(now: InForce, past: Iterable[InForce], told: str | None) -> str:

@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from taskbound.core.errors import MalformedError
 from taskbound.core.policy import (
     BadBundleError,
+    InForce,
     PolicyBundle,
     PolicyProblem,
     PolicySyntaxError,
@@ -49,6 +50,8 @@ class Examined:
     bundle: PolicyBundle
     archive: bytes
     problems: tuple[PolicyProblem, ...]
+    over: InForce = field(default_factory=InForce)
+    """What was in force when it was looked at, if it is to be put in force."""
 
     @property
     def digest(self) -> str:
@@ -105,9 +108,10 @@ def examine_kept(means: Means, namespace: str, digest: str) -> Examined:
         if snapshot.policy.bundle(namespace, digest) is None:
             raise UnknownBundleError(f"no policy bundle has the digest `{digest}`")
         bundle = require_bundle(snapshot, namespace, digest)
+        over = snapshot.policy.in_force(namespace)
         if bundle.base != policies.base_text:
             raise OtherBaseError(f"policy bundle `{digest}` holds the base of another version")
-    found = _look(means, namespace, bundle)
+    found = replace(_look(means, namespace, bundle), over=over)
     if not found.problems:
         with means.store.read() as snapshot:
             policies.engine(snapshot, namespace, digest)

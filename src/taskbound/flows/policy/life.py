@@ -6,6 +6,7 @@
 3. Going back takes the organisation's rules of then with the base of now. It needs nothing of what is
    in force: also a damaged bundle can be gone back from.
 4. The base of another version of Taskbound takes its place in the bundle in force when a daemon starts.
+5. A bundle is put in force over what was in force when it was looked at: of two that are at once, one is.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from taskbound.core.policy import (
     pack,
     require_activator,
     require_earlier,
+    require_unmoved,
     whole,
 )
 from taskbound.flows.policy.engines import require_bundle
@@ -111,17 +113,19 @@ class Bundles:
             UnknownBundleError: It is not kept.
             AuthorActivatesError: Somebody else has to.
             AlreadyInForceError: It is in force.
+            MovedInForceError: Something else was put in force since it was looked at (rule 5).
         """
         if seen.problems:
             return self._refuse(namespace, seen, actor)
 
         def work(tx: Transaction) -> BundleActivation:
+            now = tx.policy.lock_in_force(namespace, moves=True)
             kept = tx.policy.bundle(namespace, seen.digest)
-            now = tx.policy.lock_in_force(namespace)
             if kept is None:
                 raise UnknownBundleError(f"no policy bundle has the digest `{seen.digest}`")
             if now.digest == kept.digest:
                 raise AlreadyInForceError(f"policy bundle `{kept.digest}` is in force")
+            require_unmoved(seen.over, now)  # 5
             persons, _ = tx.identities.lock_grantors(namespace)
             event = PolicyActivated(
                 bundle=kept.digest,
@@ -154,8 +158,8 @@ class Bundles:
             raise BadNoteError(f"a reason has at most {_NOTE} characters")
 
         def work(tx: Transaction) -> BundleActivation:
+            now = tx.policy.lock_in_force(namespace, moves=True)
             past = [*(one.force for one in tx.policy.activations(namespace)), InForce()]
-            now = tx.policy.lock_in_force(namespace)
             edited = past[0] != now
             since = InForce(epoch=past[0].epoch + 1) if edited else now  # 3
             digest = require_earlier(since, past, told)
@@ -195,7 +199,7 @@ class Bundles:
         return tuple(failed)
 
     def _rebase(self, namespace: str, software: str, tx: Transaction) -> None:
-        now = tx.policy.lock_in_force(namespace)
+        now = tx.policy.lock_in_force(namespace, moves=True)
         if not now.digest:
             return
         before = require_bundle(tx, namespace, now.digest)

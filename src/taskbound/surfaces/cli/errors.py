@@ -57,18 +57,19 @@ _BY_STATUS: Final[dict[int, str]] = {
     """,
     _DENIED: """
         already-answered ambiguous-task amendment-widens approval-denied approval-over author-activates
-        bad-signature checkpoint-older client-config-changed comment-would-be-lost declined denied era-changed
-        foreign-data-directory hold-over identity-exists inactive-agent issuer-exists key-not-standing
-        log-behind longer-than-parent monitor-overdue no-approver no-step no-task not-demo not-entitled
-        not-giver not-holder not-in-charge not-in-force-before not-key-holder not-liftable not-next-step
-        not-outside not-owner not-self nothing-to-undo open-data-directory origin-unknown other-definition
-        other-question other-than-chosen other-version outside-ceiling outside-grantable outside-parent
-        person-key-exposed refused-by-daemon scope-changed server-changed statement-time stopped task-ended
-        task-expired task-not-started task-paused token-audience token-expired token-issuer token-key
-        token-not-yet token-unproven too-long-to-show too-many-holds too-many-refusals tool-changed
-        tree-too-large unbridgeable unknown-action unknown-approval unknown-bundle unknown-identity
-        unknown-issuer unknown-key unknown-server unknown-template unknown-tool unproven unvouched
-        upstream-exists wrong-monitor-code wrong-state
+        bad-signature checkpoint-older client-config-changed comment-would-be-lost declined denied
+        era-changed foreign-data-directory hold-over identity-exists inactive-agent issuer-exists
+        key-not-standing log-behind longer-than-parent monitor-overdue moved-in-force no-approver
+        no-step no-task not-demo not-entitled not-giver not-holder not-in-charge not-in-force-before
+        not-key-holder not-liftable not-next-step not-outside not-owner not-self nothing-to-undo
+        open-data-directory origin-unknown other-definition other-question other-than-chosen
+        other-version outside-ceiling outside-grantable outside-parent person-key-exposed
+        refused-by-daemon scope-changed server-changed statement-time stopped task-ended task-expired
+        task-not-started task-paused token-audience token-expired token-issuer token-key token-not-yet
+        token-unproven too-long-to-show too-many-holds too-many-refusals tool-changed tree-too-large
+        unbridgeable unknown-action unknown-approval unknown-bundle unknown-identity unknown-issuer
+        unknown-key unknown-server unknown-template unknown-tool unproven unvouched upstream-exists
+        wrong-monitor-code wrong-state
     """,
     _UNAVAILABLE: """
         affected-sqlite ambiguous-commit busy client-config-unwritable conflict contended crowded

@@ -48,7 +48,7 @@ class MemoryPolicy:
             sorted(name for name, force in self._tables.live().bundles_in_force.items() if force.epoch)
         )
 
-    def lock_in_force(self, namespace: str) -> InForce:
+    def lock_in_force(self, namespace: str, *, moves: bool = False) -> InForce:  # noqa: ARG002 - alone anyway
         """What is in force; the transaction holds the one lock there is."""
         return self.in_force(namespace)
 

@@ -120,7 +120,7 @@ class SqlPolicy:
         """Every namespace in which a bundle was put in force, in order."""
         return self._link.all(str, _GOVERNED)
 
-    def lock_in_force(self, namespace: str) -> InForce:
+    def lock_in_force(self, namespace: str, *, moves: bool = False) -> InForce:  # noqa: ARG002 - alone anyway
         """What is in force; the transaction holds the one lock there is."""
         known = self._link.known
         if known is None:
