@@ -25,7 +25,19 @@ if TYPE_CHECKING:
     from taskbound.core.scope.constraints.constraint import Constraint
 
 
-__all__ = ["BODIES", "Aimed", "Pair", "call", "canonical_pair", "cut", "kin", "pair", "seeded", "timed"]
+__all__ = [
+    "BODIES",
+    "Aimed",
+    "Pair",
+    "call",
+    "canonical_pair",
+    "cut",
+    "kin",
+    "pair",
+    "seeded",
+    "stepped",
+    "timed",
+]
 
 Form: TypeAlias = "dict[str, Any]"
 
@@ -199,8 +211,8 @@ def kin(chance: Aimed) -> Iterator[Pair]:
     compared with itself.
     """
     kind = chance.randrange(8)
-    if kind < 2:
-        makers = (cut,) if kind else (_counted, timed, paid)
+    if kind < 3:
+        makers = ((_counted, timed, paid), (cut,), (stepped,))[kind]
         for _ in range(24):
             two = chance.choice(makers)(chance)
             yield two
@@ -242,6 +254,31 @@ def cut(chance: Aimed) -> Pair:
         if chance.random() < 1 / 4:
             one["others"] = "any"
     return Pair(parent=_scope(parent), child=_scope([child]))
+
+
+def stepped(chance: Aimed) -> Pair:
+    """A scope in steps, and one that was made from it, seldom in other steps or in none."""
+    while True:
+        keeps = [False, *(chance.random() < 1 / 2 for _ in range(chance.choice((1, 1, 2))))]
+        parent = [[_grant(chance) for _ in range(chance.choice((1, 1, 2)))] for _ in keeps]
+        child = [[_changed(chance, one) for one in chance.choice((some, some, parent[0]))] for some in parent]
+        others = [keep and chance.random() < 3 / 4 for keep in keeps] if chance.random() < 1 / 2 else keeps
+        try:
+            two = Pair(parent=_in_steps(parent, keeps), child=_in_steps(child, others))
+            alone = chance.randrange(8)
+            if alone == 0:
+                return Pair(parent=two.parent, child=_scope(child[0]))
+            return Pair(parent=_scope(parent[0]), child=two.child) if alone == 1 else two
+        except ScopeSyntaxError:  # two grants of the same calls: another one
+            continue
+
+
+def _in_steps(some: list[list[Form]], keeps: list[bool]) -> Scope:
+    steps = [
+        {"name": f"s{number}", "keep": keep, "grants": list(grants)}
+        for number, (grants, keep) in enumerate(zip(some, keeps, strict=True))
+    ]
+    return parse_scope({"steps": steps})
 
 
 def _counted(chance: Aimed) -> Pair:

@@ -56,23 +56,38 @@ def counterexample(chance: Aimed, two: Pair, answer: Covers, calls: int) -> str:
     shares: dict[str, list[str]] = {}
     for share in answer.shares:
         shares.setdefault(share.child, []).append(share.parent)
-    trees = {tool: [grant.tree for grant in some] for tool, some in two.child.by_tool.items()}
+    stages = _stages(two)
     now = Instant(0)
-    for _ in range(calls):
+    for number in range(calls):
         now = Instant(now + chance.choice((0, 1, 30, 59, 60, 61)) * SECOND)
-        tool, arguments, schema = call(chance, two.child)
-        if not any(isinstance(meets_members(tree, arguments, schema), Met) for tree in trees.get(tool, ())):
+        child, in_force = stages[number * len(stages) // calls]
+        tool, arguments, schema = call(chance, child)
+        trees = [grant.tree for grant in child.by_tool.get(tool, ())]
+        if not any(isinstance(meets_members(tree, arguments, schema), Met) for tree in trees):
             continue  # as `cover` would say, with reasons that nobody reads here
-        covered = cover(two.child, tool, arguments, schema)
+        covered = cover(child, tool, arguments, schema)
         if not isinstance(covered, Covered):
             continue
         paid = pay(covered, mine, now)
         if not isinstance(paid, Paid):
             continue
         _take(paid, mine)
-        if not _charged([alone[name] for name in shares[paid.grant]], (tool, arguments, schema), theirs, now):
+        some = [alone[name] for name in shares[paid.grant] if name in in_force]
+        if not _charged(some, (tool, arguments, schema), theirs, now):
             return f"{canonical_pair(two)}\ncall   {tool} {arguments}\nschema {schema}\npaid by {paid.grant}"
     return ""
+
+
+def _stages(two: Pair) -> list[tuple[Scope, frozenset[str]]]:
+    """Step by step, what the child may do and the parent's grants that are in force (rule 4 of `covers`)."""
+    together = len(two.parent.steps) == len(two.child.steps)
+    every = [frozenset(one.id for one in step.grants) for step in two.parent.in_force]
+    if not two.child.steps:
+        return [(two.child, every[0])]
+    return [
+        (Scope(grants=step.grants), every[number if together else 0])
+        for number, step in enumerate(two.child.in_force)
+    ]
 
 
 def _charged(

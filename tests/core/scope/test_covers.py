@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,7 +17,7 @@ from taskbound.core.scope.constraints.containment import CONTAINED
 from taskbound.core.scope.constraints.prefix import Prefix
 from taskbound.core.scope.constraints.range import Range
 from taskbound.core.scope.constraints.registry import CONSTRAINTS
-from tests.core.scope.family import BODIES, canonical_pair, cut, kin, pair, seeded, timed
+from tests.core.scope.family import BODIES, canonical_pair, cut, kin, pair, seeded, stepped, timed
 from tests.core.scope.obvious import GRANTS, RULES
 from tests.core.scope.replay import search_kin
 
@@ -54,6 +55,11 @@ def test_the_aimed_pairs_are_often_covered_and_often_not() -> None:
 def test_of_the_pairs_of_kin_many_are_covered() -> None:
     compared, covered = search_kin(0, 5_000)
     assert 1 / 8 < covered / compared < 1 / 2
+
+
+def test_the_pairs_in_steps_are_often_covered_and_often_not() -> None:
+    compared, covered = search_kin(0, 2_000, lambda chance: [stepped(chance)])
+    assert 1 / 10 < covered / compared < 9 / 10
 
 
 def test_the_aimed_pairs_hold_every_constraint_that_a_scope_can_name() -> None:
@@ -197,6 +203,21 @@ FAULTS: dict[str, Fault] = {
         "_amount",
         lambda true: lambda child, total, codes: true(child, replace(total, text=True), codes),
     ),
+    "of a parent in steps every grant may contain it": plant(
+        sys.modules[covers.__module__],
+        "_candidates",
+        lambda _: lambda parent, _child, grant, _step: parent.by_tool.get(grant.tool, ()),
+    ),
+    "a copy's grants are not looked for in their step": plant(
+        sys.modules[covers.__module__],
+        "_alike",
+        lambda true: lambda parent, child, step: true(replace(parent, steps=()), child, step),
+    ),
+    "the last step alone says which grants may contain it": plant(
+        sys.modules[covers.__module__],
+        "_candidates",
+        lambda _: lambda parent, _child, grant, _step: parent.in_force[-1].by_tool.get(grant.tool, ()),
+    ),
     "limits are not moved": plant(assign, "_move", lambda _: lambda *_: None),
     "the first piece says what all pieces take": plant(assign, "_most", _first_of_pair),
 }
@@ -205,6 +226,7 @@ FAULTS: dict[str, Fault] = {
 MAKERS: dict[str, Callable[[Aimed], Iterable[Pair]]] = {
     "a list is cut by its items": lambda chance: [cut(chance)],
     "a rate that is shared is taken for one that is not": lambda chance: [timed(chance)],
+    "a copy's grants are not looked for in their step": lambda chance: [stepped(chance)],
 }
 """Pairs that are of the fault's own kind, which the mix holds seldom."""
 
