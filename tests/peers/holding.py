@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Store
 
-__all__ = ["ASKED", "TWICE", "Holding", "hold_policy"]
+__all__ = ["ASKED", "TWICE", "Answerers", "Holding", "hold_policy"]
 
 
 def hold_policy(lifter: str) -> str:
@@ -35,38 +35,14 @@ ASKED = hold_policy("approval:finance")
 TWICE = hold_policy("approval:finance:2")
 
 
-class Holding:
-    """Ann asks; bob, carl and dora are of finance; each has a key that counts."""
+class Answerers:
+    """Ann with a device that signs; what is asked, and what she or others would sign."""
 
-    def __init__(self, store: Store, policy: str = ASKED) -> None:
-        self.world = World(store=store, policy=policy)
-        self.task = self.world.settle_in()
-        self.devices: dict[str, tuple[PersonKey, Device]] = {}
-        groups = Groups(self.world.means)
-        groups.add("default", "finance", ANN)
-        for uid, name in enumerate(("bob", "carl", "dora"), start=1001):
-            register_person(self.world.means, "default", name, uid=uid, actor=ANN)
-            groups.set_member("default", "finance", name, member=True, actor=ANN, owns=True)
-        first = ("ann", Device())
-        self.devices["ann"] = (enrolled(self.world, *first), first[1])
-        for name in ("bob", "carl", "dora"):
-            device = Device()
-            self.devices[name] = (enrolled(self.world, name, device, voucher=self.devices["ann"]), device)
-        self.world.clock.advance(25 * 3600)
-        self.task = self.world.start()
-        self.groups = groups
-
-    def beside(self) -> Holding:
-        """The same, seen from another daemon over the same store."""
-        other = object.__new__(Holding)
-        other.__dict__ |= self.__dict__
-        other.world = self.world.beside()
-        return other
-
-    def rule(self, policy: str) -> None:
-        """Other policies hold from now on."""
-        old = self.world
-        self.world = World(store=old.store, policy=policy, clock=old.clock, chance=old.chance)
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.task: Task
+        device = Device()
+        self.devices: dict[str, tuple[PersonKey, Device]] = {"ann": (enrolled(world, "ann", device), device)}
 
     def approval(self, action: str) -> StoredApproval:
         with self.world.store.read() as snapshot:
@@ -95,6 +71,38 @@ class Holding:
             at=Instant(self.world.clock.at),
         )
         return render_statement(replace(said, **changes))
+
+
+class Holding(Answerers):
+    """Ann asks; bob, carl and dora are of finance; each has a key that counts."""
+
+    def __init__(self, store: Store, policy: str = ASKED) -> None:
+        world = World(store=store, policy=policy)
+        world.settle_in()
+        super().__init__(world)
+        groups = Groups(self.world.means)
+        groups.add("default", "finance", ANN)
+        for uid, name in enumerate(("bob", "carl", "dora"), start=1001):
+            register_person(self.world.means, "default", name, uid=uid, actor=ANN)
+            groups.set_member("default", "finance", name, member=True, actor=ANN, owns=True)
+        for name in ("bob", "carl", "dora"):
+            device = Device()
+            self.devices[name] = (enrolled(self.world, name, device, voucher=self.devices["ann"]), device)
+        self.world.clock.advance(25 * 3600)
+        self.task = self.world.start()
+        self.groups = groups
+
+    def beside(self) -> Holding:
+        """The same, seen from another daemon over the same store."""
+        other = object.__new__(Holding)
+        other.__dict__ |= self.__dict__
+        other.world = self.world.beside()
+        return other
+
+    def rule(self, policy: str) -> None:
+        """Other policies hold from now on."""
+        old = self.world
+        self.world = World(store=old.store, policy=policy, clock=old.clock, chance=old.chance)
 
     def say(self, action: str, who: str, kind: AnswerKind = AnswerKind.APPROVE, **changes: Any) -> Answered:
         raw = self.statement(action, who, kind, **changes)

@@ -6,7 +6,19 @@ from typing import TypeAlias
 
 import msgspec
 
-from taskbound.wire import action, audit, connection, identity, people, policy, revocation, scope, task, tool
+from taskbound.wire import (
+    action,
+    approval,
+    audit,
+    connection,
+    identity,
+    people,
+    policy,
+    revocation,
+    scope,
+    task,
+    tool,
+)
 from taskbound.wire.frame import Message
 
 __all__ = ["Answer", "Ask", "Push", "Reply", "Said", "ask_decoder", "said_decoder"]
@@ -22,6 +34,11 @@ Ask: TypeAlias = (
     | action.ListActions
     | action.ShowAction
     | action.ExplainAction
+    | approval.ListApprovals
+    | approval.ShowApproval
+    | approval.AnswerApproval
+    | approval.WithdrawApproval
+    | approval.LeaveHold
     | tool.AddUpstream
     | tool.RemoveUpstream
     | tool.ListUpstreams
@@ -102,6 +119,9 @@ Answer: TypeAlias = (
     | action.Withheld
     | action.ActionRows
     | action.ActionDetail
+    | approval.ApprovalRows
+    | approval.ApprovalDetail
+    | approval.ApprovalSaid
     | tool.UpstreamRows
     | tool.ToolRows
     | tool.Seen
@@ -129,7 +149,7 @@ Answer: TypeAlias = (
 )
 """Everything that the daemon may answer."""
 
-Push: TypeAlias = connection.TaskPush | connection.StopPush
+Push: TypeAlias = connection.TaskPush | connection.StopPush | approval.HoldPush
 """Everything that the daemon may say unasked."""
 
 

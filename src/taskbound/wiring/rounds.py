@@ -37,6 +37,8 @@ _WATCH: Final = 4
 """Every so many of these looks is also one for heartbeats."""
 _ORPHANS: Final = 8
 """Every so many of these looks is also one for runs that were killed."""
+_HOLDS: Final = 4
+"""Every so many of these looks is also one for questions whose time or ground is gone."""
 
 
 class Rounds:
@@ -114,6 +116,8 @@ class Rounds:
                 if turn % _WATCH == 0:
                     bound = self._daemon.bound_tasks()
                     ended += await self._daemon.first(partial(self._daemon.keep_watch, bound))
+                if turn % _HOLDS == 0:
+                    self._daemon.tell_held(await self._daemon.first(self._daemon.approvals.sweep))
                 if self._daemon.boot and turn % _ORPHANS == 0:
                     await self._daemon.read(self._daemon.look_inside)
                     ended += await self._daemon.first(self._daemon.end_orphans)

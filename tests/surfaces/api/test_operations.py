@@ -11,6 +11,7 @@ import pytest
 from taskbound import __version__
 from taskbound.adapters.keys.ed25519 import Ed25519Key, verify_ed25519
 from taskbound.adapters.keys.memory import MemorySignedHeads
+from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.flows.audit.sequencing import Sequencer
 from taskbound.flows.audit.signing import CheckpointSigner
@@ -80,9 +81,9 @@ class Station:
 
 @asynccontextmanager
 async def station(
-    path: Path, *, owner: int = os.geteuid(), person: int = os.geteuid()
+    path: Path, *, owner: int = os.geteuid(), person: int = os.geteuid(), policy: str = ""
 ) -> AsyncIterator[Station]:
-    world = World(store=MemoryStore())
+    world = World(store=MemoryStore(), policy=policy or base_bundle())
     world.settle_in(uid=person)
     key = Ed25519Key.from_seed(bytes(range(32)))
     signer = CheckpointSigner(origins=[ORIGIN], key=key, heads=MemorySignedHeads(), verify=verify_ed25519)

@@ -14,6 +14,7 @@ PAGES = (
     "docs/guides/first-use.md",
     "docs/guides/demo.md",
     "docs/guides/people.md",
+    "docs/guides/approvals.md",
     "docs/guides/policies.md",
     "docs/guides/scopes.md",
     "docs/guides/tasks.md",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from taskbound.flows.policy.engines import Policies
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = ["People", "ground_of", "lock_people"]
+__all__ = ["People", "ground_of", "lock_people", "see_people"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +57,13 @@ class People:
             kin=_kin(snapshot.tasks.tree(task.namespace, task.root), task.id),  # 1
             human=lambda name: human_of(name, self.persons),
         )
+
+
+def see_people(snapshot: Snapshot, namespace: str) -> People:
+    """The persons of the namespace, to show who may answer."""
+    reads = snapshot.identities
+    keys = {one.id: one for one in reads.person_keys(namespace)}
+    return People(persons=reads.persons(namespace), groups=reads.groups(namespace), keys=keys)
 
 
 def lock_people(tx: Transaction, namespace: str) -> People:

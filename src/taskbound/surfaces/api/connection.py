@@ -117,6 +117,10 @@ class Connections:
         del self._lost[connection.name]
         return True
 
+    def of_name(self, name: str) -> Connection | None:
+        """The open connection of this name."""
+        return self._open.get(name)
+
     def is_open(self, name: str) -> bool:
         """Whether a connection of this name is open."""
         return name in self._open

@@ -13,6 +13,7 @@ from taskbound.core.errors import DeniedError, TaskboundError
 from taskbound.core.identity import UnprovenError
 from taskbound.core.quick import quick
 from taskbound.flows.action import Outcomes
+from taskbound.flows.approval import Approvals
 from taskbound.flows.decision import Call, Decisions, Refusals, Views, strangers
 from taskbound.flows.identity import Agents, Deliveries, require_person
 from taskbound.flows.means import Actor
@@ -24,12 +25,14 @@ from taskbound.surfaces.api.insiders import Insiders
 from taskbound.surfaces.api.peer import boot_id, is_alive
 from taskbound.surfaces.api.rows import Comparing
 from taskbound.surfaces.api.worker import Lane, OverloadedError, Worker
+from taskbound.wire.approval import HoldPush
 from taskbound.wire.connection import TaskPush
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from taskbound.flows.action import Release, Report, Withhold
+    from taskbound.flows.approval import Told
     from taskbound.flows.audit.sequencing import Sequencer
     from taskbound.flows.decision import Answer
     from taskbound.flows.means import Means, Moved
@@ -112,6 +115,7 @@ class Daemon:
         self.sights = Sights(means, self.views)
         self.bundles = Bundles(means, self.views)
         self.outcomes = Outcomes(means)
+        self.approvals = Approvals(means)
         self.decisions = Decisions(means, self.views)
         self.refusals = Refusals(means, self.views, self.decisions, place.allowance)
         self.worker = Worker(loop)
@@ -286,6 +290,18 @@ class Daemon:
                     words = f"the task has ended ({state}{f': {change.reason}' if change.reason else ''})"
                     connection.leave(change.task, words)
 
+    def tell_held_soon(self, told: Sequence[Told]) -> None:
+        """Let those who wait for held actions know; from the worker's thread."""
+        self.loop.call_soon_threadsafe(self.tell_held, told)
+
+    def tell_held(self, told: Sequence[Told]) -> None:
+        """Let those who wait for held actions know; in the loop."""
+        for one in told:
+            connection = self.connections.of_name(one.connection)
+            if connection is not None:
+                push = HoldPush(action=one.action, state=one.state.value, reason=one.reason)
+                connection.push(push)
+
     def lose(self, connection: Connection) -> None:
         """A gateway was lost: what it holds is in doubt, and after its grace unknown; in the loop."""
         self.views.doubts.lose((connection.namespace, connection.name))
@@ -321,6 +337,7 @@ class Daemon:
         def work() -> None:
             try:
                 self.outcomes.lose(holder[0], connection=holder[1], reason=reason)
+                self.approvals.leave(holder[0], holder[1], reason=reason)
             except TaskboundError as error:
                 errors.append(error)
             else:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from taskbound.surfaces.api import (
     action,
+    approval,
     audit,
     evidence,
     grantable,
@@ -30,6 +31,7 @@ from taskbound.surfaces.api import (
 )
 from taskbound.surfaces.api.rows import compare_all_rows
 from taskbound.wire import action as wire_action
+from taskbound.wire import approval as wire_approval
 from taskbound.wire import audit as wire_audit
 from taskbound.wire import connection as wire_connection
 from taskbound.wire import identity as wire_identity
@@ -97,6 +99,11 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_identity.ShowAgent: _operation("api:agent:show", _R, identity.show_agent),
     wire_identity.SuspendAgent: _operation("api:agent:suspend", _P, identity.suspend_agent),
     wire_identity.TestMonitor: _operation("api:agent:test-monitor", _P, identity.test_monitor),
+    wire_approval.AnswerApproval: _operation("api:approval:answer", _P, approval.answer_approval),
+    wire_approval.LeaveHold: _operation("api:approval:leave", _G, approval.leave_hold),
+    wire_approval.ListApprovals: _operation("api:approval:list", _R, approval.list_approvals),
+    wire_approval.ShowApproval: _operation("api:approval:show", _R, approval.show_approval),
+    wire_approval.WithdrawApproval: _operation("api:approval:withdraw", _P, approval.withdraw_approval),
     wire_audit.CompareRows: _operation("api:audit:compare", _R, compare_all_rows),
     wire_audit.ExportAudit: _operation("api:audit:export", _R, audit.export_audit),
     wire_audit.ProveRecord: _operation("api:audit:proof", _R, audit.prove_record),

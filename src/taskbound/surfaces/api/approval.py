@@ -1,0 +1,162 @@
+"""Operations on approvals: list, show, answer, withdraw, leave."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.approval import (
+    OPEN,
+    ApprovalState,
+    UnknownApprovalError,
+    askable,
+    missing,
+)
+from taskbound.flows.approval.circle import see_people
+from taskbound.surfaces.api.filters import BadFilterError
+from taskbound.wire import approval as wire
+from taskbound.wire.connection import Done
+
+if TYPE_CHECKING:
+    from taskbound.core.clock import Instant
+    from taskbound.ports.approval import StoredApproval
+    from taskbound.ports.store import Snapshot
+    from taskbound.surfaces.api.connection import Connection
+    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.wire.envelope import Answer
+
+__all__ = ["answer_approval", "leave_hold", "list_approvals", "show_approval", "withdraw_approval"]
+
+_PAGE: Final = 500
+_STATES: Final = {one.value: one for one in ApprovalState}
+
+
+async def list_approvals(daemon: Daemon, connection: Connection, ask: wire.ListApprovals) -> Answer:
+    """A page of approvals, newest first."""
+    unknown = [one for one in ask.states if one not in _STATES]
+    if unknown:
+        raise BadFilterError(f"`{unknown[0]}` is no state of an approval")
+    limit = max(1, min(ask.limit, _PAGE))
+    states = {_STATES[one] for one in ask.states}
+
+    def read() -> Answer:
+        now = daemon.means.clock.now()
+        with daemon.means.store.read() as snapshot:
+            found = snapshot.approvals.approvals(
+                connection.namespace, states=states, task=ask.task, limit=limit + 1, before=ask.before
+            )
+            rows = tuple(_row(snapshot, one, now)[0] for one in found[:limit])
+        return wire.ApprovalRows(rows=rows, more=len(found) > limit)
+
+    return await daemon.read(read)
+
+
+async def show_approval(daemon: Daemon, connection: Connection, ask: wire.ShowApproval) -> Answer:
+    """One approval in full."""
+
+    def read() -> Answer:
+        space = connection.namespace
+        with daemon.means.store.read() as snapshot:
+            reads = snapshot.approvals
+            found = reads.approval(space, ask.approval) or reads.approval_of(space, ask.approval)
+            if found is None:
+                raise UnknownApprovalError(f"no approval is named `{ask.approval}`")
+            return _detail(snapshot, found, daemon.means.clock.now())
+
+    return await daemon.read(read)
+
+
+async def answer_approval(daemon: Daemon, connection: Connection, ask: wire.AnswerApproval) -> Answer:
+    """Take a signed answer, from outside of any gateway or run."""
+
+    def work() -> Answer:
+        daemon.require_person(connection)
+        raw, signature = ask.statement.encode(), ask.signature.encode()
+        told, lacking = daemon.approvals.answer(connection.namespace, raw, signature)
+        daemon.tell_held_soon([told])
+        return wire.ApprovalSaid(
+            approval=told.approval, action=told.action, state=told.state.value, missing=lacking
+        )
+
+    return await daemon.first(work)
+
+
+async def withdraw_approval(daemon: Daemon, connection: Connection, ask: wire.WithdrawApproval) -> Answer:
+    """Take a question back."""
+
+    def work() -> Answer:
+        actor = daemon.require_person(connection)
+        told = daemon.approvals.withdraw(connection.namespace, ask.approval, actor, reason=ask.reason)
+        daemon.tell_held_soon([told])
+        return Done(detail=told.state.value)
+
+    return await daemon.first(work)
+
+
+async def leave_hold(daemon: Daemon, connection: Connection, ask: wire.LeaveHold) -> Answer:
+    """The call that waits was cancelled by its client."""
+
+    def work() -> Answer:
+        daemon.require_gateway(connection)
+        daemon.approvals.leave(
+            connection.namespace, connection.name, action=ask.action, reason="the client cancelled the call"
+        )
+        return Done()
+
+    return await daemon.first(work)
+
+
+def _row(snapshot: Snapshot, one: StoredApproval, now: Instant) -> tuple[wire.ApprovalRow, tuple[str, ...]]:
+    """The row, and who may answer now."""
+    question = one.question
+    people = see_people(snapshot, question.namespace)
+    task = snapshot.tasks.task(question.namespace, question.task)
+    lacking, may = "", frozenset[str]()
+    if task is not None and one.state in OPEN:
+        circle = people.circle(snapshot, task)
+        lacking = missing(question.needs, one.answers, circle, people.standing(now))
+        may = frozenset(name for need in question.needs for name in askable(need, circle))
+    row = wire.ApprovalRow(
+        approval=question.id,
+        action=question.action,
+        task=question.task,
+        agent=question.agent,
+        tool=question.tool,
+        requester=question.requester,
+        state=one.state.value,
+        lifters=question.lifters,
+        missing=lacking,
+        asked=question.asked,
+        deadline=question.deadline,
+        reason=one.reason,
+    )
+    return row, tuple(sorted(may))
+
+
+def _detail(snapshot: Snapshot, one: StoredApproval, now: Instant) -> wire.ApprovalDetail:
+    question = one.question
+    kept = snapshot.actions.action(question.namespace, question.action)
+    if kept is None:
+        raise UnknownApprovalError(f"the action of approval `{question.id}` is not there")
+    tool = snapshot.tools.tool(question.namespace, question.tool)
+    server = snapshot.tools.server(question.namespace, tool.server) if tool is not None else None
+    same = server is not None and server.identity == kept.server
+    row, may = _row(snapshot, one, now)
+    return wire.ApprovalDetail(
+        row=row,
+        digest=question.digest,
+        question=question.canonical.decode(),
+        arguments=kept.arguments.decode(),
+        server=kept.server,
+        server_identity=server.spec.decode() if server is not None and same else "",
+        definition=kept.definition,
+        attempt=kept.attempt,
+        last_outcome=snapshot.actions.act(question.namespace, kept.root, kept.act_key).last_outcome,
+        policies=kept.policies,
+        answers=tuple(
+            wire.ApprovalAnswer(
+                kind=given.kind.value, person=given.person, key=given.key, received=given.received
+            )
+            for given in one.answers
+        ),
+        may_answer=may,
+    )

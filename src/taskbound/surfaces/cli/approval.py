@@ -1,0 +1,329 @@
+"""`taskbound approval`: what agents wait for, shown whole, and answered with a signature of one's own.
+
+1. What is signed is computed here: the sheet is made, and the digest taken, from the bytes of question and
+   arguments. A daemon that shows one thing and has another signed is found out.
+2. There is no command that answers without a signature.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from taskbound.core.action import Action, Frame
+from taskbound.core.approval import (
+    AnswerKind,
+    Statement,
+    UnreadableQuestionError,
+    parse_question,
+    parse_statement,
+    render_statement,
+    require_showable,
+)
+from taskbound.core.approval.sheet import Sheet, render_sheet, sheet_of
+from taskbound.core.clock import Instant
+from taskbound.surfaces.cli.naming import whole_task
+from taskbound.surfaces.cli.person_key import SignatureOption, own_key
+from taskbound.surfaces.cli.reading import BadInputError, read_file, write_file
+from taskbound.surfaces.cli.screen import Words, moment, shown
+from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.signing import sign_statement
+from taskbound.wire.approval import (
+    AnswerApproval,
+    ApprovalDetail,
+    ApprovalRow,
+    ApprovalRows,
+    ApprovalSaid,
+    ListApprovals,
+    ShowApproval,
+    WithdrawApproval,
+)
+from taskbound.wire.connection import Done
+from taskbound.wire.people import ListPersonKeys, PersonKeyRows
+
+if TYPE_CHECKING:
+    from taskbound.core.approval import Question
+
+__all__ = ["app", "deny", "list_approvals", "show", "sign", "statement", "watch", "withdraw"]
+
+app = group("approval", "What agents wait for people to answer: look at it, sign, or deny.")
+
+_OPEN: Final = ("pending", "approved")
+_STATES: Final = ("pending", "approved", "denied", "expired", "withdrawn", "superseded", "consumed")
+_LARGEST: Final = 8_192
+_EVERY: Final = 1.0
+
+ApprovalArgument = Annotated[
+    str,
+    typer.Argument(metavar="APPROVAL", help="The approval's id, or its action's.", show_default=False),
+]
+KeyOption = Annotated[
+    str, typer.Option("--key", metavar="FILE", help="Your key; its `.pub` where an agent holds it.")
+]
+StatementOption = Annotated[
+    str, typer.Option("--statement", metavar="FILE", help="What was signed, where it was signed elsewhere.")
+]
+
+
+@command(app, "list", examples="taskbound approval list\ntaskbound approval list --state denied")
+def list_approvals(
+    session: Session,
+    state: Annotated[
+        str,
+        typer.Option(
+            "--state", help="Only of this state, or `all`.", autocompletion=lambda: [*_STATES, "all"]
+        ),
+    ] = "",
+    task: Annotated[str, typer.Option("--task", help="Only those of this task.")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="At most so many.")] = 50,
+    before: Annotated[str, typer.Option("--before", metavar="APPROVAL", help="Go on after this one.")] = "",
+) -> None:
+    """List what waits for an answer, newest first."""
+    states = () if state == "all" else (state,) if state else _OPEN
+    ask = ListApprovals(states=states, task=whole_task(session, task), limit=limit, before=before)
+    page = session.ask(ask, ApprovalRows)
+    if session.screen.json:
+        session.screen.document(page)
+        return
+    session.screen.table(
+        ("APPROVAL", "ASKED", "STATE", "TOOL", "AGENT", "FOR", "MISSING"),
+        [_columns(one) for one in page.rows],
+        "nothing waits for an answer" if states == _OPEN else "no approvals like that",
+    )
+    if page.more:
+        session.screen.note(f"there are more: go on with `--before {shown(page.rows[-1].approval)}`", "dim")
+
+
+@command(app, "show", examples="taskbound approval show apr_01ab")
+def show(session: Session, approval: ApprovalArgument) -> None:
+    """Show one question as it is to be signed: every byte that would run, visibly."""
+    found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
+    question = _question(found)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    _print(session, found, question)
+
+
+@command(
+    app,
+    "statement",
+    examples="taskbound approval statement apr_01ab --by key_02cd --file answer\n"
+    "taskbound approval statement apr_01ab --by key_02cd --deny --file answer",
+)
+def statement(
+    session: Session,
+    approval: ApprovalArgument,
+    *,
+    by: Annotated[str, typer.Option("--by", metavar="KEY", help="The id of the key that will sign.")],
+    file: Annotated[str, typer.Option("--file", metavar="FILE", help="Where to write it.")],
+    deny_it: Annotated[bool, typer.Option("--deny", help="A denial.")] = False,
+) -> None:
+    """Write what is to be signed, for a key that is on another machine.
+
+    Its holder signs it with `ssh-keygen -Y sign -n taskbound-approval -f KEYFILE FILE`.
+    """
+    found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
+    question = _question(found)
+    rows = session.ask(ListPersonKeys(), PersonKeyRows).rows
+    person = next((one.person for one in rows if one.key == by), "")
+    if not person:
+        raise BadInputError(f"no key is named `{shown(by)}`", remedy="see `taskbound person key list`")
+    _print(session, found, question)
+    write_file(file, [_statement(question, person, by, deny=deny_it).encode()])
+    session.done(Done(), f"written to {shown(file)}: sign it, and bring it with `taskbound approval sign`")
+
+
+@command(
+    app,
+    "sign",
+    examples="taskbound approval sign apr_01ab --key ~/.ssh/id_ed25519_sk\n"
+    "taskbound approval sign apr_01ab --statement answer --signature answer.sig",
+)
+def sign(
+    session: Session,
+    approval: ApprovalArgument,
+    *,
+    key: KeyOption = "",
+    statement_file: StatementOption = "",
+    signature: SignatureOption = "",
+) -> None:
+    """Answer yes to exactly this action, with your signature; it runs once, and only as it is shown.
+
+    Where the policy asks for the requester's own word this is the confirmation.
+    """
+    _answer(session, approval, key, (statement_file, signature), deny=False)
+
+
+@command(
+    app,
+    "deny",
+    examples="taskbound approval deny apr_01ab --key ~/.ssh/id_ed25519_sk\n"
+    "taskbound approval deny apr_01ab --statement answer --signature answer.sig",
+)
+def deny(
+    session: Session,
+    approval: ApprovalArgument,
+    *,
+    key: KeyOption = "",
+    statement_file: StatementOption = "",
+    signature: SignatureOption = "",
+) -> None:
+    """Answer no, with your signature. A denial is final: the same call of this task is refused from now."""
+    _answer(session, approval, key, (statement_file, signature), deny=True)
+
+
+@command(app, "withdraw", asks=True, examples='taskbound approval withdraw apr_01ab --reason "not needed"')
+def withdraw(
+    session: Session,
+    approval: ApprovalArgument,
+    *,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "",
+) -> None:
+    """Take a question back, as the task's requester or the agent's owner; the action never runs."""
+    found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
+    session.confirm(f"withdraw {shown(found.row.approval)}, so that its action never runs?")
+    ask = WithdrawApproval(approval=found.row.approval, reason=reason)
+    session.done(session.ask(ask, Done), f"{shown(found.row.approval)} is withdrawn")
+
+
+@command(app, "watch", examples="taskbound approval watch\ntaskbound approval watch --once")
+def watch(
+    session: Session,
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Say what waits now, and end.")] = False,
+) -> None:
+    """Say each question as it is asked, and each answer, until you end it."""
+    known: dict[str, str] = {}
+    while True:
+        page = session.ask(ListApprovals(limit=500), ApprovalRows)
+        for one in reversed(page.rows):
+            first = one.approval not in known
+            if known.get(one.approval) == one.state or (first and one.state not in _OPEN):
+                known[one.approval] = one.state
+                continue
+            known[one.approval] = one.state
+            if session.screen.json:
+                session.screen.document(one)
+            else:
+                session.screen.line("  ".join(shown(word) for word in _columns(one)))
+        if once:
+            return
+        time.sleep(_EVERY)
+
+
+def _columns(one: ApprovalRow) -> tuple[str, ...]:
+    missing = one.missing or one.reason or "-"
+    return (one.approval, moment(one.asked), one.state, one.tool, one.agent, one.requester, missing)
+
+
+def _answer(session: Session, approval: str, key: str, brought: tuple[str, str], *, deny: bool) -> None:
+    statement_file, signature = brought
+    found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
+    question = _question(found)
+    if statement_file and signature and not key:
+        text = _read(statement_file)
+        kinds = (AnswerKind.DENY,) if deny else (AnswerKind.APPROVE, AnswerKind.CONFIRM)
+        if parse_statement(text.encode()).kind not in kinds:
+            raise BadInputError(f"`{shown(statement_file)}` says something else than the command")
+        signed = _read(signature)
+    elif key and not statement_file and not signature:
+        own = own_key(session, key)
+        _print(session, found, question)
+        text = _statement(question, own.person, own.key, deny=deny)
+        signed = sign_statement(session.screen, key, text)
+    else:
+        raise BadInputError(
+            "an answer needs a signature",
+            remedy="give your key with `--key FILE`, or what was signed with `--statement` and `--signature`",
+        )
+    said = session.ask(AnswerApproval(statement=text, signature=signed), ApprovalSaid)
+    if session.screen.json:
+        session.screen.document(said)
+        return
+    session.screen.line(_told(said))
+
+
+def _told(said: ApprovalSaid) -> str:
+    if said.missing:
+        return f"taken; {Words(said.missing)}"
+    return f"{shown(said.approval)} is {shown(said.state)}"
+
+
+def _statement(question: Question, person: str, key: str, *, deny: bool) -> str:
+    confirms = question.requester == person
+    kind = AnswerKind.DENY if deny else AnswerKind.CONFIRM if confirms else AnswerKind.APPROVE
+    said = Statement(
+        kind=kind,
+        namespace=question.namespace,
+        question=question.id,
+        digest=question.digest,
+        person=person,
+        key=key,
+        at=Instant(time.time_ns() // 1000),
+    )
+    return render_statement(said).decode()
+
+
+def _question(found: ApprovalDetail) -> Question:
+    """The question, its digest computed here (rule 1).
+
+    Raises:
+        UnreadableQuestionError: What would be signed is not what the daemon says, or shows.
+    """
+    question = parse_question(found.question.encode())
+    if question.digest != found.digest or _action(found, question).digest != question.act:
+        raise UnreadableQuestionError(
+            "what would be signed is not what is shown",
+            remedy="sign nothing, and look who answers at the socket: `taskbound doctor`",
+        )
+    return question
+
+
+def _action(found: ApprovalDetail, question: Question) -> Action:
+    frame = Frame(
+        namespace=question.namespace,
+        task=question.task,
+        agent=question.agent,
+        tool=question.tool,
+        server=found.server,
+        definition=found.definition,
+    )
+    return Action(frame=frame, arguments=found.arguments.encode())
+
+
+def _print(session: Session, found: ApprovalDetail, question: Question) -> None:
+    """The sheet, and how the question stands."""
+    sheet = sheet_of(
+        question,
+        _action(found, question),
+        server_identity=found.server_identity,
+        attempt=found.attempt,
+        last_outcome=found.last_outcome,
+        policies=found.policies,
+    )
+    screen = session.screen
+    match render_sheet(sheet):
+        case Sheet(text=text):
+            for line in text.splitlines():
+                screen.note(line, "") if screen.json else screen.line(line)
+        case _:
+            require_showable(sheet)
+    if screen.json:
+        return
+    row = found.row
+    screen.fields(
+        [
+            ("state", row.state),
+            ("missing", Words(row.missing or "-")),
+            ("may answer", found.may_answer),
+            ("answers", tuple(Words(f"{one.kind} by {one.person}") for one in found.answers)),
+            *([("reason", Words(row.reason))] if row.reason else []),
+        ]
+    )
+
+
+def _read(name: str) -> str:
+    return read_file(name, largest=_LARGEST).decode("utf-8", errors="replace")

@@ -1,0 +1,129 @@
+"""Questions about held actions: looking at them, answering them, taking them back."""
+
+from __future__ import annotations
+
+from taskbound.wire.frame import Message
+
+__all__ = [
+    "AnswerApproval",
+    "ApprovalAnswer",
+    "ApprovalDetail",
+    "ApprovalRow",
+    "ApprovalRows",
+    "ApprovalSaid",
+    "HoldPush",
+    "LeaveHold",
+    "ListApprovals",
+    "ShowApproval",
+    "WithdrawApproval",
+]
+
+
+class ListApprovals(Message, frozen=True, tag="approval:list", tag_field="op"):
+    """Ask for approvals, newest first."""
+
+    states: tuple[str, ...] = ()
+    task: str = ""
+    limit: int = 50
+    before: str = ""
+    """Cursor: the last approval id of the page before."""
+
+
+class ShowApproval(Message, frozen=True, tag="approval:show", tag_field="op"):
+    """Ask for one approval, with all that its sheet is made of."""
+
+    approval: str
+    """Its id, or the id of its action."""
+
+
+class AnswerApproval(Message, frozen=True, tag="approval:answer", tag_field="op"):
+    """Bring a signed answer. There is no other way to approve."""
+
+    statement: str
+    """Exactly what was signed."""
+    signature: str
+    """SSHSIG, armored."""
+
+
+class WithdrawApproval(Message, frozen=True, tag="approval:withdraw", tag_field="op"):
+    """Take a question back: the requester's or the agent's owner's act."""
+
+    approval: str
+    reason: str = ""
+
+
+class LeaveHold(Message, frozen=True, tag="approval:leave", tag_field="op"):
+    """The client cancelled the call that waits: its question is withdrawn. Only a gateway may."""
+
+    action: str
+
+
+class ApprovalRow(Message, frozen=True, tag="approval", tag_field="is"):
+    """One approval in short."""
+
+    approval: str
+    action: str
+    task: str
+    agent: str
+    tool: str
+    requester: str
+    state: str
+    lifters: tuple[str, ...]
+    missing: str
+    """What is missing until it is lifted, in words; empty when nothing is, or it is over."""
+    asked: int
+    deadline: int
+    reason: str = ""
+
+
+class ApprovalRows(Message, frozen=True, tag="approvals", tag_field="is"):
+    """A page of approvals."""
+
+    rows: tuple[ApprovalRow, ...]
+    more: bool
+
+
+class ApprovalAnswer(Message, frozen=True):
+    """One answer that was given."""
+
+    kind: str
+    person: str
+    key: str
+    received: int
+
+
+class ApprovalDetail(Message, frozen=True, tag="approval-detail", tag_field="is"):
+    """One approval in full: from this the sheet is made, and the digest computed, where it is shown."""
+
+    row: ApprovalRow
+    digest: str
+    question: str
+    """The canonical bytes whose SHA-256 is the digest, as text."""
+    arguments: str
+    """The canonical bytes that will be sent, as text."""
+    server: str
+    server_identity: str
+    definition: str
+    attempt: int
+    last_outcome: str
+    policies: tuple[str, ...]
+    answers: tuple[ApprovalAnswer, ...]
+    may_answer: tuple[str, ...]
+    """Names of those whose word counts now."""
+
+
+class ApprovalSaid(Message, frozen=True, tag="approval-said", tag_field="is"):
+    """The answer was taken."""
+
+    approval: str
+    action: str
+    state: str
+    missing: str
+
+
+class HoldPush(Message, frozen=True, tag="hold-changed", tag_field="push"):
+    """A held action that this connection waits for was answered, or is over."""
+
+    action: str
+    state: str
+    reason: str = ""

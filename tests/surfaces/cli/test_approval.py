@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from taskbound.wiring.home import find_socket
+from tests.peers.openssh import make_key, sign
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.surfaces.cli.installation import Installation
+
+AGENT = """
+import sys
+from pathlib import Path
+import msgspec
+from taskbound import __version__
+from taskbound.sdk.client import Client
+from taskbound.wire.action import Decide, Outcome, Permitted, Refused, Withheld
+from taskbound.wire.connection import Open
+client = Client(Path(sys.argv[1]), Open(role="gateway", version=__version__, agent="helper"))
+def decide(request):
+    return Decide(tool="fs__write", arguments=msgspec.Raw(b'{"path":"/a"}'), request=request)
+first = client.ask(decide("1"), Permitted)
+client.ask(Outcome(action=first.action, outcome="unknown"), Withheld)
+print(client.ask(decide("2"), Refused).action, flush=True)
+for number, line in enumerate(sys.stdin, 3):
+    print(type(client.ask(decide(str(number)), object)).__name__, flush=True)
+"""
+
+
+@pytest.fixture
+def place(fresh: Installation, tmp_path: Path) -> Installation:
+    fresh.prepare()
+    assert fresh("person", "demo", "begin").status == 0
+    assert fresh("person", "key", "add", str(make_key(tmp_path, name="alice"))).status == 0
+    fresh.start_task(scope=fresh.scope({"tool": "fs__write", "others": "any"}))
+    return fresh
+
+
+@pytest.fixture
+def agent(place: Installation) -> Iterator[subprocess.Popen[str]]:
+    """A gateway of its own whose call is held, since the one before ended unknown."""
+    socket = str(find_socket(place.home))
+    with subprocess.Popen(
+        [sys.executable, "-c", AGENT, socket], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        process.kill()
+
+
+def line(agent: subprocess.Popen[str], told: str = "") -> str:
+    assert agent.stdin is not None
+    assert agent.stdout is not None
+    if told:
+        agent.stdin.write(told)
+        agent.stdin.flush()
+    return agent.stdout.readline().strip()
+
+
+def test_what_is_held_is_shown_signed_with_ssh_keygen_and_runs_once(
+    place: Installation, agent: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    action = line(agent)
+    listed = place("approval", "list")
+    assert (listed.status, "fs__write" in listed.out, "`confirm` has 0 of 1" in listed.out) == (0, True, True)
+    shown = place("approval", "show", action)
+    assert shown.status == 0, shown.err
+    assert '"/a"' in shown.out
+    assert "may answer  alice" in shown.out
+    assert place("approval", "sign", action).status == 2
+    assert line(agent, "again\n") == "Refused"
+    signed = place("approval", "sign", action, "--key", str(tmp_path / "alice"))
+    assert signed.status == 0, signed.err
+    assert "taskbound statement: confirm one action" in signed.err
+    assert "is approved" in signed.out
+    assert line(agent, "again\n") == "Permitted"
+    assert "consumed" in place("approval", "list", "--state", "consumed").out
+    assert place("approval", "list").out == "nothing waits for an answer\n"
+    again = place("approval", "sign", action, "--key", str(tmp_path / "alice"))
+    assert (again.status, "approval-over" in again.err) == (3, True)
+
+
+def test_a_statement_that_was_signed_elsewhere_is_brought_and_a_denial_is_final(
+    place: Installation, agent: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    action = line(agent)
+    (key,) = place("person", "key", "list", "--json").document["rows"]
+    file, signature = tmp_path / "answer", tmp_path / "answer.sig"
+    words = ("--statement", str(file), "--signature", str(signature))
+    made = place("approval", "statement", action, "--by", key["key"], "--deny", "--file", str(file))
+    assert made.status == 0, made.err
+    signature.write_bytes(sign(tmp_path / "alice", file.read_bytes()))
+    other = place("approval", "sign", action, *words)
+    assert (other.status, "says something else than the command" in other.err) == (2, True)
+    denied = place("approval", "deny", action, *words, "--json")
+    assert denied.document["state"] == "denied"
+    assert line(agent, "again\n") == "Refused"
+    assert "denied by alice" in place("approval", "show", action).out
+    assert "approval-denied" in place("action", "list", "--decision", "refuse").out
+
+
+def test_a_question_is_watched_and_withdrawn(place: Installation, agent: subprocess.Popen[str]) -> None:
+    action = line(agent)
+    watched = place("approval", "watch", "--once")
+    assert ("pending" in watched.out, "fs__write" in watched.out) == (True, True)
+    assert place("approval", "withdraw", action, "--reason", "not now", "--yes").status == 0
+    assert place("approval", "watch", "--once").out == ""
+    assert "not now" in place("approval", "show", action).out
