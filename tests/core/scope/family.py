@@ -211,8 +211,11 @@ def kin(chance: Aimed) -> Iterator[Pair]:
     compared with itself.
     """
     kind = chance.randrange(8)
-    if kind < 3:
-        makers = ((_counted, timed, paid), (cut,), (stepped,))[kind]
+    if kind == 2:
+        yield from stepped(chance)
+        return
+    if kind < 2:
+        makers = (cut,) if kind else (_counted, timed, paid)
         for _ in range(24):
             two = chance.choice(makers)(chance)
             yield two
@@ -256,25 +259,27 @@ def cut(chance: Aimed) -> Pair:
     return Pair(parent=_scope(parent), child=_scope([child]))
 
 
-def stepped(chance: Aimed) -> Pair:
-    """A scope in steps, and one that was made from it, seldom in other steps or in none."""
-    while True:
-        keeps = [False, *(chance.random() < 1 / 2 for _ in range(chance.choice((1, 1, 2))))]
-        parent = [[_grant(chance) for _ in range(chance.choice((1, 1, 2)))] for _ in keeps]
-        child = [[_changed(chance, one) for one in chance.choice((some, some, parent[0]))] for some in parent]
+def stepped(chance: Aimed) -> Iterator[Pair]:
+    """Scopes in steps, each made from one before it, seldom in other steps; and what one has at first."""
+    keeps = [False, *(chance.random() < 1 / 2 for _ in range(chance.choice((1, 1, 2))))]
+    form = [[_grant(chance) for _ in range(chance.choice((1, 1, 2)))] for _ in keeps]
+    line, scopes = [form], dict[str, "Scope"]()
+    for _ in range(12):
         others = [keep and chance.random() < 3 / 4 for keep in keeps] if chance.random() < 1 / 2 else keeps
-        try:
-            two = Pair(parent=_in_steps(parent, keeps), child=_in_steps(child, others))
-            alone = chance.randrange(8)
-            if alone == 0:
-                return Pair(parent=two.parent, child=_scope(child[0]))
-            return Pair(parent=_scope(parent[0]), child=two.child) if alone == 1 else two
-        except ScopeSyntaxError:  # two grants of the same calls: another one
-            continue
+        with suppress(ScopeSyntaxError):  # two grants of the same calls: another one
+            scope = _in_steps(form, others) if chance.randrange(6) else _scope(form[0])
+            scopes.setdefault(scope.digest, scope)
+            line.append(form)
+        before = chance.choice(line)
+        form = [[_changed(chance, one) for one in chance.choice((some, some, before[0]))] for some in before]
+    for one, other in combinations(scopes.values(), 2):
+        yield Pair(parent=one, child=other)
+        if chance.random() < 1 / 4:
+            yield Pair(parent=other, child=one)
 
 
 def _in_steps(some: list[list[Form]], keeps: list[bool]) -> Scope:
-    steps = [
+    steps: list[JsonValue] = [
         {"name": f"s{number}", "keep": keep, "grants": list(grants)}
         for number, (grants, keep) in enumerate(zip(some, keeps, strict=True))
     ]
