@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.adapters.store.memory import MemoryStore
+from taskbound.core.decision import Allowance
 from taskbound.core.identity import PersonState
 from taskbound.core.policy import (
     AuthorActivatesError,
@@ -18,6 +21,7 @@ from taskbound.core.policy import (
 )
 from taskbound.core.task import TaskEvent
 from taskbound.flows.action.explain import explain
+from taskbound.flows.decision import Refusals
 from taskbound.flows.identity import register_person
 from taskbound.flows.means import Actor
 from taskbound.flows.policy import Policies, Refused, examine, examine_kept, replay
@@ -25,7 +29,8 @@ from taskbound.flows.policy.examine import OtherBaseError
 from taskbound.flows.policy.life import AlreadyInForceError, BadNoteError
 from taskbound.flows.policy.replay import BadReplayError
 from taskbound.ports.policy import BundleActivation, StoredBundle
-from tests.world import ANN, World, code_of, id_of
+from tests.peers.holding import Holding
+from tests.world import ANN, World, code_of, codes_of, id_of
 
 if TYPE_CHECKING:
     from taskbound.core.task import Task
@@ -303,17 +308,67 @@ def test_what_is_proposed_is_looked_at_before_anything_else(world: World, task: 
         world.bundles.propose("default", seen, "x" * 501, ANN)
 
 
-def test_an_action_replays_under_the_bundle_that_it_was_decided_under(world: World, task: Task) -> None:
+def of_finance(store: Store) -> Holding:
+    """A world with people who can answer; what ann proposes bob puts in force."""
+    return Holding(store, base_bundle())
+
+
+def rule(there: Holding, text: str) -> str:
+    digest = propose(there.world, text)
+    activate(there.world, digest, actor=BOB)
+    return digest
+
+
+def test_an_action_replays_under_the_bundle_that_it_was_decided_under(store: Store) -> None:
+    there = of_finance(store)
+    world, task = there.world, there.task
     under_base = id_of(world.ask(task))
-    put_in_force(world, LARGE)
+    rule(there, LARGE)
     held = id_of(world.ask(task, arguments={"to": "bob", "amount": 30}))
-    put_in_force(world)
+    rule(there, NEVER)
     refused = id_of(world.ask(task))
     world.bundles.roll_back("default", "", "", ANN)
     for action in (under_base, held, refused):
         assert explain(world.means, "default", action).replay == "same"
     found = explain(world.means, "default", held)
     assert any("amount" in one and "permit" in one for one in found.turns)
+
+
+def test_an_approval_that_was_given_under_another_bundle_permits_nothing(store: Store) -> None:
+    there = of_finance(store)
+    call: dict[str, Any] = {"arguments": {"to": "bob", "amount": 30}}
+    first = rule(there, LARGE)
+    action = id_of(there.world.ask(there.task, **call))
+    there.say(action, "carl")
+    assert there.state(action) == ("held", "approved")
+    rule(there, LARGE.replace("20.0", "25.0"))
+    again = there.world.ask(there.task, **call, resume=action)
+    assert (code_of(again), id_of(again) == action) == ("hold", False)
+    assert there.state(action) == ("withdrawn", "superseded")
+    second = id_of(again)
+    there.say(second, "carl")
+    rule(there, NEVER)
+    assert code_of(there.world.ask(there.task, **call, resume=second)) == "forbidden"
+    assert there.state(second)[0] != "permitted"
+    there.world.bundles.roll_back("default", first, "", ANN)
+    answer = there.world.ask(there.task, **call, resume=second)
+    assert code_of(answer) == "hold"
+    assert id_of(answer) not in {action, second}
+    assert there.world.events("action-decided")[-1]["bundle"] == first
+
+
+def test_an_approval_under_the_old_bundle_is_not_used_by_another_daemon(store: Store) -> None:
+    there = of_finance(store)
+    rule(there, LARGE)
+    action = id_of(there.world.ask(there.task, arguments={"to": "bob", "amount": 30}))
+    there.say(action, "carl")
+    other = there.world.beside()
+    seen = examine_kept(there.world.means, "default", propose(there.world))
+    other.ask(there.task, "bank__look", {"path": "/srv/a"})
+    other.meanwhile(lambda: there.world.bundles.activate("default", seen, BOB))
+    assert code_of(other.ask(there.task, arguments={"to": "bob", "amount": 30}, resume=action)) == "forbidden"
+    assert there.state(action)[0] != "permitted"
+    assert not [one for one in there.world.events("action-decided") if one["decision"] == "permit"][1:]
 
 
 def test_replaying_counts_what_differs_what_policy_did_not_decide_and_what_can_not_be_asked(
@@ -405,3 +460,32 @@ def test_the_engine_of_what_was_found_whole_is_not_made_again(world: World, task
     assert policies.at("default", InForce(epoch=1, digest=digest)) is engine
     assert engine.bundle == digest
     assert PolicyBundle(files={"base.cedar": ""}).own == {}
+
+
+def test_each_call_that_a_damaged_bundle_refuses_leaves_one_record_and_takes_a_token() -> None:
+    world = World(store=MemoryStore())
+    task = world.settle_in()
+    damage(world, put_in_force(world), archive=b"{}")
+    again = world.beside()
+    before = len(again.records())
+    refusals = Refusals(again.means, again.views, again.decisions, Allowance(burst=3, rate=1))
+    calls = [again.call(task, arguments={"to": "bob", "amount": number}) for number in range(5)]
+    codes = [codes_of(refusals.decide([one]))[0] for one in calls]
+    assert codes == ["damaged-bundle"] * 3 + ["too-many-refusals"] * 2
+    assert len(again.records()) == before + 3
+    assert again.events("action-undecided") == [
+        {
+            "kind": "action-undecided",
+            "code": "damaged-bundle",
+            "connection": one.connection,
+            "agent": "coder",
+            "tool": "bank__pay",
+            "task": task.id,
+            "size": len(one.arguments),
+            "digest": sha256(one.arguments).hexdigest(),
+            "proof": one.proof,
+        }
+        for one in calls[:3]
+    ]
+    with again.store.read() as snapshot:
+        assert [one.decision for one in snapshot.actions.actions("default")] == []

@@ -5,7 +5,8 @@
    stays stale is refused (`contended`), and nothing was taken.
 3. One call that can't be read or written is answered by itself; its neighbors'
    answers are what they would have been without it.
-4. An ambiguous commit is looked up: an action that is there was decided, one that
+4. What can't be decided at all, a damaged policy bundle say, is refused with a record of its own.
+5. An ambiguous commit is looked up: an action that is there was decided, one that
    is not there was not, and is decided again.
 """
 
@@ -16,7 +17,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from taskbound.core.audit import ActionRefusedMalformed
+from taskbound.core.audit import ActionRefusedMalformed, ActionUndecided
 from taskbound.core.clock import Instant
 from taskbound.core.decision import (
     Evaluated,
@@ -36,11 +37,12 @@ from taskbound.flows.approval import look_at_holds
 from taskbound.flows.decision.evaluate import Call, Evaluator
 from taskbound.flows.decision.record import recalled
 from taskbound.flows.decision.writing import Pending, write_settlement
-from taskbound.ports.store import AmbiguousCommitError, ConflictError
+from taskbound.ports.store import AmbiguousCommitError, ConflictError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from taskbound.core.audit import Event
     from taskbound.core.decision import Proposal, Settlement
     from taskbound.flows.decision.doubts import Doubts
     from taskbound.flows.decision.views import Views
@@ -76,6 +78,8 @@ class NotDecided:
     """There was no action to decide: the bytes could not be read, or nothing could be recorded."""
 
     refusal: Refuse
+    recorded: bool = False
+    """Whether there is a record of it."""
 
 
 Answer: TypeAlias = Settled | Repeated | Waiting | NotDecided
@@ -117,10 +121,12 @@ class Decisions:
                 proposal = self._evaluator.evaluate(call, self._means.chance.name("act"), now)
             except MalformedError as error:
                 answers[place] = self._malformed(call, error)  # 3
-            except TaskboundError as error:
+            except StoreUnavailableError as error:
                 answers[place] = NotDecided(refusal=refusal(error))
+            except TaskboundError as error:
+                answers[place] = self._refused(call, refusal(error))
             except Exception:  # noqa: BLE001 - rule 3: no neighbor may depend on what nobody foresaw in this one
-                answers[place] = _undecided(call)
+                answers[place] = self._refused(call, _undecided(call).refusal)
             else:
                 pending.append(Pending(call=call, place=place, proposal=proposal))
         return pending
@@ -132,7 +138,7 @@ class Decisions:
         try:
             settled = self._means.store.write(lambda tx: self._settle(tx, pending))
         except AmbiguousCommitError:
-            return self._look_up(pending, answers)  # 4
+            return self._look_up(pending, answers)  # 5
         except ConflictError:
             return [(one.place, one.call) for one in pending]
         except UnavailableError as error:
@@ -214,15 +220,30 @@ class Decisions:
             tool=call.tool,
             task=call.task,
         )
+        return self._recorded(call, event, refusal(error))
+
+    def _refused(self, call: Call, refused: Refuse) -> NotDecided:
+        event = ActionUndecided(  # 4
+            code=refused.code,
+            connection=call.connection,
+            agent=call.agent,
+            tool=call.tool,
+            task=call.task,
+            size=len(call.arguments),
+            digest=hashlib.sha256(call.arguments).hexdigest(),
+            proof=call.proof,
+        )
+        return self._recorded(call, event, refused)
+
+    def _recorded(self, call: Call, event: Event, refused: Refuse) -> NotDecided:
+        means = self._means
         try:
-            self._means.store.write(
-                lambda tx: tx.audit.append(
-                    call.namespace, self._means.writer, [event], self._means.clock.now()
-                )
+            means.store.write(
+                lambda tx: tx.audit.append(call.namespace, means.writer, [event], means.clock.now())
             )
         except UnavailableError as unavailable:
             return NotDecided(refusal=refusal(unavailable))
-        return NotDecided(refusal=refusal(error))
+        return NotDecided(refusal=refused, recorded=True)
 
 
 def _undecided(call: Call) -> NotDecided:

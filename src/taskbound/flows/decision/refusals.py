@@ -3,7 +3,7 @@
 1. An agent whose refusals have used up its allowance (`core.decision.quota`) is decided for no more until
    there is a token again: it is refused, without a record of its own, and counted.
 2. A permit takes no token; whatever else is recorded does: refusals, holds, duplicates, bytes that can't be
-   read.
+   read, what can't be decided.
 3. All names that no agent has share one bucket, in whatever namespace: a new name is no new allowance.
 4. Counts are recorded when their window ends; what could not be recorded stays counted.
 """
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import RefusalsDropped
 from taskbound.core.decision import Permit, Quota, Settled, TooManyRefusalsError, Waiting, refusal
-from taskbound.core.errors import UnavailableError, error_classes
 from taskbound.flows.decision.commit import NotDecided
 
 if TYPE_CHECKING:
@@ -93,8 +92,7 @@ def _is_recorded_refusal(answer: Answer) -> bool:
     match answer:
         case Settled(decision=Permit()) | Waiting():
             return False
-        case NotDecided():
-            unrecorded = {one.code for one in error_classes() if issubclass(one, UnavailableError)}
-            return answer.refusal.code not in unrecorded
+        case NotDecided(recorded=recorded):
+            return recorded
         case _:
             return True

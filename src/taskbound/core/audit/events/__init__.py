@@ -59,6 +59,7 @@ from taskbound.core.audit.events.work import (
     ActionDecided,
     ActionOutcome,
     ActionRefusedMalformed,
+    ActionUndecided,
     RefusalsDropped,
     RunRegistered,
     TaskAmended,
@@ -72,6 +73,7 @@ __all__ = [
     "ActionDecided",
     "ActionOutcome",
     "ActionRefusedMalformed",
+    "ActionUndecided",
     "AgentCeilingChanged",
     "AgentPeopleChanged",
     "ApprovalAnswered",
@@ -139,6 +141,7 @@ Event: TypeAlias = (
     | TaskAmended
     | RunRegistered
     | ActionRefusedMalformed
+    | ActionUndecided
     | RefusalsDropped
     | ActionDecided
     | ActionOutcome

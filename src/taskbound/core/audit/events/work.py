@@ -11,6 +11,7 @@ __all__ = [
     "ActionDecided",
     "ActionOutcome",
     "ActionRefusedMalformed",
+    "ActionUndecided",
     "RefusalsDropped",
     "RunRegistered",
     "TaskAmended",
@@ -123,6 +124,22 @@ class ActionRefusedMalformed:
     """SHA-256 of the raw bytes."""
     tool: str = ""
     task: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionUndecided:
+    """An action was asked for, and refused because nothing here could decide it."""
+
+    kind: ClassVar[str] = "action-undecided"
+    code: str
+    connection: str
+    agent: str
+    tool: str
+    task: str
+    size: int
+    digest: str
+    """SHA-256 of the bytes of its arguments."""
+    proof: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
