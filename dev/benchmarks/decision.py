@@ -126,6 +126,7 @@ def _bare() -> Callable[[], object]:
             "covered": True,
             "effect": "destructive",
             "flags": [],
+            "idempotent": False,
             "last_outcome": "none",
             "proof": PROOF,
         }

@@ -80,10 +80,13 @@ class Upstream(Protocol):
         them; any other error is taken as a server that can't be used.
         """
 
-    def call(self, tool: str, arguments: bytes, answer: Callable[[UpstreamAnswer], None]) -> int:
+    def call(
+        self, tool: str, arguments: bytes, answer: Callable[[UpstreamAnswer], None], *, key: str = ""
+    ) -> int:
         """Send one call and return its number.
 
-        MUST send `arguments` byte for byte, and nothing of the client's beside them. MUST call
+        MUST send `arguments` byte for byte, and nothing of the client's beside them but `key`, the client's
+        own name for this act, when it is not empty. MUST call
         `answer` exactly once, never before this returned.
         """
 

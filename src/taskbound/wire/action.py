@@ -18,6 +18,7 @@ __all__ = [
     "Outcome",
     "Permitted",
     "Reason",
+    "ReconcileAction",
     "Refused",
     "Released",
     "ShowAction",
@@ -140,6 +141,16 @@ class ExplainAction(Message, frozen=True, tag="action:explain", tag_field="op"):
     action: str
 
 
+class ReconcileAction(Message, frozen=True, tag="action:reconcile", tag_field="op"):
+    """Say what came of an action whose outcome was unknown. A person's act, from outside."""
+
+    action: str
+    outcome: str
+    """`succeeded` or `failed`."""
+    note: str
+    """How they know."""
+
+
 class ActionRow(Message, frozen=True, tag="action", tag_field="is"):
     """One action in short."""
 
@@ -187,5 +198,7 @@ class ActionDetail(Message, frozen=True, tag="action-detail", tag_field="is"):
     """For `action:explain`: each fact that the decision read, in words."""
     turns: tuple[str, ...] = ()
     """For `action:explain`: what of all that policies read would have led to another answer, each alone."""
+    key: str = ""
+    """The client's idempotency key, which went with the call to its server too."""
     could_grant: str = ""
     """For `action:explain` of what was outside of the scope: `yes: …` or `no: …`, as of now."""

@@ -39,6 +39,7 @@ Ask: TypeAlias = (
     | approval.AnswerApproval
     | approval.WithdrawApproval
     | approval.LeaveHold
+    | action.ReconcileAction
     | tool.AddUpstream
     | tool.RemoveUpstream
     | tool.ListUpstreams
@@ -46,6 +47,7 @@ Ask: TypeAlias = (
     | tool.ListTools
     | tool.SeeTools
     | tool.DiffTool
+    | tool.DeclareTool
     | tool.AcceptTool
     | identity.RegisterPerson
     | identity.ListPersons

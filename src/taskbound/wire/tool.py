@@ -10,6 +10,7 @@ from taskbound.wire.frame import Message
 __all__ = [
     "AcceptTool",
     "AddUpstream",
+    "DeclareTool",
     "DiffTool",
     "ListTools",
     "ListUpstreams",
@@ -114,6 +115,8 @@ class ToolRow(Message, frozen=True):
     """`read`, `write` or `destructive`; the worst case where annotations are missing."""
     raw: msgspec.Raw
     """The pinned definition (the whole tool object but its `_meta`), canonical."""
+    idempotent: bool = False
+    """Whether a person declared of this definition that a repeated call has no further effect."""
 
 
 class ToolRows(Message, frozen=True, tag="tools", tag_field="is"):
@@ -165,6 +168,15 @@ class AcceptTool(Message, frozen=True, tag="tool:accept", tag_field="op"):
     name: str
     definition: str
     """Digest of the seen definition that the person looked at; another one refuses."""
+
+
+class DeclareTool(Message, frozen=True, tag="tool:declare", tag_field="op"):
+    """Say whether a repeated call of a pinned tool has no further effect. A person's act."""
+
+    name: str
+    definition: str
+    """Digest of the pinned definition that the person looked at; another one refuses."""
+    idempotent: bool
 
 
 def identity_of(spec: ServerSpec, *, namespace: str) -> ServerIdentity:

@@ -70,9 +70,11 @@ async def started(
         await server.close()
 
 
-async def answered(server: StdioServer, tool: str = "work", arguments: bytes = b"{}") -> UpstreamAnswer:
+async def answered(
+    server: StdioServer, tool: str = "work", arguments: bytes = b"{}", *, key: str = ""
+) -> UpstreamAnswer:
     found: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
-    server.call(tool, arguments, found.set_result)
+    server.call(tool, arguments, found.set_result, key=key)
     return await asyncio.wait_for(found, DEADLINE)
 
 
@@ -97,6 +99,21 @@ async def test_a_legacy_server_gets_the_handshake_and_exactly_the_arguments(tmp_
         third
         == b'{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"arguments":%b,"name":"echo"}}' % raw
     )
+
+
+@pytest.mark.parametrize("era", ["2025-11-25", "2026-07-28"])
+async def test_an_idempotency_key_goes_with_its_own_call_and_no_other(tmp_path: Path, era: str) -> None:
+    log = tmp_path / "log"
+    command = echo(era="modern" if era == "2026-07-28" else "legacy", log=log)
+    async with started(tmp_path, command, era=era) as (server, _):
+        await answered(server, "echo", b'{"text":"a"}', key='k"1\u2028')
+        await answered(server, "echo", b'{"text":"b"}')
+    with_key, without = (one["params"] for one in logged(log) if one["method"] == "tools/call")
+    assert isinstance(with_key, dict)
+    assert isinstance(without, dict)
+    meta = without.get("_meta", {})
+    assert with_key["_meta"] == meta | {"io.taskbound/idempotency-key": 'k"1\u2028'}
+    assert "io.taskbound/idempotency-key" not in meta
 
 
 async def test_a_modern_server_gets_meta_of_our_own_with_each_request(tmp_path: Path) -> None:

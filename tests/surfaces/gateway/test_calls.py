@@ -74,7 +74,9 @@ async def test_the_result_is_the_servers_byte_for_byte(tmp_path: Path) -> None:
     assert line.endswith(b'"result":' + bytes(outcome.answer) + b"}")
 
 
-async def test_nothing_of_a_clients_meta_and_no_progress_token_goes_upstream(tmp_path: Path) -> None:
+async def test_nothing_of_a_clients_meta_but_its_key_and_no_progress_token_goes_upstream(
+    tmp_path: Path,
+) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(era="modern", log=log)) as b:
         await b.handshake()
@@ -83,7 +85,8 @@ async def test_nothing_of_a_clients_meta_and_no_progress_token_goes_upstream(tmp
         await b.request("tools/call", params)
         ask = await b.daemon.asked(Decide)
     assert ask.key == "canary-3"
-    assert b"canary" not in log.read_bytes()
+    sent = log.read_bytes()
+    assert sent.count(b"canary") == sent.count(b'"io.taskbound/idempotency-key":"canary-3"') == 1
 
 
 @pytest.mark.parametrize("request_id", [7, -7, 0, "7", "a\\u00e9", "", 2**53 - 1])

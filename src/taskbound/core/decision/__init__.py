@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from taskbound.core.decision.act import CHANGES, ActHistory, AttemptGround, changed_since
 from taskbound.core.decision.hold import HoldOverError, HoldPlaces, OpenHold, Waiting
-from taskbound.core.decision.locked import ActHistory, Locked, Settled, Settlement
+from taskbound.core.decision.locked import Locked, Settled, Settlement
 from taskbound.core.decision.quota import Allowance, Dropped, Quota, TooManyRefusalsError
 from taskbound.core.decision.settle import presentation_names, settle
 from taskbound.core.decision.values import (
@@ -24,8 +25,10 @@ from taskbound.core.decision.values import (
 )
 
 __all__ = [
+    "CHANGES",
     "ActHistory",
     "Allowance",
+    "AttemptGround",
     "Basis",
     "Decision",
     "Dropped",
@@ -49,6 +52,7 @@ __all__ = [
     "TooManyRefusalsError",
     "Verdict",
     "Waiting",
+    "changed_since",
     "presentation_names",
     "refusal",
     "settle",

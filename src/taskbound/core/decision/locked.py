@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from taskbound.core.clock import Instant
 from taskbound.core.decision.hold import HoldPlaces, OpenHold, Waiting
 from taskbound.core.decision.values import Decision, Presented, Proposal, Repeated, Stale
 from taskbound.core.quick import quick
@@ -14,28 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from taskbound.core.action import PriorAction
+    from taskbound.core.decision.act import ActHistory
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.scope import Charge
     from taskbound.core.task import TaskHead
 
-__all__ = ["ActHistory", "Answered", "Locked", "Settled", "Settlement"]
+__all__ = ["Answered", "Locked", "Settled", "Settlement"]
 
-_NEVER: Final = Instant(0)
 _NO_PLACES: Final = HoldPlaces(holds={}, unaskable={}, room={}, superseded=frozenset())
-
-
-@quick
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActHistory:
-    """What is known of one act in one tree of tasks: how often permitted, and how it last ended."""
-
-    attempts: int = 0
-    last_outcome: str = "none"
-    """`none`, `succeeded`, `failed` or `unknown`."""
-    last_action: str = ""
-    """The action of the last attempt; empty when there was none, or it was before such was kept."""
-    last_at: Instant = _NEVER
-    """When that was permitted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,8 +19,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, assert_never
 
 from taskbound.core.action import ActionState, Duplicate, New, PriorAction, present
+from taskbound.core.decision.act import ActHistory
 from taskbound.core.decision.hold import HoldBook, Waiting
-from taskbound.core.decision.locked import ActHistory, Answered, Locked, Settled, Settlement
+from taskbound.core.decision.locked import Answered, Locked, Settled, Settlement
 from taskbound.core.decision.values import (
     Evaluated,
     Holding,
@@ -161,6 +162,10 @@ def _changed(proposal: Proposal, locked: Locked, book: _Book) -> str:
         last = "unknown" if key in locked.doubted else locked.acts.get(key, _UNKNOWN_ACT).last_outcome  # 7
         if last != basis.last_outcome:
             return "the last outcome of this act"
+    if basis.attempts is not None:
+        key = (proposal.root, proposal.action.act_key)
+        if book.acts.get(key, _UNKNOWN_ACT).attempts != basis.attempts:
+            return "the attempts of this act"
     return ""
 
 

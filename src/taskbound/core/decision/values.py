@@ -124,6 +124,8 @@ class Basis:
     last_outcome: str
     """`none`, `succeeded`, `failed` or `unknown`; compared only when a policy reads it."""
     reads_outcome: bool
+    attempts: int | None = None
+    """How often the act was attempted before; None when no policy reads of that."""
 
 
 @quick

@@ -5,6 +5,7 @@ from __future__ import annotations
 from taskbound.core.policy.answer import (
     FACTS,
     TIMED,
+    TRIED,
     Erred,
     Fact,
     FactKind,
@@ -63,6 +64,7 @@ __all__ = [
     "MAX_BUNDLE",
     "MAX_FILES",
     "TIMED",
+    "TRIED",
     "AuthorActivatesError",
     "BadBundleError",
     "BadCaseError",

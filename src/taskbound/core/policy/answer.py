@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FACTS",
     "TIMED",
+    "TRIED",
     "Erred",
     "Fact",
     "FactKind",
@@ -65,9 +66,13 @@ class FactKind(Enum):
 FACTS: Final[Mapping[str, FactKind]] = MappingProxyType(
     {
         "attempt": FactKind.NUMBER,
+        "changed": FactKind.TEXTS,
         "covered": FactKind.TRUTH,
         "effect": FactKind.TEXT,
         "flags": FactKind.TEXTS,
+        "idempotent": FactKind.TRUTH,
+        "last_action": FactKind.TEXT,
+        "last_age": FactKind.NUMBER,
         "last_outcome": FactKind.TEXT,
         "proof": FactKind.TEXT,
         "agent.approvers": FactKind.PERSONS,
@@ -89,12 +94,15 @@ FACTS: Final[Mapping[str, FactKind]] = MappingProxyType(
 )
 """The facts that policies may read, by name: without a word in front they are of the call itself.
 
-`task.age` and `task.remaining` are whole seconds since the task's start and until its deadline.
+`task.age` and `task.remaining` are whole seconds since the task's start and until its deadline; `last_age`
+since the act's last attempt.
 """
 
 
 TIMED: Final = frozenset({"task.age", "task.remaining"})
 """The facts that change with nothing but the time."""
+TRIED: Final = frozenset({"attempt", "changed", "last_action", "last_age"})
+"""The facts of an act's attempts before; each attempt changes them, and `last_age` the time as well."""
 
 
 class PolicySyntaxError(MalformedError):
@@ -136,6 +144,8 @@ class PolicyTool:
     """Digest of its pinned definition."""
     effect: str = "destructive"
     open_world: bool = True
+    idempotent: bool = False
+    """Whether a person declared it so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,8 +38,11 @@ _EXPECTED: Final = frozenset({"permit", "hold", "refuse", "policies"})
 _CODES: Final = ("forbidden", "not-permitted", "policy-erred", "unmapped-argument")
 _ORDINARY: Final[Mapping[str, Fact]] = {
     "attempt": 1,
+    "changed": (),
     "covered": True,
     "flags": (),
+    "last_action": "",
+    "last_age": 0,
     "last_outcome": "none",
     "proof": "",
     "agent.approvers": (),
@@ -129,6 +132,7 @@ def request_of(case: PolicyCase, tool: PolicyTool) -> PolicyRequest:
         "agent.name": case.agent,
         "agent.namespace": case.namespace,
         "effect": tool.effect,
+        "idempotent": tool.idempotent,
         "tool.effect": tool.effect,
         "tool.name": tool.name,
         "tool.open_world": tool.open_world,

@@ -28,6 +28,10 @@ _WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "effect": ("read", "write", "destructive"),
     "last_outcome": ("none", "succeeded", "failed", "unknown"),
 }
+_SETS: Final[Mapping[str, tuple[str, ...]]] = {
+    "changed": ("definition", "people", "policy", "scope"),
+    "flags": tuple(sorted(kind.value for kind in TextKind)),
+}
 _NUMBERS: Final = (0, 1, 2, 3, 5, 10, 100, 60, 600, 3_600, 86_400, 604_800)
 _TWINS: Final[Mapping[str, str]] = {"effect": "tool.effect", "tool.effect": "effect"}
 
@@ -105,8 +109,8 @@ def _others(name: str, value: Fact) -> Iterator[Fact]:
             yield from (one for one in (value + 1, value - 1, *_NUMBERS) if one not in {value, -1})
         case ((FactKind.TEXTS | FactKind.PERSONS), tuple()):
             yield from (tuple(one for one in value if one != gone) for gone in value)
-            if name == "flags":
-                kinds = sorted(kind.value for kind in TextKind)
+            if name in _SETS:
+                kinds = _SETS[name]
                 yield from (tuple(sorted({*value, kind})) for kind in kinds if kind not in value)
         case _, str():
             words = _WORDS.get(name.rpartition(".")[2], ("",))

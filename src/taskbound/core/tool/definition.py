@@ -91,6 +91,12 @@ class ToolDefinition:
         return schema if isinstance(schema, dict) else {}
 
     @property
+    def denies_idempotence(self) -> bool:
+        """Whether its server says outright that a repeated call has further effects."""
+        hints = self.value.get("annotations")
+        return isinstance(hints, dict) and hints.get("idempotentHint") is False
+
+    @property
     def open_world(self) -> bool:
         """Whether it may reach anyone; only `openWorldHint: false` says that it doesn't."""
         annotations = self.value.get("annotations")

@@ -1,8 +1,8 @@
 """Comparing the rows with the log: what each record says, and what stands in the database now.
 
 1. One snapshot is read, from the first record to the newest; records that have no place yet count too.
-2. What is kept meanwhile is what is open: permits without an outcome, and the limits of tasks that may
-   still pay. So memory grows with what runs, never with the log.
+2. What is kept meanwhile is what is open: permits without an outcome, unknown outcomes, and the limits
+   of tasks that may still pay. So memory grows with what runs, never with the log.
 3. The log is believed here, and verified elsewhere (`core.audit.verify_log`): whoever edits both is caught
    there.
 4. Not compared: rates, whose windows pass without a record; how an act last ended, counted over a tree of
@@ -28,6 +28,7 @@ from taskbound.core.audit import (
 from taskbound.core.scope import initial_limits
 from taskbound.core.task import ENDED
 from taskbound.flows.audit.key_rows import KeyLedger
+from taskbound.flows.audit.unknown_rows import UnknownLedger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -184,7 +185,7 @@ class _Ledger:
                 if here != there:
                     self.differ(f"action {event.action} has another {name} than its record")
             state = row.state.value
-            if state != event.after:
+            if event.after not in {state, "unknown"}:  # what was unknown is followed by itself
                 self.differ(f"action {event.action} is `{state}`, and its record says `{event.after}`")
             if (row.released, row.answer_digest) != (event.released, event.answer):
                 self.differ(f"action {event.action} has another answer or release than its record")
@@ -226,7 +227,7 @@ def compare_rows(snapshot: Snapshot, progress: Callable[[int, int], None]) -> Co
         snapshot: What is read, from beginning to end.
         progress: Told, now and then, how many records of how many were followed.
     """
-    ledger, keys = _Ledger(snapshot), KeyLedger(snapshot)
+    ledger, keys, unknown = _Ledger(snapshot), KeyLedger(snapshot), UnknownLedger(snapshot)
     total = snapshot.audit.count()
     done = 0
     for page in _pages(snapshot):
@@ -234,10 +235,11 @@ def compare_rows(snapshot: Snapshot, progress: Callable[[int, int], None]) -> Co
             record = parse_record(raw)
             ledger.take(record)
             keys.take(record)
+            unknown.take(record)
         done += len(page)
         progress(done, total)
     ledger.finish()
-    for words in keys.differences():
+    for words in (*keys.differences(), *unknown.differences()):
         ledger.differ(words)
     return Comparison(
         records=done,

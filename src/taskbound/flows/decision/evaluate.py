@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.policy import PolicyConclusion
     from taskbound.core.scope import Covered
+    from taskbound.flows.decision.attempts import Attempts
     from taskbound.flows.decision.standing import Case, Ground, Standing
     from taskbound.flows.decision.views import Views
     from taskbound.flows.policy.engines import Policies
@@ -114,10 +115,10 @@ class Evaluator:
         if canonical(arguments) != call.arguments:
             raise NotCanonicalError("the arguments are not in canonical form")  # 1
         action = Action(frame=standing.frame, arguments=call.arguments)
-        outcome = self._views.last_outcome(standing.root, action.act_key) if standing.reads_outcome else ""
+        attempts, outcome = self._before(call.namespace, standing, action)
         flagged = action.flags()
         flags = tuple(sorted({flag.kind.value for flag in flagged})) if flagged else ()
-        case = standing.case(flags, outcome, call.proof, now)
+        case = standing.case(flags, outcome, call.proof, now, attempts)
         return Proposal(
             id=action_id,
             action=action,
@@ -130,6 +131,15 @@ class Evaluator:
             facts=case.words,
             resume=call.resume,
         )
+
+    def _before(self, namespace: str, standing: Standing, action: Action) -> tuple[Attempts | None, str]:
+        """What policy reads of the attempts before, and how the act last ended, if it reads that."""
+        if standing.reads_attempts:
+            attempts = self._views.attempts(namespace, standing.root, action.act_key)
+            return attempts, attempts.history.last_outcome
+        if not standing.reads_outcome:
+            return None, ""
+        return None, self._views.last_outcome(standing.root, action.act_key)
 
     def _verdict(
         self, call: Call, standing: Standing, case: Case, arguments: dict[str, JsonValue], now: Instant

@@ -3,7 +3,8 @@
 1. Every name of `taskbound.core.policy.FACTS` is worked out here and only here, and only
    when the bundle reads it.
 2. What is not there (no agent, no task, no tool) is the worst of its kind where it has
-   one: a tool without annotations writes, destroys and reaches the open world.
+   one: a tool without annotations writes, destroys and reaches the open world. Nobody declared it idempotent;
+   an attempt whose time is not known was just now.
 3. Facts are recorded as words beside the decision and read back for explaining.
 """
 
@@ -12,15 +13,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from taskbound.core.decision import AttemptGround, changed_since
 from taskbound.core.policy import FACTS, Fact, FactKind
 from taskbound.core.task import evidence_text
 from taskbound.core.tool import Effect
+from taskbound.flows.decision.attempts import PEOPLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from taskbound.core.clock import Instant
     from taskbound.core.identity import Agent
+    from taskbound.flows.decision.attempts import Attempts
     from taskbound.flows.decision.views import Lineage, ToolView
 
 __all__ = ["Facts", "FactsOf", "fact_words", "parse_fact"]
@@ -38,8 +42,11 @@ class FactsOf:
     agent: str
     tool: str
     proof: str
+    bundle: str
     flags: tuple[str, ...]
     last_outcome: str
+    attempts: Attempts
+    """What was before this call; looked up only when a policy reads of it."""
     known_agent: Agent | None
     lineage: Lineage | None
     known_tool: ToolView | None
@@ -70,11 +77,33 @@ def _remaining(seen: FactsOf) -> int:
     return max(0, (seen.lineage.task.deadline - seen.now) // _SECOND) if seen.lineage else 0
 
 
+def _changed(seen: FactsOf) -> tuple[str, ...]:
+    if not seen.attempts.history.attempts:
+        return ()
+    people = tuple(fact_words(_FACTS[name](seen)) for name in PEOPLE)
+    now = AttemptGround(
+        definition=seen.known_tool.pinned.digest if seen.known_tool else "",
+        scope=seen.lineage.task.scope.digest if seen.lineage else "",
+        policy=seen.bundle,
+        people=people,
+    )
+    return changed_since(seen.attempts.ground, now)
+
+
+def _last_age(seen: FactsOf) -> int:
+    history = seen.attempts.history
+    return max(0, (seen.now - history.last_at) // _SECOND) if history.last_action else 0  # 2
+
+
 _FACTS: Final[Mapping[str, Callable[[FactsOf], Fact]]] = {
-    "attempt": lambda _: 1,
+    "attempt": lambda seen: seen.attempts.history.attempts + 1,
+    "changed": _changed,
     "covered": lambda _: True,
     "effect": _effect,
     "flags": lambda seen: seen.flags,
+    "idempotent": lambda seen: seen.known_tool.pinned.idempotent if seen.known_tool else False,  # 2
+    "last_action": lambda seen: seen.attempts.history.last_action,
+    "last_age": _last_age,
     "last_outcome": lambda seen: seen.last_outcome,
     "proof": lambda seen: seen.proof,
     "agent.approvers": lambda seen: seen.known_agent.approvers if seen.known_agent else (),

@@ -7,7 +7,7 @@
    of the task and its ancestors. What stands in the way is looked at anew each time.
 3. What policy answers is remembered by all that it may read: the standing, the flags,
    the last outcome and the proof. Where it reads the arguments it is asked for
-   each call, and where it reads the time nothing is remembered.
+   each call, and where it reads the time or the attempts before nothing is remembered.
 4. Every agent above is active like the task's own, and bounds it by its ceiling; a ceiling is asked for each
    call unless it covers every call of the tool by its own words.
 5. Standings and their cases are bounded: beyond the bound the oldest go. One that lacks
@@ -23,21 +23,21 @@ from taskbound.core.action import Frame
 from taskbound.core.decision import Basis
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity import UnknownIdentityError, require_active
-from taskbound.core.policy import TIMED, PolicyRequest, conclude
+from taskbound.core.policy import TIMED, TRIED, PolicyRequest, conclude
 from taskbound.core.revocation import require_not_stopped
-from taskbound.core.scope import Others
 from taskbound.core.task import NoTaskError, require_live
+from taskbound.flows.decision.attempts import NO_ATTEMPT, PEOPLE
+from taskbound.flows.decision.bounds import bounds_of
 from taskbound.flows.decision.facts import FactsOf, fact_words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from taskbound.core.action import JsonValue
     from taskbound.core.clock import Instant
     from taskbound.core.errors import TaskboundError
     from taskbound.core.identity import Agent
     from taskbound.core.policy import PolicyConclusion, PolicyReads
     from taskbound.core.scope import Scope
+    from taskbound.flows.decision.attempts import Attempts
     from taskbound.flows.decision.evaluate import Call
     from taskbound.flows.decision.views import Lineage, ToolView, Views
     from taskbound.flows.policy.engines import Policies
@@ -141,6 +141,11 @@ class Standing:
         """Whether a policy in force reads how an act last ended."""
         return "last_outcome" in self._policy.reads
 
+    @property
+    def reads_attempts(self) -> bool:
+        """Whether a policy that can apply reads of the attempts before."""
+        return not TRIED.isdisjoint(self._read().facts)
+
     def require(self, unbound: TaskboundError | None, now: Instant) -> Ground:
         """Go on only when nothing stands in the way so far.
 
@@ -156,16 +161,23 @@ class Standing:
             ground = self._ground = self._look(unbound, now)
         return ground
 
-    def case(self, flags: tuple[str, ...], outcome: str, proof: str, now: Instant) -> Case:
-        """The case of calls with these flags, of an act that last ended so, proven so."""
-        if not TIMED.isdisjoint(self._read().facts):
-            return self._case(flags, outcome, proof, now)
+    def case(
+        self,
+        flags: tuple[str, ...],
+        outcome: str,
+        proof: str,
+        now: Instant,
+        attempts: Attempts | None = None,
+    ) -> Case:
+        """The case of calls with these flags, of an act that last ended and was tried so, proven so."""
+        if attempts is not None or not TIMED.isdisjoint(self._read().facts):
+            return self._case(flags, outcome, proof, now, attempts)
         key = (flags, outcome, proof)
         known = self._cases.get(key)  # 3
         if known is None:
             if len(self._cases) >= _CASES:
                 del self._cases[next(iter(self._cases))]  # 5
-            known = self._cases[key] = self._case(flags, outcome, proof, now)
+            known = self._cases[key] = self._case(flags, outcome, proof, now, None)
         return known
 
     def _read(self) -> PolicyReads:
@@ -205,20 +217,25 @@ class Standing:
             lineage=lineage,
             agent=self._agent,
             tool=tool,
-            bounds=_bounds(agents, tool_name),
+            bounds=bounds_of(agents, tool_name),
             until=min(head.deadline for head in lineage.heads.values()),
         )
 
-    def _case(self, flags: tuple[str, ...], outcome: str, proof: str, now: Instant) -> Case:
+    def _case(
+        self, flags: tuple[str, ...], outcome: str, proof: str, now: Instant, attempts: Attempts | None
+    ) -> Case:
         task, agent, tool = self._names
         known, reads = self._tool, self._read()
+        names = reads.facts.union(PEOPLE) if "changed" in reads.facts else reads.facts
         facts = FactsOf(
             namespace=self._namespace,
             agent=agent,
             tool=tool,
             proof=proof,
+            bundle=self._policy.bundle,
             flags=flags,
             last_outcome=outcome,
+            attempts=attempts or NO_ATTEMPT,
             known_agent=self._agent,
             lineage=self._lineage,
             known_tool=known,
@@ -232,7 +249,7 @@ class Standing:
             task=task,
             definition=known.pinned.digest if known else "",
             schema=known.definition.input_schema if known else {},
-            facts=facts.read(sorted(reads.facts)),
+            facts=facts.read(sorted(names)),
         )
         basis = Basis(
             tasks=self._lineage.versions if self._lineage else (),
@@ -243,6 +260,7 @@ class Standing:
             bundle=self._policy.bundle,
             last_outcome=outcome,
             reads_outcome=self.reads_outcome,
+            attempts=None if attempts is None else attempts.history.attempts,
         )
         return Case(self._policy, request, basis, reads_arguments=reads.arguments)
 
@@ -272,15 +290,3 @@ class Standings:
                     del self._kept[next(iter(self._kept))]
                 self._kept[key] = known
         return known
-
-
-def _bounds(agents: Mapping[str, Agent], tool: str) -> tuple[tuple[Scope, str], ...]:
-    ceilings = [(agent.ceiling, f"the ceiling of agent `{name}`") for name, agent in agents.items()]
-    return tuple([(scope, whose) for scope, whose in ceilings if not _is_open(scope, tool)])  # 4
-
-
-def _is_open(scope: Scope, tool: str) -> bool:
-    """Whether a grant names the tool and says nothing more than how often, and `others: any`."""
-    said = {"tool": tool, "others": Others.ANY.value, "uses": 0}
-    in_force = scope.at(0)  # as `cover` judges: a ceiling's first step is all that counts of it
-    return any(grant.value() | {"uses": 0} == said for grant in in_force.by_tool.get(tool, ()))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from taskbound.core.identity.grantable import reach_of
 from taskbound.core.tool import parse_definition
+from taskbound.flows.decision.attempts import look_back
 from taskbound.flows.decision.doubts import Doubts
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.task import Task, TaskHead
     from taskbound.core.tool import ToolDefinition
+    from taskbound.flows.decision.attempts import Attempts
     from taskbound.ports.store import Snapshot, Store
     from taskbound.ports.tool import PinnedServer, PinnedTool
 
@@ -190,6 +192,11 @@ class Views:
     def last_outcome(self, root: str, act_key: str) -> str:
         """How the act last ended in its tree; `none` as long as no commit has shown another."""
         return self._outcomes.get((root, act_key), "none")
+
+    def attempts(self, namespace: str, root: str, act_key: str) -> Attempts:
+        """What is known of the act's attempts now; not kept."""
+        with self._store.read() as snapshot:
+            return look_back(snapshot, self.doubts, namespace, root, act_key)
 
     def read_again(self, stale: Proposal) -> None:
         """Forget what a stale proposal had read, and read anew how its act last ended."""

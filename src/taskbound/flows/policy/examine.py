@@ -73,6 +73,7 @@ def tools_of(snapshot: Snapshot, namespace: str) -> tuple[PolicyTool, ...]:
                 definition=one.digest,
                 effect=definition.effect.value,
                 open_world=definition.open_world,
+                idempotent=one.idempotent,
             )
         )
     return tuple(found)

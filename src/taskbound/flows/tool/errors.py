@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError
 
-__all__ = ["OtherDefinitionError", "UnknownServerError", "UpstreamExistsError"]
+__all__ = ["NotIdempotentError", "OtherDefinitionError", "UnknownServerError", "UpstreamExistsError"]
 
 
 class UnknownServerError(DeniedError):
@@ -26,3 +26,10 @@ class OtherDefinitionError(DeniedError):
 
     code = "other-definition"
     remedy = "look at `taskbound tool diff` again"
+
+
+class NotIdempotentError(DeniedError):
+    """The tool's own definition says that a repeated call has further effects."""
+
+    code = "not-idempotent"
+    remedy = "leave it as it is: after an unknown outcome a person is asked"

@@ -5,6 +5,8 @@
    changed text is flagged, and the pinned text goes on being served (design 2, tool).
 2. A list from another server identity than the pinned one changes every tool.
 3. Accepting pins exactly the definition whose digest the person looked at.
+4. What a person declared of a tool is of its definition, and falls with it.
+5. What a server says of idempotence never loosens anything: it can only keep a person from declaring it.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import ToolAccepted, ToolChanged
+from taskbound.core.audit.events import ToolDeclared
 from taskbound.core.errors import MalformedError
 from taskbound.core.tool import (
     Gone,
@@ -24,7 +27,7 @@ from taskbound.core.tool import (
     parse_definition,
 )
 from taskbound.flows.decision.standing import UnknownToolError
-from taskbound.flows.tool.errors import OtherDefinitionError, UnknownServerError
+from taskbound.flows.tool.errors import NotIdempotentError, OtherDefinitionError, UnknownServerError
 from taskbound.flows.tool.pin import require_server
 
 if TYPE_CHECKING:
@@ -137,6 +140,7 @@ class Sights:
                 state="pinned",
                 seen=b"",
                 version=pin.version + 1,
+                idempotent=False,  # 4
             )
             tx.tools.put_tool(after, expect=pin.version)
             event = ToolAccepted(
@@ -174,6 +178,42 @@ class Sights:
                 )
             )
         self._record(tx, namespace, events)
+
+    def declare(
+        self, namespace: str, name: str, definition: str, actor: Actor, *, idempotent: bool
+    ) -> PinnedTool:
+        """Keep what a person says of a repeated call of a tool (rules 4 and 5).
+
+        Raises:
+            UnknownToolError: The tool is not pinned.
+            OtherDefinitionError: Its pinned definition has another digest.
+            NotIdempotentError: It says of itself that it is not idempotent.
+        """
+
+        def work(tx: Transaction) -> PinnedTool:
+            pin = tx.tools.tool(namespace, name)
+            if pin is None:
+                raise UnknownToolError(f"no tool `{name}` is pinned", remedy=_LIST)
+            if pin.digest != definition:
+                raise OtherDefinitionError(f"the pinned definition of `{name}` is not `{definition}`")
+            if idempotent and parse_definition(pin.definition).denies_idempotence:
+                raise NotIdempotentError(f"`{name}` says of itself that it is not idempotent")  # 5
+            after = replace(pin, idempotent=idempotent, version=pin.version + 1)
+            tx.tools.put_tool(after, expect=pin.version)
+            event = ToolDeclared(
+                tool=name,
+                server=pin.identity,
+                definition=pin.digest,
+                idempotent=idempotent,
+                by=actor.name,
+                proof=actor.proof,
+            )
+            self._record(tx, namespace, [event])
+            return after
+
+        after = self._means.store.write(work)
+        self._views.forget()
+        return after
 
     def _record(self, tx: Transaction, namespace: str, events: list[Event]) -> None:
         tx.audit.append(namespace, self._means.writer, events, self._means.clock.now())

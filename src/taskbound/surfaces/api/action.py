@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from taskbound.core.decision import Hold, Permit, Refuse, Repeated, Settled, Waiting
-from taskbound.flows.action import Release, Report, Withhold, explain
+from taskbound.flows.action import Release, Report, Withhold, explain, reconcile
 from taskbound.flows.action.explain import UnknownActionError
 from taskbound.flows.decision.commit import NotDecided
 from taskbound.surfaces.api.daemon import Asked
@@ -26,7 +26,15 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.reply import Reply
     from taskbound.wire.envelope import Answer
 
-__all__ = ["decide", "explain_action", "list_actions", "malformed", "outcome", "show_action"]
+__all__ = [
+    "decide",
+    "explain_action",
+    "list_actions",
+    "malformed",
+    "outcome",
+    "reconcile_action",
+    "show_action",
+]
 
 _PAGE: Final = 500
 
@@ -179,6 +187,21 @@ async def explain_action(daemon: Daemon, connection: Connection, ask: wire.Expla
         )
 
     return await daemon.read(read)
+
+
+async def reconcile_action(daemon: Daemon, connection: Connection, ask: wire.ReconcileAction) -> Answer:
+    """What came of an action whose outcome was unknown, by a person's word."""
+    await daemon.first(
+        lambda: reconcile(
+            daemon.means,
+            connection.namespace,
+            ask.action,
+            ask.outcome,
+            ask.note,
+            daemon.require_person(connection),
+        )
+    )
+    return Done()
 
 
 def _is_learning(snapshot: Snapshot, connection: Connection, task: str) -> bool:

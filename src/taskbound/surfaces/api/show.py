@@ -105,6 +105,7 @@ def action_detail(
         facts=facts,
         turns=turns,
         could_grant=could_grant,
+        key=action.key,
     )
 
 
@@ -244,6 +245,7 @@ def tool_row(tool: PinnedTool) -> ToolRow:
         state=tool.state,
         effect=parse_definition(tool.definition).effect.value,
         raw=msgspec.Raw(tool.definition),
+        idempotent=tool.idempotent,
     )
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "accept_tool",
     "add_upstream",
+    "declare_tool",
     "diff_tool",
     "list_tools",
     "list_upstreams",
@@ -160,6 +161,22 @@ async def accept_tool(daemon: Daemon, connection: Connection, ask: wire.AcceptTo
     await daemon.first(
         lambda: daemon.sights.accept(
             connection.namespace, ask.name, ask.definition, daemon.require_person(connection)
+        )
+    )
+    return Done()
+
+
+async def declare_tool(daemon: Daemon, connection: Connection, ask: wire.DeclareTool) -> Answer:
+    """Keep what a person says of a repeated call of a tool."""
+    if connection.role != "cli":
+        raise UnprovenError("only a person declares what a tool does")
+    await daemon.first(
+        lambda: daemon.sights.declare(
+            connection.namespace,
+            ask.name,
+            ask.definition,
+            daemon.require_person(connection),
+            idempotent=ask.idempotent,
         )
     )
     return Done()

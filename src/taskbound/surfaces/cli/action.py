@@ -15,13 +15,15 @@ from taskbound.wire.action import (
     ActionRows,
     ExplainAction,
     ListActions,
+    ReconcileAction,
     ShowAction,
 )
+from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
     from taskbound.surfaces.cli.screen import Screen
 
-__all__ = ["app", "explain", "list_actions", "show", "show_action"]
+__all__ = ["app", "explain", "list_actions", "reconcile", "show", "show_action"]
 
 app = group("action", "Look at single acts: what was asked, what was decided, what came of it.")
 
@@ -95,6 +97,34 @@ def explain(session: Session, action: ActionArgument) -> None:
     )
 
 
+@command(
+    app, "reconcile", asks=True, examples='taskbound action reconcile act_… failed --note "not in the ledger"'
+)
+def reconcile(
+    session: Session,
+    action: ActionArgument,
+    outcome: Annotated[
+        str,
+        typer.Argument(
+            metavar="OUTCOME", help="succeeded or failed.", autocompletion=lambda: ["succeeded", "failed"]
+        ),
+    ],
+    note: Annotated[str, typer.Option("--note", help="How you know; it is recorded.", show_default=False)],
+) -> None:
+    """Say what came of an action whose outcome is unknown, once you have found out.
+
+    A repeat of the act is judged by that from then on. Nothing that the action was charged is given back.
+    A person's act: it is refused from inside a gateway or a `taskbound run`.
+    """
+    found = session.ask(ShowAction(action=whole_action(session, action)), ActionDetail)
+    name = found.row.action
+    if not session.screen.json:
+        show_action(session.screen, found)
+    session.confirm(f"Record that {shown(name)} {shown(outcome)}?")
+    answer = session.ask(ReconcileAction(action=name, outcome=outcome, note=note), Done)
+    session.done(answer, f"{shown(name)} is reconciled: it {shown(outcome)}")
+
+
 def _state(row: ActionRow) -> str:
     return f"{row.state} (learning)" if row.learning else row.state
 
@@ -128,6 +158,7 @@ def show_action(screen: Screen, found: ActionDetail) -> None:
             ("definition", found.definition),
             ("scope", found.scope),
             ("bundle", found.bundle),
+            *([("key", Words(found.key))] if found.key else []),
             ("history", tuple(Words(_dated(one)) for one in found.history)),
         ]
     )

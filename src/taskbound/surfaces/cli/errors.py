@@ -43,8 +43,9 @@ _BY_STATUS: Final[dict[int, str]] = {
     _MALFORMED: """
         already-in-force already-initialized bad-bundle bad-case bad-client-config bad-definition bad-escape
         bad-evidence bad-filter bad-frame bad-grantable bad-id bad-input bad-instant bad-issuer bad-jsonrpc
-        bad-monitor bad-name bad-note bad-outcome bad-params bad-person-key bad-policy bad-question bad-replay
-        bad-server bad-server-name bad-setting bad-sheet bad-statement bad-task bad-tool-name bare-return
+        bad-monitor bad-name bad-note bad-outcome bad-params bad-person-key bad-policy bad-question
+        bad-reconciliation bad-replay bad-server bad-server-name bad-setting bad-sheet bad-statement
+        bad-task bad-tool-name bare-return
         batch byte-order-mark ceiling-limit command-missing document-syntax duplicate-key duplicate-tool
         empty-document floating-version foreign-character half-message id-reused jwk-members jwk-point
         jwk-private jwk-set key-reused line-separator lone-surrogate look-alike-tool malformed mixed-agents
@@ -60,8 +61,9 @@ _BY_STATUS: Final[dict[int, str]] = {
         bad-signature checkpoint-older client-config-changed comment-would-be-lost declined denied
         era-changed foreign-data-directory hold-over identity-exists inactive-agent issuer-exists
         key-not-standing log-behind longer-than-parent monitor-overdue moved-in-force no-approver
-        no-step no-task not-demo not-entitled not-giver not-holder not-in-charge not-in-force-before
-        not-key-holder not-liftable not-next-step not-outside not-owner not-self nothing-to-undo
+        no-step no-task not-demo not-entitled not-giver not-holder not-idempotent not-in-charge
+        not-in-force-before not-key-holder not-liftable not-next-step not-outside not-owner
+        not-self nothing-to-undo
         open-data-directory origin-unknown other-definition other-question other-than-chosen
         other-version outside-ceiling outside-grantable outside-parent person-key-exposed
         refused-by-daemon scope-changed server-changed statement-time stopped task-ended task-expired

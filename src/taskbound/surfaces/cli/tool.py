@@ -11,9 +11,9 @@ from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.session import Session, command, group
 from taskbound.wire.connection import Done
-from taskbound.wire.tool import AcceptTool, DiffTool, ListTools, ToolDiff, ToolRows
+from taskbound.wire.tool import AcceptTool, DeclareTool, DiffTool, ListTools, ToolDiff, ToolRow, ToolRows
 
-__all__ = ["accept", "app", "diff", "list_tools"]
+__all__ = ["accept", "app", "declare", "diff", "list_tools"]
 
 app = group("tool", "The tools of the pinned servers, and what changed since a person pinned them.")
 
@@ -32,7 +32,7 @@ def list_tools(
         return
     session.screen.table(
         ("TOOL", "EFFECT", "STATE", "DESCRIPTION"),
-        [(one.name, one.effect, one.state, _description(bytes(one.raw))) for one in found.rows],
+        [(one.name, _effect(one), one.state, _description(bytes(one.raw))) for one in found.rows],
         "no tools are pinned; add a server with `taskbound upstream add` or `taskbound init`",
     )
 
@@ -73,6 +73,47 @@ def accept(
     session.done(answer, f"{shown(name)} is pinned as {digest}")
 
 
+@command(
+    app,
+    "declare",
+    asks=True,
+    examples="taskbound tool declare git__git_add --idempotent\n"
+    "taskbound tool declare git__git_add --not-idempotent",
+)
+def declare(
+    session: Session,
+    name: ToolArgument,
+    idempotent: Annotated[
+        bool,
+        typer.Option(
+            "--idempotent/--not-idempotent",
+            help="Whether a repeated call has no further effect.",
+            show_default=False,
+        ),
+    ],
+) -> None:
+    """Say whether repeating a call of a tool has no further effect: then an unknown outcome asks nobody.
+
+    It is said of the pinned definition, and falls when another one is accepted.
+    A person's act: it is refused from inside a gateway or a `taskbound run`.
+    """
+    rows = session.ask(ListTools(), ToolRows).rows
+    row = next((one for one in rows if one.name == name), None)
+    if row is None:
+        raise BadInputError(
+            f"no tool `{shown(name)}` is pinned", remedy="list them with `taskbound tool list`"
+        )
+    raw = bytes(row.raw)
+    digest = parse_definition(raw).digest  # of what is shown here, whoever says what it is
+    if not session.screen.json:
+        session.screen.heading(shown(name))
+        session.screen.fields([("pinned", Words(raw.decode())), ("definition", digest)])
+    words = "idempotent" if idempotent else "not idempotent"
+    session.confirm(f"Declare {shown(name)} {words}?")
+    answer = session.ask(DeclareTool(name=name, definition=digest, idempotent=idempotent), Done)
+    session.done(answer, f"{shown(name)} is declared {words}")
+
+
 def _show(session: Session, found: ToolDiff) -> None:
     session.screen.heading(shown(found.name))
     session.screen.fields(
@@ -84,6 +125,10 @@ def _show(session: Session, found: ToolDiff) -> None:
             ("seen", Words(found.seen or "-")),
         ]
     )
+
+
+def _effect(row: ToolRow) -> str:
+    return f"{row.effect} (idempotent)" if row.idempotent else row.effect
 
 
 def _description(raw: bytes) -> str:

@@ -254,7 +254,7 @@ class Calls:
         waiting: Arrival[UpstreamAnswer] = Arrival()
         call.waiting = waiting
         running.enter()
-        call.number = upstream.call(call.own, call.arguments, waiting.arrive)
+        call.number = upstream.call(call.own, call.arguments, waiting.arrive, key=call.key)
         try:
             found = await waiting
         finally:

@@ -20,6 +20,7 @@ from taskbound.core.tool.name import shown
 from taskbound.ports.upstream import Answered
 from taskbound.wire.mcp.era import (
     CAPABILITIES_KEY,
+    IDEMPOTENCY_KEY,
     INFO_KEY,
     LATEST_LEGACY,
     LEGACY,
@@ -28,6 +29,7 @@ from taskbound.wire.mcp.era import (
     VERSION_KEY,
     is_modern,
 )
+from taskbound.wire.mcp.write import text
 
 if TYPE_CHECKING:
     from taskbound.adapters.upstream.mcp.session import Session
@@ -52,11 +54,22 @@ class Opened:
     """Name and version, escaped."""
 
 
-def params_for(era: str, members: bytes = b"") -> bytes:
-    """The parameters of a request in an era; `members` is what stands in the object, without braces."""
-    if not is_modern(era):
+def params_for(era: str, members: bytes = b"", *, key: str = "") -> bytes:
+    """The parameters of a request in an era; its `_meta` has what stands here, and nothing else.
+
+    Args:
+        era: The server's.
+        members: What stands in the object, without braces.
+        key: The client's idempotency key, for a call that has one.
+    """
+    named = b'"%b":%b' % (IDEMPOTENCY_KEY.encode(), text(key)) if key else b""
+    if is_modern(era):
+        meta = b"%b,%b}" % (MODERN_META[:-1], named) if named else MODERN_META
+    elif named:
+        meta = b"{%b}" % named
+    else:
         return b"{%b}" % members
-    return b'{"_meta":%b%b%b}' % (MODERN_META, b"," if members else b"", members)
+    return b'{"_meta":%b%b%b}' % (meta, b"," if members else b"", members)
 
 
 async def open_session(session: Session, era: str, *, patience: float) -> Opened:

@@ -77,10 +77,12 @@ class StdioServer:
         """Every tool object that it lists now, each exactly as received."""
         return await list_tools(self._session, self._era, patience=self._patience.listing)
 
-    def call(self, tool: str, arguments: bytes, answer: Callable[[UpstreamAnswer], None]) -> int:
+    def call(
+        self, tool: str, arguments: bytes, answer: Callable[[UpstreamAnswer], None], *, key: str = ""
+    ) -> int:
         """Send one call and return its number (rule 1)."""
         members = b'"arguments":%b,"name":%b' % (arguments, text(tool))
-        return self._session.send("tools/call", params_for(self._era, members), answer)
+        return self._session.send("tools/call", params_for(self._era, members, key=key), answer)
 
     def cancel(self, number: int, reason: str) -> None:
         """Ask it to stop working on a call; an answer may still come."""

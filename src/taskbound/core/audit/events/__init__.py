@@ -51,6 +51,7 @@ from taskbound.core.audit.events.standing import (
     TemplateSaved,
     ToolAccepted,
     ToolChanged,
+    ToolDeclared,
     ToolPinned,
     UpstreamAdded,
     UpstreamRemoved,
@@ -58,6 +59,7 @@ from taskbound.core.audit.events.standing import (
 from taskbound.core.audit.events.work import (
     ActionDecided,
     ActionOutcome,
+    ActionReconciled,
     ActionRefusedMalformed,
     ActionUndecided,
     RefusalsDropped,
@@ -72,6 +74,7 @@ __all__ = [
     "EVENTS",
     "ActionDecided",
     "ActionOutcome",
+    "ActionReconciled",
     "ActionRefusedMalformed",
     "ActionUndecided",
     "AgentCeilingChanged",
@@ -108,6 +111,7 @@ __all__ = [
     "TemplateSaved",
     "ToolAccepted",
     "ToolChanged",
+    "ToolDeclared",
     "ToolPinned",
     "UpstreamAdded",
     "UpstreamRemoved",
@@ -130,6 +134,7 @@ Event: TypeAlias = (
     | UpstreamRemoved
     | ToolPinned
     | ToolChanged
+    | ToolDeclared
     | ToolAccepted
     | IssuerAdded
     | IssuerRemoved
@@ -148,6 +153,7 @@ Event: TypeAlias = (
     | ApprovalAsked
     | ApprovalAnswered
     | ApprovalChanged
+    | ActionReconciled
     | KillSwitchChanged
     | PolicyProposed
     | PolicyRefused

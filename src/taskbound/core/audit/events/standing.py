@@ -19,6 +19,7 @@ __all__ = [
     "TemplateSaved",
     "ToolAccepted",
     "ToolChanged",
+    "ToolDeclared",
     "ToolPinned",
     "UpstreamAdded",
     "UpstreamRemoved",
@@ -169,6 +170,19 @@ class ToolAccepted:
     server: str
     before: str
     after: str
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolDeclared:
+    """A person said whether a repeated call of a tool has no further effect."""
+
+    kind: ClassVar[str] = "tool-declared"
+    tool: str
+    server: str
+    definition: str
+    idempotent: bool
     by: str
     proof: str
 

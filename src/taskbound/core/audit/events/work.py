@@ -10,6 +10,7 @@ from taskbound.core.quick import quick
 __all__ = [
     "ActionDecided",
     "ActionOutcome",
+    "ActionReconciled",
     "ActionRefusedMalformed",
     "ActionUndecided",
     "RefusalsDropped",
@@ -185,6 +186,21 @@ class ActionDecided:
     proof: str = ""
     epoch: int = 0
     connection: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionReconciled:
+    """A person found out what came of an action whose outcome was unknown."""
+
+    kind: ClassVar[str] = "action-reconciled"
+    action: str
+    task: str
+    after: str
+    """`reconciled-succeeded` or `reconciled-failed`."""
+    note: str
+    """How they know, in their words."""
+    by: str
+    proof: str
 
 
 @quick

@@ -119,6 +119,7 @@ def pinned_tools(session: Session, folder: PolicyFolder, told: str) -> dict[str,
             definition=definition.digest,
             effect=definition.effect.value,
             open_world=definition.open_world,
+            idempotent=row.idempotent,
         )
     return tools
 

@@ -1,0 +1,62 @@
+"""Looking back at the last attempt of an act, for policies that read of it (law 7).
+
+1. Only when a policy that can apply reads it; then it is read for each call, and never remembered.
+2. What is read is one snapshot: the act, its last action, and whether that one's holder is lost.
+3. Whom the last attempt was answered for is known by what it recorded; `changed` has it recorded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.decision import ActHistory, AttemptGround
+
+if TYPE_CHECKING:
+    from taskbound.flows.decision.doubts import Doubts
+    from taskbound.ports.action import StoredAction
+    from taskbound.ports.store import Snapshot
+
+__all__ = ["NO_ATTEMPT", "PEOPLE", "Attempts", "look_back"]
+
+PEOPLE: Final = ("agent.approvers", "agent.owner", "task.requester")
+"""The facts by which it is known whether the people have changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempts:
+    """What is known of the attempts of an act before this call."""
+
+    history: ActHistory = field(default_factory=ActHistory)
+    last: StoredAction | None = None
+    """The action of the last attempt."""
+
+    @property
+    def ground(self) -> AttemptGround | None:
+        """What the last attempt was judged by; None when that is not known."""
+        if self.last is None:
+            return None
+        facts = dict(self.last.facts)
+        return AttemptGround(
+            definition=self.last.definition,
+            scope=self.last.scope,
+            policy=self.last.bundle,
+            people=tuple(facts[name] for name in PEOPLE) if facts.keys() >= set(PEOPLE) else None,  # 3
+        )
+
+
+NO_ATTEMPT: Final = Attempts()
+
+
+def look_back(snapshot: Snapshot, doubts: Doubts, namespace: str, root: str, act_key: str) -> Attempts:
+    """What the snapshot says of the act (rule 2); its outcome is unknown while a holder is lost."""
+    history = snapshot.actions.act(namespace, root, act_key)
+    last = snapshot.actions.action(namespace, history.last_action) if history.last_action else None
+    if (root, act_key) in doubts.acts(snapshot, namespace):
+        history = ActHistory(
+            attempts=history.attempts,
+            last_outcome="unknown",
+            last_action=history.last_action,
+            last_at=history.last_at,
+        )
+    return Attempts(history=history, last=last)
