@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -80,10 +81,12 @@ class WorldClock:
 
     def __init__(self) -> None:
         self.at = 1_800_000_000_000_000
+        self._lock = threading.Lock()
 
     def now(self) -> Instant:
-        self.at += 1
-        return Instant(self.at)
+        with self._lock:
+            self.at += 1
+            return Instant(self.at)
 
     def advance(self, seconds: float) -> None:
         self.at += round(seconds * 1_000_000)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from dev.soaks.approvals import soak_approvals
 from dev.soaks.found import PAGE, Report, write_page
 from dev.soaks.kills import soak_kills
 from dev.soaks.races import soak_races
@@ -33,6 +34,11 @@ class Soak:
 
 
 SOAKS: Final = {
+    "approvals": Soak(
+        run=soak_approvals,
+        count=1_000_000,
+        holds="of all that would use an approval one does or none, and none after it ended (I-29, A179)",
+    ),
     "canonical": Soak(
         run=soak_canonical,
         count=1_000_000,

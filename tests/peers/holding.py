@@ -92,11 +92,13 @@ class Holding(Answerers):
         self.task = self.world.start()
         self.groups = groups
 
-    def beside(self) -> Holding:
-        """The same, seen from another daemon over the same store."""
+    def beside_on(self, store: Store) -> Holding:
+        """The same, seen from another daemon over its own handle of the same database."""
         other = object.__new__(Holding)
         other.__dict__ |= self.__dict__
-        other.world = self.world.beside()
+        old = self.world
+        other.world = World(store=store, policy=old.policy, clock=old.clock, chance=old.chance)
+        other.groups = Groups(other.world.means)
         return other
 
     def rule(self, policy: str) -> None:

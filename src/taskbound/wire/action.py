@@ -37,6 +37,10 @@ class Decide(Message, frozen=True, tag="action:decide", tag_field="op"):
     """The client's JSON-RPC id as canonical JSON text; with the connection it names the presentation."""
     key: str = ""
     """The client's idempotency key, at most 200 characters; it outlives the connection."""
+    resume: str = ""
+    """The held action that this call waits for, when it is asked for again."""
+    wait: int = 0
+    """Seconds that the gateway waits, should people have to be asked."""
 
 
 class Malformed(Message, frozen=True, tag="action:malformed", tag_field="op"):

@@ -4,13 +4,15 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import structs
 
 from taskbound.core.approval import AnswerKind
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.wire import approval as wire
-from taskbound.wire.connection import Done
+from taskbound.wire.action import Permitted, Refused
+from taskbound.wire.connection import Done, Ping
 from tests.peers.holding import Answerers, hold_policy
-from tests.surfaces.api.test_operations import station
+from tests.surfaces.api.test_operations import decide, station
 from tests.world import code_of, id_of
 
 if TYPE_CHECKING:
@@ -93,5 +95,38 @@ def test_nothing_is_answered_or_withdrawn_from_inside_a_gateway_or_a_run(role: s
                     await client.ask(ask, Done)
                 assert refused.value.fault.code == "not-outside"
             assert people.state(action) == ("held", "pending")
+
+    asyncio.run(story())
+
+
+def test_the_connection_that_waits_is_told_what_became_of_its_question_and_no_other(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path, policy=hold_policy("confirm")) as place:
+            people = Answerers(place.world)
+            gateway = await place.gateway()
+            await place.gateway()
+            held = await gateway.ask(structs.replace(decide("1"), wait=45), Refused)
+            raw = people.statement(held.action, "ann", AnswerKind.CONFIRM)
+            told, _ = place.daemon.approvals.answer("default", raw, people.devices["ann"][1].sign(raw))
+            place.daemon.tell_held([told])
+            await gateway.ask(Ping(), Done)
+            pushed = [one for one in place.pushes if isinstance(one, wire.HoldPush)]
+            assert [(one.action, one.state) for one in pushed] == [(held.action, "approved")]
+            permit = await gateway.ask(structs.replace(decide("1"), wait=40, resume=held.action), Permitted)
+            assert permit.action == held.action
+
+    asyncio.run(story())
+
+
+def test_a_gateway_withdraws_its_own_question_and_no_other_s(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path, policy=hold_policy("confirm")) as place:
+            people = Answerers(place.world)
+            gateway, other = await place.gateway(), await place.gateway()
+            held = await gateway.ask(structs.replace(decide("1"), wait=45), Refused)
+            await other.ask(wire.LeaveHold(action=held.action), Done)
+            assert people.state(held.action) == ("held", "pending")
+            await gateway.ask(wire.LeaveHold(action=held.action), Done)
+            assert people.state(held.action) == ("withdrawn", "withdrawn")
 
     asyncio.run(story())

@@ -57,7 +57,7 @@ META = {
     "io.modelcontextprotocol/clientCapabilities": {},
     "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
 }
-QUICK = Timings(grace=1.0, ping=0.2, cancel=0.15, leave=5.0)
+QUICK = Timings(grace=1.0, ping=0.2, cancel=0.15, hold=0.0, leave=5.0)
 """Short bounds, so that a test of a bound does not wait for the design's."""
 Message = dict[str, Any]
 

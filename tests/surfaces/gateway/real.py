@@ -55,7 +55,7 @@ PATIENT = (
     (
         "import sys\nfrom functools import partial\n"
         "from taskbound.surfaces.gateway.link import Timings\nfrom taskbound.wiring import gateway\n"
-        "gateway.Plugs = partial(gateway.Plugs, timings=Timings(grace=60.0))\n"
+        "gateway.Plugs = partial(gateway.Plugs, timings=Timings(grace=60.0, hold=0.0))\n"
         "sys.exit(gateway.main(sys.argv[1:]))\n"
     ),
 )

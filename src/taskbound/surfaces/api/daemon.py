@@ -435,6 +435,8 @@ class Daemon:
             tool=ask.tool,
             arguments=bytes(ask.arguments),
             proof=connection.peer.proof.words,
+            resume=ask.resume,
+            wait=ask.wait,
         )
 
 

@@ -11,7 +11,8 @@
    whose task is over is killed.
 5. An outcome that could not be told to the daemon, or not be recorded by it, is owed, and told before
    anything else is asked for (`debts`).
-6. A cancelled call gets no answer (MCP, Cancellation); every other call gets exactly one.
+6. A call that people have to lift waits for them (`waiting`); nothing that the client says is their answer.
+7. A cancelled call gets no answer (MCP, Cancellation); every other call gets exactly one.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from taskbound.surfaces.gateway import answers
 from taskbound.surfaces.gateway.debts import Debts, recorded
 from taskbound.surfaces.gateway.eras import bridge, is_complete, is_imitation
 from taskbound.surfaces.gateway.errors import BadRepinError, BusyError, LapsedError, UnbridgeableError
+from taskbound.surfaces.gateway.waiting import Holds
 from taskbound.wire.action import Decide, Duplicate, Outcome, Permitted, Refused, Released, Withheld
 from taskbound.wire.connection import Fault
 from taskbound.wire.mcp.write import result_line
@@ -99,6 +101,8 @@ class Call:
     modern: bool
     action: str = ""
     task: str = ""
+    held: str = ""
+    """The held action that people are asked about."""
     cause: Cause | None = None
     words: str = ""
     """How the task ended, when that is the cause."""
@@ -132,9 +136,10 @@ class Calls:
         self._desk = desk
         self.open: dict[int | str, Call] = {}
         self.debts = Debts(desk.link)
+        self.holds = Holds(desk.link, desk.timings)
 
     async def run(self, call: Call) -> bytes:
-        """See one call through, and return the line that answers it; empty when it gets none (rule 6)."""
+        """See one call through, and return the line that answers it; empty when it gets none (rule 7)."""
         try:
             result = await self._run(call)
         except TaskboundError as error:
@@ -147,7 +152,9 @@ class Calls:
         failure = await self._prepare(call)
         if call.cause is not None:
             return _interrupted(call)
-        answer = await self._decide(call)
+        answer = await self.holds.lifted(call, await self._decide(call), self._decide)  # 6
+        if call.held and _was_left(call, answer):
+            return _interrupted(call)
         match answer:
             case Permitted():
                 call.action, call.task = answer.action, answer.task
@@ -178,9 +185,14 @@ class Calls:
             return error
         return None
 
-    async def _decide(self, call: Call) -> Answer:
+    async def _decide(self, call: Call, *, left: float = -1.0) -> Answer:
         ask = Decide(
-            tool=call.tool, arguments=msgspec.Raw(call.arguments), request=call.request, key=call.key
+            tool=call.tool,
+            arguments=msgspec.Raw(call.arguments),
+            request=call.request,
+            key=call.key,
+            resume=call.held,
+            wait=int(self._desk.timings.hold if left < 0 else left),
         )
         if len(self.debts):
             await self.debts.pay()  # 5
@@ -336,6 +348,7 @@ class Calls:
             return
         else:
             return
+        self.holds.wake(call.held)
         upstream = call.running.upstream if call.running is not None else None
         if call.waiting is None or call.waiting.done() or upstream is None:
             return
@@ -361,6 +374,11 @@ class Calls:
         for call in tuple(self.open.values()):
             if not task or call.task in {"", task}:
                 self.interrupt(call, cause, words)
+
+
+def _was_left(call: Call, answer: Answer) -> bool:
+    """Whether the call was interrupted while it waited for people; a permit that came is not sent either."""
+    return call.cause is not None and not isinstance(answer, Permitted)
 
 
 def _leave(call: Call, cause: Cause | None, answer: Released | Withheld, result: bytes) -> bytes:

@@ -45,6 +45,8 @@ class Timings:
     ping: float = 1.0
     cancel: float = 2.0
     """How long a server may take to answer a call that was cancelled (section 6)."""
+    hold: float = 45.0
+    """How long a call waits for people; clients give up after 60 seconds (the SDK's own bound)."""
     leave: float = 10.0
     """How long ending may take in all once the client is gone."""
 

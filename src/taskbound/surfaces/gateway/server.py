@@ -38,6 +38,7 @@ from taskbound.surfaces.gateway.link import Connect, Link, Timings
 from taskbound.surfaces.gateway.listing import Listing
 from taskbound.surfaces.gateway.reports import Reports
 from taskbound.surfaces.gateway.standing import Standing
+from taskbound.wire.approval import HoldPush
 from taskbound.wire.connection import StopPush, TaskPush
 from taskbound.wire.mcp.errors import BadIdError, BadParamsError, UnknownMemberError
 from taskbound.wire.mcp.line import Refused, require_one_line
@@ -353,6 +354,9 @@ class Gateway:
                 self._calls.interrupt_all(Cause.PAUSED, task=task, words=words)
             case TaskPush(task=task, state=state, reason=reason):
                 self._end(task, f"the task has ended ({state}{f': {reason}' if reason else ''})")
+            case HoldPush():
+                self._calls.holds.told(push)
+                return
             case StopPush(stopped=stopped):
                 if stopped:
                     self._calls.interrupt_all(Cause.STOPPED)

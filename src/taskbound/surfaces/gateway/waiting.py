@@ -1,0 +1,119 @@
+"""A call that waits for people: until they have answered, its client cancels, or its bound is over.
+
+1. The call waits at most its bound; then it is answered with the held action's id. Made again with
+   exactly the same arguments it resumes that action, as long as the question is open.
+2. The daemon says when the question was answered. Since that can be lost, and another daemon may have
+   taken the answer, the daemon is asked every few seconds too.
+3. What people have answered is decided by the daemon alone: the call is asked for again, by the held
+   action's id.
+4. A client that cancels takes the question back. One that goes away does so too: the daemon sees its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.errors import TaskboundError
+from taskbound.wire.action import Reason, Refused
+from taskbound.wire.approval import LeaveHold
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from taskbound.surfaces.gateway.calls import Call
+    from taskbound.surfaces.gateway.link import Link, Timings
+    from taskbound.wire.approval import HoldPush
+    from taskbound.wire.envelope import Answer
+
+    class Decide(Protocol):
+        """Asks for a call again, with so many seconds left to wait."""
+
+        async def __call__(self, call: Call, *, left: float) -> Answer:
+            """The daemon's answer."""
+
+
+__all__ = ["Holds"]
+
+_LOOK: Final = 5.0
+"""Seconds after which the daemon is asked though it said nothing (rule 2)."""
+_OVER: Final = {
+    "denied": ("approval-denied", "do something else; do not ask for the same action again"),
+    "expired": ("hold-over", "call again, if it is still needed: people are asked anew"),
+    "withdrawn": ("hold-over", "do not repeat it; ask the person who opened the task"),
+}
+
+
+class Holds:
+    """What is waited for by the calls of one connection; used in the loop."""
+
+    def __init__(self, link: Link, timings: Timings) -> None:
+        """Wait with this link, so long."""
+        self._link = link
+        self._bound = timings.hold
+        self._waiting: dict[str, asyncio.Event] = {}
+        self._over: dict[str, HoldPush] = {}
+
+    def told(self, push: HoldPush) -> None:
+        """The daemon says what became of a question."""
+        if push.action in self._waiting:
+            self._over[push.action] = push
+            self.wake(push.action)
+
+    def wake(self, action: str) -> None:
+        """Let the call that waits for this action look around."""
+        if action in self._waiting:
+            self._waiting[action].set()
+
+    async def lifted(self, call: Call, answer: Answer, decide: Decide) -> Answer:
+        """The answer, once people have lifted the hold, or what there is when the wait is over."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._bound
+        while isinstance(answer, Refused) and answer.code == "held" and answer.action:
+            call.action = call.held = answer.action
+            call.task = answer.task
+            left = end - loop.time()
+            if left <= 0:
+                return answer  # 1
+            over = await self._look(call, min(left, _LOOK))
+            if call.cause is not None:
+                await self._leave(call)
+                return answer
+            if over is not None and over.state in _OVER:
+                return _ended(answer, over)
+            if over is not None and over.state == "superseded":
+                call.held = ""
+            answer = await decide(call, left=max(0.0, end - loop.time()))  # 3
+        return answer
+
+    async def _look(self, call: Call, seconds: float) -> HoldPush | None:
+        """Wait for news of the held action, at most so long (rule 2)."""
+        self._waiting[call.held] = asyncio.Event()
+        try:
+            if call.cause is None:
+                async with asyncio.timeout(seconds):
+                    await self._waiting[call.held].wait()
+        except TimeoutError:
+            pass
+        finally:
+            del self._waiting[call.held]
+        return self._over.pop(call.held, None)
+
+    async def _leave(self, call: Call) -> None:
+        """Take the question back (rule 4); where the daemon can't be told, it sees the connection's end."""
+        try:
+            await self._link.ask_any(LeaveHold(action=call.held))
+        except TaskboundError:
+            return
+
+
+def _ended(answer: Refused, over: HoldPush) -> Refused:
+    code, instead = _OVER[over.state]
+    reason = over.reason or f"the question is {over.state}"
+    return Refused(
+        action=answer.action,
+        task=answer.task,
+        code=code,
+        instead=instead,
+        reasons=(Reason(code=code, text=reason),),
+    )

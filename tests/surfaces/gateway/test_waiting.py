@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from taskbound.surfaces.gateway.link import Timings
+from taskbound.wire.action import Decide, Reason, Refused
+from taskbound.wire.approval import HoldPush, LeaveHold
+from taskbound.wire.connection import Done, TaskPush
+from tests.peers.commands import echo
+from tests.surfaces.gateway.bench import bench, code_of, silence, text_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from taskbound.wire.envelope import Answer
+    from tests.peers.daemon import ScriptedDaemon
+
+pytestmark = pytest.mark.anyio
+PATIENT = Timings(grace=1.0, ping=0.2, cancel=0.15, hold=30.0, leave=5.0)
+SHORT = Timings(grace=1.0, ping=0.2, cancel=0.15, hold=0.2, leave=5.0)
+
+
+def held(action: str = "act_h") -> Refused:
+    return Refused(
+        action=action, task="tsk_1", code="held", instead="wait", reasons=(Reason(code="held", text="x"),)
+    )
+
+
+def holds(daemon: ScriptedDaemon, *, until: str = "act_h") -> None:
+    """The daemon holds every call but the one that resumes this action."""
+
+    def decide(ask: Decide) -> Answer | None:
+        return None if ask.resume == until else held()
+
+    daemon.on[Decide] = decide
+    daemon.on[LeaveHold] = lambda _: Done()
+
+
+async def test_a_held_call_waits_and_runs_once_people_have_lifted_it(tmp_path: Path) -> None:
+    async with bench(tmp_path, echo(), timings=PATIENT) as b:
+        await b.handshake()
+        holds(b.daemon)
+        request = await b.start_call("echo__echo", {"text": "a"})
+        first = await b.daemon.asked(Decide)
+        assert (first.resume, first.wait) == ("", 30)
+        await silence(b)
+        b.daemon.push(HoldPush(action="act_other", state="approved"))
+        b.daemon.push(HoldPush(action="act_h", state="approved"))
+        again = await b.daemon.asked(Decide)
+        assert (again.resume, bytes(again.arguments)) == ("act_h", bytes(first.arguments))
+        assert again.wait < 30
+        assert text_of(await b.answer_to(request)) == "a"
+
+
+@pytest.mark.parametrize(
+    ("state", "code"), [("denied", "approval-denied"), ("expired", "hold-over"), ("withdrawn", "hold-over")]
+)
+async def test_a_held_call_that_is_over_is_answered_with_why_and_not_asked_for_again(
+    state: str, code: str, tmp_path: Path
+) -> None:
+    async with bench(tmp_path, echo(), timings=PATIENT) as b:
+        await b.handshake()
+        holds(b.daemon)
+        request = await b.start_call("echo__echo", {"text": "a"})
+        await b.daemon.asked(Decide)
+        await silence(b)
+        b.daemon.push(HoldPush(action="act_h", state=state, reason="because"))
+        answer = await b.answer_to(request)
+        assert (code_of(answer), "because" in text_of(answer)) == (code, True)
+        assert sum(isinstance(one, Decide) for one in b.daemon.asks) == 1
+
+
+async def test_a_held_call_waits_no_longer_than_its_bound_and_names_its_action(tmp_path: Path) -> None:
+    async with bench(tmp_path, echo(), timings=SHORT) as b:
+        await b.handshake()
+        holds(b.daemon, until="nothing")
+        answer = await b.call("echo__echo", {"text": "a"})
+        assert code_of(answer) == "held"
+        assert "act_h" in str(answer)
+        assert not [one for one in b.daemon.asks if isinstance(one, LeaveHold)]
+
+
+async def test_a_client_that_cancels_takes_the_question_back_and_gets_no_answer(tmp_path: Path) -> None:
+    async with bench(tmp_path, echo(), timings=PATIENT) as b:
+        await b.handshake()
+        holds(b.daemon)
+        request = await b.start_call("echo__echo", {"text": "a"})
+        await b.daemon.asked(Decide)
+        await silence(b)
+        await b.cancel(request)
+        assert (await b.daemon.asked(LeaveHold)).action == "act_h"
+        await silence(b)
+        assert sum(isinstance(one, Decide) for one in b.daemon.asks) == 1
+
+
+async def test_the_end_of_the_task_ends_the_wait(tmp_path: Path) -> None:
+    async with bench(tmp_path, echo(), timings=PATIENT) as b:
+        await b.handshake()
+        holds(b.daemon)
+        request = await b.start_call("echo__echo", {"text": "a"})
+        await b.daemon.asked(Decide)
+        await silence(b)
+        b.daemon.push(TaskPush(task="tsk_1", state="revoked"))
+        assert code_of(await b.answer_to(request)) == "task-ended"
+
+
+async def test_what_the_client_itself_says_lifts_nothing(tmp_path: Path) -> None:
+    async with bench(tmp_path, echo(), timings=PATIENT) as b:
+        await b.handshake()
+        holds(b.daemon)
+        request = await b.start_call("echo__echo", {"text": "a"})
+        await b.daemon.asked(Decide)
+        await silence(b)
+        accepted = b'{"action":"accept","content":{"approved":true,"approval_id":"act_h"}}'
+        await b.send(b'{"jsonrpc":"2.0","id":%d,"result":%b}\n' % (request, accepted))
+        await b.notify("notifications/approved", {"action": "act_h", "approver": "alice"})
+        await silence(b)
+        assert sum(isinstance(one, Decide) for one in b.daemon.asks) == 1
+        b.daemon.push(HoldPush(action="act_h", state="denied"))
+        assert code_of(await b.answer_to(request)) == "approval-denied"
