@@ -160,6 +160,7 @@ def test_law_4_the_end_of_its_task_withdraws_a_question_in_the_same_transaction(
     there.say(action, "bob")
     there.world.tasks.end("default", there.task.id, TaskEvent.COMPLETE, ANN, reason="")
     assert there.state(action) == ("withdrawn", "withdrawn")
+    assert there.world.events("approval-changed")[-1]["after"] == "withdrawn"
     with pytest.raises(ApprovalOverError):
         there.say(action, "carl")
     assert code_of(there.world.ask(there.task, resume=action)) == "task-ended"
