@@ -28,6 +28,7 @@ from taskbound.core.audit import (
 from taskbound.core.scope import initial_limits
 from taskbound.core.task import ENDED
 from taskbound.flows.audit.key_rows import KeyLedger
+from taskbound.flows.audit.policy_rows import PolicyLedger
 from taskbound.flows.audit.unknown_rows import UnknownLedger
 
 if TYPE_CHECKING:
@@ -227,19 +228,20 @@ def compare_rows(snapshot: Snapshot, progress: Callable[[int, int], None]) -> Co
         snapshot: What is read, from beginning to end.
         progress: Told, now and then, how many records of how many were followed.
     """
-    ledger, keys, unknown = _Ledger(snapshot), KeyLedger(snapshot), UnknownLedger(snapshot)
+    ledger = _Ledger(snapshot)
+    others = (KeyLedger(snapshot), PolicyLedger(snapshot), UnknownLedger(snapshot))
     total = snapshot.audit.count()
     done = 0
     for page in _pages(snapshot):
         for raw in page:
             record = parse_record(raw)
             ledger.take(record)
-            keys.take(record)
-            unknown.take(record)
+            for one in others:
+                one.take(record)
         done += len(page)
         progress(done, total)
     ledger.finish()
-    for words in (*keys.differences(), *unknown.differences()):
+    for words in (words for one in others for words in one.differences()):
         ledger.differ(words)
     return Comparison(
         records=done,

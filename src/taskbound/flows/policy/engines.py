@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from taskbound.ports.policy import PolicyEngine, PolicyLanguage
     from taskbound.ports.store import Snapshot, Store
 
-__all__ = ["Policies", "require_bundle"]
+__all__ = ["Policies", "recorded", "require_bundle"]
 
 _ENGINES: Final = 16
 _SURE: Final = 4096
@@ -130,7 +130,7 @@ def require_bundle(snapshot: Snapshot, namespace: str, digest: str) -> PolicyBun
     if kept is None:
         raise DamagedBundleError(f"policy bundle `{digest}` is not kept here")
     bundle = unpack(kept.archive, digest)
-    match _recorded(snapshot, namespace, kept.record):
+    match recorded(snapshot, namespace, kept.record):
         case PolicyProposed(bundle=said, by=author) | PolicyRebased(bundle=said, author=author):
             if (said, author) == (digest, kept.author):
                 return bundle
@@ -156,7 +156,7 @@ def _require_activation(snapshot: Snapshot, namespace: str, force: InForce) -> N
         return
     for one in found:
         if one.force == force:
-            match _recorded(snapshot, namespace, one.record):
+            match recorded(snapshot, namespace, one.record):
                 case (
                     PolicyActivated(bundle=digest, epoch=epoch)
                     | PolicyRolledBack(bundle=digest, epoch=epoch)
@@ -170,7 +170,7 @@ def _require_activation(snapshot: Snapshot, namespace: str, force: InForce) -> N
     )
 
 
-def _recorded(snapshot: Snapshot, namespace: str, number: int) -> Event | None:
+def recorded(snapshot: Snapshot, namespace: str, number: int) -> Event | None:
     """What the record of this number says; None when it is not the log's."""
     found = snapshot.audit.numbered(number)
     if found is None:
