@@ -12,9 +12,10 @@ from tests.crash.oracle import Acknowledged, require_whole
 from tests.crash.worker import POINTS, Kill, run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["kill_at_random", "kill_once"]
+__all__ = ["kill_at_random", "kill_once", "run_until_killed"]
 
 _LIVES = 12
 _STEPS = 150_000
@@ -49,6 +50,16 @@ def kill_once(path: Path, seed: int, kill: Kill, told: Acknowledged) -> None:
         raise AssertionError(f"the process ended by itself: {process.exitcode}")
     process.close()
     require_whole(path, told)
+
+
+def run_until_killed(work: Callable[[], None]) -> None:
+    """Let a process work until it is killed, and require that it was."""
+    process = _CONTEXT.Process(target=work)
+    process.start()
+    process.join()
+    if process.exitcode != -signal.SIGKILL:
+        raise AssertionError(f"the process ended by itself: {process.exitcode}")
+    process.close()
 
 
 def kill_at_random(folder: Path, rounds: int, seed: int = 0) -> int:

@@ -53,15 +53,16 @@ class Kill:
 def run(path: Path, seed: int, kill: Kill, told: Connection) -> None:
     """Write until killed; each line told is one write that was acknowledged."""
     chosen = random.Random(seed)  # noqa: S311  # a course of events that can be repeated
-    machine = Machine(factory=_mortal(kill.steps) if kill.steps else driver.Connection)
-    store = SqlStore(path, reserve=RESERVE, at=_hook(kill), machine=machine)
+    machine = Machine(factory=mortal(kill.steps) if kill.steps else driver.Connection)
+    store = SqlStore(path, reserve=RESERVE, at=hook(kill), machine=machine)
     writer = Writer(store=store, name=f"wrt_{seed}", chosen=chosen)
     told.send_bytes(writer.open())
     while True:
         told.send_bytes(writer.step())
 
 
-def _hook(kill: Kill) -> Callable[[str], None]:
+def hook(kill: Kill) -> Callable[[str], None]:
+    """What ends the process at the named point."""
     left = [kill.times]
 
     def at(point: str) -> None:
@@ -73,7 +74,7 @@ def _hook(kill: Kill) -> Callable[[str], None]:
     return at
 
 
-def _mortal(steps: int) -> type[driver.Connection]:
+def mortal(steps: int) -> type[driver.Connection]:
     """A connection in whose midst the process is killed, after so many steps of SQLite's machine."""
     left = [steps]
 
