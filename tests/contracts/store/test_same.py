@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -315,6 +316,7 @@ class ThreeStores(RuleBasedStateMachine):
         assert len({store.last_instant() for store in self.stores}) == 1
 
 
+@pytest.mark.timeout(240)  # some 375 steps over three stores, one of them a server, on a shared machine
 def test_three_stores_answer_the_same_whatever_is_asked_in_whatever_order(server: Server) -> None:
     class OnThisServer(ThreeStores):
         def __init__(self) -> None:
