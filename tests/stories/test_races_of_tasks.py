@@ -119,3 +119,41 @@ def test_law_3_what_is_spent_held_and_left_is_what_there_was_whatever_happens_at
         for one in tasks:
             assert one.parent == "" or one.parent in left, "nothing runs beneath what has ended"
     assert held(tasks[0], tasks, left)["g0/uses"] + len(permits) == USES
+
+
+def test_law_3_two_daemons_that_narrow_one_task_at_once_give_it_one_scope_and_nothing_back(
+    worlds: tuple[World, World],
+) -> None:
+    worlds[0].settle_in()
+    worlds[0].add_agent("helper")
+    root = worlds[0].start(scope=uses(USES))
+    worlds[0].delegate(root, scope=scope_of(uses(8)))
+    permits: list[str] = []
+    given: list[int] = []
+
+    def narrow(world: World, seed: int) -> None:
+        for turn in range(6):
+            most = USES - 4 * turn - 2 * seed - 1
+            try:
+                world.changes.amend("default", root.id, scope_of(uses(most)), ANN)
+                given.append(most)
+            except TaskboundError as error:
+                assert error.code in {"amendment-widens", "conflict"}  # noqa: PT017 - whichever came first
+            for task in living(world, root):
+                answer = world.ask(task, agent=task.agent, connection=f"con_{seed}")
+                if isinstance(answer, Settled) and isinstance(answer.decision, Permit):
+                    permits.append(answer.proposal.id)
+
+    together(*(lambda world=world, seed=seed: narrow(world, seed) for seed, world in enumerate(worlds)))
+    with worlds[0].store.read() as snapshot:
+        tasks = [one for one in snapshot.tasks.tree("default", root.id) if one.state not in ENDED]
+        left = {one.id: snapshot.tasks.remainders("default", one.id) for one in tasks}
+        assert compare_rows(snapshot, lambda _done, _total: None).differences == ()
+    now = worlds[0].task(root)
+    assert now.scope == scope_of(uses(min(given))), "the narrowest of them holds, whichever came last"
+    assert held(now, tasks, left)["g0/uses"] + len(permits) == min(given)
+    assert (
+        sum(one["task"] == root.id for one in worlds[0].events("task-amended"))
+        == len(given)
+        == now.scope_version - 1
+    )
