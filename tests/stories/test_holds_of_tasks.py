@@ -98,8 +98,9 @@ def test_an_amendment_between_judging_and_using_uses_no_approval(there: Holding)
     task = there.world.start(scope={"grants": [pay(3), LOOK]})
     action = held(there, task)
     there.say(action, "bob")
-    other = there.beside()
-    there.world.meanwhile(lambda: amend(other, task, LOOK))
+    other = there.world.beside()
+    narrow = scope_of({"grants": [LOOK]})
+    there.world.meanwhile(lambda: other.changes.amend("default", task.id, narrow, ANN))
     assert code_of(there.world.ask(task)) == "outside-scope"
     assert there.state(action)[1] != "consumed"
 
