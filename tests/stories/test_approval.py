@@ -23,6 +23,7 @@ from taskbound.core.task import TaskEvent
 from taskbound.flows.action import explain
 from taskbound.flows.approval.holds import HOLD_LIFE, MOST_HOLDS
 from taskbound.flows.audit.rows import compare_rows
+from taskbound.flows.decision import strangers
 from tests.peers.holding import TWICE, Holding, hold_policy
 from tests.peers.people import actor_of
 from tests.world import ANN, code_of, id_of
@@ -389,3 +390,14 @@ def test_a_connection_that_is_lost_withdraws_what_it_asked_for_and_nothing_else(
     assert there.state(mine) == ("withdrawn", "withdrawn")
     assert there.state(other) == ("held", "pending")
     assert there.world.approvals.leave("default", "con_a", reason="again") == []
+
+
+def test_whoever_waits_for_an_answer_when_the_daemon_starts_is_lost_until_it_is_back(there: Holding) -> None:
+    action = held(there, connection="con_a")
+    other = held(there, connection="con_b", arguments={"to": "eve", "amount": 1})
+    there.say(other, "carl", DENY)
+    with there.world.store.read() as snapshot:
+        assert strangers(snapshot) == {("default", "con_a")}
+    there.say(action, "bob")
+    with there.world.store.read() as snapshot:
+        assert strangers(snapshot) == {("default", "con_a")}

@@ -13,9 +13,10 @@ from taskbound.core.approval import (
     parse_lifter,
     require_askable,
     require_entitled,
+    yes_of,
 )
 from taskbound.core.identity import Group, PersonState
-from tests.core.approval.values import CIRCLE, KEYS, LINKED, PEOPLE, answer, circle, person
+from tests.core.approval.values import CIRCLE, KEYS, LINKED, PEOPLE, answer, circle, person, question
 
 ONE = parse_lifter("approval:finance")
 TWO = parse_lifter("approval:finance:2")
@@ -142,3 +143,19 @@ def test_what_too_few_can_answer_is_refused_and_not_held(lifter: str, who: Circl
 
 def test_what_enough_can_answer_is_held() -> None:
     require_askable((parse_lifter("approval:finance:3"), CONFIRM, AGENTS), CIRCLE)
+
+
+@pytest.mark.parametrize(
+    ("lifters", "who", "said"),
+    [
+        (("confirm",), "rita", AnswerKind.CONFIRM),
+        (("confirm",), "ada", AnswerKind.APPROVE),
+        (("approval:finance",), "rita", AnswerKind.APPROVE),
+        (("approval:finance", "confirm"), "rita", AnswerKind.CONFIRM),
+        (("approval:finance", "confirm"), "ada", AnswerKind.APPROVE),
+    ],
+)
+def test_a_yes_confirms_only_where_the_requester_is_asked_to_confirm(
+    lifters: tuple[str, ...], who: str, said: AnswerKind
+) -> None:
+    assert yes_of(question(lifters=lifters), who) is said

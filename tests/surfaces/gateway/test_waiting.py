@@ -54,6 +54,19 @@ async def test_a_held_call_waits_and_runs_once_people_have_lifted_it(tmp_path: P
         assert text_of(await b.answer_to(request)) == "a"
 
 
+async def test_what_people_said_before_the_call_began_to_wait_is_heeded_at_once(tmp_path: Path) -> None:
+    async with bench(tmp_path, echo(), timings=PATIENT) as b:
+        await b.handshake()
+
+        def decide(_: Decide) -> Answer:
+            b.daemon.push(HoldPush(action="act_h", state="denied", reason="because"))
+            return held()
+
+        b.daemon.on[Decide] = decide
+        assert code_of(await b.call("echo__echo", {"text": "a"})) == "approval-denied"
+        assert sum(isinstance(one, Decide) for one in b.daemon.asks) == 1
+
+
 @pytest.mark.parametrize(
     ("state", "code"), [("denied", "approval-denied"), ("expired", "hold-over"), ("withdrawn", "hold-over")]
 )

@@ -27,7 +27,15 @@ from taskbound.core.approval.question import (
     parse_lifter,
     parse_question,
 )
-from taskbound.core.approval.quorum import Answer, Circle, askable, missing, require_askable, require_entitled
+from taskbound.core.approval.quorum import (
+    Answer,
+    Circle,
+    askable,
+    missing,
+    require_askable,
+    require_entitled,
+    yes_of,
+)
 from taskbound.core.approval.show import require_showable
 from taskbound.core.approval.standing import Befallen, Ground, befallen
 from taskbound.core.approval.state import (
@@ -92,4 +100,5 @@ __all__ = [
     "require_askable",
     "require_entitled",
     "require_showable",
+    "yes_of",
 ]

@@ -23,11 +23,11 @@ from taskbound.core.identity import PersonState
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from taskbound.core.approval.question import Need
+    from taskbound.core.approval.question import Need, Question
     from taskbound.core.clock import Instant
     from taskbound.core.identity import Group, Person
 
-__all__ = ["Answer", "Circle", "askable", "missing", "require_askable", "require_entitled"]
+__all__ = ["Answer", "Circle", "askable", "missing", "require_askable", "require_entitled", "yes_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,3 +124,9 @@ def missing(
         if len(humans) < need.quorum:
             return f"`{need.lifter}` has {len(humans)} of {need.quorum}"
     return ""
+
+
+def yes_of(question: Question, person: str) -> AnswerKind:
+    """What this person says by yes: a confirmation only where one is asked of them (rule 2)."""
+    asked = any(need.kind is NeedKind.CONFIRMATION for need in question.needs)
+    return AnswerKind.CONFIRM if asked and person == question.requester else AnswerKind.APPROVE

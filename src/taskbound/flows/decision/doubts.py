@@ -77,9 +77,11 @@ class Doubts:
 
 
 def strangers(snapshot: Snapshot) -> frozenset[Holder]:
-    """Whoever holds an open permit, at the start of a daemon: all of them are lost until they are back."""
-    return frozenset(
+    """Whoever holds an open permit or a question, at the start of a daemon: lost until they are back."""
+    permits = {
         (space, one.connection)
         for space in snapshot.actions.namespaces()
         for one in snapshot.actions.open_permits(space)
-    )
+    }
+    asked = {(one.question.namespace, one.waiter.connection) for one in snapshot.approvals.open_approvals()}
+    return frozenset(permits | asked)

@@ -21,6 +21,7 @@ from taskbound.core.approval import (
     parse_statement,
     render_statement,
     require_showable,
+    yes_of,
 )
 from taskbound.core.approval.sheet import Sheet, render_sheet, sheet_of
 from taskbound.core.clock import Instant
@@ -253,10 +254,8 @@ def _told(said: ApprovalSaid) -> str:
 
 
 def _statement(question: Question, person: str, key: str, *, deny: bool) -> str:
-    confirms = question.requester == person
-    kind = AnswerKind.DENY if deny else AnswerKind.CONFIRM if confirms else AnswerKind.APPROVE
     said = Statement(
-        kind=kind,
+        kind=AnswerKind.DENY if deny else yes_of(question, person),
         namespace=question.namespace,
         question=question.id,
         digest=question.digest,

@@ -3,7 +3,7 @@
 1. The call waits at most its bound; then it is answered with the held action's id. Made again with
    exactly the same arguments it resumes that action, as long as the question is open.
 2. The daemon says when the question was answered. Since that can be lost, and another daemon may have
-   taken the answer, the daemon is asked every few seconds too.
+   taken the answer, the daemon is asked every few seconds too. What it says before the call waits is kept.
 3. What people have answered is decided by the daemon alone: the call is asked for again, by the held
    action's id.
 4. A client that cancels takes the question back. One that goes away does so too: the daemon sees its end.
@@ -37,6 +37,8 @@ __all__ = ["Holds"]
 
 _LOOK: Final = 5.0
 """Seconds after which the daemon is asked though it said nothing (rule 2)."""
+_KEPT: Final = 64
+"""Actions of which the daemon's word is kept while no call waits for them; the oldest is let go."""
 _OVER: Final = {
     "denied": ("approval-denied", "do something else; do not ask for the same action again"),
     "expired": ("hold-over", "call again, if it is still needed: people are asked anew"),
@@ -56,9 +58,11 @@ class Holds:
 
     def told(self, push: HoldPush) -> None:
         """The daemon says what became of a question."""
-        if push.action in self._waiting:
-            self._over[push.action] = push
-            self.wake(push.action)
+        self._over.pop(push.action, None)
+        self._over[push.action] = push
+        while len(self._over) > _KEPT:
+            del self._over[next(iter(self._over))]
+        self.wake(push.action)
 
     def wake(self, action: str) -> None:
         """Let the call that waits for this action look around."""
@@ -90,7 +94,7 @@ class Holds:
         """Wait for news of the held action, at most so long (rule 2)."""
         self._waiting[call.held] = asyncio.Event()
         try:
-            if call.cause is None:
+            if call.cause is None and call.held not in self._over:
                 async with asyncio.timeout(seconds):
                     await self._waiting[call.held].wait()
         except TimeoutError:
