@@ -7,9 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
-from taskbound.adapters.store.postgres import LostDatabaseError, PostgresStore
+from taskbound.adapters.store.postgres import LostDatabaseError, PostgresStore, ReadOnlyDatabaseError
+from taskbound.adapters.store.postgres.server.driver import connect, lost, translate
+from taskbound.adapters.store.postgres.server.unsettled import Unsettled
 from taskbound.core.action import ActionState
 from taskbound.core.audit import verify_chain
 from taskbound.core.decision import ActHistory
@@ -17,6 +20,7 @@ from taskbound.core.revocation import KillSwitch
 from taskbound.ports.store import (
     AmbiguousCommitError,
     ConflictError,
+    FullDiskError,
     StoreUnavailableError,
 )
 from tests.contracts.store.rows import (
@@ -25,6 +29,7 @@ from tests.contracts.store.rows import (
     WRITER,
     action,
     decided,
+    event,
     open_chain,
     outcome,
     person,
@@ -34,7 +39,7 @@ from tests.peers.cutting import Cutting, How
 from tests.postgres import Server, running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from taskbound.ports.store import Transaction
 
@@ -196,10 +201,144 @@ def test_a_lock_that_is_held_for_too_long_refuses_instead_of_waiting_for_ever(se
                 store.write(lambda tx: tx.revocation.lock_kill_switch(SPACE))
 
 
-def test_a_process_that_forgot_its_transaction_holds_nobody_up_for_ever(server: Server) -> None:
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("idle_in_transaction_session_timeout", "15s"), ("statement_timeout", "15s"), ("lock_timeout", "5s")],
+)
+def test_nothing_holds_others_up_for_ever(server: Server, setting: str, value: str) -> None:
     with server.store() as store, store.read() as seen:
-        found = seen.audit._link.rows("SHOW idle_in_transaction_session_timeout")  # type: ignore[attr-defined]  # noqa: SLF001 - what the server was told
-    assert found == [("15s",)]
+        found = seen.audit._link.rows(f"SHOW {setting}")  # type: ignore[attr-defined]  # noqa: SLF001 - what the server was told
+    assert found == [(value,)]
+
+
+def test_a_server_that_says_nothing_is_given_up_within_seconds(server: Server) -> None:
+    connection = connect(server.url("made"))
+    told = connection.info.get_parameters()
+    connection.close()
+    names = (
+        "connect_timeout",
+        "tcp_user_timeout",
+        "keepalives_idle",
+        "keepalives_interval",
+        "keepalives_count",
+    )
+    assert [told.get(one) for one in names] == ["5", "10000", "10", "3", "3"]
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [
+        ("23505", ConflictError),
+        ("40001", ConflictError),
+        ("40P01", ConflictError),
+        ("53100", FullDiskError),
+        ("53300", LostDatabaseError),
+        ("57P01", LostDatabaseError),
+        ("57P03", LostDatabaseError),
+        ("08006", LostDatabaseError),
+        ("25P03", LostDatabaseError),
+        ("25006", ReadOnlyDatabaseError),
+        ("57014", StoreUnavailableError),
+        ("42501", StoreUnavailableError),
+        ("XX001", StoreUnavailableError),
+    ],
+)
+def test_what_the_server_refuses_is_told_as_what_it_means(server: Server, state: str, kind: type) -> None:
+    with server.connect("made") as raw, pytest.raises(psycopg.Error) as found:
+        raw.execute(f"DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{state}'; END $$".encode())
+    assert type(translate(found.value)) is kind
+    assert lost(found.value) is (kind is LostDatabaseError and state != "53300")
+
+
+SWALLOWED: dict[str, Callable[[Transaction], object]] = {
+    "remainders": lambda tx: tx.tasks.set_remainders(SPACE, {("tsk_1", USES): (9, 8)}),
+    "acts": lambda tx: tx.actions.put_acts(SPACE, {("root", "key"): ActHistory(attempts=2)}),
+    "actions": lambda tx: tx.actions.insert_actions([action(2)]),
+    "states": lambda tx: tx.actions.set_outcomes(SPACE, [outcome(action(1))]),
+    "records": lambda tx: tx.audit.append(SPACE, WRITER, [event(1)], NOW),
+    "writers": lambda tx: tx.audit.append(SPACE, WRITER, [event(1)], NOW),
+    "places": lambda tx: tx.audit.extend(0, [one.number for one in tx.audit.pending(9)]),
+}
+
+
+@pytest.mark.parametrize("what", sorted(SWALLOWED))
+def test_a_row_that_is_not_written_takes_the_whole_transaction_back(server: Server, what: str) -> None:
+    name = server.database()
+    store = PostgresStore(server.url(name))
+    open_chain(store)
+
+    def fill(tx: Transaction) -> None:
+        tx.tasks.open_limits(SPACE, "tsk_1", {USES: 9})
+        tx.actions.put_acts(SPACE, {("root", "key"): ActHistory(attempts=1)})
+        tx.actions.insert_actions([action(1)])
+
+    store.write(fill)
+    with server.connect(name) as admin:
+        admin.execute(
+            "CREATE FUNCTION public.swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+        )
+        table = "actions" if what == "states" else what
+        admin.execute(
+            f"CREATE TRIGGER a_swallow BEFORE INSERT OR UPDATE ON taskbound.{table}"
+            " FOR EACH ROW EXECUTE FUNCTION public.swallow()".encode()
+        )
+
+    def work(tx: Transaction) -> None:
+        tx.identities.put_person(person(), expect=0)
+        SWALLOWED[what](tx)
+
+    with pytest.raises(ConflictError):
+        store.write(work)
+    assert read(store, lambda seen: seen.identities.persons(SPACE)) == {}
+    store.close()
+    server.drop(name)
+
+
+def test_a_transaction_of_which_the_server_never_heard_did_not_happen(server: Server) -> None:
+    asked = connect(server.url("made"))
+    assert Unsettled(xid=str(2**40), backend=1).settle(asked) is False
+    asked.close()
+
+
+def test_a_transaction_that_still_runs_is_neither_taken_for_committed_nor_for_lost(server: Server) -> None:
+    name = server.database()
+    runs, asked = server.connect(name), connect(server.url(name, "owner"))
+    with runs.transaction():
+        found = runs.execute("SELECT pg_current_xact_id()::text").fetchone()
+        assert found is not None
+        elsewhere = Unsettled(xid=str(found[0]), backend=asked.info.backend_pid)
+        with pytest.raises(StoreUnavailableError, match="has not ended yet"):
+            elsewhere.settle(asked)
+    assert elsewhere.settle(asked) is True
+    runs.close()
+    asked.close()
+    server.drop(name)
+
+
+def test_who_asks_how_a_commit_ended_ends_no_other_transaction_of_that_connection(server: Server) -> None:
+    name = server.database()
+    runs, asked = server.connect(name), connect(server.url(name, "owner"))
+    before = runs.execute("SELECT pg_current_xact_id()::text").fetchone()
+    assert before is not None
+    with runs.transaction():
+        runs.execute("SELECT pg_current_xact_id()")
+        assert Unsettled(xid=str(before[0]), backend=runs.info.backend_pid).settle(asked) is True
+        assert runs.execute("SELECT 1").fetchone() == (1,)
+    runs.close()
+    asked.close()
+    server.drop(name)
+
+
+def test_who_has_closed_the_store_leads_and_reads_nothing_anymore(server: Server) -> None:
+    with server.store() as store:
+        assert store.leads()
+        store.close()
+        with pytest.raises(StoreUnavailableError, match="closed"):
+            store.leads()
+        with pytest.raises(StoreUnavailableError, match="closed"), store.read():
+            pass
+        with pytest.raises(StoreUnavailableError, match="closed"):
+            store.write(lambda tx: tx.audit.count())
 
 
 @pytest.mark.parametrize("setting", ["off", "local"])

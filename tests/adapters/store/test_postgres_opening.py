@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from taskbound.adapters.store.postgres import (
 from taskbound.adapters.store.postgres.server import opening
 from taskbound.adapters.store.postgres.server.number import NUMBERING
 from taskbound.adapters.store.postgres.server.upgrade import examine_database, upgrade_database
+from taskbound.adapters.store.sql.migrations import newest_revision
 from taskbound.adapters.store.sql.schema import METADATA
 from taskbound.core.revocation import KillSwitch
 from taskbound.ports.store import ForeignDatabaseError, NewerDatabaseError, StoreUnavailableError
@@ -71,8 +73,76 @@ def test_a_schema_of_somebody_else_is_refused_and_not_changed(server: Server) ->
     server.drop("theirs")
 
 
+def test_an_empty_schema_that_somebody_else_has_marked_is_refused(server: Server) -> None:
+    with server.connect("postgres") as admin:
+        admin.execute("CREATE DATABASE marked")
+    with server.connect("marked") as admin:
+        admin.execute("CREATE SCHEMA taskbound")
+        admin.execute("COMMENT ON SCHEMA taskbound IS 'the billing team''s'")
+    with pytest.raises(ForeignDatabaseError):
+        upgrade_database(server.url("marked", "owner"))
+    refused(server.url("marked", "owner"), ForeignDatabaseError)
+    server.drop("marked")
+
+
+def test_an_upgrade_that_broke_off_half_way_is_refused_until_it_is_run_again(server: Server) -> None:
+    with server.connect("postgres") as admin:
+        admin.execute("CREATE DATABASE half")
+    with server.connect("half") as admin:
+        admin.execute(
+            "CREATE FUNCTION public.refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands()"
+            " WHERE object_identity = 'taskbound.approvals')"
+            " THEN RAISE EXCEPTION 'no more'; END IF; END $$"
+        )
+        admin.execute(
+            "CREATE EVENT TRIGGER breaks ON ddl_command_end WHEN TAG IN ('CREATE TABLE')"
+            " EXECUTE FUNCTION public.refuse()"
+        )
+    with pytest.raises(StoreUnavailableError, match="no more"):
+        upgrade_database(server.url("half", "owner"), daemon="daemon")
+    refused(server.url("half", "owner"), OlderDatabaseError)
+    with server.connect("half") as admin:
+        found = admin.execute(
+            "SELECT to_regclass('taskbound.actions') IS NULL, to_regclass('taskbound.approvals') IS NULL"
+        ).fetchone()
+        assert found == (False, True), "the steps before it are kept, and nothing of this one"
+        admin.execute("DROP EVENT TRIGGER breaks")
+    upgrade_database(server.url("half", "owner"), daemon="daemon")
+    PostgresStore(server.url("half")).close()
+    assert all(one.well for one in examine_database(server.url("half")))
+    server.drop("half")
+
+
+def test_two_that_upgrade_at_once_take_turns(server: Server) -> None:
+    with server.connect("postgres") as admin:
+        admin.execute("CREATE DATABASE turns")
+    done: list[str] = []
+    with server.connect("turns") as first, server.connect("turns") as seen:
+        first.execute("SELECT pg_advisory_lock(%s)", (0x5442_6E64_0002,))
+        thread = threading.Thread(
+            target=lambda: done.append(upgrade_database(server.url("turns", "owner"), daemon="daemon"))
+        )
+        thread.start()
+        for _ in range(1000):
+            found = seen.execute(
+                "SELECT (SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory')"
+                " + (SELECT count(*) FROM pg_namespace WHERE nspname = 'taskbound')"
+            ).fetchone()
+            if found != (0,):
+                break
+            seen.execute("SELECT pg_sleep(0.01)")
+        assert seen.execute("SELECT to_regnamespace('taskbound')").fetchone() == (None,)
+        first.execute("SELECT pg_advisory_unlock_all()")
+        thread.join()
+    assert done == [newest_revision()]
+    server.drop("turns")
+
+
 @pytest.mark.parametrize(
-    ("revision", "error"), [("9999", NewerDatabaseError), ("", OlderDatabaseError)], ids=["newer", "none"]
+    ("revision", "error"),
+    [("9999", NewerDatabaseError), ("0005", OlderDatabaseError), ("", OlderDatabaseError)],
+    ids=["newer", "older", "none"],
 )
 def test_a_revision_that_is_not_the_newest_is_refused(
     server: Server, name: str, revision: str, error: type[Exception]

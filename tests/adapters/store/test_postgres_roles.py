@@ -17,6 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+LOG = {"records", "places", "tiles", "checkpoints"}
+"""What a signer needs."""
+APPENDED = ("bundles", "activations", "approval_answers", "task_evidence")
+"""What people proposed, decided and said, and the tokens that a task was started with."""
+KEPT = ("bundles_in_force", "person_keys", "namespaces", "person_groups", "kill_switches", "acts", "runs")
+"""What moves on and never goes."""
+REMOVED = ("issuers", "heartbeats", "templates", "remainders")
+"""What a daemon takes away a row at a time."""
+QUESTION = ("namespace", "id", "action", "task", "act", "asked")
+"""What a question was, beside its text."""
+
+
 @pytest.fixture
 def name(server: Server) -> Iterator[str]:
     made = server.database()
@@ -42,6 +54,10 @@ def name(server: Server) -> Iterator[str]:
         "DELETE FROM taskbound.tasks",
         "DELETE FROM taskbound.agents",
         "DELETE FROM taskbound.checkpoints",
+        *(f"UPDATE taskbound.approvals SET {one} = {one}" for one in QUESTION),  # noqa: S608  # our own names
+        *(f"UPDATE taskbound.{one} SET namespace = namespace" for one in APPENDED),  # noqa: S608  # our own names
+        *(f"DELETE FROM taskbound.{one}" for one in (*APPENDED, *KEPT)),  # noqa: S608  # our own names
+        *(f"TRUNCATE taskbound.{one}" for one in (*APPENDED, *KEPT, *REMOVED)),
         "UPDATE taskbound.numbering SET shift = 0",
         "UPDATE taskbound.alembic_version SET version_num = 'x'",
         "CREATE TABLE taskbound.mine (id int)",
@@ -64,7 +80,15 @@ def test_a_signer_reads_the_log_and_writes_nothing(server: Server, name: str, ta
             seen.execute(f"INSERT INTO taskbound.{table} DEFAULT VALUES".encode())
 
 
-@pytest.mark.parametrize("table", ["tasks", "agents", "actions", "persons", "remainders", "writers"])
+@pytest.mark.parametrize("table", REMOVED)
+def test_a_daemon_removes_rows_only_where_a_row_comes_to_its_end(
+    server: Server, name: str, table: str
+) -> None:
+    with server.connect(name, "daemon") as seen:
+        seen.execute(f"DELETE FROM taskbound.{table}".encode())  # noqa: S608  # our own names
+
+
+@pytest.mark.parametrize("table", sorted({one.name for one in METADATA.sorted_tables} - LOG))
 def test_a_signer_can_not_read_what_is_not_the_log(server: Server, name: str, table: str) -> None:
     with server.connect(name, "signer") as seen, pytest.raises(psycopg.errors.InsufficientPrivilege):
         seen.execute(f"TABLE taskbound.{table}".encode())

@@ -140,10 +140,12 @@ def translate(error: BaseException) -> StoreError:
 
 def lost(error: BaseException | None) -> bool:
     """Whether the connection is gone, so that nobody knows what the server did last."""
-    if not isinstance(error, psycopg.OperationalError):
+    if not isinstance(error, psycopg.Error):
         return False
-    state = error.sqlstate or ""
-    return not state or state.startswith("08") or state in {"57P01", "57P02", "57P03", "57P05", "25P03"}
+    state = error.sqlstate
+    if not state:
+        return isinstance(error, psycopg.OperationalError)
+    return state.startswith("08") or state in {"57P01", "57P02", "57P03", "57P05", "25P03"}
 
 
 def _first_line(error: BaseException) -> str:
