@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from taskbound.core.audit import verify_chain
 from taskbound.core.decision import ActHistory
 from taskbound.core.identity.person_key import Namespace, PersonKeyState
 from taskbound.core.revocation import KillSwitch
@@ -314,3 +315,13 @@ def test_of_two_first_keys_of_two_daemons_one_conflicts(two: Two) -> None:
     assert two.while_held(count, lambda: two.second.write(count)) == [None, ConflictError]
     with pytest.raises(ConflictError):
         two.second.write(count)
+
+
+def test_a_chain_that_another_process_moved_on_is_not_written_over_and_goes_on_after_it(two: Two) -> None:
+    open_chain(two.first, "wrt_a")
+    append(two.second, event(1), writer="wrt_a")
+    with pytest.raises(ConflictError):
+        append(two.first, event(2), writer="wrt_a")
+    append(two.first, event(3), writer="wrt_a")
+    with two.second.read() as seen:
+        assert verify_chain([one.body for one in seen.audit.pending(10)]).count == 3
