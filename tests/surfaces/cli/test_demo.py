@@ -17,7 +17,7 @@ from tests.house.tree import ROOT
 
 pytestmark = pytest.mark.timeout(240)
 DEMO = (sys.executable, "-m", "taskbound.wiring.cli", "demo")
-PERMIT, SPENT = ("permit", ""), ("refuse", "exhausted")
+PERMIT, SPENT, HELD = ("permit", ""), ("refuse", "exhausted"), ("hold", "held")
 DECISIONS: Mapping[int, list[tuple[str, str]]] = {
     0: [],
     1: [PERMIT] * 3,
@@ -27,8 +27,11 @@ DECISIONS: Mapping[int, list[tuple[str, str]]] = {
     5: [PERMIT, ("duplicate", ""), ("refuse", "key-reused")],
     6: [("refuse", "tool-changed"), PERMIT, PERMIT],
     7: [PERMIT, ("refuse", "task-ended")],
-    8: [],
-    9: [],
+    8: [PERMIT, HELD],
+    9: [PERMIT, PERMIT, SPENT, SPENT, PERMIT, SPENT],
+    10: [PERMIT, HELD],
+    11: [],
+    12: [],
 }
 
 
@@ -106,7 +109,7 @@ def test_what_is_refused_is_an_action_on_record_that_never_ran(report: DemoRepor
     refused = [
         one for each in report.steps for one in each.tries if one.decision == "refuse" and one.code != ""
     ]
-    assert len(refused) == 8
+    assert len(refused) == 11
     assert {one.state for one in refused} == {"refused"}
     assert all(one.action.startswith("act_") for one in refused)
 
@@ -143,8 +146,36 @@ def test_a_call_whose_task_ended_is_unknown_and_its_result_is_withheld(report: D
     assert "balance_after" not in running.told
 
 
-def test_the_thief_passes_alone_and_is_caught_by_an_earlier_checkpoint(report: DemoReport) -> None:
+def test_a_held_payment_runs_once_by_another_persons_signature_and_asks_the_second_time(
+    report: DemoReport,
+) -> None:
+    one = step(report, 8)
+    first, second = one.tries
+    assert first.state == "succeeded"
+    assert second.action != first.action
+    assert one.proofs[1] == "who asked for the task can't approve for it"
+    assert any(each.startswith("the same call asks again") for each in one.proofs)
+
+
+def test_more_than_is_left_is_not_handed_on_and_a_split_over_two_tasks_stops_at_the_total(
+    report: DemoReport,
+) -> None:
     one = step(report, 9)
+    (refused,) = texts(one, "refuse")[:1]
+    assert refused.endswith("[outside-parent]")
+    paid = [json.loads(each.arguments)["amount"] for each in one.tries if each.decision == "permit"]
+    assert 400 + sum(paid) == 1000
+
+
+def test_a_retry_after_unknown_is_held_and_a_person_says_no(report: DemoReport) -> None:
+    lost, again = step(report, 10).tries
+    assert lost.state == "unknown"
+    assert again.policies == ("base:repeat-after-unknown",)
+    assert json.loads(lost.arguments) == json.loads(again.arguments)
+
+
+def test_the_thief_passes_alone_and_is_caught_by_an_earlier_checkpoint(report: DemoReport) -> None:
+    one = step(report, 12)
     assert any(each.startswith("the forged log verifies by itself") for each in one.proofs)
     (caught,) = texts(one, "refuse")
     assert caught.endswith("[log-forked]")
@@ -189,6 +220,17 @@ def test_a_step_that_breaks_ends_the_demo_with_status_1_and_leaves_nothing(tmp_p
     assert (process.returncode, report.ok, len(report.steps)) == (1, False, 1)
     assert report.steps[0].failure == "`git init` failed: broken [demo-part-missing]"
     assert left_in(folder) == []
+
+
+def test_a_missing_ssh_keygen_is_named_with_what_to_do(tmp_path: Path) -> None:
+    git = tmp_path / "git"
+    git.write_text("#!/bin/sh\nexit 3\n", encoding="utf-8")
+    git.chmod(0o755)
+    process = start(tmp_path, "--json", path=str(tmp_path))
+    out, err = process.communicate(timeout=60)
+    fault = json.loads(err)
+    assert (process.returncode, out, fault["code"]) == (4, b"", "demo-part-missing")
+    assert "openssh-client" in fault["advice"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

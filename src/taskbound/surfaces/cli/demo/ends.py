@@ -127,7 +127,7 @@ async def ended_during_a_call(world: World, scene: Scene) -> None:
     before = world.watch.newest()
     calling = asyncio.create_task(agent.call(_PAY, order))
     try:
-        await _paid(world, "invoice 2042 express")
+        await world.until_paid("invoice 2042 express")
         (running,) = world.watch.since(before)
         scene.tried(tried_of(running, ""))
         scene.says("person", "sees it in the ledger, and ends the task while the answer is on its way")
@@ -147,16 +147,3 @@ async def ended_during_a_call(world: World, scene: Scene) -> None:
     tried, _ = await world.call(scene, _PAY, payment("blue-freight", 1, "invoice 2042 rest"))
     require(scene, tried, "refuse", "task-ended")
     await world.disconnect()
-
-
-async def _paid(world: World, reference: str) -> None:
-    """Wait until the ledger has the payment.
-
-    Raises:
-        TimeoutError: It does not come.
-    """
-    end = time.monotonic() + _PATIENCE
-    while not (await asyncio.to_thread(world.books)).named(reference):
-        if time.monotonic() > end:
-            raise TimeoutError("the payment did not reach the ledger")
-        await asyncio.sleep(0.05)

@@ -34,6 +34,7 @@ _STYLES: Final = {
     "repeat": "bold green",
     "refuse": "bold red",
     "withheld": "bold yellow",
+    "hold": "bold yellow",
     "FAILED": "bold white on red",
     "proves": "cyan",
     "tries": "bold",

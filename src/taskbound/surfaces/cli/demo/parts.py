@@ -1,4 +1,4 @@
-"""What the demo needs beside Taskbound, found or named as missing: git, the MCP client, two servers."""
+"""What the demo needs beside Taskbound, found or named as missing: programs, the MCP client, two servers."""
 
 from __future__ import annotations
 
@@ -36,6 +36,8 @@ class Parts:
 
     git: str
     """Absolute path of the git program."""
+    ssh_keygen: str
+    """Absolute path of the program with which people sign."""
     git_server: tuple[str, ...]
     """The command line of PyPI's `mcp-server-git`."""
     git_server_version: str
@@ -62,7 +64,7 @@ def find_parts(search: str | None = None) -> Parts:
     """Everything that the demo needs.
 
     Args:
-        search: Directories to look for git in, as PATH has them; by default PATH itself.
+        search: Directories to look for programs in, as PATH has them; by default PATH itself.
 
     Raises:
         PartMissingError: Something is not there; the advice says how to get it.
@@ -73,6 +75,12 @@ def find_parts(search: str | None = None) -> Parts:
             "there is no `git` program, and the demo makes a real repository",
             remedy="install it with the system's package manager, as in `apt-get install git`",
         )
+    ssh_keygen = shutil.which("ssh-keygen", path=search)
+    if ssh_keygen is None:
+        raise PartMissingError(
+            "there is no `ssh-keygen` program, and the demo's people sign with real keys",
+            remedy="install OpenSSH's client, as in `apt-get install openssh-client`",
+        )
     for module, package in _MODULES.items():
         if importlib.util.find_spec(module) is None:
             raise PartMissingError(
@@ -81,6 +89,7 @@ def find_parts(search: str | None = None) -> Parts:
             )
     return Parts(
         git=str(Path(git).absolute()),
+        ssh_keygen=str(Path(ssh_keygen).absolute()),
         git_server=_git_server(),
         git_server_version=version("mcp-server-git"),
         client_version=version("mcp"),

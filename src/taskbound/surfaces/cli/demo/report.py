@@ -21,7 +21,8 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
     arguments: str
     """As they were sent, JSON text."""
     decision: str
-    """`permit`, `refuse`, `duplicate` (a stored answer is given again) or `malformed` (no action)."""
+    """`permit`, `refuse`, `hold` (people are asked), `duplicate` (a stored answer is given again) or
+    `malformed` (no action)."""
     code: str
     reasons: tuple[str, ...]
     grant: str

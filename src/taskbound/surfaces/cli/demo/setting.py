@@ -10,16 +10,21 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from taskbound.core.scope import parse_scope
+from taskbound.surfaces.cli.demo.keys import enroll
 from taskbound.surfaces.cli.demo.repository import INVOICES, PAYROLL, make_repository
-from taskbound.surfaces.cli.demo.world import AGENT
+from taskbound.surfaces.cli.demo.world import AGENT, APPROVER, HELPER, PERSON
 from taskbound.wire.connection import Done
 from taskbound.wire.identity import (
     AcknowledgeMonitor,
     ActivateAgent,
+    AddGroup,
     RegisterAgent,
     RegisterPerson,
+    SetMember,
     TestMonitor,
 )
+from taskbound.wire.people import SetDemo
+from taskbound.wire.policy import ActivateBundle, BundleAnswer, ProposeBundle
 from taskbound.wire.task import StartTask, TaskDetail
 from taskbound.wire.tool import AddUpstream
 
@@ -31,11 +36,21 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.demo.world import World
     from taskbound.surfaces.cli.plugs import Probed
 
-__all__ = ["set_up"]
+__all__ = ["LARGE", "freight", "second_task", "set_up"]
 
-_PERSON: Final = "you"
+LARGE: Final = "demo:large-payment"
+"""The policy that holds what is more than 250."""
+_GROUP: Final = "finance"
 _SECONDS: Final = 600
 _PURPOSE: Final = "pay the invoices that are in the repository"
+_SECOND: Final = "pay invoices 2043 and 2044"
+_RULES: Final = f"""
+@id("{LARGE}")
+@hold("approval:{_GROUP}")
+@reason("More than 250 is paid only when somebody else has looked at it.")
+forbid (principal, action == Taskbound::Action::"payments__pay", resource)
+when {{ context.arguments.amount.greaterThan(decimal("250.0")) }};
+"""
 
 
 async def set_up(world: World, scene: Scene) -> None:
@@ -47,25 +62,13 @@ async def set_up(world: World, scene: Scene) -> None:
     world.payroll = make_repository(world.parts.git, world.private, PAYROLL)
     scene.says("place", f"{world.place}: a git repository with {len(world.commits)} commits, a ledger, keys")
     client = world.client
-    client.ask(RegisterPerson(name=_PERSON, uid=os.getuid()), Done)
-    scene.says("person", f"{_PERSON}, the account with uid {os.getuid()}: owner and approver")
+    client.ask(RegisterPerson(name=PERSON, uid=os.getuid()), Done)
+    scene.says("person", f"{PERSON}, the account with uid {os.getuid()}: owner and approver")
     await _pin_servers(world, scene)
-    ceiling = _raw({"grants": _ceiling(world.place)})
-    client.ask(
-        RegisterAgent(
-            name=AGENT,
-            owner=_PERSON,
-            approvers=(_PERSON,),
-            monitor=f"file:{world.monitor}",
-            ceiling=ceiling,
-        ),
-        Done,
-    )
-    client.ask(TestMonitor(name=AGENT), Done, patience=15.0)
-    code = _code_in(world.monitor)
-    client.ask(AcknowledgeMonitor(name=AGENT, code=code), Done)
-    client.ask(ActivateAgent(name=AGENT), Done)
-    scene.says("agent", f"{AGENT}; its monitor was brought a code, and the code {code} came back")
+    _put_in_force(world, scene)
+    _enroll_people(world, scene)
+    for name in (AGENT, HELPER):
+        _set_up_agent(world, scene, name)
     started = client.ask(
         StartTask(
             agent=AGENT,
@@ -82,6 +85,83 @@ async def set_up(world: World, scene: Scene) -> None:
         scene.says(grant, what)
 
 
+def second_task(world: World, scene: Scene) -> None:
+    """Start another task, since the first one has ended."""
+    grants: list[JsonValue] = [
+        freight(500, 100_000),
+        {**freight(250, 50_000), "arguments": _paying("acme-supplies", 250)},
+    ]
+    scope = _raw({"grants": grants})
+    ask = StartTask(agent=AGENT, purpose=_SECOND, seconds=_SECONDS, scope=scope)
+    started = world.client.ask(ask, TaskDetail)
+    world.task = started.row.task
+    scene.says("task", f"{world.task}: {_SECOND}")
+    for words in started.scope_words:
+        grant, _, what = words.partition(": ")
+        scene.says(grant, what)
+
+
+def freight(most: int, total: int) -> dict[str, JsonValue]:
+    """A grant of payments to `blue-freight`.
+
+    Args:
+        most: What one of them may be.
+        total: What they may be together, in cents.
+    """
+    return {
+        "tool": "payments__pay",
+        "arguments": _paying("blue-freight", most),
+        "total": {"amount": {"limit": total, "exponent": 2}},
+    }
+
+
+def _paying(account: str, most: int) -> dict[str, JsonValue]:
+    return {
+        "from_account": {"equals": "operating"},
+        "to_account": {"equals": account},
+        "amount": {"range": {"min": 0.01, "max": most}},
+        "currency": {"equals": "EUR"},
+        "reference": {"any": True},
+    }
+
+
+def _put_in_force(world: World, scene: Scene) -> None:
+    """Put the one policy in force. Nobody else is there yet, and the record says so."""
+    kept = world.client.ask(ProposeBundle(files={"demo.cedar": _RULES}), BundleAnswer, patience=60.0)
+    done = world.client.ask(ActivateBundle(digest=kept.digest), BundleAnswer, patience=60.0)
+    scene.require("the policy is in force", holds=not kept.problems and not done.problems)
+    scene.says("policy", f"`{LARGE}` is in force: payments above 250 wait for somebody in `{_GROUP}`")
+
+
+def _enroll_people(world: World, scene: Scene) -> None:
+    """Another person, in the group that the policy names, and a key for each, made by `ssh-keygen`."""
+    client = world.client
+    client.ask(RegisterPerson(name=APPROVER, uid=os.getuid() + 1), Done)
+    client.ask(AddGroup(name=_GROUP), Done)
+    client.ask(SetMember(group=_GROUP, person=APPROVER, member=True), Done)
+    client.ask(SetDemo(demo=True), Done)
+    first = enroll(world, PERSON)
+    second = enroll(world, APPROVER, voucher=first)
+    scene.require("both keys count", holds=first.counts and second.counts)
+    scene.says("person", f"{APPROVER}, in `{_GROUP}`: played by your account, with another key")
+    scene.says("keys", f"{PERSON} {first.fingerprint}, {APPROVER} {second.fingerprint}")
+
+
+def _set_up_agent(world: World, scene: Scene, name: str) -> None:
+    """Register an agent, and have its monitor answer before it may act."""
+    client = world.client
+    ceiling = _raw({"grants": _ceiling(world.place)})
+    ask = RegisterAgent(
+        name=name, owner=PERSON, approvers=(PERSON,), monitor=f"file:{world.monitor}", ceiling=ceiling
+    )
+    client.ask(ask, Done)
+    client.ask(TestMonitor(name=name), Done, patience=15.0)
+    code = _code_in(world.monitor)
+    client.ask(AcknowledgeMonitor(name=name, code=code), Done)
+    client.ask(ActivateAgent(name=name), Done)
+    scene.says("agent", f"{name}; its monitor was brought a code, and the code {code} came back")
+
+
 async def _pin_servers(world: World, scene: Scene) -> None:
     parts = world.parts
     payments = parts.payments_server(world.ledger, variant=world.variant, late=world.late)
@@ -95,7 +175,7 @@ async def _pin_servers(world: World, scene: Scene) -> None:
     )
     for probed, words in about:
         raws = tuple(msgspec.Raw(one) for one in probed.definitions)
-        world.client.ask(AddUpstream(spec=probed.spec, definitions=raws, agents=(AGENT,)), Done)
+        world.client.ask(AddUpstream(spec=probed.spec, definitions=raws, agents=(AGENT, HELPER)), Done)
         digest = probed.spec.sha256[:12]
         scene.says(
             probed.spec.name, f"{words}: {len(raws)} tools pinned, binary {digest}…, MCP {probed.spec.era}"

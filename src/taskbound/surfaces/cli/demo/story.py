@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound import __version__
-from taskbound.surfaces.cli.demo import calls, ends, proofs
+from taskbound.surfaces.cli.demo import calls, children, ends, people, proofs
 from taskbound.surfaces.cli.demo.report import DemoReport
 from taskbound.surfaces.cli.demo.scene import Step, play
 from taskbound.surfaces.cli.demo.setting import set_up
@@ -32,6 +32,9 @@ _STEPS: Final = (
     ("Answered once, though gateway and daemon are killed", ends.once_across_a_restart),
     ("A server that changes after it was approved", ends.changed_schema),
     ("The task ends while a call is on its way", ends.ended_during_a_call),
+    ("Above a limit: another person signs, and it runs once", people.approved_once),
+    ("A child task can't exceed its parent", children.carved),
+    ("A retry after `unknown` asks", people.asked_after_unknown),
     ("The log, verified by who has nothing but files", proofs.verified_offline),
     ("A thief of the key rewrites history", proofs.stolen_key),
 )

@@ -6,12 +6,15 @@
     private/payroll/ one that it is not about
     payments.db      the ledger
     monitor.jsonl    what the agent's monitor was brought
+    keys/            what the demo's people sign with
     variant, late    what makes the payments server change its tools, or answer late
 """
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -38,9 +41,14 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.plugs import Plugs
     from taskbound.wire.action import ActionDetail
 
-__all__ = ["AGENT", "World", "tried_of", "words_of"]
+__all__ = ["AGENT", "APPROVER", "HELPER", "PERSON", "World", "tried_of", "words_of"]
 
 AGENT: Final = "clerk"
+HELPER: Final = "courier"
+"""The agent to which a part of the work is handed on."""
+PERSON: Final = "you"
+APPROVER: Final = "bob"
+_PATIENCE: Final = 20.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,6 +61,9 @@ class World:
     errors: TextIO
     """Where the standard error of gateways goes."""
     task: str = ""
+    """The task that the steps are about."""
+    acting: str = AGENT
+    """Which agent the next connection is for."""
     commits: tuple[str, ...] = ()
     payroll: tuple[str, ...] = ()
     log: str = ""
@@ -98,6 +109,10 @@ class World:
         """The file that says how many seconds an answer of `pay` waits."""
         return self.place / "late"
 
+    def key_of(self, person: str) -> Path:
+        """The file of a person's key."""
+        return self.place / "keys" / person
+
     @property
     def client(self) -> Client:
         """The person's connection to the daemon, which is started if need be."""
@@ -113,7 +128,7 @@ class World:
     @property
     def gateway(self) -> tuple[str, ...]:
         """The command line of a gateway, as it stands in an MCP client's configuration."""
-        return (*self.plugs.command(), "gateway", "--agent", AGENT, "--home", str(self.home))
+        return (*self.plugs.command(), "gateway", "--agent", self.acting, "--home", str(self.home))
 
     async def connect(self) -> Agent:
         """The agent's connection through a gateway, made unless there is one."""
@@ -134,6 +149,18 @@ class World:
     def books(self) -> Books:
         """What the ledger holds now."""
         return read_books(self.parts, self.ledger)
+
+    async def until_paid(self, reference: str) -> None:
+        """Wait until the ledger has the payment.
+
+        Raises:
+            TimeoutError: It does not come.
+        """
+        end = time.monotonic() + _PATIENCE
+        while not (await asyncio.to_thread(self.books)).named(reference):
+            if time.monotonic() > end:
+                raise TimeoutError("the payment did not reach the ledger")
+            await asyncio.sleep(0.05)
 
     def left(self, limit: str) -> tuple[int, int]:
         """What is left of one of the task's limits, and what it was at first."""

@@ -1,0 +1,71 @@
+"""Keys of the demo's people: made and used by `ssh-keygen`, enrolled, and answering."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+from taskbound.surfaces.cli.demo.parts import PartMissingError
+from taskbound.surfaces.cli.demo.program import Program
+from taskbound.surfaces.cli.signing import find_key
+from taskbound.wire.openssh import SIGNED_FOR
+from taskbound.wire.people import (
+    PersonKeyDetail,
+    PersonKeyRow,
+    ProposePersonKey,
+    ProvePersonKey,
+    VouchPersonKey,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from taskbound.surfaces.cli.demo.program import Said
+    from taskbound.surfaces.cli.demo.world import World
+
+__all__ = ["answer", "enroll"]
+
+
+def enroll(world: World, person: str, *, voucher: PersonKeyRow | None = None) -> PersonKeyRow:
+    """Make a person's key, and have it enrolled as `taskbound person key add` and `vouch` do.
+
+    Args:
+        world: Where.
+        person: Whose key it is.
+        voucher: The key that vouches for it; none for the first of all.
+    """
+    file = world.key_of(person)
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    _keygen(world, "-q", "-t", "ed25519", "-N", "", "-C", f"{person}@demo", "-f", str(file))
+    line, seen = find_key(str(file))
+    found = world.client.ask(ProposePersonKey(person=person, public=line, file=seen), PersonKeyDetail)
+    key = found.row.key
+    proof = ProvePersonKey(key=key, signature=_sign(world, file, found.statement))
+    proven = world.client.ask(proof, PersonKeyDetail)
+    if voucher is None:
+        return proven.row
+    signature = _sign(world, world.key_of(voucher.person), found.statement)
+    vouch = VouchPersonKey(key=key, voucher=voucher.key, signature=signature)
+    return world.client.ask(vouch, PersonKeyDetail).row
+
+
+def answer(world: World, word: str, action: str, person: str) -> Said:
+    """How `taskbound approval sign` or `deny` ended, which has `ssh-keygen` sign with this person's key."""
+    program = Program(world.plugs.command())
+    key = str(world.key_of(person))
+    return program.run("approval", word, action, "--key", key, "--home", str(world.home))
+
+
+def _sign(world: World, key: Path, statement: str) -> str:
+    return _keygen(world, "-q", "-Y", "sign", "-n", SIGNED_FOR, "-f", str(key), told=statement)
+
+
+def _keygen(world: World, *words: str, told: str = "") -> str:
+    done = subprocess.run(  # noqa: S603 -- OpenSSH's program, with words of ours
+        [world.parts.ssh_keygen, *words], input=told, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise PartMissingError(
+            f"`ssh-keygen` failed: {done.stderr.strip()[:200]}", remedy="use OpenSSH 8.2 or newer"
+        )
+    return done.stdout
