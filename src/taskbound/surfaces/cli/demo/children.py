@@ -17,7 +17,7 @@ from taskbound.wire.task import DelegateTask, ShowTask, TaskDetail
 if TYPE_CHECKING:
     from taskbound.surfaces.cli.demo.scene import Scene
     from taskbound.surfaces.cli.demo.world import World
-    from taskbound.wire.envelope import Fault
+    from taskbound.wire.connection import Fault
 
 __all__ = ["carved"]
 
