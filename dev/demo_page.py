@@ -24,7 +24,8 @@ _TEXT: Final = 13
 # What is another in every run, or on every machine.
 _CHANGING: Final = (
     (re.compile(r"/[\w./-]*taskbound-demo-\w+"), "PLACE"),
-    (re.compile(r"(act|tsk)_[a-z2-7]{35}"), r"\1_ID"),
+    (re.compile(r"(act|apr|key|tsk)_[a-z2-7]{35}"), r"\1_ID"),
+    (re.compile(r"SHA256:[A-Za-z0-9+/]{43}"), "FINGERPRINT"),
     (re.compile(r"[0-9a-f]{12,}"), "HEX"),
 )
 _DIGITS: Final = re.compile(r"[0-9]+(\.[0-9]+)*")
