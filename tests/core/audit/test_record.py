@@ -63,7 +63,7 @@ def test_a_records_bytes_are_these() -> None:
     assert record_bytes(record).decode() == (
         '{"at":1760000000000000,"event":{"after":"after of it","before":"before of it","by":"by of it",'
         '"event":"event of it","kind":"task-changed","learning":true,"proof":"proof of it",'
-        '"reason":"reason of it","task":"task of it"},"namespace":"default","prev":"'
+        '"reason":"reason of it","returned":["one","two"],"task":"task of it"},"namespace":"default","prev":"'
         + "0" * 64
         + '","seq":1,"v":1,"writer":"wrt_a"}'
     )

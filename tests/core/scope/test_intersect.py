@@ -111,3 +111,17 @@ def test_of_scopes_in_steps_only_what_the_first_step_permits_comes_out() -> None
         assert found is not None
         assert [grant.tool for grant in found.grants] == ["git__log"]
         assert isinstance(covers(steps, found), Covers)
+
+
+def test_what_a_list_can_not_have_below_is_told_as_what_can_not_be_joined() -> None:
+    one = parse_scope({"grants": [{"tool": "a__x", "arguments": {"p.k": {"contains": {"equals": "a"}}}}]})
+    below: JsonValue = {
+        "tool": "a__x",
+        "arguments": {"p.k.l": {"any": True}},
+        "optional": ["p.k.l"],
+        "others": "any",
+    }
+    found = intersect(parse_scope({"grants": [below]}), one)
+    assert found.scope is None
+    (dropped,) = found.dropped
+    assert dropped.reason.endswith("the rule of the one and what the other asks for below it can't be joined")

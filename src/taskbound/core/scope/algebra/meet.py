@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from taskbound.core.scope.constraints.constraint import MAX_PARTS
+from taskbound.core.scope.constraints.constraint import MAX_PARTS, Kind
 from taskbound.core.scope.constraints.containment import Contained, Excluded
 from taskbound.core.scope.constraints.range import Range
 from taskbound.core.scope.path import Items
@@ -99,8 +99,20 @@ def _meet(one: Node, two: Node, into: Meeting) -> None:
         rules = _open_below(*((one, two) if two.rule is None else (two, one)))
     if rules:
         into.arguments[path] = _both(path, rules, required=one.required or two.required)
+    _require_entered(rules, one, two)
     _meet_below(one, two, into)
     _write_optional(one, two, into)
+
+
+def _require_entered(rules: list[Constraint], one: Node, two: Node) -> None:
+    """Go on only when what stands below can be there: no path enters what is never permitted (rule 3)."""
+    members = [*one.members.values(), *two.members.values()]
+    listed = one.items is not None or two.items is not None
+    kinds = frozenset(Kind).intersection(*(rule.kinds for rule in rules))
+    if (members and Kind.OBJECT not in kinds) or (listed and Kind.LIST not in kinds):
+        raise _NoMeetingError(
+            f"`{one.path.text}`: the rule of the one and what the other asks for below it can't be joined"
+        )
 
 
 def _meet_below(one: Node, two: Node, into: Meeting) -> None:
