@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Transaction
 
 RESERVE = 4 * 1024 * 1024
-TASKS = 150
+TASKS = 500
+"""Whose ends take more space than the pages that a refused group of decisions leaves."""
 
 
 def start(tx: Transaction) -> None:
