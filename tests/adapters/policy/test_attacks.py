@@ -229,7 +229,7 @@ READS_ALL = (
 @pytest.mark.parametrize("fact", sorted(FACTS))
 def test_a204_an_answer_is_never_remembered_for_another_fact(fact: str) -> None:
     given = FACTS_GIVEN[fact]
-    other: Any = {bool: False, int: 77, str: "another", tuple: ("another",)}[type(given)]
+    other: Any = {bool: given is False, int: 77, str: "another", tuple: ("another",)}[type(given)]
     path = {"agent": "principal", "task": "context.task", "tool": "resource"}
     above, _, name = fact.rpartition(".")
     place = f"{path[above] if above else 'context'}.{name}"
