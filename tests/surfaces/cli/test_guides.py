@@ -46,6 +46,6 @@ def test_every_command_that_is_written_down_can_be_typed(place: str, line: str) 
     assert name in known or name in groups, f"{place}: no such command: {line}"
     if name not in known or name in {"taskbound gateway", "taskbound demo"}:
         return
-    options = {option for one in known[name].params for option in one.opts}
+    options = {option for one in known[name].params for option in (*one.opts, *one.secondary_opts)}
     used = {word.split("=")[0] for word in words if word.startswith("-")}
     assert used <= options | {"--help"}, f"{place}: no such option: {line}"
