@@ -314,6 +314,7 @@ async def test_a_gateway_that_is_killed_leaves_an_unknown_outcome_and_its_server
     assert (row.decision, row.state) == ("permit", "unknown")
 
 
+@pytest.mark.timeout(120)  # nobody answers within the 45 s that a held call waits
 async def test_a_repeat_right_after_gateway_and_daemon_were_killed_is_held(tmp_path: Path) -> None:
     async with (
         Tap(tmp_path / "tap") as tap,
@@ -326,7 +327,7 @@ async def test_a_repeat_right_after_gateway_and_daemon_were_killed_is_held(tmp_p
             client.process.kill()
             await client.exited()
         async with place.gateway() as client:
-            assert code_of(await client.call("odd__work")) == "held"
+            assert code_of(await client.call("odd__work", deadline=80)) == "held"
 
 
 async def test_a_gateway_ends_with_its_client_and_takes_its_servers_with_it(tmp_path: Path) -> None:
