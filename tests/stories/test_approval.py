@@ -20,10 +20,11 @@ from taskbound.core.clock import Instant
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity.person_key import BadSignatureError, NotStandingError
 from taskbound.core.task import TaskEvent
-from taskbound.flows.action import explain
+from taskbound.flows.action import Release, explain
 from taskbound.flows.approval.holds import HOLD_LIFE, MOST_HOLDS
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.decision import strangers
+from taskbound.ports.store import AmbiguousCommitError
 from tests.peers.holding import TWICE, Holding, hold_policy
 from tests.peers.people import actor_of
 from tests.world import ANN, code_of, id_of
@@ -401,3 +402,43 @@ def test_whoever_waits_for_an_answer_when_the_daemon_starts_is_lost_until_it_is_
     there.say(action, "bob")
     with there.world.store.read() as snapshot:
         assert strangers(snapshot) == {("default", "con_a")}
+
+
+def test_f3_an_ambiguous_commit_of_a_lifted_hold_is_looked_up_under_the_held_actions_id(
+    there: Holding,
+) -> None:
+    action = held(there)
+    there.say(action, "bob")
+    write = there.world.store.write
+
+    def lost_after(work: Any, **more: Any) -> Any:
+        there.world.store.write = write  # type: ignore[method-assign]  # the seam of this story
+        write(work, **more)
+        raise AmbiguousCommitError("lost after")
+
+    there.world.store.write = lost_after  # type: ignore[method-assign]  # the seam of this story
+    answer = there.world.ask(there.task)
+    assert (code_of(answer), id_of(answer)) == ("permit", action)
+    assert there.world.tell(action) == Release(action=action)
+
+
+def test_f3_a_commit_that_did_not_happen_is_not_taken_for_the_one_that_lifted_the_hold_meanwhile(
+    there: Holding,
+) -> None:
+    action = held(there)
+    there.say(action, "bob")
+    write = there.world.store.write
+    others: list[Any] = []
+
+    def lost_before(work: Any, **more: Any) -> Any:
+        with pytest.raises(ZeroDivisionError):
+            write(lambda tx: [work(tx), 1 // 0], **more)  # it got as far as the commit
+        there.world.store.write = write  # type: ignore[method-assign]  # the seam of this story
+        others.append(there.world.beside().ask(there.task, connection="con_b", request="b"))
+        raise AmbiguousCommitError("lost before")
+
+    there.world.store.write = lost_before  # type: ignore[method-assign]  # the seam of this story
+    answer = there.world.ask(there.task)
+    assert [(code_of(one), id_of(one)) for one in others] == [("permit", action)]
+    assert code_of(answer) == "hold"
+    assert id_of(answer) != action

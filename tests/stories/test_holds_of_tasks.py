@@ -136,3 +136,17 @@ def test_a_question_of_a_child_that_is_narrowed_is_superseded_when_it_is_present
     amend(there, parent, pay(6, to="bob"), LOOK)
     assert held(there, child) != action
     assert there.state(action) == ("withdrawn", "superseded")
+
+
+def test_what_was_asked_under_the_scope_of_now_is_not_ended_by_who_still_sees_the_one_before(
+    there: Holding,
+) -> None:
+    task = there.world.start(scope={"grants": [pay(3), LOOK]})
+    held(there, task, request="before")  # this daemon has seen the task
+    other = there.world.beside()
+    other.changes.amend("default", task.id, scope_of({"grants": [pay(2), LOOK]}), ANN)
+    asked = other.ask(task, agent=task.agent, request="after")
+    there.say(id_of(asked), "bob")
+    answer = there.world.ask(task, agent=task.agent, request="after")
+    assert (code_of(answer), id_of(answer)) == ("permit", id_of(asked))
+    assert there.state(id_of(asked)) == ("permitted", "consumed")

@@ -171,7 +171,6 @@ def look_at_holds(
         task = tx.tasks.task(namespace, name)
         if task is not None:
             tasks[name], circles[name] = task, people.circle(tx, task)
-    scopes = {(one.action.task, one.action.digest): one.scope for one in held}
     holds: dict[tuple[str, str], list[OpenHold]] = {}
     ending: list[tuple[StoredApproval, Befallen]] = []
     denied: set[tuple[str, str]] = set()
@@ -181,7 +180,8 @@ def look_at_holds(
                 denied.add(key)
                 continue
             lacking = missing(one.question.needs, one.answers, circles[key[0]], standing)
-            fate = _fate(one, scopes[key], bundle, lacking, now)
+            scope = tasks[key[0]].scope.digest  # as it is now: who asks may have seen the one before
+            fate = _fate(one, scope, bundle, lacking, now)
             if fate is not None:
                 ending.append((one, fate))  # 1
             else:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from taskbound.flows.decision.views import Views
     from taskbound.flows.means import Means
     from taskbound.flows.policy.engines import Policies
+    from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Transaction
 
 __all__ = ["Answer", "ContendedError", "Decisions", "NotDecided", "UndecidedError"]
@@ -176,10 +177,10 @@ class Decisions:
             with self._means.store.read() as snapshot:
                 for one in pending:
                     kept = snapshot.actions.action(one.call.namespace, one.action or one.proposal.id)
-                    if kept is None or (one.action != one.proposal.id and kept.decision != "permit"):
+                    if kept is None or not _is_ours(kept, one):
                         again.append((one.place, one.call))
                     else:
-                        answers[one.place] = recalled(one.proposal, kept)
+                        answers[one.place] = recalled(replace(one.proposal, id=kept.id), kept)
         except UnavailableError as error:  # nobody can tell: what may have been permitted is not said to be
             answers.update({one.place: NotDecided(refusal=refusal(error)) for one in pending})
             return []
@@ -244,6 +245,13 @@ class Decisions:
         except UnavailableError as unavailable:
             return NotDecided(refusal=refusal(unavailable))
         return NotDecided(refusal=refused, recorded=True)
+
+
+def _is_ours(kept: StoredAction, one: Pending) -> bool:
+    """Whether this call wrote the row: a hold that another one lifted meanwhile is that one's permit."""
+    lifted = one.action not in {"", one.proposal.id}
+    presented = (kept.connection, kept.request) == (one.call.connection, one.call.request)
+    return not lifted or (kept.decision == "permit" and presented)
 
 
 def _undecided(call: Call) -> NotDecided:
