@@ -129,7 +129,7 @@ inline deny() {
         :: approval == approval_approved ->
             denied_once = true;
 #ifndef NO_DENIABLE
-            approval_move(deny, approval_approved, approval_withdrawn);
+            approval_move(deny, approval_approved, approval_denied);
             BEFALLS(refuse, action_refused)
 #endif
         :: else -> skip

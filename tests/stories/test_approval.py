@@ -25,7 +25,7 @@ from taskbound.flows.approval.holds import HOLD_LIFE, MOST_HOLDS
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.decision import strangers
 from taskbound.ports.store import AmbiguousCommitError
-from tests.peers.holding import TWICE, Holding, hold_policy
+from tests.peers.holding import ASKED, TWICE, Holding, hold_policy
 from tests.peers.people import actor_of
 from tests.world import ANN, code_of, id_of
 
@@ -129,12 +129,13 @@ def test_a_denial_is_final_also_for_the_same_call_made_again(there: Holding) -> 
     assert code_of(there.world.ask(there.task, arguments={"to": "bob", "amount": 11})) == "hold"
 
 
-def test_a_denial_after_enough_have_approved_takes_it_back(there: Holding) -> None:
+def test_i36_a_denial_after_enough_have_approved_is_final_too(there: Holding) -> None:
     action = held(there)
     there.say(action, "bob")
     told, _ = there.say(action, "carl", DENY)
-    assert told.state is ApprovalState.WITHDRAWN
+    assert told.state is ApprovalState.DENIED
     assert code_of(there.world.ask(there.task, resume=action)) == "hold-over"
+    assert code_of(there.world.ask(there.task)) == "approval-denied"
 
 
 def test_a_question_expires_and_runs_never(there: Holding) -> None:
@@ -442,3 +443,18 @@ def test_f3_a_commit_that_did_not_happen_is_not_taken_for_the_one_that_lifted_th
     assert [(code_of(one), id_of(one)) for one in others] == [("permit", action)]
     assert code_of(answer) == "hold"
     assert id_of(answer) != action
+
+
+def test_a_question_that_asked_fewer_people_than_policy_wants_now_is_not_used(store: Store) -> None:
+    later = (
+        '@id("late") @hold("approval:finance:2") forbid (principal, action == Taskbound::Action::"bank__pay",'
+        " resource) when { context.task.age >= 60 };"
+    )
+    there = Holding(store, policy=ASKED + later)
+    action = held(there)
+    there.say(action, "bob")
+    there.world.clock.advance(61)
+    answer = there.world.ask(there.task)
+    assert (code_of(answer), id_of(answer) != action) == ("hold", True)
+    assert there.state(action) == ("withdrawn", "superseded")
+    assert there.approval(id_of(answer)).question.lifters == ("approval:finance", "approval:finance:2")

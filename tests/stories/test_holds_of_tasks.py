@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.store.memory import MemoryStore
+from taskbound.flows.action import Withhold
 from taskbound.flows.audit.rows import compare_rows
 from tests.peers.holding import Holding
 from tests.world import ANN, code_of, id_of, scope_of
@@ -150,3 +151,19 @@ def test_what_was_asked_under_the_scope_of_now_is_not_ended_by_who_still_sees_th
     answer = there.world.ask(task, agent=task.agent, request="after")
     assert (code_of(answer), id_of(answer)) == ("permit", id_of(asked))
     assert there.state(id_of(asked)) == ("permitted", "consumed")
+
+
+@pytest.mark.parametrize("narrower", [{"uses": 2}, {"arguments": {"to": {"equals": "ann"}}, "uses": 3}])
+def test_what_was_not_sent_fills_no_limit_of_an_amended_scope(
+    there: Holding, narrower: dict[str, Any]
+) -> None:
+    world = there.world
+    task = world.start(scope={"grants": [{"tool": "bank__look", "others": "any", "uses": 9}]})
+    actions = [id_of(world.ask(task, tool="bank__look", request=str(one))) for one in range(4)]
+    grant = {"tool": "bank__look", "others": "any", **narrower}
+    amend(there, task, grant)
+    before = world.left(task)
+    for one in actions:
+        assert isinstance(world.tell(one, "not-sent"), Withhold)
+    assert world.left(task) == before
+    assert whole(there)

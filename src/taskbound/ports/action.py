@@ -74,6 +74,7 @@ class OpenPermit:
     state: ActionState
     connection: str
     charges: tuple[tuple[str, int], ...]
+    scope: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ pending    deny       denied
 pending    expire     expired
 pending    withdraw   withdrawn
 pending    supersede  superseded
-approved   deny       withdrawn
+approved   deny       denied
 approved   expire     expired
 approved   withdraw   withdrawn
 approved   supersede  superseded

@@ -2,7 +2,7 @@
 
 1. A denial by anyone entitled is final: nothing leads away from it.
 2. An approval is used once; nothing leads from used to anywhere, whatever becomes of the action.
-3. A denial that comes when enough have approved takes the approval back: it is withdrawn, never used.
+3. A denial that comes when enough have approved is a denial all the same: it is never used, nor asked again.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ APPROVAL_TRANSITIONS: Final[Transitions[ApprovalState, ApprovalEvent]] = Transit
         (_S.PENDING, _E.EXPIRE): _S.EXPIRED,
         (_S.PENDING, _E.WITHDRAW): _S.WITHDRAWN,
         (_S.PENDING, _E.SUPERSEDE): _S.SUPERSEDED,
-        (_S.APPROVED, _E.DENY): _S.WITHDRAWN,
+        (_S.APPROVED, _E.DENY): _S.DENIED,
         (_S.APPROVED, _E.EXPIRE): _S.EXPIRED,
         (_S.APPROVED, _E.WITHDRAW): _S.WITHDRAWN,
         (_S.APPROVED, _E.SUPERSEDE): _S.SUPERSEDED,

@@ -4,7 +4,8 @@
    answered with what stands, and changes nothing.
 2. A result may leave only when its task and the ancestors are live and nothing is
    stopped at the instant of the commit; otherwise it is withheld.
-3. *Not sent* gives uses and limits back. *Unknown* keeps them.
+3. *Not sent* gives uses and limits back, as long as the task's scope is the one that they were taken from: in
+   an amended one the same names are other limits. *Unknown* keeps them.
 """
 
 from __future__ import annotations
@@ -233,9 +234,11 @@ class Sheet:
     def _give_back(self, tx: Transaction) -> None:
         if not self._back:
             return
-        left = tx.tasks.lock_remainders(self._namespace, {one.task for one in self._back})
+        scopes = {one.task: tx.tasks.task(self._namespace, one.task) for one in self._back}
+        back = [one for one in self._back if (of := scopes[one.task]) and of.scope.digest == one.scope]  # 3
+        left = tx.tasks.lock_remainders(self._namespace, {one.task for one in back})
         after: dict[tuple[str, str], int] = {}
-        for permit in self._back:
+        for permit in back:
             for limit, amount in permit.charges:
                 key = (permit.task, limit)
                 after[key] = after.get(key, left[permit.task][limit]) + amount

@@ -171,6 +171,11 @@ def look_at_holds(
         task = tx.tasks.task(namespace, name)
         if task is not None:
             tasks[name], circles[name] = task, people.circle(tx, task)
+    lifters = {
+        (one.action.task, one.action.digest): one.verdict.hold.lifters
+        for one in proposals
+        if isinstance(one.verdict, Holding) and one.basis.bundle == bundle
+    }
     holds: dict[tuple[str, str], list[OpenHold]] = {}
     ending: list[tuple[StoredApproval, Befallen]] = []
     denied: set[tuple[str, str]] = set()
@@ -181,7 +186,7 @@ def look_at_holds(
                 continue
             lacking = missing(one.question.needs, one.answers, circles[key[0]], standing)
             scope = tasks[key[0]].scope.digest  # as it is now: who asks may have seen the one before
-            fate = _fate(one, scope, bundle, lacking, now)
+            fate = _fate(one, scope, bundle, lacking, now) or _other_lifters(one, lifters.get(key))
             if fate is not None:
                 ending.append((one, fate))  # 1
             else:
@@ -228,6 +233,13 @@ def _fate(one: StoredApproval, scope: str, bundle: str, lacking: str, now: Insta
         reason = f"who approved may not do so any more: {lacking}"
         return Befallen(event=ApprovalEvent.SUPERSEDE, reason=reason)
     return fate
+
+
+def _other_lifters(one: StoredApproval, wanted: tuple[str, ...] | None) -> Befallen | None:
+    """What has befallen a hold for which policy wants other people's word now than was asked for (rule 1)."""
+    if wanted is None or one.question.lifters == wanted:
+        return None
+    return Befallen(event=ApprovalEvent.SUPERSEDE, reason="policy wants another word than was asked for")
 
 
 def _question(proposal: Proposal, task: Task, hold: Hold, names: tuple[str, str], now: Instant) -> Question:

@@ -196,7 +196,7 @@ class _Ledger:
         if decided is None or task is None:
             return
         task.open -= 1
-        if event.after in _GIVES_BACK:
+        if event.after in _GIVES_BACK and decided.scope == task.scope:
             _add(task, decided.charges, sign=1)
         self._close(space, event.task)
 

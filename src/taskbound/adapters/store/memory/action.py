@@ -169,4 +169,5 @@ def _permit(action: StoredAction) -> OpenPermit:
         state=action.state,
         connection=action.connection,
         charges=action.charges,
+        scope=action.scope,
     )

@@ -74,7 +74,7 @@ _BY_KEY: Final = """
     CROSS JOIN actions a ON a.namespace = ?1 AND a.task = asked.value ->> 0
         AND a.idempotency = asked.value ->> 1 AND a.decision = 'permit' AND a.idempotency <> ''
 """
-_PERMIT: Final = "SELECT a.id, a.task, a.root, a.act_key, a.state, a.connection, a.charges FROM"
+_PERMIT: Final = "SELECT a.id, a.task, a.root, a.act_key, a.state, a.connection, a.charges, a.scope FROM"
 _PERMITS: Final = f"""
     {_PERMIT} json_each(?2) AS asked CROSS JOIN actions a ON a.namespace = ?1 AND a.id = asked.value
 """
@@ -371,6 +371,7 @@ def read_permit(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     state: str,
     connection: str,
     charges: str,
+    scope: str,
 ) -> OpenPermit:
     """What an outcome needs of an action, from its columns."""
     return OpenPermit(
@@ -381,6 +382,7 @@ def read_permit(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
         state=_STATES[state],
         connection=connection,
         charges=_CHARGES.decode(charges),
+        scope=scope,
     )
 
 
