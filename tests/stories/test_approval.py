@@ -458,3 +458,12 @@ def test_a_question_that_asked_fewer_people_than_policy_wants_now_is_not_used(st
     assert (code_of(answer), id_of(answer) != action) == ("hold", True)
     assert there.state(action) == ("withdrawn", "superseded")
     assert there.approval(id_of(answer)).question.lifters == ("approval:finance", "approval:finance:2")
+
+
+def test_a_copied_device_that_counts_back_approves_nothing(there: Holding) -> None:
+    first, second = held(there, request="1"), held(there, request="2", arguments={"to": "bob", "amount": 11})
+    there.say(first, "bob")
+    there.devices["bob"][1].counter = 0
+    with pytest.raises(BadSignatureError):
+        there.say(second, "bob")
+    assert there.state(second) == ("held", "pending")

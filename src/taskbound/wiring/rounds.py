@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.errors import TaskboundError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from taskbound.adapters.keys.socket import SocketSigner
     from taskbound.flows.means import Moved
     from taskbound.surfaces.api.daemon import Daemon
@@ -106,24 +108,32 @@ class Rounds:
             self._signer.close()  # it serves one at a time, and other daemons ask it too
 
     async def _expire(self) -> None:
-        turn = 0
+        turn, daemon = 0, self._daemon
         while not self._ending.is_set():
             await asyncio.sleep(_EXPIRE)
             turn += 1
-            try:
-                ended: list[Moved] = await self._daemon.first(self._daemon.tasks.expire)
-                await self._daemon.first(self._daemon.refusals.tell)
-                if turn % _WATCH == 0:
-                    bound = self._daemon.bound_tasks()
-                    ended += await self._daemon.first(partial(self._daemon.keep_watch, bound))
-                if turn % _HOLDS == 0:
-                    self._daemon.tell_held(await self._daemon.first(self._daemon.approvals.sweep))
-                if self._daemon.boot and turn % _ORPHANS == 0:
-                    await self._daemon.read(self._daemon.look_inside)
-                    ended += await self._daemon.first(self._daemon.end_orphans)
-            except TaskboundError as error:
-                _log.warning("what is due could not be ended: %s [%s]", error.message, error.code)
-            except Exception:  # noqa: BLE001 - the task's outermost edge, rule 2
-                _log.exception("what is due could not be ended")
-            else:
-                self._daemon.tell_ended(ended)
+            await _due(self._end(daemon.tasks.expire))
+            await _due(daemon.first(daemon.refusals.tell))
+            if turn % _WATCH == 0:
+                await _due(self._end(partial(daemon.keep_watch, daemon.bound_tasks())))
+            if turn % _HOLDS == 0:
+                await _due(self._sweep())
+            if daemon.boot and turn % _ORPHANS == 0:
+                await _due(daemon.read(daemon.look_inside))
+                await _due(self._end(daemon.end_orphans))
+
+    async def _end(self, work: Callable[[], list[Moved]]) -> None:
+        """End what is due, and tell it at once: no other step's fault keeps it back."""
+        self._daemon.tell_ended(await self._daemon.first(work))
+
+    async def _sweep(self) -> None:
+        self._daemon.tell_held(await self._daemon.first(self._daemon.approvals.sweep))
+
+
+async def _due(step: Awaitable[object]) -> None:
+    try:
+        await step
+    except TaskboundError as error:
+        _log.warning("what is due could not be done: %s [%s]", error.message, error.code)
+    except Exception:  # noqa: BLE001 - the task's outermost edge, rule 2
+        _log.exception("what is due could not be done")

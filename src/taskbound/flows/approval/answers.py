@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -38,8 +39,10 @@ from taskbound.core.approval import (
 )
 from taskbound.core.audit import ApprovalAnswered
 from taskbound.core.clock import Instant
+from taskbound.core.errors import TaskboundError
 from taskbound.core.identity.person_key import NotStandingError, require_standing
 from taskbound.flows.approval.circle import ground_of, lock_people
+from taskbound.flows.approval.counting import count_on
 from taskbound.flows.approval.ending import DAEMON, Told, changed_event, end_approvals, tell
 from taskbound.ports.approval import ApprovalChange
 
@@ -52,6 +55,8 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Transaction
 
 __all__ = ["Answered", "Approvals"]
+
+_log = logging.getLogger(__name__)
 
 Answered: TypeAlias = "tuple[Told, str]"
 """What became of the question, and what is missing still."""
@@ -147,7 +152,13 @@ class Approvals:
                 for one in snapshot.approvals.open_approvals()
                 if befallen(one.question, ground_of(snapshot, one.question, policies), now) is not None
             ]
-        return [told for one in due for told in self._means.store.write(partial(self._look, one))]
+        ended: list[Told] = []
+        for one in due:
+            try:
+                ended += self._means.store.write(partial(self._look, one))
+            except TaskboundError:  # it is met again by whoever would use it; the others are not kept waiting
+                _log.exception("question %s could not be ended", one.question.id)
+        return ended
 
     def _look(self, one: StoredApproval, tx: Transaction) -> list[Told]:
         found = self._lock(tx, one.question.namespace, one.question.id)
@@ -193,6 +204,7 @@ class Approvals:
         human = circle.human(statement.person)
         if any(circle.human(past.person) == human and past.kind is statement.kind for past in one.answers):
             raise AlreadyAnsweredError(f"`{statement.person}` has answered already")
+        count_on(tx, self._means.signatures, key, signed.signature)
         answer = Answer(
             kind=statement.kind,
             person=statement.person,

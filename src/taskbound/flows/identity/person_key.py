@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 from taskbound.core.audit import NamespaceChanged, PersonKeyChanged
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity.person_key import (
-    BadSignatureError,
     PersonKeyEvent,
     PersonKeyState,
     move_person_key,
     require_standing,
 )
+from taskbound.flows.approval.counting import count_on
 from taskbound.flows.identity.telling import tell_key
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ __all__ = [
     "NotDemoError",
     "NotKeyHolderError",
     "UnknownKeyError",
-    "count_on",
     "key_changed",
     "require_holder",
     "require_key",
@@ -86,22 +85,6 @@ def require_signed(
     require_standing(key, tx.identities.persons(key.namespace), now)
     signatures.verify(key, statement, signature)
     return count_on(tx, signatures, key, signature)
-
-
-def count_on(tx: Transaction, signatures: Signatures, key: PersonKey, signature: bytes) -> PersonKey:
-    """The key after a signature that verifies (rule 2); to be asked wherever a signature is used.
-
-    Raises:
-        BadSignatureError: Its device counts back.
-    """
-    counter = signatures.counter(key, signature)
-    if not counter and not key.counter:
-        return key
-    if counter <= key.counter:
-        raise BadSignatureError(f"the device of key `{key.id}` counts back: it may have been copied")
-    after = replace(key, counter=counter, version=key.version + 1)
-    tx.identities.put_person_key(after, expect=key.version)
-    return after
 
 
 def withdraw(means: Means, namespace: str, key: str, actor: Actor, *, owns: bool, reason: str) -> PersonKey:
