@@ -30,7 +30,7 @@ from taskbound.wire.people import (
     VouchPersonKey,
     WithdrawPersonKey,
 )
-from taskbound.wire.policy import ActivateBundle, ProposeBundle, RollBackBundle
+from taskbound.wire.policy import ActivateBundle, ProposeBundle, ReplayBundle, RollBackBundle
 from taskbound.wire.revocation import Stop
 from taskbound.wire.task import EndTask, RegisterRun, StartTask
 
@@ -52,6 +52,7 @@ def act(socket: str, task: str) -> dict[str, str]:
         "propose": ProposeBundle(files={"own.cedar": '@id("x") permit (principal, action, resource);'}),
         "activate": ActivateBundle(digest="0" * 64),
         "back": RollBackBundle(),
+        "replay": ReplayBundle(files={"own.cedar": '@id("x") permit (principal, action, resource);'}),
         "lift": Stop(stopped=False),
         "key": ProposePersonKey(person="ann", public="ssh-ed25519 AAAA"),
         "vouch": VouchPersonKey(key="key_1"),

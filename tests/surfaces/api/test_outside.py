@@ -16,7 +16,7 @@ from tests.surfaces.gateway.real import Place, real
 INSIDER = Path(__file__).with_name("insider.py")
 ACTS = (
     *("person", "start", "end", "run", "lift"),
-    *("key", "propose", "activate", "back", "vouch", "withdraw", "demo", "leave", "link", "people"),
+    *("key", "propose", "activate", "back", "replay", "vouch", "withdraw", "demo", "leave", "link", "people"),
 )
 SCOPE = '{"grants": [{"tool": "insider__act", "others": "any"}]}'
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -98,6 +99,11 @@ def test_a_statement_that_was_signed_elsewhere_is_brought_and_a_denial_is_final(
     signature.write_bytes(sign(tmp_path / "alice", file.read_bytes()))
     other = place("approval", "sign", action, *words)
     assert (other.status, "says something else than the command" in other.err) == (2, True)
+    said = file.read_bytes()
+    file.write_bytes(re.sub(rb"question: \S+", b"question: apr_another", said))
+    another = place("approval", "deny", action, *words)
+    assert (another.status, "says something else than the command" in another.err) == (2, True)
+    file.write_bytes(said)
     denied = place("approval", "deny", action, *words, "--json")
     assert denied.document["state"] == "denied"
     assert line(agent, "again\n") == "Refused"

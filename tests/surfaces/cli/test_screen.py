@@ -341,6 +341,23 @@ def test_long_cells_are_shortened_last_and_an_id_is_never_made_shorter_than_it_c
     assert line == "tsk_~2a2a2a2b  assistant-f~  completed  11-24 19:50Z  1000     look"
 
 
+@pytest.mark.parametrize("kind", ["apr", "key"])
+def test_an_id_that_is_only_taken_whole_is_shown_whole(
+    window: Terminal, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "70")
+    row = (
+        f"{kind}_{'a2' * 17}b",
+        "assistant-for-books",
+        "pending",
+        "2026-11-24T19:50:16Z",
+        1000,
+        "look at it",
+    )
+    Screen(json=False, out=window).table(("ID", "AGENT", "STATE", "ENDS", "ACTIONS", "PURPOSE"), [row], "-")
+    assert row[0] in SGR.sub("", window.getvalue())
+
+
 def test_lines_that_are_there_to_be_copied_are_whole_and_obey_nothing() -> None:
     out = io.StringIO()
     screen = Screen(json=False, out=out)

@@ -7,7 +7,7 @@ import pytest
 from taskbound.surfaces.gateway.link import Timings
 from taskbound.wire.action import Decide, Reason, Refused
 from taskbound.wire.approval import HoldPush, LeaveHold
-from taskbound.wire.connection import Done, TaskPush
+from taskbound.wire.connection import Done, StopPush, TaskPush
 from tests.peers.commands import echo
 from tests.surfaces.gateway.bench import bench, code_of, silence, text_of
 
@@ -117,6 +117,25 @@ async def test_the_end_of_the_task_ends_the_wait(tmp_path: Path) -> None:
         await silence(b)
         b.daemon.push(TaskPush(task="tsk_1", state="revoked"))
         assert code_of(await b.answer_to(request)) == "task-ended"
+
+
+@pytest.mark.parametrize(
+    ("push", "code"),
+    [(TaskPush(task="tsk_1", state="paused"), "task-paused"), (StopPush(stopped=True), "stopped")],
+)
+async def test_a_pause_and_a_stop_end_the_wait_and_take_no_question_back(
+    tmp_path: Path, push: TaskPush | StopPush, code: str
+) -> None:
+    async with bench(tmp_path, echo(), timings=PATIENT) as b:
+        await b.handshake()
+        holds(b.daemon)
+        request = await b.start_call("echo__echo", {"text": "a"})
+        await b.daemon.asked(Decide)
+        await silence(b)
+        b.daemon.push(push)
+        assert code_of(await b.answer_to(request)) == code
+        await silence(b)
+        assert not [one for one in b.daemon.asks if isinstance(one, LeaveHold)]
 
 
 async def test_what_the_client_itself_says_lifts_nothing(tmp_path: Path) -> None:

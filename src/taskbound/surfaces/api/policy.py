@@ -124,7 +124,9 @@ async def show(daemon: Daemon, connection: Connection, ask: wire.ShowBundle) -> 
 
 
 async def replay_actions(daemon: Daemon, connection: Connection, ask: wire.ReplayBundle) -> Answer:
-    """How the newest actions would be answered under a bundle, or under the files of a folder."""
+    """How the newest actions would be answered under a bundle, or under a person's files of a folder."""
+    if ask.files:  # rules that somebody brings are worked on for persons only
+        await daemon.first(lambda: daemon.require_person(connection))
 
     def read() -> Answer:
         if ask.files:

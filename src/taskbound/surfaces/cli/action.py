@@ -158,7 +158,7 @@ def show_action(screen: Screen, found: ActionDetail) -> None:
             ("definition", found.definition),
             ("scope", found.scope),
             ("bundle", found.bundle),
-            *([("key", Words(found.key))] if found.key else []),
+            *([("key", found.key)] if found.key else []),
             ("history", tuple(Words(_dated(one)) for one in found.history)),
         ]
     )

@@ -199,7 +199,8 @@ def watch(
     """Say each question as it is asked, and each answer, until you end it."""
     known: dict[str, str] = {}
     while True:
-        page = session.ask(ListApprovals(limit=500), ApprovalRows)
+        states = () if known and not once else _OPEN  # first all that waits, however much ended since
+        page = session.ask(ListApprovals(states=states, limit=500), ApprovalRows)
         for one in reversed(page.rows):
             first = one.approval not in known
             if known.get(one.approval) == one.state or (first and one.state not in _OPEN):
@@ -227,7 +228,9 @@ def _answer(session: Session, approval: str, key: str, brought: tuple[str, str],
     if statement_file and signature and not key:
         text = _read(statement_file)
         kinds = (AnswerKind.DENY,) if deny else (AnswerKind.APPROVE, AnswerKind.CONFIRM)
-        if parse_statement(text.encode()).kind not in kinds:
+        said_in = parse_statement(text.encode())
+        asked = (question.id, question.digest)
+        if said_in.kind not in kinds or (said_in.question, said_in.digest) != asked:
             raise BadInputError(f"`{shown(statement_file)}` says something else than the command")
         signed = _read(signature)
     elif key and not statement_file and not signature:

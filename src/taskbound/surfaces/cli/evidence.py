@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from taskbound.surfaces.cli.reading import BadInputError, read_file
-from taskbound.surfaces.cli.screen import Words, moment, shown
+from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
 from taskbound.wire.connection import Done
 from taskbound.wire.task import AddIssuer, IssuerRows, ListIssuers, RemoveIssuer
@@ -116,7 +116,7 @@ def list_all(session: Session) -> None:
             [
                 ("  issuer", one.issuer),
                 ("  audience", one.audience),
-                ("  keys", tuple(map(Words, one.keys))),
+                ("  keys", tuple(one.keys)),
             ]
         )
 

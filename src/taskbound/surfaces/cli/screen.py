@@ -39,6 +39,7 @@ _NARROWEST: Final = 12
 _SHORT: Final = 12
 _ID: Final = re.compile(r"((?:tsk|act)_)[a-z2-7]{18,27}([a-z2-7]{8})")
 _ID_SHORT: Final = re.compile(r"(?:tsk|act)_~[a-z2-7]{8}")
+_ID_WHOLE: Final = re.compile(r"(?:apr|key)_[a-z2-7]{18,40}")
 _WORD: Final = re.compile(r"[!-~]+")
 _INSTANT: Final = re.compile(r"\d{4}-(\d\d-\d\d)T(\d\d:\d\d):\d\dZ", re.ASCII)
 _MARK: Final = "  ┊ "
@@ -269,8 +270,9 @@ def _short_instant(cell: str) -> str:
 
 
 def _short_cell(cell: str) -> str:
-    # An id that was shortened stays as it is: less of it would name nothing.
-    return cell if len(cell) <= _SHORT or _ID_SHORT.fullmatch(cell) else f"{cell[: _SHORT - 1]}~"
+    # An id that was shortened stays, and so does one that is only taken whole: less would name nothing.
+    named = _ID_SHORT.fullmatch(cell) or _ID_WHOLE.fullmatch(cell)
+    return cell if len(cell) <= _SHORT or named else f"{cell[: _SHORT - 1]}~"
 
 
 def _plain(cell: Cell) -> str:

@@ -111,6 +111,11 @@ class Call:
     waiting: Arrival[UpstreamAnswer] | None = None
     timer: asyncio.TimerHandle | None = None
 
+    @property
+    def is_left(self) -> bool:
+        """Whether its client wants no answer any more."""
+        return self.cause in _SILENT
+
 
 @dataclass(slots=True, kw_only=True)
 class Desk:
@@ -144,7 +149,7 @@ class Calls:
             result = await self._run(call)
         except TaskboundError as error:
             result = answers.error_result(error, action=call.action, task=call.task)
-        if call.cause in _SILENT:
+        if call.is_left:
             return b""
         return result if result.endswith(b"\n") else result_line(call.id_raw, result)
 

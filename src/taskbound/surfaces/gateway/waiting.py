@@ -7,6 +7,7 @@
 3. What people have answered is decided by the daemon alone: the call is asked for again, by the held
    action's id.
 4. A client that cancels takes the question back. One that goes away does so too: the daemon sees its end.
+   A pause or a stop takes nothing back: what was asked waits for the task, and is resumed by the same call.
 """
 
 from __future__ import annotations
@@ -77,12 +78,13 @@ class Holds:
             call.action = call.held = answer.action
             call.task = answer.task
             left = end - loop.time()
+            over = await self._look(call, min(left, _LOOK)) if left > 0 and call.cause is None else None
+            if call.cause is not None:
+                if call.is_left:
+                    await self._leave(call)
+                return answer
             if left <= 0:
                 return answer  # 1
-            over = await self._look(call, min(left, _LOOK))
-            if call.cause is not None:
-                await self._leave(call)
-                return answer
             if over is not None and over.state in _OVER:
                 return _ended(answer, over)
             if over is not None and over.state == "superseded":
