@@ -52,7 +52,7 @@ def act(socket: str, task: str) -> dict[str, str]:
         "propose": ProposeBundle(files={"own.cedar": '@id("x") permit (principal, action, resource);'}),
         "activate": ActivateBundle(digest="0" * 64),
         "back": RollBackBundle(),
-        "replay": ReplayBundle(files={"own.cedar": '@id("x") permit (principal, action, resource);'}),
+        "replay": ReplayBundle(last=1, files={"own.cedar": '@id("x") permit (principal, action, resource);'}),
         "lift": Stop(stopped=False),
         "key": ProposePersonKey(person="ann", public="ssh-ed25519 AAAA"),
         "vouch": VouchPersonKey(key="key_1"),
