@@ -26,6 +26,7 @@ def permit_of(one: StoredAction) -> OpenPermit:
         state=one.state,
         connection=one.connection,
         charges=one.charges,
+        scope=one.scope,
     )
 
 
