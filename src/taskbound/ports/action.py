@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.decision import ActHistory, Presented
 
+    ActKey = tuple[str, str]  # (root, act key)
 __all__ = ["ActionReads", "ActionWrites", "OpenPermit", "OutcomeChange", "StoredAction"]
 
 
@@ -124,10 +125,8 @@ class ActionWrites(ActionReads, Protocol):
     def lock_priors(self, namespace: str, names: Collection[Presented]) -> Mapping[Presented, PriorAction]:
         """The permitted actions that were presented under these names; refused ones are no priors."""
 
-    def lock_acts(
-        self, namespace: str, keys: Collection[tuple[str, str]]
-    ) -> Mapping[tuple[str, str], ActHistory]:
-        """By (root, act key): what is known of the acts that are known."""
+    def lock_acts(self, namespace: str, keys: Collection[ActKey]) -> Mapping[ActKey, ActHistory]:
+        """What is known of those that are known."""
 
     def lock_permits(self, namespace: str, actions: Collection[str]) -> Mapping[str, OpenPermit]:
         """By id: those of these actions that exist, whatever their state, locked against change."""
@@ -138,7 +137,7 @@ class ActionWrites(ActionReads, Protocol):
         By the transaction's end a known id and a presentation with a permit MUST raise `ConflictError`.
         """
 
-    def put_acts(self, namespace: str, acts: Mapping[tuple[str, str], ActHistory]) -> None:
+    def put_acts(self, namespace: str, acts: Mapping[ActKey, ActHistory]) -> None:
         """Write what is known of acts, whole."""
 
     def set_outcomes(self, namespace: str, changes: Sequence[OutcomeChange]) -> None:
