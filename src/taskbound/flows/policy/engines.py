@@ -38,11 +38,13 @@ from taskbound.core.policy import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from taskbound.core.audit import Event
-    from taskbound.ports.policy import PolicyEngine, PolicyLanguage
+    from taskbound.ports.policy import BundleActivation, PolicyEngine, PolicyLanguage
     from taskbound.ports.store import Snapshot, Store
 
-__all__ = ["Policies", "recorded", "require_bundle"]
+__all__ = ["Policies", "believed", "recorded", "require_activation", "require_bundle"]
 
 _ENGINES: Final = 16
 _SURE: Final = 4096
@@ -82,7 +84,7 @@ class Policies:
         known = self._sure.get((namespace, force))
         if known is None:
             with self._store.read() as snapshot:
-                _require_activation(snapshot, namespace, force)
+                require_activation(snapshot, namespace, force)
                 known = self.engine(snapshot, namespace, force.digest)
             if len(self._sure) >= _SURE:
                 self._sure.clear()
@@ -143,7 +145,7 @@ def require_bundle(snapshot: Snapshot, namespace: str, digest: str) -> PolicyBun
     )
 
 
-def _require_activation(snapshot: Snapshot, namespace: str, force: InForce) -> None:
+def require_activation(snapshot: Snapshot, namespace: str, force: InForce) -> None:
     """Go on only when the log says that this was put in force, and the rows say nothing else since.
 
     Raises:
@@ -154,20 +156,27 @@ def _require_activation(snapshot: Snapshot, namespace: str, force: InForce) -> N
         raise DamagedBundleError("what is in force is not what was put in force last: the row was changed")
     if force == InForce():
         return
-    for one in found:
-        if one.force == force:
-            match recorded(snapshot, namespace, one.record):
-                case (
-                    PolicyActivated(bundle=digest, epoch=epoch)
-                    | PolicyRolledBack(bundle=digest, epoch=epoch)
-                    | PolicyRebased(bundle=digest, epoch=epoch)
-                ) if InForce(epoch=epoch, digest=digest) == force:
-                    return
-                case _:
-                    break
+    if force in believed(snapshot, namespace, [one for one in found if one.force == force]):
+        return
     raise DamagedBundleError(
         f"no record in the log says that policy bundle `{force.digest or 'base'}` was put in force"
     )
+
+
+def believed(snapshot: Snapshot, namespace: str, rows: Iterable[BundleActivation]) -> list[InForce]:
+    """What of these rows the log says was put in force, in their order (rule 1)."""
+    found: list[InForce] = []
+    for one in rows:
+        match recorded(snapshot, namespace, one.record):
+            case (
+                PolicyActivated(bundle=digest, epoch=epoch)
+                | PolicyRolledBack(bundle=digest, epoch=epoch)
+                | PolicyRebased(bundle=digest, epoch=epoch)
+            ) if InForce(epoch=epoch, digest=digest) == one.force:
+                found.append(one.force)
+            case _:
+                pass
+    return found
 
 
 def recorded(snapshot: Snapshot, namespace: str, number: int) -> Event | None:

@@ -5,7 +5,7 @@
 2. What is put in force is loaded as it is kept; what can't be loaded is never put in force.
 3. Going back takes the organisation's rules of then with the base of now. It needs nothing of what is
    in force: also a damaged bundle can be gone back from.
-4. The base of another version of Taskbound takes its place in the bundle in force when a daemon starts.
+4. The base of another version takes its place, when a daemon starts, in what a record says is in force.
 5. A bundle is put in force over what was in force when it was looked at: of two that are at once, one is.
 """
 
@@ -35,7 +35,7 @@ from taskbound.core.policy import (
     require_unmoved,
     whole,
 )
-from taskbound.flows.policy.engines import require_bundle
+from taskbound.flows.policy.engines import require_activation, require_bundle
 from taskbound.flows.policy.examine import require_loads
 from taskbound.ports.policy import BundleActivation, StoredBundle
 
@@ -200,6 +200,7 @@ class Bundles:
 
     def _rebase(self, namespace: str, software: str, tx: Transaction) -> None:
         now = tx.policy.lock_in_force(namespace, moves=True)
+        require_activation(tx, namespace, now)  # 4
         if not now.digest:
             return
         before = require_bundle(tx, namespace, now.digest)
@@ -210,12 +211,9 @@ class Bundles:
         archive = pack(bundle)
         digest = bundle_digest(archive)
         require_loads(self._means, bundle, digest)
+        author = kept.author if kept else ""
         event = PolicyRebased(
-            bundle=digest,
-            before=now.digest,
-            epoch=now.epoch + 1,
-            author=kept.author if kept else "",
-            software=software,
+            bundle=digest, before=now.digest, epoch=now.epoch + 1, author=author, software=software
         )
         self._move(tx, namespace, now, event, (now.digest, archive))
 
