@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from taskbound.adapters.store.memory import MemoryStore
-from taskbound.core.policy import InForce
+from taskbound.core.policy import InForce, NotInForceBeforeError
 from tests.stories.test_bundles import LARGE, edit_force, propose, put_in_force, with_base
-from tests.world import World, code_of
+from tests.world import ANN, World, code_of
 
 LOOKS = '@id("base:look") forbid (principal, action == Taskbound::Action::"bank__look", resource);'
+
+
+def edit_activation(world: World, number: int, *, digest: str | None = None, record: int = 0) -> None:
+    assert isinstance(world.store, MemoryStore)
+    rows = world.store._tables.activations  # noqa: SLF001 - as above
+    kept = rows.get(("default", number))
+    assert kept is not None
+    force = kept.force if digest is None else InForce(epoch=number, digest=digest)
+    rows._committed["default", number] = replace(  # noqa: SLF001 - as above
+        kept, force=force, record=record or kept.record
+    )
 
 
 def test_a_bundle_that_was_never_put_in_force_is_not_rebased_into_force_by_an_edited_row() -> None:
@@ -31,3 +46,38 @@ def test_a_base_alone_that_is_in_force_by_an_edited_row_is_told_when_a_daemon_st
     edit_force(world, InForce(epoch=1))
     ((_, why),) = world.beside().bundles.rebase("taskbound 9")
     assert "the row was changed" in why
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["of before", "of now"])
+def test_nothing_is_gone_back_to_that_only_an_edited_row_says_was_in_force(number: int) -> None:
+    world = World(store=MemoryStore())
+    task = world.settle_in()
+    first, second = put_in_force(world, LARGE), put_in_force(world, LARGE.replace("20.0", "25.0"))
+    never = propose(world)
+    edit_activation(world, number, digest=never)
+    if number == 2:
+        edit_force(world, InForce(epoch=2, digest=never))
+    again = world.beside()
+    with pytest.raises(NotInForceBeforeError):
+        again.bundles.roll_back("default", never, "", ANN)
+    believed = {1: "", 2: first}[number]
+    done = again.bundles.roll_back("default", None, "a row was changed", ANN)
+    assert done.force.digest == believed
+    assert done.force.epoch > 2
+    assert code_of(again.ask(task)) == "permit"
+    assert second != first
+
+
+def test_where_no_row_of_what_was_in_force_is_believed_the_base_is_gone_back_to() -> None:
+    world = World(store=MemoryStore())
+    task = world.settle_in()
+    never = put_in_force(world)
+    put_in_force(world, LARGE)
+    for number in (1, 2):
+        edit_activation(world, number, record=1)
+    edit_force(world, InForce())
+    again = world.beside()
+    with pytest.raises(NotInForceBeforeError):
+        again.bundles.roll_back("default", never, "", ANN)
+    assert again.bundles.roll_back("default", None, "", ANN).force == InForce(epoch=4)
+    assert code_of(again.ask(task)) == "permit"

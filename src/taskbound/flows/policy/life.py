@@ -4,7 +4,7 @@
    the pinned tools is refused with all of its problems, which is recorded, and what is in force stays.
 2. What is put in force is loaded as it is kept; what can't be loaded is never put in force.
 3. Going back takes the organisation's rules of then with the base of now. It needs nothing of what is
-   in force: also a damaged bundle can be gone back from.
+   in force: also a damaged bundle can be gone back from. What was in force is what records say was.
 4. The base of another version takes its place, when a daemon starts, in what a record says is in force.
 5. A bundle is put in force over what was in force when it was looked at: of two that are at once, one is.
 """
@@ -35,7 +35,7 @@ from taskbound.core.policy import (
     require_unmoved,
     whole,
 )
-from taskbound.flows.policy.engines import require_activation, require_bundle
+from taskbound.flows.policy.engines import believed, require_activation, require_bundle
 from taskbound.flows.policy.examine import require_loads
 from taskbound.ports.policy import BundleActivation, StoredBundle
 
@@ -159,9 +159,11 @@ class Bundles:
 
         def work(tx: Transaction) -> BundleActivation:
             now = tx.policy.lock_in_force(namespace, moves=True)
-            past = [*(one.force for one in tx.policy.activations(namespace)), InForce()]
-            edited = past[0] != now
-            since = InForce(epoch=past[0].epoch + 1) if edited else now  # 3
+            rows = tx.policy.activations(namespace)
+            past = [*believed(tx, namespace, rows), InForce()]  # 3
+            last = rows[0].force if rows else InForce()
+            edited = not past[0] == last == now
+            since = InForce(epoch=last.epoch + 1) if edited else now
             digest = require_earlier(since, past, told)
             bundle = self._with_own_base(require_bundle(tx, namespace, digest)) if digest else None
             archive = pack(bundle) if bundle else b""
