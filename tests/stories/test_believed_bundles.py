@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from taskbound.adapters.store.memory import MemoryStore
-from taskbound.core.policy import InForce, NotInForceBeforeError
-from tests.stories.test_bundles import LARGE, edit_force, propose, put_in_force, with_base
+from taskbound.core.policy import DamagedBundleError, InForce, NotInForceBeforeError
+from taskbound.flows.policy import examine
+from taskbound.ports.policy import StoredBundle
+from tests.stories.test_bundles import LARGE, damage, edit_force, engine_of, propose, put_in_force, with_base
 from tests.world import ANN, World, code_of
 
+if TYPE_CHECKING:
+    from taskbound.ports.store import Store
+
 LOOKS = '@id("base:look") forbid (principal, action == Taskbound::Action::"bank__look", resource);'
+EVERYWHERE = '@id("no") forbid (principal, action, resource);'
 
 
 def edit_activation(world: World, number: int, *, digest: str | None = None, record: int = 0) -> None:
@@ -81,3 +88,30 @@ def test_where_no_row_of_what_was_in_force_is_believed_the_base_is_gone_back_to(
         again.bundles.roll_back("default", never, "", ANN)
     assert again.bundles.roll_back("default", None, "", ANN).force == InForce(epoch=4)
     assert code_of(again.ask(task)) == "permit"
+
+
+@pytest.mark.parametrize("changes", [{"author": "eve"}, {"record": 1}, {"archive": b"{}"}])
+def test_a_bundle_that_is_whole_in_one_namespace_is_not_believed_in_another(changes: dict[str, Any]) -> None:
+    world = World(store=MemoryStore())
+    world.settle_in()
+    digest = put_in_force(world, EVERYWHERE)
+    seen = examine(world.means, "other", {"own.cedar": EVERYWHERE}, {})
+    kept = world.bundles.propose("other", seen, "", ANN)
+    assert isinstance(kept, StoredBundle)
+    assert kept.digest == digest
+    again = world.beside()
+    again.means.policy.at("default", InForce(epoch=1, digest=digest))
+    damage(world, digest, namespace="other", **changes)
+    with again.store.read() as snapshot, pytest.raises(DamagedBundleError):
+        again.means.policy.engine(snapshot, "other", digest)
+
+
+def test_two_namespaces_share_the_engine_of_one_bundle(store: Store) -> None:
+    world = World(store=store)
+    world.settle_in()
+    digest = put_in_force(world, EVERYWHERE)
+    seen = examine(world.means, "other", {"own.cedar": EVERYWHERE}, {})
+    world.bundles.propose("other", seen, "", ANN)
+    with world.store.read() as snapshot:
+        other = world.means.policy.engine(snapshot, "other", digest)
+    assert other is engine_of(world, digest)

@@ -85,13 +85,13 @@ def add_bob(world: World) -> None:
     register_person(world.means, "default", "bob", uid=1001, actor=ANN)
 
 
-def damage(world: World, digest: str, **changes: Any) -> None:
+def damage(world: World, digest: str, *, namespace: str = "default", **changes: Any) -> None:
     """Edit a kept bundle as who reaches the database can."""
     assert isinstance(world.store, MemoryStore)
     rows = world.store._tables.bundles  # noqa: SLF001 - the database of a story
-    kept = rows.get(("default", digest))
+    kept = rows.get((namespace, digest))
     assert kept is not None
-    rows._committed["default", digest] = replace(kept, **changes)  # noqa: SLF001 - as above
+    rows._committed[namespace, digest] = replace(kept, **changes)  # noqa: SLF001 - as above
 
 
 def edit_force(world: World, force: InForce) -> None:

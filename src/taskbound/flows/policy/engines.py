@@ -5,7 +5,8 @@
    a record, it is in the tree that the checkpoint is over.
 2. Anything else is damage: it refuses by name, and nothing is decided in that namespace. Never is the base
    alone taken instead.
-3. What was found whole is remembered by what is in force, and engines by their digest; both are bounded.
+3. What was found whole is remembered by what is in force and by the namespace it was found in, engines by
+   their digest: that a bundle is whole in one namespace says nothing of another. All of it is bounded.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ class Policies:
         """The engine of the base alone."""
         self._guard = threading.Lock()
         self._sure: dict[tuple[str, InForce], PolicyEngine] = {}
+        self._whole: set[tuple[str, str]] = set()
         self._engines: OrderedDict[str, PolicyEngine] = OrderedDict()
 
     def digest_of(self, force: InForce) -> str:
@@ -99,15 +101,20 @@ class Policies:
         """
         if digest in {"", self.base.bundle}:
             return self.base
+        place = (namespace, digest)
         with self._guard:
             known = self._engines.get(digest)
-        if known is None:
-            bundle = require_bundle(snapshot, namespace, digest)
-            known = self.make(bundle, digest)
-            with self._guard:
-                self._engines[digest] = known
-                if len(self._engines) > _ENGINES:
-                    self._engines.popitem(last=False)  # 3
+            if known is not None and place in self._whole:
+                return known
+        bundle = require_bundle(snapshot, namespace, digest)
+        made = known or self.make(bundle, digest)
+        with self._guard:  # 3
+            known = self._engines.setdefault(digest, made)
+            if len(self._engines) > _ENGINES:
+                self._engines.popitem(last=False)
+            if len(self._whole) >= _SURE:
+                self._whole.clear()
+            self._whole.add(place)
         return known
 
     def make(self, bundle: PolicyBundle, digest: str) -> PolicyEngine:
