@@ -22,6 +22,7 @@ from taskbound.core.task import (
 from taskbound.core.task.child import DEPTH
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.identity import register_person
+from taskbound.flows.identity.leaving import People
 from taskbound.flows.means import Actor
 from taskbound.flows.revocation import stop
 from taskbound.flows.task.order import OutsideCeilingError
@@ -212,6 +213,29 @@ def test_a180_only_who_asked_for_a_task_or_owns_its_agent_hands_it_on_and_what_t
         tree = snapshot.tasks.tree("default", child.root)
     assert [one.requester for one in line] == ["ann", "ann"]
     assert {one.id for one in tree} == {parent.id, child.id}
+
+
+def test_who_owns_the_parents_agent_no_more_when_it_is_written_hands_nothing_on(world: World) -> None:
+    parent = settle(world)
+    register_person(world.means, "default", "bob", uid=1001, actor=ANN)
+    with world.store.read() as snapshot:
+        persons = snapshot.identities.persons("default")
+    bob = replace(persons["bob"], grantable=persons["ann"].grantable, version=persons["bob"].version + 1)
+    world.store.write(lambda tx: tx.identities.put_person(bob, expect=bob.version - 1))
+
+    def own(owner: str, actor: Actor) -> None:
+        People(world.means, world.views).set_answering(
+            "default", "coder", owner=owner, approvers=("ann",), actor=actor, owns=False
+        )
+
+    own("bob", ANN)
+    child = world.delegate(parent, BOB, scope=scope_of(paying(1, 1)))
+    assert child.requester == "bob"
+    world.meanwhile(lambda: own("ann", BOB))
+    before = world.left(parent)
+    with pytest.raises(NotInChargeError):
+        world.delegate(parent, BOB, scope=scope_of(paying(1, 1)))
+    assert world.left(parent) == before
 
 
 def test_a_line_of_tasks_has_an_end(world: World) -> None:

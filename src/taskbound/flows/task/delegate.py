@@ -1,7 +1,8 @@
 """Handing a part of a task on to another agent, as a child task.
 
 1. A person does it: the one who asked for the parent, or the owner of its agent. They become the child's
-   requester, and hand on only what they may grant themselves. An agent hands nothing on.
+   requester, and hand on only what they may grant themselves. An agent hands nothing on. Who it is is asked
+   again under lock.
 2. The child is judged like any task that starts, and against its parent as it is under lock: live, in its
    step, with what it has left. The limits move in the same transaction (law 3).
 """
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from taskbound.flows.identity import Deliveries
     from taskbound.flows.means import Actor, Means
     from taskbound.flows.task.evidence import Declared
-    from taskbound.ports.store import Transaction
+    from taskbound.ports.store import Snapshot, Transaction
 
 __all__ = ["ChildOrder", "Delegations"]
 
@@ -78,6 +79,8 @@ class _Judged:
     order: ChildOrder
     actor: Actor
     agent: Agent
+    above: str
+    """The agent of the parent."""
     reach: Reach
     scope: Scope
     declared: Declared
@@ -110,23 +113,31 @@ class Delegations:
             scope = scope_of(snapshot, plain)
             require_learner(agent, plain, actor.name)
             reach = require_within(snapshot, scope, agent, actor.name)
-            above = snapshot.identities.agent(order.namespace, parent.agent)
-            require_in_charge(parent, above.owner if above else "", actor.name)  # rule 1
+            _require_in_charge(snapshot, parent, actor)
             issuers = snapshot.identities.issuers(order.namespace)
         declared = declare_evidence(order.evidence, order.tokens, issuers, check=self._means.tokens, now=now)
-        judged = _Judged(order=order, actor=actor, agent=agent, reach=reach, scope=scope, declared=declared)
+        judged = _Judged(
+            order=order,
+            actor=actor,
+            agent=agent,
+            above=parent.agent,
+            reach=reach,
+            scope=scope,
+            declared=declared,
+        )
         task_id = self._means.chance.name("tsk")
         return self._means.store.write(lambda tx: self._write(tx, task_id, judged))
 
     def _write(self, tx: Transaction, task_id: str, judged: _Judged) -> Task:
         order, space = judged.order, judged.order.namespace
-        require_unchanged(tx, judged.agent, judged.actor.name, judged.reach)
+        require_unchanged(tx, judged.agent, judged.actor.name, judged.reach, above=judged.above)
         settle_evidence(tx, space, judged.declared)
         heads = tx.tasks.lock_heads(space, {order.parent})
         line = tx.tasks.lineage(space, order.parent)  # as it is under lock: rule 2
         now = self._means.clock.now()
         require_live(order.parent, heads, now)
         parent = line[0]
+        _require_in_charge(tx, parent, judged.actor)
         require_room(line, 1 + len(tx.tasks.children(space, parent.root)))
         left = tx.tasks.lock_remainders(space, {parent.id})[parent.id]
         carved = _carve(parent, left, judged.scope)
@@ -154,6 +165,16 @@ class Delegations:
         event = started(child, judged.actor, template=order.template, carved=taken)
         tx.audit.append(space, self._means.writer, [event], now)
         return child
+
+
+def _require_in_charge(snapshot: Snapshot, parent: Task, actor: Actor) -> None:
+    """Go on only for who may hand on a part of this task (rule 1).
+
+    Raises:
+        NotInChargeError: It is another person.
+    """
+    above = snapshot.identities.agent(parent.namespace, parent.agent)
+    require_in_charge(parent, above.owner if above else "", actor.name)
 
 
 def _carve(parent: Task, left: Mapping[str, int], scope: Scope) -> Carved:

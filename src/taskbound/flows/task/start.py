@@ -41,14 +41,21 @@ def require_startable(
     return found
 
 
-def require_unchanged(tx: Transaction, agent: Agent, person: str, reach: Reach) -> None:
+def require_unchanged(tx: Transaction, agent: Agent, person: str, reach: Reach, *, above: str = "") -> None:
     """Go on only when what was read of the agent and of who may grant is so under lock.
+
+    Args:
+        tx: The transaction.
+        agent: As it was read.
+        person: Who grants.
+        reach: What they may grant, as it was read.
+        above: Another agent that is to be locked with it, whatever it is by now; empty for none.
 
     Raises:
         DeniedError: Everything is stopped, or one of them changed.
     """
     require_not_stopped(tx.revocation.lock_kill_switch(agent.namespace))
-    locked = tx.identities.lock_agents(agent.namespace, {agent.name})
+    locked = tx.identities.lock_agents(agent.namespace, {agent.name, above or agent.name})
     if locked.get(agent.name) != agent.version:
         raise UnknownIdentityError(f"agent `{agent.name}` changed meanwhile", remedy="try again")
     if reach_of(person, *tx.identities.lock_grantors(agent.namespace)) != reach:
