@@ -45,6 +45,7 @@ class Gate:
         """Whether it is not within a transaction that holds something."""
         self.stands = True
         """Whether it has ended, or stopped at its most."""
+        self._ended = True
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)
@@ -71,13 +72,14 @@ class Gate:
             self._taken += 1
 
     def start(self, most: int, work: Callable[[], object]) -> threading.Thread:
-        self._most, self._taken, self.stands = most, 0, False
+        self._most, self._taken, self.stands, self._ended = most, 0, False, False
 
         def run() -> None:
             try:
                 work()
             finally:
-                self.stands = True
+                with self._moved:
+                    self.stands = self._ended = True
 
         thread = threading.Thread(target=run)
         thread.start()
@@ -85,7 +87,7 @@ class Gate:
 
     def go_on(self) -> None:
         with self._moved:
-            self._most, self.stands = None, False
+            self._most, self.stands = None, self._ended
             self._moved.notify_all()
 
 
@@ -141,11 +143,25 @@ class Two:
         pytest.fail("it neither ends nor waits")
 
 
+def waits_within(both: Two) -> bool:
+    """Whether one may wait for the other, where there is one lock."""
+    return any(not one.outside for one in both.gates)
+
+
+def locked_in(connection: Any, _both: Two) -> bool:
+    """Whether somebody waits for a lock in the database of this connection."""
+    found = connection.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND wait_event_type = 'Lock'"
+    ).fetchone()
+    return found is not None and bool(found[0])
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def two(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Two]:
     if request.param == "sqlite":
         handles: list[Store] = [SqlStore(tmp_path / "t.db", reserve=0) for _ in range(2)]
-        yield Two(handles, lambda both: any(not one.outside for one in both.gates))
+        yield Two(handles, waits_within)
         for one in handles:
             one.close()
         return
@@ -154,14 +170,7 @@ def two(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Two]:
     shared: list[Store] = [PostgresStore(server.url(name)) for _ in range(2)]
     seen = server.connect(name)
 
-    def waits(_both: Two) -> bool:
-        found = seen.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-            " AND wait_event_type = 'Lock'"
-        ).fetchone()
-        return found is not None and bool(found[0])
-
-    yield Two(shared, waits)
+    yield Two(shared, partial(locked_in, seen))
     seen.close()
     for one in shared:
         one.close()
