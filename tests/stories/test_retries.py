@@ -15,6 +15,8 @@ from taskbound.core.tool import parse_definition
 from taskbound.flows.action import explain, reconcile
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.identity import register_person
+from taskbound.flows.policy import replay
+from tests.stories.test_bundles import engine_of, propose, put_in_force
 from tests.world import ANN, LOOK, PAY, World, code_of, id_of, scope_of
 
 if TYPE_CHECKING:
@@ -95,6 +97,23 @@ def test_what_policy_read_of_an_attempt_replays_to_the_same_answer_from_its_reco
     world.clock.advance(30)
     assert explain(world.means, "default", held).replay == "same"
     assert "attempt 2" in explain(world.means, "default", held).facts
+
+
+def test_replaying_never_takes_a_second_attempt_for_a_first(world: World) -> None:
+    task = world.settle_in()
+    calls = [world.ask(task), world.ask(task)]
+    assert [code_of(one) for one in calls] == ["permit", "permit"]
+    twice = '@id("twice") forbid (principal, action, resource) when { context.attempt > 1 };'
+    digest = put_in_force(world, twice)
+    found = replay(world.means, "default", engine_of(world, digest), 9)
+    assert found.not_asked == (("the bundle reads what was not recorded: attempt", 2),)
+    third = world.ask(task)
+    assert code_of(third) == "forbidden"
+    most = engine_of(world, propose(world, twice.replace("> 1", "> 2")))
+    assert replay(world.means, "default", most, 1).same == 1, "the number that was seen is asked again: 3"
+    fewer = engine_of(world, propose(world, twice.replace("> 1", "> 3")))
+    (one,) = replay(world.means, "default", fewer, 1).differences
+    assert (one.action, one.was) == (id_of(third), "refuse (forbidden)")
 
 
 def test_attempts_are_counted_over_the_tree_of_tasks() -> None:

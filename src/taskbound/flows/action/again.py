@@ -5,7 +5,8 @@
 2. What a decision took from the standing of its moment (a task's end, the kill switch, what was left of a
    limit) is not computed again.
 3. The facts are those that were recorded: what the policies of then read. Of others those are added that
-   can't have changed since: of the call, the pinned definition, and the task as it was ordered.
+   can't have changed since: of the call, the pinned definition, and the task as it was ordered. Which attempt
+   it was is told only where policies saw that number.
 """
 
 from __future__ import annotations
@@ -191,7 +192,6 @@ def _was_lifted(snapshot: Snapshot, kept: StoredAction) -> bool:
 def _lasting(kept: StoredAction, task: Task, tool: PinnedTool) -> dict[str, Fact]:
     definition = parse_definition(tool.definition)
     return {
-        "attempt": 1,
         "covered": True,
         "effect": definition.effect.value,
         "flags": kept.flags,
