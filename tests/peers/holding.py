@@ -81,7 +81,7 @@ class Holding(Answerers):
         world.settle_in()
         super().__init__(world)
         groups = Groups(self.world.means)
-        groups.add("default", "finance", ANN)
+        groups.add("default", "finance", ANN, owns=True)
         for uid, name in enumerate(("bob", "carl", "dora"), start=1001):
             register_person(self.world.means, "default", name, uid=uid, actor=ANN)
             groups.set_member("default", "finance", name, member=True, actor=ANN, owns=True)

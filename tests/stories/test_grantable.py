@@ -14,6 +14,7 @@ from taskbound.flows.action.explain import explain
 from taskbound.flows.identity import Groups, register_person, set_person_grantable
 from taskbound.flows.identity.agent import CeilingLimitError
 from taskbound.flows.identity.group import TooManyGroupsError
+from taskbound.flows.identity.leaving import NotSelfError
 from taskbound.flows.identity.person import IdentityExistsError
 from taskbound.flows.means import Actor
 from taskbound.flows.task import TaskOrder
@@ -72,10 +73,10 @@ def start(world: World, scope: dict[str, Any], actor: Actor = BOB, **more: Any) 
 
 def payers(world: World, grantable: dict[str, Any], *members: str) -> Groups:
     groups = Groups(world.means)
-    groups.add("default", "payers", ANN)
+    groups.add("default", "payers", ANN, owns=True)
     groups.set_grantable("default", "payers", scope_of(grantable), actor=ANN, owns=False)
     for one in members:
-        groups.set_member("default", "payers", one, member=True, actor=ANN, owns=False)
+        groups.set_member("default", "payers", one, member=True, actor=ANN, owns=True)
     return groups
 
 
@@ -164,7 +165,7 @@ def test_a_person_may_grant_what_any_of_their_groups_may_and_what_they_may_thems
         start(world, pays(8, "eve"))
     with pytest.raises(OutsideGrantableError):
         start(world, pays(7, "eve"), EVE)
-    groups.set_member("default", "payers", "bob", member=False, actor=ANN, owns=False)
+    groups.set_member("default", "payers", "bob", member=False, actor=ANN, owns=True)
     with pytest.raises(OutsideGrantableError):
         start(world, pays(7, "eve"))
     assert [one["members"] for one in world.events("group-changed")] == [[], ["bob"], []]
@@ -173,9 +174,9 @@ def test_a_person_may_grant_what_any_of_their_groups_may_and_what_they_may_thems
 def test_limits_of_two_groups_stay_apart_though_their_grants_have_the_same_ids(world: World) -> None:
     settle(world)
     groups = payers(world, pays(5, "bob", uses=1), "bob")
-    groups.add("default", "others", ANN)
+    groups.add("default", "others", ANN, owns=True)
     groups.set_grantable("default", "others", scope_of(pays(9, "eve", uses=8)), actor=ANN, owns=False)
-    groups.set_member("default", "others", "bob", member=True, actor=ANN, owns=False)
+    groups.set_member("default", "others", "bob", member=True, actor=ANN, owns=True)
     start(world, {"grants": [*pays(5, "bob", uses=1)["grants"], *pays(9, "eve", uses=8)["grants"]]})
     with pytest.raises(OutsideGrantableError):
         start(world, pays(5, "bob", uses=2))
@@ -185,10 +186,10 @@ def test_totals_and_rates_of_two_groups_stay_apart_too(world: World) -> None:
     settle(world)
     small, large = ({"total": {"amount": {"limit": n, "exponent": 0}}} for n in (5, 9))
     groups = payers(world, {"grants": [pays(9, "bob")["grants"][0] | small]}, "bob")
-    groups.add("default", "others", ANN)
+    groups.add("default", "others", ANN, owns=True)
     other = {"grants": [pays(9, "eve")["grants"][0] | large]}
     groups.set_grantable("default", "others", scope_of(other), actor=ANN, owns=False)
-    groups.set_member("default", "others", "bob", member=True, actor=ANN, owns=False)
+    groups.set_member("default", "others", "bob", member=True, actor=ANN, owns=True)
     start(world, {"grants": [pays(9, "bob")["grants"][0] | small, pays(9, "eve")["grants"][0] | large]})
     with pytest.raises(OutsideGrantableError):
         start(world, {"grants": [pays(9, "bob")["grants"][0] | large]})
@@ -222,7 +223,7 @@ def test_what_may_be_granted_is_compared_again_under_lock(world: World) -> None:
         start(world, pays(50))
     say(world, "bob", pays(50))
     groups = payers(world, pays(60), "bob")
-    leave = {"member": False, "actor": ANN, "owns": False}
+    leave = {"member": False, "actor": ANN, "owns": True}
     world.meanwhile(lambda: groups.set_member("default", "payers", "bob", **leave))  # type: ignore[arg-type]  # by name
     with pytest.raises(OutsideGrantableError, match="changed meanwhile"):
         start(world, pays(60))
@@ -276,19 +277,40 @@ def test_nobody_gives_what_they_may_not_grant_and_nobody_takes_it_from_who_may_m
     assert world.events("grantable-changed")[-1]["after"] == "ceiling"
 
 
-def test_nobody_gives_a_group_or_a_member_what_they_may_not_grant(world: World) -> None:
+def test_nobody_gives_a_group_what_they_may_not_grant(world: World) -> None:
     settle(world)
     say(world, "bob", pays(50))
     groups = payers(world, pays(60))
-    member = {"member": True, "owns": False}
-    for person, actor in (("bob", BOB), ("eve", BOB), ("eve", EVE)):
-        with pytest.raises(NotGiverError):
-            groups.set_member("default", "payers", person, actor=actor, **member)
     with pytest.raises(NotGiverError):
         groups.set_grantable("default", "payers", scope_of(pays(50)), actor=BOB, owns=False)
     groups.set_grantable("default", "payers", scope_of(pays(50)), actor=ANN, owns=False)
-    groups.set_member("default", "payers", "eve", actor=BOB, **member)
-    start(world, pays(50), EVE)
+    groups.set_grantable("default", "payers", scope_of(pays(40)), actor=BOB, owns=False)
+
+
+@pytest.mark.parametrize("scope", [None, pays(50)], ids=["approves-only", "grants"])
+def test_nobody_but_the_owner_of_the_data_says_who_is_in_a_group(
+    world: World, scope: dict[str, Any] | None
+) -> None:
+    settle(world)
+    groups = payers(world, scope or pays(50), "eve")
+    if scope is None:
+        groups.set_grantable("default", "payers", Breadth.NOTHING, actor=ANN, owns=False)
+    for actor in (ANN, BOB, EVE):
+        for person, member in (("ann", True), ("bob", True), ("eve", True), ("eve", False)):
+            if not (actor is EVE and (person, member) == ("eve", False)):
+                with pytest.raises(NotSelfError, match="only the account that owns the data directory"):
+                    groups.set_member("default", "payers", person, member=member, actor=actor, owns=False)
+    assert [one["members"] for one in world.events("group-changed")] == [[], ["eve"]]
+    groups.set_member("default", "payers", "eve", member=False, actor=EVE, owns=False)
+    assert [one["members"] for one in world.events("group-changed")] == [[], ["eve"], []]
+
+
+def test_nobody_but_the_owner_of_the_data_makes_a_group(world: World) -> None:
+    settle(world)
+    for actor in (ANN, BOB):
+        with pytest.raises(NotSelfError, match="only the account that owns the data directory"):
+            Groups(world.means).add("default", "finance", actor, owns=False)
+    assert world.events("group-changed") == []
 
 
 def test_what_can_not_be_said_of_a_person_or_a_group_is_refused(world: World) -> None:
@@ -303,25 +325,25 @@ def test_what_can_not_be_said_of_a_person_or_a_group_is_refused(world: World) ->
     with pytest.raises(UnknownIdentityError):
         groups.set_grantable("default", "none", scope_of(pays(5)), actor=ANN, owns=False)
     with pytest.raises(UnknownIdentityError):
-        groups.set_member("default", "payers", "nobody", member=True, actor=ANN, owns=False)
+        groups.set_member("default", "payers", "nobody", member=True, actor=ANN, owns=True)
     with pytest.raises(IdentityExistsError):
-        groups.add("default", "payers", ANN)
+        groups.add("default", "payers", ANN, owns=True)
     with pytest.raises(MalformedError):
-        groups.add("default", "Pay Ers", ANN)
+        groups.add("default", "Pay Ers", ANN, owns=True)
 
 
 def test_groups_are_few_and_those_of_one_person_fewer(world: World) -> None:
     settle(world)
     groups = Groups(world.means)
     for number in range(256):
-        groups.add("default", f"g{number}", ANN)
+        groups.add("default", f"g{number}", ANN, owns=True)
     with pytest.raises(TooManyGroupsError):
-        groups.add("default", "one-more", ANN)
+        groups.add("default", "one-more", ANN, owns=True)
     for number in range(32):
-        groups.set_member("default", f"g{number}", "bob", member=True, actor=ANN, owns=False)
+        groups.set_member("default", f"g{number}", "bob", member=True, actor=ANN, owns=True)
     with pytest.raises(TooManyGroupsError):
-        groups.set_member("default", "g32", "bob", member=True, actor=ANN, owns=False)
-    groups.set_member("default", "g0", "bob", member=True, actor=ANN, owns=False)  # is one already
+        groups.set_member("default", "g32", "bob", member=True, actor=ANN, owns=True)
+    groups.set_member("default", "g0", "bob", member=True, actor=ANN, owns=True)  # is one already
 
 
 def test_a_refusal_says_that_its_requester_could_grant_what_was_missing(world: World) -> None:

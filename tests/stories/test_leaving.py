@@ -159,13 +159,13 @@ def test_whoever_leaves_a_group_has_the_tasks_paused_that_they_might_not_ask_for
     say(world, "bob", pays(10))
     groups = payers(world, pays(50), "bob")
     by_group, by_themselves = start(world, pays(40)), start(world, pays(5))
-    moved = groups.set_member("default", "payers", "bob", member=False, actor=ANN, owns=False)
+    moved = groups.set_member("default", "payers", "bob", member=False, actor=ANN, owns=True)
     assert [one.task for one in moved] == [by_group.id]
     assert state_of(world, by_group) is TaskState.PAUSED
     assert state_of(world, by_themselves) is TaskState.RUNNING
     with pytest.raises(OutsideGrantableError):
         world.tasks.resume("default", by_group.id, ANN)
-    groups.set_member("default", "payers", "bob", member=True, actor=ANN, owns=False)
+    groups.set_member("default", "payers", "bob", member=True, actor=ANN, owns=True)
     world.tasks.resume("default", by_group.id, ANN)
 
 

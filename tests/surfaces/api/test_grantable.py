@@ -9,6 +9,8 @@ import msgspec
 import pytest
 
 from taskbound.core.identity import PersonState
+from taskbound.flows.identity import Groups
+from taskbound.flows.means import Actor
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.wire import identity, task
 from taskbound.wire.connection import Done
@@ -37,17 +39,20 @@ def test_a_person_who_gave_away_what_they_may_grant_can_not_take_it_back(tmp_pat
     async def story() -> None:
         async with station(tmp_path, owner=os.geteuid() + 1) as place:
             client = await place.client()
-            await client.ask(identity.AddGroup(name="all"), Done)
+            actor = Actor(name="root", proof="the owner's account")
+            Groups(place.world.means).add("default", "all", actor, owns=True)
             await client.ask(identity.SetGroupGrantable(name="all", word="ceiling"), Done)
             await client.ask(identity.SetPersonGrantable(name="ann", word="nothing"), Done)
             for ask in (
                 identity.SetPersonGrantable(name="ann", word="ceiling"),
-                identity.SetMember(group="all", person="ann", member=True),
                 identity.SetGroupGrantable(name="all", word="nothing"),
             ):
                 with pytest.raises(RefusedByDaemonError) as refused:
                     await client.ask(ask, Done)
                 assert refused.value.fault.code == "not-giver"
+            with pytest.raises(RefusedByDaemonError) as refused:
+                await client.ask(identity.SetMember(group="all", person="ann", member=True), Done)
+            assert refused.value.fault.code == "not-self"
 
     asyncio.run(story())
 

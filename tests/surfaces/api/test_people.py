@@ -9,7 +9,7 @@ import pytest
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.wire import people as wire
 from taskbound.wire.connection import Done, Status, StatusReport
-from taskbound.wire.identity import RegisterPerson
+from taskbound.wire.identity import AddGroup, RegisterPerson, SetMember
 from tests.peers.openssh import Device
 from tests.surfaces.api.test_operations import station
 
@@ -111,6 +111,9 @@ def test_a_person_who_does_not_own_the_data_directory_says_nothing_of_others(tmp
                 (wire.LeavePerson(name="bob"), "not-self"),
                 (wire.ReturnPerson(name="bob"), "not-self"),
                 (wire.LinkPersons(one="ann", other="bob", linked=False), "not-self"),
+                (AddGroup(name="finance"), "not-self"),
+                (SetMember(group="finance", person="ann", member=True), "not-self"),
+                (SetMember(group="finance", person="bob", member=False), "not-self"),
                 (wire.SetDemo(demo=True), "not-key-holder"),
                 (wire.ProposePersonKey(person="bob", public=Device().line), "not-key-holder"),
             ):

@@ -2,8 +2,9 @@
 
 1. A group's members are persons of its namespace. One person is in at most 32 groups, and
    there are at most 256 groups.
-2. Who makes somebody a member, or says what a group may grant, gives what the group may grant: they may grant
-   it themselves, or own the data directory.
+2. Members approve where a policy names their group, and grant what it may grant: only the account that owns
+   the data directory makes groups and says who is in them; a member may leave by themselves. Who says what a
+   group may grant may grant it themselves, or is that account.
 3. What a group may grant is asked when a task starts. Tasks that run go on when the group may grant less;
    when a member leaves, running tasks that they might not ask for now are paused in the same transaction.
 """
@@ -23,7 +24,7 @@ from taskbound.core.identity.grantable import (
     require_giver,
     require_grantable,
 )
-from taskbound.flows.identity.leaving import pause_tasks
+from taskbound.flows.identity.leaving import pause_tasks, require_self
 from taskbound.flows.identity.person import IdentityExistsError, grantable_word
 from taskbound.flows.identity.telling import tell
 
@@ -57,14 +58,16 @@ class Groups:
         """Keep what to work with."""
         self._means = means
 
-    def add(self, namespace: str, name: str, actor: Actor) -> Group:
+    def add(self, namespace: str, name: str, actor: Actor, *, owns: bool) -> Group:
         """Make a group without members, which may grant nothing.
 
         Raises:
             BadNameError: The name can't be.
+            NotSelfError: Another account than the data directory's says it (rule 2).
             IdentityExistsError: There is one of this name.
             TooManyGroupsError: There are too many (rule 1).
         """
+        require_self(actor, (), owns=owns)  # 2
         group = Group(namespace=namespace, name=parse_name(name, what="a group"), members=())
 
         def work(tx: Transaction) -> Group:
@@ -93,18 +96,17 @@ class Groups:
             owns: Whether that is the account that owns the data directory.
 
         Raises:
+            NotSelfError: Who says so may not (rule 2).
             UnknownIdentityError: There is no such group, or no such person to take in.
-            NotGiverError: Who says so may not (rule 2).
             TooManyGroupsError: The person is in too many (rule 1).
         """
+        require_self(actor, () if member or actor.name != person else (person,), owns=owns)  # 2
 
         def work(tx: Transaction) -> list[Moved]:
             persons, groups = tx.identities.lock_grantors(namespace)
             before = _require(groups, name)
             if member and person not in persons:
                 raise UnknownIdentityError(f"no person is named `{person}`")
-            if not owns:
-                require_giver(reach_of(actor.name, persons, groups), before.grantable, before.grantable)  # 2
             if (person in before.members) is member:
                 return []
             if member and sum(person in one.members for one in groups) >= _OF_ONE:

@@ -252,11 +252,16 @@ def _let_go(tx: Transaction, namespace: str, name: str, actor: Actor, events: li
 
 
 def require_self(actor: Actor, who: tuple[str, ...], *, owns: bool) -> None:
-    """Go on only for one of these persons, or the account that owns the data directory.
+    """Go on only for one of these persons, if any, or the account that owns the data directory.
 
     Raises:
         NotSelfError: It is somebody else.
     """
+    if not owns and not who:
+        raise NotSelfError(
+            "only the account that owns the data directory may say that",
+            remedy="ask the account that owns the data directory",
+        )
     if not owns and actor.name not in who:
         raise NotSelfError(f"`{actor.name}` may not say that of somebody else")
 

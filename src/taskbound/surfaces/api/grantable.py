@@ -62,9 +62,12 @@ async def set_grantable(daemon: Daemon, connection: Connection, ask: wire.SetPer
 
 async def add_group(daemon: Daemon, connection: Connection, ask: wire.AddGroup) -> Answer:
     """Make a group."""
-    await daemon.first(
-        lambda: Groups(daemon.means).add(connection.namespace, ask.name, daemon.require_person(connection))
-    )
+
+    def work() -> None:
+        actor, owns = daemon.require_giver(connection)
+        Groups(daemon.means).add(connection.namespace, ask.name, actor, owns=owns)
+
+    await daemon.first(work)
     return Done()
 
 

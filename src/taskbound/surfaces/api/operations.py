@@ -112,7 +112,7 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_connection.Bind: _operation("api:connection:bind", _G, standing.bind_task),
     wire_connection.Ping: _operation("api:connection:ping", Right.ANYONE, standing.ping),
     wire_connection.Status: _operation("api:connection:status", _R, standing.status),
-    wire_identity.AddGroup: _operation("api:group:add", _P, grantable.add_group),
+    wire_identity.AddGroup: _operation("api:group:add", _O, grantable.add_group),
     wire_identity.SetGroupGrantable: _operation(
         "api:group:grantable", Right.GIVER, grantable.set_group_grantable
     ),

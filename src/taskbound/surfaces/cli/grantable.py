@@ -102,7 +102,7 @@ def grantable(
 
 @command(groups, "add", examples="taskbound person group add payers")
 def add_group(session: Session, name: GroupArgument) -> None:
-    """Make a group without members, which may grant nothing yet."""
+    """Make a group that is empty and may grant nothing: an act of the data directory's owner."""
     session.done(session.ask(AddGroup(name=name), Done), f"group {shown(name)} is there")
 
 
@@ -132,14 +132,17 @@ def show_group(session: Session, name: GroupArgument) -> None:
 
 @command(groups, "join", examples="taskbound person group join payers bob")
 def join(session: Session, name: GroupArgument, person: PersonArgument) -> None:
-    """Make a person a member: from now on they may grant what the group may."""
+    """Make a person a member, who may grant what the group may: an act of the data directory's owner."""
     done = session.ask(SetMember(group=name, person=person, member=True), Done)
     session.done(done, f"{shown(person)} is in group {shown(name)}")
 
 
 @command(groups, "leave", examples="taskbound person group leave payers bob")
 def leave(session: Session, name: GroupArgument, person: PersonArgument) -> None:
-    """Make a person no member any more; tasks that they might not ask for now are paused."""
+    """Make a person no member any more; tasks that they might not ask for now are paused.
+
+    Who leaves by themselves may; of others it is an act of the data directory's owner.
+    """
     done = session.ask(SetMember(group=name, person=person, member=False), Done)
     session.done(done, f"{shown(person)} is not in group {shown(name)}")
 
