@@ -188,7 +188,7 @@ def test_nobody_vouches_but_who_has_to(world: World, voucher: str) -> None:
 
 def test_whoever_has_a_key_does_not_vouch_for_their_next_one_where_another_human_can(world: World) -> None:
     (first, ann), _ = pair(world)
-    link_persons(world.means, "default", "ann", "carl", linked=True, actor=ANN, owns=False)
+    link_persons(world.means, "default", "ann", "carl", linked=True, actor=OWNER, owns=True)
     for person in ("ann", "carl"):
         waiting = proven(world, person, Device())
         assert waiting.can == ("bob",)
@@ -217,7 +217,7 @@ def test_an_account_of_the_same_human_is_no_second_person(world: World) -> None:
     people(world)
     device = Device()
     enrolled(world, "bob", device)
-    link_persons(world.means, "default", "bob", "carl", linked=True, actor=actor_of("bob"), owns=False)
+    link_persons(world.means, "default", "bob", "carl", linked=True, actor=OWNER, owns=True)
     assert proven(world, "carl", Device()).vouching is Vouching.OWN
     assert proven(world, "ann", Device()).vouching is Vouching.ANOTHER
 

@@ -110,6 +110,7 @@ def test_a_person_who_does_not_own_the_data_directory_says_nothing_of_others(tmp
             for ask, code in (
                 (wire.LeavePerson(name="bob"), "not-self"),
                 (wire.ReturnPerson(name="bob"), "not-self"),
+                (wire.LinkPersons(one="ann", other="bob", linked=True), "not-self"),
                 (wire.LinkPersons(one="ann", other="bob", linked=False), "not-self"),
                 (AddGroup(name="finance"), "not-self"),
                 (SetMember(group="finance", person="ann", member=True), "not-self"),

@@ -1,8 +1,8 @@
 """Persons who are one human, and count once.
 
 1. Linking joins all who were linked with either.
-2. Two persons are one human by the word of either, or of the account that owns the data directory; only that
-   account parts them, since who is two counts twice.
+2. Only the account that owns the data directory says that two persons are one human, or that they are not:
+   who is two counts twice, and whoever joined the others to themselves would be alone, with nobody to ask.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ def link_persons(  # noqa: PLR0913 - who, with whom, and by whose word
         NotSelfError: Somebody says it who may not.
         UnknownIdentityError: There is no such person.
     """
-    require_self(actor, (one, other) if linked else (), owns=owns)
-
+    require_self(actor, (), owns=owns)  # 2
     fresh = means.chance.name("hum")
 
     def work(tx: Transaction) -> tuple[str, ...]:

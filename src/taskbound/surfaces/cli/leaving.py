@@ -45,7 +45,7 @@ def back(session: Session, name: PersonArgument) -> None:
 
 @command(people, "link", examples="taskbound person link bob bob-admin")
 def link(session: Session, name: PersonArgument, other: OtherArgument) -> None:
-    """Say that two persons are one human, who counts once wherever several are asked."""
+    """Say that two persons are one human, who counts once: an act of the data directory's owner."""
     done = session.ask(LinkPersons(one=name, other=other, linked=True), Done)
     session.done(done, f"{shown(name)} and {shown(other)} are one human")
 
