@@ -14,7 +14,7 @@ from taskbound.flows.action.explain import explain
 from taskbound.flows.identity import Groups, register_person, set_person_grantable
 from taskbound.flows.identity.agent import CeilingLimitError
 from taskbound.flows.identity.group import TooManyGroupsError
-from taskbound.flows.identity.leaving import NotSelfError
+from taskbound.flows.identity.leaving import NotSelfError, People
 from taskbound.flows.identity.person import IdentityExistsError
 from taskbound.flows.means import Actor
 from taskbound.flows.task import TaskOrder
@@ -311,6 +311,18 @@ def test_nobody_but_the_owner_of_the_data_makes_a_group(world: World) -> None:
         with pytest.raises(NotSelfError, match="only the account that owns the data directory"):
             Groups(world.means).add("default", "finance", actor, owns=False)
     assert world.events("group-changed") == []
+
+
+def test_who_has_left_is_taken_into_no_group(world: World) -> None:
+    settle(world)
+    groups = payers(world, pays(50))
+    people = People(world.means, world.views)
+    people.leave("default", "bob", BOB, owns=False, reason="")
+    with pytest.raises(UnknownIdentityError, match="no person is named `bob`"):
+        groups.set_member("default", "payers", "bob", member=True, actor=ANN, owns=True)
+    people.come_back("default", "bob", ANN, owns=True)
+    with pytest.raises(OutsideGrantableError):
+        start(world, pays(1))
 
 
 def test_what_can_not_be_said_of_a_person_or_a_group_is_refused(world: World) -> None:

@@ -1,6 +1,6 @@
 """Groups: persons who may grant the same, said once.
 
-1. A group's members are persons of its namespace. One person is in at most 32 groups, and
+1. A group's members are persons of its namespace who have not left. One person is in at most 32 groups, and
    there are at most 256 groups.
 2. Members approve where a policy names their group, and grant what it may grant: only the account that owns
    the data directory makes groups and says who is in them; a member may leave by themselves. Who says what a
@@ -24,7 +24,7 @@ from taskbound.core.identity.grantable import (
     require_giver,
     require_grantable,
 )
-from taskbound.flows.identity.leaving import pause_tasks, require_self
+from taskbound.flows.identity.leaving import pause_tasks, require_present, require_self
 from taskbound.flows.identity.person import IdentityExistsError, grantable_word
 from taskbound.flows.identity.telling import tell
 
@@ -105,8 +105,8 @@ class Groups:
         def work(tx: Transaction) -> list[Moved]:
             persons, groups = tx.identities.lock_grantors(namespace)
             before = _require(groups, name)
-            if member and person not in persons:
-                raise UnknownIdentityError(f"no person is named `{person}`")
+            if member:
+                require_present(persons.get(person), person)  # 1
             if (person in before.members) is member:
                 return []
             if member and sum(person in one.members for one in groups) >= _OF_ONE:

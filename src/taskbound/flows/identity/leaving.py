@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["NotSelfError", "People", "pause_tasks", "require_self"]
+__all__ = ["NotSelfError", "People", "pause_tasks", "require_present", "require_self"]
 
 _ALL: Final = 1_000_000
 
@@ -79,7 +79,7 @@ class People:
 
         def work(tx: Transaction) -> list[Moved]:
             persons, groups = tx.identities.lock_grantors(namespace)
-            before = _require(persons.get(name), name)
+            before = require_present(persons.get(name), name)
             gone = replace(before, state=PersonState.GONE, version=before.version + 1)
             tx.identities.put_person(gone, expect=before.version)
             events: list[Event] = [_moved(name, before.state.value, gone.state.value, reason, actor)]
@@ -166,7 +166,7 @@ class People:
             if before is None:
                 raise UnknownIdentityError(f"no agent is named `{agent}`")
             for name in (owner, *approvers):
-                _require(persons.get(name), name)
+                require_present(persons.get(name), name)
             left = persons.get(before.owner)
             orphaned = left is None or left.state is not PersonState.PRESENT
             if actor.name != before.owner and not (orphaned and owns):
@@ -266,7 +266,12 @@ def require_self(actor: Actor, who: tuple[str, ...], *, owns: bool) -> None:
         raise NotSelfError(f"`{actor.name}` may not say that of somebody else")
 
 
-def _require(person: Person | None, name: str) -> Person:
+def require_present(person: Person | None, name: str) -> Person:
+    """The person, who is known and has not left.
+
+    Raises:
+        UnknownIdentityError: They are not.
+    """
     if person is None or person.state is not PersonState.PRESENT:
         raise UnknownIdentityError(f"no person is named `{name}`")
     return person
