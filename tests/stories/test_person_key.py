@@ -435,3 +435,22 @@ def test_those_who_watch_are_told_of_each_key_that_counts_or_waits_and_not_of_pr
 def keys(world: World) -> tuple[PersonKey, ...]:
     with world.store.read() as snapshot:
         return snapshot.identities.person_keys("default")
+
+
+def test_those_who_watch_are_told_of_each_key_that_ends_with_its_demo(world: World) -> None:
+    world.settle_in()
+    register_person(world.means, "default", "bob", uid=1001, actor=ANN)
+    set_demo(world.means, "default", demo=True, actor=OWNER, owns=True)
+    device = Device()
+    first = enrolled(world, "ann", device)
+    second = enrolled(world, "bob", Device(), voucher=(first, device))
+    lost = enrolled(world, "bob", Device(), voucher=(first, device))
+    withdraw(world.means, "default", lost.id, OWNER, owns=True, reason="lost")
+    before = len(world.monitor.messages)
+    set_demo(world.means, "default", demo=True, actor=OWNER, owns=True)
+    assert len(world.monitor.messages) == before
+    for _ in range(2):
+        set_demo(world.means, "default", demo=False, actor=OWNER, owns=True)
+        told = world.monitor.messages[before:]
+        assert {(one["kind"], one["state"]) for one in told} == {("taskbound-person-key", "withdrawn")}
+        assert sorted(one["key"] for one in told) == sorted((first.id, second.id))

@@ -5,7 +5,8 @@
 3. The person, or the account that owns the data directory, withdraws a key at once; nobody else does, or
    whoever withdraws all others would have nobody to ask.
 4. A namespace says `demo` only while it never had a key, by the word of the account that owns the data
-   directory; when it says so no more, all its keys are withdrawn: none was enrolled for real.
+   directory; when it says so no more, all its keys are withdrawn, and those who watch are told: none was
+   enrolled for real.
 """
 
 from __future__ import annotations
@@ -119,25 +120,29 @@ def set_demo(means: Means, namespace: str, *, demo: bool, actor: Actor, owns: bo
     if not owns:
         raise NotKeyHolderError("only the account that owns the data directory says what is a demo")
 
-    def work(tx: Transaction) -> Namespace:
+    def work(tx: Transaction) -> tuple[Namespace, list[PersonKey]]:
         before = tx.identities.namespace(namespace)
         if before.demo is demo:
-            return before
+            return before, []
         if demo and before.keys:
             raise NotDemoError(f"namespace `{namespace}` has had keys that people sign with")
         keys = tx.identities.lock_person_keys(namespace)
-        events = [
-            withdrawn(tx, one, actor, "the namespace is, or was, for trying out")[1]
+        ended = [
+            withdrawn(tx, one, actor, "the namespace is, or was, for trying out")
             for one in keys
             if one.state is not PersonKeyState.WITHDRAWN
         ]
         after = replace(before, demo=demo, version=before.version + 1)
         tx.identities.put_namespace(after, expect=before.version)
         said = NamespaceChanged(demo=demo, by=actor.name, proof=actor.proof)
-        tx.audit.append(namespace, means.writer, [*events, said], means.clock.now())
-        return after
+        events = [*(event for _, event in ended), said]
+        tx.audit.append(namespace, means.writer, events, means.clock.now())
+        return after, [key for key, _ in ended]
 
-    return means.store.write(work)
+    after, ended = means.store.write(work)
+    for key in ended:
+        tell_key(means, key)
+    return after
 
 
 def withdrawn(tx: Transaction, key: PersonKey, actor: Actor, reason: str) -> tuple[PersonKey, Event]:
