@@ -27,7 +27,7 @@ class Two:
         self.second = World(store=PostgresStore(url), chance=self.first.chance)
         register_person(self.first.means, "default", "ann", uid=1000, actor=ANN)
         register_person(self.first.means, "default", "bob", uid=1001, actor=ANN)
-        Groups(self.first.means).add("default", "payers", ANN)
+        Groups(self.first.means).add("default", "payers", ANN, owns=True)
 
     def close(self) -> None:
         self.first.store.close()
