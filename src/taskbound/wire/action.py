@@ -201,8 +201,14 @@ class ActionDetail(Message, frozen=True, tag="action-detail", tag_field="is"):
     facts: tuple[str, ...] = ()
     """For `action:explain`: each fact that the decision read, in words."""
     turns: tuple[str, ...] = ()
-    """For `action:explain`: what of all that policies read would have led to another answer, each alone."""
+    """For `action:explain`: what of scope, facts and arguments would have changed the answer, each alone."""
     key: str = ""
     """The client's idempotency key, which went with the call to its server too."""
+    grants: tuple[str, ...] = ()
+    """For `action:explain`: the grants that cover it in words, or what kept the nearest from it."""
+    asked: tuple[str, ...] = ()
+    """For `action:explain`: the policies whose head fits it."""
+    arguments_read: tuple[str, ...] = ()
+    """For `action:explain`: the arguments that these read."""
     could_grant: str = ""
     """For `action:explain` of what was outside of the scope: `yes: …` or `no: …`, as of now."""

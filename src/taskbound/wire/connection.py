@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from taskbound.wire.frame import Message
+from taskbound.wire.policy import BundleInForce
 
 __all__ = [
     "Bind",
@@ -96,6 +97,7 @@ class StatusReport(Message, frozen=True, tag="status", tag_field="is"):
     """Records that the newest checkpoint covers."""
     checkpoint_at: int
     monitor_delivered_at: int
+    policy: BundleInForce
     signer: str
     """`reachable` or the reason why not."""
     reserve: str = "whole"

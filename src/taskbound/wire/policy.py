@@ -11,6 +11,7 @@ __all__ = [
     "ActivationRow",
     "BundleAnswer",
     "BundleDetail",
+    "BundleInForce",
     "BundleProblem",
     "BundleRow",
     "BundleRows",
@@ -91,6 +92,23 @@ class ActivationRow(Message, frozen=True):
     at: int
     alone: bool = False
     """Whether the author put it in force, being the only person."""
+
+
+class BundleInForce(Message, frozen=True):
+    """Under which rules calls are decided, and whose word that is."""
+
+    digest: str
+    """Digest that decisions name."""
+    base: str
+    """Digest of the rules that come with Taskbound, alone; the same where no others are in force."""
+    author: str = ""
+    """Who proposed it; empty for the rules that come with Taskbound."""
+    how: str = ""
+    """`activated`, `rolled-back` or `rebased`; empty where nothing was ever put in force."""
+    by: str = ""
+    at: int = 0
+    trouble: str = ""
+    """Why nothing is decided: what is in force is not whole."""
 
 
 class BundleRows(Message, frozen=True, tag="policy-bundles", tag_field="is"):

@@ -48,6 +48,9 @@ def one(**more: Any) -> Any:
         ({"cases": [{**CASE, "expect": {"refuse": "no"}}]}, "cases[0].expect.refuse"),
         ({"cases": [{**CASE, "expect": {"permit": ["a"]}}]}, "cases[0].expect.permit"),
         ({"cases": [{**CASE, "expect": {"hold": "confirm"}}]}, "cases[0].expect.hold"),
+        ({"cases": [{**CASE, "scope": []}]}, "cases[0].scope"),
+        ({"cases": [{**CASE, "scope": {"grants": [{"tool": 1}]}}]}, "cases[0].scope.grants[0].tool"),
+        ({"cases": [{**CASE, "expect": {"refuse": "outside-scope"}}]}, "cases[0].expect.refuse"),
     ],
 )
 def test_what_is_no_case_is_refused_with_its_place(value: Any, where: str) -> None:

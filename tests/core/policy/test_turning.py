@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from taskbound.core.policy import Forbid, PolicyAnswer, PolicyRequest, PolicyTrace, turns
+from taskbound.core.policy import Forbid, PolicyAnswer, PolicyRequest, PolicyTrace, conclude
+from taskbound.core.policy.turning import turns
 
 TRACE = PolicyTrace(
     candidates=(),
@@ -29,7 +30,7 @@ def test_each_fact_that_would_turn_the_answer_is_named_once_and_no_other_is() ->
         barred = asked.facts["effect"] == "destructive" or asked.arguments.get("force") is False
         return answer("p", forbids=("no",) if barred else ())
 
-    found = turns(request(), TRACE, ask)
+    found = turns(request(), TRACE, lambda one: conclude(ask(one)))
     assert [(one.what, one.change) for one in found.found] == [
         ("effect", "effect = `destructive`"),
         ("arguments/force", "force = false"),
@@ -44,7 +45,7 @@ def test_a_fact_with_two_names_is_changed_under_both() -> None:
         seen.add((asked.facts["effect"], asked.facts["tool.effect"]))
         return answer("p")
 
-    turns(request(), TRACE, ask)
+    turns(request(), TRACE, lambda one: conclude(ask(one)))
     assert seen == {("write", "write"), ("read", "read"), ("destructive", "destructive")}
 
 
@@ -58,5 +59,5 @@ def test_asking_ends_and_says_so() -> None:
 
     flags = tuple(f"kind-{number:04}" for number in range(1_000))
     trace = PolicyTrace(candidates=(), facts=("flags",), arguments=(), told="")
-    assert not turns(request(flags=flags), trace, ask).whole
+    assert not turns(request(flags=flags), trace, lambda one: conclude(ask(one))).whole
     assert asked <= 402

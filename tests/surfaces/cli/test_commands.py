@@ -182,6 +182,9 @@ def test_doctor_is_healthy_and_says_what_is_not_contained(place: Installation) -
     levels = {one["name"]: one["level"] for one in report["findings"]}
     assert report["healthy"] is True
     assert levels["home"] == levels["signer"] == levels["store"] == "ok"
+    assert report["policy"]["digest"] == report["policy"]["base"] != ""
+    (rules,) = [one["text"] for one in report["findings"] if one["about"] == "policy"]
+    assert rules == f"bundle {report['policy']['base']}, the rules that come with Taskbound"
     assert levels["inside-run"] == "warn"
     assert levels["same-account"] == levels["signer-account"] == levels["unproven-identity"] == "warn"
     assert "bad" not in levels.values()

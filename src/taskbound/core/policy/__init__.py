@@ -56,7 +56,8 @@ from taskbound.core.policy.force import (
     require_earlier,
     require_unmoved,
 )
-from taskbound.core.policy.turning import Turn, Turns, turns
+from taskbound.core.policy.turning import Turn, Turns
+from taskbound.core.policy.within import GrantsFor, conclude_within, grants_for, turns_within
 
 __all__ = [
     "BASE_FILE",
@@ -75,6 +76,7 @@ __all__ = [
     "FactKind",
     "Forbid",
     "Forbidden",
+    "GrantsFor",
     "Held",
     "InForce",
     "MovedInForceError",
@@ -95,6 +97,8 @@ __all__ = [
     "UnknownBundleError",
     "bundle_digest",
     "conclude",
+    "conclude_within",
+    "grants_for",
     "pack",
     "parse_cases",
     "request_of",
@@ -104,7 +108,7 @@ __all__ = [
     "require_own",
     "require_unmoved",
     "text_of",
-    "turns",
+    "turns_within",
     "unpack",
     "whole",
     "words_of",

@@ -239,7 +239,7 @@ class Forbidden(NoTruth):
     """`policy-erred`, `unmapped-argument`, `forbidden` or `not-permitted`."""
     policies: tuple[str, ...]
     details: tuple[str, ...] = ()
-    """A sentence for each policy, where there is more to say than its name."""
+    """A sentence for each policy, where there is more to say than its name; of what no grant covers, why."""
 
 
 PolicyConclusion = Permitted | Held | Forbidden

@@ -1,7 +1,8 @@
 """Cases: calls that a person wrote down beside the rules, each with what the rules should answer.
 
 1. A case says who, which tool, which arguments and what is expected; a fact that it does not
-   give is that of an ordinary first call that a grant covers, by a tool as it is pinned.
+   give is that of an ordinary first call that a grant covers, by a tool as it is pinned. A case may say under
+   which scope: then it is looked at as well, as far as its first step.
 2. A member that no case has refuses: a misspelt `expcet` would expect nothing.
 3. What is expected is compared in full where it says more: lifters, the code, the policies.
 4. Two cases of a file never have the same name.
@@ -22,20 +23,23 @@ from taskbound.core.policy.answer import (
     Permitted,
     PolicyRequest,
 )
+from taskbound.core.scope import ScopeSyntaxError, parse_scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.policy.answer import PolicyConclusion, PolicyTool
+    from taskbound.core.scope import Scope
 
 __all__ = ["BadCaseError", "Expectation", "PolicyCase", "parse_cases", "request_of", "words_of"]
 
 _MOST: Final = 10_000
 _NAME: Final = 200
-_MEMBERS: Final = frozenset({"name", "namespace", "agent", "tool", "arguments", "facts", "expect"})
+_MEMBERS: Final = frozenset({"name", "namespace", "agent", "tool", "arguments", "facts", "scope", "expect"})
 _EXPECTED: Final = frozenset({"permit", "hold", "refuse", "policies"})
-_CODES: Final = ("forbidden", "not-permitted", "policy-erred", "unmapped-argument")
+_OUTSIDE: Final = "outside-scope"
+_CODES: Final = ("forbidden", "not-permitted", "policy-erred", "unmapped-argument", _OUTSIDE)
 _ORDINARY: Final[Mapping[str, Fact]] = {
     "attempt": 1,
     "changed": (),
@@ -108,6 +112,8 @@ class PolicyCase:
     tool: str
     arguments: Mapping[str, JsonValue]
     facts: Mapping[str, Fact]
+    scope: Scope | None
+    """Under which it is asked, when the case says so."""
     expect: Expectation
     where: str
     """Its place in the file."""
@@ -186,6 +192,10 @@ def _case(value: JsonValue, where: str) -> PolicyCase:
         raise BadCaseError("`arguments` is an object", where=f"{where}.arguments")
     if not isinstance(facts, dict):
         raise BadCaseError("`facts` is an object", where=f"{where}.facts")
+    scope = _scope(told["scope"], f"{where}.scope") if "scope" in told else None
+    expect = _expectation(told["expect"], f"{where}.expect")
+    if expect.code == _OUTSIDE and scope is None:
+        raise BadCaseError("a case without `scope` is inside of it", where=f"{where}.expect.refuse")
     return PolicyCase(
         name=_text(told["name"], f"{where}.name"),
         namespace=_text(told.get("namespace", "default"), f"{where}.namespace"),
@@ -193,9 +203,17 @@ def _case(value: JsonValue, where: str) -> PolicyCase:
         tool=_text(told["tool"], f"{where}.tool"),
         arguments=arguments,
         facts={name: _fact(name, one, f"{where}.facts") for name, one in facts.items()},
-        expect=_expectation(told["expect"], f"{where}.expect"),
+        scope=scope,
+        expect=expect,
         where=where,
     )
+
+
+def _scope(value: JsonValue, where: str) -> Scope:
+    try:
+        return parse_scope(value)
+    except ScopeSyntaxError as error:
+        raise BadCaseError(error.message, where=f"{where}.{error.where}" if error.where else where) from error
 
 
 def _expectation(value: JsonValue, where: str) -> Expectation:
@@ -206,7 +224,7 @@ def _expectation(value: JsonValue, where: str) -> Expectation:
     decision, more = decisions[0], told[decisions[0]]
     place = f"{where}.{decision}"
     if decision == "refuse" and more is not None and more not in _CODES:
-        raise BadCaseError(f"policy refuses with one of {', '.join(_CODES)}", where=place)
+        raise BadCaseError(f"a call is refused with one of {', '.join(_CODES)}", where=place)
     if decision == "permit" and more is not None:
         raise BadCaseError("a permit has no more to say; name its policies in `policies`", where=place)
     return Expectation(

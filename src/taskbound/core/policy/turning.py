@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.text import TextKind
-from taskbound.core.policy.answer import FACTS, Fact, FactKind, conclude
+from taskbound.core.policy.answer import FACTS, Fact, FactKind, Forbidden
 from taskbound.core.policy.case import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.core.policy.answer import PolicyAnswer, PolicyRequest, PolicyTrace
+    from taskbound.core.policy.answer import PolicyConclusion, PolicyRequest, PolicyTrace
 
 __all__ = ["Turn", "Turns", "turns"]
 
@@ -56,15 +56,17 @@ class Turns:
     whole: bool
 
 
-def turns(request: PolicyRequest, trace: PolicyTrace, ask: Callable[[PolicyRequest], PolicyAnswer]) -> Turns:
+def turns(
+    request: PolicyRequest, trace: PolicyTrace, judge: Callable[[PolicyRequest], PolicyConclusion]
+) -> Turns:
     """What would change the answer to this request.
 
     Args:
         request: The request.
         trace: What the engine looked at for it.
-        ask: The engine.
+        judge: What is concluded of a request.
     """
-    now = words_of(conclude(ask(request)))
+    now = _bare(judge(request))
     found: list[Turn] = []
     asked = 0
     seen: set[str] = set()
@@ -74,11 +76,16 @@ def turns(request: PolicyRequest, trace: PolicyTrace, ask: Callable[[PolicyReque
         if asked >= _MOST:
             return Turns(found=tuple(found), whole=False)  # 3
         asked += 1
-        then = words_of(conclude(ask(other)))
-        if then != now:
+        then = judge(other)
+        if _bare(then) != now:
             seen.add(what)  # 2
-            found.append(Turn(what=what, change=change, answer=then))
+            found.append(Turn(what=what, change=change, answer=words_of(then)))
     return Turns(found=tuple(found), whole=True)
+
+
+def _bare(found: PolicyConclusion) -> PolicyConclusion:
+    """A conclusion without its sentences: another sentence is no other answer."""
+    return replace(found, details=()) if isinstance(found, Forbidden) else found
 
 
 def _changes(request: PolicyRequest, trace: PolicyTrace) -> Iterator[tuple[str, str, PolicyRequest]]:

@@ -12,21 +12,22 @@ if TYPE_CHECKING:
     from taskbound.core.scope.grant import Grant, Scope
     from taskbound.core.scope.path import ArgumentPath
 
-__all__ = ["describe"]
+__all__ = ["describe", "describe_grant"]
 
 
 def describe(scope: Scope) -> tuple[str, ...]:
     """What the scope permits, one line for each grant; breadth is named as such."""
     if not scope.steps:
-        return tuple(_describe_grant(grant) for grant in scope.grants)
+        return tuple(describe_grant(grant) for grant in scope.grants)
     lines: list[str] = []
     for step in scope.steps:
         kept = ", and what the step before could" if step.keep else ""
-        lines += [f"in step `{step.name}`{kept}: {_describe_grant(grant)}" for grant in step.grants]
+        lines += [f"in step `{step.name}`{kept}: {describe_grant(grant)}" for grant in step.grants]
     return tuple(lines)
 
 
-def _describe_grant(grant: Grant) -> str:
+def describe_grant(grant: Grant) -> str:
+    """What one grant permits."""
     parts = [f"{grant.id}: may call `{grant.tool}`{_often(grant)}"]
     for path, constraint in grant.arguments:
         gap = ", or left out" if path in grant.optional and constraint.kinds else ""

@@ -27,7 +27,7 @@ from taskbound.flows.decision.facts import fact_words, parse_fact
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.policy import Fact, PolicyConclusion
-    from taskbound.core.scope import Covered
+    from taskbound.core.scope import Covered, Scope
     from taskbound.core.task import Task
     from taskbound.ports.action import StoredAction
     from taskbound.ports.policy import PolicyEngine
@@ -76,6 +76,10 @@ class Again:
     """With the facts that were recorded, and no others."""
     covered: Covered | Missed
     """What the task's own scope says of it."""
+    scope: Scope
+    """The task's own scope."""
+    step: int
+    """The step of it that was in force."""
     lasting: dict[str, Fact]
     """Facts that can't have changed since (rule 3)."""
     lifted: bool = False
@@ -124,6 +128,8 @@ def ask_again(snapshot: Snapshot, kept: StoredAction) -> Again | NotAsked:
         kept=kept,
         request=request,
         covered=cover(task.scope, kept.tool, arguments, definition.input_schema, step=task.step),
+        scope=task.scope,
+        step=task.step,
         lasting=_lasting(kept, task, tool),
         lifted=_was_lifted(snapshot, kept),
     )

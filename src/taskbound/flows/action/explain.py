@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from taskbound.core.action import parse_object
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity.grantable import reach_of, why_not
-from taskbound.core.policy import DamagedBundleError, conclude, turns
+from taskbound.core.policy import DamagedBundleError, conclude, grants_for, turns_within
 from taskbound.core.scope import Missed
 from taskbound.core.tool import parse_definition
 from taskbound.flows.action.again import NotAsked, ask_again, edited, word_of
@@ -54,10 +54,26 @@ class Explanation:
     """`same`, `not computed: …`, or `different: …`."""
     learning: bool
     """Whether its task is to learn from."""
+    grants: tuple[str, ...]
+    """The grants of the task's scope that cover it, in words, or what kept the nearest from it."""
+    asked: tuple[str, ...]
+    """The policies whose head fits it; the others were not asked."""
+    arguments: tuple[str, ...]
+    """The arguments that they read."""
     turns: tuple[str, ...]
-    """What of all that policies read would have led to another answer, each changed alone."""
+    """What of the scope and of all that was read would have led to another answer, each alone."""
     could_grant: str
     """Of what was outside of the scope: `yes: …`, or `no: …` with why its requester can't have it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What asking again shows beside the answer."""
+
+    grants: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    turns: tuple[str, ...] = ()
 
 
 def explain(means: Means, namespace: str, action: str) -> Explanation:
@@ -84,7 +100,7 @@ def explain(means: Means, namespace: str, action: str) -> Explanation:
         f"definition {kept.definition or '(none)'}",
         *(f"{name} {value.replace(chr(10), ' ')}" for name, value in kept.facts),
     )
-    turned: tuple[str, ...] = ()
+    seen = _Seen()
     if changed:
         replay = f"different: {changed}"
     elif isinstance(again, NotAsked):
@@ -93,12 +109,15 @@ def explain(means: Means, namespace: str, action: str) -> Explanation:
         replay = f"not computed: {engine}"
     else:
         replay = _replay(engine, again)
-        turned = _turns(engine, again)
+        seen = _see(engine, again)
     return Explanation(
         action=kept,
         facts=facts,
         replay=replay,
-        turns=turned,
+        grants=seen.grants,
+        asked=seen.asked,
+        arguments=seen.arguments,
+        turns=seen.turns,
         learning=task is not None and task.learning,
         could_grant=could,
     )
@@ -112,16 +131,21 @@ def _engine(means: Means, snapshot: Snapshot, kept: StoredAction) -> PolicyEngin
         return error.message
 
 
-def _turns(engine: PolicyEngine, again: Again) -> tuple[str, ...]:
-    """What of all that its policies read would have led to another answer, each changed alone."""
-    if isinstance(again.covered, Missed):
-        return ()
+def _see(engine: PolicyEngine, again: Again) -> _Seen:
+    """Which grants and which policies it met, and what of these would have led to another answer."""
+    found = grants_for(again.scope, again.request, step=again.step)
+    grants = found.covering or found.nearest
     try:
         trace = engine.trace(again.request)
-        found = turns(again.request, trace, engine.answer).found
-    except KeyError:  # a record of before holds fewer facts than policies read
-        return ()
-    return tuple(f"{one.change}: {one.answer}" for one in found)
+        turned = turns_within(again.scope, again.request, trace, engine.answer, step=again.step).found
+    except KeyError:  # a record of before holds fewer facts than policies read, and of what is outside none
+        return _Seen(grants=grants)
+    return _Seen(
+        grants=grants,
+        asked=trace.candidates,
+        arguments=trace.arguments,
+        turns=tuple(f"{one.change}: {one.answer}" for one in turned),
+    )
 
 
 def _could_grant(snapshot: Snapshot, kept: StoredAction, task: Task | None, tool: PinnedTool | None) -> str:

@@ -177,11 +177,13 @@ async def explain_action(daemon: Daemon, connection: Connection, ask: wire.Expla
 
     def read() -> Answer:
         found = explain(daemon.means, connection.namespace, ask.action)
-        return action_detail(
-            found.action,
-            learning=found.learning,
+        return msgspec.structs.replace(
+            action_detail(found.action, learning=found.learning),
             replay=found.replay,
             facts=found.facts,
+            grants=found.grants,
+            asked=found.asked,
+            arguments_read=found.arguments,
             turns=found.turns,
             could_grant=found.could_grant,
         )

@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskbound.core.policy import PolicyProblem
+    from taskbound.flows.policy.engines import Policies
     from taskbound.ports.policy import BundleActivation, PolicyEngine, StoredBundle
     from taskbound.ports.store import Snapshot
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["activate", "list_bundles", "propose", "replay_actions", "roll_back", "show"]
+__all__ = ["activate", "in_force", "list_bundles", "propose", "replay_actions", "roll_back", "show"]
 
 
 async def propose(daemon: Daemon, connection: Connection, ask: wire.ProposeBundle) -> Answer:
@@ -77,17 +78,12 @@ async def list_bundles(daemon: Daemon, connection: Connection, _ask: wire.ListBu
             past = snapshot.policy.activations(namespace)
             rows = tuple(_row(one, force, past) for one in snapshot.policy.bundles(namespace))
             activations = tuple(_activation(snapshot, one) for one in past)
-        trouble = ""
-        try:
-            policies.at(namespace, force)
-        except DamagedBundleError as error:
-            trouble = f"{error.message}; {error.advice}"
         return wire.BundleRows(
             in_force=policies.digest_of(force),
             base=policies.base.bundle,
             rows=rows,
             activations=activations,
-            trouble=trouble,
+            trouble=_trouble(policies, namespace, force),
         )
 
     return await daemon.read(read)
@@ -165,6 +161,33 @@ async def replay_actions(daemon: Daemon, connection: Connection, ask: wire.Repla
         )
 
     return await daemon.read(read)
+
+
+def in_force(daemon: Daemon, namespace: str) -> wire.BundleInForce:
+    """Under which rules calls are decided now, and who put these in force."""
+    policies = daemon.means.policy
+    with daemon.means.store.read() as snapshot:
+        force = snapshot.policy.in_force(namespace)
+        kept = snapshot.policy.bundle(namespace, force.digest) if force.digest else None
+        last = next((one for one in snapshot.policy.activations(namespace) if one.force == force), None)
+    return wire.BundleInForce(
+        digest=policies.digest_of(force),
+        base=policies.base.bundle,
+        author=kept.author if kept else "",
+        how=last.how if last else "",
+        by=last.by if last else "",
+        at=last.at if last else 0,
+        trouble=_trouble(policies, namespace, force),
+    )
+
+
+def _trouble(policies: Policies, namespace: str, force: InForce) -> str:
+    """Why what is in force decides nothing; empty where it is whole."""
+    try:
+        policies.at(namespace, force)
+    except DamagedBundleError as error:
+        return f"{error.message}; {error.advice}"
+    return ""
 
 
 def _kept(daemon: Daemon, namespace: str, digest: str) -> PolicyEngine:

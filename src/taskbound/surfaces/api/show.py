@@ -72,15 +72,7 @@ def action_row(action: StoredAction, *, learning: bool) -> ActionRow:
     )
 
 
-def action_detail(
-    action: StoredAction,
-    *,
-    learning: bool,
-    replay: str = "",
-    facts: tuple[str, ...] = (),
-    turns: tuple[str, ...] = (),
-    could_grant: str = "",
-) -> ActionDetail:
+def action_detail(action: StoredAction, *, learning: bool) -> ActionDetail:
     """An action in full."""
     history = [f"{action.at} decided: {action.decision}{f' ({action.code})' if action.code else ''}"]
     if action.finished is not None:
@@ -101,10 +93,6 @@ def action_detail(
         scope=action.scope,
         reasons=reasons(action),
         history=tuple(history),
-        replay=replay,
-        facts=facts,
-        turns=turns,
-        could_grant=could_grant,
         key=action.key,
     )
 

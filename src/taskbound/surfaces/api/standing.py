@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from taskbound import __version__
 from taskbound.core.task import TaskState
 from taskbound.flows.revocation import stop
+from taskbound.surfaces.api.policy import in_force
 from taskbound.wire.connection import Bound, Done, StatusReport, StopPush
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ async def status(daemon: Daemon, connection: Connection, _ask: Status) -> Answer
 
     def read() -> Answer:
         means = daemon.means
+        policy = in_force(daemon, connection.namespace)
         with means.store.read() as snapshot:
             checkpoint = snapshot.audit.checkpoint()
             return StatusReport(
@@ -58,6 +60,7 @@ async def status(daemon: Daemon, connection: Connection, _ask: Status) -> Answer
                 covered=checkpoint.size if checkpoint else 0,
                 checkpoint_at=checkpoint.at if checkpoint else 0,
                 monitor_delivered_at=daemon.deliveries.delivered_at(),
+                policy=policy,
                 signer=daemon.signer_state,
                 signer_uid=daemon.signer_uid,
                 demo=snapshot.identities.namespace(connection.namespace).demo,

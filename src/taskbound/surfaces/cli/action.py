@@ -23,7 +23,7 @@ from taskbound.wire.connection import Done
 if TYPE_CHECKING:
     from taskbound.surfaces.cli.screen import Screen
 
-__all__ = ["app", "explain", "list_actions", "reconcile", "show", "show_action"]
+__all__ = ["app", "explain", "explain_action", "list_actions", "reconcile", "show", "show_action"]
 
 app = group("action", "Look at single acts: what was asked, what was decided, what came of it.")
 
@@ -82,6 +82,11 @@ def show(session: Session, action: ActionArgument) -> None:
 @command(app, "explain", examples="taskbound action explain act_…")
 def explain(session: Session, action: ActionArgument) -> None:
     """Say why the decision was what it was, and replay it from its record."""
+    explain_action(session, action)
+
+
+def explain_action(session: Session, action: str) -> None:
+    """Show an action with all that its answer follows from."""
     found = session.ask(ExplainAction(action=whole_action(session, action)), ActionDetail)
     if session.screen.json:
         session.screen.document(found)
@@ -89,7 +94,10 @@ def explain(session: Session, action: ActionArgument) -> None:
     show_action(session.screen, found)
     session.screen.fields(
         [
+            ("grants", tuple(map(Words, found.grants))),
+            ("policies asked", found.asked),
             ("facts", tuple(map(Words, found.facts))),
+            ("arguments read", found.arguments_read),
             ("replayed", Words(found.replay or "it could not be replayed")),
             ("would change it", tuple(map(Words, found.turns))),
             *([("could be granted", Words(found.could_grant))] if found.could_grant else []),

@@ -31,6 +31,7 @@ from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command
 from taskbound.wire.connection import Status, StatusReport
 from taskbound.wire.identity import AgentRows, ListAgents
+from taskbound.wire.policy import BundleInForce
 from taskbound.wire.tool import ListUpstreams, UpstreamRows
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that was looked at."""
 
     about: str
-    """`boundary`, `daemon`, `audit`, `agents`, `people` or `clients`."""
+    """`boundary`, `daemon`, `policy`, `audit`, `agents`, `people` or `clients`."""
     level: str
     """`ok`, `warn` or `bad` (rule 1)."""
     name: str
@@ -64,6 +65,8 @@ class DoctorReport(msgspec.Struct, frozen=True, kw_only=True, tag="doctor", tag_
 
     home: str
     healthy: bool
+    policy: BundleInForce | None
+    """Under which rules calls are decided; nothing while no daemon answers."""
     findings: tuple[Finding, ...]
 
 
@@ -77,9 +80,12 @@ def doctor(session: Session) -> None:
 
     The status is 0 when nothing is broken, and 1 otherwise. A warning does not change it.
     """
-    found = tuple(_look(session))
+    status, found = _look(session)
     report = DoctorReport(
-        home=str(session.place.home), healthy=not any(one.level == "bad" for one in found), findings=found
+        home=str(session.place.home),
+        healthy=not any(one.level == "bad" for one in found),
+        policy=status.policy if status is not None else None,
+        findings=tuple(found),
     )
     if session.screen.json:
         session.screen.document(report)
@@ -93,6 +99,7 @@ def _show(session: Session, report: DoctorReport) -> None:
     titles = {
         "boundary": "What holds on this machine, and what does not",
         "daemon": "The daemon",
+        "policy": "The rules in force",
         "audit": "The audit log",
         "agents": "Agents and servers",
         "people": "People",
@@ -107,31 +114,37 @@ def _show(session: Session, report: DoctorReport) -> None:
             session.screen.status(one.level, Words(one.text), Words(with_pages(one.advice)))
 
 
-def _look(session: Session) -> Iterator[Finding]:
+def _look(session: Session) -> tuple[StatusReport | None, list[Finding]]:
+    """How the daemon is, when it answers, and everything that was found."""
     home, elsewhere = session.place.home, session.place.socket
-    yield from _boundaries(home, elsewhere)
+    found = list(_boundaries(home, elsewhere))
     client: Client | None = None
+    status: StatusReport | None = None
     if elsewhere or home.is_dir():
         try:
             client = session.plugs.connect(replace(session.place, autostart=False), session.namespace, "cli")
         except TaskboundError as error:
             fault = fault_of(error)
-            yield Finding(about="daemon", level="bad", name="daemon", text=fault.message, advice=fault.advice)
+            found.append(
+                Finding(about="daemon", level="bad", name="daemon", text=fault.message, advice=fault.advice)
+            )
     if client is not None:
         with client:
-            yield from _daemon(client, home)
-            yield from _agents(client)
+            status = client.ask(Status(), StatusReport)
+            found += [*_daemon(status, home), *_agents(client)]
             for level, name, text, advice in look_at_people(client):
-                yield Finding(about="people", level=level, name=name, text=text, advice=advice)
-    for name in session.place.unknown_variables:
-        yield Finding(
+                found.append(Finding(about="people", level=level, name=name, text=text, advice=advice))
+    found += [
+        Finding(
             about="daemon",
             level="warn",
             name="variable",
             text=f"`{shown(name)}` is set, and is no setting: nothing reads it",
             advice="see docs/reference/settings.md",
         )
-    yield from _clients(session)
+        for name in session.place.unknown_variables
+    ]
+    return status, [*found, *_clients(session)]
 
 
 def _boundaries(home: Path, elsewhere: str) -> Iterator[Finding]:
@@ -219,8 +232,7 @@ def _modes(home: Path) -> Iterator[Finding]:
             )
 
 
-def _daemon(client: Client, home: Path) -> Iterator[Finding]:
-    status = client.ask(Status(), StatusReport)
+def _daemon(status: StatusReport, home: Path) -> Iterator[Finding]:
     yield Finding(
         about="daemon",
         level="ok",
@@ -266,8 +278,24 @@ def _daemon(client: Client, home: Path) -> Iterator[Finding]:
             " and recorded to be made narrower",
             advice="end them with `taskbound task end`, and go on with `taskbound scope suggest --task`",
         )
+    yield _rules(status.policy)
     yield from _clock(status)
     yield from _audit(status)
+
+
+def _rules(policy: BundleInForce) -> Finding:
+    """Under which rules calls are decided, and whose word these are."""
+    if policy.trouble:
+        text = f"nothing is decided: {policy.trouble}"
+        return Finding(about="policy", level="bad", name="bundle", text=text)
+    text = f"bundle {policy.digest}"
+    if policy.author:
+        text += f", proposed by `{shown(policy.author)}`"
+    if policy.digest == policy.base:
+        text += ", the rules that come with Taskbound"
+    if policy.how:
+        text += f"; {policy.how} by `{shown(policy.by)}` at {moment(policy.at)}"
+    return Finding(about="policy", level="ok", name="bundle", text=text)
 
 
 def _accounts(status: StatusReport) -> Iterator[Finding]:

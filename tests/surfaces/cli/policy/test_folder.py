@@ -121,6 +121,50 @@ def test_a_case_is_explained_by_policies_facts_and_what_would_change_it(alone: I
     assert (missing.status, "[bad-case]" in missing.err) == (2, True)
 
 
+def test_a_case_under_a_scope_names_its_grant_and_what_it_never_covers(
+    alone: Installation, folder: Path
+) -> None:
+    more = """  - name: {name}
+    agent: helper
+    tool: notes__delete
+    arguments: {{ path: {path} }}
+    scope: {{ grants: [{{ tool: notes__delete, arguments: {{ path: {{ below: /srv }} }} }}] }}
+    expect: {expect}
+"""
+    inside = more.format(name="inside", path="/srv/a", expect="permit")
+    outside = more.format(name="outside", path="/home/a", expect="{ refuse: outside-scope }")
+    (folder / "rules.cases.yaml").write_text(CASES + inside + outside, encoding="utf-8")
+    assert alone("policy", "test", "rules").out == "3 of 3 cases are answered as they expect\n"
+    found = alone("policy", "explain", "rules", "inside", "--json").document
+    assert (found["answer"], found["scoped"]) == ("permit (base:covering-grant)", True)
+    (grant,) = found["grants"]
+    assert grant.startswith("g0: may call `notes__delete` any number of times; with `path`")
+    turns = {one["what"]: one["answer"] for one in found["turns"]}
+    assert turns["scope"] == "refuse, outside-scope"
+    assert turns["arguments/path"].startswith("refuse, outside-scope: grant g0 came nearest")
+    found = alone("policy", "explain", "rules", "outside", "--json").document
+    assert found["answer"].startswith("refuse, outside-scope: grant g0 came nearest: argument `path`")
+    assert {one["what"]: one["answer"] for one in found["turns"]} == {"scope": "permit (base:covering-grant)"}
+    said = alone("policy", "explain", "rules", "outside").out
+    assert "grants           grant g0 came nearest" in said
+    unscoped = alone("policy", "explain", "rules", "the system's own files stay")
+    assert "one is taken to cover: the case has no scope" in unscoped.out
+    wrong = inside.replace("below: /srv", "below: srv")
+    (folder / "rules.cases.yaml").write_text(CASES + wrong, encoding="utf-8")
+    failed = alone("policy", "test", "rules")
+    assert (failed.status, "(at `rules.cases.yaml:11:" in failed.err, "[bad-case]" in failed.err) == (
+        2,
+        True,
+        True,
+    ), failed
+
+
+def test_explaining_takes_a_case_or_an_action_and_not_both(alone: Installation) -> None:
+    for words in ((), ("rules",), ("rules", "x", "--action", "act_1"), ("--action", "a", "--tools", "t")):
+        found = alone("policy", "explain", *words)
+        assert (found.status, "[bad-input]" in found.err) == (2, True), found
+
+
 def test_layout_changes_no_meaning_and_is_done_once(alone: Installation, folder: Path) -> None:
     assert alone("policy", "fmt", "rules", "--check").status == 1
     assert (folder / "rules.cedar").read_text(encoding="utf-8") == POLICY

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import json
+import os
+import select
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from taskbound.adapters.store.sql.sqlite.driver import driver
 from tests.surfaces.cli.installation import Installation
+from tests.surfaces.cli.test_calls import call
 
 NEVER = """@id("no-etc")
 forbid (principal, action == Taskbound::Action::"fs__write", resource)
@@ -40,6 +46,14 @@ def rules(place: Installation) -> Path:
     return folder
 
 
+def restart(place: Installation) -> None:
+    """End the daemon as an operator does; the next command starts another."""
+    process = os.pidfd_open(place.status().pid)
+    signal.pidfd_send_signal(process, signal.SIGTERM)
+    assert select.select([process], [], [], 30)[0]
+    os.close(process)
+
+
 def propose(place: Installation, *words: str) -> str:
     found: dict[str, Any] = place("policy", "propose", "rules", *words, "--json").document
     return str(found["digest"])
@@ -64,6 +78,15 @@ def test_a_bundle_lives_from_its_proposal_to_its_rollback(place: Installation, r
     shown = place("policy", "show").out
     assert shown.splitlines()[0] == digest
     assert all(one in shown for one in ("why not", "forbid (principal, action == Taskbound", "base.cedar"))
+    doctor = place("doctor", "--json").document
+    assert {name: doctor["policy"][name] for name in ("digest", "author", "how", "by")} == {
+        "digest": digest,
+        "author": "alice",
+        "how": "activated",
+        "by": "alice",
+    }
+    assert doctor["policy"]["at"] == rows["activations"][0]["at"]
+    assert f"bundle {digest}, proposed by `alice`; activated by `alice` at " in place("doctor").out
     assert place("policy", "diff", "rules").out == "they are the same\n"
     assert place("policy", "test", "in-force").out == "1 of 1 cases are answered as they expect\n"
     assert place("policy", "coverage", digest).status == 0
@@ -73,6 +96,52 @@ def test_a_bundle_lives_from_its_proposal_to_its_rollback(place: Installation, r
     back = place("policy", "rollback", "--reason", "too strict")
     assert (back.status, "in force again" in back.out) == (0, True), back
     assert place("policy", "list", "--json").document["in_force"] == rows["base"]
+
+
+def test_doctor_says_that_nothing_is_decided_while_the_bundle_in_force_is_not_whole(
+    place: Installation, rules: Path
+) -> None:
+    del rules
+    digest = propose(place)
+    assert place("policy", "activate", digest).status == 0
+    restart(place)
+    connection = driver.connect(place.home / "taskbound.db")
+    changed = connection.execute("UPDATE bundles SET author = 'mallory' WHERE digest = ?", (digest,)).rowcount
+    connection.commit()
+    connection.close()
+    assert changed == 1
+    assert place("person", "list").status == 0
+    ended = place("doctor", "--json")
+    assert ended.status == 1
+    found = json.loads(ended.out)
+    assert (found["healthy"], "no record in the log says" in found["policy"]["trouble"]) == (False, True)
+    (rules_found,) = [one for one in found["findings"] if one["about"] == "policy"]
+    assert (rules_found["level"], rules_found["text"][:20]) == ("bad", "nothing is decided: ")
+
+
+def test_an_action_is_explained_with_its_grant_its_policies_and_what_would_change_it(
+    place: Installation, rules: Path
+) -> None:
+    del rules
+    place("policy", "activate", propose(place))
+    task = place.start_task(
+        scope=place.scope({"tool": "fs__write", "arguments": {"path": {"below": "/srv"}}})
+    )
+    call(place, ("fs__write", {"path": "/srv/a"}), ("fs__write", {"path": "/etc/passwd"}))
+    rows = place("action", "list", "--task", task, "--json").document["rows"]
+    outside, inside = (one["action"] for one in rows)
+    found = place("policy", "explain", "--action", inside, "--json").document
+    assert found == place("action", "explain", inside, "--json").document
+    assert (found["grant"], found["replay"]) == ("g0", "same")
+    assert [one.partition(":")[0] for one in found["grants"]] == ["g0"]
+    assert "no-etc" in found["asked"]
+    assert "arguments/path" in found["arguments_read"]
+    assert "without grant g0: refuse, outside-scope" in found["turns"]
+    found = place("policy", "explain", "--action", outside, "--json").document
+    assert found["row"]["code"] == "outside-scope"
+    assert found["grants"][0].startswith("grant g0 came nearest: argument `path` was")
+    said = place("policy", "explain", "--action", outside).out
+    assert "grant g0 came nearest" in said
 
 
 def test_what_is_wrong_with_a_folder_is_refused_with_all_of_it_and_nothing_is_kept(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from taskbound.core.policy import conclude, request_of, turns, words_of
+from taskbound.core.policy import conclude_within, grants_for, request_of, turns_within, words_of
+from taskbound.surfaces.cli.action import explain_action
 from taskbound.surfaces.cli.policy.folder import pinned_tools, read_folder
 from taskbound.surfaces.cli.policy.kept import read_rules
 from taskbound.surfaces.cli.policy.trying import (
@@ -19,12 +20,13 @@ from taskbound.surfaces.cli.policy.trying import (
     tool_of,
     try_cases,
 )
-from taskbound.surfaces.cli.reading import write_file
+from taskbound.surfaces.cli.reading import BadInputError, write_file
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.session import Session, command, group
 
 if TYPE_CHECKING:
     from taskbound.core.policy import Turn
+    from taskbound.surfaces.cli.policy.folder import PolicyFolder
 
 __all__ = [
     "CaseExplanation",
@@ -91,6 +93,10 @@ class CaseExplanation(msgspec.Struct, frozen=True, kw_only=True, tag="policy-exp
 
     case: str
     answer: str
+    grants: tuple[str, ...]
+    """The grants of the case's scope that cover it, in words, or what kept the nearest from it."""
+    scoped: bool
+    """Whether the case says under which scope; otherwise a grant is taken to cover."""
     candidates: tuple[str, ...]
     """The policies whose head fits; the others were not asked."""
     facts: tuple[tuple[str, str], ...]
@@ -198,30 +204,36 @@ def schema(session: Session, folder: FolderArgument, tools: ToolsOption = "") ->
         write_file("-", [text.encode()])
 
 
-@command(app, "explain", examples='taskbound policy explain policies "deletes are held"')
+@command(
+    app,
+    "explain",
+    examples='taskbound policy explain policies "deletes are held"\ntaskbound policy explain --action act_…',
+)
 def explain(
     session: Session,
-    folder: RulesArgument,
-    case: Annotated[str, typer.Argument(metavar="CASE", help="The case's name.", show_default=False)],
+    folder: Annotated[
+        str,
+        typer.Argument(
+            metavar="[RULES]", help="A folder, `in-force`, or a bundle's digest.", show_default=False
+        ),
+    ] = "",
+    case: Annotated[str, typer.Argument(metavar="[CASE]", help="The case's name.", show_default=False)] = "",
     tools: ToolsOption = "",
+    action: Annotated[
+        str, typer.Option("--action", metavar="ACTION", help="Instead of a case: what was decided.")
+    ] = "",
 ) -> None:
-    """Say why a case is answered as it is: which policies, which facts, and what would change the answer."""
-    found = read_rules(session, folder)
-    engine = engine_of(session, found)
-    known = pinned_tools(session, found, tools)
-    one, place = find_case(found, case)
-    request = request_of(one, tool_of(one, known, place))
-    trace = engine.trace(request)
-    turned = turns(request, trace, engine.answer)
-    answer = CaseExplanation(
-        case=one.name,
-        answer=words_of(conclude(engine.answer(request))),
-        candidates=trace.candidates,
-        facts=tuple((name, _fact(request.facts[name])) for name in trace.facts),
-        arguments=trace.arguments,
-        turns=tuple(map(_turn, turned.found)),
-        whole=turned.whole,
-    )
+    """Say why a case, or an action, is answered as it is, and what would change the answer.
+
+    Named are the grant, the policies, and the facts and arguments that they read. A grant is named where
+    the case has a `scope`; an action has the scope of its task.
+    """
+    if bool(action) == bool(folder or case or tools) or (not action and not case):
+        raise BadInputError("name rules and a case, or an action with --action, and not both")
+    if action:
+        explain_action(session, action)
+        return
+    answer = _explained(session, read_rules(session, folder), case, tools)
     if session.screen.json:
         session.screen.document(answer)
         return
@@ -229,6 +241,7 @@ def explain(
     session.screen.fields(
         [
             ("answer", Words(answer.answer)),
+            ("grants", answer.grants if answer.scoped else "one is taken to cover: the case has no scope"),
             ("asked", answer.candidates),
             ("facts read", tuple(f"{name} {value}" for name, value in answer.facts)),
             ("arguments read", answer.arguments),
@@ -237,6 +250,27 @@ def explain(
     )
     if not answer.whole:
         session.screen.note("the policies read more than was tried", "dim")
+
+
+def _explained(session: Session, rules: PolicyFolder, case: str, tools: str) -> CaseExplanation:
+    engine = engine_of(session, rules)
+    known = pinned_tools(session, rules, tools)
+    one, place = find_case(rules, case)
+    request = request_of(one, tool_of(one, known, place))
+    trace = engine.trace(request)
+    turned = turns_within(one.scope, request, trace, engine.answer)
+    grants = grants_for(one.scope, request) if one.scope is not None else None
+    return CaseExplanation(
+        case=one.name,
+        answer=words_of(conclude_within(one.scope, request, engine.answer(request))),
+        grants=(grants.covering or grants.nearest) if grants is not None else (),
+        scoped=grants is not None,
+        candidates=trace.candidates,
+        facts=tuple((name, _fact(request.facts[name])) for name in trace.facts),
+        arguments=trace.arguments,
+        turns=tuple(map(_turn, turned.found)),
+        whole=turned.whole,
+    )
 
 
 def _turn(one: Turn) -> TurnRow:

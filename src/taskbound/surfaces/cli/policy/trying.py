@@ -10,7 +10,7 @@ from taskbound.core.policy import (
     BadBundleError,
     BadCaseError,
     PolicySyntaxError,
-    conclude,
+    conclude_within,
     parse_cases,
     request_of,
     require_own,
@@ -189,8 +189,9 @@ def try_cases(session: Session, folder: PolicyFolder, told_tools: str) -> Trial:
     named: set[str] = set()
     for file, line, column, case in cases_of(folder):
         tool = tool_of(case, tools, f"{file}:{line}:{column}")
-        answer = engine.answer(request_of(case, tool))
-        found = conclude(answer)
+        request = request_of(case, tool)
+        answer = engine.answer(request)
+        found = conclude_within(case.scope, request, answer)
         tried.update(answer.permits)
         tried.update(one.policy for one in answer.forbids)
         tried.update(one.policy for one in answer.erred)
