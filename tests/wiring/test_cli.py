@@ -11,7 +11,6 @@ import pytest
 from taskbound import __version__
 from taskbound.wiring.cli import own_command
 
-# `rich` is not among them: structlog loads it wherever it is installed.
 LOADED = """
 import json, sys
 sys.argv = ["taskbound", "gateway", *sys.argv[1:]]
@@ -23,7 +22,7 @@ except SystemExit:
 print(json.dumps(sorted({name.split(".")[0] for name in sys.modules} | set(sys.modules))), file=sys.stderr)
 """
 FORBIDDEN = {
-    "alembic", "cedarpy", "cryptography", "pysqlite3", "sqlalchemy", "sqlite3", "typer",
+    "alembic", "cedarpy", "cryptography", "pysqlite3", "rich", "sqlalchemy", "sqlite3", "typer",
     "taskbound.surfaces.cli", "taskbound.adapters.keys", "taskbound.adapters.store", "taskbound.flows",
 }  # fmt: skip  # a list of words reads better as words
 

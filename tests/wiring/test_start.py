@@ -123,7 +123,7 @@ def test_a_daemon_is_nobodys_child_and_has_a_session_of_its_own(home: Path) -> N
 def test_a251_nothing_from_the_working_directory_or_pythonpath_gets_into_the_daemon(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("json.py", "msgspec.py", "structlog.py", "sitecustomize.py"):
+    for name in ("json.py", "msgspec.py", "cedarpy.py", "sitecustomize.py"):
         for folder in (tmp_path, home):
             (folder / name).write_text(f"open({str(tmp_path / 'pwned')!r}, 'w')\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)

@@ -31,8 +31,6 @@ from typing import Final
 
 from taskbound import __version__
 from taskbound.adapters.clock.system import SystemChance, SystemClock
-from taskbound.adapters.identity.signatures import PersonSignatures
-from taskbound.adapters.jose import JoserfcCheck
 from taskbound.adapters.keys.socket import SocketSigner
 from taskbound.adapters.monitor.local import LocalMonitor
 from taskbound.adapters.policy.cedar import ApartLanguage, base_bundle
@@ -51,6 +49,7 @@ from taskbound.wiring.ready import say_ready
 from taskbound.wiring.rounds import Rounds
 from taskbound.wiring.start import answers
 from taskbound.wiring.store import OpenedStore, open_store
+from taskbound.wiring.verifiers import LaterSignatures, LaterTokens
 
 __all__ = ["HomeInUseError", "hold_home", "main", "read_origin"]
 
@@ -183,8 +182,8 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
         chance=chance,
         policy=Policies(store, ApartLanguage(), base_bundle()),
         monitor=LocalMonitor(),
-        signatures=PersonSignatures(),
-        tokens=JoserfcCheck(),
+        signatures=LaterSignatures(),
+        tokens=LaterTokens(),
         writer=chance.name("wrt"),
     )
     with store.read() as snapshot:

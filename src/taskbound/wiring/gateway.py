@@ -5,16 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import logging
 import os
 import selectors
 import signal
 import sys
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
-
-import msgspec
 
 from taskbound import __version__
 from taskbound.adapters.upstream.mcp.family import adopt_orphans
@@ -24,6 +20,7 @@ from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.gateway.server import Gateway, Plugs
 from taskbound.wire.connection import Open
 from taskbound.wiring.home import find_home
+from taskbound.wiring.log import open_log
 from taskbound.wiring.settings import Settings, read_settings
 from taskbound.wiring.start import find_daemon
 
@@ -79,7 +76,7 @@ def main(arguments: Sequence[str] | None = None, *, ensure: Callable[[Path], Pat
     told = _read_arguments(arguments)
     home = find_home(told.home, os.environ)
     settings = _settings(home)
-    _open_log(settings.log_level)
+    open_log("gateway", settings.log_level)
     hello = Open(
         role="gateway",
         version=__version__,
@@ -159,32 +156,6 @@ def _take_wire() -> tuple[int, int]:
     os.dup2(2, 1)
     os.close(nothing)
     return reading, writing
-
-
-class _Lines(logging.Formatter):
-    """One JSON object a line, as in the daemon's log, without the libraries that the daemon has for it."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The record as one line."""
-        line = {
-            "process": "gateway",
-            "event": record.getMessage(),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line).decode()
-
-
-def _open_log(level: str) -> None:
-    """Send what this process logs to standard error, which the client keeps or shows."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Lines())
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level.upper())
 
 
 def _settings(home: Path) -> Settings:

@@ -1,13 +1,38 @@
-"""What our processes write to their logs: one JSON object a line, on standard error."""
+"""What our processes write to their logs: one JSON object a line, on standard error.
+
+A library for this brought its console's colors and tracebacks into each of our processes: 5 MB and 60 ms.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
-
-import structlog
+from datetime import UTC, datetime
 
 __all__ = ["open_log"]
+
+
+class _Lines(logging.Formatter):
+    """One JSON object a line."""
+
+    def __init__(self, process: str) -> None:
+        """Keep the process's name."""
+        super().__init__()
+        self._process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line."""
+        line = {
+            "process": self._process,
+            "event": record.getMessage(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
 
 
 def open_log(process: str, level: str = "info") -> None:
@@ -17,22 +42,8 @@ def open_log(process: str, level: str = "info") -> None:
         process: The process's name, in every line.
         level: `debug`, `info`, `warning` or `error`.
     """
-    shared: list[structlog.typing.Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared,
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
-            lambda _logger, _name, event: {"process": process, **event},
-            structlog.processors.JSONRenderer(),
-        ],
-    )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
+    handler.setFormatter(_Lines(process))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
 
 from taskbound.adapters.store.sql import Machine, SqlStore
-from taskbound.adapters.store.sql.migrations import REVISIONS
+from taskbound.adapters.store.sql.migrations import REVISIONS, newest_revision, revisions
 from taskbound.adapters.store.sql.schema import METADATA
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.core.clock import Instant
@@ -97,6 +99,14 @@ def test_the_revisions_make_what_the_schema_says(tmp_path: Path) -> None:
     through = create_engine("sqlite://", module=driver, creator=lambda: made, poolclass=StaticPool)
     with through.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+
+
+def test_every_revision_is_known_by_the_name_of_its_file_and_the_newest_is_alembics_own() -> None:
+    config = Config()
+    config.set_main_option("script_location", os.fspath(REVISIONS.parent))
+    scripts = ScriptDirectory.from_config(config)
+    assert revisions() == {one.revision for one in scripts.walk_revisions()}
+    assert newest_revision() == scripts.get_current_head() == NEWEST
 
 
 def test_a_database_of_the_first_revision_keeps_its_actions_and_gets_the_newest_schema(

@@ -33,7 +33,7 @@ from taskbound.adapters.store.postgres.server.roles import (
     grant_rights,
     wanted_rights,
 )
-from taskbound.adapters.store.sql.migrations import upgrade
+from taskbound.adapters.store.sql.migrations.steps import upgrade
 from taskbound.core.errors import TaskboundError
 
 if TYPE_CHECKING:

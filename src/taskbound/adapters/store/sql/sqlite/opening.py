@@ -18,11 +18,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import create_engine
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import StaticPool
 
-from taskbound.adapters.store.sql.migrations import REVISIONS, upgrade
+from taskbound.adapters.store.sql.migrations import REVISIONS, newest_revision
 from taskbound.adapters.store.sql.sqlite.driver import (
     BusyStoreError,
     DamagedStoreError,
@@ -185,19 +183,25 @@ def _prepare(
     (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
     if mode != "wal":
         raise StoreUnavailableError("the file system of the database can't hold a write-ahead log")
-    engine = create_engine(
-        "sqlite://",
-        module=driver,
-        creator=lambda: connection,
-        poolclass=StaticPool,
-        isolation_level="AUTOCOMMIT",
-    )
-    with engine.connect() as through:
+    revision = newest_revision(machine.revisions)
+    if empty or _revisions(connection) != [(revision,)]:
+        from taskbound.adapters.store.sql.sqlite.upgrading import (  # noqa: PLC0415 -- Alembic is 10 MB
+            upgrade_file,
+        )
+
         first = (f"PRAGMA application_id = {APPLICATION}",) if empty else ()
-        revision = upgrade(through, at=at, first=first, folders=machine.revisions)
+        revision = upgrade_file(connection, at=at, first=first, folders=machine.revisions)
     if empty:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     return revision
+
+
+def _revisions(connection: driver.Connection) -> list[tuple[str]]:
+    """What the database says of its revision; nothing where it was made only in part."""
+    (there,) = connection.execute(
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'alembic_version'"
+    ).fetchone()
+    return connection.execute("SELECT version_num FROM alembic_version").fetchall() if there else []
 
 
 def _require_mark(connection: driver.Connection, mark: Mark | None, path: Path) -> Mark:

@@ -1,0 +1,68 @@
+"""Who tells in the daemon what signatures prove, loaded when the first one comes.
+
+A daemon may decide for weeks without one, and OpenSSL and the library for tokens are 12 MB of its memory.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from taskbound.core.identity.person_key import PersonKey, PersonKeyKind
+    from taskbound.ports.identity import PublicHalf, Signatures
+    from taskbound.wire.jose import Compact, Jwk, SignatureCheck
+
+__all__ = ["LaterSignatures", "LaterTokens"]
+
+
+class LaterSignatures:
+    """What the keys of persons have signed, by `adapters/identity`."""
+
+    def read(self, kind: PersonKeyKind, public: bytes) -> PublicHalf:
+        """The public half of a key that is to be enrolled.
+
+        Raises:
+            BadPersonKeyError: It can't be read, is weak, or nobody signs with its kind here.
+        """
+        return self._own.read(kind, public)
+
+    def verify(self, key: PersonKey, statement: bytes, signature: bytes) -> None:
+        """Return when the signature is by this key over exactly this statement.
+
+        Raises:
+            BadSignatureError: It is not.
+        """
+        self._own.verify(key, statement, signature)
+
+    def counter(self, key: PersonKey, signature: bytes) -> int:
+        """How many signatures the device says it has made; 0 where it doesn't count.
+
+        Raises:
+            BadSignatureError: The signature can't be read, or names another key.
+        """
+        return self._own.counter(key, signature)
+
+    @cached_property
+    def _own(self) -> Signatures:
+        from taskbound.adapters.identity.signatures import PersonSignatures  # noqa: PLC0415 -- 9 MB
+
+        return PersonSignatures()
+
+
+class LaterTokens:
+    """Whether a token's signature is its key's, by `adapters/jose`."""
+
+    def verify(self, compact: Compact, key: Jwk) -> None:
+        """Return only when the signature is the key's.
+
+        Raises:
+            TokenUnprovenError: It is not, or the library can't say.
+        """
+        self._own.verify(compact, key)
+
+    @cached_property
+    def _own(self) -> SignatureCheck:
+        from taskbound.adapters.jose import JoserfcCheck  # noqa: PLC0415 -- 3 MB, and 7 of OpenSSL
+
+        return JoserfcCheck()
