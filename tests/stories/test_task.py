@@ -14,6 +14,7 @@ from taskbound.core.task import (
     TaskEvent,
     TaskExpiredError,
     TaskSyntaxError,
+    Template,
 )
 from taskbound.core.transition import WrongStateError
 from taskbound.flows.identity import MonitorOverdueError, register_person
@@ -25,6 +26,7 @@ from taskbound.ports.audit import StoredCheckpoint
 from tests.world import ANN, CEILING, SCOPE, scope_of
 
 if TYPE_CHECKING:
+    from taskbound.core.scope import Scope
     from tests.world import World
 
 BOOT = "boot-1"
@@ -242,9 +244,13 @@ def test_only_a_live_task_takes_a_run(world: World) -> None:
         run(world, "tsk_none", 100)
 
 
+def template(name: str, scope: Scope, **more: int) -> Template:
+    return Template(namespace="default", name=name, scope=scope, seconds=60, purpose=name, **more)
+
+
 def test_a_task_made_from_a_template_has_its_scope(world: World) -> None:
     world.settle_in()
-    save_template(world.means, "default", "bills", scope_of(SCOPE), seconds=60, purpose="bills", actor=ANN)
+    save_template(world.means, template("bills", scope_of(SCOPE)), ANN)
     task = world.tasks.start(order(scope=None, template="bills"), ANN)
     assert task.scope == scope_of(SCOPE)
     assert world.events("task-started")[-1]["template"] == "bills"
@@ -259,7 +265,7 @@ def test_a_template_saved_again_replaces_the_one_before(world: World) -> None:
     world.settle_in()
     narrow = scope_of({"grants": [{"tool": "bank__look", "others": "any"}]})
     for scope in (scope_of(SCOPE), narrow):
-        save_template(world.means, "default", "t", scope, seconds=60, purpose="", actor=ANN)
+        save_template(world.means, template("t", scope), ANN)
     assert world.tasks.start(order(scope=None, template="t"), ANN).scope == narrow
 
 

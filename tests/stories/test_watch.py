@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.core.task import TaskEvent, TaskSyntaxError
-from taskbound.flows.task import TaskOrder
+from taskbound.core.task import TaskEvent, TaskSyntaxError, Template
+from taskbound.flows.task import ChildOrder, TaskOrder, save_template
 from tests.world import ANN, SCOPE, World, code_of, scope_of
 
 if TYPE_CHECKING:
@@ -55,6 +55,76 @@ def test_a_task_that_nobody_is_there_for_is_paused_and_after_its_grace_it_ends(w
     assert look(world) == []
     changed = [(one["event"], one["by"]) for one in world.events("task-changed")]
     assert changed == [("miss-heartbeat", "daemon"), ("overstay-grace", "daemon")]
+
+
+def save(world: World, *, heartbeat: int, grace: int) -> Template:
+    order = Template(
+        namespace="default",
+        name="bills",
+        scope=scope_of(SCOPE),
+        seconds=7200,
+        purpose="pay",
+        heartbeat=heartbeat,
+        grace=grace,
+    )
+    return save_template(world.means, order, ANN)
+
+
+def test_a_task_has_the_heartbeat_of_its_template_unless_it_names_one(world: World) -> None:
+    world.settle_in()
+    save(world, heartbeat=30, grace=600)
+    plain: dict[str, Any] = {"namespace": "default", "agent": "coder", "purpose": "pay", "seconds": 7200}
+    plain["template"] = "bills"
+    of_template = world.tasks.start(TaskOrder(**plain), ANN)
+    its_own = world.tasks.start(TaskOrder(**plain, heartbeat=60, grace=60), ANN)
+    assert (of_template.heartbeat, of_template.grace) == (30, 600)
+    assert (its_own.heartbeat, its_own.grace) == (60, 60)
+    said = world.events("template-saved")[-1]
+    assert (said["heartbeat"], said["grace"]) == (30, 600)
+    world.clock.advance(30)
+    assert look(world) == [(of_template.id, "paused")]
+    world.clock.advance(30)
+    assert look(world) == [(its_own.id, "paused")]
+
+
+@pytest.mark.parametrize(("heartbeat", "grace"), [(30, 0), (0, 30), (-1, 30), (30, 2**40)])
+def test_a_template_keeps_no_heartbeat_that_a_task_could_not_have(
+    world: World, heartbeat: int, grace: int
+) -> None:
+    with pytest.raises(TaskSyntaxError):
+        save(world, heartbeat=heartbeat, grace=grace)
+    with world.store.read() as snapshot:
+        assert snapshot.tasks.templates("default") == ()
+
+
+def test_a_child_that_nobody_is_there_for_gives_back_what_it_had_and_its_parent_goes_on(world: World) -> None:
+    parent = begin(world, heartbeat=0, grace=0)
+    before = left(world, parent)
+    child = world.delegations.delegate(
+        ChildOrder(
+            namespace="default",
+            parent=parent.id,
+            agent="helper",
+            purpose="pay two of them",
+            scope=scope_of(SCOPE),
+            heartbeat=30,
+            grace=60,
+        ),
+        ANN,
+    )
+    assert left(world, parent) != before
+    world.clock.advance(30)
+    assert look(world) == [(child.id, "paused")]
+    assert code_of(world.ask(child, agent="helper")) == "task-paused"
+    world.clock.advance(60)
+    assert look(world) == [(child.id, "expired")]
+    assert left(world, parent) == before
+    assert code_of(world.ask(parent)) == "permit"
+
+
+def left(world: World, task: Task) -> dict[str, int]:
+    with world.store.read() as snapshot:
+        return dict(snapshot.tasks.remainders("default", task.id))
 
 
 def test_a_bound_connection_keeps_a_task_and_is_not_written_at_each_look(world: World) -> None:

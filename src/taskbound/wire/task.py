@@ -52,7 +52,7 @@ class StartTask(Message, frozen=True, tag="task:start", tag_field="op"):
     learning: bool = False
     """Whether it is to learn from: its agent's owner asks, for at most 14 days."""
     heartbeat: int = 0
-    """Seconds within which a connection must be bound to it, or it is paused; 0 for none."""
+    """Seconds within which a connection must be bound to it, or it is paused; 0 for its template's."""
     grace: int = 0
     """Seconds that it may stay paused so before it ends."""
 
@@ -70,6 +70,9 @@ class DelegateTask(Message, frozen=True, tag="task:delegate", tag_field="op"):
     """Exactly one of template and scope."""
     evidence: tuple[str, ...] = ()
     tokens: tuple[str, ...] = ()
+    heartbeat: int = 0
+    """As of a task of its own; 0 for its template's."""
+    grace: int = 0
 
 
 class StepTask(Message, frozen=True, tag="task:step", tag_field="op"):
@@ -232,6 +235,9 @@ class SaveTemplate(Message, frozen=True, tag="template:save", tag_field="op"):
     scope: msgspec.Raw
     seconds: int
     purpose: str = ""
+    heartbeat: int = 0
+    """Seconds of the heartbeat of a task that names none; 0 for none."""
+    grace: int = 0
 
 
 class RemoveTemplate(Message, frozen=True, tag="template:remove", tag_field="op"):
@@ -252,6 +258,8 @@ class TemplateRow(Message, frozen=True):
     purpose: str
     scope: msgspec.Raw
     scope_words: tuple[str, ...]
+    heartbeat: int = 0
+    grace: int = 0
 
 
 class TemplateRows(Message, frozen=True, tag="templates", tag_field="is"):

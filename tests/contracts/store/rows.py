@@ -186,7 +186,14 @@ def task(  # noqa: PLR0913  # what tests vary
 
 def template(name: str = "review", *, namespace: str = SPACE, version: int = 1) -> Template:
     return Template(
-        namespace=namespace, name=name, scope=SCOPE, seconds=600, purpose="review it", version=version
+        namespace=namespace,
+        name=name,
+        scope=SCOPE,
+        seconds=600,
+        purpose="review it",
+        version=version,
+        heartbeat=30,
+        grace=600,
     )
 
 

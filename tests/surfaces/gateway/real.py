@@ -123,9 +123,13 @@ class Place:
         self.client.ask(AcknowledgeMonitor(name="coder", code=code), Done)
         self.client.ask(ActivateAgent(name="coder"), Done)
 
-    def start_task(self, scope: dict[str, Any] | None = None, *, seconds: int = 600) -> str:
+    def start_task(
+        self, scope: dict[str, Any] | None = None, *, seconds: int = 600, heartbeat: int = 0, grace: int = 0
+    ) -> str:
         given = _scope(scope or self.anything())
-        ask = StartTask(agent="coder", purpose="test", seconds=seconds, scope=given)
+        ask = StartTask(
+            agent="coder", purpose="test", seconds=seconds, scope=given, heartbeat=heartbeat, grace=grace
+        )
         self.task = self.client.ask(ask, TaskDetail).row.task
         return self.task
 
@@ -143,6 +147,14 @@ class Place:
 
     def task_detail(self) -> TaskDetail:
         return self.client.ask(ShowTask(task=self.task), TaskDetail)
+
+    async def until(self, state: str) -> str:
+        """Wait until the task is in this state; the one it was in before."""
+        before = self.task_detail().row.state
+        async with asyncio.timeout(DEADLINE):
+            while self.task_detail().row.state != state:
+                await asyncio.to_thread(os.sched_yield)
+        return before
 
     def actions(self) -> list[ActionRow]:
         """Every action, oldest first."""

@@ -446,3 +446,24 @@ async def test_two_gateways_of_one_agent_share_one_task_and_its_limits(tmp_path:
     ):
         found = await asyncio.gather(*(who.call("echo__echo", b'{"text":"a"}') for who in (one, two)))
     assert sorted(answer["result"].get("isError", False) for answer in found) == [False, True]
+
+
+async def test_a_bound_gateway_keeps_its_task_and_one_that_nobody_is_bound_to_is_paused(
+    tmp_path: Path,
+) -> None:
+    async with real(tmp_path, echo(era="legacy")) as place:
+        place.end_task()
+        mine = place.start_task(heartbeat=5, grace=60)
+        async with place.gateway() as client:
+            assert text_of(await client.call("echo__echo", b'{"text":"a"}')) == "a"
+            place.start_task(heartbeat=5, grace=60)  # nobody's
+            assert await place.until("paused") == "running"
+            place.task = mine
+            assert place.task_detail().row.state == "running"
+            assert text_of(await client.call("echo__echo", b'{"text":"b"}')) == "b"
+        assert await place.until("paused") == "running"
+        missed = [
+            one["task"] for one in await place.events("task-changed") if one["event"] == "miss-heartbeat"
+        ]
+    assert missed[-1] == mine
+    assert len(missed) == 2

@@ -107,6 +107,9 @@ class Template:
     scope: Scope
     seconds: int
     purpose: str
+    heartbeat: int = 0
+    """Seconds of the heartbeat of a task that names none of its own; 0 for none."""
+    grace: int = 0
     version: int = 1
 
 

@@ -24,8 +24,16 @@ from taskbound.core.task import (
     require_live,
     require_room,
 )
+from taskbound.core.task.heartbeat import await_heartbeat
 from taskbound.flows.task.evidence import declare_evidence, settle_evidence
-from taskbound.flows.task.order import TaskOrder, parse_order, require_learner, require_within, scope_of
+from taskbound.flows.task.order import (
+    TaskOrder,
+    parse_order,
+    require_learner,
+    require_within,
+    scope_of,
+    watched_by,
+)
 from taskbound.flows.task.start import require_startable, require_unchanged, started
 
 if TYPE_CHECKING:
@@ -58,6 +66,9 @@ class ChildOrder:
     scope: Scope | None = None
     evidence: tuple[str, ...] = ()
     tokens: tuple[str, ...] = ()
+    heartbeat: int = 0
+    """Seconds; 0 for its template's, and then no grace either."""
+    grace: int = 0
 
     def plain(self, *, learning: bool) -> TaskOrder:
         """The same as the order of a task of its own."""
@@ -71,6 +82,8 @@ class ChildOrder:
             evidence=self.evidence,
             tokens=self.tokens,
             learning=learning,
+            heartbeat=self.heartbeat,
+            grace=self.grace,
         )
 
 
@@ -84,6 +97,8 @@ class _Judged:
     reach: Reach
     scope: Scope
     declared: Declared
+    watched: tuple[int, int]
+    """Heartbeat and grace."""
 
 
 class Delegations:
@@ -111,6 +126,7 @@ class Delegations:
             plain = parse_order(order.plain(learning=parent.learning))
             agent = require_startable(snapshot, self._deliveries, order.namespace, order.agent, now)
             scope = scope_of(snapshot, plain)
+            watched = watched_by(snapshot, plain)
             require_learner(agent, plain, actor.name)
             reach = require_within(snapshot, scope, agent, actor.name)
             _require_in_charge(snapshot, parent, actor)
@@ -124,6 +140,7 @@ class Delegations:
             reach=reach,
             scope=scope,
             declared=declared,
+            watched=watched,
         )
         task_id = self._means.chance.name("tsk")
         return self._means.store.write(lambda tx: self._write(tx, task_id, judged))
@@ -157,8 +174,13 @@ class Delegations:
             learning=parent.learning,
             base=tuple(sorted(carved.limits.items())),
             shares=carved.shares,
+            heartbeat=judged.watched[0],
+            grace=judged.watched[1],
         )
         tx.tasks.put_task(child, expect=0)
+        awaited = await_heartbeat(child, now)
+        if awaited is not None:
+            tx.tasks.put_heartbeat(awaited)
         tx.tasks.open_limits(space, task_id, carved.limits)
         tx.tasks.set_remainders(space, {(parent.id, limit): change for limit, change in carved.taken.items()})
         taken = {limit: before - after for limit, (before, after) in carved.taken.items()}

@@ -38,6 +38,7 @@ from taskbound.flows.task.order import (
     require_resumable,
     require_within,
     scope_of,
+    watched_by,
 )
 from taskbound.flows.task.start import require_startable, require_unchanged, started
 
@@ -89,6 +90,7 @@ class Tasks:
         with self._means.store.read() as snapshot:
             agent = require_startable(snapshot, self._deliveries, order.namespace, order.agent, now)
             scope = scope_of(snapshot, order)
+            heartbeat, grace = watched_by(snapshot, order)
             require_learner(agent, order, actor.name)
             reach = require_within(snapshot, scope, agent, actor.name)
             issuers = snapshot.identities.issuers(order.namespace)
@@ -109,8 +111,8 @@ class Tasks:
             started=now,
             deadline=Instant(now + order.seconds * _SECOND),
             learning=order.learning,
-            heartbeat=order.heartbeat,
-            grace=order.grace,
+            heartbeat=heartbeat,
+            grace=grace,
         )
         self._means.store.write(lambda tx: self._write_start(tx, task, basis, order, actor))
         return move_task(task, TaskEvent.START)

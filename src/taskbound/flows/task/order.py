@@ -34,6 +34,7 @@ __all__ = [
     "require_resumable",
     "require_within",
     "scope_of",
+    "watched_by",
 ]
 
 
@@ -60,7 +61,7 @@ class TaskOrder:
     """Signed tokens of issuers whose word counts."""
     learning: bool = False
     heartbeat: int = 0
-    """Seconds within which a connection must be bound to it; 0 for none, and then no grace either."""
+    """Seconds within which a connection must be bound to it; 0, then as the grace, for its template's."""
     grace: int = 0
 
 
@@ -96,6 +97,14 @@ def scope_of(snapshot: Snapshot, order: TaskOrder) -> Scope:
             remedy="list them with `taskbound template list`",
         )
     return template.scope
+
+
+def watched_by(snapshot: Snapshot, order: TaskOrder) -> tuple[int, int]:
+    """Heartbeat and grace of the task, in seconds: the order's own, else its template's; 0 and 0 for none."""
+    template = snapshot.tasks.template(order.namespace, order.template) if order.template else None
+    if order.heartbeat or template is None:
+        return order.heartbeat, order.grace
+    return template.heartbeat, template.grace
 
 
 def require_learner(agent: Agent, order: TaskOrder, person: str) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from taskbound.core.audit import TemplateRemoved, TemplateSaved
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity import parse_name
-from taskbound.core.task import Template, parse_lifetime
+from taskbound.core.task import parse_lifetime
+from taskbound.core.task.heartbeat import parse_heartbeat
 
 if TYPE_CHECKING:
-    from taskbound.core.scope import Scope
+    from taskbound.core.task import Template
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
@@ -24,28 +26,31 @@ class UnknownTemplateError(DeniedError):
     remedy = "list them with `taskbound template list`"
 
 
-def save_template(  # noqa: PLR0913 - what a template is made of, each by its name
-    means: Means, namespace: str, name: str, scope: Scope, *, seconds: int, purpose: str, actor: Actor
-) -> Template:
-    """Keep this under the name, over what it held before.
+def save_template(means: Means, order: Template, actor: Actor) -> Template:
+    """Keep this under its name, over what that held before; its version is the next one.
 
     Raises:
-        MalformedError: The name or the lifetime can't be.
+        MalformedError: The name, the lifetime or the heartbeat can't be.
     """
-    parse_name(name, what="a template")
-    parse_lifetime(seconds)
+    parse_name(order.name, what="a template")
+    parse_lifetime(order.seconds)
+    parse_heartbeat(order.heartbeat, order.grace)
 
     def work(tx: Transaction) -> Template:
-        known = tx.tasks.template(namespace, name)
+        known = tx.tasks.template(order.namespace, order.name)
         before = known.version if known else 0
-        template = Template(
-            namespace=namespace, name=name, scope=scope, seconds=seconds, purpose=purpose, version=before + 1
-        )
+        template = replace(order, version=before + 1)
         tx.tasks.put_template(template, expect=before)
         event = TemplateSaved(
-            template=name, scope=scope.digest, seconds=seconds, by=actor.name, proof=actor.proof
+            template=template.name,
+            scope=template.scope.digest,
+            seconds=template.seconds,
+            by=actor.name,
+            proof=actor.proof,
+            heartbeat=template.heartbeat,
+            grace=template.grace,
         )
-        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+        tx.audit.append(order.namespace, means.writer, [event], means.clock.now())
         return template
 
     return means.store.write(work)

@@ -221,6 +221,8 @@ def template_row(template: Template) -> TemplateRow:
         purpose=template.purpose,
         scope=scope_raw(template.scope),
         scope_words=describe(template.scope),
+        heartbeat=template.heartbeat,
+        grace=template.grace,
     )
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from taskbound.core.action import parse_document
 from taskbound.core.scope import parse_scope
-from taskbound.core.task import NoTaskError, ending
+from taskbound.core.task import NoTaskError, Template, ending
 from taskbound.flows.task import (
     ChildOrder,
     TaskOrder,
@@ -83,6 +83,8 @@ async def delegate_task(daemon: Daemon, connection: Connection, ask: wire.Delega
         scope=_scope(ask.scope),
         evidence=ask.evidence,
         tokens=ask.tokens,
+        heartbeat=ask.heartbeat,
+        grace=ask.grace,
     )
     task = await daemon.first(lambda: daemon.delegations.delegate(order, daemon.require_person(connection)))
     return await _detail(daemon, connection, task.id)
@@ -193,17 +195,17 @@ async def run_task(daemon: Daemon, connection: Connection, ask: wire.RegisterRun
 
 async def put_template(daemon: Daemon, connection: Connection, ask: wire.SaveTemplate) -> Answer:
     """Keep a scope and a lifetime under a name."""
-    scope = parse_scope(parse_document(bytes(ask.scope)))
+    template = Template(
+        namespace=connection.namespace,
+        name=ask.name,
+        scope=parse_scope(parse_document(bytes(ask.scope))),
+        seconds=ask.seconds,
+        purpose=ask.purpose,
+        heartbeat=ask.heartbeat,
+        grace=ask.grace,
+    )
     await daemon.first(
-        lambda: save_template(
-            daemon.means,
-            connection.namespace,
-            ask.name,
-            scope,
-            seconds=ask.seconds,
-            purpose=ask.purpose,
-            actor=daemon.require_person(connection),
-        )
+        lambda: save_template(daemon.means, template, daemon.require_person(connection)),
     )
     return Done()
 

@@ -32,6 +32,8 @@ from taskbound.surfaces.cli.screen import Words, ascii_json, shown
 from taskbound.surfaces.cli.session import Session, command
 from taskbound.surfaces.cli.task import (
     AgentOption,
+    GraceOption,
+    HeartbeatOption,
     LengthOption,
     PurposeOption,
     ScopeOption,
@@ -93,6 +95,8 @@ def run(
     length: LengthOption = "",
     evidence: EvidenceOption = None,
     evidence_jws: TokenOption = None,
+    heartbeat: HeartbeatOption = "",
+    grace: GraceOption = "",
 ) -> None:
     """Start a task, run a command for it, and end the task when the command ends.
 
@@ -113,6 +117,8 @@ def run(
         length=length,
         evidence=evidence,
         tokens=evidence_jws,
+        heartbeat=heartbeat,
+        grace=grace,
     )
     task = session.ask(order, TaskDetail).row.task
     running = _Run(session, task)

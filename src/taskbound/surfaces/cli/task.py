@@ -34,6 +34,7 @@ from taskbound.wire.task import (
     TaskDetail,
     TaskRow,
     TaskRows,
+    TemplateRow,
     TemplateRows,
 )
 
@@ -117,6 +118,8 @@ def make_start(
     evidence: list[str] | None = None,
     tokens: list[str] | None = None,
     learning: bool = False,
+    heartbeat: str = "",
+    grace: str = "",
 ) -> StartTask:
     """The request for a task, from options and settings.
 
@@ -153,6 +156,8 @@ def make_start(
         evidence=tuple(evidence or ()),
         tokens=read_tokens(tokens),
         learning=learning,
+        heartbeat=parse_seconds(heartbeat) if heartbeat else 0,
+        grace=parse_seconds(grace) if grace else 0,
     )
 
 
@@ -189,13 +194,9 @@ def start(
         evidence=evidence,
         tokens=evidence_jws,
         learning=learning,
+        heartbeat=heartbeat,
+        grace=grace,
     )
-    if heartbeat or grace:
-        order = msgspec.structs.replace(
-            order,
-            heartbeat=parse_seconds(heartbeat) if heartbeat else 0,
-            grace=parse_seconds(grace) if grace else 0,
-        )
     task = session.ask(order, TaskDetail)
     if session.screen.json:
         session.screen.document(task)
@@ -220,6 +221,8 @@ def delegate(
     length: LengthOption = "",
     evidence: EvidenceOption = None,
     evidence_jws: TokenOption = None,
+    heartbeat: HeartbeatOption = "",
+    grace: GraceOption = "",
 ) -> None:
     """Hand a part of a task on to an agent: what the child may use is taken out of what is left here."""
     if not agent:
@@ -237,6 +240,8 @@ def delegate(
         scope=read_scope(scope)[1] if scope else msgspec.UNSET,
         evidence=tuple(evidence or ()),
         tokens=read_tokens(evidence_jws),
+        heartbeat=parse_seconds(heartbeat) if heartbeat else 0,
+        grace=parse_seconds(grace) if grace else 0,
     )
     task = session.ask(order, TaskDetail)
     if session.screen.json:
@@ -357,21 +362,35 @@ def end(
         _say_next(session.screen, session.ask(ShowTask(task=task), TaskDetail))
 
 
-@command(templates, "save", examples="taskbound template save reading --scope scope.yaml --for 2h")
+@command(
+    templates,
+    "save",
+    examples="taskbound template save reading --scope scope.yaml --for 2h\n"
+    "taskbound template save paying --scope scope.yaml --for 1d --heartbeat 1m --grace 1h",
+)
 def save(
     session: Session,
     name: Annotated[str, typer.Argument(help="Its name.", show_default=False)],
     scope: Annotated[
         str, typer.Option("--scope", metavar="FILE", help="The scope, YAML or JSON; `-` reads it.")
     ],
+    *,
     length: LengthOption = DEFAULT_LENGTH,
     purpose: Annotated[str, typer.Option("--purpose", help="The purpose when a task names none.")] = "",
+    heartbeat: HeartbeatOption = "",
+    grace: GraceOption = "",
 ) -> None:
-    """Keep a scope and a length of time under a name."""
+    """Keep a scope, a length of time and a heartbeat under a name."""
     parsed, raw = read_scope(scope)
-    answer = session.ask(
-        SaveTemplate(name=name, scope=raw, seconds=parse_seconds(length), purpose=purpose), Done
+    order = SaveTemplate(
+        name=name,
+        scope=raw,
+        seconds=parse_seconds(length),
+        purpose=purpose,
+        heartbeat=parse_seconds(heartbeat) if heartbeat else 0,
+        grace=parse_seconds(grace) if grace else 0,
     )
+    answer = session.ask(order, Done)
     session.done(answer, f"template {shown(name)} saved, with {len(parsed.grants)} grants")
 
 
@@ -390,6 +409,7 @@ def list_templates(session: Session) -> None:
             [
                 ("  purpose", one.purpose or "-"),
                 ("  for", spell_seconds(one.seconds)),
+                *_heartbeat(one),
                 ("  may", tuple(map(Words, one.scope_words))),
             ]
         )
@@ -402,6 +422,12 @@ def remove(
     """Forget a template; tasks that were made of it go on."""
     session.confirm(f"Remove the template {shown(name)}?")
     session.done(session.ask(RemoveTemplate(name=name), Done), f"template {shown(name)} removed")
+
+
+def _heartbeat(row: TemplateRow) -> list[tuple[str, str]]:
+    if not row.heartbeat:
+        return []
+    return [("  heartbeat", f"{spell_seconds(row.heartbeat)}, with a grace of {spell_seconds(row.grace)}")]
 
 
 def _state(row: TaskRow) -> str:

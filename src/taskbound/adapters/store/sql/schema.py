@@ -290,6 +290,8 @@ templates: Final = Table(
     _whole("seconds"),
     _text("purpose"),
     _whole("version"),
+    Column("heartbeat", _Whole, nullable=False, server_default=text("0")),
+    Column("grace", _Whole, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("namespace", "name"),
     sqlite_strict=True,
 )

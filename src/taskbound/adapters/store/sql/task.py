@@ -327,6 +327,8 @@ class SqlTasks:
             seconds=template.seconds,
             purpose=template.purpose,
             version=template.version,
+            heartbeat=template.heartbeat,
+            grace=template.grace,
         )
 
     def drop_template(self, namespace: str, name: str) -> None:
@@ -437,8 +439,15 @@ def read_head(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     )
 
 
-def _template(  # the columns of a row, in order
-    namespace: str, name: str, scope: bytes, seconds: int, purpose: str, version: int
+def _template(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
+    namespace: str,
+    name: str,
+    scope: bytes,
+    seconds: int,
+    purpose: str,
+    version: int,
+    heartbeat: int,
+    grace: int,
 ) -> Template:
     return Template(
         namespace=namespace,
@@ -447,6 +456,8 @@ def _template(  # the columns of a row, in order
         seconds=seconds,
         purpose=purpose,
         version=version,
+        heartbeat=heartbeat,
+        grace=grace,
     )
 
 

@@ -222,6 +222,8 @@ class TemplateSaved:
     seconds: int
     by: str
     proof: str
+    heartbeat: int = 0
+    grace: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
