@@ -2,21 +2,35 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.cli.app import run
+from taskbound.wire.action import ActionDetail, Decide, Outcome, Permitted, Released, ShowAction
 from taskbound.wire.connection import Done
 from taskbound.wire.task import EndTask
 from taskbound.wiring.cli import make_plugs
 from taskbound.wiring.home import find_socket, make_home
 from taskbound.wiring.settings import BadSettingError
 from taskbound.wiring.store import DriverMissingError, open_store
-from tests.wiring.running import client, covered, daemon, decide, placed, settle_in, signer, status, until
+from tests.wiring.running import (
+    AGENT,
+    client,
+    covered,
+    daemon,
+    decide,
+    placed,
+    settle_in,
+    signer,
+    status,
+    until,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +38,7 @@ if TYPE_CHECKING:
     from tests.postgres import Server
 
 ORIGIN = "example.com/log"
+SAY = Decide(tool="echo__say", arguments=msgspec.Raw(b'{"text":"a"}'), request="1")
 
 
 @pytest.fixture
@@ -61,6 +76,35 @@ def test_two_daemons_on_one_database_share_tasks_and_one_log(
                 decide(sockets[1], request="2")
             first.end()
             until(lambda: placed(sockets[1]) and covered(sockets[1]), "the other one has the log signed now")
+
+
+def state_of(socket: Path, action: str) -> str:
+    with client(socket) as asked:
+        return asked.ask(ShowAction(action=action), ActionDetail).row.state
+
+
+def test_what_a_living_daemon_has_permitted_stays_and_what_a_dead_one_has_becomes_unknown(
+    server: Server, name: str, tmp_path: Path, apart: tuple[Path, Path]
+) -> None:
+    keys, socket = apart
+    homes = [tmp_path / "one", tmp_path / "two", tmp_path / "three"]
+    for one in homes:
+        make_home(one)
+    flags = ("--store", server.url(name), "--signer", str(socket), "--origin", ORIGIN)
+    first, second, third = (find_socket(one) for one in homes)
+    with signer(keys, socket, "--create"), daemon(homes[0], *flags):
+        settle_in(first, tmp_path)
+        with client(first, "gateway", AGENT) as living, daemon(homes[2], *flags) as dying:
+            kept = living.ask(SAY, Permitted).action
+            with client(third, "gateway", AGENT) as cut:
+                gone = cut.ask(SAY, Permitted).action
+                with daemon(homes[1], *flags):
+                    dying.end(signal.SIGKILL)  # after the others had started: who runs on sees it as well
+                    until(lambda: state_of(second, gone) == "unknown", "its daemon is gone")
+                    assert state_of(second, kept) == "permitted"
+                    answer = Outcome(action=kept, outcome="succeeded", answer=msgspec.Raw(b"{}"))
+                    living.ask(answer, Released)
+                    assert state_of(first, kept) == "succeeded"
 
 
 def test_a_database_that_is_lost_refuses_and_is_used_again_when_it_is_back(

@@ -32,6 +32,11 @@ class Means:
     writer: str
     """The name under which this process start writes records."""
 
+    @property
+    def daemon(self) -> str:
+        """The end of that name: under it this process is present (`ports.store.presence`)."""
+        return self.writer[-13:]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:

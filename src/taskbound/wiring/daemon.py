@@ -40,7 +40,7 @@ from taskbound.flows.audit.sequencing import Sequencer, open_writer
 from taskbound.flows.means import Means
 from taskbound.flows.policy import Policies
 from taskbound.surfaces.api.daemon import Daemon, Place
-from taskbound.surfaces.api.server import GRACE, SocketServer
+from taskbound.surfaces.api.server import SocketServer
 from taskbound.wiring.accounts import open_to_group, parse_gateway, parse_group
 from taskbound.wiring.child import SignerChild
 from taskbound.wiring.home import find_socket, place_socket, require_own_home, require_socket_folder
@@ -201,12 +201,11 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
     daemon = Daemon(means, sequencer, loop, place)
     _begin(daemon)
     rounds = Rounds(daemon, signer, origin, child)
-    daemon.doubt_strangers()
+    daemon.begin()
     daemon.worker.start()
     rounds.start()
     server = await _listen(loop, daemon, socket_path, group=told.group)
     inode = socket_path.stat().st_ino
-    loop.call_later(GRACE, daemon.give_up_strangers)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     _log.info("ready: %s, %s", socket_path, store.describe())

@@ -7,7 +7,8 @@
 4. What agents were refused beyond their allowance is recorded, in sum, when its window has ended.
 5. Who is beneath a run or a gateway is looked at every two seconds (`surfaces.api.insiders`).
 6. Of several daemons on one database one gives places and has the log signed; the others
-   look at what it came to, and one of them takes that on when it ends.
+   look at what it came to, and one of them takes that on when it ends. Each says every second that it is
+   there, and every five seconds, a gateway's grace, looks for what those have left that are not.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import TaskboundError
+from taskbound.surfaces.api.server import GRACE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -39,6 +41,10 @@ _WATCH: Final = 4
 """Every so many of these looks is also one for heartbeats."""
 _ORPHANS: Final = 8
 """Every so many of these looks is also one for runs that were killed."""
+_PRESENT: Final = 4
+"""Every so many of these looks the daemon says that it is there."""
+_STRANGERS: Final = round(GRACE / _EXPIRE)
+"""Every so many of these looks is also one for what daemons that are gone have left."""
 _HOLDS: Final = 4
 """Every so many of these looks is also one for questions whose time or ground is gone."""
 
@@ -114,6 +120,10 @@ class Rounds:
             turn += 1
             await _due(self._end(daemon.tasks.expire))
             await _due(daemon.first(daemon.refusals.tell))
+            if turn % _PRESENT == 0:
+                await _due(daemon.read(daemon.strangers.attend))
+            if turn % _STRANGERS == 0:
+                await _due(daemon.see_strangers())
             if turn % _WATCH == 0:
                 await _due(self._end(partial(daemon.keep_watch, daemon.bound_tasks())))
             if turn % _HOLDS == 0:

@@ -6,19 +6,23 @@
    transaction that settles. A holder is in doubt until the store has recorded that it was given up.
 3. An open permit of a holder that is there is no outcome: it counts as an attempt, and a second one is a
    new use, which the limits pay for.
+4. A holder's name is a digest, and then that of the daemon which it was opened at.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from taskbound.ports.store import Snapshot
 
-__all__ = ["Doubts", "strangers"]
+__all__ = ["HOLDER", "Doubts", "Holder", "daemon_of", "strangers"]
+
+HOLDER: Final = len("con_") + 26
+"""Characters of a holder's name before that of its daemon (rule 4)."""
 
 Holder = tuple[str, str]
 """(namespace, connection)."""
@@ -76,8 +80,13 @@ class Doubts:
         return found
 
 
+def daemon_of(connection: str) -> str:
+    """The name of the daemon that a connection was opened at (rule 4)."""
+    return connection[HOLDER:]
+
+
 def strangers(snapshot: Snapshot) -> frozenset[Holder]:
-    """Whoever holds an open permit or a question, at the start of a daemon: lost until they are back."""
+    """Whoever holds an open permit or a question."""
     permits = {
         (space, one.connection)
         for space in snapshot.actions.namespaces()

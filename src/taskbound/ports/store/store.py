@@ -2,19 +2,17 @@
 
 Duties of every store:
 
-1. `write` runs the work in one transaction: all of it becomes durable (synced to
-   disk) before `write` returns, or none of it ever shows. Work MUST be free of
-   effects other than through its transaction: it may run more than once.
+1. `write` runs the work in one transaction: all of it becomes durable (synced to disk) before `write`
+   returns, or none of it ever shows. Work MUST be free of effects other than through its transaction: it may
+   run more than once.
 2. Transactions are serial. Rows that a transaction has locked do not change
    under it; keys are locked in their own order.
 3. A compare-and-set that meets another row than expected raises
    `ConflictError` and nothing of the transaction stays, even if the work swallows it.
 4. An ambiguous commit raises `AmbiguousCommitError`, never success: it is looked up.
-5. A full disk raises `FullDiskError`; with `reserve=True` the work may use the
-   space that was kept for ending things.
-6. A snapshot sees one state of the whole store, that of its beginning, and later ones
-   never an older. Snapshots and transactions are of no use after their end, and no
-   transaction is begun within another.
+5. A full disk raises `FullDiskError`; with `reserve=True` the work may use the space kept for ending things.
+6. A snapshot sees one state of the whole store, that of its beginning, and later ones never an older.
+   Snapshots and transactions are of no use after their end, and no transaction is begun within another.
 7. Everything belongs to a namespace; no query crosses it.
 8. At most one process of a database leads, as far as it knows; what it writes is compared.
 """
@@ -22,6 +20,8 @@ Duties of every store:
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from taskbound.ports.store.presence import Presence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,7 +114,7 @@ class Transaction(Protocol):
         """The kill switch."""
 
 
-class Store(Protocol):
+class Store(Presence, Protocol):
     """One database; the module's docstring holds its duties."""
 
     def read(self) -> AbstractContextManager[Snapshot]:

@@ -2,7 +2,7 @@
 
 1. A gateway holds its permits under a name that is a digest of a secret; with the
    secret it holds them again within 5 seconds of a loss (design 4.9). The name stands
-   in records, the secret does not.
+   in records, the secret does not. The daemon's own name follows it (`surfaces.api.strangers`).
 2. A connection belongs to one task from its first call until that task ends. After
    that its calls refuse until one refusal was answered; then it may belong to another.
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import UnavailableError
 from taskbound.core.task import TaskEndedError
+from taskbound.flows.decision.doubts import HOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,8 +39,8 @@ class CrowdedError(UnavailableError):
 
 
 def connection_name(secret: str) -> str:
-    """The name under which a connection stands in records."""
-    return f"con_{sha256(secret.encode()).hexdigest()[:26]}"
+    """The name under which a connection stands in records, without that of its daemon behind it."""
+    return f"con_{sha256(secret.encode()).hexdigest()}"[:HOLDER]
 
 
 @dataclass(slots=True, kw_only=True)

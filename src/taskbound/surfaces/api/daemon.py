@@ -14,7 +14,7 @@ from taskbound.core.identity import UnprovenError
 from taskbound.core.quick import quick
 from taskbound.flows.action import Outcomes
 from taskbound.flows.approval import Approvals
-from taskbound.flows.decision import Call, Decisions, Refusals, Views, strangers
+from taskbound.flows.decision import Call, Decisions, Refusals, Views
 from taskbound.flows.identity import Agents, Deliveries, require_person
 from taskbound.flows.means import Actor
 from taskbound.flows.policy import Bundles
@@ -24,6 +24,7 @@ from taskbound.surfaces.api.connection import Connections
 from taskbound.surfaces.api.insiders import Insiders
 from taskbound.surfaces.api.peer import boot_id, is_alive
 from taskbound.surfaces.api.rows import Comparing
+from taskbound.surfaces.api.strangers import Strangers
 from taskbound.surfaces.api.worker import Lane, OverloadedError, Worker
 from taskbound.wire.approval import HoldPush
 from taskbound.wire.connection import TaskPush
@@ -105,6 +106,7 @@ class Daemon:
         self.insiders = Insiders()
         self.comparing = Comparing()
         self.views = Views(means.store)
+        self.strangers = Strangers(means.store, self.views.doubts, means.daemon)
         self.deliveries = Deliveries(means)
         self.tasks = Tasks(means, self.views, self.deliveries)
         self.changes = Changes(means, self.views)
@@ -312,23 +314,28 @@ class Daemon:
         self.connections.add(connection)
         if connection.role == "gateway":
             self.views.doubts.settle((connection.namespace, connection.name))
+            self.strangers.meet((connection.namespace, connection.name))
+
+    def name_of(self, start: str) -> str:
+        """The whole name of a connection whose own begins so: one that is lost, or a new one; in the loop."""
+        back = next((name for name in self.connections.names() if name.startswith(start)), "")
+        return back or self.strangers.name_of(start) or f"{start}{self.means.daemon}"
 
     def give_up(self, connection: Connection) -> None:
         """The grace of a lost gateway is over: its open permits are unknown; in the loop."""
         if self.connections.forget(connection):
             self._give_up((connection.namespace, connection.name), "its gateway was lost")
 
-    def doubt_strangers(self) -> None:
-        """Permits of an earlier process are in doubt until their gateways are back; at the start."""
-        with self.means.store.read() as snapshot:
-            self.views.doubts.lose(*strangers(snapshot))
+    def begin(self) -> None:
+        """Be present, and doubt what others left behind until their gateways are back; at the start."""
+        self.strangers.attend()
+        self.strangers.see(self.strangers.find(), frozenset())
 
-    def give_up_strangers(self) -> None:
-        """Permits of an earlier process whose gateways have not come back are unknown; in the loop."""
-        held = self.connections.names()
-        for holder in self.views.doubts.lost():
-            if holder[1] not in held:
-                self._give_up(holder, "the daemon was restarted, and its gateway did not come back")
+    async def see_strangers(self) -> None:
+        """Give up what others left behind, once that was seen twice; in the loop."""
+        found = await self.read(self.strangers.find)
+        for holder in self.strangers.see(found, self.connections.names()):
+            self._give_up(holder, "its daemon has ended, and its gateway did not come back")
 
     def _give_up(self, holder: tuple[str, str], reason: str) -> None:
         """Record that what a holder held is unknown, as often as it takes: until then it is in doubt."""

@@ -194,7 +194,7 @@ class SocketServer(asyncio.Protocol):
         if ask.role == "gateway":
             parse_name(ask.agent, what="an agent")
         secret = ask.resume or secrets.token_urlsafe(24)
-        name = connection_name(secret)
+        name = self._daemon.name_of(connection_name(secret))
         if self._daemon.connections.is_open(name):
             raise NotOpenError("another process holds this connection", where="resume")
         connection = Connection(

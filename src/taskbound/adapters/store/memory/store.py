@@ -19,7 +19,7 @@ from taskbound.core.clock import Instant
 from taskbound.ports.store import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from taskbound.ports.store import Snapshot, Transaction
 
@@ -124,6 +124,13 @@ class MemoryStore:
     def leads(self) -> bool:
         """Always: no other process writes here."""
         return True
+
+    def attend(self, name: str) -> None:
+        """Nothing: nobody else could ask."""
+
+    def others(self, names: Collection[str]) -> frozenset[str]:  # noqa: ARG002 - whatever they are
+        """Nobody: no other process is here."""
+        return frozenset()
 
     def describe(self) -> str:
         """Kind and place, in words."""

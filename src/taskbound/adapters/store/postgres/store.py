@@ -10,7 +10,7 @@
    once, and the work runs again; so is work that the server broke off in a deadlock.
 5. There is no reserve here: the server's disk is looked after where the server is.
 6. The one that orders the log has a seat, a lock on a connection of its own: who loses
-   the connection loses the seat, and another takes it.
+   the connection loses the seat, and another takes it. So it is with being present.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from taskbound.adapters.store.postgres.server.driver import (
 )
 from taskbound.adapters.store.postgres.server.link import PostgresLink
 from taskbound.adapters.store.postgres.server.opening import require_numbers, require_schema, require_server
+from taskbound.adapters.store.postgres.server.presence import Presence
 from taskbound.adapters.store.postgres.server.seat import Seat
 from taskbound.adapters.store.postgres.server.unsettled import Unsettled
 from taskbound.adapters.store.postgres.task import PostgresTasks
@@ -46,7 +47,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.ports.store import AmbiguousCommitError, ConflictError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from taskbound.adapters.store.postgres.server.driver import Connection
     from taskbound.core.clock import Instant
@@ -156,6 +157,7 @@ class PostgresStore:
         self._writer: Connection | None = None
         self._chains: dict[str, tuple[int, str, int]] = {}
         self._seat = Seat(url)
+        self._presence = Presence(url)
         self._seat_guard = threading.Lock()
         self._unsettled: Unsettled | None = None
         self._closed = False
@@ -207,9 +209,20 @@ class PostgresStore:
     def leads(self) -> bool:
         """Whether this process has the seat of the one that orders the log (rule 6)."""
         with self._seat_guard:
-            if self._closed:
-                raise StoreUnavailableError("the store is closed")
+            self._require_open()
             return self._seat.hold()
+
+    def attend(self, name: str) -> None:
+        """Be present under this name too (rule 6)."""
+        with self._seat_guard:
+            self._require_open()
+            self._presence.attend(name)
+
+    def others(self, names: Collection[str]) -> frozenset[str]:
+        """Those of these names that another process is present under now."""
+        with self._seat_guard:
+            self._require_open()
+            return self._presence.others(names)
 
     def describe(self) -> str:
         """Kind, server version, role and place, in words."""
@@ -235,6 +248,7 @@ class PostgresStore:
             self._drop_writer()
         with self._seat_guard:
             self._seat.leave()
+            self._presence.leave()
 
     def _write(self, work: Callable[[Transaction], T]) -> T:
         """Run the work, again where that is known to be safe (rule 4)."""

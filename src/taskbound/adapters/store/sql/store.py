@@ -45,7 +45,7 @@ from taskbound.adapters.store.sql.tool import SqlTools
 from taskbound.ports.store import AmbiguousCommitError, FullDiskError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from taskbound.adapters.store.sql.sqlite.driver import StoreError
@@ -217,6 +217,13 @@ class SqlStore:
     def leads(self) -> bool:
         """Always: no other process writes here."""
         return True
+
+    def attend(self, name: str) -> None:
+        """Nothing: nobody else could ask."""
+
+    def others(self, names: Collection[str]) -> frozenset[str]:  # noqa: ARG002 - whatever they are
+        """Nobody: no other process is here."""
+        return frozenset()
 
     def describe(self) -> str:
         """Kind, library version and place, in words."""
