@@ -7,10 +7,13 @@ from taskbound.core.errors import DeniedError, MalformedError
 __all__ = [
     "AlreadyAnsweredError",
     "ApprovalOverError",
+    "BadProbeError",
     "BadStatementError",
     "DeniedBeforeError",
     "NoApproverError",
     "NotEntitledError",
+    "OperandOutsideError",
+    "OperandUnreadableError",
     "OtherQuestionError",
     "StatementTimeError",
     "TooLongToShowError",
@@ -109,3 +112,24 @@ class UnreadableQuestionError(MalformedError):
     """The bytes are not a question."""
 
     code = "bad-question"
+
+
+class BadProbeError(MalformedError):
+    """What is to be looked at behind an argument is not said as it has to be."""
+
+    code = "bad-probe"
+    remedy = "write `ARGUMENT=file:/FOLDER` or `ARGUMENT=revision:/REPOSITORY`; see docs/guides/approvals.md"
+
+
+class OperandOutsideError(DeniedError):
+    """What an argument names is not beneath the folder that a person declared for it."""
+
+    code = "operand-outside"
+    remedy = "name something beneath the folder that was declared for this argument, without links out of it"
+
+
+class OperandUnreadableError(DeniedError):
+    """What an argument names can't be looked at, so nobody can be asked about it, and nothing runs."""
+
+    code = "operand-unreadable"
+    remedy = "name one plain file, or one ref, that the daemon's account may read"

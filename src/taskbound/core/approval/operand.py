@@ -27,7 +27,7 @@ class ProbeKind(Enum):
 
     FILE = "file"
     REVISION = "revision"
-    """A revision of a git repository."""
+    """The object that a ref of a git repository names: a commit, or an annotated tag, which names its commit."""
     VERSION = "version"
     """An ETag, or the version of a row."""
     ANSWER = "answer"
@@ -37,7 +37,7 @@ class ProbeKind(Enum):
 FINDINGS: Final[Mapping[ProbeKind, frozenset[str]]] = MappingProxyType(
     {
         ProbeKind.FILE: frozenset({"path", "device", "inode", "size", "sha256"}),
-        ProbeKind.REVISION: frozenset({"path", "revision", "commit"}),
+        ProbeKind.REVISION: frozenset({"object", "path", "ref"}),
         ProbeKind.VERSION: frozenset({"resource", "version"}),
         ProbeKind.ANSWER: frozenset({"tool", "arguments", "sha256"}),
     }
@@ -93,7 +93,7 @@ def differing(before: Iterable[Operand], now: Iterable[Operand]) -> str:
     for place in sorted(then.keys() | after.keys()):
         old, new = then.get(place), after.get(place)
         if old is None or new is None or old.kind is not new.kind:
-            return f"`{place}` was looked at in another way"
+            return f"`{place}` is looked at in another way"
         for (name, was), (_, found) in zip(old.found, new.found, strict=True):
             if was != found:
                 return f"the {name} behind `{place}`"

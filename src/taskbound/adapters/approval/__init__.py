@@ -1,0 +1,1 @@
+"""What approvals need of the world: what stands behind the arguments of a call."""
