@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from taskbound.adapters.approval.disk import DiskOperands
 from taskbound.adapters.identity.signatures import PersonSignatures
 from taskbound.adapters.jose import JoserfcCheck
 from taskbound.adapters.policy.cedar import CedarLanguage, base_bundle
@@ -142,6 +143,7 @@ class World:
             monitor=self.monitor,
             signatures=PersonSignatures(),
             tokens=JoserfcCheck(),
+            operands=DiskOperands(),
             writer=self.chance.name("wrt"),
         )
         self.views = Views(self.store)

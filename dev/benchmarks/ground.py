@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from taskbound.adapters.approval.disk import DiskOperands
 from taskbound.adapters.clock.system import SystemChance, SystemClock
 from taskbound.adapters.identity.signatures import PersonSignatures
 from taskbound.adapters.jose import JoserfcCheck
@@ -76,6 +77,7 @@ class Ground:
             monitor=post,
             signatures=PersonSignatures(),
             tokens=JoserfcCheck(),
+            operands=DiskOperands(),
             writer=chance.name("wrt"),
         )
         views = Views(store)

@@ -16,6 +16,7 @@ from taskbound.flows.action import explain, reconcile
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.identity import register_person
 from taskbound.flows.policy import replay
+from taskbound.flows.tool import Declaration
 from tests.stories.test_bundles import engine_of, propose, put_in_force
 from tests.world import ANN, LOOK, PAY, World, code_of, id_of, scope_of
 
@@ -337,11 +338,11 @@ def test_an_unknown_outcome_of_what_a_person_declared_idempotent_asks_nobody(wor
     task = world.settle_in()
     lost(world, task)
     assert code_of(world.ask(task)) == "hold"
-    world.sights.declare("default", "bank__pay", tool(world).digest, ANN, idempotent=True)
+    world.sights.declare("default", "bank__pay", tool(world).digest, ANN, Declaration(idempotent=True))
     assert code_of(world.ask(task)) == "permit"
     (event,) = world.events("tool-declared")
     assert (event["tool"], event["idempotent"], event["by"]) == ("bank__pay", True, "ann")
-    world.sights.declare("default", "bank__pay", tool(world).digest, ANN, idempotent=False)
+    world.sights.declare("default", "bank__pay", tool(world).digest, ANN, Declaration(idempotent=False))
     lost(world, task)
     assert code_of(world.ask(task)) == "hold"
 
@@ -360,29 +361,31 @@ def test_a_tool_that_says_it_is_not_idempotent_is_not_declared_so() -> None:
     world = World(store=MemoryStore())
     world.add_bank(PAY | {"annotations": {"idempotentHint": False}})
     with pytest.raises(DeniedError, match="not idempotent"):
-        world.sights.declare("default", "bank__pay", tool(world).digest, ANN, idempotent=True)
+        world.sights.declare("default", "bank__pay", tool(world).digest, ANN, Declaration(idempotent=True))
     assert not tool(world).idempotent
 
 
 def test_what_was_declared_falls_with_the_definition_that_it_was_said_of(world: World) -> None:
     world.settle_in()
     digest = tool(world).digest
-    world.sights.declare("default", "bank__pay", digest, ANN, idempotent=True)
+    world.sights.declare("default", "bank__pay", digest, ANN, Declaration(idempotent=True))
     see(world, PAY | {"description": "Pays twice."})
     assert tool(world).idempotent, "the pinned definition is still the one that is called"
     world.sights.accept("default", "bank__pay", seen_digest(world), ANN)
     assert not tool(world).idempotent
     with pytest.raises(DeniedError, match="pinned definition"):
-        world.sights.declare("default", "bank__pay", digest, ANN, idempotent=True)
+        world.sights.declare("default", "bank__pay", digest, ANN, Declaration(idempotent=True))
 
 
 def test_a_declaration_that_commits_first_makes_a_proposal_stale(world: World) -> None:
     task = world.settle_in()
-    world.sights.declare("default", "bank__pay", tool(world).digest, ANN, idempotent=True)
+    world.sights.declare("default", "bank__pay", tool(world).digest, ANN, Declaration(idempotent=True))
     lost(world, task)
     other = world.beside()
     digest = tool(world).digest
-    world.meanwhile(lambda: other.sights.declare("default", "bank__pay", digest, ANN, idempotent=False))
+    world.meanwhile(
+        lambda: other.sights.declare("default", "bank__pay", digest, ANN, Declaration(idempotent=False))
+    )
     assert code_of(world.ask(task)) == "hold"
 
 

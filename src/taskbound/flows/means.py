@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from taskbound.core.task import TaskState
     from taskbound.flows.policy.engines import Policies
+    from taskbound.ports.approval import Operands
     from taskbound.ports.clock import Chance, Clock
     from taskbound.ports.identity import Signatures
     from taskbound.ports.monitor import Monitor
@@ -29,6 +30,8 @@ class Means:
     tokens: SignatureCheck
     """Computes what signatures of tokens are worth; the gate is in `wire/jose`."""
     signatures: Signatures
+    operands: Operands
+    """Looks at what the arguments of a call name."""
     writer: str
     """The name under which this process start writes records."""
 

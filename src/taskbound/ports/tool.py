@@ -45,6 +45,8 @@ class PinnedTool:
     version: int = 1
     idempotent: bool = False
     """Whether a person declared of this definition that a repeated call has no further effect."""
+    probes: tuple[str, ...] = ()
+    """What a person declared that its arguments name (`core.approval.Probe`)."""
 
 
 class ToolReads(Protocol):

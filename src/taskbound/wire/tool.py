@@ -117,6 +117,8 @@ class ToolRow(Message, frozen=True):
     """The pinned definition (the whole tool object but its `_meta`), canonical."""
     idempotent: bool = False
     """Whether a person declared of this definition that a repeated call has no further effect."""
+    probes: tuple[str, ...] = ()
+    """What a person declared that its arguments name."""
 
 
 class ToolRows(Message, frozen=True, tag="tools", tag_field="is"):
@@ -171,12 +173,15 @@ class AcceptTool(Message, frozen=True, tag="tool:accept", tag_field="op"):
 
 
 class DeclareTool(Message, frozen=True, tag="tool:declare", tag_field="op"):
-    """Say whether a repeated call of a pinned tool has no further effect. A person's act."""
+    """Say what a pinned tool does and what its arguments name. A person's act; what is absent stays."""
 
     name: str
     definition: str
     """Digest of the pinned definition that the person looked at; another one refuses."""
-    idempotent: bool
+    idempotent: bool | None = None
+    """Whether a repeated call has no further effect."""
+    probes: tuple[str, ...] | None = None
+    """All arguments that name something that can change, as `ARGUMENT=file:/FOLDER` and the like."""
 
 
 def identity_of(spec: ServerSpec, *, namespace: str) -> ServerIdentity:

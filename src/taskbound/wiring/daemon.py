@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Final
 
 from taskbound import __version__
+from taskbound.adapters.approval.disk import DiskOperands
 from taskbound.adapters.clock.system import SystemChance, SystemClock
 from taskbound.adapters.keys.socket import SocketSigner
 from taskbound.adapters.monitor.local import LocalMonitor
@@ -174,16 +175,16 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
         loop.call_soon_threadsafe(ended.set)  # 4
 
     store = open_store(home, told.store, failed=fail)
-    clock = SystemClock(store.last_instant())
     chance = SystemChance()
     means = Means(
         store=store,
-        clock=clock,
+        clock=SystemClock(store.last_instant()),
         chance=chance,
         policy=Policies(store, ApartLanguage(), base_bundle()),
         monitor=LocalMonitor(),
         signatures=LaterSignatures(),
         tokens=LaterTokens(),
+        operands=DiskOperands(closed=[home]),
         writer=chance.name("wrt"),
     )
     with store.read() as snapshot:

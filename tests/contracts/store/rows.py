@@ -153,6 +153,7 @@ def tool(name: str = "git__log", *, of: str = "git", namespace: str = SPACE, ver
         seen=b'{"name":"log","title":"\xc3\xa9"}',
         version=version,
         idempotent=name == "git__log",
+        probes=("path=file:/srv", "revision=revision:path:/srv") if name == "git__log" else (),
     )
 
 

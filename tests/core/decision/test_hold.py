@@ -39,7 +39,7 @@ def hold(action: str = "act_0", **changes: Any) -> OpenHold:
 def settled(*proposals: Proposal, holds: tuple[OpenHold, ...] = (), room: int = 9, **more: Any) -> Settlement:
     changes = {key: more.pop(key) for key in ("unaskable", "superseded") if key in more}
     plain = HoldPlaces(
-        holds={(TASK, held().action.digest): holds}, unaskable={}, room={TASK: room}, superseded=frozenset()
+        holds={(TASK, held().action.digest): holds}, unaskable={}, room={TASK: room}, superseded={}, anew={}
     )
     return run(*proposals, places=replace(plain, **changes), **more)
 
@@ -94,7 +94,7 @@ def test_who_waits_on_another_connection_is_not_resumed_by_name() -> None:
 
 
 def test_what_was_ended_since_it_would_run_otherwise_is_asked_anew() -> None:
-    answers = settled(held(resume="act_0"), superseded=frozenset({"act_0"})).answers
+    answers = settled(held(resume="act_0"), superseded={"act_0": "the policies are others now"}).answers
     assert word(answers[0]) == "hold"
 
 

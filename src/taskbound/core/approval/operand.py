@@ -27,7 +27,7 @@ class ProbeKind(Enum):
 
     FILE = "file"
     REVISION = "revision"
-    """The object that a ref of a git repository names: a commit, or an annotated tag, which names its commit."""
+    """The object that a ref of a git repository names: a commit, or a tag that names its commit for good."""
     VERSION = "version"
     """An ETag, or the version of a row."""
     ANSWER = "answer"

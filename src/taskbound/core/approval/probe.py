@@ -1,4 +1,4 @@
-"""What a person declares of a tool: which of its arguments name something that can change, and where it may be.
+"""What a person declares of a tool: which arguments name something that can change, and where that may be.
 
 1. `ARGUMENT=file:FOLDER`: the argument is the path of a file beneath the folder, or a list of such.
 2. `ARGUMENT=revision:REPOSITORY`: the argument is a ref of that git repository;
@@ -6,7 +6,7 @@
 3. A folder is an absolute path in normal form. There is one way to write a probe; what is declared of one
    argument is declared once.
 4. A declared argument is there, or the pinned schema's default stands for it, and is a text or a list of
-   texts; so many things are looked at for one call at most. What else it holds can't be looked at, and refuses.
+   texts; so many things are looked at for one call at most. What else it holds can't be looked at.
 """
 
 from __future__ import annotations
@@ -135,9 +135,7 @@ def looks_of(
     return tuple(found)
 
 
-def _value(
-    name: str, arguments: Mapping[str, JsonValue], defaults: Mapping[str, JsonValue]
-) -> JsonValue:
+def _value(name: str, arguments: Mapping[str, JsonValue], defaults: Mapping[str, JsonValue]) -> JsonValue:
     if name in arguments:
         return arguments[name]
     if name in defaults:

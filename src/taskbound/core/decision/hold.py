@@ -5,16 +5,17 @@
 2. What waits may name its hold: a gateway asks again for the call that it still holds open, and for no
    other. A hold that is named and is over lets nothing pass.
 3. An approval that counts is used by the call that resumes it, and by no other of the group.
-4. Held takes nothing. What nobody may answer, or be shown, is refused and not held; so is what would be
+4. What is asked anew, since what was asked before is another thing now, says so.
+5. Held takes nothing. What nobody may answer, or be shown, is refused and not held; so is what would be
    one open question too many.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from taskbound.core.decision.values import Hold, Refuse, refusal
+from taskbound.core.decision.values import Hold, Reason, Refuse, refusal
 from taskbound.core.errors import DeniedError
 from taskbound.core.truth import NoTruth
 
@@ -68,8 +69,10 @@ class HoldPlaces:
     """By the proposal's id: why nobody can be asked for it."""
     room: Mapping[str, int]
     """By task: how many more may be open."""
-    superseded: frozenset[str]
-    """Held actions that were ended just now, since what was asked is not what would run: asked for anew."""
+    superseded: Mapping[str, str]
+    """Held actions that were ended just now, since what was asked is not what would run, and why."""
+    anew: Mapping[tuple[str, str], str]
+    """The same by (task, action digest): what is asked anew, and why."""
 
 
 class HoldBook:
@@ -99,7 +102,7 @@ class HoldBook:
         return None
 
     def ask(self, proposal: Proposal, hold: Hold) -> Hold | Refuse:
-        """The hold, if people can be asked (rule 4)."""
+        """The hold, if people can be asked (rules 4 and 5)."""
         error = self._places.unaskable.get(proposal.id)
         if error is not None:
             return refusal(error)
@@ -112,7 +115,11 @@ class HoldBook:
                 instead="wait until a person has answered what is open for this task",
                 policies=hold.policies,
             )
-        return hold
+        why = self._places.anew.get((task, proposal.action.digest))
+        if why is None:
+            return hold
+        before = Reason(code="superseded", text="what was asked before is another thing now", detail=why)
+        return replace(hold, reasons=(before, *hold.reasons))
 
 
 def _resumes(proposal: Proposal, hold: OpenHold, now: Instant) -> bool:

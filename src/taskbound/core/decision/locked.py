@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Answered", "Locked", "Settled", "Settlement"]
 
-_NO_PLACES: Final = HoldPlaces(holds={}, unaskable={}, room={}, superseded=frozenset())
+_NO_PLACES: Final = HoldPlaces(holds={}, unaskable={}, room={}, superseded={}, anew={})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

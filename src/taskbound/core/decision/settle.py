@@ -11,6 +11,7 @@
 5. One proposal's refusal changes nothing for its neighbors.
 6. What is held is resumed, asked for or refused as `hold` says; a hold that was lifted pays like any other.
 7. An act whose permit's holder is lost counts as unknown, without being written as such.
+8. What probes found is worth some seconds: a proposal that waited longer for its commit is stale.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 __all__ = ["ActHistory", "Locked", "Settled", "Settlement", "presentation_names", "settle"]
 
 _UNKNOWN_ACT: Final = ActHistory()
+LOOK_LIFE: Final = 5_000_000
+"""µs from a look at what a call names to the commit that rests on it (rule 8)."""
 
 
 class _Book:
@@ -103,7 +106,7 @@ def settle(proposals: Sequence[Proposal], locked: Locked, *, now: Instant, until
 
 
 def _settle_one(proposal: Proposal, locked: Locked, book: _Book, *, now: Instant, until: Instant) -> Answered:
-    changed = _changed(proposal, locked, book)
+    changed = _changed(proposal, locked, book) or _outlived(proposal, now)
     if changed:
         return Stale(what=changed)  # 1
     key = (proposal.root, proposal.action.act_key)
@@ -167,6 +170,14 @@ def _changed(proposal: Proposal, locked: Locked, book: _Book) -> str:
         if book.acts.get(key, _UNKNOWN_ACT).attempts != basis.attempts:
             return "the attempts of this act"
     return ""
+
+
+def _outlived(proposal: Proposal, now: Instant) -> str:
+    """What was looked at too long ago (rule 8); empty when nothing was."""
+    verdict = proposal.verdict
+    if not isinstance(verdict, Holding) or verdict.looked is None or now - verdict.looked <= LOOK_LIFE:
+        return ""
+    return "what it names"
 
 
 def _moved(basis: Basis, frame: Frame, locked: Locked) -> str:

@@ -13,6 +13,7 @@ from taskbound.core.truth import NoTruth
 
 if TYPE_CHECKING:
     from taskbound.core.action import Action, PriorAction
+    from taskbound.core.approval import Operand
     from taskbound.core.clock import Instant
     from taskbound.core.errors import TaskboundError
     from taskbound.core.scope import Covered
@@ -91,6 +92,12 @@ class Holding(NoTruth):
 
     covered: Covered
     hold: Hold
+    operands: tuple[Operand, ...] = ()
+    """What probes found behind its arguments."""
+    blocked: TaskboundError | None = None
+    """Why something that it names can't be looked at; then nobody is asked."""
+    looked: Instant | None = None
+    """When; None where there was nothing to look at."""
 
 
 Verdict: TypeAlias = Evaluated | Holding | Refuse

@@ -58,6 +58,8 @@ _STANDING: Final = frozenset(
         "exhausted",
         "key-reused",
         "approval-denied",
+        "operand-outside",
+        "operand-unreadable",
         "hold-over",
         "no-approver",
         "not-liftable",

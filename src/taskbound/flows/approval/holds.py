@@ -1,7 +1,8 @@
 """Holds inside the commit of a group of decisions: what is open is looked at, asked, resumed or used.
 
-1. What a call resumes is judged by what is true now: policy, scope and deadline; and of an approved one,
-   whether those who approved may still do so. Where that is not so the hold is ended, and asked for anew.
+1. What a call resumes is judged by what is true now: policy, scope, deadline and what its probes find; and of
+   an approved one, whether those who approved may still do so. Where that is not so the hold is ended, and
+   asked for anew. What can't be looked at any more ends it too, and is refused.
 2. An approval is used in the transaction that writes the permit, by one conditional statement; the held
    action becomes that permit, under its own id. It is never given back, whatever becomes of the permit.
 3. Nothing is read here for calls that policy does not hold.
@@ -21,6 +22,7 @@ from taskbound.core.approval import (
     Ground,
     Question,
     befallen,
+    differing,
     missing,
     parse_lifter,
     require_askable,
@@ -78,16 +80,16 @@ class HoldSheet:
         """The row of a decision, when people are asked about it, or an approval is used for it."""
         if settled.lifted is not None:
             return self.lift(tx, settled, row)
-        if isinstance(settled.decision, Hold):
-            self.ask(means, settled, settled.decision, wait=wait, row=row)
+        if isinstance(settled.decision, Hold) and isinstance(settled.proposal.verdict, Holding):
+            self.ask(means, settled, settled.proposal.verdict, wait=wait, row=row)
         return row
 
-    def ask(self, means: Means, settled: Settled, hold: Hold, *, wait: int, row: StoredAction) -> None:
+    def ask(self, means: Means, settled: Settled, verdict: Holding, *, wait: int, row: StoredAction) -> None:
         """Ask people about this new held action."""
         proposal = settled.proposal
         task = self.tasks[proposal.action.task]
         names = (means.chance.name("apr"), means.chance.name("non"))
-        question = _question(proposal, task, hold, names, self.now)
+        question = _question(proposal, task, verdict, names, self.now)
         stored = StoredApproval(
             question=question,
             state=ApprovalState.PENDING,
@@ -171,11 +173,11 @@ def look_at_holds(
         task = tx.tasks.task(namespace, name)
         if task is not None:
             tasks[name], circles[name] = task, people.circle(tx, task)
-    lifters = {
-        (one.action.task, one.action.digest): one.verdict.hold.lifters
-        for one in proposals
-        if isinstance(one.verdict, Holding) and one.basis.bundle == bundle
-    }
+    verdicts: dict[tuple[str, str], list[Holding]] = {}
+    for proposal in held:
+        if isinstance(proposal.verdict, Holding) and proposal.basis.bundle == bundle:
+            key = (proposal.action.task, proposal.action.digest)
+            verdicts.setdefault(key, []).append(proposal.verdict)
     holds: dict[tuple[str, str], list[OpenHold]] = {}
     ending: list[tuple[StoredApproval, Befallen]] = []
     denied: set[tuple[str, str]] = set()
@@ -186,7 +188,7 @@ def look_at_holds(
                 continue
             lacking = missing(one.question.needs, one.answers, circles[key[0]], standing)
             scope = tasks[key[0]].scope.digest  # as it is now: who asks may have seen the one before
-            fate = _fate(one, scope, bundle, lacking, now) or _other_lifters(one, lifters.get(key))
+            fate = _fate(one, scope, bundle, lacking, now) or _other_wish(one, verdicts.get(key, []))
             if fate is not None:
                 ending.append((one, fate))  # 1
             else:
@@ -199,13 +201,13 @@ def look_at_holds(
         )
         if error is not None:
             unaskable[proposal.id] = error
-    ended = {one.question.action for one, _ in ending}
     return HoldSheet(
         places=HoldPlaces(
             holds={key: tuple(some) for key, some in holds.items()},
             unaskable=unaskable,
             room={name: MOST_HOLDS - tx.approvals.count_open(namespace, name) for name in tasks},
-            superseded=frozenset(ended),
+            superseded={one.question.action: fate.reason for one, fate in ending},
+            anew={(one.question.task, one.question.act): fate.reason for one, fate in ending},
         ),
         tasks=tasks,
         stored={one.question.action: one for some in found.values() for one in some},
@@ -235,14 +237,28 @@ def _fate(one: StoredApproval, scope: str, bundle: str, lacking: str, now: Insta
     return fate
 
 
-def _other_lifters(one: StoredApproval, wanted: tuple[str, ...] | None) -> Befallen | None:
-    """What has befallen a hold for which policy wants other people's word now than was asked for (rule 1)."""
-    if wanted is None or one.question.lifters == wanted:
-        return None
-    return Befallen(event=ApprovalEvent.SUPERSEDE, reason="policy wants another word than was asked for")
+def _other_wish(one: StoredApproval, verdicts: Sequence[Holding]) -> Befallen | None:
+    """What has befallen a hold that these presentations would resume, by what each of them found (rule 1)."""
+    for verdict in verdicts:
+        reason = _why_other(one.question, verdict)
+        if reason:
+            return Befallen(event=ApprovalEvent.SUPERSEDE, reason=reason)
+    return None
 
 
-def _question(proposal: Proposal, task: Task, hold: Hold, names: tuple[str, str], now: Instant) -> Question:
+def _why_other(question: Question, verdict: Holding) -> str:
+    """Why what would be asked now is not what was asked; empty when it is."""
+    if question.lifters != verdict.hold.lifters:
+        return "policy wants another word than was asked for"
+    if verdict.blocked is not None:
+        return f"what it names can't be looked at any more: {verdict.blocked.message}"
+    found = differing(question.operands, verdict.operands)
+    return f"what it names is another thing now: {found}" if found else ""
+
+
+def _question(
+    proposal: Proposal, task: Task, verdict: Holding, names: tuple[str, str], now: Instant
+) -> Question:
     """What is asked about this proposal, under these names: the question's own, and its nonce."""
     return Question(
         namespace=task.namespace,
@@ -256,7 +272,8 @@ def _question(proposal: Proposal, task: Task, hold: Hold, names: tuple[str, str]
         tool=proposal.action.tool,
         bundle=proposal.basis.bundle,
         scope=proposal.scope,
-        lifters=hold.lifters,
+        lifters=verdict.hold.lifters,
+        operands=verdict.operands,
         nonce=names[1],
         asked=now,
         deadline=Instant(min(task.deadline, now + HOLD_LIFE)),
@@ -273,8 +290,10 @@ def _why_not(
     try:
         if (proposal.action.task, proposal.action.digest) in denied:
             raise DeniedBeforeError("a person has denied exactly this, and a denial is final")
+        if verdict.blocked is not None:
+            raise verdict.blocked
         require_askable([parse_lifter(one) for one in verdict.hold.lifters], circle)
-        question = _question(proposal, task, verdict.hold, (proposal.id, proposal.id), now)
+        question = _question(proposal, task, verdict, (proposal.id, proposal.id), now)
         require_showable(sheet_of(question, proposal.action, policies=verdict.hold.policies))
     except TaskboundError as error:
         return error

@@ -95,7 +95,7 @@ class Decisions:
         """Keep what to decide with."""
         self._means = means
         self._views = views
-        self._evaluator = Evaluator(views, means.policy)
+        self._evaluator = Evaluator(views, means.policy, means.operands)
 
     def decide(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
         """An answer for each call, in order; each durable.

@@ -8,13 +8,15 @@
    their agents (law 3, `covering`).
 4. A refusal that comes from a scope says whether the task's requester could grant what was missing: by what
    they may grant and by the ceiling, as they are known here. It is advice, and permits nothing.
-5. What was read is named by version in the proposal's basis. What the arguments don't
+5. What policy holds is looked at, as far as a person declared that its arguments name what can change; so it
+   is each time that the call is made, also while people are asked.
+6. What was read is named by version in the proposal's basis. What the arguments don't
    change is worked out once (`standing`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import Action, canonical, parse_object
@@ -33,6 +35,7 @@ from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.identity.grantable import why_not
 from taskbound.core.policy import Forbidden, Held, Permitted
 from taskbound.core.quick import quick
+from taskbound.flows.approval.looking import look_at
 from taskbound.flows.decision.covering import Outside, cover_call
 from taskbound.flows.decision.standing import Standings
 
@@ -43,8 +46,9 @@ if TYPE_CHECKING:
     from taskbound.core.scope import Covered
     from taskbound.flows.decision.attempts import Attempts
     from taskbound.flows.decision.standing import Case, Ground, Standing
-    from taskbound.flows.decision.views import Views
+    from taskbound.flows.decision.views import ToolView, Views
     from taskbound.flows.policy.engines import Policies
+    from taskbound.ports.approval import Operands
 
 __all__ = ["Call", "Evaluator", "NotCanonicalError"]
 
@@ -93,9 +97,10 @@ class Call:
 class Evaluator:
     """Evaluates calls against views of the store and the policies in force."""
 
-    def __init__(self, views: Views, policies: Policies) -> None:
+    def __init__(self, views: Views, policies: Policies, operands: Operands) -> None:
         """Keep what to read from."""
         self._views = views
+        self._operands = operands
         self._standings = Standings(views, policies)
 
     def evaluate(self, call: Call, action_id: str, now: Instant) -> Proposal:
@@ -151,7 +156,17 @@ class Evaluator:
         covered = cover_call(ground, arguments)
         if isinstance(covered, Outside):
             return self._refuse(ground, covered, arguments)
-        return _conclude(case.conclusion(arguments), covered)
+        verdict = _conclude(case.conclusion(arguments), covered)
+        return self._looked(verdict, ground.tool, arguments, now) if isinstance(verdict, Holding) else verdict
+
+    def _looked(
+        self, verdict: Holding, tool: ToolView, arguments: dict[str, JsonValue], now: Instant
+    ) -> Holding:
+        """The same with what its probes found (rule 5)."""
+        if not tool.pinned.probes:
+            return verdict
+        seen = look_at(self._operands, tool.pinned, tool.server, arguments, tool.definition.defaults)
+        return replace(verdict, operands=seen.operands, blocked=seen.blocked, looked=now)
 
     def _refuse(self, ground: Ground, outside: Outside, arguments: dict[str, JsonValue]) -> Refuse:
         """The refusal of what no grant covers, and whether the requester could grant it (rule 4)."""

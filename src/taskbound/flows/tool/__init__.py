@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from taskbound.flows.tool.declaring import Declaration
 from taskbound.flows.tool.errors import OtherDefinitionError, UnknownServerError, UpstreamExistsError
 from taskbound.flows.tool.pin import Pins
 from taskbound.flows.tool.see import Difference, Sights
 
 __all__ = [
+    "Declaration",
     "Difference",
     "OtherDefinitionError",
     "Pins",

@@ -5,8 +5,7 @@
    changed text is flagged, and the pinned text goes on being served (design 2, tool).
 2. A list from another server identity than the pinned one changes every tool.
 3. Accepting pins exactly the definition whose digest the person looked at.
-4. What a person declared of a tool is of its definition, and falls with it.
-5. What a server says of idempotence never loosens anything: it can only keep a person from declaring it.
+4. What a person declared of a tool is of its definition, and falls with it (`declaring`).
 """
 
 from __future__ import annotations
@@ -27,7 +26,8 @@ from taskbound.core.tool import (
     parse_definition,
 )
 from taskbound.flows.decision.standing import UnknownToolError
-from taskbound.flows.tool.errors import NotIdempotentError, OtherDefinitionError, UnknownServerError
+from taskbound.flows.tool.declaring import declared
+from taskbound.flows.tool.errors import OtherDefinitionError, UnknownServerError
 from taskbound.flows.tool.pin import require_server
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from taskbound.core.tool import Comparison
     from taskbound.flows.decision import Views
     from taskbound.flows.means import Actor, Means
+    from taskbound.flows.tool.declaring import Declaration
     from taskbound.ports.store import Transaction
     from taskbound.ports.tool import PinnedTool
 
@@ -141,6 +142,7 @@ class Sights:
                 seen=b"",
                 version=pin.version + 1,
                 idempotent=False,  # 4
+                probes=(),
             )
             tx.tools.put_tool(after, expect=pin.version)
             event = ToolAccepted(
@@ -180,14 +182,20 @@ class Sights:
         self._record(tx, namespace, events)
 
     def declare(
-        self, namespace: str, name: str, definition: str, actor: Actor, *, idempotent: bool
+        self,
+        namespace: str,
+        name: str,
+        definition: str,
+        actor: Actor,
+        said: Declaration,
     ) -> PinnedTool:
-        """Keep what a person says of a repeated call of a tool (rules 4 and 5).
+        """Keep what a person says of a tool (rule 4).
 
         Raises:
             UnknownToolError: The tool is not pinned.
             OtherDefinitionError: Its pinned definition has another digest.
             NotIdempotentError: It says of itself that it is not idempotent.
+            BadProbeError: What is to be looked at is not said as it has to be.
         """
 
         def work(tx: Transaction) -> PinnedTool:
@@ -196,15 +204,14 @@ class Sights:
                 raise UnknownToolError(f"no tool `{name}` is pinned", remedy=_LIST)
             if pin.digest != definition:
                 raise OtherDefinitionError(f"the pinned definition of `{name}` is not `{definition}`")
-            if idempotent and parse_definition(pin.definition).denies_idempotence:
-                raise NotIdempotentError(f"`{name}` says of itself that it is not idempotent")  # 5
-            after = replace(pin, idempotent=idempotent, version=pin.version + 1)
+            after = declared(pin, said)
             tx.tools.put_tool(after, expect=pin.version)
             event = ToolDeclared(
                 tool=name,
                 server=pin.identity,
                 definition=pin.digest,
-                idempotent=idempotent,
+                idempotent=after.idempotent,
+                probes=after.probes,
                 by=actor.name,
                 proof=actor.proof,
             )

@@ -236,6 +236,7 @@ def tool_row(tool: PinnedTool) -> ToolRow:
         effect=parse_definition(tool.definition).effect.value,
         raw=msgspec.Raw(tool.definition),
         idempotent=tool.idempotent,
+        probes=tool.probes,
     )
 
 

@@ -12,6 +12,7 @@ from taskbound.core.revocation import require_not_stopped
 from taskbound.core.scope import tools_of
 from taskbound.core.task import require_live
 from taskbound.core.tool import parse_definition
+from taskbound.flows.tool import Declaration
 from taskbound.surfaces.api.filters import require_server
 from taskbound.surfaces.api.show import tool_row, upstream_row
 from taskbound.wire import tool as wire
@@ -167,7 +168,7 @@ async def accept_tool(daemon: Daemon, connection: Connection, ask: wire.AcceptTo
 
 
 async def declare_tool(daemon: Daemon, connection: Connection, ask: wire.DeclareTool) -> Answer:
-    """Keep what a person says of a repeated call of a tool."""
+    """Keep what a person says of a tool."""
     if connection.role != "cli":
         raise UnprovenError("only a person declares what a tool does")
     await daemon.first(
@@ -176,7 +177,7 @@ async def declare_tool(daemon: Daemon, connection: Connection, ask: wire.Declare
             ask.name,
             ask.definition,
             daemon.require_person(connection),
-            idempotent=ask.idempotent,
+            Declaration(idempotent=ask.idempotent, probes=ask.probes),
         )
     )
     return Done()

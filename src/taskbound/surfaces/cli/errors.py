@@ -43,7 +43,7 @@ _BY_STATUS: Final[dict[int, str]] = {
     _MALFORMED: """
         already-in-force already-initialized bad-bundle bad-case bad-client-config bad-definition bad-escape
         bad-evidence bad-filter bad-frame bad-grantable bad-id bad-input bad-instant bad-issuer bad-jsonrpc
-        bad-monitor bad-name bad-note bad-outcome bad-params bad-person-key bad-policy bad-question
+        bad-monitor bad-name bad-note bad-outcome bad-params bad-person-key bad-policy bad-probe bad-question
         bad-reconciliation bad-replay bad-server bad-server-name bad-setting bad-sheet bad-statement
         bad-task bad-tool-name bare-return
         batch byte-order-mark ceiling-limit command-missing document-syntax duplicate-key duplicate-tool
@@ -64,7 +64,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         no-step no-task not-demo not-entitled not-giver not-holder not-idempotent not-in-charge
         not-in-force-before not-key-holder not-liftable not-next-step not-outside not-owner
         not-self nothing-to-undo
-        open-data-directory origin-unknown other-definition other-question other-than-chosen
+        open-data-directory operand-outside operand-unreadable
+        origin-unknown other-definition other-question other-than-chosen
         other-version outside-ceiling outside-grantable outside-parent person-key-exposed
         refused-by-daemon scope-changed server-changed statement-time stopped task-ended task-expired
         task-not-started task-paused token-audience token-expired token-issuer token-key token-not-yet

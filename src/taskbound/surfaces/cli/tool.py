@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from taskbound.core.approval import parse_probes
 from taskbound.core.tool import parse_definition
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Words, shown
@@ -78,25 +79,40 @@ def accept(
     "declare",
     asks=True,
     examples="taskbound tool declare git__git_add --idempotent\n"
-    "taskbound tool declare git__git_add --not-idempotent",
+    "taskbound tool declare git__git_show --probe revision=revision:repo_path:/srv/repositories\n"
+    "taskbound tool declare bank__pay --probe bill=file:/srv/bills",
 )
 def declare(
     session: Session,
     name: ToolArgument,
     idempotent: Annotated[
-        bool,
+        bool | None,
         typer.Option(
             "--idempotent/--not-idempotent",
-            help="Whether a repeated call has no further effect.",
+            help="Whether a repeated call has no further effect: then an unknown outcome asks nobody.",
             show_default=False,
         ),
-    ],
+    ] = None,
+    probes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--probe",
+            metavar="ARGUMENT=KIND:WHERE",
+            help="An argument that names what can change: `file:/FOLDER`, `revision:/REPOSITORY` or"
+            " `revision:ARGUMENT:/FOLDER`. These stand for all that was declared before.",
+        ),
+    ] = None,
+    none: Annotated[
+        bool, typer.Option("--no-probes", help="No argument names what can change any more.")
+    ] = False,
 ) -> None:
-    """Say whether repeating a call of a tool has no further effect: then an unknown outcome asks nobody.
+    """Say what a tool does, and what its arguments name.
 
-    It is said of the pinned definition, and falls when another one is accepted.
+    What an argument names is looked at when a person is asked about a call, is part of what they sign, and is
+    looked at again before it runs. All this is said of the pinned definition, and falls with it.
     A person's act: it is refused from inside a gateway or a `taskbound run`.
     """
+    wanted = _wanted(probes, none=none)
     rows = session.ask(ListTools(), ToolRows).rows
     row = next((one for one in rows if one.name == name), None)
     if row is None:
@@ -108,10 +124,32 @@ def declare(
     if not session.screen.json:
         session.screen.heading(shown(name))
         session.screen.fields([("pinned", Words(raw.decode())), ("definition", digest)])
-    words = "idempotent" if idempotent else "not idempotent"
+    said = DeclareTool(name=name, definition=digest, idempotent=idempotent, probes=wanted)
+    words = _words(said)
     session.confirm(f"Declare {shown(name)} {words}?")
-    answer = session.ask(DeclareTool(name=name, definition=digest, idempotent=idempotent), Done)
+    answer = session.ask(said, Done)
     session.done(answer, f"{shown(name)} is declared {words}")
+
+
+def _wanted(probes: list[str] | None, *, none: bool) -> tuple[str, ...] | None:
+    """The probes that are declared from now on; None when nothing is said of them."""
+    if none and probes:
+        raise BadInputError("`--probe` and `--no-probes` say two things")
+    if none:
+        return ()
+    return tuple(one.text for one in parse_probes(probes)) if probes else None
+
+
+def _words(said: DeclareTool) -> str:
+    """What is declared, in words."""
+    words: list[str] = []
+    if said.idempotent is not None:
+        words.append("idempotent" if said.idempotent else "not idempotent")
+    if said.probes is not None:
+        words.append(f"looked at by {' '.join(map(shown, said.probes))}" if said.probes else "not looked at")
+    if not words:
+        raise BadInputError("nothing is declared", remedy="see `taskbound tool declare --help`")
+    return ", ".join(words)
 
 
 def _show(session: Session, found: ToolDiff) -> None:
@@ -128,7 +166,9 @@ def _show(session: Session, found: ToolDiff) -> None:
 
 
 def _effect(row: ToolRow) -> str:
-    return f"{row.effect} (idempotent)" if row.idempotent else row.effect
+    notes = ["idempotent"] if row.idempotent else []
+    notes += [f"looks at {one.argument}" for one in parse_probes(row.probes)]
+    return f"{row.effect} ({', '.join(notes)})" if notes else row.effect
 
 
 def _description(raw: bytes) -> str:

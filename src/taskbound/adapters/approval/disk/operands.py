@@ -1,7 +1,7 @@
 """What stands behind the arguments of a call, found by this process itself and by nobody's word.
 
-1. A file is what its content, its resolved path, its inode and its device are. It is read whole, through the one
-   descriptor that was walked to, and is refused when it changed meanwhile, or holds more or less than it says.
+1. A file is what its content, its resolved path, its inode and its device are. It is read whole, through the
+   one handle that was walked to, and is refused when it changed meanwhile, or holds more or less than said.
 2. A revision is the object that the ref names now (`revision`).
 3. For one call so many bytes are read in all: what is larger can't be asked about.
 """
@@ -56,14 +56,13 @@ class DiskOperands:
         match look.probe.kind:
             case ProbeKind.FILE:
                 said, size = self._file(look, left)
+                return _operand(look, said), size
             case ProbeKind.REVISION:
-                said, size = self._revision(look), 0
+                return _operand(look, self._revision(look)), 0
             case ProbeKind.VERSION | ProbeKind.ANSWER:
                 raise OperandUnreadableError("it is behind a server, and not on this machine")
             case _ as never:
                 assert_never(never)
-        pairs = tuple(sorted(said.items()))
-        return Operand(place=look.place, kind=look.probe.kind, found=pairs), size
 
     def _file(self, look: Look, left: int) -> tuple[dict[str, str], int]:
         with opened_folder(look.probe.folder, self._closed) as walk:
@@ -84,6 +83,10 @@ class DiskOperands:
             if look.repository:
                 walk.go(walk.beneath(_absolute(look.repository, look.directory)))
             return revision_of(walk, look.value)
+
+
+def _operand(look: Look, said: dict[str, str]) -> Operand:
+    return Operand(place=look.place, kind=look.probe.kind, found=tuple(sorted(said.items())))
 
 
 def _absolute(path: str, directory: str) -> str:

@@ -31,9 +31,7 @@ _LOOSE: Final = 4_096
 _ALL: Final = 8 * 1_048_576
 _SYMBOLIC: Final = 5
 _LONGEST: Final = 250
-_NO_NAME: Final = re.compile(
-    r"^-|^/|/$|//|^@$|@\{|\.\.|\.$|(?:^|/)\.|\.lock(?:/|$)|[\x00-\x20\x7f~^:?*\[\\]"
-)
+_NO_NAME: Final = re.compile(r"^-|^/|/$|//|^@$|@\{|\.\.|\.$|(?:^|/)\.|\.lock(?:/|$)|[\x00-\x20\x7f~^:?*\[\\]")
 """What git allows in no name of a ref (git-check-ref-format), and a dash in front."""
 _PLACES: Final = ("refs/{}", "refs/tags/{}", "refs/heads/{}", "refs/remotes/{}", "refs/remotes/{}/HEAD")
 """Where git looks for a short name (gitrevisions)."""
@@ -69,7 +67,9 @@ def revision_of(walk: Walk, name: str) -> dict[str, str]:
 def _enter_repository(walk: Walk) -> None:
     kind = walk.kind(".git")
     if stat.S_ISREG(kind):
-        raise OperandUnreadableError("its repository is beside the work tree, and is not read from there")  # 4
+        raise OperandUnreadableError(
+            "its repository is beside the work tree, and is not read from there"
+        )  # 4
     if kind:
         walk.go(".git")
     if not stat.S_ISREG(walk.kind("HEAD")) or not stat.S_ISDIR(walk.kind("refs")):

@@ -2,8 +2,8 @@
 
 Whoever names the path, and whoever can write in the folder, is not trusted.
 
-1. Each name is taken hold of in the folder that is held already, without following a link, and everything after
-   is asked of that handle: what a name is swapped for meanwhile is not what was looked at, and leads nowhere.
+1. Each name is taken hold of in the folder that is held already, without following a link, and everything
+   after is asked of that handle: what a name is swapped for meanwhile is not what was looked at.
 2. Links are read and walked by hand, so that what they lead to is beneath the folder too. `..` is the folder
    that the walk came through, and never one above the first.
 3. Nothing that is mounted beneath the folder is entered, nor asked about: whoever serves it may never answer.
@@ -198,8 +198,7 @@ class Walk:
         try:
             yield way
         finally:
-            for one in stack:
-                os.close(one)
+            _close(stack)
 
 
 @contextmanager
@@ -215,12 +214,17 @@ def opened_folder(folder: str, closed: frozenset[tuple[int, int]]) -> Iterator[W
         with _told():
             real = os.path.realpath(folder, strict=True)
             stack = [os.open(real, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)]
-        held.callback(lambda: [os.close(one) for one in stack])
+        held.callback(_close, stack)
         with _told():
             state, mount = os.fstat(stack[0]), _mount_of(stack[0])
         if (state.st_dev, state.st_ino) in closed:
             raise OperandOutsideError(_OWN)  # 4
         yield Walk(folder=folder, real=real, closed=closed, mount=mount, stack=stack)
+
+
+def _close(some: list[int]) -> None:
+    for one in some:
+        os.close(one)
 
 
 def _mount_of(descriptor: int) -> str:

@@ -204,6 +204,7 @@ tools: Final = Table(
     _bytes("seen"),
     _whole("version"),
     Column("idempotent", _Whole, nullable=False, server_default=text("0")),
+    Column("probes", _Text, nullable=False, server_default=text("'[]'")),
     PrimaryKeyConstraint("namespace", "name"),
     Index("tools_by_server", "namespace", "server"),
     sqlite_strict=True,

@@ -107,6 +107,7 @@ class SqlTools:
             seen=tool.seen,
             version=tool.version,
             idempotent=int(tool.idempotent),
+            probes=json_texts(tool.probes),
         )
 
 
@@ -139,6 +140,7 @@ def _tool(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     seen: bytes,
     version: int,
     idempotent: int,
+    probes: str,
 ) -> PinnedTool:
     return PinnedTool(
         namespace=namespace,
@@ -151,4 +153,5 @@ def _tool(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
         seen=seen,
         version=version,
         idempotent=bool(idempotent),
+        probes=read_texts(probes),
     )

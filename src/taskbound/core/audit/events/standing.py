@@ -176,7 +176,7 @@ class ToolAccepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolDeclared:
-    """A person said whether a repeated call of a tool has no further effect."""
+    """A person said whether a repeated call of a tool has no further effect, and what its arguments name."""
 
     kind: ClassVar[str] = "tool-declared"
     tool: str
@@ -185,6 +185,8 @@ class ToolDeclared:
     idempotent: bool
     by: str
     proof: str
+    probes: tuple[str, ...] = ()
+    """Which arguments name something that can change, all that is declared from then on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
