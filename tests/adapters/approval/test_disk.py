@@ -365,6 +365,11 @@ def test_a_name_that_is_swapped_while_it_is_looked_at_gives_one_file_or_an_error
     assert len(seen) > 1, "the race was no race"
 
 
+def look_often(root: Path, name: str) -> None:
+    for _ in range(100):
+        look(root, name)
+
+
 def test_a_file_that_is_written_while_it_is_read_is_refused(root: Path) -> None:
     path = root / "large"
     path.write_bytes(b"x" * 8 * 1_048_576)
@@ -379,8 +384,7 @@ def test_a_file_that_is_written_while_it_is_read_is_refused(root: Path) -> None:
     writing.start()
     try:
         with pytest.raises(UNREADABLE, match="while it was read"):
-            for _ in range(100):
-                look(root, "large")
+            look_often(root, "large")
     finally:
         over.set()
         writing.join()
