@@ -80,6 +80,9 @@ class IdentityReads(Protocol):
     def namespaces(self) -> tuple[str, ...]:
         """Every namespace that has an agent, in order."""
 
+    def monitors(self) -> Mapping[str, str]:
+        """By address of each active agent's monitor: the first namespace that has such an agent."""
+
 
 class IdentityWrites(IdentityReads, Protocol):
     """Writes them; `expect` is the version that the row must have, 0 for a row that must not exist."""

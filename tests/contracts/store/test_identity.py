@@ -48,6 +48,22 @@ def test_persons_and_agents_come_by_name_and_of_one_namespace(store: Store) -> N
         assert seen.identities.namespaces() == tuple(sorted((SPACE, OTHER)))
 
 
+def test_each_monitor_of_an_active_agent_comes_once_with_its_first_namespace(
+    store: Store,
+) -> None:
+    def work(tx: Transaction) -> None:
+        one, two = sorted((SPACE, OTHER))
+        for space, name, address in ((two, "a", "file:/m"), (one, "b", "file:/m"), (two, "c", "file:/n")):
+            tx.identities.put_agent(replace(agent(name, namespace=space), monitor=address), expect=0)
+        silent = replace(agent("d"), monitor="file:/o", state=AgentState.SUSPENDED)
+        tx.identities.put_agent(silent, expect=0)
+
+    assert read(store, lambda seen: seen.identities.monitors()) == {}
+    store.write(work)
+    one, two = sorted((SPACE, OTHER))
+    assert read(store, lambda seen: seen.identities.monitors()) == {"file:/m": one, "file:/n": two}
+
+
 def test_a_changed_row_replaces_the_one_that_was_expected(store: Store) -> None:
     store.write(lambda tx: tx.identities.put_agent(agent(), expect=0))
     store.write(lambda tx: tx.identities.put_person(person(), expect=0))

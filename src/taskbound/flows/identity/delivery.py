@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.audit import Delivery
 from taskbound.core.clock import Instant
 from taskbound.core.errors import DeniedError
-from taskbound.core.identity import AgentState
 from taskbound.ports.monitor import MonitorUnreachableError
 
 if TYPE_CHECKING:
@@ -74,15 +73,13 @@ class Deliveries:
     def bring(self, checkpoint: StoredCheckpoint) -> int:
         """Bring the checkpoint to every monitor that is due; how many took it."""
         with self._means.store.read() as snapshot:
-            spaces = snapshot.identities.namespaces()
-            agents = [one for space in spaces for one in snapshot.identities.agents(space)]
-        spaces_of = {one.monitor: one.namespace for one in reversed(agents) if one.state is AgentState.ACTIVE}
+            monitors = snapshot.identities.monitors()  # not the agents: this is asked twice a second
         message = json.dumps(
             {"kind": "taskbound-checkpoint", "size": checkpoint.size, "note": checkpoint.note}
         ).encode()
         return sum(
             self._bring_one(space, address, checkpoint, message)
-            for address, space in sorted(spaces_of.items())
+            for address, space in sorted(monitors.items())
         )
 
     def _bring_one(self, space: str, address: str, checkpoint: StoredCheckpoint, message: bytes) -> int:

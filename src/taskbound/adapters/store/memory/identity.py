@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from taskbound.core.identity import AgentState
 from taskbound.core.identity.person_key import Namespace
 
 if TYPE_CHECKING:
@@ -70,6 +71,12 @@ class MemoryIdentities:
     def namespaces(self) -> tuple[str, ...]:
         """Every namespace that has an agent, in order."""
         return tuple(sorted({one.namespace for one in self._tables.live().agents.values()}))
+
+    def monitors(self) -> Mapping[str, str]:
+        """The first namespace of each active agent's monitor."""
+        agents = self._tables.live().agents.values()
+        pairs = {(one.namespace, one.monitor) for one in agents if one.state is AgentState.ACTIVE}
+        return {address: space for space, address in sorted(pairs, reverse=True)}
 
     def lock_agents(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
         """The version of each agent that exists."""

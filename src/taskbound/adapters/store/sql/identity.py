@@ -77,6 +77,9 @@ _PUT_NAMESPACE: Final = Versioned(namespaces, "namespace")
 _PUT_AGENT: Final = Versioned(agents, "agent")
 
 _NAMESPACES: Final = "SELECT DISTINCT namespace FROM agents ORDER BY namespace"
+_MONITORS: Final = (
+    "SELECT monitor, MIN(namespace) FROM agents WHERE state = 'active' GROUP BY monitor ORDER BY monitor"
+)
 _VERSIONS: Final = (
     "SELECT name, version FROM agents WHERE namespace = ? AND name IN (SELECT value FROM json_each(?))"
 )
@@ -134,6 +137,10 @@ class SqlIdentities:
     def namespaces(self) -> tuple[str, ...]:
         """Every namespace that has an agent, in order."""
         return self._link.all(str, _NAMESPACES)
+
+    def monitors(self) -> Mapping[str, str]:
+        """The first namespace of each active agent's monitor."""
+        return dict(self._link.all(_monitor, _MONITORS))
 
     def lock_agents(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
         """The version of each agent that exists."""
@@ -336,6 +343,10 @@ def read_group(namespace: str, name: str, members: str, version: int, grantable:
         version=version,
         grantable=read_grantable(grantable),
     )
+
+
+def _monitor(address: str, namespace: str) -> tuple[str, str]:
+    return address, namespace
 
 
 def _agent(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
