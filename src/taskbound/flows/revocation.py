@@ -22,7 +22,7 @@ def stop(means: Means, namespace: str, *, stopped: bool, reason: str, actor: Act
     """
 
     def work(tx: Transaction) -> KillSwitch:
-        before = tx.revocation.lock_kill_switch(namespace)
+        before = tx.revocation.lock_kill_switch(namespace, moves=True)
         after = throw(before, stopped=stopped, reason=reason)
         if after == before:
             return before

@@ -25,7 +25,7 @@ class MemoryRevocation:
         """How it stands; in an untouched namespace it is off, epoch 0."""
         return self._tables.live().switches.get(namespace) or KillSwitch()
 
-    def lock_kill_switch(self, namespace: str) -> KillSwitch:
+    def lock_kill_switch(self, namespace: str, *, moves: bool = False) -> KillSwitch:  # noqa: ARG002 - one lock
         """How it stands; the transaction holds the one lock there is."""
         return self.kill_switch(namespace)
 

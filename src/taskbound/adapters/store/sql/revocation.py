@@ -34,7 +34,7 @@ class SqlRevocation:
         """How it stands; in an untouched namespace it is off, epoch 0."""
         return self._link.one(read_switch, _READ, (namespace,)) or KillSwitch()
 
-    def lock_kill_switch(self, namespace: str) -> KillSwitch:
+    def lock_kill_switch(self, namespace: str, *, moves: bool = False) -> KillSwitch:  # noqa: ARG002 - one lock
         """How it stands; the transaction holds the one lock there is."""
         known = self._link.known
         if known is None:
