@@ -23,6 +23,8 @@ class PublicHalf:
     fingerprint: str
     hardware: bool
     """Whether it is of a kind whose private half is in a device that asks for a touch."""
+    copiable: bool = False
+    """Whether it says that whoever keeps it copies it to other devices: a passkey may."""
     label: str = ""
 
 
@@ -33,7 +35,8 @@ class Signatures(Protocol):
         """The public half of a key that is to be enrolled.
 
         MUST raise `BadPersonKeyError` for one that can't be read in one way only, that is weak, or with which
-        nobody signs here; any other error is taken as that.
+        nobody signs here, and may raise `BadSignatureError` for one that was made for another page; any
+        other error is taken as that.
         """
 
     def verify(self, key: PersonKey, statement: bytes, signature: bytes) -> None:

@@ -14,6 +14,7 @@ __all__ = [
     "HoldPush",
     "LeaveHold",
     "ListApprovals",
+    "OpenApproval",
     "ShowApproval",
     "WithdrawApproval",
 ]
@@ -43,6 +44,15 @@ class AnswerApproval(Message, frozen=True, tag="approval:answer", tag_field="op"
     """Exactly what was signed."""
     signature: str
     """SSHSIG, armored."""
+
+
+class OpenApproval(Message, frozen=True, tag="approval:open", tag_field="op"):
+    """Open a page on which one's own passkey answers. There the same is signed as anywhere."""
+
+    approval: str
+    """Its id, or the id of its action."""
+    key: str = ""
+    """The passkey that signs, where one has several."""
 
 
 class WithdrawApproval(Message, frozen=True, tag="approval:withdraw", tag_field="op"):

@@ -37,6 +37,7 @@ Ask: TypeAlias = (
     | approval.ListApprovals
     | approval.ShowApproval
     | approval.AnswerApproval
+    | approval.OpenApproval
     | approval.WithdrawApproval
     | approval.LeaveHold
     | action.ReconcileAction
@@ -69,6 +70,8 @@ Ask: TypeAlias = (
     | people.ProposePersonKey
     | people.ProvePersonKey
     | people.VouchPersonKey
+    | people.OpenEnrollment
+    | people.OpenVouching
     | people.WithdrawPersonKey
     | people.ListPersonKeys
     | people.ShowPersonKey
@@ -136,6 +139,7 @@ Answer: TypeAlias = (
     | identity.AgentRows
     | people.PersonKeyDetail
     | people.PersonKeyRows
+    | people.PageOpened
     | scope.Suggested
     | task.TaskRows
     | task.TaskDetail

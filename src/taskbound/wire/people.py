@@ -9,6 +9,9 @@ __all__ = [
     "LeavePerson",
     "LinkPersons",
     "ListPersonKeys",
+    "OpenEnrollment",
+    "OpenVouching",
+    "PageOpened",
     "PersonKeyDetail",
     "PersonKeyRow",
     "PersonKeyRows",
@@ -57,6 +60,30 @@ class VouchPersonKey(Message, frozen=True, tag="person-key:vouch", tag_field="op
     signature: str = ""
 
 
+class OpenEnrollment(Message, frozen=True, tag="person-key:open", tag_field="op"):
+    """Open a page on which a passkey of this person is made and signs that it is theirs."""
+
+    person: str
+    label: str = ""
+
+
+class OpenVouching(Message, frozen=True, tag="person-key:open-vouching", tag_field="op"):
+    """Open a page on which one's own passkey vouches for a key."""
+
+    key: str
+    voucher: str = ""
+    """The passkey that signs, where one has several."""
+
+
+class PageOpened(Message, frozen=True, tag="page-opened", tag_field="is"):
+    """A page that works once, for so long."""
+
+    address: str
+    """To be opened on this machine; what stands behind its `#` is nobody else's business."""
+    person: str
+    seconds: int
+
+
 class WithdrawPersonKey(Message, frozen=True, tag="person-key:withdraw", tag_field="op"):
     """Take a key's word away for good: the person's act, or the data directory's owner's."""
 
@@ -84,7 +111,8 @@ class PersonKeyRow(Message, frozen=True):
     fingerprint: str
     label: str
     custody: str
-    """What was found out about the private half: `hardware`, `passphrase`, `bare` or `unseen`."""
+    """What was found out about the private half: `hardware`, `passphrase`, `bare`, `synced` or
+    `unseen`."""
     state: str
     """`proposed`, `proven` (somebody has to vouch), `enrolled` or `withdrawn`."""
     enrolled: int

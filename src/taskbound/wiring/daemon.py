@@ -235,6 +235,7 @@ def _begin(daemon: Daemon) -> None:
 
 async def _stop(daemon: Daemon, rounds: Rounds, store: OpenedStore) -> None:
     """Do what waits, record what was only counted, and end what runs beside the loop."""
+    daemon.pages.close()
     try:
         await daemon.first(lambda: daemon.refusals.tell(final=True))
     except TaskboundError as error:

@@ -98,6 +98,7 @@ async def station(
         yield place_of_it
     finally:
         await place_of_it.close()
+        daemon.pages.close()
         server.close()
         await server.wait_closed()
         daemon.worker.stop()

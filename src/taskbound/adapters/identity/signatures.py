@@ -4,6 +4,7 @@
 2. A device's signature is over its application, its flags and its counter too (PROTOCOL.u2f).
 3. Of an ECDSA signature there are two (r, s) and (r, -s), and OpenSSH writes either: nothing may hang on a
    signature's bytes. What is used up is the statement.
+4. What reads passkeys is imported when the first one is met: a daemon that has none doesn't carry it.
 """
 
 from __future__ import annotations
@@ -38,9 +39,12 @@ class PersonSignatures:
 
         Raises:
             BadPersonKeyError: It can't be read, is weak, or nobody signs with its kind here.
+            BadSignatureError: A passkey was not made for our page, or its device did not know the person.
         """
-        if kind is not PersonKeyKind.OPENSSH:
-            raise BadPersonKeyError(f"keys of the kind `{kind.value}` can't be enrolled here")
+        if kind is PersonKeyKind.PASSKEY:
+            from taskbound.adapters.identity.passkeys import read_passkey  # noqa: PLC0415  # rule 4: with the first passkey, not before
+
+            return read_passkey(public)
         try:
             found = parse_public_line(public.decode("utf-8"))
             _verifier(found)
@@ -56,6 +60,11 @@ class PersonSignatures:
         Raises:
             BadSignatureError: It is not.
         """
+        if key.kind is PersonKeyKind.PASSKEY:
+            from taskbound.adapters.identity.passkeys import verify_passkey  # noqa: PLC0415  # rule 4: with the first passkey, not before
+
+            verify_passkey(key, statement, signature)
+            return
         found = _read(key, signature)
         signed = signed_bytes(statement)
         if found.public.hardware:
@@ -78,12 +87,14 @@ class PersonSignatures:
         Raises:
             BadSignatureError: The signature can't be read, or names another key.
         """
+        if key.kind is PersonKeyKind.PASSKEY:
+            from taskbound.adapters.identity.passkeys import passkey_counter  # noqa: PLC0415  # rule 4: with the first passkey, not before
+
+            return passkey_counter(signature)
         return _read(key, signature).counter
 
 
 def _read(key: PersonKey, signature: bytes) -> SshSignature:
-    if key.kind is not PersonKeyKind.OPENSSH:
-        raise BadSignatureError(f"nobody signs with a key of the kind `{key.kind.value}` here")
     found = parse_signature(signature)
     try:
         own = parse_public(key.public)

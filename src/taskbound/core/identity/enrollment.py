@@ -92,10 +92,12 @@ class Vouching(Enum):
     """The account that owns the data directory: there were keys, and none counts now."""
 
 
-def custody_of(*, hardware: bool, file: KeyFile | None) -> Custody:
+def custody_of(*, hardware: bool, file: KeyFile | None, copiable: bool = False) -> Custody:
     """What is known of where the private half is."""
     if hardware:
         return Custody.HARDWARE
+    if copiable:
+        return Custody.SYNCED
     if file is None:
         return Custody.UNSEEN
     return Custody.PASSPHRASE if file.encrypted else Custody.BARE

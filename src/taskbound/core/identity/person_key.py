@@ -77,6 +77,8 @@ class Custody(Enum):
     """A file that asks for its passphrase."""
     BARE = "bare"
     """A file without a passphrase: whoever can read it can sign."""
+    SYNCED = "synced"
+    """A passkey that is copied between devices by whoever keeps it; each asks for its person each time."""
     UNSEEN = "unseen"
     """Nobody looked: an agent holds it, or the signature came from elsewhere."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from taskbound.core.identity.person_key import BadSignatureError
+from taskbound.core.identity.passkey import CountsBackError
 
 if TYPE_CHECKING:
     from taskbound.core.identity.person_key import PersonKey
@@ -19,13 +19,13 @@ def count_on(tx: Transaction, signatures: Signatures, key: PersonKey, signature:
     """The key after a signature that verifies ; to be asked wherever a signature is used.
 
     Raises:
-        BadSignatureError: Its device counts back.
+        CountsBackError: Its device counts back.
     """
     counter = signatures.counter(key, signature)
     if not counter and not key.counter:
         return key
     if counter <= key.counter:
-        raise BadSignatureError(f"the device of key `{key.id}` counts back: it may have been copied")
+        raise CountsBackError(f"the device of key `{key.id}` counts back: it may have been copied")
     after = replace(key, counter=counter, version=key.version + 1)
     tx.identities.put_person_key(after, expect=key.version)
     return after

@@ -128,7 +128,7 @@ class Enrollments:
         if offer.person != actor.name and not owns:
             raise NotKeyHolderError(f"`{actor.name}` can't propose a key of `{offer.person}`")  # 1
         half = self._means.signatures.read(offer.kind, offer.public)
-        custody = custody_of(hardware=half.hardware, file=offer.file)
+        custody = custody_of(hardware=half.hardware, copiable=half.copiable, file=offer.file)
 
         def work(tx: Transaction) -> Progress:
             persons, _ = tx.identities.lock_grantors(namespace)

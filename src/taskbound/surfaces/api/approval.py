@@ -13,6 +13,7 @@ from taskbound.core.approval import (
 )
 from taskbound.flows.approval.circle import see_people
 from taskbound.surfaces.api.filters import BadFilterError
+from taskbound.surfaces.api.passkey import require_brought
 from taskbound.wire import approval as wire
 from taskbound.wire.connection import Done
 
@@ -67,6 +68,7 @@ async def show_approval(daemon: Daemon, connection: Connection, ask: wire.ShowAp
 
 async def answer_approval(daemon: Daemon, connection: Connection, ask: wire.AnswerApproval) -> Answer:
     """Take a signed answer, from outside of any gateway or run."""
+    require_brought(ask.signature)
 
     def work() -> Answer:
         daemon.require_person(connection)

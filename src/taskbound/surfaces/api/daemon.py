@@ -22,6 +22,7 @@ from taskbound.flows.task import Changes, Delegations, Tasks, Watch, bind
 from taskbound.flows.tool import Pins, Sights
 from taskbound.surfaces.api.connection import Connections
 from taskbound.surfaces.api.insiders import Insiders
+from taskbound.surfaces.api.page import Pages
 from taskbound.surfaces.api.peer import boot_id, is_alive
 from taskbound.surfaces.api.rows import Comparing
 from taskbound.surfaces.api.strangers import Strangers
@@ -105,6 +106,7 @@ class Daemon:
         self.connections = Connections()
         self.insiders = Insiders()
         self.comparing = Comparing()
+        self.pages = Pages(loop)
         self.views = Views(means.store)
         self.strangers = Strangers(means.store, self.views.doubts, means.daemon)
         self.deliveries = Deliveries(means)

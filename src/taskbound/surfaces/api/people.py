@@ -10,6 +10,7 @@ from taskbound.flows.identity.enrollment import Enrollments, Offer
 from taskbound.flows.identity.leaving import People
 from taskbound.flows.identity.linking import link_persons
 from taskbound.flows.identity.person_key import set_demo, withdraw
+from taskbound.surfaces.api.passkey import require_brought
 from taskbound.wire import people as wire
 from taskbound.wire.connection import Done
 
@@ -62,6 +63,7 @@ async def propose_key(daemon: Daemon, connection: Connection, ask: wire.ProposeP
 
 async def prove_key(daemon: Daemon, connection: Connection, ask: wire.ProvePersonKey) -> Answer:
     """Take the proposed key's own signature."""
+    require_brought(ask.signature)
 
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)
@@ -75,6 +77,7 @@ async def prove_key(daemon: Daemon, connection: Connection, ask: wire.ProvePerso
 
 async def vouch_key(daemon: Daemon, connection: Connection, ask: wire.VouchPersonKey) -> Answer:
     """Take the word of whoever has to vouch."""
+    require_brought(ask.signature)
 
     def work() -> Answer:
         actor, owns = daemon.require_giver(connection)

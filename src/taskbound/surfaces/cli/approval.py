@@ -26,7 +26,7 @@ from taskbound.core.approval import (
 from taskbound.core.approval.sheet import Sheet, render_sheet, sheet_of
 from taskbound.core.clock import Instant
 from taskbound.surfaces.cli.naming import whole_task
-from taskbound.surfaces.cli.person_key import SignatureOption, own_key
+from taskbound.surfaces.cli.person_key import SignatureOption, own_key, tell_page
 from taskbound.surfaces.cli.reading import BadInputError, read_file, write_file
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
@@ -38,16 +38,17 @@ from taskbound.wire.approval import (
     ApprovalRows,
     ApprovalSaid,
     ListApprovals,
+    OpenApproval,
     ShowApproval,
     WithdrawApproval,
 )
 from taskbound.wire.connection import Done
-from taskbound.wire.people import ListPersonKeys, PersonKeyRows
+from taskbound.wire.people import ListPersonKeys, PageOpened, PersonKeyRows
 
 if TYPE_CHECKING:
     from taskbound.core.approval import Question
 
-__all__ = ["app", "deny", "list_approvals", "show", "sign", "statement", "watch", "withdraw"]
+__all__ = ["app", "deny", "list_approvals", "open_page", "show", "sign", "statement", "watch", "withdraw"]
 
 app = group("approval", "What agents wait for people to answer: look at it, sign, or deny.")
 
@@ -174,6 +175,22 @@ def deny(
 ) -> None:
     """Answer no, with your signature. A denial is final: the same call of this task is refused from now."""
     _answer(session, approval, key, (statement_file, signature), deny=True)
+
+
+@command(
+    app, "open", examples="taskbound approval open apr_01ab\ntaskbound approval open apr_01ab --by key_02cd"
+)
+def open_page(
+    session: Session,
+    approval: ApprovalArgument,
+    *,
+    by: Annotated[str, typer.Option("--by", metavar="KEY", help="Which of your passkeys signs.")] = "",
+) -> None:
+    """Open a page on which your passkey approves or denies, after the same sheet as `show` writes.
+
+    The page is served on this machine alone, to whoever comes first, once. What counts is the signature.
+    """
+    tell_page(session, session.ask(OpenApproval(approval=approval, key=by), PageOpened))
 
 
 @command(app, "withdraw", asks=True, examples='taskbound approval withdraw apr_01ab --reason "not needed"')

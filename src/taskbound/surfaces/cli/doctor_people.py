@@ -29,6 +29,11 @@ _KEPT: Final = {
         "had a passphrase; a program of the same account can still see it typed, or ask an ssh-agent",
         "use one in hardware (`ssh-keygen -t ed25519-sk`), or load it with `ssh-add -c`",
     ),
+    "synced": (
+        "warn",
+        "is a passkey that whoever keeps it copies between devices: who gets into that account can sign",
+        "use one that stays in its device, such as a security key",
+    ),
     "unseen": (
         "warn",
         "was never seen: whoever can use the agent or the file that holds it can sign",

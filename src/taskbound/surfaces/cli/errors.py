@@ -51,6 +51,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         jwk-private jwk-set key-reused line-separator lone-surrogate look-alike-tool malformed mixed-agents
         needs-answer no-such-command no-such-module not-a-message not-an-object not-canonical not-finite
         not-initialized not-json not-open not-utf8 nothing-to-suggest number-range other-base other-bundle
+        page-request passkey-algorithm
         record-too-large remote-reference scope-syntax token-algorithm token-claims token-encoding
         token-header token-kind token-lifetime token-segments token-signature token-size too-deep too-large
         too-many-calls too-many-groups too-many-keys too-many-parts too-many-tools trailing-data
@@ -58,15 +59,19 @@ _BY_STATUS: Final[dict[int, str]] = {
     """,
     _DENIED: """
         already-answered ambiguous-task amendment-widens approval-denied approval-over author-activates
-        bad-signature checkpoint-older client-config-changed comment-would-be-lost declined denied
+        bad-signature checkpoint-older client-config-changed comment-would-be-lost counts-back declined
+        denied
         era-changed foreign-data-directory hold-over identity-exists inactive-agent issuer-exists
         key-not-standing log-behind longer-than-parent monitor-overdue moved-in-force no-approver
-        no-step no-task not-demo not-entitled not-giver not-holder not-idempotent not-in-charge
+        no-passkey no-step no-task not-demo not-entitled not-giver not-holder not-idempotent not-in-charge
         not-in-force-before not-key-holder not-liftable not-next-step not-outside not-owner
         not-self nothing-to-undo
         open-data-directory operand-outside operand-unreadable
         origin-unknown other-definition other-question other-than-chosen
-        other-version outside-ceiling outside-grantable outside-parent person-key-exposed
+        other-version outside-ceiling outside-grantable outside-parent page-foreign page-over
+        passkey-absent passkey-challenge passkey-copy passkey-elsewhere passkey-flags passkey-framed
+        passkey-key passkey-origin passkey-site passkey-type passkey-unreadable passkey-unverified
+        person-key-exposed
         refused-by-daemon scope-changed server-changed statement-time stopped task-ended task-expired
         task-not-started task-paused token-audience token-expired token-issuer token-key token-not-yet
         token-unproven too-long-to-show too-many-holds too-many-refusals tool-changed tree-too-large
@@ -80,7 +85,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         disk-failed driver-missing file-unavailable foreign-database full-disk gateway-silent home-in-use
         key-exists key-exposed key-foreign key-in-use key-missing key-torn key-unusable list-refused
         monitor-unreachable newer-database no-data-directory not-covered not-recorded not-signed not-wired
-        old-database-server older-database outcome-owed overloaded permit-lapsed read-only-database
+        old-database-server older-database outcome-owed overloaded page-unavailable permit-lapsed
+        read-only-database
         restored-database server-lost server-repinned signer-unavailable start-failed store-busy
         store-unavailable tile-missing tools-unstable unavailable undecided unreadable-row unsafe-database
     """,

@@ -17,6 +17,9 @@ from taskbound.wire.identity import ListPersons, PersonRows
 from taskbound.wire.openssh import parse_public_line
 from taskbound.wire.people import (
     ListPersonKeys,
+    OpenEnrollment,
+    OpenVouching,
+    PageOpened,
     PersonKeyDetail,
     PersonKeyRows,
     ProposePersonKey,
@@ -41,6 +44,7 @@ __all__ = [
     "people",
     "prove",
     "show",
+    "tell_page",
     "vouch",
     "withdraw",
 ]
@@ -58,34 +62,46 @@ SignatureOption = Annotated[
     typer.Option("--signature", metavar="FILE", help="A signature that was made elsewhere; `-` reads it."),
 ]
 
+PasskeyOption = Annotated[bool, typer.Option("--passkey", help="With your passkey, on a page.")]
+
 
 @command(
     keys,
     "add",
     examples="taskbound person key add ~/.ssh/id_ed25519_sk\n"
-    "taskbound person key add bob.pub --person bob --elsewhere",
+    "taskbound person key add bob.pub --person bob --elsewhere\n"
+    "taskbound person key add --passkey --label phone",
 )
 def add(
     session: Session,
     file: Annotated[
         str,
         typer.Argument(
-            metavar="FILE", help="An OpenSSH key; its `.pub` where an agent holds it.", show_default=False
+            metavar="[FILE]", help="An OpenSSH key; its `.pub` where an agent holds it.", show_default=False
         ),
-    ],
+    ] = "",
     *,
     person: Annotated[str, typer.Option("--person", help="Whose key it is; else yours.")] = "",
     elsewhere: Annotated[
         bool, typer.Option("--elsewhere", help="Only propose it: its holder signs on another machine.")
     ] = False,
+    passkey: Annotated[
+        bool, typer.Option("--passkey", help="Make a passkey instead, on a page in your browser.")
+    ] = False,
+    label: Annotated[str, typer.Option("--label", help="What you call the passkey.")] = "",
 ) -> None:
     """Propose a key, and sign with it that it is yours.
 
     The first key counts at once. Every later one needs the signature of somebody who has one, and counts
     after a day. A key file without a passphrase is refused.
     """
-    line, seen = find_key(file)
+    if bool(file) is passkey or (passkey and elsewhere) or (label and not passkey):
+        raise BadInputError("say one of `FILE` and `--passkey`; `--label` goes with the second alone")
     name = person or _own_name(session)
+    if passkey:
+        tell_page(session, session.ask(OpenEnrollment(person=name, label=label), PageOpened))
+        return
+    line, seen = find_key(file)
     found = session.ask(ProposePersonKey(person=name, public=line, file=seen), PersonKeyDetail)
     if not elsewhere:
         require_enrollment(found.statement, parse_public_line(line).fingerprint)
@@ -106,6 +122,7 @@ def prove(session: Session, key: KeyArgument, *, signature: SignatureOption) -> 
     "vouch",
     examples="taskbound person key vouch key_01ab --with ~/.ssh/id_ed25519_sk\n"
     "taskbound person key vouch key_01ab --by key_02cd --signature statement.sig\n"
+    "taskbound person key vouch key_01ab --passkey\n"
     "taskbound person key vouch key_01ab --as-owner",
 )
 def vouch(
@@ -113,16 +130,24 @@ def vouch(
     key: KeyArgument,
     *,
     with_: Annotated[str, typer.Option("--with", metavar="FILE", help="Your own key's file.")] = "",
-    by: Annotated[str, typer.Option("--by", metavar="KEY", help="The key that signed elsewhere.")] = "",
+    by: Annotated[
+        str, typer.Option("--by", metavar="KEY", help="The key that signed elsewhere, or which passkey.")
+    ] = "",
     signature: SignatureOption = "",
+    passkey: PasskeyOption = False,
     as_owner: Annotated[
         bool,
         typer.Option("--as-owner", help="As the data directory's owner, where no key counts any more."),
     ] = False,
 ) -> None:
     """Vouch with your own key that another key is its person's. Ask them before: by voice, not by mail."""
-    if bool(with_) + bool(by and signature) + as_owner != 1:
-        raise BadInputError("say one of `--with FILE`, `--by KEY --signature FILE` and `--as-owner`")
+    if bool(with_) + bool(by and signature) + passkey + as_owner != 1:
+        raise BadInputError(
+            "say one of `--with FILE`, `--by KEY --signature FILE`, `--passkey` and `--as-owner`"
+        )
+    if passkey:
+        tell_page(session, session.ask(OpenVouching(key=key, voucher=by), PageOpened))
+        return
     if as_owner:
         ask = VouchPersonKey(key=key)
     elif by:
@@ -209,6 +234,16 @@ def end_demo(session: Session) -> None:
     """Say that a namespace is for trying out no more: all its keys are withdrawn for good."""
     session.confirm(f"End the demo of namespace {shown(session.namespace)}, and withdraw all its keys?")
     session.done(session.ask(SetDemo(demo=False), Done), f"{shown(session.namespace)} is no demo")
+
+
+def tell_page(session: Session, page: PageOpened) -> None:
+    """Say where a page is to be opened."""
+    if session.screen.json:
+        session.screen.document(page)
+        return
+    words = f"opens this in a browser on this machine; it works once, for {page.seconds // 60} minutes:"
+    session.screen.note(f"{shown(page.person)} {words}", "")
+    session.screen.word(page.address)
 
 
 def own_key(session: Session, file: str) -> PersonKeyRow:

@@ -1,0 +1,401 @@
+"""Operations that open a page on which a person makes a passkey, vouches with it, or answers a question.
+
+1. Whoever opens a page is known by the socket, and stands outside of any gateway and run. Who then has the
+   page is not known, and need not be: a signature is what counts, and the flows take it as any other.
+2. What is signed is the statement that an OpenSSH key would sign, made here and shown whole; of a question
+   the sheet is shown, made by what makes it for the command line.
+3. A passkey's signature is taken from its page and from nowhere else: only who served the page knows which
+   origin was ours.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action import Action, Frame
+from taskbound.core.approval import (
+    OPEN,
+    AnswerKind,
+    ApprovalOverError,
+    Statement,
+    UnknownApprovalError,
+    render_statement,
+    require_showable,
+    yes_of,
+)
+from taskbound.core.approval.sheet import Sheet, render_sheet, sheet_of
+from taskbound.core.errors import DeniedError
+from taskbound.core.identity.passkey import PasskeyUnreadableError
+from taskbound.core.identity.person_key import PersonKeyKind, PersonKeyState
+from taskbound.flows.identity.enrollment import Enrollments, Offer
+from taskbound.flows.identity.person_key import NotKeyHolderError, require_key
+from taskbound.wire.jose.compact import encode_base64url
+from taskbound.wire.page import PageChoice, PageMake, PageShown, PageTaken, parse_part
+from taskbound.wire.passkey import Registration, parse_passkey, render_assertion, render_registration
+from taskbound.wire.people import PageOpened
+
+if TYPE_CHECKING:
+    from taskbound.core.approval import Question
+    from taskbound.core.identity.person_key import PersonKey
+    from taskbound.flows.identity.enrollment import Progress
+    from taskbound.flows.means import Actor
+    from taskbound.ports.approval import StoredApproval
+    from taskbound.ports.store import Snapshot
+    from taskbound.surfaces.api.connection import Connection
+    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.surfaces.api.page.sitting import Desk
+    from taskbound.wire.approval import OpenApproval
+    from taskbound.wire.envelope import Answer
+    from taskbound.wire.page import PageMade
+    from taskbound.wire.passkey import Assertion
+    from taskbound.wire.people import OpenEnrollment, OpenVouching
+
+__all__ = [
+    "NoPasskeyError",
+    "PasskeyElsewhereError",
+    "open_approval",
+    "open_enrollment",
+    "open_vouching",
+    "require_brought",
+]
+
+_ENROLL: Final = "enroll"
+
+
+class NoPasskeyError(DeniedError):
+    """The person has no passkey that could sign this, or several of which one has to be named."""
+
+    code = "no-passkey"
+    remedy = "see `taskbound person key list`; make one with `taskbound person key add --passkey`"
+
+
+class PasskeyElsewhereError(DeniedError):
+    """A passkey's signature was brought by something else than the page that it was made on."""
+
+    code = "passkey-elsewhere"
+    remedy = "open the page with `taskbound approval open` or `taskbound person key`, and sign there"
+
+
+def require_brought(signature: str) -> None:
+    """Go on only with what may be brought on the socket (rule 3).
+
+    Raises:
+        PasskeyElsewhereError: It is a passkey's.
+    """
+    if signature.lstrip().startswith("{"):
+        raise PasskeyElsewhereError("what a passkey has signed is taken from its page, and from nowhere else")
+
+
+async def open_enrollment(daemon: Daemon, connection: Connection, ask: OpenEnrollment) -> Answer:
+    """Open a page on which a passkey is made."""
+
+    def look() -> Desk:
+        actor, owns = daemon.require_giver(connection)
+        if ask.person != actor.name and not owns:
+            raise NotKeyHolderError(f"`{actor.name}` can't propose a key of `{ask.person}`")
+        return _Enrolling(daemon, connection.namespace, ask, actor, owns=owns)
+
+    return await _opened(daemon, await daemon.first(look))
+
+
+async def open_vouching(daemon: Daemon, connection: Connection, ask: OpenVouching) -> Answer:
+    """Open a page on which a passkey vouches for another key."""
+
+    def look() -> Desk:
+        actor, owns = daemon.require_giver(connection)
+        with daemon.means.store.read() as snapshot:
+            require_key(snapshot, connection.namespace, ask.key)
+            own = _passkey(snapshot, connection.namespace, actor, ask.voucher)
+        return _Vouching(daemon, ask.key, own, actor, owns=owns)
+
+    return await _opened(daemon, await daemon.first(look))
+
+
+async def open_approval(daemon: Daemon, connection: Connection, ask: OpenApproval) -> Answer:
+    """Open a page on which a passkey answers a question."""
+
+    def look() -> Desk:
+        actor = daemon.require_person(connection)
+        space = connection.namespace
+        with daemon.means.store.read() as snapshot:
+            own = _passkey(snapshot, space, actor, ask.key)
+            reads = snapshot.approvals
+            found = reads.approval(space, ask.approval) or reads.approval_of(space, ask.approval)
+            if found is None:
+                raise UnknownApprovalError(f"no approval is named `{ask.approval}`")
+            _require_open(found)
+        return _Answering(daemon, found.question.id, own)
+
+    return await _opened(daemon, await daemon.first(look))
+
+
+class _Enrolling:
+    """Makes a passkey, and has it sign that it is the person's."""
+
+    def __init__(
+        self, daemon: Daemon, namespace: str, ask: OpenEnrollment, actor: Actor, *, owns: bool
+    ) -> None:
+        self._daemon, self._namespace, self._ask = daemon, namespace, ask
+        self._actor, self._owns = actor, owns
+        self._challenge = secrets.token_bytes(32)
+        self._key = ""
+
+    @property
+    def person(self) -> str:
+        return self._ask.person
+
+    async def begin(self) -> PageShown:
+        def read() -> tuple[str, ...]:
+            with self._daemon.means.store.read() as snapshot:
+                return tuple(
+                    encode_base64url(parse_passkey(one.public).credential)
+                    for one in snapshot.identities.person_keys(self._namespace)
+                    if one.person == self.person
+                    and one.kind is PersonKeyKind.PASSKEY
+                    and one.state is not PersonKeyState.WITHDRAWN
+                )
+
+        make = PageMake(
+            challenge=encode_base64url(self._challenge),
+            user=encode_base64url(secrets.token_bytes(32)),
+            without=await self._daemon.read(read),
+        )
+        text = "First your browser makes a passkey, then the passkey signs that it is yours."
+        return PageShown(sitting="", title="Enroll a passkey", person=self.person, text=text, make=make)
+
+    async def make(self, made: PageMade, origin: str) -> PageShown:
+        registration = Registration(
+            origin=origin,
+            challenge=self._challenge,
+            credential=parse_part(made.credential),
+            client_data=parse_part(made.client),
+            device_data=parse_part(made.device),
+            label=self._ask.label,
+        )
+        offer = Offer(
+            person=self.person, kind=PersonKeyKind.PASSKEY, public=render_registration(registration)
+        )
+
+        def work() -> Progress:
+            return Enrollments(self._daemon.means).propose(
+                self._namespace,
+                offer,
+                self._actor,
+                owns=self._owns,
+                agent_accounts=self._daemon.agent_accounts,
+            )
+
+        progress = await self._daemon.first(work)
+        self._key = progress.key.id
+        return _to_sign(progress, progress.key, "Enroll a passkey", "The passkey is made. Now it signs this:")
+
+    async def sign(self, choice: str, assertion: Assertion) -> PageTaken:
+        if choice != _ENROLL or not self._key:
+            raise PasskeyUnreadableError("nothing like that is to be signed here")
+
+        def work() -> Progress:
+            return Enrollments(self._daemon.means).prove(
+                self._namespace, self._key, render_assertion(assertion), self._actor, owns=self._owns
+            )
+
+        return PageTaken(words=_became(await self._daemon.first(work)))
+
+
+class _Vouching:
+    """Has a passkey sign the enrollment of another key."""
+
+    def __init__(self, daemon: Daemon, key: str, own: PersonKey, actor: Actor, *, owns: bool) -> None:
+        self._daemon, self._key, self._own = daemon, key, own
+        self._actor, self._owns = actor, owns
+
+    @property
+    def person(self) -> str:
+        return self._own.person
+
+    async def begin(self) -> PageShown:
+        def read() -> Progress:
+            with self._daemon.means.store.read() as snapshot:
+                return Enrollments(self._daemon.means).look(snapshot, self._own.namespace, self._key)
+
+        progress = await self._daemon.read(read)
+        text = f"Ask {progress.key.person} by voice whether this key is theirs, and compare the fingerprint."
+        return _to_sign(progress, self._own, "Vouch for a key", text)
+
+    async def make(self, made: PageMade, origin: str) -> PageShown:
+        del made, origin
+        raise PasskeyUnreadableError("no passkey is made here")
+
+    async def sign(self, choice: str, assertion: Assertion) -> PageTaken:
+        if choice != _ENROLL:
+            raise PasskeyUnreadableError("nothing like that is to be signed here")
+
+        def work() -> Progress:
+            return Enrollments(self._daemon.means).vouch(
+                self._own.namespace,
+                self._key,
+                voucher=self._own.id,
+                signature=render_assertion(assertion),
+                actor=self._actor,
+                owns=self._owns,
+            )
+
+        return PageTaken(words=_became(await self._daemon.first(work)))
+
+
+class _Answering:
+    """Has a passkey sign the answer to a question."""
+
+    def __init__(self, daemon: Daemon, question: str, own: PersonKey) -> None:
+        self._daemon, self._question, self._own = daemon, question, own
+        self._statements: dict[str, bytes] = {}
+
+    @property
+    def person(self) -> str:
+        return self._own.person
+
+    async def begin(self) -> PageShown:
+        def read() -> tuple[Question, str]:
+            with self._daemon.means.store.read() as snapshot:
+                found = snapshot.approvals.approval(self._own.namespace, self._question)
+                if found is None:
+                    raise UnknownApprovalError(f"no approval is named `{self._question}`")
+                _require_open(found)
+                return found.question, _sheet(snapshot, found)
+
+        question, sheet = await self._daemon.read(read)
+        for kind in (yes_of(question, self.person), AnswerKind.DENY):
+            self._statements[kind.value] = self._statement(question, kind)
+        return PageShown(
+            sitting="",
+            title="Answer a question",
+            person=self.person,
+            text=sheet,
+            credential=_credential(self._own),
+            choices=tuple(
+                PageChoice(name=name, statement=raw.decode()) for name, raw in self._statements.items()
+            ),
+        )
+
+    async def make(self, made: PageMade, origin: str) -> PageShown:
+        del made, origin
+        raise PasskeyUnreadableError("no passkey is made here")
+
+    async def sign(self, choice: str, assertion: Assertion) -> PageTaken:
+        raw = self._statements.get(choice)
+        if raw is None:
+            raise PasskeyUnreadableError("nothing like that is to be signed here")
+
+        def work() -> PageTaken:
+            approvals = self._daemon.approvals
+            told, lacking = approvals.answer(self._own.namespace, raw, render_assertion(assertion))
+            self._daemon.tell_held_soon([told])
+            return PageTaken(
+                words=f"taken; {lacking}" if lacking else f"{told.approval} is {told.state.value}"
+            )
+
+        return await self._daemon.first(work)
+
+    def _statement(self, question: Question, kind: AnswerKind) -> bytes:
+        said = Statement(
+            kind=kind,
+            namespace=question.namespace,
+            question=question.id,
+            digest=question.digest,
+            person=self.person,
+            key=self._own.id,
+            at=self._daemon.means.clock.now(),
+        )
+        return render_statement(said)
+
+
+async def _opened(daemon: Daemon, desk: Desk) -> PageOpened:
+    return PageOpened(
+        address=await daemon.pages.open(desk), person=desk.person, seconds=int(daemon.pages.limits.life)
+    )
+
+
+def _passkey(snapshot: Snapshot, namespace: str, actor: Actor, named: str) -> PersonKey:
+    """The passkey of this person with which they sign; its standing is asked when they do.
+
+    Raises:
+        NoPasskeyError: There is none, or it has to be named.
+    """
+    own = [
+        one
+        for one in snapshot.identities.person_keys(namespace)
+        if one.person == actor.name
+        and one.kind is PersonKeyKind.PASSKEY
+        and one.state is PersonKeyState.ENROLLED
+        and named in {"", one.id}
+    ]
+    if len(own) != 1:
+        several = ", ".join(one.id for one in own)
+        words = f"has several passkeys ({several})" if own else "has no passkey like that"
+        raise NoPasskeyError(f"`{actor.name}` {words}", remedy="name it with `--by`" if own else "")
+    return own[0]
+
+
+def _require_open(found: StoredApproval) -> None:
+    if found.state not in OPEN:
+        raise ApprovalOverError(f"the question is over: it is {found.state.value}")
+
+
+def _sheet(snapshot: Snapshot, found: StoredApproval) -> str:
+    """What `taskbound approval show` writes of it (rule 2).
+
+    Raises:
+        TooLongToShowError: It can't be shown whole.
+    """
+    question = found.question
+    kept = snapshot.actions.action(question.namespace, question.action)
+    if kept is None:
+        raise UnknownApprovalError(f"the action of approval `{question.id}` is not there")
+    tool = snapshot.tools.tool(question.namespace, question.tool)
+    server = snapshot.tools.server(question.namespace, tool.server) if tool is not None else None
+    same = server is not None and server.identity == kept.server
+    frame = Frame(
+        namespace=question.namespace,
+        task=question.task,
+        agent=question.agent,
+        tool=question.tool,
+        server=kept.server,
+        definition=kept.definition,
+    )
+    sheet = sheet_of(
+        question,
+        Action(frame=frame, arguments=kept.arguments),
+        server_identity=server.spec.decode() if server is not None and same else "",
+        attempt=kept.attempt,
+        last_outcome=snapshot.actions.act(question.namespace, kept.root, kept.act_key).last_outcome,
+        policies=kept.policies,
+    )
+    match render_sheet(sheet):
+        case Sheet(text=text):
+            return text
+        case _:
+            require_showable(sheet)
+            raise UnknownApprovalError("the question has no sheet")
+
+
+def _to_sign(progress: Progress, by: PersonKey, title: str, text: str) -> PageShown:
+    return PageShown(
+        sitting="",
+        title=title,
+        person=by.person,
+        text=text,
+        credential=_credential(by),
+        choices=(PageChoice(name=_ENROLL, statement=progress.statement.decode()),),
+    )
+
+
+def _credential(key: PersonKey) -> str:
+    return encode_base64url(parse_passkey(key.public).credential)
+
+
+def _became(progress: Progress) -> str:
+    key = progress.key
+    if key.state is PersonKeyState.ENROLLED:
+        return f"{key.id} of {key.person} is enrolled; `taskbound person key show` says from when it counts"
+    names = ", ".join(progress.can) or "the account that owns the data directory"
+    return f"{key.id} has signed; now {names} has to vouch: `taskbound person key vouch {key.id}`"
