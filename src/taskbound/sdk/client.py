@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeVar
 
 from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.sdk.arrival import Arrival
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["AsyncClient", "Client", "DaemonLostError", "RefusedByDaemonError"]
+__all__ = ["AsyncClient", "Begun", "Client", "DaemonLostError", "RefusedByDaemonError"]
 
 A = TypeVar("A")
 PATIENCE: Final = 5.0
@@ -114,6 +114,13 @@ def _reach_now(path: Path, patience: float) -> socket.socket:
     raise _full(path)
 
 
+class Begun(NamedTuple):
+    """A request that was sent, and where its answer arrives."""
+
+    number: int
+    waiting: Arrival[Answer]
+
+
 class AsyncClient(asyncio.Protocol):
     """One connection for asyncio programs; requests may overlap.
 
@@ -162,6 +169,14 @@ class AsyncClient(asyncio.Protocol):
 
     async def ask_any(self, ask: Ask, *, patience: float = PATIENCE) -> Answer:
         """The daemon's answer, of any kind, faults included."""
+        return await self.answer(self.begin(ask, patience=patience))
+
+    def begin(self, ask: Ask, *, patience: float = PATIENCE) -> Begun:
+        """Ask at once; `answer` waits for what comes, for as long as `patience` says from now on.
+
+        Raises:
+            DaemonLostError: The connection is closed.
+        """
         if self._transport is None or self._transport.is_closing():
             raise DaemonLostError("the connection to the daemon is closed")
         self._last += 1
@@ -174,10 +189,14 @@ class AsyncClient(asyncio.Protocol):
         self._transport.write(frame)
         if self._watch is None or end < self._watch.when():
             self._watch_until(end)
+        return Begun(number, waiting)
+
+    async def answer(self, begun: Begun) -> Answer:
+        """What the daemon answers to what was asked."""
         try:
-            return await waiting
+            return await begun.waiting
         finally:
-            self._open.pop(number, None)
+            self._open.pop(begun.number, None)
 
     def _watch_until(self, end: float) -> None:
         """Look at `end` for requests that waited too long: one timer for all, not one for each."""

@@ -88,6 +88,26 @@ async def test_f31_a_call_that_is_cancelled_while_it_is_decided_gives_its_permit
     assert b'"text":"a"' not in log.read_bytes()
 
 
+async def test_f31_a_call_that_is_cancelled_in_the_moment_it_is_read_gives_its_permit_back(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "log"
+    async with bench(tmp_path, echo(era="legacy", log=log)) as b:
+        await b.handshake()
+        assert text_of(await b.call("echo__echo", {"text": "ready"})) == "ready"
+        params = b'{"name":"echo__echo","arguments":{"text":"a"}}'
+        ask = b'{"jsonrpc":"2.0","id":"x","method":"tools/call","params":%b}\n' % params
+        cancel = b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"x"}}\n'
+        with b.daemon.holding(Outcome) as held:
+            await b.send(ask + cancel)
+            one = await held.next()
+            one.answer(b.daemon.answer(one.ask))
+        await silence(b)
+        assert (one.ask.outcome, one.ask.note) == ("not-sent", "cancelled by the client")
+        assert text_of(await b.call("echo__echo", {"text": "b"})) == "b"
+    assert b'"text":"a"' not in log.read_bytes()
+
+
 async def test_f31_a_call_that_is_cancelled_after_its_permit_starts_no_server_for_it(tmp_path: Path) -> None:
     log = tmp_path / "log"
     async with bench(tmp_path, echo(era="legacy", log=log)) as b:

@@ -13,6 +13,8 @@
    anything else is asked for (`debts`).
 6. A call that people have to lift waits for them (`waiting`); nothing that the client says is their answer.
 7. A cancelled call gets no answer (MCP, Cancellation); every other call gets exactly one.
+8. A call whose server is ready is asked about in the moment it is read: the daemon works while the rest of
+   the call is set up. One that is cancelled in that moment was asked about all the same (rule 2).
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 
     from taskbound.ports.upstream import UpstreamAnswer
     from taskbound.surfaces.gateway.binding import Binding, Running, Servers
-    from taskbound.surfaces.gateway.link import Link, Timings
+    from taskbound.surfaces.gateway.link import Asked, Link, Timings
     from taskbound.wire.envelope import Answer
 
 __all__ = ["MAX_KEPT", "Call", "Calls", "Cause", "Desk"]
@@ -101,6 +103,8 @@ class Call:
     modern: bool
     action: str = ""
     task: str = ""
+    asked: Asked | None = None
+    """The question that the daemon was asked already (rule 8)."""
     held: str = ""
     """The held action that people are asked about."""
     cause: Cause | None = None
@@ -127,6 +131,8 @@ class Desk:
     now: Callable[[], int]
     """The wall clock, µs since the epoch."""
     write: Callable[[bytes], None]
+    bound: Callable[[], Binding | None]
+    """The task's binding, if it need not be made."""
     bind: Callable[[], Awaitable[Binding]]
     """The task's binding, made if need be; raises when there is no task, or an end to be told first."""
     repinned: Callable[[], None]
@@ -143,6 +149,14 @@ class Calls:
         self.debts = Debts(desk.link)
         self.holds = Holds(desk.link, desk.timings)
 
+    def begin(self, call: Call) -> None:
+        """Ask the daemon at once, where nothing has to be made ready first (rule 8)."""
+        binding = self._desk.bound()
+        running = binding.server_of(call.tool, call.server) if binding is not None else None
+        if running is not None and running.ready and not len(self.debts):
+            call.running = running
+            call.asked = self._desk.link.begin(self._question(call, self._desk.timings.hold))
+
     async def run(self, call: Call) -> bytes:
         """See one call through, and return the line that answers it; empty when it gets none (rule 7)."""
         try:
@@ -154,9 +168,11 @@ class Calls:
         return result if result.endswith(b"\n") else result_line(call.id_raw, result)
 
     async def _run(self, call: Call) -> bytes:
-        failure = await self._prepare(call)
-        if call.cause is not None:
-            return _interrupted(call)
+        failure = None
+        if call.asked is None:
+            failure = await self._prepare(call)
+            if call.cause is not None:
+                return _interrupted(call)
         answer = await self.holds.lifted(call, await self._decide(call), self._decide)  # 6
         if call.held and _was_left(call, answer):
             return _interrupted(call)
@@ -191,23 +207,27 @@ class Calls:
         return None
 
     async def _decide(self, call: Call, *, left: float = -1.0) -> Answer:
-        ask = Decide(
-            tool=call.tool,
-            arguments=msgspec.Raw(call.arguments),
-            request=call.request,
-            key=call.key,
-            resume=call.held,
-            wait=int(self._desk.timings.hold if left < 0 else left),
-        )
-        if len(self.debts):
+        ask = self._question(call, self._desk.timings.hold if left < 0 else left)
+        asked, call.asked = call.asked, None
+        if asked is None and len(self.debts):
             await self.debts.pay()  # 5
-        answer, again = await self._desk.link.ask_twice(ask)
+        answer, again = await self._desk.link.ask_twice(ask, asked)
         if again and isinstance(answer, Duplicate) and answer.state == "permitted":
             # The permit was recorded and its answer lost; nobody but this call could have used it.
             call.action, call.task = answer.action, answer.task
             await self._report(call, "not-sent", note="the daemon went away while it decided")
             raise DaemonLostError("the daemon went away while it decided, and nothing was run")
         return answer
+
+    def _question(self, call: Call, wait: float) -> Decide:
+        return Decide(
+            tool=call.tool,
+            arguments=msgspec.Raw(call.arguments),
+            request=call.request,
+            key=call.key,
+            resume=call.held,
+            wait=int(wait),
+        )
 
     async def _repeated(self, call: Call, answer: Duplicate) -> bytes:
         """The stored answer, byte for byte, or what is known of it."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeVar
 
 from taskbound.core.errors import TaskboundError
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
@@ -24,13 +24,15 @@ from taskbound.wire.frame import FrameError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from taskbound.sdk.client import AsyncClient
+    from taskbound.sdk.client import AsyncClient, Begun
     from taskbound.wire.connection import Opened
     from taskbound.wire.envelope import Answer, Ask, Push
 
-__all__ = ["Connect", "Link", "LinkEvents", "Timings"]
+__all__ = ["Asked", "Connect", "Link", "LinkEvents", "Timings"]
 
 A = TypeVar("A")
+Asked: TypeAlias = "tuple[AsyncClient, Begun]"
+"""What was asked already, and on which connection."""
 _log = logging.getLogger(__name__)
 _FIRST_PAUSE: Final = 0.05
 _LAST_PAUSE: Final = 2.0
@@ -140,15 +142,34 @@ class Link:
         answer, _ = await self.ask_twice(ask)
         return answer
 
-    async def ask_twice(self, ask: Ask) -> tuple[Answer, bool]:
+    def begin(self, ask: Ask) -> Asked | None:
+        """Ask at once, for `ask_twice` to wait for the answer; None when it can't be asked now."""
+        client = self._client
+        if client is None:
+            return None
+        try:
+            return client, client.begin(ask, patience=self._timings.grace)
+        except TaskboundError:  # `ask_twice` meets it again, where somebody waits for it
+            return None
+
+    async def ask_twice(self, ask: Ask, asked: Asked | None = None) -> tuple[Answer, bool]:
         """The daemon's answer, and whether it was asked twice because the first answer was lost (rule 1).
+
+        Args:
+            ask: What to ask.
+            asked: The same, when it was asked already.
 
         Raises:
             TaskboundError: Why no connection could be made, when there is none.
             DaemonLostError: The daemon did not answer in time, or not again within the grace (rule 1).
         """
-        client = self._client if self._client is not None else await self._join()
+        if asked is None:
+            client = self._client if self._client is not None else await self._join()
+        else:
+            client = asked[0]
         try:
+            if asked is not None:
+                return await client.answer(asked[1]), False
             return await client.ask_any(ask, patience=self._timings.grace), False
         except DaemonLostError:
             if client is self._client:

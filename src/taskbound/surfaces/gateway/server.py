@@ -109,6 +109,7 @@ class Gateway:
                 timings=plugs.timings,
                 now=plugs.now,
                 write=write,
+                bound=lambda: self._standing.bound,
                 bind=self._standing.bind,
                 repinned=self._standing.refresh,
             )
@@ -288,6 +289,7 @@ class Gateway:
         )
         self._calls.open[message.id] = call
         self._link.watch(busy=True)
+        self._calls.begin(call)
         self._begin(self._see_through(message.id, call), message)
 
     async def _see_through(self, request: Id, call: Call) -> None:

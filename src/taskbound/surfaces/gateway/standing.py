@@ -39,7 +39,7 @@ class Standing:
         """Start without a task; `bound` is told each time that one is found."""
         self._link = link
         self._servers = servers
-        self._bound = bound
+        self._tell_bound = bound
         self._binding: Binding | None = None
         self._kept: Binding | None = None
         self._turn = asyncio.Lock()
@@ -52,6 +52,11 @@ class Standing:
         """The task that calls belong to now, or empty."""
         found = self._binding or self._kept
         return found.task if found is not None else ""
+
+    @property
+    def bound(self) -> Binding | None:
+        """The task's binding, as far as it need not be asked for and no end has to be told first."""
+        return None if self.untold else self._binding
 
     async def bind(self) -> Binding:
         """The task's binding, asked for if need be.
@@ -69,7 +74,7 @@ class Standing:
             if self._binding is None:
                 self._binding = await self._ask()
                 self._kept = None
-                self._bound(self._binding.task)
+                self._tell_bound(self._binding.task)
             return self._binding
 
     async def _ask(self) -> Binding:

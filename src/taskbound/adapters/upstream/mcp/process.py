@@ -8,6 +8,7 @@
    Linux, every descendant that left the group and is still beneath it.
 4. Its standard error is read to the end and forgotten, but for a tail.
 5. Reading its output can be paused, and what is written to it is bounded by who calls.
+6. Its output is heard in the moment it is read, and not, as asyncio has it, a round of the loop later.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from taskbound.core.action.escape import escape_text
 from taskbound.core.tool.name import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from taskbound.core.tool import ServerIdentity
 
@@ -170,11 +171,19 @@ class ServerProcess(asyncio.SubprocessProtocol):
             self._transport = transport
             pipe = transport.get_pipe_transport(_STDIN)
             self._input = pipe if isinstance(pipe, asyncio.WriteTransport) else None
+            output = self._output()
+            if output is not None:
+                output.set_protocol(_Output(self.hear, output.get_protocol()))  # 6
+
+    def hear(self, data: bytes) -> None:
+        """Hand on its output."""
+        if not self._silent:
+            self._ears.heard(data)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """Hand on its output, keep the tail of its errors (asyncio calls this)."""
-        if fd == _STDOUT and not self._silent:
-            self._ears.heard(data)
+        """Hand on what it wrote before rule 6 held, keep the tail of its errors (asyncio calls this)."""
+        if fd == _STDOUT:
+            self.hear(data)
         elif fd == _STDERR:
             self._tail += data
             del self._tail[:-_TAIL]  # 4
@@ -214,3 +223,20 @@ class ServerProcess(asyncio.SubprocessProtocol):
         status = self._transport.get_returncode() if self._transport is not None else None
         how = "" if status is None else f" with status {status}"
         self._ears.fell_silent(f"{reason}{how}", self.tail())
+
+
+class _Output(asyncio.Protocol):
+    """A server's output: heard at once (rule 6); its end is told by asyncio, behind all that was read."""
+
+    def __init__(self, hear: Callable[[bytes], None], before: asyncio.BaseProtocol) -> None:
+        """Take the pipe over from asyncio's own protocol."""
+        self._hear = hear
+        self._before = before
+
+    def data_received(self, data: bytes) -> None:
+        """Take what arrived."""
+        self._hear(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let asyncio see the end: it waits for all pipes."""
+        self._before.connection_lost(exc)
