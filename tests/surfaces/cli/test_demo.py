@@ -28,10 +28,11 @@ DECISIONS: Mapping[int, list[tuple[str, str]]] = {
     6: [("refuse", "tool-changed"), PERMIT, PERMIT],
     7: [PERMIT, ("refuse", "task-ended")],
     8: [PERMIT, HELD],
-    9: [PERMIT, PERMIT, SPENT, SPENT, PERMIT, SPENT],
-    10: [PERMIT, HELD],
-    11: [],
+    9: [HELD],
+    10: [PERMIT, PERMIT, SPENT, SPENT, PERMIT, SPENT],
+    11: [PERMIT, HELD],
     12: [],
+    13: [],
 }
 
 
@@ -157,10 +158,19 @@ def test_a_held_payment_runs_once_by_another_persons_signature_and_asks_the_seco
     assert any(each.startswith("the same call asks again") for each in one.proofs)
 
 
+def test_a_payment_whose_file_changed_is_approved_by_nobody_and_asked_about_anew(report: DemoReport) -> None:
+    one = step(report, 9)
+    (over,) = texts(one, "over")
+    assert over == "what it names is another thing now: the sha256 behind `/reference`"
+    assert texts(one, "refuse")[0].endswith("[approval-over]")
+    assert one.proofs[-1] == "nothing was paid"
+    assert len(set(texts(one, "sheet"))) == 2
+
+
 def test_more_than_is_left_is_not_handed_on_and_a_split_over_two_tasks_stops_at_the_total(
     report: DemoReport,
 ) -> None:
-    one = step(report, 9)
+    one = step(report, 10)
     (refused,) = texts(one, "refuse")[:1]
     assert refused.endswith("[outside-parent]")
     paid = [json.loads(each.arguments)["amount"] for each in one.tries if each.decision == "permit"]
@@ -168,14 +178,14 @@ def test_more_than_is_left_is_not_handed_on_and_a_split_over_two_tasks_stops_at_
 
 
 def test_a_retry_after_unknown_is_held_and_a_person_says_no(report: DemoReport) -> None:
-    lost, again = step(report, 10).tries
+    lost, again = step(report, 11).tries
     assert lost.state == "unknown"
     assert again.policies == ("base:repeat-after-unknown",)
     assert json.loads(lost.arguments) == json.loads(again.arguments)
 
 
 def test_the_thief_passes_alone_and_is_caught_by_an_earlier_checkpoint(report: DemoReport) -> None:
-    one = step(report, 12)
+    one = step(report, 13)
     assert any(each.startswith("the forged log verifies by itself") for each in one.proofs)
     (caught,) = texts(one, "refuse")
     assert caught.endswith("[log-forked]")

@@ -1,4 +1,4 @@
-"""Step 9: a part of the task is handed on, and parent and child together stay what the parent was."""
+"""Step 10: a part of the task is handed on, and parent and child together stay what the parent was."""
 
 from __future__ import annotations
 

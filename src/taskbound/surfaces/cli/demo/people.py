@@ -1,4 +1,4 @@
-"""Steps 8 and 10: a payment that another person approves, and a repeat after an unknown outcome."""
+"""Steps 8 and 11: a payment that another person approves, and a repeat after an unknown outcome."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.demo.world import World
     from taskbound.wire.action import ActionDetail
 
-__all__ = ["approved_once", "asked_after_unknown"]
+__all__ = ["answered_by", "approved_once", "asked_after_unknown", "held_call", "told_denied"]
 
 _PAY: Final = "payments__pay"
 _LATE: Final = 40
@@ -40,7 +40,7 @@ async def approved_once(world: World, scene: Scene) -> None:
     second_task(world, scene)
     name, reference = LARGE, "invoice 2043"
     order = payment("blue-freight", 400, reference)
-    async with _held(world, scene, order) as (held, calling):
+    async with held_call(world, scene, order) as (held, calling):
         require(scene, scene.tries[-1], "hold", "held")
         scene.require(f"policy `{name}` holds it", holds=name in held.policies)
         action = held.row.action
@@ -48,10 +48,10 @@ async def approved_once(world: World, scene: Scene) -> None:
         scene.says("may sign", f"{', '.join(question.may_answer)}; the digest is {question.digest[:16]}…")
         scene.require("the requester may not, another person may", holds=question.may_answer == (APPROVER,))
         scene.proves("nothing was paid while it is held", holds=not world.books().named(reference))
-        said = await _answers(world, scene, "sign", action, PERSON)
+        said = await answered_by(world, scene, "sign", action, PERSON)
         scene.says("refuse", f"{said.message} [{said.code}]")
         scene.proves("who asked for the task can't approve for it", holds=said.code == "not-entitled")
-        said = await _answers(world, scene, "sign", action, APPROVER)
+        said = await answered_by(world, scene, "sign", action, APPROVER)
         scene.require(f"the signature counts: {said.message}", holds=said.status == 0)
         got = await calling
     done = _told(world, scene, action, got)
@@ -60,14 +60,14 @@ async def approved_once(world: World, scene: Scene) -> None:
         "the held action itself ran, under its own id, and the ledger holds it once",
         holds=not got.error and done.state == "succeeded" and len(world.books().named(reference)) == 1,
     )
-    async with _held(world, scene, order) as (again, calling):
+    async with held_call(world, scene, order) as (again, calling):
         require(scene, scene.tries[-1], "hold", "held")
         other = again.row.action
         scene.proves("the same call asks again: the approval is used up", holds=other != action)
-        said = await _answers(world, scene, "deny", other, APPROVER)
+        said = await answered_by(world, scene, "deny", other, APPROVER)
         scene.require(f"the denial counts: {said.message}", holds=said.status == 0)
         got = await calling
-    _denied(scene, got)
+    told_denied(scene, got)
     scene.proves("the ledger still holds it once", holds=len(world.books().named(reference)) == 1)
 
 
@@ -95,14 +95,14 @@ async def asked_after_unknown(world: World, scene: Scene) -> None:
     scene.tries[-1] = tried_of(detail, lost.text)
     scene.says("withheld", f"{lost.text} [{lost.code}]")
     scene.proves("its outcome is on record as unknown", holds=lost.error and detail.row.state == "unknown")
-    async with _held(world, scene, order) as (held, calling):
+    async with held_call(world, scene, order) as (held, calling):
         require(scene, scene.tries[-1], "hold", "held")
         paid = world.books().named(reference)
         scene.says("person", f"looks into the ledger, and finds it there as entry {paid[0].sequence}")
-        said = await _answers(world, scene, "deny", held.row.action, PERSON)
+        said = await answered_by(world, scene, "deny", held.row.action, PERSON)
         scene.require(f"the denial counts: {said.message}", holds=said.status == 0)
         got = await calling
-    _denied(scene, got)
+    told_denied(scene, got)
     scene.proves(
         "the ledger holds it once: not knowing was not taken for a failure",
         holds=len(world.books().named(reference)) == 1,
@@ -111,7 +111,7 @@ async def asked_after_unknown(world: World, scene: Scene) -> None:
 
 
 @asynccontextmanager
-async def _held(
+async def held_call(
     world: World, scene: Scene, order: dict[str, JsonValue]
 ) -> AsyncIterator[tuple[ActionDetail, asyncio.Task[Answered]]]:
     """Let the agent call; the held action, and the call that waits for people."""
@@ -132,7 +132,8 @@ async def _held(
         calling.cancel()
 
 
-async def _answers(world: World, scene: Scene, word: str, action: str, person: str) -> Said:
+async def answered_by(world: World, scene: Scene, word: str, action: str, person: str) -> Said:
+    """How this person's signed answer was taken."""
     scene.says("runs", f"taskbound approval {word} {action} --key {person}")
     return await asyncio.to_thread(answer, world, word, action, person)
 
@@ -143,7 +144,8 @@ def _told(world: World, scene: Scene, action: str, got: Answered) -> Tried:
     return scene.tried(tried_of(world.watch.action(action), got.text))
 
 
-def _denied(scene: Scene, got: Answered) -> None:
+def told_denied(scene: Scene, got: Answered) -> None:
+    """Go on only when the agent is told that a person said no."""
     scene.says("is told", f"{got.text} [{got.code}]")
     scene.require("the agent is told that it was denied", holds=got.error and got.code == "approval-denied")
 

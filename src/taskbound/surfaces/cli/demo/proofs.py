@@ -1,4 +1,4 @@
-"""Steps 11 and 12: the log is verified without the daemon, and a thief of its key is caught."""
+"""Steps 12 and 13: the log is verified without the daemon, and a thief of its key is caught."""
 
 from __future__ import annotations
 

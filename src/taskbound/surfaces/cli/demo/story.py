@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound import __version__
-from taskbound.surfaces.cli.demo import calls, children, ends, people, proofs
+from taskbound.surfaces.cli.demo import calls, children, ends, files, people, proofs
 from taskbound.surfaces.cli.demo.report import DemoReport
 from taskbound.surfaces.cli.demo.scene import Step, play
 from taskbound.surfaces.cli.demo.setting import set_up
@@ -33,6 +33,7 @@ _STEPS: Final = (
     ("A server that changes after it was approved", ends.changed_schema),
     ("The task ends while a call is on its way", ends.ended_during_a_call),
     ("Above a limit: another person signs, and it runs once", people.approved_once),
+    ("Above a limit, and the file behind it changes", files.changed_while_asked),
     ("A child task can't exceed its parent", children.carved),
     ("A retry after `unknown` asks", people.asked_after_unknown),
     ("The log, verified by who has nothing but files", proofs.verified_offline),
