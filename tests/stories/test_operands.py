@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import BadProbeError, parse_question
 from taskbound.core.decision import Hold, Settled
@@ -354,3 +355,73 @@ def test_another_spelling_of_the_same_path_is_another_action(here: Bills) -> Non
     here.say(action, "bob")
     assert id_of(here.pay(bill=f"{here.folder}/./march.txt")) != action
     assert code_of(here.pay()) == "permit"
+
+
+# --- what policies read of it ------------------------------------------------------------------------
+
+CHANGED_SINCE = """
+@id("same") @hold("confirm") forbid (principal, action == Taskbound::Action::"bank__pay", resource)
+when { context.attempt > 1 && context.changed.isEmpty() };
+@id("other") forbid (principal, action == Taskbound::Action::"bank__pay", resource)
+when { context.changed.contains("operands") };
+"""
+
+
+def reading(bills: Bills, rules: str = CHANGED_SINCE) -> Bills:
+    bills.rule(base_bundle() + rules)
+    return bills
+
+
+def test_a_policy_sees_that_what_the_arguments_name_changed_since_the_last_attempt(there: Bills) -> None:
+    reading(there)
+    assert code_of(there.pay()) == "permit"
+    there.bill.touch()
+    held = there.pay()
+    assert code_of(held) == "hold", "nothing changed"
+    with there.world.store.read() as snapshot:
+        kept = snapshot.actions.action("default", id_of(held))
+    assert kept is not None
+    (words,) = dict(kept.facts)["operands"].split("\n")
+    assert json.loads(words)["found"]["sha256"] == sha256(b"pay bob 10\n").hexdigest()
+    assert explain(there.world.means, "default", id_of(held)).replay == "same"
+    rewrite(there.bill)
+    assert code_of(there.pay()) == "forbidden"
+
+
+def test_what_the_last_attempt_named_and_nobody_recorded_counts_as_changed(here: Bills) -> None:
+    here.rule(base_bundle())
+    assert code_of(here.pay()) == "permit"
+    assert code_of(reading(here).pay()) == "forbidden"
+
+
+def test_where_nothing_is_declared_nothing_has_changed(here: Bills) -> None:
+    here.declare()
+    here.rule(base_bundle())
+    assert code_of(here.pay()) == "permit"
+    rewrite(here.bill)
+    reading(
+        here,
+        '@id("other") forbid (principal, action, resource) when { context.changed.contains("operands") };',
+    )
+    assert code_of(here.pay(connection="con_z")) == "permit"
+
+
+@pytest.mark.parametrize("fact", ["operands", "changed"])
+def test_what_can_t_be_looked_at_is_refused_where_a_policy_reads_of_it(here: Bills, fact: str) -> None:
+    never = f'@id("never") forbid (principal, action, resource) when {{ context.{fact}.contains("x") }};'
+    reading(here, never)
+    assert code_of(here.pay()) == "permit"
+    remove(here.bill)
+    assert code_of(here.pay()) == "operand-unreadable"
+    reading(here, "")
+    assert code_of(here.pay(connection="con_z")) == "permit", "no policy reads of it"
+
+
+def test_what_no_grant_covers_is_not_looked_at_for_a_policy(here: Bills) -> None:
+    reading(
+        here, '@id("never") forbid (principal, action, resource) when { context.operands.contains("x") };'
+    )
+    here.task = here.world.start(
+        scope={"grants": [{"tool": "bank__pay", "arguments": {"to": {"equals": "eve"}}}]}
+    )
+    assert code_of(here.pay(bill="/none")) == "outside-scope"

@@ -3,7 +3,8 @@
 1. Attempts are permits, counted by act key: who acts, where, with which tool and arguments can't differ.
 2. An unknown outcome stays the last one until every unknown attempt of the act was reconciled: that one of
    them was found out says nothing of the others.
-3. What is not known of the last attempt counts as changed.
+3. What is not known of the last attempt counts as changed; what its arguments name only where a person has
+   declared by now that they name something.
 """
 
 from __future__ import annotations
@@ -46,11 +47,13 @@ class AttemptGround:
     definition: str
     scope: str
     policy: str
+    operands: tuple[str, ...] | None
+    """What probes found, each in words; None when that was not recorded."""
     people: tuple[str, ...] | None
     """In words: owner and approvers of the agent, requester of the task; None when they were not recorded."""
 
 
-CHANGES: Final = ("definition", "people", "policy", "scope")
+CHANGES: Final = ("definition", "operands", "people", "policy", "scope")
 """What can have changed since the last attempt, in order."""
 
 
@@ -60,6 +63,7 @@ def changed_since(before: AttemptGround | None, now: AttemptGround) -> tuple[str
         return CHANGES
     found = {
         "definition": before.definition != now.definition,
+        "operands": (before.operands or ()) != now.operands,
         "people": before.people is None or before.people != now.people,
         "policy": before.policy != now.policy,
         "scope": before.scope != now.scope,

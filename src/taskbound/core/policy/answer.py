@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FACTS",
+    "LOOKED",
     "TIMED",
     "TRIED",
     "Erred",
@@ -74,6 +75,7 @@ FACTS: Final[Mapping[str, FactKind]] = MappingProxyType(
         "last_action": FactKind.TEXT,
         "last_age": FactKind.NUMBER,
         "last_outcome": FactKind.TEXT,
+        "operands": FactKind.TEXTS,
         "proof": FactKind.TEXT,
         "agent.approvers": FactKind.PERSONS,
         "agent.name": FactKind.TEXT,
@@ -95,7 +97,7 @@ FACTS: Final[Mapping[str, FactKind]] = MappingProxyType(
 """The facts that policies may read, by name: without a word in front they are of the call itself.
 
 `task.age` and `task.remaining` are whole seconds since the task's start and until its deadline; `last_age`
-since the act's last attempt.
+since the act's last attempt. `operands` is what probes found behind the arguments, each as one JSON object.
 """
 
 
@@ -103,6 +105,10 @@ TIMED: Final = frozenset({"task.age", "task.remaining"})
 """The facts that change with nothing but the time."""
 TRIED: Final = frozenset({"attempt", "changed", "last_action", "last_age"})
 """The facts of an act's attempts before; each attempt changes them, and `last_age` the time as well."""
+
+
+LOOKED: Final = frozenset({"changed", "operands"})
+"""The facts for which what the arguments name is looked at, where a person declared that it can change."""
 
 
 class PolicySyntaxError(MalformedError):

@@ -48,6 +48,7 @@ _ORDINARY: Final[Mapping[str, Fact]] = {
     "last_action": "",
     "last_age": 0,
     "last_outcome": "none",
+    "operands": (),
     "proof": "",
     "agent.approvers": (),
     "agent.owner": "",

@@ -2,7 +2,8 @@
 
 1. Only when a policy that can apply reads it; then it is read for each call, and never remembered.
 2. What is read is one snapshot: the act, its last action, and whether that one's holder is lost.
-3. Whom the last attempt was answered for is known by what it recorded; `changed` has it recorded.
+3. Whom the last attempt was answered for, and what its arguments named, is known by what it recorded;
+   `changed` has it recorded.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Snapshot
 
-__all__ = ["NO_ATTEMPT", "PEOPLE", "Attempts", "look_back"]
+__all__ = ["GROUND", "NO_ATTEMPT", "PEOPLE", "Attempts", "look_back"]
 
 PEOPLE: Final = ("agent.approvers", "agent.owner", "task.requester")
 """The facts by which it is known whether the people have changed."""
+GROUND: Final = frozenset({*PEOPLE, "operands"})
+"""What is recorded of an attempt so that the next one can be compared with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +44,13 @@ class Attempts:
             definition=self.last.definition,
             scope=self.last.scope,
             policy=self.last.bundle,
+            operands=_lines(facts["operands"]) if "operands" in facts else None,  # 3
             people=tuple(facts[name] for name in PEOPLE) if facts.keys() >= set(PEOPLE) else None,  # 3
         )
+
+
+def _lines(words: str) -> tuple[str, ...]:
+    return tuple(words.split("\n")) if words else ()
 
 
 NO_ATTEMPT: Final = Attempts()

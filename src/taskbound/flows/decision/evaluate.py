@@ -9,7 +9,8 @@
 4. A refusal that comes from a scope says whether the task's requester could grant what was missing: by what
    they may grant and by the ceiling, as they are known here. It is advice, and permits nothing.
 5. What policy holds is looked at, as far as a person declared that its arguments name what can change; so it
-   is each time that the call is made, also while people are asked.
+   is each time that the call is made, also while people are asked. Where a policy reads of that, whatever is
+   covered is looked at before policy is asked; what can't be looked at is refused then.
 6. What was read is named by version in the proposal's basis. What the arguments don't
    change is worked out once (`standing`).
 """
@@ -35,7 +36,7 @@ from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.identity.grantable import why_not
 from taskbound.core.policy import Forbidden, Held, Permitted
 from taskbound.core.quick import quick
-from taskbound.flows.approval.looking import look_at
+from taskbound.flows.approval.looking import Seen, look_at
 from taskbound.flows.decision.covering import Outside, cover_call
 from taskbound.flows.decision.standing import Standings
 
@@ -94,6 +95,15 @@ class Call:
     """Seconds that the gateway will wait for people, if they have to be asked."""
 
 
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reached:
+    """Nothing stands in the way of the call but policy."""
+
+    tool: ToolView
+    covered: Covered
+
+
 class Evaluator:
     """Evaluates calls against views of the store and the policies in force."""
 
@@ -123,13 +133,16 @@ class Evaluator:
         attempts, outcome = self._before(call.namespace, standing, action)
         flagged = action.flags()
         flags = tuple(sorted({flag.kind.value for flag in flagged})) if flagged else ()
-        case = standing.case(flags, outcome, call.proof, now, attempts)
+        reached = self._reach(call, standing, arguments, now)
+        seen = self._look(reached, arguments) if standing.reads_operands else None
+        words = None if seen is None else tuple(canonical(one.value()).decode() for one in seen.operands)
+        case = standing.case(flags, outcome, call.proof, now, attempts, words)
         return Proposal(
             id=action_id,
             action=action,
             root=standing.root,
             presented=Presented(connection=call.connection, request=call.request, key=call.key),
-            verdict=self._verdict(call, standing, case, arguments, now),
+            verdict=self._verdict(reached, case, arguments, seen, now),
             basis=case.basis,
             flags=flags,
             scope=standing.scope,
@@ -146,9 +159,10 @@ class Evaluator:
             return None, ""
         return None, self._views.last_outcome(standing.root, action.act_key)
 
-    def _verdict(
-        self, call: Call, standing: Standing, case: Case, arguments: dict[str, JsonValue], now: Instant
-    ) -> Verdict:
+    def _reach(
+        self, call: Call, standing: Standing, arguments: dict[str, JsonValue], now: Instant
+    ) -> _Reached | Refuse:
+        """What the call stands on and what covers it, or why it gets no further."""
         try:
             ground = standing.require(call.unbound, now)
         except DeniedError as error:
@@ -156,17 +170,32 @@ class Evaluator:
         covered = cover_call(ground, arguments)
         if isinstance(covered, Outside):
             return self._refuse(ground, covered, arguments)
-        verdict = _conclude(case.conclusion(arguments), covered)
-        return self._looked(verdict, ground.tool, arguments, now) if isinstance(verdict, Holding) else verdict
+        return _Reached(tool=ground.tool, covered=covered)
 
-    def _looked(
-        self, verdict: Holding, tool: ToolView, arguments: dict[str, JsonValue], now: Instant
-    ) -> Holding:
-        """The same with what its probes found (rule 5)."""
-        if not tool.pinned.probes:
+    def _verdict(
+        self,
+        reached: _Reached | Refuse,
+        case: Case,
+        arguments: dict[str, JsonValue],
+        seen: Seen | None,
+        now: Instant,
+    ) -> Verdict:
+        if isinstance(reached, Refuse):
+            return reached
+        if seen is not None and seen.blocked is not None:
+            return refusal(seen.blocked)  # 5
+        verdict = _conclude(case.conclusion(arguments), reached.covered)
+        if not isinstance(verdict, Holding) or not reached.tool.pinned.probes:
             return verdict
-        seen = look_at(self._operands, tool.pinned, tool.server, arguments, tool.definition.defaults)
-        return replace(verdict, operands=seen.operands, blocked=seen.blocked, looked=now)
+        found = seen or self._look(reached, arguments)
+        return replace(verdict, operands=found.operands, blocked=found.blocked, looked=now)
+
+    def _look(self, reached: _Reached | Refuse, arguments: dict[str, JsonValue]) -> Seen:
+        """What probes find behind the arguments of what is covered (rule 5)."""
+        if isinstance(reached, Refuse):
+            return Seen()
+        tool = reached.tool
+        return look_at(self._operands, tool.pinned, tool.server, arguments, tool.definition.defaults)
 
     def _refuse(self, ground: Ground, outside: Outside, arguments: dict[str, JsonValue]) -> Refuse:
         """The refusal of what no grant covers, and whether the requester could grant it (rule 4)."""

@@ -47,6 +47,8 @@ class FactsOf:
     last_outcome: str
     attempts: Attempts
     """What was before this call; looked up only when a policy reads of it."""
+    operands: tuple[str, ...]
+    """What probes found behind the arguments, each in words; looked at only when a policy reads of it."""
     known_agent: Agent | None
     lineage: Lineage | None
     known_tool: ToolView | None
@@ -85,6 +87,7 @@ def _changed(seen: FactsOf) -> tuple[str, ...]:
         definition=seen.known_tool.pinned.digest if seen.known_tool else "",
         scope=seen.lineage.task.scope.digest if seen.lineage else "",
         policy=seen.bundle,
+        operands=seen.operands,
         people=people,
     )
     return changed_since(seen.attempts.ground, now)
@@ -105,6 +108,7 @@ _FACTS: Final[Mapping[str, Callable[[FactsOf], Fact]]] = {
     "last_action": lambda seen: seen.attempts.history.last_action,
     "last_age": _last_age,
     "last_outcome": lambda seen: seen.last_outcome,
+    "operands": lambda seen: seen.operands,
     "proof": lambda seen: seen.proof,
     "agent.approvers": lambda seen: seen.known_agent.approvers if seen.known_agent else (),
     "agent.name": lambda seen: seen.agent,

@@ -7,7 +7,7 @@
    of the task and its ancestors. What stands in the way is looked at anew each time.
 3. What policy answers is remembered by all that it may read: the standing, the flags,
    the last outcome and the proof. Where it reads the arguments it is asked for
-   each call, and where it reads the time or the attempts before nothing is remembered.
+   each call, and where it reads the time, the attempts before or what the arguments name nothing is.
 4. Every agent above is active like the task's own, and bounds it by its ceiling; a ceiling is asked for each
    call unless it covers every call of the tool by its own words.
 5. Standings and their cases are bounded: beyond the bound the oldest go. One that lacks
@@ -23,10 +23,10 @@ from taskbound.core.action import Frame
 from taskbound.core.decision import Basis
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity import UnknownIdentityError, require_active
-from taskbound.core.policy import TIMED, TRIED, PolicyRequest, conclude
+from taskbound.core.policy import LOOKED, TIMED, TRIED, PolicyRequest, conclude
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.task import NoTaskError, require_live
-from taskbound.flows.decision.attempts import NO_ATTEMPT, PEOPLE
+from taskbound.flows.decision.attempts import GROUND, NO_ATTEMPT
 from taskbound.flows.decision.bounds import bounds_of
 from taskbound.flows.decision.facts import FactsOf, fact_words
 
@@ -146,6 +146,11 @@ class Standing:
         """Whether a policy that can apply reads of the attempts before."""
         return not TRIED.isdisjoint(self._read().facts)
 
+    @property
+    def reads_operands(self) -> bool:
+        """Whether a policy that can apply reads what the arguments name."""
+        return not LOOKED.isdisjoint(self._read().facts)
+
     def require(self, unbound: TaskboundError | None, now: Instant) -> Ground:
         """Go on only when nothing stands in the way so far.
 
@@ -168,10 +173,11 @@ class Standing:
         proof: str,
         now: Instant,
         attempts: Attempts | None = None,
+        operands: tuple[str, ...] | None = None,
     ) -> Case:
         """The case of calls with these flags, of an act that last ended and was tried so, proven so."""
-        if attempts is not None or not TIMED.isdisjoint(self._read().facts):
-            return self._case(flags, outcome, proof, now, attempts)
+        if attempts is not None or operands is not None or not TIMED.isdisjoint(self._read().facts):
+            return self._case(flags, outcome, proof, now, attempts, operands or ())
         key = (flags, outcome, proof)
         known = self._cases.get(key)  # 3
         if known is None:
@@ -222,11 +228,17 @@ class Standing:
         )
 
     def _case(
-        self, flags: tuple[str, ...], outcome: str, proof: str, now: Instant, attempts: Attempts | None
+        self,
+        flags: tuple[str, ...],
+        outcome: str,
+        proof: str,
+        now: Instant,
+        attempts: Attempts | None,
+        operands: tuple[str, ...] = (),
     ) -> Case:
         task, agent, tool = self._names
         known, reads = self._tool, self._read()
-        names = reads.facts.union(PEOPLE) if "changed" in reads.facts else reads.facts
+        names = reads.facts | GROUND if "changed" in reads.facts else reads.facts
         facts = FactsOf(
             namespace=self._namespace,
             agent=agent,
@@ -236,6 +248,7 @@ class Standing:
             flags=flags,
             last_outcome=outcome,
             attempts=attempts or NO_ATTEMPT,
+            operands=operands,
             known_agent=self._agent,
             lineage=self._lineage,
             known_tool=known,
