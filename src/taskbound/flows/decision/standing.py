@@ -28,6 +28,7 @@ from taskbound.core.revocation import require_not_stopped
 from taskbound.core.task import NoTaskError, require_live
 from taskbound.flows.decision.attempts import GROUND, NO_ATTEMPT
 from taskbound.flows.decision.bounds import bounds_of
+from taskbound.flows.decision.errors import ToolChangedError, UnknownToolError
 from taskbound.flows.decision.facts import FactsOf, fact_words
 
 if TYPE_CHECKING:
@@ -48,20 +49,6 @@ __all__ = ["Case", "Ground", "Standing", "Standings", "ToolChangedError", "Unkno
 _USABLE: Final = frozenset({"pinned", "text-changed"})
 _STANDINGS: Final = 2_000
 _CASES: Final = 32
-
-
-class UnknownToolError(DeniedError):
-    """No tool of this name is pinned for this agent."""
-
-    code = "unknown-tool"
-    remedy = "use a tool that tools/list names"
-
-
-class ToolChangedError(DeniedError):
-    """The server shows another definition of the tool than the one that was pinned."""
-
-    code = "tool-changed"
-    remedy = "ask the person to look at `taskbound tool diff` and to accept it or not"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
