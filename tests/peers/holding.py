@@ -12,7 +12,7 @@ from taskbound.flows.identity import register_person
 from taskbound.flows.identity.group import Groups
 from tests.peers.openssh import Device
 from tests.peers.people import actor_of, enrolled
-from tests.world import ANN, World
+from tests.world import ANN, World, WorldClock
 
 if TYPE_CHECKING:
     from taskbound.core.identity.person_key import PersonKey
@@ -76,8 +76,8 @@ class Answerers:
 class Holding(Answerers):
     """Ann asks; bob, carl and dora are of finance; each has a key that counts."""
 
-    def __init__(self, store: Store, policy: str = ASKED) -> None:
-        world = World(store=store, policy=policy)
+    def __init__(self, store: Store, policy: str = ASKED, *, clock: WorldClock | None = None) -> None:
+        world = World(store=store, policy=policy, clock=clock or WorldClock())
         world.settle_in()
         super().__init__(world)
         groups = Groups(self.world.means)

@@ -2,28 +2,51 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from taskbound.core.approval import AnswerKind
 from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEvent
+from taskbound.core.tool import parse_definition
+from taskbound.flows.policy import examine, examine_kept
+from taskbound.ports.policy import StoredBundle
 from tests.peers.holding import Holding
-from tests.world import ANN, code_of, id_of
+from tests.peers.people import actor_of
+from tests.world import ANN, LOOK, PAY, code_of, id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from taskbound.ports.store import Store
 
 __all__ = ["KINDS", "TRIES", "race_rounds"]
 
-KINDS = ("nothing", "deny", "withdraw", "leave", "end", "leave the group")
-TRIES = 36
+_GROUPS: Final = (1, 1, 2, 4, 8, 20, 36)
+"""How many consumptions each of two workers tries in one transaction, one transaction after the other."""
+TRIES: Final = sum(_GROUPS)
 """Consumptions that are tried in each round by each of two workers."""
+KINDS: Final[Mapping[str, str]] = {
+    "nothing": "",
+    "deny": "denied",
+    "expire": "expired",
+    "withdraw": "withdrawn",
+    "leave": "withdrawn",
+    "end": "withdrawn",
+    "leave the group": "superseded",
+    "policy": "superseded",
+    "tool": "superseded",
+}
+"""What happens at the same time, and where the approval stands then if it was not used before."""
+_HELD: Final = {"deny": "refused", "expire": "expired"}
+"""Where the held action stands then, where it is not withdrawn."""
+_OVER: Final = frozenset({"end", "expire"})
+"""Where the round's task has ended, or is past its deadline."""
+_HOUR: Final = 3600
 
 
 @dataclass
@@ -35,10 +58,10 @@ class Race:
 
     def use(self, there: Holding, connection: str) -> None:
         self.start.wait()
-        for _ in range(TRIES):
-            answer = there.world.ask(there.task, connection=connection)
-            if code_of(answer) == "permit":
-                self.permitted.append(id_of(answer))
+        for size in _GROUPS:
+            calls = [there.world.call(there.task, connection=connection) for _ in range(size)]
+            answers = there.world.decisions.decide(calls)
+            self.permitted += [id_of(one) for one in answers if code_of(one) == "permit"]
 
     def meanwhile(self, act: Callable[[], object]) -> None:
         self.start.wait()
@@ -46,20 +69,75 @@ class Race:
             act()
 
 
-def ending(there: Holding, what: str, action: str) -> Callable[[], object]:
-    world = there.world
-    deny = there.statement(action, "carl", AnswerKind.DENY)
-    signature = there.devices["carl"][1].sign(deny)
-    name = there.approval(action).question.id
-    acts: dict[str, Callable[[], object]] = {
-        "nothing": lambda: None,
-        "deny": partial(world.approvals.answer, "default", deny, signature),
-        "withdraw": partial(world.approvals.withdraw, "default", name, ANN, reason=""),
-        "leave": partial(world.approvals.leave, "default", "con_a", reason=""),
-        "end": partial(world.tasks.end, "default", there.task.id, TaskEvent.CANCEL, ANN, reason=""),
-        "leave the group": partial(there.leave, "bob"),
-    }
-    return acts[what]
+class Ending:
+    """What one round has happen; and what it leaves behind, so that the next can have it again."""
+
+    def __init__(self, there: Holding, what: str) -> None:
+        self._there = there
+        self._what = what
+        self._bundles = self._propose() if what == "policy" else ()
+        self._turns = 0
+
+    def of(self, action: str) -> Callable[[], object]:
+        """What has to be done meanwhile, in this round."""
+        there, world = self._there, self._there.world
+        self._turns += 1
+        acts: dict[str, Callable[[], Callable[[], object]]] = {
+            "nothing": lambda: lambda: None,
+            "deny": lambda: self._deny(action),
+            "expire": lambda: partial(world.clock.advance, _HOUR),
+            "withdraw": lambda: self._withdraw(action),
+            "leave": lambda: partial(world.approvals.leave, "default", "con_a", reason=""),
+            "end": lambda: partial(
+                world.tasks.end, "default", there.task.id, TaskEvent.CANCEL, ANN, reason=""
+            ),
+            "leave the group": lambda: partial(there.leave, "bob"),
+            "policy": self._activate,
+            "tool": lambda: partial(self._accept, {**PAY, "title": f"Pay {self._turns}"}),
+        }
+        return acts[self._what]()
+
+    def undo(self) -> None:
+        """Bob is of finance again, where he left it."""
+        if self._what == "leave the group":
+            self._there.groups.set_member("default", "finance", "bob", member=True, actor=ANN, owns=True)
+
+    def _deny(self, action: str) -> Callable[[], object]:
+        raw = self._there.statement(action, "carl", AnswerKind.DENY)
+        signature = self._there.devices["carl"][1].sign(raw)
+        return partial(self._there.world.approvals.answer, "default", raw, signature)
+
+    def _withdraw(self, action: str) -> Callable[[], object]:
+        name = self._there.approval(action).question.id
+        return partial(self._there.world.approvals.withdraw, "default", name, ANN, reason="")
+
+    def _activate(self) -> Callable[[], object]:
+        world = self._there.world
+        seen = examine_kept(world.means, "default", self._bundles[self._turns % 2])
+        return partial(world.bundles.activate, "default", seen, actor_of("bob"))
+
+    def _propose(self) -> Sequence[str]:
+        return tuple(self._digests())
+
+    def _digests(self) -> Iterator[str]:
+        world = self._there.world
+        for name in ("first", "second"):
+            text = f'@id("{name}") permit (principal, action, resource);'
+            kept = world.bundles.propose(
+                "default", examine(world.means, "default", {"own.cedar": text}, {}), "", ANN
+            )
+            assert isinstance(kept, StoredBundle)
+            yield kept.digest
+
+    def _accept(self, definition: dict[str, object]) -> None:
+        """A server lists another definition, and a person accepts it."""
+        world = self._there.world
+        with world.store.read() as snapshot:
+            server = snapshot.tools.server("default", "bank")
+        assert server is not None
+        raws = [json.dumps(one).encode() for one in (definition, LOOK)]
+        world.sights.see("default", "bank", server.identity, raws, agent="coder")
+        world.sights.accept("default", "bank__pay", parse_definition(raws[0]).digest, ANN)
 
 
 def race_rounds(what: str, stores: tuple[Store, Store], rounds: int) -> int:
@@ -67,6 +145,7 @@ def race_rounds(what: str, stores: tuple[Store, Store], rounds: int) -> int:
     first = Holding(stores[0])
     times = 0
     second, third = first.beside_on(stores[1]), first.beside_on(stores[1])
+    ending = Ending(third, what)
     for _ in range(rounds):
         first.task = second.task = third.task = first.world.start()
         action = id_of(first.world.ask(first.task, connection="con_a"))
@@ -75,20 +154,19 @@ def race_rounds(what: str, stores: tuple[Store, Store], rounds: int) -> int:
         threads = [
             threading.Thread(target=race.use, args=(first, "con_a")),
             threading.Thread(target=race.use, args=(second, "con_b")),
-            threading.Thread(target=race.meanwhile, args=(ending(third, what, action),)),
+            threading.Thread(target=race.meanwhile, args=(ending.of(action),)),
         ]
         for one in threads:
             one.start()
         for one in threads:
             one.join()
+        first.world.approvals.sweep()  # what nobody met is ended now
         used = race.permitted
         assert used in ([], [action])
-        stands = first.state(action)
-        assert (stands[0] == "permitted") == (used == [action])
-        assert (stands[1] == "consumed") == (used == [action])
-        if what == "nothing":
-            assert used == [action]
-        if what == "leave the group":
-            third.groups.set_member("default", "finance", "bob", member=True, actor=ANN, owns=True)
+        wanted = ("permitted", "consumed") if used else (_HELD.get(what, "withdrawn"), KINDS[what])
+        assert first.state(action) == wanted
+        ending.undo()
+        if what not in _OVER:  # each round leaves nothing open, so that none is slower than the one before
+            first.world.tasks.end("default", first.task.id, TaskEvent.COMPLETE, ANN, reason="")
         times += len(used)
     return times

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Store
     from tests.postgres import Server
 
-ROUNDS = 12
-"""Of each kind over each store: 10,368 tries to use 144 approvals. `dev/soak --only approvals` does more."""
+ROUNDS = 4
+"""Of each kind over each store: 10,368 tries to use 72 approvals. `dev/soak --only approvals` does more."""
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

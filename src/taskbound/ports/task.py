@@ -80,6 +80,9 @@ class TaskReads(Protocol):
     def evidence(self, namespace: str, digest: str) -> str:
         """The signed token that has this digest; empty when none was kept."""
 
+    def accounts(self, namespace: str, tasks: Collection[str]) -> frozenset[int]:
+        """The accounts under which the agent has run for any of these tasks."""
+
     def runs(self, namespace: str, boot: str) -> tuple[Run, ...]:
         """Every registered run of this boot whose task has not ended."""
 
@@ -132,6 +135,9 @@ class TaskWrites(TaskReads, Protocol):
 
     def keep_evidence(self, namespace: str, digest: str, token: str) -> None:
         """Keep the token under its digest; nothing happens when it is kept already."""
+
+    def keep_account(self, namespace: str, task: str, uid: int) -> None:
+        """Keep that the agent ran under this account; nothing happens when it is kept already."""
 
     def put_run(self, run: Run) -> None:
         """Register a run; the same process again is replaced."""

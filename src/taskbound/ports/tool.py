@@ -64,6 +64,9 @@ class ToolReads(Protocol):
     def tools(self, namespace: str, *, server: str = "") -> tuple[PinnedTool, ...]:
         """Every tool, by name; of one server when it is named."""
 
+    def approvers(self, namespace: str) -> Mapping[str, tuple[str, ...]]:
+        """By tool's name, pinned or not: who approves for it; where nobody was ever named it is absent."""
+
 
 class ToolWrites(ToolReads, Protocol):
     """Writes them; `expect` is the version that the row must have, 0 for a row that must not exist."""
@@ -79,3 +82,6 @@ class ToolWrites(ToolReads, Protocol):
 
     def put_tool(self, tool: PinnedTool, *, expect: int) -> None:
         """Write the tool. MUST raise `ConflictError` when the version is not `expect`."""
+
+    def put_approvers(self, namespace: str, tool: str, approvers: tuple[str, ...] | None) -> None:
+        """Write who approves for the tool, whatever becomes of its pin; None: nobody was ever named."""

@@ -15,6 +15,7 @@ __all__ = [
     "LeaveHold",
     "ListApprovals",
     "OpenApproval",
+    "ProveApproval",
     "ShowApproval",
     "WithdrawApproval",
 ]
@@ -53,6 +54,14 @@ class OpenApproval(Message, frozen=True, tag="approval:open", tag_field="op"):
     """Its id, or the id of its action."""
     key: str = ""
     """The passkey that signs, where one has several."""
+
+
+class ProveApproval(Message, frozen=True, tag="approval:prove", tag_field="op"):
+    """Bring an issuer's signed word about a question; what counts is who signed it, and for what."""
+
+    approval: str
+    token: str
+    """A compact JWS."""
 
 
 class WithdrawApproval(Message, frozen=True, tag="approval:withdraw", tag_field="op"):
@@ -98,7 +107,9 @@ class ApprovalAnswer(Message, frozen=True):
 
     kind: str
     person: str
+    """Of evidence: the issuer."""
     key: str
+    """Of evidence: the token's digest."""
     received: int
 
 
@@ -120,6 +131,8 @@ class ApprovalDetail(Message, frozen=True, tag="approval-detail", tag_field="is"
     answers: tuple[ApprovalAnswer, ...]
     may_answer: tuple[str, ...]
     """Names of those whose word counts now."""
+    subject: str = ""
+    """What the `sub` of an issuer's token about it has to be."""
 
 
 class ApprovalSaid(Message, frozen=True, tag="approval-said", tag_field="is"):

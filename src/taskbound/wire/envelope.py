@@ -38,6 +38,7 @@ Ask: TypeAlias = (
     | approval.ShowApproval
     | approval.AnswerApproval
     | approval.OpenApproval
+    | approval.ProveApproval
     | approval.WithdrawApproval
     | approval.LeaveHold
     | action.ReconcileAction
@@ -50,6 +51,7 @@ Ask: TypeAlias = (
     | tool.DiffTool
     | tool.DeclareTool
     | tool.AcceptTool
+    | tool.AnswerForTool
     | identity.RegisterPerson
     | identity.ListPersons
     | identity.ShowPerson

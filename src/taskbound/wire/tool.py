@@ -10,6 +10,7 @@ from taskbound.wire.frame import Message
 __all__ = [
     "AcceptTool",
     "AddUpstream",
+    "AnswerForTool",
     "DeclareTool",
     "DiffTool",
     "ListTools",
@@ -119,6 +120,8 @@ class ToolRow(Message, frozen=True):
     """Whether a person declared of this definition that a repeated call has no further effect."""
     probes: tuple[str, ...] = ()
     """What a person declared that its arguments name."""
+    approvers: tuple[str, ...] | None = None
+    """Who approves for it; None where those who approve for the agent do."""
 
 
 class ToolRows(Message, frozen=True, tag="tools", tag_field="is"):
@@ -182,6 +185,14 @@ class DeclareTool(Message, frozen=True, tag="tool:declare", tag_field="op"):
     """Whether a repeated call has no further effect."""
     probes: tuple[str, ...] | None = None
     """All arguments that name something that can change, as `ARGUMENT=file:/FOLDER` and the like."""
+
+
+class AnswerForTool(Message, frozen=True, tag="tool:answering", tag_field="op"):
+    """Say who approves for a tool: the act of the account that owns the data directory."""
+
+    name: str
+    approvers: tuple[str, ...] | None
+    """None leaves it to those who approve for the agent."""
 
 
 def identity_of(spec: ServerSpec, *, namespace: str) -> ServerIdentity:

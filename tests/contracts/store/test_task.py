@@ -364,3 +364,22 @@ def test_a_token_is_kept_once_under_its_digest_and_in_its_namespace(store: Store
     assert read(store, lambda seen: seen.tasks.evidence(SPACE, "d1")) == "a.b.c"
     assert read(store, lambda seen: seen.tasks.evidence(SPACE, "d2")) == ""
     assert read(store, lambda seen: seen.tasks.evidence(OTHER, "d1")) == ""
+
+
+def test_accounts_are_those_of_the_tasks_that_are_asked_for_and_of_no_other_namespace(store: Store) -> None:
+    def keep(tx: Transaction) -> None:
+        for space, name, uid in (
+            (SPACE, "tsk_1", 1000),
+            (SPACE, "tsk_1", 1000),
+            (SPACE, "tsk_1", 1001),
+            (SPACE, "tsk_2", 1002),
+            (OTHER, "tsk_1", 1003),
+        ):
+            tx.tasks.keep_account(space, name, uid)
+
+    store.write(keep)
+    with store.read() as seen:
+        assert seen.tasks.accounts(SPACE, {"tsk_1"}) == {1000, 1001}
+        assert seen.tasks.accounts(SPACE, {"tsk_1", "tsk_2", "tsk_3"}) == {1000, 1001, 1002}
+        assert seen.tasks.accounts(OTHER, {"tsk_1", "tsk_2"}) == {1003}
+        assert seen.tasks.accounts(SPACE, set()) == frozenset()

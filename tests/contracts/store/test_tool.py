@@ -76,3 +76,22 @@ def test_locking_tools_tells_the_version_of_those_that_exist_in_the_namespace(st
     names = ["git__a", "web__b", "nobody__x"]
     assert store.write(lambda tx: tx.tools.lock_tools(SPACE, names)) == {"git__a": 5, "web__b": 1}
     assert store.write(lambda tx: tx.tools.lock_tools(OTHER, names)) == {"git__a": 1}
+
+
+def test_who_approves_for_a_tool_is_kept_by_its_name_whatever_becomes_of_its_pin(store: Store) -> None:
+    store.write(fill)
+
+    def name(tx: Transaction) -> None:
+        tx.tools.put_approvers(SPACE, "git__b", ("bob", "carl"))
+        tx.tools.put_approvers(SPACE, "git__a", ("bob",))
+        tx.tools.put_approvers(OTHER, "git__b", ("eve",))
+
+    store.write(name)
+    store.write(lambda tx: tx.tools.put_approvers(SPACE, "git__a", ()))
+    store.write(lambda tx: tx.tools.drop_server(SPACE, "git"))
+    with store.read() as seen:
+        assert seen.tools.approvers(SPACE) == {"git__a": (), "git__b": ("bob", "carl")}
+        assert seen.tools.approvers(OTHER) == {"git__b": ("eve",)}
+    store.write(lambda tx: tx.tools.put_approvers(SPACE, "git__b", None))
+    store.write(lambda tx: tx.tools.put_approvers(SPACE, "web__a", None))
+    assert read(store, lambda seen: seen.tools.approvers(SPACE)) == {"git__a": ()}

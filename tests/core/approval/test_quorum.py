@@ -13,6 +13,7 @@ from taskbound.core.approval import (
     parse_lifter,
     require_askable,
     require_entitled,
+    require_wanted,
     yes_of,
 )
 from taskbound.core.identity import Group, PersonState
@@ -20,6 +21,8 @@ from tests.core.approval.values import CIRCLE, KEYS, LINKED, PEOPLE, answer, cir
 
 ONE = parse_lifter("approval:finance")
 TWO = parse_lifter("approval:finance:2")
+PROOF = parse_lifter("evidence:jws.tickets")
+ANYBODYS = parse_lifter("evidence:jws")
 CONFIRM = parse_lifter("confirm")
 AGENTS = parse_lifter("approval:agent")
 
@@ -159,3 +162,43 @@ def test_a_yes_confirms_only_where_the_requester_is_asked_to_confirm(
     lifters: tuple[str, ...], who: str, said: AnswerKind
 ) -> None:
     assert yes_of(question(lifters=lifters), who) is said
+
+
+def test_those_who_approve_for_the_tool_go_before_those_of_the_agent_and_then_nobody_else_does() -> None:
+    assert askable(AGENTS, circle(tool=("ben",))) == {"ben"}
+    assert askable(AGENTS, circle(tool=())) == frozenset()
+    assert askable(ONE, circle(tool=("owen",))) == {"ada", "ada-again", "ben", "cleo"}
+
+
+def test_i31_who_controls_the_agent_may_not_answer_nor_may_a_second_account_of_theirs() -> None:
+    assert askable(ONE, circle(controllers=frozenset({"ben"}))) == {"ada", "ada-again", "cleo"}
+    assert askable(ONE, circle(controllers=frozenset({"ada-again"}))) == {"ben", "cleo"}
+    assert askable(AGENTS, circle(controllers=frozenset({"owen"}))) == frozenset()
+    assert askable(CONFIRM, circle(controllers=frozenset({"rita"}))) == {"rita"}
+
+
+def test_evidence_is_nobodys_to_answer_and_needs_an_issuer_who_is_believed() -> None:
+    believed = circle(issuers=frozenset({"tickets"}))
+    assert askable(PROOF, believed) == frozenset()
+    require_askable((PROOF, ANYBODYS), believed)
+    for need, known in ((PROOF, {"mail"}), (ANYBODYS, set())):
+        with pytest.raises(NoApproverError):
+            require_askable((need,), circle(issuers=frozenset(known)))
+
+
+def test_evidence_counts_while_its_token_is_proven_and_only_of_the_issuer_that_is_named() -> None:
+    given = answer("tickets", AnswerKind.EVIDENCE, key="token")
+    assert missing((PROOF,), (given,), CIRCLE, {"token"}) == ""
+    assert missing((ANYBODYS,), (given,), CIRCLE, {"token"}) == ""
+    assert missing((PROOF,), (given,), CIRCLE, frozenset()) == "`evidence:jws.tickets` was not given"
+    other = answer("mail", AnswerKind.EVIDENCE, key="token")
+    assert missing((PROOF,), (other,), CIRCLE, {"token"})
+    assert missing((PROOF,), (answer("tickets", key="token"),), CIRCLE, {"token"})
+    assert missing((ONE,), (answer("ben", AnswerKind.EVIDENCE),), CIRCLE, KEYS)
+
+
+def test_a_word_that_nobody_asks_for_is_not_taken() -> None:
+    require_wanted("tickets", (ONE, PROOF))
+    for who, needs in (("mail", (PROOF,)), ("tickets", (ONE, CONFIRM))):
+        with pytest.raises(NotEntitledError):
+            require_wanted(who, needs)

@@ -70,8 +70,11 @@ CIRCLE = Circle(
     persons={name: person(name) for name in PEOPLE},
     groups=(FINANCE,),
     approvers=("owen",),
+    tool=None,
     requester="rita",
     kin=frozenset(),
+    controllers=frozenset(),
+    issuers=frozenset(),
     human=lambda name: LINKED.get(name, name),
 )
 

@@ -1,22 +1,36 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec import structs
 
 from taskbound.core.approval import AnswerKind
+from taskbound.flows.identity import register_person
+from taskbound.flows.identity.group import Groups
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.wire import approval as wire
+from taskbound.wire import tool
 from taskbound.wire.action import Permitted, Refused
 from taskbound.wire.connection import Done, Ping
 from tests.peers.holding import Answerers, hold_policy
+from tests.stories.test_evidence import believe, token
 from tests.surfaces.api.test_operations import decide, station
-from tests.world import code_of, id_of
+from tests.world import ANN, code_of, id_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from taskbound.core.task import Task
+    from tests.world import World
+
+
+def tasks(world: World) -> tuple[Task, ...]:
+    with world.store.read() as snapshot:
+        return snapshot.tasks.tasks("default")
 
 
 def hold(place: Any) -> tuple[Answerers, str]:
@@ -90,6 +104,7 @@ def test_nothing_is_answered_or_withdrawn_from_inside_a_gateway_or_a_run(role: s
             for ask in (
                 wire.AnswerApproval(statement=raw.decode(), signature=signature),
                 wire.WithdrawApproval(approval=people.approval(action).question.id),
+                wire.ProveApproval(approval=people.approval(action).question.id, token="a.b.c"),
             ):
                 with pytest.raises(RefusedByDaemonError) as refused:
                     await client.ask(ask, Done)
@@ -130,3 +145,66 @@ def test_a_gateway_withdraws_its_own_question_and_no_other_s(tmp_path: Path) -> 
             assert people.state(held.action) == ("withdrawn", "withdrawn")
 
     asyncio.run(story())
+
+
+def test_i31_the_account_of_a_gateway_is_kept_with_its_task_before_anything_is_asked(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path, policy=hold_policy("approval:finance")) as place:
+            world = place.world
+            register_person(world.means, "default", "bob", uid=os.geteuid() + 1, actor=ANN)
+            groups = Groups(world.means)
+            groups.add("default", "finance", ANN, owns=True)
+            for name in ("ann", "bob"):
+                groups.set_member("default", "finance", name, member=True, actor=ANN, owns=True)
+            (task,) = tasks(world)
+            retitled = replace(task, requester="bob", version=task.version + 1)
+            world.store.write(lambda tx: tx.tasks.put_task(retitled, expect=task.version))
+            place.daemon.views.forget()
+            gateway = await place.gateway()
+            for number in ("1", "2"):  # ann did not ask for the task, but the agent runs under her account
+                refused = await gateway.ask(decide(number), Refused)
+                assert refused.code == "no-approver"
+            account = f"peer-uid:{os.geteuid()}"
+            assert [one["account"] for one in world.events("task-accounted")] == [account]
+
+    asyncio.run(story())
+
+
+def test_an_issuers_word_is_brought_and_what_it_must_be_about_is_shown(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path, policy=hold_policy("evidence:jws")) as place:
+            believe(place.world)
+            people, action = hold(place)
+            client = await place.client()
+            shown = await client.ask(wire.ShowApproval(approval=action), wire.ApprovalDetail)
+            assert shown.subject == f"taskbound-approval:{shown.digest}"
+            assert (shown.may_answer, shown.row.missing) == ((), "`evidence:jws` was not given")
+            text = token(place.world, sub=shown.subject)
+            prove = wire.ProveApproval(approval=shown.row.approval, token=text)
+            said = await client.ask(prove, wire.ApprovalSaid)
+            assert (said.action, said.state, said.missing) == (action, "approved", "")
+            after = await client.ask(wire.ShowApproval(approval=action), wire.ApprovalDetail)
+            assert [(one.kind, one.person) for one in after.answers] == [("evidence", "tickets")]
+            assert code_of(place.world.ask(people.task)) == "permit"
+
+    asyncio.run(story())
+
+
+def test_only_the_account_that_owns_the_data_directory_says_who_approves_for_a_tool(tmp_path: Path) -> None:
+    ask = tool.AnswerForTool(name="bank__pay", approvers=("ann",))
+
+    async def story(owner: int) -> tuple[str, ...] | None:
+        async with station(tmp_path, owner=owner) as place:
+            client = await place.client()
+            if owner == os.geteuid():
+                await client.ask(ask, Done)
+            else:
+                with pytest.raises(RefusedByDaemonError) as refused:
+                    await client.ask(ask, Done)
+                assert refused.value.fault.code == "not-self"
+            rows = (await client.ask(tool.ListTools(), tool.ToolRows)).rows
+            return next(one.approvers for one in rows if one.name == "bank__pay")
+
+    assert asyncio.run(story(os.geteuid())) == ("ann",)
+    (tmp_path / "s").unlink(missing_ok=True)
+    assert asyncio.run(story(os.geteuid() + 1)) is None

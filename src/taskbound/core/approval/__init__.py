@@ -38,6 +38,7 @@ from taskbound.core.approval.quorum import (
     missing,
     require_askable,
     require_entitled,
+    require_wanted,
     yes_of,
 )
 from taskbound.core.approval.show import require_showable
@@ -113,5 +114,6 @@ __all__ = [
     "require_askable",
     "require_entitled",
     "require_showable",
+    "require_wanted",
     "yes_of",
 ]

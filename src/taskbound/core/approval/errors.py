@@ -28,7 +28,7 @@ class UnliftableError(DeniedError):
     """What would lift the hold is nothing that can be given here."""
 
     code = "not-liftable"
-    remedy = "ask the owner of the policies: they may write `confirm` or `approval:GROUP`"
+    remedy = "ask the owner of the policies: `confirm`, `approval:GROUP` or `evidence:jws` can be given"
 
 
 class NoApproverError(DeniedError):

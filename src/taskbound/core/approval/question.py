@@ -5,8 +5,10 @@
    definition and every argument), who asked for the task and why, the policy bundle, the scope, what
    probes found, what lifts it and how many must say so, nonce and deadline.
 2. A lifter names who answers: `confirm` is the requester's own word, `approval:GROUP` one member of that
-   group, `approval:GROUP:2` two of them, `approval:agent` one of those who approve for the agent. What
-   else a policy may name can't be given here, and refuses.
+   group, `approval:GROUP:2` two of them, `approval:agent` one of those who approve for the tool, or for the
+   agent where nobody was named for the tool. `evidence:jws` is the signed word of an issuer whom the
+   namespace believes, `evidence:jws.ISSUER` of this one. What else a policy may name can't be given here, and
+   refuses: what a person only states, such as a ticket, lifts nothing.
 3. All lifters of a hold are needed, each with its own number of humans; one human may count for several
    of them.
 """
@@ -33,8 +35,9 @@ __all__ = ["AGENT", "APPROVAL_VERSION", "Need", "NeedKind", "Question", "parse_l
 APPROVAL_VERSION: Final = 1
 """The version of what stands in the digest; another composition is another version."""
 AGENT: Final = "agent"
-"""The group that a lifter names for those who approve for the agent."""
+"""The group that a lifter names for those who approve for the tool, or else for the agent."""
 _KIND: Final = "taskbound approval"
+_EVIDENCE: Final = re.compile(r"evidence:(jws(?:\.[a-z0-9][a-z0-9_-]{0,31})?)")
 _APPROVAL: Final = re.compile(r"approval:([a-z0-9][a-z0-9._-]{0,63})(?::([1-9]))?")
 
 
@@ -43,6 +46,7 @@ class NeedKind(Enum):
 
     APPROVAL = "approve"
     CONFIRMATION = "confirm"
+    EVIDENCE = "evidence"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +56,7 @@ class Need:
     lifter: str
     kind: NeedKind
     group: str = ""
-    """Whose members answer; empty for a confirmation."""
+    """Whose members answer, or whose signed word it is; empty for a confirmation."""
     quorum: int = 1
 
 
@@ -64,6 +68,9 @@ def parse_lifter(lifter: str) -> Need:
     """
     if lifter == "confirm":
         return Need(lifter=lifter, kind=NeedKind.CONFIRMATION)
+    proof = _EVIDENCE.fullmatch(lifter)
+    if proof is not None:
+        return Need(lifter=lifter, kind=NeedKind.EVIDENCE, group=proof[1])
     found = _APPROVAL.fullmatch(lifter)
     if found is None:
         raise UnliftableError(f"a policy holds it until `{lifter}`, which can't be given here")

@@ -1,13 +1,17 @@
 """Who may answer, and whether enough have: asked when somebody answers, and again when it is used.
 
 1. Who asked for the task approves nothing of it, nor does who asked for an ancestor or a descendant: each
-   of them has set the agent to work. Persons who are one human are one; so an approver is never the
-   requester under another name.
+   of them has set the agent to work. Neither does whoever controls the agent: the person under whose account
+   it has run for one of these tasks, since what runs there can do what they can. Persons who are one human
+   are one; so an approver is never one of them under another name.
 2. A confirmation is the requester's own word, and nobody else's; it counts as no approval.
-3. A group's members answer where a policy names the group; those who approve for the agent where it names
-   them. Whoever left the organization, or the group, counts no more.
+3. A group's members answer where a policy names the group. Where it names those who approve for the agent,
+   those who approve for the tool go first: if anybody was ever named for it, they answer and nobody else,
+   also when all of them have left. Whoever left the organization, or the group, counts no more.
 4. Humans are counted, each once, however many keys, accounts or answers they have.
 5. A denial by anyone who could have approved or confirmed is final.
+6. Evidence is no person's word: an issuer's token about exactly this question counts while it is proven, by
+   the issuers of now. Nobody denies it; who asked for the task takes the question back.
 """
 
 from __future__ import annotations
@@ -27,16 +31,27 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.identity import Group, Person
 
-__all__ = ["Answer", "Circle", "askable", "missing", "require_askable", "require_entitled", "yes_of"]
+__all__ = [
+    "Answer",
+    "Circle",
+    "askable",
+    "missing",
+    "require_askable",
+    "require_entitled",
+    "require_wanted",
+    "yes_of",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What one person has said to one question, with their signature."""
+    """What one person has said to one question, with their signature; or an issuer, with its token."""
 
     kind: AnswerKind
     person: str
+    """Of evidence: the issuer's short name."""
     key: str
+    """Of evidence: the token's digest."""
     at: Instant
     """As the statement says."""
     received: Instant
@@ -52,9 +67,15 @@ class Circle:
     groups: tuple[Group, ...]
     approvers: tuple[str, ...]
     """Those who approve for the agent."""
+    tool: tuple[str, ...] | None
+    """Those who approve for the tool; None where nobody was named for it."""
     requester: str
     kin: frozenset[str]
     """Who asked for an ancestor or a descendant of the task."""
+    controllers: frozenset[str]
+    """Under whose accounts the agent has run for the task, or for one above or beneath it."""
+    issuers: frozenset[str]
+    """Short names of those whose signed word counts."""
     human: Callable[[str], str]
     """The human behind a person's name."""
 
@@ -63,10 +84,12 @@ def askable(need: Need, circle: Circle) -> frozenset[str]:
     """Names of all whose word counts for this need now (rules 1, 2 and 3)."""
     if need.kind is NeedKind.CONFIRMATION:
         return _present({circle.requester}, circle)
-    barred = {circle.human(name) for name in {circle.requester, *circle.kin}}
+    if need.kind is NeedKind.EVIDENCE:
+        return frozenset()  # 6
+    barred = {circle.human(name) for name in {circle.requester, *circle.kin, *circle.controllers}}
     named = {name for group in circle.groups if group.name == need.group for name in group.members}
     if need.group == AGENT:
-        named = set(circle.approvers)
+        named = set(circle.approvers if circle.tool is None else circle.tool)
     return frozenset(name for name in _present(named, circle) if circle.human(name) not in barred)
 
 
@@ -82,6 +105,10 @@ def require_askable(needs: Iterable[Need], circle: Circle) -> None:
         NoApproverError: Too few could.
     """
     for need in needs:
+        if need.kind is NeedKind.EVIDENCE:
+            if not any(_vouches(issuer, need) for issuer in circle.issuers):
+                raise NoApproverError(f"`{need.lifter}` needs an issuer whose signed word counts")
+            continue
         could = {circle.human(name) for name in askable(need, circle)}
         if len(could) < need.quorum:
             raise NoApproverError(
@@ -111,10 +138,14 @@ def missing(
         needs: Of the question.
         answers: All of them.
         circle: Who may answer, now.
-        standing: Ids of the keys whose word counts now.
+        standing: Ids of the keys whose word counts now, and digests of the tokens that are proven now.
     """
     said = [one for one in answers if one.key in standing]
     for need in needs:
+        if need.kind is NeedKind.EVIDENCE:
+            if not any(one.kind is AnswerKind.EVIDENCE and _vouches(one.person, need) for one in said):
+                return f"`{need.lifter}` was not given"
+            continue
         can = askable(need, circle)
         humans = {
             circle.human(one.person)
@@ -124,6 +155,20 @@ def missing(
         if len(humans) < need.quorum:
             return f"`{need.lifter}` has {len(humans)} of {need.quorum}"
     return ""
+
+
+def require_wanted(issuer: str, needs: Iterable[Need]) -> None:
+    """Go on only when the signed word of this issuer is asked for (rule 6).
+
+    Raises:
+        NotEntitledError: It is not.
+    """
+    if not any(need.kind is NeedKind.EVIDENCE and _vouches(issuer, need) for need in needs):
+        raise NotEntitledError(f"nobody asks for the signed word of `{issuer}` here")
+
+
+def _vouches(issuer: str, need: Need) -> bool:
+    return need.group in {"jws", f"jws.{issuer}"}
 
 
 def yes_of(question: Question, person: str) -> AnswerKind:

@@ -32,6 +32,8 @@ class AnswerKind(Enum):
     DENY = "deny"
     CONFIRM = "confirm"
     """The requester's own word; never an approval."""
+    EVIDENCE = "evidence"
+    """An issuer's signed word about this question; nothing that a person signs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

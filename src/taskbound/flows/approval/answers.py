@@ -30,25 +30,21 @@ from taskbound.core.approval import (
     NotEntitledError,
     OtherQuestionError,
     UnknownApprovalError,
-    advance_approval,
     befallen,
-    missing,
     parse_statement,
     require_answers,
     require_entitled,
 )
 from taskbound.core.audit import ApprovalAnswered
-from taskbound.core.clock import Instant
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity.person_key import NotStandingError, require_standing
 from taskbound.flows.approval.circle import ground_of, lock_people
 from taskbound.flows.approval.counting import count_on
-from taskbound.flows.approval.ending import DAEMON, Told, changed_event, end_approvals, tell
-from taskbound.ports.approval import ApprovalChange
+from taskbound.flows.approval.ending import DAEMON, Told, tell
+from taskbound.flows.approval.questions import Questions
 
 if TYPE_CHECKING:
     from taskbound.core.approval import Statement
-    from taskbound.core.audit import Event
     from taskbound.core.identity.person_key import PersonKey
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.approval import StoredApproval
@@ -78,6 +74,7 @@ class Approvals:
     def __init__(self, means: Means) -> None:
         """Keep what to work with."""
         self._means = means
+        self._questions = Questions(means)
 
     def answer(self, namespace: str, raw: bytes, signature: bytes) -> Answered:
         """Take a signed answer; what becomes of the question.
@@ -113,7 +110,7 @@ class Approvals:
                     remedy="deny it instead, if you may answer it",
                 )
             fate = Befallen(event=ApprovalEvent.WITHDRAW, reason=reason or f"withdrawn by {actor.name}")
-            return self._end(tx, [(one, fate)], (actor.name, actor.proof))[0]
+            return self._questions.end(tx, [(one, fate)], (actor.name, actor.proof))[0]
 
         return self._means.store.write(work)
 
@@ -138,7 +135,7 @@ class Approvals:
                 for one in found
                 if one is not None and one.state in OPEN and one.waiter.connection == connection
             ]
-            return self._end(tx, still, DAEMON)
+            return self._questions.end(tx, still, DAEMON)
 
         return self._means.store.write(work)
 
@@ -161,11 +158,11 @@ class Approvals:
         return ended
 
     def _look(self, one: StoredApproval, tx: Transaction) -> list[Told]:
-        found = self._lock(tx, one.question.namespace, one.question.id)
+        found = self._questions.lock(tx, one.question.namespace, one.question.id)
         if found is None or found.state not in OPEN:
             return []
-        fate = self._fate(tx, found)
-        return [] if fate is None else self._end(tx, [(found, fate)], DAEMON)
+        fate = self._questions.fate(tx, found)
+        return [] if fate is None else self._questions.end(tx, [(found, fate)], DAEMON)
 
     def _verified(self, namespace: str, raw: bytes, signature: bytes) -> _Signed:
         statement = parse_statement(raw)
@@ -180,14 +177,9 @@ class Approvals:
 
     def _answer(self, tx: Transaction, namespace: str, signed: _Signed) -> tuple[Answered, str]:
         statement = signed.statement
-        one = self._lock(tx, namespace, statement.question)
-        if one is None:
-            raise UnknownApprovalError(f"no approval is named `{statement.question}`")
-        if one.state not in OPEN:
-            raise ApprovalOverError(f"the question is over: it is {one.state.value}")
-        fate = self._fate(tx, one)
+        one, fate = self._questions.lock_open(tx, namespace, statement.question)
         if fate is not None:  # 3
-            told = self._end(tx, [(one, fate)], DAEMON)[0]
+            told = self._questions.end(tx, [(one, fate)], DAEMON)[0]
             return (told, ""), fate.reason
         now = self._means.clock.now()
         require_answers(statement, one.question, now)
@@ -199,7 +191,7 @@ class Approvals:
         task = tx.tasks.task(namespace, one.question.task)
         if task is None:
             raise UnknownApprovalError("its task is not known")
-        circle = people.circle(tx, task)
+        circle = people.circle(tx, task, one.question.tool)
         require_entitled(statement.kind, statement.person, one.question.needs, circle)
         human = circle.human(statement.person)
         if any(circle.human(past.person) == human and past.kind is statement.kind for past in one.answers):
@@ -215,52 +207,15 @@ class Approvals:
             signature=signed.signature,
         )
         tx.approvals.put_answer(namespace, one.question.id, answer)
-        self._record(tx, namespace, [_answered(one, signed)], now)
+        self._questions.record(tx, namespace, [_answered(one, signed)], now)
         if statement.kind is AnswerKind.DENY:  # 2
             fate = Befallen(event=ApprovalEvent.DENY, reason=f"denied by {statement.person}")
-            return (self._end(tx, [(one, fate)], _proof(signed))[0], ""), ""
-        lacking = missing(one.question.needs, (*one.answers, answer), circle, people.standing(now))
+            return (self._questions.end(tx, [(one, fate)], _proof(signed))[0], ""), ""
+        answers = (*one.answers, answer)
+        lacking = people.lacking(one.question, answers, circle, self._means, now)
         if lacking or one.state is not ApprovalState.PENDING:
             return (tell(one, one.state, ""), lacking), ""
-        return (self._approve(tx, one, signed, now), ""), ""
-
-    def _approve(self, tx: Transaction, one: StoredApproval, signed: _Signed, now: Instant) -> Told:
-        after = advance_approval(one.state, ApprovalEvent.APPROVE)
-        reason = "enough have answered"
-        step = ApprovalChange(
-            id=one.question.id, before=one.state, after=after, finished=Instant(0), reason=reason
-        )
-        tx.approvals.move_approvals(one.question.namespace, [step])
-        event = changed_event(one, after, reason, _proof(signed))
-        self._record(tx, one.question.namespace, [event], now)
-        return tell(one, after, reason)
-
-    def _lock(self, tx: Transaction, namespace: str, approval: str) -> StoredApproval | None:
-        """The approval, locked behind what it stands on, in the order of the commit (design 4.8)."""
-        seen = tx.approvals.approval(namespace, approval)
-        if seen is None:
-            return None
-        tx.revocation.lock_kill_switch(namespace)
-        tx.identities.lock_agents(namespace, {seen.question.agent})
-        tx.tools.lock_tools(namespace, {seen.question.tool})
-        tx.tasks.lock_heads(namespace, {seen.question.task})
-        return tx.approvals.lock_approval(namespace, approval)
-
-    def _fate(self, tx: Transaction, one: StoredApproval) -> Befallen | None:
-        ground = ground_of(tx, one.question, self._means.policy)
-        return befallen(one.question, ground, self._means.clock.now())
-
-    def _end(
-        self, tx: Transaction, ending: list[tuple[StoredApproval, Befallen]], by: tuple[str, str]
-    ) -> list[Told]:
-        now = self._means.clock.now()
-        events, told = end_approvals(tx, ending, by=by, now=now)
-        if events:
-            self._record(tx, ending[0][0].question.namespace, events, now)
-        return told
-
-    def _record(self, tx: Transaction, namespace: str, events: list[Event], now: Instant) -> None:
-        tx.audit.append(namespace, self._means.writer, events, now)
+        return (self._questions.approve(tx, one, _proof(signed), now), ""), ""
 
 
 def _require_open(tx: Transaction, namespace: str, approval: str) -> StoredApproval:

@@ -1,8 +1,10 @@
 """Who may answer a question, and what it stands on, as it is written in the store now.
 
 1. Who asked for an ancestor or a descendant of the task, ended or not, is kin: it approves nothing of it.
-2. In a transaction persons, groups and keys are read under lock, so that who loses a role while it commits
-   waits, or is seen to have lost it (A181).
+   Whoever has an account under which the agent ran for one of these tasks controls the agent, and approves
+   nothing either.
+2. In a transaction persons, groups, keys and issuers are read under lock, so that who loses a role while it
+   commits waits, or is seen to have lost it (A181).
 """
 
 from __future__ import annotations
@@ -11,21 +13,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskbound.core.action import Action, Frame
-from taskbound.core.approval import Circle, Ground
+from taskbound.core.approval import Circle, Ground, missing
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity import require_active
 from taskbound.core.identity.person import human_of
 from taskbound.core.identity.person_key import why_not_standing
 from taskbound.core.task import ENDED
+from taskbound.flows.approval.proof import proven, signed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from taskbound.core.approval import Question
+    from taskbound.core.approval import Answer, Question
     from taskbound.core.clock import Instant
     from taskbound.core.identity import Group, Person
+    from taskbound.core.identity.issuer import Issuer
     from taskbound.core.identity.person_key import PersonKey
     from taskbound.core.task import Task
+    from taskbound.flows.means import Means
     from taskbound.flows.policy.engines import Policies
     from taskbound.ports.store import Snapshot, Transaction
 
@@ -39,22 +44,46 @@ class People:
     persons: Mapping[str, Person]
     groups: tuple[Group, ...]
     keys: Mapping[str, PersonKey]
+    issuers: tuple[Issuer, ...]
 
-    def standing(self, now: Instant) -> frozenset[str]:
-        """Ids of the keys whose word counts now."""
-        return frozenset(
-            name for name, one in self.keys.items() if not why_not_standing(one, self.persons, now)
+    def lacking(
+        self, question: Question, answers: Sequence[Answer], circle: Circle, means: Means, now: Instant
+    ) -> str:
+        """What is missing until the hold is lifted, by the answers that count now; empty when nothing is."""
+        keys = {name: one for name, one in self.keys.items() if not why_not_standing(one, self.persons, now)}
+        counted = (
+            *signed(question, answers, keys, means.signatures),
+            *proven(question, answers, self.issuers, check=means.tokens, now=now),
         )
+        return missing(question.needs, counted, circle, {one.key for one in counted})
 
-    def circle(self, snapshot: Snapshot, task: Task) -> Circle:
-        """Whoever's word may count for a question of this task."""
+    def circles(
+        self, snapshot: Snapshot, namespace: str, held: Collection[tuple[str, str]]
+    ) -> tuple[Mapping[str, Task], Mapping[tuple[str, str], Circle]]:
+        """The tasks by id, and by task and tool whoever's word may count."""
+        tasks: dict[str, Task] = {}
+        circles: dict[tuple[str, str], Circle] = {}
+        for name, tool in sorted(held):
+            task = tasks.get(name) or snapshot.tasks.task(namespace, name)
+            if task is not None:
+                tasks[name], circles[name, tool] = task, self.circle(snapshot, task, tool)
+        return tasks, circles
+
+    def circle(self, snapshot: Snapshot, task: Task, tool: str) -> Circle:
+        """Whoever's word may count for a question about this tool in this task."""
+        tree = snapshot.tasks.tree(task.namespace, task.root)
+        line = _line(tree, task.id)
+        accounts = snapshot.tasks.accounts(task.namespace, {task.id, *(one.id for one in line)})
         agent = snapshot.identities.agent(task.namespace, task.agent)
         return Circle(
             persons=self.persons,
             groups=self.groups,
             approvers=agent.approvers if agent is not None else (),
             requester=task.requester,
-            kin=_kin(snapshot.tasks.tree(task.namespace, task.root), task.id),  # 1
+            tool=snapshot.tools.approvers(task.namespace).get(tool),
+            kin=frozenset(one.requester for one in line),  # 1
+            controllers=frozenset(name for name, one in self.persons.items() if one.uid in accounts),  # 1
+            issuers=frozenset(one.name for one in self.issuers),
             human=lambda name: human_of(name, self.persons),
         )
 
@@ -63,30 +92,34 @@ def see_people(snapshot: Snapshot, namespace: str) -> People:
     """The persons of the namespace, to show who may answer."""
     reads = snapshot.identities
     keys = {one.id: one for one in reads.person_keys(namespace)}
-    return People(persons=reads.persons(namespace), groups=reads.groups(namespace), keys=keys)
+    return People(
+        persons=reads.persons(namespace),
+        groups=reads.groups(namespace),
+        keys=keys,
+        issuers=reads.issuers(namespace),
+    )
 
 
 def lock_people(tx: Transaction, namespace: str) -> People:
     """The persons of the namespace, under lock (rule 2)."""
     persons, groups = tx.identities.lock_grantors(namespace)
     keys = {one.id: one for one in tx.identities.lock_person_keys(namespace)}
-    return People(persons=persons, groups=groups, keys=keys)
+    return People(persons=persons, groups=groups, keys=keys, issuers=tx.identities.lock_issuers(namespace))
 
 
-def _kin(tree: Sequence[Task], task: str) -> frozenset[str]:
+def _line(tree: Sequence[Task], task: str) -> tuple[Task, ...]:
+    """All tasks above and beneath this one."""
     parents = {one.id: one.parent for one in tree}
 
-    def line(one: str) -> set[str]:
+    def above(one: str) -> set[str]:
         found: set[str] = set()
         while one and one not in found:
             found.add(one)
             one = parents.get(one, "")
         return found
 
-    own = line(task)
-    return frozenset(
-        one.requester for one in tree if one.id != task and (one.id in own or task in line(one.id))
-    )
+    own = above(task)
+    return tuple(one for one in tree if one.id != task and (one.id in own or task in above(one.id)))
 
 
 def ground_of(snapshot: Snapshot, question: Question, policies: Policies) -> Ground:

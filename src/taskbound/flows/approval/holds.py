@@ -18,29 +18,23 @@ from taskbound.core.approval import (
     ApprovalEvent,
     ApprovalState,
     Befallen,
-    DeniedBeforeError,
     Ground,
     Question,
     befallen,
     differing,
-    missing,
-    parse_lifter,
-    require_askable,
-    require_showable,
 )
-from taskbound.core.approval.sheet import sheet_of
 from taskbound.core.audit import ApprovalAsked
 from taskbound.core.clock import Instant
 from taskbound.core.decision import Hold, Holding, HoldPlaces, OpenHold
 from taskbound.core.errors import TaskboundError
+from taskbound.flows.approval.asking import question_of, why_not_asked
 from taskbound.flows.approval.circle import lock_people
 from taskbound.flows.approval.ending import DAEMON, changed_event, end_approvals
 from taskbound.ports.approval import ApprovalChange, StoredApproval, Waiter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from taskbound.core.approval import Circle
     from taskbound.core.audit import Event
     from taskbound.core.decision import Proposal, Settled, Waiting
     from taskbound.core.task import Task
@@ -48,12 +42,13 @@ if TYPE_CHECKING:
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Transaction
 
-__all__ = ["HOLD_LIFE", "MOST_HOLDS", "HoldSheet", "look_at_holds"]
+__all__ = ["MOST_HOLDS", "HoldSheet", "look_at_holds"]
 
-HOLD_LIFE: Final = 8 * 3_600_000_000
-"""µs that a question stays open at most; never longer than its task."""
 MOST_HOLDS: Final = 20
 """Questions of one task that are open at once."""
+_ELSEWHERE: Final = Befallen(
+    event=ApprovalEvent.SUPERSEDE, reason="what is kept of the question is about another action"
+)
 MOST_WAIT: Final = 600
 """Seconds that a call may wait at most."""
 
@@ -63,7 +58,7 @@ class HoldSheet:
     """What is known of the group's holds, and what is written of them."""
 
     places: HoldPlaces
-    tasks: dict[str, Task]
+    tasks: Mapping[str, Task]
     stored: dict[str, StoredApproval]
     """By held action."""
     events: list[Event]
@@ -89,7 +84,7 @@ class HoldSheet:
         proposal = settled.proposal
         task = self.tasks[proposal.action.task]
         names = (means.chance.name("apr"), means.chance.name("non"))
-        question = _question(proposal, task, verdict, names, self.now)
+        question = question_of(proposal, task, verdict, names, self.now)
         stored = StoredApproval(
             question=question,
             state=ApprovalState.PENDING,
@@ -158,21 +153,17 @@ class HoldSheet:
 
 
 def look_at_holds(
-    tx: Transaction, namespace: str, proposals: Sequence[Proposal], bundle: str, now: Instant
+    tx: Transaction, means: Means, proposals: Sequence[Proposal], bundle: str, now: Instant
 ) -> HoldSheet | None:
     """What is known of holds for the proposals that policy holds; None when it holds none (rule 3)."""
     held = [one for one in proposals if isinstance(one.verdict, Holding)]
     if not held:
         return None
+    namespace = held[0].action.namespace
     found = tx.approvals.lock_holds(namespace, {(one.action.task, one.action.digest) for one in held})
     people = lock_people(tx, namespace)
-    standing = people.standing(now)
-    tasks: dict[str, Task] = {}
-    circles: dict[str, Circle] = {}
-    for name in sorted({one.action.task for one in held}):
-        task = tx.tasks.task(namespace, name)
-        if task is not None:
-            tasks[name], circles[name] = task, people.circle(tx, task)
+    tasks, circles = people.circles(tx, namespace, {(one.action.task, one.action.tool) for one in held})
+    tools = {(one.action.task, one.action.digest): one.action.tool for one in held}
     verdicts: dict[tuple[str, str], list[Holding]] = {}
     for proposal in held:
         if isinstance(proposal.verdict, Holding) and proposal.basis.bundle == bundle:
@@ -186,7 +177,11 @@ def look_at_holds(
             if one.state not in OPEN:
                 denied.add(key)
                 continue
-            lacking = missing(one.question.needs, one.answers, circles[key[0]], standing)
+            if key not in tools:
+                ending.append((one, _ELSEWHERE))
+                continue
+            circle = circles[key[0], tools[key]]
+            lacking = people.lacking(one.question, one.answers, circle, means, now)
             scope = tasks[key[0]].scope.digest  # as it is now: who asks may have seen the one before
             fate = _fate(one, scope, bundle, lacking, now) or _other_wish(one, verdicts.get(key, []))
             if fate is not None:
@@ -196,9 +191,8 @@ def look_at_holds(
     events, _ = end_approvals(tx, ending, by=DAEMON, now=now)
     unaskable: dict[str, TaskboundError] = {}
     for proposal in held:
-        error = _why_not(
-            proposal, tasks.get(proposal.action.task), circles.get(proposal.action.task), denied, now
-        )
+        where = (proposal.action.task, proposal.action.tool)
+        error = why_not_asked(proposal, tasks.get(where[0]), circles.get(where), denied, now)
         if error is not None:
             unaskable[proposal.id] = error
     return HoldSheet(
@@ -254,47 +248,3 @@ def _why_other(question: Question, verdict: Holding) -> str:
         return f"what it names can't be looked at any more: {verdict.blocked.message}"
     found = differing(question.operands, verdict.operands)
     return f"what it names is another thing now: {found}" if found else ""
-
-
-def _question(
-    proposal: Proposal, task: Task, verdict: Holding, names: tuple[str, str], now: Instant
-) -> Question:
-    """What is asked about this proposal, under these names: the question's own, and its nonce."""
-    return Question(
-        namespace=task.namespace,
-        id=names[0],
-        action=proposal.id,
-        act=proposal.action.digest,
-        task=task.id,
-        agent=task.agent,
-        requester=task.requester,
-        purpose=task.purpose,
-        tool=proposal.action.tool,
-        bundle=proposal.basis.bundle,
-        scope=proposal.scope,
-        lifters=verdict.hold.lifters,
-        operands=verdict.operands,
-        nonce=names[1],
-        asked=now,
-        deadline=Instant(min(task.deadline, now + HOLD_LIFE)),
-    )
-
-
-def _why_not(
-    proposal: Proposal, task: Task | None, circle: Circle | None, denied: set[tuple[str, str]], now: Instant
-) -> TaskboundError | None:
-    """Why nobody can be asked for this; None when people can."""
-    verdict = proposal.verdict
-    if not isinstance(verdict, Holding) or circle is None or task is None:
-        return None
-    try:
-        if (proposal.action.task, proposal.action.digest) in denied:
-            raise DeniedBeforeError("a person has denied exactly this, and a denial is final")
-        if verdict.blocked is not None:
-            raise verdict.blocked
-        require_askable([parse_lifter(one) for one in verdict.hold.lifters], circle)
-        question = _question(proposal, task, verdict, (proposal.id, proposal.id), now)
-        require_showable(sheet_of(question, proposal.action, policies=verdict.hold.policies))
-    except TaskboundError as error:
-        return error
-    return None

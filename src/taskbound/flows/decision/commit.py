@@ -203,7 +203,7 @@ class Decisions:
         doubts = self._views.doubts
         locked = _lock(tx, namespace, proposals, self._means.policy, doubts)
         now = self._means.clock.now()
-        holds = look_at_holds(tx, namespace, proposals, locked.bundle, now)
+        holds = look_at_holds(tx, self._means, proposals, locked.bundle, now)
         if holds is not None:
             locked = replace(locked, places=holds.places)
         settlement = settle(proposals, locked, now=now, until=Instant(now + PERMIT_LIFE))

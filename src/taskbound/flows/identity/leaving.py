@@ -1,8 +1,8 @@
 """People who leave and come back, and who answers for an agent then.
 
 1. Whoever leaves is gone in one transaction with all that hangs on them: their keys are withdrawn, they are
-   in no group, agents that they own or that have no other approver are suspended, and the running tasks of
-   those agents and of their own asking are paused. Nobody else's task changes.
+   in no group and approve for no tool, agents that they own or that have no other approver are suspended, and
+   the running tasks of those agents and of their own asking are paused. Nobody else's task changes.
 2. Whoever leaves a group keeps what they may grant by themselves and by other groups. Running tasks that
    they asked for and might not ask for now are paused in the same transaction.
 3. A person says that they leave, or the account that owns the data directory says it of anybody. Only that
@@ -22,6 +22,7 @@ from taskbound.core.audit import (
     IdentityChanged,
     TaskChanged,
 )
+from taskbound.core.audit.events import ToolApproversChanged
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity import (
     AgentEvent,
@@ -95,6 +96,13 @@ class People:
                     tx.identities.put_group(after, expect=group.version)
                     events.append(
                         GroupChanged(group=group.name, members=members, by=actor.name, proof=actor.proof)
+                    )
+            for tool, named in tx.tools.approvers(namespace).items():
+                if name in named:
+                    others = tuple(one for one in named if one != name)
+                    tx.tools.put_approvers(namespace, tool, others)
+                    events.append(
+                        ToolApproversChanged(tool=tool, approvers=others, by=actor.name, proof=actor.proof)
                     )
             suspended[:] = _let_go(tx, namespace, name, actor, events)
             moved = pause_tasks(

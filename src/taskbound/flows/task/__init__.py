@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskbound.flows.task.binding import bind, orphaned_runs, register_run
+from taskbound.flows.task.binding import bind, keep_account, orphaned_runs, register_run
 from taskbound.flows.task.change import Changes
 from taskbound.flows.task.delegate import ChildOrder, Delegations
 from taskbound.flows.task.evidence import add_issuer, drop_issuer, look_again
@@ -22,6 +22,7 @@ __all__ = [
     "bind",
     "drop_issuer",
     "drop_template",
+    "keep_account",
     "look_again",
     "orphaned_runs",
     "register_run",

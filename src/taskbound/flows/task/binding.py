@@ -4,6 +4,8 @@
    pid and start time, as long as it has not ended.
 2. Otherwise the one running task of the agent.
 3. Otherwise a refusal that says how to open one.
+4. The account under which an agent runs for a task is kept with the task, before its first call: whoever has
+   the account can do what the agent does, and approves nothing of it (I-31).
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from taskbound.core.audit import RunRegistered
+from taskbound.core.audit.events import TaskAccounted
 from taskbound.core.task import AmbiguousTaskError, NoTaskError, TaskState, require_live
 from taskbound.ports.task import Run
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["bind", "orphaned_runs", "register_run"]
+__all__ = ["bind", "keep_account", "orphaned_runs", "register_run"]
 
 
 def bind(means: Means, namespace: str, agent: str, *, boot: str, ancestry: Sequence[tuple[int, int]]) -> Task:
@@ -53,6 +56,23 @@ def bind(means: Means, namespace: str, agent: str, *, boot: str, ancestry: Seque
     if live:
         raise AmbiguousTaskError(f"more than one task runs for agent `{agent}`")
     raise NoTaskError(f"no task runs for agent `{agent}`")  # 3
+
+
+def keep_account(means: Means, task: Task, uid: int) -> None:
+    """Keep that the task's agent runs under this account (rule 4)."""
+    namespace = task.namespace
+    with means.store.read() as snapshot:
+        if uid in snapshot.tasks.accounts(namespace, {task.id}):
+            return
+    event = TaskAccounted(task=task.id, agent=task.agent, account=f"peer-uid:{uid}")
+
+    def work(tx: Transaction) -> None:
+        if uid in tx.tasks.accounts(namespace, {task.id}):
+            return
+        tx.tasks.keep_account(namespace, task.id, uid)
+        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+
+    means.store.write(work)
 
 
 def orphaned_runs(means: Means, boot: str, alive: Callable[[int, int], bool]) -> tuple[Run, ...]:

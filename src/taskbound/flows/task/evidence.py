@@ -32,7 +32,8 @@ from taskbound.core.task import (
     evidence_stands,
     parse_evidence,
 )
-from taskbound.wire.jose import EVIDENCE, Trust, parse_jwks, parse_jws, verify_jws
+from taskbound.flows.approval.proof import trust_of
+from taskbound.wire.jose import EVIDENCE, parse_jwks, parse_jws, verify_jws
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -88,7 +89,7 @@ def declare_evidence(
         issuer = known.get(unverified.claimed.issuer)
         if issuer is None:
             raise UnknownIssuerError("the token is by an issuer whose word doesn't count here", where="iss")
-        jws = verify_jws(unverified, trust=_trust(issuer), check=check, now=now)
+        jws = verify_jws(unverified, trust=trust_of(issuer), check=check, now=now)
         pieces.append(_signed(jws, issuer))
         kept[jws.digest] = token
         used[issuer.name] = issuer
@@ -213,10 +214,6 @@ def _require_owner(*, owns: bool) -> None:
         )
 
 
-def _trust(issuer: Issuer) -> Trust:
-    return Trust(issuer=issuer.issuer, audience=issuer.audience, keys=parse_jwks(issuer.keys))
-
-
 def _signed(jws: Jws, issuer: Issuer) -> Signed:
     return Signed(
         issuer=issuer.name,
@@ -243,7 +240,7 @@ def _verdict(
     issuer = issuers[evidence.issuer]
     try:
         unverified = parse_jws(snapshot.tasks.evidence(namespace, evidence.token), kind=EVIDENCE)
-        jws = verify_jws(unverified, trust=_trust(issuer), check=check, now=now)
+        jws = verify_jws(unverified, trust=trust_of(issuer), check=check, now=now)
     except TaskboundError as error:
         return Disowned(reason=error.message)
     if _signed(jws, issuer) != evidence:

@@ -1,4 +1,4 @@
-"""Operations on approvals: list, show, answer, withdraw, leave."""
+"""Operations on approvals: list, show, answer, prove, withdraw, leave."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.approval import (
     OPEN,
     ApprovalState,
+    NeedKind,
     UnknownApprovalError,
     askable,
-    missing,
 )
 from taskbound.flows.approval.circle import see_people
+from taskbound.flows.approval.evidence import give_evidence
+from taskbound.flows.approval.proof import subject_of
 from taskbound.surfaces.api.filters import BadFilterError
 from taskbound.surfaces.api.passkey import require_brought
 from taskbound.wire import approval as wire
@@ -19,13 +21,22 @@ from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
+    from taskbound.flows.means import Means
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Snapshot
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["answer_approval", "leave_hold", "list_approvals", "show_approval", "withdraw_approval"]
+__all__ = [
+    "answer_approval",
+    "detail_of",
+    "leave_hold",
+    "list_approvals",
+    "prove_approval",
+    "show_approval",
+    "withdraw_approval",
+]
 
 _PAGE: Final = 500
 _STATES: Final = {one.value: one for one in ApprovalState}
@@ -45,7 +56,7 @@ async def list_approvals(daemon: Daemon, connection: Connection, ask: wire.ListA
             found = snapshot.approvals.approvals(
                 connection.namespace, states=states, task=ask.task, limit=limit + 1, before=ask.before
             )
-            rows = tuple(_row(snapshot, one, now)[0] for one in found[:limit])
+            rows = tuple(_row(daemon.means, snapshot, one, now)[0] for one in found[:limit])
         return wire.ApprovalRows(rows=rows, more=len(found) > limit)
 
     return await daemon.read(read)
@@ -61,7 +72,7 @@ async def show_approval(daemon: Daemon, connection: Connection, ask: wire.ShowAp
             found = reads.approval(space, ask.approval) or reads.approval_of(space, ask.approval)
             if found is None:
                 raise UnknownApprovalError(f"no approval is named `{ask.approval}`")
-            return _detail(snapshot, found, daemon.means.clock.now())
+            return detail_of(daemon.means, snapshot, found)
 
     return await daemon.read(read)
 
@@ -74,6 +85,20 @@ async def answer_approval(daemon: Daemon, connection: Connection, ask: wire.Answ
         daemon.require_person(connection)
         raw, signature = ask.statement.encode(), ask.signature.encode()
         told, lacking = daemon.approvals.answer(connection.namespace, raw, signature)
+        daemon.tell_held_soon([told])
+        return wire.ApprovalSaid(
+            approval=told.approval, action=told.action, state=told.state.value, missing=lacking
+        )
+
+    return await daemon.first(work)
+
+
+async def prove_approval(daemon: Daemon, connection: Connection, ask: wire.ProveApproval) -> Answer:
+    """Take an issuer's signed word about a question."""
+
+    def work() -> Answer:
+        actor = daemon.require_person(connection)
+        told, lacking = give_evidence(daemon.means, connection.namespace, ask.approval, ask.token, actor)
         daemon.tell_held_soon([told])
         return wire.ApprovalSaid(
             approval=told.approval, action=told.action, state=told.state.value, missing=lacking
@@ -107,15 +132,17 @@ async def leave_hold(daemon: Daemon, connection: Connection, ask: wire.LeaveHold
     return await daemon.first(work)
 
 
-def _row(snapshot: Snapshot, one: StoredApproval, now: Instant) -> tuple[wire.ApprovalRow, tuple[str, ...]]:
+def _row(
+    means: Means, snapshot: Snapshot, one: StoredApproval, now: Instant
+) -> tuple[wire.ApprovalRow, tuple[str, ...]]:
     """The row, and who may answer now."""
     question = one.question
     people = see_people(snapshot, question.namespace)
     task = snapshot.tasks.task(question.namespace, question.task)
     lacking, may = "", frozenset[str]()
     if task is not None and one.state in OPEN:
-        circle = people.circle(snapshot, task)
-        lacking = missing(question.needs, one.answers, circle, people.standing(now))
+        circle = people.circle(snapshot, task, question.tool)
+        lacking = people.lacking(question, one.answers, circle, means, now)
         may = frozenset(name for need in question.needs for name in askable(need, circle))
     row = wire.ApprovalRow(
         approval=question.id,
@@ -134,7 +161,8 @@ def _row(snapshot: Snapshot, one: StoredApproval, now: Instant) -> tuple[wire.Ap
     return row, tuple(sorted(may))
 
 
-def _detail(snapshot: Snapshot, one: StoredApproval, now: Instant) -> wire.ApprovalDetail:
+def detail_of(means: Means, snapshot: Snapshot, one: StoredApproval) -> wire.ApprovalDetail:
+    """All that is shown of an approval, and that its sheet is made of."""
     question = one.question
     kept = snapshot.actions.action(question.namespace, question.action)
     if kept is None:
@@ -142,7 +170,7 @@ def _detail(snapshot: Snapshot, one: StoredApproval, now: Instant) -> wire.Appro
     tool = snapshot.tools.tool(question.namespace, question.tool)
     server = snapshot.tools.server(question.namespace, tool.server) if tool is not None else None
     same = server is not None and server.identity == kept.server
-    row, may = _row(snapshot, one, now)
+    row, may = _row(means, snapshot, one, means.clock.now())
     return wire.ApprovalDetail(
         row=row,
         digest=question.digest,
@@ -161,4 +189,7 @@ def _detail(snapshot: Snapshot, one: StoredApproval, now: Instant) -> wire.Appro
             for given in one.answers
         ),
         may_answer=may,
+        subject=subject_of(question)
+        if any(need.kind is NeedKind.EVIDENCE for need in question.needs)
+        else "",
     )

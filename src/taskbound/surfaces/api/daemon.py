@@ -18,7 +18,7 @@ from taskbound.flows.decision import Call, Decisions, Refusals, Views
 from taskbound.flows.identity import Agents, Deliveries, require_person
 from taskbound.flows.means import Actor
 from taskbound.flows.policy import Bundles
-from taskbound.flows.task import Changes, Delegations, Tasks, Watch, bind
+from taskbound.flows.task import Changes, Delegations, Tasks, Watch, bind, keep_account
 from taskbound.flows.tool import Pins, Sights
 from taskbound.surfaces.api.connection import Connections
 from taskbound.surfaces.api.insiders import Insiders
@@ -281,6 +281,7 @@ class Daemon:
             boot=self.boot,
             ancestry=connection.peer.ancestry,
         )
+        keep_account(self.means, task, connection.peer.proof.uid)
         connection.task = task.id
         return task.id
 

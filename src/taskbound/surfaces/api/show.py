@@ -226,8 +226,8 @@ def template_row(template: Template) -> TemplateRow:
     )
 
 
-def tool_row(tool: PinnedTool) -> ToolRow:
-    """A pinned tool."""
+def tool_row(tool: PinnedTool, approvers: tuple[str, ...] | None = None) -> ToolRow:
+    """A pinned tool, and who approves for it, to those who may know."""
     return ToolRow(
         name=tool.name,
         server=tool.identity,
@@ -237,6 +237,7 @@ def tool_row(tool: PinnedTool) -> ToolRow:
         raw=msgspec.Raw(tool.definition),
         idempotent=tool.idempotent,
         probes=tool.probes,
+        approvers=approvers,
     )
 
 

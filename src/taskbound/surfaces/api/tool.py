@@ -13,6 +13,7 @@ from taskbound.core.scope import tools_of
 from taskbound.core.task import require_live
 from taskbound.core.tool import parse_definition
 from taskbound.flows.tool import Declaration
+from taskbound.flows.tool.answering import set_approvers
 from taskbound.surfaces.api.filters import require_server
 from taskbound.surfaces.api.show import tool_row, upstream_row
 from taskbound.wire import tool as wire
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "accept_tool",
     "add_upstream",
+    "answer_for_tool",
     "declare_tool",
     "diff_tool",
     "list_tools",
@@ -119,7 +121,8 @@ async def list_tools(daemon: Daemon, connection: Connection, ask: wire.ListTools
         with daemon.means.store.read() as snapshot:
             require_server(snapshot, connection.namespace, ask.server)
             tools = snapshot.tools.tools(connection.namespace, server=ask.server)
-        return wire.ToolRows(rows=tuple(map(tool_row, tools)))
+            named = snapshot.tools.approvers(connection.namespace)
+        return wire.ToolRows(rows=tuple(tool_row(one, named.get(one.name)) for one in tools))
 
     return await daemon.read(read)
 
@@ -181,3 +184,16 @@ async def declare_tool(daemon: Daemon, connection: Connection, ask: wire.Declare
         )
     )
     return Done()
+
+
+async def answer_for_tool(daemon: Daemon, connection: Connection, ask: wire.AnswerForTool) -> Answer:
+    """Keep who approves for a tool."""
+
+    def work() -> Answer:
+        actor, owns = daemon.require_giver(connection)
+        space = connection.namespace
+        set_approvers(daemon.means, space, ask.name, ask.approvers, actor=actor, owns=owns)
+        daemon.views.forget()
+        return Done()
+
+    return await daemon.first(work)

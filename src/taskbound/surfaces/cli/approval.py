@@ -39,6 +39,7 @@ from taskbound.wire.approval import (
     ApprovalSaid,
     ListApprovals,
     OpenApproval,
+    ProveApproval,
     ShowApproval,
     WithdrawApproval,
 )
@@ -47,14 +48,28 @@ from taskbound.wire.people import ListPersonKeys, PageOpened, PersonKeyRows
 
 if TYPE_CHECKING:
     from taskbound.core.approval import Question
+    from taskbound.core.approval.sheet import SheetOf
 
-__all__ = ["app", "deny", "list_approvals", "open_page", "show", "sign", "statement", "watch", "withdraw"]
+__all__ = [
+    "app",
+    "deny",
+    "list_approvals",
+    "open_page",
+    "prove",
+    "sheet_from",
+    "show",
+    "sign",
+    "statement",
+    "watch",
+    "withdraw",
+]
 
 app = group("approval", "What agents wait for people to answer: look at it, sign, or deny.")
 
 _OPEN: Final = ("pending", "approved")
 _STATES: Final = ("pending", "approved", "denied", "expired", "withdrawn", "superseded", "consumed")
 _LARGEST: Final = 8_192
+_TOKEN: Final = 16_386
 _EVERY: Final = 1.0
 
 ApprovalArgument = Annotated[
@@ -193,6 +208,28 @@ def open_page(
     tell_page(session, session.ask(OpenApproval(approval=approval, key=by), PageOpened))
 
 
+@command(app, "prove", examples="taskbound approval prove apr_01ab --evidence-jws allowed.jws")
+def prove(
+    session: Session,
+    approval: ApprovalArgument,
+    *,
+    file: Annotated[
+        str, typer.Option("--evidence-jws", metavar="FILE", help="What an issuer signed about this question.")
+    ],
+) -> None:
+    """Bring an issuer's signed word about one question, where a policy asks for it.
+
+    Its `sub` is what `taskbound approval show` says: the word is about this question, and used with it.
+    """
+    token = read_file(file, largest=_TOKEN).decode("ascii", errors="replace").strip()
+    found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
+    said = session.ask(ProveApproval(approval=found.row.approval, token=token), ApprovalSaid)
+    if session.screen.json:
+        session.screen.document(said)
+        return
+    session.screen.line(_told(said))
+
+
 @command(app, "withdraw", asks=True, examples='taskbound approval withdraw apr_01ab --reason "not needed"')
 def withdraw(
     session: Session,
@@ -313,9 +350,9 @@ def _action(found: ApprovalDetail, question: Question) -> Action:
     return Action(frame=frame, arguments=found.arguments.encode())
 
 
-def _print(session: Session, found: ApprovalDetail, question: Question) -> None:
-    """The sheet, and how the question stands."""
-    sheet = sheet_of(
+def sheet_from(found: ApprovalDetail, question: Question) -> SheetOf:
+    """What the sheet is made of, from what the daemon sent (rule 1)."""
+    return sheet_of(
         question,
         _action(found, question),
         server_identity=found.server_identity,
@@ -323,6 +360,11 @@ def _print(session: Session, found: ApprovalDetail, question: Question) -> None:
         last_outcome=found.last_outcome,
         policies=found.policies,
     )
+
+
+def _print(session: Session, found: ApprovalDetail, question: Question) -> None:
+    """The sheet, and how the question stands."""
+    sheet = sheet_from(found, question)
     screen = session.screen
     match render_sheet(sheet):
         case Sheet(text=text):
@@ -339,6 +381,7 @@ def _print(session: Session, found: ApprovalDetail, question: Question) -> None:
             ("missing", Words(row.missing or "-")),
             ("may answer", found.may_answer),
             ("answers", tuple(Words(f"{one.kind} by {one.person}") for one in found.answers)),
+            *([("evidence", Words(f"a token with the `sub` {found.subject}"))] if found.subject else []),
             *([("reason", Words(row.reason))] if row.reason else []),
         ]
     )

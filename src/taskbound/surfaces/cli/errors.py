@@ -54,7 +54,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         page-request passkey-algorithm
         record-too-large remote-reference scope-syntax token-algorithm token-claims token-encoding
         token-header token-kind token-lifetime token-segments token-signature token-size too-deep too-large
-        too-many-calls too-many-groups too-many-keys too-many-parts too-many-tools trailing-data
+        too-many-approvers too-many-calls too-many-groups too-many-keys too-many-parts too-many-tools
+        trailing-data
         unknown-member unknown-method unpinnable unsupported-version unwritable verifier-key-malformed
     """,
     _DENIED: """

@@ -12,7 +12,16 @@ from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.session import Session, command, group
 from taskbound.wire.connection import Done
-from taskbound.wire.tool import AcceptTool, DeclareTool, DiffTool, ListTools, ToolDiff, ToolRow, ToolRows
+from taskbound.wire.tool import (
+    AcceptTool,
+    AnswerForTool,
+    DeclareTool,
+    DiffTool,
+    ListTools,
+    ToolDiff,
+    ToolRow,
+    ToolRows,
+)
 
 __all__ = ["accept", "app", "declare", "diff", "list_tools"]
 
@@ -32,8 +41,11 @@ def list_tools(
         session.screen.document(found)
         return
     session.screen.table(
-        ("TOOL", "EFFECT", "STATE", "DESCRIPTION"),
-        [(one.name, _effect(one), one.state, _description(bytes(one.raw))) for one in found.rows],
+        ("TOOL", "EFFECT", "STATE", "APPROVERS", "DESCRIPTION"),
+        [
+            (one.name, _effect(one), one.state, _approvers(one), _description(bytes(one.raw)))
+            for one in found.rows
+        ],
         "no tools are pinned; add a server with `taskbound upstream add` or `taskbound init`",
     )
 
@@ -80,11 +92,14 @@ def accept(
     asks=True,
     examples="taskbound tool declare git__git_add --idempotent\n"
     "taskbound tool declare git__git_show --probe revision=revision:repo_path:/srv/repositories\n"
-    "taskbound tool declare bank__pay --probe bill=file:/srv/bills",
+    "taskbound tool declare bank__pay --probe bill=file:/srv/bills\n"
+    "taskbound tool declare git__git_push --approver bob --approver carl\n"
+    "taskbound tool declare git__git_push --no-approvers",
 )
 def declare(
     session: Session,
     name: ToolArgument,
+    *,
     idempotent: Annotated[
         bool | None,
         typer.Option(
@@ -105,14 +120,23 @@ def declare(
     none: Annotated[
         bool, typer.Option("--no-probes", help="No argument names what can change any more.")
     ] = False,
+    approver: Annotated[
+        list[str], typer.Option("--approver", metavar="PERSON", help="Who approves for it; may be repeated.")
+    ] = [],  # noqa: B006 - typer copies it
+    no_approvers: Annotated[
+        bool, typer.Option("--no-approvers", help="Leave it to those who approve for the agent.")
+    ] = False,
 ) -> None:
-    """Say what a tool does, and what its arguments name.
+    """Say what a tool does, what its arguments name, or who approves for it.
 
     What an argument names is looked at when a person is asked about a call, is part of what they sign, and is
-    looked at again before it runs. All this is said of the pinned definition, and falls with it.
+    looked at again before it runs. This is said of the pinned definition, and falls with it. Who approves is
+    said of the tool's name, by the account that owns the data directory.
     A person's act: it is refused from inside a gateway or a `taskbound run`.
     """
     wanted = _wanted(probes, none=none)
+    if [idempotent is not None or wanted is not None, bool(approver), no_approvers].count(True) > 1:
+        raise BadInputError("approvers are declared by themselves", remedy="give only `--approver`")
     rows = session.ask(ListTools(), ToolRows).rows
     row = next((one for one in rows if one.name == name), None)
     if row is None:
@@ -124,6 +148,9 @@ def declare(
     if not session.screen.json:
         session.screen.heading(shown(name))
         session.screen.fields([("pinned", Words(raw.decode())), ("definition", digest)])
+    if approver or no_approvers:
+        _set_approvers(session, name, None if no_approvers else tuple(approver))
+        return
     said = DeclareTool(name=name, definition=digest, idempotent=idempotent, probes=wanted)
     words = _words(said)
     session.confirm(f"Declare {shown(name)} {words}?")
@@ -152,6 +179,13 @@ def _words(said: DeclareTool) -> str:
     return ", ".join(words)
 
 
+def _set_approvers(session: Session, name: str, approvers: tuple[str, ...] | None) -> None:
+    who = "those who approve for the agent" if approvers is None else ", ".join(map(shown, approvers))
+    session.confirm(f"Have {who} approve for {shown(name)}?")
+    answer = session.ask(AnswerForTool(name=name, approvers=approvers), Done)
+    session.done(answer, f"{who} approve for {shown(name)}")
+
+
 def _show(session: Session, found: ToolDiff) -> None:
     session.screen.heading(shown(found.name))
     session.screen.fields(
@@ -169,6 +203,11 @@ def _effect(row: ToolRow) -> str:
     notes = ["idempotent"] if row.idempotent else []
     notes += [f"looks at {one.argument}" for one in parse_probes(row.probes)]
     return f"{row.effect} ({', '.join(notes)})" if notes else row.effect
+
+
+def _approvers(row: ToolRow) -> str:
+    """Who approves for it; empty where those who approve for the agent do, and said where all have left."""
+    return "" if row.approvers is None else ", ".join(row.approvers) or "(nobody)"
 
 
 def _description(raw: bytes) -> str:

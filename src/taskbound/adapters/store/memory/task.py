@@ -137,6 +137,11 @@ class MemoryTasks:
         """The signed token that has this digest; empty when none was kept."""
         return self._tables.live().evidence.get((namespace, digest)) or ""
 
+    def accounts(self, namespace: str, tasks: Collection[str]) -> frozenset[int]:
+        """The accounts under which the agent has run for any of these tasks."""
+        found = self._tables.live().task_accounts.values()
+        return frozenset(uid for space, task, uid in found if space == namespace and task in tasks)
+
     def runs(self, namespace: str, boot: str) -> tuple[Run, ...]:
         """Every registered run of this boot whose task has not ended."""
         found = [
@@ -212,6 +217,10 @@ class MemoryTasks:
     def keep_evidence(self, namespace: str, digest: str, token: str) -> None:
         """Keep the token under its digest."""
         self._tables.live().evidence.put((namespace, digest), token)
+
+    def keep_account(self, namespace: str, task: str, uid: int) -> None:
+        """Keep that the agent ran under this account."""
+        self._tables.live().task_accounts.put((namespace, task, uid), (namespace, task, uid))
 
     def put_run(self, run: Run) -> None:
         """Register a run."""

@@ -44,6 +44,11 @@ class MemoryTools:
         ]
         return tuple(sorted(found, key=lambda one: one.name))
 
+    def approvers(self, namespace: str) -> Mapping[str, tuple[str, ...]]:
+        """By tool's name: who approves for it."""
+        found = self._tables.live().tool_approvers.items()
+        return {name: one for (space, name), one in found if space == namespace}
+
     def lock_tools(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
         """The version of each tool that exists."""
         found = {name: self.tool(namespace, name) for name in names}
@@ -68,3 +73,7 @@ class MemoryTools:
         if (now.version if now else 0) != expect:
             self._tables.conflict(f"tool `{tool.name}`")
         self._tables.tools.put((tool.namespace, tool.name), tool)
+
+    def put_approvers(self, namespace: str, tool: str, approvers: tuple[str, ...] | None) -> None:
+        """Write who approves for the tool."""
+        self._tables.live().tool_approvers.put((namespace, tool), approvers)

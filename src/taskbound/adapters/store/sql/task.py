@@ -110,6 +110,12 @@ _TAKE: Final = (
 )
 _COUNT: Final = "SELECT count(*) FROM tasks WHERE namespace = ? AND state = ?"
 _COUNT_LEARNING: Final = f"{_COUNT} AND learning = 1"
+_ACCOUNTS: Final = (
+    "SELECT DISTINCT uid FROM task_accounts WHERE namespace = ? AND task IN (SELECT value FROM json_each(?))"
+)
+_KEEP_ACCOUNT: Final = (
+    "INSERT INTO task_accounts (namespace, task, uid) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+)
 _PUT_RUN: Final = (
     "INSERT INTO runs (namespace, boot, pid, started, task) VALUES (?, ?, ?, ?, ?)"
     " ON CONFLICT (namespace, boot, pid, started) DO UPDATE SET task = excluded.task"
@@ -210,6 +216,10 @@ class SqlTasks:
     def evidence(self, namespace: str, digest: str) -> str:
         """The signed token that has this digest; empty when none was kept."""
         return self._link.one(str, _EVIDENCE, (namespace, digest)) or ""
+
+    def accounts(self, namespace: str, tasks: Collection[str]) -> frozenset[int]:
+        """The accounts under which the agent has run for any of these tasks."""
+        return frozenset(self._link.all(int, _ACCOUNTS, (namespace, json_texts(tuple(tasks)))))
 
     def runs(self, namespace: str, boot: str) -> tuple[Run, ...]:
         """Every registered run of this boot whose task has not ended."""
@@ -338,6 +348,10 @@ class SqlTasks:
     def keep_evidence(self, namespace: str, digest: str, token: str) -> None:
         """Keep the token under its digest."""
         self._link.change(_KEEP_EVIDENCE, (namespace, digest, token))
+
+    def keep_account(self, namespace: str, task: str, uid: int) -> None:
+        """Keep that the agent ran under this account."""
+        self._link.change(_KEEP_ACCOUNT, (namespace, task, uid))
 
     def put_run(self, run: Run) -> None:
         """Register a run."""

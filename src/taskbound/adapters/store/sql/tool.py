@@ -32,6 +32,12 @@ _PUT_TOOL: Final = Versioned(tools, "tool")
 _DROP_SERVER: Final = Statement(delete(servers).where(servers.c.namespace == _SPACE, servers.c.name == _NAME))
 _DROP_TOOLS: Final = Statement(delete(tools).where(tools.c.namespace == _SPACE, tools.c.server == _OF_SERVER))
 
+_APPROVERS: Final = "SELECT tool, approvers FROM tool_approvers WHERE namespace = ? ORDER BY tool"
+_PUT_APPROVERS: Final = (
+    "INSERT INTO tool_approvers (namespace, tool, approvers) VALUES (?, ?, ?)"
+    " ON CONFLICT (namespace, tool) DO UPDATE SET approvers = excluded.approvers"
+)
+_FORGET_APPROVERS: Final = "DELETE FROM tool_approvers WHERE namespace = ? AND tool = ?"
 _VERSIONS: Final = (
     "SELECT name, version FROM tools WHERE namespace = ? AND name IN (SELECT value FROM json_each(?))"
 )
@@ -64,6 +70,10 @@ class SqlTools:
             return self._link.all(_tool, _TOOLS.text, _TOOLS.values(namespace=namespace))
         values = _TOOLS_OF_SERVER.values(namespace=namespace, server=server)
         return self._link.all(_tool, _TOOLS_OF_SERVER.text, values)
+
+    def approvers(self, namespace: str) -> Mapping[str, tuple[str, ...]]:
+        """By tool's name: who approves for it."""
+        return dict(self._link.all(_named, _APPROVERS, (namespace,)))
 
     def lock_tools(self, namespace: str, names: Collection[str]) -> Mapping[str, int]:
         """The version of each tool that exists."""
@@ -110,10 +120,21 @@ class SqlTools:
             probes=json_texts(tool.probes),
         )
 
+    def put_approvers(self, namespace: str, tool: str, approvers: tuple[str, ...] | None) -> None:
+        """Write who approves for the tool."""
+        if approvers is None:
+            self._link.change(_FORGET_APPROVERS, (namespace, tool))
+        else:
+            self._link.change(_PUT_APPROVERS, (namespace, tool, json_texts(approvers)))
+
 
 def read_version(name: str, version: int) -> tuple[str, int]:
     """Name and version of a tool, from its columns."""
     return name, version
+
+
+def _named(tool: str, approvers: str) -> tuple[str, tuple[str, ...]]:
+    return tool, read_texts(approvers)
 
 
 def _server(  # the columns of a row, in order

@@ -18,7 +18,12 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias, get_args
 
-from taskbound.core.audit.events.approval import ApprovalAnswered, ApprovalAsked, ApprovalChanged
+from taskbound.core.audit.events.approval import (
+    ApprovalAnswered,
+    ApprovalAsked,
+    ApprovalChanged,
+    ApprovalProven,
+)
 from taskbound.core.audit.events.log import (
     CheckpointSigned,
     Delivery,
@@ -50,6 +55,7 @@ from taskbound.core.audit.events.standing import (
     TemplateRemoved,
     TemplateSaved,
     ToolAccepted,
+    ToolApproversChanged,
     ToolChanged,
     ToolDeclared,
     ToolPinned,
@@ -64,6 +70,7 @@ from taskbound.core.audit.events.work import (
     ActionUndecided,
     RefusalsDropped,
     RunRegistered,
+    TaskAccounted,
     TaskAmended,
     TaskChanged,
     TaskStarted,
@@ -82,6 +89,7 @@ __all__ = [
     "ApprovalAnswered",
     "ApprovalAsked",
     "ApprovalChanged",
+    "ApprovalProven",
     "CheckpointSigned",
     "Delivery",
     "Event",
@@ -103,6 +111,7 @@ __all__ = [
     "PolicyRolledBack",
     "RefusalsDropped",
     "RunRegistered",
+    "TaskAccounted",
     "TaskAmended",
     "TaskChanged",
     "TaskStarted",
@@ -110,6 +119,7 @@ __all__ = [
     "TemplateRemoved",
     "TemplateSaved",
     "ToolAccepted",
+    "ToolApproversChanged",
     "ToolChanged",
     "ToolDeclared",
     "ToolPinned",
@@ -136,6 +146,7 @@ Event: TypeAlias = (
     | ToolChanged
     | ToolDeclared
     | ToolAccepted
+    | ToolApproversChanged
     | IssuerAdded
     | IssuerRemoved
     | TemplateSaved
@@ -145,6 +156,7 @@ Event: TypeAlias = (
     | TaskStepped
     | TaskAmended
     | RunRegistered
+    | TaskAccounted
     | ActionRefusedMalformed
     | ActionUndecided
     | RefusalsDropped
@@ -152,6 +164,7 @@ Event: TypeAlias = (
     | ActionOutcome
     | ApprovalAsked
     | ApprovalAnswered
+    | ApprovalProven
     | ApprovalChanged
     | ActionReconciled
     | KillSwitchChanged

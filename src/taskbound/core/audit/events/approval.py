@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-__all__ = ["ApprovalAnswered", "ApprovalAsked", "ApprovalChanged"]
+__all__ = ["ApprovalAnswered", "ApprovalAsked", "ApprovalChanged", "ApprovalProven"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,29 @@ class ApprovalAnswered:
     """SHA-256 of what was signed."""
     signature: str
     """SHA-256 of the signature."""
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalProven:
+    """An issuer's signed word about a question was verified and counts."""
+
+    kind: ClassVar[str] = "approval-proven"
+    approval: str
+    digest: str
+    action: str
+    task: str
+    issuer: str
+    """Its short name here."""
+    token: str
+    """SHA-256 of the token."""
+    claims: str
+    """SHA-256 of its payload."""
+    key: str
+    """Thumbprint of the key that signed it."""
+    expires: int
+    by: str
+    """Who brought it."""
     proof: str
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "TemplateRemoved",
     "TemplateSaved",
     "ToolAccepted",
+    "ToolApproversChanged",
     "ToolChanged",
     "ToolDeclared",
     "ToolPinned",
@@ -172,6 +173,19 @@ class ToolAccepted:
     after: str
     by: str
     proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolApproversChanged:
+    """Other persons approve for a tool than until now."""
+
+    kind: ClassVar[str] = "tool-approvers-changed"
+    tool: str
+    approvers: tuple[str, ...]
+    by: str
+    proof: str
+    own: bool = True
+    """Whether the tool has approvers of its own; if not, those who approve for the agent do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

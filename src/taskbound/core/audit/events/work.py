@@ -15,6 +15,7 @@ __all__ = [
     "ActionUndecided",
     "RefusalsDropped",
     "RunRegistered",
+    "TaskAccounted",
     "TaskAmended",
     "TaskChanged",
     "TaskStarted",
@@ -110,6 +111,17 @@ class RunRegistered:
     """The process's start in clock ticks since boot."""
     by: str
     proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskAccounted:
+    """The agent runs under this account for this task: whoever has the account approves nothing of it."""
+
+    kind: ClassVar[str] = "task-accounted"
+    task: str
+    agent: str
+    account: str
+    """Such as `peer-uid:1000`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

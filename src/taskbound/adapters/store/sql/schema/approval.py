@@ -1,0 +1,58 @@
+"""The tables of questions and what is said to them; see the rules of the schema."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Index, PrimaryKeyConstraint, Table
+
+from taskbound.adapters.store.sql.schema.columns import (
+    METADATA,
+    bytes_column,
+    partial_index,
+    text_column,
+    whole_column,
+)
+
+__all__ = ["approval_answers", "approvals"]
+
+approvals: Final = Table(
+    "approvals",
+    METADATA,
+    text_column("namespace"),
+    text_column("id"),
+    text_column("action"),
+    text_column("task"),
+    text_column("act"),
+    text_column("state"),
+    bytes_column("question"),
+    text_column("connection"),
+    text_column("request"),
+    whole_column("waits"),
+    whole_column("asked"),
+    whole_column("finished"),
+    text_column("reason"),
+    PrimaryKeyConstraint("namespace", "id"),
+    Index("approvals_by_action", "namespace", "action", unique=True),
+    Index("approvals_by_act", "namespace", "task", "act"),
+    Index("approvals_by_time", "namespace", "asked", "id"),
+    partial_index("approvals_open", "asked", "id", where="state IN ('pending', 'approved')"),
+    partial_index("approvals_open_by_task", "namespace", "task", where="state IN ('pending', 'approved')"),
+    sqlite_strict=True,
+)
+
+approval_answers: Final = Table(
+    "approval_answers",
+    METADATA,
+    text_column("namespace"),
+    text_column("approval"),
+    text_column("person"),
+    text_column("kind"),
+    text_column("person_key"),
+    whole_column("at"),
+    whole_column("received"),
+    bytes_column("statement"),
+    bytes_column("signature"),
+    PrimaryKeyConstraint("namespace", "approval", "person", "kind"),
+    sqlite_strict=True,
+)

@@ -1,0 +1,71 @@
+"""What people would be asked about a proposal, and why they can't be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.approval import (
+    DeniedBeforeError,
+    Question,
+    parse_lifter,
+    require_askable,
+    require_showable,
+)
+from taskbound.core.approval.sheet import sheet_of
+from taskbound.core.clock import Instant
+from taskbound.core.decision import Holding
+from taskbound.core.errors import TaskboundError
+
+if TYPE_CHECKING:
+    from taskbound.core.approval import Circle
+    from taskbound.core.decision import Proposal
+    from taskbound.core.task import Task
+
+__all__ = ["HOLD_LIFE", "question_of", "why_not_asked"]
+
+HOLD_LIFE: Final = 8 * 3_600_000_000
+"""µs that a question stays open at most; never longer than its task."""
+
+
+def question_of(
+    proposal: Proposal, task: Task, verdict: Holding, names: tuple[str, str], now: Instant
+) -> Question:
+    """What is asked about this proposal, under these names: the question's own, and its nonce."""
+    return Question(
+        namespace=task.namespace,
+        id=names[0],
+        action=proposal.id,
+        act=proposal.action.digest,
+        task=task.id,
+        agent=task.agent,
+        requester=task.requester,
+        purpose=task.purpose,
+        tool=proposal.action.tool,
+        bundle=proposal.basis.bundle,
+        scope=proposal.scope,
+        lifters=verdict.hold.lifters,
+        operands=verdict.operands,
+        nonce=names[1],
+        asked=now,
+        deadline=Instant(min(task.deadline, now + HOLD_LIFE)),
+    )
+
+
+def why_not_asked(
+    proposal: Proposal, task: Task | None, circle: Circle | None, denied: set[tuple[str, str]], now: Instant
+) -> TaskboundError | None:
+    """Why nobody can be asked for this; None when people can."""
+    verdict = proposal.verdict
+    if not isinstance(verdict, Holding) or circle is None or task is None:
+        return None
+    try:
+        if (proposal.action.task, proposal.action.digest) in denied:
+            raise DeniedBeforeError("a person has denied exactly this, and a denial is final")
+        if verdict.blocked is not None:
+            raise verdict.blocked
+        require_askable([parse_lifter(one) for one in verdict.hold.lifters], circle)
+        question = question_of(proposal, task, verdict, (proposal.id, proposal.id), now)
+        require_showable(sheet_of(question, proposal.action, policies=verdict.hold.policies))
+    except TaskboundError as error:
+        return error
+    return None

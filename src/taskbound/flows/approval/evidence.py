@@ -1,0 +1,103 @@
+"""Evidence for one question: an issuer's token is brought, verified, and counts until it is proven no more.
+
+1. Whoever brings it is recorded and means nothing: what counts is who signed it, and for which question.
+2. It is verified against the issuers of then, and kept whole with the question's answers, so that it can be
+   verified again when the approval is used.
+3. A token from each issuer, once: a second one says nothing that the first did not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskbound.core.approval import (
+    AlreadyAnsweredError,
+    Answer,
+    AnswerKind,
+    ApprovalOverError,
+    ApprovalState,
+    UnknownApprovalError,
+    require_wanted,
+)
+from taskbound.core.audit.events import ApprovalProven
+from taskbound.flows.approval.circle import lock_people
+from taskbound.flows.approval.ending import tell
+from taskbound.flows.approval.proof import require_proof
+from taskbound.flows.approval.questions import Questions
+
+if TYPE_CHECKING:
+    from taskbound.flows.approval.answers import Answered
+    from taskbound.flows.approval.proof import Vouched
+    from taskbound.flows.means import Actor, Means
+    from taskbound.ports.approval import StoredApproval
+    from taskbound.ports.store import Transaction
+
+__all__ = ["give_evidence"]
+
+
+def give_evidence(means: Means, namespace: str, approval: str, token: str, actor: Actor) -> Answered:
+    """Take an issuer's word about a question; what becomes of the question.
+
+    Raises:
+        UnknownApprovalError: There is no such question.
+        ApprovalOverError: It is not open any more.
+        NotEntitledError: It does not ask for this issuer's word.
+        OtherQuestionError: The token is about something else.
+        UnknownIssuerError: It is by nobody whose word counts here.
+        AlreadyAnsweredError: This issuer's word was given already.
+        MalformedError: It is no token (`wire/jose`).
+        DeniedError: It is not believed (`wire/jose`).
+    """
+    questions = Questions(means)
+
+    def work(tx: Transaction) -> tuple[Answered, str]:
+        one, fate = questions.lock_open(tx, namespace, approval)
+        if fate is not None:
+            return (questions.end(tx, [(one, fate)])[0], ""), fate.reason
+        now = means.clock.now()
+        people = lock_people(tx, namespace)
+        task = tx.tasks.task(namespace, one.question.task)
+        if task is None:
+            raise UnknownApprovalError("its task is not known")
+        found = require_proof(token, one.question, people.issuers, check=means.tokens, now=now)
+        require_wanted(found.issuer.name, one.question.needs)
+        if any((past.kind, past.person) == (AnswerKind.EVIDENCE, found.issuer.name) for past in one.answers):
+            raise AlreadyAnsweredError(f"the word of `{found.issuer.name}` was given already")  # 3
+        answer = Answer(
+            kind=AnswerKind.EVIDENCE,
+            person=found.issuer.name,
+            key=found.jws.digest,
+            at=found.jws.claims.issued,
+            received=now,
+            statement=token.encode(),
+            signature=b"",
+        )
+        tx.approvals.put_answer(namespace, one.question.id, answer)
+        questions.record(tx, namespace, [_proven(one, found, actor)], now)
+        answers = (*one.answers, answer)
+        circle = people.circle(tx, task, one.question.tool)
+        lacking = people.lacking(one.question, answers, circle, means, now)
+        if lacking or one.state is not ApprovalState.PENDING:
+            return (tell(one, one.state, ""), lacking), ""
+        return (questions.approve(tx, one, (actor.name, actor.proof), now), ""), ""
+
+    answered, over = means.store.write(work)
+    if over:
+        raise ApprovalOverError(f"the question is over: {over}")
+    return answered
+
+
+def _proven(one: StoredApproval, found: Vouched, actor: Actor) -> ApprovalProven:
+    return ApprovalProven(
+        approval=one.question.id,
+        digest=one.question.digest,
+        action=one.question.action,
+        task=one.question.task,
+        issuer=found.issuer.name,
+        token=found.jws.digest,
+        claims=found.jws.payload_digest,
+        key=found.jws.key.thumbprint,
+        expires=found.jws.claims.expires,
+        by=actor.name,
+        proof=actor.proof,
+    )
