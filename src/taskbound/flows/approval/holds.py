@@ -26,7 +26,6 @@ from taskbound.core.approval import (
 from taskbound.core.audit import ApprovalAsked
 from taskbound.core.clock import Instant
 from taskbound.core.decision import Hold, Holding, HoldPlaces, OpenHold
-from taskbound.core.errors import TaskboundError
 from taskbound.flows.approval.asking import question_of, why_not_asked
 from taskbound.flows.approval.circle import lock_people
 from taskbound.flows.approval.ending import DAEMON, changed_event, end_approvals
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.audit import Event
     from taskbound.core.decision import Proposal, Settled, Waiting
+    from taskbound.core.errors import TaskboundError
     from taskbound.core.task import Task
     from taskbound.flows.means import Means
     from taskbound.ports.action import StoredAction
