@@ -182,6 +182,9 @@ class TaskDetail(Message, frozen=True, tag="task", tag_field="is"):
     steps: tuple[str, ...] = ()
     digest: str = ""
     """Of its scope."""
+    heartbeat: int = 0
+    """Seconds within which a connection must be bound to it; 0 for none."""
+    grace: int = 0
 
 
 class RegisterRun(Message, frozen=True, tag="task:run", tag_field="op"):

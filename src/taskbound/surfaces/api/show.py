@@ -210,6 +210,8 @@ def task_detail(
         steps=tuple(one.name for one in task.scope.steps),
         digest=task.scope.digest,
         children=tuple(one.id for one in snapshot.tasks.children(task.namespace, task.id)),
+        heartbeat=task.heartbeat,
+        grace=task.grace,
     )
 
 

@@ -409,7 +409,7 @@ def list_templates(session: Session) -> None:
             [
                 ("  purpose", one.purpose or "-"),
                 ("  for", spell_seconds(one.seconds)),
-                *_heartbeat(one),
+                *[(f"  {name}", words) for name, words in _heartbeat(one)],
                 ("  may", tuple(map(Words, one.scope_words))),
             ]
         )
@@ -424,10 +424,10 @@ def remove(
     session.done(session.ask(RemoveTemplate(name=name), Done), f"template {shown(name)} removed")
 
 
-def _heartbeat(row: TemplateRow) -> list[tuple[str, str]]:
-    if not row.heartbeat:
+def _heartbeat(one: TemplateRow | TaskDetail) -> list[tuple[str, str]]:
+    if not one.heartbeat:
         return []
-    return [("  heartbeat", f"{spell_seconds(row.heartbeat)}, with a grace of {spell_seconds(row.grace)}")]
+    return [("heartbeat", f"{spell_seconds(one.heartbeat)}, with a grace of {spell_seconds(one.grace)}")]
 
 
 def _state(row: TaskRow) -> str:
@@ -460,6 +460,7 @@ def show_task(screen: Screen, task: TaskDetail) -> None:
             *([("parent", task.parent)] if task.parent else []),
             *([("children", task.children)] if task.children else []),
             ("connections", task.connections),
+            *_heartbeat(task),
             ("history", tuple(map(Words, task.history))),
         ]
     )
