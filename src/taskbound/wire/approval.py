@@ -54,6 +54,8 @@ class OpenApproval(Message, frozen=True, tag="approval:open", tag_field="op"):
     """Its id, or the id of its action."""
     key: str = ""
     """The passkey that signs, where one has several."""
+    network: str = ""
+    """What the system calls the network that the asker is in, so that no page is served in another one."""
 
 
 class ProveApproval(Message, frozen=True, tag="approval:prove", tag_field="op"):

@@ -65,6 +65,8 @@ class OpenEnrollment(Message, frozen=True, tag="person-key:open", tag_field="op"
 
     person: str
     label: str = ""
+    network: str = ""
+    """What the system calls the network that the asker is in, so that no page is served in another one."""
 
 
 class OpenVouching(Message, frozen=True, tag="person-key:open-vouching", tag_field="op"):
@@ -73,6 +75,7 @@ class OpenVouching(Message, frozen=True, tag="person-key:open-vouching", tag_fie
     key: str
     voucher: str = ""
     """The passkey that signs, where one has several."""
+    network: str = ""
 
 
 class PageOpened(Message, frozen=True, tag="page-opened", tag_field="is"):

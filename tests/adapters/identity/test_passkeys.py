@@ -11,13 +11,20 @@ from hypothesis import strategies as st
 
 from taskbound.adapters.identity.signatures import PersonSignatures
 from taskbound.core.clock import Instant
+from taskbound.core.identity.passkey import PasskeyUnreadableError
 from taskbound.core.identity.person_key import (
     BadPersonKeyError,
     BadSignatureError,
     PersonKey,
     PersonKeyKind,
 )
-from taskbound.wire.passkey import parse_assertion, parse_registration, render_assertion, render_registration
+from taskbound.wire.passkey import (
+    parse_assertion,
+    parse_client_data,
+    parse_registration,
+    render_assertion,
+    render_registration,
+)
 from tests.peers.openssh import Device
 from tests.peers.passkey import ORIGIN, Browser, Passkeys, byte_string, number
 
@@ -118,6 +125,14 @@ SIGNED: dict[str, tuple[str, Callable[[Passkeys], bytes]]] = {
             STATEMENT, Browser(origin="https://evil.example"), origin="https://evil.example"
         ),
     ),
+    "an origin that would begin a line": (
+        "passkey-unreadable",
+        lambda one: one.sign(STATEMENT, Browser(origin=ORIGIN + "\nforged")),
+    ),
+    "a type that would begin a line": (
+        "passkey-unreadable",
+        lambda one: one.sign(STATEMENT, Browser(kind="webauthn.get\nforged")),
+    ),
     "a frame": ("passkey-framed", lambda one: one.sign(STATEMENT, Browser(crossed=True))),
     "a page above": (
         "passkey-framed",
@@ -192,6 +207,12 @@ def test_what_can_not_be_read_as_a_signature_is_none(name: str, device: Passkeys
     assert unsigned(key, wrong(device)) == code
 
 
+def test_data_of_a_browser_that_is_too_large_is_not_read() -> None:
+    with pytest.raises(PasskeyUnreadableError):
+        parse_client_data(b'{"challenge":"AA","origin":"x","type":"y","z":"%b"}' % (b"z" * 2048))
+    parse_client_data(b'{"challenge":"AA","origin":"x","type":"y","z":"%b"}' % (b"z" * 1900))
+
+
 def test_members_that_browsers_add_to_be_ignored_are_ignored(device: Passkeys) -> None:
     key = enrolled(device.offered())
     grease = {"other_keys_can_be_added_here": "do not compare clientDataJSON against a template"}
@@ -248,6 +269,18 @@ MADE: dict[str, tuple[str, Callable[[Passkeys], bytes]]] = {
         "passkey-algorithm",
         with_key(cose((3, number(-7)), (1, number(2)), (-1, number(1)), (-2, byte_string(X)))),
     ),
+    "a point that says another algorithm": (
+        "passkey-algorithm",
+        lambda one: with_key(one.cose.replace(number(3) + number(-7), number(3) + number(-47 + 31)))(one),
+    ),
+    "a point that says another kind of key": (
+        "passkey-algorithm",
+        lambda one: with_key(one.cose.replace(b"\xa5\1\2", b"\xa5\1\1"))(one),
+    ),
+    "a point between other members": (
+        "passkey-algorithm",
+        lambda one: with_key(one.cose.replace(b"\x22\x58\x20", b"\x23\x58\x20"))(one),
+    ),
     "a byte behind the key": ("passkey-algorithm", lambda one: with_key(one.cose + b"\0")(one)),
     "no key": ("bad-person-key", with_key(b"")),
     "nonsense for a key": ("passkey-algorithm", with_key(b"\xff")),
@@ -279,6 +312,9 @@ MADE: dict[str, tuple[str, Callable[[Passkeys], bytes]]] = {
     "no new key": ("passkey-flags", lambda one: one.offered(data=one.data())),
     "a key that is cut": ("bad-person-key", lambda one: one.offered(data=one.data(fresh=True)[:60])),
     "too much": ("bad-person-key", lambda one: one.offered(data=one.data(fresh=True) + bytes(1280))),
+    "a label of two lines": ("bad-person-key", lambda one: one.offered(label="phone\nforged")),
+    "a label of other letters": ("bad-person-key", lambda one: one.offered(label="ph\u00f6ne")),
+    "a long label": ("bad-person-key", lambda one: one.offered(label="x" * 65)),
     "an OpenSSH key": ("bad-person-key", lambda _: Device().line.encode()),
 }
 

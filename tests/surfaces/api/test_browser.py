@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tests.peers.chromium import Tab
     from tests.surfaces.api.test_operations import Station
 
+pytestmark = pytest.mark.timeout(180)  # a browser takes its time on a machine that does more
 SAID = "(document.getElementById('said')?.textContent ?? '')"
 HIDDEN = "bob\u202e\u200b  eve"
 

@@ -2,16 +2,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from taskbound.core.approval import AnswerKind, parse_statement
 from taskbound.core.approval.sheet import parse_sheet
+from taskbound.core.clock import Instant
+from taskbound.core.identity.person_key import PersonKeyKind, PersonKeyState
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.wire import people as wire
-from taskbound.wire.approval import AnswerApproval, ApprovalSaid, OpenApproval
+from taskbound.wire.approval import AnswerApproval, ApprovalSaid, OpenApproval, WithdrawApproval
+from taskbound.wire.connection import Done
 from taskbound.wire.jose.compact import encode_base64url
+from taskbound.wire.page import parse_part
 from tests.peers.passkey import Browser, Passkeys
 from tests.surfaces.api.test_operations import station
 from tests.world import code_of, id_of
@@ -19,9 +24,12 @@ from tests.world import code_of, id_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from taskbound.ports.store import Transaction
+
 
 from tests.surfaces.api.visitor import Visitor, asked, raw, statement_of
 
+DAY = 24 * 3600 * 1_000_000
 SIGNATURE = {
     "sitting": "",
     "choice": "confirm",
@@ -206,6 +214,101 @@ def test_a_page_has_so_many_tries(tmp_path: Path) -> None:
             statement = statement_of(await visitor.begin(), "confirm")
             codes = [(await visitor.sign(Passkeys(), "confirm", statement))[1]["code"] for _ in range(9)]
             assert codes == ["bad-signature"] * 8 + ["page-over"]
+
+    asyncio.run(story())
+
+
+def test_a_question_that_is_over_is_not_shown_and_no_page_is_opened_for_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with asked(tmp_path) as place:
+            early = await place.visit()
+            name = place.approval(place.action).question.id
+            await place.client.ask(WithdrawApproval(approval=name), Done)
+            status, said = await early.post("/begin", {"token": early.token})
+            assert (status, said["code"]) == (403, "approval-over")
+            with pytest.raises(RefusedByDaemonError) as refused:
+                await place.visit()
+            assert refused.value.fault.code == "approval-over"
+
+    asyncio.run(story())
+
+
+def test_a_question_that_ends_while_it_is_shown_takes_no_answer(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with asked(tmp_path) as place:
+            visitor = await place.visit()
+            statement = statement_of(await visitor.begin(), "confirm")
+            name = place.approval(place.action).question.id
+            await place.client.ask(WithdrawApproval(approval=name), Done)
+            status, said = await visitor.sign(place.device, "confirm", statement)
+            assert (status, said["code"]) == (403, "approval-over")
+
+    asyncio.run(story())
+
+
+def test_only_ones_own_passkey_that_counts_now_gets_a_page(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with asked(tmp_path) as place:
+            now = place.world.clock.now()
+            fresh = replace(place.key, version=1)
+            keys = (
+                replace(fresh, id="key_bob", fingerprint="SHA256:b", person="bob"),
+                replace(fresh, id="key_new", fingerprint="SHA256:n", usable_from=Instant(now + DAY)),
+                replace(fresh, id="key_half", fingerprint="SHA256:h", state=PersonKeyState.PROVEN),
+                replace(fresh, id="key_ssh", fingerprint="SHA256:s", kind=PersonKeyKind.OPENSSH),
+            )
+
+            def write(tx: Transaction) -> None:
+                for one in keys:
+                    tx.identities.put_person_key(one, expect=0)
+
+            place.world.store.write(write)
+            codes = {}
+            for one in (*keys, replace(place.key, id="key_none")):
+                with pytest.raises(RefusedByDaemonError) as refused:
+                    await place.client.ask(OpenApproval(approval=place.action, key=one.id), wire.PageOpened)
+                codes[one.id] = refused.value.fault.code
+            assert codes.pop("key_new") == "key-not-standing"
+            assert set(codes.values()) == {"no-passkey"}
+            ask = OpenApproval(approval=place.action, key=place.key.id)
+            await place.client.ask(ask, wire.PageOpened)
+
+    asyncio.run(story())
+
+
+def test_a_passkey_that_is_withdrawn_while_its_page_is_open_answers_nothing(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with asked(tmp_path) as place:
+            visitor = await place.visit()
+            statement = statement_of(await visitor.begin(), "confirm")
+            await place.client.ask(wire.WithdrawPersonKey(key=place.key.id, reason="lost"), Done)
+            status, said = await visitor.sign(place.device, "confirm", statement)
+            assert (status, said["code"]) == (403, "key-not-standing")
+            assert place.state(place.action) == ("held", "pending")
+
+    asyncio.run(story())
+
+
+def test_a_page_takes_what_it_asks_for_and_nothing_else(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with asked(tmp_path) as place:
+            visitor = await place.visit()
+            statement = statement_of(await visitor.begin(), "confirm")
+            for choice in ("approve", "enroll", ""):
+                status, said = await visitor.sign(place.device, choice, statement)
+                assert (status, said["code"]) == (403, "passkey-unreadable")
+            status, said = await visitor.make(Passkeys(), b"c" * 32)
+            assert (status, said["code"]) == (403, "passkey-unreadable")
+            ask = wire.OpenEnrollment(person="ann")
+            making = Visitor((await place.client.ask(ask, wire.PageOpened)).address)
+            shown = await making.begin()
+            status, said = await making.sign(place.device, "enroll", statement)
+            assert (status, said["code"]) == (403, "passkey-unreadable")
+            status, said = await making.make(Passkeys(), b"another challenge" * 2)
+            assert (status, said["code"]) == (403, "passkey-challenge")
+            status, said = await making.make(place.device, parse_part(shown["make"]["challenge"]))
+            assert (status, said["code"]) == (403, "identity-exists")
+            assert shown["make"]["without"] == [encode_base64url(place.device.credential)]
 
     asyncio.run(story())
 

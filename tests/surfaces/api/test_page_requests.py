@@ -8,7 +8,10 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from taskbound.surfaces.api.page.request import BadRequestError, Request, RequestBuffer
 from taskbound.surfaces.api.page.server import (
     Page,
     PageLimits,
@@ -16,6 +19,7 @@ from taskbound.surfaces.api.page.server import (
     PageUnavailableError,
     bind_both,
     listen_at,
+    own_network,
 )
 from taskbound.wire.connection import Done, Ping
 
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-from tests.surfaces.api.visitor import Asked, asked, raw
+from tests.surfaces.api.visitor import Asked, Visitor, asked, raw
 
 FOREIGN: dict[str, dict[str, str]] = {
     "no host": {"Host": ""},
@@ -286,7 +290,8 @@ async def desk_of(place: Asked) -> Any:
     found: list[Any] = []
 
     class Taking(Pages):
-        async def open(self, desk: Any) -> str:
+        async def open(self, desk: Any, *, network: str = "") -> str:
+            del network
             found.append(desk)
             return "http://localhost:1/#x"
 
@@ -305,6 +310,96 @@ def test_a_person_has_few_pages_and_the_oldest_gives_way(tmp_path: Path) -> None
             await third.begin()
 
     asyncio.run(story())
+
+
+class Nobody:
+    """A desk of somebody who never comes."""
+
+    def __init__(self, person: str) -> None:
+        self.person = person
+
+    async def begin(self) -> Any:
+        raise PageUnavailableError("nobody comes")
+
+    async def make(self, made: Any, origin: str) -> Any:
+        raise PageUnavailableError(f"{made} {origin}")
+
+    async def sign(self, choice: str, assertion: Any) -> Any:
+        raise PageUnavailableError(f"{choice} {assertion}")
+
+
+def test_together_people_have_so_many_pages_and_one_that_is_over_makes_room() -> None:
+    async def story() -> None:
+        pages = Pages(asyncio.get_running_loop(), PageLimits(life=30))
+        addresses = [await pages.open(Nobody(f"person{number}")) for number in range(16)]
+        with pytest.raises(PageUnavailableError):
+            await pages.open(Nobody("late"))
+        pages.close()
+        for one in addresses:
+            with pytest.raises(OSError, match=r".*"):
+                await asyncio.open_connection("127.0.0.1", Visitor(one).port)
+        await pages.open(Nobody("late"))
+        pages.close()
+
+    asyncio.run(story())
+
+
+def test_no_page_is_served_to_somebody_in_another_network() -> None:
+    async def story() -> None:
+        pages = Pages(asyncio.get_running_loop())
+        with pytest.raises(PageUnavailableError):
+            await pages.open(Nobody("ann"), network="net:[1]")
+        for told in ("", own_network()):
+            await pages.open(Nobody("ann"), network=told)
+        pages.close()
+
+    asyncio.run(story())
+
+
+def test_nobody_else_has_the_port_of_a_page_while_it_is_served() -> None:
+    async def story() -> None:
+        pages = Pages(asyncio.get_running_loop())
+        port = Visitor(await pages.open(Nobody("ann"))).port
+        for family, address in (
+            (socket.AF_INET, "127.0.0.1"),
+            (socket.AF_INET, "0.0.0.0"),  # noqa: S104  # what somebody else would try
+            (socket.AF_INET6, "::1"),
+            (socket.AF_INET6, "::"),
+        ):
+            with socket.socket(family, socket.SOCK_STREAM) as one:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                with pytest.raises(OSError, match=r"in use|Cannot assign"):
+                    one.bind((address, port))
+        pages.close()
+
+    asyncio.run(story())
+
+
+PIECES = [
+    *(b"GET / HTTP/1.1", b"POST /sign HTTP/1.1", b"Host: localhost:1", b"Transfer-Encoding: chunked"),
+    *(b"Content-Length: 2", b"Content-Length: 02", b"{}", b": ", b" ", b"\0", b"\n", b"\r\n", b"\r\n\r\n"),
+]
+HEADS = st.lists(st.sampled_from(PIECES) | st.binary(max_size=8), max_size=12).map(b"".join)
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=HEADS, cut=st.integers(0, 100))
+def test_a_request_is_read_alike_in_one_piece_and_in_two_and_nothing_else_is_raised(
+    data: bytes, cut: int
+) -> None:
+    whole: list[Request | None] = []
+    with contextlib.suppress(BadRequestError):
+        whole.append(RequestBuffer().feed(data))
+    parts: list[Request | None] = []
+    with contextlib.suppress(BadRequestError):
+        buffer = RequestBuffer()
+        first = buffer.feed(data[:cut])
+        parts.append(first if first is not None else buffer.feed(data[cut:]))
+    if whole and whole[0] is not None:
+        assert parts == whole
+    if not whole and parts and parts[0] is not None:  # it was whole before what made it none came
+        assert cut < len(data)
 
 
 def test_a_page_has_both_addresses_of_localhost_or_neither() -> None:

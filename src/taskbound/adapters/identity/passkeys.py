@@ -1,7 +1,7 @@
 """What passkeys have signed, told by `webauthn` behind a gate of our own.
 
-1. Everything is read strictly and held to our rules before the library sees it; then the library has to
-   agree: it repeats the comparisons, and verifies the signature.
+1. Everything is read strictly and held to our rules before the library sees it; then the library repeats the
+   comparisons of a signature, and verifies it. A new key has signed nothing yet, so there it has no part.
 2. This module is imported when the first passkey is met, since it brings 6 packages that nothing else needs.
 3. Attestation is not asked for, and the page leaves it out whatever a browser gives: what a device says of
    its maker would be believed by nobody here, and tell whose it is.
@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from webauthn import verify_authentication_response, verify_registration_response
-from webauthn.helpers import encode_cbor, parse_cbor
+from webauthn import verify_authentication_response
+from webauthn.helpers import parse_cbor
 from webauthn.helpers.cose import COSEAlgorithmIdentifier
 from webauthn.helpers.exceptions import WebAuthnException
 
@@ -81,7 +81,6 @@ def _read(offered: Registration) -> PublicHalf:
     found = parse_cose(fresh.cose)
     if found is None:
         raise PasskeyAlgorithmError(f"the passkey signs with {_named(fresh.cose)}, not with ES256 or EdDSA")
-    _ask_library(offered)
     algorithm, point = found
     kept = Passkey(credential=fresh.credential, algorithm=algorithm, point=point, copiable=device.copiable)
     return PublicHalf(
@@ -134,27 +133,6 @@ def passkey_counter(signature: bytes) -> int:
         BadSignatureError: The signature can't be read.
     """
     return parse_device_data(parse_assertion(signature).device_data).counter
-
-
-def _ask_library(offered: Registration) -> None:
-    name = encode_base64url(offered.credential)
-    response = {
-        "clientDataJSON": encode_base64url(offered.client_data),
-        "attestationObject": encode_base64url(
-            encode_cbor({"fmt": "none", "attStmt": {}, "authData": offered.device_data})
-        ),
-    }
-    try:
-        verify_registration_response(
-            credential={"id": name, "rawId": name, "type": "public-key", "response": response},
-            expected_challenge=offered.challenge,
-            expected_rp_id=SITE,
-            expected_origin=offered.origin,
-            require_user_verification=True,
-            supported_pub_key_algs=[COSEAlgorithmIdentifier(one.value) for one in PasskeyAlgorithm],
-        )
-    except _REFUSED as error:
-        raise BadPersonKeyError("the new passkey can't be taken") from error
 
 
 def _named(cose: bytes) -> str:

@@ -124,7 +124,7 @@ class PersonKey:
     public: bytes
     """OpenSSH: the key blob (RFC 4253 §6.6). Passkey: what its adapter keeps."""
     fingerprint: str
-    """`SHA256:…`, as `ssh-keygen -l` says it."""
+    """`SHA256:…`, as `ssh-keygen -l` says it; of a passkey, of its COSE key."""
     enrolled: Instant
     """When it was enrolled; 0 before."""
     usable_from: Instant

@@ -27,7 +27,7 @@ from taskbound.core.approval import (
 from taskbound.core.approval.sheet import Sheet, render_sheet, sheet_of
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity.passkey import PasskeyUnreadableError
-from taskbound.core.identity.person_key import PersonKeyKind, PersonKeyState
+from taskbound.core.identity.person_key import PersonKeyKind, PersonKeyState, require_standing
 from taskbound.flows.identity.enrollment import Enrollments, Offer
 from taskbound.flows.identity.person_key import NotKeyHolderError, require_key
 from taskbound.wire.jose.compact import encode_base64url
@@ -37,6 +37,7 @@ from taskbound.wire.people import PageOpened
 
 if TYPE_CHECKING:
     from taskbound.core.approval import Question
+    from taskbound.core.clock import Instant
     from taskbound.core.identity.person_key import PersonKey
     from taskbound.flows.identity.enrollment import Progress
     from taskbound.flows.means import Actor
@@ -96,7 +97,7 @@ async def open_enrollment(daemon: Daemon, connection: Connection, ask: OpenEnrol
             raise NotKeyHolderError(f"`{actor.name}` can't propose a key of `{ask.person}`")
         return _Enrolling(daemon, connection.namespace, ask, actor, owns=owns)
 
-    return await _opened(daemon, await daemon.first(look))
+    return await _opened(daemon, await daemon.first(look), ask.network)
 
 
 async def open_vouching(daemon: Daemon, connection: Connection, ask: OpenVouching) -> Answer:
@@ -106,10 +107,10 @@ async def open_vouching(daemon: Daemon, connection: Connection, ask: OpenVouchin
         actor, owns = daemon.require_giver(connection)
         with daemon.means.store.read() as snapshot:
             require_key(snapshot, connection.namespace, ask.key)
-            own = _passkey(snapshot, connection.namespace, actor, ask.voucher)
+            own = _passkey(snapshot, connection.namespace, actor, ask.voucher, daemon.means.clock.now())
         return _Vouching(daemon, ask.key, own, actor, owns=owns)
 
-    return await _opened(daemon, await daemon.first(look))
+    return await _opened(daemon, await daemon.first(look), ask.network)
 
 
 async def open_approval(daemon: Daemon, connection: Connection, ask: OpenApproval) -> Answer:
@@ -119,7 +120,7 @@ async def open_approval(daemon: Daemon, connection: Connection, ask: OpenApprova
         actor = daemon.require_person(connection)
         space = connection.namespace
         with daemon.means.store.read() as snapshot:
-            own = _passkey(snapshot, space, actor, ask.key)
+            own = _passkey(snapshot, space, actor, ask.key, daemon.means.clock.now())
             reads = snapshot.approvals
             found = reads.approval(space, ask.approval) or reads.approval_of(space, ask.approval)
             if found is None:
@@ -127,7 +128,7 @@ async def open_approval(daemon: Daemon, connection: Connection, ask: OpenApprova
             _require_open(found)
         return _Answering(daemon, found.question.id, own)
 
-    return await _opened(daemon, await daemon.first(look))
+    return await _opened(daemon, await daemon.first(look), ask.network)
 
 
 class _Enrolling:
@@ -309,17 +310,17 @@ class _Answering:
         return render_statement(said)
 
 
-async def _opened(daemon: Daemon, desk: Desk) -> PageOpened:
-    return PageOpened(
-        address=await daemon.pages.open(desk), person=desk.person, seconds=int(daemon.pages.limits.life)
-    )
+async def _opened(daemon: Daemon, desk: Desk, network: str) -> PageOpened:
+    address = await daemon.pages.open(desk, network=network)
+    return PageOpened(address=address, person=desk.person, seconds=int(daemon.pages.limits.life))
 
 
-def _passkey(snapshot: Snapshot, namespace: str, actor: Actor, named: str) -> PersonKey:
-    """The passkey of this person with which they sign; its standing is asked when they do.
+def _passkey(snapshot: Snapshot, namespace: str, actor: Actor, named: str, now: Instant) -> PersonKey:
+    """The passkey of this person with which they sign; whether it counts is asked again when they do.
 
     Raises:
         NoPasskeyError: There is none, or it has to be named.
+        NotStandingError: It doesn't count now.
     """
     own = [
         one
@@ -333,6 +334,7 @@ def _passkey(snapshot: Snapshot, namespace: str, actor: Actor, named: str) -> Pe
         several = ", ".join(one.id for one in own)
         words = f"has several passkeys ({several})" if own else "has no passkey like that"
         raise NoPasskeyError(f"`{actor.name}` {words}", remedy="name it with `--by`" if own else "")
+    require_standing(own[0], snapshot.identities.persons(namespace), now)
     return own[0]
 
 

@@ -26,7 +26,7 @@ from taskbound.core.approval import (
 from taskbound.core.approval.sheet import Sheet, render_sheet, sheet_of
 from taskbound.core.clock import Instant
 from taskbound.surfaces.cli.naming import whole_task
-from taskbound.surfaces.cli.person_key import SignatureOption, own_key, tell_page
+from taskbound.surfaces.cli.person_key import SignatureOption, ask_page, own_key, own_network
 from taskbound.surfaces.cli.reading import BadInputError, read_file, write_file
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
@@ -44,7 +44,7 @@ from taskbound.wire.approval import (
     WithdrawApproval,
 )
 from taskbound.wire.connection import Done
-from taskbound.wire.people import ListPersonKeys, PageOpened, PersonKeyRows
+from taskbound.wire.people import ListPersonKeys, PersonKeyRows
 
 if TYPE_CHECKING:
     from taskbound.core.approval import Question
@@ -205,7 +205,7 @@ def open_page(
 
     The page is served on this machine alone, to whoever comes first, once. What counts is the signature.
     """
-    tell_page(session, session.ask(OpenApproval(approval=approval, key=by), PageOpened))
+    ask_page(session, OpenApproval(approval=approval, key=by, network=own_network()))
 
 
 @command(app, "prove", examples="taskbound approval prove apr_01ab --evidence-jws allowed.jws")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,20 +32,22 @@ from taskbound.wire.people import (
 )
 
 if TYPE_CHECKING:
+    from taskbound.wire.envelope import Ask
     from taskbound.wire.people import PersonKeyRow
 
 __all__ = [
     "add",
+    "ask_page",
     "begin_demo",
     "demos",
     "end_demo",
     "keys",
     "list_keys",
     "own_key",
+    "own_network",
     "people",
     "prove",
     "show",
-    "tell_page",
     "vouch",
     "withdraw",
 ]
@@ -99,7 +102,7 @@ def add(
         raise BadInputError("say one of `FILE` and `--passkey`; `--label` goes with the second alone")
     name = person or _own_name(session)
     if passkey:
-        tell_page(session, session.ask(OpenEnrollment(person=name, label=label), PageOpened))
+        ask_page(session, OpenEnrollment(person=name, label=label, network=own_network()))
         return
     line, seen = find_key(file)
     found = session.ask(ProposePersonKey(person=name, public=line, file=seen), PersonKeyDetail)
@@ -146,7 +149,7 @@ def vouch(
             "say one of `--with FILE`, `--by KEY --signature FILE`, `--passkey` and `--as-owner`"
         )
     if passkey:
-        tell_page(session, session.ask(OpenVouching(key=key, voucher=by), PageOpened))
+        ask_page(session, OpenVouching(key=key, voucher=by, network=own_network()))
         return
     if as_owner:
         ask = VouchPersonKey(key=key)
@@ -176,7 +179,7 @@ def list_keys(session: Session) -> None:
                 one.person,
                 one.state,
                 "yes" if one.counts else Words(_since(one)),
-                one.custody,
+                one.custody if one.kind == "openssh" else f"{one.custody} ({one.kind})",
                 one.fingerprint,
             )
             for one in found.rows
@@ -236,8 +239,17 @@ def end_demo(session: Session) -> None:
     session.done(session.ask(SetDemo(demo=False), Done), f"{shown(session.namespace)} is no demo")
 
 
-def tell_page(session: Session, page: PageOpened) -> None:
-    """Say where a page is to be opened."""
+def own_network() -> str:
+    """What the system calls the network that this command is in; empty where it doesn't say."""
+    try:
+        return str(Path("/proc/self/ns/net").readlink())
+    except OSError:
+        return ""
+
+
+def ask_page(session: Session, ask: Ask) -> None:
+    """Have a page served, and say where it is to be opened."""
+    page = session.ask(ask, PageOpened)
     if session.screen.json:
         session.screen.document(page)
         return
@@ -288,6 +300,7 @@ def _tell(session: Session, found: PersonKeyDetail) -> None:
     screen.fields(
         [
             ("person", row.person),
+            ("kind", row.kind),
             ("fingerprint", row.fingerprint),
             ("label", row.label),
             ("private half", row.custody),
@@ -309,6 +322,10 @@ def _tell(session: Session, found: PersonKeyDetail) -> None:
 
 def _next(found: PersonKeyDetail) -> str:
     key = shown(found.row.key)
+    if found.row.state == "proposed" and found.row.kind == "passkey":
+        return (
+            "next: its page; where that is over, `taskbound person key add --passkey` makes another passkey"
+        )
     if found.row.state == "proposed":
         return (
             f"next: `taskbound person key show {key} --statement FILE` writes it, its holder signs it with"
@@ -318,4 +335,4 @@ def _next(found: PersonKeyDetail) -> str:
     if found.vouching == "owner":
         return f"next: the data directory's owner runs `taskbound person key vouch {key} --as-owner`"
     names = ", ".join(shown(one) for one in found.can)
-    return f"next: {names} runs `taskbound person key vouch {key} --with FILE`"
+    return f"next: {names} runs `taskbound person key vouch {key} --with FILE`, or `--passkey`"

@@ -26,7 +26,7 @@ async function ask(path, what) {
   const answer = await fetch(path, {
     method: "POST", body: JSON.stringify(what), headers: { "Content-Type": "application/json" },
     cache: "no-store", credentials: "omit", redirect: "error", referrerPolicy: "no-referrer",
-  });
+  }).catch(() => { throw new Error("This page is over. Run the command again for another one."); });
   const found = await answer.json();
   if (!answer.ok) throw new Error(`${found.message} [${found.code}]\nwhat to do: ${found.advice}`);
   return found;

@@ -8,6 +8,8 @@
 3. `GET` gives the same three files to everybody, and changes nothing. What is asked, and what is brought,
    goes by `POST`.
 4. A person has few pages at a time, and all together do.
+5. A daemon in a network of its own (a confined service, a container) serves no page to somebody outside: what
+   stands at that port outside would be another program's page, at the address that we wrote.
 """
 
 from __future__ import annotations
@@ -37,7 +39,15 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.page.request import Request
     from taskbound.surfaces.api.page.sitting import Desk
 
-__all__ = ["Page", "PageLimits", "PageUnavailableError", "Pages", "bind_both", "listen_at"]
+__all__ = [
+    "Page",
+    "PageLimits",
+    "PageUnavailableError",
+    "Pages",
+    "bind_both",
+    "listen_at",
+    "own_network",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +84,7 @@ class PageUnavailableError(UnavailableError):
     """No page can be served now."""
 
     code = "page-unavailable"
-    remedy = "close the pages that are open, or wait a few minutes, and run the command again"
+    remedy = "close pages that are open, or wait some minutes; for a confined daemon see deploy/README.md"
 
 
 class Page:
@@ -171,15 +181,22 @@ class Pages:
     def __init__(self, loop: asyncio.AbstractEventLoop, limits: PageLimits = PageLimits()) -> None:
         """Start with none."""
         self.limits = limits
+        self.network = own_network()
         self._loop = loop
         self._open: list[Page] = []
 
-    async def open(self, desk: Desk) -> str:
-        """Serve a page for this; the address that opens it (rule 4).
+    async def open(self, desk: Desk, *, network: str = "") -> str:
+        """Serve a page for this; the address that opens it (rules 4 and 5).
+
+        Args:
+            desk: What it is for.
+            network: The network that whoever opens it is in; empty where they can't tell.
 
         Raises:
-            PageUnavailableError: There are too many, or no port is left.
+            PageUnavailableError: There are too many, or no port is left, or nobody would reach it.
         """
+        if network not in {"", self.network}:
+            raise PageUnavailableError("the daemon is in a network of its own, where you reach no page of it")
         own = [one for one in self._open if one.sitting.desk.person == desk.person]
         for one in own[: len(own) - OF_ONE + 1]:
             one.close()
@@ -285,6 +302,14 @@ def _refusal(error: TaskboundError) -> bytes:
             status = 503
     body = PageFault(code=fault.code, message=fault.message, advice=fault.advice)
     return answer(status, _JSON, render_page(body))
+
+
+def own_network() -> str:
+    """What the system calls the network that this process is in; empty where it doesn't say."""
+    try:
+        return str(Path("/proc/self/ns/net").readlink())
+    except OSError:
+        return ""
 
 
 def bind_both(backlog: int, *, listen: Listen | None = None) -> list[socket.socket]:

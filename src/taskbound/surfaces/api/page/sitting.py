@@ -92,7 +92,7 @@ class Sitting:
 
     def _require(self, secret: str) -> None:
         known = hmac.compare_digest(secret.encode(), self._secret.encode())
-        if not self._begun or self.over or not known or self._tries >= _TRIES:
+        if self.over or not known or self._tries >= _TRIES:
             raise PageOverError("the page is over, or was opened by somebody else")
         self._tries += 1  # 3
 
