@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
@@ -233,9 +234,11 @@ def test_two_that_order_the_log_at_once_give_no_place_twice(two: Two) -> None:
 def test_a_chain_that_names_a_head_of_a_later_transaction_conflicts(two: Two) -> None:
     open_chain(two.first, "wrt_a")
 
+    others = count()
+
     def late(tx: Transaction) -> None:
         tx.revocation.put_kill_switch(SPACE, KillSwitch(stopped=True, epoch=1), expect=0)
-        append(two.second, opening(), writer="wrt_b")
+        append(two.second, opening(), writer=f"wrt_b{next(others)}")  # it runs twice, being late
         heads = [f"{one.writer}:{one.seq}:{one.hash}" for one in tx.audit.heads()]
         tx.audit.append(SPACE, "wrt_c", [opening(*heads)], NOW)
 

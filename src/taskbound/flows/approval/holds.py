@@ -6,6 +6,8 @@
 2. An approval is used in the transaction that writes the permit, by one conditional statement; the held
    action becomes that permit, under its own id. It is never given back, whatever becomes of the permit.
 3. Nothing is read here for calls that policy does not hold.
+4. Something is read without a lock before people are locked: so PostgreSQL's transaction is alone before it
+   locks them, and never waits for one that leaves while that one waits for it (`link`, rule 4).
 """
 
 from __future__ import annotations
@@ -160,6 +162,7 @@ def look_at_holds(
     if not held:
         return None
     namespace = held[0].action.namespace
+    tx.tasks.task(namespace, held[0].action.task)  # 4
     found = tx.approvals.lock_holds(namespace, {(one.action.task, one.action.digest) for one in held})
     people = lock_people(tx, namespace)
     tasks, circles = people.circles(tx, namespace, {(one.action.task, one.action.tool) for one in held})

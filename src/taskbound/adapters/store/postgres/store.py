@@ -7,7 +7,8 @@
 3. A commit whose end nobody knows is said to be so. Nothing is read or written after it
    before the server has said how it ended, or that connection has been ended.
 4. A connection that turns out to be lost before anything was committed is replaced
-   once, and the work runs again; so is work that the server broke off in a deadlock.
+   once, and the work runs again; so is work that the server broke off in a deadlock, and work that has to be
+   alone and had locked something before that turned out (`link`, rule 4).
 5. There is no reserve here: the server's disk is looked after where the server is.
 6. The one that orders the log has a seat, a lock on a connection of its own: who loses
    the connection loses the seat, and another takes it. So it is with being present.
@@ -64,6 +65,10 @@ _TRANSACTION: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _TOUCH: Final = "SELECT pg_is_in_recovery()::int FROM numbering"
 _WHO: Final = "SELECT pg_current_xact_id_if_assigned()::text"
 _AGAIN: Final = frozenset({"40001", "40P01"})
+
+
+class _LateError(Exception):
+    """The work has to run again, alone from its beginning (rule 4)."""
 
 
 def _pass(_point: str) -> None:
@@ -252,22 +257,29 @@ class PostgresStore:
 
     def _write(self, work: Callable[[Transaction], T]) -> T:
         """Run the work, again where that is known to be safe (rule 4)."""
+        try:
+            return self._tried(work, alone=False)
+        except _LateError:
+            return self._tried(work, alone=True)
+
+    def _tried(self, work: Callable[[Transaction], T], *, alone: bool) -> T:
         for turn in range(_TRIES):
             used = self._writer is not None
             try:
-                return self._attempt(work)
+                return self._attempt(work, alone=alone)
             except LostDatabaseError as error:
                 if not used or turn or error.__cause__ is None:
                     raise
             except ConflictError as error:
                 if turn == _TRIES - 1 or getattr(error.__cause__, "sqlstate", "") not in _AGAIN:
                     raise
+                self._at("again")
         raise ConflictError("other transactions kept changing what this one needs")
 
-    def _attempt(self, work: Callable[[Transaction], T]) -> T:
+    def _attempt(self, work: Callable[[Transaction], T], *, alone: bool) -> T:
         self._settle()
         connection = self._take_writer()
-        link = PostgresLink(connection, _TRANSACTION, writes=True)
+        link = PostgresLink(connection, _TRANSACTION, writes=True, alone=alone)
         transaction = PostgresTransaction(link, Chains(self._chains))
         self._at("begin")
         try:
@@ -277,6 +289,8 @@ class PostgresStore:
         except BaseException as error:
             self._chains.clear()
             self._roll_back(connection, link)
+            if link.late:
+                raise _LateError from error
             if link.failure is not None and isinstance(error, TaskboundError):
                 raise link.failure from (link.failure.__cause__ or error)
             raise

@@ -6,7 +6,8 @@
 3. Writes of which nothing is read wait, and go with the next statement in one turn;
    each says how many rows it must change, and another number is a conflict.
 4. A transaction that reads without a lock is alone among those that do, on whatever
-   machine they run: what it read is still so when it writes.
+   machine they run: what it read is still so when it writes. It is alone before it locks a row, or two
+   would wait for each other: where it turns out to be late, it ends and runs again, alone from its beginning.
 5. The words of the store share their statements with SQLite; `_ours` writes them as this engine does.
 6. Texts can't hold a zero character here; it is kept as two others, and the order of texts stays.
 """
@@ -21,7 +22,7 @@ import psycopg
 
 from taskbound.adapters.store.postgres.server.driver import translate
 from taskbound.adapters.store.sql.rows.link import Link
-from taskbound.ports.store import StoreUnavailableError
+from taskbound.ports.store import ConflictError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -37,6 +38,7 @@ T = TypeVar("T")
 
 ALONE: Final = 0x5442_6E64_0001
 """The advisory lock of rule 4."""
+_ALONE: Final = f"SELECT pg_advisory_xact_lock({ALONE})"
 
 _UNKEPT = (psycopg.Error, OverflowError, UnicodeError)
 _MARKS: Final = re.compile(r"json_each\(\?(\d*)\)|\?(\d*)| INDEXED BY \w+")
@@ -54,20 +56,26 @@ class _Told(NamedTuple):
 class PostgresLink(Link):
     """Runs statements on one connection, until it is ended."""
 
-    __slots__ = ("_alone", "_connection", "_waiting")
+    __slots__ = ("_alone", "_begun", "_connection", "_waiting", "late")
 
-    def __init__(self, connection: Connection, *begin: str, writes: bool) -> None:
+    def __init__(self, connection: Connection, *begin: str, writes: bool, alone: bool = False) -> None:
         """Speak to this connection.
 
         Args:
             connection: It is in no transaction.
             begin: What begins one; it goes with the first statement.
             writes: Whether this is a transaction, and no snapshot.
+            alone: Whether it is alone from its beginning (rule 4).
         """
         super().__init__()
         self._connection: Connection | None = connection
         self._waiting = [_Told(text) for text in begin]
-        self._alone = not writes
+        if alone:
+            self._waiting.append(_Told(_ALONE))
+        self._alone = alone or not writes
+        self._begun = len(self._waiting)
+        self.late = False
+        """Whether it would have been alone only after it had locked something (rule 4)."""
 
     def end(self) -> None:
         """Be of no further use (rule 2)."""
@@ -75,9 +83,12 @@ class PostgresLink(Link):
 
     def rows(self, text: str, values: Sequence[Value] = ()) -> list[tuple[Value, ...]]:
         """All rows, read without a lock of their own (rule 4)."""
-        if not self._alone:
+        if not self._alone and self._connection is not None:
+            if self._begun != len(self._waiting):
+                self.late = True
+                raise self._fail(ConflictError("what it reads may change: it runs again, alone"))
             self._alone = True
-            self._waiting.append(_Told(f"SELECT pg_advisory_xact_lock({ALONE})"))
+            self._waiting.append(_Told(_ALONE))
         return self._run(text, values)
 
     def locked(self, read: Callable[..., T], text: str, values: Sequence[Value] = ()) -> tuple[T, ...]:
@@ -140,7 +151,7 @@ class PostgresLink(Link):
         if self.failure is not None:
             raise self.failure  # rule 1
         told = [*self._waiting, *more]
-        self._waiting = []
+        self._waiting, self._begun = [], -1
         try:
             if len(told) == 1:
                 cursors = [_execute(connection, told[0])]
