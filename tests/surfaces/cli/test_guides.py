@@ -17,6 +17,7 @@ PAGES = (
     "docs/guides/approvals.md",
     "docs/guides/policies.md",
     "docs/guides/scopes.md",
+    "docs/guides/retries.md",
     "docs/guides/tasks.md",
     "docs/guides/evidence.md",
     "docs/adr/0009-first-use.md",

@@ -2,16 +2,14 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pytest
 
 from taskbound.core.approval.sheet import parse_sheet
-from taskbound.wiring.home import find_socket
 from tests.peers.openssh import make_key
+from tests.surfaces.cli.asking import Asking, asking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,40 +17,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.approval.sheet import SheetOf
     from tests.surfaces.cli.installation import Installation
-
-AGENT = """
-import json, sys
-from pathlib import Path
-import msgspec
-from taskbound import __version__
-from taskbound.sdk.client import Client
-from taskbound.wire.action import Decide, Outcome, Permitted
-from taskbound.wire.connection import Open
-client = Client(Path(sys.argv[1]), Open(role="gateway", version=__version__, agent="helper"))
-for number, line in enumerate(sys.stdin):
-    words = json.loads(line)
-    if "outcome" in words:
-        print(type(client.ask(Outcome(**words), object)).__name__, flush=True)
-        continue
-    arguments = msgspec.Raw(json.dumps({"path": words["path"]}, separators=(",", ":")).encode())
-    answer = client.ask(Decide(tool="fs__write", arguments=arguments, request=str(number)), object)
-    told = msgspec.to_builtins(answer)
-    print(json.dumps({"is": type(answer).__name__} | told), flush=True)
-"""
-
-
-class Asking:
-    """A gateway of its own, whose calls are held since an earlier one ended unknown."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def __call__(self, words: str) -> str:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{words}\n")
-        self._process.stdin.flush()
-        return self._process.stdout.readline().strip()
 
 
 @pytest.fixture
@@ -66,12 +30,8 @@ def place(fresh: Installation, tmp_path: Path) -> Installation:
 
 @pytest.fixture
 def ask(place: Installation) -> Iterator[Asking]:
-    socket = str(find_socket(place.home))
-    with subprocess.Popen(
-        [sys.executable, "-c", AGENT, socket], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        yield Asking(process)
-        process.kill()
+    with asking(place) as one:
+        yield one
 
 
 def sheet_in(text: str) -> SheetOf:
