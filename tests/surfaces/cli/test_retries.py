@@ -104,8 +104,12 @@ def test_what_is_no_unknown_outcome_is_not_reconciled_and_the_log_says_who_did_i
     assert (again.status, "wrong-state" in again.err) == (3, True)
     shown = place("action", "show", permitted, "--json").document
     assert shown["row"]["state"] == "reconciled-succeeded"
-    records = [json.loads(one) for one in place("audit", "tail", "--json").document["records"]]
-    found = [one["event"] for one in records if one["event"]["kind"] == "action-reconciled"]
+    found: list[dict[str, Any]] = []
+    for _ in range(200):  # a record gets its place in the log a moment after it is durable
+        records = [json.loads(one) for one in place("audit", "tail", "--json").document["records"]]
+        found = [one["event"] for one in records if one["event"]["kind"] == "action-reconciled"]
+        if found:
+            break
     assert [(one["by"], one["after"], one["note"]) for one in found] == [
         ("alice", "reconciled-succeeded", "looked")
     ]
