@@ -14,14 +14,14 @@ from taskbound.adapters.jose import JoserfcCheck
 from taskbound.adapters.policy.cedar import CedarLanguage, base_bundle
 from taskbound.core.action import canonical
 from taskbound.core.clock import Instant
-from taskbound.core.decision import Hold, Permit, Refuse, Repeated, Settled, Waiting
+from taskbound.core.decision import Hold, Narrowed, Permit, Refuse, Repeated, Settled, Waiting
 from taskbound.core.scope import initial_limits, parse_scope
 from taskbound.core.scope.algebra import Share
 from taskbound.core.tool import ServerIdentity
 from taskbound.flows.action import Outcomes, Release, Report, Withhold
 from taskbound.flows.approval import Approvals
 from taskbound.flows.audit.sequencing import open_writer
-from taskbound.flows.decision import Call, Decisions, Views
+from taskbound.flows.decision import Call, Decisions, Narrowings, Views
 from taskbound.flows.decision.commit import NotDecided
 from taskbound.flows.identity import Agents, Deliveries, register_person
 from taskbound.flows.means import Actor, Means
@@ -159,6 +159,7 @@ class World:
         self.outcomes = Outcomes(self.means)
         self.approvals = Approvals(self.means)
         self.decisions = Decisions(self.means, self.views)
+        self.narrowings = Narrowings(self.means, self.views)
         self._requests = count(1)
         open_writer(self.means, software="test")
 
@@ -322,14 +323,14 @@ def code_of(answer: Answer) -> str:
             return "permit"
         case Settled(decision=Hold()):
             return "hold"
-        case Settled(decision=Refuse(code=code)):
-            return code
-        case NotDecided(refusal=Refuse(code=code)):
+        case Settled(decision=Refuse(code=code)) | NotDecided(refusal=Refuse(code=code)):
             return code
         case Waiting():
             return "hold"
         case Repeated():
             return "duplicate"
+        case Narrowed():
+            return "narrowed"
     raise AssertionError(answer)
 
 
@@ -340,6 +341,8 @@ def id_of(answer: Answer) -> str:
             return proposal.id
         case Waiting(hold=hold):
             return hold.action
+        case Narrowed(action=action):
+            return action
         case Repeated(prior=prior):
             return prior.id
         case _:

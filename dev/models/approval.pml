@@ -8,18 +8,22 @@
  *   3. a denial is final (I-36);
  *   4. what permits are answers of two different persons who are entitled at that moment (I-36);
  *   5. after a crash between consumption and outcome nothing runs that was not decided anew (I-30);
- *   6. a question that is over leaves no action held.
+ *   6. a question that is over leaves no action held;
+ *   7. of a held action and what a person narrowed it to one is permitted, once.
  *
  * An atomic block is one transaction. -DNO_<GUARD> takes a guard out; each one that is out breaks a property.
  * The moves are those of core/approval/state.py and core/action/state.py, all of them: tests/models compares.
  */
 
 mtype = { approval_pending, approval_approved, approval_denied, approval_expired, approval_withdrawn,
-          approval_superseded, approval_consumed };
+          approval_superseded, approval_consumed, approval_narrowed };
 mtype = { action_held, action_permitted, action_sent, action_succeeded, action_failed, action_unknown,
           action_refused, action_withdrawn, action_expired, action_not_sent, action_lapsed,
           action_reconciled_succeeded, action_reconciled_failed };
 
+mtype = { less_none, less_open, less_used };
+
+mtype less = less_none;         /* what it was narrowed to: nothing, an approved question, one that was used */
 mtype approval = approval_pending;
 mtype action = action_held;
 
@@ -82,6 +86,13 @@ byte permits, effects;
 #define TOOL (!tool_changed)
 #endif
 
+/* G: what was narrowed to is used once, as any other. */
+#ifdef NO_LESS
+#define LESS_UNUSED (less != less_none)
+#else
+#define LESS_UNUSED (less == less_open)
+#endif
+
 #define MAY_USE (UNUSED && ENOUGH && ENTITLED && TASK && DEADLINE && POLICY && TOOL)
 
 /* G: what befalls the question befalls the held action, in the same transaction. */
@@ -138,6 +149,28 @@ inline deny() {
     }
 }
 
+/* One transaction: the held action is over, and a narrower one has a question with the same yes. */
+inline narrow() {
+    atomic {
+        if
+        :: approval == approval_pending ->
+#ifndef NO_NARROWS
+            approval_move(narrow, approval_pending, approval_narrowed);     /* G: it ends the held one */
+            BEFALLS(refuse, action_refused);
+#endif
+            less = less_open
+        :: approval == approval_approved ->
+#ifndef NO_NARROWS
+            approval_move(narrow, approval_approved, approval_narrowed);
+            BEFALLS(refuse, action_refused);
+#endif
+            less = less_open
+        :: else -> skip
+        fi;
+        settled()
+    }
+}
+
 proctype Approver(byte person; byte answers) {
     do
     :: answers > 0 ->
@@ -145,6 +178,7 @@ proctype Approver(byte person; byte answers) {
         if
         :: true -> approve(person)
         :: true -> deny()
+        :: true -> narrow()
         :: true
         fi
     :: else -> break
@@ -233,13 +267,26 @@ inline act() {
     assert(!gone)                                                                   /* 5 */
 }
 
+/* The narrower action, presented by whoever was told of it; what comes of it is as of any permit. */
+inline take() {
+    if
+    :: LESS_UNUSED && TASK && DEADLINE && POLICY && TOOL ->
+        permits++;
+        assert(permits <= 1);                                                       /* 7 */
+        assert(!ended && !late && !policy_changed && !tool_changed);                /* 2 */
+        less = less_used
+    :: else -> skip
+    fi
+}
+
 proctype Worker() {
     bool may, mine;
 
     /* Evaluation: read only, outside the lock. */
     atomic { may = MAY_USE };
     if
-    :: !may -> goto done
+    :: !may && less == less_open -> atomic { take() }; goto done
+    :: !may && less != less_open -> goto done
     :: else
     fi;
 #ifdef NO_TRANSACTION

@@ -7,7 +7,7 @@ import signal
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,14 +24,21 @@ if TYPE_CHECKING:
 
 WRITES = ("ask", "answer", "use", "report")
 """What a daemon commits on the way from a question to the end of its action, each in one transaction."""
+NARROWING = ("ask", "narrow", "take", "report")
+"""The same where people answer with a narrower action, which is taken instead."""
+LESS = b'{"amount":4,"to":"bob"}'
 BEFORE = {
     "ask": None,
+    "narrow": ("held", "pending"),
+    "take": ("held", "approved"),
     "answer": ("held", "pending"),
     "use": ("held", "approved"),
     "report": ("permitted", "consumed"),
 }
 AFTER = {
     "ask": ("held", "pending"),
+    "narrow": ("refused", "narrowed"),
+    "take": ("permitted", "consumed"),
     "answer": ("held", "approved"),
     "use": ("permitted", "consumed"),
     "report": ("succeeded", "consumed"),
@@ -70,8 +77,14 @@ def live(life: Life) -> None:
         case "answer":
             world.approvals.answer("default", *life.signed)
             append(life.path, "told", f"answer {life.action}")
-        case "use":
-            answer = world.ask(task, request=f"r{life.number}")
+        case "narrow":
+            world.narrowings.narrow("default", *life.signed, LESS)
+            append(life.path, "told", f"narrow {life.action}")
+        case "use" | "take":
+            if life.write == "take":
+                answer = world.ask(task, arguments=LESS, resume=life.action, request=f"r{life.number}")
+            else:
+                answer = world.ask(task, request=f"r{life.number}")
             append(life.path, "told", f"use {id_of(answer)}")
             if code_of(answer) == "permit" and life.sends:
                 append(life.path, "sent", id_of(answer))
@@ -122,6 +135,8 @@ class Story:
         """Let a daemon do this until it is killed; whether it was done."""
         there = self.again()
         signed = (b"", b"")
+        if write == "narrow":
+            signed = there.narrowing(self.action, "bob", LESS)[:2]
         if write == "answer":
             raw = there.statement(self.action, "bob")
             signed = (raw, there.devices["bob"][1].sign(raw))
@@ -143,7 +158,19 @@ class Story:
         done = self.stands() == AFTER[write]
         assert done or not acknowledged, "what was acknowledged is gone"
         assert done or self.stands() == BEFORE[write]
+        self.follow()
         return done
+
+    def follow(self) -> None:
+        """Look at what an action was narrowed to from now on, which came whole with that, or not at all."""
+        there = self.again()
+        narrowed = there.world.events("approval-narrowed")
+        if narrowed and self.action == narrowed[-1]["action"]:
+            self.action = narrowed[-1]["narrowed"]
+            assert there.state(self.action) == ("held", "approved")
+        asked = [one["action"] for one in there.world.events("approval-asked")]
+        assert len(asked) <= 1 + len(narrowed)
+        there.world.store.close()
 
     def stands(self) -> tuple[str, str] | None:
         """Where the action and its approval stand after a start; the one that was asked for last."""
@@ -164,6 +191,14 @@ class Story:
                 self.action = id_of(there.world.ask(there.task, request=f"r{next(self.numbers)}"))
             case "answer":
                 there.say(self.action, "bob")
+            case "narrow":
+                self.action = there.narrow(self.action, "bob", LESS).instead.action
+            case "take":
+                answer = there.world.ask(
+                    there.task, arguments=LESS, resume=self.action, request=f"r{next(self.numbers)}"
+                )
+                assert (code_of(answer), id_of(answer)) == ("permit", self.action)
+                append(self.path, "sent", self.action)
             case "use":
                 answer = there.world.ask(there.task, request=f"r{next(self.numbers)}")
                 assert (code_of(answer), id_of(answer)) == ("permit", self.action)
@@ -175,35 +210,42 @@ class Story:
     def end(self) -> None:
         """The approval is used up: the same call asks people anew, and nothing more is permitted."""
         there = self.again()
-        answer = there.world.ask(there.task, request=f"r{next(self.numbers)}")
+        narrowed = there.world.events("approval-narrowed")
+        if narrowed:
+            answer = there.world.ask(there.task, request=f"r{next(self.numbers)}")
+            assert code_of(answer) == "approval-narrowed"
+        less: dict[str, Any] = {"arguments": LESS} if narrowed else {}
+        answer = there.world.ask(there.task, request=f"r{next(self.numbers)}", **less)
         assert (code_of(answer), id_of(answer) == self.action) == ("hold", False)
         assert [one["decision"] for one in there.world.events("action-decided")].count("permit") <= 1
         there.world.store.close()
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("writes", [WRITES, NARROWING], ids=["approved", "narrowed"])
 @pytest.mark.parametrize("point", POINTS)
 def test_i29_a_kill_at_any_point_between_question_and_outcome_uses_an_approval_once(
-    tmp_path: Path, point: str
+    tmp_path: Path, point: str, writes: tuple[str, ...]
 ) -> None:
     story = Story(tmp_path)
-    for write in WRITES:
+    for write in writes:
         done = story.kill(write, Kill(point=point, times=2))  # the first write opens the daemon's chain
         assert done is (point == "after-commit"), write
         if not done:
             story.do(write)
-        elif write == "use":
+        elif write in {"use", "take"}:
             assert story.lines("sent") == [], "it was killed before it could send"
     story.end()
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("writes", [WRITES, NARROWING], ids=["approved", "narrowed"])
 @pytest.mark.parametrize("sends", [True, False])
 def test_i30_a_kill_between_use_and_outcome_leaves_it_unknown_and_a_second_effect_takes_a_new_answer(
-    tmp_path: Path, *, sends: bool
+    tmp_path: Path, writes: tuple[str, ...], *, sends: bool
 ) -> None:
     story = Story(tmp_path)
-    for write in WRITES[:-1]:
+    for write in writes[:-1]:
         assert story.kill(write, Kill(), sends=sends)
     there = story.again()
     assert story.lines("sent") == ([story.action] if sends else [])
@@ -214,12 +256,15 @@ def test_i30_a_kill_between_use_and_outcome_leaves_it_unknown_and_a_second_effec
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize(
+    ("write", "writes"),
+    [*((write, WRITES) for write in WRITES), *((write, NARROWING) for write in NARROWING[1:3])],
+)
 def test_i29_a_kill_within_any_statement_leaves_question_answer_and_use_whole(
-    tmp_path: Path, write: str
+    tmp_path: Path, write: str, writes: tuple[str, ...]
 ) -> None:
     story = Story(tmp_path)
-    for before in WRITES[: WRITES.index(write)]:
+    for before in writes[: writes.index(write)]:
         story.do(before)
     outcomes = []
     for steps in STEPS:
@@ -229,6 +274,6 @@ def test_i29_a_kill_within_any_statement_leaves_question_answer_and_use_whole(
     assert outcomes[0] is False
     if not outcomes[-1]:
         story.do(write)
-    for after in WRITES[WRITES.index(write) + 1 :]:
+    for after in writes[writes.index(write) + 1 :]:
         story.do(after)
     story.end()

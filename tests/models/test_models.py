@@ -18,6 +18,8 @@ BREAKS = {
         "DISTINCT": "(said_yes_1&&said_yes_2)",
         "ENTITLED": "!(left_2)",
         "FINAL": "!(denied_once)",
+        "LESS": "(permits<=1)",
+        "NARROWS": "(permits<=1)",
         "ONCE": "(permits<=1)",
         "POLICY": "!(policy_changed)",
         "REACHED": "!(handed)",

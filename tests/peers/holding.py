@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from taskbound.adapters.policy.cedar import base_bundle
+from taskbound.core.action import Action, Frame, canonical
 from taskbound.core.approval import AnswerKind, Statement, render_statement
 from taskbound.core.clock import Instant
 from taskbound.flows.identity import register_person
@@ -15,9 +16,11 @@ from tests.peers.people import actor_of, enrolled
 from tests.world import ANN, World, WorldClock
 
 if TYPE_CHECKING:
+    from taskbound.core.action import JsonValue
     from taskbound.core.identity.person_key import PersonKey
     from taskbound.core.task import Task
     from taskbound.flows.approval.answers import Answered
+    from taskbound.flows.decision.narrowing import NarrowedTo
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Store
 
@@ -72,6 +75,30 @@ class Answerers:
         )
         return render_statement(replace(said, **changes))
 
+    def less(self, action: str, arguments: bytes) -> str:
+        """The digest of the held action's tool with other arguments."""
+        with self.world.store.read() as snapshot:
+            kept = snapshot.actions.action("default", action)
+        assert kept is not None
+        frame = Frame(
+            namespace="default",
+            task=kept.task,
+            agent=kept.agent,
+            tool=kept.tool,
+            server=kept.server,
+            definition=kept.definition,
+        )
+        return Action(frame=frame, arguments=arguments).digest
+
+    def narrowing(
+        self, action: str, who: str, arguments: JsonValue | bytes, **changes: Any
+    ) -> tuple[bytes, bytes, bytes]:
+        """What somebody signs to narrow a held action, the signature, and the arguments."""
+        given = arguments if isinstance(arguments, bytes) else canonical(arguments)
+        plain = {"narrowed": self.less(action, given)} | changes
+        raw = self.statement(action, who, AnswerKind.NARROW, **plain)
+        return raw, self.devices[who][1].sign(raw), given
+
 
 class Holding(Answerers):
     """Ann asks; bob, carl and dora are of finance; each has a key that counts."""
@@ -109,6 +136,9 @@ class Holding(Answerers):
     def say(self, action: str, who: str, kind: AnswerKind = AnswerKind.APPROVE, **changes: Any) -> Answered:
         raw = self.statement(action, who, kind, **changes)
         return self.world.approvals.answer("default", raw, self.devices[who][1].sign(raw))
+
+    def narrow(self, action: str, who: str, arguments: JsonValue | bytes, **changes: Any) -> NarrowedTo:
+        return self.world.narrowings.narrow("default", *self.narrowing(action, who, arguments, **changes))
 
     def child(self, requester: str) -> Task:
         """A task beneath ours that somebody else asked for."""

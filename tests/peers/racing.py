@@ -7,7 +7,7 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from taskbound.core.approval import AnswerKind
 from taskbound.core.errors import TaskboundError
@@ -22,10 +22,13 @@ from tests.world import ANN, LOOK, PAY, code_of, id_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from taskbound.core.action import JsonValue
     from taskbound.ports.store import Store
 
 __all__ = ["KINDS", "TRIES", "race_rounds"]
 
+LESS: Final[dict[str, JsonValue]] = {"to": "bob", "amount": 4}
+LEAST: Final[dict[str, JsonValue]] = {"to": "bob", "amount": 1}
 _GROUPS: Final = (1, 1, 2, 4, 8, 20, 36)
 """How many consumptions each of two workers tries in one transaction, one transaction after the other."""
 TRIES: Final = sum(_GROUPS)
@@ -40,9 +43,10 @@ KINDS: Final[Mapping[str, str]] = {
     "leave the group": "superseded",
     "policy": "superseded",
     "tool": "superseded",
+    "narrow": "narrowed",
 }
 """What happens at the same time, and where the approval stands then if it was not used before."""
-_HELD: Final = {"deny": "refused", "expire": "expired"}
+_HELD: Final = {"deny": "refused", "expire": "expired", "narrow": "refused"}
 """Where the held action stands then, where it is not withdrawn."""
 _OVER: Final = frozenset({"end", "expire"})
 """Where the round's task has ended, or is past its deadline."""
@@ -55,11 +59,13 @@ class Race:
 
     start: threading.Barrier = field(default_factory=lambda: threading.Barrier(3))
     permitted: list[str] = field(default_factory=list)
+    more: dict[str, Any] = field(default_factory=dict)
+    """What the calls are that are made, where they are not plain ones."""
 
     def use(self, there: Holding, connection: str) -> None:
         self.start.wait()
         for size in _GROUPS:
-            calls = [there.world.call(there.task, connection=connection) for _ in range(size)]
+            calls = [there.world.call(there.task, connection=connection, **self.more) for _ in range(size)]
             answers = there.world.decisions.decide(calls)
             self.permitted += [id_of(one) for one in answers if code_of(one) == "permit"]
 
@@ -93,6 +99,9 @@ class Ending:
             ),
             "leave the group": lambda: partial(there.leave, "bob"),
             "policy": self._activate,
+            "narrow": lambda: partial(
+                world.narrowings.narrow, "default", *there.narrowing(action, "carl", LEAST)
+            ),
             "tool": lambda: partial(self._accept, {**PAY, "title": f"Pay {self._turns}"}),
         }
         return acts[self._what]()
@@ -140,17 +149,28 @@ class Ending:
         world.sights.accept("default", "bank__pay", parse_definition(raws[0]).digest, ANN)
 
 
-def race_rounds(what: str, stores: tuple[Store, Store], rounds: int) -> int:
-    """So many rounds of a race of this kind; in how many of them the approval was used."""
+def race_rounds(what: str, stores: tuple[Store, Store], rounds: int, *, less: bool = False) -> int:
+    """So many rounds of a race of this kind; in how many of them the approval was used.
+
+    Args:
+        what: Happens meanwhile.
+        stores: Of the two daemons.
+        rounds: How many.
+        less: Whether the approval is of what a held call was narrowed to.
+    """
     first = Holding(stores[0])
     times = 0
     second, third = first.beside_on(stores[1]), first.beside_on(stores[1])
     ending = Ending(third, what)
     for _ in range(rounds):
         first.task = second.task = third.task = first.world.start()
-        action = id_of(first.world.ask(first.task, connection="con_a"))
-        first.say(action, "bob")
+        action = held = id_of(first.world.ask(first.task, connection="con_a"))
         race = Race()
+        if less:
+            action = first.narrow(action, "bob", LESS).instead.action
+            race.more = {"arguments": LESS, "resume": action}
+        else:
+            first.say(action, "bob")
         threads = [
             threading.Thread(target=race.use, args=(first, "con_a")),
             threading.Thread(target=race.use, args=(second, "con_b")),
@@ -165,8 +185,25 @@ def race_rounds(what: str, stores: tuple[Store, Store], rounds: int) -> int:
         assert used in ([], [action])
         wanted = ("permitted", "consumed") if used else (_HELD.get(what, "withdrawn"), KINDS[what])
         assert first.state(action) == wanted
+        if less:
+            assert first.state(held) == ("refused", "narrowed")
+        if what == "narrow":
+            _take_least(first, action, was_used=bool(used))
         ending.undo()
         if what not in _OVER:  # each round leaves nothing open, so that none is slower than the one before
             first.world.tasks.end("default", first.task.id, TaskEvent.COMPLETE, ANN, reason="")
         times += len(used)
     return times
+
+
+def _take_least(there: Holding, action: str, *, was_used: bool) -> None:
+    """What an action was narrowed to runs once, where the action itself was not used; else there is none."""
+    with there.world.store.read() as snapshot:
+        narrowed = snapshot.approvals.narrowed_to("default", there.approval(action).question.digest)
+    assert (narrowed is None) == was_used
+    if narrowed is None:
+        return
+    least = narrowed.question.action
+    assert there.state(least) == ("held", "approved")
+    answers = [there.world.ask(there.task, arguments=LEAST, resume=least) for _ in range(2)]
+    assert [code_of(one) for one in answers] == ["permit", "hold-over"]

@@ -10,7 +10,7 @@ import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.adapters.store.memory import MemoryStore
-from taskbound.core.approval import BadProbeError, parse_question
+from taskbound.core.approval import BadProbeError, NarrowedRefusedError, parse_question
 from taskbound.core.decision import Hold, Settled
 from taskbound.core.decision.settle import LOOK_LIFE
 from taskbound.core.errors import DeniedError
@@ -19,7 +19,7 @@ from taskbound.flows.action import explain
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.tool import Declaration
 from taskbound.ports.store import AmbiguousCommitError
-from tests.peers.holding import Holding
+from tests.peers.holding import ASKED, Holding
 from tests.world import ANN, LOOK, PAY, code_of, id_of
 
 if TYPE_CHECKING:
@@ -425,3 +425,58 @@ def test_what_no_grant_covers_is_not_looked_at_for_a_policy(here: Bills) -> None
         scope={"grants": [{"tool": "bank__pay", "arguments": {"to": {"equals": "eve"}}}]}
     )
     assert code_of(here.pay(bill="/none")) == "outside-scope"
+
+
+COUNTED: dict[str, Any] = {
+    "grants": [
+        {
+            "tool": "bank__pay",
+            "arguments": {"amount": {"range": {"min": 0, "max": 50}}},
+            "others": "any",
+            "total": {"amount": {"limit": 10000, "exponent": 2}},
+        }
+    ]
+}
+
+
+def narrowed(there: Bills, action: str) -> str:
+    less: dict[str, Any] = {"to": "bob", "amount": 4, "bill": str(there.bill)}
+    return there.narrow(action, "bob", less).instead.action
+
+
+def taken(there: Bills, action: str) -> Answer:
+    less = {"to": "bob", "amount": 4, "bill": str(there.bill)}
+    return there.world.ask(there.task, arguments=less, resume=action)
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["policy holds less", "policy would permit less"])
+@pytest.mark.parametrize("changed", [True, False], ids=["written over", "left alone"])
+def test_what_was_narrowed_is_bound_to_the_file_that_was_shown(
+    here: Bills, *, held: bool, changed: bool
+) -> None:
+    here.task = here.world.start(scope=COUNTED)
+    if not held:
+        when = ' when { context.arguments.amount.greaterThan(decimal("5.0")) };'
+        here.rule(ASKED.removesuffix(";") + when)
+    action = id_of(here.pay())
+    less = narrowed(here, action)
+    assert here.approval(less).question.operands == here.approval(action).question.operands != ()
+    if changed:
+        here.bill.write_text("pay eve 10\n")
+    answer = taken(here, less)
+    assert code_of(answer) == ("hold-over" if changed else "permit")
+    assert here.approval(less).state.value == ("superseded" if changed else "consumed")
+
+
+def test_a_file_that_was_written_over_since_it_was_shown_is_not_narrowed_about(here: Bills) -> None:
+    here.task = here.world.start(scope=COUNTED)
+    action = id_of(here.pay())
+    before = here.bill.read_text()
+    here.bill.write_text("pay eve 10\n")
+    with pytest.raises(NarrowedRefusedError, match="the sha256 behind"):
+        narrowed(here, action)
+    here.bill.unlink()
+    with pytest.raises(NarrowedRefusedError, match="operand-unreadable"):
+        narrowed(here, action)
+    assert here.state(action) == ("held", "pending")
+    assert before

@@ -63,6 +63,9 @@ class ApprovalReads(Protocol):
     def approval_of(self, namespace: str, action: str) -> StoredApproval | None:
         """The approval that was asked for this action."""
 
+    def narrowed_to(self, namespace: str, digest: str) -> StoredApproval | None:
+        """The approval of the action that the question of this approval digest was answered with."""
+
     def approvals(
         self,
         namespace: str,
@@ -87,10 +90,13 @@ class ApprovalWrites(ApprovalReads, Protocol):
     def lock_holds(
         self, namespace: str, acts: Collection[tuple[str, str]]
     ) -> Mapping[tuple[str, str], tuple[StoredApproval, ...]]:
-        """By (task, action digest): those that are open or were denied, locked, oldest first."""
+        """By (task, action digest): those that are open, denied or narrowed, locked, oldest first."""
 
     def lock_approval(self, namespace: str, approval: str) -> StoredApproval | None:
         """The approval of this id, locked."""
+
+    def lock_narrowed(self, namespace: str, digest: str) -> StoredApproval | None:
+        """What `narrowed_to` reads, locked."""
 
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredApproval, ...]:
         """All open ones of these tasks, locked, by id."""
@@ -99,7 +105,10 @@ class ApprovalWrites(ApprovalReads, Protocol):
         """How many of the task are open."""
 
     def insert_approvals(self, approvals: Sequence[StoredApproval]) -> None:
-        """Write new ones, without answers. One whose id exists MUST raise `ConflictError`."""
+        """Write new ones, without answers.
+
+        One whose id exists MUST raise `ConflictError`, and so MUST a second one that narrows a question.
+        """
 
     def move_approvals(self, namespace: str, changes: Sequence[ApprovalChange]) -> None:
         """Write steps, each in one conditional statement.

@@ -10,11 +10,13 @@ __all__ = [
     "ActionDetail",
     "ActionRow",
     "ActionRows",
+    "Changed",
     "Decide",
     "Duplicate",
     "ExplainAction",
     "ListActions",
     "Malformed",
+    "Narrowed",
     "Outcome",
     "Permitted",
     "Reason",
@@ -93,6 +95,27 @@ class Duplicate(Message, frozen=True, tag="duplicate", tag_field="is"):
     answer: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """The exact bytes of the JSON-RPC `result` that was released, or absent."""
     reasons: tuple[Reason, ...] = ()
+
+
+class Changed(Message, frozen=True):
+    """One value that a person has made less."""
+
+    place: str
+    """As a scope writes it."""
+    before: str
+    """Canonical JSON."""
+    after: str
+
+
+class Narrowed(Message, frozen=True, tag="narrowed", tag_field="is"):
+    """A person has answered the held action with a narrower one: that is to be presented instead."""
+
+    action: str
+    """The narrower one."""
+    task: str
+    arguments: msgspec.Raw
+    """Its canonical bytes; they are decided when they are presented."""
+    changed: tuple[Changed, ...]
 
 
 class Outcome(Message, frozen=True, tag="action:outcome", tag_field="op"):

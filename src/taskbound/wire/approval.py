@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from taskbound.wire.action import Changed
 from taskbound.wire.frame import Message
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "HoldPush",
     "LeaveHold",
     "ListApprovals",
+    "NarrowApproval",
     "OpenApproval",
     "ProveApproval",
     "ShowApproval",
@@ -64,6 +66,17 @@ class ProveApproval(Message, frozen=True, tag="approval:prove", tag_field="op"):
     approval: str
     token: str
     """A compact JWS."""
+
+
+class NarrowApproval(Message, frozen=True, tag="approval:narrow", tag_field="op"):
+    """Bring a signed answer with a narrower action: the held one's tool, with these arguments."""
+
+    statement: str
+    """Exactly what was signed; it names both digests."""
+    signature: str
+    """SSHSIG, armored."""
+    arguments: str
+    """The canonical bytes of the narrower action's arguments, as text."""
 
 
 class WithdrawApproval(Message, frozen=True, tag="approval:withdraw", tag_field="op"):
@@ -135,6 +148,12 @@ class ApprovalDetail(Message, frozen=True, tag="approval-detail", tag_field="is"
     """Names of those whose word counts now."""
     subject: str = ""
     """What the `sub` of an issuer's token about it has to be."""
+    narrows: str = ""
+    """The approval that was answered with this action; empty when it narrows none."""
+    narrowed_to: str = ""
+    """The approval of the action that this one was answered with."""
+    changed: tuple[Changed, ...] = ()
+    """What differs between the two."""
 
 
 class ApprovalSaid(Message, frozen=True, tag="approval-said", tag_field="is"):

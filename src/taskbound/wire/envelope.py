@@ -39,6 +39,7 @@ Ask: TypeAlias = (
     | approval.AnswerApproval
     | approval.OpenApproval
     | approval.ProveApproval
+    | approval.NarrowApproval
     | approval.WithdrawApproval
     | approval.LeaveHold
     | action.ReconcileAction
@@ -122,6 +123,7 @@ Answer: TypeAlias = (
     | action.Permitted
     | action.Refused
     | action.Duplicate
+    | action.Narrowed
     | action.Released
     | action.Withheld
     | action.ActionRows

@@ -38,7 +38,7 @@ from tests.contracts.store.rows import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-NEWEST = "0012"
+NEWEST = "0013"
 """The newest revision that there is."""
 REVISION = """
 from alembic import op

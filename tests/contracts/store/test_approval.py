@@ -32,6 +32,7 @@ def approval(
     task: str = "tsk_1",
     act: str = "d1",
     state: ApprovalState = ApprovalState.PENDING,
+    narrows: str = "",
 ) -> StoredApproval:
     question = Question(
         namespace=namespace,
@@ -50,6 +51,7 @@ def approval(
         asked=Instant(NOW + number),
         deadline=Instant(2**53 - 1),
         operands=(FILE,),
+        narrows=narrows,
     )
     waiter = Waiter(connection="con_1", request='"7"', until=Instant(NOW + 60))
     return StoredApproval(question=question, state=state, waiter=waiter)
@@ -79,6 +81,10 @@ def step(
 
 def give(one: Answer, tx: Transaction) -> None:
     tx.approvals.put_answer(SPACE, "apr_1", one)
+
+
+def lock_narrowed(space: str, digest: str, tx: Transaction) -> StoredApproval | None:
+    return tx.approvals.lock_narrowed(space, digest)
 
 
 def ask(store: Store, *some: StoredApproval) -> None:
@@ -146,9 +152,13 @@ def test_open_ones_are_found_over_all_namespaces_and_by_task(store: Store) -> No
     assert store.write(lambda tx: tx.approvals.count_open(OTHER, "tsk_2")) == 0
 
 
-def test_holds_of_an_act_are_those_open_or_denied_oldest_first_with_their_answers(store: Store) -> None:
+def test_holds_of_an_act_are_those_open_denied_or_narrowed_oldest_first_with_their_answers(
+    store: Store,
+) -> None:
     ask(
         store,
+        approval(7, act="d3", state=ApprovalState.NARROWED),
+        approval(8, act="d3", state=ApprovalState.SUPERSEDED),
         approval(5),
         approval(1, state=ApprovalState.DENIED),
         approval(2, state=ApprovalState.CONSUMED),
@@ -157,15 +167,44 @@ def test_holds_of_an_act_are_those_open_or_denied_oldest_first_with_their_answer
         approval(6, namespace=OTHER),
     )
     store.write(lambda tx: tx.approvals.put_answer(SPACE, "apr_5", answer()))
-    acts = {("tsk_1", "d1"), ("tsk_1", "d2"), ("tsk_2", "d2")}
+    acts = {("tsk_1", "d1"), ("tsk_1", "d2"), ("tsk_1", "d3"), ("tsk_2", "d2")}
     assert store.write(lambda tx: tx.approvals.lock_holds(SPACE, acts)) == {
         ("tsk_1", "d1"): (
             approval(1, state=ApprovalState.DENIED),
             replace(approval(5), answers=(answer(),)),
         ),
         ("tsk_1", "d2"): (approval(3, act="d2"),),
+        ("tsk_1", "d3"): (approval(7, act="d3", state=ApprovalState.NARROWED),),
     }
     assert store.write(lambda tx: tx.approvals.lock_holds(SPACE, ())) == {}
+
+
+def test_what_narrows_a_question_is_found_by_its_digest_in_its_namespace(store: Store) -> None:
+    first = approval(1).question.digest
+    less = approval(2, narrows=first, state=ApprovalState.CONSUMED)
+    ask(store, approval(1), less, approval(3), approval(4, namespace=OTHER))
+    store.write(lambda tx: tx.approvals.put_answer(SPACE, "apr_2", answer()))
+    found = replace(less, answers=(answer(),))
+    assert read(store, lambda seen: seen.approvals.narrowed_to(SPACE, first)) == found
+    assert store.write(lambda tx: tx.approvals.lock_narrowed(SPACE, first)) == found
+    for space, digest in ((OTHER, first), (SPACE, approval(3).question.digest), (SPACE, "")):
+        with store.read() as snapshot:
+            assert snapshot.approvals.narrowed_to(space, digest) is None
+        assert store.write(partial(lock_narrowed, space, digest)) is None
+
+
+def test_a_question_is_narrowed_once_and_any_number_narrow_none(store: Store) -> None:
+    first = approval(1).question.digest
+    ask(
+        store,
+        approval(1),
+        approval(2, narrows=first),
+        approval(3),
+        approval(5, namespace=OTHER, narrows=first),
+    )
+    with pytest.raises(ConflictError):
+        ask(store, approval(4, narrows=first))
+    assert read(store, lambda seen: seen.approvals.approval(SPACE, "apr_4")) is None
 
 
 @pytest.mark.parametrize("before", ApprovalState)

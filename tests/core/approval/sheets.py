@@ -53,7 +53,10 @@ _DIGEST: Final = "0123456789abcdef" * 4
 _TEXTS: Final = (
     *((name, 12) for name in ("namespace", "question", "action", "agent", "task", "tool", "grant", "nonce")),
     *((name, 150) for name in ("purpose", "reason", "server_identity", "last_outcome", "requester")),
-    *((name, 64) for name in ("digest", "action_digest", "server", "definition", "bundle", "scope")),
+    *(
+        (name, 64)
+        for name in ("digest", "narrows", "action_digest", "server", "definition", "bundle", "scope")
+    ),
 )
 """The fields that are texts, and how long a random one may be."""
 
@@ -61,6 +64,7 @@ _ORDINARY: Final = SheetOf(
     namespace="default",
     digest=_DIGEST,
     question="question-9",
+    narrows="",
     action="action-7",
     action_digest=_DIGEST[::-1],
     agent="pay-bot",

@@ -67,6 +67,8 @@ MUTATIONS: dict[str, Callable[[], Question]] = {
     "device of a file": lambda: question(operands=(operand(device="2050"),)),
     "size of a file": lambda: question(operands=(operand(size="6"),)),
     "a file that is not looked at": lambda: question(operands=()),
+    "what it narrows": lambda: question(narrows="5a" * 32),
+    "that it narrows something else": lambda: question(narrows="5b" * 32),
 }
 
 
@@ -102,6 +104,9 @@ def test_a_question_is_read_as_it_was_written() -> None:
         (b'"nonce":"n1",', b""),
         (b'"kind":"taskbound approval"', b'"kind":"taskbound action"'),
         (b'"version":1', b'"version":2'),
+        (b'"nonce":"n1"', b'"narrows":"","nonce":"n1"'),
+        (b'"nonce":"n1"', b'"narrows":"5a","nonce":"n1"'),
+        (b'"nonce":"n1"', b'"narrows":1,"nonce":"n1"'),
         (b'"deadline":1', b'"deadline": 1'),
         (b'"lifters":["approval:finance"]', b'"lifters":"approval:finance"'),
         (b'"inode":"77"', b'"inode":77'),
@@ -124,6 +129,7 @@ def test_bytes_that_are_no_question_as_it_was_asked_are_not_read(old: bytes, new
         requester=st.text(max_size=8),
         lifters=st.lists(st.sampled_from(["confirm", "approval:a", "approval:b:3"]), max_size=3).map(tuple),
         operands=st.lists(st.builds(operand, path=st.text(max_size=9)), max_size=2).map(tuple),
+        narrows=st.sampled_from(["", "5a" * 32]),
     )
 )
 def test_every_question_is_read_as_it_was_written(asked: Question) -> None:

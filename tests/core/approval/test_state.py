@@ -25,11 +25,13 @@ pending    deny       denied
 pending    expire     expired
 pending    withdraw   withdrawn
 pending    supersede  superseded
+pending    narrow     narrowed
 approved   deny       denied
 approved   expire     expired
 approved   withdraw   withdrawn
 approved   supersede  superseded
 approved   consume    consumed
+approved   narrow     narrowed
 """
 CELLS = {(row[0], row[1]): row[2] for row in map(str.split, TABLE.strip().splitlines())}
 

@@ -38,8 +38,34 @@ RAW = render_statement(STATEMENT)
     st.text("abcdefghijklmnopqrstuvwxyz_0123456789", min_size=1, max_size=40),
 )
 def test_a_statement_is_read_as_it_was_written(kind: AnswerKind, at: int, name: str) -> None:
-    said = replace(STATEMENT, kind=kind, at=Instant(at), person=name)
+    narrowed = "5a" * 32 if kind is AnswerKind.NARROW else ""
+    said = replace(STATEMENT, kind=kind, at=Instant(at), person=name, narrowed=narrowed)
     assert parse_statement(render_statement(said)) == said
+
+
+NARROWING = render_statement(replace(STATEMENT, kind=AnswerKind.NARROW, narrowed="5a" * 32))
+
+
+def test_a_narrowing_is_read_with_both_digests() -> None:
+    said = parse_statement(NARROWING)
+    assert (said.kind, said.digest, said.narrowed) == (AnswerKind.NARROW, STATEMENT.digest, "5a" * 32)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        NARROWING.replace(b"narrowed to: " + b"5a" * 32 + b"\n", b""),
+        NARROWING.replace(b"narrow one", b"approve one"),
+        NARROWING.replace(b"narrow one", b"deny one"),
+        NARROWING.replace(b"5a" * 32, b"5A" * 32),
+        NARROWING.replace(b"5a" * 32, b"5a" * 31),
+        NARROWING.replace(b"narrowed to: ", b"narrowed to: " + b"5a" * 32 + b"\nnarrowed to: "),
+        RAW.replace(b"question: ", b"narrowed to: " + b"5a" * 32 + b"\nquestion: "),
+    ],
+)
+def test_only_a_narrowing_names_another_action_and_it_names_one(raw: bytes) -> None:
+    with pytest.raises(BadStatementError):
+        parse_statement(raw)
 
 
 @pytest.mark.parametrize(

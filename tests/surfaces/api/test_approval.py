@@ -14,7 +14,7 @@ from taskbound.flows.identity.group import Groups
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.wire import approval as wire
 from taskbound.wire import tool
-from taskbound.wire.action import Permitted, Refused
+from taskbound.wire.action import Duplicate, Narrowed, Permitted, Refused
 from taskbound.wire.connection import Done, Ping
 from tests.peers.holding import Answerers, hold_policy
 from tests.stories.test_evidence import believe, token
@@ -68,6 +68,65 @@ def test_a_question_is_listed_shown_and_answered_with_a_signature_and_with_nothi
             after = await client.ask(wire.ShowApproval(approval=row.approval), wire.ApprovalDetail)
             assert [(one.kind, one.person) for one in after.answers] == [("confirm", "ann")]
             assert code_of(place.world.ask(people.task)) == "permit"
+
+    asyncio.run(story())
+
+
+def test_a_narrowing_is_brought_with_its_arguments_and_both_questions_show_the_other(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path, policy=hold_policy("confirm")) as place:
+            people, action = hold(place)
+            client = await place.client()
+            raw, signature, arguments = people.narrowing(action, "ann", {"amount": 4, "to": "bob"})
+            ask = wire.NarrowApproval(
+                statement=raw.decode(), signature=signature.decode(), arguments=arguments.decode()
+            )
+            for other, code in (
+                (structs.replace(ask, arguments='{"amount":5,"to":"bob"}'), "other-question"),
+                (structs.replace(ask, arguments='{"to":"bob","amount":4}'), "not-canonical"),
+                (structs.replace(ask, arguments="{"), "not-json"),
+                (structs.replace(ask, signature=""), "bad-signature"),
+            ):
+                with pytest.raises(RefusedByDaemonError) as refused:
+                    await client.ask(other, wire.ApprovalSaid)
+                assert refused.value.fault.code == code
+            said = await client.ask(ask, wire.ApprovalSaid)
+            assert (said.state, said.missing) == ("approved", "")
+            first = await client.ask(wire.ShowApproval(approval=action), wire.ApprovalDetail)
+            second = await client.ask(wire.ShowApproval(approval=said.action), wire.ApprovalDetail)
+            assert (first.row.state, first.narrowed_to, first.narrows) == ("narrowed", said.approval, "")
+            assert (second.row.state, second.narrows) == ("approved", first.row.approval)
+            assert first.changed == second.changed
+            assert [(one.place, one.before, one.after) for one in first.changed] == [("amount", "10", "4")]
+
+    asyncio.run(story())
+
+
+def test_the_gateway_that_waits_is_told_what_runs_instead_and_may_not_narrow_itself(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path, policy=hold_policy("confirm")) as place:
+            people = Answerers(place.world)
+            gateway = await place.gateway()
+            held = await gateway.ask(structs.replace(decide("1"), wait=45), Refused)
+            raw, signature, arguments = people.narrowing(held.action, "ann", {"amount": 0, "to": "bob"})
+            ask = wire.NarrowApproval(
+                statement=raw.decode(), signature=signature.decode(), arguments=arguments.decode()
+            )
+            with pytest.raises(RefusedByDaemonError) as refused:
+                await gateway.ask(ask, wire.ApprovalSaid)
+            assert refused.value.fault.code == "not-outside"
+            done = place.daemon.narrowings.narrow("default", raw, signature, arguments)
+            place.daemon.tell_held([done.held])
+            await gateway.ask(Ping(), Done)
+            pushed = [one for one in place.pushes if isinstance(one, wire.HoldPush)]
+            assert [(one.action, one.state) for one in pushed] == [(held.action, "narrowed")]
+            again = structs.replace(decide("1"), wait=40, resume=held.action)
+            told = await gateway.ask(again, Narrowed)
+            assert (told.action, bytes(told.arguments)) == (done.instead.action, arguments)
+            assert [(one.place, one.before, one.after) for one in told.changed] == [("amount", "1", "0")]
+            less = structs.replace(again, arguments=told.arguments, resume=told.action)
+            assert (await gateway.ask(less, Permitted)).action == done.instead.action
+            assert (await gateway.ask(less, Duplicate)).action == done.instead.action
 
     asyncio.run(story())
 

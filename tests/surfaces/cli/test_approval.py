@@ -26,7 +26,7 @@ from taskbound.wire.action import Decide, Outcome, Permitted, Refused, Withheld
 from taskbound.wire.connection import Open
 client = Client(Path(sys.argv[1]), Open(role="gateway", version=__version__, agent="helper"))
 def decide(request):
-    return Decide(tool="fs__write", arguments=msgspec.Raw(b'{"path":"/a"}'), request=request)
+    return Decide(tool="fs__write", arguments=msgspec.Raw(b'{"path":"/a","size":8}'), request=request)
 first = client.ask(decide("1"), Permitted)
 client.ask(Outcome(action=first.action, outcome="unknown"), Withheld)
 print(client.ask(decide("2"), Refused).action, flush=True)
@@ -40,7 +40,9 @@ def place(fresh: Installation, tmp_path: Path) -> Installation:
     fresh.prepare()
     assert fresh("person", "demo", "begin").status == 0
     assert fresh("person", "key", "add", str(make_key(tmp_path, name="alice"))).status == 0
-    fresh.start_task(scope=fresh.scope({"tool": "fs__write", "others": "any"}))
+    arguments = {"path": {"any": True}, "size": {"any": True}}
+    total = {"size": {"limit": 100, "exponent": 0}}
+    fresh.start_task(scope=fresh.scope({"tool": "fs__write", "arguments": arguments, "total": total}))
     return fresh
 
 
@@ -118,3 +120,52 @@ def test_a_question_is_watched_and_withdrawn(place: Installation, agent: subproc
     assert place("approval", "withdraw", action, "--reason", "not now", "--yes").status == 0
     assert place("approval", "watch", "--once").out == ""
     assert "not now" in place("approval", "show", action).out
+
+
+def test_a_call_is_narrowed_with_one_signature_and_what_runs_instead_shows_what_it_narrows(
+    place: Installation, agent: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    whole = line(agent)
+    for words, why in (
+        (("--set", "path=/b"), "not-narrower"),
+        (("--set", "more=1"), "has no argument"),
+        (("--set", "size"), "is not ARGUMENT=AMOUNT"),
+        (("--set", "size=9"), "not-narrower"),
+        (("--set", "size=1", "--set", "size=2"), "is given twice"),
+        (("--set", "size=\u0661"), "is no number"),
+    ):
+        refused = place("approval", "narrow", whole, *words, "--key", str(tmp_path / "alice"))
+        assert (refused.status in {2, 3}, why in refused.err) == (True, True), refused.err
+    assert place("approval", "narrow", whole, "--set", "size=2").status == 2
+    done = place("approval", "narrow", whole, "--set", "size=2", "--key", str(tmp_path / "alice"))
+    assert done.status == 0, done.err
+    assert "`size` will be 2 instead of 8" in done.out
+    assert "taskbound statement: narrow one action" in done.err
+    assert ("is narrowed" in done.out, "is approved" in done.out) == (True, True)
+    held = place("approval", "show", whole, "--json").document
+    assert (held["row"]["state"], held["narrowed_to"] != "") == ("narrowed", True)
+    less = place("approval", "show", held["narrowed_to"])
+    assert f"narrows | {held['digest']}" in re.sub(" +", " ", less.out)
+    assert held["row"]["approval"] in less.out
+    assert "`size` is 2 instead of 8" in less.out
+    assert line(agent, "again\n") == "Narrowed"
+
+
+def test_a_narrowing_is_signed_elsewhere_and_brought_with_the_same_values(
+    place: Installation, agent: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    action = line(agent)
+    (key,) = place("person", "key", "list", "--json").document["rows"]
+    file, signature = tmp_path / "answer", tmp_path / "answer.sig"
+    less = ("--set", "size=2")
+    both = place("approval", "statement", action, "--by", key["key"], *less, "--deny", "--file", str(file))
+    assert both.status == 2
+    made = place("approval", "statement", action, "--by", key["key"], *less, "--file", str(file))
+    assert (made.status, "`size` will be 2 instead of 8" in made.out) == (0, True), made.err
+    signature.write_bytes(sign(tmp_path / "alice", file.read_bytes()))
+    words = ("--statement", str(file), "--signature", str(signature))
+    for other in (("sign", action), ("deny", action), ("narrow", action, "--set", "size=3")):
+        refused = place("approval", *other, *words)
+        assert (refused.status, "says something else than the command" in refused.err) == (2, True)
+    brought = place("approval", "narrow", action, *less, *words, "--json")
+    assert (brought.document["state"], brought.document["missing"]) == ("approved", "")

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from taskbound.core.action.envelope import members
 from taskbound.core.errors import TaskboundError, error_classes
 from taskbound.surfaces.gateway import answers
+from taskbound.surfaces.gateway.answers import narrowed, told
 from taskbound.surfaces.gateway.eras import bridge, crosses, is_complete
 from taskbound.surfaces.gateway.errors import CODES, IN_RESULT, rpc_code
-from taskbound.wire.action import Refused
+from taskbound.wire.action import Changed, Refused
 from taskbound.wire.mcp.era import DECISION_KEY
 
 JSON = st.recursive(
@@ -107,3 +108,49 @@ def test_an_error_without_a_code_of_its_own_is_an_internal_one() -> None:
 def test_no_code_of_ours_stands_in_a_range_that_is_reserved_for_others() -> None:
     standard = {-32700, -32600, -32601, -32602, -32603, -32022, IN_RESULT}
     assert set(CODES.values()) <= standard
+
+
+LESS = (
+    Changed(place="sum.amount", before="500", after="40"),
+    Changed(place="fee", before='"12.50"', after='"1"'),
+)
+WORDS = "A person has narrowed this call: `sum.amount` is 40 instead of 500, `fee` is 1 instead of 12.50."
+
+
+@pytest.mark.parametrize(
+    ("raw", "content", "rest"),
+    [
+        (b'{"content":[{"type":"text","text":"ok"}],"x":1e2}', [{"type": "text", "text": "ok"}], {"x": 100}),
+        (b'{"content":[],"_meta":{"a":[1.0]}}', [], {}),
+        (b'{"structuredContent":{"n":1}}', [], {"structuredContent": {"n": 1}}),
+        (b'{"content":"all","_meta":"none"}', ["all"], {}),
+        (b'{"content":null,"_meta":null}', [None], {}),
+    ],
+)
+def test_the_answer_of_a_narrowed_call_begins_with_what_was_changed_and_loses_nothing(
+    raw: bytes, content: list[Any], rest: dict[str, Any]
+) -> None:
+    found = json.loads(narrowed(raw, LESS, action="act_1"))
+    assert found["content"] == [{"type": "text", "text": WORDS}, *content]
+    decision = found["_meta"].pop(DECISION_KEY)
+    assert (decision["code"], decision["action"], len(decision["changed"])) == ("narrowed", "act_1", 2)
+    assert found.items() >= rest.items()
+
+
+def test_bytes_of_a_narrowed_call_s_answer_are_the_server_s_but_for_what_is_said() -> None:
+    raw = b'{"content":[{"text":"\\u00e9 1.50","type":"text"}],"structuredContent":{"n":1.50}}'
+    made = narrowed(raw, LESS, action="act_1")
+    assert b'{"text":"\\u00e9 1.50","type":"text"}]' in made
+    assert b'"structuredContent":{"n":1.50}' in made
+
+
+def test_an_error_and_a_refusal_of_a_narrowed_call_say_what_was_changed_too() -> None:
+    line = b'{"jsonrpc":"2.0","id":7,"error":{"code":-32000,"message":"no","data":1.50}}\n'
+    made = narrowed(line, LESS, action="act_1")
+    assert made == (
+        b'{"jsonrpc":"2.0","id":7,"error":{"code":-32000,"message":"%b no","data":1.50}}\n' % WORDS.encode()
+    )
+    refusal = json.loads(narrowed(told("exhausted", "Refused: x", "wait"), LESS, action="act_1"))
+    assert refusal["isError"] is True
+    assert refusal["_meta"][DECISION_KEY]["code"] == "exhausted"
+    assert refusal["content"][0]["text"] == WORDS

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from taskbound.surfaces.gateway.link import Timings
-from taskbound.wire.action import Decide, Reason, Refused
+from taskbound.wire.action import Changed, Decide, Narrowed, Outcome, Reason, Refused
 from taskbound.wire.approval import HoldPush, LeaveHold
 from taskbound.wire.connection import Done, StopPush, TaskPush
+from taskbound.wire.mcp.era import DECISION_KEY, IDEMPOTENCY_KEY
 from tests.peers.commands import echo
 from tests.surfaces.gateway.bench import bench, code_of, silence, text_of
 
@@ -106,6 +108,112 @@ async def test_a_client_that_cancels_takes_the_question_back_and_gets_no_answer(
         assert (await b.daemon.asked(LeaveHold)).action == "act_h"
         await silence(b)
         assert sum(isinstance(one, Decide) for one in b.daemon.asks) == 1
+
+
+def narrows(daemon: ScriptedDaemon, *, answer: Answer | None = None, told: str = "act_l") -> None:
+    """The daemon holds the call, then says that it was narrowed, and answers the narrower one so."""
+
+    def decide(ask: Decide) -> Answer | None:
+        if ask.resume == told:
+            return answer
+        if not ask.resume:
+            return held()
+        return Narrowed(
+            action=told,
+            task="tsk_1",
+            arguments=msgspec.Raw(b'{"text":"4"}'),
+            changed=(Changed(place="text", before='"10"', after='"4"'),),
+        )
+
+    daemon.on[Decide] = decide
+    daemon.on[LeaveHold] = lambda _: Done()
+
+
+async def test_a_call_that_was_narrowed_is_presented_as_it_is_now_and_its_answer_says_so(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path, echo(log=tmp_path / "log"), timings=PATIENT) as b:
+        await b.handshake()
+        narrows(b.daemon)
+        params = {"name": "echo__echo", "arguments": {"text": "10"}, "_meta": {IDEMPOTENCY_KEY: "pay-1"}}
+        request = await b.start("tools/call", params)
+        first = await b.daemon.asked(Decide)
+        await silence(b)
+        b.daemon.push(HoldPush(action="act_h", state="narrowed", reason="by somebody: ignore what was said"))
+        again = await b.daemon.asked(Decide)
+        assert (again.resume, bytes(again.arguments)) == ("act_h", bytes(first.arguments))
+        less = await b.daemon.asked(Decide)
+        assert (less.resume, less.key, less.request) == ("act_l", "", first.request)
+        assert (first.key, again.key) == ("pay-1", "pay-1")
+        assert bytes(less.arguments) == b'{"text":"4"}'
+        answer = await b.answer_to(request)
+        texts = [one["text"] for one in answer["result"]["content"]]
+        assert texts == ["A person has narrowed this call: `text` is 4 instead of 10.", "4"]
+        decision = answer["result"]["_meta"][DECISION_KEY]
+        assert (decision["code"], decision["action"]) == ("narrowed", (await b.daemon.asked(Outcome)).action)
+        assert answer["result"].get("isError", False) is False
+        assert "ignore what was said" not in str(answer)
+        assert '"10"' not in (tmp_path / "log").read_text()
+
+
+async def test_a_narrower_call_that_is_held_still_waits_on_and_its_cancel_takes_it_back(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path, echo(), timings=PATIENT) as b:
+        await b.handshake()
+        narrows(b.daemon, answer=held("act_l"))
+        request = await b.start_call("echo__echo", {"text": "10"})
+        await b.daemon.asked(Decide)
+        await silence(b)
+        b.daemon.push(HoldPush(action="act_h", state="narrowed"))
+        await b.daemon.asked(Decide)
+        await b.daemon.asked(Decide)
+        await silence(b)
+        await b.cancel(request)
+        assert (await b.daemon.asked(LeaveHold)).action == "act_l"
+
+
+@pytest.mark.parametrize("state", ["denied", "superseded", "withdrawn", "expired"])
+async def test_a_narrower_call_that_is_over_is_not_asked_anew_and_the_agent_is_told_of_both(
+    state: str, tmp_path: Path
+) -> None:
+    async with bench(tmp_path, echo(), timings=PATIENT) as b:
+        await b.handshake()
+        narrows(b.daemon, answer=held("act_l"))
+        request = await b.start_call("echo__echo", {"text": "10"})
+        await b.daemon.asked(Decide)
+        await silence(b)
+        b.daemon.push(HoldPush(action="act_h", state="narrowed"))
+        for _ in range(2):
+            await b.daemon.asked(Decide)
+        await silence(b)
+        b.daemon.push(HoldPush(action="act_l", state=state, reason="because"))
+        answer = await b.answer_to(request)
+        assert code_of(answer) == ("approval-denied" if state == "denied" else "hold-over")
+        assert "`text` is 4 instead of 10" in text_of(answer)
+        assert "because" in str(answer)
+        assert sum(isinstance(one, Decide) for one in b.daemon.asks) == 3
+
+
+async def test_a_call_whose_bound_is_over_is_still_the_narrower_one_when_it_is_told_so(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path, echo(), timings=SHORT) as b:
+        await b.handshake()
+
+        def decide(ask: Decide) -> Answer | None:
+            if ask.resume:
+                return None
+            return Narrowed(
+                action="act_l",
+                task="tsk_1",
+                arguments=msgspec.Raw(b'{"text":"4"}'),
+                changed=(Changed(place="text", before='"10"', after='"4"'),),
+            )
+
+        b.daemon.on[Decide] = decide
+        answer = await b.call("echo__echo", {"text": "10"})
+        assert [one["text"] for one in answer["result"]["content"]][1:] == ["4"]
 
 
 async def test_the_end_of_the_task_ends_the_wait(tmp_path: Path) -> None:

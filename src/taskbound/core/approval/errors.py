@@ -10,8 +10,11 @@ __all__ = [
     "BadProbeError",
     "BadStatementError",
     "DeniedBeforeError",
+    "NarrowedBeforeError",
+    "NarrowedRefusedError",
     "NoApproverError",
     "NotEntitledError",
+    "NotNarrowerError",
     "OperandOutsideError",
     "OperandUnreadableError",
     "OtherQuestionError",
@@ -57,6 +60,27 @@ class DeniedBeforeError(DeniedError):
 
     code = "approval-denied"
     remedy = "do something else; do not ask for the same action again"
+
+
+class NarrowedBeforeError(DeniedError):
+    """A person has answered exactly this action in this task with a narrower one, and that is final."""
+
+    code = "approval-narrowed"
+    remedy = "look what came of the narrower one; do not ask for the same action again"
+
+
+class NotNarrowerError(DeniedError):
+    """What the person wants instead is not the held action for less."""
+
+    code = "not-narrower"
+    remedy = "lower amounts that a `total` of the covering grant counts, and change nothing else"
+
+
+class NarrowedRefusedError(DeniedError):
+    """The narrower action was decided like any other, and is refused."""
+
+    code = "narrowed-refused"
+    remedy = "narrow it otherwise, or deny it"
 
 
 class ApprovalOverError(DeniedError):

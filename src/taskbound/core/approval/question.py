@@ -11,6 +11,8 @@
    refuses: what a person only states, such as a ticket, lifts nothing.
 3. All lifters of a hold are needed, each with its own number of humans; one human may count for several
    of them.
+4. The question of a narrowed action names the one that it narrows, by digest; so it stands in its own, of the
+   second version. All others are of the first, as they were before there was narrowing.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ __all__ = ["AGENT", "APPROVAL_VERSION", "Need", "NeedKind", "Question", "parse_l
 
 APPROVAL_VERSION: Final = 1
 """The version of what stands in the digest; another composition is another version."""
+_NARROWING: Final = 2
+"""The same of what narrows another question (rule 4)."""
 AGENT: Final = "agent"
 """The group that a lifter names for those who approve for the tool, or else for the agent."""
 _KIND: Final = "taskbound approval"
@@ -100,6 +104,8 @@ class Question:
     asked: Instant
     deadline: Instant
     operands: tuple[Operand, ...] = ()
+    narrows: str = ""
+    """Approval digest of the question that was answered with this action (rule 4)."""
     canonical: bytes = field(init=False, repr=False, compare=False)
     digest: str = field(init=False)
     """Rule 1: what people sign."""
@@ -117,6 +123,8 @@ class Question:
 
     def _value(self) -> dict[str, JsonValue]:
         value: dict[str, JsonValue] = {"kind": _KIND, "version": APPROVAL_VERSION}
+        if self.narrows:
+            value |= {"narrows": self.narrows, "version": _NARROWING}
         for name in _PLAIN:
             value[name] = getattr(self, name)
         value["lifters"] = list(self.lifters)
@@ -125,7 +133,7 @@ class Question:
 
 
 _PLAIN: Final = tuple(
-    one.name for one in fields(Question) if one.init and one.name not in {"lifters", "operands"}
+    one.name for one in fields(Question) if one.init and one.name not in {"lifters", "operands", "narrows"}
 )
 _WHOLE: Final = frozenset({"asked", "deadline"})
 
@@ -154,9 +162,13 @@ def _question(value: dict[str, JsonValue]) -> Question:
     lifters, operands = value.get("lifters"), value.get("operands")
     if not isinstance(lifters, list) or not isinstance(operands, list):
         raise UnreadableQuestionError("a question has no lifters or operands")
+    narrows = value.get("narrows", "")
+    if not isinstance(narrows, str):
+        raise UnreadableQuestionError("a question narrows something that is no question")
     plain = {name: value[name] for name in _PLAIN}
     return Question(
         **plain,  # type: ignore[arg-type]  # each was looked at just now
         lifters=tuple(str(one) for one in lifters),
         operands=tuple(parse_operand(one) for one in operands),
+        narrows=narrows,
     )

@@ -3,6 +3,8 @@
 1. A denial by anyone entitled is final: nothing leads away from it.
 2. An approval is used once; nothing leads from used to anywhere, whatever becomes of the action.
 3. A denial that comes when enough have approved is a denial all the same: it is never used, nor asked again.
+4. A narrowing answers the held action for good, as a denial does: what runs instead is another action, with a
+   question of its own.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ class ApprovalState(Enum):
     WITHDRAWN = "withdrawn"
     SUPERSEDED = "superseded"
     CONSUMED = "consumed"
+    NARROWED = "narrowed"
 
 
 class ApprovalEvent(Enum):
@@ -50,6 +53,8 @@ class ApprovalEvent(Enum):
     """What was asked is no more what would run: policy, tool, scope, an operand or the circle changed."""
     CONSUME = "consume"
     """The one action is permitted by it."""
+    NARROW = "narrow"
+    """Somebody entitled has answered with a narrower action (rule 4)."""
 
 
 _S, _E = ApprovalState, ApprovalEvent
@@ -62,11 +67,13 @@ APPROVAL_TRANSITIONS: Final[Transitions[ApprovalState, ApprovalEvent]] = Transit
         (_S.PENDING, _E.EXPIRE): _S.EXPIRED,
         (_S.PENDING, _E.WITHDRAW): _S.WITHDRAWN,
         (_S.PENDING, _E.SUPERSEDE): _S.SUPERSEDED,
+        (_S.PENDING, _E.NARROW): _S.NARROWED,
         (_S.APPROVED, _E.DENY): _S.DENIED,
         (_S.APPROVED, _E.EXPIRE): _S.EXPIRED,
         (_S.APPROVED, _E.WITHDRAW): _S.WITHDRAWN,
         (_S.APPROVED, _E.SUPERSEDE): _S.SUPERSEDED,
         (_S.APPROVED, _E.CONSUME): _S.CONSUMED,
+        (_S.APPROVED, _E.NARROW): _S.NARROWED,
     },
 )
 
@@ -79,6 +86,7 @@ BEFALLS: Final = {
     _E.WITHDRAW: ActionEvent.WITHDRAW,
     _E.SUPERSEDE: ActionEvent.WITHDRAW,
     _E.CONSUME: ActionEvent.PERMIT,
+    _E.NARROW: ActionEvent.REFUSE,
 }
 """What happens to the held action with it; an approving answer alone changes nothing of the action."""
 

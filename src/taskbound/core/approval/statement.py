@@ -4,6 +4,7 @@
    signature over anything else is an answer, and an answer is nothing else.
 2. There is one way to write each statement; what is not exactly that is none.
 3. It names the approval digest: whoever signed another digest has seen another question (A198).
+4. A narrowing names the digest of the narrowed action too, in a line that no other answer has.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ class AnswerKind(Enum):
     """The requester's own word; never an approval."""
     EVIDENCE = "evidence"
     """An issuer's signed word about this question; nothing that a person signs."""
+    NARROW = "narrow"
+    """No to the held action, and yes to a narrower one: an approval or a confirmation of that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +53,14 @@ class Statement:
     key: str
     """Id of the person key that signs."""
     at: Instant
+    narrowed: str = ""
+    """Of a narrowing: the digest of the action that is to run instead (rule 4)."""
 
 
 _LINES: Final = re.compile(
-    r"taskbound statement: (?P<kind>approve|deny|confirm) one action, version 1\n"
+    r"taskbound statement: (?P<kind>approve|deny|confirm|narrow) one action, version 1\n"
     r"approval digest: (?P<digest>[0-9a-f]{64})\n"
+    r"(?:narrowed to: (?P<narrowed>[0-9a-f]{64})\n)?"
     r"question: (?P<question>[!-~]{1,100})\n"
     r"namespace: (?P<namespace>[!-~]{1,100})\n"
     r"person: (?P<person>[!-~]{1,100})\n"
@@ -64,10 +70,12 @@ _LINES: Final = re.compile(
 
 
 def render_statement(statement: Statement) -> bytes:
-    """The bytes that are signed (rule 2)."""
+    """The bytes that are signed (rules 2 and 4)."""
+    narrowed = f"narrowed to: {statement.narrowed}\n" if statement.narrowed else ""
     return (
         f"taskbound statement: {statement.kind.value} one action, version 1\n"
         f"approval digest: {statement.digest}\n"
+        f"{narrowed}"
         f"question: {statement.question}\n"
         f"namespace: {statement.namespace}\n"
         f"person: {statement.person}\n"
@@ -86,7 +94,7 @@ def parse_statement(raw: bytes) -> Statement:
         found = _LINES.fullmatch(raw.decode("ascii"))
     except UnicodeDecodeError:
         found = None
-    if found is None:
+    if found is None or (found["kind"] == AnswerKind.NARROW.value) != bool(found["narrowed"]):  # 4
         raise BadStatementError("what was signed is no answer to a question")
     return Statement(
         kind=AnswerKind(found["kind"]),
@@ -96,6 +104,7 @@ def parse_statement(raw: bytes) -> Statement:
         person=found["person"],
         key=found["key"],
         at=Instant(int(found["at"])),
+        narrowed=found["narrowed"] or "",
     )
 
 

@@ -14,15 +14,8 @@ from taskbound.core.audit.chain import (
     parse_head,
     verify_chain,
 )
-from taskbound.core.audit.checkpoint import (
-    Checkpoint,
-    open_checkpoint,
-    parse_checkpoint,
-)
-from taskbound.core.audit.encoding import (
-    encode_event,
-    parse_event,
-)
+from taskbound.core.audit.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint
+from taskbound.core.audit.encoding import encode_event, parse_event
 from taskbound.core.audit.errors import (
     ChainBrokenError,
     ChainUnopenedError,
@@ -67,6 +60,7 @@ from taskbound.core.audit.events import (
     ApprovalAnswered,
     ApprovalAsked,
     ApprovalChanged,
+    ApprovalNarrowed,
     CheckpointSigned,
     Delivery,
     Event,
@@ -101,16 +95,8 @@ from taskbound.core.audit.events import (
     UpstreamRemoved,
     WriterStarted,
 )
-from taskbound.core.audit.export import (
-    parse_header,
-    render_export,
-    verify_export,
-)
-from taskbound.core.audit.log import (
-    LogVerifier,
-    Verified,
-    verify_log,
-)
+from taskbound.core.audit.export import parse_header, render_export, verify_export
+from taskbound.core.audit.log import LogVerifier, Verified, verify_log
 from taskbound.core.audit.merkle import (
     EMPTY_ROOT,
     Nodes,
@@ -133,13 +119,7 @@ from taskbound.core.audit.note import (
     parse_verifier_key,
     render_note,
 )
-from taskbound.core.audit.proof import (
-    Included,
-    Proof,
-    parse_proof,
-    render_proof,
-    verify_proof,
-)
+from taskbound.core.audit.proof import Included, Proof, parse_proof, render_proof, verify_proof
 from taskbound.core.audit.record import (
     MAX_RECORD,
     NO_HASH,
@@ -177,6 +157,7 @@ __all__ = [
     "ApprovalAnswered",
     "ApprovalAsked",
     "ApprovalChanged",
+    "ApprovalNarrowed",
     "Chain",
     "ChainBrokenError",
     "ChainUnopenedError",

@@ -6,13 +6,15 @@
    other. A hold that is named and is over lets nothing pass.
 3. An approval that counts is used by the call that resumes it, and by no other of the group.
 4. What is asked anew, since what was asked before is another thing now, says so.
-5. Held takes nothing. What nobody may answer, or be shown, is refused and not held; so is what would be
+5. A held action that was narrowed is over: a call of it is told which action runs instead, as long as that
+   one can; whoever waits for that one may take it alone. What a person narrows to is asked about by itself.
+6. Held takes nothing. What nobody may answer, or be shown, is refused and not held; so is what would be
    one open question too many.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from taskbound.core.decision.values import Hold, Reason, Refuse, refusal
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from taskbound.core.decision.values import Proposal
     from taskbound.core.errors import TaskboundError
 
-__all__ = ["HoldBook", "HoldOverError", "HoldPlaces", "OpenHold", "Waiting"]
+__all__ = ["HoldBook", "HoldOverError", "HoldPlaces", "Narrowed", "OpenHold", "Waiting"]
 
 
 class HoldOverError(DeniedError):
@@ -60,6 +62,14 @@ class Waiting(NoTruth):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Narrowed(NoTruth):
+    """The call is of a held action that a person has narrowed: this open one is to be presented instead."""
+
+    proposal: Proposal
+    action: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HoldPlaces:
     """What is known of open holds, read under lock."""
 
@@ -73,6 +83,8 @@ class HoldPlaces:
     """Held actions that were ended just now, since what was asked is not what would run, and why."""
     anew: Mapping[tuple[str, str], str]
     """The same by (task, action digest): what is asked anew, and why."""
+    narrowed: Mapping[tuple[str, str], tuple[tuple[str, OpenHold], ...]] = field(default_factory=dict)
+    """By (task, action digest): held actions that were narrowed, each with the open one that runs instead."""
 
 
 class HoldBook:
@@ -86,23 +98,29 @@ class HoldBook:
         self._holds = {key: list(some) for key, some in places.holds.items()}
         self._room = dict(places.room)
 
-    def take(self, proposal: Proposal, now: Instant) -> OpenHold | None:
-        """The hold that this call resumes, which no other of the group gets any more (rules 1 to 3).
+    def take(self, proposal: Proposal, now: Instant) -> OpenHold | Narrowed | None:
+        """The hold that this call resumes, which no other of the group gets any more (rules 1 to 5).
 
         Raises:
             HoldOverError: It names one that is over.
         """
-        waiting = self._holds.get((proposal.action.task, proposal.action.digest), [])
+        if proposal.narrows is not None:
+            return None  # 5
+        key = (proposal.action.task, proposal.action.digest)
+        waiting = self._holds.get(key, [])
         for one in waiting:
             if _resumes(proposal, one, now):
                 waiting.remove(one)
                 return one
+        for held, hold in self._places.narrowed.get(key, ()):
+            if _resumes(proposal, hold, now, held=held):
+                return Narrowed(proposal=proposal, action=hold.action)
         if proposal.resume and proposal.resume not in self._places.superseded:
             raise HoldOverError("the action that this call waits for is not held any more")
         return None
 
     def ask(self, proposal: Proposal, hold: Hold) -> Hold | Refuse:
-        """The hold, if people can be asked (rules 4 and 5)."""
+        """The hold, if people can be asked (rules 4 and 6)."""
         error = self._places.unaskable.get(proposal.id)
         if error is not None:
             return refusal(error)
@@ -122,10 +140,10 @@ class HoldBook:
         return replace(hold, reasons=(before, *hold.reasons))
 
 
-def _resumes(proposal: Proposal, hold: OpenHold, now: Instant) -> bool:
+def _resumes(proposal: Proposal, hold: OpenHold, now: Instant, *, held: str = "") -> bool:
     presented = proposal.presented
     if proposal.resume:
-        return hold.action == proposal.resume and (
+        return (held or hold.action) == proposal.resume and (
             hold.connection == presented.connection or now >= hold.waits
         )
     own = (hold.connection, hold.request) == (presented.connection, presented.request)

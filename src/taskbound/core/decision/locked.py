@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from taskbound.core.decision.hold import HoldPlaces, OpenHold, Waiting
+from taskbound.core.decision.hold import HoldPlaces, Narrowed, OpenHold, Waiting
 from taskbound.core.decision.values import Decision, Presented, Proposal, Repeated, Stale
 from taskbound.core.quick import quick
 
@@ -58,7 +58,7 @@ class Settled:
     """The hold that was lifted, when this is its permit; the action is the held one then."""
 
 
-Answered: TypeAlias = Settled | Stale | Repeated | Waiting
+Answered: TypeAlias = Settled | Stale | Repeated | Waiting | Narrowed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from taskbound.core.action import ActionState, Duplicate, New, PriorAction, present
 from taskbound.core.decision.act import ActHistory
-from taskbound.core.decision.hold import HoldBook, Waiting
+from taskbound.core.decision.hold import HoldBook, Narrowed, Waiting
 from taskbound.core.decision.locked import Answered, Locked, Settled, Settlement
 from taskbound.core.decision.values import (
     Evaluated,
@@ -211,7 +211,7 @@ def _prior(proposal: Proposal, names: tuple[Presented, ...], book: _Book) -> Pri
 
 def _decide(
     proposal: Proposal, book: _Book, *, attempt: int, now: Instant, until: Instant
-) -> Settled | Waiting:
+) -> Settled | Waiting | Narrowed:
     match proposal.verdict:
         case Refuse() as verdict:
             return Settled(proposal=proposal, decision=verdict, attempt=attempt)
@@ -225,11 +225,13 @@ def _decide(
 
 def _hold(
     proposal: Proposal, verdict: Holding, book: _Book, *, attempt: int, now: Instant, until: Instant
-) -> Settled | Waiting:
+) -> Settled | Waiting | Narrowed:
     try:
         found = book.holds.take(proposal, now)
     except DeniedError as error:
         return Settled(proposal=proposal, decision=refusal(error), attempt=attempt)
+    if isinstance(found, Narrowed):
+        return found
     if found is None:
         asked = book.holds.ask(proposal, verdict.hold)
         return Settled(proposal=proposal, decision=asked, attempt=attempt)

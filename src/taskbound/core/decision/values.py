@@ -24,6 +24,7 @@ __all__ = [
     "Evaluated",
     "Hold",
     "Holding",
+    "Narrows",
     "Permit",
     "Presented",
     "Proposal",
@@ -84,6 +85,9 @@ class Evaluated(NoTruth):
 
     covered: Covered
     policies: tuple[str, ...]
+    looked: Holding | None = None
+    """The same as a hold that nobody asked for, where the call names a held action and what it names was
+    looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +139,21 @@ class Basis:
     """How often the act was attempted before; None when no policy reads of that."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Narrows:
+    """Of an action with which a person answers a held one: what of that one's question its own takes over."""
+
+    digest: str
+    """The approval digest of the held one."""
+    lifters: tuple[str, ...]
+    """Whose word it needs where policy asks for nobody's."""
+    deadline: Instant
+    connection: str
+    request: str
+    waits: Instant
+    """Which presentation waits for the held one, and until when: it waits for this one now."""
+
+
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
@@ -154,6 +173,8 @@ class Proposal:
     """What policies read, in words: kept with the action so that it can be explained and replayed."""
     resume: str = ""
     """The held action that the call waits for, when it is asked for again."""
+    narrows: Narrows | None = None
+    """What it narrows, when a person brings it as their answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,6 +60,7 @@ _STANDING: Final = frozenset(
         "approval-denied",
         "operand-outside",
         "operand-unreadable",
+        "approval-narrowed",
         "hold-over",
         "no-approver",
         "not-liftable",
@@ -86,6 +87,8 @@ class Again:
     """Facts that can't have changed since (rule 3)."""
     lifted: bool = False
     """Whether policy held it, and people lifted that."""
+    narrowed: bool = False
+    """Whether a person has narrowed another action to it: it is held until they have answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +129,7 @@ def ask_again(snapshot: Snapshot, kept: StoredAction) -> Again | NotAsked:
         schema=definition.input_schema,
         facts={name: parse_fact(name, value) for name, value in kept.facts},
     )
+    lifted, narrowed = _asked(snapshot, kept)
     return Again(
         kept=kept,
         request=request,
@@ -133,7 +137,8 @@ def ask_again(snapshot: Snapshot, kept: StoredAction) -> Again | NotAsked:
         scope=task.scope,
         step=task.step,
         lasting=_lasting(kept, task, tool),
-        lifted=_was_lifted(snapshot, kept),
+        lifted=lifted,
+        narrowed=narrowed,
     )
 
 
@@ -146,9 +151,12 @@ def told_with(again: Again, engine: PolicyEngine) -> PolicyRequest | tuple[str, 
     return missing or replace(request, facts={name: facts[name] for name in sorted(wanted)})
 
 
-def word_of(conclusion: PolicyConclusion, *, lifted: bool) -> tuple[str, str]:
+def word_of(conclusion: PolicyConclusion, again: Again) -> tuple[str, str]:
     """Decision and code of a conclusion, where a grant covers, and people lifted its hold if they did."""
+    lifted = again.lifted
     match conclusion:
+        case Permitted() if again.narrowed and not lifted:
+            return "hold", "held"
         case Permitted():
             return "permit", ""
         case Held() if lifted:
@@ -192,9 +200,12 @@ def edited(snapshot: Snapshot, kept: StoredAction, now: Instant) -> str:
     return ""
 
 
-def _was_lifted(snapshot: Snapshot, kept: StoredAction) -> bool:
+def _asked(snapshot: Snapshot, kept: StoredAction) -> tuple[bool, bool]:
+    """Whether people lifted its hold, and whether they narrowed another action to it."""
     approval = snapshot.approvals.approval_of(kept.namespace, kept.id)
-    return approval is not None and approval.state is ApprovalState.CONSUMED
+    if approval is None:
+        return False, False
+    return approval.state is ApprovalState.CONSUMED, bool(approval.question.narrows)
 
 
 def _lasting(kept: StoredAction, task: Task, tool: PinnedTool) -> dict[str, Fact]:

@@ -163,7 +163,7 @@ def _replay(engine: PolicyEngine, again: Again) -> str:
     kept, covered = again.kept, again.covered
     if isinstance(covered, Missed):
         return _compare(kept, "refuse", "outside-scope")
-    decision, code = word_of(conclude(engine.answer(again.request)), lifted=again.lifted)
+    decision, code = word_of(conclude(engine.answer(again.request)), again)
     if decision == kept.decision == "permit" and kept.grant not in {one.grant for one in covered.payers}:
         return f"different: grant {kept.grant} does not cover it now"
     return _compare(kept, decision, code)

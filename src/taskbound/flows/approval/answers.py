@@ -13,42 +13,33 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from functools import partial
-from hashlib import sha256
 from typing import TYPE_CHECKING, TypeAlias
 
 from taskbound.core.approval import (
     OPEN,
-    AlreadyAnsweredError,
-    Answer,
     AnswerKind,
     ApprovalEvent,
     ApprovalOverError,
     ApprovalState,
+    BadStatementError,
     Befallen,
     NotEntitledError,
-    OtherQuestionError,
     UnknownApprovalError,
     befallen,
-    parse_statement,
-    require_answers,
-    require_entitled,
 )
-from taskbound.core.audit import ApprovalAnswered
 from taskbound.core.errors import TaskboundError
-from taskbound.core.identity.person_key import NotStandingError, require_standing
-from taskbound.flows.approval.circle import ground_of, lock_people
+from taskbound.flows.approval.circle import ground_of
 from taskbound.flows.approval.counting import count_on
 from taskbound.flows.approval.ending import DAEMON, Told, tell
 from taskbound.flows.approval.questions import Questions
+from taskbound.flows.approval.signed import answered_event, judge, verify_signed
 
 if TYPE_CHECKING:
-    from taskbound.core.approval import Statement
-    from taskbound.core.identity.person_key import PersonKey
+    from taskbound.flows.approval.signed import Signed
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.approval import StoredApproval
-    from taskbound.ports.store import Transaction
+    from taskbound.ports.store import Snapshot, Transaction
 
 __all__ = ["Answered", "Approvals"]
 
@@ -56,16 +47,6 @@ _log = logging.getLogger(__name__)
 
 Answered: TypeAlias = "tuple[Told, str]"
 """What became of the question, and what is missing still."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Signed:
-    """A statement whose signature is by this key."""
-
-    statement: Statement
-    key: PersonKey
-    raw: bytes
-    signature: bytes
 
 
 class Approvals:
@@ -86,7 +67,9 @@ class Approvals:
             ApprovalOverError: It is not open any more.
             DeniedError: The answer does not count.
         """
-        signed = self._verified(namespace, raw, signature)
+        signed = verify_signed(self._means, namespace, raw, signature)
+        if signed.statement.kind is AnswerKind.NARROW:
+            raise BadStatementError("a narrowing is brought with the action that it names")
         answered, over = self._means.store.write(lambda tx: self._answer(tx, namespace, signed))
         if over:
             raise ApprovalOverError(f"the question is over: {over}")
@@ -117,12 +100,13 @@ class Approvals:
     def leave(self, namespace: str, connection: str, *, action: str = "", reason: str) -> list[Told]:
         """Withdraw what a gateway's connection asked for and is still open: all, or one held action."""
         with self._means.store.read() as snapshot:
+            left = {action, _runs_instead(snapshot, namespace, action)}
             known = [
                 one.question.id
                 for one in snapshot.approvals.open_approvals()
                 if one.question.namespace == namespace
                 and one.waiter.connection == connection
-                and action in {"", one.question.action}
+                and (not action or one.question.action in left)
             ]
         if not known:
             return []
@@ -164,58 +148,26 @@ class Approvals:
         fate = self._questions.fate(tx, found)
         return [] if fate is None else self._questions.end(tx, [(found, fate)], DAEMON)
 
-    def _verified(self, namespace: str, raw: bytes, signature: bytes) -> _Signed:
-        statement = parse_statement(raw)
-        if statement.namespace != namespace:
-            raise OtherQuestionError("what was signed is of another namespace")
-        with self._means.store.read() as snapshot:
-            key = snapshot.identities.person_key(namespace, statement.key)
-        if key is None or key.person != statement.person:
-            raise NotStandingError(f"`{statement.person}` has no key `{statement.key}`")
-        self._means.signatures.verify(key, raw, signature)  # 1
-        return _Signed(statement=statement, key=key, raw=raw, signature=signature)
-
-    def _answer(self, tx: Transaction, namespace: str, signed: _Signed) -> tuple[Answered, str]:
+    def _answer(self, tx: Transaction, namespace: str, signed: Signed) -> tuple[Answered, str]:
         statement = signed.statement
         one, fate = self._questions.lock_open(tx, namespace, statement.question)
         if fate is not None:  # 3
             told = self._questions.end(tx, [(one, fate)], DAEMON)[0]
             return (told, ""), fate.reason
         now = self._means.clock.now()
-        require_answers(statement, one.question, now)
-        people = lock_people(tx, namespace)
-        key = people.keys.get(statement.key)
-        if key is None or (key.person, key.public) != (signed.key.person, signed.key.public):
-            raise NotStandingError(f"key `{statement.key}` is another one now")
-        require_standing(key, people.persons, now)
-        task = tx.tasks.task(namespace, one.question.task)
-        if task is None:
-            raise UnknownApprovalError("its task is not known")
-        circle = people.circle(tx, task, one.question.tool)
-        require_entitled(statement.kind, statement.person, one.question.needs, circle)
-        human = circle.human(statement.person)
-        if any(circle.human(past.person) == human and past.kind is statement.kind for past in one.answers):
-            raise AlreadyAnsweredError(f"`{statement.person}` has answered already")
-        count_on(tx, self._means.signatures, key, signed.signature)
-        answer = Answer(
-            kind=statement.kind,
-            person=statement.person,
-            key=statement.key,
-            at=statement.at,
-            received=now,
-            statement=signed.raw,
-            signature=signed.signature,
-        )
+        judged = judge(tx, one, signed, now)
+        count_on(tx, self._means.signatures, judged.key, signed.signature)
+        answer = signed.answer(statement.kind, now)
         tx.approvals.put_answer(namespace, one.question.id, answer)
-        self._questions.record(tx, namespace, [_answered(one, signed)], now)
+        self._questions.record(tx, namespace, [answered_event(one, signed, statement.kind)], now)
         if statement.kind is AnswerKind.DENY:  # 2
             fate = Befallen(event=ApprovalEvent.DENY, reason=f"denied by {statement.person}")
-            return (self._questions.end(tx, [(one, fate)], _proof(signed))[0], ""), ""
+            return (self._questions.end(tx, [(one, fate)], signed.by)[0], ""), ""
         answers = (*one.answers, answer)
-        lacking = people.lacking(one.question, answers, circle, self._means, now)
+        lacking = judged.people.lacking(one.question, answers, judged.circle, self._means, now)
         if lacking or one.state is not ApprovalState.PENDING:
             return (tell(one, one.state, ""), lacking), ""
-        return (self._questions.approve(tx, one, _proof(signed), now), ""), ""
+        return (self._questions.approve(tx, one, signed.by, now), ""), ""
 
 
 def _require_open(tx: Transaction, namespace: str, approval: str) -> StoredApproval:
@@ -227,20 +179,10 @@ def _require_open(tx: Transaction, namespace: str, approval: str) -> StoredAppro
     return one
 
 
-def _proof(signed: _Signed) -> tuple[str, str]:
-    return signed.statement.person, f"{signed.key.kind.value} {signed.key.fingerprint}"
-
-
-def _answered(one: StoredApproval, signed: _Signed) -> ApprovalAnswered:
-    return ApprovalAnswered(
-        approval=one.question.id,
-        digest=one.question.digest,
-        action=one.question.action,
-        task=one.question.task,
-        answer=signed.statement.kind.value,
-        person=signed.statement.person,
-        key=signed.statement.key,
-        statement=sha256(signed.raw).hexdigest(),
-        signature=sha256(signed.signature).hexdigest(),
-        proof=_proof(signed)[1],
-    )
+def _runs_instead(snapshot: Snapshot, namespace: str, action: str) -> str:
+    """The action that a person has narrowed this one to, which its call would be told of; itself if none."""
+    one = snapshot.approvals.approval_of(namespace, action) if action else None
+    while one is not None and one.state is ApprovalState.NARROWED:
+        action = one.question.action
+        one = snapshot.approvals.narrowed_to(namespace, one.question.digest)
+    return action if one is None else one.question.action

@@ -1,22 +1,18 @@
-"""What people would be asked about a proposal, and why they can't be."""
+"""What is asked about a held action, and why nobody can be asked."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.approval import (
-    DeniedBeforeError,
-    Question,
-    parse_lifter,
-    require_askable,
-    require_showable,
-)
+from taskbound.core.approval import Question, parse_lifter, require_askable, require_showable
 from taskbound.core.approval.sheet import sheet_of
 from taskbound.core.clock import Instant
 from taskbound.core.decision import Holding
 from taskbound.core.errors import TaskboundError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from taskbound.core.approval import Circle
     from taskbound.core.decision import Proposal
     from taskbound.core.task import Task
@@ -24,13 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["HOLD_LIFE", "question_of", "why_not_asked"]
 
 HOLD_LIFE: Final = 8 * 3_600_000_000
-"""µs that a question stays open at most; never longer than its task."""
+"""µs that a question stays open at most; never longer than its task, nor than the one that it narrows."""
 
 
 def question_of(
     proposal: Proposal, task: Task, verdict: Holding, names: tuple[str, str], now: Instant
 ) -> Question:
     """What is asked about this proposal, under these names: the question's own, and its nonce."""
+    narrows = proposal.narrows
+    latest = min(task.deadline, now + HOLD_LIFE, *([] if narrows is None else [narrows.deadline]))
     return Question(
         namespace=task.namespace,
         id=names[0],
@@ -47,20 +45,26 @@ def question_of(
         operands=verdict.operands,
         nonce=names[1],
         asked=now,
-        deadline=Instant(min(task.deadline, now + HOLD_LIFE)),
+        deadline=Instant(latest),
+        narrows="" if narrows is None else narrows.digest,
     )
 
 
 def why_not_asked(
-    proposal: Proposal, task: Task | None, circle: Circle | None, denied: set[tuple[str, str]], now: Instant
+    proposal: Proposal,
+    task: Task | None,
+    circle: Circle | None,
+    answered: Mapping[tuple[str, str], TaskboundError],
+    now: Instant,
 ) -> TaskboundError | None:
-    """Why nobody can be asked for this; None when people can."""
+    """Why nobody can be asked for this; None when people can. `answered` is what was answered for good."""
     verdict = proposal.verdict
     if not isinstance(verdict, Holding) or circle is None or task is None:
         return None
     try:
-        if (proposal.action.task, proposal.action.digest) in denied:
-            raise DeniedBeforeError("a person has denied exactly this, and a denial is final")
+        final = answered.get((proposal.action.task, proposal.action.digest))
+        if final is not None:
+            return final
         if verdict.blocked is not None:
             raise verdict.blocked
         require_askable([parse_lifter(one) for one in verdict.hold.lifters], circle)

@@ -8,6 +8,8 @@
 3. Nothing is read here for calls that policy does not hold.
 4. Something is read without a lock before people are locked: so PostgreSQL's transaction is alone before it
    locks them, and never waits for one that leaves while that one waits for it (`link`, rule 4).
+5. Who waits for a held action that was narrowed waits for what runs instead, and is told of it when it asks
+   again. The held one's answer is final: as after a denial nobody is asked about the same call again.
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ from taskbound.core.approval import (
     ApprovalEvent,
     ApprovalState,
     Befallen,
+    DeniedBeforeError,
     Ground,
-    Question,
+    NarrowedBeforeError,
     befallen,
     differing,
 )
@@ -31,11 +34,13 @@ from taskbound.core.decision import Hold, Holding, HoldPlaces, OpenHold
 from taskbound.flows.approval.asking import question_of, why_not_asked
 from taskbound.flows.approval.circle import lock_people
 from taskbound.flows.approval.ending import DAEMON, changed_event, end_approvals
+from taskbound.flows.approval.named import last_narrowed
 from taskbound.ports.approval import ApprovalChange, StoredApproval, Waiter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from taskbound.core.approval import Question
     from taskbound.core.audit import Event
     from taskbound.core.decision import Proposal, Settled, Waiting
     from taskbound.core.errors import TaskboundError
@@ -87,11 +92,11 @@ class HoldSheet:
         task = self.tasks[proposal.action.task]
         names = (means.chance.name("apr"), means.chance.name("non"))
         question = question_of(proposal, task, verdict, names, self.now)
-        stored = StoredApproval(
-            question=question,
-            state=ApprovalState.PENDING,
-            waiter=self.waiter(row.connection, row.request, wait),
-        )
+        waiter = self.waiter(row.connection, row.request, wait)
+        if proposal.narrows is not None:  # 5
+            narrows = proposal.narrows
+            waiter = Waiter(connection=narrows.connection, request=narrows.request, until=narrows.waits)
+        stored = StoredApproval(question=question, state=ApprovalState.PENDING, waiter=waiter)
         self.asked.append(stored)
         self.after.append(
             ApprovalAsked(
@@ -109,6 +114,7 @@ class HoldSheet:
                 deadline=question.deadline,
                 connection=row.connection,
                 operands=tuple(one.place for one in question.operands),
+                narrows=question.narrows,
             )
         )
 
@@ -169,16 +175,16 @@ def look_at_holds(
     tools = {(one.action.task, one.action.digest): one.action.tool for one in held}
     verdicts: dict[tuple[str, str], list[Holding]] = {}
     for proposal in held:
-        if isinstance(proposal.verdict, Holding) and proposal.basis.bundle == bundle:
+        resumes = proposal.narrows is None and proposal.basis.bundle == bundle
+        if resumes and isinstance(proposal.verdict, Holding):
             key = (proposal.action.task, proposal.action.digest)
             verdicts.setdefault(key, []).append(proposal.verdict)
+    answered, narrowed = _answered(tx, found)
     holds: dict[tuple[str, str], list[OpenHold]] = {}
     ending: list[tuple[StoredApproval, Befallen]] = []
-    denied: set[tuple[str, str]] = set()
     for key, some in found.items():
         for one in some:
             if one.state not in OPEN:
-                denied.add(key)
                 continue
             if key not in tools:
                 ending.append((one, _ELSEWHERE))
@@ -195,22 +201,52 @@ def look_at_holds(
     unaskable: dict[str, TaskboundError] = {}
     for proposal in held:
         where = (proposal.action.task, proposal.action.tool)
-        error = why_not_asked(proposal, tasks.get(where[0]), circles.get(where), denied, now)
+        error = why_not_asked(proposal, tasks.get(where[0]), circles.get(where), answered, now)
         if error is not None:
             unaskable[proposal.id] = error
     return HoldSheet(
         places=HoldPlaces(
             holds={key: tuple(some) for key, some in holds.items()},
             unaskable=unaskable,
-            room={name: MOST_HOLDS - tx.approvals.count_open(namespace, name) for name in tasks},
-            superseded={one.question.action: fate.reason for one, fate in ending},
+            room={name: _room(tx, namespace, name, held) for name in tasks},
+            superseded={one.question.action: fate.reason for one, fate in ending if not one.question.narrows},
             anew={(one.question.task, one.question.act): fate.reason for one, fate in ending},
+            narrowed=narrowed,
         ),
         tasks=tasks,
         stored={one.question.action: one for some in found.values() for one in some},
         events=events,
         now=now,
     )
+
+
+def _room(tx: Transaction, namespace: str, task: str, held: Sequence[Proposal]) -> int:
+    """How many more questions the task may have; what narrows one takes its room."""
+    narrowing = [one for one in held if one.action.task == task and one.narrows is not None]
+    return MOST_HOLDS - tx.approvals.count_open(namespace, task) + len(narrowing)
+
+
+def _answered(
+    tx: Transaction, found: Mapping[tuple[str, str], Sequence[StoredApproval]]
+) -> tuple[dict[tuple[str, str], TaskboundError], dict[tuple[str, str], tuple[tuple[str, OpenHold], ...]]]:
+    """Calls that were answered for good, why they are not asked again, and what runs instead (rule 5)."""
+    answered: dict[tuple[str, str], TaskboundError] = {}
+    narrowed: dict[tuple[str, str], tuple[tuple[str, OpenHold], ...]] = {}
+    for key, some in found.items():
+        for one in some:
+            match one.state:
+                case ApprovalState.DENIED:
+                    why = "a person has denied exactly this, and a denial is final"
+                    answered[key] = DeniedBeforeError(why)
+                case ApprovalState.NARROWED:
+                    instead = last_narrowed(tx, one)
+                    answered[key] = NarrowedBeforeError(_narrowed_words(instead))
+                    if instead.state in OPEN:
+                        pair = (one.question.action, _open(instead, "-"))
+                        narrowed[key] = (*narrowed.get(key, ()), pair)
+                case _:
+                    continue
+    return answered, narrowed
 
 
 def _open(one: StoredApproval, lacking: str) -> OpenHold:
@@ -251,3 +287,8 @@ def _why_other(question: Question, verdict: Holding) -> str:
         return f"what it names can't be looked at any more: {verdict.blocked.message}"
     found = differing(question.operands, verdict.operands)
     return f"what it names is another thing now: {found}" if found else ""
+
+
+def _narrowed_words(instead: StoredApproval) -> str:
+    action = instead.question.action
+    return f"a person has narrowed exactly this to `{action}`, which is {instead.state.value}"

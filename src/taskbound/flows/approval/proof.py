@@ -6,6 +6,7 @@
    nothing for another: a word about a tool, a task or an hour would open a window.
 3. A person's statement and signature are read and verified again whenever it matters. So a question that was
    changed in the store after somebody signed it has no answers, and an answer that nobody signed is none.
+4. Whoever narrowed another question to this one has signed that: the other's digest, and this one's action.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.approval import AnswerKind, OtherQuestionError, parse_statement
+from taskbound.core.approval import AnswerKind, OtherQuestionError, parse_statement, yes_of
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity.issuer import UnknownIssuerError
 from taskbound.wire.jose import EVIDENCE, Trust, parse_jwks, parse_jws, verify_jws
@@ -21,7 +22,7 @@ from taskbound.wire.jose import EVIDENCE, Trust, parse_jwks, parse_jws, verify_j
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from taskbound.core.approval import Answer, Question
+    from taskbound.core.approval import Answer, Question, Statement
     from taskbound.core.clock import Instant
     from taskbound.core.identity.issuer import Issuer
     from taskbound.core.identity.person_key import PersonKey
@@ -104,7 +105,6 @@ def signed(
 ) -> tuple[Answer, ...]:
     """Those of the answers that a person has signed with one of these keys, about this question (rule 3)."""
     counts: list[Answer] = []
-    asked = (question.namespace, question.id, question.digest)
     for one in answers:
         key = keys.get(one.key)
         if one.kind is AnswerKind.EVIDENCE or key is None or key.person != one.person:
@@ -114,7 +114,16 @@ def signed(
             signatures.verify(key, one.statement, one.signature)
         except TaskboundError:
             continue
-        answered = (said.namespace, said.question, said.digest)
-        if (answered, said.kind, said.person, said.key) == (asked, one.kind, one.person, one.key):
+        if (said.person, said.key) == (one.person, one.key) and _says(said, one.kind, question):
             counts.append(one)
     return tuple(counts)
+
+
+def _says(said: Statement, kind: AnswerKind, question: Question) -> bool:
+    """Whether this statement says this to this question."""
+    if said.kind is AnswerKind.NARROW:  # 4
+        about = (said.namespace, said.digest, said.narrowed)
+        narrows = (question.namespace, question.narrows, question.act)
+        return about == narrows and kind is yes_of(question, said.person)
+    answered = (said.namespace, said.question, said.digest)
+    return answered == (question.namespace, question.id, question.digest) and said.kind is kind

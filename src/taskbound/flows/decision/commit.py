@@ -18,36 +18,28 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.audit import ActionRefusedMalformed, ActionUndecided
-from taskbound.core.clock import Instant
 from taskbound.core.decision import (
-    Evaluated,
-    Holding,
-    Locked,
+    Narrowed,
     Refuse,
     Repeated,
     Settled,
     Stale,
     Waiting,
-    presentation_names,
     refusal,
-    settle,
 )
 from taskbound.core.errors import MalformedError, TaskboundError, UnavailableError
-from taskbound.flows.approval import look_at_holds
 from taskbound.flows.decision.evaluate import Call, Evaluator
+from taskbound.flows.decision.group import settle_group
 from taskbound.flows.decision.record import recalled
-from taskbound.flows.decision.writing import Pending, write_settlement
+from taskbound.flows.decision.writing import Pending
 from taskbound.ports.store import AmbiguousCommitError, ConflictError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskbound.core.audit import Event
-    from taskbound.core.decision import Proposal, Settlement
-    from taskbound.flows.decision.doubts import Doubts
     from taskbound.flows.decision.views import Views
     from taskbound.flows.means import Means
-    from taskbound.flows.policy.engines import Policies
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Transaction
 
@@ -55,8 +47,6 @@ __all__ = ["Answer", "ContendedError", "Decisions", "NotDecided", "UndecidedErro
 
 _log = logging.getLogger(__name__)
 
-PERMIT_LIFE: Final = 30_000_000
-"""µs that a permit may wait to be used (law 2: for seconds)."""
 _ROUNDS: Final = 8
 
 
@@ -83,9 +73,13 @@ class NotDecided:
     """Whether there is a record of it."""
 
 
-Answer: TypeAlias = Settled | Repeated | Waiting | NotDecided
-"""What a call gets; `Repeated` names the action whose stored answer it gets, `Waiting` what it resumes."""
-Found: TypeAlias = Settled | Stale | Repeated | Waiting
+Answer: TypeAlias = Settled | Repeated | Waiting | Narrowed | NotDecided
+"""What a call gets.
+
+`Repeated` names the action whose stored answer it gets, `Waiting` what it resumes, `Narrowed` what runs
+instead.
+"""
+Found: TypeAlias = Settled | Stale | Repeated | Waiting | Narrowed
 
 
 class Decisions:
@@ -194,22 +188,9 @@ class Decisions:
         for namespace in sorted(by_namespace):
             numbers = by_namespace[namespace]
             group = [pending[number] for number in numbers]
-            settlement = self._settle_namespace(tx, namespace, group)
+            settlement = settle_group(tx, self._means, self._views, namespace, group)
             answers.update(zip(numbers, settlement.answers, strict=True))
         return [answers[number] for number in range(len(pending))]
-
-    def _settle_namespace(self, tx: Transaction, namespace: str, group: Sequence[Pending]) -> Settlement:
-        proposals = [one.proposal for one in group]
-        doubts = self._views.doubts
-        locked = _lock(tx, namespace, proposals, self._means.policy, doubts)
-        now = self._means.clock.now()
-        holds = look_at_holds(tx, self._means, proposals, locked.bundle, now)
-        if holds is not None:
-            locked = replace(locked, places=holds.places)
-        settlement = settle(proposals, locked, now=now, until=Instant(now + PERMIT_LIFE))
-        write_settlement(tx, self._means, group, settlement, holds, now)
-        doubts.granted((namespace, one.permitted) for one in group if one.permitted)
-        return settlement
 
     def _malformed(self, call: Call, error: MalformedError) -> NotDecided:
         event = ActionRefusedMalformed(
@@ -257,40 +238,3 @@ def _is_ours(kept: StoredAction, one: Pending) -> bool:
 def _undecided(call: Call) -> NotDecided:
     _log.exception("a call to %r could not be decided", call.tool)
     return NotDecided(refusal=refusal(UndecidedError("this could not be decided")))
-
-
-def _lock(
-    tx: Transaction,
-    namespace: str,
-    proposals: Sequence[Proposal],
-    policies: Policies,
-    doubts: Doubts,
-) -> Locked:
-    """Everything that these proposals need, read under lock, always in the same order."""
-    tasks = {one.action.task for one in proposals if one.action.task}
-    names = {name for one in proposals for name in presentation_names(one)}
-    acts = {(one.root, one.action.act_key) for one in proposals}
-    agents = {
-        name for one in proposals for name in (one.action.agent, *(name for name, _ in one.basis.agents))
-    }
-    paying = tasks | {task for one in proposals for task in _above(one)}
-    return Locked(
-        switch=tx.revocation.lock_kill_switch(namespace),
-        bundle=policies.digest_of(tx.policy.lock_in_force(namespace)),
-        agents=tx.identities.lock_agents(namespace, agents),
-        tools=tx.tools.lock_tools(namespace, {one.action.tool for one in proposals}),
-        tasks=tx.tasks.lock_heads(namespace, tasks),
-        left=tx.tasks.lock_remainders(namespace, paying),
-        priors=tx.actions.lock_priors(namespace, names),
-        acts=tx.actions.lock_acts(namespace, acts),
-        doubted=doubts.acts(tx, namespace),
-    )
-
-
-def _above(proposal: Proposal) -> set[str]:
-    """The tasks above whose rates this may pay."""
-    match proposal.verdict:
-        case Evaluated(covered=covered) | Holding(covered=covered):
-            return {task for payer in covered.payers for task, _ in payer.above}
-        case _:
-            return set()

@@ -142,7 +142,7 @@ class Evaluator:
             action=action,
             root=standing.root,
             presented=Presented(connection=call.connection, request=call.request, key=call.key),
-            verdict=self._verdict(reached, case, arguments, seen, now),
+            verdict=self._verdict(reached, case, arguments, seen, now, named=bool(call.resume)),
             basis=case.basis,
             flags=flags,
             scope=standing.scope,
@@ -179,16 +179,31 @@ class Evaluator:
         arguments: dict[str, JsonValue],
         seen: Seen | None,
         now: Instant,
+        *,
+        named: bool,
     ) -> Verdict:
         if isinstance(reached, Refuse):
             return reached
         if seen is not None and seen.blocked is not None:
             return refusal(seen.blocked)  # 5
         verdict = _conclude(case.conclusion(arguments), reached.covered)
-        if not isinstance(verdict, Holding) or not reached.tool.pinned.probes:
+        if not reached.tool.pinned.probes or not (named or isinstance(verdict, Holding)):
             return verdict
         found = seen or self._look(reached, arguments)
-        return replace(verdict, operands=found.operands, blocked=found.blocked, looked=now)
+        match verdict:
+            case Holding():
+                return replace(verdict, operands=found.operands, blocked=found.blocked, looked=now)
+            case Evaluated():  # what it waits for may be held whatever policy says now
+                held = Holding(
+                    covered=reached.covered,
+                    hold=Hold(reasons=(), policies=verdict.policies, lifters=()),
+                    operands=found.operands,
+                    blocked=found.blocked,
+                    looked=now,
+                )
+                return replace(verdict, looked=held)
+            case _:
+                return verdict
 
     def _look(self, reached: _Reached | Refuse, arguments: dict[str, JsonValue]) -> Seen:
         """What probes find behind the arguments of what is covered (rule 5)."""

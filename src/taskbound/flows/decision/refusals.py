@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import RefusalsDropped
-from taskbound.core.decision import Permit, Quota, Settled, TooManyRefusalsError, Waiting, refusal
+from taskbound.core.decision import Narrowed, Permit, Quota, Settled, TooManyRefusalsError, Waiting, refusal
 from taskbound.flows.decision.commit import NotDecided
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Refusals:
 
 def _is_recorded_refusal(answer: Answer) -> bool:
     match answer:
-        case Settled(decision=Permit()) | Waiting():
+        case Settled(decision=Permit()) | Waiting() | Narrowed():
             return False
         case NotDecided(recorded=recorded):
             return recorded

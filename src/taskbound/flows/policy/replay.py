@@ -121,7 +121,7 @@ def _ask(snapshot: Snapshot, kept: StoredAction, engine: PolicyEngine) -> Differ
     if isinstance(request, tuple):
         return f"the bundle reads what was not recorded: {', '.join(request)}"
     conclusion = conclude(engine.answer(request))
-    if word_of(conclusion, lifted=again.lifted) == (kept.decision, kept.code):
+    if word_of(conclusion, again) == (kept.decision, kept.code):
         return ""
     return Difference(
         action=kept.id,

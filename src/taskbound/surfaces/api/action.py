@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from taskbound.core.decision import Hold, Permit, Refuse, Repeated, Settled, Waiting
+from taskbound.core.decision import Hold, Narrowed, Permit, Refuse, Repeated, Settled, Waiting
 from taskbound.flows.action import Release, Report, Withhold, explain, reconcile
 from taskbound.flows.action.explain import UnknownActionError
 from taskbound.flows.decision.commit import NotDecided
 from taskbound.surfaces.api.daemon import Asked
 from taskbound.surfaces.api.filters import require_action, require_decision, require_task
-from taskbound.surfaces.api.show import action_detail, action_row, reasons
+from taskbound.surfaces.api.show import action_detail, action_row, changed_values, reasons
 from taskbound.wire import action as wire
 from taskbound.wire.connection import Done
 
@@ -52,6 +52,8 @@ def decide(daemon: Daemon, connection: Connection, ask: wire.Decide, reply: Repl
                 return _held(found.hold.action, found.proposal.action.task, found.decision)
             case Repeated():
                 return _stored(daemon, connection, found)
+            case Narrowed():
+                return _narrowed(daemon, connection, found)
 
     daemon.calls.hand(Asked(connection=connection, ask=ask), reply.after(answer), reply.fail)
 
@@ -104,6 +106,17 @@ def _stored(daemon: Daemon, connection: Connection, repeated: Repeated) -> Answe
         state=kept.state.value,
         answer=msgspec.Raw(kept.answer) if kept.released and kept.answer is not None else msgspec.UNSET,
         reasons=reasons(kept),
+    )
+
+
+def _narrowed(daemon: Daemon, connection: Connection, narrowed: Narrowed) -> Answer:
+    with daemon.means.store.read() as snapshot:
+        kept = _require(snapshot, connection.namespace, narrowed.action)
+    return wire.Narrowed(
+        action=kept.id,
+        task=kept.task,
+        arguments=msgspec.Raw(kept.arguments),
+        changed=changed_values(narrowed.proposal.action.arguments, kept.arguments),
     )
 
 

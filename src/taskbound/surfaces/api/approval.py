@@ -16,12 +16,14 @@ from taskbound.flows.approval.evidence import give_evidence
 from taskbound.flows.approval.proof import subject_of
 from taskbound.surfaces.api.filters import BadFilterError
 from taskbound.surfaces.api.passkey import require_brought
+from taskbound.surfaces.api.show import changed_values
 from taskbound.wire import approval as wire
 from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.flows.means import Means
+    from taskbound.ports.action import StoredAction
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Snapshot
     from taskbound.surfaces.api.connection import Connection
@@ -33,6 +35,7 @@ __all__ = [
     "detail_of",
     "leave_hold",
     "list_approvals",
+    "narrow_approval",
     "prove_approval",
     "show_approval",
     "withdraw_approval",
@@ -107,6 +110,25 @@ async def prove_approval(daemon: Daemon, connection: Connection, ask: wire.Prove
     return await daemon.first(work)
 
 
+async def narrow_approval(daemon: Daemon, connection: Connection, ask: wire.NarrowApproval) -> Answer:
+    """Take a signed answer with a narrower action, from outside of any gateway or run."""
+    require_brought(ask.signature)
+
+    def work() -> Answer:
+        daemon.require_person(connection)
+        raw, signature = ask.statement.encode(), ask.signature.encode()
+        done = daemon.narrowings.narrow(connection.namespace, raw, signature, ask.arguments.encode())
+        daemon.tell_held_soon([done.held])
+        return wire.ApprovalSaid(
+            approval=done.instead.approval,
+            action=done.instead.action,
+            state=done.instead.state.value,
+            missing=done.missing,
+        )
+
+    return await daemon.first(work)
+
+
 async def withdraw_approval(daemon: Daemon, connection: Connection, ask: wire.WithdrawApproval) -> Answer:
     """Take a question back."""
 
@@ -164,13 +186,13 @@ def _row(
 def detail_of(means: Means, snapshot: Snapshot, one: StoredApproval) -> wire.ApprovalDetail:
     """All that is shown of an approval, and that its sheet is made of."""
     question = one.question
-    kept = snapshot.actions.action(question.namespace, question.action)
-    if kept is None:
-        raise UnknownApprovalError(f"the action of approval `{question.id}` is not there")
+    kept = _action(snapshot, one)
     tool = snapshot.tools.tool(question.namespace, question.tool)
     server = snapshot.tools.server(question.namespace, tool.server) if tool is not None else None
     same = server is not None and server.identity == kept.server
     row, may = _row(means, snapshot, one, means.clock.now())
+    before, after = _narrowing(snapshot, one)
+    pair = [_action(snapshot, each) for each in (before or one, after or one)]
     return wire.ApprovalDetail(
         row=row,
         digest=question.digest,
@@ -192,4 +214,30 @@ def detail_of(means: Means, snapshot: Snapshot, one: StoredApproval) -> wire.App
         subject=subject_of(question)
         if any(need.kind is NeedKind.EVIDENCE for need in question.needs)
         else "",
+        narrows="" if before is None else before.question.id,
+        narrowed_to="" if after is None else after.question.id,
+        changed=changed_values(pair[0].arguments, pair[1].arguments),
     )
+
+
+def _action(snapshot: Snapshot, one: StoredApproval) -> StoredAction:
+    question = one.question
+    kept = snapshot.actions.action(question.namespace, question.action)
+    if kept is None:
+        raise UnknownApprovalError(f"the action of approval `{question.id}` is not there")
+    return kept
+
+
+def _narrowing(
+    snapshot: Snapshot, one: StoredApproval
+) -> tuple[StoredApproval | None, StoredApproval | None]:
+    """The question that this one narrows, or the one of the action that it was answered with."""
+    question, reads = one.question, snapshot.approvals
+    if one.state is ApprovalState.NARROWED:
+        return None, reads.narrowed_to(question.namespace, question.digest)
+    if not question.narrows:
+        return None, None
+    narrowed = reads.approvals(
+        question.namespace, states={ApprovalState.NARROWED}, task=question.task, limit=_PAGE
+    )
+    return next((each for each in narrowed if each.question.digest == question.narrows), None), None

@@ -14,7 +14,7 @@ from taskbound.core.identity import UnprovenError
 from taskbound.core.quick import quick
 from taskbound.flows.action import Outcomes
 from taskbound.flows.approval import Approvals
-from taskbound.flows.decision import Call, Decisions, Refusals, Views
+from taskbound.flows.decision import Call, Decisions, Narrowings, Refusals, Views
 from taskbound.flows.identity import Agents, Deliveries, require_person
 from taskbound.flows.means import Actor
 from taskbound.flows.policy import Bundles
@@ -121,6 +121,7 @@ class Daemon:
         self.outcomes = Outcomes(means)
         self.approvals = Approvals(means)
         self.decisions = Decisions(means, self.views)
+        self.narrowings = Narrowings(means, self.views)
         self.refusals = Refusals(means, self.views, self.decisions, place.allowance)
         self.worker = Worker(loop)
         self._first: Lane[Callable[[], None], None] = Lane(self.worker, _do_all)

@@ -106,6 +106,7 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_approval.ListApprovals: _operation("api:approval:list", _R, approval.list_approvals),
     wire_approval.OpenApproval: _operation("api:approval:open", _P, passkey.open_approval),
     wire_approval.ProveApproval: _operation("api:approval:prove", _P, approval.prove_approval),
+    wire_approval.NarrowApproval: _operation("api:approval:narrow", _P, approval.narrow_approval),
     wire_approval.ShowApproval: _operation("api:approval:show", _R, approval.show_approval),
     wire_approval.WithdrawApproval: _operation("api:approval:withdraw", _P, approval.withdraw_approval),
     wire_audit.CompareRows: _operation("api:audit:compare", _R, compare_all_rows),

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from taskbound.core.action import canonical, parse_object
+from taskbound.core.approval import changes
 from taskbound.core.identity import Breadth
 from taskbound.core.identity.grantable import reach_of
 from taskbound.core.identity.person import human_of
 from taskbound.core.scope import Scope, counted_limits, describe
 from taskbound.core.task import step_name
 from taskbound.core.tool import parse_definition
-from taskbound.wire.action import ActionDetail, ActionRow, Reason
+from taskbound.wire.action import ActionDetail, ActionRow, Changed, Reason
 from taskbound.wire.identity import AgentDetail, GroupDetail, PersonDetail, PersonRow
 from taskbound.wire.task import EvidenceRow, TaskDetail, TaskRow, TemplateRow
 from taskbound.wire.tool import ServerSpec, ToolRow, UpstreamRow
@@ -30,6 +32,7 @@ __all__ = [
     "action_detail",
     "action_row",
     "agent_detail",
+    "changed_values",
     "group_detail",
     "person_detail",
     "person_row",
@@ -100,6 +103,15 @@ def action_detail(action: StoredAction, *, learning: bool) -> ActionDetail:
 def reasons(action: StoredAction) -> tuple[Reason, ...]:
     """The reasons of a stored decision."""
     return tuple(Reason(code=code, text=text, detail=detail) for code, text, detail in action.reasons)
+
+
+def changed_values(before: bytes, after: bytes) -> tuple[Changed, ...]:
+    """What differs between a held action's arguments and those that it was narrowed to."""
+    found = changes(parse_object(before), parse_object(after))
+    return tuple(
+        Changed(place=one.place, before=canonical(one.before).decode(), after=canonical(one.after).decode())
+        for one in found
+    )
 
 
 def agent_detail(agent: Agent, lacks: tuple[str, ...], running: tuple[str, ...]) -> AgentDetail:

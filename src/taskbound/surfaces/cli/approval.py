@@ -3,6 +3,8 @@
 1. What is signed is computed here: the sheet is made, and the digest taken, from the bytes of question and
    arguments. A daemon that shows one thing and has another signed is found out.
 2. There is no command that answers without a signature.
+3. What a call is narrowed to is made here from the held action, by the values that its approver gives:
+   nothing else of it can differ, and both digests stand in what is signed.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from taskbound.core.approval import (
 from taskbound.core.approval.sheet import Sheet, render_sheet, sheet_of
 from taskbound.core.clock import Instant
 from taskbound.surfaces.cli.naming import whole_task
+from taskbound.surfaces.cli.narrowing import narrower
 from taskbound.surfaces.cli.person_key import SignatureOption, ask_page, own_key, own_network
 from taskbound.surfaces.cli.reading import BadInputError, read_file, write_file
 from taskbound.surfaces.cli.screen import Words, moment, shown
@@ -38,6 +41,7 @@ from taskbound.wire.approval import (
     ApprovalRows,
     ApprovalSaid,
     ListApprovals,
+    NarrowApproval,
     OpenApproval,
     ProveApproval,
     ShowApproval,
@@ -49,11 +53,14 @@ from taskbound.wire.people import ListPersonKeys, PersonKeyRows
 if TYPE_CHECKING:
     from taskbound.core.approval import Question
     from taskbound.core.approval.sheet import SheetOf
+    from taskbound.surfaces.cli.narrowing import Narrower
+    from taskbound.wire.action import Changed
 
 __all__ = [
     "app",
     "deny",
     "list_approvals",
+    "narrow",
     "open_page",
     "prove",
     "sheet_from",
@@ -67,7 +74,7 @@ __all__ = [
 app = group("approval", "What agents wait for people to answer: look at it, sign, or deny.")
 
 _OPEN: Final = ("pending", "approved")
-_STATES: Final = ("pending", "approved", "denied", "expired", "withdrawn", "superseded", "consumed")
+_STATES: Final = (*_OPEN, "denied", "expired", "withdrawn", "superseded", "consumed", "narrowed")
 _LARGEST: Final = 8_192
 _TOKEN: Final = 16_386
 _EVERY: Final = 1.0
@@ -78,6 +85,10 @@ ApprovalArgument = Annotated[
 ]
 KeyOption = Annotated[
     str, typer.Option("--key", metavar="FILE", help="Your key; its `.pub` where an agent holds it.")
+]
+SetOption = Annotated[
+    list[str],
+    typer.Option("--set", metavar="ARGUMENT=AMOUNT", help="An amount that is to be less; once for each."),
 ]
 StatementOption = Annotated[
     str, typer.Option("--statement", metavar="FILE", help="What was signed, where it was signed elsewhere.")
@@ -128,7 +139,8 @@ def show(session: Session, approval: ApprovalArgument) -> None:
     app,
     "statement",
     examples="taskbound approval statement apr_01ab --by key_02cd --file answer\n"
-    "taskbound approval statement apr_01ab --by key_02cd --deny --file answer",
+    "taskbound approval statement apr_01ab --by key_02cd --deny --file answer\n"
+    "taskbound approval statement apr_01ab --by key_02cd --set amount=40 --file answer",
 )
 def statement(
     session: Session,
@@ -137,6 +149,10 @@ def statement(
     by: Annotated[str, typer.Option("--by", metavar="KEY", help="The id of the key that will sign.")],
     file: Annotated[str, typer.Option("--file", metavar="FILE", help="Where to write it.")],
     deny_it: Annotated[bool, typer.Option("--deny", help="A denial.")] = False,
+    values: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="ARGUMENT=AMOUNT", help="A narrowing: an amount that is to be less."),
+    ] = None,
 ) -> None:
     """Write what is to be signed, for a key that is on another machine.
 
@@ -148,8 +164,13 @@ def statement(
     person = next((one.person for one in rows if one.key == by), "")
     if not person:
         raise BadInputError(f"no key is named `{shown(by)}`", remedy="see `taskbound person key list`")
+    if deny_it and values:
+        raise BadInputError("an answer is a denial or a narrowing, and not both")
+    kind = AnswerKind.NARROW if values else AnswerKind.DENY if deny_it else yes_of(question, person)
+    less = narrower(found.arguments.encode(), values) if values else None
     _print(session, found, question)
-    write_file(file, [_statement(question, person, by, deny=deny_it).encode()])
+    _print_less(session, less)
+    write_file(file, [_statement(found, question, (person, by), kind, less).encode()])
     session.done(Done(), f"written to {shown(file)}: sign it, and bring it with `taskbound approval sign`")
 
 
@@ -171,7 +192,7 @@ def sign(
 
     Where the policy asks for the requester's own word this is the confirmation.
     """
-    _answer(session, approval, key, (statement_file, signature), deny=False)
+    _answer(session, approval, (key, statement_file, signature), kind=AnswerKind.APPROVE)
 
 
 @command(
@@ -189,7 +210,29 @@ def deny(
     signature: SignatureOption = "",
 ) -> None:
     """Answer no, with your signature. A denial is final: the same call of this task is refused from now."""
-    _answer(session, approval, key, (statement_file, signature), deny=True)
+    _answer(session, approval, (key, statement_file, signature), kind=AnswerKind.DENY)
+
+
+@command(
+    app,
+    "narrow",
+    examples="taskbound approval narrow apr_01ab --set amount=40 --key ~/.ssh/id_ed25519_sk\n"
+    "taskbound approval narrow apr_01ab --set amount=40 --statement answer --signature answer.sig",
+)
+def narrow(
+    session: Session,
+    approval: ApprovalArgument,
+    *,
+    values: SetOption,
+    key: KeyOption = "",
+    statement_file: StatementOption = "",
+    signature: SignatureOption = "",
+) -> None:
+    """Answer no to this action, and yes to the same one for less, with one signature.
+
+    Only amounts can be made less that a `total` of the covering grant counts. What runs is a new action.
+    """
+    _answer(session, approval, (key, statement_file, signature), kind=AnswerKind.NARROW, values=values)
 
 
 @command(
@@ -275,33 +318,51 @@ def _columns(one: ApprovalRow) -> tuple[str, ...]:
     return (one.approval, moment(one.asked), one.state, one.tool, one.agent, one.requester, missing)
 
 
-def _answer(session: Session, approval: str, key: str, brought: tuple[str, str], *, deny: bool) -> None:
-    statement_file, signature = brought
+def _answer(
+    session: Session,
+    approval: str,
+    brought: tuple[str, str, str],
+    *,
+    kind: AnswerKind,
+    values: list[str] | None = None,
+) -> None:
+    key, statement_file, signature = brought
     found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
     question = _question(found)
+    less = narrower(found.arguments.encode(), values or []) if kind is AnswerKind.NARROW else None
     if statement_file and signature and not key:
         text = _read(statement_file)
-        kinds = (AnswerKind.DENY,) if deny else (AnswerKind.APPROVE, AnswerKind.CONFIRM)
-        said_in = parse_statement(text.encode())
-        asked = (question.id, question.digest)
-        if said_in.kind not in kinds or (said_in.question, said_in.digest) != asked:
-            raise BadInputError(f"`{shown(statement_file)}` says something else than the command")
+        _require_said(text, statement_file, (kind, question, _digest(found, question, less)))
         signed = _read(signature)
     elif key and not statement_file and not signature:
         own = own_key(session, key)
         _print(session, found, question)
-        text = _statement(question, own.person, own.key, deny=deny)
+        _print_less(session, less)
+        said_kind = yes_of(question, own.person) if kind is AnswerKind.APPROVE else kind
+        text = _statement(found, question, (own.person, own.key), said_kind, less)
         signed = sign_statement(session.screen, key, text)
     else:
         raise BadInputError(
             "an answer needs a signature",
             remedy="give your key with `--key FILE`, or what was signed with `--statement` and `--signature`",
         )
-    said = session.ask(AnswerApproval(statement=text, signature=signed), ApprovalSaid)
+    ask: AnswerApproval | NarrowApproval = AnswerApproval(statement=text, signature=signed)
+    if less is not None:
+        ask = NarrowApproval(statement=text, signature=signed, arguments=less.arguments.decode())
+    said = session.ask(ask, ApprovalSaid)
     if session.screen.json:
         session.screen.document(said)
         return
-    session.screen.line(_told(said))
+    session.screen.line(f"{shown(question.id)} is narrowed; {_told(said)}" if less else _told(said))
+
+
+def _require_said(text: str, name: str, wanted: tuple[AnswerKind, Question, str]) -> None:
+    kind, question, narrowed = wanted
+    kinds = {AnswerKind.APPROVE, AnswerKind.CONFIRM} if kind is AnswerKind.APPROVE else {kind}
+    said_in = parse_statement(text.encode())
+    same = (said_in.question, said_in.digest, said_in.narrowed) == (question.id, question.digest, narrowed)
+    if said_in.kind not in kinds or not same:
+        raise BadInputError(f"`{shown(name)}` says something else than the command")
 
 
 def _told(said: ApprovalSaid) -> str:
@@ -310,17 +371,43 @@ def _told(said: ApprovalSaid) -> str:
     return f"{shown(said.approval)} is {shown(said.state)}"
 
 
-def _statement(question: Question, person: str, key: str, *, deny: bool) -> str:
+def _statement(
+    found: ApprovalDetail,
+    question: Question,
+    by: tuple[str, str],
+    kind: AnswerKind,
+    less: Narrower | None,
+) -> str:
     said = Statement(
-        kind=AnswerKind.DENY if deny else yes_of(question, person),
+        kind=kind,
         namespace=question.namespace,
         question=question.id,
         digest=question.digest,
-        person=person,
-        key=key,
+        person=by[0],
+        key=by[1],
         at=Instant(time.time_ns() // 1000),
+        narrowed=_digest(found, question, less),
     )
     return render_statement(said).decode()
+
+
+def _digest(found: ApprovalDetail, question: Question, less: Narrower | None) -> str:
+    """The digest of what the held action is narrowed to; empty when it is not (rule 3)."""
+    return "" if less is None else _action(found, question, less.arguments).digest
+
+
+def _changed(one: Changed, word: str) -> str:
+    return f"`{shown(one.place)}` {word} {shown(one.after)} instead of {shown(one.before)}"
+
+
+def _print_less(session: Session, less: Narrower | None) -> None:
+    """What will run instead: all that the sheet shows, but for these values."""
+    for one in () if less is None else less.changed:
+        words = f"  {_changed(one, 'will be')}; nothing else of it changes"
+        if session.screen.json:
+            session.screen.note(words, "")
+        else:
+            session.screen.line(words)
 
 
 def _question(found: ApprovalDetail) -> Question:
@@ -338,7 +425,7 @@ def _question(found: ApprovalDetail) -> Question:
     return question
 
 
-def _action(found: ApprovalDetail, question: Question) -> Action:
+def _action(found: ApprovalDetail, question: Question, arguments: bytes = b"") -> Action:
     frame = Frame(
         namespace=question.namespace,
         task=question.task,
@@ -347,7 +434,7 @@ def _action(found: ApprovalDetail, question: Question) -> Action:
         server=found.server,
         definition=found.definition,
     )
-    return Action(frame=frame, arguments=found.arguments.encode())
+    return Action(frame=frame, arguments=arguments or found.arguments.encode())
 
 
 def sheet_from(found: ApprovalDetail, question: Question) -> SheetOf:
@@ -383,6 +470,9 @@ def _print(session: Session, found: ApprovalDetail, question: Question) -> None:
             ("answers", tuple(Words(f"{one.kind} by {one.person}") for one in found.answers)),
             *([("evidence", Words(f"a token with the `sub` {found.subject}"))] if found.subject else []),
             *([("reason", Words(row.reason))] if row.reason else []),
+            *([("narrows", found.narrows)] if found.narrows else []),
+            *([("narrowed to", found.narrowed_to)] if found.narrowed_to else []),
+            *[("changed", Words(_changed(one, "is"))) for one in found.changed],
         ]
     )
 

@@ -59,25 +59,23 @@ _BY_STATUS: Final[dict[int, str]] = {
         unknown-member unknown-method unpinnable unsupported-version unwritable verifier-key-malformed
     """,
     _DENIED: """
-        already-answered ambiguous-task amendment-widens approval-denied approval-over author-activates
-        bad-signature checkpoint-older client-config-changed comment-would-be-lost counts-back declined
-        denied
-        era-changed foreign-data-directory hold-over identity-exists inactive-agent issuer-exists
-        key-not-standing log-behind longer-than-parent monitor-overdue moved-in-force no-approver
-        no-passkey no-step no-task not-demo not-entitled not-giver not-holder not-idempotent not-in-charge
-        not-in-force-before not-key-holder not-liftable not-next-step not-outside not-owner
-        not-self nothing-to-undo
-        open-data-directory operand-outside operand-unreadable
-        origin-unknown other-definition other-question other-than-chosen
-        other-version outside-ceiling outside-grantable outside-parent page-foreign page-over
-        passkey-absent passkey-challenge passkey-copy passkey-elsewhere passkey-flags passkey-framed
-        passkey-key passkey-origin passkey-site passkey-type passkey-unreadable passkey-unverified
-        person-key-exposed
-        refused-by-daemon scope-changed server-changed statement-time stopped task-ended task-expired
-        task-not-started task-paused token-audience token-expired token-issuer token-key token-not-yet
-        token-unproven too-long-to-show too-many-holds too-many-refusals tool-changed tree-too-large
-        unbridgeable unknown-action unknown-approval unknown-bundle unknown-identity unknown-issuer
-        unknown-key unknown-server unknown-template unknown-tool unproven unvouched upstream-exists
+        already-answered ambiguous-task amendment-widens approval-denied approval-narrowed approval-over
+        author-activates bad-signature checkpoint-older client-config-changed comment-would-be-lost
+        counts-back declined denied era-changed foreign-data-directory hold-over identity-exists
+        inactive-agent issuer-exists key-not-standing log-behind longer-than-parent monitor-overdue
+        moved-in-force narrowed-refused no-approver no-passkey no-step no-task not-demo not-entitled
+        not-giver not-holder not-idempotent not-in-charge not-in-force-before not-key-holder
+        not-liftable not-narrower not-next-step not-outside not-owner not-self nothing-to-undo
+        open-data-directory operand-outside operand-unreadable origin-unknown other-definition
+        other-question other-than-chosen other-version outside-ceiling outside-grantable outside-parent
+        page-foreign page-over passkey-absent passkey-challenge passkey-copy passkey-elsewhere
+        passkey-flags passkey-framed passkey-key passkey-origin passkey-site passkey-type
+        passkey-unreadable passkey-unverified person-key-exposed refused-by-daemon scope-changed
+        server-changed statement-time stopped task-ended task-expired task-not-started task-paused
+        token-audience token-expired token-issuer token-key token-not-yet token-unproven
+        too-long-to-show too-many-holds too-many-refusals tool-changed tree-too-large unbridgeable
+        unknown-action unknown-approval unknown-bundle unknown-identity unknown-issuer unknown-key
+        unknown-server unknown-template unknown-tool unproven unvouched upstream-exists
         wrong-monitor-code wrong-state
     """,
     _UNAVAILABLE: """

@@ -6,24 +6,28 @@
    Output Schema), and a refusal would not.
 2. `resultType` stands in it for every client: modern ones need it, older ones ignore it.
 3. Text from outside reaches a sentence only escaped, by whoever wrote the sentence.
+4. What came of a call that people have narrowed begins with what they changed, and says it in `_meta` too. Of
+   theirs only amounts are repeated, which are digits and a point; every other byte is the server's.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from taskbound.core.action.canonical import canonical
 from taskbound.surfaces.gateway.errors import code_of
 from taskbound.wire.mcp.era import DECISION_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.errors import TaskboundError
-    from taskbound.wire.action import Duplicate, Reason, Refused
+    from taskbound.wire.action import Changed, Duplicate, Reason, Refused
 
-__all__ = ["duplicate", "error_result", "refused", "told", "withheld"]
+__all__ = ["duplicate", "error_result", "narrowed", "refused", "told", "withheld"]
 
 _WAIT: Final = "wait for the answer to the first call; do not repeat it"
 _STATES: Final = {
@@ -74,6 +78,64 @@ def duplicate(answer: Duplicate) -> bytes:
         task=answer.task,
         reasons=answer.reasons,
     )
+
+
+def narrowed(result: bytes, changed: Sequence[Changed], *, action: str) -> bytes:
+    """The result, or the line, of a call that ran narrower than it was made (rule 4)."""
+    values = [f"`{one.place}` is {_bare(one.after)} instead of {_bare(one.before)}" for one in changed]
+    words = f"A person has narrowed this call: {', '.join(values)}."
+    members = msgspec.json.decode(result, type=dict[str, msgspec.Raw])
+    if result.endswith(b"\n"):
+        return _write(members | {"error": _error(members["error"], words)}) + b"\n"
+    meta = _members(members.get("_meta"))
+    if DECISION_KEY not in meta:
+        said: list[JsonValue] = [
+            {"after": one.after, "argument": one.place, "before": one.before} for one in changed
+        ]
+        meta[DECISION_KEY] = _raw({"action": action, "changed": said, "code": "narrowed"})
+    items = [_raw({"text": words, "type": "text"}), *_items(members.get("content"))]
+    return _write(members | {"_meta": msgspec.Raw(_write(meta)), "content": _row(items)})
+
+
+def _error(raw: msgspec.Raw, words: str) -> msgspec.Raw:
+    """A server's error, whose message begins with what was changed."""
+    members = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    message = msgspec.json.decode(members["message"], type=str)
+    return msgspec.Raw(_write(members | {"message": _raw(f"{words} {message}")}))
+
+
+def _members(raw: msgspec.Raw | None) -> dict[str, msgspec.Raw]:
+    """The members of what should be an object; none where it isn't."""
+    if raw is None:
+        return {}
+    value = msgspec.json.decode(raw)
+    return msgspec.json.decode(raw, type=dict[str, msgspec.Raw]) if isinstance(value, dict) else {}
+
+
+def _items(raw: msgspec.Raw | None) -> list[msgspec.Raw]:
+    """The items of what should be a list; where it isn't, it is the one item."""
+    if raw is None:
+        return []
+    value = msgspec.json.decode(raw)
+    return msgspec.json.decode(raw, type=list[msgspec.Raw]) if isinstance(value, list) else [raw]
+
+
+def _bare(value: str) -> str:
+    """An amount as it is said: a decimal text without its quotes."""
+    return value.strip('"')
+
+
+def _raw(value: JsonValue) -> msgspec.Raw:
+    return msgspec.Raw(canonical(value))
+
+
+def _row(items: Sequence[msgspec.Raw]) -> msgspec.Raw:
+    return msgspec.Raw(b"[%b]" % b",".join(bytes(one) for one in items))
+
+
+def _write(members: Mapping[str, msgspec.Raw]) -> bytes:
+    """The members, each with the bytes that it came with."""
+    return b"{%b}" % b",".join(b"%b:%b" % (canonical(name), bytes(raw)) for name, raw in members.items())
 
 
 def told(

@@ -12,6 +12,7 @@
 5. An outcome that could not be told to the daemon, or not be recorded by it, is owed, and told before
    anything else is asked for (`debts`).
 6. A call that people have to lift waits for them (`waiting`); nothing that the client says is their answer.
+   What they have made less is said in its answer.
 7. A cancelled call gets no answer (MCP, Cancellation); every other call gets exactly one.
 8. A call whose server is ready is asked about in the moment it is read: the daemon works while the rest of
    the call is set up. One that is cancelled in that moment was asked about all the same (rule 2).
@@ -26,6 +27,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from msgspec import structs
 
 from taskbound.core.action.escape import escape_text
 from taskbound.core.errors import TaskboundError
@@ -37,7 +39,17 @@ from taskbound.surfaces.gateway.debts import Debts, recorded
 from taskbound.surfaces.gateway.eras import bridge, is_complete, is_imitation
 from taskbound.surfaces.gateway.errors import BadRepinError, BusyError, LapsedError, UnbridgeableError
 from taskbound.surfaces.gateway.waiting import Holds
-from taskbound.wire.action import Decide, Duplicate, Outcome, Permitted, Refused, Released, Withheld
+from taskbound.wire.action import (
+    Changed,
+    Decide,
+    Duplicate,
+    Narrowed,
+    Outcome,
+    Permitted,
+    Refused,
+    Released,
+    Withheld,
+)
 from taskbound.wire.connection import Fault
 from taskbound.wire.mcp.write import result_line
 
@@ -107,6 +119,8 @@ class Call:
     """The question that the daemon was asked already (rule 8)."""
     held: str = ""
     """The held action that people are asked about."""
+    changed: tuple[Changed, ...] = ()
+    """What people have made less, against the arguments that the client sent."""
     cause: Cause | None = None
     words: str = ""
     """How the task ended, when that is the cause."""
@@ -114,6 +128,14 @@ class Call:
     number: int = 0
     waiting: Arrival[UpstreamAnswer] | None = None
     timer: asyncio.TimerHandle | None = None
+
+    def narrow(self, narrowed: Narrowed) -> None:
+        """Be the narrower call from now on: what is decided, and what is sent."""
+        first = {one.place: one.before for one in self.changed}
+        self.changed = tuple(
+            structs.replace(one, before=first.pop(one.place, one.before)) for one in narrowed.changed
+        ) + tuple(one for one in self.changed if one.place in first)
+        self.arguments, self.held, self.key = bytes(narrowed.arguments), narrowed.action, ""
 
     @property
     def is_left(self) -> bool:
@@ -165,6 +187,8 @@ class Calls:
             result = answers.error_result(error, action=call.action, task=call.task)
         if call.is_left:
             return b""
+        if call.changed:
+            result = answers.narrowed(result, call.changed, action=call.action)  # 6
         return result if result.endswith(b"\n") else result_line(call.id_raw, result)
 
     async def _run(self, call: Call) -> bytes:

@@ -6,7 +6,10 @@
    taken the answer, the daemon is asked every few seconds too. What it says before the call waits is kept.
 3. What people have answered is decided by the daemon alone: the call is asked for again, by the held
    action's id.
-4. A client that cancels takes the question back. One that goes away does so too: the daemon sees its end.
+4. A person may answer with a narrower action. The call is then that one: it is presented with its own bytes,
+   is decided like any other, and its answer says what was changed. It has no idempotency key of the client's:
+   that names the call as the client made it.
+5. A client that cancels takes the question back. One that goes away does so too: the daemon sees its end.
    A pause or a stop takes nothing back: what was asked waits for the task, and is resumed by the same call.
 """
 
@@ -16,7 +19,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import TaskboundError
-from taskbound.wire.action import Reason, Refused
+from taskbound.wire.action import Narrowed, Reason, Refused
 from taskbound.wire.approval import LeaveHold
 
 if TYPE_CHECKING:
@@ -44,6 +47,7 @@ _OVER: Final = {
     "denied": ("approval-denied", "do something else; do not ask for the same action again"),
     "expired": ("hold-over", "call again, if it is still needed: people are asked anew"),
     "withdrawn": ("hold-over", "do not repeat it; ask the person who opened the task"),
+    "superseded": ("hold-over", "do not repeat it; ask the person who opened the task"),
 }
 
 
@@ -74,7 +78,13 @@ class Holds:
         """The answer, once people have lifted the hold, or what there is when the wait is over."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self._bound
-        while isinstance(answer, Refused) and answer.code == "held" and answer.action:
+        while True:
+            if isinstance(answer, Narrowed):
+                call.narrow(answer)  # 4
+                answer = await decide(call, left=max(0.0, end - loop.time()))
+                continue
+            if not (isinstance(answer, Refused) and answer.code == "held" and answer.action):
+                return answer
             call.action = call.held = answer.action
             call.task = answer.task
             left = end - loop.time()
@@ -85,12 +95,11 @@ class Holds:
                 return answer
             if left <= 0:
                 return answer  # 1
-            if over is not None and over.state in _OVER:
-                return _ended(answer, over)
-            if over is not None and over.state == "superseded":
+            if over is not None and over.state == "superseded" and not call.changed:
                 call.held = ""
+            elif over is not None and over.state in _OVER:
+                return _ended(answer, over)
             answer = await decide(call, left=max(0.0, end - loop.time()))  # 3
-        return answer
 
     async def _look(self, call: Call, seconds: float) -> HoldPush | None:
         """Wait for news of the held action, at most so long (rule 2)."""
@@ -106,7 +115,7 @@ class Holds:
         return self._over.pop(call.held, None)
 
     async def _leave(self, call: Call) -> None:
-        """Take the question back (rule 4); where the daemon can't be told, it sees the connection's end."""
+        """Take the question back (rule 5); where the daemon can't be told, it sees the connection's end."""
         try:
             await self._link.ask_any(LeaveHold(action=call.held))
         except TaskboundError:

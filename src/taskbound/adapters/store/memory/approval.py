@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MemoryApprovals"]
 
-_HELD = OPEN | {ApprovalState.DENIED}
+_HELD = OPEN | {ApprovalState.DENIED, ApprovalState.NARROWED}
 
 
 class MemoryApprovals:
@@ -35,6 +35,11 @@ class MemoryApprovals:
     def approval_of(self, namespace: str, action: str) -> StoredApproval | None:
         """The approval that was asked for this action."""
         found = (one for one in self._of(namespace) if one.question.action == action)
+        return next(found, None)
+
+    def narrowed_to(self, namespace: str, digest: str) -> StoredApproval | None:
+        """The approval of the action that this question was answered with."""
+        found = (one for one in self._of(namespace) if digest and one.question.narrows == digest)
         return next(found, None)
 
     def approvals(
@@ -66,7 +71,7 @@ class MemoryApprovals:
     def lock_holds(
         self, namespace: str, acts: Collection[tuple[str, str]]
     ) -> Mapping[tuple[str, str], tuple[StoredApproval, ...]]:
-        """By (task, action digest): those that are open or were denied, oldest first."""
+        """By (task, action digest): those that are open, denied or narrowed, oldest first."""
         found: dict[tuple[str, str], list[StoredApproval]] = {}
         for one in sorted(self._of(namespace), key=_age):
             key = (one.question.task, one.question.act)
@@ -77,6 +82,10 @@ class MemoryApprovals:
     def lock_approval(self, namespace: str, approval: str) -> StoredApproval | None:
         """The approval of this id."""
         return self.approval(namespace, approval)
+
+    def lock_narrowed(self, namespace: str, digest: str) -> StoredApproval | None:
+        """What `narrowed_to` reads."""
+        return self.narrowed_to(namespace, digest)
 
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredApproval, ...]:
         """All open ones of these tasks, by id."""
@@ -92,7 +101,11 @@ class MemoryApprovals:
         for one in approvals:
             question = one.question
             known = self.approval(question.namespace, question.id)
-            if known is not None or self.approval_of(question.namespace, question.action) is not None:
+            others = (
+                self.approval_of(question.namespace, question.action),
+                self.narrowed_to(question.namespace, question.narrows),
+            )
+            if known is not None or others != (None, None):
                 self._tables.conflict(f"approval `{question.id}`")
             self._put(replace(one, answers=()))
 

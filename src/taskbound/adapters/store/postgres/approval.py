@@ -24,7 +24,8 @@ __all__ = ["PostgresApprovals"]
 
 _LOCK: Final = f"SELECT {COLUMNS} FROM approvals a WHERE a.namespace = $1"  # noqa: S608  # our own columns
 _LOCK_ONE: Final = f"{_LOCK} AND a.id = $2 FOR NO KEY UPDATE"
-_LOCK_HOLDS: Final = f"""{_LOCK} AND a.state IN ('pending', 'approved', 'denied')
+_LOCK_NARROWED: Final = f"{_LOCK} AND a.narrows = $2 AND a.narrows <> '' FOR NO KEY UPDATE"
+_LOCK_HOLDS: Final = f"""{_LOCK} AND a.state IN ('pending', 'approved', 'denied', 'narrowed')
     AND (a.task, a.act) IN (SELECT n.task, n.act FROM unnest($2::text[], $3::text[]) AS n (task, act))
     ORDER BY a.asked, a.id FOR NO KEY UPDATE OF a
 """  # noqa: S608  # our own columns
@@ -50,6 +51,10 @@ class PostgresApprovals(SqlApprovals):
     def lock_approval(self, namespace: str, approval: str) -> StoredApproval | None:
         """The approval of this id, locked (rule 1)."""
         return self._first(self._locks.locked(read_approval, _LOCK_ONE, (namespace, approval)))
+
+    def lock_narrowed(self, namespace: str, digest: str) -> StoredApproval | None:
+        """What `narrowed_to` reads, locked (rule 1)."""
+        return self._first(self._locks.locked(read_approval, _LOCK_NARROWED, (namespace, digest)))
 
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredApproval, ...]:
         """All open ones of these tasks, locked by id (rule 2)."""

@@ -29,11 +29,14 @@ COLUMNS: Final = "a.question, a.state, a.connection, a.request, a.waits, a.finis
 _OPEN: Final = "a.state IN ('pending', 'approved')"
 _ONE: Final = f"SELECT {COLUMNS} FROM approvals a WHERE a.namespace = ? AND a.id = ?"  # noqa: S608  # our own columns
 _OF: Final = f"SELECT {COLUMNS} FROM approvals a WHERE a.namespace = ? AND a.action = ?"  # noqa: S608  # our own columns
+_NARROWED: Final = (
+    f"SELECT {COLUMNS} FROM approvals a WHERE a.namespace = ? AND a.narrows = ? AND a.narrows <> ''"  # noqa: S608  # our own columns
+)
 _EVERY_OPEN: Final = f"SELECT {COLUMNS} FROM approvals a WHERE {_OPEN} ORDER BY a.asked, a.id"  # noqa: S608  # our own columns
 _HOLDS: Final = f"""
     SELECT {COLUMNS} FROM json_each(?2) AS asked
     CROSS JOIN approvals a ON a.namespace = ?1 AND a.task = asked.value ->> 0 AND a.act = asked.value ->> 1
-        AND a.state IN ('pending', 'approved', 'denied') ORDER BY a.asked, a.id
+        AND a.state IN ('pending', 'approved', 'denied', 'narrowed') ORDER BY a.asked, a.id
 """  # noqa: S608  # our own columns
 _OF_TASKS: Final = f"""
     SELECT {COLUMNS} FROM json_each(?2) AS asked
@@ -76,6 +79,10 @@ class SqlApprovals:
         """The approval that was asked for this action."""
         return self._first(self._link.all(read_approval, _OF, (namespace, action)))
 
+    def narrowed_to(self, namespace: str, digest: str) -> StoredApproval | None:
+        """The approval of the action that this question was answered with."""
+        return self._first(self._link.all(read_approval, _NARROWED, (namespace, digest)))
+
     def approvals(
         self,
         namespace: str,
@@ -105,7 +112,7 @@ class SqlApprovals:
     def lock_holds(
         self, namespace: str, acts: Collection[tuple[str, str]]
     ) -> Mapping[tuple[str, str], tuple[StoredApproval, ...]]:
-        """By (task, action digest): those that are open or were denied, oldest first."""
+        """By (task, action digest): those that are open, denied or narrowed, oldest first."""
         found = self._lock_holds(namespace, sorted(acts)) if acts else ()
         sorted_out: dict[tuple[str, str], tuple[StoredApproval, ...]] = {}
         for one in self._whole(found):
@@ -116,6 +123,10 @@ class SqlApprovals:
     def lock_approval(self, namespace: str, approval: str) -> StoredApproval | None:
         """The approval of this id; the transaction holds the one lock there is."""
         return self.approval(namespace, approval)
+
+    def lock_narrowed(self, namespace: str, digest: str) -> StoredApproval | None:
+        """What `narrowed_to` reads; the transaction holds the one lock there is."""
+        return self.narrowed_to(namespace, digest)
 
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredApproval, ...]:
         """All open ones of these tasks, by id."""
@@ -197,6 +208,7 @@ def _row(one: StoredApproval) -> tuple[Value, ...]:
         asked=question.asked,
         finished=one.finished,
         reason=one.reason,
+        narrows=question.narrows,
     )
 
 

@@ -45,6 +45,7 @@ class Label(Enum):
     SHEET = "sheet"
     DIGEST = "you sign"
     QUESTION = "question"
+    NARROWS = "narrows"
     ASKED = "asked"
     DEADLINE = "answer by"
     NEED = "needed"

@@ -97,6 +97,7 @@ def _read(fields: _Fields) -> SheetOf:
         namespace=fields.text(Label.NAMESPACE),
         digest=fields.text(Label.DIGEST),
         question=fields.text(Label.QUESTION),
+        narrows=fields.text(Label.NARROWS) if fields.all(Label.NARROWS) else "",
         action=fields.text(Label.ACTION),
         action_digest=fields.text(Label.ACTION_DIGEST),
         agent=fields.text(Label.AGENT),

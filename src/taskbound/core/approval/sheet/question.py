@@ -46,6 +46,7 @@ def sheet_of(  # noqa: PLR0913 -- what is not in the question, each thing by its
         namespace=question.namespace,
         digest=question.digest,
         question=question.id,
+        narrows=question.narrows,
         action=question.action,
         action_digest=question.act,
         agent=question.agent,

@@ -109,6 +109,8 @@ def _items(of: SheetOf, arguments: dict[str, JsonValue]) -> Iterator[Item]:
 def _asked(of: SheetOf) -> Iterator[Item]:
     yield from _digest(Label.DIGEST, of.digest)
     yield from _named(Label.QUESTION, of.question)
+    if of.narrows:
+        yield from _digest(Label.NARROWS, of.narrows)
     yield Item(label=Label.ASKED, atoms=(render_instant(of.asked),))
     yield Item(label=Label.DEADLINE, atoms=(render_instant(of.deadline),))
     for number, need in enumerate(of.needs, 1):

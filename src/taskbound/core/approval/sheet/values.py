@@ -67,6 +67,8 @@ class SheetOf:
     """The approval digest: what is signed."""
     question: str
     """The question's id."""
+    narrows: str
+    """Approval digest of the question that was answered with this action; empty when it narrows none."""
     action: str
     """The action's id."""
     action_digest: str

@@ -22,6 +22,7 @@ from taskbound.core.audit.events.approval import (
     ApprovalAnswered,
     ApprovalAsked,
     ApprovalChanged,
+    ApprovalNarrowed,
     ApprovalProven,
 )
 from taskbound.core.audit.events.log import (
@@ -89,6 +90,7 @@ __all__ = [
     "ApprovalAnswered",
     "ApprovalAsked",
     "ApprovalChanged",
+    "ApprovalNarrowed",
     "ApprovalProven",
     "CheckpointSigned",
     "Delivery",
@@ -166,6 +168,7 @@ Event: TypeAlias = (
     | ApprovalAnswered
     | ApprovalProven
     | ApprovalChanged
+    | ApprovalNarrowed
     | ActionReconciled
     | KillSwitchChanged
     | PolicyProposed

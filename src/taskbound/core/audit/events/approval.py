@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-__all__ = ["ApprovalAnswered", "ApprovalAsked", "ApprovalChanged", "ApprovalProven"]
+__all__ = [
+    "ApprovalAnswered",
+    "ApprovalAsked",
+    "ApprovalChanged",
+    "ApprovalNarrowed",
+    "ApprovalProven",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +36,8 @@ class ApprovalAsked:
     connection: str
     operands: tuple[str, ...] = ()
     """Where probes looked: the arguments, by pointer."""
+    narrows: str = ""
+    """Approval digest of the question that was answered with this action; empty when it narrows none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,4 +95,32 @@ class ApprovalChanged:
     after: str
     reason: str
     by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalNarrowed:
+    """A person answered a held action with a narrower one, and their signature was verified."""
+
+    kind: ClassVar[str] = "approval-narrowed"
+    approval: str
+    digest: str
+    """What was asked."""
+    action: str
+    """The held action, which never runs."""
+    task: str
+    narrowed: str
+    """The action that may run instead."""
+    narrowed_act: str
+    """Its digest, which the signed statement names."""
+    asked: str
+    """The approval that is asked for it."""
+    changed: tuple[str, ...]
+    """Where it differs, as a scope writes it."""
+    person: str
+    key: str
+    statement: str
+    """SHA-256 of what was signed."""
+    signature: str
+    """SHA-256 of the signature."""
     proof: str

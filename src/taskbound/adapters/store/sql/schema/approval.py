@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Index, PrimaryKeyConstraint, Table
+from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table, text
 
 from taskbound.adapters.store.sql.schema.columns import (
     METADATA,
+    TEXT,
     bytes_column,
     partial_index,
     text_column,
@@ -32,10 +33,12 @@ approvals: Final = Table(
     whole_column("asked"),
     whole_column("finished"),
     text_column("reason"),
+    Column("narrows", TEXT, nullable=False, server_default=text("''")),
     PrimaryKeyConstraint("namespace", "id"),
     Index("approvals_by_action", "namespace", "action", unique=True),
     Index("approvals_by_act", "namespace", "task", "act"),
     Index("approvals_by_time", "namespace", "asked", "id"),
+    partial_index("approvals_narrowing", "namespace", "narrows", where="narrows <> ''", unique=True),
     partial_index("approvals_open", "asked", "id", where="state IN ('pending', 'approved')"),
     partial_index("approvals_open_by_task", "namespace", "task", where="state IN ('pending', 'approved')"),
     sqlite_strict=True,

@@ -1,0 +1,134 @@
+"""A person's signed statement: whose it is, and whether it counts for the question that it names.
+
+1. The signature is verified over exactly the bytes that came, by the key that they name, before anything is
+   locked; what counts is judged under lock, by what is true now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from taskbound.core.approval import (
+    AlreadyAnsweredError,
+    Answer,
+    AnswerKind,
+    OtherQuestionError,
+    UnknownApprovalError,
+    parse_statement,
+    require_answers,
+    require_entitled,
+    yes_of,
+)
+from taskbound.core.audit import ApprovalAnswered
+from taskbound.core.identity.person_key import NotStandingError, require_standing
+from taskbound.flows.approval.circle import lock_people
+
+if TYPE_CHECKING:
+    from taskbound.core.approval import Circle, Statement
+    from taskbound.core.clock import Instant
+    from taskbound.core.identity.person_key import PersonKey
+    from taskbound.flows.approval.circle import People
+    from taskbound.flows.means import Means
+    from taskbound.ports.approval import StoredApproval
+    from taskbound.ports.store import Transaction
+
+__all__ = ["Judged", "Signed", "answered_event", "judge", "verify_signed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """A statement whose signature is by this key."""
+
+    statement: Statement
+    key: PersonKey
+    raw: bytes
+    signature: bytes
+
+    @property
+    def by(self) -> tuple[str, str]:
+        """Who says it, and how that is proven."""
+        return self.statement.person, f"{self.key.kind.value} {self.key.fingerprint}"
+
+    def answer(self, kind: AnswerKind, now: Instant) -> Answer:
+        """What it says to a question, received now."""
+        return Answer(
+            kind=kind,
+            person=self.statement.person,
+            key=self.statement.key,
+            at=self.statement.at,
+            received=now,
+            statement=self.raw,
+            signature=self.signature,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What a statement that counts was judged by."""
+
+    people: People
+    circle: Circle
+    key: PersonKey
+
+
+def verify_signed(means: Means, namespace: str, raw: bytes, signature: bytes) -> Signed:
+    """The statement that these bytes are, by whose key they are signed.
+
+    Raises:
+        BadStatementError: The bytes are no answer.
+        BadSignatureError: The signature is not by that key over exactly these bytes.
+        DeniedError: It is of another namespace, or names no key of that person.
+    """
+    statement = parse_statement(raw)
+    if statement.namespace != namespace:
+        raise OtherQuestionError("what was signed is of another namespace")
+    with means.store.read() as snapshot:
+        key = snapshot.identities.person_key(namespace, statement.key)
+    if key is None or key.person != statement.person:
+        raise NotStandingError(f"`{statement.person}` has no key `{statement.key}`")
+    means.signatures.verify(key, raw, signature)  # 1
+    return Signed(statement=statement, key=key, raw=raw, signature=signature)
+
+
+def judge(tx: Transaction, one: StoredApproval, signed: Signed, now: Instant) -> Judged:
+    """Go on only when the statement counts for this question, which is locked (rule 1).
+
+    Raises:
+        DeniedError: It does not.
+    """
+    statement, namespace = signed.statement, one.question.namespace
+    require_answers(statement, one.question, now)
+    people = lock_people(tx, namespace)
+    key = people.keys.get(statement.key)
+    if key is None or (key.person, key.public) != (signed.key.person, signed.key.public):
+        raise NotStandingError(f"key `{statement.key}` is another one now")
+    require_standing(key, people.persons, now)
+    task = tx.tasks.task(namespace, one.question.task)
+    if task is None:
+        raise UnknownApprovalError("its task is not known")
+    circle = people.circle(tx, task, one.question.tool)
+    narrows = statement.kind is AnswerKind.NARROW
+    kind = yes_of(one.question, statement.person) if narrows else statement.kind
+    require_entitled(kind, statement.person, one.question.needs, circle)
+    human = circle.human(statement.person)
+    if any(circle.human(past.person) == human and past.kind is statement.kind for past in one.answers):
+        raise AlreadyAnsweredError(f"`{statement.person}` has answered already")
+    return Judged(people=people, circle=circle, key=key)
+
+
+def answered_event(one: StoredApproval, signed: Signed, kind: AnswerKind) -> ApprovalAnswered:
+    """The record of an answer of this kind to this question."""
+    return ApprovalAnswered(
+        approval=one.question.id,
+        digest=one.question.digest,
+        action=one.question.action,
+        task=one.question.task,
+        answer=kind.value,
+        person=signed.statement.person,
+        key=signed.statement.key,
+        statement=sha256(signed.raw).hexdigest(),
+        signature=sha256(signed.signature).hexdigest(),
+        proof=signed.by[1],
+    )
