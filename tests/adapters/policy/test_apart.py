@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import resource
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,3 +57,34 @@ def test_nothing_of_the_working_directory_is_run(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert ApartLanguage().problems({"a.cedar": FILES["a.cedar"]}, [TOOL])[0].policy == "a"
+
+
+GREEDY = """
+from taskbound.adapters.policy.cedar import apart
+kept = []
+def greedy(files, tools):
+    while True:
+        kept.append(b"x" * (64 << 20))
+apart.problems_of = greedy
+apart._main()
+"""
+
+
+def test_what_takes_all_memory_to_examine_is_a_problem_and_takes_no_more_than_its_share() -> None:
+    language = ApartLanguage(command=(sys.executable, "-c", GREEDY))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    (problem,) = language.problems({"a.cedar": FILES["a.cedar"]}, [TOOL])
+    assert "the process that reads them ended" in problem.words
+    assert max(before, 1 << 20) >= resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+
+
+RULE = (
+    '@id("p{0}") forbid (principal, action == Taskbound::Action::"s__t{1}", resource)'
+    ' when {{ context.arguments has path && context.arguments.path like "/etc/*" }};'
+)
+
+
+def test_many_policies_for_many_tools_fit_into_the_memory_that_examining_has() -> None:
+    tools = [replace(TOOL, name=f"s__t{number}") for number in range(40)]
+    rules = [RULE.format(number, number % 40) for number in range(400)]
+    assert ApartLanguage().problems({"a.cedar": "\n".join(rules)}, tools) == ()

@@ -1,11 +1,14 @@
 """Examining policies in a process apart: what is proposed may take long, or break what reads it.
 
 1. Cedar holds the interpreter while it validates; beside decisions nothing may do that for seconds.
-2. What takes longer than a minute, or ends the process, is answered as a problem of its own.
+2. What takes longer than a minute, more than a gigabyte of memory, or ends the process, is answered as a
+   problem of its own. The process limits itself before it reads anything: more it is not given.
 """
 
 from __future__ import annotations
 
+import contextlib
+import resource
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["ApartLanguage"]
 
 _PATIENCE: Final = 60.0
+_MEMORY: Final = 1 << 30
+"""Bytes of address space; 2,000 policies for 100 tools take a ninth of it."""
 _COMMAND: Final = (sys.executable, "-P", "-E", "-m", __name__)
 """Nothing comes from the working directory or PYTHONPATH."""
 
@@ -81,6 +86,11 @@ def _told(tool: PolicyTool) -> _Tool:
 
 
 def _main() -> None:
+    for limit, most in ((resource.RLIMIT_AS, _MEMORY), (resource.RLIMIT_CORE, 0)):  # 2
+        _, hard = resource.getrlimit(limit)
+        least = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        with contextlib.suppress(OSError, ValueError):  # where the system knows no such limit
+            resource.setrlimit(limit, (least, least))
     asked = msgspec.json.decode(sys.stdin.buffer.read(), type=_Asked)
     tools = [
         PolicyTool(
