@@ -4,12 +4,14 @@ import json
 import os
 import signal
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
+from taskbound.adapters.store.postgres import PostgresStore
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.cli.app import run
 from taskbound.wire.action import ActionDetail, Decide, Outcome, Permitted, Released, ShowAction
@@ -105,6 +107,18 @@ def test_what_a_living_daemon_has_permitted_stays_and_what_a_dead_one_has_become
                     answer = Outcome(action=kept, outcome="succeeded", answer=msgspec.Raw(b"{}"))
                     living.ask(answer, Released)
                     assert state_of(first, kept) == "succeeded"
+
+
+def test_a_daemon_with_other_base_rules_does_not_start_beside_one_that_is_there(
+    server: Server, name: str, tmp_path: Path, apart: tuple[Path, Path]
+) -> None:
+    make_home(tmp_path / "home")
+    flags = ("--store", server.url(name), "--signer", str(apart[1]), "--origin", ORIGIN)
+    with closing(PostgresStore(server.url(name))) as there:
+        there.agree("the base of another version")
+        refused = daemon(tmp_path / "home", *flags)
+        assert refused.wait() != 0
+    assert "[other-rules]" in refused.words
 
 
 def test_a_database_that_is_lost_refuses_and_is_used_again_when_it_is_back(

@@ -187,6 +187,7 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
         operands=DiskOperands(closed=[home]),
         writer=chance.name("wrt"),
     )
+    store.agree(means.policy.base.bundle)
     with store.read() as snapshot:
         signed = snapshot.audit.checkpoint() is not None
     child = None if told.signer else SignerChild(home, origin, create=not signed)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.adapters.store.postgres import PostgresStore
-from taskbound.ports.store import StoreUnavailableError
+from taskbound.ports.store import OtherRulesError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from tests.adapters.store.conftest import Two
@@ -75,3 +75,37 @@ def test_who_has_closed_the_store_is_present_nowhere_and_asks_nothing(server: Se
     with pytest.raises(StoreUnavailableError):
         store.others(["a"])
     server.drop(name)
+
+
+def test_two_that_go_by_other_rules_are_not_there_at_once(two: Two) -> None:
+    two.first.agree("base of 1.0")
+    with pytest.raises(OtherRulesError):
+        two.second.agree("base of 1.1")
+    two.second.agree("base of 1.0")
+    with pytest.raises(OtherRulesError):
+        two.first.agree("base of 1.1")
+
+
+def test_who_ends_leaves_the_rules_to_others(two: Two, server: Server) -> None:
+    two.first.agree("base of 1.0")
+    with server.store() as elsewhere:
+        elsewhere.agree("base of 1.1")  # another database
+    two.first.close()
+    for _ in range(10_000):  # the server lets go of a lock a moment after its holder went
+        try:
+            two.second.agree("base of 1.1")
+        except OtherRulesError:
+            continue
+        break
+    two.second.agree("base of 1.1")
+
+
+def test_rules_are_gone_by_again_once_presence_was_lost(two: Two) -> None:
+    two.first.agree("base of 1.0")
+    with two.server.connect(two.name) as admin:
+        assert admin.execute(_CUT).fetchone() == (1,)
+    with pytest.raises(StoreUnavailableError):
+        two.first.attend("a")
+    two.first.attend("a")
+    with pytest.raises(OtherRulesError):
+        two.second.agree("base of 1.1")

@@ -9,6 +9,7 @@ from taskbound.ports.store.errors import (
     ForeignDatabaseError,
     FullDiskError,
     NewerDatabaseError,
+    OtherRulesError,
     StoreUnavailableError,
 )
 from taskbound.ports.store.store import Snapshot, Store, Transaction
@@ -20,6 +21,7 @@ __all__ = [
     "ForeignDatabaseError",
     "FullDiskError",
     "NewerDatabaseError",
+    "OtherRulesError",
     "Snapshot",
     "Store",
     "StoreUnavailableError",

@@ -11,6 +11,7 @@ __all__ = [
     "ForeignDatabaseError",
     "FullDiskError",
     "NewerDatabaseError",
+    "OtherRulesError",
     "StoreUnavailableError",
 ]
 
@@ -45,6 +46,13 @@ class ForeignDatabaseError(UnavailableError):
 
     code = "foreign-database"
     remedy = "name another data directory with `--home`"
+
+
+class OtherRulesError(StoreUnavailableError):
+    """Another daemon on this database has other base rules: it is of another version."""
+
+    code = "other-rules"
+    remedy = "end the daemons of the other version first"
 
 
 class NewerDatabaseError(UnavailableError):

@@ -1,7 +1,8 @@
 """Which processes of a database are there.
 
 1. A process is present under its names until it ends, whatever ends it, and no longer.
-2. One that is present MAY be missed for a moment, so that whoever acts on an absence looks twice.
+2. Processes that are present at once have agreed on the same: whoever brings something else is refused.
+3. One that is present MAY be missed for a moment, so that whoever acts on an absence looks twice.
 """
 
 from __future__ import annotations
@@ -21,6 +22,14 @@ class Presence(Protocol):
         """Be present under this name too (rule 1); asked again now and then, since presence can be lost.
 
         Raises:
+            StoreUnavailableError: Nobody can tell.
+        """
+
+    def agree(self, what: str) -> None:
+        """Be present as one that goes by this (rule 2), until the end.
+
+        Raises:
+            OtherRulesError: Another process is present that goes by something else.
             StoreUnavailableError: Nobody can tell.
         """
 

@@ -84,7 +84,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         disk-failed driver-missing file-unavailable foreign-database full-disk gateway-silent home-in-use
         key-exists key-exposed key-foreign key-in-use key-missing key-torn key-unusable list-refused
         monitor-unreachable newer-database no-data-directory not-covered not-recorded not-signed not-wired
-        old-database-server older-database outcome-owed overloaded page-unavailable permit-lapsed
+        old-database-server older-database other-rules outcome-owed overloaded page-unavailable permit-lapsed
         read-only-database
         restored-database server-lost server-repinned signer-unavailable start-failed store-busy
         store-unavailable tile-missing tools-unstable unavailable undecided unreadable-row unsafe-database

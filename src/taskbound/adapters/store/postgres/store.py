@@ -223,6 +223,12 @@ class PostgresStore:
             self._require_open()
             self._presence.attend(name)
 
+    def agree(self, what: str) -> None:
+        """Be present as one that goes by this."""
+        with self._seat_guard:
+            self._require_open()
+            self._presence.agree(what)
+
     def others(self, names: Collection[str]) -> frozenset[str]:
         """Those of these names that another process is present under now."""
         with self._seat_guard:

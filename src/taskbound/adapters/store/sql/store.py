@@ -221,6 +221,9 @@ class SqlStore:
     def attend(self, name: str) -> None:
         """Nothing: nobody else could ask."""
 
+    def agree(self, what: str) -> None:
+        """Nothing: there is nobody to differ from."""
+
     def others(self, names: Collection[str]) -> frozenset[str]:  # noqa: ARG002 - whatever they are
         """Nobody: no other process is here."""
         return frozenset()

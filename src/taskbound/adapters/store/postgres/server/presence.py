@@ -5,6 +5,8 @@
 2. Locks are shared, so that nobody waits and two may be present under one name.
 3. A lost connection is noticed when one is present anew, and all names are taken again: until then others
    may not see this process, and so they look twice, some seconds apart, before they act on it.
+4. What a process goes by is a lock as well, of a kind of its own, and taken before the others are looked at:
+   of two that differ and begin at once, one at least sees the other.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import psycopg
 
 from taskbound.adapters.store.postgres.server.driver import connect, translate
 from taskbound.adapters.store.postgres.server.link import write_wholes
+from taskbound.ports.store import OtherRulesError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -35,6 +38,15 @@ _OTHERS: Final = f"""{_LOCKS} AND pid <> pg_backend_pid()
         AND (classid::bigint << 32 | objid::bigint) = ANY($1::bigint[])"""
 
 
+_AGREED: Final = 0x5442_6E66
+_AGREE: Final = f"SELECT pg_advisory_lock_shared({_AGREED}, $1::int4)"
+_DIFFER: Final = f"""
+    SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2
+        AND classid::bigint = {_AGREED} AND objid::int4 <> $1::int4 AND pid <> pg_backend_pid()
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""  # noqa: S608  # our own constant
+
+
 class Presence:
     """The names that one process is present under; used from one thread at a time."""
 
@@ -43,6 +55,7 @@ class Presence:
         self._url = url
         self._connection: Connection | None = None
         self._names: set[str] = set()
+        self._agreed: int | None = None
 
     def attend(self, name: str) -> None:
         """Be present under this name too, and again under every name so far (rule 3).
@@ -52,7 +65,10 @@ class Presence:
         """
         self._names.add(name)
         try:
+            fresh = self._connection is None
             connection = self._open()
+            if fresh and self._agreed is not None:
+                connection.execute(_AGREE, (self._agreed,))  # 3
             held = {found for (found,) in connection.execute(_OWN)}
             for one in sorted(map(_key, self._names)):
                 if one not in held:
@@ -60,6 +76,26 @@ class Presence:
         except psycopg.Error as error:
             self._drop()
             raise translate(error) from error
+
+    def agree(self, what: str) -> None:
+        """Be present as one that goes by this (rule 4).
+
+        Raises:
+            OtherRulesError: Another process goes by something else.
+            StoreUnavailableError: The server can't be asked.
+        """
+        key = int.from_bytes(sha256(what.encode()).digest()[:4], "big", signed=True)
+        try:
+            connection = self._open()
+            connection.execute(_AGREE, (key,))
+            found = connection.execute(_DIFFER, (key,)).fetchone()
+        except psycopg.Error as error:
+            self._drop()
+            raise translate(error) from error
+        if found is None or found[0]:
+            self._drop()
+            raise OtherRulesError("another daemon on this database has other base rules")
+        self._agreed = key
 
     def others(self, names: Collection[str]) -> frozenset[str]:
         """Those of these names that another process is present under now.
