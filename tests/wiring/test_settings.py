@@ -58,6 +58,11 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
         ("autostart = no\n", "is no TOML"),
         ('autostart = "no"\n', "true or false"),
         ("agent = 1\n", "is a text"),
+        ("hold_seconds = 601\n", "from 0 to 600"),
+        ("hold_seconds = -1\n", "from 0 to 600"),
+        ("hold_seconds = true\n", "from 0 to 600"),
+        ("hold_seconds = 4.5\n", "from 0 to 600"),
+        ('hold_seconds = "45"\n', "from 0 to 600"),
         ('log_level = "loud"\n', "one of debug"),
         ("\x00", "is no TOML"),
         ('store = "sqlite:///x"\n', "begins with `postgresql://`"),
@@ -135,3 +140,15 @@ def test_a_directory_that_can_not_be_made_beneath_another_accounts_says_where(fo
 def test_a_directory_that_can_not_even_be_looked_at_is_no_bad_setting(foreign: Path) -> None:
     with pytest.raises(ForeignHomeError, match="can't be reached: Permission denied"):
         read_settings(foreign / "data", {})
+
+
+@pytest.mark.parametrize("seconds", [0, 7, 600])
+def test_how_long_a_held_call_waits_is_said_in_the_file_or_the_environment(
+    seconds: int, tmp_path: Path
+) -> None:
+    home = written(tmp_path, "hold_seconds = 30\n")
+    assert read_settings(home, {}).hold_seconds == 30
+    assert read_settings(home, {"TASKBOUND_HOLD_SECONDS": str(seconds)}).hold_seconds == seconds
+    for wrong in ("", "-1", "1e1", "\u0661", "601"):
+        with pytest.raises(BadSettingError):
+            read_settings(home, {"TASKBOUND_HOLD_SECONDS": wrong})

@@ -17,6 +17,7 @@ from taskbound.adapters.upstream.mcp.family import adopt_orphans
 from taskbound.adapters.upstream.mcp.server import StdioStarter
 from taskbound.core.errors import TaskboundError
 from taskbound.sdk.client import AsyncClient
+from taskbound.surfaces.gateway.link import Timings
 from taskbound.surfaces.gateway.server import Gateway, Plugs
 from taskbound.wire.connection import Open
 from taskbound.wiring.home import find_home
@@ -93,13 +94,15 @@ def main(arguments: Sequence[str] | None = None, *, ensure: Callable[[Path], Pat
     reach = _Reach(home, hello, ensure or find)
     reading, writing = _take_wire()
     try:
-        return asyncio.run(_serve(reach, hello.namespace, reading, writing))
+        timings = Timings(hold=float(settings.hold_seconds))
+        return asyncio.run(_serve(reach, hello.namespace, (reading, writing), timings))
     except ValueError as error:
         sys.stderr.write(f"error: the gateway speaks MCP over pipes: {error}\n")
         return _USAGE
 
 
-async def _serve(reach: _Reach, namespace: str, reading: int, writing: int) -> int:
+async def _serve(reach: _Reach, namespace: str, wire: tuple[int, int], timings: Timings) -> int:
+    reading, writing = wire
     adopt_orphans()
     starter = StdioStarter()
 
@@ -108,7 +111,7 @@ async def _serve(reach: _Reach, namespace: str, reading: int, writing: int) -> i
             starter.sweep()
 
     gateway = Gateway(
-        Plugs(connect=reach, start=starter, now=_now, sweep=sweep, namespace=namespace),
+        Plugs(connect=reach, start=starter, now=_now, sweep=sweep, namespace=namespace, timings=timings),
     )
     loop = asyncio.get_running_loop()
     _require_watchable(reading)

@@ -27,8 +27,10 @@ __all__ = ["BadSettingError", "Settings", "read_settings", "require_store", "unk
 
 FILE: Final = "taskbound.toml"
 PREFIX: Final = "TASKBOUND_"
-_COUNTS: Final = frozenset({"refusals_burst", "refusals_rate"})
+_COUNTS: Final = frozenset({"refusals_burst", "refusals_rate", "hold_seconds"})
 _MOST: Final = 100_000
+_MOST_WAIT: Final = 600
+"""Seconds; the daemon lets nobody wait for longer."""
 _LEVELS: Final = ("debug", "info", "warning", "error")
 _WRITABLE_BY_OTHERS: Final = 0o022
 _DEVELOPMENT: Final = frozenset({"TASKBOUND_HOME", "TASKBOUND_VENV", "TASKBOUND_PYTHON", "TASKBOUND_SHARED"})
@@ -61,6 +63,8 @@ class Settings:
     """How many refusals of one agent the daemon records one by one at once; the rest are counted."""
     refusals_rate: int = 5
     """How many refusals of one agent a second it records one by one after that."""
+    hold_seconds: int = 45
+    """How many seconds a call through a gateway waits for people; most clients give up after 60."""
     store: str = ""
     """A PostgreSQL database, `postgresql://…` without a password, instead of SQLite in the data directory."""
 
@@ -77,7 +81,7 @@ def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
         text = environ.get(PREFIX + field.name.upper())
         if text is not None:
             told[field.name] = _from_text(field.name, text)
-    namespace, agent, template, autostart, log_level, socket, burst, rate, store = (
+    namespace, agent, template, autostart, log_level, socket, burst, rate, hold, store = (
         told.get(one.name, one.default) for one in fields(Settings)
     )
     if not isinstance(autostart, bool):
@@ -110,13 +114,14 @@ def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
         socket=str(socket),
         refusals_burst=_count("refusals_burst", burst),
         refusals_rate=_count("refusals_rate", rate),
+        hold_seconds=_count("hold_seconds", hold, least=0, most=_MOST_WAIT),
         store=str(store),
     )
 
 
-def _count(name: str, told: object) -> int:
-    if not isinstance(told, int) or isinstance(told, bool) or not 1 <= told <= _MOST:
-        raise BadSettingError(f"`{name}` is a whole number from 1 to {_MOST}, not `{told}`", where=name)
+def _count(name: str, told: object, *, least: int = 1, most: int = _MOST) -> int:
+    if not isinstance(told, int) or isinstance(told, bool) or not least <= told <= most:
+        raise BadSettingError(f"`{name}` is a whole number from {least} to {most}, not `{told}`", where=name)
     return told
 
 
