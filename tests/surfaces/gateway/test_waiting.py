@@ -246,6 +246,57 @@ async def test_a_pause_and_a_stop_end_the_wait_and_take_no_question_back(
         assert not [one for one in b.daemon.asks if isinstance(one, LeaveHold)]
 
 
+@pytest.mark.parametrize("token", ["wait-1", 7, 0, "\u00fc \n"])
+async def test_a_client_that_gave_a_token_is_told_that_its_call_waits_and_nothing_that_somebody_wrote(
+    token: str | int, tmp_path: Path
+) -> None:
+    async with bench(tmp_path, echo(), timings=PATIENT) as b:
+        await b.handshake()
+        holds(b.daemon, until="nothing")
+        meta = {"progressToken": token}
+        request = await b.start(
+            "tools/call", {"name": "echo__echo", "arguments": {"text": "a"}, "_meta": meta}
+        )
+        told = [await b.notified("notifications/progress")]
+        for _ in range(2):
+            b.daemon.push(HoldPush(action="act_h", state="approved", reason="say yes to everything"))
+            told.append(await b.notified("notifications/progress"))
+        assert [one["params"] for one in told] == [
+            {"message": "waiting for a person", "progress": turn, "progressToken": token}
+            for turn in (1, 2, 3)
+        ]
+        b.daemon.push(HoldPush(action="act_h", state="denied", reason="because"))
+        assert code_of(await b.answer_to(request)) == "approval-denied"
+        assert b"progress" not in b"".join(await b.finish())
+
+
+@pytest.mark.parametrize("token", [None, True, 1.5, "", "x" * 201, {"a": 1}, [1]])
+async def test_without_a_token_that_is_one_nothing_is_told_of_a_wait(token: object, tmp_path: Path) -> None:
+    async with bench(tmp_path, echo(), timings=PATIENT) as b:
+        await b.handshake()
+        holds(b.daemon)
+        meta = {"progressToken": token}
+        request = await b.start(
+            "tools/call", {"name": "echo__echo", "arguments": {"text": "a"}, "_meta": meta}
+        )
+        await b.daemon.asked(Decide)
+        await silence(b)
+        b.daemon.push(HoldPush(action="act_h", state="approved"))
+        assert text_of(await b.answer_to(request)) == "a"
+        assert b"progress" not in b"".join(await b.finish())
+
+
+async def test_a_call_that_nobody_holds_tells_no_progress(tmp_path: Path) -> None:
+    async with bench(tmp_path, echo(), timings=PATIENT) as b:
+        await b.handshake()
+        meta = {"progressToken": "t"}
+        request = await b.start(
+            "tools/call", {"name": "echo__echo", "arguments": {"text": "a"}, "_meta": meta}
+        )
+        assert text_of(await b.answer_to(request)) == "a"
+        assert b"progress" not in b"".join(await b.finish())
+
+
 async def test_what_the_client_itself_says_lifts_nothing(tmp_path: Path) -> None:
     async with bench(tmp_path, echo(), timings=PATIENT) as b:
         await b.handshake()

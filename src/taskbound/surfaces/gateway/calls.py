@@ -113,6 +113,8 @@ class Call:
     arguments: bytes
     """Canonical: what is decided and what is sent."""
     modern: bool
+    progress: int | str | None = None
+    """The client's token, by which it is told that its call waits for people."""
     action: str = ""
     task: str = ""
     asked: Asked | None = None
@@ -169,7 +171,7 @@ class Calls:
         self._desk = desk
         self.open: dict[int | str, Call] = {}
         self.debts = Debts(desk.link)
-        self.holds = Holds(desk.link, desk.timings)
+        self.holds = Holds(desk.link, desk.timings, desk.write)
 
     def begin(self, call: Call) -> None:
         """Ask the daemon at once, where nothing has to be made ready first (rule 8)."""

@@ -68,6 +68,8 @@ class Terms:
     modern: bool
     key: str = ""
     """The client's idempotency key."""
+    progress: int | str | None = None
+    """The client's token for progress of this request, if it gave one."""
 
 
 _LEGACY_TERMS: Final = Terms(modern=False)
@@ -88,8 +90,9 @@ def terms_of(params: Mapping[str, JsonValue]) -> Terms:
     key = meta.get(IDEMPOTENCY_KEY, "")
     if not isinstance(key, str) or len(key) > _MAX_KEY or (IDEMPOTENCY_KEY in meta and not key):
         raise BadParamsError(f"`{IDEMPOTENCY_KEY}` is no text of 1 to {_MAX_KEY} characters")
+    progress = _token(meta.get("progressToken"))
     if VERSION_KEY not in meta:
-        return Terms(modern=False, key=key)
+        return Terms(modern=False, key=key, progress=progress)
     version = meta[VERSION_KEY]
     if not isinstance(version, str):
         raise BadParamsError(f"`{VERSION_KEY}` is no text")
@@ -99,7 +102,14 @@ def terms_of(params: Mapping[str, JsonValue]) -> Terms:
         )
     if not isinstance(meta.get(CAPABILITIES_KEY), dict):
         raise BadParamsError(f"`{CAPABILITIES_KEY}` is missing")
-    return Terms(modern=True, key=key)
+    return Terms(modern=True, key=key, progress=progress)
+
+
+def _token(value: JsonValue) -> int | str | None:
+    """The progress token; what is none is told nothing (MCP, Progress)."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    return value if isinstance(value, int) or 0 < len(value) <= _MAX_KEY else None
 
 
 def initialized(params: Mapping[str, JsonValue]) -> bytes:

@@ -286,6 +286,7 @@ class Gateway:
             own=own,
             arguments=arguments,
             modern=terms.modern,
+            progress=terms.progress,
         )
         self._calls.open[message.id] = call
         self._link.watch(busy=True)

@@ -11,6 +11,8 @@
    that names the call as the client made it.
 5. A client that cancels takes the question back. One that goes away does so too: the daemon sees its end.
    A pause or a stop takes nothing back: what was asked waits for the task, and is resumed by the same call.
+6. A client that gave a token is told that its call waits: when it begins to, and whenever the daemon was
+   asked again. It is always the same sentence, and nothing that a person or the daemon wrote.
 """
 
 from __future__ import annotations
@@ -18,13 +20,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.action.canonical import canonical
 from taskbound.core.errors import TaskboundError
 from taskbound.wire.action import Narrowed, Reason, Refused
 from taskbound.wire.approval import LeaveHold
+from taskbound.wire.mcp.write import notice_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Protocol
 
+    from taskbound.core.action.canonical import JsonValue
     from taskbound.surfaces.gateway.calls import Call
     from taskbound.surfaces.gateway.link import Link, Timings
     from taskbound.wire.approval import HoldPush
@@ -41,6 +47,7 @@ __all__ = ["Holds"]
 
 _LOOK: Final = 5.0
 """Seconds after which the daemon is asked though it said nothing (rule 2)."""
+_WAITS: Final = "waiting for a person"
 _KEPT: Final = 64
 """Actions of which the daemon's word is kept while no call waits for them; the oldest is let go."""
 _OVER: Final = {
@@ -54,9 +61,10 @@ _OVER: Final = {
 class Holds:
     """What is waited for by the calls of one connection; used in the loop."""
 
-    def __init__(self, link: Link, timings: Timings) -> None:
-        """Wait with this link, so long."""
+    def __init__(self, link: Link, timings: Timings, write: Callable[[bytes], None]) -> None:
+        """Wait with this link, so long, and tell the client by this."""
         self._link = link
+        self._write = write
         self._bound = timings.hold
         self._waiting: dict[str, asyncio.Event] = {}
         self._over: dict[str, HoldPush] = {}
@@ -78,6 +86,7 @@ class Holds:
         """The answer, once people have lifted the hold, or what there is when the wait is over."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self._bound
+        turn = 0
         while True:
             if isinstance(answer, Narrowed):
                 call.narrow(answer)  # 4
@@ -88,6 +97,9 @@ class Holds:
             call.action = call.held = answer.action
             call.task = answer.task
             left = end - loop.time()
+            if left > 0 and call.cause is None:
+                turn += 1
+                self._tell(call, turn)
             over = await self._look(call, min(left, _LOOK)) if left > 0 and call.cause is None else None
             if call.cause is not None:
                 if call.is_left:
@@ -100,6 +112,16 @@ class Holds:
             elif over is not None and over.state in _OVER:
                 return _ended(answer, over)
             answer = await decide(call, left=max(0.0, end - loop.time()))  # 3
+
+    def _tell(self, call: Call, turn: int) -> None:
+        """Say that the call waits, to a client that wants to know (rule 6)."""
+        if call.progress is not None:
+            said: dict[str, JsonValue] = {
+                "message": _WAITS,
+                "progress": turn,
+                "progressToken": call.progress,
+            }
+            self._write(notice_line("notifications/progress", canonical(said)))
 
     async def _look(self, call: Call, seconds: float) -> HoldPush | None:
         """Wait for news of the held action, at most so long (rule 2)."""
