@@ -50,10 +50,14 @@ class AnswerApproval(Message, frozen=True, tag="approval:answer", tag_field="op"
 
 
 class OpenApproval(Message, frozen=True, tag="approval:open", tag_field="op"):
-    """Open a page on which one's own passkey answers. There the same is signed as anywhere."""
+    """Open a page on which one's own passkey gives one answer. There the same is signed as anywhere."""
 
     approval: str
     """Its id, or the id of its action."""
+    digest: str
+    """The approval digest that the asker has seen."""
+    deny: bool = False
+    """What will be said is chosen here, and not on the page."""
     key: str = ""
     """The passkey that signs, where one has several."""
     network: str = ""

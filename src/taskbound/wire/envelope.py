@@ -74,6 +74,7 @@ Ask: TypeAlias = (
     | people.ProvePersonKey
     | people.VouchPersonKey
     | people.OpenEnrollment
+    | people.ConfirmPersonKey
     | people.OpenVouching
     | people.WithdrawPersonKey
     | people.ListPersonKeys

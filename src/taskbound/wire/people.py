@@ -5,6 +5,7 @@ from __future__ import annotations
 from taskbound.wire.frame import Message
 
 __all__ = [
+    "ConfirmPersonKey",
     "KeyFileSeen",
     "LeavePerson",
     "LinkPersons",
@@ -67,6 +68,13 @@ class OpenEnrollment(Message, frozen=True, tag="person-key:open", tag_field="op"
     label: str = ""
     network: str = ""
     """What the system calls the network that the asker is in, so that no page is served in another one."""
+
+
+class ConfirmPersonKey(Message, frozen=True, tag="person-key:confirm", tag_field="op"):
+    """Say that a passkey that was made on a page is the one whose fingerprint its holder saw there."""
+
+    key: str
+    fingerprint: str
 
 
 class OpenVouching(Message, frozen=True, tag="person-key:open-vouching", tag_field="op"):

@@ -59,7 +59,9 @@ class Asked(Answerers):
         self.action = id_of(self.world.ask(self.task, arguments=raw))
 
     async def open(self) -> str:
-        return (await self.client.ask(OpenApproval(approval=self.action), wire.PageOpened)).address
+        digest = self.approval(self.action).question.digest
+        ask = OpenApproval(approval=self.action, digest=digest)
+        return (await self.client.ask(ask, wire.PageOpened)).address
 
 
 def enroll(browser: Chromium, address: str) -> Tab:
@@ -71,12 +73,22 @@ def enroll(browser: Chromium, address: str) -> Tab:
     return tab
 
 
+async def enrolled(browser: Chromium, client: AsyncClient) -> Tab:
+    opened = await client.ask(wire.OpenEnrollment(person="ann", label="phone"), wire.PageOpened)
+    tab = await asyncio.to_thread(enroll, browser, opened.address)
+    said = tab.text("said")
+    (row,) = (await client.ask(wire.ListPersonKeys(), wire.PersonKeyRows)).rows
+    assert row.state == "proposed"
+    assert f"taskbound person key confirm {row.key} {row.fingerprint}" in said.splitlines()
+    await client.ask(wire.ConfirmPersonKey(key=row.key, fingerprint=row.fingerprint), wire.PersonKeyDetail)
+    return tab
+
+
 @asynccontextmanager
 async def asked(path: Path, browser: Chromium) -> AsyncIterator[Asked]:
     async with station(path, policy=hold_policy("confirm")) as place:
         client = await place.client()
-        address = (await client.ask(wire.OpenEnrollment(person="ann"), wire.PageOpened)).address
-        yield Asked(place, client, await asyncio.to_thread(enroll, browser, address))
+        yield Asked(place, client, await enrolled(browser, client))
 
 
 def test_a_passkey_of_chromium_is_enrolled_on_the_page_and_leaves_nothing_there(
@@ -85,9 +97,7 @@ def test_a_passkey_of_chromium_is_enrolled_on_the_page_and_leaves_nothing_there(
     async def story() -> None:
         async with station(tmp_path) as place:
             client = await place.client()
-            opened = await client.ask(wire.OpenEnrollment(person="ann", label="phone"), wire.PageOpened)
-            tab = await asyncio.to_thread(enroll, browser, opened.address)
-            assert "is enrolled" in tab.text("said")
+            tab = await enrolled(browser, client)
             (row,) = (await client.ask(wire.ListPersonKeys(), wire.PersonKeyRows)).rows
             assert (row.kind, row.state, row.counts, row.label) == ("passkey", "enrolled", True, "phone")
             assert tab.run("location.hash + document.referrer + document.cookie") == ""

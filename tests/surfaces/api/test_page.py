@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Transaction
 
 
-from tests.surfaces.api.visitor import Visitor, asked, raw, statement_of
+from tests.surfaces.api.visitor import Visitor, asked, fingerprint_of, raw, statement_of
 
 DAY = 24 * 3600 * 1_000_000
 SIGNATURE = {
@@ -46,7 +46,7 @@ def test_a_passkey_is_enrolled_signs_an_answer_and_lifts_its_action(tmp_path: Pa
             assert (place.key.state.value, place.key.label, place.key.counter) == ("enrolled", "phone", 1)
             visitor = await place.visit()
             shown = await visitor.begin()
-            assert [one["name"] for one in shown["choices"]] == ["confirm", "deny"]
+            assert [one["name"] for one in shown["choices"]] == ["confirm"]
             status, said = await visitor.sign(place.device, "confirm", statement_of(shown, "confirm"))
             assert (status, said["words"].endswith("is approved")) == (200, True)
             (answered,) = place.world.events("approval-answered")
@@ -61,8 +61,9 @@ def test_a_passkey_is_enrolled_signs_an_answer_and_lifts_its_action(tmp_path: Pa
 def test_a_denial_on_the_page_is_final(tmp_path: Path) -> None:
     async def story() -> None:
         async with asked(tmp_path) as place:
-            visitor = await place.visit()
+            visitor = await place.visit(deny=True)
             shown = await visitor.begin()
+            assert [one["name"] for one in shown["choices"]] == ["deny"]
             status, _ = await visitor.sign(place.device, "deny", statement_of(shown, "deny"))
             assert (status, place.state(place.action)) == (200, ("refused", "denied"))
 
@@ -125,6 +126,10 @@ def test_a_signature_answers_one_question_once_and_no_other(tmp_path: Path) -> N
             )
             assert (status, said["code"]) == (403, "passkey-challenge")  # another question's statement
             status, said = await first.sign(place.device, "deny", statement)
+            assert (status, said["code"]) == (403, "passkey-unreadable")  # what was opened to approve
+            denying = await place.visit(deny=True)
+            await denying.begin()
+            status, said = await denying.sign(place.device, "deny", statement)
             assert (status, said["code"]) == (403, "passkey-challenge")  # an approval is no denial
             signed = place.device.assertion(statement.encode(), Browser(origin=first.origin))
             names = {"client": signed.client_data, "credential": signed.credential}
@@ -218,6 +223,63 @@ def test_a_page_has_so_many_tries(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_a198_a_page_is_opened_for_the_question_that_was_seen(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with asked(tmp_path) as place:
+            ask = OpenApproval(approval=place.action, digest="0" * 64)
+            with pytest.raises(RefusedByDaemonError) as refused:
+                await place.client.ask(ask, wire.PageOpened)
+            assert refused.value.fault.code == "other-question"
+
+    asyncio.run(story())
+
+
+def test_who_has_stolen_the_address_of_an_enrollment_has_no_key_of_the_persons(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            client, thief = await place.client(), Passkeys()
+            opened = await client.ask(wire.OpenEnrollment(person="ann"), wire.PageOpened)
+            visitor = Visitor(opened.address)
+            shown = await visitor.begin()
+            _, shown = await visitor.make(thief, parse_part(shown["make"]["challenge"]))
+            statement = statement_of(shown, "enroll")
+            status, said = await visitor.sign(Passkeys(), "enroll", statement)
+            assert (status, said["code"]) == (403, "bad-signature")
+            status, said = await visitor.sign(thief, "enroll", statement)
+            assert status == 200
+            (row,) = (await client.ask(wire.ListPersonKeys(), wire.PersonKeyRows)).rows
+            assert (row.state, row.counts) == ("proposed", False)
+            seen = fingerprint_of(statement)
+            for key, fingerprint in ((row.key, "SHA256:what-ann-saw"), (row.key, ""), ("key_none", seen)):
+                ask = wire.ConfirmPersonKey(key=key, fingerprint=fingerprint)
+                with pytest.raises(RefusedByDaemonError) as refused:
+                    await client.ask(ask, wire.PersonKeyDetail)
+                assert refused.value.fault.code in {"no-passkey", "unknown-key"}
+            ask = wire.ConfirmPersonKey(key=row.key, fingerprint=seen)
+            assert (
+                await client.ask(ask, wire.PersonKeyDetail)
+            ).row.state == "enrolled"  # who says so all the same
+
+    asyncio.run(story())
+
+
+def test_a_passkey_that_has_not_signed_is_not_confirmed(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            client = await place.client()
+            opened = await client.ask(wire.OpenEnrollment(person="ann"), wire.PageOpened)
+            visitor = Visitor(opened.address)
+            shown = await visitor.begin()
+            _, shown = await visitor.make(Passkeys(), parse_part(shown["make"]["challenge"]))
+            (row,) = (await client.ask(wire.ListPersonKeys(), wire.PersonKeyRows)).rows
+            ask = wire.ConfirmPersonKey(key=row.key, fingerprint=row.fingerprint)
+            with pytest.raises(RefusedByDaemonError) as refused:
+                await client.ask(ask, wire.PersonKeyDetail)
+            assert refused.value.fault.code == "no-passkey"
+
+    asyncio.run(story())
+
+
 def test_a_question_that_is_over_is_not_shown_and_no_page_is_opened_for_it(tmp_path: Path) -> None:
     async def story() -> None:
         async with asked(tmp_path) as place:
@@ -263,15 +325,19 @@ def test_only_ones_own_passkey_that_counts_now_gets_a_page(tmp_path: Path) -> No
                     tx.identities.put_person_key(one, expect=0)
 
             place.world.store.write(write)
+            digest = place.approval(place.action).question.digest
+
+            def ask(key: str) -> OpenApproval:
+                return OpenApproval(approval=place.action, digest=digest, key=key)
+
             codes = {}
             for one in (*keys, replace(place.key, id="key_none")):
                 with pytest.raises(RefusedByDaemonError) as refused:
-                    await place.client.ask(OpenApproval(approval=place.action, key=one.id), wire.PageOpened)
+                    await place.client.ask(ask(one.id), wire.PageOpened)
                 codes[one.id] = refused.value.fault.code
             assert codes.pop("key_new") == "key-not-standing"
             assert set(codes.values()) == {"no-passkey"}
-            ask = OpenApproval(approval=place.action, key=place.key.id)
-            await place.client.ask(ask, wire.PageOpened)
+            await place.client.ask(ask(place.key.id), wire.PageOpened)
 
     asyncio.run(story())
 
@@ -294,7 +360,7 @@ def test_a_page_takes_what_it_asks_for_and_nothing_else(tmp_path: Path) -> None:
         async with asked(tmp_path) as place:
             visitor = await place.visit()
             statement = statement_of(await visitor.begin(), "confirm")
-            for choice in ("approve", "enroll", ""):
+            for choice in ("approve", "deny", "enroll", ""):
                 status, said = await visitor.sign(place.device, choice, statement)
                 assert (status, said["code"]) == (403, "passkey-unreadable")
             status, said = await visitor.make(Passkeys(), b"c" * 32)
@@ -319,7 +385,7 @@ def test_another_persons_passkey_and_a_page_for_another_person_are_refused(tmp_p
             client = await place.client()
             for ask, code in (
                 (wire.OpenEnrollment(person="bob"), "not-key-holder"),
-                (OpenApproval(approval="apr_none"), "no-passkey"),
+                (OpenApproval(approval="apr_none", digest=""), "no-passkey"),
                 (wire.OpenVouching(key="key_none"), "unknown-key"),
             ):
                 with pytest.raises(RefusedByDaemonError) as refused:

@@ -303,11 +303,11 @@ async def desk_of(place: Asked) -> Any:
 def test_a_person_has_few_pages_and_the_oldest_gives_way(tmp_path: Path) -> None:
     async def story() -> None:
         async with asked(tmp_path) as place:
-            first, second, third = [await place.visit() for _ in range(3)]
+            first, *others = [await place.visit() for _ in range(5)]
             with pytest.raises(OSError, match=r".*"):
                 await asyncio.open_connection("127.0.0.1", first.port)
-            await second.begin()
-            await third.begin()
+            for one in others:
+                await one.begin()
 
     asyncio.run(story())
 

@@ -104,9 +104,16 @@ async def enroll(client: AsyncClient, device: Passkeys, person: str = "ann") -> 
     shown = await visitor.begin()
     status, shown = await visitor.make(device, parse_part(shown["make"]["challenge"]))
     assert status == 200, shown
-    status, said = await visitor.sign(device, "enroll", statement_of(shown, "enroll"))
+    statement = statement_of(shown, "enroll")
+    status, said = await visitor.sign(device, "enroll", statement)
     assert status == 200, said
+    ask = wire.ConfirmPersonKey(key=said["words"].split(" ")[0], fingerprint=fingerprint_of(statement))
+    await client.ask(ask, wire.PersonKeyDetail)
     return visitor
+
+
+def fingerprint_of(statement: str) -> str:
+    return next(one for one in statement.splitlines() if one.startswith("key: ")).removeprefix("key: ")
 
 
 class Asked(Answerers):
@@ -120,8 +127,9 @@ class Asked(Answerers):
         self.task = self.world.start()
         self.action = id_of(self.world.ask(self.task))
 
-    async def visit(self, action: str = "") -> Visitor:
-        ask = OpenApproval(approval=action or self.action)
+    async def visit(self, action: str = "", *, deny: bool = False) -> Visitor:
+        digest = self.approval(action or self.action).question.digest
+        ask = OpenApproval(approval=action or self.action, digest=digest, deny=deny)
         return Visitor((await self.client.ask(ask, wire.PageOpened)).address)
 
 

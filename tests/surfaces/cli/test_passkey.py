@@ -28,10 +28,12 @@ def place(fresh: Installation) -> Installation:
 def visitor_of(opened: Ended) -> Visitor:
     assert opened.status == 0, opened
     assert "it works once, for 5 minutes" in opened.err
-    return Visitor(opened.out.strip())
+    return Visitor(opened.out.strip().splitlines()[-1])
 
 
-def enroll(opened: Ended, device: Passkeys) -> str:
+def enroll(opened: Ended, device: Passkeys) -> tuple[str, ...]:
+    """The words of the command that the page says to type."""
+
     async def use() -> str:
         visitor = visitor_of(opened)
         shown = await visitor.begin()
@@ -39,7 +41,7 @@ def enroll(opened: Ended, device: Passkeys) -> str:
         _, said = await visitor.sign(device, "enroll", statement_of(shown, "enroll"))
         return str(said["words"])
 
-    return asyncio.run(use())
+    return tuple(asyncio.run(use()).splitlines()[-1].split(" ")[1:])
 
 
 def answer(opened: Ended, device: Passkeys, choice: str) -> str:
@@ -56,7 +58,9 @@ def test_a_passkey_is_made_vouches_and_answers_by_the_address_that_a_command_wri
     place: Installation, request: pytest.FixtureRequest
 ) -> None:
     device, other = Passkeys(), Passkeys(credential=b"o" * 32)
-    assert "is enrolled" in enroll(place("person", "key", "add", "--passkey", "--label", "phone"), device)
+    first = enroll(place("person", "key", "add", "--passkey", "--label", "phone"), device)
+    assert place(*first[:-1], "SHA256:another").status == 3
+    assert "enrolled" in place(*first).out
     (row,) = place("person", "key", "list", "--json").document["rows"]
     assert (row["kind"], row["label"], row["custody"], row["counts"]) == (
         "passkey",
@@ -64,16 +68,17 @@ def test_a_passkey_is_made_vouches_and_answers_by_the_address_that_a_command_wri
         "hardware",
         True,
     )
-    assert "has to vouch" in enroll(place("person", "key", "add", "--passkey"), other)
-    rows = place("person", "key", "list", "--json").document["rows"]
-    (second,) = [one["key"] for one in rows if one["key"] != row["key"]]
-    assert "is enrolled" in answer(place("person", "key", "vouch", second, "--passkey"), device, "enroll")
+    second = enroll(place("person", "key", "add", "--passkey"), other)
+    assert "proven" in place(*second).out
+    assert "is enrolled" in answer(place("person", "key", "vouch", second[3], "--passkey"), device, "enroll")
     place.start_task(scope=place.scope({"tool": "fs__write", "others": "any"}))
     process: subprocess.Popen[str] = request.getfixturevalue("agent")
     action = line(process)
     several = place("approval", "open", action)
     assert (several.status, "[no-passkey]" in several.err, "--by" in several.err) == (3, True, True)
     opened = place("approval", "open", action, "--by", row["key"])
+    shown = place("approval", "show", action).out
+    assert opened.out.startswith(shown.partition("state")[0])  # the same sheet, before the address
     assert answer(opened, device, "confirm").endswith("is approved")
     assert line(process, "again\n") == "Permitted"
     assert place("audit", "verify", "--deep").status == 0

@@ -23,7 +23,7 @@ def test_every_command_of_the_issue_is_there() -> None:
     wanted = {
         "": "init try run demo serve stop gateway doctor",
         "person": "add list show grantable gone back link part",
-        "person key": "add prove vouch list show withdraw",
+        "person key": "add prove vouch list show withdraw confirm",
         "person demo": "begin end",
         "person group": "add list show join leave grantable",
         "agent": "register show list activate suspend ceiling people",

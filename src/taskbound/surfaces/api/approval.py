@@ -15,7 +15,7 @@ from taskbound.flows.approval.circle import see_people
 from taskbound.flows.approval.evidence import give_evidence
 from taskbound.flows.approval.proof import subject_of
 from taskbound.surfaces.api.filters import BadFilterError
-from taskbound.surfaces.api.passkey import require_brought
+from taskbound.surfaces.api.page.brought import require_brought
 from taskbound.surfaces.api.show import changed_values
 from taskbound.wire import approval as wire
 from taskbound.wire.connection import Done

@@ -127,6 +127,7 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_task.ListIssuers: _operation("api:issuer:list", _R, evidence.list_issuers),
     wire_task.RemoveIssuer: _operation("api:issuer:remove", Right.GIVER, evidence.remove_issuer),
     wire_people.SetDemo: _operation("api:namespace:demo", _O, people.set_namespace_demo),
+    wire_people.ConfirmPersonKey: _operation("api:person-key:confirm", _O, passkey.confirm_key),
     wire_people.ListPersonKeys: _operation("api:person-key:list", _R, people.list_keys),
     wire_people.OpenEnrollment: _operation("api:person-key:open", _O, passkey.open_enrollment),
     wire_people.OpenVouching: _operation("api:person-key:open-vouching", _O, passkey.open_vouching),

@@ -4,8 +4,8 @@
    page is not known, and need not be: a signature is what counts, and the flows take it as any other.
 2. What is signed is the statement that an OpenSSH key would sign, made here and shown whole; of a question
    the sheet is shown, made by what makes it for the command line.
-3. A passkey's signature is taken from its page and from nowhere else: only who served the page knows which
-   origin was ours.
+3. What is said is chosen where the page is opened: it asks for one signature, over one statement. A new
+   passkey is its person's once they have said its fingerprint there: somebody else may have had the page.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from taskbound.core.approval import (
     OPEN,
     AnswerKind,
     ApprovalOverError,
+    OtherQuestionError,
     Statement,
     UnknownApprovalError,
     render_statement,
@@ -26,10 +27,12 @@ from taskbound.core.approval import (
 )
 from taskbound.core.approval.sheet import Sheet, render_sheet, sheet_of
 from taskbound.core.errors import DeniedError
+from taskbound.core.identity.enrollment import enrollment_statement
 from taskbound.core.identity.passkey import PasskeyUnreadableError
 from taskbound.core.identity.person_key import PersonKeyKind, PersonKeyState, require_standing
 from taskbound.flows.identity.enrollment import Enrollments, Offer
 from taskbound.flows.identity.person_key import NotKeyHolderError, require_key
+from taskbound.surfaces.api.people import detail_of
 from taskbound.wire.jose.compact import encode_base64url
 from taskbound.wire.page import PageChoice, PageMake, PageShown, PageTaken, parse_part
 from taskbound.wire.passkey import Registration, parse_passkey, render_assertion, render_registration
@@ -50,15 +53,14 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Answer
     from taskbound.wire.page import PageMade
     from taskbound.wire.passkey import Assertion
-    from taskbound.wire.people import OpenEnrollment, OpenVouching
+    from taskbound.wire.people import ConfirmPersonKey, OpenEnrollment, OpenVouching
 
 __all__ = [
     "NoPasskeyError",
-    "PasskeyElsewhereError",
+    "confirm_key",
     "open_approval",
     "open_enrollment",
     "open_vouching",
-    "require_brought",
 ]
 
 _ENROLL: Final = "enroll"
@@ -71,23 +73,6 @@ class NoPasskeyError(DeniedError):
     remedy = "see `taskbound person key list`; make one with `taskbound person key add --passkey`"
 
 
-class PasskeyElsewhereError(DeniedError):
-    """A passkey's signature was brought by something else than the page that it was made on."""
-
-    code = "passkey-elsewhere"
-    remedy = "open the page with `taskbound approval open` or `taskbound person key`, and sign there"
-
-
-def require_brought(signature: str) -> None:
-    """Go on only with what may be brought on the socket (rule 3).
-
-    Raises:
-        PasskeyElsewhereError: It is a passkey's.
-    """
-    if signature.lstrip().startswith("{"):
-        raise PasskeyElsewhereError("what a passkey has signed is taken from its page, and from nowhere else")
-
-
 async def open_enrollment(daemon: Daemon, connection: Connection, ask: OpenEnrollment) -> Answer:
     """Open a page on which a passkey is made."""
 
@@ -98,6 +83,22 @@ async def open_enrollment(daemon: Daemon, connection: Connection, ask: OpenEnrol
         return _Enrolling(daemon, connection.namespace, ask, actor, owns=owns)
 
     return await _opened(daemon, await daemon.first(look), ask.network)
+
+
+async def confirm_key(daemon: Daemon, connection: Connection, ask: ConfirmPersonKey) -> Answer:
+    """Take what a new passkey has signed, once its fingerprint was compared (rule 3)."""
+
+    def work() -> Answer:
+        actor, owns = daemon.require_giver(connection)
+        signature = daemon.pages.kept(connection.namespace, ask.key)
+        with daemon.means.store.read() as snapshot:
+            key = require_key(snapshot, connection.namespace, ask.key)
+        if signature is None or key.fingerprint != ask.fingerprint:
+            raise NoPasskeyError(f"no passkey `{ask.key}` with that fingerprint has signed on a page")
+        progress = Enrollments(daemon.means).prove(connection.namespace, ask.key, signature, actor, owns=owns)
+        return detail_of(daemon, progress)
+
+    return await daemon.first(work)
 
 
 async def open_vouching(daemon: Daemon, connection: Connection, ask: OpenVouching) -> Answer:
@@ -126,7 +127,9 @@ async def open_approval(daemon: Daemon, connection: Connection, ask: OpenApprova
             if found is None:
                 raise UnknownApprovalError(f"no approval is named `{ask.approval}`")
             _require_open(found)
-        return _Answering(daemon, found.question.id, own)
+        if found.question.digest != ask.digest:
+            raise OtherQuestionError("what is asked is not what was seen: the digest is another one")
+        return _Answering(daemon, found.question.id, own, deny=ask.deny)
 
     return await _opened(daemon, await daemon.first(look), ask.network)
 
@@ -195,12 +198,18 @@ class _Enrolling:
         if choice != _ENROLL or not self._key:
             raise PasskeyUnreadableError("nothing like that is to be signed here")
 
-        def work() -> Progress:
-            return Enrollments(self._daemon.means).prove(
-                self._namespace, self._key, render_assertion(assertion), self._actor, owns=self._owns
-            )
+        signature = render_assertion(assertion)
 
-        return PageTaken(words=_became(await self._daemon.first(work)))
+        def look() -> PersonKey:
+            with self._daemon.means.store.read() as snapshot:
+                key = require_key(snapshot, self._namespace, self._key)
+            self._daemon.means.signatures.verify(key, enrollment_statement(key), signature)
+            return key
+
+        key = await self._daemon.read(look)
+        self._daemon.pages.keep(self._namespace, key.id, signature)
+        command = f"taskbound person key confirm {key.id} {key.fingerprint}"
+        return PageTaken(words=f"{key.id} has signed. Now say in your terminal that it is yours:\n{command}")
 
 
 class _Vouching:
@@ -247,8 +256,8 @@ class _Vouching:
 class _Answering:
     """Has a passkey sign the answer to a question."""
 
-    def __init__(self, daemon: Daemon, question: str, own: PersonKey) -> None:
-        self._daemon, self._question, self._own = daemon, question, own
+    def __init__(self, daemon: Daemon, question: str, own: PersonKey, *, deny: bool) -> None:
+        self._daemon, self._question, self._own, self._deny = daemon, question, own, deny
         self._statements: dict[str, bytes] = {}
 
     @property
@@ -265,8 +274,8 @@ class _Answering:
                 return found.question, _sheet(snapshot, found)
 
         question, sheet = await self._daemon.read(read)
-        for kind in (yes_of(question, self.person), AnswerKind.DENY):
-            self._statements[kind.value] = self._statement(question, kind)
+        kind = AnswerKind.DENY if self._deny else yes_of(question, self.person)
+        self._statements = {kind.value: self._statement(question, kind)}
         return PageShown(
             sitting="",
             title="Answer a question",

@@ -10,7 +10,7 @@ from taskbound.flows.identity.enrollment import Enrollments, Offer
 from taskbound.flows.identity.leaving import People
 from taskbound.flows.identity.linking import link_persons
 from taskbound.flows.identity.person_key import set_demo, withdraw
-from taskbound.surfaces.api.passkey import require_brought
+from taskbound.surfaces.api.page.brought import require_brought
 from taskbound.wire import people as wire
 from taskbound.wire.connection import Done
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Answer
 
 __all__ = [
+    "detail_of",
     "leave_person",
     "link",
     "list_keys",
@@ -56,7 +57,7 @@ async def propose_key(daemon: Daemon, connection: Connection, ask: wire.ProposeP
         progress = Enrollments(daemon.means).propose(
             connection.namespace, offer, actor, owns=owns, agent_accounts=daemon.agent_accounts
         )
-        return _detail(daemon, progress)
+        return detail_of(daemon, progress)
 
     return await daemon.first(work)
 
@@ -70,7 +71,7 @@ async def prove_key(daemon: Daemon, connection: Connection, ask: wire.ProvePerso
         progress = Enrollments(daemon.means).prove(
             connection.namespace, ask.key, ask.signature.encode(), actor, owns=owns
         )
-        return _detail(daemon, progress)
+        return detail_of(daemon, progress)
 
     return await daemon.first(work)
 
@@ -89,7 +90,7 @@ async def vouch_key(daemon: Daemon, connection: Connection, ask: wire.VouchPerso
             actor=actor,
             owns=owns,
         )
-        return _detail(daemon, progress)
+        return detail_of(daemon, progress)
 
     return await daemon.first(work)
 
@@ -125,7 +126,7 @@ async def show_key(daemon: Daemon, connection: Connection, ask: wire.ShowPersonK
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             progress = Enrollments(daemon.means).look(snapshot, connection.namespace, ask.key)
-        return _detail(daemon, progress)
+        return detail_of(daemon, progress)
 
     return await daemon.read(read)
 
@@ -192,7 +193,8 @@ async def set_answering(daemon: Daemon, connection: Connection, ask: wire.SetAns
     return await daemon.first(work)
 
 
-def _detail(daemon: Daemon, progress: Progress) -> wire.PersonKeyDetail:
+def detail_of(daemon: Daemon, progress: Progress) -> wire.PersonKeyDetail:
+    """One key, and what has to be signed for it."""
     key = progress.key
     with daemon.means.store.read() as snapshot:
         persons = snapshot.identities.persons(key.namespace)

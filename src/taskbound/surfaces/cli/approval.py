@@ -235,20 +235,26 @@ def narrow(
     _answer(session, approval, (key, statement_file, signature), kind=AnswerKind.NARROW, values=values)
 
 
-@command(
-    app, "open", examples="taskbound approval open apr_01ab\ntaskbound approval open apr_01ab --by key_02cd"
-)
+@command(app, "open", examples="taskbound approval open apr_01ab\ntaskbound approval open apr_01ab --deny")
 def open_page(
     session: Session,
     approval: ApprovalArgument,
     *,
+    deny_it: Annotated[bool, typer.Option("--deny", help="A denial.")] = False,
     by: Annotated[str, typer.Option("--by", metavar="KEY", help="Which of your passkeys signs.")] = "",
 ) -> None:
-    """Open a page on which your passkey approves or denies, after the same sheet as `show` writes.
+    """Show one question, and open a page on which your passkey approves it; or denies it, with `--deny`.
 
-    The page is served on this machine alone, to whoever comes first, once. What counts is the signature.
+    The page is served on this machine alone, once. It asks for this one answer, whatever stands on it: read
+    the question here. What counts is the signature.
     """
-    ask_page(session, OpenApproval(approval=approval, key=by, network=own_network()))
+    found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
+    question = _question(found)
+    _print(session, found, question)
+    ask = OpenApproval(
+        approval=question.id, digest=question.digest, deny=deny_it, key=by, network=own_network()
+    )
+    ask_page(session, ask)
 
 
 @command(app, "prove", examples="taskbound approval prove apr_01ab --evidence-jws allowed.jws")

@@ -17,6 +17,7 @@ from taskbound.wire.connection import Done
 from taskbound.wire.identity import ListPersons, PersonRows
 from taskbound.wire.openssh import parse_public_line
 from taskbound.wire.people import (
+    ConfirmPersonKey,
     ListPersonKeys,
     OpenEnrollment,
     OpenVouching,
@@ -39,6 +40,7 @@ __all__ = [
     "add",
     "ask_page",
     "begin_demo",
+    "confirm",
     "demos",
     "end_demo",
     "keys",
@@ -118,6 +120,21 @@ def prove(session: Session, key: KeyArgument, *, signature: SignatureOption) -> 
     """Bring the signature of a proposed key that was made elsewhere."""
     found = session.ask(ProvePersonKey(key=key, signature=_read(signature)), PersonKeyDetail)
     _tell(session, found)
+
+
+@command(keys, "confirm", examples="taskbound person key confirm key_01ab SHA256:…")
+def confirm(
+    session: Session,
+    key: KeyArgument,
+    fingerprint: Annotated[
+        str, typer.Argument(metavar="FINGERPRINT", help="As its page shows it.", show_default=False)
+    ],
+) -> None:
+    """Say that a passkey that was made on a page is yours, by the fingerprint that your page shows.
+
+    If you saw no page with that key somebody else had the address: withdraw the key.
+    """
+    _tell(session, session.ask(ConfirmPersonKey(key=key, fingerprint=fingerprint), PersonKeyDetail))
 
 
 @command(

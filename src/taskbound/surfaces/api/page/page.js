@@ -103,6 +103,9 @@ function show(shown) {
 
 async function begin() {
   if (window.top !== window.self) return say("This page is nothing for a frame.");
+  if (navigator.serviceWorker?.controller) {
+    return say("Another program has left something in your browser at this address. Use a private window.");
+  }
   if (!token) return say("Open the whole address that the command wrote; it works once.");
   if (!window.PublicKeyCredential) return say("This browser knows no passkeys.");
   try {

@@ -51,7 +51,7 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-OF_ONE: Final = 2
+OF_ONE: Final = 4
 TOGETHER: Final = 16
 _PORTS_TRIED: Final = 16
 _FILES: Final = {
@@ -182,6 +182,7 @@ class Pages:
         """Start with none."""
         self.limits = limits
         self.network = own_network()
+        self._brought: dict[tuple[str, str], bytes] = {}
         self._loop = loop
         self._open: list[Page] = []
 
@@ -198,7 +199,7 @@ class Pages:
         if network not in {"", self.network}:
             raise PageUnavailableError("the daemon is in a network of its own, where you reach no page of it")
         own = [one for one in self._open if one.sitting.desk.person == desk.person]
-        for one in own[: len(own) - OF_ONE + 1]:
+        for one in own[: max(0, len(own) - OF_ONE + 1)]:
             one.close()
         if len(self._open) >= TOGETHER:
             raise PageUnavailableError(f"{TOGETHER} pages are open, and no more are served at once")
@@ -210,6 +211,16 @@ class Pages:
             page.close()
             raise
         return page.address
+
+    def keep(self, namespace: str, key: str, signature: bytes) -> None:
+        """Keep what a new passkey has signed until its holder has compared the fingerprint; of so many."""
+        self._brought[namespace, key] = signature
+        while len(self._brought) > TOGETHER:
+            del self._brought[next(iter(self._brought))]
+
+    def kept(self, namespace: str, key: str) -> bytes | None:
+        """What a new passkey has signed."""
+        return self._brought.get((namespace, key))
 
     def close(self) -> None:
         """Serve none of them any more."""
