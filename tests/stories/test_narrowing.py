@@ -301,6 +301,7 @@ def test_where_policy_asks_others_about_less_whoever_narrows_has_not_answered_fo
     here.rule(above(5) + below(5, "approval:board"))
     done = here.narrow(held(here), "bob", LESS)
     assert (done.instead.state, done.missing) == (ApprovalState.PENDING, "`approval:board` has 0 of 1")
+    assert here.approval(done.instead.action).answers == ()
     here.say(done.instead.action, "carl")
     assert code_of(presented(here, done.instead.action)) == "permit"
 
