@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,7 @@ from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.identity.person_key import BadSignatureError
 from taskbound.core.task import TaskEvent
 from taskbound.flows.action import explain
+from taskbound.flows.approval.proof import signed
 from taskbound.flows.audit.rows import compare_rows
 from tests.peers.holding import ASKED, TWICE, Holding
 from tests.peers.people import actor_of
@@ -27,6 +29,7 @@ from tests.world import ANN, code_of, id_of
 
 if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
+    from taskbound.core.approval import Question
     from taskbound.ports.store import Store
 
 FULL: dict[str, JsonValue] = {"to": "bob", "amount": 10}
@@ -407,6 +410,22 @@ def test_a_question_whose_ground_is_gone_is_not_narrowed(what: str, here: Holdin
         here.narrow(action, "bob", LESS)
     assert here.state(action) == ("held", "pending")
     assert here.world.events("approval-narrowed") == []
+
+
+def test_a_narrowing_counts_for_the_question_and_the_action_that_it_names_and_no_other(here: Holding) -> None:
+    one = here.approval(here.narrow(held(here), "bob", LESS).instead.action)
+    keys = {key.id: key for key, _ in here.devices.values()}
+
+    def counted(question: Question, kind: AnswerKind = AnswerKind.APPROVE) -> int:
+        answers = [replace(each, kind=kind) for each in one.answers]
+        return len(signed(question, answers, keys, here.world.means.signatures))
+
+    assert counted(one.question) == 1
+    other: list[dict[str, Any]] = [{"narrows": "00" * 32}, {"act": "00" * 32}, {"narrows": ""}]
+    for changes in (*other, {"namespace": "other"}):
+        assert counted(replace(one.question, **changes)) == 0
+    for kind in (AnswerKind.CONFIRM, AnswerKind.DENY, AnswerKind.NARROW):
+        assert counted(one.question, kind) == 0
 
 
 def test_two_who_narrow_at_once_make_one_narrower_action(there: Holding) -> None:
