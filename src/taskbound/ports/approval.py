@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from taskbound.core.approval import Answer, ApprovalState, Look, Operand, Question
+    from taskbound.core.approval.fatigue import ApprovalLimits, Display
 
 __all__ = ["ApprovalChange", "ApprovalReads", "ApprovalWrites", "Operands", "StoredApproval", "Waiter"]
 
@@ -83,6 +84,12 @@ class ApprovalReads(Protocol):
         Answered by an index.
         """
 
+    def displays(self, namespace: str, approvals: Collection[str]) -> Mapping[str, tuple[Display, ...]]:
+        """By approval, of these: to whom it was shown, in that order; absent where it was to nobody."""
+
+    def limits(self, namespace: str) -> ApprovalLimits:
+        """How much people may be asked; what holds where nobody has said anything."""
+
 
 class ApprovalWrites(ApprovalReads, Protocol):
     """Writes them; what is locked does not change until the end of the transaction."""
@@ -104,6 +111,9 @@ class ApprovalWrites(ApprovalReads, Protocol):
     def count_open(self, namespace: str, task: str) -> int:
         """How many of the task are open."""
 
+    def count_asked(self, namespace: str, agent: str, since: Instant) -> int:
+        """How many of this agent's tasks were asked at that instant or later."""
+
     def insert_approvals(self, approvals: Sequence[StoredApproval]) -> None:
         """Write new ones, without answers.
 
@@ -121,6 +131,12 @@ class ApprovalWrites(ApprovalReads, Protocol):
 
     def put_answer(self, namespace: str, approval: str, answer: Answer) -> None:
         """Add an answer. MUST raise `ConflictError` when this person has given one of this kind."""
+
+    def put_display(self, namespace: str, approval: str, display: Display) -> None:
+        """Keep to whom it was shown; nothing happens when it was shown to this person before."""
+
+    def put_limits(self, limits: ApprovalLimits) -> None:
+        """Write how much people may be asked, instead of what was written before."""
 
 
 class Operands(Protocol):

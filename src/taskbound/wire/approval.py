@@ -6,17 +6,23 @@ from taskbound.wire.action import Changed
 from taskbound.wire.frame import Message
 
 __all__ = [
+    "AgentLoad",
     "AnswerApproval",
     "ApprovalAnswer",
     "ApprovalDetail",
+    "ApprovalLimits",
     "ApprovalRow",
     "ApprovalRows",
     "ApprovalSaid",
+    "ApprovalStats",
     "HoldPush",
     "LeaveHold",
+    "LimitApprovals",
     "ListApprovals",
+    "MeasureApprovals",
     "NarrowApproval",
     "OpenApproval",
+    "PersonLoad",
     "ProveApproval",
     "ShowApproval",
     "WithdrawApproval",
@@ -81,6 +87,69 @@ class NarrowApproval(Message, frozen=True, tag="approval:narrow", tag_field="op"
     """SSHSIG, armored."""
     arguments: str
     """The canonical bytes of the narrower action's arguments, as text."""
+
+
+class MeasureApprovals(Message, frozen=True, tag="approval:stats", tag_field="op"):
+    """Ask how much people were asked, and how fast they answered."""
+
+    hours: int = 24
+
+
+class LimitApprovals(Message, frozen=True, tag="approval:limits", tag_field="op"):
+    """Say how much people may be asked: the act of the account that owns the data directory. 0 leaves it."""
+
+    open: int = 0
+    hourly: int = 0
+    speed: int = 0
+
+
+class AgentLoad(Message, frozen=True):
+    """What one agent has asked of people."""
+
+    agent: str
+    asked: int
+    busiest: int
+    """Questions within the busiest hour."""
+    states: dict[str, int]
+
+
+class PersonLoad(Message, frozen=True):
+    """What was asked of one person, and how they answered."""
+
+    person: str
+    shown: int
+    busiest: int
+    """Questions that were first shown to them within the busiest hour."""
+    yes: int
+    no: int
+    hasty: int
+    """Yes that came sooner than anybody can read, or to what was never shown to them here."""
+    unseen: int
+    """Of those: to what was never shown to them here."""
+    median: int
+    """Microseconds from display to answer; -1 when nothing is known."""
+    speed: int
+    """Characters a second that the median answer had to be read with; -1 when nothing is known."""
+
+
+class ApprovalLimits(Message, frozen=True, tag="approval-limits", tag_field="is"):
+    """How much people may be asked."""
+
+    open: int
+    """Questions of one task that are open at once."""
+    hourly: int
+    """Questions that one agent may have asked within an hour."""
+    speed: int
+    """Characters a second that anybody can read."""
+
+
+class ApprovalStats(Message, frozen=True, tag="approval-stats", tag_field="is"):
+    """How much people were asked within these hours, and how fast they answered."""
+
+    hours: int
+    limits: ApprovalLimits
+    agents: tuple[AgentLoad, ...]
+    persons: tuple[PersonLoad, ...]
 
 
 class WithdrawApproval(Message, frozen=True, tag="approval:withdraw", tag_field="op"):

@@ -40,6 +40,8 @@ Ask: TypeAlias = (
     | approval.OpenApproval
     | approval.ProveApproval
     | approval.NarrowApproval
+    | approval.MeasureApprovals
+    | approval.LimitApprovals
     | approval.WithdrawApproval
     | approval.LeaveHold
     | action.ReconcileAction
@@ -132,6 +134,8 @@ Answer: TypeAlias = (
     | approval.ApprovalRows
     | approval.ApprovalDetail
     | approval.ApprovalSaid
+    | approval.ApprovalStats
+    | approval.ApprovalLimits
     | tool.UpstreamRows
     | tool.ToolRows
     | tool.Seen

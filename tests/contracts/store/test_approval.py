@@ -9,11 +9,23 @@ import pytest
 
 from taskbound.core.action import ActionState
 from taskbound.core.approval import OPEN, Answer, AnswerKind, ApprovalState, Operand, ProbeKind, Question
+from taskbound.core.approval.fatigue import ApprovalLimits, Display
 from taskbound.core.clock import Instant
 from taskbound.core.errors import TaskboundError
 from taskbound.ports.approval import ApprovalChange, StoredApproval, Waiter
 from taskbound.ports.store import ConflictError
-from tests.contracts.store.rows import NOW, OTHER, SPACE, action, append, decided, insert, open_chain, read
+from tests.contracts.store.rows import (
+    NOW,
+    OTHER,
+    SPACE,
+    action,
+    append,
+    decided,
+    insert,
+    open_chain,
+    read,
+    task,
+)
 
 if TYPE_CHECKING:
     from taskbound.ports.store import Store, Transaction
@@ -311,3 +323,54 @@ def test_two_permits_never_share_a_presentation_also_when_one_was_held(store: St
     insert(store, HELD, other)
     with pytest.raises(ConflictError):
         store.write(lambda tx: tx.actions.lift_actions([LIFTED]))
+
+
+def test_the_first_display_to_each_person_is_kept_and_no_later_one(store: Store) -> None:
+    first, other = (Display(person=name, at=Instant(NOW + 5), length=900) for name in ("bob", "ann"))
+
+    def show(tx: Transaction) -> None:
+        for space, name, one in (
+            (SPACE, "apr_1", first),
+            (SPACE, "apr_1", other),
+            (SPACE, "apr_2", other),
+            (OTHER, "apr_1", replace(first, length=1)),
+        ):
+            tx.approvals.put_display(space, name, one)
+
+    store.write(show)
+    store.write(
+        lambda tx: tx.approvals.put_display(SPACE, "apr_1", replace(first, at=Instant(NOW), length=2))
+    )
+    with store.read() as seen:
+        assert seen.approvals.displays(SPACE, {"apr_1", "apr_3"}) == {"apr_1": (other, first)}
+        assert seen.approvals.displays(SPACE, {"apr_1", "apr_2"})["apr_2"] == (other,)
+        assert seen.approvals.displays(OTHER, {"apr_1"}) == {"apr_1": (replace(first, length=1),)}
+        assert seen.approvals.displays(SPACE, set()) == {}
+
+
+def test_limits_are_those_of_the_namespace_that_were_written_last_or_what_holds_anyway(store: Store) -> None:
+    limits = ApprovalLimits(namespace=SPACE, open=4, hourly=5, speed=6)
+    for one in (replace(limits, open=3), limits):
+        store.write(partial(lambda said, tx: tx.approvals.put_limits(said), one))
+    with store.read() as seen:
+        assert seen.approvals.limits(SPACE) == limits
+        assert seen.approvals.limits(OTHER) == ApprovalLimits(namespace=OTHER)
+
+
+def test_what_an_agent_asked_is_counted_over_its_tasks_from_an_instant_on(store: Store) -> None:
+    def begin(tx: Transaction) -> None:
+        for name, agent in (("tsk_1", "coder"), ("tsk_2", "coder"), ("tsk_3", "helper")):
+            tx.tasks.put_task(task(name, agent=agent), expect=0)
+        tx.tasks.put_task(task("tsk_1", namespace=OTHER), expect=0)
+
+    store.write(begin)
+    ask(
+        store, approval(1), approval(2, task="tsk_2"), approval(3, task="tsk_3"), approval(4, namespace=OTHER)
+    )
+    ask(store, approval(5, state=ApprovalState.DENIED))
+
+    def count(agent: str, since: int) -> int:
+        return store.write(lambda tx: tx.approvals.count_asked(SPACE, agent, Instant(NOW + since)))
+
+    assert [count("coder", since) for since in (0, 1, 2, 3, 6)] == [3, 3, 2, 1, 0]
+    assert (count("helper", 0), count("nobody", 0)) == (1, 0)

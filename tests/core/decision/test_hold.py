@@ -37,9 +37,14 @@ def hold(action: str = "act_0", **changes: Any) -> OpenHold:
 
 
 def settled(*proposals: Proposal, holds: tuple[OpenHold, ...] = (), room: int = 9, **more: Any) -> Settlement:
-    changes = {key: more.pop(key) for key in ("unaskable", "superseded") if key in more}
+    changes = {key: more.pop(key) for key in ("hourly", "unaskable", "superseded") if key in more}
     plain = HoldPlaces(
-        holds={(TASK, held().action.digest): holds}, unaskable={}, room={TASK: room}, superseded={}, anew={}
+        holds={(TASK, held().action.digest): holds},
+        unaskable={},
+        room={TASK: room},
+        hourly={"coder": 9},
+        superseded={},
+        anew={},
     )
     return run(*proposals, places=replace(plain, **changes), **more)
 
@@ -111,6 +116,12 @@ def test_what_nobody_can_be_asked_is_refused() -> None:
 def test_a_task_has_so_many_open_holds_and_no_more() -> None:
     answers = settled(held(1), held(2), held(3), room=2).answers
     assert [word(one) for one in answers] == ["hold", "hold", "too-many-holds"]
+
+
+def test_an_agent_asks_so_many_questions_within_the_hour_and_no_more() -> None:
+    answers = settled(held(1), held(2), held(3), hourly={"coder": 1}).answers
+    assert [word(one) for one in answers] == ["hold", "too-many-questions", "too-many-questions"]
+    assert word(settled(held(), hourly={}).answers[0]) == "too-many-questions"
 
 
 def test_a_lifted_hold_that_can_not_pay_runs_nothing_and_uses_nothing() -> None:

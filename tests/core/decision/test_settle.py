@@ -290,7 +290,7 @@ def test_a_refusal_is_settled_though_the_task_is_unknown() -> None:
     assert code_of(run(one, tasks={}, left={}).answers[0]) == "no-task"
 
 
-ROOM = HoldPlaces(holds={}, unaskable={}, room={TASK: 40}, superseded={}, anew={})
+ROOM = HoldPlaces(holds={}, unaskable={}, room={TASK: 40}, hourly={"coder": 99}, superseded={}, anew={})
 
 
 def test_a_hold_takes_nothing() -> None:

@@ -9,13 +9,14 @@ import pytest
 from msgspec import structs
 
 from taskbound.core.approval import AnswerKind
+from taskbound.flows.approval.limits import set_limits
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.group import Groups
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.wire import approval as wire
 from taskbound.wire import tool
 from taskbound.wire.action import Duplicate, Narrowed, Permitted, Refused
-from taskbound.wire.connection import Done, Ping
+from taskbound.wire.connection import Done, Ping, TaskPush
 from tests.peers.holding import Answerers, hold_policy
 from tests.stories.test_evidence import believe, token
 from tests.surfaces.api.test_operations import decide, station
@@ -267,3 +268,63 @@ def test_only_the_account_that_owns_the_data_directory_says_who_approves_for_a_t
     assert asyncio.run(story(os.geteuid())) == ("ann",)
     (tmp_path / "s").unlink(missing_ok=True)
     assert asyncio.run(story(os.geteuid() + 1)) is None
+
+
+def test_a_persons_look_is_kept_before_they_see_it_and_the_agents_own_is_not(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path, policy=hold_policy("confirm")) as place:
+            people, action = hold(place)
+            client = await place.client()
+            for name in (action, people.approval(action).question.id):
+                await client.ask(wire.ShowApproval(approval=name), wire.ApprovalDetail)
+            (shown,) = place.world.events("approval-shown")
+            assert (shown["person"], shown["approval"]) == ("ann", people.approval(action).question.id)
+            other = id_of(place.world.ask(people.task, arguments={"to": "eve", "amount": 3}))
+            gateway = await place.gateway()
+            for inside in (gateway, await place.client()):
+                found = await inside.ask(wire.ShowApproval(approval=other), wire.ApprovalDetail)
+                assert found.row.action == other
+            assert len(place.world.events("approval-shown")) == 1
+
+    asyncio.run(story())
+
+
+def test_how_much_was_asked_is_told_and_only_the_owner_of_the_data_directory_limits_it(
+    tmp_path: Path,
+) -> None:
+    async def story(owner: int) -> None:
+        async with station(tmp_path, owner=owner, policy=hold_policy("confirm")) as place:
+            _, action = hold(place)
+            client = await place.client()
+            await client.ask(wire.ShowApproval(approval=action), wire.ApprovalDetail)
+            found = await client.ask(wire.MeasureApprovals(hours=1), wire.ApprovalStats)
+            assert [(one.agent, one.asked, one.states) for one in found.agents] == [
+                ("coder", 1, {"pending": 1})
+            ]
+            assert [(one.person, one.shown, one.yes) for one in found.persons] == [("ann", 1, 0)]
+            limit = wire.LimitApprovals(hourly=5)
+            if owner == os.geteuid():
+                limits = await client.ask(limit, wire.ApprovalLimits)
+                assert (limits.open, limits.hourly, limits.speed) == (20, 5, 100)
+                return
+            with pytest.raises(RefusedByDaemonError) as refused:
+                await client.ask(limit, wire.ApprovalLimits)
+            assert refused.value.fault.code == "not-self"
+
+    asyncio.run(story(os.geteuid()))
+    (tmp_path / "s").unlink(missing_ok=True)
+    asyncio.run(story(os.geteuid() + 1))
+
+
+def test_a189_the_gateway_is_told_that_its_task_was_paused_since_it_asks_too_much(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path, policy=hold_policy("confirm")) as place:
+            set_limits(place.world.means, "default", actor=ANN, owns=True, open=1)
+            gateway = await place.gateway()
+            codes = [(await gateway.ask(decide(one, amount=n), Refused)).code for n, one in enumerate("123")]
+            assert codes[1:] == ["too-many-holds", "task-paused"]
+            await gateway.ask(Ping(), Done)
+            pushed = [one for one in place.pushes if isinstance(one, TaskPush)]
+            assert [(one.state, "too much" in one.reason) for one in pushed] == [("paused", True)]
+
+    asyncio.run(story())

@@ -46,3 +46,35 @@ def test_an_issuers_word_is_brought_from_a_file_and_refused_where_nobody_asks_fo
     refused = place("approval", "prove", action, "--evidence-jws", token)
     assert (refused.status, "not-entitled" in refused.err) == (3, True)
     assert "`confirm` has 0 of 1" in place("approval", "list").out
+
+
+def test_what_was_asked_and_answered_is_counted_and_its_limits_are_said_and_shown(
+    place: Installation, agent: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    action = line(agent)
+    signed = place("approval", "sign", action, "--key", str(tmp_path / "alice"))
+    assert signed.status == 0, signed.err
+    counted = place("approval", "stats", "--json").document
+    assert [(one["agent"], one["asked"]) for one in counted["agents"]] == [("helper", 1)]
+    (alice,) = counted["persons"]
+    assert (alice["person"], alice["shown"], alice["yes"], alice["hasty"], alice["unseen"]) == (
+        "alice",
+        1,
+        1,
+        1,
+        0,
+    )
+    shown = place("approval", "stats").out
+    assert "characters a second" in shown
+    assert "HASTY" in shown
+    assert "taskbound-hasty-answer" in place.monitor.read_text()
+    assert place("approval", "limits", "--hourly", "9", "--json").document["hourly"] == 9
+    assert place("approval", "limits", "--json").document == {
+        "is": "approval-limits",
+        "open": 20,
+        "hourly": 9,
+        "speed": 100,
+    }
+    assert "questions of an agent an hour" in place("approval", "limits").out
+    refused = place("approval", "limits", "--open", "9999")
+    assert (refused.status, "bad-limits" in refused.err) == (2, True)

@@ -21,6 +21,7 @@ __all__ = [
     "StatementTimeError",
     "TooLongToShowError",
     "TooManyHoldsError",
+    "TooManyQuestionsError",
     "UnknownApprovalError",
     "UnliftableError",
     "UnreadableQuestionError",
@@ -52,7 +53,14 @@ class TooManyHoldsError(DeniedError):
     """The task has as many open questions as one may have."""
 
     code = "too-many-holds"
-    remedy = "wait until a person has answered some of them, or withdraw one"
+    remedy = "answer some of them, or withdraw them, and resume the task with `taskbound task resume`"
+
+
+class TooManyQuestionsError(DeniedError):
+    """The agent has asked people as often within an hour as one may."""
+
+    code = "too-many-questions"
+    remedy = "see `taskbound approval stats`, and resume the task with `taskbound task resume`"
 
 
 class DeniedBeforeError(DeniedError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taskbound.core.decision.act import CHANGES, ActHistory, AttemptGround, changed_since
-from taskbound.core.decision.hold import HoldOverError, HoldPlaces, Narrowed, OpenHold, Waiting
+from taskbound.core.decision.hold import PAUSES, HoldOverError, HoldPlaces, Narrowed, OpenHold, Waiting
 from taskbound.core.decision.locked import Locked, Settled, Settlement
 from taskbound.core.decision.quota import Allowance, Dropped, Quota, TooManyRefusalsError
 from taskbound.core.decision.settle import presentation_names, settle
@@ -27,6 +27,7 @@ from taskbound.core.decision.values import (
 
 __all__ = [
     "CHANGES",
+    "PAUSES",
     "ActHistory",
     "Allowance",
     "AttemptGround",

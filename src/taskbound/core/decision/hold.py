@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from taskbound.core.decision.values import Hold, Reason, Refuse, refusal
 from taskbound.core.errors import DeniedError
@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     from taskbound.core.decision.values import Proposal
     from taskbound.core.errors import TaskboundError
 
-__all__ = ["HoldBook", "HoldOverError", "HoldPlaces", "Narrowed", "OpenHold", "Waiting"]
+__all__ = ["PAUSES", "HoldBook", "HoldOverError", "HoldPlaces", "Narrowed", "OpenHold", "Waiting"]
+
+
+PAUSES: Final = frozenset({"too-many-holds", "too-many-questions"})
+"""Codes of refusals that pause the task: people are not asked on."""
 
 
 class HoldOverError(DeniedError):
@@ -79,6 +83,8 @@ class HoldPlaces:
     """By the proposal's id: why nobody can be asked for it."""
     room: Mapping[str, int]
     """By task: how many more may be open."""
+    hourly: Mapping[str, int]
+    """By agent: how many more it may ask within this hour."""
     superseded: Mapping[str, str]
     """Held actions that were ended just now, since what was asked is not what would run, and why."""
     anew: Mapping[tuple[str, str], str]
@@ -90,13 +96,14 @@ class HoldPlaces:
 class HoldBook:
     """The group's running account of holds."""
 
-    __slots__ = ("_holds", "_places", "_room")
+    __slots__ = ("_holds", "_hourly", "_places", "_room")
 
     def __init__(self, places: HoldPlaces) -> None:
         """Begin with what is locked."""
         self._places = places
         self._holds = {key: list(some) for key, some in places.holds.items()}
         self._room = dict(places.room)
+        self._hourly = dict(places.hourly)
 
     def take(self, proposal: Proposal, now: Instant) -> OpenHold | Narrowed | None:
         """The hold that this call resumes, which no other of the group gets any more (rules 1 to 5).
@@ -125,14 +132,17 @@ class HoldBook:
         if error is not None:
             return refusal(error)
         task = proposal.action.task
+        agent = proposal.action.agent
         self._room[task] = self._room.get(task, 0) - 1
-        if self._room[task] < 0:
-            return Refuse(
-                code="too-many-holds",
-                reasons=hold.reasons,
-                instead="wait until a person has answered what is open for this task",
-                policies=hold.policies,
-            )
+        self._hourly[agent] = self._hourly.get(agent, 0) - 1
+        for code, left in (("too-many-holds", self._room[task]), ("too-many-questions", self._hourly[agent])):
+            if left < 0:
+                return Refuse(
+                    code=code,
+                    reasons=hold.reasons,
+                    instead="stop: the task pauses until a person has looked at what was asked",
+                    policies=hold.policies,
+                )
         why = self._places.anew.get((task, proposal.action.digest))
         if why is None:
             return hold

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Answered", "Locked", "Settled", "Settlement"]
 
-_NO_PLACES: Final = HoldPlaces(holds={}, unaskable={}, room={}, superseded={}, anew={})
+_NO_PLACES: Final = HoldPlaces(holds={}, unaskable={}, room={}, hourly={}, superseded={}, anew={})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,6 +66,7 @@ _STANDING: Final = frozenset(
         "not-liftable",
         "too-long-to-show",
         "too-many-holds",
+        "too-many-questions",
     }
 )
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 from taskbound.flows.approval.answers import Approvals
 from taskbound.flows.approval.circle import ground_of
 from taskbound.flows.approval.ending import Told, end_of_tasks
+from taskbound.flows.approval.fatigue import pause_asking
 from taskbound.flows.approval.holds import HoldSheet, look_at_holds
 from taskbound.flows.approval.named import as_held
 
-__all__ = ["Approvals", "HoldSheet", "Told", "as_held", "end_of_tasks", "ground_of", "look_at_holds"]
+__all__ = [
+    "Approvals",
+    "HoldSheet",
+    "Told",
+    "as_held",
+    "end_of_tasks",
+    "ground_of",
+    "look_at_holds",
+    "pause_asking",
+]

@@ -8,6 +8,7 @@
 3. A question whose ground is gone is ended by whoever meets it first: who answers it, who would use it,
    or the sweep. Whoever answers is told so.
 4. A withdrawal is the requester's, the agent's owner's, or of the gateway's connection that asked.
+5. How long it took from the display to the answer is recorded, and a yes in haste is told (`fatigue`).
 """
 
 from __future__ import annotations
@@ -32,10 +33,13 @@ from taskbound.core.errors import TaskboundError
 from taskbound.flows.approval.circle import ground_of
 from taskbound.flows.approval.counting import count_on
 from taskbound.flows.approval.ending import DAEMON, Told, tell
+from taskbound.flows.approval.fatigue import pace_in
 from taskbound.flows.approval.questions import Questions
 from taskbound.flows.approval.signed import answered_event, judge, verify_signed
 
 if TYPE_CHECKING:
+    from taskbound.core.approval import Answer, Question
+    from taskbound.core.approval.fatigue import Pace
     from taskbound.flows.approval.signed import Signed
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.approval import StoredApproval
@@ -70,9 +74,14 @@ class Approvals:
         signed = verify_signed(self._means, namespace, raw, signature)
         if signed.statement.kind is AnswerKind.NARROW:
             raise BadStatementError("a narrowing is brought with the action that it names")
-        answered, over = self._means.store.write(lambda tx: self._answer(tx, namespace, signed))
+        hasty: list[tuple[Question, Answer, Pace]] = []
+        answered, over = self._means.store.write(lambda tx: self._answer(tx, namespace, signed, hasty))
         if over:
             raise ApprovalOverError(f"the question is over: {over}")
+        for one in hasty[-1:]:
+            from taskbound.flows.approval.limits import tell_hasty  # noqa: PLC0415  # persons import approvals
+
+            tell_hasty(self._means, *one)  # 5
         return answered
 
     def withdraw(self, namespace: str, approval: str, actor: Actor, *, reason: str) -> Told:
@@ -148,7 +157,9 @@ class Approvals:
         fate = self._questions.fate(tx, found)
         return [] if fate is None else self._questions.end(tx, [(found, fate)], DAEMON)
 
-    def _answer(self, tx: Transaction, namespace: str, signed: Signed) -> tuple[Answered, str]:
+    def _answer(
+        self, tx: Transaction, namespace: str, signed: Signed, hasty: list[tuple[Question, Answer, Pace]]
+    ) -> tuple[Answered, str]:
         statement = signed.statement
         one, fate = self._questions.lock_open(tx, namespace, statement.question)
         if fate is not None:  # 3
@@ -159,7 +170,10 @@ class Approvals:
         count_on(tx, self._means.signatures, judged.key, signed.signature)
         answer = signed.answer(statement.kind, now)
         tx.approvals.put_answer(namespace, one.question.id, answer)
-        self._questions.record(tx, namespace, [answered_event(one, signed, statement.kind)], now)
+        pace = pace_in(tx, one.question, answer)
+        if pace.hasty:
+            hasty.append((one.question, answer, pace))
+        self._questions.record(tx, namespace, [answered_event(one, signed, statement.kind, pace)], now)
         if statement.kind is AnswerKind.DENY:  # 2
             fate = Befallen(event=ApprovalEvent.DENY, reason=f"denied by {statement.person}")
             return (self._questions.end(tx, [(one, fate)], signed.by)[0], ""), ""

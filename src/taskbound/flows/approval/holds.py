@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -49,10 +50,9 @@ if TYPE_CHECKING:
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Transaction
 
-__all__ = ["MOST_HOLDS", "HoldSheet", "look_at_holds"]
+__all__ = ["HoldSheet", "look_at_holds"]
 
-MOST_HOLDS: Final = 20
-"""Questions of one task that are open at once."""
+_HOUR: Final = 3_600_000_000
 _ELSEWHERE: Final = Befallen(
     event=ApprovalEvent.SUPERSEDE, reason="what is kept of the question is about another action"
 )
@@ -204,11 +204,13 @@ def look_at_holds(
         error = why_not_asked(proposal, tasks.get(where[0]), circles.get(where), answered, now)
         if error is not None:
             unaskable[proposal.id] = error
+    room, hourly = _room(tx, namespace, tasks, held, now)
     return HoldSheet(
         places=HoldPlaces(
             holds={key: tuple(some) for key, some in holds.items()},
             unaskable=unaskable,
-            room={name: _room(tx, namespace, name, held) for name in tasks},
+            room=room,
+            hourly=hourly,
             superseded={one.question.action: fate.reason for one, fate in ending if not one.question.narrows},
             anew={(one.question.task, one.question.act): fate.reason for one, fate in ending},
             narrowed=narrowed,
@@ -220,10 +222,20 @@ def look_at_holds(
     )
 
 
-def _room(tx: Transaction, namespace: str, task: str, held: Sequence[Proposal]) -> int:
-    """How many more questions the task may have; what narrows one takes its room."""
-    narrowing = [one for one in held if one.action.task == task and one.narrows is not None]
-    return MOST_HOLDS - tx.approvals.count_open(namespace, task) + len(narrowing)
+def _room(
+    tx: Transaction, namespace: str, tasks: Mapping[str, Task], held: Sequence[Proposal], now: Instant
+) -> tuple[dict[str, int], dict[str, int]]:
+    """How many more each task may have open, and each agent may ask within this hour."""
+    limits, asks = tx.approvals.limits(namespace), tx.approvals
+    since = Instant(now - _HOUR)
+    agents = {one.agent for one in tasks.values()}
+    narrowing = Counter(
+        one.action.task for one in held if one.narrows is not None
+    )  # it takes the room of one
+    return (
+        {name: limits.open - asks.count_open(namespace, name) + narrowing[name] for name in tasks},
+        {name: limits.hourly - asks.count_asked(namespace, name, since) for name in agents},
+    )
 
 
 def _answered(

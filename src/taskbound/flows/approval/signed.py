@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from taskbound.core.approval import (
     AlreadyAnsweredError,
@@ -21,6 +21,7 @@ from taskbound.core.approval import (
     require_entitled,
     yes_of,
 )
+from taskbound.core.approval.fatigue import Pace
 from taskbound.core.audit import ApprovalAnswered
 from taskbound.core.identity.person_key import NotStandingError, require_standing
 from taskbound.flows.approval.circle import lock_people
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Transaction
 
 __all__ = ["Judged", "Signed", "answered_event", "judge", "verify_signed"]
+
+_UNTIMED: Final = Pace(taken=-1, length=0, hasty=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +121,10 @@ def judge(tx: Transaction, one: StoredApproval, signed: Signed, now: Instant) ->
     return Judged(people=people, circle=circle, key=key)
 
 
-def answered_event(one: StoredApproval, signed: Signed, kind: AnswerKind) -> ApprovalAnswered:
-    """The record of an answer of this kind to this question."""
+def answered_event(
+    one: StoredApproval, signed: Signed, kind: AnswerKind, pace: Pace = _UNTIMED
+) -> ApprovalAnswered:
+    """The record of an answer of this kind to this question; a narrowing is not timed."""
     return ApprovalAnswered(
         approval=one.question.id,
         digest=one.question.digest,
@@ -131,4 +136,7 @@ def answered_event(one: StoredApproval, signed: Signed, kind: AnswerKind) -> App
         statement=sha256(signed.raw).hexdigest(),
         signature=sha256(signed.signature).hexdigest(),
         proof=signed.by[1],
+        taken=pace.taken,
+        length=pace.length,
+        hasty=pace.hasty,
     )

@@ -8,13 +8,14 @@
 4. What can't be decided at all, a damaged policy bundle say, is refused with a record of its own.
 5. An ambiguous commit is looked up: an action that is there was decided, one that
    is not there was not, and is decided again.
+6. A task whose call was refused since people were asked too much is paused right after.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.audit import ActionRefusedMalformed, ActionUndecided
@@ -28,9 +29,11 @@ from taskbound.core.decision import (
     refusal,
 )
 from taskbound.core.errors import MalformedError, TaskboundError, UnavailableError
+from taskbound.flows.approval import pause_asking
 from taskbound.flows.decision.evaluate import Call, Evaluator
 from taskbound.flows.decision.group import settle_group
 from taskbound.flows.decision.record import recalled
+from taskbound.flows.decision.undecided import ContendedError, NotDecided, UndecidedError
 from taskbound.flows.decision.writing import Pending
 from taskbound.ports.store import AmbiguousCommitError, ConflictError, StoreUnavailableError
 
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.audit import Event
     from taskbound.flows.decision.views import Views
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Means, Moved
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Transaction
 
@@ -48,29 +51,6 @@ __all__ = ["Answer", "ContendedError", "Decisions", "NotDecided", "UndecidedErro
 _log = logging.getLogger(__name__)
 
 _ROUNDS: Final = 8
-
-
-class UndecidedError(UnavailableError):
-    """Something that nobody foresaw kept this from being decided; nothing was allowed."""
-
-    code = "undecided"
-    remedy = "look at the daemon's log, and report it"
-
-
-class ContendedError(UnavailableError):
-    """What the decision depends on kept changing while it was made."""
-
-    code = "contended"
-    remedy = "try again"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotDecided:
-    """There was no action to decide: the bytes could not be read, or nothing could be recorded."""
-
-    refusal: Refuse
-    recorded: bool = False
-    """Whether there is a record of it."""
 
 
 Answer: TypeAlias = Settled | Repeated | Waiting | Narrowed | NotDecided
@@ -90,6 +70,7 @@ class Decisions:
         self._means = means
         self._views = views
         self._evaluator = Evaluator(views, means.policy, means.operands)
+        self._paused: list[Moved] = []
 
     def decide(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
         """An answer for each call, in order; each durable.
@@ -106,7 +87,15 @@ class Decisions:
         for place, _call in waiting:
             error = ContendedError("what this depends on kept changing")
             answers[place] = NotDecided(refusal=refusal(error))  # 2
+        for one in pause_asking(self._means, answers.values()):  # 6
+            self._views.forget_task(one.namespace, one.task)
+            self._paused.append(one)
         return tuple(answers[place] for place in range(len(calls)))
+
+    def take_paused(self) -> list[Moved]:
+        """The tasks that were paused since the last time, for those who hold connections of them."""
+        paused, self._paused = self._paused, []
+        return paused
 
     def _evaluate(self, waiting: Sequence[tuple[int, Call]], answers: dict[int, Answer]) -> list[Pending]:
         now = self._means.clock.now()

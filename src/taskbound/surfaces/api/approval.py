@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.approval import (
@@ -11,8 +12,11 @@ from taskbound.core.approval import (
     UnknownApprovalError,
     askable,
 )
+from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.flows.approval.circle import see_people
 from taskbound.flows.approval.evidence import give_evidence
+from taskbound.flows.approval.fatigue import measure, note_display
+from taskbound.flows.approval.limits import set_limits
 from taskbound.flows.approval.proof import subject_of
 from taskbound.surfaces.api.filters import BadFilterError
 from taskbound.surfaces.api.page.brought import require_brought
@@ -21,6 +25,7 @@ from taskbound.wire import approval as wire
 from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
+    from taskbound.core.approval.fatigue import ApprovalLimits
     from taskbound.core.clock import Instant
     from taskbound.flows.means import Means
     from taskbound.ports.action import StoredAction
@@ -34,7 +39,9 @@ __all__ = [
     "answer_approval",
     "detail_of",
     "leave_hold",
+    "limit_approvals",
     "list_approvals",
+    "measure_approvals",
     "narrow_approval",
     "prove_approval",
     "show_approval",
@@ -42,6 +49,7 @@ __all__ = [
 ]
 
 _PAGE: Final = 500
+_HOURS: Final = 24 * 366
 _STATES: Final = {one.value: one for one in ApprovalState}
 
 
@@ -66,10 +74,17 @@ async def list_approvals(daemon: Daemon, connection: Connection, ask: wire.ListA
 
 
 async def show_approval(daemon: Daemon, connection: Connection, ask: wire.ShowApproval) -> Answer:
-    """One approval in full."""
+    """One approval in full; that a person looks at it is kept, before they do."""
+    space = connection.namespace
+
+    def look() -> None:
+        try:
+            actor = daemon.require_person(connection)
+        except DeniedError:
+            return  # the agent's own look, or that of an account without a person
+        note_display(daemon.means, space, ask.approval, actor)
 
     def read() -> Answer:
-        space = connection.namespace
         with daemon.means.store.read() as snapshot:
             reads = snapshot.approvals
             found = reads.approval(space, ask.approval) or reads.approval_of(space, ask.approval)
@@ -77,6 +92,8 @@ async def show_approval(daemon: Daemon, connection: Connection, ask: wire.ShowAp
                 raise UnknownApprovalError(f"no approval is named `{ask.approval}`")
             return detail_of(daemon.means, snapshot, found)
 
+    with suppress(UnavailableError):  # what takes nothing more is still read, and counts as unseen
+        await daemon.first(look)
     return await daemon.read(read)
 
 
@@ -108,6 +125,54 @@ async def prove_approval(daemon: Daemon, connection: Connection, ask: wire.Prove
         )
 
     return await daemon.first(work)
+
+
+async def measure_approvals(daemon: Daemon, connection: Connection, ask: wire.MeasureApprovals) -> Answer:
+    """How much people were asked, and how fast they answered."""
+    hours = max(1, min(ask.hours, _HOURS))
+
+    def read() -> Answer:
+        limits, agents, persons = measure(daemon.means, connection.namespace, hours)
+        return wire.ApprovalStats(
+            hours=hours,
+            limits=_limits(limits),
+            agents=tuple(
+                wire.AgentLoad(agent=one.agent, asked=one.asked, busiest=one.busiest, states=dict(one.states))
+                for one in agents
+            ),
+            persons=tuple(
+                wire.PersonLoad(
+                    person=one.person,
+                    shown=one.shown,
+                    busiest=one.busiest,
+                    yes=one.yes,
+                    no=one.no,
+                    hasty=one.hasty,
+                    unseen=one.unseen,
+                    median=one.median,
+                    speed=one.speed,
+                )
+                for one in persons
+            ),
+        )
+
+    return await daemon.read(read)
+
+
+async def limit_approvals(daemon: Daemon, connection: Connection, ask: wire.LimitApprovals) -> Answer:
+    """Say how much people may be asked."""
+    said = {"open": ask.open, "hourly": ask.hourly, "speed": ask.speed}
+
+    def work() -> Answer:
+        actor, owns = daemon.require_giver(connection)
+        values = {name: value for name, value in said.items() if value}
+        return _limits(set_limits(daemon.means, connection.namespace, actor=actor, owns=owns, **values))
+
+    return await daemon.first(work)
+
+
+def _limits(limits: ApprovalLimits) -> wire.ApprovalLimits:
+    return wire.ApprovalLimits(open=limits.open, hourly=limits.hourly, speed=limits.speed)
 
 
 async def narrow_approval(daemon: Daemon, connection: Connection, ask: wire.NarrowApproval) -> Answer:

@@ -14,6 +14,7 @@ from taskbound.core.identity import UnprovenError
 from taskbound.core.quick import quick
 from taskbound.flows.action import Outcomes
 from taskbound.flows.approval import Approvals
+from taskbound.flows.approval.limits import tell_paused
 from taskbound.flows.decision import Call, Decisions, Narrowings, Refusals, Views
 from taskbound.flows.identity import Agents, Deliveries, require_person
 from taskbound.flows.means import Actor
@@ -425,7 +426,19 @@ class Daemon:
             return snapshot.tasks.registered(self.boot)
 
     def _decide(self, asked: Sequence[Asked]) -> Sequence[Answer]:
-        return self.refusals.decide([self._call(one) for one in asked])
+        answers = self.refusals.decide([self._call(one) for one in asked])
+        paused = self.decisions.take_paused()
+        if paused:
+            self.loop.call_soon_threadsafe(self._tell_paused, paused)
+        return answers
+
+    def _tell_paused(self, paused: Sequence[Moved]) -> None:
+        """Let those know who hold connections of these tasks, and those who watch; in the loop."""
+        self.tell_ended(paused)
+        try:
+            self._first.put(lambda: tell_paused(self.means, paused))
+        except OverloadedError:
+            _log.warning("no monitor is told that tasks were paused: %s", [one.task for one in paused])
 
     def _call(self, asked: Asked) -> Call:
         connection, ask = asked.connection, asked.ask

@@ -103,6 +103,8 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_identity.TestMonitor: _operation("api:agent:test-monitor", _P, identity.test_monitor),
     wire_approval.AnswerApproval: _operation("api:approval:answer", _P, approval.answer_approval),
     wire_approval.LeaveHold: _operation("api:approval:leave", _G, approval.leave_hold),
+    wire_approval.LimitApprovals: _operation("api:approval:limits", Right.GIVER, approval.limit_approvals),
+    wire_approval.MeasureApprovals: _operation("api:approval:stats", _R, approval.measure_approvals),
     wire_approval.ListApprovals: _operation("api:approval:list", _R, approval.list_approvals),
     wire_approval.NarrowApproval: _operation("api:approval:narrow", _P, approval.narrow_approval),
     wire_approval.OpenApproval: _operation("api:approval:open", _P, passkey.open_approval),

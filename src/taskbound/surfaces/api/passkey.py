@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import Action, Frame
@@ -26,12 +27,14 @@ from taskbound.core.approval import (
     yes_of,
 )
 from taskbound.core.approval.sheet import Sheet, render_sheet, sheet_of
-from taskbound.core.errors import DeniedError
+from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.core.identity.enrollment import enrollment_statement
 from taskbound.core.identity.passkey import PasskeyUnreadableError
 from taskbound.core.identity.person_key import PersonKeyKind, PersonKeyState, require_standing
+from taskbound.flows.approval.fatigue import note_display
 from taskbound.flows.identity.enrollment import Enrollments, Offer
 from taskbound.flows.identity.person_key import NotKeyHolderError, require_key
+from taskbound.flows.means import Actor
 from taskbound.surfaces.api.people import detail_of
 from taskbound.wire.jose.compact import encode_base64url
 from taskbound.wire.page import PageChoice, PageMake, PageShown, PageTaken, parse_part
@@ -43,7 +46,6 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.identity.person_key import PersonKey
     from taskbound.flows.identity.enrollment import Progress
-    from taskbound.flows.means import Actor
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Snapshot
     from taskbound.surfaces.api.connection import Connection
@@ -273,6 +275,11 @@ class _Answering:
                 _require_open(found)
                 return found.question, _sheet(snapshot, found)
 
+        shown_to = Actor(name=self.person, proof=f"page of {self._own.kind.value} {self._own.fingerprint}")
+        with suppress(UnavailableError):  # it is shown all the same, and counts as unseen
+            await self._daemon.first(
+                lambda: note_display(self._daemon.means, self._own.namespace, self._question, shown_to)
+            )
         question, sheet = await self._daemon.read(read)
         kind = AnswerKind.DENY if self._deny else yes_of(question, self.person)
         self._statements = {kind.value: self._statement(question, kind)}

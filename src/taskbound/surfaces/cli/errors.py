@@ -43,9 +43,9 @@ _BY_STATUS: Final[dict[int, str]] = {
     _MALFORMED: """
         already-in-force already-initialized bad-bundle bad-case bad-client-config bad-definition bad-escape
         bad-evidence bad-filter bad-frame bad-grantable bad-id bad-input bad-instant bad-issuer bad-jsonrpc
-        bad-monitor bad-name bad-note bad-outcome bad-params bad-person-key bad-policy bad-probe bad-question
-        bad-reconciliation bad-replay bad-server bad-server-name bad-setting bad-sheet bad-statement
-        bad-task bad-tool-name bare-return
+        bad-limits bad-monitor bad-name bad-note bad-outcome bad-params bad-person-key bad-policy bad-probe
+        bad-question bad-reconciliation bad-replay bad-server bad-server-name bad-setting bad-sheet
+        bad-statement bad-task bad-tool-name bare-return
         batch byte-order-mark ceiling-limit command-missing document-syntax duplicate-key duplicate-tool
         empty-document floating-version foreign-character half-message id-reused jwk-members jwk-point
         jwk-private jwk-set key-reused line-separator lone-surrogate look-alike-tool malformed mixed-agents
@@ -73,7 +73,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         passkey-unreadable passkey-unverified person-key-exposed refused-by-daemon scope-changed
         server-changed statement-time stopped task-ended task-expired task-not-started task-paused
         token-audience token-expired token-issuer token-key token-not-yet token-unproven
-        too-long-to-show too-many-holds too-many-refusals tool-changed tree-too-large unbridgeable
+        too-long-to-show too-many-holds too-many-questions too-many-refusals tool-changed tree-too-large unbridgeable
         unknown-action unknown-approval unknown-bundle unknown-identity unknown-issuer unknown-key
         unknown-server unknown-template unknown-tool unproven unvouched upstream-exists
         wrong-monitor-code wrong-state

@@ -6,12 +6,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from taskbound.core.approval import OPEN, ApprovalState
+from taskbound.core.approval.fatigue import ApprovalLimits
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from taskbound.adapters.store.memory.rows import Tables
     from taskbound.core.approval import Answer
+    from taskbound.core.approval.fatigue import Display
+    from taskbound.core.clock import Instant
     from taskbound.ports.approval import ApprovalChange, StoredApproval, Waiter
 
 __all__ = ["MemoryApprovals"]
@@ -79,6 +82,20 @@ class MemoryApprovals:
                 found.setdefault(key, []).append(one)
         return {key: tuple(some) for key, some in found.items()}
 
+    def displays(self, namespace: str, approvals: Collection[str]) -> Mapping[str, tuple[Display, ...]]:
+        """By approval: to whom it was shown."""
+        found: dict[str, list[Display]] = {}
+        for (space, approval, _), one in self._tables.live().displays.items():
+            if space == namespace and approval in approvals:
+                found.setdefault(approval, []).append(one)
+        return {
+            name: tuple(sorted(some, key=lambda one: (one.at, one.person))) for name, some in found.items()
+        }
+
+    def limits(self, namespace: str) -> ApprovalLimits:
+        """How much people may be asked."""
+        return self._tables.live().approval_limits.get(namespace) or ApprovalLimits(namespace=namespace)
+
     def lock_approval(self, namespace: str, approval: str) -> StoredApproval | None:
         """The approval of this id."""
         return self.approval(namespace, approval)
@@ -95,6 +112,13 @@ class MemoryApprovals:
     def count_open(self, namespace: str, task: str) -> int:
         """How many of the task are open."""
         return len(self.lock_open(namespace, {task}))
+
+    def count_asked(self, namespace: str, agent: str, since: Instant) -> int:
+        """How many of this agent's tasks were asked at that instant or later."""
+        tasks = self._tables.live().tasks
+        recent = [one.question.task for one in self._of(namespace) if one.question.asked >= since]
+        found = (tasks.get((namespace, name)) for name in recent)
+        return sum(one is not None and one.agent == agent for one in found)
 
     def insert_approvals(self, approvals: Sequence[StoredApproval]) -> None:
         """Write new ones."""
@@ -131,6 +155,16 @@ class MemoryApprovals:
         if now is None or any((one.person, one.kind) == (answer.person, answer.kind) for one in given):
             self._tables.conflict("an answer to the question")
         self._put(replace(now, answers=tuple(sorted((*given, answer), key=_turn))))
+
+    def put_display(self, namespace: str, approval: str, display: Display) -> None:
+        """Keep to whom it was shown."""
+        key = (namespace, approval, display.person)
+        if self._tables.live().displays.get(key) is None:
+            self._tables.displays.put(key, display)
+
+    def put_limits(self, limits: ApprovalLimits) -> None:
+        """Write how much people may be asked."""
+        self._tables.live().approval_limits.put(limits.namespace, limits)
 
     def _of(self, namespace: str) -> list[StoredApproval]:
         every = self._tables.live().approvals.values()

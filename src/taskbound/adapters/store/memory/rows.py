@@ -15,6 +15,7 @@ from taskbound.ports.store import ConflictError, StoreUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from taskbound.core.approval.fatigue import ApprovalLimits, Display
     from taskbound.core.clock import Instant
     from taskbound.core.decision import ActHistory, Presented
     from taskbound.core.identity import Agent, Group, Person
@@ -130,6 +131,8 @@ class Tables:
     priors: Rows[tuple[str, Presented], str] = field(default_factory=Rows)
     acts: Rows[tuple[str, str, str], ActHistory] = field(default_factory=Rows)
     approvals: Rows[tuple[str, str], StoredApproval] = field(default_factory=Rows)
+    displays: Rows[tuple[str, str, str], Display] = field(default_factory=Rows)
+    approval_limits: Rows[str, ApprovalLimits] = field(default_factory=Rows)
     bundles: Rows[tuple[str, str], StoredBundle] = field(default_factory=Rows)
     activations: Rows[tuple[str, int], BundleActivation] = field(default_factory=Rows)
     bundles_in_force: Rows[str, InForce] = field(default_factory=Rows)

@@ -14,6 +14,7 @@ from taskbound.adapters.store.sql.rows.columns import json_texts
 from taskbound.adapters.store.sql.rows.statement import Statement
 from taskbound.adapters.store.sql.schema import approval_answers, approvals
 from taskbound.core.approval import Answer, AnswerKind, ApprovalState, parse_question
+from taskbound.core.approval.fatigue import ApprovalLimits, Display
 from taskbound.core.clock import Instant
 from taskbound.ports.approval import StoredApproval, Waiter
 
@@ -50,6 +51,24 @@ _BEFORE: Final = (
 _ANSWERS: Final = (
     "SELECT approval, kind, person, person_key, at, received, statement, signature FROM approval_answers"
     " WHERE namespace = ? AND approval IN (SELECT value FROM json_each(?)) ORDER BY received, person, kind"
+)
+_DISPLAYS: Final = (
+    "SELECT approval, person, at, length FROM approval_displays"
+    " WHERE namespace = ? AND approval IN (SELECT value FROM json_each(?)) ORDER BY at, person"
+)
+_DISPLAY: Final = (
+    "INSERT INTO approval_displays (namespace, approval, person, at, length) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT DO NOTHING"
+)
+_ASKED: Final = (
+    "SELECT count(*) FROM approvals a JOIN tasks t ON t.namespace = a.namespace AND t.id = a.task"
+    " WHERE a.namespace = ? AND a.asked >= ? AND t.agent = ?"
+)
+_LIMITS: Final = "SELECT open, hourly, speed FROM approval_limits WHERE namespace = ?"
+_PUT_LIMITS: Final = (
+    "INSERT INTO approval_limits (namespace, open, hourly, speed) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (namespace) DO UPDATE SET open = excluded.open, hourly = excluded.hourly,"
+    " speed = excluded.speed"
 )
 _INSERT: Final = Statement(insert(approvals))
 _ANSWER: Final = Statement(insert(approval_answers))
@@ -109,6 +128,20 @@ class SqlApprovals:
         """All that are open, of every namespace, oldest first."""
         return self._link.all(read_approval, _EVERY_OPEN)
 
+    def displays(self, namespace: str, approvals: Collection[str]) -> Mapping[str, tuple[Display, ...]]:
+        """By approval: to whom it was shown."""
+        found: dict[str, tuple[Display, ...]] = {}
+        ids = json_texts(sorted(approvals))
+        for approval, one in self._link.all(_display, _DISPLAYS, (namespace, ids)):
+            found[approval] = (*found.get(approval, ()), one)
+        return found
+
+    def limits(self, namespace: str) -> ApprovalLimits:
+        """How much people may be asked."""
+        for most, hourly, speed in self._link.all(_limits, _LIMITS, (namespace,)):
+            return ApprovalLimits(namespace=namespace, open=most, hourly=hourly, speed=speed)
+        return ApprovalLimits(namespace=namespace)
+
     def lock_holds(
         self, namespace: str, acts: Collection[tuple[str, str]]
     ) -> Mapping[tuple[str, str], tuple[StoredApproval, ...]]:
@@ -137,6 +170,10 @@ class SqlApprovals:
     def count_open(self, namespace: str, task: str) -> int:
         """How many of the task are open."""
         return self._link.whole(_COUNT, (namespace, task))
+
+    def count_asked(self, namespace: str, agent: str, since: Instant) -> int:
+        """How many of this agent's tasks were asked at that instant or later."""
+        return self._link.whole(_ASKED, (namespace, since, agent))
 
     def insert_approvals(self, approvals: Sequence[StoredApproval]) -> None:
         """Write new ones."""
@@ -172,6 +209,14 @@ class SqlApprovals:
         )
         self._link.change(_ANSWER.text, values)
 
+    def put_display(self, namespace: str, approval: str, display: Display) -> None:
+        """Keep to whom it was shown."""
+        self._link.change(_DISPLAY, (namespace, approval, display.person, display.at, display.length))
+
+    def put_limits(self, limits: ApprovalLimits) -> None:
+        """Write how much people may be asked."""
+        self._link.change(_PUT_LIMITS, (limits.namespace, limits.open, limits.hourly, limits.speed))
+
     def _lock_holds(self, namespace: str, acts: list[tuple[str, str]]) -> tuple[StoredApproval, ...]:
         return self._link.all(read_approval, _HOLDS, (namespace, json_texts(acts)))
 
@@ -190,6 +235,14 @@ class SqlApprovals:
 
     def _answers(self, namespace: str, ids: str) -> Iterable[tuple[str, Answer]]:
         return self._link.all(read_answer, _ANSWERS, (namespace, ids))
+
+
+def _display(approval: str, person: str, at: int, length: int) -> tuple[str, Display]:
+    return approval, Display(person=person, at=Instant(at), length=length)
+
+
+def _limits(most: int, hourly: int, speed: int) -> tuple[int, int, int]:
+    return most, hourly, speed
 
 
 def _row(one: StoredApproval) -> tuple[Value, ...]:

@@ -22,8 +22,10 @@ from taskbound.core.audit.events.approval import (
     ApprovalAnswered,
     ApprovalAsked,
     ApprovalChanged,
+    ApprovalLimitsChanged,
     ApprovalNarrowed,
     ApprovalProven,
+    ApprovalShown,
 )
 from taskbound.core.audit.events.log import (
     CheckpointSigned,
@@ -90,8 +92,10 @@ __all__ = [
     "ApprovalAnswered",
     "ApprovalAsked",
     "ApprovalChanged",
+    "ApprovalLimitsChanged",
     "ApprovalNarrowed",
     "ApprovalProven",
+    "ApprovalShown",
     "CheckpointSigned",
     "Delivery",
     "Event",
@@ -166,7 +170,9 @@ Event: TypeAlias = (
     | ActionOutcome
     | ApprovalAsked
     | ApprovalAnswered
+    | ApprovalShown
     | ApprovalProven
+    | ApprovalLimitsChanged
     | ApprovalChanged
     | ApprovalNarrowed
     | ActionReconciled

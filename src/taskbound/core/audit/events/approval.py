@@ -9,8 +9,10 @@ __all__ = [
     "ApprovalAnswered",
     "ApprovalAsked",
     "ApprovalChanged",
+    "ApprovalLimitsChanged",
     "ApprovalNarrowed",
     "ApprovalProven",
+    "ApprovalShown",
 ]
 
 
@@ -41,6 +43,35 @@ class ApprovalAsked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalShown:
+    """A question was shown to a person for the first time."""
+
+    kind: ClassVar[str] = "approval-shown"
+    approval: str
+    action: str
+    task: str
+    person: str
+    length: int
+    """Characters of the sheet."""
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalLimitsChanged:
+    """How much people of the namespace may be asked was said anew."""
+
+    kind: ClassVar[str] = "approval-limits-changed"
+    open: int
+    """Questions of one task that are open at once."""
+    hourly: int
+    """Questions that one agent may have asked within an hour."""
+    speed: int
+    """Characters a second that anybody can read."""
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalAnswered:
     """A person answered, and their signature was verified."""
 
@@ -58,6 +89,12 @@ class ApprovalAnswered:
     signature: str
     """SHA-256 of the signature."""
     proof: str
+    taken: int = -1
+    """µs from the first time that it was shown to them to their answer; -1 when it never was."""
+    length: int = 0
+    """Characters of the sheet that was shown."""
+    hasty: bool = False
+    """Whether it is a yes that came sooner than anybody can read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

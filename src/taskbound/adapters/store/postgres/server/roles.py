@@ -63,6 +63,8 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "acts": _KEPT,
         "approvals": (*_APPENDED, *(f"UPDATE ({one})" for one in _STEP)),
         "approval_answers": _APPENDED,
+        "approval_displays": _APPENDED,
+        "approval_limits": _KEPT,
         "writers": _KEPT,
         "records": _APPENDED,
         "places": _APPENDED,

@@ -15,7 +15,7 @@ from taskbound.adapters.store.sql.schema.columns import (
     whole_column,
 )
 
-__all__ = ["approval_answers", "approvals"]
+__all__ = ["approval_answers", "approval_displays", "approval_limits", "approvals"]
 
 approvals: Final = Table(
     "approvals",
@@ -58,4 +58,29 @@ approval_answers: Final = Table(
     bytes_column("signature"),
     PrimaryKeyConstraint("namespace", "approval", "person", "kind"),
     sqlite_strict=True,
+)
+
+approval_displays: Final = Table(
+    "approval_displays",
+    METADATA,
+    text_column("namespace"),
+    text_column("approval"),
+    text_column("person"),
+    whole_column("at"),
+    whole_column("length"),
+    PrimaryKeyConstraint("namespace", "approval", "person"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+approval_limits: Final = Table(
+    "approval_limits",
+    METADATA,
+    text_column("namespace"),
+    whole_column("open"),
+    whole_column("hourly"),
+    whole_column("speed"),
+    PrimaryKeyConstraint("namespace"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
 )

@@ -1,0 +1,212 @@
+"""How much is asked of people, and whether they can have read what they said yes to.
+
+1. A namespace has limits: how many questions of one task may be open, how many one agent may have asked
+   within an hour, and how many characters a second anybody can read. What would be asked beyond one of the
+   first two is refused, and its task pauses: people are not asked on.
+2. The time to read is counted from the first time that the question was shown to this person until their
+   answer came, against the length of the sheet. It is the longest that they can have read here, and says
+   nothing of whether they did.
+3. A yes that came sooner than anybody can read the sheet, or to a question that was never shown to them here,
+   is *hasty*. It counts all the same, and is told: whoever signs elsewhere, or from a script, has read
+   elsewhere or not at all. A denial in haste lets nothing run, and is not told.
+4. What is counted of people is what they were shown and what they answered, within a span of time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.approval.statement import AnswerKind
+from taskbound.core.errors import MalformedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from taskbound.core.approval.quorum import Answer
+    from taskbound.core.clock import Instant
+
+__all__ = [
+    "AgentLoad",
+    "ApprovalLimits",
+    "BadLimitsError",
+    "Display",
+    "Pace",
+    "PersonLoad",
+    "Seen",
+    "pace_of",
+    "parse_limits",
+    "weigh",
+]
+
+_SECOND: Final = 1_000_000
+_HOUR: Final = 3600 * _SECOND
+_MOST: Final = {"open": 200, "hourly": 10_000, "speed": 10_000}
+
+
+class BadLimitsError(MalformedError):
+    """A limit of questions that can't be."""
+
+    code = "bad-limits"
+    remedy = "see `taskbound approval limits --help`"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalLimits:
+    """How much people of a namespace may be asked (rule 1)."""
+
+    namespace: str
+    open: int = 20
+    """Questions of one task that are open at once."""
+    hourly: int = 60
+    """Questions that one agent may have asked within an hour."""
+    speed: int = 100
+    """Characters a second: about a thousand words a minute, which nobody reads with understanding."""
+
+
+def parse_limits(namespace: str, **values: int) -> ApprovalLimits:
+    """The limits with these values.
+
+    Raises:
+        BadLimitsError: One is less than 1, or more than makes sense.
+    """
+    for name, value in values.items():
+        if not 1 <= value <= _MOST[name]:
+            raise BadLimitsError(f"`{name}` is between 1 and {_MOST[name]}", where=name)
+    return ApprovalLimits(namespace=namespace, **values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Display:
+    """The first time that a question was shown to a person."""
+
+    person: str
+    at: Instant
+    length: int
+    """Characters of the sheet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast somebody answered."""
+
+    taken: int
+    """µs from the display to the answer; -1 when it was never shown to them here."""
+    length: int
+    hasty: bool
+
+
+def pace_of(answer: Answer, displays: Iterable[Display], limits: ApprovalLimits) -> Pace:
+    """How fast this answer was given (rules 2 and 3)."""
+    yes = answer.kind in {AnswerKind.APPROVE, AnswerKind.CONFIRM}
+    for one in displays:
+        if one.person == answer.person and one.at <= answer.received:
+            taken = answer.received - one.at
+            return Pace(
+                taken=taken, length=one.length, hasty=yes and taken * limits.speed < one.length * _SECOND
+            )
+    return Pace(taken=-1, length=0, hasty=yes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One question as it is counted."""
+
+    agent: str
+    asked: Instant
+    state: str
+    answers: Sequence[Answer]
+    displays: Sequence[Display]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentLoad:
+    """What one agent has asked of people."""
+
+    agent: str
+    asked: int
+    busiest: int
+    """Questions within the busiest hour."""
+    states: Mapping[str, int]
+    """How many are in each state now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonLoad:
+    """What was asked of one person, and how they answered (rule 4)."""
+
+    person: str
+    shown: int
+    busiest: int
+    """Questions that were first shown to them within the busiest hour."""
+    yes: int
+    no: int
+    hasty: int
+    unseen: int
+    """Yes to what was never shown to them here; among the hasty."""
+    median: int
+    """µs from display to answer, of all answers to what was shown; -1 when there are none."""
+    speed: int
+    """Characters a second that the median answer would have had to be read with; -1 as above."""
+
+
+def weigh(
+    seen: Iterable[Seen], limits: ApprovalLimits
+) -> tuple[tuple[AgentLoad, ...], tuple[PersonLoad, ...]]:
+    """What was asked by each agent, and of each person, by name."""
+    asked: dict[str, list[Seen]] = {}
+    shown: dict[str, list[int]] = {}
+    paces: dict[str, list[tuple[AnswerKind, Pace]]] = {}
+    for one in seen:
+        asked.setdefault(one.agent, []).append(one)
+        for display in one.displays:
+            shown.setdefault(display.person, []).append(display.at)
+        for answer in one.answers:
+            if answer.kind is not AnswerKind.EVIDENCE:
+                pace = pace_of(answer, one.displays, limits)
+                paces.setdefault(answer.person, []).append((answer.kind, pace))
+    persons = sorted({*shown, *paces})
+    return (
+        tuple(_agent(name, asked[name]) for name in sorted(asked)),
+        tuple(_person(name, shown.get(name, []), paces.get(name, [])) for name in persons),
+    )
+
+
+def _agent(name: str, asked: Sequence[Seen]) -> AgentLoad:
+    states = Counter(one.state for one in asked)
+    return AgentLoad(
+        agent=name,
+        asked=len(asked),
+        busiest=_busiest(one.asked for one in asked),
+        states=dict(sorted(states.items())),
+    )
+
+
+def _person(name: str, shown: Sequence[int], paces: Sequence[tuple[AnswerKind, Pace]]) -> PersonLoad:
+    hasty = [pace for _, pace in paces if pace.hasty]
+    known = sorted((pace.taken, pace.length) for _, pace in paces if pace.taken >= 0)
+    taken, length = known[len(known) // 2] if known else (-1, 0)
+    denied = sum(kind is AnswerKind.DENY for kind, _ in paces)
+    return PersonLoad(
+        person=name,
+        shown=len(shown),
+        busiest=_busiest(shown),
+        yes=len(paces) - denied,
+        no=denied,
+        hasty=len(hasty),
+        unseen=sum(pace.taken < 0 for pace in hasty),
+        median=taken,
+        speed=length * _SECOND // max(taken, 1) if known else -1,
+    )
+
+
+def _busiest(instants: Iterable[int]) -> int:
+    """The most of them that lie within one hour."""
+    ordered = sorted(instants)
+    most = first = 0
+    for last, at in enumerate(ordered):
+        while at - ordered[first] >= _HOUR:
+            first += 1
+        most = max(most, last - first + 1)
+    return most

@@ -1,0 +1,176 @@
+"""What is asked of people: what was shown to them, how fast they answered, and what asks too much.
+
+1. That a question was shown to a person is written down the first time, before it is shown, while it is open.
+   What beneath a gateway or a run looks at it is no person's look.
+2. A task whose call was refused since people were asked too much is paused in the next transaction. A crash
+   between the two leaves a refusal, and the next such call pauses it.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action import Action, Frame
+from taskbound.core.approval import OPEN
+from taskbound.core.approval.fatigue import Display, Seen, pace_of, weigh
+from taskbound.core.approval.sheet import Sheet, render_sheet, sheet_of
+from taskbound.core.audit import TaskChanged
+from taskbound.core.audit.events import ApprovalShown
+from taskbound.core.clock import Instant
+from taskbound.core.decision import PAUSES, Refuse, Settled
+from taskbound.core.errors import TaskboundError
+from taskbound.core.task import TaskEvent, TaskState, move_task
+from taskbound.flows.approval.ending import DAEMON
+from taskbound.flows.means import Moved
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from taskbound.core.approval import Answer, Question
+    from taskbound.core.approval.fatigue import AgentLoad, ApprovalLimits, Pace, PersonLoad
+    from taskbound.flows.means import Actor, Means
+    from taskbound.ports.action import StoredAction
+    from taskbound.ports.store import Snapshot, Transaction
+
+__all__ = ["measure", "note_display", "pace_in", "pause_asking"]
+
+_log = logging.getLogger(__name__)
+
+_HOUR: Final = 3_600_000_000
+_PAGE: Final = 500
+_MOST: Final = 20_000
+
+
+def note_display(means: Means, namespace: str, approval: str, actor: Actor) -> None:
+    """Keep that this question is shown to this person now, if it never was (rule 1).
+
+    Args:
+        means: What flows are given.
+        namespace: Of the question.
+        approval: Its id, or the id of its action.
+        actor: The person.
+    """
+    with means.store.read() as snapshot:
+        reads = snapshot.approvals
+        one = reads.approval(namespace, approval) or reads.approval_of(namespace, approval)
+        if one is None or one.state not in OPEN or _was_shown(snapshot, one.question, actor.name):
+            return
+        kept = snapshot.actions.action(namespace, one.question.action)
+    length = 0 if kept is None else _length(one.question, kept)
+
+    def work(tx: Transaction) -> None:
+        if _was_shown(tx, one.question, actor.name):
+            return
+        now = means.clock.now()
+        display = Display(person=actor.name, at=now, length=length)
+        tx.approvals.put_display(namespace, one.question.id, display)
+        event = ApprovalShown(
+            approval=one.question.id,
+            action=one.question.action,
+            task=one.question.task,
+            person=actor.name,
+            length=length,
+            proof=actor.proof,
+        )
+        tx.audit.append(namespace, means.writer, [event], now)
+
+    means.store.write(work)
+
+
+def _was_shown(snapshot: Snapshot, question: Question, person: str) -> bool:
+    known = snapshot.approvals.displays(question.namespace, {question.id}).get(question.id, ())
+    return any(one.person == person for one in known)
+
+
+def _length(question: Question, kept: StoredAction) -> int:
+    """Characters of the sheet, but for what stands there of the server and of attempts before."""
+    frame = Frame(
+        namespace=kept.namespace,
+        task=kept.task,
+        agent=kept.agent,
+        tool=kept.tool,
+        server=kept.server,
+        definition=kept.definition,
+    )
+    action = Action(frame=frame, arguments=kept.arguments)
+    rendered = render_sheet(sheet_of(question, action, policies=kept.policies))
+    return len(rendered.text) if isinstance(rendered, Sheet) else 0
+
+
+def pace_in(tx: Transaction, question: Question, answer: Answer) -> Pace:
+    """How fast this answer came, by what is kept of the display."""
+    namespace = question.namespace
+    shown = tx.approvals.displays(namespace, {question.id}).get(question.id, ())
+    return pace_of(answer, shown, tx.approvals.limits(namespace))
+
+
+def pause_asking(means: Means, answers: Iterable[object]) -> list[Moved]:
+    """Pause the tasks whose calls were refused since people were asked too much (rule 2)."""
+    over = {
+        (one.proposal.action.frame.namespace, one.proposal.action.task): one.decision.code
+        for one in answers
+        if isinstance(one, Settled) and isinstance(one.decision, Refuse) and one.decision.code in PAUSES
+    }
+    moved: list[Moved] = []
+    for (namespace, task), code in sorted(over.items()):
+        try:
+            moved += means.store.write(partial(_pause, means, namespace, task, code))
+        except TaskboundError:  # the next call is refused as this one was, and pauses it
+            _log.exception("task %s asks too much and could not be paused", task)
+    return moved
+
+
+def _pause(means: Means, namespace: str, name: str, code: str, tx: Transaction) -> list[Moved]:
+    task = tx.tasks.task(namespace, name)
+    if task is None or task.state is not TaskState.RUNNING:
+        return []
+    after = move_task(task, TaskEvent.PAUSE)
+    tx.tasks.put_task(after, expect=task.version)
+    reason = f"it asks people too much ({code})"
+    event = TaskChanged(
+        task=name,
+        before=task.state.value,
+        after=after.state.value,
+        event=TaskEvent.PAUSE.value,
+        reason=reason,
+        by=DAEMON[0],
+        proof=DAEMON[1],
+        learning=task.learning,
+    )
+    tx.audit.append(namespace, means.writer, [event], means.clock.now())
+    return [Moved(namespace=namespace, task=name, state=after.state, reason=reason)]
+
+
+def measure(
+    means: Means, namespace: str, hours: int
+) -> tuple[ApprovalLimits, tuple[AgentLoad, ...], tuple[PersonLoad, ...]]:
+    """What was asked and answered within so many hours: by agent, and by person."""
+    since = Instant(means.clock.now() - hours * _HOUR)
+    with means.store.read() as snapshot:
+        limits = snapshot.approvals.limits(namespace)
+        agents, persons = weigh(_seen(snapshot, namespace, since), limits)
+    return limits, agents, persons
+
+
+def _seen(snapshot: Snapshot, namespace: str, since: Instant) -> Iterator[Seen]:
+    before, counted = "", 0
+    while counted < _MOST:
+        page = snapshot.approvals.approvals(namespace, limit=_PAGE, before=before)
+        shown = snapshot.approvals.displays(namespace, {one.question.id for one in page})
+        for one in page:
+            if one.question.asked < since:
+                return
+            yield Seen(
+                agent=one.question.agent,
+                asked=one.question.asked,
+                state=one.state.value,
+                answers=()
+                if one.question.narrows
+                else one.answers,  # what was narrowed was shown before it was
+                displays=shown.get(one.question.id, ()),
+            )
+        if len(page) < _PAGE:
+            return
+        before, counted = page[-1].question.id, counted + len(page)
