@@ -79,10 +79,7 @@ class ApprovalReads(Protocol):
         """Approvals, newest first; empty filters take all; `before` is the last id of the page before."""
 
     def open_approvals(self) -> tuple[StoredApproval, ...]:
-        """All that are open, of every namespace, oldest first, without their answers.
-
-        Answered by an index.
-        """
+        """All that are open, of every namespace, oldest first, without answers; answered by an index."""
 
     def displays(self, namespace: str, approvals: Collection[str]) -> Mapping[str, tuple[Display, ...]]:
         """By approval, of these: to whom it was shown, in that order; absent where it was to nobody."""

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -30,17 +31,35 @@ if TYPE_CHECKING:
 
     from taskbound.core.approval import Answer, Question
     from taskbound.core.approval.fatigue import AgentLoad, ApprovalLimits, Pace, PersonLoad
+    from taskbound.core.decision import Proposal
+    from taskbound.core.task import Task
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = ["measure", "note_display", "pace_in", "pause_asking"]
+__all__ = ["measure", "note_display", "pace_in", "pause_asking", "room_to_ask"]
 
 _log = logging.getLogger(__name__)
 
 _HOUR: Final = 3_600_000_000
 _PAGE: Final = 500
 _MOST: Final = 20_000
+
+
+def room_to_ask(
+    tx: Transaction, namespace: str, tasks: Mapping[str, Task], held: Sequence[Proposal], now: Instant
+) -> tuple[dict[str, int], dict[str, int]]:
+    """How many more each task may have open, and each agent ask within the hour; to narrow takes no room."""
+    limits, asks = tx.approvals.limits(namespace), tx.approvals
+    since = Instant(now - _HOUR)
+    agents = {one.agent for one in tasks.values()}
+    narrowing = Counter(
+        one.action.task for one in held if one.narrows is not None
+    )  # it takes the room of one
+    return (
+        {name: limits.open - asks.count_open(namespace, name) + narrowing[name] for name in tasks},
+        {name: limits.hourly - asks.count_asked(namespace, name, since) for name in agents},
+    )
 
 
 def note_display(means: Means, namespace: str, approval: str, actor: Actor) -> None:
@@ -166,9 +185,7 @@ def _seen(snapshot: Snapshot, namespace: str, since: Instant) -> Iterator[Seen]:
                 agent=one.question.agent,
                 asked=one.question.asked,
                 state=one.state.value,
-                answers=()
-                if one.question.narrows
-                else one.answers,  # what was narrowed was shown before it was
+                answers=() if one.question.narrows else one.answers,  # what it narrows was shown
                 displays=shown.get(one.question.id, ()),
             )
         if len(page) < _PAGE:

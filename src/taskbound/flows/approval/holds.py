@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +34,7 @@ from taskbound.core.decision import Hold, Holding, HoldPlaces, OpenHold
 from taskbound.flows.approval.asking import question_of, why_not_asked
 from taskbound.flows.approval.circle import lock_people
 from taskbound.flows.approval.ending import DAEMON, changed_event, end_approvals
+from taskbound.flows.approval.fatigue import room_to_ask
 from taskbound.flows.approval.named import last_narrowed
 from taskbound.ports.approval import ApprovalChange, StoredApproval, Waiter
 
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HoldSheet", "look_at_holds"]
 
-_HOUR: Final = 3_600_000_000
 _ELSEWHERE: Final = Befallen(
     event=ApprovalEvent.SUPERSEDE, reason="what is kept of the question is about another action"
 )
@@ -204,7 +203,7 @@ def look_at_holds(
         error = why_not_asked(proposal, tasks.get(where[0]), circles.get(where), answered, now)
         if error is not None:
             unaskable[proposal.id] = error
-    room, hourly = _room(tx, namespace, tasks, held, now)
+    room, hourly = room_to_ask(tx, namespace, tasks, held, now)
     return HoldSheet(
         places=HoldPlaces(
             holds={key: tuple(some) for key, some in holds.items()},
@@ -219,22 +218,6 @@ def look_at_holds(
         stored={one.question.action: one for some in found.values() for one in some},
         events=events,
         now=now,
-    )
-
-
-def _room(
-    tx: Transaction, namespace: str, tasks: Mapping[str, Task], held: Sequence[Proposal], now: Instant
-) -> tuple[dict[str, int], dict[str, int]]:
-    """How many more each task may have open, and each agent may ask within this hour."""
-    limits, asks = tx.approvals.limits(namespace), tx.approvals
-    since = Instant(now - _HOUR)
-    agents = {one.agent for one in tasks.values()}
-    narrowing = Counter(
-        one.action.task for one in held if one.narrows is not None
-    )  # it takes the room of one
-    return (
-        {name: limits.open - asks.count_open(namespace, name) + narrowing[name] for name in tasks},
-        {name: limits.hourly - asks.count_asked(namespace, name, since) for name in agents},
     )
 
 

@@ -73,7 +73,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         passkey-unreadable passkey-unverified person-key-exposed refused-by-daemon scope-changed
         server-changed statement-time stopped task-ended task-expired task-not-started task-paused
         token-audience token-expired token-issuer token-key token-not-yet token-unproven
-        too-long-to-show too-many-holds too-many-questions too-many-refusals tool-changed tree-too-large unbridgeable
+        too-long-to-show too-many-holds too-many-questions too-many-refusals tool-changed tree-too-large
+        unbridgeable
         unknown-action unknown-approval unknown-bundle unknown-identity unknown-issuer unknown-key
         unknown-server unknown-template unknown-tool unproven unvouched upstream-exists
         wrong-monitor-code wrong-state
