@@ -27,7 +27,7 @@ from taskbound.flows.approval.ending import DAEMON
 from taskbound.flows.means import Moved
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from taskbound.core.approval import Answer, Question
     from taskbound.core.approval.fatigue import AgentLoad, ApprovalLimits, Pace, PersonLoad
