@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from taskbound.core.action import canonical
 from taskbound.core.approval import AnswerKind
 from taskbound.core.approval.sheet import parse_sheet
 from taskbound.core.identity.passkey import PasskeyOriginError
+from taskbound.surfaces.api.page.server import Pages
 from taskbound.wire import people as wire
 from taskbound.wire.approval import OpenApproval
 from taskbound.wire.jose.compact import decode_base64url, encode_base64url
@@ -247,14 +249,52 @@ PHISHER = """
 """
 
 
+def test_under_what_another_program_has_left_in_the_browser_the_page_shows_nothing(
+    browser: Chromium, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        async with asked(tmp_path, browser) as place:
+            async with elsewhere() as other:
+
+                def leave() -> None:
+                    tab = browser.tab(other)
+                    tab.until("document.readyState === 'complete' && document.body")
+                    tab.run("navigator.serviceWorker.register('/worker.js')")
+                    tab.run("navigator.serviceWorker.ready.then(() => true)")
+
+                await asyncio.to_thread(leave)
+            port = int(other.rpartition(":")[2].rstrip("/"))
+
+            def again(family: socket.AddressFamily, _: int, backlog: int) -> socket.socket | None:
+                if family is socket.AF_INET6:
+                    return None
+                return socket.create_server(("127.0.0.1", port), family=family, backlog=backlog)
+
+            place.place.daemon.pages = Pages(asyncio.get_running_loop(), listen=again)
+            address = await place.open()
+
+            def use() -> tuple[str, str]:
+                place.tab.go(address)
+                place.tab.until(f"{SAID}.includes('private window')")
+                return place.tab.text("said"), place.tab.text("text")
+
+            said, text = await asyncio.to_thread(use)
+            assert "Another program has left something" in said
+            assert text == ""
+
+    asyncio.run(story())
+
+
 @asynccontextmanager
 async def elsewhere() -> AsyncIterator[str]:
     """A page that somebody else serves on this machine, at a port of theirs."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        body = b"<!doctype html><title>x</title><body></body>"
-        head = f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {len(body)}\r\n"
+        asked_for = await reader.readuntil(b"\r\n\r\n")
+        body, kind = b"<!doctype html><title>x</title><body></body>", "text/html"
+        if b"worker.js" in asked_for:
+            body, kind = b"onfetch = () => {}; onactivate = () => clients.claim()", "text/javascript"
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
         writer.write(head.encode() + b"Connection: close\r\n\r\n" + body)
         await writer.drain()
         writer.close()

@@ -90,8 +90,11 @@ class PageUnavailableError(UnavailableError):
 class Page:
     """One page at its port; used in the loop."""
 
-    def __init__(self, desk: Desk, over: Callable[[Page], None], limits: PageLimits) -> None:
+    def __init__(
+        self, desk: Desk, over: Callable[[Page], None], limits: PageLimits, listen: Listen | None = None
+    ) -> None:
         """Prepare to serve; `over` is told once it does no more."""
+        self._listen = listen
         self.sitting = Sitting(desk)
         self.limits = limits
         self.port = 0
@@ -118,7 +121,7 @@ class Page:
         Raises:
             PageUnavailableError: There is no port for it.
         """
-        sockets = bind_both(self.limits.at_once)
+        sockets = bind_both(self.limits.at_once, listen=self._listen)
         self.port = sockets[0].getsockname()[1]
         for one in sockets:
             server = await loop.create_server(
@@ -178,8 +181,14 @@ class Page:
 class Pages:
     """Every page that is served; used in the loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limits: PageLimits = PageLimits()) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        limits: PageLimits = PageLimits(),
+        listen: Listen | None = None,
+    ) -> None:
         """Start with none."""
+        self._listen = listen
         self.limits = limits
         self.network = own_network()
         self._brought: dict[tuple[str, str], bytes] = {}
@@ -203,7 +212,7 @@ class Pages:
             one.close()
         if len(self._open) >= TOGETHER:
             raise PageUnavailableError(f"{TOGETHER} pages are open, and no more are served at once")
-        page = Page(desk, self._open.remove, self.limits)
+        page = Page(desk, self._open.remove, self.limits, self._listen)
         self._open.append(page)
         try:
             await page.open(self._loop)
@@ -335,13 +344,15 @@ def bind_both(backlog: int, *, listen: Listen | None = None) -> list[socket.sock
     """
     listen = listen or listen_at
     for _ in range(_PORTS_TRIED):
-        four = listen(socket.AF_INET, 0, backlog)
-        if four is None:
-            break
+        four: socket.socket | None = None
         try:
+            four = listen(socket.AF_INET, 0, backlog)
+            if four is None:
+                break
             six = listen(socket.AF_INET6, four.getsockname()[1], backlog)
         except OSError:
-            four.close()
+            if four is not None:
+                four.close()
             continue
         return [four] if six is None else [four, six]
     raise PageUnavailableError("no port of this machine could be had for a page")
