@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from taskbound.adapters.policy.cedar import CedarPolicyEngine
 from taskbound.adapters.policy.cedar.mapping import MOST, tell, tell_beside
 from taskbound.adapters.policy.cedar.shape import shape_of
+from tests.house.tree import ROOT
 
 VALUES = st.recursive(
     st.none()
@@ -205,3 +207,14 @@ def test_counts_keys_and_nulls_are_told_by_pointer_whatever_the_schema_says() ->
     assert keys == {"arguments": ["to", "e/nv", "none"], "arguments/e~1nv": ["A~", "b"]}
     assert nulls == ["arguments/e~1nv/A~0", "arguments/none"]
     assert tell_beside(given, "counts", {"arguments/to": None, "arguments/x": {}}) == {"arguments/to": 2}
+
+
+PAGE = (ROOT / "docs/reference/policy-mapping.md").read_text(encoding="utf-8")
+
+
+def test_every_example_of_the_page_is_a_condition_that_can_be_written() -> None:
+    rows = [line.strip("| ").split(" | ") for line in PAGE.splitlines() if line.startswith("| ")]
+    examples = [row[2].strip("` ") for row in rows if len(row) == 3 and row[2].startswith("`context.")]
+    assert len(examples) >= 12
+    for number, one in enumerate(examples):
+        CedarPolicyEngine(f'@id("p{number}") forbid (principal, action, resource) when {{ {one} }};')

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from taskbound.adapters.policy.cedar import telling
 from taskbound.adapters.policy.cedar.head import HeadIndex
+from tests.adapters.policy import rules
 from tests.adapters.policy.whole import require_alike, seeded
 
 if TYPE_CHECKING:
@@ -67,3 +69,7 @@ def many(bundles: int) -> dict[str, int]:
         for name, count in require_alike(seeded(seed), 10).items():
             counted[name] += count
     return counted
+
+
+def test_the_plain_rules_are_plain_enough_to_be_read_at_once() -> None:
+    assert len(Path(rules.__file__).read_text(encoding="utf-8").splitlines()) <= 60

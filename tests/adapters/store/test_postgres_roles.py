@@ -102,6 +102,24 @@ def test_a_role_that_is_no_member_reads_nothing(server: Server, name: str) -> No
         seen.execute("SELECT * FROM taskbound.records")
 
 
+def test_what_everybody_was_given_is_taken_away_by_the_next_upgrade(server: Server, name: str) -> None:
+    with server.connect(name) as admin:
+        admin.execute("DROP ROLE IF EXISTS nobody_of_ours")
+        admin.execute("CREATE ROLE nobody_of_ours LOGIN")
+        admin.execute("GRANT ALL ON SCHEMA taskbound TO PUBLIC")
+        admin.execute("GRANT ALL ON ALL TABLES IN SCHEMA taskbound TO PUBLIC")
+        with server.connect(name, "nobody_of_ours") as seen:
+            assert seen.execute("SELECT count(*) FROM taskbound.records").fetchone() == (0,)
+        upgrade_database(server.url(name, "owner"))
+        has = "SELECT has_schema_privilege('nobody_of_ours', 'taskbound', %s)"
+        assert [admin.execute(has, (right,)).fetchone() for right in ("USAGE", "CREATE")] == [(False,)] * 2
+        held = (
+            "SELECT count(*) FROM pg_class WHERE relnamespace = 'taskbound'::regnamespace AND relkind = 'r'"
+            " AND has_table_privilege('nobody_of_ours', oid, 'SELECT, INSERT, UPDATE, DELETE')"
+        )
+        assert admin.execute(held).fetchone() == (0,)
+
+
 def test_every_table_has_its_rights_written_down() -> None:
     ours = {one.name for one in (*METADATA.sorted_tables, *NUMBERING.sorted_tables)}
     assert set(GROUPS[DAEMON]) == {*ours, "alembic_version"}
