@@ -64,6 +64,7 @@ class StoredAction:
     note: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenPermit:
     """What of a permitted action an outcome needs."""
@@ -78,6 +79,7 @@ class OpenPermit:
     scope: str
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeChange:
     """What an outcome changes of an action."""

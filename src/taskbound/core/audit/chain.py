@@ -11,7 +11,7 @@ A writer is one process start; its records may be of several namespaces, and eac
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskbound.core.audit.errors import (
@@ -28,6 +28,7 @@ from taskbound.core.audit.errors import (
 from taskbound.core.audit.events import WriterStarted
 from taskbound.core.audit.merkle import EMPTY_ROOT, leaf_hash
 from taskbound.core.audit.record import NO_HASH, Record, Sealed, parse_record, require_name, seal
+from taskbound.core.quick import quick
 from taskbound.core.truth import NoTruth
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Head:
         return f"{self.writer}:{self.seq}:{self.hash}"
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
     """Where a writer stands: all it needs to write its next record."""
@@ -74,6 +76,7 @@ class Chain:
     at: Instant
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grown:
     """New records of a writer, in order, and where it stands after them."""
@@ -159,7 +162,7 @@ def extend_chain(chain: Chain, events: Iterable[Event], *, namespace: str, at: I
         )
         prev = sealed.hash
         records.append(sealed)
-    return Grown(records=tuple(records), chain=replace(chain, seq=seq, prev=prev, at=at))
+    return Grown(records=tuple(records), chain=Chain(writer=chain.writer, seq=seq, prev=prev, at=at))
 
 
 def advance_heads(heads: Mapping[str, Head], sealed: Sealed) -> dict[str, Head]:

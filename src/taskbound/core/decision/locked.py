@@ -23,6 +23,7 @@ __all__ = ["Answered", "Locked", "Settled", "Settlement"]
 _NO_PLACES: Final = HoldPlaces(holds={}, unaskable={}, room={}, hourly={}, superseded={}, anew={})
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Locked:
     """What the transaction read under lock, for one namespace."""
@@ -61,6 +62,7 @@ class Settled:
 Answered: TypeAlias = Settled | Stale | Repeated | Waiting | Narrowed
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
     """One answer for each proposal, in order, and the rows that change with them."""

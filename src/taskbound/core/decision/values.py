@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
     """One reason: a stable code, a sentence, and what in detail."""
@@ -46,6 +47,7 @@ class Reason:
     detail: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permit(NoTruth):
     """Leave for this one act, once, by its holder, until an instant."""

@@ -67,6 +67,7 @@ class Payer:
             raise ValueError("a limit is charged once for an action")
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Covered(NoTruth):
     """At least one grant covers the action; whether one can pay is settled at commit."""

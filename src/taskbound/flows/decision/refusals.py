@@ -44,9 +44,10 @@ class Refusals:
         """An answer for each call, in order."""
         answers: dict[int, Answer] = {}
         admitted: list[int] = []
+        now = self._means.clock.now()
         for place, call in enumerate(calls):
             try:
-                self.require(call.namespace, call.agent)
+                self._quota.require(*self._holder(call.namespace, call.agent), now)
             except TooManyRefusalsError as error:
                 answers[place] = NotDecided(refusal=refusal(error))  # 1
             else:

@@ -2,7 +2,7 @@
 
 New actions are written when the transaction first reads actions again, or ends: by
 then the record of their decision is appended as a rule, and its number is written with
-them instead of after them.
+them instead of after them. One key is looked up by itself, several as one JSON array.
 """
 
 from __future__ import annotations
@@ -53,9 +53,10 @@ _ACT: Final = (
     "SELECT attempts, last_outcome, last_action, last_at FROM acts"
     " WHERE namespace = ? AND root = ? AND act_key = ?"
 )
-_ACTS: Final = """
-    SELECT a.root, a.act_key, a.attempts, a.last_outcome, a.last_action, a.last_at
-    FROM json_each(?2) AS asked
+_KNOWN: Final = "SELECT a.root, a.act_key, a.attempts, a.last_outcome, a.last_action, a.last_at FROM"
+_KNOWN_ACT: Final = f"{_KNOWN} acts a WHERE a.namespace = ? AND a.root = ? AND a.act_key = ?"
+_ACTS: Final = f"""
+    {_KNOWN} json_each(?2) AS asked
     CROSS JOIN acts a ON a.namespace = ?1 AND a.root = asked.value ->> 0 AND a.act_key = asked.value ->> 1
 """
 _PUT_ACT: Final = (
@@ -64,8 +65,13 @@ _PUT_ACT: Final = (
     " DO UPDATE SET attempts = excluded.attempts, last_outcome = excluded.last_outcome,"
     " last_action = excluded.last_action, last_at = excluded.last_at"
 )
-_BY_REQUEST: Final = """
-    SELECT a.connection, a.request, '', a.id, a.digest, a.state FROM json_each(?2) AS asked
+_REQUEST: Final = "SELECT a.connection, a.request, '', a.id, a.digest, a.state FROM"
+_OF_REQUEST: Final = (
+    f"{_REQUEST} actions a"
+    " WHERE a.namespace = ? AND a.connection = ? AND a.request = ? AND a.decision = 'permit'"
+)
+_BY_REQUEST: Final = f"""
+    {_REQUEST} json_each(?2) AS asked
     CROSS JOIN actions a ON a.namespace = ?1 AND a.connection = asked.value ->> 0
         AND a.request = asked.value ->> 1 AND a.decision = 'permit'
 """
@@ -75,6 +81,7 @@ _BY_KEY: Final = """
         AND a.idempotency = asked.value ->> 1 AND a.decision = 'permit' AND a.idempotency <> ''
 """
 _PERMIT: Final = "SELECT a.id, a.task, a.root, a.act_key, a.state, a.connection, a.charges, a.scope FROM"
+_ONE_PERMIT: Final = f"{_PERMIT} actions a WHERE a.namespace = ? AND a.id = ?"
 _PERMITS: Final = f"""
     {_PERMIT} json_each(?2) AS asked CROSS JOIN actions a ON a.namespace = ?1 AND a.id = asked.value
 """
@@ -221,7 +228,9 @@ class SqlActions:
         requests = [(one.connection, one.request) for one in names if not one.key]
         keys = [(one.connection, one.key) for one in names if one.key]
         found: list[tuple[Presented, PriorAction]] = []
-        if requests:
+        if len(requests) == 1:
+            found += self._link.all(read_prior, _OF_REQUEST, (namespace, *requests[0]))
+        elif requests:
             found += self._link.all(read_prior, _BY_REQUEST, (namespace, json_texts(requests)))
         if keys:
             found += self._link.all(read_prior, _BY_KEY, (namespace, json_texts(keys)))
@@ -231,12 +240,18 @@ class SqlActions:
         self, namespace: str, keys: Collection[tuple[str, str]]
     ) -> Mapping[tuple[str, str], ActHistory]:
         """By (root, act key): what is known of the acts that are known."""
+        if len(keys) == 1:
+            (key,) = keys
+            return dict(self._link.all(read_known, _KNOWN_ACT, (namespace, *key)))
         return dict(self._link.all(read_known, _ACTS, (namespace, json_texts(tuple(keys)))))
 
     def lock_permits(self, namespace: str, actions: Collection[str]) -> Mapping[str, OpenPermit]:
         """By id: those of these actions that exist, whatever their state."""
         self._waiting.write()
-        found = self._link.all(read_permit, _PERMITS, (namespace, json_texts(tuple(actions))))
+        if len(actions) == 1:
+            found = self._link.all(read_permit, _ONE_PERMIT, (namespace, *actions))
+        else:
+            found = self._link.all(read_permit, _PERMITS, (namespace, json_texts(tuple(actions))))
         return {one.id: one for one in found}
 
     def insert_actions(self, actions: Sequence[StoredAction]) -> None:

@@ -77,13 +77,17 @@ def _nothing() -> None:
 class SqlTransaction:
     """All words over one connection: a snapshot of them, or a transaction."""
 
-    __slots__ = ("_link", "_waiting", "growth")
+    __slots__ = ("_link", "_waiting", "actions", "growth", "tasks")
 
     def __init__(self, link: SqliteLink) -> None:
         """Go through this link."""
         self._link = link
         self._waiting = WaitingActions(link)
         self.growth = Growth()
+        self.tasks = SqlTasks(link)
+        """Tasks, templates, limits and runs."""
+        self.actions = SqlActions(link, self._waiting)
+        """Actions and what is known of acts."""
 
     @property
     def identities(self) -> SqlIdentities:
@@ -91,19 +95,9 @@ class SqlTransaction:
         return SqlIdentities(self._link)
 
     @property
-    def tasks(self) -> SqlTasks:
-        """Tasks, templates, limits and runs."""
-        return SqlTasks(self._link)
-
-    @property
     def tools(self) -> SqlTools:
         """Servers and pinned tools."""
         return SqlTools(self._link)
-
-    @property
-    def actions(self) -> SqlActions:
-        """Actions and what is known of acts."""
-        return SqlActions(self._link, self._waiting)
 
     @property
     def approvals(self) -> SqlApprovals:

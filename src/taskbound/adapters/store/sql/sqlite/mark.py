@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.store.sql.sqlite.driver import DamagedStoreError
+from taskbound.core.quick import quick
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +29,7 @@ _FORM: Final = re.compile(rb"taskbound-mark 1 ([0-9a-f]{16}) ([0-9a-f]{16}) ([0-
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
     """How far a log is."""
