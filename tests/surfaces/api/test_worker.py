@@ -63,6 +63,49 @@ def test_small_jobs_that_arrive_together_are_one_group() -> None:
     assert groups == [[0, 1, 2, 3, 4]]
 
 
+def test_what_one_connection_asks_is_done_at_once_as_one_group_where_it_is_alone() -> None:
+    groups: list[list[int]] = []
+
+    def work(jobs: Sequence[int]) -> Sequence[int]:
+        groups.append(list(jobs))
+        return jobs
+
+    async def story() -> None:
+        async with at_work() as worker:
+            lane: Lane[int, int] = Lane(worker, work, small=is_small)
+            with worker.reading(alone=True):
+                found = [lane.put(number) for number in range(3)]
+                assert not any(one.done() for one in found)
+            assert [one.result() for one in found] == [0, 1, 2]
+            with worker.reading(alone=False):
+                first = lane.put(3)
+            with worker.reading(alone=True):  # the turn that the first one waits for is not had without it
+                second = lane.put(4)
+            assert not second.done()
+            assert [await first, await second] == [3, 4]
+
+    asyncio.run(story())
+    assert groups == [[0, 1, 2], [3, 4]]
+
+
+def test_what_can_not_be_read_keeps_nothing_that_was_read_before_it_from_its_turn() -> None:
+    async def story() -> None:
+        async with at_work() as worker:
+            lane: Lane[int, int] = Lane(worker, threads, small=is_small)
+            found: list[asyncio.Future[int]] = []
+
+            def read() -> None:
+                with worker.reading(alone=True):
+                    found.append(lane.put(1))
+                    raise ValueError("bad frame")
+
+            with pytest.raises(ValueError, match="bad frame"):
+                read()
+            assert found[0].result() == threading.get_ident()
+
+    asyncio.run(story())
+
+
 def test_the_loop_goes_on_while_a_large_job_is_done_and_has_no_turn_beside_it() -> None:
     done: list[int] = []
     begun, go_on = threading.Event(), threading.Event()

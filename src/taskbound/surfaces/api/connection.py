@@ -126,6 +126,11 @@ class Connections:
         """Whether a connection of this name is open."""
         return name in self._open
 
+    @property
+    def is_single(self) -> bool:
+        """Whether there is one open connection and no other."""
+        return len(self._open) == 1
+
     def names(self) -> frozenset[str]:
         """Names of all that are open or may come back."""
         return frozenset(self._open) | frozenset(self._lost)

@@ -97,8 +97,9 @@ class SocketServer(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what arrived."""
         try:
-            for body in self._buffer.feed(data):
-                self._take(decode_frame(ask_decoder, body))
+            with self._daemon.worker.reading(alone=self._daemon.connections.is_single):
+                for body in self._buffer.feed(data):
+                    self._take(decode_frame(ask_decoder, body))
         except FrameError as error:
             self._close(error)
             return

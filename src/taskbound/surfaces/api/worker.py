@@ -7,6 +7,8 @@
 5. A turn of small jobs is done in the loop itself: two hops to a thread and back cost as much as
    the decision. A large job, and every job while the store is slow, is the thread's, so that
    the loop goes on reading and answering meanwhile. Never do both have a turn at once.
+6. Where one connection is all there is, nobody can ask beside it in the same round of the loop: its turn
+   follows at once on what was read, and not a round later.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from contextlib import contextmanager
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
@@ -22,7 +25,7 @@ from taskbound.core.errors import UnavailableError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ["Lane", "OverloadedError", "Worker"]
 
@@ -123,6 +126,8 @@ class Worker:
         self._turn = threading.Lock()
         self._due = False
         """Whether the loop has a turn before it; in the loop."""
+        self._alone = False
+        """Whether what is read just now is a whole round's (rule 6); in the loop."""
         self._limit = slow
         self._slow = False
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
@@ -154,7 +159,19 @@ class Worker:
             self._call_thread()
         elif not self._due:
             self._due = True
-            self.loop.call_soon(self._have_turn)
+            if not self._alone:
+                self.loop.call_soon(self._have_turn)
+
+    @contextmanager
+    def reading(self, *, alone: bool) -> Iterator[None]:
+        """Take what arrived on a connection within this; `alone` when there is no other (rule 6)."""
+        self._alone = alone and not self._due
+        try:
+            yield
+        finally:
+            own, self._alone = self._alone, False
+            if own and self._due:
+                self._have_turn()
 
     def _call_thread(self) -> None:
         with self._wake:
