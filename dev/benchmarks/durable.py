@@ -216,7 +216,10 @@ def _aim(callers: int, bare: _Turns, ours: _Turns) -> Aim:
         words=f"at least half of the bare commit shape, {callers} at once",
         measured=f"{share:.2f}",
         reached=share >= _HALF,
-        reason=f"a decision takes {spent:.0f} µs more of the processor than the bare shape, in one thread",
+        reason=(
+            f"a decision takes {spent:.0f} µs more of the processor than the bare shape, in one thread;"
+            " ADR 0023 says for what"
+        ),
     )
 
 
