@@ -41,7 +41,7 @@ FAULTS: dict[str, tuple[type, str, Callable[..., Any]]] = {
     "postgres sees no kill switch": (
         PostgresRevocation,
         "lock_kill_switch",
-        lambda *_: KillSwitch(stopped=False, epoch=0, reason=""),
+        lambda *_, **__: KillSwitch(stopped=False, epoch=0, reason=""),
     ),
 }
 
