@@ -2,7 +2,7 @@
 
 New actions are written when the transaction first reads actions again, or ends: by
 then the record of their decision is appended as a rule, and its number is written with
-them instead of after them. One key is looked up by itself, several as one JSON array.
+them instead of after them. One act, or one permit, is looked up by itself, several as one JSON array.
 """
 
 from __future__ import annotations
@@ -65,13 +65,8 @@ _PUT_ACT: Final = (
     " DO UPDATE SET attempts = excluded.attempts, last_outcome = excluded.last_outcome,"
     " last_action = excluded.last_action, last_at = excluded.last_at"
 )
-_REQUEST: Final = "SELECT a.connection, a.request, '', a.id, a.digest, a.state FROM"
-_OF_REQUEST: Final = (
-    f"{_REQUEST} actions a"
-    " WHERE a.namespace = ? AND a.connection = ? AND a.request = ? AND a.decision = 'permit'"
-)
-_BY_REQUEST: Final = f"""
-    {_REQUEST} json_each(?2) AS asked
+_BY_REQUEST: Final = """
+    SELECT a.connection, a.request, '', a.id, a.digest, a.state FROM json_each(?2) AS asked
     CROSS JOIN actions a ON a.namespace = ?1 AND a.connection = asked.value ->> 0
         AND a.request = asked.value ->> 1 AND a.decision = 'permit'
 """
@@ -228,9 +223,7 @@ class SqlActions:
         requests = [(one.connection, one.request) for one in names if not one.key]
         keys = [(one.connection, one.key) for one in names if one.key]
         found: list[tuple[Presented, PriorAction]] = []
-        if len(requests) == 1:
-            found += self._link.all(read_prior, _OF_REQUEST, (namespace, *requests[0]))
-        elif requests:
+        if requests:
             found += self._link.all(read_prior, _BY_REQUEST, (namespace, json_texts(requests)))
         if keys:
             found += self._link.all(read_prior, _BY_KEY, (namespace, json_texts(keys)))
