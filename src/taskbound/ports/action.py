@@ -64,7 +64,6 @@ class StoredAction:
     note: str = ""
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenPermit:
     """What of a permitted action an outcome needs."""
@@ -79,7 +78,6 @@ class OpenPermit:
     scope: str
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeChange:
     """What an outcome changes of an action."""
