@@ -15,6 +15,7 @@ from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.adapters.store.postgres import PostgresStore
 from taskbound.adapters.store.sql import SqlStore
+from taskbound.core.clock import Instant
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity import AgentState
 from taskbound.core.task import ENDED, TaskEvent, TaskState
@@ -148,6 +149,16 @@ def _call(chance: Random, asked: list[Asked]) -> Asked:
     return (chance.randrange(4), tool, arguments, f"con_{chance.choice('ab')}", request, key)
 
 
+class StepClock(WorldClock):
+    """A clock that stands still within a step: a store may run a transaction's work twice, and one that does
+    asks twice what time it is.
+    """
+
+    def now(self) -> Instant:
+        """The instant of the step."""
+        return Instant(self.at)
+
+
 @dataclass
 class Daemons:
     """Two daemons that share a store, a clock and an order of names."""
@@ -158,7 +169,7 @@ class Daemons:
     @classmethod
     def of(cls, one: Store, other: Store) -> Daemons:
         """Over two handles of one store, with ann, her agent and the bank there."""
-        clock, names = WorldClock(), WorldChance()
+        clock, names = StepClock(), WorldChance()
         first, second = (
             World(store=store, policy=POLICY, clock=clock, chance=names) for store in (one, other)
         )
@@ -174,6 +185,7 @@ class Daemons:
         came: list[object] = []
         for what, (daemon, *given) in told:
             world = self.second if daemon else self.first
+            world.clock.at += 1
             try:
                 came.append(getattr(self, f"_{what}")(world, *given))
             except TaskboundError as error:

@@ -167,7 +167,7 @@ def test_an_operand_says_all_that_its_kind_says_and_nothing_more() -> None:
         ((operand(sha256="00" * 32),), "the sha256 behind `/file`"),
         ((operand(path="/srv/elsewhere"),), "the path behind `/file`"),
         ((operand(inode="1"),), "the inode behind `/file`"),
-        ((), "`/file` was looked at in another way"),
+        ((), "`/file` is looked at in another way"),
     ],
 )
 def test_what_changed_behind_an_argument_is_named(now: tuple[Operand, ...], words: str) -> None:
