@@ -7,6 +7,7 @@ import pytest
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import (
     AlreadyAnsweredError,
+    Answer,
     AnswerKind,
     ApprovalOverError,
     ApprovalState,
@@ -14,6 +15,7 @@ from taskbound.core.approval import (
     NotEntitledError,
     OtherQuestionError,
     StatementTimeError,
+    Subject,
     UnknownApprovalError,
 )
 from taskbound.core.clock import Instant
@@ -22,6 +24,7 @@ from taskbound.core.identity.person_key import BadSignatureError, NotStandingErr
 from taskbound.core.task import TaskEvent
 from taskbound.flows.action import Release, explain
 from taskbound.flows.approval.asking import HOLD_LIFE
+from taskbound.flows.approval.proof import signed
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.decision import strangers
 from taskbound.ports.store import AmbiguousCommitError
@@ -464,3 +467,30 @@ def test_a_copied_device_that_counts_back_approves_nothing(there: Holding) -> No
     with pytest.raises(BadSignatureError):
         there.say(second, "bob")
     assert there.state(second) == ("held", "pending")
+
+
+@pytest.mark.parametrize("subject", [Subject.PLAN, Subject.AMENDMENT])
+def test_what_was_signed_about_something_else_answers_no_action(here: Holding, subject: Subject) -> None:
+    action = held(here)
+    with pytest.raises(OtherQuestionError):
+        here.say(action, "bob", subject=subject)
+    raw = here.statement(action, "bob", subject=subject)
+    forged = Answer(
+        kind=AnswerKind.APPROVE,
+        person="bob",
+        key=here.devices["bob"][0].id,
+        at=Instant(here.world.clock.at),
+        received=Instant(here.world.clock.at),
+        statement=raw,
+        signature=here.devices["bob"][1].sign(raw),
+    )
+    name = here.approval(action).question.id
+    here.world.store.write(lambda tx: tx.approvals.put_answer("default", name, forged))
+    with here.world.store.read() as snapshot:
+        counted = signed(
+            here.approval(action).question,
+            here.approval(action).answers,
+            {one.id: one for one in snapshot.identities.person_keys("default")},
+            here.world.means.signatures,
+        )
+    assert counted == ()

@@ -13,6 +13,7 @@ from taskbound.core.approval import (
     OtherQuestionError,
     Statement,
     StatementTimeError,
+    Subject,
     parse_statement,
     render_statement,
     require_answers,
@@ -34,12 +35,16 @@ RAW = render_statement(STATEMENT)
 
 @given(
     st.sampled_from([one for one in AnswerKind if one is not AnswerKind.EVIDENCE]),
+    st.sampled_from(Subject),
     st.integers(0, 9_999_999_999_999_999),
     st.text("abcdefghijklmnopqrstuvwxyz_0123456789", min_size=1, max_size=40),
 )
-def test_a_statement_is_read_as_it_was_written(kind: AnswerKind, at: int, name: str) -> None:
+def test_a_statement_is_read_as_it_was_written(
+    kind: AnswerKind, subject: Subject, at: int, name: str
+) -> None:
     narrowed = "5a" * 32 if kind is AnswerKind.NARROW else ""
-    said = replace(STATEMENT, kind=kind, at=Instant(at), person=name, narrowed=narrowed)
+    of = Subject.ACTION if narrowed else subject
+    said = replace(STATEMENT, kind=kind, subject=of, at=Instant(at), person=name, narrowed=narrowed)
     assert parse_statement(render_statement(said)) == said
 
 
@@ -57,6 +62,8 @@ def test_a_narrowing_is_read_with_both_digests() -> None:
         NARROWING.replace(b"narrowed to: " + b"5a" * 32 + b"\n", b""),
         NARROWING.replace(b"narrow one", b"approve one"),
         NARROWING.replace(b"narrow one", b"deny one"),
+        NARROWING.replace(b"one action", b"one plan"),
+        NARROWING.replace(b"one action", b"one amendment"),
         NARROWING.replace(b"5a" * 32, b"5A" * 32),
         NARROWING.replace(b"5a" * 32, b"5a" * 31),
         NARROWING.replace(b"narrowed to: ", b"narrowed to: " + b"5a" * 32 + b"\nnarrowed to: "),
@@ -80,6 +87,7 @@ def test_only_a_narrowing_names_another_action_and_it_names_one(raw: bytes) -> N
         RAW.replace(b"approve one", b"approve every"),
         RAW.replace(b"approve one", b"APPROVE one"),
         RAW.replace(b"approve one", b"evidence one"),
+        RAW.replace(b"one action", b"one task"),
         RAW.replace(b"person: ada", b"person: a da"),
         RAW.replace(b"person: ada", b"person: ada\nperson: ben"),
         RAW.replace(b"person: ada", "person: \u0430da".encode()),
@@ -109,6 +117,8 @@ def test_a_statement_answers_the_question_whose_digest_was_seen() -> None:
         {"digest": "00" * 32},
         {"question": "apr_2"},
         {"namespace": "other"},
+        {"subject": Subject.PLAN},
+        {"subject": Subject.AMENDMENT},
         {"digest": question(nonce="n2").digest},
     ],
 )

@@ -59,6 +59,7 @@ from taskbound.core.approval.state import (
 from taskbound.core.approval.statement import (
     AnswerKind,
     Statement,
+    Subject,
     parse_statement,
     render_statement,
     require_answers,
@@ -102,6 +103,7 @@ __all__ = [
     "Question",
     "Statement",
     "StatementTimeError",
+    "Subject",
     "TooLongToShowError",
     "TooManyHoldsError",
     "TooManyQuestionsError",

@@ -5,6 +5,8 @@
 2. There is one way to write each statement; what is not exactly that is none.
 3. It names the approval digest: whoever signed another digest has seen another question (A198).
 4. A narrowing names the digest of the narrowed action too, in a line that no other answer has.
+5. The first line names what is answered as well: an action, a plan of them, or an amendment of a task. Only
+   an action can be narrowed, and who signed about one has said nothing about another.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from taskbound.core.clock import Instant
 if TYPE_CHECKING:
     from taskbound.core.approval.question import Question
 
-__all__ = ["AnswerKind", "Statement", "parse_statement", "render_statement", "require_answers"]
+__all__ = ["AnswerKind", "Statement", "Subject", "parse_statement", "render_statement", "require_answers"]
 
 SKEW: Final = 60_000_000
 """µs by which the clock of a person's machine may differ from ours."""
@@ -39,6 +41,14 @@ class AnswerKind(Enum):
     """No to the held action, and yes to a narrower one: an approval or a confirmation of that."""
 
 
+class Subject(Enum):
+    """What is answered (rule 5)."""
+
+    ACTION = "action"
+    PLAN = "plan"
+    AMENDMENT = "amendment"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
     """One answer, before or after it is signed."""
@@ -55,10 +65,12 @@ class Statement:
     at: Instant
     narrowed: str = ""
     """Of a narrowing: the digest of the action that is to run instead (rule 4)."""
+    subject: Subject = Subject.ACTION
 
 
 _LINES: Final = re.compile(
-    r"taskbound statement: (?P<kind>approve|deny|confirm|narrow) one action, version 1\n"
+    r"taskbound statement: (?P<kind>approve|deny|confirm|narrow) "
+    r"one (?P<subject>action|plan|amendment), version 1\n"
     r"approval digest: (?P<digest>[0-9a-f]{64})\n"
     r"(?:narrowed to: (?P<narrowed>[0-9a-f]{64})\n)?"
     r"question: (?P<question>[!-~]{1,100})\n"
@@ -73,7 +85,7 @@ def render_statement(statement: Statement) -> bytes:
     """The bytes that are signed (rules 2 and 4)."""
     narrowed = f"narrowed to: {statement.narrowed}\n" if statement.narrowed else ""
     return (
-        f"taskbound statement: {statement.kind.value} one action, version 1\n"
+        f"taskbound statement: {statement.kind.value} one {statement.subject.value}, version 1\n"
         f"approval digest: {statement.digest}\n"
         f"{narrowed}"
         f"question: {statement.question}\n"
@@ -96,6 +108,8 @@ def parse_statement(raw: bytes) -> Statement:
         found = None
     if found is None or (found["kind"] == AnswerKind.NARROW.value) != bool(found["narrowed"]):  # 4
         raise BadStatementError("what was signed is no answer to a question")
+    if found["narrowed"] and found["subject"] != Subject.ACTION.value:  # 5
+        raise BadStatementError("only an action can be narrowed")
     return Statement(
         kind=AnswerKind(found["kind"]),
         namespace=found["namespace"],
@@ -105,16 +119,19 @@ def parse_statement(raw: bytes) -> Statement:
         key=found["key"],
         at=Instant(int(found["at"])),
         narrowed=found["narrowed"] or "",
+        subject=Subject(found["subject"]),
     )
 
 
 def require_answers(statement: Statement, question: Question, now: Instant) -> None:
-    """Go on only when this statement answers this question, and was made while it was open (rule 3).
+    """Go on only when this statement answers this question, and was made while it was open (rules 3 and 5).
 
     Raises:
         OtherQuestionError: It answers another one.
         StatementTimeError: It was made before it was asked, or says that it will be made.
     """
+    if statement.subject is not Subject.ACTION:  # 5
+        raise OtherQuestionError(f"what was signed answers one {statement.subject.value}, and not one action")
     named = (statement.namespace, statement.question, statement.digest)
     if named != (question.namespace, question.id, question.digest):
         raise OtherQuestionError("what was signed is not what is asked: the digest is another one")

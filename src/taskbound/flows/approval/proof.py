@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.approval import AnswerKind, OtherQuestionError, parse_statement, yes_of
+from taskbound.core.approval import AnswerKind, OtherQuestionError, Subject, parse_statement, yes_of
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity.issuer import UnknownIssuerError
 from taskbound.wire.jose import EVIDENCE, Trust, parse_jwks, parse_jws, verify_jws
@@ -120,7 +120,9 @@ def signed(
 
 
 def _says(said: Statement, kind: AnswerKind, question: Question) -> bool:
-    """Whether this statement says this to this question."""
+    """Whether this statement says this to this question, and to nothing else."""
+    if said.subject is not Subject.ACTION:
+        return False
     if said.kind is AnswerKind.NARROW:  # 4
         about = (said.namespace, said.digest, said.narrowed)
         narrows = (question.namespace, question.narrows, question.act)
