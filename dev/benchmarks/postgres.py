@@ -133,7 +133,8 @@ def _section(found: dict[tuple[str, int, int], list[_Turn]], version: str) -> Se
                         words=f"at least half of the bare commit shape, groups of {group}, {writers} writing",
                         measured=f"{ours / bare:.2f}",
                         reached=ours / bare >= _HALF,
-                        reason="ours has 30 columns, seven indexes and a chain, on shared cores",
+                        reason=f"of {writers * 1e6 / ours:.0f} µs a decision, its writer computes {times[2]}; "
+                        "the rest is the server's: 30 columns and seven indexes an action, and the chain",
                     )
                 )
     return Section(
