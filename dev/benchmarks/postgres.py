@@ -115,6 +115,14 @@ def _line(process: subprocess.Popen[str]) -> str:
     return line
 
 
+def _why(each: float, cpu: str) -> str:
+    """Why it is less than half, of µs that a decision takes a writer."""
+    return (
+        f"of {each:.0f} µs a decision, its writer computes {cpu}; the rest is the server's: 30 columns and "
+        "seven indexes an action, and the chain"
+    )
+
+
 def _section(found: dict[tuple[str, int, int], list[_Turn]], version: str) -> Section:
     rows, aims = [], []
     numbers: dict[str, float] = {}
@@ -133,8 +141,7 @@ def _section(found: dict[tuple[str, int, int], list[_Turn]], version: str) -> Se
                         words=f"at least half of the bare commit shape, groups of {group}, {writers} writing",
                         measured=f"{ours / bare:.2f}",
                         reached=ours / bare >= _HALF,
-                        reason=f"of {writers * 1e6 / ours:.0f} µs a decision, its writer computes {times[2]}; "
-                        "the rest is the server's: 30 columns and seven indexes an action, and the chain",
+                        reason=_why(writers * 1e6 / ours, times[2]),
                     )
                 )
     return Section(
