@@ -124,9 +124,12 @@ def syntax(path: Path) -> ast.Module:
 
 def nodes(path: Path) -> Iterator[ast.stmt | ast.expr]:
     """Every statement and expression of the file."""
-    for node in ast.walk(syntax(path)):
-        if isinstance(node, ast.stmt | ast.expr):
-            yield node
+    yield from _listed(path, path.stat().st_mtime_ns)
+
+
+@functools.cache
+def _listed(path: Path, changed: int) -> tuple[ast.stmt | ast.expr, ...]:
+    return tuple(one for one in ast.walk(_parsed(path, changed)) if isinstance(one, ast.stmt | ast.expr))
 
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
