@@ -244,7 +244,7 @@ def test_only_a_live_task_takes_a_run(world: World) -> None:
         run(world, "tsk_none", 100)
 
 
-def template(name: str, scope: Scope, **more: int) -> Template:
+def template(name: str, scope: Scope, **more: Any) -> Template:
     return Template(namespace="default", name=name, scope=scope, seconds=60, purpose=name, **more)
 
 

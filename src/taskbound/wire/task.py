@@ -185,6 +185,8 @@ class TaskDetail(Message, frozen=True, tag="task", tag_field="is"):
     heartbeat: int = 0
     """Seconds within which a connection must be bound to it; 0 for none."""
     grace: int = 0
+    holds: str = ""
+    """What becomes of held actions when their calls are over: `end-with-the-call` or `outlive-the-call`."""
 
 
 class RegisterRun(Message, frozen=True, tag="task:run", tag_field="op"):
@@ -241,6 +243,8 @@ class SaveTemplate(Message, frozen=True, tag="template:save", tag_field="op"):
     heartbeat: int = 0
     """Seconds of the heartbeat of a task that names none; 0 for none."""
     grace: int = 0
+    holds: str = ""
+    """What becomes of its tasks' held actions when their calls are over; empty for `end-with-the-call`."""
 
 
 class RemoveTemplate(Message, frozen=True, tag="template:remove", tag_field="op"):
@@ -263,6 +267,7 @@ class TemplateRow(Message, frozen=True):
     scope_words: tuple[str, ...]
     heartbeat: int = 0
     grace: int = 0
+    holds: str = ""
 
 
 class TemplateRows(Message, frozen=True, tag="templates", tag_field="is"):

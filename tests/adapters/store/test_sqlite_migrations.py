@@ -38,7 +38,7 @@ from tests.contracts.store.rows import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-NEWEST = "0014"
+NEWEST = "0015"
 """The newest revision that there is."""
 REVISION = """
 from alembic import op

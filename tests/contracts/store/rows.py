@@ -15,6 +15,7 @@ from taskbound.core.identity.person_key import Custody, PersonKey, PersonKeyKind
 from taskbound.core.scope import parse_scope
 from taskbound.core.task import (
     Evidence,
+    Holds,
     Remark,
     Signed,
     Task,
@@ -195,6 +196,7 @@ def template(name: str = "review", *, namespace: str = SPACE, version: int = 1) 
         version=version,
         heartbeat=30,
         grace=600,
+        holds=Holds.OUTLIVE_CALL,
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from taskbound.core.clock import Instant
 from taskbound.core.scope.algebra import Share
-from taskbound.core.task import ENDED, Heartbeat, TaskState
+from taskbound.core.task import ENDED, Heartbeat, Holds, TaskState
 from taskbound.ports.store import ConflictError, StoreUnavailableError
 from taskbound.ports.task import Run
 from tests.contracts.store.rows import NOW, OTHER, SPACE, WIDE, read, task, template
@@ -51,6 +51,7 @@ def test_a_task_is_read_as_it_was_written(store: Store, state: TaskState) -> Non
         ),
         heartbeat=30,
         grace=600,
+        holds=Holds.OUTLIVE_CALL,
     )
     put(store, written)
     found = read(store, lambda seen: seen.tasks.task(SPACE, "tsk_1"))

@@ -45,6 +45,7 @@ from taskbound.core.task.evidence import (
     read_evidence,
 )
 from taskbound.core.task.heartbeat import Heartbeat
+from taskbound.core.task.holds import Holds, parse_holds
 from taskbound.core.task.live import require_live
 from taskbound.core.task.state import ENDED, TASK_TRANSITIONS, TaskEvent, TaskState, ending
 from taskbound.core.task.step import enter_step, step_name
@@ -66,6 +67,7 @@ __all__ = [
     "Disowned",
     "Evidence",
     "Heartbeat",
+    "Holds",
     "Lapsed",
     "LongerThanParentError",
     "NoStepError",
@@ -102,6 +104,7 @@ __all__ = [
     "held",
     "move_task",
     "parse_evidence",
+    "parse_holds",
     "parse_lifetime",
     "parse_purpose",
     "read_evidence",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant
 from taskbound.core.task.errors import TaskSyntaxError
+from taskbound.core.task.holds import Holds
 from taskbound.core.task.state import TASK_TRANSITIONS, TaskEvent, TaskState
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ class Task:
     """Seconds within which a connection must be bound to it, or it is paused; 0 for none."""
     grace: int = 0
     """Seconds that it may stay paused so before it ends."""
+    holds: Holds = Holds.END_WITH_CALL
+    """What becomes of its held actions when their calls are over."""
 
     @property
     def head(self) -> TaskHead:
@@ -110,6 +113,8 @@ class Template:
     heartbeat: int = 0
     """Seconds of the heartbeat of a task that names none of its own; 0 for none."""
     grace: int = 0
+    holds: Holds = Holds.END_WITH_CALL
+    """Of the tasks that are made of it."""
     version: int = 1
 
 

@@ -7,7 +7,8 @@
    runs by that alone.
 3. A question whose ground is gone is ended by whoever meets it first: who answers it, who would use it,
    or the sweep. Whoever answers is told so.
-4. A withdrawal is the requester's, the agent's owner's, or of the gateway's connection that asked.
+4. A withdrawal is the requester's, the agent's owner's, or of the gateway's connection that asked, which
+   cancels or is gone. That withdraws nothing where a task's holds outlive their calls: nobody waits then.
 5. How long it took from the display to the answer is recorded, and a yes in haste is told (`fatigue`).
 """
 
@@ -34,6 +35,7 @@ from taskbound.flows.approval.circle import ground_of
 from taskbound.flows.approval.counting import count_on
 from taskbound.flows.approval.ending import DAEMON, Told, tell
 from taskbound.flows.approval.fatigue import pace_in
+from taskbound.flows.approval.outliving import NOBODY, outlives
 from taskbound.flows.approval.questions import Questions
 from taskbound.flows.approval.signed import answered_event, judge, verify_signed
 
@@ -107,7 +109,7 @@ class Approvals:
         return self._means.store.write(work)
 
     def leave(self, namespace: str, connection: str, *, action: str = "", reason: str) -> list[Told]:
-        """Withdraw what a gateway's connection asked for and is still open: all, or one held action."""
+        """A gateway's connection waits no more, for one held action or for all; what ended by it (rule 4)."""
         with self._means.store.read() as snapshot:
             left = {action, _runs_instead(snapshot, namespace, action)}
             known = [
@@ -123,12 +125,15 @@ class Approvals:
         def work(tx: Transaction) -> list[Told]:
             fate = Befallen(event=ApprovalEvent.WITHDRAW, reason=reason)
             found = [tx.approvals.lock_approval(namespace, name) for name in sorted(known)]
-            still = [
-                (one, fate)
-                for one in found
-                if one is not None and one.state in OPEN and one.waiter.connection == connection
-            ]
-            return self._questions.end(tx, still, DAEMON)
+            ending: list[tuple[StoredApproval, Befallen]] = []
+            for one in found:
+                if one is None or one.state not in OPEN or one.waiter.connection != connection:
+                    continue
+                if outlives(tx.tasks.task(namespace, one.question.task)):
+                    tx.approvals.put_waiter(namespace, one.question.id, NOBODY)
+                else:
+                    ending.append((one, fate))
+            return self._questions.end(tx, ending, DAEMON)
 
         return self._means.store.write(work)
 

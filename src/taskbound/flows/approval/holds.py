@@ -19,14 +19,10 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.approval import (
     OPEN,
-    ApprovalEvent,
     ApprovalState,
     Befallen,
     DeniedBeforeError,
-    Ground,
     NarrowedBeforeError,
-    befallen,
-    differing,
 )
 from taskbound.core.audit import ApprovalAsked
 from taskbound.core.clock import Instant
@@ -34,14 +30,16 @@ from taskbound.core.decision import Hold, Holding, HoldPlaces, OpenHold
 from taskbound.flows.approval.asking import question_of, why_not_asked
 from taskbound.flows.approval.circle import lock_people
 from taskbound.flows.approval.ending import DAEMON, changed_event, end_approvals
+from taskbound.flows.approval.fates import ELSEWHERE, fate_of, other_wish
 from taskbound.flows.approval.fatigue import room_to_ask
 from taskbound.flows.approval.named import last_narrowed
+from taskbound.flows.approval.outliving import waits_until
 from taskbound.ports.approval import ApprovalChange, StoredApproval, Waiter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from taskbound.core.approval import Question
+    from taskbound.core.approval import Circle
     from taskbound.core.audit import Event
     from taskbound.core.decision import Proposal, Settled, Waiting
     from taskbound.core.errors import TaskboundError
@@ -52,9 +50,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HoldSheet", "look_at_holds"]
 
-_ELSEWHERE: Final = Befallen(
-    event=ApprovalEvent.SUPERSEDE, reason="what is kept of the question is about another action"
-)
 MOST_WAIT: Final = 600
 """Seconds that a call may wait at most."""
 
@@ -160,9 +155,17 @@ class HoldSheet:
 
 
 def look_at_holds(
-    tx: Transaction, means: Means, proposals: Sequence[Proposal], bundle: str, now: Instant
+    tx: Transaction,
+    means: Means,
+    proposals: Sequence[Proposal],
+    bundle: str,
+    lost: Collection[tuple[str, str]],
+    now: Instant,
 ) -> HoldSheet | None:
-    """What is known of holds for the proposals that policy holds; None when it holds none (rule 3)."""
+    """What is known of holds for the proposals that policy holds; None when it holds none (rule 3).
+
+    `lost` is (namespace, connection) of whoever is gone, and may be back.
+    """
     held = [one for one in proposals if isinstance(one.verdict, Holding)]
     if not held:
         return None
@@ -172,13 +175,8 @@ def look_at_holds(
     people = lock_people(tx, namespace)
     tasks, circles = people.circles(tx, namespace, {(one.action.task, one.action.tool) for one in held})
     tools = {(one.action.task, one.action.digest): one.action.tool for one in held}
-    verdicts: dict[tuple[str, str], list[Holding]] = {}
-    for proposal in held:
-        resumes = proposal.narrows is None and proposal.basis.bundle == bundle
-        if resumes and isinstance(proposal.verdict, Holding):
-            key = (proposal.action.task, proposal.action.digest)
-            verdicts.setdefault(key, []).append(proposal.verdict)
-    answered, narrowed = _answered(tx, found)
+    verdicts = _wishes(held, bundle)
+    answered, narrowed = _answered(tx, found, tasks, lost)
     holds: dict[tuple[str, str], list[OpenHold]] = {}
     ending: list[tuple[StoredApproval, Befallen]] = []
     for key, some in found.items():
@@ -186,28 +184,24 @@ def look_at_holds(
             if one.state not in OPEN:
                 continue
             if key not in tools:
-                ending.append((one, _ELSEWHERE))
+                ending.append((one, ELSEWHERE))
                 continue
             circle = circles[key[0], tools[key]]
             lacking = people.lacking(one.question, one.answers, circle, means, now)
             scope = tasks[key[0]].scope.digest  # as it is now: who asks may have seen the one before
-            fate = _fate(one, scope, bundle, lacking, now) or _other_wish(one, verdicts.get(key, []))
+            fate = fate_of(one, scope, bundle, lacking, now) or other_wish(one, verdicts.get(key, []))
             if fate is not None:
                 ending.append((one, fate))  # 1
             else:
-                holds.setdefault(key, []).append(_open(one, lacking))
+                waits = waits_until(one, tasks.get(key[0]), lost)
+                holds.setdefault(key, []).append(_open(one, lacking, waits))
     events, _ = end_approvals(tx, ending, by=DAEMON, now=now)
-    unaskable: dict[str, TaskboundError] = {}
-    for proposal in held:
-        where = (proposal.action.task, proposal.action.tool)
-        error = why_not_asked(proposal, tasks.get(where[0]), circles.get(where), answered, now)
-        if error is not None:
-            unaskable[proposal.id] = error
+    whys = {one.id: _why_not(one, tasks, circles, answered, now) for one in held}
     room, hourly = room_to_ask(tx, namespace, tasks, held, now)
     return HoldSheet(
         places=HoldPlaces(
             holds={key: tuple(some) for key, some in holds.items()},
-            unaskable=unaskable,
+            unaskable={name: error for name, error in whys.items() if error is not None},
             room=room,
             hourly=hourly,
             superseded={one.question.action: fate.reason for one, fate in ending if not one.question.narrows},
@@ -221,8 +215,33 @@ def look_at_holds(
     )
 
 
+def _wishes(held: Sequence[Proposal], bundle: str) -> dict[tuple[str, str], list[Holding]]:
+    """By (task, action digest): what each found that would resume a hold by the policies of now."""
+    found: dict[tuple[str, str], list[Holding]] = {}
+    for one in held:
+        resumes = one.narrows is None and one.basis.bundle == bundle
+        if resumes and isinstance(one.verdict, Holding):
+            found.setdefault((one.action.task, one.action.digest), []).append(one.verdict)
+    return found
+
+
+def _why_not(
+    one: Proposal,
+    tasks: Mapping[str, Task],
+    circles: Mapping[tuple[str, str], Circle],
+    answered: Mapping[tuple[str, str], TaskboundError],
+    now: Instant,
+) -> TaskboundError | None:
+    """Why nobody can be asked for this; None when people can."""
+    circle = circles.get((one.action.task, one.action.tool))
+    return why_not_asked(one, tasks.get(one.action.task), circle, answered, now)
+
+
 def _answered(
-    tx: Transaction, found: Mapping[tuple[str, str], Sequence[StoredApproval]]
+    tx: Transaction,
+    found: Mapping[tuple[str, str], Sequence[StoredApproval]],
+    tasks: Mapping[str, Task],
+    lost: Collection[tuple[str, str]],
 ) -> tuple[dict[tuple[str, str], TaskboundError], dict[tuple[str, str], tuple[tuple[str, OpenHold], ...]]]:
     """Calls that were answered for good, why they are not asked again, and what runs instead (rule 5)."""
     answered: dict[tuple[str, str], TaskboundError] = {}
@@ -237,51 +256,23 @@ def _answered(
                     instead = last_narrowed(tx, one)
                     answered[key] = NarrowedBeforeError(_narrowed_words(instead))
                     if instead.state in OPEN:
-                        pair = (one.question.action, _open(instead, "-"))
+                        waits = waits_until(instead, tasks.get(key[0]), lost)
+                        pair = (one.question.action, _open(instead, "-", waits))
                         narrowed[key] = (*narrowed.get(key, ()), pair)
                 case _:
                     continue
     return answered, narrowed
 
 
-def _open(one: StoredApproval, lacking: str) -> OpenHold:
+def _open(one: StoredApproval, lacking: str, waits: Instant) -> OpenHold:
     return OpenHold(
         approval=one.question.id,
         action=one.question.action,
         connection=one.waiter.connection,
         request=one.waiter.request,
-        waits=one.waiter.until,
+        waits=waits,
         lifted=one.state is ApprovalState.APPROVED and not lacking,
     )
-
-
-def _fate(one: StoredApproval, scope: str, bundle: str, lacking: str, now: Instant) -> Befallen | None:
-    """What has befallen a hold that a live task's active agent presents again (rule 1)."""
-    ground = Ground(ended="", active=True, bundle=bundle, scope=scope, act=one.question.act)
-    fate = befallen(one.question, ground, now)
-    if fate is None and one.state is ApprovalState.APPROVED and lacking:
-        reason = f"who approved may not do so any more: {lacking}"
-        return Befallen(event=ApprovalEvent.SUPERSEDE, reason=reason)
-    return fate
-
-
-def _other_wish(one: StoredApproval, verdicts: Sequence[Holding]) -> Befallen | None:
-    """What has befallen a hold that these presentations would resume, by what each of them found (rule 1)."""
-    for verdict in verdicts:
-        reason = _why_other(one.question, verdict)
-        if reason:
-            return Befallen(event=ApprovalEvent.SUPERSEDE, reason=reason)
-    return None
-
-
-def _why_other(question: Question, verdict: Holding) -> str:
-    """Why what would be asked now is not what was asked; empty when it is."""
-    if question.lifters != verdict.hold.lifters:
-        return "policy wants another word than was asked for"
-    if verdict.blocked is not None:
-        return f"what it names can't be looked at any more: {verdict.blocked.message}"
-    found = differing(question.operands, verdict.operands)
-    return f"what it names is another thing now: {found}" if found else ""
 
 
 def _narrowed_words(instead: StoredApproval) -> str:

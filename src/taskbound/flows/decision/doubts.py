@@ -92,5 +92,9 @@ def strangers(snapshot: Snapshot) -> frozenset[Holder]:
         for space in snapshot.actions.namespaces()
         for one in snapshot.actions.open_permits(space)
     }
-    asked = {(one.question.namespace, one.waiter.connection) for one in snapshot.approvals.open_approvals()}
+    asked = {
+        (one.question.namespace, one.waiter.connection)
+        for one in snapshot.approvals.open_approvals()
+        if one.waiter.connection  # nobody waits for what outlives its call
+    }
     return frozenset(permits | asked)

@@ -39,7 +39,7 @@ def settle_group(
     locked = lock_group(tx, namespace, [one.proposal for one in group], means.policy, views.doubts)
     proposals = as_held(tx, namespace, [one.proposal for one in group])
     now = means.clock.now()
-    holds = look_at_holds(tx, means, proposals, locked.bundle, now)
+    holds = look_at_holds(tx, means, proposals, locked.bundle, views.doubts.lost(), now)
     if holds is not None:
         locked = replace(locked, places=holds.places)
     settlement = settle(proposals, locked, now=now, until=Instant(now + PERMIT_LIFE))

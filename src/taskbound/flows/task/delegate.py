@@ -27,12 +27,13 @@ from taskbound.core.task import (
 from taskbound.core.task.heartbeat import await_heartbeat
 from taskbound.flows.task.evidence import declare_evidence, settle_evidence
 from taskbound.flows.task.order import (
+    Manner,
     TaskOrder,
+    manner_of,
     parse_order,
     require_learner,
     require_within,
     scope_of,
-    watched_by,
 )
 from taskbound.flows.task.start import require_startable, require_unchanged, started
 
@@ -97,8 +98,7 @@ class _Judged:
     reach: Reach
     scope: Scope
     declared: Declared
-    watched: tuple[int, int]
-    """Heartbeat and grace."""
+    manner: Manner
 
 
 class Delegations:
@@ -126,7 +126,7 @@ class Delegations:
             plain = parse_order(order.plain(learning=parent.learning))
             agent = require_startable(snapshot, self._deliveries, order.namespace, order.agent, now)
             scope = scope_of(snapshot, plain)
-            watched = watched_by(snapshot, plain)
+            manner = manner_of(snapshot, plain)
             require_learner(agent, plain, actor.name)
             reach = require_within(snapshot, scope, agent, actor.name)
             _require_in_charge(snapshot, parent, actor)
@@ -140,7 +140,7 @@ class Delegations:
             reach=reach,
             scope=scope,
             declared=declared,
-            watched=watched,
+            manner=manner,
         )
         task_id = self._means.chance.name("tsk")
         return self._means.store.write(lambda tx: self._write(tx, task_id, judged))
@@ -174,8 +174,9 @@ class Delegations:
             learning=parent.learning,
             base=tuple(sorted(carved.limits.items())),
             shares=carved.shares,
-            heartbeat=judged.watched[0],
-            grace=judged.watched[1],
+            heartbeat=judged.manner.heartbeat,
+            grace=judged.manner.grace,
+            holds=judged.manner.holds,
         )
         tx.tasks.put_task(child, expect=0)
         awaited = await_heartbeat(child, now)

@@ -33,12 +33,12 @@ from taskbound.flows.task.cascade import changed_record, end_tree, lock_tree, mo
 from taskbound.flows.task.evidence import declare_evidence, settle_evidence
 from taskbound.flows.task.order import (
     TaskOrder,
+    manner_of,
     parse_order,
     require_learner,
     require_resumable,
     require_within,
     scope_of,
-    watched_by,
 )
 from taskbound.flows.task.start import require_startable, require_unchanged, started
 
@@ -90,7 +90,7 @@ class Tasks:
         with self._means.store.read() as snapshot:
             agent = require_startable(snapshot, self._deliveries, order.namespace, order.agent, now)
             scope = scope_of(snapshot, order)
-            heartbeat, grace = watched_by(snapshot, order)
+            manner = manner_of(snapshot, order)
             require_learner(agent, order, actor.name)
             reach = require_within(snapshot, scope, agent, actor.name)
             issuers = snapshot.identities.issuers(order.namespace)
@@ -111,8 +111,9 @@ class Tasks:
             started=now,
             deadline=Instant(now + order.seconds * _SECOND),
             learning=order.learning,
-            heartbeat=heartbeat,
-            grace=grace,
+            heartbeat=manner.heartbeat,
+            grace=manner.grace,
+            holds=manner.holds,
         )
         self._means.store.write(lambda tx: self._write_start(tx, task, basis, order, actor))
         return move_task(task, TaskEvent.START)

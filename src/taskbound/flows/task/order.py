@@ -16,7 +16,13 @@ from taskbound.core.identity import NotOwnerError, require_active
 from taskbound.core.identity.grantable import reach_of, require_grantable, uncovered_words
 from taskbound.core.scope import tools_of
 from taskbound.core.scope.algebra import NotCovers, covers
-from taskbound.core.task import TaskSyntaxError, parse_lifetime, parse_purpose, require_learning_lifetime
+from taskbound.core.task import (
+    Holds,
+    TaskSyntaxError,
+    parse_lifetime,
+    parse_purpose,
+    require_learning_lifetime,
+)
 from taskbound.core.task.heartbeat import parse_heartbeat
 
 if TYPE_CHECKING:
@@ -27,14 +33,15 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot, Transaction
 
 __all__ = [
+    "Manner",
     "OutsideCeilingError",
     "TaskOrder",
+    "manner_of",
     "parse_order",
     "require_learner",
     "require_resumable",
     "require_within",
     "scope_of",
-    "watched_by",
 ]
 
 
@@ -63,6 +70,16 @@ class TaskOrder:
     heartbeat: int = 0
     """Seconds within which a connection must be bound to it; 0, then as the grace, for its template's."""
     grace: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How a task is kept while nobody is there."""
+
+    heartbeat: int
+    """Seconds; 0 for none, and then no grace either."""
+    grace: int
+    holds: Holds
 
 
 def parse_order(order: TaskOrder) -> TaskOrder:
@@ -99,12 +116,13 @@ def scope_of(snapshot: Snapshot, order: TaskOrder) -> Scope:
     return template.scope
 
 
-def watched_by(snapshot: Snapshot, order: TaskOrder) -> tuple[int, int]:
-    """Heartbeat and grace of the task, in seconds: the order's own, else its template's; 0 and 0 for none."""
+def manner_of(snapshot: Snapshot, order: TaskOrder) -> Manner:
+    """Heartbeat and grace: the order's own, else its template's. What becomes of holds its template says."""
     template = snapshot.tasks.template(order.namespace, order.template) if order.template else None
-    if order.heartbeat or template is None:
-        return order.heartbeat, order.grace
-    return template.heartbeat, template.grace
+    if template is None:
+        return Manner(heartbeat=order.heartbeat, grace=order.grace, holds=Holds.END_WITH_CALL)
+    watched = order if order.heartbeat else template
+    return Manner(heartbeat=watched.heartbeat, grace=watched.grace, holds=template.holds)
 
 
 def require_learner(agent: Agent, order: TaskOrder, person: str) -> None:

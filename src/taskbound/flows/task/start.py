@@ -80,6 +80,7 @@ def started(task: Task, actor: Actor, *, template: str, carved: Mapping[str, int
         carved=words(carved),
         heartbeat=task.heartbeat,
         grace=task.grace,
+        holds=task.holds.value,
     )
 
 

@@ -49,6 +49,7 @@ def save_template(means: Means, order: Template, actor: Actor) -> Template:
             proof=actor.proof,
             heartbeat=template.heartbeat,
             grace=template.grace,
+            holds=template.holds.value,
         )
         tx.audit.append(order.namespace, means.writer, [event], means.clock.now())
         return template

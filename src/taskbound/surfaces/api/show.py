@@ -224,6 +224,7 @@ def task_detail(
         children=tuple(one.id for one in snapshot.tasks.children(task.namespace, task.id)),
         heartbeat=task.heartbeat,
         grace=task.grace,
+        holds=task.holds.value,
     )
 
 
@@ -237,6 +238,7 @@ def template_row(template: Template) -> TemplateRow:
         scope_words=describe(template.scope),
         heartbeat=template.heartbeat,
         grace=template.grace,
+        holds=template.holds.value,
     )
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from taskbound.core.action import parse_document
 from taskbound.core.scope import parse_scope
-from taskbound.core.task import NoTaskError, Template, ending
+from taskbound.core.task import NoTaskError, Template, ending, parse_holds
 from taskbound.flows.task import (
     ChildOrder,
     TaskOrder,
@@ -203,6 +203,7 @@ async def put_template(daemon: Daemon, connection: Connection, ask: wire.SaveTem
         purpose=ask.purpose,
         heartbeat=ask.heartbeat,
         grace=ask.grace,
+        holds=parse_holds(ask.holds),
     )
     await daemon.first(
         lambda: save_template(daemon.means, template, daemon.require_person(connection)),

@@ -10,7 +10,7 @@ import typer
 from taskbound.core.action import parse_document
 from taskbound.core.scope import parse_scope
 from taskbound.core.scope.algebra import difference
-from taskbound.core.task import TaskState
+from taskbound.core.task import Holds, TaskState
 from taskbound.surfaces.cli.evidence import EvidenceOption, TokenOption, evidence_words, issuers, read_tokens
 from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_scope, spell_seconds
@@ -104,6 +104,18 @@ HeartbeatOption = Annotated[
 ]
 GraceOption = Annotated[
     str, typer.Option("--grace", metavar="TIME", help="End it when it stays paused so for this long.")
+]
+
+
+HoldsOption = Annotated[
+    str,
+    typer.Option(
+        "--holds",
+        metavar="WORD",
+        help="What becomes of held actions when their calls are over: outlive-the-call, or end-with-the-call,"
+        " which is so if nothing is said.",
+        autocompletion=lambda: [one.value for one in Holds],
+    ),
 ]
 
 
@@ -366,7 +378,8 @@ def end(
     templates,
     "save",
     examples="taskbound template save reading --scope scope.yaml --for 2h\n"
-    "taskbound template save paying --scope scope.yaml --for 1d --heartbeat 1m --grace 1h",
+    "taskbound template save paying --scope scope.yaml --for 1d --heartbeat 1m --grace 1h\n"
+    "taskbound template save nightly --scope scope.yaml --for 1d --holds outlive-the-call",
 )
 def save(
     session: Session,
@@ -379,8 +392,9 @@ def save(
     purpose: Annotated[str, typer.Option("--purpose", help="The purpose when a task names none.")] = "",
     heartbeat: HeartbeatOption = "",
     grace: GraceOption = "",
+    holds: HoldsOption = "",
 ) -> None:
-    """Keep a scope, a length of time and a heartbeat under a name."""
+    """Keep a scope, a length of time, a heartbeat and what becomes of holds under a name."""
     parsed, raw = read_scope(scope)
     order = SaveTemplate(
         name=name,
@@ -389,6 +403,7 @@ def save(
         purpose=purpose,
         heartbeat=parse_seconds(heartbeat) if heartbeat else 0,
         grace=parse_seconds(grace) if grace else 0,
+        holds=holds,
     )
     answer = session.ask(order, Done)
     session.done(answer, f"template {shown(name)} saved, with {len(parsed.grants)} grants")
@@ -409,7 +424,7 @@ def list_templates(session: Session) -> None:
             [
                 ("  purpose", one.purpose or "-"),
                 ("  for", spell_seconds(one.seconds)),
-                *[(f"  {name}", words) for name, words in _heartbeat(one)],
+                *[(f"  {name}", words) for name, words in (*_heartbeat(one), *_holds(one))],
                 ("  may", tuple(map(Words, one.scope_words))),
             ]
         )
@@ -428,6 +443,10 @@ def _heartbeat(one: TemplateRow | TaskDetail) -> list[tuple[str, str]]:
     if not one.heartbeat:
         return []
     return [("heartbeat", f"{spell_seconds(one.heartbeat)}, with a grace of {spell_seconds(one.grace)}")]
+
+
+def _holds(one: TemplateRow | TaskDetail) -> list[tuple[str, str]]:
+    return [("holds", one.holds)] if one.holds == Holds.OUTLIVE_CALL.value else []
 
 
 def _state(row: TaskRow) -> str:
@@ -461,6 +480,7 @@ def show_task(screen: Screen, task: TaskDetail) -> None:
             *([("children", task.children)] if task.children else []),
             ("connections", task.connections),
             *_heartbeat(task),
+            *_holds(task),
             ("history", tuple(map(Words, task.history))),
         ]
     )

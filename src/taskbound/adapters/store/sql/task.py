@@ -20,7 +20,7 @@ from taskbound.adapters.store.sql.rows.known import look_up
 from taskbound.adapters.store.sql.rows.statement import Statement, Versioned, given, one_of
 from taskbound.adapters.store.sql.schema import remainders, tasks, templates
 from taskbound.core.clock import Instant
-from taskbound.core.task import Heartbeat, Task, TaskHead, TaskState, Template
+from taskbound.core.task import Heartbeat, Holds, Task, TaskHead, TaskState, Template
 from taskbound.core.task.evidence import evidence_text, read_evidence
 from taskbound.ports.task import Run
 
@@ -129,6 +129,7 @@ _REGISTERED: Final = (
     "SELECT namespace, task, boot, pid, started FROM runs WHERE boot = ? ORDER BY namespace, pid, started"
 )
 _STATES: Final = {one.value: one for one in TaskState}
+_HOLDS: Final = {one.value: one for one in Holds}
 
 
 class SqlTasks:
@@ -290,6 +291,7 @@ class SqlTasks:
             shares=write_shares(task.shares),
             heartbeat=task.heartbeat,
             grace=task.grace,
+            holds=task.holds.value,
         )
 
     def open_limits(self, namespace: str, task: str, limits: Mapping[str, int]) -> None:
@@ -339,6 +341,7 @@ class SqlTasks:
             version=template.version,
             heartbeat=template.heartbeat,
             grace=template.grace,
+            holds=template.holds.value,
         )
 
     def drop_template(self, namespace: str, name: str) -> None:
@@ -398,6 +401,7 @@ def read_task(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     shares: str,
     heartbeat: int,
     grace: int,
+    holds: str,
 ) -> Task:
     """A task, from its columns."""
     return Task(
@@ -422,6 +426,7 @@ def read_task(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
         shares=read_shares(shares),
         heartbeat=heartbeat,
         grace=grace,
+        holds=_HOLDS[holds],
     )
 
 
@@ -462,6 +467,7 @@ def _template(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
     version: int,
     heartbeat: int,
     grace: int,
+    holds: str,
 ) -> Template:
     return Template(
         namespace=namespace,
@@ -472,6 +478,7 @@ def _template(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
         version=version,
         heartbeat=heartbeat,
         grace=grace,
+        holds=_HOLDS[holds],
     )
 
 

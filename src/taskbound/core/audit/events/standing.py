@@ -240,6 +240,7 @@ class TemplateSaved:
     proof: str
     heartbeat: int = 0
     grace: int = 0
+    holds: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,6 +45,8 @@ class TaskStarted:
     """``limit=amount`` of each limit of the parent that this took of."""
     heartbeat: int = 0
     grace: int = 0
+    holds: str = ""
+    """What becomes of its held actions when their calls are over; empty in records of before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

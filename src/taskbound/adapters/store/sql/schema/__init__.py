@@ -231,6 +231,7 @@ tasks: Final = Table(
     Column("shares", TEXT, nullable=False, server_default=text("'[]'")),
     Column("heartbeat", WHOLE, nullable=False, server_default=text("0")),
     Column("grace", WHOLE, nullable=False, server_default=text("0")),
+    Column("holds", TEXT, nullable=False, server_default=text("'end-with-the-call'")),
     PrimaryKeyConstraint("namespace", "id"),
     Index("tasks_by_start", "namespace", "started", "id"),
     Index("tasks_by_agent", "namespace", "agent", "started", "id"),
@@ -301,6 +302,7 @@ templates: Final = Table(
     whole_column("version"),
     Column("heartbeat", WHOLE, nullable=False, server_default=text("0")),
     Column("grace", WHOLE, nullable=False, server_default=text("0")),
+    Column("holds", TEXT, nullable=False, server_default=text("'end-with-the-call'")),
     PrimaryKeyConstraint("namespace", "name"),
     sqlite_strict=True,
 )
