@@ -80,9 +80,15 @@ def _measure(case: Case, *, quick: bool) -> tuple[tuple[str, ...], dict[str, flo
     ground.settle_in()
     task = ground.start(case.scope)
     call = call_of(task.id, case.arguments, request="1")
-    ours = _evaluate(ground, Evaluator(ground.views, ground.means.policy, ground.means.operands), call)
-    plain = _evaluate(ground, Evaluator(ground.views, policies_of(_Forgetful()), ground.means.operands), call)
-    evaluator = Evaluator(ground.views, ground.means.policy, ground.means.operands)
+    ours = _evaluate(
+        ground, Evaluator(ground.views, ground.means.policy, ground.means.operands, ground.means.tokens), call
+    )
+    plain = _evaluate(
+        ground,
+        Evaluator(ground.views, policies_of(_Forgetful()), ground.means.operands, ground.means.tokens),
+        call,
+    )
+    evaluator = Evaluator(ground.views, ground.means.policy, ground.means.operands, ground.means.tokens)
     verdict = evaluator.evaluate(call, "act_x", ground.means.clock.now())
     if isinstance(verdict.verdict, Evaluated) is not case.covered:
         raise RuntimeError(f"the case `{case.name}` was not answered as it says")

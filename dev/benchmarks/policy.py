@@ -102,7 +102,7 @@ def _measure(name: str, text: str, grants: int, *, quick: bool) -> tuple[tuple[s
     task = ground.start(_grants(grants))
     call = call_of(task.id, arguments, request="1")
     engine = CedarPolicyEngine(text)
-    evaluator = Evaluator(ground.views, policies_of(engine), ground.means.operands)
+    evaluator = Evaluator(ground.views, policies_of(engine), ground.means.operands, ground.means.tokens)
     clock = ground.means.clock
 
     def known() -> object:

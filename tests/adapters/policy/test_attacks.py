@@ -31,6 +31,7 @@ FACTS_GIVEN: dict[str, Any] = {
     "last_action": "", "last_age": 0, "last_outcome": "none", "operands": (), "proof": "p",
     "agent.approvers": ("ann",), "agent.name": "a", "agent.namespace": "n", "agent.owner": "ann",
     "task.age": 5, "task.depth": 0, "task.learning": True,
+    "task.proven": (), "task.unproven": (),
     "task.evidence": (), "task.purpose": "p", "task.remaining": 9, "task.requester": "ann",
     "tool.effect": "write", "tool.name": "s__t", "tool.open_world": True, "tool.server": "s",
 }  # fmt: skip  # a table reads better as a table

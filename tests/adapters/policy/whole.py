@@ -224,6 +224,8 @@ def request(chance: Random) -> PolicyRequest:
             "task.depth": 0,
             "task.evidence": (),
             "task.learning": False,
+            "task.proven": (),
+            "task.unproven": (),
             "task.purpose": chance.choice(("mend it", "look")),
             "task.remaining": 3,
             "task.requester": "ann",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import PriorAction
     from taskbound.core.decision.act import ActHistory
+    from taskbound.core.identity.issuer import Issuer
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.scope import Charge
     from taskbound.core.task import TaskHead
@@ -43,6 +44,8 @@ class Locked:
     bundle: str
     doubted: frozenset[tuple[str, str]] = frozenset()
     """(root task, act key) of acts that were permitted to a holder who is lost."""
+    issuers: tuple[Issuer, ...] = ()
+    """Whose word counts as evidence; read only where a proposal rests on it."""
     places: HoldPlaces = _NO_PLACES
 
 

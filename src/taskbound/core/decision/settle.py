@@ -11,7 +11,8 @@
 5. One proposal's refusal changes nothing for its neighbors.
 6. What is held is resumed, asked for or refused as `hold` says; a hold that was lifted pays like any other.
 7. An act whose permit's holder is lost counts as unknown, without being written as such.
-8. What probes found is worth some seconds: a proposal that waited longer for its commit is stale.
+8. What probes found is worth some seconds: a proposal that waited longer for its commit is stale. So is one
+   that rests on evidence which expired meanwhile, or of which another word counts now.
 """
 
 from __future__ import annotations
@@ -169,11 +170,16 @@ def _changed(proposal: Proposal, locked: Locked, book: _Book) -> str:
         key = (proposal.root, proposal.action.act_key)
         if book.acts.get(key, _UNKNOWN_ACT).attempts != basis.attempts:
             return "the attempts of this act"
+    if basis.issuers is not None and basis.issuers != locked.issuers:
+        return "whose word counts as evidence"  # 8
     return ""
 
 
 def _outlived(proposal: Proposal, now: Instant) -> str:
     """What was looked at too long ago (rule 8); empty when nothing was."""
+    vouched = proposal.basis.vouched_until
+    if vouched is not None and now >= vouched:
+        return "how long its evidence stands"
     verdict = proposal.verdict
     if not isinstance(verdict, Holding) or verdict.looked is None or now - verdict.looked <= LOOK_LIFE:
         return ""

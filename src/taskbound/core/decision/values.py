@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from taskbound.core.approval import Operand
     from taskbound.core.clock import Instant
     from taskbound.core.errors import TaskboundError
+    from taskbound.core.identity.issuer import Issuer
     from taskbound.core.scope import Covered
 
 __all__ = [
@@ -139,6 +140,10 @@ class Basis:
     reads_outcome: bool
     attempts: int | None = None
     """How often the act was attempted before; None when no policy reads of that."""
+    issuers: tuple[Issuer, ...] | None = None
+    """Whose word counted for the task's evidence; None when no policy reads of that."""
+    vouched_until: Instant | None = None
+    """When the first piece of it that stood does so no more; None where none stood."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ __all__ = [
     "LOOKED",
     "TIMED",
     "TRIED",
+    "VOUCHED",
     "Erred",
     "Fact",
     "FactKind",
@@ -85,9 +86,11 @@ FACTS: Final[Mapping[str, FactKind]] = MappingProxyType(
         "task.depth": FactKind.NUMBER,
         "task.evidence": FactKind.TEXTS,
         "task.learning": FactKind.TRUTH,
+        "task.proven": FactKind.TEXTS,
         "task.purpose": FactKind.TEXT,
         "task.remaining": FactKind.NUMBER,
         "task.requester": FactKind.PERSON,
+        "task.unproven": FactKind.TEXTS,
         "tool.effect": FactKind.TEXT,
         "tool.name": FactKind.TEXT,
         "tool.open_world": FactKind.TRUTH,
@@ -98,6 +101,8 @@ FACTS: Final[Mapping[str, FactKind]] = MappingProxyType(
 
 `task.age` and `task.remaining` are whole seconds since the task's start and until its deadline; `last_age`
 since the act's last attempt. `operands` is what probes found behind the arguments, each as one JSON object.
+`task.proven` and `task.unproven` are the names (`jws`, `jws.ISSUER`) that its signed evidence answers to:
+what an issuer stands behind now, and what nobody does any more.
 """
 
 
@@ -109,6 +114,10 @@ TRIED: Final = frozenset({"attempt", "changed", "last_action", "last_age"})
 
 LOOKED: Final = frozenset({"changed", "operands"})
 """The facts for which what the arguments name is looked at, where a person declared that it can change."""
+
+
+VOUCHED: Final = frozenset({"task.proven", "task.unproven"})
+"""The facts for which the task's evidence is verified again, by whose word counts now."""
 
 
 class PolicySyntaxError(MalformedError):

@@ -56,9 +56,11 @@ _ORDINARY: Final[Mapping[str, Fact]] = {
     "task.depth": 0,
     "task.evidence": (),
     "task.learning": False,
+    "task.proven": (),
     "task.purpose": "",
     "task.remaining": 3600,
     "task.requester": "",
+    "task.unproven": (),
 }
 """The facts of an ordinary first call, but for those of agent and tool (rule 1)."""
 

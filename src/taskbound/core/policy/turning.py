@@ -31,6 +31,8 @@ _WORDS: Final[Mapping[str, tuple[str, ...]]] = {
 _SETS: Final[Mapping[str, tuple[str, ...]]] = {
     "changed": ("definition", "people", "policy", "scope"),
     "flags": tuple(sorted(kind.value for kind in TextKind)),
+    "task.proven": ("jws",),
+    "task.unproven": ("jws",),
 }
 _NUMBERS: Final = (0, 1, 2, 3, 5, 10, 100, 60, 600, 3_600, 86_400, 604_800)
 _TWINS: Final[Mapping[str, str]] = {"effect": "tool.effect", "tool.effect": "effect"}

@@ -69,7 +69,7 @@ class Decisions:
         """Keep what to decide with."""
         self._means = means
         self._views = views
-        self._evaluator = Evaluator(views, means.policy, means.operands)
+        self._evaluator = Evaluator(views, means.policy, means.operands, means.tokens)
         self._paused: list[Moved] = []
 
     def decide(self, calls: Sequence[Call]) -> tuple[Answer, ...]:

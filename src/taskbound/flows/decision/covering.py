@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.core.scope import Payer
     from taskbound.core.task import Task
-    from taskbound.flows.decision.standing import Ground
+    from taskbound.flows.decision.case import Ground
 
 __all__ = ["Outside", "cover_call"]
 

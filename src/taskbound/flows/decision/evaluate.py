@@ -11,7 +11,8 @@
 5. What policy holds is looked at, as far as a person declared that its arguments name what can change; so it
    is each time that the call is made, also while people are asked. Where a policy reads of that, whatever is
    covered is looked at before policy is asked; what can't be looked at is refused then.
-6. What was read is named by version in the proposal's basis. What the arguments don't
+6. Where a policy reads what of the task's evidence stands, it is verified again for each call.
+7. What was read is named by version in the proposal's basis. What the arguments don't
    change is worked out once (`standing`).
 """
 
@@ -37,6 +38,7 @@ from taskbound.core.identity.grantable import why_not
 from taskbound.core.policy import Forbidden, Held, Permitted
 from taskbound.core.quick import quick
 from taskbound.flows.approval.looking import Seen, look_at
+from taskbound.flows.decision.case import NOTHING_SOUGHT, Sought
 from taskbound.flows.decision.covering import Outside, cover_call
 from taskbound.flows.decision.standing import Standings
 
@@ -46,10 +48,12 @@ if TYPE_CHECKING:
     from taskbound.core.policy import PolicyConclusion
     from taskbound.core.scope import Covered
     from taskbound.flows.decision.attempts import Attempts
-    from taskbound.flows.decision.standing import Case, Ground, Standing
+    from taskbound.flows.decision.case import Case, Ground
+    from taskbound.flows.decision.standing import Standing
     from taskbound.flows.decision.views import ToolView, Views
     from taskbound.flows.policy.engines import Policies
     from taskbound.ports.approval import Operands
+    from taskbound.wire.jose import SignatureCheck
 
 __all__ = ["Call", "Evaluator", "NotCanonicalError"]
 
@@ -107,10 +111,11 @@ class _Reached:
 class Evaluator:
     """Evaluates calls against views of the store and the policies in force."""
 
-    def __init__(self, views: Views, policies: Policies, operands: Operands) -> None:
-        """Keep what to read from."""
+    def __init__(self, views: Views, policies: Policies, operands: Operands, tokens: SignatureCheck) -> None:
+        """Keep what to read from, and what to look with."""
         self._views = views
         self._operands = operands
+        self._tokens = tokens
         self._standings = Standings(views, policies)
 
     def evaluate(self, call: Call, action_id: str, now: Instant) -> Proposal:
@@ -136,7 +141,12 @@ class Evaluator:
         reached = self._reach(call, standing, arguments, now)
         seen = self._look(reached, arguments) if standing.reads_operands else None
         words = None if seen is None else tuple(canonical(one.value()).decode() for one in seen.operands)
-        case = standing.case(flags, outcome, call.proof, now, attempts, words)
+        task = standing.rests_on
+        vouching = None if task is None else self._views.vouching(task, self._tokens, now)
+        sought = NOTHING_SOUGHT
+        if attempts is not None or words is not None or vouching is not None:
+            sought = Sought(attempts=attempts, operands=words, vouching=vouching)
+        case = standing.case(flags, outcome, call.proof, now, sought)
         return Proposal(
             id=action_id,
             action=action,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.clock import Instant
     from taskbound.core.identity import Agent
+    from taskbound.flows.approval.vouched import Vouching
     from taskbound.flows.decision.attempts import Attempts
     from taskbound.flows.decision.views import Lineage, ToolView
 
@@ -49,6 +50,8 @@ class FactsOf:
     """What was before this call; looked up only when a policy reads of it."""
     operands: tuple[str, ...]
     """What probes found behind the arguments, each in words; looked at only when a policy reads of it."""
+    vouching: Vouching
+    """What of the task's evidence stands; verified again only when a policy reads of it."""
     known_agent: Agent | None
     lineage: Lineage | None
     known_tool: ToolView | None
@@ -118,9 +121,11 @@ _FACTS: Final[Mapping[str, Callable[[FactsOf], Fact]]] = {
     "task.depth": lambda seen: len(seen.lineage.tasks) - 1 if seen.lineage else 0,
     "task.evidence": _evidence,
     "task.learning": lambda seen: bool(seen.lineage and seen.lineage.task.learning),
+    "task.proven": lambda seen: seen.vouching.proven,
     "task.purpose": lambda seen: seen.lineage.task.purpose if seen.lineage else "",
     "task.remaining": _remaining,
     "task.requester": lambda seen: seen.lineage.task.requester if seen.lineage else "",
+    "task.unproven": lambda seen: seen.vouching.unproven,
     "tool.effect": _effect,
     "tool.name": lambda seen: seen.tool,
     "tool.open_world": _open_world,

@@ -1,7 +1,7 @@
 """Settling a group of evaluated calls in one transaction: locked, judged by what is locked, written.
 
 1. Locks are taken in one order, whoever takes them (design 4.8): kill switch, bundle, agents, tools, tasks,
-   remainders, presentations, acts, then questions, then people.
+   remainders, presentations, acts, issuers where policy read of evidence, then questions, then people.
 2. A person's narrower action is settled here like any call: there is no other place where one is decided.
 """
 
@@ -63,6 +63,7 @@ def lock_group(
         name for one in proposals for name in (one.action.agent, *(name for name, _ in one.basis.agents))
     }
     paying = tasks | {task for one in proposals for task in _above(one)}
+    vouched = any(one.basis.issuers is not None for one in proposals)
     return Locked(
         switch=tx.revocation.lock_kill_switch(namespace),
         bundle=policies.digest_of(tx.policy.lock_in_force(namespace)),
@@ -73,6 +74,7 @@ def lock_group(
         priors=tx.actions.lock_priors(namespace, names),
         acts=tx.actions.lock_acts(namespace, acts),
         doubted=doubts.acts(tx, namespace),
+        issuers=tx.identities.lock_issuers(namespace) if vouched else (),
     )
 
 

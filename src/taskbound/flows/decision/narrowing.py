@@ -93,7 +93,7 @@ class Narrowings:
         """Keep what to decide with."""
         self._means = means
         self._views = views
-        self._evaluator = Evaluator(views, means.policy, means.operands)
+        self._evaluator = Evaluator(views, means.policy, means.operands, means.tokens)
 
     def narrow(self, namespace: str, raw: bytes, signature: bytes, arguments: bytes) -> NarrowedTo:
         """Answer a question with the held action's tool and these arguments.

@@ -7,7 +7,8 @@
    of the task and its ancestors. What stands in the way is looked at anew each time.
 3. What policy answers is remembered by all that it may read: the standing, the flags,
    the last outcome and the proof. Where it reads the arguments it is asked for
-   each call, and where it reads the time, the attempts before or what the arguments name nothing is.
+   each call, and where it reads the time, the attempts before, what the arguments name or what of the task's
+   evidence stands nothing is.
 4. Every agent above is active like the task's own, and bounds it by its ceiling; a ceiling is asked for each
    call unless it covers every call of the tool by its own words.
 5. Standings and their cases are bounded: beyond the bound the oldest go. One that lacks
@@ -16,76 +17,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import Frame
 from taskbound.core.decision import Basis
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity import UnknownIdentityError, require_active
-from taskbound.core.policy import LOOKED, TIMED, TRIED, PolicyRequest, conclude
+from taskbound.core.policy import LOOKED, TIMED, TRIED, VOUCHED, PolicyRequest
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.task import NoTaskError, require_live
+from taskbound.flows.approval.vouched import NOT_VOUCHED
 from taskbound.flows.decision.attempts import GROUND, NO_ATTEMPT
 from taskbound.flows.decision.bounds import bounds_of
+from taskbound.flows.decision.case import NOTHING_SOUGHT, Case, Ground, Sought
 from taskbound.flows.decision.errors import ToolChangedError, UnknownToolError
-from taskbound.flows.decision.facts import FactsOf, fact_words
+from taskbound.flows.decision.facts import FactsOf
 
 if TYPE_CHECKING:
-    from taskbound.core.action import JsonValue
     from taskbound.core.clock import Instant
     from taskbound.core.errors import TaskboundError
-    from taskbound.core.identity import Agent
-    from taskbound.core.policy import PolicyConclusion, PolicyReads
-    from taskbound.core.scope import Scope
-    from taskbound.flows.decision.attempts import Attempts
+    from taskbound.core.policy import PolicyReads
+    from taskbound.core.task import Task
     from taskbound.flows.decision.evaluate import Call
-    from taskbound.flows.decision.views import Lineage, ToolView, Views
+    from taskbound.flows.decision.views import Views
     from taskbound.flows.policy.engines import Policies
-    from taskbound.ports.policy import PolicyEngine
 
-__all__ = ["Case", "Ground", "Standing", "Standings", "ToolChangedError", "UnknownToolError"]
+__all__ = ["Standing", "Standings", "ToolChangedError", "UnknownToolError"]
 
 _USABLE: Final = frozenset({"pinned", "text-changed"})
 _STANDINGS: Final = 2_000
 _CASES: Final = 32
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
-    """Nothing stands in the way of a call, until an instant, but its arguments and policy."""
-
-    lineage: Lineage
-    agent: Agent
-    tool: ToolView
-    bounds: tuple[tuple[Scope, str], ...]
-    """The ceilings that must cover a call besides the scopes of the line, and whose each is (rule 4)."""
-    until: Instant
-
-
-class Case:
-    """What policy reads of a call, in words and by version, and what follows from it."""
-
-    __slots__ = ("_concluded", "_policy", "_reads_arguments", "_request", "basis", "words")
-
-    def __init__(
-        self, policy: PolicyEngine, request: PolicyRequest, basis: Basis, *, reads_arguments: bool
-    ) -> None:
-        """Keep what to ask."""
-        self._reads_arguments = reads_arguments
-        self._policy = policy
-        self._request = request
-        self._concluded: PolicyConclusion | None = None
-        self.basis = basis
-        self.words = tuple([(name, fact_words(value)) for name, value in request.facts.items()])
-
-    def conclusion(self, arguments: dict[str, JsonValue]) -> PolicyConclusion:
-        """What follows from policy's answer; asked once where the arguments don't matter (rule 3)."""
-        if self._reads_arguments:
-            return conclude(self._policy.answer(replace(self._request, arguments=arguments)))
-        if self._concluded is None:
-            self._concluded = conclude(self._policy.answer(self._request))
-        return self._concluded
 
 
 class Standing:
@@ -138,6 +99,13 @@ class Standing:
         """Whether a policy that can apply reads what the arguments name."""
         return not LOOKED.isdisjoint(self._read().facts)
 
+    @property
+    def rests_on(self) -> Task | None:
+        """The task, where a policy that can apply reads what of its evidence stands."""
+        if self._lineage is None or VOUCHED.isdisjoint(self._read().facts):
+            return None
+        return self._lineage.task
+
     def require(self, unbound: TaskboundError | None, now: Instant) -> Ground:
         """Go on only when nothing stands in the way so far.
 
@@ -159,18 +127,17 @@ class Standing:
         outcome: str,
         proof: str,
         now: Instant,
-        attempts: Attempts | None = None,
-        operands: tuple[str, ...] | None = None,
+        sought: Sought = NOTHING_SOUGHT,
     ) -> Case:
-        """The case of calls with these flags, of an act that last ended and was tried so, proven so."""
-        if attempts is not None or operands is not None or not TIMED.isdisjoint(self._read().facts):
-            return self._case(flags, outcome, proof, now, attempts, operands or ())
+        """The case of calls with these flags, of an act that last ended so, proven so."""
+        if sought is not NOTHING_SOUGHT or not TIMED.isdisjoint(self._read().facts):
+            return self._case(flags, outcome, proof, now, sought)
         key = (flags, outcome, proof)
         known = self._cases.get(key)  # 3
         if known is None:
             if len(self._cases) >= _CASES:
                 del self._cases[next(iter(self._cases))]  # 5
-            known = self._cases[key] = self._case(flags, outcome, proof, now, None)
+            known = self._cases[key] = self._case(flags, outcome, proof, now, NOTHING_SOUGHT)
         return known
 
     def _read(self) -> PolicyReads:
@@ -220,11 +187,11 @@ class Standing:
         outcome: str,
         proof: str,
         now: Instant,
-        attempts: Attempts | None,
-        operands: tuple[str, ...] = (),
+        sought: Sought,
     ) -> Case:
         task, agent, tool = self._names
         known, reads = self._tool, self._read()
+        attempts, vouching = sought.attempts, sought.vouching
         names = reads.facts | GROUND if "changed" in reads.facts else reads.facts
         facts = FactsOf(
             namespace=self._namespace,
@@ -235,7 +202,8 @@ class Standing:
             flags=flags,
             last_outcome=outcome,
             attempts=attempts or NO_ATTEMPT,
-            operands=operands,
+            operands=sought.operands or (),
+            vouching=vouching or NOT_VOUCHED,
             known_agent=self._agent,
             lineage=self._lineage,
             known_tool=known,
@@ -261,6 +229,8 @@ class Standing:
             last_outcome=outcome,
             reads_outcome=self.reads_outcome,
             attempts=None if attempts is None else attempts.history.attempts,
+            issuers=None if vouching is None else vouching.issuers,
+            vouched_until=None if vouching is None else vouching.until,
         )
         return Case(self._policy, request, basis, reads_arguments=reads.arguments)
 

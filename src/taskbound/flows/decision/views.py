@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from taskbound.core.identity.grantable import reach_of
 from taskbound.core.tool import parse_definition
+from taskbound.flows.approval.vouched import vouch
 from taskbound.flows.decision.attempts import look_back
 from taskbound.flows.decision.doubts import Doubts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from taskbound.core.clock import Instant
     from taskbound.core.decision import Proposal
     from taskbound.core.identity import Agent, Person
     from taskbound.core.identity.grantable import Reach
@@ -30,9 +32,11 @@ if TYPE_CHECKING:
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.task import Task, TaskHead
     from taskbound.core.tool import ToolDefinition
+    from taskbound.flows.approval.vouched import Vouching
     from taskbound.flows.decision.attempts import Attempts
     from taskbound.ports.store import Snapshot, Store
     from taskbound.ports.tool import PinnedServer, PinnedTool
+    from taskbound.wire.jose import SignatureCheck
 
 __all__ = ["Lineage", "ToolView", "Views"]
 
@@ -197,6 +201,11 @@ class Views:
         """What is known of the act's attempts now; not kept."""
         with self._store.read() as snapshot:
             return look_back(snapshot, self.doubts, namespace, root, act_key)
+
+    def vouching(self, task: Task, check: SignatureCheck, now: Instant) -> Vouching:
+        """What of this task's evidence stands now; not kept."""
+        with self._store.read() as snapshot:
+            return vouch(snapshot, task, check=check, now=now)
 
     def read_again(self, stale: Proposal) -> None:
         """Forget what a stale proposal had read, and read anew how its act last ended."""

@@ -2,8 +2,7 @@
 
 1. Every signed piece goes through the gate when it is declared, against the issuers of then, and they are
    compared again under lock. The token is kept in the same transaction as the task.
-2. Looking again goes through the gate again with the kept token and the issuers of now; what the pure rule
-   (`core/task/evidence`) and the gate say must agree, or the piece is disowned.
+2. Looking again goes through the gate again, with the kept token and the issuers of now (`approval.vouched`).
 3. Whom to believe is said by the account that owns the data directory: an issuer can lift what policies hold.
 """
 
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import canonical
 from taskbound.core.audit import IssuerAdded, IssuerRemoved
-from taskbound.core.errors import TaskboundError
 from taskbound.core.identity import NotOwnerError, parse_name
 from taskbound.core.identity.issuer import (
     BadIssuerError,
@@ -24,15 +22,12 @@ from taskbound.core.identity.issuer import (
     parse_issuer_text,
 )
 from taskbound.core.task import (
-    Disowned,
     NoTaskError,
-    Proven,
-    Signed,
     TaskSyntaxError,
-    evidence_stands,
     parse_evidence,
 )
 from taskbound.flows.approval.proof import trust_of
+from taskbound.flows.approval.vouched import signed_piece, verdicts
 from taskbound.wire.jose import EVIDENCE, parse_jwks, parse_jws, verify_jws
 
 if TYPE_CHECKING:
@@ -41,8 +36,8 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.task import Evidence, Verdict
     from taskbound.flows.means import Actor, Means
-    from taskbound.ports.store import Snapshot, Transaction
-    from taskbound.wire.jose import Jws, SignatureCheck
+    from taskbound.ports.store import Transaction
+    from taskbound.wire.jose import SignatureCheck
 
 __all__ = ["Declared", "add_issuer", "declare_evidence", "drop_issuer", "look_again", "settle_evidence"]
 
@@ -90,7 +85,7 @@ def declare_evidence(
         if issuer is None:
             raise UnknownIssuerError("the token is by an issuer whose word doesn't count here", where="iss")
         jws = verify_jws(unverified, trust=trust_of(issuer), check=check, now=now)
-        pieces.append(_signed(jws, issuer))
+        pieces.append(signed_piece(jws, issuer))
         kept[jws.digest] = token
         used[issuer.name] = issuer
     if len(set(pieces)) != len(pieces):
@@ -125,11 +120,7 @@ def look_again(means: Means, namespace: str, task: str) -> tuple[tuple[Evidence,
         found = snapshot.tasks.task(namespace, task)
         if found is None:
             raise NoTaskError(f"no task is named `{task}`", remedy="list them with `taskbound task list`")
-        issuers = {one.name: one for one in snapshot.identities.issuers(namespace)}
-        return tuple(
-            (one, _verdict(snapshot, namespace, one, issuers, check=means.tokens, now=now))
-            for one in found.evidence
-        )
+        return verdicts(snapshot, found, check=means.tokens, now=now)
 
 
 def add_issuer(  # noqa: PLR0913 - what an issuer is made of, each by its name
@@ -212,37 +203,3 @@ def _require_owner(*, owns: bool) -> None:
             "only the account that owns the data directory says whose word counts as evidence",
             remedy="ask whoever runs the daemon",
         )
-
-
-def _signed(jws: Jws, issuer: Issuer) -> Signed:
-    return Signed(
-        issuer=issuer.name,
-        subject=jws.claims.subject,
-        token=jws.digest,
-        claims=jws.payload_digest,
-        key=jws.key.thumbprint,
-        expires=jws.claims.expires,
-    )
-
-
-def _verdict(
-    snapshot: Snapshot,
-    namespace: str,
-    evidence: Evidence,
-    issuers: Mapping[str, Issuer],
-    *,
-    check: SignatureCheck,
-    now: Instant,
-) -> Verdict:
-    verdict = evidence_stands(evidence, issuers, now)
-    if not isinstance(evidence, Signed) or not isinstance(verdict, Proven):
-        return verdict
-    issuer = issuers[evidence.issuer]
-    try:
-        unverified = parse_jws(snapshot.tasks.evidence(namespace, evidence.token), kind=EVIDENCE)
-        jws = verify_jws(unverified, trust=trust_of(issuer), check=check, now=now)
-    except TaskboundError as error:
-        return Disowned(reason=error.message)
-    if _signed(jws, issuer) != evidence:
-        return Disowned(reason="the token that was kept says something else")
-    return verdict

@@ -10,6 +10,7 @@ import pytest
 from tests.house.tree import ROOT
 from tests.surfaces.cli.installation import Installation
 
+EVIDENCE = (ROOT / "docs/guides/evidence.md").read_text(encoding="utf-8")
 GUIDE = (ROOT / "docs/guides/policies.md").read_text(encoding="utf-8")
 
 
@@ -45,6 +46,32 @@ def test_the_guide_is_right_that_an_optional_argument_needs_its_has(alone: Insta
     (alone.project / "rules" / "notes.cedar").write_text(unguarded, encoding="utf-8")
     found = alone("policy", "validate", "rules")
     assert (found.status, "optional" in found.out) == (1, True)
+
+
+def test_the_rule_about_evidence_that_stands_is_in_order_and_cases_say_what_stands(
+    alone: Installation,
+) -> None:
+    alone("policy", "new", "rules")
+    [policy] = re.findall(r"^```cedar\n(@id.*?)^```", EVIDENCE, re.MULTILINE | re.DOTALL)
+    folder = alone.project / "rules"
+    (folder / "evidence.cedar").write_text(policy.replace("bank__pay", "notes__read"), encoding="utf-8")
+    plain = "agent: helper, tool: notes__read, arguments: { path: /a }"
+    told = (
+        ("it stands", "task.proven: [jws, jws.tickets]", "permit"),
+        ("that of others stands", "task.proven: [jws]", "{ refuse: forbidden }"),
+        ("it fell", "task.unproven: [jws.tickets]", "{ refuse: forbidden }"),
+    )
+    cases = [
+        f"  - {{ name: {name}, {plain}, facts: {{ {facts} }}, expect: {expect} }}"
+        for name, facts, expect in told
+    ]
+    (folder / "evidence.cases.yaml").write_text("\n".join(("cases:", *cases, "")), encoding="utf-8")
+    assert alone("policy", "validate", "rules").status == 0
+    found = alone("policy", "explain", "rules", "it stands")
+    assert "task.proven" in found.out
+    answered = alone("policy", "test", "rules").out
+    assert "it stands" not in answered, answered
+    assert "it fell" not in answered, answered
 
 
 BLOCK = re.compile(r"^```(?:\w+ (?P<file>\S+))?\n(?P<body>.*?)^```", re.MULTILINE | re.DOTALL)
