@@ -325,6 +325,7 @@ def test_a_narrowing_gives_no_more_time_and_takes_the_room_of_what_it_ends(here:
     for amount in range(20, 39):
         held(here, {"to": "bob", "amount": amount})
     assert code_of(here.world.ask(here.task, arguments={"to": "bob", "amount": 39})) == "too-many-holds"
+    here.world.tasks.resume("default", here.task.id, ANN)  # who asks too much is paused
     less = here.narrow(action, "bob", LESS).instead.action
     assert here.approval(less).question.deadline == here.approval(action).question.deadline
     assert code_of(here.world.ask(here.task, arguments={"to": "bob", "amount": 39})) == "too-many-holds"
