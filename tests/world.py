@@ -26,7 +26,7 @@ from taskbound.flows.decision.commit import NotDecided
 from taskbound.flows.identity import Agents, Deliveries, register_person
 from taskbound.flows.means import Actor, Means
 from taskbound.flows.policy import Bundles, Policies
-from taskbound.flows.task import Changes, ChildOrder, Delegations, TaskOrder, Tasks, Watch
+from taskbound.flows.task import Changes, ChildOrder, Delegations, TaskOrder, Tasks, Watch, Widenings
 from taskbound.flows.tool import Pins, Sights
 from taskbound.ports.monitor import BadMonitorError, MonitorUnreachableError
 
@@ -158,6 +158,7 @@ class World:
         self.bundles = Bundles(self.means, self.views)
         self.outcomes = Outcomes(self.means)
         self.approvals = Approvals(self.means)
+        self.widenings = Widenings(self.means, self.views)
         self.decisions = Decisions(self.means, self.views)
         self.narrowings = Narrowings(self.means, self.views)
         self._requests = count(1)

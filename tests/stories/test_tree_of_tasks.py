@@ -1,4 +1,4 @@
-"""Any course of handing on, stepping, amending, deciding and ending, held against plain sums."""
+"""Any course of handing on, stepping, narrowing, widening, deciding and ending, held against plain sums."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ from hypothesis.stateful import (
 
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.adapters.store.sql import SqlStore
+from taskbound.core.approval import AnswerKind
 from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.task import ENDED, TaskEvent
 from taskbound.flows.audit.rows import compare_rows
 from tests.contracts.store.rows import task
-from tests.world import ANN, World, code_of, scope_of
+from tests.peers.widening import Wide
+from tests.world import ANN, code_of, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,18 +76,31 @@ def permitted(task: Task) -> set[str]:
     return names
 
 
+def payees(form: dict[str, Any]) -> set[str]:
+    """Whom a scope lets pay in any step."""
+    every = [one for part in form.get("steps", [form]) for one in part["grants"]]
+    return {
+        name
+        for one in every
+        if one["tool"] == "bank__pay"
+        for to in [one["arguments"]["to"]]
+        for name in ([to["equals"]] if "equals" in to else to["one_of"])
+    }
+
+
 class Tree(RuleBasedStateMachine):
     make: Callable[[ExitStack], Store]
 
     def __init__(self) -> None:
         super().__init__()
         self.open = ExitStack()
-        self.world = World(store=self.make(self.open))
-        self.world.settle_in()
-        self.world.add_agent("helper")
+        self.there = Wide(self.make(self.open))
+        self.world = self.there.world
         self.root = self.world.start(scope=stepped(list(NAMES), USES))
         self.bound = USES
         self.permits = 0
+        self.before = 0
+        """Of the permits: those that the root's grant of now has nothing to do with."""
 
     def teardown(self) -> None:
         self.open.close()
@@ -139,7 +154,27 @@ class Tree(RuleBasedStateMachine):
         except (DeniedError, MalformedError):
             return
         if task.id == self.root.id:
-            self.bound = max(self.permits, min(self.bound, uses))
+            self.follow(task, names)
+            self.bound = max(self.permits, min(self.bound, self.before + uses))
+
+    def follow(self, task: Task, names: list[str]) -> None:
+        """A grant that shares no call with the one before has nothing to do with what was used of that."""
+        if not payees(json.loads(task.scope.canonical)) & set(names):
+            self.before = self.permits
+
+    @rule(number=nth, names=some_names, uses=some_uses, steps=st.booleans(), denied=st.booleans())
+    def widen(self, number: int, names: list[str], uses: int, steps: bool, denied: bool) -> None:  # noqa: FBT001 - drawn by its name
+        task = self.pick(number)
+        kind = AnswerKind.DENY if denied else AnswerKind.APPROVE
+        try:
+            asked = self.there.wish(scope=stepped(names, uses) if steps else plain(names, uses), task=task)
+        except (DeniedError, MalformedError):
+            return
+        said = self.there.tell(asked, "bob", kind)
+        assert said.state.value == ("denied" if denied else "applied"), "what is asked for can be done"
+        if task.id == self.root.id and not denied:
+            self.follow(task, names)
+            self.bound = max(self.permits, self.before + uses)
 
     @rule(number=nth)
     @precondition(lambda self: len(self.living()) > 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from taskbound.wire.action import Changed
+from taskbound.wire.amendment import AmendmentRow
 from taskbound.wire.frame import Message
 
 __all__ = [
@@ -188,6 +189,8 @@ class ApprovalRows(Message, frozen=True, tag="approvals", tag_field="is"):
 
     rows: tuple[ApprovalRow, ...]
     more: bool
+    amendments: tuple[AmendmentRow, ...] = ()
+    """Amendments of tasks that people are asked about; all of them are with the first page."""
 
 
 class ApprovalAnswer(Message, frozen=True):

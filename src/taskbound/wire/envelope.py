@@ -8,6 +8,7 @@ import msgspec
 
 from taskbound.wire import (
     action,
+    amendment,
     approval,
     audit,
     connection,
@@ -95,6 +96,8 @@ Ask: TypeAlias = (
     | task.DelegateTask
     | task.StepTask
     | task.AmendTask
+    | amendment.AskAmendment
+    | amendment.ShowAmendment
     | task.EndTask
     | task.RegisterRun
     | task.SaveTemplate
@@ -136,6 +139,7 @@ Answer: TypeAlias = (
     | approval.ApprovalSaid
     | approval.ApprovalStats
     | approval.ApprovalLimits
+    | amendment.AmendmentDetail
     | tool.UpstreamRows
     | tool.ToolRows
     | tool.Seen

@@ -187,6 +187,8 @@ class TaskDetail(Message, frozen=True, tag="task", tag_field="is"):
     grace: int = 0
     holds: str = ""
     """What becomes of held actions when their calls are over: `end-with-the-call` or `outlive-the-call`."""
+    amendment: str = ""
+    """The amendment of it that people are asked about; empty when there is none."""
 
 
 class RegisterRun(Message, frozen=True, tag="task:run", tag_field="op"):

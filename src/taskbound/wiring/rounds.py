@@ -138,6 +138,7 @@ class Rounds:
 
     async def _sweep(self) -> None:
         self._daemon.tell_held(await self._daemon.first(self._daemon.approvals.sweep))
+        await self._daemon.first(self._daemon.widenings.sweep)
 
 
 async def _due(step: Awaitable[object]) -> None:

@@ -45,6 +45,9 @@ def test_every_command_of_the_guide_does_what_the_guide_says(place: Installation
     keep(place, "part.yaml", {"grants": [LESS]})
     keep(place, "less.yaml", {"grants": [LESS]})
     keep(place, "steps.yaml", STEPS)
+    keep(place, "more.yaml", {"grants": [READ]})
+    assert place("person", "add", "bea", "--uid", "12346").status == 0
+    assert place("agent", "people", "helper", "--owner", "alice", "--approver", "bea").status == 0
     plain, stepping = (start(place, name) for name in ("scope.yaml", "steps.yaml"))
     done: dict[str, Any] = {}
     for line in written():
@@ -53,8 +56,9 @@ def test_every_command_of_the_guide_does_what_the_guide_says(place: Installation
         asks = ("--yes",) if " amend " in line else ()
         ended = place(*typed, *asks, "--json")
         assert ended.status == 0, (line, ended)
-        done[typed[1]] = ended.document
-    assert sorted(done) == ["amend", "delegate", "save", "start", "step"]
+        done["widen" if "--reason" in typed else typed[1]] = ended.document
+    assert sorted(done) == ["amend", "delegate", "save", "start", "step", "widen"]
+    assert (done["widen"]["row"]["state"], done["widen"]["may_answer"]) == ("pending", ["bea"])
     assert done["delegate"]["row"]["agent"] == "payer"
     assert done["delegate"]["parent"] == plain
     assert done["step"]["step"] == "pay"

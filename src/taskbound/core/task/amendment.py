@@ -1,4 +1,4 @@
-"""Giving a task a narrower scope, and what that means for what it has used and what hangs beneath it.
+"""Giving a task another scope, and what that means for what it has used and what hangs beneath it.
 
 1. The new scope is one that the old one covers, from the step on that the task is in. It has to be shown
    (`core.scope.algebra.covers`); whatever isn't is a widening, and none of it is done.
@@ -9,7 +9,9 @@
 3. A task whose steps have the same names stays in its step; any other is in the first one.
 4. Each child is carved anew out of what its parent has left then. One that isn't covered any more is narrowed
    to what both permit, and so on below it; where that can't be shown either, it ends, with all beneath it.
-5. A child that is amended gives back what it doesn't need, and is carved out of its parent anew.
+5. A child that is amended gives back what it doesn't need, and is carved out of its parent anew: what it is
+   widened by is taken from there, or it is not widened (law 3).
+6. In a wider scope what was used stays used as well (`remainders`).
 """
 
 from __future__ import annotations
@@ -18,22 +20,22 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from taskbound.core.scope import initial_limits, map_grants, scope_ahead
+from taskbound.core.scope import map_grants, scope_ahead
 from taskbound.core.scope.algebra import Carved, NotCovers, carve, covers, intersect, refund, with_limits
 from taskbound.core.scope.grant import counted_limits
-from taskbound.core.scope.number import power_of_ten
 from taskbound.core.task.child import held
-from taskbound.core.task.errors import OutsideParentError, WideningError
+from taskbound.core.task.errors import NotWideningError, OutsideParentError, WideningError
+from taskbound.core.task.remainders import rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from taskbound.core.clock import Instant
-    from taskbound.core.scope import Grant, Scope
-    from taskbound.core.scope.algebra import Share
+    from taskbound.core.scope import Scope
+    from taskbound.core.task.remainders import Sources
     from taskbound.core.task.values import Task
 
-__all__ = ["Amendment", "amend_task"]
+__all__ = ["Amendment", "amend_task", "require_widening", "widen_task"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,59 @@ def amend_task(
         WideningError: It isn't shown to be narrower (rules 1, 2).
         OutsideParentError: Its parent doesn't cover it now.
     """
+    return _amend(tree, above, left, lambda book: _narrow(book, tree[0], scope, now))
+
+
+def widen_task(
+    tree: Sequence[Task],
+    above: Task | None,
+    left: Mapping[str, Mapping[str, int]],
+    scope: Scope,
+    now: Instant,
+) -> Amendment:
+    """What becomes of a task that is given this scope, wider or not, and of all beneath it (rule 6).
+
+    Who may say so is no matter of this: see `core.approval.amendment`.
+
+    Args:
+        tree: The task, and all that is not ended beneath it, parents before their children.
+        above: Its parent, when it has one.
+        left: By task, what each limit has left; of `above` too.
+        scope: What it is to have.
+        now: When.
+
+    Raises:
+        OutsideParentError: Its parent doesn't cover it, or has too little left.
+    """
+    return _amend(tree, above, left, lambda book: _widen(book, tree[0], scope, now))
+
+
+def require_widening(
+    tree: Sequence[Task],
+    above: Task | None,
+    left: Mapping[str, Mapping[str, int]],
+    scope: Scope,
+    now: Instant,
+) -> None:
+    """Go on only with a scope that can't be given to the task at once, as a narrower one.
+
+    Raises:
+        NotWideningError: It can: nobody has to approve it.
+        OutsideParentError: Its parent doesn't cover it now.
+    """
+    try:
+        amend_task(tree, above, left, scope, now)
+    except WideningError:
+        return
+    raise NotWideningError(f"it is narrower than what task `{tree[0].id}` has: nobody has to approve it")
+
+
+def _amend(
+    tree: Sequence[Task],
+    above: Task | None,
+    left: Mapping[str, Mapping[str, int]],
+    give: Callable[[Amendment], str | None],
+) -> Amendment:
     book = Amendment(
         tasks={one.id: one for one in tree}, left={task: dict(limits) for task, limits in left.items()}
     )
@@ -83,14 +138,16 @@ def amend_task(
         unspent = book.held(first.id)
         spent = {limit: max(0, amount - unspent.get(limit, 0)) for limit, amount in first.base}
         back = refund(above.scope, first.scope, spent, first.shares)
-    problem = _narrow(book, first, scope, now)
+    problem = give(book)
     if problem is not None:
         raise WideningError(problem)
     if above is not None:
         for limit, amount in back.items():
             book.left[above.id][limit] += amount
         if not _hang(book, above, book.tasks[first.id]):
-            raise OutsideParentError(f"task `{above.id}` does not cover it in the step that it is in")  # 5
+            raise OutsideParentError(
+                f"task `{above.id}` does not cover it in the step that it is in, or has too little left"
+            )  # 5
     return book
 
 
@@ -102,24 +159,35 @@ def _narrow(book: Amendment, task: Task, scope: Scope, now: Instant) -> str | No
     if isinstance(answer, NotCovers):
         return "; ".join(answer.sentences)  # 1
     unspent = book.held(task.id)
-    rows = initial_limits(scope) | dict.fromkeys(counted_limits(scope), 0)  # nothing of a step that is past
-    rows |= _rows(old, new, answer.shares, unspent, now)
+    before = {grant.id: grant for grant in old.grants}
+    sources: Sources = {grant.id: [] for grant in new.grants}
+    for one in answer.shares:
+        if one.parent in before:
+            sources[one.child].append(before[one.parent])
+    rows, over = rows_of(task, scope, step, unspent, now, sources)
     shown = covers(old, map_grants(new, partial(with_limits, amounts=rows)), left=unspent)
     if isinstance(shown, NotCovers):
         return "; ".join(shown.sentences)  # 2
+    _give(book, replace(task, scope=scope, step=step, over=over), rows, now)
+    return None
+
+
+def _widen(book: Amendment, task: Task, scope: Scope, now: Instant) -> None:
+    """Give the task the scope, whatever it permits, and see to what is beneath it (rule 6)."""
+    step = task.step if _same_steps(task.scope, scope) else 0  # 3
+    rows, over = rows_of(task, scope, step, book.held(task.id), now, None)
+    _give(book, replace(task, scope=scope, step=step, over=over), rows, now)
+
+
+def _give(book: Amendment, task: Task, rows: Mapping[str, int], now: Instant) -> None:
+    """Write the amended task into the book, and see to what is beneath it."""
     book.tasks[task.id] = replace(
-        task,
-        scope=scope,
-        step=step,
-        scope_version=task.scope_version + 1,
-        since=now,
-        version=task.version + 1,
+        task, scope_version=task.scope_version + 1, since=now, version=task.version + 1
     )
-    book.left[task.id] = rows
+    book.left[task.id] = dict(rows)
     for child in [one for one in book.tasks.values() if one.parent == task.id]:
         _keep(book, child, now)
     book.amended.append(task.id)
-    return None
 
 
 def _keep(book: Amendment, child: Task, now: Instant) -> None:
@@ -165,43 +233,3 @@ def _end(book: Amendment, task: str) -> None:
 
 def _same_steps(old: Scope, new: Scope) -> bool:
     return [one.name for one in old.steps] == [one.name for one in new.steps]
-
-
-def _rows(
-    old: Scope, new: Scope, shares: Sequence[Share], unspent: Mapping[str, int], now: Instant
-) -> dict[str, int]:
-    """What each limit of the new scope has left (rule 2)."""
-    rows = initial_limits(new)
-    before = {grant.id: grant for grant in old.grants}
-    whole = counted_limits(old)
-    spent = {limit: max(0, whole[limit] - unspent.get(limit, 0)) for limit in whole}
-    for grant in new.grants:
-        sources = [before[one.parent] for one in shares if one.child == grant.id and one.parent in before]
-        if grant.uses is not None:
-            used = sum(spent[one.uses_key] for one in sources if one.uses is not None)
-            rows[grant.uses_key] = max(0, grant.uses - used)
-        for total in grant.totals:
-            used = sum(
-                -(-spent[one.key] // power_of_ten(max(0, one.exponent - total.exponent)))
-                for source in sources
-                for one in source.totals
-                if one.path == total.path and (not one.currency or one.currency == total.currency)
-            )
-            rows[total.key] = max(0, total.limit - used)
-        _keep_rates(rows, grant, sources, unspent, now)
-    return rows
-
-
-def _keep_rates(
-    rows: dict[str, int], grant: Grant, sources: Sequence[Grant], left: Mapping[str, int], now: Instant
-) -> None:
-    """A rate goes on in its window; one that is not the old one opens a window with nothing in it."""
-    limited = any(source.rates for source in sources)
-    for rate in grant.rates:
-        same = [one for source in sources for one in source.rates if one.seconds == rate.seconds]
-        if len(sources) == 1 and same:
-            used = same[0].uses - left.get(same[0].key, 0)
-            rows[rate.key] = max(0, rate.uses - used)
-            rows[rate.opened_key] = left.get(same[0].opened_key, now)
-        elif limited:
-            rows[rate.key], rows[rate.opened_key] = 0, now

@@ -6,11 +6,14 @@ from taskbound.core.errors import DeniedError, MalformedError
 
 __all__ = [
     "AmbiguousTaskError",
+    "AmendmentDeniedError",
+    "AmendmentOpenError",
     "LongerThanParentError",
     "NoStepError",
     "NoTaskError",
     "NotInChargeError",
     "NotNextStepError",
+    "NotWideningError",
     "OutsideParentError",
     "TaskEndedError",
     "TaskExpiredError",
@@ -116,6 +119,25 @@ class WideningError(DeniedError):
     """The amended scope is not shown to permit less than the task has left."""
 
     code = "amendment-widens"
-    remedy = (
-        "give it less, or ask for a new task: to widen a task needs an approval, which can't be asked for yet"
-    )
+    remedy = "give it less, or ask those who approve for its agent: `taskbound task amend --reason`"
+
+
+class NotWideningError(DeniedError):
+    """Nobody has to approve this amendment: the scope is a narrower one."""
+
+    code = "amendment-narrows"
+    remedy = "give it to the task at once with `taskbound task amend`"
+
+
+class AmendmentOpenError(DeniedError):
+    """An amendment of the task waits for an answer already."""
+
+    code = "amendment-open"
+    remedy = "wait for the answer, or withdraw it with `taskbound approval withdraw`"
+
+
+class AmendmentDeniedError(DeniedError):
+    """A person has denied this very scope to this task, and a denial is final."""
+
+    code = "amendment-denied"
+    remedy = "ask for less, or for a new task"

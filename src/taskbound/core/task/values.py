@@ -86,6 +86,8 @@ class Task:
     """Seconds that it may stay paused so before it ends."""
     holds: Holds = Holds.END_WITH_CALL
     """What becomes of its held actions when their calls are over."""
+    over: tuple[tuple[str, int], ...] = ()
+    """By limit: how much more was used than it permits since an amendment, so that none gives it back."""
 
     @property
     def head(self) -> TaskHead:

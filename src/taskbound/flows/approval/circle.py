@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskbound.core.action import Action, Frame
-from taskbound.core.approval import Circle, Ground, missing
+from taskbound.core.approval import Circle, Ground, Question, missing
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity import require_active
 from taskbound.core.identity.person import human_of
@@ -24,7 +24,8 @@ from taskbound.flows.approval.proof import proven, signed
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from taskbound.core.approval import Answer, Question
+    from taskbound.core.approval import Answer
+    from taskbound.core.approval.amendment import AmendmentQuestion
     from taskbound.core.clock import Instant
     from taskbound.core.identity import Group, Person
     from taskbound.core.identity.issuer import Issuer
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from taskbound.flows.policy.engines import Policies
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = ["People", "ground_of", "lock_people", "see_people"]
+__all__ = ["People", "ground_of", "lock_people", "see_people", "standing_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +48,18 @@ class People:
     issuers: tuple[Issuer, ...]
 
     def lacking(
-        self, question: Question, answers: Sequence[Answer], circle: Circle, means: Means, now: Instant
+        self,
+        question: Question | AmendmentQuestion,
+        answers: Sequence[Answer],
+        circle: Circle,
+        means: Means,
+        now: Instant,
     ) -> str:
         """What is missing until the hold is lifted, by the answers that count now; empty when nothing is."""
         keys = {name: one for name, one in self.keys.items() if not why_not_standing(one, self.persons, now)}
-        counted = (
-            *signed(question, answers, keys, means.signatures),
-            *proven(question, answers, self.issuers, check=means.tokens, now=now),
-        )
+        counted = signed(question, answers, keys, means.signatures)
+        if isinstance(question, Question):  # no issuer vouches for an amendment
+            counted += proven(question, answers, self.issuers, check=means.tokens, now=now)
         return missing(question.needs, counted, circle, {one.key for one in counted})
 
     def circles(
@@ -122,18 +127,26 @@ def _line(tree: Sequence[Task], task: str) -> tuple[Task, ...]:
     return tuple(one for one in tree if one.id != task and (one.id in own or task in above(one.id)))
 
 
+def standing_of(
+    snapshot: Snapshot, namespace: str, task: str, agent: str
+) -> tuple[tuple[Task, ...], str, bool]:
+    """The task with its ancestors, how one of them has ended or nothing, and whether the agent is active."""
+    lineage = snapshot.tasks.lineage(namespace, task)
+    ended = next((one.state.value for one in lineage if one.state in ENDED), "" if lineage else "unknown")
+    found = snapshot.identities.agent(namespace, agent)
+    active = found is not None
+    if found is not None:
+        try:
+            require_active(found, snapshot.identities.persons(namespace))
+        except DeniedError:
+            active = False
+    return lineage, ended, active
+
+
 def ground_of(snapshot: Snapshot, question: Question, policies: Policies) -> Ground:
     """What the question stands on, by the store's rows of now."""
     space = question.namespace
-    lineage = snapshot.tasks.lineage(space, question.task)
-    ended = next((one.state.value for one in lineage if one.state in ENDED), "" if lineage else "unknown")
-    agent = snapshot.identities.agent(space, question.agent)
-    active = agent is not None
-    if agent is not None:
-        try:
-            require_active(agent, snapshot.identities.persons(space))
-        except DeniedError:
-            active = False
+    lineage, ended, active = standing_of(snapshot, space, question.task, question.agent)
     return Ground(
         ended=ended,
         active=active,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from taskbound.core.action import ActionState, advance
 from taskbound.core.approval import BEFALLS, ApprovalEvent, ApprovalState, Befallen, advance_approval
+from taskbound.core.approval.amendment import AmendmentEvent, AmendmentFate
 from taskbound.core.audit import ActionOutcome, ApprovalChanged
 from taskbound.ports.action import OutcomeChange
 from taskbound.ports.approval import ApprovalChange
@@ -97,10 +98,14 @@ def end_of_tasks(
     tx: Transaction, namespace: str, tasks: Collection[str], *, reason: str, by: Actor, now: Instant
 ) -> list[Event]:
     """Withdraw every open question of tasks that end in this transaction; what is to be recorded (rule 2)."""
+    from taskbound.flows.approval.amendments import end_amendments  # noqa: PLC0415  # it judges by circles
+
     fate = Befallen(event=ApprovalEvent.WITHDRAW, reason=reason)
     ending = [(one, fate) for one in tx.approvals.lock_open(namespace, tasks)]
     events, _ = end_approvals(tx, ending, by=(by.name, by.proof), now=now)
-    return events
+    over = AmendmentFate(event=AmendmentEvent.WITHDRAW, reason=reason)
+    open_ones = [(one, over) for one in tx.amendments.lock_open(namespace, tasks)]
+    return events + end_amendments(tx, open_ones, by=(by.name, by.proof), now=now)
 
 
 def changed_event(

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import Action, Frame
-from taskbound.core.approval import OPEN
+from taskbound.core.approval import OPEN, TooManyHoldsError, TooManyQuestionsError
 from taskbound.core.approval.fatigue import Display, Seen, pace_of, weigh
 from taskbound.core.approval.sheet import Sheet, render_sheet, sheet_of
 from taskbound.core.audit import TaskChanged
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from taskbound.core.approval import Answer, Question
+    from taskbound.core.approval.amendment import AmendmentQuestion
     from taskbound.core.approval.fatigue import AgentLoad, ApprovalLimits, Pace, PersonLoad
     from taskbound.core.decision import Proposal
     from taskbound.core.task import Task
@@ -37,7 +38,14 @@ if TYPE_CHECKING:
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = ["measure", "note_display", "pace_in", "pause_asking", "room_to_ask"]
+__all__ = [
+    "measure",
+    "note_display",
+    "pace_in",
+    "pause_asking",
+    "room_for_amendment",
+    "room_to_ask",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -46,19 +54,43 @@ _PAGE: Final = 500
 _MOST: Final = 20_000
 
 
+def room_for_amendment(tx: Transaction, task: Task, now: Instant) -> None:
+    """Go on only when people may be asked about an amendment of this task as well.
+
+    Raises:
+        TooManyHoldsError: The task has as many open questions as it may have.
+        TooManyQuestionsError: Its agent has had as many asked within an hour.
+    """
+    tasks = {task.id: task}
+    room, hourly = room_to_ask(tx, task.namespace, tasks, (), now)
+    if room[task.id] < 1:
+        raise TooManyHoldsError("people are asked about as much of this task as they may be")
+    if hourly[task.agent] < 1:
+        raise TooManyQuestionsError(f"people were asked as much for agent `{task.agent}` as they may be")
+
+
 def room_to_ask(
     tx: Transaction, namespace: str, tasks: Mapping[str, Task], held: Sequence[Proposal], now: Instant
 ) -> tuple[dict[str, int], dict[str, int]]:
     """How many more each task may have open, and each agent ask within the hour; to narrow takes no room."""
-    limits, asks = tx.approvals.limits(namespace), tx.approvals
+    limits, asks, amended = tx.approvals.limits(namespace), tx.approvals, tx.amendments
     since = Instant(now - _HOUR)
     agents = {one.agent for one in tasks.values()}
+    amending = amended.count_open(namespace, set(tasks))
     narrowing = Counter(
         one.action.task for one in held if one.narrows is not None
     )  # it takes the room of one
     return (
-        {name: limits.open - asks.count_open(namespace, name) + narrowing[name] for name in tasks},
-        {name: limits.hourly - asks.count_asked(namespace, name, since) for name in agents},
+        {
+            name: limits.open - asks.count_open(namespace, name) - amending[name] + narrowing[name]
+            for name in tasks
+        },
+        {
+            name: limits.hourly
+            - asks.count_asked(namespace, name, since)
+            - amended.count_asked(namespace, name, since)
+            for name in agents
+        },
     )
 
 
@@ -118,7 +150,7 @@ def _length(question: Question, kept: StoredAction) -> int:
     return len(rendered.text) if isinstance(rendered, Sheet) else 0
 
 
-def pace_in(tx: Transaction, question: Question, answer: Answer) -> Pace:
+def pace_in(tx: Transaction, question: Question | AmendmentQuestion, answer: Answer) -> Pace:
     """How fast this answer came, by what is kept of the display."""
     namespace = question.namespace
     shown = tx.approvals.displays(namespace, {question.id}).get(question.id, ())

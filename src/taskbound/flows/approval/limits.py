@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from taskbound.core.approval import Question
 from taskbound.core.approval.fatigue import parse_limits
 from taskbound.core.audit.events import ApprovalLimitsChanged
 from taskbound.flows.identity.leaving import require_self
@@ -17,7 +18,8 @@ from taskbound.flows.identity.telling import tell
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskbound.core.approval import Answer, Question
+    from taskbound.core.approval import Answer
+    from taskbound.core.approval.amendment import AmendmentQuestion
     from taskbound.core.approval.fatigue import ApprovalLimits, Pace
     from taskbound.flows.means import Actor, Means, Moved
     from taskbound.ports.store import Transaction
@@ -48,13 +50,13 @@ def set_limits(means: Means, namespace: str, *, actor: Actor, owns: bool, **valu
     return means.store.write(work)
 
 
-def tell_hasty(means: Means, question: Question, answer: Answer, pace: Pace) -> None:
+def tell_hasty(means: Means, question: Question | AmendmentQuestion, answer: Answer, pace: Pace) -> None:
     """Tell of a yes that came sooner than anybody can read (rule 2)."""
     news = {
         "kind": "taskbound-hasty-answer",
         "agent": question.agent,
         "approval": question.id,
-        "action": question.action,
+        "action": question.action if isinstance(question, Question) else "",
         "person": answer.person,
         "answer": answer.kind.value,
         "milliseconds": pace.taken // 1000 if pace.taken >= 0 else -1,

@@ -14,7 +14,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.approval import AnswerKind, OtherQuestionError, Subject, parse_statement, yes_of
+from taskbound.core.approval import (
+    AnswerKind,
+    OtherQuestionError,
+    Question,
+    Subject,
+    parse_statement,
+    yes_of,
+)
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity.issuer import UnknownIssuerError
 from taskbound.wire.jose import EVIDENCE, Trust, parse_jwks, parse_jws, verify_jws
@@ -22,7 +29,8 @@ from taskbound.wire.jose import EVIDENCE, Trust, parse_jwks, parse_jws, verify_j
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from taskbound.core.approval import Answer, Question, Statement
+    from taskbound.core.approval import Answer, Statement
+    from taskbound.core.approval.amendment import AmendmentQuestion
     from taskbound.core.clock import Instant
     from taskbound.core.identity.issuer import Issuer
     from taskbound.core.identity.person_key import PersonKey
@@ -101,7 +109,10 @@ def proven(
 
 
 def signed(
-    question: Question, answers: Iterable[Answer], keys: Mapping[str, PersonKey], signatures: Signatures
+    question: Question | AmendmentQuestion,
+    answers: Iterable[Answer],
+    keys: Mapping[str, PersonKey],
+    signatures: Signatures,
 ) -> tuple[Answer, ...]:
     """Those of the answers that a person has signed with one of these keys, about this question (rule 3)."""
     counts: list[Answer] = []
@@ -119,11 +130,11 @@ def signed(
     return tuple(counts)
 
 
-def _says(said: Statement, kind: AnswerKind, question: Question) -> bool:
+def _says(said: Statement, kind: AnswerKind, question: Question | AmendmentQuestion) -> bool:
     """Whether this statement says this to this question, and to nothing else."""
-    if said.subject is not Subject.ACTION:
+    if said.subject is not (Subject.ACTION if isinstance(question, Question) else Subject.AMENDMENT):
         return False
-    if said.kind is AnswerKind.NARROW:  # 4
+    if said.kind is AnswerKind.NARROW and isinstance(question, Question):  # 4
         about = (said.namespace, said.digest, said.narrowed)
         narrows = (question.namespace, question.narrows, question.act)
         return about == narrows and kind is yes_of(question, said.person)

@@ -10,14 +10,18 @@ from taskbound.flows.task.life import Tasks
 from taskbound.flows.task.order import TaskOrder
 from taskbound.flows.task.template import drop_template, save_template
 from taskbound.flows.task.watch import Watch
+from taskbound.flows.task.widen import AmendmentOrder, AmendmentSaid, Widenings
 
 __all__ = [
+    "AmendmentOrder",
+    "AmendmentSaid",
     "Changes",
     "ChildOrder",
     "Delegations",
     "TaskOrder",
     "Tasks",
     "Watch",
+    "Widenings",
     "add_issuer",
     "bind",
     "drop_issuer",

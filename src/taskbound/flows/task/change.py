@@ -4,12 +4,13 @@
    agent does not enter it: what it read in one step must not open the next.
 2. Anybody who is a person here may narrow a task, as they may pause it. What they answered to names the
    scope that they saw: a task that has another one by then is not changed.
-3. A widening is refused: it is an approval (design 5), and there is nobody to ask for it yet.
+3. A widening is refused here: it is an approval (design 5), and is asked for and applied in `widen`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 from taskbound.core.audit import TaskAmended, TaskStepped
 from taskbound.core.errors import DeniedError
@@ -22,7 +23,7 @@ from taskbound.core.task import (
     move_task,
     require_live,
 )
-from taskbound.core.task.amendment import Amendment, amend_task
+from taskbound.core.task.amendment import amend_task
 from taskbound.core.task.child import require_in_charge
 from taskbound.core.task.step import enter_step, step_name
 from taskbound.flows.approval import end_of_tasks
@@ -30,16 +31,20 @@ from taskbound.flows.task.cascade import changed_record, lock_tree, moved
 from taskbound.flows.task.start import words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from taskbound.core.audit import Event
     from taskbound.core.clock import Instant
     from taskbound.core.scope import Scope
+    from taskbound.core.task.amendment import Amendment
     from taskbound.flows.decision import Views
     from taskbound.flows.means import Actor, Means, Moved
     from taskbound.ports.store import Transaction
 
-__all__ = ["Changes", "ScopeChangedError"]
+__all__ = ["Amended", "Changes", "ScopeChangedError", "lock_left", "require_other", "write_amended"]
+
+Left: TypeAlias = "Mapping[str, Mapping[str, int]]"
+"""By task: what each of its limits has left."""
 
 
 class ScopeChangedError(DeniedError):
@@ -110,51 +115,90 @@ class Changes:
     ) -> list[Moved]:
         tree = lock_tree(tx, namespace, task)
         first = tree[0]
-        if first.state in ENDED:
-            raise TaskEndedError(f"task `{task}` has ended ({first.state.value})")
-        if seen and seen != first.scope.digest:
-            raise ScopeChangedError(f"task `{task}` has another scope by now")
-        if scope == first.scope:
-            raise TaskSyntaxError(f"task `{task}` has this scope", where="scope")
-        above = tx.tasks.task(namespace, first.parent) if first.parent else None
-        names = {one.id for one in tree} | ({above.id} if above else set())
-        left = tx.tasks.lock_remainders(namespace, names)
+        require_other(first, scope, seen)
+        above, left = lock_left(tx, tree)
         now = self._means.clock.now()
         after = amend_task(tree, above, left, scope, now)
-        before = {one.id: one for one in tree}
-        ended, events = _end_children(tx, after, before, task, actor, now)
-        for one in tree:
-            kept = after.tasks.get(one.id)
-            if kept is not None and kept != one:
-                tx.tasks.put_task(kept, expect=one.version)
-        _write_left(tx, namespace, after, left)
-        parent = (
-            {
-                limit: amount
-                for limit, amount in after.left[above.id].items()
-                if amount != left[above.id][limit]
-            }
-            if above
-            else {}
-        )
-        for name in after.amended:
-            why = "" if name == task else f"its ancestor {task} was amended"
-            events.append(
-                TaskAmended(
-                    task=name,
-                    before=before[name].scope.digest,
-                    scope=after.tasks[name].scope.digest,
-                    version=after.tasks[name].scope_version,
-                    left=words(after.left[name]),
-                    reason=why,
-                    by=actor.name,
-                    proof=actor.proof,
-                    above=words(parent) if name == task else (),
-                    learning=before[name].learning,
-                )
-            )
+        work = Amended(tree=tree, above=above, left=left, after=after)
+        ended, events = write_amended(tx, work, actor, now)
         tx.audit.append(namespace, self._means.writer, events, now)
         return ended
+
+
+def require_other(task: Task, scope: Scope, seen: str) -> None:
+    """Go on only when the task has not ended, has the scope that was seen, and has another one than this.
+
+    Raises:
+        TaskEndedError: It has ended.
+        ScopeChangedError: It has another scope than was seen.
+        TaskSyntaxError: It has this scope.
+    """
+    if task.state in ENDED:
+        raise TaskEndedError(f"task `{task.id}` has ended ({task.state.value})")
+    if seen and seen != task.scope.digest:
+        raise ScopeChangedError(f"task `{task.id}` has another scope by now")
+    if scope == task.scope:
+        raise TaskSyntaxError(f"task `{task.id}` has this scope", where="scope")
+
+
+def lock_left(tx: Transaction, tree: Sequence[Task]) -> tuple[Task | None, Left]:
+    """The parent of a locked tree's first task, and what all of these have left, under lock."""
+    first = tree[0]
+    above = tx.tasks.task(first.namespace, first.parent) if first.parent else None
+    names = {one.id for one in tree} | ({above.id} if above else set())
+    return above, tx.tasks.lock_remainders(first.namespace, names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amended:
+    """An amendment that was worked out of what is locked, and what it was worked out of."""
+
+    tree: Sequence[Task]
+    above: Task | None
+    left: Left
+    after: Amendment
+    by_approval: str = ""
+    """The amendment that people approved; empty for a narrowing."""
+
+
+def write_amended(
+    tx: Transaction, work: Amended, actor: Actor, now: Instant
+) -> tuple[list[Moved], list[Event]]:
+    """Write the rows; what ended beneath the task for that, and what is to be recorded."""
+    task, after, above = work.tree[0].id, work.after, work.above
+    namespace = work.tree[0].namespace
+    before = {one.id: one for one in work.tree}
+    ended, events = _end_children(tx, after, before, task, actor, now)
+    for one in work.tree:
+        kept = after.tasks.get(one.id)
+        if kept is not None and kept != one:
+            tx.tasks.put_task(kept, expect=one.version)
+    _write_left(tx, namespace, after, work.left)
+    parent: Mapping[str, int] = {}
+    if above is not None:
+        parent = {
+            limit: amount
+            for limit, amount in after.left[above.id].items()
+            if amount != work.left[above.id][limit]
+        }
+    for name in after.amended:
+        why = "" if name == task else f"its ancestor {task} was amended"
+        events.append(
+            TaskAmended(
+                task=name,
+                before=before[name].scope.digest,
+                scope=after.tasks[name].scope.digest,
+                version=after.tasks[name].scope_version,
+                left=words(after.left[name]),
+                reason=why,
+                by=actor.name,
+                proof=actor.proof,
+                above=words(parent) if name == task else (),
+                learning=before[name].learning,
+                amendment=work.by_approval if name == task else "",
+            )
+        )
+    return ended, events
 
 
 def _end_children(
@@ -176,9 +220,7 @@ def _end_children(
     return ended, events
 
 
-def _write_left(
-    tx: Transaction, namespace: str, after: Amendment, left: Mapping[str, Mapping[str, int]]
-) -> None:
+def _write_left(tx: Transaction, namespace: str, after: Amendment, left: Left) -> None:
     """Write what each limit has left: rows of an amended task anew, others from what they were."""
     changes: dict[tuple[str, str], tuple[int, int]] = {}
     for task, limits in after.left.items():

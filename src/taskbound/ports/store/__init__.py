@@ -12,7 +12,8 @@ from taskbound.ports.store.errors import (
     OtherRulesError,
     StoreUnavailableError,
 )
-from taskbound.ports.store.store import Snapshot, Store, Transaction
+from taskbound.ports.store.store import Store
+from taskbound.ports.store.transaction import Snapshot, Transaction
 
 __all__ = [
     "AffectedLibraryError",

@@ -9,15 +9,19 @@ from taskbound.core.approval import (
     OPEN,
     ApprovalState,
     NeedKind,
+    Subject,
     UnknownApprovalError,
     askable,
+    parse_statement,
 )
+from taskbound.core.approval.amendment import AmendmentState
 from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.flows.approval.circle import see_people
 from taskbound.flows.approval.evidence import give_evidence
 from taskbound.flows.approval.fatigue import measure, note_display
 from taskbound.flows.approval.limits import set_limits
 from taskbound.flows.approval.proof import subject_of
+from taskbound.surfaces.api.amendment import amendment_rows, answer_amendment, is_amendment
 from taskbound.surfaces.api.filters import BadFilterError
 from taskbound.surfaces.api.page.brought import require_brought
 from taskbound.surfaces.api.show import changed_values
@@ -51,24 +55,35 @@ __all__ = [
 _PAGE: Final = 500
 _HOURS: Final = 24 * 366
 _STATES: Final = {one.value: one for one in ApprovalState}
+_AMENDED: Final = frozenset(one.value for one in AmendmentState)
 
 
 async def list_approvals(daemon: Daemon, connection: Connection, ask: wire.ListApprovals) -> Answer:
     """A page of approvals, newest first."""
-    unknown = [one for one in ask.states if one not in _STATES]
+    unknown = [one for one in ask.states if one not in _STATES and one not in _AMENDED]
     if unknown:
         raise BadFilterError(f"`{unknown[0]}` is no state of an approval")
     limit = max(1, min(ask.limit, _PAGE))
-    states = {_STATES[one] for one in ask.states}
+    states = {_STATES[one] for one in ask.states if one in _STATES}
+    of_held = states or not ask.states
 
     def read() -> Answer:
         now = daemon.means.clock.now()
         with daemon.means.store.read() as snapshot:
-            found = snapshot.approvals.approvals(
-                connection.namespace, states=states, task=ask.task, limit=limit + 1, before=ask.before
+            found = (
+                snapshot.approvals.approvals(
+                    connection.namespace, states=states, task=ask.task, limit=limit + 1, before=ask.before
+                )
+                if of_held
+                else ()
             )
             rows = tuple(_row(daemon.means, snapshot, one, now)[0] for one in found[:limit])
-        return wire.ApprovalRows(rows=rows, more=len(found) > limit)
+            amended = (
+                amendment_rows(daemon.means, snapshot, connection.namespace, ask.states, ask.task, limit)
+                if not ask.before
+                else ()
+            )
+        return wire.ApprovalRows(rows=rows, more=len(found) > limit, amendments=amended)
 
     return await daemon.read(read)
 
@@ -104,6 +119,8 @@ async def answer_approval(daemon: Daemon, connection: Connection, ask: wire.Answ
     def work() -> Answer:
         daemon.require_person(connection)
         raw, signature = ask.statement.encode(), ask.signature.encode()
+        if parse_statement(raw).subject is Subject.AMENDMENT:
+            return answer_amendment(daemon, connection, raw, signature)
         told, lacking = daemon.approvals.answer(connection.namespace, raw, signature)
         daemon.tell_held_soon([told])
         return wire.ApprovalSaid(
@@ -199,6 +216,9 @@ async def withdraw_approval(daemon: Daemon, connection: Connection, ask: wire.Wi
 
     def work() -> Answer:
         actor = daemon.require_person(connection)
+        if is_amendment(daemon.means, connection.namespace, ask.approval):
+            over = daemon.widenings.withdraw(connection.namespace, ask.approval, actor, reason=ask.reason)
+            return Done(detail=over.state.value)
         told = daemon.approvals.withdraw(connection.namespace, ask.approval, actor, reason=ask.reason)
         daemon.tell_held_soon([told])
         return Done(detail=told.state.value)

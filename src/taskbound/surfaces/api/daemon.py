@@ -19,7 +19,7 @@ from taskbound.flows.decision import Call, Decisions, Narrowings, Refusals, View
 from taskbound.flows.identity import Agents, Deliveries, require_person
 from taskbound.flows.means import Actor
 from taskbound.flows.policy import Bundles
-from taskbound.flows.task import Changes, Delegations, Tasks, Watch, bind, keep_account
+from taskbound.flows.task import Changes, Delegations, Tasks, Watch, Widenings, bind, keep_account
 from taskbound.flows.tool import Pins, Sights
 from taskbound.surfaces.api.connection import Connections
 from taskbound.surfaces.api.insiders import Insiders
@@ -121,6 +121,7 @@ class Daemon:
         self.bundles = Bundles(means, self.views)
         self.outcomes = Outcomes(means)
         self.approvals = Approvals(means)
+        self.widenings = Widenings(means, self.views)
         self.decisions = Decisions(means, self.views)
         self.narrowings = Narrowings(means, self.views)
         self.refusals = Refusals(means, self.views, self.decisions, place.allowance)

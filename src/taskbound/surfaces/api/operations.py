@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from taskbound.surfaces.api import (
     action,
+    amendment,
     approval,
     audit,
     evidence,
@@ -32,6 +33,7 @@ from taskbound.surfaces.api import (
 )
 from taskbound.surfaces.api.rows import compare_all_rows
 from taskbound.wire import action as wire_action
+from taskbound.wire import amendment as wire_amendment
 from taskbound.wire import approval as wire_approval
 from taskbound.wire import audit as wire_audit
 from taskbound.wire import connection as wire_connection
@@ -101,15 +103,16 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_identity.ShowAgent: _operation("api:agent:show", _R, identity.show_agent),
     wire_identity.SuspendAgent: _operation("api:agent:suspend", _P, identity.suspend_agent),
     wire_identity.TestMonitor: _operation("api:agent:test-monitor", _P, identity.test_monitor),
+    wire_amendment.ShowAmendment: _operation("api:amendment:show", _R, amendment.show_amendment),
     wire_approval.AnswerApproval: _operation("api:approval:answer", _P, approval.answer_approval),
     wire_approval.LeaveHold: _operation("api:approval:leave", _G, approval.leave_hold),
     wire_approval.LimitApprovals: _operation("api:approval:limits", Right.GIVER, approval.limit_approvals),
-    wire_approval.MeasureApprovals: _operation("api:approval:stats", _R, approval.measure_approvals),
     wire_approval.ListApprovals: _operation("api:approval:list", _R, approval.list_approvals),
     wire_approval.NarrowApproval: _operation("api:approval:narrow", _P, approval.narrow_approval),
     wire_approval.OpenApproval: _operation("api:approval:open", _P, passkey.open_approval),
     wire_approval.ProveApproval: _operation("api:approval:prove", _P, approval.prove_approval),
     wire_approval.ShowApproval: _operation("api:approval:show", _R, approval.show_approval),
+    wire_approval.MeasureApprovals: _operation("api:approval:stats", _R, approval.measure_approvals),
     wire_approval.WithdrawApproval: _operation("api:approval:withdraw", _P, approval.withdraw_approval),
     wire_audit.CompareRows: _operation("api:audit:compare", _R, compare_all_rows),
     wire_audit.ExportAudit: _operation("api:audit:export", _R, audit.export_audit),
@@ -165,6 +168,7 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_task.ShowTask: _operation("api:task:show", _R, task.show_task),
     wire_task.StartTask: _operation("api:task:start", _P, task.start_task),
     wire_task.StepTask: _operation("api:task:step", _P, task.step_task),
+    wire_amendment.AskAmendment: _operation("api:task:widen", _P, amendment.ask_amendment),
     wire_task.ListTemplates: _operation("api:template:list", _R, task.list_templates),
     wire_task.RemoveTemplate: _operation("api:template:remove", _P, task.remove_template),
     wire_task.SaveTemplate: _operation("api:template:save", _P, task.put_template),

@@ -8,6 +8,7 @@ import msgspec
 
 from taskbound.core.action import canonical, parse_object
 from taskbound.core.approval import changes
+from taskbound.core.approval.amendment import AmendmentState
 from taskbound.core.identity import Breadth
 from taskbound.core.identity.grantable import reach_of
 from taskbound.core.identity.person import human_of
@@ -225,6 +226,15 @@ def task_detail(
         heartbeat=task.heartbeat,
         grace=task.grace,
         holds=task.holds.value,
+        amendment=next(
+            (
+                one.question.id
+                for one in snapshot.amendments.amendments(
+                    task.namespace, states={AmendmentState.PENDING}, task=task.id, limit=1
+                )
+            ),
+            "",
+        ),
     )
 
 

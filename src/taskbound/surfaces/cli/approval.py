@@ -27,6 +27,14 @@ from taskbound.core.approval import (
 )
 from taskbound.core.approval.sheet import Sheet, render_sheet, sheet_of
 from taskbound.core.clock import Instant
+from taskbound.surfaces.cli.amendment import (
+    amendment_columns,
+    amendment_statement,
+    answer_amendment,
+    is_amendment,
+    refuse_amendment,
+    show_amendment,
+)
 from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.narrowing import narrower
 from taskbound.surfaces.cli.person_key import SignatureOption, ask_page, own_key, own_network
@@ -57,7 +65,9 @@ if TYPE_CHECKING:
     from taskbound.wire.action import Changed
 
 __all__ = [
+    "OPEN_STATES",
     "app",
+    "approval_columns",
     "deny",
     "list_approvals",
     "narrow",
@@ -67,17 +77,15 @@ __all__ = [
     "show",
     "sign",
     "statement",
-    "watch",
     "withdraw",
 ]
 
 app = group("approval", "What agents wait for people to answer: look at it, sign, or deny.")
 
-_OPEN: Final = ("pending", "approved")
-_STATES: Final = (*_OPEN, "denied", "expired", "withdrawn", "superseded", "consumed", "narrowed")
+OPEN_STATES: Final = ("pending", "approved")
+_OVER: Final = ("denied", "expired", "withdrawn", "superseded", "consumed", "narrowed", "applied")
 _LARGEST: Final = 8_192
 _TOKEN: Final = 16_386
-_EVERY: Final = 1.0
 
 ApprovalArgument = Annotated[
     str,
@@ -101,7 +109,9 @@ def list_approvals(
     state: Annotated[
         str,
         typer.Option(
-            "--state", help="Only of this state, or `all`.", autocompletion=lambda: [*_STATES, "all"]
+            "--state",
+            help="Only of this state, or `all`.",
+            autocompletion=lambda: [*OPEN_STATES, *_OVER, "all"],
         ),
     ] = "",
     task: Annotated[str, typer.Option("--task", help="Only those of this task.")] = "",
@@ -109,7 +119,7 @@ def list_approvals(
     before: Annotated[str, typer.Option("--before", metavar="APPROVAL", help="Go on after this one.")] = "",
 ) -> None:
     """List what waits for an answer, newest first."""
-    states = () if state == "all" else (state,) if state else _OPEN
+    states = () if state == "all" else (state,) if state else OPEN_STATES
     ask = ListApprovals(states=states, task=whole_task(session, task), limit=limit, before=before)
     page = session.ask(ask, ApprovalRows)
     if session.screen.json:
@@ -117,8 +127,8 @@ def list_approvals(
         return
     session.screen.table(
         ("APPROVAL", "ASKED", "STATE", "TOOL", "AGENT", "FOR", "MISSING"),
-        [_columns(one) for one in page.rows],
-        "nothing waits for an answer" if states == _OPEN else "no approvals like that",
+        [*map(amendment_columns, page.amendments), *map(approval_columns, page.rows)],
+        "nothing waits for an answer" if states == OPEN_STATES else "no approvals like that",
     )
     if page.more:
         session.screen.note(f"there are more: go on with `--before {shown(page.rows[-1].approval)}`", "dim")
@@ -127,6 +137,9 @@ def list_approvals(
 @command(app, "show", examples="taskbound approval show apr_01ab")
 def show(session: Session, approval: ApprovalArgument) -> None:
     """Show one question as it is to be signed: every byte that would run, visibly."""
+    if is_amendment(approval):
+        show_amendment(session, approval)
+        return
     found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
     question = _question(found)
     if session.screen.json:
@@ -158,19 +171,25 @@ def statement(
 
     Its holder signs it with `ssh-keygen -Y sign -n taskbound-approval -f KEYFILE FILE`.
     """
-    found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
-    question = _question(found)
     rows = session.ask(ListPersonKeys(), PersonKeyRows).rows
     person = next((one.person for one in rows if one.key == by), "")
     if not person:
         raise BadInputError(f"no key is named `{shown(by)}`", remedy="see `taskbound person key list`")
     if deny_it and values:
         raise BadInputError("an answer is a denial or a narrowing, and not both")
-    kind = AnswerKind.NARROW if values else AnswerKind.DENY if deny_it else yes_of(question, person)
-    less = narrower(found.arguments.encode(), values) if values else None
-    _print(session, found, question)
-    _print_less(session, less)
-    write_file(file, [_statement(found, question, (person, by), kind, less).encode()])
+    kind = AnswerKind.NARROW if values else AnswerKind.DENY if deny_it else AnswerKind.APPROVE
+    if is_amendment(approval) and not values:
+        text = amendment_statement(session, approval, (person, by), kind)
+    else:
+        refuse_amendment(approval)
+        found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
+        question = _question(found)
+        less = narrower(found.arguments.encode(), values) if values else None
+        _print(session, found, question)
+        _print_less(session, less)
+        said = yes_of(question, person) if kind is AnswerKind.APPROVE else kind
+        text = _statement(found, question, (person, by), said, less)
+    write_file(file, [text.encode()])
     session.done(Done(), f"written to {shown(file)}: sign it, and bring it with `taskbound approval sign`")
 
 
@@ -248,6 +267,7 @@ def open_page(
     The page is served on this machine alone, once. It asks for this one answer, whatever stands on it: read
     the question here. What counts is the signature.
     """
+    refuse_amendment(approval)
     found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
     question = _question(found)
     _print(session, found, question)
@@ -270,6 +290,7 @@ def prove(
 
     Its `sub` is what `taskbound approval show` says: the word is about this question, and used with it.
     """
+    refuse_amendment(approval)
     token = read_file(file, largest=_TOKEN).decode("ascii", errors="replace").strip()
     found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
     said = session.ask(ProveApproval(approval=found.row.approval, token=token), ApprovalSaid)
@@ -287,39 +308,19 @@ def withdraw(
     reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "",
 ) -> None:
     """Take a question back, as the task's requester or the agent's owner; the action never runs."""
+    if is_amendment(approval):
+        session.confirm(f"withdraw {shown(approval)}, so that its task stays as it is?")
+        told = session.ask(WithdrawApproval(approval=approval, reason=reason), Done)
+        session.done(told, f"{shown(approval)} is withdrawn")
+        return
     found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
     session.confirm(f"withdraw {shown(found.row.approval)}, so that its action never runs?")
     ask = WithdrawApproval(approval=found.row.approval, reason=reason)
     session.done(session.ask(ask, Done), f"{shown(found.row.approval)} is withdrawn")
 
 
-@command(app, "watch", examples="taskbound approval watch\ntaskbound approval watch --once")
-def watch(
-    session: Session,
-    *,
-    once: Annotated[bool, typer.Option("--once", help="Say what waits now, and end.")] = False,
-) -> None:
-    """Say each question as it is asked, and each answer, until you end it."""
-    known: dict[str, str] = {}
-    while True:
-        states = () if known and not once else _OPEN  # first all that waits, however much ended since
-        page = session.ask(ListApprovals(states=states, limit=500), ApprovalRows)
-        for one in reversed(page.rows):
-            first = one.approval not in known
-            if known.get(one.approval) == one.state or (first and one.state not in _OPEN):
-                known[one.approval] = one.state
-                continue
-            known[one.approval] = one.state
-            if session.screen.json:
-                session.screen.document(one)
-            else:
-                session.screen.line("  ".join(shown(word) for word in _columns(one)))
-        if once:
-            return
-        time.sleep(_EVERY)
-
-
-def _columns(one: ApprovalRow) -> tuple[str, ...]:
+def approval_columns(one: ApprovalRow) -> tuple[str, ...]:
+    """A question among those of a list."""
     missing = one.missing or one.reason or "-"
     return (one.approval, moment(one.asked), one.state, one.tool, one.agent, one.requester, missing)
 
@@ -333,6 +334,10 @@ def _answer(
     values: list[str] | None = None,
 ) -> None:
     key, statement_file, signature = brought
+    if is_amendment(approval) and kind is not AnswerKind.NARROW:
+        answer_amendment(session, approval, brought, kind)
+        return
+    refuse_amendment(approval)
     found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
     question = _question(found)
     less = narrower(found.arguments.encode(), values or []) if kind is AnswerKind.NARROW else None

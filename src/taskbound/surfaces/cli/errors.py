@@ -59,7 +59,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         unknown-member unknown-method unpinnable unsupported-version unwritable verifier-key-malformed
     """,
     _DENIED: """
-        already-answered ambiguous-task amendment-widens approval-denied approval-narrowed approval-over
+        already-answered ambiguous-task amendment-denied amendment-narrows amendment-open
+        amendment-widens approval-denied approval-narrowed approval-over
         author-activates bad-signature checkpoint-older client-config-changed comment-would-be-lost
         counts-back declined denied era-changed foreign-data-directory hold-over identity-exists
         inactive-agent issuer-exists key-not-standing log-behind longer-than-parent monitor-overdue

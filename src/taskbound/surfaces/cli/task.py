@@ -7,19 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
-from taskbound.core.action import parse_document
-from taskbound.core.scope import parse_scope
-from taskbound.core.scope.algebra import difference
 from taskbound.core.task import Holds, TaskState
 from taskbound.surfaces.cli.evidence import EvidenceOption, TokenOption, evidence_words, issuers, read_tokens
 from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_scope, spell_seconds
-from taskbound.surfaces.cli.scope.commands import show_difference
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
 from taskbound.wire.connection import Done
 from taskbound.wire.task import (
-    AmendTask,
     DelegateTask,
     EndTask,
     ListTasks,
@@ -42,7 +37,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.screen import Screen
 
 __all__ = [
-    "amend",
+    "TaskArgument",
     "app",
     "delegate",
     "end",
@@ -276,29 +271,6 @@ def step(
     show_task(session.screen, found)
 
 
-@command(app, "amend", asks=True, examples="taskbound task amend tsk_… --scope less.yaml")
-def amend(
-    session: Session,
-    task: TaskArgument,
-    scope: Annotated[
-        str, typer.Option("--scope", metavar="FILE", help="The scope that it is to have; `-` reads it.")
-    ],
-) -> None:
-    """Give a task a narrower scope, at once and for all beneath it; what was used stays used."""
-    task = whole_task(session, task)
-    new, raw = read_scope(scope)
-    before = session.ask(ShowTask(task=task), TaskDetail)
-    old = parse_scope(parse_document(bytes(before.scope)))
-    if not session.screen.json:
-        show_difference(session.screen, difference(old, new))
-    session.confirm(f"Give {shown(task)} this scope? Nothing of it can be given back.")
-    found = session.ask(AmendTask(task=task, scope=raw, seen=before.digest), TaskDetail)
-    if session.screen.json:
-        session.screen.document(found)
-        return
-    show_task(session.screen, found)
-
-
 @command(app, "show", examples="taskbound task show tsk_…")
 def show(session: Session, task: TaskArgument) -> None:
     """Show one task: its scope in words, what is left of its limits, and what became of it."""
@@ -478,6 +450,7 @@ def show_task(screen: Screen, task: TaskDetail) -> None:
             *([("step", f"{task.step} (of {', '.join(task.steps)})")] if task.steps else []),
             *([("parent", task.parent)] if task.parent else []),
             *([("children", task.children)] if task.children else []),
+            *([("amendment", f"{task.amendment} waits for an answer")] if task.amendment else []),
             ("connections", task.connections),
             *_heartbeat(task),
             *_holds(task),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.audit import PendingRecord, StoredCheckpoint
     from taskbound.ports.policy import BundleActivation, StoredBundle
-    from taskbound.ports.task import Run
+    from taskbound.ports.task import Run, StoredAmendment
     from taskbound.ports.tool import PinnedServer, PinnedTool
 
 __all__ = ["Rows", "Tables", "Writer"]
@@ -131,6 +131,7 @@ class Tables:
     priors: Rows[tuple[str, Presented], str] = field(default_factory=Rows)
     acts: Rows[tuple[str, str, str], ActHistory] = field(default_factory=Rows)
     approvals: Rows[tuple[str, str], StoredApproval] = field(default_factory=Rows)
+    amendments: Rows[tuple[str, str], StoredAmendment] = field(default_factory=Rows)
     displays: Rows[tuple[str, str, str], Display] = field(default_factory=Rows)
     approval_limits: Rows[str, ApprovalLimits] = field(default_factory=Rows)
     bundles: Rows[tuple[str, str], StoredBundle] = field(default_factory=Rows)

@@ -13,7 +13,7 @@ from taskbound.adapters.store.memory.identity import MemoryIdentities
 from taskbound.adapters.store.memory.policy import MemoryPolicy
 from taskbound.adapters.store.memory.revocation import MemoryRevocation
 from taskbound.adapters.store.memory.rows import Tables
-from taskbound.adapters.store.memory.task import MemoryTasks
+from taskbound.adapters.store.memory.task import MemoryAmendments, MemoryTasks
 from taskbound.adapters.store.memory.tool import MemoryTools
 from taskbound.core.clock import Instant
 from taskbound.ports.store import StoreUnavailableError
@@ -56,6 +56,11 @@ class MemoryTransaction:
     def actions(self) -> MemoryActions:
         """Actions and what is known of acts."""
         return MemoryActions(self._tables)
+
+    @property
+    def amendments(self) -> MemoryAmendments:
+        """Amendments that people are asked about, and their answers."""
+        return MemoryAmendments(self._tables)
 
     @property
     def approvals(self) -> MemoryApprovals:

@@ -41,7 +41,7 @@ from taskbound.adapters.store.postgres.server.opening import require_numbers, re
 from taskbound.adapters.store.postgres.server.presence import Presence
 from taskbound.adapters.store.postgres.server.seat import Seat
 from taskbound.adapters.store.postgres.server.unsettled import Unsettled
-from taskbound.adapters.store.postgres.task import PostgresTasks
+from taskbound.adapters.store.postgres.task import PostgresAmendments, PostgresTasks
 from taskbound.adapters.store.postgres.tool import PostgresTools
 from taskbound.adapters.store.sql.audit import last_instant
 from taskbound.core.errors import TaskboundError
@@ -105,6 +105,11 @@ class PostgresTransaction:
     def actions(self) -> PostgresActions:
         """Actions and what is known of acts."""
         return PostgresActions(self._link, self._waiting)
+
+    @property
+    def amendments(self) -> PostgresAmendments:
+        """Amendments that people are asked about, and their answers."""
+        return PostgresAmendments(self._link)
 
     @property
     def approvals(self) -> PostgresApprovals:

@@ -40,7 +40,7 @@ from taskbound.adapters.store.sql.sqlite.link import SqliteLink
 from taskbound.adapters.store.sql.sqlite.mark import Mark
 from taskbound.adapters.store.sql.sqlite.opening import Machine, open_files
 from taskbound.adapters.store.sql.sqlite.reserve import RESERVE
-from taskbound.adapters.store.sql.task import SqlTasks
+from taskbound.adapters.store.sql.task import SqlAmendments, SqlTasks
 from taskbound.adapters.store.sql.tool import SqlTools
 from taskbound.ports.store import AmbiguousCommitError, FullDiskError, StoreUnavailableError
 
@@ -98,6 +98,11 @@ class SqlTransaction:
     def tools(self) -> SqlTools:
         """Servers and pinned tools."""
         return SqlTools(self._link)
+
+    @property
+    def amendments(self) -> SqlAmendments:
+        """Amendments that people are asked about, and their answers."""
+        return SqlAmendments(self._link)
 
     @property
     def approvals(self) -> SqlApprovals:

@@ -18,6 +18,12 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias, get_args
 
+from taskbound.core.audit.events.amendment import (
+    AmendmentAnswered,
+    AmendmentAsked,
+    AmendmentChanged,
+    AmendmentShown,
+)
 from taskbound.core.audit.events.approval import (
     ApprovalAnswered,
     ApprovalAsked,
@@ -89,6 +95,10 @@ __all__ = [
     "ActionUndecided",
     "AgentCeilingChanged",
     "AgentPeopleChanged",
+    "AmendmentAnswered",
+    "AmendmentAsked",
+    "AmendmentChanged",
+    "AmendmentShown",
     "ApprovalAnswered",
     "ApprovalAsked",
     "ApprovalChanged",
@@ -175,6 +185,10 @@ Event: TypeAlias = (
     | ApprovalLimitsChanged
     | ApprovalChanged
     | ApprovalNarrowed
+    | AmendmentAsked
+    | AmendmentShown
+    | AmendmentAnswered
+    | AmendmentChanged
     | ActionReconciled
     | KillSwitchChanged
     | PolicyProposed

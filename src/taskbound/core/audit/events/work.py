@@ -99,6 +99,8 @@ class TaskAmended:
     above: tuple[str, ...] = ()
     """``limit=amount`` of what each limit of its parent has left then, of those that changed."""
     learning: bool = False
+    amendment: str = ""
+    """The amendment that people approved for it; empty for a narrowing, which needs nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,7 @@ _LIFT: Final = (
     "until",
 )  # fmt: skip  # a list of words reads better as words
 _STEP: Final = ("state", "connection", "request", "waits", "finished", "reason")
+_END: Final = ("state", "finished", "reason")
 
 GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     DAEMON: {
@@ -65,6 +66,8 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "approval_answers": _APPENDED,
         "approval_displays": _APPENDED,
         "approval_limits": _KEPT,
+        "amendments": (*_APPENDED, *(f"UPDATE ({one})" for one in _END)),
+        "amendment_answers": _APPENDED,
         "writers": _KEPT,
         "records": _APPENDED,
         "places": _APPENDED,

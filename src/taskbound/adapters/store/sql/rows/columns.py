@@ -71,12 +71,12 @@ def read_grantable(column: bytes | None) -> Grantable:
 
 
 def write_base(base: tuple[tuple[str, int], ...]) -> str:
-    """What each limit of a child held when it was carved, for a column."""
+    """Amounts by limit, as what each limit of a child held when it was carved, for a column."""
     return _JSON.encode(base).decode()
 
 
 def read_base(column: str) -> tuple[tuple[str, int], ...]:
-    """What each limit of a child held when it was carved, of a column."""
+    """Amounts by limit, of a column."""
     return _BASE.decode(column)
 
 

@@ -33,6 +33,7 @@ from sqlalchemy import (
     text,
 )
 
+from taskbound.adapters.store.sql.schema.amendment import amendment_answers, amendments
 from taskbound.adapters.store.sql.schema.approval import approval_answers, approvals
 from taskbound.adapters.store.sql.schema.columns import (
     METADATA,
@@ -49,6 +50,8 @@ __all__ = [
     "actions",
     "acts",
     "agents",
+    "amendment_answers",
+    "amendments",
     "approval_answers",
     "approvals",
     "checkpoints",
@@ -232,6 +235,7 @@ tasks: Final = Table(
     Column("heartbeat", WHOLE, nullable=False, server_default=text("0")),
     Column("grace", WHOLE, nullable=False, server_default=text("0")),
     Column("holds", TEXT, nullable=False, server_default=text("'end-with-the-call'")),
+    Column("over", TEXT, nullable=False, server_default=text("'[]'")),
     PrimaryKeyConstraint("namespace", "id"),
     Index("tasks_by_start", "namespace", "started", "id"),
     Index("tasks_by_agent", "namespace", "agent", "started", "id"),

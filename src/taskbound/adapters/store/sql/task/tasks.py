@@ -292,6 +292,7 @@ class SqlTasks:
             heartbeat=task.heartbeat,
             grace=task.grace,
             holds=task.holds.value,
+            over=write_base(task.over),
         )
 
     def open_limits(self, namespace: str, task: str, limits: Mapping[str, int]) -> None:
@@ -402,6 +403,7 @@ def read_task(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     heartbeat: int,
     grace: int,
     holds: str,
+    over: str,
 ) -> Task:
     """A task, from its columns."""
     return Task(
@@ -427,6 +429,7 @@ def read_task(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
         heartbeat=heartbeat,
         grace=grace,
         holds=_HOLDS[holds],
+        over=read_base(over),
     )
 
 

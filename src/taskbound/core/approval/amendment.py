@@ -1,0 +1,238 @@
+"""The question that a widening amendment of a task is, complete, and where it stands (design 5).
+
+1. Its digest is the SHA-256 of one canonical object: version, kind, task and agent, who asked for the task
+   and why, who asks for the amendment and why, the policy bundle, the scope that the task has (by digest,
+   with how often it was given one and in which step it is), the whole scope that it is to have, what lifts
+   it, nonce and deadline. What people see is the difference of the two scopes, and the whole new one.
+2. Another scope, another step, other policies or an agent that is not active make it another question. The
+   task's end withdraws it, its deadline ends it; a pause does neither.
+3. There is no amendment that was approved and waits: with the last answer that it needs it is *applied*, in
+   one transaction. So nothing that people said can be used later, on other facts.
+4. A denial by anyone entitled is final: the same scope is not asked for in this task again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action import canonical, parse_object
+from taskbound.core.approval.errors import OtherQuestionError, StatementTimeError, UnreadableQuestionError
+from taskbound.core.approval.question import Need, parse_lifter
+from taskbound.core.approval.statement import SKEW, Statement, Subject
+from taskbound.core.errors import MalformedError
+from taskbound.core.scope import Scope, parse_scope
+from taskbound.core.transition import Transitions
+
+if TYPE_CHECKING:
+    from taskbound.core.action import JsonValue
+    from taskbound.core.clock import Instant
+
+__all__ = [
+    "AMENDMENT_TRANSITIONS",
+    "AMENDMENT_VERSION",
+    "AmendmentEvent",
+    "AmendmentFate",
+    "AmendmentGround",
+    "AmendmentQuestion",
+    "AmendmentState",
+    "amendment_fate",
+    "parse_amendment",
+    "require_amendment_answer",
+]
+
+AMENDMENT_VERSION: Final = 1
+"""The version of what stands in the digest; another composition is another version."""
+_KIND: Final = "taskbound amendment"
+
+
+class AmendmentState(Enum):
+    """Where an amendment stands."""
+
+    PENDING = "pending"
+    APPLIED = "applied"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+    SUPERSEDED = "superseded"
+
+
+class AmendmentEvent(Enum):
+    """What can happen to it."""
+
+    APPLY = "apply"
+    """Enough persons have answered yes, and the task has the scope (rule 3)."""
+    DENY = "deny"
+    EXPIRE = "expire"
+    WITHDRAW = "withdraw"
+    SUPERSEDE = "supersede"
+
+
+_S, _E = AmendmentState, AmendmentEvent
+
+AMENDMENT_TRANSITIONS: Final[Transitions[AmendmentState, AmendmentEvent]] = Transitions(
+    word="the amendment",
+    moves={
+        (_S.PENDING, _E.APPLY): _S.APPLIED,
+        (_S.PENDING, _E.DENY): _S.DENIED,
+        (_S.PENDING, _E.EXPIRE): _S.EXPIRED,
+        (_S.PENDING, _E.WITHDRAW): _S.WITHDRAWN,
+        (_S.PENDING, _E.SUPERSEDE): _S.SUPERSEDED,
+    },
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AmendmentQuestion:
+    """What is asked of people about one widening amendment."""
+
+    namespace: str
+    id: str
+    task: str
+    agent: str
+    requester: str
+    """Who asked for the task."""
+    asker: str
+    """Who asks for the amendment."""
+    purpose: str
+    """Of the task."""
+    reason: str
+    """Why it is to be widened."""
+    bundle: str
+    before: str
+    """Digest of the scope that the task has."""
+    edition: int
+    """How often the task was given a scope until then."""
+    step: int
+    """In which step it is, counted from 0."""
+    after: Scope
+    """The scope that it is to have."""
+    lifters: tuple[str, ...]
+    """In order; with them the quorum."""
+    nonce: str
+    asked: Instant
+    deadline: Instant
+    canonical: bytes = field(init=False, repr=False, compare=False)
+    digest: str = field(init=False)
+    """Rule 1: what people sign."""
+
+    def __post_init__(self) -> None:
+        """Compute the digest, once."""
+        written = canonical(self._value())
+        object.__setattr__(self, "canonical", written)
+        object.__setattr__(self, "digest", sha256(written).hexdigest())
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """What lifts it, all of it."""
+        return tuple(parse_lifter(one) for one in self.lifters)
+
+    def _value(self) -> dict[str, JsonValue]:
+        value: dict[str, JsonValue] = {"kind": _KIND, "version": AMENDMENT_VERSION}
+        for name in _PLAIN:
+            value[name] = getattr(self, name)
+        value["after"] = self.after.value()
+        value["lifters"] = list(self.lifters)
+        return value
+
+
+_PLAIN: Final = tuple(
+    one.name for one in fields(AmendmentQuestion) if one.init and one.name not in {"after", "lifters"}
+)
+_WHOLE: Final = frozenset({"edition", "step", "asked", "deadline"})
+
+
+def parse_amendment(raw: bytes) -> AmendmentQuestion:
+    """The question that these canonical bytes hold.
+
+    Raises:
+        UnreadableQuestionError: They hold none, or not in canonical form.
+    """
+    try:
+        question = _question(parse_object(raw))
+    except MalformedError as error:
+        raise UnreadableQuestionError(f"an amendment can't be read: {error.message}") from error
+    if question.canonical != raw:
+        raise UnreadableQuestionError("an amendment is not as it was asked for")
+    return question
+
+
+def _question(value: dict[str, JsonValue]) -> AmendmentQuestion:
+    for name in _PLAIN:
+        said = value.get(name)
+        if isinstance(said, bool) or not isinstance(said, int if name in _WHOLE else str):
+            raise UnreadableQuestionError(f"an amendment has no {name}")
+    lifters = value.get("lifters")
+    if not isinstance(lifters, list):
+        raise UnreadableQuestionError("an amendment has no lifters")
+    plain = {name: value[name] for name in _PLAIN}
+    return AmendmentQuestion(
+        **plain,  # type: ignore[arg-type]  # each was looked at just now
+        after=parse_scope(value.get("after")),
+        lifters=tuple(str(one) for one in lifters),
+    )
+
+
+def require_amendment_answer(statement: Statement, question: AmendmentQuestion, now: Instant) -> None:
+    """Go on only when this statement answers this amendment, and was made while it was open.
+
+    Raises:
+        OtherQuestionError: It answers another one, or something that is no amendment.
+        StatementTimeError: It was made before it was asked, or says that it will be made.
+    """
+    if statement.subject is not Subject.AMENDMENT:
+        raise OtherQuestionError(
+            f"what was signed answers one {statement.subject.value}, and not one amendment"
+        )
+    named = (statement.namespace, statement.question, statement.digest)
+    if named != (question.namespace, question.id, question.digest):
+        raise OtherQuestionError("what was signed is not what is asked: the digest is another one")
+    if not question.asked - SKEW <= statement.at <= now + SKEW:
+        raise StatementTimeError("the statement was not made between the question and now")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AmendmentGround:
+    """What an amendment stands on, as it is now."""
+
+    ended: str
+    """How its task, or an ancestor, has ended; empty while none has."""
+    active: bool
+    """Whether the agent is active."""
+    bundle: str
+    scope: str
+    edition: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AmendmentFate:
+    """What has to happen to an amendment, and why."""
+
+    event: AmendmentEvent
+    reason: str
+
+
+def amendment_fate(
+    question: AmendmentQuestion, ground: AmendmentGround, now: Instant
+) -> AmendmentFate | None:
+    """What has befallen the amendment (rule 2); None while it is the one that was asked for."""
+    if ground.ended:
+        return AmendmentFate(event=_E.WITHDRAW, reason=f"its task has ended ({ground.ended})")
+    if now >= question.deadline:
+        return AmendmentFate(event=_E.EXPIRE, reason="nobody approved it in time")
+    changed = (
+        (not ground.active, "the agent is not active any more"),
+        (ground.bundle != question.bundle, "the policies are others now"),
+        (
+            (ground.scope, ground.edition) != (question.before, question.edition),
+            "the scope of its task is another one now",
+        ),
+        (ground.step != question.step, "its task is in another step now"),
+    )
+    for is_so, reason in changed:
+        if is_so:
+            return AmendmentFate(event=_E.SUPERSEDE, reason=reason)
+    return None

@@ -1,0 +1,154 @@
+"""Operations on widening amendments: ask, show, and what `approval` operations do with them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from taskbound.core.action import parse_document
+from taskbound.core.approval import UnknownApprovalError, askable
+from taskbound.core.approval.amendment import AmendmentState
+from taskbound.core.errors import DeniedError, UnavailableError
+from taskbound.core.scope import counted_limits, parse_scope
+from taskbound.flows.approval.amendments import amendment_circle, note_amendment
+from taskbound.flows.approval.circle import see_people
+from taskbound.flows.task import AmendmentOrder
+from taskbound.wire import amendment as wire
+from taskbound.wire.approval import ApprovalSaid
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from taskbound.flows.means import Means
+    from taskbound.flows.task import AmendmentSaid
+    from taskbound.ports.store import Snapshot
+    from taskbound.ports.task import StoredAmendment
+    from taskbound.surfaces.api.connection import Connection
+    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.wire.envelope import Answer
+
+__all__ = ["amendment_rows", "answer_amendment", "ask_amendment", "is_amendment", "show_amendment"]
+
+
+async def ask_amendment(daemon: Daemon, connection: Connection, ask: wire.AskAmendment) -> Answer:
+    """Ask those who approve for the task's agent."""
+    order = AmendmentOrder(
+        namespace=connection.namespace,
+        task=ask.task,
+        scope=parse_scope(parse_document(bytes(ask.scope))),
+        reason=ask.reason,
+        seconds=ask.seconds,
+        seen=ask.seen,
+    )
+    asked = await daemon.first(lambda: daemon.widenings.ask(order, daemon.require_person(connection)))
+    return await _detail(daemon, connection, asked.question.id)
+
+
+async def show_amendment(daemon: Daemon, connection: Connection, ask: wire.ShowAmendment) -> Answer:
+    """One amendment in full; that a person looks at it is kept, before they do."""
+
+    def look() -> None:
+        try:
+            actor = daemon.require_person(connection)
+        except DeniedError:
+            return  # the agent's own look, or that of an account without a person
+        note_amendment(daemon.means, connection.namespace, ask.amendment, actor)
+
+    with suppress(UnavailableError):  # what takes nothing more is still read, and counts as unseen
+        await daemon.first(look)
+    return await _detail(daemon, connection, ask.amendment)
+
+
+def answer_amendment(daemon: Daemon, connection: Connection, raw: bytes, signature: bytes) -> ApprovalSaid:
+    """Take a signed answer to an amendment; in the worker's thread."""
+    told = daemon.widenings.answer(connection.namespace, raw, signature)
+    if told.ended:
+        daemon.loop.call_soon_threadsafe(daemon.tell_ended, told.ended)
+    return _said(told)
+
+
+def is_amendment(means: Means, namespace: str, name: str) -> bool:
+    """Whether an amendment has this id."""
+    with means.store.read() as snapshot:
+        return snapshot.amendments.amendment(namespace, name) is not None
+
+
+def amendment_rows(
+    means: Means, snapshot: Snapshot, namespace: str, states: Collection[str], task: str, limit: int
+) -> tuple[wire.AmendmentRow, ...]:
+    """The newest amendments in these states, of all states when there are none named."""
+    wanted = {one for one in AmendmentState if one.value in states}
+    if states and not wanted:
+        return ()
+    found = snapshot.amendments.amendments(namespace, states=wanted, task=task, limit=limit)
+    return tuple(_row(means, snapshot, one)[0] for one in found)
+
+
+async def _detail(daemon: Daemon, connection: Connection, name: str) -> Answer:
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            found = snapshot.amendments.amendment(connection.namespace, name)
+            if found is None:
+                raise UnknownApprovalError(f"no amendment is named `{name}`")
+            return _whole(daemon.means, snapshot, found)
+
+    return await daemon.read(read)
+
+
+def _whole(means: Means, snapshot: Snapshot, one: StoredAmendment) -> wire.AmendmentDetail:
+    question = one.question
+    row, may = _row(means, snapshot, one)
+    task = snapshot.tasks.task(question.namespace, question.task)
+    same = task is not None and task.scope.digest == question.before
+    left = snapshot.tasks.remainders(question.namespace, question.task)
+    limits = counted_limits(task.scope) if task is not None else {}
+    return wire.AmendmentDetail(
+        row=row,
+        digest=question.digest,
+        question=question.canonical.decode(),
+        before=task.scope.canonical.decode() if task is not None and same else "",
+        remainders=tuple((name, left.get(name, 0), of) for name, of in sorted(limits.items())),
+        answers=tuple(
+            wire.AmendmentAnswer(
+                kind=given.kind.value, person=given.person, key=given.key, received=given.received
+            )
+            for given in one.answers
+        ),
+        may_answer=may,
+    )
+
+
+def _row(means: Means, snapshot: Snapshot, one: StoredAmendment) -> tuple[wire.AmendmentRow, tuple[str, ...]]:
+    """The row, and who may answer now."""
+    question = one.question
+    task = snapshot.tasks.task(question.namespace, question.task)
+    lacking, may = "", frozenset[str]()
+    if task is not None and one.state is AmendmentState.PENDING:
+        people = see_people(snapshot, question.namespace)
+        circle = amendment_circle(snapshot, people, task, question.asker)
+        lacking = people.lacking(question, one.answers, circle, means, means.clock.now())
+        may = frozenset(name for need in question.needs for name in askable(need, circle))
+    row = wire.AmendmentRow(
+        amendment=question.id,
+        task=question.task,
+        agent=question.agent,
+        requester=question.requester,
+        asker=question.asker,
+        state=one.state.value,
+        lifters=question.lifters,
+        missing=lacking,
+        why=question.reason,
+        asked=question.asked,
+        deadline=question.deadline,
+        reason=one.reason,
+    )
+    return row, tuple(sorted(may))
+
+
+def _said(told: AmendmentSaid) -> ApprovalSaid:
+    return ApprovalSaid(
+        approval=told.amendment,
+        action="",
+        state=told.state.value,
+        missing=told.missing or (told.reason if told.state is AmendmentState.SUPERSEDED else ""),
+    )

@@ -1,0 +1,333 @@
+"""Widening amendments of tasks in the terminal: asked for with `task amend`, answered with `approval`.
+
+1. What is signed is computed here: the digest from the bytes of the question, and the difference from the two
+   scopes, of which the question names the one by digest and holds the other whole. A daemon that shows one
+   thing and has another signed is found out.
+2. Every byte of the new scope is shown, in words and as it is written.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from taskbound.core.action import parse_document
+from taskbound.core.approval import (
+    AnswerKind,
+    Statement,
+    Subject,
+    UnreadableQuestionError,
+    parse_statement,
+    render_statement,
+)
+from taskbound.core.approval.amendment import AmendmentState, parse_amendment
+from taskbound.core.clock import Instant
+from taskbound.core.errors import MalformedError
+from taskbound.core.scope import describe, parse_scope
+from taskbound.core.scope.algebra import Direction, difference
+from taskbound.surfaces.cli.naming import whole_task
+from taskbound.surfaces.cli.person_key import own_key
+from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_file, read_scope
+from taskbound.surfaces.cli.scope.commands import show_difference
+from taskbound.surfaces.cli.screen import Screen, Words, moment, shown
+from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.signing import sign_statement
+from taskbound.surfaces.cli.task import TaskArgument, app, show_task
+from taskbound.wire.amendment import AmendmentDetail, AskAmendment, ShowAmendment
+from taskbound.wire.approval import AnswerApproval, ApprovalSaid
+from taskbound.wire.task import AmendTask, ShowTask, TaskDetail
+
+if TYPE_CHECKING:
+    from taskbound.core.approval.amendment import AmendmentQuestion
+    from taskbound.core.scope import Scope
+    from taskbound.wire.amendment import AmendmentRow
+
+__all__ = [
+    "Asking",
+    "amend",
+    "amendment_columns",
+    "amendment_statement",
+    "answer_amendment",
+    "ask_amendment",
+    "is_amendment",
+    "read_amendment",
+    "refuse_amendment",
+    "show_amendment",
+]
+
+_PREFIX = "amd_"
+_LARGEST = 8_192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """What a person wants to have approved."""
+
+    ask: AskAmendment
+    agent: str
+    direction: Direction
+
+
+@command(
+    app,
+    "amend",
+    asks=True,
+    examples="taskbound task amend tsk_… --scope less.yaml\n"
+    "taskbound task amend tsk_… --scope more.yaml --reason 'there are more invoices'",
+)
+def amend(
+    session: Session,
+    task: TaskArgument,
+    *,
+    scope: Annotated[
+        str, typer.Option("--scope", metavar="FILE", help="The scope that it is to have; `-` reads it.")
+    ],
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why it needs more; those who approve for its agent are asked.")
+    ] = "",
+    wait: Annotated[
+        str, typer.Option("--for", metavar="TIME", help="How long they may answer, at most 8h.")
+    ] = "1h",
+) -> None:
+    """Give a task another scope; what was used stays used.
+
+    A narrower one counts at once, and for all beneath it. A wider one has to be approved: with `--reason`
+    those who approve for its agent are asked, and it counts when enough of them have signed.
+    """
+    task = whole_task(session, task)
+    new, raw = read_scope(scope)
+    before = session.ask(ShowTask(task=task), TaskDetail)
+    old = parse_scope(parse_document(bytes(before.scope)))
+    change = difference(old, new)
+    if not session.screen.json:
+        show_difference(session.screen, change)
+    if reason or change.direction in {Direction.WIDER, Direction.OTHER}:
+        seconds = parse_seconds(wait)
+        ask = AskAmendment(task=task, scope=raw, reason=reason, seconds=seconds, seen=before.digest)
+        ask_amendment(session, Asking(ask=ask, agent=before.row.agent, direction=change.direction))
+        return
+    session.confirm(f"Give {shown(task)} this scope? Nothing of it can be given back.")
+    found = session.ask(AmendTask(task=task, scope=raw, seen=before.digest), TaskDetail)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    show_task(session.screen, found)
+
+
+def is_amendment(name: str) -> bool:
+    """Whether this is how an amendment's id begins."""
+    return name.startswith(_PREFIX)
+
+
+def refuse_amendment(name: str) -> None:
+    """Go on only with what is no amendment.
+
+    Raises:
+        BadInputError: It is one.
+    """
+    if is_amendment(name):
+        raise BadInputError(
+            f"`{shown(name)}` is an amendment of a task",
+            remedy="answer it with `taskbound approval sign` or `taskbound approval deny`",
+        )
+
+
+def ask_amendment(session: Session, wanted: Asking) -> None:
+    """Ask those who approve for the agent; the difference was shown.
+
+    Raises:
+        BadInputError: It says no reason.
+    """
+    ask = wanted.ask
+    if not ask.reason:
+        raise BadInputError(
+            "the task would be given more than it has, which people have to approve",
+            remedy="say why with `--reason`; or narrow it at once, with a scope that adds nothing",
+        )
+    if wanted.direction is Direction.OTHER:
+        session.screen.note(
+            "Nothing of it happens before it is approved. To narrow at once, give a scope that adds nothing."
+        )
+    session.confirm(f"Ask those who approve for {shown(wanted.agent)} to give {shown(ask.task)} this scope?")
+    found = session.ask(ask, AmendmentDetail)
+    question, _ = read_amendment(found)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    screen = session.screen
+    screen.heading(shown(question.id))
+    screen.fields(
+        [
+            ("state", found.row.state),
+            ("missing", Words(found.row.missing or "-")),
+            ("may answer", found.may_answer),
+            ("until", moment(question.deadline)),
+            ("digest", question.digest),
+        ]
+    )
+    screen.note(f"next: one of them says `taskbound approval sign {shown(question.id)} --key …`", "dim")
+
+
+def show_amendment(session: Session, name: str) -> None:
+    """Show one amendment as it is to be signed."""
+    found = session.ask(ShowAmendment(amendment=name), AmendmentDetail)
+    question, before = read_amendment(found)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    _print(session.screen, found, question, before)
+
+
+def answer_amendment(session: Session, name: str, brought: tuple[str, str, str], kind: AnswerKind) -> None:
+    """Answer an amendment: key, or statement and signature, as `approval sign` was given them.
+
+    Raises:
+        BadInputError: There is no signature, or what was signed says something else.
+        UnreadableQuestionError: What would be signed is not what is shown.
+    """
+    key, statement_file, signature = brought
+    found = session.ask(ShowAmendment(amendment=name), AmendmentDetail)
+    question, before = read_amendment(found)
+    if statement_file and signature and not key:
+        text, signed = _text(statement_file), _text(signature)
+        said_in = parse_statement(text.encode())
+        wanted = (kind, Subject.AMENDMENT, question.id, question.digest)
+        if (said_in.kind, said_in.subject, said_in.question, said_in.digest) != wanted:
+            raise BadInputError(f"`{shown(statement_file)}` says something else than the command")
+    elif key and not statement_file and not signature:
+        own = own_key(session, key)
+        _print_to_sign(session, found, question, before)
+        text = _statement(question, (own.person, own.key), kind)
+        signed = sign_statement(session.screen, key, text)
+    else:
+        raise BadInputError(
+            "an answer needs a signature",
+            remedy="give your key with `--key FILE`, or what was signed with `--statement` and `--signature`",
+        )
+    said = session.ask(AnswerApproval(statement=text, signature=signed), ApprovalSaid)
+    if session.screen.json:
+        session.screen.document(said)
+        return
+    state = f"{shown(said.approval)} is {shown(said.state)}"
+    session.screen.line(f"{state}: {Words(said.missing)}" if said.missing else state)
+
+
+def amendment_statement(session: Session, name: str, by: tuple[str, str], kind: AnswerKind) -> str:
+    """What this person signs with this key, for an amendment that is shown."""
+    found = session.ask(ShowAmendment(amendment=name), AmendmentDetail)
+    question, before = read_amendment(found)
+    _print_to_sign(session, found, question, before)
+    return _statement(question, by, kind)
+
+
+def amendment_columns(one: AmendmentRow) -> tuple[str, ...]:
+    """An amendment among the questions of a list."""
+    missing = one.missing or one.reason or "-"
+    return (one.amendment, moment(one.asked), one.state, f"amend {one.task}", one.agent, one.asker, missing)
+
+
+def read_amendment(found: AmendmentDetail) -> tuple[AmendmentQuestion, Scope | None]:
+    """The question and the scope that the task has, both found to be what is signed (rule 1).
+
+    Raises:
+        UnreadableQuestionError: One is not.
+    """
+    try:
+        question = parse_amendment(found.question.encode())
+        before = parse_scope(parse_document(found.before.encode())) if found.before else None
+    except MalformedError as error:
+        raise UnreadableQuestionError(f"the amendment can't be read: {error.message}") from error
+    row = found.row
+    told = (row.amendment, row.task, row.agent, row.requester, row.asker, row.why, found.digest)
+    asked = (
+        question.id,
+        question.task,
+        question.agent,
+        question.requester,
+        question.asker,
+        question.reason,
+        question.digest,
+    )
+    if told != asked or (before is not None and before.digest != question.before):
+        raise UnreadableQuestionError(
+            "what would be signed is not what is shown",
+            remedy="sign nothing, and look who answers at the socket: `taskbound doctor`",
+        )
+    return question, before
+
+
+def _print_to_sign(
+    session: Session, found: AmendmentDetail, question: AmendmentQuestion, before: Scope | None
+) -> None:
+    """Show it, on standard error where standard output is for one document.
+
+    Raises:
+        UnreadableQuestionError: There is no difference to show: the daemon keeps the scope of now back.
+    """
+    if before is None and found.row.state == AmendmentState.PENDING.value:
+        raise UnreadableQuestionError(
+            "the task has another scope than the amendment is about",
+            remedy="sign nothing, and look at it again with `taskbound approval show`",
+        )
+    screen = Screen(json=False, out=sys.stderr) if session.screen.json else session.screen
+    _print(screen, found, question, before)
+
+
+def _print(screen: Screen, found: AmendmentDetail, question: AmendmentQuestion, before: Scope | None) -> None:
+    """The amendment, the difference, and the whole new scope (rule 2)."""
+    row = found.row
+    screen.heading(f"To give task {shown(question.task)} another scope")
+    screen.fields(
+        [
+            ("amendment", question.id),
+            ("agent", question.agent),
+            ("requester", question.requester),
+            ("asked for by", question.asker),
+            ("purpose of the task", question.purpose),
+            ("why", question.reason),
+            ("asked", moment(question.asked)),
+            ("until", moment(question.deadline)),
+            ("policies", question.bundle),
+            ("lifted by", question.lifters),
+        ]
+    )
+    if before is None:
+        screen.line("The task has another scope by now: the difference is not shown.")
+    else:
+        show_difference(screen, difference(before, question.after))
+    screen.heading("The whole new scope, which counts from the task's beginning:")
+    screen.fields(
+        [
+            ("may", tuple(map(Words, describe(question.after)))),
+            ("as written", question.after.canonical.decode()),
+            ("left today", tuple(f"{limit}: {left} of {of}" for limit, left, of in found.remainders)),
+            ("digest", question.digest),
+            ("state", row.state),
+            ("missing", Words(row.missing or "-")),
+            ("may answer", found.may_answer),
+            ("answers", tuple(Words(f"{one.kind} by {one.person}") for one in found.answers)),
+            *([("reason", Words(row.reason))] if row.reason else []),
+        ]
+    )
+
+
+def _statement(question: AmendmentQuestion, by: tuple[str, str], kind: AnswerKind) -> str:
+    said = Statement(
+        kind=kind,
+        namespace=question.namespace,
+        question=question.id,
+        digest=question.digest,
+        person=by[0],
+        key=by[1],
+        at=Instant(time.time_ns() // 1000),
+        subject=Subject.AMENDMENT,
+    )
+    return render_statement(said).decode()
+
+
+def _text(name: str) -> str:
+    return read_file(name, largest=_LARGEST).decode("utf-8", errors="replace")

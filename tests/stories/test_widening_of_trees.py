@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from taskbound.core.task import (
+    OutsideParentError,
+    TaskEvent,
+)
+from tests.peers.holding import ASKED
+from tests.peers.people import actor_of
+from tests.peers.widening import Wide, grants, pay
+from tests.stories.test_change import LOOK, STEPS
+from tests.stories.test_widening import differences, paid
+from tests.world import ANN, code_of, scope_of
+
+if TYPE_CHECKING:
+    from taskbound.ports.store import Store
+
+DORA = actor_of("dora")
+
+
+@pytest.fixture
+def there(store: Store) -> Wide:
+    return Wide(store)
+
+
+def test_law_3_a_child_is_widened_out_of_its_parent_and_no_further(there: Wide) -> None:
+    world = there.world
+    parent = world.start(scope=grants(pay(6)))
+    child = world.delegate(parent, scope=scope_of(grants(pay(2))))
+    assert paid(there, child) == "permit"
+    there.widened(pay(5), task=child)
+    assert (world.left(child), world.left(parent)) == ({"g0/uses": 4}, {"g0/uses": 1})
+    with pytest.raises(OutsideParentError):
+        there.wish(pay(7), task=world.task(child))
+    world.tasks.end("default", child.id, TaskEvent.COMPLETE, ANN, reason="")
+    assert world.left(parent) == {"g0/uses": 5}
+    assert differences(there) == ()
+
+
+def test_law_3_what_the_parent_has_given_away_meanwhile_is_not_given_again(there: Wide) -> None:
+    world = there.world
+    parent = world.start(scope=grants(pay(6)))
+    child = world.delegate(parent, scope=scope_of(grants(pay(2))))
+    asked = there.wish(pay(5), task=child)
+    world.delegate(parent, scope=scope_of(grants(pay(3))))
+    said = there.tell(asked, "bob")
+    assert (said.state.value, "has too little left" in said.reason) == ("superseded", True)
+    assert (world.left(child), world.left(parent)) == ({"g0/uses": 2}, {"g0/uses": 1})
+
+
+def test_law_3_a_child_is_not_widened_past_the_ceiling_of_an_agent_above(there: Wide) -> None:
+    world = there.world
+    parent = world.start(scope=grants(pay(6), LOOK))
+    child = world.delegate(parent, scope=scope_of(grants(pay(2))))
+    asked = there.wish(pay(2), LOOK, task=child)
+    world.agents.set_ceiling("default", "coder", scope_of(grants(pay())), ANN)
+    said = there.tell(asked, "bob")
+    assert said.state.value == "superseded"
+    assert "ceiling of agent `coder`, whose task is above" in said.reason
+
+
+def test_children_keep_what_they_have_and_their_parent_has_the_rest(there: Wide) -> None:
+    world = there.world
+    child = world.delegate(there.task, scope=scope_of(grants(pay(3))))
+    assert [paid(there, child), paid(there)] == ["permit", "permit"]
+    there.widened(pay(9))
+    assert (world.left(child), world.left(there.task)) == ({"g0/uses": 2}, {"g0/uses": 5})
+    assert world.task(child).scope == child.scope
+    world.tasks.end("default", child.id, TaskEvent.COMPLETE, ANN, reason="")
+    assert world.left(there.task) == {"g0/uses": 7}
+    assert differences(there) == ()
+
+
+def test_what_a_mixed_one_leaves_uncovered_beneath_ends_and_is_told(there: Wide) -> None:
+    world = there.world
+    parent = world.start(scope=grants(pay(5), LOOK))
+    child = world.delegate(parent, scope=scope_of(grants(LOOK)))
+    said = there.widened(pay(9), task=parent)
+    assert [one.task for one in said.ended] == [child.id]
+    assert differences(there) == ()
+
+
+def test_law_3_no_row_of_narrowing_and_widening_gives_back_what_was_used(there: Wide) -> None:
+    world = there.world
+    there.task = world.start(scope=grants(pay(10)))
+    assert [paid(there) for _ in range(5)] == ["permit"] * 5
+    world.changes.amend("default", there.task.id, scope_of(grants(pay(2))), ANN)
+    assert paid(there) == "exhausted"
+    there.widened(pay(6))
+    assert world.left(there.task) == {"g0/uses": 1}
+    world.changes.amend("default", there.task.id, scope_of(grants(pay(1))), ANN)
+    there.widened(pay(10))
+    assert world.left(there.task) == {"g0/uses": 5}
+    assert differences(there) == ()
+
+
+def test_law_3_what_was_used_of_one_grant_is_taken_off_what_takes_its_place(there: Wide) -> None:
+    world = there.world
+    to_bob, to_both = ({"to": {"equals": "bob"}}, {"to": {"one_of": ["bob", "eve"]}})
+    there.task = world.start(scope=grants(pay(5, arguments=to_bob)))
+    assert [paid(there) for _ in range(3)] == ["permit"] * 3
+    there.widened(pay(8, arguments=to_both), pay(4, arguments={"to": {"equals": "carl"}}))
+    assert world.left(there.task) == {"g0/uses": 5, "g1/uses": 4}, "carl's shares no call with bob's"
+
+
+def test_law_3_totals_count_on_in_the_units_of_the_new_one(there: Wide) -> None:
+    world = there.world
+    money: dict[str, Any] = {"arguments": {"amount": {"any": True}}}
+    there.task = world.start(scope=grants(pay(total={"amount": {"limit": 1000, "exponent": 2}}, **money)))
+    assert paid(there, amount=2.5) == "permit"
+    there.widened(pay(total={"amount": {"limit": 40, "exponent": 0}}, **money))
+    assert world.left(there.task) == {"g0/total/amount": 37}
+
+
+def test_law_3_a_wider_rate_goes_on_in_its_window(there: Wide) -> None:
+    there.task = there.world.start(scope=grants(pay(rate={"uses": 2, "seconds": 60})))
+    assert [paid(there) for _ in range(3)] == ["permit", "permit", "exhausted"]
+    there.widened(pay(rate={"uses": 3, "seconds": 60}))
+    assert [paid(there) for _ in range(2)] == ["permit", "exhausted"]
+
+
+def test_law_3_what_a_step_dropped_counts_when_it_comes_back(there: Wide) -> None:
+    world = there.world
+    steps = {"steps": [{"name": "one", "grants": [pay(5)]}, {"name": "two", "grants": [LOOK]}]}
+    there.task = world.start(scope=steps)
+    assert [paid(there) for _ in range(4)] == ["permit"] * 4
+    world.changes.step("default", there.task.id, "", ANN)
+    assert paid(there) == "outside-scope"
+    there.tell(there.wish(LOOK, pay(6)), "bob")
+    assert [paid(there) for _ in range(3)] == ["permit", "permit", "exhausted"]
+
+
+def test_a_task_whose_steps_have_the_same_names_stays_in_its_step(there: Wide) -> None:
+    world = there.world
+    there.task = world.start(scope=STEPS)
+    world.changes.step("default", there.task.id, "", ANN)
+    assert paid(there) == "permit"
+    wider = {"steps": [STEPS["steps"][0], {"name": "pay", "grants": [pay(3)]}, STEPS["steps"][2]]}
+    there.tell(there.wish(scope=wider), "bob")
+    assert there.now().step == 1
+    assert [paid(there) for _ in range(3)] == ["permit", "permit", "exhausted"]
+    assert differences(there) == ()
+
+
+def test_held_calls_of_the_task_are_asked_anew_since_the_scope_is_another_one(store: Store) -> None:
+    there = Wide(store)
+    there.rule(ASKED)
+    held = there.world.ask(there.task)
+    assert code_of(held) == "hold"
+    there.widened(pay(8))
+    (told,) = there.world.approvals.sweep()
+    assert (told.state.value, told.reason) == ("superseded", "the scope of its task is another one now")
