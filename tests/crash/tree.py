@@ -1,4 +1,4 @@
-"""A process that hands on, steps, amends and ends tasks until it is killed in the midst of one of these."""
+"""A process that hands on, steps, amends, widens and ends tasks until it is killed in the midst of one."""
 
 from __future__ import annotations
 
@@ -10,12 +10,22 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from taskbound.adapters.store.sql import Machine, SqlStore
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.core.action import ActionState
-from taskbound.core.audit import TaskStarted, parse_record
+from taskbound.core.approval import AnswerKind, Statement, Subject, render_statement
+from taskbound.core.approval.amendment import AmendmentState
+from taskbound.core.audit import TaskAmended, TaskStarted, parse_record
+from taskbound.core.clock import Instant
 from taskbound.core.task import ENDED, TaskEvent, held
 from taskbound.flows.audit.rows import compare_rows
+from taskbound.flows.identity import register_person
+from taskbound.flows.identity.leaving import People
+from taskbound.flows.task import AmendmentOrder
+from tests.peers.openssh import Device
+from tests.peers.people import enrolled
 from tests.world import ANN, World, code_of, scope_of
 
 if TYPE_CHECKING:
@@ -25,10 +35,11 @@ if TYPE_CHECKING:
 
     from taskbound.core.task import Task
     from taskbound.ports.store import Snapshot
+    from taskbound.ports.task import StoredAmendment
 
 __all__ = ["KINDS", "POINTS", "Told", "TreeKill", "kill_in_tree", "picture", "require_whole_trees"]
 
-KINDS: Final = ("delegate", "amend", "step", "end")
+KINDS: Final = ("delegate", "amend", "widen", "step", "end")
 POINTS: Final = ("begin", "locked", "written", "before-commit", "after-commit")
 USES: Final = 40
 _EVERYTHING: Final = 10_000_000
@@ -91,6 +102,7 @@ class _Life:
     def __init__(self, path: Path, seed: int, kill: TreeKill, told: Connection) -> None:
         self._kill, self._told, self._name = kill, told, f"con_{seed}"
         self._doing, self._times, self._steps = "", kill.times, kill.steps
+        self._device = Device(_ed25519=Ed25519PrivateKey.from_private_bytes(b"k" * 32), counter=seed * 1000)
         machine = Machine(factory=self._mortal() if kill.steps else driver.Connection)
         self.store = SqlStore(path, reserve=0, at=self._at, machine=machine)
         self.world = World(store=self.store, chance=_Chance(seed))  # type: ignore[arg-type]  # names of its own
@@ -100,6 +112,17 @@ class _Life:
             first = self.world.settle_in()
             self.world.tasks.end("default", first.id, TaskEvent.CANCEL, ANN, reason="")
             self.world.add_agent("helper")
+            self._make_approver()
+        with self.store.read() as snapshot:
+            (self._key,) = snapshot.identities.person_keys("default")
+
+    def _make_approver(self) -> None:
+        """Bob, whose key is the namespace's first and counts at once, approves for both agents."""
+        register_person(self.world.means, "default", "bob", uid=1001, actor=ANN)
+        enrolled(self.world, "bob", self._device)
+        people = People(self.world.means, self.world.views)
+        for agent in ("coder", "helper"):
+            people.set_answering("default", agent, owner="ann", approvers=("bob",), actor=ANN, owns=False)
 
     def run(self) -> None:
         """Whole courses of a tree, until killed."""
@@ -116,8 +139,10 @@ class _Life:
             self.pay(one)
         self.write("step", lambda: self.world.changes.step("default", root.id, "", ANN))
         self.write("amend", lambda: self._amend(child, _plain(9)))
+        self.widen(child, _plain(11))
         self.end(below)
         self.write("amend", lambda: self._amend(root, uses(30)))
+        self.widen(root, uses(35))
         self.pay(child)
         self.write("step", lambda: self.world.changes.step("default", root.id, "", ANN))
         self.delegate(child, 2)
@@ -131,6 +156,25 @@ class _Life:
         scope = scope_of(_plain(most))
         child: Task = self.write("delegate", lambda: self.world.delegate(parent, scope=scope))
         return child
+
+    def widen(self, task: Task, scope: dict[str, Any]) -> None:
+        """A wider scope: what can be killed is the answer that applies it."""
+        order = AmendmentOrder(namespace="default", task=task.id, scope=scope_of(scope), reason="more")
+        question = self.world.widenings.ask(order, ANN).question
+        said = Statement(
+            kind=AnswerKind.APPROVE,
+            namespace="default",
+            question=question.id,
+            digest=question.digest,
+            person="bob",
+            key=self._key.id,
+            at=Instant(self.world.clock.at),
+            subject=Subject.AMENDMENT,
+        )
+        raw = render_statement(said)
+        signature = self._device.sign(raw)
+        told = self.write("widen", lambda: self.world.widenings.answer("default", raw, signature))
+        assert told.state is AmendmentState.APPLIED
 
     def end(self, task: Task) -> None:
         """The end of a task, with what is beneath it and what it gives back."""
@@ -210,12 +254,13 @@ def kill_in_tree(path: Path, seed: int, kill: TreeKill) -> Told:
 
 
 def picture(snapshot: Snapshot) -> str:
-    """Every task with its state, step, scope and what is left, and how many records there are."""
+    """Every task with its state, step, scope and what is left, amendments, and how many records there are."""
     rows = [
         [one.id, one.state.value, one.step, one.version, one.scope.digest, _left(snapshot, one)]
         for one in sorted(_tasks(snapshot), key=lambda one: one.id)
     ]
-    return json.dumps([rows, snapshot.audit.count()], sort_keys=True)
+    asked = [[one.question.id, one.state.value, len(one.answers)] for one in _amendments(snapshot)]
+    return json.dumps([rows, asked, snapshot.audit.count()], sort_keys=True)
 
 
 def require_whole_trees(path: Path) -> str:
@@ -234,6 +279,10 @@ def require_whole_trees(path: Path) -> str:
             assert begun == {one.id for one in tasks}, (
                 "a task without its record, or a record without its task"
             )
+            applied = {one.amendment for one in events if isinstance(one, TaskAmended) and one.amendment}
+            for one in _amendments(snapshot):
+                whole = (True, 1) if one.question.id in applied else (False, 0)
+                assert (one.state is AmendmentState.APPLIED, len(one.answers)) == whole
             return picture(snapshot)
     finally:
         store.close()
@@ -261,6 +310,10 @@ def _require_whole(snapshot: Snapshot, root: Task) -> None:
 
 def _left(snapshot: Snapshot, task: Task) -> dict[str, int]:
     return dict(snapshot.tasks.remainders("default", task.id))
+
+
+def _amendments(snapshot: Snapshot) -> tuple[StoredAmendment, ...]:
+    return snapshot.amendments.amendments("default", limit=_EVERYTHING)
 
 
 def _tasks(snapshot: Snapshot) -> tuple[Task, ...]:
