@@ -45,7 +45,7 @@ def programs() -> Path:
 
 
 class Server:
-    """One cluster, on a socket of its own and on no network; it syncs like any other."""
+    """One cluster, on a socket of its own and on no network, for any process; it syncs like any other."""
 
     def __init__(self, folder: Path, *settings: str) -> None:
         """Make it, and start it."""
@@ -105,7 +105,7 @@ class Server:
 
     def database(self) -> str:
         """A new database with the newest schema, empty."""
-        name = f"d{next(_numbers)}"
+        name = f"d{os.getpid()}_{next(_numbers)}"
         with self.connect("postgres") as admin:
             admin.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}".encode())
         return name

@@ -90,7 +90,8 @@ class WorldClock:
             return Instant(self.at)
 
     def advance(self, seconds: float) -> None:
-        self.at += round(seconds * 1_000_000)
+        with self._lock:
+            self.at += round(seconds * 1_000_000)
 
 
 class WorldChance:

@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from taskbound.adapters.store.memory import MemoryStore
 from taskbound.adapters.store.postgres import PostgresStore
 from taskbound.adapters.store.sql import SqlStore
-from tests.peers.racing import KINDS, race_rounds
+from taskbound.core.approval import OPEN, ApprovalState
+from tests.peers.racing import TABLE, USED, Said, lone_round, race_rounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Store
     from tests.postgres import Server
 
-ROUNDS = 2
-"""Of each kind over each store: 11,520 tries to use 80 approvals, half of them of what was narrowed to.
+ROUNDS = {Said.BEFORE: 2, Said.MEANWHILE: 1, Said.NARROWED: 1}
+"""Of each kind over each store: 17,280 tries to use 120 approvals.
 
 `dev/soak --only approvals` does more.
 """
@@ -43,10 +45,47 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Sto
         one.close()
 
 
-@pytest.mark.parametrize("less", [False, True], ids=["approved", "narrowed"])
-@pytest.mark.parametrize("what", KINDS)
+@pytest.mark.parametrize("said", Said, ids=lambda one: one.value)
+@pytest.mark.parametrize("what", TABLE)
 def test_i29_of_all_that_would_use_an_approval_one_does_or_none_and_none_after_it_ended(
-    what: str, stores: tuple[Store, Store], *, less: bool
+    what: str, stores: tuple[Store, Store], said: Said
 ) -> None:
-    used = race_rounds(what, stores, ROUNDS, less=less)
-    assert used == ROUNDS if what == "nothing" else used <= ROUNDS
+    rounds = ROUNDS[said]
+    ended = race_rounds(what, stores, rounds, said=said)
+    used = ended["consumed"]
+    assert ended.total() == rounds
+    assert used == rounds if TABLE[what].stays else used <= rounds
+
+
+@pytest.mark.parametrize("what", TABLE)
+def test_both_sides_of_each_race_end_as_the_table_says_when_they_come_one_after_the_other(what: str) -> None:
+    row = TABLE[what]
+    assert lone_round(what, MemoryStore(), first="use") == USED
+    after = lone_round(what, MemoryStore(), first="end")
+    if what == "nothing":
+        assert after == USED
+    elif row.stays:
+        assert after == ("held", "approved"), "it is used when what happened is over"
+    else:
+        assert after == (row.action, row.approval)
+
+
+def test_the_table_has_a_race_for_each_end_that_an_approval_can_have_and_for_all_that_people_can_do() -> None:
+    ends = {one.approval for one in TABLE.values() if not one.stays}
+    assert ends == {one.value for one in ApprovalState if one not in OPEN} - {"consumed"}
+    assert set(TABLE) >= {
+        "amend",
+        "deny",
+        "end",
+        "expire",
+        "leave",
+        "leave for good",
+        "leave the group",
+        "narrow",
+        "pause",
+        "policy",
+        "stop",
+        "tool",
+        "withdraw",
+        "withdraw the key",
+    }
