@@ -199,6 +199,15 @@ class Stage:
         codes = [self.do_ask(**{"with": {"amount": one}, "as": f"m{one}"}) for one in range(times)]
         return codes[-1]
 
+    def do_flood(self, questions: int) -> str:
+        """So many calls that differ, of tasks of twenty each; how many people were asked about."""
+        held, task = 0, self.there.task
+        for one in range(questions):
+            if one % 20 == 0:
+                task = self.world.start(scope=WIDE)
+            held += code_of(self.world.ask(task, arguments=CALL | {"amount": one})) == "hold"
+        return f"{held} asked"
+
     def do_race(self, workers: int) -> str:
         """So many workers, each of a daemon of its own, try to use the approval; how many did."""
         worlds = [self.world.beside() for _ in range(workers)]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import fields, replace
 
@@ -24,6 +25,7 @@ from taskbound.core.approval.sheet import (
 )
 from taskbound.core.approval.sheet.quoting import pieces, unquote
 from taskbound.core.clock import BadInstantError, Instant
+from taskbound.surfaces.cli.screen import moment
 from tests.core.action.values import json_objects, tricky_text
 from tests.core.approval.sheets import LABELS, contents, ordinary, random_sheet, require_whole, shown
 
@@ -50,6 +52,25 @@ def test_i32_what_is_shown_is_read_back_as_the_same_action(
 def test_i32_ten_thousand_random_actions_are_read_back_and_no_text_leaves_its_quotes() -> None:
     shown_at_all = sum(require_whole(random_sheet(seed)) for seed in range(IN_CI))
     assert shown_at_all > IN_CI * 0.9
+
+
+def test_a194_an_instant_is_shown_alike_whatever_zone_the_reader_is_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    of, zones, seen = ordinary(), set(), set()
+    try:
+        for zone in ("UTC0", "AAA-14", "BBB+12:30", ":nowhere"):
+            monkeypatch.setenv("TZ", zone)
+            time.tzset()
+            zones.add(time.localtime(0)[:5])
+            seen.add((shown(of), moment(of.asked), moment(of.deadline)))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert len(zones) == 3, "readers see other clocks"
+    [(sheet, *moments)] = seen
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", one) for one in moments)
+    assert all(one.removesuffix("Z") in sheet for one in moments)
 
 
 @pytest.mark.parametrize("field", [field.name for field in fields(SheetOf)])

@@ -1,0 +1,56 @@
+"""The outlines of G2 and G10, clause by clause: rows of the corpus, tests, or the reason why there is none.
+
+`outline.jsonl` has one clause a line: ``{number, clause}`` and ``rows``, ``tests`` or ``reason``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.corpus.g10 import cases
+
+FOLDER = Path(__file__).parent
+ROOT = FOLDER.parents[1]
+CLAUSES: list[dict[str, Any]] = [
+    json.loads(line) for line in (FOLDER / "outline.jsonl").read_text(encoding="ascii").splitlines()
+]
+G2 = {
+    row["id"]: row.get("twin_of", "")
+    for row in map(json.loads, (FOLDER / "g2-sheet.jsonl").read_text(encoding="ascii").splitlines())
+}
+G10 = {case.id: case.twin_of for case in cases()}
+ROWS = G2 | G10
+NUMBERS = [f"A{number:03}" for number in (*range(33, 55), *range(176, 199))]
+
+
+def of(clause: dict[str, Any]) -> str:
+    return f"{clause['number']}: {clause['clause']}"
+
+
+def test_each_number_of_both_outlines_has_clauses_and_each_clause_stands_once() -> None:
+    assert sorted({clause["number"] for clause in CLAUSES}) == NUMBERS
+    assert len({of(clause) for clause in CLAUSES}) == len(CLAUSES)
+
+
+@pytest.mark.parametrize("clause", CLAUSES, ids=of)
+def test_each_clause_is_played_or_says_why_not(clause: dict[str, Any]) -> None:
+    assert clause.keys() <= {"number", "clause", "rows", "tests", "reason"}
+    assert clause.get("rows") or clause.get("tests") or len(clause.get("reason", "").split()) > 5
+    twins = set(ROWS.values())
+    for row in clause.get("rows", ()):
+        assert row.startswith(clause["number"])
+        assert ROWS[row] == "", "a twin is no row of its own"
+        assert row in twins, "each row has a benign twin"
+    for test in clause.get("tests", ()):
+        path, _, name = test.partition("::")
+        assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8")
+
+
+def test_each_row_of_both_outlines_is_of_a_clause() -> None:
+    named = {row for clause in CLAUSES for row in clause.get("rows", ())}
+    rows = {name for name, twin_of in ROWS.items() if not twin_of and name[:4] in NUMBERS}
+    assert rows <= named
