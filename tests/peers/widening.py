@@ -43,8 +43,8 @@ class Wide(Holding):
         self.task = self.world.start(scope=scope or grants(pay(5)))
 
     def beside_on(self, store: Store) -> Wide:
-        other = super().beside_on(store)
-        assert isinstance(other, Wide)
+        other = object.__new__(Wide)
+        other.__dict__ |= super().beside_on(store).__dict__
         return other
 
     def approvers(self, agent: str, *names: str, owner: str = "ann") -> None:

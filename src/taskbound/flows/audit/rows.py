@@ -27,6 +27,7 @@ from taskbound.core.audit import (
 )
 from taskbound.core.scope import initial_limits
 from taskbound.core.task import ENDED
+from taskbound.flows.audit.amendment_rows import AmendmentLedger
 from taskbound.flows.audit.key_rows import KeyLedger
 from taskbound.flows.audit.policy_rows import PolicyLedger
 from taskbound.flows.audit.unknown_rows import UnknownLedger
@@ -229,9 +230,8 @@ def compare_rows(snapshot: Snapshot, progress: Callable[[int, int], None]) -> Co
         progress: Told, now and then, how many records of how many were followed.
     """
     ledger = _Ledger(snapshot)
-    others = (KeyLedger(snapshot), PolicyLedger(snapshot), UnknownLedger(snapshot))
-    total = snapshot.audit.count()
-    done = 0
+    others = (KeyLedger(snapshot), PolicyLedger(snapshot), UnknownLedger(snapshot), AmendmentLedger(snapshot))
+    total, done = snapshot.audit.count(), 0
     for page in _pages(snapshot):
         for raw in page:
             record = parse_record(raw)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor
     from taskbound.ports.store import Transaction
 
-__all__ = ["Ended", "changed_record", "end_tree", "lock_tree", "moved"]
+__all__ = ["Ended", "changed_record", "end_tree", "lock_beneath_parent", "lock_tree", "moved"]
 
 _NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 
@@ -52,6 +52,27 @@ def lock_tree(tx: Transaction, namespace: str, task: str) -> tuple[Task, ...]:
     if not tree:
         raise NoTaskError(f"no task is named `{task}`", remedy="list them with `taskbound task list`")
     return tree
+
+
+def lock_beneath_parent(tx: Transaction, namespace: str, task: str) -> tuple[Task | None, tuple[Task, ...]]:
+    """The parent of a task, and the task with all that is not ended beneath it, all under lock (rule 1).
+
+    The parent is locked first, with all beneath it: a record of an amendment says what limits have left, and
+    stands behind the records of all that was charged to them before. On PostgreSQL records are in the order
+    in which transactions got their first lock.
+
+    Raises:
+        NoTaskError: It is not known.
+    """
+    seen = tx.tasks.task(namespace, task)
+    if seen is None or not seen.parent:
+        return None, lock_tree(tx, namespace, task)
+    above, *beneath = lock_tree(tx, namespace, seen.parent)
+    tree = {one.id: one for one in beneath if one.id == task}
+    for one in beneath:  # nearest first
+        if one.parent in tree:
+            tree[one.id] = one
+    return above, tuple(tree.values()) or lock_tree(tx, namespace, task)  # it has ended
 
 
 def end_tree(  # noqa: PLR0913 - how a tree ends, each by its name

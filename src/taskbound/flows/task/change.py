@@ -5,11 +5,13 @@
 2. Anybody who is a person here may narrow a task, as they may pause it. What they answered to names the
    scope that they saw: a task that has another one by then is not changed.
 3. A widening is refused here: it is an approval (design 5), and is asked for and applied in `widen`.
+4. The record of an amendment says what limits have left then. So what was judged before it, for the task or
+   for its parent, is judged again, and has its record behind it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from taskbound.core.audit import TaskAmended, TaskStepped
@@ -27,7 +29,7 @@ from taskbound.core.task.amendment import amend_task
 from taskbound.core.task.child import require_in_charge
 from taskbound.core.task.step import enter_step, step_name
 from taskbound.flows.approval import end_of_tasks
-from taskbound.flows.task.cascade import changed_record, lock_tree, moved
+from taskbound.flows.task.cascade import changed_record, lock_beneath_parent, lock_tree, moved
 from taskbound.flows.task.start import words
 
 if TYPE_CHECKING:
@@ -113,10 +115,9 @@ class Changes:
     def _amend(
         self, tx: Transaction, namespace: str, task: str, scope: Scope, actor: Actor, seen: str
     ) -> list[Moved]:
-        tree = lock_tree(tx, namespace, task)
-        first = tree[0]
-        require_other(first, scope, seen)
-        above, left = lock_left(tx, tree)
+        above, tree = lock_beneath_parent(tx, namespace, task)
+        require_other(tree[0], scope, seen)
+        left = lock_left(tx, above, tree)
         now = self._means.clock.now()
         after = amend_task(tree, above, left, scope, now)
         work = Amended(tree=tree, above=above, left=left, after=after)
@@ -141,12 +142,10 @@ def require_other(task: Task, scope: Scope, seen: str) -> None:
         raise TaskSyntaxError(f"task `{task.id}` has this scope", where="scope")
 
 
-def lock_left(tx: Transaction, tree: Sequence[Task]) -> tuple[Task | None, Left]:
-    """The parent of a locked tree's first task, and what all of these have left, under lock."""
-    first = tree[0]
-    above = tx.tasks.task(first.namespace, first.parent) if first.parent else None
+def lock_left(tx: Transaction, above: Task | None, tree: Sequence[Task]) -> Left:
+    """What the tasks of a locked tree have left, and their parent, under lock."""
     names = {one.id for one in tree} | ({above.id} if above else set())
-    return above, tx.tasks.lock_remainders(first.namespace, names)
+    return tx.tasks.lock_remainders(tree[0].namespace, names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +180,8 @@ def write_amended(
             for limit, amount in after.left[above.id].items()
             if amount != work.left[above.id][limit]
         }
+        if parent:  # 4
+            tx.tasks.put_task(replace(above, version=above.version + 1), expect=above.version)
     for name in after.amended:
         why = "" if name == task else f"its ancestor {task} was amended"
         events.append(

@@ -84,9 +84,9 @@ def ask_amendment(
     require_in_charge(first, agent.owner if agent else "", actor.name)
     people = lock_people(tx, space)
     require_widenable(tx, people, locked.line, scope, actor.name)
-    above, left = lock_left(tx, locked.tree)
-    require_widening(locked.tree, above, left, scope, now)
-    widen_task(locked.tree, above, left, scope, now)  # nobody is asked for what can't be
+    left = lock_left(tx, locked.above, locked.tree)
+    require_widening(locked.tree, locked.above, left, scope, now)
+    widen_task(locked.tree, locked.above, left, scope, now)  # nobody is asked for what can't be
     if tx.amendments.denied(space, first.id, scope.digest):
         raise AmendmentDeniedError(f"a person has denied exactly this scope to task `{first.id}`")
     for other in tx.amendments.lock_open(space, {first.id}):

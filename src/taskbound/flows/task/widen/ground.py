@@ -1,6 +1,7 @@
 """What a widening is judged by, whoever asks, answers or meets it: read under lock.
 
-1. Rows are locked as decisions lock them: kill switch, agents, tasks, people, then what is left.
+1. Tasks are locked first, from the parent down, so that the record of a widening stands behind those of all
+   that was charged before it; then what decisions lock before them, shared, then people, and what is left.
 2. The scope is within the ceilings of the agents of the task and of all above it, and within what the
    requester and the asker may grant now.
 """
@@ -16,7 +17,7 @@ from taskbound.core.identity.grantable import reach_of, require_grantable, uncov
 from taskbound.core.scope.algebra import NotCovers, covers
 from taskbound.core.task import NoTaskError
 from taskbound.flows.approval.amendments import amendment_ground, end_amendments
-from taskbound.flows.task.cascade import lock_tree
+from taskbound.flows.task.cascade import lock_beneath_parent
 from taskbound.flows.task.order import OutsideCeilingError, require_within
 
 if TYPE_CHECKING:
@@ -78,13 +79,14 @@ class Locked:
     """The task under lock, with all that stands above and beneath it."""
 
     line: Sequence[Task]
+    above: Task | None
     tree: Sequence[Task]
     heads: Mapping[str, TaskHead]
     switch: KillSwitch
 
 
 def lock_line(tx: Transaction, namespace: str, task: str) -> Locked:
-    """The task under lock, behind what decisions lock before it (rule 1).
+    """The task under lock, with what decisions about it lock (rule 1).
 
     Raises:
         NoTaskError: It is not known.
@@ -92,10 +94,12 @@ def lock_line(tx: Transaction, namespace: str, task: str) -> Locked:
     line = tx.tasks.lineage(namespace, task)
     if not line:
         raise NoTaskError(f"no task is named `{task}`", remedy="list them with `taskbound task list`")
+    above, tree = lock_beneath_parent(tx, namespace, task)
     switch = tx.revocation.lock_kill_switch(namespace)
     tx.identities.lock_agents(namespace, {one.agent for one in line})
-    tree = lock_tree(tx, namespace, task)
-    return Locked(line=line, tree=tree, heads=tx.tasks.lock_heads(namespace, {task}), switch=switch)
+    return Locked(
+        line=line, above=above, tree=tree, heads=tx.tasks.lock_heads(namespace, {task}), switch=switch
+    )
 
 
 def require_open(tx: Transaction, namespace: str, amendment: str) -> StoredAmendment:

@@ -201,13 +201,13 @@ class Widenings:
         by = Actor(name=signed.by[0], proof=signed.by[1])
         try:
             require_widenable(tx, people, locked.line, question.after, question.asker)
-            above, left = lock_left(tx, locked.tree)
-            after = widen_task(locked.tree, above, left, question.after, now)
+            left = lock_left(tx, locked.above, locked.tree)
+            after = widen_task(locked.tree, locked.above, left, question.after, now)
         except (DeniedError, MalformedError) as error:
             reason = f"it can't be applied any more: {error.message}"
             fate = AmendmentFate(event=AmendmentEvent.SUPERSEDE, reason=reason)
             return end_amendment(tx, self._means, one, fate, DAEMON)
-        work = Amended(tree=locked.tree, above=above, left=left, after=after, by_approval=question.id)
+        work = Amended(tree=locked.tree, above=locked.above, left=left, after=after, by_approval=question.id)
         ended, events = write_amended(tx, work, by, now)
         fate = AmendmentFate(event=AmendmentEvent.APPLY, reason="enough have answered")
         events += end_amendments(tx, [(one, fate)], by=signed.by, now=now)
