@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import tempfile
 from collections import Counter
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -32,8 +33,8 @@ _CELLS: Final = tuple((what, said) for what in TABLE for said in Said)
 
 
 def soak_approvals(count: int, seed: int) -> Found:
-    """So many tries to use approvals, half of them over SQLite and half over PostgreSQL."""
-    rounds = max(1, count // (2 * 2 * TRIES * len(_CELLS)))
+    """So many tries to use approvals at least, half of them over SQLite and half over PostgreSQL."""
+    rounds = ceil(count / (2 * 2 * TRIES * len(_CELLS)))
     ended: dict[str, Counter[str]] = {what: Counter() for what in TABLE}
     with running() as server, _CONTEXT.Pool(_BESIDE * (os.cpu_count() or 1)) as workers:
         turns = [(server, *one) for one in _turns(rounds)]
