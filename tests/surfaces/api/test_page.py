@@ -149,6 +149,29 @@ def test_a_signature_answers_one_question_once_and_no_other(tmp_path: Path) -> N
     asyncio.run(story())
 
 
+def test_of_all_who_begin_or_bring_at_the_same_time_one_is_heard(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with asked(tmp_path) as place:
+            first, second = await place.visit(), await place.visit()
+            begun = await asyncio.gather(*(first.post("/begin", {"token": first.token}) for _ in range(6)))
+            assert sorted(status for status, _ in begun) == [200, *[410] * 5]
+            [shown] = [said for status, said in begun if status == 200]
+            first.sitting = shown["sitting"]
+            shown_too = await second.begin()
+            brought = await asyncio.gather(
+                *(
+                    visitor.sign(place.device, "confirm", statement_of(one, "confirm"))
+                    for visitor, one in ((first, shown), (second, shown_too)) * 3
+                )
+            )
+            assert [status for status, _ in brought].count(200) == 1, brought
+            (answered,) = place.world.events("approval-answered")
+            assert answered["person"] == "ann"
+            assert place.state(place.action) == ("held", "approved")
+
+    asyncio.run(story())
+
+
 def test_a_device_that_counts_back_answers_nothing(tmp_path: Path) -> None:
     async def story() -> None:
         async with asked(tmp_path) as place:

@@ -315,8 +315,8 @@ def test_a_person_has_few_pages_and_the_oldest_gives_way(tmp_path: Path) -> None
 class Nobody:
     """A desk of somebody who never comes."""
 
-    def __init__(self, person: str) -> None:
-        self.person = person
+    def __init__(self, person: str, namespace: str = "default") -> None:
+        self.person, self.namespace = person, namespace
 
     async def begin(self) -> Any:
         raise PageUnavailableError("nobody comes")
@@ -326,6 +326,23 @@ class Nobody:
 
     async def sign(self, choice: str, assertion: Any) -> Any:
         raise PageUnavailableError(f"{choice} {assertion}")
+
+
+def test_who_has_the_same_name_in_another_namespace_takes_no_page_away() -> None:
+    async def story() -> None:
+        pages = Pages(asyncio.get_running_loop(), PageLimits(life=30))
+        first = Visitor(await pages.open(Nobody("ann")))
+        for _ in range(4):
+            await pages.open(Nobody("ann", namespace="acme"))
+        line = f"GET / HTTP/1.1\r\nHost: localhost:{first.port}\r\n\r\n"
+        assert (await raw(first.port, line.encode()))[0] == 200
+        for _ in range(4):
+            await pages.open(Nobody("ann"))
+        with pytest.raises(OSError, match=r".*"):
+            await asyncio.open_connection("127.0.0.1", first.port)
+        pages.close()
+
+    asyncio.run(story())
 
 
 def test_together_people_have_so_many_pages_and_one_that_is_over_makes_room() -> None:

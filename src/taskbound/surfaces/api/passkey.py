@@ -148,6 +148,10 @@ class _Enrolling:
         self._key = ""
 
     @property
+    def namespace(self) -> str:
+        return self._namespace
+
+    @property
     def person(self) -> str:
         return self._ask.person
 
@@ -222,6 +226,10 @@ class _Vouching:
         self._actor, self._owns = actor, owns
 
     @property
+    def namespace(self) -> str:
+        return self._own.namespace
+
+    @property
     def person(self) -> str:
         return self._own.person
 
@@ -261,6 +269,10 @@ class _Answering:
     def __init__(self, daemon: Daemon, question: str, own: PersonKey, *, deny: bool) -> None:
         self._daemon, self._question, self._own, self._deny = daemon, question, own, deny
         self._statements: dict[str, bytes] = {}
+
+    @property
+    def namespace(self) -> str:
+        return self._own.namespace
 
     @property
     def person(self) -> str:

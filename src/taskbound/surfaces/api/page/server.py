@@ -7,7 +7,8 @@
    is over then. Whoever is slow, or floods it, ends a page and holds up nothing else.
 3. `GET` gives the same three files to everybody, and changes nothing. What is asked, and what is brought,
    goes by `POST`.
-4. A person has few pages at a time, and all together do.
+4. A person has few pages at a time, and all together do. A person is one of a namespace: whoever has the same
+   name in another one takes no page away.
 5. A daemon in a network of its own (a confined service, a container) serves no page to somebody outside: what
    stands at that port outside would be another program's page, at the address that we wrote.
 """
@@ -207,7 +208,7 @@ class Pages:
         """
         if network not in {"", self.network}:
             raise PageUnavailableError("the daemon is in a network of its own, where you reach no page of it")
-        own = [one for one in self._open if one.sitting.desk.person == desk.person]
+        own = [one for one in self._open if _whose(one.sitting.desk) == _whose(desk)]
         for one in own[: max(0, len(own) - OF_ONE + 1)]:
             one.close()
         if len(self._open) >= TOGETHER:
@@ -306,6 +307,10 @@ class _Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _whose(desk: Desk) -> tuple[str, str]:
+    return desk.namespace, desk.person
 
 
 def _refusal(error: TaskboundError) -> bytes:

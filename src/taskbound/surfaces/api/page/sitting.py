@@ -39,6 +39,10 @@ class Desk(Protocol):
     """What a page is for."""
 
     @property
+    def namespace(self) -> str:
+        """Of the person: another one's has people of its own."""
+
+    @property
     def person(self) -> str:
         """Whose passkey it is."""
 
