@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+HOW = ("ends", "is killed", "is killed with its daemon", "cancels")
 WRITE = b'{"path":"/a","text":"b"}'
 # A gateway of its own whose call ends unknown: policy holds the next one like it.
 LOSES = """
@@ -90,13 +92,17 @@ async def left(place: Installation, how: str) -> str:
             case "is killed":
                 client.kill()
                 await client.exited()
+            case "is killed with its daemon":
+                os.kill(place.status().pid, signal.SIGKILL)
+                client.kill()
+                await client.exited()
             case _:
                 await client.cancel(request)
                 await client.tools()  # the gateway has read the cancel before it answers this
     return str(row["action"])
 
 
-@pytest.mark.parametrize("how", ["ends", "is killed", "cancels"])
+@pytest.mark.parametrize("how", HOW)
 async def test_what_outlives_its_call_is_approved_without_a_client_and_run_once_by_the_next_one(
     place: Installation, how: str, tmp_path: Path
 ) -> None:
@@ -115,7 +121,7 @@ async def test_what_outlives_its_call_is_approved_without_a_client_and_run_once_
     assert actions[1]["action"] == action, "the call after it is another action"
 
 
-@pytest.mark.parametrize("how", ["ends", "is killed", "cancels"])
+@pytest.mark.parametrize("how", HOW)
 async def test_without_the_word_a_question_is_withdrawn_with_its_call_and_asked_anew_by_the_next_one(
     place: Installation, how: str
 ) -> None:
