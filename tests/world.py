@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from taskbound.adapters.approval.apart import ApartOperands
 from taskbound.adapters.approval.disk import DiskOperands
 from taskbound.adapters.identity.signatures import PersonSignatures
 from taskbound.adapters.jose import JoserfcCheck
@@ -20,6 +21,7 @@ from taskbound.core.scope.algebra import Share
 from taskbound.core.tool import ServerIdentity
 from taskbound.flows.action import Outcomes, Release, Report, Withhold
 from taskbound.flows.approval import Approvals
+from taskbound.flows.approval.looking import Unseen, look_far
 from taskbound.flows.audit.sequencing import open_writer
 from taskbound.flows.decision import Call, Decisions, Narrowings, Views
 from taskbound.flows.decision.commit import NotDecided
@@ -37,7 +39,9 @@ if TYPE_CHECKING:
     from taskbound.core.errors import TaskboundError
     from taskbound.core.scope import Scope
     from taskbound.core.task import Task
+    from taskbound.flows.approval.looking import Sight
     from taskbound.flows.decision import Answer
+    from taskbound.flows.decision.narrowing import NarrowedTo
     from taskbound.ports.store import Store, Transaction
 
 ANN = Actor(name="ann", proof="peer-uid:1000 (unproven)")
@@ -145,6 +149,7 @@ class World:
             signatures=PersonSignatures(),
             tokens=JoserfcCheck(),
             operands=DiskOperands(),
+            far=ApartOperands(),
             writer=self.chance.name("wrt"),
         )
         self.views = Views(self.store)
@@ -284,8 +289,25 @@ class World:
         )
 
     def ask(self, task: Task | None, tool: str = "bank__pay", arguments: Any = None, **more: Any) -> Answer:
-        (answer,) = self.decisions.decide([self.call(task, tool, arguments, **more)])
+        (answer,) = self.decide([self.call(task, tool, arguments, **more)])
         return answer
+
+    def decide(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
+        """An answer for each call, as a daemon gives them: what has to be looked at first is."""
+        answers: list[Answer] = []
+        for call, answer in zip(calls, self.decisions.decide(calls), strict=True):
+            if isinstance(answer, Unseen):
+                answers += self.decide([replace(call, sight=look_far(self.means, answer.looks))])
+            else:
+                answers.append(answer)
+        return tuple(answers)
+
+    def narrow(self, raw: bytes, signature: bytes, arguments: bytes) -> NarrowedTo:
+        """Take a narrowing, as a daemon does: what has to be looked at first is."""
+        sight: Sight | None = None
+        while isinstance(done := self.narrowings.narrow("default", raw, signature, arguments, sight), Unseen):
+            sight = look_far(self.means, done.looks)
+        return done
 
     def tell(
         self,
@@ -318,8 +340,11 @@ def scope_of(value: dict[str, Any]) -> Scope:
     return parse_scope(value)
 
 
-def code_of(answer: Answer) -> str:
-    """What an answer comes to: `permit`, `hold`, `duplicate`, or the code of its refusal."""
+_OTHERS: dict[type, str] = {Repeated: "duplicate", Narrowed: "narrowed", Unseen: "unseen"}
+
+
+def code_of(answer: Answer | Unseen) -> str:
+    """What an answer comes to: `permit`, `hold`, `duplicate`, `unseen`, or the code of its refusal."""
     match answer:
         case Settled(decision=Permit()):
             return "permit"
@@ -329,14 +354,12 @@ def code_of(answer: Answer) -> str:
             return code
         case Waiting():
             return "hold"
-        case Repeated():
-            return "duplicate"
-        case Narrowed():
-            return "narrowed"
+        case Repeated() | Narrowed() | Unseen():
+            return _OTHERS[type(answer)]
     raise AssertionError(answer)
 
 
-def id_of(answer: Answer) -> str:
+def id_of(answer: Answer | Unseen) -> str:
     """The id of the action that was decided."""
     match answer:
         case Settled(proposal=proposal):
@@ -351,5 +374,5 @@ def id_of(answer: Answer) -> str:
             raise AssertionError(answer)
 
 
-def codes_of(answers: Sequence[Answer]) -> list[str]:
+def codes_of(answers: Sequence[Answer | Unseen]) -> list[str]:
     return [code_of(one) for one in answers]

@@ -20,7 +20,7 @@ from dev.benchmarks.page import Section, Table
 from dev.benchmarks.sampling import by_turns, micro
 from taskbound.adapters.policy.cedar import CedarPolicyEngine, base_bundle
 from taskbound.adapters.store.memory import MemoryStore
-from taskbound.core.decision import Evaluated
+from taskbound.core.decision import Evaluated, Proposal
 from taskbound.flows.decision.evaluate import Evaluator
 
 if TYPE_CHECKING:
@@ -90,7 +90,8 @@ def _measure(case: Case, *, quick: bool) -> tuple[tuple[str, ...], dict[str, flo
     )
     evaluator = Evaluator(ground.views, ground.means.policy, ground.means.operands, ground.means.tokens)
     verdict = evaluator.evaluate(call, "act_x", ground.means.clock.now())
-    if isinstance(verdict.verdict, Evaluated) is not case.covered:
+    covered = isinstance(verdict, Proposal) and isinstance(verdict.verdict, Evaluated)
+    if covered is not case.covered:
         raise RuntimeError(f"the case `{case.name}` was not answered as it says")
     slow = len(call.arguments) > 10_000 or not case.covered or case.name == "grants"  # noqa: PLR2004 - ten KB
     turns, pieces = (5, 20 if slow else 1000) if quick else (11, 60 if slow else 4000)
@@ -130,6 +131,7 @@ def _bare() -> Callable[[], object]:
     def ask() -> object:
         facts = {
             "attempt": 1,
+            "checked": "",
             "covered": True,
             "effect": "destructive",
             "flags": [],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from taskbound.adapters.approval.apart import ApartOperands
 from taskbound.adapters.approval.disk import DiskOperands
 from taskbound.adapters.clock.system import SystemChance, SystemClock
 from taskbound.adapters.identity.signatures import PersonSignatures
@@ -78,6 +79,7 @@ class Ground:
             signatures=PersonSignatures(),
             tokens=JoserfcCheck(),
             operands=DiskOperands(),
+            far=ApartOperands(),
             writer=chance.name("wrt"),
         )
         views = Views(store)

@@ -21,7 +21,7 @@ from dev.benchmarks.page import Aim, Section, Table
 from dev.benchmarks.sampling import by_turns, micro
 from taskbound.adapters.policy.cedar import CedarLanguage, CedarPolicyEngine
 from taskbound.adapters.store.memory import MemoryStore
-from taskbound.core.decision import Evaluated
+from taskbound.core.decision import Evaluated, Proposal
 from taskbound.core.policy import PolicyTool
 from taskbound.flows.decision.evaluate import Evaluator
 
@@ -112,9 +112,9 @@ def _measure(name: str, text: str, grants: int, *, quick: bool) -> tuple[tuple[s
         engine._answers.clear()  # noqa: SLF001 - the memory is what is left out here
         return known()
 
-    verdict = evaluator.evaluate(call, "act_x", clock.now()).verdict
-    if not isinstance(verdict, Evaluated):
-        raise TypeError(f"the call was not permitted: {verdict}")
+    proposal = evaluator.evaluate(call, "act_x", clock.now())
+    if not isinstance(proposal, Proposal) or not isinstance(proposal.verdict, Evaluated):
+        raise TypeError(f"the call was not permitted: {proposal}")
     turns, pieces = (5, 200) if quick else (11, 1000)
     timed = by_turns({"bare": _bare(text, arguments), "new": new, "known": known}, turns=turns, pieces=pieces)
     bare, fresh, seen = timed["bare"], timed["new"], timed["known"]

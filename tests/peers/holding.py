@@ -138,7 +138,7 @@ class Holding(Answerers):
         return self.world.approvals.answer("default", raw, self.devices[who][1].sign(raw))
 
     def narrow(self, action: str, who: str, arguments: JsonValue | bytes, **changes: Any) -> NarrowedTo:
-        return self.world.narrowings.narrow("default", *self.narrowing(action, who, arguments, **changes))
+        return self.world.narrow(*self.narrowing(action, who, arguments, **changes))
 
     def child(self, requester: str) -> Task:
         """A task beneath ours that somebody else asked for."""

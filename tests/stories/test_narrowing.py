@@ -102,7 +102,7 @@ def test_a_narrowed_action_runs_once_instead_of_the_held_one_and_is_an_action_of
 def test_both_digests_are_in_what_was_signed_in_the_question_and_in_the_log(there: Holding) -> None:
     action = held(there)
     raw, signature, arguments = there.narrowing(action, "bob", LESS)
-    less = there.world.narrowings.narrow("default", raw, signature, arguments).instead.action
+    less = there.world.narrow(raw, signature, arguments).instead.action
     first, second = there.approval(action), there.approval(less)
     assert second.question.narrows == first.question.digest
     assert first.question.digest.encode() in raw
@@ -259,11 +259,11 @@ def test_what_is_signed_is_what_is_brought_and_of_this_question_by_somebody_who_
     action = held(here)
     raw, signature, arguments = here.narrowing(action, "bob", LESS)
     bob, carl = (here.devices[name][0].id.encode() for name in ("bob", "carl"))
-    narrow = here.world.narrowings.narrow
+    narrow = here.world.narrow
     with pytest.raises(OtherQuestionError, match="another action"):
-        narrow("default", raw, signature, here.narrowing(action, "bob", LEAST)[2])
+        narrow(raw, signature, here.narrowing(action, "bob", LEAST)[2])
     with pytest.raises(BadSignatureError):
-        narrow("default", raw.replace(b"bob", b"carl").replace(bob, carl), signature, arguments)
+        narrow(raw.replace(b"bob", b"carl").replace(bob, carl), signature, arguments)
     for changes in ({"digest": "00" * 32}, {"namespace": "other"}, {"narrowed": "00" * 32}):
         with pytest.raises(OtherQuestionError):
             here.narrow(action, "bob", LESS, **changes)
@@ -273,11 +273,11 @@ def test_what_is_signed_is_what_is_brought_and_of_this_question_by_somebody_who_
         here.world.approvals.answer("default", raw, signature)
     approve = here.statement(action, "bob")
     with pytest.raises(BadStatementError):
-        narrow("default", approve, here.devices["bob"][1].sign(approve), arguments)
+        narrow(approve, here.devices["bob"][1].sign(approve), arguments)
     assert here.state(action) == ("held", "pending")
-    assert narrow("default", raw, signature, arguments).instead.state is ApprovalState.APPROVED
+    assert narrow(raw, signature, arguments).instead.state is ApprovalState.APPROVED
     with pytest.raises(ApprovalOverError):
-        narrow("default", raw, signature, arguments)
+        narrow(raw, signature, arguments)
 
 
 def test_who_left_the_group_narrows_nothing_and_their_narrowing_counts_no_more(here: Holding) -> None:
@@ -387,11 +387,11 @@ def test_an_open_hold_of_the_narrower_action_is_another_question(here: Holding) 
 def test_a_narrowing_of_a_call_made_before_narrows_no_other_call(here: Holding) -> None:
     action = held(here)
     raw, signature, arguments = here.narrowing(action, "bob", LESS)
-    here.world.narrowings.narrow("default", raw, signature, arguments)
+    here.world.narrow(raw, signature, arguments)
     here.task = here.world.start()
     again = held(here)
     with pytest.raises(ApprovalOverError):
-        here.world.narrowings.narrow("default", raw, signature, arguments)
+        here.world.narrow(raw, signature, arguments)
     with pytest.raises(OtherQuestionError):
         here.narrow(again, "bob", LESS, digest=here.approval(action).question.digest)
     assert here.state(again) == ("held", "pending")

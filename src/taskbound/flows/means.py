@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from taskbound.core.task import TaskState
     from taskbound.flows.policy.engines import Policies
-    from taskbound.ports.approval import Operands
+    from taskbound.ports.approval import FarOperands, Operands
     from taskbound.ports.clock import Chance, Clock
     from taskbound.ports.identity import Signatures
     from taskbound.ports.monitor import Monitor
@@ -31,7 +31,9 @@ class Means:
     """Computes what signatures of tokens are worth; the gate is in `wire/jose`."""
     signatures: Signatures
     operands: Operands
-    """Looks at what the arguments of a call name."""
+    """Looks at what the arguments of a call name on this machine's disk; it never waits."""
+    far: FarOperands
+    """Looks at what they name elsewhere; it may wait, and is never asked where calls are decided."""
     writer: str
     """The name under which this process start writes records."""
 

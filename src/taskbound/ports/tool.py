@@ -47,6 +47,8 @@ class PinnedTool:
     """Whether a person declared of this definition that a repeated call has no further effect."""
     probes: tuple[str, ...] = ()
     """What a person declared that its arguments name (`core.approval.Probe`)."""
+    checks: tuple[str, ...] = ()
+    """What a person declared to show its effect (`core.approval.check.Check`)."""
 
 
 class ToolReads(Protocol):

@@ -120,6 +120,8 @@ class ToolRow(Message, frozen=True):
     """Whether a person declared of this definition that a repeated call has no further effect."""
     probes: tuple[str, ...] = ()
     """What a person declared that its arguments name."""
+    checks: tuple[str, ...] = ()
+    """What a person declared to show whether a call had its effect."""
     approvers: tuple[str, ...] | None = None
     """Who approves for it; None where those who approve for the agent do."""
 
@@ -185,6 +187,8 @@ class DeclareTool(Message, frozen=True, tag="tool:declare", tag_field="op"):
     """Whether a repeated call has no further effect."""
     probes: tuple[str, ...] | None = None
     """All arguments that name something that can change, as `ARGUMENT=file:/FOLDER` and the like."""
+    checks: tuple[str, ...] | None = None
+    """All that shows whether a call had its effect, as `SECONDS:ARGUMENT=row:PLACE`."""
 
 
 class AnswerForTool(Message, frozen=True, tag="tool:answering", tag_field="op"):

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Final
 
 from taskbound import __version__
+from taskbound.adapters.approval.apart import ApartOperands
 from taskbound.adapters.approval.disk import DiskOperands
 from taskbound.adapters.clock.system import SystemChance, SystemClock
 from taskbound.adapters.keys.socket import SocketSigner
@@ -167,9 +168,8 @@ def read_origin(home: Path, told: str) -> str:
 async def _serve(home: Path, told: argparse.Namespace) -> int:
     held = hold_home(home, Path(told.socket) if told.socket else find_socket(home))
     socket_path = _choose_socket(home, told.socket)
-    loop = asyncio.get_running_loop()
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
     origin = read_origin(home, told.origin)
-    ended = asyncio.Event()
 
     def fail() -> None:
         loop.call_soon_threadsafe(ended.set)  # 4
@@ -185,6 +185,7 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
         signatures=LaterSignatures(),
         tokens=LaterTokens(),
         operands=DiskOperands(closed=[home]),
+        far=ApartOperands(closed=[home]),
         writer=chance.name("wrt"),
     )
     store.agree(means.policy.base.bundle)
@@ -237,6 +238,7 @@ def _begin(daemon: Daemon) -> None:
 async def _stop(daemon: Daemon, rounds: Rounds, store: OpenedStore) -> None:
     """Do what waits, record what was only counted, and end what runs beside the loop."""
     daemon.pages.close()
+    daemon.looking.close()
     try:
         await daemon.first(lambda: daemon.refusals.tell(final=True))
     except TaskboundError as error:

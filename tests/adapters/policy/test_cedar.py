@@ -27,7 +27,7 @@ def request(**facts: str | int | bool | tuple[str, ...]) -> PolicyRequest:
 
 
 def base(**facts: str | int | bool | tuple[str, ...]) -> object:
-    given = {"effect": "write", "idempotent": False, "last_outcome": "none", **facts}
+    given = {"checked": "", "effect": "write", "idempotent": False, "last_outcome": "none", **facts}
     return conclude(CedarPolicyEngine(base_bundle()).answer(request(**given)))
 
 
@@ -41,6 +41,9 @@ def test_law_7_a_repeat_after_unknown_holds_and_reading_again_does_not() -> None
     assert held == Held(policies=("base:repeat-after-unknown",), lifters=("confirm",))
     assert base(last_outcome="unknown", effect="read") == Permitted(policies=("base:covering-grant",))
     assert base(last_outcome="unknown", idempotent=True) == Permitted(policies=("base:covering-grant",))
+    assert base(last_outcome="unknown", checked="absent") == Permitted(policies=("base:covering-grant",))
+    for shown in ("present", "unsettled", "unreadable", "Absent"):
+        assert base(last_outcome="unknown", checked=shown) == held
     assert base(last_outcome="failed") == Permitted(policies=("base:covering-grant",))
 
 
@@ -97,7 +100,13 @@ def test_a201_a_bundle_that_can_not_be_read_or_reads_what_does_not_exist_is_refu
 
 
 def test_only_the_facts_that_policies_read_are_asked_for() -> None:
-    assert CedarPolicyEngine(base_bundle()).reads == {"covered", "effect", "idempotent", "last_outcome"}
+    assert CedarPolicyEngine(base_bundle()).reads == {
+        "checked",
+        "covered",
+        "effect",
+        "idempotent",
+        "last_outcome",
+    }
     whole = PERMIT + '@id("x") forbid (principal, action, resource) when { context == {"a": 1} };'
     assert CedarPolicyEngine(whole).reads == set(FACTS)
     assert CedarPolicyEngine(PERMIT).reads == set()
@@ -109,8 +118,24 @@ def test_only_the_facts_that_policies_read_are_asked_for() -> None:
         {"agent": "other"},
         {"namespace": "other"},
         {"tool": "git__status"},
-        {"facts": {"covered": False, "effect": "write", "idempotent": False, "last_outcome": "none"}},
-        {"facts": {"covered": True, "effect": "write", "idempotent": False, "last_outcome": "unknown"}},
+        {
+            "facts": {
+                "covered": False,
+                "effect": "write",
+                "idempotent": False,
+                "checked": "",
+                "last_outcome": "none",
+            }
+        },
+        {
+            "facts": {
+                "covered": True,
+                "effect": "write",
+                "idempotent": False,
+                "checked": "",
+                "last_outcome": "unknown",
+            }
+        },
     ],
     ids=["agent", "namespace", "tool", "covered", "last-outcome"],
 )
@@ -125,7 +150,13 @@ def test_i21_a_remembered_answer_is_the_one_that_would_be_computed(changed: dict
         "agent": "coder",
         "tool": "git__log",
         "server": "git",
-        "facts": {"covered": True, "effect": "write", "idempotent": False, "last_outcome": "none"},
+        "facts": {
+            "covered": True,
+            "effect": "write",
+            "idempotent": False,
+            "checked": "",
+            "last_outcome": "none",
+        },
     }
     warm = CedarPolicyEngine(text)
     first = warm.answer(PolicyRequest(**start))  # type: ignore[arg-type]  # fields of several types
@@ -141,7 +172,13 @@ def test_a206_names_with_newlines_and_quotes_are_ids_and_nothing_else() -> None:
         agent='x"); permit(principal, action, resource); //',
         tool="t__\u2028",
         server="s",
-        facts={"covered": False, "effect": "write", "idempotent": False, "last_outcome": "none"},
+        facts={
+            "covered": False,
+            "effect": "write",
+            "idempotent": False,
+            "checked": "",
+            "last_outcome": "none",
+        },
     )
     answer = CedarPolicyEngine(base_bundle()).answer(strange)
     assert (answer.permits, answer.forbids) == ((), ())

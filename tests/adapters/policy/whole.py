@@ -209,6 +209,8 @@ def request(chance: Random) -> PolicyRequest:
             "covered": chance.random() < 0.8,
             "effect": chance.choice(("read", "write")),
             "changed": chance.choice(((), ("policy",))),
+            "check_found": (),
+            "checked": "",
             "flags": chance.choice(((), ("bidi",))),
             "idempotent": False,
             "last_action": "",

@@ -154,6 +154,7 @@ def tool(name: str = "git__log", *, of: str = "git", namespace: str = SPACE, ver
         seen=b'{"name":"log","title":"\xc3\xa9"}',
         version=version,
         idempotent=name == "git__log",
+        checks=("60:path=row:sqlite:/srv/a.db?table=t&key=k",) if name == "git__log" else (),
         probes=("path=file:/srv", "revision=revision:path:/srv") if name == "git__log" else (),
     )
 

@@ -10,6 +10,7 @@ from msgspec import structs
 
 from taskbound.core.approval import AnswerKind
 from taskbound.flows.approval.limits import set_limits
+from taskbound.flows.decision.narrowing import NarrowedTo
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.group import Groups
 from taskbound.sdk.client import RefusedByDaemonError
@@ -117,6 +118,7 @@ def test_the_gateway_that_waits_is_told_what_runs_instead_and_may_not_narrow_its
                 await gateway.ask(ask, wire.ApprovalSaid)
             assert refused.value.fault.code == "not-outside"
             done = place.daemon.narrowings.narrow("default", raw, signature, arguments)
+            assert isinstance(done, NarrowedTo)
             place.daemon.tell_held([done.held])
             await gateway.ask(Ping(), Done)
             pushed = [one for one in place.pushes if isinstance(one, wire.HoldPush)]

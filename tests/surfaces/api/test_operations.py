@@ -99,6 +99,7 @@ async def station(
     finally:
         await place_of_it.close()
         daemon.pages.close()
+        daemon.looking.close()
         server.close()
         await server.wait_closed()
         daemon.worker.stop()

@@ -30,7 +30,8 @@ for number, line in enumerate(sys.stdin):
     if "outcome" in words:
         print(type(client.ask(Outcome(**words), object)).__name__, flush=True)
         continue
-    arguments = msgspec.Raw(json.dumps({"path": words["path"]}, separators=(",", ":")).encode())
+    text = json.dumps({"path": words["path"]}, separators=(",", ":"), ensure_ascii=False)
+    arguments = msgspec.Raw(text.encode())
     answer = client.ask(Decide(tool="fs__write", arguments=arguments, request=str(number)), object)
     told = msgspec.to_builtins(answer)
     print(json.dumps({"is": type(answer).__name__} | told), flush=True)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 PAGE = (ROOT / "docs/guides/retries.md").read_text(encoding="utf-8")
 COMMANDS = [
     line
-    for block in re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    for block in re.findall(
+        r"^```sh\n(.*?)^```", PAGE.partition("## When a row shows")[0], re.MULTILINE | re.DOTALL
+    )
     for line in block.splitlines()
 ]
 

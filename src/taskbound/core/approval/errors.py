@@ -150,7 +150,7 @@ class BadProbeError(MalformedError):
     """What is to be looked at behind an argument is not said as it has to be."""
 
     code = "bad-probe"
-    remedy = "write `ARGUMENT=file:/FOLDER` or `ARGUMENT=revision:/REPOSITORY`; see docs/guides/approvals.md"
+    remedy = "see `taskbound tool declare --help` and docs/guides/approvals.md for the ways to write one"
 
 
 class OperandOutsideError(DeniedError):
@@ -164,4 +164,4 @@ class OperandUnreadableError(DeniedError):
     """What an argument names can't be looked at, so nobody can be asked about it, and nothing runs."""
 
     code = "operand-unreadable"
-    remedy = "name one plain file, or one ref, that the daemon's account may read"
+    remedy = "name one thing of the declared kind that the daemon's account may read"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import JsonValue
 
-__all__ = ["FINDINGS", "Operand", "ProbeKind", "differing", "parse_operand"]
+__all__ = ["FINDINGS", "NO_ROW", "Operand", "ProbeKind", "differing", "parse_operand"]
 
 
 class ProbeKind(Enum):
@@ -28,17 +28,22 @@ class ProbeKind(Enum):
     FILE = "file"
     REVISION = "revision"
     """The object that a ref of a git repository names: a commit, or a tag that names its commit for good."""
-    VERSION = "version"
-    """An ETag, or the version of a row."""
+    ROW = "row"
+    """The version of a row of a table, or that there is none."""
+    ETAG = "etag"
+    """The strong ETag of a page."""
     ANSWER = "answer"
     """The digest of what a reading tool answers."""
 
 
+NO_ROW: Final = "no such row"
+"""The version of a row that is not there; no other reads so, since each begins with its type."""
 FINDINGS: Final[Mapping[ProbeKind, frozenset[str]]] = MappingProxyType(
     {
         ProbeKind.FILE: frozenset({"path", "device", "inode", "size", "sha256"}),
         ProbeKind.REVISION: frozenset({"object", "path", "ref"}),
-        ProbeKind.VERSION: frozenset({"resource", "version"}),
+        ProbeKind.ROW: frozenset({"row", "table", "key", "version"}),
+        ProbeKind.ETAG: frozenset({"page", "etag"}),
         ProbeKind.ANSWER: frozenset({"tool", "arguments", "sha256"}),
     }
 )

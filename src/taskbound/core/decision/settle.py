@@ -11,8 +11,8 @@
 5. One proposal's refusal changes nothing for its neighbors.
 6. What is held is resumed, asked for or refused as `hold` says; a hold that was lifted pays like any other.
 7. An act whose permit's holder is lost counts as unknown, without being written as such.
-8. What probes found is worth some seconds: a proposal that waited longer for its commit is stale. So is one
-   that rests on evidence which expired meanwhile, or of which another word counts now.
+8. What probes and checks found is worth some seconds: a proposal that waited longer for its commit is
+   stale. So is one that rests on evidence which expired meanwhile, or of which another word counts now.
 """
 
 from __future__ import annotations
@@ -181,9 +181,9 @@ def _outlived(proposal: Proposal, now: Instant) -> str:
     if vouched is not None and now >= vouched:
         return "how long its evidence stands"
     verdict = proposal.verdict
-    if not isinstance(verdict, Holding) or verdict.looked is None or now - verdict.looked <= LOOK_LIFE:
-        return ""
-    return "what it names"
+    asked = verdict.looked if isinstance(verdict, Holding) else None
+    looks = [one for one in (asked, proposal.basis.looked) if one is not None]
+    return "what was looked at for it" if looks and now - min(looks) > LOOK_LIFE else ""
 
 
 def _moved(basis: Basis, frame: Frame, locked: Locked) -> str:

@@ -144,6 +144,8 @@ class Basis:
     """Whose word counted for the task's evidence; None when no policy reads of that."""
     vouched_until: Instant | None = None
     """When the first piece of it that stood does so no more; None where none stood."""
+    looked: Instant | None = None
+    """When what policies read of was looked at; None where nothing was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,6 +69,8 @@ FACTS: Final[Mapping[str, FactKind]] = MappingProxyType(
     {
         "attempt": FactKind.NUMBER,
         "changed": FactKind.TEXTS,
+        "check_found": FactKind.TEXTS,
+        "checked": FactKind.TEXT,
         "covered": FactKind.TRUTH,
         "effect": FactKind.TEXT,
         "flags": FactKind.TEXTS,
@@ -101,6 +103,8 @@ FACTS: Final[Mapping[str, FactKind]] = MappingProxyType(
 
 `task.age` and `task.remaining` are whole seconds since the task's start and until its deadline; `last_age`
 since the act's last attempt. `operands` is what probes found behind the arguments, each as one JSON object.
+`checked` is what declared checks show of an effect after an unknown outcome
+(`core.approval.check.Shown`), and `check_found` what they found, each as one JSON object.
 `task.proven` and `task.unproven` are the names (`jws`, `jws.ISSUER`) that its signed evidence answers to:
 what an issuer stands behind now, and what nobody does any more.
 """

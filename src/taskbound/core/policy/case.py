@@ -43,6 +43,8 @@ _CODES: Final = ("forbidden", "not-permitted", "policy-erred", "unmapped-argumen
 _ORDINARY: Final[Mapping[str, Fact]] = {
     "attempt": 1,
     "changed": (),
+    "check_found": (),
+    "checked": "",
     "covered": True,
     "flags": (),
     "last_action": "",

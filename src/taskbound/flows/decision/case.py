@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.policy import conclude
+from taskbound.flows.decision.checking import NOT_CHECKED
 from taskbound.flows.decision.facts import fact_words
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from taskbound.core.scope import Scope
     from taskbound.flows.approval.vouched import Vouching
     from taskbound.flows.decision.attempts import Attempts
+    from taskbound.flows.decision.checking import Checked
     from taskbound.flows.decision.views import Lineage, ToolView
     from taskbound.ports.policy import PolicyEngine
 
@@ -48,6 +50,10 @@ class Sought:
     """What probes found behind the arguments, each in words."""
     vouching: Vouching | None = None
     """What of the task's evidence stands."""
+    checked: Checked = NOT_CHECKED
+    """What declared checks show of the attempts before."""
+    looked: Instant | None = None
+    """When anything of it was looked at; None when nothing was."""
 
 
 NOTHING_SOUGHT: Final = Sought()

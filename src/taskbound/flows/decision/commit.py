@@ -9,6 +9,7 @@
 5. An ambiguous commit is looked up: an action that is there was decided, one that
    is not there was not, and is decided again.
 6. A task whose call was refused since people were asked too much is paused right after.
+7. A call whose looks may wait is given back unseen: nothing was decided of it, nor recorded.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from taskbound.core.decision import (
 )
 from taskbound.core.errors import MalformedError, TaskboundError, UnavailableError
 from taskbound.flows.approval import pause_asking
+from taskbound.flows.approval.looking import Unseen
 from taskbound.flows.decision.evaluate import Call, Evaluator
 from taskbound.flows.decision.group import settle_group
 from taskbound.flows.decision.record import recalled
@@ -72,12 +74,12 @@ class Decisions:
         self._evaluator = Evaluator(views, means.policy, means.operands, means.tokens)
         self._paused: list[Moved] = []
 
-    def decide(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
-        """An answer for each call, in order; each durable.
+    def decide(self, calls: Sequence[Call]) -> tuple[Answer | Unseen, ...]:
+        """An answer for each call, in order; each durable, but of those that are unseen (rule 7).
 
         A call can't make this raise: whatever is in its way becomes its refusal.
         """
-        answers: dict[int, Answer] = {}
+        answers: dict[int, Answer | Unseen] = {}
         waiting = list(enumerate(calls))
         for _ in range(_ROUNDS):
             pending = self._evaluate(waiting, answers)
@@ -97,7 +99,9 @@ class Decisions:
         paused, self._paused = self._paused, []
         return paused
 
-    def _evaluate(self, waiting: Sequence[tuple[int, Call]], answers: dict[int, Answer]) -> list[Pending]:
+    def _evaluate(
+        self, waiting: Sequence[tuple[int, Call]], answers: dict[int, Answer | Unseen]
+    ) -> list[Pending]:
         now = self._means.clock.now()
         pending: list[Pending] = []
         for place, call in waiting:
@@ -112,10 +116,13 @@ class Decisions:
             except Exception:  # noqa: BLE001 - rule 3: no neighbor may depend on what nobody foresaw in this one
                 answers[place] = self._refused(call, _undecided(call).refusal)
             else:
-                pending.append(Pending(call=call, place=place, proposal=proposal))
+                if isinstance(proposal, Unseen):
+                    answers[place] = proposal  # 7
+                else:
+                    pending.append(Pending(call=call, place=place, proposal=proposal))
         return pending
 
-    def _commit(self, pending: list[Pending], answers: dict[int, Answer]) -> list[tuple[int, Call]]:
+    def _commit(self, pending: list[Pending], answers: dict[int, Answer | Unseen]) -> list[tuple[int, Call]]:
         """Settle these; answers what is settled, and gives back what is stale."""
         if not pending:
             return []
@@ -132,7 +139,7 @@ class Decisions:
             return self._alone(pending, answers)
         return self._sort(pending, settled, answers)
 
-    def _alone(self, pending: list[Pending], answers: dict[int, Answer]) -> list[tuple[int, Call]]:
+    def _alone(self, pending: list[Pending], answers: dict[int, Answer | Unseen]) -> list[tuple[int, Call]]:
         """Each by itself, once: what broke the group breaks only the one that brought it."""
         if len(pending) == 1:
             answers[pending[0].place] = _undecided(pending[0].call)
@@ -143,7 +150,7 @@ class Decisions:
         self,
         pending: list[Pending],
         settled: Sequence[Found],
-        answers: dict[int, Answer],
+        answers: dict[int, Answer | Unseen],
     ) -> list[tuple[int, Call]]:
         stale: list[tuple[int, Call]] = []
         for one, answer in zip(pending, settled, strict=True):
@@ -154,7 +161,7 @@ class Decisions:
                 answers[one.place] = answer
         return stale
 
-    def _look_up(self, pending: list[Pending], answers: dict[int, Answer]) -> list[tuple[int, Call]]:
+    def _look_up(self, pending: list[Pending], answers: dict[int, Answer | Unseen]) -> list[tuple[int, Call]]:
         again: list[tuple[int, Call]] = []
         try:
             with self._means.store.read() as snapshot:

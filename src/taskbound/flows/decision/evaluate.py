@@ -8,9 +8,11 @@
    their agents (law 3, `covering`).
 4. A refusal that comes from a scope says whether the task's requester could grant what was missing: by what
    they may grant and by the ceiling, as they are known here. It is advice, and permits nothing.
-5. What policy holds is looked at, as far as a person declared that its arguments name what can change; so it
-   is each time that the call is made, also while people are asked. Where a policy reads of that, whatever is
-   covered is looked at before policy is asked; what can't be looked at is refused then.
+5. What policy holds is looked at, as far as a person declared that its arguments name what can change; so
+   it is each time that the call is made, also while people are asked. Where a policy reads of that,
+   whatever is covered is looked at before policy is asked; what can't be looked at is refused then. Where
+   looking may wait the call is given back unseen (`flows.approval.looking`). After an unknown outcome what
+   a person declared to show the effect is looked at too, for policies that read of it.
 6. Where a policy reads what of the task's evidence stands, it is verified again for each call.
 7. What was read is named by version in the proposal's basis. What the arguments don't
    change is worked out once (`standing`).
@@ -19,12 +21,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from taskbound.core.action import Action, canonical, parse_object
 from taskbound.core.decision import (
-    Evaluated,
-    Hold,
     Holding,
     Presented,
     Proposal,
@@ -35,17 +35,17 @@ from taskbound.core.decision import (
 )
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.identity.grantable import why_not
-from taskbound.core.policy import Forbidden, Held, Permitted
 from taskbound.core.quick import quick
-from taskbound.flows.approval.looking import Seen, look_at
+from taskbound.flows.approval.looking import Seen, Sight, Unseen, look_at, with_findings
 from taskbound.flows.decision.case import NOTHING_SOUGHT, Sought
+from taskbound.flows.decision.checking import NOT_CHECKED, Checked, check, reason_of
+from taskbound.flows.decision.concluding import verdict_of
 from taskbound.flows.decision.covering import Outside, cover_call
 from taskbound.flows.decision.standing import Standings
 
 if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.core.clock import Instant
-    from taskbound.core.policy import PolicyConclusion
     from taskbound.core.scope import Covered
     from taskbound.flows.decision.attempts import Attempts
     from taskbound.flows.decision.case import Case, Ground
@@ -56,17 +56,6 @@ if TYPE_CHECKING:
     from taskbound.wire.jose import SignatureCheck
 
 __all__ = ["Call", "Evaluator", "NotCanonicalError"]
-
-_ASK: Final = "do something else, or ask the owner of the policies"
-_POLICY_WORDS: Final = {
-    "unmapped-argument": (
-        "a policy reads an argument that can't be told to it",
-        "give the argument as the tool's schema says, or ask the owner of the policies",
-    ),
-    "policy-erred": ("a policy could not be evaluated", "ask the owner of the policies to mend it"),
-    "forbidden": ("the organisation's rules forbid it", _ASK),
-    "not-permitted": ("no policy permits it", _ASK),
-}
 
 
 class NotCanonicalError(MalformedError):
@@ -97,6 +86,8 @@ class Call:
     """The held action that the call waits for, when it is asked for again."""
     wait: int = 0
     """Seconds that the gateway will wait for people, if they have to be asked."""
+    sight: Sight | None = None
+    """What was seen for it, once it was given back unseen."""
 
 
 @quick
@@ -118,8 +109,8 @@ class Evaluator:
         self._tokens = tokens
         self._standings = Standings(views, policies)
 
-    def evaluate(self, call: Call, action_id: str, now: Instant) -> Proposal:
-        """The proposal for this call, whatever is in its way.
+    def evaluate(self, call: Call, action_id: str, now: Instant) -> Proposal | Unseen:
+        """The proposal for this call, whatever is in its way, or what has to be looked at first.
 
         Args:
             call: The call.
@@ -139,20 +130,27 @@ class Evaluator:
         flagged = action.flags()
         flags = tuple(sorted({flag.kind.value for flag in flagged})) if flagged else ()
         reached = self._reach(call, standing, arguments, now)
-        seen = self._look(reached, arguments) if standing.reads_operands else None
-        words = None if seen is None else tuple(canonical(one.value()).decode() for one in seen.operands)
-        task = standing.rests_on
-        vouching = None if task is None else self._views.vouching(task, self._tokens, now)
-        sought = NOTHING_SOUGHT
-        if attempts is not None or words is not None or vouching is not None:
-            sought = Sought(attempts=attempts, operands=words, vouching=vouching)
-        case = standing.case(flags, outcome, call.proof, now, sought)
+        seen = self._look(reached, arguments, call.sight, now) if standing.reads_operands else None
+        checked = self._check(call, standing, reached, arguments, attempts, now)
+        if isinstance(seen, Unseen):
+            return seen
+        if isinstance(checked, Unseen):
+            return checked
+        case = standing.case(
+            flags, outcome, call.proof, now, self._sought(standing, attempts, seen, checked, now)
+        )
+        verdict = self._verdict(call, reached, case, arguments, seen, now)
+        if isinstance(verdict, Unseen):
+            return verdict
+        if isinstance(verdict, Holding):
+            hold = verdict.hold
+            verdict = replace(verdict, hold=replace(hold, reasons=(*hold.reasons, *reason_of(checked))))
         return Proposal(
             id=action_id,
             action=action,
             root=standing.root,
             presented=Presented(connection=call.connection, request=call.request, key=call.key),
-            verdict=self._verdict(reached, case, arguments, seen, now, named=bool(call.resume)),
+            verdict=verdict,
             basis=case.basis,
             flags=flags,
             scope=standing.scope,
@@ -162,7 +160,7 @@ class Evaluator:
 
     def _before(self, namespace: str, standing: Standing, action: Action) -> tuple[Attempts | None, str]:
         """What policy reads of the attempts before, and how the act last ended, if it reads that."""
-        if standing.reads_attempts:
+        if standing.reads_attempts or standing.checks:
             attempts = self._views.attempts(namespace, standing.root, action.act_key)
             return attempts, attempts.history.last_outcome
         if not standing.reads_outcome:
@@ -184,43 +182,70 @@ class Evaluator:
 
     def _verdict(
         self,
+        call: Call,
         reached: _Reached | Refuse,
         case: Case,
         arguments: dict[str, JsonValue],
         seen: Seen | None,
         now: Instant,
-        *,
-        named: bool,
-    ) -> Verdict:
+    ) -> Verdict | Unseen:
         if isinstance(reached, Refuse):
             return reached
         if seen is not None and seen.blocked is not None:
             return refusal(seen.blocked)  # 5
-        verdict = _conclude(case.conclusion(arguments), reached.covered)
-        if not reached.tool.pinned.probes or not (named or isinstance(verdict, Holding)):
+        verdict = verdict_of(case.conclusion(arguments), reached.covered)
+        if not reached.tool.pinned.probes or not (call.resume or isinstance(verdict, Holding)):
             return verdict
-        found = seen or self._look(reached, arguments)
-        match verdict:
-            case Holding():
-                return replace(verdict, operands=found.operands, blocked=found.blocked, looked=now)
-            case Evaluated():  # what it waits for may be held whatever policy says now
-                held = Holding(
-                    covered=reached.covered,
-                    hold=Hold(reasons=(), policies=verdict.policies, lifters=()),
-                    operands=found.operands,
-                    blocked=found.blocked,
-                    looked=now,
-                )
-                return replace(verdict, looked=held)
-            case _:
-                return verdict
+        found = seen or self._look(reached, arguments, call.sight, now)
+        if isinstance(found, Unseen):
+            return found
+        return with_findings(verdict, found, reached.covered)
 
-    def _look(self, reached: _Reached | Refuse, arguments: dict[str, JsonValue]) -> Seen:
+    def _look(
+        self, reached: _Reached | Refuse, arguments: dict[str, JsonValue], sight: Sight | None, now: Instant
+    ) -> Seen | Unseen:
         """What probes find behind the arguments of what is covered (rule 5)."""
         if isinstance(reached, Refuse):
-            return Seen()
-        tool = reached.tool
-        return look_at(self._operands, tool.pinned, tool.server, arguments, tool.definition.defaults)
+            return Seen(at=now)
+        return look_at(self._operands, reached.tool, arguments, sight=sight, now=now)
+
+    def _check(
+        self,
+        call: Call,
+        standing: Standing,
+        reached: _Reached | Refuse,
+        arguments: dict[str, JsonValue],
+        attempts: Attempts | None,
+        now: Instant,
+    ) -> Checked | Unseen:
+        """What shows whether an attempt before had its effect (rule 5)."""
+        if isinstance(reached, Refuse) or attempts is None or not standing.checks:
+            return NOT_CHECKED
+        return check(reached.tool, arguments, attempts, call.sight, now)
+
+    def _sought(
+        self,
+        standing: Standing,
+        attempts: Attempts | None,
+        seen: Seen | None,
+        checked: Checked,
+        now: Instant,
+    ) -> Sought:
+        """All that was looked up for policy."""
+        task = standing.rests_on
+        vouching = None if task is None else self._views.vouching(task, self._tokens, now)
+        if attempts is None and seen is None and vouching is None:
+            return NOTHING_SOUGHT
+        times = [one for one in (None if seen is None else seen.at, checked.at) if one is not None]
+        return Sought(
+            attempts=attempts,
+            operands=None
+            if seen is None
+            else tuple(canonical(one.value()).decode() for one in seen.operands),
+            vouching=vouching,
+            checked=checked,
+            looked=min(times, default=None),
+        )
 
     def _refuse(self, ground: Ground, outside: Outside, arguments: dict[str, JsonValue]) -> Refuse:
         """The refusal of what no grant covers, and whether the requester could grant it (rule 4)."""
@@ -241,33 +266,3 @@ class Evaluator:
             if why
             else f"stay within that, or ask `{task.requester}` for a task that covers it",
         )
-
-
-def _conclude(conclusion: PolicyConclusion, covered: Covered) -> Verdict:
-    match conclusion:
-        case Permitted() as permitted:
-            return Evaluated(covered=covered, policies=permitted.policies)
-        case Held() as held:
-            lifters = ", ".join(held.lifters)
-            hold = Hold(
-                reasons=tuple(
-                    Reason(code="held", text=f"policy `{one}` holds it", detail=f"lifted by {lifters}")
-                    for one in held.policies
-                ),
-                policies=held.policies,
-                lifters=held.lifters,
-            )
-            return Holding(covered=covered, hold=hold)
-        case Forbidden() as forbidden:
-            text, instead = _POLICY_WORDS[forbidden.code]
-            details = forbidden.details or ("",) * len(forbidden.policies)
-            reasons = tuple(
-                Reason(code=forbidden.code, text=text, detail=f"{one}: {more}" if more else one)
-                for one, more in zip(forbidden.policies, details, strict=True)
-            )
-            return Refuse(
-                code=forbidden.code,
-                reasons=reasons or (Reason(code=forbidden.code, text=text),),
-                instead=instead,
-                policies=forbidden.policies,
-            )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from taskbound.core.identity import Agent
     from taskbound.flows.approval.vouched import Vouching
     from taskbound.flows.decision.attempts import Attempts
+    from taskbound.flows.decision.checking import Checked
     from taskbound.flows.decision.views import Lineage, ToolView
 
 __all__ = ["Facts", "FactsOf", "fact_words", "parse_fact"]
@@ -48,6 +49,8 @@ class FactsOf:
     last_outcome: str
     attempts: Attempts
     """What was before this call; looked up only when a policy reads of it."""
+    checked: Checked
+    """What declared checks show of the attempts before; looked at only when a policy reads of it."""
     operands: tuple[str, ...]
     """What probes found behind the arguments, each in words; looked at only when a policy reads of it."""
     vouching: Vouching
@@ -104,6 +107,8 @@ def _last_age(seen: FactsOf) -> int:
 _FACTS: Final[Mapping[str, Callable[[FactsOf], Fact]]] = {
     "attempt": lambda seen: seen.attempts.history.attempts + 1,
     "changed": _changed,
+    "check_found": lambda seen: seen.checked.found,
+    "checked": lambda seen: seen.checked.shown.value,
     "covered": lambda _: True,
     "effect": _effect,
     "flags": lambda seen: seen.flags,

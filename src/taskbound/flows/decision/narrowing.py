@@ -43,6 +43,7 @@ from taskbound.core.tool import parse_definition
 from taskbound.flows.approval.circle import ground_of
 from taskbound.flows.approval.counting import count_on
 from taskbound.flows.approval.ending import changed_event, end_approvals, tell
+from taskbound.flows.approval.looking import Unseen
 from taskbound.flows.approval.signed import answered_event, judge, verify_signed
 from taskbound.flows.decision.commit import ContendedError
 from taskbound.flows.decision.evaluate import Call, Evaluator
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from taskbound.core.approval import Change
     from taskbound.core.audit import Event
     from taskbound.flows.approval import Told
+    from taskbound.flows.approval.looking import Sight
     from taskbound.flows.approval.signed import Judged, Signed
     from taskbound.flows.decision.views import Views
     from taskbound.flows.means import Means
@@ -95,8 +97,10 @@ class Narrowings:
         self._views = views
         self._evaluator = Evaluator(views, means.policy, means.operands, means.tokens)
 
-    def narrow(self, namespace: str, raw: bytes, signature: bytes, arguments: bytes) -> NarrowedTo:
-        """Answer a question with the held action's tool and these arguments.
+    def narrow(
+        self, namespace: str, raw: bytes, signature: bytes, arguments: bytes, sight: Sight | None = None
+    ) -> NarrowedTo | Unseen:
+        """Answer a question with the held action's tool and these arguments, of which this was seen.
 
         Raises:
             BadStatementError: The bytes are no narrowing.
@@ -113,20 +117,26 @@ class Narrowings:
         if signed.statement.kind is not AnswerKind.NARROW:
             raise BadStatementError("what was signed is no narrowing")
         for _ in range(_ROUNDS):
-            done = self._try(namespace, signed, arguments)
+            done = self._try(namespace, signed, arguments, sight)
             if done is not None:
                 return done
         raise ContendedError("what this depends on kept changing")
 
-    def _try(self, namespace: str, signed: Signed, arguments: bytes) -> NarrowedTo | None:
+    def _try(
+        self, namespace: str, signed: Signed, arguments: bytes, sight: Sight | None
+    ) -> NarrowedTo | Unseen | None:
         """Evaluate it and write it; None when what was read is not so any more."""
-        pending = self._evaluate(namespace, signed, arguments)
+        pending = self._evaluate(namespace, signed, arguments, sight)
+        if isinstance(pending, Unseen):
+            return pending
         done = self._means.store.write(lambda tx: self._commit(tx, signed, pending))
         if done is None:
             self._views.read_again(pending.proposal)
         return done
 
-    def _evaluate(self, namespace: str, signed: Signed, arguments: bytes) -> Pending:
+    def _evaluate(
+        self, namespace: str, signed: Signed, arguments: bytes, sight: Sight | None
+    ) -> Pending | Unseen:
         with self._means.store.read() as snapshot:
             one, held = _require_open(snapshot, namespace, signed.statement.question)
         question, waiter = one.question, one.waiter
@@ -141,9 +151,12 @@ class Narrowings:
             tool=held.tool,
             arguments=arguments,
             resume=held.id,
+            sight=sight,
             proof=dict(held.facts).get("proof", "") or f"narrowed by {signed.by[0]}",
         )
         proposal = self._evaluator.evaluate(call, self._means.chance.name("act"), self._means.clock.now())
+        if isinstance(proposal, Unseen):
+            return proposal
         if proposal.action.digest != signed.statement.narrowed:
             raise OtherQuestionError("what was signed names another action than the one that is brought")
         narrows = Narrows(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import RefusalsDropped
 from taskbound.core.decision import Narrowed, Permit, Quota, Settled, TooManyRefusalsError, Waiting, refusal
+from taskbound.flows.approval.looking import Unseen
 from taskbound.flows.decision.commit import NotDecided
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ class Refusals:
         self._decisions = decisions
         self._quota = Quota(allowance)
 
-    def decide(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
-        """An answer for each call, in order."""
-        answers: dict[int, Answer] = {}
+    def decide(self, calls: Sequence[Call]) -> tuple[Answer | Unseen, ...]:
+        """An answer for each call, in order, or what has to be looked at before there is one."""
+        answers: dict[int, Answer | Unseen] = {}
         admitted: list[int] = []
         now = self._means.clock.now()
         for place, call in enumerate(calls):
@@ -89,9 +90,9 @@ class Refusals:
         return (namespace, agent) if self._views.agent(namespace, agent) is not None else _NOBODY  # 3
 
 
-def _is_recorded_refusal(answer: Answer) -> bool:
+def _is_recorded_refusal(answer: Answer | Unseen) -> bool:
     match answer:
-        case Settled(decision=Permit()) | Waiting() | Narrowed():
+        case Settled(decision=Permit()) | Waiting() | Narrowed() | Unseen():
             return False
         case NotDecided(recorded=recorded):
             return recorded

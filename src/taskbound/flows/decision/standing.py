@@ -86,13 +86,18 @@ class Standing:
 
     @property
     def reads_outcome(self) -> bool:
-        """Whether a policy in force reads how an act last ended."""
-        return "last_outcome" in self._policy.reads
+        """Whether a policy in force reads how an act last ended, or what shows it."""
+        return not {"checked", "last_outcome"}.isdisjoint(self._policy.reads)
 
     @property
     def reads_attempts(self) -> bool:
         """Whether a policy that can apply reads of the attempts before."""
         return not TRIED.isdisjoint(self._read().facts)
+
+    @property
+    def checks(self) -> bool:
+        """Whether a policy that can apply reads what shows an effect, and a person declared what does."""
+        return self._tool is not None and bool(self._tool.pinned.checks and "checked" in self._read().facts)
 
     @property
     def reads_operands(self) -> bool:
@@ -192,7 +197,9 @@ class Standing:
         task, agent, tool = self._names
         known, reads = self._tool, self._read()
         attempts, vouching = sought.attempts, sought.vouching
-        names = reads.facts | GROUND if "changed" in reads.facts else reads.facts
+        names = reads.facts | sought.checked.recorded
+        if "changed" in reads.facts:
+            names |= GROUND
         facts = FactsOf(
             namespace=self._namespace,
             agent=agent,
@@ -202,6 +209,7 @@ class Standing:
             flags=flags,
             last_outcome=outcome,
             attempts=attempts or NO_ATTEMPT,
+            checked=sought.checked,
             operands=sought.operands or (),
             vouching=vouching or NOT_VOUCHED,
             known_agent=self._agent,
@@ -229,6 +237,7 @@ class Standing:
             last_outcome=outcome,
             reads_outcome=self.reads_outcome,
             attempts=None if attempts is None else attempts.history.attempts,
+            looked=sought.looked,
             issuers=None if vouching is None else vouching.issuers,
             vouched_until=None if vouching is None else vouching.until,
         )

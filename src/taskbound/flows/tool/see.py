@@ -143,6 +143,7 @@ class Sights:
                 version=pin.version + 1,
                 idempotent=False,  # 4
                 probes=(),
+                checks=(),
             )
             tx.tools.put_tool(after, expect=pin.version)
             event = ToolAccepted(
@@ -212,6 +213,7 @@ class Sights:
                 definition=pin.digest,
                 idempotent=after.idempotent,
                 probes=after.probes,
+                checks=after.checks,
                 by=actor.name,
                 proof=actor.proof,
             )

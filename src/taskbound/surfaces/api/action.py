@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -9,15 +10,21 @@ import msgspec
 from taskbound.core.decision import Hold, Narrowed, Permit, Refuse, Repeated, Settled, Waiting
 from taskbound.flows.action import Release, Report, Withhold, explain, reconcile
 from taskbound.flows.action.explain import UnknownActionError
+from taskbound.flows.approval.looking import Unseen
 from taskbound.flows.decision.commit import NotDecided
 from taskbound.surfaces.api.daemon import Asked
 from taskbound.surfaces.api.filters import require_action, require_decision, require_task
+from taskbound.surfaces.api.looking import MOST_ROUNDS
 from taskbound.surfaces.api.show import action_detail, action_row, changed_values, reasons
+from taskbound.surfaces.api.worker import OverloadedError
 from taskbound.wire import action as wire
 from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from taskbound.core.decision import Reason
+    from taskbound.flows.approval.looking import Sight
     from taskbound.flows.decision import Answer as Decided
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Snapshot
@@ -55,7 +62,37 @@ def decide(daemon: Daemon, connection: Connection, ask: wire.Decide, reply: Repl
             case Narrowed():
                 return _narrowed(daemon, connection, found)
 
-    daemon.calls.hand(Asked(connection=connection, ask=ask), reply.after(answer), reply.fail)
+    _decide(daemon, Asked(connection=connection, ask=ask), reply.after(answer), reply.fail)
+
+
+def _decide(
+    daemon: Daemon, asked: Asked, answer: Callable[[Decided], None], fail: Callable[[Exception], None]
+) -> None:
+    """Have a call decided, once what is due was looked at; one of the two is called later.
+
+    Raises:
+        OverloadedError: Too many wait.
+    """
+
+    def see(sight: Sight) -> None:
+        try:
+            _decide(daemon, replace(asked, sight=sight, rounds=asked.rounds + 1), answer, fail)
+        except OverloadedError as error:
+            fail(error)
+
+    def take(found: Decided | Unseen) -> None:
+        if not isinstance(found, Unseen):
+            answer(found)
+        elif asked.rounds >= MOST_ROUNDS:
+            fail(OverloadedError("what it names was looked at again and again, and was old each time"))
+        else:
+            try:
+                daemon.looking.hand(holder, found.looks, see, fail)
+            except OverloadedError as error:
+                fail(error)
+
+    holder = (asked.connection.namespace, asked.connection.agent)
+    daemon.calls.hand(asked, take, fail)
 
 
 def _settled(settled: Settled) -> Answer:

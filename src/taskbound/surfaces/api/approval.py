@@ -20,6 +20,7 @@ from taskbound.flows.approval.circle import see_people
 from taskbound.flows.approval.evidence import give_evidence
 from taskbound.flows.approval.fatigue import measure, note_display
 from taskbound.flows.approval.limits import set_limits
+from taskbound.flows.approval.looking import Unseen
 from taskbound.flows.approval.proof import subject_of
 from taskbound.surfaces.api.amendment import amendment_rows, answer_amendment, is_amendment
 from taskbound.surfaces.api.filters import BadFilterError
@@ -31,6 +32,8 @@ from taskbound.wire.connection import Done
 if TYPE_CHECKING:
     from taskbound.core.approval.fatigue import ApprovalLimits
     from taskbound.core.clock import Instant
+    from taskbound.flows.approval.looking import Sight
+    from taskbound.flows.decision.narrowing import NarrowedTo
     from taskbound.flows.means import Means
     from taskbound.ports.action import StoredAction
     from taskbound.ports.approval import StoredApproval
@@ -196,19 +199,23 @@ async def narrow_approval(daemon: Daemon, connection: Connection, ask: wire.Narr
     """Take a signed answer with a narrower action, from outside of any gateway or run."""
     require_brought(ask.signature)
 
-    def work() -> Answer:
+    def work(sight: Sight | None) -> NarrowedTo | Unseen:
         daemon.require_person(connection)
-        raw, signature = ask.statement.encode(), ask.signature.encode()
-        done = daemon.narrowings.narrow(connection.namespace, raw, signature, ask.arguments.encode())
-        daemon.tell_held_soon([done.held])
-        return wire.ApprovalSaid(
-            approval=done.instead.approval,
-            action=done.instead.action,
-            state=done.instead.state.value,
-            missing=done.missing,
-        )
+        raw, signature, less = ask.statement.encode(), ask.signature.encode(), ask.arguments.encode()
+        done = daemon.narrowings.narrow(connection.namespace, raw, signature, less, sight)
+        if not isinstance(done, Unseen):
+            daemon.tell_held_soon([done.held])
+        return done
 
-    return await daemon.first(work)
+    done = await daemon.looking.until_seen(
+        (connection.namespace, connection.name), lambda sight: daemon.first(lambda: work(sight))
+    )
+    return wire.ApprovalSaid(
+        approval=done.instead.approval,
+        action=done.instead.action,
+        state=done.instead.state.value,
+        missing=done.missing,
+    )
 
 
 async def withdraw_approval(daemon: Daemon, connection: Connection, ask: wire.WithdrawApproval) -> Answer:

@@ -23,6 +23,7 @@ from taskbound.flows.task import Changes, Delegations, Tasks, Watch, Widenings, 
 from taskbound.flows.tool import Pins, Sights
 from taskbound.surfaces.api.connection import Connections
 from taskbound.surfaces.api.insiders import Insiders
+from taskbound.surfaces.api.looking import Looking
 from taskbound.surfaces.api.page import Pages
 from taskbound.surfaces.api.peer import boot_id, is_alive
 from taskbound.surfaces.api.rows import Comparing
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from taskbound.flows.action import Release, Report, Withhold
     from taskbound.flows.approval import Told
+    from taskbound.flows.approval.looking import Sight, Unseen
     from taskbound.flows.audit.sequencing import Sequencer
     from taskbound.flows.decision import Answer
     from taskbound.flows.means import Means, Moved
@@ -67,6 +69,10 @@ class Asked:
 
     connection: Connection
     ask: Decide
+    sight: Sight | None = None
+    """What was seen for it."""
+    rounds: int = 0
+    """How often something was looked at for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +136,8 @@ class Daemon:
         self.reports: Lane[Report, Release | Withhold] = Lane(
             self.worker, self.outcomes.record, small=_is_small_report
         )
-        self.calls: Lane[Asked, Answer] = Lane(self.worker, self._decide, small=_is_small_call)
+        self.calls: Lane[Asked, Answer | Unseen] = Lane(self.worker, self._decide, small=_is_small_call)
+        self.looking = Looking(means, loop)
 
     async def first(self, work: Callable[[], T]) -> T:
         """What this work returns or raises; done in the worker's thread, before calls that wait."""
@@ -426,7 +433,7 @@ class Daemon:
         with self.means.store.read() as snapshot:
             return snapshot.tasks.registered(self.boot)
 
-    def _decide(self, asked: Sequence[Asked]) -> Sequence[Answer]:
+    def _decide(self, asked: Sequence[Asked]) -> Sequence[Answer | Unseen]:
         answers = self.refusals.decide([self._call(one) for one in asked])
         paused = self.decisions.take_paused()
         if paused:
@@ -462,6 +469,7 @@ class Daemon:
             proof=connection.peer.proof.words,
             resume=ask.resume,
             wait=ask.wait,
+            sight=asked.sight,
         )
 
 

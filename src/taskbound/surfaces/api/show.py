@@ -263,6 +263,7 @@ def tool_row(tool: PinnedTool, approvers: tuple[str, ...] | None = None) -> Tool
         raw=msgspec.Raw(tool.definition),
         idempotent=tool.idempotent,
         probes=tool.probes,
+        checks=tool.checks,
         approvers=approvers,
     )
 

@@ -180,7 +180,7 @@ async def declare_tool(daemon: Daemon, connection: Connection, ask: wire.Declare
             ask.name,
             ask.definition,
             daemon.require_person(connection),
-            Declaration(idempotent=ask.idempotent, probes=ask.probes),
+            Declaration(idempotent=ask.idempotent, probes=ask.probes, checks=ask.checks),
         )
     )
     return Done()

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from taskbound.core.approval import parse_probes
+from taskbound.core.approval.check import parse_checks
 from taskbound.core.tool import parse_definition
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Words, shown
@@ -28,6 +29,35 @@ __all__ = ["accept", "app", "declare", "diff", "list_tools"]
 app = group("tool", "The tools of the pinned servers, and what changed since a person pinned them.")
 
 ToolArgument = Annotated[str, typer.Argument(metavar="TOOL", help="As server__tool.", show_default=False)]
+IdempotentOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--idempotent/--not-idempotent",
+        help="Whether a repeated call has no further effect: then an unknown outcome asks nobody.",
+        show_default=False,
+    ),
+]
+ProbesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--probe",
+        metavar="ARGUMENT=KIND:WHERE",
+        help="An argument that names what can change: `file:/FOLDER`, `revision:/REPOSITORY`,"
+        " `revision:ARGUMENT:/FOLDER`, `row:sqlite:/FILE?table=T&key=K&version=V`,"
+        " `row:postgresql:SERVICE?schema=S&table=T&key=K&version=V` or `etag:https://HOST/PATH/`."
+        " These stand for all that was declared before.",
+    ),
+]
+ChecksOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--check",
+        metavar="SECONDS:ARGUMENT=row:PLACE",
+        help="A row whose key an argument holds is the effect of a call: where there is none, so many"
+        " seconds after a call was lost, an unknown outcome asks nobody. These stand for all that was"
+        " declared before.",
+    ),
+]
 
 
 @command(app, "list", examples="taskbound tool list\ntaskbound tool list --server git")
@@ -93,6 +123,8 @@ def accept(
     examples="taskbound tool declare git__git_add --idempotent\n"
     "taskbound tool declare git__git_show --probe revision=revision:repo_path:/srv/repositories\n"
     "taskbound tool declare bank__pay --probe bill=file:/srv/bills\n"
+    "taskbound tool declare bank__settle --probe 'invoice=row:sqlite:/srv/ledger.db?table=invoices&key=id'\n"
+    "taskbound tool declare bank__pay --check '60:bill=row:sqlite:/srv/ledger.db?table=payments&key=bill'\n"
     "taskbound tool declare git__git_push --approver bob --approver carl\n"
     "taskbound tool declare git__git_push --no-approvers",
 )
@@ -100,25 +132,14 @@ def declare(
     session: Session,
     name: ToolArgument,
     *,
-    idempotent: Annotated[
-        bool | None,
-        typer.Option(
-            "--idempotent/--not-idempotent",
-            help="Whether a repeated call has no further effect: then an unknown outcome asks nobody.",
-            show_default=False,
-        ),
-    ] = None,
-    probes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--probe",
-            metavar="ARGUMENT=KIND:WHERE",
-            help="An argument that names what can change: `file:/FOLDER`, `revision:/REPOSITORY` or"
-            " `revision:ARGUMENT:/FOLDER`. These stand for all that was declared before.",
-        ),
-    ] = None,
+    idempotent: IdempotentOption = None,
+    probes: ProbesOption = None,
     none: Annotated[
         bool, typer.Option("--no-probes", help="No argument names what can change any more.")
+    ] = False,
+    checks: ChecksOption = None,
+    no_checks: Annotated[
+        bool, typer.Option("--no-checks", help="Nothing shows any more whether a call had its effect.")
     ] = False,
     approver: Annotated[
         list[str], typer.Option("--approver", metavar="PERSON", help="Who approves for it; may be repeated.")
@@ -135,7 +156,9 @@ def declare(
     A person's act: it is refused from inside a gateway or a `taskbound run`.
     """
     wanted = _wanted(probes, none=none)
-    if [idempotent is not None or wanted is not None, bool(approver), no_approvers].count(True) > 1:
+    showing = _showing(checks, none=no_checks)
+    said_of_it = idempotent is not None or wanted is not None or showing is not None
+    if [said_of_it, bool(approver), no_approvers].count(True) > 1:
         raise BadInputError("approvers are declared by themselves", remedy="give only `--approver`")
     rows = session.ask(ListTools(), ToolRows).rows
     row = next((one for one in rows if one.name == name), None)
@@ -151,7 +174,7 @@ def declare(
     if approver or no_approvers:
         _set_approvers(session, name, None if no_approvers else tuple(approver))
         return
-    said = DeclareTool(name=name, definition=digest, idempotent=idempotent, probes=wanted)
+    said = DeclareTool(name=name, definition=digest, idempotent=idempotent, probes=wanted, checks=showing)
     words = _words(said)
     session.confirm(f"Declare {shown(name)} {words}?")
     answer = session.ask(said, Done)
@@ -167,6 +190,15 @@ def _wanted(probes: list[str] | None, *, none: bool) -> tuple[str, ...] | None:
     return tuple(one.text for one in parse_probes(probes)) if probes else None
 
 
+def _showing(checks: list[str] | None, *, none: bool) -> tuple[str, ...] | None:
+    """What shows an effect from now on; None when nothing is said of it."""
+    if none and checks:
+        raise BadInputError("`--check` and `--no-checks` say two things")
+    if none:
+        return ()
+    return tuple(one.text for one in parse_checks(checks)) if checks else None
+
+
 def _words(said: DeclareTool) -> str:
     """What is declared, in words."""
     words: list[str] = []
@@ -174,6 +206,9 @@ def _words(said: DeclareTool) -> str:
         words.append("idempotent" if said.idempotent else "not idempotent")
     if said.probes is not None:
         words.append(f"looked at by {' '.join(map(shown, said.probes))}" if said.probes else "not looked at")
+    if said.checks is not None:
+        shows = f"shown by {' '.join(map(shown, said.checks))}" if said.checks else "shown by nothing"
+        words.append(f"to have effects that are {shows}")
     if not words:
         raise BadInputError("nothing is declared", remedy="see `taskbound tool declare --help`")
     return ", ".join(words)
@@ -202,6 +237,7 @@ def _show(session: Session, found: ToolDiff) -> None:
 def _effect(row: ToolRow) -> str:
     notes = ["idempotent"] if row.idempotent else []
     notes += [f"looks at {one.argument}" for one in parse_probes(row.probes)]
+    notes += [f"checked by {one.probe.argument}" for one in parse_checks(row.checks)]
     return f"{row.effect} ({', '.join(notes)})" if notes else row.effect
 
 

@@ -31,7 +31,7 @@ _PIECE: Final = 1_048_576
 
 
 class DiskOperands:
-    """Looks at files and repositories of this machine (`ports.approval.Operands`)."""
+    """Looks at files and repositories of this machine (`ports.approval.operands.Operands`)."""
 
     def __init__(self, *, closed: Iterable[Path] = ()) -> None:
         """Never look into these folders."""
@@ -59,13 +59,13 @@ class DiskOperands:
                 return _operand(look, said), size
             case ProbeKind.REVISION:
                 return _operand(look, self._revision(look)), 0
-            case ProbeKind.VERSION | ProbeKind.ANSWER:
-                raise OperandUnreadableError("it is behind a server, and not on this machine")
+            case ProbeKind.ROW | ProbeKind.ETAG | ProbeKind.ANSWER:
+                raise OperandUnreadableError("it is behind a server, and not on this machine's disk")
             case _ as never:
                 assert_never(never)
 
     def _file(self, look: Look, left: int) -> tuple[dict[str, str], int]:
-        with opened_folder(look.probe.folder, self._closed) as walk:
+        with opened_folder(look.probe.where, self._closed) as walk:
             rest = walk.beneath(_absolute(look.value, look.directory))
             with walk.file(rest) as found:
                 digest = _digest(found, left)
@@ -79,7 +79,7 @@ class DiskOperands:
                 return said, found.state.st_size
 
     def _revision(self, look: Look) -> dict[str, str]:
-        with opened_folder(look.probe.folder, self._closed) as walk:
+        with opened_folder(look.probe.where, self._closed) as walk:
             if look.repository:
                 walk.go(walk.beneath(_absolute(look.repository, look.directory)))
             return revision_of(walk, look.value)

@@ -118,6 +118,7 @@ class SqlTools:
             version=tool.version,
             idempotent=int(tool.idempotent),
             probes=json_texts(tool.probes),
+            checks=json_texts(tool.checks),
         )
 
     def put_approvers(self, namespace: str, tool: str, approvers: tuple[str, ...] | None) -> None:
@@ -162,6 +163,7 @@ def _tool(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     version: int,
     idempotent: int,
     probes: str,
+    checks: str,
 ) -> PinnedTool:
     return PinnedTool(
         namespace=namespace,
@@ -175,4 +177,5 @@ def _tool(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
         version=version,
         idempotent=bool(idempotent),
         probes=read_texts(probes),
+        checks=read_texts(checks),
     )

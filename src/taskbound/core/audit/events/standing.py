@@ -190,7 +190,7 @@ class ToolApproversChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolDeclared:
-    """A person said whether a repeated call of a tool has no further effect, and what its arguments name."""
+    """A person said whether repeating a tool has no further effect, what it is given, and what it leaves."""
 
     kind: ClassVar[str] = "tool-declared"
     tool: str
@@ -201,6 +201,8 @@ class ToolDeclared:
     proof: str
     probes: tuple[str, ...] = ()
     """Which arguments name something that can change, all that is declared from then on."""
+    checks: tuple[str, ...] = ()
+    """What shows whether a call had its effect, all that is declared from then on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

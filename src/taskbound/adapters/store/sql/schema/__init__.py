@@ -205,6 +205,7 @@ tools: Final = Table(
     whole_column("version"),
     Column("idempotent", WHOLE, nullable=False, server_default=text("0")),
     Column("probes", TEXT, nullable=False, server_default=text("'[]'")),
+    Column("checks", TEXT, nullable=False, server_default=text("'[]'")),
     PrimaryKeyConstraint("namespace", "name"),
     Index("tools_by_server", "namespace", "server"),
     sqlite_strict=True,

@@ -10,10 +10,16 @@ from taskbound.core.clock import Instant
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from taskbound.core.approval import Answer, ApprovalState, Look, Operand, Question
+    from taskbound.core.approval import Answer, ApprovalState, Question
     from taskbound.core.approval.fatigue import ApprovalLimits, Display
 
-__all__ = ["ApprovalChange", "ApprovalReads", "ApprovalWrites", "Operands", "StoredApproval", "Waiter"]
+__all__ = [
+    "ApprovalChange",
+    "ApprovalReads",
+    "ApprovalWrites",
+    "StoredApproval",
+    "Waiter",
+]
 
 _OPEN: Final = Instant(0)
 
@@ -134,15 +140,3 @@ class ApprovalWrites(ApprovalReads, Protocol):
 
     def put_limits(self, limits: ApprovalLimits) -> None:
         """Write how much people may be asked, instead of what was written before."""
-
-
-class Operands(Protocol):
-    """Looks at what the arguments of a call name, itself, and believes nobody's word about it."""
-
-    def look(self, looks: Sequence[Look]) -> tuple[Operand, ...]:
-        """What is behind each of these now, in order.
-
-        MUST raise `OperandOutsideError` for what is not beneath the declared folder, by any way, and
-        `OperandUnreadableError` for what it can't look at whole; then nobody is asked, and nothing runs.
-        MUST end within bounds of time and bytes, whatever is there, and MUST change nothing.
-        """

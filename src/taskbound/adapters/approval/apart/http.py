@@ -1,0 +1,107 @@
+"""The version of a page, by one `HEAD` that follows nothing and shows nothing of anybody's.
+
+The other end may be whoever chose the argument, and so may be the answer to the question where it is.
+
+1. A host's name is resolved once, and what was checked is what is connected to. All addresses of a name
+   must be public ones: a name that leads to this machine or its network is refused. An address counts where
+   a person declared it itself.
+2. No redirect is followed, no proxy used, no cookie and no credential sent. TLS is verified as the system
+   does.
+3. The answer is 200 with one strong ETag. A weak one says that two contents may do for one another, a date
+   has seconds, and an answer that can be read in two ways is none.
+4. So many bytes of headers are read, in so much time.
+
+Python's own client does it: a few lines, where what a larger one brings (redirects, proxies, cookies) would
+have to be taken away again.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+import ssl
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.approval import OperandUnreadableError
+
+if TYPE_CHECKING:
+    from taskbound.core.approval.page import PageRoot
+
+__all__ = ["is_public", "page_version"]
+
+_SECONDS: Final = 2.0
+"""For one step of the connection; the whole look is bounded by who waits for this process."""
+_ADDRESSES: Final = 3
+_STRONG: Final = re.compile(r'"[!#-~]{1,512}"')
+_OK: Final = 200
+_TRANSLATED: Final = IPv6Network("64:ff9b::/32")
+"""IPv6 that stands for IPv4 (RFC 6052, RFC 8215)."""
+
+
+def page_version(base: PageRoot, page: str) -> dict[str, str]:
+    """What a probe says of this page, which is beneath the base.
+
+    Raises:
+        OperandUnreadableError: It has no version that can be relied on.
+    """
+    target = page[len(base.origin) :]
+    try:
+        with _connected(base) as connected:
+            connection = http.client.HTTPConnection(base.host, base.port)
+            connection.sock = connected
+            connection.putrequest("HEAD", target, skip_host=True, skip_accept_encoding=True)
+            connection.putheader("Host", base.origin.partition("://")[2])
+            connection.putheader("Accept", "*/*")
+            connection.putheader("Accept-Encoding", "identity")
+            connection.putheader("User-Agent", "taskbound")
+            connection.putheader("Connection", "close")
+            connection.endheaders()
+            response = connection.getresponse()
+    except (OSError, http.client.HTTPException, UnicodeError) as error:
+        raise OperandUnreadableError(f"the server could not be asked ({type(error).__name__})") from error
+    return {"etag": _etag(response), "page": page}
+
+
+def _connected(base: PageRoot) -> socket.socket:
+    """A connection to the host (rule 1)."""
+    found = socket.getaddrinfo(base.host, base.port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
+    if not base.is_address and not all(is_public(ip_address(one)) for one in addresses):
+        raise OperandUnreadableError("its host's name leads to an address that is not public")
+    for number, address in enumerate(addresses[:_ADDRESSES], 1):
+        try:
+            plain = socket.create_connection((address, base.port), timeout=_SECONDS)
+        except OSError:
+            if number == len(addresses[:_ADDRESSES]):
+                raise
+            continue
+        if base.scheme == "http":
+            return plain
+        try:
+            return ssl.create_default_context().wrap_socket(plain, server_hostname=base.host)
+        except BaseException:
+            plain.close()
+            raise
+    raise OperandUnreadableError("its host has no address")
+
+
+def is_public(address: IPv4Address | IPv6Address) -> bool:
+    """Whether everybody on the internet would reach the same host there."""
+    if isinstance(address, IPv4Address):
+        return address.is_global and not address.is_multicast
+    stands_for = address.ipv4_mapped or address.sixtofour or address.teredo or address in _TRANSLATED
+    return not stands_for and address.is_global and not address.is_multicast
+
+
+def _etag(response: http.client.HTTPResponse) -> str:
+    """The page's strong ETag (rule 3)."""
+    if 300 <= response.status < 400:  # noqa: PLR2004 - what HTTP calls a redirection
+        raise OperandUnreadableError("it leads elsewhere, and is not followed there")
+    if response.status != _OK:
+        raise OperandUnreadableError(f"the server answers {response.status}, and not {_OK}")
+    found = response.headers.get_all("ETag", [])
+    if response.headers.defects or len(found) != 1 or _STRONG.fullmatch(found[0]) is None:
+        raise OperandUnreadableError("the server gives it no strong ETag")
+    return found[0]

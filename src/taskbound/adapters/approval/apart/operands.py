@@ -1,0 +1,122 @@
+"""Having a process apart look, within bounds that hold whatever is at the other end.
+
+Whoever answers there, and whoever can write the file there, is not trusted.
+
+1. One process a call, ended after some seconds: a name that nobody resolves, a file system that never
+   answers, a server that sends a byte a second, and a library that loops are all the same to who waits.
+2. It reads what others wrote (a database's file above all), so it is not the daemon: what breaks it breaks
+   one look. It limits its own memory, and inherits no handle.
+3. Of the environment it gets what libpq and TLS need to find their own files, and nothing that would lead it
+   elsewhere: no proxy, no option, no password.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from taskbound.adapters.approval.apart.words import AskedLook, AskedLooks, Looked
+from taskbound.core.approval import (
+    Operand,
+    OperandOutsideError,
+    OperandUnreadableError,
+    UnreadableQuestionError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from taskbound.core.approval import Look
+    from taskbound.core.errors import DeniedError
+
+__all__ = ["ENVIRONMENT", "PATIENCE", "ApartOperands"]
+
+PATIENCE: Final = 4.0
+"""Seconds that the looks of one call may take: less than what was found is worth (`core.decision.settle`)."""
+ENVIRONMENT: Final = (
+    "HOME",
+    "PGPASSFILE",
+    "PGSERVICEFILE",
+    "PGSYSCONFDIR",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+)
+"""What it gets of the environment (rule 3)."""
+_END: Final = 0.5
+"""Seconds to wait for a process that was killed: one that the kernel holds is left to it."""
+_NO_ANSWER: Final = "the process that looks at it ended without an answer"
+_COMMAND: Final = (sys.executable, "-P", "-E", "-m", "taskbound.adapters.approval.apart.process")
+"""Nothing comes from the working directory or PYTHONPATH."""
+
+
+class ApartOperands:
+    """Looks at rows and pages (`ports.approval.operands`); waits, so it is asked beside the loop."""
+
+    def __init__(
+        self,
+        *,
+        closed: Iterable[Path] = (),
+        patience: float = PATIENCE,
+        command: Sequence[str] = _COMMAND,
+    ) -> None:
+        """Never look into these folders; keep how long it may take, and what does it."""
+        self._closed = tuple(map(str, closed))
+        self._patience = patience
+        self._command = tuple(command)
+
+    def see(self, looks: Sequence[Look]) -> tuple[Operand | DeniedError, ...]:
+        """What is behind each of these now, or why it can't be said."""
+        asked = AskedLooks(
+            looks=tuple(AskedLook(probe=one.probe.text, value=one.value) for one in looks),
+            closed=self._closed,
+        )
+        try:
+            looked = self._ask(msgspec.json.encode(asked))
+        except OperandUnreadableError as error:
+            looked = [Looked(error=error.message)] * len(looks)
+        if len(looked) != len(looks):
+            looked = [Looked(error=_NO_ANSWER)] * len(looks)
+        return tuple(map(_said, looks, looked))
+
+    def _ask(self, words: bytes) -> list[Looked]:
+        environ = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}  # 3
+        try:
+            process = subprocess.Popen(  # noqa: S603 - our own module, by the interpreter that runs this
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                env=environ,
+            )
+        except OSError as error:
+            raise OperandUnreadableError("nothing could be started that looks at it") from error
+        try:
+            out, _ = process.communicate(words, timeout=self._patience)
+        except subprocess.TimeoutExpired as error:  # 1
+            process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=_END)
+            raise OperandUnreadableError(f"it was not seen within {self._patience:g} seconds") from error
+        try:
+            return msgspec.json.decode(out, type=list[Looked])
+        except msgspec.DecodeError as error:
+            raise OperandUnreadableError(_NO_ANSWER) from error
+
+
+def _said(look: Look, looked: Looked) -> Operand | DeniedError:
+    """What the process said of this look; what is no operand of its kind is none."""
+    try:
+        if not looked.error:
+            found = tuple(sorted(looked.found.items()))
+            return Operand(place=look.place, kind=look.probe.kind, found=found)
+    except UnreadableQuestionError:
+        looked = Looked(error=_NO_ANSWER)
+    kind = OperandOutsideError if looked.outside else OperandUnreadableError
+    return kind(f"what `{look.place}` names can't be asked about: {looked.error}", where=look.place)

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from taskbound.adapters.store.memory import MemoryStore
+from taskbound.core.approval import Look, Operand, ProbeKind, parse_probe
+from taskbound.flows.approval.looking import Unseen
+from taskbound.surfaces.api.looking import MOST, MOST_OF_ONE, THREADS, Looking
+from taskbound.surfaces.api.worker import OverloadedError
+from tests.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.flows.approval.looking import Sight
+
+PROBE = parse_probe("id=row:sqlite:/srv/a.db?table=t&key=id")
+FOUND = (("key", "k"), ("row", "r"), ("table", "t"), ("version", "v"))
+
+
+def looks(value: str = "a") -> tuple[Look, ...]:
+    return (Look(place="/id", probe=PROBE, value=value, directory="/"),)
+
+
+class Slow:
+    """Looks that last until they are let go."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Semaphore(0)
+        self.go = threading.Event()
+
+    def see(self, looks: Sequence[Look]) -> tuple[Operand, ...]:
+        self.begun.release()
+        if not self.go.wait(30):
+            raise TimeoutError
+        return tuple(Operand(place=one.place, kind=ProbeKind.ROW, found=FOUND) for one in looks)
+
+
+def slow() -> tuple[Looking, Slow]:
+    far = Slow()
+    means = replace(World(store=MemoryStore()).means, far=far)
+    return Looking(means, asyncio.get_running_loop()), far
+
+
+def test_one_agent_s_looks_leave_threads_for_those_of_others() -> None:
+    async def story() -> None:
+        looking, far = slow()
+        seen: asyncio.Queue[Any] = asyncio.Queue()
+        try:
+            for _ in range(MOST_OF_ONE):
+                looking.hand(("default", "one"), looks(), seen.put_nowait, seen.put_nowait)
+            with pytest.raises(OverloadedError):
+                looking.hand(("default", "one"), looks(), seen.put_nowait, seen.put_nowait)
+            assert MOST_OF_ONE < THREADS
+            looking.hand(("default", "two"), looks(), seen.put_nowait, seen.put_nowait)
+            for _ in range(MOST_OF_ONE + 1):
+                assert await asyncio.to_thread(far.begun.acquire, timeout=30), "each has a thread"
+            far.go.set()
+            for _ in range(MOST_OF_ONE + 1):
+                assert (await seen.get()).found[0].found == FOUND
+            looking.hand(("default", "one"), looks(), seen.put_nowait, seen.put_nowait)
+            await seen.get()
+        finally:
+            far.go.set()
+            looking.close()
+
+    asyncio.run(story())
+
+
+def test_all_of_them_have_so_many_looks_under_way() -> None:
+    async def story() -> None:
+        looking, far = slow()
+        seen: asyncio.Queue[Any] = asyncio.Queue()
+        try:
+            for number in range(MOST):
+                looking.hand(("default", str(number)), looks(), seen.put_nowait, seen.put_nowait)
+            with pytest.raises(OverloadedError):
+                looking.hand(("default", "one more"), looks(), seen.put_nowait, seen.put_nowait)
+            far.go.set()
+            await seen.get()
+        finally:
+            far.go.set()
+            looking.close()
+
+    asyncio.run(story())
+
+
+def test_what_is_old_each_time_is_given_up() -> None:
+    async def story() -> None:
+        looking, far = slow()
+        far.go.set()
+        given: list[Sight | None] = []
+
+        async def work(sight: Sight | None) -> str | Unseen:
+            given.append(sight)
+            return Unseen(looks=looks(str(len(given))))
+
+        try:
+            with pytest.raises(OverloadedError, match="old each time"):
+                await looking.until_seen(("default", "one"), work)
+            assert [one and one.looks[0].value for one in given] == [None, "1", "2", "3"]
+        finally:
+            looking.close()
+
+    asyncio.run(story())
+
+
+def test_what_nobody_foresaw_in_a_look_is_told_to_who_asked() -> None:
+    class Broken:
+        def see(self, _: Sequence[Look]) -> tuple[Operand, ...]:
+            raise ZeroDivisionError
+
+    async def story() -> None:
+        means = replace(World(store=MemoryStore()).means, far=Broken())
+        looking = Looking(means, asyncio.get_running_loop())
+
+        async def work(_: Sight | None) -> str | Unseen:
+            return Unseen(looks=looks())
+
+        try:
+            with pytest.raises(ZeroDivisionError):
+                await looking.until_seen(("default", "one"), work)
+        finally:
+            looking.close()
+
+    asyncio.run(story())
