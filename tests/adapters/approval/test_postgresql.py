@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -8,6 +10,7 @@ import pytest
 from taskbound.adapters.approval.apart.postgresql import postgresql_row
 from taskbound.core.approval import OperandUnreadableError
 from taskbound.core.approval.row import RowPlace
+from tests.postgres import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,6 +139,65 @@ def test_what_is_no_table_or_no_column_is_not_asked(ledger: Ledger) -> None:
     for table in ("v", "m", "nothing"):
         with pytest.raises(OperandUnreadableError):
             ledger.look(table=table)
+
+
+def test_what_is_read_with_a_table_is_one_too(ledger: Ledger) -> None:
+    ledger.do("CREATE TABLE parts (id text, version integer) PARTITION BY LIST (id)")
+    ledger.do("CREATE TABLE part PARTITION OF parts FOR VALUES IN ('a')")
+    ledger.do("GRANT SELECT ON parts TO daemon")
+    ledger.do("INSERT INTO parts VALUES ('a', 3)")
+    assert ledger.version("a", table="parts") == 'integer "3"'
+    ledger.do("CREATE FOREIGN DATA WRAPPER elsewhere")
+    ledger.do("CREATE SERVER other FOREIGN DATA WRAPPER elsewhere")
+    ledger.do("CREATE FOREIGN TABLE far PARTITION OF parts FOR VALUES IN ('b') SERVER other")
+    ledger.do("CREATE FOREIGN TABLE child () INHERITS (invoices) SERVER other")
+    for key, table in (("a", "parts"), ("INV-7", "invoices")):
+        with pytest.raises(OperandUnreadableError, match="is none"):
+            ledger.look(key, table=table)
+
+
+def test_a_server_that_follows_another_is_not_asked() -> None:
+    with running() as own:
+        database = own.database()
+        made = Ledger(own, database)
+        made.own.close()
+        assert made.version() == 'integer "1"'
+        own.stop("fast")
+        signal = own.folder / "data" / "standby.signal"
+        signal.touch()
+        signal.chmod(0o666)
+        own.start()
+        with pytest.raises(OperandUnreadableError, match="could not be asked"):
+            made.look()
+        with own.connect(database) as other:
+            assert other.execute("SELECT version FROM invoices").fetchone() == (1,), "it answers others"
+
+
+def test_what_is_asked_of_a_server_is_bounded_and_read_only(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / ".s.PGSQL.5432"))
+        listening.listen()
+        place = RowPlace(
+            engine="postgresql", path=str(tmp_path), database="d", schema="s", table="t", key="k"
+        )
+        with ThreadPoolExecutor(1) as other:
+            looking = other.submit(postgresql_row, place, "x")
+            taken, _ = listening.accept()
+            with taken:
+                begun = taken.recv(8, socket.MSG_WAITALL)
+                if begun.endswith(b"\x04\xd2\x16\x2f"):  # it asks for TLS first
+                    taken.sendall(b"N")
+                    begun = taken.recv(8, socket.MSG_WAITALL)
+                length = int.from_bytes(begun[:4], "big")
+                said = taken.recv(length - 8, socket.MSG_WAITALL).split(b"\x00")
+            with pytest.raises(OperandUnreadableError):
+                looking.result(30)
+    options = dict(zip(said[0::2], said[1::2], strict=False))[b"options"].decode()
+    for one in (
+        "default_transaction_read_only=on", "statement_timeout=1500ms", "lock_timeout=1000ms",
+        "search_path=pg_catalog", "row_security=off",
+    ):  # fmt: skip  # a list of words reads better as words
+        assert f"-c {one}" in options
 
 
 def test_rows_that_a_policy_of_the_table_hides_are_not_taken_for_none(ledger: Ledger) -> None:

@@ -188,6 +188,25 @@ def test_nothing_is_made_where_there_is_no_database_and_nothing_is_written(
     assert before == (ledger.path.read_bytes(), ledger.path.stat().st_mtime_ns, sorted(tmp_path.iterdir()))
 
 
+def test_what_a_writer_that_died_left_half_done_is_refused_and_not_mended(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    ledger.do("PRAGMA cache_size = 1")
+    ledger.do("CREATE TABLE more (x)")
+    ledger.do("BEGIN")
+    ledger.do("UPDATE invoices SET version = 2")
+    for _ in range(50):
+        ledger.do("INSERT INTO more VALUES (zeroblob(4000))")
+    died = tmp_path / "died"
+    died.mkdir()
+    for name in ("ledger.db", "ledger.db-journal"):
+        shutil.copy(tmp_path / name, died / name)
+    before = {one.name: one.read_bytes() for one in died.iterdir()}
+    with pytest.raises(OperandUnreadableError, match="could not be read"):
+        ledger.look(path=str(died / "ledger.db"))
+    assert {one.name: one.read_bytes() for one in died.iterdir()} == before
+
+
 def test_a_link_a_pipe_or_what_is_no_database_is_not_opened(ledger: Ledger, tmp_path: Path) -> None:
     (tmp_path / "link.db").symlink_to(ledger.path)
     (tmp_path / "folder").mkdir()

@@ -10,14 +10,21 @@ import pytest
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import Look, Operand, ProbeKind, parse_probe
 from taskbound.flows.approval.looking import Unseen
-from taskbound.surfaces.api.looking import MOST, MOST_OF_ONE, THREADS, Looking
+from taskbound.flows.tool import Declaration
+from taskbound.sdk.client import RefusedByDaemonError
+from taskbound.surfaces.api.looking import MOST, MOST_OF_ONE, MOST_ROUNDS, THREADS, Looking
 from taskbound.surfaces.api.worker import OverloadedError
-from tests.world import World
+from taskbound.wire.action import Permitted
+from tests.peers.holding import hold_policy
+from tests.surfaces.api.test_operations import decide, station
+from tests.world import ANN, World
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from taskbound.flows.approval.looking import Sight
+    from tests.world import WorldClock
 
 PROBE = parse_probe("id=row:sqlite:/srv/a.db?table=t&key=id")
 FOUND = (("key", "k"), ("row", "r"), ("table", "t"), ("version", "v"))
@@ -106,6 +113,37 @@ def test_what_is_old_each_time_is_given_up() -> None:
             assert [one and one.looks[0].value for one in given] == [None, "1", "2", "3"]
         finally:
             looking.close()
+
+    asyncio.run(story())
+
+
+def test_a_call_whose_looks_are_old_each_time_is_told_to_come_again(tmp_path: Path) -> None:
+    class Late:
+        """Looks that take longer than what they find is worth."""
+
+        def __init__(self, clock: WorldClock) -> None:
+            self.clock, self.seen = clock, 0
+
+        def see(self, looks: Sequence[Look]) -> tuple[Operand, ...]:
+            self.seen += 1
+            self.clock.advance(6)
+            return tuple(Operand(place=one.place, kind=ProbeKind.ROW, found=FOUND) for one in looks)
+
+    async def story() -> None:
+        async with station(tmp_path, policy=hold_policy("confirm")) as place:
+            world = place.world
+            late = Late(world.clock)
+            place.daemon.looking.close()
+            place.daemon.looking = Looking(replace(world.means, far=late), asyncio.get_running_loop())
+            with world.store.read() as snapshot:
+                tool = snapshot.tools.tool("default", "bank__pay")
+            assert tool is not None
+            said = Declaration(probes=("to=row:sqlite:/srv/a.db?table=t&key=id",))
+            world.sights.declare("default", "bank__pay", tool.digest, ANN, said)
+            gateway = await place.gateway()
+            with pytest.raises(RefusedByDaemonError) as refused:
+                await gateway.ask(decide("1"), Permitted)
+            assert (refused.value.fault.code, late.seen) == ("overloaded", MOST_ROUNDS)
 
     asyncio.run(story())
 

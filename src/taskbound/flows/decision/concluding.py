@@ -1,4 +1,4 @@
-"""What follows for a call from what policy has concluded: a permit to be paid for, a hold, or a refusal in words."""
+"""What follows for a call from what policy has concluded: something to pay for, a hold, or a refusal."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@
 4. Columns are looked up before they are named: a name that is no column's is read as a function's.
 5. Where policies of the table would hide rows the question fails, instead of finding none.
 6. What the database says of a failure is not passed on but its name: it may quote what others wrote.
+7. A server that only follows another is not asked: what it has not heard yet is not absent.
 """
 
 from __future__ import annotations
@@ -48,10 +49,17 @@ _SETTINGS: Final = {
 }
 _MANY: Final = 2
 _TABLE: Final = """
-SELECT c.oid, d.oid, c.relkind FROM pg_catalog.pg_class c
+SELECT c.oid, d.oid FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_database d ON d.datname = pg_catalog.current_database()
 WHERE n.nspname = %s AND c.relname = %s
+"""
+_KINDS: Final = """
+WITH RECURSIVE all_of_it(oid) AS (
+    SELECT %s::pg_catalog.oid
+    UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN all_of_it a ON a.oid = i.inhparent
+)
+SELECT DISTINCT c.relkind FROM pg_catalog.pg_class c JOIN all_of_it a ON a.oid = c.oid
 """
 _COLUMNS: Final = """
 SELECT attname, attnum FROM pg_catalog.pg_attribute
@@ -84,6 +92,7 @@ def _where(place: RowPlace) -> dict[str, Any]:
         "dbname": place.database,
         "user": place.user,
         "connect_timeout": _CONNECT_SECONDS,
+        "target_session_attrs": "primary",  # 7
         "application_name": "taskbound",
         "client_encoding": "UTF8",
         "options": " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items()),
@@ -95,7 +104,8 @@ def _read(connection: psycopg.Connection[tuple[object, ...]], place: RowPlace, k
     table = sql.Identifier(place.schema, place.table)
     connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(table))  # 3
     known = connection.execute(_TABLE, (place.schema, place.table)).fetchone()
-    if known is None or known[2] not in {"r", "p"}:
+    kinds = set() if known is None else {one for (one,) in connection.execute(_KINDS, (known[0],))}
+    if known is None or not kinds <= {"r", "p"}:
         raise OperandUnreadableError("what is declared as a table is none")
     columns = connection.execute(_COLUMNS, (known[0],)).fetchall()
     own = [str(name) for name, number in columns if isinstance(number, int) and number > 0]
@@ -117,9 +127,9 @@ def _read(connection: psycopg.Connection[tuple[object, ...]], place: RowPlace, k
         return where | {"key": tagged("text", key), "version": NO_ROW}
     if len(rows) == _MANY:
         raise OperandUnreadableError("there is more than one such row")
-    kinds, texts = rows[0][0::2], rows[0][1::2]
+    types, texts = rows[0][0::2], rows[0][1::2]
     require_key(str(texts[0]), key)
-    said = [(str(kind), None if text is None else str(text)) for kind, text in zip(kinds, texts, strict=True)]
+    said = [(str(kind), None if text is None else str(text)) for kind, text in zip(types, texts, strict=True)]
     version = require_version(*said[1]) if place.version else _hash(own, said[1:])
     return where | {"key": tagged(said[0][0], key), "version": version}
 

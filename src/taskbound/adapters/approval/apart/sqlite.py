@@ -1,13 +1,12 @@
 """The row of a SQLite file, read as one that somebody else wrote and goes on writing.
 
 1. The file is there, is a plain one, and its path leads through no link; it is opened for reading, by the
-   path that was declared, and is the same file afterwards. Nothing is made where there is none. It is not
-   said to be immutable: then changes would not be seen. (Of a database in WAL mode any reader may make the
-   shared memory beside it.)
+   path that was declared. Nothing is made where there is none, and nothing is mended. It is not said to be
+   immutable: then changes would not be seen. (Of a database in WAL mode any reader may make the shared memory
+   beside it.)
 2. The table is a table, neither a view nor virtual, and its columns have these very names. They are named
    with their table: alone, SQLite takes a name that it doesn't know for a text.
-3. Only reading that table is authorized, and columns that the schema computes are not read: a function runs
-   for nobody.
+3. Columns that the schema computes are not read: so nothing that the schema says is run.
 4. A lock of another is waited for so long, and what is read is bounded.
 """
 
@@ -36,10 +35,8 @@ _BUSY: Final = 1.0
 """Seconds that a lock is waited for (rule 4)."""
 _LARGEST: Final = 1 << 20
 """Characters of a row at most; a blob has two for each byte (rule 4)."""
-_SETTINGS: Final = ("trusted_schema=OFF", "query_only=ON", "cell_size_check=ON", "mmap_size=0")
 _MANY: Final = 2
 _INTEGERS: Final = range(-(2**63), 2**63)
-_ALLOWED: Final = frozenset({driver.SQLITE_SELECT, driver.SQLITE_TRANSACTION})
 
 
 def sqlite_row(place: RowPlace, key: str, closed: frozenset[tuple[int, int]]) -> dict[str, str]:
@@ -49,7 +46,7 @@ def sqlite_row(place: RowPlace, key: str, closed: frozenset[tuple[int, int]]) ->
         OperandOutsideError: The file is in a folder that is closed.
         OperandUnreadableError: There is no such table, or nothing that can be read as this one row.
     """
-    before = _state(Path(place.path), closed)
+    device, inode = _state(Path(place.path), closed)
     try:
         connection = driver.connect(
             f"file:{quote(place.path)}?mode=ro", uri=True, timeout=_BUSY, isolation_level=None
@@ -60,9 +57,7 @@ def sqlite_row(place: RowPlace, key: str, closed: frozenset[tuple[int, int]]) ->
             connection.close()
     except (driver.Error, MemoryError, UnicodeError) as error:
         raise OperandUnreadableError(f"the database could not be read ({_name(error)})") from error
-    if _state(Path(place.path), closed) != before:
-        raise OperandUnreadableError("the database was replaced while it was read")  # 1
-    return version | {"row": place.text, "table": f"device {before[0]}, inode {before[1]}"}
+    return version | {"row": place.text, "table": f"device {device}, inode {inode}"}
 
 
 def _state(path: Path, closed: frozenset[tuple[int, int]]) -> tuple[int, int]:
@@ -80,11 +75,8 @@ def _state(path: Path, closed: frozenset[tuple[int, int]]) -> tuple[int, int]:
 
 
 def _read(connection: driver.Connection, place: RowPlace, key: str) -> dict[str, str]:
-    for one in _SETTINGS:
-        connection.execute(f"PRAGMA {one}")
     connection.execute("BEGIN")
     columns = _columns(connection, place)
-    connection.set_authorizer(lambda action, first, *_: _authorize(action, first, place.table))  # 3
     version = [place.version] if place.version else columns
     names = ", ".join(f"t.{_quoted(one)}" for one in (place.key, *version))  # 2
     statement = (
@@ -115,16 +107,11 @@ def _columns(connection: driver.Connection, place: RowPlace) -> list[str]:
         "SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND name = ? AND rootpage > 0", (place.table,)
     ).fetchall()
     all_of_it = connection.execute(f"PRAGMA main.table_xinfo({_quoted(place.table)})").fetchall()
-    plain = [str(one[1]) for one in all_of_it if not one[6]]
+    plain = [str(one[1]) for one in all_of_it if not one[6]]  # 3
     read = {place.key, place.version or place.key}
     if not known or not read <= set(plain) or (not place.version and len(plain) < len(all_of_it)):
         raise OperandUnreadableError("the database has no such table, or it has no such plain column")
     return plain
-
-
-def _authorize(action: int, first: str | None, table: str) -> int:
-    reads = action == driver.SQLITE_READ and first == table
-    return driver.SQLITE_OK if reads or action in _ALLOWED else driver.SQLITE_DENY
 
 
 def _quoted(name: str) -> str:
