@@ -12,7 +12,14 @@ from taskbound.core.approval import Look, Operand, ProbeKind, parse_probe
 from taskbound.flows.approval.looking import Unseen
 from taskbound.flows.tool import Declaration
 from taskbound.sdk.client import RefusedByDaemonError
-from taskbound.surfaces.api.looking import MOST, MOST_OF_ONE, MOST_ROUNDS, THREADS, Looking
+from taskbound.surfaces.api.looking import (
+    MOST,
+    MOST_OF_ONE,
+    MOST_ROUNDS,
+    MOST_WAITING,
+    THREADS,
+    Looking,
+)
 from taskbound.surfaces.api.worker import OverloadedError
 from taskbound.wire.action import Permitted
 from tests.peers.holding import hold_policy
@@ -59,7 +66,7 @@ def test_one_agent_s_looks_leave_threads_for_those_of_others() -> None:
         looking, far = slow()
         seen: asyncio.Queue[Any] = asyncio.Queue()
         try:
-            for _ in range(MOST_OF_ONE):
+            for _ in range(MOST_OF_ONE + MOST_WAITING):
                 looking.hand(("default", "one"), looks(), seen.put_nowait, seen.put_nowait)
             with pytest.raises(OverloadedError):
                 looking.hand(("default", "one"), looks(), seen.put_nowait, seen.put_nowait)
@@ -67,8 +74,9 @@ def test_one_agent_s_looks_leave_threads_for_those_of_others() -> None:
             looking.hand(("default", "two"), looks(), seen.put_nowait, seen.put_nowait)
             for _ in range(MOST_OF_ONE + 1):
                 assert await asyncio.to_thread(far.begun.acquire, timeout=30), "each has a thread"
+            assert not far.begun.acquire(blocking=False), "the others of the first one wait"
             far.go.set()
-            for _ in range(MOST_OF_ONE + 1):
+            for _ in range(MOST_OF_ONE + MOST_WAITING + 1):
                 assert (await seen.get()).found[0].found == FOUND
             looking.hand(("default", "one"), looks(), seen.put_nowait, seen.put_nowait)
             await seen.get()
@@ -79,7 +87,7 @@ def test_one_agent_s_looks_leave_threads_for_those_of_others() -> None:
     asyncio.run(story())
 
 
-def test_all_of_them_have_so_many_looks_under_way() -> None:
+def test_so_many_have_something_looked_at() -> None:
     async def story() -> None:
         looking, far = slow()
         seen: asyncio.Queue[Any] = asyncio.Queue()

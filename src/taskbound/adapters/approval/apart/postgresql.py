@@ -112,9 +112,7 @@ def _read(connection: psycopg.Connection[tuple[object, ...]], place: RowPlace, k
     if place.key not in own or (place.version and place.version not in {name for name, _ in columns}):
         raise OperandUnreadableError("the table has no such column")  # 4
     values = [_said(one) for one in ([place.version] if place.version else own)]
-    asked = sql.SQL(
-        "SELECT {key}, {values} FROM {table} AS t WHERE t.{column} OPERATOR(pg_catalog.=) %s LIMIT {most}"
-    ).format(
+    asked = sql.SQL("SELECT {key}, {values} FROM {table} AS t WHERE t.{column} = %s LIMIT {most}").format(
         key=_said(place.key),
         values=sql.SQL(", ").join(values),
         table=_named(place.schema, place.table),

@@ -104,7 +104,7 @@ def _read(connection: driver.Connection, place: RowPlace, key: str) -> dict[str,
 def _columns(connection: driver.Connection, place: RowPlace) -> list[str]:
     """The names of the table's columns, in order (rule 2)."""
     known = connection.execute(
-        "SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND name = ? AND rootpage > 0", (place.table,)
+        "SELECT 1 FROM main.sqlite_schema WHERE name = ? AND rootpage > 0", (place.table,)
     ).fetchall()
     all_of_it = connection.execute(f"PRAGMA main.table_xinfo({_quoted(place.table)})").fetchall()
     plain = [str(one[1]) for one in all_of_it if not one[6]]  # 3
