@@ -53,13 +53,13 @@ MODULE = ("-m", "taskbound.wiring.gateway")
 PATIENT = (
     "-c",
     (
-        "import sys\nfrom functools import partial\n"
-        "from taskbound.surfaces.gateway.link import Timings\nfrom taskbound.wiring import gateway\n"
-        "gateway.Plugs = partial(gateway.Plugs, timings=Timings(grace=60.0, hold=0.0))\n"
+        "import os\nimport sys\nfrom functools import partial\nfrom taskbound.wiring import gateway\n"
+        "os.environ['TASKBOUND_HOLD_SECONDS'] = '0'\n"
+        "gateway.Timings = partial(gateway.Timings, grace=60.0)\n"
         "sys.exit(gateway.main(sys.argv[1:]))\n"
     ),
 )
-"""The gateway with a longer grace, where a test is not about its length."""
+"""The gateway with a longer grace, and no wait for people, where a test is not about their length."""
 
 
 class Place:
