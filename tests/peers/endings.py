@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from taskbound.core.approval import AnswerKind
 from taskbound.core.task import TaskEvent
-from taskbound.core.tool import parse_definition
+from taskbound.core.tool import ServerIdentity, parse_definition
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.leaving import People
 from taskbound.flows.identity.person_key import withdraw
@@ -91,6 +91,7 @@ class Ending:
             "leave for good": lambda: partial(people.leave, "default", who, OWNER, owns=True, reason=""),
             "policy": self._activate,
             "tool": lambda: partial(self._accept, {**PAY, "title": f"Pay {self._turns}"}),
+            "re-pin": lambda: self._pin,
             "amend": lambda: partial(
                 world.changes.amend, "default", task, scope_of({"grants": SCOPE["grants"][:1]}), ANN
             ),
@@ -146,6 +147,15 @@ class Ending:
             )
             assert isinstance(kept, StoredBundle)
             yield kept.digest
+
+    def _pin(self) -> None:
+        """A person takes the server away, and pins one of another binary under its name."""
+        pins = self._there.world.pins
+        pins.remove("default", "bank", ANN)
+        plain: dict[str, Any] = {"command": "/usr/bin/bank", "resolved": "/usr/bin/bank"}
+        identity = ServerIdentity(namespace="default", sha256=f"{self._turns:064x}", **plain)
+        raws = [json.dumps(one).encode() for one in (PAY, LOOK)]
+        pins.add("bank", identity, b"{}", raws, agents=(), actor=ANN)
 
     def _accept(self, definition: dict[str, Any]) -> None:
         """A server lists another definition, and a person accepts it."""

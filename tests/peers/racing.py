@@ -73,6 +73,7 @@ TABLE: Final[Mapping[str, Row]] = {
     "leave for good": Row(silences=True),
     "policy": Row(),
     "tool": Row(),
+    "re-pin": Row(),
     "amend": Row(),
     "narrow": Row(action="refused", approval="narrowed"),
     "pause": Row(stays=True),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.postgres import Server
 
 ROUNDS = {Said.BEFORE: 2, Said.MEANWHILE: 1, Said.NARROWED: 1}
-"""Of each kind over each store: 17,280 tries to use 120 approvals.
+"""Of each kind over each store: 18,432 tries to use 128 approvals.
 
 `dev/soak --only approvals` does more.
 """
@@ -84,6 +84,7 @@ def test_the_table_has_a_race_for_each_end_that_an_approval_can_have_and_for_all
         "narrow",
         "pause",
         "policy",
+        "re-pin",
         "stop",
         "tool",
         "withdraw",

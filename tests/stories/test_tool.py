@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.core.errors import MalformedError
-from taskbound.core.tool import parse_definition
+from taskbound.core.tool import ServerIdentity, parse_definition
 from taskbound.flows.tool import OtherDefinitionError, UnknownServerError, UpstreamExistsError
 from tests.world import ANN, LOOK, PAY, code_of
 
@@ -142,6 +142,23 @@ def test_a_server_with_a_definition_that_can_not_be_pinned_is_not_pinned_at_all(
     with pytest.raises(MalformedError):
         world.add_bank(PAY, changed(name="P\u0430y"))
     assert len(world.records()) == before
+
+
+@pytest.mark.parametrize("agents", [(), ("helper",)])
+def test_a_server_that_is_pinned_anew_is_another_one_for_a_daemon_that_saw_the_one_before(
+    world: World, agents: tuple[str, ...]
+) -> None:
+    task = world.settle_in()
+    assert code_of(world.ask(task)) == "permit"
+    other = world.beside()
+    other.pins.remove("default", "bank", ANN)
+    identity = ServerIdentity(namespace="default", command="/x", resolved="/x", sha256="1" * 64)
+    raws = [json.dumps(one).encode() for one in (PAY, LOOK)]
+    other.pins.add("bank", identity, b"{}", raws, agents=agents, actor=ANN)
+    answer = world.ask(task)
+    assert code_of(answer) == ("unknown-tool" if agents else "permit")
+    decided = world.events("action-decided")[-1]
+    assert decided["server"] == identity.digest, "what is permitted is a call of the server of now"
 
 
 def test_a_server_of_other_agents_is_not_reachable(world: World) -> None:

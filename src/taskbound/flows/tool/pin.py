@@ -1,6 +1,9 @@
 """Pinning servers with the definitions that their probes listed, and taking them away.
 
-A person pins a server; all its tools are pinned with it, or nothing is.
+1. A person pins a server; all its tools are pinned with it, or nothing is.
+2. The first version of a pin is the instant at which it was made, and not 1: a daemon that has seen a tool
+   which was taken away would take what is pinned under its name for that one. A pin changes less often than
+   once in a microsecond, so that no later pin of the name has a version that an earlier one had.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskbound.core.audit import Event
+    from taskbound.core.clock import Instant
     from taskbound.core.tool import ServerIdentity, ToolDefinition
     from taskbound.flows.decision import Views
     from taskbound.flows.means import Actor, Means
@@ -72,8 +76,9 @@ class Pins:
                 raise UpstreamExistsError(f"a server named `{name}` is pinned already")
             tx.tools.put_server(server, expect=0)
             events: list[Event] = [_added(server, identity, actor)]
+            now = self._means.clock.now()
             for definition in definitions:
-                tool = _pin(server, definition)
+                tool = _pin(server, definition, now)
                 tx.tools.put_tool(tool, expect=0)
                 events.append(_pinned(tool, definition, actor))
             self._record(tx, namespace, events)
@@ -113,7 +118,7 @@ def require_server(server: PinnedServer | None, name: str) -> PinnedServer:
     return server
 
 
-def _pin(server: PinnedServer, definition: ToolDefinition) -> PinnedTool:
+def _pin(server: PinnedServer, definition: ToolDefinition, now: Instant) -> PinnedTool:
     return PinnedTool(
         namespace=server.namespace,
         name=join_tool_name(server.name, definition.name),
@@ -122,6 +127,7 @@ def _pin(server: PinnedServer, definition: ToolDefinition) -> PinnedTool:
         definition=definition.canonical,
         digest=definition.digest,
         state="pinned",
+        version=now,  # 2
     )
 
 
