@@ -8,8 +8,9 @@ import pytest
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.core.approval import AnswerKind
-from tests.peers.widening import Wide, pay
-from tests.stories.test_widening import differences
+from tests.peers.widening import Wide, grants, pay
+from tests.stories.test_widening import differences, paid
+from tests.world import ANN, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +74,14 @@ COPY = """
 def test_what_was_edited_in_the_database_is_found(there: Wide, tmp_path: Path, text: str, words: str) -> None:
     edit(tmp_path, text)
     assert any(words in one for one in differences(there))
+
+
+def test_law_3_what_was_used_beyond_a_limit_is_compared_too(there: Wide, tmp_path: Path) -> None:
+    assert [paid(there) for _ in range(3)] == ["permit"] * 3
+    there.world.changes.amend("default", there.task.id, scope_of(grants(pay(1))), ANN)
+    assert (there.now().over, differences(there)) == ((("g0/uses", 2),), ())
+    edit(tmp_path, "UPDATE tasks SET over = '[]' WHERE over <> '[]'")
+    assert any("beyond its limits" in one for one in differences(there))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -103,13 +102,14 @@ class Round:
     def __init__(self, there: Wide, other: Wide) -> None:
         self.there, self.other = there, other
         self.permits = 0
+        self.codes: set[str] = set()
+        """Of what came too late."""
         there.task = other.task = there.world.start(scope=grants(pay(BEFORE)))
         self.asked: StoredAmendment = there.wish(pay(WIDER))
         self.said = there.word(self.asked, "bob")
 
     def approve(self) -> None:
-        with suppress(TaskboundError):  # what came too late
-            self.there.world.widenings.answer("default", *self.said)
+        self._late(partial(self.there.world.widenings.answer, "default", *self.said))
 
     def meanwhile(self, what: str) -> Callable[[], object]:
         """What happens at the other daemon."""
@@ -132,7 +132,7 @@ class Round:
             acts[what] = partial(
                 world.widenings.answer, "default", *self.other.word(self.asked, "carl", kind)
             )
-        return partial(_late, acts[what])
+        return partial(self._late, acts[what])
 
     def undo(self, what: str) -> None:
         """So that the next round finds what this one found."""
@@ -152,13 +152,14 @@ class Round:
     def _grantable(self, what: Any) -> None:
         set_person_grantable(self.other.world.means, "default", "ann", what, actor=OWNER, owns=True)
 
+    def _late(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except TaskboundError as error:
+            self.codes.add(error.code)
+
     def _call(self) -> None:
         self.permits += code_of(self.other.world.ask(self.other.task)) == "permit"
-
-
-def _late(act: Callable[[], object]) -> None:
-    with suppress(TaskboundError):  # what came too late
-        act()
 
 
 @pytest.mark.timeout(300)
@@ -175,6 +176,7 @@ def test_an_amendment_is_applied_whole_or_not_at_all_whatever_happens_at_once(tw
         assert state in {"applied", KINDS[what]}, (first, stops)
         came.add(state)
         require_whole(there, one, state)
+        assert "conflict" not in one.codes, "who comes too late is told what happened"
         one.undo(what)
     both = {"applied", KINDS[what]} if what != "expire" else {"expired"}  # time takes no step: it comes first
     assert came == both

@@ -37,6 +37,7 @@ from taskbound.core.task import (
     TaskSyntaxError,
 )
 from taskbound.flows.approval.amendments import note_amendment
+from taskbound.flows.approval.fatigue import measure
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.identity import set_person_grantable
 from taskbound.flows.identity.leaving import People
@@ -339,6 +340,9 @@ def test_a_hasty_yes_is_told_and_counted(here: Wide) -> None:
     note_amendment(here.world.means, "default", asked.question.id, bob)
     assert len(here.world.events("amendment-shown")) == 1
     here.tell(asked, "bob")
+    _, (load,), (shown,) = measure(here.world.means, "default", 1)
+    assert (load.agent, load.asked, load.states) == ("coder", 1, {"applied": 1})
+    assert (shown.person, shown.shown, shown.yes, shown.hasty) == ("bob", 1, 1, 1)
     answer = only(here.world, "amendment-answered")
     assert (answer["hasty"], answer["length"] > 0, 0 <= answer["taken"] < 1000) == (True, True, True)
     assert here.world.monitor.messages[-1]["kind"] == "taskbound-hasty-answer"

@@ -4,10 +4,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from taskbound.core.approval import Answer, AnswerKind, Subject
+from taskbound.core.clock import Instant
+from taskbound.core.identity.passkey import CountsBackError
+from taskbound.core.identity.person_key import NotStandingError
 from taskbound.core.task import (
     OutsideParentError,
     TaskEvent,
 )
+from taskbound.flows.approval.amendments import amendment_circle
+from taskbound.flows.approval.circle import see_people
+from taskbound.flows.identity.person_key import withdraw
 from tests.peers.holding import ASKED
 from tests.peers.people import actor_of
 from tests.peers.widening import Wide, grants, pay
@@ -153,3 +160,65 @@ def test_held_calls_of_the_task_are_asked_anew_since_the_scope_is_another_one(st
     there.widened(pay(8))
     (told,) = there.world.approvals.sweep()
     assert (told.state.value, told.reason) == ("superseded", "the scope of its task is another one now")
+
+
+def test_law_4_the_end_of_a_task_withdraws_its_amendment_in_the_same_transaction(there: Wide) -> None:
+    child = there.world.delegate(there.task, scope=scope_of(grants(pay(2))))
+    asked, below = there.wish(pay(8)), there.wish(pay(3), task=child)
+    there.world.tasks.end("default", there.task.id, TaskEvent.COMPLETE, ANN, reason="")
+    for one in (asked, below):
+        assert there.amendment(one).state.value == "withdrawn", "nobody has swept"
+    assert differences(there) == ()
+
+
+def test_a_child_that_an_amendment_above_ends_takes_its_own_amendment_along(there: Wide) -> None:
+    there.task = there.world.start(scope=grants(pay(5), LOOK))
+    child = there.world.delegate(there.task, scope=scope_of(grants({**LOOK, "uses": 1})))
+    below = there.wish({**LOOK, "uses": 2}, task=child)
+    there.world.changes.amend("default", there.task.id, scope_of(grants(pay(5))), ANN)
+    assert there.amendment(below).state.value == "withdrawn"
+
+
+# Keys and signatures, as for held actions.
+
+
+def test_a_copied_device_that_counts_back_approves_nothing(there: Wide) -> None:
+    there.widened(pay(8))
+    there.devices["bob"][1].counter = 0
+    asked = there.wish(pay(9))
+    with pytest.raises(CountsBackError):
+        there.tell(asked, "bob")
+    assert there.amendment(asked).state.value == "pending"
+
+
+def test_a_key_that_was_withdrawn_answers_nothing_any_more(there: Wide) -> None:
+    asked = there.wish(pay(8))
+    withdraw(there.world.means, "default", there.devices["bob"][0].id, actor_of("bob"), owns=False, reason="")
+    with pytest.raises(NotStandingError):
+        there.tell(asked, "bob")
+    assert there.amendment(asked).answers == ()
+
+
+@pytest.mark.parametrize("subject", [Subject.ACTION, Subject.PLAN])
+def test_a198_an_answer_in_the_store_that_was_signed_about_something_else_counts_for_nothing(
+    there: Wide, subject: Subject
+) -> None:
+    asked = there.wish(pay(8))
+    raw, signature = there.word(asked, "bob", subject=subject)
+    said = Answer(
+        kind=AnswerKind.APPROVE,
+        person="bob",
+        key=there.devices["bob"][0].id,
+        at=Instant(there.world.clock.at),
+        received=Instant(there.world.clock.at),
+        statement=raw,
+        signature=signature,
+    )
+    there.world.store.write(lambda tx: tx.amendments.put_answer("default", asked.question.id, said))
+    kept = there.amendment(asked)
+    with there.world.store.read() as snapshot:
+        people = see_people(snapshot, "default")
+        circle = amendment_circle(snapshot, people, there.task, "ann")
+        now = there.world.clock.now()
+        lacking = people.lacking(kept.question, kept.answers, circle, there.world.means, now)
+    assert (len(kept.answers), lacking) == (1, "`approval:agent` has 0 of 1")

@@ -190,7 +190,7 @@ class ApprovalRows(Message, frozen=True, tag="approvals", tag_field="is"):
     rows: tuple[ApprovalRow, ...]
     more: bool
     amendments: tuple[AmendmentRow, ...] = ()
-    """Amendments of tasks that people are asked about; all of them are with the first page."""
+    """Amendments of tasks that people are asked about: the newest, at most `limit`, with the first page."""
 
 
 class ApprovalAnswer(Message, frozen=True):

@@ -201,7 +201,8 @@ def measure(
     since = Instant(means.clock.now() - hours * _HOUR)
     with means.store.read() as snapshot:
         limits = snapshot.approvals.limits(namespace)
-        agents, persons = weigh(_seen(snapshot, namespace, since), limits)
+        every = (*_seen(snapshot, namespace, since), *_amended(snapshot, namespace, since))
+        agents, persons = weigh(every, limits)
     return limits, agents, persons
 
 
@@ -223,3 +224,18 @@ def _seen(snapshot: Snapshot, namespace: str, since: Instant) -> Iterator[Seen]:
         if len(page) < _PAGE:
             return
         before, counted = page[-1].question.id, counted + len(page)
+
+
+def _amended(snapshot: Snapshot, namespace: str, since: Instant) -> Iterator[Seen]:
+    """Amendments of tasks, which people are asked about as well."""
+    page = snapshot.amendments.amendments(namespace, limit=_MOST)
+    recent = [one for one in page if one.question.asked >= since]
+    shown = snapshot.approvals.displays(namespace, {one.question.id for one in recent})
+    for one in recent:
+        yield Seen(
+            agent=one.question.agent,
+            asked=one.question.asked,
+            state=one.state.value,
+            answers=one.answers,
+            displays=shown.get(one.question.id, ()),
+        )

@@ -1,4 +1,7 @@
-"""Comparing widening amendments with the log: one that was written into the database has no record."""
+"""Comparing amendments with the log: one that was written into the database has no record.
+
+Of narrowings, which have no rows of their own, it is compared what was used beyond the limits of now.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.approval.amendment import AmendmentState
 from taskbound.core.audit import TaskAmended
 from taskbound.core.audit.events import AmendmentAnswered, AmendmentAsked, AmendmentChanged
+from taskbound.flows.task.start import words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +43,8 @@ class AmendmentLedger:
     snapshot: Snapshot
     told: dict[tuple[str, str], _Told] = field(default_factory=dict)
     spaces: set[str] = field(default_factory=set)
+    over: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    """By task: what its last amendment says was used beyond its limits."""
 
     def take(self, record: Record) -> None:
         """Follow one record."""
@@ -46,7 +52,10 @@ class AmendmentLedger:
         self.spaces.add(space)
         if isinstance(event, AmendmentAsked):
             self.told[space, event.amendment] = _Told(event)
-        elif isinstance(event, AmendmentChanged | AmendmentAnswered | TaskAmended):
+            return
+        if isinstance(event, TaskAmended):
+            self.over[space, event.task] = event.over
+        if isinstance(event, AmendmentChanged | AmendmentAnswered | TaskAmended):
             known = self.told.get((space, event.amendment))
             if known is None:
                 return  # a narrowing has no amendment; what was never asked has no row that agrees
@@ -66,6 +75,10 @@ class AmendmentLedger:
                 yield f"amendment {name} was asked for, and is not there"
             else:
                 yield from _compare(row, told)
+        for (space, name), over in sorted(self.over.items()):
+            task = self.snapshot.tasks.task(space, name)
+            if task is not None and words(dict(task.over)) != over:
+                yield f"task {name} has used another amount beyond its limits than its records say"
         for space in sorted(self.spaces):
             for one in self._rows(space):
                 if (space, one.question.id) not in self.told:

@@ -197,6 +197,7 @@ def write_amended(
                 above=words(parent) if name == task else (),
                 learning=before[name].learning,
                 amendment=work.by_approval if name == task else "",
+                over=words(dict(after.tasks[name].over)),
             )
         )
     return ended, events

@@ -101,6 +101,8 @@ class TaskAmended:
     learning: bool = False
     amendment: str = ""
     """The amendment that people approved for it; empty for a narrowing, which needs nobody."""
+    over: tuple[str, ...] = ()
+    """``limit=amount`` of what was used of each limit beyond what it permits from now on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
