@@ -20,7 +20,7 @@ from tests.peers.people import actor_of
 from tests.peers.widening import Wide, grants, pay
 from tests.stories.test_change import LOOK, STEPS
 from tests.stories.test_widening import differences, paid
-from tests.world import ANN, code_of, scope_of
+from tests.world import ANN, code_of, id_of, scope_of
 
 if TYPE_CHECKING:
     from taskbound.ports.store import Store
@@ -177,6 +177,22 @@ def test_a_child_that_an_amendment_above_ends_takes_its_own_amendment_along(ther
     below = there.wish({**LOOK, "uses": 2}, task=child)
     there.world.changes.amend("default", there.task.id, scope_of(grants(pay(5))), ANN)
     assert there.amendment(below).state.value == "withdrawn"
+
+
+def test_law_3_a_call_that_was_not_sent_gives_nothing_back_to_a_scope_that_came_back(there: Wide) -> None:
+    world = there.world
+    to_bob, to_eve = ({"to": {"equals": name}, "amount": {"any": True}} for name in ("bob", "eve"))
+    there.task = world.start(scope=grants(pay(2, arguments=to_bob)))
+    early = id_of(world.ask(there.task, arguments={"to": "bob", "amount": 1}))
+    there.widened(pay(2, arguments=to_eve))
+    there.widened(pay(2, arguments=to_bob))
+    assert (there.now().scope, world.left(there.task)) == (there.task.scope, {"g0/uses": 2})
+    world.tell(early, "not-sent", None)
+    assert world.left(there.task) == {"g0/uses": 2}
+    late = id_of(world.ask(there.task, arguments={"to": "bob", "amount": 1}))
+    world.tell(late, "not-sent", None)
+    assert world.left(there.task) == {"g0/uses": 2}
+    assert differences(there) == ()
 
 
 # Keys and signatures, as for held actions.

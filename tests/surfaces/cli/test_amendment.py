@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from taskbound.core.approval import UnreadableQuestionError
-from taskbound.surfaces.cli.amendment import is_amendment, read_amendment
+from taskbound.surfaces.cli.amendment import is_amendment, read_amendment, require_difference
 from taskbound.wire.amendment import AmendmentDetail
 from tests.peers.openssh import make_key, sign
 
@@ -156,6 +156,9 @@ def test_a198_a_daemon_that_shows_one_thing_and_has_another_signed_is_found_out(
         {"before": '{"grants":[{"tool":"fs__read"}]}'},
         *({"row": row | {name: "else"}} for name in names),
     ]
+    require_difference(read_amendment(found)[1])
+    with pytest.raises(UnreadableQuestionError):
+        require_difference(read_amendment(told_as(told | {"before": "", "row": row | {"state": "x"}}))[1])
     for lie in lies:
         with pytest.raises(UnreadableQuestionError):
             read_amendment(told_as(told | lie))

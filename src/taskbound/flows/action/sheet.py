@@ -5,7 +5,7 @@
 2. A result may leave only when its task and the ancestors are live and nothing is
    stopped at the instant of the commit; otherwise it is withheld.
 3. *Not sent* gives uses and limits back, as long as the task's scope is the one that they were taken from: in
-   an amended one the same names are other limits. *Unknown* keeps them.
+   an amended one the same names are other limits, also when it is the same scope again. *Unknown* keeps them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from taskbound.core.audit import Event
     from taskbound.core.clock import Instant
     from taskbound.core.revocation import KillSwitch
-    from taskbound.core.task import TaskHead
+    from taskbound.core.task import Task, TaskHead
     from taskbound.ports.action import OpenPermit, StoredAction
     from taskbound.ports.store import Transaction
 
@@ -235,7 +235,7 @@ class Sheet:
         if not self._back:
             return
         scopes = {one.task: tx.tasks.task(self._namespace, one.task) for one in self._back}
-        back = [one for one in self._back if (of := scopes[one.task]) and of.scope.digest == one.scope]  # 3
+        back = [one for one in self._back if (of := scopes[one.task]) and self._is_of(tx, of, one)]  # 3
         left = tx.tasks.lock_remainders(self._namespace, {one.task for one in back})
         after: dict[tuple[str, str], int] = {}
         for permit in back:
@@ -244,6 +244,16 @@ class Sheet:
                 after[key] = after.get(key, left[permit.task][limit]) + amount
         changes = {(task, limit): (left[task][limit], amount) for (task, limit), amount in after.items()}
         tx.tasks.set_remainders(self._namespace, changes)
+
+    def _is_of(self, tx: Transaction, task: Task, permit: OpenPermit) -> bool:
+        """Whether the task's limits are those that the permit was charged to.
+
+        A scope that an amendment has brought back is the same, and its limits count anew what was used.
+        """
+        if task.scope.digest != permit.scope or task.scope_version == 1:
+            return task.scope.digest == permit.scope
+        kept = tx.actions.action(self._namespace, permit.id)
+        return kept is not None and kept.at > task.since
 
 
 def _after(state: ActionState, events: tuple[ActionEvent, ...]) -> ActionState:

@@ -23,11 +23,13 @@ from taskbound.core.audit import (
     TaskAmended,
     TaskChanged,
     TaskStarted,
+    TaskStepped,
     parse_record,
 )
 from taskbound.core.scope import initial_limits
 from taskbound.core.task import ENDED
 from taskbound.flows.audit.amendment_rows import AmendmentLedger
+from taskbound.flows.audit.compared import compared
 from taskbound.flows.audit.key_rows import KeyLedger
 from taskbound.flows.audit.policy_rows import PolicyLedger
 from taskbound.flows.audit.unknown_rows import UnknownLedger
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from taskbound.core.audit import Record
-    from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Snapshot
 
 __all__ = ["Comparison", "compare_rows"]
@@ -70,6 +71,8 @@ class _Task:
     scope: str = ""
     open: int = 0
     state: str = "running"
+    since: int = 0
+    """When it was amended, or entered a step after that; what was permitted before gives nothing back."""
 
 
 @dataclass(slots=True)
@@ -103,6 +106,10 @@ class _Ledger:
                 self._close(space, event.task)
             case TaskAmended() as event if (space, event.task) in self.tasks:
                 self._amend(space, event)
+                self.tasks[space, event.task].since = record.at
+            case TaskStepped() as event if (space, event.task) in self.tasks:
+                known = self.tasks[space, event.task]
+                known.since = record.at if known.since else 0
             case ActionDecided(decision="hold") as event:
                 self.holds[space, event.action] = event
             case ActionDecided() as event if event.decision in _STATES:
@@ -162,7 +169,7 @@ class _Ledger:
         if row is None:
             self.differ(f"action {event.action} was decided, and is not there")
             return
-        for name, here, there in _compared(row, event):
+        for name, here, there in compared(row, event):
             if here != there:
                 self.differ(f"action {event.action} has another {name} than its record")
         if event.decision != "permit":
@@ -183,7 +190,7 @@ class _Ledger:
         if held is not None:
             self.actions += 1
         if row is not None:
-            for name, here, there in _compared(row, held) if held is not None else ():
+            for name, here, there in compared(row, held) if held is not None else ():
                 if here != there:
                     self.differ(f"action {event.action} has another {name} than its record")
             state = row.state.value
@@ -197,7 +204,8 @@ class _Ledger:
         if decided is None or task is None:
             return
         task.open -= 1
-        if event.after in _GIVES_BACK and decided.scope == task.scope:
+        counts = row is None or row.at > task.since
+        if event.after in _GIVES_BACK and decided.scope == task.scope and counts:
             _add(task, decided.charges, sign=1)
         self._close(space, event.task)
 
@@ -261,37 +269,6 @@ def _pages(snapshot: Snapshot) -> Iterator[tuple[bytes, ...]]:
         yield page
         start += len(page)
     yield tuple(one.body for one in snapshot.audit.pending(snapshot.audit.count() - size + 1))
-
-
-def _compared(row: StoredAction, event: ActionDecided) -> Iterator[tuple[str, object, object]]:
-    charges = tuple(f"{limit}={amount}" for limit, amount in row.charges)
-    yield "decision", row.decision, event.decision
-    yield "digest", row.digest, event.digest
-    yield "act key", row.act_key, event.act_key
-    yield "task", row.task, event.task
-    yield (
-        "tool",
-        (row.agent, row.tool, row.server, row.definition),
-        (
-            event.agent,
-            event.tool,
-            event.server,
-            event.definition,
-        ),
-    )
-    yield (
-        "grant",
-        (row.grant, row.policies, row.bundle, row.scope),
-        (
-            event.grant,
-            event.policies,
-            event.bundle,
-            event.scope,
-        ),
-    )
-    yield "charge", charges, event.charges
-    yield "attempt", row.attempt, event.attempt
-    yield "connection", row.connection, event.connection
 
 
 def _add(task: _Task, amounts: tuple[str, ...], *, sign: int) -> None:

@@ -24,7 +24,7 @@ from taskbound.core.approval import (
     parse_statement,
     render_statement,
 )
-from taskbound.core.approval.amendment import AmendmentState, parse_amendment
+from taskbound.core.approval.amendment import parse_amendment
 from taskbound.core.clock import Instant
 from taskbound.core.errors import MalformedError
 from taskbound.core.scope import describe, parse_scope
@@ -56,6 +56,7 @@ __all__ = [
     "is_amendment",
     "read_amendment",
     "refuse_amendment",
+    "require_difference",
     "show_amendment",
 ]
 
@@ -260,19 +261,24 @@ def read_amendment(found: AmendmentDetail) -> tuple[AmendmentQuestion, Scope | N
     return question, before
 
 
+def require_difference(before: Scope | None) -> None:
+    """Go on to sign only where the difference can be shown, whatever the daemon says of the rest (rule 1).
+
+    Raises:
+        UnreadableQuestionError: The daemon did not tell the scope that the task has.
+    """
+    if before is None:
+        raise UnreadableQuestionError(
+            "the task has another scope than the amendment is about, or it is kept back",
+            remedy="sign nothing, and look at it again with `taskbound approval show`",
+        )
+
+
 def _print_to_sign(
     session: Session, found: AmendmentDetail, question: AmendmentQuestion, before: Scope | None
 ) -> None:
-    """Show it, on standard error where standard output is for one document.
-
-    Raises:
-        UnreadableQuestionError: There is no difference to show: the daemon keeps the scope of now back.
-    """
-    if before is None and found.row.state == AmendmentState.PENDING.value:
-        raise UnreadableQuestionError(
-            "the task has another scope than the amendment is about",
-            remedy="sign nothing, and look at it again with `taskbound approval show`",
-        )
+    """Show it, on standard error where standard output is for one document."""
+    require_difference(before)
     screen = Screen(json=False, out=sys.stderr) if session.screen.json else session.screen
     _print(screen, found, question, before)
 
