@@ -25,6 +25,8 @@ from tests.contracts.store.rows import (
 )
 from tests.contracts.store.test_approval import approval, step
 from tests.contracts.store.test_policy import SECOND, activation, bundle
+from tests.contracts.store.test_task_amendment import amendment
+from tests.contracts.store.test_task_amendment import step as moved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,6 +106,14 @@ KEPT: dict[str, Kept] = {
         lambda tx: tx.approvals.lock_holds(SPACE, [("tsk_1", "d1")]),
         lambda tx: tx.approvals.move_approvals(SPACE, [step()]),
     ),
+    "an amendment": Kept(
+        lambda tx: tx.amendments.lock_amendment(SPACE, "amd_1"),
+        lambda tx: tx.amendments.move_amendments(SPACE, [moved()]),
+    ),
+    "an open amendment of a task": Kept(
+        lambda tx: tx.amendments.lock_open(SPACE, ["tsk_1"]),
+        lambda tx: tx.amendments.move_amendments(SPACE, [moved()]),
+    ),
 }
 
 
@@ -119,6 +129,7 @@ def fill(tx: Transaction) -> None:
         tx.actions.put_acts(SPACE, {("root", f"{number}"): ActHistory(attempts=1)})
         tx.actions.insert_actions([action(number)])
         tx.approvals.insert_approvals([approval(number)])
+        tx.amendments.insert_amendment(amendment(number))
     for name in ("bob", "ann"):
         tx.identities.put_person(person(name), expect=0)
     tx.tasks.put_task(ROOT, expect=0)
@@ -229,6 +240,12 @@ ORDERS: dict[str, Order] = {
     ),
     "open approvals": Order(
         lambda tx: tx.approvals.lock_open(SPACE, ["tsk_1"]), "approvals", "id = 'apr_1'", "id = 'apr_2'"
+    ),
+    "open amendments": Order(
+        lambda tx: tx.amendments.lock_open(SPACE, ["tsk_2", "tsk_1"]),
+        "amendments",
+        "id = 'amd_1'",
+        "id = 'amd_2'",
     ),
     "approvals of an act": Order(
         lambda tx: tx.approvals.lock_holds(SPACE, [("tsk_1", "d1")]),
