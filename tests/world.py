@@ -22,8 +22,9 @@ from taskbound.core.tool import ServerIdentity
 from taskbound.flows.action import Outcomes, Release, Report, Withhold
 from taskbound.flows.approval import Approvals
 from taskbound.flows.approval.looking import Unseen, look_far
+from taskbound.flows.approval.together import Plans
 from taskbound.flows.audit.sequencing import open_writer
-from taskbound.flows.decision import Call, Decisions, Narrowings, Views
+from taskbound.flows.decision import Call, Decisions, Narrowings, Planning, Views
 from taskbound.flows.decision.commit import NotDecided
 from taskbound.flows.identity import Agents, Deliveries, register_person
 from taskbound.flows.means import Actor, Means
@@ -167,6 +168,8 @@ class World:
         self.widenings = Widenings(self.means, self.views)
         self.decisions = Decisions(self.means, self.views)
         self.narrowings = Narrowings(self.means, self.views)
+        self.planning = Planning(self.means, self.views)
+        self.plans = Plans(self.means)
         self._requests = count(1)
         open_writer(self.means, software="test")
 

@@ -289,7 +289,7 @@ class Stage:
 
     def do_withdraw(self, of: str = "a", by: str = "ann") -> str:
         name = self.question(of).id
-        return self.world.approvals.withdraw("default", name, actor_of(by), reason="not now").state.value
+        return self.world.approvals.withdraw("default", name, actor_of(by), reason="not now")[0].state.value
 
     # --- what happens meanwhile -----------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import parse_question
 from taskbound.core.approval.sheet import Sheet, parse_sheet, render_sheet
 from taskbound.surfaces.api.approval import detail_of
-from taskbound.surfaces.cli.approval import sheet_from
+from taskbound.surfaces.cli.sheets import sheet_from
 from tests.corpus.g10 import WIDE, Case, Stage, cases, policy
 from tests.peers.holding import Holding
 from tests.world import code_of, id_of

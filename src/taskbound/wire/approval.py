@@ -9,6 +9,7 @@ from taskbound.wire.frame import Message
 __all__ = [
     "AgentLoad",
     "AnswerApproval",
+    "AnswerPlan",
     "ApprovalAnswer",
     "ApprovalDetail",
     "ApprovalLimits",
@@ -24,8 +25,14 @@ __all__ = [
     "NarrowApproval",
     "OpenApproval",
     "PersonLoad",
+    "PlanDetail",
+    "PlanProposed",
+    "PlanSaid",
+    "PlanStep",
+    "ProposePlan",
     "ProveApproval",
     "ShowApproval",
+    "ShowPlan",
     "WithdrawApproval",
 ]
 
@@ -49,6 +56,36 @@ class ShowApproval(Message, frozen=True, tag="approval:show", tag_field="op"):
 
 class AnswerApproval(Message, frozen=True, tag="approval:answer", tag_field="op"):
     """Bring a signed answer. There is no other way to approve."""
+
+    statement: str
+    """Exactly what was signed."""
+    signature: str
+    """SSHSIG, armored."""
+
+
+class PlanStep(Message, frozen=True):
+    """One call of a plan."""
+
+    tool: str
+    arguments: str
+    """The canonical bytes of its arguments, as text."""
+
+
+class ProposePlan(Message, frozen=True, tag="approval:plan", tag_field="op"):
+    """Ask people about these calls of a task together, in this order. Asking gives nothing."""
+
+    task: str
+    steps: tuple[PlanStep, ...]
+
+
+class ShowPlan(Message, frozen=True, tag="approval:show-plan", tag_field="op"):
+    """Ask for one plan, with all that its sheet is made of."""
+
+    plan: str
+
+
+class AnswerPlan(Message, frozen=True, tag="approval:answer-plan", tag_field="op"):
+    """Bring a signed answer to a plan, which is that answer to each of its steps."""
 
     statement: str
     """Exactly what was signed."""
@@ -182,6 +219,9 @@ class ApprovalRow(Message, frozen=True, tag="approval", tag_field="is"):
     asked: int
     deadline: int
     reason: str = ""
+    plan: str = ""
+    """The plan whose step it is; empty when it is asked by itself."""
+    step: int = 0
 
 
 class ApprovalRows(Message, frozen=True, tag="approvals", tag_field="is"):
@@ -237,6 +277,42 @@ class ApprovalSaid(Message, frozen=True, tag="approval-said", tag_field="is"):
 
     approval: str
     action: str
+    state: str
+    missing: str
+
+
+class PlanDetail(Message, frozen=True, tag="plan-detail", tag_field="is"):
+    """One plan in full: from this the sheet is made, and the digests computed, where it is shown."""
+
+    plan: str
+    """Its id."""
+    state: str
+    used: int
+    """How many of its steps were used."""
+    digest: str
+    canonical: str
+    """The canonical bytes whose SHA-256 is the digest, as text."""
+    missing: str
+    """What is missing until it may be used, in words; empty when nothing is, or it is over."""
+    may_answer: tuple[str, ...]
+    """Names of those whose word counts for every step now."""
+    reason: str
+    steps: tuple[ApprovalDetail, ...]
+    """In order."""
+
+
+class PlanProposed(Message, frozen=True, tag="plan-proposed", tag_field="is"):
+    """People are asked about the plan."""
+
+    plan: str
+    digest: str
+    deadline: int
+
+
+class PlanSaid(Message, frozen=True, tag="plan-said", tag_field="is"):
+    """The answer to a plan was taken."""
+
+    plan: str
     state: str
     missing: str
 

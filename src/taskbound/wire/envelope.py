@@ -38,6 +38,9 @@ Ask: TypeAlias = (
     | approval.ListApprovals
     | approval.ShowApproval
     | approval.AnswerApproval
+    | approval.ProposePlan
+    | approval.ShowPlan
+    | approval.AnswerPlan
     | approval.OpenApproval
     | approval.ProveApproval
     | approval.NarrowApproval
@@ -137,6 +140,9 @@ Answer: TypeAlias = (
     | approval.ApprovalRows
     | approval.ApprovalDetail
     | approval.ApprovalSaid
+    | approval.PlanDetail
+    | approval.PlanProposed
+    | approval.PlanSaid
     | approval.ApprovalStats
     | approval.ApprovalLimits
     | amendment.AmendmentDetail

@@ -5,6 +5,7 @@ from __future__ import annotations
 from taskbound.core.approval.errors import (
     AlreadyAnsweredError,
     ApprovalOverError,
+    BadPlanError,
     BadProbeError,
     BadStatementError,
     DeniedBeforeError,
@@ -16,16 +17,21 @@ from taskbound.core.approval.errors import (
     OperandOutsideError,
     OperandUnreadableError,
     OtherQuestionError,
+    PlanOpenError,
+    PlanRefusedError,
+    SignedTogetherError,
     StatementTimeError,
     TooLongToShowError,
     TooManyHoldsError,
     TooManyQuestionsError,
     UnknownApprovalError,
     UnliftableError,
+    UnreadablePlanError,
     UnreadableQuestionError,
 )
 from taskbound.core.approval.narrow import Change, change_words, changes, require_narrower
 from taskbound.core.approval.operand import FINDINGS, Operand, ProbeKind, differing
+from taskbound.core.approval.plan import PLAN_VERSION, Plan, parse_plan
 from taskbound.core.approval.probe import MOST_LOOKS, Look, Probe, looks_of, parse_probe, parse_probes
 from taskbound.core.approval.question import (
     AGENT,
@@ -64,6 +70,14 @@ from taskbound.core.approval.statement import (
     render_statement,
     require_answers,
 )
+from taskbound.core.approval.together import (
+    LEAST_STEPS,
+    MOST_STEPS,
+    require_length,
+    require_one_answer,
+    step_words,
+    why_plan_over,
+)
 
 __all__ = [
     "AGENT",
@@ -71,14 +85,18 @@ __all__ = [
     "APPROVAL_VERSION",
     "BEFALLS",
     "FINDINGS",
+    "LEAST_STEPS",
     "MOST_LOOKS",
+    "MOST_STEPS",
     "OPEN",
+    "PLAN_VERSION",
     "AlreadyAnsweredError",
     "Answer",
     "AnswerKind",
     "ApprovalEvent",
     "ApprovalOverError",
     "ApprovalState",
+    "BadPlanError",
     "BadProbeError",
     "BadStatementError",
     "Befallen",
@@ -98,9 +116,13 @@ __all__ = [
     "OperandOutsideError",
     "OperandUnreadableError",
     "OtherQuestionError",
+    "Plan",
+    "PlanOpenError",
+    "PlanRefusedError",
     "Probe",
     "ProbeKind",
     "Question",
+    "SignedTogetherError",
     "Statement",
     "StatementTimeError",
     "Subject",
@@ -109,6 +131,7 @@ __all__ = [
     "TooManyQuestionsError",
     "UnknownApprovalError",
     "UnliftableError",
+    "UnreadablePlanError",
     "UnreadableQuestionError",
     "advance_approval",
     "askable",
@@ -119,6 +142,7 @@ __all__ = [
     "looks_of",
     "missing",
     "parse_lifter",
+    "parse_plan",
     "parse_probe",
     "parse_probes",
     "parse_question",
@@ -127,8 +151,12 @@ __all__ = [
     "require_answers",
     "require_askable",
     "require_entitled",
+    "require_length",
     "require_narrower",
+    "require_one_answer",
     "require_showable",
     "require_wanted",
+    "step_words",
+    "why_plan_over",
     "yes_of",
 ]

@@ -7,6 +7,7 @@ from taskbound.core.errors import DeniedError, MalformedError
 __all__ = [
     "AlreadyAnsweredError",
     "ApprovalOverError",
+    "BadPlanError",
     "BadProbeError",
     "BadStatementError",
     "DeniedBeforeError",
@@ -18,12 +19,16 @@ __all__ = [
     "OperandOutsideError",
     "OperandUnreadableError",
     "OtherQuestionError",
+    "PlanOpenError",
+    "PlanRefusedError",
+    "SignedTogetherError",
     "StatementTimeError",
     "TooLongToShowError",
     "TooManyHoldsError",
     "TooManyQuestionsError",
     "UnknownApprovalError",
     "UnliftableError",
+    "UnreadablePlanError",
     "UnreadableQuestionError",
 ]
 
@@ -165,3 +170,37 @@ class OperandUnreadableError(DeniedError):
 
     code = "operand-unreadable"
     remedy = "name one thing of the declared kind that the daemon's account may read"
+
+
+class BadPlanError(MalformedError):
+    """What was given is no plan."""
+
+    code = "bad-plan"
+    remedy = "write a list of steps, each with `tool` and `arguments`; see docs/guides/approvals.md"
+
+
+class PlanRefusedError(DeniedError):
+    """People are not asked about the plan: a step of it, or all of it, is nothing that they could answer."""
+
+    code = "plan-refused"
+    remedy = "mend that step, or leave it out, and propose the plan again"
+
+
+class PlanOpenError(DeniedError):
+    """The task has questions that nobody has answered: with a plan beside them nothing would be in order."""
+
+    code = "plan-open"
+    remedy = "see `taskbound approval list`: have them answered, or withdraw them, and propose the plan again"
+
+
+class SignedTogetherError(DeniedError):
+    """The question is a step of a plan, which is answered as a whole."""
+
+    code = "signed-together"
+    remedy = "look at the plan with `taskbound approval show`, and sign or deny that"
+
+
+class UnreadablePlanError(MalformedError):
+    """The bytes are not a plan."""
+
+    code = "unreadable-plan"

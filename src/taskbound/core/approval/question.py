@@ -13,6 +13,7 @@
    of them.
 4. The question of a narrowed action names the one that it narrows, by digest; so it stands in its own, of the
    second version. All others are of the first, as they were before there was narrowing.
+5. The question of a step of a plan names the plan and its place in it, and is of the third version.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ APPROVAL_VERSION: Final = 1
 """The version of what stands in the digest; another composition is another version."""
 _NARROWING: Final = 2
 """The same of what narrows another question (rule 4)."""
+_PLANNED: Final = 3
+"""The same of a step of a plan (rule 5)."""
 AGENT: Final = "agent"
 """The group that a lifter names for those who approve for the tool, or else for the agent."""
 _KIND: Final = "taskbound approval"
@@ -106,6 +109,10 @@ class Question:
     operands: tuple[Operand, ...] = ()
     narrows: str = ""
     """Approval digest of the question that was answered with this action (rule 4)."""
+    plan: str = ""
+    """Id of the plan whose step this is; empty when it is asked by itself (rule 5)."""
+    step: int = 0
+    """Which step of it, from 1."""
     canonical: bytes = field(init=False, repr=False, compare=False)
     digest: str = field(init=False)
     """Rule 1: what people sign."""
@@ -125,6 +132,8 @@ class Question:
         value: dict[str, JsonValue] = {"kind": _KIND, "version": APPROVAL_VERSION}
         if self.narrows:
             value |= {"narrows": self.narrows, "version": _NARROWING}
+        if self.plan:
+            value |= {"plan": self.plan, "step": self.step, "version": _PLANNED}
         for name in _PLAIN:
             value[name] = getattr(self, name)
         value["lifters"] = list(self.lifters)
@@ -133,7 +142,9 @@ class Question:
 
 
 _PLAIN: Final = tuple(
-    one.name for one in fields(Question) if one.init and one.name not in {"lifters", "operands", "narrows"}
+    one.name
+    for one in fields(Question)
+    if one.init and one.name not in {"lifters", "operands", "narrows", "plan", "step"}
 )
 _WHOLE: Final = frozenset({"asked", "deadline"})
 
@@ -165,10 +176,15 @@ def _question(value: dict[str, JsonValue]) -> Question:
     narrows = value.get("narrows", "")
     if not isinstance(narrows, str):
         raise UnreadableQuestionError("a question narrows something that is no question")
+    plan, step = value.get("plan", ""), value.get("step", 0)
+    if not isinstance(plan, str) or isinstance(step, bool) or not isinstance(step, int):
+        raise UnreadableQuestionError("a question is a step of something that is no plan")
     plain = {name: value[name] for name in _PLAIN}
     return Question(
         **plain,  # type: ignore[arg-type]  # each was looked at just now
         lifters=tuple(str(one) for one in lifters),
         operands=tuple(parse_operand(one) for one in operands),
         narrows=narrows,
+        plan=plan,
+        step=step,
     )

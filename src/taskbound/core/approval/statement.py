@@ -17,6 +17,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.approval.errors import BadStatementError, OtherQuestionError, StatementTimeError
+from taskbound.core.approval.plan import Plan
 from taskbound.core.clock import Instant
 
 if TYPE_CHECKING:
@@ -123,15 +124,23 @@ def parse_statement(raw: bytes) -> Statement:
     )
 
 
-def require_answers(statement: Statement, question: Question, now: Instant) -> None:
+def require_answers(statement: Statement, question: Question | Plan, now: Instant) -> None:
     """Go on only when this statement answers this question, and was made while it was open (rules 3 and 5).
+
+    Args:
+        statement: What was signed.
+        question: What is asked; a plan is asked as a whole.
+        now: The instant.
 
     Raises:
         OtherQuestionError: It answers another one.
         StatementTimeError: It was made before it was asked, or says that it will be made.
     """
-    if statement.subject is not Subject.ACTION:  # 5
-        raise OtherQuestionError(f"what was signed answers one {statement.subject.value}, and not one action")
+    subject = Subject.PLAN if isinstance(question, Plan) else Subject.ACTION
+    if statement.subject is not subject:  # 5
+        raise OtherQuestionError(
+            f"what was signed answers one {statement.subject.value}, and not one {subject.value}"
+        )
     named = (statement.namespace, statement.question, statement.digest)
     if named != (question.namespace, question.id, question.digest):
         raise OtherQuestionError("what was signed is not what is asked: the digest is another one")

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from taskbound.core.decision.act import CHANGES, ActHistory, AttemptGround, changed_since
-from taskbound.core.decision.hold import PAUSES, HoldOverError, HoldPlaces, Narrowed, OpenHold, Waiting
+from taskbound.core.decision.hold import (
+    PAUSES,
+    HoldOverError,
+    HoldPlaces,
+    Narrowed,
+    OpenHold,
+    PlanPlace,
+    Waiting,
+)
 from taskbound.core.decision.locked import Locked, Settled, Settlement
+from taskbound.core.decision.paying import require_payable
 from taskbound.core.decision.quota import Allowance, Dropped, Quota, TooManyRefusalsError
 from taskbound.core.decision.settle import presentation_names, settle
 from taskbound.core.decision.values import (
@@ -15,6 +24,7 @@ from taskbound.core.decision.values import (
     Holding,
     Narrows,
     Permit,
+    Planned,
     Presented,
     Proposal,
     Reason,
@@ -44,6 +54,8 @@ __all__ = [
     "Narrows",
     "OpenHold",
     "Permit",
+    "PlanPlace",
+    "Planned",
     "Presented",
     "Proposal",
     "Quota",
@@ -59,5 +71,6 @@ __all__ = [
     "changed_since",
     "presentation_names",
     "refusal",
+    "require_payable",
     "settle",
 ]

@@ -1,15 +1,19 @@
 """Which open hold a call resumes, and what becomes of one that resumes none (design 4.1, 4.8).
 
-1. A call with the digest of an open hold of its task resumes it: it is the same action, under the same
-   id. One waits at a time; another call meanwhile is new, and is asked for by itself.
+1. A call with the digest of an open hold of its task resumes it: it is the same action, under the same id.
+   One waits at a time; another call meanwhile is new, and is asked for by itself.
 2. What waits may name its hold: a gateway asks again for the call that it still holds open, and for no
    other. A hold that is named and is over lets nothing pass.
 3. An approval that counts is used by the call that resumes it, and by no other of the group.
 4. What is asked anew, since what was asked before is another thing now, says so.
 5. A held action that was narrowed is over: a call of it is told which action runs instead, as long as that
    one can; whoever waits for that one may take it alone. What a person narrows to is asked about by itself.
-6. Held takes nothing. What nobody may answer, or be shown, is refused and not held; so is what would be
-   one open question too many.
+6. Held takes nothing. What nobody may answer, or be shown, is refused and not held; so is what would be one
+   open question too many.
+7. While a plan of the task is open, its next step is all that a held call can resume, and another is the
+   first that differs: what is left of the plan is over, and that call is asked about as any new one. A step
+   out of its turn differs, and so does a second call of a step that another waits for. The next step waits
+   while the one before it runs.
 """
 
 from __future__ import annotations
@@ -28,7 +32,16 @@ if TYPE_CHECKING:
     from taskbound.core.decision.values import Proposal
     from taskbound.core.errors import TaskboundError
 
-__all__ = ["PAUSES", "HoldBook", "HoldOverError", "HoldPlaces", "Narrowed", "OpenHold", "Waiting"]
+__all__ = [
+    "PAUSES",
+    "HoldBook",
+    "HoldOverError",
+    "HoldPlaces",
+    "Narrowed",
+    "OpenHold",
+    "PlanPlace",
+    "Waiting",
+]
 
 
 PAUSES: Final = frozenset({"too-many-holds", "too-many-questions"})
@@ -74,6 +87,19 @@ class Narrowed(NoTruth):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlanPlace:
+    """An open plan of a task, and what is left of it (rule 7)."""
+
+    plan: str
+    first: int
+    """Which step is next, from 1."""
+    steps: tuple[tuple[str, OpenHold], ...]
+    """From the next one on: the digest of its action, and its hold."""
+    runs: bool
+    """Whether the step before the next one has been permitted, and has no outcome yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HoldPlaces:
     """What is known of open holds, read under lock."""
 
@@ -91,12 +117,14 @@ class HoldPlaces:
     """The same by (task, action digest): what is asked anew, and why."""
     narrowed: Mapping[tuple[str, str], tuple[tuple[str, OpenHold], ...]] = field(default_factory=dict)
     """By (task, action digest): held actions that were narrowed, each with the open one that runs instead."""
+    plans: Mapping[str, PlanPlace] = field(default_factory=dict)
+    """By task: its open plan."""
 
 
 class HoldBook:
     """The group's running account of holds."""
 
-    __slots__ = ("_holds", "_hourly", "_places", "_room")
+    __slots__ = ("_differs", "_holds", "_hourly", "_places", "_plans", "_room", "_taken", "differed")
 
     def __init__(self, places: HoldPlaces) -> None:
         """Begin with what is locked."""
@@ -104,27 +132,70 @@ class HoldBook:
         self._holds = {key: list(some) for key, some in places.holds.items()}
         self._room = dict(places.room)
         self._hourly = dict(places.hourly)
+        self._plans = dict(places.plans)
+        self._taken: set[str] = set()
+        self._differs = ""
+        self.differed: dict[str, str] = {}
+        """Plans of which the rest is over, since a call differed, and how (rule 7)."""
 
     def take(self, proposal: Proposal, now: Instant) -> OpenHold | Narrowed | None:
-        """The hold that this call resumes, which no other of the group gets any more (rules 1 to 5).
+        """The hold that this call resumes, which no other of the group gets any more (rules 1 to 5, 7).
 
         Raises:
             HoldOverError: It names one that is over.
         """
-        if proposal.narrows is not None:
+        self._differs = ""
+        if proposal.narrows is not None or proposal.planned is not None:
             return None  # 5
         key = (proposal.action.task, proposal.action.digest)
+        step = self._take_step(proposal, now)
+        if step is not None:
+            return step
         waiting = self._holds.get(key, [])
         for one in waiting:
             if _resumes(proposal, one, now):
                 waiting.remove(one)
+                self._differ(proposal)
                 return one
         for held, hold in self._places.narrowed.get(key, ()):
             if _resumes(proposal, hold, now, held=held):
                 return Narrowed(proposal=proposal, action=hold.action)
         if proposal.resume and proposal.resume not in self._places.superseded:
             raise HoldOverError("the action that this call waits for is not held any more")
+        self._differ(proposal)
         return None
+
+    def use(self, task: str, hold: OpenHold) -> None:
+        """The call that took this hold was permitted: of a plan the next step follows, and waits (rule 7)."""
+        plan = self._plans.get(task)
+        if plan is None or plan.steps[0][1].action != hold.action:
+            return
+        del self._plans[task]
+        if len(plan.steps) > 1:
+            self._plans[task] = replace(plan, first=plan.first + 1, steps=plan.steps[1:], runs=True)
+
+    def _take_step(self, proposal: Proposal, now: Instant) -> OpenHold | None:
+        """The next step of the task's plan, where this call is that one (rule 7)."""
+        plan = self._plans.get(proposal.action.task)
+        if plan is None or plan.steps[0][0] != proposal.action.digest:
+            return None
+        hold = plan.steps[0][1]
+        if hold.action in self._taken or not _resumes(proposal, hold, now):
+            return None
+        self._taken.add(hold.action)
+        return replace(hold, lifted=False) if plan.runs else hold
+
+    def _differ(self, proposal: Proposal) -> None:
+        """End what is left of the task's plan: this call is not its next step (rule 7)."""
+        plan = self._plans.pop(proposal.action.task, None)
+        if plan is None:
+            return
+        acts = [act for act, _ in plan.steps]
+        what = "another call"
+        if proposal.action.digest in acts:
+            what = f"the call of step {plan.first + acts.index(proposal.action.digest)}"
+        self._differs = f"{what} was made, and the next was step {plan.first}"
+        self.differed[plan.plan] = self._differs
 
     def ask(self, proposal: Proposal, hold: Hold) -> Hold | Refuse:
         """The hold, if people can be asked (rules 4 and 6)."""
@@ -143,6 +214,9 @@ class HoldBook:
                     instead="stop: the task pauses until a person has looked at what was asked",
                     policies=hold.policies,
                 )
+        if self._differs:
+            over = Reason(code="plan-over", text="what was left of the plan is over", detail=self._differs)
+            return replace(hold, reasons=(over, *hold.reasons))
         why = self._places.anew.get((task, proposal.action.digest))
         if why is None:
             return hold

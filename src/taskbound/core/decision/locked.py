@@ -74,3 +74,5 @@ class Settlement:
     left: Mapping[tuple[str, str], tuple[int, int]]
     """By (task, limit): what was left before and after; compare-and-set."""
     acts: Mapping[tuple[str, str], ActHistory]
+    differed: Mapping[str, str]
+    """Plans of which the rest is over, since a call differed, and how."""

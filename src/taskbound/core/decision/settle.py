@@ -24,6 +24,7 @@ from taskbound.core.action import ActionState, Duplicate, New, PriorAction, pres
 from taskbound.core.decision.act import ActHistory
 from taskbound.core.decision.hold import HoldBook, Narrowed, Waiting
 from taskbound.core.decision.locked import Answered, Locked, Settled, Settlement
+from taskbound.core.decision.paying import take_paid
 from taskbound.core.decision.values import (
     Evaluated,
     Holding,
@@ -103,7 +104,7 @@ def settle(proposals: Sequence[Proposal], locked: Locked, *, now: Instant, until
     book = _Book(locked)
     answers = tuple(_settle_one(one, locked, book, now=now, until=until) for one in proposals)
     acts = {key: book.acts[key] for key in book.attempted}
-    return Settlement(answers=answers, left=book.changes(locked), acts=acts)
+    return Settlement(answers=answers, left=book.changes(locked), acts=acts, differed=book.holds.differed)
 
 
 def _settle_one(proposal: Proposal, locked: Locked, book: _Book, *, now: Instant, until: Instant) -> Answered:
@@ -247,6 +248,7 @@ def _hold(
     paid = _pay(proposal, lifted, book, attempt=attempt, now=now, until=until)
     if not isinstance(paid.decision, Permit):
         return paid
+    book.holds.use(proposal.action.task, found)
     return replace(paid, proposal=replace(proposal, id=found.action), lifted=found)
 
 
@@ -256,11 +258,7 @@ def _pay(
     left = book.left.get(proposal.action.task, {})
     match pay(verdict.covered, left, now, book.left):
         case Paid() as paid:
-            for charge in paid.charges:
-                left[charge.limit] -= charge.amount
-            left.update(paid.windows)
-            for task, row, value in paid.above:
-                book.left[task][row] = value
+            take_paid(paid, proposal.action.task, book.left)
             key = (paid.grant, verdict.policies)
             decision = book.permits.get(key)
             if decision is None:

@@ -27,6 +27,7 @@ __all__ = [
     "Holding",
     "Narrows",
     "Permit",
+    "Planned",
     "Presented",
     "Proposal",
     "Reason",
@@ -163,6 +164,16 @@ class Narrows:
     """Which presentation waits for the held one, and until when: it waits for this one now."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """Of an action that is asked about as a step of a plan: which one."""
+
+    plan: str
+    """The plan's id."""
+    step: int
+    """From 1."""
+
+
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
@@ -184,6 +195,8 @@ class Proposal:
     """The held action that the call waits for, when it is asked for again."""
     narrows: Narrows | None = None
     """What it narrows, when a person brings it as their answer."""
+    planned: Planned | None = None
+    """Which step of a plan it is, while the plan is asked about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,8 @@
 3. A question whose ground is gone is ended by whoever meets it first: who answers it, who would use it,
    or the sweep. Whoever answers is told so.
 4. A withdrawal is the requester's, the agent's owner's, or of the gateway's connection that asked, which
-   cancels or is gone. That withdraws nothing where a task's holds outlive their calls: nobody waits then.
+   cancels or is gone. That withdraws nothing where a task's holds outlive their calls: nobody waits then. A
+   step is withdrawn with its plan; a call that waited for it did not ask about it, and leaves it.
 5. How long it took from the display to the answer is recorded, and a yes in haste is told (`fatigue`).
 """
 
@@ -38,13 +39,14 @@ from taskbound.flows.approval.fatigue import pace_in
 from taskbound.flows.approval.outliving import NOBODY, outlives
 from taskbound.flows.approval.questions import Questions
 from taskbound.flows.approval.signed import answered_event, judge, verify_signed
+from taskbound.flows.approval.whole import fate_of_plan, lock_open_plan, see_whole
 
 if TYPE_CHECKING:
     from taskbound.core.approval import Answer, Question
     from taskbound.core.approval.fatigue import Pace
     from taskbound.flows.approval.signed import Signed
     from taskbound.flows.means import Actor, Means
-    from taskbound.ports.approval import StoredApproval
+    from taskbound.ports.approval import StoredApproval, StoredPlan
     from taskbound.ports.store import Snapshot, Transaction
 
 __all__ = ["Answered", "Approvals"]
@@ -86,8 +88,8 @@ class Approvals:
             tell_hasty(self._means, *one)  # 5
         return answered
 
-    def withdraw(self, namespace: str, approval: str, actor: Actor, *, reason: str) -> Told:
-        """Take a question back (rule 4).
+    def withdraw(self, namespace: str, approval: str, actor: Actor, *, reason: str) -> tuple[Told, ...]:
+        """Take a question back, or a plan (rule 4); what became of each question.
 
         Raises:
             UnknownApprovalError: There is no such question.
@@ -95,8 +97,9 @@ class Approvals:
             NotEntitledError: It is somebody else's.
         """
 
-        def work(tx: Transaction) -> Told:
-            one = _require_open(tx, namespace, approval)
+        def work(tx: Transaction) -> tuple[Told, ...]:
+            whole = lock_open_plan(tx, namespace, approval)
+            one = _require_open(tx, namespace, approval) if whole is None else whole.left[0]
             agent = tx.identities.agent(namespace, one.question.agent)
             if actor.name not in {one.question.requester, agent.owner if agent is not None else ""}:
                 raise NotEntitledError(
@@ -104,7 +107,10 @@ class Approvals:
                     remedy="deny it instead, if you may answer it",
                 )
             fate = Befallen(event=ApprovalEvent.WITHDRAW, reason=reason or f"withdrawn by {actor.name}")
-            return self._questions.end(tx, [(one, fate)], (actor.name, actor.proof))[0]
+            by = (actor.name, actor.proof)
+            if whole is not None:
+                return tuple(self._questions.end_whole(tx, whole, fate, by))
+            return tuple(self._questions.end(tx, [(one, fate)], by))
 
         return self._means.store.write(work)
 
@@ -129,7 +135,7 @@ class Approvals:
             for one in found:
                 if one is None or one.state not in OPEN or one.waiter.connection != connection:
                     continue
-                if outlives(tx.tasks.task(namespace, one.question.task)):
+                if one.question.plan or outlives(tx.tasks.task(namespace, one.question.task)):
                     tx.approvals.put_waiter(namespace, one.question.id, NOBODY)
                 else:
                     ending.append((one, fate))
@@ -145,9 +151,21 @@ class Approvals:
             due = [
                 one
                 for one in snapshot.approvals.open_approvals()
-                if befallen(one.question, ground_of(snapshot, one.question, policies), now) is not None
+                if not one.question.plan
+                and befallen(one.question, ground_of(snapshot, one.question, policies), now) is not None
+            ]
+            now = self._means.clock.now()
+            plans = [
+                one
+                for one in snapshot.approvals.open_plans()
+                if fate_of_plan(snapshot, see_whole(snapshot, one), policies, now) is not None
             ]
         ended: list[Told] = []
+        for stored in plans:
+            try:
+                ended += self._means.store.write(partial(self._look_at_plan, stored))
+            except TaskboundError:  # as below
+                _log.exception("plan %s could not be ended", stored.plan.id)
         for one in due:
             try:
                 ended += self._means.store.write(partial(self._look, one))
@@ -162,8 +180,19 @@ class Approvals:
         fate = self._questions.fate(tx, found)
         return [] if fate is None else self._questions.end(tx, [(found, fate)], DAEMON)
 
+    def _look_at_plan(self, stored: StoredPlan, tx: Transaction) -> list[Told]:
+        whole = self._questions.lock_plan(tx, stored.plan.namespace, stored.plan.id)
+        if whole is None or whole.stored.state not in OPEN:
+            return []
+        fate = fate_of_plan(tx, whole, self._means.policy, self._means.clock.now())
+        return [] if fate is None else self._questions.end_whole(tx, whole, fate, DAEMON)
+
     def _answer(
-        self, tx: Transaction, namespace: str, signed: Signed, hasty: list[tuple[Question, Answer, Pace]]
+        self,
+        tx: Transaction,
+        namespace: str,
+        signed: Signed,
+        hasty: list[tuple[Question, Answer, Pace]],
     ) -> tuple[Answered, str]:
         statement = signed.statement
         one, fate = self._questions.lock_open(tx, namespace, statement.question)
@@ -175,7 +204,7 @@ class Approvals:
         count_on(tx, self._means.signatures, judged.key, signed.signature)
         answer = signed.answer(statement.kind, now)
         tx.approvals.put_answer(namespace, one.question.id, answer)
-        pace = pace_in(tx, one.question, answer)
+        pace = pace_in(tx, namespace, one.question.id, answer)
         if pace.hasty:
             hasty.append((one.question, answer, pace))
         self._questions.record(tx, namespace, [answered_event(one, signed, statement.kind, pace)], now)

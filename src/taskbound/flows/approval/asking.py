@@ -47,6 +47,8 @@ def question_of(
         asked=now,
         deadline=Instant(latest),
         narrows="" if narrows is None else narrows.digest,
+        plan="" if proposal.planned is None else proposal.planned.plan,
+        step=0 if proposal.planned is None else proposal.planned.step,
     )
 
 

@@ -24,7 +24,7 @@ from taskbound.flows.approval.proof import proven, signed
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from taskbound.core.approval import Answer
+    from taskbound.core.approval import Answer, Plan
     from taskbound.core.approval.amendment import AmendmentQuestion
     from taskbound.core.clock import Instant
     from taskbound.core.identity import Group, Person
@@ -54,10 +54,15 @@ class People:
         circle: Circle,
         means: Means,
         now: Instant,
+        *,
+        plan: Plan | None = None,
     ) -> str:
-        """What is missing until the hold is lifted, by the answers that count now; empty when nothing is."""
+        """What is missing until the hold is lifted, by those of these answers that count now; else empty.
+
+        `plan` is the one whose step the question is.
+        """
         keys = {name: one for name, one in self.keys.items() if not why_not_standing(one, self.persons, now)}
-        counted = signed(question, answers, keys, means.signatures)
+        counted = signed(question, answers, keys, means.signatures, plan=plan)
         if isinstance(question, Question):  # no issuer vouches for an amendment
             counted += proven(question, answers, self.issuers, check=means.tokens, now=now)
         return missing(question.needs, counted, circle, {one.key for one in counted})

@@ -2,7 +2,6 @@
 
 1. An approval that ends without its use ends its held action too; both are written in one transaction,
    each in a conditional statement: of two that would end it, or end it and use it, one happens.
-2. The end of a task ends the questions of it and of all beneath it, in the same transaction (law 4).
 """
 
 from __future__ import annotations
@@ -11,22 +10,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskbound.core.action import ActionState, advance
-from taskbound.core.approval import BEFALLS, ApprovalEvent, ApprovalState, Befallen, advance_approval
-from taskbound.core.approval.amendment import AmendmentEvent, AmendmentFate
+from taskbound.core.approval import BEFALLS, ApprovalState, Befallen, advance_approval
 from taskbound.core.audit import ActionOutcome, ApprovalChanged
 from taskbound.ports.action import OutcomeChange
 from taskbound.ports.approval import ApprovalChange
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
     from taskbound.core.audit import Event
     from taskbound.core.clock import Instant
-    from taskbound.flows.means import Actor
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Transaction
 
-__all__ = ["DAEMON", "Told", "changed_event", "end_approvals", "end_of_tasks", "tell"]
+__all__ = ["DAEMON", "Told", "changed_event", "end_approvals", "tell"]
 
 DAEMON = ("daemon", "own process")
 """By whom, and how proven, what follows from the passing of time or from other changes."""
@@ -92,20 +89,6 @@ def end_approvals(
         tx.approvals.move_approvals(namespace, steps)
         tx.actions.set_outcomes(namespace, outcomes)
     return events, told
-
-
-def end_of_tasks(
-    tx: Transaction, namespace: str, tasks: Collection[str], *, reason: str, by: Actor, now: Instant
-) -> list[Event]:
-    """Withdraw every open question of tasks that end in this transaction; what is to be recorded (rule 2)."""
-    from taskbound.flows.approval.amendments import end_amendments  # noqa: PLC0415  # it judges by circles
-
-    fate = Befallen(event=ApprovalEvent.WITHDRAW, reason=reason)
-    ending = [(one, fate) for one in tx.approvals.lock_open(namespace, tasks)]
-    events, _ = end_approvals(tx, ending, by=(by.name, by.proof), now=now)
-    over = AmendmentFate(event=AmendmentEvent.WITHDRAW, reason=reason)
-    open_ones = [(one, over) for one in tx.amendments.lock_open(namespace, tasks)]
-    return events + end_amendments(tx, open_ones, by=(by.name, by.proof), now=now)
 
 
 def changed_event(

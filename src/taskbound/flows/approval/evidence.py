@@ -24,6 +24,7 @@ from taskbound.flows.approval.circle import lock_people
 from taskbound.flows.approval.ending import tell
 from taskbound.flows.approval.proof import require_proof
 from taskbound.flows.approval.questions import Questions
+from taskbound.flows.approval.signed import require_alone
 
 if TYPE_CHECKING:
     from taskbound.flows.approval.answers import Answered
@@ -54,6 +55,7 @@ def give_evidence(means: Means, namespace: str, approval: str, token: str, actor
         one, fate = questions.lock_open(tx, namespace, approval)
         if fate is not None:
             return (questions.end(tx, [(one, fate)])[0], ""), fate.reason
+        require_alone(one)
         now = means.clock.now()
         people = lock_people(tx, namespace)
         task = tx.tasks.task(namespace, one.question.task)

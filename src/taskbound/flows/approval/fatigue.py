@@ -2,7 +2,8 @@
 
 1. That a question was shown to a person is written down the first time, before it is shown, while it is open.
    What beneath a gateway or a run looks at it is no person's look.
-2. A task whose call was refused since people were asked too much is paused in the next transaction. A crash
+2. A plan is shown as a whole, and that is a look at each of its steps. Its steps count as so many questions.
+3. A task whose call was refused since people were asked too much is paused in the next transaction. A crash
    between the two leaves a refusal, and the next such call pauses it.
 """
 
@@ -16,7 +17,13 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.action import Action, Frame
 from taskbound.core.approval import OPEN, TooManyHoldsError, TooManyQuestionsError
 from taskbound.core.approval.fatigue import Display, Seen, pace_of, weigh
-from taskbound.core.approval.sheet import Sheet, render_sheet, sheet_of
+from taskbound.core.approval.sheet import (
+    Sheet,
+    plan_sheet_of,
+    render_plan_sheet,
+    render_sheet,
+    sheet_of,
+)
 from taskbound.core.audit import TaskChanged
 from taskbound.core.audit.events import ApprovalShown
 from taskbound.core.clock import Instant
@@ -29,9 +36,9 @@ from taskbound.flows.means import Moved
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from taskbound.core.approval import Answer, Question
-    from taskbound.core.approval.amendment import AmendmentQuestion
+    from taskbound.core.approval import Answer, Plan, Question
     from taskbound.core.approval.fatigue import AgentLoad, ApprovalLimits, Pace, PersonLoad
+    from taskbound.core.approval.sheet import SheetOf
     from taskbound.core.decision import Proposal
     from taskbound.core.task import Task
     from taskbound.flows.means import Actor, Means
@@ -41,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = [
     "measure",
     "note_display",
+    "note_display_of_plan",
     "pace_in",
     "pause_asking",
     "room_for_amendment",
@@ -106,13 +114,17 @@ def note_display(means: Means, namespace: str, approval: str, actor: Actor) -> N
     with means.store.read() as snapshot:
         reads = snapshot.approvals
         one = reads.approval(namespace, approval) or reads.approval_of(namespace, approval)
-        if one is None or one.state not in OPEN or _was_shown(snapshot, one.question, actor.name):
+        if (
+            one is None
+            or one.state not in OPEN
+            or _was_shown(snapshot, namespace, one.question.id, actor.name)
+        ):
             return
         kept = snapshot.actions.action(namespace, one.question.action)
     length = 0 if kept is None else _length(one.question, kept)
 
     def work(tx: Transaction) -> None:
-        if _was_shown(tx, one.question, actor.name):
+        if _was_shown(tx, namespace, one.question.id, actor.name):
             return
         now = means.clock.now()
         display = Display(person=actor.name, at=now, length=length)
@@ -130,13 +142,18 @@ def note_display(means: Means, namespace: str, approval: str, actor: Actor) -> N
     means.store.write(work)
 
 
-def _was_shown(snapshot: Snapshot, question: Question, person: str) -> bool:
-    known = snapshot.approvals.displays(question.namespace, {question.id}).get(question.id, ())
+def _was_shown(snapshot: Snapshot, namespace: str, name: str, person: str) -> bool:
+    known = snapshot.approvals.displays(namespace, {name}).get(name, ())
     return any(one.person == person for one in known)
 
 
 def _length(question: Question, kept: StoredAction) -> int:
     """Characters of the sheet, but for what stands there of the server and of attempts before."""
+    rendered = render_sheet(_sheet(question, kept))
+    return len(rendered.text) if isinstance(rendered, Sheet) else 0
+
+
+def _sheet(question: Question, kept: StoredAction) -> SheetOf:
     frame = Frame(
         namespace=kept.namespace,
         task=kept.task,
@@ -146,19 +163,54 @@ def _length(question: Question, kept: StoredAction) -> int:
         definition=kept.definition,
     )
     action = Action(frame=frame, arguments=kept.arguments)
-    rendered = render_sheet(sheet_of(question, action, policies=kept.policies))
+    return sheet_of(question, action, policies=kept.policies)
+
+
+def note_display_of_plan(means: Means, namespace: str, plan: str, actor: Actor) -> None:
+    """Keep that this plan is shown to this person now, if it never was (rules 1 and 2)."""
+    with means.store.read() as snapshot:
+        stored = snapshot.approvals.plan(namespace, plan)
+        if stored is None or stored.state not in OPEN or _was_shown(snapshot, namespace, plan, actor.name):
+            return
+        length = _length_of_plan(snapshot, stored.plan)
+
+    def work(tx: Transaction) -> None:
+        if _was_shown(tx, namespace, plan, actor.name):
+            return
+        now = means.clock.now()
+        tx.approvals.put_display(namespace, plan, Display(person=actor.name, at=now, length=length))
+        event = ApprovalShown(
+            approval=plan,
+            action="",
+            task=stored.plan.task,
+            person=actor.name,
+            length=length,
+            proof=actor.proof,
+        )
+        tx.audit.append(namespace, means.writer, [event], now)
+
+    means.store.write(work)
+
+
+def _length_of_plan(snapshot: Snapshot, plan: Plan) -> int:
+    sheets: list[SheetOf] = []
+    for one in snapshot.approvals.steps_of(plan.namespace, {plan.id}):
+        kept = snapshot.actions.action(plan.namespace, one.question.action)
+        if kept is None:
+            return 0
+        sheets.append(_sheet(one.question, kept))
+    rendered = render_plan_sheet(plan_sheet_of(plan, sheets))
     return len(rendered.text) if isinstance(rendered, Sheet) else 0
 
 
-def pace_in(tx: Transaction, question: Question | AmendmentQuestion, answer: Answer) -> Pace:
-    """How fast this answer came, by what is kept of the display."""
-    namespace = question.namespace
-    shown = tx.approvals.displays(namespace, {question.id}).get(question.id, ())
+def pace_in(tx: Transaction, namespace: str, name: str, answer: Answer) -> Pace:
+    """How fast this answer to a question or plan came, by what is kept of the display."""
+    shown = tx.approvals.displays(namespace, {name}).get(name, ())
     return pace_of(answer, shown, tx.approvals.limits(namespace))
 
 
 def pause_asking(means: Means, answers: Iterable[object]) -> list[Moved]:
-    """Pause the tasks whose calls were refused since people were asked too much (rule 2)."""
+    """Pause the tasks whose calls were refused since people were asked too much (rule 3)."""
     over = {
         (one.proposal.action.frame.namespace, one.proposal.action.task): one.decision.code
         for one in answers
@@ -210,7 +262,8 @@ def _seen(snapshot: Snapshot, namespace: str, since: Instant) -> Iterator[Seen]:
     before, counted = "", 0
     while counted < _MOST:
         page = snapshot.approvals.approvals(namespace, limit=_PAGE, before=before)
-        shown = snapshot.approvals.displays(namespace, {one.question.id for one in page})
+        names = {one.question.plan or one.question.id for one in page}  # 2
+        shown = snapshot.approvals.displays(namespace, names)
         for one in page:
             if one.question.asked < since:
                 return
@@ -219,7 +272,7 @@ def _seen(snapshot: Snapshot, namespace: str, since: Instant) -> Iterator[Seen]:
                 asked=one.question.asked,
                 state=one.state.value,
                 answers=() if one.question.narrows else one.answers,  # what it narrows was shown
-                displays=shown.get(one.question.id, ()),
+                displays=shown.get(one.question.plan or one.question.id, ()),
             )
         if len(page) < _PAGE:
             return

@@ -1,8 +1,8 @@
 """Holds inside the commit of a group of decisions: what is open is looked at, asked, resumed or used.
 
-1. What a call resumes is judged by what is true now: policy, scope, deadline and what its probes find; and of
-   an approved one, whether those who approved may still do so. Where that is not so the hold is ended, and
-   asked for anew. What can't be looked at any more ends it too, and is refused.
+1. What a call resumes is judged by what is true now: policy, scope, deadline and what its probes find; and
+   of an approved one, whether those who approved may still do so. Where that is not so the hold is ended,
+   and asked for anew. What can't be looked at any more ends it too, and is refused.
 2. An approval is used in the transaction that writes the permit, by one conditional statement; the held
    action becomes that permit, under its own id. It is never given back, whatever becomes of the permit.
 3. Nothing is read here for calls that policy does not hold.
@@ -10,6 +10,7 @@
    locks them, and never waits for one that leaves while that one waits for it (`link`, rule 4).
 5. Who waits for a held action that was narrowed waits for what runs instead, and is told of it when it asks
    again. The held one's answer is final: as after a denial nobody is asked about the same call again.
+6. The steps of a plan are resumed through it (`planned`), and its rows are locked before any question's.
 """
 
 from __future__ import annotations
@@ -30,20 +31,21 @@ from taskbound.core.decision import Hold, Holding, HoldPlaces, OpenHold
 from taskbound.flows.approval.asking import question_of, why_not_asked
 from taskbound.flows.approval.circle import lock_people
 from taskbound.flows.approval.ending import DAEMON, changed_event, end_approvals
-from taskbound.flows.approval.fates import ELSEWHERE, fate_of, other_wish
+from taskbound.flows.approval.fates import ELSEWHERE
 from taskbound.flows.approval.fatigue import room_to_ask
+from taskbound.flows.approval.judging import make_bench, open_hold
 from taskbound.flows.approval.named import last_narrowed
-from taskbound.flows.approval.outliving import waits_until
+from taskbound.flows.approval.planned import PlanSheet, lock_plans
 from taskbound.ports.approval import ApprovalChange, StoredApproval, Waiter
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from taskbound.core.approval import Circle
     from taskbound.core.audit import Event
     from taskbound.core.decision import Proposal, Settled, Waiting
     from taskbound.core.errors import TaskboundError
     from taskbound.core.task import Task
+    from taskbound.flows.approval.judging import Bench
     from taskbound.flows.means import Means
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Transaction
@@ -65,6 +67,7 @@ class HoldSheet:
     events: list[Event]
     """What was ended already, and is to be recorded before the decisions."""
     now: Instant
+    plans: PlanSheet
     after: list[Event] = field(default_factory=list)
     asked: list[StoredApproval] = field(default_factory=list)
     steps: list[ApprovalChange] = field(default_factory=list)
@@ -134,17 +137,26 @@ class HoldSheet:
             )
         )
         self.lifted.append(whole)
+        if stored.question.plan:
+            self.plans.used[stored.question.plan] += 1
         self.after.append(changed_event(stored, ApprovalState.CONSUMED, reason, DAEMON))
         return whole
 
-    def write(self, tx: Transaction, namespace: str) -> list[Event]:
-        """Write what was remembered; what is to be recorded behind the decisions."""
+    def write(self, tx: Transaction, namespace: str, differed: Mapping[str, str]) -> list[Event]:
+        """Write what was remembered; what is to be recorded behind the decisions.
+
+        Args:
+            tx: The transaction.
+            namespace: Of all of it.
+            differed: Plans from which a call of the group differed, and how.
+        """
         if self.steps:
             tx.approvals.move_approvals(namespace, self.steps)
         if self.lifted:
             tx.actions.lift_actions(self.lifted)
         if self.asked:
             tx.approvals.insert_approvals(self.asked)
+        self.after += self.plans.write(tx, differed, self.now)
         return self.after
 
     def waiter(self, connection: str, request: str, wait: int) -> Waiter:
@@ -171,33 +183,28 @@ def look_at_holds(
         return None
     namespace = held[0].action.namespace
     tx.tasks.task(namespace, held[0].action.task)  # 4
+    plans = lock_plans(tx, namespace, {one.action.task for one in held})  # 6
     found = tx.approvals.lock_holds(namespace, {(one.action.task, one.action.digest) for one in held})
     people = lock_people(tx, namespace)
-    tasks, circles = people.circles(tx, namespace, {(one.action.task, one.action.tool) for one in held})
-    tools = {(one.action.task, one.action.digest): one.action.tool for one in held}
-    verdicts = _wishes(held, bundle)
-    answered, narrowed = _answered(tx, found, tasks, lost)
+    bench = make_bench(tx, means, people, held, plans.steps, bundle=bundle, lost=lost, now=now)
+    acts = {(one.action.task, one.action.digest): one.action.tool for one in held}
+    answered, narrowed = _answered(tx, found, bench)
     holds: dict[tuple[str, str], list[OpenHold]] = {}
     ending: list[tuple[StoredApproval, Befallen]] = []
     for key, some in found.items():
         for one in some:
-            if one.state not in OPEN:
-                continue
-            if key not in tools:
-                ending.append((one, ELSEWHERE))
-                continue
-            circle = circles[key[0], tools[key]]
-            lacking = people.lacking(one.question, one.answers, circle, means, now)
-            scope = tasks[key[0]].scope.digest  # as it is now: who asks may have seen the one before
-            fate = fate_of(one, scope, bundle, lacking, now) or other_wish(one, verdicts.get(key, []))
+            if one.state not in OPEN or one.question.plan:
+                continue  # 6
+            fate = bench.fate(one) if acts.get(key) == one.question.tool else ELSEWHERE
             if fate is not None:
                 ending.append((one, fate))  # 1
             else:
-                waits = waits_until(one, tasks.get(key[0]), lost)
-                holds.setdefault(key, []).append(_open(one, lacking, waits))
+                holds.setdefault(key, []).append(bench.open(one))
     events, _ = end_approvals(tx, ending, by=DAEMON, now=now)
-    whys = {one.id: _why_not(one, tasks, circles, answered, now) for one in held}
-    room, hourly = room_to_ask(tx, namespace, tasks, held, now)
+    of_plans, over = plans.judge(tx, bench.fate_of_step, now=now)
+    ending += over
+    whys = {one.id: _why_not(one, bench, answered, now) for one in held}
+    room, hourly = room_to_ask(tx, namespace, bench.tasks, held, now)
     return HoldSheet(
         places=HoldPlaces(
             holds={key: tuple(some) for key, some in holds.items()},
@@ -207,41 +214,28 @@ def look_at_holds(
             superseded={one.question.action: fate.reason for one, fate in ending if not one.question.narrows},
             anew={(one.question.task, one.question.act): fate.reason for one, fate in ending},
             narrowed=narrowed,
+            plans=plans.places(tx, bench.open),
         ),
-        tasks=tasks,
-        stored={one.question.action: one for some in found.values() for one in some},
-        events=events,
+        tasks=bench.tasks,
+        stored={one.question.action: one for some in (*found.values(), plans.steps) for one in some},
+        events=[*events, *of_plans],
         now=now,
+        plans=plans,
     )
 
 
-def _wishes(held: Sequence[Proposal], bundle: str) -> dict[tuple[str, str], list[Holding]]:
-    """By (task, action digest): what each found that would resume a hold by the policies of now."""
-    found: dict[tuple[str, str], list[Holding]] = {}
-    for one in held:
-        resumes = one.narrows is None and one.basis.bundle == bundle
-        if resumes and isinstance(one.verdict, Holding):
-            found.setdefault((one.action.task, one.action.digest), []).append(one.verdict)
-    return found
-
-
 def _why_not(
-    one: Proposal,
-    tasks: Mapping[str, Task],
-    circles: Mapping[tuple[str, str], Circle],
-    answered: Mapping[tuple[str, str], TaskboundError],
-    now: Instant,
+    one: Proposal, bench: Bench, answered: Mapping[tuple[str, str], TaskboundError], now: Instant
 ) -> TaskboundError | None:
     """Why nobody can be asked for this; None when people can."""
-    circle = circles.get((one.action.task, one.action.tool))
-    return why_not_asked(one, tasks.get(one.action.task), circle, answered, now)
+    circle = bench.circles.get((one.action.task, one.action.tool))
+    return why_not_asked(one, bench.tasks.get(one.action.task), circle, answered, now)
 
 
 def _answered(
     tx: Transaction,
     found: Mapping[tuple[str, str], Sequence[StoredApproval]],
-    tasks: Mapping[str, Task],
-    lost: Collection[tuple[str, str]],
+    bench: Bench,
 ) -> tuple[dict[tuple[str, str], TaskboundError], dict[tuple[str, str], tuple[tuple[str, OpenHold], ...]]]:
     """Calls that were answered for good, why they are not asked again, and what runs instead (rule 5)."""
     answered: dict[tuple[str, str], TaskboundError] = {}
@@ -256,23 +250,11 @@ def _answered(
                     instead = last_narrowed(tx, one)
                     answered[key] = NarrowedBeforeError(_narrowed_words(instead))
                     if instead.state in OPEN:
-                        waits = waits_until(instead, tasks.get(key[0]), lost)
-                        pair = (one.question.action, _open(instead, "-", waits))
-                        narrowed[key] = (*narrowed.get(key, ()), pair)
+                        held = open_hold(instead, "-", bench.tasks.get(key[0]), bench.lost)
+                        narrowed[key] = (*narrowed.get(key, ()), (one.question.action, held))
                 case _:
                     continue
     return answered, narrowed
-
-
-def _open(one: StoredApproval, lacking: str, waits: Instant) -> OpenHold:
-    return OpenHold(
-        approval=one.question.id,
-        action=one.question.action,
-        connection=one.waiter.connection,
-        request=one.waiter.request,
-        waits=waits,
-        lifted=one.state is ApprovalState.APPROVED and not lacking,
-    )
 
 
 def _narrowed_words(instead: StoredApproval) -> str:

@@ -14,6 +14,7 @@ from taskbound.core.approval.fatigue import parse_limits
 from taskbound.core.audit.events import ApprovalLimitsChanged
 from taskbound.flows.identity.leaving import require_self
 from taskbound.flows.identity.telling import tell
+from taskbound.ports.approval import StoredPlan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,20 +51,27 @@ def set_limits(means: Means, namespace: str, *, actor: Actor, owns: bool, **valu
     return means.store.write(work)
 
 
-def tell_hasty(means: Means, question: Question | AmendmentQuestion, answer: Answer, pace: Pace) -> None:
+def tell_hasty(
+    means: Means, asked: Question | AmendmentQuestion | StoredPlan, answer: Answer, pace: Pace
+) -> None:
     """Tell of a yes that came sooner than anybody can read (rule 2)."""
+    if isinstance(asked, StoredPlan):
+        namespace, name, agent = asked.plan.namespace, asked.plan.id, asked.agent
+        about = {"plan": name}
+    else:
+        namespace, name, agent = asked.namespace, asked.id, asked.agent
+        about = {"approval": name, "action": asked.action if isinstance(asked, Question) else ""}
     news = {
         "kind": "taskbound-hasty-answer",
-        "agent": question.agent,
-        "approval": question.id,
-        "action": question.action if isinstance(question, Question) else "",
+        "agent": agent,
+        **about,
         "person": answer.person,
         "answer": answer.kind.value,
         "milliseconds": pace.taken // 1000 if pace.taken >= 0 else -1,
         "characters": pace.length,
-        "say": f"taskbound approval show {question.id}",
+        "say": f"taskbound approval show {name}",
     }
-    tell(means, question.namespace, news)
+    tell(means, namespace, news)
 
 
 def tell_paused(means: Means, moved: Sequence[Moved]) -> None:

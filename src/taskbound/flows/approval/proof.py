@@ -7,6 +7,8 @@
 3. A person's statement and signature are read and verified again whenever it matters. So a question that was
    changed in the store after somebody signed it has no answers, and an answer that nobody signed is none.
 4. Whoever narrowed another question to this one has signed that: the other's digest, and this one's action.
+5. An answer to a plan is one to each of its steps: to every question whose digest stands in its place in the
+   plan that was signed. A step has no answers of its own.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from taskbound.wire.jose import EVIDENCE, Trust, parse_jwks, parse_jws, verify_j
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from taskbound.core.approval import Answer, Statement
+    from taskbound.core.approval import Answer, Plan, Statement
     from taskbound.core.approval.amendment import AmendmentQuestion
     from taskbound.core.clock import Instant
     from taskbound.core.identity.issuer import Issuer
@@ -113,8 +115,18 @@ def signed(
     answers: Iterable[Answer],
     keys: Mapping[str, PersonKey],
     signatures: Signatures,
+    *,
+    plan: Plan | None = None,
 ) -> tuple[Answer, ...]:
-    """Those of the answers that a person has signed with one of these keys, about this question (rule 3)."""
+    """Those of the answers that a person has signed with one of these keys, about this question (rule 3).
+
+    Args:
+        question: What is asked.
+        answers: All that were given.
+        keys: Those whose word counts.
+        signatures: Verifies.
+        plan: The one whose step the question is (rule 5).
+    """
     counts: list[Answer] = []
     for one in answers:
         key = keys.get(one.key)
@@ -125,13 +137,20 @@ def signed(
             signatures.verify(key, one.statement, one.signature)
         except TaskboundError:
             continue
-        if (said.person, said.key) == (one.person, one.key) and _says(said, one.kind, question):
+        if (said.person, said.key) == (one.person, one.key) and _says(said, one.kind, question, plan):
             counts.append(one)
     return tuple(counts)
 
 
-def _says(said: Statement, kind: AnswerKind, question: Question | AmendmentQuestion) -> bool:
+def _says(
+    said: Statement, kind: AnswerKind, question: Question | AmendmentQuestion, plan: Plan | None
+) -> bool:
     """Whether this statement says this to this question, and to nothing else."""
+    if isinstance(question, Question) and question.plan:  # 5
+        if plan is None or said.subject is not Subject.PLAN or not plan.has(question):
+            return False
+        named = (said.namespace, said.question, said.digest)
+        return named == (plan.namespace, plan.id, plan.digest) and said.kind is kind
     if said.subject is not (Subject.ACTION if isinstance(question, Question) else Subject.AMENDMENT):
         return False
     if said.kind is AnswerKind.NARROW and isinstance(question, Question):  # 4

@@ -1,6 +1,7 @@
 """One open question under lock: what has befallen it, and the steps that are written with their record.
 
-1. A question is locked behind what it stands on, in the order of the commit (design 4.8).
+1. A question is locked behind what it stands on, and a step of a plan behind that, in the order of the
+   commit (design 4.8).
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from taskbound.core.approval import (
 from taskbound.core.clock import Instant
 from taskbound.flows.approval.circle import ground_of
 from taskbound.flows.approval.ending import DAEMON, changed_event, end_approvals, tell
+from taskbound.flows.approval.whole import end_plan, lock_whole
 from taskbound.ports.approval import ApprovalChange
 
 if TYPE_CHECKING:
     from taskbound.core.approval import Befallen
     from taskbound.core.audit import Event
     from taskbound.flows.approval.ending import Told
+    from taskbound.flows.approval.whole import Whole
     from taskbound.flows.means import Means
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Transaction
@@ -47,6 +50,8 @@ class Questions:
         tx.identities.lock_agents(namespace, {seen.question.agent})
         tx.tools.lock_tools(namespace, {seen.question.tool})
         tx.tasks.lock_heads(namespace, {seen.question.task})
+        if seen.question.plan:
+            tx.approvals.lock_plan(namespace, seen.question.plan)
         return tx.approvals.lock_approval(namespace, approval)
 
     def lock_open(
@@ -78,6 +83,27 @@ class Questions:
         events, told = end_approvals(tx, ending, by=by, now=now)
         if events:
             self.record(tx, ending[0][0].question.namespace, events, now)
+        return told
+
+    def lock_plan(self, tx: Transaction, namespace: str, plan: str) -> Whole | None:
+        """The plan with its steps, locked behind what they stand on (rule 1)."""
+        stored = tx.approvals.plan(namespace, plan)
+        if stored is None:
+            return None
+        steps = tx.approvals.steps_of(namespace, {plan})
+        tx.revocation.lock_kill_switch(namespace)
+        tx.identities.lock_agents(namespace, {stored.agent})
+        tx.tools.lock_tools(namespace, {one.question.tool for one in steps})
+        tx.tasks.lock_heads(namespace, {stored.plan.task})
+        return lock_whole(tx, namespace, plan)
+
+    def end_whole(
+        self, tx: Transaction, whole: Whole, fate: Befallen, by: tuple[str, str] = DAEMON
+    ) -> list[Told]:
+        """End what is left of this open plan, and record it."""
+        now = self._means.clock.now()
+        events, told = end_plan(tx, whole, fate, by=by, now=now)
+        self.record(tx, whole.stored.plan.namespace, events, now)
         return told
 
     def approve(self, tx: Transaction, one: StoredApproval, by: tuple[str, str], now: Instant) -> Told:

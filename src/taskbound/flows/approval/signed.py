@@ -2,6 +2,8 @@
 
 1. The signature is verified over exactly the bytes that came, by the key that they name, before anything is
    locked; what counts is judged under lock, by what is true now.
+2. A step of a plan is answered with the plan and not by itself; and who answers the plan must be one whose
+   answer counts for each of its steps, by the same judgement.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from taskbound.core.approval import (
     Answer,
     AnswerKind,
     OtherQuestionError,
+    SignedTogetherError,
     UnknownApprovalError,
     parse_statement,
     require_answers,
@@ -35,7 +38,16 @@ if TYPE_CHECKING:
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Transaction
 
-__all__ = ["Judged", "Signed", "answered_event", "judge", "verify_signed"]
+__all__ = [
+    "Judged",
+    "Signed",
+    "answered_event",
+    "judge",
+    "judge_one",
+    "lock_signer",
+    "require_alone",
+    "verify_signed",
+]
 
 _UNTIMED: Final = Pace(taken=-1, length=0, hasty=False)
 
@@ -95,19 +107,54 @@ def verify_signed(means: Means, namespace: str, raw: bytes, signature: bytes) ->
     return Signed(statement=statement, key=key, raw=raw, signature=signature)
 
 
+def require_alone(one: StoredApproval) -> None:
+    """Go on only with a question that is no step of a plan (rule 2).
+
+    Raises:
+        SignedTogetherError: It is one.
+    """
+    question = one.question
+    if question.plan:
+        raise SignedTogetherError(
+            f"`{question.id}` is step {question.step} of plan `{question.plan}`, which is answered as a whole"
+        )
+
+
 def judge(tx: Transaction, one: StoredApproval, signed: Signed, now: Instant) -> Judged:
     """Go on only when the statement counts for this question, which is locked (rule 1).
 
     Raises:
-        DeniedError: It does not.
+        SignedTogetherError: It is a step of a plan (rule 2).
+        DeniedError: The statement does not.
     """
-    statement, namespace = signed.statement, one.question.namespace
-    require_answers(statement, one.question, now)
+    require_alone(one)
+    require_answers(signed.statement, one.question, now)
+    people, key = lock_signer(tx, one.question.namespace, signed, now)
+    return judge_one(tx, one, signed, people, key)
+
+
+def lock_signer(tx: Transaction, namespace: str, signed: Signed, now: Instant) -> tuple[People, PersonKey]:
+    """The persons of the namespace, locked, and the key, which counts now (rule 1).
+
+    Raises:
+        NotStandingError: It does not.
+    """
+    statement = signed.statement
     people = lock_people(tx, namespace)
     key = people.keys.get(statement.key)
     if key is None or (key.person, key.public) != (signed.key.person, signed.key.public):
         raise NotStandingError(f"key `{statement.key}` is another one now")
     require_standing(key, people.persons, now)
+    return people, key
+
+
+def judge_one(tx: Transaction, one: StoredApproval, signed: Signed, people: People, key: PersonKey) -> Judged:
+    """Go on only when what this person says counts for this question (rules 1 and 2).
+
+    Raises:
+        DeniedError: It does not.
+    """
+    statement, namespace = signed.statement, one.question.namespace
     task = tx.tasks.task(namespace, one.question.task)
     if task is None:
         raise UnknownApprovalError("its task is not known")

@@ -6,7 +6,20 @@ from taskbound.flows.decision.commit import Answer, Decisions
 from taskbound.flows.decision.doubts import Doubts, strangers
 from taskbound.flows.decision.evaluate import Call
 from taskbound.flows.decision.narrowing import Narrowings
+from taskbound.flows.decision.planning import Planning, Proposer, Step
 from taskbound.flows.decision.refusals import Refusals
 from taskbound.flows.decision.views import Views
 
-__all__ = ["Answer", "Call", "Decisions", "Doubts", "Narrowings", "Refusals", "Views", "strangers"]
+__all__ = [
+    "Answer",
+    "Call",
+    "Decisions",
+    "Doubts",
+    "Narrowings",
+    "Planning",
+    "Proposer",
+    "Refusals",
+    "Step",
+    "Views",
+    "strangers",
+]

@@ -1,7 +1,8 @@
 """Settling a group of evaluated calls in one transaction: locked, judged by what is locked, written.
 
 1. Locks are taken in one order, whoever takes them (design 4.8): kill switch, bundle, agents, tools, tasks,
-   remainders, presentations, acts, issuers where policy read of evidence, then questions, then people.
+   remainders, presentations, acts, issuers where policy read of evidence, then plans, then questions, then
+   people.
 2. A person's narrower action is settled here like any call: there is no other place where one is decided.
 """
 

@@ -175,6 +175,7 @@ class Narrowings:
         question = signed.statement.question
         seen, _ = _require_open(tx, namespace, question)  # first: PostgreSQL's transaction is alone by that
         lock_group(tx, namespace, [proposal], self._means.policy, self._views.doubts)
+        tx.approvals.lock_plans(namespace, {seen.question.task})  # before any question, as a commit does
         keys = {(seen.question.task, act) for act in (seen.question.act, proposal.action.digest)}
         tx.approvals.lock_holds(namespace, keys)  # both, in the order in which a commit takes them
         one, held = _require_open(tx, namespace, question)

@@ -81,6 +81,6 @@ def write_settlement(
     if rows:
         tx.actions.insert_actions(rows)
     if holds is not None:
-        events += holds.write(tx, namespace)
+        events += holds.write(tx, namespace, settlement.differed)
     if events:
         tx.audit.append(namespace, means.writer, events, now)

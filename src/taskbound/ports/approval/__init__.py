@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from taskbound.ports.approval.operands import FarOperands, Operands
-from taskbound.ports.approval.store import (
-    ApprovalChange,
-    ApprovalReads,
-    ApprovalWrites,
-    StoredApproval,
-    Waiter,
-)
+from taskbound.ports.approval.store import ApprovalReads, ApprovalWrites
+from taskbound.ports.approval.values import ApprovalChange, PlanChange, StoredApproval, StoredPlan, Waiter
 
 __all__ = [
     "ApprovalChange",
@@ -17,6 +12,8 @@ __all__ = [
     "ApprovalWrites",
     "FarOperands",
     "Operands",
+    "PlanChange",
     "StoredApproval",
+    "StoredPlan",
     "Waiter",
 ]

@@ -2,63 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
-
-from taskbound.core.clock import Instant
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from taskbound.core.approval import Answer, ApprovalState, Question
+    from taskbound.core.approval import Answer, ApprovalState
     from taskbound.core.approval.fatigue import ApprovalLimits, Display
+    from taskbound.core.clock import Instant
+    from taskbound.ports.approval.values import (
+        ApprovalChange,
+        PlanChange,
+        StoredApproval,
+        StoredPlan,
+        Waiter,
+    )
 
-__all__ = [
-    "ApprovalChange",
-    "ApprovalReads",
-    "ApprovalWrites",
-    "StoredApproval",
-    "Waiter",
-]
-
-_OPEN: Final = Instant(0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiter:
-    """The one presentation that waits for the answer, and until when."""
-
-    connection: str
-    request: str
-    until: Instant
-    """0 when it does not wait: the connection's holder asked, and went on."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredApproval:
-    """One question with all that was said to it, as it is kept."""
-
-    question: Question
-    state: ApprovalState
-    waiter: Waiter
-    answers: tuple[Answer, ...] = ()
-    """In the order in which they were received."""
-    finished: Instant = _OPEN
-    """When it ended; 0 while it is open."""
-    reason: str = ""
-    """Why it ended, in words."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApprovalChange:
-    """A step of one approval."""
-
-    id: str
-    before: ApprovalState
-    after: ApprovalState
-    finished: Instant
-    """0 when it goes on."""
-    reason: str
+__all__ = ["ApprovalReads", "ApprovalWrites"]
 
 
 class ApprovalReads(Protocol):
@@ -87,6 +47,15 @@ class ApprovalReads(Protocol):
     def open_approvals(self) -> tuple[StoredApproval, ...]:
         """All that are open, of every namespace, oldest first, without answers; answered by an index."""
 
+    def plan(self, namespace: str, plan: str) -> StoredPlan | None:
+        """The plan of this id."""
+
+    def open_plans(self) -> tuple[StoredPlan, ...]:
+        """All that are open, of every namespace, oldest first; answered by an index."""
+
+    def steps_of(self, namespace: str, plans: Collection[str]) -> tuple[StoredApproval, ...]:
+        """The approvals of the steps of these plans, by plan and step."""
+
     def displays(self, namespace: str, approvals: Collection[str]) -> Mapping[str, tuple[Display, ...]]:
         """By approval, of these: to whom it was shown, in that order; absent where it was to nobody."""
 
@@ -110,6 +79,27 @@ class ApprovalWrites(ApprovalReads, Protocol):
 
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredApproval, ...]:
         """All open ones of these tasks, locked, by id."""
+
+    def lock_plan(self, namespace: str, plan: str) -> StoredPlan | None:
+        """The plan of this id, locked. MUST be asked before any approval of its steps is locked."""
+
+    def lock_plans(self, namespace: str, tasks: Collection[str]) -> tuple[StoredPlan, ...]:
+        """The open ones of these tasks, locked, by id; asked before any approval of their steps is locked."""
+
+    def lock_steps(self, namespace: str, plans: Collection[str]) -> tuple[StoredApproval, ...]:
+        """What `steps_of` reads, locked."""
+
+    def insert_plan(self, plan: StoredPlan) -> None:
+        """Write a new one.
+
+        MUST raise `ConflictError` when its id exists, and when its task has another open one.
+        """
+
+    def move_plan(self, namespace: str, change: PlanChange) -> None:
+        """Write a step, in one conditional statement.
+
+        MUST raise `ConflictError` when it is not in its `before` state, or another number of steps was used.
+        """
 
     def count_open(self, namespace: str, task: str) -> int:
         """How many of the task are open."""

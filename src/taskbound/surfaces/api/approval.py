@@ -227,8 +227,8 @@ async def withdraw_approval(daemon: Daemon, connection: Connection, ask: wire.Wi
             over = daemon.widenings.withdraw(connection.namespace, ask.approval, actor, reason=ask.reason)
             return Done(detail=over.state.value)
         told = daemon.approvals.withdraw(connection.namespace, ask.approval, actor, reason=ask.reason)
-        daemon.tell_held_soon([told])
-        return Done(detail=told.state.value)
+        daemon.tell_held_soon(told)
+        return Done(detail=told[0].state.value)
 
     return await daemon.first(work)
 
@@ -256,7 +256,7 @@ def _row(
     lacking, may = "", frozenset[str]()
     if task is not None and one.state in OPEN:
         circle = people.circle(snapshot, task, question.tool)
-        lacking = people.lacking(question, one.answers, circle, means, now)
+        lacking = people.lacking(question, one.answers, circle, means, now, plan=one.plan)
         may = frozenset(name for need in question.needs for name in askable(need, circle))
     row = wire.ApprovalRow(
         approval=question.id,
@@ -271,6 +271,8 @@ def _row(
         asked=question.asked,
         deadline=question.deadline,
         reason=one.reason,
+        plan=question.plan,
+        step=question.step,
     )
     return row, tuple(sorted(may))
 

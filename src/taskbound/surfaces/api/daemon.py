@@ -15,7 +15,8 @@ from taskbound.core.quick import quick
 from taskbound.flows.action import Outcomes
 from taskbound.flows.approval import Approvals
 from taskbound.flows.approval.limits import tell_paused
-from taskbound.flows.decision import Call, Decisions, Narrowings, Refusals, Views
+from taskbound.flows.approval.together import Plans
+from taskbound.flows.decision import Call, Decisions, Narrowings, Planning, Refusals, Views
 from taskbound.flows.identity import Agents, Deliveries, require_person
 from taskbound.flows.means import Actor
 from taskbound.flows.policy import Bundles
@@ -130,6 +131,8 @@ class Daemon:
         self.widenings = Widenings(means, self.views)
         self.decisions = Decisions(means, self.views)
         self.narrowings = Narrowings(means, self.views)
+        self.planning = Planning(means, self.views)
+        self.plans = Plans(means)
         self.refusals = Refusals(means, self.views, self.decisions, place.allowance)
         self.worker = Worker(loop)
         self._first: Lane[Callable[[], None], None] = Lane(self.worker, _do_all)
@@ -211,7 +214,7 @@ class Daemon:
 
     def _roots(self) -> frozenset[tuple[int, int]]:
         """(pid, start time) of every run and gateway."""
-        runs = {(run.pid, run.started) for run in self._runs()}
+        runs = {(run.pid, run.started) for run in self.runs()}
         return frozenset(runs | {one.peer.ancestry[0] for one in self.connections.gateways(lost=True)})
 
     def require_run(self, connection: Connection, task: str) -> Actor:
@@ -221,7 +224,7 @@ class Daemon:
             DeniedError: It is neither.
         """
         own = connection.peer.ancestry[0]
-        for run in self._runs():
+        for run in self.runs():
             if (run.namespace, run.pid, run.started, run.task) == (connection.namespace, *own, task):
                 return self.identify(connection)
         return self.require_person(connection)
@@ -428,7 +431,7 @@ class Daemon:
             lambda tx: tx.audit.append(connection.namespace, means.writer, [event], means.clock.now())
         )
 
-    def _runs(self) -> Sequence[Run]:
+    def runs(self) -> Sequence[Run]:
         """Of every namespace and of ended tasks too: a process beneath one stays the agent's own."""
         with self.means.store.read() as snapshot:
             return snapshot.tasks.registered(self.boot)

@@ -32,6 +32,7 @@ from taskbound.core.identity.enrollment import enrollment_statement
 from taskbound.core.identity.passkey import PasskeyUnreadableError
 from taskbound.core.identity.person_key import PersonKeyKind, PersonKeyState, require_standing
 from taskbound.flows.approval.fatigue import note_display
+from taskbound.flows.approval.signed import require_alone
 from taskbound.flows.identity.enrollment import Enrollments, Offer
 from taskbound.flows.identity.person_key import NotKeyHolderError, require_key
 from taskbound.flows.means import Actor
@@ -128,6 +129,7 @@ async def open_approval(daemon: Daemon, connection: Connection, ask: OpenApprova
             found = reads.approval(space, ask.approval) or reads.approval_of(space, ask.approval)
             if found is None:
                 raise UnknownApprovalError(f"no approval is named `{ask.approval}`")
+            require_alone(found)  # a page shows one action: a plan is signed with a key of the other kind
             _require_open(found)
         if found.question.digest != ask.digest:
             raise OtherQuestionError("what is asked is not what was seen: the digest is another one")

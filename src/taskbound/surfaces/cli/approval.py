@@ -3,7 +3,8 @@
 1. What is signed is computed here: the sheet is made, and the digest taken, from the bytes of question and
    arguments. A daemon that shows one thing and has another signed is found out.
 2. There is no command that answers without a signature.
-3. What a call is narrowed to is made here from the held action, by the values that its approver gives:
+3. A plan, which is named by its own id, is shown and answered as a whole (`plan`).
+4. What a call is narrowed to is made here from the held action, by the values that its approver gives:
    nothing else of it can differ, and both digests stand in what is signed.
 """
 
@@ -14,41 +15,35 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from taskbound.core.action import Action, Frame
 from taskbound.core.approval import (
     AnswerKind,
     Statement,
-    UnreadableQuestionError,
-    parse_question,
     parse_statement,
     render_statement,
     require_showable,
     yes_of,
 )
-from taskbound.core.approval.sheet import Sheet, render_sheet, sheet_of
+from taskbound.core.approval.sheet import Sheet, render_sheet
 from taskbound.core.clock import Instant
 from taskbound.surfaces.cli.amendment import (
-    amendment_columns,
     amendment_statement,
     answer_amendment,
     is_amendment,
     refuse_amendment,
     show_amendment,
 )
-from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.narrowing import narrower
-from taskbound.surfaces.cli.person_key import SignatureOption, ask_page, own_key, own_network
+from taskbound.surfaces.cli.person_key import SignatureOption, ask_page, own_key, own_network, person_of
+from taskbound.surfaces.cli.plan import answer_plan, is_plan, plan_statement, show_plan
 from taskbound.surfaces.cli.reading import BadInputError, read_file, write_file
-from taskbound.surfaces.cli.screen import Words, moment, shown
+from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.sheets import action_from, question_from, sheet_from
 from taskbound.surfaces.cli.signing import sign_statement
 from taskbound.wire.approval import (
     AnswerApproval,
     ApprovalDetail,
-    ApprovalRow,
-    ApprovalRows,
     ApprovalSaid,
-    ListApprovals,
     NarrowApproval,
     OpenApproval,
     ProveApproval,
@@ -56,24 +51,18 @@ from taskbound.wire.approval import (
     WithdrawApproval,
 )
 from taskbound.wire.connection import Done
-from taskbound.wire.people import ListPersonKeys, PersonKeyRows
 
 if TYPE_CHECKING:
     from taskbound.core.approval import Question
-    from taskbound.core.approval.sheet import SheetOf
     from taskbound.surfaces.cli.narrowing import Narrower
     from taskbound.wire.action import Changed
 
 __all__ = [
-    "OPEN_STATES",
     "app",
-    "approval_columns",
     "deny",
-    "list_approvals",
     "narrow",
     "open_page",
     "prove",
-    "sheet_from",
     "show",
     "sign",
     "statement",
@@ -82,8 +71,6 @@ __all__ = [
 
 app = group("approval", "What agents wait for people to answer: look at it, sign, or deny.")
 
-OPEN_STATES: Final = ("pending", "approved")
-_OVER: Final = ("denied", "expired", "withdrawn", "superseded", "consumed", "narrowed", "applied")
 _LARGEST: Final = 8_192
 _TOKEN: Final = 16_386
 
@@ -103,45 +90,17 @@ StatementOption = Annotated[
 ]
 
 
-@command(app, "list", examples="taskbound approval list\ntaskbound approval list --state denied")
-def list_approvals(
-    session: Session,
-    state: Annotated[
-        str,
-        typer.Option(
-            "--state",
-            help="Only of this state, or `all`.",
-            autocompletion=lambda: [*OPEN_STATES, *_OVER, "all"],
-        ),
-    ] = "",
-    task: Annotated[str, typer.Option("--task", help="Only those of this task.")] = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="At most so many.")] = 50,
-    before: Annotated[str, typer.Option("--before", metavar="APPROVAL", help="Go on after this one.")] = "",
-) -> None:
-    """List what waits for an answer, newest first."""
-    states = () if state == "all" else (state,) if state else OPEN_STATES
-    ask = ListApprovals(states=states, task=whole_task(session, task), limit=limit, before=before)
-    page = session.ask(ask, ApprovalRows)
-    if session.screen.json:
-        session.screen.document(page)
-        return
-    session.screen.table(
-        ("APPROVAL", "ASKED", "STATE", "TOOL", "AGENT", "FOR", "MISSING"),
-        [*map(amendment_columns, page.amendments), *map(approval_columns, page.rows)],
-        "nothing waits for an answer" if states == OPEN_STATES else "no approvals like that",
-    )
-    if page.more:
-        session.screen.note(f"there are more: go on with `--before {shown(page.rows[-1].approval)}`", "dim")
-
-
 @command(app, "show", examples="taskbound approval show apr_01ab")
 def show(session: Session, approval: ApprovalArgument) -> None:
-    """Show one question as it is to be signed: every byte that would run, visibly."""
+    """Show one question, or one plan, as it is to be signed: every byte that would run, visibly."""
+    if is_plan(approval):
+        show_plan(session, approval)
+        return
     if is_amendment(approval):
         show_amendment(session, approval)
         return
     found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
-    question = _question(found)
+    question = question_from(found)
     if session.screen.json:
         session.screen.document(found)
         return
@@ -171,19 +130,18 @@ def statement(
 
     Its holder signs it with `ssh-keygen -Y sign -n taskbound-approval -f KEYFILE FILE`.
     """
-    rows = session.ask(ListPersonKeys(), PersonKeyRows).rows
-    person = next((one.person for one in rows if one.key == by), "")
-    if not person:
-        raise BadInputError(f"no key is named `{shown(by)}`", remedy="see `taskbound person key list`")
     if deny_it and values:
         raise BadInputError("an answer is a denial or a narrowing, and not both")
+    person = person_of(session, by)
     kind = AnswerKind.NARROW if values else AnswerKind.DENY if deny_it else AnswerKind.APPROVE
-    if is_amendment(approval) and not values:
+    if is_plan(approval):
+        text = plan_statement(session, approval, (person, by), kind)
+    elif is_amendment(approval) and not values:
         text = amendment_statement(session, approval, (person, by), kind)
     else:
         refuse_amendment(approval)
         found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
-        question = _question(found)
+        question = question_from(found)
         less = narrower(found.arguments.encode(), values) if values else None
         _print(session, found, question)
         _print_less(session, less)
@@ -267,9 +225,11 @@ def open_page(
     The page is served on this machine alone, once. It asks for this one answer, whatever stands on it: read
     the question here. What counts is the signature.
     """
+    if is_plan(approval):
+        raise BadInputError("a page shows one action", remedy="sign a plan with `taskbound approval sign`")
     refuse_amendment(approval)
     found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
-    question = _question(found)
+    question = question_from(found)
     _print(session, found, question)
     ask = OpenApproval(
         approval=question.id, digest=question.digest, deny=deny_it, key=by, network=own_network()
@@ -307,22 +267,19 @@ def withdraw(
     *,
     reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")] = "",
 ) -> None:
-    """Take a question back, as the task's requester or the agent's owner; the action never runs."""
+    """Take a question or a plan back, as the task's requester or the agent's owner; the action never runs."""
     if is_amendment(approval):
         session.confirm(f"withdraw {shown(approval)}, so that its task stays as it is?")
         told = session.ask(WithdrawApproval(approval=approval, reason=reason), Done)
         session.done(told, f"{shown(approval)} is withdrawn")
         return
-    found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
-    session.confirm(f"withdraw {shown(found.row.approval)}, so that its action never runs?")
-    ask = WithdrawApproval(approval=found.row.approval, reason=reason)
-    session.done(session.ask(ask, Done), f"{shown(found.row.approval)} is withdrawn")
-
-
-def approval_columns(one: ApprovalRow) -> tuple[str, ...]:
-    """A question among those of a list."""
-    missing = one.missing or one.reason or "-"
-    return (one.approval, moment(one.asked), one.state, one.tool, one.agent, one.requester, missing)
+    name, what = approval, "what is left of it"
+    if not is_plan(approval):
+        found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
+        name, what = found.row.plan or found.row.approval, "its action"
+    session.confirm(f"withdraw {shown(name)}, so that {what} never runs?")
+    ask = WithdrawApproval(approval=name, reason=reason)
+    session.done(session.ask(ask, Done), f"{shown(name)} is withdrawn")
 
 
 def _answer(
@@ -334,12 +291,15 @@ def _answer(
     values: list[str] | None = None,
 ) -> None:
     key, statement_file, signature = brought
+    if is_plan(approval):
+        answer_plan(session, approval, brought, kind=kind)
+        return
     if is_amendment(approval) and kind is not AnswerKind.NARROW:
         answer_amendment(session, approval, brought, kind)
         return
     refuse_amendment(approval)
     found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
-    question = _question(found)
+    question = question_from(found)
     less = narrower(found.arguments.encode(), values or []) if kind is AnswerKind.NARROW else None
     if statement_file and signature and not key:
         text = _read(statement_file)
@@ -403,8 +363,8 @@ def _statement(
 
 
 def _digest(found: ApprovalDetail, question: Question, less: Narrower | None) -> str:
-    """The digest of what the held action is narrowed to; empty when it is not (rule 3)."""
-    return "" if less is None else _action(found, question, less.arguments).digest
+    """The digest of what the held action is narrowed to; empty when it is not (rule 4)."""
+    return "" if less is None else action_from(found, question, less.arguments).digest
 
 
 def _changed(one: Changed, word: str) -> str:
@@ -419,45 +379,6 @@ def _print_less(session: Session, less: Narrower | None) -> None:
             session.screen.note(words, "")
         else:
             session.screen.line(words)
-
-
-def _question(found: ApprovalDetail) -> Question:
-    """The question, its digest computed here (rule 1).
-
-    Raises:
-        UnreadableQuestionError: What would be signed is not what the daemon says, or shows.
-    """
-    question = parse_question(found.question.encode())
-    if question.digest != found.digest or _action(found, question).digest != question.act:
-        raise UnreadableQuestionError(
-            "what would be signed is not what is shown",
-            remedy="sign nothing, and look who answers at the socket: `taskbound doctor`",
-        )
-    return question
-
-
-def _action(found: ApprovalDetail, question: Question, arguments: bytes = b"") -> Action:
-    frame = Frame(
-        namespace=question.namespace,
-        task=question.task,
-        agent=question.agent,
-        tool=question.tool,
-        server=found.server,
-        definition=found.definition,
-    )
-    return Action(frame=frame, arguments=arguments or found.arguments.encode())
-
-
-def sheet_from(found: ApprovalDetail, question: Question) -> SheetOf:
-    """What the sheet is made of, from what the daemon sent (rule 1)."""
-    return sheet_of(
-        question,
-        _action(found, question),
-        server_identity=found.server_identity,
-        attempt=found.attempt,
-        last_outcome=found.last_outcome,
-        policies=found.policies,
-    )
 
 
 def _print(session: Session, found: ApprovalDetail, question: Question) -> None:

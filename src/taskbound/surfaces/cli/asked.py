@@ -1,59 +1,21 @@
-"""`taskbound approval watch`, `stats` and `limits`: what people are asked, and how fast they answer."""
+"""`taskbound approval stats` and `limits`: how much people are asked, and how fast they answer."""
 
 from __future__ import annotations
 
-import time
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
-from taskbound.surfaces.cli.amendment import amendment_columns
-from taskbound.surfaces.cli.approval import OPEN_STATES, app, approval_columns
-from taskbound.surfaces.cli.screen import shown
+from taskbound.surfaces.cli.planning import app
 from taskbound.surfaces.cli.session import Session, command
-from taskbound.wire.amendment import AmendmentRow
 from taskbound.wire.approval import (
     ApprovalLimits,
-    ApprovalRow,
-    ApprovalRows,
     ApprovalStats,
     LimitApprovals,
-    ListApprovals,
     MeasureApprovals,
 )
 
-__all__ = ["app", "limits", "stats", "watch"]
-
-_EVERY: Final = 1.0
-
-
-@command(app, "watch", examples="taskbound approval watch\ntaskbound approval watch --once")
-def watch(
-    session: Session,
-    *,
-    once: Annotated[bool, typer.Option("--once", help="Say what waits now, and end.")] = False,
-) -> None:
-    """Say each question as it is asked, and each answer, until you end it."""
-    known: dict[str, str] = {}
-    while True:
-        states = () if known and not once else OPEN_STATES  # first all that waits, however much ended since
-        page = session.ask(ListApprovals(states=states, limit=500), ApprovalRows)
-        rows: tuple[AmendmentRow | ApprovalRow, ...] = (*page.amendments, *page.rows)
-        for one in reversed(rows):
-            name = one.amendment if isinstance(one, AmendmentRow) else one.approval
-            first = name not in known
-            if known.get(name) == one.state or (first and one.state not in OPEN_STATES):
-                known[name] = one.state
-                continue
-            known[name] = one.state
-            if session.screen.json:
-                session.screen.document(one)
-            else:
-                columns = amendment_columns(one) if isinstance(one, AmendmentRow) else approval_columns(one)
-                session.screen.line("  ".join(shown(word) for word in columns))
-        if once:
-            return
-        time.sleep(_EVERY)
+__all__ = ["app", "limits", "stats"]
 
 
 @command(app, "stats", examples="taskbound approval stats\ntaskbound approval stats --hours 168 --json")

@@ -43,7 +43,8 @@ _BY_STATUS: Final[dict[int, str]] = {
     _MALFORMED: """
         already-in-force already-initialized bad-bundle bad-case bad-client-config bad-definition bad-escape
         bad-evidence bad-filter bad-frame bad-grantable bad-id bad-input bad-instant bad-issuer bad-jsonrpc
-        bad-limits bad-monitor bad-name bad-note bad-outcome bad-params bad-person-key bad-policy bad-probe
+        bad-limits bad-monitor bad-name bad-note bad-outcome bad-params bad-person-key bad-plan bad-policy
+        bad-probe
         bad-question bad-reconciliation bad-replay bad-server bad-server-name bad-setting bad-sheet
         bad-statement bad-task bad-tool-name bare-return
         batch byte-order-mark ceiling-limit command-missing document-syntax duplicate-key duplicate-tool
@@ -56,7 +57,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         token-header token-kind token-lifetime token-segments token-signature token-size too-deep too-large
         too-many-approvers too-many-calls too-many-groups too-many-keys too-many-parts too-many-tools
         trailing-data
-        unknown-member unknown-method unpinnable unsupported-version unwritable verifier-key-malformed
+        unknown-member unknown-method unpinnable unreadable-plan unsupported-version unwritable
+        verifier-key-malformed
     """,
     _DENIED: """
         already-answered ambiguous-task amendment-denied amendment-narrows amendment-open
@@ -71,7 +73,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         other-question other-than-chosen other-version outside-ceiling outside-grantable outside-parent
         page-foreign page-over passkey-absent passkey-challenge passkey-copy passkey-elsewhere
         passkey-flags passkey-framed passkey-key passkey-origin passkey-site passkey-type
-        passkey-unreadable passkey-unverified person-key-exposed refused-by-daemon scope-changed
+        passkey-unreadable passkey-unverified person-key-exposed plan-open plan-refused refused-by-daemon
+        scope-changed signed-together
         server-changed statement-time stopped task-ended task-expired task-not-started task-paused
         token-audience token-expired token-issuer token-key token-not-yet token-unproven
         too-long-to-show too-many-holds too-many-questions too-many-refusals tool-changed tree-too-large

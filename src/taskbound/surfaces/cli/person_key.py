@@ -48,6 +48,7 @@ __all__ = [
     "own_key",
     "own_network",
     "people",
+    "person_of",
     "prove",
     "show",
     "vouch",
@@ -353,3 +354,16 @@ def _next(found: PersonKeyDetail) -> str:
         return f"next: the data directory's owner runs `taskbound person key vouch {key} --as-owner`"
     names = ", ".join(shown(one) for one in found.can)
     return f"next: {names} runs `taskbound person key vouch {key} --with FILE`, or `--passkey`"
+
+
+def person_of(session: Session, key: str) -> str:
+    """Whose key this is.
+
+    Raises:
+        BadInputError: No key has this id.
+    """
+    rows = session.ask(ListPersonKeys(), PersonKeyRows).rows
+    person = next((one.person for one in rows if one.key == key), "")
+    if not person:
+        raise BadInputError(f"no key is named `{shown(key)}`", remedy="see `taskbound person key list`")
+    return person

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from taskbound.core.approval import Answer
     from taskbound.core.approval.fatigue import Display
     from taskbound.core.clock import Instant
-    from taskbound.ports.approval import ApprovalChange, StoredApproval, Waiter
+    from taskbound.ports.approval import ApprovalChange, PlanChange, StoredApproval, StoredPlan, Waiter
 
 __all__ = ["MemoryApprovals"]
 
@@ -33,7 +33,7 @@ class MemoryApprovals:
 
     def approval(self, namespace: str, approval: str) -> StoredApproval | None:
         """The approval of this id."""
-        return self._tables.live().approvals.get((namespace, approval))
+        return self._whole(self._tables.live().approvals.get((namespace, approval)))
 
     def approval_of(self, namespace: str, action: str) -> StoredApproval | None:
         """The approval that was asked for this action."""
@@ -69,7 +69,7 @@ class MemoryApprovals:
     def open_approvals(self) -> tuple[StoredApproval, ...]:
         """All that are open, of every namespace, oldest first."""
         found = [one for one in self._tables.live().approvals.values() if one.state in OPEN]
-        return tuple(replace(one, answers=()) for one in sorted(found, key=_age))
+        return tuple(replace(one, answers=(), plan=None) for one in sorted(found, key=_age))
 
     def lock_holds(
         self, namespace: str, acts: Collection[tuple[str, str]]
@@ -81,6 +81,20 @@ class MemoryApprovals:
             if key in acts and one.state in _HELD:
                 found.setdefault(key, []).append(one)
         return {key: tuple(some) for key, some in found.items()}
+
+    def plan(self, namespace: str, plan: str) -> StoredPlan | None:
+        """The plan of this id."""
+        return self._tables.live().plans.get((namespace, plan))
+
+    def open_plans(self) -> tuple[StoredPlan, ...]:
+        """All that are open, of every namespace, oldest first."""
+        found = [one for one in self._tables.live().plans.values() if one.state in OPEN]
+        return tuple(sorted(found, key=lambda one: (one.plan.asked, one.plan.id)))
+
+    def steps_of(self, namespace: str, plans: Collection[str]) -> tuple[StoredApproval, ...]:
+        """The approvals of the steps of these plans, by plan and step."""
+        found = [one for one in self._of(namespace) if one.question.plan and one.question.plan in plans]
+        return tuple(sorted(found, key=lambda one: (one.question.plan, one.question.step)))
 
     def displays(self, namespace: str, approvals: Collection[str]) -> Mapping[str, tuple[Display, ...]]:
         """By approval: to whom it was shown."""
@@ -108,6 +122,36 @@ class MemoryApprovals:
         """All open ones of these tasks, by id."""
         found = [one for one in self._of(namespace) if one.state in OPEN and one.question.task in tasks]
         return tuple(sorted(found, key=lambda one: one.question.id))
+
+    def lock_plan(self, namespace: str, plan: str) -> StoredPlan | None:
+        """The plan of this id."""
+        return self.plan(namespace, plan)
+
+    def lock_plans(self, namespace: str, tasks: Collection[str]) -> tuple[StoredPlan, ...]:
+        """The open ones of these tasks, by id."""
+        every = self._tables.live().plans.values()
+        found = [one for one in every if one.state in OPEN and one.plan.namespace == namespace]
+        return tuple(sorted((one for one in found if one.plan.task in tasks), key=lambda one: one.plan.id))
+
+    def lock_steps(self, namespace: str, plans: Collection[str]) -> tuple[StoredApproval, ...]:
+        """What `steps_of` reads."""
+        return self.steps_of(namespace, plans)
+
+    def insert_plan(self, plan: StoredPlan) -> None:
+        """Write a new one, which its steps name already."""
+        space = plan.plan.namespace
+        if self.plan(space, plan.plan.id) is not None or self.lock_plans(space, {plan.plan.task}):
+            self._tables.conflict(f"plan `{plan.plan.id}`")
+        self._tables.plans.put((space, plan.plan.id), plan)
+
+    def move_plan(self, namespace: str, change: PlanChange) -> None:
+        """Write a step."""
+        now = self.plan(namespace, change.id)
+        if now is None or (now.state, now.used) != change.before:
+            self._tables.conflict("the state of a plan")
+        state, used = change.after
+        after = replace(now, state=state, used=used, finished=change.finished, reason=change.reason)
+        self._tables.plans.put((namespace, change.id), after)
 
     def count_open(self, namespace: str, task: str) -> int:
         """How many of the task are open."""
@@ -168,7 +212,15 @@ class MemoryApprovals:
 
     def _of(self, namespace: str) -> list[StoredApproval]:
         every = self._tables.live().approvals.values()
-        return [one for one in every if one.question.namespace == namespace]
+        found = [self._whole(one) for one in every if one.question.namespace == namespace]
+        return [one for one in found if one is not None]
+
+    def _whole(self, one: StoredApproval | None) -> StoredApproval | None:
+        """With the plan that its question names."""
+        if one is None or not one.question.plan:
+            return one
+        found = self.plan(one.question.namespace, one.question.plan)
+        return one if found is None else replace(one, plan=found.plan)
 
     def _put(self, one: StoredApproval) -> None:
         self._tables.approvals.put((one.question.namespace, one.question.id), one)

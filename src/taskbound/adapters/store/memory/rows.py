@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.task import Heartbeat, Task, Template
     from taskbound.ports.action import StoredAction
-    from taskbound.ports.approval import StoredApproval
+    from taskbound.ports.approval import StoredApproval, StoredPlan
     from taskbound.ports.audit import PendingRecord, StoredCheckpoint
     from taskbound.ports.policy import BundleActivation, StoredBundle
     from taskbound.ports.task import Run, StoredAmendment
@@ -132,6 +132,7 @@ class Tables:
     acts: Rows[tuple[str, str, str], ActHistory] = field(default_factory=Rows)
     approvals: Rows[tuple[str, str], StoredApproval] = field(default_factory=Rows)
     amendments: Rows[tuple[str, str], StoredAmendment] = field(default_factory=Rows)
+    plans: Rows[tuple[str, str], StoredPlan] = field(default_factory=Rows)
     displays: Rows[tuple[str, str, str], Display] = field(default_factory=Rows)
     approval_limits: Rows[str, ApprovalLimits] = field(default_factory=Rows)
     bundles: Rows[tuple[str, str], StoredBundle] = field(default_factory=Rows)

@@ -1,8 +1,10 @@
 """Questions about held actions, in rows that several daemons lock.
 
-1. Whoever uses an approval holds its row until its commit: a denial, an expiry or another use waits, and then
-   meets a row that is in another state.
+1. Whoever uses an approval holds its row until its commit: a denial, an expiry or another use waits, and
+   then meets a row that is in another state.
 2. Locks are taken in the order of ids.
+3. A plan is locked before any of its steps: whoever uses a step, answers or ends the plan waits for whoever
+   does so, and then meets a plan that stands elsewhere.
 """
 
 from __future__ import annotations
@@ -10,7 +12,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.store.postgres.server.link import write_texts
-from taskbound.adapters.store.sql.approval import COLUMNS, SqlApprovals, read_answer, read_approval
+from taskbound.adapters.store.sql.approval import (
+    COLUMNS,
+    PLAN_COLUMNS,
+    SqlApprovals,
+    read_answer,
+    read_approval,
+    read_plan,
+)
 from taskbound.adapters.store.sql.rows.columns import read_texts
 
 if TYPE_CHECKING:
@@ -18,13 +27,21 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.store.postgres.server.link import PostgresLink
     from taskbound.core.approval import Answer
-    from taskbound.ports.approval import StoredApproval
+    from taskbound.ports.approval import StoredApproval, StoredPlan
 
 __all__ = ["PostgresApprovals"]
 
 _LOCK: Final = f"SELECT {COLUMNS} FROM approvals a WHERE a.namespace = $1"  # noqa: S608  # our own columns
 _LOCK_ONE: Final = f"{_LOCK} AND a.id = $2 FOR NO KEY UPDATE"
 _LOCK_NARROWED: Final = f"{_LOCK} AND a.narrows = $2 AND a.narrows <> '' FOR NO KEY UPDATE"
+_LOCK_STEPS: Final = f"""{_LOCK} AND a.plan = ANY($2::text[]) AND a.plan <> ''
+    ORDER BY a.id FOR NO KEY UPDATE OF a
+"""
+_LOCK_PLAN: Final = f"SELECT {PLAN_COLUMNS} FROM approval_plans p WHERE p.namespace = $1"  # noqa: S608  # our own columns
+_LOCK_ONE_PLAN: Final = f"{_LOCK_PLAN} AND p.id = $2 FOR NO KEY UPDATE"
+_LOCK_PLANS: Final = f"""{_LOCK_PLAN} AND p.task = ANY($2::text[]) AND p.state IN ('pending', 'approved')
+    ORDER BY p.id FOR NO KEY UPDATE
+"""
 _LOCK_HOLDS: Final = f"""{_LOCK} AND a.state IN ('pending', 'approved', 'denied', 'narrowed')
     AND (a.task, a.act) IN (SELECT n.task, n.act FROM unnest($2::text[], $3::text[]) AS n (task, act))
     ORDER BY a.asked, a.id FOR NO KEY UPDATE OF a
@@ -60,6 +77,19 @@ class PostgresApprovals(SqlApprovals):
         """All open ones of these tasks, locked by id (rule 2)."""
         values = (namespace, write_texts(sorted(tasks)))
         return self._whole(self._locks.locked(read_approval, _LOCK_OPEN, values))
+
+    def lock_plan(self, namespace: str, plan: str) -> StoredPlan | None:
+        """The plan of this id, locked (rule 3)."""
+        return next(iter(self._locks.locked(read_plan, _LOCK_ONE_PLAN, (namespace, plan))), None)
+
+    def lock_plans(self, namespace: str, tasks: Collection[str]) -> tuple[StoredPlan, ...]:
+        """The open ones of these tasks, locked by id (rule 3)."""
+        return self._locks.locked(read_plan, _LOCK_PLANS, (namespace, write_texts(sorted(tasks))))
+
+    def lock_steps(self, namespace: str, plans: Collection[str]) -> tuple[StoredApproval, ...]:
+        """What `steps_of` reads, locked by id."""
+        found = self._locks.locked(read_approval, _LOCK_STEPS, (namespace, write_texts(sorted(plans))))
+        return self._in_order(found)
 
     def _lock_holds(self, namespace: str, acts: list[tuple[str, str]]) -> tuple[StoredApproval, ...]:
         values = (namespace, write_texts(task for task, _ in acts), write_texts(act for _, act in acts))

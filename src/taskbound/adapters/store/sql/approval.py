@@ -1,6 +1,6 @@
 """Questions about held actions and their answers, in rows.
 
-The question is kept as the bytes whose digest people sign; what is looked up by stands beside it.
+Question and plan are kept as the bytes whose digest people sign; what is looked up by stands beside them.
 """
 
 from __future__ import annotations
@@ -12,21 +12,25 @@ from sqlalchemy import insert
 
 from taskbound.adapters.store.sql.rows.columns import json_texts
 from taskbound.adapters.store.sql.rows.statement import Statement
-from taskbound.adapters.store.sql.schema import approval_answers, approvals
-from taskbound.core.approval import Answer, AnswerKind, ApprovalState, parse_question
+from taskbound.adapters.store.sql.schema import approval_answers, approval_plans, approvals
+from taskbound.core.approval import Answer, AnswerKind, ApprovalState, parse_plan, parse_question
 from taskbound.core.approval.fatigue import ApprovalLimits, Display
 from taskbound.core.clock import Instant
-from taskbound.ports.approval import StoredApproval, Waiter
+from taskbound.ports.approval import StoredApproval, StoredPlan, Waiter
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from taskbound.adapters.store.sql.rows.link import Link, Value
-    from taskbound.ports.approval import ApprovalChange
+    from taskbound.ports.approval import ApprovalChange, PlanChange
 
-__all__ = ["COLUMNS", "SqlApprovals", "read_answer", "read_approval"]
+__all__ = ["COLUMNS", "PLAN_COLUMNS", "SqlApprovals", "read_answer", "read_approval", "read_plan"]
 
-COLUMNS: Final = "a.question, a.state, a.connection, a.request, a.waits, a.finished, a.reason"
+COLUMNS: Final = (
+    "a.question, a.state, a.connection, a.request, a.waits, a.finished, a.reason,"
+    " CASE a.plan WHEN '' THEN NULL ELSE"
+    " (SELECT p.plan FROM approval_plans p WHERE p.namespace = a.namespace AND p.id = a.plan) END"
+)
 _OPEN: Final = "a.state IN ('pending', 'approved')"
 _ONE: Final = f"SELECT {COLUMNS} FROM approvals a WHERE a.namespace = ? AND a.id = ?"  # noqa: S608  # our own columns
 _OF: Final = f"SELECT {COLUMNS} FROM approvals a WHERE a.namespace = ? AND a.action = ?"  # noqa: S608  # our own columns
@@ -43,6 +47,10 @@ _OF_TASKS: Final = f"""
     SELECT {COLUMNS} FROM json_each(?2) AS asked
     CROSS JOIN approvals a ON a.namespace = ?1 AND a.task = asked.value AND {_OPEN} ORDER BY a.id
 """  # noqa: S608  # our own columns
+_STEPS: Final = (
+    f"SELECT {COLUMNS} FROM approvals a WHERE a.namespace = ? AND a.plan <> ''"  # noqa: S608  # our own columns
+    " AND a.plan IN (SELECT value FROM json_each(?))"
+)
 _COUNT: Final = f"SELECT count(*) FROM approvals a WHERE a.namespace = ? AND a.task = ? AND {_OPEN}"  # noqa: S608  # our own words
 _PAGE: Final = f"SELECT {COLUMNS} FROM approvals a WHERE a.namespace = ?"  # noqa: S608  # our own columns
 _BEFORE: Final = (
@@ -78,6 +86,20 @@ _MOVE: Final = (
 _WAIT: Final = (
     "UPDATE approvals SET connection = ?, request = ?, waits = ?"
     " WHERE namespace = ? AND id = ? AND state IN ('pending', 'approved')"
+)
+
+PLAN_COLUMNS: Final = "p.plan, p.agent, p.state, p.used, p.finished, p.reason"
+_OPEN_PLAN: Final = "p.state IN ('pending', 'approved')"
+_ONE_PLAN: Final = f"SELECT {PLAN_COLUMNS} FROM approval_plans p WHERE p.namespace = ? AND p.id = ?"  # noqa: S608  # our own columns
+_OPEN_PLANS: Final = f"SELECT {PLAN_COLUMNS} FROM approval_plans p WHERE {_OPEN_PLAN} ORDER BY p.asked, p.id"  # noqa: S608  # our own columns
+_PLANS_OF_TASKS: Final = f"""
+    SELECT {PLAN_COLUMNS} FROM json_each(?2) AS asked
+    CROSS JOIN approval_plans p ON p.namespace = ?1 AND p.task = asked.value AND {_OPEN_PLAN} ORDER BY p.id
+"""  # noqa: S608  # our own columns
+_INSERT_PLAN: Final = Statement(insert(approval_plans))
+_MOVE_PLAN: Final = (
+    "UPDATE approval_plans SET state = ?, used = ?, finished = ?, reason = ?"
+    " WHERE namespace = ? AND id = ? AND state = ? AND used = ?"
 )
 
 
@@ -126,7 +148,19 @@ class SqlApprovals:
 
     def open_approvals(self) -> tuple[StoredApproval, ...]:
         """All that are open, of every namespace, oldest first."""
-        return self._link.all(read_approval, _EVERY_OPEN)
+        return tuple(replace(one, plan=None) for one in self._link.all(read_approval, _EVERY_OPEN))
+
+    def plan(self, namespace: str, plan: str) -> StoredPlan | None:
+        """The plan of this id."""
+        return next(iter(self._link.all(read_plan, _ONE_PLAN, (namespace, plan))), None)
+
+    def open_plans(self) -> tuple[StoredPlan, ...]:
+        """All that are open, of every namespace, oldest first."""
+        return self._link.all(read_plan, _OPEN_PLANS)
+
+    def steps_of(self, namespace: str, plans: Collection[str]) -> tuple[StoredApproval, ...]:
+        """The approvals of the steps of these plans, by plan and step."""
+        return self._in_order(self._link.all(read_approval, _STEPS, (namespace, json_texts(sorted(plans)))))
 
     def displays(self, namespace: str, approvals: Collection[str]) -> Mapping[str, tuple[Display, ...]]:
         """By approval: to whom it was shown."""
@@ -166,6 +200,29 @@ class SqlApprovals:
         return self._whole(
             self._link.all(read_approval, _OF_TASKS, (namespace, json_texts(sorted(tasks)))),
         )
+
+    def lock_plan(self, namespace: str, plan: str) -> StoredPlan | None:
+        """The plan of this id; the transaction holds the one lock there is."""
+        return self.plan(namespace, plan)
+
+    def lock_plans(self, namespace: str, tasks: Collection[str]) -> tuple[StoredPlan, ...]:
+        """The open ones of these tasks, by id."""
+        return self._link.all(read_plan, _PLANS_OF_TASKS, (namespace, json_texts(sorted(tasks))))
+
+    def lock_steps(self, namespace: str, plans: Collection[str]) -> tuple[StoredApproval, ...]:
+        """What `steps_of` reads; the transaction holds the one lock there is."""
+        return self.steps_of(namespace, plans)
+
+    def insert_plan(self, plan: StoredPlan) -> None:
+        """Write a new one."""
+        self._link.change(_INSERT_PLAN.text, _plan_row(plan))
+
+    def move_plan(self, namespace: str, change: PlanChange) -> None:
+        """Write a step, in one conditional statement."""
+        (before, was_used), (after, used) = change.before, change.after
+        head = (after.value, used, change.finished, change.reason)
+        if self._link.change(_MOVE_PLAN, (*head, namespace, change.id, before.value, was_used)) != 1:
+            self._link.conflict("the state of a plan")
 
     def count_open(self, namespace: str, task: str) -> int:
         """How many of the task are open."""
@@ -220,6 +277,10 @@ class SqlApprovals:
     def _lock_holds(self, namespace: str, acts: list[tuple[str, str]]) -> tuple[StoredApproval, ...]:
         return self._link.all(read_approval, _HOLDS, (namespace, json_texts(acts)))
 
+    def _in_order(self, found: tuple[StoredApproval, ...]) -> tuple[StoredApproval, ...]:
+        """Steps of plans with their answers, by plan and step."""
+        return tuple(sorted(self._whole(found), key=lambda one: (one.question.plan, one.question.step)))
+
     def _first(self, found: tuple[StoredApproval, ...]) -> StoredApproval | None:
         return next(iter(self._whole(found)), None)
 
@@ -262,11 +323,19 @@ def _row(one: StoredApproval) -> tuple[Value, ...]:
         finished=one.finished,
         reason=one.reason,
         narrows=question.narrows,
+        plan=question.plan,
     )
 
 
 def read_approval(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
-    question: bytes, state: str, connection: str, request: str, waits: int, finished: int, reason: str
+    question: bytes,
+    state: str,
+    connection: str,
+    request: str,
+    waits: int,
+    finished: int,
+    reason: str,
+    plan: bytes | None,
 ) -> StoredApproval:
     """An approval without its answers, from its columns."""
     return StoredApproval(
@@ -275,6 +344,7 @@ def read_approval(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
         waiter=Waiter(connection=connection, request=request, until=Instant(waits)),
         finished=Instant(finished),
         reason=reason,
+        plan=None if plan is None else parse_plan(bytes(plan)),
     )
 
 
@@ -299,3 +369,33 @@ def read_answer(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
         signature=bytes(signature),
     )
     return approval, answer
+
+
+def _plan_row(one: StoredPlan) -> tuple[Value, ...]:
+    """The columns of a plan."""
+    return _INSERT_PLAN.values(
+        namespace=one.plan.namespace,
+        id=one.plan.id,
+        task=one.plan.task,
+        agent=one.agent,
+        state=one.state.value,
+        used=one.used,
+        plan=one.plan.canonical,
+        asked=one.plan.asked,
+        finished=one.finished,
+        reason=one.reason,
+    )
+
+
+def read_plan(  # the columns of a row, in order
+    plan: bytes, agent: str, state: str, used: int, finished: int, reason: str
+) -> StoredPlan:
+    """A plan, from its columns."""
+    return StoredPlan(
+        plan=parse_plan(bytes(plan)),
+        agent=agent,
+        state=ApprovalState(state),
+        used=used,
+        finished=Instant(finished),
+        reason=reason,
+    )

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from taskbound.core.approval.sheet.lines import SHEET_WIDTH, Label
 from taskbound.core.approval.sheet.parse import parse_sheet
-from taskbound.core.approval.sheet.question import sheet_of
+from taskbound.core.approval.sheet.plan import parse_plan_sheet, render_plan_sheet
+from taskbound.core.approval.sheet.question import plan_sheet_of, sheet_of
 from taskbound.core.approval.sheet.render import Rendering, Sheet, TooLong, render_sheet
 from taskbound.core.approval.sheet.values import (
+    PLAN_LIMITS,
     SHEET_LIMITS,
     BadSheetError,
+    PlanSheetOf,
     SheetLimits,
     SheetNeed,
     SheetOf,
@@ -20,10 +23,12 @@ from taskbound.core.approval.sheet.values import (
 )
 
 __all__ = [
+    "PLAN_LIMITS",
     "SHEET_LIMITS",
     "SHEET_WIDTH",
     "BadSheetError",
     "Label",
+    "PlanSheetOf",
     "Rendering",
     "Sheet",
     "SheetLimits",
@@ -31,7 +36,10 @@ __all__ = [
     "SheetOf",
     "SheetOperand",
     "TooLong",
+    "parse_plan_sheet",
     "parse_sheet",
+    "plan_sheet_of",
+    "render_plan_sheet",
     "render_sheet",
     "sheet_of",
 ]

@@ -44,6 +44,9 @@ class Label(Enum):
 
     SHEET = "sheet"
     DIGEST = "you sign"
+    PART = "part signed"
+    PLAN = "plan"
+    STEP = "step"
     QUESTION = "question"
     NARROWS = "narrows"
     ASKED = "asked"

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from taskbound.core.approval.sheet.lines import Atom
     from taskbound.core.clock import Instant
 
-__all__ = ["parse_sheet"]
+__all__ = ["Fields", "parse_sheet"]
 
 _DIGITS: Final = 18
 
@@ -46,7 +46,7 @@ def parse_sheet(text: str, limits: SheetLimits = SHEET_LIMITS) -> SheetOf:
     if len(text) > limits.lines * (SHEET_WIDTH + 1):
         raise BadSheetError("the text is longer than any sheet")
     try:
-        found = _read(_Fields(read_items(text)))
+        found = _read(Fields(read_items(text)))
         again = render_sheet(found, limits)
     except BadSheetError:
         raise
@@ -57,10 +57,11 @@ def parse_sheet(text: str, limits: SheetLimits = SHEET_LIMITS) -> SheetOf:
     return found
 
 
-class _Fields:
+class Fields:
     """The items of a sheet by their labels."""
 
     def __init__(self, items: Iterable[Item]) -> None:
+        """Sort them."""
         self._by_label: dict[Label, list[tuple[Atom, ...]]] = {}
         for item in items:
             self._by_label.setdefault(item.label, []).append(item.atoms)
@@ -90,12 +91,15 @@ class _Fields:
         return parse_instant(self.text(label))
 
 
-def _read(fields: _Fields) -> SheetOf:
+def _read(fields: Fields) -> SheetOf:
     attempt = fields.one(Label.ATTEMPT)
+    planned = bool(fields.all(Label.PLAN))
     found = fields.all(Label.FOUND)
     return SheetOf(
         namespace=fields.text(Label.NAMESPACE),
-        digest=fields.text(Label.DIGEST),
+        digest=fields.text(Label.PART if planned else Label.DIGEST),
+        plan=fields.text(Label.PLAN) if planned else "",
+        step=_number(fields.one(Label.STEP)[0]) if fields.all(Label.STEP) else 0,
         question=fields.text(Label.QUESTION),
         narrows=fields.text(Label.NARROWS) if fields.all(Label.NARROWS) else "",
         action=fields.text(Label.ACTION),

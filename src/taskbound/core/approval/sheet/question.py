@@ -1,17 +1,21 @@
-"""The sheet of a question: what is asked about one held action, with what its decision rested on."""
+"""The sheet of a question: what is asked about one held action, and of a plan of them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from taskbound.core.approval.question import NeedKind
-from taskbound.core.approval.sheet.values import BadSheetError, SheetNeed, SheetOf, SheetOperand
+from taskbound.core.approval.sheet.values import BadSheetError, PlanSheetOf, SheetNeed, SheetOf, SheetOperand
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from taskbound.core.action import Action
+    from taskbound.core.approval.operand import Operand
+    from taskbound.core.approval.plan import Plan
     from taskbound.core.approval.question import Need, Question
 
-__all__ = ["sheet_of"]
+__all__ = ["plan_sheet_of", "sheet_of"]
 
 
 def sheet_of(  # noqa: PLR0913 -- what is not in the question, each thing by its name
@@ -57,9 +61,7 @@ def sheet_of(  # noqa: PLR0913 -- what is not in the question, each thing by its
         server_identity=server_identity,
         definition=action.definition,
         arguments=action.arguments,
-        operands=tuple(
-            SheetOperand(kind=one.kind.value, place=one.place, found=one.found) for one in question.operands
-        ),
+        operands=tuple(map(_operand, question.operands)),
         attempt=attempt,
         last_outcome=last_outcome,
         grant=grant,
@@ -72,9 +74,37 @@ def sheet_of(  # noqa: PLR0913 -- what is not in the question, each thing by its
         nonce=question.nonce,
         purpose=question.purpose,
         reason=reason,
+        plan=question.plan,
+        step=question.step,
     )
+
+
+def _operand(one: Operand) -> SheetOperand:
+    return SheetOperand(kind=one.kind.value, place=one.place, found=one.found)
 
 
 def _need(need: Need, requester: str) -> SheetNeed:
     who = requester if need.kind is NeedKind.CONFIRMATION else need.group
     return SheetNeed(lifter=need.lifter, persons=need.quorum, who=who)
+
+
+def plan_sheet_of(plan: Plan, steps: Sequence[SheetOf]) -> PlanSheetOf:
+    """What the approvers of this plan are to see: the sheets of its steps, in order.
+
+    Raises:
+        BadSheetError: They are of other steps than the plan's.
+    """
+    named = tuple((one.plan, one.step, one.digest) for one in steps)
+    if named != tuple((plan.id, number, digest) for number, digest in enumerate(plan.questions, 1)):
+        raise BadSheetError("the plan has other steps")
+    return PlanSheetOf(
+        namespace=plan.namespace,
+        digest=plan.digest,
+        plan=plan.id,
+        task=plan.task,
+        requester=plan.requester,
+        nonce=plan.nonce,
+        asked=plan.asked,
+        deadline=plan.deadline,
+        steps=tuple(steps),
+    )

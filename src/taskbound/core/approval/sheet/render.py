@@ -78,8 +78,8 @@ def render_sheet(of: SheetOf, limits: SheetLimits = SHEET_LIMITS) -> Rendering:
     arguments = parse_object(of.arguments)
     if canonical(arguments) != of.arguments:
         raise BadSheetError("the arguments are not in canonical form")
-    if min(of.attempt, *(need.persons for need in of.needs), 1) < 1:
-        raise BadSheetError("an attempt or a quorum is no number that counts")
+    if min(of.attempt, *(need.persons for need in of.needs), 1) < 1 or of.step < 0:
+        raise BadSheetError("an attempt, a quorum or a step is no number that counts")
     body = (line for item in _items(of, arguments) for line in lay_out(item))
     lines = list(islice(body, limits.lines - 1))
     if len(lines) + 2 > limits.lines:
@@ -107,7 +107,11 @@ def _items(of: SheetOf, arguments: dict[str, JsonValue]) -> Iterator[Item]:
 
 
 def _asked(of: SheetOf) -> Iterator[Item]:
-    yield from _digest(Label.DIGEST, of.digest)
+    yield from _digest(Label.PART if of.plan else Label.DIGEST, of.digest)
+    if of.plan:
+        yield from _named(Label.PLAN, of.plan)
+    if of.step:
+        yield Item(label=Label.STEP, atoms=(f"{of.step}",))
     yield from _named(Label.QUESTION, of.question)
     if of.narrows:
         yield from _digest(Label.NARROWS, of.narrows)

@@ -10,7 +10,16 @@ from taskbound.core.errors import MalformedError
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
 
-__all__ = ["SHEET_LIMITS", "BadSheetError", "SheetLimits", "SheetNeed", "SheetOf", "SheetOperand"]
+__all__ = [
+    "PLAN_LIMITS",
+    "SHEET_LIMITS",
+    "BadSheetError",
+    "PlanSheetOf",
+    "SheetLimits",
+    "SheetNeed",
+    "SheetOf",
+    "SheetOperand",
+]
 
 
 class BadSheetError(MalformedError):
@@ -32,6 +41,9 @@ class SheetLimits:
 
 
 SHEET_LIMITS: Final = SheetLimits()
+PLAN_LIMITS: Final = SheetLimits(lines=800)
+"""Of a plan, all its steps together. Of the thirty lines of a small action twenty-five say of each step what
+they say of the one before it: twice the lines are less than twice the reading."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,3 +118,24 @@ class SheetOf:
     """The task's, in its requester's words."""
     reason: str
     """The agent's own words about this action; nothing has looked into them."""
+    plan: str = ""
+    """Id of the plan whose step it is; then `digest` is no more what is signed, but counts by that plan."""
+    step: int = 0
+    """Which step of it, from 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanSheetOf:
+    """A plan, everything that its approver's signature covers."""
+
+    namespace: str
+    digest: str
+    """The plan digest: what is signed."""
+    plan: str
+    """Its id."""
+    task: str
+    requester: str
+    nonce: str
+    asked: Instant
+    deadline: Instant
+    steps: tuple[SheetOf, ...]

@@ -32,6 +32,10 @@ from taskbound.core.audit.events.approval import (
     ApprovalNarrowed,
     ApprovalProven,
     ApprovalShown,
+    PlanAnswered,
+    PlanAsked,
+    PlanChanged,
+    PlanRefused,
 )
 from taskbound.core.audit.events.log import (
     CheckpointSigned,
@@ -120,6 +124,10 @@ __all__ = [
     "NamespaceChanged",
     "PersonKeyChanged",
     "PersonsLinked",
+    "PlanAnswered",
+    "PlanAsked",
+    "PlanChanged",
+    "PlanRefused",
     "PolicyActivated",
     "PolicyProposed",
     "PolicyRebased",
@@ -189,6 +197,10 @@ Event: TypeAlias = (
     | AmendmentShown
     | AmendmentAnswered
     | AmendmentChanged
+    | PlanAsked
+    | PlanRefused
+    | PlanAnswered
+    | PlanChanged
     | ActionReconciled
     | KillSwitchChanged
     | PolicyProposed

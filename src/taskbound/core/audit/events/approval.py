@@ -13,6 +13,10 @@ __all__ = [
     "ApprovalNarrowed",
     "ApprovalProven",
     "ApprovalShown",
+    "PlanAnswered",
+    "PlanAsked",
+    "PlanChanged",
+    "PlanRefused",
 ]
 
 
@@ -160,4 +164,88 @@ class ApprovalNarrowed:
     """SHA-256 of what was signed."""
     signature: str
     """SHA-256 of the signature."""
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanAsked:
+    """People are asked about an ordered list of held actions, to be answered together."""
+
+    kind: ClassVar[str] = "plan-asked"
+    plan: str
+    digest: str
+    """What people sign."""
+    task: str
+    agent: str
+    requester: str
+    approvals: tuple[str, ...]
+    """Of its steps, in order; the record of each says what is asked."""
+    questions: tuple[str, ...]
+    """Their approval digests, which the plan digest is made of."""
+    nonce: str
+    asked: int
+    deadline: int
+    connection: str
+    by: str
+    """Who proposed it."""
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRefused:
+    """Somebody proposed a plan about which nobody was asked; nothing else is kept of it."""
+
+    kind: ClassVar[str] = "plan-refused"
+    task: str
+    agent: str
+    code: str
+    step: str
+    """Which step it was, where it was one."""
+    steps: int
+    """How many there were."""
+    digest: str
+    """SHA-256 of the tools and argument bytes of all steps."""
+    connection: str
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanAnswered:
+    """A person answered a plan, and with it every step; their signature was verified."""
+
+    kind: ClassVar[str] = "plan-answered"
+    plan: str
+    digest: str
+    task: str
+    answer: str
+    """`approve`, `deny` or `confirm`."""
+    person: str
+    key: str
+    statement: str
+    """SHA-256 of what was signed."""
+    signature: str
+    """SHA-256 of the signature."""
+    proof: str
+    taken: int = -1
+    """µs from the first time that it was shown to them to their answer; -1 when it never was."""
+    length: int = 0
+    """Characters of the sheet that was shown."""
+    hasty: bool = False
+    """Whether it is a yes that came sooner than anybody can read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanChanged:
+    """A plan came to stand elsewhere: it was answered, a step of it was used, or the rest of it is over."""
+
+    kind: ClassVar[str] = "plan-changed"
+    plan: str
+    task: str
+    before: str
+    after: str
+    used: int
+    """How many of its steps were used by then."""
+    reason: str
+    by: str
     proof: str

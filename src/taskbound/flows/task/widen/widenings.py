@@ -178,7 +178,7 @@ class Widenings:
         count_on(tx, self._means.signatures, people.keys[statement.key], signed.signature)
         answer = signed.answer(statement.kind, now)
         tx.amendments.put_answer(namespace, one.question.id, answer)
-        pace = pace_in(tx, one.question, answer)
+        pace = pace_in(tx, one.question.namespace, one.question.id, answer)
         if pace.hasty:
             hasty.append((one.question, answer, pace))
         tx.audit.append(namespace, self._means.writer, [amendment_answered(one, signed, pace)], now)

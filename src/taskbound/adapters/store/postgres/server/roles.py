@@ -37,6 +37,7 @@ _LIFT: Final = (
 )  # fmt: skip  # a list of words reads better as words
 _STEP: Final = ("state", "connection", "request", "waits", "finished", "reason")
 _END: Final = ("state", "finished", "reason")
+_PLAN_STEP: Final = ("state", "used", "finished", "reason")
 
 GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     DAEMON: {
@@ -63,6 +64,7 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "actions": (*_APPENDED, *(f"UPDATE ({one})" for one in (*_OUTCOME, *_LIFT))),
         "acts": _KEPT,
         "approvals": (*_APPENDED, *(f"UPDATE ({one})" for one in _STEP)),
+        "approval_plans": (*_APPENDED, *(f"UPDATE ({one})" for one in _PLAN_STEP)),
         "approval_answers": _APPENDED,
         "approval_displays": _APPENDED,
         "approval_limits": _KEPT,

@@ -34,7 +34,7 @@ from sqlalchemy import (
 )
 
 from taskbound.adapters.store.sql.schema.amendment import amendment_answers, amendments
-from taskbound.adapters.store.sql.schema.approval import approval_answers, approvals
+from taskbound.adapters.store.sql.schema.approval import approval_answers, approval_plans, approvals
 from taskbound.adapters.store.sql.schema.columns import (
     METADATA,
     TEXT,
@@ -53,6 +53,7 @@ __all__ = [
     "amendment_answers",
     "amendments",
     "approval_answers",
+    "approval_plans",
     "approvals",
     "checkpoints",
     "heartbeats",

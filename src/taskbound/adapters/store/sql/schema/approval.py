@@ -15,7 +15,7 @@ from taskbound.adapters.store.sql.schema.columns import (
     whole_column,
 )
 
-__all__ = ["approval_answers", "approval_displays", "approval_limits", "approvals"]
+__all__ = ["approval_answers", "approval_displays", "approval_limits", "approval_plans", "approvals"]
 
 approvals: Final = Table(
     "approvals",
@@ -34,13 +34,35 @@ approvals: Final = Table(
     whole_column("finished"),
     text_column("reason"),
     Column("narrows", TEXT, nullable=False, server_default=text("''")),
+    Column("plan", TEXT, nullable=False, server_default=text("''")),
     PrimaryKeyConstraint("namespace", "id"),
     Index("approvals_by_action", "namespace", "action", unique=True),
     Index("approvals_by_act", "namespace", "task", "act"),
     Index("approvals_by_time", "namespace", "asked", "id"),
     partial_index("approvals_narrowing", "namespace", "narrows", where="narrows <> ''", unique=True),
+    partial_index("approvals_by_plan", "namespace", "plan", where="plan <> ''"),
     partial_index("approvals_open", "asked", "id", where="state IN ('pending', 'approved')"),
     partial_index("approvals_open_by_task", "namespace", "task", where="state IN ('pending', 'approved')"),
+    sqlite_strict=True,
+)
+
+approval_plans: Final = Table(
+    "approval_plans",
+    METADATA,
+    text_column("namespace"),
+    text_column("id"),
+    text_column("task"),
+    text_column("agent"),
+    text_column("state"),
+    whole_column("used"),
+    bytes_column("plan"),
+    whole_column("asked"),
+    whole_column("finished"),
+    text_column("reason"),
+    PrimaryKeyConstraint("namespace", "id"),
+    partial_index(
+        "approval_plans_open", "namespace", "task", where="state IN ('pending', 'approved')", unique=True
+    ),
     sqlite_strict=True,
 )
 

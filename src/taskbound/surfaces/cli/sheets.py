@@ -1,0 +1,56 @@
+"""What a sheet is made of, from what the daemon sent: every digest is computed here, before it is signed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskbound.core.action import Action, Frame
+from taskbound.core.approval import UnreadableQuestionError, parse_question
+from taskbound.core.approval.sheet import sheet_of
+
+if TYPE_CHECKING:
+    from taskbound.core.approval import Question
+    from taskbound.core.approval.sheet import SheetOf
+    from taskbound.wire.approval import ApprovalDetail
+
+__all__ = ["action_from", "question_from", "sheet_from"]
+
+
+def question_from(found: ApprovalDetail) -> Question:
+    """The question, its digest computed here.
+
+    Raises:
+        UnreadableQuestionError: What would be signed is not what the daemon says, or shows.
+    """
+    question = parse_question(found.question.encode())
+    if question.digest != found.digest or action_from(found, question).digest != question.act:
+        raise UnreadableQuestionError(
+            "what would be signed is not what is shown",
+            remedy="sign nothing, and look who answers at the socket: `taskbound doctor`",
+        )
+    return question
+
+
+def action_from(found: ApprovalDetail, question: Question, arguments: bytes = b"") -> Action:
+    """The held action, or its tool with other arguments."""
+    frame = Frame(
+        namespace=question.namespace,
+        task=question.task,
+        agent=question.agent,
+        tool=question.tool,
+        server=found.server,
+        definition=found.definition,
+    )
+    return Action(frame=frame, arguments=arguments or found.arguments.encode())
+
+
+def sheet_from(found: ApprovalDetail, question: Question) -> SheetOf:
+    """What the sheet is made of, from what the daemon sent ."""
+    return sheet_of(
+        question,
+        action_from(found, question),
+        server_identity=found.server_identity,
+        attempt=found.attempt,
+        last_outcome=found.last_outcome,
+        policies=found.policies,
+    )

@@ -1,0 +1,88 @@
+"""Plans of payments: proposed by ann, answered by people of finance, and made call by call."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from taskbound.core.action import canonical
+from taskbound.core.approval import AnswerKind, Statement, Subject, render_statement
+from taskbound.core.clock import Instant
+from taskbound.flows.approval.looking import Unseen, look_far
+from taskbound.flows.decision import Proposer, Step
+from tests.peers.holding import Holding
+from tests.world import ANN
+
+if TYPE_CHECKING:
+    from taskbound.core.action import JsonValue
+    from taskbound.core.approval import Plan
+    from taskbound.core.task import Task
+    from taskbound.flows.approval.together import PlanSaid
+    from taskbound.flows.approval.whole import Whole
+    from taskbound.flows.decision import Answer
+    from taskbound.flows.means import Actor
+
+__all__ = ["FIRST", "LAST", "SECOND", "Planner", "pay", "step"]
+
+
+def pay(amount: float, to: str = "bob") -> dict[str, JsonValue]:
+    return {"amount": amount, "to": to}
+
+
+FIRST, SECOND, LAST = pay(10), pay(20, "eve"), pay(30)
+
+
+def step(arguments: JsonValue | bytes, tool: str = "bank__pay") -> Step:
+    return Step(tool=tool, arguments=arguments if isinstance(arguments, bytes) else canonical(arguments))
+
+
+class Planner(Holding):
+    """Whoever proposes plans, and signs them."""
+
+    def propose(
+        self, *steps: JsonValue | Step, by: Actor = ANN, beneath: bool = False, task: Task | None = None
+    ) -> Plan:
+        whole = [one if isinstance(one, Step) else step(one) for one in steps or (FIRST, SECOND, LAST)]
+        proposer = Proposer(actor=by, connection="con_p", beneath=beneath)
+        name, sight = (task or self.task).id, None
+        while isinstance(done := self.world.planning.ask("default", name, whole, proposer, sight), Unseen):
+            sight = look_far(self.world.means, done.looks)
+        return done
+
+    def whole(self, plan: Plan) -> Whole:
+        from taskbound.flows.approval.whole import see_whole  # noqa: PLC0415  # of this look alone
+
+        with self.world.store.read() as snapshot:
+            stored = snapshot.approvals.plan("default", plan.id)
+            assert stored is not None
+            return see_whole(snapshot, stored)
+
+    def stands(self, plan: Plan) -> tuple[str, int, list[str]]:
+        """The plan's state, how many steps were used, and the state of each."""
+        whole = self.whole(plan)
+        states = [one.state.value for one in whole.steps]
+        return whole.stored.state.value, whole.stored.used, states
+
+    def statement_of(
+        self, plan: Plan, who: str, kind: AnswerKind = AnswerKind.APPROVE, **changes: Any
+    ) -> bytes:
+        said = Statement(
+            subject=Subject.PLAN,
+            kind=kind,
+            namespace="default",
+            question=plan.id,
+            digest=plan.digest,
+            person=who,
+            key=self.devices[who][0].id,
+            at=Instant(self.world.clock.at),
+        )
+        return render_statement(replace(said, **changes))
+
+    def sign(
+        self, plan: Plan, who: str = "bob", kind: AnswerKind = AnswerKind.APPROVE, **changes: Any
+    ) -> PlanSaid:
+        raw = self.statement_of(plan, who, kind, **changes)
+        return self.world.plans.answer("default", raw, self.devices[who][1].sign(raw))
+
+    def call(self, arguments: JsonValue, **more: Any) -> Answer:
+        return self.world.ask(self.task, "bank__pay", arguments, **more)
