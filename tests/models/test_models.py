@@ -42,6 +42,17 @@ BREAKS = {
         "REREAD": "(task==",
         "SWITCH": "!(stopped)",
     },
+    "plan": {
+        "APPROVED": "approved_once",
+        "DENIABLE": "!(denied_once)",
+        "DIFFERS": "!(differed)",
+        "FAILED": "((n==1)||(step[(n-1)]==",
+        "ONCE": "(uses[n]==0)",
+        "RUNS": "((n==1)||(step[(n-1)]==",
+        "TASK": "!(ended)",
+        "TRANSACTION": "!(differed)",
+        "TURN": "((n==1)||(step[(n-1)]==",
+    },
 }
 LEAST_STATES = 1_000_000
 
@@ -110,6 +121,11 @@ def test_what_befalls_a_question_befalls_the_action_as_core_says() -> None:
         r"approval_move\((\w+), \w+, \w+\);\s*(?:BEFALLS\(|action_move\()(\w+)", source("approval")
     )
     assert set(pairs) == {(event.value, then.value) for event, then in BEFALLS.items()}
+
+
+def test_a_plan_knows_no_state_that_core_has_not() -> None:
+    assert named("plan", "plan") <= {state.value for state in ApprovalState}
+    assert named("plan", "step") - {"over"} <= {state.value for state in ActionState}
 
 
 def test_a_commit_knows_no_state_that_core_has_not() -> None:

@@ -18,7 +18,7 @@ from taskbound.core.approval import (
 )
 from taskbound.core.errors import TaskboundError
 from taskbound.core.task import NoTaskError
-from taskbound.flows.approval.fatigue import note_display_of_plan
+from taskbound.flows.approval.fatigue import measure, note_display_of_plan
 from taskbound.flows.tool.answering import set_approvers
 from tests.peers.holding import ASKED, hold_policy
 from tests.peers.people import actor_of
@@ -115,6 +115,10 @@ def test_a_plan_that_only_different_persons_could_answer_is_refused() -> None:
         here.sign(plan, "carl")
     assert here.stands(plan) == ("pending", 0, ["pending"] * 2)
     assert here.sign(plan, "bob").state is ApprovalState.APPROVED
+    here.world.approvals.withdraw("default", plan.id, ANN, reason="")
+    turned = here.propose(look, FIRST)
+    with pytest.raises(NotEntitledError):
+        here.sign(turned, "carl")  # who may answer the first step, and not the second
 
 
 def test_a_plan_is_not_asked_beside_open_questions_or_another_plan(there: Planner) -> None:
@@ -160,6 +164,8 @@ def test_a_yes_that_nobody_can_have_read_is_told_once_for_the_plan(here: Planner
     assert (answered["hasty"], answered["length"]) == (True, shown["length"])
     news = [one for one in here.world.monitor.messages if one.get("kind") == "taskbound-hasty-answer"]
     assert [one["plan"] for one in news] == [plan.id]
+    _, _, (load,) = measure(here.world.means, "default", 1)
+    assert (load.person, load.shown, load.yes, load.hasty, load.unseen) == ("bob", 3, 3, 3, 0)
 
 
 @pytest.mark.parametrize("who", ["bob", "carl"])

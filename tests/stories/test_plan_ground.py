@@ -12,6 +12,7 @@ from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.core.approval import (
     AnswerKind,
     PlanRefusedError,
+    Subject,
 )
 from taskbound.core.task import TaskEvent
 from taskbound.core.tool import parse_definition
@@ -216,6 +217,10 @@ def test_a_plan_answers_only_the_questions_that_stand_in_it(here: Planner) -> No
     for one in steps:
         assert len(signed(one.question, one.answers, keys, signatures, plan=one.plan)) == 1
         assert signed(one.question, one.answers, keys, signatures) == ()
+        key, device = here.devices["bob"]
+        raw = here.statement_of(plan, "bob", subject=Subject.ACTION)
+        forged = replace(one.answers[0], key=key.id, statement=raw, signature=device.sign(raw))
+        assert signed(one.question, [forged], keys, signatures, plan=one.plan) == ()
         for changes in (
             {"step": one.question.step % 3 + 1},
             {"plan": "pln_other"},

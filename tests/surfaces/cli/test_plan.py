@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.core.approval import UnreadablePlanError, UnreadableQuestionError
+from taskbound.core.approval import UnreadablePlanError, UnreadableQuestionError, parse_plan
 from taskbound.core.approval.sheet import parse_plan_sheet
 from taskbound.surfaces.cli import plan as cli_plan
 from taskbound.wire.approval import PlanDetail, ShowPlan
@@ -111,7 +112,7 @@ def test_a_plan_is_shown_whole_signed_once_and_runs_in_order_over_a_restart_of_t
     used += [office.run("/b"), office.run("/c")]
     assert used == [one["action"] for one in rows]
     assert place("approval", "show", plan, "--json").document["state"] == "consumed"
-    assert place("audit", "verify").status == 0
+    assert place("audit", "verify", "--deep").status == 0
 
 
 def test_a_call_that_differs_is_asked_about_and_the_rest_is_over(office: Office) -> None:
@@ -227,12 +228,14 @@ def test_a_daemon_that_shows_one_plan_and_has_another_signed_is_found_out(office
         honest = client.ask(ShowPlan(plan=plan), PlanDetail)
     cli_plan._read(honest)  # noqa: SLF001  # what the commands look through before they show anything
     first, second, third = honest.steps
+    other = dataclasses.replace(parse_plan(honest.canonical.encode()), id="pln_other")
     lies: list[PlanDetail] = [
         replace(honest, steps=(second, first, third)),
         replace(honest, steps=(first, second)),
         replace(honest, steps=(first, first, third)),
         replace(honest, digest="0" * 64),
         replace(honest, plan="pln_other"),
+        replace(honest, plan=other.id, digest=other.digest, canonical=other.canonical.decode()),
         replace(honest, steps=(replace(first, arguments='{"path":"/etc"}'), second, third)),
         replace(
             honest, steps=(replace(first, question=second.question, digest=second.digest), second, third)

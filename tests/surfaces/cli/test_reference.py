@@ -36,7 +36,7 @@ def test_every_command_of_the_issue_is_there() -> None:
         "policy": "new validate test coverage fmt schema explain"
         " propose list show diff activate rollback replay",
         "action": "list show explain reconcile",
-        "approval": "list show open statement sign deny narrow prove withdraw watch stats limits",
+        "approval": "list show open statement sign deny narrow plan prove withdraw watch stats limits",
         "db": "upgrade check",
         "audit": "verify export proof tail",
     }
