@@ -1,12 +1,13 @@
 """A small correct MCP server in both eras that logs every raw line it was given.
 
-Run it: ``python echo.py [--log FILE] [--era legacy|modern|both] [--lax] [--tools FILE]``
+Run it: ``python echo.py [--log FILE] [--era legacy|modern|both] [--lax] [--tools FILE] [--says FILE]``
 
 ``--log FILE`` appends each line exactly as it came, with its LF, before it is acted on; an
 unterminated rest is appended at EOF. FILE may be a FIFO, so that a test can wait for a line
 instead of polling. ``--lax`` executes calls of a legacy client that never said ``initialize``,
 as careless servers do. ``--tools FILE`` serves the JSON array in FILE as the tool list, byte
-for byte, and lets each tool of it act as `echo`.
+for byte, and lets each tool of it act as `echo`. ``--says FILE`` lets those that say of themselves
+that they only read answer with what FILE holds at that moment, and with a `_meta` that is another each time.
 
 Standard library only, and no import of anything beside it: it must run alone.
 """
@@ -72,12 +73,18 @@ class RpcError(Exception):
 class Server:
     """One connection: what it offers, and what it knows of its client."""
 
-    def __init__(self, *, era: str, lax: bool, tools: bytes | None) -> None:
-        """Serve `era`; `tools` replaces the built-in list with raw JSON."""
+    def __init__(self, *, era: str, lax: bool, tools: bytes | None, says: Path | None = None) -> None:
+        """Serve `era`; `tools` replaces the built-in list with raw JSON; reading tools read `says`."""
         self.eras = {"legacy", "modern"} if era == "both" else {era}
         self.lax = lax
         self.tools_raw = tools if tools is not None else json.dumps(TOOLS).encode()
-        self.tool_names = {tool["name"] for tool in json.loads(self.tools_raw)}
+        tools_read = json.loads(self.tools_raw)
+        self.tool_names = {tool["name"] for tool in tools_read}
+        self.says = says
+        self.reading = {
+            tool["name"] for tool in tools_read if tool.get("annotations", {}).get("readOnlyHint") is True
+        }
+        self.read = 0
         self.initialized = False
         self.sleeping: set[str] = set()
 
@@ -150,9 +157,14 @@ class Server:
             self.sleeping.add(json.dumps(request))
             return None
         text = "x" * arguments["n"] if name == "big" else arguments.get("text")
+        if self.says is not None and name in self.reading:
+            text = self.says.read_text(encoding="utf-8")
+            self.read += 1
         failed = not isinstance(text, str)
         shown = "`text` must be a string" if failed else text
         result: dict[str, Any] = {"content": [{"type": "text", "text": shown}], "isError": failed}
+        if self.read:
+            result["_meta"] = {"read": self.read}
         return _dump({**result, "resultType": "complete"} if modern else result)
 
 
@@ -191,11 +203,12 @@ def main() -> None:
     parser.add_argument("--era", choices=("legacy", "modern", "both"), default="both")
     parser.add_argument("--lax", action="store_true")
     parser.add_argument("--tools", type=Path)
+    parser.add_argument("--says", type=Path)
     options = parser.parse_args()
     tools = options.tools.read_bytes().strip() if options.tools else None
     log = os.open(options.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) if options.log else None
     try:
-        _run(Server(era=options.era, lax=options.lax, tools=tools), log)
+        _run(Server(era=options.era, lax=options.lax, tools=tools, says=options.says), log)
     except BrokenPipeError:
         sys.stderr.write("echo: the client went away\n")
 

@@ -19,6 +19,8 @@ __all__ = [
     "Narrowed",
     "Outcome",
     "Permitted",
+    "ReadFirst",
+    "Reading",
     "Reason",
     "ReconcileAction",
     "Refused",
@@ -43,6 +45,8 @@ class Decide(Message, frozen=True, tag="action:decide", tag_field="op"):
     """The held action that this call waits for, when it is asked for again."""
     wait: int = 0
     """Seconds that the gateway waits, should people have to be asked."""
+    read: tuple[str, ...] | None = None
+    """After `ReadFirst`: the action of each reading call, in order; empty where a call got none."""
 
 
 class Malformed(Message, frozen=True, tag="action:malformed", tag_field="op"):
@@ -84,6 +88,26 @@ class Refused(Message, frozen=True, tag="refused", tag_field="is"):
     code: str
     instead: str
     reasons: tuple[Reason, ...] = ()
+
+
+class Reading(Message, frozen=True):
+    """One call of a tool that reads, by which it is found what another call names."""
+
+    tool: str
+    """`server__tool`, of the server of the call that it is made for."""
+    arguments: msgspec.Raw
+    """Their canonical bytes."""
+
+
+class ReadFirst(Message, frozen=True, tag="read-first", tag_field="is"):
+    """Nothing is decided: make these calls, each asked for like any other, and ask again with what they are.
+
+    Each is presented as `["read",ID,NUMBER]`, where ID is the `request` of this call and NUMBER is new on the
+    connection.
+    """
+
+    readings: tuple[Reading, ...]
+    """16 at most."""
 
 
 class Duplicate(Message, frozen=True, tag="duplicate", tag_field="is"):

@@ -132,6 +132,7 @@ Answer: TypeAlias = (
     | action.Permitted
     | action.Refused
     | action.Duplicate
+    | action.ReadFirst
     | action.Narrowed
     | action.Released
     | action.Withheld

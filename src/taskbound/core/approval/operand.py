@@ -33,7 +33,7 @@ class ProbeKind(Enum):
     ETAG = "etag"
     """The strong ETag of a page."""
     ANSWER = "answer"
-    """The digest of what a reading tool answers."""
+    """The digest of what a reading tool answers, and whose word that is."""
 
 
 NO_ROW: Final = "no such row"
@@ -44,7 +44,7 @@ FINDINGS: Final[Mapping[ProbeKind, frozenset[str]]] = MappingProxyType(
         ProbeKind.REVISION: frozenset({"object", "path", "ref"}),
         ProbeKind.ROW: frozenset({"row", "table", "key", "version"}),
         ProbeKind.ETAG: frozenset({"page", "etag"}),
-        ProbeKind.ANSWER: frozenset({"tool", "arguments", "sha256"}),
+        ProbeKind.ANSWER: frozenset({"tool", "arguments", "sha256", "by"}),
     }
 )
 """What each kind of probe says (rule 2)."""

@@ -4,14 +4,15 @@
 2. `ARGUMENT=revision:REPOSITORY`: the argument is a ref of that git repository;
    `ARGUMENT=revision:OTHER:FOLDER`: of the repository whose path argument OTHER holds, beneath the folder.
 3. `ARGUMENT=row:PLACE`: the argument is the key of a row there (`row`); `ARGUMENT=etag:BASE`: it names a page
-   beneath that URL (`page`). Either may be a list of such.
+   beneath that URL (`page`). `ARGUMENT=answer:TOOL#OTHER`: the tool is called with the value as its argument
+   OTHER (`answer`). Each may be a list of such.
 4. A folder is an absolute path in normal form. There is one way to write a probe; what is declared of one
    argument is declared once.
 5. A declared argument is there, or the pinned schema's default stands for it, and is a text or a list of
    texts; so many things are looked at for one call at most. What else it holds can't be looked at. A row's
    key may be an integer too, and is the same key as its digits: a database has types of its own.
 6. What is on this machine's disk never waits; what is asked of anything else may, and is looked at elsewhere
-   than calls are decided.
+   than calls are decided. What a tool answers is asked by the gateway, by a call with its own decision.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.approval.answer import parse_reading
 from taskbound.core.approval.errors import BadProbeError, OperandOutsideError, OperandUnreadableError
 from taskbound.core.approval.folder import is_folder
 from taskbound.core.approval.operand import ProbeKind
@@ -40,6 +42,7 @@ _DISK: Final = frozenset({ProbeKind.FILE, ProbeKind.REVISION})
 _ELSEWHERE: Final[Mapping[str, Callable[[str], object]]] = {
     ProbeKind.ROW.value: parse_row,
     ProbeKind.ETAG.value: parse_root,
+    ProbeKind.ANSWER.value: parse_reading,
 }
 """What reads where it is that a probe looks, if it is not on the disk."""
 _ARGUMENT: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
@@ -52,7 +55,7 @@ class Probe:
     argument: str
     kind: ProbeKind
     where: str
-    """The folder beneath which it is, the repository, the row's place in words, or the URL."""
+    """The folder beneath which it is, the repository, the row's place in words, the URL, or what reads it."""
     repository: str = ""
     """The argument that holds the repository's path."""
 
@@ -80,6 +83,11 @@ class Look:
     def is_near(self) -> bool:
         """Whether it is on this machine's disk (rule 6)."""
         return self.probe.kind in _DISK
+
+    @property
+    def is_read(self) -> bool:
+        """Whether a tool has to be called for it (rule 6); then `value` is the argument object."""
+        return self.probe.kind is ProbeKind.ANSWER
 
 
 def parse_probe(text: str) -> Probe:
@@ -178,6 +186,8 @@ def _named(probe: Probe, value: JsonValue, place: str) -> str:
     match probe.kind:
         case ProbeKind.ROW:
             return _key(value, place)
+        case ProbeKind.ANSWER:
+            return parse_reading(probe.where).arguments(value, place)
         case ProbeKind.ETAG:
             try:
                 return parse_root(probe.where).page(_text(value, place))

@@ -51,13 +51,14 @@ def render_decided(event: ActionDecided) -> str:
     effect = f',"effect":{quote_text(event.effect)}' if event.effect else ""
     epoch = f',"epoch":{quote_whole(event.epoch)}' if event.epoch else ""
     flags = f',"flags":{quote_texts(event.flags)}' if event.flags else ""
+    for_call = f',"for_call":{quote_text(event.for_call)}' if event.for_call else ""
     end = _known_end if event.decision == "permit" else _end
     return (
         f'{{"act_key":{quote_text(event.act_key)},"action":{quote_text(event.action)}'
         f',"agent":{quote_text(event.agent)},"attempt":{quote_whole(event.attempt)}'
         f',"bundle":{quote_text(event.bundle)}{charges}{connection}'
         f',"decision":{quote_text(event.decision)},"definition":{quote_text(event.definition)}'
-        f',"digest":{quote_text(event.digest)}{effect}{epoch}{flags}'
+        f',"digest":{quote_text(event.digest)}{effect}{epoch}{flags}{for_call}'
         f',"grant":{quote_text(event.grant)},"kind":"action-decided"'
         + end(
             event.last_outcome,

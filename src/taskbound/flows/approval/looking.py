@@ -9,6 +9,8 @@
    by then.
 5. What was seen is of the moment before looking began, is of exactly these looks, and is worth some
    seconds. Where more is needed by then, all of it is looked at again at once.
+6. What a tool has to be called for is given back by itself, before anything else is looked at: the gateway
+   makes those calls and brings what they are named (`reading`). Who brings less than that is refused.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from taskbound.core.decision import Evaluated, Hold, Holding
 from taskbound.core.decision.settle import LOOK_LIFE
 from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.truth import NoTruth
+from taskbound.flows.approval.reading import answered, to_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from taskbound.core.decision import Verdict
     from taskbound.core.errors import TaskboundError
     from taskbound.core.scope import Covered
+    from taskbound.flows.approval.reading import Brought
     from taskbound.flows.decision.views import ToolView
     from taskbound.flows.means import Means
     from taskbound.ports.approval import Operands
@@ -75,6 +79,11 @@ class Unseen(NoTruth):
 
     looks: Looks
 
+    @property
+    def unread(self) -> Looks:
+        """Those that a tool has to be called for; then they are all that there is (rule 6)."""
+        return tuple(one for one in self.looks if one.is_read)
+
 
 def look_at(
     disk: Operands,
@@ -82,6 +91,7 @@ def look_at(
     arguments: Mapping[str, JsonValue],
     *,
     sight: Sight | None,
+    brought: Brought | None,
     now: Instant,
 ) -> Seen | Unseen:
     """What is behind the arguments that a person declared of this tool (rules 1 and 2).
@@ -91,6 +101,7 @@ def look_at(
         tool: The tool that is called.
         arguments: Those of the call.
         sight: What was seen of the rest.
+        brought: What was read of it; None where nobody was told to read.
         now: When.
     """
     if not tool.pinned.probes:
@@ -98,17 +109,29 @@ def look_at(
     try:
         probes, defaults = parse_probes(tool.pinned.probes), tool.definition.defaults
         looks = looks_of(probes, arguments, defaults, directory=_directory(tool.server))
-        near = tuple(one for one in looks if one.is_near)
-        far = tuple(one for one in looks if not one.is_near)
-        if not far:
-            return Seen(operands=disk.look(near), at=now)
-        seen = see(sight, far, now)
-        if isinstance(seen, Unseen):
-            return seen
-        found = {one.place: one for one in (*disk.look(near), *operands_of(seen.found))}
-        return Seen(operands=tuple(found[one.place] for one in looks), at=seen.at)
+        near, read, far = _sorted(looks)
+        at = now
+        found: tuple[Operand, ...] = ()
+        if read:
+            if brought is None:
+                return Unseen(looks=to_read(read))  # 6
+            at, found = answered(read, brought, server=tool.pinned.identity, now=now)
+        if far:
+            seen = see(sight, far, now)
+            if isinstance(seen, Unseen):
+                return seen
+            at, found = min(at, seen.at), (*found, *operands_of(seen.found))
+        by_place = {one.place: one for one in (*disk.look(near), *found)}
+        return Seen(operands=tuple(by_place[one.place] for one in looks), at=at)
     except (DeniedError, MalformedError) as error:
         return Seen(blocked=error, at=now)
+
+
+def _sorted(looks: Looks) -> tuple[Looks, Looks, Looks]:
+    """What is on the disk, what is read by a tool, and what else may wait."""
+    near = tuple(one for one in looks if one.is_near)
+    read = tuple(one for one in looks if one.is_read)
+    return near, read, tuple(one for one in looks if one not in near and one not in read)
 
 
 def see(sight: Sight | None, looks: Looks, now: Instant) -> Sight | Unseen:

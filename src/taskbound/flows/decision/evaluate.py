@@ -11,7 +11,8 @@
 5. What policy holds is looked at, as far as a person declared that its arguments name what can change; so
    it is each time that the call is made, also while people are asked. Where a policy reads of that,
    whatever is covered is looked at before policy is asked; what can't be looked at is refused then. Where
-   looking may wait the call is given back unseen (`flows.approval.looking`). After an unknown outcome what
+   looking may wait, or a tool has to be called for it, the call is given back unseen
+   (`flows.approval.looking`). After an unknown outcome what
    a person declared to show the effect is looked at too, for policies that read of it.
 6. Where a policy reads what of the task's evidence stands, it is verified again for each call.
 7. What was read is named by version in the proposal's basis. What the arguments don't
@@ -21,6 +22,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from taskbound.core.action import Action, canonical, parse_object
@@ -37,6 +39,7 @@ from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.identity.grantable import why_not
 from taskbound.core.quick import quick
 from taskbound.flows.approval.looking import Seen, Sight, Unseen, look_at, with_findings
+from taskbound.flows.approval.reading import Brought
 from taskbound.flows.decision.case import NOTHING_SOUGHT, Sought
 from taskbound.flows.decision.checking import NOT_CHECKED, Checked, check, reason_of
 from taskbound.flows.decision.concluding import verdict_of
@@ -88,6 +91,8 @@ class Call:
     """Seconds that the gateway will wait for people, if they have to be asked."""
     sight: Sight | None = None
     """What was seen for it, once it was given back unseen."""
+    read: tuple[str, ...] | None = None
+    """The actions that its gateway read by; None where it was not told to, none where there is no gateway."""
 
 
 @quick
@@ -130,7 +135,7 @@ class Evaluator:
         flagged = action.flags()
         flags = tuple(sorted({flag.kind.value for flag in flagged})) if flagged else ()
         reached = self._reach(call, standing, arguments, now)
-        seen = self._look(reached, arguments, call.sight, now) if standing.reads_operands else None
+        seen = self._look(reached, arguments, call, now) if standing.reads_operands else None
         checked = self._check(call, standing, reached, arguments, attempts, now)
         if isinstance(seen, Unseen):
             return seen
@@ -196,18 +201,27 @@ class Evaluator:
         verdict = verdict_of(case.conclusion(arguments), reached.covered)
         if not reached.tool.pinned.probes or not (call.resume or isinstance(verdict, Holding)):
             return verdict
-        found = seen or self._look(reached, arguments, call.sight, now)
+        found = seen or self._look(reached, arguments, call, now)
         if isinstance(found, Unseen):
             return found
         return with_findings(verdict, found, reached.covered)
 
     def _look(
-        self, reached: _Reached | Refuse, arguments: dict[str, JsonValue], sight: Sight | None, now: Instant
+        self, reached: _Reached | Refuse, arguments: dict[str, JsonValue], call: Call, now: Instant
     ) -> Seen | Unseen:
         """What probes find behind the arguments of what is covered (rule 5)."""
         if isinstance(reached, Refuse):
             return Seen(at=now)
-        return look_at(self._operands, reached.tool, arguments, sight=sight, now=now)
+        brought = None
+        if call.read is not None:
+            brought = Brought(
+                task=call.task,
+                connection=call.connection,
+                request=call.request,
+                actions=call.read,
+                find=partial(self._views.action, call.namespace),
+            )
+        return look_at(self._operands, reached.tool, arguments, sight=call.sight, brought=brought, now=now)
 
     def _check(
         self,

@@ -6,8 +6,7 @@
    middle of a list that somebody signs as a whole.
 3. All of it, or nothing: steps, questions and plan are one transaction. Of what is refused one record stays.
 4. What the steps spend together is looked at, and held takes nothing, as ever.
-5. Who proposes a plan gets nothing by it: the task's requester, the agent's owner, or what runs beneath the
-   task's own run.
+5. Who proposes a plan gets nothing by it: the task's requester, the agent's owner, or what its run runs.
 """
 
 from __future__ import annotations
@@ -165,6 +164,7 @@ class Planning:
                 arguments=step.arguments,
                 proof=by.actor.proof,
                 sight=sight,
+                read=(),
             )
             try:
                 proposal = self._evaluator.evaluate(call, self._means.chance.name("act"), now)

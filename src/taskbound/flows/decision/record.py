@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from taskbound.core.action import ActionState
+from taskbound.core.approval.answer import read_for
 from taskbound.core.audit import ActionDecided
 from taskbound.core.clock import Instant
 from taskbound.core.decision import Hold, Permit, Reason, Refuse, Settled
@@ -87,6 +88,7 @@ def decided_event(row: StoredAction, call: Call, proposal: Proposal) -> ActionDe
         proof=call.proof,
         epoch=proposal.basis.switch,
         connection=row.connection,
+        for_call=read_for(row.request),
     )
 
 

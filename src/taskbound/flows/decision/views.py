@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from taskbound.core.tool import ToolDefinition
     from taskbound.flows.approval.vouched import Vouching
     from taskbound.flows.decision.attempts import Attempts
+    from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Snapshot, Store
     from taskbound.ports.tool import PinnedServer, PinnedTool
     from taskbound.wire.jose import SignatureCheck
@@ -201,6 +202,11 @@ class Views:
         """What is known of the act's attempts now; not kept."""
         with self._store.read() as snapshot:
             return look_back(snapshot, self.doubts, namespace, root, act_key)
+
+    def action(self, namespace: str, action: str) -> StoredAction | None:
+        """The action of this id as it is now; not kept."""
+        with self._store.read() as snapshot:
+            return snapshot.actions.action(namespace, action)
 
     def vouching(self, task: Task, check: SignatureCheck, now: Instant) -> Vouching:
         """What of this task's evidence stands now; not kept."""

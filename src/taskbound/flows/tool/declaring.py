@@ -3,6 +3,9 @@
 1. What is not said stays as it is.
 2. What a server says of idempotence never loosens anything: it can only keep a person from declaring it.
 3. A probe, and what shows an effect, is of an argument that the pinned schema has.
+4. What is read for a tool is read by another tool of its server, which is pinned, says of itself that it only
+   reads, and takes the one argument. It is kept with that tool's definition: under another it is void, and
+   what it was declared for is refused until a person has declared it anew.
 """
 
 from __future__ import annotations
@@ -10,13 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from taskbound.core.approval import BadProbeError, parse_probes
+from taskbound.core.approval import BadProbeError, ProbeKind, parse_probes
+from taskbound.core.approval.answer import parse_reading
 from taskbound.core.approval.check import parse_checks
-from taskbound.core.tool import parse_definition
+from taskbound.core.tool import Effect, parse_definition
 from taskbound.flows.tool.errors import NotIdempotentError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from taskbound.core.approval import Probe
     from taskbound.core.tool import ToolDefinition
@@ -34,8 +38,13 @@ class Declaration:
     checks: tuple[str, ...] | None = None
 
 
-def declared(pin: PinnedTool, said: Declaration) -> PinnedTool:
+def declared(pin: PinnedTool, said: Declaration, find: Callable[[str], PinnedTool | None]) -> PinnedTool:
     """The tool with what is said of it.
+
+    Args:
+        pin: The tool.
+        said: What is said.
+        find: Another pinned tool of the namespace, by name.
 
     Raises:
         NotIdempotentError: It says of itself that it is not idempotent.
@@ -47,16 +56,44 @@ def declared(pin: PinnedTool, said: Declaration) -> PinnedTool:
     return replace(
         pin,
         idempotent=pin.idempotent if said.idempotent is None else said.idempotent,
-        probes=pin.probes if said.probes is None else _probes(definition, said.probes),
+        probes=pin.probes if said.probes is None else _probes(pin, said.probes, find),
         checks=pin.checks if said.checks is None else _checks(definition, said.checks),
         version=pin.version + 1,
     )
 
 
-def _probes(definition: ToolDefinition, texts: tuple[str, ...]) -> tuple[str, ...]:
+def _probes(
+    pin: PinnedTool, texts: tuple[str, ...], find: Callable[[str], PinnedTool | None]
+) -> tuple[str, ...]:
     found = parse_probes(texts)
-    _require_arguments(definition, found)
-    return tuple(one.text for one in found)
+    _require_arguments(parse_definition(pin.definition), found)
+    return tuple(
+        replace(one, where=_reading(pin, one, find)).text if one.kind is ProbeKind.ANSWER else one.text
+        for one in found
+    )
+
+
+def _reading(pin: PinnedTool, probe: Probe, find: Callable[[str], PinnedTool | None]) -> str:
+    """What reads for this tool, with the definition that it has (rule 4)."""
+    said = parse_reading(probe.where)
+    other = find(said.tool)
+    if other is None or other.state != "pinned":
+        raise BadProbeError(f"`{said.tool}` is no tool that is pinned as its server lists it")
+    if other.name == pin.name or (other.server, other.identity) != (pin.server, pin.identity):
+        raise BadProbeError(f"`{said.tool}` is no other tool of the server of `{pin.name}`")
+    definition = parse_definition(other.definition)
+    if definition.effect is not Effect.READ:
+        raise BadProbeError(f"`{said.tool}` does not say of itself that it only reads (`readOnlyHint: true`)")
+    properties, required = (definition.input_schema.get(one) for one in ("properties", "required"))
+    if not isinstance(properties, dict) or said.argument not in properties:
+        raise BadProbeError(f"`{said.tool}` has no argument `{said.argument}`")
+    if isinstance(required, list) and set(map(str, required)) - {said.argument}:
+        raise BadProbeError(f"`{said.tool}` needs more than the argument `{said.argument}`")
+    if said.definition not in {"", other.digest}:
+        raise BadProbeError(
+            f"the pinned definition of `{said.tool}` is another one than the declaration names"
+        )
+    return replace(said, definition=other.digest).text
 
 
 def _checks(definition: ToolDefinition, texts: tuple[str, ...]) -> tuple[str, ...]:

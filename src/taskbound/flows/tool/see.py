@@ -205,7 +205,7 @@ class Sights:
                 raise UnknownToolError(f"no tool `{name}` is pinned", remedy=_LIST)
             if pin.digest != definition:
                 raise OtherDefinitionError(f"the pinned definition of `{name}` is not `{definition}`")
-            after = declared(pin, said)
+            after = declared(pin, said, lambda other: tx.tools.tool(namespace, other))
             tx.tools.put_tool(after, expect=pin.version)
             event = ToolDeclared(
                 tool=name,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from taskbound.core.approval.answer import parse_reading
 from taskbound.core.decision import Hold, Narrowed, Permit, Refuse, Repeated, Settled, Waiting
 from taskbound.flows.action import Release, Report, Withhold, explain, reconcile
 from taskbound.flows.action.explain import UnknownActionError
@@ -49,7 +50,7 @@ _PAGE: Final = 500
 def decide(daemon: Daemon, connection: Connection, ask: wire.Decide, reply: Reply) -> None:
     """Leave for one act, or why not."""
 
-    def answer(found: Decided) -> Answer:
+    def answer(found: Decided | Unseen) -> Answer:
         match found:
             case Settled():
                 return _settled(found)
@@ -61,14 +62,21 @@ def decide(daemon: Daemon, connection: Connection, ask: wire.Decide, reply: Repl
                 return _stored(daemon, connection, found)
             case Narrowed():
                 return _narrowed(daemon, connection, found)
+            case Unseen():
+                return _read_first(found)
 
     _decide(daemon, Asked(connection=connection, ask=ask), reply.after(answer), reply.fail)
 
 
 def _decide(
-    daemon: Daemon, asked: Asked, answer: Callable[[Decided], None], fail: Callable[[Exception], None]
+    daemon: Daemon,
+    asked: Asked,
+    answer: Callable[[Decided | Unseen], None],
+    fail: Callable[[Exception], None],
 ) -> None:
     """Have a call decided, once what is due was looked at; one of the two is called later.
+
+    What a tool has to be called for is not looked at here: it is the answer (`flows.approval.reading`).
 
     Raises:
         OverloadedError: Too many wait.
@@ -81,7 +89,7 @@ def _decide(
             fail(error)
 
     def take(found: Decided | Unseen) -> None:
-        if not isinstance(found, Unseen):
+        if not isinstance(found, Unseen) or found.unread:
             answer(found)
         elif asked.rounds >= MOST_ROUNDS:
             fail(OverloadedError("what it names was looked at again and again, and was old each time"))
@@ -93,6 +101,15 @@ def _decide(
 
     holder = (asked.connection.namespace, asked.connection.agent)
     daemon.calls.hand(asked, take, fail)
+
+
+def _read_first(unseen: Unseen) -> wire.ReadFirst:
+    return wire.ReadFirst(
+        readings=tuple(
+            wire.Reading(tool=parse_reading(one.probe.where).tool, arguments=msgspec.Raw(one.value.encode()))
+            for one in unseen.unread
+        )
+    )
 
 
 def _settled(settled: Settled) -> Answer:

@@ -473,6 +473,7 @@ class Daemon:
             resume=ask.resume,
             wait=ask.wait,
             sight=asked.sight,
+            read=ask.read,
         )
 
 

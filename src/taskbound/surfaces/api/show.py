@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from taskbound.core.action import canonical, parse_object
+from taskbound.core.action.escape import escape_text
 from taskbound.core.approval import changes
 from taskbound.core.approval.amendment import AmendmentState
+from taskbound.core.approval.answer import read_for
 from taskbound.core.identity import Breadth
 from taskbound.core.identity.grantable import reach_of
 from taskbound.core.identity.person import human_of
@@ -79,6 +81,9 @@ def action_row(action: StoredAction, *, learning: bool) -> ActionRow:
 def action_detail(action: StoredAction, *, learning: bool) -> ActionDetail:
     """An action in full."""
     history = [f"{action.at} decided: {action.decision}{f' ({action.code})' if action.code else ''}"]
+    if read_for(action.request):
+        whose = escape_text(read_for(action.request))
+        history.append(f"{action.at} made to read what the call `{whose}` of its connection names")
     if action.finished is not None:
         note = f": {action.note}" if action.note else ""
         released = "released" if action.released else "withheld"

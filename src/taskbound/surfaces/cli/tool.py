@@ -44,7 +44,8 @@ ProbesOption = Annotated[
         metavar="ARGUMENT=KIND:WHERE",
         help="An argument that names what can change: `file:/FOLDER`, `revision:/REPOSITORY`,"
         " `revision:ARGUMENT:/FOLDER`, `row:sqlite:/FILE?table=T&key=K&version=V`,"
-        " `row:postgresql:SERVICE?schema=S&table=T&key=K&version=V` or `etag:https://HOST/PATH/`."
+        " `row:postgresql:SERVICE?schema=S&table=T&key=K&version=V`, `etag:https://HOST/PATH/` or"
+        " `answer:SERVER__TOOL#ARGUMENT`."
         " These stand for all that was declared before.",
     ),
 ]
@@ -124,6 +125,7 @@ def accept(
     "taskbound tool declare git__git_show --probe revision=revision:repo_path:/srv/repositories\n"
     "taskbound tool declare bank__pay --probe bill=file:/srv/bills\n"
     "taskbound tool declare bank__settle --probe 'invoice=row:sqlite:/srv/ledger.db?table=invoices&key=id'\n"
+    "taskbound tool declare bank__pay --probe invoice=answer:bank__get_invoice#id\n"
     "taskbound tool declare bank__pay --check '60:bill=row:sqlite:/srv/ledger.db?table=payments&key=bill'\n"
     "taskbound tool declare git__git_push --approver bob --approver carl\n"
     "taskbound tool declare git__git_push --no-approvers",

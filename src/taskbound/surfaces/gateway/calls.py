@@ -16,6 +16,8 @@
 7. A cancelled call gets no answer (MCP, Cancellation); every other call gets exactly one.
 8. A call whose server is ready is asked about in the moment it is read: the daemon works while the rest of
    the call is set up. One that is cancelled in that moment was asked about all the same (rule 2).
+9. Where the daemon wants something read first, each reading is a call of its own, with its own decision and
+   outcome, to the server of the call that it is for (`readings`). Whatever interrupts that one interrupts it.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from msgspec import structs
 
 from taskbound.core.action.escape import escape_text
 from taskbound.core.errors import TaskboundError
+from taskbound.core.tool import parse_tool_name
 from taskbound.ports.upstream import Answered, Errored, NoAnswer
 from taskbound.sdk.arrival import Arrival
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
@@ -38,6 +41,7 @@ from taskbound.surfaces.gateway import answers
 from taskbound.surfaces.gateway.debts import Debts, recorded
 from taskbound.surfaces.gateway.eras import bridge, is_complete, is_imitation
 from taskbound.surfaces.gateway.errors import BadRepinError, BusyError, LapsedError, UnbridgeableError
+from taskbound.surfaces.gateway.readings import Readings
 from taskbound.surfaces.gateway.waiting import Holds
 from taskbound.wire.action import (
     Changed,
@@ -46,6 +50,7 @@ from taskbound.wire.action import (
     Narrowed,
     Outcome,
     Permitted,
+    ReadFirst,
     Refused,
     Released,
     Withheld,
@@ -59,6 +64,7 @@ if TYPE_CHECKING:
     from taskbound.ports.upstream import UpstreamAnswer
     from taskbound.surfaces.gateway.binding import Binding, Running, Servers
     from taskbound.surfaces.gateway.link import Asked, Link, Timings
+    from taskbound.wire.action import Reading
     from taskbound.wire.envelope import Answer
 
 __all__ = ["MAX_KEPT", "Call", "Calls", "Cause", "Desk"]
@@ -80,6 +86,7 @@ class Cause(Enum):
     PAUSED = "the task is paused"
     STOPPED = "everything is stopped"
     LOST = "the daemon is lost"
+    LATE = "it was read for too long"
 
 
 _FINAL: Final = frozenset({Cause.ENDED, Cause.PAUSED, Cause.STOPPED})
@@ -126,6 +133,10 @@ class Call:
     cause: Cause | None = None
     words: str = ""
     """How the task ended, when that is the cause."""
+    read: tuple[str, ...] | None = None
+    """The actions by which what it names was read, for the question that follows."""
+    reading: Call | None = None
+    """The call that is made to read just now."""
     running: Running | None = None
     number: int = 0
     waiting: Arrival[UpstreamAnswer] | None = None
@@ -172,6 +183,7 @@ class Calls:
         self.open: dict[int | str, Call] = {}
         self.debts = Debts(desk.link)
         self.holds = Holds(desk.link, desk.timings, desk.write)
+        self._readings = Readings(desk.link, desk.timings, self)
 
     def begin(self, call: Call) -> None:
         """Ask the daemon at once, where nothing has to be made ready first (rule 8)."""
@@ -205,7 +217,7 @@ class Calls:
         match answer:
             case Permitted():
                 call.action, call.task = answer.action, answer.task
-                return await self._permitted(call, answer, failure)
+                return await self.permitted(call, answer, failure)
             case Refused():
                 if answer.code in _GONE:
                     self._desk.repinned()
@@ -233,6 +245,17 @@ class Calls:
         return None
 
     async def _decide(self, call: Call, *, left: float = -1.0) -> Answer:
+        answer = await self.ask(call, left=left)
+        if isinstance(answer, ReadFirst):
+            call.read = await self._readings.of(call, answer)  # 9
+            try:
+                answer = await self.ask(call, left=left)
+            finally:
+                call.read = None
+        return answer
+
+    async def ask(self, call: Call, *, left: float = -1.0) -> Answer:
+        """The daemon's answer to this call; without a bound of its own it waits as calls do."""
         ask = self._question(call, self._desk.timings.hold if left < 0 else left)
         asked, call.asked = call.asked, None
         if asked is None and len(self.debts):
@@ -253,6 +276,7 @@ class Calls:
             key=call.key,
             resume=call.held,
             wait=int(wait),
+            read=call.read,
         )
 
     async def _repeated(self, call: Call, answer: Duplicate) -> bytes:
@@ -264,9 +288,29 @@ class Calls:
             return bridge(raw, typed="resultType" in value, modern=call.modern)
         return answers.duplicate(answer)
 
+    def reading(self, call: Call, one: Reading, number: int) -> Call:
+        """The call that reads what this one names (rule 9): of its server, and answered to nobody."""
+        _, own = parse_tool_name(one.tool)
+        return Call(
+            id_raw=b"null",
+            request=f'["read",{call.request},{number}]',
+            key="",
+            tool=one.tool,
+            server=call.server,
+            own=own,
+            arguments=bytes(one.arguments),
+            modern=True,
+            running=call.running,
+        )
+
+    def late(self, call: Call) -> None:
+        """A reading took too long."""
+        self.interrupt(call, Cause.LATE)
+
     # --- a permit --------------------------------------------------------------------------------
 
-    async def _permitted(self, call: Call, permit: Permitted, failure: TaskboundError | None) -> bytes:
+    async def permitted(self, call: Call, permit: Permitted, failure: TaskboundError | None) -> bytes:
+        """Make the call and record its outcome, or say that it was not sent, and why."""
         if failure is None and call.cause is None:
             try:
                 running = await self._sendable(call, permit)
@@ -391,6 +435,8 @@ class Calls:
 
     def interrupt(self, call: Call, cause: Cause, words: str = "") -> None:
         """Stop a call and withhold what comes of it (rule 4); a task's end does more than a cancel."""
+        if call.reading is not None:
+            self.interrupt(call.reading, cause, words)  # 9
         if call.cause is None:
             call.cause, call.words = cause, words
         elif call.cause not in _FINAL and cause in _FINAL and call.timer is not None:

@@ -49,6 +49,8 @@ class Timings:
     """How long a server may take to answer a call that was cancelled (section 6)."""
     hold: float = 45.0
     """How long a call waits for people; clients give up after 60 seconds (the SDK's own bound)."""
+    read: float = 4.0
+    """How long reading what one call names may take: what was read is worth 5 seconds."""
     leave: float = 10.0
     """How long ending may take in all once the client is gone."""
 

@@ -204,6 +204,8 @@ class ActionDecided:
     proof: str = ""
     epoch: int = 0
     connection: str = ""
+    for_call: str = ""
+    """The client's id of the call on this connection for whose probe it was made; empty for all others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
