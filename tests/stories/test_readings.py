@@ -233,7 +233,8 @@ def test_an_approval_is_not_used_for_what_was_read_before_it_waited_for_its_comm
     here.say(action, "bob")
     call = here.call()
     reading = here.read(call)
-    here.world.meanwhile(lambda: here.world.clock.advance(LOOK_LIFE / 1_000_000))
+    here.world.clock.advance(3)
+    here.world.meanwhile(lambda: here.world.clock.advance(3))
     assert "too old" in why(here.bring(call, reading))
 
 
@@ -321,6 +322,18 @@ def test_a_declaration_is_kept_with_the_reading_tool_s_definition_and_is_void_un
     call = here.call()
     assert "a person has to declare it anew" in why(here.bring(call, here.read(call)))
     here.declare(PROBE)
+    assert code_of(here.pay()) == "hold"
+
+
+def test_what_was_read_from_a_server_that_is_another_one_now_is_not_taken(here: Invoices) -> None:
+    call = here.call()
+    reading = here.read(call)
+    here.world.pins.remove("default", "bank", ANN)
+    other = ServerIdentity(namespace="default", command="/bin/b", resolved="/bin/b", sha256="2" * 64)
+    raws = [json.dumps(one).encode() for one in (PAY, LOOK)]
+    here.world.pins.add("bank", other, b"{}", raws, agents=(), actor=ANN)
+    here.declare(PROBE)
+    assert "is another tool than the one that was declared" in why(here.bring(call, reading))
     assert code_of(here.pay()) == "hold"
 
 

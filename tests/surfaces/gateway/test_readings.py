@@ -83,9 +83,12 @@ async def test_a_reading_that_is_refused_is_brought_too_and_one_that_is_held_is_
             reads(b.daemon, ECHO, then=then)
             await b.call("echo__big", {"n": 1})
             assert (await asked(b.daemon, 3))[-1].read == (f"act_{code}",)
+        reads(b.daemon, ECHO, then=ReadFirst(readings=(ECHO,)))
+        await b.call("echo__big", {"n": 1})
+        assert (await asked(b.daemon, 3))[-1].read == ("",), "nothing is read for a reading"
         assert (await b.daemon.asked(LeaveHold)).action == "act_held"
         assert b.daemon.count(LeaveHold) == 1
-        assert [one["params"]["name"] for one in reached(log)] == ["big", "big"]
+        assert [one["params"]["name"] for one in reached(log)] == ["big"] * 3
 
 
 async def test_a_reading_that_takes_too_long_is_cancelled_and_what_came_of_it_is_unknown(
@@ -111,9 +114,9 @@ async def test_a_reading_that_takes_too_long_is_cancelled_and_what_came_of_it_is
 
 async def test_whatever_interrupts_the_call_interrupts_what_is_read_for_it(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    async with bench(tmp_path, echo(log=log)) as b:
+    async with bench(tmp_path, echo(log=log), timings=replace(QUICK, read=600.0)) as b:
         await b.handshake()
-        reads(b.daemon, HANGS)
+        reads(b.daemon, HANGS, ECHO)
         with b.daemon.holding(Outcome) as outcomes:
             request = await b.start_call("echo__big", {"n": 1})
             await b.until(lambda: bool(reached(log)))
@@ -125,6 +128,7 @@ async def test_whatever_interrupts_the_call_interrupts_what_is_read_for_it(tmp_p
             assert last.ask.outcome == "not-sent", "the call itself was never sent"
             last.answer(Withheld(action=last.ask.action, code="not-sent", reason="x"))
         await silence(b)
+        assert [one.tool for one in await asked(b.daemon, 3)] == ["echo__big", HANGS.tool, "echo__big"]
         assert [one["params"]["name"] for one in reached(log)] == ["sleep_until_cancelled"]
 
 

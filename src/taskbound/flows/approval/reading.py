@@ -113,7 +113,7 @@ def _digest(look: Look, kept: StoredAction) -> str:
         )
     if kept.state is not ActionState.SUCCEEDED:
         raise OperandUnreadableError(f"`{kept.tool}` was called for it: {kept.state.value}", where=look.place)
-    if not kept.released or kept.answer is None:
+    if kept.answer is None:  # it is kept only where it was released
         raise OperandUnreadableError(f"what `{kept.tool}` answered is withheld or too long", where=look.place)
     try:
         return digest_of(kept.answer)
