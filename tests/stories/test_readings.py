@@ -268,6 +268,8 @@ def test_a_reading_that_did_not_succeed_refuses_the_call(here: Invoices, outcome
     here.outcome = outcome
     call = here.call()
     assert why(here.bring(call, here.read(call))) == f"`bank__look` was called for it: {outcome}"
+    here.outcome = "succeeded"
+    assert code_of(here.pay()) == "hold", "it is read anew for the next call"
 
 
 def test_a_reading_that_is_under_way_still_refuses_the_call(here: Invoices) -> None:
