@@ -15,6 +15,7 @@ from taskbound.core.tool import parse_definition
 from taskbound.flows.action import explain, reconcile
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.identity import register_person
+from taskbound.flows.identity.risk import say_risk
 from taskbound.flows.policy import replay
 from taskbound.flows.tool import Declaration
 from tests.stories.test_bundles import engine_of, propose, put_in_force
@@ -154,7 +155,7 @@ def test_a_policy_that_reads_nothing_of_attempts_has_nothing_looked_up(
     assert asked == [], "the one policy that reads of attempts can't apply to this tool"
 
 
-@pytest.mark.parametrize("what", ["definition", "people", "policy", "scope"])
+@pytest.mark.parametrize("what", ["definition", "people", "policy", "risk", "scope"])
 def test_a_policy_sees_what_has_changed_since_the_last_attempt(what: str) -> None:
     rules = CHANGED + "context.attempt > 1 && context.changed.isEmpty() };"
     named = CHANGED.replace("same", "named") + f'context.changed.contains("{what}") }};'
@@ -177,6 +178,8 @@ def test_a_policy_sees_what_has_changed_since_the_last_attempt(what: str) -> Non
             register_person(world.means, "default", "bob", uid=1001, actor=ANN)
             after = replace(agent, approvers=("ann", "bob"), version=agent.version + 1)
             world.store.write(lambda tx: tx.identities.put_agent(after, expect=agent.version))
+        case "risk":
+            say_risk(world.means, world.views, "default", "coder", "medium", reason="odd", actor=ANN)
         case "policy":
             asks = World(
                 store=world.store,
@@ -210,7 +213,7 @@ def test_what_is_not_known_of_the_last_attempt_counts_as_changed() -> None:
     )
     answer = later.ask(task, connection="con_z")
     assert code_of(answer) == "hold"
-    assert dict(kept(later, id_of(answer)).facts)["changed"] == "people\npolicy"
+    assert dict(kept(later, id_of(answer)).facts)["changed"] == "people\npolicy\nrisk"
 
 
 # --- finding out ------------------------------------------------------------------------------------

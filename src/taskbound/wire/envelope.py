@@ -74,6 +74,7 @@ Ask: TypeAlias = (
     | identity.AcknowledgeMonitor
     | identity.ActivateAgent
     | identity.SuspendAgent
+    | identity.SetRisk
     | identity.ShowAgent
     | identity.ListAgents
     | people.ProposePersonKey

@@ -26,6 +26,7 @@ __all__ = [
     "SetGroupGrantable",
     "SetMember",
     "SetPersonGrantable",
+    "SetRisk",
     "ShowAgent",
     "ShowGroup",
     "ShowPerson",
@@ -188,6 +189,16 @@ class SuspendAgent(Message, frozen=True, tag="agent:suspend", tag_field="op"):
     reason: str = ""
 
 
+class SetRisk(Message, frozen=True, tag="agent:risk", tag_field="op"):
+    """Say how risky an agent is. An act of who answers for it; lowering is one of its approvers'."""
+
+    name: str
+    level: str
+    """`low`, `medium` or `high`."""
+    reason: str
+    """1 to 500 characters."""
+
+
 class ShowAgent(Message, frozen=True, tag="agent:show", tag_field="op"):
     """Ask for one agent."""
 
@@ -213,6 +224,10 @@ class AgentDetail(Message, frozen=True, tag="agent", tag_field="is"):
     lacks: tuple[str, ...]
     running: tuple[str, ...]
     """Ids of its running tasks."""
+    risk: str
+    """`low`, `medium` or `high`."""
+    risk_by: str
+    """Who said so; empty where nobody has."""
 
 
 class AgentRows(Message, frozen=True, tag="agents", tag_field="is"):

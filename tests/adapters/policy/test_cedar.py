@@ -80,7 +80,7 @@ def test_a_fact_that_was_not_given_errs_and_refuses() -> None:
         '@id("") permit (principal, action, resource);',
         PERMIT + PERMIT,
         "this is no policy",
-        PERMIT + '@id("x") forbid (principal, action, resource) when { context.risk > 3 };',
+        PERMIT + '@id("x") forbid (principal, action, resource) when { context.mood > 3 };',
         PERMIT + '@id("x") forbid (principal, action, resource) unless { context has approved };',
         PERMIT + '@id("x") forbid (principal, action, resource) when { context["Covered"] };',
     ],

@@ -217,6 +217,7 @@ def request(chance: Random) -> PolicyRequest:
             "last_age": chance.choice((0, 60)),
             "last_outcome": "none",
             "operands": (),
+            "risk": chance.choice(("low", "high")),
             "proof": "peer-uid:1 (unproven)",
             "agent.approvers": chance.choice((("bob",), ("ann", "bob"))),
             "agent.name": "a0",

@@ -38,7 +38,7 @@ from tests.contracts.store.rows import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-NEWEST = "0018"
+NEWEST = "0019"
 """The newest revision that there is."""
 REVISION = """
 from alembic import op

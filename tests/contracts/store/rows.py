@@ -12,6 +12,7 @@ from taskbound.core.clock import Instant, seconds
 from taskbound.core.identity import Agent, AgentState, Breadth, Group, Person
 from taskbound.core.identity.issuer import Issuer
 from taskbound.core.identity.person_key import Custody, PersonKey, PersonKeyKind, PersonKeyState
+from taskbound.core.identity.risk import Risk
 from taskbound.core.scope import parse_scope
 from taskbound.core.task import (
     Evidence,
@@ -128,6 +129,8 @@ def agent(name: str = "coder", *, namespace: str = SPACE, version: int = 1) -> A
         challenge=digest("code"),
         acknowledged=NOW,
         version=version,
+        risk=Risk.MEDIUM,
+        risk_by="bob",
     )
 
 

@@ -104,6 +104,7 @@ def test_an_agent_gives_itself_no_task_to_learn_from_and_no_grantable(role: str,
                 identity.SetPersonGrantable(name="ann", word="ceiling"),
                 identity.SetGroupGrantable(name="all", word="ceiling"),
                 identity.SetMember(group="all", person="ann", member=True),
+                identity.SetRisk(name="coder", level="high", reason="mine"),
                 identity.SetCeiling(
                     name="coder", ceiling=msgspec.Raw(b'{"grants":[{"tool":"bank__look","others":"any"}]}')
                 ),

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.house.tree import ROOT
 from tests.peers.openssh import make_key, sign
 
 if TYPE_CHECKING:
@@ -134,3 +137,43 @@ def test_whoever_is_gone_can_be_taken_back_without_keys(place: Installation) -> 
     assert place("person", "back", "kim").status == 0
     rows = {one["name"]: one for one in place("person", "list", "--json").document["rows"]}
     assert rows["kim"]["state"] == "present"
+
+
+def test_who_answers_for_an_agent_says_its_risk_as_the_guide_does_and_policies_read_it(
+    fresh: Installation,
+) -> None:
+    fresh.prepare()
+    page = (ROOT / "docs/guides/people.md").read_text(encoding="utf-8").partition("## How risky")[2]
+    [line] = re.findall(r"^taskbound (.*)$", page, re.MULTILINE)
+    [rule] = re.findall(r"^```cedar\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert (
+        fresh("agent", "show", "helper", "--json").document["risk"],
+        fresh(*shlex.split(line)).status,
+        fresh("agent", "show", "helper", "--json").document["risk"],
+    ) == ("low", 0, "high")
+    assert "high, said by alice" in fresh("agent", "show", "helper").out
+    (row,) = fresh("agent", "list", "--json").document["rows"]
+    assert (row["risk"], row["risk_by"]) == ("high", "alice")
+    findings = json.loads(fresh("doctor", "--json").out)["findings"]
+    assert [one["level"] for one in findings if one["name"] == "agent-risk"] == ["warn"]
+    again = fresh(*shlex.split(line))
+    assert (again.status, "same-risk" in again.err) == (3, True)
+    wrong = fresh("agent", "risk", "helper", "worst", "--reason", "odd")
+    assert (wrong.status, "bad-risk" in wrong.err) == (2, True)
+    assert fresh("agent", "risk", "helper", "low", "--reason", "found again").status == 0
+    assert "agent-risk" not in fresh("doctor", "--json").out
+    fresh("policy", "new", "rules")
+    folder = fresh.project / "rules"
+    (folder / "risk.cedar").write_text(rule.replace("bank__pay", "notes__read"), encoding="utf-8")
+    cases = [
+        f"  - {{ name: at {level}, agent: helper, tool: notes__read, arguments: {{ path: /a }}, facts: "
+        f"{{ risk: {level} }}, expect: {expected} }}"
+        for level, expected in (("medium", "permit"), ("high", "{ refuse: forbidden }"))
+    ]
+    (folder / "risk.cases.yaml").write_text("\n".join(("cases:", *cases, "")), encoding="utf-8")
+    (folder / "holds.cases.yaml").unlink()
+    (folder / "holds.cedar").unlink()
+    assert fresh("policy", "validate", "rules").status == 0
+    assert fresh("policy", "test", "rules").out == "2 of 2 cases are answered as they expect\n"
+    explained = fresh("policy", "explain", "rules", "at medium").out
+    assert "risk = `high`" in explained, "what would turn it"

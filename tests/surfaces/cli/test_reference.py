@@ -26,7 +26,7 @@ def test_every_command_of_the_issue_is_there() -> None:
         "person key": "add prove vouch list show withdraw confirm",
         "person demo": "begin end",
         "person group": "add list show join leave grantable",
-        "agent": "register show list activate suspend ceiling people",
+        "agent": "register show list activate suspend ceiling people risk",
         "scope": "check diff covers intersect convert digest schema suggest",
         "task": "start show list pause resume delegate step amend end",
         "task issuer": "add list remove",

@@ -51,9 +51,11 @@ class AttemptGround:
     """What probes found, each in words; None when that was not recorded."""
     people: tuple[str, ...] | None
     """In words: owner and approvers of the agent, requester of the task; None when they were not recorded."""
+    risk: str | None
+    """The level of risk; None when it was not recorded."""
 
 
-CHANGES: Final = ("definition", "operands", "people", "policy", "scope")
+CHANGES: Final = ("definition", "operands", "people", "policy", "risk", "scope")
 """What can have changed since the last attempt, in order."""
 
 
@@ -66,6 +68,7 @@ def changed_since(before: AttemptGround | None, now: AttemptGround) -> tuple[str
         "operands": (before.operands or ()) != now.operands,
         "people": before.people is None or before.people != now.people,
         "policy": before.policy != now.policy,
+        "risk": before.risk is None or before.risk != now.risk,
         "scope": before.scope != now.scope,
     }
     return tuple(name for name in CHANGES if found[name])

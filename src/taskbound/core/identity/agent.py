@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.identity.errors import InactiveAgentError, MonitorCodeError
 from taskbound.core.identity.person import PersonState
+from taskbound.core.identity.risk import Risk
 from taskbound.core.transition import Transitions
 
 if TYPE_CHECKING:
@@ -77,6 +78,9 @@ class Agent:
     """SHA-256 of the code last sent to the monitor; empty when none is open."""
     acknowledged: Instant | None = None
     version: int = 1
+    risk: Risk = Risk.LOW
+    risk_by: str = ""
+    """Who said so; empty where nobody has."""
 
 
 def lacks(agent: Agent, persons: Mapping[str, Person]) -> tuple[str, ...]:

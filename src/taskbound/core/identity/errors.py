@@ -6,9 +6,13 @@ from taskbound.core.errors import DeniedError, MalformedError
 
 __all__ = [
     "BadNameError",
+    "BadRiskError",
     "InactiveAgentError",
     "MonitorCodeError",
+    "NotAnsweringError",
     "NotOwnerError",
+    "OwnRiskError",
+    "SameRiskError",
     "UnknownIdentityError",
     "UnprovenError",
 ]
@@ -53,3 +57,31 @@ class NotOwnerError(DeniedError):
 
     code = "not-owner"
     remedy = "ask its owner, whom `taskbound agent show` names"
+
+
+class BadRiskError(MalformedError):
+    """A level of risk, or the reason for one, that can't be."""
+
+    code = "bad-risk"
+    remedy = "say `low`, `medium` or `high`"
+
+
+class NotAnsweringError(DeniedError):
+    """Somebody raises the risk of an agent who does not answer for it, or lowers it who does not approve."""
+
+    code = "not-answering"
+    remedy = "ask one of its approvers, whom `taskbound agent show` names"
+
+
+class OwnRiskError(DeniedError):
+    """Somebody would lower alone the level of risk that they said, where another approves for the agent."""
+
+    code = "own-risk"
+    remedy = "ask another of its approvers, whom `taskbound agent show` names"
+
+
+class SameRiskError(DeniedError):
+    """The agent is of this risk already."""
+
+    code = "same-risk"
+    remedy = "see it with `taskbound agent show`; say another level"

@@ -80,6 +80,7 @@ FACTS: Final[Mapping[str, FactKind]] = MappingProxyType(
         "last_outcome": FactKind.TEXT,
         "operands": FactKind.TEXTS,
         "proof": FactKind.TEXT,
+        "risk": FactKind.TEXT,
         "agent.approvers": FactKind.PERSONS,
         "agent.name": FactKind.TEXT,
         "agent.namespace": FactKind.TEXT,
@@ -105,6 +106,7 @@ FACTS: Final[Mapping[str, FactKind]] = MappingProxyType(
 since the act's last attempt. `operands` is what probes found behind the arguments, each as one JSON object.
 `checked` is what declared checks show of an effect after an unknown outcome
 (`core.approval.check.Shown`), and `check_found` what they found, each as one JSON object.
+`risk` is `low`, `medium` or `high`: the highest of what is said of the agent and of those of the tasks above.
 `task.proven` and `task.unproven` are the names (`jws`, `jws.ISSUER`) that its signed evidence answers to:
 what an issuer stands behind now, and what nobody does any more.
 """

@@ -52,6 +52,7 @@ _ORDINARY: Final[Mapping[str, Fact]] = {
     "last_outcome": "none",
     "operands": (),
     "proof": "",
+    "risk": "low",
     "agent.approvers": (),
     "agent.owner": "",
     "task.age": 0,

@@ -27,9 +27,10 @@ _MOST: Final = 400
 _WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "effect": ("read", "write", "destructive"),
     "last_outcome": ("none", "succeeded", "failed", "unknown"),
+    "risk": ("low", "medium", "high"),
 }
 _SETS: Final[Mapping[str, tuple[str, ...]]] = {
-    "changed": ("definition", "people", "policy", "scope"),
+    "changed": ("definition", "people", "policy", "risk", "scope"),
     "flags": tuple(sorted(kind.value for kind in TextKind)),
     "task.proven": ("jws",),
     "task.unproven": ("jws",),

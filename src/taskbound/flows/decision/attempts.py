@@ -2,8 +2,8 @@
 
 1. Only when a policy that can apply reads it; then it is read for each call, and never remembered.
 2. What is read is one snapshot: the act, its last action, and whether that one's holder is lost.
-3. Whom the last attempt was answered for, and what its arguments named, is known by what it recorded;
-   `changed` has it recorded.
+3. Whom the last attempt was answered for, what its arguments named, and how risky it was, is known by what
+   it recorded; `changed` has it recorded.
 4. When attempts were lost is known while none is under way, and of so many.
 """
 
@@ -24,7 +24,7 @@ __all__ = ["GROUND", "NO_ATTEMPT", "PEOPLE", "Attempts", "look_back"]
 
 PEOPLE: Final = ("agent.approvers", "agent.owner", "task.requester")
 """The facts by which it is known whether the people have changed."""
-GROUND: Final = frozenset({*PEOPLE, "operands"})
+GROUND: Final = frozenset({*PEOPLE, "operands", "risk"})
 """What is recorded of an attempt so that the next one can be compared with it."""
 
 
@@ -50,6 +50,7 @@ class Attempts:
             scope=self.last.scope,
             policy=self.last.bundle,
             operands=_lines(facts["operands"]) if "operands" in facts else None,  # 3
+            risk=facts.get("risk"),  # 3
             people=tuple(facts[name] for name in PEOPLE) if facts.keys() >= set(PEOPLE) else None,  # 3
         )
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.clock import Instant
     from taskbound.core.identity import Agent
+    from taskbound.core.identity.risk import Risk
     from taskbound.flows.approval.vouched import Vouching
     from taskbound.flows.decision.attempts import Attempts
     from taskbound.flows.decision.checking import Checked
@@ -56,6 +57,8 @@ class FactsOf:
     vouching: Vouching
     """What of the task's evidence stands; verified again only when a policy reads of it."""
     known_agent: Agent | None
+    risk: Risk
+    """The highest of the agent and of those of the tasks above."""
     lineage: Lineage | None
     known_tool: ToolView | None
     now: Instant
@@ -95,6 +98,7 @@ def _changed(seen: FactsOf) -> tuple[str, ...]:
         policy=seen.bundle,
         operands=seen.operands,
         people=people,
+        risk=seen.risk.value,
     )
     return changed_since(seen.attempts.ground, now)
 
@@ -118,6 +122,7 @@ _FACTS: Final[Mapping[str, Callable[[FactsOf], Fact]]] = {
     "last_outcome": lambda seen: seen.last_outcome,
     "operands": lambda seen: seen.operands,
     "proof": lambda seen: seen.proof,
+    "risk": lambda seen: seen.risk.value,
     "agent.approvers": lambda seen: seen.known_agent.approvers if seen.known_agent else (),
     "agent.name": lambda seen: seen.agent,
     "agent.namespace": lambda seen: seen.namespace,

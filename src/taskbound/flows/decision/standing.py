@@ -23,6 +23,7 @@ from taskbound.core.action import Frame
 from taskbound.core.decision import Basis
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity import UnknownIdentityError, require_active
+from taskbound.core.identity.risk import highest
 from taskbound.core.policy import LOOKED, TIMED, TRIED, VOUCHED, PolicyRequest
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.task import NoTaskError, require_live
@@ -213,6 +214,7 @@ class Standing:
             operands=sought.operands or (),
             vouching=vouching or NOT_VOUCHED,
             known_agent=self._agent,
+            risk=highest(one.risk if one else None for one in (self._agent, *self._above.values())),
             lineage=self._lineage,
             known_tool=known,
             now=now,

@@ -9,6 +9,7 @@ from taskbound.core.identity import UnknownIdentityError, lacks
 from taskbound.core.scope import parse_scope
 from taskbound.core.task import TaskState
 from taskbound.flows.identity import register_person
+from taskbound.flows.identity.risk import say_risk
 from taskbound.surfaces.api.show import agent_detail, person_row
 from taskbound.wire import identity as wire
 from taskbound.wire.connection import Done
@@ -28,6 +29,7 @@ __all__ = [
     "list_persons",
     "register_agent",
     "set_ceiling",
+    "set_risk",
     "show_agent",
     "suspend_agent",
     "test_monitor",
@@ -123,6 +125,22 @@ async def suspend_agent(daemon: Daemon, connection: Connection, ask: wire.Suspen
     )
     daemon.tell_ended(ended)
     return Done(detail=f"{len(ended)} tasks revoked")
+
+
+async def set_risk(daemon: Daemon, connection: Connection, ask: wire.SetRisk) -> Answer:
+    """Say how risky the agent is."""
+    await daemon.first(
+        lambda: say_risk(
+            daemon.means,
+            daemon.views,
+            connection.namespace,
+            ask.name,
+            ask.level,
+            reason=ask.reason,
+            actor=daemon.require_person(connection),
+        )
+    )
+    return Done()
 
 
 async def show_agent(daemon: Daemon, connection: Connection, ask: wire.ShowAgent) -> Answer:

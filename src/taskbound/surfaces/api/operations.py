@@ -101,6 +101,7 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_identity.ListAgents: _operation("api:agent:list", _R, identity.list_agents),
     wire_people.SetAnswering: _operation("api:agent:people", _O, people.set_answering),
     wire_identity.RegisterAgent: _operation("api:agent:register", _P, identity.register_agent),
+    wire_identity.SetRisk: _operation("api:agent:risk", _P, identity.set_risk),
     wire_identity.ShowAgent: _operation("api:agent:show", _R, identity.show_agent),
     wire_identity.SuspendAgent: _operation("api:agent:suspend", _P, identity.suspend_agent),
     wire_identity.TestMonitor: _operation("api:agent:test-monitor", _P, identity.test_monitor),

@@ -133,6 +133,8 @@ def agent_detail(agent: Agent, lacks: tuple[str, ...], running: tuple[str, ...])
         ceiling_words=describe(agent.ceiling),
         lacks=lacks,
         running=running,
+        risk=agent.risk.value,
+        risk_by=agent.risk_by,
     )
 
 

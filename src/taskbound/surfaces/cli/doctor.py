@@ -403,6 +403,14 @@ def _agents(client: Client) -> Iterator[Finding]:
             text=f"agent `{shown(agent.name)}` is {shown(agent.state)}{Words(lacks)}",
             advice="" if active else f"see `taskbound agent show {shown(agent.name)}`",
         )
+        if agent.risk != "low":
+            yield Finding(
+                about="agents",
+                level="warn",
+                name="agent-risk",
+                text=f"agent `{shown(agent.name)}` is of {agent.risk} risk, says `{shown(agent.risk_by)}`",
+                advice="lower it with `taskbound agent risk` when that is over",
+            )
     for row in client.ask(ListUpstreams(), UpstreamRows).rows:
         if row.changed:
             yield Finding(

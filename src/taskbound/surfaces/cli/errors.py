@@ -45,7 +45,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         bad-evidence bad-filter bad-frame bad-grantable bad-id bad-input bad-instant bad-issuer bad-jsonrpc
         bad-limits bad-monitor bad-name bad-note bad-outcome bad-params bad-person-key bad-plan bad-policy
         bad-probe
-        bad-question bad-reconciliation bad-replay bad-server bad-server-name bad-setting bad-sheet
+        bad-question bad-reconciliation bad-replay bad-risk bad-server bad-server-name bad-setting bad-sheet
         bad-statement bad-task bad-tool-name bare-return
         batch byte-order-mark ceiling-limit command-missing document-syntax duplicate-key duplicate-tool
         empty-document floating-version foreign-character half-message id-reused jwk-members jwk-point
@@ -66,15 +66,16 @@ _BY_STATUS: Final[dict[int, str]] = {
         author-activates bad-signature checkpoint-older client-config-changed comment-would-be-lost
         counts-back declined denied era-changed foreign-data-directory hold-over identity-exists
         inactive-agent issuer-exists key-not-standing log-behind longer-than-parent monitor-overdue
-        moved-in-force narrowed-refused no-approver no-passkey no-step no-task not-demo not-entitled
-        not-giver not-holder not-idempotent not-in-charge not-in-force-before not-key-holder
+        moved-in-force narrowed-refused no-approver no-passkey no-step no-task not-answering not-demo
+        not-entitled not-giver not-holder not-idempotent not-in-charge not-in-force-before not-key-holder
         not-liftable not-narrower not-next-step not-outside not-owner not-self nothing-to-undo
         open-data-directory operand-outside operand-unreadable origin-unknown other-definition
         other-question other-than-chosen other-version outside-ceiling outside-grantable outside-parent
+        own-risk
         page-foreign page-over passkey-absent passkey-challenge passkey-copy passkey-elsewhere
         passkey-flags passkey-framed passkey-key passkey-origin passkey-site passkey-type
         passkey-unreadable passkey-unverified person-key-exposed plan-open plan-refused refused-by-daemon
-        scope-changed signed-together
+        same-risk scope-changed signed-together
         server-changed statement-time stopped task-ended task-expired task-not-started task-paused
         token-audience token-expired token-issuer token-key token-not-yet token-unproven
         too-long-to-show too-many-holds too-many-questions too-many-refusals tool-changed tree-too-large

@@ -24,6 +24,7 @@ from taskbound.wire.identity import (
     RegisterAgent,
     RegisterPerson,
     SetCeiling,
+    SetRisk,
     ShowAgent,
     SuspendAgent,
     TestMonitor,
@@ -43,6 +44,7 @@ __all__ = [
     "list_people",
     "people",
     "register",
+    "risk",
     "show",
     "show_agent",
     "suspend",
@@ -161,9 +163,9 @@ def list_agents(session: Session) -> None:
         session.screen.document(found)
         return
     session.screen.table(
-        ("AGENT", "STATE", "OWNER", "TASKS", "LACKS"),
+        ("AGENT", "STATE", "RISK", "OWNER", "TASKS", "LACKS"),
         [
-            (one.name, one.state, one.owner, len(one.running), Words("; ".join(one.lacks)))
+            (one.name, one.state, one.risk, one.owner, len(one.running), Words("; ".join(one.lacks)))
             for one in found.rows
         ],
         "no agents; start with `taskbound init` or `taskbound agent register`",
@@ -211,6 +213,25 @@ def suspend(
     """Stop the agent: all its tasks are revoked, and it gets no more until it is activated anew."""
     session.confirm(f"Suspend {shown(name)} and revoke all its tasks?")
     session.done(session.ask(SuspendAgent(name=name, reason=reason), Done), f"{shown(name)} is suspended")
+
+
+@command(agents, "risk", examples="taskbound agent risk helper high --reason 'its laptop is lost'")
+def risk(
+    session: Session,
+    name: NameArgument,
+    level: Annotated[
+        str, typer.Argument(metavar="LEVEL", help="`low`, `medium` or `high`.", show_default=False)
+    ],
+    *,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")],
+) -> None:
+    """Say how risky an agent is right now; policies read it, for each of its calls from now on.
+
+    Its owner or any of its approvers raises it. One of its approvers lowers it, and not who said the level
+    that stands while another approves for it.
+    """
+    done = session.ask(SetRisk(name=name, level=level, reason=reason), Done)
+    session.done(done, f"the risk of {shown(name)} is {shown(level)}")
 
 
 def deliver_code(session: Session, agent: AgentDetail) -> Done:
@@ -270,6 +291,7 @@ def show_agent(screen: Screen, agent: AgentDetail) -> None:
     screen.fields(
         [
             ("state", agent.state),
+            ("risk", f"{agent.risk}, said by {shown(agent.risk_by)}" if agent.risk_by else agent.risk),
             ("lacks", tuple(map(Words, agent.lacks))),
             ("owner", agent.owner),
             ("approvers", agent.approvers),

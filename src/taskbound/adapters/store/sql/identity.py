@@ -33,6 +33,7 @@ from taskbound.core.identity.person_key import (
     PersonKeyKind,
     PersonKeyState,
 )
+from taskbound.core.identity.risk import Risk
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -255,6 +256,8 @@ class SqlIdentities:
             challenge=agent.challenge,
             acknowledged=agent.acknowledged,
             version=agent.version,
+            risk=agent.risk.value,
+            risk_by=agent.risk_by,
         )
 
 
@@ -360,6 +363,8 @@ def _agent(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     challenge: str,
     acknowledged: int | None,
     version: int,
+    risk: str,
+    risk_by: str,
 ) -> Agent:
     return Agent(
         namespace=namespace,
@@ -372,4 +377,6 @@ def _agent(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
         challenge=challenge,
         acknowledged=None if acknowledged is None else Instant(acknowledged),
         version=version,
+        risk=Risk(risk),
+        risk_by=risk_by,
     )

@@ -57,6 +57,7 @@ from taskbound.core.audit.events.policy import (
 )
 from taskbound.core.audit.events.standing import (
     AgentCeilingChanged,
+    AgentRiskChanged,
     GrantableChanged,
     GroupChanged,
     IdentityChanged,
@@ -99,6 +100,7 @@ __all__ = [
     "ActionUndecided",
     "AgentCeilingChanged",
     "AgentPeopleChanged",
+    "AgentRiskChanged",
     "AmendmentAnswered",
     "AmendmentAsked",
     "AmendmentChanged",
@@ -160,6 +162,7 @@ Event: TypeAlias = (
     | GrantableChanged
     | GroupChanged
     | AgentPeopleChanged
+    | AgentRiskChanged
     | NamespaceChanged
     | PersonKeyChanged
     | PersonsLinked

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 __all__ = [
     "AgentCeilingChanged",
+    "AgentRiskChanged",
     "GrantableChanged",
     "GroupChanged",
     "IdentityChanged",
@@ -70,6 +71,20 @@ class AgentCeilingChanged:
     before: str
     """Digest of the ceiling until now."""
     after: str
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentRiskChanged:
+    """Somebody who answers for an agent said how risky it is."""
+
+    kind: ClassVar[str] = "agent-risk-changed"
+    identity: str
+    before: str
+    """`low`, `medium` or `high`."""
+    after: str
+    reason: str
     by: str
     proof: str
 

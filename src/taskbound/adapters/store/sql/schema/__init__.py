@@ -152,6 +152,8 @@ agents: Final = Table(
     text_column("challenge"),
     Column("acknowledged", WHOLE, nullable=True),
     whole_column("version"),
+    Column("risk", TEXT, nullable=False, server_default=text("'low'")),
+    Column("risk_by", TEXT, nullable=False, server_default=text("''")),
     PrimaryKeyConstraint("namespace", "name"),
     sqlite_strict=True,
 )
