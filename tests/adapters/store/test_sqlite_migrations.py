@@ -21,6 +21,7 @@ from taskbound.adapters.store.sql.schema import METADATA
 from taskbound.adapters.store.sql.sqlite.driver import driver
 from taskbound.core.clock import Instant
 from taskbound.core.identity import Breadth
+from taskbound.core.identity.risk import Risk
 from taskbound.ports.store import NewerDatabaseError
 from tests.contracts.store.rows import (
     NOW,
@@ -323,4 +324,24 @@ def test_a_task_that_ran_under_an_older_revision_goes_on_under_the_newest_with_w
         assert seen.tasks.children(SPACE, "root") == (child,)
         assert seen.tasks.due(Instant(NOW + 10)) != ()
         assert seen.tasks.overdue(Instant(NOW + 10)) == ()
+    store.close()
+
+
+def test_an_agent_of_before_is_of_low_risk_and_nobody_said_so(tmp_path: Path) -> None:
+    before = tmp_path / "before"
+    before.mkdir()
+    for number in range(1, 19):
+        shutil.copy(REVISIONS / f"r{number:04}.py", before)
+    SqlStore(tmp_path / "t.db", reserve=0, machine=Machine(revisions=(before,))).close()
+    connection = driver.connect(os.fspath(tmp_path / "t.db"))
+    connection.execute(
+        "INSERT INTO agents VALUES (?, 'coder', 'active', 'ann', '[\"bob\"]', 'file:/m', ?, '', 7, 3)",
+        (SPACE, SCOPE.canonical),
+    )
+    connection.commit()
+    connection.close()
+    store = SqlStore(tmp_path / "t.db", reserve=0)
+    found = read(store, lambda seen: seen.identities.agent(SPACE, "coder"))
+    assert found is not None
+    assert (found.risk, found.risk_by, found.version) == (Risk.LOW, "", 3)
     store.close()
