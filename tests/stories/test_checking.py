@@ -10,6 +10,7 @@ import pytest
 from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import BadProbeError
+from taskbound.core.clock import Instant
 from taskbound.core.decision import Settled, Waiting
 from taskbound.flows.action import explain, reconcile
 from taskbound.flows.approval.looking import Unseen, look_far
@@ -279,3 +280,25 @@ def test_what_shows_an_effect_is_declared_of_an_argument_and_falls_with_the_defi
     there.lose()
     there.world.clock.advance(SETTLED)
     assert (code_of(there.pay()), why(there.pay())) == ("hold", "")
+
+
+def test_what_was_seen_before_it_was_settled_shows_nothing(here: Ledger) -> None:
+    here.lose()
+    here.world.clock.advance(SETTLED)
+    call = here.call()
+    (given,) = here.world.decisions.decide([call])
+    assert isinstance(given, Unseen)
+    sight = look_far(here.world.means, given.looks)
+    early = replace(sight, at=Instant(sight.at - 4_000_000))
+    (answer,) = here.world.decisions.decide([replace(call, sight=early)])
+    assert (code_of(answer), here.facts(answer)["checked"]) == ("hold", "unsettled")
+    (answer,) = here.world.decisions.decide([replace(here.call(), sight=sight)])
+    assert code_of(answer) == "permit"
+
+
+@pytest.mark.parametrize("note", [" INV-7", "INV-7 ", "INV\u20117", "INV-7\u200b", "INV-7\n"])
+def test_a_key_that_the_server_may_write_otherwise_is_not_looked_for(here: Ledger, note: str) -> None:
+    here.lose(note=note)
+    here.world.clock.advance(SETTLED)
+    again = here.pay(note=note)
+    assert (code_of(again), here.facts(again)["checked"]) == ("hold", "unreadable")

@@ -98,6 +98,14 @@ def test_a_process_that_breaks_or_says_what_nobody_asked_has_seen_nothing(ledger
         look(ApartOperands(command=("/none/such",)), row(ledger))
 
 
+def test_a_process_that_never_stops_talking_is_ended_before_it_fills_the_memory(ledger: Path) -> None:
+    words = "import os\nwhile True: os.write(1, b'y' * 65536)"
+    with pytest.raises(OperandUnreadableError, match="without an answer"):
+        look(ApartOperands(patience=30.0, command=(sys.executable, "-c", words)), row(ledger))
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
 def test_nothing_of_the_environment_reaches_it_but_where_libpq_looks(
     ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

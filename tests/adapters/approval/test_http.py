@@ -151,7 +151,7 @@ def test_a_name_with_a_public_and_another_address_is_not_asked(monkeypatch: pyte
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.0.1", "169.254.169.254", "100.100.100.200", "0.0.0.1",
         "224.0.0.1", "255.255.255.255", "192.0.2.1", "::", "::1", "fe80::1", "fd00:ec2::254", "ff02::1",
         "::ffff:1.1.1.1", "::ffff:127.0.0.1", "2002:7f00:1::", "2001:0:1::1", "64:ff9b::7f00:1",
-        "64:ff9b:1::1",
+        "64:ff9b:1::1", "fec0::1", "::7f00:1", "::ffff:0:7f00:1", "4000::1",
     ],
 )  # fmt: skip  # a list of addresses reads better as one
 def test_an_address_that_is_not_everybody_s_is_not_public(address: str) -> None:

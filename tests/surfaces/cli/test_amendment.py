@@ -167,3 +167,23 @@ def test_a198_a_daemon_that_shows_one_thing_and_has_another_signed_is_found_out(
 def told_as(document: dict[str, object]) -> AmendmentDetail:
     """What a daemon that says this has said."""
     return msgspec.convert(document, AmendmentDetail)
+
+
+def test_what_a_step_that_is_past_could_do_is_new_where_it_would_come_back(place: Installation) -> None:
+    done, next_step = {"name": "collect", "grants": [READ]}, {"name": "close", "grants": [READ | {"uses": 1}]}
+    path = place.project / "steps.json"
+    path.write_text(json.dumps({"steps": [done, next_step]}))
+    task = place.start_task(scope=str(path))
+    assert place("task", "step", task, "close").status == 0
+    more = place.project / "more.yaml"
+    more.write_text(json.dumps({"steps": [done | {"name": "collect2"}, next_step]}))
+    asked = place("task", "amend", task, "--scope", str(more), "--reason", "again", "--yes", "--json")
+    amendment = asked.document["row"]["amendment"]
+    shown = " ".join(place("approval", "show", amendment).out.split())
+    assert "step close (2 of 2); then step collect2 (1 of 2)" in shown
+    assert "the same:" not in shown
+    assert "narrower:" not in shown
+    assert "up to 4 times" in shown
+    told = place("approval", "show", amendment, "--json").document
+    with pytest.raises(UnreadableQuestionError):
+        read_amendment(told_as(told | {"question": told["question"].replace('"step":1', '"step":2')}))

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from taskbound.core.task.remainders import Sources
     from taskbound.core.task.values import Task
 
-__all__ = ["Amendment", "amend_task", "require_widening", "widen_task"]
+__all__ = ["Amendment", "amend_task", "require_widening", "step_kept", "widen_task"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +153,7 @@ def _amend(
 
 def _narrow(book: Amendment, task: Task, scope: Scope, now: Instant) -> str | None:
     """Give the task the scope, and see to what is beneath it; or what stands in the way, in words."""
-    step = task.step if _same_steps(task.scope, scope) else 0  # 3
+    step = step_kept(task.scope, scope, task.step)  # 3
     old, new = scope_ahead(task.scope, task.step), scope_ahead(scope, step)
     answer = covers(old, new)
     if isinstance(answer, NotCovers):
@@ -174,7 +174,7 @@ def _narrow(book: Amendment, task: Task, scope: Scope, now: Instant) -> str | No
 
 def _widen(book: Amendment, task: Task, scope: Scope, now: Instant) -> None:
     """Give the task the scope, whatever it permits, and see to what is beneath it (rule 6)."""
-    step = task.step if _same_steps(task.scope, scope) else 0  # 3
+    step = step_kept(task.scope, scope, task.step)  # 3
     rows, over = rows_of(task, scope, step, book.held(task.id), now, None)
     _give(book, replace(task, scope=scope, step=step, over=over), rows, now)
 
@@ -231,5 +231,6 @@ def _end(book: Amendment, task: str) -> None:
     del book.tasks[task]
 
 
-def _same_steps(old: Scope, new: Scope) -> bool:
-    return [one.name for one in old.steps] == [one.name for one in new.steps]
+def step_kept(old: Scope, new: Scope, step: int) -> int:
+    """The step in which a task that is in this one is once it has the new scope (rule 3)."""
+    return step if [one.name for one in old.steps] == [one.name for one in new.steps] else 0

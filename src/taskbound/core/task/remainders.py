@@ -6,6 +6,8 @@
    has none is taken off every grant that isn't shown to share no call with it. Where that is more than the
    new limit, the rest is remembered with the task, so that no row of amendments, narrower and wider again,
    forgets it.
+3. Money counts as money, however a total says it: in the new one's decimal places, a part of one counts
+   whole, and only two currencies that one argument names are apart.
 """
 
 from __future__ import annotations
@@ -16,13 +18,14 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.scope import initial_limits, scope_ahead
 from taskbound.core.scope.algebra.apart import are_apart
 from taskbound.core.scope.grant import counted_limits
-from taskbound.core.scope.number import power_of_ten
+from taskbound.core.scope.number import INT64_MAX, power_of_ten
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from taskbound.core.clock import Instant
     from taskbound.core.scope import Grant, Scope
+    from taskbound.core.scope.limits import Total
     from taskbound.core.task.values import Task
 
 __all__ = ["Sources", "rows_of"]
@@ -76,12 +79,24 @@ def _used(grant: Grant, sources: Iterable[Grant], spent: Mapping[str, int]) -> d
         used[grant.uses_key] = sum(spent[one.uses_key] for one in known if one.uses is not None)
     for total in grant.totals:
         used[total.key] = sum(
-            -(-spent[one.key] // power_of_ten(max(0, one.exponent - total.exponent)))
+            _in_units_of(total, one, spent[one.key])
             for source in known
             for one in source.totals
-            if one.path == total.path and (not one.currency or one.currency == total.currency)
+            if one.path == total.path and not _is_other_money(one, total)
         )
-    return used
+    return {limit: min(amount, INT64_MAX) for limit, amount in used.items()}
+
+
+def _in_units_of(total: Total, one: Total, spent: int) -> int:
+    """What was spent of the one in minor units of the other, rounded up (rule 3)."""
+    if total.exponent >= one.exponent:
+        return spent * power_of_ten(total.exponent - one.exponent)
+    return -(-spent // power_of_ten(one.exponent - total.exponent))
+
+
+def _is_other_money(one: Total, total: Total) -> bool:
+    """Whether no call counts for both (rule 3)."""
+    return one.selector is not None and one.selector == total.selector and one.currency != total.currency
 
 
 def _keep_rates(

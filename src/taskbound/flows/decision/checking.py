@@ -4,7 +4,10 @@
 2. Nothing is looked at while an attempt of the act may still have its effect: while one is under way or in
    doubt, and until the declared time after the last was lost. More lost attempts than can be read show
    nothing.
-3. What was found is recorded with the decision, and is worth the seconds that every look is.
+3. What was found is recorded with the decision, and is worth the seconds that every look is; what was seen
+   before that time shows nothing.
+4. Only a plain key is looked for: printable ASCII without a space at its ends. A server may trim, fold or
+   normalize another one before it writes its row, which would then not be found under what was asked.
 """
 
 from __future__ import annotations
@@ -13,16 +16,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import canonical
-from taskbound.core.approval import Operand, looks_of
+from taskbound.core.approval import Operand, OperandUnreadableError, looks_of
 from taskbound.core.approval.check import Shown, parse_checks, settled_at, shown_by
 from taskbound.core.decision import Reason
 from taskbound.core.errors import DeniedError
 from taskbound.flows.approval.looking import Unseen, see
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from taskbound.core.action import JsonValue
+    from taskbound.core.approval import Look
     from taskbound.core.clock import Instant
     from taskbound.flows.approval.looking import Sight
     from taskbound.flows.decision.attempts import Attempts
@@ -72,19 +76,27 @@ def check(
     if attempts.lost is None or now < settled_at(checks, attempts.lost):
         return Checked(shown=Shown.UNSETTLED)  # 2
     try:
-        probes = [one.probe for one in checks]
-        looks = looks_of(probes, arguments, tool.definition.defaults, directory="/")
+        looks = looks_of([one.probe for one in checks], arguments, tool.definition.defaults, directory="/")
+        _require_plain(looks)
     except DeniedError as error:
         return Checked(shown=Shown.UNREADABLE, why=error.message)
     seen = see(sight, looks, now)
     if isinstance(seen, Unseen):
         return seen
+    early = seen.at < settled_at(checks, attempts.lost)  # 3
     return Checked(
-        shown=shown_by(seen.found),
+        shown=Shown.UNSETTLED if early else shown_by(seen.found),
         found=tuple(canonical(one.value()).decode() for one in seen.found if isinstance(one, Operand)),
         why="; ".join(one.message for one in seen.found if isinstance(one, DeniedError)),
         at=seen.at,
     )
+
+
+def _require_plain(looks: Iterable[Look]) -> None:
+    """Go on only with keys that any server writes as they are (rule 4)."""
+    for one in looks:
+        if not (one.value.isascii() and one.value.isprintable() and one.value == one.value.strip(" ")):
+            raise OperandUnreadableError("a key that is not plain ASCII may have been written otherwise")
 
 
 def reason_of(checked: Checked) -> tuple[Reason, ...]:

@@ -27,8 +27,9 @@ from taskbound.core.approval import (
 from taskbound.core.approval.amendment import parse_amendment
 from taskbound.core.clock import Instant
 from taskbound.core.errors import MalformedError
-from taskbound.core.scope import describe, parse_scope
+from taskbound.core.scope import describe, parse_scope, scope_ahead
 from taskbound.core.scope.algebra import Direction, difference
+from taskbound.core.task.amendment import step_kept
 from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.person_key import own_key
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, read_file, read_scope
@@ -253,7 +254,10 @@ def read_amendment(found: AmendmentDetail) -> tuple[AmendmentQuestion, Scope | N
         question.reason,
         question.digest,
     )
-    if told != asked or (before is not None and before.digest != question.before):
+    other = before is not None and (
+        before.digest != question.before or not 0 <= question.step < max(1, len(before.steps))
+    )
+    if told != asked or other:
         raise UnreadableQuestionError(
             "what would be signed is not what is shown",
             remedy="sign nothing, and look who answers at the socket: `taskbound doctor`",
@@ -304,8 +308,11 @@ def _print(screen: Screen, found: AmendmentDetail, question: AmendmentQuestion, 
     if before is None:
         screen.line("The task has another scope by now: the difference is not shown.")
     else:
-        show_difference(screen, difference(before, question.after))
-    screen.heading("The whole new scope, which counts from the task's beginning:")
+        step = step_kept(before, question.after, question.step)
+        screen.fields([("step", f"{_step(before, question.step)}; then {_step(question.after, step)}")])
+        ahead = scope_ahead(before, question.step), scope_ahead(question.after, step)
+        show_difference(screen, difference(*ahead))
+    screen.heading("The whole new scope (what the task can't do today begins with nothing used):")
     screen.fields(
         [
             ("may", tuple(map(Words, describe(question.after)))),
@@ -319,6 +326,13 @@ def _print(screen: Screen, found: AmendmentDetail, question: AmendmentQuestion, 
             *([("reason", Words(row.reason))] if row.reason else []),
         ]
     )
+
+
+def _step(scope: Scope, step: int) -> str:
+    """The step, as people are told in which one the task is."""
+    if not scope.steps:
+        return "no steps"
+    return f"step {shown(scope.steps[step].name)} ({step + 1} of {len(scope.steps)})"
 
 
 def _statement(question: AmendmentQuestion, by: tuple[str, str], kind: AnswerKind) -> str:

@@ -37,6 +37,8 @@ _ADDRESSES: Final = 3
 _STRONG: Final = re.compile(r'"[!#-~]{1,512}"')
 _OK: Final = 200
 _TRANSLATED: Final = IPv6Network("64:ff9b::/32")
+_GIVEN_OUT: Final = IPv6Network("2000::/3")
+"""All that was ever given out for use between networks (RFC 4291 section 2.4)."""
 """IPv6 that stands for IPv4 (RFC 6052, RFC 8215)."""
 
 
@@ -92,7 +94,7 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     if isinstance(address, IPv4Address):
         return address.is_global and not address.is_multicast
     stands_for = address.ipv4_mapped or address.sixtofour or address.teredo or address in _TRANSLATED
-    return not stands_for and address.is_global and not address.is_multicast
+    return not stands_for and address in _GIVEN_OUT and address.is_global and not address.is_multicast
 
 
 def _etag(response: http.client.HTTPResponse) -> str:

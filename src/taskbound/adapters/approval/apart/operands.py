@@ -5,7 +5,8 @@ Whoever answers there, and whoever can write the file there, is not trusted.
 1. One process a call, ended after some seconds: a name that nobody resolves, a file system that never
    answers, a server that sends a byte a second, and a library that loops are all the same to who waits.
 2. It reads what others wrote (a database's file above all), so it is not the daemon: what breaks it breaks
-   one look. It limits its own memory, and inherits no handle.
+   one look. It limits its own memory, and inherits no handle. What it says is read up to a bound: whoever
+   broke it would otherwise fill the daemon's memory.
 3. Of the environment it gets what libpq and TLS need to find their own files, and nothing that would lead it
    elsewhere: no proxy, no option, no password.
 """
@@ -14,8 +15,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -50,6 +53,9 @@ ENVIRONMENT: Final = (
 """What it gets of the environment (rule 3)."""
 _END: Final = 0.5
 """Seconds to wait for a process that was killed: one that the kernel holds is left to it."""
+_LONGEST: Final = 256 * 1024
+"""Bytes that are read of what it says: more than all looks of a call can find."""
+_PIECE: Final = 32 * 1024
 _NO_ANSWER: Final = "the process that looks at it ended without an answer"
 _COMMAND: Final = (sys.executable, "-P", "-E", "-m", "taskbound.adapters.approval.apart.process")
 """Nothing comes from the working directory or PYTHONPATH."""
@@ -98,16 +104,73 @@ class ApartOperands:
         except OSError as error:
             raise OperandUnreadableError("nothing could be started that looks at it") from error
         try:
-            out, _ = process.communicate(words, timeout=self._patience)
+            out = _converse(process, words, time.monotonic() + self._patience)
         except subprocess.TimeoutExpired as error:  # 1
-            process.kill()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.communicate(timeout=_END)
             raise OperandUnreadableError(f"it was not seen within {self._patience:g} seconds") from error
+        finally:
+            _end(process)
         try:
             return msgspec.json.decode(out, type=list[Looked])
         except msgspec.DecodeError as error:
             raise OperandUnreadableError(_NO_ANSWER) from error
+
+
+def _converse(process: subprocess.Popen[bytes], words: bytes, until: float) -> bytes:
+    """What the process says to these words until it ends (rules 1 and 2).
+
+    Raises:
+        subprocess.TimeoutExpired: It has not ended by then.
+        OperandUnreadableError: It says more than it can have found.
+    """
+    left, said = memoryview(words), bytearray()
+    stdin, stdout = process.stdin, process.stdout
+    if stdin is None or stdout is None:
+        raise OperandUnreadableError(_NO_ANSWER)
+    os.set_blocking(stdin.fileno(), False)
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(stdin, selectors.EVENT_WRITE)
+        waiting.register(stdout, selectors.EVENT_READ)
+        while waiting.get_map():
+            for key, _ in waiting.select(_rest(process, until)):
+                if key.fileobj is stdin:
+                    left = _tell(key.fd, left)
+                    if not left:
+                        waiting.unregister(stdin)
+                        stdin.close()
+                    continue
+                piece = os.read(key.fd, _PIECE)
+                said += piece
+                if not piece:
+                    waiting.unregister(stdout)
+                if len(said) > _LONGEST:  # 2
+                    raise OperandUnreadableError(_NO_ANSWER)
+    process.wait(_rest(process, until))
+    return bytes(said)
+
+
+def _rest(process: subprocess.Popen[bytes], until: float) -> float:
+    rest = until - time.monotonic()
+    if rest <= 0:
+        raise subprocess.TimeoutExpired(process.args, 0)
+    return rest
+
+
+def _tell(handle: int, left: memoryview) -> memoryview:
+    """Write some of it; what is left, which is nothing where nobody reads any more."""
+    try:
+        return left[os.write(handle, left[:_PIECE]) :]
+    except BrokenPipeError:
+        return left[:0]
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End it, if it has not ended, and let go of it."""
+    process.kill()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_END)
 
 
 def _said(look: Look, looked: Looked) -> Operand | DeniedError:
