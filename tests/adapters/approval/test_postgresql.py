@@ -206,6 +206,45 @@ def test_rows_that_a_policy_of_the_table_hides_are_not_taken_for_none(ledger: Le
         ledger.look()
 
 
+@pytest.fixture
+def forgetful(ledger: Ledger, tmp_path: Path) -> Iterator[str]:
+    """A pooler before the server that leaves out what settings a connection begins with; its folder."""
+    with socket.socket(socket.AF_UNIX) as listening, ThreadPoolExecutor(3) as others:
+        listening.bind(str(tmp_path / ".s.PGSQL.5432"))
+        listening.listen()
+
+        def pool() -> None:
+            client, _ = listening.accept()
+            with client, socket.socket(socket.AF_UNIX) as server:
+                server.connect(str(ledger.server.folder / ".s.PGSQL.5432"))
+                begun = client.recv(8, socket.MSG_WAITALL)
+                words = client.recv(int.from_bytes(begun[:4], "big") - 8, socket.MSG_WAITALL).split(b"\x00")
+                pairs = [b"\x00".join(one) for one in zip(words[0::2], words[1::2], strict=False) if one[0]]
+                kept = b"\x00".join(one for one in pairs if not one.startswith(b"options\x00")) + b"\x00\x00"
+                server.sendall((len(kept) + 8).to_bytes(4, "big") + begun[4:] + kept)
+                back = others.submit(pump, server, client)
+                pump(client, server)
+                back.result(30)
+
+        pooling = others.submit(pool)
+        yield str(tmp_path)
+        pooling.result(30)
+
+
+def pump(here: socket.socket, there: socket.socket) -> None:
+    """Hand on what comes, until there is an end."""
+    while found := here.recv(65_536):
+        there.sendall(found)
+    there.shutdown(socket.SHUT_WR)
+
+
+def test_a_pooler_that_leaves_out_the_settings_changes_nothing(ledger: Ledger, forgetful: str) -> None:
+    ledger.do("CREATE POLICY nobody ON invoices FOR SELECT USING (false)")
+    ledger.do("ALTER TABLE invoices ENABLE ROW LEVEL SECURITY")
+    with pytest.raises(OperandUnreadableError, match="InsufficientPrivilege"):
+        ledger.look(path=forgetful)
+
+
 def test_what_the_role_may_not_read_is_refused(ledger: Ledger) -> None:
     ledger.do("REVOKE SELECT ON invoices FROM daemon")
     with pytest.raises(OperandUnreadableError, match="InsufficientPrivilege"):

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from taskbound.adapters.approval.apart.operands import PATIENCE
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import Look, Operand, ProbeKind, parse_probe
 from taskbound.flows.approval.looking import Unseen
 from taskbound.flows.tool import Declaration
-from taskbound.sdk.client import RefusedByDaemonError
+from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
+from taskbound.surfaces.api.action import ANSWERED
 from taskbound.surfaces.api.looking import (
     MOST,
     MOST_OF_ONE,
@@ -21,7 +23,9 @@ from taskbound.surfaces.api.looking import (
     Looking,
 )
 from taskbound.surfaces.api.worker import OverloadedError
+from taskbound.surfaces.gateway.link import Timings
 from taskbound.wire.action import Permitted
+from taskbound.wire.connection import Fault
 from tests.peers.holding import hold_policy
 from tests.surfaces.api.test_operations import decide, station
 from tests.world import ANN, World
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from taskbound.flows.approval.looking import Sight
+    from tests.surfaces.api.test_operations import Station
     from tests.world import WorldClock
 
 PROBE = parse_probe("id=row:sqlite:/srv/a.db?table=t&key=id")
@@ -139,19 +144,89 @@ def test_a_call_whose_looks_are_old_each_time_is_told_to_come_again(tmp_path: Pa
 
     async def story() -> None:
         async with station(tmp_path, policy=hold_policy("confirm")) as place:
-            world = place.world
-            late = Late(world.clock)
-            place.daemon.looking.close()
-            place.daemon.looking = Looking(replace(world.means, far=late), asyncio.get_running_loop())
-            with world.store.read() as snapshot:
-                tool = snapshot.tools.tool("default", "bank__pay")
-            assert tool is not None
-            said = Declaration(probes=("to=row:sqlite:/srv/a.db?table=t&key=id",))
-            world.sights.declare("default", "bank__pay", tool.digest, ANN, said)
+            late = Late(place.world.clock)
+            declare_look(place, late)
             gateway = await place.gateway()
             with pytest.raises(RefusedByDaemonError) as refused:
                 await gateway.ask(decide("1"), Permitted)
             assert (refused.value.fault.code, late.seen) == ("overloaded", MOST_ROUNDS)
+
+    asyncio.run(story())
+
+
+def test_whoever_waits_is_told_in_time_and_what_nobody_waits_for_is_not_begun() -> None:
+    async def story() -> None:
+        looking, far = slow()
+        told: asyncio.Queue[Any] = asyncio.Queue()
+        try:
+            soon = asyncio.get_running_loop().time() + 0.05
+            for _ in range(MOST_OF_ONE + 2):
+                looking.hand(("default", "one"), looks(), told.put_nowait, told.put_nowait, soon)
+            for _ in range(MOST_OF_ONE + 2):
+                assert isinstance(await told.get(), OverloadedError)
+            looking.hand(("default", "one"), looks("b"), told.put_nowait, told.put_nowait)
+            far.go.set()
+            assert (await told.get()).looks == looks("b"), "what was found for the others is not heard"
+            for _ in range(MOST_OF_ONE + 1):
+                assert await asyncio.to_thread(far.begun.acquire, timeout=30)
+            assert not far.begun.acquire(blocking=False), "those that waited were not begun"
+            assert told.empty()
+        finally:
+            far.go.set()
+            looking.close()
+
+    asyncio.run(story())
+
+
+def declare_look(place: Station, far: Any) -> None:
+    """Payments are held, and looked at by this."""
+    world = place.world
+    place.daemon.looking.close()
+    place.daemon.looking = Looking(replace(world.means, far=far), asyncio.get_running_loop())
+    with world.store.read() as snapshot:
+        tool = snapshot.tools.tool("default", "bank__pay")
+    assert tool is not None
+    said = Declaration(probes=("to=row:sqlite:/srv/a.db?table=t&key=id",))
+    world.sights.declare("default", "bank__pay", tool.digest, ANN, said)
+
+
+def test_a_gateway_has_an_answer_before_it_takes_the_daemon_for_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert PATIENCE < ANSWERED < Timings().grace, "one look that takes its time is still heard"
+    monkeypatch.setattr("taskbound.surfaces.api.action.ANSWERED", 0.05)
+
+    async def story() -> None:
+        far = Slow()
+        async with station(tmp_path, policy=hold_policy("confirm")) as place:
+            declare_look(place, far)
+            gateway = await place.gateway()
+            asked = [gateway.ask_any(decide(str(one))) for one in range(MOST_OF_ONE + 1)]
+            try:
+                answers = await asyncio.gather(*asked)
+            finally:
+                far.go.set()
+            assert [one.code for one in answers if isinstance(one, Fault)] == ["overloaded"] * 3
+
+    asyncio.run(story())
+
+
+def test_whoever_is_gone_when_it_was_seen_gets_no_permit(tmp_path: Path) -> None:
+    async def story() -> None:
+        far = Slow()
+        async with station(tmp_path, policy=hold_policy("confirm")) as place:
+            declare_look(place, far)
+            first, second = await place.gateway(), await place.gateway()
+            gone = asyncio.ensure_future(first.ask_any(decide("1")))
+            assert await asyncio.to_thread(far.begun.acquire, timeout=30)
+            first.close()
+            with pytest.raises(DaemonLostError):
+                await gone
+            far.go.set()
+            assert await second.ask_any(decide("2")) is not None
+            with place.world.store.read() as snapshot:
+                known = snapshot.actions.actions("default", limit=10)
+            assert [one.request for one in known] == ["2"]
 
     asyncio.run(story())
 

@@ -103,6 +103,4 @@ def reason_of(checked: Checked) -> tuple[Reason, ...]:
     """What whoever asks is told of it, where the call is held."""
     if checked.shown is Shown.NOTHING:
         return ()
-    return (
-        Reason(code="checked", text=_WORDS[checked.shown], detail=checked.why or "\n".join(checked.found)),
-    )
+    return (Reason(code="checked", text=_WORDS[checked.shown], detail=checked.why),)

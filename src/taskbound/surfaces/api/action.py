@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -45,6 +47,9 @@ __all__ = [
 ]
 
 _PAGE: Final = 500
+ANSWERED: Final = 4.5
+"""Seconds after which a call that is looked at has an answer: less than the 5 after which its gateway takes a
+daemon for lost (`surfaces.gateway.link`), and more than one look may take."""
 
 
 def decide(daemon: Daemon, connection: Connection, ask: wire.Decide, reply: Reply) -> None:
@@ -82,9 +87,11 @@ def _decide(
         OverloadedError: Too many wait.
     """
 
-    def see(sight: Sight) -> None:
+    def see(sight: Sight, until: float) -> None:
+        if daemon.connections.of_name(asked.connection.name) is not asked.connection:
+            return  # whoever asked is gone, and a permit would be nobody's
         try:
-            _decide(daemon, replace(asked, sight=sight, rounds=asked.rounds + 1), answer, fail)
+            _decide(daemon, replace(asked, sight=sight, rounds=asked.rounds + 1, until=until), answer, fail)
         except OverloadedError as error:
             fail(error)
 
@@ -94,12 +101,13 @@ def _decide(
         elif asked.rounds >= MOST_ROUNDS:
             fail(OverloadedError("what it names was looked at again and again, and was old each time"))
         else:
+            until = asked.until if asked.until is not None else asyncio.get_running_loop().time() + ANSWERED
+            holder = (asked.connection.namespace, asked.connection.agent)
             try:
-                daemon.looking.hand(holder, found.looks, see, fail)
+                daemon.looking.hand(holder, found.looks, partial(see, until=until), fail, until)
             except OverloadedError as error:
                 fail(error)
 
-    holder = (asked.connection.namespace, asked.connection.agent)
     daemon.calls.hand(asked, take, fail)
 
 

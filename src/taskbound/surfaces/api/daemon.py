@@ -74,6 +74,8 @@ class Asked:
     """What was seen for it."""
     rounds: int = 0
     """How often something was looked at for it."""
+    until: float | None = None
+    """The instant of the loop's clock by which its gateway has an answer, once something is looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

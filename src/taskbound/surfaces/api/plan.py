@@ -38,7 +38,7 @@ async def propose_plan(daemon: Daemon, connection: Connection, ask: wire.Propose
         return daemon.planning.ask(connection.namespace, ask.task, steps, by, sight)
 
     plan = await daemon.looking.until_seen(
-        (connection.namespace, connection.name), lambda sight: daemon.first(lambda: work(sight))
+        (connection.namespace, ask.task), lambda sight: daemon.first(lambda: work(sight))
     )
     return wire.PlanProposed(plan=plan.id, digest=plan.digest, deadline=plan.deadline)
 

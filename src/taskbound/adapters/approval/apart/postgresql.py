@@ -2,7 +2,8 @@
 
 1. The transaction is read-only, and statements, locks and the connection have bounds of time.
 2. The search path is the system's own catalog, so neither a name nor an operator is another's. Text has one
-   form, whatever server or role are set to.
+   form, whatever server or role are set to. All of it is said once more in the transaction: a pooler may
+   leave out what is said when the connection begins.
 3. The table is a table: a view or a foreign table could call what its owner likes, as this account. It is
    locked against being replaced by one before its catalog is read.
 4. Columns are looked up before they are named: a name that is no column's is read as a function's.
@@ -47,6 +48,11 @@ _SETTINGS: Final = {
     "extra_float_digits": "1",
     "jit": "off",
 }
+_SET: Final = sql.SQL("; ").join(
+    sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), sql.Literal(value))
+    for name, value in _SETTINGS.items()
+)
+"""No query: the first of those takes what the transaction sees, and must come after the lock (rule 3)."""
 _MANY: Final = 2
 _TABLE: Final = """
 SELECT c.oid, d.oid FROM pg_catalog.pg_class c
@@ -101,6 +107,7 @@ def _where(place: RowPlace) -> dict[str, Any]:
 
 
 def _read(connection: psycopg.Connection[tuple[object, ...]], place: RowPlace, key: str) -> dict[str, str]:
+    connection.execute(_SET)  # 2
     table = sql.Identifier(place.schema, place.table)
     connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(table))  # 3
     known = connection.execute(_TABLE, (place.schema, place.table)).fetchone()
