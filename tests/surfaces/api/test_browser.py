@@ -289,8 +289,14 @@ def test_under_what_another_program_has_left_in_the_browser_the_page_shows_nothi
 async def elsewhere() -> AsyncIterator[str]:
     """A page that somebody else serves on this machine, at a port of theirs."""
 
+    writers: list[asyncio.StreamWriter] = []
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked_for = await reader.readuntil(b"\r\n\r\n")
+        writers.append(writer)
+        try:
+            asked_for = await reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, ConnectionError):  # a browser connects ahead of what it asks
+            return
         body, kind = b"<!doctype html><title>x</title><body></body>", "text/html"
         if b"worker.js" in asked_for:
             body, kind = b"onfetch = () => {}; onactivate = () => clients.claim()", "text/javascript"
@@ -304,3 +310,5 @@ async def elsewhere() -> AsyncIterator[str]:
         yield f"http://localhost:{server.sockets[0].getsockname()[1]}/"
     finally:
         server.close()
+        for one in writers:
+            one.close()
