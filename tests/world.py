@@ -21,8 +21,8 @@ from taskbound.core.scope.algebra import Share
 from taskbound.core.tool import ServerIdentity
 from taskbound.flows.action import Outcomes, Release, Report, Withhold
 from taskbound.flows.approval import Approvals
-from taskbound.flows.approval.looking import Unseen, look_far
-from taskbound.flows.approval.together import Plans
+from taskbound.flows.approval.look.looking import Unseen, look_far
+from taskbound.flows.approval.plan.together import Plans
 from taskbound.flows.audit.sequencing import open_writer
 from taskbound.flows.decision import Call, Decisions, Narrowings, Planning, Views
 from taskbound.flows.decision.commit import NotDecided
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from taskbound.core.errors import TaskboundError
     from taskbound.core.scope import Scope
     from taskbound.core.task import Task
-    from taskbound.flows.approval.looking import Sight
+    from taskbound.flows.approval.look.looking import Sight
     from taskbound.flows.decision import Answer
     from taskbound.flows.decision.narrowing import NarrowedTo
     from taskbound.ports.store import Store, Transaction

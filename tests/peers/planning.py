@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from taskbound.core.action import canonical
 from taskbound.core.approval import AnswerKind, Statement, Subject, render_statement
 from taskbound.core.clock import Instant
-from taskbound.flows.approval.looking import Unseen, look_far
+from taskbound.flows.approval.look.looking import Unseen, look_far
 from taskbound.flows.decision import Proposer, Step
 from tests.peers.holding import Holding
 from tests.world import ANN
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.core.approval import Plan
     from taskbound.core.task import Task
-    from taskbound.flows.approval.together import PlanSaid
-    from taskbound.flows.approval.whole import Whole
+    from taskbound.flows.approval.plan.together import PlanSaid
+    from taskbound.flows.approval.plan.whole import Whole
     from taskbound.flows.decision import Answer
     from taskbound.flows.means import Actor
 
@@ -50,7 +50,7 @@ class Planner(Holding):
         return done
 
     def whole(self, plan: Plan) -> Whole:
-        from taskbound.flows.approval.whole import see_whole  # noqa: PLC0415  # of this look alone
+        from taskbound.flows.approval.plan.whole import see_whole  # noqa: PLC0415  # of this look alone
 
         with self.world.store.read() as snapshot:
             stored = snapshot.approvals.plan("default", plan.id)

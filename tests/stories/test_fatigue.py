@@ -8,9 +8,10 @@ from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import AnswerKind
 from taskbound.core.approval.fatigue import ApprovalLimits, BadLimitsError
 from taskbound.core.task import TaskState
-from taskbound.flows.approval.evidence import give_evidence
-from taskbound.flows.approval.fatigue import measure, note_display
-from taskbound.flows.approval.limits import set_limits, tell_paused
+from taskbound.flows.approval.fatigue.display import note_display
+from taskbound.flows.approval.fatigue.limits import set_limits, tell_paused
+from taskbound.flows.approval.fatigue.measure import measure
+from taskbound.flows.approval.proof.evidence import give_evidence
 from taskbound.flows.identity.leaving import NotSelfError
 from tests.peers.holding import Holding, hold_policy
 from tests.peers.people import OWNER, actor_of

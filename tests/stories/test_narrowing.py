@@ -21,7 +21,7 @@ from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.identity.person_key import BadSignatureError
 from taskbound.core.task import TaskEvent
 from taskbound.flows.action import explain
-from taskbound.flows.approval.proof import signed
+from taskbound.flows.approval.proof.kept import signed
 from taskbound.flows.audit.rows import compare_rows
 from tests.peers.holding import ASKED, TWICE, Holding
 from tests.peers.people import actor_of

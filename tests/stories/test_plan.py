@@ -20,7 +20,7 @@ from taskbound.core.approval import (
     UnknownApprovalError,
 )
 from taskbound.core.errors import TaskboundError
-from taskbound.flows.approval.evidence import give_evidence
+from taskbound.flows.approval.proof.evidence import give_evidence
 from taskbound.flows.audit.rows import compare_rows
 from tests.peers.holding import TWICE, hold_policy
 from tests.peers.people import actor_of

@@ -18,8 +18,8 @@ from taskbound.core.approval import (
 from taskbound.core.clock import Instant
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity.issuer import UnknownIssuerError
-from taskbound.flows.approval.evidence import give_evidence
-from taskbound.flows.approval.proof import subject_of
+from taskbound.flows.approval.proof.evidence import give_evidence
+from taskbound.flows.approval.proof.kept import subject_of
 from tests.peers.holding import Holding, hold_policy
 from tests.stories.test_evidence import FIRST, SECOND, believe, doubt
 from tests.world import ANN, code_of, id_of

@@ -13,9 +13,9 @@ from taskbound.core.approval.answer import WITNESS, digest_of
 from taskbound.core.decision import Permit, Refuse, Settled
 from taskbound.core.decision.settle import LOOK_LIFE
 from taskbound.core.tool import ServerIdentity, parse_definition
-from taskbound.flows.approval.looking import Unseen
+from taskbound.flows.approval.look.looking import Unseen
 from taskbound.flows.audit.rows import compare_rows
-from taskbound.flows.decision.planning import Proposer, Step
+from taskbound.flows.decision import Proposer, Step
 from taskbound.flows.tool import Declaration
 from tests.peers.holding import ASKED, Holding
 from tests.world import ANN, LOOK, PAY, code_of, id_of

@@ -36,8 +36,8 @@ from taskbound.core.task import (
     TaskPausedError,
     TaskSyntaxError,
 )
-from taskbound.flows.approval.amendments import note_amendment
-from taskbound.flows.approval.fatigue import measure
+from taskbound.flows.approval.amendment.records import note_amendment
+from taskbound.flows.approval.fatigue.measure import measure
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.identity import set_person_grantable
 from taskbound.flows.identity.leaving import People

@@ -12,7 +12,7 @@ from taskbound.core.task import (
     OutsideParentError,
     TaskEvent,
 )
-from taskbound.flows.approval.amendments import amendment_circle
+from taskbound.flows.approval.amendment.ground import amendment_circle
 from taskbound.flows.approval.circle import see_people
 from taskbound.flows.identity.person_key import withdraw
 from tests.peers.holding import ASKED

@@ -17,7 +17,7 @@ from taskbound.adapters.approval.apart import ApartOperands
 from taskbound.adapters.approval.apart.http import is_public, page_version
 from taskbound.core.approval import Look, OperandUnreadableError, parse_probe
 from taskbound.core.approval.page import PageRoot, parse_root
-from taskbound.flows.approval.looking import operands_of
+from taskbound.flows.approval.look.looking import operands_of
 from tests.peers.pages import Pages, answer, pages
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from taskbound.adapters.approval.apart import ApartOperands
 from taskbound.adapters.approval.apart.sqlite import sqlite_row
 from taskbound.core.approval import Look, OperandOutsideError, OperandUnreadableError, parse_probe
 from taskbound.core.approval.row import RowPlace
-from taskbound.flows.approval.looking import operands_of
+from taskbound.flows.approval.look.looking import operands_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -33,18 +33,18 @@ from taskbound.core.approval import (
 )
 from taskbound.core.errors import TaskboundError
 from taskbound.flows.approval.circle import ground_of
-from taskbound.flows.approval.counting import count_on
 from taskbound.flows.approval.ending import DAEMON, Told, tell
-from taskbound.flows.approval.fatigue import pace_in
-from taskbound.flows.approval.outliving import NOBODY, outlives
+from taskbound.flows.approval.fatigue.display import pace_in
+from taskbound.flows.approval.hold.outliving import NOBODY, outlives
+from taskbound.flows.approval.plan.whole import fate_of_plan, lock_open_plan, see_whole
+from taskbound.flows.approval.proof.counting import count_on
+from taskbound.flows.approval.proof.signed import answered_event, judge, verify_signed
 from taskbound.flows.approval.questions import Questions
-from taskbound.flows.approval.signed import answered_event, judge, verify_signed
-from taskbound.flows.approval.whole import fate_of_plan, lock_open_plan, see_whole
 
 if TYPE_CHECKING:
     from taskbound.core.approval import Answer, Question
     from taskbound.core.approval.fatigue import Pace
-    from taskbound.flows.approval.signed import Signed
+    from taskbound.flows.approval.proof.signed import Signed
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.approval import StoredApproval, StoredPlan
     from taskbound.ports.store import Snapshot, Transaction
@@ -83,7 +83,7 @@ class Approvals:
         if over:
             raise ApprovalOverError(f"the question is over: {over}")
         for one in hasty[-1:]:
-            from taskbound.flows.approval.limits import tell_hasty  # noqa: PLC0415  # persons import approvals
+            from taskbound.flows.approval.fatigue.limits import tell_hasty  # noqa: PLC0415  # persons import approvals
 
             tell_hasty(self._means, *one)  # 5
         return answered

@@ -19,7 +19,7 @@ from taskbound.core.identity import require_active
 from taskbound.core.identity.person import human_of
 from taskbound.core.identity.person_key import why_not_standing
 from taskbound.core.task import ENDED
-from taskbound.flows.approval.proof import proven, signed
+from taskbound.flows.approval.proof.kept import proven, signed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -19,14 +19,14 @@ from taskbound.core.approval import (
 from taskbound.core.clock import Instant
 from taskbound.flows.approval.circle import ground_of
 from taskbound.flows.approval.ending import DAEMON, changed_event, end_approvals, tell
-from taskbound.flows.approval.whole import end_plan, lock_whole
+from taskbound.flows.approval.plan.whole import end_plan, lock_whole
 from taskbound.ports.approval import ApprovalChange
 
 if TYPE_CHECKING:
     from taskbound.core.approval import Befallen
     from taskbound.core.audit import Event
     from taskbound.flows.approval.ending import Told
-    from taskbound.flows.approval.whole import Whole
+    from taskbound.flows.approval.plan.whole import Whole
     from taskbound.flows.means import Means
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Transaction

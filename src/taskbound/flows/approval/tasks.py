@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from taskbound.core.approval import ApprovalEvent, Befallen
 from taskbound.core.approval.amendment import AmendmentEvent, AmendmentFate
-from taskbound.flows.approval.amendments import end_amendments
+from taskbound.flows.approval.amendment.records import end_amendments
 from taskbound.flows.approval.ending import end_approvals
-from taskbound.flows.approval.whole import end_plan, lock_wholes
+from taskbound.flows.approval.plan.whole import end_plan, lock_wholes
 
 if TYPE_CHECKING:
     from collections.abc import Collection

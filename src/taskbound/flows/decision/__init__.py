@@ -6,7 +6,8 @@ from taskbound.flows.decision.commit import Answer, Decisions
 from taskbound.flows.decision.doubts import Doubts, strangers
 from taskbound.flows.decision.evaluate import Call
 from taskbound.flows.decision.narrowing import Narrowings
-from taskbound.flows.decision.planning import Planning, Proposer, Step
+from taskbound.flows.decision.planned import Proposer
+from taskbound.flows.decision.planning import Planning, Step
 from taskbound.flows.decision.refusals import Refusals
 from taskbound.flows.decision.views import Views
 

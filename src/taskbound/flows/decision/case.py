@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from taskbound.core.identity import Agent
     from taskbound.core.policy import PolicyConclusion, PolicyRequest
     from taskbound.core.scope import Scope
-    from taskbound.flows.approval.vouched import Vouching
+    from taskbound.flows.approval.proof.vouched import Vouching
     from taskbound.flows.decision.attempts import Attempts
     from taskbound.flows.decision.checking import Checked
     from taskbound.flows.decision.views import Lineage, ToolView

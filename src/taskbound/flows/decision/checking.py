@@ -20,7 +20,7 @@ from taskbound.core.approval import Operand, OperandUnreadableError, looks_of
 from taskbound.core.approval.check import Shown, parse_checks, settled_at, shown_by
 from taskbound.core.decision import Reason
 from taskbound.core.errors import DeniedError
-from taskbound.flows.approval.looking import Unseen, see
+from taskbound.flows.approval.look.looking import Unseen, see
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.core.approval import Look
     from taskbound.core.clock import Instant
-    from taskbound.flows.approval.looking import Sight
+    from taskbound.flows.approval.look.looking import Sight
     from taskbound.flows.decision.attempts import Attempts
     from taskbound.flows.decision.views import ToolView
 

@@ -31,7 +31,7 @@ from taskbound.core.decision import (
 )
 from taskbound.core.errors import MalformedError, TaskboundError, UnavailableError
 from taskbound.flows.approval import pause_asking
-from taskbound.flows.approval.looking import Unseen
+from taskbound.flows.approval.look.looking import Unseen
 from taskbound.flows.decision.evaluate import Call, Evaluator
 from taskbound.flows.decision.group import settle_group
 from taskbound.flows.decision.record import recalled

@@ -12,7 +12,7 @@
    it is each time that the call is made, also while people are asked. Where a policy reads of that,
    whatever is covered is looked at before policy is asked; what can't be looked at is refused then. Where
    looking may wait, or a tool has to be called for it, the call is given back unseen
-   (`flows.approval.looking`). After an unknown outcome what
+   (`flows.approval.look.looking`). After an unknown outcome what
    a person declared to show the effect is looked at too, for policies that read of it.
 6. Where a policy reads what of the task's evidence stands, it is verified again for each call.
 7. What was read is named by version in the proposal's basis. What the arguments don't
@@ -38,8 +38,8 @@ from taskbound.core.decision import (
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.identity.grantable import why_not
 from taskbound.core.quick import quick
-from taskbound.flows.approval.looking import Seen, Sight, Unseen, look_at, with_findings
-from taskbound.flows.approval.reading import Brought
+from taskbound.flows.approval.look.looking import Seen, Sight, Unseen, look_at, with_findings
+from taskbound.flows.approval.look.reading import Brought
 from taskbound.flows.decision.case import NOTHING_SOUGHT, Sought
 from taskbound.flows.decision.checking import NOT_CHECKED, Checked, check, reason_of
 from taskbound.flows.decision.concluding import verdict_of

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.identity import Agent
     from taskbound.core.identity.risk import Risk
-    from taskbound.flows.approval.vouched import Vouching
+    from taskbound.flows.approval.proof.vouched import Vouching
     from taskbound.flows.decision.attempts import Attempts
     from taskbound.flows.decision.checking import Checked
     from taskbound.flows.decision.views import Lineage, ToolView

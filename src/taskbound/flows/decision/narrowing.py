@@ -41,10 +41,10 @@ from taskbound.core.clock import Instant
 from taskbound.core.decision import Hold, Narrows, Refuse, Settled
 from taskbound.core.tool import parse_definition
 from taskbound.flows.approval.circle import ground_of
-from taskbound.flows.approval.counting import count_on
 from taskbound.flows.approval.ending import changed_event, end_approvals, tell
-from taskbound.flows.approval.looking import Unseen
-from taskbound.flows.approval.signed import answered_event, judge, verify_signed
+from taskbound.flows.approval.look.looking import Unseen
+from taskbound.flows.approval.proof.counting import count_on
+from taskbound.flows.approval.proof.signed import answered_event, judge, verify_signed
 from taskbound.flows.decision.commit import ContendedError
 from taskbound.flows.decision.evaluate import Call, Evaluator
 from taskbound.flows.decision.group import lock_group, settle_group
@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from taskbound.core.approval import Change
     from taskbound.core.audit import Event
     from taskbound.flows.approval import Told
-    from taskbound.flows.approval.looking import Sight
-    from taskbound.flows.approval.signed import Judged, Signed
+    from taskbound.flows.approval.look.looking import Sight
+    from taskbound.flows.approval.proof.signed import Judged, Signed
     from taskbound.flows.decision.views import Views
     from taskbound.flows.means import Means
     from taskbound.ports.action import StoredAction

@@ -27,7 +27,7 @@ from taskbound.core.identity.risk import highest
 from taskbound.core.policy import LOOKED, TIMED, TRIED, VOUCHED, PolicyRequest
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.task import NoTaskError, require_live
-from taskbound.flows.approval.vouched import NOT_VOUCHED
+from taskbound.flows.approval.proof.vouched import NOT_VOUCHED
 from taskbound.flows.decision.attempts import GROUND, NO_ATTEMPT
 from taskbound.flows.decision.bounds import bounds_of
 from taskbound.flows.decision.case import NOTHING_SOUGHT, Case, Ground, Sought

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from taskbound.core.identity.grantable import reach_of
 from taskbound.core.tool import parse_definition
-from taskbound.flows.approval.vouched import vouch
+from taskbound.flows.approval.proof.vouched import vouch
 from taskbound.flows.decision.attempts import look_back
 from taskbound.flows.decision.doubts import Doubts
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.task import Task, TaskHead
     from taskbound.core.tool import ToolDefinition
-    from taskbound.flows.approval.vouched import Vouching
+    from taskbound.flows.approval.proof.vouched import Vouching
     from taskbound.flows.decision.attempts import Attempts
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Snapshot, Store

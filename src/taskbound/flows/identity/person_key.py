@@ -22,7 +22,7 @@ from taskbound.core.identity.person_key import (
     move_person_key,
     require_standing,
 )
-from taskbound.flows.approval.counting import count_on
+from taskbound.flows.approval.proof.counting import count_on
 from taskbound.flows.identity.telling import tell_key
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from taskbound.core.approval.answer import parse_reading
 from taskbound.core.decision import Hold, Narrowed, Permit, Refuse, Repeated, Settled, Waiting
 from taskbound.flows.action import Release, Report, Withhold, explain, reconcile
 from taskbound.flows.action.explain import UnknownActionError
-from taskbound.flows.approval.looking import Unseen
+from taskbound.flows.approval.look.looking import Unseen
 from taskbound.flows.decision.commit import NotDecided
 from taskbound.surfaces.api.daemon import Asked
 from taskbound.surfaces.api.filters import require_action, require_decision, require_task
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskbound.core.decision import Reason
-    from taskbound.flows.approval.looking import Sight
+    from taskbound.flows.approval.look.looking import Sight
     from taskbound.flows.decision import Answer as Decided
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Snapshot
@@ -81,7 +81,7 @@ def _decide(
 ) -> None:
     """Have a call decided, once what is due was looked at; one of the two is called later.
 
-    What a tool has to be called for is not looked at here: it is the answer (`flows.approval.reading`).
+    What a tool has to be called for is not looked at here: it is the answer (`flows.approval.look.reading`).
 
     Raises:
         OverloadedError: Too many wait.

@@ -17,11 +17,12 @@ from taskbound.core.approval import (
 from taskbound.core.approval.amendment import AmendmentState
 from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.flows.approval.circle import see_people
-from taskbound.flows.approval.evidence import give_evidence
-from taskbound.flows.approval.fatigue import measure, note_display
-from taskbound.flows.approval.limits import set_limits
-from taskbound.flows.approval.looking import Unseen
-from taskbound.flows.approval.proof import subject_of
+from taskbound.flows.approval.fatigue.display import note_display
+from taskbound.flows.approval.fatigue.limits import set_limits
+from taskbound.flows.approval.fatigue.measure import measure
+from taskbound.flows.approval.look.looking import Unseen
+from taskbound.flows.approval.proof.evidence import give_evidence
+from taskbound.flows.approval.proof.kept import subject_of
 from taskbound.surfaces.api.amendment import amendment_rows, answer_amendment, is_amendment
 from taskbound.surfaces.api.filters import BadFilterError
 from taskbound.surfaces.api.page.brought import require_brought
@@ -32,7 +33,7 @@ from taskbound.wire.connection import Done
 if TYPE_CHECKING:
     from taskbound.core.approval.fatigue import ApprovalLimits
     from taskbound.core.clock import Instant
-    from taskbound.flows.approval.looking import Sight
+    from taskbound.flows.approval.look.looking import Sight
     from taskbound.flows.decision.narrowing import NarrowedTo
     from taskbound.flows.means import Means
     from taskbound.ports.action import StoredAction

@@ -14,8 +14,8 @@ from taskbound.core.identity import UnprovenError
 from taskbound.core.quick import quick
 from taskbound.flows.action import Outcomes
 from taskbound.flows.approval import Approvals
-from taskbound.flows.approval.limits import tell_paused
-from taskbound.flows.approval.together import Plans
+from taskbound.flows.approval.fatigue.limits import tell_paused
+from taskbound.flows.approval.plan.together import Plans
 from taskbound.flows.decision import Call, Decisions, Narrowings, Planning, Refusals, Views
 from taskbound.flows.identity import Agents, Deliveries, require_person
 from taskbound.flows.means import Actor
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from taskbound.flows.action import Release, Report, Withhold
     from taskbound.flows.approval import Told
-    from taskbound.flows.approval.looking import Sight, Unseen
+    from taskbound.flows.approval.look.looking import Sight, Unseen
     from taskbound.flows.audit.sequencing import Sequencer
     from taskbound.flows.decision import Answer
     from taskbound.flows.means import Means, Moved

@@ -31,8 +31,8 @@ from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.core.identity.enrollment import enrollment_statement
 from taskbound.core.identity.passkey import PasskeyUnreadableError
 from taskbound.core.identity.person_key import PersonKeyKind, PersonKeyState, require_standing
-from taskbound.flows.approval.fatigue import note_display
-from taskbound.flows.approval.signed import require_alone
+from taskbound.flows.approval.fatigue.display import note_display
+from taskbound.flows.approval.proof.signed import require_alone
 from taskbound.flows.identity.enrollment import Enrollments, Offer
 from taskbound.flows.identity.person_key import NotKeyHolderError, require_key
 from taskbound.flows.means import Actor

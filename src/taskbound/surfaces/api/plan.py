@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from taskbound.core.approval import OPEN, ApprovalState, UnknownApprovalError, askable
 from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.flows.approval.circle import see_people
-from taskbound.flows.approval.fatigue import note_display_of_plan
-from taskbound.flows.approval.whole import see_whole
+from taskbound.flows.approval.fatigue.display import note_display_of_plan
+from taskbound.flows.approval.plan.whole import see_whole
 from taskbound.flows.decision import Proposer, Step
 from taskbound.surfaces.api.approval import detail_of
 from taskbound.surfaces.api.page.brought import require_brought
@@ -18,8 +18,8 @@ from taskbound.wire import approval as wire
 
 if TYPE_CHECKING:
     from taskbound.core.approval import Plan
-    from taskbound.flows.approval.looking import Sight, Unseen
-    from taskbound.flows.approval.whole import Whole
+    from taskbound.flows.approval.look.looking import Sight, Unseen
+    from taskbound.flows.approval.plan.whole import Whole
     from taskbound.flows.means import Means
     from taskbound.ports.store import Snapshot
     from taskbound.surfaces.api.connection import Connection

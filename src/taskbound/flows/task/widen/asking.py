@@ -23,10 +23,10 @@ from taskbound.core.task import (
     require_live,
 )
 from taskbound.core.task.amendment import require_widening, widen_task
-from taskbound.flows.approval.amendments import amendment_circle
+from taskbound.flows.approval.amendment.ground import amendment_circle
 from taskbound.flows.approval.circle import lock_people
 from taskbound.flows.approval.ending import DAEMON
-from taskbound.flows.approval.fatigue import room_for_amendment
+from taskbound.flows.approval.fatigue.room import room_for_amendment
 from taskbound.flows.task.change import lock_left, require_other
 from taskbound.flows.task.widen.ground import end_amendment, fate_of, lock_line, require_widenable
 from taskbound.ports.task import StoredAmendment

@@ -16,7 +16,8 @@ from taskbound.core.approval.amendment import AMENDMENT_TRANSITIONS, AmendmentSt
 from taskbound.core.identity.grantable import reach_of, require_grantable, uncovered_words
 from taskbound.core.scope.algebra import NotCovers, covers
 from taskbound.core.task import NoTaskError
-from taskbound.flows.approval.amendments import amendment_ground, end_amendments
+from taskbound.flows.approval.amendment.ground import amendment_ground
+from taskbound.flows.approval.amendment.records import end_amendments
 from taskbound.flows.task.cascade import lock_beneath_parent
 from taskbound.flows.task.order import OutsideCeilingError, require_within
 

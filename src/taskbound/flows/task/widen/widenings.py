@@ -36,12 +36,13 @@ from taskbound.core.identity.person_key import NotStandingError, require_standin
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.task import require_live
 from taskbound.core.task.amendment import widen_task
-from taskbound.flows.approval.amendments import amendment_answered, amendment_circle, end_amendments
+from taskbound.flows.approval.amendment.ground import amendment_circle
+from taskbound.flows.approval.amendment.records import amendment_answered, end_amendments
 from taskbound.flows.approval.circle import lock_people
-from taskbound.flows.approval.counting import count_on
 from taskbound.flows.approval.ending import DAEMON
-from taskbound.flows.approval.fatigue import pace_in
-from taskbound.flows.approval.signed import verify_signed
+from taskbound.flows.approval.fatigue.display import pace_in
+from taskbound.flows.approval.proof.counting import count_on
+from taskbound.flows.approval.proof.signed import verify_signed
 from taskbound.flows.means import Actor
 from taskbound.flows.task.change import Amended, lock_left, write_amended
 from taskbound.flows.task.widen.asking import ask_amendment, parse_amendment_order
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
     from taskbound.core.approval.fatigue import Pace
     from taskbound.core.clock import Instant
     from taskbound.flows.approval.circle import People
-    from taskbound.flows.approval.signed import Signed
+    from taskbound.flows.approval.proof.signed import Signed
     from taskbound.flows.decision import Views
     from taskbound.flows.means import Means
     from taskbound.flows.task.widen.ground import AmendmentOrder, AmendmentSaid, Locked
@@ -107,7 +108,7 @@ class Widenings:
         if over:
             raise ApprovalOverError(f"the amendment is over: {over}")
         for one in hasty[-1:]:
-            from taskbound.flows.approval.limits import tell_hasty  # noqa: PLC0415  # persons import tasks
+            from taskbound.flows.approval.fatigue.limits import tell_hasty  # noqa: PLC0415  # persons import tasks
 
             tell_hasty(self._means, *one)
         if told.state is AmendmentState.APPLIED:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import TaskboundError
 from taskbound.core.task import Disowned, Proven, Signed, evidence_names, evidence_stands
-from taskbound.flows.approval.proof import trust_of
+from taskbound.flows.approval.proof.kept import trust_of
 from taskbound.wire.jose import EVIDENCE, parse_jws, verify_jws
 
 if TYPE_CHECKING:

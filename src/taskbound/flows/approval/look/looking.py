@@ -24,7 +24,7 @@ from taskbound.core.decision import Evaluated, Hold, Holding
 from taskbound.core.decision.settle import LOOK_LIFE
 from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.truth import NoTruth
-from taskbound.flows.approval.reading import answered, to_read
+from taskbound.flows.approval.look.reading import answered, to_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from taskbound.core.decision import Verdict
     from taskbound.core.errors import TaskboundError
     from taskbound.core.scope import Covered
-    from taskbound.flows.approval.reading import Brought
+    from taskbound.flows.approval.look.reading import Brought
     from taskbound.flows.decision.views import ToolView
     from taskbound.flows.means import Means
     from taskbound.ports.approval import Operands

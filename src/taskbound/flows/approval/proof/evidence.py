@@ -22,13 +22,13 @@ from taskbound.core.approval import (
 from taskbound.core.audit.events import ApprovalProven
 from taskbound.flows.approval.circle import lock_people
 from taskbound.flows.approval.ending import tell
-from taskbound.flows.approval.proof import require_proof
+from taskbound.flows.approval.proof.kept import require_proof
+from taskbound.flows.approval.proof.signed import require_alone
 from taskbound.flows.approval.questions import Questions
-from taskbound.flows.approval.signed import require_alone
 
 if TYPE_CHECKING:
     from taskbound.flows.approval.answers import Answered
-    from taskbound.flows.approval.proof import Vouched
+    from taskbound.flows.approval.proof.kept import Vouched
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Transaction

@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Protocol
 from taskbound.core.approval import ApprovalEvent, Befallen, advance_approval
 from taskbound.core.decision import PlanPlace
 from taskbound.flows.approval.ending import DAEMON
-from taskbound.flows.approval.whole import Whole, end_plan, fate_by_outcome, lock_wholes, move_plan, turn_of
+from taskbound.flows.approval.plan.whole import (
+    Whole,
+    end_plan,
+    fate_by_outcome,
+    lock_wholes,
+    move_plan,
+    turn_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -1,70 +1,35 @@
-"""Amendments that people are asked about: who may answer, what they stand on, and their end with its record.
+"""What becomes of amendments that people are asked about, with its record.
 
-1. Who asks for an amendment is treated as who asked for the task: they approve nothing of it.
-2. The end of a task withdraws the amendment of it and of all beneath it, in the same transaction.
-3. That an amendment was shown to a person is written down the first time, while it is open.
+1. The end of a task withdraws the amendment of it and of all beneath it, in the same transaction.
+2. That an amendment was shown to a person is written down the first time, while it is open.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from taskbound.core.approval.amendment import (
     AMENDMENT_TRANSITIONS,
-    AmendmentGround,
     AmendmentState,
 )
 from taskbound.core.approval.fatigue import Display
 from taskbound.core.audit.events import AmendmentAnswered, AmendmentChanged, AmendmentShown
-from taskbound.flows.approval.circle import standing_of
 from taskbound.ports.task import AmendmentChange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskbound.core.approval import Circle
     from taskbound.core.approval.amendment import AmendmentFate, AmendmentQuestion
     from taskbound.core.approval.fatigue import Pace
     from taskbound.core.audit import Event
     from taskbound.core.clock import Instant
-    from taskbound.core.task import Task
-    from taskbound.flows.approval.circle import People
-    from taskbound.flows.approval.signed import Signed
+    from taskbound.flows.approval.proof.signed import Signed
     from taskbound.flows.means import Actor, Means
-    from taskbound.flows.policy.engines import Policies
     from taskbound.ports.store import Snapshot, Transaction
     from taskbound.ports.task import StoredAmendment
 
-__all__ = [
-    "amendment_answered",
-    "amendment_circle",
-    "amendment_ground",
-    "end_amendments",
-    "length_of",
-    "note_amendment",
-]
-
-
-def amendment_circle(snapshot: Snapshot, people: People, task: Task, asker: str) -> Circle:
-    """Whoever's word may count for an amendment of this task that this person asks for (rule 1)."""
-    circle = people.circle(snapshot, task, "")
-    return replace(circle, kin=circle.kin | {asker})
-
-
-def amendment_ground(snapshot: Snapshot, question: AmendmentQuestion, policies: Policies) -> AmendmentGround:
-    """What the amendment stands on, by the store's rows of now."""
-    space = question.namespace
-    lineage, ended, active = standing_of(snapshot, space, question.task, question.agent)
-    return AmendmentGround(
-        ended=ended,
-        active=active,
-        bundle=policies.digest_of(snapshot.policy.in_force(space)),
-        scope=lineage[0].scope.digest if lineage else "",
-        edition=lineage[0].scope_version if lineage else 0,
-        step=lineage[0].step if lineage else 0,
-    )
+__all__ = ["amendment_answered", "end_amendments", "length_of", "note_amendment"]
 
 
 def end_amendments(
@@ -124,7 +89,7 @@ def length_of(question: AmendmentQuestion) -> int:
 
 
 def note_amendment(means: Means, namespace: str, amendment: str, actor: Actor) -> None:
-    """Keep that this amendment is shown to this person now, if it never was (rule 3)."""
+    """Keep that this amendment is shown to this person now, if it never was (rule 2)."""
     with means.store.read() as snapshot:
         one = snapshot.amendments.amendment(namespace, amendment)
         if one is None or one.state is not AmendmentState.PENDING or _was_shown(snapshot, one, actor.name):

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from taskbound.core.approval import ApprovalState
 from taskbound.core.decision import Holding, OpenHold
-from taskbound.flows.approval.fates import fate_of, other_wish
-from taskbound.flows.approval.outliving import waits_until
+from taskbound.flows.approval.hold.fates import fate_of, other_wish
+from taskbound.flows.approval.hold.outliving import waits_until
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -30,12 +30,12 @@ from taskbound.core.approval import (
 )
 from taskbound.core.audit.events import PlanAnswered
 from taskbound.core.clock import Instant
-from taskbound.flows.approval.counting import count_on
 from taskbound.flows.approval.ending import DAEMON, changed_event, tell
-from taskbound.flows.approval.fatigue import pace_in
+from taskbound.flows.approval.fatigue.display import pace_in
+from taskbound.flows.approval.plan.whole import fate_of_plan, move_plan
+from taskbound.flows.approval.proof.counting import count_on
+from taskbound.flows.approval.proof.signed import judge_one, lock_signer, verify_signed
 from taskbound.flows.approval.questions import Questions
-from taskbound.flows.approval.signed import judge_one, lock_signer, verify_signed
-from taskbound.flows.approval.whole import fate_of_plan, move_plan
 from taskbound.ports.approval import ApprovalChange
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from taskbound.core.approval.fatigue import Pace
     from taskbound.core.audit import Event
     from taskbound.flows.approval.ending import Told
-    from taskbound.flows.approval.signed import Signed
-    from taskbound.flows.approval.whole import Whole
+    from taskbound.flows.approval.plan.whole import Whole
+    from taskbound.flows.approval.proof.signed import Signed
     from taskbound.flows.means import Means
     from taskbound.ports.approval import StoredPlan
     from taskbound.ports.store import Transaction
@@ -92,7 +92,7 @@ class Plans:
         if said.over:
             raise ApprovalOverError(f"the plan is over: {said.over}")
         for one in hasty[-1:]:
-            from taskbound.flows.approval.limits import tell_hasty  # noqa: PLC0415  # persons import approvals
+            from taskbound.flows.approval.fatigue.limits import tell_hasty  # noqa: PLC0415  # persons import approvals
 
             tell_hasty(self._means, *one)
         return said

@@ -28,14 +28,14 @@ from taskbound.core.approval import (
 from taskbound.core.audit import ApprovalAsked
 from taskbound.core.clock import Instant
 from taskbound.core.decision import Hold, Holding, HoldPlaces, OpenHold
-from taskbound.flows.approval.asking import question_of, why_not_asked
 from taskbound.flows.approval.circle import lock_people
 from taskbound.flows.approval.ending import DAEMON, changed_event, end_approvals
-from taskbound.flows.approval.fates import ELSEWHERE
-from taskbound.flows.approval.fatigue import room_to_ask
-from taskbound.flows.approval.judging import make_bench, open_hold
-from taskbound.flows.approval.named import last_narrowed
-from taskbound.flows.approval.planned import PlanSheet, lock_plans
+from taskbound.flows.approval.fatigue.room import room_to_ask
+from taskbound.flows.approval.hold.asking import question_of, why_not_asked
+from taskbound.flows.approval.hold.fates import ELSEWHERE
+from taskbound.flows.approval.hold.judging import make_bench, open_hold
+from taskbound.flows.approval.hold.named import last_narrowed
+from taskbound.flows.approval.plan.planned import PlanSheet, lock_plans
 from taskbound.ports.approval import ApprovalChange, StoredApproval, Waiter
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from taskbound.core.decision import Proposal, Settled, Waiting
     from taskbound.core.errors import TaskboundError
     from taskbound.core.task import Task
-    from taskbound.flows.approval.judging import Bench
+    from taskbound.flows.approval.hold.judging import Bench
     from taskbound.flows.means import Means
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Transaction

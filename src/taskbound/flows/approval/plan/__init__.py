@@ -1,0 +1,1 @@
+"""Plans: several held calls that are answered together, used in their order, and ended as a whole."""
