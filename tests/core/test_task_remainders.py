@@ -8,6 +8,7 @@ import pytest
 from taskbound.core.clock import Instant
 from taskbound.core.scope import Scope, initial_limits, parse_scope
 from taskbound.core.task.remainders import rows_of
+from taskbound.core.task.spent import read_spent, spent_text
 from tests.core.test_task import make_task
 
 WHOLE: Final = {"limit": 100, "exponent": 0}
@@ -50,15 +51,18 @@ def test_money_that_was_used_counts_however_the_new_total_says_it(
     before, after = pay(old | {"limit": max(spent, 100)} if old is WHOLE else old), pay(new)
     ((limit, whole),) = initial_limits(before).items()
     task = replace(make_task(), scope=before)
-    rows, over = rows_of(task, after, 0, {limit: whole - spent}, Instant(1), None)
-    assert list(rows.values()) == left
-    assert all(amount < 2**63 for _, amount in over)
+    then = rows_of(task, after, 0, {limit: whole - spent}, Instant(1), None)
+    assert list(then.rows.values()) == left
+    assert all(abs(amount) < 2**63 for _, amount in then.over)
+    assert tuple(map(read_spent, map(spent_text, then.spent))) == then.spent
 
 
 def test_what_was_used_beyond_a_limit_is_remembered_from_one_way_to_say_money_to_another() -> None:
     before, between = pay(FINE), pay(money("EUR 10.00"))
     task = replace(make_task(), scope=before)
-    rows, over = rows_of(task, between, 0, {"g0/total/amount": 2_000}, Instant(1), None)
-    assert (rows, over) == ({"g0/total/amount/EUR": 0}, (("g0/total/amount/EUR", 7_000),))
-    rows, over = rows_of(replace(task, scope=between, over=over), before, 0, rows, Instant(2), None)
-    assert (rows, over) == ({"g0/total/amount": 2_000}, ())
+    one = rows_of(task, between, 0, {"g0/total/amount": 2_000}, Instant(1), None)
+    assert (one.rows, one.over) == ({"g0/total/amount/EUR": 0}, (("g0/total/amount/EUR", -1_000),))
+    narrowed = replace(task, scope=between, over=one.over, spent=one.spent)
+    two = rows_of(narrowed, before, 0, one.rows, Instant(2), None)
+    assert (two.rows, two.over) == ({"g0/total/amount": 2_000}, (("g0/total/amount", -8_000),))
+    assert two.spent == one.spent, "nothing was spent meanwhile"

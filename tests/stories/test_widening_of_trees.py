@@ -186,12 +186,12 @@ def test_law_3_a_call_that_was_not_sent_gives_nothing_back_to_a_scope_that_came_
     early = id_of(world.ask(there.task, arguments={"to": "bob", "amount": 1}))
     there.widened(pay(2, arguments=to_eve))
     there.widened(pay(2, arguments=to_bob))
-    assert (there.now().scope, world.left(there.task)) == (there.task.scope, {"g0/uses": 2})
+    assert (there.now().scope, world.left(there.task)) == (there.task.scope, {"g0/uses": 1})
     world.tell(early, "not-sent", None)
-    assert world.left(there.task) == {"g0/uses": 2}
+    assert world.left(there.task) == {"g0/uses": 1}
     late = id_of(world.ask(there.task, arguments={"to": "bob", "amount": 1}))
     world.tell(late, "not-sent", None)
-    assert world.left(there.task) == {"g0/uses": 2}
+    assert world.left(there.task) == {"g0/uses": 1}
     assert differences(there) == ()
 
 

@@ -11,7 +11,7 @@
    to what both permit, and so on below it; where that can't be shown either, it ends, with all beneath it.
 5. A child that is amended gives back what it doesn't need, and is carved out of its parent anew: what it is
    widened by is taken from there, or it is not widened (law 3).
-6. In a wider scope what was used stays used as well (`remainders`).
+6. In a wider scope what was ever used stays used as well, also of grants that were gone (`spent`).
 """
 
 from __future__ import annotations
@@ -164,19 +164,19 @@ def _narrow(book: Amendment, task: Task, scope: Scope, now: Instant) -> str | No
     for one in answer.shares:
         if one.parent in before:
             sources[one.child].append(before[one.parent])
-    rows, over = rows_of(task, scope, step, unspent, now, sources)
-    shown = covers(old, map_grants(new, partial(with_limits, amounts=rows)), left=unspent)
+    then = rows_of(task, scope, step, unspent, now, sources)
+    shown = covers(old, map_grants(new, partial(with_limits, amounts=then.rows)), left=unspent)
     if isinstance(shown, NotCovers):
         return "; ".join(shown.sentences)  # 2
-    _give(book, replace(task, scope=scope, step=step, over=over), rows, now)
+    _give(book, replace(task, scope=scope, step=step, over=then.over, spent=then.spent), then.rows, now)
     return None
 
 
 def _widen(book: Amendment, task: Task, scope: Scope, now: Instant) -> None:
     """Give the task the scope, whatever it permits, and see to what is beneath it (rule 6)."""
     step = step_kept(task.scope, scope, task.step)  # 3
-    rows, over = rows_of(task, scope, step, book.held(task.id), now, None)
-    _give(book, replace(task, scope=scope, step=step, over=over), rows, now)
+    then = rows_of(task, scope, step, book.held(task.id), now, None)
+    _give(book, replace(task, scope=scope, step=step, over=then.over, spent=then.spent), then.rows, now)
 
 
 def _give(book: Amendment, task: Task, rows: Mapping[str, int], now: Instant) -> None:

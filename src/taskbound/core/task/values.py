@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from taskbound.core.scope import Scope
     from taskbound.core.scope.algebra import Share
     from taskbound.core.task.evidence import Evidence
+    from taskbound.core.task.spent import Spent
 
 __all__ = [
     "Task",
@@ -87,7 +88,10 @@ class Task:
     holds: Holds = Holds.END_WITH_CALL
     """What becomes of its held actions when their calls are over."""
     over: tuple[tuple[str, int], ...] = ()
-    """By limit: how much more was used than it permits since an amendment, so that none gives it back."""
+    """By limit: what the last amendment gave of it, less what it permits. Above zero in older rows only, of
+    which it says what was used beyond it."""
+    spent: tuple[Spent, ...] = ()
+    """What was spent until the last amendment, also of grants that it has no more (`spent`)."""
 
     @property
     def head(self) -> TaskHead:

@@ -1,6 +1,6 @@
 """Comparing amendments with the log: one that was written into the database has no record.
 
-Of narrowings, which have no rows of their own, it is compared what was used beyond the limits of now.
+Of narrowings, which have no rows of their own, what was spent before and what limits were given is compared.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.approval.amendment import AmendmentState
 from taskbound.core.audit import TaskAmended
 from taskbound.core.audit.events import AmendmentAnswered, AmendmentAsked, AmendmentChanged
+from taskbound.core.task.spent import spent_text
 from taskbound.flows.task.start import words
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ class AmendmentLedger:
     snapshot: Snapshot
     told: dict[tuple[str, str], _Told] = field(default_factory=dict)
     spaces: set[str] = field(default_factory=set)
-    over: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
-    """By task: what its last amendment says was used beyond its limits."""
+    kept: dict[tuple[str, str], tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
+    """By task: what its last amendment says its limits were given, and what was spent until then."""
 
     def take(self, record: Record) -> None:
         """Follow one record."""
@@ -54,7 +55,7 @@ class AmendmentLedger:
             self.told[space, event.amendment] = _Told(event)
             return
         if isinstance(event, TaskAmended):
-            self.over[space, event.task] = event.over
+            self.kept[space, event.task] = (event.over, event.spent)
         if isinstance(event, AmendmentChanged | AmendmentAnswered | TaskAmended):
             known = self.told.get((space, event.amendment))
             if known is None:
@@ -75,10 +76,14 @@ class AmendmentLedger:
                 yield f"amendment {name} was asked for, and is not there"
             else:
                 yield from _compare(row, told)
-        for (space, name), over in sorted(self.over.items()):
+        for (space, name), (over, spent) in sorted(self.kept.items()):
             task = self.snapshot.tasks.task(space, name)
-            if task is not None and words(dict(task.over)) != over:
-                yield f"task {name} has used another amount beyond its limits than its records say"
+            if task is None:
+                continue  # that is told of the task
+            if words(dict(task.over)) != over:
+                yield f"task {name} was given other amounts of its limits than its records say"
+            if tuple(map(spent_text, task.spent)) != spent:
+                yield f"task {name} has spent another amount before its amendment than its records say"
         for space in sorted(self.spaces):
             for one in self._rows(space):
                 if (space, one.question.id) not in self.told:

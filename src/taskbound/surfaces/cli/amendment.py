@@ -312,7 +312,7 @@ def _print(screen: Screen, found: AmendmentDetail, question: AmendmentQuestion, 
         screen.fields([("step", f"{_step(before, question.step)}; then {_step(question.after, step)}")])
         ahead = scope_ahead(before, question.step), scope_ahead(question.after, step)
         show_difference(screen, difference(*ahead))
-    screen.heading("The whole new scope (what the task can't do today begins with nothing used):")
+    screen.heading("The whole new scope (what the task has ever used counts against its limits):")
     screen.fields(
         [
             ("may", tuple(map(Words, describe(question.after)))),

@@ -102,7 +102,10 @@ class TaskAmended:
     amendment: str = ""
     """The amendment that people approved for it; empty for a narrowing, which needs nobody."""
     over: tuple[str, ...] = ()
-    """``limit=amount`` of what was used of each limit beyond what it permits from now on."""
+    """``limit=amount`` of what each limit was given, less what it permits. Above zero in older records only:
+    what was used beyond it."""
+    spent: tuple[str, ...] = ()
+    """What was spent until then, an entry for the calls of each grant, as canonical JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

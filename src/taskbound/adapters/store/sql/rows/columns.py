@@ -10,6 +10,7 @@ import msgspec
 from taskbound.core.identity import Breadth, Grantable
 from taskbound.core.scope import Scope, parse_scope
 from taskbound.core.scope.algebra import Share
+from taskbound.core.task import spent as entries
 
 __all__ = [
     "bound",
@@ -18,10 +19,12 @@ __all__ = [
     "read_grantable",
     "read_scope",
     "read_shares",
+    "read_spent",
     "read_texts",
     "write_base",
     "write_grantable",
     "write_shares",
+    "write_spent",
 ]
 
 _TEXTS: Final = msgspec.json.Decoder(tuple[str, ...])
@@ -90,3 +93,14 @@ def read_shares(column: str) -> tuple[Share, ...]:
     return tuple(
         [Share(child=child, parent=parent, taken=taken) for child, parent, taken in _SHARES.decode(column)]
     )
+
+
+def write_spent(spent: tuple[entries.Spent, ...]) -> str:
+    """What was spent of a task before its amendment, for a column."""
+    return json_texts(tuple(map(entries.spent_text, spent)))
+
+
+@lru_cache(maxsize=2048)
+def read_spent(column: str) -> tuple[entries.Spent, ...]:
+    """What was spent of a task before its amendment, of a column; one that was read is not compiled again."""
+    return tuple(map(entries.read_spent, read_texts(column)))

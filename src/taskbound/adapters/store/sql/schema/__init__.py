@@ -240,6 +240,7 @@ tasks: Final = Table(
     Column("grace", WHOLE, nullable=False, server_default=text("0")),
     Column("holds", TEXT, nullable=False, server_default=text("'end-with-the-call'")),
     Column("over", TEXT, nullable=False, server_default=text("'[]'")),
+    Column("spent", TEXT, nullable=False, server_default=text("'[]'")),
     PrimaryKeyConstraint("namespace", "id"),
     Index("tasks_by_start", "namespace", "started", "id"),
     Index("tasks_by_agent", "namespace", "agent", "started", "id"),

@@ -12,9 +12,11 @@ from taskbound.adapters.store.sql.rows.columns import (
     read_base,
     read_scope,
     read_shares,
+    read_spent,
     read_texts,
     write_base,
     write_shares,
+    write_spent,
 )
 from taskbound.adapters.store.sql.rows.known import look_up
 from taskbound.adapters.store.sql.rows.statement import Statement, Versioned, given, one_of
@@ -293,6 +295,7 @@ class SqlTasks:
             grace=task.grace,
             holds=task.holds.value,
             over=write_base(task.over),
+            spent=write_spent(task.spent),
         )
 
     def open_limits(self, namespace: str, task: str, limits: Mapping[str, int]) -> None:
@@ -404,6 +407,7 @@ def read_task(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     grace: int,
     holds: str,
     over: str,
+    spent: str,
 ) -> Task:
     """A task, from its columns."""
     return Task(
@@ -430,6 +434,7 @@ def read_task(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
         grace=grace,
         holds=_HOLDS[holds],
         over=read_base(over),
+        spent=read_spent(spent),
     )
 
 

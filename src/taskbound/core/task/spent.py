@@ -1,0 +1,271 @@
+"""What was spent of a task's grants since it began, also of those that it has no more.
+
+1. An entry is of the calls of one grant in one place of a scope; what is spent of them later adds up in it.
+   Nothing is taken out of it: what an amendment makes of a limit is worked out from all that was ever spent.
+2. An entry counts against the grant of the same calls: the one in its place if that is one, else each. What
+   is beyond the limit of that one, and an entry of a grant that is gone, count against every grant that isn't
+   shown to share no call with it.
+3. Money counts as money, however a total says it: in the new one's decimal places, a part of one counts
+   whole, and only two currencies that one argument names are apart.
+4. Of a rate the window is kept, as long as it lasts.
+5. Of more than 64 entries that the new scope has no grant for, one is made for each tool. It counts against
+   every grant of the tool: more than was spent of it, never less.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from taskbound.core.action.canonical import canonical
+from taskbound.core.action.parse import parse_object
+from taskbound.core.clock import Instant, seconds
+from taskbound.core.scope import Grant, parse_scope
+from taskbound.core.scope.algebra.apart import are_apart
+from taskbound.core.scope.grant import counted_limits
+from taskbound.core.scope.number import INT64_MAX, power_of_ten
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.scope import Scope
+    from taskbound.core.scope.limits import Total
+    from taskbound.core.task.values import Task
+
+__all__ = [
+    "Amount",
+    "Spent",
+    "Window",
+    "account",
+    "heirs",
+    "kept",
+    "read_spent",
+    "spent_of",
+    "spent_text",
+    "used_of",
+]
+
+MOST: Final = 64
+"""Entries that are kept of grants that are gone (rule 5)."""
+
+Amount: TypeAlias = "tuple[str, str, str, int]"
+"""A sum of money, as its total says it: path of the amount, path of the currency, its code, its places."""
+Window: TypeAlias = "tuple[Instant, int]"
+"""When the window of a rate opened, and how often it was used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What was spent of the calls of one grant."""
+
+    place: str
+    """The id of the grant, such as `g0`; empty for an entry of a whole tool (rule 5)."""
+    calls: Grant
+    """Which calls, without limits."""
+    uses: int = 0
+    money: Mapping[Amount, int] = field(default_factory=dict)
+    """In minor units."""
+    windows: Mapping[int, Window] = field(default_factory=dict)
+    """By seconds of a rate."""
+
+    @property
+    def key(self) -> tuple[str, bytes]:
+        """What makes it another entry (rule 1)."""
+        return self.place, canonical(self.calls.coverage())
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether nothing was spent that still counts."""
+        return not (self.uses or self.money or self.windows)
+
+
+def account(task: Task, unspent: Mapping[str, int], now: Instant) -> dict[tuple[str, bytes], Spent]:
+    """All that was spent of the task, also since it was given its scope; each grant that it has among it.
+
+    Args:
+        task: As it is.
+        unspent: What of each limit that it has is not spent.
+        now: When.
+    """
+    entries = {one.key: replace(one, windows=_lasting(one.windows, now)) for one in task.spent}
+    given = counted_limits(task.scope)
+    for limit, more in task.over:
+        given[limit] = given.get(limit, 0) + more
+    for grant in task.scope.grants:
+        one = spent_of(grant, given, unspent)
+        before = entries.get(one.key)
+        entries[one.key] = one if before is None else _together(before, one)  # 1
+    return entries
+
+
+def spent_of(grant: Grant, given: Mapping[str, int], unspent: Mapping[str, int]) -> Spent:
+    """What was spent of a grant, of what its limits were given."""
+    return Spent(
+        place=grant.id,
+        calls=replace(grant, uses=None, totals=(), rates=()),
+        uses=_since(given, unspent, grant.uses_key),
+        money={_says(one): _since(given, unspent, one.key) for one in grant.totals},
+        windows={
+            rate.seconds: (Instant(unspent[rate.opened_key]), max(0, rate.uses - unspent.get(rate.key, 0)))
+            for rate in grant.rates
+            if rate.opened_key in unspent
+        },
+    )
+
+
+def kept(entries: Iterable[Spent], scope: Scope, now: Instant) -> tuple[Spent, ...]:
+    """Those that have to be kept with a task that has this scope now (rules 4 and 5)."""
+    calls = {canonical(grant.coverage()) for grant in scope.grants}
+    here: list[Spent] = []
+    gone: list[Spent] = []
+    for one in entries:
+        money = {says: amount for says, amount in one.money.items() if amount}
+        still = replace(one, money=money, windows=_lasting(one.windows, now))
+        if not still.is_nothing:
+            (here if still.key[1] in calls else gone).append(still)
+    if len(gone) > MOST:
+        gone = _by_tool(gone)
+    return tuple(sorted((*here, *gone), key=lambda one: one.key))
+
+
+def heirs(entries: Iterable[Spent], scope: Scope) -> dict[str, list[Spent]]:
+    """By grant of the scope: what counts against it (rule 2)."""
+    calls = {grant.id: canonical(grant.coverage()) for grant in scope.grants}
+    same: dict[str, list[Spent]] = {name: [] for name in calls}
+    stray: list[Spent] = []
+    for one in entries:
+        place, mine = one.key
+        found = [place] if calls.get(place) == mine else [name for name, its in calls.items() if its == mine]
+        for name in found:
+            same[name].append(one)
+        if not found:
+            stray.append(one)
+    beyond = [_beyond(grant, used_of(grant, same[grant.id])) for grant in scope.grants]
+    stray += [one for one in beyond if not one.is_nothing]
+    return {
+        grant.id: same[grant.id]
+        + [one for one in stray if one.calls is not grant and not are_apart(one.calls, grant)]
+        for grant in scope.grants
+    }
+
+
+def used_of(grant: Grant, entries: Iterable[Spent]) -> dict[str, int]:
+    """By limit of the grant, but its rates: what these spent of it, 0 to 2^63 - 1."""
+    known = tuple(entries)
+    used: dict[str, int] = {}
+    if grant.uses is not None:
+        used[grant.uses_key] = sum(one.uses for one in known)
+    for total in grant.totals:
+        used[total.key] = sum(
+            _in_units_of(total.exponent, places, spent)
+            for one in known
+            for (path, selector, currency, places), spent in one.money.items()
+            if path == total.path.text and not _is_other_money(total, selector, currency)
+        )
+    return {limit: min(amount, INT64_MAX) for limit, amount in used.items()}
+
+
+def spent_text(one: Spent) -> str:
+    """The entry as it is written: canonical JSON, with amounts as texts, since they may be of 63 bits."""
+    money: list[JsonValue] = [[*says, str(amount)] for says, amount in sorted(one.money.items())]
+    rates: list[JsonValue] = [
+        [length, str(opened), str(used)] for length, (opened, used) in sorted(one.windows.items())
+    ]
+    value: dict[str, JsonValue] = {"place": one.place, "calls": one.calls.coverage(), "uses": str(one.uses)}
+    return canonical({**value, "money": money, "rates": rates}).decode()
+
+
+def read_spent(text: str) -> Spent:
+    """The entry of a text that `spent_text` wrote."""
+    value = parse_object(text.encode())
+    money: dict[Amount, int] = {}
+    for path, selector, currency, places, amount in _rows(value["money"]):
+        money[str(path), str(selector), str(currency), int(str(places))] = int(str(amount))
+    windows = {
+        int(str(length)): (Instant(int(str(opened))), int(str(used)))
+        for length, opened, used in _rows(value["rates"])
+    }
+    calls = replace(parse_scope({"grants": [value["calls"]]}).grants[0], id=str(value["place"]))
+    uses = int(str(value["uses"]))
+    return Spent(place=calls.id, calls=calls, uses=uses, money=money, windows=windows)
+
+
+def _rows(value: JsonValue) -> list[list[JsonValue]]:
+    return [row for row in value if isinstance(row, list)] if isinstance(value, list) else []
+
+
+def _since(given: Mapping[str, int], unspent: Mapping[str, int], limit: str) -> int:
+    return max(0, given.get(limit, 0) - unspent.get(limit, 0))
+
+
+def _together(before: Spent, one: Spent) -> Spent:
+    """Both as one entry, which stands where the second does; of two windows the later one."""
+    money: defaultdict[Amount, int] = defaultdict(int, before.money)
+    for says, amount in one.money.items():
+        money[says] = min(INT64_MAX, money[says] + amount)
+    windows = dict(before.windows)
+    for length, window in one.windows.items():
+        windows[length] = max(window, windows.get(length, window))
+    uses = min(INT64_MAX, before.uses + one.uses)
+    return replace(one, uses=uses, money=dict(money), windows=windows)
+
+
+def _lasting(windows: Mapping[int, Window], now: Instant) -> dict[int, Window]:
+    """The windows in which something was used and that are not over (rule 4)."""
+    return {
+        length: (opened, used)
+        for length, (opened, used) in windows.items()
+        if used and now < opened + seconds(length)
+    }
+
+
+def _by_tool(entries: Iterable[Spent]) -> list[Spent]:
+    """One entry a tool (rule 5), with what was used in all windows of a length, as in the last of them."""
+    whole: dict[str, Spent] = {}
+    for one in entries:
+        name = one.calls.tool
+        if name not in whole:
+            calls = replace(parse_scope({"grants": [{"tool": name, "others": "any"}]}).grants[0], id="")
+            whole[name] = Spent(place="", calls=calls)
+        before = whole[name]
+        windows = dict(before.windows)
+        for length, (opened, used) in one.windows.items():
+            last, more = windows.get(length, (opened, 0))
+            windows[length] = (max(last, opened), used + more)
+        both = _together(replace(before, windows={}), replace(one, windows={}))
+        whole[name] = replace(before, uses=both.uses, money=both.money, windows=windows)
+    return list(whole.values())
+
+
+def _beyond(grant: Grant, used: Mapping[str, int]) -> Spent:
+    """What was spent of these calls beyond what the grant of them permits (rule 2)."""
+    return Spent(
+        place=grant.id,
+        calls=grant,
+        uses=max(0, used.get(grant.uses_key, 0) - (grant.uses or 0)),
+        money={_says(one): used[one.key] - one.limit for one in grant.totals if used[one.key] > one.limit},
+    )
+
+
+def _says(total: Total) -> Amount:
+    selector = total.selector.text if total.selector is not None else ""
+    return total.path.text, selector, total.currency, total.exponent
+
+
+def _in_units_of(exponent: int, places: int, spent: int) -> int:
+    """What was spent in minor units of so many places, in others, rounded up (rule 3)."""
+    if exponent >= places:
+        return spent * power_of_ten(exponent - places)
+    return -(-spent // power_of_ten(places - exponent))
+
+
+def _is_other_money(total: Total, selector: str, currency: str) -> bool:
+    """Whether no call counts for both (rule 3)."""
+    return (
+        bool(selector)
+        and total.selector is not None
+        and selector == total.selector.text
+        and currency != total.currency
+    )
