@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -19,6 +20,8 @@ LOCKS = {
     "requirements/dev.txt": ("server", "postgres", "demo", "dev"),
     "requirements/server.txt": ("server", "postgres", "build"),
 }
+PACKAGES = "requirements/conformance/package.json"
+"""What comes from npm, beside which its lock lies."""
 DEPENDENCIES = "docs/adr/0002-dependencies.md"
 KINDS = ("added", "changed", "fixed", "removed", "security")
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", re.MULTILINE)
@@ -67,17 +70,43 @@ def lock_is_current(root: Path) -> Iterator[Finding]:
             yield Finding(rule="lock-is-current", path=name, sentence="the lock names a place: run dev/lock")
 
 
+def npm_lock_is_current(root: Path) -> Iterator[Finding]:
+    """The lock of npm pins, with hashes and without any address, exactly what package.json asks for."""
+    path = (root / PACKAGES).with_name("package-lock.json")
+    text = path.read_text(encoding="utf-8")
+    packages = json.loads(text)["packages"]
+    for name, version in from_npm(root).items():
+        if packages.get(f"node_modules/{name}", {}).get("version") != version:
+            yield _unlocked(root, path, name, f"`{name}` is not locked at `{version}`: run dev/lock")
+    for place, one in packages.items():
+        if place and not one.get("integrity", "").startswith("sha512-"):
+            yield _unlocked(root, path, place, f"`{place}` has no hash: run dev/lock")
+    if "://" in text:
+        yield _unlocked(root, path, "", "the lock names a place: run dev/lock")
+
+
+def _unlocked(root: Path, path: Path, name: str, sentence: str) -> Finding:
+    return Finding(rule="npm-lock-is-current", path=relative(path, root), name=name, sentence=sentence)
+
+
+def from_npm(root: Path) -> dict[str, str]:
+    """The packages of npm that we chose, with the release of each."""
+    page = root / PACKAGES
+    return dict(json.loads(page.read_text(encoding="utf-8"))["dependencies"]) if page.exists() else {}
+
+
 def dependencies_have_a_line(root: Path) -> Iterator[Finding]:
     """Each dependency that we chose has its line: why, its license, whether it is alive."""
     page = root / DEPENDENCIES
     rows = page.read_text(encoding="utf-8") if page.exists() else ""
-    for need in wanted(root, ("server", "postgres", "demo", "dev")):
-        if f"| `{need.name}` |" not in rows:
+    chosen = [need.name for need in wanted(root, ("server", "postgres", "demo", "dev"))]
+    for name in [*chosen, *from_npm(root)]:
+        if f"| `{name}` |" not in rows:
             yield Finding(
                 rule="dependencies-have-a-line",
                 path=DEPENDENCIES,
-                name=need.name,
-                sentence=f"add the line of `{need.name}`: why it is needed, its license, whether it is alive",
+                name=name,
+                sentence=f"add the line of `{name}`: why it is needed, its license, whether it is alive",
             )
 
 

@@ -31,6 +31,7 @@ RULES: dict[str, Rule] = {
     "no-machine-paths": strangers.no_machine_paths,
     "links-resolve": strangers.links_resolve,
     "lock-is-current": paper.lock_is_current,
+    "npm-lock-is-current": paper.npm_lock_is_current,
     "dependencies-have-a-line": paper.dependencies_have_a_line,
     "changes-are-named": paper.changes_are_named,
     "scripts-run": paper.scripts_run,

@@ -159,7 +159,13 @@ def test_each_rule_finds_what_breaks_it_and_nothing_else(
 
 
 def test_every_rule_is_seen_to_find_something() -> None:
-    elsewhere = {"tests-mirror-rooms", "lock-is-current", "dependencies-have-a-line", "no-machine-paths"}
+    elsewhere = {
+        "tests-mirror-rooms",
+        "lock-is-current",
+        "npm-lock-is-current",
+        "dependencies-have-a-line",
+        "no-machine-paths",
+    }
     assert {rule for rule, *_ in PLANTED} | elsewhere == set(RULES)
 
 
@@ -203,10 +209,26 @@ def test_a_lock_that_is_old_unhashed_or_names_a_place_is_found(tmp_path: Path) -
     assert locked(tmp_path, "--index-url x\nmsgspec==0.22.0" + hashed)
 
 
+def test_a_lock_of_npm_that_is_old_unhashed_or_names_a_place_is_found(tmp_path: Path) -> None:
+    plant(tmp_path, paper.PACKAGES, '{"dependencies": {"@a/b": "1.0.0"}}')
+
+    def found(package: str) -> list[str]:
+        lock = f'{{"packages": {{"": {{}}, "node_modules/@a/b": {{{package}}}}}}}'
+        plant(tmp_path, "requirements/conformance/package-lock.json", lock)
+        return [one.name for one in paper.npm_lock_is_current(tmp_path)]
+
+    assert found('"version": "1.0.0", "integrity": "sha512-0"') == []
+    assert found('"version": "1.0.1", "integrity": "sha512-0"') == ["@a/b"]
+    assert found('"version": "1.0.0"') == ["node_modules/@a/b"]
+    assert found('"version": "1.0.0", "integrity": "sha1-0"') == ["node_modules/@a/b"]
+    assert found('"version": "1.0.0", "integrity": "sha512-0", "resolved": "https://example.com"') == [""]
+
+
 def test_a_dependency_without_its_line_is_found(tmp_path: Path) -> None:
     plant(tmp_path, "pyproject.toml", '[project]\ndependencies = ["msgspec>=0.22"]\n')
-    assert [one.name for one in paper.dependencies_have_a_line(tmp_path)] == ["msgspec"]
-    plant(tmp_path, paper.DEPENDENCIES, "| `msgspec` | wire shapes | BSD-3-Clause |\n")
+    plant(tmp_path, paper.PACKAGES, '{"dependencies": {"@a/b": "1.0.0"}}')
+    assert [one.name for one in paper.dependencies_have_a_line(tmp_path)] == ["msgspec", "@a/b"]
+    plant(tmp_path, paper.DEPENDENCIES, "| `msgspec` | wire shapes | BSD-3-Clause |\n| `@a/b` | | |\n")
     assert list(paper.dependencies_have_a_line(tmp_path)) == []
 
 

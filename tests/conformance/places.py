@@ -1,0 +1,46 @@
+"""What the suite is let loose on: the tests' own server and client, and a relay to what qualifies names."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+__all__ = ["EVERYTHING", "OFFICIAL", "everything", "relayed"]
+
+_PEERS: Final = Path(__file__).parents[1] / "peers"
+EVERYTHING: Final = (sys.executable, str(_PEERS / "everything.py"))
+"""The command of the server that has all that the suite asks for; `--stdio` serves standard input instead."""
+OFFICIAL: Final = (sys.executable, str(_PEERS / "official.py"))
+"""The command of the official client; the suite appends its server's URL."""
+
+
+@contextmanager
+def everything(*options: str) -> Iterator[str]:
+    """The URL of the server, while it runs."""
+    with _serving([*EVERYTHING, *options]) as url:
+        yield url
+
+
+@contextmanager
+def relayed(url: str, prefix: str, bearer: str = "") -> Iterator[str]:
+    """The URL of a relay to a server whose names begin with `prefix`; it sends the bearer, if any."""
+    with _serving([sys.executable, str(_PEERS / "relay.py"), url, prefix], RELAY_BEARER=bearer) as own:
+        yield own
+
+
+@contextmanager
+def _serving(command: Sequence[str], **environment: str) -> Iterator[str]:
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment})
+    try:
+        url = running.stdout.readline().strip() if running.stdout is not None else ""
+        if not url:
+            raise RuntimeError(f"`{command[1]}` ended before it served")
+        yield url
+    finally:
+        running.terminate()
+        running.communicate()

