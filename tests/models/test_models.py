@@ -46,12 +46,16 @@ BREAKS = {
         "APPROVED": "approved_once",
         "DENIABLE": "!(denied_once)",
         "DIFFERS": "!(differed)",
+        "ENTITLED": "((theirs>0)&&(step[theirs]==",
         "FAILED": "((n==1)||(step[(n-1)]==",
         "ONCE": "(uses[n]==0)",
+        "OTHERS": "((theirs==",
+        "REST": "!(denied_once)",
         "RUNS": "((n==1)||(step[(n-1)]==",
         "TASK": "!(ended)",
         "TRANSACTION": "!(differed)",
         "TURN": "((n==1)||(step[(n-1)]==",
+        "VETO": "!(denied_once)",
     },
 }
 LEAST_STATES = 1_000_000

@@ -85,7 +85,7 @@ class ShowPlan(Message, frozen=True, tag="approval:show-plan", tag_field="op"):
 
 
 class AnswerPlan(Message, frozen=True, tag="approval:answer-plan", tag_field="op"):
-    """Bring a signed answer to a plan, which is that answer to each of its steps."""
+    """Bring a signed answer to a plan: a yes to each of its steps, or a denial of those that one may deny."""
 
     statement: str
     """Exactly what was signed."""
@@ -295,10 +295,12 @@ class PlanDetail(Message, frozen=True, tag="plan-detail", tag_field="is"):
     missing: str
     """What is missing until it may be used, in words; empty when nothing is, or it is over."""
     may_answer: tuple[str, ...]
-    """Names of those whose word counts for every step now."""
+    """Names of those whose word counts for every step that is left now."""
     reason: str
     steps: tuple[ApprovalDetail, ...]
     """In order."""
+    may_deny: tuple[str, ...] = ()
+    """Names of those whose word counts for one of them at least: they can deny that, and by it the plan."""
 
 
 class PlanProposed(Message, frozen=True, tag="plan-proposed", tag_field="is"):
@@ -315,6 +317,8 @@ class PlanSaid(Message, frozen=True, tag="plan-said", tag_field="is"):
     plan: str
     state: str
     missing: str
+    denied: tuple[int, ...] = ()
+    """The steps that it denied; what else was left is superseded."""
 
 
 class HoldPush(Message, frozen=True, tag="hold-changed", tag_field="push"):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from taskbound.core.action import ActionState, canonical, parse_object
 from taskbound.core.approval import (
+    ApprovalEvent,
     BadPlanError,
     NeedKind,
     Plan,
@@ -16,6 +17,7 @@ from taskbound.core.approval import (
     Question,
     UnreadablePlanError,
     UnreadableQuestionError,
+    fates_of_denial,
     parse_plan,
     parse_question,
     require_length,
@@ -165,3 +167,22 @@ def test_a_step_follows_one_that_succeeded_waits_while_it_runs_and_never_follows
         assert found is None
     else:
         assert found == f"the step before it is {state.value}"
+
+
+@pytest.mark.parametrize(
+    ("left", "denied", "whole", "events"),
+    [
+        ((1, 2, 3), (1, 2, 3), "denied by bob", "ddd"),
+        ((3,), (3,), "denied by bob", "d"),
+        ((2, 3), (2,), "step 2: denied by bob", "ds"),
+        ((1, 2, 3), (3, 1), "steps 1, 3: denied by bob", "dsd"),
+    ],
+)
+def test_a_denial_denies_those_steps_and_supersedes_the_rest_with_its_reason(
+    left: tuple[int, ...], denied: tuple[int, ...], whole: str, events: str
+) -> None:
+    plan, each = fates_of_denial(left, denied, "bob")
+    assert (plan.event, plan.reason) == (ApprovalEvent.DENY, whole)
+    assert "".join(one.event.value[0] for one in each) == events
+    reasons = {ApprovalEvent.DENY: "denied by bob", ApprovalEvent.SUPERSEDE: whole}
+    assert [one.reason for one in each] == [reasons[one.event] for one in each]

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from tests.surfaces.cli.installation import Installation
 
 PATHS = ("/a", "/b", "/c")
+HELD = """@id("asked") @hold("approval:agent")
+forbid (principal, action in [Taskbound::Action::"fs__write", Taskbound::Action::"fs__drop"], resource);
+"""
 STEPS = [{"tool": "fs__write", "arguments": {"path": one}} for one in PATHS]
 
 
@@ -218,6 +221,65 @@ def test_what_runs_beneath_a_run_proposes_for_its_own_task_alone_and_answers_not
     assert said == ["plan-refused", "not-outside", "unknown-approval"], ended
     told = office.place("audit", "tail", "--json").out
     assert ("plan-refused" in told, "beneath the run of" in told) == (True, True)
+
+
+class Voters(Office):
+    """Writes are bea's to approve, and drops bea's or cleo's; both sign on machines of their own."""
+
+    def __init__(self, place: Installation, folder: Path) -> None:
+        super().__init__(place, folder)
+        rules = place.project / "rules"
+        rules.mkdir()
+        (rules / "own.cedar").write_text(HELD, encoding="utf-8")
+        digest = place("policy", "propose", "rules", "--json").document["digest"]
+        assert place("policy", "activate", digest).status == 0
+        self.keys = {name: self.enroll(name, uid) for name, uid in (("bea", "12346"), ("cleo", "12347"))}
+        for tool, names in (("fs__write", ("bea",)), ("fs__drop", ("bea", "cleo"))):
+            words = [word for name in names for word in ("--approver", name)]
+            done = place("tool", "declare", tool, *words, "--yes")
+            assert done.status == 0, done.err
+        self.task = place.start_task(
+            scope=place.scope(*({"tool": one, "others": "any"} for one in ("fs__write", "fs__drop")))
+        )
+
+    def enroll(self, name: str, uid: str) -> str:
+        place, own = self.place, make_key(self.folder, name=name)
+        assert place("person", "add", name, "--uid", uid).status == 0
+        words = ("person", "key", "add", f"{own}.pub", "--person", name, "--elsewhere", "--json")
+        key = str(place(*words).document["row"]["key"])
+        statement, signature = self.folder / "enroll", self.folder / "enroll.sig"
+        assert place("person", "key", "show", key, "--statement", str(statement)).status == 0
+        signature.write_bytes(sign(own, statement.read_bytes()))
+        assert place("person", "key", "prove", key, "--signature", str(signature)).status == 0
+        assert place("person", "key", "vouch", key, "--with", self.key[1]).status == 0
+        return key
+
+    def brought(self, plan: str, name: str, *more: str) -> tuple[str, ...]:
+        """What this person has signed elsewhere, as it is brought."""
+        file, signature = self.folder / "answer", self.folder / "answer.sig"
+        words = ("approval", "statement", plan, "--by", self.keys[name], "--file", str(file), *more)
+        made = self.place(*words)
+        assert made.status == 0, made.err
+        signature.write_bytes(sign(self.folder / name, file.read_bytes()))
+        return ("--statement", str(file), "--signature", str(signature))
+
+
+def test_who_may_answer_one_step_is_shown_as_may_deny_and_denies(fresh: Installation, tmp_path: Path) -> None:
+    voters = Voters(fresh, tmp_path)
+    place = voters.place
+    plan = voters.propose([STEPS[0], {"tool": "fs__drop", "arguments": {}}, STEPS[1]])
+    shown = place("approval", "show", plan).out
+    assert re.search(r"^may answer +bea\nmay deny +bea\n +┊ cleo\n", shown, re.MULTILINE), shown
+    signed = place("approval", "sign", plan, *voters.brought(plan, "cleo"))
+    assert (signed.status, "not-entitled" in signed.err) == (3, True)
+    assert place("approval", "sign", plan, *voters.brought(plan, "bea")).status == 0
+    denied = place("approval", "deny", plan, *voters.brought(plan, "cleo", "--deny"))
+    assert denied.out.rstrip().endswith(f"{plan} is denied: step 2, and the rest is superseded")
+    shown = place("approval", "show", plan).out
+    assert re.search(r"^answers +approve by bea\n +┊ deny by cleo of step 2\n", shown, re.MULTILINE), shown
+    assert "step 2: denied by cleo" in shown
+    assert "may deny" not in shown
+    voters.close()
 
 
 def test_a_daemon_that_shows_one_plan_and_has_another_signed_is_found_out(office: Office) -> None:

@@ -73,6 +73,7 @@ from taskbound.core.approval.statement import (
 from taskbound.core.approval.together import (
     LEAST_STEPS,
     MOST_STEPS,
+    fates_of_denial,
     require_length,
     require_one_answer,
     step_words,
@@ -139,6 +140,7 @@ __all__ = [
     "change_words",
     "changes",
     "differing",
+    "fates_of_denial",
     "looks_of",
     "missing",
     "parse_lifter",

@@ -6,6 +6,9 @@
 3. The next step can be used once the one before it has succeeded. While that one runs, the next waits;
    whatever else became of it ends what is left of the plan: "in order" was promised, and a retry is a new
    decision (law 7).
+4. A yes must count for every step that is left. A denial need not: whoever could deny one of them, were it
+   asked about by itself, denies it, and by that the plan is over. The steps for which their word does not
+   count are superseded and not denied. So a list takes a veto from nobody, and gives nobody one.
 """
 
 from __future__ import annotations
@@ -16,14 +19,24 @@ from taskbound.core.action import ActionState
 from taskbound.core.approval.errors import BadPlanError, PlanRefusedError
 from taskbound.core.approval.question import NeedKind
 from taskbound.core.approval.quorum import askable
+from taskbound.core.approval.standing import Befallen
+from taskbound.core.approval.state import ApprovalEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from taskbound.core.approval.question import Question
     from taskbound.core.approval.quorum import Circle
 
-__all__ = ["LEAST_STEPS", "MOST_STEPS", "require_length", "require_one_answer", "step_words", "why_plan_over"]
+__all__ = [
+    "LEAST_STEPS",
+    "MOST_STEPS",
+    "fates_of_denial",
+    "require_length",
+    "require_one_answer",
+    "step_words",
+    "why_plan_over",
+]
 
 LEAST_STEPS: Final = 2
 MOST_STEPS: Final = 20
@@ -83,6 +96,26 @@ def why_plan_over(before: ActionState) -> str | None:
     if before is ActionState.SUCCEEDED:
         return ""
     return None if before in _RUNS else f"the step before it is {before.value}"
+
+
+def fates_of_denial(
+    left: Sequence[int], denied: Collection[int], person: str
+) -> tuple[Befallen, tuple[Befallen, ...]]:
+    """What a denial is to the plan, and to each of its steps that are left (rule 4).
+
+    Args:
+        left: The numbers of the steps that are left, in order.
+        denied: Those for which the word of this person counts: one at least.
+        person: Who denies.
+    """
+    words = f"denied by {person}"
+    if set(denied) < set(left):
+        numbers = ", ".join(map(str, sorted(denied)))
+        words = f"step{'s' if len(denied) > 1 else ''} {numbers}: {words}"
+    whole = Befallen(event=ApprovalEvent.DENY, reason=words)
+    rest = Befallen(event=ApprovalEvent.SUPERSEDE, reason=words)
+    one = Befallen(event=ApprovalEvent.DENY, reason=f"denied by {person}")
+    return whole, tuple(one if number in denied else rest for number in left)
 
 
 def step_words(number: int, tool: str) -> str:

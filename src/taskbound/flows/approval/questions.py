@@ -23,6 +23,8 @@ from taskbound.flows.approval.plan.whole import end_plan, lock_whole
 from taskbound.ports.approval import ApprovalChange
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from taskbound.core.approval import Befallen
     from taskbound.core.audit import Event
     from taskbound.flows.approval.ending import Told
@@ -98,11 +100,16 @@ class Questions:
         return lock_whole(tx, namespace, plan)
 
     def end_whole(
-        self, tx: Transaction, whole: Whole, fate: Befallen, by: tuple[str, str] = DAEMON
+        self,
+        tx: Transaction,
+        whole: Whole,
+        fate: Befallen,
+        by: tuple[str, str] = DAEMON,
+        each: Sequence[Befallen] = (),
     ) -> list[Told]:
-        """End what is left of this open plan, and record it."""
+        """End what is left of this open plan, and record it (`end_plan`)."""
         now = self._means.clock.now()
-        events, told = end_plan(tx, whole, fate, by=by, now=now)
+        events, told = end_plan(tx, whole, fate, by=by, now=now, each=each)
         self.record(tx, whole.stored.plan.namespace, events, now)
         return told
 

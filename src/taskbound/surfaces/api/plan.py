@@ -90,7 +90,7 @@ async def answer_plan(daemon: Daemon, connection: Connection, ask: wire.AnswerPl
         raw, signature = ask.statement.encode(), ask.signature.encode()
         said = daemon.plans.answer(connection.namespace, raw, signature)
         daemon.tell_held_soon(said.told)
-        return wire.PlanSaid(plan=said.plan, state=said.state.value, missing=said.missing)
+        return wire.PlanSaid(plan=said.plan, state=said.state.value, missing=said.missing, denied=said.denied)
 
     return await daemon.first(work)
 
@@ -100,7 +100,7 @@ def plan_of(means: Means, snapshot: Snapshot, whole: Whole) -> wire.PlanDetail:
     stored = whole.stored
     people = see_people(snapshot, stored.plan.namespace)
     task = snapshot.tasks.task(stored.plan.namespace, stored.plan.task)
-    lacking, may = "", frozenset[str]()
+    lacking, may, deny = "", frozenset[str](), frozenset[str]()
     if task is not None and stored.state in OPEN:
         now = means.clock.now()
         circles = [(one, people.circle(snapshot, task, one.question.tool)) for one in whole.left]
@@ -113,7 +113,7 @@ def plan_of(means: Means, snapshot: Snapshot, whole: Whole) -> wire.PlanDetail:
             frozenset(name for need in one.question.needs for name in askable(need, circle))
             for one, circle in circles
         ]
-        may = frozenset.intersection(*able)
+        may, deny = frozenset.intersection(*able), frozenset.union(*able)
     return wire.PlanDetail(
         plan=stored.plan.id,
         state=stored.state.value,
@@ -124,4 +124,5 @@ def plan_of(means: Means, snapshot: Snapshot, whole: Whole) -> wire.PlanDetail:
         may_answer=tuple(sorted(may)),
         reason=stored.reason,
         steps=tuple(detail_of(means, snapshot, one) for one in whole.steps),
+        may_deny=tuple(sorted(deny)),
     )

@@ -30,6 +30,8 @@ from taskbound.surfaces.cli.signing import sign_statement
 from taskbound.wire.approval import AnswerPlan, PlanDetail, PlanSaid, ShowPlan
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from taskbound.core.approval import Plan, Question
     from taskbound.core.approval.sheet import PlanSheetOf
     from taskbound.surfaces.cli.session import Session
@@ -114,6 +116,9 @@ def answer_plan(session: Session, name: str, brought: tuple[str, str, str], *, k
         session.screen.document(said)
     elif said.missing:
         session.screen.line(f"taken; {Words(said.missing)}")
+    elif said.denied and len(said.denied) < len(found.steps) - found.used:
+        rest = f"{_numbers(said.denied)}, and the rest is superseded"
+        session.screen.line(f"{shown(said.plan)} is {shown(said.state)}: {rest}")
     else:
         session.screen.line(f"{shown(said.plan)} is {shown(said.state)}")
 
@@ -172,13 +177,25 @@ def _print(session: Session, found: PlanDetail, plan: Plan, questions: list[Ques
             ("used", Words(f"{found.used} of {len(found.steps)} steps")),
             ("missing", Words(found.missing or "-")),
             ("may answer", found.may_answer),
-            (
-                "answers",
-                tuple(Words(f"{one.kind} by {one.person}") for one in found.steps[-1].answers),
-            ),
+            *([("may deny", found.may_deny)] if found.may_deny != found.may_answer else []),
+            ("answers", tuple(map(Words, _answers(found)))),
             *([("reason", Words(found.reason))] if found.reason else []),
         ]
     )
+
+
+def _answers(found: PlanDetail) -> list[str]:
+    """Who has said what, and to which steps where it was not to all of them."""
+    steps: dict[str, list[int]] = {}
+    for one in found.steps:
+        for said in one.answers:
+            steps.setdefault(f"{said.kind} by {said.person}", []).append(one.row.step)
+    every = len(found.steps)
+    return [words if len(to) == every else f"{words} of {_numbers(to)}" for words, to in steps.items()]
+
+
+def _numbers(steps: Sequence[int]) -> str:
+    return f"step{'s' if len(steps) > 1 else ''} {', '.join(map(str, steps))}"
 
 
 def _read_file(name: str) -> str:

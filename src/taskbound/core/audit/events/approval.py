@@ -212,7 +212,7 @@ class PlanRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanAnswered:
-    """A person answered a plan, and with it every step; their signature was verified."""
+    """A person answered a plan, and with it every step, or denied those that they may; it was verified."""
 
     kind: ClassVar[str] = "plan-answered"
     plan: str
@@ -233,6 +233,8 @@ class PlanAnswered:
     """Characters of the sheet that was shown."""
     hasty: bool = False
     """Whether it is a yes that came sooner than anybody can read."""
+    approvals: tuple[str, ...] = ()
+    """Of the steps to which it is the answer; none in an older record, where it was all that were left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

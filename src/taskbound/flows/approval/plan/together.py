@@ -2,10 +2,11 @@
 
 1. The signature is verified over exactly the bytes that came; then the plan and its steps are locked, and
    all is judged by what is true now.
-2. All or nothing: the answer must count for every step that is left, by the one judgement there is; and the
-   plan is usable when nothing is missing from any.
-3. A denial denies every step that is left, for good: the same calls are refused for the rest of the task.
-   It also ends a plan that runs.
+2. All or nothing: a yes must count for every step that is left, by the one judgement there is; and the plan
+   is usable when nothing is missing from any.
+3. A denial denies every step that is left and for which it counts, for good: the same calls are refused for
+   the rest of the task. The plan is over by it, also one that runs; what is left of it otherwise is
+   superseded, and can be asked about anew.
 """
 
 from __future__ import annotations
@@ -26,19 +27,22 @@ from taskbound.core.approval import (
     Subject,
     UnknownApprovalError,
     advance_approval,
+    fates_of_denial,
     require_answers,
 )
 from taskbound.core.audit.events import PlanAnswered
 from taskbound.core.clock import Instant
-from taskbound.flows.approval.ending import DAEMON, changed_event, tell
+from taskbound.flows.approval.ending import changed_event, tell
 from taskbound.flows.approval.fatigue.display import pace_in
 from taskbound.flows.approval.plan.whole import fate_of_plan, move_plan
 from taskbound.flows.approval.proof.counting import count_on
-from taskbound.flows.approval.proof.signed import judge_one, lock_signer, verify_signed
+from taskbound.flows.approval.proof.signed import judge_steps, lock_signer, verify_signed
 from taskbound.flows.approval.questions import Questions
 from taskbound.ports.approval import ApprovalChange
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from taskbound.core.approval import Answer
     from taskbound.core.approval.fatigue import Pace
     from taskbound.core.audit import Event
@@ -46,7 +50,7 @@ if TYPE_CHECKING:
     from taskbound.flows.approval.plan.whole import Whole
     from taskbound.flows.approval.proof.signed import Signed
     from taskbound.flows.means import Means
-    from taskbound.ports.approval import StoredPlan
+    from taskbound.ports.approval import StoredApproval, StoredPlan
     from taskbound.ports.store import Transaction
 
 __all__ = ["PlanSaid", "Plans"]
@@ -64,6 +68,8 @@ class PlanSaid:
     """Of each step that stands elsewhere now."""
     over: str = ""
     """Why it was over when the answer came."""
+    denied: tuple[int, ...] = ()
+    """The steps that a denial has denied."""
 
 
 class Plans:
@@ -82,7 +88,7 @@ class Plans:
             BadSignatureError: The signature is not by that key over exactly these bytes.
             UnknownApprovalError: There is no such plan.
             ApprovalOverError: It is not open any more.
-            DeniedError: The answer does not count for every step.
+            DeniedError: A yes does not count for every step that is left, or a denial for none of them.
         """
         signed = verify_signed(self._means, namespace, raw, signature)
         if signed.statement.subject is not Subject.PLAN:
@@ -114,10 +120,10 @@ class Plans:
         now = self._means.clock.now()
         fate = fate_of_plan(tx, whole, self._means.policy, now)
         if fate is not None:
-            return self._end(tx, whole, fate, DAEMON, over=fate.reason)
+            return self._end(tx, whole, fate)
         require_answers(statement, stored.plan, now)  # 1
         people, key = lock_signer(tx, namespace, signed, now)
-        judged = [(one, judge_one(tx, one, signed, people, key)) for one in whole.left]  # 2
+        judged = judge_steps(tx, whole.left, signed, people, key)  # 2
         count_on(tx, self._means.signatures, key, signed.signature)
         answer = signed.answer(statement.kind, now)
         for one, _ in judged:
@@ -125,10 +131,10 @@ class Plans:
         pace = pace_in(tx, namespace, stored.plan.id, answer)
         if pace.hasty:
             hasty.append((stored, answer, pace))
-        self._questions.record(tx, namespace, [_event(stored, signed, pace)], now)
-        if statement.kind is AnswerKind.DENY:  # 3
-            fate = Befallen(event=ApprovalEvent.DENY, reason=f"denied by {statement.person}")
-            return self._end(tx, whole, fate, signed.by)
+        answered = [one for one, _ in judged]
+        self._questions.record(tx, namespace, [_event(stored, signed, pace, answered)], now)
+        if statement.kind is AnswerKind.DENY:
+            return self._deny(tx, whole, signed, [one.question.step for one in answered])
         missing = [
             people.lacking(one.question, (*one.answers, answer), by.circle, self._means, now, plan=one.plan)
             for one, by in judged
@@ -155,15 +161,22 @@ class Plans:
         told = tuple(tell(one, after, reason) for one in whole.left)
         return PlanSaid(plan=whole.stored.plan.id, state=after, missing="", told=told)
 
-    def _end(
-        self, tx: Transaction, whole: Whole, fate: Befallen, by: tuple[str, str], *, over: str = ""
-    ) -> PlanSaid:
+    def _deny(self, tx: Transaction, whole: Whole, signed: Signed, steps: Sequence[int]) -> PlanSaid:
+        """Deny these steps, and with them the plan (rule 3)."""
+        left = [one.question.step for one in whole.left]
+        fate, each = fates_of_denial(left, steps, signed.statement.person)
         after = advance_approval(whole.stored.state, fate.event)
-        told = tuple(self._questions.end_whole(tx, whole, fate, by))
-        return PlanSaid(plan=whole.stored.plan.id, state=after, missing="", told=told, over=over)
+        told = tuple(self._questions.end_whole(tx, whole, fate, signed.by, each))
+        return PlanSaid(plan=whole.stored.plan.id, state=after, missing="", told=told, denied=tuple(steps))
+
+    def _end(self, tx: Transaction, whole: Whole, fate: Befallen) -> PlanSaid:
+        """End what was over when the answer came."""
+        after = advance_approval(whole.stored.state, fate.event)
+        told = tuple(self._questions.end_whole(tx, whole, fate))
+        return PlanSaid(plan=whole.stored.plan.id, state=after, missing="", told=told, over=fate.reason)
 
 
-def _event(stored: StoredPlan, signed: Signed, pace: Pace) -> PlanAnswered:
+def _event(stored: StoredPlan, signed: Signed, pace: Pace, steps: Sequence[StoredApproval]) -> PlanAnswered:
     return PlanAnswered(
         plan=stored.plan.id,
         digest=stored.plan.digest,
@@ -177,4 +190,5 @@ def _event(stored: StoredPlan, signed: Signed, pace: Pace) -> PlanAnswered:
         taken=pace.taken,
         length=pace.length,
         hasty=pace.hasty,
+        approvals=tuple(one.question.id for one in steps),
     )

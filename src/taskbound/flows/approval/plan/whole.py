@@ -29,7 +29,7 @@ from taskbound.flows.approval.ending import end_approvals
 from taskbound.ports.approval import PlanChange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from taskbound.core.audit import Event
     from taskbound.flows.approval.ending import Told
@@ -128,10 +128,20 @@ def turn_of(snapshot: Snapshot, whole: Whole) -> str | None:
 
 
 def end_plan(
-    tx: Transaction, whole: Whole, fate: Befallen, *, by: tuple[str, str], now: Instant
+    tx: Transaction,
+    whole: Whole,
+    fate: Befallen,
+    *,
+    by: tuple[str, str],
+    now: Instant,
+    each: Sequence[Befallen] = (),
 ) -> tuple[list[Event], list[Told]]:
-    """End what is left of an open plan; what is to be recorded, and told (rules 2 and 3)."""
-    events, told = end_approvals(tx, [(one, fate) for one in whole.left], by=by, now=now)
+    """End what is left of an open plan; what is to be recorded, and told (rules 2 and 3).
+
+    `each` is what befalls each step that is left, where that is not what befalls the plan.
+    """
+    fates = each or [fate] * len(whole.left)
+    events, told = end_approvals(tx, list(zip(whole.left, fates, strict=True)), by=by, now=now)
     after = advance_approval(whole.stored.state, fate.event)
     events.append(move_plan(tx, whole, (after, whole.stored.used), fate.reason, by=by, now=now))
     return events, told

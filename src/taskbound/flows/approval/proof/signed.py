@@ -2,8 +2,8 @@
 
 1. The signature is verified over exactly the bytes that came, by the key that they name, before anything is
    locked; what counts is judged under lock, by what is true now.
-2. A step of a plan is answered with the plan and not by itself; and who answers the plan must be one whose
-   answer counts for each of its steps, by the same judgement.
+2. A step of a plan is answered with the plan and not by itself. Who says yes to the plan must be one whose
+   answer counts for each of its steps that are left, by the same judgement; who denies it, for one of them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from taskbound.core.approval import (
     AlreadyAnsweredError,
     Answer,
     AnswerKind,
+    NotEntitledError,
     OtherQuestionError,
     SignedTogetherError,
     UnknownApprovalError,
@@ -30,6 +31,8 @@ from taskbound.core.identity.person_key import NotStandingError, require_standin
 from taskbound.flows.approval.circle import lock_people
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from taskbound.core.approval import Circle, Statement
     from taskbound.core.clock import Instant
     from taskbound.core.identity.person_key import PersonKey
@@ -43,7 +46,7 @@ __all__ = [
     "Signed",
     "answered_event",
     "judge",
-    "judge_one",
+    "judge_steps",
     "lock_signer",
     "require_alone",
     "verify_signed",
@@ -130,7 +133,7 @@ def judge(tx: Transaction, one: StoredApproval, signed: Signed, now: Instant) ->
     require_alone(one)
     require_answers(signed.statement, one.question, now)
     people, key = lock_signer(tx, one.question.namespace, signed, now)
-    return judge_one(tx, one, signed, people, key)
+    return _judge_one(tx, one, signed, people, key)
 
 
 def lock_signer(tx: Transaction, namespace: str, signed: Signed, now: Instant) -> tuple[People, PersonKey]:
@@ -148,7 +151,31 @@ def lock_signer(tx: Transaction, namespace: str, signed: Signed, now: Instant) -
     return people, key
 
 
-def judge_one(tx: Transaction, one: StoredApproval, signed: Signed, people: People, key: PersonKey) -> Judged:
+def judge_steps(
+    tx: Transaction, left: Sequence[StoredApproval], signed: Signed, people: People, key: PersonKey
+) -> list[tuple[StoredApproval, Judged]]:
+    """Those of these steps of a plan for which the statement counts: of a yes all of them (rule 2).
+
+    Raises:
+        DeniedError: A yes does not count for one of them, or a denial for none.
+    """
+    found: list[tuple[StoredApproval, Judged]] = []
+    without: list[NotEntitledError] = []
+    for one in left:
+        try:
+            found.append((one, _judge_one(tx, one, signed, people, key)))
+        except NotEntitledError as error:
+            if signed.statement.kind is not AnswerKind.DENY:
+                raise
+            without.append(error)
+    if not found:
+        raise without[0]
+    return found
+
+
+def _judge_one(
+    tx: Transaction, one: StoredApproval, signed: Signed, people: People, key: PersonKey
+) -> Judged:
     """Go on only when what this person says counts for this question (rules 1 and 2).
 
     Raises:

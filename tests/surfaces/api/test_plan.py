@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from taskbound.core.approval import AnswerKind, Plan, Statement, Subject, parse_plan, render_statement
+from taskbound.core.clock import Instant
+from taskbound.flows.identity import register_person
+from taskbound.flows.tool.answering import set_approvers
+from taskbound.sdk.client import RefusedByDaemonError
+from taskbound.wire import approval as wire
+from tests.peers.holding import Answerers, hold_policy
+from tests.peers.openssh import Device
+from tests.peers.people import enrolled
+from tests.surfaces.api.test_operations import station
+from tests.surfaces.api.visitor import asked
+from tests.world import ANN, code_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from taskbound.sdk.client import AsyncClient
+    from tests.surfaces.api.test_operations import Station
+
+POLICY = hold_policy("approval:agent") + (
+    '@id("looked") @hold("approval:agent")'
+    ' forbid (principal, action == Taskbound::Action::"bank__look", resource);'
+)
+PAY = wire.PlanStep(tool="bank__pay", arguments='{"amount":10,"to":"bob"}')
+PAY_MORE = wire.PlanStep(tool="bank__pay", arguments='{"amount":20,"to":"bob"}')
+LOOK = wire.PlanStep(tool="bank__look", arguments='{"path":"/srv/a"}')
+
+
+class Office(Answerers):
+    """Payments are bob's to approve, and looks bob's or carl's."""
+
+    def __init__(self, place: Station) -> None:
+        super().__init__(place.world)
+        for uid, name in enumerate(("bob", "carl"), start=50_001):
+            register_person(self.world.means, "default", name, uid=uid, actor=ANN)
+            device = Device()
+            key = enrolled(self.world, name, device, voucher=self.devices["ann"])
+            self.devices[name] = (key, device)
+        self.world.clock.advance(25 * 3600)
+        for tool, names in (("bank__pay", ("bob",)), ("bank__look", ("bob", "carl"))):
+            set_approvers(self.world.means, "default", tool, names, actor=ANN, owns=True)
+        self.task = self.world.start()
+
+    def answer(self, plan: Plan, who: str, kind: AnswerKind) -> wire.AnswerPlan:
+        said = Statement(
+            subject=Subject.PLAN,
+            kind=kind,
+            namespace="default",
+            question=plan.id,
+            digest=plan.digest,
+            person=who,
+            key=self.devices[who][0].id,
+            at=Instant(self.world.clock.at),
+        )
+        raw = render_statement(said)
+        return wire.AnswerPlan(statement=raw.decode(), signature=self.devices[who][1].sign(raw).decode())
+
+
+async def propose(client: AsyncClient, task: str, *steps: wire.PlanStep) -> wire.PlanDetail:
+    said = await client.ask(wire.ProposePlan(task=task, steps=steps), wire.PlanProposed)
+    return await client.ask(wire.ShowPlan(plan=said.plan), wire.PlanDetail)
+
+
+def test_a_plan_says_who_may_answer_it_and_who_may_only_deny_it_and_each_is_taken_so(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path, policy=POLICY) as place:
+            office, client = Office(place), await place.client()
+            found = await propose(client, office.task.id, PAY, LOOK, PAY_MORE)
+            assert (found.may_answer, found.may_deny) == (("bob",), ("bob", "carl"))
+            plan = parse_plan(found.canonical.encode())
+            with pytest.raises(RefusedByDaemonError) as refused:
+                await client.ask(office.answer(plan, "carl", AnswerKind.APPROVE), wire.PlanSaid)
+            assert refused.value.fault.code == "not-entitled"
+            said = await client.ask(office.answer(plan, "carl", AnswerKind.DENY), wire.PlanSaid)
+            assert (said.state, said.denied) == ("denied", (2,))
+            after = await client.ask(wire.ShowPlan(plan=plan.id), wire.PlanDetail)
+            assert (after.may_answer, after.may_deny, after.reason) == ((), (), "step 2: denied by carl")
+            assert [one.row.state for one in after.steps] == ["superseded", "denied", "superseded"]
+            look = place.world.ask(office.task, "bank__look", {"path": "/srv/a"})
+            assert code_of(look) == "approval-denied"
+
+    asyncio.run(story())
+
+
+def test_who_may_deny_is_asked_of_the_steps_that_are_left(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path, policy=POLICY) as place:
+            office, client = Office(place), await place.client()
+            found = await propose(client, office.task.id, LOOK, PAY, PAY_MORE)
+            plan = parse_plan(found.canonical.encode())
+            await client.ask(office.answer(plan, "bob", AnswerKind.APPROVE), wire.PlanSaid)
+            assert code_of(place.world.ask(office.task, "bank__look", {"path": "/srv/a"})) == "permit"
+            left = await client.ask(wire.ShowPlan(plan=plan.id), wire.PlanDetail)
+            assert (left.used, left.may_answer, left.may_deny) == (1, ("bob",), ("bob",))
+
+    asyncio.run(story())
+
+
+def test_a_page_for_a_passkey_is_not_opened_for_one_step_of_a_plan(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with asked(tmp_path) as place:
+            task = place.world.start()
+            found = await propose(place.client, task.id, PAY, PAY_MORE)
+            for one in found.steps:
+                for deny in (False, True):
+                    with pytest.raises(RefusedByDaemonError) as refused:
+                        await place.visit(one.row.action, deny=deny)
+                    assert refused.value.fault.code == "signed-together"
+                    assert found.plan in refused.value.fault.message
+            await place.visit()  # of what is asked by itself one is
+
+    asyncio.run(story())
