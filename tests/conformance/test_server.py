@@ -10,8 +10,10 @@ from tests.conformance.places import everything, relayed
 from tests.conformance.suite import REVISIONS, excepted, judge, required, run_server
 
 PREFIX = "everything__"
+SLOW = pytest.mark.timeout(180)  # up to fifty scenarios, some of which wait for seconds on purpose
 
 
+@SLOW
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_our_own_server_is_what_the_suite_asks_for(revision: str, tmp_path: Path) -> None:
     with everything() as url:
@@ -19,6 +21,7 @@ def test_our_own_server_is_what_the_suite_asks_for(revision: str, tmp_path: Path
     assert judge(found, required(revision, "server"), excepted("direct", "server", revision)) == []
 
 
+@SLOW
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_a_relay_changes_nothing_but_names(revision: str, tmp_path: Path) -> None:
     with everything("--prefix", PREFIX) as there, relayed(there, PREFIX) as here:

@@ -6,7 +6,8 @@ What it has stands in `everything.json`, one entry a line; this file is how it b
 free port of 127.0.0.1 and writes its URL as the first line of its output. Both eras are spoken on both
 transports. A tool that asks (`asks`, round by round) sends a legacy client requests while the call is open,
 and answers a modern one with `input_required`; its state is sealed. Words that begin with `$` in a question,
-a message or an answer stand for arguments. Whoever did not declare a capability is not asked.
+a message or an answer stand for arguments. Whoever did not declare a capability is not asked. The tasks are
+those of the extension, which the package leaves to its users: a tool says whether it may or must be one.
 
 ``--prefix`` puts something before the names of its tools and prompts, as a gateway in front of it would;
 ``--without`` leaves a tool out, so that a test can see that the suite notices.
@@ -16,10 +17,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import re
+import secrets
 import socket
 import sys
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any, Final
@@ -61,6 +66,8 @@ ANSWERS: Final[dict[str, type[BaseModel]]] = {
     "sampling/createMessage": types.CreateMessageResult,
     "roots/list": types.ListRootsResult,
 }
+TASKS: Final = "io.modelcontextprotocol/tasks"
+ACK: Final = {"resultType": "complete"}
 
 
 class Events(EventStore):
@@ -99,6 +106,47 @@ def filled(value: Any, arguments: Mapping[str, Any]) -> Any:
             return value
 
 
+class TaskParams(types.RequestParams):
+    """What a request about a task says."""
+
+    task_id: str
+    input_responses: Json | None = None
+
+
+@dataclass(kw_only=True)
+class Chore:
+    """One task of the extension, while it is worked on and afterwards."""
+
+    name: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+    made: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
+    status: str = "working"
+    ended: Json = field(default_factory=dict)
+    """`result` or `error`, once it has one."""
+    wanted: dict[str, types.InputRequest] = field(default_factory=dict)
+    given: Json = field(default_factory=dict)
+    told: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when there is nothing left to wait for: it was cancelled, or has all that it asked for."""
+
+    def shown(self) -> Json:
+        """The task without what it waits for and what it brought."""
+        status = "input_required" if self.status == "working" and self.wanted else self.status
+        times = {"createdAt": self.made, "lastUpdatedAt": datetime.now(UTC).isoformat()}
+        return {"taskId": self.name, "status": status, **times, "ttlMs": 600_000, "pollIntervalMs": 100}
+
+    async def work(self, does: Json, arguments: Mapping[str, Any], gathered: Json) -> None:
+        """Take the time, ask, and end as the tool says."""
+        seconds = None if self.wanted else float(arguments.get("seconds", 0))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.told.wait(), seconds)
+        if self.status == "cancelled":
+            return
+        answers = {**gathered, **self.given}
+        self.ended = (
+            {"error": does["error"]} if "error" in does else {"result": _result(does, arguments, answers)}
+        )
+        self.status = "failed" if "error" in does else "completed"
+
+
 class Everything:
     """The handlers, over what the file says."""
 
@@ -107,6 +155,8 @@ class Everything:
         self.has = has
         self.late = {"tools": False, "prompts": False}
         self.bus = InMemorySubscriptionBus()
+        self.chores: dict[str, Chore] = {}
+        self.working: set[asyncio.Task[None]] = set()
 
     def _listed(self, word: str) -> list[Json]:
         return [one for one in self.has[word] if self.late[word] or not _does(one).get("late")]
@@ -120,7 +170,7 @@ class Everything:
 
     async def call_tool(
         self, ctx: ServerRequestContext[Any, Any], params: types.CallToolRequestParams
-    ) -> types.CallToolResult | types.InputRequiredResult:
+    ) -> Json | types.InputRequiredResult:
         """What the tool does, in the order in which this method names it."""
         does = _does(_named(self._listed("tools"), params.name))
         arguments = params.arguments or {}
@@ -132,15 +182,73 @@ class Everything:
             await self.bus.publish(ToolsListChanged() if word == "tools" else PromptsListChanged())
         if does.get("closes") and ctx.close_sse_stream is not None:
             await ctx.close_sse_stream()
-        content = does.get("content")
-        if "asks" in does:
+        answers: Json = {}
+        if "gathers" in does or ("asks" in does and "task" not in does):
             asked = await self._ask(ctx, does, params, arguments)
             if isinstance(asked, types.InputRequiredResult):
                 return asked
-            content = [{"type": "text", "text": json.dumps(asked, sort_keys=True)}]
-        return types.CallToolResult.model_validate(
-            {"content": filled(content, arguments), "isError": does.get("isError", False)}
-        )
+            answers = asked
+        if "task" not in does:
+            return _result(does, arguments, answers)
+        return await self._start(ctx, does, arguments, answers)
+
+    # --- tasks ----------------------------------------------------------------------------------------------
+
+    async def _start(
+        self, ctx: ServerRequestContext[Any, Any], does: Json, arguments: Mapping[str, Any], gathered: Json
+    ) -> Json:
+        """A task, or its result for a client that knows none, if the tool can be called without."""
+        chore = Chore()
+        if not _knows_tasks(ctx):
+            if does["task"] == "required":
+                raise _undeclared({"extensions": {TASKS: {}}})
+            await chore.work(does, arguments, gathered)
+            return dict(chore.ended["result"])
+        for asked in does.get("asks", ()):
+            chore.wanted |= _askable(ctx, filled(asked, arguments))
+        self.chores[chore.name] = chore
+        self.working.add(working := asyncio.create_task(chore.work(does, arguments, gathered)))
+        working.add_done_callback(self.working.discard)
+        return {"resultType": "task", **chore.shown()}
+
+    def _chore(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> Chore:
+        """The task that is meant, by body and header alike, for a client that knows tasks."""
+        if ctx.protocol_version != MODERN:
+            raise MCPError(types.METHOD_NOT_FOUND, "Method not found")
+        if not _knows_tasks(ctx):
+            raise _undeclared({"extensions": {TASKS: {}}})
+        if ctx.request is not None and ctx.request.headers.get("mcp-name") != params.task_id:
+            raise MCPError(types.HEADER_MISMATCH, "The header names another task")
+        if params.task_id not in self.chores:
+            raise MCPError(types.INVALID_PARAMS, "There is no such task", {"taskId": params.task_id})
+        return self.chores[params.task_id]
+
+    async def get_task(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> Json:
+        """The task with what it waits for, or what it brought."""
+        chore = self._chore(ctx, params)
+        wanted = {key: _plain(one) for key, one in chore.wanted.items()}
+        asks = {"inputRequests": wanted} if wanted and chore.status == "working" else {}
+        return {**ACK, **chore.shown(), **asks, **chore.ended}
+
+    async def update_task(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> Json:
+        """Take the answers to what is asked, and no others."""
+        chore = self._chore(ctx, params)
+        for key, answered in (params.input_responses or {}).items():
+            if chore.wanted.pop(key, None) is not None:
+                chore.given[key] = answered
+                if not chore.wanted:
+                    chore.told.set()
+        return ACK
+
+    async def cancel_task(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> Json:
+        """End it, if it has not ended."""
+        chore = self._chore(ctx, params)
+        if chore.status == "working":
+            chore.status = "cancelled"
+            chore.told.set()
+        return ACK
+
+    # --- while a call is open -------------------------------------------------------------------------------
 
     async def _speak(self, ctx: ServerRequestContext[Any, Any], does: Json) -> None:
         """The logs and the progress of a call, on its own stream."""
@@ -162,7 +270,9 @@ class Everything:
         arguments: Mapping[str, Any],
     ) -> Json | types.InputRequiredResult:
         """The answers, or the question of the round that is due."""
-        rounds = [_askable(ctx, filled(one, arguments)) for one in does["asks"]]
+        rounds = [
+            _askable(ctx, filled(one, arguments)) for one in does["gathers" if "gathers" in does else "asks"]
+        ]
         if ctx.protocol_version != MODERN:
             return {key: await _answer(ctx, one) for asked in rounds for key, one in asked.items()}
         due = int(params.request_state or 0)
@@ -251,7 +361,6 @@ class Everything:
             "everything",
             version="1",
             on_list_tools=self.list_tools,
-            on_call_tool=self.call_tool,
             on_list_prompts=self.list_prompts,
             on_get_prompt=self.get_prompt,
             on_list_resources=self.list_resources,
@@ -264,6 +373,12 @@ class Everything:
         )
         # As an argument of the constructor it warns that 2026-07-28 has done away with it.
         made.add_request_handler("logging/setLevel", types.SetLevelRequestParams, self.set_level)
+        # The constructor's type of it knows no tasks.
+        made.add_request_handler("tools/call", types.CallToolRequestParams, self.call_tool)
+        made.extensions[TASKS] = {}
+        made.add_request_handler("tasks/get", TaskParams, self.get_task)
+        made.add_request_handler("tasks/update", TaskParams, self.update_task)
+        made.add_request_handler("tasks/cancel", TaskParams, self.cancel_task)
         seal = RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience="everything")
         made.middleware.append(seal)
         return made
@@ -271,6 +386,22 @@ class Everything:
 
 def _does(one: Json) -> Json:
     return dict(one.get("does", one))
+
+
+def _result(does: Json, arguments: Mapping[str, Any], answers: Json) -> Json:
+    """What a call brings: the tool's content, or the answers that it was given."""
+    content = (
+        filled(does["content"], arguments)
+        if "content" in does
+        else [{"type": "text", "text": json.dumps(answers, sort_keys=True)}]
+    )
+    result = {"content": content, "isError": does.get("isError", False)}
+    return _plain(types.CallToolResult.model_validate(result))
+
+
+def _knows_tasks(ctx: ServerRequestContext[Any, Any]) -> bool:
+    declared = ctx.session.client_capabilities
+    return ctx.protocol_version == MODERN and declared is not None and TASKS in (declared.extensions or {})
 
 
 def _named(listed: list[Json], name: str) -> Json:
