@@ -106,6 +106,8 @@ class OpenApproval(Message, frozen=True, tag="approval:open", tag_field="op"):
     """The passkey that signs, where one has several."""
     network: str = ""
     """What the system calls the network that the asker is in, so that no page is served in another one."""
+    retries: int = 0
+    """How many retries the answer is to cover, 0 to 3; a denial covers none."""
 
 
 class ProveApproval(Message, frozen=True, tag="approval:prove", tag_field="op"):
@@ -242,6 +244,8 @@ class ApprovalAnswer(Message, frozen=True):
     key: str
     """Of evidence: the token's digest."""
     received: int
+    retries: int = 0
+    """How many retries it covers."""
 
 
 class ApprovalDetail(Message, frozen=True, tag="approval-detail", tag_field="is"):
@@ -266,6 +270,8 @@ class ApprovalDetail(Message, frozen=True, tag="approval-detail", tag_field="is"
     """What the `sub` of an issuer's token about it has to be."""
     narrows: str = ""
     """The approval that was answered with this action; empty when it narrows none."""
+    retries: str = ""
+    """Of a retry: the approval whose answer covers it."""
     narrowed_to: str = ""
     """The approval of the action that this one was answered with."""
     changed: tuple[Changed, ...] = ()

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.core.action import ActionState
-from taskbound.core.approval import OPEN, Answer, AnswerKind, ApprovalState, Operand, ProbeKind, Question
+from taskbound.core.approval import (
+    OPEN,
+    Answer,
+    AnswerKind,
+    ApprovalState,
+    First,
+    Operand,
+    ProbeKind,
+    Question,
+)
 from taskbound.core.approval.fatigue import ApprovalLimits, Display
 from taskbound.core.clock import Instant
 from taskbound.core.errors import TaskboundError
@@ -30,6 +39,7 @@ from tests.contracts.store.rows import (
 if TYPE_CHECKING:
     from taskbound.ports.store import Store, Transaction
 
+FIRST = First(id="apr_0", action="act_0", nonce="m", asked=NOW, deadline=Instant(NOW + 1))
 FILE = Operand(
     place="/file",
     kind=ProbeKind.FILE,
@@ -37,7 +47,7 @@ FILE = Operand(
 )
 
 
-def approval(
+def approval(  # noqa: PLR0913 - what an approval may differ in, each by its name
     number: int = 1,
     *,
     namespace: str = SPACE,
@@ -45,6 +55,7 @@ def approval(
     act: str = "d1",
     state: ApprovalState = ApprovalState.PENDING,
     narrows: str = "",
+    retry: int = 0,
 ) -> StoredApproval:
     question = Question(
         namespace=namespace,
@@ -64,6 +75,8 @@ def approval(
         deadline=Instant(2**53 - 1),
         operands=(FILE,),
         narrows=narrows,
+        first=FIRST if retry else None,
+        retry=retry,
     )
     waiter = Waiter(connection="con_1", request='"7"', until=Instant(NOW + 60))
     return StoredApproval(question=question, state=state, waiter=waiter)
@@ -113,6 +126,31 @@ def test_an_approval_is_read_as_it_was_written(store: Store, state: ApprovalStat
     assert read(store, lambda seen: seen.approvals.approval(OTHER, "apr_1")) is None
     assert read(store, lambda seen: seen.approvals.approval_of(OTHER, "act_1")) is None
     assert read(store, lambda seen: seen.approvals.approval(SPACE, "apr_2")) is None
+
+
+def last_used(
+    store: Store, task: str = "tsk_1", act: str = "d1", space: str = SPACE
+) -> StoredApproval | None:
+    return store.write(lambda tx: tx.approvals.lock_last_used(space, task, act))
+
+
+def test_the_one_that_was_used_last_is_found_by_task_and_action_with_its_answers(store: Store) -> None:
+    used = ApprovalState.CONSUMED
+    ask(store, *(approval(one, state=used) for one in (1, 3, 2)), approval(4), approval(5, task="tsk_2"))
+    store.write(lambda tx: tx.approvals.put_answer(SPACE, "apr_3", answer()))
+    found = last_used(store)
+    assert found == replace(approval(3, state=used), answers=(answer(),))
+    assert last_used(store, task="tsk_2") is None
+    assert last_used(store, act="d2") is None
+    assert last_used(store, space=OTHER) is None
+
+
+def test_a_retry_is_asked_about_once_and_read_as_it_was_written(store: Store) -> None:
+    ask(store, approval(1, retry=1), approval(2, retry=2), approval(3, namespace=OTHER, retry=1))
+    assert read(store, lambda seen: seen.approvals.approval(SPACE, "apr_2")) == approval(2, retry=2)
+    with pytest.raises(ConflictError):
+        ask(store, approval(4, retry=2))
+    ask(store, approval(4), approval(5))
 
 
 @pytest.mark.parametrize("again", [approval(1), replace(approval(2), question=approval(2).question)])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from dev.soaks.documents import value
 from taskbound.core.action import canonical
+from taskbound.core.approval import First
 from taskbound.core.approval.sheet import (
     SHEET_LIMITS,
     SHEET_WIDTH,
@@ -160,12 +161,21 @@ def random_sheet(seed: int) -> SheetOf:
     return ordinary(
         arguments,
         **{name: _text(chance, most) for name, most in chance.sample(_TEXTS, 3)},
+        **_retry(chance),
         operands=operands,
         policies=several,
         needs=tuple(SheetNeed(lifter=one, persons=1, who=_text(chance, 12)) for one in several[:1]),
         attempt=chance.randrange(1, 10**6),
         deadline=Instant(chance.randrange(10**16)),
     )
+
+
+def _retry(chance: random.Random) -> dict[str, object]:
+    if chance.random() > 1 / 9:
+        return {}
+    times = sorted(Instant(chance.randrange(10**16)) for _ in range(2))
+    named = {name: _text(chance, 12) for name in ("id", "action", "nonce")}
+    return {"retry": chance.randrange(1, 4), "first": First(**named, asked=times[0], deadline=times[1])}
 
 
 def _value(chance: random.Random) -> JsonValue:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from taskbound.core.action import JsonValue
 from taskbound.core.approval import (
+    First,
     Need,
     NeedKind,
     Operand,
@@ -23,6 +25,7 @@ from taskbound.core.approval import (
 from taskbound.core.clock import Instant
 from tests.core.approval.values import ARGUMENTS, HOUR, NOW, act, operand, question
 
+FIRST = First(id="apr_0", action="act_0", nonce="n0", asked=NOW, deadline=Instant(NOW + HOUR))
 TO: dict[str, JsonValue] = {"host": "db.example", "database": "books", "user": "app"}
 
 # I-28, A176 and A183: one thing changed after the approval, whatever it is, is another question.
@@ -69,6 +72,11 @@ MUTATIONS: dict[str, Callable[[], Question]] = {
     "a file that is not looked at": lambda: question(operands=()),
     "what it narrows": lambda: question(narrows="5a" * 32),
     "that it narrows something else": lambda: question(narrows="5b" * 32),
+    "that it is a retry": lambda: question(first=FIRST, retry=1),
+    "which retry it is": lambda: question(first=FIRST, retry=2),
+    "of what it is a retry": lambda: question(first=replace(FIRST, id="apr_9"), retry=1),
+    "of which action": lambda: question(first=replace(FIRST, action="act_9"), retry=1),
+    "until when that was open": lambda: question(first=replace(FIRST, deadline=NOW), retry=1),
 }
 
 

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from taskbound.core.action import JsonValue, canonical
+from taskbound.core.approval import First
 from taskbound.core.approval.sheet import (
     SHEET_LIMITS,
     BadSheetError,
@@ -75,7 +76,8 @@ def test_a194_an_instant_is_shown_alike_whatever_zone_the_reader_is_in(
 
 @pytest.mark.parametrize("field", [field.name for field in fields(SheetOf)])
 def test_a176_no_field_can_change_without_another_text(field: str) -> None:
-    of, other = ordinary({"a": 1}), None  # type: tuple[SheetOf, object]
+    first = First(id="q", action="a", nonce="n", asked=Instant(0), deadline=Instant(1))
+    of, other = ordinary({"a": 1}, retry=1, first=first), None  # type: tuple[SheetOf, object]
     match getattr(of, field):
         case bytes():
             other = canonical({"a": 2})
@@ -85,6 +87,8 @@ def test_a176_no_field_can_change_without_another_text(field: str) -> None:
             other = number + 1
         case ():
             other = (SheetOperand(kind="file", place="/a", found=(("path", "b"),)),)
+        case First() as first:
+            other = replace(first, nonce="m")
         case (SheetNeed() as need,):
             other = (replace(need, persons=3),)
         case several:

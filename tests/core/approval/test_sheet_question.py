@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
 from taskbound.core.action import Action, make_action, parse_object
-from taskbound.core.approval import Operand, ProbeKind, Question
+from taskbound.core.approval import FIRST, First, Operand, ProbeKind, Question
 from taskbound.core.approval.sheet import BadSheetError, Label, SheetNeed, SheetOf, parse_sheet, sheet_of
 from tests.core.approval.sheets import contents, shown
 from tests.core.approval.values import ACT, ARGUMENTS, question
@@ -36,6 +36,16 @@ def test_i32_the_digest_that_is_signed_is_that_of_what_the_screen_shows() -> Non
     sheet = parse_sheet(shown(sheet_of(asked, action())))
     assert asked_by(sheet) == asked
     assert asked_by(sheet).digest == sheet.digest == asked.digest
+
+
+def test_i32_what_stands_of_a_retry_has_the_digest_that_was_signed_of_the_first() -> None:
+    before = question()
+    first = First(**{name: getattr(before, name) for name in FIRST})
+    asked = replace(question(id="apr_r", action="act_r", nonce="other"), first=first, retry=2)
+    sheet = parse_sheet(shown(sheet_of(asked, action())))
+    assert asked_by(sheet) == asked
+    assert asked_by(sheet).answered == before
+    assert asked_by(sheet).answered.digest == before.digest != asked.digest
 
 
 def test_i32_the_action_that_the_screen_shows_has_the_digest_that_will_run() -> None:

@@ -56,6 +56,33 @@ def test_a_narrowing_is_read_with_both_digests() -> None:
     assert (said.kind, said.digest, said.narrowed) == (AnswerKind.NARROW, STATEMENT.digest, "5a" * 32)
 
 
+COVERING = render_statement(replace(STATEMENT, retries=2))
+
+
+def test_an_answer_covers_as_many_retries_as_a_line_of_it_says_and_none_without() -> None:
+    assert parse_statement(COVERING).retries == 2
+    assert parse_statement(RAW).retries == 0
+    assert b"\nretries covered: 2\n" in COVERING
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        COVERING.replace(b"approve one", b"deny one"),
+        COVERING.replace(b"one action", b"one plan"),
+        COVERING.replace(b"one action", b"one amendment"),
+        COVERING.replace(b"covered: 2", b"covered: 0"),
+        COVERING.replace(b"covered: 2", b"covered: 4"),
+        COVERING.replace(b"covered: 2", b"covered: 02"),
+        COVERING.replace(b"covered: 2\n", b"covered: 2\nretries covered: 2\n"),
+        NARROWING.replace(b"question: ", b"retries covered: 1\nquestion: "),
+    ],
+)
+def test_law7_only_a_yes_to_one_action_covers_retries_and_at_most_three(raw: bytes) -> None:
+    with pytest.raises(BadStatementError):
+        parse_statement(raw)
+
+
 @pytest.mark.parametrize(
     "raw",
     [

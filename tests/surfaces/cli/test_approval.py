@@ -113,6 +113,33 @@ def test_a_statement_that_was_signed_elsewhere_is_brought_and_a_denial_is_final(
     assert "approval-denied" in place("action", "list", "--decision", "refuse").out
 
 
+def test_law7_retries_are_covered_by_a_yes_that_says_how_many_and_by_nothing_else(
+    place: Installation, agent: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    action = line(agent)
+    key, retries = ("--key", str(tmp_path / "alice")), ("--retries", "2")
+    assert place("approval", "sign", action, *key, "--retries", "4").status == 2
+    assert place("approval", "deny", action, *key, *retries).status == 2
+    for name in ("pln_1", "amd_1"):
+        other = place("approval", "sign", name, *key, *retries)
+        assert (other.status, "only a yes to one action can cover retries" in other.err) == (2, True)
+    (own,) = place("person", "key", "list", "--json").document["rows"]
+    file, signature = tmp_path / "answer", tmp_path / "answer.sig"
+    by = ("--by", own["key"], "--file", str(file))
+    denial = place("approval", "statement", action, *by, "--deny", *retries)
+    assert (denial.status, file.exists()) == (2, False)
+    assert place("approval", "statement", action, *by, *retries).status == 0
+    assert "retries covered: 2\n" in file.read_text()
+    signature.write_bytes(sign(tmp_path / "alice", file.read_bytes()))
+    words = ("--statement", str(file), "--signature", str(signature))
+    plain = place("approval", "sign", action, *words)
+    assert (plain.status, "says something else than the command" in plain.err) == (2, True)
+    signed = place("approval", "sign", action, *words, *retries)
+    assert (signed.status, "is approved" in signed.out) == (0, True), signed.err
+    assert "confirm by alice, retries covered: 2" in place("approval", "show", action).out
+    assert line(agent, "again\n") == "Permitted"
+
+
 def test_a_question_is_watched_and_withdrawn(place: Installation, agent: subprocess.Popen[str]) -> None:
     action = line(agent)
     watched = place("approval", "watch", "--once")

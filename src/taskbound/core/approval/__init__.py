@@ -36,6 +36,8 @@ from taskbound.core.approval.probe import MOST_LOOKS, Look, Probe, looks_of, par
 from taskbound.core.approval.question import (
     AGENT,
     APPROVAL_VERSION,
+    FIRST,
+    First,
     Need,
     NeedKind,
     Question,
@@ -50,6 +52,7 @@ from taskbound.core.approval.quorum import (
     require_askable,
     require_entitled,
     require_wanted,
+    retries_covered,
     yes_of,
 )
 from taskbound.core.approval.show import require_showable
@@ -63,6 +66,7 @@ from taskbound.core.approval.state import (
     advance_approval,
 )
 from taskbound.core.approval.statement import (
+    MOST_RETRIES,
     AnswerKind,
     Statement,
     Subject,
@@ -86,8 +90,10 @@ __all__ = [
     "APPROVAL_VERSION",
     "BEFALLS",
     "FINDINGS",
+    "FIRST",
     "LEAST_STEPS",
     "MOST_LOOKS",
+    "MOST_RETRIES",
     "MOST_STEPS",
     "OPEN",
     "PLAN_VERSION",
@@ -104,6 +110,7 @@ __all__ = [
     "Change",
     "Circle",
     "DeniedBeforeError",
+    "First",
     "Ground",
     "Look",
     "NarrowedBeforeError",
@@ -158,6 +165,7 @@ __all__ = [
     "require_one_answer",
     "require_showable",
     "require_wanted",
+    "retries_covered",
     "step_words",
     "why_plan_over",
     "yes_of",

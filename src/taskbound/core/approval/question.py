@@ -14,12 +14,14 @@
 4. The question of a narrowed action names the one that it narrows, by digest; so it stands in its own, of the
    second version. All others are of the first, as they were before there was narrowing.
 5. The question of a step of a plan names the plan and its place in it, and is of the third version.
+6. The question of a retry that was answered before it was asked says which retry it is, and holds what of the
+   first is another: so whoever reads it computes the digest that was signed. It is of the fourth version.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
@@ -33,7 +35,17 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.core.clock import Instant
 
-__all__ = ["AGENT", "APPROVAL_VERSION", "Need", "NeedKind", "Question", "parse_lifter", "parse_question"]
+__all__ = [
+    "AGENT",
+    "APPROVAL_VERSION",
+    "FIRST",
+    "First",
+    "Need",
+    "NeedKind",
+    "Question",
+    "parse_lifter",
+    "parse_question",
+]
 
 APPROVAL_VERSION: Final = 1
 """The version of what stands in the digest; another composition is another version."""
@@ -43,6 +55,8 @@ _PLANNED: Final = 3
 """The same of a step of a plan (rule 5)."""
 AGENT: Final = "agent"
 """The group that a lifter names for those who approve for the tool, or else for the agent."""
+_RETRIED: Final = 4
+"""The same of a retry (rule 6)."""
 _KIND: Final = "taskbound approval"
 _EVIDENCE: Final = re.compile(r"evidence:(jws(?:\.[a-z0-9][a-z0-9_-]{0,31})?)")
 _APPROVAL: Final = re.compile(r"approval:([a-z0-9][a-z0-9._-]{0,63})(?::([1-9]))?")
@@ -85,6 +99,21 @@ def parse_lifter(lifter: str) -> Need:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class First:
+    """What is another in the question that was answered than in that of its retry (rule 6)."""
+
+    id: str
+    action: str
+    nonce: str
+    asked: Instant
+    deadline: Instant
+
+
+FIRST: Final = tuple(one.name for one in fields(First))
+"""The names of what is another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """What is asked of people about one held action."""
 
@@ -113,6 +142,10 @@ class Question:
     """Id of the plan whose step this is; empty when it is asked by itself (rule 5)."""
     step: int = 0
     """Which step of it, from 1."""
+    first: First | None = None
+    """Of a retry: what the question was that people have answered (rule 6)."""
+    retry: int = 0
+    """Which retry of that it is, from 1."""
     canonical: bytes = field(init=False, repr=False, compare=False)
     digest: str = field(init=False)
     """Rule 1: what people sign."""
@@ -128,12 +161,28 @@ class Question:
         """What lifts it, all of it (rule 3)."""
         return tuple(parse_lifter(one) for one in self.lifters)
 
+    @property
+    def answered(self) -> Question:
+        """The question that people have signed: of a retry the first, with its digest (rule 6)."""
+        if self.first is None:
+            return self
+        first = {name: getattr(self.first, name) for name in FIRST}
+        return replace(self, **first, first=None, retry=0)
+
+    @property
+    def retried(self) -> str:
+        """Which retry of which question it is, as one text; empty when it is none. Two are never the same."""
+        return "" if self.first is None else f"{self.answered.digest}:{self.retry}"
+
     def _value(self) -> dict[str, JsonValue]:
         value: dict[str, JsonValue] = {"kind": _KIND, "version": APPROVAL_VERSION}
         if self.narrows:
             value |= {"narrows": self.narrows, "version": _NARROWING}
         if self.plan:
             value |= {"plan": self.plan, "step": self.step, "version": _PLANNED}
+        if self.first is not None:
+            first: dict[str, JsonValue] = {name: getattr(self.first, name) for name in FIRST}
+            value |= {"first": first, "retry": self.retry, "version": _RETRIED}
         for name in _PLAIN:
             value[name] = getattr(self, name)
         value["lifters"] = list(self.lifters)
@@ -144,7 +193,7 @@ class Question:
 _PLAIN: Final = tuple(
     one.name
     for one in fields(Question)
-    if one.init and one.name not in {"lifters", "operands", "narrows", "plan", "step"}
+    if one.init and one.name not in {"lifters", "operands", "narrows", "plan", "step", "first", "retry"}
 )
 _WHOLE: Final = frozenset({"asked", "deadline"})
 
@@ -166,10 +215,7 @@ def parse_question(raw: bytes) -> Question:
 
 
 def _question(value: dict[str, JsonValue]) -> Question:
-    for name in _PLAIN:
-        said = value.get(name)
-        if isinstance(said, bool) or not isinstance(said, int if name in _WHOLE else str):
-            raise UnreadableQuestionError(f"a question has no {name}")
+    _require_plain(value, _PLAIN)
     lifters, operands = value.get("lifters"), value.get("operands")
     if not isinstance(lifters, list) or not isinstance(operands, list):
         raise UnreadableQuestionError("a question has no lifters or operands")
@@ -179,6 +225,11 @@ def _question(value: dict[str, JsonValue]) -> Question:
     plan, step = value.get("plan", ""), value.get("step", 0)
     if not isinstance(plan, str) or isinstance(step, bool) or not isinstance(step, int):
         raise UnreadableQuestionError("a question is a step of something that is no plan")
+    first, retry = value.get("first"), value.get("retry", 0)
+    if isinstance(retry, bool) or not isinstance(retry, int) or not isinstance(first, dict | None):
+        raise UnreadableQuestionError("a question is a retry of something that is no question")
+    if first is not None:
+        _require_plain(first, FIRST)
     plain = {name: value[name] for name in _PLAIN}
     return Question(
         **plain,  # type: ignore[arg-type]  # each was looked at just now
@@ -187,4 +238,13 @@ def _question(value: dict[str, JsonValue]) -> Question:
         narrows=narrows,
         plan=plan,
         step=step,
+        first=None if first is None else First(**{name: first[name] for name in FIRST}),  # type: ignore[arg-type]  # each was looked at just now
+        retry=retry,
     )
+
+
+def _require_plain(value: dict[str, JsonValue], names: tuple[str, ...]) -> None:
+    for name in names:
+        said = value.get(name)
+        if isinstance(said, bool) or not isinstance(said, int if name in _WHOLE else str):
+            raise UnreadableQuestionError(f"a question has no {name}")

@@ -19,9 +19,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from taskbound.core.approval.errors import NoApproverError, NotEntitledError
+from taskbound.core.approval.errors import BadStatementError, NoApproverError, NotEntitledError
 from taskbound.core.approval.question import AGENT, NeedKind
-from taskbound.core.approval.statement import AnswerKind
+from taskbound.core.approval.statement import AnswerKind, parse_statement
 from taskbound.core.identity import PersonState
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ __all__ = [
     "require_askable",
     "require_entitled",
     "require_wanted",
+    "retries_covered",
     "yes_of",
 ]
 
@@ -57,6 +58,16 @@ class Answer:
     received: Instant
     statement: bytes
     signature: bytes
+
+
+def retries_covered(answer: Answer) -> int:
+    """How many retries this answer covers, by what was signed; an issuer's word covers none."""
+    if answer.kind is AnswerKind.EVIDENCE:
+        return 0
+    try:
+        return parse_statement(answer.statement).retries
+    except BadStatementError:
+        return 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

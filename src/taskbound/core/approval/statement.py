@@ -7,6 +7,7 @@
 4. A narrowing names the digest of the narrowed action too, in a line that no other answer has.
 5. The first line names what is answered as well: an action, a plan of them, or an amendment of a task. Only
    an action can be narrowed, and who signed about one has said nothing about another.
+6. An answer covers no retry unless a line of it says how many, and only a yes to one action can (law 7).
 """
 
 from __future__ import annotations
@@ -23,8 +24,18 @@ from taskbound.core.clock import Instant
 if TYPE_CHECKING:
     from taskbound.core.approval.question import Question
 
-__all__ = ["AnswerKind", "Statement", "Subject", "parse_statement", "render_statement", "require_answers"]
+__all__ = [
+    "MOST_RETRIES",
+    "AnswerKind",
+    "Statement",
+    "Subject",
+    "parse_statement",
+    "render_statement",
+    "require_answers",
+]
 
+MOST_RETRIES: Final = 3
+"""Retries that one answer may cover (rule 6)."""
 SKEW: Final = 60_000_000
 """µs by which the clock of a person's machine may differ from ours."""
 
@@ -67,6 +78,8 @@ class Statement:
     narrowed: str = ""
     """Of a narrowing: the digest of the action that is to run instead (rule 4)."""
     subject: Subject = Subject.ACTION
+    retries: int = 0
+    """Of a yes to an action: how many retries it covers, 0 to 3 (rule 6)."""
 
 
 _LINES: Final = re.compile(
@@ -74,6 +87,7 @@ _LINES: Final = re.compile(
     r"one (?P<subject>action|plan|amendment), version 1\n"
     r"approval digest: (?P<digest>[0-9a-f]{64})\n"
     r"(?:narrowed to: (?P<narrowed>[0-9a-f]{64})\n)?"
+    r"(?:retries covered: (?P<retries>[1-3])\n)?"
     r"question: (?P<question>[!-~]{1,100})\n"
     r"namespace: (?P<namespace>[!-~]{1,100})\n"
     r"person: (?P<person>[!-~]{1,100})\n"
@@ -82,13 +96,18 @@ _LINES: Final = re.compile(
 )
 
 
+_COVERING: Final = {("approve", "action"), ("confirm", "action")}
+
+
 def render_statement(statement: Statement) -> bytes:
-    """The bytes that are signed (rules 2 and 4)."""
+    """The bytes that are signed (rules 2, 4 and 6)."""
+    retries = f"retries covered: {statement.retries}\n" if statement.retries else ""
     narrowed = f"narrowed to: {statement.narrowed}\n" if statement.narrowed else ""
     return (
         f"taskbound statement: {statement.kind.value} one {statement.subject.value}, version 1\n"
         f"approval digest: {statement.digest}\n"
         f"{narrowed}"
+        f"{retries}"
         f"question: {statement.question}\n"
         f"namespace: {statement.namespace}\n"
         f"person: {statement.person}\n"
@@ -111,6 +130,8 @@ def parse_statement(raw: bytes) -> Statement:
         raise BadStatementError("what was signed is no answer to a question")
     if found["narrowed"] and found["subject"] != Subject.ACTION.value:  # 5
         raise BadStatementError("only an action can be narrowed")
+    if found["retries"] and (found["kind"], found["subject"]) not in _COVERING:  # 6
+        raise BadStatementError("only a yes to one action can cover retries")
     return Statement(
         kind=AnswerKind(found["kind"]),
         namespace=found["namespace"],
@@ -121,6 +142,7 @@ def parse_statement(raw: bytes) -> Statement:
         at=Instant(int(found["at"])),
         narrowed=found["narrowed"] or "",
         subject=Subject(found["subject"]),
+        retries=int(found["retries"] or 0),
     )
 
 

@@ -10,6 +10,7 @@
    is not there was not, and is decided again.
 6. A task whose call was refused since people were asked too much is paused right after.
 7. A call whose looks may wait is given back unseen: nothing was decided of it, nor recorded.
+8. A held retry that an approval covers is decided again at once, by its held action's name.
 """
 
 from __future__ import annotations
@@ -157,6 +158,9 @@ class Decisions:
             if isinstance(answer, Stale):
                 self._views.read_again(one.proposal)
                 stale.append((one.place, one.call))
+            elif one.covered:
+                stale.append((one.place, replace(one.call, resume=one.action)))  # 8
+                answers[one.place] = answer
             else:
                 answers[one.place] = answer
         return stale

@@ -34,6 +34,8 @@ class Pending:
     """The action that it was settled as: the held one, when a hold is lifted."""
     permitted: str = ""
     """The connection that was given a permit."""
+    covered: bool = False
+    """Whether it is a held retry that was answered before: it is decided again, by what it is held as."""
 
 
 def write_settlement(
@@ -63,6 +65,7 @@ def write_settlement(
                 row = stored_action(one.call, answer, now)
                 if holds is not None:
                     row = holds.take(tx, means, answer, row, one.call.wait)
+                    one.covered = holds.covers(row.id)
                 if answer.lifted is None:
                     rows.append(row)
                 one.action = row.id

@@ -77,6 +77,9 @@ class ApprovalWrites(ApprovalReads, Protocol):
     def lock_narrowed(self, namespace: str, digest: str) -> StoredApproval | None:
         """What `narrowed_to` reads, locked."""
 
+    def lock_last_used(self, namespace: str, task: str, act: str) -> StoredApproval | None:
+        """Of those that were used for this action digest of the task the one asked last, locked."""
+
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredApproval, ...]:
         """All open ones of these tasks, locked, by id."""
 
@@ -110,7 +113,8 @@ class ApprovalWrites(ApprovalReads, Protocol):
     def insert_approvals(self, approvals: Sequence[StoredApproval]) -> None:
         """Write new ones, without answers.
 
-        One whose id exists MUST raise `ConflictError`, and so MUST a second one that narrows a question.
+        One whose id exists MUST raise `ConflictError`, and so MUST a second one that narrows a question,
+        and a second one that is the same retry of a question.
         """
 
     def move_approvals(self, namespace: str, changes: Sequence[ApprovalChange]) -> None:

@@ -13,6 +13,7 @@ from taskbound.core.approval import (
     UnknownApprovalError,
     askable,
     parse_statement,
+    retries_covered,
 )
 from taskbound.core.approval.amendment import AmendmentState
 from taskbound.core.errors import DeniedError, UnavailableError
@@ -301,7 +302,11 @@ def detail_of(means: Means, snapshot: Snapshot, one: StoredApproval) -> wire.App
         policies=kept.policies,
         answers=tuple(
             wire.ApprovalAnswer(
-                kind=given.kind.value, person=given.person, key=given.key, received=given.received
+                kind=given.kind.value,
+                person=given.person,
+                key=given.key,
+                received=given.received,
+                retries=retries_covered(given),
             )
             for given in one.answers
         ),
@@ -310,6 +315,7 @@ def detail_of(means: Means, snapshot: Snapshot, one: StoredApproval) -> wire.App
         if any(need.kind is NeedKind.EVIDENCE for need in question.needs)
         else "",
         narrows="" if before is None else before.question.id,
+        retries="" if question.first is None else question.first.id,
         narrowed_to="" if after is None else after.question.id,
         changed=changed_values(pair[0].arguments, pair[1].arguments),
     )

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import Action, Frame
 from taskbound.core.approval import (
+    MOST_RETRIES,
     OPEN,
     AnswerKind,
     ApprovalOverError,
+    BadStatementError,
     OtherQuestionError,
     Statement,
     UnknownApprovalError,
@@ -122,6 +124,8 @@ async def open_approval(daemon: Daemon, connection: Connection, ask: OpenApprova
 
     def look() -> Desk:
         actor = daemon.require_person(connection)
+        if ask.retries and (ask.deny or not 0 < ask.retries <= MOST_RETRIES):
+            raise BadStatementError(f"only a yes covers retries, and {MOST_RETRIES} at most")
         space = connection.namespace
         with daemon.means.store.read() as snapshot:
             own = _passkey(snapshot, space, actor, ask.key, daemon.means.clock.now())
@@ -133,7 +137,7 @@ async def open_approval(daemon: Daemon, connection: Connection, ask: OpenApprova
             _require_open(found)
         if found.question.digest != ask.digest:
             raise OtherQuestionError("what is asked is not what was seen: the digest is another one")
-        return _Answering(daemon, found.question.id, own, deny=ask.deny)
+        return _Answering(daemon, found.question.id, own, deny=ask.deny, retries=ask.retries)
 
     return await _opened(daemon, await daemon.first(look), ask.network)
 
@@ -268,8 +272,9 @@ class _Vouching:
 class _Answering:
     """Has a passkey sign the answer to a question."""
 
-    def __init__(self, daemon: Daemon, question: str, own: PersonKey, *, deny: bool) -> None:
-        self._daemon, self._question, self._own, self._deny = daemon, question, own, deny
+    def __init__(self, daemon: Daemon, question: str, own: PersonKey, *, deny: bool, retries: int) -> None:
+        self._daemon, self._question, self._own = daemon, question, own
+        self._deny, self._retries = deny, retries
         self._statements: dict[str, bytes] = {}
 
     @property
@@ -336,6 +341,7 @@ class _Answering:
             person=self.person,
             key=self._own.id,
             at=self._daemon.means.clock.now(),
+            retries=self._retries,
         )
         return render_statement(said)
 

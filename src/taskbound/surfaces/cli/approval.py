@@ -6,6 +6,7 @@
 3. A plan, which is named by its own id, is shown and answered as a whole (`plan`).
 4. What a call is narrowed to is made here from the held action, by the values that its approver gives:
    nothing else of it can differ, and both digests stand in what is signed.
+5. An answer covers no retry unless it is said, and then that stands in what is signed.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from taskbound.core.approval import (
+    MOST_RETRIES,
     AnswerKind,
     Statement,
     parse_statement,
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from taskbound.core.approval import Question
     from taskbound.surfaces.cli.narrowing import Narrower
     from taskbound.wire.action import Changed
+    from taskbound.wire.approval import ApprovalAnswer
 
 __all__ = [
     "app",
@@ -84,6 +87,16 @@ KeyOption = Annotated[
 SetOption = Annotated[
     list[str],
     typer.Option("--set", metavar="ARGUMENT=AMOUNT", help="An amount that is to be less; once for each."),
+]
+RetriesOption = Annotated[
+    int,
+    typer.Option(
+        "--retries",
+        metavar="NUMBER",
+        min=0,
+        max=MOST_RETRIES,
+        help="How many retries it covers as well, after it failed or was not sent, and nothing has changed.",
+    ),
 ]
 StatementOption = Annotated[
     str, typer.Option("--statement", metavar="FILE", help="What was signed, where it was signed elsewhere.")
@@ -125,6 +138,7 @@ def statement(
         list[str] | None,
         typer.Option("--set", metavar="ARGUMENT=AMOUNT", help="A narrowing: an amount that is to be less."),
     ] = None,
+    retries: RetriesOption = 0,
 ) -> None:
     """Write what is to be signed, for a key that is on another machine.
 
@@ -132,6 +146,7 @@ def statement(
     """
     if deny_it and values:
         raise BadInputError("an answer is a denial or a narrowing, and not both")
+    _require_yes(approval, retries, plain=not (deny_it or values))
     person = person_of(session, by)
     kind = AnswerKind.NARROW if values else AnswerKind.DENY if deny_it else AnswerKind.APPROVE
     if is_plan(approval):
@@ -146,7 +161,7 @@ def statement(
         _print(session, found, question)
         _print_less(session, less)
         said = yes_of(question, person) if kind is AnswerKind.APPROVE else kind
-        text = _statement(found, question, (person, by), said, less)
+        text = _statement(found, question, (person, by), (said, retries), less)
     write_file(file, [text.encode()])
     session.done(Done(), f"written to {shown(file)}: sign it, and bring it with `taskbound approval sign`")
 
@@ -155,6 +170,7 @@ def statement(
     app,
     "sign",
     examples="taskbound approval sign apr_01ab --key ~/.ssh/id_ed25519_sk\n"
+    "taskbound approval sign apr_01ab --retries 1 --key ~/.ssh/id_ed25519_sk\n"
     "taskbound approval sign apr_01ab --statement answer --signature answer.sig",
 )
 def sign(
@@ -164,12 +180,15 @@ def sign(
     key: KeyOption = "",
     statement_file: StatementOption = "",
     signature: SignatureOption = "",
+    retries: RetriesOption = 0,
 ) -> None:
     """Answer yes to exactly this action, with your signature; it runs once, and only as it is shown.
 
-    Where the policy asks for the requester's own word this is the confirmation.
+    Where the policy asks for the requester's own word this is the confirmation. It covers no retry, unless
+    you say how many.
     """
-    _answer(session, approval, (key, statement_file, signature), kind=AnswerKind.APPROVE)
+    _require_yes(approval, retries, plain=True)
+    _answer(session, approval, (key, statement_file, signature), kind=AnswerKind.APPROVE, retries=retries)
 
 
 @command(
@@ -219,6 +238,7 @@ def open_page(
     *,
     deny_it: Annotated[bool, typer.Option("--deny", help="A denial.")] = False,
     by: Annotated[str, typer.Option("--by", metavar="KEY", help="Which of your passkeys signs.")] = "",
+    retries: RetriesOption = 0,
 ) -> None:
     """Show one question, and open a page on which your passkey approves it; or denies it, with `--deny`.
 
@@ -228,11 +248,17 @@ def open_page(
     if is_plan(approval):
         raise BadInputError("a page shows one action", remedy="sign a plan with `taskbound approval sign`")
     refuse_amendment(approval)
+    _require_yes(approval, retries, plain=not deny_it)
     found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
     question = question_from(found)
     _print(session, found, question)
     ask = OpenApproval(
-        approval=question.id, digest=question.digest, deny=deny_it, key=by, network=own_network()
+        approval=question.id,
+        digest=question.digest,
+        deny=deny_it,
+        key=by,
+        network=own_network(),
+        retries=retries,
     )
     ask_page(session, ask)
 
@@ -289,6 +315,7 @@ def _answer(
     *,
     kind: AnswerKind,
     values: list[str] | None = None,
+    retries: int = 0,
 ) -> None:
     key, statement_file, signature = brought
     if is_plan(approval):
@@ -303,14 +330,14 @@ def _answer(
     less = narrower(found.arguments.encode(), values or []) if kind is AnswerKind.NARROW else None
     if statement_file and signature and not key:
         text = _read(statement_file)
-        _require_said(text, statement_file, (kind, question, _digest(found, question, less)))
+        _require_said(text, statement_file, (kind, question, _digest(found, question, less)), retries)
         signed = _read(signature)
     elif key and not statement_file and not signature:
         own = own_key(session, key)
         _print(session, found, question)
         _print_less(session, less)
         said_kind = yes_of(question, own.person) if kind is AnswerKind.APPROVE else kind
-        text = _statement(found, question, (own.person, own.key), said_kind, less)
+        text = _statement(found, question, (own.person, own.key), (said_kind, retries), less)
         signed = sign_statement(session.screen, key, text)
     else:
         raise BadInputError(
@@ -327,13 +354,24 @@ def _answer(
     session.screen.line(f"{shown(question.id)} is narrowed; {_told(said)}" if less else _told(said))
 
 
-def _require_said(text: str, name: str, wanted: tuple[AnswerKind, Question, str]) -> None:
+def _require_yes(approval: str, retries: int, *, plain: bool) -> None:
+    """Go on only where it is a yes to one action that is to cover retries (rule 5)."""
+    if retries and (not plain or is_plan(approval) or is_amendment(approval)):
+        raise BadInputError("only a yes to one action can cover retries", remedy="leave out `--retries`")
+
+
+def _require_said(text: str, name: str, wanted: tuple[AnswerKind, Question, str], retries: int) -> None:
     kind, question, narrowed = wanted
     kinds = {AnswerKind.APPROVE, AnswerKind.CONFIRM} if kind is AnswerKind.APPROVE else {kind}
     said_in = parse_statement(text.encode())
     same = (said_in.question, said_in.digest, said_in.narrowed) == (question.id, question.digest, narrowed)
-    if said_in.kind not in kinds or not same:
+    if said_in.kind not in kinds or not same or said_in.retries != retries:
         raise BadInputError(f"`{shown(name)}` says something else than the command")
+
+
+def _answered(one: ApprovalAnswer) -> str:
+    covers = f", retries covered: {one.retries}" if one.retries else ""
+    return f"{one.kind} by {one.person}{covers}"
 
 
 def _told(said: ApprovalSaid) -> str:
@@ -346,11 +384,11 @@ def _statement(
     found: ApprovalDetail,
     question: Question,
     by: tuple[str, str],
-    kind: AnswerKind,
+    said: tuple[AnswerKind, int],
     less: Narrower | None,
 ) -> str:
-    said = Statement(
-        kind=kind,
+    statement = Statement(
+        kind=said[0],
         namespace=question.namespace,
         question=question.id,
         digest=question.digest,
@@ -358,8 +396,9 @@ def _statement(
         key=by[1],
         at=Instant(time.time_ns() // 1000),
         narrowed=_digest(found, question, less),
+        retries=said[1],
     )
-    return render_statement(said).decode()
+    return render_statement(statement).decode()
 
 
 def _digest(found: ApprovalDetail, question: Question, less: Narrower | None) -> str:
@@ -399,9 +438,10 @@ def _print(session: Session, found: ApprovalDetail, question: Question) -> None:
             ("state", row.state),
             ("missing", Words(row.missing or "-")),
             ("may answer", found.may_answer),
-            ("answers", tuple(Words(f"{one.kind} by {one.person}") for one in found.answers)),
+            ("answers", tuple(Words(_answered(one)) for one in found.answers)),
             *([("evidence", Words(f"a token with the `sub` {found.subject}"))] if found.subject else []),
             *([("reason", Words(row.reason))] if row.reason else []),
+            *([("retry of", found.retries)] if found.retries else []),
             *([("narrows", found.narrows)] if found.narrows else []),
             *([("narrowed to", found.narrowed_to)] if found.narrowed_to else []),
             *[("changed", Words(_changed(one, "is"))) for one in found.changed],

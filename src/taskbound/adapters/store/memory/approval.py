@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from taskbound.adapters.store.memory.rows import Tables
-    from taskbound.core.approval import Answer
+    from taskbound.core.approval import Answer, Question
     from taskbound.core.approval.fatigue import Display
     from taskbound.core.clock import Instant
     from taskbound.ports.approval import ApprovalChange, PlanChange, StoredApproval, StoredPlan, Waiter
@@ -118,6 +118,12 @@ class MemoryApprovals:
         """What `narrowed_to` reads."""
         return self.narrowed_to(namespace, digest)
 
+    def lock_last_used(self, namespace: str, task: str, act: str) -> StoredApproval | None:
+        """Of those that were used for this action the one asked last."""
+        used = (one for one in self._of(namespace) if one.state is ApprovalState.CONSUMED)
+        of_act = (one for one in used if (one.question.task, one.question.act) == (task, act))
+        return max(of_act, key=_age, default=None)
+
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredApproval, ...]:
         """All open ones of these tasks, by id."""
         found = [one for one in self._of(namespace) if one.state in OPEN and one.question.task in tasks]
@@ -172,8 +178,9 @@ class MemoryApprovals:
             others = (
                 self.approval_of(question.namespace, question.action),
                 self.narrowed_to(question.namespace, question.narrows),
+                self._retry(question),
             )
-            if known is not None or others != (None, None):
+            if known is not None or any(one is not None for one in others):
                 self._tables.conflict(f"approval `{question.id}`")
             self._put(replace(one, answers=()))
 
@@ -214,6 +221,12 @@ class MemoryApprovals:
         every = self._tables.live().approvals.values()
         found = [self._whole(one) for one in every if one.question.namespace == namespace]
         return [one for one in found if one is not None]
+
+    def _retry(self, question: Question) -> StoredApproval | None:
+        """The one that is the same retry of the same question."""
+        key = question.retried
+        found = (one for one in self._of(question.namespace) if key and one.question.retried == key)
+        return next(found, None)
 
     def _whole(self, one: StoredApproval | None) -> StoredApproval | None:
         """With the plan that its question names."""

@@ -46,6 +46,9 @@ _LOCK_HOLDS: Final = f"""{_LOCK} AND a.state IN ('pending', 'approved', 'denied'
     AND (a.task, a.act) IN (SELECT n.task, n.act FROM unnest($2::text[], $3::text[]) AS n (task, act))
     ORDER BY a.asked, a.id FOR NO KEY UPDATE OF a
 """  # noqa: S608  # our own columns
+_LOCK_LAST_USED: Final = f"""{_LOCK} AND a.task = $2 AND a.act = $3 AND a.state = 'consumed'
+    ORDER BY a.asked DESC, a.id DESC LIMIT 1 FOR NO KEY UPDATE OF a
+"""  # our own columns
 _LOCK_OPEN: Final = f"""{_LOCK} AND a.task = ANY($2::text[]) AND a.state IN ('pending', 'approved')
     ORDER BY a.id FOR NO KEY UPDATE OF a
 """
@@ -72,6 +75,10 @@ class PostgresApprovals(SqlApprovals):
     def lock_narrowed(self, namespace: str, digest: str) -> StoredApproval | None:
         """What `narrowed_to` reads, locked (rule 1)."""
         return self._first(self._locks.locked(read_approval, _LOCK_NARROWED, (namespace, digest)))
+
+    def lock_last_used(self, namespace: str, task: str, act: str) -> StoredApproval | None:
+        """Of those that were used for this action the one asked last, locked (rule 1)."""
+        return self._first(self._locks.locked(read_approval, _LOCK_LAST_USED, (namespace, task, act)))
 
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredApproval, ...]:
         """All open ones of these tasks, locked by id (rule 2)."""

@@ -43,6 +43,10 @@ _HOLDS: Final = f"""
     CROSS JOIN approvals a ON a.namespace = ?1 AND a.task = asked.value ->> 0 AND a.act = asked.value ->> 1
         AND a.state IN ('pending', 'approved', 'denied', 'narrowed') ORDER BY a.asked, a.id
 """  # noqa: S608  # our own columns
+_LAST_USED: Final = (
+    f"SELECT {COLUMNS} FROM approvals a WHERE a.namespace = ? AND a.task = ? AND a.act = ?"  # noqa: S608  # our own columns
+    " AND a.state = 'consumed' ORDER BY a.asked DESC, a.id DESC LIMIT 1"
+)
 _OF_TASKS: Final = f"""
     SELECT {COLUMNS} FROM json_each(?2) AS asked
     CROSS JOIN approvals a ON a.namespace = ?1 AND a.task = asked.value AND {_OPEN} ORDER BY a.id
@@ -195,6 +199,10 @@ class SqlApprovals:
         """What `narrowed_to` reads; the transaction holds the one lock there is."""
         return self.narrowed_to(namespace, digest)
 
+    def lock_last_used(self, namespace: str, task: str, act: str) -> StoredApproval | None:
+        """Of those that were used for this action the one asked last; there is one lock."""
+        return self._first(self._link.all(read_approval, _LAST_USED, (namespace, task, act)))
+
     def lock_open(self, namespace: str, tasks: Collection[str]) -> tuple[StoredApproval, ...]:
         """All open ones of these tasks, by id."""
         return self._whole(
@@ -324,6 +332,7 @@ def _row(one: StoredApproval) -> tuple[Value, ...]:
         reason=one.reason,
         narrows=question.narrows,
         plan=question.plan,
+        retried=question.retried,
     )
 
 

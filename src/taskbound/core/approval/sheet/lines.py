@@ -49,6 +49,7 @@ class Label(Enum):
     STEP = "step"
     QUESTION = "question"
     NARROWS = "narrows"
+    RETRY = "retry"
     ASKED = "asked"
     DEADLINE = "answer by"
     NEED = "needed"

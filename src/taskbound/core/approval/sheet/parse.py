@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import canonical
+from taskbound.core.approval.question import First
 from taskbound.core.approval.sheet.leaves import gather, read_leaf
 from taskbound.core.approval.sheet.lines import SHEET_WIDTH, Item, Label, Quoted, read_items
 from taskbound.core.approval.sheet.render import Sheet, render_sheet
@@ -95,6 +96,7 @@ def _read(fields: Fields) -> SheetOf:
     attempt = fields.one(Label.ATTEMPT)
     planned = bool(fields.all(Label.PLAN))
     found = fields.all(Label.FOUND)
+    retry, first = _retry(fields.one(Label.RETRY)) if fields.all(Label.RETRY) else (0, None)
     return SheetOf(
         namespace=fields.text(Label.NAMESPACE),
         digest=fields.text(Label.PART if planned else Label.DIGEST),
@@ -102,6 +104,8 @@ def _read(fields: Fields) -> SheetOf:
         step=_number(fields.one(Label.STEP)[0]) if fields.all(Label.STEP) else 0,
         question=fields.text(Label.QUESTION),
         narrows=fields.text(Label.NARROWS) if fields.all(Label.NARROWS) else "",
+        retry=retry,
+        first=first,
         action=fields.text(Label.ACTION),
         action_digest=fields.text(Label.ACTION_DIGEST),
         agent=fields.text(Label.AGENT),
@@ -126,6 +130,33 @@ def _read(fields: Fields) -> SheetOf:
         purpose=fields.text(Label.PURPOSE),
         reason=fields.text(Label.REASON),
     )
+
+
+def _retry(atoms: tuple[Atom, ...]) -> tuple[int, First]:
+    match atoms:
+        case [
+            number,
+            "of",
+            Quoted(text=name),
+            "action",
+            Quoted(text=action),
+            "nonce",
+            Quoted(text=nonce),
+            "asked",
+            str(asked),
+            "until",
+            str(deadline),
+        ]:
+            first = First(
+                id=name,
+                action=action,
+                nonce=nonce,
+                asked=parse_instant(asked),
+                deadline=parse_instant(deadline),
+            )
+            return _number(number), first
+        case _:
+            raise BadSheetError(f"a line `{Label.RETRY.value}` has another form")
 
 
 def _operand(atoms: tuple[Atom, ...], below: Iterable[tuple[Atom, ...]]) -> SheetOperand:

@@ -44,13 +44,14 @@ def sheet_of(  # noqa: PLR0913 -- what is not in the question, each thing by its
     Raises:
         BadSheetError: The question is about another action.
     """
-    if action.digest != question.act:
-        raise BadSheetError("the question is about another action")
+    _require_about(question, action)
     return SheetOf(
         namespace=question.namespace,
         digest=question.digest,
         question=question.id,
         narrows=question.narrows,
+        retry=question.retry,
+        first=question.first,
         action=question.action,
         action_digest=question.act,
         agent=question.agent,
@@ -77,6 +78,11 @@ def sheet_of(  # noqa: PLR0913 -- what is not in the question, each thing by its
         plan=question.plan,
         step=question.step,
     )
+
+
+def _require_about(question: Question, action: Action) -> None:
+    if action.digest != question.act:
+        raise BadSheetError("the question is about another action")
 
 
 def _operand(one: Operand) -> SheetOperand:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from taskbound.core.action import JsonValue
+    from taskbound.core.approval.question import First
     from taskbound.core.approval.sheet.leaves import Way
 
 __all__ = ["UNPROVEN", "VERSION", "Rendering", "Sheet", "TooLong", "render_sheet"]
@@ -78,8 +79,10 @@ def render_sheet(of: SheetOf, limits: SheetLimits = SHEET_LIMITS) -> Rendering:
     arguments = parse_object(of.arguments)
     if canonical(arguments) != of.arguments:
         raise BadSheetError("the arguments are not in canonical form")
-    if min(of.attempt, *(need.persons for need in of.needs), 1) < 1 or of.step < 0:
+    if min(of.attempt, *(need.persons for need in of.needs), 1) < 1 or min(of.step, of.retry) < 0:
         raise BadSheetError("an attempt, a quorum or a step is no number that counts")
+    if bool(of.retry) != (of.first is not None):
+        raise BadSheetError("a retry is one of something")
     body = (line for item in _items(of, arguments) for line in lay_out(item))
     lines = list(islice(body, limits.lines - 1))
     if len(lines) + 2 > limits.lines:
@@ -115,6 +118,8 @@ def _asked(of: SheetOf) -> Iterator[Item]:
     yield from _named(Label.QUESTION, of.question)
     if of.narrows:
         yield from _digest(Label.NARROWS, of.narrows)
+    if of.first is not None:
+        yield from _retry(of.retry, of.first)
     yield Item(label=Label.ASKED, atoms=(render_instant(of.asked),))
     yield Item(label=Label.DEADLINE, atoms=(render_instant(of.deadline),))
     for number, need in enumerate(of.needs, 1):
@@ -123,6 +128,16 @@ def _asked(of: SheetOf) -> Iterator[Item]:
         yield Item(label=Label.NEED, atoms=(name, *whom))
         for text in (need.who, need.lifter):
             yield from bewares(f"needed {name}:", text)
+
+
+def _retry(number: int, first: First) -> Iterator[Item]:
+    """Which retry it is, and what of the question that was answered is another."""
+    named = ("of", Quoted(text=first.id), "action", Quoted(text=first.action))
+    nonce = ("nonce", Quoted(text=first.nonce))
+    times = ("asked", render_instant(first.asked), "until", render_instant(first.deadline))
+    yield Item(label=Label.RETRY, atoms=(f"{number}", *named, *nonce, *times))
+    for text in (first.id, first.action, first.nonce):
+        yield from bewares("retry:", text)
 
 
 def _acting(of: SheetOf) -> Iterator[Item]:

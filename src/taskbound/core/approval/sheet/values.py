@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.errors import MalformedError
 
 if TYPE_CHECKING:
+    from taskbound.core.approval.question import First
     from taskbound.core.clock import Instant
 
 __all__ = [
@@ -81,6 +82,10 @@ class SheetOf:
     """The question's id."""
     narrows: str
     """Approval digest of the question that was answered with this action; empty when it narrows none."""
+    retry: int = 0
+    """Which retry it is of what was answered before; 0 when it is none."""
+    first: First | None = None
+    """Of a retry: what of the question that was answered is another."""
     action: str
     """The action's id."""
     action_digest: str

@@ -44,6 +44,8 @@ class ApprovalAsked:
     """Where probes looked: the arguments, by pointer."""
     narrows: str = ""
     """Approval digest of the question that was answered with this action; empty when it narrows none."""
+    retries: str = ""
+    """Approval digest of the question whose answer covers this retry; empty when none does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

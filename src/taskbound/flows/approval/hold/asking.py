@@ -16,11 +16,17 @@ if TYPE_CHECKING:
     from taskbound.core.approval import Circle
     from taskbound.core.decision import Proposal
     from taskbound.core.task import Task
+    from taskbound.flows.means import Means
 
-__all__ = ["HOLD_LIFE", "question_of", "why_not_asked"]
+__all__ = ["HOLD_LIFE", "names_of", "question_of", "why_not_asked"]
 
 HOLD_LIFE: Final = 8 * 3_600_000_000
 """µs that a question stays open at most; never longer than its task, nor than the one that it narrows."""
+
+
+def names_of(means: Means) -> tuple[str, str]:
+    """A new question's own name, and its nonce."""
+    return means.chance.name("apr"), means.chance.name("non")
 
 
 def question_of(

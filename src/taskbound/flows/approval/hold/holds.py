@@ -11,6 +11,8 @@
 5. Who waits for a held action that was narrowed waits for what runs instead, and is told of it when it asks
    again. The held one's answer is final: as after a denial nobody is asked about the same call again.
 6. The steps of a plan are resumed through it (`planned`), and its rows are locked before any question's.
+7. A retry that an approval covers is asked about by its own question, which is answered in the same moment
+   (`retried`); its call is then decided again, and uses it as any call would.
 """
 
 from __future__ import annotations
@@ -22,8 +24,6 @@ from taskbound.core.approval import (
     OPEN,
     ApprovalState,
     Befallen,
-    DeniedBeforeError,
-    NarrowedBeforeError,
 )
 from taskbound.core.audit import ApprovalAsked
 from taskbound.core.clock import Instant
@@ -31,10 +31,11 @@ from taskbound.core.decision import Hold, Holding, HoldPlaces, OpenHold
 from taskbound.flows.approval.circle import lock_people
 from taskbound.flows.approval.ending import DAEMON, changed_event, end_approvals
 from taskbound.flows.approval.fatigue.room import room_to_ask
-from taskbound.flows.approval.hold.asking import question_of, why_not_asked
+from taskbound.flows.approval.hold.asking import names_of, question_of, why_not_asked
 from taskbound.flows.approval.hold.fates import ELSEWHERE
-from taskbound.flows.approval.hold.judging import make_bench, open_hold
-from taskbound.flows.approval.hold.named import last_narrowed
+from taskbound.flows.approval.hold.judging import make_bench
+from taskbound.flows.approval.hold.past import answered_before, superseded_before
+from taskbound.flows.approval.hold.retried import answer_retry, covered_words, fate_of_retry, retries_of
 from taskbound.flows.approval.plan.planned import PlanSheet, lock_plans
 from taskbound.ports.approval import ApprovalChange, StoredApproval, Waiter
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from taskbound.core.errors import TaskboundError
     from taskbound.core.task import Task
     from taskbound.flows.approval.hold.judging import Bench
+    from taskbound.flows.approval.hold.retried import Retry
     from taskbound.flows.means import Means
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Transaction
@@ -68,6 +70,9 @@ class HoldSheet:
     """What was ended already, and is to be recorded before the decisions."""
     now: Instant
     plans: PlanSheet
+    retries: Mapping[str, Retry] = field(default_factory=dict)
+    """By the proposal's id: those that an approval covers (rule 7)."""
+    covered: list[StoredApproval] = field(default_factory=list)
     after: list[Event] = field(default_factory=list)
     asked: list[StoredApproval] = field(default_factory=list)
     steps: list[ApprovalChange] = field(default_factory=list)
@@ -86,15 +91,20 @@ class HoldSheet:
     def ask(self, means: Means, settled: Settled, verdict: Holding, *, wait: int, row: StoredAction) -> None:
         """Ask people about this new held action."""
         proposal = settled.proposal
-        task = self.tasks[proposal.action.task]
-        names = (means.chance.name("apr"), means.chance.name("non"))
-        question = question_of(proposal, task, verdict, names, self.now)
+        retry = self.retries.get(proposal.id)
+        if retry is None:
+            task = self.tasks[proposal.action.task]
+            question = question_of(proposal, task, verdict, names_of(means), self.now)
+        else:
+            question = retry.question
         waiter = self.waiter(row.connection, row.request, wait)
         if proposal.narrows is not None:  # 5
             narrows = proposal.narrows
             waiter = Waiter(connection=narrows.connection, request=narrows.request, until=narrows.waits)
         stored = StoredApproval(question=question, state=ApprovalState.PENDING, waiter=waiter)
         self.asked.append(stored)
+        if retry is not None:
+            self.covered.append(replace(stored, answers=retry.answers))
         self.after.append(
             ApprovalAsked(
                 approval=question.id,
@@ -112,8 +122,15 @@ class HoldSheet:
                 connection=row.connection,
                 operands=tuple(one.place for one in question.operands),
                 narrows=question.narrows,
+                retries="" if question.first is None else question.answered.digest,
             )
         )
+        if retry is not None:
+            self.after.append(changed_event(stored, ApprovalState.APPROVED, covered_words(question), DAEMON))
+
+    def covers(self, action: str) -> bool:
+        """Whether this held action is a retry that was answered before (rule 7)."""
+        return any(one.question.action == action for one in self.covered)
 
     def wait(self, tx: Transaction, waiting: Waiting, wait: int) -> None:
         """This presentation waits for the answer now."""
@@ -156,6 +173,8 @@ class HoldSheet:
             tx.actions.lift_actions(self.lifted)
         if self.asked:
             tx.approvals.insert_approvals(self.asked)
+        for one in self.covered:
+            answer_retry(tx, one)
         self.after += self.plans.write(tx, differed, self.now)
         return self.after
 
@@ -188,7 +207,7 @@ def look_at_holds(
     people = lock_people(tx, namespace)
     bench = make_bench(tx, means, people, held, plans.steps, bundle=bundle, lost=lost, now=now)
     acts = {(one.action.task, one.action.digest): one.action.tool for one in held}
-    answered, narrowed = _answered(tx, found, bench)
+    answered, narrowed = answered_before(tx, found, bench)
     holds: dict[tuple[str, str], list[OpenHold]] = {}
     ending: list[tuple[StoredApproval, Befallen]] = []
     for key, some in found.items():
@@ -196,11 +215,13 @@ def look_at_holds(
             if one.state not in OPEN or one.question.plan:
                 continue  # 6
             fate = bench.fate(one) if acts.get(key) == one.question.tool else ELSEWHERE
+            fate = fate or fate_of_retry(tx, one)
             if fate is not None:
                 ending.append((one, fate))  # 1
             else:
                 holds.setdefault(key, []).append(bench.open(one))
     events, _ = end_approvals(tx, ending, by=DAEMON, now=now)
+    retries = retries_of(tx, means, held, holds, bench)
     of_plans, over = plans.judge(tx, bench.fate_of_step, now=now)
     ending += over
     whys = {one.id: _why_not(one, bench, answered, now) for one in held}
@@ -211,7 +232,7 @@ def look_at_holds(
             unaskable={name: error for name, error in whys.items() if error is not None},
             room=room,
             hourly=hourly,
-            superseded={one.question.action: fate.reason for one, fate in ending if not one.question.narrows},
+            superseded=superseded_before(tx, held, ending),
             anew={(one.question.task, one.question.act): fate.reason for one, fate in ending},
             narrowed=narrowed,
             plans=plans.places(tx, bench.open),
@@ -221,6 +242,7 @@ def look_at_holds(
         events=[*events, *of_plans],
         now=now,
         plans=plans,
+        retries=retries,
     )
 
 
@@ -230,33 +252,3 @@ def _why_not(
     """Why nobody can be asked for this; None when people can."""
     circle = bench.circles.get((one.action.task, one.action.tool))
     return why_not_asked(one, bench.tasks.get(one.action.task), circle, answered, now)
-
-
-def _answered(
-    tx: Transaction,
-    found: Mapping[tuple[str, str], Sequence[StoredApproval]],
-    bench: Bench,
-) -> tuple[dict[tuple[str, str], TaskboundError], dict[tuple[str, str], tuple[tuple[str, OpenHold], ...]]]:
-    """Calls that were answered for good, why they are not asked again, and what runs instead (rule 5)."""
-    answered: dict[tuple[str, str], TaskboundError] = {}
-    narrowed: dict[tuple[str, str], tuple[tuple[str, OpenHold], ...]] = {}
-    for key, some in found.items():
-        for one in some:
-            match one.state:
-                case ApprovalState.DENIED:
-                    why = "a person has denied exactly this, and a denial is final"
-                    answered[key] = DeniedBeforeError(why)
-                case ApprovalState.NARROWED:
-                    instead = last_narrowed(tx, one)
-                    answered[key] = NarrowedBeforeError(_narrowed_words(instead))
-                    if instead.state in OPEN:
-                        held = open_hold(instead, "-", bench.tasks.get(key[0]), bench.lost)
-                        narrowed[key] = (*narrowed.get(key, ()), (one.question.action, held))
-                case _:
-                    continue
-    return answered, narrowed
-
-
-def _narrowed_words(instead: StoredApproval) -> str:
-    action = instead.question.action
-    return f"a person has narrowed exactly this to `{action}`, which is {instead.state.value}"

@@ -9,6 +9,8 @@
 4. Whoever narrowed another question to this one has signed that: the other's digest, and this one's action.
 5. An answer to a plan is one to each of its steps: to every question whose digest stands in its place in the
    plan that was signed. A step has no answers of its own.
+6. An answer that covers retries is one to the question of each, up to the number that it says: of that
+   question the first is computed, and it must be the one that was signed.
 """
 
 from __future__ import annotations
@@ -158,4 +160,8 @@ def _says(
         narrows = (question.namespace, question.narrows, question.act)
         return about == narrows and kind is yes_of(question, said.person)
     answered = (said.namespace, said.question, said.digest)
+    if isinstance(question, Question) and question.first is not None and said.retries >= question.retry:  # 6
+        first = question.answered
+        if answered == (first.namespace, first.id, first.digest):
+            return said.kind is kind
     return answered == (question.namespace, question.id, question.digest) and said.kind is kind
