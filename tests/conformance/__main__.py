@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("url")
     parser.add_argument("revision", choices=REVISIONS)
     parser.add_argument("scenarios", nargs="*")
-    parser.add_argument("--way", default="direct", choices=("direct", "gateway"))
+    parser.add_argument("--way", default="direct", choices=("direct", "bridge", "stdio", "gateway"))
     parser.add_argument("--prefix", default="")
     options = parser.parse_args()
     bearer = os.environ.get("RELAY_BEARER", "")

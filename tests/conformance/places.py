@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-__all__ = ["EVERYTHING", "OFFICIAL", "everything", "relayed"]
+__all__ = ["EVERYTHING", "OFFICIAL", "bridged", "everything", "relayed"]
 
 _PEERS: Final = Path(__file__).parents[1] / "peers"
 EVERYTHING: Final = (sys.executable, str(_PEERS / "everything.py"))
@@ -30,6 +30,13 @@ def everything(*options: str) -> Iterator[str]:
 def relayed(url: str, prefix: str, bearer: str = "") -> Iterator[str]:
     """The URL of a relay to a server whose names begin with `prefix`; it sends the bearer, if any."""
     with _serving([sys.executable, str(_PEERS / "relay.py"), url, prefix], RELAY_BEARER=bearer) as own:
+        yield own
+
+
+@contextmanager
+def bridged(command: Sequence[str]) -> Iterator[str]:
+    """The URL of a bridge to a command that speaks MCP over stdio, which ends with it."""
+    with _serving([sys.executable, str(_PEERS / "bridge.py"), *command]) as own:
         yield own
 
 

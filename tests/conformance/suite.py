@@ -8,7 +8,8 @@ assert judge(found, required("2026-07-28", "server"), excepted("direct", "server
 2. A check counts by its worst outcome. Failure, warning (what SHOULD be) and a check that was only ever
    skipped are failures: what was not looked at is not shown to hold.
 3. A scenario in which nothing succeeded has failed, whatever it says.
-4. An exception is for one way, one revision and one scenario, by its failing checks, exactly: one that fails
+4. A way that leads over another has its exceptions too.
+5. An exception is for one way, one revision and one scenario, by its failing checks, exactly: one that fails
    beside them, and one of them that holds again, are both findings.
 """
 
@@ -47,6 +48,7 @@ __all__ = [
 
 Leg = Literal["server", "client"]
 REVISIONS: Final = ("2025-11-25", "2026-07-28")
+OVER: Final[Mapping[str, str]] = {"stdio": "bridge"}
 NOTHING: Final = "nothing-succeeded"
 """The check that fails in a scenario of which no check succeeded (rule 3)."""
 HERE: Final = Path(__file__).parent
@@ -98,26 +100,32 @@ def _table() -> Mapping[str, Any]:
 
 
 def excepted(way: str, leg: Leg, revision: str) -> list[Excepted]:
-    """The exceptions of one way, leg and revision."""
+    """The exceptions of one way, leg and revision, with those of the way that it leads over (rule 4)."""
     return [
         Excepted(scenario=one["scenario"], checks=frozenset(one["checks"]), reason=one["reason"])
         for one in _table().get("exception", ())
-        if (one["way"], one["leg"]) == (way, leg) and revision in one["revisions"]
+        if one["way"] in {way, OVER.get(way)} and one["leg"] == leg and revision in one["revisions"]
     ]
 
 
-def left_out(leg: Leg, scenarios: Collection[str]) -> frozenset[str]:
-    """Those of the scenarios that are not run, by prefix."""
-    prefixes = tuple(one["scenarios"] for one in _table().get("left_out", ()) if one["leg"] == leg)
+def left_out(way: str, leg: Leg, scenarios: Collection[str]) -> frozenset[str]:
+    """Those of the scenarios that are not run on a way, by prefix."""
+    listed = [one for one in _table().get("left_out", ()) if one["leg"] == leg and way in one["ways"]]
+    prefixes = tuple(one["scenarios"] for one in listed)
     return frozenset(one for one in scenarios if one.startswith(prefixes))
 
 
-def run_server(url: str, revision: str, folder: Path, scenarios: Collection[str] = ()) -> Found:
+def run_server(
+    url: str, revision: str, folder: Path, scenarios: Collection[str] = (), *, extensions: bool = True
+) -> Found:
     """The scenarios of a revision against the server at this URL; every one, unless some are named."""
+    at = ["--url", url, "--spec-version", revision]
     for scenario in sorted(scenarios):
-        _run("server", ["--url", url, "--scenario", scenario, "--spec-version", revision], folder)
-    if not scenarios:
+        _run("server", [*at, "--scenario", scenario], folder)
+    if not scenarios and extensions:
         _run("server", ["--url", url, "--requirements", revision], folder)
+    elif not scenarios:
+        _run("server", [*at, "--suite", "all"], folder)
     return read(folder)
 
 
@@ -164,7 +172,9 @@ def _worse(one: Check, other: Check) -> bool:
 def judge(found: Found, needed: Collection[str], exceptions: Collection[Excepted]) -> list[str]:
     """What is wrong, a sentence each: nothing, when all that is needed holds but for the exceptions."""
     wrong = [f"`{scenario}` was asked for and did not run" for scenario in sorted({*needed} - found.keys())]
-    allowed: dict[str, frozenset[str]] = {one.scenario: one.checks for one in exceptions}
+    allowed: dict[str, frozenset[str]] = {}
+    for one in exceptions:
+        allowed[one.scenario] = allowed.get(one.scenario, frozenset()) | one.checks
     for scenario, checks in sorted(found.items()):
         failing = _failing(checks)
         may = allowed.pop(scenario, frozenset())
@@ -173,7 +183,7 @@ def judge(found: Found, needed: Collection[str], exceptions: Collection[Excepted
             f"`{scenario}`: `{one}` is an exception and does not fail: take it out of exceptions.toml"
             for one in sorted(may - failing.keys())
         ]
-    return wrong + [f"`{one}` is an exception and did not run" for one in sorted(allowed)]
+    return wrong + [f"`{name}` is an exception and did not run" for name in sorted(allowed)]
 
 
 def _failing(checks: Mapping[str, Check]) -> dict[str, str]:

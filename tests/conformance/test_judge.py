@@ -87,7 +87,7 @@ def test_every_exception_has_its_reason_and_is_about_a_scenario_of_its_revision(
     leg: Leg, revision: str
 ) -> None:
     known = required(revision, leg)
-    for way in ("direct", "gateway"):
+    for way in ("direct", "bridge", "stdio", "gateway"):
         for one in excepted(way, leg, revision):
             assert one.scenario in known
             assert one.checks
@@ -96,5 +96,5 @@ def test_every_exception_has_its_reason_and_is_about_a_scenario_of_its_revision(
 
 def test_only_oauth_of_clients_is_not_run() -> None:
     named = required("2026-07-28", "client")
-    assert left_out("client", named) == {one for one in named if one.startswith("auth/")}
-    assert left_out("server", required("2026-07-28", "server")) == frozenset()
+    assert left_out("direct", "client", named) == {one for one in named if one.startswith("auth/")}
+    assert left_out("direct", "server", required("2026-07-28", "server")) == frozenset()
