@@ -104,23 +104,35 @@ class Bridge:
         if self.greeting and method == "initialize":
             return JSONResponse({**self.greeting, "id": message["id"]}, headers=_session())
         if method is None or "id" not in message:
-            params = message.get("params") or {}
-            for new, asked in self.open.items():
-                if method == "notifications/cancelled" and asked.old == params["requestId"]:
-                    message = {**message, "params": {**params, "requestId": new}}
-            self.send(message)
+            self._tell(message)
             return Response(status_code=202)
+        return await self._ask(request, message)
+
+    def _tell(self, message: Message) -> None:
+        """Send a notification or an answer; a cancel names the request as it is named there."""
+        params = message.get("params") or {}
+        for new, asked in self.open.items():
+            if message.get("method") == "notifications/cancelled" and asked.old == params["requestId"]:
+                message = {**message, "params": {**params, "requestId": new}}
+        self.send(message)
+
+    async def _ask(self, request: Request, message: Message) -> Response:
+        """Send a request, and answer with what comes."""
         modern = request.headers.get("mcp-protocol-version") not in LEGACY
         new, asked = next(self.ids), Asked(message)
         if new == 1 and modern:
             self.send(DISCOVER)
         self.open[new] = asked
         self.send({**message, "id": new})
-        first = await asked.came.get()
+        first = await self._first(request, asked)
+        if first is None:
+            self._leave(new, modern=modern)
+            return Response(status_code=204)
         if "method" in first:
-            return StreamingResponse(self._stream(new, asked, first), media_type="text/event-stream")
+            said = self._stream(new, asked, first, modern=modern)
+            return StreamingResponse(said, media_type="text/event-stream")
         status = STATUS.get(first.get("error", {}).get("code"), 200) if modern else 200
-        if method == "initialize" and not modern and "result" in first:
+        if message["method"] == "initialize" and not modern and "result" in first:
             self._greet(first)
             return JSONResponse(first, headers=_session())
         return JSONResponse(first, status)
@@ -130,8 +142,16 @@ class Bridge:
         self.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
         self.greeting = answer
 
-    async def _stream(self, new: int, asked: Asked, first: Message) -> AsyncIterator[bytes]:
-        """What comes until the answer; who goes away cancels (2026-07-28)."""
+    async def _first(self, request: Request, asked: Asked) -> Message | None:
+        """What comes first, or nothing, if the client goes away before."""
+        coming = asyncio.ensure_future(asked.came.get())
+        leaving = asyncio.ensure_future(request.receive())
+        await asyncio.wait({coming, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        leaving.cancel()
+        return coming.result() if coming.done() else None
+
+    async def _stream(self, new: int, asked: Asked, first: Message, *, modern: bool) -> AsyncIterator[bytes]:
+        """What comes until the answer."""
         try:
             said = first
             while True:
@@ -140,9 +160,13 @@ class Bridge:
                     return
                 said = await asked.came.get()
         finally:
-            if self.open.pop(new, None) is not None:
-                cancelled = {"method": "notifications/cancelled", "params": {"requestId": new}}
-                self.send({"jsonrpc": "2.0", **cancelled})
+            self._leave(new, modern=modern)
+
+    def _leave(self, new: int, *, modern: bool) -> None:
+        """Nobody waits any more: in 2026-07-28 that is a cancel, if there was no answer."""
+        if self.open.pop(new, None) is not None and modern:
+            cancelled = {"method": "notifications/cancelled", "params": {"requestId": new}}
+            self.send({"jsonrpc": "2.0", **cancelled})
 
 
 def _session() -> dict[str, str]:

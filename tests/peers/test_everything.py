@@ -1,17 +1,20 @@
-"""The server of the conformance tests is the same over stdio; the relay sends what it is to send."""
+"""The conformance tests' server is the same over stdio; relay and bridge send what they are to send."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any, Final
 
 import httpx2
 import pytest
 from mcp import Client, StdioServerParameters, types
 
-from tests.conformance.places import EVERYTHING, relayed
+from tests.conformance.places import EVERYTHING, bridged, relayed
+from tests.peers.commands import echo
 from tests.peers.official import answer, roots, sample
+from tests.peers.rawclient import Tap
 
 pytestmark = pytest.mark.anyio
 STDIO: Final = StdioServerParameters(command=EVERYTHING[0], args=[EVERYTHING[1], "--stdio"])
@@ -81,3 +84,53 @@ async def test_the_relay_adds_prefix_and_bearer_and_keeps_a_foreign_host(
         "host": expected,
         "origin": f"http://{expected}",
     }
+
+
+class Endless:
+    """A server that begins a stream, and notices when nobody reads it any more."""
+
+    def __init__(self) -> None:
+        self.left = asyncio.Event()
+
+    async def __call__(self, reading: asyncio.StreamReader, writing: asyncio.StreamWriter) -> None:
+        await reading.readuntil(b"\r\n\r\n")
+        writing.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: {}\n\n")
+        await writing.drain()
+        await reading.read()
+        self.left.set()
+        writing.close()
+
+
+@pytest.mark.parametrize("method", ["tools/list", "subscriptions/listen"])
+async def test_who_leaves_a_stream_of_the_relay_leaves_it_there_too(method: str) -> None:
+    endless = Endless()
+    async with await asyncio.start_server(endless, "127.0.0.1", 0) as server:
+        there = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/mcp"
+        with relayed(there, "a__") as url:
+            async with (
+                httpx2.AsyncClient(trust_env=False) as client,
+                client.stream("POST", url, json={"method": method}) as answer,
+            ):
+                assert await anext(answer.aiter_lines()) == "data: {}"
+                assert not endless.left.is_set()
+            async with asyncio.timeout(10):
+                await endless.left.wait()
+
+
+async def test_who_leaves_the_bridge_before_the_answer_cancels_what_they_asked(tmp_path: Path) -> None:
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    params = {"name": "sleep_until_cancelled", "arguments": {}, "_meta": meta}
+    asked = {"jsonrpc": "2.0", "id": "mine", "method": "tools/call", "params": params}
+    async with Tap(tmp_path / "log") as tap:
+        with bridged(echo(log=tap.path)) as url:
+            async with httpx2.AsyncClient(trust_env=False) as client:
+                headers = {"MCP-Protocol-Version": "2026-07-28"}
+                asking = asyncio.ensure_future(client.post(url, json=asked, headers=headers))
+                called = json.loads(await tap.wait_for(b"sleep_until_cancelled"))
+                asking.cancel()
+                cancelled = json.loads(await tap.wait_for(b"notifications/cancelled"))
+    assert called["id"] != "mine"
+    assert cancelled["params"] == {"requestId": called["id"]}
