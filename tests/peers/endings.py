@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from taskbound.core.action import JsonValue
-    from tests.peers.holding import Holding
+    from tests.peers.planning import Planner
 
 __all__ = ["HOUR", "LEAST", "Ending"]
 
@@ -35,11 +35,13 @@ _COOLING: Final = 25 * HOUR
 class Ending:
     """What one round has happen; and what it leaves behind, so that the next can have it again."""
 
-    def __init__(self, there: Holding, what: str) -> None:
+    def __init__(self, there: Planner, what: str) -> None:
         """Be ready for rounds of this kind; what happens is done by this daemon."""
         self._there = there
-        self._what = what
+        self.what = what
         self._bundles = self._propose() if what == "policy" else ()
+        if what == "deny the last step":
+            there.name_approvers(pay=("bob",), look=("bob", "carl"))
         self._turns = 0
         self.approver = "bob"
         """Who says yes in this round."""
@@ -48,7 +50,7 @@ class Ending:
         """Have whoever says yes in this round: one whose key or place goes is another each time."""
         self._turns += 1
         there, world = self._there, self._there.world
-        match self._what:
+        match self.what:
             case "withdraw the key":
                 device = Device()
                 key = enrolled(world, "bob", device, voucher=there.devices["ann"])
@@ -74,6 +76,7 @@ class Ending:
         acts: dict[str, Callable[[], Callable[[], object]]] = {
             "nothing": lambda: lambda: None,
             "deny": lambda: self._deny(action),
+            "deny the last step": lambda: self._deny(action),  # carl's word counts for that alone
             "expire": lambda: partial(world.clock.advance, HOUR),
             "withdraw": lambda: self._withdraw(action),
             "leave": lambda: partial(world.approvals.leave, "default", "con_a", reason=""),
@@ -101,11 +104,11 @@ class Ending:
             "pause": lambda: partial(world.tasks.pause, "default", task, ANN, reason=""),
             "stop": lambda: self._throw(stopped=True),
         }
-        return acts[self._what]()
+        return acts[self.what]()
 
     def over(self) -> None:
         """What can go on goes on: the task is resumed, what was stopped is let go."""
-        match self._what:
+        match self.what:
             case "pause":
                 self._there.world.tasks.resume("default", self._there.task.id, ANN)
             case "stop":
@@ -115,16 +118,21 @@ class Ending:
 
     def undo(self) -> None:
         """Bob is of finance again, where he left it."""
-        if self._what == "leave the group":
+        if self.what == "leave the group":
             self._there.groups.set_member("default", "finance", "bob", member=True, actor=ANN, owns=True)
 
     def _throw(self, *, stopped: bool) -> Callable[[], object]:
         return partial(stop, self._there.world.means, "default", stopped=stopped, reason="enough", actor=ANN)
 
     def _deny(self, action: str) -> Callable[[], object]:
-        raw = self._there.statement(action, "carl", AnswerKind.DENY)
-        signature = self._there.devices["carl"][1].sign(raw)
-        return partial(self._there.world.approvals.answer, "default", raw, signature)
+        there = self._there
+        plan = there.plan_of(action)
+        if plan is None:
+            raw = there.statement(action, "carl", AnswerKind.DENY)
+            answer: Callable[..., object] = there.world.approvals.answer
+        else:
+            raw, answer = there.statement_of(plan, "carl", AnswerKind.DENY), there.world.plans.answer
+        return partial(answer, "default", raw, there.devices["carl"][1].sign(raw))
 
     def _withdraw(self, action: str) -> Callable[[], object]:
         name = self._there.approval(action).question.id

@@ -10,7 +10,8 @@ from taskbound.core.approval import AnswerKind, Statement, Subject, render_state
 from taskbound.core.clock import Instant
 from taskbound.flows.approval.look.looking import Unseen, look_far
 from taskbound.flows.decision import Proposer, Step
-from tests.peers.holding import Holding
+from taskbound.flows.tool.answering import set_approvers
+from tests.peers.holding import Holding, hold_policy
 from tests.world import ANN
 
 if TYPE_CHECKING:
@@ -21,14 +22,20 @@ if TYPE_CHECKING:
     from taskbound.flows.approval.plan.whole import Whole
     from taskbound.flows.decision import Answer
     from taskbound.flows.means import Actor
+    from taskbound.ports.store import Store
 
-__all__ = ["FIRST", "LAST", "SECOND", "Planner", "pay", "step"]
+__all__ = ["BY_TOOL", "FIRST", "LAST", "SECOND", "Planner", "pay", "step"]
 
 
 def pay(amount: float, to: str = "bob") -> dict[str, JsonValue]:
     return {"amount": amount, "to": to}
 
 
+BY_TOOL = hold_policy("approval:agent") + (
+    '@id("looked") @hold("approval:agent")'
+    ' forbid (principal, action == Taskbound::Action::"bank__look", resource);'
+)
+"""Payments and looks wait for those who approve for their tool."""
 FIRST, SECOND, LAST = pay(10), pay(20, "eve"), pay(30)
 
 
@@ -39,6 +46,16 @@ def step(arguments: JsonValue | bytes, tool: str = "bank__pay") -> Step:
 class Planner(Holding):
     """Whoever proposes plans, and signs them."""
 
+    def beside_on(self, store: Store) -> Planner:
+        other = object.__new__(Planner)
+        other.__dict__ |= super().beside_on(store).__dict__
+        return other
+
+    def name_approvers(self, **tools: tuple[str, ...]) -> None:
+        """Say who approves for each of the bank's tools."""
+        for tool, names in tools.items():
+            set_approvers(self.world.means, "default", f"bank__{tool}", names, actor=ANN, owns=True)
+
     def propose(
         self, *steps: JsonValue | Step, by: Actor = ANN, beneath: bool = False, task: Task | None = None
     ) -> Plan:
@@ -48,6 +65,13 @@ class Planner(Holding):
         while isinstance(done := self.world.planning.ask("default", name, whole, proposer, sight), Unseen):
             sight = look_far(self.world.means, done.looks)
         return done
+
+    def plan_of(self, action: str) -> Plan | None:
+        """The plan of which this action is a step."""
+        name = self.approval(action).question.plan
+        with self.world.store.read() as snapshot:
+            stored = snapshot.approvals.plan("default", name) if name else None
+        return None if stored is None else stored.plan
 
     def whole(self, plan: Plan) -> Whole:
         from taskbound.flows.approval.plan.whole import see_whole  # noqa: PLC0415  # of this look alone

@@ -20,6 +20,7 @@ from taskbound.ports.store import StoreUnavailableError
 from tests.peers.endings import Ending
 from tests.peers.holding import TWICE, Holding, hold_policy
 from tests.peers.people import actor_of
+from tests.peers.planning import Planner
 from tests.world import ANN, code_of, id_of
 
 if TYPE_CHECKING:
@@ -42,9 +43,9 @@ def there(store: Store) -> Holding:
 
 
 @pytest.fixture
-def here() -> Holding:
+def here() -> Planner:
     """The same in memory, where what is covered is no matter of the store."""
-    return Holding(MemoryStore())
+    return Planner(MemoryStore())
 
 
 def failed(there: Holding, retries: int = 1, outcome: str = "failed", *, who: str = "bob") -> str:
@@ -165,7 +166,7 @@ def test_while_another_attempt_is_under_way_people_are_asked(here: Holding) -> N
 @pytest.mark.parametrize(
     "what", ["policy", "tool", "amend", "leave the group", "withdraw the key", "leave for good"]
 )
-def test_whatever_is_bound_and_has_changed_is_asked_about(here: Holding, what: str) -> None:
+def test_whatever_is_bound_and_has_changed_is_asked_about(here: Planner, what: str) -> None:
     ending = Ending(here, what)
     ending.begin()
     here.task = here.world.start()

@@ -16,11 +16,9 @@ from taskbound.core.identity.person_key import NotStandingError
 from taskbound.flows.audit.rows import compare_rows
 from taskbound.flows.identity.leaving import People
 from taskbound.flows.identity.person_key import withdraw
-from taskbound.flows.tool.answering import set_approvers
-from tests.peers.holding import hold_policy
 from tests.peers.people import OWNER, actor_of
-from tests.peers.planning import FIRST, LAST, Planner, step
-from tests.world import ANN, code_of, id_of
+from tests.peers.planning import BY_TOOL, FIRST, LAST, Planner, step
+from tests.world import code_of, id_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,23 +27,14 @@ if TYPE_CHECKING:
     from taskbound.core.approval import Plan
     from taskbound.ports.store import Store
 
-POLICY = hold_policy("approval:agent") + (
-    '@id("looked") @hold("approval:agent")'
-    ' forbid (principal, action == Taskbound::Action::"bank__look", resource);'
-)
 LOOK: dict[str, JsonValue] = {"path": "/srv/a"}
 APPROVE, DENY = AnswerKind.APPROVE, AnswerKind.DENY
 
 
-def approve_for(there: Planner, tool: str, *names: str) -> None:
-    set_approvers(there.world.means, "default", tool, names, actor=ANN, owns=True)
-
-
 def planner(store: Store) -> Planner:
     """Payments are bob's to approve, and looks bob's or carl's; dora may approve neither."""
-    there = Planner(store, POLICY)
-    approve_for(there, "bank__pay", "bob")
-    approve_for(there, "bank__look", "bob", "carl")
+    there = Planner(store, BY_TOOL)
+    there.name_approvers(pay=("bob",), look=("bob", "carl"))
     return there
 
 
@@ -160,7 +149,7 @@ def test_a_yes_to_a_plan_still_needs_a_word_that_counts_for_every_step(there: Pl
 
 
 def _asks(there: Planner) -> str:
-    approve_for(there, "bank__look", "bob", "ann")
+    there.name_approvers(look=("bob", "ann"))
     return "ann"
 
 
@@ -175,14 +164,14 @@ def _is_kin(there: Planner) -> str:
 
 
 def _left(there: Planner) -> str:
-    approve_for(there, "bank__look", "bob", "carl", "dora")
+    there.name_approvers(look=("bob", "carl", "dora"))
     world = there.world
     People(world.means, world.views).leave("default", "dora", OWNER, owns=True, reason="")
     return "dora"
 
 
 def _approves_no_more(there: Planner) -> str:
-    approve_for(there, "bank__look", "bob")
+    there.name_approvers(look=("bob",))
     return "carl"
 
 
@@ -209,8 +198,7 @@ def test_a_denial_of_one_step_makes_no_other_usable(there: Planner) -> None:
     there.sign(plan, "carl", DENY)
     for number, arguments in ((0, FIRST), (2, LAST)):
         action = there.whole(plan).steps[number].question.action
-        assert code_of(there.call(arguments, resume=action)) == "hold-over"
-        anew = there.call(arguments)
+        anew = there.call(arguments, resume=action)
         assert (code_of(anew), id_of(anew) == action) == ("hold", False)
     assert look(there) == "approval-denied"
     assert {one["decision"] for one in there.world.events("action-decided")} == {"hold", "refuse"}

@@ -11,9 +11,10 @@ from taskbound.flows.identity import register_person
 from taskbound.flows.tool.answering import set_approvers
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.wire import approval as wire
-from tests.peers.holding import Answerers, hold_policy
+from tests.peers.holding import Answerers
 from tests.peers.openssh import Device
 from tests.peers.people import enrolled
+from tests.peers.planning import BY_TOOL
 from tests.surfaces.api.test_operations import station
 from tests.surfaces.api.visitor import asked
 from tests.world import ANN, code_of
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
     from taskbound.sdk.client import AsyncClient
     from tests.surfaces.api.test_operations import Station
 
-POLICY = hold_policy("approval:agent") + (
-    '@id("looked") @hold("approval:agent")'
-    ' forbid (principal, action == Taskbound::Action::"bank__look", resource);'
-)
 PAY = wire.PlanStep(tool="bank__pay", arguments='{"amount":10,"to":"bob"}')
 PAY_MORE = wire.PlanStep(tool="bank__pay", arguments='{"amount":20,"to":"bob"}')
 LOOK = wire.PlanStep(tool="bank__look", arguments='{"path":"/srv/a"}')
@@ -70,7 +67,7 @@ async def propose(client: AsyncClient, task: str, *steps: wire.PlanStep) -> wire
 
 def test_a_plan_says_who_may_answer_it_and_who_may_only_deny_it_and_each_is_taken_so(tmp_path: Path) -> None:
     async def story() -> None:
-        async with station(tmp_path, policy=POLICY) as place:
+        async with station(tmp_path, policy=BY_TOOL) as place:
             office, client = Office(place), await place.client()
             found = await propose(client, office.task.id, PAY, LOOK, PAY_MORE)
             assert (found.may_answer, found.may_deny) == (("bob",), ("bob", "carl"))
@@ -91,7 +88,7 @@ def test_a_plan_says_who_may_answer_it_and_who_may_only_deny_it_and_each_is_take
 
 def test_who_may_deny_is_asked_of_the_steps_that_are_left(tmp_path: Path) -> None:
     async def story() -> None:
-        async with station(tmp_path, policy=POLICY) as place:
+        async with station(tmp_path, policy=BY_TOOL) as place:
             office, client = Office(place), await place.client()
             found = await propose(client, office.task.id, LOOK, PAY, PAY_MORE)
             plan = parse_plan(found.canonical.encode())
