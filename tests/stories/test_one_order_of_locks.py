@@ -38,6 +38,9 @@ ORDER: Final = (
     ("lock_grantors",),
     ("lock_person_keys",),
     ("lock_issuers",),
+    (
+        "lock_last_used",
+    ),  # of a question that was used: whoever answers that is refused, and locks nothing more
 )
 PLACE: Final = {name: place for place, names in enumerate(ORDER) for name in names}
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskbound.core.clock import Instant
-from taskbound.core.decision import HoldPlaces, OpenHold, Planned, PlanPlace, Presented, Proposal
+from taskbound.core.decision import HoldPlaces, OpenHold, Planned, PlanPlace, Presented, Proposal, Waiting
 from tests.core.decision.test_hold import held, word
 from tests.core.decision.test_settle import TASK, run
 
@@ -42,7 +42,7 @@ def step(number: int, *, lifted: bool = True) -> OpenHold:
     )
 
 
-def place(first: int = 1, *, runs: bool = False, lifted: bool = True) -> PlanPlace:
+def place(first: int = 1, *, runs: str = "", lifted: bool = True) -> PlanPlace:
     steps = tuple((digest_of(number), step(number, lifted=lifted)) for number in range(first, STEPS + 1))
     return PlanPlace(plan="pln_1", first=first, steps=steps, runs=runs)
 
@@ -83,6 +83,11 @@ def test_a_step_that_is_called_twice_in_a_group_is_used_once() -> None:
     assert list(found.differed) == ["pln_1"]
 
 
+def behind(found: Settlement) -> list[str]:
+    """For which action each call waits that waits."""
+    return [one.hold.behind for one in found.answers if isinstance(one, Waiting)]
+
+
 def test_what_nobody_has_signed_is_waited_for_by_its_first_call() -> None:
     found = settled(call(1, 1), plan=place(lifted=False))
     assert (words(found), found.differed) == (["waits for act_1"], {})
@@ -91,8 +96,11 @@ def test_what_nobody_has_signed_is_waited_for_by_its_first_call() -> None:
 
 
 def test_the_next_step_waits_while_the_one_before_it_runs() -> None:
-    found = settled(call(2, 1), plan=place(2, runs=True))
+    found = settled(call(2, 1), plan=place(2, runs="act_1"))
     assert (words(found), found.left, found.differed) == (["waits for act_2"], {}, {})
+    assert behind(found) == ["act_1"]
+    assert behind(settled(call(1, 1), plan=place(lifted=False))) == [""]
+    assert behind(settled(call(1, 1), call(2, 2), plan=place())) == ["act_1"], "in one group too"
 
 
 def test_a_call_that_names_what_is_over_is_refused_and_leaves_the_plan() -> None:

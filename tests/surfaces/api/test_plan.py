@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from taskbound.core.approval import AnswerKind, Plan, Statement, Subject, parse_plan, render_statement
 from taskbound.core.clock import Instant
+from taskbound.core.task import TaskEvent
 from taskbound.flows.identity import register_person
 from taskbound.flows.tool.answering import set_approvers
 from taskbound.sdk.client import RefusedByDaemonError
+from taskbound.wire import action
 from taskbound.wire import approval as wire
+from taskbound.wire.connection import Done, Ping
 from tests.peers.holding import Answerers
 from tests.peers.openssh import Device
 from tests.peers.people import enrolled
@@ -44,6 +48,13 @@ class Office(Answerers):
         for tool, names in (("bank__pay", ("bob",)), ("bank__look", ("bob", "carl"))):
             set_approvers(self.world.means, "default", tool, names, actor=ANN, owns=True)
         self.task = self.world.start()
+
+    def end_others(self) -> None:
+        """The agent has this one task, so its gateways need not say which."""
+        with self.world.store.read() as snapshot:
+            others = [one.id for one in snapshot.tasks.tasks("default") if one.id != self.task.id]
+        for one in others:
+            self.world.tasks.end("default", one, TaskEvent.COMPLETE, ANN, reason="")
 
     def answer(self, plan: Plan, who: str, kind: AnswerKind) -> wire.AnswerPlan:
         said = Statement(
@@ -112,5 +123,37 @@ def test_a_page_for_a_passkey_is_not_opened_for_one_step_of_a_plan(tmp_path: Pat
                     assert refused.value.fault.code == "signed-together"
                     assert found.plan in refused.value.fault.message
             await place.visit()  # of what is asked by itself one is
+
+    asyncio.run(story())
+
+
+def call(step: wire.PlanStep, request: str, **more: Any) -> action.Decide:
+    arguments = msgspec.Raw(step.arguments.encode())
+    return action.Decide(tool=step.tool, arguments=arguments, request=request, wait=45, **more)
+
+
+@pytest.mark.parametrize("outcome", ["succeeded", "failed"])
+def test_a_gateway_is_told_at_once_that_the_step_before_its_own_has_an_outcome(
+    tmp_path: Path, outcome: str
+) -> None:
+    async def story() -> None:
+        async with station(tmp_path, policy=BY_TOOL) as place:
+            office, client = Office(place), await place.client()
+            office.end_others()
+            found = await propose(client, office.task.id, PAY, PAY_MORE)
+            plan = parse_plan(found.canonical.encode())
+            await client.ask(office.answer(plan, "bob", AnswerKind.APPROVE), wire.PlanSaid)
+            gateway = await place.gateway()
+            place.pushes.clear()  # who proposed the plan was told that it is approved
+            first = await gateway.ask(call(PAY, "1"), action.Permitted)
+            second = await gateway.ask(call(PAY_MORE, "2"), action.Refused)
+            assert (second.code, place.pushes) == ("held", [])
+            told = action.Outcome(action=first.action, outcome=outcome, answer=msgspec.Raw(b"{}"))
+            await gateway.ask(told, action.Released)
+            await gateway.ask(Ping(), Done)
+            pushed = [one for one in place.pushes if isinstance(one, wire.HoldPush)]
+            assert [one.action for one in pushed] == [second.action]
+            again = await gateway.ask_any(call(PAY_MORE, "2", resume=second.action))
+            assert isinstance(again, action.Permitted) == (outcome == "succeeded")
 
     asyncio.run(story())

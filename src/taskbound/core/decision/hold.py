@@ -67,6 +67,8 @@ class OpenHold:
     """Until when the presentation above waits for the answer."""
     lifted: bool
     """Whether enough persons have approved, by what is true now, and the approval is unused."""
+    behind: str = ""
+    """Of a step of a plan that waits for the one before it: the action that runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +97,8 @@ class PlanPlace:
     """Which step is next, from 1."""
     steps: tuple[tuple[str, OpenHold], ...]
     """From the next one on: the digest of its action, and its hold."""
-    runs: bool
-    """Whether the step before the next one has been permitted, and has no outcome yet."""
+    runs: str
+    """The action of the step before the next one, which was permitted and has no outcome yet; else empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +174,7 @@ class HoldBook:
             return
         del self._plans[task]
         if len(plan.steps) > 1:
-            self._plans[task] = replace(plan, first=plan.first + 1, steps=plan.steps[1:], runs=True)
+            self._plans[task] = replace(plan, first=plan.first + 1, steps=plan.steps[1:], runs=hold.action)
 
     def _take_step(self, proposal: Proposal, now: Instant) -> OpenHold | None:
         """The next step of the task's plan, where this call is that one (rule 7)."""
@@ -183,7 +185,7 @@ class HoldBook:
         if hold.action in self._taken or not _resumes(proposal, hold, now):
             return None
         self._taken.add(hold.action)
-        return replace(hold, lifted=False) if plan.runs else hold
+        return replace(hold, lifted=False, behind=plan.runs) if plan.runs else hold
 
     def _differ(self, proposal: Proposal) -> None:
         """End what is left of the task's plan: this call is not its next step (rule 7)."""

@@ -29,6 +29,7 @@ from taskbound.surfaces.api.page import Pages
 from taskbound.surfaces.api.peer import boot_id, is_alive
 from taskbound.surfaces.api.rows import Comparing
 from taskbound.surfaces.api.strangers import Strangers
+from taskbound.surfaces.api.turns import Turns
 from taskbound.surfaces.api.worker import Lane, OverloadedError, Worker
 from taskbound.wire.approval import HoldPush
 from taskbound.wire.connection import TaskPush
@@ -138,8 +139,9 @@ class Daemon:
         self.refusals = Refusals(means, self.views, self.decisions, place.allowance)
         self.worker = Worker(loop)
         self._first: Lane[Callable[[], None], None] = Lane(self.worker, _do_all)
+        self.turns = Turns(self.outcomes.record, self.tell_held_soon)
         self.reports: Lane[Report, Release | Withhold] = Lane(
-            self.worker, self.outcomes.record, small=_is_small_report
+            self.worker, self.turns.record, small=_is_small_report
         )
         self.calls: Lane[Asked, Answer | Unseen] = Lane(self.worker, self._decide, small=_is_small_call)
         self.looking = Looking(means, loop)
@@ -440,6 +442,7 @@ class Daemon:
 
     def _decide(self, asked: Sequence[Asked]) -> Sequence[Answer | Unseen]:
         answers = self.refusals.decide([self._call(one) for one in asked])
+        self.turns.note(answers)
         paused = self.decisions.take_paused()
         if paused:
             self.loop.call_soon_threadsafe(self._tell_paused, paused)

@@ -97,7 +97,7 @@ class PlanSheet:
                 plan=name,
                 first=whole.stored.used + 1,
                 steps=tuple((one.question.act, open_hold(one)) for one in whole.left),
-                runs=turn_of(tx, whole) is None,
+                runs=whole.last.question.action if turn_of(tx, whole) is None else "",
             )
             for name, whole in self.wholes.items()
         }

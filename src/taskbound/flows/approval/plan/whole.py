@@ -63,6 +63,11 @@ class Whole:
         """The steps that were not used."""
         return self.steps[self.stored.used :]
 
+    @property
+    def last(self) -> StoredApproval:
+        """The step that was used last, where one was."""
+        return self.steps[self.stored.used - 1]
+
 
 def see_whole(snapshot: Snapshot, stored: StoredPlan) -> Whole:
     """The plan with its steps, to look at."""
@@ -122,7 +127,7 @@ def turn_of(snapshot: Snapshot, whole: Whole) -> str | None:
     """Why the next step's turn never comes, by the step before it; empty when it came, None until then."""
     if not whole.stored.used:
         return ""
-    last = whole.steps[whole.stored.used - 1].question
+    last = whole.last.question
     kept = snapshot.actions.action(last.namespace, last.action)
     return "the step before it is not there" if kept is None else why_plan_over(kept.state)
 
