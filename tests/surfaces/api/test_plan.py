@@ -5,8 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
-from taskbound.core.approval import AnswerKind, Plan, Statement, Subject, parse_plan, render_statement
+from taskbound.core.approval import (
+    AnswerKind,
+    Plan,
+    Statement,
+    Subject,
+    parse_plan,
+    parse_statement,
+    render_statement,
+)
+from taskbound.core.approval.sheet import parse_plan_sheet
 from taskbound.core.clock import Instant
 from taskbound.core.task import TaskEvent
 from taskbound.flows.identity import register_person
@@ -15,12 +25,13 @@ from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.wire import action
 from taskbound.wire import approval as wire
 from taskbound.wire.connection import Done, Ping
+from taskbound.wire.people import PageOpened
 from tests.peers.holding import Answerers
 from tests.peers.openssh import Device
 from tests.peers.people import enrolled
 from tests.peers.planning import BY_TOOL
 from tests.surfaces.api.test_operations import station
-from tests.surfaces.api.visitor import asked
+from tests.surfaces.api.visitor import Visitor, asked, statement_of
 from tests.world import ANN, code_of
 
 if TYPE_CHECKING:
@@ -123,6 +134,74 @@ def test_a_page_for_a_passkey_is_not_opened_for_one_step_of_a_plan(tmp_path: Pat
                     assert refused.value.fault.code == "signed-together"
                     assert found.plan in refused.value.fault.message
             await place.visit()  # of what is asked by itself one is
+
+    asyncio.run(story())
+
+
+def page_of(found: wire.PlanDetail, **changes: Any) -> wire.OpenApproval:
+    plain = wire.OpenApproval(approval=found.plan, digest=found.digest, deny=True)
+    return structs.replace(plain, **changes)
+
+
+def test_a_page_takes_a_denial_of_a_plan_that_is_shown_whole_and_by_that_its_steps_are_denied(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with asked(tmp_path) as place:
+            task = place.world.start()
+            found = await propose(place.client, task.id, PAY, PAY_MORE)
+            opened = await place.client.ask(page_of(found), PageOpened)
+            visitor = Visitor(opened.address)
+            shown = await visitor.begin()
+            sheet = parse_plan_sheet(shown["text"])
+            assert [one.arguments.decode() for one in sheet.steps] == [PAY.arguments, PAY_MORE.arguments]
+            assert [one["name"] for one in shown["choices"]] == ["deny"]
+            said = parse_statement(statement_of(shown, "deny").encode())
+            assert (said.subject, said.digest) == (Subject.PLAN, found.digest)
+            for choice in ("approve", "confirm"):
+                status, _ = await visitor.sign(place.device, choice, statement_of(shown, "deny"))
+                assert status == 403
+            status, told = await visitor.sign(place.device, "deny", statement_of(shown, "deny"))
+            assert (status, told["words"]) == (200, f"{found.plan} is denied")
+            after = await place.client.ask(wire.ShowPlan(plan=found.plan), wire.PlanDetail)
+            assert [after.state, *(one.row.state for one in after.steps)] == ["denied"] * 3
+            assert place.world.events("plan-answered")[0]["proof"].startswith("passkey ")
+            assert place.world.events("approval-shown")[-1]["approval"] == found.plan
+            assert code_of(place.world.ask(task, arguments={"amount": 10, "to": "bob"})) == "approval-denied"
+            with pytest.raises(RefusedByDaemonError) as refused:
+                await place.client.ask(page_of(found), PageOpened)
+            assert refused.value.fault.code == "approval-over"
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"deny": False}, "signed-together"),
+        ({"digest": "00" * 32}, "other-question"),
+        ({"approval": "pln_none"}, "unknown-approval"),
+    ],
+)
+def test_a_page_takes_nothing_else_of_a_plan(tmp_path: Path, changes: dict[str, Any], code: str) -> None:
+    async def story() -> None:
+        async with asked(tmp_path) as place:
+            found = await propose(place.client, place.world.start().id, PAY, PAY_MORE)
+            with pytest.raises(RefusedByDaemonError) as refused:
+                await place.client.ask(page_of(found, **changes), PageOpened)
+            assert refused.value.fault.code == code
+
+    asyncio.run(story())
+
+
+def test_a_plan_that_is_over_when_its_page_begins_is_not_shown(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with asked(tmp_path) as place:
+            found = await propose(place.client, place.world.start().id, PAY, PAY_MORE)
+            visitor = Visitor((await place.client.ask(page_of(found), PageOpened)).address)
+            await place.client.ask(wire.WithdrawApproval(approval=found.plan), Done)
+            status, told = await visitor.post("/begin", {"token": visitor.token})
+            assert (status, "withdrawn" in str(told)) == (403, True)
 
     asyncio.run(story())
 

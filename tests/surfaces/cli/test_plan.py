@@ -139,6 +139,8 @@ def test_a_step_is_not_answered_by_itself_and_its_plan_is_withdrawn_and_denied_a
     assert (alone.status, "signed-together" in alone.err, plan in alone.err) == (3, True, True)
     page = place("approval", "open", plan)
     assert (page.status, "a page shows one action" in page.err) == (2, True)
+    denying = place("approval", "open", plan, "--deny")
+    assert (denying.status, "no-passkey" in denying.err, "end" in denying.out) == (3, True, True)
     less = place("approval", "narrow", plan, "--set", "path=1", *office.key)
     assert (less.status, "can't be narrowed" in less.err) == (2, True)
     assert place("approval", "withdraw", step, "--yes").status == 0

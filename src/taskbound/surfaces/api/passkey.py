@@ -14,7 +14,6 @@ import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.action import Action, Frame
 from taskbound.core.approval import (
     MOST_RETRIES,
     OPEN,
@@ -28,7 +27,7 @@ from taskbound.core.approval import (
     require_showable,
     yes_of,
 )
-from taskbound.core.approval.sheet import Sheet, render_sheet, sheet_of
+from taskbound.core.approval.sheet import Sheet, render_sheet
 from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.core.identity.enrollment import enrollment_statement
 from taskbound.core.identity.passkey import PasskeyUnreadableError
@@ -39,6 +38,8 @@ from taskbound.flows.identity.enrollment import Enrollments, Offer
 from taskbound.flows.identity.person_key import NotKeyHolderError, require_key
 from taskbound.flows.means import Actor
 from taskbound.surfaces.api.people import detail_of
+from taskbound.surfaces.api.plan_page import DenyingPlan, require_denial
+from taskbound.surfaces.api.sheets import sheet_for
 from taskbound.wire.jose.compact import encode_base64url
 from taskbound.wire.page import PageChoice, PageMake, PageShown, PageTaken, parse_part
 from taskbound.wire.passkey import Registration, parse_passkey, render_assertion, render_registration
@@ -130,10 +131,14 @@ async def open_approval(daemon: Daemon, connection: Connection, ask: OpenApprova
         with daemon.means.store.read() as snapshot:
             own = _passkey(snapshot, space, actor, ask.key, daemon.means.clock.now())
             reads = snapshot.approvals
+            plan = reads.plan(space, ask.approval)
+            if plan is not None:
+                require_denial(plan, ask)
+                return DenyingPlan(daemon, plan.plan.id, own)
             found = reads.approval(space, ask.approval) or reads.approval_of(space, ask.approval)
             if found is None:
                 raise UnknownApprovalError(f"no approval is named `{ask.approval}`")
-            require_alone(found)  # a page shows one action: a plan is signed with a key of the other kind
+            require_alone(found)  # a page shows one action, or says no to a plan
             _require_open(found)
         if found.question.digest != ask.digest:
             raise OtherQuestionError("what is asked is not what was seen: the digest is another one")
@@ -385,29 +390,7 @@ def _sheet(snapshot: Snapshot, found: StoredApproval) -> str:
     Raises:
         TooLongToShowError: It can't be shown whole.
     """
-    question = found.question
-    kept = snapshot.actions.action(question.namespace, question.action)
-    if kept is None:
-        raise UnknownApprovalError(f"the action of approval `{question.id}` is not there")
-    tool = snapshot.tools.tool(question.namespace, question.tool)
-    server = snapshot.tools.server(question.namespace, tool.server) if tool is not None else None
-    same = server is not None and server.identity == kept.server
-    frame = Frame(
-        namespace=question.namespace,
-        task=question.task,
-        agent=question.agent,
-        tool=question.tool,
-        server=kept.server,
-        definition=kept.definition,
-    )
-    sheet = sheet_of(
-        question,
-        Action(frame=frame, arguments=kept.arguments),
-        server_identity=server.spec.decode() if server is not None and same else "",
-        attempt=kept.attempt,
-        last_outcome=snapshot.actions.act(question.namespace, kept.root, kept.act_key).last_outcome,
-        policies=kept.policies,
-    )
+    sheet = sheet_for(snapshot, found)
     match render_sheet(sheet):
         case Sheet(text=text):
             return text

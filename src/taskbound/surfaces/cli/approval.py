@@ -36,7 +36,7 @@ from taskbound.surfaces.cli.amendment import (
 )
 from taskbound.surfaces.cli.narrowing import narrower
 from taskbound.surfaces.cli.person_key import SignatureOption, ask_page, own_key, own_network, person_of
-from taskbound.surfaces.cli.plan import answer_plan, is_plan, plan_statement, show_plan
+from taskbound.surfaces.cli.plan import answer_plan, is_plan, plan_statement, show_plan, show_plan_to_sign
 from taskbound.surfaces.cli.reading import BadInputError, read_file, write_file
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.session import Session, command, group
@@ -242,13 +242,24 @@ def open_page(
 ) -> None:
     """Show one question, and open a page on which your passkey approves it; or denies it, with `--deny`.
 
+    A plan is shown too, and on a page it can be denied alone: to approve it takes an OpenSSH key.
     The page is served on this machine alone, once. It asks for this one answer, whatever stands on it: read
     the question here. What counts is the signature.
     """
-    if is_plan(approval):
-        raise BadInputError("a page shows one action", remedy="sign a plan with `taskbound approval sign`")
-    refuse_amendment(approval)
     _require_yes(approval, retries, plain=not deny_it)
+    if is_plan(approval):
+        if not deny_it:
+            raise BadInputError(
+                "a page shows one action: it takes no yes to a plan",
+                remedy="sign a plan with `taskbound approval sign`; `--deny` opens a page to deny it",
+            )
+        plan, _ = show_plan_to_sign(session, approval)
+        ask_page(
+            session,
+            OpenApproval(approval=plan.id, digest=plan.digest, deny=True, key=by, network=own_network()),
+        )
+        return
+    refuse_amendment(approval)
     found = session.ask(ShowApproval(approval=approval), ApprovalDetail)
     question = question_from(found)
     _print(session, found, question)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from taskbound.core.approval.sheet import PlanSheetOf
     from taskbound.surfaces.cli.session import Session
 
-__all__ = ["answer_plan", "is_plan", "plan_statement", "show_plan"]
+__all__ = ["answer_plan", "is_plan", "plan_statement", "show_plan", "show_plan_to_sign"]
 
 _LARGEST: Final = 8_192
 _PREFIX: Final = "pln_"
@@ -59,6 +59,14 @@ def show_plan(session: Session, name: str) -> None:
     _print(session, found, plan, questions)
 
 
+def show_plan_to_sign(session: Session, name: str) -> tuple[Plan, list[Question]]:
+    """The plan and its questions, when they were shown whole: what will be signed."""
+    found = session.ask(ShowPlan(plan=name), PlanDetail)
+    plan, questions = _read(found)
+    _print(session, found, plan, questions)
+    return plan, questions
+
+
 def plan_statement(session: Session, name: str, by: tuple[str, str], kind: AnswerKind) -> str:
     """What is to be signed by this person with this key, of a plan that is shown by that.
 
@@ -67,9 +75,7 @@ def plan_statement(session: Session, name: str, by: tuple[str, str], kind: Answe
     """
     if kind is AnswerKind.NARROW:
         raise BadInputError("a step of a plan can't be narrowed", remedy=_NOT_NARROWED)
-    found = session.ask(ShowPlan(plan=name), PlanDetail)
-    plan, questions = _read(found)
-    _print(session, found, plan, questions)
+    plan, questions = show_plan_to_sign(session, name)
     return _statement(plan, by, yes_of(questions[0], by[0]) if kind is AnswerKind.APPROVE else kind)
 
 

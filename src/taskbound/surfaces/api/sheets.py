@@ -1,0 +1,47 @@
+"""What a sheet is made of, from the store's rows: the same that `taskbound approval show` makes it of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskbound.core.action import Action, Frame
+from taskbound.core.approval import UnknownApprovalError
+from taskbound.core.approval.sheet import sheet_of
+
+if TYPE_CHECKING:
+    from taskbound.core.approval.sheet import SheetOf
+    from taskbound.ports.approval import StoredApproval
+    from taskbound.ports.store import Snapshot
+
+__all__ = ["sheet_for"]
+
+
+def sheet_for(snapshot: Snapshot, found: StoredApproval) -> SheetOf:
+    """What the sheet of this question is made of.
+
+    Raises:
+        UnknownApprovalError: Its action is not there.
+    """
+    question = found.question
+    kept = snapshot.actions.action(question.namespace, question.action)
+    if kept is None:
+        raise UnknownApprovalError(f"the action of approval `{question.id}` is not there")
+    tool = snapshot.tools.tool(question.namespace, question.tool)
+    server = snapshot.tools.server(question.namespace, tool.server) if tool is not None else None
+    same = server is not None and server.identity == kept.server
+    frame = Frame(
+        namespace=question.namespace,
+        task=question.task,
+        agent=question.agent,
+        tool=question.tool,
+        server=kept.server,
+        definition=kept.definition,
+    )
+    return sheet_of(
+        question,
+        Action(frame=frame, arguments=kept.arguments),
+        server_identity=server.spec.decode() if server is not None and same else "",
+        attempt=kept.attempt,
+        last_outcome=snapshot.actions.act(question.namespace, kept.root, kept.act_key).last_outcome,
+        policies=kept.policies,
+    )
