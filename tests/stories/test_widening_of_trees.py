@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.core.approval import Answer, AnswerKind, Subject
+from taskbound.core.approval import Answer, AnswerKind, ApprovalOverError, Subject
 from taskbound.core.clock import Instant
 from taskbound.core.identity.passkey import CountsBackError
 from taskbound.core.identity.person_key import NotStandingError
@@ -160,6 +160,32 @@ def test_held_calls_of_the_task_are_asked_anew_since_the_scope_is_another_one(st
     there.widened(pay(8))
     (told,) = there.world.approvals.sweep()
     assert (told.state.value, told.reason) == ("superseded", "the scope of its task is another one now")
+
+
+def test_a_scope_that_came_back_before_anybody_looked_is_another_one_for_what_is_held(store: Store) -> None:
+    there = Wide(store)
+    there.rule(ASKED)
+    held = id_of(there.world.ask(there.task))
+    there.widened(pay(8))
+    there.world.changes.amend("default", there.task.id, there.task.scope, ANN)
+    assert there.now().scope == there.task.scope
+    with pytest.raises(ApprovalOverError, match="was given its scope anew since"):
+        there.say(held, "bob")
+    assert there.state(held)[1] == "superseded"
+    anew = there.approval(id_of(there.world.ask(there.task)))
+    assert (anew.state.value, anew.question.edition) == ("pending", 3)
+    assert there.world.events("approval-asked")[-1]["edition"] == 3
+    assert differences(there) == ()
+
+
+def test_a_scope_that_came_back_is_another_one_for_what_is_presented_again(there: Wide) -> None:
+    there.rule(ASKED)
+    held = id_of(there.world.ask(there.task))
+    there.say(held, "bob")
+    there.widened(pay(8))
+    there.world.changes.amend("default", there.task.id, there.task.scope, ANN)
+    assert code_of(there.world.ask(there.task)) == "hold"
+    assert there.state(held)[1] == "superseded"
 
 
 def test_law_4_the_end_of_a_task_withdraws_its_amendment_in_the_same_transaction(there: Wide) -> None:

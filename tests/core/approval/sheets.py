@@ -166,6 +166,7 @@ def random_sheet(seed: int) -> SheetOf:
         policies=several,
         needs=tuple(SheetNeed(lifter=one, persons=1, who=_text(chance, 12)) for one in several[:1]),
         attempt=chance.randrange(1, 10**6),
+        edition=chance.choice((0, 1, 2, 10**6)),
         deadline=Instant(chance.randrange(10**16)),
     )
 

@@ -77,6 +77,8 @@ MUTATIONS: dict[str, Callable[[], Question]] = {
     "of what it is a retry": lambda: question(first=replace(FIRST, id="apr_9"), retry=1),
     "of which action": lambda: question(first=replace(FIRST, action="act_9"), retry=1),
     "until when that was open": lambda: question(first=replace(FIRST, deadline=NOW), retry=1),
+    "edition of the scope": lambda: question(edition=1),
+    "another edition of the scope": lambda: question(edition=2),
 }
 
 
@@ -100,6 +102,22 @@ def test_the_digest_is_of_this_kind_and_version_only() -> None:
     assert b'"version":1' in question().canonical
 
 
+def test_each_composition_has_a_version_of_its_own_and_keeps_its_digest() -> None:
+    plain, narrowing, step = question(), question(narrows="5a" * 32), question(plan="pln_1", step=2)
+    retry = question(first=FIRST, retry=1)
+    edited = (replace(plain, edition=1), replace(step, edition=2), replace(retry, edition=3))
+    every = (plain, narrowing, step, retry, *edited)
+    assert [(one.canonical[-2:-1].decode(), one.digest[:16]) for one in every] == [
+        ("1", "97e13ab34920dc1d"),
+        ("2", "6a4427864b161448"),
+        ("3", "c2186e179b31ed17"),
+        ("4", "32d1afd58de2c500"),
+        ("5", "2da19863b84925c7"),
+        ("5", "5b00a81bbe09b428"),
+        ("5", "c7e8bd75610bc2c0"),
+    ]
+
+
 def test_a_question_is_read_as_it_was_written() -> None:
     assert parse_question(question().canonical) == question()
 
@@ -115,6 +133,10 @@ def test_a_question_is_read_as_it_was_written() -> None:
         (b'"nonce":"n1"', b'"narrows":"","nonce":"n1"'),
         (b'"nonce":"n1"', b'"narrows":"5a","nonce":"n1"'),
         (b'"nonce":"n1"', b'"narrows":1,"nonce":"n1"'),
+        (b'"kind":"taskbound', b'"edition":0,"kind":"taskbound'),
+        (b'"kind":"taskbound', b'"edition":1,"kind":"taskbound'),
+        (b'"kind":"taskbound', b'"edition":"1","kind":"taskbound'),
+        (b'"kind":"taskbound', b'"edition":true,"kind":"taskbound'),
         (b'"deadline":1', b'"deadline": 1'),
         (b'"lifters":["approval:finance"]', b'"lifters":"approval:finance"'),
         (b'"inode":"77"', b'"inode":77'),
@@ -129,6 +151,13 @@ def test_bytes_that_are_no_question_as_it_was_asked_are_not_read(old: bytes, new
         parse_question(raw.replace(old, new))
 
 
+@pytest.mark.parametrize("edition", [b"true", b'"1"', b"1.5", b"null"])
+def test_an_edition_is_a_whole_number(edition: bytes) -> None:
+    raw = question(edition=1).canonical
+    with pytest.raises(UnreadableQuestionError):
+        parse_question(raw.replace(b'"edition":1', b'"edition":' + edition))
+
+
 @given(
     st.builds(
         question,
@@ -138,6 +167,7 @@ def test_bytes_that_are_no_question_as_it_was_asked_are_not_read(old: bytes, new
         lifters=st.lists(st.sampled_from(["confirm", "approval:a", "approval:b:3"]), max_size=3).map(tuple),
         operands=st.lists(st.builds(operand, path=st.text(max_size=9)), max_size=2).map(tuple),
         narrows=st.sampled_from(["", "5a" * 32]),
+        edition=st.integers(0, 3),
     )
 )
 def test_every_question_is_read_as_it_was_written(asked: Question) -> None:

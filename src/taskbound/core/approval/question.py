@@ -16,6 +16,9 @@
 5. The question of a step of a plan names the plan and its place in it, and is of the third version.
 6. The question of a retry that was answered before it was asked says which retry it is, and holds what of the
    first is another: so whoever reads it computes the digest that was signed. It is of the fourth version.
+7. A scope that came back is not the one that was there: what is used of it may count otherwise. So a question
+   names how often its task was given a scope, too, and is of the fifth version, whatever else it names. What
+   was asked before that names none, and keeps its version.
 """
 
 from __future__ import annotations
@@ -57,6 +60,8 @@ AGENT: Final = "agent"
 """The group that a lifter names for those who approve for the tool, or else for the agent."""
 _RETRIED: Final = 4
 """The same of a retry (rule 6)."""
+_EDITED: Final = 5
+"""The same of all that names the edition of a scope (rule 7)."""
 _KIND: Final = "taskbound approval"
 _EVIDENCE: Final = re.compile(r"evidence:(jws(?:\.[a-z0-9][a-z0-9_-]{0,31})?)")
 _APPROVAL: Final = re.compile(r"approval:([a-z0-9][a-z0-9._-]{0,63})(?::([1-9]))?")
@@ -146,6 +151,8 @@ class Question:
     """Of a retry: what the question was that people have answered (rule 6)."""
     retry: int = 0
     """Which retry of that it is, from 1."""
+    edition: int = 0
+    """How often the task was given a scope until then, from 1; 0 in what was asked before it was named."""
     canonical: bytes = field(init=False, repr=False, compare=False)
     digest: str = field(init=False)
     """Rule 1: what people sign."""
@@ -183,6 +190,8 @@ class Question:
         if self.first is not None:
             first: dict[str, JsonValue] = {name: getattr(self.first, name) for name in FIRST}
             value |= {"first": first, "retry": self.retry, "version": _RETRIED}
+        if self.edition:
+            value |= {"edition": self.edition, "version": _EDITED}
         for name in _PLAIN:
             value[name] = getattr(self, name)
         value["lifters"] = list(self.lifters)
@@ -193,7 +202,8 @@ class Question:
 _PLAIN: Final = tuple(
     one.name
     for one in fields(Question)
-    if one.init and one.name not in {"lifters", "operands", "narrows", "plan", "step", "first", "retry"}
+    if one.init
+    and one.name not in {"lifters", "operands", "narrows", "plan", "step", "first", "retry", "edition"}
 )
 _WHOLE: Final = frozenset({"asked", "deadline"})
 
@@ -230,6 +240,9 @@ def _question(value: dict[str, JsonValue]) -> Question:
         raise UnreadableQuestionError("a question is a retry of something that is no question")
     if first is not None:
         _require_plain(first, FIRST)
+    edition = value.get("edition", 0)
+    if isinstance(edition, bool) or not isinstance(edition, int):
+        raise UnreadableQuestionError("a question names an edition that is no number")
     plain = {name: value[name] for name in _PLAIN}
     return Question(
         **plain,  # type: ignore[arg-type]  # each was looked at just now
@@ -240,6 +253,7 @@ def _question(value: dict[str, JsonValue]) -> Question:
         step=step,
         first=None if first is None else First(**{name: first[name] for name in FIRST}),  # type: ignore[arg-type]  # each was looked at just now
         retry=retry,
+        edition=edition,
     )
 
 

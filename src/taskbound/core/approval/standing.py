@@ -1,7 +1,7 @@
 """Whether a question is still the one that was asked, by what is true now (I-35, A195).
 
 1. What a person has answered is only ever used for what they were shown: another policy bundle, another
-   scope, another tool or another agent's standing makes it another question.
+   scope, the same one given anew, another tool or another agent's standing makes it another question.
 2. The end of its task withdraws it; a pause does neither, but nothing is used while a task is paused.
 3. At its deadline it is over, also for whoever's clock says otherwise.
 """
@@ -30,6 +30,8 @@ class Ground:
     """Whether the agent is active."""
     bundle: str
     scope: str
+    edition: int
+    """How often the task was given a scope."""
     act: str
     """The digest that the same call has now; of a tool that changed, another one."""
 
@@ -52,6 +54,7 @@ def befallen(question: Question, ground: Ground, now: Instant) -> Befallen | Non
         (not ground.active, "the agent is not active any more"),
         (ground.bundle != question.bundle, "the policies are others now"),
         (ground.scope != question.scope, "the scope of its task is another one now"),
+        (question.edition not in {0, ground.edition}, "its task was given its scope anew since"),
         (ground.act != question.act, "the tool is another one now"),
     )
     for is_so, reason in changed:

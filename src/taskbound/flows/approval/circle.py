@@ -157,6 +157,7 @@ def ground_of(snapshot: Snapshot, question: Question, policies: Policies) -> Gro
         active=active,
         bundle=policies.digest_of(snapshot.policy.in_force(space)),
         scope=lineage[0].scope.digest if lineage else "",
+        edition=lineage[0].scope_version if lineage else 0,
         act=_act(snapshot, question),
     )
 

@@ -68,6 +68,7 @@ class Label(Enum):
     FOUND = "found"
     GRANT = "grant"
     SCOPE = "scope"
+    EDITION = "edition"
     POLICY = "held by"
     BUNDLE = "policies"
     ACTION = "action"

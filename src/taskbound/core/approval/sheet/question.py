@@ -67,6 +67,7 @@ def sheet_of(  # noqa: PLR0913 -- what is not in the question, each thing by its
         last_outcome=last_outcome,
         grant=grant,
         scope=question.scope,
+        edition=question.edition,
         policies=policies,
         needs=tuple(_need(one, question.requester) for one in question.needs),
         bundle=question.bundle,

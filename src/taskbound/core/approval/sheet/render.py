@@ -79,8 +79,9 @@ def render_sheet(of: SheetOf, limits: SheetLimits = SHEET_LIMITS) -> Rendering:
     arguments = parse_object(of.arguments)
     if canonical(arguments) != of.arguments:
         raise BadSheetError("the arguments are not in canonical form")
-    if min(of.attempt, *(need.persons for need in of.needs), 1) < 1 or min(of.step, of.retry) < 0:
-        raise BadSheetError("an attempt, a quorum or a step is no number that counts")
+    numbers = (of.step, of.retry, of.edition)
+    if min(of.attempt, *(need.persons for need in of.needs), 1) < 1 or min(numbers) < 0:
+        raise BadSheetError("an attempt, a quorum, a step or an edition is no number that counts")
     if bool(of.retry) != (of.first is not None):
         raise BadSheetError("a retry is one of something")
     body = (line for item in _items(of, arguments) for line in lay_out(item))
@@ -181,6 +182,8 @@ def _operand(name: str, operand: SheetOperand) -> Iterator[Item]:
 def _rests_on(of: SheetOf) -> Iterator[Item]:
     yield from _named(Label.GRANT, of.grant)
     yield from _digest(Label.SCOPE, of.scope)
+    if of.edition:
+        yield Item(label=Label.EDITION, atoms=(f"{of.edition}",))
     for policy in of.policies:
         yield from _named(Label.POLICY, policy)
     yield from _digest(Label.BUNDLE, of.bundle)

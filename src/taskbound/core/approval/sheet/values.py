@@ -127,6 +127,8 @@ class SheetOf:
     """Id of the plan whose step it is; then `digest` is no more what is signed, but counts by that plan."""
     step: int = 0
     """Which step of it, from 1."""
+    edition: int = 0
+    """How often the task was given a scope; 0 where the question does not name it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

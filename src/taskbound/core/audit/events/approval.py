@@ -46,6 +46,8 @@ class ApprovalAsked:
     """Approval digest of the question that was answered with this action; empty when it narrows none."""
     retries: str = ""
     """Approval digest of the question whose answer covers this retry; empty when none does."""
+    edition: int = 0
+    """How often the task was given a scope until then; 0 in what was asked before that was named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,6 +47,7 @@ def question_of(
         tool=proposal.action.tool,
         bundle=proposal.basis.bundle,
         scope=proposal.scope,
+        edition=task.scope_version,
         lifters=verdict.hold.lifters,
         operands=verdict.operands,
         nonce=names[1],

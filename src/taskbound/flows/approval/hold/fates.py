@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from taskbound.core.approval import Question
     from taskbound.core.clock import Instant
     from taskbound.core.decision import Holding
+    from taskbound.core.task import Task
     from taskbound.ports.approval import StoredApproval
 
 __all__ = ["ELSEWHERE", "fate_of", "other_wish"]
@@ -25,9 +26,16 @@ ELSEWHERE: Final = Befallen(
 )
 
 
-def fate_of(one: StoredApproval, scope: str, bundle: str, lacking: str, now: Instant) -> Befallen | None:
-    """What has befallen a hold that a live task's active agent presents again."""
-    ground = Ground(ended="", active=True, bundle=bundle, scope=scope, act=one.question.act)
+def fate_of(one: StoredApproval, task: Task, bundle: str, lacking: str, now: Instant) -> Befallen | None:
+    """What has befallen a hold that the active agent of this task, which is live, presents again."""
+    ground = Ground(
+        ended="",
+        active=True,
+        bundle=bundle,
+        scope=task.scope.digest,
+        edition=task.scope_version,
+        act=one.question.act,
+    )
     fate = befallen(one.question, ground, now)
     if fate is None and one.state is ApprovalState.APPROVED and lacking:
         reason = f"who approved may not do so any more: {lacking}"

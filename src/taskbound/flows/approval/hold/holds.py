@@ -123,6 +123,7 @@ class HoldSheet:
                 operands=tuple(one.place for one in question.operands),
                 narrows=question.narrows,
                 retries="" if question.first is None else question.answered.digest,
+                edition=question.edition,
             )
         )
         if retry is not None:

@@ -62,7 +62,7 @@ class Bench:
         circle, task = self.circles[question.task, question.tool], self.tasks[question.task]
         lacking = self.people.lacking(question, one.answers, circle, self.means, self.now, plan=one.plan)
         self.lacks[question.id] = lacking
-        return fate_of(one, task.scope.digest, self.bundle, lacking, self.now)
+        return fate_of(one, task, self.bundle, lacking, self.now)
 
     def open(self, one: StoredApproval) -> OpenHold:
         """The hold, of a question that was judged."""
