@@ -43,6 +43,7 @@ class _Forgetful:
         self.bundle = self._engine.bundle
         self.reads = self._engine.reads
         self.policies = self._engine.policies
+        self.lifters = self._engine.lifters
         self.trace = self._engine.trace
 
     def reads_of(self, namespace: str, agent: str, tool: str, server: str) -> PolicyReads:

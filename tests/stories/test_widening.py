@@ -44,7 +44,7 @@ from taskbound.flows.identity.leaving import People
 from taskbound.flows.revocation import stop
 from taskbound.flows.task.change import ScopeChangedError
 from taskbound.flows.task.order import OutsideCeilingError
-from tests.peers.holding import ASKED
+from tests.peers.holding import ASKED, hold_policy
 from tests.peers.people import OWNER, actor_of
 from tests.peers.widening import Wide, grants, only, pay
 from tests.stories.test_change import LOOK, STEPS
@@ -166,7 +166,8 @@ def test_nobody_is_asked_where_nobody_may_answer(here: Wide) -> None:
 
 
 def test_a182_where_two_are_needed_two_humans_are(here: Wide) -> None:
-    asked = _needing(here, there_is=here.wish(pay(8)), lifters=("approval:agent:2",))
+    here.rule(hold_policy("approval:agent:2"))
+    asked = here.wish(pay(8))
     said = here.tell(asked, "bob")
     assert (said.state.value, said.missing) == ("pending", "`approval:agent:2` has 1 of 2")
     with pytest.raises(AlreadyAnsweredError):
@@ -176,19 +177,12 @@ def test_a182_where_two_are_needed_two_humans_are(here: Wide) -> None:
 
 
 def test_a182_who_left_before_the_last_answer_is_not_counted(here: Wide) -> None:
-    asked = _needing(here, there_is=here.wish(pay(8)), lifters=("approval:agent:2",))
+    here.rule(hold_policy("approval:agent:2"))
+    asked = here.wish(pay(8))
     here.tell(asked, "bob")
     here.approvers("coder", "carl", "dora")
     assert here.tell(asked, "carl").missing == "`approval:agent:2` has 1 of 2"
     assert here.tell(asked, "dora").state.value == "applied"
-
-
-def _needing(there: Wide, *, there_is: StoredAmendment, lifters: tuple[str, ...]) -> StoredAmendment:
-    """The amendment as one that needs more: written over, since no namespace names a quorum yet."""
-    other = replace(there_is, question=replace(there_is.question, lifters=lifters))
-    tables = there.world.store._tables  # type: ignore[attr-defined]  # noqa: SLF001 - the memory's own rows
-    tables.amendments._committed["default", there_is.question.id] = other  # noqa: SLF001 - as above
-    return other
 
 
 @pytest.mark.parametrize("subject", [Subject.ACTION, Subject.PLAN])
@@ -221,7 +215,8 @@ def test_a198_a_statement_of_anything_else_answers_nothing(
 def test_a176_a_question_that_was_changed_in_the_store_after_somebody_signed_has_no_answers(
     here: Wide, field: str
 ) -> None:
-    asked = _needing(here, there_is=here.wish(pay(8)), lifters=("approval:agent:2",))
+    here.rule(hold_policy("approval:agent:2"))
+    asked = here.wish(pay(8))
     here.tell(asked, "bob")
     other = here.amendment(asked)
     said_else: dict[str, Any] = {field: "else"}

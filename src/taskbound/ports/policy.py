@@ -80,6 +80,10 @@ class PolicyEngine(Protocol):
     def policies(self) -> tuple[str, ...]:
         """Names of its policies, in their order."""
 
+    @property
+    def lifters(self) -> frozenset[str]:
+        """Every lifter that a policy of it names, whether it can apply or not."""
+
     def reads_of(self, namespace: str, agent: str, tool: str, server: str) -> PolicyReads:
         """What can change the answer for this agent and tool. MUST NOT leave anything out."""
 

@@ -54,7 +54,9 @@ SAID = Statement(
     at=Instant(1_500_000_000),
     subject=Subject.AMENDMENT,
 )
-GROUND = AmendmentGround(ended="", active=True, bundle="b", scope="d", edition=2, step=1)
+GROUND = AmendmentGround(
+    ended="", active=True, bundle="b", scope="d", edition=2, step=1, lifters=("approval:agent",)
+)
 NOW = Instant(1_600_000_000)
 
 

@@ -9,10 +9,15 @@
 3. There is no amendment that was approved and waits: with the last answer that it needs it is *applied*, in
    one transaction. So nothing that people said can be used later, on other facts.
 4. A denial by anyone entitled is final: the same scope is not asked for in this task again.
+5. Who answers: those who approve for the task's agent, and for each tool of which more may be called and
+   for which anybody was ever named, those who approve for it (`approval:tool:NAME`). Of each as many as a
+   policy in force asks of those who approve for the agent, for whatever call (`approval:agent:2`); else one.
+   A human may be of several. Where others have to answer by now, it is another question.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from hashlib import sha256
@@ -20,17 +25,20 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import canonical, parse_object
 from taskbound.core.approval.errors import OtherQuestionError, StatementTimeError, UnreadableQuestionError
-from taskbound.core.approval.question import Need, parse_lifter
+from taskbound.core.approval.question import Need, NeedKind, parse_lifter
 from taskbound.core.approval.statement import SKEW, Statement, Subject
 from taskbound.core.errors import MalformedError
 from taskbound.core.scope import Scope, parse_scope
 from taskbound.core.transition import Transitions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from taskbound.core.action import JsonValue
     from taskbound.core.clock import Instant
 
 __all__ = [
+    "AMENDMENT_LIFTER",
     "AMENDMENT_TRANSITIONS",
     "AMENDMENT_VERSION",
     "AmendmentEvent",
@@ -39,13 +47,18 @@ __all__ = [
     "AmendmentQuestion",
     "AmendmentState",
     "amendment_fate",
+    "amendment_lifters",
     "parse_amendment",
     "require_amendment_answer",
 ]
 
 AMENDMENT_VERSION: Final = 1
 """The version of what stands in the digest; another composition is another version."""
+AMENDMENT_LIFTER: Final = "approval:agent"
+"""What lifts every amendment: the word of those who approve for the task's agent (rule 5)."""
 _KIND: Final = "taskbound amendment"
+_APPROVERS: Final = re.compile(AMENDMENT_LIFTER + r"(?::([1-9]))?")
+_TOOL: Final = re.compile(r"approval:tool:([^:]+)(?::([1-9]))?")
 
 
 class AmendmentState(Enum):
@@ -127,7 +140,7 @@ class AmendmentQuestion:
     @property
     def needs(self) -> tuple[Need, ...]:
         """What lifts it, all of it."""
-        return tuple(parse_lifter(one) for one in self.lifters)
+        return tuple(map(_need, self.lifters))
 
     def _value(self) -> dict[str, JsonValue]:
         value: dict[str, JsonValue] = {"kind": _KIND, "version": AMENDMENT_VERSION}
@@ -136,6 +149,28 @@ class AmendmentQuestion:
         value["after"] = self.after.value()
         value["lifters"] = list(self.lifters)
         return value
+
+
+def amendment_lifters(tools: Iterable[str], policies: Iterable[str]) -> tuple[str, ...]:
+    """What lifts an amendment (rule 5).
+
+    Args:
+        tools: Those of which more may be called, and that have approvers of their own.
+        policies: All lifters that the policies in force name.
+    """
+    asked = (_APPROVERS.fullmatch(one) for one in policies)
+    quorum = max((int(one[1] or 1) for one in asked if one is not None), default=1)
+    number = f":{quorum}" if quorum > 1 else ""
+    return tuple(
+        one + number for one in (AMENDMENT_LIFTER, *(f"approval:tool:{tool}" for tool in sorted(tools)))
+    )
+
+
+def _need(lifter: str) -> Need:
+    tool = _TOOL.fullmatch(lifter)
+    if tool is None:
+        return parse_lifter(lifter)
+    return Need(lifter=lifter, kind=NeedKind.APPROVAL, tool=tool[1], quorum=int(tool[2] or 1))
 
 
 _PLAIN: Final = tuple(
@@ -205,6 +240,8 @@ class AmendmentGround:
     scope: str
     edition: int
     step: int
+    lifters: tuple[str, ...]
+    """What would lift it if it were asked now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +268,7 @@ def amendment_fate(
             "the scope of its task is another one now",
         ),
         (ground.step != question.step, "its task is in another step now"),
+        (ground.lifters != question.lifters, "others have to answer it by now"),
     )
     for is_so, reason in changed:
         if is_so:

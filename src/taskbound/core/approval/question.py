@@ -84,6 +84,8 @@ class Need:
     group: str = ""
     """Whose members answer, or whose signed word it is; empty for a confirmation."""
     quorum: int = 1
+    tool: str = ""
+    """Of an amendment: the tool whose approvers answer; empty for all others (`amendment`)."""
 
 
 def parse_lifter(lifter: str) -> Need:

@@ -7,7 +7,8 @@
 2. A confirmation is the requester's own word, and nobody else's; it counts as no approval.
 3. A group's members answer where a policy names the group. Where it names those who approve for the agent,
    those who approve for the tool go first: if anybody was ever named for it, they answer and nobody else,
-   also when all of them have left. Whoever left the organization, or the group, counts no more.
+   also when all of them have left. Whoever left the organization, or the group, counts no more. An amendment
+   names each tool whose approvers have to answer beside those of the agent.
 4. Humans are counted, each once, however many keys, accounts or answers they have.
 5. A denial by anyone who could have approved or confirmed is final.
 6. Evidence is no person's word: an issuer's token about exactly this question counts while it is proven, by
@@ -16,7 +17,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from taskbound.core.approval.errors import BadStatementError, NoApproverError, NotEntitledError
@@ -89,6 +90,8 @@ class Circle:
     """Short names of those whose signed word counts."""
     human: Callable[[str], str]
     """The human behind a person's name."""
+    tools: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Of an amendment: those who approve for each tool for which anybody was named."""
 
 
 def askable(need: Need, circle: Circle) -> frozenset[str]:
@@ -99,7 +102,9 @@ def askable(need: Need, circle: Circle) -> frozenset[str]:
         return frozenset()  # 6
     barred = {circle.human(name) for name in {circle.requester, *circle.kin, *circle.controllers}}
     named = {name for group in circle.groups if group.name == need.group for name in group.members}
-    if need.group == AGENT:
+    if need.tool:
+        named = set(circle.tools.get(need.tool, ()))
+    elif need.group == AGENT:
         named = set(circle.approvers if circle.tool is None else circle.tool)
     return frozenset(name for name in _present(named, circle) if circle.human(name) not in barred)
 

@@ -105,6 +105,11 @@ class CedarPolicyEngine:
         """Names of its policies, in the order of the text."""
         return tuple(one.name for one in self._bundle.policies)
 
+    @property
+    def lifters(self) -> frozenset[str]:
+        """Every lifter that a policy names."""
+        return frozenset(one.lifter for one in self._bundle.policies if one.lifter)
+
     def reads_of(self, namespace: str, agent: str, tool: str, server: str) -> PolicyReads:
         """What the policies that can apply to this agent and tool read."""
         who = (namespace, agent, tool, server)

@@ -23,7 +23,7 @@ from taskbound.core.task import (
     require_live,
 )
 from taskbound.core.task.amendment import require_widening, widen_task
-from taskbound.flows.approval.amendment.ground import amendment_circle
+from taskbound.flows.approval.amendment.ground import amendment_circle, lifters_of
 from taskbound.flows.approval.circle import lock_people
 from taskbound.flows.approval.ending import DAEMON
 from taskbound.flows.approval.fatigue.room import room_for_amendment
@@ -36,10 +36,8 @@ if TYPE_CHECKING:
     from taskbound.flows.task.widen.ground import AmendmentOrder
     from taskbound.ports.store import Transaction
 
-__all__ = ["LIFTER", "ask_amendment", "parse_amendment_order"]
+__all__ = ["ask_amendment", "parse_amendment_order"]
 
-LIFTER: Final = "approval:agent"
-"""What lifts an amendment: the word of one who approves for the task's agent."""
 _LONGEST: Final = 8 * 3600
 _SHOWN: Final = 65_536
 _REASON: Final = 500
@@ -109,7 +107,7 @@ def ask_amendment(
         edition=first.scope_version,
         step=first.step,
         after=scope,
-        lifters=(LIFTER,),
+        lifters=lifters_of(tx, means.policy, first, scope),
         nonce=names[1],
         asked=now,
         deadline=min(first.deadline, Instant(now + seconds(order.seconds))),
