@@ -44,7 +44,7 @@ class ListApprovals(Message, frozen=True, tag="approval:list", tag_field="op"):
     task: str = ""
     limit: int = 50
     before: str = ""
-    """Cursor: the last approval id of the page before."""
+    """Cursor: the last approval of the page before, or the last amendment. Each goes on by itself."""
 
 
 class ShowApproval(Message, frozen=True, tag="approval:show", tag_field="op"):
@@ -232,7 +232,9 @@ class ApprovalRows(Message, frozen=True, tag="approvals", tag_field="is"):
     rows: tuple[ApprovalRow, ...]
     more: bool
     amendments: tuple[AmendmentRow, ...] = ()
-    """Amendments of tasks that people are asked about: the newest, at most `limit`, with the first page."""
+    """Amendments of tasks that people are asked about: at most `limit`, newest first. They have pages of
+    their own: the first of both come together, the next of each when one of its ids is the cursor."""
+    more_amendments: bool = False
 
 
 class ApprovalAnswer(Message, frozen=True):

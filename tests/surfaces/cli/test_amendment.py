@@ -187,3 +187,21 @@ def test_what_a_step_that_is_past_could_do_is_new_where_it_would_come_back(place
     told = place("approval", "show", amendment, "--json").document
     with pytest.raises(UnreadableQuestionError):
         read_amendment(told_as(told | {"question": told["question"].replace('"step":1', '"step":2')}))
+
+
+def test_amendments_have_pages_of_their_own_and_approvals_none_of_them(place: Installation) -> None:
+    asked: list[str] = []
+    for _ in range(5):
+        asked.insert(0, widen(place))
+        assert place("approval", "withdraw", asked[0], "--yes").status == 0
+    seen: list[str] = []
+    before: tuple[str, ...] = ()
+    for size in (2, 2, 1):
+        words = ("approval", "list", "--state", "withdrawn", "--limit", "2", *before)
+        page = place(*words, "--json").document
+        names = [one["amendment"] for one in page["amendments"]]
+        assert (len(names), page.get("more_amendments", False), page["rows"]) == (size, size == 2, [])
+        assert (f"`--before {names[-1]}`" in place(*words).err) is (size == 2)
+        seen += names
+        before = ("--before", names[-1])
+    assert seen == asked

@@ -28,6 +28,7 @@ from taskbound.core.audit import (
 )
 from taskbound.core.scope import initial_limits
 from taskbound.core.task import ENDED
+from taskbound.flows.audit.agent_rows import AgentLedger
 from taskbound.flows.audit.amendment_rows import AmendmentLedger
 from taskbound.flows.audit.compared import compared
 from taskbound.flows.audit.key_rows import KeyLedger
@@ -238,7 +239,8 @@ def compare_rows(snapshot: Snapshot, progress: Callable[[int, int], None]) -> Co
         progress: Told, now and then, how many records of how many were followed.
     """
     ledger = _Ledger(snapshot)
-    others = (KeyLedger(snapshot), PolicyLedger(snapshot), UnknownLedger(snapshot), AmendmentLedger(snapshot))
+    ledgers = (KeyLedger, PolicyLedger, UnknownLedger, AmendmentLedger, AgentLedger)
+    others = [make(snapshot) for make in ledgers]
     total, done = snapshot.audit.count(), 0
     for page in _pages(snapshot):
         for raw in page:

@@ -18,14 +18,13 @@ from taskbound.wire import amendment as wire
 from taskbound.wire.approval import ApprovalSaid
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from taskbound.flows.means import Means
     from taskbound.flows.task import AmendmentSaid
     from taskbound.ports.store import Snapshot
     from taskbound.ports.task import StoredAmendment
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.wire.approval import ListApprovals
     from taskbound.wire.envelope import Answer
 
 __all__ = ["amendment_rows", "answer_amendment", "ask_amendment", "is_amendment", "show_amendment"]
@@ -75,13 +74,15 @@ def is_amendment(means: Means, namespace: str, name: str) -> bool:
 
 
 def amendment_rows(
-    means: Means, snapshot: Snapshot, namespace: str, states: Collection[str], task: str, limit: int
+    means: Means, snapshot: Snapshot, namespace: str, ask: ListApprovals, limit: int
 ) -> tuple[wire.AmendmentRow, ...]:
-    """The newest amendments in these states, of all states when there are none named."""
-    wanted = {one for one in AmendmentState if one.value in states}
-    if states and not wanted:
+    """A page of amendments in the states that are asked for, of all when none is named; newest first."""
+    wanted = {one for one in AmendmentState if one.value in ask.states}
+    if ask.states and not wanted:
         return ()
-    found = snapshot.amendments.amendments(namespace, states=wanted, task=task, limit=limit)
+    found = snapshot.amendments.amendments(
+        namespace, states=wanted, task=ask.task, limit=limit, before=ask.before
+    )
     return tuple(_row(means, snapshot, one)[0] for one in found)
 
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.wire.amendment import AmendmentRow
     from taskbound.wire.envelope import Answer
 
 __all__ = [
@@ -73,22 +74,26 @@ async def list_approvals(daemon: Daemon, connection: Connection, ask: wire.ListA
     of_held = states or not ask.states
 
     def read() -> Answer:
-        now = daemon.means.clock.now()
+        now, space = daemon.means.clock.now(), connection.namespace
         with daemon.means.store.read() as snapshot:
+            amended = bool(ask.before) and snapshot.amendments.amendment(space, ask.before) is not None
             found = (
                 snapshot.approvals.approvals(
-                    connection.namespace, states=states, task=ask.task, limit=limit + 1, before=ask.before
+                    space, states=states, task=ask.task, limit=limit + 1, before=ask.before
                 )
-                if of_held
+                if of_held and not amended
                 else ()
             )
             rows = tuple(_row(daemon.means, snapshot, one, now)[0] for one in found[:limit])
-            amended = (
-                amendment_rows(daemon.means, snapshot, connection.namespace, ask.states, ask.task, limit)
-                if not ask.before
-                else ()
-            )
-        return wire.ApprovalRows(rows=rows, more=len(found) > limit, amendments=amended)
+            some: tuple[AmendmentRow, ...] = ()
+            if amended or not ask.before:
+                some = amendment_rows(daemon.means, snapshot, space, ask, limit + 1)
+        return wire.ApprovalRows(
+            rows=rows,
+            more=len(found) > limit,
+            amendments=some[:limit],
+            more_amendments=len(some) > limit,
+        )
 
     return await daemon.read(read)
 

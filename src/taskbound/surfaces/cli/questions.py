@@ -62,6 +62,9 @@ def list_approvals(
         [*map(amendment_columns, page.amendments), *_lines(page.rows)],
         "nothing waits for an answer" if states == _OPEN else "no approvals like that",
     )
+    if page.more_amendments:
+        last = shown(page.amendments[-1].amendment)
+        session.screen.note(f"there are more wider scopes: go on with `--before {last}`", "dim")
     if page.more:
         session.screen.note(f"there are more: go on with `--before {shown(page.rows[-1].approval)}`", "dim")
 
