@@ -166,6 +166,21 @@ def test_of_many_grants_that_are_gone_one_entry_a_tool_is_kept_and_counts_agains
     assert there.world.left(there.task) == {"g0/uses": 99 - MOST}
 
 
+def test_law_5_a_record_of_a_large_scope_is_read_and_large_entries_are_kept_as_one(there: Wide) -> None:
+    large = [to(*(f"{number}{'x' * 1000}{end}" for end in range(200)), uses=2) for number in range(4)]
+    there.task = there.world.start(scope=grants(*large, LOOK))
+    for number in range(4):
+        assert paid(there, to=f"{number}{'x' * 1000}7") == "permit"
+    give(there, *large, {**LOOK, "uses": 3})
+    assert [(one.place, one.uses) for one in there.now().spent] == [(f"g{number}", 1) for number in range(4)]
+    (record,) = there.world.events("task-amended")
+    assert [len(one) for one in record["spent"]] == [64], "one digest of them all"
+    assert differences(there) == ()
+    give(there, LOOK)
+    assert [(one.place, one.uses) for one in there.now().spent] == [("", 4)]
+    assert differences(there) == ()
+
+
 def test_windows_of_grants_that_are_gone_count_together_from_the_last_that_opened(there: Wide) -> None:
     rate = {"uses": 3, "seconds": 60}
     some = [to(f"p{number}", rate=rate) for number in range(MOST + 1)]

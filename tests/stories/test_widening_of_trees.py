@@ -19,6 +19,7 @@ from tests.peers.holding import ASKED
 from tests.peers.people import actor_of
 from tests.peers.widening import Wide, grants, pay
 from tests.stories.test_change import LOOK, STEPS
+from tests.stories.test_covered_retries import failed
 from tests.stories.test_widening import differences, paid
 from tests.world import ANN, code_of, id_of, scope_of
 
@@ -186,6 +187,21 @@ def test_a_scope_that_came_back_is_another_one_for_what_is_presented_again(there
     there.world.changes.amend("default", there.task.id, there.task.scope, ANN)
     assert code_of(there.world.ask(there.task)) == "hold"
     assert there.state(held)[1] == "superseded"
+
+
+@pytest.mark.parametrize(("amended", "code"), [(False, "permit"), (True, "hold")])
+def test_law_7_an_approval_covers_no_retry_once_the_scope_was_given_anew(
+    store: Store,
+    amended: bool,  # noqa: FBT001 - drawn by its name
+    code: str,
+) -> None:
+    there = Wide(store)
+    there.rule(ASKED)
+    failed(there)
+    if amended:
+        there.widened(pay(8))
+        there.world.changes.amend("default", there.task.id, there.task.scope, ANN)
+    assert code_of(there.world.ask(there.task)) == code
 
 
 def test_law_4_the_end_of_a_task_withdraws_its_amendment_in_the_same_transaction(there: Wide) -> None:

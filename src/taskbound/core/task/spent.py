@@ -8,18 +8,21 @@
 3. Money counts as money, however a total says it: in the new one's decimal places, a part of one counts
    whole, and only two currencies that one argument names are apart.
 4. Of a rate the window is kept, as long as it lasts.
-5. Of more than 64 entries that the new scope has no grant for, one is made for each tool. It counts against
-   every grant of the tool: more than was spent of it, never less.
+5. Of more than 64 entries that the new scope has no grant for, or more than 64 KiB of them, one is made for
+   each tool. It counts against every grant of the tool: more than was spent of it, never less.
+6. A record names the entries one by one up to 8 KiB of them, else by one digest: a record has to be read,
+   however large scopes are.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.action.canonical import canonical
-from taskbound.core.action.parse import parse_object
+from taskbound.core.action.parse import LIMITS, Limits, parse_object
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.scope import Grant, parse_scope
 from taskbound.core.scope.algebra.apart import are_apart
@@ -44,11 +47,18 @@ __all__ = [
     "read_spent",
     "spent_of",
     "spent_text",
+    "spent_words",
     "used_of",
 ]
 
 MOST: Final = 64
 """Entries that are kept of grants that are gone (rule 5)."""
+LARGEST: Final = 65_536
+"""Bytes of them (rule 5)."""
+_NAMED: Final = 8_192
+"""Characters of entries that a record names (rule 6)."""
+_READ: Final = Limits(size=4 * LIMITS.size)
+"""A grant can be almost as large as any document, and an entry a little larger."""
 
 Amount: TypeAlias = "tuple[str, str, str, int]"
 """A sum of money, as its total says it: path of the amount, path of the currency, its code, its places."""
@@ -125,7 +135,7 @@ def kept(entries: Iterable[Spent], scope: Scope, now: Instant) -> tuple[Spent, .
         still = replace(one, money=money, windows=_lasting(one.windows, now))
         if not still.is_nothing:
             (here if still.key[1] in calls else gone).append(still)
-    if len(gone) > MOST:
+    if len(gone) > MOST or sum(len(one.key[1]) for one in gone) > LARGEST:
         gone = _by_tool(gone)
     return tuple(sorted((*here, *gone), key=lambda one: one.key))
 
@@ -177,9 +187,17 @@ def spent_text(one: Spent) -> str:
     return canonical({**value, "money": money, "rates": rates}).decode()
 
 
+def spent_words(entries: Iterable[Spent]) -> tuple[str, ...]:
+    """The entries as a record has them; where that is much, one digest of them all (rule 6)."""
+    every = tuple(map(spent_text, entries))
+    if sum(map(len, every)) <= _NAMED:
+        return every
+    return (sha256(canonical(list(every))).hexdigest(),)
+
+
 def read_spent(text: str) -> Spent:
     """The entry of a text that `spent_text` wrote."""
-    value = parse_object(text.encode())
+    value = parse_object(text.encode(), limits=_READ)
     money: dict[Amount, int] = {}
     for path, selector, currency, places, amount in _rows(value["money"]):
         money[str(path), str(selector), str(currency), int(str(places))] = int(str(amount))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.approval.amendment import AmendmentState
 from taskbound.core.audit import TaskAmended
 from taskbound.core.audit.events import AmendmentAnswered, AmendmentAsked, AmendmentChanged
-from taskbound.core.task.spent import spent_text
+from taskbound.core.task.spent import spent_words
 from taskbound.flows.task.start import words
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class AmendmentLedger:
                 continue  # that is told of the task
             if words(dict(task.over)) != over:
                 yield f"task {name} was given other amounts of its limits than its records say"
-            if tuple(map(spent_text, task.spent)) != spent:
+            if spent_words(task.spent) != spent:
                 yield f"task {name} has spent another amount before its amendment than its records say"
         for space in sorted(self.spaces):
             for one in self._rows(space):

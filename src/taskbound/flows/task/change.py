@@ -27,7 +27,7 @@ from taskbound.core.task import (
 )
 from taskbound.core.task.amendment import amend_task
 from taskbound.core.task.child import require_in_charge
-from taskbound.core.task.spent import spent_text
+from taskbound.core.task.spent import spent_words
 from taskbound.core.task.step import enter_step, step_name
 from taskbound.flows.approval import end_of_tasks
 from taskbound.flows.task.cascade import changed_record, lock_beneath_parent, lock_tree, moved
@@ -199,7 +199,7 @@ def write_amended(
                 learning=before[name].learning,
                 amendment=work.by_approval if name == task else "",
                 over=words(dict(after.tasks[name].over)),
-                spent=tuple(map(spent_text, after.tasks[name].spent)),
+                spent=spent_words(after.tasks[name].spent),
             )
         )
     return ended, events

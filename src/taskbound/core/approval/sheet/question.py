@@ -44,7 +44,6 @@ def sheet_of(  # noqa: PLR0913 -- what is not in the question, each thing by its
     Raises:
         BadSheetError: The question is about another action.
     """
-    _require_about(question, action)
     return SheetOf(
         namespace=question.namespace,
         digest=question.digest,
@@ -53,7 +52,7 @@ def sheet_of(  # noqa: PLR0913 -- what is not in the question, each thing by its
         retry=question.retry,
         first=question.first,
         action=question.action,
-        action_digest=question.act,
+        action_digest=_about(question, action),
         agent=question.agent,
         task=question.task,
         requester=question.requester,
@@ -81,9 +80,11 @@ def sheet_of(  # noqa: PLR0913 -- what is not in the question, each thing by its
     )
 
 
-def _require_about(question: Question, action: Action) -> None:
+def _about(question: Question, action: Action) -> str:
+    """The digest of the action, which the question is about."""
     if action.digest != question.act:
         raise BadSheetError("the question is about another action")
+    return action.digest
 
 
 def _operand(one: Operand) -> SheetOperand:

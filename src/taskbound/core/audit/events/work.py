@@ -105,7 +105,7 @@ class TaskAmended:
     """``limit=amount`` of what each limit was given, less what it permits. Above zero in older records only:
     what was used beyond it."""
     spent: tuple[str, ...] = ()
-    """What was spent until then, an entry for the calls of each grant, as canonical JSON."""
+    """What was spent until then, an entry for the calls of each grant as JSON; of much, its digest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
