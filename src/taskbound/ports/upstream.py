@@ -11,7 +11,16 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool import ServerIdentity
 
-__all__ = ["Answered", "Errored", "NoAnswer", "StartUpstream", "Upstream", "UpstreamAnswer", "UpstreamEvents"]
+__all__ = [
+    "Answered",
+    "Errored",
+    "NoAnswer",
+    "NotSent",
+    "StartUpstream",
+    "Upstream",
+    "UpstreamAnswer",
+    "UpstreamEvents",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +54,18 @@ class NoAnswer:
     """What else is known, in the server's own words, escaped: for a log and a person, not for a model."""
 
 
-UpstreamAnswer: TypeAlias = Answered | Errored | NoAnswer
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """No byte of the call left: the server was not reached, or can't be."""
+
+    code: str
+    reason: str
+    """In words of ours, for whoever made the call."""
+    detail: str = ""
+    """What else is known, escaped: for a log and a person, not for a model."""
+
+
+UpstreamAnswer: TypeAlias = Answered | Errored | NoAnswer | NotSent
 
 
 class UpstreamEvents(Protocol):
@@ -59,7 +79,7 @@ class UpstreamEvents(Protocol):
 
 
 class Upstream(Protocol):
-    """One running server and the one connection to it. All of it belongs to one event loop."""
+    """One server that is spoken to, over one connection or many. All of it belongs to one event loop."""
 
     @property
     def era(self) -> str:
@@ -87,7 +107,8 @@ class Upstream(Protocol):
 
         MUST send `arguments` byte for byte, and nothing of the client's beside them but `key`, the client's
         own name for this act, when it is not empty. MUST call
-        `answer` exactly once, never before this returned.
+        `answer` exactly once, never before this returned; with `NotSent` only when not one byte of the
+        call was written.
         """
 
     def cancel(self, number: int, reason: str) -> None:
@@ -110,13 +131,14 @@ class Upstream(Protocol):
 
 
 class StartUpstream(Protocol):
-    """Starts servers as they are pinned."""
+    """Starts servers as they are pinned, or reaches them."""
 
     async def __call__(self, identity: ServerIdentity, *, era: str, events: UpstreamEvents) -> Upstream:
-        """The server, started, of the pinned era, ready for calls.
+        """The server, started or reached, of the pinned era, ready for calls.
 
         MUST compare every pinned file right before the start, and give the server no other
-        environment than is declared, save for what every program needs. MUST raise
+        environment than is declared, save for what every program needs. MUST speak to no other server
+        than the pinned URL's, and believe no other key than the pinned one. MUST raise
         `DeniedError` when something pinned is different, `UnavailableError` when the server
         does not start; then nothing of it runs any more.
         """

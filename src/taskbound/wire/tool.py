@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from taskbound.core.tool import PinnedFile, ServerIdentity
+from taskbound.core.tool import BadServerError, PinnedFile, ServerIdentity
 from taskbound.wire.frame import Message
 
 __all__ = [
@@ -30,18 +30,24 @@ __all__ = [
 
 
 class ServerSpec(Message, frozen=True):
-    """A pinned stdio server: enough to start it again and to know that it is the same (design 2, tool)."""
+    """A pinned server: enough to start or reach it again and to know that it is the same (design 2, tool).
+
+    One that is reached has a `url`, and nothing of what belongs to a command.
+    """
 
     name: str
     """`[a-z0-9][a-z0-9-]*`, at most 32 characters; the part of a tool's name before `__`."""
-    command: str
+    command: str = ""
     """Absolute path of the binary as it is called; links are kept (a virtual environment is one)."""
-    sha256: str
+    sha256: str = ""
     """Of the resolved binary's bytes, lower-case hex."""
     resolved: str = ""
     """Absolute path of the file that `command` is once every link is followed; empty when it is the same."""
     files: tuple[tuple[str, str], ...] = ()
-    """Further files that a start depends on, (absolute path, SHA-256), sorted: interpreter, script, lock."""
+    """Further files that a start depends on, (absolute path, SHA-256), sorted: interpreter, script, lock.
+
+    For a server that is reached by https at most one: the authorities that certify it.
+    """
     arguments: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     """Declared variables, sorted; of the gateway's own environment only HOME, PATH, LANG and the like."""
@@ -52,6 +58,12 @@ class ServerSpec(Message, frozen=True):
     shareable: bool = False
     lock: str = ""
     """For a runner (npx, uvx, python -m …): the exact package version that was locked, and how."""
+    url: str = ""
+    """Where the server is, in the one way to write it; empty for a command."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Declared ones that go with each request, by name in small letters, sorted; none holds a secret."""
+    key: str = ""
+    """SHA-256 of its public key (SubjectPublicKeyInfo), lower-case hex; empty for any certified one."""
 
 
 class AddUpstream(Message, frozen=True, tag="upstream:add", tag_field="op"):
@@ -204,7 +216,11 @@ def identity_of(spec: ServerSpec, *, namespace: str) -> ServerIdentity:
 
     Raises:
         BadServerError: The spec is not written out as an identity must be.
+        BadUrlError: Its URL can't be one.
+        BadHeaderError: It declares a header that can't be.
     """
+    if spec.url:
+        return _reached(spec, namespace)
     return ServerIdentity(
         namespace=namespace,
         command=spec.command,
@@ -215,4 +231,27 @@ def identity_of(spec: ServerSpec, *, namespace: str) -> ServerIdentity:
         environment=spec.environment,
         directory=spec.directory,
         lock=spec.lock,
+    )
+
+
+def _reached(spec: ServerSpec, namespace: str) -> ServerIdentity:
+    """The identity of a server with a URL; whoever starts servers only never loads what this takes."""
+    from taskbound.core.tool.remote import Remote  # noqa: PLC0415 -- a gateway's reach is what it loads
+
+    *more, authorities = (None, *(PinnedFile(path=path, sha256=digest) for path, digest in spec.files))
+    if len(more) > 1:
+        raise BadServerError("a server that is reached has at most one file of authorities")
+    return ServerIdentity(
+        namespace=namespace,
+        transport="http",
+        command=spec.command,
+        resolved=spec.resolved,
+        sha256=spec.sha256,
+        arguments=spec.arguments,
+        environment=spec.environment,
+        directory=spec.directory,
+        lock=spec.lock,
+        remote=Remote(
+            url=spec.url, era=spec.era, headers=spec.headers, key=spec.key, authorities=authorities
+        ),
     )

@@ -48,6 +48,7 @@ def make_plugs(environ: Mapping[str, str]) -> Plugs:
         connect=_connect,
         socket=find_socket,
         probe=_probe,
+        reach=_reach,
         verify=verify_ed25519,
         gateway=_gateway,
         serve=_serve,
@@ -108,6 +109,15 @@ def _probe(*, name: str, command: Sequence[str], environment: Mapping[str, str],
     where = str(Path(directory or Path.cwd()).absolute())
     spec, seen = probe_command(name=name, command=command, environment=environment, directory=where)
     return Probed(spec=spec, definitions=seen.definitions)
+
+
+def _reach(*, name: str, url: str, headers: Mapping[str, str], key: str, authorities: str) -> Probed:
+    from taskbound.adapters.upstream.mcp.http.probe import probe_url  # noqa: PLC0415 -- as above
+    from taskbound.surfaces.cli.plugs import Probed  # noqa: PLC0415 -- as above
+
+    place = str(Path(authorities).resolve()) if authorities else ""
+    spec, seen = probe_url(name=name, url=url, headers=headers, key=key, authorities=place)
+    return Probed(spec=spec, definitions=seen.definitions, notes=seen.notes)
 
 
 def _gateway(words: Sequence[str]) -> int:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from taskbound.core.tool import ServerIdentity
+    from taskbound.ports.upstream import StartUpstream, Upstream, UpstreamEvents
     from taskbound.wire.connection import Opened
     from taskbound.wire.envelope import Push
 
@@ -65,6 +67,24 @@ class _Reach:
             resume=resume,
         )
         return await AsyncClient.connect(path, hello, pushed=pushed, lost=lost)
+
+
+class _Starters:
+    """Starts servers that have a command, reaches those that have a URL (`ports.upstream.StartUpstream`)."""
+
+    def __init__(self, stdio: StdioStarter) -> None:
+        self._stdio = stdio
+        self._http: StartUpstream | None = None
+
+    async def __call__(self, identity: ServerIdentity, *, era: str, events: UpstreamEvents) -> Upstream:
+        """The server, ready for calls; who has no server with a URL loads nothing of what that takes."""
+        if identity.remote is None:
+            return await self._stdio(identity, era=era, events=events)
+        if self._http is None:
+            from taskbound.adapters.upstream.mcp.http.server import HttpStarter  # noqa: PLC0415 -- as said above
+
+            self._http = HttpStarter()
+        return await self._http(identity, era=era, events=events)
 
 
 def main(arguments: Sequence[str] | None = None, *, ensure: Callable[[Path], Path] | None = None) -> int:
@@ -111,7 +131,14 @@ async def _serve(reach: _Reach, namespace: str, wire: tuple[int, int], timings: 
             starter.sweep()
 
     gateway = Gateway(
-        Plugs(connect=reach, start=starter, now=_now, sweep=sweep, namespace=namespace, timings=timings),
+        Plugs(
+            connect=reach,
+            start=_Starters(starter),
+            now=_now,
+            sweep=sweep,
+            namespace=namespace,
+            timings=timings,
+        ),
     )
     loop = asyncio.get_running_loop()
     _require_watchable(reading)

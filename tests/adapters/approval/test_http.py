@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from taskbound.adapters.approval.apart import ApartOperands
-from taskbound.adapters.approval.apart.http import is_public, page_version
+from taskbound.adapters.approval.apart.http import page_version
 from taskbound.core.approval import Look, OperandUnreadableError, parse_probe
 from taskbound.core.approval.page import PageRoot, parse_root
+from taskbound.core.scope.constraints.address import is_public
 from taskbound.flows.approval.look.looking import operands_of
 from tests.peers.pages import Pages, answer, pages
 

@@ -20,7 +20,7 @@ from taskbound.adapters.upstream.mcp.errors import (
 from taskbound.adapters.upstream.mcp.probe import pin_server, probe, probe_command
 from taskbound.adapters.upstream.mcp.server import Patience, StdioServer, StdioStarter
 from taskbound.core.errors import MalformedError, UnavailableError
-from taskbound.ports.upstream import Answered, Errored, NoAnswer
+from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent
 from taskbound.wire.tool import identity_of
 from tests.peers.commands import echo, faulty
 from tests.peers.rawclient import Tap
@@ -302,7 +302,7 @@ async def test_a_server_that_ends_or_can_not_be_believed_makes_every_open_call_u
             assert words in found.reason
         assert words in await asyncio.wait_for(events.over, DEADLINE)
         assert not server.alive
-        assert isinstance(await answered(server), NoAnswer)
+        assert isinstance(await answered(server), NotSent)
 
 
 async def test_a_call_fails_by_itself_when_the_server_says_so(tmp_path: Path) -> None:

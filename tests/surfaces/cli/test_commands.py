@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conformance.places import everything
 from tests.surfaces.cli.installation import READ, TOOLS, Installation, Typing
 
 
@@ -158,6 +159,43 @@ def test_a_pinned_server_is_listed_without_the_values_of_its_variables(place: In
         assert "s3cret" not in out
     assert place("upstream", "remove", "second", "--yes").status == 0
     assert "second" not in place("upstream", "list").out
+
+
+def test_a_server_behind_a_url_is_pinned_and_listed(place: Installation) -> None:
+    with everything() as url:
+        odd = url.replace("http", "HTTP")
+        added = place("upstream", "add", "all", "--url", odd, "--header", "X-A=b")
+        assert added.status == 0, added
+        assert f"all is pinned: {url} (MCP 2026-07-28)" in added.out
+        assert "all__test_simple_text" in added.out
+    (row,) = (
+        one for one in place("upstream", "list", "--json").document["rows"] if one["spec"]["name"] == "all"
+    )
+    assert (row["spec"]["url"], row["spec"]["headers"]) == (url, [["x-a", "b"]])
+    assert url in place("upstream", "list").out
+    assert place("upstream", "remove", "all", "--yes").status == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "code"),
+    [
+        ((), 2, "bad-input"),
+        (("--url", "https://mcp.example.com/", "--", "server"), 2, "bad-input"),
+        (("--url", "https://mcp.example.com/", "--env", "A=1"), 2, "bad-input"),
+        (("--header", "A=1", "--", "server"), 2, "bad-input"),
+        (("--url", "http://mcp.example.com/"), 2, "bad-url"),
+        (("--url", "https://a:b@mcp.example.com/"), 2, "bad-url"),
+        (("--url", "https://mcp.example.com/", "--header", "Authorization=Bearer a"), 2, "bad-header"),
+        (("--url", "https://mcp.example.com/", "--key", "a"), 2, "bad-server"),
+        (("--url", "https://mcp.example.com/", "--ca", "/no/such/file"), 2, "no-such-command"),
+        (("--url", "http://127.0.0.1:1/"), 4, "start-failed"),
+    ],
+)
+def test_a_url_that_can_not_be_pinned_says_why(
+    words: tuple[str, ...], status: int, code: str, place: Installation
+) -> None:
+    ended = place("upstream", "add", "third", *words)
+    assert (ended.status, f"[{code}]" in ended.err) == (status, True), ended.err
 
 
 def test_a_server_that_can_not_be_pinned_says_what_would(place: Installation) -> None:

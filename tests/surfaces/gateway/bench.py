@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING, Any, Self
 from msgspec import structs
 
 from taskbound import __version__
+from taskbound.adapters.upstream.mcp.http.probe import pin_url
+from taskbound.adapters.upstream.mcp.http.probe import probe as probe_url
+from taskbound.adapters.upstream.mcp.http.server import HttpStarter
 from taskbound.adapters.upstream.mcp.probe import pin_server, probe
 from taskbound.adapters.upstream.mcp.server import Patience, StdioStarter
 from taskbound.sdk.client import AsyncClient
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
+    from taskbound.ports.upstream import StartUpstream
     from taskbound.surfaces.gateway.binding import Running
     from taskbound.wire.connection import Opened
     from taskbound.wire.envelope import Push
@@ -65,9 +69,17 @@ Message = dict[str, Any]
 async def pinned(
     name: str, command: Sequence[str], directory: Path, *, era: str = ""
 ) -> tuple[ServerSpec, tuple[bytes, ...]]:
-    """A server pinned as a person would, with what it lists; `era` overrules what the probe found."""
-    spec = pin_server(name, command, environment={}, directory=str(directory))
-    found = await probe(spec, patience=Patience(discover=5.0, stop=0.5))
+    """A server pinned as a person would, with what it lists; `era` overrules what the probe found.
+
+    A command that is one URL is a server that is reached there.
+    """
+    patience = Patience(discover=5.0, stop=0.5)
+    if command[0].startswith("http"):
+        spec = pin_url(name, command[0], headers={})
+        found = await probe_url(spec, patience=patience)
+    else:
+        spec = pin_server(name, command, environment={}, directory=str(directory))
+        found = await probe(spec, patience=patience)
     return structs.replace(spec, era=era or found.era), found.definitions
 
 
@@ -75,13 +87,20 @@ class Bench:
     """One gateway with its client's ends of the pipes."""
 
     def __init__(
-        self, daemon: ScriptedDaemon, *, timings: Timings = QUICK, patience: Patience | None = None
+        self,
+        daemon: ScriptedDaemon,
+        *,
+        timings: Timings = QUICK,
+        patience: Patience | None = None,
+        start: StartUpstream | None = None,
     ) -> None:
         self.daemon = daemon
         self.lines: list[bytes] = []
         self.now = 1_000_000
         self.starter = StdioStarter(patience=patience or Patience(start=10.0, stop=0.3))
-        plugs = Plugs(connect=self._connect, start=self.starter, now=lambda: self.now, timings=timings)
+        plugs = Plugs(
+            connect=self._connect, start=start or self.starter, now=lambda: self.now, timings=timings
+        )
         self.gateway = Gateway(plugs)
         self._ids = 0
         self._held = bytearray()
@@ -259,9 +278,15 @@ async def bench(
         specs, rows = [spec], rows_of(spec, definitions)
     async with (
         ScriptedDaemon(tmp_path / "d.sock", servers=specs, tools=rows) as daemon,
-        Bench(daemon, timings=timings, patience=patience) as one,
+        Bench(daemon, timings=timings, patience=patience, start=_reaching(command)) as one,
     ):
         yield one
+
+
+def _reaching(command: Sequence[str]) -> StartUpstream | None:
+    """What reaches a server by its URL, when that is what the command is."""
+    reached = command and command[0].startswith("http")
+    return HttpStarter(patience=Patience(start=10.0, stop=0.5)) if reached else None
 
 
 @contextlib.asynccontextmanager

@@ -6,9 +6,12 @@ from taskbound.core.errors import MalformedError
 
 __all__ = [
     "BadDefinitionError",
+    "BadHeaderError",
+    "BadMirrorError",
     "BadServerError",
     "BadServerNameError",
     "BadToolNameError",
+    "BadUrlError",
     "DuplicateToolError",
     "ForeignCharacterError",
     "LookAlikeToolError",
@@ -57,6 +60,27 @@ class BadServerError(MalformedError):
 
     code = "bad-server"
     remedy = "give an absolute command, its SHA-256, and declared variables as names and values"
+
+
+class BadUrlError(MalformedError):
+    """A server can't be reached by this URL, or not so that everybody would reach the same one."""
+
+    code = "bad-url"
+    remedy = "give `https://HOST/PATH`; http is for this machine only"
+
+
+class BadHeaderError(MalformedError):
+    """A header can't be declared: its name is taken, or says that it holds a secret."""
+
+    code = "bad-header"
+    remedy = "declare headers as `name=value`, in small letters, and none that HTTP or MCP use"
+
+
+class BadMirrorError(MalformedError):
+    """A tool's schema asks for a header (`x-mcp-header`) in a way that MCP does not know."""
+
+    code = "bad-mirror"
+    remedy = "have the server fixed: MCP, Transports, Custom Headers"
 
 
 class BadDefinitionError(MalformedError):

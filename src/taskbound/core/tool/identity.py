@@ -10,6 +10,8 @@ Rules:
    how it is spoken to, not what it is.
 3. What is pinned is written out: paths are absolute, hashes are SHA-256 in lower case,
    variables have sorted, distinct, portable names.
+4. A server that is reached by a URL has no command and nothing that belongs to one. Its digest is that of
+   version, kind, namespace, transport and all that decides which server is spoken to, and how (`remote`).
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from taskbound.core.tool.name import shown
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.tool.remote import Remote
 
 __all__ = ["IDENTITY_VERSION", "PinnedFile", "ServerIdentity"]
 
@@ -56,18 +59,18 @@ class PinnedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerIdentity:
-    """One way to start one server; two of one digest are one server.
+    """One way to start or to reach one server; two of one digest are one server.
 
     Raises:
-        BadServerError: On making one that rule 3 does not allow.
+        BadServerError: On making one that rules 3 and 4 do not allow.
     """
 
     namespace: str
-    command: str
+    command: str = ""
     """Absolute path as it is called: what the program sees as its own name."""
-    resolved: str
+    resolved: str = ""
     """Absolute path of the file that this is once every link is followed."""
-    sha256: str
+    sha256: str = ""
     """Of the resolved file's bytes."""
     files: tuple[PinnedFile, ...] = ()
     """An interpreter and the script that it runs, by path."""
@@ -77,23 +80,48 @@ class ServerIdentity:
     lock: str = ""
     """For a runner: the exact package and version, and how far that goes."""
     transport: str = "stdio"
+    remote: Remote | None = None
+    """Where the server is, when nothing is started here (rule 4)."""
     digest: str = field(init=False)
     """Rule 1: 64 lowercase hexadecimal digits."""
 
     def __post_init__(self) -> None:
-        """Require rule 3, and compute the digest once."""
+        """Require rules 3 and 4, and compute the digest once."""
+        if self.transport not in {"stdio", "http"}:
+            raise BadServerError(f"`{shown(self.transport)}` is no transport that can be pinned")
+        if self.transport == "http":
+            self._require_nothing_started()
+        else:
+            self._require_program()
+        object.__setattr__(self, "digest", sha256(canonical(self._value())).hexdigest())
+
+    def _require_program(self) -> None:
+        """Go on only with what can be started (rule 3)."""
         _require_path(self.command, "the command")
         _require_path(self.resolved, "the resolved command")
         _require_path(self.directory, "the directory")
         _require_hash(self.sha256)
-        if self.transport != "stdio":
-            raise BadServerError(f"`{shown(self.transport)}` is no transport that can be pinned")
         _require_texts((*self.arguments, self.lock, self.namespace))
         _require_variables(self.environment)
         _require_sorted([one.path for one in self.files], "pinned files")
-        object.__setattr__(self, "digest", sha256(canonical(self._value())).hexdigest())
+        if self.remote is not None:
+            raise BadServerError("a server has either a command or a URL")
+
+    def _require_nothing_started(self) -> None:
+        """Go on only with a URL and nothing of a command (rule 4)."""
+        started = (self.command, self.resolved, self.sha256, self.files, self.arguments, self.environment)
+        if self.remote is None or any(started) or self.lock or self.directory != "/":
+            raise BadServerError("a server has either a command or a URL")
 
     def _value(self) -> dict[str, JsonValue]:
+        if self.remote is not None:
+            return {
+                **self.remote.value(),
+                "kind": "server",
+                "namespace": self.namespace,
+                "transport": self.transport,
+                "version": IDENTITY_VERSION,
+            }
         return {
             "arguments": list(self.arguments),
             "command": self.command,

@@ -135,7 +135,7 @@ def _added(server: PinnedServer, identity: ServerIdentity, actor: Actor) -> Upst
     return UpstreamAdded(
         upstream=server.name,
         server=server.identity,
-        command=identity.command,
+        command=identity.command if identity.remote is None else identity.remote.url,
         by=actor.name,
         proof=actor.proof,
     )

@@ -44,7 +44,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         already-in-force already-initialized bad-bundle bad-case bad-client-config bad-definition bad-escape
         bad-evidence bad-filter bad-frame bad-grantable bad-id bad-input bad-instant bad-issuer bad-jsonrpc
         bad-limits bad-monitor bad-name bad-note bad-outcome bad-params bad-person-key bad-plan bad-policy
-        bad-probe
+        bad-header bad-mirror bad-probe bad-url
         bad-question bad-reconciliation bad-replay bad-risk bad-server bad-server-name bad-setting bad-sheet
         bad-statement bad-task bad-tool-name bare-return
         batch byte-order-mark ceiling-limit command-missing document-syntax duplicate-key duplicate-tool
@@ -89,8 +89,9 @@ _BY_STATUS: Final[dict[int, str]] = {
         daemon-lost daemon-not-started damaged-bundle damaged-store database-lost demo-part-missing
         disk-failed driver-missing file-unavailable foreign-database full-disk gateway-silent home-in-use
         key-exists key-exposed key-foreign key-in-use key-missing key-torn key-unusable list-refused
-        monitor-unreachable newer-database no-data-directory not-covered not-recorded not-signed not-wired
-        old-database-server older-database other-rules outcome-owed overloaded page-unavailable permit-lapsed
+        monitor-unreachable newer-database no-data-directory not-covered not-reached not-recorded not-signed
+        not-wired old-database-server older-database other-rules outcome-owed overloaded page-unavailable
+        permit-lapsed
         read-only-database
         restored-database server-lost server-repinned signer-unavailable start-failed store-busy
         store-unavailable tile-missing tools-unstable unavailable undecided unreadable-row unsafe-database

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from taskbound.sdk.client import Client
     from taskbound.wire.tool import ServerSpec
 
-__all__ = ["Loot", "Place", "Plugs", "Probed", "Probing"]
+__all__ = ["Loot", "Place", "Plugs", "Probed", "Probing", "Reaching"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +75,20 @@ class Probing(Protocol):
         """
 
 
+class Reaching(Protocol):
+    """Reaches a server by its URL, and lists its tools."""
+
+    def __call__(
+        self, *, name: str, url: str, headers: Mapping[str, str], key: str, authorities: str
+    ) -> Probed:
+        """The pinned server and its definitions.
+
+        Raises:
+            MalformedError: The URL, a header or the file of authorities can't be pinned.
+            UnavailableError: The server is not reached, does not prove who it is, or does not answer or list.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugs:
     """The outside of this process, as callables."""
@@ -88,6 +102,7 @@ class Plugs:
     socket: Callable[[Path], Path]
     """Where the daemon of a data directory listens."""
     probe: Probing
+    reach: Reaching
     verify: Verify
     """Checks an Ed25519 signature."""
     gateway: Callable[[Sequence[str]], int]

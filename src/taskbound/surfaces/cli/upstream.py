@@ -40,12 +40,16 @@ HIDDEN = "(not shown)"
     app,
     "add",
     examples="taskbound upstream add git -- mcp-server-git\n"
-    "taskbound upstream add payments --agent helper --env LEDGER=/srv/ledger.db -- /opt/payments/server",
+    "taskbound upstream add payments --agent helper --env LEDGER=/srv/ledger.db -- /opt/payments/server\n"
+    "taskbound upstream add search --url https://mcp.example.com/search",
 )
 def add(
     session: Session,
     name: Annotated[str, typer.Argument(help="What stands before `__` in its tools' names.")],
-    server: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="The server's command line.")],
+    server: Annotated[
+        list[str] | None, typer.Argument(metavar="COMMAND...", help="The server's command line.")
+    ] = None,
+    *,
     agent: Annotated[
         list[str] | None, typer.Option("--agent", help="Offer it to this agent only. Repeatable.")
     ] = None,
@@ -54,19 +58,45 @@ def add(
         typer.Option("--env", metavar="NAME=VALUE", help="Give it this variable; it is stored. Repeatable."),
     ] = None,
     cwd: Annotated[str, typer.Option("--cwd", metavar="DIR", help="Run it there.")] = "",
+    url: Annotated[str, typer.Option("--url", help="Reach it there, instead of starting a command.")] = "",
+    header: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--header", metavar="NAME=VALUE", help="Send this header to the URL; it is no secret. Repeatable."
+        ),
+    ] = None,
+    key: Annotated[
+        str, typer.Option("--key", metavar="SHA256", help="Believe only this public key at the URL.")
+    ] = "",
+    ca: Annotated[
+        str, typer.Option("--ca", metavar="FILE", help="Who certifies the URL, instead of the system's.")
+    ] = "",
 ) -> None:
-    """Pin a server: its binary, its arguments and the definitions of its tools.
+    """Pin a server: its binary and arguments, or its URL, and the definitions of its tools.
 
-    The server is started once to list its tools, and no tool of it is called. Put its command after `--`.
+    The server is started or reached once to list its tools, and no tool of it is called. Put its command
+    after `--`.
     """
-    probed = session.plugs.probe(
-        name=name, command=server, environment=parse_variables(env or []), directory=cwd
-    )
+    if bool(server) == bool(url) or (url and (env or cwd)) or (not url and (header or key or ca)):
+        raise BadInputError(
+            "a server has either a command or a URL, each with options of its own",
+            remedy="give `-- COMMAND…` (`--env`, `--cwd`), or `--url` (`--header`, `--key`, `--ca`)",
+        )
+    if url:
+        probed = session.plugs.reach(
+            name=name, url=url, headers=parse_variables(header or []), key=key, authorities=ca
+        )
+    else:
+        probed = session.plugs.probe(
+            name=name, command=server or [], environment=parse_variables(env or []), directory=cwd
+        )
     answer = add_probed(session, probed, agent or [])
     if session.screen.json:
         session.screen.document(answer)
         return
-    session.screen.line(f"{shown(name)} is pinned: {shown(probed.spec.command)} {probed.spec.sha256[:16]}…")
+    spec = probed.spec
+    what = f"{spec.url} (MCP {spec.era})" if spec.url else f"{shown(spec.command)} {spec.sha256[:16]}…"
+    session.screen.line(f"{shown(name)} is pinned: {what}")
     show_tools(session.screen, name, parse_definitions(probed.definitions, server=name))
     for note in probed.notes:
         session.screen.note(note)
@@ -80,7 +110,7 @@ def list_upstreams(session: Session) -> None:
         session.screen.document(found)
         return
     session.screen.table(
-        ("SERVER", "TOOLS", "CHANGED", "AGENTS", "VARIABLES", "COMMAND"),
+        ("SERVER", "TOOLS", "CHANGED", "AGENTS", "VARIABLES", "COMMAND OR URL"),
         [
             (
                 one.spec.name,
@@ -88,7 +118,7 @@ def list_upstreams(session: Session) -> None:
                 one.changed,
                 ",".join(one.agents) or "every",
                 ",".join(variable for variable, _ in one.spec.environment) or "-",
-                " ".join((one.spec.command, *one.spec.arguments)),
+                one.spec.url or " ".join((one.spec.command, *one.spec.arguments)),
             )
             for one in found.rows
         ],

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.errors import TaskboundError
+    from taskbound.ports.upstream import NotSent
     from taskbound.wire.action import Changed, Duplicate, Reason, Refused
 
-__all__ = ["duplicate", "error_result", "narrowed", "refused", "told", "withheld"]
+__all__ = ["duplicate", "error_result", "narrowed", "refused", "told", "unsent", "withheld"]
 
 _WAIT: Final = "wait for the answer to the first call; do not repeat it"
 _STATES: Final = {
@@ -64,6 +65,12 @@ def withheld(code: str, reason: str, *, action: str, task: str, advice: str = ""
     """The call was made, and its result does not reach the client."""
     instead = advice or "do not repeat it; ask the person who opened the task how to go on"
     return told(code, f"The result of this call is withheld: {reason}", instead, action=action, task=task)
+
+
+def unsent(found: NotSent, action: str, task: str) -> bytes:
+    """The call was permitted, and its server was not reached: nothing has happened."""
+    advice = "see that the server runs, and call again"
+    return told(found.code, f"Refused: nothing was sent: {found.reason}", advice, action=action, task=task)
 
 
 def duplicate(answer: Duplicate) -> bytes:

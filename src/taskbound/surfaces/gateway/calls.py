@@ -34,7 +34,7 @@ from msgspec import structs
 from taskbound.core.action.escape import escape_text
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool import parse_tool_name
-from taskbound.ports.upstream import Answered, Errored, NoAnswer
+from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent
 from taskbound.sdk.arrival import Arrival
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.gateway import answers
@@ -394,6 +394,9 @@ class Calls:
                 answer = await self._report(call, "failed", digest=sha256(raw).hexdigest(), note=note)
                 line = b'{"jsonrpc":"2.0","id":%b,"error":%b}\n' % (call.id_raw, raw)
                 return _leave(call, cause, answer, line)
+            case NotSent():
+                await self._report(call, "not-sent", note=f"{found.reason} {found.detail}".strip())  # 2
+                return _interrupted(call) if call.cause else answers.unsent(found, call.action, call.task)
             case NoAnswer():
                 pass
         await self._report(call, "unknown", note=f"{found.reason} {found.detail}".strip())

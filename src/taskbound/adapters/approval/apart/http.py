@@ -21,25 +21,22 @@ import http.client
 import re
 import socket
 import ssl
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.approval import OperandUnreadableError
+from taskbound.core.scope.constraints.address import is_public
 
 if TYPE_CHECKING:
     from taskbound.core.approval.page import PageRoot
 
-__all__ = ["is_public", "page_version"]
+__all__ = ["page_version"]
 
 _SECONDS: Final = 2.0
 """For one step of the connection; the whole look is bounded by who waits for this process."""
 _ADDRESSES: Final = 3
 _STRONG: Final = re.compile(r'"[!#-~]{1,512}"')
 _OK: Final = 200
-_TRANSLATED: Final = IPv6Network("64:ff9b::/32")
-_GIVEN_OUT: Final = IPv6Network("2000::/3")
-"""All that was ever given out for use between networks (RFC 4291 section 2.4)."""
-"""IPv6 that stands for IPv4 (RFC 6052, RFC 8215)."""
 
 
 def page_version(base: PageRoot, page: str) -> dict[str, str]:
@@ -87,14 +84,6 @@ def _connected(base: PageRoot) -> socket.socket:
             plain.close()
             raise
     raise OperandUnreadableError("its host has no address")
-
-
-def is_public(address: IPv4Address | IPv6Address) -> bool:
-    """Whether everybody on the internet would reach the same host there."""
-    if isinstance(address, IPv4Address):
-        return address.is_global and not address.is_multicast
-    stands_for = address.ipv4_mapped or address.sixtofour or address.teredo or address in _TRANSLATED
-    return not stands_for and address in _GIVEN_OUT and address.is_global and not address.is_multicast
 
 
 def _etag(response: http.client.HTTPResponse) -> str:

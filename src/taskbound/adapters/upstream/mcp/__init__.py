@@ -1,1 +1,1 @@
-"""MCP servers on stdio: pinning a command, starting it as pinned, speaking to it, ending it."""
+"""MCP servers: pinning a command or a URL, starting or reaching it as pinned, speaking to it, ending it."""

@@ -6,18 +6,20 @@
    refuse it. Only an error, silence or an end makes it legacy; after silence or an end
    `initialize` goes to a fresh process, so that no process ever sees both unanswered.
 3. An answer that names no revision in common is no server of ours.
+4. A modern server may refuse the first request for its revision and name the very same one: that request
+   has not run, and is asked once more.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from taskbound import __version__
 from taskbound.adapters.upstream.mcp.errors import EraChangedError, StartFailedError
 from taskbound.core.action.canonical import canonical
 from taskbound.core.tool.name import shown
-from taskbound.ports.upstream import Answered
+from taskbound.ports.upstream import Answered, Errored
 from taskbound.wire.mcp.era import (
     CAPABILITIES_KEY,
     IDEMPOTENCY_KEY,
@@ -32,17 +34,29 @@ from taskbound.wire.mcp.era import (
 from taskbound.wire.mcp.write import text
 
 if TYPE_CHECKING:
-    from taskbound.adapters.upstream.mcp.session import Session
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.ports.upstream import Errored
 
-__all__ = ["MODERN_META", "Opened", "discover", "initialize", "open_session", "params_for"]
+__all__ = ["MODERN_META", "Asking", "Opened", "discover", "initialize", "open_session", "params_for"]
 
 _UNSUPPORTED: Final = -32022
 _INFO: Final[dict[str, JsonValue]] = {"name": "taskbound", "version": __version__}
 
 MODERN_META: Final = canonical({CAPABILITIES_KEY: {}, INFO_KEY: _INFO, VERSION_KEY: MODERN})
 """All of the `_meta` that a modern request carries upstream: built here, never taken from a client."""
+
+
+class Asking(Protocol):
+    """A connection on which questions of our own are asked, whatever it is made of."""
+
+    async def ask(self, method: str, params: bytes, *, patience: float) -> Answered | Errored:
+        """The server's answer.
+
+        Raises:
+            ServerLostError: There is none, or none that can be believed.
+        """
+
+    def tell(self, method: str, params: bytes = b"") -> None:
+        """Send a notification."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +86,7 @@ def params_for(era: str, members: bytes = b"", *, key: str = "") -> bytes:
     return b'{"_meta":%b%b%b}' % (meta, b"," if members else b"", members)
 
 
-async def open_session(session: Session, era: str, *, patience: float) -> Opened:
+async def open_session(session: Asking, era: str, *, patience: float) -> Opened:
     """Open the connection in the pinned era.
 
     Raises:
@@ -93,7 +107,7 @@ async def open_session(session: Session, era: str, *, patience: float) -> Opened
     return found
 
 
-async def discover(session: Session, *, patience: float) -> Opened | None:
+async def discover(session: Asking, *, patience: float) -> Opened | None:
     """What a modern server says of itself, or nothing when this is a legacy one (rule 2).
 
     Raises:
@@ -101,6 +115,8 @@ async def discover(session: Session, *, patience: float) -> Opened | None:
         ServerLostError: It ended, or does not answer in time.
     """
     found = await session.ask("server/discover", params_for(MODERN), patience=patience)
+    if isinstance(found, Errored) and found.code == _UNSUPPORTED and MODERN.encode() in found.raw:
+        found = await session.ask("server/discover", params_for(MODERN), patience=patience)  # 4
     if not isinstance(found, Answered):
         _require_common(found)
         return None
@@ -112,7 +128,7 @@ async def discover(session: Session, *, patience: float) -> Opened | None:
     return Opened(era=MODERN, server=_named(info if info is not None else found.value.get("serverInfo")))
 
 
-async def initialize(session: Session, *, patience: float) -> Opened:
+async def initialize(session: Asking, *, patience: float) -> Opened:
     """Open the connection to a server of which only that it is legacy is known.
 
     Raises:
@@ -122,7 +138,7 @@ async def initialize(session: Session, *, patience: float) -> Opened:
     return await _initialize(session, LATEST_LEGACY, patience=patience)
 
 
-async def _initialize(session: Session, version: str, *, patience: float) -> Opened:
+async def _initialize(session: Asking, version: str, *, patience: float) -> Opened:
     offer = canonical({"capabilities": {}, "clientInfo": _INFO, "protocolVersion": version})
     found = await session.ask("initialize", offer, patience=patience)
     if not isinstance(found, Answered):

@@ -19,7 +19,7 @@ from taskbound.ports.upstream import Answered
 from taskbound.wire.mcp.write import text
 
 if TYPE_CHECKING:
-    from taskbound.adapters.upstream.mcp.session import Session
+    from taskbound.adapters.upstream.mcp.handshake import Asking
 
 __all__ = ["list_tools"]
 
@@ -35,7 +35,7 @@ class _Page(msgspec.Struct):
 _page: Final = msgspec.json.Decoder(_Page)
 
 
-async def list_tools(session: Session, era: str, *, patience: float) -> tuple[bytes, ...]:
+async def list_tools(session: Asking, era: str, *, patience: float) -> tuple[bytes, ...]:
     """Every tool object that the server lists now.
 
     Raises:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import structs
@@ -25,9 +26,13 @@ from taskbound.wire.tool import ServerSpec, identity_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from taskbound.adapters.upstream.mcp.handshake import Asking
     from taskbound.core.tool import ServerIdentity
 
-__all__ = ["Probe", "pin_server", "probe", "probe_command"]
+    Show = Callable[[Asking, Opened], Awaitable["Probe"]]
+    """Lists what an open connection offers."""
+
+__all__ = ["Deaf", "Probe", "look_legacy", "look_modern", "pin_server", "probe", "probe_command"]
 
 R = TypeVar("R")
 
@@ -41,9 +46,11 @@ class Probe:
     """Name and version by its own word, escaped; for show only."""
     definitions: tuple[bytes, ...]
     """Each tool object exactly as received."""
+    notes: tuple[str, ...] = ()
+    """What a person who pins it should know besides."""
 
 
-class _Deaf:
+class Deaf:
     """A probe hears nothing unasked."""
 
     def tools_changed(self) -> None:
@@ -107,35 +114,52 @@ async def probe(
     mine = dict(os.environ) if ours is None else ours
     identity = identity_of(spec, namespace="default")
 
-    async def modern(session: Session) -> Probe | None:
-        try:
-            opened = await discover(session, patience=limits.discover)
-        except ServerLostError:
-            return None  # silence or an end: legacy, and to be asked afresh (handshake, rule 2)
-        if opened is None:
-            opened = await initialize(session, patience=limits.start)
-        return await _listed(session, spec.name, opened, limits)
-
-    async def legacy(session: Session) -> Probe:
-        try:
-            opened = await initialize(session, patience=limits.start)
-        except StartFailedError as refusal:
-            # A modern server that was slow to start refuses the handshake, and is asked once more.
-            try:
-                later = await discover(session, patience=limits.discover)
-            except ServerLostError:
-                raise refusal from None
-            if later is None:
-                raise
-            opened = later
+    async def show(session: Asking, opened: Opened) -> Probe:
         return await _listed(session, spec.name, opened, limits)
 
     try:
-        found = await _with(identity, mine, limits, modern)
-        return found if found is not None else await _with(identity, mine, limits, legacy)
+        found = await _with(identity, mine, limits, partial(look_modern, show=show, patience=limits))
+        if found is not None:
+            return found
+        return await _with(identity, mine, limits, partial(look_legacy, show=show, patience=limits))
     except ServerLostError as error:
         said = f"; it said: {error.detail}" if error.detail else ""
         raise StartFailedError(f"the server can't be looked at: {error.message}{said}") from error
+
+
+async def look_modern(session: Asking, *, show: Show, patience: Patience) -> Probe | None:
+    """What a server shows that is asked for its modern face first; nothing when it has to be asked afresh.
+
+    Raises:
+        UnavailableError: It does not answer, or refuses.
+    """
+    try:
+        opened = await discover(session, patience=patience.discover)
+    except ServerLostError:
+        return None  # silence or an end: legacy, and to be asked afresh (handshake, rule 2)
+    if opened is None:
+        opened = await initialize(session, patience=patience.start)
+    return await show(session, opened)
+
+
+async def look_legacy(session: Asking, *, show: Show, patience: Patience) -> Probe:
+    """What a server shows on a fresh connection that is opened by the handshake.
+
+    Raises:
+        UnavailableError: It does not answer, or refuses.
+    """
+    try:
+        opened = await initialize(session, patience=patience.start)
+    except StartFailedError as refusal:
+        # A modern server that was slow to start refuses the handshake, and is asked once more.
+        try:
+            later = await discover(session, patience=patience.discover)
+        except ServerLostError:
+            raise refusal from None
+        if later is None:
+            raise
+        opened = later
+    return await show(session, opened)
 
 
 def probe_command(
@@ -155,7 +179,7 @@ def probe_command(
     return structs.replace(spec, era=found.era), found
 
 
-async def _listed(session: Session, name: str, opened: Opened, patience: Patience) -> Probe:
+async def _listed(session: Asking, name: str, opened: Opened, patience: Patience) -> Probe:
     definitions = await list_tools(session, opened.era, patience=patience.listing)
     parse_definitions(definitions, server=name)
     return Probe(era=opened.era, server=opened.server, definitions=definitions)
@@ -168,7 +192,7 @@ async def _with(
     look: Callable[[Session], Awaitable[R]],
 ) -> R:
     """What is seen of a process that is started for this and ended after it."""
-    session = Session(_Deaf())
+    session = Session(Deaf())
     process = await ServerProcess.start(identity, session, ours=ours)
     session.attach(process)
     try:

@@ -20,7 +20,7 @@ from taskbound.adapters.upstream.mcp.errors import ServerLostError
 from taskbound.core.action.escape import escape_text
 from taskbound.core.action.parse import Limits
 from taskbound.core.errors import MalformedError
-from taskbound.ports.upstream import Answered, Errored, NoAnswer
+from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent
 from taskbound.wire.mcp.line import LineCutter, Refused
 from taskbound.wire.mcp.message import Failure, Notice, Request, Result, parse_message
 from taskbound.wire.mcp.salvage import salvage
@@ -78,7 +78,7 @@ class Session:
         self._last += 1
         number = self._last
         if not self.alive or self._process is None:
-            lost = NoAnswer("server-lost", self._over or "the server is not there", self._detail)
+            lost = NotSent("server-lost", self._over or "the server is not there", self._detail)
             asyncio.get_running_loop().call_soon(answer, lost)
             return number
         self._open[number] = answer
@@ -120,7 +120,7 @@ class Session:
             raise ServerLostError(f"the server does not answer `{method}` in {patience:g} s") from error
         finally:
             self.forget(number)
-        if isinstance(found, NoAnswer):
+        if isinstance(found, NoAnswer | NotSent):
             raise ServerLostError(found.reason, detail=found.detail)
         return found
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from taskbound.core.scope.constraints.containment import Containment, Exclusion
     from taskbound.core.scope.place import Place
 
-__all__ = ["Cidr", "Networks", "read_address", "read_network"]
+__all__ = ["Cidr", "Networks", "is_public", "read_address", "read_network"]
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -35,6 +35,10 @@ _LONGEST: Final = 43
 _ADDRESS: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,8}")
 _LENGTH: Final = re.compile(r"0|[1-9][0-9]{0,2}")
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")
+_TRANSLATED: Final = IPv6Network("64:ff9b::/32")
+"""IPv6 that stands for IPv4 (RFC 6052, RFC 8215)."""
+_GIVEN_OUT: Final = IPv6Network("2000::/3")
+"""All that was ever given out for use between networks (RFC 4291 section 2.4)."""
 
 _NOT_ADDRESS = Unmet(code="not-an-address", reason="is not an IP address or network that all read alike")
 _OUTSIDE = Unmet(code="address-outside", reason="is not inside a network that is granted")
@@ -49,6 +53,14 @@ def read_address(text: str) -> Address | None:
     except ValueError:
         return None  # leading zeros, numbers above 255, more or fewer groups
     return None if isinstance(found, IPv6Address) and found in _MAPPED else found
+
+
+def is_public(address: Address) -> bool:
+    """Whether everybody on the internet would reach the same host there."""
+    if isinstance(address, IPv4Address):
+        return address.is_global and not address.is_multicast
+    stands_for = address.ipv4_mapped or address.sixtofour or address.teredo or address in _TRANSLATED
+    return not stands_for and address in _GIVEN_OUT and address.is_global and not address.is_multicast
 
 
 def read_network(text: str) -> Network | None:

@@ -1,0 +1,205 @@
+"""Connections to one pinned server: where its name leads, who answers there, and what is kept open.
+
+1. A name is looked up once for a connection, and what was looked at is what is connected to. One address
+   that the pin does not admit refuses all of them (`core.tool.remote`).
+2. TLS is verified always: by the pinned authorities, else by those that this machine's OpenSSL was built
+   to trust. What the environment says of it (`SSL_CERT_FILE`, `SSLKEYLOGFILE`) comes from the agent's
+   client, and counts for nothing. Where a key is pinned, it is compared before a byte is sent.
+3. No proxy is used, whatever the environment says.
+4. Nothing of the request is written before all that: who can't be reached was sent nothing.
+5. An idle connection is used again for a few seconds, as long as nothing came on it and its end did not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from taskbound.adapters.upstream.mcp.digest import hash_file
+from taskbound.adapters.upstream.mcp.errors import NoSuchCommandError, ServerChangedError
+from taskbound.adapters.upstream.mcp.http.errors import NotReachedError
+from taskbound.adapters.upstream.mcp.http.spki import key_hash
+from taskbound.adapters.upstream.mcp.http.wire import Wire
+from taskbound.core.tool.name import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from taskbound.core.tool import PinnedFile
+    from taskbound.core.tool.remote import Remote
+
+    LookUp = Callable[[str, int], Awaitable[Sequence[str]]]
+    """The addresses of a host's name."""
+
+__all__ = ["Dialer", "look_up"]
+
+_ADDRESSES: Final = 3
+_IDLE: Final = 3.0
+"""Seconds; servers keep an idle connection for 5 (uvicorn, Node) and more."""
+_MOST_IDLE: Final = 4
+_LOOPBACK: Final = ("127.0.0.1", "::1")
+
+
+async def look_up(host: str, port: int) -> Sequence[str]:
+    """The addresses of a host's name, as the system finds them."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(one[4][0]) for one in found]
+
+
+class Dialer:
+    """Makes and keeps connections to one server."""
+
+    def __init__(self, remote: Remote, *, patience: float, look: LookUp = look_up) -> None:
+        """Prepare; nothing is connected.
+
+        Args:
+            remote: The pinned server.
+            patience: Seconds for one connection, from the look-up to the end of TLS.
+            look: Finds a name's addresses.
+
+        Raises:
+            ServerChangedError: The pinned file of authorities is another one.
+        """
+        self._remote = remote
+        self._patience = patience
+        self._look = look
+        self._context = _context(remote.authorities) if remote.read.scheme == "https" else None
+        self._idle: list[tuple[Wire, asyncio.TimerHandle]] = []
+        self.key = ""
+        """The hash of the key that the server showed last; empty without TLS."""
+
+    async def take(self) -> Wire:
+        """A connection on which nothing is under way.
+
+        Raises:
+            NotReachedError: There is none; nothing was sent (rule 4).
+        """
+        while self._idle:
+            wire, timer = self._idle.pop()
+            timer.cancel()
+            if wire.fresh:
+                return wire
+            wire.abort()
+        try:
+            async with asyncio.timeout(self._patience):
+                return await self._connected()
+        except TimeoutError as error:
+            raise NotReachedError(f"`{self._shown}` can't be reached in {self._patience:g} s") from error
+
+    def give(self, wire: Wire) -> None:
+        """Keep a connection whose last answer is complete (rule 5)."""
+        if not wire.fresh or len(self._idle) >= _MOST_IDLE:
+            wire.abort()
+            return
+        timer = asyncio.get_running_loop().call_later(_IDLE, self._drop, wire)
+        self._idle.append((wire, timer))
+
+    def close(self) -> None:
+        """End every idle connection."""
+        for wire, timer in self._idle:
+            timer.cancel()
+            wire.abort()
+        self._idle.clear()
+
+    def _drop(self, wire: Wire) -> None:
+        self._idle = [(one, timer) for one, timer in self._idle if one is not wire]
+        wire.abort()
+
+    @property
+    def _shown(self) -> str:
+        return shown(self._remote.origin)
+
+    async def _connected(self) -> Wire:
+        addresses = await self._addresses()
+        for address in addresses[:-1]:
+            with contextlib.suppress(OSError):
+                return await self._to(address)
+        try:
+            return await self._to(addresses[-1])
+        except ssl.SSLCertVerificationError as error:
+            words = shown(error.verify_message)
+            raise NotReachedError(f"`{self._shown}` does not prove who it is: {words}") from error
+        except ssl.SSLError as error:
+            words = shown(error.reason or "TLS failed")
+            raise NotReachedError(f"there is no TLS with `{self._shown}`: {words}") from error
+        except OSError as error:
+            words = error.strerror or type(error).__name__
+            raise NotReachedError(f"`{self._shown}` can't be reached: {words}") from error
+
+    async def _addresses(self) -> Sequence[str]:
+        """Where the host is, each address admitted (rule 1)."""
+        host, port = self._remote.read.host, self._remote.read.port
+        if host == "localhost":
+            return _LOOPBACK
+        try:
+            found = list(dict.fromkeys(await self._look(host, port)))
+        except (OSError, UnicodeError) as error:
+            raise NotReachedError(f"nobody knows where `{shown(host)}` is") from error
+        if not found or not all(map(self._remote.admits, found)):
+            raise NotReachedError(
+                f"the name `{shown(host)}` leads to an address that is not public",
+                remedy="pin the server by its address if it is meant to be in a network of your own",
+            )
+        return found[:_ADDRESSES]
+
+    async def _to(self, address: str) -> Wire:
+        """A connection to this address, which is the host's (rules 1 and 2)."""
+        loop = asyncio.get_running_loop()
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        plain = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            plain.settimeout(0)
+            await loop.sock_connect(plain, (address, self._remote.read.port))
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            host = self._remote.read.host if self._context is not None else None
+            _, wire = await loop.create_connection(Wire, sock=plain, ssl=self._context, server_hostname=host)
+        except BaseException:
+            plain.close()
+            raise
+        if self._context is not None:
+            self._require_key(wire)
+        return wire
+
+    def _require_key(self, wire: Wire) -> None:
+        """Go on only with the server whose key is pinned, if one is."""
+        try:
+            self.key = key_hash(wire.certificate())
+        except (ValueError, IndexError) as error:
+            wire.abort()
+            raise NotReachedError(f"the certificate of `{self._shown}` can't be read") from error
+        if self._remote.key not in {"", self.key}:
+            wire.abort()
+            raise NotReachedError(f"`{self._shown}` has another key than the one that was pinned: {self.key}")
+
+
+def _context(authorities: PinnedFile | None) -> ssl.SSLContext:
+    """What is believed of a server (rule 2)."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    if authorities is None:
+        built = ssl.get_default_verify_paths()
+        file = built.openssl_cafile if Path(built.openssl_cafile).is_file() else None
+        folder = built.openssl_capath if Path(built.openssl_capath).is_dir() else None
+        if file is None and folder is None:
+            raise NotReachedError(
+                "this machine has no authorities that certify servers where OpenSSL looks for them",
+                remedy="install the system's CA certificates, or pin the server with `--ca FILE`",
+            )
+        context.load_verify_locations(cafile=file, capath=folder)
+        return context
+    try:
+        same = hash_file(authorities.path) == authorities.sha256
+        text = Path(authorities.path).read_text(encoding="ascii")
+        context.load_verify_locations(cadata=text)
+    except (NoSuchCommandError, OSError, ValueError) as error:
+        raise ServerChangedError(
+            f"`{shown(authorities.path)}` holds no authorities that can be read"
+        ) from error
+    if not same:
+        raise ServerChangedError(f"`{shown(authorities.path)}` is not the file that was pinned")
+    return context

@@ -1,0 +1,146 @@
+"""One request and its answer on one connection: HTTP/1.1 by `h11`, within bounds.
+
+1. What is sent is built here, whole, and written at once; nothing of it comes from a client's request.
+2. The head of an answer is at most 32 KiB, of at most 8 interim answers. A head that frames its body in two
+   ways, says its type twice, or has a coded body (`Content-Encoding`) is no answer: nothing is unpacked.
+3. Nothing is followed and nothing kept: redirections are answers like any other, cookies are not read.
+4. There is a bound of time for the head, and one for each silence after it; time in which nothing is read
+   because nobody keeps up counts for neither.
+5. The connection is used again only after an answer that ended as it said it would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import h11
+
+from taskbound.adapters.upstream.mcp.http.errors import BrokenAnswerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.adapters.upstream.mcp.http.wire import Wire
+
+__all__ = ["Exchange", "Head"]
+
+_MAX_HEAD: Final = 32_768
+_MAX_INTERIM: Final = 8
+_SINGLE: Final = (b"content-type", b"mcp-session-id")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The beginning of an answer."""
+
+    status: int
+    kind: bytes
+    """The media type in small letters, without parameters."""
+    session: bytes | None
+
+
+class Exchange:
+    """One request on one connection."""
+
+    def __init__(self, wire: Wire, flowing: asyncio.Event) -> None:
+        """Use this connection; nothing is read from it while `flowing` is not set."""
+        self._wire = wire
+        self._flowing = flowing
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD)
+        self._left = 0.0
+        """Seconds that may still be waited for bytes (rule 4)."""
+        self.complete = False
+        """Whether the connection can be used again (rule 5)."""
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the server has not taken yet."""
+        return self._wire.unsent
+
+    def send(self, method: str, target: str, headers: Sequence[tuple[str, str]], body: bytes) -> None:
+        """Write a request (rule 1)."""
+        request = h11.Request(method=method, target=target, headers=list(headers))
+        parts = [self._http.send(request)]
+        if body:
+            parts.append(self._http.send(h11.Data(data=body)))
+        parts.append(self._http.send(h11.EndOfMessage()))
+        self._wire.write(b"".join(part for part in parts if part))
+
+    async def head(self, *, patience: float) -> Head:
+        """The answer's head.
+
+        Raises:
+            BrokenAnswerError: There is none in time, or none that can be believed.
+        """
+        self._left = patience
+        try:
+            for _ in range(_MAX_INTERIM + 1):
+                event = await self._next()
+                if isinstance(event, h11.Response):
+                    return _head(event)
+        except TimeoutError as error:
+            raise BrokenAnswerError("timed-out", f"the server did not answer in {patience:g} s") from error
+        raise BrokenAnswerError("bad-http", "the server's interim answers do not end")
+
+    async def more(self, *, silence: float) -> bytes:
+        """The next piece of the body; empty at its end.
+
+        Raises:
+            BrokenAnswerError: It is cut off, or the server falls silent.
+        """
+        self._left = silence
+        try:
+            while True:
+                match await self._next():
+                    case h11.Data(data=data) if data:
+                        return bytes(data)
+                    case h11.Data():
+                        continue
+                    case h11.EndOfMessage():
+                        done = self._http.their_state is h11.DONE and self._http.our_state is h11.DONE
+                        self.complete = done and not self._http.trailing_data[0]
+                        return b""
+                    case _:
+                        raise BrokenAnswerError("bad-http", "the server's answer is cut off")
+        except TimeoutError as error:
+            raise BrokenAnswerError("timed-out", f"the server was silent for {silence:g} s") from error
+
+    async def _next(self) -> object:
+        data = b"?"
+        try:
+            while (event := self._http.next_event()) is h11.NEED_DATA:
+                await self._flowing.wait()
+                data = await self._read()
+                self._http.receive_data(data)
+        except h11.RemoteProtocolError as error:
+            if not data:
+                raise BrokenAnswerError("server-lost", "the server's answer is cut off") from error
+            raise BrokenAnswerError("bad-http", "the server's answer is no HTTP") from error
+        if isinstance(event, h11.ConnectionClosed):
+            raise BrokenAnswerError("server-lost", "the server closed the connection")
+        return event
+
+    async def _read(self) -> bytes:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        async with asyncio.timeout(self._left):
+            data = await self._wire.read()
+        self._left = max(self._left - (loop.time() - began), 0.0)
+        return data
+
+
+def _head(response: h11.Response) -> Head:
+    found: dict[bytes, list[bytes]] = {}
+    for name, value in response.headers:
+        found.setdefault(bytes(name), []).append(bytes(value))
+    if b"transfer-encoding" in found and b"content-length" in found:
+        raise BrokenAnswerError("bad-http", "the server frames its answer in two ways")  # 2
+    if any(value.strip().lower() != b"identity" for value in found.get(b"content-encoding", ())):
+        raise BrokenAnswerError("encoded-answer", "the server's answer is encoded, which nobody asked for")
+    if any(len(found.get(name, ())) > 1 for name in _SINGLE):
+        raise BrokenAnswerError("bad-http", "the server's answer says in two ways what it is")
+    session = found.get(b"mcp-session-id")
+    kind = found.get(b"content-type", [b""])[0].partition(b";")[0].strip().lower()
+    return Head(status=response.status_code, kind=kind, session=session[0] if session else None)

@@ -1,0 +1,199 @@
+"""Answers that arrive in pieces, as messages: one document or a stream of events, read strictly.
+
+1. A document (`application/json`) is the one answer of its exchange. A stream (`text/event-stream`) brings
+   notifications, requests and, under the id of the request, its answer; what follows is not read.
+2. An HTTP status that is no success is the server's error when there is a JSON-RPC error in it; else all
+   that is known is the status. The exchange says whose error it is, so that its id may be absent.
+3. Bytes are held up to `MAX_LINE` for one message and up to `MAX_HELD` for all exchanges together, and one
+   exchange says at most `MAX_UNASKED` before its answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from taskbound.adapters.upstream.mcp.http.errors import BrokenAnswerError
+from taskbound.adapters.upstream.mcp.http.events import EventCutter, one_line
+from taskbound.adapters.upstream.mcp.session import MAX_LINE, MAX_UNASKED
+from taskbound.core.action.escape import escape_text
+from taskbound.core.action.parse import Limits
+from taskbound.core.errors import MalformedError
+from taskbound.ports.upstream import Answered, Errored, NoAnswer
+from taskbound.wire.mcp.message import Failure, Notice, Request, Result, parse_message
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from taskbound.adapters.upstream.mcp.http.exchange import Head
+    from taskbound.ports.upstream import UpstreamAnswer
+
+    More = Callable[[], Awaitable[bytes]]
+    """The next piece of a body; empty at its end."""
+
+__all__ = ["MAX_HELD", "Reader", "Reply"]
+
+MAX_HELD: Final = 64 * 1024 * 1024
+"""Bytes of answers that are not complete, of one server."""
+_LIMITS: Final = Limits(size=MAX_LINE, parts=262_144)
+_MAX_ERROR: Final = 65_536
+"""Bytes of an answer whose status says that it is an error."""
+_SHOWN: Final = 200
+_OK: Final = 200
+_CUT: Final = frozenset({"bad-http", "server-lost"})
+"""How a stream ends that was cut off, and may be taken up again."""
+_TAKEN: Final = frozenset({202, 204})
+_HINTS: Final = {
+    401: ": it wants credentials, which are not carried to servers yet",
+    403: ": it refuses this client",
+}
+
+
+@dataclass(slots=True, eq=False)
+class Reply:
+    """What one request waits for, over all the streams that its answer may come on."""
+
+    number: int | None
+    """Its id; None for what gets no answer."""
+    asked: Callable[[Request], None] | None
+    """Hears what the server asks; None when it can't ask."""
+    noticed: Callable[[str], None]
+    """Hears the methods of notifications."""
+    last: str = ""
+    """Where its stream can be taken up again."""
+    retry: float = 1.0
+    """Seconds to wait before that."""
+    said: int = 0
+    """Bytes that came on its streams so far."""
+
+    def hear(self, size: int) -> None:
+        """Count what came (rule 3)."""
+        self.said += size
+        if self.said > MAX_UNASKED:
+            words = f"the server said more than {MAX_UNASKED} bytes that nobody asked for"
+            raise BrokenAnswerError("too-large", words)
+
+
+class Reader:
+    """Reads the answers of one server."""
+
+    def __init__(self) -> None:
+        """Hold nothing."""
+        self._held = 0
+
+    async def read(self, head: Head, more: More, reply: Reply) -> UpstreamAnswer | None:
+        """The answer in one exchange; none when a stream ended before it came.
+
+        Raises:
+            BrokenAnswerError: There is none, or none that can be believed.
+        """
+        if reply.number is None:
+            await self._accepted(head, more)
+            return None
+        if head.status != _OK:
+            return await self._refused(head, more)
+        if head.kind == b"application/json":
+            document = one_line(await self._whole(more, MAX_LINE))
+            found = _heard(document, reply)
+            if found is None:
+                raise BrokenAnswerError("garbage", "the server answered with something that is no answer")
+            return found
+        if head.kind == b"text/event-stream":
+            return await self._streamed(more, reply)
+        raise BrokenAnswerError("garbage", "the server's answer is neither JSON nor a stream of events")
+
+    async def _accepted(self, head: Head, more: More) -> None:
+        """See that a notification was taken; what stands in the answer to one is nothing."""
+        if head.status not in {_OK, *_TAKEN}:
+            raise BrokenAnswerError("http-status", f"HTTP status {head.status}")
+        if head.status in _TAKEN:
+            await self._whole(more, _MAX_ERROR)
+
+    async def _refused(self, head: Head, more: More) -> UpstreamAnswer:
+        """The error that an HTTP status stands for (rule 2)."""
+        if head.status in _TAKEN:
+            raise BrokenAnswerError("no-answer", "the server took the request and answers nothing")
+        if 300 <= head.status < 400:  # noqa: PLR2004 -- what HTTP calls a redirection
+            raise BrokenAnswerError("redirected", "the server sends elsewhere, and is not followed there")
+        hint = _HINTS.get(head.status, "")
+        plain = BrokenAnswerError("http-status", f"the server answers with HTTP status {head.status}{hint}")
+        if head.kind != b"application/json":
+            raise plain
+        document = one_line(await self._whole(more, _MAX_ERROR))
+        try:
+            found = parse_message(document, limits=_LIMITS)
+        except MalformedError:
+            raise plain from None
+        if not isinstance(found, Failure):
+            raise plain
+        return Errored(found.raw, found.code, found.message)
+
+    async def _whole(self, more: More, limit: int) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        try:
+            while data := await more():
+                self._hold(len(data))
+                parts.append(data)
+                size += len(data)
+                if size > limit:
+                    raise BrokenAnswerError("too-large", f"the server's answer is over {limit} bytes")
+        finally:
+            self._held -= size
+        return b"".join(parts)
+
+    async def _streamed(self, more: More, reply: Reply) -> UpstreamAnswer | None:
+        cutter = EventCutter(MAX_LINE)
+        before = 0
+        try:
+            while data := await more():
+                reply.hear(len(data))
+                messages = cutter.feed(data)
+                self._hold(cutter.held - before)
+                before = cutter.held
+                reply.last, reply.retry = cutter.last or reply.last, cutter.retry
+                for message in messages:
+                    found = _heard(message, reply)
+                    if found is not None:
+                        return found  # 1
+        except BrokenAnswerError as error:
+            if error.code not in _CUT or not reply.last:
+                raise
+        finally:
+            self._held -= before
+        return None
+
+    def _hold(self, more: int) -> None:
+        """Hold so many bytes more, or none of them (rule 3)."""
+        if self._held + more > MAX_HELD:
+            raise BrokenAnswerError("too-large", f"the server's answers are over {MAX_HELD} bytes together")
+        self._held += more
+
+
+def _heard(document: bytes, reply: Reply) -> UpstreamAnswer | None:
+    """The answer, if this message is it."""
+    try:
+        message = parse_message(document, limits=_LIMITS)
+    except MalformedError as error:
+        shown = escape_text(document[:_SHOWN].decode("utf-8", "replace"))
+        raise BrokenAnswerError(
+            error.code, f"the server's answer can't be read: {error.message}", shown
+        ) from error
+    match message:
+        case Result(id=number, raw=raw, value=value):
+            if number != reply.number:
+                return None
+            if not isinstance(value, dict):
+                return NoAnswer("garbage", "the server answered with no object")
+            return Answered(raw, value)
+        case Failure(id=number, raw=raw, code=code, message=words):
+            if number is None:
+                return NoAnswer("garbage", "the server answered with an error to nobody")
+            return Errored(raw, code, words) if number == reply.number else None
+        case Request():
+            if reply.asked is None:
+                raise BrokenAnswerError("garbage", "the server asks where it can't ask")
+            reply.asked(message)
+        case Notice(method=method):
+            reply.noticed(method)
+    return None

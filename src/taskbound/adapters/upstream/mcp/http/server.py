@@ -1,0 +1,192 @@
+"""A server behind a URL, ready for calls: what a gateway is given, and who reaches it.
+
+1. A call carries the name, the canonical arguments and, in the modern era, `_meta` that is built here and
+   the headers that the tool's schema asks for. Nothing else of a client's request goes upstream.
+2. A tool whose schema asks for headers in a way that MCP does not know is not listed (modern). What a list
+   asks for is what calls have: a call is sent only while the daemon takes that list for the pinned one.
+3. Reaching ends in a server that is ready, or in an error and no connection.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from taskbound.adapters.upstream.mcp.errors import EraChangedError, StartFailedError
+from taskbound.adapters.upstream.mcp.handshake import open_session, params_for
+from taskbound.adapters.upstream.mcp.http.connect import Dialer, look_up
+from taskbound.adapters.upstream.mcp.http.session import HttpSession, Waits
+from taskbound.adapters.upstream.mcp.listing import list_tools
+from taskbound.adapters.upstream.mcp.server import Patience
+from taskbound.core.errors import UnavailableError
+from taskbound.core.tool import BadMirrorError
+from taskbound.core.tool.mirror import Mirror, encoded, mirrored, parse_mirrors
+from taskbound.core.tool.name import shown
+from taskbound.wire.mcp.era import is_modern
+from taskbound.wire.mcp.write import text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from taskbound.adapters.upstream.mcp.http.connect import LookUp
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.tool import ServerIdentity
+    from taskbound.core.tool.remote import Remote
+    from taskbound.ports.upstream import UpstreamAnswer, UpstreamEvents
+
+__all__ = ["HttpServer", "HttpStarter", "offered"]
+
+_log = logging.getLogger(__name__)
+_CONNECT = 10.0
+"""Seconds for one connection, from the look-up of its name to the end of TLS."""
+
+
+class HttpServer:
+    """One server (`ports.upstream.Upstream`)."""
+
+    def __init__(self, session: HttpSession, era: str, patience: Patience) -> None:
+        """Take over a session that is open."""
+        self._session = session
+        self._era = era
+        self._patience = patience
+        self._mirrors: dict[str, tuple[Mirror, ...]] = {}
+
+    @property
+    def era(self) -> str:
+        """The revision of MCP that it speaks."""
+        return self._era
+
+    @property
+    def alive(self) -> bool:
+        """Whether calls can be sent to it."""
+        return self._session.alive
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that it has not taken yet."""
+        return self._session.unsent
+
+    async def list_tools(self) -> tuple[bytes, ...]:
+        """Every tool object that it lists now and that can be called, each exactly as received (rule 2)."""
+        raws = await list_tools(self._session, self._era, patience=self._patience.listing)
+        if not is_modern(self._era):
+            return raws
+        kept, self._mirrors, left_out = offered(raws)
+        for words in left_out:
+            _log.warning("a tool is left out: %s", words)
+        return kept
+
+    def call(
+        self, tool: str, arguments: bytes, answer: Callable[[UpstreamAnswer], None], *, key: str = ""
+    ) -> int:
+        """Send one call and return its number (rule 1)."""
+        members = b'"arguments":%b,"name":%b' % (arguments, text(tool))
+        headers: tuple[tuple[str, str], ...] = ()
+        if is_modern(self._era):
+            mirrors = self._mirrors.get(tool, ())
+            more = mirrored(mirrors, msgspec.json.decode(arguments)) if mirrors else ()
+            headers = (("Mcp-Name", encoded(tool)), *more)
+        params = params_for(self._era, members, key=key)
+        return self._session.send("tools/call", params, answer, headers=headers)
+
+    def cancel(self, number: int, reason: str) -> None:
+        """Have it stop working on a call; from a legacy one an answer may still come."""
+        self._session.cancel(number, reason)
+
+    def forget(self, number: int) -> None:
+        """Drop whatever answer to the call may come."""
+        self._session.forget(number)
+
+    def pause(self) -> None:
+        """Read nothing more from it until `resume`."""
+        self._session.pause()
+
+    def resume(self) -> None:
+        """Read on."""
+        self._session.resume()
+
+    def kill(self, reason: str) -> None:
+        """Close every exchange with it, at once."""
+        self._session.end(reason)
+
+    async def close(self) -> None:
+        """End its session, and every connection."""
+        await self._session.close(grace=self._patience.stop)
+
+
+class HttpStarter:
+    """Reaches servers as they are pinned (`ports.upstream.StartUpstream`)."""
+
+    def __init__(
+        self, *, patience: Patience | None = None, waits: Waits | None = None, look: LookUp = look_up
+    ) -> None:
+        """Reach servers with this patience; `look` finds the addresses of names."""
+        self._patience = patience or Patience()
+        self._waits = waits or Waits()
+        self._look = look
+        self._dialer: Dialer | None = None
+
+    @property
+    def key(self) -> str:
+        """The hash of the public key that the server reached last has shown; empty without TLS."""
+        return self._dialer.key if self._dialer is not None else ""
+
+    def session(self, remote: Remote, events: UpstreamEvents) -> HttpSession:
+        """A session with this server, in which nothing was said.
+
+        Raises:
+            ServerChangedError: The pinned file of authorities is another one.
+            NotReachedError: This machine trusts no authority.
+        """
+        self._dialer = Dialer(remote, patience=min(_CONNECT, self._patience.start), look=self._look)
+        return HttpSession(remote, self._dialer, events, self._waits)
+
+    async def __call__(self, identity: ServerIdentity, *, era: str, events: UpstreamEvents) -> HttpServer:
+        """The server, reached, of the pinned era, ready for calls.
+
+        Raises:
+            ServerChangedError: The pinned file of authorities is another one.
+            EraChangedError: It speaks another revision than it did.
+            StartFailedError: It is not reached, does not prove who it is, or does not answer in time.
+        """
+        remote = identity.remote
+        if remote is None or remote.era != era:
+            raise EraChangedError("the server is pinned by a URL and a revision, and this is another")
+        session = self.session(remote, events)
+        try:
+            await open_session(session, era, patience=self._patience.start)
+        except UnavailableError as error:
+            await session.close(grace=self._patience.stop)
+            raise StartFailedError(f"the server is not ready: {error.message}") from error
+        except BaseException:  # denied or cancelled (rule 3)
+            await session.close(grace=self._patience.stop)
+            raise
+        return HttpServer(session, era, self._patience)
+
+
+def offered(
+    raws: Iterable[bytes],
+) -> tuple[tuple[bytes, ...], dict[str, tuple[Mirror, ...]], tuple[str, ...]]:
+    """The tools of a modern list that can be called, their headers, and why others are left out (rule 2).
+
+    Args:
+        raws: Tool objects, each read strictly before.
+    """
+    kept: list[bytes] = []
+    mirrors: dict[str, tuple[Mirror, ...]] = {}
+    left_out: list[str] = []
+    for raw in raws:
+        tool: JsonValue = msgspec.json.decode(raw)
+        known = tool if isinstance(tool, dict) else {}
+        name = known.get("name")
+        try:
+            found = parse_mirrors(known.get("inputSchema"))
+        except BadMirrorError as error:
+            left_out.append(f"`{shown(str(name))}`: {error.message}")
+            continue
+        kept.append(raw)
+        if found and isinstance(name, str):
+            mirrors[name] = found
+    return tuple(kept), mirrors, tuple(left_out)

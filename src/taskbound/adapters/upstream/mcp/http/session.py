@@ -1,0 +1,408 @@
+"""What is said between the gateway and one server behind a URL: a request an exchange, strictly read.
+
+1. Requests carry ids of our own, counted up. An answer counts in the exchange of its request, under its id,
+   once; it is one strict JSON document of at most `MAX_LINE` bytes, or the call is unknown.
+2. Before the first byte of a request is written nothing was sent (`NotSent`). From there on whatever goes
+   wrong is unknown, and no call is ever sent a second time.
+3. The session id of a legacy server is kept here. When the server ends the session (404), the call that was
+   told so is unknown; one new session is opened before the next, and what the server lists is looked at
+   again. A server that ends that one as well before it answered anything is given up.
+4. A stream that ends without its answer is taken up again where the server gave it a place to (legacy,
+   `Last-Event-ID`); so many attempts in a row may bring nothing.
+5. Requests of a legacy server are not for the client: `ping` is answered, all else refused. A modern one
+   can't ask on a stream (MCP 2026-07-28, Transports): its answer can't be believed.
+6. A call is cancelled by closing its exchange (modern), or by a notification (legacy).
+7. What is held of answers that are not complete is bounded over all exchanges together, and so is what is
+   said in one exchange before its answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from taskbound.adapters.upstream.mcp.errors import ServerLostError
+from taskbound.adapters.upstream.mcp.handshake import open_session
+from taskbound.adapters.upstream.mcp.http.errors import BrokenAnswerError, NotReachedError
+from taskbound.adapters.upstream.mcp.http.exchange import Exchange
+from taskbound.adapters.upstream.mcp.http.reading import Reader, Reply
+from taskbound.core.errors import TaskboundError
+from taskbound.core.tool.mirror import encoded
+from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent
+from taskbound.wire.mcp.era import LEGACY, MODERN, is_modern
+from taskbound.wire.mcp.write import failure_line, notice_line, request_line, result_line, text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from taskbound.adapters.upstream.mcp.http.connect import Dialer
+    from taskbound.adapters.upstream.mcp.http.exchange import Head
+    from taskbound.core.tool.remote import Remote
+    from taskbound.ports.upstream import UpstreamAnswer, UpstreamEvents
+    from taskbound.wire.mcp.message import Request
+
+__all__ = ["HttpSession", "Waits"]
+
+_log = logging.getLogger(__name__)
+_OPENING: Final = frozenset({"initialize", "notifications/initialized", "server/discover"})
+_METHOD_NOT_FOUND: Final = -32601
+_FRUITLESS: Final = 5
+"""Attempts in a row to take a stream up again that may bring nothing."""
+_GREETING: Final = 5.0
+"""Seconds that calls wait for a server to take `notifications/initialized`, which it may never say."""
+_MOST_REFUSALS: Final = 8
+"""Requests of the server that are being refused at once; of more it hears nothing."""
+_MAX_HEADERS: Final = 8_192
+"""Bytes of arguments that are repeated as headers; servers take 8 KiB of headers at least."""
+_OK, _NOT_FOUND = 200, 404
+_Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """How many seconds each part of an exchange may take."""
+
+    answer: float = 600.0
+    """Until an answer begins: a server that answers with one document begins when its tool is done."""
+    silence: float = 600.0
+    """Between two pieces of an answer."""
+
+
+@dataclass(slots=True, eq=False)
+class _Open:
+    answer: Callable[[UpstreamAnswer], None]
+    task: asyncio.Task[None] | None = None
+
+
+class HttpSession:
+    """Everything that is said to one server, in either era."""
+
+    def __init__(self, remote: Remote, dialer: Dialer, events: UpstreamEvents, waits: Waits) -> None:
+        """Speak to this server; nothing is sent yet."""
+        self._remote = remote
+        self._dialer = dialer
+        self._events = events
+        self._waits = waits
+        self._open: dict[int, _Open] = {}
+        self._last = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._refusals = 0
+        self._reader = Reader()
+        self._exchanges: set[Exchange] = set()
+        self._flowing, self._always = asyncio.Event(), asyncio.Event()
+        self._flowing.set()
+        self._always.set()
+        self._version = ""
+        """The revision that was agreed on; empty before that."""
+        self._session = ""
+        self._renewal: asyncio.Task[None] | None = None
+        self._renewed = False
+        """Whether the session was opened anew and nothing was answered in it yet (rule 3)."""
+        self._greeting: asyncio.Task[None] | None = None
+        self._over = ""
+
+    @property
+    def alive(self) -> bool:
+        """Whether anything can still be asked."""
+        return not self._over
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the server has not taken yet."""
+        return sum(one.unsent for one in self._exchanges)
+
+    # --- towards the server ----------------------------------------------------------------------
+
+    def send(
+        self, method: str, params: bytes, answer: Callable[[UpstreamAnswer], None], *, headers: _Headers = ()
+    ) -> int:
+        """Send a request under a fresh id; `answer` is called once, later."""
+        self._last += 1
+        number = self._last
+        reason = self._over
+        if sum(len(name) + len(value) for name, value in headers) > _MAX_HEADERS:
+            reason = "what the tool wants repeated as headers is too long for them"
+        if reason:
+            asyncio.get_running_loop().call_soon(answer, NotSent("not-reached", reason))
+            return number
+        self._open[number] = one = _Open(answer)
+        one.task = self._begin(self._run(number, method, params, headers))
+        return number
+
+    def tell(self, method: str, params: bytes = b"") -> None:
+        """Send a notification."""
+        task = self._begin(self._post(notice_line(method, params)))
+        if method in _OPENING:
+            self._greeting = task
+
+    def cancel(self, number: int, reason: str) -> None:
+        """Have the server stop working on an open request (rule 6)."""
+        if number not in self._open:
+            return
+        if is_modern(self._version):
+            reason = "the call was cancelled, and its exchange closed"
+            self._resolve(number, NoAnswer("cancelled", reason), stop=True)
+        else:
+            params = b'{"reason":%b,"requestId":%d}' % (text(reason), number)
+            self.tell("notifications/cancelled", params)
+
+    def forget(self, number: int) -> None:
+        """Drop whatever answer may come, and the exchange."""
+        one = self._open.pop(number, None)
+        if one is not None and one.task is not None:
+            one.task.cancel()
+
+    async def ask(self, method: str, params: bytes, *, patience: float) -> Answered | Errored:
+        """The server's answer to a question of our own.
+
+        Raises:
+            ServerLostError: It is not reached, could not be believed, or did not answer in time.
+        """
+        waiting: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
+
+        def answer(found: UpstreamAnswer) -> None:
+            if not waiting.done():
+                waiting.set_result(found)
+
+        number = self.send(method, params, answer)
+        try:
+            async with asyncio.timeout(patience):
+                found = await waiting
+        except TimeoutError as error:
+            raise ServerLostError(f"the server does not answer `{method}` in {patience:g} s") from error
+        finally:
+            self.forget(number)
+        if isinstance(found, NoAnswer | NotSent):
+            raise ServerLostError(found.reason, detail=found.detail)
+        return found
+
+    def pause(self) -> None:
+        """Read nothing more of any answer to a call or a question until `resume`."""
+        self._flowing.clear()
+
+    def resume(self) -> None:
+        """Read on."""
+        self._flowing.set()
+
+    def end(self, reason: str) -> None:
+        """Close every exchange: nothing that the server says counts any more."""
+        if self._over:
+            return
+        self._over = reason
+        for number in tuple(self._open):
+            self._resolve(number, NoAnswer("server-lost", reason), stop=True)
+        for task in self._tasks:
+            task.cancel()
+        self._dialer.close()
+        self._events.ended(reason, "")
+
+    async def close(self, *, grace: float) -> None:
+        """End a legacy session as the server's own word has it, then everything."""
+        self.end("the server was left")
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._session and not is_modern(self._version):
+            leaving = self._begin(self._leave())
+            await asyncio.wait([leaving], timeout=grace)
+            leaving.cancel()
+            await asyncio.wait([leaving])
+        self._dialer.close()
+
+    # --- one request -----------------------------------------------------------------------------
+
+    def _begin(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("an exchange broke", exc_info=error)
+            for number, one in tuple(self._open.items()):
+                if one.task is task:
+                    self._resolve(number, NoAnswer("broken", "the answer could not be read"))
+
+    async def _run(self, number: int, method: str, params: bytes, headers: _Headers) -> None:
+        """See one request through."""
+        try:
+            if method not in _OPENING:
+                await self._ready()
+            found = await self._asked(number, method, request_line(number, method, params), headers)
+        except NotReachedError as error:
+            self._resolve(number, NotSent(error.code, error.message))  # 2
+        except BrokenAnswerError as error:
+            self._resolve(number, NoAnswer(error.code, error.reason, error.detail))
+        else:
+            self._learn(method, found)
+            self._resolve(number, found)
+
+    async def _ready(self) -> None:
+        """Wait until a session is open."""
+        for task, patience in ((self._renewal, None), (self._greeting, _GREETING)):
+            if task is not None and not task.done():
+                await asyncio.wait([task], timeout=patience)
+        if self._over:
+            raise NotReachedError(self._over)
+
+    async def _asked(self, number: int, method: str, line: bytes, headers: _Headers) -> UpstreamAnswer:
+        wanted = Reply(number, self._asked_of_us if not self._is_modern(method) else None, self._noticed)
+        sent = (*self._headers_of(method, line=line), *headers)
+        found = await self._exchanged("POST", sent, line.rstrip(b"\n"), wanted, method)
+        attempts = 0
+        while found is None:  # 4
+            place = wanted.last
+            if self._is_modern(method) or not place or attempts >= _FRUITLESS:
+                raise BrokenAnswerError("no-answer", "the server's answer ended before it came")
+            await asyncio.sleep(wanted.retry)
+            again = (*self._headers_of("", line=b""), ("Last-Event-ID", place))
+            with contextlib.suppress(NotReachedError):
+                found = await self._exchanged("GET", again, b"", wanted, method)
+            attempts = 0 if wanted.last != place else attempts + 1
+        return found
+
+    async def _exchanged(
+        self, verb: str, headers: _Headers, body: bytes, wanted: Reply, method: str
+    ) -> UpstreamAnswer | None:
+        """The answer that one exchange brings; none when it is a stream that ended before."""
+        wire = await self._dialer.take()
+        own = wanted.number is None or method in _OPENING  # small, and calls wait for it
+        exchange = Exchange(wire, self._always if own else self._flowing)
+        self._exchanges.add(exchange)
+        try:
+            exchange.send(verb, self._remote.target, headers, body)
+            head = await exchange.head(patience=self._waits.answer)
+            self._require_session(head, method)
+            more = partial(exchange.more, silence=self._waits.silence)
+            found = await self._reader.read(head, more, wanted)
+        finally:
+            self._exchanges.discard(exchange)
+            if exchange.complete:
+                self._dialer.give(wire)
+            else:
+                wire.abort()
+        return found
+
+    def _headers_of(self, method: str, *, line: bytes) -> _Headers:
+        """What goes with a request beside its body; nothing of it is the client's."""
+        found = [
+            ("Host", self._remote.authority),
+            ("User-Agent", "taskbound"),
+            ("Accept", "application/json, text/event-stream" if line else "text/event-stream"),
+            ("Accept-Encoding", "identity"),
+            *self._remote.headers,
+        ]
+        if line:
+            found += [("Content-Type", "application/json"), ("Content-Length", str(len(line.rstrip(b"\n"))))]
+        if self._is_modern(method):
+            found += [("MCP-Protocol-Version", MODERN), ("Mcp-Method", encoded(method))]
+        elif method != "initialize":
+            found += [("MCP-Protocol-Version", self._version)] if self._version else []
+            found += [("MCP-Session-Id", self._session)] if self._session else []
+        return tuple(found)
+
+    def _is_modern(self, method: str) -> bool:
+        return method == "server/discover" or is_modern(self._version)
+
+    # --- sessions --------------------------------------------------------------------------------
+
+    def _require_session(self, head: Head, method: str) -> None:
+        """Keep the session id that `initialize` brings; see that the session has ended (rule 3).
+
+        Raises:
+            BrokenAnswerError: It has ended: the call was not taken, by the server's word alone.
+        """
+        if method == "initialize" and head.session is not None and head.status == _OK:
+            if not head.session or not all(0x21 <= one <= 0x7E for one in head.session):  # noqa: PLR2004 -- MCP's own bounds
+                raise BrokenAnswerError("bad-http", "the server's session has a name that can't be one")
+            self._session = head.session.decode("ascii")
+        if method not in _OPENING and self._session and head.status == _NOT_FOUND:
+            self._renew()
+            raise BrokenAnswerError("session-ended", "the server has ended the session")
+
+    def _learn(self, method: str, found: UpstreamAnswer) -> None:
+        """Know from an answer which revision is spoken from here on, and that a session works."""
+        if method not in _OPENING:
+            self._renewed = False
+        elif method == "server/discover" and isinstance(found, Answered):
+            self._version = MODERN
+        elif isinstance(found, Answered):
+            version = found.value.get("protocolVersion")
+            self._version = version if isinstance(version, str) and version in LEGACY else ""
+
+    def _renew(self) -> None:
+        """Open one new session (rule 3)."""
+        if self._renewal is not None and not self._renewal.done():
+            return
+        if self._renewed:
+            self.end("the server ends every session")
+            return
+        self._renewed, self._session = True, ""
+        self._renewal = self._begin(self._opened_anew())
+
+    async def _opened_anew(self) -> None:
+        try:
+            await open_session(self, self._version, patience=self._waits.answer)
+        except TaskboundError as error:
+            self.end(f"the server ended the session, and opens no other: {error.message}")
+        else:
+            self._events.tools_changed()
+
+    async def _leave(self) -> None:
+        """Tell a legacy server that its session is over; what it says to that is its own affair."""
+        try:
+            wire = await self._dialer.take()
+        except NotReachedError:
+            return
+        try:
+            exchange = Exchange(wire, self._always)
+            exchange.send("DELETE", self._remote.target, self._headers_of("", line=b""), b"")
+            await exchange.head(patience=self._waits.answer)
+        except BrokenAnswerError:
+            return
+        finally:
+            wire.abort()
+
+    # --- beside the answers ----------------------------------------------------------------------
+
+    def _resolve(self, number: int, found: UpstreamAnswer, *, stop: bool = False) -> None:
+        one = self._open.pop(number, None)
+        if one is None:
+            return
+        if stop and one.task is not None:
+            one.task.cancel()
+        one.answer(found)
+
+    def _noticed(self, method: str) -> None:
+        if method == "notifications/tools/list_changed":
+            self._events.tools_changed()
+
+    def _asked_of_us(self, request: Request) -> None:
+        """Answer a request of a legacy server (rule 5)."""
+        if self._refusals >= _MOST_REFUSALS:
+            return
+        self._refusals += 1
+        if request.method == "ping":
+            line = result_line(request.id_raw, b"{}")
+        else:
+            line = failure_line(request.id_raw, _METHOD_NOT_FOUND, "this client offers nothing to servers")
+        self._begin(self._post(line)).add_done_callback(self._refused)
+
+    def _refused(self, _task: asyncio.Task[None]) -> None:
+        self._refusals -= 1
+
+    async def _post(self, line: bytes) -> None:
+        """Send what gets no answer; nobody waits for what becomes of it."""
+        wanted = Reply(None, None, self._noticed)
+        headers: Sequence[tuple[str, str]] = self._headers_of("", line=line)
+        try:
+            await self._exchanged("POST", tuple(headers), line.rstrip(b"\n"), wanted, "")
+        except NotReachedError as error:
+            _log.warning("the server could not be told: %s", error.message)
+        except BrokenAnswerError as error:
+            _log.info("the server was told, and answered: %s", error.reason)

@@ -1,0 +1,194 @@
+"""Servers behind a URL: streams that end, sessions that end, and what is asked on them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from taskbound.adapters.upstream.mcp.errors import StartFailedError
+from taskbound.adapters.upstream.mcp.http.probe import pin_url
+from taskbound.ports.upstream import Answered, NoAnswer, NotSent
+from tests.adapters.upstream.reaching import (
+    DEADLINE,
+    Events,
+    answered,
+    on_call,
+    reach,
+    reached,
+)
+from tests.peers.rawhttp import Asked, RawHttp, Say, events, result_of
+
+pytestmark = pytest.mark.anyio
+
+
+# --- legacy: streams and sessions ---------------------------------------------------------------------------
+
+
+async def test_a_stream_that_ends_before_its_answer_is_taken_up_where_it_ended() -> None:
+    calls: list[Asked] = []
+
+    async def polls(asked: Asked, say: Say) -> bool:
+        if asked.method == "tools/call":
+            calls.append(asked)
+            await say.stream()
+            await say.raw(b"id: e-1\nretry: 50\ndata:\n\nid: e-2\ndata: {")  # the second is cut off
+            say.end()
+            return True
+        if asked.verb == "GET":
+            last = asked.header("last-event-id")
+            if last == "e-1":
+                await say.answer(body=b"id: e-3\nretry: 60\ndata:\n\n", kind="text/event-stream")
+            else:
+                body = b"id: e-4\n" + events(result_of(calls[0].message, "late"))
+                await say.answer(body=body, kind="text/event-stream")
+            return True
+        return False
+
+    async with RawHttp(does=polls) as there, reached(there) as (server, _):
+        found = await answered(server)
+        assert isinstance(found, Answered)
+        gets = [one for one in there.asked if one.verb == "GET"]
+        assert [one.header("last-event-id") for one in gets] == ["e-1", "e-3"]
+        for one in gets:
+            assert one.header("mcp-session-id") == "s-1"
+            assert one.header("accept") == "text/event-stream"
+        assert len(calls) == 1
+
+
+@pytest.mark.parametrize("status", [200, 204, 405, 500])
+async def test_a_stream_that_can_not_be_taken_up_makes_the_call_unknown(status: int) -> None:
+    async def polls(asked: Asked, say: Say) -> bool:
+        if asked.method == "tools/call":
+            await say.answer(body=b"id: e-1\nretry: 50\ndata:\n\n", kind="text/event-stream")
+            return True
+        if asked.verb == "GET":
+            await say.answer(status, kind="text/event-stream")
+            return True
+        return False
+
+    async with RawHttp(does=polls) as there, reached(there) as (server, _):
+        found = await answered(server)
+        assert isinstance(found, NoAnswer)
+        assert len([one for one in there.asked if one.verb == "GET"]) == (5 if status == 200 else 1)
+
+
+@pytest.mark.parametrize("mark", [b"a b", b"a\x00b", "é".encode(), b"x" * 2000])
+async def test_a_place_that_can_not_stand_in_a_header_is_none(mark: bytes) -> None:
+    async def odd(_asked: Asked, say: Say) -> None:
+        await say.answer(body=b"id: %b\nretry: 50\ndata:\n\n" % mark, kind="text/event-stream")
+
+    async with RawHttp(does=on_call(odd)) as there, reached(there) as (server, _):
+        assert isinstance(await answered(server), NoAnswer)
+        assert [one for one in there.asked if one.verb == "GET"] == []
+
+
+async def test_a_modern_stream_is_never_taken_up_again() -> None:
+    async def ends(_asked: Asked, say: Say) -> None:
+        await say.answer(body=b"id: e-1\nretry: 50\ndata:\n\n", kind="text/event-stream")
+
+    async with RawHttp(era="modern", does=on_call(ends)) as there, reached(there) as (server, _):
+        found = await answered(server)
+        assert isinstance(found, NoAnswer)
+        assert [one.verb for one in there.asked] == ["POST", "POST"]
+
+
+async def test_a_bare_return_in_a_stream_is_not_read_in_two_ways() -> None:
+    async def odd(asked: Asked, say: Say) -> None:
+        body = b"data: {}\rdata: x\n\n" + events(result_of(asked.message))
+        await say.answer(body=body, kind="text/event-stream")
+
+    async with RawHttp(does=on_call(odd)) as there, reached(there) as (server, _):
+        found = await answered(server)
+        assert isinstance(found, NoAnswer)
+        assert found.code == "bare-return"
+
+
+async def test_events_are_read_however_they_are_written() -> None:
+    async def odd(asked: Asked, say: Say) -> None:
+        other = b'{"jsonrpc":"2.0","id":2,"result":{"content":"other"}}'
+        body = (
+            b"\xef\xbb\xbf: a comment\r\nevent: ping\r\ndata: "
+            + other
+            + b"\r\n\r\ndata\n\nevent:message\r\nodd: x\r\ndata:"
+            + result_of(asked.message)
+            + b"\r\n\r\n"
+        )
+        await say.raw(b"HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; charset=utf-8\r\n\r\n")
+        for at in range(len(body)):
+            await say.raw(body[at : at + 1])
+
+    async with RawHttp(does=on_call(odd)) as there, reached(there) as (server, _):
+        found = await answered(server)
+        assert isinstance(found, Answered)
+        assert b"other" not in found.raw
+
+
+async def test_what_a_legacy_server_asks_is_refused_and_a_modern_one_that_asks_is_not_believed() -> None:
+    async def asks(asked: Asked, say: Say) -> None:
+        await say.stream(
+            b'{"jsonrpc":"2.0","id":"q","method":"sampling/createMessage","params":{}}',
+            b'{"jsonrpc":"2.0","id":7,"method":"ping"}',
+            b'{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}',
+        )
+        if asked.header("mcp-method") is None:
+            await there.until(
+                lambda: sum("method" not in one.message for one in there.asked if one.body) == 2
+            )
+        await say.more(result_of(asked.message))
+        say.end()
+
+    async with RawHttp(does=on_call(asks)) as there, reached(there) as (server, events):
+        assert isinstance(await answered(server), Answered)
+        replies = {str(one.message["id"]): one for one in there.asked if one.body and not one.method}
+        assert replies["q"].message["error"]["code"] == -32601
+        assert replies["7"].message["result"] == {}
+        assert replies["q"].header("mcp-session-id") == "s-1"
+        assert events.changes == 1
+    async with RawHttp(era="modern", does=on_call(asks)) as there, reached(there) as (server, _):
+        found = await answered(server)
+        assert isinstance(found, NoAnswer)
+        assert "asks where it can't" in found.reason
+        assert all(one.method for one in there.asked)
+
+
+async def test_a_session_that_ends_makes_one_call_unknown_and_is_opened_anew_once() -> None:
+    gone = asyncio.Event()
+
+    async def ends(asked: Asked, say: Say) -> bool:
+        if asked.method == "tools/call" and asked.header("mcp-session-id") == "s-1":
+            there.session = "s-2"
+            await say.answer(404)
+            gone.set()
+            return True
+        return False
+
+    async with RawHttp(does=ends) as there, reached(there) as (server, events):
+        found = await answered(server, b'{"n":1}')
+        assert isinstance(found, NoAnswer)
+        assert found.code == "session-ended"
+        assert isinstance(await answered(server, b'{"n":2}'), Answered)
+        assert [one.message["params"]["arguments"]["n"] for one in there.heard("tools/call")] == [1, 2]
+        assert there.heard("tools/call")[1].header("mcp-session-id") == "s-2"
+        assert len(there.heard("initialize")) == 2
+        assert events.changes == 1
+        assert server.alive
+
+
+async def test_a_server_that_ends_every_session_is_given_up() -> None:
+    async def ends(_asked: Asked, say: Say) -> None:
+        await say.answer(404)
+
+    async with RawHttp(does=on_call(ends)) as there, reached(there) as (server, events):
+        for _ in range(2):
+            assert isinstance(await answered(server), NoAnswer)
+        assert "ends every session" in await asyncio.wait_for(events.over, DEADLINE)
+        assert isinstance(await answered(server), NotSent)
+        assert len(there.heard("tools/call")) == len(there.heard("initialize")) == 2
+
+
+@pytest.mark.parametrize("name", ["a b", "a\x7f", "é"])
+async def test_a_session_of_a_name_that_can_not_be_one_is_refused(name: str) -> None:
+    async with RawHttp(session=name) as there:
+        with pytest.raises(StartFailedError):
+            await reach(pin_url("x", there.url, headers={}), Events(), era="2025-11-25")
