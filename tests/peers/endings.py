@@ -42,13 +42,13 @@ class Ending:
         self._bundles = self._propose() if what == "policy" else ()
         if what == "deny the last step":
             there.name_approvers(pay=("bob",), look=("bob", "carl"))
-        self._turns = 0
+        self.turns = 0
         self.approver = "bob"
         """Who says yes in this round."""
 
     def begin(self) -> None:
         """Have whoever says yes in this round: one whose key or place goes is another each time."""
-        self._turns += 1
+        self.turns += 1
         there, world = self._there, self._there.world
         match self.what:
             case "withdraw the key":
@@ -57,8 +57,8 @@ class Ending:
                 there.devices["bob"] = (key, device)
                 world.clock.advance(_COOLING)
             case "leave for good":
-                self.approver = f"p{self._turns}"
-                register_person(world.means, "default", self.approver, uid=2000 + self._turns, actor=ANN)
+                self.approver = f"p{self.turns}"
+                register_person(world.means, "default", self.approver, uid=2000 + self.turns, actor=ANN)
                 groups = there.groups
                 groups.set_member("default", "finance", self.approver, member=True, actor=ANN, owns=True)
                 device = Device()
@@ -93,7 +93,7 @@ class Ending:
             ),
             "leave for good": lambda: partial(people.leave, "default", who, OWNER, owns=True, reason=""),
             "policy": self._activate,
-            "tool": lambda: partial(self._accept, {**PAY, "title": f"Pay {self._turns}"}),
+            "tool": lambda: partial(self._accept, {**PAY, "title": f"Pay {self.turns}"}),
             "re-pin": lambda: self._pin,
             "amend": lambda: partial(
                 world.changes.amend, "default", task, scope_of({"grants": SCOPE["grants"][:1]}), ANN
@@ -140,7 +140,7 @@ class Ending:
 
     def _activate(self) -> Callable[[], object]:
         world = self._there.world
-        seen = examine_kept(world.means, "default", self._bundles[self._turns % 2])
+        seen = examine_kept(world.means, "default", self._bundles[self.turns % 2])
         return partial(world.bundles.activate, "default", seen, actor_of("bob"))
 
     def _propose(self) -> Sequence[str]:
@@ -161,7 +161,7 @@ class Ending:
         pins = self._there.world.pins
         pins.remove("default", "bank", ANN)
         plain: dict[str, Any] = {"command": "/usr/bin/bank", "resolved": "/usr/bin/bank"}
-        identity = ServerIdentity(namespace="default", sha256=f"{self._turns:064x}", **plain)
+        identity = ServerIdentity(namespace="default", sha256=f"{self.turns:064x}", **plain)
         raws = [json.dumps(one).encode() for one in (PAY, LOOK)]
         pins.add("bank", identity, b"{}", raws, agents=(), actor=ANN)
 

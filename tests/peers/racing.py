@@ -115,6 +115,10 @@ class Race:
     """The action that has to succeed before anything is permitted, and is not told of yet."""
     tried: threading.Event = field(default_factory=threading.Event)
     """Set once somebody has tried to use it while that runs."""
+    told: threading.Event = field(default_factory=threading.Event)
+    """Set when that has succeeded."""
+    late: bool = False
+    """Whether what happens waits for that: without it, it nearly always comes before the use."""
     early: list[str] = field(default_factory=list)
     """What was permitted before that."""
 
@@ -135,10 +139,20 @@ class Race:
         """What runs has succeeded."""
         self.tried.wait()
         action, self.runs = self.runs, ""
-        there.world.tell(action, connection="con_a")
+        try:
+            there.world.tell(action, connection="con_a")
+        finally:
+            self.told.set()
+
+    def say(self, saying: Callable[[], object]) -> None:
+        self.start.wait()
+        with suppress(TaskboundError):  # as below
+            saying()
 
     def meanwhile(self, act: Callable[[], object]) -> None:
         self.start.wait()
+        if self.late:
+            self.told.wait()
         with suppress(TaskboundError):  # what came too late
             act()
 
@@ -194,7 +208,7 @@ def _round(daemons: Daemons, ending: Ending, what: str, said: Said) -> str:
         threading.Thread(target=race.use, args=(first, "con_a")),
         threading.Thread(target=race.use, args=(daemons.second, "con_b")),
         threading.Thread(target=race.meanwhile, args=(ending.of(action),)),
-        threading.Thread(target=race.meanwhile, args=(saying,)),
+        threading.Thread(target=race.say, args=(saying,)),
     ]
     for one in threads:
         one.start()
@@ -249,7 +263,7 @@ def _planned(daemons: Daemons, ending: Ending, race: Race, said: Said) -> tuple[
         return steps[0], str
     race.take(first, "con_a", 1)
     assert race.permitted == steps[:1]
-    race.permitted, race.runs = [], steps[0]
+    race.permitted, race.runs, race.late = [], steps[0], ending.turns % 2 == 1
     race.more = {"arguments": SECOND, "resume": steps[1]}  # who waits: of others the second would differ
     return steps[1], partial(race.tell, daemons.fourth)
 
