@@ -111,6 +111,9 @@ class WorldChance:
     def code(self) -> str:
         return f"{next(self._count):04d}-0000"
 
+    def secret(self) -> str:
+        return f"{next(self._count):043d}"
+
 
 class WorldMonitor:
     """A monitor that keeps what it is sent, and can be broken."""

@@ -95,6 +95,9 @@ class _Chance:
     def code(self) -> str:
         return f"{next(self._count):04d}-0000"
 
+    def secret(self) -> str:
+        return f"{next(self._count):043d}"
+
 
 class _Life:
     """One process: it says what it sees before each write that it can be killed in."""

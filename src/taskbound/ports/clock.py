@@ -33,3 +33,6 @@ class Chance(Protocol):
 
     def code(self) -> str:
         """A code that a person can type: 8 digits in two groups, `1234-5678`."""
+
+    def secret(self) -> str:
+        """256 bits, as 43 characters of base64url."""

@@ -34,6 +34,12 @@ class Open(Message, frozen=True, tag="connection:open", tag_field="op"):
 
     Only within 5 seconds of the loss (design 4.9); afterwards its open permits are unknown.
     """
+    bearer: str = ""
+    """A task's bearer: the connection is that task's and no other's, and the agent is the task's."""
+
+    def __repr__(self) -> str:
+        """Without its two secrets."""
+        return f"Open(role={self.role!r}, namespace={self.namespace!r}, agent={self.agent!r})"
 
 
 class Opened(Message, frozen=True, tag="opened", tag_field="is"):
@@ -43,6 +49,10 @@ class Opened(Message, frozen=True, tag="opened", tag_field="is"):
     version: str
     stopped: bool
     """Whether the kill switch is on."""
+    agent: str = ""
+    """The agent that a gateway's connection is for."""
+    task: str = ""
+    """The task that its bearer is for; empty without one."""
 
 
 class Bind(Message, frozen=True, tag="connection:bind", tag_field="op"):

@@ -104,6 +104,7 @@ Ask: TypeAlias = (
     | amendment.ShowAmendment
     | task.EndTask
     | task.RegisterRun
+    | task.MakeBearer
     | task.SaveTemplate
     | task.RemoveTemplate
     | task.ListTemplates
@@ -164,6 +165,7 @@ Answer: TypeAlias = (
     | scope.Suggested
     | task.TaskRows
     | task.TaskDetail
+    | task.BearerMade
     | task.TemplateRows
     | task.IssuerRows
     | audit.ExportPage

@@ -32,7 +32,7 @@ from taskbound.wire.people import (
 )
 from taskbound.wire.policy import ActivateBundle, ProposeBundle, ReplayBundle, RollBackBundle
 from taskbound.wire.revocation import Stop
-from taskbound.wire.task import EndTask, RegisterRun, StartTask
+from taskbound.wire.task import EndTask, MakeBearer, RegisterRun, StartTask
 
 SCOPE = msgspec.Raw(b'{"grants":[{"tool":"echo__say","others":"any"}]}')
 TOOL = {
@@ -49,6 +49,7 @@ def act(socket: str, task: str) -> dict[str, str]:
         "start": StartTask(agent="coder", purpose="mine", seconds=60, scope=SCOPE),
         "end": EndTask(task=task),
         "run": RegisterRun(task=task),
+        "bearer": MakeBearer(task=task),
         "propose": ProposeBundle(files={"own.cedar": '@id("x") permit (principal, action, resource);'}),
         "activate": ActivateBundle(digest="0" * 64),
         "back": RollBackBundle(),

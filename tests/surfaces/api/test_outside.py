@@ -15,7 +15,7 @@ from tests.surfaces.gateway.real import Place, real
 
 INSIDER = Path(__file__).with_name("insider.py")
 ACTS = (
-    *("person", "start", "end", "run", "lift"),
+    *("person", "start", "end", "run", "bearer", "lift"),
     *("key", "propose", "activate", "back", "replay", "vouch", "withdraw", "demo", "leave", "link", "people"),
 )
 SCOPE = '{"grants": [{"tool": "insider__act", "others": "any"}]}'

@@ -38,6 +38,7 @@ _DIGITS: Final = "234567abcdefghijklmnopqrstuvwxyz"
 _PLACES: Final = range(40, -1, -5)
 """Of 9 digits of 5 bits: milliseconds until the year 3084."""
 _CODES: Final = 100_000_000
+_SECRET: Final = 32
 
 
 def _elapsed() -> int:
@@ -96,6 +97,10 @@ class SystemChance:
         """A code that a person can type: 8 digits in two groups, `1234-5678`."""
         digits = f"{secrets.randbelow(_CODES):08d}"
         return f"{digits[:4]}-{digits[4:]}"
+
+    def secret(self) -> str:
+        """256 bits, as 43 characters of base64url."""
+        return secrets.token_urlsafe(_SECRET)
 
 
 @lru_cache(maxsize=1)

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from taskbound.core.task.bearer import (
+    bearer_digest,
+    bearer_of,
+    require_same_bearer,
+    task_of_bearer,
+)
 from taskbound.core.task.child import (
     Refunds,
     deadline_of,
@@ -14,6 +20,7 @@ from taskbound.core.task.errors import (
     AmbiguousTaskError,
     AmendmentDeniedError,
     AmendmentOpenError,
+    BadBearerError,
     LongerThanParentError,
     NoStepError,
     NoTaskError,
@@ -68,6 +75,7 @@ __all__ = [
     "AmbiguousTaskError",
     "AmendmentDeniedError",
     "AmendmentOpenError",
+    "BadBearerError",
     "BadEvidenceError",
     "Disowned",
     "Evidence",
@@ -101,6 +109,8 @@ __all__ = [
     "Verdict",
     "WideningError",
     "Words",
+    "bearer_digest",
+    "bearer_of",
     "deadline_of",
     "ending",
     "enter_step",
@@ -119,5 +129,7 @@ __all__ = [
     "require_learning_lifetime",
     "require_live",
     "require_room",
+    "require_same_bearer",
     "step_name",
+    "task_of_bearer",
 ]

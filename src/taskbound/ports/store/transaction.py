@@ -11,7 +11,14 @@ if TYPE_CHECKING:
     from taskbound.ports.identity import IdentityReads, IdentityWrites
     from taskbound.ports.policy import PolicyReader, PolicyWriter
     from taskbound.ports.revocation import RevocationReads, RevocationWrites
-    from taskbound.ports.task import AmendmentReads, AmendmentWrites, TaskReads, TaskWrites
+    from taskbound.ports.task import (
+        AmendmentReads,
+        AmendmentWrites,
+        BearerReads,
+        BearerWrites,
+        TaskReads,
+        TaskWrites,
+    )
     from taskbound.ports.tool import ToolReads, ToolWrites
 
 __all__ = ["Snapshot", "Transaction"]
@@ -39,6 +46,10 @@ class Snapshot(Protocol):
     @property
     def amendments(self) -> AmendmentReads:
         """Amendments that people are asked about, and their answers."""
+
+    @property
+    def bearers(self) -> BearerReads:
+        """Bearers of tasks."""
 
     @property
     def approvals(self) -> ApprovalReads:
@@ -79,6 +90,10 @@ class Transaction(Protocol):
     @property
     def amendments(self) -> AmendmentWrites:
         """Amendments that people are asked about, and their answers."""
+
+    @property
+    def bearers(self) -> BearerWrites:
+        """Bearers of tasks."""
 
     @property
     def approvals(self) -> ApprovalWrites:

@@ -53,6 +53,10 @@ class Connection:
     agent: str
     peer: Peer
     push: Callable[[Push], None]
+    seat: str = ""
+    """The task of its bearer, which it belongs to for good; empty without one."""
+    digest: str = ""
+    """What is known of the bearer."""
     task: str = ""
     """The task that it belongs to; empty before the first call and after the end."""
     ended: str = ""

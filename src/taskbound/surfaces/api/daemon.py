@@ -20,8 +20,9 @@ from taskbound.flows.decision import Call, Decisions, Narrowings, Planning, Refu
 from taskbound.flows.identity import Agents, Deliveries, require_person
 from taskbound.flows.means import Actor
 from taskbound.flows.policy import Bundles
-from taskbound.flows.task import Changes, Delegations, Tasks, Watch, Widenings, bind, keep_account
+from taskbound.flows.task import Changes, Delegations, Tasks, Watch, Widenings, keep_account
 from taskbound.flows.tool import Pins, Sights
+from taskbound.surfaces.api.bearer import task_of
 from taskbound.surfaces.api.connection import Connections
 from taskbound.surfaces.api.insiders import Insiders
 from taskbound.surfaces.api.looking import Looking
@@ -286,20 +287,15 @@ class Daemon:
         Raises:
             DeniedError: There is none, or the end of the last one has to be told first.
         """
-        if connection.task:
+        if connection.task and not connection.seat:
             return connection.task
         ending = connection.take_ending()
         if ending is not None:
             raise ending
-        task = bind(
-            self.means,
-            connection.namespace,
-            connection.agent,
-            boot=self.boot,
-            ancestry=connection.peer.ancestry,
-        )
-        keep_account(self.means, task, connection.peer.proof.uid)
-        connection.task = task.id
+        task = task_of(self, connection)
+        if connection.task != task.id:
+            keep_account(self.means, task, connection.peer.proof.uid)
+            connection.task = task.id
         return task.id
 
     def tell_ended(self, changes: Sequence[Moved]) -> None:

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Final
 from taskbound import __version__
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.identity import UnprovenError, parse_name
-from taskbound.surfaces.api.connection import Connection, CrowdedError, connection_name
+from taskbound.surfaces.api.bearer import seat
+from taskbound.surfaces.api.connection import CrowdedError, connection_name
 from taskbound.surfaces.api.errors import fault_of
 from taskbound.surfaces.api.operations import OPERATIONS, Right
 from taskbound.surfaces.api.peer import Peer, read_peer
@@ -34,6 +35,7 @@ from taskbound.wire.frame import FrameBuffer, FrameError, decode_frame, encode_f
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.surfaces.api.operations import Operation
     from taskbound.wire.envelope import Answer, Push
@@ -192,27 +194,28 @@ class SocketServer(asyncio.Protocol):
         if ask.role not in _ROLES:
             raise NotOpenError(f"`{ask.role}` is no role", where="role")
         parse_name(ask.namespace, what="a namespace")
-        if ask.role == "gateway":
+        if ask.role == "gateway" and not ask.bearer:
             parse_name(ask.agent, what="an agent")
+        elif ask.role != "gateway" and ask.bearer:
+            raise NotOpenError("a bearer is for gateways", where="bearer")
         secret = ask.resume or secrets.token_urlsafe(24)
         name = self._daemon.name_of(connection_name(secret))
         if self._daemon.connections.is_open(name):
             raise NotOpenError("another process holds this connection", where="resume")
-        connection = Connection(
-            name=name,
-            role=ask.role,
-            namespace=ask.namespace,
-            agent=ask.agent,
-            peer=self._peer,
-            push=self._push,
-        )
+        connection = seat(self._daemon, ask, name, self._peer, self._push)
         self._daemon.require_welcome(connection)
         self._connection = connection  # only now: a refused opening leaves nothing that could be used
         self._stop_timer()
         self._daemon.join(connection)
         with self._daemon.means.store.read() as snapshot:
             stopped = snapshot.revocation.kill_switch(ask.namespace).stopped
-        return Opened(connection=secret, version=__version__, stopped=stopped)
+        return Opened(
+            connection=secret,
+            version=__version__,
+            stopped=stopped,
+            agent=connection.agent,
+            task=connection.seat,
+        )
 
     def _push(self, push: Push) -> None:
         if self._transport is not None and not self._transport.is_closing():

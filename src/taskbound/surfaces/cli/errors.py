@@ -63,7 +63,7 @@ _BY_STATUS: Final[dict[int, str]] = {
     _DENIED: """
         already-answered ambiguous-task amendment-denied amendment-narrows amendment-open
         amendment-widens approval-denied approval-narrowed approval-over
-        author-activates bad-signature checkpoint-older client-config-changed comment-would-be-lost
+        author-activates bad-bearer bad-signature checkpoint-older client-config-changed comment-would-be-lost
         counts-back declined denied era-changed foreign-data-directory hold-over identity-exists
         inactive-agent issuer-exists key-not-standing log-behind longer-than-parent monitor-overdue
         moved-in-force narrowed-refused no-approver no-passkey no-step no-task not-answering not-demo

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from taskbound.ports.approval import StoredApproval, StoredPlan
     from taskbound.ports.audit import PendingRecord, StoredCheckpoint
     from taskbound.ports.policy import BundleActivation, StoredBundle
-    from taskbound.ports.task import Run, StoredAmendment
+    from taskbound.ports.task import Run, StoredAmendment, StoredBearer
     from taskbound.ports.tool import PinnedServer, PinnedTool
 
 __all__ = ["Rows", "Tables", "Writer"]
@@ -124,6 +124,7 @@ class Tables:
     heartbeats: Rows[tuple[str, str], Heartbeat] = field(default_factory=Rows)
     runs: Rows[tuple[str, str, int, int], Run] = field(default_factory=Rows)
     task_accounts: Rows[tuple[str, str, int], tuple[str, str, int]] = field(default_factory=Rows)
+    bearers: Rows[tuple[str, str], StoredBearer] = field(default_factory=Rows)
     servers: Rows[tuple[str, str], PinnedServer] = field(default_factory=Rows)
     tools: Rows[tuple[str, str], PinnedTool] = field(default_factory=Rows)
     tool_approvers: Rows[tuple[str, str], tuple[str, ...]] = field(default_factory=Rows)

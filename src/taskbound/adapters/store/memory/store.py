@@ -13,7 +13,7 @@ from taskbound.adapters.store.memory.identity import MemoryIdentities
 from taskbound.adapters.store.memory.policy import MemoryPolicy
 from taskbound.adapters.store.memory.revocation import MemoryRevocation
 from taskbound.adapters.store.memory.rows import Tables
-from taskbound.adapters.store.memory.task import MemoryAmendments, MemoryTasks
+from taskbound.adapters.store.memory.task import MemoryAmendments, MemoryBearers, MemoryTasks
 from taskbound.adapters.store.memory.tool import MemoryTools
 from taskbound.core.clock import Instant
 from taskbound.ports.store import StoreUnavailableError
@@ -61,6 +61,11 @@ class MemoryTransaction:
     def amendments(self) -> MemoryAmendments:
         """Amendments that people are asked about, and their answers."""
         return MemoryAmendments(self._tables)
+
+    @property
+    def bearers(self) -> MemoryBearers:
+        """Bearers of tasks."""
+        return MemoryBearers(self._tables)
 
     @property
     def approvals(self) -> MemoryApprovals:

@@ -44,6 +44,7 @@ from taskbound.adapters.store.postgres.server.unsettled import Unsettled
 from taskbound.adapters.store.postgres.task import PostgresAmendments, PostgresTasks
 from taskbound.adapters.store.postgres.tool import PostgresTools
 from taskbound.adapters.store.sql.audit import last_instant
+from taskbound.adapters.store.sql.task import SqlBearers
 from taskbound.core.errors import TaskboundError
 from taskbound.ports.store import AmbiguousCommitError, ConflictError, StoreUnavailableError
 
@@ -110,6 +111,11 @@ class PostgresTransaction:
     def amendments(self) -> PostgresAmendments:
         """Amendments that people are asked about, and their answers."""
         return PostgresAmendments(self._link)
+
+    @property
+    def bearers(self) -> SqlBearers:
+        """Bearers of tasks."""
+        return SqlBearers(self._link)
 
     @property
     def approvals(self) -> PostgresApprovals:

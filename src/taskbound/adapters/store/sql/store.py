@@ -40,7 +40,7 @@ from taskbound.adapters.store.sql.sqlite.link import SqliteLink
 from taskbound.adapters.store.sql.sqlite.mark import Mark
 from taskbound.adapters.store.sql.sqlite.opening import Machine, open_files
 from taskbound.adapters.store.sql.sqlite.reserve import RESERVE
-from taskbound.adapters.store.sql.task import SqlAmendments, SqlTasks
+from taskbound.adapters.store.sql.task import SqlAmendments, SqlBearers, SqlTasks
 from taskbound.adapters.store.sql.tool import SqlTools
 from taskbound.ports.store import AmbiguousCommitError, FullDiskError, StoreUnavailableError
 
@@ -103,6 +103,11 @@ class SqlTransaction:
     def amendments(self) -> SqlAmendments:
         """Amendments that people are asked about, and their answers."""
         return SqlAmendments(self._link)
+
+    @property
+    def bearers(self) -> SqlBearers:
+        """Bearers of tasks."""
+        return SqlBearers(self._link)
 
     @property
     def approvals(self) -> SqlApprovals:

@@ -86,6 +86,7 @@ from taskbound.core.audit.events.work import (
     RunRegistered,
     TaskAccounted,
     TaskAmended,
+    TaskBearerMade,
     TaskChanged,
     TaskStarted,
     TaskStepped,
@@ -139,6 +140,7 @@ __all__ = [
     "RunRegistered",
     "TaskAccounted",
     "TaskAmended",
+    "TaskBearerMade",
     "TaskChanged",
     "TaskStarted",
     "TaskStepped",
@@ -184,6 +186,7 @@ Event: TypeAlias = (
     | TaskAmended
     | RunRegistered
     | TaskAccounted
+    | TaskBearerMade
     | ActionRefusedMalformed
     | ActionUndecided
     | RefusalsDropped

@@ -17,6 +17,7 @@ __all__ = [
     "RunRegistered",
     "TaskAccounted",
     "TaskAmended",
+    "TaskBearerMade",
     "TaskChanged",
     "TaskStarted",
     "TaskStepped",
@@ -118,6 +119,19 @@ class RunRegistered:
     pid: int
     started: int
     """The process's start in clock ticks since boot."""
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskBearerMade:
+    """A bearer of the task was shown once; the one before it opens nothing any more."""
+
+    kind: ClassVar[str] = "task-bearer-made"
+    task: str
+    agent: str
+    replaced: bool
+    """Whether there was one before."""
     by: str
     proof: str
 

@@ -1,8 +1,9 @@
-"""Tasks and their amendments, in memory."""
+"""Tasks, their amendments and their bearers, in memory."""
 
 from __future__ import annotations
 
 from taskbound.adapters.store.memory.task.amendment import MemoryAmendments
+from taskbound.adapters.store.memory.task.bearer import MemoryBearers
 from taskbound.adapters.store.memory.task.tasks import MemoryTasks
 
-__all__ = ["MemoryAmendments", "MemoryTasks"]
+__all__ = ["MemoryAmendments", "MemoryBearers", "MemoryTasks"]

@@ -57,6 +57,7 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "tasks": _KEPT,
         "task_evidence": _APPENDED,
         "task_accounts": _APPENDED,
+        "task_bearers": _KEPT,
         "templates": _REMOVABLE,
         "remainders": _REMOVABLE,
         "heartbeats": _REMOVABLE,

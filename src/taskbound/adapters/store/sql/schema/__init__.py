@@ -69,6 +69,7 @@ __all__ = [
     "runs",
     "servers",
     "task_accounts",
+    "task_bearers",
     "task_evidence",
     "tasks",
     "templates",
@@ -296,6 +297,18 @@ task_accounts: Final = Table(
     text_column("task"),
     whole_column("uid"),
     PrimaryKeyConstraint("namespace", "task", "uid"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+task_bearers: Final = Table(
+    "task_bearers",
+    METADATA,
+    text_column("namespace"),
+    text_column("task"),
+    text_column("digest"),
+    whole_column("made"),
+    PrimaryKeyConstraint("namespace", "task"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
