@@ -30,6 +30,8 @@ PLANTED = [
     ("The process that faces agents", "wiring/gateway.py", "import taskbound.adapters.store"),
     ("The process that faces agents", "wiring/gateway.py", "import taskbound.wiring.daemon"),
     ("The process that faces agents", "wiring/gateway.py", "import taskbound.adapters.targets.redis"),
+    ("The process that faces agents", "wiring/front.py", "import taskbound.adapters.store"),
+    ("The process that faces agents", "wiring/reach.py", "import taskbound.adapters.keys"),
     ("The process that faces agents", "surfaces/gateway/x.py", "import sqlalchemy"),
     ("The process that faces agents", "surfaces/gateway/x.py", "import taskbound.adapters.jose"),
     ("The gateway and the command line are clients", "surfaces/cli/x.py", "import taskbound.flows"),
@@ -49,7 +51,8 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / "src/taskbound" / room / "__init__.py").touch()
     (root / "src/taskbound/adapters/targets/redis.py").touch()
     (root / "src/taskbound/wiring/daemon.py").write_text("import taskbound.adapters.keys\n")
-    (root / "src/taskbound/wiring/gateway.py").touch()
+    for process in ("front", "gateway", "reach", "starters"):
+        (root / f"src/taskbound/wiring/{process}.py").touch()
     shutil.copy(ROOT / "src/taskbound/core/ruff.toml", root / "src/taskbound/core")
     return root
 

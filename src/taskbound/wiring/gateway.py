@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import os
 import selectors
 import signal
@@ -16,75 +15,24 @@ from taskbound import __version__
 from taskbound.adapters.upstream.mcp.family import adopt_orphans
 from taskbound.adapters.upstream.mcp.server import StdioStarter
 from taskbound.core.errors import TaskboundError
-from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.gateway.link import Timings
 from taskbound.surfaces.gateway.server import Gateway, Plugs
 from taskbound.wire.connection import Open
 from taskbound.wiring.home import find_home
 from taskbound.wiring.log import open_log
+from taskbound.wiring.reach import Reach
 from taskbound.wiring.settings import Settings, read_settings
 from taskbound.wiring.start import find_daemon
+from taskbound.wiring.starters import Starters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
-
-    from taskbound.core.tool import ServerIdentity
-    from taskbound.ports.upstream import StartUpstream, Upstream, UpstreamEvents
-    from taskbound.wire.connection import Opened
-    from taskbound.wire.envelope import Push
 
 __all__ = ["main"]
 
 _USAGE: Final = 2
 _MICROSECOND: Final = 1_000
-
-
-class _Reach:
-    """Makes connections to the daemon of one data directory, which is started if it may be."""
-
-    def __init__(self, home: Path, hello: Open, ensure: Callable[[Path], Path]) -> None:
-        self._home = home
-        self._hello = hello
-        self._ensure = ensure
-        self.starting = False
-
-    async def __call__(
-        self, *, resume: str, pushed: Callable[[Push], None], lost: Callable[[], None]
-    ) -> tuple[AsyncClient, Opened]:
-        """The connection, and what the daemon said when it opened."""
-        self.starting = True
-        try:
-            with _not_adopting():
-                path = await asyncio.to_thread(self._ensure, self._home)
-        finally:
-            self.starting = False
-        hello = Open(
-            role=self._hello.role,
-            version=self._hello.version,
-            namespace=self._hello.namespace,
-            agent=self._hello.agent,
-            resume=resume,
-        )
-        return await AsyncClient.connect(path, hello, pushed=pushed, lost=lost)
-
-
-class _Starters:
-    """Starts servers that have a command, reaches those that have a URL (`ports.upstream.StartUpstream`)."""
-
-    def __init__(self, stdio: StdioStarter) -> None:
-        self._stdio = stdio
-        self._http: StartUpstream | None = None
-
-    async def __call__(self, identity: ServerIdentity, *, era: str, events: UpstreamEvents) -> Upstream:
-        """The server, ready for calls; who has no server with a URL loads nothing of what that takes."""
-        if identity.remote is None:
-            return await self._stdio(identity, era=era, events=events)
-        if self._http is None:
-            from taskbound.adapters.upstream.mcp.http.server import HttpStarter  # noqa: PLC0415 -- as said above
-
-            self._http = HttpStarter()
-        return await self._http(identity, era=era, events=events)
 
 
 def main(arguments: Sequence[str] | None = None, *, ensure: Callable[[Path], Path] | None = None) -> int:
@@ -95,6 +43,8 @@ def main(arguments: Sequence[str] | None = None, *, ensure: Callable[[Path], Pat
         ensure: Finds the daemon's socket for a data directory, starting a daemon if it may.
     """
     told = _read_arguments(arguments)
+    if told.listen:
+        return _listen(told, ensure)
     home = find_home(told.home, os.environ)
     settings = _settings(home)
     open_log("gateway", settings.log_level)
@@ -111,7 +61,7 @@ def main(arguments: Sequence[str] | None = None, *, ensure: Callable[[Path], Pat
     def find(path: Path) -> Path:
         return find_daemon(path, socket=settings.socket, may_start=settings.autostart)
 
-    reach = _Reach(home, hello, ensure or find)
+    reach = Reach(home, hello, ensure or find)
     reading, writing = _take_wire()
     try:
         timings = Timings(hold=float(settings.hold_seconds))
@@ -121,7 +71,17 @@ def main(arguments: Sequence[str] | None = None, *, ensure: Callable[[Path], Pat
         return _USAGE
 
 
-async def _serve(reach: _Reach, namespace: str, wire: tuple[int, int], timings: Timings) -> int:
+def _listen(told: argparse.Namespace, ensure: Callable[[Path], Path] | None) -> int:
+    """Be the front instead; who speaks over pipes loads nothing of HTTP."""
+    from taskbound.wiring.front import serve  # noqa: PLC0415 -- as said above
+
+    if told.agent:
+        sys.stderr.write("error: with `--listen` the bearer says which task it is, and so which agent\n")
+        return _USAGE
+    return serve(listen=told.listen, home=told.home, namespace=told.namespace, ensure=ensure)
+
+
+async def _serve(reach: Reach, namespace: str, wire: tuple[int, int], timings: Timings) -> int:
     reading, writing = wire
     adopt_orphans()
     starter = StdioStarter()
@@ -133,7 +93,7 @@ async def _serve(reach: _Reach, namespace: str, wire: tuple[int, int], timings: 
     gateway = Gateway(
         Plugs(
             connect=reach,
-            start=_Starters(starter),
+            start=Starters(starter),
             now=_now,
             sweep=sweep,
             namespace=namespace,
@@ -168,16 +128,6 @@ def _now() -> int:
     return time.time_ns() // _MICROSECOND
 
 
-@contextlib.contextmanager
-def _not_adopting() -> Iterator[None]:
-    """Let a daemon that is started now be the system's child, and not this process's."""
-    adopt_orphans(on=False)
-    try:
-        yield
-    finally:
-        adopt_orphans()
-
-
 def _take_wire() -> tuple[int, int]:
     """Private descriptors for the client's two pipes; nothing else that prints can reach them."""
     reading, writing = os.dup(0), os.dup(1)
@@ -200,6 +150,12 @@ def _settings(home: Path) -> Settings:
 def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="taskbound gateway", description=__doc__)
     parser.add_argument("--agent", default="", help="the agent that the client is")
+    parser.add_argument(
+        "--listen",
+        metavar="ADDRESS:PORT",
+        default="",
+        help="serve MCP over HTTP here instead, on the loopback",
+    )
     parser.add_argument("--home", default="", help="the data directory")
     parser.add_argument("--namespace", default="", help="the namespace to work in")
     return parser.parse_args(arguments)

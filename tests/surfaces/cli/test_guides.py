@@ -20,6 +20,7 @@ PAGES = (
     "docs/guides/retries.md",
     "docs/guides/tasks.md",
     "docs/guides/evidence.md",
+    "docs/guides/http.md",
     "docs/adr/0009-first-use.md",
 )
 LINE = re.compile(r"^\$? ?(taskbound [a-z].*)$", re.MULTILINE)

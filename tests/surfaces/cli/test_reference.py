@@ -28,7 +28,7 @@ def test_every_command_of_the_issue_is_there() -> None:
         "person group": "add list show join leave grantable",
         "agent": "register show list activate suspend ceiling people risk",
         "scope": "check diff covers intersect convert digest schema suggest",
-        "task": "start show list pause resume delegate step amend end",
+        "task": "start show list pause resume delegate step amend bearer end",
         "task issuer": "add list remove",
         "template": "save list remove",
         "tool": "list diff accept declare",

@@ -15,9 +15,7 @@ from taskbound.wire.task import BearerMade, MakeBearer
 __all__ = ["app", "bearer"]
 
 
-@command(
-    app, "bearer", examples="taskbound task bearer tsk_…\n(umask 077; taskbound task bearer tsk_… > bearer)"
-)
+@command(app, "bearer", examples="taskbound task bearer tsk_…")
 def bearer(session: Session, task: TaskArgument) -> None:
     """Make a bearer of the task for `taskbound gateway --listen`; the one before opens nothing more.
 

@@ -42,34 +42,40 @@ SURPRISE: Final = 1
 _BY_STATUS: Final[dict[int, str]] = {
     _MALFORMED: """
         already-in-force already-initialized bad-bundle bad-case bad-client-config bad-definition bad-escape
-        bad-evidence bad-filter bad-frame bad-grantable bad-id bad-input bad-instant bad-issuer bad-jsonrpc
+        bad-evidence bad-filter bad-frame bad-grantable bad-http bad-id bad-input bad-instant bad-issuer
+        bad-jsonrpc
         bad-limits bad-monitor bad-name bad-note bad-outcome bad-params bad-person-key bad-plan bad-policy
         bad-header bad-mirror bad-probe bad-url
         bad-question bad-reconciliation bad-replay bad-risk bad-server bad-server-name bad-setting bad-sheet
         bad-statement bad-task bad-tool-name bare-return
-        batch byte-order-mark ceiling-limit command-missing document-syntax duplicate-key duplicate-tool
-        empty-document floating-version foreign-character half-message id-reused jwk-members jwk-point
+        batch bearer-form byte-order-mark ceiling-limit command-missing content-type document-syntax
+        duplicate-key duplicate-tool
+        empty-document floating-version foreign-character half-message head-too-large header-mismatch
+        http-method id-reused jwk-members jwk-point
         jwk-private jwk-set key-reused line-separator lone-surrogate look-alike-tool malformed mixed-agents
-        needs-answer no-such-command no-such-module not-a-message not-an-object not-canonical not-finite
+        needs-answer no-length no-session no-such-command no-such-module not-a-message not-acceptable
+        not-an-object not-canonical not-finite
         not-initialized not-json not-open not-utf8 nothing-to-suggest number-range other-base other-bundle
         page-request passkey-algorithm
         record-too-large remote-reference scope-syntax token-algorithm token-claims token-encoding
         token-header token-kind token-lifetime token-segments token-signature token-size too-deep too-large
         too-many-approvers too-many-calls too-many-groups too-many-keys too-many-parts too-many-tools
         trailing-data
-        unknown-member unknown-method unpinnable unreadable-plan unsupported-version unwritable
+        unknown-member unknown-method unknown-path unpinnable unreadable-plan unsupported-version unwritable
         verifier-key-malformed
     """,
     _DENIED: """
         already-answered ambiguous-task amendment-denied amendment-narrows amendment-open
         amendment-widens approval-denied approval-narrowed approval-over
         author-activates bad-bearer bad-signature checkpoint-older client-config-changed comment-would-be-lost
-        counts-back declined denied era-changed foreign-data-directory hold-over identity-exists
+        counts-back declined denied era-changed foreign-data-directory foreign-host foreign-origin hold-over
+        identity-exists
         inactive-agent issuer-exists key-not-standing log-behind longer-than-parent monitor-overdue
-        moved-in-force narrowed-refused no-approver no-passkey no-step no-task not-answering not-demo
+        moved-in-force narrowed-refused no-approver no-bearer no-passkey no-step no-task not-answering
+        not-demo
         not-entitled not-giver not-holder not-idempotent not-in-charge not-in-force-before not-key-holder
-        not-liftable not-narrower not-next-step not-outside not-owner not-self nothing-to-undo
-        open-data-directory operand-outside operand-unreadable origin-unknown other-definition
+        not-liftable not-loopback not-narrower not-next-step not-outside not-owner not-self nothing-to-undo
+        open-data-directory other-agent operand-outside operand-unreadable origin-unknown other-definition
         other-question other-than-chosen other-version outside-ceiling outside-grantable outside-parent
         own-risk
         page-foreign page-over passkey-absent passkey-challenge passkey-copy passkey-elsewhere
@@ -81,19 +87,20 @@ _BY_STATUS: Final[dict[int, str]] = {
         too-long-to-show too-many-holds too-many-questions too-many-refusals tool-changed tree-too-large
         unbridgeable
         unknown-action unknown-approval unknown-bundle unknown-identity unknown-issuer unknown-key
-        unknown-server unknown-template unknown-tool unproven unvouched upstream-exists
+        unknown-server unknown-session unknown-template unknown-tool unproven unvouched upstream-exists
         wrong-monitor-code wrong-state
     """,
     _UNAVAILABLE: """
         affected-sqlite ambiguous-commit busy client-config-unwritable conflict contended crowded
         daemon-lost daemon-not-started damaged-bundle damaged-store database-lost demo-part-missing
-        disk-failed driver-missing file-unavailable foreign-database full-disk gateway-silent home-in-use
+        disk-failed driver-missing file-unavailable foreign-database front-full full-disk gateway-silent
+        home-in-use
         key-exists key-exposed key-foreign key-in-use key-missing key-torn key-unusable list-refused
         monitor-unreachable newer-database no-data-directory not-covered not-reached not-recorded not-signed
         not-wired old-database-server older-database other-rules outcome-owed overloaded page-unavailable
         permit-lapsed
         read-only-database
-        restored-database server-lost server-repinned signer-unavailable start-failed store-busy
+        restored-database server-lost server-repinned signer-unavailable slow-client start-failed store-busy
         store-unavailable tile-missing tools-unstable unavailable undecided unreadable-row unsafe-database
     """,
     _TAMPERED: """

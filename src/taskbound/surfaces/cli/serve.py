@@ -22,13 +22,19 @@ def add_gateway(app: typer.Typer) -> None:
         """Stand between an MCP client and its servers; a client starts this, as `init` wrote it.
 
         It speaks MCP on standard input and output: `taskbound gateway --agent NAME [--home DIR]`.
+
+        With `--listen 127.0.0.1:PORT` it serves MCP over HTTP to any number of agents of this machine, each
+        with the bearer of its task (`taskbound task bearer`): docs/guides/http.md. A person starts that.
         """
         if told_before(ctx):
             raise BadInputError("a gateway reads its own options", remedy="put them after the word `gateway`")
         raise typer.Exit(plugs_of(ctx).gateway(ctx.args))
 
     settings = {"allow_extra_args": True, "ignore_unknown_options": True}
-    example = "$ taskbound gateway --agent helper --home ~/.local/share/taskbound"
+    example = (
+        "$ taskbound gateway --agent helper --home ~/.local/share/taskbound\n\n"
+        "$ taskbound gateway --listen 127.0.0.1:8701"
+    )
     app.command("gateway", epilog=example, context_settings=settings)(gateway)
 
 

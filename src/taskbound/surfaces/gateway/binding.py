@@ -24,6 +24,7 @@ from taskbound.wire.tool import ListUpstreams, ReachTools, Seen, SeeTools, ToolR
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool import ServerIdentity
     from taskbound.ports.upstream import StartUpstream, Upstream
     from taskbound.surfaces.gateway.link import Link
@@ -205,6 +206,11 @@ class Servers:
         if not self._all:
             self._sweep()
 
+    @property
+    def any_runs(self) -> bool:
+        """Whether a server runs, or is being ended."""
+        return bool(self._all)
+
     def pause(self) -> None:
         """Read nothing more from any server: the client does not keep up."""
         self._paused = True
@@ -228,6 +234,7 @@ class Binding:
         self.task = task
         self.servers = servers
         self.reach = frozenset(row.name for row in rows)
+        self._rows = {row.name: row for row in rows}
         self.modern_only = frozenset(row.name for row in rows if not _crosses(row))
         """Tools that a legacy client can't be given."""
 
@@ -245,6 +252,14 @@ class Binding:
     def server_of(self, tool: str, server: str) -> Running | None:
         """The server of a tool that the task can reach, or nothing."""
         return self.servers.get(server) if tool in self.reach else None
+
+    def schema_of(self, tool: str) -> JsonValue:
+        """The pinned input schema of a tool that the task can reach."""
+        row = self._rows.get(tool)
+        if row is None:
+            return None
+        definition: dict[str, JsonValue] = msgspec.json.decode(row.raw, type=dict[str, Any])
+        return definition.get("inputSchema")
 
 
 def _crosses(row: ToolRow) -> bool:

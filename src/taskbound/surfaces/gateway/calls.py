@@ -24,12 +24,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from enum import Enum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec import structs
 
 from taskbound.core.action.escape import escape_text
 from taskbound.core.errors import TaskboundError
@@ -38,16 +36,15 @@ from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent
 from taskbound.sdk.arrival import Arrival
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.gateway import answers
+from taskbound.surfaces.gateway.call import Call, Cause
 from taskbound.surfaces.gateway.debts import Debts, recorded
 from taskbound.surfaces.gateway.eras import bridge, is_complete, is_imitation
 from taskbound.surfaces.gateway.errors import BadRepinError, BusyError, LapsedError, UnbridgeableError
 from taskbound.surfaces.gateway.readings import Readings
 from taskbound.surfaces.gateway.waiting import Holds
 from taskbound.wire.action import (
-    Changed,
     Decide,
     Duplicate,
-    Narrowed,
     Outcome,
     Permitted,
     ReadFirst,
@@ -63,11 +60,12 @@ if TYPE_CHECKING:
 
     from taskbound.ports.upstream import UpstreamAnswer
     from taskbound.surfaces.gateway.binding import Binding, Running, Servers
-    from taskbound.surfaces.gateway.link import Asked, Link, Timings
+    from taskbound.surfaces.gateway.link import Link, Timings
     from taskbound.wire.action import Reading
     from taskbound.wire.envelope import Answer
+    from taskbound.wire.mcp.message import Id
 
-__all__ = ["MAX_KEPT", "Call", "Calls", "Cause", "Desk"]
+__all__ = ["MAX_KEPT", "Calls", "Desk"]
 
 MAX_UNSENT: Final = 8 * 1_048_576
 """Bytes that a server may leave unread before it gets another call."""
@@ -77,22 +75,8 @@ _NOTE: Final = 500
 _SERVER_LOST: Final = "ask the person who pinned the server to look at it; do not repeat the call"
 
 
-class Cause(Enum):
-    """Why a call is interrupted."""
-
-    CANCELLED = "cancelled by the client"
-    LEFT = "the client went away"
-    ENDED = "the task has ended"
-    PAUSED = "the task is paused"
-    STOPPED = "everything is stopped"
-    LOST = "the daemon is lost"
-    LATE = "it was read for too long"
-
-
 _FINAL: Final = frozenset({Cause.ENDED, Cause.PAUSED, Cause.STOPPED})
 """Causes after which a server that does not answer is killed."""
-_SILENT: Final = frozenset({Cause.CANCELLED, Cause.LEFT})
-"""Causes after which the client gets no answer."""
 _GONE: Final = frozenset({"no-task", "task-ended", "task-expired"})
 """Refusals that say that the task is not the one that the gateway took it for."""
 _CODES: Final = {
@@ -101,59 +85,6 @@ _CODES: Final = {
     Cause.STOPPED: "stopped",
     Cause.LOST: "daemon-lost",
 }
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Call:
-    """One `tools/call` that is open."""
-
-    id_raw: bytes
-    """The client's id exactly as it wrote it."""
-    request: str
-    """The same as canonical text: with the connection it names the presentation."""
-    key: str
-    tool: str
-    server: str
-    """The part of the tool's name before `__`."""
-    own: str
-    """The part behind it: what the server calls the tool."""
-    arguments: bytes
-    """Canonical: what is decided and what is sent."""
-    modern: bool
-    progress: int | str | None = None
-    """The client's token, by which it is told that its call waits for people."""
-    action: str = ""
-    task: str = ""
-    asked: Asked | None = None
-    """The question that the daemon was asked already (rule 8)."""
-    held: str = ""
-    """The held action that people are asked about."""
-    changed: tuple[Changed, ...] = ()
-    """What people have made less, against the arguments that the client sent."""
-    cause: Cause | None = None
-    words: str = ""
-    """How the task ended, when that is the cause."""
-    read: tuple[str, ...] | None = None
-    """The actions by which what it names was read, for the question that follows."""
-    reading: Call | None = None
-    """The call that is made to read just now."""
-    running: Running | None = None
-    number: int = 0
-    waiting: Arrival[UpstreamAnswer] | None = None
-    timer: asyncio.TimerHandle | None = None
-
-    def narrow(self, narrowed: Narrowed) -> None:
-        """Be the narrower call from now on: what is decided, and what is sent."""
-        first = {one.place: one.before for one in self.changed}
-        self.changed = tuple(
-            structs.replace(one, before=first.pop(one.place, one.before)) for one in narrowed.changed
-        ) + tuple(one for one in self.changed if one.place in first)
-        self.arguments, self.held, self.key = bytes(narrowed.arguments), narrowed.action, ""
-
-    @property
-    def is_left(self) -> bool:
-        """Whether its client wants no answer any more."""
-        return self.cause in _SILENT
 
 
 @dataclass(slots=True, kw_only=True)
@@ -165,7 +96,7 @@ class Desk:
     timings: Timings
     now: Callable[[], int]
     """The wall clock, µs since the epoch."""
-    write: Callable[[bytes], None]
+    tell: Callable[[bytes, Id | None], None]
     bound: Callable[[], Binding | None]
     """The task's binding, if it need not be made."""
     bind: Callable[[], Awaitable[Binding]]
@@ -182,7 +113,7 @@ class Calls:
         self._desk = desk
         self.open: dict[int | str, Call] = {}
         self.debts = Debts(desk.link)
-        self.holds = Holds(desk.link, desk.timings, desk.write)
+        self.holds = Holds(desk.link, desk.timings, desk.tell)
         self._readings = Readings(desk.link, desk.timings, self)
 
     def begin(self, call: Call) -> None:
@@ -292,6 +223,7 @@ class Calls:
         """The call that reads what this one names (rule 9): of its server, and answered to nobody."""
         _, own = parse_tool_name(one.tool)
         return Call(
+            id=None,
             id_raw=b"null",
             request=f'["read",{call.request},{number}]',
             key="",

@@ -52,6 +52,7 @@ METHOD_NOT_FOUND: Final = -32601
 INVALID_PARAMS: Final = -32602
 INTERNAL_ERROR: Final = -32603
 UNSUPPORTED_VERSION: Final = -32022
+HEADER_MISMATCH: Final = -32020
 
 
 class IdReusedError(MalformedError):
@@ -142,9 +143,12 @@ _ANSWERED_AS_ERRORS: Final[Mapping[str, int]] = {
     ),
     **_codes(
         INVALID_REQUEST,
-        "already-initialized bad-id bad-jsonrpc batch id-reused not-a-message not-an-object not-initialized"
-        " unknown-member",
+        "already-initialized bad-http bad-id bad-jsonrpc batch bearer-form content-type foreign-host"
+        " foreign-origin front-full head-too-large http-method id-reused no-bearer no-length no-session"
+        " not-a-message not-acceptable not-an-object not-initialized other-agent slow-client unknown-member"
+        " unknown-path unknown-session",
     ),
+    **_codes(HEADER_MISMATCH, "header-mismatch"),
     **_codes(METHOD_NOT_FOUND, "unknown-method"),
     **_codes(UNSUPPORTED_VERSION, "unsupported-version"),
     **_codes(

@@ -16,8 +16,9 @@ from taskbound.wire.mcp.line import LineCutter
 
 if TYPE_CHECKING:
     from taskbound.wire.mcp.line import Cut, Refused
+    from taskbound.wire.mcp.message import Id
 
-__all__ = ["MAX_LINE", "MAX_UNREAD", "ClientPipes", "ClientSide"]
+__all__ = ["MAX_LINE", "MAX_UNREAD", "Client", "ClientPipes", "ClientSide"]
 
 MAX_LINE: Final = 1_048_576
 """Bytes of one line of the client."""
@@ -41,8 +42,30 @@ class ClientSide(Protocol):
         """It reads again."""
 
 
+class Client(Protocol):
+    """The way to a client, by pipes or otherwise; called in the loop, returns at once."""
+
+    def answer(self, line: bytes, to: Id | None) -> None:
+        """Answer the request of this id, or none that is known; an empty line says that none is due."""
+
+    def tell(self, line: bytes, to: Id | None) -> None:
+        """Say something that belongs to the request of this id, or to none."""
+
+    def hold(self, why: str) -> None:
+        """Take nothing more from the client as long as anyone holds it."""
+
+    def release(self, why: str) -> None:
+        """Take back one hold."""
+
+    def task_over(self, words: str) -> None:
+        """The task that its calls belonged to has ended."""
+
+    async def close(self, *, patience: float) -> None:
+        """Let the client read what it was sent, at most so many seconds, and be done."""
+
+
 class ClientPipes:
-    """Both pipes of one client."""
+    """Both pipes of one client (`Client`)."""
 
     def __init__(self, side: ClientSide) -> None:
         """Prepare; `protocols` are plugged into the pipes by wiring."""
@@ -55,8 +78,15 @@ class ClientPipes:
         self.incoming = _Incoming(self)
         self.outgoing = _Outgoing(self)
 
-    def write(self, line: bytes) -> None:
-        """Send one line, with its line feed; it is dropped once the client is gone."""
+    def answer(self, line: bytes, to: Id | None = None) -> None:
+        """Send one answer, with its line feed; it is dropped once the client is gone."""
+        self.tell(line, to)
+
+    def tell(self, line: bytes, to: Id | None = None) -> None:
+        """Send one line: a pipe has one reader, whoever it is to."""
+        del to
+        if not line:
+            return
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(line)
 
@@ -71,6 +101,9 @@ class ClientPipes:
         self._held.discard(why)
         if not self._held and self._reader is not None and not self._reader.is_closing():
             self._reader.resume_reading()
+
+    def task_over(self, words: str) -> None:
+        """Nothing: the next call is told so, and another task may follow."""
 
     async def close(self, *, patience: float) -> None:
         """Wait until the client has read what it was sent, at most so many seconds, and close both."""

@@ -24,9 +24,10 @@ from taskbound.wire.mcp.write import notice_line
 from taskbound.wire.tool import ReachTools, ToolRows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from taskbound.core.action.canonical import JsonValue
+    from taskbound.surfaces.gateway.framing import Client
     from taskbound.surfaces.gateway.link import Link
     from taskbound.wire.mcp.message import Id
     from taskbound.wire.tool import ToolRow
@@ -40,10 +41,10 @@ _CHANGED: Final = "notifications/tools/list_changed"
 class Listing:
     """The list of tools of one client."""
 
-    def __init__(self, link: Link, write: Callable[[bytes], None]) -> None:
+    def __init__(self, link: Link, client: Client) -> None:
         """Show nothing yet."""
         self._link = link
-        self._write = write
+        self._client = client
         self._due = False
         self._shown: str | None = None
         self._failed = False
@@ -84,9 +85,10 @@ class Listing:
     def _tell(self) -> None:
         self._due = False
         if self.legacy:
-            self._write(notice_line(_CHANGED))
-        for request in self.streams.values():
-            self._write(notice_line(_CHANGED, b'{"_meta":{"%b":%b}}' % (SUBSCRIPTION_KEY.encode(), request)))
+            self._client.tell(notice_line(_CHANGED), None)
+        for request, raw in self.streams.items():
+            line = notice_line(_CHANGED, b'{"_meta":{"%b":%b}}' % (SUBSCRIPTION_KEY.encode(), raw))
+            self._client.tell(line, request)
 
     def listen(self, request: Id, raw: bytes, params: Mapping[str, JsonValue]) -> None:
         """Open a stream of changes, and say which of those asked for it carries.
@@ -104,7 +106,7 @@ class Listing:
         if honored != b"{}":
             self.streams[request] = raw
         params_raw = b'{"_meta":{"%b":%b},"notifications":%b}' % (SUBSCRIPTION_KEY.encode(), raw, honored)
-        self._write(notice_line("notifications/subscriptions/acknowledged", params_raw))
+        self._client.tell(notice_line("notifications/subscriptions/acknowledged", params_raw), request)
 
 
 def _shown(row: ToolRow) -> dict[str, Any]:

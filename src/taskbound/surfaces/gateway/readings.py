@@ -20,7 +20,8 @@ from taskbound.wire.action import Permitted, Refused
 from taskbound.wire.approval import LeaveHold
 
 if TYPE_CHECKING:
-    from taskbound.surfaces.gateway.calls import Call, Calls
+    from taskbound.surfaces.gateway.call import Call
+    from taskbound.surfaces.gateway.calls import Calls
     from taskbound.surfaces.gateway.link import Link, Timings
     from taskbound.wire.action import ReadFirst, Reading
 

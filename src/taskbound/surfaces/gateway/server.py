@@ -21,7 +21,8 @@ from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.core.tool import parse_tool_name
 from taskbound.surfaces.gateway import answers
 from taskbound.surfaces.gateway.binding import Servers
-from taskbound.surfaces.gateway.calls import Call, Calls, Cause, Desk
+from taskbound.surfaces.gateway.call import Call, Cause
+from taskbound.surfaces.gateway.calls import Calls, Desk
 from taskbound.surfaces.gateway.eras import discovered, initialized, terms_of
 from taskbound.surfaces.gateway.errors import (
     INTERNAL_ERROR,
@@ -39,7 +40,7 @@ from taskbound.surfaces.gateway.listing import Listing
 from taskbound.surfaces.gateway.reports import Reports
 from taskbound.surfaces.gateway.standing import Standing
 from taskbound.wire.approval import HoldPush
-from taskbound.wire.connection import StopPush, TaskPush
+from taskbound.wire.connection import Bind, Bound, StopPush, TaskPush
 from taskbound.wire.mcp.errors import BadIdError, BadParamsError, UnknownMemberError
 from taskbound.wire.mcp.line import Refused, require_one_line
 from taskbound.wire.mcp.message import Notice, Request, parse_message
@@ -51,11 +52,12 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.ports.upstream import StartUpstream
+    from taskbound.surfaces.gateway.framing import Client
     from taskbound.wire.envelope import Push
     from taskbound.wire.mcp.line import Cut
-    from taskbound.wire.mcp.message import Id
+    from taskbound.wire.mcp.message import Id, Message
 
-__all__ = ["MAX_OPEN", "Gateway", "Plugs"]
+__all__ = ["MAX_OPEN", "Gateway", "Plugs", "needs_id"]
 
 _log = logging.getLogger(__name__)
 
@@ -87,13 +89,19 @@ class Plugs:
 class Gateway:
     """Serves one client (`framing.ClientSide`, `link.LinkEvents`)."""
 
-    def __init__(self, plugs: Plugs) -> None:
-        """Plug the parts together; `serve` begins."""
+    def __init__(self, plugs: Plugs, client: Client | None = None) -> None:
+        """Plug the parts together; `serve` begins.
+
+        Args:
+            plugs: What wiring gives.
+            client: Another way to the client than two pipes; it reads messages itself, strictly, and sees to
+                the handshake of each.
+        """
         self._timings = plugs.timings
         self.pipes = ClientPipes(self)
-        write = self.pipes.write
+        self._client: Client = self.pipes if client is None else client
         self._link = Link(plugs.connect, self, plugs.timings)
-        self._listing = Listing(self._link, write)
+        self._listing = Listing(self._link, self._client)
         self._servers = Servers(
             plugs.start,
             self._link,
@@ -101,14 +109,16 @@ class Gateway:
             differ=self._listing.changed,
             sweep=plugs.sweep,
         )
-        self._standing = Standing(self._link, self._servers, bound=self._listing.bound)
+        self._standing = Standing(
+            self._link, self._servers, bound=self._listing.bound, over=self._client.task_over
+        )
         self._calls = Calls(
             Desk(
                 link=self._link,
                 servers=self._servers,
                 timings=plugs.timings,
                 now=plugs.now,
-                write=write,
+                tell=self._client.tell,
                 bound=lambda: self._standing.bound,
                 bind=self._standing.bind,
                 repinned=self._standing.refresh,
@@ -116,10 +126,10 @@ class Gateway:
         )
         self._reports = Reports(
             self._link,
-            hold=lambda: self.pipes.hold("reports"),
-            release=lambda: self.pipes.release("reports"),
+            hold=lambda: self._client.hold("reports"),
+            release=lambda: self._client.release("reports"),
         )
-        self._initialized = False
+        self._initialized = client is not None
         self._asked: set[Id] = set()
         self._work: set[asyncio.Task[None]] = set()
         self._gone: asyncio.Event = asyncio.Event()
@@ -148,7 +158,7 @@ class Gateway:
         await self._standing.close()
         await self._servers.end_all()
         await self._link.close()
-        await self.pipes.close(patience=1.0)
+        await self._client.close(patience=1.0)
 
     # --- the client ------------------------------------------------------------------------------
 
@@ -162,6 +172,10 @@ class Gateway:
         except MalformedError as error:
             self._refuse_line(error, line)
             return
+        self.take(message, line)
+
+    def take(self, message: Message, line: bytes) -> None:
+        """One message, with the line that it was."""
         match message:
             case Request():
                 self._request(message, line)
@@ -193,15 +207,19 @@ class Gateway:
     def _refuse_line(self, error: MalformedError, line: bytes) -> None:
         known = salvage(line)
         self._answer_refusal(error, known.id, known.id_raw)
+        self.refused(error, line)
+
+    def refused(self, error: TaskboundError, line: bytes) -> None:
+        """A line was refused before it was taken: report it if it asked for an action (rule 1)."""
+        known = salvage(line)
         if _may_ask(error, known):
             self._reports.line(error, line, tool=known.tool)
 
     def _answer_refusal(self, error: TaskboundError, request: Id | None, raw: bytes) -> None:
         """One JSON-RPC error; never under the id of a request that is open, which would end it."""
         certain = request is not None and not self._is_open(request)
-        self.pipes.write(
-            failure_line(raw if certain else NULL, rpc_code(error), error.message, data_of(error))
-        )
+        line = failure_line(raw if certain else NULL, rpc_code(error), error.message, data_of(error))
+        self._client.answer(line, request)
 
     def _is_open(self, request: Id) -> bool:
         return request in self._calls.open or request in self._asked or request in self._listing.streams
@@ -222,7 +240,7 @@ class Gateway:
                 self._reports.line(error, line, tool=salvage(line).tool)
 
     def _answer(self, message: Request, result: bytes) -> None:
-        self.pipes.write(result_line(message.id_raw, result))
+        self._client.answer(result_line(message.id_raw, result), message.id)
 
     def _initialize(self, message: Request) -> None:
         if self._initialized:
@@ -278,6 +296,7 @@ class Gateway:
             self._answer(message, answers.error_result(busy))
             return
         call = Call(
+            id=message.id,
             id_raw=message.id_raw,
             request=canonical(message.id).decode(),
             key=terms.key,
@@ -299,11 +318,10 @@ class Gateway:
         finally:
             del self._calls.open[request]
             self._watch()
-        if line:
-            self.pipes.write(line)
-            # What the end itself has interrupted does not count: the daemon may tell it once more.
-            if call.cause is None:
-                self._standing.told()
+        self._client.answer(line, request)
+        # What the end itself has interrupted does not count: the daemon may tell it once more.
+        if line and call.cause is None:
+            self._standing.told()
 
     def _beside(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -319,7 +337,8 @@ class Gateway:
             await work
         except Exception:  # noqa: BLE001 -- the surface's outermost edge: one call's failure is no other's
             _log.exception("`%s` failed", message.method)
-            self.pipes.write(failure_line(message.id_raw, INTERNAL_ERROR, "this should not have happened"))
+            line = failure_line(message.id_raw, INTERNAL_ERROR, "this should not have happened")
+            self._client.answer(line, message.id)
 
     # --- notifications ---------------------------------------------------------------------------
 
@@ -329,7 +348,7 @@ class Gateway:
                 self._listing.legacy = self._initialized
             case "notifications/cancelled":
                 self._cancel(notice.params.get("requestId"))
-            case method if method in _WITH_ID:
+            case method if needs_id(method):
                 error = BadIdError(f"`{method}` without an id would run without an answer")
                 _log.warning("%s", error.message)
                 if method == _CALL:
@@ -338,8 +357,11 @@ class Gateway:
                 _log.info("a notification of the client means nothing here")  # 3
 
     def _cancel(self, request: JsonValue) -> None:
-        if not isinstance(request, int | str) or isinstance(request, bool):
-            return
+        if isinstance(request, int | str) and not isinstance(request, bool):
+            self.cancel(request)
+
+    def cancel(self, request: Id) -> None:
+        """Whoever sent this request wants no answer any more; nothing happens when it is not open."""
         call = self._calls.open.get(request)
         if call is not None:
             self._calls.interrupt(call, Cause.CANCELLED)
@@ -405,8 +427,31 @@ class Gateway:
         """The daemon was away for too long: every open call is given up."""
         self._calls.interrupt_all(Cause.LOST)
 
+    # --- what another client's side asks ---------------------------------------------------------
 
-def _may_ask(error: MalformedError, known: Salvage) -> bool:
+    @property
+    def runs_servers(self) -> bool:
+        """Whether a server of it runs."""
+        return self._servers.any_runs
+
+    async def confirm(self) -> None:
+        """Have the daemon say that calls still belong to a task; raises why they do not."""
+        await self._link.ask(Bind(), Bound)
+
+    async def schema_of(self, tool: str) -> JsonValue:
+        """The pinned input schema of a tool that the task can reach; none where it reaches no such tool."""
+        try:
+            return (await self._standing.bind()).schema_of(tool)
+        except TaskboundError:
+            return None  # the call is decided all the same, and refused
+
+
+def needs_id(method: str) -> bool:
+    """Whether a message of this method without an id is no notification, but a request that lost it."""
+    return method in _WITH_ID
+
+
+def _may_ask(error: TaskboundError, known: Salvage) -> bool:
     """Whether a refused line asked for an action, or is one that another reader could take so."""
     return known.method in {None, _CALL} or error.code in _AMBIGUOUS
 

@@ -35,11 +35,14 @@ _ENDED: Final = frozenset({"task-ended", "task-expired"})
 class Standing:
     """The binding of one connection."""
 
-    def __init__(self, link: Link, servers: Servers, *, bound: Callable[[str], None]) -> None:
-        """Start without a task; `bound` is told each time that one is found."""
+    def __init__(
+        self, link: Link, servers: Servers, *, bound: Callable[[str], None], over: Callable[[str], None]
+    ) -> None:
+        """Start without a task; `bound` is told each time that one is found, and `over` how one has ended."""
         self._link = link
         self._servers = servers
         self._tell_bound = bound
+        self._tell_over = over
         self._binding: Binding | None = None
         self._kept: Binding | None = None
         self._turn = asyncio.Lock()
@@ -104,6 +107,7 @@ class Standing:
         found = self._binding or self._kept
         self._binding = self._kept = None
         self.untold = words
+        self._tell_over(words)
         if found is not None:
             self._end(found.servers)
 

@@ -31,10 +31,11 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.surfaces.gateway.calls import Call
+    from taskbound.surfaces.gateway.call import Call
     from taskbound.surfaces.gateway.link import Link, Timings
     from taskbound.wire.approval import HoldPush
     from taskbound.wire.envelope import Answer
+    from taskbound.wire.mcp.message import Id
 
     class Decide(Protocol):
         """Asks for a call again, with so many seconds left to wait."""
@@ -61,10 +62,10 @@ _OVER: Final = {
 class Holds:
     """What is waited for by the calls of one connection; used in the loop."""
 
-    def __init__(self, link: Link, timings: Timings, write: Callable[[bytes], None]) -> None:
+    def __init__(self, link: Link, timings: Timings, tell: Callable[[bytes, Id | None], None]) -> None:
         """Wait with this link, so long, and tell the client by this."""
         self._link = link
-        self._write = write
+        self._say = tell
         self._bound = timings.hold
         self._waiting: dict[str, asyncio.Event] = {}
         self._over: dict[str, HoldPush] = {}
@@ -121,7 +122,7 @@ class Holds:
                 "progress": turn,
                 "progressToken": call.progress,
             }
-            self._write(notice_line("notifications/progress", canonical(said)))
+            self._say(notice_line("notifications/progress", canonical(said)), call.id)
 
     async def _look(self, call: Call, seconds: float) -> HoldPush | None:
         """Wait for news of the held action, at most so long (rule 2)."""

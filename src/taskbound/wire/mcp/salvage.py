@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = ["NOTHING", "Salvage", "salvage"]
 
-_SPACE: Final = b" \t\r"
+_SPACE: Final = b" \t\r\n"
 _MOST: Final = 20_000
 """Tokens that are looked at; a line of more is not worth the time."""
 # Runs of opening brackets, runs of closing ones, strings, commas, all else: together, every byte.
 _TOKEN: Final = re.compile(rb'[{\[]+|[}\]]+|"[^"\\]*(?:\\.[^"\\]*)*"|,|[^"{}\[\],]+', re.DOTALL)
 _CLOSED_BY: Final = bytes.maketrans(b"{[", b"}]")
-_MEMBER: Final = re.compile(rb'[ \t\r]*"([^"\\]*)"[ \t\r]*:(.*)', re.DOTALL)
+_MEMBER: Final = re.compile(rb'[ \t\r\n]*"([^"\\]*)"[ \t\r\n]*:(.*)', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,92 @@
+"""One `tools/call` that is open, and why it may be interrupted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from msgspec import structs
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from taskbound.ports.upstream import UpstreamAnswer
+    from taskbound.sdk.arrival import Arrival
+    from taskbound.surfaces.gateway.binding import Running
+    from taskbound.surfaces.gateway.link import Asked
+    from taskbound.wire.action import Changed, Narrowed
+    from taskbound.wire.mcp.message import Id
+
+__all__ = ["Call", "Cause"]
+
+
+class Cause(Enum):
+    """Why a call is interrupted."""
+
+    CANCELLED = "cancelled by the client"
+    LEFT = "the client went away"
+    ENDED = "the task has ended"
+    PAUSED = "the task is paused"
+    STOPPED = "everything is stopped"
+    LOST = "the daemon is lost"
+    LATE = "it was read for too long"
+
+
+_SILENT: Final = frozenset({Cause.CANCELLED, Cause.LEFT})
+"""Causes after which the client gets no answer."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Call:
+    """One `tools/call` that is open."""
+
+    id: Id | None
+    """None of a call that the gateway makes itself."""
+    id_raw: bytes
+    """The client's id exactly as it wrote it."""
+    request: str
+    """The same as canonical text: with the connection it names the presentation."""
+    key: str
+    tool: str
+    server: str
+    """The part of the tool's name before `__`."""
+    own: str
+    """The part behind it: what the server calls the tool."""
+    arguments: bytes
+    """Canonical: what is decided and what is sent."""
+    modern: bool
+    progress: int | str | None = None
+    """The client's token, by which it is told that its call waits for people."""
+    action: str = ""
+    task: str = ""
+    asked: Asked | None = None
+    """The question that the daemon was asked already (rule 8)."""
+    held: str = ""
+    """The held action that people are asked about."""
+    changed: tuple[Changed, ...] = ()
+    """What people have made less, against the arguments that the client sent."""
+    cause: Cause | None = None
+    words: str = ""
+    """How the task ended, when that is the cause."""
+    read: tuple[str, ...] | None = None
+    """The actions by which what it names was read, for the question that follows."""
+    reading: Call | None = None
+    """The call that is made to read just now."""
+    running: Running | None = None
+    number: int = 0
+    waiting: Arrival[UpstreamAnswer] | None = None
+    timer: asyncio.TimerHandle | None = None
+
+    def narrow(self, narrowed: Narrowed) -> None:
+        """Be the narrower call from now on: what is decided, and what is sent."""
+        first = {one.place: one.before for one in self.changed}
+        self.changed = tuple(
+            structs.replace(one, before=first.pop(one.place, one.before)) for one in narrowed.changed
+        ) + tuple(one for one in self.changed if one.place in first)
+        self.arguments, self.held, self.key = bytes(narrowed.arguments), narrowed.action, ""
+
+    @property
+    def is_left(self) -> bool:
+        """Whether its client wants no answer any more."""
+        return self.cause in _SILENT

@@ -1,0 +1,313 @@
+"""One HTTP/1.1 connection: one request at a time, read in bounds, and its answer written in bounds.
+
+1. The head is cut and looked at here first (`head`), then read by h11; the body has exactly the length that
+   was told.
+2. Nothing is read behind a request that is not answered: bytes there close the connection, unheard. What a
+   second reader could take for another request is never one.
+3. Each step has its time: the first byte, the head, the body, the reading of the answer. Who lets it pass
+   is told so if that can be, and closed.
+4. Who was refused in the middle of sending may send on for a moment, unheard, so that it gets to read why.
+5. What waits to be read is bounded; who reads too slowly is closed, and its seat reads no server meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from typing import TYPE_CHECKING, Final, Protocol
+
+import h11
+
+from taskbound.core.errors import TaskboundError
+from taskbound.surfaces.gateway.http.errors import (
+    BadHttpError,
+    FrontFullError,
+    HeadTooLargeError,
+    SlowClientError,
+)
+from taskbound.surfaces.gateway.http.head import read_head, require_strict
+from taskbound.surfaces.gateway.http.reply import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.surfaces.gateway.http.bounds import Bounds
+    from taskbound.surfaces.gateway.http.head import Head
+
+__all__ = ["HttpConnection", "Server"]
+
+_END: Final = b"\r\n\r\n"
+_HIGH: Final = 262_144
+
+
+class Server(Protocol):
+    """Who answers; every method is called in the loop and returns at once."""
+
+    bounds: Bounds
+    hosts: frozenset[str]
+
+    def enter(self, connection: HttpConnection) -> bool:
+        """Another connection; whether there is room for it."""
+
+    def leave(self, connection: HttpConnection) -> None:
+        """It is gone; called once for each that entered."""
+
+    def reserve(self, size: int) -> bool:
+        """So much of a body is going to be read; whether there is room for it."""
+
+    def release(self, size: int) -> None:
+        """So much is not held any more."""
+
+    def take(self, head: Head, body: bytes, reply: Reply) -> None:
+        """A whole request, to be answered once."""
+
+
+class _Phase(Enum):
+    IDLE = "between two requests"
+    HEAD = "in a head"
+    BODY = "in a body"
+    ANSWERING = "in an answer"
+    LINGERING = "refused, and read no more"
+    GONE = "closed"
+
+
+class HttpConnection(asyncio.Protocol):
+    """One client's connection; asyncio makes one for each."""
+
+    def __init__(self, server: Server) -> None:
+        """Serve for this front."""
+        self._server = server
+        self._bounds = server.bounds
+        self._transport: asyncio.Transport | None = None
+        self._phase = _Phase.IDLE
+        self._raw = bytearray()
+        self._wire = h11.Connection(h11.SERVER, max_incomplete_event_size=self._bounds.head)
+        self._head: Head | None = None
+        self._reserved = 0
+        self._reply: Reply | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._entered = False
+        self._stalled: asyncio.TimerHandle | None = None
+        self._slowed: Reply | None = None
+        """The answer that is not read yet; it may be whole, and the next request begun."""
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, if there is room."""
+        if not isinstance(transport, asyncio.Transport):
+            return
+        self._transport = transport
+        transport.set_write_buffer_limits(high=_HIGH)
+        self._entered = self._server.enter(self)
+        if not self._entered:
+            self._refuse(FrontFullError("so many connections are open that another one is not served"))
+            return
+        self._wait(self._bounds.idle, None)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what arrived (rules 1 and 2)."""
+        match self._phase:
+            case _Phase.IDLE | _Phase.HEAD:
+                self._heading(data)
+            case _Phase.BODY:
+                self._filling(data)
+            case _Phase.ANSWERING:
+                self.abort()  # 2
+            case _Phase.LINGERING | _Phase.GONE:
+                pass  # 4
+
+    def eof_received(self) -> bool:
+        """The client is gone, also where it would go on reading: a half that is closed is no client (2)."""
+        return False
+
+    def _heading(self, data: bytes) -> None:
+        if self._phase is _Phase.IDLE:
+            self._phase = _Phase.HEAD
+            self._wait(self._bounds.head_seconds, SlowClientError("the head did not arrive in time"))
+        self._raw += data
+        end = self._raw.find(_END)
+        if end > self._bounds.head or (end < 0 and len(self._raw) > self._bounds.head):
+            self._refuse(HeadTooLargeError(f"the head is over {self._bounds.head} bytes"))
+        elif end >= 0:
+            head, rest = bytes(self._raw[: end + 4]), bytes(self._raw[end + 4 :])
+            self._raw.clear()
+            try:
+                self._begin(head)
+            except TaskboundError as error:
+                self._refuse(error)
+                return
+            self._filling(rest)
+
+    def _begin(self, raw: bytes) -> None:
+        """Look at a head, and make ready for its body."""
+        require_strict(raw)
+        try:
+            self._wire.receive_data(raw)
+            request = self._wire.next_event()
+        except h11.RemoteProtocolError as error:
+            raise BadHttpError("the head is no HTTP/1.1") from error
+        if not isinstance(request, h11.Request) or request.http_version != b"1.1":
+            raise BadHttpError("the head is no request of HTTP/1.1")
+        fields: Sequence[tuple[bytes, bytes]] = list(request.headers)
+        if len(fields) > self._bounds.headers:
+            raise HeadTooLargeError(f"the head has over {self._bounds.headers} headers")
+        head = read_head(
+            request.method.decode("ascii", "replace"),
+            request.target.decode("ascii", "replace"),
+            fields,
+            hosts=self._server.hosts,
+            most=self._bounds.body,
+        )
+        if not self._server.reserve(head.length):
+            raise FrontFullError("so much is being read that nothing more is taken")
+        self._reserved = head.length
+        self._head = head
+        self._phase = _Phase.BODY
+        self._wait(self._bounds.body_seconds, SlowClientError("the body did not arrive in time"))
+        if self._wire.they_are_waiting_for_100_continue:
+            self.write(h11.InformationalResponse(status_code=100, headers=[]))
+
+    def _filling(self, data: bytes) -> None:
+        """Take a part of the body; with its last byte the request is whole."""
+        head = self._head
+        if head is None:
+            return
+        self._raw += data
+        if len(self._raw) < head.length:
+            return
+        if len(self._raw) > head.length:
+            self._refuse(BadHttpError("more was sent than the length that was told"))  # 2
+            return
+        body = bytes(self._raw)
+        self._raw.clear()
+        self._wire.receive_data(body)
+        while not isinstance(self._wire.next_event(), h11.EndOfMessage):
+            pass
+        self._phase = _Phase.ANSWERING
+        self._stop()
+        self._reply = Reply(self, head, alive=self._bounds.alive)
+        self._server.take(head, body, self._reply)
+
+    def _refuse(self, error: TaskboundError) -> None:
+        """Answer a request that was not read to its end, and read no more of it (rule 4)."""
+        self._phase = _Phase.LINGERING
+        self._raw.clear()
+        self._let_go()
+        Reply(self, None, alive=self._bounds.alive).refuse(error)
+        if (
+            self._transport is not None
+            and self._transport.can_write_eof()
+            and not self._transport.is_closing()
+        ):
+            self._transport.write_eof()
+        self._wait(self._bounds.linger, None)
+
+    # --- writing ---------------------------------------------------------------------------------
+
+    @property
+    def unread(self) -> int:
+        """Bytes that the client has not taken yet."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    def write(self, event: h11.Event) -> None:
+        """Send one event of HTTP; nothing once the client is gone."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if isinstance(event, h11.Data) and self.unread > self._bounds.unread:
+            self.abort()  # 5
+            return
+        try:
+            data = self._wire.send(event)
+        except h11.LocalProtocolError:  # such as a body for HEAD: there is no answer of this form
+            self.abort()
+            return
+        if data:
+            self._transport.write(data)
+
+    def finished(self) -> None:
+        """The answer is written: wait for the next request, or close (called by the reply)."""
+        self._let_go()
+        self._reply = None
+        if self._phase is not _Phase.ANSWERING:
+            return
+        if self._wire.our_state is h11.DONE and self._wire.their_state is h11.DONE:
+            self._wire.start_next_cycle()
+            self._phase = _Phase.IDLE
+            self._wait(self._bounds.idle, None)
+        else:
+            self._close()
+
+    def pause_writing(self) -> None:
+        """The client does not read (rule 5)."""
+        self._watch_stall()
+        self._slowed = self._reply
+        if self._slowed is not None:
+            self._slowed.slow(slow=True)
+
+    def _watch_stall(self, before: int = -1) -> None:
+        """Close the connection when nothing was read since the last look."""
+        unread = self.unread
+        if unread == before:
+            self.abort()
+            return
+        loop = asyncio.get_running_loop()
+        self._stalled = loop.call_later(self._bounds.stalled, self._watch_stall, unread)
+
+    def resume_writing(self) -> None:
+        """It has read on."""
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+        slowed, self._slowed = self._slowed, None
+        if slowed is not None:
+            slowed.slow(slow=False)
+
+    # --- ending ----------------------------------------------------------------------------------
+
+    def abort(self) -> None:
+        """Close at once; what was not sent is lost."""
+        self._phase = _Phase.GONE
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _close(self) -> None:
+        self._phase = _Phase.LINGERING
+        if self._transport is not None:
+            self._transport.close()
+        self._wait(self._bounds.stalled, None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone, and its request with it."""
+        del exc
+        self._phase = _Phase.GONE
+        self._stop()
+        self.resume_writing()
+        self._let_go()
+        reply, self._reply = self._reply, None
+        if reply is not None:
+            reply.lost()
+        if self._entered:
+            self._entered = False
+            self._server.leave(self)
+
+    def _let_go(self) -> None:
+        reserved, self._reserved = self._reserved, 0
+        self._head = None
+        self._server.release(reserved)
+
+    def _wait(self, seconds: float, error: TaskboundError | None) -> None:
+        """Let so many seconds pass for what is waited for, and no more (rule 3)."""
+        self._stop()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._late, error)
+
+    def _late(self, error: TaskboundError | None) -> None:
+        if error is not None:
+            self._refuse(error)
+        else:
+            self.abort()
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

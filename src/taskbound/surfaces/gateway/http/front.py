@@ -1,0 +1,268 @@
+"""The HTTP front: requests of many agents, each brought to the gateway of its bearer's task.
+
+1. A request is read and refused like a line of a pipe: strictly, with one named error, and one record where
+   an action was asked for (`wire.mcp`, `surfaces.gateway.reports`). Its bearer is proven before.
+2. A modern request is held against its headers before anything is done with it (`rules`), a call against
+   the pinned schema of its tool too.
+3. A legacy request needs its session, which gives it nothing but a name (`sessions`).
+4. A modern client's end is a cancel; a legacy one's is not.
+5. Of each bearer there is one seat; so many are open, and of so many the daemon is being asked, at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
+from taskbound.core.tool.errors import BadMirrorError
+from taskbound.core.tool.mirror import parse_mirrors
+from taskbound.surfaces.gateway.eras import initialized
+from taskbound.surfaces.gateway.errors import IdReusedError, UnknownMethodError
+from taskbound.surfaces.gateway.http.errors import (
+    FrontFullError,
+    NotAcceptableError,
+    VerbError,
+)
+from taskbound.surfaces.gateway.http.head import SESSION
+from taskbound.surfaces.gateway.http.rules import require_era, require_mirrored
+from taskbound.surfaces.gateway.http.seat import Seat
+from taskbound.surfaces.gateway.server import needs_id
+from taskbound.wire.mcp.era import MODERN
+from taskbound.wire.mcp.errors import BadIdError, NotAMessageError
+from taskbound.wire.mcp.message import Notice, Request, parse_message
+from taskbound.wire.mcp.salvage import salvage
+from taskbound.wire.mcp.write import NULL, result_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskbound.surfaces.gateway.http.bounds import Bounds
+    from taskbound.surfaces.gateway.http.connection import HttpConnection
+    from taskbound.surfaces.gateway.http.head import Head
+    from taskbound.surfaces.gateway.http.reply import Reply
+    from taskbound.surfaces.gateway.http.sessions import Session
+    from taskbound.surfaces.gateway.link import Connect
+    from taskbound.surfaces.gateway.server import Plugs
+
+__all__ = ["Front"]
+
+_log = logging.getLogger(__name__)
+_CALL: Final = "tools/call"
+_LISTEN: Final = "subscriptions/listen"
+
+
+class Front:
+    """Serves every connection (`connection.Server`)."""
+
+    def __init__(
+        self, plugs: Plugs, connect: Callable[[str], Connect], bounds: Bounds, *, hosts: frozenset[str]
+    ) -> None:
+        """Serve nobody yet.
+
+        Args:
+            plugs: What each gateway is given, but for its connections.
+            connect: What makes the connections of a bearer.
+            bounds: How much, and how long.
+            hosts: What `Host` may be.
+        """
+        self._plugs = plugs
+        self._connect = connect
+        self.bounds = bounds
+        self.hosts = hosts
+        self._connections: set[HttpConnection] = set()
+        self._reserved = 0
+        self._seats: dict[bytes, Seat] = {}
+        self._proving = 0
+        self._leaving: set[Seat] = set()
+        self._work: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Serve nobody any more, and end every server."""
+        for one in tuple(self._connections):
+            one.abort()
+        every = {*self._seats.values(), *self._leaving}
+        await asyncio.gather(*(one.closed() for one in every))
+        for task in tuple(self._work):
+            task.cancel()
+
+    @property
+    def runs_servers(self) -> bool:
+        """Whether a server of any seat runs."""
+        return any(one.gateway.runs_servers for one in (*self._seats.values(), *self._leaving))
+
+    # --- connections -----------------------------------------------------------------------------
+
+    def enter(self, connection: HttpConnection) -> bool:
+        """Another connection; whether there is room for it."""
+        if len(self._connections) >= self.bounds.connections:
+            return False
+        self._connections.add(connection)
+        return True
+
+    def leave(self, connection: HttpConnection) -> None:
+        """It is gone."""
+        self._connections.discard(connection)
+
+    def reserve(self, size: int) -> bool:
+        """So much of a body is going to be read; whether there is room for it."""
+        if self._reserved + size > self.bounds.bodies:
+            return False
+        self._reserved += size
+        return True
+
+    def release(self, size: int) -> None:
+        """So much is not held any more."""
+        self._reserved -= size
+
+    def take(self, head: Head, body: bytes, reply: Reply) -> None:
+        """Answer a whole request."""
+        task = asyncio.get_running_loop().create_task(self._take(head, body, reply))
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+    async def _take(self, head: Head, body: bytes, reply: Reply) -> None:
+        try:
+            seat = await self._seat(head)
+            if reply.is_over:
+                return  # the client went away meanwhile, and nothing was begun
+            if head.verb == "DELETE":
+                self._end_session(seat, head, reply)
+            else:
+                await _Exchanging(seat, head, body, reply).run()
+        except TaskboundError as error:
+            reply.refuse(error)
+        except Exception:  # noqa: BLE001 -- the surface's outermost edge: one request's failure is no other's
+            _log.exception("a request failed")
+            reply.refuse(TaskboundError("this should not have happened"))
+
+    # --- seats -----------------------------------------------------------------------------------
+
+    async def _seat(self, head: Head) -> Seat:
+        """The seat of a bearer, proven (rules 1 and 5)."""
+        digest = sha256(head.bearer.encode()).digest()
+        seat = self._seats.get(digest)
+        if seat is not None:
+            await seat.proven(head.agent)
+            return seat
+        if len(self._seats) >= self.bounds.seats or self._proving >= self.bounds.proving:
+            raise FrontFullError("so many bearers are served that another one is not")
+
+        def ended(one: Seat) -> None:
+            if self._seats.get(digest) is one:
+                del self._seats[digest]
+            self._leaving.add(one)
+
+        seat = Seat(self._plugs, self._connect(head.bearer), self.bounds, ended=ended)
+        self._seats[digest] = seat
+        seat.start(self._leaving.discard)
+        self._proving += 1
+        try:
+            await seat.proven(head.agent)
+        finally:
+            self._proving -= 1
+        return seat
+
+    @staticmethod
+    def _end_session(seat: Seat, head: Head, reply: Reply) -> None:
+        """The client ends its session: what is open in it is cancelled."""
+        if head.version == MODERN:
+            raise VerbError("there are no sessions in this revision of MCP")
+        session = seat.sessions.end(head.headers.get(SESSION, ""))
+        for number in tuple(session.open.values()):
+            seat.gateway.cancel(number)
+        reply.answer(b"")
+
+
+class _Exchanging:
+    """One message that was posted."""
+
+    def __init__(self, seat: Seat, head: Head, body: bytes, reply: Reply) -> None:
+        self._seat = seat
+        self._head = head
+        self._body = body
+        self._reply = reply
+
+    async def run(self) -> None:
+        """Read it strictly, and bring it where it belongs (rule 1)."""
+        known = NULL
+        try:
+            message = parse_message(self._body)
+            if isinstance(message, Request):
+                known = message.id_raw
+                await self._request(message)
+            elif isinstance(message, Notice):
+                self._notice(message)
+            else:
+                self._answered()
+        except TaskboundError as error:
+            if isinstance(error, MalformedError | DeniedError):
+                self._seat.gateway.refused(error, self._body)
+            self._reply.refuse(error, request=known if known != NULL else salvage(self._body).id_raw or NULL)
+
+    async def _request(self, message: Request) -> None:
+        modern = require_era(self._head.headers, message)
+        if message.method == "initialize":
+            self._initialize(message, modern=modern)
+            return
+        session = None if modern else self._session()
+        if session is not None and message.id in session.open:
+            raise IdReusedError("a request with this id is open")
+        stream = modern and message.method == _LISTEN
+        if stream and not self._reply.can_stream:
+            raise NotAcceptableError("what is listened for is told as a stream of events")
+        if modern and message.method == _CALL:
+            await self._require_mirrored(message)
+        if self._reply.is_over:
+            return
+        made = self._seat.begin(message, self._reply, modern=modern, stream=stream, session=session)
+        self._seat.gateway.take(
+            Request(made.number, message.id_raw, message.method, message.params), self._body
+        )
+
+    def _session(self) -> Session:
+        return self._seat.sessions.of(self._head.headers.get(SESSION, ""))  # 3
+
+    def _initialize(self, message: Request, *, modern: bool) -> None:
+        if modern:
+            raise UnknownMethodError("there is no `initialize` in this revision of MCP")
+        result = result_line(message.id_raw, initialized(message.params))
+        session = self._seat.sessions.begin()
+        self._reply.answer(result, headers=(("Mcp-Session-Id", session.name),))
+
+    async def _require_mirrored(self, message: Request) -> None:
+        """Hold the headers of a call against the pinned schema of its tool (rule 2)."""
+        name, arguments = message.params.get("name"), message.params.get("arguments", {})
+        if not isinstance(name, str) or not isinstance(arguments, dict):
+            return  # refused as a call that is none
+        schema = await self._seat.gateway.schema_of(name)
+        try:
+            some = parse_mirrors(schema)
+        except BadMirrorError:
+            return  # no client mirrors anything of such a tool, and nothing is decided by it
+        require_mirrored(self._head.headers, arguments, some)
+
+    def _notice(self, notice: Notice) -> None:
+        modern = require_era(self._head.headers, notice)
+        session = None if modern else self._session()
+        if needs_id(notice.method):
+            raise BadIdError(f"`{notice.method}` without an id would run without an answer")
+        request = notice.params.get("requestId")
+        if (
+            session is not None
+            and notice.method == "notifications/cancelled"
+            and isinstance(request, int | str)
+            and not isinstance(request, bool)
+            and request in session.open
+        ):
+            self._seat.gateway.cancel(session.open[request])
+        self._reply.accept()
+
+    def _answered(self) -> None:
+        """An answer to what nobody asked: legacy clients may post such, modern ones never do."""
+        if self._head.version == MODERN:
+            raise NotAMessageError("in this revision of MCP nobody asks the client, and it answers nothing")
+        self._session()
+        self._reply.accept()

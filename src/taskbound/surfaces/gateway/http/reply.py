@@ -1,0 +1,191 @@
+"""The one answer to a request: a JSON document, or a stream of events that ends with it.
+
+1. An answer is a document, until something is told before it that belongs to the request: then it is a
+   stream, if the client takes one; if not, what is told is left out. Who would rather have a stream gets
+   one.
+2. A request is answered once. What comes after its end, or after its client's, is dropped.
+3. Nothing that is answered is to be kept, or held back, by anyone between.
+4. A stream on which nothing is said has a comment from time to time, so that a client that is gone is
+   noticed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Final
+
+import h11
+
+from taskbound.surfaces.gateway.errors import INVALID_REQUEST, data_of, rpc_code
+from taskbound.surfaces.gateway.http.errors import status_of
+from taskbound.wire.mcp.write import NULL, failure_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol
+
+    from taskbound.core.errors import TaskboundError
+    from taskbound.surfaces.gateway.http.head import Head
+
+    class Carrier(Protocol):
+        """The connection that the answer goes over."""
+
+        def write(self, event: h11.Event) -> None:
+            """Send this."""
+
+        def finished(self) -> None:
+            """The answer is whole."""
+
+
+__all__ = ["Reply"]
+
+_LINES: Final = re.compile(rb"\r\n|\r|\n")
+_ALWAYS: Final = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
+_EVENTS: Final = (("Content-Type", "text/event-stream"), ("X-Accel-Buffering", "no"))
+_CHALLENGE: Final = 'Bearer realm="taskbound"'
+_OK: Final = 200
+_ACCEPTED: Final = 202
+_UNAUTHORIZED: Final = 401
+_NOT_ALLOWED: Final = 405
+
+
+def _nothing() -> None:
+    """Nobody waits for this."""
+
+
+class Reply:
+    """How one request is answered."""
+
+    def __init__(self, carrier: Carrier, head: Head | None, *, alive: float) -> None:
+        """Answer over this connection.
+
+        Args:
+            carrier: The connection.
+            head: The request's; none when it could not be read.
+            alive: Seconds between two comments (rule 4).
+        """
+        self._carrier = carrier
+        self._last = head is None
+        self._json = head is None or head.json
+        self._stream = head is not None and head.stream
+        self._eager = head is not None and head.eager
+        self._alive = alive
+        self._streaming = False
+        self._over = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._slow = False
+        self.on_lost: Callable[[], None] = _nothing
+        """Called once if the client goes away before it has its answer."""
+        self.on_slow: Callable[[bool], None] | None = None
+        """Called when the client stops reading, and when it goes on."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is answered, or nobody waits for it any more."""
+        return self._over
+
+    @property
+    def can_stream(self) -> bool:
+        """Whether the client takes a stream of events."""
+        return self._stream
+
+    def tell(self, line: bytes) -> None:
+        """Say something that belongs to the request before its answer (rule 1)."""
+        if self._over or not self._stream:
+            return
+        self.begin()
+        self._event(line)
+
+    def begin(self) -> None:
+        """Make the answer a stream."""
+        if self._streaming or self._over:
+            return
+        self._streaming = True
+        self._respond(_OK, [*_EVENTS])
+        self._comment_later()
+
+    def answer(self, line: bytes, *, status: int = _OK, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        """Give the answer, one JSON document; without one only the end."""
+        if self._over:
+            return
+        streams = self._stream and (self._eager or not self._json or not line)
+        if streams and status == _OK and not self._streaming:
+            self._streaming = True
+            self._respond(_OK, [*_EVENTS, *headers])
+        if self._streaming:
+            if line:
+                self._event(line)
+            self._end()
+            return
+        body = line.removesuffix(b"\n")
+        kind = [("Content-Type", "application/json")] if body else []
+        self._respond(status, [*kind, ("Content-Length", str(len(body))), *headers])
+        if body:
+            self._carrier.write(h11.Data(data=body))
+        self._end()
+
+    def accept(self) -> None:
+        """Say that a message was taken that gets no answer."""
+        self._json, self._eager = True, False
+        self.answer(b"", status=_ACCEPTED)
+
+    def refuse(self, error: TaskboundError, *, request: bytes = NULL) -> None:
+        """Answer with a refusal, under the status that it has."""
+        if self._over:
+            return
+        status = status_of(error)
+        headers: list[tuple[str, str]] = []
+        if status == _UNAUTHORIZED:
+            wrong = "" if error.code == "no-bearer" else ', error="invalid_token"'
+            headers.append(("WWW-Authenticate", f"{_CHALLENGE}{wrong}"))
+        if status == _NOT_ALLOWED:
+            headers.append(("Allow", "POST, DELETE"))
+        code = INVALID_REQUEST if status == _UNAUTHORIZED else rpc_code(error)
+        line = failure_line(request, code, error.message, data_of(error))
+        self._json = True
+        self._eager = False
+        self.answer(line, status=status, headers=tuple(headers))
+
+    def lost(self) -> None:
+        """The client is gone."""
+        if self._over:
+            return
+        self._finish()
+        self.on_lost()
+
+    def slow(self, *, slow: bool) -> None:
+        """The client stopped reading, or goes on."""
+        if slow is not self._slow:
+            self._slow = slow
+            if self.on_slow is not None:
+                self.on_slow(slow)
+
+    # --- writing ---------------------------------------------------------------------------------
+
+    def _respond(self, status: int, headers: list[tuple[str, str]]) -> None:
+        last = [("Connection", "close")] if self._last else []
+        self._carrier.write(h11.Response(status_code=status, headers=[*headers, *_ALWAYS, *last]))
+
+    def _event(self, line: bytes) -> None:
+        lines = _LINES.split(line.removesuffix(b"\n"))
+        data = b"".join([b"data: %b\n" % one for one in lines])
+        self._carrier.write(h11.Data(data=b"event: message\n%b\n" % data))
+
+    def _comment_later(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._alive, self._comment)
+
+    def _comment(self) -> None:
+        self._carrier.write(h11.Data(data=b": \n\n"))
+        self._comment_later()
+
+    def _end(self) -> None:
+        self._finish()
+        self._carrier.write(h11.EndOfMessage())
+        self._carrier.finished()
+
+    def _finish(self) -> None:
+        self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,296 @@
+"""One bearer: its connection to the daemon, the gateway behind it, and the exchanges that it has open.
+
+1. Nothing is served for a bearer before the daemon has opened a connection with it. What the daemon says to
+   that is said to the client.
+2. An exchange is a client of its own: its number is the request's id within, and what the gateway answers
+   or tells goes to the exchange of that number, or nowhere. The client's own id is in the bytes, and leads
+   nowhere.
+3. While a client of the bearer does not read, no server of it is read.
+4. Whether the bearer still opens its task is asked again and again. Once it does not, or its task has
+   ended, streams are closed, what is open is answered, and the seat is given up. Where that can't be asked
+   for too long, streams are closed (law 10).
+5. A seat that nobody uses is given up with its servers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from taskbound.core.errors import TaskboundError
+from taskbound.core.task import TaskEndedError
+from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
+from taskbound.surfaces.gateway.errors import code_of
+from taskbound.surfaces.gateway.http.errors import OVER, RPC_STATUS, OtherAgentError
+from taskbound.surfaces.gateway.http.sessions import Sessions
+from taskbound.surfaces.gateway.server import Gateway
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskbound.sdk.client import AsyncClient
+    from taskbound.surfaces.gateway.http.bounds import Bounds
+    from taskbound.surfaces.gateway.http.reply import Reply
+    from taskbound.surfaces.gateway.http.sessions import Session
+    from taskbound.surfaces.gateway.link import Connect
+    from taskbound.surfaces.gateway.server import Plugs
+    from taskbound.wire.connection import Opened
+    from taskbound.wire.envelope import Push
+    from taskbound.wire.mcp.message import Id, Request
+
+__all__ = ["Exchange", "Seat"]
+
+_log = logging.getLogger(__name__)
+
+
+class _Fault(msgspec.Struct):
+    code: int
+
+
+class _Failed(msgspec.Struct):
+    error: _Fault
+
+
+_failed: Final = msgspec.json.Decoder(_Failed)
+"""Reads the code of a line that is known to be an error."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Exchange:
+    """One request that is open."""
+
+    number: int
+    id: Id
+    """The client's own."""
+    id_raw: bytes
+    modern: bool
+    stream: bool
+    """Whether it is a stream that has no answer."""
+    reply: Reply
+    session: Session | None = None
+
+
+class Seat:
+    """What one bearer opened (`framing.Client` of its gateway)."""
+
+    def __init__(
+        self, plugs: Plugs, connect: Connect, bounds: Bounds, *, ended: Callable[[Seat], None]
+    ) -> None:
+        """Prepare; `open` begins.
+
+        Args:
+            plugs: What the gateway is given; its connections are made by `connect`.
+            connect: Makes connections that show the bearer.
+            bounds: The front's.
+            ended: Called once when the seat takes nothing more.
+        """
+        loop = asyncio.get_running_loop()
+        self._loop = loop
+        self._connect = connect
+        self._bounds = bounds
+        self._ended = ended
+        self._proof: asyncio.Future[Opened] = loop.create_future()
+        self._free = asyncio.Event()
+        self._free.set()
+        self._held: set[str] = set()
+        self._slow = 0
+        self._numbers = 0
+        self._open: dict[int, Exchange] = {}
+        self._used = self._fresh = loop.time()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._leaving: asyncio.TimerHandle | None = None
+        self.over: TaskboundError | None = None
+        """Why nothing more is served for the bearer."""
+        self.sessions = Sessions(bounds, loop.time)
+        self.gateway = Gateway(replace(plugs, connect=self._reach), self)
+
+    def start(self, gone: Callable[[Seat], None]) -> None:
+        """Begin to ask the daemon; `gone` is called once every server of the seat has ended."""
+        serving = self._loop.create_task(self.gateway.serve())
+        serving.add_done_callback(lambda _: gone(self))
+        self._tasks = [serving, self._loop.create_task(self._watch())]
+
+    async def proven(self, agent: str) -> None:
+        """Go on once the daemon has opened a connection with the bearer (rule 1).
+
+        Args:
+            agent: The agent that the client's path names, or empty.
+
+        Raises:
+            RefusedByDaemonError: The daemon opens none.
+            DaemonLostError: It can't be asked.
+            OtherAgentError: The task is another agent's.
+        """
+        opened = await asyncio.shield(self._proof)
+        if agent not in {"", opened.agent}:
+            raise OtherAgentError("the bearer's task is of another agent than the path names")
+        if self.over is not None:
+            raise self.over
+        await self._free.wait()
+
+    async def closed(self) -> None:
+        """Give the seat up, and wait until its servers have ended."""
+        self._give_up(DaemonLostError("the front is being closed"))
+        self.gateway.left(None)
+        self._tasks[1].cancel()
+        await asyncio.wait(self._tasks)
+
+    # --- exchanges -------------------------------------------------------------------------------
+
+    def begin(
+        self, message: Request, reply: Reply, *, modern: bool, stream: bool, session: Session | None
+    ) -> Exchange:
+        """Open an exchange for a request (rule 2); the gateway has not seen it yet."""
+        self._numbers += 1
+        self._used = self._loop.time()
+        made = Exchange(
+            number=self._numbers,
+            id=message.id,
+            id_raw=message.id_raw,
+            modern=modern,
+            stream=stream,
+            reply=reply,
+            session=session,
+        )
+        self._open[made.number] = made
+        if session is not None:
+            session.open[made.id] = made.number
+        reply.on_lost = lambda: self._left(made)
+        reply.on_slow = self._paced
+        return made
+
+    def cancel(self, number: int) -> None:
+        """A client cancels what is open under this number."""
+        self.gateway.cancel(number)
+
+    def _left(self, exchange: Exchange) -> None:
+        """The client of an exchange is gone: a modern one has cancelled by that, a legacy one has not."""
+        if exchange.modern:
+            self.gateway.cancel(exchange.number)
+            if exchange.stream:
+                self._close(exchange)
+
+    def _close(self, exchange: Exchange) -> None:
+        self._used = self._loop.time()
+        self._open.pop(exchange.number, None)
+        session = exchange.session
+        if session is not None and session.open.get(exchange.id) == exchange.number:
+            del session.open[exchange.id]
+
+    def _paced(self, slow: bool) -> None:  # noqa: FBT001 -- what a reply says of its client
+        self._slow += 1 if slow else -1
+        if slow and self._slow == 1:
+            self.gateway.fell_behind()  # 3
+        elif not slow and not self._slow:
+            self.gateway.caught_up()
+
+    # --- the gateway's client --------------------------------------------------------------------
+
+    def answer(self, line: bytes, to: Id | None) -> None:
+        """The answer to a request, or the news that it gets none."""
+        exchange = self._open.get(to) if isinstance(to, int) else None
+        if exchange is None:
+            return
+        self._close(exchange)
+        status = 200
+        if exchange.modern and line.startswith(b'{"jsonrpc":"2.0","id":%b,"error":' % exchange.id_raw):
+            status = RPC_STATUS.get(_failed.decode(line).error.code, 200)
+        exchange.reply.answer(line, status=status)
+
+    def tell(self, line: bytes, to: Id | None) -> None:
+        """Something that belongs to a request; what belongs to none has nowhere to go."""
+        exchange = self._open.get(to) if isinstance(to, int) else None
+        if exchange is not None:
+            exchange.reply.tell(line)
+
+    def hold(self, why: str) -> None:
+        """Take no further request until this is released."""
+        self._held.add(why)
+        self._free.clear()
+
+    def release(self, why: str) -> None:
+        """Take requests again."""
+        self._held.discard(why)
+        if not self._held:
+            self._free.set()
+
+    def task_over(self, words: str) -> None:
+        """The task has ended (rule 4)."""
+        self._give_up(TaskEndedError(words))
+
+    async def close(self, *, patience: float) -> None:
+        """Let go of whoever still waits."""
+        del patience
+        for one in tuple(self._open.values()):
+            self._close(one)
+            one.reply.answer(b"")
+
+    # --- the daemon ------------------------------------------------------------------------------
+
+    async def _reach(
+        self, *, resume: str, pushed: Callable[[Push], None], lost: Callable[[], None]
+    ) -> tuple[AsyncClient, Opened]:
+        try:
+            client, opened = await self._connect(resume=resume, pushed=pushed, lost=lost)
+        except TaskboundError as error:
+            self._failed(error)
+            raise
+        except OSError as error:
+            self._failed(DaemonLostError(f"the daemon can't be reached: {error.strerror or error}"))
+            raise
+        self._fresh = self._loop.time()
+        if not self._proof.done():
+            self._proof.set_result(opened)
+        return client, opened
+
+    def _failed(self, error: TaskboundError) -> None:
+        """No connection: a seat that never had one is none; one that the daemon refuses is over (rule 4)."""
+        first = not self._proof.done()
+        if first:
+            self._proof.set_exception(error)
+            self._proof.exception()  # whoever waits for it has it; nobody may
+        if first or code_of(error) in OVER:
+            self._give_up(error)
+
+    async def _watch(self) -> None:
+        """Look again and again (rules 4 and 5)."""
+        await asyncio.wait([self._proof])
+        while self.over is None:
+            now = self._loop.time()
+            try:
+                await self.gateway.confirm()
+            except RefusedByDaemonError as error:
+                if code_of(error) in OVER:
+                    self._give_up(error)
+                    return
+            except TaskboundError:
+                pass
+            else:
+                self._fresh = self._loop.time()
+            if now - self._fresh > self._bounds.fresh:
+                self._end_streams()
+            if not self._open and now - self._used > self._bounds.seat_idle:
+                self._give_up(DaemonLostError("the seat was not used"))
+            await asyncio.sleep(self._bounds.check)
+
+    def _end_streams(self) -> None:
+        for one in [one for one in self._open.values() if one.stream]:
+            self._close(one)
+            self.gateway.cancel(one.number)
+            one.reply.answer(b"")
+
+    def _give_up(self, error: TaskboundError) -> None:
+        """Serve nothing more for the bearer; what is open is answered first, within bounds."""
+        if self.over is not None:
+            return
+        self.over = error
+        _log.info("a seat is given up: %s", error.message)
+        self._ended(self)
+        self._end_streams()
+        self._leaving = self._loop.call_later(
+            0.0 if not self._open else self._bounds.fresh, self.gateway.left, None
+        )

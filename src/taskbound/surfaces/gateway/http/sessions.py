@@ -1,0 +1,80 @@
+"""Sessions of MCP 2025-11-25: a name for what one `initialize` began, and never a right.
+
+1. A session is its bearer's. Whoever shows its name with another bearer learns what one learns who made a
+   name up.
+2. The name is of chance, so that a client that never saw it can't end or cancel what another one of the
+   same bearer does.
+3. What is not used for its time is forgotten; of one bearer there are so many, and the one that was used
+   least lately makes room.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from taskbound.surfaces.gateway.http.errors import NoSessionError, UnknownSessionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskbound.surfaces.gateway.http.bounds import Bounds
+    from taskbound.wire.mcp.message import Id
+
+__all__ = ["Session", "Sessions"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """One of them."""
+
+    name: str
+    used: float
+    open: dict[Id, int] = field(default_factory=dict)
+    """By the client's id: the number of the exchange that it is open in."""
+
+
+class Sessions:
+    """Those of one bearer."""
+
+    def __init__(self, bounds: Bounds, clock: Callable[[], float]) -> None:
+        """Start with none; the clock is the loop's."""
+        self._bounds = bounds
+        self._clock = clock
+        self._all: dict[str, Session] = {}
+
+    def begin(self) -> Session:
+        """A new session (rules 2 and 3)."""
+        self._forget()
+        while len(self._all) >= self._bounds.sessions:
+            del self._all[min(self._all.values(), key=lambda one: one.used).name]
+        made = Session(name=secrets.token_urlsafe(32), used=self._clock())
+        self._all[made.name] = made
+        return made
+
+    def of(self, name: str) -> Session:
+        """The session of this name (rule 1).
+
+        Raises:
+            NoSessionError: No name was given.
+            UnknownSessionError: There is none of it.
+        """
+        if not name:
+            raise NoSessionError("the request has no `Mcp-Session-Id`")
+        self._forget()
+        found = self._all.get(name)
+        if found is None:
+            raise UnknownSessionError("the session is over, or never was")
+        found.used = self._clock()
+        return found
+
+    def end(self, name: str) -> Session:
+        """The session, which is over now; raises as `of`."""
+        found = self.of(name)
+        del self._all[name]
+        return found
+
+    def _forget(self) -> None:
+        oldest = self._clock() - self._bounds.session_idle
+        self._all = {one.name: one for one in self._all.values() if one.used >= oldest or one.open}

@@ -1,0 +1,322 @@
+"""The front before a real daemon in its real process, or beside a scripted one, and a client of raw sockets.
+
+async with front(place) as there:
+    bearer = there.bearer()
+    answer = await there.call(bearer, "echo__echo", {"text": "a"})
+
+async with near(tmp_path) as there:                      # in this process, before `ScriptedDaemon`
+    answer = await there.call(BEARER, "echo__echo", {"text": "a"})
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+from taskbound import __version__
+from taskbound.adapters.upstream.mcp.server import Patience, StdioStarter
+from taskbound.sdk.client import AsyncClient
+from taskbound.surfaces.gateway.http.bounds import Bounds
+from taskbound.surfaces.gateway.http.connection import HttpConnection
+from taskbound.surfaces.gateway.http.front import Front
+from taskbound.surfaces.gateway.link import Connect, Timings
+from taskbound.surfaces.gateway.server import Plugs
+from taskbound.wire.action import Malformed
+from taskbound.wire.connection import Open, Opened
+from taskbound.wire.envelope import Push
+from taskbound.wire.mcp.era import MODERN
+from taskbound.wire.task import BearerMade, MakeBearer
+from taskbound.wiring.front import hosts_of
+from tests.peers.daemon import ScriptedDaemon, rows_of
+from tests.surfaces.gateway.bench import QUICK, pinned
+from tests.surfaces.gateway.real import Place
+
+DEADLINE: Final = 30.0
+META: Final = {
+    "io.modelcontextprotocol/protocolVersion": MODERN,
+    "io.modelcontextprotocol/clientCapabilities": {},
+    "io.modelcontextprotocol/clientInfo": {"name": "raw", "version": "1"},
+}
+BEARER: Final = f"tsk_{'a' * 35}.{'s' * 43}"
+OTHER: Final = f"tsk_{'b' * 35}.{'t' * 43}"
+BOTH: Final = "application/json, text/event-stream"
+Json = dict[str, Any]
+
+
+@dataclass
+class Answer:
+    """One answer, read to its end."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    events: list[Json] = field(default_factory=list)
+
+    @property
+    def json(self) -> Json:
+        """The document, or the last event."""
+        if self.events:
+            return self.events[-1]
+        found: Json = json.loads(self.body)
+        return found
+
+    @property
+    def code(self) -> str:
+        """Which refusal it is; empty when it is none."""
+        found: str = self.json.get("error", {}).get("data", {}).get("code", "") if self.body else ""
+        return found
+
+    @property
+    def text(self) -> str:
+        """The first text of a tool's result."""
+        found: str = self.json["result"]["content"][0]["text"]
+        return found
+
+
+class Wire:
+    """One connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.writer.close()
+        with contextlib.suppress(OSError):
+            await self.writer.wait_closed()
+
+    def send(self, raw: bytes) -> None:
+        self.writer.write(raw)
+
+    async def head(self) -> Answer:
+        """The head of an answer, whose body is still to come."""
+        async with asyncio.timeout(DEADLINE):
+            raw = await self.reader.readuntil(b"\r\n\r\n")
+        first, *lines = raw.decode("latin-1").split("\r\n")[:-2]
+        pairs = [line.split(":", 1) for line in lines]
+        headers = {name.strip().lower(): value.strip() for name, value in pairs}
+        return Answer(int(first.split()[1]), headers, b"")
+
+    async def event(self) -> Json | None:
+        """The next event of a stream in chunks; comments are passed over; None at its end."""
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                size = int((await self.reader.readline()).strip() or b"0", 16)
+                data = await self.reader.readexactly(size)
+                await self.reader.readline()
+                if not size:
+                    return None
+                for line in data.splitlines():
+                    if line.startswith(b"data: "):
+                        found: Json = json.loads(line.removeprefix(b"data: "))
+                        return found
+
+    async def answer(self) -> Answer:
+        """A whole answer."""
+        found = await self.head()
+        if "chunked" in found.headers.get("transfer-encoding", ""):
+            while (one := await self.event()) is not None:
+                found.events.append(one)
+            found.body = b"events"
+        elif int(found.headers.get("content-length", "0")):
+            async with asyncio.timeout(DEADLINE):
+                found.body = await self.reader.readexactly(int(found.headers["content-length"]))
+        return found
+
+    async def closed(self) -> bytes:
+        """What came before the other side closed."""
+        async with asyncio.timeout(DEADLINE):
+            try:
+                return await self.reader.read()
+            except ConnectionResetError:
+                return b""
+
+
+class Listening:
+    """A front that listens."""
+
+    port: int
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}/mcp"
+
+    async def wire(self) -> Wire:
+        return Wire(*await asyncio.open_connection("127.0.0.1", self.port, limit=64 * 1_048_576))
+
+    def raw(
+        self,
+        bearer: str,
+        body: bytes,
+        *,
+        verb: str = "POST",
+        path: str = "/mcp",
+        length: int | None = None,
+        without: tuple[str, ...] = (),
+        **headers: str,
+    ) -> bytes:
+        """The bytes of a request; a keyword `Mcp_Name` is the header `Mcp-Name`."""
+        told = {
+            "Host": self.host,
+            "Authorization": f"Bearer {bearer}",
+            "Content-Type": "application/json",
+            "Accept": BOTH,
+            "Content-Length": str(len(body) if length is None else length),
+        } | {name.replace("_", "-"): value for name, value in headers.items()}
+        lines = [f"{name}: {value}" for name, value in told.items() if name not in without]
+        return "\r\n".join([f"{verb} {path} HTTP/1.1", *lines, "", ""]).encode("latin-1") + body
+
+    async def send(self, raw: bytes) -> Answer:
+        """The answer to these bytes, on a connection of their own."""
+        async with await self.wire() as wire:
+            wire.send(raw)
+            return await wire.answer()
+
+    def modern(self, bearer: str, message: Json, **headers: str) -> bytes:
+        """A request of 2026-07-28, with the headers that it has to have."""
+        params = {"_meta": META} | message.get("params", {})
+        about = params.get("name", params.get("uri"))
+        told = {"MCP_Protocol_Version": MODERN, "Mcp_Method": message["method"]}
+        if about is not None:
+            told["Mcp_Name"] = about
+        body = json.dumps({"jsonrpc": "2.0", "id": 1} | message | {"params": params}).encode()
+        more: Json = told | headers
+        return self.raw(bearer, body, **more)
+
+    def calling(
+        self,
+        bearer: str,
+        tool: str,
+        arguments: Json,
+        id: int | str = 1,  # noqa: A002 -- MCP's word
+        meta: Json = META,
+        **headers: str,
+    ) -> bytes:
+        params = {"name": tool, "arguments": arguments, "_meta": meta}
+        return self.modern(bearer, {"id": id, "method": "tools/call", "params": params}, **headers)
+
+    async def call(self, bearer: str, tool: str, arguments: Json, **headers: str) -> Answer:
+        more: Json = headers
+        return await self.send(self.calling(bearer, tool, arguments, **more))
+
+    def legacy(self, bearer: str, message: Json, session: str = "", **headers: str) -> bytes:
+        told = {"Mcp_Session_Id": session, "MCP_Protocol_Version": "2025-11-25"} if session else {}
+        body = json.dumps({"jsonrpc": "2.0"} | message).encode()
+        more: Json = told | headers
+        return self.raw(bearer, body, **more)
+
+    async def initialize(self, bearer: str) -> str:
+        """The id of a new session."""
+        params = {
+            "protocolVersion": "2025-11-25",
+            "capabilities": {},
+            "clientInfo": {"name": "raw", "version": "1"},
+        }
+        found = await self.send(self.legacy(bearer, {"id": 0, "method": "initialize", "params": params}))
+        assert found.status == 200, found
+        return found.headers["mcp-session-id"]
+
+
+@dataclass
+class Fronted(Listening):
+    """A process of its own."""
+
+    place: Place
+    port: int
+    process: asyncio.subprocess.Process
+
+    def bearer(self, task: str = "") -> str:
+        return self.place.client.ask(MakeBearer(task=task or self.place.task), BearerMade).bearer
+
+
+@dataclass
+class Near(Listening):
+    """One in this process."""
+
+    front: Front
+    daemon: ScriptedDaemon
+    port: int = 0
+
+    @property
+    def refused(self) -> list[str]:
+        """The codes of what was told to the daemon as malformed, in order."""
+        return [one.code for one in self.daemon.asks if isinstance(one, Malformed)]
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        async with asyncio.timeout(DEADLINE):
+            while not true():
+                await asyncio.to_thread(os.sched_yield)
+
+
+@contextlib.asynccontextmanager
+async def near(
+    tmp_path: Path, command: Sequence[str] = (), *, timings: Timings = QUICK, **bounds: float
+) -> AsyncIterator[Near]:
+    """A front before a scripted daemon, with one server if there is a command."""
+    specs, rows = [], []
+    if command:
+        spec, definitions = await pinned("echo", command, tmp_path)
+        specs, rows = [spec], rows_of(spec, definitions)
+    async with ScriptedDaemon(tmp_path / "d.sock", servers=specs, tools=rows) as daemon:
+
+        def connect(bearer: str) -> Connect:
+            async def reach(
+                *, resume: str, pushed: Callable[[Push], None], lost: Callable[[], None]
+            ) -> tuple[AsyncClient, Opened]:
+                hello = Open(role="gateway", version=__version__, bearer=bearer, resume=resume)
+                return await AsyncClient.connect(daemon.path, hello, pushed=pushed, lost=lost)
+
+            return reach
+
+        starter = StdioStarter(patience=Patience(start=30.0, stop=0.3))
+        plugs = Plugs(connect=connect(""), start=starter, now=lambda: 1_000_000, timings=timings)
+        given: dict[str, Any] = bounds
+        served = Front(plugs, connect, Bounds(**given), hosts=frozenset())
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: HttpConnection(served), "127.0.0.1", 0, backlog=1024)
+        there = Near(front=served, daemon=daemon, port=server.sockets[0].getsockname()[1])
+        served.hosts = hosts_of("127.0.0.1", there.port)
+        try:
+            yield there
+        finally:
+            server.close()
+            await served.close()
+
+
+@contextlib.asynccontextmanager
+async def front(place: Place, *, hold: int = 0, **bounds: float) -> AsyncIterator[Fronted]:
+    """A front of this daemon, with other bounds where a test is about their length."""
+    script = (
+        "import os, sys\nfrom functools import partial\nfrom taskbound.wiring import front, gateway\n"
+        f"os.environ['TASKBOUND_HOLD_SECONDS'] = '{hold}'\n"
+        f"front.Bounds = partial(front.Bounds, **{bounds!r})\n"
+        "sys.exit(gateway.main(sys.argv[1:]))\n"
+    )
+    words = ["--listen", "127.0.0.1:0", "--home", str(place.home)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, *words, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(DEADLINE):
+            line = (await process.stdout.readline()).decode()
+        assert line.startswith("listening on http://127.0.0.1:"), line
+        yield Fronted(place, int(line.rpartition(":")[2].removesuffix("/mcp\n")), process)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        async with asyncio.timeout(DEADLINE):
+            assert await process.wait() == 0

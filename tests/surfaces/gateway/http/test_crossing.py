@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from taskbound.surfaces.gateway.link import Timings
+from taskbound.wire.action import Decide, Reason, Refused
+from taskbound.wire.approval import HoldPush
+from tests.peers.commands import echo, faulty
+from tests.surfaces.gateway.http.fronting import BEARER, META, OTHER, Json, Near, near
+
+CALLS = 600
+"""Ten thousand were run by hand (ADR 0039); these are of the same draw."""
+
+
+async def chatter(there: Near, bearer: str, session: str, seed: int, count: int) -> int:
+    """One client on one connection, whose ids are those of every other; how often it got its own answer."""
+    draw = random.Random(seed)  # noqa: S311 -- an order, and no secret
+    right = 0
+    async with await there.wire() as wire:
+        for number in range(count):
+            text = f"{seed}-{number}"
+            arguments = {"text": text}
+            if session:
+                params = {"name": "echo__echo", "arguments": arguments}
+                wire.send(
+                    there.legacy(
+                        bearer,
+                        {"id": text if draw.random() < 0.1 else 7, "method": "tools/call", "params": params},
+                        session,
+                    )
+                )
+            else:
+                eager: Json = {"Accept": "text/event-stream"} if draw.random() < 0.3 else {}
+                wire.send(there.calling(bearer, "echo__echo", arguments, id=7, **eager))
+            answer = await wire.answer()
+            assert answer.text == text
+            assert answer.json["id"] in {7, text}
+            right += 1
+    return right
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(180)
+def test_no_answer_crosses_between_clients_with_equal_ids(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path, echo()) as there:
+            clients = []
+            for seed in range(12):
+                bearer = (BEARER, OTHER)[seed % 2]
+                session = await there.initialize(bearer) if seed % 3 == 0 else ""
+                clients.append(chatter(there, bearer, session, seed, CALLS // 12))
+            assert sum(await asyncio.gather(*clients)) == CALLS
+
+    asyncio.run(story())
+
+
+def test_what_is_told_of_a_call_goes_to_its_own_exchange_and_to_a_client_that_takes_it(
+    tmp_path: Path,
+) -> None:
+    def held(ask: Decide) -> Refused:
+        reason = Reason(code="held", text="people are asked")
+        return Refused(action=f"act_{ask.request}", task="tsk_1", code="held", instead="", reasons=(reason,))
+
+    async def story() -> None:
+        timings = Timings(grace=1.0, ping=0.2, cancel=0.15, hold=20.0, leave=5.0)
+        async with near(tmp_path, echo(), timings=timings) as there:
+            there.daemon.on[Decide] = held
+            wires = [await there.wire() for _ in range(3)]
+            for wire, token, accept in zip(
+                wires, ("a", "b", "c"), (None, None, "application/json"), strict=True
+            ):
+                meta = META | {"progressToken": token}
+                more = {"Accept": accept} if accept else {}
+                wire.send(there.calling(BEARER, "echo__echo", {"text": "a"}, 7, meta=meta, **more))
+            for wire, token in zip(wires[:2], ("a", "b"), strict=True):
+                assert (await wire.head()).headers["content-type"] == "text/event-stream"
+                told = await wire.event()
+                assert told is not None
+                assert told["method"] == "notifications/progress"
+                assert told["params"]["progressToken"] == token
+            actions = [f"act_{one.request}" for one in there.daemon.asks if isinstance(one, Decide)]
+            there.daemon.on[Decide] = there.daemon.permit
+            for action in actions:
+                there.daemon.push(HoldPush(action=action, state="approved"))
+            for wire in wires[:2]:
+                last = None
+                while (one := await wire.event()) is not None:
+                    last = one
+                assert last is not None
+                assert (last["id"], last["result"]["content"][0]["text"]) == (7, "a")
+            plain = await wires[2].answer()
+            assert (plain.headers["content-type"], plain.text) == ("application/json", "a")
+            for wire in wires:
+                wire.writer.close()
+
+    asyncio.run(story())
+
+
+def test_a_client_that_does_not_read_is_closed_and_others_are_served_meanwhile(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path, faulty("floods-result", n=14_000_000), stalled=1.0) as there:
+            whole = await there.call(BEARER, "echo__work", {})
+            assert len(whole.body) > 14_000_000  # who reads gets all of it
+            async with await there.wire() as slow:
+                slow.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a client that does not read
+                slow.send(there.calling(BEARER, "echo__work", {}))
+                seat = next(iter(there.front._seats.values()))  # noqa: SLF001 -- that its servers wait is the point
+
+                def paused() -> bool:
+                    return seat.gateway._servers._paused  # noqa: SLF001 -- that its servers wait is the point
+
+                await there.until(lambda: seat._slow == 1)  # noqa: SLF001 -- the same
+                assert paused()
+                other = await there.send(there.modern(OTHER, {"method": "tools/list"}))
+                assert other.status == 200
+                await there.until(lambda: seat._slow == 0)  # noqa: SLF001 -- the same
+                assert not paused()
+            assert (await there.call(BEARER, "echo__work", {})).status == 200
+
+    asyncio.run(story())

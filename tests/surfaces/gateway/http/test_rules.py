@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskbound.core.action.canonical import JsonValue
+from taskbound.core.tool.mirror import parse_mirrors
+from taskbound.surfaces.gateway.http.errors import HeaderMismatchError
+from taskbound.surfaces.gateway.http.rules import require_mirrored
+from taskbound.wire.mcp.era import MODERN
+from tests.peers.commands import echo
+from tests.surfaces.gateway.http.fronting import BEARER, META, Near, near
+
+LIST = {"method": "tools/list"}
+DISCOVER = {"method": "server/discover"}
+
+
+def with_meta(meta: dict[str, Any]) -> dict[str, Any]:
+    return {"method": "server/discover", "params": {"_meta": meta}}
+
+
+def less(name: str) -> dict[str, Any]:
+    return {key: one for key, one in META.items() if not key.endswith(name)}
+
+
+Case = tuple[bytes, int, int]
+
+
+def mismatched(there: Near) -> list[Case]:
+    """Headers that are not what the body is."""
+    call = {"text": "a"}
+    return [
+        (there.modern(BEARER, LIST, Mcp_Method="tools/call"), 400, -32020),
+        (there.modern(BEARER, LIST, Mcp_Method="TOOLS/LIST"), 400, -32020),
+        (there.modern(BEARER, LIST).replace(b"Mcp-Method: tools/list\r\n", b""), 400, -32020),
+        (there.modern(BEARER, LIST, MCP_Protocol_Version="2025-11-25"), 400, -32020),
+        (there.modern(BEARER, LIST, MCP_Protocol_Version="v999.0.0"), 400, -32020),
+        (
+            there.modern(BEARER, LIST).replace(b"MCP-Protocol-Version: 2026-07-28\r\n", b""),
+            400,
+            -32020,
+        ),
+        (there.calling(BEARER, "echo__echo", call, Mcp_Name="echo__other"), 400, -32020),
+        (
+            there.calling(BEARER, "echo__echo", call).replace(b"Mcp-Name: echo__echo\r\n", b""),
+            400,
+            -32020,
+        ),
+        (there.calling(BEARER, "echo__echo", call, Mcp_Name="=?base64?ZWNobw=?="), 400, -32020),
+        (there.calling(BEARER, "echo__echo", call, Mcp_Name="caf\xe9"), 400, -32020),
+    ]
+
+
+def unspoken(there: Near) -> list[Case]:
+    """Revisions, methods and `_meta` that can't be served."""
+    return [
+        # The body names another revision than is spoken, and the header names it too.
+        (
+            there.modern(
+                BEARER,
+                with_meta(META | {"io.modelcontextprotocol/protocolVersion": "v999.0.0"}),
+                MCP_Protocol_Version="v999.0.0",
+            ),
+            400,
+            -32022,
+        ),
+        (
+            there.raw(BEARER, b'{"jsonrpc":"2.0","id":1,"method":"ping"}', MCP_Protocol_Version="x"),
+            400,
+            -32022,
+        ),
+        # `_meta` lacks what it needs, or is not there.
+        (there.modern(BEARER, with_meta(less("protocolVersion"))), 400, -32602),
+        (there.modern(BEARER, with_meta(less("clientCapabilities"))), 400, -32602),
+        (
+            there.raw(
+                BEARER,
+                b'{"jsonrpc":"2.0","id":1,"method":"server/discover","params":{}}',
+                MCP_Protocol_Version=MODERN,
+                Mcp_Method="server/discover",
+            ),
+            400,
+            -32602,
+        ),
+        *(
+            (there.modern(BEARER, {"method": one}), 404, -32601)
+            for one in (
+                "initialize",
+                "ping",
+                "logging/setLevel",
+                "resources/subscribe",
+                "unknown/method",
+            )
+        ),
+    ]
+
+
+def test_headers_that_say_something_else_than_the_body_are_refused_and_a_call_with_them_is_recorded(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with near(tmp_path) as there:
+            cases = [*mismatched(there), *unspoken(there)]
+            for raw, status, code in cases:
+                found = await there.send(raw)
+                assert (found.status, found.json["error"]["code"]) == (status, code), raw
+                assert found.json["id"] == 1
+            assert there.refused == ["header-mismatch"] * 4  # the calls, and nothing else asked for an action
+            versions = (await there.send(cases[10][0])).json["error"]["data"]
+            assert (versions["requested"], MODERN in versions["supported"]) == ("v999.0.0", True)
+
+    asyncio.run(story())
+
+
+def test_headers_that_say_the_same_in_another_way_are_taken(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path) as there:
+            name = b64encode(b"echo__echo").decode()
+            for told in ("  echo__echo  ", f"=?base64?{name}?="):
+                found = await there.call(BEARER, "echo__echo", {}, Mcp_Name=told)
+                assert found.status == 200
+            lower = there.modern(BEARER, LIST).replace(b"Mcp-Method", b"mcp-method")
+            assert (await there.send(lower)).status == 200
+            assert (await there.send(there.modern(BEARER, with_meta(less("clientInfo"))))).status == 200
+            assert there.refused == []
+
+    asyncio.run(story())
+
+
+SCHEMA: JsonValue = {
+    "type": "object",
+    "properties": {
+        "region": {"type": "string", "x-mcp-header": "Region"},
+        "count": {"type": "integer", "x-mcp-header": "Count"},
+        "deep": {"type": "object", "properties": {"dry": {"type": "boolean", "x-mcp-header": "Dry"}}},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("headers", "arguments", "same"),
+    [
+        ({"mcp-param-region": "eu"}, {"region": "eu"}, True),
+        ({}, {}, True),
+        ({}, {"region": None}, True),
+        ({}, {"region": "eu"}, False),
+        ({"mcp-param-region": "eu"}, {}, False),
+        ({"mcp-param-region": "EU"}, {"region": "eu"}, False),
+        ({"mcp-param-region": "=?base64?ZXU=?="}, {"region": "eu"}, True),
+        ({"mcp-param-region": "=?base64?ZXU?="}, {"region": "eu"}, False),
+        ({"mcp-param-region": "=?base64?Z!U=?="}, {"region": "eu"}, False),
+        ({"mcp-param-region": "=?base64?/w==?="}, {"region": "\xff"}, False),
+        ({"mcp-param-region": "=?base64?ZXU="}, {"region": "=?base64?ZXU="}, True),
+        ({"mcp-param-region": "ZXU=?="}, {"region": "ZXU=?="}, True),
+        ({"mcp-param-region": "=?base64?="}, {"region": "=?base64?="}, True),
+        ({"mcp-param-region": "7"}, {"region": 7}, True),
+        ({"mcp-param-region": "7"}, {"region": {"a": 7}}, False),
+        ({"mcp-param-count": "7"}, {"count": 7}, True),
+        ({"mcp-param-count": "007"}, {"count": 7}, True),
+        ({"mcp-param-count": "-7"}, {"count": -7}, True),
+        ({"mcp-param-count": "7"}, {"count": 7.0}, True),
+        ({"mcp-param-count": "7.0"}, {"count": 7}, False),
+        ({"mcp-param-count": "\u0667"}, {"count": 7}, False),
+        ({"mcp-param-count": "1"}, {"count": True}, False),
+        ({"mcp-param-dry": "true"}, {"deep": {"dry": True}}, True),
+        ({"mcp-param-dry": "True"}, {"deep": {"dry": True}}, False),
+        ({"mcp-param-dry": "false"}, {"deep": {"dry": True}}, False),
+        ({"mcp-param-dry": "true"}, {"deep": "x"}, False),
+        ({"mcp-param-foreign": "x"}, {}, True),
+    ],
+)
+def test_a_mirrored_argument_is_held_against_its_header(
+    headers: dict[str, str],
+    arguments: dict[str, Any],
+    same: bool,  # noqa: FBT001 -- one column of the table
+) -> None:
+    def held() -> None:
+        require_mirrored(headers, arguments, parse_mirrors(SCHEMA))
+
+    if same:
+        held()
+    else:
+        with pytest.raises(HeaderMismatchError):
+            held()
+
+
+def test_a_call_is_held_against_the_schema_that_was_pinned(tmp_path: Path) -> None:
+    definition = {"name": "marked", "inputSchema": SCHEMA}
+    (tmp_path / "tools.json").write_text(json.dumps([definition]))
+
+    async def story() -> None:
+        async with near(tmp_path, echo(tools=tmp_path / "tools.json")) as there:
+            await marked(there)
+
+    asyncio.run(story())
+
+
+async def marked(there: Near) -> None:
+    wrong = await there.call(BEARER, "echo__marked", {"region": "eu"}, Mcp_Param_Region="us")
+    assert (wrong.status, wrong.json["error"]["code"]) == (400, -32020)
+    assert there.refused == ["header-mismatch"]
+    missing = await there.call(BEARER, "echo__marked", {"region": "eu"})
+    assert (missing.status, missing.json["error"]["code"]) == (400, -32020)
+    right = await there.call(BEARER, "echo__marked", {"region": "eu"}, Mcp_Param_Region="eu")
+    assert right.status == 200

@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from taskbound.wire.action import Decide, Outcome
+from taskbound.wire.connection import Bind, Fault, Open, Opened, TaskPush
+from taskbound.wire.mcp.era import MODERN
+from tests.peers.commands import echo
+from tests.surfaces.gateway.http.fronting import BEARER, OTHER, near
+
+LIST = {"method": "tools/list"}
+LISTEN = {"method": "subscriptions/listen", "params": {"notifications": {"toolsListChanged": True}}}
+
+
+@pytest.mark.parametrize("code", ["bad-bearer", "task-ended", "task-expired"])
+def test_a_bearer_that_the_daemon_refuses_is_refused_by_that_name(tmp_path: Path, code: str) -> None:
+    async def story() -> None:
+        async with near(tmp_path) as there:
+            there.daemon.on[Open] = lambda _: Fault(code=code, message="no")
+            for _ in range(3):
+                found = await there.send(there.modern(BEARER, LIST))
+                assert (found.status, found.code) == (401, code)
+            assert [type(one) for one in there.daemon.asks] == [Open] * 3
+            assert there.front._seats == {}  # noqa: SLF001 -- that nothing is kept is the point
+
+    asyncio.run(story())
+
+
+def test_each_bearer_has_a_connection_of_its_own_and_keeps_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path) as there:
+            for bearer in (BEARER, OTHER, BEARER, OTHER):
+                assert (await there.send(there.modern(bearer, LIST))).status == 200
+            assert [one.bearer for one in there.daemon.asks if isinstance(one, Open)] == [BEARER, OTHER]
+
+    asyncio.run(story())
+
+
+def test_without_a_daemon_nobody_is_served_and_with_one_they_are(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path) as there:
+            await there.daemon.stop()
+            found = await there.send(there.modern(BEARER, LIST))
+            assert (found.status, found.code) == (503, "daemon-lost")
+            await there.daemon.listen()
+            assert (await there.send(there.modern(BEARER, LIST))).status == 200
+
+    asyncio.run(story())
+
+
+def test_the_path_of_another_agent_is_not_found(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path) as there:
+            there.daemon.on[Open] = lambda _: Opened(
+                connection="s", version="", stopped=False, agent="coder", task="tsk_1"
+            )
+            for path, status in (("/mcp/coder", 200), ("/mcp/other", 404), ("/mcp", 200)):
+                raw = there.modern(BEARER, LIST).replace(b"POST /mcp ", f"POST {path} ".encode())
+                assert (await there.send(raw)).status == status
+
+    asyncio.run(story())
+
+
+def test_a_stream_tells_of_changes_and_ends_with_its_task(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path) as there, await there.wire() as wire:
+            wire.send(there.modern(BEARER, LISTEN | {"id": "s"}))
+            head = await wire.head()
+            assert (head.status, head.headers["x-accel-buffering"]) == (200, "no")
+            first = await wire.event()
+            assert first is not None
+            assert first["method"] == "notifications/subscriptions/acknowledged"
+            await there.until(lambda: Bind in map(type, there.daemon.asks))
+            there.daemon.push(TaskPush(task="tsk_1", state="running"))
+            changed = await wire.event()
+            assert changed is not None
+            assert changed["params"]["_meta"] == {"io.modelcontextprotocol/subscriptionId": "s"}
+            call = await there.call(BEARER, "echo__none", {})  # binds the gateway to its task
+            assert call.status == 200
+            there.daemon.on[Open] = lambda _: Fault(code="task-ended", message="the task has ended")
+            there.daemon.push(TaskPush(task="tsk_1", state="ended", reason="enough"))
+            while await wire.event() is not None:
+                pass
+            after = await there.send(there.modern(BEARER, LIST))
+            assert (after.status, after.code) == (401, "task-ended")
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("code", ["bad-bearer", "task-ended"])
+def test_an_open_stream_is_closed_once_its_bearer_opens_nothing_though_nobody_says_so(
+    tmp_path: Path, code: str
+) -> None:
+    async def story() -> None:
+        async with near(tmp_path, check=0.05) as there, await there.wire() as wire:
+            wire.send(there.modern(BEARER, LISTEN))
+            await wire.head()
+            await wire.event()
+            there.daemon.on[Bind] = lambda _: Fault(code=code, message="no")
+            there.daemon.on[Open] = lambda _: Fault(code=code, message="no")
+            assert await wire.event() is None
+            after = await there.send(there.modern(BEARER, LIST))
+            assert (after.status, after.code) == (401, code)
+
+    asyncio.run(story())
+
+
+def test_an_open_stream_is_closed_when_nobody_says_any_more_whether_it_may_be_open(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path, check=0.05, fresh=0.2) as there, await there.wire() as wire:
+            wire.send(there.modern(BEARER, LISTEN))
+            await wire.head()
+            await wire.event()
+            there.daemon.silent = True
+            while await wire.event() is not None:
+                pass
+
+    asyncio.run(story())
+
+
+def test_what_is_listened_for_needs_a_stream(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path) as there:
+            found = await there.send(there.modern(BEARER, LISTEN, Accept="application/json"))
+            assert (found.status, found.code) == (406, "not-acceptable")
+
+    asyncio.run(story())
+
+
+def test_a_modern_client_that_goes_away_has_cancelled_and_a_legacy_one_has_not(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path, echo()) as there:
+            with there.daemon.holding(Decide) as held:
+                async with await there.wire() as wire:
+                    wire.send(there.calling(BEARER, "echo__echo", {"text": "a"}))
+                    one = await held.next()
+                one.answer(there.daemon.permit(one.ask))
+                told = await there.daemon.asked(Outcome)
+                assert (told.outcome, told.note) == ("not-sent", "cancelled by the client")
+                session = await there.initialize(BEARER)
+                params = {"name": "echo__echo", "arguments": {"text": "b"}}
+                async with await there.wire() as wire:
+                    message = {"id": 1, "method": "tools/call", "params": params}
+                    wire.send(there.legacy(BEARER, message, session))
+                    one = await held.next()
+                one.answer(there.daemon.permit(one.ask))
+                told = await there.daemon.asked(Outcome)
+                assert told.outcome == "succeeded"
+
+    asyncio.run(story())
+
+
+def test_a_legacy_client_cancels_what_is_open_in_its_session_and_nothing_else(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path, echo()) as there:
+            first, second = await there.initialize(BEARER), await there.initialize(BEARER)
+            params = {"name": "echo__echo", "arguments": {"text": "a"}}
+            message = {"id": 1, "method": "tools/call", "params": params}
+            cancel = {"method": "notifications/cancelled", "params": {"requestId": 1}}
+            with there.daemon.holding(Decide) as held:
+                async with await there.wire() as one, await there.wire() as other:
+                    one.send(there.legacy(BEARER, message, first))
+                    first_held = await held.next()
+                    other.send(there.legacy(BEARER, message, second))
+                    second_held = await held.next()
+                    again = await there.send(there.legacy(BEARER, message, first))
+                    assert (again.status, again.code) == (400, "id-reused")
+                    assert (await there.send(there.legacy(BEARER, cancel, second))).status == 202
+                    first_held.answer(there.daemon.permit(first_held.ask))
+                    second_held.answer(there.daemon.permit(second_held.ask))
+                    assert (await one.answer()).text == "a"
+                    ended = await other.answer()
+                    assert (ended.status, ended.events) == (200, [])
+
+    asyncio.run(story())
+
+
+def test_the_session_of_another_bearer_is_none(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path) as there:
+            session = await there.initialize(BEARER)
+            for raw in (
+                there.legacy(OTHER, {"id": 1, "method": "tools/list"}, session),
+                there.raw(OTHER, b"", verb="DELETE", Mcp_Session_Id=session),
+                there.legacy(BEARER, {"id": 1, "method": "tools/list"}, f"{session}x"),
+            ):
+                found = await there.send(raw)
+                assert (found.status, found.code) == (404, "unknown-session")
+            none = await there.send(there.legacy(BEARER, {"id": 1, "method": "tools/list"}))
+            assert (none.status, none.code) == (400, "no-session")
+            assert (
+                await there.send(there.legacy(BEARER, {"id": 1, "method": "tools/list"}, session))
+            ).status == 200
+            modern = there.raw(
+                BEARER, b"", verb="DELETE", Mcp_Session_Id=session, MCP_Protocol_Version=MODERN
+            )
+            assert (await there.send(modern)).status == 405
+
+    asyncio.run(story())
+
+
+def test_sessions_have_a_bound_and_the_one_that_was_used_least_lately_makes_room(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path, sessions=2) as there:
+            first, second = await there.initialize(BEARER), await there.initialize(BEARER)
+            assert (await there.send(there.legacy(BEARER, {"id": 1, "method": "ping"}, first))).status == 200
+            third = await there.initialize(BEARER)
+            found = [
+                (await there.send(there.legacy(BEARER, {"id": 1, "method": "ping"}, one))).status
+                for one in (first, second, third)
+            ]
+            assert found == [200, 404, 200]
+
+    asyncio.run(story())
+
+
+def test_what_is_malformed_is_refused_as_on_a_pipe_and_recorded(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path) as there:
+            call = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a__b","name":"c__d"}}'
+            cases = [
+                (call, "duplicate-key"),
+                (b'[{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{}}]', "batch"),
+                (b'{"jsonrpc":"2.0","id":1.0,"method":"tools/call","params":{}}', "bad-id"),
+                (b'{"jsonrpc":"2.0","method":"tools/call","params":{}}', "no-session"),
+                (b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"a":NaN}}', "not-finite"),
+                (b'{"jsonrpc":"2.0","id":1,\n"method":"tools/call",\n"params":{}}trailing', "trailing-data"),
+                (b"\xff", "not-utf8"),
+                (b"", "empty-document"),
+            ]
+            for body, code in cases:
+                found = await there.send(there.raw(BEARER, body))
+                assert (found.status, found.code) == (400, code), body
+            assert there.refused == [code for _, code in cases]
+            body = b'{"jsonrpc":"2.0","method":"tools/call","params":{"name":"a__b"}}'
+            raw = there.raw(
+                BEARER, body, MCP_Protocol_Version=MODERN, Mcp_Method="tools/call", Mcp_Name="a__b"
+            )
+            lost = await there.send(raw)  # a request that lost its id would run without an answer
+            assert (lost.status, lost.code) == (400, "bad-id")
+            assert there.refused[-1] == "bad-id"
+
+    asyncio.run(story())
+
+
+def test_a_seat_that_nobody_uses_is_given_up_and_taken_again(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path, check=0.02, seat_idle=0.1) as there:
+            assert (await there.send(there.modern(BEARER, LIST))).status == 200
+            await there.until(lambda: not there.front._seats)  # noqa: SLF001 -- that nothing is kept is the point
+            assert (await there.send(there.modern(BEARER, LIST))).status == 200
+
+    asyncio.run(story())
+
+
+def test_so_many_bearers_are_served_at_once_and_no_more(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path, seats=1) as there:
+            assert (await there.send(there.modern(BEARER, LIST))).status == 200
+            found = await there.send(there.modern(OTHER, LIST))
+            assert (found.status, found.code) == (503, "front-full")
+            assert (await there.send(there.modern(BEARER, LIST))).status == 200
+
+    asyncio.run(story())
