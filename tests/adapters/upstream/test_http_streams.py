@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -16,8 +17,9 @@ from tests.adapters.upstream.reaching import (
     on_call,
     reach,
     reached,
+    until,
 )
-from tests.peers.rawhttp import Asked, RawHttp, Say, events, result_of
+from tests.peers.rawhttp import Asked, Does, RawHttp, Say, events, result_of
 
 pytestmark = pytest.mark.anyio
 
@@ -35,7 +37,7 @@ async def test_a_stream_that_ends_before_its_answer_is_taken_up_where_it_ended()
             await say.raw(b"id: e-1\nretry: 50\ndata:\n\nid: e-2\ndata: {")  # the second is cut off
             say.end()
             return True
-        if asked.verb == "GET":
+        if asked.header("last-event-id"):
             last = asked.header("last-event-id")
             if last == "e-1":
                 await say.answer(body=b"id: e-3\nretry: 60\ndata:\n\n", kind="text/event-stream")
@@ -48,7 +50,7 @@ async def test_a_stream_that_ends_before_its_answer_is_taken_up_where_it_ended()
     async with RawHttp(does=polls) as there, reached(there) as (server, _):
         found = await answered(server)
         assert isinstance(found, Answered)
-        gets = [one for one in there.asked if one.verb == "GET"]
+        gets = [one for one in there.asked if one.header("last-event-id")]
         assert [one.header("last-event-id") for one in gets] == ["e-1", "e-3"]
         for one in gets:
             assert one.header("mcp-session-id") == "s-1"
@@ -62,7 +64,7 @@ async def test_a_stream_that_can_not_be_taken_up_makes_the_call_unknown(status: 
         if asked.method == "tools/call":
             await say.answer(body=b"id: e-1\nretry: 50\ndata:\n\n", kind="text/event-stream")
             return True
-        if asked.verb == "GET":
+        if asked.header("last-event-id"):
             await say.answer(status, kind="text/event-stream")
             return True
         return False
@@ -70,7 +72,7 @@ async def test_a_stream_that_can_not_be_taken_up_makes_the_call_unknown(status: 
     async with RawHttp(does=polls) as there, reached(there) as (server, _):
         found = await answered(server)
         assert isinstance(found, NoAnswer)
-        assert len([one for one in there.asked if one.verb == "GET"]) == (5 if status == 200 else 1)
+        assert len([one for one in there.asked if one.header("last-event-id")]) == (5 if status == 200 else 1)
 
 
 @pytest.mark.parametrize("mark", [b"a b", b"a\x00b", "é".encode(), b"x" * 2000])
@@ -80,7 +82,7 @@ async def test_a_place_that_can_not_stand_in_a_header_is_none(mark: bytes) -> No
 
     async with RawHttp(does=on_call(odd)) as there, reached(there) as (server, _):
         assert isinstance(await answered(server), NoAnswer)
-        assert [one for one in there.asked if one.verb == "GET"] == []
+        assert [one for one in there.asked if one.header("last-event-id")] == []
 
 
 async def test_a_modern_stream_is_never_taken_up_again() -> None:
@@ -192,3 +194,58 @@ async def test_a_session_of_a_name_that_can_not_be_one_is_refused(name: str) -> 
     async with RawHttp(session=name) as there:
         with pytest.raises(StartFailedError):
             await reach(pin_url("x", there.url, headers={}), Events(), era="2025-11-25")
+
+
+# --- legacy: what is said outside of calls ------------------------------------------------------------------
+
+
+def listening(does: Callable[[Asked, Say], Awaitable[object]]) -> Does:
+    """What a server does with a stream that is opened for its news."""
+
+    async def all_of_it(asked: Asked, say: Say) -> bool:
+        if asked.verb != "GET":
+            return False
+        await does(asked, say)
+        return True
+
+    return all_of_it
+
+
+async def test_a_legacy_server_is_heard_outside_of_calls_also_after_its_stream_has_ended() -> None:
+    async def news(asked: Asked, say: Say) -> None:
+        note = b'{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}'
+        await say.raw(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        if asked.header("last-event-id") is None:
+            await say.raw(
+                b"id: n-1\nretry: 50\n" + events(note, b'{"jsonrpc":"2.0","id":5,"method":"roots/list"}')
+            )
+            say.end()
+        else:
+            await say.more(note)
+            await say.gone()
+
+    async with RawHttp(does=listening(news)) as there:
+        async with reached(there) as (server, heard):
+            await until(lambda: heard.changes == 2)
+            await there.until(lambda: any("error" in one.message for one in there.asked))
+            assert [one.header("last-event-id") for one in there.asked if one.verb == "GET"] == [None, "n-1"]
+            assert isinstance(await answered(server), Answered)
+        await there.until(lambda: there.open == 0)
+
+
+@pytest.mark.parametrize("kind", ["text/event-stream", "application/json"])
+async def test_a_stream_without_news_is_left_after_so_many_attempts(kind: str) -> None:
+    async def nothing(_asked: Asked, say: Say) -> None:
+        await say.answer(body=b"retry: 50\n\n", kind=kind)
+
+    async with RawHttp(does=listening(nothing)) as there, reached(there) as (server, _):
+        await until(lambda: not server._session._tasks)  # noqa: SLF001 -- to see that it gives up
+        gets = [one for one in there.asked if one.verb == "GET"]
+        assert len(gets) == (5 if kind == "text/event-stream" else 1)
+        assert isinstance(await answered(server), Answered)
+
+
+async def test_a_modern_server_is_not_listened_to() -> None:
+    async with RawHttp(era="modern") as there, reached(there) as (server, _):
+        assert isinstance(await answered(server), Answered)
+        assert [one.verb for one in there.asked] == ["POST", "POST"]

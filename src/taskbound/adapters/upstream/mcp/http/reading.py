@@ -65,6 +65,8 @@ class Reply:
     """Seconds to wait before that."""
     said: int = 0
     """Bytes that came on its streams so far."""
+    noted: int = 0
+    """Notifications and requests among them."""
 
     def hear(self, size: int) -> None:
         """Count what came (rule 3)."""
@@ -193,7 +195,9 @@ def _heard(document: bytes, reply: Reply) -> UpstreamAnswer | None:
         case Request():
             if reply.asked is None:
                 raise BrokenAnswerError("garbage", "the server asks where it can't ask")
+            reply.noted += 1
             reply.asked(message)
         case Notice(method=method):
+            reply.noted += 1
             reply.noticed(method)
     return None

@@ -163,6 +163,8 @@ class HttpStarter:
         except BaseException:  # denied or cancelled (rule 3)
             await session.close(grace=self._patience.stop)
             raise
+        if not is_modern(era):
+            session.listen()
         return HttpServer(session, era, self._patience)
 
 

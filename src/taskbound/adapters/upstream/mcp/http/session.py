@@ -12,7 +12,9 @@
 5. Requests of a legacy server are not for the client: `ping` is answered, all else refused. A modern one
    can't ask on a stream (MCP 2026-07-28, Transports): its answer can't be believed.
 6. A call is cancelled by closing its exchange (modern), or by a notification (legacy).
-7. What is held of answers that are not complete is bounded over all exchanges together, and so is what is
+7. What a legacy server says outside of calls is heard on a stream of its own, if it has one: that its tools
+   changed, above all. A stream that floods, refuses, or ends again and again without news is left.
+8. What is held of answers that are not complete is bounded over all exchanges together, and so is what is
    said in one exchange before its answer.
 """
 
@@ -58,6 +60,8 @@ _MOST_REFUSALS: Final = 8
 """Requests of the server that are being refused at once; of more it hears nothing."""
 _MAX_HEADERS: Final = 8_192
 """Bytes of arguments that are repeated as headers; servers take 8 KiB of headers at least."""
+_NOBODY: Final = 0
+"""The id of no request of ours."""
 _OK, _NOT_FOUND = 200, 404
 _Headers = tuple[tuple[str, str], ...]
 
@@ -155,6 +159,10 @@ class HttpSession:
         one = self._open.pop(number, None)
         if one is not None and one.task is not None:
             one.task.cancel()
+
+    def listen(self) -> None:
+        """Hear what a legacy server says outside of calls (rule 7)."""
+        self._begin(self._listened())
 
     async def ask(self, method: str, params: bytes, *, patience: float) -> Answered | Errored:
         """The server's answer to a question of our own.
@@ -309,6 +317,24 @@ class HttpSession:
     def _is_modern(self, method: str) -> bool:
         return method == "server/discover" or is_modern(self._version)
 
+    async def _listened(self) -> None:
+        await self._ready()
+        wanted = Reply(_NOBODY, self._asked_of_us, self._noticed)
+        attempts = 0
+        while attempts < _FRUITLESS:
+            place, noticed = wanted.last, wanted.noted
+            headers = self._headers_of("", line=b"")
+            again = (*headers, ("Last-Event-ID", place)) if place else headers
+            try:
+                await self._exchanged("GET", again, b"", wanted, "")
+            except NotReachedError:
+                pass
+            except BrokenAnswerError as error:
+                if error.code not in {"server-lost", "timed-out"}:
+                    return
+            attempts = 0 if (wanted.last, wanted.noted) != (place, noticed) else attempts + 1
+            await asyncio.sleep(wanted.retry)
+
     # --- sessions --------------------------------------------------------------------------------
 
     def _require_session(self, head: Head, method: str) -> None:
@@ -352,6 +378,7 @@ class HttpSession:
             self.end(f"the server ended the session, and opens no other: {error.message}")
         else:
             self._events.tools_changed()
+            self.listen()
 
     async def _leave(self) -> None:
         """Tell a legacy server that its session is over; what it says to that is its own affair."""
