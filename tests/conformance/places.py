@@ -10,13 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-__all__ = ["EVERYTHING", "OFFICIAL", "bridged", "everything", "relayed"]
+__all__ = ["EVERYTHING", "OFFICIAL", "REACHING", "bridged", "everything", "relayed"]
 
 _PEERS: Final = Path(__file__).parents[1] / "peers"
 EVERYTHING: Final = (sys.executable, str(_PEERS / "everything.py"))
 """The command of the server that has all that the suite asks for; `--stdio` serves standard input instead."""
 OFFICIAL: Final = (sys.executable, str(_PEERS / "official.py"))
 """The command of the official client; the suite appends its server's URL."""
+REACHING: Final = (sys.executable, str(_PEERS / "reaching.py"))
+"""The command of the gateway's own side of servers behind a URL."""
 
 
 @contextmanager

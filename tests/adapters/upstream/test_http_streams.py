@@ -9,6 +9,7 @@ import pytest
 
 from taskbound.adapters.upstream.mcp.errors import StartFailedError
 from taskbound.adapters.upstream.mcp.http.probe import pin_url
+from taskbound.adapters.upstream.mcp.http.session import Waits
 from taskbound.ports.upstream import Answered, NoAnswer, NotSent
 from tests.adapters.upstream.reaching import (
     DEADLINE,
@@ -187,6 +188,18 @@ async def test_a_server_that_ends_every_session_is_given_up() -> None:
         assert "ends every session" in await asyncio.wait_for(events.over, DEADLINE)
         assert isinstance(await answered(server), NotSent)
         assert len(there.heard("tools/call")) == len(there.heard("initialize")) == 2
+
+
+async def test_a_server_that_never_says_that_it_was_greeted_is_called_all_the_same() -> None:
+    async def mute(asked: Asked, say: Say) -> bool:
+        if asked.method != "notifications/initialized":
+            return False
+        await say.gone()
+        return True
+
+    waits = Waits(greeting=0.1)
+    async with RawHttp(does=mute) as there, reached(there, waits=waits) as (server, _):
+        assert isinstance(await answered(server), Answered)
 
 
 @pytest.mark.parametrize("name", ["a b", "a\x7f", "é"])

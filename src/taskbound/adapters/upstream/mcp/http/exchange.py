@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Exchange", "Head"]
 
 _MAX_HEAD: Final = 32_768
+_SLICE: Final = 8_192
 _MAX_INTERIM: Final = 8
 _SINGLE: Final = (b"content-type", b"mcp-session-id")
 
@@ -51,6 +52,7 @@ class Exchange:
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD)
         self._left = 0.0
         """Seconds that may still be waited for bytes (rule 4)."""
+        self._pending = b""
         self.complete = False
         """Whether the connection can be used again (rule 5)."""
 
@@ -100,7 +102,7 @@ class Exchange:
                         continue
                     case h11.EndOfMessage():
                         done = self._http.their_state is h11.DONE and self._http.our_state is h11.DONE
-                        self.complete = done and not self._http.trailing_data[0]
+                        self.complete = done and not (self._http.trailing_data[0] or self._pending)
                         return b""
                     case _:
                         raise BrokenAnswerError("bad-http", "the server's answer is cut off")
@@ -123,6 +125,13 @@ class Exchange:
         return event
 
     async def _read(self) -> bytes:
+        """The next bytes, few at once, so that rule 2 holds: `h11` bounds only what is not complete."""
+        if not self._pending:
+            self._pending = await self._heard()
+        data, self._pending = self._pending[:_SLICE], self._pending[_SLICE:]
+        return data
+
+    async def _heard(self) -> bytes:
         loop = asyncio.get_running_loop()
         began = loop.time()
         async with asyncio.timeout(self._left):

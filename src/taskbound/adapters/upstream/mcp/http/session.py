@@ -54,8 +54,6 @@ _OPENING: Final = frozenset({"initialize", "notifications/initialized", "server/
 _METHOD_NOT_FOUND: Final = -32601
 _FRUITLESS: Final = 5
 """Attempts in a row to take a stream up again that may bring nothing."""
-_GREETING: Final = 5.0
-"""Seconds that calls wait for a server to take `notifications/initialized`, which it may never say."""
 _MOST_REFUSALS: Final = 8
 """Requests of the server that are being refused at once; of more it hears nothing."""
 _MAX_HEADERS: Final = 8_192
@@ -74,6 +72,8 @@ class Waits:
     """Until an answer begins: a server that answers with one document begins when its tool is done."""
     silence: float = 600.0
     """Between two pieces of an answer."""
+    greeting: float = 5.0
+    """Until calls go out although a server has not said that it took `notifications/initialized`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -252,7 +252,7 @@ class HttpSession:
 
     async def _ready(self) -> None:
         """Wait until a session is open."""
-        for task, patience in ((self._renewal, None), (self._greeting, _GREETING)):
+        for task, patience in ((self._renewal, None), (self._greeting, self._waits.greeting)):
             if task is not None and not task.done():
                 await asyncio.wait([task], timeout=patience)
         if self._over:
