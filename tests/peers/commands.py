@@ -48,6 +48,16 @@ def faulty(
     return _command(HERE / "faulty.py", *options)
 
 
+def shelf(script: Path, *, log: Path | None = None, era: str | None = None) -> list[str]:
+    """A server that has what its script says beside its tools; see `shelf.py`."""
+    return _command(HERE / "shelf.py", ("script", script), ("log", log), ("era", era))
+
+
+def everything() -> list[str]:
+    """The server of the conformance tests, over stdio."""
+    return _command(HERE / "everything.py", ("stdio", True))
+
+
 def payments(ledger: Path, *, variant: str | None = None, confirm_after: str | None = None) -> list[str]:
     """The payments example on this ledger; `variant` and `confirm_after` may be `@FILE`."""
     options = (("ledger", ledger), ("variant", variant), ("confirm-after", confirm_after))

@@ -24,12 +24,14 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import msgspec
 
 from taskbound import __version__
-from taskbound.core.tool import ServerIdentity, parse_definition
+from taskbound.core.tool import ServerIdentity, method_definition, parse_definition
 from taskbound.wire.action import Decide, Malformed, Outcome, Permitted, Released, Withheld
 from taskbound.wire.connection import Bind, Bound, Done, Fault, Open, Opened, Ping
 from taskbound.wire.envelope import Reply, Said, ask_decoder
 from taskbound.wire.frame import FrameBuffer, decode_frame, encode_frame
 from taskbound.wire.tool import (
+    CoverCalls,
+    Coverings,
     ListUpstreams,
     ReachTools,
     Seen,
@@ -56,23 +58,20 @@ DEADLINE = 20.0
 A = TypeVar("A")
 
 
-def rows_of(spec: ServerSpec, definitions: Sequence[bytes]) -> list[ToolRow]:
-    """The rows of a server's pinned tools."""
+def rows_of(spec: ServerSpec, definitions: Sequence[bytes], methods: Sequence[str] = ()) -> list[ToolRow]:
+    """The rows of a server's pinned tools, and of what it has beside them."""
     identity = identity_of(spec, namespace="default").digest
-    found = []
-    for raw in definitions:
-        one = parse_definition(raw)
-        found.append(
-            ToolRow(
-                name=f"{spec.name}__{one.name}",
-                server=identity,
-                definition=one.digest,
-                state="pinned",
-                effect=one.effect.value,
-                raw=msgspec.Raw(one.canonical),
-            )
+    return [
+        ToolRow(
+            name=f"{spec.name}__{one.name}",
+            server=identity,
+            definition=one.digest,
+            state="pinned",
+            effect=one.effect.value,
+            raw=msgspec.Raw(one.canonical),
         )
-    return found
+        for one in (*map(parse_definition, definitions), *map(method_definition, methods))
+    ]
 
 
 def _raw(data: bytes) -> Any:
@@ -208,6 +207,8 @@ class ScriptedDaemon:
                 return ToolRows(rows=tuple(self.tools), task=self.task)
             case SeeTools():
                 return Seen()
+            case CoverCalls():
+                return Coverings(covered=tuple(range(len(ask.calls))))
             case Decide():
                 return self.permit(ask)
             case Outcome(outcome="succeeded" | "failed"):

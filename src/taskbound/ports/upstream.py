@@ -86,6 +86,10 @@ class Upstream(Protocol):
         """The revision of MCP that it speaks."""
 
     @property
+    def methods(self) -> tuple[str, ...]:
+        """What it says that it can be asked for beside its tools (`core.tool.METHOD_NAMES`)."""
+
+    @property
     def alive(self) -> bool:
         """Whether calls can be sent to it."""
 
@@ -100,15 +104,17 @@ class Upstream(Protocol):
         them; any other error is taken as a server that can't be used.
         """
 
+    async def list_entries(self, method: str) -> tuple[bytes, ...]:
+        """What it lists by `prompts/list` and the like, as `list_tools`; MUST be empty if it has none."""
+
     def call(
         self, tool: str, arguments: bytes, answer: Callable[[UpstreamAnswer], None], *, key: str = ""
     ) -> int:
-        """Send one call and return its number.
+        """Send one call, or the request that `tool` names when it is a method, and return its number.
 
         MUST send `arguments` byte for byte, and nothing of the client's beside them but `key`, the client's
-        own name for this act, when it is not empty. MUST call
-        `answer` exactly once, never before this returned; with `NotSent` only when not one byte of the
-        call was written.
+        own name for this act, when it is not empty. MUST call `answer` exactly once, never before this
+        returned; with `NotSent` only when not one byte of the call was written.
         """
 
     def cancel(self, number: int, reason: str) -> None:

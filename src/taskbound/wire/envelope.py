@@ -53,6 +53,7 @@ Ask: TypeAlias = (
     | tool.RemoveUpstream
     | tool.ListUpstreams
     | tool.ReachTools
+    | tool.CoverCalls
     | tool.ListTools
     | tool.SeeTools
     | tool.DiffTool
@@ -152,6 +153,7 @@ Answer: TypeAlias = (
     | tool.UpstreamRows
     | tool.ToolRows
     | tool.Seen
+    | tool.Coverings
     | tool.ToolDiff
     | identity.PersonRows
     | identity.PersonDetail

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from taskbound.core.tool import BadServerError, PinnedFile, ServerIdentity
@@ -11,6 +13,8 @@ __all__ = [
     "AcceptTool",
     "AddUpstream",
     "AnswerForTool",
+    "CoverCalls",
+    "Coverings",
     "DeclareTool",
     "DiffTool",
     "ListTools",
@@ -74,6 +78,8 @@ class AddUpstream(Message, frozen=True, tag="upstream:add", tag_field="op"):
     """Each tool object exactly as the probe received it."""
     agents: tuple[str, ...] = ()
     """Agents whose gateways offer this server."""
+    methods: tuple[str, ...] = ()
+    """What the server says that it can be asked for beside its tools: names of `core.tool.METHOD_NAMES`."""
 
 
 class RemoveUpstream(Message, frozen=True, tag="upstream:remove", tag_field="op"):
@@ -155,12 +161,36 @@ class SeeTools(Message, frozen=True, tag="tool:see", tag_field="op"):
     identity: str
     """Digest of the server identity that was started."""
     definitions: tuple[msgspec.Raw, ...]
+    methods: tuple[str, ...] = ()
+    """As in `AddUpstream`."""
 
 
 class Seen(Message, frozen=True, tag="seen", tag_field="is"):
     """What the comparison found: (tool, state, what differs in words)."""
 
     differences: tuple[tuple[str, str, str], ...] = ()
+
+
+class CoverCalls(Message, frozen=True, tag="tool:cover", tag_field="op"):
+    """A gateway asks which of these calls of one tool the task's scope covers now, for a list.
+
+    It gives no right and leaves no record: each call is decided when it is made.
+    """
+
+    tool: str
+    calls: tuple[msgspec.Raw, ...]
+    """The arguments of each, at most 100."""
+    how: Literal["whole", "begun", "template"] = "whole"
+    """`whole`: these arguments and no others. `begun`: others may come. `template`: what `uri` stands for."""
+
+
+class Coverings(Message, frozen=True, tag="coverings", tag_field="is"):
+    """Which of them are covered."""
+
+    covered: tuple[int, ...]
+    """Places among the calls, counted from 0."""
+    refusal: str = ""
+    """Why none can be: no task runs, everything is stopped."""
 
 
 class DiffTool(Message, frozen=True, tag="tool:diff", tag_field="op"):

@@ -108,7 +108,7 @@ def _probe(*, name: str, command: Sequence[str], environment: Mapping[str, str],
 
     where = str(Path(directory or Path.cwd()).absolute())
     spec, seen = probe_command(name=name, command=command, environment=environment, directory=where)
-    return Probed(spec=spec, definitions=seen.definitions)
+    return Probed(spec=spec, definitions=seen.definitions, methods=seen.methods)
 
 
 def _reach(*, name: str, url: str, headers: Mapping[str, str], key: str, authorities: str) -> Probed:
@@ -117,7 +117,7 @@ def _reach(*, name: str, url: str, headers: Mapping[str, str], key: str, authori
 
     place = str(Path(authorities).resolve()) if authorities else ""
     spec, seen = probe_url(name=name, url=url, headers=headers, key=key, authorities=place)
-    return Probed(spec=spec, definitions=seen.definitions, notes=seen.notes)
+    return Probed(spec=spec, definitions=seen.definitions, methods=seen.methods, notes=seen.notes)
 
 
 def _gateway(words: Sequence[str]) -> int:

@@ -16,6 +16,7 @@ PAGES = (
     "docs/guides/people.md",
     "docs/guides/approvals.md",
     "docs/guides/policies.md",
+    "docs/guides/resources.md",
     "docs/guides/scopes.md",
     "docs/guides/retries.md",
     "docs/guides/tasks.md",

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
+    from taskbound.adapters.upstream.mcp.probe import Probe
     from taskbound.ports.upstream import StartUpstream
     from taskbound.surfaces.gateway.binding import Running
     from taskbound.wire.connection import Opened
@@ -50,6 +51,7 @@ __all__ = [
     "decision_of",
     "hanging",
     "pinned",
+    "probed",
     "reached",
     "silence",
     "text_of",
@@ -69,7 +71,15 @@ Message = dict[str, Any]
 async def pinned(
     name: str, command: Sequence[str], directory: Path, *, era: str = ""
 ) -> tuple[ServerSpec, tuple[bytes, ...]]:
-    """A server pinned as a person would, with what it lists; `era` overrules what the probe found.
+    """A server pinned as a person would, with what it lists; `era` overrules what the probe found."""
+    spec, found = await probed(name, command, directory, era=era)
+    return spec, found.definitions
+
+
+async def probed(
+    name: str, command: Sequence[str], directory: Path, *, era: str = ""
+) -> tuple[ServerSpec, Probe]:
+    """The same, with all that the probe found.
 
     A command that is one URL is a server that is reached there.
     """
@@ -80,7 +90,7 @@ async def pinned(
     else:
         spec = pin_server(name, command, environment={}, directory=str(directory))
         found = await probe(spec, patience=patience)
-    return structs.replace(spec, era=era or found.era), found.definitions
+    return structs.replace(spec, era=era or found.era), found
 
 
 class Bench:
@@ -274,8 +284,8 @@ async def bench(
     """A gateway whose daemon offers one server and permits all of it."""
     specs, rows = [], []
     if command:
-        spec, definitions = await pinned(name, command, tmp_path, era=era)
-        specs, rows = [spec], rows_of(spec, definitions)
+        spec, found = await probed(name, command, tmp_path, era=era)
+        specs, rows = [spec], rows_of(spec, found.definitions, found.methods)
     async with (
         ScriptedDaemon(tmp_path / "d.sock", servers=specs, tools=rows) as daemon,
         Bench(daemon, timings=timings, patience=patience, start=_reaching(command)) as one,

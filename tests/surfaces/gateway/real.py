@@ -38,7 +38,7 @@ from taskbound.wire.tool import AddUpstream
 from taskbound.wiring.home import make_home
 from taskbound.wiring.start import ensure_daemon
 from tests.peers.rawclient import RawClient
-from tests.surfaces.gateway.bench import pinned
+from tests.surfaces.gateway.bench import probed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -94,11 +94,13 @@ class Place:
             self._client.close()
             self._client = None
 
-    async def pin(self, name: str, command: Sequence[str]) -> None:
-        spec, definitions = await pinned(name, command, self.directory)
-        raws = tuple(map(msgspec.Raw, definitions))
-        self.client.ask(AddUpstream(spec=spec, definitions=raws, agents=("coder",)), Done)
-        self.tools += [f"{name}__{json.loads(raw)['name']}" for raw in definitions]
+    async def pin(self, name: str, command: Sequence[str], *, era: str = "") -> None:
+        spec, found = await probed(name, command, self.directory, era=era)
+        raws = tuple(map(msgspec.Raw, found.definitions))
+        ask = AddUpstream(spec=spec, definitions=raws, agents=("coder",), methods=found.methods)
+        self.client.ask(ask, Done)
+        self.tools += [f"{name}__{json.loads(raw)['name']}" for raw in found.definitions]
+        self.tools += [f"{name}__{method}" for method in found.methods]
 
     def anything(self) -> dict[str, Any]:
         """A scope of every pinned tool with any arguments."""
@@ -220,6 +222,7 @@ async def real(
     *,
     name: str = "echo",
     scope: dict[str, Any] | None = None,
+    era: str = "",
 ) -> AsyncIterator[Place]:
     """A daemon with one pinned server, and a running task that may call all of it."""
     home = tmp_path / "home"
@@ -229,7 +232,7 @@ async def real(
     place = Place(home, tmp_path)
     pid = place.status().pid
     try:
-        await place.pin(name, command)
+        await place.pin(name, command, era=era)
         place.settle_in()
         place.start_task(scope)
         yield place

@@ -113,7 +113,7 @@ def _grant() -> Form:
         "Leave to call one tool, within constraints and limits.",
         {
             "tool": {
-                "description": "The tool, as server__tool.",
+                "description": "The tool, as server__tool, or what there is beside: server__resources/read.",
                 "type": "string",
                 "pattern": "^[a-z0-9][a-z0-9-]*__.+$",
             },

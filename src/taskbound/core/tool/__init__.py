@@ -11,6 +11,7 @@ from taskbound.core.tool.definition import (
     ToolDefinition,
     parse_definition,
     parse_definitions,
+    parse_listed,
 )
 from taskbound.core.tool.difference import (
     Comparison,
@@ -27,6 +28,7 @@ from taskbound.core.tool.errors import (
     BadMirrorError,
     BadServerError,
     BadServerNameError,
+    BadTemplateError,
     BadToolNameError,
     BadUrlError,
     DuplicateToolError,
@@ -36,15 +38,20 @@ from taskbound.core.tool.errors import (
     TooManyToolsError,
 )
 from taskbound.core.tool.identity import IDENTITY_VERSION, PinnedFile, ServerIdentity
+from taskbound.core.tool.method import method_definition
 from taskbound.core.tool.name import (
     MAX_SERVER_NAME,
     MAX_TOOL_NAME,
+    METHOD_NAMES,
     SEPARATOR,
     join_tool_name,
+    look_of,
+    parse_own_name,
     parse_server_name,
     parse_tool_name,
     require_distinct,
 )
+from taskbound.core.tool.template import MAX_URI, UriTemplate, parse_template
 
 __all__ = [
     "DEFINITION_VERSION",
@@ -54,12 +61,15 @@ __all__ = [
     "MAX_SERVER_NAME",
     "MAX_TOOLS",
     "MAX_TOOL_NAME",
+    "MAX_URI",
+    "METHOD_NAMES",
     "SEPARATOR",
     "BadDefinitionError",
     "BadHeaderError",
     "BadMirrorError",
     "BadServerError",
     "BadServerNameError",
+    "BadTemplateError",
     "BadToolNameError",
     "BadUrlError",
     "Comparison",
@@ -76,12 +86,18 @@ __all__ = [
     "TextChanged",
     "TooManyToolsError",
     "ToolDefinition",
+    "UriTemplate",
     "compare",
     "compare_list",
     "join_tool_name",
+    "look_of",
+    "method_definition",
     "parse_definition",
     "parse_definitions",
+    "parse_listed",
+    "parse_own_name",
     "parse_server_name",
+    "parse_template",
     "parse_tool_name",
     "require_distinct",
 ]

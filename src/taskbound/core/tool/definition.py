@@ -10,7 +10,7 @@ Rules:
    without `readOnlyHint: true` a tool writes, without `destructiveHint: false` it destroys.
 4. The schema's defaults are those of its top-level properties.
 5. A definition has at most 256 KiB, a server at most 1,000 tools and 3 MiB of them.
-6. In one server's list no two names are equal or look alike (A163).
+6. In one server's list no two names are equal or look alike (A163), and none is a method's (`method`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.action.canonical import canonical
 from taskbound.core.action.parse import Limits, parse_document
 from taskbound.core.tool.errors import BadDefinitionError, TooManyToolsError
-from taskbound.core.tool.name import join_tool_name, parse_own_name, require_distinct, shown
+from taskbound.core.tool.name import METHOD_NAMES, join_tool_name, parse_own_name, require_distinct, shown
 from taskbound.core.tool.schema import part
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ __all__ = [
     "ToolDefinition",
     "parse_definition",
     "parse_definitions",
+    "parse_listed",
 ]
 
 DEFINITION_VERSION: Final = 1
@@ -103,8 +104,15 @@ class ToolDefinition:
         return not (isinstance(annotations, dict) and annotations.get("openWorldHint") is False)
 
 
+def parse_listed(raw: bytes) -> ToolDefinition:
+    """The definition of a tool that a server lists; raises as `parse_definition`, and for a method's name."""
+    found = parse_definition(raw)
+    parse_own_name(found.name)  # 6
+    return found
+
+
 def parse_definition(raw: bytes) -> ToolDefinition:
-    """The definition that these bytes of a tool object hold.
+    """The definition that these bytes of a tool object hold, a server's own or a method's.
 
     Raises:
         BadDefinitionError: It is no tool object that can be pinned (rules 2 and 5).
@@ -119,7 +127,8 @@ def parse_definition(raw: bytes) -> ToolDefinition:
     name = value.get("name")
     if not isinstance(name, str):
         raise BadDefinitionError("a tool has a `name`")
-    parse_own_name(name)
+    if name not in METHOD_NAMES:
+        parse_own_name(name)
     _require_types(name, value)  # 2
     part(value)
     return ToolDefinition(
@@ -150,7 +159,7 @@ def parse_definitions(raws: Iterable[bytes], *, server: str) -> tuple[ToolDefini
         size += len(raw)
         if len(found) >= MAX_TOOLS or size > MAX_DEFINITIONS:
             raise TooManyToolsError(f"more than {MAX_TOOLS} tools or {MAX_DEFINITIONS} bytes of them")  # 5
-        found.append(parse_definition(raw))
+        found.append(parse_listed(raw))
         join_tool_name(server, found[-1].name)
     require_distinct(one.name for one in found)  # 6
     return tuple(found)

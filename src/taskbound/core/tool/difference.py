@@ -7,7 +7,8 @@ Rules:
    on, and agents are still shown the pinned text.
 3. Anything else is a changed schema, which refuses: types, enums, defaults, required,
    names, annotations, output schema, keywords that nobody knows, a list that can't be read.
-4. A pinned tool that the list lacks is gone. A tool that is not pinned is nothing yet.
+4. A pinned tool that the list lacks is gone, and so is a method that the server doesn't declare any more.
+   What is not pinned is nothing yet.
 5. Differences are said in words, escaped, at most 20 of them, none longer than a line.
 """
 
@@ -19,7 +20,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from taskbound.core.action.canonical import canonical
 from taskbound.core.errors import MalformedError
 from taskbound.core.tool.definition import ToolDefinition, parse_definitions
-from taskbound.core.tool.name import shown
+from taskbound.core.tool.method import method_definition
+from taskbound.core.tool.name import METHOD_NAMES, shown
 from taskbound.core.tool.schema import part, pointer
 from taskbound.core.truth import NoTruth
 
@@ -81,7 +83,7 @@ def compare(pinned: ToolDefinition, seen: ToolDefinition | None) -> Comparison:
 
 
 def compare_list(
-    pinned: Sequence[ToolDefinition], raws: Sequence[bytes], *, server: str
+    pinned: Sequence[ToolDefinition], raws: Sequence[bytes], *, server: str, methods: Sequence[str] = ()
 ) -> Mapping[str, Comparison]:
     """What a server's list is to its pinned tools, by the tool's own name; it never raises.
 
@@ -92,9 +94,11 @@ def compare_list(
         pinned: The server's pinned definitions.
         raws: Each tool object as the server lists it now.
         server: The server's name.
+        methods: What it says that it can be asked for beside its tools.
     """
     try:
         seen = {one.name: one for one in parse_definitions(raws, server=server)}
+        seen |= {one: method_definition(one) for one in methods if one in METHOD_NAMES}
     except MalformedError as error:
         words = (f"the server's list can't be read: {error.message}",)
         return {one.name: SchemaChanged(words=words) for one in pinned}

@@ -10,6 +10,7 @@ __all__ = [
     "BadMirrorError",
     "BadServerError",
     "BadServerNameError",
+    "BadTemplateError",
     "BadToolNameError",
     "BadUrlError",
     "DuplicateToolError",
@@ -81,6 +82,13 @@ class BadMirrorError(MalformedError):
 
     code = "bad-mirror"
     remedy = "have the server fixed: MCP, Transports, Custom Headers"
+
+
+class BadTemplateError(MalformedError):
+    """The text is no URI template whose URIs can be told."""
+
+    code = "bad-template"
+    remedy = "have the server fixed: RFC 6570 says what a template is; it has at most 16 expressions"
 
 
 class BadDefinitionError(MalformedError):

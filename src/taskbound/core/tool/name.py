@@ -4,9 +4,10 @@
 2. *server* is `[a-z0-9][a-z0-9-]*`, at most 32 characters. It holds no `_`, so the first
    `__` ends it, whatever the tool is called.
 3. *tool* is what the server calls it: letters, digits, `_`, `-` and `.`; it begins with a
-   letter, a digit or `_`. Case matters.
+   letter, a digit or `_`. Case matters. Or it is one of `METHOD_NAMES`, what a server can be asked
+   for beside its tools (`method`): each holds a `/`, so no server can call a tool of its own so.
 4. In one list no two names are equal, and no two differ only in what is not told apart:
-   case, `_` `-` `.` (clients rewrite them), 0 and O, 1, I and l, rn and m.
+   case, `_` `-` `.` `/` (clients rewrite them), 0 and O, 1, I and l, rn and m.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_SERVER_NAME",
     "MAX_TOOL_NAME",
+    "METHOD_NAMES",
     "SEPARATOR",
     "join_tool_name",
+    "look_of",
     "parse_own_name",
     "parse_server_name",
     "parse_tool_name",
@@ -41,11 +44,13 @@ __all__ = [
 MAX_TOOL_NAME: Final = 128
 MAX_SERVER_NAME: Final = 32
 SEPARATOR: Final = "__"
+METHOD_NAMES: Final = frozenset({"completion/complete", "prompts/get", "resources/read"})
+"""Methods of MCP that are actions of their own, under the name of their server (rule 3)."""
 
 _SERVER: Final = re.compile(r"[a-z0-9][a-z0-9-]*")
 _TOOL: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _SHOWN: Final = 80
-_ALIKE: Final = str.maketrans({"1": "l", "i": "l", "0": "o", "-": "_", ".": "_"})
+_ALIKE: Final = str.maketrans({"1": "l", "i": "l", "0": "o", "-": "_", ".": "_", "/": "_"})
 
 
 def parse_tool_name(text: str) -> tuple[str, str]:
@@ -60,7 +65,7 @@ def parse_tool_name(text: str) -> tuple[str, str]:
     if len(text) > MAX_TOOL_NAME:
         raise BadToolNameError(f"a tool's name has at most {MAX_TOOL_NAME} characters, not {len(text)}")
     server, mark, tool = text.partition(SEPARATOR)
-    if not mark or _TOOL.fullmatch(tool) is None:
+    if not mark or (tool not in METHOD_NAMES and _TOOL.fullmatch(tool) is None):
         raise BadToolNameError(f"`{shown(text)}` is not a name of the shape `server__tool`")
     parse_server_name(server)
     return server, tool
@@ -114,7 +119,7 @@ def require_distinct(names: Iterable[str]) -> None:
     """
     known: dict[str, str] = {}
     for name in names:
-        skeleton = _skeleton(name)
+        skeleton = look_of(name)
         other = known.get(skeleton)
         if other is None:
             known[skeleton] = name
@@ -130,7 +135,8 @@ def shown(text: str) -> str:
     return plain if len(plain) <= _SHOWN else plain[: _SHOWN - 1] + "…"
 
 
-def _skeleton(name: str) -> str:
+def look_of(name: str) -> str:
+    """What the name looks like: two names of one look can be taken for each other (rule 4)."""
     return name.lower().translate(_ALIKE).replace("rn", "m")
 
 

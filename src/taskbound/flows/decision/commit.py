@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskbound.core.audit import Event
+    from taskbound.flows.decision.case import Ground
     from taskbound.flows.decision.views import Views
     from taskbound.flows.means import Means, Moved
     from taskbound.ports.action import StoredAction
@@ -94,6 +95,14 @@ class Decisions:
             self._views.forget_task(one.namespace, one.task)
             self._paused.append(one)
         return tuple(answers[place] for place in range(len(calls)))
+
+    def ground(self, call: Call) -> Ground:
+        """What this call stands on now, whatever its arguments; nothing is decided.
+
+        Raises:
+            DeniedError: Something stands in its way already.
+        """
+        return self._evaluator.ground(call, self._means.clock.now())
 
     def take_paused(self) -> list[Moved]:
         """The tasks that were paused since the last time, for those who hold connections of them."""

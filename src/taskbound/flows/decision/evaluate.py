@@ -163,6 +163,10 @@ class Evaluator:
             resume=call.resume,
         )
 
+    def ground(self, call: Call, now: Instant) -> Ground:
+        """What this call stands on, whatever its arguments; raises as `Standing.require`."""
+        return self._standings.of(call).require(call.unbound, now)
+
     def _before(self, namespace: str, standing: Standing, action: Action) -> tuple[Attempts | None, str]:
         """What policy reads of the attempts before, and how the act last ended, if it reads that."""
         if standing.reads_attempts or standing.checks:

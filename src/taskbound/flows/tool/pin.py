@@ -1,6 +1,7 @@
 """Pinning servers with the definitions that their probes listed, and taking them away.
 
-1. A person pins a server; all its tools are pinned with it, or nothing is.
+1. A person pins a server; all its tools are pinned with it, or nothing is. So is each method that it says
+   it has beside them (`core.tool.method`): one that it has only later is pinned with the server anew.
 2. The first version of a pin is the instant at which it was made, and not 1: a daemon that has seen a tool
    which was taken away would take what is pinned under its name for that one. A pin changes less often than
    once in a microsecond, so that no later pin of the name has a version that an earlier one had.
@@ -11,7 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from taskbound.core.audit import ToolPinned, UpstreamAdded, UpstreamRemoved
-from taskbound.core.tool import join_tool_name, parse_definitions, parse_server_name
+from taskbound.core.tool import (
+    join_tool_name,
+    method_definition,
+    parse_definitions,
+    parse_server_name,
+    require_distinct,
+)
 from taskbound.flows.tool.errors import UnknownServerError, UpstreamExistsError
 from taskbound.ports.tool import PinnedServer, PinnedTool
 
@@ -36,7 +43,7 @@ class Pins:
         self._means = means
         self._views = views
 
-    def add(
+    def add(  # noqa: PLR0913 -- what a server is pinned with: its name, itself, its start and all that it has
         self,
         name: str,
         identity: ServerIdentity,
@@ -45,6 +52,7 @@ class Pins:
         *,
         agents: tuple[str, ...],
         actor: Actor,
+        methods: Sequence[str] = (),
     ) -> PinnedServer:
         """Pin a server and its tools.
 
@@ -55,6 +63,7 @@ class Pins:
             raws: Each tool object as the probe received it.
             agents: Agents whose gateways offer it; none means every one.
             actor: Who pins it.
+            methods: What the server says that it can be asked for beside its tools.
 
         Raises:
             MalformedError: A name or a definition can't be.
@@ -62,7 +71,8 @@ class Pins:
         """
         namespace = identity.namespace
         parse_server_name(name)
-        definitions = parse_definitions(raws, server=name)
+        definitions = (*parse_definitions(raws, server=name), *map(method_definition, sorted(set(methods))))
+        require_distinct(one.name for one in definitions)
         server = PinnedServer(
             namespace=namespace,
             name=name,

@@ -23,7 +23,9 @@ from taskbound.core.tool import (
     TextChanged,
     compare,
     compare_list,
+    method_definition,
     parse_definition,
+    parse_listed,
 )
 from taskbound.flows.decision.standing import UnknownToolError
 from taskbound.flows.tool.declaring import declared
@@ -64,7 +66,14 @@ class Sights:
         self._views = views
 
     def see(
-        self, namespace: str, name: str, identity: str, raws: Sequence[bytes], *, agent: str
+        self,
+        namespace: str,
+        name: str,
+        identity: str,
+        raws: Sequence[bytes],
+        *,
+        agent: str,
+        methods: Sequence[str] = (),
     ) -> tuple[Difference, ...]:
         """Compare what a started server lists with its pins, and keep what differs (rules 1 and 2).
 
@@ -83,8 +92,8 @@ class Sights:
                 one.name: SchemaChanged(words=other) for one in definitions.values()
             }
         else:
-            found = compare_list(tuple(definitions.values()), raws, server=name)
-        seen = _seen(raws)
+            found = compare_list(tuple(definitions.values()), raws, server=name, methods=methods)
+        seen = _seen(raws, methods)
         differences: list[Difference] = []
         changes: list[tuple[PinnedTool, PinnedTool, tuple[str, ...]]] = []
         for pin in pins:
@@ -228,12 +237,12 @@ class Sights:
         tx.audit.append(namespace, self._means.writer, events, self._means.clock.now())
 
 
-def _seen(raws: Sequence[bytes]) -> Mapping[str, bytes]:
+def _seen(raws: Sequence[bytes], methods: Sequence[str]) -> Mapping[str, bytes]:
     """The canonical bytes of each definition that can be read, by its own name."""
-    seen: dict[str, bytes] = {}
+    seen = {one: method_definition(one).canonical for one in methods}
     for raw in raws:
         try:
-            definition = parse_definition(raw)
+            definition = parse_listed(raw)
         except MalformedError:
             continue
         seen[definition.name] = definition.canonical

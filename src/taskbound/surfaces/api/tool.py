@@ -51,6 +51,7 @@ async def add_upstream(daemon: Daemon, connection: Connection, ask: wire.AddUpst
             [bytes(one) for one in ask.definitions],
             agents=ask.agents,
             actor=daemon.require_person(connection),
+            methods=ask.methods,
         )
     )
     return Done(detail=identity.digest)
@@ -134,7 +135,12 @@ async def see_tools(daemon: Daemon, connection: Connection, ask: wire.SeeTools) 
     def work() -> Answer:
         daemon.require_gateway(connection)
         found = daemon.sights.see(
-            connection.namespace, ask.server, ask.identity, raws, agent=connection.agent
+            connection.namespace,
+            ask.server,
+            ask.identity,
+            raws,
+            agent=connection.agent,
+            methods=ask.methods,
         )
         return wire.Seen(differences=tuple((one.tool, one.state, "; ".join(one.words)) for one in found))
 

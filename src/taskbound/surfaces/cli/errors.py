@@ -45,7 +45,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         bad-evidence bad-filter bad-frame bad-grantable bad-http bad-id bad-input bad-instant bad-issuer
         bad-jsonrpc
         bad-limits bad-monitor bad-name bad-note bad-outcome bad-params bad-person-key bad-plan bad-policy
-        bad-header bad-mirror bad-probe bad-url
+        bad-cursor bad-header bad-mirror bad-probe bad-template bad-url not-a-tool not-an-entry
+        too-many-to-cover
         bad-question bad-reconciliation bad-replay bad-risk bad-server bad-server-name bad-setting bad-sheet
         bad-statement bad-task bad-tool-name bare-return
         batch bearer-form byte-order-mark ceiling-limit command-missing content-type document-syntax
@@ -85,7 +86,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         server-changed statement-time stopped task-ended task-expired task-not-started task-paused
         token-audience token-expired token-issuer token-key token-not-yet token-unproven
         too-long-to-show too-many-holds too-many-questions too-many-refusals tool-changed tree-too-large
-        unbridgeable
+        shadowed-resource unbridgeable unknown-resource
         unknown-action unknown-approval unknown-bundle unknown-identity unknown-issuer unknown-key
         unknown-server unknown-session unknown-template unknown-tool unproven unvouched upstream-exists
         wrong-monitor-code wrong-state

@@ -40,6 +40,8 @@ class Probed:
     spec: ServerSpec
     definitions: tuple[bytes, ...]
     """Each tool object exactly as it was received."""
+    methods: tuple[str, ...] = ()
+    """What the server says that it can be asked for beside its tools."""
     notes: tuple[str, ...] = ()
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from taskbound.core.tool import ToolDefinition, parse_definitions
+from taskbound.core.tool import ToolDefinition, method_definition, parse_definitions
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import shown
 from taskbound.surfaces.cli.session import Session, command, group
@@ -97,7 +97,8 @@ def add(
     spec = probed.spec
     what = f"{spec.url} (MCP {spec.era})" if spec.url else f"{shown(spec.command)} {spec.sha256[:16]}…"
     session.screen.line(f"{shown(name)} is pinned: {what}")
-    show_tools(session.screen, name, parse_definitions(probed.definitions, server=name))
+    tools = parse_definitions(probed.definitions, server=name)
+    show_tools(session.screen, name, (*tools, *map(method_definition, probed.methods)))
     for note in probed.notes:
         session.screen.note(note)
 
@@ -138,7 +139,8 @@ def remove(
 def add_probed(session: Session, probed: Probed, agents: Sequence[str]) -> Done:
     """Pin a server that was probed."""
     raws = tuple(msgspec.Raw(one) for one in probed.definitions)
-    return session.ask(AddUpstream(spec=probed.spec, definitions=raws, agents=tuple(agents)), Done)
+    ask = AddUpstream(spec=probed.spec, definitions=raws, agents=tuple(agents), methods=probed.methods)
+    return session.ask(ask, Done)
 
 
 def parse_variables(words: Sequence[str]) -> dict[str, str]:

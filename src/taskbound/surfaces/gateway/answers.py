@@ -12,7 +12,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -28,7 +29,18 @@ if TYPE_CHECKING:
     from taskbound.ports.upstream import NotSent
     from taskbound.wire.action import Changed, Duplicate, Reason, Refused
 
-__all__ = ["duplicate", "error_result", "narrowed", "refused", "told", "unsent", "withheld"]
+__all__ = [
+    "NO_DECISION",
+    "Decided",
+    "decision_in",
+    "duplicate",
+    "error_result",
+    "narrowed",
+    "refused",
+    "told",
+    "unsent",
+    "withheld",
+]
 
 _WAIT: Final = "wait for the answer to the first call; do not repeat it"
 _STATES: Final = {
@@ -102,6 +114,30 @@ def narrowed(result: bytes, changed: Sequence[Changed], *, action: str) -> bytes
         meta[DECISION_KEY] = _raw({"action": action, "changed": said, "code": "narrowed"})
     items = [_raw({"text": words, "type": "text"}), *_items(members.get("content"))]
     return _write(members | {"_meta": msgspec.Raw(_write(meta)), "content": _row(items)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """What a result of ours says, for an answer that has to be an error."""
+
+    code: str = ""
+    words: str = ""
+    data: bytes = b""
+    """The structured reason, canonical."""
+
+
+NO_DECISION: Final = Decided()
+
+
+def decision_in(result: bytes) -> Decided:
+    """What of ours stands in a result; `NO_DECISION` where it is a server's, which has none (`shapes`)."""
+    members = msgspec.json.decode(result, type=dict[str, msgspec.Raw])
+    meta = _members(members.get("_meta"))
+    if DECISION_KEY not in meta:
+        return NO_DECISION
+    decision = msgspec.json.decode(meta[DECISION_KEY], type=dict[str, Any])
+    content = msgspec.json.decode(members["content"], type=list[dict[str, Any]])
+    return Decided(code=str(decision["code"]), words=str(content[0]["text"]), data=bytes(meta[DECISION_KEY]))
 
 
 def _error(raw: msgspec.Raw, words: str) -> msgspec.Raw:

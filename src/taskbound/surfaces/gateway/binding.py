@@ -171,6 +171,7 @@ class Servers:
                     server=running.spec.name,
                     identity=running.identity.digest,
                     definitions=tuple(map(msgspec.Raw, definitions)),
+                    methods=upstream.methods,
                 ),
                 Seen,
             )

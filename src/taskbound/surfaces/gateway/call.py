@@ -39,7 +39,7 @@ _SILENT: Final = frozenset({Cause.CANCELLED, Cause.LEFT})
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Call:
-    """One `tools/call` that is open."""
+    """One call that is open: a `tools/call`, or a request beside it (`asking`)."""
 
     id: Id | None
     """None of a call that the gateway makes itself."""
@@ -52,7 +52,7 @@ class Call:
     server: str
     """The part of the tool's name before `__`."""
     own: str
-    """The part behind it: what the server calls the tool."""
+    """The part behind it: what the server calls the tool, or a method of `core.tool.METHOD_NAMES`."""
     arguments: bytes
     """Canonical: what is decided and what is sent."""
     modern: bool

@@ -38,9 +38,10 @@ from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.gateway import answers
 from taskbound.surfaces.gateway.call import Call, Cause
 from taskbound.surfaces.gateway.debts import Debts, recorded
-from taskbound.surfaces.gateway.eras import bridge, is_complete, is_imitation
+from taskbound.surfaces.gateway.eras import bridge, is_complete
 from taskbound.surfaces.gateway.errors import BadRepinError, BusyError, LapsedError, UnbridgeableError
 from taskbound.surfaces.gateway.readings import Readings
+from taskbound.surfaces.gateway.shapes import doubt
 from taskbound.surfaces.gateway.waiting import Holds
 from taskbound.wire.action import (
     Decide,
@@ -309,9 +310,8 @@ class Calls:
         """Record the outcome, and give out the result if it is released (rule 3)."""
         cause = call.cause  # one that comes while the outcome is recorded is weighed by the daemon
         match found:
-            case Answered(value=value) if is_imitation(value):
-                reason = "the server's answer imitates a decision of this gateway"
-                found = NoAnswer("imitation", reason)
+            case Answered(value=value) if (doubted := doubt(call.own, value)) is not None:
+                found = doubted
             case Answered(raw=raw, value=value) if is_complete(value):
                 outcome = "failed" if value.get("isError") is True else "succeeded"
                 kept = msgspec.Raw(raw) if len(raw) <= MAX_KEPT else msgspec.UNSET

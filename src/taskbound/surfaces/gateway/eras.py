@@ -49,11 +49,12 @@ __all__ = [
     "is_complete",
     "is_imitation",
     "offered",
+    "paged",
+    "requested_of",
     "terms_of",
 ]
 
 _MAX_KEY: Final = 200
-_CAPABILITIES: Final[dict[str, JsonValue]] = {"tools": {"listChanged": True}}
 _INFO: Final[dict[str, JsonValue]] = {"name": "taskbound", "version": __version__}
 _INSTRUCTIONS: Final = (
     "Every call is decided against the task that a person declared; a call that does not fit is refused, and"
@@ -112,8 +113,8 @@ def _token(value: JsonValue) -> int | str | None:
     return value if isinstance(value, int) or 0 < len(value) <= _MAX_KEY else None
 
 
-def initialized(params: Mapping[str, JsonValue]) -> bytes:
-    """The result of `initialize`: the client's revision when it is spoken here, the newest otherwise.
+def requested_of(params: Mapping[str, JsonValue]) -> str:
+    """The revision that `initialize` asks for.
 
     Raises:
         BadParamsError: The parameters are not those of `initialize`.
@@ -123,9 +124,14 @@ def initialized(params: Mapping[str, JsonValue]) -> bytes:
         raise BadParamsError("`initialize` needs `protocolVersion` and `capabilities`")
     if not isinstance(info, dict) or not isinstance(info.get("name"), str):
         raise BadParamsError("`initialize` needs `clientInfo`")
+    return requested
+
+
+def initialized(requested: str, capabilities: dict[str, JsonValue]) -> bytes:
+    """The result of `initialize`: the client's revision when it is spoken here, the newest otherwise."""
     return canonical(
         {
-            "capabilities": _CAPABILITIES,
+            "capabilities": capabilities,
             "instructions": _INSTRUCTIONS,
             "protocolVersion": requested if requested in LEGACY else LATEST_LEGACY,
             "serverInfo": _INFO,
@@ -133,13 +139,13 @@ def initialized(params: Mapping[str, JsonValue]) -> bytes:
     )
 
 
-def discovered() -> bytes:
+def discovered(capabilities: dict[str, JsonValue]) -> bytes:
     """The result of `server/discover`."""
     return canonical(
         {
             "_meta": {SERVER_KEY: _INFO},
             "cacheScope": "private",
-            "capabilities": _CAPABILITIES,
+            "capabilities": capabilities,
             "instructions": _INSTRUCTIONS,
             "resultType": "complete",
             "supportedVersions": list(SUPPORTED),
@@ -182,13 +188,34 @@ def crosses(tool: Mapping[str, JsonValue], *, modern: bool) -> bool:
 
 def offered(tools: list[JsonValue], *, modern: bool, refusal: dict[str, JsonValue] | None) -> bytes:
     """The result of `tools/list`: never to be shared between clients, never to be kept."""
-    found: dict[str, JsonValue] = {"tools": tools}
+    return paged("tools", tools, modern=modern, cursor="", said=refusal or {})
+
+
+def paged(
+    member: str,
+    entries: list[JsonValue],
+    *,
+    modern: bool,
+    cursor: str,
+    said: Mapping[str, JsonValue],
+) -> bytes:
+    """One page of a list: never to be shared between clients, never to be kept.
+
+    Args:
+        member: What the list is called in the result.
+        entries: What is on the page.
+        modern: Whether the client is of the modern era.
+        cursor: The name of the next page; empty when this is the last.
+        said: What the gateway has to say of it in `_meta`.
+    """
+    found: dict[str, JsonValue] = {member: entries}
     meta: dict[str, JsonValue] = {}
     if modern:
         found |= {"cacheScope": "private", "resultType": "complete", "ttlMs": 0}
         meta[SERVER_KEY] = _INFO
-    if refusal is not None:
-        meta |= refusal
+    if cursor:
+        found["nextCursor"] = cursor
+    meta |= said
     if meta:
         found["_meta"] = meta
     return canonical(found)

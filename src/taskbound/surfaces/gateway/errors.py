@@ -34,6 +34,7 @@ __all__ = [
     "BusyError",
     "IdReusedError",
     "LapsedError",
+    "NotAToolError",
     "NotInitializedError",
     "UnbridgeableError",
     "UnknownMethodError",
@@ -66,7 +67,14 @@ class UnknownMethodError(MalformedError):
     """The gateway offers no such method."""
 
     code = "unknown-method"
-    remedy = "use initialize, server/discover, ping, tools/list, tools/call or subscriptions/listen"
+    remedy = "use a method of tools, resources, prompts or completion, initialize, server/discover or ping"
+
+
+class NotAToolError(MalformedError):
+    """A tool is called by the name of a method."""
+
+    code = "not-a-tool"
+    remedy = "send a request of that method"
 
 
 class UnsupportedVersionError(MalformedError):
@@ -152,7 +160,9 @@ _ANSWERED_AS_ERRORS: Final[Mapping[str, int]] = {
     **_codes(METHOD_NOT_FOUND, "unknown-method"),
     **_codes(UNSUPPORTED_VERSION, "unsupported-version"),
     **_codes(
-        INVALID_PARAMS, "bad-params bad-server-name bad-tool-name foreign-character line-separator key-reused"
+        INVALID_PARAMS,
+        "bad-cursor bad-params bad-server-name bad-tool-name foreign-character key-reused line-separator"
+        " not-a-tool",
     ),
     **_codes(INTERNAL_ERROR, "error"),
 }

@@ -1,21 +1,27 @@
 """What tools the client is shown, and how it learns that they are others now.
 
 1. Only tools that the task can reach, as they were pinned, under their full names
-   (`server__tool`). What is shown gives no right: every call is decided.
+   (`server__tool`), and no methods, which are asked for by themselves. What is shown gives no right: every
+   call is decided.
 2. The list is the client's alone (`cacheScope: private`) and never to be kept (`ttlMs: 0`):
    it is another one when the task is.
 3. A legacy client is told of changes once it is initialized; a modern one when it has
    opened `subscriptions/listen` for them (MCP 2026-07-28, Subscriptions).
+4. What is declared is what the servers of the task are pinned with, and no more. Where it can't be known
+   it is tools alone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from taskbound.core.action.canonical import canonical
 from taskbound.core.errors import TaskboundError
+from taskbound.core.tool import METHOD_NAMES, parse_tool_name
 from taskbound.surfaces.gateway.eras import crosses, offered
 from taskbound.surfaces.gateway.errors import BusyError, code_of
 from taskbound.wire.mcp.era import DECISION_KEY, SUBSCRIPTION_KEY
@@ -34,8 +40,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Listing"]
 
+_log = logging.getLogger(__name__)
 _MOST_STREAMS: Final = 8
-_CHANGED: Final = "notifications/tools/list_changed"
+_KINDS: Final = {"prompts": "prompts/get", "resources": "resources/read"}
+"""What there can be lists of beside tools, with the method that it is asked for by."""
+_DECLARED: Final[dict[str, JsonValue]] = {"listChanged": True}
 
 
 class Listing:
@@ -52,6 +61,23 @@ class Listing:
         """Whether a legacy client is initialized, and may be told of changes."""
         self.streams: dict[Id, bytes] = {}
         """Open streams of a modern client, with their ids as written."""
+        self._wanted: dict[Id, tuple[str, ...]] = {}
+        """Of each, the lists whose changes it carries."""
+        self._kinds: tuple[str, ...] = ("tools",)
+        """The lists that the client was told there are."""
+
+    async def capabilities(self) -> dict[str, JsonValue]:
+        """What the client is told that it can ask for: tools, and what servers of the task have beside."""
+        try:
+            rows = await self._link.ask(ReachTools(), ToolRows)
+        except TaskboundError as error:
+            _log.warning("what there is beside tools is not known: %s", error.message)
+            return {"tools": _DECLARED}
+        methods = {parse_tool_name(row.name)[1] for row in rows.rows}
+        beside = [kind for kind, method in _KINDS.items() if method in methods]
+        self._kinds = ("tools", *beside)
+        found: dict[str, JsonValue] = {kind: dict(_DECLARED) for kind in self._kinds}
+        return found | ({"completions": {}} if "completion/complete" in methods else {})
 
     async def answer(self, *, modern: bool) -> bytes:
         """The result of `tools/list`."""
@@ -62,7 +88,8 @@ class Listing:
             return offered([], modern=modern, refusal=_refusal(code_of(error), error.message))
         self._failed = False
         self._shown = rows.task
-        tools = [_shown(row) for row in sorted(rows.rows, key=lambda row: row.name)]
+        ordered = sorted(rows.rows, key=lambda row: row.name)
+        tools = [_shown(row) for row in ordered if parse_tool_name(row.name)[1] not in METHOD_NAMES]
         refusal = _refusal("no-tools", rows.refusal) if rows.refusal else None
         return offered([one for one in tools if crosses(one, modern=modern)], modern=modern, refusal=refusal)
 
@@ -84,11 +111,12 @@ class Listing:
 
     def _tell(self) -> None:
         self._due = False
-        if self.legacy:
-            self._client.tell(notice_line(_CHANGED), None)
+        for kind in self._kinds if self.legacy else ():
+            self._client.tell(notice_line(_changed(kind)), None)
         for request, raw in self.streams.items():
-            line = notice_line(_CHANGED, b'{"_meta":{"%b":%b}}' % (SUBSCRIPTION_KEY.encode(), raw))
-            self._client.tell(line, request)
+            for kind in self._wanted[request]:
+                about = b'{"_meta":{"%b":%b}}' % (SUBSCRIPTION_KEY.encode(), raw)
+                self._client.tell(notice_line(_changed(kind), about), request)
 
     def listen(self, request: Id, raw: bytes, params: Mapping[str, JsonValue]) -> None:
         """Open a stream of changes, and say which of those asked for it carries.
@@ -102,11 +130,23 @@ class Listing:
             raise BadParamsError("`notifications` is no object")
         if len(self.streams) >= _MOST_STREAMS:
             raise BusyError(f"{_MOST_STREAMS} streams of changes are open already")
-        honored = b'{"toolsListChanged":true}' if wanted.get("toolsListChanged") is True else b"{}"
-        if honored != b"{}":
+        kinds = tuple(kind for kind in self._kinds if wanted.get(_filter(kind)) is True)
+        if kinds:
             self.streams[request] = raw
+            self._wanted = {one: self._wanted[one] for one in self._wanted if one in self.streams}
+            self._wanted[request] = kinds
+        honored = canonical({_filter(kind): True for kind in kinds})
         params_raw = b'{"_meta":{"%b":%b},"notifications":%b}' % (SUBSCRIPTION_KEY.encode(), raw, honored)
         self._client.tell(notice_line("notifications/subscriptions/acknowledged", params_raw), request)
+
+
+def _filter(kind: str) -> str:
+    """The name of a list's changes among those that a stream can carry."""
+    return f"{kind}ListChanged"
+
+
+def _changed(kind: str) -> str:
+    return f"notifications/{kind}/list_changed"
 
 
 def _shown(row: ToolRow) -> dict[str, Any]:

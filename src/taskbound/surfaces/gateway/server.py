@@ -16,19 +16,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
-from taskbound.core.action.errors import DuplicateKeyError
 from taskbound.core.errors import MalformedError, TaskboundError
-from taskbound.core.tool import parse_tool_name
+from taskbound.core.tool import METHOD_NAMES, parse_tool_name
 from taskbound.surfaces.gateway import answers
+from taskbound.surfaces.gateway.asking import Asking
 from taskbound.surfaces.gateway.binding import Servers
 from taskbound.surfaces.gateway.call import Call, Cause
 from taskbound.surfaces.gateway.calls import Calls, Desk
-from taskbound.surfaces.gateway.eras import discovered, initialized, terms_of
+from taskbound.surfaces.gateway.catalog import LISTS, Catalog
+from taskbound.surfaces.gateway.entries import Entries
+from taskbound.surfaces.gateway.eras import discovered, initialized, requested_of, terms_of
 from taskbound.surfaces.gateway.errors import (
     INTERNAL_ERROR,
     AlreadyInitializedError,
     BusyError,
     IdReusedError,
+    NotAToolError,
     NotInitializedError,
     UnknownMethodError,
     data_of,
@@ -37,14 +40,16 @@ from taskbound.surfaces.gateway.errors import (
 from taskbound.surfaces.gateway.framing import ClientPipes
 from taskbound.surfaces.gateway.link import Connect, Link, Timings
 from taskbound.surfaces.gateway.listing import Listing
+from taskbound.surfaces.gateway.methods import ACTIONS, CALL, may_ask, needs_id
 from taskbound.surfaces.gateway.reports import Reports
 from taskbound.surfaces.gateway.standing import Standing
+from taskbound.surfaces.gateway.wanted import read_call, read_wanted
 from taskbound.wire.approval import HoldPush
 from taskbound.wire.connection import Bind, Bound, StopPush, TaskPush
-from taskbound.wire.mcp.errors import BadIdError, BadParamsError, UnknownMemberError
-from taskbound.wire.mcp.line import Refused, require_one_line
+from taskbound.wire.mcp.errors import BadIdError, BadParamsError
+from taskbound.wire.mcp.line import Refused
 from taskbound.wire.mcp.message import Notice, Request, parse_message
-from taskbound.wire.mcp.salvage import NOTHING, Salvage, salvage
+from taskbound.wire.mcp.salvage import NOTHING, salvage
 from taskbound.wire.mcp.write import NULL, failure_line, result_line
 
 if TYPE_CHECKING:
@@ -52,24 +57,18 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.ports.upstream import StartUpstream
+    from taskbound.surfaces.gateway.eras import Terms
     from taskbound.surfaces.gateway.framing import Client
     from taskbound.wire.envelope import Push
     from taskbound.wire.mcp.line import Cut
     from taskbound.wire.mcp.message import Id, Message
 
-__all__ = ["MAX_OPEN", "Gateway", "Plugs", "needs_id"]
+__all__ = ["MAX_OPEN", "Gateway", "Plugs"]
 
 _log = logging.getLogger(__name__)
 
 MAX_OPEN: Final = 64
 """Calls of one connection that may be open at once."""
-_CALL: Final = "tools/call"
-_PARAMS: Final = frozenset({"_meta", "arguments", "name"})
-_AMBIGUOUS: Final = frozenset({DuplicateKeyError.code, UnknownMemberError.code})
-"""Refusals of lines in which one reader finds one method and another one another."""
-_WITH_ID: Final = frozenset(
-    {"initialize", "ping", "server/discover", "subscriptions/listen", _CALL, "tools/list"}
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +128,9 @@ class Gateway:
             hold=lambda: self._client.hold("reports"),
             release=lambda: self._client.release("reports"),
         )
+        entries = Entries(self._servers)
+        self._asking = Asking(self._link, self._standing, entries, self._calls, self._reports)
+        self._catalog = Catalog(self._link, self._standing, entries)
         self._initialized = client is not None
         self._asked: set[Id] = set()
         self._work: set[asyncio.Task[None]] = set()
@@ -138,8 +140,9 @@ class Gateway:
             "ping": self._ping,
             "server/discover": self._discover,
             "subscriptions/listen": self._listen,
-            _CALL: self._call,
+            CALL: self._call,
             "tools/list": self._list,
+            **dict.fromkeys(LISTS, self._list_beside),
         }
 
     async def serve(self) -> None:
@@ -201,7 +204,7 @@ class Gateway:
     def _refuse_cut(self, cut: Refused) -> None:
         known = salvage(cut.raw) if cut.raw else NOTHING
         self._answer_refusal(cut.error, known.id, known.id_raw)
-        if _may_ask(cut.error, known):
+        if may_ask(cut.error, known):
             self._reports.add(cut.error, cut.size, cut.sha256, tool=known.tool)
 
     def _refuse_line(self, error: MalformedError, line: bytes) -> None:
@@ -212,7 +215,7 @@ class Gateway:
     def refused(self, error: TaskboundError, line: bytes) -> None:
         """A line was refused before it was taken: report it if it asked for an action (rule 1)."""
         known = salvage(line)
-        if _may_ask(error, known):
+        if may_ask(error, known):
             self._reports.line(error, line, tool=known.tool)
 
     def _answer_refusal(self, error: TaskboundError, request: Id | None, raw: bytes) -> None:
@@ -230,13 +233,16 @@ class Gateway:
         try:
             if self._is_open(message.id):
                 raise IdReusedError("a request with this id is open")
+            if message.method in METHOD_NAMES:
+                self._ask(message, line)
+                return
             method = self._methods.get(message.method)
             if method is None:
                 raise UnknownMethodError("there is no such method here")
             method(message)
         except TaskboundError as error:
             self._answer_refusal(error, message.id, message.id_raw)
-            if message.method == _CALL:
+            if message.method in ACTIONS:
                 self._reports.line(error, line, tool=salvage(line).tool)
 
     def _answer(self, message: Request, result: bytes) -> None:
@@ -245,9 +251,9 @@ class Gateway:
     def _initialize(self, message: Request) -> None:
         if self._initialized:
             raise AlreadyInitializedError("`initialize` was sent before")
-        result = initialized(message.params)
+        version = requested_of(message.params)
         self._initialized = True
-        self._answer(message, result)
+        self._declare(message, lambda found: initialized(version, found))
 
     def _modern(self, message: Request) -> bool:
         """Whether the request is a modern one; a legacy one needs the handshake."""
@@ -264,7 +270,32 @@ class Gateway:
     def _discover(self, message: Request) -> None:
         if not terms_of(message.params).modern:
             raise BadParamsError("`server/discover` needs the modern `_meta`")
-        self._answer(message, discovered())
+        self._declare(message, discovered)
+
+    def _declare(self, message: Request, write: Callable[[dict[str, JsonValue]], bytes]) -> None:
+        """Answer with what there is, once that is known."""
+
+        async def found() -> bytes:
+            return write(await self._listing.capabilities())
+
+        self._later(message, found())
+
+    def _later(self, message: Request, work: Awaitable[bytes]) -> None:
+        """Answer with what takes its time; what is wrong with the request may show only then."""
+        self._asked.add(message.id)
+
+        async def answer() -> None:
+            try:
+                result = await work
+            except MalformedError as error:
+                self._asked.discard(message.id)
+                self._answer_refusal(error, message.id, message.id_raw)
+            else:
+                self._answer(message, result)
+            finally:
+                self._asked.discard(message.id)
+
+        self._begin(answer(), message)
 
     def _listen(self, message: Request) -> None:
         if not terms_of(message.params).modern:
@@ -275,26 +306,43 @@ class Gateway:
         modern = self._modern(message)
         if "cursor" in message.params:
             raise BadParamsError("no cursor was given out: the list has one page")
-        self._asked.add(message.id)
+        self._later(message, self._listing.answer(modern=modern))
 
-        async def answer() -> None:
-            try:
-                self._answer(message, await self._listing.answer(modern=modern))
-            finally:
-                self._asked.discard(message.id)
+    def _list_beside(self, message: Request) -> None:
+        modern = self._modern(message)
+        self._later(message, self._catalog.answer(message.method, message.params, modern=modern))
 
-        self._begin(answer(), message)
+    def _ask(self, message: Request, line: bytes) -> None:
+        """A request that is an action, and no `tools/call`."""
+        terms = terms_of(message.params)
+        if not terms.modern and not self._initialized:
+            raise NotInitializedError(f"`{message.method}` came before `initialize`")
+        wanted = read_wanted(message.method, message.params)
+        if len(self._calls.open) >= MAX_OPEN:
+            raise BusyError(f"{MAX_OPEN} calls of this connection are open")
+        call = self._open(message, terms, "", wanted.server, wanted.method, wanted.arguments)
+        self._begin(self._see_through(message.id, call, self._asking.run(call, wanted, line)), message)
 
     def _call(self, message: Request) -> None:
         terms = terms_of(message.params)
         if not terms.modern and not self._initialized:
             raise NotInitializedError("`tools/call` came before `initialize`")
-        tool, arguments = _called(message.params)
+        tool, arguments = read_call(message.params)
         server, own = parse_tool_name(tool)
+        if own in METHOD_NAMES:
+            raise NotAToolError(f"`{own}` is asked for by itself, and not as a tool")
         if len(self._calls.open) >= MAX_OPEN:
             busy = BusyError(f"{MAX_OPEN} calls of this connection are open")
             self._answer(message, answers.error_result(busy))
             return
+        call = self._open(message, terms, tool, server, own, arguments)
+        self._calls.begin(call)
+        self._begin(self._see_through(message.id, call, self._calls.run(call)), message)
+
+    def _open(
+        self, message: Request, terms: Terms, tool: str, server: str, own: str, arguments: bytes
+    ) -> Call:
+        """A call that is open from now on."""
         call = Call(
             id=message.id,
             id_raw=message.id_raw,
@@ -309,12 +357,11 @@ class Gateway:
         )
         self._calls.open[message.id] = call
         self._link.watch(busy=True)
-        self._calls.begin(call)
-        self._begin(self._see_through(message.id, call), message)
+        return call
 
-    async def _see_through(self, request: Id, call: Call) -> None:
+    async def _see_through(self, request: Id, call: Call, run: Awaitable[bytes]) -> None:
         try:
-            line = await self._calls.run(call)
+            line = await run
         finally:
             del self._calls.open[request]
             self._watch()
@@ -351,7 +398,7 @@ class Gateway:
             case method if needs_id(method):
                 error = BadIdError(f"`{method}` without an id would run without an answer")
                 _log.warning("%s", error.message)
-                if method == _CALL:
+                if method in ACTIONS:
                     self._reports.line(error, line, tool=salvage(line).tool)
             case _:
                 _log.info("a notification of the client means nothing here")  # 3
@@ -438,37 +485,13 @@ class Gateway:
         """Have the daemon say that calls still belong to a task; raises why they do not."""
         await self._link.ask(Bind(), Bound)
 
+    async def capabilities(self) -> dict[str, JsonValue]:
+        """What is declared when a client begins."""
+        return await self._listing.capabilities()
+
     async def schema_of(self, tool: str) -> JsonValue:
         """The pinned input schema of a tool that the task can reach; none where it reaches no such tool."""
         try:
             return (await self._standing.bind()).schema_of(tool)
         except TaskboundError:
             return None  # the call is decided all the same, and refused
-
-
-def needs_id(method: str) -> bool:
-    """Whether a message of this method without an id is no notification, but a request that lost it."""
-    return method in _WITH_ID
-
-
-def _may_ask(error: TaskboundError, known: Salvage) -> bool:
-    """Whether a refused line asked for an action, or is one that another reader could take so."""
-    return known.method in {None, _CALL} or error.code in _AMBIGUOUS
-
-
-def _called(params: dict[str, JsonValue]) -> tuple[str, bytes]:
-    """The tool's name and the canonical arguments of a call.
-
-    Raises:
-        MalformedError: The parameters are not those of a call.
-    """
-    if not params.keys() <= _PARAMS:
-        raise BadParamsError("`tools/call` takes `name`, `arguments` and `_meta`, and nothing else")
-    name, arguments = params.get("name"), params.get("arguments", {})
-    if not isinstance(name, str):
-        raise BadParamsError("`name` is no text")
-    if not isinstance(arguments, dict):
-        raise BadParamsError("`arguments` is no object")
-    written = canonical(arguments)
-    require_one_line(written)
-    return name, written

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from taskbound import __version__
 from taskbound.adapters.upstream.mcp.errors import EraChangedError, StartFailedError
 from taskbound.core.action.canonical import canonical
-from taskbound.core.tool.name import shown
+from taskbound.core.tool.name import METHOD_NAMES, shown
 from taskbound.ports.upstream import Answered, Errored
 from taskbound.wire.mcp.era import (
     CAPABILITIES_KEY,
@@ -36,10 +36,26 @@ from taskbound.wire.mcp.write import text
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["MODERN_META", "Asking", "Opened", "discover", "initialize", "open_session", "params_for"]
+__all__ = [
+    "MODERN_META",
+    "Asking",
+    "Opened",
+    "discover",
+    "initialize",
+    "open_session",
+    "params_for",
+    "request_of",
+]
 
 _UNSUPPORTED: Final = -32022
 _INFO: Final[dict[str, JsonValue]] = {"name": "taskbound", "version": __version__}
+
+_DECLARED: Final = (
+    ("completion/complete", "completions"),
+    ("prompts/get", "prompts"),
+    ("resources/read", "resources"),
+)
+"""Each method with the capability that declares it."""
 
 MODERN_META: Final = canonical({CAPABILITIES_KEY: {}, INFO_KEY: _INFO, VERSION_KEY: MODERN})
 """All of the `_meta` that a modern request carries upstream: built here, never taken from a client."""
@@ -66,6 +82,8 @@ class Opened:
     era: str
     server: str
     """Name and version, escaped."""
+    methods: tuple[str, ...] = ()
+    """What it says that it can be asked for beside its tools, sorted (`core.tool.METHOD_NAMES`)."""
 
 
 def params_for(era: str, members: bytes = b"", *, key: str = "") -> bytes:
@@ -84,6 +102,18 @@ def params_for(era: str, members: bytes = b"", *, key: str = "") -> bytes:
     else:
         return b"{%b}" % members
     return b'{"_meta":%b%b%b}' % (meta, b"," if members else b"", members)
+
+
+def request_of(tool: str, arguments: bytes) -> tuple[str, bytes]:
+    """The method and the members of the parameters with which an action is asked for, made of its bytes.
+
+    Args:
+        tool: What the server calls it, or a method beside its tools, whose parameters the arguments are.
+        arguments: The canonical bytes that were decided.
+    """
+    if tool in METHOD_NAMES:
+        return tool, arguments[1:-1]
+    return "tools/call", b'"arguments":%b,"name":%b' % (arguments, text(tool))
 
 
 async def open_session(session: Asking, era: str, *, patience: float) -> Opened:
@@ -125,7 +155,11 @@ async def discover(session: Asking, *, patience: float) -> Opened | None:
         return None
     meta = found.value.get("_meta")
     info = meta.get(SERVER_KEY) if isinstance(meta, dict) else None
-    return Opened(era=MODERN, server=_named(info if info is not None else found.value.get("serverInfo")))
+    return Opened(
+        era=MODERN,
+        server=_named(info if info is not None else found.value.get("serverInfo")),
+        methods=_methods(found.value.get("capabilities")),
+    )
 
 
 async def initialize(session: Asking, *, patience: float) -> Opened:
@@ -147,7 +181,11 @@ async def _initialize(session: Asking, version: str, *, patience: float) -> Open
     if not isinstance(answered, str) or answered not in LEGACY:
         raise StartFailedError(f"the server answers with the revision `{shown(str(answered))}` of MCP")
     session.tell("notifications/initialized")
-    return Opened(era=answered, server=_named(found.value.get("serverInfo")))
+    return Opened(
+        era=answered,
+        server=_named(found.value.get("serverInfo")),
+        methods=_methods(found.value.get("capabilities")),
+    )
 
 
 def _require_common(found: Errored) -> None:
@@ -156,6 +194,11 @@ def _require_common(found: Errored) -> None:
         raise StartFailedError(
             f"the server speaks no revision of MCP that is spoken here: {shown(found.message)}"
         )
+
+
+def _methods(capabilities: JsonValue) -> tuple[str, ...]:
+    declared = capabilities if isinstance(capabilities, dict) else {}
+    return tuple(method for method, word in _DECLARED if isinstance(declared.get(word), dict))
 
 
 def _named(info: JsonValue) -> str:

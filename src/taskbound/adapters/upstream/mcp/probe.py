@@ -48,6 +48,8 @@ class Probe:
     """Each tool object exactly as received."""
     notes: tuple[str, ...] = ()
     """What a person who pins it should know besides."""
+    methods: tuple[str, ...] = ()
+    """What it says that it can be asked for beside them."""
 
 
 class Deaf:
@@ -182,7 +184,7 @@ def probe_command(
 async def _listed(session: Asking, name: str, opened: Opened, patience: Patience) -> Probe:
     definitions = await list_tools(session, opened.era, patience=patience.listing)
     parse_definitions(definitions, server=name)
-    return Probe(era=opened.era, server=opened.server, definitions=definitions)
+    return Probe(era=opened.era, server=opened.server, definitions=definitions, methods=opened.methods)
 
 
 async def _with(

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 from taskbound.adapters.upstream.mcp.errors import StartFailedError
 from taskbound.adapters.upstream.mcp.family import end_orphans
-from taskbound.adapters.upstream.mcp.handshake import open_session, params_for
-from taskbound.adapters.upstream.mcp.listing import list_tools
+from taskbound.adapters.upstream.mcp.handshake import open_session, params_for, request_of
+from taskbound.adapters.upstream.mcp.listing import list_entries, list_tools
 from taskbound.adapters.upstream.mcp.process import ServerProcess
 from taskbound.adapters.upstream.mcp.session import Session
 from taskbound.core.errors import UnavailableError
-from taskbound.wire.mcp.write import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from taskbound.adapters.upstream.mcp.handshake import Opened
     from taskbound.core.tool import ServerIdentity
     from taskbound.ports.upstream import UpstreamAnswer, UpstreamEvents
 
@@ -46,17 +46,23 @@ class Patience:
 class StdioServer:
     """One running server (`ports.upstream.Upstream`)."""
 
-    def __init__(self, process: ServerProcess, session: Session, era: str, patience: Patience) -> None:
+    def __init__(self, process: ServerProcess, session: Session, opened: Opened, patience: Patience) -> None:
         """Take over a server whose connection is open."""
         self._process = process
         self._session = session
-        self._era = era
+        self._era = opened.era
+        self._methods = opened.methods
         self._patience = patience
 
     @property
     def era(self) -> str:
         """The revision of MCP that it speaks."""
         return self._era
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """What it says that it can be asked for beside its tools."""
+        return self._methods
 
     @property
     def alive(self) -> bool:
@@ -77,12 +83,16 @@ class StdioServer:
         """Every tool object that it lists now, each exactly as received."""
         return await list_tools(self._session, self._era, patience=self._patience.listing)
 
+    async def list_entries(self, method: str) -> tuple[bytes, ...]:
+        """All that it lists by this method, each exactly as received."""
+        return await list_entries(self._session, self._era, method, patience=self._patience.listing)
+
     def call(
         self, tool: str, arguments: bytes, answer: Callable[[UpstreamAnswer], None], *, key: str = ""
     ) -> int:
         """Send one call and return its number (rule 1)."""
-        members = b'"arguments":%b,"name":%b' % (arguments, text(tool))
-        return self._session.send("tools/call", params_for(self._era, members, key=key), answer)
+        method, members = request_of(tool, arguments)
+        return self._session.send(method, params_for(self._era, members, key=key), answer)
 
     def cancel(self, number: int, reason: str) -> None:
         """Ask it to stop working on a call; an answer may still come."""
@@ -150,7 +160,7 @@ class StdioStarter:
             self._starting -= 1
         session.attach(process)
         try:
-            await open_session(session, era, patience=self._patience.start)
+            opened = await open_session(session, era, patience=self._patience.start)
         except UnavailableError as error:
             await process.stop(grace=self._patience.stop)
             detail = process.tail()
@@ -159,4 +169,4 @@ class StdioStarter:
             process.kill()
             await process.stop(grace=self._patience.stop)
             raise
-        return StdioServer(process, session, era, self._patience)
+        return StdioServer(process, session, opened, self._patience)

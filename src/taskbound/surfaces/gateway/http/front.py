@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.tool.errors import BadMirrorError
 from taskbound.core.tool.mirror import parse_mirrors
-from taskbound.surfaces.gateway.eras import initialized
+from taskbound.surfaces.gateway.eras import initialized, requested_of
 from taskbound.surfaces.gateway.errors import IdReusedError, UnknownMethodError
 from taskbound.surfaces.gateway.http.errors import (
     FrontFullError,
@@ -29,7 +29,7 @@ from taskbound.surfaces.gateway.http.errors import (
 from taskbound.surfaces.gateway.http.head import SESSION
 from taskbound.surfaces.gateway.http.rules import require_era, require_mirrored
 from taskbound.surfaces.gateway.http.seat import Seat
-from taskbound.surfaces.gateway.server import needs_id
+from taskbound.surfaces.gateway.methods import needs_id
 from taskbound.wire.mcp.era import MODERN
 from taskbound.wire.mcp.errors import BadIdError, NotAMessageError
 from taskbound.wire.mcp.message import Notice, Request, parse_message
@@ -205,7 +205,7 @@ class _Exchanging:
     async def _request(self, message: Request) -> None:
         modern = require_era(self._head.headers, message)
         if message.method == "initialize":
-            self._initialize(message, modern=modern)
+            await self._initialize(message, modern=modern)
             return
         session = None if modern else self._session()
         if session is not None and message.id in session.open:
@@ -225,10 +225,13 @@ class _Exchanging:
     def _session(self) -> Session:
         return self._seat.sessions.of(self._head.headers.get(SESSION, ""))  # 3
 
-    def _initialize(self, message: Request, *, modern: bool) -> None:
+    async def _initialize(self, message: Request, *, modern: bool) -> None:
         if modern:
             raise UnknownMethodError("there is no `initialize` in this revision of MCP")
-        result = result_line(message.id_raw, initialized(message.params))
+        version = requested_of(message.params)
+        result = result_line(message.id_raw, initialized(version, await self._seat.gateway.capabilities()))
+        if self._reply.is_over:
+            return
         session = self._seat.sessions.begin()
         self._reply.answer(result, headers=(("Mcp-Session-Id", session.name),))
 

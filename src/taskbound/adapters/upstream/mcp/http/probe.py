@@ -83,7 +83,9 @@ async def probe(
         notes = tuple(f"a tool is left out: {words}" for words in left_out)
         if starter.key and not remote.key:
             notes += (f"its public key is {starter.key}; say `--key` with it to believe no other",)
-        return Probe(era=opened.era, server=opened.server, definitions=kept, notes=notes)
+        return Probe(
+            era=opened.era, server=opened.server, definitions=kept, methods=opened.methods, notes=notes
+        )
 
     try:
         found = await _with(remote, starter, limits, partial(look_modern, show=show, patience=limits))

@@ -10,26 +10,26 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from taskbound.adapters.upstream.mcp.errors import EraChangedError, StartFailedError
-from taskbound.adapters.upstream.mcp.handshake import open_session, params_for
+from taskbound.adapters.upstream.mcp.handshake import open_session, params_for, request_of
 from taskbound.adapters.upstream.mcp.http.connect import Dialer, look_up
 from taskbound.adapters.upstream.mcp.http.session import HttpSession, Waits
-from taskbound.adapters.upstream.mcp.listing import list_tools
+from taskbound.adapters.upstream.mcp.listing import list_entries, list_tools
 from taskbound.adapters.upstream.mcp.server import Patience
 from taskbound.core.errors import UnavailableError
 from taskbound.core.tool import BadMirrorError
 from taskbound.core.tool.mirror import Mirror, encoded, mirrored, parse_mirrors
-from taskbound.core.tool.name import shown
+from taskbound.core.tool.name import METHOD_NAMES, shown
 from taskbound.wire.mcp.era import is_modern
-from taskbound.wire.mcp.write import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from taskbound.adapters.upstream.mcp.handshake import Opened
     from taskbound.adapters.upstream.mcp.http.connect import LookUp
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool import ServerIdentity
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["HttpServer", "HttpStarter", "offered"]
 
 _log = logging.getLogger(__name__)
+_ABOUT = {"prompts/get": "name", "resources/read": "uri"}
+"""Which argument of a method stands in `Mcp-Name`."""
 _CONNECT = 10.0
 """Seconds for one connection, from the look-up of its name to the end of TLS."""
 
@@ -46,10 +48,11 @@ _CONNECT = 10.0
 class HttpServer:
     """One server (`ports.upstream.Upstream`)."""
 
-    def __init__(self, session: HttpSession, era: str, patience: Patience) -> None:
+    def __init__(self, session: HttpSession, opened: Opened, patience: Patience) -> None:
         """Take over a session that is open."""
         self._session = session
-        self._era = era
+        self._era = opened.era
+        self._methods = opened.methods
         self._patience = patience
         self._mirrors: dict[str, tuple[Mirror, ...]] = {}
 
@@ -57,6 +60,11 @@ class HttpServer:
     def era(self) -> str:
         """The revision of MCP that it speaks."""
         return self._era
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """What it says that it can be asked for beside its tools."""
+        return self._methods
 
     @property
     def alive(self) -> bool:
@@ -78,18 +86,22 @@ class HttpServer:
             _log.warning("a tool is left out: %s", words)
         return kept
 
+    async def list_entries(self, method: str) -> tuple[bytes, ...]:
+        """All that it lists by this method, each exactly as received."""
+        return await list_entries(self._session, self._era, method, patience=self._patience.listing)
+
     def call(
         self, tool: str, arguments: bytes, answer: Callable[[UpstreamAnswer], None], *, key: str = ""
     ) -> int:
         """Send one call and return its number (rule 1)."""
-        members = b'"arguments":%b,"name":%b' % (arguments, text(tool))
+        method, members = request_of(tool, arguments)
         headers: tuple[tuple[str, str], ...] = ()
         if is_modern(self._era):
             mirrors = self._mirrors.get(tool, ())
             more = mirrored(mirrors, msgspec.json.decode(arguments)) if mirrors else ()
-            headers = (("Mcp-Name", encoded(tool)), *more)
+            headers = (*_named(tool, arguments), *more)
         params = params_for(self._era, members, key=key)
-        return self._session.send("tools/call", params, answer, headers=headers)
+        return self._session.send(method, params, answer, headers=headers)
 
     def cancel(self, number: int, reason: str) -> None:
         """Have it stop working on a call; from a legacy one an answer may still come."""
@@ -156,7 +168,7 @@ class HttpStarter:
             raise EraChangedError("the server is pinned by a URL and a revision, and this is another")
         session = self.session(remote, events)
         try:
-            await open_session(session, era, patience=self._patience.start)
+            opened = await open_session(session, era, patience=self._patience.start)
         except UnavailableError as error:
             await session.close(grace=self._patience.stop)
             raise StartFailedError(f"the server is not ready: {error.message}") from error
@@ -165,7 +177,17 @@ class HttpStarter:
             raise
         if not is_modern(era):
             session.listen()
-        return HttpServer(session, era, self._patience)
+        return HttpServer(session, opened, self._patience)
+
+
+def _named(tool: str, arguments: bytes) -> tuple[tuple[str, str], ...]:
+    """The header that says what a request is about, by the bytes that were decided; completions have none."""
+    if tool not in METHOD_NAMES:
+        return (("Mcp-Name", encoded(tool)),)
+    about = _ABOUT.get(tool)
+    if about is None:
+        return ()
+    return (("Mcp-Name", encoded(msgspec.json.decode(arguments, type=dict[str, Any])[about])),)
 
 
 def offered(

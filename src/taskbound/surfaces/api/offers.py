@@ -1,0 +1,61 @@
+"""The operation with which a gateway finds out what of its servers' lists a task may ask for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.errors import DeniedError, MalformedError
+from taskbound.flows.decision import Call
+from taskbound.flows.decision.offering import covered_of
+from taskbound.wire import tool as wire
+
+if TYPE_CHECKING:
+    from taskbound.surfaces.api.connection import Connection
+    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.wire.envelope import Answer
+
+__all__ = ["TooManyCallsError", "cover_calls"]
+
+_MOST: Final = 100
+"""Calls of one question: between two questions other work has its turn."""
+
+
+class TooManyCallsError(MalformedError):
+    """More calls in one question than are looked at."""
+
+    code = "too-many-to-cover"
+    remedy = "ask about at most 100 calls at a time"
+
+
+async def cover_calls(daemon: Daemon, connection: Connection, ask: wire.CoverCalls) -> Answer:
+    """Which of the calls the scope of the connection's task covers."""
+    calls = [bytes(one) for one in ask.calls]
+    if len(calls) > _MOST:
+        raise TooManyCallsError(f"{len(calls)} calls are more than {_MOST}")
+
+    def work() -> Answer:
+        daemon.require_gateway(connection)
+        try:
+            task = daemon.bind(connection)
+            ground = daemon.decisions.ground(_call(connection, task, ask.tool))
+        except DeniedError as error:
+            return wire.Coverings(covered=(), refusal=error.message)
+        return wire.Coverings(covered=covered_of(ground, calls, ask.how))
+
+    return await daemon.first(work)
+
+
+def _call(connection: Connection, task: str, tool: str) -> Call:
+    """A call that nobody makes: what it stands on is asked for."""
+    return Call(
+        namespace=connection.namespace,
+        agent=connection.agent,
+        task=task,
+        unbound=None,
+        connection=connection.name,
+        request="",
+        key="",
+        tool=tool,
+        arguments=b"{}",
+        proof="",
+    )

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+
+from taskbound.core.tool import (
+    METHOD_NAMES,
+    BadToolNameError,
+    Effect,
+    join_tool_name,
+    method_definition,
+    parse_definition,
+    parse_listed,
+    parse_own_name,
+    parse_tool_name,
+)
+
+
+@pytest.mark.parametrize("name", sorted(METHOD_NAMES))
+def test_a_method_is_a_tool_whose_name_no_server_can_give(name: str) -> None:
+    definition = method_definition(name)
+    assert parse_tool_name(join_tool_name("fs", name)) == ("fs", name)
+    assert parse_definition(definition.canonical).digest == definition.digest
+    with pytest.raises(BadToolNameError):
+        parse_own_name(name)
+    with pytest.raises(BadToolNameError):
+        parse_listed(definition.canonical)
+
+
+@pytest.mark.parametrize("name", sorted(METHOD_NAMES))
+def test_a_method_only_reads_and_takes_nothing_but_what_mcp_says(name: str) -> None:
+    definition = method_definition(name)
+    assert (definition.effect, definition.open_world) == (Effect.READ, True)
+    assert definition.input_schema["additionalProperties"] is False
+    assert definition.defaults == {}
+
+
+@pytest.mark.parametrize(
+    "name", ["resources/list", "tools/call", "Resources/read", "resources/read/", "/", "resources//read"]
+)
+def test_no_other_name_with_a_slash_is_one(name: str) -> None:
+    with pytest.raises(BadToolNameError):
+        parse_tool_name(f"fs__{name}")
+    with pytest.raises(BadToolNameError):
+        method_definition(name)
