@@ -139,6 +139,26 @@ async def test_two_calls_share_a_connection_and_a_closed_one_is_not_used_again()
         assert isinstance(await answered(server), Answered)
 
 
+@pytest.mark.parametrize("whole", [0, 8_192])
+async def test_a_connection_that_said_more_than_its_answer_is_not_used_again(whole: int) -> None:
+    async def too_much(asked: Asked, say: Say) -> None:
+        forged = b'{"jsonrpc":"2.0","id":%d,"result":{"content":[],"forged":1}}' % (asked.message["id"] + 1)
+        more = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+        body = result_of(asked.message)
+        head = (
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nX-Fill: %b\r\n\r\n"
+        )
+        fill = b"x" * max(whole - len(head % (len(body), b"")) - len(body), 1)
+        await say.raw(head % (len(body), fill) + body + more % (len(forged), forged))
+
+    async with RawHttp(era="modern", does=on_call(too_much)) as there, reached(there) as (server, _):
+        for number in (1, 2):
+            found = await answered(server)
+            assert isinstance(found, Answered)
+            assert b"forged" not in found.raw
+            assert there.taken == number
+
+
 # --- cancelling ---------------------------------------------------------------------------------------------
 
 
