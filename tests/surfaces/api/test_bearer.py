@@ -86,3 +86,17 @@ def test_a_bearer_and_the_secret_of_a_connection_are_not_shown_where_a_message_i
     assert "s3cret" not in repr(hello)
     assert "b3arer" not in repr(hello)
     assert "b3arer" not in repr(BearerMade(task="tsk_1", bearer="b3arer"))
+
+
+def test_a_bearer_is_not_made_from_beneath_a_gateway(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            task = place.world.start()
+            person = await place.client()
+            await place.open("gateway", bearer=bearer(place, task.id))
+            with pytest.raises(RefusedByDaemonError) as caught:
+                await person.ask(MakeBearer(task=task.id), BearerMade)
+            assert caught.value.fault.code == "not-outside"
+            assert len(place.world.events("task-bearer-made")) == 1
+
+    asyncio.run(story())
