@@ -10,7 +10,9 @@ import pytest
 from mcp import Client, StdioServerParameters, types
 from mcp.shared.exceptions import MCPError
 
+from tests.conformance.places import everything as over_http
 from tests.peers.commands import everything
+from tests.surfaces.gateway.bench import bench
 from tests.surfaces.gateway.real import real
 
 if TYPE_CHECKING:
@@ -107,3 +109,24 @@ async def test_a_read_of_a_task_that_has_ended_is_refused_by_that_name(tmp_path:
             await client.read_resource(TEXT)
     assert refused.value.error.data is not None
     assert refused.value.error.data["code"] == "task-ended"
+
+
+@pytest.mark.parametrize("served", ERAS)
+async def test_a_server_behind_a_url_is_asked_for_the_same(served: str, tmp_path: Path) -> None:
+    with over_http() as url:
+        async with bench(tmp_path, [url], name="all", era=served) as b:
+            await b.handshake()
+            listed = (await b.request("resources/list"))["result"]["resources"]
+            read = (await b.request("resources/read", {"uri": TEXT}))["result"]["contents"]
+            given = (await b.request("prompts/get", {"name": "all__test_simple_prompt"}))["result"][
+                "messages"
+            ]
+            ref = {"type": "ref/prompt", "name": "all__test_prompt_with_arguments"}
+            wanted = {"ref": ref, "argument": {"name": "arg1", "value": "par"}}
+            completed = (await b.request("completion/complete", wanted))["result"]["completion"]
+            gone = (await b.request("resources/read", {"uri": "test://gone"}))["error"]
+    assert len(listed) == 3
+    assert read[0]["text"] == "This is the content of the static text resource."
+    assert given[0]["content"]["text"] == "This is a simple prompt for testing."
+    assert completed["values"] == ["paris", "park", "party"]
+    assert (gone["code"], gone["data"]["uri"]) == (-32002, "test://gone")
