@@ -144,16 +144,22 @@ def test_what_stands_behind_a_request_is_never_one(tmp_path: Path) -> None:
 
 def test_who_sends_slowly_is_told_so_and_closed(tmp_path: Path) -> None:
     async def story() -> None:
-        async with near(tmp_path, head_seconds=0.05, body_seconds=0.05, idle=0.05, linger=0.05) as there:
+        async with near(tmp_path, head_seconds=0.05, body_seconds=0.05) as there:
             for part in (b"POST /mcp HT", plain(there)[:-5]):
                 async with await there.wire() as wire:
                     wire.send(part)
                     found = await wire.answer()
                     assert (found.status, found.code) == (408, "slow-client")
                     assert await wire.closed() == b""
-            async with await there.wire() as wire:  # and one that says nothing at all
-                assert await wire.closed() == b""
             assert there.daemon.asks == []
+
+    asyncio.run(story())
+
+
+def test_who_says_nothing_at_all_is_closed(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path, idle=0.05) as there, await there.wire() as wire:
+            assert await wire.closed() == b""
 
     asyncio.run(story())
 
