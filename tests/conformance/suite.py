@@ -48,7 +48,8 @@ __all__ = [
 
 Leg = Literal["server", "client"]
 REVISIONS: Final = ("2025-11-25", "2026-07-28")
-OVER: Final[Mapping[str, str]] = {"stdio": "bridge"}
+OVER: Final[Mapping[str, str]] = {"stdio": "bridge", "gateway": "stdio"}
+"""What a way lacks besides: over stdio what the bridge does, by the HTTP front what the gateway does then."""
 NOTHING: Final = "nothing-succeeded"
 """The check that fails in a scenario of which no check succeeded (rule 3)."""
 HERE: Final = Path(__file__).parent

@@ -118,6 +118,18 @@ def test_a_challenge_says_that_a_bearer_is_wanted_and_an_allowance_which_methods
     asyncio.run(story())
 
 
+def test_a_connection_goes_on_after_a_request_without_a_body(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path) as there, await there.wire() as wire:
+            for _ in range(3):
+                wire.send(there.raw(BEARER, b"", verb="DELETE"))
+                assert (await wire.answer()).code == "no-session"
+                wire.send(plain(there))
+                assert (await wire.answer()).status == 200
+
+    asyncio.run(story())
+
+
 def test_what_stands_behind_a_request_is_never_one(tmp_path: Path) -> None:
     async def story() -> None:
         async with near(tmp_path) as there:

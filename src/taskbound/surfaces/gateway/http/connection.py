@@ -181,7 +181,8 @@ class HttpConnection(asyncio.Protocol):
             return
         body = bytes(self._raw)
         self._raw.clear()
-        self._wire.receive_data(body)
+        if body:  # no bytes would be the end of the connection to h11
+            self._wire.receive_data(body)
         while not isinstance(self._wire.next_event(), h11.EndOfMessage):
             pass
         self._phase = _Phase.ANSWERING
