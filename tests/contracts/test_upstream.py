@@ -24,12 +24,14 @@ from taskbound.ports.upstream import (
     NoAnswer,
     NotSent,
     StartUpstream,
+    Told,
     Upstream,
     UpstreamAnswer,
 )
 from taskbound.wire.tool import ServerSpec, identity_of
-from tests.peers.commands import echo, faulty
-from tests.peers.rawhttp import Asked, RawHttp, Say, dump
+from tests.peers.commands import echo, faulty, telling
+from tests.peers.rawhttp import Asked, RawHttp, Say, dump, result_of
+from tests.peers.telling import before, told_of
 
 pytestmark = pytest.mark.anyio
 DEADLINE = 20.0
@@ -81,6 +83,8 @@ class Way:
                     tools=self.folder / "tools.json",
                 )
                 if does == "echoes"
+                else telling(log=log)
+                if does == "tells-progress"
                 else faulty(does, log=log)
             )
             spec = pin_server("x", command, environment={}, directory=str(self.folder))
@@ -88,7 +92,12 @@ class Way:
             return
         served = RawHttp(
             era="legacy" if self.era == "legacy" else "modern",
-            does={"echoes": _echoes, "hangs": _hangs, "error-with-orders": _fails}[does],
+            does={
+                "echoes": _echoes,
+                "hangs": _hangs,
+                "error-with-orders": _fails,
+                "tells-progress": _tells,
+            }[does],
             tools=b"[" + ODD + b"]",
         )
         async with served as there:
@@ -139,15 +148,27 @@ async def _fails(asked: Asked, say: Say) -> bool:
     return True
 
 
+async def _tells(asked: Asked, say: Say) -> bool:
+    if asked.method != "tools/call":
+        return False
+    token = asked.message["params"].get("_meta", {}).get("progressToken") or 0
+    await say.stream(*map(dump, before(token)))
+    await say.more(result_of(asked.message), dump(told_of(token, 6)))
+    say.end()
+    return True
+
+
 @pytest.fixture(params=["stdio-legacy", "stdio-modern", "http-legacy", "http-modern"])
 def way(request: pytest.FixtureRequest, tmp_path: Path) -> Way:
     kind, era = request.param.split("-")
     return Way(kind, era, tmp_path)
 
 
-async def answered(upstream: Upstream, tool: str, arguments: bytes, *, key: str = "") -> UpstreamAnswer:
+async def answered(
+    upstream: Upstream, tool: str, arguments: bytes, *, key: str = "", progress: Told | None = None
+) -> UpstreamAnswer:
     found: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
-    upstream.call(tool, arguments, found.set_result, key=key)
+    upstream.call(tool, arguments, found.set_result, key=key, progress=progress)
     assert not found.done()
     return await asyncio.wait_for(found, DEADLINE)
 
@@ -194,6 +215,29 @@ async def test_results_and_errors_are_the_server_s_own_bytes(way: Way) -> None:
         failed = await answered(upstream, "work", b"{}")
     assert isinstance(failed, Errored)
     assert (failed.code, json.loads(failed.raw)["message"]) == (-32603, failed.message)
+
+
+async def test_the_progress_of_a_call_is_heard_under_its_own_token_until_it_is_answered(way: Way) -> None:
+    async with way.running("tells-progress") as (upstream, _, heard):
+        first: list[Any] = []
+        second: list[Any] = []
+        for told in (first, second):
+            assert isinstance(await answered(upstream, "work", b"{}", progress=told.append), Answered)
+        assert isinstance(await answered(upstream, "work", b"{}", key="k"), Answered)  # all was read by now
+        tokens = [one.get("_meta", {}).get("progressToken") for one in calls(heard)]
+    assert [one["progress"] for one in first] == [one["progress"] for one in second] == [1, 5]
+    assert {one["progressToken"] for one in first} == {tokens[0]}
+    assert {one["progressToken"] for one in second} == {tokens[1]}
+    assert len({type(one) for one in tokens[:2]}) == 1
+    assert (tokens[0] != tokens[1], tokens[2]) == (True, None)
+
+
+async def test_a_forgotten_call_s_progress_is_not_heard(way: Way) -> None:
+    async with way.running("tells-progress") as (upstream, _, _):
+        seen: list[object] = []
+        upstream.forget(upstream.call("work", b"{}", seen.append, progress=seen.append))
+        assert isinstance(await answered(upstream, "work", b"{}"), Answered)
+    assert seen == []
 
 
 async def test_a_tool_is_listed_exactly_as_it_was_sent(way: Way) -> None:

@@ -48,6 +48,11 @@ def faulty(
     return _command(HERE / "faulty.py", *options)
 
 
+def telling(*, log: Path | None = None) -> list[str]:
+    """A server that tells of its progress; see `telling.py`."""
+    return _command(HERE / "telling.py", ("log", log))
+
+
 def shelf(script: Path, *, log: Path | None = None, era: str | None = None) -> list[str]:
     """A server that has what its script says beside its tools; see `shelf.py`."""
     return _command(HERE / "shelf.py", ("script", script), ("log", log), ("era", era))

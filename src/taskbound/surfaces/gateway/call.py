@@ -57,7 +57,9 @@ class Call:
     """Canonical: what is decided and what is sent."""
     modern: bool
     progress: int | str | None = None
-    """The client's token, by which it is told that its call waits for people."""
+    """The client's token, by which it is told of its wait for people and of the server's progress."""
+    turns: int = 0
+    """How often it was told by it that the call waits for people."""
     action: str = ""
     task: str = ""
     asked: Asked | None = None

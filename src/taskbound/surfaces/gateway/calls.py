@@ -18,6 +18,7 @@
    the call is set up. One that is cancelled in that moment was asked about all the same (rule 2).
 9. Where the daemon wants something read first, each reading is a call of its own, with its own decision and
    outcome, to the server of the call that it is for (`readings`). Whatever interrupts that one interrupts it.
+10. What a server says of its progress reaches a client that asked for it while the call runs (`progress`).
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from taskbound.surfaces.gateway.call import Call, Cause
 from taskbound.surfaces.gateway.debts import Debts, recorded
 from taskbound.surfaces.gateway.eras import bridge, is_complete
 from taskbound.surfaces.gateway.errors import BadRepinError, BusyError, LapsedError, UnbridgeableError
+from taskbound.surfaces.gateway.progress import progress_of
 from taskbound.surfaces.gateway.readings import Readings
 from taskbound.surfaces.gateway.shapes import doubt
 from taskbound.surfaces.gateway.waiting import Holds
@@ -294,7 +296,8 @@ class Calls:
         waiting: Arrival[UpstreamAnswer] = Arrival()
         call.waiting = waiting
         running.enter()
-        call.number = upstream.call(call.own, call.arguments, waiting.arrive, key=call.key)
+        progress = progress_of(call, self._desk.tell, lambda: self._desk.link.connected)  # 10
+        call.number = upstream.call(call.own, call.arguments, waiting.arrive, key=call.key, progress=progress)
         try:
             found = await waiting
         finally:

@@ -87,7 +87,6 @@ class Holds:
         """The answer, once people have lifted the hold, or what there is when the wait is over."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self._bound
-        turn = 0
         while True:
             if isinstance(answer, Narrowed):
                 call.narrow(answer)  # 4
@@ -99,8 +98,7 @@ class Holds:
             call.task = answer.task
             left = end - loop.time()
             if left > 0 and call.cause is None:
-                turn += 1
-                self._tell(call, turn)
+                self._tell(call)
             over = await self._look(call, min(left, _LOOK)) if left > 0 and call.cause is None else None
             if call.cause is not None:
                 if call.is_left:
@@ -114,12 +112,13 @@ class Holds:
                 return _ended(answer, over)
             answer = await decide(call, left=max(0.0, end - loop.time()))  # 3
 
-    def _tell(self, call: Call, turn: int) -> None:
+    def _tell(self, call: Call) -> None:
         """Say that the call waits, to a client that wants to know (rule 6)."""
         if call.progress is not None:
+            call.turns += 1
             said: dict[str, JsonValue] = {
                 "message": _WAITS,
-                "progress": turn,
+                "progress": call.turns,
                 "progressToken": call.progress,
             }
             self._say(notice_line("notifications/progress", canonical(said)), call.id)

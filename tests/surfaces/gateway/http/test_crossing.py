@@ -9,7 +9,7 @@ import pytest
 from taskbound.surfaces.gateway.link import Timings
 from taskbound.wire.action import Decide, Reason, Refused
 from taskbound.wire.approval import HoldPush
-from tests.peers.commands import echo, faulty
+from tests.peers.commands import echo, faulty, telling
 from tests.surfaces.gateway.http.fronting import BEARER, META, OTHER, Json, Near, near
 
 CALLS = 600
@@ -54,6 +54,30 @@ def test_no_answer_crosses_between_clients_with_equal_ids(tmp_path: Path) -> Non
                 session = await there.initialize(bearer) if seed % 3 == 0 else ""
                 clients.append(chatter(there, bearer, session, seed, CALLS // 12))
             assert sum(await asyncio.gather(*clients)) == CALLS
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("modern", [True, False])
+def test_the_progress_of_a_server_goes_to_the_exchange_of_its_call(tmp_path: Path, *, modern: bool) -> None:
+    async def story() -> None:
+        async with near(tmp_path, telling()) as there:
+            session = "" if modern else await there.initialize(BEARER)
+            wires = [await there.wire() for _ in range(2)]
+            for wire, token in zip(wires, ("a", "b"), strict=True):
+                meta = (META if modern else {}) | {"progressToken": token}
+                params = {"name": "echo__work", "arguments": {}, "_meta": meta}
+                message = {"id": token, "method": "tools/call", "params": params}
+                wire.send(there.modern(BEARER, message) if modern else there.legacy(BEARER, message, session))
+            for wire, token in zip(wires, ("a", "b"), strict=True):
+                assert (await wire.head()).headers["content-type"] == "text/event-stream"
+                events = []
+                while (one := await wire.event()) is not None:
+                    events.append(one)
+                told = [(one["params"]["progressToken"], one["params"]["progress"]) for one in events[:-1]]
+                assert told == [(token, 1), (token, 5)]
+                assert events[-1]["result"]["content"][0]["text"] == "done"
+                wire.writer.close()
 
     asyncio.run(story())
 

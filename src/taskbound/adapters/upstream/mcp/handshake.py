@@ -34,6 +34,8 @@ from taskbound.wire.mcp.era import (
 from taskbound.wire.mcp.write import text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from taskbound.core.action.canonical import JsonValue
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "open_session",
     "params_for",
     "request_of",
+    "token_in",
 ]
 
 _UNSUPPORTED: Final = -32022
@@ -86,15 +89,18 @@ class Opened:
     """What it says that it can be asked for beside its tools, sorted (`core.tool.METHOD_NAMES`)."""
 
 
-def params_for(era: str, members: bytes = b"", *, key: str = "") -> bytes:
+def params_for(era: str, members: bytes = b"", *, key: str = "", token: int | None = None) -> bytes:
     """The parameters of a request in an era; its `_meta` has what stands here, and nothing else.
 
     Args:
         era: The server's.
         members: What stands in the object, without braces.
         key: The client's idempotency key, for a call that has one.
+        token: A progress token of ours, for a call whose progress somebody wants to hear of.
     """
-    named = b'"%b":%b' % (IDEMPOTENCY_KEY.encode(), text(key)) if key else b""
+    more = [b'"%b":%b' % (IDEMPOTENCY_KEY.encode(), text(key))] if key else []
+    more += [b'"progressToken":%d' % token] if token is not None else []
+    named = b",".join(more)
     if is_modern(era):
         meta = b"%b,%b}" % (MODERN_META[:-1], named) if named else MODERN_META
     elif named:
@@ -102,6 +108,12 @@ def params_for(era: str, members: bytes = b"", *, key: str = "") -> bytes:
     else:
         return b"{%b}" % members
     return b'{"_meta":%b%b%b}' % (meta, b"," if members else b"", members)
+
+
+def token_in(params: Mapping[str, JsonValue]) -> int:
+    """The token of a notification of progress; 0, which is no request's, when it is none of ours."""
+    token = params.get("progressToken")
+    return token if type(token) is int else 0
 
 
 def request_of(tool: str, arguments: bytes) -> tuple[str, bytes]:

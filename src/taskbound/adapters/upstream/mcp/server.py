@@ -1,7 +1,8 @@
 """A running upstream server, ready for calls: what a gateway is given, and who makes it.
 
-1. A call carries the name, the canonical arguments and, in the modern era, `_meta` that is
-   built here. Nothing else of a client's request goes upstream.
+1. A call carries the name, the canonical arguments and `_meta` that is built here: what the modern era
+   asks for, a key, and its own number as the token of its progress. Nothing else of a client's request goes
+   upstream.
 2. Starting ends in a server that is ready, or in an error and no process.
 """
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.upstream.mcp.handshake import Opened
     from taskbound.core.tool import ServerIdentity
-    from taskbound.ports.upstream import UpstreamAnswer, UpstreamEvents
+    from taskbound.ports.upstream import Told, UpstreamAnswer, UpstreamEvents
 
 __all__ = ["Patience", "StdioServer", "StdioStarter"]
 
@@ -88,11 +89,19 @@ class StdioServer:
         return await list_entries(self._session, self._era, method, patience=self._patience.listing)
 
     def call(
-        self, tool: str, arguments: bytes, answer: Callable[[UpstreamAnswer], None], *, key: str = ""
+        self,
+        tool: str,
+        arguments: bytes,
+        answer: Callable[[UpstreamAnswer], None],
+        *,
+        key: str = "",
+        progress: Told | None = None,
     ) -> int:
         """Send one call and return its number (rule 1)."""
         method, members = request_of(tool, arguments)
-        return self._session.send(method, params_for(self._era, members, key=key), answer)
+        token = self._session.upcoming if progress is not None else None
+        params = params_for(self._era, members, key=key, token=token)
+        return self._session.send(method, params, answer, progress=progress)
 
     def cancel(self, number: int, reason: str) -> None:
         """Ask it to stop working on a call; an answer may still come."""

@@ -7,7 +7,8 @@
    message and can't be told to be anyone's ends the server: every open call is unknown.
    Other text (greetings, log lines) is dropped, within bounds.
 3. Requests of the server are not for the client: `ping` is answered, all else refused
-   (A161). Notifications are dropped, but for a changed list of tools.
+   (A161). Notifications are dropped, but for a changed list of tools and the progress of an open call,
+   whose token is the number of its request.
 4. What is said unasked is bounded between two answers; a server that floods is ended.
 """
 
@@ -17,6 +18,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.upstream.mcp.errors import ServerLostError
+from taskbound.adapters.upstream.mcp.handshake import token_in
 from taskbound.core.action.escape import escape_text
 from taskbound.core.action.parse import Limits
 from taskbound.core.errors import MalformedError
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskbound.adapters.upstream.mcp.process import ServerProcess
-    from taskbound.ports.upstream import UpstreamAnswer, UpstreamEvents
+    from taskbound.ports.upstream import Told, UpstreamAnswer, UpstreamEvents
 
 __all__ = ["MAX_LINE", "MAX_UNASKED", "Session"]
 
@@ -51,6 +53,7 @@ class Session:
         self._events = events
         self._cutter = LineCutter(MAX_LINE)
         self._open: dict[int, Callable[[UpstreamAnswer], None]] = {}
+        self._progress: dict[int, Told] = {}
         self._last = 0
         self._unasked = 0
         self._process: ServerProcess | None = None
@@ -73,8 +76,20 @@ class Session:
 
     # --- towards the server ----------------------------------------------------------------------
 
-    def send(self, method: str, params: bytes, answer: Callable[[UpstreamAnswer], None]) -> int:
-        """Send a request under a fresh id; `answer` is called once, later."""
+    @property
+    def upcoming(self) -> int:
+        """The id that the next request has."""
+        return self._last + 1
+
+    def send(
+        self,
+        method: str,
+        params: bytes,
+        answer: Callable[[UpstreamAnswer], None],
+        *,
+        progress: Told | None = None,
+    ) -> int:
+        """Send a request under a fresh id; `answer` is called once, later, and `progress` before it."""
         self._last += 1
         number = self._last
         if not self.alive or self._process is None:
@@ -82,6 +97,8 @@ class Session:
             asyncio.get_running_loop().call_soon(answer, lost)
             return number
         self._open[number] = answer
+        if progress is not None:
+            self._progress[number] = progress
         self._process.write(request_line(number, method, params))
         return number
 
@@ -99,6 +116,7 @@ class Session:
     def forget(self, number: int) -> None:
         """Drop whatever answer may come."""
         self._open.pop(number, None)
+        self._progress.pop(number, None)
 
     async def ask(self, method: str, params: bytes, *, patience: float) -> Answered | Errored:
         """The server's answer to a question of our own.
@@ -156,6 +174,7 @@ class Session:
             return
         self._over, self._detail = reason, detail
         waiting, self._open = list(self._open.values()), {}
+        self._progress.clear()
         for answer in waiting:
             answer(NoAnswer("server-lost", reason, detail))
         self._events.ended(reason, detail)
@@ -175,6 +194,10 @@ class Session:
                 self._asked(message)
             case Notice(method="notifications/tools/list_changed"):
                 self._events.tools_changed()
+            case Notice(method="notifications/progress", params=params):
+                told = self._progress.get(token_in(params))
+                if told is not None:
+                    told(params)
             case Notice():
                 pass
 
@@ -196,6 +219,7 @@ class Session:
 
     def _resolve(self, number: int, found: UpstreamAnswer) -> None:
         answer = self._open.pop(number, None)  # 1
+        self._progress.pop(number, None)
         if answer is not None:
             self._unasked = 0
             answer(found)

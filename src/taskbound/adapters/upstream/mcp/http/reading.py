@@ -57,8 +57,8 @@ class Reply:
     """Its id; None for what gets no answer."""
     asked: Callable[[Request], None] | None
     """Hears what the server asks; None when it can't ask."""
-    noticed: Callable[[str], None]
-    """Hears the methods of notifications."""
+    noticed: Callable[[Notice, int | None], None]
+    """Hears notifications, with the id of the request."""
     last: str = ""
     """Where its stream can be taken up again."""
     retry: float = 1.0
@@ -197,7 +197,7 @@ def _heard(document: bytes, reply: Reply) -> UpstreamAnswer | None:
                 raise BrokenAnswerError("garbage", "the server asks where it can't ask")
             reply.noted += 1
             reply.asked(message)
-        case Notice(method=method):
+        case Notice():
             reply.noted += 1
-            reply.noticed(method)
+            reply.noticed(message, reply.number)
     return None

@@ -1,7 +1,8 @@
 """A server behind a URL, ready for calls: what a gateway is given, and who reaches it.
 
-1. A call carries the name, the canonical arguments and, in the modern era, `_meta` that is built here and
-   the headers that the tool's schema asks for. Nothing else of a client's request goes upstream.
+1. A call carries the name, the canonical arguments and `_meta` that is built here (what the modern era asks
+   for, a key, its own number as the token of its progress), and, in the modern era, the headers that the
+   tool's schema asks for. Nothing else of a client's request goes upstream.
 2. A tool whose schema asks for headers in a way that MCP does not know is not listed (modern). What a list
    asks for is what calls have: a call is sent only while the daemon takes that list for the pinned one.
 3. Reaching ends in a server that is ready, or in an error and no connection.
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool import ServerIdentity
     from taskbound.core.tool.remote import Remote
-    from taskbound.ports.upstream import UpstreamAnswer, UpstreamEvents
+    from taskbound.ports.upstream import Told, UpstreamAnswer, UpstreamEvents
 
 __all__ = ["HttpServer", "HttpStarter", "offered"]
 
@@ -91,7 +92,13 @@ class HttpServer:
         return await list_entries(self._session, self._era, method, patience=self._patience.listing)
 
     def call(
-        self, tool: str, arguments: bytes, answer: Callable[[UpstreamAnswer], None], *, key: str = ""
+        self,
+        tool: str,
+        arguments: bytes,
+        answer: Callable[[UpstreamAnswer], None],
+        *,
+        key: str = "",
+        progress: Told | None = None,
     ) -> int:
         """Send one call and return its number (rule 1)."""
         method, members = request_of(tool, arguments)
@@ -100,8 +107,9 @@ class HttpServer:
             mirrors = self._mirrors.get(tool, ())
             more = mirrored(mirrors, msgspec.json.decode(arguments)) if mirrors else ()
             headers = (*_named(tool, arguments), *more)
-        params = params_for(self._era, members, key=key)
-        return self._session.send(method, params, answer, headers=headers)
+        token = self._session.upcoming if progress is not None else None
+        params = params_for(self._era, members, key=key, token=token)
+        return self._session.send(method, params, answer, headers=headers, progress=progress)
 
     def cancel(self, number: int, reason: str) -> None:
         """Have it stop working on a call; from a legacy one an answer may still come."""

@@ -16,6 +16,8 @@
    changed, above all. A stream that floods, refuses, or ends again and again without news is left.
 8. What is held of answers that are not complete is bounded over all exchanges together, and so is what is
    said in one exchange before its answer.
+9. The token of a call's progress is the number of its request. It counts in the call's own exchange, and on
+   the stream outside of calls, where older servers say it; in another call's exchange it is dropped.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.upstream.mcp.errors import ServerLostError
-from taskbound.adapters.upstream.mcp.handshake import open_session
+from taskbound.adapters.upstream.mcp.handshake import open_session, token_in
 from taskbound.adapters.upstream.mcp.http.errors import BrokenAnswerError, NotReachedError
 from taskbound.adapters.upstream.mcp.http.exchange import Exchange
 from taskbound.adapters.upstream.mcp.http.reading import Reader, Reply
@@ -44,8 +46,8 @@ if TYPE_CHECKING:
     from taskbound.adapters.upstream.mcp.http.connect import Dialer
     from taskbound.adapters.upstream.mcp.http.exchange import Head
     from taskbound.core.tool.remote import Remote
-    from taskbound.ports.upstream import UpstreamAnswer, UpstreamEvents
-    from taskbound.wire.mcp.message import Request
+    from taskbound.ports.upstream import Told, UpstreamAnswer, UpstreamEvents
+    from taskbound.wire.mcp.message import Notice, Request
 
 __all__ = ["HttpSession", "Waits"]
 
@@ -79,6 +81,7 @@ class Waits:
 @dataclass(slots=True, eq=False)
 class _Open:
     answer: Callable[[UpstreamAnswer], None]
+    progress: Told | None = None
     task: asyncio.Task[None] | None = None
 
 
@@ -121,10 +124,21 @@ class HttpSession:
 
     # --- towards the server ----------------------------------------------------------------------
 
+    @property
+    def upcoming(self) -> int:
+        """The id that the next request has."""
+        return self._last + 1
+
     def send(
-        self, method: str, params: bytes, answer: Callable[[UpstreamAnswer], None], *, headers: _Headers = ()
+        self,
+        method: str,
+        params: bytes,
+        answer: Callable[[UpstreamAnswer], None],
+        *,
+        headers: _Headers = (),
+        progress: Told | None = None,
     ) -> int:
-        """Send a request under a fresh id; `answer` is called once, later."""
+        """Send a request under a fresh id; `answer` is called once, later, and `progress` before it."""
         self._last += 1
         number = self._last
         reason = self._over
@@ -133,7 +147,7 @@ class HttpSession:
         if reason:
             asyncio.get_running_loop().call_soon(answer, NotSent("not-reached", reason))
             return number
-        self._open[number] = one = _Open(answer)
+        self._open[number] = one = _Open(answer, progress)
         one.task = self._begin(self._run(number, method, params, headers))
         return number
 
@@ -405,9 +419,15 @@ class HttpSession:
             one.task.cancel()
         one.answer(found)
 
-    def _noticed(self, method: str) -> None:
-        if method == "notifications/tools/list_changed":
+    def _noticed(self, notice: Notice, within: int | None) -> None:
+        """What the server says in the exchange of this request, or outside of calls (rules 7 and 9)."""
+        if notice.method == "notifications/tools/list_changed":
             self._events.tools_changed()
+        elif notice.method == "notifications/progress":
+            token = token_in(notice.params)
+            one = self._open.get(token) if within in {token, _NOBODY} else None
+            if one is not None and one.progress is not None:
+                one.progress(notice.params)
 
     def _asked_of_us(self, request: Request) -> None:
         """Answer a request of a legacy server (rule 5)."""

@@ -2,70 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool import ServerIdentity
+    from taskbound.ports.upstream.values import Told, UpstreamAnswer
 
-__all__ = [
-    "Answered",
-    "Errored",
-    "NoAnswer",
-    "NotSent",
-    "StartUpstream",
-    "Upstream",
-    "UpstreamAnswer",
-    "UpstreamEvents",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The server answered with a result."""
-
-    raw: bytes
-    """Exactly the bytes of the result: one JSON object."""
-    value: dict[str, JsonValue]
-    """The same, strictly read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Errored:
-    """The server answered with a JSON-RPC error."""
-
-    raw: bytes
-    """Exactly the bytes of the error object."""
-    code: int
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class NoAnswer:
-    """No answer can come any more, or none that can be believed: what happened is unknown."""
-
-    code: str
-    reason: str
-    """In words of ours, for whoever made the call."""
-    detail: str = ""
-    """What else is known, in the server's own words, escaped: for a log and a person, not for a model."""
-
-
-@dataclass(frozen=True, slots=True)
-class NotSent:
-    """No byte of the call left: the server was not reached, or can't be."""
-
-    code: str
-    reason: str
-    """In words of ours, for whoever made the call."""
-    detail: str = ""
-    """What else is known, escaped: for a log and a person, not for a model."""
-
-
-UpstreamAnswer: TypeAlias = Answered | Errored | NoAnswer | NotSent
+__all__ = ["StartUpstream", "Upstream", "UpstreamEvents"]
 
 
 class UpstreamEvents(Protocol):
@@ -108,13 +53,20 @@ class Upstream(Protocol):
         """What it lists by `prompts/list` and the like, as `list_tools`; MUST be empty if it has none."""
 
     def call(
-        self, tool: str, arguments: bytes, answer: Callable[[UpstreamAnswer], None], *, key: str = ""
+        self,
+        tool: str,
+        arguments: bytes,
+        answer: Callable[[UpstreamAnswer], None],
+        *,
+        key: str = "",
+        progress: Told | None = None,
     ) -> int:
         """Send one call, or the request that `tool` names when it is a method, and return its number.
 
         MUST send `arguments` byte for byte, and nothing of the client's beside them but `key`, the client's
         own name for this act, when it is not empty. MUST call `answer` exactly once, never before this
-        returned; with `NotSent` only when not one byte of the call was written.
+        returned; with `NotSent` only when not one byte of the call was written. `progress` hears, before
+        `answer`, what it notifies of under a token of this call; without `progress` no token MUST be sent.
         """
 
     def cancel(self, number: int, reason: str) -> None:

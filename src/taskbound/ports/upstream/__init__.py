@@ -1,0 +1,18 @@
+"""Upstream servers: what a gateway is owed by whoever starts and speaks to them, and what they answer."""
+
+from __future__ import annotations
+
+from taskbound.ports.upstream.server import StartUpstream, Upstream, UpstreamEvents
+from taskbound.ports.upstream.values import Answered, Errored, NoAnswer, NotSent, Told, UpstreamAnswer
+
+__all__ = [
+    "Answered",
+    "Errored",
+    "NoAnswer",
+    "NotSent",
+    "StartUpstream",
+    "Told",
+    "Upstream",
+    "UpstreamAnswer",
+    "UpstreamEvents",
+]
