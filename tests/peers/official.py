@@ -74,8 +74,12 @@ async def act(
     ) as client:
         listed = {tool.name.removeprefix(prefix): tool for tool in (await client.list_tools()).tools}
         calls = _calls(scenario, listed, context)
-        # At once: what belongs to one call must not show up in another.
-        await asyncio.gather(*(client.call_tool(prefix + name, given) for name, given in calls))
+        # At once: what belongs to one call must not show up in another. Each to its end, also beside one that
+        # fails: what is cut off then looks to the suite as if it had never been called.
+        asked = (client.call_tool(prefix + name, given) for name, given in calls)
+        for one in await asyncio.gather(*asked, return_exceptions=True):
+            if isinstance(one, BaseException):
+                raise one
         if scenario == "http-standard-headers":
             for resource in (await client.list_resources()).resources:
                 await client.read_resource(resource.uri)
