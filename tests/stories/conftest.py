@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.adapters.store.memory import MemoryStore
+from taskbound.adapters.store.postgres import PostgresStore
 from taskbound.adapters.store.sql import SqlStore
 from tests.world import World
 
@@ -26,6 +27,25 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     opened: Store = MemoryStore() if request.param == "memory" else SqlStore(tmp_path / "world.db")
     yield opened
     opened.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Store, Store]]:
+    """Two handles of one database, as two daemons have them."""
+    if request.param == "postgres":
+        server: Server = request.getfixturevalue("server")
+        name = server.database()
+        shared: tuple[Store, Store] = (PostgresStore(server.url(name)), PostgresStore(server.url(name)))
+        yield shared
+        for each in shared:
+            each.close()
+        server.drop(name)
+        return
+    path = tmp_path / "race.db"
+    pair: tuple[Store, Store] = (SqlStore(path, reserve=0), SqlStore(path, reserve=0))
+    yield pair
+    for one in pair:
+        one.close()
 
 
 @pytest.fixture

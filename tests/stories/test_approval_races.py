@@ -5,44 +5,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.adapters.store.memory import MemoryStore
-from taskbound.adapters.store.postgres import PostgresStore
-from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.approval import OPEN, ApprovalState
 from tests.peers.racing import TABLE, USED, Said, lone_round, race_rounds, row_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from taskbound.ports.store import Store
-    from tests.postgres import Server
 
 ROUNDS = dict.fromkeys(Said, 1)
 """Of each kind over each store: 24,480 tries to use 170 approvals, 68 of them steps of plans.
 
 `dev/soak --only approvals` does more.
 """
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Store, Store]]:
-    """Two handles of one database, as two daemons have them."""
-    if request.param == "postgres":
-        server: Server = request.getfixturevalue("server")
-        name = server.database()
-        shared: tuple[Store, Store] = (PostgresStore(server.url(name)), PostgresStore(server.url(name)))
-        yield shared
-        for each in shared:
-            each.close()
-        server.drop(name)
-        return
-    pair: tuple[Store, Store] = (
-        SqlStore(tmp_path / "race.db", reserve=0),
-        SqlStore(tmp_path / "race.db", reserve=0),
-    )
-    yield pair
-    for one in pair:
-        one.close()
 
 
 @pytest.mark.parametrize("said", Said, ids=lambda one: one.value)

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.adapters.store.memory import MemoryStore
-from taskbound.adapters.store.postgres import PostgresStore
-from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.approval import ApprovalState, parse_statement
 from taskbound.flows.action import explain, reconcile
 from taskbound.flows.approval.hold.asking import HOLD_LIFE
@@ -24,12 +22,10 @@ from tests.peers.planning import Planner
 from tests.world import ANN, code_of, id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Store
-    from tests.postgres import Server
 
 RISKY = hold_policy("approval:finance") + (
     '@id("risky") @hold("approval:finance") forbid (principal, action, resource)'
@@ -328,6 +324,8 @@ def test_i28_an_answer_counts_for_no_retry_beyond_its_number_nor_for_another_que
 
     assert counts(retry.question) == 1
     assert counts(replace(retry.question, retry=2)) == 0
+    assert counts(replace(retry.question, retry=0)) == 0
+    assert counts(replace(retry.question, retry=-1)) == 0
     changes: list[dict[str, Any]] = [
         {name: "x"} for name in ("tool", "act", "scope", "bundle", "task", "requester", "purpose")
     ]
@@ -338,27 +336,6 @@ def test_i28_an_answer_counts_for_no_retry_beyond_its_number_nor_for_another_que
     for change in changes:
         assert counts(replace(retry.question, **change)) == 0, change
     assert parse_statement(retry.answers[0].statement).question == here.approval(first).question.id
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Store, Store]]:
-    """Two handles of one database, as two daemons have them."""
-    if request.param == "postgres":
-        server: Server = request.getfixturevalue("server")
-        name = server.database()
-        shared: tuple[Store, Store] = (PostgresStore(server.url(name)), PostgresStore(server.url(name)))
-        yield shared
-        for each in shared:
-            each.close()
-        server.drop(name)
-        return
-    pair: tuple[Store, Store] = (
-        SqlStore(tmp_path / "race.db", reserve=0),
-        SqlStore(tmp_path / "race.db", reserve=0),
-    )
-    yield pair
-    for one in pair:
-        one.close()
 
 
 def test_i29_of_two_daemons_that_retry_at_once_one_is_permitted(stores: tuple[Store, Store]) -> None:

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.store.postgres import PostgresStore
-from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.approval import AnswerKind
 from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEvent
@@ -17,38 +15,17 @@ from tests.peers.planning import Planner, pay
 from tests.world import ANN, code_of, id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
     from taskbound.core.action import JsonValue
     from taskbound.core.approval import Plan
     from taskbound.ports.store import Store
-    from tests.postgres import Server
     from tests.world import World
 
 STEPS = (pay(1), pay(2), pay(3))
 WIDE: dict[str, Any] = {"grants": [{"tool": "bank__pay", "others": "any"}]}
 GROUPS = (1, 1, 2, 4, 8, 16)
 """How many presentations each of two daemons makes in one transaction, one after the other: 64 of both."""
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Store, Store]]:
-    """Two handles of one database, as two daemons have them."""
-    if request.param == "postgres":
-        server: Server = request.getfixturevalue("server")
-        name = server.database()
-        shared: tuple[Store, Store] = (PostgresStore(server.url(name)), PostgresStore(server.url(name)))
-        yield shared
-        for each in shared:
-            each.close()
-        server.drop(name)
-        return
-    path = tmp_path / "race.db"
-    pair: tuple[Store, Store] = (SqlStore(path, reserve=0), SqlStore(path, reserve=0))
-    yield pair
-    for one in pair:
-        one.close()
 
 
 class Race:

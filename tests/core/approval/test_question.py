@@ -151,6 +151,18 @@ def test_bytes_that_are_no_question_as_it_was_asked_are_not_read(old: bytes, new
         parse_question(raw.replace(old, new))
 
 
+@pytest.mark.parametrize("retry", [b"0", b"-1", b"true", b'"1"', b"1.5", b"null"])
+def test_law7_which_retry_it_is_is_a_number_from_1(retry: bytes) -> None:
+    raw = question(first=FIRST, retry=1).canonical
+    assert parse_question(raw).retry == 1
+    with pytest.raises(UnreadableQuestionError):
+        parse_question(raw.replace(b'"retry":1', b'"retry":' + retry))
+    with pytest.raises(UnreadableQuestionError):
+        parse_question(question(first=FIRST, retry=0).canonical)
+    with pytest.raises(UnreadableQuestionError):
+        parse_question(question(retry=1).canonical.replace(b'"scope"', b'"retry":1,"scope"'))
+
+
 @pytest.mark.parametrize("edition", [b"true", b'"1"', b"1.5", b"null"])
 def test_an_edition_is_a_whole_number(edition: bytes) -> None:
     raw = question(edition=1).canonical

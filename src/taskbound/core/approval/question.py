@@ -240,6 +240,8 @@ def _question(value: dict[str, JsonValue]) -> Question:
     first, retry = value.get("first"), value.get("retry", 0)
     if isinstance(retry, bool) or not isinstance(retry, int) or not isinstance(first, dict | None):
         raise UnreadableQuestionError("a question is a retry of something that is no question")
+    if (first is not None) != (retry > 0):
+        raise UnreadableQuestionError("a question is no retry of anything, or which one is not said")
     if first is not None:
         _require_plain(first, FIRST)
     edition = value.get("edition", 0)

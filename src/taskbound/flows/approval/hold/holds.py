@@ -225,6 +225,7 @@ def look_at_holds(
     retries = retries_of(tx, means, held, holds, bench)
     of_plans, over = plans.judge(tx, bench.fate_of_step, now=now)
     ending += over
+    stored = {one.question.action: one for some in (*found.values(), plans.steps) for one in some}
     whys = {one.id: _why_not(one, bench, answered, now) for one in held}
     room, hourly = room_to_ask(tx, namespace, bench.tasks, held, now)
     return HoldSheet(
@@ -233,13 +234,13 @@ def look_at_holds(
             unaskable={name: error for name, error in whys.items() if error is not None},
             room=room,
             hourly=hourly,
-            superseded=superseded_before(tx, held, ending),
+            superseded=superseded_before(tx, held, ending, stored),
             anew={(one.question.task, one.question.act): fate.reason for one, fate in ending},
             narrowed=narrowed,
             plans=plans.places(tx, bench.open),
         ),
         tasks=bench.tasks,
-        stored={one.question.action: one for some in (*found.values(), plans.steps) for one in some},
+        stored=stored,
         events=[*events, *of_plans],
         now=now,
         plans=plans,

@@ -15,7 +15,7 @@ from taskbound.flows.approval.hold.judging import open_hold
 from taskbound.flows.approval.hold.named import last_narrowed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from taskbound.core.approval import Befallen
     from taskbound.core.decision import OpenHold, Proposal
@@ -28,12 +28,18 @@ __all__ = ["answered_before", "superseded_before"]
 
 
 def superseded_before(
-    tx: Transaction, held: Sequence[Proposal], ending: Sequence[tuple[StoredApproval, Befallen]]
+    tx: Transaction,
+    held: Sequence[Proposal],
+    ending: Sequence[tuple[StoredApproval, Befallen]],
+    known: Container[str],
 ) -> dict[str, str]:
-    """Held actions that are asked about anew, and why: ended now, or before (rule 2)."""
+    """Held actions that are asked about anew, and why: ended now, or before (rule 2).
+
+    `known` are the held actions that were read under lock: none of them was superseded before.
+    """
     found = {one.question.action: fate.reason for one, fate in ending if not one.question.narrows}
     for one in held:
-        if one.resume and one.resume not in found:
+        if one.resume and one.resume not in found and one.resume not in known:
             named = tx.approvals.approval_of(one.action.namespace, one.resume)
             if named is not None and named.state is ApprovalState.SUPERSEDED and not named.question.narrows:
                 found[one.resume] = named.reason

@@ -160,7 +160,7 @@ def _says(
         narrows = (question.namespace, question.narrows, question.act)
         return about == narrows and kind is yes_of(question, said.person)
     answered = (said.namespace, said.question, said.digest)
-    if isinstance(question, Question) and question.first is not None and said.retries >= question.retry:  # 6
+    if isinstance(question, Question) and 1 <= question.retry <= said.retries:  # 6
         first = question.answered
         if answered == (first.namespace, first.id, first.digest):
             return said.kind is kind
