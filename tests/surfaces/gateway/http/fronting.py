@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -319,4 +320,4 @@ async def front(place: Place, *, hold: int = 0, **bounds: float) -> AsyncIterato
         if process.returncode is None:
             process.terminate()
         async with asyncio.timeout(DEADLINE):
-            assert await process.wait() == 0
+            assert await process.wait() in {0, -signal.SIGKILL}  # by itself, or by a test
