@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from taskbound.core.action.canonical import canonical
-from taskbound.surfaces.gateway.server import MAX_OPEN
+from taskbound.surfaces.gateway.requests import MAX_OPEN
 from taskbound.wire.action import Decide, Duplicate, Malformed, Outcome, Reason, Refused, Withheld
 from taskbound.wire.connection import Bind, Fault
 from taskbound.wire.mcp.era import DECISION_KEY, IDEMPOTENCY_KEY

@@ -127,6 +127,10 @@ class Calls:
             call.running = running
             call.asked = self._desk.link.begin(self._question(call, self._desk.timings.hold))
 
+    def watch(self) -> None:
+        """Let the link look at the daemon more often while a call is open, or something is owed."""
+        self._desk.link.watch(busy=bool(self.open) or len(self.debts) > 0)
+
     async def run(self, call: Call) -> bytes:
         """See one call through, and return the line that answers it; empty when it gets none (rule 7)."""
         try:

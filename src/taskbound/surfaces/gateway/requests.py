@@ -1,0 +1,270 @@
+"""The requests of one client: which there are, and who answers each.
+
+1. Requests are those of the table below and no others; the method decides who answers.
+2. A request is answered under its own id, once. A refusal never goes out under the id of a request that is
+   open, which would end it.
+3. What asks for an action and becomes none leaves one record.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action.canonical import canonical
+from taskbound.core.errors import MalformedError, TaskboundError
+from taskbound.core.tool import METHOD_NAMES, parse_tool_name
+from taskbound.surfaces.gateway import answers
+from taskbound.surfaces.gateway.call import Call
+from taskbound.surfaces.gateway.catalog import LISTS
+from taskbound.surfaces.gateway.eras import discovered, initialized, requested_of, terms_of
+from taskbound.surfaces.gateway.errors import (
+    INTERNAL_ERROR,
+    AlreadyInitializedError,
+    BusyError,
+    IdReusedError,
+    NotAToolError,
+    NotInitializedError,
+    UnknownMethodError,
+    data_of,
+    rpc_code,
+)
+from taskbound.surfaces.gateway.methods import ACTIONS, CALL
+from taskbound.surfaces.gateway.wanted import read_call, read_wanted
+from taskbound.wire.mcp.errors import BadParamsError
+from taskbound.wire.mcp.salvage import salvage
+from taskbound.wire.mcp.write import NULL, failure_line, result_line
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.surfaces.gateway.asking import Asking
+    from taskbound.surfaces.gateway.calls import Calls
+    from taskbound.surfaces.gateway.catalog import Catalog
+    from taskbound.surfaces.gateway.eras import Terms
+    from taskbound.surfaces.gateway.framing import Client
+    from taskbound.surfaces.gateway.listing import Listing
+    from taskbound.surfaces.gateway.reports import Reports
+    from taskbound.surfaces.gateway.standing import Standing
+    from taskbound.wire.mcp.message import Id, Request
+
+__all__ = ["MAX_OPEN", "Answerers", "Requests"]
+
+_log = logging.getLogger(__name__)
+
+MAX_OPEN: Final = 64
+"""Calls of one connection that may be open at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answerers:
+    """Who answers requests, and what is needed for it."""
+
+    client: Client
+    standing: Standing
+    listing: Listing
+    catalog: Catalog
+    calls: Calls
+    asking: Asking
+    reports: Reports
+    beside: Callable[[Coroutine[None, None, None]], None]
+    """Does this beside everything else; it is given up when the client is gone for long enough."""
+
+
+class Requests:
+    """Takes the requests of one client; used in the loop."""
+
+    def __init__(self, answerers: Answerers, *, begun: bool) -> None:
+        """Keep who answers; `begun` says that the handshake is seen to elsewhere."""
+        self._client = answerers.client
+        self._standing = answerers.standing
+        self._listing = answerers.listing
+        self._catalog = answerers.catalog
+        self._calls = answerers.calls
+        self._asking = answerers.asking
+        self._reports = answerers.reports
+        self._beside = answerers.beside
+        self._asked: set[Id] = set()
+        self.initialized = begun
+        """Whether a legacy client has begun."""
+        self._methods: dict[str, Callable[[Request], None]] = {
+            "initialize": self._initialize,
+            "ping": self._ping,
+            "server/discover": self._discover,
+            "subscriptions/listen": self._listen,
+            CALL: self._call,
+            "tools/list": self._list,
+            **dict.fromkeys(LISTS, self._list_beside),
+        }
+
+    def is_open(self, request: Id) -> bool:
+        """Whether a request with this id waits for its answer."""
+        return request in self._calls.open or request in self._asked or request in self._listing.streams
+
+    def refuse(self, error: TaskboundError, request: Id | None, raw: bytes) -> None:
+        """Answer with one JSON-RPC error (rule 2).
+
+        Args:
+            error: Why.
+            request: The request's id, if it is certain.
+            raw: The same as the client wrote it.
+        """
+        certain = request is not None and not self.is_open(request)
+        line = failure_line(raw if certain else NULL, rpc_code(error), error.message, data_of(error))
+        self._client.answer(line, request)
+
+    def take(self, message: Request, line: bytes) -> None:
+        """One request, with the line that it was."""
+        try:
+            if self.is_open(message.id):
+                raise IdReusedError("a request with this id is open")
+            if message.method in METHOD_NAMES:
+                self._ask(message, line)
+                return
+            method = self._methods.get(message.method)
+            if method is None:
+                raise UnknownMethodError("there is no such method here")
+            method(message)
+        except TaskboundError as error:
+            self.refuse(error, message.id, message.id_raw)
+            if message.method in ACTIONS:
+                self._reports.line(error, line, tool=salvage(line).tool)  # 3
+
+    def _answer(self, message: Request, result: bytes) -> None:
+        self._client.answer(result_line(message.id_raw, result), message.id)
+
+    def _initialize(self, message: Request) -> None:
+        if self.initialized:
+            raise AlreadyInitializedError("`initialize` was sent before")
+        version = requested_of(message.params)
+        self.initialized = True
+        self._declare(message, lambda found: initialized(version, found))
+
+    def _modern(self, message: Request) -> bool:
+        """Whether the request is a modern one; a legacy one needs the handshake."""
+        modern = terms_of(message.params).modern
+        if not modern and not self.initialized:
+            raise NotInitializedError(f"`{message.method}` came before `initialize`")
+        return modern
+
+    def _ping(self, message: Request) -> None:
+        if terms_of(message.params).modern:
+            raise UnknownMethodError("there is no `ping` in this revision of MCP")
+        self._answer(message, b"{}")
+
+    def _discover(self, message: Request) -> None:
+        if not terms_of(message.params).modern:
+            raise BadParamsError("`server/discover` needs the modern `_meta`")
+        self._declare(message, discovered)
+
+    def _declare(self, message: Request, write: Callable[[dict[str, JsonValue]], bytes]) -> None:
+        """Answer with what there is, once that is known."""
+
+        async def found() -> bytes:
+            return write(await self._listing.capabilities())
+
+        self._later(message, found())
+
+    def _later(self, message: Request, work: Awaitable[bytes]) -> None:
+        """Answer with what takes its time; what is wrong with the request may show only then."""
+        self._asked.add(message.id)
+
+        async def answer() -> None:
+            try:
+                result = await work
+            except MalformedError as error:
+                self._asked.discard(message.id)
+                self.refuse(error, message.id, message.id_raw)
+            else:
+                self._answer(message, result)
+            finally:
+                self._asked.discard(message.id)
+
+        self._begin(answer(), message)
+
+    def _listen(self, message: Request) -> None:
+        if not terms_of(message.params).modern:
+            raise UnknownMethodError("there is no `subscriptions/listen` in this revision of MCP")
+        self._listing.listen(message.id, message.id_raw, message.params)
+
+    def _list(self, message: Request) -> None:
+        modern = self._modern(message)
+        if "cursor" in message.params:
+            raise BadParamsError("no cursor was given out: the list has one page")
+        self._later(message, self._listing.answer(modern=modern))
+
+    def _list_beside(self, message: Request) -> None:
+        modern = self._modern(message)
+        self._later(message, self._catalog.answer(message.method, message.params, modern=modern))
+
+    def _ask(self, message: Request, line: bytes) -> None:
+        """A request that is an action, and no `tools/call`."""
+        terms = terms_of(message.params)
+        if not terms.modern and not self.initialized:
+            raise NotInitializedError(f"`{message.method}` came before `initialize`")
+        wanted = read_wanted(message.method, message.params)
+        if len(self._calls.open) >= MAX_OPEN:
+            raise BusyError(f"{MAX_OPEN} calls of this connection are open")
+        call = self._open(message, terms, "", wanted.server, wanted.method, wanted.arguments)
+        self._begin(self._see_through(message.id, call, self._asking.run(call, wanted, line)), message)
+
+    def _call(self, message: Request) -> None:
+        terms = terms_of(message.params)
+        if not terms.modern and not self.initialized:
+            raise NotInitializedError("`tools/call` came before `initialize`")
+        tool, arguments = read_call(message.params)
+        server, own = parse_tool_name(tool)
+        if own in METHOD_NAMES:
+            raise NotAToolError(f"`{own}` is asked for by itself, and not as a tool")
+        if len(self._calls.open) >= MAX_OPEN:
+            busy = BusyError(f"{MAX_OPEN} calls of this connection are open")
+            self._answer(message, answers.error_result(busy))
+            return
+        call = self._open(message, terms, tool, server, own, arguments)
+        self._calls.begin(call)
+        self._begin(self._see_through(message.id, call, self._calls.run(call)), message)
+
+    def _open(
+        self, message: Request, terms: Terms, tool: str, server: str, own: str, arguments: bytes
+    ) -> Call:
+        """A call that is open from now on."""
+        call = Call(
+            id=message.id,
+            id_raw=message.id_raw,
+            request=canonical(message.id).decode(),
+            key=terms.key,
+            tool=tool,
+            server=server,
+            own=own,
+            arguments=arguments,
+            modern=terms.modern,
+            progress=terms.progress,
+        )
+        self._calls.open[message.id] = call
+        self._calls.watch()
+        return call
+
+    async def _see_through(self, request: Id, call: Call, run: Awaitable[bytes]) -> None:
+        try:
+            line = await run
+        finally:
+            del self._calls.open[request]
+            self._calls.watch()
+        self._client.answer(line, request)
+        # What the end itself has interrupted does not count: the daemon may tell it once more.
+        if line and call.cause is None:
+            self._standing.told()
+
+    def _begin(self, work: Coroutine[None, None, None], message: Request) -> None:
+        """Do what takes longer beside everything else; its failure is ours, and is answered too."""
+        self._beside(self._guard(work, message))
+
+    async def _guard(self, work: Awaitable[None], message: Request) -> None:
+        try:
+            await work
+        except Exception:  # noqa: BLE001 -- the surface's outermost edge: one call's failure is no other's
+            _log.exception("`%s` failed", message.method)
+            line = failure_line(message.id_raw, INTERNAL_ERROR, "this should not have happened")
+            self._client.answer(line, message.id)
