@@ -222,13 +222,14 @@ def test_doctor_without_an_installation_is_not_healthy(taskbound: Callable[..., 
 
 def test_doctor_lists_what_bypasses_the_gateway(taskbound: Callable[..., Ended], tmp_path: Path) -> None:
     (tmp_path / ".cursor").mkdir()
-    document = {"mcpServers": {"a": {"command": "x"}, "w\u202e": {"url": "https://example.com/mcp"}}}
+    remote = {"url": "https://example.com/mcp", "auth": {"CLIENT_ID": "x"}}
+    document = {"mcpServers": {"a": {"command": "x"}, "w\u202e": remote}}
     (tmp_path / ".cursor/mcp.json").write_text(json.dumps(document), encoding="utf-8")
     ended = taskbound("doctor")
     bypassing = [line for line in ended.out.splitlines() if "bypasses the gateway" in line]
     assert len(bypassing) == 2
     assert "\\u{202E}" in bypassing[1]
-    assert "remote" in bypassing[1]
+    assert "its client signs in for it" in bypassing[1]
 
 
 def test_init_with_nothing_to_gate_changes_nothing(taskbound: Callable[..., Ended], tmp_path: Path) -> None:

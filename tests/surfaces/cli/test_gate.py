@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from taskbound.surfaces.cli.clients.entries import Server
 from taskbound.surfaces.cli.clients.gate import plan_gates
-from taskbound.surfaces.cli.clients.places import Server, find_configs
+from taskbound.surfaces.cli.clients.places import find_configs
 from taskbound.surfaces.cli.clients.undo import apply
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def read(path: Path) -> dict[str, dict[str, object]]:
 
 
 def found(person: Path) -> tuple[Server, ...]:
-    return find_configs(home=person, folder=person / "project", extra=(), environ={}).servers
+    return find_configs(home=person, folders=(person / "project",), extra=(), environ={}).servers
 
 
 def gate(person: Path, *names: str, agent: str = "helper") -> None:

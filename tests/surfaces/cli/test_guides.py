@@ -21,6 +21,7 @@ PAGES = (
     "docs/guides/retries.md",
     "docs/guides/tasks.md",
     "docs/guides/evidence.md",
+    "docs/guides/clients.md",
     "docs/guides/http.md",
     "docs/adr/0009-first-use.md",
 )

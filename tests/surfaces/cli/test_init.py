@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.conformance.places import everything
 from tests.surfaces.cli.installation import TOOLS, Installation, Typing
 
 CLIENT = str(Path(__file__).with_name("client.py"))
@@ -27,7 +28,7 @@ def entry(fresh: Installation, **more: Any) -> dict[str, Any]:
 
 def test_from_configurations_to_a_gated_agent_and_back(fresh: Installation) -> None:
     config = put(
-        fresh, ".cursor/mcp.json", fs=entry(fresh, env={"KEY": "s3cret"}), web={"url": "https://example.com"}
+        fresh, ".cursor/mcp.json", fs=entry(fresh, env={"KEY": "s3cret"}), web={"url": "http://127.0.0.1:1/"}
     )
     original = config.read_bytes()
     done = fresh(
@@ -68,6 +69,71 @@ def _talk(fresh: Installation, server: list[str], calls: list[tuple[str, dict[st
     words = [sys.executable, CLIENT, json.dumps(calls), "--", *server]
     done = subprocess.run(words, env=fresh.environ, capture_output=True, text=True, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_dry_run_shows_how_files_would_differ_and_leaves_everything_as_it_is(fresh: Installation) -> None:
+    secrets = {"env": {"TOKEN": "s3cret"}, "envFile": "${userHome}/.env"}
+    (fresh.person / ".env").write_text("OTHER=s3cret", encoding="utf-8")
+    config = put(fresh, ".cursor/mcp.json", fs=entry(fresh, **secrets), **{"o\u202ed": "x"})
+    before = config.read_bytes()
+    done = fresh("init", "--yes", "--no-root", "--dry-run")
+    assert (done.status, done.err.count("bypasses the gateway")) == (0, 1)
+    assert f"How {config} will differ" in done.out
+    assert '  -        "TOKEN": "(not shown)"' in done.out.splitlines()
+    assert any(line.startswith('  +    "taskbound": {') for line in done.out.splitlines())
+    assert '"o\\\\u202ed": "x"' in done.out
+    assert '"more"' not in done.out
+    report = fresh("init", "--yes", "--no-root", "--dry-run", "--json")
+    assert report.document["state"] == "planned"
+    assert [one["path"] for one in report.document["changes"]] == [str(config)]
+    assert "s3cret" not in done.out + done.err + report.out + report.err
+    assert config.read_bytes() == before
+    assert not fresh.home.exists()
+
+
+def test_a_server_behind_a_url_moves_behind_the_gateway_and_back(fresh: Installation) -> None:
+    with everything() as url:
+        there = {"type": "http", "url": f"{url}?tenant=a", "headers": {"X-Tenant": "${env:TENANT}"}}
+        body = {"inputs": [], "servers": {"all": there, "key": {"url": f"{url}?token=s3cret"}}}
+        config = fresh.project / ".vscode/mcp.json"
+        config.parent.mkdir()
+        config.write_text(f"// mine\n{json.dumps(body, indent=1)}", encoding="utf-8")
+        before = config.read_bytes()
+        words = ("init", "--yes", "--no-root", "--tool", "all__test_simple_text", "--json")
+        done = fresh(*words, "--monitor", f"file:{fresh.monitor}", TENANT="acme")
+    report = done.document
+    assert report["tools"] == ["all__test_simple_text"]
+    assert [(one["name"], "URL holds a secret" in one["why"]) for one in report["bypassing"]] == [
+        ("key", True)
+    ]
+    (row,) = fresh("upstream", "list", "--json").document["rows"]
+    assert (row["spec"]["url"], row["spec"]["headers"]) == (f"{url}?tenant=a", [["x-tenant", "acme"]])
+    text = config.read_text(encoding="utf-8")
+    assert text.startswith("// mine\n")
+    assert list(json.loads(text.removeprefix("// mine\n"))["servers"]) == ["taskbound", "key"]
+    assert "s3cret" not in done.out + done.err
+    assert fresh("init", "--undo").status == 0
+    assert config.read_bytes() == before
+
+
+def test_a_server_whose_arguments_hold_a_secret_stays_where_it_is(fresh: Installation) -> None:
+    put(fresh, ".cursor/mcp.json", fs=entry(fresh, args=[*fresh.server[1:], "--token", "s3cret"]))
+    done = fresh("init", "--yes", "--no-root", "--server", "fs")
+    assert (done.status, "its arguments hold a secret" in done.err) == (2, True)
+    assert "s3cret" not in done.out + done.err
+    assert not fresh.home.exists()
+
+
+def test_what_was_kept_for_an_undo_can_be_forgotten(fresh: Installation) -> None:
+    config = put(fresh, ".cursor/mcp.json", fs=entry(fresh, env={"KEY": "s3cret"}))
+    assert fresh("init", "--yes", "--no-root", "--monitor", f"file:{fresh.monitor}").status == 0
+    (copy,) = fresh.home.rglob("*.original")
+    assert (stat.S_IMODE(copy.stat().st_mode), b"s3cret" in copy.read_bytes()) == (0o600, True)
+    assert (fresh("init", "--forget").status, copy.exists()) == (2, True)
+    assert fresh("init", "--forget", "--yes", "--json").document["paths"] == [str(config)]
+    assert not copy.exists()
+    assert (fresh("init", "--undo").status, fresh("init", "--forget", "--yes").status) == (3, 3)
+    assert fresh("init", "--undo", "--forget").status == 2
 
 
 def test_a_second_init_changes_nothing(fresh: Installation) -> None:
@@ -141,7 +207,9 @@ def test_a_server_that_can_not_be_pinned_stays_outside_and_is_named(fresh: Insta
 def test_a_choice_that_can_not_be_is_refused_before_anything_is_changed(
     fresh: Installation, words: tuple[str, ...], part: str
 ) -> None:
-    config = put(fresh, ".cursor/mcp.json", fs=entry(fresh), web={"url": "https://example.com"})
+    config = put(
+        fresh, ".cursor/mcp.json", fs=entry(fresh), web={"url": "https://x.invalid", "auth": {"A": "b"}}
+    )
     before = config.read_bytes()
     ended = fresh("init", "--yes", *words)
     assert (ended.status, part in ended.err) == (2, True), ended

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from taskbound.surfaces.cli.clients.places import Client, Found, Server, find_configs, is_gateway
+from taskbound.surfaces.cli.clients.entries import Client, Server, is_gateway
+from taskbound.surfaces.cli.clients.places import Found, find_configs
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def put(path: Path, document: object) -> None:
 
 
 def find(person: Path, *extra: Path, **environ: str) -> Found:
-    return find_configs(home=person, folder=person / "project", extra=extra, environ=environ)
+    return find_configs(home=person, folders=(person / "project",), extra=extra, environ=environ)
 
 
 def only(found: Found) -> Server:
@@ -45,16 +47,18 @@ def test_each_client_is_found_where_it_keeps_its_configuration(person: Path) -> 
     put(person / ".cursor/mcp.json", {"mcpServers": {"cursor": stdio}})
     put(person / "project/.cursor/mcp.json", {"mcpServers": {"cursor-project": stdio}})
     put(person / ".config/Code/User/mcp.json", {"inputs": [], "servers": {"code-user": stdio}})
+    put(person / ".config/Code/User/profiles/-5a1f/mcp.json", {"servers": {"code-profile": stdio}})
     put(person / "project/.vscode/mcp.json", '{ // mine\n "servers": {"code-project": {"command": "x",},},}')
     found = find(person)
     assert [(one.config.client, one.name) for one in found.servers] == [
         (Client.CLAUDE_DESKTOP, "desktop"),
         (Client.CLAUDE_CODE, "code"),
         (Client.CLAUDE_CODE, "local"),
-        (Client.CLAUDE_CODE, "shared"),
         (Client.CURSOR, "cursor"),
-        (Client.CURSOR, "cursor-project"),
         (Client.VS_CODE, "code-user"),
+        (Client.VS_CODE, "code-profile"),
+        (Client.CLAUDE_CODE, "shared"),
+        (Client.CURSOR, "cursor-project"),
         (Client.VS_CODE, "code-project"),
     ]
     assert not any(one.problem for one in found.servers)
@@ -99,22 +103,101 @@ def test_a_file_that_can_not_be_read_is_named_and_hides_no_other(person: Path) -
 @pytest.mark.parametrize(
     ("body", "part"),
     [
-        ({"url": "https://example.com/mcp"}, "remote"),
-        ({"type": "http", "url": "https://example.com/mcp", "headers": {}}, "remote"),
-        ({"type": "sse", "command": "x"}, "remote"),
+        ({"type": "sse", "command": "x"}, "remote server without a URL"),
+        ({"command": "x", "url": "https://example.com/mcp"}, "both a command and a URL"),
+        ({"type": "carrier-pigeon", "url": "https://example.com/mcp"}, "none that is known"),
+        ({"url": 7}, "`url` is not what it should be"),
+        ({"url": "https://example.com/mcp", "headers": ["A: b"]}, "`headers` is not what it should be"),
+        ({"url": "https://example.com/mcp", "headers": {"X-A": "1", "x-a": "2"}}, "the same name"),
+        ({"url": "https://example.com/mcp", "oauth": {"clientId": "x"}}, "signs in"),
+        ({"url": "https://example.com/mcp", "auth": {"CLIENT_ID": "x"}}, "signs in"),
+        ({"url": "https://example.com/mcp", "headersHelper": "/bin/x"}, "a program make its headers"),
+        ({"url": "http://127.0.0.1:8700/mcp/assistant"}, "Taskbound's own HTTP front"),
+        ({"url": "http://[::1]:9/mcp/assistant/"}, "Taskbound's own HTTP front"),
+        ({"command": "x", "sandboxEnabled": True}, "sandbox"),
         ({"command": "x", "disabled": True}, "disabled"),
-        ({"command": "x", "envFile": ".env"}, "envFile"),
+        ({"command": "x", "enabled": False}, "disabled"),
+        ({"command": "x", "envFile": ".none"}, "can't be read"),
+        ({"command": "x", "envFile": 1}, "envFile"),
+        ({"command": "x", "env": {"A": True}}, "`A` is no text"),
         ({"args": []}, "no command"),
         ({"command": ""}, "no command"),
         ({"command": "x", "args": "y"}, "not what they should be"),
         ({"command": "x", "args": [1]}, "not what they should be"),
-        ({"command": "x", "env": {"A": None}}, "not what they should be"),
+        ({"command": "x", "env": {"A": None}}, "`A` is no text"),
         ("x", "no object"),
     ],
 )
 def test_what_can_not_be_gated_is_listed_with_the_reason(person: Path, body: object, part: str) -> None:
     put(person / ".cursor/mcp.json", {"mcpServers": {"a": body}})
     assert part in only(find(person)).problem
+
+
+@pytest.mark.parametrize("kind", [None, "http", "sse", "streamable-http", "streamableHttp"])
+def test_a_remote_server_is_one_that_can_be_gated(person: Path, kind: str | None) -> None:
+    body = {"url": "https://example.com/mcp?tenant=a", "headers": {"X-Tenant": "${env:TENANT}", "B": "c"}}
+    put(person / ".cursor/mcp.json", {"mcpServers": {"a": body | ({"type": kind} if kind else {})}})
+    one = only(find(person, TENANT="acme"))
+    assert one.problem == ""
+    assert (one.url, one.command) == ("https://example.com/mcp?tenant=a", ())
+    assert one.headers == (("b", "c"), ("x-tenant", "acme"))
+    assert one.filled == ("TENANT",)
+    assert "needs the variable `TENANT`" in only(find(person)).problem
+
+
+def test_claude_code_fills_in_urls_and_headers_too(person: Path) -> None:
+    body = {"type": "http", "url": "${BASE:-https://example.com}/mcp", "headers": {"X-A": "${A}"}}
+    put(person / "project/.mcp.json", {"mcpServers": {"a": body}})
+    one = only(find(person, A=""))
+    assert (one.url, one.headers) == ("https://example.com/mcp", (("x-a", ""),))
+
+
+def test_the_variables_of_a_file_are_given_too_and_those_of_the_entry_count_more(person: Path) -> None:
+    (person / "project/.env").write_text("# mine\nA=1\nexport B='two words'\n\nC=\n", encoding="utf-8")
+    body = {"command": "x", "envFile": "${workspaceFolder}/.env", "env": {"A": "mine", "N": 5}}
+    put(person / "project/.vscode/mcp.json", {"servers": {"a": body}})
+    one = only(find(person))
+    assert one.environment == (("A", "mine"), ("B", "two words"), ("C", ""), ("N", "5"))
+    assert one.read == str(person / "project/.env")
+
+
+def test_a_file_of_variables_is_read_for_those_clients_only_that_read_one(person: Path) -> None:
+    (person / ".env").write_text("A=1", encoding="utf-8")
+    put(person / ".claude.json", {"mcpServers": {"a": {"command": "x", "envFile": ".env"}}})
+    assert "not known of its client" in only(find(person)).problem
+
+
+def test_a_server_has_the_line_of_its_entry(person: Path) -> None:
+    put(person / ".cursor/mcp.json", '{\n "mcpServers": {\n  "a": {"command": "x"},\n\n  "b": 1}}')
+    assert [(one.name, one.line) for one in find(person).servers] == [("a", 3), ("b", 5)]
+
+
+def test_links_that_lead_round_pipes_and_giants_are_named_and_not_waited_for(person: Path) -> None:
+    put(person / "project/.mcp.json", {"mcpServers": {"a": {"command": "x"}}})
+    for name in ("project/.cursor", "project/.vscode", ".config/Code/User"):
+        (person / name).mkdir(parents=True)
+    (person / ".claude.json").symlink_to(person / ".claude.json")
+    os.mkfifo(person / "project/.cursor/mcp.json")
+    (person / ".config/Code/User/mcp.json").mkdir()
+    with (person / "project/.vscode/mcp.json").open("wb") as stream:
+        stream.truncate(1 << 40)
+    found = find(person, person / "nobody.json")
+    assert [one.name for one in found.servers] == ["a"]
+    assert [
+        (path.name, part in why)
+        for (path, why), part in zip(
+            found.unreadable,
+            ("leads round", "no regular file", "no regular file", "larger than", "No such file"),
+            strict=True,
+        )
+    ] == [(name, True) for name in (".claude.json", "mcp.json", "mcp.json", "mcp.json", "nobody.json")]
+
+
+def test_a_configuration_behind_a_link_is_read(person: Path) -> None:
+    put(person / "dotfiles/cursor.json", {"mcpServers": {"a": {"command": "x"}}})
+    (person / ".cursor").mkdir()
+    (person / ".cursor/mcp.json").symlink_to("../dotfiles/cursor.json")
+    assert only(find(person)).config.path == person / ".cursor/mcp.json"
 
 
 def test_an_editor_fills_in_its_own_variables(person: Path) -> None:

@@ -10,8 +10,8 @@ Rules:
    (`admits`), but for `localhost`, which leads to this machine. So nobody who answers for a name decides
    that calls go to the network that this machine is in.
 4. Declared headers are sent with every request. They are none that HTTP, MCP or this gateway gives a
-   meaning to, and none whose name says that it holds a secret: what is pinned is shown, stored and digested.
-   Neither is a parameter of the URL's query.
+   meaning to, and none whose name or text says that it is a secret (`core.tool.secret`): what is pinned is
+   shown, stored and digested. Neither is a parameter of the URL's query.
 5. For https a public key can be pinned, by the SHA-256 of its SubjectPublicKeyInfo (RFC 7469), and a file
    with the authorities that certify the server, by content. Either only narrows what is believed.
 """
@@ -29,6 +29,7 @@ from taskbound.core.scope.constraints.host import is_name
 from taskbound.core.scope.constraints.url import PORTS, ReadUrl, read_url
 from taskbound.core.tool.errors import BadHeaderError, BadServerError, BadUrlError
 from taskbound.core.tool.name import shown
+from taskbound.core.tool.secret import is_secret_text, may_name_secret
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
@@ -52,10 +53,6 @@ _TAKEN: Final = _words(
     " keep-alive last-event-id origin te trailer transfer-encoding upgrade user-agent via"
 )
 _TAKEN_PREFIXES: Final = ("mcp-", "proxy-", "sec-")
-_SECRETS: Final = _words(
-    "access apikey auth authentication authorization bearer code cookie credential credentials jwt key keys"
-    " pass passwd password pat private pwd secret secrets session sig signature token tokens"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +153,7 @@ def _read(text: str) -> ReadUrl:
     if read.scheme == "http" and not near:
         raise BadUrlError(f"`{shown(read.host)}` is not this machine, and is reached by https only")  # 2
     for parameter in text.partition("?")[2].split("&"):
-        _require_no_secret(parameter.partition("=")[0], "the URL's parameter")  # 4
+        _require_no_secret(*parameter.partition("=")[::2], "the URL's parameter")  # 4
     return read
 
 
@@ -173,16 +170,15 @@ def _require_headers(headers: tuple[tuple[str, str], ...]) -> None:
             raise BadHeaderError(f"`{shown(name)}` is no header that can be declared")
         if _VALUE.fullmatch(value) is None:
             raise BadHeaderError(f"the header `{name}` holds what can't stand in a header")
-        _require_no_secret(name, "the header")
+        _require_no_secret(name, value, "the header")
     names = [name for name, _ in headers]
     if len(names) > _MAX_HEADERS or any(one >= other for one, other in pairwise(names)):
         raise BadHeaderError("the declared headers are too many, or not sorted and distinct")
 
 
-def _require_no_secret(name: str, what: str) -> None:
-    words = set(re.split(r"[^a-z0-9]+", name.lower()))
-    if words & _SECRETS:
+def _require_no_secret(name: str, value: str, what: str) -> None:
+    if may_name_secret(name) or is_secret_text(value):
         raise BadHeaderError(
-            f"{what} `{shown(name)}` names a secret, and what is pinned is stored and shown",
+            f"{what} `{shown(name)}` holds a secret, and what is pinned is stored and shown",
             remedy="leave it out: secrets of servers that are reached by a URL are not carried yet",
         )

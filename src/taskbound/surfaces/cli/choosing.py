@@ -18,7 +18,9 @@ import msgspec
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.identity import parse_name
 from taskbound.core.tool import parse_definitions
-from taskbound.surfaces.cli.clients.places import Server, find_configs
+from taskbound.surfaces.cli.clients.entries import Server
+from taskbound.surfaces.cli.clients.masking import masked_words
+from taskbound.surfaces.cli.clients.places import find_configs
 from taskbound.surfaces.cli.grants import Offer, offers_of, parse_root
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Words, shown
@@ -37,6 +39,7 @@ __all__ = [
     "Bypassing",
     "Choice",
     "OtherCeilingError",
+    "bypassing",
     "choose_name",
     "choose_roots",
     "choose_servers",
@@ -93,26 +96,29 @@ def choose_servers(
     Raises:
         BadInputError: A server that was named is not there, or can't be gated.
     """
-    found = find_configs(home=Path.home(), folder=Path.cwd(), extra=extra, environ=session.plugs.environ)
+    found = find_configs(home=Path.home(), folders=(Path.cwd(),), extra=extra, environ=session.plugs.environ)
     for path, why in found.unreadable:
         session.screen.note(f"`{shown(str(path))}` can't be read: {Words(why)}")
     direct = [one for one in found.servers if not one.gateway]
     possible = [one for one in direct if not one.problem]
-    choice.bypassing = [_bypassing(one, one.problem) for one in direct if one.problem]
+    choice.bypassing = [bypassing(one, one.problem) for one in direct if one.problem]
     if wanted:
         missing = sorted(set(wanted) - {one.name for one in possible})
         if missing:
             raise BadInputError(
                 f"no configuration has a server `{shown(missing[0])}` that can be gated",
-                remedy="see `taskbound doctor` for those that are there",
+                remedy=next(
+                    (one.problem for one in direct if one.name == missing[0] and one.problem),
+                    "see `taskbound doctor` for those that are there",
+                ),
             )
         ticked = [one for one in possible if one.name in wanted]
     elif session.yes or not possible:
         ticked = possible
     else:
-        rows = [(one.name, f"{one.config.client.value}: {' '.join(one.command)}", True) for one in possible]
+        rows = [(one.name, f"{one.config.client.value}: {_what(one)}", True) for one in possible]
         ticked = [possible[at] for at in tick(session, "Servers that your clients start:", rows)]
-    choice.bypassing += [_bypassing(one, "it was not chosen") for one in possible if one not in ticked]
+    choice.bypassing += [bypassing(one, "it was not chosen") for one in possible if one not in ticked]
     choice.found = found.servers
     for one in ticked:
         name = _upstream_name(one, choice.servers)
@@ -122,13 +128,17 @@ def choose_servers(
             choice.servers[name] = one
 
 
+def _what(server: Server) -> str:
+    return " ".join(masked_words(server.command or (server.url,)))
+
+
 def _upstream_name(server: Server, taken: dict[str, Server]) -> str:
     """A name for the upstream: the same for the same start, another for another."""
     plain = _SLUG.sub("-", server.name.lower()).strip("-")[:_LONGEST] or "server"
     client = _SLUG.sub("-", server.config.client.value.lower()).strip("-")
     for name in (plain, *(f"{plain[: _LONGEST - len(end)]}{end}" for end in _endings(client))):
         other = taken.get(name)
-        if other is None or _start(other) == _start(server):
+        if other is None or other.start == server.start:
             return name
     raise BadInputError(f"too many servers are called `{shown(server.name)}`")
 
@@ -139,31 +149,35 @@ def _endings(client: str) -> Iterable[str]:
         yield f"-{number}"
 
 
-def _start(server: Server) -> tuple[object, ...]:
-    return server.command, server.environment, server.directory
-
-
 def probe_servers(session: Session, choice: Choice, *, strict: bool) -> None:
-    """Start each chosen server once and list its tools; one that can't be pinned stays outside (rule 2)."""
+    """Start or reach each chosen server once and list its tools; rule 2 is for those that can't be pinned."""
     for name, server in list(choice.servers.items()):
-        session.screen.line(f"looking at {shown(name)}: {shown(' '.join(server.command))}")
+        session.screen.line(f"looking at {shown(name)}: {shown(_what(server))}")
         try:
-            choice.probed[name] = session.plugs.probe(
-                name=name,
-                command=server.command,
-                environment=dict(server.environment),
-                directory=server.directory,
-            )
+            choice.probed[name] = _probe(session, name, server)
             parse_definitions(choice.probed[name].definitions, server=name)
         except TaskboundError as error:
             if strict:
                 raise
             choice.probed.pop(name, None)
             del choice.servers[name]
-            same = [one for one in choice.twins if _start(one) == _start(server)]
+            same = [one for one in choice.twins if one.start == server.start]
             choice.twins = [one for one in choice.twins if one not in same]
-            choice.bypassing += [_bypassing(one, error.message) for one in (server, *same)]
+            choice.bypassing += [bypassing(one, error.message) for one in (server, *same)]
             session.screen.note(f"{shown(name)} stays outside: {Words(error.message)}")
+
+
+def _probe(session: Session, name: str, server: Server) -> Probed:
+    if server.url:
+        return session.plugs.reach(
+            name=name, url=server.url, headers=dict(server.headers), key="", authorities=""
+        )
+    return session.plugs.probe(
+        name=name,
+        command=server.command,
+        environment=dict(server.environment),
+        directory=server.directory,
+    )
 
 
 def choose_tools(session: Session, choice: Choice, wanted: Sequence[str] | None) -> None:
@@ -309,7 +323,8 @@ def choose_template(session: Session, choice: Choice, scope: Scope, *, told: boo
     )
 
 
-def _bypassing(server: Server, why: str) -> Bypassing:
+def bypassing(server: Server, why: str) -> Bypassing:
+    """A server that stays outside of the gateway, and why, in words."""
     return Bypassing(
         client=server.config.client.value, path=str(server.config.path), name=server.name, why=why
     )

@@ -432,7 +432,7 @@ def _agents(client: Client) -> Iterator[Finding]:
 
 def _clients(session: Session) -> Iterator[Finding]:
     """Which configured servers do not go through the gateway."""
-    found = find_configs(home=Path.home(), folder=Path.cwd(), extra=(), environ=session.plugs.environ)
+    found = find_configs(home=Path.home(), folders=(Path.cwd(),), extra=(), environ=session.plugs.environ)
     for path, why in found.unreadable:
         yield Finding(
             about="clients",

@@ -4,9 +4,11 @@ It finds the MCP servers of their clients, lets them tick servers, tools and dir
 the long commands call, one audit record each: person, upstreams, agent, template, monitor. At the very end,
 when all of that is durable, the configurations are rewritten, with an undo.
 
-1. Nothing is changed before everything was chosen, probed, planned and agreed to.
+1. Nothing is changed before everything was chosen, probed, planned, shown and agreed to. What is shown of a
+   configuration is how it will differ, secrets masked.
 2. What is there already and is the same is left alone; what is there and is different refuses.
 3. Every server that stays outside of the gateway is named.
+4. A configuration that changed between the look and the rewriting is left alone and named; the others go on.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from taskbound.surfaces.cli.choosing import (
     Bypassing,
     Choice,
     OtherCeilingError,
+    bypassing,
     choose_name,
     choose_roots,
     choose_servers,
@@ -32,10 +35,11 @@ from taskbound.surfaces.cli.choosing import (
     probe_servers,
 )
 from taskbound.surfaces.cli.clients.gate import plan_gates
-from taskbound.surfaces.cli.clients.undo import Planned, Restored, apply, undo
+from taskbound.surfaces.cli.clients.undo import Applied, Planned, apply
 from taskbound.surfaces.cli.grants import build_scope, parse_root
 from taskbound.surfaces.cli.identity import activate_agent, deliver_code, take_code
-from taskbound.surfaces.cli.reading import parse_seconds, write_file
+from taskbound.surfaces.cli.putting_back import FileLeft, files_left, forget_originals, put_back, raise_for
+from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, write_file
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.session import Session, command
 from taskbound.surfaces.cli.upstream import add_probed
@@ -58,11 +62,24 @@ if TYPE_CHECKING:
 
     from taskbound.core.scope import Scope
 
-__all__ = ["InitReport", "UndoReport", "add_init", "init"]
+__all__ = [
+    "FileChange",
+    "InitReport",
+    "add_init",
+    "init",
+]
 
 _AGENT: Final = "assistant"
 _TEMPLATE: Final = "default"
 _SLUG: Final = re.compile(r"[^a-z0-9]+")
+
+
+class FileChange(msgspec.Struct, frozen=True, kw_only=True):
+    """How one configuration will differ, or differs now."""
+
+    path: str
+    difference: tuple[str, ...]
+    """Lines of a unified difference of its servers; no secret is in it."""
 
 
 class InitReport(msgspec.Struct, frozen=True, kw_only=True, tag="initialized", tag_field="is"):
@@ -71,7 +88,7 @@ class InitReport(msgspec.Struct, frozen=True, kw_only=True, tag="initialized", t
     home: str
     agent: str
     state: str
-    """Of the agent; until it is active nothing is permitted."""
+    """Of the agent; until it is active nothing is permitted. `planned` when nothing was done."""
     template: str
     person: str
     servers: tuple[str, ...]
@@ -79,16 +96,12 @@ class InitReport(msgspec.Struct, frozen=True, kw_only=True, tag="initialized", t
     roots: tuple[str, ...]
     rewritten: tuple[str, ...]
     """The configurations."""
+    changes: tuple[FileChange, ...]
+    left: tuple[FileLeft, ...]
     bypassing: tuple[Bypassing, ...]
     stored_variables: tuple[str, ...]
     """Variables whose values are stored with the pinned servers, as SERVER.NAME."""
     monitor: str
-
-
-class UndoReport(msgspec.Struct, frozen=True, kw_only=True, tag="undone", tag_field="is"):
-    """What `init --undo` did."""
-
-    restored: tuple[Restored, ...]
 
 
 def add_init(app: typer.Typer) -> None:
@@ -99,46 +112,69 @@ def add_init(app: typer.Typer) -> None:
         asks=True,
         examples="taskbound init\n"
         "taskbound init --yes --server git --tool git__git_log --root ~/work --monitor file:/srv/monitor\n"
+        "taskbound init --dry-run --no-root\n"
         "taskbound init --undo",
     )(init)
+
+
+ConfigOption = Annotated[
+    list[str] | None,
+    typer.Option("--config", metavar="FILE", help="A further configuration to look at. Repeatable."),
+]
+ServerOption = Annotated[
+    list[str] | None, typer.Option("--server", help="Gate this server, and no other. Repeatable.")
+]
+ToolOption = Annotated[
+    list[str] | None,
+    typer.Option("--tool", metavar="SERVER__TOOL", help="Allow this tool, and no other. Repeatable."),
+]
+RootOption = Annotated[
+    list[str] | None,
+    typer.Option("--root", metavar="DIR", help="Allow paths below it, and no others. Repeatable."),
+]
+TemplateOption = Annotated[
+    str, typer.Option("--template", help="What the template is called; else `default`, if that is free.")
+]
+MonitorOption = Annotated[
+    str, typer.Option("--monitor", help="Where news of the agent goes: file:/PATH or exec:/PROGRAM.")
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would be done, and do nothing of it.")
+]
+ForgetOption = Annotated[
+    bool,
+    typer.Option("--forget", help="Take the kept originals of the configurations away, secrets and all."),
+]
 
 
 def init(
     session: Session,
     *,
-    config: Annotated[
-        list[str] | None,
-        typer.Option("--config", metavar="FILE", help="A further configuration to look at. Repeatable."),
-    ] = None,
-    server: Annotated[
-        list[str] | None, typer.Option("--server", help="Gate this server, and no other. Repeatable.")
-    ] = None,
-    tool: Annotated[
-        list[str] | None,
-        typer.Option("--tool", metavar="SERVER__TOOL", help="Allow this tool, and no other. Repeatable."),
-    ] = None,
-    root: Annotated[
-        list[str] | None,
-        typer.Option("--root", metavar="DIR", help="Allow paths below it, and no others. Repeatable."),
-    ] = None,
+    config: ConfigOption = None,
+    server: ServerOption = None,
+    tool: ToolOption = None,
+    root: RootOption = None,
     no_root: Annotated[bool, typer.Option("--no-root", help="Leave paths free.")] = False,
     agent: Annotated[str, typer.Option("--agent", help="What the agent is called.")] = "",
-    template: Annotated[
-        str, typer.Option("--template", help="What the template is called; else `default`, if that is free.")
-    ] = "",
+    template: TemplateOption = "",
     length: Annotated[str, typer.Option("--for", metavar="TIME", help="How long its tasks run.")] = "8h",
-    monitor: Annotated[
-        str, typer.Option("--monitor", help="Where news of the agent goes: file:/PATH or exec:/PROGRAM.")
-    ] = "",
+    monitor: MonitorOption = "",
+    dry_run: DryRunOption = False,
     undo_it: Annotated[bool, typer.Option("--undo", help="Put the configurations back.")] = False,
+    forget_it: ForgetOption = False,
 ) -> None:
-    """Gate the MCP servers that your clients start: choose servers, tools and directories.
+    """Gate the MCP servers that your clients start or reach: choose servers, tools and directories.
 
     You become owner and approver of the agent. Its monitor gets a code that you type back. Configurations are
-    rewritten at the very end, and `--undo` puts them back byte for byte.
+    rewritten at the very end, after you have seen how they will differ, and `--undo` puts them back byte for
+    byte. Each chosen server is started or reached once to list its tools, with `--dry-run` too.
     """
-    if undo_it:
-        _undo(session)
+    if [undo_it, forget_it, dry_run].count(True) > 1:
+        raise BadInputError(
+            "`--undo`, `--forget` and `--dry-run` are three things", remedy="give one of them"
+        )
+    if undo_it or forget_it:
+        (put_back if undo_it else forget_originals)(session)
         return
     seconds = parse_seconds(length)  # what can't be is said before anything is asked
     told_roots = [parse_root(one) for one in root or []]
@@ -161,6 +197,9 @@ def init(
         command=_gateway_command(session, choice.agent),
     )
     _show_choice(session, choice, plans)
+    if dry_run:
+        _say_planned(session, choice, plans)
+        return
     session.confirm("Set this up, and rewrite the configurations?")
     _carry_out(session, choice, scope, plans, monitor=monitor, seconds=seconds)
 
@@ -173,9 +212,10 @@ def _carry_out(
     _require_same(session, choice, scope)
     person = _set_up(session, choice, scope, monitor=monitor, seconds=seconds)
     state = _activate(session, choice.agent)
-    rewritten = tuple(one.path for one in apply(session.place.home, plans))
+    applied = apply(session.place.home, plans)
     usual = _write_settings(session, choice)
-    _report(session, choice, person=person, state=state, rewritten=rewritten, usual=usual)
+    _report(session, choice, plans, applied, person=person, state=state, usual=usual)
+    raise_for(session, applied.left)  # 4
 
 
 def _require_same(session: Session, choice: Choice, scope: Scope) -> None:
@@ -222,6 +262,9 @@ def _show_choice(session: Session, choice: Choice, plans: Sequence[Planned]) -> 
             screen.note(
                 f"{one.name}: {names} takes a list of paths, which can't be limited to a directory yet"
             )
+    for plan in plans:
+        screen.heading(f"How {shown(plan.note.path)} will differ")
+        screen.changes(plan.difference)
 
 
 def _set_up(session: Session, choice: Choice, scope: Scope, *, monitor: str, seconds: int) -> str:
@@ -296,27 +339,23 @@ def _write_settings(session: Session, choice: Choice) -> bool:
 
 
 def _report(
-    session: Session, choice: Choice, *, person: str, state: str, rewritten: tuple[str, ...], usual: bool
+    session: Session,
+    choice: Choice,
+    plans: Sequence[Planned],
+    applied: Applied,
+    *,
+    person: str,
+    state: str,
+    usual: bool,
 ) -> None:
     agent = session.ask(ShowAgent(name=choice.agent), AgentDetail)
-    report = InitReport(
-        home=str(session.place.home),
-        agent=choice.agent,
-        state=state,
-        template=choice.template,
-        person=person,
-        servers=tuple(choice.servers),
-        tools=tuple(one.name for one in choice.offers),
-        roots=tuple(choice.roots),
-        rewritten=rewritten,
-        bypassing=tuple(choice.bypassing),
-        stored_variables=tuple(
-            f"{name}.{variable}"
-            for name, probed in choice.probed.items()
-            for variable, _ in probed.spec.environment
-        ),
-        monitor=agent.monitor,
-    )
+    stays = {one.path for one in applied.left}
+    choice.bypassing += [
+        bypassing(one, "its configuration could not be rewritten")
+        for one in (*choice.servers.values(), *choice.twins)
+        if str(one.config.path) in stays
+    ]
+    report = _report_of(session, choice, plans, applied, state=state, person=person, monitor=agent.monitor)
     screen = session.screen
     if screen.json:
         screen.document(report)
@@ -329,6 +368,11 @@ def _report(
             f"the value of {shown(name)} is stored in {shown(report.home)}: other accounts can't read it,"
             " every program of yours can"
         )
+    if report.rewritten:
+        screen.note(
+            "the originals are kept for `--undo`, for this account only (mode 0600), with all that stood in"
+            " them; `taskbound init --forget` takes them away"
+        )
     if state == "active":
         named = "" if usual else f"--agent {choice.agent} --template {choice.template} "
         screen.line("Done. Restart the clients, and start work with:")
@@ -338,26 +382,53 @@ def _report(
         screen.line(f"  taskbound agent activate {choice.agent} --code CODE")
 
 
-def _nothing(session: Session, choice: Choice) -> None:
+def _report_of(
+    session: Session,
+    choice: Choice,
+    plans: Sequence[Planned],
+    applied: Applied,
+    *,
+    state: str,
+    person: str = "",
+    monitor: str = "",
+) -> InitReport:
+    return InitReport(
+        home=str(session.place.home),
+        agent=choice.agent,
+        state=state,
+        template=choice.template,
+        person=person,
+        servers=tuple(choice.servers),
+        tools=tuple(one.name for one in choice.offers),
+        roots=tuple(choice.roots),
+        rewritten=tuple(one.path for one in applied.rewritten),
+        changes=tuple(FileChange(path=one.note.path, difference=one.difference) for one in plans),
+        left=files_left(applied.left),
+        bypassing=tuple(choice.bypassing),
+        stored_variables=tuple(
+            f"{name}.{variable}"
+            for name, probed in choice.probed.items()
+            for variable, _ in probed.spec.environment
+        ),
+        monitor=monitor,
+    )
+
+
+def _say_planned(session: Session, choice: Choice, plans: Sequence[Planned]) -> None:
+    nothing = Applied(rewritten=(), left=())
     if session.screen.json:
-        session.screen.document(
-            InitReport(
-                home=str(session.place.home),
-                agent=choice.agent,
-                state="unchanged",
-                template=choice.template,
-                person="",
-                servers=(),
-                tools=(),
-                roots=(),
-                rewritten=(),
-                bypassing=tuple(choice.bypassing),
-                stored_variables=(),
-                monitor="",
-            )
-        )
+        session.screen.document(_report_of(session, choice, plans, nothing, state="planned"))
         return
-    session.screen.line("Nothing to do: no configuration starts a server that could be gated and is not.")
+    _say_bypassing(session, choice.bypassing)
+    session.screen.line("Nothing was done. The same command without `--dry-run` does it.")
+
+
+def _nothing(session: Session, choice: Choice) -> None:
+    nothing = Applied(rewritten=(), left=())
+    if session.screen.json:
+        session.screen.document(_report_of(session, choice, (), nothing, state="unchanged"))
+        return
+    session.screen.line("Nothing to do: no configuration names a server that could be gated and is not.")
     _say_bypassing(session, tuple(choice.bypassing))
     session.screen.line("Look with `taskbound try -- SERVER`, or add one with `taskbound upstream add`.")
 
@@ -366,13 +437,3 @@ def _say_bypassing(session: Session, some: Sequence[Bypassing]) -> None:
     for one in some:
         where = f"{one.client}: {shown(one.name)} in {shown(one.path)}"
         session.screen.note(f"bypasses the gateway: {where} ({Words(one.why)})")
-
-
-def _undo(session: Session) -> None:
-    restored = undo(session.place.home, session.confirm)
-    if session.screen.json:
-        session.screen.document(UndoReport(restored=restored))
-        return
-    for one in restored:
-        session.screen.line(f"{shown(one.path)}: {one.how}")
-    session.screen.line("Agent, servers and template stay; `taskbound agent suspend` stops the agent.")

@@ -43,6 +43,7 @@ _ID_WHOLE: Final = re.compile(r"(?:apr|key)_[a-z2-7]{18,40}")
 _WORD: Final = re.compile(r"[!-~]+")
 _INSTANT: Final = re.compile(r"\d{4}-(\d\d-\d\d)T(\d\d:\d\d):\d\dZ", re.ASCII)
 _MARK: Final = "  ┊ "
+_MARKS: Final = {"+": "green", "-": "red", "@": "bold"}
 _STYLES: Final = {
     **dict.fromkeys(("active", "completed", "ok", "permit", "pinned", "running", "succeeded"), "green"),
     **dict.fromkeys(("bad", "destructive", "failed", "gone", "refuse", "refused", "revoked"), "red"),
@@ -148,6 +149,14 @@ class Screen:
         for line in () if self.json else text.splitlines():
             inner = line.lstrip(" ")
             self._out.print(Text(line[: len(line) - len(inner)] + shown(Words(inner))), soft_wrap=True)
+
+    def changes(self, lines: Sequence[str]) -> None:
+        """Lines of a difference between texts of anyone: a mark, an indentation that is kept, a text."""
+        for line in () if self.json else lines:
+            inner = line[1:].lstrip(" ")
+            indent = line[1 : len(line) - len(inner)][:_WIDEST]
+            style = _MARKS.get(line[:1], "")
+            self._broken(self._out, f"  {line[:1]}{indent}", shown(inner.rstrip(" ")), style)
 
     def note(self, text: str, style: str = "yellow") -> None:
         """One line of ours on standard error, with `--json` too."""

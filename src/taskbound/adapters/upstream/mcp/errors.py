@@ -64,9 +64,9 @@ class StartFailedError(UnavailableError):
     code = "start-failed"
     remedy = "start its command by hand and see what it says"
 
-    def __init__(self, message: str, *, detail: str = "") -> None:
+    def __init__(self, message: str, *, detail: str = "", remedy: str = "") -> None:
         """Keep what else is known beside the message."""
-        super().__init__(message)
+        super().__init__(message, remedy=remedy)
         self.detail = detail
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from taskbound.surfaces.cli.clients.edit import Change
-from taskbound.surfaces.cli.clients.places import Client
+from taskbound.surfaces.cli.clients.entries import Client, told_option
 from taskbound.surfaces.cli.clients.undo import Planned, plan
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.surfaces.cli.clients.places import Config, Server
+    from taskbound.surfaces.cli.clients.entries import Config, Server
 
 __all__ = ["plan_gates"]
 
@@ -59,13 +59,7 @@ def _entry_name(config: Config, found: Sequence[Server], agent: str) -> str:
     """The name of the gateway's entry: its own if it is there already, one that is free otherwise."""
     here = {one.name: one for one in found if one.config == config}
     for name, one in here.items():
-        if one.gateway and _agent_of(one.command) == agent:
+        if one.gateway and told_option(one.command, "--agent") == agent:
             return name
     names = ["taskbound", f"taskbound-{agent}", *(f"taskbound-{number}" for number in range(2, 100))]
     return next(name for name in names if name not in here)
-
-
-def _agent_of(command: Sequence[str]) -> str:
-    words = list(command)
-    at = words.index("--agent") + 1 if "--agent" in words else len(words)
-    return words[at] if at < len(words) else ""

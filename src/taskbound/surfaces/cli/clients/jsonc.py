@@ -51,6 +51,9 @@ class Node:
     end: int
     value: JsonValue
     members: tuple[Member, ...] = ()
+    """Of an object."""
+    items: tuple[Node, ...] = ()
+    """Of an array."""
 
     def find(self, *keys: str) -> Node | None:
         """The value under these keys, one inside the other, or none."""
@@ -190,12 +193,13 @@ class _Reader:
     def _array(self, depth: int) -> Node:
         start = self.at
         self.at += 1
-        items: list[JsonValue] = []
+        items: list[Node] = []
         while True:
             self.skip()
             if self._take("]"):
-                return Node(start=start, end=self.at, value=items)
-            items.append(self.value(depth + 1).value)
+                values = [one.value for one in items]
+                return Node(start=start, end=self.at, value=values, items=tuple(items))
+            items.append(self.value(depth + 1))
             self.skip()
             if not self._take(",") and not self.text.startswith("]", self.at):
                 raise self.fault("a comma is missing")

@@ -1,11 +1,13 @@
 """Changing a client's configuration so that it can be put back, byte for byte.
 
-1. The original bytes are durable in the data directory before the file is touched.
+1. The original bytes are durable in the data directory, for this account only, before the file is touched.
 2. A file is replaced as a whole (written beside, synced, renamed), keeps its mode, and a link stays a link.
-3. It is replaced only if it still holds what was read.
+3. It is replaced only if it still holds what was read; one that does not is left alone, and others go on.
 4. Putting back gives the exact bytes, unless the file changed since. Then it takes a person's yes, and only
-   the servers go back to their place; what changed since stays.
-5. What was put back is forgotten: the copies may hold secrets of the configurations.
+   the servers go back to their place; what changed since stays. What can't be put back keeps its copy, and
+   the others go on.
+5. What was put back is forgotten, and so is what a person says to forget: the copies may hold secrets of the
+   configurations.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from taskbound.core.action.escape import escape_text
+from taskbound.core.errors import TaskboundError
+from taskbound.surfaces.cli.clients.difference import difference
 from taskbound.surfaces.cli.clients.edit import Change, Removed, put_back, rewrite
 from taskbound.surfaces.cli.clients.errors import (
     BadConfigError,
@@ -28,14 +33,25 @@ from taskbound.surfaces.cli.clients.errors import (
     ConfigUnwritableError,
     NoUndoError,
 )
-from taskbound.surfaces.cli.clients.places import read_text
+from taskbound.surfaces.cli.clients.reading import MARK, read_bytes, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Planned", "Restored", "Rewritten", "apply", "plan", "undo"]
+__all__ = [
+    "Applied",
+    "Left",
+    "Planned",
+    "Restored",
+    "Rewritten",
+    "Undone",
+    "apply",
+    "forget",
+    "kept",
+    "plan",
+    "undo",
+]
 
-_MARK: Final = b"\xef\xbb\xbf"
 _MANIFEST: Final = "manifest.json"
 
 
@@ -60,6 +76,24 @@ class Planned:
     before: bytes
     after: bytes
     note: Rewritten
+    difference: tuple[str, ...]
+    """How it will differ, without secrets (`clients.difference`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """One file that stays as it is, and why."""
+
+    path: str
+    error: TaskboundError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What became of the files that were to be rewritten."""
+
+    rewritten: tuple[Rewritten, ...]
+    left: tuple[Left, ...]
 
 
 class Restored(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +104,14 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     """`exact`, `servers only`, or `already as it was`."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undone:
+    """What became of the files that were to be put back."""
+
+    restored: tuple[Restored, ...]
+    left: tuple[Left, ...]
+
+
 def plan(path: Path, changes: Sequence[Change]) -> Planned:
     """The file as it is to be; nothing is written.
 
@@ -77,32 +119,28 @@ def plan(path: Path, changes: Sequence[Change]) -> Planned:
         BadConfigError: It can't be read, or not rewritten.
         ConfigCommentError: A comment would be lost.
     """
-    text = read_text(path)
-    raw = path.read_bytes()
-    mark = _MARK if raw.startswith(_MARK) else b""
-    if mark + text.encode() != raw:
-        raise ConfigChangedError(
-            f"`{path}` changes while it is read", remedy="close the client and try again"
-        )
+    raw = read_bytes(path)
+    old = text = text_of(path, raw)
+    mark = MARK if raw.startswith(MARK) else b""
     removed = []
     for change in changes:
         text, one = rewrite(text, change)
         removed.append(one)
     new = mark + text.encode()
     note = Rewritten(path=str(path), before=_digest(raw), after=_digest(new), removed=tuple(removed))
-    return Planned(before=raw, after=new, note=note)
+    shown = difference(old, text, [one.keys for one in changes])
+    return Planned(before=raw, after=new, note=note, difference=shown)
 
 
-def apply(home: Path, plans: Sequence[Planned]) -> tuple[Rewritten, ...]:
+def apply(home: Path, plans: Sequence[Planned]) -> Applied:
     """Rewrite the planned files, with copies of the originals under `home` (rules 1 to 3).
 
     Raises:
-        ConfigChangedError: A file is not what was read any more.
-        ConfigUnwritableError: A file or the copy can't be written.
+        ConfigUnwritableError: No copy can be kept; nothing was rewritten.
     """
     plans = [one for one in plans if one.before != one.after]
     if not plans:
-        return ()
+        return Applied(rewritten=(), left=())
     folder = _next_folder(home)
     notes = []
     for number, one in enumerate(plans):
@@ -110,12 +148,19 @@ def apply(home: Path, plans: Sequence[Planned]) -> tuple[Rewritten, ...]:
         _write(folder / copy, one.before, 0o600)
         notes.append(msgspec.structs.replace(one.note, copy=copy))
     _write(folder / _MANIFEST, msgspec.json.encode(notes), 0o600)
-    for one in plans:
-        _replace(Path(one.note.path), one.before, one.after)
-    return tuple(notes)
+    done, left = [], []
+    for one, note in zip(plans, notes, strict=True):
+        try:
+            _replace(Path(note.path), one.before, one.after)
+            done.append(note)
+        except (ConfigChangedError, ConfigUnwritableError) as error:
+            left.append(Left(path=note.path, error=error))  # 3
+    if left:
+        _keep(folder, done)
+    return Applied(rewritten=tuple(done), left=tuple(left))
 
 
-def undo(home: Path, may_differ: Callable[[str], None]) -> tuple[Restored, ...]:
+def undo(home: Path, may_differ: Callable[[str], None]) -> Undone:
     """Put back every file that was rewritten, newest first (rules 4 and 5).
 
     Args:
@@ -124,51 +169,105 @@ def undo(home: Path, may_differ: Callable[[str], None]) -> tuple[Restored, ...]:
 
     Raises:
         NoUndoError: Nothing was rewritten.
-        ConfigChangedError: A file is gone, or changed so that the servers have no place.
-        ConfigUnwritableError: A file can't be written.
+        ConfigUnwritableError: The copies can't be read or taken away.
     """
-    folders = sorted((home / "undo").glob("[0-9]*"), reverse=True) if (home / "undo").is_dir() else []
     done: list[Restored] = []
-    for folder in folders:
-        try:
-            notes = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=list[Rewritten])
-        except FileNotFoundError:
-            notes = []  # the copies were being made when init ended: no file was touched yet
-        done.extend(_restore(folder, note, may_differ) for note in reversed(notes))
-        shutil.rmtree(folder)  # 5.
-    if not done:
+    left: dict[str, TaskboundError] = {}
+    for folder, notes in _folders(home):
+        stay = []
+        for note in reversed(notes):
+            if note.path in left:  # an older rewriting of it can only be undone after the newer one
+                stay.append(note)
+                continue
+            try:
+                done.append(_restore(folder, note, may_differ))
+            except TaskboundError as error:
+                left[note.path] = error
+                stay.append(note)
+        _keep(folder, stay[::-1])  # 5
+    if not done and not left:
         raise NoUndoError("no configuration was rewritten, or all were put back")
-    return tuple(done)
+    return Undone(
+        restored=tuple(done), left=tuple(Left(path=path, error=error) for path, error in left.items())
+    )
+
+
+def kept(home: Path) -> tuple[str, ...]:
+    """The files whose originals are kept."""
+    return tuple(sorted({note.path for _, notes in _folders(home) for note in notes}))
+
+
+def forget(home: Path) -> None:
+    """Take every kept original away (rule 5): nothing can be put back after that.
+
+    Raises:
+        ConfigUnwritableError: One can't be taken away.
+    """
+    for folder, _ in _folders(home):
+        _keep(folder, ())
+
+
+def _folders(home: Path) -> list[tuple[Path, list[Rewritten]]]:
+    """Each rewriting whose originals are kept, newest first, with what it rewrote."""
+    found = []
+    for folder in sorted((home / "undo").glob("[0-9]*"), reverse=True):
+        try:
+            raw = (folder / _MANIFEST).read_bytes()
+            found.append((folder, msgspec.json.decode(raw, type=list[Rewritten])))
+        except FileNotFoundError:
+            found.append((folder, []))  # the copies were being made when init ended: no file was touched yet
+        except (OSError, msgspec.DecodeError) as error:
+            raise ConfigUnwritableError(
+                f"`{escape_text(str(folder / _MANIFEST))}` says what was rewritten, and can't be read",
+                remedy=f"the originals are the files beside it, in `{escape_text(str(folder))}`",
+            ) from error
+    return found
+
+
+def _keep(folder: Path, notes: Sequence[Rewritten]) -> None:
+    """Keep the originals of these files, and no others."""
+    try:
+        if not notes:
+            shutil.rmtree(folder)
+            return
+        _write(folder / _MANIFEST, msgspec.json.encode(notes), 0o600)
+        for copy in folder.glob("*.original"):
+            if copy.name not in {one.copy for one in notes}:
+                copy.unlink()
+    except OSError as error:
+        words = error.strerror
+        raise ConfigUnwritableError(f"`{escape_text(str(folder))}` can't be changed: {words}") from error
 
 
 def _restore(folder: Path, note: Rewritten, may_differ: Callable[[str], None]) -> Restored:
-    path = Path(note.path)
-    original = (folder / note.copy).read_bytes()
+    path, shown = Path(note.path), escape_text(note.path)
+    where = f"its original is `{escape_text(str(folder / note.copy))}`"
     try:
-        now = path.read_bytes()
-    except OSError as error:
-        raise ConfigChangedError(
-            f"`{path}` can't be read any more: {error.strerror}",
-            remedy=f"its original is `{folder / note.copy}`",
-        ) from error
+        now = read_bytes(path)
+    except BadConfigError as error:
+        raise ConfigChangedError(error.message, remedy=where) from error
     if _digest(now) == note.before:
         return Restored(path=note.path, how="already as it was")
     if _digest(now) == note.after:
+        try:
+            original = (folder / note.copy).read_bytes()
+        except OSError as error:
+            words = error.strerror
+            raise ConfigUnwritableError(f"the original of `{shown}` can't be read: {words}") from error
         _replace(path, now, original)
         return Restored(path=note.path, how="exact")
     may_differ(
-        f"`{path}` changed since `init` rewrote it: put its servers back, and keep what changed since?"
+        f"`{shown}` changed since `init` rewrote it: put its servers back, and keep what changed since?"
     )
     try:
-        text = read_text(path)
+        text = text_of(path, now)
         for one in reversed(note.removed):
             text = put_back(text, one)
     except BadConfigError as error:
         raise ConfigChangedError(
-            f"`{path}` changed so that its servers have no place: {error.message}",
-            remedy=f"its original is `{folder / note.copy}`",
+            f"`{shown}` changed so that its servers have no place: {error.message}", remedy=where
         ) from error
-    _replace(path, now, (_MARK if now.startswith(_MARK) else b"") + text.encode())
+    _replace(path, now, (MARK if now.startswith(MARK) else b"") + text.encode())
     return Restored(path=note.path, how="servers only")
 
 
@@ -186,16 +285,20 @@ def _next_folder(home: Path) -> Path:
 
 def _replace(path: Path, expected: bytes, new: bytes) -> None:
     """Write the file as a whole, if it still holds what is expected (rules 2 and 3)."""
-    target = path.resolve()
+    shown = escape_text(str(path))
     try:
+        target = path.resolve()
         seen = target.stat()
-        if target.read_bytes() != expected:
+        if read_bytes(target) != expected:
             raise ConfigChangedError(
-                f"`{path}` changed in the meantime", remedy="close the client and try again"
+                f"`{shown}` changed in the meantime", remedy="close the client and try again"
             )
         _write(target, new, stat.S_IMODE(seen.st_mode), owner=(seen.st_uid, seen.st_gid))
-    except OSError as error:
-        raise ConfigUnwritableError(f"`{path}` can't be written: {error.strerror}") from error
+    except (OSError, RuntimeError) as error:  # the latter for links that lead round, before Python 3.13
+        words = error.strerror if isinstance(error, OSError) else "it is a link that leads round"
+        raise ConfigUnwritableError(f"`{shown}` can't be written: {words}") from error
+    except BadConfigError as error:
+        raise ConfigUnwritableError(error.message) from error
 
 
 def _write(path: Path, raw: bytes, mode: int, *, owner: tuple[int, int] | None = None) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["pin_url", "probe", "probe_url"]
 
+_REMEDY = "see that it runs, that the URL is its own, and that it wants no sign-in"
 P = TypeVar("P", bound="Probe | None")
 
 
@@ -92,7 +93,7 @@ async def probe(
         if found is None:
             found = await _with(remote, starter, limits, partial(look_legacy, show=show, patience=limits))
     except ServerLostError as error:
-        raise StartFailedError(f"the server can't be looked at: {error.message}") from error
+        raise StartFailedError(f"the server can't be looked at: {error.message}", remedy=_REMEDY) from error
     return found
 
 

@@ -1,0 +1,309 @@
+"""One entry of a client's configuration: the server that the client would start or reach.
+
+1. What a client would fill in itself (`${workspaceFolder}`, `${env:NAME}`, `${NAME}`) is filled in here as
+   that client does it; what only the client can know leaves the server where it is, with the reason.
+2. An entry that means something which would be lost behind a gateway (a sandbox, a sign-in, a program that
+   makes headers) stays where it is, and so does one that two clients would read in two ways.
+3. So does one whose command or URL holds a secret: what of these is pinned is stored, shown and digested.
+4. A server that can't be gated is never silently skipped: it bypasses the gateway, and is said to.
+
+What clients read stands in their own documentation:
+VS Code: https://code.visualstudio.com/docs/copilot/reference/mcp-configuration (`servers`, `type`, `url`,
+`headers`, `envFile`, `sandboxEnabled`, `${input:…}`) and /docs/reference/variables-reference.
+Claude Code: https://code.claude.com/docs/en/mcp (`${VAR}` and `${VAR:-default}` in command, args, env, url
+and headers; `headersHelper`). Cursor: https://cursor.com/docs/mcp (`${env:NAME}`, `${userHome}`,
+`${workspaceFolder}`, `envFile`, `url`, `headers`, `auth`). Claude Desktop fills in nothing:
+https://modelcontextprotocol.io/docs/develop/connect-local-servers.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from taskbound.core.action.escape import escape_text
+from taskbound.surfaces.cli.clients.envfile import parse_environment
+from taskbound.surfaces.cli.clients.errors import BadConfigError
+from taskbound.surfaces.cli.clients.masking import has_secret
+from taskbound.surfaces.cli.clients.reading import read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.surfaces.cli.clients.jsonc import Document
+
+__all__ = ["Client", "Config", "Server", "is_gateway", "servers_of", "told_option"]
+
+_VARIABLE: Final = re.compile(r"\$\{([^{}]*)\}")
+_REMOTE: Final = frozenset({"http", "sse", "streamable-http", "streamableHttp", "streamable_http"})
+_LOST: Final[Mapping[str, str]] = {
+    "auth": "its client signs in for it (`auth`)",
+    "headersHelper": "its client has a program make its headers (`headersHelper`)",
+    "oauth": "its client signs in for it (`oauth`)",
+    "sandboxEnabled": "its client runs it in a sandbox (`sandboxEnabled`), which would be lost",
+}
+_PINNED: Final = "its {} a secret, and what is pinned is stored and shown"
+_FRONT: Final = re.compile(r"/mcp/[a-z0-9][a-z0-9-]*/?", re.ASCII)
+_NEAR: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Client(Enum):
+    """A program that starts MCP servers."""
+
+    CLAUDE_DESKTOP = "Claude Desktop"
+    CLAUDE_CODE = "Claude Code"
+    CURSOR = "Cursor"
+    VS_CODE = "VS Code"
+    GENERIC = "generic"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """One object of servers in one file."""
+
+    client: Client
+    path: Path
+    keys: tuple[str, ...]
+    """The way to the object of servers."""
+    folder: Path | None
+    """The project that it is for; none for a user's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """One entry of a configuration, as the client would start or reach it."""
+
+    config: Config
+    name: str
+    line: int = 0
+    """Where the entry begins in its file."""
+    command: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    directory: str = ""
+    url: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    problem: str = ""
+    """Why it can't be gated, in words; empty when it can."""
+    gateway: bool = False
+    """Whether it is our own gateway already."""
+    filled: tuple[str, ...] = ()
+    """Variables of the environment whose values were filled in."""
+    read: str = ""
+    """The file that its variables were read from as well."""
+
+    @property
+    def start(self) -> tuple[object, ...]:
+        """What is started or reached: the same for two entries that mean the same server."""
+        return self.command, self.environment, self.directory, self.url, self.headers
+
+
+def servers_of(
+    config: Config, document: Document, *, home: Path, environ: Mapping[str, str]
+) -> tuple[Server, ...]:
+    """The servers that a configuration names, in its order."""
+    node = document.root.find(*config.keys)
+    if node is None or not isinstance(node.value, dict):
+        return ()
+    found = []
+    for member in node.members:
+        fill = _Fill(config=config, home=home, environ=environ)
+        line = document.line_of(member.start)
+        try:
+            found.append(_server(fill, member.key, line, member.value.value))
+        except _StaysError as error:
+            found.append(Server(config=config, name=member.key, line=line, problem=str(error)))
+    return tuple(found)
+
+
+def is_gateway(command: Sequence[str]) -> bool:
+    """Whether a command is our own gateway."""
+    words = list(command)
+    at = words.index("gateway") if "gateway" in words else -1
+    if at < 0 or "--agent" not in words[at:]:
+        return False
+    return Path(words[0]).name == "taskbound" or "taskbound.wiring.cli" in words[:at]
+
+
+def told_option(command: Sequence[str], name: str) -> str:
+    """What stands behind an option of our own gateway's command; empty when it is not there."""
+    words = list(command)
+    at = words.index(name) + 1 if name in words else len(words)
+    return words[at] if at < len(words) else ""
+
+
+class _StaysError(Exception):
+    """Why an entry can't be gated (rules 1 and 2)."""
+
+
+def _server(fill: _Fill, name: str, line: int, body: JsonValue) -> Server:
+    config = fill.config
+    if not isinstance(body, dict):
+        raise _StaysError("it is no object")
+    kind = body.get("type", body.get("transport"))
+    if body.get("disabled") is True or body.get("enabled") is False:
+        raise _StaysError("it is disabled, and stays as it is")
+    for key, why in _LOST.items():
+        if body.get(key):
+            raise _StaysError(why)  # 2
+    if kind not in {None, "stdio", *_REMOTE}:
+        raise _StaysError("its `type` is none that is known")
+    if ("command" in body) == ("url" in body) or (kind in _REMOTE and "url" not in body):
+        raise _StaysError(_unclear(body))
+    if "url" in body:
+        return _reached(fill, name, line, body)
+    if not isinstance(body["command"], str) or not body["command"]:
+        raise _StaysError("it has no command")
+    words = [body["command"], *_texts(body.get("args", []), "args")]
+    if is_gateway(words):
+        return Server(config=config, name=name, line=line, command=tuple(words), gateway=True)
+    declared = _pairs(body.get("env", {}), "env")
+    read, more = _environment_file(fill, body.get("envFile"))
+    told = body.get("cwd")
+    command = tuple(fill.text(one) for one in words)
+    return Server(
+        config=config,
+        name=name,
+        line=line,
+        command=command,
+        problem=_PINNED.format("arguments hold") if has_secret(command) else "",  # 3
+        environment=tuple(sorted({**more, **{key: fill.text(one) for key, one in declared}}.items())),
+        directory=fill.place(fill.text(told) if isinstance(told, str) else ""),
+        filled=tuple(sorted(fill.used)),
+        read=read,
+    )
+
+
+def _unclear(body: Mapping[str, JsonValue]) -> str:
+    if "command" in body and "url" in body:
+        return "it has both a command and a URL, and clients disagree about which one counts"
+    return "it is a remote server without a URL" if body.get("type") in _REMOTE else "it has no command"
+
+
+def _reached(fill: _Fill, name: str, line: int, body: Mapping[str, JsonValue]) -> Server:
+    """A server behind a URL."""
+    told = body["url"]
+    if not isinstance(told, str) or not told:
+        raise _StaysError("its `url` is not what it should be")
+    url = fill.text(told)
+    declared = _pairs(body.get("headers", {}), "headers")
+    headers = {key.lower(): fill.text(one) for key, one in declared}
+    if len(headers) != len(declared):
+        raise _StaysError("two of its headers have the same name")
+    if _is_front(url):
+        raise _StaysError("it is reached where Taskbound's own HTTP front serves an agent, and stays")
+    return Server(
+        config=fill.config,
+        name=name,
+        line=line,
+        url=url,
+        problem=_PINNED.format("URL holds") if has_secret((url,)) else "",  # 3
+        headers=tuple(sorted(headers.items())),
+        filled=tuple(sorted(fill.used)),
+    )
+
+
+def _is_front(url: str) -> bool:
+    """Whether the URL can be that of our own HTTP front (`/mcp/AGENT` on this machine)."""
+    try:
+        split = urlsplit(url)
+        return split.hostname in _NEAR and _FRONT.fullmatch(split.path) is not None
+    except ValueError:
+        return False
+
+
+def _texts(value: JsonValue, what: str) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise _StaysError(f"its `{what}` are not what they should be")
+    return [one for one in value if isinstance(one, str)]
+
+
+def _pairs(value: JsonValue, what: str) -> list[tuple[str, str]]:
+    """Names and texts; a number is written as every client writes it, and nothing else is guessed at."""
+    if not isinstance(value, dict):
+        raise _StaysError(f"its `{what}` is not what it should be")
+    found = []
+    for key, one in value.items():
+        if isinstance(one, bool) or not isinstance(one, str | int):
+            raise _StaysError(f"its `{what}` is not what it should be: `{escape_text(key)}` is no text")
+        found.append((key, str(one)))
+    return found
+
+
+def _environment_file(fill: _Fill, told: JsonValue) -> tuple[str, Mapping[str, str]]:
+    """The path of the file that a client reads variables from as well, and these."""
+    if told is None:
+        return "", {}
+    if not isinstance(told, str) or not told or fill.config.client not in {Client.VS_CODE, Client.CURSOR}:
+        raise _StaysError("it reads its variables from a file (`envFile`), which is not known of its client")
+    path = Path(fill.place(fill.text(told)))
+    try:
+        return str(path), parse_environment(read_text(path))
+    except BadConfigError as error:
+        raise _StaysError(
+            f"it reads its variables from `{escape_text(str(path))}`: {error.message}"
+        ) from None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Fill:
+    """Fills in what the client of a configuration would (rule 1)."""
+
+    config: Config
+    home: Path
+    environ: Mapping[str, str]
+    used: set[str]
+
+    def __init__(self, *, config: Config, home: Path, environ: Mapping[str, str]) -> None:
+        self.config = config
+        self.home = home
+        self.environ = environ
+        self.used = set()
+
+    def place(self, told: str) -> str:
+        """An absolute path as the client would read it."""
+        start = self.config.folder or self.home
+        return str((start / Path(told).expanduser()) if told else start)
+
+    def text(self, text: str) -> str:
+        """The text as the server would get it."""
+        match self.config.client:
+            case Client.CLAUDE_DESKTOP | Client.GENERIC:
+                return text
+            case Client.CLAUDE_CODE:
+                return _VARIABLE.sub(lambda found: self._shell(found[1]), text)
+            case Client.CURSOR | Client.VS_CODE:
+                return _VARIABLE.sub(lambda found: self._editor(found[1]), text)
+
+    def _shell(self, name: str) -> str:
+        name, mark, default = name.partition(":-")
+        value = self.environ.get(name)
+        if mark and not value:
+            return default
+        if value is None:
+            raise _StaysError(f"it needs the variable `{escape_text(name)}`, which is not set here")
+        self.used.add(name)
+        return value
+
+    def _editor(self, name: str) -> str:
+        kind, _, rest = name.partition(":")
+        folder = self.config.folder
+        match kind:
+            case "env":
+                return self._shell(rest)
+            case "userHome":
+                return str(self.home)
+            case "pathSeparator" | "/":
+                return "/"
+            case "workspaceFolder" if folder is not None and not rest:
+                return str(folder)
+            case "workspaceFolderBasename" if folder is not None:
+                return folder.name
+            case "input":
+                raise _StaysError(f"it asks the person for `{escape_text(rest)}` at each start")
+            case _:
+                raise _StaysError(f"only the client can fill in `{escape_text(name)}`")

@@ -1,0 +1,84 @@
+"""What of a configuration is not shown: values that are, or may be, somebody's secrets.
+
+1. Of a command's words those that say that they hold a secret (`core.tool.secret`), or that stand behind an
+   option or before them a name which says so. Of a URL its query, and who signs in with it.
+2. Of a text of a configuration the same, and every value of `env` and `headers`, whatever it is: a person
+   looks at names there, and nobody can tell which value is none.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.tool.secret import is_secret_text, may_name_secret, names_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from taskbound.surfaces.cli.clients.jsonc import Node
+
+__all__ = ["HIDDEN", "has_secret", "masked_text", "masked_url", "masked_words"]
+
+HIDDEN: Final = "(not shown)"
+_NAMED: Final = re.compile(r"([^=:\s]+)(?:=|:\s+)(.*)", re.DOTALL)
+_QUERY: Final = re.compile(r"(?<=[?&;#])([^=&;#]*)=([^&;#]*)")
+_USER: Final = re.compile(r"(?<=://)[^/@\s]*@")
+_ALWAYS: Final = frozenset({"env", "headers"})
+
+
+def masked_words(words: Sequence[str]) -> tuple[str, ...]:
+    """A command's words without the secrets among them (rule 1)."""
+    found = []
+    behind = False
+    for word in words:
+        named = _NAMED.fullmatch(word)
+        if behind or is_secret_text(word):
+            found.append(HIDDEN)
+        elif named is not None and names_secret(named[1]):
+            found.append(word[: named.start(2)] + HIDDEN)
+        else:
+            found.append(masked_url(word) if "://" in word else word)
+        behind = word.startswith("-") and named is None and names_secret(word)
+    return tuple(found)
+
+
+def has_secret(words: Sequence[str]) -> bool:
+    """Whether a command's words hold a secret."""
+    return masked_words(words) != tuple(words)
+
+
+def masked_url(url: str) -> str:
+    """A URL without who signs in, and without the values of its query that may be secrets."""
+    plain = _USER.sub(f"{HIDDEN}@", url)
+    path = re.split(r"[?#]", plain, maxsplit=1)[0]
+    query = plain[len(path) :]
+    return path + _QUERY.sub(lambda one: f"{one[1]}={HIDDEN}" if _hides(one[1], one[2]) else one[0], query)
+
+
+def _hides(name: str, value: str) -> bool:
+    return may_name_secret(name) or is_secret_text(value)
+
+
+def masked_text(text: str, nodes: Sequence[Node]) -> str:
+    """A configuration's text, with what is not shown in these parts of it replaced (rule 2)."""
+    places = sorted({(one.start, one.end): new for node in nodes for one, new in _hidden(node)}.items())
+    for (start, end), new in reversed(places):
+        text = text[:start] + new + text[end:]
+    return text
+
+
+def _hidden(node: Node, key: str = "", *, every: bool = False) -> Iterator[tuple[Node, str]]:
+    """The values beneath a part that are not shown, with what stands there instead."""
+    every = every or key in _ALWAYS
+    hidden = f'"{HIDDEN}"'
+    if not isinstance(node.value, dict | list):
+        text = node.value if isinstance(node.value, str) else ""
+        if every or names_secret(key) or is_secret_text(text) or masked_url(text) != text:
+            yield node, hidden
+        return
+    for one in node.members:
+        yield from _hidden(one.value, one.key, every=every)
+    words = [one.value if isinstance(one.value, str) else "" for one in node.items]
+    for item, word, shown in zip(node.items, words, masked_words(words), strict=True):
+        yield from [(item, hidden)] if word != shown else _hidden(item, every=every)

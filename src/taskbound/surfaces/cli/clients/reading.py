@@ -1,0 +1,69 @@
+"""Reading a file that somebody else writes: a regular one, of bounded size, text."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action.escape import escape_text
+from taskbound.surfaces.cli.clients.errors import BadConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["MARK", "read_bytes", "read_text", "text_of"]
+
+_LARGEST: Final = 32 * 1024 * 1024
+MARK: Final = b"\xef\xbb\xbf"
+"""The byte-order mark that some editors put before a text."""
+
+
+def read_bytes(path: Path) -> bytes:
+    """The file's bytes.
+
+    Raises:
+        BadConfigError: It is not there, can't be read, is no regular file (a pipe would be waited for), is a
+            link that leads round, or is too large.
+    """
+    shown = escape_text(str(path))
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError as error:
+        words = "it is a link that leads round" if error.errno == errno.ELOOP else error.strerror
+        raise BadConfigError(f"`{shown}` can't be read: {words}") from error
+    try:
+        seen = os.fstat(fd)
+        if not stat.S_ISREG(seen.st_mode):
+            raise BadConfigError(f"`{shown}` is no regular file")
+        with os.fdopen(fd, "rb", closefd=False) as stream:
+            raw = stream.read(_LARGEST + 1) if seen.st_size <= _LARGEST else b""
+    except OSError as error:
+        raise BadConfigError(f"`{shown}` can't be read: {error.strerror}") from error
+    finally:
+        os.close(fd)
+    if max(seen.st_size, len(raw)) > _LARGEST:
+        raise BadConfigError(f"`{shown}` is larger than {_LARGEST} bytes")
+    return raw
+
+
+def read_text(path: Path) -> str:
+    """The file's text, with its line ends as they are, without its byte-order mark.
+
+    Raises:
+        BadConfigError: As `read_bytes`, or it is no UTF-8.
+    """
+    return text_of(path, read_bytes(path))
+
+
+def text_of(path: Path, raw: bytes) -> str:
+    """The text that these bytes of a file are, without a byte-order mark.
+
+    Raises:
+        BadConfigError: They are no UTF-8.
+    """
+    try:
+        return raw.removeprefix(MARK).decode()
+    except UnicodeDecodeError as error:
+        raise BadConfigError(f"`{escape_text(str(path))}` is no UTF-8") from error

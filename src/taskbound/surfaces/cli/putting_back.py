@@ -1,0 +1,91 @@
+"""`taskbound init --undo` and `--forget`: the configurations as they were, or what was kept for that.
+
+A file that can't be put back is left, named, and keeps its original; the others go on. The status is then
+that of what is wrong with the first one that was left.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from taskbound.surfaces.cli.clients.errors import NoUndoError
+from taskbound.surfaces.cli.clients.undo import Left, Restored, forget, kept, undo
+from taskbound.surfaces.cli.screen import Words, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.surfaces.cli.session import Session
+
+__all__ = [
+    "FileLeft",
+    "ForgetReport",
+    "UndoReport",
+    "files_left",
+    "forget_originals",
+    "put_back",
+    "raise_for",
+]
+
+
+class FileLeft(msgspec.Struct, frozen=True, kw_only=True):
+    """One configuration that stays as it is."""
+
+    path: str
+    code: str
+    why: str
+
+
+class UndoReport(msgspec.Struct, frozen=True, kw_only=True, tag="undone", tag_field="is"):
+    """What `init --undo` did."""
+
+    restored: tuple[Restored, ...]
+    left: tuple[FileLeft, ...]
+
+
+class ForgetReport(msgspec.Struct, frozen=True, kw_only=True, tag="forgotten", tag_field="is"):
+    """What `init --forget` did."""
+
+    paths: tuple[str, ...]
+    """The configurations whose originals were kept."""
+
+
+def files_left(some: Sequence[Left]) -> tuple[FileLeft, ...]:
+    """The files that stay as they are, for a report."""
+    return tuple(FileLeft(path=one.path, code=one.error.code, why=one.error.message) for one in some)
+
+
+def raise_for(session: Session, left: Sequence[Left]) -> None:
+    """End with what is wrong with the first file that was left alone; the others are named before it."""
+    for one in left[1:]:
+        session.screen.note(Words(one.error.message))
+    if left:
+        raise left[0].error
+
+
+def put_back(session: Session) -> None:
+    """Put every rewritten configuration back; one that can't be holds up no other."""
+    done = undo(session.place.home, session.confirm)
+    if session.screen.json:
+        session.screen.document(UndoReport(restored=done.restored, left=files_left(done.left)))
+    for one in done.restored:
+        session.screen.line(f"{shown(one.path)}: {one.how}")
+    if done.restored:
+        session.screen.line("Agent, servers and template stay; `taskbound agent suspend` stops the agent.")
+    raise_for(session, done.left)
+
+
+def forget_originals(session: Session) -> None:
+    """Take the kept originals away, after a person's yes."""
+    paths = kept(session.place.home)
+    if not paths:
+        raise NoUndoError("no original of a configuration is kept")
+    session.screen.fields([("kept originals of", paths)])
+    session.confirm("Take them away? The configurations can't be put back after that.")
+    forget(session.place.home)
+    if session.screen.json:
+        session.screen.document(ForgetReport(paths=paths))
+        return
+    session.screen.line("They are gone. The configurations stay as they are.")
