@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -86,6 +87,8 @@ class Wire:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
+        self.patience = DEADLINE
+        """Seconds for each wait."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -100,7 +103,7 @@ class Wire:
 
     async def head(self) -> Answer:
         """The head of an answer, whose body is still to come."""
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(self.patience):
             raw = await self.reader.readuntil(b"\r\n\r\n")
         first, *lines = raw.decode("latin-1").split("\r\n")[:-2]
         pairs = [line.split(":", 1) for line in lines]
@@ -109,7 +112,7 @@ class Wire:
 
     async def event(self) -> Json | None:
         """The next event of a stream in chunks; comments are passed over; None at its end."""
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(self.patience):
             while True:
                 size = int((await self.reader.readline()).strip() or b"0", 16)
                 data = await self.reader.readexactly(size)
@@ -129,13 +132,13 @@ class Wire:
                 found.events.append(one)
             found.body = b"events"
         elif int(found.headers.get("content-length", "0")):
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout(self.patience):
                 found.body = await self.reader.readexactly(int(found.headers["content-length"]))
         return found
 
     async def closed(self) -> bytes:
         """What came before the other side closed."""
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(self.patience):
             try:
                 return await self.reader.read()
             except ConnectionResetError:
@@ -287,7 +290,8 @@ async def near(
         given: dict[str, Any] = bounds
         served = Front(plugs, connect, Bounds(**given), hosts=frozenset())
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: HttpConnection(served), "127.0.0.1", 0, backlog=1024)
+        listening = socket.create_server(("127.0.0.1", 0), backlog=1024)  # as the process makes it
+        server = await loop.create_server(lambda: HttpConnection(served), sock=listening, backlog=1024)
         there = Near(front=served, daemon=daemon, port=server.sockets[0].getsockname()[1])
         served.hosts = hosts_of("127.0.0.1", there.port)
         try:
@@ -298,12 +302,15 @@ async def near(
 
 
 @contextlib.asynccontextmanager
-async def front(place: Place, *, hold: int = 0, **bounds: float) -> AsyncIterator[Fronted]:
-    """A front of this daemon, with other bounds where a test is about their length."""
+async def front(place: Place, *, hold: int = 0, before: str = "", **bounds: float) -> AsyncIterator[Fronted]:
+    """A front of this daemon, with other bounds where a test is about their length.
+
+    What stands in `before` is run in its process first: a fault that a test of tests plants there.
+    """
     script = (
         "import os, sys\nfrom functools import partial\nfrom taskbound.wiring import front, gateway\n"
         f"os.environ['TASKBOUND_HOLD_SECONDS'] = '{hold}'\n"
-        f"front.Bounds = partial(front.Bounds, **{bounds!r})\n"
+        f"front.Bounds = partial(front.Bounds, **{bounds!r})\n{before}\n"
         "sys.exit(gateway.main(sys.argv[1:]))\n"
     )
     words = ["--listen", "127.0.0.1:0", "--home", str(place.home)]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 
 import pytest
@@ -219,6 +220,19 @@ def test_bodies_that_are_being_read_have_a_bound_together(tmp_path: Path) -> Non
             await there.until(lambda: there.front._reserved == 0)  # noqa: SLF001 -- the same
             assert (await there.send(plain(there))).status == 200
             assert there.front._reserved == 0  # noqa: SLF001 -- the same
+
+    asyncio.run(story())
+
+
+def test_the_second_piece_of_an_answer_does_not_wait_until_the_first_was_acknowledged(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path) as there, await there.wire() as wire:
+            wire.send(plain(there))
+            assert (await wire.answer()).status == 200
+            (one,) = there.front._connections  # noqa: SLF001 -- how its socket is set is the point
+            assert one._transport is not None  # noqa: SLF001 -- the same
+            own = one._transport.get_extra_info("socket")  # noqa: SLF001 -- the same
+            assert own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
     asyncio.run(story())
 
