@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from dev.soaks.approvals import soak_approvals
 from dev.soaks.found import PAGE, Report, write_page
+from dev.soaks.gateway import soak_gateway, soak_interleavings
 from dev.soaks.kills import soak_kills
 from dev.soaks.races import soak_races
 from dev.soaks.runs import soak_canonical, soak_clock, soak_mutation, soak_parser, soak_policy
@@ -54,10 +55,20 @@ SOAKS: Final = {
         count=10_000_000,
         holds="what `covers` says is covered permits no call that no share of its parent permits (I-08)",
     ),
+    "gateway": Soak(
+        run=soak_gateway,
+        count=100_000,
+        holds="200 clients at once: memory is bounded, nothing is left behind, every call is accounted for",
+    ),
     "histories": Soak(
         run=soak_histories,
         count=10_000,
         holds="two daemons over memory, SQLite or PostgreSQL answer and record the same, to the byte",
+    ),
+    "interleavings": Soak(
+        run=soak_interleavings,
+        count=10_000,
+        holds="two clients with equal ids, over HTTP and pipes, in both eras: no answer crosses",
     ),
     "kill": Soak(
         run=soak_kills,

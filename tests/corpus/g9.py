@@ -6,17 +6,27 @@
 1. *expect* is the code of the error that the first refused line gets, or ``ok``. Each case that is refused
    has one benign twin that is ``ok`` (*twin_of* names the case), so that refusing everything fails too.
 2. The bytes are all that a legacy client writes after its handshake, with their LFs, to a gateway that has
-   one upstream called `echo` (`tests/peers/echo.py`) and a task that permits `echo__echo` with any
-   arguments. They are written in one piece, or cut at the offsets *cuts*; with *eof* the client closes its
-   end behind them.
+   one upstream called `echo` (`tests/peers/echo.py`) and a task that permits `echo__echo` with any arguments.
+   They are written in one piece, or cut at the offsets *cuts*; with *eof* the client closes its end behind
+   them.
 3. *calls* is how many calls of them may reach the upstream.
 4. *make* stands in for the bytes: a list of ``{b64, times}`` to be joined, for what is huge; ``{fault, n?}``
    for what an upstream does (`tests/peers/faulty.py`) when its tool `work` is called; ``{names}`` for a list
    of tools.
 5. *layer* is where the answer must come from: ``line`` (cutting the stream), ``message`` (one line as one
    message), ``method`` (what the method takes), ``session`` (what went before), ``name`` (the tool's name),
-   ``names`` (a list of tools), ``upstream`` (a line of an upstream), ``upstream-session`` (the same, and
-   what was asked of it).
+   ``names`` (a list of tools), ``upstream`` (a line of an upstream), ``upstream-session`` (the same, and what
+   was asked of it).
+
+Three more files have what is no line of a client, with twins by the same rule; `rows` reads them:
+
+- `g9-front.jsonl`, what is sent to the HTTP front: ``{id, base, change, expect, status, recorded}``. *base*
+  is the request that is changed: a ``call`` of 2026-07-28, a ``legacy`` call without its session, an
+  ``empty`` body. *change* has another ``bearer``, ``verb``, ``path``, ``headers``, headers ``without`` which
+  it comes, a line that comes ``again``. *recorded* is whether one record of a refused action must be left.
+- `g9-tools.jsonl`, what a pinned server lists now: ``{id, lists, expect, decision, says}``, `expect` what its
+  tool `pay` is taken for, `decision` what a call of it gets, `says` what the difference has to say.
+- `g9-arguments.jsonl`, what a call or a read asks for: ``{id, arguments, expect}``, `expect` the decision.
 """
 
 from __future__ import annotations
@@ -31,9 +41,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["FILE", "Case", "cases"]
+__all__ = ["FILE", "FILES", "Case", "cases", "in_modern", "rows"]
 
 FILE = Path(__file__).with_name("g9.jsonl")
+FILES = ("g9-front", "g9-tools", "g9-arguments")
+_META = (
+    b'"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",'
+    b'"io.modelcontextprotocol/clientCapabilities":{}},'
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +84,20 @@ def cases(*layers: str) -> Sequence[Case]:
     """The cases of these layers, or all, in the order of the file."""
     found = [_case(json.loads(line)) for line in FILE.read_text(encoding="ascii").splitlines()]
     return [case for case in found if not layers or case.layer in layers]
+
+
+def rows(name: str) -> Sequence[dict[str, Any]]:
+    """The rows of one of the other files, in its order."""
+    lines = FILE.with_name(f"{name}.jsonl").read_text(encoding="ascii").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def in_modern(raw: bytes) -> bytes:
+    """The same line as a client of 2026-07-28 writes it; empty where it has no parameters to say so in."""
+    head, found, rest = raw.partition(b'"params":{')
+    if raw.count(found) != 1 or b'"_meta"' in raw or rest.startswith(b"}"):
+        return b""
+    return head + found + _META + rest
 
 
 def _case(row: dict[str, Any]) -> Case:

@@ -53,6 +53,19 @@ def telling(*, log: Path | None = None) -> list[str]:
     return _command(HERE / "telling.py", ("log", log))
 
 
+def deputy(*, home: Path, agent: str, tool: str) -> list[str]:
+    """A server that calls a tool through a gateway of its own; see `deputy.py`."""
+    return _command(HERE / "deputy.py", ("home", home), ("agent", agent), ("tool", tool))
+
+
+def slow(
+    *, seed: int = 1, longest: float = 10.0, log: Path | None = None, crosses: int = 0, lingers: bool = False
+) -> list[str]:
+    """A server that takes its time, and answers in an order of its own; see `slow.py`."""
+    options = (("seed", seed), ("longest", longest), ("log", log), ("crosses", crosses), ("lingers", lingers))
+    return _command(HERE / "slow.py", *options)
+
+
 def shelf(script: Path, *, log: Path | None = None, era: str | None = None) -> list[str]:
     """A server that has what its script says beside its tools; see `shelf.py`."""
     return _command(HERE / "shelf.py", ("script", script), ("log", log), ("era", era))

@@ -65,8 +65,9 @@ PATIENT = (
 class Place:
     """One data directory with its daemon."""
 
-    def __init__(self, home: Path, directory: Path) -> None:
+    def __init__(self, home: Path, directory: Path, agents: Sequence[str] = ("coder",)) -> None:
         self.home = home
+        self.agents = tuple(agents)
         self.directory = directory
         self.task = ""
         self.tools: list[str] = []
@@ -97,7 +98,7 @@ class Place:
     async def pin(self, name: str, command: Sequence[str], *, era: str = "") -> None:
         spec, found = await probed(name, command, self.directory, era=era)
         raws = tuple(map(msgspec.Raw, found.definitions))
-        ask = AddUpstream(spec=spec, definitions=raws, agents=("coder",), methods=found.methods)
+        ask = AddUpstream(spec=spec, definitions=raws, agents=self.agents, methods=found.methods)
         self.client.ask(ask, Done)
         self.tools += [f"{name}__{json.loads(raw)['name']}" for raw in found.definitions]
         self.tools += [f"{name}__{method}" for method in found.methods]
@@ -107,12 +108,16 @@ class Place:
         return {"grants": [{"tool": name, "others": "any"} for name in self.tools]}
 
     def settle_in(self) -> None:
-        """A person, who answers for the active agent `coder`."""
-        monitor = self.directory / "monitor.jsonl"
+        """A person, who answers for the active agents."""
         self.client.ask(RegisterPerson(name="ann", uid=os.getuid()), Done)
+        for name in self.agents:
+            self._activate(name)
+
+    def _activate(self, name: str) -> None:
+        monitor = self.directory / f"monitor-{name}.jsonl"
         self.client.ask(
             RegisterAgent(
-                name="coder",
+                name=name,
                 owner="ann",
                 approvers=("ann",),
                 monitor=f"file:{monitor}",
@@ -120,17 +125,23 @@ class Place:
             ),
             Done,
         )
-        self.client.ask(TestMonitor(name="coder"), Done)
+        self.client.ask(TestMonitor(name=name), Done)
         code = json.loads(monitor.read_text(encoding="utf-8").splitlines()[-1])["code"]
-        self.client.ask(AcknowledgeMonitor(name="coder", code=code), Done)
-        self.client.ask(ActivateAgent(name="coder"), Done)
+        self.client.ask(AcknowledgeMonitor(name=name, code=code), Done)
+        self.client.ask(ActivateAgent(name=name), Done)
 
     def start_task(
-        self, scope: dict[str, Any] | None = None, *, seconds: int = 600, heartbeat: int = 0, grace: int = 0
+        self,
+        scope: dict[str, Any] | None = None,
+        *,
+        agent: str = "coder",
+        seconds: int = 600,
+        heartbeat: int = 0,
+        grace: int = 0,
     ) -> str:
         given = _scope(scope or self.anything())
         ask = StartTask(
-            agent="coder", purpose="test", seconds=seconds, scope=given, heartbeat=heartbeat, grace=grace
+            agent=agent, purpose="test", seconds=seconds, scope=given, heartbeat=heartbeat, grace=grace
         )
         self.task = self.client.ask(ask, TaskDetail).row.task
         return self.task

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from pathlib import Path
 
 import pytest
@@ -10,52 +9,7 @@ from taskbound.surfaces.gateway.link import Timings
 from taskbound.wire.action import Decide, Reason, Refused
 from taskbound.wire.approval import HoldPush
 from tests.peers.commands import echo, faulty, telling
-from tests.surfaces.gateway.http.fronting import BEARER, META, OTHER, Json, Near, near
-
-CALLS = 600
-"""Ten thousand were run by hand (ADR 0039); these are of the same draw."""
-
-
-async def chatter(there: Near, bearer: str, session: str, seed: int, count: int) -> int:
-    """One client on one connection, whose ids are those of every other; how often it got its own answer."""
-    draw = random.Random(seed)  # noqa: S311 -- an order, and no secret
-    right = 0
-    async with await there.wire() as wire:
-        for number in range(count):
-            text = f"{seed}-{number}"
-            arguments = {"text": text}
-            if session:
-                params = {"name": "echo__echo", "arguments": arguments}
-                wire.send(
-                    there.legacy(
-                        bearer,
-                        {"id": text if draw.random() < 0.1 else 7, "method": "tools/call", "params": params},
-                        session,
-                    )
-                )
-            else:
-                eager: Json = {"Accept": "text/event-stream"} if draw.random() < 0.3 else {}
-                wire.send(there.calling(bearer, "echo__echo", arguments, id=7, **eager))
-            answer = await wire.answer()
-            assert answer.text == text
-            assert answer.json["id"] in {7, text}
-            right += 1
-    return right
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(180)
-def test_no_answer_crosses_between_clients_with_equal_ids(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with near(tmp_path, echo()) as there:
-            clients = []
-            for seed in range(12):
-                bearer = (BEARER, OTHER)[seed % 2]
-                session = await there.initialize(bearer) if seed % 3 == 0 else ""
-                clients.append(chatter(there, bearer, session, seed, CALLS // 12))
-            assert sum(await asyncio.gather(*clients)) == CALLS
-
-    asyncio.run(story())
+from tests.surfaces.gateway.http.fronting import BEARER, META, OTHER, near
 
 
 @pytest.mark.parametrize("modern", [True, False])
