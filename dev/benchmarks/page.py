@@ -96,6 +96,7 @@ _ORDER: Final = (
     "large",
     "postgres",
     "gateway",
+    "transports",
     "memory",
     "startup",
     "verify",
