@@ -154,7 +154,7 @@ class ToolRows(Message, frozen=True, tag="tools", tag_field="is"):
 
 
 class SeeTools(Message, frozen=True, tag="tool:see", tag_field="op"):
-    """A gateway says what a server that it started lists now; the daemon compares and records."""
+    """A gateway, or a person who looks, says what a started server lists now, to be compared and recorded."""
 
     server: str
     """The upstream's name."""

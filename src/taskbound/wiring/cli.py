@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from taskbound.ports.policy import PolicyLanguage
     from taskbound.sdk.client import Client
-    from taskbound.surfaces.cli.plugs import Loot, Place, Plugs, Probed
+    from taskbound.surfaces.cli.plugs import Looked, Loot, Place, Plugs, Probed
+    from taskbound.wire.tool import ServerSpec
 
 __all__ = ["main", "make_plugs", "own_command"]
 
@@ -49,6 +50,7 @@ def make_plugs(environ: Mapping[str, str]) -> Plugs:
         socket=find_socket,
         probe=_probe,
         reach=_reach,
+        look=_look,
         verify=verify_ed25519,
         gateway=_gateway,
         serve=_serve,
@@ -118,6 +120,12 @@ def _reach(*, name: str, url: str, headers: Mapping[str, str], key: str, authori
     place = str(Path(authorities).resolve()) if authorities else ""
     spec, seen = probe_url(name=name, url=url, headers=headers, key=key, authorities=place)
     return Probed(spec=spec, definitions=seen.definitions, methods=seen.methods, notes=seen.notes)
+
+
+def _look(spec: ServerSpec, namespace: str) -> Looked:
+    from taskbound.wiring.look import look_at  # noqa: PLC0415 -- as above
+
+    return look_at(spec, namespace)
 
 
 def _gateway(words: Sequence[str]) -> int:

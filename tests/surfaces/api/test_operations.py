@@ -142,7 +142,8 @@ def example(kind: type[Any]) -> Any:
 
 
 ASKS = [one for one in get_args(envelope.Ask) if one is not Open]
-PERSONAL = [one for one in ASKS if OPERATIONS[one].right in {Right.PERSON, Right.PERSON_OR_RUN}]
+PERSONS = {Right.LOOKER, Right.PERSON, Right.PERSON_OR_RUN}
+PERSONAL = [one for one in ASKS if OPERATIONS[one].right in PERSONS]
 
 
 def test_every_message_that_can_be_asked_is_one_operation_and_no_other_is() -> None:

@@ -32,7 +32,7 @@ def test_every_command_of_the_issue_is_there() -> None:
         "task issuer": "add list remove",
         "template": "save list remove",
         "tool": "list diff accept declare",
-        "upstream": "add list remove",
+        "upstream": "add list test remove",
         "policy": "new validate test coverage fmt schema explain"
         " propose list show diff activate rollback replay",
         "action": "list show explain reconcile",

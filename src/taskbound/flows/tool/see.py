@@ -1,6 +1,6 @@
 """Noticing when a server lists other tools than were pinned, and accepting what it lists.
 
-1. Whenever a gateway has started the server, it says what the server lists now. A
+1. Whenever a gateway has started the server, it says what the server lists now; so does a person who looks. A
    changed schema, annotation or name refuses calls until a person has accepted it;
    changed text is flagged, and the pinned text goes on being served (design 2, tool).
 2. A list from another server identity than the pinned one changes every tool.
@@ -72,10 +72,18 @@ class Sights:
         identity: str,
         raws: Sequence[bytes],
         *,
-        agent: str,
+        agent: str | None,
         methods: Sequence[str] = (),
     ) -> tuple[Difference, ...]:
         """Compare what a started server lists with its pins, and keep what differs (rules 1 and 2).
+
+        Args:
+            namespace: Where the server is pinned.
+            name: The server's name.
+            identity: Digest of the identity that was started.
+            raws: What it lists.
+            agent: Whose gateway started it; None for a person who looks.
+            methods: What it says that it can be asked for beside its tools.
 
         Raises:
             UnknownServerError: It is not pinned, or not for this agent: its gateway has nothing to say of it.
@@ -83,7 +91,7 @@ class Sights:
         with self._means.store.read() as snapshot:
             server = require_server(snapshot.tools.server(namespace, name), name)
             pins = snapshot.tools.tools(namespace, server=name)
-        if server.agents and agent not in server.agents:
+        if agent is not None and server.agents and agent not in server.agents:
             raise UnknownServerError(f"no server `{name}` is pinned for agent `{agent}`")
         definitions = {pin.name: parse_definition(pin.definition) for pin in pins}
         if identity != server.identity:

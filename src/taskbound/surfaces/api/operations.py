@@ -5,6 +5,7 @@
    worker, right before it takes effect; this table says so, and a test holds both
    to each other.
    *Giver*: also the account that owns the data directory (`Daemon.require_giver`).
+   *Looker*: a gateway, or a person from outside any gateway or run: who started a server and saw its list.
 3. *Gateway* operations refuse every other connection; *read* operations give to any
    account that has a person, or owns the data directory.
 """
@@ -65,6 +66,7 @@ class Right(Enum):
     PERSON = "person"
     PERSON_OR_RUN = "person-or-run"
     GIVER = "giver"
+    LOOKER = "looker"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +189,7 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_tool.DiffTool: _operation("api:tool:diff", _R, tool.diff_tool),
     wire_tool.ListTools: _operation("api:tool:list", _R, tool.list_tools),
     wire_tool.ReachTools: _operation("api:tool:reach", _G, tool.reach_tools),
-    wire_tool.SeeTools: _operation("api:tool:see", _G, tool.see_tools),
+    wire_tool.SeeTools: _operation("api:tool:see", Right.LOOKER, tool.see_tools),
     wire_tool.AddUpstream: _operation("api:upstream:add", _P, tool.add_upstream),
     wire_tool.ListUpstreams: _operation("api:upstream:list", Right.ANYONE, tool.list_upstreams),
     wire_tool.RemoveUpstream: _operation("api:upstream:remove", _P, tool.remove_upstream),

@@ -133,13 +133,15 @@ async def see_tools(daemon: Daemon, connection: Connection, ask: wire.SeeTools) 
     raws = [bytes(one) for one in ask.definitions]
 
     def work() -> Answer:
-        daemon.require_gateway(connection)
+        gateway = connection.role == "gateway"
+        if not gateway:
+            daemon.require_person(connection)
         found = daemon.sights.see(
             connection.namespace,
             ask.server,
             ask.identity,
             raws,
-            agent=connection.agent,
+            agent=connection.agent if gateway else None,
             methods=ask.methods,
         )
         return wire.Seen(differences=tuple((one.tool, one.state, "; ".join(one.words)) for one in found))

@@ -14,7 +14,6 @@ import pwd
 import stat
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -23,9 +22,11 @@ import msgspec
 import typer
 
 from taskbound.core.errors import TaskboundError
-from taskbound.surfaces.cli.clients.places import find_configs
+from taskbound.surfaces.cli.doctor_clients import look_at_clients
 from taskbound.surfaces.cli.doctor_people import look_at_people
+from taskbound.surfaces.cli.doctor_processes import look_at_processes
 from taskbound.surfaces.cli.errors import fault_of
+from taskbound.surfaces.cli.finding import Finding
 from taskbound.surfaces.cli.pages import with_pages
 from taskbound.surfaces.cli.screen import Words, moment, shown
 from taskbound.surfaces.cli.session import Session, command
@@ -35,7 +36,12 @@ from taskbound.wire.policy import BundleInForce
 from taskbound.wire.tool import ListUpstreams, UpstreamRows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from taskbound.core.action.canonical import JsonValue
     from taskbound.sdk.client import Client
+    from taskbound.wire.identity import AgentDetail
+    from taskbound.wire.tool import ServerSpec, UpstreamRow
 
 __all__ = ["DoctorReport", "Finding", "add_doctor", "doctor"]
 
@@ -45,19 +51,6 @@ _OVERDUE: Final = 15 * 60 * _SECOND
 _OTHERS: Final = 0o077
 _WRITABLE: Final = 0o022
 _DEPLOY: Final = "see `deploy/README.md` in Taskbound's source tree"
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was looked at."""
-
-    about: str
-    """`boundary`, `daemon`, `policy`, `audit`, `agents`, `people` or `clients`."""
-    level: str
-    """`ok`, `warn` or `bad` (rule 1)."""
-    name: str
-    """A stable word for scripts."""
-    text: str
-    advice: str = ""
 
 
 class DoctorReport(msgspec.Struct, frozen=True, kw_only=True, tag="doctor", tag_field="is"):
@@ -104,6 +97,7 @@ def _show(session: Session, report: DoctorReport) -> None:
         "agents": "Agents and servers",
         "people": "People",
         "clients": "MCP clients of this account",
+        "processes": "What runs now",
     }
     session.screen.line(f"Installation: {shown(report.home)}")
     for about, title in titles.items():
@@ -120,6 +114,8 @@ def _look(session: Session) -> tuple[StatusReport | None, list[Finding]]:
     found = list(_boundaries(home, elsewhere))
     client: Client | None = None
     status: StatusReport | None = None
+    ceilings: dict[str, JsonValue] | None = None
+    pinned: tuple[ServerSpec, ...] = ()
     if elsewhere or home.is_dir():
         try:
             client = session.plugs.connect(replace(session.place, autostart=False), session.namespace, "cli")
@@ -131,7 +127,11 @@ def _look(session: Session) -> tuple[StatusReport | None, list[Finding]]:
     if client is not None:
         with client:
             status = client.ask(Status(), StatusReport)
-            found += [*_daemon(status, home), *_agents(client)]
+            agents = client.ask(ListAgents(), AgentRows).rows
+            ceilings = {one.name: msgspec.json.decode(bytes(one.ceiling)) for one in agents}
+            rows = client.ask(ListUpstreams(), UpstreamRows).rows
+            pinned = tuple(one.spec for one in rows)
+            found += [*_daemon(status, home), *_agents(agents), *_servers(rows)]
             for level, name, text, advice in look_at_people(client):
                 found.append(Finding(about="people", level=level, name=name, text=text, advice=advice))
     found += [
@@ -144,7 +144,16 @@ def _look(session: Session) -> tuple[StatusReport | None, list[Finding]]:
         )
         for name in session.place.unknown_variables
     ]
-    return status, [*found, *_clients(session)]
+    found += look_at_clients(
+        home=home,
+        person=Path.home(),
+        folder=Path.cwd(),
+        namespace=session.namespace,
+        environ=session.plugs.environ,
+        agents=ceilings,
+        pinned=pinned,
+    )
+    return status, [*found, *look_at_processes(pinned)]
 
 
 def _boundaries(home: Path, elsewhere: str) -> Iterator[Finding]:
@@ -392,8 +401,8 @@ def _audit(status: StatusReport) -> Iterator[Finding]:
     )
 
 
-def _agents(client: Client) -> Iterator[Finding]:
-    for agent in client.ask(ListAgents(), AgentRows).rows:
+def _agents(agents: Sequence[AgentDetail]) -> Iterator[Finding]:
+    for agent in agents:
         lacks = f"; {'; '.join(agent.lacks)}" if agent.lacks else ""
         active = agent.state == "active" and not agent.lacks
         yield Finding(
@@ -411,7 +420,10 @@ def _agents(client: Client) -> Iterator[Finding]:
                 text=f"agent `{shown(agent.name)}` is of {agent.risk} risk, says `{shown(agent.risk_by)}`",
                 advice="lower it with `taskbound agent risk` when that is over",
             )
-    for row in client.ask(ListUpstreams(), UpstreamRows).rows:
+
+
+def _servers(rows: Sequence[UpstreamRow]) -> Iterator[Finding]:
+    for row in rows:
         if row.changed:
             yield Finding(
                 about="agents",
@@ -428,38 +440,6 @@ def _agents(client: Client) -> Iterator[Finding]:
                 name="stored-variables",
                 text=f"server `{shown(row.spec.name)}`: the values of {names} are stored in the database",
             )
-
-
-def _clients(session: Session) -> Iterator[Finding]:
-    """Which configured servers do not go through the gateway."""
-    found = find_configs(home=Path.home(), folders=(Path.cwd(),), extra=(), environ=session.plugs.environ)
-    for path, why in found.unreadable:
-        yield Finding(
-            about="clients",
-            level="warn",
-            name="unreadable",
-            text=f"`{shown(str(path))}` can't be read, so its servers are not known: {Words(why)}",
-        )
-    gated = 0
-    for one in found.servers:
-        if one.gateway:
-            gated += 1
-            continue
-        where = f"{one.config.client.value}: `{shown(one.name)}` in {shown(str(one.config.path))}"
-        yield Finding(
-            about="clients",
-            level="warn",
-            name="bypass",
-            text=f"{where} bypasses the gateway{f': {Words(one.problem)}' if one.problem else ''}",
-            advice="" if one.problem else "gate it with `taskbound init`",
-        )
-    if gated:
-        yield Finding(
-            about="clients",
-            level="ok",
-            name="gated",
-            text=f"{'one entry starts' if gated == 1 else f'{gated} entries start'} the gateway of Taskbound",
-        )
 
 
 def _not(name: str, text: str, advice: str = "") -> Finding:

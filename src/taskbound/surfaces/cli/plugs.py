@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from taskbound.sdk.client import Client
     from taskbound.wire.tool import ServerSpec
 
-__all__ = ["Loot", "Place", "Plugs", "Probed", "Probing", "Reaching"]
+__all__ = ["Looked", "Loot", "Place", "Plugs", "Probed", "Probing", "Reaching"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,26 @@ class Probed:
     methods: tuple[str, ...] = ()
     """What the server says that it can be asked for beside its tools."""
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What a pinned server shows of itself now."""
+
+    identity: str
+    """Digest of the identity that was started or reached."""
+    definitions: tuple[bytes, ...]
+    """Each tool object exactly as it was received."""
+    methods: tuple[str, ...]
+    """What it says that it can be asked for beside its tools."""
+    entries: Mapping[str, int]
+    """How many entries each other list has, by the method that lists them."""
+    answered: float
+    """Seconds until it was ready for calls."""
+    listed: float
+    """Seconds until all of its lists were read, and it was ended."""
+    key: str
+    """SHA-256 of the public key that it showed; empty without TLS."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +125,8 @@ class Plugs:
     """Where the daemon of a data directory listens."""
     probe: Probing
     reach: Reaching
+    look: Callable[[ServerSpec, str], Looked]
+    """Start or reach a pinned server as a gateway of a namespace would, see what it offers, and end it."""
     verify: Verify
     """Checks an Ed25519 signature."""
     gateway: Callable[[Sequence[str]], int]

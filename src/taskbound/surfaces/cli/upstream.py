@@ -31,6 +31,7 @@ __all__ = [
     "without_values",
 ]
 
+
 app = group("upstream", "Servers that agents reach through a gateway, pinned to what they were when added.")
 
 HIDDEN = "(not shown)"

@@ -93,6 +93,8 @@ class Server:
     """Whether it is our own gateway already."""
     filled: tuple[str, ...] = ()
     """Variables of the environment whose values were filled in."""
+    front: bool = False
+    """Whether it is reached where our own HTTP front serves, or something that looks like it."""
     read: str = ""
     """The file that its variables were read from as well."""
 
@@ -195,7 +197,8 @@ def _reached(fill: _Fill, name: str, line: int, body: Mapping[str, JsonValue]) -
     if len(headers) != len(declared):
         raise _StaysError("two of its headers have the same name")
     if _is_front(url):
-        raise _StaysError("it is reached where Taskbound's own HTTP front serves an agent, and stays")
+        why = "it is reached where Taskbound's own HTTP front serves an agent, and stays"
+        return Server(config=fill.config, name=name, line=line, url=url, problem=why, front=True)
     return Server(
         config=fill.config,
         name=name,

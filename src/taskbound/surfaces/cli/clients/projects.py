@@ -1,0 +1,73 @@
+"""The directories of projects whose files a client would read: those that it knows, and those granted.
+
+1. Claude Code keeps the projects that it was started in, under `projects` of `~/.claude.json`.
+2. Below each granted directory those are looked for that hold a project's file. Links are not followed. The
+   walk goes so deep and through so many directories, and says when there was more.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from taskbound.surfaces.cli.clients.errors import BadConfigError
+from taskbound.surfaces.cli.clients.jsonc import parse_jsonc
+from taskbound.surfaces.cli.clients.places import PROJECT_FILES
+from taskbound.surfaces.cli.clients.reading import read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from taskbound.core.action.canonical import JsonValue
+
+__all__ = ["granted_directories", "known_projects", "projects_below"]
+
+_DEEPEST: Final = 4
+_MOST: Final = 4_000
+_PASSED: Final = frozenset({".git", ".hg", ".venv", "__pycache__", "node_modules", "site-packages"})
+
+
+def granted_directories(scope: JsonValue) -> set[str]:
+    """Every directory that a scope's grants name with `below`, wherever it stands in them."""
+    found: set[str] = set()
+    todo: list[JsonValue] = [scope]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, dict):
+            below = one.get("below")
+            found |= {below} if isinstance(below, str) and below.startswith("/") else set()
+            todo += one.values()
+        elif isinstance(one, list):
+            todo += one
+    return found
+
+
+def known_projects(home: Path) -> tuple[Path, ...]:
+    """The projects that Claude Code knows (rule 1); none when its file can't be read, which others say."""
+    try:
+        node = parse_jsonc(read_text(home / ".claude.json")).root.find("projects")
+    except BadConfigError:
+        return ()
+    return tuple(Path(one.key) for one in node.members if one.key.startswith("/")) if node else ()
+
+
+def projects_below(roots: Iterable[str]) -> tuple[tuple[Path, ...], bool]:
+    """The directories below these that hold a project's file, and whether all were looked at (rule 2)."""
+    found: list[Path] = []
+    left = _MOST
+    whole = True
+    for root in sorted(roots):
+        for name, folders, files in os.walk(root):
+            here = Path(name)
+            if left == 0:
+                whole = False
+                break
+            left -= 1
+            if any((here / one).exists() for one in PROJECT_FILES if one.split("/")[0] in {*files, *folders}):
+                found.append(here)
+            inner = sorted(set(folders) - _PASSED)
+            if len(here.parts) - len(Path(root).parts) >= _DEEPEST:
+                whole, inner = whole and not inner, []
+            folders[:] = inner
+    return tuple(dict.fromkeys(found)), whole

@@ -1,0 +1,204 @@
+"""What `taskbound doctor` says of what runs: pinned servers that are started or spoken to past the gateway.
+
+1. Looked at is what Linux says of this account's own processes in `/proc` (proc(5), proc_pid_net(5)), now.
+   What ran before, what other accounts run, and what a process says of itself only to deceive, can't be
+   known; elsewhere nothing is looked at, and that is said.
+2. A process that runs a pinned program with the pinned arguments, with no gateway or command of ours above
+   it, was started by somebody else.
+3. A server behind a URL of this machine can be reached by every program of it. Who is connected to it and
+   stands beneath no gateway is named. Of servers elsewhere nobody here can see who else speaks to them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from taskbound.surfaces.cli.doctor_clients import starts
+from taskbound.surfaces.cli.finding import Finding
+from taskbound.surfaces.cli.screen import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from taskbound.wire.tool import ServerSpec
+
+__all__ = ["look_at_processes"]
+
+_PROC: Final = Path("/proc")
+_OURS: Final = frozenset({"demo", "gateway", "init", "try", "upstream"})
+"""Commands of ours that start servers: the gateway, and those that look at them."""
+_LISTENS: Final = "0A"
+_CONNECTED: Final = "01"
+_SOCKET: Final = re.compile(r"socket:\[(\d+)\]")
+_PORTS: Final = {"http": 80, "https": 443}
+_NEAR: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Process:
+    """One process of this account."""
+
+    pid: int
+    parent: int
+    name: str
+    words: tuple[str, ...]
+    """Its command line, with the program that it really is in the first place."""
+    directory: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Socket:
+    """One TCP socket of this machine."""
+
+    local: int
+    """Port."""
+    remote: int
+    """Port; of an address of the loopback, or 0."""
+    state: str
+    inode: str
+
+
+def look_at_processes(pinned: Sequence[ServerSpec]) -> Iterator[Finding]:
+    """Everything that was found of what runs (rules 1 to 3)."""
+    if not pinned:
+        return
+    far = [one.name for one in pinned if one.url and not _is_near(one)]
+    if far:
+        names = ", ".join(f"`{shown(one)}`" for one in far)
+        yield _finding("warn", "not-seen", f"who else speaks to {names} can't be seen from this machine")
+    if not (_PROC / "self/stat").exists():
+        yield _finding("warn", "not-looked", "what runs is looked at on Linux only")
+        return
+    running = {one.pid: one for one in _processes()}
+    started = [one for one in pinned if not one.url]
+    for one in running.values():
+        if _is_ours(one.pid, running):
+            continue
+        for spec in started:
+            if starts(one.words, spec, directory=one.directory):
+                yield _direct(one, spec, running)
+    sockets = list(_sockets())
+    for spec in pinned:
+        if spec.url and _is_near(spec):
+            yield from _reached(spec, sockets, running)
+
+
+def _finding(level: str, name: str, text: str, advice: str = "") -> Finding:
+    return Finding(about="processes", level=level, name=name, text=text, advice=advice)
+
+
+def _direct(one: _Process, spec: ServerSpec, running: Mapping[int, _Process]) -> Finding:
+    parent = running.get(one.parent)
+    by = f"process {one.parent}" + (f" (`{shown(parent.name)}`)" if parent is not None else "")
+    text = f"process {one.pid} runs what is pinned as `{shown(spec.name)}`, beneath {by} and no gateway"
+    return _finding(
+        "bad", "started-directly", text, f"see who started it (`ps -fp {one.parent}`), and end it there"
+    )
+
+
+def _reached(
+    spec: ServerSpec, sockets: Sequence[_Socket], running: Mapping[int, _Process]
+) -> Iterator[Finding]:
+    """What is said of a server behind a URL of this machine (rule 3)."""
+    url = urlsplit(spec.url)
+    port = url.port or _PORTS[url.scheme]
+    if not any(one.local == port and one.state == _LISTENS for one in sockets):
+        return
+    yield _finding(
+        "warn",
+        "reachable",
+        f"`{shown(spec.name)}` listens on port {port} of this machine, where every program of it, an agent"
+        " included, can reach it past the gateway",
+        "have it want a credential, or pin it by its command instead",
+    )
+    inodes = {one.inode for one in sockets if one.remote == port and one.state == _CONNECTED}
+    for pid, one in running.items():
+        if inodes & _inodes(pid) and not _is_ours(pid, running):
+            what = f"process {pid} (`{shown(one.name)}`), beneath no gateway,"
+            text = f"{what} is connected to `{shown(spec.name)}`"
+            advice = f"see what it is (`ps -fp {pid}`), and have it use the gateway"
+            yield _finding("bad", "connected-directly", text, advice)
+
+
+def _is_near(spec: ServerSpec) -> bool:
+    return urlsplit(spec.url).hostname in _NEAR
+
+
+def _is_ours(pid: int, running: Mapping[int, _Process]) -> bool:
+    """Whether a gateway, or a command of ours that starts servers, is this process or stands above it."""
+    seen: set[int] = set()
+    while pid in running and pid not in seen:
+        seen.add(pid)
+        one = running[pid]
+        if any(_starts_servers(one.words[at:]) for at in range(3)):
+            return True
+        pid = one.parent
+    return False
+
+
+def _starts_servers(words: Sequence[str]) -> bool:
+    """Whether these are the words of a command of ours that starts servers, from its program or module on."""
+    if words[:2] == ("-m", "taskbound.wiring.cli"):
+        words = words[1:]
+    elif not words or Path(words[0]).name != "taskbound":
+        return False
+    return words[1:2] != () and words[1] in _OURS
+
+
+def _processes() -> Iterator[_Process]:
+    """Every process of this account that can be looked at."""
+    for folder in _PROC.glob("[0-9]*"):
+        with suppress(OSError, ValueError, IndexError):
+            if folder.stat().st_uid != os.geteuid():
+                continue
+            name, _, fields = (folder / "stat").read_bytes().rpartition(b")")
+            words = (folder / "cmdline").read_bytes().split(b"\0")[:-1]
+            yield _Process(
+                pid=int(folder.name),
+                parent=int(fields.split()[1]),
+                name=os.fsdecode(name.partition(b"(")[2]),
+                words=(str((folder / "exe").readlink()), *map(os.fsdecode, words[1:])),
+                directory=str((folder / "cwd").readlink()),
+            )
+
+
+def _inodes(pid: int) -> set[str]:
+    """The sockets that a process holds."""
+    found = set()
+    with suppress(OSError):
+        for one in (_PROC / str(pid) / "fd").iterdir():
+            with suppress(OSError):
+                socket = _SOCKET.fullmatch(str(one.readlink()))
+                found |= {socket[1]} if socket is not None else set()
+    return found
+
+
+def _sockets() -> Iterator[_Socket]:
+    for name in ("net/tcp", "net/tcp6"):
+        with suppress(OSError):
+            for line in (_PROC / name).read_text(encoding="ascii").splitlines()[1:]:
+                fields = line.split()
+                local, remote = fields[1].split(":"), fields[2].split(":")
+                near = _address(remote[0]).is_loopback
+                yield _Socket(
+                    local=int(local[1], 16),
+                    remote=int(remote[1], 16) if near else 0,
+                    state=fields[3],
+                    inode=fields[9],
+                )
+
+
+def _address(text: str) -> IPv4Address | IPv6Address:
+    """An address as the kernel writes it: words of 32 bits, each in the machine's own order."""
+    raw = bytes.fromhex(text)
+    words = [raw[at : at + 4] for at in range(0, len(raw), 4)]
+    found = ip_address(b"".join(word[::-1] if sys.byteorder == "little" else word for word in words))
+    return getattr(found, "ipv4_mapped", None) or found

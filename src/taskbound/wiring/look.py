@@ -1,0 +1,75 @@
+"""Looking at a pinned server as a gateway would: started or reached as pinned, and asked what it offers.
+
+1. What is pinned is compared before anything of it runs, and so is the revision that it speaks.
+2. No tool of it is called, and nothing of what it serves is read.
+3. It is ended before this returns, with everything that it started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+from taskbound.adapters.upstream.mcp.probe import Deaf
+from taskbound.surfaces.cli.plugs import Looked
+from taskbound.wire.tool import identity_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.adapters.upstream.mcp.http.server import HttpStarter
+    from taskbound.core.tool import ServerIdentity
+    from taskbound.ports.upstream import StartUpstream
+    from taskbound.wire.tool import ServerSpec
+
+__all__ = ["look_at"]
+
+_LISTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "prompts/get": ("prompts/list",),
+    "resources/read": ("resources/list", "resources/templates/list"),
+}
+"""What a server is asked for that says it has such a thing."""
+
+
+def look_at(spec: ServerSpec, namespace: str) -> Looked:
+    """What a pinned server shows of itself now, for plain code.
+
+    Raises:
+        DeniedError: Something pinned is different (rule 1).
+        UnavailableError: It does not start, is not reached, does not prove who it is, answer or list.
+    """
+    return asyncio.run(_look_at(spec, identity_of(spec, namespace=namespace)))
+
+
+async def _look_at(spec: ServerSpec, identity: ServerIdentity) -> Looked:
+    start, reached = _starter(identity)
+    begun = time.monotonic()
+    server = await start(identity, era=spec.era, events=Deaf())
+    answered = time.monotonic()
+    try:
+        definitions = await server.list_tools()
+        lists = [one for method in server.methods for one in _LISTS.get(method, ())]
+        entries = {one: len(await server.list_entries(one)) for one in lists}
+    finally:
+        await server.close()  # 3
+    return Looked(
+        identity=identity.digest,
+        definitions=definitions,
+        methods=server.methods,
+        entries=entries,
+        answered=answered - begun,
+        listed=time.monotonic() - begun,
+        key=reached.key if reached is not None else "",
+    )
+
+
+def _starter(identity: ServerIdentity) -> tuple[StartUpstream, HttpStarter | None]:
+    if identity.remote is None:
+        from taskbound.adapters.upstream.mcp.server import StdioStarter  # noqa: PLC0415 -- what is needed
+
+        return StdioStarter(), None
+    from taskbound.adapters.upstream.mcp.http.server import HttpStarter  # noqa: PLC0415 -- what is needed
+
+    reached = HttpStarter()
+    return reached, reached
