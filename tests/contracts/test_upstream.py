@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from taskbound.core.errors import DeniedError, UnavailableError
 from taskbound.ports.upstream import (
     Answered,
     Errored,
+    Logged,
     NoAnswer,
     NotSent,
     StartUpstream,
@@ -29,8 +30,9 @@ from taskbound.ports.upstream import (
     UpstreamAnswer,
 )
 from taskbound.wire.tool import ServerSpec, identity_of
-from tests.peers.commands import echo, faulty, telling
-from tests.peers.rawhttp import Asked, RawHttp, Say, dump, result_of
+from tests.peers.commands import echo, faulty, speaking, telling
+from tests.peers.rawhttp import Asked, Does, RawHttp, Say, dump, result_of
+from tests.peers.speaking import Speaker, logs
 from tests.peers.telling import before, told_of
 
 pytestmark = pytest.mark.anyio
@@ -52,9 +54,13 @@ class Events:
     def __init__(self) -> None:
         self.changes = 0
         self.over: list[str] = []
+        self.logs: list[dict[str, Any]] = []
 
     def tools_changed(self) -> None:
         self.changes += 1
+
+    def logged(self, params: Mapping[str, Any]) -> None:
+        self.logs.append(dict(params))
 
     def ended(self, reason: str, detail: str) -> None:
         del detail
@@ -85,6 +91,8 @@ class Way:
                 if does == "echoes"
                 else telling(log=log)
                 if does == "tells-progress"
+                else speaking(log=log, era="legacy" if self.era == "legacy" else "modern")
+                if does == "speaks"
                 else faulty(does, log=log)
             )
             spec = pin_server("x", command, environment={}, directory=str(self.folder))
@@ -97,6 +105,7 @@ class Way:
                 "hangs": _hangs,
                 "error-with-orders": _fails,
                 "tells-progress": _tells,
+                "speaks": _speaks(),
             }[does],
             tools=b"[" + ODD + b"]",
         )
@@ -158,6 +167,25 @@ async def _tells(asked: Asked, say: Say) -> bool:
     return True
 
 
+def _speaks() -> Does:
+    speaker = Speaker()
+
+    async def does(asked: Asked, say: Say) -> bool:
+        if asked.verb != "POST" or "id" not in asked.message:
+            return False
+        said = [dump(one) for one in speaker.messages(asked.message)]
+        if len(said) == 1 and b'"result"' in said[0]:
+            await say.answer(body=said[0])
+        else:
+            await say.stream(*said)
+            if not any(b'"result"' in one for one in said):
+                await say.gone()
+            say.end()
+        return True
+
+    return does
+
+
 @pytest.fixture(params=["stdio-legacy", "stdio-modern", "http-legacy", "http-modern"])
 def way(request: pytest.FixtureRequest, tmp_path: Path) -> Way:
     kind, era = request.param.split("-")
@@ -165,10 +193,16 @@ def way(request: pytest.FixtureRequest, tmp_path: Path) -> Way:
 
 
 async def answered(
-    upstream: Upstream, tool: str, arguments: bytes, *, key: str = "", progress: Told | None = None
+    upstream: Upstream,
+    tool: str,
+    arguments: bytes,
+    *,
+    key: str = "",
+    progress: Told | None = None,
+    logged: Logged | None = None,
 ) -> UpstreamAnswer:
     found: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
-    upstream.call(tool, arguments, found.set_result, key=key, progress=progress)
+    upstream.call(tool, arguments, found.set_result, key=key, progress=progress, logged=logged)
     assert not found.done()
     return await asyncio.wait_for(found, DEADLINE)
 
@@ -238,6 +272,61 @@ async def test_a_forgotten_call_s_progress_is_not_heard(way: Way) -> None:
         upstream.forget(upstream.call("work", b"{}", seen.append, progress=seen.append))
         assert isinstance(await answered(upstream, "work", b"{}"), Answered)
     assert seen == []
+
+
+async def test_what_is_logged_of_a_call_is_heard_until_it_is_answered_and_a_modern_server_is_told_the_level(
+    way: Way,
+) -> None:
+    said = dump({"before": [logs("a"), logs({"b": 1}, "error")], "after": [logs("late")]})
+    async with way.running("speaks") as (upstream, _, heard):
+        assert upstream.logs
+        mine: list[Any] = []
+        for arguments, level in ((said, "info"), (b"{}", "")):
+            found = await answered(upstream, "work", arguments, logged=Logged(level, mine.append))
+            assert isinstance(found, Answered)
+        metas = [one.get("_meta", {}) for one in calls(heard)]
+    assert mine == [{"level": "info", "data": "a"}, {"level": "error", "data": {"b": 1}}]
+    assert [one.get("io.modelcontextprotocol/logLevel") for one in metas] == [
+        "info" if way.era == "modern" else None,
+        None,
+    ]
+
+
+async def test_what_is_logged_while_two_calls_are_open_is_its_exchange_s_or_nobody_s(way: Way) -> None:
+    async with way.running("speaks") as (upstream, events, heard):
+        first: list[Any] = []
+        second: list[Any] = []
+        upstream.call("work", b'{"silent":true}', first.append, logged=Logged("info", first.append))
+        await until(lambda: len(calls(heard)) == 1)
+        said = dump({"before": [logs("a")]})
+        assert isinstance(await answered(upstream, "work", said, logged=Logged("", second.append)), Answered)
+        await until(lambda: bool(second or events.logs))
+    mine = [{"level": "info", "data": "a"}]
+    assert (second, events.logs) == ((mine, []) if way.kind == "http" else ([], mine))
+    assert [one for one in first if isinstance(one, dict)] == []
+
+
+async def test_what_is_logged_of_a_forgotten_call_is_nobody_s(way: Way) -> None:
+    async with way.running("speaks") as (upstream, _, _):
+        mine: list[object] = []
+        said = dump({"before": [logs("a")]})
+        upstream.forget(upstream.call("work", said, mine.append, logged=Logged("info", mine.append)))
+        assert isinstance(await answered(upstream, "work", b"{}"), Answered)
+    assert mine == []
+
+
+async def test_a_legacy_server_is_asked_to_log_from_a_level_on_and_a_modern_one_is_not(way: Way) -> None:
+    async with way.running("speaks") as (upstream, _, heard):
+        await upstream.log_from("warning")
+        levels = [one["params"] for one in heard() if one.get("method") == "logging/setLevel"]
+    assert levels == ([{"level": "warning"}] if way.era == "legacy" else [])
+
+
+async def test_a_server_that_does_not_say_that_it_logs_is_never_asked_to(way: Way) -> None:
+    async with way.running() as (upstream, _, heard):
+        assert not upstream.logs
+        await upstream.log_from("warning")
+        assert all(one.get("method") != "logging/setLevel" for one in heard())
 
 
 async def test_a_tool_is_listed_exactly_as_it_was_sent(way: Way) -> None:

@@ -48,6 +48,11 @@ def faulty(
     return _command(HERE / "faulty.py", *options)
 
 
+def speaking(*, era: Served = "legacy", log: Path | None = None) -> list[str]:
+    """A server that says unasked what its calls tell it to; see `speaking.py`."""
+    return _command(HERE / "speaking.py", ("era", era), ("log", log))
+
+
 def telling(*, log: Path | None = None) -> list[str]:
     """A server that tells of its progress; see `telling.py`."""
     return _command(HERE / "telling.py", ("log", log))

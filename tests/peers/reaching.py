@@ -34,6 +34,9 @@ class Deaf:
     def tools_changed(self) -> None:
         """Nothing is kept."""
 
+    def logged(self, params: object) -> None:
+        """Nothing is shown."""
+
     def ended(self, reason: str, detail: str) -> None:
         """Whoever calls is told."""
 

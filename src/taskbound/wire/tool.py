@@ -68,6 +68,8 @@ class ServerSpec(Message, frozen=True):
     """Declared ones that go with each request, by name in small letters, sorted; none holds a secret."""
     key: str = ""
     """SHA-256 of its public key (SubjectPublicKeyInfo), lower-case hex; empty for any certified one."""
+    logs: bool = False
+    """Whether it told the probe that it logs, so that clients are told so; no part of its identity."""
 
 
 class AddUpstream(Message, frozen=True, tag="upstream:add", tag_field="op"):

@@ -29,10 +29,14 @@ class Events:
 
     def __init__(self) -> None:
         self.changes = 0
+        self.logs: list[object] = []
         self.over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def tools_changed(self) -> None:
         self.changes += 1
+
+    def logged(self, params: object) -> None:
+        self.logs.append(params)
 
     def ended(self, reason: str, detail: str) -> None:
         del detail

@@ -10,7 +10,7 @@ import pytest
 from taskbound.adapters.upstream.mcp.errors import StartFailedError
 from taskbound.adapters.upstream.mcp.http.probe import pin_url
 from taskbound.adapters.upstream.mcp.http.session import Waits
-from taskbound.ports.upstream import Answered, NoAnswer, NotSent
+from taskbound.ports.upstream import Answered, Logged, NoAnswer, NotSent
 from tests.adapters.upstream.reaching import (
     DEADLINE,
     Events,
@@ -20,7 +20,8 @@ from tests.adapters.upstream.reaching import (
     reached,
     until,
 )
-from tests.peers.rawhttp import Asked, Does, RawHttp, Say, events, result_of
+from tests.peers.rawhttp import Asked, Does, RawHttp, Say, dump, events, result_of
+from tests.peers.speaking import logs
 
 pytestmark = pytest.mark.anyio
 
@@ -262,3 +263,28 @@ async def test_a_modern_server_is_not_listened_to() -> None:
     async with RawHttp(era="modern") as there, reached(there) as (server, _):
         assert isinstance(await answered(server), Answered)
         assert [one.verb for one in there.asked] == ["POST", "POST"]
+
+
+async def test_what_is_logged_outside_of_calls_is_the_one_s_that_is_open_alone() -> None:
+    outside: asyncio.Future[Say] = asyncio.get_running_loop().create_future()
+
+    async def does(asked: Asked, say: Say) -> bool:
+        if asked.verb == "GET":
+            await say.stream()
+            outside.set_result(say)
+        elif asked.method == "tools/call":
+            await say.stream()
+        else:
+            return False
+        await say.gone()
+        return True
+
+    async with RawHttp(does=does) as there, reached(there) as (server, seen):
+        heard: list[list[object]] = [[], []]
+        for number, one in enumerate(heard):
+            server.call("work", b"{}", lambda _: None, logged=Logged("info", one.append))
+            await there.until(lambda due=number: len(there.heard("tools/call")) == due + 1)  # type: ignore[misc]  # a default is no parameter of a wait
+            await (await outside).more(dump(logs(number)))
+            await until(lambda: len(heard[0]) + len(heard[1]) + len(seen.logs) == number + 1)  # noqa: B023 -- at once
+    assert heard == [[{"level": "info", "data": 0}], []]
+    assert seen.logs == [{"level": "info", "data": 1}]

@@ -50,6 +50,9 @@ class Events:
     def tools_changed(self) -> None:
         self.changes += 1
 
+    def logged(self, params: object) -> None:
+        """Nothing here logs."""
+
     def ended(self, reason: str, detail: str) -> None:
         del detail
         self.over.set_result(reason)

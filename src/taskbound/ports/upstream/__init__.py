@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from taskbound.ports.upstream.server import StartUpstream, Upstream, UpstreamEvents
-from taskbound.ports.upstream.values import Answered, Errored, NoAnswer, NotSent, Told, UpstreamAnswer
+from taskbound.ports.upstream.values import Answered, Errored, Logged, NoAnswer, NotSent, Told, UpstreamAnswer
 
 __all__ = [
     "Answered",
     "Errored",
+    "Logged",
     "NoAnswer",
     "NotSent",
     "StartUpstream",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool import ServerIdentity
-    from taskbound.ports.upstream.values import Told, UpstreamAnswer
+    from taskbound.ports.upstream.values import Logged, Told, UpstreamAnswer
 
 __all__ = ["StartUpstream", "Upstream", "UpstreamEvents"]
 
@@ -18,6 +19,9 @@ class UpstreamEvents(Protocol):
 
     def tools_changed(self) -> None:
         """It says that its list of tools changed; called in the loop, MUST return at once."""
+
+    def logged(self, params: Mapping[str, JsonValue]) -> None:
+        """It logs, and nobody can say for which call; called in the loop, MUST return at once."""
 
     def ended(self, reason: str, detail: str) -> None:
         """It is gone, or its connection can't be used; called once, after every open call was answered."""
@@ -33,6 +37,10 @@ class Upstream(Protocol):
     @property
     def methods(self) -> tuple[str, ...]:
         """What it says that it can be asked for beside its tools (`core.tool.METHOD_NAMES`)."""
+
+    @property
+    def logs(self) -> bool:
+        """Whether it says that it logs."""
 
     @property
     def alive(self) -> bool:
@@ -60,6 +68,7 @@ class Upstream(Protocol):
         *,
         key: str = "",
         progress: Told | None = None,
+        logged: Logged | None = None,
     ) -> int:
         """Send one call, or the request that `tool` names when it is a method, and return its number.
 
@@ -67,6 +76,16 @@ class Upstream(Protocol):
         own name for this act, when it is not empty. MUST call `answer` exactly once, never before this
         returned; with `NotSent` only when not one byte of the call was written. `progress` hears, before
         `answer`, what it notifies of under a token of this call; without `progress` no token MUST be sent.
+        `logged` hears, before `answer`, what is logged in this call: by a server that does not say in which,
+        while no other is open. A modern server is told its level. What else is logged is for
+        `UpstreamEvents.logged`.
+        """
+
+    async def log_from(self, level: str) -> None:
+        """Have a legacy server that logs log from this level on, of MCP's list.
+
+        MUST do nothing for any other, end within bounds of time, and raise `UnavailableError` when the server
+        does not say that it does.
         """
 
     def cancel(self, number: int, reason: str) -> None:

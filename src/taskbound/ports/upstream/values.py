@@ -1,4 +1,4 @@
-"""What can come of one request to an upstream server, and who hears of its progress."""
+"""What can come of one request to an upstream server, and who hears of its progress and its logs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["Answered", "Errored", "NoAnswer", "NotSent", "Told", "UpstreamAnswer"]
+__all__ = ["Answered", "Errored", "Logged", "NoAnswer", "NotSent", "Told", "UpstreamAnswer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,15 @@ class NotSent:
     """What else is known, escaped: for a log and a person, not for a model."""
 
 
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """What a caller wants to hear of what is logged of its call."""
+
+    level: str
+    """From which of MCP's levels on; empty for nothing, which a server is not told."""
+    told: Told
+
+
 UpstreamAnswer: TypeAlias = Answered | Errored | NoAnswer | NotSent
 Told: TypeAlias = "Callable[[Mapping[str, JsonValue]], None]"
-"""Hears the parameters of one notification of progress, strictly read and not yet judged."""
+"""Hears the parameters of one notification of progress or of a log, strictly read and not yet judged."""

@@ -96,7 +96,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         daemon-lost daemon-not-started damaged-bundle damaged-store database-lost demo-part-missing
         disk-failed driver-missing file-unavailable foreign-database front-full full-disk gateway-silent
         home-in-use
-        key-exists key-exposed key-foreign key-in-use key-missing key-torn key-unusable list-refused
+        key-exists key-exposed key-foreign key-in-use key-missing key-torn key-unusable level-refused
+        list-refused
         monitor-unreachable newer-database no-data-directory not-covered not-reached not-recorded not-signed
         not-wired old-database-server older-database other-rules outcome-owed overloaded page-unavailable
         permit-lapsed

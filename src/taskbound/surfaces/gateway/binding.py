@@ -24,6 +24,9 @@ from taskbound.wire.tool import ListUpstreams, ReachTools, Seen, SeeTools, ToolR
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    Logged = Callable[["Running", Mapping[str, "JsonValue"]], None]
+    """Hears what a server logs of which nobody can say in which call."""
+
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool import ServerIdentity
     from taskbound.ports.upstream import StartUpstream, Upstream
@@ -39,13 +42,16 @@ _ROUNDS: Final = 3
 class Running:
     """One server of one task: not started yet, running, or ended (`ports.upstream.UpstreamEvents`)."""
 
-    def __init__(self, spec: ServerSpec, identity: ServerIdentity) -> None:
+    def __init__(self, spec: ServerSpec, identity: ServerIdentity, logged: Logged) -> None:
         """Prepare; nothing runs yet."""
+        self._logged = logged
         self.spec = spec
         self.identity = identity
         self.upstream: Upstream | None = None
         self.stale = True
         """Whether its list has to be looked at before the next call."""
+        self.level = ""
+        """From which level on it was asked to log."""
         self.leaving = False
         """Whether it is being ended here, so that its end is no news."""
         self.turn = asyncio.Lock()
@@ -77,6 +83,10 @@ class Running:
         """It says that its list changed."""
         self.stale = True
 
+    def logged(self, params: Mapping[str, JsonValue]) -> None:
+        """It logs, outside of calls as far as anybody can say."""
+        self._logged(self, params)
+
     def ended(self, reason: str, detail: str) -> None:
         """It is gone; the next call starts it anew."""
         self.stale = True
@@ -102,6 +112,7 @@ class Servers:
         *,
         namespace: str,
         differ: Callable[[], None],
+        logged: Logged,
         sweep: Callable[[], None],
     ) -> None:
         """Keep what to start with.
@@ -111,6 +122,7 @@ class Servers:
             link: The daemon.
             namespace: Of every server.
             differ: Called when a server's list is not what was pinned.
+            logged: Called with what a server logs of which nobody can say in which call.
             sweep: Called when no server runs any more: what they left behind ends too.
         """
         self._start = start
@@ -118,6 +130,7 @@ class Servers:
         self._link = link
         self._namespace = namespace
         self._differ = differ
+        self._logged = logged
         self._shared: dict[str, Running] = {}
         self._all: list[Running] = []
         self._paused = False
@@ -130,7 +143,7 @@ class Servers:
             name, identity = row.spec.name, identity_of(row.spec, namespace=self._namespace)
             one = kept.get(name) or self._shared.get(name)
             same = one is not None and one.identity.digest == identity.digest and one.spec.era == row.spec.era
-            found[name] = one if one is not None and same else Running(row.spec, identity)
+            found[name] = one if one is not None and same else Running(row.spec, identity, self._logged)
         return found
 
     async def make_ready(self, running: Running) -> None:
@@ -151,6 +164,7 @@ class Servers:
 
     async def _begin(self, running: Running) -> None:
         running.stale = True
+        running.level = ""
         await running.close()
         running.upstream = await self._start(running.identity, era=running.spec.era, events=running)
         if running not in self._all:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from taskbound.sdk.arrival import Arrival
     from taskbound.surfaces.gateway.binding import Running
     from taskbound.surfaces.gateway.link import Asked
+    from taskbound.surfaces.gateway.talk import Talk
     from taskbound.wire.action import Changed, Narrowed
     from taskbound.wire.mcp.message import Id
 
@@ -58,6 +59,10 @@ class Call:
     modern: bool
     progress: int | str | None = None
     """The client's token, by which it is told of its wait for people and of the server's progress."""
+    level: str = ""
+    """From which level on a modern client wants to hear what is logged of it."""
+    talk: Talk | None = None
+    """What a legacy client wants to hear, of this call as of any."""
     turns: int = 0
     """How often it was told by it that the call waits for people."""
     action: str = ""

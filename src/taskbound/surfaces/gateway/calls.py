@@ -18,7 +18,8 @@
    the call is set up. One that is cancelled in that moment was asked about all the same (rule 2).
 9. Where the daemon wants something read first, each reading is a call of its own, with its own decision and
    outcome, to the server of the call that it is for (`readings`). Whatever interrupts that one interrupts it.
-10. What a server says of its progress reaches a client that asked for it while the call runs (`progress`).
+10. What a server says of its progress, and what it logs, reach a client that asked for it while the call runs
+   (`progress`, `logs`).
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from taskbound.ports.upstream import UpstreamAnswer
     from taskbound.surfaces.gateway.binding import Binding, Running, Servers
     from taskbound.surfaces.gateway.link import Link, Timings
+    from taskbound.surfaces.gateway.logs import Logs
     from taskbound.wire.action import Reading
     from taskbound.wire.envelope import Answer
     from taskbound.wire.mcp.message import Id
@@ -96,6 +98,7 @@ class Desk:
 
     link: Link
     servers: Servers
+    logs: Logs
     timings: Timings
     now: Callable[[], int]
     """The wall clock, µs since the epoch."""
@@ -288,6 +291,7 @@ class Calls:
             raise UnbridgeableError(f"`{call.tool}` answers in a way that this client can't be told")
         if running.upstream is not None and running.upstream.unsent > MAX_UNSENT:
             raise BusyError(f"the server of `{call.tool}` does not take what it was sent")
+        await self._desk.logs.settle(running)  # 10
         if self._desk.now() > permit.until:
             raise LapsedError("the permit ran out before the call could be sent")
         return running
@@ -301,7 +305,14 @@ class Calls:
         call.waiting = waiting
         running.enter()
         progress = progress_of(call, self._desk.tell, lambda: self._desk.link.connected)  # 10
-        call.number = upstream.call(call.own, call.arguments, waiting.arrive, key=call.key, progress=progress)
+        call.number = upstream.call(
+            call.own,
+            call.arguments,
+            waiting.arrive,
+            key=call.key,
+            progress=progress,
+            logged=self._desk.logs.of(call),
+        )
         try:
             found = await waiting
         finally:

@@ -28,12 +28,14 @@ from taskbound.wire.mcp.era import (
     IDEMPOTENCY_KEY,
     LATEST_LEGACY,
     LEGACY,
+    LOG_LEVEL_KEY,
     MODERN,
     SERVER_KEY,
     SUPPORTED,
     VERSION_KEY,
 )
 from taskbound.wire.mcp.errors import BadParamsError
+from taskbound.wire.mcp.level import LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,6 +73,8 @@ class Terms:
     """The client's idempotency key."""
     progress: int | str | None = None
     """The client's token for progress of this request, if it gave one."""
+    level: str = ""
+    """From which level on a modern client wants to hear what is logged of this request."""
 
 
 _LEGACY_TERMS: Final = Terms(modern=False)
@@ -103,7 +107,10 @@ def terms_of(params: Mapping[str, JsonValue]) -> Terms:
         )
     if not isinstance(meta.get(CAPABILITIES_KEY), dict):
         raise BadParamsError(f"`{CAPABILITIES_KEY}` is missing")
-    return Terms(modern=True, key=key, progress=progress)
+    level = meta.get(LOG_LEVEL_KEY, "")
+    if not isinstance(level, str) or (LOG_LEVEL_KEY in meta and level not in LEVELS):
+        raise BadParamsError(f"`{LOG_LEVEL_KEY}` is one of {', '.join(LEVELS)}")
+    return Terms(modern=True, key=key, progress=progress, level=level)
 
 
 def _token(value: JsonValue) -> int | str | None:

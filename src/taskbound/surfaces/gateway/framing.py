@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
 
+from taskbound.surfaces.gateway.talk import Talk
 from taskbound.wire.mcp.line import LineCutter
 
 if TYPE_CHECKING:
@@ -51,6 +52,12 @@ class Client(Protocol):
     def tell(self, line: bytes, to: Id | None) -> None:
         """Say something that belongs to the request of this id, or to none."""
 
+    def talk(self, request: Id) -> Talk | None:
+        """What the legacy client that sent this request has asked to hear; none of a modern one."""
+
+    def talks(self) -> tuple[Talk, ...]:
+        """The same of every legacy client that is there."""
+
     def hold(self, why: str) -> None:
         """Take nothing more from the client as long as anyone holds it."""
 
@@ -75,6 +82,7 @@ class ClientPipes:
         self._writer: asyncio.WriteTransport | None = None
         self._held: set[str] = set()
         self._gone = False
+        self._talk = Talk()
         self.incoming = _Incoming(self)
         self.outgoing = _Outgoing(self)
 
@@ -89,6 +97,15 @@ class ClientPipes:
             return
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(line)
+
+    def talk(self, request: Id) -> Talk | None:
+        """That of the one client; whoever asks knows whether its request is a legacy one."""
+        del request
+        return self._talk
+
+    def talks(self) -> tuple[Talk, ...]:
+        """That of the one client."""
+        return (self._talk,)
 
     def hold(self, why: str) -> None:
         """Read nothing from the client as long as anyone holds it."""

@@ -27,7 +27,7 @@ from taskbound.surfaces.gateway.errors import BusyError, code_of
 from taskbound.wire.mcp.era import DECISION_KEY, SUBSCRIPTION_KEY
 from taskbound.wire.mcp.errors import BadParamsError
 from taskbound.wire.mcp.write import notice_line
-from taskbound.wire.tool import ReachTools, ToolRows
+from taskbound.wire.tool import ListUpstreams, ReachTools, ToolRows, UpstreamRows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,7 +77,18 @@ class Listing:
         beside = [kind for kind, method in _KINDS.items() if method in methods]
         self._kinds = ("tools", *beside)
         found: dict[str, JsonValue] = {kind: dict(_DECLARED) for kind in self._kinds}
-        return found | ({"completions": {}} if "completion/complete" in methods else {})
+        found |= {"completions": {}} if "completion/complete" in methods else {}
+        return found | ({"logging": {}} if await self._any_logs(rows) else {})
+
+    async def _any_logs(self, reached: ToolRows) -> bool:
+        """Whether a server of the task is pinned as one that logs (rule 4)."""
+        try:
+            rows = await self._link.ask(ListUpstreams(), UpstreamRows)
+        except TaskboundError as error:
+            _log.warning("which servers log is not known: %s", error.message)
+            return False
+        names = {parse_tool_name(row.name)[0] for row in reached.rows}
+        return any(row.spec.logs and row.spec.name in names for row in rows.rows)
 
     async def answer(self, *, modern: bool) -> bytes:
         """The result of `tools/list`."""

@@ -21,7 +21,16 @@ ACTIONS: Final = frozenset({CALL, *METHOD_NAMES})
 _AMBIGUOUS: Final = frozenset({DuplicateKeyError.code, UnknownMemberError.code})
 """Refusals of lines in which one reader finds one method and another one another."""
 _WITH_ID: Final = frozenset(
-    {"initialize", "ping", "server/discover", "subscriptions/listen", "tools/list", *ACTIONS, *LISTS}
+    {
+        "initialize",
+        "logging/setLevel",
+        "ping",
+        "server/discover",
+        "subscriptions/listen",
+        "tools/list",
+        *ACTIONS,
+        *LISTS,
+    }
 )
 
 

@@ -14,12 +14,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from typing import TYPE_CHECKING, Final, TypeGuard
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.errors import MalformedError
+from taskbound.surfaces.gateway.pace import Pace
 from taskbound.wire.mcp.write import notice_line, text
 
 if TYPE_CHECKING:
@@ -64,9 +63,7 @@ class Progress:
         self._tell = tell
         self._connected = connected
         self._least: int | float = 0
-        self._count = 0
-        self._last: deque[float] = deque(maxlen=MAX_A_SECOND)
-        """When the last ones were told, by the loop's clock in seconds."""
+        self._pace = Pace(second=MAX_A_SECOND, most=MAX_TOLD)
 
     def heard(self, params: Mapping[str, JsonValue]) -> None:
         """The parameters of one notification of the server for this call; never raises."""
@@ -87,20 +84,11 @@ class Progress:
         except MalformedError:
             return  # 3: it has no text that is read alike by everyone
         self._least = progress
-        if not self._may_tell():
+        if not self._pace.allows():
             return  # 4
         if "message" in params:
             written = b'{"message":%b,%b' % (text(words), written[1:])
         self._tell(notice_line("notifications/progress", written), call.id)
-
-    def _may_tell(self) -> bool:
-        """Whether one more is told now; then it counts (rule 4)."""
-        now = asyncio.get_running_loop().time()
-        if self._count >= MAX_TOLD or (len(self._last) == MAX_A_SECOND and now - self._last[0] < 1.0):
-            return False
-        self._count += 1
-        self._last.append(now)
-        return True
 
 
 def _is_number(value: JsonValue) -> TypeGuard[int | float]:

@@ -30,6 +30,7 @@ from taskbound.surfaces.gateway.errors import (
     data_of,
     rpc_code,
 )
+from taskbound.surfaces.gateway.logs import read_level
 from taskbound.surfaces.gateway.methods import ACTIONS, CALL
 from taskbound.surfaces.gateway.wanted import read_call, read_wanted
 from taskbound.wire.mcp.errors import BadParamsError
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.eras import Terms
     from taskbound.surfaces.gateway.framing import Client
     from taskbound.surfaces.gateway.listing import Listing
+    from taskbound.surfaces.gateway.logs import Logs
     from taskbound.surfaces.gateway.reports import Reports
     from taskbound.surfaces.gateway.standing import Standing
     from taskbound.wire.mcp.message import Id, Request
@@ -69,6 +71,7 @@ class Answerers:
     calls: Calls
     asking: Asking
     reports: Reports
+    logs: Logs
     beside: Callable[[Coroutine[None, None, None]], None]
     """Does this beside everything else; it is given up when the client is gone for long enough."""
 
@@ -85,6 +88,7 @@ class Requests:
         self._calls = answerers.calls
         self._asking = answerers.asking
         self._reports = answerers.reports
+        self._logs = answerers.logs
         self._beside = answerers.beside
         self._asked: set[Id] = set()
         self.initialized = begun
@@ -92,6 +96,7 @@ class Requests:
         self._methods: dict[str, Callable[[Request], None]] = {
             "initialize": self._initialize,
             "ping": self._ping,
+            "logging/setLevel": self._set_level,
             "server/discover": self._discover,
             "subscriptions/listen": self._listen,
             CALL: self._call,
@@ -153,6 +158,22 @@ class Requests:
         if terms_of(message.params).modern:
             raise UnknownMethodError("there is no `ping` in this revision of MCP")
         self._answer(message, b"{}")
+
+    def _set_level(self, message: Request) -> None:
+        if self._modern(message):
+            raise UnknownMethodError("there is no `logging/setLevel` in this revision of MCP")
+        talk = self._client.talk(message.id)
+
+        async def taken() -> bytes:
+            if "logging" not in await self._listing.capabilities():
+                raise UnknownMethodError("no server of this task logs")
+            level = read_level(message.params)
+            binding = self._standing.bound
+            if talk is not None:
+                await self._logs.set(talk, level, binding.servers.values() if binding is not None else ())
+            return b"{}"
+
+        self._later(message, taken())
 
     def _discover(self, message: Request) -> None:
         if not terms_of(message.params).modern:
@@ -241,6 +262,8 @@ class Requests:
             arguments=arguments,
             modern=terms.modern,
             progress=terms.progress,
+            level=terms.level,
+            talk=None if terms.modern else self._client.talk(message.id),
         )
         self._calls.open[message.id] = call
         self._calls.watch()

@@ -25,6 +25,7 @@ from taskbound.surfaces.gateway.entries import Entries
 from taskbound.surfaces.gateway.framing import ClientPipes
 from taskbound.surfaces.gateway.link import Connect, Link, Timings
 from taskbound.surfaces.gateway.listing import Listing
+from taskbound.surfaces.gateway.logs import Logs
 from taskbound.surfaces.gateway.methods import ACTIONS, may_ask, needs_id
 from taskbound.surfaces.gateway.reports import Reports
 from taskbound.surfaces.gateway.requests import Answerers, Requests
@@ -86,23 +87,18 @@ class Gateway:
             self._link,
             namespace=plugs.namespace,
             differ=self._listing.changed,
+            logged=lambda server, params: self._logs.outside(server, params),  # noqa: PLW0108 -- it is made below
             sweep=plugs.sweep,
         )
         self._standing = Standing(
             self._link, self._servers, bound=self._listing.bound, over=self._client.task_over
         )
-        self._calls = Calls(
-            Desk(
-                link=self._link,
-                servers=self._servers,
-                timings=plugs.timings,
-                now=plugs.now,
-                tell=self._client.tell,
-                bound=lambda: self._standing.bound,
-                bind=self._standing.bind,
-                repinned=self._standing.refresh,
-            )
+        self._logs = Logs(
+            self._client,
+            connected=lambda: self._link.connected,
+            calls=lambda: self._calls.open.values(),  # noqa: PLW0108 -- the same
         )
+        self._calls = Calls(self._desk(plugs))
         self._reports = Reports(
             self._link,
             hold=lambda: self._client.hold("reports"),
@@ -120,9 +116,24 @@ class Gateway:
                 calls=self._calls,
                 asking=Asking(self._link, self._standing, entries, self._calls, self._reports),
                 reports=self._reports,
+                logs=self._logs,
                 beside=self._beside,
             ),
             begun=client is not None,
+        )
+
+    def _desk(self, plugs: Plugs) -> Desk:
+        """What calls are made with."""
+        return Desk(
+            link=self._link,
+            servers=self._servers,
+            logs=self._logs,
+            timings=plugs.timings,
+            now=plugs.now,
+            tell=self._client.tell,
+            bound=lambda: self._standing.bound,
+            bind=self._standing.bind,
+            repinned=self._standing.refresh,
         )
 
     async def serve(self) -> None:
@@ -248,6 +259,7 @@ class Gateway:
             case StopPush(stopped=stopped):
                 if stopped:
                     self._calls.interrupt_all(Cause.STOPPED)
+        self._logs.halt()
         self._listing.changed()
 
     def _end(self, task: str, words: str) -> None:
@@ -260,6 +272,7 @@ class Gateway:
             self._calls.interrupt_all(Cause.STOPPED)
         self.answered()
         if again:
+            self._logs.halt()
             self._beside(self._recheck())
         else:
             self._listing.joined()
@@ -286,6 +299,7 @@ class Gateway:
     def abandoned(self) -> None:
         """The daemon was away for too long: every open call is given up."""
         self._calls.interrupt_all(Cause.LOST)
+        self._logs.halt()
 
     # --- what another client's side asks ---------------------------------------------------------
 

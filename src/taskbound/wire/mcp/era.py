@@ -15,6 +15,7 @@ __all__ = [
     "INFO_KEY",
     "LATEST_LEGACY",
     "LEGACY",
+    "LOG_LEVEL_KEY",
     "MODERN",
     "SERVER_KEY",
     "SUBSCRIPTION_KEY",
@@ -33,6 +34,8 @@ SUPPORTED: Final = (MODERN, *reversed(LEGACY))
 VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
 CAPABILITIES_KEY: Final = "io.modelcontextprotocol/clientCapabilities"
 INFO_KEY: Final = "io.modelcontextprotocol/clientInfo"
+LOG_LEVEL_KEY: Final = "io.modelcontextprotocol/logLevel"
+"""In a modern request: from which level on what is logged of it is told."""
 SERVER_KEY: Final = "io.modelcontextprotocol/serverInfo"
 SUBSCRIPTION_KEY: Final = "io.modelcontextprotocol/subscriptionId"
 

@@ -7,6 +7,7 @@ from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 __all__ = [
     "EraChangedError",
     "FloatingVersionError",
+    "LevelRefusedError",
     "ListRefusedError",
     "NoSuchCommandError",
     "NoSuchModuleError",
@@ -80,6 +81,13 @@ class ServerLostError(UnavailableError):
         """Keep what else is known beside the message: the server's own last words, escaped."""
         super().__init__(message)
         self.detail = detail
+
+
+class LevelRefusedError(UnavailableError):
+    """The server says that it logs, and does not take a level to log from."""
+
+    code = "level-refused"
+    remedy = "have the server fixed: MCP, Logging"
 
 
 class ListRefusedError(UnavailableError):

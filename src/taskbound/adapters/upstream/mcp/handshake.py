@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from taskbound import __version__
-from taskbound.adapters.upstream.mcp.errors import EraChangedError, StartFailedError
+from taskbound.adapters.upstream.mcp.errors import EraChangedError, LevelRefusedError, StartFailedError
 from taskbound.core.action.canonical import canonical
 from taskbound.core.tool.name import METHOD_NAMES, shown
 from taskbound.ports.upstream import Answered, Errored
@@ -26,6 +26,7 @@ from taskbound.wire.mcp.era import (
     INFO_KEY,
     LATEST_LEGACY,
     LEGACY,
+    LOG_LEVEL_KEY,
     MODERN,
     SERVER_KEY,
     VERSION_KEY,
@@ -44,6 +45,7 @@ __all__ = [
     "Opened",
     "discover",
     "initialize",
+    "log_from",
     "open_session",
     "params_for",
     "request_of",
@@ -51,6 +53,8 @@ __all__ = [
 ]
 
 _UNSUPPORTED: Final = -32022
+_SOON: Final = 2.0
+"""Seconds in which a server says that it took a level of logs; a call may wait for that."""
 _INFO: Final[dict[str, JsonValue]] = {"name": "taskbound", "version": __version__}
 
 _DECLARED: Final = (
@@ -87,9 +91,13 @@ class Opened:
     """Name and version, escaped."""
     methods: tuple[str, ...] = ()
     """What it says that it can be asked for beside its tools, sorted (`core.tool.METHOD_NAMES`)."""
+    logs: bool = False
+    """Whether it says that it logs."""
 
 
-def params_for(era: str, members: bytes = b"", *, key: str = "", token: int | None = None) -> bytes:
+def params_for(
+    era: str, members: bytes = b"", *, key: str = "", token: int | None = None, level: str = ""
+) -> bytes:
     """The parameters of a request in an era; its `_meta` has what stands here, and nothing else.
 
     Args:
@@ -97,8 +105,10 @@ def params_for(era: str, members: bytes = b"", *, key: str = "", token: int | No
         members: What stands in the object, without braces.
         key: The client's idempotency key, for a call that has one.
         token: A progress token of ours, for a call whose progress somebody wants to hear of.
+        level: From which level on what is logged of it is wanted; legacy servers are told in another way.
     """
     more = [b'"%b":%b' % (IDEMPOTENCY_KEY.encode(), text(key))] if key else []
+    more += [b'"%b":%b' % (LOG_LEVEL_KEY.encode(), text(level))] if level and is_modern(era) else []
     more += [b'"progressToken":%d' % token] if token is not None else []
     named = b",".join(more)
     if is_modern(era):
@@ -126,6 +136,18 @@ def request_of(tool: str, arguments: bytes) -> tuple[str, bytes]:
     if tool in METHOD_NAMES:
         return tool, arguments[1:-1]
     return "tools/call", b'"arguments":%b,"name":%b' % (arguments, text(tool))
+
+
+async def log_from(session: Asking, level: str) -> None:
+    """Have a legacy server log from this level on.
+
+    Raises:
+        LevelRefusedError: It says that it does not.
+        ServerLostError: It ended, or does not say in time.
+    """
+    found = await session.ask("logging/setLevel", b'{"level":%b}' % text(level), patience=_SOON)
+    if isinstance(found, Errored):
+        raise LevelRefusedError(f"the server does not log from `{level}` on: {shown(found.message)}")
 
 
 async def open_session(session: Asking, era: str, *, patience: float) -> Opened:
@@ -171,6 +193,7 @@ async def discover(session: Asking, *, patience: float) -> Opened | None:
         era=MODERN,
         server=_named(info if info is not None else found.value.get("serverInfo")),
         methods=_methods(found.value.get("capabilities")),
+        logs=_logs(found.value.get("capabilities")),
     )
 
 
@@ -197,6 +220,7 @@ async def _initialize(session: Asking, version: str, *, patience: float) -> Open
         era=answered,
         server=_named(found.value.get("serverInfo")),
         methods=_methods(found.value.get("capabilities")),
+        logs=_logs(found.value.get("capabilities")),
     )
 
 
@@ -211,6 +235,10 @@ def _require_common(found: Errored) -> None:
 def _methods(capabilities: JsonValue) -> tuple[str, ...]:
     declared = capabilities if isinstance(capabilities, dict) else {}
     return tuple(method for method, word in _DECLARED if isinstance(declared.get(word), dict))
+
+
+def _logs(capabilities: JsonValue) -> bool:
+    return isinstance(capabilities, dict) and isinstance(capabilities.get("logging"), dict)
 
 
 def _named(info: JsonValue) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from taskbound.adapters.upstream.mcp.handshake import Asking
+    from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool import ServerIdentity
 
     Show = Callable[[Asking, Opened], Awaitable["Probe"]]
@@ -50,6 +51,8 @@ class Probe:
     """What a person who pins it should know besides."""
     methods: tuple[str, ...] = ()
     """What it says that it can be asked for beside them."""
+    logs: bool = False
+    """Whether it says that it logs."""
 
 
 class Deaf:
@@ -57,6 +60,9 @@ class Deaf:
 
     def tools_changed(self) -> None:
         """Nothing depends on it: the list is read once."""
+
+    def logged(self, params: Mapping[str, JsonValue]) -> None:
+        """Nobody made a call that it could be about."""
 
     def ended(self, reason: str, detail: str) -> None:
         """Whoever asks is told by the question that fails."""
@@ -178,13 +184,19 @@ def probe_command(
     """
     spec = pin_server(name, command, environment=environment, directory=directory)
     found = asyncio.run(probe(spec))
-    return structs.replace(spec, era=found.era), found
+    return structs.replace(spec, era=found.era, logs=found.logs), found
 
 
 async def _listed(session: Asking, name: str, opened: Opened, patience: Patience) -> Probe:
     definitions = await list_tools(session, opened.era, patience=patience.listing)
     parse_definitions(definitions, server=name)
-    return Probe(era=opened.era, server=opened.server, definitions=definitions, methods=opened.methods)
+    return Probe(
+        era=opened.era,
+        server=opened.server,
+        definitions=definitions,
+        methods=opened.methods,
+        logs=opened.logs,
+    )
 
 
 async def _with(

@@ -1,8 +1,8 @@
 """A running upstream server, ready for calls: what a gateway is given, and who makes it.
 
 1. A call carries the name, the canonical arguments and `_meta` that is built here: what the modern era
-   asks for, a key, and its own number as the token of its progress. Nothing else of a client's request goes
-   upstream.
+   asks for, a key, a level of logs, and its own number as the token of its progress. Nothing else of a
+   client's request goes upstream.
 2. Starting ends in a server that is ready, or in an error and no process.
 """
 
@@ -14,18 +14,19 @@ from typing import TYPE_CHECKING
 
 from taskbound.adapters.upstream.mcp.errors import StartFailedError
 from taskbound.adapters.upstream.mcp.family import end_orphans
-from taskbound.adapters.upstream.mcp.handshake import open_session, params_for, request_of
+from taskbound.adapters.upstream.mcp.handshake import log_from, open_session, params_for, request_of
 from taskbound.adapters.upstream.mcp.listing import list_entries, list_tools
 from taskbound.adapters.upstream.mcp.process import ServerProcess
 from taskbound.adapters.upstream.mcp.session import Session
 from taskbound.core.errors import UnavailableError
+from taskbound.wire.mcp.era import is_modern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from taskbound.adapters.upstream.mcp.handshake import Opened
     from taskbound.core.tool import ServerIdentity
-    from taskbound.ports.upstream import Told, UpstreamAnswer, UpstreamEvents
+    from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
 
 __all__ = ["Patience", "StdioServer", "StdioStarter"]
 
@@ -53,6 +54,7 @@ class StdioServer:
         self._session = session
         self._era = opened.era
         self._methods = opened.methods
+        self._logs = opened.logs
         self._patience = patience
 
     @property
@@ -64,6 +66,11 @@ class StdioServer:
     def methods(self) -> tuple[str, ...]:
         """What it says that it can be asked for beside its tools."""
         return self._methods
+
+    @property
+    def logs(self) -> bool:
+        """Whether it says that it logs."""
+        return self._logs
 
     @property
     def alive(self) -> bool:
@@ -96,12 +103,20 @@ class StdioServer:
         *,
         key: str = "",
         progress: Told | None = None,
+        logged: Logged | None = None,
     ) -> int:
         """Send one call and return its number (rule 1)."""
         method, members = request_of(tool, arguments)
         token = self._session.upcoming if progress is not None else None
-        params = params_for(self._era, members, key=key, token=token)
-        return self._session.send(method, params, answer, progress=progress)
+        params = params_for(
+            self._era, members, key=key, token=token, level=logged.level if logged is not None else ""
+        )
+        return self._session.send(method, params, answer, progress=progress, logged=logged)
+
+    async def log_from(self, level: str) -> None:
+        """Have it log from this level on, if it is a legacy one that logs."""
+        if self._logs and not is_modern(self._era):
+            await log_from(self._session, level)
 
     def cancel(self, number: int, reason: str) -> None:
         """Ask it to stop working on a call; an answer may still come."""

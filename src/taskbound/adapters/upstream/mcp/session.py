@@ -7,8 +7,9 @@
    message and can't be told to be anyone's ends the server: every open call is unknown.
    Other text (greetings, log lines) is dropped, within bounds.
 3. Requests of the server are not for the client: `ping` is answered, all else refused
-   (A161). Notifications are dropped, but for a changed list of tools and the progress of an open call,
-   whose token is the number of its request.
+   (A161). Notifications are dropped, but for a changed list of tools, the progress of an open call, whose
+   token is the number of its request, and logs: those name no request, so that they are the call's that is
+   open alone, and nobody's otherwise.
 4. What is said unasked is bounded between two answers; a server that floods is ended.
 """
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskbound.adapters.upstream.mcp.process import ServerProcess
-    from taskbound.ports.upstream import Told, UpstreamAnswer, UpstreamEvents
+    from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
 
 __all__ = ["MAX_LINE", "MAX_UNASKED", "Session"]
 
@@ -54,6 +55,7 @@ class Session:
         self._cutter = LineCutter(MAX_LINE)
         self._open: dict[int, Callable[[UpstreamAnswer], None]] = {}
         self._progress: dict[int, Told] = {}
+        self._logged: dict[int, Told] = {}
         self._last = 0
         self._unasked = 0
         self._process: ServerProcess | None = None
@@ -88,8 +90,9 @@ class Session:
         answer: Callable[[UpstreamAnswer], None],
         *,
         progress: Told | None = None,
+        logged: Logged | None = None,
     ) -> int:
-        """Send a request under a fresh id; `answer` is called once, later, and `progress` before it."""
+        """Send a request under a fresh id; `answer` is called once, later, and the others before it."""
         self._last += 1
         number = self._last
         if not self.alive or self._process is None:
@@ -99,6 +102,8 @@ class Session:
         self._open[number] = answer
         if progress is not None:
             self._progress[number] = progress
+        if logged is not None:
+            self._logged[number] = logged.told
         self._process.write(request_line(number, method, params))
         return number
 
@@ -117,6 +122,7 @@ class Session:
         """Drop whatever answer may come."""
         self._open.pop(number, None)
         self._progress.pop(number, None)
+        self._logged.pop(number, None)
 
     async def ask(self, method: str, params: bytes, *, patience: float) -> Answered | Errored:
         """The server's answer to a question of our own.
@@ -175,6 +181,7 @@ class Session:
         self._over, self._detail = reason, detail
         waiting, self._open = list(self._open.values()), {}
         self._progress.clear()
+        self._logged.clear()
         for answer in waiting:
             answer(NoAnswer("server-lost", reason, detail))
         self._events.ended(reason, detail)
@@ -198,6 +205,9 @@ class Session:
                 told = self._progress.get(token_in(params))
                 if told is not None:
                     told(params)
+            case Notice(method="notifications/message", params=params):
+                alone = tuple(self._logged.values()) if len(self._logged) == 1 else ()
+                (alone[0] if alone else self._events.logged)(params)  # 3
             case Notice():
                 pass
 
@@ -220,6 +230,7 @@ class Session:
     def _resolve(self, number: int, found: UpstreamAnswer) -> None:
         answer = self._open.pop(number, None)  # 1
         self._progress.pop(number, None)
+        self._logged.pop(number, None)
         if answer is not None:
             self._unasked = 0
             answer(found)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.http.sessions import Session
     from taskbound.surfaces.gateway.link import Connect
     from taskbound.surfaces.gateway.server import Plugs
+    from taskbound.surfaces.gateway.talk import Talk
     from taskbound.wire.connection import Opened
     from taskbound.wire.envelope import Push
     from taskbound.wire.mcp.message import Id, Request
@@ -206,6 +207,15 @@ class Seat:
         exchange = self._open.get(to) if isinstance(to, int) else None
         if exchange is not None:
             exchange.reply.tell(line)
+
+    def talk(self, request: Id) -> Talk | None:
+        """What the session of an exchange has asked to hear; none of a modern one."""
+        exchange = self._open.get(request) if isinstance(request, int) else None
+        return exchange.session.talk if exchange is not None and exchange.session is not None else None
+
+    def talks(self) -> tuple[Talk, ...]:
+        """The same of every session of the bearer."""
+        return self.sessions.talks()
 
     def hold(self, why: str) -> None:
         """Take no further request until this is released."""

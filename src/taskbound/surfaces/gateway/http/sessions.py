@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from taskbound.surfaces.gateway.http.errors import NoSessionError, UnknownSessionError
+from taskbound.surfaces.gateway.talk import Talk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,8 @@ class Session:
     used: float
     open: dict[Id, int] = field(default_factory=dict)
     """By the client's id: the number of the exchange that it is open in."""
+    talk: Talk = field(default_factory=Talk)
+    """What its client has asked to hear."""
 
 
 class Sessions:
@@ -68,6 +71,10 @@ class Sessions:
             raise UnknownSessionError("the session is over, or never was")
         found.used = self._clock()
         return found
+
+    def talks(self) -> tuple[Talk, ...]:
+        """What the clients of all have asked to hear."""
+        return tuple(one.talk for one in self._all.values())
 
     def end(self, name: str) -> Session:
         """The session, which is over now; raises as `of`."""

@@ -85,7 +85,12 @@ async def probe(
         if starter.key and not remote.key:
             notes += (f"its public key is {starter.key}; say `--key` with it to believe no other",)
         return Probe(
-            era=opened.era, server=opened.server, definitions=kept, methods=opened.methods, notes=notes
+            era=opened.era,
+            server=opened.server,
+            definitions=kept,
+            methods=opened.methods,
+            logs=opened.logs,
+            notes=notes,
         )
 
     try:
@@ -111,7 +116,7 @@ def probe_url(
     """
     spec = pin_url(name, url, headers=headers, key=key, authorities=authorities)
     found = asyncio.run(probe(spec))
-    return structs.replace(spec, era=found.era), found
+    return structs.replace(spec, era=found.era, logs=found.logs), found
 
 
 async def _with(

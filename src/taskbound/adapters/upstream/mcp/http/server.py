@@ -1,8 +1,8 @@
 """A server behind a URL, ready for calls: what a gateway is given, and who reaches it.
 
 1. A call carries the name, the canonical arguments and `_meta` that is built here (what the modern era asks
-   for, a key, its own number as the token of its progress), and, in the modern era, the headers that the
-   tool's schema asks for. Nothing else of a client's request goes upstream.
+   for, a key, a level of logs, its own number as the token of its progress), and, in the modern era, the
+   headers that the tool's schema asks for. Nothing else of a client's request goes upstream.
 2. A tool whose schema asks for headers in a way that MCP does not know is not listed (modern). What a list
    asks for is what calls have: a call is sent only while the daemon takes that list for the pinned one.
 3. Reaching ends in a server that is ready, or in an error and no connection.
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from taskbound.adapters.upstream.mcp.errors import EraChangedError, StartFailedError
-from taskbound.adapters.upstream.mcp.handshake import open_session, params_for, request_of
+from taskbound.adapters.upstream.mcp.handshake import log_from, open_session, params_for, request_of
 from taskbound.adapters.upstream.mcp.http.connect import Dialer, look_up
 from taskbound.adapters.upstream.mcp.http.session import HttpSession, Waits
 from taskbound.adapters.upstream.mcp.listing import list_entries, list_tools
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool import ServerIdentity
     from taskbound.core.tool.remote import Remote
-    from taskbound.ports.upstream import Told, UpstreamAnswer, UpstreamEvents
+    from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
 
 __all__ = ["HttpServer", "HttpStarter", "offered"]
 
@@ -54,6 +54,7 @@ class HttpServer:
         self._session = session
         self._era = opened.era
         self._methods = opened.methods
+        self._logs = opened.logs
         self._patience = patience
         self._mirrors: dict[str, tuple[Mirror, ...]] = {}
 
@@ -66,6 +67,11 @@ class HttpServer:
     def methods(self) -> tuple[str, ...]:
         """What it says that it can be asked for beside its tools."""
         return self._methods
+
+    @property
+    def logs(self) -> bool:
+        """Whether it says that it logs."""
+        return self._logs
 
     @property
     def alive(self) -> bool:
@@ -99,6 +105,7 @@ class HttpServer:
         *,
         key: str = "",
         progress: Told | None = None,
+        logged: Logged | None = None,
     ) -> int:
         """Send one call and return its number (rule 1)."""
         method, members = request_of(tool, arguments)
@@ -108,8 +115,15 @@ class HttpServer:
             more = mirrored(mirrors, msgspec.json.decode(arguments)) if mirrors else ()
             headers = (*_named(tool, arguments), *more)
         token = self._session.upcoming if progress is not None else None
-        params = params_for(self._era, members, key=key, token=token)
-        return self._session.send(method, params, answer, headers=headers, progress=progress)
+        params = params_for(
+            self._era, members, key=key, token=token, level=logged.level if logged is not None else ""
+        )
+        return self._session.send(method, params, answer, headers=headers, progress=progress, logged=logged)
+
+    async def log_from(self, level: str) -> None:
+        """Have it log from this level on, if it is a legacy one that logs."""
+        if self._logs and not is_modern(self._era):
+            await log_from(self._session, level)
 
     def cancel(self, number: int, reason: str) -> None:
         """Have it stop working on a call; from a legacy one an answer may still come."""

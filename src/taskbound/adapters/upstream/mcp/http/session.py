@@ -18,6 +18,8 @@
    said in one exchange before its answer.
 9. The token of a call's progress is the number of its request. It counts in the call's own exchange, and on
    the stream outside of calls, where older servers say it; in another call's exchange it is dropped.
+10. What is logged in the exchange of a call is that call's; outside of calls it is that of the one that is
+   open alone, and nobody's otherwise.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     from taskbound.adapters.upstream.mcp.http.connect import Dialer
     from taskbound.adapters.upstream.mcp.http.exchange import Head
     from taskbound.core.tool.remote import Remote
-    from taskbound.ports.upstream import Told, UpstreamAnswer, UpstreamEvents
+    from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
     from taskbound.wire.mcp.message import Notice, Request
 
 __all__ = ["HttpSession", "Waits"]
@@ -82,6 +84,7 @@ class Waits:
 class _Open:
     answer: Callable[[UpstreamAnswer], None]
     progress: Told | None = None
+    logged: Told | None = None
     task: asyncio.Task[None] | None = None
 
 
@@ -137,8 +140,9 @@ class HttpSession:
         *,
         headers: _Headers = (),
         progress: Told | None = None,
+        logged: Logged | None = None,
     ) -> int:
-        """Send a request under a fresh id; `answer` is called once, later, and `progress` before it."""
+        """Send a request under a fresh id; `answer` is called once, later, and the others before it."""
         self._last += 1
         number = self._last
         reason = self._over
@@ -147,7 +151,7 @@ class HttpSession:
         if reason:
             asyncio.get_running_loop().call_soon(answer, NotSent("not-reached", reason))
             return number
-        self._open[number] = one = _Open(answer, progress)
+        self._open[number] = one = _Open(answer, progress, logged.told if logged is not None else None)
         one.task = self._begin(self._run(number, method, params, headers))
         return number
 
@@ -428,6 +432,16 @@ class HttpSession:
             one = self._open.get(token) if within in {token, _NOBODY} else None
             if one is not None and one.progress is not None:
                 one.progress(notice.params)
+        elif notice.method == "notifications/message":
+            self._whose(within)(notice.params)
+
+    def _whose(self, within: int | None) -> Told:
+        """Who hears what is logged in this exchange (rule 10)."""
+        calls = [one.logged for one in self._open.values() if one.logged is not None]
+        if within == _NOBODY:
+            return calls[0] if len(calls) == 1 else self._events.logged
+        one = self._open.get(within) if within is not None else None
+        return one.logged if one is not None and one.logged is not None else self._events.logged
 
     def _asked_of_us(self, request: Request) -> None:
         """Answer a request of a legacy server (rule 5)."""

@@ -1,0 +1,15 @@
+"""What one legacy client has asked to hear of, for as long as it is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Talk"]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Talk:
+    """One client: that of a pipe, or one session of those of a bearer."""
+
+    level: str = ""
+    """From which level on it hears what servers log; empty until it says so."""
