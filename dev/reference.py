@@ -13,10 +13,12 @@ import taskbound
 from dev import commands
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
 from taskbound.core.scope.schema import scope_schema
+from taskbound.core.tool.file.schema import tool_file_schema
 
 ROOT = Path(__file__).resolve().parents[1]
 ERRORS = "docs/reference/errors.md"
 SCHEMA = "docs/reference/scope.schema.json"
+TOOL_SCHEMA = "docs/reference/tool-file.schema.json"
 GATEWAY_MODULES = "docs/reference/gateway-modules.txt"
 GATEWAY = "taskbound.wiring.gateway"
 
@@ -112,12 +114,17 @@ def schema_page() -> str:
     return json.dumps(scope_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
+def tool_schema_page() -> str:
+    """The JSON Schema of tool files, for editors."""
+    return json.dumps(tool_file_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
 def main() -> None:
     """Write each page that can be made, and say which."""
     load_all()
     pages = {ERRORS: errors_page(all_errors())}
     pages |= {commands.PAGE: commands.cli_page(), commands.SETTINGS: commands.settings_page()}
-    pages[SCHEMA] = schema_page()
+    pages |= {SCHEMA: schema_page(), TOOL_SCHEMA: tool_schema_page()}
     if GATEWAY in module_names():
         pages[GATEWAY_MODULES] = gateway_modules_page()
     for name, text in pages.items():

@@ -49,6 +49,10 @@ class PinnedTool:
     """What a person declared that its arguments name (`core.approval.Probe`)."""
     checks: tuple[str, ...] = ()
     """What a person declared to show its effect (`core.approval.check.Check`)."""
+    effect: str = ""
+    """What a person declared that a call may do to the world; empty where its definition says it."""
+    roles: tuple[str, ...] = ()
+    """What a person declared that its arguments are for (`core.tool.file.Role`)."""
 
 
 class ToolReads(Protocol):

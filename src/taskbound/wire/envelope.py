@@ -60,6 +60,7 @@ Ask: TypeAlias = (
     | tool.DeclareTool
     | tool.AcceptTool
     | tool.AnswerForTool
+    | tool.ApplyTools
     | identity.RegisterPerson
     | identity.ListPersons
     | identity.ShowPerson
@@ -154,6 +155,7 @@ Answer: TypeAlias = (
     | tool.ToolRows
     | tool.Seen
     | tool.Coverings
+    | tool.ToolChanges
     | tool.ToolDiff
     | identity.PersonRows
     | identity.PersonDetail

@@ -13,6 +13,7 @@ __all__ = [
     "AcceptTool",
     "AddUpstream",
     "AnswerForTool",
+    "ApplyTools",
     "CoverCalls",
     "Coverings",
     "DeclareTool",
@@ -24,9 +25,12 @@ __all__ = [
     "SeeTools",
     "Seen",
     "ServerSpec",
+    "ToolChange",
+    "ToolChanges",
     "ToolDiff",
     "ToolRow",
     "ToolRows",
+    "ToolSaid",
     "UpstreamRow",
     "UpstreamRows",
     "identity_of",
@@ -133,7 +137,7 @@ class ToolRow(Message, frozen=True):
     state: str
     """`pinned`, `text-changed` (pinned text is served), `schema-changed` or `gone` (calls refuse)."""
     effect: str
-    """`read`, `write` or `destructive`; the worst case where annotations are missing."""
+    """`read`, `write` or `destructive`: declared, or the worst case where annotations are missing."""
     raw: msgspec.Raw
     """The pinned definition (the whole tool object but its `_meta`), canonical."""
     idempotent: bool = False
@@ -142,6 +146,8 @@ class ToolRow(Message, frozen=True):
     """What a person declared that its arguments name."""
     checks: tuple[str, ...] = ()
     """What a person declared to show whether a call had its effect."""
+    roles: tuple[str, ...] = ()
+    """What a person declared that its arguments are for."""
     approvers: tuple[str, ...] | None = None
     """Who approves for it; None where those who approve for the agent do."""
 
@@ -233,6 +239,56 @@ class DeclareTool(Message, frozen=True, tag="tool:declare", tag_field="op"):
     """All arguments that name something that can change, as `ARGUMENT=file:/FOLDER` and the like."""
     checks: tuple[str, ...] | None = None
     """All that shows whether a call had its effect, as `SECONDS:ARGUMENT=row:PLACE`."""
+    effect: Literal["read", "write", "destructive"] | None = None
+    """What a call may do to the world."""
+    roles: tuple[str, ...] | None = None
+    """What all its arguments are for, as `ARGUMENT=path` and the like."""
+
+
+class ToolSaid(Message, frozen=True):
+    """What a tool file says of one tool; what is absent stays."""
+
+    name: str
+    """`server__tool`."""
+    effect: Literal["read", "write", "destructive"] | None = None
+    roles: tuple[str, ...] | None = None
+    idempotent: bool | None = None
+    probes: tuple[str, ...] | None = None
+    checks: tuple[str, ...] | None = None
+    approvers: tuple[str, ...] | None = None
+    """Who approves for it: said by the account that owns the data directory."""
+
+
+class ApplyTools(Message, frozen=True, tag="tool:apply", tag_field="op"):
+    """Declare what a tool file says, all of it or nothing. A person's act."""
+
+    server: str
+    """Its tools, and no others."""
+    tools: tuple[ToolSaid, ...]
+    agreed: str = ""
+    """Digest of the changes that the person was shown; empty to be told them, and change nothing."""
+    relax: bool = False
+    """The person's word that what relaxes is meant."""
+
+
+class ToolChange(Message, frozen=True):
+    """One thing that becomes different of a tool."""
+
+    tool: str
+    what: str
+    """`effect`, `roles`, `idempotent`, `probes`, `checks` or `approvers`."""
+    before: str
+    after: str
+    relaxes: bool
+
+
+class ToolChanges(Message, frozen=True, tag="tool-changes", tag_field="is"):
+    """What becomes different, or has become so."""
+
+    rows: tuple[ToolChange, ...]
+    digest: str
+    """Of these changes: what applying them must name."""
+    applied: bool = False
 
 
 class AnswerForTool(Message, frozen=True, tag="tool:answering", tag_field="op"):

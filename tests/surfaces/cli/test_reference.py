@@ -5,14 +5,15 @@ import re
 import pytest
 
 from dev.commands import PAGE, SETTINGS, cli_page, commands, settings_page
-from dev.reference import SCHEMA, schema_page
+from dev.reference import SCHEMA, TOOL_SCHEMA, schema_page, tool_schema_page
 from tests.house.tree import ROOT
 
 NAMES = [name for name, _ in commands()]
 
 
 @pytest.mark.parametrize(
-    ("page", "made"), [(PAGE, cli_page), (SETTINGS, settings_page), (SCHEMA, schema_page)]
+    ("page", "made"),
+    [(PAGE, cli_page), (SETTINGS, settings_page), (SCHEMA, schema_page), (TOOL_SCHEMA, tool_schema_page)],
 )
 def test_the_reference_page_is_what_the_program_says(page: str, made: object) -> None:
     assert callable(made)
@@ -31,7 +32,7 @@ def test_every_command_of_the_issue_is_there() -> None:
         "task": "start show list pause resume delegate step amend bearer end",
         "task issuer": "add list remove",
         "template": "save list remove",
-        "tool": "list diff accept declare",
+        "tool": "list diff accept declare apply describe schema",
         "upstream": "add list test remove",
         "policy": "new validate test coverage fmt schema explain"
         " propose list show diff activate rollback replay",
@@ -58,6 +59,6 @@ def test_every_command_says_what_it_does_gives_examples_and_speaks_json(name: st
 @pytest.mark.parametrize(("name", "one"), list(commands()), ids=NAMES)
 def test_what_destroys_something_takes_yes(name: str, one: object) -> None:
     destroys = {"init", "stop", "amend", "end", "suspend", "remove", "accept", "ceiling", "withdraw", "gone"}
-    destroys |= {"declare", "reconcile"}  # they change what is judged from then on
+    destroys |= {"apply", "declare", "reconcile"}  # they change what is judged from then on
     options = {option for parameter in getattr(one, "params", []) for option in parameter.opts}
     assert ("--yes" in options) == (name.rsplit(maxsplit=1)[-1] in destroys)

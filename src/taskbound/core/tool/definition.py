@@ -39,6 +39,7 @@ __all__ = [
     "MAX_TOOLS",
     "Effect",
     "ToolDefinition",
+    "effect_of",
     "parse_definition",
     "parse_definitions",
     "parse_listed",
@@ -102,6 +103,16 @@ class ToolDefinition:
         """Whether it may reach anyone; only `openWorldHint: false` says that it doesn't."""
         annotations = self.value.get("annotations")
         return not (isinstance(annotations, dict) and annotations.get("openWorldHint") is False)
+
+
+def effect_of(definition: ToolDefinition, declared: str) -> Effect:
+    """What a call of a tool may do: what a person declared, or what its definition says (rule 3).
+
+    Args:
+        definition: Of the tool.
+        declared: An effect's word; empty where nothing was declared.
+    """
+    return Effect(declared) if declared else definition.effect
 
 
 def parse_listed(raw: bytes) -> ToolDefinition:

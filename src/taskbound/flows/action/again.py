@@ -6,7 +6,7 @@
    limit) is not computed again.
 3. The facts are those that were recorded: what the policies of then read. Of others those are added that
    can't have changed since: of the call, the pinned definition, and the task as it was ordered. Which attempt
-   it was is told only where policies saw that number.
+   it was is told only where policies saw that number. What a tool does is told where nobody declared it.
 """
 
 from __future__ import annotations
@@ -211,9 +211,11 @@ def _asked(snapshot: Snapshot, kept: StoredAction) -> tuple[bool, bool]:
 
 def _lasting(kept: StoredAction, task: Task, tool: PinnedTool) -> dict[str, Fact]:
     definition = parse_definition(tool.definition)
-    return {
+    effect: dict[str, Fact] = {}
+    if not tool.effect:
+        effect = dict.fromkeys(("effect", "tool.effect"), definition.effect.value)
+    return effect | {
         "covered": True,
-        "effect": definition.effect.value,
         "flags": kept.flags,
         "agent.name": kept.agent,
         "agent.namespace": kept.namespace,
@@ -221,7 +223,6 @@ def _lasting(kept: StoredAction, task: Task, tool: PinnedTool) -> dict[str, Fact
         "task.learning": task.learning,
         "task.purpose": task.purpose,
         "task.requester": task.requester,
-        "tool.effect": definition.effect.value,
         "tool.name": kept.tool,
         "tool.open_world": definition.open_world,
         "tool.server": tool.server,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from taskbound.core.decision import AttemptGround, changed_since
 from taskbound.core.policy import FACTS, Fact, FactKind
 from taskbound.core.task import evidence_text
-from taskbound.core.tool import Effect
+from taskbound.core.tool import Effect, effect_of
 from taskbound.flows.decision.attempts import PEOPLE
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ class FactsOf:
 
 
 def _effect(seen: FactsOf) -> str:
-    return seen.known_tool.definition.effect.value if seen.known_tool else Effect.DESTRUCTIVE.value
+    tool = seen.known_tool
+    return effect_of(tool.definition, tool.pinned.effect).value if tool else Effect.DESTRUCTIVE.value
 
 
 def _open_world(seen: FactsOf) -> bool:

@@ -24,7 +24,7 @@ from taskbound.core.policy import (
     require_own,
     whole,
 )
-from taskbound.core.tool import parse_definition
+from taskbound.core.tool import effect_of, parse_definition
 from taskbound.flows.policy.engines import require_bundle
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def tools_of(snapshot: Snapshot, namespace: str) -> tuple[PolicyTool, ...]:
                 server=one.server,
                 schema=definition.input_schema,
                 definition=one.digest,
-                effect=definition.effect.value,
+                effect=effect_of(definition, one.effect).value,
                 open_world=definition.open_world,
                 idempotent=one.idempotent,
             )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["TooManyApproversError", "set_approvers"]
+__all__ = ["TooManyApproversError", "require_few", "set_approvers"]
 
 _MOST: Final = 32
 
@@ -45,9 +45,7 @@ def set_approvers(
         TooManyApproversError: They are too many.
     """
     require_self(actor, (), owns=owns)
-    named = tuple(sorted(set(approvers or ())))
-    if len(named) > _MOST:
-        raise TooManyApproversError(f"at most {_MOST} persons approve for a tool")
+    named = require_few(approvers or ())
 
     def work(tx: Transaction) -> None:
         pin = tx.tools.tool(namespace, tool)
@@ -66,4 +64,16 @@ def set_approvers(
         tx.audit.append(namespace, means.writer, [event], means.clock.now())
 
     means.store.write(work)
+    return named
+
+
+def require_few(approvers: tuple[str, ...]) -> tuple[str, ...]:
+    """The persons, each once and sorted.
+
+    Raises:
+        TooManyApproversError: They are too many.
+    """
+    named = tuple(sorted(set(approvers)))
+    if len(named) > _MOST:
+        raise TooManyApproversError(f"at most {_MOST} persons approve for a tool")
     return named

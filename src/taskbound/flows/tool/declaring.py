@@ -3,9 +3,10 @@
 1. What is not said stays as it is.
 2. What a server says of idempotence never loosens anything: it can only keep a person from declaring it.
 3. A probe, and what shows an effect, is of an argument that the pinned schema has.
-4. What is read for a tool is read by another tool of its server, which is pinned, says of itself that it only
-   reads, and takes the one argument. It is kept with that tool's definition: under another it is void, and
-   what it was declared for is refused until a person has declared it anew.
+4. What is read for a tool is read by another tool of its server, which is pinned, only reads (it says so, or
+   a person does), and takes the one argument. It is kept with that tool's definition: under another it is
+   void, and what it was declared for is refused until a person has declared it anew.
+5. A role is of an argument that the pinned schema has.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from typing import TYPE_CHECKING
 from taskbound.core.approval import BadProbeError, ProbeKind, parse_probes
 from taskbound.core.approval.answer import parse_reading
 from taskbound.core.approval.check import parse_checks
-from taskbound.core.tool import Effect, parse_definition
+from taskbound.core.audit.events import ToolDeclared
+from taskbound.core.tool import Effect, effect_of, parse_definition
+from taskbound.core.tool.file import BadRoleError, parse_roles, role_text
+from taskbound.core.tool.name import shown
 from taskbound.flows.tool.errors import NotIdempotentError
 
 if TYPE_CHECKING:
@@ -24,9 +28,10 @@ if TYPE_CHECKING:
 
     from taskbound.core.approval import Probe
     from taskbound.core.tool import ToolDefinition
+    from taskbound.flows.means import Actor
     from taskbound.ports.tool import PinnedTool
 
-__all__ = ["Declaration", "declared"]
+__all__ = ["Declaration", "declared", "declaring"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +41,8 @@ class Declaration:
     idempotent: bool | None = None
     probes: tuple[str, ...] | None = None
     checks: tuple[str, ...] | None = None
+    effect: Effect | None = None
+    roles: tuple[str, ...] | None = None
 
 
 def declared(pin: PinnedTool, said: Declaration, find: Callable[[str], PinnedTool | None]) -> PinnedTool:
@@ -49,6 +56,7 @@ def declared(pin: PinnedTool, said: Declaration, find: Callable[[str], PinnedToo
     Raises:
         NotIdempotentError: It says of itself that it is not idempotent.
         BadProbeError: What is to be looked at is not said as it has to be.
+        BadRoleError: What an argument is for is not.
     """
     definition = parse_definition(pin.definition)
     if said.idempotent and definition.denies_idempotence:
@@ -58,8 +66,35 @@ def declared(pin: PinnedTool, said: Declaration, find: Callable[[str], PinnedToo
         idempotent=pin.idempotent if said.idempotent is None else said.idempotent,
         probes=pin.probes if said.probes is None else _probes(pin, said.probes, find),
         checks=pin.checks if said.checks is None else _checks(definition, said.checks),
+        effect=pin.effect if said.effect is None else said.effect.value,
+        roles=pin.roles if said.roles is None else _roles(definition, said.roles),
         version=pin.version + 1,
     )
+
+
+def declaring(after: PinnedTool, actor: Actor) -> ToolDeclared:
+    """The record of what is declared of a tool from now on."""
+    return ToolDeclared(
+        tool=after.name,
+        server=after.identity,
+        definition=after.digest,
+        idempotent=after.idempotent,
+        probes=after.probes,
+        checks=after.checks,
+        effect=after.effect,
+        roles=after.roles,
+        by=actor.name,
+        proof=actor.proof,
+    )
+
+
+def _roles(definition: ToolDefinition, texts: tuple[str, ...]) -> tuple[str, ...]:
+    found = parse_roles(texts)
+    known = definition.input_schema.get("properties")
+    for argument in found:
+        if not isinstance(known, dict) or argument not in known:
+            raise BadRoleError(f"`{definition.name}` has no argument `{shown(argument)}`")  # 5
+    return tuple(role_text(argument, role) for argument, role in found.items())
 
 
 def _probes(
@@ -82,8 +117,10 @@ def _reading(pin: PinnedTool, probe: Probe, find: Callable[[str], PinnedTool | N
     if other.name == pin.name or (other.server, other.identity) != (pin.server, pin.identity):
         raise BadProbeError(f"`{said.tool}` is no other tool of the server of `{pin.name}`")
     definition = parse_definition(other.definition)
-    if definition.effect is not Effect.READ:
-        raise BadProbeError(f"`{said.tool}` does not say of itself that it only reads (`readOnlyHint: true`)")
+    if effect_of(definition, other.effect) is not Effect.READ:
+        raise BadProbeError(
+            f"neither `{said.tool}` nor a person says that it only reads (`readOnlyHint: true`)"
+        )
     properties, required = (definition.input_schema.get(one) for one in ("properties", "required"))
     if not isinstance(properties, dict) or said.argument not in properties:
         raise BadProbeError(f"`{said.tool}` has no argument `{said.argument}`")

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError
 
-__all__ = ["NotIdempotentError", "OtherDefinitionError", "UnknownServerError", "UpstreamExistsError"]
+__all__ = [
+    "NotIdempotentError",
+    "OtherChangesError",
+    "OtherDefinitionError",
+    "RelaxesError",
+    "UnknownServerError",
+    "UpstreamExistsError",
+]
 
 
 class UnknownServerError(DeniedError):
@@ -33,3 +40,17 @@ class NotIdempotentError(DeniedError):
 
     code = "not-idempotent"
     remedy = "leave it as it is: after an unknown outcome a person is asked"
+
+
+class OtherChangesError(DeniedError):
+    """What would change now is not what the person was shown."""
+
+    code = "other-changes"
+    remedy = "look at the changes again, and apply those"
+
+
+class RelaxesError(DeniedError):
+    """What is declared is looser than what holds now, and nobody said that this is meant."""
+
+    code = "relaxes"
+    remedy = "look at what relaxes, and say `--relax` if it is meant"

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import ToolAccepted, ToolChanged
-from taskbound.core.audit.events import ToolDeclared
 from taskbound.core.errors import MalformedError
 from taskbound.core.tool import (
     Gone,
@@ -28,7 +27,7 @@ from taskbound.core.tool import (
     parse_listed,
 )
 from taskbound.flows.decision.standing import UnknownToolError
-from taskbound.flows.tool.declaring import declared
+from taskbound.flows.tool.declaring import declared, declaring
 from taskbound.flows.tool.errors import OtherDefinitionError, UnknownServerError
 from taskbound.flows.tool.pin import require_server
 
@@ -161,6 +160,8 @@ class Sights:
                 idempotent=False,  # 4
                 probes=(),
                 checks=(),
+                effect="",
+                roles=(),
             )
             tx.tools.put_tool(after, expect=pin.version)
             event = ToolAccepted(
@@ -214,6 +215,7 @@ class Sights:
             OtherDefinitionError: Its pinned definition has another digest.
             NotIdempotentError: It says of itself that it is not idempotent.
             BadProbeError: What is to be looked at is not said as it has to be.
+            BadRoleError: What an argument is for is not.
         """
 
         def work(tx: Transaction) -> PinnedTool:
@@ -224,17 +226,7 @@ class Sights:
                 raise OtherDefinitionError(f"the pinned definition of `{name}` is not `{definition}`")
             after = declared(pin, said, lambda other: tx.tools.tool(namespace, other))
             tx.tools.put_tool(after, expect=pin.version)
-            event = ToolDeclared(
-                tool=name,
-                server=pin.identity,
-                definition=pin.digest,
-                idempotent=after.idempotent,
-                probes=after.probes,
-                checks=after.checks,
-                by=actor.name,
-                proof=actor.proof,
-            )
-            self._record(tx, namespace, [event])
+            self._record(tx, namespace, [declaring(after, actor)])
             return after
 
         after = self._means.store.write(work)

@@ -184,6 +184,7 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_task.SaveTemplate: _operation("api:template:save", _P, task.put_template),
     wire_tool.AcceptTool: _operation("api:tool:accept", _P, tool.accept_tool),
     wire_tool.AnswerForTool: _operation("api:tool:answering", Right.GIVER, tool.answer_for_tool),
+    wire_tool.ApplyTools: _operation("api:tool:apply", _P, tool.apply_tools),
     wire_tool.CoverCalls: _operation("api:tool:cover", _G, offers.cover_calls),
     wire_tool.DeclareTool: _operation("api:tool:declare", _P, tool.declare_tool),
     wire_tool.DiffTool: _operation("api:tool:diff", _R, tool.diff_tool),

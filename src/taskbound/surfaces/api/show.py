@@ -16,7 +16,7 @@ from taskbound.core.identity.grantable import reach_of
 from taskbound.core.identity.person import human_of
 from taskbound.core.scope import Scope, counted_limits, describe
 from taskbound.core.task import step_name
-from taskbound.core.tool import parse_definition
+from taskbound.core.tool import effect_of, parse_definition
 from taskbound.wire.action import ActionDetail, ActionRow, Changed, Reason
 from taskbound.wire.identity import AgentDetail, GroupDetail, PersonDetail, PersonRow
 from taskbound.wire.task import EvidenceRow, TaskDetail, TaskRow, TemplateRow
@@ -266,11 +266,12 @@ def tool_row(tool: PinnedTool, approvers: tuple[str, ...] | None = None) -> Tool
         server=tool.identity,
         definition=tool.digest,
         state=tool.state,
-        effect=parse_definition(tool.definition).effect.value,
+        effect=effect_of(parse_definition(tool.definition), tool.effect).value,
         raw=msgspec.Raw(tool.definition),
         idempotent=tool.idempotent,
         probes=tool.probes,
         checks=tool.checks,
+        roles=tool.roles,
         approvers=approvers,
     )
 

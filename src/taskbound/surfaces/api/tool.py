@@ -11,15 +11,17 @@ from taskbound.core.identity import UnprovenError
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.scope import tools_of
 from taskbound.core.task import require_live
-from taskbound.core.tool import parse_definition
+from taskbound.core.tool import Effect, parse_definition
 from taskbound.flows.tool import Declaration
 from taskbound.flows.tool.answering import set_approvers
+from taskbound.flows.tool.applying import ToolSaying, apply_file, compare_file
 from taskbound.surfaces.api.filters import require_server
 from taskbound.surfaces.api.show import tool_row, upstream_row
 from taskbound.wire import tool as wire
 from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
+    from taskbound.flows.tool.applying import Applied
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
@@ -28,6 +30,7 @@ __all__ = [
     "accept_tool",
     "add_upstream",
     "answer_for_tool",
+    "apply_tools",
     "declare_tool",
     "diff_tool",
     "list_tools",
@@ -188,10 +191,62 @@ async def declare_tool(daemon: Daemon, connection: Connection, ask: wire.Declare
             ask.name,
             ask.definition,
             daemon.require_person(connection),
-            Declaration(idempotent=ask.idempotent, probes=ask.probes, checks=ask.checks),
+            _declaration(ask),
         )
     )
     return Done()
+
+
+async def apply_tools(daemon: Daemon, connection: Connection, ask: wire.ApplyTools) -> Answer:
+    """Tell what a tool file would change, or apply it where its changes were agreed to."""
+    if connection.role != "cli":
+        raise UnprovenError("only a person declares what a tool does")
+    sayings = tuple(
+        ToolSaying(name=one.name, said=_declaration(one), approvers=one.approvers) for one in ask.tools
+    )
+
+    def work() -> Answer:
+        actor = daemon.require_person(connection)
+        space, owns = connection.namespace, connection.peer.proof.uid == daemon.owner_uid
+        if not ask.agreed:
+            return _changes(compare_file(daemon.means, space, ask.server, sayings), applied=False)
+        found = apply_file(
+            daemon.means,
+            space,
+            ask.server,
+            sayings,
+            agreed=ask.agreed,
+            relax=ask.relax,
+            actor=actor,
+            owns=owns,
+        )
+        daemon.views.forget()
+        return _changes(found, applied=True)
+
+    return await daemon.first(work)
+
+
+def _declaration(said: wire.DeclareTool | wire.ToolSaid) -> Declaration:
+    return Declaration(
+        idempotent=said.idempotent,
+        probes=said.probes,
+        checks=said.checks,
+        effect=None if said.effect is None else Effect(said.effect),
+        roles=said.roles,
+    )
+
+
+def _changes(found: Applied, *, applied: bool) -> wire.ToolChanges:
+    return wire.ToolChanges(
+        rows=tuple(
+            wire.ToolChange(
+                tool=one.tool, what=one.what, before=one.before, after=one.after, relaxes=one.relaxes
+            )
+            for one in found.changes
+        ),
+        digest=found.digest,
+        applied=applied,
+    )
 
 
 async def answer_for_tool(daemon: Daemon, connection: Connection, ask: wire.AnswerForTool) -> Answer:

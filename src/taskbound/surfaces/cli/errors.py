@@ -61,7 +61,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         record-too-large remote-reference scope-syntax token-algorithm token-claims token-encoding
         token-header token-kind token-lifetime token-segments token-signature token-size too-deep too-large
         too-many-approvers too-many-calls too-many-groups too-many-keys too-many-parts too-many-tools
-        trailing-data
+        tool-file trailing-data bad-role
         unknown-member unknown-method unknown-path unpinnable unreadable-plan unsupported-version unwritable
         verifier-key-malformed
     """,
@@ -82,7 +82,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         page-foreign page-over passkey-absent passkey-challenge passkey-copy passkey-elsewhere
         passkey-flags passkey-framed passkey-key passkey-origin passkey-site passkey-type
         passkey-unreadable passkey-unverified person-key-exposed plan-open plan-refused refused-by-daemon
-        same-risk scope-changed signed-together
+        other-changes relaxes same-risk scope-changed signed-together
         server-changed statement-time stopped task-ended task-expired task-not-started task-paused
         token-audience token-expired token-issuer token-key token-not-yet token-unproven
         too-long-to-show too-many-holds too-many-questions too-many-refusals tool-changed tree-too-large

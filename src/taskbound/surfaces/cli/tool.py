@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from taskbound.core.approval import parse_probes
 from taskbound.core.approval.check import parse_checks
 from taskbound.core.tool import parse_definition
+from taskbound.core.tool.file import parse_roles, role_text
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.tool_file import add_file_commands
 from taskbound.wire.connection import Done
 from taskbound.wire.tool import (
     AcceptTool,
@@ -23,6 +25,8 @@ from taskbound.wire.tool import (
     ToolRow,
     ToolRows,
 )
+
+_DOES = {"read": "read and do no more", "write": "write", "destructive": "destroy"}
 
 __all__ = ["accept", "app", "declare", "diff", "list_tools"]
 
@@ -59,6 +63,21 @@ ChecksOption = Annotated[
         " declared before.",
     ),
 ]
+EffectOption = Annotated[
+    Literal["read", "write", "destructive"] | None,
+    typer.Option(
+        "--effect", help="What a call may do to the world, whatever its server says.", show_default=False
+    ),
+]
+RolesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--role",
+        metavar="ARGUMENT=ROLE",
+        help="What an argument is for: path, url, program, recipient, amount, name, content, query or option."
+        " These stand for all that was declared before.",
+    ),
+]
 
 
 @command(app, "list", examples="taskbound tool list\ntaskbound tool list --server git")
@@ -66,7 +85,7 @@ def list_tools(
     session: Session,
     server: Annotated[str, typer.Option("--server", help="Only those of this server.")] = "",
 ) -> None:
-    """List the pinned tools and what each of them may do to the world, by its server's own word."""
+    """List the pinned tools and what each may do to the world: by its server's word, or a person's."""
     found = session.ask(ListTools(server=server), ToolRows)
     if session.screen.json:
         session.screen.document(found)
@@ -124,6 +143,7 @@ def accept(
     examples="taskbound tool declare git__git_add --idempotent\n"
     "taskbound tool declare git__git_show --probe revision=revision:repo_path:/srv/repositories\n"
     "taskbound tool declare bank__pay --probe bill=file:/srv/bills\n"
+    "taskbound tool declare git__git_status --effect read --role repo_path=path\n"
     "taskbound tool declare bank__settle --probe 'invoice=row:sqlite:/srv/ledger.db?table=invoices&key=id'\n"
     "taskbound tool declare bank__pay --probe invoice=answer:bank__get_invoice#id\n"
     "taskbound tool declare bank__pay --check '60:bill=row:sqlite:/srv/ledger.db?table=payments&key=bill'\n"
@@ -140,6 +160,8 @@ def declare(
         bool, typer.Option("--no-probes", help="No argument names what can change any more.")
     ] = False,
     checks: ChecksOption = None,
+    effect: EffectOption = None,
+    roles: RolesOption = None,
     no_checks: Annotated[
         bool, typer.Option("--no-checks", help="Nothing shows any more whether a call had its effect.")
     ] = False,
@@ -159,9 +181,34 @@ def declare(
     """
     wanted = _wanted(probes, none=none)
     showing = _showing(checks, none=no_checks)
-    said_of_it = idempotent is not None or wanted is not None or showing is not None
+    purposes = None if roles is None else tuple(role_text(*one) for one in parse_roles(roles).items())
+    said_of_it = any(one is not None for one in (idempotent, wanted, showing, effect, purposes))
     if [said_of_it, bool(approver), no_approvers].count(True) > 1:
         raise BadInputError("approvers are declared by themselves", remedy="give only `--approver`")
+    digest = _pinned(session, name)
+    if approver or no_approvers:
+        _set_approvers(session, name, None if no_approvers else tuple(approver))
+        return
+    said = DeclareTool(
+        name=name,
+        definition=digest,
+        idempotent=idempotent,
+        probes=wanted,
+        checks=showing,
+        effect=effect,
+        roles=purposes,
+    )
+    words = _words(said)
+    session.confirm(f"Declare {shown(name)} {words}?")
+    answer = session.ask(said, Done)
+    session.done(answer, f"{shown(name)} is declared {words}")
+
+
+add_file_commands(app)
+
+
+def _pinned(session: Session, name: str) -> str:
+    """Show the pinned definition; its digest."""
     rows = session.ask(ListTools(), ToolRows).rows
     row = next((one for one in rows if one.name == name), None)
     if row is None:
@@ -173,14 +220,7 @@ def declare(
     if not session.screen.json:
         session.screen.heading(shown(name))
         session.screen.fields([("pinned", Words(raw.decode())), ("definition", digest)])
-    if approver or no_approvers:
-        _set_approvers(session, name, None if no_approvers else tuple(approver))
-        return
-    said = DeclareTool(name=name, definition=digest, idempotent=idempotent, probes=wanted, checks=showing)
-    words = _words(said)
-    session.confirm(f"Declare {shown(name)} {words}?")
-    answer = session.ask(said, Done)
-    session.done(answer, f"{shown(name)} is declared {words}")
+    return digest
 
 
 def _wanted(probes: list[str] | None, *, none: bool) -> tuple[str, ...] | None:
@@ -211,6 +251,10 @@ def _words(said: DeclareTool) -> str:
     if said.checks is not None:
         shows = f"shown by {' '.join(map(shown, said.checks))}" if said.checks else "shown by nothing"
         words.append(f"to have effects that are {shows}")
+    if said.effect is not None:
+        words.append(f"to {_DOES[said.effect]}")
+    if said.roles is not None:
+        words.append(f"to take {' '.join(map(shown, said.roles))}")
     if not words:
         raise BadInputError("nothing is declared", remedy="see `taskbound tool declare --help`")
     return ", ".join(words)
@@ -240,6 +284,8 @@ def _effect(row: ToolRow) -> str:
     notes = ["idempotent"] if row.idempotent else []
     notes += [f"looks at {one.argument}" for one in parse_probes(row.probes)]
     notes += [f"checked by {one.probe.argument}" for one in parse_checks(row.checks)]
+    if row.effect != (own := parse_definition(bytes(row.raw)).effect.value):
+        notes.append(f"its server says {own}")
     return f"{row.effect} ({', '.join(notes)})" if notes else row.effect
 
 

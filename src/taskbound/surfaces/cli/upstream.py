@@ -11,12 +11,14 @@ from taskbound.core.tool import ToolDefinition, method_definition, parse_definit
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import shown
 from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.surfaces.cli.tool_file import RelaxOption, apply_to, read_tool_file
 from taskbound.wire.connection import Done
 from taskbound.wire.tool import AddUpstream, ListUpstreams, RemoveUpstream, ServerSpec, UpstreamRows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from taskbound.core.tool.file import ToolFile
     from taskbound.surfaces.cli.plugs import Probed
     from taskbound.surfaces.cli.screen import Screen
 
@@ -42,6 +44,7 @@ HIDDEN = "(not shown)"
     "add",
     examples="taskbound upstream add git -- mcp-server-git\n"
     "taskbound upstream add payments --agent helper --env LEDGER=/srv/ledger.db -- /opt/payments/server\n"
+    "taskbound upstream add git --tools git.yaml -- mcp-server-git\n"
     "taskbound upstream add search --url https://mcp.example.com/search",
 )
 def add(
@@ -72,6 +75,10 @@ def add(
     ca: Annotated[
         str, typer.Option("--ca", metavar="FILE", help="Who certifies the URL, instead of the system's.")
     ] = "",
+    tools: Annotated[
+        str, typer.Option("--tools", metavar="FILE", help="Declare what this tool file says of its tools.")
+    ] = "",
+    relax: RelaxOption = False,
 ) -> None:
     """Pin a server: its binary and arguments, or its URL, and the definitions of its tools.
 
@@ -83,6 +90,7 @@ def add(
             "a server has either a command or a URL, each with options of its own",
             remedy="give `-- COMMAND…` (`--env`, `--cwd`), or `--url` (`--header`, `--key`, `--ca`)",
         )
+    file = _file_for(name, tools, relax=relax)
     if url:
         probed = session.plugs.reach(
             name=name, url=url, headers=parse_variables(header or []), key=key, authorities=ca
@@ -92,14 +100,31 @@ def add(
             name=name, command=server or [], environment=parse_variables(env or []), directory=cwd
         )
     answer = add_probed(session, probed, agent or [])
+    if not session.screen.json:
+        _tell(session, name, probed)
+    if file is not None:
+        apply_to(session, file, name, relax=relax, ask=False)
     if session.screen.json:
         session.screen.document(answer)
-        return
+
+
+def _file_for(name: str, tools: str, *, relax: bool) -> ToolFile | None:
+    """The tool file that goes with a new server, read before anything is started."""
+    file = read_tool_file(tools) if tools else None
+    if relax and file is None:
+        raise BadInputError("`--relax` is of a tool file", remedy="name it with `--tools`")
+    if file is not None and not file.fits(name):
+        raise BadInputError(f"the tool file is for `{shown(file.server)}`, and not for `{shown(name)}`")
+    return file
+
+
+def _tell(session: Session, name: str, probed: Probed) -> None:
+    """Say what was pinned."""
     spec = probed.spec
     what = f"{spec.url} (MCP {spec.era})" if spec.url else f"{shown(spec.command)} {spec.sha256[:16]}…"
     session.screen.line(f"{shown(name)} is pinned: {what}")
-    tools = parse_definitions(probed.definitions, server=name)
-    show_tools(session.screen, name, (*tools, *map(method_definition, probed.methods)))
+    listed = parse_definitions(probed.definitions, server=name)
+    show_tools(session.screen, name, (*listed, *map(method_definition, probed.methods)))
     for note in probed.notes:
         session.screen.note(note)
 

@@ -119,6 +119,8 @@ class SqlTools:
             idempotent=int(tool.idempotent),
             probes=json_texts(tool.probes),
             checks=json_texts(tool.checks),
+            effect=tool.effect,
+            roles=json_texts(tool.roles),
         )
 
     def put_approvers(self, namespace: str, tool: str, approvers: tuple[str, ...] | None) -> None:
@@ -164,6 +166,8 @@ def _tool(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     idempotent: int,
     probes: str,
     checks: str,
+    effect: str,
+    roles: str,
 ) -> PinnedTool:
     return PinnedTool(
         namespace=namespace,
@@ -178,4 +182,6 @@ def _tool(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
         idempotent=bool(idempotent),
         probes=read_texts(probes),
         checks=read_texts(checks),
+        effect=effect,
+        roles=read_texts(roles),
     )

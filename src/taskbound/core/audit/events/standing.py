@@ -205,7 +205,7 @@ class ToolApproversChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolDeclared:
-    """A person said whether repeating a tool has no further effect, what it is given, and what it leaves."""
+    """A person said what a tool does, whether repeating it has no further effect, and what it is given."""
 
     kind: ClassVar[str] = "tool-declared"
     tool: str
@@ -218,6 +218,10 @@ class ToolDeclared:
     """Which arguments name something that can change, all that is declared from then on."""
     checks: tuple[str, ...] = ()
     """What shows whether a call had its effect, all that is declared from then on."""
+    effect: str = ""
+    """What a call may do to the world; empty where the definition says it."""
+    roles: tuple[str, ...] = ()
+    """What its arguments are for, all that is declared from then on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from taskbound.core.scope.review.breadth import breadth
 from taskbound.core.scope.review.never import never
-from taskbound.core.scope.review.pinned import against_pinned
+from taskbound.core.scope.review.pinned import Known, against_pinned
 from taskbound.core.scope.review.remark import Remark, Weight
 
-__all__ = ["Remark", "Weight", "against_pinned", "breadth", "never"]
+__all__ = ["Known", "Remark", "Weight", "against_pinned", "breadth", "never"]

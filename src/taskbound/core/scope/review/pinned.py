@@ -5,10 +5,14 @@
 2. An argument that the tool requires and the grant neither mentions nor leaves open keeps every valid call
    from being covered.
 3. A tool that may destroy something is named where the grant leaves something to the agent or the server.
+4. Where a person declared what arguments are for, those that are worth a limit are named where the grant
+   leaves them free (`core.tool.file.role`).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.scope.grant import Others
@@ -16,7 +20,8 @@ from taskbound.core.scope.path import Items
 from taskbound.core.scope.review.remark import Remark, Weight, near, some
 from taskbound.core.scope.show import bare
 from taskbound.core.scope.tree import schema_of_items, schema_of_member
-from taskbound.core.tool import Effect
+from taskbound.core.tool import Effect, effect_of
+from taskbound.core.tool.file.role import parse_roles, worth_limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,8 +33,19 @@ if TYPE_CHECKING:
 
     Schema = Mapping[str, JsonValue]
 
-__all__ = ["against_pinned", "properties_of"]
+__all__ = ["Known", "against_pinned", "properties_of"]
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What a person declared of a tool."""
+
+    effect: str = ""
+    """Empty where nothing was declared."""
+    roles: tuple[str, ...] = ()
+
+
+_NOTHING: Final = Known()
 _UNKNOWABLE: Final = frozenset(
     {"$dynamicRef", "$ref", "allOf", "anyOf", "dependentSchemas", "if", "not", "oneOf", "patternProperties"}
 )
@@ -43,17 +59,24 @@ def properties_of(schema: Schema) -> Schema | None:
     return known if isinstance(known, dict) else None
 
 
-def against_pinned(scope: Scope, tools: Mapping[str, ToolDefinition]) -> tuple[Remark, ...]:
+def against_pinned(
+    scope: Scope, tools: Mapping[str, ToolDefinition], declared: Mapping[str, Known] = MappingProxyType({})
+) -> tuple[Remark, ...]:
     """What doesn't fit the pinned tools, by the module's rules.
 
     Args:
         scope: The scope.
         tools: The pinned definitions by the tool's whole name, ``server__tool``.
+        declared: What a person declared of those tools.
     """
-    return tuple(remark for grant in scope.grants for remark in _of_grant(grant, tools))
+    return tuple(
+        remark
+        for grant in scope.grants
+        for remark in _of_grant(grant, tools, declared.get(grant.tool, _NOTHING))
+    )
 
 
-def _of_grant(grant: Grant, tools: Mapping[str, ToolDefinition]) -> Iterator[Remark]:
+def _of_grant(grant: Grant, tools: Mapping[str, ToolDefinition], declared: Known) -> Iterator[Remark]:
     tool = tools.get(grant.tool)
     if tool is None:
         yield _mistake(
@@ -66,8 +89,9 @@ def _of_grant(grant: Grant, tools: Mapping[str, ToolDefinition]) -> Iterator[Rem
         yield from _unknown(grant, path, schema)
     if grant.others is Others.DEFAULT_ONLY:
         yield from _uncallable(grant, schema)
-    if tool.effect is Effect.DESTRUCTIVE:
+    if effect_of(tool, declared.effect) is Effect.DESTRUCTIVE:
         yield from _destructive(grant)
+    yield from _unlimited(grant, schema, declared)
 
 
 def _unknown(grant: Grant, path: ArgumentPath, schema: Schema) -> Iterator[Remark]:
@@ -115,6 +139,18 @@ def _destructive(grant: Grant) -> Iterator[Remark]:
         yield Remark(code="destructive-optional", weight=Weight.BREADTH, grant=grant.id, path="", text=text)
     elif grant.others is Others.ANY or grant.uses is None:
         yield Remark(code="destructive", weight=Weight.BREADTH, grant=grant.id, path="", text=what)
+
+
+def _unlimited(grant: Grant, schema: Schema, declared: Known) -> Iterator[Remark]:
+    """Rule 4."""
+    if grant.others is not Others.ANY:
+        return
+    limited = {path.argument for path, _ in grant.arguments}
+    known = properties_of(schema) or {}
+    for name, why in worth_limits(sorted(known), parse_roles(declared.roles)).items():
+        if name not in limited:
+            text = f"`{bare(name)}` of `{grant.tool}` is left open, and is worth a limit: {why}"
+            yield Remark(code="worth-a-limit", weight=Weight.BREADTH, grant=grant.id, path="", text=text)
 
 
 def _mistake(code: str, grant: Grant, path: str, text: str) -> Remark:

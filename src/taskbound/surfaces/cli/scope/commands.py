@@ -98,7 +98,9 @@ def check(
     given = find_scope(session, file)
     tools = find_tools(session, tool_definitions, offline=offline)
     scope = given.scope
-    remarks = breadth(scope) + (() if tools is None else against_pinned(scope, tools))
+    remarks = breadth(scope)
+    if tools is not None:
+        remarks += against_pinned(scope, tools.definitions, tools.declared)
     report = CheckReport(
         name=given.name,
         digest=scope.digest,
@@ -106,7 +108,7 @@ def check(
         steps=len(scope.steps),
         tools=tools is not None,
         permits=describe(scope),
-        never=never(scope, tools),
+        never=never(scope, None if tools is None else tools.definitions),
         remarks=tuple(remark_row(one, given.spot(one.grant, one.path)) for one in remarks),
     )
     if session.screen.json:

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -17,6 +17,7 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.errors import MalformedError, UnavailableError
 from taskbound.core.scope import parse_scope
 from taskbound.core.scope.place import Place
+from taskbound.core.scope.review import Known
 from taskbound.core.tool import parse_definition
 from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.reading import BadInputError, read_file
@@ -34,9 +35,17 @@ if TYPE_CHECKING:
     from taskbound.surfaces.cli.session import Session
     from taskbound.wire.document import Document
 
-__all__ = ["Given", "find_scope", "find_tools"]
+__all__ = ["Given", "Tools", "find_scope", "find_tools"]
 
 _LARGEST: Final = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """Tools by their whole names: how their servers define them, and what people declared of them."""
+
+    definitions: Mapping[str, ToolDefinition]
+    declared: Mapping[str, Known]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +99,8 @@ def find_scope(session: Session, told: str) -> Given:
     return Given(name=told, scope=scope, document=document)
 
 
-def find_tools(session: Session, file: str, *, offline: bool) -> Mapping[str, ToolDefinition] | None:
-    """The definitions of the tools by their whole names; ``None`` when none can be had (rule 2)."""
+def find_tools(session: Session, file: str, *, offline: bool) -> Tools | None:
+    """The tools by their whole names; ``None`` when none can be had (rule 2)."""
     if file:
         return _tools_of(file)
     if offline:
@@ -101,7 +110,10 @@ def find_tools(session: Session, file: str, *, offline: bool) -> Mapping[str, To
     except UnavailableError as error:
         session.screen.note(f"without the pinned tools: {shown(Words(error.message))}", "dim")
         return None
-    return {one.name: parse_definition(bytes(one.raw)) for one in rows}
+    return Tools(
+        definitions={one.name: parse_definition(bytes(one.raw)) for one in rows},
+        declared={one.name: Known(effect=one.effect, roles=one.roles) for one in rows},
+    )
 
 
 def _place_of(scope: Scope, grant: str) -> Place:
@@ -112,12 +124,15 @@ def _place_of(scope: Scope, grant: str) -> Place:
     return Place().member("grants").item([one.id for one in scope.grants].index(grant))
 
 
-def _tools_of(file: str) -> dict[str, ToolDefinition]:
+def _tools_of(file: str) -> Tools:
     """The tools that a file lists as `taskbound tool list --json` does."""
     document = read_document(read_file(file, largest=_LARGEST), file)
     try:
         rows = msgspec.convert(document.value, _Tools).rows
-        return {one.name: parse_definition(canonical(one.raw)) for one in rows}
+        return Tools(
+            definitions={one.name: parse_definition(canonical(one.raw)) for one in rows},
+            declared={one.name: Known(effect=one.effect, roles=tuple(one.roles)) for one in rows},
+        )
     except (msgspec.ValidationError, MalformedError) as error:
         raise BadInputError(
             f"`{shown(file)}` lists no tools: {shown(str(error))}",
@@ -128,6 +143,8 @@ def _tools_of(file: str) -> dict[str, ToolDefinition]:
 class _Tool(msgspec.Struct):
     name: str
     raw: dict[str, Any]
+    effect: Literal["", "read", "write", "destructive"] = ""
+    roles: list[str] = []
 
 
 class _Tools(msgspec.Struct):

@@ -210,6 +210,8 @@ tools: Final = Table(
     Column("idempotent", WHOLE, nullable=False, server_default=text("0")),
     Column("probes", TEXT, nullable=False, server_default=text("'[]'")),
     Column("checks", TEXT, nullable=False, server_default=text("'[]'")),
+    Column("effect", TEXT, nullable=False, server_default=text("''")),
+    Column("roles", TEXT, nullable=False, server_default=text("'[]'")),
     PrimaryKeyConstraint("namespace", "name"),
     Index("tools_by_server", "namespace", "server"),
     sqlite_strict=True,

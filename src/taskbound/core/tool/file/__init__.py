@@ -1,0 +1,23 @@
+"""Tool files: what people declare of a server's tools, as one document."""
+
+from __future__ import annotations
+
+from taskbound.core.tool.file.change import Change, Declared, changes, digest_of
+from taskbound.core.tool.file.errors import BadRoleError, ToolFileError
+from taskbound.core.tool.file.parse import ToolFile, ToolSays, parse_tool_file
+from taskbound.core.tool.file.role import Role, parse_roles, role_text
+
+__all__ = [
+    "BadRoleError",
+    "Change",
+    "Declared",
+    "Role",
+    "ToolFile",
+    "ToolFileError",
+    "ToolSays",
+    "changes",
+    "digest_of",
+    "parse_roles",
+    "parse_tool_file",
+    "role_text",
+]

@@ -1,0 +1,144 @@
+"""The one way in for a tool file: strict, and naming the place of what is wrong.
+
+1. A file is of one server, whose name it says, or a pattern of it in which `*` stands for any characters.
+2. What is not said of a tool stays as it is; an empty list says that there is nothing.
+3. Tools are named as their server names them. A member that isn't known refuses.
+4. What depends on the pinned definition (whether an argument exists) is judged where it is known.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action.canonical import canonical
+from taskbound.core.action.parse import parse_document
+from taskbound.core.errors import MalformedError
+from taskbound.core.scope.errors import ScopeSyntaxError
+from taskbound.core.scope.place import Place
+from taskbound.core.scope.show import kind_of
+from taskbound.core.tool.definition import MAX_TOOLS, Effect
+from taskbound.core.tool.file.errors import ToolFileError
+from taskbound.core.tool.file.role import Role, role_text
+
+if TYPE_CHECKING:
+    from taskbound.core.action.canonical import JsonValue
+
+__all__ = ["MAX_LINES", "PATTERN", "TOOL_MEMBERS", "ToolFile", "ToolSays", "parse_tool_file"]
+
+PATTERN: Final = r"[a-z0-9*][a-z0-9*-]{0,31}"
+TOOL_MEMBERS: Final = ("effect", "roles", "idempotent", "probes", "checks", "approvers")
+_EFFECTS: Final = tuple(one.value for one in Effect)
+_ROLES: Final = tuple(one.value for one in Role)
+MAX_LINES: Final = 256
+"""Roles of a tool, probes, checks or approvers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolSays:
+    """What a file says of one tool; None where it says nothing (rule 2)."""
+
+    name: str
+    """As its server names it."""
+    effect: Effect | None = None
+    roles: tuple[str, ...] | None = None
+    idempotent: bool | None = None
+    probes: tuple[str, ...] | None = None
+    checks: tuple[str, ...] | None = None
+    approvers: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolFile:
+    """What is declared of the tools of a server."""
+
+    server: str
+    """A name, or a pattern (rule 1)."""
+    tools: tuple[ToolSays, ...]
+    """By name."""
+
+    def fits(self, server: str) -> bool:
+        """Whether it is for a server of this name."""
+        parts = map(re.escape, self.server.split("*"))
+        return re.fullmatch(".*".join(parts), server) is not None
+
+
+def parse_tool_file(raw: bytes | JsonValue) -> ToolFile:
+    """The tool file that is written here.
+
+    Args:
+        raw: The bytes of one JSON document, or a JSON value.
+
+    Raises:
+        ToolFileError: It is none; ``where`` names the place.
+    """
+    try:
+        value = parse_document(canonical(parse_document(raw) if isinstance(raw, bytes) else raw))
+    except MalformedError as error:
+        raise ToolFileError(f"the tool file can't be read: {error.message}", where=error.where) from error
+    if not isinstance(value, dict):
+        raise ToolFileError(f"a tool file must be an object, not {kind_of(value)}")
+    try:
+        return _parse_file(value, Place())
+    except ScopeSyntaxError as error:
+        raise ToolFileError(error.message, where=error.where) from error
+
+
+def _parse_file(value: JsonValue, top: Place) -> ToolFile:
+    members = top.read_object(value, required=("server", "tools"), allowed=())
+    server = top.member("server").read_text(members["server"])
+    if re.fullmatch(PATTERN, server) is None:
+        raise top.member("server").fault("must be a server's name, in which `*` stands for anything")  # 1
+    place = top.member("tools")
+    tools = place.read_object(members["tools"])
+    if not tools:
+        raise place.fault("must not be empty: then nothing is said")
+    if len(tools) > MAX_TOOLS:
+        raise place.fault(f"has {len(tools)} tools; at most {MAX_TOOLS} are allowed")
+    return ToolFile(
+        server=server,
+        tools=tuple(_parse_tool(name, tools[name], place.member(name)) for name in sorted(tools)),
+    )
+
+
+def _parse_tool(name: str, value: JsonValue, place: Place) -> ToolSays:
+    members = place.read_object(value, required=(), allowed=TOOL_MEMBERS)  # 3
+    effect = members.get("effect")
+    if "effect" in members and effect not in _EFFECTS:
+        raise place.member("effect").fault(f"must be one of {', '.join(_EFFECTS)}")
+    idempotent = members.get("idempotent")
+    if "idempotent" in members and not isinstance(idempotent, bool):
+        raise place.member("idempotent").fault(f"must be true or false, not {kind_of(idempotent)}")
+    return ToolSays(
+        name=name,
+        effect=None if effect is None else Effect(effect),
+        roles=_parse_roles(members, place.member("roles")),
+        idempotent=idempotent if isinstance(idempotent, bool) else None,
+        probes=_parse_texts(members, "probes", place),
+        checks=_parse_texts(members, "checks", place),
+        approvers=_parse_texts(members, "approvers", place),
+    )
+
+
+def _parse_roles(members: dict[str, JsonValue], place: Place) -> tuple[str, ...] | None:
+    if "roles" not in members:
+        return None
+    value = place.read_object(members["roles"])
+    if len(value) > MAX_LINES:
+        raise place.fault(f"has {len(value)} arguments; at most {MAX_LINES} are allowed")
+    found: list[str] = []
+    for argument in sorted(value):
+        word = value[argument]
+        if not argument or word not in _ROLES:
+            raise place.member(argument).fault(f"must be one of {', '.join(_ROLES)}")
+        found.append(role_text(argument, Role(word)))
+    return tuple(found)
+
+
+def _parse_texts(members: dict[str, JsonValue], name: str, place: Place) -> tuple[str, ...] | None:
+    if name not in members:
+        return None
+    here = place.member(name)
+    items = here.read_list(members[name], most=MAX_LINES)
+    return tuple(here.item(at).read_text(one) for at, one in enumerate(items))

@@ -1,0 +1,204 @@
+"""Declaring what a tool file says: all of it, or nothing.
+
+1. What would change is worked out from what holds now, and told. It is applied only under the digest of just
+   these changes: whoever agrees to it was shown them.
+2. What relaxes needs a person's word beside that.
+3. One transaction, and one record for each tool of which something changes, and for each whose approvers do.
+   What changes nothing writes nothing.
+4. Who approves is said by the account that owns the data directory (`answering`).
+5. What a file says of one tool counts where another is declared to be read for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from taskbound.core.audit.events import ToolApproversChanged
+from taskbound.core.tool import effect_of, parse_definition
+from taskbound.core.tool.file import Change, Declared, changes, digest_of
+from taskbound.core.tool.name import shown
+from taskbound.flows.decision.standing import UnknownToolError
+from taskbound.flows.identity.leaving import require_present, require_self
+from taskbound.flows.tool.answering import require_few
+from taskbound.flows.tool.declaring import declared, declaring
+from taskbound.flows.tool.errors import OtherChangesError, RelaxesError
+from taskbound.flows.tool.pin import require_server
+
+if TYPE_CHECKING:
+    from taskbound.core.audit import Event
+    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.tool.declaring import Declaration
+    from taskbound.ports.store import Transaction
+    from taskbound.ports.tool import PinnedTool, ToolReads
+
+__all__ = ["Applied", "ToolSaying", "apply_file", "compare_file"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolSaying:
+    """What is said of one tool."""
+
+    name: str
+    """`server__tool`."""
+    said: Declaration
+    approvers: tuple[str, ...] | None = None
+    """None where nothing is said of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What becomes different, in order."""
+
+    changes: tuple[Change, ...]
+
+    @property
+    def digest(self) -> str:
+        """What applying it must name."""
+        return digest_of(self.changes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """One tool, before and after."""
+
+    before: PinnedTool
+    after: PinnedTool
+    old: tuple[str, ...] | None
+    """Who approved for it."""
+    new: tuple[str, ...] | None
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        return changes(self.after.name, _held(self.before, self.old), _held(self.after, self.new))
+
+    @property
+    def declares(self) -> bool:
+        return any(one.what != "approvers" for one in self.changes)
+
+
+def compare_file(means: Means, namespace: str, server: str, sayings: tuple[ToolSaying, ...]) -> Applied:
+    """What applying it would change now.
+
+    Raises:
+        UnknownServerError: The server is not pinned.
+        UnknownToolError: A tool is not one of its pinned ones.
+        MalformedError: Something can't be declared of a tool.
+        NotIdempotentError: A tool says of itself that it is not idempotent.
+    """
+    with means.store.read() as snapshot:
+        return _found(_steps(snapshot.tools, namespace, server, sayings))
+
+
+def apply_file(  # noqa: PLR0913 -- what is said, by whom, and the two words that it needs
+    means: Means,
+    namespace: str,
+    server: str,
+    sayings: tuple[ToolSaying, ...],
+    *,
+    agreed: str,
+    relax: bool,
+    actor: Actor,
+    owns: bool,
+) -> Applied:
+    """Apply it.
+
+    Args:
+        means: What to work with.
+        namespace: Of the server.
+        server: Whose tools they are.
+        sayings: What is said of each.
+        agreed: Digest of the changes that the person was shown (rule 1).
+        relax: Whether they said that what relaxes is meant (rule 2).
+        actor: Who says it.
+        owns: Whether their account owns the data directory.
+
+    Raises:
+        OtherChangesError: Something else would change.
+        RelaxesError: Something relaxes, and nobody said that it may.
+        NotSelfError: Approvers would change, and another account than the data directory's says it (rule 4).
+        TaskboundError: As `compare_file`.
+    """
+
+    def work(tx: Transaction) -> Applied:
+        steps = _steps(tx.tools, namespace, server, sayings)
+        found = _found(steps)
+        if found.digest != agreed:
+            raise OtherChangesError("what would change now is not what was shown")  # 1
+        loose = [one for one in found.changes if one.relaxes]
+        if loose and not relax:
+            raise RelaxesError(
+                f"{loose[0].what} of `{loose[0].tool}` would be {loose[0].after} and not {loose[0].before}"
+            )  # 2
+        changing = [step for step in steps if step.changes]
+        for step in changing:
+            tx.tools.put_tool(step.after, expect=step.before.version)
+        events: list[Event] = [declaring(step.after, actor) for step in changing if step.declares]
+        events += _name(tx, namespace, [step for step in changing if step.old != step.new], actor, owns=owns)
+        if events:
+            tx.audit.append(namespace, means.writer, events, means.clock.now())  # 3
+        return found
+
+    return means.store.write(work)
+
+
+def _name(
+    tx: Transaction, namespace: str, steps: list[_Step], actor: Actor, *, owns: bool
+) -> list[ToolApproversChanged]:
+    """Write who approves for these tools from now on; the records of it (rule 4)."""
+    if not steps:
+        return []
+    require_self(actor, (), owns=owns)
+    persons, _ = tx.identities.lock_grantors(namespace)
+    events: list[ToolApproversChanged] = []
+    for step in steps:
+        named = step.new or ()
+        for name in named:
+            require_present(persons.get(name), name)
+        tx.tools.put_approvers(namespace, step.after.name, named)
+        events.append(
+            ToolApproversChanged(tool=step.after.name, approvers=named, by=actor.name, proof=actor.proof)
+        )
+    return events
+
+
+def _steps(
+    tools: ToolReads, namespace: str, server: str, sayings: tuple[ToolSaying, ...]
+) -> tuple[_Step, ...]:
+    require_server(tools.server(namespace, server), server)
+    pins = {pin.name: pin for pin in tools.tools(namespace, server=server)}
+    named = tools.approvers(namespace)
+    effects = {one.name: one.said.effect for one in sayings}
+
+    def find(name: str) -> PinnedTool | None:
+        effect, pin = effects.get(name), tools.tool(namespace, name)
+        return replace(pin, effect=effect.value) if effect is not None and pin is not None else pin  # 5
+
+    steps: list[_Step] = []
+    for one in sorted(sayings, key=lambda saying: saying.name):
+        pin = pins.pop(one.name, None)
+        if pin is None:
+            raise UnknownToolError(
+                f"no tool `{shown(one.name)}` of server `{server}` is pinned, or it stands twice",
+                remedy="list the pinned ones with `taskbound tool list`",
+            )
+        old = named.get(one.name)
+        new = old if one.approvers is None else require_few(one.approvers)
+        steps.append(_Step(before=pin, after=declared(pin, one.said, find), old=old, new=new))
+    return tuple(steps)
+
+
+def _found(steps: tuple[_Step, ...]) -> Applied:
+    return Applied(changes=tuple(change for step in steps for change in step.changes))
+
+
+def _held(pin: PinnedTool, approvers: tuple[str, ...] | None) -> Declared:
+    return Declared(
+        definition=pin.digest,
+        effect=effect_of(parse_definition(pin.definition), pin.effect),
+        roles=pin.roles,
+        idempotent=pin.idempotent,
+        probes=pin.probes,
+        checks=pin.checks,
+        approvers=approvers,
+    )

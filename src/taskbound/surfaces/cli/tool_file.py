@@ -1,0 +1,253 @@
+"""`taskbound tool apply`, `describe` and `schema`: what is declared of a server's tools, as one file.
+
+1. What a file changes is shown before it is applied, and what is applied is what was shown.
+2. What relaxes is shown as such, and needs `--relax`: `--yes` is no word for it.
+3. A proposed file is as loose as nothing at all. Whatever a server wrote stands in it as an escaped name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from taskbound.core.tool import parse_definition
+from taskbound.core.tool.file import parse_tool_file
+from taskbound.core.tool.file.describe import describe_tool
+from taskbound.core.tool.file.schema import tool_file_schema
+from taskbound.surfaces.cli.reading import BadInputError, read_file
+from taskbound.surfaces.cli.scope.writing import put, schema_as_text
+from taskbound.surfaces.cli.screen import shown
+from taskbound.surfaces.cli.session import Session, command
+from taskbound.wire.document import read_document, write_yaml
+from taskbound.wire.tool import (
+    ApplyTools,
+    ListTools,
+    ListUpstreams,
+    ToolChanges,
+    ToolRows,
+    ToolSaid,
+    UpstreamRows,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.tool.file import Role, ToolFile
+    from taskbound.core.tool.file.describe import Proposal
+
+__all__ = ["add_file_commands", "apply", "apply_to", "describe", "read_tool_file", "schema", "written"]
+
+RelaxOption = Annotated[
+    bool, typer.Option("--relax", help="What relaxes is meant: say it once you have looked at it.")
+]
+_SEPARATOR: Final = "__"
+
+
+def add_file_commands(app: typer.Typer) -> None:
+    """Put the commands beneath `taskbound tool`."""
+    command(
+        app,
+        "apply",
+        asks=True,
+        examples="taskbound tool apply git.yaml\ntaskbound tool apply git.yaml --server git-work --relax",
+    )(apply)
+    command(
+        app,
+        "describe",
+        examples="taskbound tool describe git\ntaskbound tool describe git --out git.yaml",
+    )(describe)
+    command(app, "schema", examples="taskbound tool schema --out tool-file.schema.json")(schema)
+
+
+def apply(
+    session: Session,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The tool file; `-` reads.")],
+    *,
+    server: Annotated[
+        str, typer.Option("--server", metavar="NAME", help="For this server, where the file fits several.")
+    ] = "",
+    relax: RelaxOption = False,
+) -> None:
+    """Declare what a tool file says of a server's tools: all of it, or nothing.
+
+    What changes is shown first, and what is looser than what holds now is marked; that needs `--relax`.
+    A person's act: it is refused from inside a gateway or a `taskbound run`.
+    """
+    found = read_tool_file(file)
+    name = _server_of(session, found, server)
+    done = apply_to(session, found, name, relax=relax, ask=True)
+    if session.screen.json:
+        session.screen.document(done)
+
+
+def apply_to(session: Session, file: ToolFile, server: str, *, relax: bool, ask: bool) -> ToolChanges:
+    """Show what a file changes of a pinned server's tools, and apply it.
+
+    Args:
+        session: The command's.
+        file: What is said.
+        server: The server's name.
+        relax: Whether the person said that what relaxes is meant.
+        ask: Whether the person is asked once they were shown it; if not, naming the file was their word.
+    """
+    tools = tuple(_said(file, server))
+    seen = session.ask(ApplyTools(server=server, tools=tools), ToolChanges)
+    loose = sum(one.relaxes for one in seen.rows)
+    if not session.screen.json:
+        _show(session, seen)
+        if loose and not relax:
+            session.screen.note(f"{loose} of these relax what holds now; nothing of it was declared")
+    if ask and seen.rows and (relax or not loose):
+        session.confirm(f"Declare this of the tools of {shown(server)}?")
+    done = session.ask(ApplyTools(server=server, tools=tools, agreed=seen.digest, relax=relax), ToolChanges)
+    if not session.screen.json:
+        count = len({one.tool for one in done.rows})
+        session.screen.line(
+            f"{count} tools of {shown(server)} are declared anew"
+            if done.rows
+            else f"the tools of {shown(server)} are declared so already"
+        )
+    return done
+
+
+def describe(
+    session: Session,
+    server: Annotated[str, typer.Argument(metavar="SERVER", help="A pinned server.", show_default=False)],
+    *,
+    out: Annotated[str, typer.Option("--out", metavar="FILE", help="Write it there.")] = "",
+) -> None:
+    """Propose a tool file for a pinned server, from what its tools say of themselves.
+
+    The effect is what holds without a file, so that applying it as it is loosens nothing. What arguments are
+    for is guessed, and the reason stands beside it: look at it before you use it.
+    """
+    rows = session.ask(ListTools(server=server), ToolRows).rows
+    if not rows:
+        raise BadInputError(f"the server `{shown(server)}` has no tools, so there is nothing to describe")
+    proposals = [describe_tool(parse_definition(bytes(one.raw))) for one in rows]
+    if session.screen.json and not out:
+        session.screen.document(_value(server, proposals))
+        return
+    put(session, written(server, proposals), out)
+
+
+def schema(
+    session: Session,
+    out: Annotated[str, typer.Option("--out", metavar="FILE", help="Write it there.")] = "",
+) -> None:
+    """Print the JSON Schema of tool files, with which an editor completes and explains what is typed.
+
+    In YAML: `# yaml-language-server: $schema=tool-file.schema.json` in the first line.
+    """
+    found = tool_file_schema()
+    if session.screen.json and not out:
+        session.screen.document(found)
+        return
+    put(session, schema_as_text(found), out)
+
+
+def read_tool_file(name: str) -> ToolFile:
+    """The tool file of this name.
+
+    Raises:
+        FileError: It can't be read.
+        MalformedError: It is none; ``where`` names file, line and column.
+    """
+    document = read_document(read_file(name), name)
+    with document.pointing():
+        return parse_tool_file(document.value)
+
+
+def written(server: str, proposals: Iterable[Proposal]) -> bytes:
+    """A proposed file as YAML, with the reasons as comments (rule 3); it reads back as a tool file."""
+    lines = [
+        "# Proposed from what the server's tools say of themselves. Applied as it is, it loosens nothing.",
+        "# yaml-language-server: $schema=tool-file.schema.json",
+        *write_yaml({"server": server}).splitlines(),
+        "tools:",
+    ]
+    for one in proposals:
+        lines.append(f"  {_key(one.name)}:")
+        lines.append(f"    effect: {one.effect.value}  # {one.why}")
+        known = [guess for guess in one.roles if guess.role is not None]
+        lines.append("    roles:" if known else "    roles: {}")
+        lines += [f"      {_line({guess.argument: _word(guess.role)})}  # {guess.why}" for guess in known]
+        lines += [
+            f"      # {shown(guess.argument)}: {guess.why}, so it counts as worth a limit"
+            for guess in one.roles
+            if guess.role is None
+        ]
+    raw = ("\n".join(lines) + "\n").encode()
+    parse_tool_file(read_document(raw, "tools.yaml").value)
+    return raw
+
+
+def _server_of(session: Session, file: ToolFile, told: str) -> str:
+    """The pinned server that the file is for.
+
+    Raises:
+        BadInputError: There is none, or more than one.
+    """
+    names = [one.spec.name for one in session.ask(ListUpstreams(), UpstreamRows).rows]
+    fitting = [one for one in names if file.fits(one) and told in {"", one}]
+    if len(fitting) == 1:
+        return fitting[0]
+    if told and told in names:
+        raise BadInputError(f"the file is for `{shown(file.server)}`, and not for a server `{shown(told)}`")
+    if not fitting:
+        raise BadInputError(
+            f"no server is pinned that is called `{shown(told or file.server)}`",
+            remedy="list them with `taskbound upstream list`",
+        )
+    raise BadInputError(
+        f"the file fits {', '.join(map(shown, fitting))}", remedy="say which is meant with `--server`"
+    )
+
+
+def _said(file: ToolFile, server: str) -> Iterator[ToolSaid]:
+    for one in file.tools:
+        yield ToolSaid(
+            name=f"{server}{_SEPARATOR}{one.name}",
+            effect=None if one.effect is None else one.effect.value,
+            roles=one.roles,
+            idempotent=one.idempotent,
+            probes=one.probes,
+            checks=one.checks,
+            approvers=one.approvers,
+        )
+
+
+def _show(session: Session, found: ToolChanges) -> None:
+    session.screen.table(
+        ("TOOL", "WHAT", "UNTIL NOW", "FROM NOW ON", ""),
+        [(one.tool, one.what, one.before, one.after, "RELAXES" if one.relaxes else "") for one in found.rows],
+        "nothing changes",
+    )
+
+
+def _value(server: str, proposals: Sequence[Proposal]) -> JsonValue:
+    return {
+        "server": server,
+        "tools": {
+            one.name: {
+                "effect": one.effect.value,
+                "roles": {guess.argument: guess.role.value for guess in one.roles if guess.role is not None},
+            }
+            for one in proposals
+        },
+    }
+
+
+def _key(name: str) -> str:
+    """A name as the key of a mapping in YAML."""
+    return _line({name: ""}).removesuffix(': ""')
+
+
+def _line(value: JsonValue) -> str:
+    return write_yaml(value).rstrip("\n")
+
+
+def _word(role: Role | None) -> str:
+    return "" if role is None else role.value
