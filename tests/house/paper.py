@@ -19,9 +19,13 @@ LOCKS = {
     "requirements/demo.txt": ("server", "demo", "build"),
     "requirements/dev.txt": ("server", "postgres", "demo", "dev"),
     "requirements/server.txt": ("server", "postgres", "build"),
+    "requirements/servers/legacy.txt": (),
+    "requirements/servers/modern.txt": (),
 }
 PACKAGES = "requirements/conformance/package.json"
 """What comes from npm, beside which its lock lies."""
+SERVERS = "requirements/servers/package.json"
+"""The MCP servers from npm that tests call."""
 DEPENDENCIES = "docs/adr/0002-dependencies.md"
 KINDS = ("added", "changed", "fixed", "removed", "security")
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", re.MULTILINE)
@@ -45,12 +49,20 @@ def wanted(root: Path, sets: tuple[str, ...]) -> list[Requirement]:
     return [Requirement(text) for text in texts]
 
 
+def needed(root: Path, lock: str, sets: tuple[str, ...]) -> list[Requirement]:
+    """What a lock is of: the named sets, or the lines of the file beside it that ends in `.in`."""
+    if sets:
+        return wanted(root, sets)
+    lines = (root / lock).with_suffix(".in").read_text(encoding="utf-8").splitlines()
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+
 def lock_is_current(root: Path) -> Iterator[Finding]:
     """Each lock pins, with hashes and without any address, a release that pyproject.toml allows."""
     for name, sets in LOCKS.items():
         text = (root / name).read_text(encoding="utf-8")
         pins = {canonicalize_name(package): version for package, version in _PIN.findall(text)}
-        for need in wanted(root, sets):
+        for need in needed(root, name, sets):
             version = pins.get(canonicalize_name(need.name))
             if version is None or not need.specifier.contains(version, prereleases=True):
                 yield Finding(
@@ -72,10 +84,16 @@ def lock_is_current(root: Path) -> Iterator[Finding]:
 
 def npm_lock_is_current(root: Path) -> Iterator[Finding]:
     """The lock of npm pins, with hashes and without any address, exactly what package.json asks for."""
-    path = (root / PACKAGES).with_name("package-lock.json")
+    for page in (PACKAGES, SERVERS):
+        if (root / page).exists():
+            yield from _npm_lock(root, page)
+
+
+def _npm_lock(root: Path, page: str) -> Iterator[Finding]:
+    path = (root / page).with_name("package-lock.json")
     text = path.read_text(encoding="utf-8")
     packages = json.loads(text)["packages"]
-    for name, version in from_npm(root).items():
+    for name, version in from_npm(root, page).items():
         if packages.get(f"node_modules/{name}", {}).get("version") != version:
             yield _unlocked(root, path, name, f"`{name}` is not locked at `{version}`: run dev/lock")
     for place, one in packages.items():
@@ -89,10 +107,10 @@ def _unlocked(root: Path, path: Path, name: str, sentence: str) -> Finding:
     return Finding(rule="npm-lock-is-current", path=relative(path, root), name=name, sentence=sentence)
 
 
-def from_npm(root: Path) -> dict[str, str]:
+def from_npm(root: Path, page: str = PACKAGES) -> dict[str, str]:
     """The packages of npm that we chose, with the release of each."""
-    page = root / PACKAGES
-    return dict(json.loads(page.read_text(encoding="utf-8"))["dependencies"]) if page.exists() else {}
+    path = root / page
+    return dict(json.loads(path.read_text(encoding="utf-8"))["dependencies"]) if path.exists() else {}
 
 
 def dependencies_have_a_line(root: Path) -> Iterator[Finding]:

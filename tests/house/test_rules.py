@@ -195,8 +195,10 @@ def test_a_path_of_this_machine_is_found_in_any_file(tmp_path: Path) -> None:
 
 def locked(root: Path, lock: str) -> list[Finding]:
     plant(root, "pyproject.toml", '[project]\ndependencies = ["msgspec>=0.22"]\n')
-    for name in paper.LOCKS:
+    for name, sets in paper.LOCKS.items():
         plant(root, name, lock)
+        if not sets:
+            plant(root, name.removesuffix("txt") + "in", "# why\nmsgspec>=0.22\n")
     return list(paper.lock_is_current(root))
 
 
@@ -209,12 +211,13 @@ def test_a_lock_that_is_old_unhashed_or_names_a_place_is_found(tmp_path: Path) -
     assert locked(tmp_path, "--index-url x\nmsgspec==0.22.0" + hashed)
 
 
-def test_a_lock_of_npm_that_is_old_unhashed_or_names_a_place_is_found(tmp_path: Path) -> None:
-    plant(tmp_path, paper.PACKAGES, '{"dependencies": {"@a/b": "1.0.0"}}')
+@pytest.mark.parametrize("page", [paper.PACKAGES, paper.SERVERS])
+def test_a_lock_of_npm_that_is_old_unhashed_or_names_a_place_is_found(tmp_path: Path, page: str) -> None:
+    plant(tmp_path, page, '{"dependencies": {"@a/b": "1.0.0"}}')
 
     def found(package: str) -> list[str]:
         lock = f'{{"packages": {{"": {{}}, "node_modules/@a/b": {{{package}}}}}}}'
-        plant(tmp_path, "requirements/conformance/package-lock.json", lock)
+        plant(tmp_path, page.replace("package.json", "package-lock.json"), lock)
         return [one.name for one in paper.npm_lock_is_current(tmp_path)]
 
     assert found('"version": "1.0.0", "integrity": "sha512-0"') == []

@@ -70,15 +70,15 @@ def test_the_page_s_commands_propose_a_file_apply_it_and_show_what_it_did(place:
     again = as_written(place, 2, "--yes")
     assert (again.status, "declared so already" in again.out) == (0, True)
     assert records(place) == count
-    listed = as_written(place, 4)
+    listed = as_written(place, 5)
     assert "its server says destructive" in listed.out
-    assert "is worth a limit" in as_written(place, 5).out
+    assert "is worth a limit" in as_written(place, 6).out
 
 
 def test_a_server_is_added_with_its_file_in_one_command(place: Installation) -> None:
     (place.project / "git.yaml").write_text("server: other\ntools: {read: {roles: {path: path}}}\n")
     words = shlex.split(
-        COMMANDS[3].removeprefix("taskbound ").replace(" git ", " other ").partition(" -- ")[0]
+        COMMANDS[4].removeprefix("taskbound ").replace(" git ", " other ").partition(" -- ")[0]
     )
     done = place(*words, "--", *place.server)
     assert done.status == 0, done

@@ -23,6 +23,7 @@ from taskbound.surfaces.cli.clients.masking import masked_words
 from taskbound.surfaces.cli.clients.places import find_configs
 from taskbound.surfaces.cli.grants import Offer, offers_of, parse_root
 from taskbound.surfaces.cli.reading import BadInputError
+from taskbound.surfaces.cli.ready import find_ready
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.ticking import tick
 from taskbound.wire.identity import AgentRows, ListAgents
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from taskbound.core.scope import Scope
+    from taskbound.core.tool.file import ToolFile
     from taskbound.surfaces.cli.plugs import Probed
     from taskbound.surfaces.cli.session import Session
 
@@ -180,6 +182,12 @@ def _probe(session: Session, name: str, server: Server) -> Probed:
     )
 
 
+def _file_of(probed: Probed) -> ToolFile | None:
+    """The tool file that comes with Taskbound for a server, if one does."""
+    found = find_ready(probed.spec)
+    return found[1] if found is not None else None
+
+
 def choose_tools(session: Session, choice: Choice, wanted: Sequence[str] | None) -> None:
     """Take the tools that the agent may call.
 
@@ -189,7 +197,7 @@ def choose_tools(session: Session, choice: Choice, wanted: Sequence[str] | None)
     offers = [
         offer
         for name, probed in choice.probed.items()
-        for offer in offers_of(name, parse_definitions(probed.definitions, server=name))
+        for offer in offers_of(name, parse_definitions(probed.definitions, server=name), _file_of(probed))
     ]
     if wanted:
         missing = sorted(set(wanted) - {one.name for one in offers})

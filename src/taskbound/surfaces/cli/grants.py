@@ -4,6 +4,7 @@
    arguments are free, and said to be.
 2. Paths in lists can't be limited yet; they are named, so that a person can leave the tool out.
 3. Tools that destroy are not ticked unless a person ticks them.
+4. A tool file makes more arguments paths, and none that looks like one to be none.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.scope import parse_scope
 from taskbound.core.tool import Effect, ToolDefinition
+from taskbound.core.tool.file import Role, parse_roles
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.scope import Scope
+    from taskbound.core.tool.file import ToolFile
 
 __all__ = ["Offer", "build_scope", "offers_of", "parse_root"]
 
@@ -51,9 +54,12 @@ class Offer:
         return self.effect is not Effect.DESTRUCTIVE
 
 
-def offers_of(server: str, definitions: Iterable[ToolDefinition]) -> tuple[Offer, ...]:
-    """What a server offers, with what looks like a path among its arguments."""
-    return tuple(_offer(server, one) for one in definitions)
+def offers_of(
+    server: str, definitions: Iterable[ToolDefinition], file: ToolFile | None = None
+) -> tuple[Offer, ...]:
+    """What a server offers, with what looks like a path among its arguments, or is one by a file (rule 4)."""
+    said = {one.name: parse_roles(one.roles or ()) for one in (file.tools if file is not None else ())}
+    return tuple(_offer(server, one, said.get(one.name, {})) for one in definitions)
 
 
 def parse_root(text: str) -> str:
@@ -100,7 +106,7 @@ def _grant(offer: Offer, root: str) -> JsonValue:
     }
 
 
-def _offer(server: str, definition: ToolDefinition) -> Offer:
+def _offer(server: str, definition: ToolDefinition, roles: Mapping[str, Role]) -> Offer:
     schema = definition.input_schema
     properties = schema.get("properties")
     required = schema.get("required")
@@ -108,7 +114,8 @@ def _offer(server: str, definition: ToolDefinition) -> Offer:
     lists: list[str] = []
     for name, body in properties.items() if isinstance(properties, dict) else ():
         kinds = _kinds(body)
-        if not _PATH_NAME.search(name) or not name.isascii():
+        looks = _PATH_NAME.search(name) is not None and name.isascii()
+        if not looks and roles.get(name) is not Role.PATH:
             continue
         if "array" in kinds:
             lists.append(name)

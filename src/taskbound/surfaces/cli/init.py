@@ -42,6 +42,7 @@ from taskbound.surfaces.cli.putting_back import FileLeft, files_left, forget_ori
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, write_file
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.surfaces.cli.session import Session, command
+from taskbound.surfaces.cli.tool_file import name_ready
 from taskbound.surfaces.cli.upstream import add_probed
 from taskbound.wire.connection import Done
 from taskbound.wire.identity import (
@@ -274,6 +275,7 @@ def _set_up(session: Session, choice: Choice, scope: Scope, *, monitor: str, sec
     for name, probed in choice.probed.items():
         if name not in pinned:
             add_probed(session, probed, ())
+            name_ready(session, probed.spec)
     known = {one.name for one in session.ask(ListAgents(), AgentRows).rows}
     if choice.agent not in known:
         folder = session.place.home / "monitor"

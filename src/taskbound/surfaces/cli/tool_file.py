@@ -2,7 +2,9 @@
 
 1. What a file changes is shown before it is applied, and what is applied is what was shown.
 2. What relaxes is shown as such, and needs `--relax`: `--yes` is no word for it.
-3. A proposed file is as loose as nothing at all. Whatever a server wrote stands in it as an escaped name.
+3. A file of some releases of a package is applied to a server of those, and to no other. Those that come with
+   Taskbound are named as `ready:NAME`.
+4. A proposed file is as loose as nothing at all. Whatever a server wrote stands in it as an escaped name.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from taskbound.core.tool.file import parse_tool_file
 from taskbound.core.tool.file.describe import describe_tool
 from taskbound.core.tool.file.schema import tool_file_schema
 from taskbound.surfaces.cli.reading import BadInputError, read_file
+from taskbound.surfaces.cli.ready import MARK, find_ready, package_of, read_ready
 from taskbound.surfaces.cli.scope.writing import put, schema_as_text
 from taskbound.surfaces.cli.screen import shown
 from taskbound.surfaces.cli.session import Session, command
@@ -36,8 +39,19 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool.file import Role, ToolFile
     from taskbound.core.tool.file.describe import Proposal
+    from taskbound.wire.tool import ServerSpec
 
-__all__ = ["add_file_commands", "apply", "apply_to", "describe", "read_tool_file", "schema", "written"]
+__all__ = [
+    "add_file_commands",
+    "apply",
+    "apply_to",
+    "describe",
+    "is_for",
+    "name_ready",
+    "read_tool_file",
+    "schema",
+    "written",
+]
 
 RelaxOption = Annotated[
     bool, typer.Option("--relax", help="What relaxes is meant: say it once you have looked at it.")
@@ -51,7 +65,8 @@ def add_file_commands(app: typer.Typer) -> None:
         app,
         "apply",
         asks=True,
-        examples="taskbound tool apply git.yaml\ntaskbound tool apply git.yaml --server git-work --relax",
+        examples="taskbound tool apply git.yaml\ntaskbound tool apply git.yaml --server git-work --relax\n"
+        "taskbound tool apply ready:git",
     )(apply)
     command(
         app,
@@ -63,7 +78,10 @@ def add_file_commands(app: typer.Typer) -> None:
 
 def apply(
     session: Session,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The tool file; `-` reads.")],
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="The tool file; `-` reads, `ready:NAME` comes with Taskbound."),
+    ],
     *,
     server: Annotated[
         str, typer.Option("--server", metavar="NAME", help="For this server, where the file fits several.")
@@ -155,6 +173,8 @@ def read_tool_file(name: str) -> ToolFile:
         FileError: It can't be read.
         MalformedError: It is none; ``where`` names file, line and column.
     """
+    if name.startswith(MARK):
+        return read_ready(name.removeprefix(MARK))
     document = read_document(read_file(name), name)
     with document.pointing():
         return parse_tool_file(document.value)
@@ -190,20 +210,47 @@ def _server_of(session: Session, file: ToolFile, told: str) -> str:
     Raises:
         BadInputError: There is none, or more than one.
     """
-    names = [one.spec.name for one in session.ask(ListUpstreams(), UpstreamRows).rows]
-    fitting = [one for one in names if file.fits(one) and told in {"", one}]
+    specs = [one.spec for one in session.ask(ListUpstreams(), UpstreamRows).rows]
+    fitting = [one.name for one in specs if is_for(file, one) and told in {"", one.name}]
     if len(fitting) == 1:
         return fitting[0]
-    if told and told in names:
-        raise BadInputError(f"the file is for `{shown(file.server)}`, and not for a server `{shown(told)}`")
+    if told and told in {one.name for one in specs}:
+        raise BadInputError(f"the file is for {_meant(file)}, and not for the server `{shown(told)}`")
     if not fitting:
         raise BadInputError(
-            f"no server is pinned that is called `{shown(told or file.server)}`",
+            f"no server is pinned that is called `{shown(told)}`"
+            if told
+            else f"no server is pinned that the file is for: {_meant(file)}",
             remedy="list them with `taskbound upstream list`",
         )
     raise BadInputError(
         f"the file fits {', '.join(map(shown, fitting))}", remedy="say which is meant with `--server`"
     )
+
+
+def is_for(file: ToolFile, spec: ServerSpec) -> bool:
+    """Whether a tool file is for a server (rule 3)."""
+    package = package_of(spec)
+    known = file.package is None or (package is not None and file.package.has(package))
+    return known and file.fits(spec.name)
+
+
+def name_ready(session: Session, spec: ServerSpec) -> None:
+    """Say that a ready file knows this server's tools, if one does."""
+    found = find_ready(spec)
+    if found is not None:
+        command = f"taskbound tool apply {MARK}{found[0]} --server {spec.name}"
+        session.screen.note(f"a tool file knows this server: see what it changes with `{command}`", "")
+
+
+def _meant(file: ToolFile) -> str:
+    """What the file is for, in words."""
+    of = file.package
+    names = "" if file.server == "*" else f"`{shown(file.server)}`"
+    if of is None:
+        return names or "any server"
+    release = f"{shown(of.name)} from {of.first} on and before {of.before} ({of.registry})"
+    return f"{names} of {release}" if names else release
 
 
 def _said(file: ToolFile, server: str) -> Iterator[ToolSaid]:

@@ -11,7 +11,7 @@ from taskbound.core.tool import ToolDefinition, method_definition, parse_definit
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import shown
 from taskbound.surfaces.cli.session import Session, command, group
-from taskbound.surfaces.cli.tool_file import RelaxOption, apply_to, read_tool_file
+from taskbound.surfaces.cli.tool_file import RelaxOption, apply_to, is_for, name_ready, read_tool_file
 from taskbound.wire.connection import Done
 from taskbound.wire.tool import AddUpstream, ListUpstreams, RemoveUpstream, ServerSpec, UpstreamRows
 
@@ -99,9 +99,19 @@ def add(
         probed = session.plugs.probe(
             name=name, command=server or [], environment=parse_variables(env or []), directory=cwd
         )
-    answer = add_probed(session, probed, agent or [])
+    _pin(session, probed, agent or [], file, relax=relax)
+
+
+def _pin(session: Session, probed: Probed, agents: list[str], file: ToolFile | None, *, relax: bool) -> None:
+    """Pin it, say so, and declare what a tool file says."""
+    if file is not None and not is_for(file, probed.spec):
+        raise BadInputError("the tool file is for another package, or for other releases of it")
+    answer = add_probed(session, probed, agents)
+    name = probed.spec.name
     if not session.screen.json:
         _tell(session, name, probed)
+        if file is None:
+            name_ready(session, probed.spec)
     if file is not None:
         apply_to(session, file, name, relax=relax, ask=False)
     if session.screen.json:

@@ -3,7 +3,8 @@
 1. A file is of one server, whose name it says, or a pattern of it in which `*` stands for any characters.
 2. What is not said of a tool stays as it is; an empty list says that there is nothing.
 3. Tools are named as their server names them. A member that isn't known refuses.
-4. What depends on the pinned definition (whether an argument exists) is judged where it is known.
+4. A file may be of some releases of a package; then it is for no server of another (`package`).
+5. What depends on the pinned definition (whether an argument exists) is judged where it is known.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from taskbound.core.scope.place import Place
 from taskbound.core.scope.show import kind_of
 from taskbound.core.tool.definition import MAX_TOOLS, Effect
 from taskbound.core.tool.file.errors import ToolFileError
+from taskbound.core.tool.file.package import parse_range
 from taskbound.core.tool.file.role import Role, role_text
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.tool.file.package import Range
 
 __all__ = ["MAX_LINES", "PATTERN", "TOOL_MEMBERS", "ToolFile", "ToolSays", "parse_tool_file"]
 
@@ -57,6 +60,8 @@ class ToolFile:
     """A name, or a pattern (rule 1)."""
     tools: tuple[ToolSays, ...]
     """By name."""
+    package: Range | None = None
+    """Rule 4."""
 
     def fits(self, server: str) -> bool:
         """Whether it is for a server of this name."""
@@ -86,7 +91,7 @@ def parse_tool_file(raw: bytes | JsonValue) -> ToolFile:
 
 
 def _parse_file(value: JsonValue, top: Place) -> ToolFile:
-    members = top.read_object(value, required=("server", "tools"), allowed=())
+    members = top.read_object(value, required=("server", "tools"), allowed=("package",))
     server = top.member("server").read_text(members["server"])
     if re.fullmatch(PATTERN, server) is None:
         raise top.member("server").fault("must be a server's name, in which `*` stands for anything")  # 1
@@ -98,6 +103,7 @@ def _parse_file(value: JsonValue, top: Place) -> ToolFile:
         raise place.fault(f"has {len(tools)} tools; at most {MAX_TOOLS} are allowed")
     return ToolFile(
         server=server,
+        package=parse_range(members["package"], top.member("package")) if "package" in members else None,
         tools=tuple(_parse_tool(name, tools[name], place.member(name)) for name in sorted(tools)),
     )
 

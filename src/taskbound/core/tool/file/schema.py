@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.tool.definition import MAX_TOOLS, Effect
+from taskbound.core.tool.file.package import REGISTRIES, RELEASE
 from taskbound.core.tool.file.parse import MAX_LINES, PATTERN
 from taskbound.core.tool.file.role import Role
 
@@ -56,6 +57,7 @@ def tool_file_schema() -> dict[str, JsonValue]:
                 "type": "string",
                 "pattern": f"^{PATTERN}$",
             },
+            "package": _package(),
             "tools": {
                 "description": "By name, as the server names them.",
                 "type": "object",
@@ -67,6 +69,22 @@ def tool_file_schema() -> dict[str, JsonValue]:
         "required": ["server", "tools"],
         "additionalProperties": False,
         "$defs": {"tool": tool},
+    }
+
+
+def _package() -> JsonValue:
+    release: JsonValue = {"type": "string", "pattern": f"^{RELEASE}$"}
+    return {
+        "description": "Releases of a package; the file is for no server of others.",
+        "type": "object",
+        "properties": {
+            "registry": {"enum": list(REGISTRIES)},
+            "name": {"type": "string", "minLength": 1},
+            "from": release,
+            "before": release,
+        },
+        "required": ["registry", "name", "from", "before"],
+        "additionalProperties": False,
     }
 
 
