@@ -31,8 +31,9 @@ from taskbound.ports.upstream import (
 )
 from taskbound.wire.tool import ServerSpec, identity_of
 from tests.peers.commands import echo, faulty, speaking, telling
-from tests.peers.rawhttp import Asked, Does, RawHttp, Say, dump, result_of
-from tests.peers.speaking import Speaker, logs
+from tests.peers.rawhttp import Asked, RawHttp, Say, dump, result_of
+from tests.peers.speaking import SUBSCRIPTION, logs, notice, updated
+from tests.peers.spoken import speaks
 from tests.peers.telling import before, told_of
 
 pytestmark = pytest.mark.anyio
@@ -54,10 +55,18 @@ class Events:
     def __init__(self) -> None:
         self.changes = 0
         self.over: list[str] = []
+        self.lists: list[str] = []
+        self.uris: list[str] = []
         self.logs: list[dict[str, Any]] = []
 
     def tools_changed(self) -> None:
         self.changes += 1
+
+    def listed(self, kind: str) -> None:
+        self.lists.append(kind)
+
+    def updated(self, uri: str) -> None:
+        self.uris.append(uri)
 
     def logged(self, params: Mapping[str, Any]) -> None:
         self.logs.append(dict(params))
@@ -105,7 +114,7 @@ class Way:
                 "hangs": _hangs,
                 "error-with-orders": _fails,
                 "tells-progress": _tells,
-                "speaks": _speaks(),
+                "speaks": speaks(),
             }[does],
             tools=b"[" + ODD + b"]",
         )
@@ -165,25 +174,6 @@ async def _tells(asked: Asked, say: Say) -> bool:
     await say.more(result_of(asked.message), dump(told_of(token, 6)))
     say.end()
     return True
-
-
-def _speaks() -> Does:
-    speaker = Speaker()
-
-    async def does(asked: Asked, say: Say) -> bool:
-        if asked.verb != "POST" or "id" not in asked.message:
-            return False
-        said = [dump(one) for one in speaker.messages(asked.message)]
-        if len(said) == 1 and b'"result"' in said[0]:
-            await say.answer(body=said[0])
-        else:
-            await say.stream(*said)
-            if not any(b'"result"' in one for one in said):
-                await say.gone()
-            say.end()
-        return True
-
-    return does
 
 
 @pytest.fixture(params=["stdio-legacy", "stdio-modern", "http-legacy", "http-modern"])
@@ -327,6 +317,70 @@ async def test_a_server_that_does_not_say_that_it_logs_is_never_asked_to(way: Wa
         assert not upstream.logs
         await upstream.log_from("warning")
         assert all(one.get("method") != "logging/setLevel" for one in heard())
+
+
+async def subscribed(upstream: Upstream, uri: str) -> UpstreamAnswer:
+    return await answered(upstream, "resources/subscribe", dump({"uri": uri}))
+
+
+async def test_changes_are_heard_of_the_uris_that_were_subscribed_to_and_of_no_other(way: Way) -> None:
+    async with way.running("speaks") as (upstream, events, heard):
+        assert "resources/subscribe" in upstream.methods
+        for uri in ("test://a", "test://b"):
+            found = await subscribed(upstream, uri)
+            assert isinstance(found, Answered)
+            assert {"resultType": "complete", **found.value} == {"resultType": "complete"}
+        await upstream.unsubscribe("test://a")
+        await until(lambda: _wanted(heard) == ["test://b"])
+        mine = {"_meta": {SUBSCRIPTION: "$listen"}} if way.era == "modern" else {}
+        said = [updated("test://b", **mine), notice("resources/updated", uri=3, **mine)]
+        if way.era == "modern":
+            foreign = {"_meta": {SUBSCRIPTION: 10_000}}
+            said += [updated("test://b"), updated("test://b", **foreign), updated("test://a", **mine)]
+        assert isinstance(await answered(upstream, "work", dump({"before": said})), Answered)
+        assert events.uris == ["test://b"]
+
+
+def _wanted(heard: Heard) -> list[str]:
+    """What a server was asked to tell of, as it knows it now."""
+    found: list[str] = []
+    for one in heard():
+        match one.get("method"):
+            case "resources/subscribe":
+                found.append(one["params"]["uri"])
+            case "resources/unsubscribe":
+                found.remove(one["params"]["uri"])
+            case "subscriptions/listen":
+                found = one["params"]["notifications"].get("resourceSubscriptions", [])
+    return found
+
+
+async def test_a_uri_that_a_server_does_not_carry_is_refused(way: Way) -> None:
+    async with way.running("speaks") as (upstream, _, _):
+        found = await subscribed(upstream, "test://refused")
+        assert isinstance(found, Errored)
+        assert isinstance(await subscribed(upstream, "test://a"), Answered), "another one can be had"
+
+
+async def test_lists_that_changed_are_heard_of(way: Way) -> None:
+    async with way.running("speaks") as (upstream, events, _):
+        said = [notice(f"{kind}/list_changed") for kind in ("tools", "prompts", "resources")]
+        assert isinstance(await answered(upstream, "work", dump({"before": said})), Answered)
+        await until(lambda: bool(events.changes))
+    assert (events.changes, events.lists) == (1, ["prompts", "resources"])
+
+
+async def test_a_subscription_that_is_cancelled_or_whose_server_ends_is_answered_once(way: Way) -> None:
+    async with way.running("speaks") as (upstream, events, _):
+        seen: list[object] = []
+        number = upstream.call("resources/subscribe", dump({"uri": "test://silent"}), seen.append)
+        upstream.call("resources/subscribe", dump({"uri": "test://silent"}), seen.append)
+        upstream.forget(number)
+        upstream.cancel(number, "nobody waits")
+        upstream.kill("the end")
+        await until(lambda: bool(events.over))
+        await until(lambda: bool(seen))
+    assert [type(one) for one in seen] == [NoAnswer]
 
 
 async def test_a_tool_is_listed_exactly_as_it_was_sent(way: Way) -> None:

@@ -179,7 +179,7 @@ class Everything:
         await self._speak(ctx, does)
         if word := does.get("changes"):
             self.late[word] = not self.late[word]
-            await self.bus.publish(ToolsListChanged() if word == "tools" else PromptsListChanged())
+            await self._changed(ctx, word)
         if does.get("closes") and ctx.close_sse_stream is not None:
             await ctx.close_sse_stream()
         answers: Json = {}
@@ -191,6 +191,15 @@ class Everything:
         if "task" not in does:
             return _result(does, arguments, answers)
         return await self._start(ctx, does, arguments, answers)
+
+    async def _changed(self, ctx: ServerRequestContext[Any, Any], word: str) -> None:
+        """Say that a list is another, as the era has it."""
+        if ctx.protocol_version == MODERN:
+            await self.bus.publish(ToolsListChanged() if word == "tools" else PromptsListChanged())
+        elif word == "tools":
+            await ctx.session.send_tool_list_changed()
+        else:
+            await ctx.session.send_prompt_list_changed()
 
     # --- tasks ----------------------------------------------------------------------------------------------
 

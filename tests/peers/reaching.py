@@ -34,6 +34,12 @@ class Deaf:
     def tools_changed(self) -> None:
         """Nothing is kept."""
 
+    def listed(self, kind: str) -> None:
+        """No other list is looked at."""
+
+    def updated(self, uri: str) -> None:
+        """Nothing is subscribed to."""
+
     def logged(self, params: object) -> None:
         """Nothing is shown."""
 

@@ -84,10 +84,14 @@ class Speaker:
         params = request.get("params") or {}
         meta = params.get("_meta") or {}
         modern = "io.modelcontextprotocol/protocolVersion" in meta
+        uri = params.get("uri") if request["method"] == "resources/subscribe" else None
+        if uri == "test://silent":
+            return []
+        if uri == "test://refused":
+            return [{"jsonrpc": "2.0", "id": request["id"], "error": {"code": -32602, "message": "no"}}]
         if modern and request["method"] == "subscriptions/listen":
             self.listen = request["id"]
-            heard = {"notifications": params["notifications"], "_meta": {SUBSCRIPTION: request["id"]}}
-            return [notice("subscriptions/acknowledged", **heard)]
+            return _acknowledged(request, dict(params["notifications"]))
         found = result(request, modern=modern)
         answer: Message = {"jsonrpc": "2.0", "id": request["id"]}
         if found is None:
@@ -99,6 +103,15 @@ class Speaker:
         arguments = _filled(params.get("arguments", {}), names)
         answers = [] if arguments.get("silent") else [answer]
         return [*arguments.get("before", ()), *answers, *arguments.get("after", ())]
+
+
+def _acknowledged(request: Message, filters: Message) -> list[Message]:
+    """What a stream that is asked for is told: of no URI that is `refused`; nothing where one is `silent`."""
+    uris = filters.pop("resourceSubscriptions", [])
+    if "test://silent" in uris:
+        return []
+    filters |= {"resourceSubscriptions": [one for one in uris if one != "test://refused"]}
+    return [notice("subscriptions/acknowledged", notifications=filters, _meta={SUBSCRIPTION: request["id"]})]
 
 
 def _filled(value: Any, names: Message) -> Any:

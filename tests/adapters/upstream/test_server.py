@@ -50,6 +50,12 @@ class Events:
     def tools_changed(self) -> None:
         self.changes += 1
 
+    def listed(self, kind: str) -> None:
+        """No other list is looked at."""
+
+    def updated(self, uri: str) -> None:
+        """Nothing is subscribed to."""
+
     def logged(self, params: object) -> None:
         """Nothing here logs."""
 

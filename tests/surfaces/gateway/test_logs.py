@@ -11,7 +11,7 @@ import pytest
 
 from taskbound.ports.upstream import NoAnswer, UpstreamAnswer
 from taskbound.sdk.arrival import Arrival
-from taskbound.surfaces.gateway.binding import Running
+from taskbound.surfaces.gateway.binding import Ears, Running
 from taskbound.surfaces.gateway.call import Call, Cause
 from taskbound.surfaces.gateway.logs import MAX_A_SECOND, MAX_LOG, MAX_TOLD, Logs
 from taskbound.surfaces.gateway.talk import Talk
@@ -21,6 +21,7 @@ from taskbound.wire.tool import ServerSpec, identity_of
 from tests.peers.commands import echo, speaking
 from tests.peers.rawhttp import RawHttp, dump
 from tests.peers.speaking import Speaker, logs
+from tests.peers.spoken import speaks
 from tests.surfaces.gateway.bench import Bench, bench, code_of, silence, text_of
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ async def test_a_flood_is_told_twenty_times_a_second_and_a_thousand_times_in_all
 async def test_outside_of_calls_a_call_that_was_interrupted_asks_for_nothing_more() -> None:
     told = Open("info")
     spec = ServerSpec(name="wiki", command="/bin/x", resolved="/bin/x", sha256="0" * 64)
-    server = Running(spec, identity_of(spec, namespace="default"), told.made.outside)
+    server = Running(spec, identity_of(spec, namespace="default"), Ears(logged=told.made.outside))
     told.call.running = server
     server.logged({"level": "info", "data": "a"})
     told.call.cause = Cause.CANCELLED
@@ -176,24 +177,6 @@ async def test_outside_of_calls_a_call_that_was_interrupted_asks_for_nothing_mor
 
 
 # --- through the gateway ------------------------------------------------------------------------------------
-
-
-def far() -> RawHttp:
-    """A modern server behind a URL."""
-    speaker = Speaker()
-
-    async def does(asked: Asked, say: Say) -> bool:
-        if asked.verb != "POST" or "id" not in asked.message:
-            return False
-        said = [dump(one) for one in speaker.messages(asked.message)]
-        if asked.method == "tools/call":
-            await say.stream(*said)
-            say.end()
-        else:
-            await say.answer(body=said[0])
-        return True
-
-    return RawHttp(era="modern", does=does)
 
 
 async def work(b: Bench, *, modern: bool, level: str = "", **said: list[Any]) -> None:
@@ -243,7 +226,7 @@ async def test_logs_of_a_started_legacy_server_reach_who_asked_for_them_from_the
 async def test_logs_of_a_reached_modern_server_come_by_the_level_that_goes_with_the_call(
     tmp_path: Path, *, modern: bool
 ) -> None:
-    async with far() as there, bench(tmp_path, [there.url], name="odd") as b:
+    async with RawHttp(era="modern", does=speaks()) as there, bench(tmp_path, [there.url], name="odd") as b:
         await b.handshake()
         said = [logs("a", "info"), logs("b", "error")]
         await work(b, modern=modern, before=said)

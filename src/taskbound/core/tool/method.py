@@ -59,6 +59,7 @@ _METHODS: Final[Mapping[str, tuple[str, Schema]]] = {
         _object({"arguments": _TEXTS, "name": _TEXT}, "name"),
     ),
     "resources/read": ("Gives what stands under a URI.", _object({"uri": _TEXT}, "uri")),
+    "resources/subscribe": ("Tells when what stands under a URI changes.", _object({"uri": _TEXT}, "uri")),
 }
 
 

@@ -44,7 +44,9 @@ __all__ = [
 MAX_TOOL_NAME: Final = 128
 MAX_SERVER_NAME: Final = 32
 SEPARATOR: Final = "__"
-METHOD_NAMES: Final = frozenset({"completion/complete", "prompts/get", "resources/read"})
+METHOD_NAMES: Final = frozenset(
+    {"completion/complete", "prompts/get", "resources/read", "resources/subscribe"}
+)
 """Methods of MCP that are actions of their own, under the name of their server (rule 3)."""
 
 _SERVER: Final = re.compile(r"[a-z0-9][a-z0-9-]*")

@@ -20,6 +20,12 @@ class UpstreamEvents(Protocol):
     def tools_changed(self) -> None:
         """It says that its list of tools changed; called in the loop, MUST return at once."""
 
+    def listed(self, kind: str) -> None:
+        """It says that its list of `prompts` or `resources` changed; called as `tools_changed`."""
+
+    def updated(self, uri: str) -> None:
+        """It says that what is under this URI is another, as it was asked to; called as `tools_changed`."""
+
     def logged(self, params: Mapping[str, JsonValue]) -> None:
         """It logs, and nobody can say for which call; called in the loop, MUST return at once."""
 
@@ -86,6 +92,12 @@ class Upstream(Protocol):
 
         MUST do nothing for any other, end within bounds of time, and raise `UnavailableError` when the server
         does not say that it does.
+        """
+
+    async def unsubscribe(self, uri: str) -> None:
+        """Have it say nothing more of a URI that `resources/subscribe` was called for.
+
+        MUST end within bounds of time and raise nothing: what it says all the same nobody listens to.
         """
 
     def cancel(self, number: int, reason: str) -> None:

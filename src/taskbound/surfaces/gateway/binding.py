@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -24,27 +25,42 @@ from taskbound.wire.tool import ListUpstreams, ReachTools, Seen, SeeTools, ToolR
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    Logged = Callable[["Running", Mapping[str, "JsonValue"]], None]
-    """Hears what a server logs of which nobody can say in which call."""
-
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool import ServerIdentity
     from taskbound.ports.upstream import StartUpstream, Upstream
     from taskbound.surfaces.gateway.link import Link
     from taskbound.wire.tool import ServerSpec, ToolRow
 
-__all__ = ["Binding", "Running", "Servers"]
+__all__ = ["Binding", "Ears", "Running", "Servers"]
 
 _log = logging.getLogger(__name__)
 _ROUNDS: Final = 3
 
 
+def _deaf(*_: object) -> None:
+    """Nobody hears it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ears:
+    """Who hears what servers say unasked."""
+
+    listed: Callable[[Running, str], None] = _deaf
+    """One of its lists changed."""
+    updated: Callable[[Running, str], None] = _deaf
+    """Something is another under this URI."""
+    logged: Callable[[Running, Mapping[str, JsonValue]], None] = _deaf
+    """It logs, and nobody can say in which call."""
+    ended: Callable[[Running], None] = _deaf
+    """It is gone."""
+
+
 class Running:
     """One server of one task: not started yet, running, or ended (`ports.upstream.UpstreamEvents`)."""
 
-    def __init__(self, spec: ServerSpec, identity: ServerIdentity, logged: Logged) -> None:
+    def __init__(self, spec: ServerSpec, identity: ServerIdentity, ears: Ears) -> None:
         """Prepare; nothing runs yet."""
-        self._logged = logged
+        self._ears = ears
         self.spec = spec
         self.identity = identity
         self.upstream: Upstream | None = None
@@ -82,14 +98,24 @@ class Running:
     def tools_changed(self) -> None:
         """It says that its list changed."""
         self.stale = True
+        self._ears.listed(self, "tools")
+
+    def listed(self, kind: str) -> None:
+        """It says that another list changed."""
+        self._ears.listed(self, kind)
+
+    def updated(self, uri: str) -> None:
+        """It says that something is another under this URI."""
+        self._ears.updated(self, uri)
 
     def logged(self, params: Mapping[str, JsonValue]) -> None:
         """It logs, outside of calls as far as anybody can say."""
-        self._logged(self, params)
+        self._ears.logged(self, params)
 
     def ended(self, reason: str, detail: str) -> None:
         """It is gone; the next call starts it anew."""
         self.stale = True
+        self._ears.ended(self)
         level = logging.INFO if self.leaving else logging.WARNING
         _log.log(level, "server %s ended: %s %s", self.spec.name, reason, detail)
 
@@ -112,7 +138,6 @@ class Servers:
         *,
         namespace: str,
         differ: Callable[[], None],
-        logged: Logged,
         sweep: Callable[[], None],
     ) -> None:
         """Keep what to start with.
@@ -122,7 +147,6 @@ class Servers:
             link: The daemon.
             namespace: Of every server.
             differ: Called when a server's list is not what was pinned.
-            logged: Called with what a server logs of which nobody can say in which call.
             sweep: Called when no server runs any more: what they left behind ends too.
         """
         self._start = start
@@ -130,7 +154,8 @@ class Servers:
         self._link = link
         self._namespace = namespace
         self._differ = differ
-        self._logged = logged
+        self.ears = Ears()
+        """Who hears what those servers say unasked that are known from now on."""
         self._shared: dict[str, Running] = {}
         self._all: list[Running] = []
         self._paused = False
@@ -143,7 +168,7 @@ class Servers:
             name, identity = row.spec.name, identity_of(row.spec, namespace=self._namespace)
             one = kept.get(name) or self._shared.get(name)
             same = one is not None and one.identity.digest == identity.digest and one.spec.era == row.spec.era
-            found[name] = one if one is not None and same else Running(row.spec, identity, self._logged)
+            found[name] = one if one is not None and same else Running(row.spec, identity, self.ears)
         return found
 
     async def make_ready(self, running: Running) -> None:

@@ -52,6 +52,9 @@ class Client(Protocol):
     def tell(self, line: bytes, to: Id | None) -> None:
         """Say something that belongs to the request of this id, or to none."""
 
+    def say(self, line: bytes, talk: Talk) -> None:
+        """Say something that belongs to no request to one legacy client, if it hears such."""
+
     def talk(self, request: Id) -> Talk | None:
         """What the legacy client that sent this request has asked to hear; none of a modern one."""
 
@@ -97,6 +100,11 @@ class ClientPipes:
             return
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(line)
+
+    def say(self, line: bytes, talk: Talk) -> None:
+        """Send one line: there is one client."""
+        del talk
+        self.tell(line)
 
     def talk(self, request: Id) -> Talk | None:
         """That of the one client; whoever asks knows whether its request is a legacy one."""

@@ -25,16 +25,16 @@ from taskbound.core.tool import METHOD_NAMES, parse_tool_name
 from taskbound.surfaces.gateway.eras import crosses, offered
 from taskbound.surfaces.gateway.errors import BusyError, code_of
 from taskbound.wire.mcp.era import DECISION_KEY, SUBSCRIPTION_KEY
-from taskbound.wire.mcp.errors import BadParamsError
-from taskbound.wire.mcp.write import notice_line
+from taskbound.wire.mcp.write import notice_line, result_line
 from taskbound.wire.tool import ListUpstreams, ReachTools, ToolRows, UpstreamRows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.surfaces.gateway.framing import Client
     from taskbound.surfaces.gateway.link import Link
+    from taskbound.surfaces.gateway.subscriptions import Stream
     from taskbound.wire.mcp.message import Id
     from taskbound.wire.tool import ToolRow
 
@@ -54,11 +54,9 @@ class Listing:
         """Show nothing yet."""
         self._link = link
         self._client = client
-        self._due = False
+        self._due: set[str] = set()
         self._shown: str | None = None
         self._failed = False
-        self.legacy = False
-        """Whether a legacy client is initialized, and may be told of changes."""
         self.streams: dict[Id, bytes] = {}
         """Open streams of a modern client, with their ids as written."""
         self._wanted: dict[Id, tuple[str, ...]] = {}
@@ -77,6 +75,8 @@ class Listing:
         beside = [kind for kind, method in _KINDS.items() if method in methods]
         self._kinds = ("tools", *beside)
         found: dict[str, JsonValue] = {kind: dict(_DECLARED) for kind in self._kinds}
+        if "resources/subscribe" in methods:
+            found["resources"] = {**_DECLARED, "subscribe": True}
         found |= {"completions": {}} if "completion/complete" in methods else {}
         return found | ({"logging": {}} if await self._any_logs(rows) else {})
 
@@ -114,41 +114,60 @@ class Listing:
         if self._failed:
             self.changed()
 
-    def changed(self) -> None:
-        """The list is another one; the client is told once, however often this is called in a row."""
+    def changed(self, kind: str = "") -> None:
+        """A list is another one, or all are; told once, however often this is called in a row."""
         if not self._due:
-            self._due = True
             asyncio.get_running_loop().call_soon(self._tell)
+        self._due |= {kind} if kind else {"tools", *_KINDS}
 
     def _tell(self) -> None:
-        self._due = False
-        for kind in self._kinds if self.legacy else ():
-            self._client.tell(notice_line(_changed(kind)), None)
+        due, self._due = self._due, set()
+        for talk in [one for one in self._client.talks() if one.begun]:
+            for kind in due.intersection(self._kinds):
+                self._client.say(notice_line(_changed(kind)), talk)
         for request, raw in self.streams.items():
-            for kind in self._wanted[request]:
+            for kind in due.intersection(self._wanted[request]):
                 about = b'{"_meta":{"%b":%b}}' % (SUBSCRIPTION_KEY.encode(), raw)
                 self._client.tell(notice_line(_changed(kind), about), request)
 
-    def listen(self, request: Id, raw: bytes, params: Mapping[str, JsonValue]) -> None:
-        """Open a stream of changes, and say which of those asked for it carries.
+    def require_stream(self) -> None:
+        """Go on only when another stream can be opened.
 
         Raises:
-            BadParamsError: The filter is none.
-            BusyError: So many are open that another one is not opened.
+            BusyError: So many are open already.
         """
-        wanted = params.get("notifications")
-        if not isinstance(wanted, dict):
-            raise BadParamsError("`notifications` is no object")
         if len(self.streams) >= _MOST_STREAMS:
             raise BusyError(f"{_MOST_STREAMS} streams of changes are open already")
+
+    async def listen(self, stream: Stream, wanted: Mapping[str, JsonValue], uris: Sequence[str]) -> None:
+        """Open a stream of changes, and say which of those asked for it carries.
+
+        Args:
+            stream: The stream.
+            wanted: What was asked for.
+            uris: What of the URIs that were asked for is subscribed to.
+        """
+        await self.capabilities()
         kinds = tuple(kind for kind in self._kinds if wanted.get(_filter(kind)) is True)
-        if kinds:
-            self.streams[request] = raw
+        if kinds or uris:
+            self.streams[stream.id] = stream.raw
             self._wanted = {one: self._wanted[one] for one in self._wanted if one in self.streams}
-            self._wanted[request] = kinds
-        honored = canonical({_filter(kind): True for kind in kinds})
-        params_raw = b'{"_meta":{"%b":%b},"notifications":%b}' % (SUBSCRIPTION_KEY.encode(), raw, honored)
-        self._client.tell(notice_line("notifications/subscriptions/acknowledged", params_raw), request)
+            self._wanted[stream.id] = kinds
+        honored: dict[str, JsonValue] = {_filter(kind): True for kind in kinds}
+        if uris:
+            honored["resourceSubscriptions"] = [*uris]
+        params = b'{"_meta":{"%b":%b},"notifications":%b}' % (
+            SUBSCRIPTION_KEY.encode(),
+            stream.raw,
+            canonical(honored),
+        )
+        self._client.tell(notice_line("notifications/subscriptions/acknowledged", params), stream.id)
+
+    def end(self, stream: Stream) -> None:
+        """End a stream, as MCP has a server end one."""
+        if self.streams.pop(stream.id, None) is not None:
+            meta = b'{"_meta":{"%b":%b},"resultType":"complete"}' % (SUBSCRIPTION_KEY.encode(), stream.raw)
+            self._client.answer(result_line(stream.raw, meta), stream.id)
 
 
 def _filter(kind: str) -> str:

@@ -25,6 +25,7 @@ _WITH_ID: Final = frozenset(
         "initialize",
         "logging/setLevel",
         "ping",
+        "resources/unsubscribe",
         "server/discover",
         "subscriptions/listen",
         "tools/list",

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -32,6 +33,7 @@ from taskbound.surfaces.gateway.errors import (
 )
 from taskbound.surfaces.gateway.logs import read_level
 from taskbound.surfaces.gateway.methods import ACTIONS, CALL
+from taskbound.surfaces.gateway.subscriptions import METHOD, Stream, read_uri, read_uris
 from taskbound.surfaces.gateway.wanted import read_call, read_wanted
 from taskbound.wire.mcp.errors import BadParamsError
 from taskbound.wire.mcp.salvage import salvage
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.logs import Logs
     from taskbound.surfaces.gateway.reports import Reports
     from taskbound.surfaces.gateway.standing import Standing
+    from taskbound.surfaces.gateway.subscriptions import Subscriptions
     from taskbound.wire.mcp.message import Id, Request
 
 __all__ = ["MAX_OPEN", "Answerers", "Requests"]
@@ -72,6 +75,7 @@ class Answerers:
     asking: Asking
     reports: Reports
     logs: Logs
+    subscriptions: Subscriptions
     beside: Callable[[Coroutine[None, None, None]], None]
     """Does this beside everything else; it is given up when the client is gone for long enough."""
 
@@ -89,6 +93,10 @@ class Requests:
         self._asking = answerers.asking
         self._reports = answerers.reports
         self._logs = answerers.logs
+        self._subscriptions = answerers.subscriptions
+        self._listening: dict[Id, Stream] = {}
+        """Streams that are open, or being opened."""
+        self._serial = 0
         self._beside = answerers.beside
         self._asked: set[Id] = set()
         self.initialized = begun
@@ -98,7 +106,7 @@ class Requests:
             "ping": self._ping,
             "logging/setLevel": self._set_level,
             "server/discover": self._discover,
-            "subscriptions/listen": self._listen,
+            "resources/unsubscribe": self._unsubscribe,
             CALL: self._call,
             "tools/list": self._list,
             **dict.fromkeys(LISTS, self._list_beside),
@@ -106,7 +114,8 @@ class Requests:
 
     def is_open(self, request: Id) -> bool:
         """Whether a request with this id waits for its answer."""
-        return request in self._calls.open or request in self._asked or request in self._listing.streams
+        known = (self._calls.open, self._asked, self._listing.streams, self._listening)
+        return any(request in some for some in known)
 
     def refuse(self, error: TaskboundError, request: Id | None, raw: bytes) -> None:
         """Answer with one JSON-RPC error (rule 2).
@@ -127,6 +136,9 @@ class Requests:
                 raise IdReusedError("a request with this id is open")
             if message.method in METHOD_NAMES:
                 self._ask(message, line)
+                return
+            if message.method == "subscriptions/listen":
+                self._listen(message, line)
                 return
             method = self._methods.get(message.method)
             if method is None:
@@ -205,10 +217,70 @@ class Requests:
 
         self._begin(answer(), message)
 
-    def _listen(self, message: Request) -> None:
+    def _listen(self, message: Request, line: bytes) -> None:
         if not terms_of(message.params).modern:
             raise UnknownMethodError("there is no `subscriptions/listen` in this revision of MCP")
-        self._listing.listen(message.id, message.id_raw, message.params)
+        wanted = message.params.get("notifications")
+        if not isinstance(wanted, dict):
+            raise BadParamsError("`notifications` is no object")
+        uris = read_uris(wanted)
+        self._listing.require_stream()
+        self._subscriptions.require_room(len(uris))
+        stream = self._listening[message.id] = Stream(id=message.id, raw=message.id_raw)
+        asked = [self._subscribed(stream, uri, line) for uri in uris]
+
+        async def opened() -> None:
+            honored = [uri for uri in await asyncio.gather(*asked) if uri]
+            if self._listening.get(message.id) is stream:
+                await self._listing.listen(stream, wanted, honored)
+            else:
+                self._subscriptions.leave(stream)
+
+        self._begin(opened(), message)
+
+    async def _subscribed(self, stream: Stream, uri: str, line: bytes) -> str:
+        """The URI, once it is subscribed to for this stream; empty when it is not."""
+        self._serial += 1
+        wanted = read_wanted(METHOD, {"uri": uri})
+        name = f"listen-{self._serial}"
+        call = self._calls.open[name] = Call(
+            id=None,
+            id_raw=b"null",
+            request=f'["listen",{canonical(stream.id).decode()},{self._serial}]',
+            key="",
+            tool="",
+            server="",
+            own=METHOD,
+            arguments=wanted.arguments,
+            modern=True,
+        )
+        self._calls.watch()
+        try:
+            found = await self._subscriptions.run(call, wanted, line, stream)
+        finally:
+            del self._calls.open[name]
+            self._calls.watch()
+        return uri if self._subscriptions.has(stream, uri) and found else ""
+
+    def _unsubscribe(self, message: Request) -> None:
+        if self._modern(message):
+            raise UnknownMethodError("there is no `resources/unsubscribe` in this revision of MCP")
+        uri, talk = read_uri(message.params), self._client.talk(message.id)
+        if talk is not None:
+            self._subscriptions.leave(talk, uri)
+        self._answer(message, b"{}")
+
+    def left(self, request: Id) -> None:
+        """Whoever asked for a stream under this id wants it no more."""
+        stream = self._listening.pop(request, None)
+        self._listing.streams.pop(request, None)
+        if stream is not None:
+            self._subscriptions.leave(stream)
+
+    def end_stream(self, stream: Stream) -> None:
+        """What a stream carries is over: its client is told so by its end."""
+        self._listening.pop(stream.id, None)
+        self._listing.end(stream)
 
     def _list(self, message: Request) -> None:
         modern = self._modern(message)
@@ -225,11 +297,20 @@ class Requests:
         terms = terms_of(message.params)
         if not terms.modern and not self.initialized:
             raise NotInitializedError(f"`{message.method}` came before `initialize`")
+        talk = None if terms.modern else self._client.talk(message.id)
+        if message.method == METHOD:
+            if talk is None:
+                raise UnknownMethodError("there is no `resources/subscribe` in this revision of MCP")
+            self._subscriptions.require_room(1)
         wanted = read_wanted(message.method, message.params)
         if len(self._calls.open) >= MAX_OPEN:
             raise BusyError(f"{MAX_OPEN} calls of this connection are open")
         call = self._open(message, terms, "", wanted.server, wanted.method, wanted.arguments)
-        self._begin(self._see_through(message.id, call, self._asking.run(call, wanted, line)), message)
+        if message.method == METHOD and talk is not None:
+            run = self._subscriptions.run(call, wanted, line, talk)
+        else:
+            run = self._asking.run(call, wanted, line)
+        self._begin(self._see_through(message.id, call, run), message)
 
     def _call(self, message: Request) -> None:
         terms = terms_of(message.params)

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.surfaces.gateway.asking import Asking
-from taskbound.surfaces.gateway.binding import Servers
+from taskbound.surfaces.gateway.binding import Ears, Servers
 from taskbound.surfaces.gateway.call import Cause
 from taskbound.surfaces.gateway.calls import Calls, Desk
 from taskbound.surfaces.gateway.catalog import Catalog
+from taskbound.surfaces.gateway.changes import Changes
 from taskbound.surfaces.gateway.entries import Entries
 from taskbound.surfaces.gateway.framing import ClientPipes
 from taskbound.surfaces.gateway.link import Connect, Link, Timings
@@ -30,6 +31,7 @@ from taskbound.surfaces.gateway.methods import ACTIONS, may_ask, needs_id
 from taskbound.surfaces.gateway.reports import Reports
 from taskbound.surfaces.gateway.requests import Answerers, Requests
 from taskbound.surfaces.gateway.standing import Standing
+from taskbound.surfaces.gateway.subscriptions import Subscriptions
 from taskbound.wire.approval import HoldPush
 from taskbound.wire.connection import Bind, Bound, StopPush, TaskPush
 from taskbound.wire.mcp.errors import BadIdError
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.ports.upstream import StartUpstream
     from taskbound.surfaces.gateway.framing import Client
+    from taskbound.surfaces.gateway.talk import Talk
     from taskbound.wire.envelope import Push
     from taskbound.wire.mcp.line import Cut
     from taskbound.wire.mcp.message import Id, Message
@@ -87,7 +90,6 @@ class Gateway:
             self._link,
             namespace=plugs.namespace,
             differ=self._listing.changed,
-            logged=lambda server, params: self._logs.outside(server, params),  # noqa: PLW0108 -- it is made below
             sweep=plugs.sweep,
         )
         self._standing = Standing(
@@ -96,7 +98,7 @@ class Gateway:
         self._logs = Logs(
             self._client,
             connected=lambda: self._link.connected,
-            calls=lambda: self._calls.open.values(),  # noqa: PLW0108 -- the same
+            calls=lambda: self._calls.open.values(),  # noqa: PLW0108 -- they are made below
         )
         self._calls = Calls(self._desk(plugs))
         self._reports = Reports(
@@ -105,21 +107,40 @@ class Gateway:
             release=lambda: self._client.release("reports"),
         )
         entries = Entries(self._servers)
+        asking = Asking(self._link, self._standing, entries, self._calls, self._reports)
+        self._changes = Changes(self._servers, entries, self._listing, self._beside)
+        self._subscriptions = Subscriptions(
+            self._client,
+            self._link,
+            asking,
+            beside=self._beside,
+            end_stream=lambda stream: self._requests.end_stream(stream),  # noqa: PLW0108 -- it is made below
+        )
+        self._servers.ears = Ears(
+            listed=self._changes.listed,
+            updated=self._subscriptions.updated,
+            logged=self._logs.outside,
+            ended=self._subscriptions.ended,
+        )
         self._work: set[asyncio.Task[None]] = set()
         self._gone: asyncio.Event = asyncio.Event()
         self._requests = Requests(
-            Answerers(
-                client=self._client,
-                standing=self._standing,
-                listing=self._listing,
-                catalog=Catalog(self._link, self._standing, entries),
-                calls=self._calls,
-                asking=Asking(self._link, self._standing, entries, self._calls, self._reports),
-                reports=self._reports,
-                logs=self._logs,
-                beside=self._beside,
-            ),
-            begun=client is not None,
+            self._answerers(asking, Catalog(self._link, self._standing, entries)), begun=client is not None
+        )
+
+    def _answerers(self, asking: Asking, catalog: Catalog) -> Answerers:
+        """Who answers requests."""
+        return Answerers(
+            client=self._client,
+            standing=self._standing,
+            listing=self._listing,
+            catalog=catalog,
+            calls=self._calls,
+            asking=asking,
+            reports=self._reports,
+            logs=self._logs,
+            subscriptions=self._subscriptions,
+            beside=self._beside,
         )
 
     def _desk(self, plugs: Plugs) -> Desk:
@@ -141,6 +162,8 @@ class Gateway:
         self._link.start()
         await self._gone.wait()
         self._calls.interrupt_all(Cause.LEFT)
+        self._subscriptions.close()
+        self._changes.close()
         end = asyncio.get_running_loop().time() + self._timings.leave
         while pending := self._work | self._reports.waiting:
             left = end - asyncio.get_running_loop().time()
@@ -219,7 +242,8 @@ class Gateway:
     def _notice(self, notice: Notice, line: bytes) -> None:
         match notice.method:
             case "notifications/initialized":
-                self._listing.legacy = self._requests.initialized
+                for talk in self._client.talks():
+                    talk.begun = self._requests.initialized
             case "notifications/cancelled":
                 self._cancel(notice.params.get("requestId"))
             case method if needs_id(method):
@@ -239,7 +263,7 @@ class Gateway:
         call = self._calls.open.get(request)
         if call is not None:
             self._calls.interrupt(call, Cause.CANCELLED)
-        self._listing.streams.pop(request, None)
+        self._requests.left(request)
 
     # --- the daemon ------------------------------------------------------------------------------
 
@@ -251,6 +275,7 @@ class Gateway:
             case TaskPush(task=task, state="paused", reason=reason):
                 words = f"the task is paused{f': {reason}' if reason else ''}"
                 self._calls.interrupt_all(Cause.PAUSED, task=task, words=words)
+                self._subscriptions.end_all()
             case TaskPush(task=task, state=state, reason=reason):
                 self._end(task, f"the task has ended ({state}{f': {reason}' if reason else ''})")
             case HoldPush():
@@ -259,17 +284,20 @@ class Gateway:
             case StopPush(stopped=stopped):
                 if stopped:
                     self._calls.interrupt_all(Cause.STOPPED)
+                    self._subscriptions.end_all()
         self._logs.halt()
         self._listing.changed()
 
     def _end(self, task: str, words: str) -> None:
         self._calls.interrupt_all(Cause.ENDED, task=task, words=words)
+        self._subscriptions.end_all()
         self._standing.leave(task, words)
 
     def joined(self, *, stopped: bool, again: bool) -> None:
         """The daemon is there, or there again: what happened meanwhile is asked for."""
         if stopped:
             self._calls.interrupt_all(Cause.STOPPED)
+            self._subscriptions.end_all()
         self.answered()
         if again:
             self._logs.halt()
@@ -299,6 +327,7 @@ class Gateway:
     def abandoned(self) -> None:
         """The daemon was away for too long: every open call is given up."""
         self._calls.interrupt_all(Cause.LOST)
+        self._subscriptions.end_all()
         self._logs.halt()
 
     # --- what another client's side asks ---------------------------------------------------------
@@ -307,6 +336,10 @@ class Gateway:
     def runs_servers(self) -> bool:
         """Whether a server of it runs."""
         return self._servers.any_runs
+
+    def forget(self, talk: Talk) -> None:
+        """A legacy client is gone that this one connection served among others."""
+        self._subscriptions.leave(talk)
 
     async def confirm(self) -> None:
         """Have the daemon say that calls still belong to a task; raises why they do not."""

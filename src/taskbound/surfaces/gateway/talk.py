@@ -11,5 +11,7 @@ __all__ = ["Talk"]
 class Talk:
     """One client: that of a pipe, or one session of those of a bearer."""
 
+    begun: bool = False
+    """Whether it said that it is initialized, and may be told of what it did not ask for."""
     level: str = ""
     """From which level on it hears what servers log; empty until it says so."""

@@ -63,7 +63,7 @@ def read_wanted(method: str, params: Mapping[str, JsonValue]) -> Wanted:
         MalformedError: A prompt's name is none (rule 3).
     """
     match method:
-        case "resources/read":
+        case "resources/read" | "resources/subscribe":
             _require_only(params, "uri", of=method)
             uri = _uri(params.get("uri"), "`uri`")
             return _wanted(method, {"uri": uri}, uri=uri, shown=("uri", uri))

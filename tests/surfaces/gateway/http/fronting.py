@@ -37,7 +37,7 @@ from taskbound.wire.mcp.era import MODERN
 from taskbound.wire.task import BearerMade, MakeBearer
 from taskbound.wiring.front import hosts_of
 from tests.peers.daemon import ScriptedDaemon, rows_of
-from tests.surfaces.gateway.bench import QUICK, pinned
+from tests.surfaces.gateway.bench import QUICK, probed
 from tests.surfaces.gateway.real import Place
 
 DEADLINE: Final = 30.0
@@ -272,8 +272,8 @@ async def near(
     """A front before a scripted daemon, with one server if there is a command."""
     specs, rows = [], []
     if command:
-        spec, definitions = await pinned("echo", command, tmp_path)
-        specs, rows = [spec], rows_of(spec, definitions)
+        spec, found = await probed("echo", command, tmp_path)
+        specs, rows = [spec], rows_of(spec, found.definitions, found.methods)
     async with ScriptedDaemon(tmp_path / "d.sock", servers=specs, tools=rows) as daemon:
 
         def connect(bearer: str) -> Connect:

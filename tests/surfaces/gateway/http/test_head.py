@@ -38,7 +38,7 @@ def foreign(there: Near) -> list[Case]:
         (there.raw(BEARER, b"{}", path=f"/mcp?bearer={BEARER}"), 404, "unknown-path"),
         (there.raw(BEARER, b"{}", path=f"http://{there.host}/mcp"), 404, "unknown-path"),
         (there.raw(BEARER, b"{}", path="/mcp/../mcp"), 404, "unknown-path"),
-        (there.raw(BEARER, b"", verb="GET"), 405, "http-method"),
+        (there.raw(BEARER, b"", verb="GET", Accept="application/json"), 406, "not-acceptable"),
         (there.raw(BEARER, b"", verb="OPTIONS"), 405, "http-method"),
         (there.raw(BEARER, b"", verb="PUT"), 405, "http-method"),
         (plain(there, Content_Type="text/plain"), 415, "content-type"),
@@ -113,8 +113,8 @@ def test_a_challenge_says_that_a_bearer_is_wanted_and_an_allowance_which_methods
             assert none.headers["www-authenticate"] == 'Bearer realm="taskbound"'
             wrong = await there.send(plain(there, Authorization="Bearer abc"))
             assert wrong.headers["www-authenticate"] == 'Bearer realm="taskbound", error="invalid_token"'
-            get = await there.send(there.raw(BEARER, b"", verb="GET"))
-            assert get.headers["allow"] == "POST, DELETE"
+            put = await there.send(there.raw(BEARER, b"", verb="PUT"))
+            assert put.headers["allow"] == "GET, POST, DELETE"
 
     asyncio.run(story())
 

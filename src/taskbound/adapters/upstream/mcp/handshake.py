@@ -61,6 +61,7 @@ _DECLARED: Final = (
     ("completion/complete", "completions"),
     ("prompts/get", "prompts"),
     ("resources/read", "resources"),
+    ("resources/subscribe", "resources"),
 )
 """Each method with the capability that declares it."""
 
@@ -93,6 +94,8 @@ class Opened:
     """What it says that it can be asked for beside its tools, sorted (`core.tool.METHOD_NAMES`)."""
     logs: bool = False
     """Whether it says that it logs."""
+    news: bool = False
+    """Whether it says that its lists change, or what is under its URIs."""
 
 
 def params_for(
@@ -194,6 +197,7 @@ async def discover(session: Asking, *, patience: float) -> Opened | None:
         server=_named(info if info is not None else found.value.get("serverInfo")),
         methods=_methods(found.value.get("capabilities")),
         logs=_logs(found.value.get("capabilities")),
+        news=_news(found.value.get("capabilities")),
     )
 
 
@@ -221,6 +225,7 @@ async def _initialize(session: Asking, version: str, *, patience: float) -> Open
         server=_named(found.value.get("serverInfo")),
         methods=_methods(found.value.get("capabilities")),
         logs=_logs(found.value.get("capabilities")),
+        news=_news(found.value.get("capabilities")),
     )
 
 
@@ -234,7 +239,19 @@ def _require_common(found: Errored) -> None:
 
 def _methods(capabilities: JsonValue) -> tuple[str, ...]:
     declared = capabilities if isinstance(capabilities, dict) else {}
-    return tuple(method for method, word in _DECLARED if isinstance(declared.get(word), dict))
+    found = [(method, declared.get(word)) for method, word in _DECLARED]
+    return tuple(method for method, one in found if isinstance(one, dict) and _has(method, one))
+
+
+def _has(method: str, capability: Mapping[str, JsonValue]) -> bool:
+    """Whether a capability is one for this method: it may say of some that it has them."""
+    return method != "resources/subscribe" or capability.get("subscribe") is True
+
+
+def _news(capabilities: JsonValue) -> bool:
+    some = capabilities.values() if isinstance(capabilities, dict) else ()
+    flags = ("listChanged", "subscribe")
+    return any(one.get(flag) is True for one in some if isinstance(one, dict) for flag in flags)
 
 
 def _logs(capabilities: JsonValue) -> bool:

@@ -61,6 +61,12 @@ class Deaf:
     def tools_changed(self) -> None:
         """Nothing depends on it: the list is read once."""
 
+    def listed(self, kind: str) -> None:
+        """The same."""
+
+    def updated(self, uri: str) -> None:
+        """Nothing was asked for."""
+
     def logged(self, params: Mapping[str, JsonValue]) -> None:
         """Nobody made a call that it could be about."""
 

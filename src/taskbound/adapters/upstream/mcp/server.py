@@ -12,10 +12,13 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from taskbound.adapters.upstream.mcp.errors import StartFailedError
 from taskbound.adapters.upstream.mcp.family import end_orphans
 from taskbound.adapters.upstream.mcp.handshake import log_from, open_session, params_for, request_of
 from taskbound.adapters.upstream.mcp.listing import list_entries, list_tools
+from taskbound.adapters.upstream.mcp.news import listen, unsubscribe
 from taskbound.adapters.upstream.mcp.process import ServerProcess
 from taskbound.adapters.upstream.mcp.session import Session
 from taskbound.core.errors import UnavailableError
@@ -106,6 +109,8 @@ class StdioServer:
         logged: Logged | None = None,
     ) -> int:
         """Send one call and return its number (rule 1)."""
+        if tool == "resources/subscribe" and is_modern(self._era):
+            return self._subscribe(arguments, answer)
         method, members = request_of(tool, arguments)
         token = self._session.upcoming if progress is not None else None
         params = params_for(
@@ -118,13 +123,33 @@ class StdioServer:
         if self._logs and not is_modern(self._era):
             await log_from(self._session, level)
 
+    def _subscribe(self, arguments: bytes, answer: Callable[[UpstreamAnswer], None]) -> int:
+        """Subscribe by a modern server's stream of news."""
+        listening = self._session.listening
+        if listening is None:
+            return self._session.send("resources/subscribe", params_for(self._era, arguments[1:-1]), answer)
+        return listening.subscribe(msgspec.json.decode(arguments, type=dict[str, str])["uri"], answer)
+
+    async def unsubscribe(self, uri: str) -> None:
+        """Have it say nothing more of this URI."""
+        if self._session.listening is not None:
+            self._session.listening.leave(uri)
+        elif not is_modern(self._era):
+            await unsubscribe(self._session, uri)
+
     def cancel(self, number: int, reason: str) -> None:
         """Ask it to stop working on a call; an answer may still come."""
-        self._session.cancel(number, reason)
+        if number < 0 and self._session.listening is not None:
+            self._session.listening.cancel(number)
+        else:
+            self._session.cancel(number, reason)
 
     def forget(self, number: int) -> None:
         """Drop whatever answer to the call may come."""
-        self._session.forget(number)
+        if number < 0 and self._session.listening is not None:
+            self._session.listening.forget(number)
+        else:
+            self._session.forget(number)
 
     def pause(self) -> None:
         """Read nothing more from it until `resume`."""
@@ -193,4 +218,5 @@ class StdioStarter:
             process.kill()
             await process.stop(grace=self._patience.stop)
             raise
+        session.listening = listen(session, events, opened)
         return StdioServer(process, session, opened, self._patience)

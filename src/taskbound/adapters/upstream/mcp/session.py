@@ -7,7 +7,7 @@
    message and can't be told to be anyone's ends the server: every open call is unknown.
    Other text (greetings, log lines) is dropped, within bounds.
 3. Requests of the server are not for the client: `ping` is answered, all else refused
-   (A161). Notifications are dropped, but for a changed list of tools, the progress of an open call, whose
+   (A161). Notifications are dropped, but for news (`news`), the progress of an open call, whose
    token is the number of its request, and logs: those name no request, so that they are the call's that is
    open alone, and nobody's otherwise.
 4. What is said unasked is bounded between two answers; a server that floods is ended.
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.upstream.mcp.errors import ServerLostError
 from taskbound.adapters.upstream.mcp.handshake import token_in
+from taskbound.adapters.upstream.mcp.news import pass_on
 from taskbound.core.action.escape import escape_text
 from taskbound.core.action.parse import Limits
 from taskbound.core.errors import MalformedError
@@ -32,6 +33,7 @@ from taskbound.wire.mcp.write import failure_line, notice_line, request_line, re
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from taskbound.adapters.upstream.mcp.news import Listening
     from taskbound.adapters.upstream.mcp.process import ServerProcess
     from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
 
@@ -61,6 +63,8 @@ class Session:
         self._process: ServerProcess | None = None
         self._over = ""
         self._detail = ""
+        self.listening: Listening | None = None
+        """The stream of a modern server's news."""
 
     def attach(self, process: ServerProcess) -> None:
         """Speak to this process from now on."""
@@ -199,8 +203,6 @@ class Session:
                 self._failed(message)
             case Request():
                 self._asked(message)
-            case Notice(method="notifications/tools/list_changed"):
-                self._events.tools_changed()
             case Notice(method="notifications/progress", params=params):
                 told = self._progress.get(token_in(params))
                 if told is not None:
@@ -209,7 +211,7 @@ class Session:
                 alone = tuple(self._logged.values()) if len(self._logged) == 1 else ()
                 (alone[0] if alone else self._events.logged)(params)  # 3
             case Notice():
-                pass
+                pass_on(message, self._events, self.listening)
 
     def _answered(self, message: Result) -> None:
         if not isinstance(message.id, int):

@@ -111,7 +111,7 @@ class VerbError(MalformedError):
     """The path takes no such HTTP method."""
 
     code = "http-method"
-    remedy = "POST each message; DELETE ends a session of MCP 2025-11-25"
+    remedy = "POST each message; GET hears and DELETE ends a session of MCP 2025-11-25"
 
 
 class NoBearerError(DeniedError):

@@ -7,6 +7,7 @@
 3. A legacy request needs its session, which gives it nothing but a name (`sessions`).
 4. A modern client's end is a cancel; a legacy one's is not.
 5. Of each bearer there is one seat; so many are open, and of so many the daemon is being asked, at most.
+6. A legacy client may open one stream for what belongs to no request (GET); a modern one asks for streams.
 """
 
 from __future__ import annotations
@@ -130,6 +131,8 @@ class Front:
                 return  # the client went away meanwhile, and nothing was begun
             if head.verb == "DELETE":
                 self._end_session(seat, head, reply)
+            elif head.verb == "GET":
+                self._hear(seat, head, reply)
             else:
                 await _Exchanging(seat, head, body, reply).run()
         except TaskboundError as error:
@@ -164,6 +167,13 @@ class Front:
         finally:
             self._proving -= 1
         return seat
+
+    @staticmethod
+    def _hear(seat: Seat, head: Head, reply: Reply) -> None:
+        """A legacy client hears what belongs to no request (rule 6)."""
+        if head.version == MODERN:
+            raise VerbError("there is no stream outside of requests in this revision of MCP")
+        seat.hear(seat.sessions.of(head.headers.get(SESSION, "")), reply)
 
     @staticmethod
     def _end_session(seat: Seat, head: Head, reply: Reply) -> None:
@@ -261,6 +271,8 @@ class _Exchanging:
             and request in session.open
         ):
             self._seat.gateway.cancel(session.open[request])
+        if session is not None and notice.method == "notifications/initialized":
+            session.talk.begun = True
         self._reply.accept()
 
     def _answered(self) -> None:

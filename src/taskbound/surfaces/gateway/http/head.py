@@ -124,7 +124,7 @@ def read_head(
     path = _PATH.fullmatch(target)
     if path is None:
         raise UnknownPathError("nothing is served at this path")  # 3
-    if verb not in {"POST", "DELETE"}:
+    if verb not in {"DELETE", "GET", "POST"}:
         raise VerbError(
             f"`{verb[:20]}` is nothing here" if verb.isalpha() else "the method is nothing here"
         )  # 3
@@ -136,6 +136,8 @@ def read_head(
             raise ContentTypeError("the body is not declared to be plain JSON")  # 5
         if not (json or stream):
             raise NotAcceptableError("the client takes neither JSON nor a stream of events")  # 5
+    if verb == "GET" and not stream:
+        raise NotAcceptableError("what is told outside of requests is a stream of events")  # 5
     return Head(
         verb=verb,
         agent=path[1] or "",

@@ -140,7 +140,7 @@ class Reply:
             wrong = "" if error.code == "no-bearer" else ', error="invalid_token"'
             headers.append(("WWW-Authenticate", f"{_CHALLENGE}{wrong}"))
         if status == _NOT_ALLOWED:
-            headers.append(("Allow", "POST, DELETE"))
+            headers.append(("Allow", "GET, POST, DELETE"))
         code = INVALID_REQUEST if status == _UNAUTHORIZED else rpc_code(error)
         line = failure_line(request, code, error.message, data_of(error))
         self._json = True

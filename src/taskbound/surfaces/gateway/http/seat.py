@@ -10,6 +10,7 @@
    ended, streams are closed, what is open is answered, and the seat is given up. Where that can't be asked
    for too long, streams are closed (law 10).
 5. A seat that nobody uses is given up with its servers.
+6. A legacy session has one stream for what belongs to no request; another one takes its place.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ class Seat:
         self._leaving: asyncio.TimerHandle | None = None
         self.over: TaskboundError | None = None
         """Why nothing more is served for the bearer."""
-        self.sessions = Sessions(bounds, loop.time)
+        self.sessions = Sessions(bounds, loop.time, over=self._session_over)
         self.gateway = Gateway(replace(plugs, connect=self._reach), self)
 
     def start(self, gone: Callable[[Seat], None]) -> None:
@@ -215,7 +216,39 @@ class Seat:
 
     def talks(self) -> tuple[Talk, ...]:
         """The same of every session of the bearer."""
-        return self.sessions.talks()
+        return tuple(one.talk for one in self.sessions.all)
+
+    def say(self, line: bytes, talk: Talk) -> None:
+        """Say something that belongs to no request, to a session that listens for such."""
+        for one in self.sessions.all:
+            if one.talk is talk and one.outside is not None:
+                one.outside.tell(line)
+
+    def hear(self, session: Session, reply: Reply) -> None:
+        """Say on this stream what belongs to no request of a session (rule 6)."""
+        self._used = self._loop.time()
+        older, session.outside = session.outside, reply
+        if older is not None:
+            older.answer(b"")
+        reply.on_lost = lambda: self._unheard(session, reply)
+        reply.on_slow = self._paced
+        reply.begin()
+
+    def _unheard(self, session: Session, reply: Reply) -> None:
+        self._used = self._loop.time()
+        if session.outside is reply:
+            session.outside = None
+
+    def _session_over(self, session: Session) -> None:
+        """A session is over, and all that its client wanted to hear."""
+        self._end_outside(session)
+        self.gateway.forget(session.talk)
+
+    @staticmethod
+    def _end_outside(session: Session) -> None:
+        outside, session.outside = session.outside, None
+        if outside is not None:
+            outside.answer(b"")
 
     def hold(self, why: str) -> None:
         """Take no further request until this is released."""
@@ -283,7 +316,8 @@ class Seat:
                 self._fresh = self._loop.time()
             if now - self._fresh > self._bounds.fresh:
                 self._end_streams()
-            if not self._open and now - self._used > self._bounds.seat_idle:
+            heard = any(one.outside is not None for one in self.sessions.all)
+            if not self._open and not heard and now - self._used > self._bounds.seat_idle:
                 self._give_up(DaemonLostError("the seat was not used"))
             await asyncio.sleep(self._bounds.check)
 
@@ -292,6 +326,8 @@ class Seat:
             self._close(one)
             self.gateway.cancel(one.number)
             one.reply.answer(b"")
+        for session in self.sessions.all:
+            self._end_outside(session)
 
     def _give_up(self, error: TaskboundError) -> None:
         """Serve nothing more for the bearer; what is open is answered first, within bounds."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskbound.surfaces.gateway.http.bounds import Bounds
+    from taskbound.surfaces.gateway.http.reply import Reply
     from taskbound.wire.mcp.message import Id
 
 __all__ = ["Session", "Sessions"]
@@ -36,13 +37,18 @@ class Session:
     """By the client's id: the number of the exchange that it is open in."""
     talk: Talk = field(default_factory=Talk)
     """What its client has asked to hear."""
+    outside: Reply | None = None
+    """Its stream of what belongs to no request."""
 
 
 class Sessions:
     """Those of one bearer."""
 
-    def __init__(self, bounds: Bounds, clock: Callable[[], float]) -> None:
-        """Start with none; the clock is the loop's."""
+    def __init__(
+        self, bounds: Bounds, clock: Callable[[], float], *, over: Callable[[Session], None]
+    ) -> None:
+        """Start with none; the clock is the loop's, and `over` is told of each that ends."""
+        self._over = over
         self._bounds = bounds
         self._clock = clock
         self._all: dict[str, Session] = {}
@@ -51,7 +57,7 @@ class Sessions:
         """A new session (rules 2 and 3)."""
         self._forget()
         while len(self._all) >= self._bounds.sessions:
-            del self._all[min(self._all.values(), key=lambda one: one.used).name]
+            self._drop(min(self._all.values(), key=lambda one: one.used))
         made = Session(name=secrets.token_urlsafe(32), used=self._clock())
         self._all[made.name] = made
         return made
@@ -72,16 +78,23 @@ class Sessions:
         found.used = self._clock()
         return found
 
-    def talks(self) -> tuple[Talk, ...]:
-        """What the clients of all have asked to hear."""
-        return tuple(one.talk for one in self._all.values())
+    @property
+    def all(self) -> tuple[Session, ...]:
+        """Every one of them."""
+        return tuple(self._all.values())
 
     def end(self, name: str) -> Session:
         """The session, which is over now; raises as `of`."""
         found = self.of(name)
-        del self._all[name]
+        self._drop(found)
         return found
+
+    def _drop(self, session: Session) -> None:
+        del self._all[session.name]
+        self._over(session)
 
     def _forget(self) -> None:
         oldest = self._clock() - self._bounds.session_idle
-        self._all = {one.name: one for one in self._all.values() if one.used >= oldest or one.open}
+        for one in tuple(self._all.values()):
+            if one.used < oldest and not one.open and one.outside is None:
+                self._drop(one)

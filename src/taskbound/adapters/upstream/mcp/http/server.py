@@ -20,6 +20,7 @@ from taskbound.adapters.upstream.mcp.handshake import log_from, open_session, pa
 from taskbound.adapters.upstream.mcp.http.connect import Dialer, look_up
 from taskbound.adapters.upstream.mcp.http.session import HttpSession, Waits
 from taskbound.adapters.upstream.mcp.listing import list_entries, list_tools
+from taskbound.adapters.upstream.mcp.news import listen, unsubscribe
 from taskbound.adapters.upstream.mcp.server import Patience
 from taskbound.core.errors import UnavailableError
 from taskbound.core.tool import BadMirrorError
@@ -108,6 +109,8 @@ class HttpServer:
         logged: Logged | None = None,
     ) -> int:
         """Send one call and return its number (rule 1)."""
+        if tool == "resources/subscribe" and is_modern(self._era):
+            return self._subscribe(arguments, answer)
         method, members = request_of(tool, arguments)
         headers: tuple[tuple[str, str], ...] = ()
         if is_modern(self._era):
@@ -125,13 +128,33 @@ class HttpServer:
         if self._logs and not is_modern(self._era):
             await log_from(self._session, level)
 
+    def _subscribe(self, arguments: bytes, answer: Callable[[UpstreamAnswer], None]) -> int:
+        """Subscribe by a modern server's stream of news."""
+        listening = self._session.listening
+        if listening is None:
+            return self._session.send("resources/subscribe", params_for(self._era, arguments[1:-1]), answer)
+        return listening.subscribe(msgspec.json.decode(arguments, type=dict[str, str])["uri"], answer)
+
+    async def unsubscribe(self, uri: str) -> None:
+        """Have it say nothing more of this URI."""
+        if self._session.listening is not None:
+            self._session.listening.leave(uri)
+        elif not is_modern(self._era):
+            await unsubscribe(self._session, uri)
+
     def cancel(self, number: int, reason: str) -> None:
         """Have it stop working on a call; from a legacy one an answer may still come."""
-        self._session.cancel(number, reason)
+        if number < 0 and self._session.listening is not None:
+            self._session.listening.cancel(number)
+        else:
+            self._session.cancel(number, reason)
 
     def forget(self, number: int) -> None:
         """Drop whatever answer to the call may come."""
-        self._session.forget(number)
+        if number < 0 and self._session.listening is not None:
+            self._session.listening.forget(number)
+        else:
+            self._session.forget(number)
 
     def pause(self) -> None:
         """Read nothing more from it until `resume`."""
@@ -199,6 +222,7 @@ class HttpStarter:
             raise
         if not is_modern(era):
             session.listen()
+        session.listening = listen(session, events, opened)
         return HttpServer(session, opened, self._patience)
 
 

@@ -36,6 +36,7 @@ from taskbound.adapters.upstream.mcp.handshake import open_session, token_in
 from taskbound.adapters.upstream.mcp.http.errors import BrokenAnswerError, NotReachedError
 from taskbound.adapters.upstream.mcp.http.exchange import Exchange
 from taskbound.adapters.upstream.mcp.http.reading import Reader, Reply
+from taskbound.adapters.upstream.mcp.news import pass_on
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool.mirror import encoded
 from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.upstream.mcp.http.connect import Dialer
     from taskbound.adapters.upstream.mcp.http.exchange import Head
+    from taskbound.adapters.upstream.mcp.news import Listening
     from taskbound.core.tool.remote import Remote
     from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
     from taskbound.wire.mcp.message import Notice, Request
@@ -114,6 +116,8 @@ class HttpSession:
         """Whether the session was opened anew and nothing was answered in it yet (rule 3)."""
         self._greeting: asyncio.Task[None] | None = None
         self._over = ""
+        self.listening: Listening | None = None
+        """The stream of a modern server's news."""
 
     @property
     def alive(self) -> bool:
@@ -425,15 +429,15 @@ class HttpSession:
 
     def _noticed(self, notice: Notice, within: int | None) -> None:
         """What the server says in the exchange of this request, or outside of calls (rules 7 and 9)."""
-        if notice.method == "notifications/tools/list_changed":
-            self._events.tools_changed()
-        elif notice.method == "notifications/progress":
+        if notice.method == "notifications/progress":
             token = token_in(notice.params)
             one = self._open.get(token) if within in {token, _NOBODY} else None
             if one is not None and one.progress is not None:
                 one.progress(notice.params)
         elif notice.method == "notifications/message":
             self._whose(within)(notice.params)
+        else:
+            pass_on(notice, self._events, self.listening)
 
     def _whose(self, within: int | None) -> Told:
         """Who hears what is logged in this exchange (rule 10)."""
