@@ -57,7 +57,7 @@ def test_an_entry_of_path_that_is_not_absolute_is_passed_over(
             resolve(tmp_path, "server", path=path)
 
 
-@pytest.mark.parametrize("name", ["nothing", "./nothing", "/nothing/at/all", ""])
+@pytest.mark.parametrize("name", ["nothing", "./nothing", "/nothing/at/all", "~nobody-of-this-name/x", ""])
 def test_a_program_that_is_not_there_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(NoSuchCommandError):
         resolve(tmp_path, name)

@@ -43,6 +43,8 @@ def test_the_last_of_two_counts() -> None:
         'A="b"c',
         'A="b\\nc"',
         "A=b\\",
+        "A=b\x00c",
+        "A='b\x00c'",
         "export",
         'A=b\x00"',
     ],

@@ -116,6 +116,30 @@ def test_a_server_behind_a_url_moves_behind_the_gateway_and_back(fresh: Installa
     assert config.read_bytes() == before
 
 
+def test_a_file_that_its_client_writes_while_a_person_reads_is_left_and_the_others_go_on(
+    fresh: Installation,
+) -> None:
+    config = put(fresh, ".cursor/mcp.json", fs=entry(fresh))
+    other = put(fresh, ".claude.json", fs=entry(fresh))
+    terminal = Typing(fresh, "init", "--no-root", "--monitor", f"file:{fresh.monitor}")
+    for _ in range(2):
+        terminal.until("Enter to go on:")
+        terminal.answer("")
+    assert f"How {other} will differ" in terminal.until("[y/N]")
+    written = json.loads(other.read_text(encoding="utf-8")) | {"numStartups": 8}
+    other.write_text(json.dumps(written), encoding="utf-8")
+    terminal.answer("y")
+    terminal.until("The code:")
+    terminal.answer(fresh.code())
+    assert terminal.end() == 3
+    assert "[client-config-changed]" in terminal.seen
+    assert f"bypasses the gateway: Claude Code: fs in {other}" in terminal.seen
+    assert json.loads(other.read_text(encoding="utf-8")) == written
+    assert list(json.loads(config.read_text(encoding="utf-8"))["mcpServers"]) == ["taskbound"]
+    assert fresh("init", "--undo", "--json").document["left"] == []
+    assert json.loads(config.read_text(encoding="utf-8"))["mcpServers"] == {"fs": entry(fresh)}
+
+
 def test_a_server_whose_arguments_hold_a_secret_stays_where_it_is(fresh: Installation) -> None:
     put(fresh, ".cursor/mcp.json", fs=entry(fresh, args=[*fresh.server[1:], "--token", "s3cret"]))
     done = fresh("init", "--yes", "--no-root", "--server", "fs")

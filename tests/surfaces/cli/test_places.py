@@ -6,8 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from taskbound.surfaces.cli.clients.entries import Client, Server, is_gateway
+from taskbound.surfaces.cli.clients.entries import Client, Config, Server, is_gateway, servers_of
+from taskbound.surfaces.cli.clients.jsonc import parse_jsonc
 from taskbound.surfaces.cli.clients.places import Found, find_configs
 
 
@@ -105,6 +108,7 @@ def test_a_file_that_can_not_be_read_is_named_and_hides_no_other(person: Path) -
     [
         ({"type": "sse", "command": "x"}, "remote server without a URL"),
         ({"command": "x", "url": "https://example.com/mcp"}, "both a command and a URL"),
+        ({"type": ["http"], "url": "https://example.com/mcp"}, "none that is known"),
         ({"type": "carrier-pigeon", "url": "https://example.com/mcp"}, "none that is known"),
         ({"url": 7}, "`url` is not what it should be"),
         ({"url": "https://example.com/mcp", "headers": ["A: b"]}, "`headers` is not what it should be"),
@@ -120,6 +124,11 @@ def test_a_file_that_can_not_be_read_is_named_and_hides_no_other(person: Path) -
         ({"command": "x", "envFile": ".none"}, "can't be read"),
         ({"command": "x", "envFile": 1}, "envFile"),
         ({"command": "x", "env": {"A": True}}, "`A` is no text"),
+        ({"command": "x\0"}, "zero character"),
+        ({"command": "x", "cwd": "\0"}, "zero character"),
+        ({"command": "x", "args": ["gateway", "--agent", "a", "--home", "\0"]}, "zero character"),
+        ({"command": "x", "env": {"A\0": "b"}}, "zero character"),
+        ({"command": "x", "cwd": "~nobody-of-this-name/a"}, "nobody knows where"),
         ({"args": []}, "no command"),
         ({"command": ""}, "no command"),
         ({"command": "x", "args": "y"}, "not what they should be"),
@@ -191,6 +200,37 @@ def test_links_that_lead_round_pipes_and_giants_are_named_and_not_waited_for(per
             strict=True,
         )
     ] == [(name, True) for name in (".claude.json", "mcp.json", "mcp.json", "mcp.json", "nobody.json")]
+
+
+ODD = st.sampled_from(
+    ["", "x", "\0", "~", "~y/z", "${env:A}", "${input:k}", "${", "https://[::1", "https://h/?a=b", "\u202e"]
+)
+VALUES = st.recursive(
+    ODD | st.none() | st.booleans() | st.integers(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ODD, inner, max_size=3),
+    max_leaves=8,
+)
+MEMBERS = st.sampled_from(
+    ["command", "args", "env", "cwd", "url", "headers", "type", "envFile", "disabled", "oauth"]
+)
+
+
+@given(st.dictionaries(MEMBERS, VALUES, max_size=6))
+def test_any_entry_is_one_that_can_be_gated_or_has_a_reason(body: object) -> None:
+    document = parse_jsonc(json.dumps({"mcpServers": {"a": body}}))
+    for client in Client:
+        config = Config(client=client, path=Path("/c"), keys=("mcpServers",), folder=Path("/p"))
+        (one,) = servers_of(config, document, home=Path("/h"), environ={"A": "b"})
+        assert bool(one.problem) or bool(one.command) != bool(one.url)
+
+
+def test_a_project_that_can_be_no_directory_is_named_and_hides_no_other(person: Path) -> None:
+    projects = {
+        "/p\0": {"mcpServers": {"a": {"command": "x"}}},
+        "/q": {"mcpServers": {"b": {"command": "x"}}},
+    }
+    put(person / ".claude.json", {"projects": projects})
+    assert [(one.name, "zero" in one.problem) for one in find(person).servers] == [("a", True), ("b", False)]
 
 
 def test_a_configuration_behind_a_link_is_read(person: Path) -> None:

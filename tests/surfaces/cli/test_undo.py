@@ -152,6 +152,21 @@ def test_a_file_that_can_not_be_put_back_holds_up_no_other_and_can_be_put_back_l
     assert config.read_text(encoding="utf-8") == TEXT
 
 
+def test_an_older_rewriting_is_not_undone_before_a_newer_one_of_the_same_file(
+    home: Path, config: Path
+) -> None:
+    two = json.loads(TEXT) | {"projects": {"/p": {"mcpServers": {"c": {"command": "z"}}}}}
+    config.write_text(json.dumps(two), encoding="utf-8")
+    apply(home, [plan(config, [change("a")])])
+    inner = Change(keys=("projects", "/p", "mcpServers"), remove=("c",), name="t", entry={"command": "t"})
+    apply(home, [plan(config, [inner])])
+    changed = json.loads(config.read_text(encoding="utf-8")) | {"projects": {}}
+    config.write_text(json.dumps(changed), encoding="utf-8")
+    done = undo(home, yes)
+    assert (done.restored, [one.path for one in done.left]) == ((), [str(config)])
+    assert sorted(one.name for one in (home / "undo").iterdir()) == ["000001", "000002"]
+
+
 def test_what_a_person_forgets_can_not_be_put_back_and_its_secrets_are_gone(home: Path, config: Path) -> None:
     apply(home, [plan(config, [change("a")])])
     after = config.read_bytes()

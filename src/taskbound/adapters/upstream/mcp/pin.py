@@ -98,7 +98,10 @@ def resolve_command(
 def _find(command: str, search: str, directory: Path) -> Path:
     """The absolute path of the program, its last link kept (rules 1 and 2)."""
     if "/" in command:
-        places = [directory / Path(command).expanduser()]
+        try:
+            places = [directory / Path(command).expanduser()]
+        except RuntimeError:  # what Python raises for the home of an account that is not there
+            places = []
     else:
         places = [Path(one) / command for one in search.split(os.pathsep) if Path(one).is_absolute()]
     for place in places:

@@ -146,13 +146,15 @@ def _server(fill: _Fill, name: str, line: int, body: JsonValue) -> Server:
     config = fill.config
     if not isinstance(body, dict):
         raise _StaysError("it is no object")
+    if _has_zero(body) or "\0" in str(config.folder or ""):
+        raise _StaysError("it holds a zero character, which no program can be given")
     kind = body.get("type", body.get("transport"))
     if body.get("disabled") is True or body.get("enabled") is False:
         raise _StaysError("it is disabled, and stays as it is")
     for key, why in _LOST.items():
         if body.get(key):
             raise _StaysError(why)  # 2
-    if kind not in {None, "stdio", *_REMOTE}:
+    if not isinstance(kind, str | None) or kind not in {None, "stdio", *_REMOTE}:
         raise _StaysError("its `type` is none that is known")
     if ("command" in body) == ("url" in body) or (kind in _REMOTE and "url" not in body):
         raise _StaysError(_unclear(body))
@@ -178,6 +180,19 @@ def _server(fill: _Fill, name: str, line: int, body: JsonValue) -> Server:
         filled=tuple(sorted(fill.used)),
         read=read,
     )
+
+
+def _has_zero(value: JsonValue) -> bool:
+    """Whether a text anywhere in it holds a character that no path, word or variable of a system can hold."""
+    match value:
+        case str():
+            return "\0" in value
+        case dict():
+            return any("\0" in key or _has_zero(one) for key, one in value.items())
+        case list():
+            return any(map(_has_zero, value))
+        case _:
+            return False
 
 
 def _unclear(body: Mapping[str, JsonValue]) -> str:
@@ -270,7 +285,10 @@ class _Fill:
     def place(self, told: str) -> str:
         """An absolute path as the client would read it."""
         start = self.config.folder or self.home
-        return str((start / Path(told).expanduser()) if told else start)
+        try:
+            return str((start / Path(told).expanduser()) if told else start)
+        except RuntimeError:  # what Python raises for the home of an account that is not there
+            raise _StaysError(f"nobody knows where `{escape_text(told)}` is") from None
 
     def text(self, text: str) -> str:
         """The text as the server would get it."""

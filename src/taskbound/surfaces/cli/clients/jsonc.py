@@ -24,6 +24,8 @@ _SPACE: Final = re.compile(r"[ \t\r\n]+")
 _STRING: Final = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*"')
 _SCALAR: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null")
 _DEEPEST: Final = 64
+_LONGEST_NUMBER: Final = 1_000
+"""Characters; Python reads no more than 4,300 digits."""
 _SHOWN: Final = 24
 
 
@@ -143,6 +145,8 @@ class _Reader:
                 found = _SCALAR.match(self.text, self.at)
                 if found is None:
                     raise self.fault("a value is missing")
+                if len(found[0]) > _LONGEST_NUMBER:
+                    raise self.fault("a number is too long")
                 start, self.at = self.at, found.end()
                 return Node(start=start, end=self.at, value=_scalar(found[0]))
 

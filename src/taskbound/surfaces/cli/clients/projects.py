@@ -36,7 +36,9 @@ def granted_directories(scope: JsonValue) -> set[str]:
         one = todo.pop()
         if isinstance(one, dict):
             below = one.get("below")
-            found |= {below} if isinstance(below, str) and below.startswith("/") else set()
+            found |= (
+                {below} if isinstance(below, str) and below.startswith("/") and "\0" not in below else set()
+            )
             todo += one.values()
         elif isinstance(one, list):
             todo += one
@@ -49,7 +51,8 @@ def known_projects(home: Path) -> tuple[Path, ...]:
         node = parse_jsonc(read_text(home / ".claude.json")).root.find("projects")
     except BadConfigError:
         return ()
-    return tuple(Path(one.key) for one in node.members if one.key.startswith("/")) if node else ()
+    keys = [one.key for one in node.members] if node else []
+    return tuple(Path(one) for one in keys if one.startswith("/") and "\0" not in one)
 
 
 def projects_below(roots: Iterable[str]) -> tuple[tuple[Path, ...], bool]:
