@@ -1,4 +1,4 @@
-"""What every way to a server owes its gateway: a program that is started, and a URL that is reached."""
+"""What every way to a server owes its gateway: a program that is started, a URL in either transport."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from taskbound.ports.upstream import (
 from taskbound.wire.tool import ServerSpec, identity_of
 from tests.peers.commands import echo, faulty, speaking, telling
 from tests.peers.rawhttp import Asked, RawHttp, Say, dump, result_of
+from tests.peers.rawsse import OLD, RawSse, old_speaks
 from tests.peers.speaking import SUBSCRIPTION, logs, notice, updated
 from tests.peers.spoken import speaks
 from tests.peers.telling import before, told_of
@@ -107,6 +108,13 @@ class Way:
             spec = pin_server("x", command, environment={}, directory=str(self.folder))
             yield spec, lambda: [json.loads(line) for line in log.read_bytes().splitlines() if line]
             return
+        if self.kind == "sse":
+            async with RawSse(
+                does=old_speaks() if does == "speaks" else OLD[does], tools=b"[" + ODD + b"]"
+            ) as old:
+                spec = structs.replace(pin_url("x", old.url, headers={}), transport="sse")
+                yield spec, lambda: [one.message for one in old.asked if one.body]
+            return
         served = RawHttp(
             era="legacy" if self.era == "legacy" else "modern",
             does={
@@ -176,7 +184,7 @@ async def _tells(asked: Asked, say: Say) -> bool:
     return True
 
 
-@pytest.fixture(params=["stdio-legacy", "stdio-modern", "http-legacy", "http-modern"])
+@pytest.fixture(params=["stdio-legacy", "stdio-modern", "http-legacy", "http-modern", "sse-legacy"])
 def way(request: pytest.FixtureRequest, tmp_path: Path) -> Way:
     kind, era = request.param.split("-")
     return Way(kind, era, tmp_path)

@@ -104,6 +104,11 @@ class Say:
         """Say nothing until the other side is gone."""
         await self._reader.read(1)
 
+    @property
+    def over(self) -> bool:
+        """Whether the connection is closed."""
+        return self._writer.is_closing()
+
     def end(self) -> None:
         """Close the connection."""
         self._writer.close()
@@ -146,6 +151,10 @@ class RawHttp:
         """Take new connections on the same port, with what is now the context."""
         self._server.close()
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, ssl=self.context)
+
+    def close(self) -> None:
+        """Take no new connection; those that are open stay."""
+        self._server.close()
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()

@@ -74,6 +74,8 @@ class ServerSpec(Message, frozen=True):
     """SHA-256 of its public key (SubjectPublicKeyInfo), lower-case hex; empty for any certified one."""
     logs: bool = False
     """Whether it told the probe that it logs, so that clients are told so; no part of its identity."""
+    transport: Literal["", "sse"] = ""
+    """`sse` for a server behind a URL that speaks the transport of 2024-11-05; empty for every other one."""
 
 
 class AddUpstream(Message, frozen=True, tag="upstream:add", tag_field="op"):
@@ -311,6 +313,7 @@ def identity_of(spec: ServerSpec, *, namespace: str) -> ServerIdentity:
         return _reached(spec, namespace)
     return ServerIdentity(
         namespace=namespace,
+        transport=spec.transport or "stdio",
         command=spec.command,
         resolved=spec.resolved or spec.command,
         sha256=spec.sha256,
@@ -331,7 +334,7 @@ def _reached(spec: ServerSpec, namespace: str) -> ServerIdentity:
         raise BadServerError("a server that is reached has at most one file of authorities")
     return ServerIdentity(
         namespace=namespace,
-        transport="http",
+        transport=spec.transport or "http",
         command=spec.command,
         resolved=spec.resolved,
         sha256=spec.sha256,

@@ -11,7 +11,7 @@ import shutil
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -113,12 +113,22 @@ def _probe(*, name: str, command: Sequence[str], environment: Mapping[str, str],
     return Probed(spec=spec, definitions=seen.definitions, methods=seen.methods)
 
 
-def _reach(*, name: str, url: str, headers: Mapping[str, str], key: str, authorities: str) -> Probed:
+def _reach(
+    *,
+    name: str,
+    url: str,
+    headers: Mapping[str, str],
+    key: str,
+    authorities: str,
+    transport: Literal["", "http", "sse"],
+) -> Probed:
     from taskbound.adapters.upstream.mcp.http.probe import probe_url  # noqa: PLC0415 -- as above
     from taskbound.surfaces.cli.plugs import Probed  # noqa: PLC0415 -- as above
 
     place = str(Path(authorities).resolve()) if authorities else ""
-    spec, seen = probe_url(name=name, url=url, headers=headers, key=key, authorities=place)
+    spec, seen = probe_url(
+        name=name, url=url, headers=headers, key=key, authorities=place, transport=transport
+    )
     return Probed(spec=spec, definitions=seen.definitions, methods=seen.methods, notes=seen.notes)
 
 

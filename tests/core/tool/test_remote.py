@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,6 +24,67 @@ def digest(namespace: str = "default", **changes: Any) -> str:
 
 def test_what_was_pinned_before_there_were_urls_keeps_its_digest_byte_for_byte() -> None:
     assert identity().digest == "aac32f142e3b6263751eaa5384a9b56fcb51c62774281e2942d411d986f721c0"
+
+
+def test_what_was_pinned_before_there_were_two_transports_keeps_its_digest_byte_for_byte() -> None:
+    assert digest() == "e7d563cbae88d6d704c692e73360e65186d2e53cf1b7f86f79e42e67fb28188b"
+    other = ServerIdentity(namespace="default", transport="sse", remote=remote())
+    assert other.digest != digest()
+
+
+def test_a_command_has_no_transport_of_a_url() -> None:
+    with pytest.raises(BadServerError):
+        replace(identity(), transport="sse")
+
+
+@pytest.mark.parametrize(
+    ("said", "target"),
+    [
+        ("/messages/?session_id=ab", "/messages/?session_id=ab"),
+        ("https://mcp.example.com/m", "/m"),
+        ("HTTPS://MCP.example.com:443/m?s=1", "/m?s=1"),
+        ("messages", "/v1/messages"),
+        ("?s=1", "/v1/sse?s=1"),
+        ("@evil.example/m", "/v1/@evil.example/m"),
+    ],
+)
+def test_a_place_for_messages_is_the_pinned_server_s(said: str, target: str) -> None:
+    assert remote("https://mcp.example.com/v1/sse").target_of(said) == target
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "https://evil.example/m",
+        "https://mcp.example.com.evil.example/m",
+        "https://mcp.example.com:8443/m",
+        "http://mcp.example.com/m",
+        "https://mcp.example.com@evil.example/m",
+        "https://a:b@mcp.example.com/m",
+        "//evil.example/m",
+        "///evil.example/m",
+        "/\\evil.example/m",
+        "\\\\evil.example/m",
+        "/m#at",
+        "/a/../../m",
+        "../m",
+        "/a//m",
+        "/m\tn",
+        "/m HTTP/1.1",
+        " /m",
+        "/m\r\nHost: evil.example",
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+        "ws://mcp.example.com/m",
+        "https:/m",
+        "https:m",
+        "/mé",
+        "/" + "m" * 2_048,
+    ],
+)
+def test_a_place_for_messages_that_is_not_surely_the_pinned_server_s_is_refused(said: str) -> None:
+    with pytest.raises(BadUrlError):
+        remote("https://mcp.example.com/v1/sse").target_of(said)
 
 
 @pytest.mark.parametrize(

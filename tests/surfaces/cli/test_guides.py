@@ -23,6 +23,7 @@ PAGES = (
     "docs/guides/evidence.md",
     "docs/guides/clients.md",
     "docs/guides/http.md",
+    "docs/guides/servers.md",
     "docs/adr/0009-first-use.md",
 )
 LINE = re.compile(r"^\$? ?(taskbound [a-z].*)$", re.MULTILINE)

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from taskbound.wire.action import Outcome
+from taskbound.wire.tool import ListUpstreams, UpstreamRows
 from tests.conformance.places import everything
 from tests.peers.rawhttp import Asked, RawHttp, Say, dump, result_of
+from tests.peers.rawsse import RawSse, Stream
 from tests.surfaces.gateway.bench import Bench, bench, code_of, text_of
 from tests.surfaces.gateway.real import real
 
@@ -117,8 +119,11 @@ async def test_a_server_that_changes_its_tools_behind_its_url_is_seen_before_the
 
 
 @pytest.mark.parametrize("era", ["legacy", "modern"])
-async def test_the_official_server_is_called_through_the_real_gateway(era: str, tmp_path: Path) -> None:
-    with everything() as url:
+@pytest.mark.parametrize("options", [(), ("--sse",)])
+async def test_the_official_server_is_called_through_the_real_gateway(
+    options: tuple[str, ...], era: str, tmp_path: Path
+) -> None:
+    with everything(*options) as url:
         async with (
             real(tmp_path, [url], name="all") as place,
             place.gateway("modern" if era == "modern" else "legacy") as client,
@@ -128,3 +133,27 @@ async def test_the_official_server_is_called_through_the_real_gateway(era: str, 
             failed = await client.call("all__test_error_handling")
             assert failed["result"]["isError"] is True
             assert [one.state for one in await place.settled(2)] == ["succeeded", "failed"]
+            (row,) = place.client.ask(ListUpstreams(), UpstreamRows).rows
+            assert row.spec.transport == ("sse" if options else "")
+
+
+async def test_a_server_of_the_older_transport_is_looked_at_anew_when_its_stream_has_ended(
+    tmp_path: Path,
+) -> None:
+    other = {"type": "object", "properties": {"to": {"type": "string"}}}
+
+    async def changes(asked: Asked, say: Say, stream: Stream) -> bool:
+        if asked.method != "tools/call" or there.heard("tools/call")[1:]:
+            return False
+        there.tools = dump([{"name": "work", "inputSchema": other}])
+        await say.answer(202)
+        await stream.message(result_of(asked.message))
+        stream.say.end()
+        return True
+
+    async with RawSse(does=changes) as there, real(tmp_path, [there.url], name="far") as place:
+        async with place.gateway() as client:
+            assert text_of(await client.call("far__work")) == "done"
+            await there.http.until(lambda: there.streams[-1].say.over)
+            assert code_of(await client.call("far__work")) == "tool-changed"
+        assert len(there.heard("tools/call")) == 1

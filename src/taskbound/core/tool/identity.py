@@ -12,6 +12,7 @@ Rules:
    variables have sorted, distinct, portable names.
 4. A server that is reached by a URL has no command and nothing that belongs to one. Its digest is that of
    version, kind, namespace, transport and all that decides which server is spoken to, and how (`remote`).
+   `sse` is the transport of MCP 2024-11-05, `http` the one that came after it.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ IDENTITY_VERSION: Final = 1
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_REACHED: Final = frozenset({"http", "sse"})
 _MAX_TEXT: Final = 131_072
 _MAX_PARTS: Final = 1_000
 # With these the loader or a shell runs something beside the pinned program.
@@ -87,9 +89,9 @@ class ServerIdentity:
 
     def __post_init__(self) -> None:
         """Require rules 3 and 4, and compute the digest once."""
-        if self.transport not in {"stdio", "http"}:
+        if self.transport not in {"stdio", *_REACHED}:
             raise BadServerError(f"`{shown(self.transport)}` is no transport that can be pinned")
-        if self.transport == "http":
+        if self.transport in _REACHED:
             self._require_nothing_started()
         else:
             self._require_program()

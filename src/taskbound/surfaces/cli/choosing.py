@@ -172,7 +172,7 @@ def probe_servers(session: Session, choice: Choice, *, strict: bool) -> None:
 def _probe(session: Session, name: str, server: Server) -> Probed:
     if server.url:
         return session.plugs.reach(
-            name=name, url=server.url, headers=dict(server.headers), key="", authorities=""
+            name=name, url=server.url, headers=dict(server.headers), key="", authorities="", transport=""
         )
     return session.plugs.probe(
         name=name,

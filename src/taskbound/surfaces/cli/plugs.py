@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -101,7 +101,14 @@ class Reaching(Protocol):
     """Reaches a server by its URL, and lists its tools."""
 
     def __call__(
-        self, *, name: str, url: str, headers: Mapping[str, str], key: str, authorities: str
+        self,
+        *,
+        name: str,
+        url: str,
+        headers: Mapping[str, str],
+        key: str,
+        authorities: str,
+        transport: Literal["", "http", "sse"],
     ) -> Probed:
         """The pinned server and its definitions.
 

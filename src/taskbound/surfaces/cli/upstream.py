@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 import typer
@@ -39,6 +39,28 @@ app = group("upstream", "Servers that agents reach through a gateway, pinned to 
 HIDDEN = "(not shown)"
 
 
+Env = Annotated[
+    list[str] | None,
+    typer.Option("--env", metavar="NAME=VALUE", help="Give it this variable; it is stored. Repeatable."),
+]
+Header = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--header", metavar="NAME=VALUE", help="Send this header to the URL; it is no secret. Repeatable."
+    ),
+]
+Key = Annotated[str, typer.Option("--key", metavar="SHA256", help="Believe only this public key at the URL.")]
+Ca = Annotated[
+    str, typer.Option("--ca", metavar="FILE", help="Who certifies the URL, instead of the system's.")
+]
+Transport = Annotated[
+    str,
+    typer.Option(
+        "--transport", metavar="http|sse", help="What the URL speaks, instead of trying the newer one first."
+    ),
+]
+
+
 @command(
     app,
     "add",
@@ -57,24 +79,13 @@ def add(
     agent: Annotated[
         list[str] | None, typer.Option("--agent", help="Offer it to this agent only. Repeatable.")
     ] = None,
-    env: Annotated[
-        list[str] | None,
-        typer.Option("--env", metavar="NAME=VALUE", help="Give it this variable; it is stored. Repeatable."),
-    ] = None,
+    env: Env = None,
     cwd: Annotated[str, typer.Option("--cwd", metavar="DIR", help="Run it there.")] = "",
     url: Annotated[str, typer.Option("--url", help="Reach it there, instead of starting a command.")] = "",
-    header: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--header", metavar="NAME=VALUE", help="Send this header to the URL; it is no secret. Repeatable."
-        ),
-    ] = None,
-    key: Annotated[
-        str, typer.Option("--key", metavar="SHA256", help="Believe only this public key at the URL.")
-    ] = "",
-    ca: Annotated[
-        str, typer.Option("--ca", metavar="FILE", help="Who certifies the URL, instead of the system's.")
-    ] = "",
+    header: Header = None,
+    key: Key = "",
+    ca: Ca = "",
+    transport: Transport = "",
     tools: Annotated[
         str, typer.Option("--tools", metavar="FILE", help="Declare what this tool file says of its tools.")
     ] = "",
@@ -85,15 +96,22 @@ def add(
     The server is started or reached once to list its tools, and no tool of it is called. Put its command
     after `--`.
     """
-    if bool(server) == bool(url) or (url and (env or cwd)) or (not url and (header or key or ca)):
+    started, reached = bool(env or cwd), bool(header or key or ca or transport)
+    if bool(server) == bool(url) or (url and started) or (not url and reached):
         raise BadInputError(
             "a server has either a command or a URL, each with options of its own",
-            remedy="give `-- COMMAND…` (`--env`, `--cwd`), or `--url` (`--header`, `--key`, `--ca`)",
+            remedy="give `-- COMMAND…` (`--env`, `--cwd`), or `--url` (`--header`, `--key`, `--ca`,"
+            " `--transport`)",
         )
     file = _file_for(name, tools, relax=relax)
     if url:
         probed = session.plugs.reach(
-            name=name, url=url, headers=parse_variables(header or []), key=key, authorities=ca
+            name=name,
+            url=url,
+            headers=parse_variables(header or []),
+            key=key,
+            authorities=ca,
+            transport=_parse_transport(transport),
         )
     else:
         probed = session.plugs.probe(
@@ -131,7 +149,7 @@ def _file_for(name: str, tools: str, *, relax: bool) -> ToolFile | None:
 def _tell(session: Session, name: str, probed: Probed) -> None:
     """Say what was pinned."""
     spec = probed.spec
-    what = f"{spec.url} (MCP {spec.era})" if spec.url else f"{shown(spec.command)} {spec.sha256[:16]}…"
+    what = f"{_where(spec)} (MCP {spec.era})" if spec.url else f"{shown(spec.command)} {spec.sha256[:16]}…"
     session.screen.line(f"{shown(name)} is pinned: {what}")
     listed = parse_definitions(probed.definitions, server=name)
     show_tools(session.screen, name, (*listed, *map(method_definition, probed.methods)))
@@ -155,7 +173,7 @@ def list_upstreams(session: Session) -> None:
                 one.changed,
                 ",".join(one.agents) or "every",
                 ",".join(variable for variable, _ in one.spec.environment) or "-",
-                one.spec.url or " ".join((one.spec.command, *one.spec.arguments)),
+                _where(one.spec) or " ".join((one.spec.command, *one.spec.arguments)),
             )
             for one in found.rows
         ],
@@ -213,6 +231,21 @@ def without_values(rows: UpstreamRows) -> UpstreamRows:
     return UpstreamRows(
         rows=tuple(msgspec.structs.replace(one, spec=_without_values(one.spec)) for one in rows.rows)
     )
+
+
+def _parse_transport(text: str) -> Literal["", "http", "sse"]:
+    match text:
+        case "" | "http" | "sse":
+            return text
+    raise BadInputError(
+        f"`{shown(text)}` is no transport",
+        remedy="say `http` (streamable HTTP) or `sse` (HTTP with SSE, MCP 2024-11-05)",
+    )
+
+
+def _where(spec: ServerSpec) -> str:
+    """Where a server with a URL is, and how it is spoken to when that is not how most are."""
+    return f"{spec.url} over SSE" if spec.transport == "sse" else spec.url
 
 
 def _without_values(spec: ServerSpec) -> ServerSpec:

@@ -9,7 +9,7 @@ import asyncio
 import os
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from msgspec import structs
 
@@ -53,6 +53,8 @@ class Probe:
     """What it says that it can be asked for beside them."""
     logs: bool = False
     """Whether it says that it logs."""
+    transport: Literal["", "sse"] = ""
+    """`sse` when it speaks the transport of MCP 2024-11-05."""
 
 
 class Deaf:

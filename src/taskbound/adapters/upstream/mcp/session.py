@@ -11,12 +11,14 @@
    token is the number of its request, and logs: those name no request, so that they are the call's that is
    open alone, and nobody's otherwise.
 4. What is said unasked is bounded between two answers; a server that floods is ended.
+5. Whoever carries requests on ways of their own gives each its number, and says what became of it on the way.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
 
 from taskbound.adapters.upstream.mcp.errors import ServerLostError
 from taskbound.adapters.upstream.mcp.handshake import token_in
@@ -34,10 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskbound.adapters.upstream.mcp.news import Listening
-    from taskbound.adapters.upstream.mcp.process import ServerProcess
     from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
 
-__all__ = ["MAX_LINE", "MAX_UNASKED", "Session"]
+__all__ = ["MAX_LINE", "MAX_UNASKED", "Carrier", "Channel", "Session"]
 
 MAX_LINE: Final = 16 * 1024 * 1024
 """Bytes of one line of a server."""
@@ -46,6 +47,30 @@ MAX_UNASKED: Final = 64 * 1024 * 1024
 _LIMITS: Final = Limits(size=MAX_LINE, parts=262_144)
 _METHOD_NOT_FOUND: Final = -32601
 _SHOWN: Final = 200
+
+
+class Channel(Protocol):
+    """What a session speaks to: a process, or the streams of a server behind a URL."""
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that were written and that the server has not taken yet."""
+
+    def write(self, data: bytes) -> None:
+        """Send one line."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """How one request leaves that does not go by the channel (rule 5)."""
+
+    number: int
+    """Its id."""
+    write: Callable[[bytes], None]
+    """Takes its line; whatever goes wrong from there on is told by `Session.settle`."""
 
 
 class Session:
@@ -60,25 +85,25 @@ class Session:
         self._logged: dict[int, Told] = {}
         self._last = 0
         self._unasked = 0
-        self._process: ServerProcess | None = None
+        self._channel: Channel | None = None
         self._over = ""
         self._detail = ""
         self.listening: Listening | None = None
         """The stream of a modern server's news."""
 
-    def attach(self, process: ServerProcess) -> None:
-        """Speak to this process from now on."""
-        self._process = process
+    def attach(self, channel: Channel) -> None:
+        """Speak to this process, or these streams, from now on."""
+        self._channel = channel
 
     @property
     def alive(self) -> bool:
         """Whether anything can still be asked."""
-        return self._process is not None and not self._over
+        return self._channel is not None and not self._over
 
     @property
     def unsent(self) -> int:
         """Bytes that the server has not taken yet."""
-        return self._process.unsent if self._process is not None else 0
+        return self._channel.unsent if self._channel is not None else 0
 
     # --- towards the server ----------------------------------------------------------------------
 
@@ -95,11 +120,11 @@ class Session:
         *,
         progress: Told | None = None,
         logged: Logged | None = None,
+        by: Carrier | None = None,
     ) -> int:
         """Send a request under a fresh id; `answer` is called once, later, and the others before it."""
-        self._last += 1
-        number = self._last
-        if not self.alive or self._process is None:
+        number = self._last = self._last + 1 if by is None else by.number
+        if not self.alive or self._channel is None:
             lost = NotSent("server-lost", self._over or "the server is not there", self._detail)
             asyncio.get_running_loop().call_soon(answer, lost)
             return number
@@ -108,13 +133,17 @@ class Session:
             self._progress[number] = progress
         if logged is not None:
             self._logged[number] = logged.told
-        self._process.write(request_line(number, method, params))
+        (by or self._channel).write(request_line(number, method, params))
         return number
+
+    def settle(self, number: int, found: UpstreamAnswer) -> None:
+        """Say what became of a request on its way (rule 5)."""
+        self._resolve(number, found)
 
     def tell(self, method: str, params: bytes = b"") -> None:
         """Send a notification."""
-        if self._process is not None:
-            self._process.write(notice_line(method, params))
+        if self._channel is not None:
+            self._channel.write(notice_line(method, params))
 
     def cancel(self, number: int, reason: str) -> None:
         """Ask the server to stop working on an open request."""
@@ -175,8 +204,8 @@ class Session:
 
     def end(self, reason: str, detail: str = "") -> None:
         """End the server: nothing it says counts any more."""
-        if self._process is not None:
-            self._process.kill()
+        if self._channel is not None:
+            self._channel.kill()
         self._lose(reason, detail)
 
     def _lose(self, reason: str, detail: str) -> None:
@@ -248,10 +277,10 @@ class Session:
             self.end(f"the server wrote what can't be read: {error.message}", shown)
 
     def _asked(self, message: Request) -> None:
-        if self._process is None:
+        if self._channel is None:
             return
         if message.method == "ping":
-            self._process.write(result_line(message.id_raw, b"{}"))  # 3
+            self._channel.write(result_line(message.id_raw, b"{}"))  # 3
         else:
             refusal = "this client offers nothing to servers"
-            self._process.write(failure_line(message.id_raw, _METHOD_NOT_FOUND, refusal))
+            self._channel.write(failure_line(message.id_raw, _METHOD_NOT_FOUND, refusal))

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskbound.adapters.upstream.mcp.http.wire import Wire
+    from taskbound.core.tool.remote import Remote
 
-__all__ = ["Exchange", "Head"]
+__all__ = ["Exchange", "Head", "headers_for"]
 
 _MAX_HEAD: Final = 32_768
 _SLICE: Final = 8_192
@@ -115,6 +116,7 @@ class Exchange:
             while (event := self._http.next_event()) is h11.NEED_DATA:
                 await self._flowing.wait()
                 data = await self._read()
+                await self._flowing.wait()  # it may have been cleared while nothing came
                 self._http.receive_data(data)
         except h11.RemoteProtocolError as error:
             if not data:
@@ -138,6 +140,20 @@ class Exchange:
             data = await self._wire.read()
         self._left = max(self._left - (loop.time() - began), 0.0)
         return data
+
+
+def headers_for(remote: Remote, body: bytes) -> tuple[tuple[str, str], ...]:
+    """What goes with every request to a server, with a body or without one; nothing of it is the client's."""
+    found = [
+        ("Host", remote.authority),
+        ("User-Agent", "taskbound"),
+        ("Accept", "application/json, text/event-stream" if body else "text/event-stream"),
+        ("Accept-Encoding", "identity"),
+        *remote.headers,
+    ]
+    if body:
+        found += [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    return tuple(found)
 
 
 def _head(response: h11.Response) -> Head:

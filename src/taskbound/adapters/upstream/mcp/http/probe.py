@@ -1,22 +1,28 @@
 """Looking at a server behind a URL before it is pinned: its era, its key, what it says of itself, its tools.
 
 Nothing is called (design 6), and every connection is ended before this returns.
+
+A server that refuses the newer transport with one of the statuses that MCP names for it (2025-11-25,
+Transports, Backwards Compatibility) is asked for a stream of the older one, unless the person says which one.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from msgspec import structs
 
 from taskbound.adapters.upstream.mcp.digest import hash_file
 from taskbound.adapters.upstream.mcp.errors import ServerLostError, StartFailedError
+from taskbound.adapters.upstream.mcp.handshake import initialize
 from taskbound.adapters.upstream.mcp.http.server import HttpStarter, offered
 from taskbound.adapters.upstream.mcp.listing import list_tools
 from taskbound.adapters.upstream.mcp.probe import Deaf, Probe, look_legacy, look_modern
 from taskbound.adapters.upstream.mcp.server import Patience
+from taskbound.core.errors import UnavailableError
 from taskbound.core.tool import parse_definitions, parse_server_name
 from taskbound.core.tool.remote import canonical_url
 from taskbound.wire.mcp.era import is_modern
@@ -32,6 +38,10 @@ __all__ = ["pin_url", "probe", "probe_url"]
 
 _REMEDY = "see that it runs, that the URL is its own, and that it wants no sign-in"
 P = TypeVar("P", bound="Probe | None")
+Transport = Literal["", "http", "sse"]
+"""What a person says of a server; empty leaves it to the probe."""
+_OLDER: Final = frozenset({400, 404, 405})
+"""With one of these a server that knows only the older transport refuses the newer one."""
 
 
 def pin_url(
@@ -62,7 +72,11 @@ def pin_url(
 
 
 async def probe(
-    spec: ServerSpec, *, patience: Patience | None = None, start: HttpStarter | None = None
+    spec: ServerSpec,
+    *,
+    patience: Patience | None = None,
+    start: HttpStarter | None = None,
+    transport: Transport = "",
 ) -> Probe:
     """Reach the server, find out its era, and list its tools.
 
@@ -76,14 +90,90 @@ async def probe(
     remote = identity_of(spec, namespace="default").remote
     if remote is None:
         raise StartFailedError("the server is pinned by a command, and not by a URL")
+    looking = _Looking(spec.name, remote, starter, limits)
+    try:
+        if transport == "sse":
+            return await looking.older()
+        try:
+            return await looking.newer()
+        except UnavailableError as refusal:
+            if transport == "http" or looking.status not in _OLDER:
+                raise
+            return await looking.older(refused=refusal)
+    except ServerLostError as error:
+        raise StartFailedError(f"the server can't be looked at: {error.message}", remedy=_REMEDY) from error
 
-    async def show(session: Asking, opened: Opened) -> Probe:
-        raws = await list_tools(session, opened.era, patience=limits.listing)
+
+def probe_url(
+    *,
+    name: str,
+    url: str,
+    headers: Mapping[str, str],
+    key: str = "",
+    authorities: str = "",
+    transport: Transport = "",
+) -> tuple[ServerSpec, Probe]:
+    """Pin a URL and look at its server, for plain code.
+
+    Returns:
+        The spec, with the era and the transport that the server showed, and what else it showed.
+
+    Raises:
+        MalformedError: As `pin_url`, or one of its tools can't be pinned.
+        UnavailableError: As `probe`.
+    """
+    spec = pin_url(name, url, headers=headers, key=key, authorities=authorities)
+    found = asyncio.run(probe(spec, transport=transport))
+    return structs.replace(spec, era=found.era, logs=found.logs, transport=found.transport), found
+
+
+class _Looking:
+    """One look at one server, in either transport."""
+
+    def __init__(self, name: str, remote: Remote, starter: HttpStarter, patience: Patience) -> None:
+        self._name = name
+        self._remote = remote
+        self._starter = starter
+        self._patience = patience
+        self.status = 0
+        """The HTTP status of its last answer to a question that opens a session."""
+
+    async def newer(self) -> Probe:
+        """What it shows over streamable HTTP.
+
+        Raises:
+            UnavailableError: It is not reached, or does not answer, or list.
+        """
+        found = await self._seen(partial(look_modern, show=self._shown, patience=self._patience))
+        if found is not None:
+            return found
+        return await self._seen(partial(look_legacy, show=self._shown, patience=self._patience))
+
+    async def older(self, *, refused: UnavailableError | None = None) -> Probe:
+        """What it shows over the transport of 2024-11-05, which has the handshake and nothing newer.
+
+        Raises:
+            UnavailableError: As `newer`; where the newer transport was refused before, both are said.
+        """
+        session = self._starter.sse(self._remote, Deaf())
+        try:
+            opened = await initialize(session, patience=self._patience.start)
+            return replace(await self._shown(session, opened), transport="sse")
+        except ServerLostError as error:
+            if refused is None:
+                raise
+            words = f"{refused.message}; nor does it speak the older transport: {error.message}"
+            raise ServerLostError(words) from error
+        finally:
+            await session.close(grace=self._patience.stop)
+
+    async def _shown(self, session: Asking, opened: Opened) -> Probe:
+        raws = await list_tools(session, opened.era, patience=self._patience.listing)
         kept, _, left_out = offered(raws) if is_modern(opened.era) else (raws, {}, ())
-        parse_definitions(kept, server=spec.name)
+        parse_definitions(kept, server=self._name)
         notes = tuple(f"a tool is left out: {words}" for words in left_out)
-        if starter.key and not remote.key:
-            notes += (f"its public key is {starter.key}; say `--key` with it to believe no other",)
+        if self._starter.key and not self._remote.key:
+            notes += (f"its public key is {self._starter.key}; say `--key` with it to believe no other",)
         return Probe(
             era=opened.era,
             server=opened.server,
@@ -93,38 +183,11 @@ async def probe(
             notes=notes,
         )
 
-    try:
-        found = await _with(remote, starter, limits, partial(look_modern, show=show, patience=limits))
-        if found is None:
-            found = await _with(remote, starter, limits, partial(look_legacy, show=show, patience=limits))
-    except ServerLostError as error:
-        raise StartFailedError(f"the server can't be looked at: {error.message}", remedy=_REMEDY) from error
-    return found
-
-
-def probe_url(
-    *, name: str, url: str, headers: Mapping[str, str], key: str = "", authorities: str = ""
-) -> tuple[ServerSpec, Probe]:
-    """Pin a URL and look at its server, for plain code.
-
-    Returns:
-        The spec, with the era that the server showed, and what else it showed.
-
-    Raises:
-        MalformedError: As `pin_url`, or one of its tools can't be pinned.
-        UnavailableError: As `probe`.
-    """
-    spec = pin_url(name, url, headers=headers, key=key, authorities=authorities)
-    found = asyncio.run(probe(spec))
-    return structs.replace(spec, era=found.era, logs=found.logs), found
-
-
-async def _with(
-    remote: Remote, starter: HttpStarter, patience: Patience, look: Callable[[Asking], Awaitable[P]]
-) -> P:
-    """What is seen in a session that is opened for this and ended after it."""
-    session = starter.session(remote, Deaf())
-    try:
-        return await look(session)
-    finally:
-        await session.close(grace=patience.stop)
+    async def _seen(self, look: Callable[[Asking], Awaitable[P]]) -> P:
+        """What is seen in a session that is opened for this and ended after it."""
+        session = self._starter.session(self._remote, Deaf())
+        try:
+            return await look(session)
+        finally:
+            self.status = session.status
+            await session.close(grace=self._patience.stop)

@@ -31,18 +31,18 @@ if TYPE_CHECKING:
     More = Callable[[], Awaitable[bytes]]
     """The next piece of a body; empty at its end."""
 
-__all__ = ["MAX_HELD", "Reader", "Reply"]
+__all__ = ["MAX_ERROR", "MAX_HELD", "TAKEN", "Reader", "Reply", "no_success"]
 
 MAX_HELD: Final = 64 * 1024 * 1024
 """Bytes of answers that are not complete, of one server."""
 _LIMITS: Final = Limits(size=MAX_LINE, parts=262_144)
-_MAX_ERROR: Final = 65_536
+MAX_ERROR: Final = 65_536
 """Bytes of an answer whose status says that it is an error."""
 _SHOWN: Final = 200
 _OK: Final = 200
 _CUT: Final = frozenset({"bad-http", "server-lost"})
 """How a stream ends that was cut off, and may be taken up again."""
-_TAKEN: Final = frozenset({202, 204})
+TAKEN: Final = frozenset({202, 204})
 _HINTS: Final = {
     401: ": it wants credentials, which are not carried to servers yet",
     403: ": it refuses this client",
@@ -106,22 +106,21 @@ class Reader:
 
     async def _accepted(self, head: Head, more: More) -> None:
         """See that a notification was taken; what stands in the answer to one is nothing."""
-        if head.status not in {_OK, *_TAKEN}:
+        if head.status not in {_OK, *TAKEN}:
             raise BrokenAnswerError("http-status", f"HTTP status {head.status}")
-        if head.status in _TAKEN:
-            await self._whole(more, _MAX_ERROR)
+        if head.status in TAKEN:
+            await self._whole(more, MAX_ERROR)
 
     async def _refused(self, head: Head, more: More) -> UpstreamAnswer:
         """The error that an HTTP status stands for (rule 2)."""
-        if head.status in _TAKEN:
+        if head.status in TAKEN:
             raise BrokenAnswerError("no-answer", "the server took the request and answers nothing")
-        if 300 <= head.status < 400:  # noqa: PLR2004 -- what HTTP calls a redirection
-            raise BrokenAnswerError("redirected", "the server sends elsewhere, and is not followed there")
-        hint = _HINTS.get(head.status, "")
-        plain = BrokenAnswerError("http-status", f"the server answers with HTTP status {head.status}{hint}")
+        plain = no_success(head.status)
+        if plain.code == "redirected":
+            raise plain
         if head.kind != b"application/json":
             raise plain
-        document = one_line(await self._whole(more, _MAX_ERROR))
+        document = one_line(await self._whole(more, MAX_ERROR))
         try:
             found = parse_message(document, limits=_LIMITS)
         except MalformedError:
@@ -170,6 +169,15 @@ class Reader:
         if self._held + more > MAX_HELD:
             raise BrokenAnswerError("too-large", f"the server's answers are over {MAX_HELD} bytes together")
         self._held += more
+
+
+def no_success(status: int) -> BrokenAnswerError:
+    """What a status that is no success says by itself."""
+    if 300 <= status < 400:  # noqa: PLR2004 -- what HTTP calls a redirection
+        return BrokenAnswerError("redirected", "the server sends elsewhere, and is not followed there")
+    return BrokenAnswerError(
+        "http-status", f"the server answers with HTTP status {status}{_HINTS.get(status, '')}"
+    )
 
 
 def _heard(document: bytes, reply: Reply) -> UpstreamAnswer | None:

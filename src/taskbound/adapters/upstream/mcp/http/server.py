@@ -6,6 +6,7 @@
 2. A tool whose schema asks for headers in a way that MCP does not know is not listed (modern). What a list
    asks for is what calls have: a call is sent only while the daemon takes that list for the pinned one.
 3. Reaching ends in a server that is ready, or in an error and no connection.
+4. Which transport it speaks is pinned: a server is never spoken to in another one.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from taskbound.adapters.upstream.mcp.errors import EraChangedError, StartFailedE
 from taskbound.adapters.upstream.mcp.handshake import log_from, open_session, params_for, request_of
 from taskbound.adapters.upstream.mcp.http.connect import Dialer, look_up
 from taskbound.adapters.upstream.mcp.http.session import HttpSession, Waits
+from taskbound.adapters.upstream.mcp.http.sse import SseSession
 from taskbound.adapters.upstream.mcp.listing import list_entries, list_tools
 from taskbound.adapters.upstream.mcp.news import listen, unsubscribe
 from taskbound.adapters.upstream.mcp.server import Patience
@@ -50,7 +52,7 @@ _CONNECT = 10.0
 class HttpServer:
     """One server (`ports.upstream.Upstream`)."""
 
-    def __init__(self, session: HttpSession, opened: Opened, patience: Patience) -> None:
+    def __init__(self, session: HttpSession | SseSession, opened: Opened, patience: Patience) -> None:
         """Take over a session that is open."""
         self._session = session
         self._era = opened.era
@@ -190,6 +192,11 @@ class HttpStarter:
         """The hash of the public key that the server reached last has shown; empty without TLS."""
         return self._dialer.key if self._dialer is not None else ""
 
+    def sse(self, remote: Remote, events: UpstreamEvents) -> SseSession:
+        """A session with a server of the transport of 2024-11-05; else as `session`."""
+        self._dialer = Dialer(remote, patience=min(_CONNECT, self._patience.start), look=self._look)
+        return SseSession(remote, self._dialer, events, self._waits)
+
     def session(self, remote: Remote, events: UpstreamEvents) -> HttpSession:
         """A session with this server, in which nothing was said.
 
@@ -211,7 +218,12 @@ class HttpStarter:
         remote = identity.remote
         if remote is None or remote.era != era:
             raise EraChangedError("the server is pinned by a URL and a revision, and this is another")
-        session = self.session(remote, events)
+        old = identity.transport == "sse"  # 4
+        if old and is_modern(era):
+            raise EraChangedError(
+                f"MCP {era} is not spoken over the transport that the server is pinned with"
+            )
+        session = self.sse(remote, events) if old else self.session(remote, events)
         try:
             opened = await open_session(session, era, patience=self._patience.start)
         except UnavailableError as error:

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.adapters.upstream.mcp.errors import ServerLostError
 from taskbound.adapters.upstream.mcp.handshake import open_session, token_in
 from taskbound.adapters.upstream.mcp.http.errors import BrokenAnswerError, NotReachedError
-from taskbound.adapters.upstream.mcp.http.exchange import Exchange
+from taskbound.adapters.upstream.mcp.http.exchange import Exchange, headers_for
 from taskbound.adapters.upstream.mcp.http.reading import Reader, Reply
 from taskbound.adapters.upstream.mcp.news import pass_on
 from taskbound.core.errors import TaskboundError
@@ -80,6 +80,8 @@ class Waits:
     """Between two pieces of an answer."""
     greeting: float = 5.0
     """Until calls go out although a server has not said that it took `notifications/initialized`."""
+    opening: float = 30.0
+    """From asking for the one stream of a server (2024-11-05) until it has said where messages go to."""
 
 
 @dataclass(slots=True, eq=False)
@@ -111,6 +113,8 @@ class HttpSession:
         self._version = ""
         """The revision that was agreed on; empty before that."""
         self._session = ""
+        self.status = 0
+        """The HTTP status of the last answer to a question that opens a session."""
         self._renewal: asyncio.Task[None] | None = None
         self._renewed = False
         """Whether the session was opened anew and nothing was answered in it yet (rule 3)."""
@@ -320,15 +324,7 @@ class HttpSession:
 
     def _headers_of(self, method: str, *, line: bytes) -> _Headers:
         """What goes with a request beside its body; nothing of it is the client's."""
-        found = [
-            ("Host", self._remote.authority),
-            ("User-Agent", "taskbound"),
-            ("Accept", "application/json, text/event-stream" if line else "text/event-stream"),
-            ("Accept-Encoding", "identity"),
-            *self._remote.headers,
-        ]
-        if line:
-            found += [("Content-Type", "application/json"), ("Content-Length", str(len(line.rstrip(b"\n"))))]
+        found = list(headers_for(self._remote, line.rstrip(b"\n")))
         if self._is_modern(method):
             found += [("MCP-Protocol-Version", MODERN), ("Mcp-Method", encoded(method))]
         elif method != "initialize":
@@ -365,6 +361,8 @@ class HttpSession:
         Raises:
             BrokenAnswerError: It has ended: the call was not taken, by the server's word alone.
         """
+        if method in _OPENING:
+            self.status = head.status
         if method == "initialize" and head.session is not None and head.status == _OK:
             if not head.session or not all(0x21 <= one <= 0x7E for one in head.session):  # noqa: PLR2004 -- MCP's own bounds
                 raise BrokenAnswerError("bad-http", "the server's session has a name that can't be one")
