@@ -10,21 +10,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-__all__ = ["EVERYTHING", "OFFICIAL", "REACHING", "bridged", "everything", "relayed"]
+__all__ = ["EVERYTHING", "OFFICIAL", "THROUGH", "bridged", "everything", "older", "relayed"]
 
 _PEERS: Final = Path(__file__).parents[1] / "peers"
 EVERYTHING: Final = (sys.executable, str(_PEERS / "everything.py"))
 """The command of the server that has all that the suite asks for; `--stdio` serves standard input instead."""
 OFFICIAL: Final = (sys.executable, str(_PEERS / "official.py"))
 """The command of the official client; the suite appends its server's URL."""
-REACHING: Final = (sys.executable, str(_PEERS / "reaching.py"))
-"""The command of the gateway's own side of servers behind a URL."""
+THROUGH: Final = (sys.executable, "-m", "tests.peers.through")
+"""The command of the same client behind the whole gateway; a data directory comes before the URL."""
 
 
 @contextmanager
 def everything(*options: str) -> Iterator[str]:
     """The URL of the server, while it runs."""
     with _serving([*EVERYTHING, *options]) as url:
+        yield url
+
+
+@contextmanager
+def older() -> Iterator[str]:
+    """The URL of the same server over the transport of 2024-11-05, while it runs."""
+    with _serving([sys.executable, "-m", "tests.peers.older"], PYTHONPATH=str(_PEERS.parents[1])) as url:
         yield url
 
 

@@ -1,14 +1,19 @@
-"""The suite's client scenarios that bear on the side of a gateway that faces servers, in both revisions."""
+"""The suite's client scenarios: the official client by itself and through the whole gateway, in both eras."""
 
 from __future__ import annotations
 
+import asyncio
+import os
 from pathlib import Path
-from typing import Final
 
 import pytest
 
-from tests.conformance.places import OFFICIAL, REACHING
+from taskbound.wire.connection import Done
+from taskbound.wire.identity import RegisterPerson
+from tests.conformance.places import OFFICIAL, THROUGH
 from tests.conformance.suite import NOTHING, REVISIONS, excepted, judge, left_out, required, run_client
+from tests.house.tree import ROOT
+from tests.surfaces.gateway.real import served
 
 
 @pytest.mark.timeout(180)  # each scenario starts a server and a client, and there are eight in a revision
@@ -21,31 +26,21 @@ def test_the_official_client_is_what_the_suite_asks_for(revision: str, tmp_path:
     assert not wrong, "\n".join(wrong)
 
 
-REACHED: Final = {
-    "2025-11-25": ("initialize", "sse-retry", "tools_call"),
-    "2026-07-28": (
-        "http-custom-headers",
-        "http-invalid-tool-headers",
-        "json-schema-ref-no-deref",
-        "request-metadata",
-        "tools_call",
-    ),
-}
-"""What bears on a proxy that lists and calls tools; others are of resources, prompts, questions, tokens."""
-UNDECLARED: Final = frozenset(
-    f"`request-metadata`: `sep-2575-client-declares-{one}-capability` fails: SKIPPED"
-    for one in ("elicitation", "roots", "sampling")
-)
-"""The gateway declares nothing of this to servers, which the suite takes note of."""
-
-
-@pytest.mark.timeout(120)  # each scenario starts a server and a client
+@pytest.mark.anyio
+@pytest.mark.timeout(240)  # the same, each with a server to pin and a gateway
 @pytest.mark.parametrize("revision", REVISIONS)
-def test_servers_behind_a_url_are_spoken_to_as_the_suite_asks_for(revision: str, tmp_path: Path) -> None:
-    needed = REACHED[revision]
-    found = run_client(REACHING, revision, needed, tmp_path / "found")
-    wrong = set(judge(found, needed, []))
-    assert wrong == (UNDECLARED if revision == "2026-07-28" else set()), "\n".join(wrong)
+async def test_a_gateway_is_the_client_that_the_suite_asks_for(
+    revision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    named = required(revision, "client")
+    needed = named - left_out("gateway", "client", named)
+    async with served(tmp_path) as place:
+        place.client.ask(RegisterPerson(name="ann", uid=os.getuid()), Done)
+        command = (*THROUGH, str(place.home))
+        found = await asyncio.to_thread(run_client, command, revision, needed, tmp_path / "found")
+    wrong = judge(found, needed, excepted("gateway", "client", revision))
+    assert not wrong, "\n".join(wrong)
 
 
 def test_a_client_that_does_nothing_fails(tmp_path: Path) -> None:

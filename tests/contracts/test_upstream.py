@@ -388,7 +388,8 @@ async def test_a_subscription_that_is_cancelled_or_whose_server_ends_is_answered
         upstream.kill("the end")
         await until(lambda: bool(events.over))
         await until(lambda: bool(seen))
-    assert [type(one) for one in seen] == [NoAnswer]
+    # One that is sent by a task of its own is not sent any more, and it is known that it was not.
+    assert [type(one) for one in seen] == [NotSent if way.kind == "sse" else NoAnswer]
 
 
 async def test_a_tool_is_listed_exactly_as_it_was_sent(way: Way) -> None:

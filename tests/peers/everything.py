@@ -1,6 +1,6 @@
 """An MCP server, made with the `mcp` package, of all that the conformance suite asks for.
 
-Run it: ``python everything.py [--stdio | --sse] [--prefix PREFIX] [--without TOOL]``
+Run it: ``python everything.py [--stdio] [--prefix PREFIX] [--without TOOL]``
 
 What it has stands in `everything.json`, one entry a line; this file is how it behaves. Over HTTP it binds a
 free port of 127.0.0.1 and writes its URL as the first line of its output. Both eras are spoken on both
@@ -10,8 +10,7 @@ a message or an answer stand for arguments. Whoever did not declare a capability
 those of the extension, which the package leaves to its users: a tool says whether it may or must be one.
 
 ``--prefix`` puts something before the names of its tools and prompts, as a gateway in front of it would;
-``--without`` leaves a tool out, so that a test can see that the suite notices. ``--sse`` serves the transport
-of 2024-11-05 only.
+``--without`` leaves a tool out, so that a test can see that the suite notices.
 """
 
 from __future__ import annotations
@@ -28,13 +27,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 from mcp import types
 from mcp.server.lowlevel.server import Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
-from mcp.server.sse import SseServerTransport
 from mcp.server.stdio import stdio_server
 from mcp.server.streamable_http import EventMessage, EventStore
 from mcp.server.subscriptions import (
@@ -52,7 +50,6 @@ if TYPE_CHECKING:
 
     from mcp.server.context import ServerRequestContext
     from mcp.server.streamable_http import EventCallback
-    from starlette.types import ASGIApp, Receive, Scope, Send
 
 Json = dict[str, Any]
 MODERN: Final = "2026-07-28"
@@ -453,30 +450,11 @@ def _plain(answer: BaseModel) -> Json:
 
 async def over_http(server: Server[Any]) -> None:
     """Serve a free port of the loopback until a signal ends it."""
-    await serve(server.streamable_http_app(event_store=Events(), retry_interval=RETRY), "/mcp")
-
-
-async def over_sse(server: Server[Any]) -> None:
-    """Serve the older transport as `over_http` does the newer one."""
-    sse = SseServerTransport("/messages/")
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if (scope["path"], scope["method"]) == ("/sse", "GET"):
-            async with sse.connect_sse(scope, receive, send) as (reading, writing):
-                await server.run(reading, writing, server.create_initialization_options())
-        else:  # what is posted to `/sse` itself names no session, and is refused with 400
-            await sse.handle_post_message(scope, receive, send)
-
-    await serve(app, "/sse")
-
-
-async def serve(app: ASGIApp, path: str) -> None:
-    """Serve a free port, and say where."""
+    app = server.streamable_http_app(event_store=Events(), retry_interval=RETRY)
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        sys.stdout.write(f"http://127.0.0.1:{listening.getsockname()[1]}{path}\n")
+        sys.stdout.write(f"http://127.0.0.1:{listening.getsockname()[1]}/mcp\n")
         sys.stdout.flush()
-        lifespan: Literal["auto", "off"] = "auto" if path == "/mcp" else "off"
-        config = uvicorn.Config(app, log_level="warning", lifespan=lifespan, timeout_graceful_shutdown=1)
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
         await uvicorn.Server(config).serve(sockets=[listening])
 
 
@@ -490,7 +468,6 @@ def main() -> None:
     """Serve what the command line says."""
     parser = argparse.ArgumentParser(description="all that the MCP conformance suite asks of a server")
     parser.add_argument("--stdio", action="store_true")
-    parser.add_argument("--sse", action="store_true")
     parser.add_argument("--prefix", default="")
     parser.add_argument("--without", default="")
     options = parser.parse_args()
@@ -500,8 +477,7 @@ def main() -> None:
         one["name"] = options.prefix + one["name"]
     has["completions"] = {options.prefix + name: one for name, one in has["completions"].items()}
     server = Everything(has).server()
-    over = over_stdio if options.stdio else over_sse if options.sse else over_http
-    asyncio.run(over(server))
+    asyncio.run(over_stdio(server) if options.stdio else over_http(server))
 
 
 if __name__ == "__main__":

@@ -76,6 +76,8 @@ class ServerSpec(Message, frozen=True):
     """Whether it told the probe that it logs, so that clients are told so; no part of its identity."""
     transport: Literal["", "sse"] = ""
     """`sse` for a server behind a URL that speaks the transport of 2024-11-05; empty for every other one."""
+    limits: tuple[tuple[str, int], ...] = ()
+    """What a server that is started may use of the machine (`core.tool.limits`), sorted; 0 is none."""
 
 
 class AddUpstream(Message, frozen=True, tag="upstream:add", tag_field="op"):
@@ -322,6 +324,7 @@ def identity_of(spec: ServerSpec, *, namespace: str) -> ServerIdentity:
         environment=spec.environment,
         directory=spec.directory,
         lock=spec.lock,
+        limits=spec.limits,
     )
 
 
@@ -342,6 +345,7 @@ def _reached(spec: ServerSpec, namespace: str) -> ServerIdentity:
         environment=spec.environment,
         directory=spec.directory,
         lock=spec.lock,
+        limits=spec.limits,
         remote=Remote(
             url=spec.url, era=spec.era, headers=spec.headers, key=spec.key, authorities=authorities
         ),

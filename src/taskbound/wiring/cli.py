@@ -104,12 +104,21 @@ def _connect(place: Place, namespace: str, role: str) -> Client:
     return Client(socket, Open(role=role, version=__version__, namespace=namespace))
 
 
-def _probe(*, name: str, command: Sequence[str], environment: Mapping[str, str], directory: str) -> Probed:
+def _probe(
+    *,
+    name: str,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    directory: str,
+    limits: Sequence[str] = (),
+) -> Probed:
     from taskbound.adapters.upstream.mcp.probe import probe_command  # noqa: PLC0415 -- as above
     from taskbound.surfaces.cli.plugs import Probed  # noqa: PLC0415 -- as above
 
     where = str(Path(directory or Path.cwd()).absolute())
-    spec, seen = probe_command(name=name, command=command, environment=environment, directory=where)
+    spec, seen = probe_command(
+        name=name, command=command, environment=environment, directory=where, limits=limits
+    )
     return Probed(spec=spec, definitions=seen.definitions, methods=seen.methods)
 
 

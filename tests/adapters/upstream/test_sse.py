@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -141,6 +142,16 @@ async def test_a_stream_that_does_not_begin_as_it_should_is_refused_and_left(sai
         assert [one.verb for one in there.asked] == ["GET"]
 
 
+async def test_a_stream_that_ends_with_its_first_event_is_none() -> None:
+    async def ends(_asked: Asked, say: Say) -> bool:
+        await say.answer(body=NOWHERE % b"/m", kind="text/event-stream")
+        return True
+
+    async with RawSse(opens=ends) as there:
+        assert "closed its stream" in await refusal(there)
+        assert there.http.taken == 1
+
+
 # --- what was sent, and what became of it -------------------------------------------------------------------
 
 
@@ -227,6 +238,32 @@ async def test_a_server_that_takes_no_connection_was_sent_nothing() -> None:
         found = await answered(server)
         assert isinstance(found, NotSent)
         assert (found.code, events.changes) == ("not-reached", 0)
+
+
+async def test_a_call_whose_stream_ends_while_it_is_connected_is_not_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def closing(asked: Asked, say: Say, stream: Stream) -> bool:
+        await say.answer(202, headers="Connection: close\r\n")
+        if "id" in asked.message:
+            await stream.message(there.answer(asked.message))
+        say.end()
+        return True
+
+    loop = asyncio.get_running_loop()
+    connect = loop.sock_connect
+
+    async def slowly(plain: socket.socket, address: Any) -> None:
+        there.streams[-1].say.end()
+        await until(lambda: events.changes == 1)
+        await connect(plain, address)
+
+    async with RawSse(does=closing) as there, reached(there) as (server, events):
+        assert isinstance(await answered(server), Answered)
+        monkeypatch.setattr(loop, "sock_connect", slowly)
+        found = await answered(server)
+        assert isinstance(found, NotSent)
+        assert (found.code, len(there.heard("tools/call"))) == ("session-ended", 1)
 
 
 async def test_a_call_that_is_cancelled_before_it_was_sent_is_not_sent() -> None:
@@ -452,13 +489,12 @@ async def test_a_person_who_says_the_older_transport_has_nothing_posted_to_the_u
 
 
 async def test_a_server_that_speaks_neither_is_told_so_of_both() -> None:
-    async with RawHttp(does=_only_404) as there:
+    async def neither(_asked: Asked, say: Say) -> bool:
+        await say.answer(404, b"no", "text/plain")
+        return True
+
+    async with RawHttp(does=neither) as there:
         with pytest.raises(
             StartFailedError, match=r"status 404; nor does it speak the older transport: .*404"
         ):
             await probe(pin_url("x", there.url, headers={}), patience=QUICK)
-
-
-async def _only_404(_asked: Asked, say: Say) -> bool:
-    await say.answer(404, b"no", "text/plain")
-    return True

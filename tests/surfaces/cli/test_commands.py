@@ -176,18 +176,6 @@ def test_a_server_behind_a_url_is_pinned_and_listed(place: Installation) -> None
     assert place("upstream", "remove", "all", "--yes").status == 0
 
 
-def test_a_server_of_the_older_transport_is_pinned_as_one_and_listed_as_one(place: Installation) -> None:
-    with everything("--sse") as url:
-        newer = place("upstream", "add", "old", "--url", url, "--transport", "http")
-        assert (newer.status, "HTTP status 400" in newer.err) == (4, True), newer.err
-        for words in ((), ("--transport", "sse")):
-            added = place("upstream", "add", "old", "--url", url, *words)
-            assert added.status == 0, added
-            assert f"old is pinned: {url} over SSE (MCP 2025-11-25)" in added.out
-            assert f"{url} over SSE" in place("upstream", "list").out
-            assert place("upstream", "remove", "old", "--yes").status == 0
-
-
 @pytest.mark.parametrize(
     ("words", "status", "code"),
     [
@@ -197,6 +185,7 @@ def test_a_server_of_the_older_transport_is_pinned_as_one_and_listed_as_one(plac
         (("--url", "https://mcp.example.com/", "--", "server"), 2, "bad-input"),
         (("--url", "https://mcp.example.com/", "--env", "A=1"), 2, "bad-input"),
         (("--header", "A=1", "--", "server"), 2, "bad-input"),
+        (("--url", "https://mcp.example.com/", "--limit", "cpu=1"), 2, "bad-input"),
         (("--url", "http://mcp.example.com/"), 2, "bad-url"),
         (("--url", "https://a:b@mcp.example.com/"), 2, "bad-url"),
         (("--url", "https://mcp.example.com/", "--header", "Authorization=Bearer a"), 2, "bad-header"),

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from tests.peers.rawclient import Era
 
-__all__ = ["PATIENT", "Place", "gone", "real"]
+__all__ = ["PATIENT", "Place", "gone", "real", "served"]
 
 DEADLINE = 30.0
 MODULE = ("-m", "taskbound.wiring.gateway")
@@ -236,6 +236,16 @@ async def real(
     era: str = "",
 ) -> AsyncIterator[Place]:
     """A daemon with one pinned server, and a running task that may call all of it."""
+    async with served(tmp_path) as place:
+        await place.pin(name, command, era=era)
+        place.settle_in()
+        place.start_task(scope)
+        yield place
+
+
+@contextlib.asynccontextmanager
+async def served(tmp_path: Path) -> AsyncIterator[Place]:
+    """A daemon that nobody has told anything."""
     home = tmp_path / "home"
     make_home(home)
     # A corpus is refused line after line, and is no flood: what is beyond the quota has tests of its own.
@@ -243,9 +253,6 @@ async def real(
     place = Place(home, tmp_path)
     pid = place.status().pid
     try:
-        await place.pin(name, command, era=era)
-        place.settle_in()
-        place.start_task(scope)
         yield place
     finally:
         with contextlib.suppress(Exception):

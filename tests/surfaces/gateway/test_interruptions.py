@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -437,11 +438,14 @@ async def test_a_permit_under_a_new_task_is_not_used_before_the_client_was_told_
     assert b"told" not in log.read_bytes()
 
 
-async def test_the_servers_of_an_ended_task_end_and_a_shareable_one_lives_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shareable", [False, True])
+async def test_a_server_is_of_one_task_and_one_that_is_declared_shareable_lives_on_for_the_next(
+    tmp_path: Path, *, shareable: bool
+) -> None:
     async with bench(tmp_path, echo(era="legacy")) as b:
         from msgspec import structs  # noqa: PLC0415 -- only here
 
-        b.daemon.servers[0] = structs.replace(b.daemon.servers[0], shareable=True)
+        b.daemon.servers[0] = structs.replace(b.daemon.servers[0], shareable=shareable)
         await b.handshake()
         await b.call("echo__echo", {"text": "a"})
         pid = b.running("echo").upstream.pid  # type: ignore[union-attr]  # it runs
@@ -450,7 +454,9 @@ async def test_the_servers_of_an_ended_task_end_and_a_shareable_one_lives_on(tmp
         await b.notified("notifications/tools/list_changed")
         await b.call("echo__echo", {"text": "told"})
         assert text_of(await b.call("echo__echo", {"text": "b"})) == "b"
-        assert b.running("echo").upstream.pid == pid  # type: ignore[union-attr]  # it runs
+        assert (b.running("echo").upstream.pid == pid) is shareable  # type: ignore[union-attr]  # it runs
+        with contextlib.nullcontext() if shareable else pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
 
 
 async def test_a_paused_task_keeps_its_idle_servers_and_goes_on_after_it_is_resumed(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
 
 from taskbound.wire.action import Decide, Outcome, Refused
 from taskbound.wire.connection import Bind
@@ -123,3 +125,31 @@ async def test_a_server_that_ends_with_its_client_is_no_news_and_one_that_ends_b
         await b.handshake()
         await b.call("odd__work")
     assert any("server odd ended" in one for one in warnings())
+
+
+BURNS = """
+import json, sys
+for line in sys.stdin:
+    asked = json.loads(line)
+    info = {"name": "burns", "version": "1"}
+    result = {
+        "initialize": {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": info},
+        "tools/list": {"tools": [{"name": "work", "inputSchema": {"type": "object"}}]},
+    }.get(asked["method"])
+    while asked["method"] == "tools/call":
+        pass
+    if "id" in asked:
+        body = {"result": result} if result else {"error": {"code": -32601, "message": "none"}}
+        print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], **body}), flush=True)
+"""
+
+
+async def test_a_call_in_which_the_server_goes_past_a_limit_is_unknown_and_says_which(tmp_path: Path) -> None:
+    script = tmp_path / "burns.py"
+    script.write_text(BURNS, encoding="utf-8")
+    async with bench(tmp_path, [sys.executable, str(script)], name="odd") as b:
+        b.daemon.servers[0] = structs.replace(b.daemon.servers[0], limits=(("cpu", 1),))
+        await b.handshake()
+        answer = await b.call("odd__work")
+        assert "it went past its limit cpu=1" in text_of(answer)
+        assert [one.outcome for one in b.daemon.asks if isinstance(one, Outcome)] == ["unknown"]

@@ -26,6 +26,7 @@ from taskbound.core.tool.difference import (
 from taskbound.core.tool.errors import (
     BadDefinitionError,
     BadHeaderError,
+    BadLimitError,
     BadMirrorError,
     BadServerError,
     BadServerNameError,
@@ -67,6 +68,7 @@ __all__ = [
     "SEPARATOR",
     "BadDefinitionError",
     "BadHeaderError",
+    "BadLimitError",
     "BadMirrorError",
     "BadServerError",
     "BadServerNameError",

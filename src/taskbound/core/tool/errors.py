@@ -7,6 +7,7 @@ from taskbound.core.errors import MalformedError
 __all__ = [
     "BadDefinitionError",
     "BadHeaderError",
+    "BadLimitError",
     "BadMirrorError",
     "BadServerError",
     "BadServerNameError",
@@ -61,6 +62,15 @@ class BadServerError(MalformedError):
 
     code = "bad-server"
     remedy = "give an absolute command, its SHA-256, and declared variables as names and values"
+
+
+class BadLimitError(MalformedError):
+    """What a server may use of the machine can't be limited like this."""
+
+    code = "bad-server-limit"
+    remedy = (
+        "give `cpu`, `files`, `memory`, `processes` or `size`, as `memory=1GiB`, `files=256` or `cpu=none`"
+    )
 
 
 class BadUrlError(MalformedError):

@@ -5,7 +5,7 @@ Rules:
 1. The digest is the SHA-256 of the canonical object of version, kind, namespace and
    everything that decides what runs: transport, command and where its links lead, hash of
    the binary, further pinned files and their hashes, arguments, declared variables with
-   their values, directory, lock. Any other start is another digest (A170).
+   their values, directory, lock, and limits where there are any. Any other start is another digest (A170).
 2. The server's name, its era and whether it may be shared are not part of it: they say
    how it is spoken to, not what it is.
 3. What is pinned is written out: paths are absolute, hashes are SHA-256 in lower case,
@@ -26,10 +26,12 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.tool.errors import BadServerError
+from taskbound.core.tool.limits import require_limits
 from taskbound.core.tool.name import shown
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.tool.limits import Limit
     from taskbound.core.tool.remote import Remote
 
 __all__ = ["IDENTITY_VERSION", "PinnedFile", "ServerIdentity"]
@@ -81,6 +83,8 @@ class ServerIdentity:
     directory: str = "/"
     lock: str = ""
     """For a runner: the exact package and version, and how far that goes."""
+    limits: tuple[Limit, ...] = ()
+    """What it may use of the machine, as it was declared (`limits`)."""
     transport: str = "stdio"
     remote: Remote | None = None
     """Where the server is, when nothing is started here (rule 4)."""
@@ -105,6 +109,7 @@ class ServerIdentity:
         _require_hash(self.sha256)
         _require_texts((*self.arguments, self.lock, self.namespace))
         _require_variables(self.environment)
+        require_limits(self.limits)
         _require_sorted([one.path for one in self.files], "pinned files")
         if self.remote is not None:
             raise BadServerError("a server has either a command or a URL")
@@ -112,7 +117,7 @@ class ServerIdentity:
     def _require_nothing_started(self) -> None:
         """Go on only with a URL and nothing of a command (rule 4)."""
         started = (self.command, self.resolved, self.sha256, self.files, self.arguments, self.environment)
-        if self.remote is None or any(started) or self.lock or self.directory != "/":
+        if self.remote is None or any(started) or self.lock or self.limits or self.directory != "/":
             raise BadServerError("a server has either a command or a URL")
 
     def _value(self) -> dict[str, JsonValue]:
@@ -131,6 +136,7 @@ class ServerIdentity:
             "environment": [[name, value] for name, value in self.environment],
             "files": [[one.path, one.sha256] for one in self.files],
             "kind": "server",
+            **({"limits": [[name, much] for name, much in self.limits]} if self.limits else {}),
             "lock": self.lock,
             "namespace": self.namespace,
             "resolved": self.resolved,

@@ -113,7 +113,10 @@ class Upstream(Protocol):
         """Read on."""
 
     def kill(self, reason: str) -> None:
-        """End it and all that it started, at once. Open calls are answered with `NoAnswer`."""
+        """End it and all that it started, at once.
+
+        Open calls are answered with `NoAnswer`, those of which nothing was sent may be with `NotSent`.
+        """
 
     async def close(self) -> None:
         """End it in peace, then by force, all within bounds."""

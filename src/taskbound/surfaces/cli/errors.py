@@ -45,7 +45,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         bad-evidence bad-filter bad-frame bad-grantable bad-http bad-id bad-input bad-instant bad-issuer
         bad-jsonrpc
         bad-limits bad-monitor bad-name bad-note bad-outcome bad-params bad-person-key bad-plan bad-policy
-        bad-cursor bad-header bad-mirror bad-probe bad-template bad-url not-a-tool not-an-entry
+        bad-cursor bad-header bad-mirror bad-probe bad-server-limit bad-template bad-url limit-not-kept
+        not-a-tool not-an-entry
         too-many-to-cover
         bad-question bad-reconciliation bad-replay bad-risk bad-server bad-server-name bad-setting bad-sheet
         bad-statement bad-task bad-tool-name bare-return

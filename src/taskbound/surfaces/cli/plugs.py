@@ -88,6 +88,7 @@ class Probing(Protocol):
         command: Sequence[str],
         environment: Mapping[str, str],
         directory: str,
+        limits: Sequence[str] = (),
     ) -> Probed:
         """The pinned server and its definitions.
 

@@ -8,6 +8,7 @@ import msgspec
 import typer
 
 from taskbound.core.tool import ToolDefinition, method_definition, parse_definitions
+from taskbound.core.tool.limits import limit_words
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import shown
 from taskbound.surfaces.cli.session import Session, command, group
@@ -43,6 +44,14 @@ Env = Annotated[
     list[str] | None,
     typer.Option("--env", metavar="NAME=VALUE", help="Give it this variable; it is stored. Repeatable."),
 ]
+Limit = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit",
+        metavar="NAME=MUCH",
+        help="Let it use no more than this: cpu, files, memory, processes, size. Repeatable.",
+    ),
+]
 Header = Annotated[
     list[str] | None,
     typer.Option(
@@ -67,6 +76,7 @@ Transport = Annotated[
     examples="taskbound upstream add git -- mcp-server-git\n"
     "taskbound upstream add payments --agent helper --env LEDGER=/srv/ledger.db -- /opt/payments/server\n"
     "taskbound upstream add git --tools git.yaml -- mcp-server-git\n"
+    "taskbound upstream add indexer --limit memory=1GiB --limit cpu=600 -- /opt/indexer/server\n"
     "taskbound upstream add search --url https://mcp.example.com/search",
 )
 def add(
@@ -80,6 +90,7 @@ def add(
         list[str] | None, typer.Option("--agent", help="Offer it to this agent only. Repeatable.")
     ] = None,
     env: Env = None,
+    limit: Limit = None,
     cwd: Annotated[str, typer.Option("--cwd", metavar="DIR", help="Run it there.")] = "",
     url: Annotated[str, typer.Option("--url", help="Reach it there, instead of starting a command.")] = "",
     header: Header = None,
@@ -96,12 +107,12 @@ def add(
     The server is started or reached once to list its tools, and no tool of it is called. Put its command
     after `--`.
     """
-    started, reached = bool(env or cwd), bool(header or key or ca or transport)
+    started, reached = bool(env or cwd or limit), bool(header or key or ca or transport)
     if bool(server) == bool(url) or (url and started) or (not url and reached):
         raise BadInputError(
             "a server has either a command or a URL, each with options of its own",
-            remedy="give `-- COMMAND…` (`--env`, `--cwd`), or `--url` (`--header`, `--key`, `--ca`,"
-            " `--transport`)",
+            remedy="give `-- COMMAND…` (`--env`, `--cwd`, `--limit`), or `--url` (`--header`, `--key`,"
+            " `--ca`, `--transport`)",
         )
     file = _file_for(name, tools, relax=relax)
     if url:
@@ -115,7 +126,11 @@ def add(
         )
     else:
         probed = session.plugs.probe(
-            name=name, command=server or [], environment=parse_variables(env or []), directory=cwd
+            name=name,
+            command=server or [],
+            environment=parse_variables(env or []),
+            directory=cwd,
+            limits=limit or (),
         )
     _pin(session, probed, agent or [], file, relax=relax)
 
@@ -165,7 +180,7 @@ def list_upstreams(session: Session) -> None:
         session.screen.document(found)
         return
     session.screen.table(
-        ("SERVER", "TOOLS", "CHANGED", "AGENTS", "VARIABLES", "COMMAND OR URL"),
+        ("SERVER", "TOOLS", "CHANGED", "AGENTS", "VARIABLES", "LIMITS", "COMMAND OR URL"),
         [
             (
                 one.spec.name,
@@ -173,6 +188,7 @@ def list_upstreams(session: Session) -> None:
                 one.changed,
                 ",".join(one.agents) or "every",
                 ",".join(variable for variable, _ in one.spec.environment) or "-",
+                limit_words(one.spec.limits) or "-",
                 _where(one.spec) or " ".join((one.spec.command, *one.spec.arguments)),
             )
             for one in found.rows

@@ -8,6 +8,7 @@ __all__ = [
     "EraChangedError",
     "FloatingVersionError",
     "LevelRefusedError",
+    "LimitNotKeptError",
     "ListRefusedError",
     "NoSuchCommandError",
     "NoSuchModuleError",
@@ -43,6 +44,13 @@ class UnpinnableError(MalformedError):
 
     code = "unpinnable"
     remedy = "give the program itself and its arguments; declare variables with `--env`"
+
+
+class LimitNotKeptError(MalformedError):
+    """This system does not keep a limit that was declared."""
+
+    code = "limit-not-kept"
+    remedy = "leave the limit out, or run the server under an account or on a system that keeps it"
 
 
 class ServerChangedError(DeniedError):

@@ -15,12 +15,14 @@ from msgspec import structs
 
 from taskbound.adapters.upstream.mcp.errors import ServerLostError, StartFailedError
 from taskbound.adapters.upstream.mcp.handshake import Opened, discover, initialize
+from taskbound.adapters.upstream.mcp.limits import require_kept
 from taskbound.adapters.upstream.mcp.listing import list_tools
 from taskbound.adapters.upstream.mcp.pin import resolve_command
 from taskbound.adapters.upstream.mcp.process import ServerProcess, environment_for
 from taskbound.adapters.upstream.mcp.server import Patience
 from taskbound.adapters.upstream.mcp.session import Session
 from taskbound.core.tool import parse_definitions, parse_server_name
+from taskbound.core.tool.limits import parse_limits
 from taskbound.wire.tool import ServerSpec, identity_of
 
 if TYPE_CHECKING:
@@ -82,6 +84,7 @@ def pin_server(
     *,
     environment: Mapping[str, str],
     directory: str,
+    limits: Sequence[str] = (),
     ours: Mapping[str, str] | None = None,
 ) -> ServerSpec:
     """The spec of a server that a command line starts; its era is not known yet.
@@ -91,12 +94,15 @@ def pin_server(
         command: Program and arguments, as a person types them.
         environment: Declared variables, by name.
         directory: Absolute path in which it will run.
+        limits: What it may use of the machine, as `memory=1GiB`.
         ours: This process's environment; by default the real one.
 
     Raises:
         MalformedError: The command can't be pinned; the advice says what would.
     """
     parse_server_name(name)
+    limited = parse_limits(limits)
+    require_kept(limited)
     declared = tuple(sorted(environment.items()))
     whole = environment_for(declared, os.environ if ours is None else ours)
     program, *arguments = command or [""]
@@ -111,6 +117,7 @@ def pin_server(
         environment=declared,
         directory=found.directory,
         lock=found.lock,
+        limits=limited,
     )
     identity_of(spec, namespace="default")
     return spec
@@ -179,7 +186,12 @@ async def look_legacy(session: Asking, *, show: Show, patience: Patience) -> Pro
 
 
 def probe_command(
-    *, name: str, command: Sequence[str], environment: Mapping[str, str], directory: str
+    *,
+    name: str,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    directory: str,
+    limits: Sequence[str] = (),
 ) -> tuple[ServerSpec, Probe]:
     """Pin a command line and look at its server, for plain code.
 
@@ -190,7 +202,7 @@ def probe_command(
         MalformedError: As `pin_server`, or one of its tools can't be pinned.
         UnavailableError: As `probe`.
     """
-    spec = pin_server(name, command, environment=environment, directory=directory)
+    spec = pin_server(name, command, environment=environment, directory=directory, limits=limits)
     found = asyncio.run(probe(spec))
     return structs.replace(spec, era=found.era, logs=found.logs), found
 

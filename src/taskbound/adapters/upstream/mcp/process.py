@@ -1,14 +1,16 @@
 """One server as a process of its own: started as pinned, heard, and ended with all that it started.
 
-1. Every pinned file is hashed right before the start. Between that look and the start a
-   writer of the file can still change it; whoever may write there could as well be the
-   server. What a script reads later is not seen at all.
+1. Every pinned file is hashed right before the start, when all that is left to do is to run it. Between
+   that look and the start a writer of the file can still change it; whoever may write there could as well
+   be the server. What a script reads later is not seen at all.
 2. It sees the declared variables and, of ours, only those that every program needs.
 3. It is the leader of a session of its own. Ending it ends its process group and, on
    Linux, every descendant that left the group and is still beneath it.
 4. Its standard error is read to the end and forgotten, but for a tail.
 5. Reading its output can be paused, and what is written to it is bounded by who calls.
 6. Its output is heard in the moment it is read, and not, as asyncio has it, a round of the loop later.
+7. It has three pipes and no other descriptor, no terminal, a pinned directory, and the limits that are
+   declared or that every server has (`limits`). They are taken on before the pinned file runs, by `launch`.
 """
 
 from __future__ import annotations
@@ -16,23 +18,29 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
+import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from taskbound.adapters.upstream.mcp.digest import require_pinned
 from taskbound.adapters.upstream.mcp.errors import StartFailedError
 from taskbound.adapters.upstream.mcp.family import descendants
+from taskbound.adapters.upstream.mcp.limits import died_of, kept, require_kept
 from taskbound.core.action.escape import escape_text
 from taskbound.core.tool.name import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from taskbound.core.tool import ServerIdentity
+    from taskbound.core.tool.limits import Limit
 
 __all__ = ["Ears", "ServerProcess", "environment_for"]
 
 _INHERITED: Final = frozenset({"HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "USER"})
+_LAUNCH: Final = Path(__file__).with_name("launch.py")
 _MOMENT: Final = 0.2
 """Seconds between the end of the output and what is made of it."""
 _TAIL: Final = 4096
@@ -58,12 +66,38 @@ def environment_for(declared: tuple[tuple[str, str], ...], ours: Mapping[str, st
     return {**kept, **dict(declared)}
 
 
+async def _become(told_by: socket.socket, whole: bytes, called: str) -> None:
+    """Tell a launched process what to run, and wait until it does.
+
+    Raises:
+        StartFailedError: It can't.
+    """
+    told_by.setblocking(False)  # noqa: FBT003 -- it has no name
+    loop = asyncio.get_running_loop()
+    try:
+        await loop.sock_sendall(told_by, whole)
+        said = await loop.sock_recv(told_by, 16)
+    except OSError as error:
+        raise StartFailedError(f"`{called}` does not start: what starts it has ended") from error
+    if said:
+        raise StartFailedError(f"`{called}` does not start: {os.strerror(int(said))}")
+
+
+def _fields(identity: ServerIdentity, environment: Mapping[str, str]) -> bytes:
+    """What `launch` reads: limits, file, variables with their number, and the command as it is called."""
+    variables = [part for pair in environment.items() for part in pair]
+    texts = (kept(identity.limits), identity.resolved, str(len(environment)), *variables)
+    fields = [os.fsencode(one) for one in (*texts, identity.command, *identity.arguments)]
+    return b"%d\0" % len(fields) + b"".join(one + b"\0" for one in fields)
+
+
 class ServerProcess(asyncio.SubprocessProtocol):
     """A running server; made by `start`."""
 
-    def __init__(self, ears: Ears) -> None:
+    def __init__(self, ears: Ears, limits: Sequence[Limit] = ()) -> None:
         """Prepare; nothing runs yet."""
         self._ears = ears
+        self._limits = limits
         self._tail = bytearray()
         self._silent = False
         self._closed = False
@@ -79,25 +113,48 @@ class ServerProcess(asyncio.SubprocessProtocol):
             ServerChangedError: Something pinned is different.
             StartFailedError: The system could not start it.
         """
-        loop = asyncio.get_running_loop()
-        environment = environment_for(identity.environment, ours)
-        require_pinned(identity)  # 1
+        require_kept(identity.limits)
+        whole = _fields(identity, environment_for(identity.environment, ours))
+        mine, its = socket.socketpair()
+        with mine:
+            with its:
+                process = await cls._launched(identity, ears, its.fileno())
+            try:
+                require_pinned(identity)  # 1
+                await _become(mine, whole, shown(identity.command))
+            except BaseException:
+                await process.abandon()
+                raise
+        return process
+
+    @classmethod
+    async def _launched(cls, identity: ServerIdentity, ears: Ears, told_by: int) -> ServerProcess:
+        """A process that becomes the server once it is told to by this descriptor (rule 7).
+
+        Raises:
+            StartFailedError: The system could not start it.
+        """
         try:
-            _, process = await loop.subprocess_exec(
-                lambda: cls(ears),
-                identity.command,
-                *identity.arguments,
-                executable=identity.resolved,
+            _, process = await asyncio.get_running_loop().subprocess_exec(
+                lambda: cls(ears, identity.limits),
+                *(sys.executable, "-I", "-S", str(_LAUNCH), str(told_by)),
                 cwd=identity.directory,
-                env=environment,
+                env={},
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,  # 3
+                pass_fds=(told_by,),
             )
         except OSError as error:
             raise StartFailedError(f"`{shown(identity.command)}` does not start: {error.strerror}") from error
         return process
+
+    async def abandon(self) -> None:
+        """End what has not become the server, and say nothing of it."""
+        self._silent = True
+        self.kill()
+        await self.stop(grace=_MOMENT)
 
     @property
     def pid(self) -> int:
@@ -222,7 +279,9 @@ class ServerProcess(asyncio.SubprocessProtocol):
         self._silent = True
         status = self._transport.get_returncode() if self._transport is not None else None
         how = "" if status is None else f" with status {status}"
-        self._ears.fell_silent(f"{reason}{how}", self.tail())
+        passed = died_of(status, self._limits)
+        more = f": it went past its limit {passed}" if passed else ""
+        self._ears.fell_silent(f"{reason}{how}{more}", self.tail())
 
 
 class _Output(asyncio.Protocol):

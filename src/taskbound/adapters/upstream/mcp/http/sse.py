@@ -92,6 +92,11 @@ class _Ears:
         self._lost(reason)
 
 
+def _require_open(line: Session) -> None:
+    if not line.alive:
+        raise NotReachedError("the server closed its stream")
+
+
 class SseSession:
     """Everything that is said to one server of this transport."""
 
@@ -356,6 +361,7 @@ class SseSession:
             hearing = self._begin(stream.hear(exchange, line))
             hearing.add_done_callback(lambda _: stream.kill())
             await stream.named()
+            _require_open(line)
         except BaseException:
             stream.kill()
             raise

@@ -1,0 +1,50 @@
+"""How servers are pinned: their limits, and the transport of those behind a URL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.conformance.places import older
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.surfaces.cli.installation import Installation
+
+
+def test_the_limits_of_a_server_are_pinned_and_listed(place: Installation) -> None:
+    words = ("--limit", "memory=1GiB", "--limit", "files=256", "--", *place.server)
+    added = place("upstream", "add", "bounded", *words)
+    assert added.status == 0, added
+    assert "files=256 memory=1GiB" in place("upstream", "list").out
+    rows = place("upstream", "list", "--json").document["rows"]
+    (row,) = [one for one in rows if one["spec"]["name"] == "bounded"]
+    assert row["spec"]["limits"] == [["files", 256], ["memory", 1 << 30]]
+    assert place("upstream", "remove", "bounded", "--yes").status == 0
+    for wrong in ("memory=lots", "stack=8MiB"):
+        refused = place("upstream", "add", "bounded", "--limit", wrong, "--", *place.server)
+        assert (refused.status, "[bad-server-limit]" in refused.err) == (2, True), refused.err
+
+
+def test_a_server_is_looked_at_under_its_limits(place: Installation, tmp_path: Path) -> None:
+    script = tmp_path / "large.py"
+    needs = "import runpy, sys\nheld = bytearray(100 << 20)\ndel sys.argv[0]\n"
+    needs += "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    script.write_text(needs, encoding="utf-8")
+    command = (place.server[0], str(script), *place.server[1:])
+    small = place("upstream", "add", "large", "--limit", "memory=64MiB", "--", *command)
+    assert (small.status, "[start-failed]" in small.err) == (4, True), small.err
+    assert place("upstream", "add", "large", "--limit", "memory=256MiB", "--", *command).status == 0
+    assert place("upstream", "remove", "large", "--yes").status == 0
+
+
+def test_a_server_of_the_older_transport_is_pinned_as_one_and_listed_as_one(place: Installation) -> None:
+    with older() as url:
+        newer = place("upstream", "add", "old", "--url", url, "--transport", "http")
+        assert (newer.status, "HTTP status 400" in newer.err) == (4, True), newer.err
+        for words in ((), ("--transport", "sse")):
+            added = place("upstream", "add", "old", "--url", url, *words)
+            assert added.status == 0, added
+            assert f"old is pinned: {url} over SSE (MCP 2025-11-25)" in added.out
+            assert f"{url} over SSE" in place("upstream", "list").out
+            assert place("upstream", "remove", "old", "--yes").status == 0
