@@ -105,7 +105,7 @@ def test_no_server_calls_a_tool_of_its_own_by_the_name_of_a_method(world: World)
 def test_a_method_that_there_is_not_is_not_pinned(world: World) -> None:
     world.settle_in()
     with pytest.raises(BadToolNameError):
-        pin(world, "resources/subscribe")
+        pin(world, "resources/unsubscribe")
 
 
 def test_lists_show_what_a_grant_covers(world: World) -> None:

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 
 def news(place: Place) -> list[dict[str, object]]:
-    lines = (place.directory / "monitor.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (place.directory / "monitor-coder.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
 

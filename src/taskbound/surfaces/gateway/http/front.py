@@ -173,6 +173,8 @@ class Front:
         """A legacy client hears what belongs to no request (rule 6)."""
         if head.version == MODERN:
             raise VerbError("there is no stream outside of requests in this revision of MCP")
+        if "last-event-id" in head.headers:
+            raise VerbError("no stream can be come back to")
         seat.hear(seat.sessions.of(head.headers.get(SESSION, "")), reply)
 
     @staticmethod
