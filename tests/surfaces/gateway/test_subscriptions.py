@@ -15,6 +15,7 @@ from mcp.shared.exceptions import MCPDeprecationWarning
 from mcp.types import ResourceUpdatedNotification
 
 from taskbound.surfaces.gateway import changes, subscriptions
+from taskbound.surfaces.gateway.link import Timings
 from taskbound.surfaces.gateway.subscriptions import MAX_URIS
 from taskbound.wire.action import Decide, Refused
 from taskbound.wire.connection import Fault, StopPush, TaskPush
@@ -281,6 +282,63 @@ async def test_a_stream_that_is_cancelled_while_it_is_opened_leaves_nothing(tmp_
         await b.until(lambda: w.wanted == [])
         await silence(b)
     assert not any(b"acknowledged" in line for line in b.lines)
+
+
+async def test_a_stream_that_is_opened_while_the_task_is_paused_is_ended(tmp_path: Path) -> None:
+    async with watching(tmp_path, era="legacy") as b:
+        await b.handshake()
+        with b.daemon.holding(Decide) as held:
+            asked = {"notifications": {"resourceSubscriptions": [A]}}
+            stream = await b.start("subscriptions/listen", asked, modern=True)
+            one = await held.next()
+            b.daemon.push(TaskPush(task="tsk_1", state="paused"))
+            end = await b.answer_to(stream)
+            assert end["result"] == {"_meta": {SUBSCRIPTION: stream}, "resultType": "complete"}
+            one.answer(b.daemon.permit(one.ask))
+        await b.until(lambda: not b.gateway._calls.open)  # noqa: SLF001 -- nobody is told of it
+        await silence(b)
+    assert not any(b"acknowledged" in line for line in b.lines)
+
+
+async def test_streams_are_bounded_also_while_they_are_opened_and_those_that_carry_nothing_are_none(
+    tmp_path: Path,
+) -> None:
+    async with watching(tmp_path, era="legacy") as b:
+        await b.handshake()
+        for _ in range(20):
+            await b.start("subscriptions/listen", {"notifications": {"other": True}}, modern=True)
+            said = await b.notified("notifications/subscriptions/acknowledged")
+            assert said["params"]["notifications"] == {}
+        half = {"notifications": {"resourceSubscriptions": [f"test://{n}" for n in range(40)]}}
+        with b.daemon.holding(Decide) as held:
+            first = await b.start("subscriptions/listen", half, modern=True)
+            again = await b.start("subscriptions/listen", half, modern=True)
+            assert code_of(await b.answer_to(again)) == "busy", "there is room for one of them"
+            await held.next()
+            await b.cancel(first)
+        with b.daemon.holding(Decide) as held:
+            one = {"notifications": {"resourceSubscriptions": [A]}}
+            many = [await b.start("subscriptions/listen", one, modern=True) for _ in range(9)]
+            assert code_of(await b.answer_to(many[8])) == "busy"
+            for _ in range(8):
+                waiting = await held.next()
+                waiting.answer(b.daemon.permit(waiting.ask))
+
+
+async def test_a_change_that_can_t_be_asked_about_just_then_is_told_once_it_can(tmp_path: Path) -> None:
+    patient = Timings(grace=30.0, ping=0.2, cancel=0.15, hold=0.0, leave=5.0)
+    log = tmp_path / "log"
+    async with bench(tmp_path, speaking(log=log), name="odd", timings=patient) as b:
+        await b.handshake()
+        w = Watch(b, log, modern=False, era="legacy")
+        assert await w.begin(A) == [A]
+        server = b.running("odd")
+        await b.daemon.stop()
+        server.updated(A)
+        await silence(b)
+        await b.daemon.listen()
+        await w.hears(A)
+    assert w.told == [A]
 
 
 async def test_the_methods_of_the_other_era_are_not_offered(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool import METHOD_NAMES, parse_tool_name
 from taskbound.surfaces.gateway.eras import crosses, offered
-from taskbound.surfaces.gateway.errors import BusyError, code_of
+from taskbound.surfaces.gateway.errors import code_of
 from taskbound.wire.mcp.era import DECISION_KEY, SUBSCRIPTION_KEY
 from taskbound.wire.mcp.write import notice_line, result_line
 from taskbound.wire.tool import ListUpstreams, ReachTools, ToolRows, UpstreamRows
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["Listing"]
 
 _log = logging.getLogger(__name__)
-_MOST_STREAMS: Final = 8
 _KINDS: Final = {"prompts": "prompts/get", "resources": "resources/read"}
 """What there can be lists of beside tools, with the method that it is asked for by."""
 _DECLARED: Final[dict[str, JsonValue]] = {"listChanged": True}
@@ -130,15 +129,6 @@ class Listing:
                 about = b'{"_meta":{"%b":%b}}' % (SUBSCRIPTION_KEY.encode(), raw)
                 self._client.tell(notice_line(_changed(kind), about), request)
 
-    def require_stream(self) -> None:
-        """Go on only when another stream can be opened.
-
-        Raises:
-            BusyError: So many are open already.
-        """
-        if len(self.streams) >= _MOST_STREAMS:
-            raise BusyError(f"{_MOST_STREAMS} streams of changes are open already")
-
     async def listen(self, stream: Stream, wanted: Mapping[str, JsonValue], uris: Sequence[str]) -> None:
         """Open a stream of changes, and say which of those asked for it carries.
 
@@ -165,9 +155,9 @@ class Listing:
 
     def end(self, stream: Stream) -> None:
         """End a stream, as MCP has a server end one."""
-        if self.streams.pop(stream.id, None) is not None:
-            meta = b'{"_meta":{"%b":%b},"resultType":"complete"}' % (SUBSCRIPTION_KEY.encode(), stream.raw)
-            self._client.answer(result_line(stream.raw, meta), stream.id)
+        self.streams.pop(stream.id, None)
+        result = b'{"_meta":{"%b":%b},"resultType":"complete"}' % (SUBSCRIPTION_KEY.encode(), stream.raw)
+        self._client.answer(result_line(stream.raw, result), stream.id)
 
 
 def _filter(kind: str) -> str:

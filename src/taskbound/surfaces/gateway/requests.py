@@ -17,7 +17,7 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.core.tool import METHOD_NAMES, parse_tool_name
 from taskbound.surfaces.gateway import answers
-from taskbound.surfaces.gateway.call import Call
+from taskbound.surfaces.gateway.call import Call, Cause
 from taskbound.surfaces.gateway.catalog import LISTS
 from taskbound.surfaces.gateway.eras import discovered, initialized, requested_of, terms_of
 from taskbound.surfaces.gateway.errors import (
@@ -55,12 +55,14 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.subscriptions import Subscriptions
     from taskbound.wire.mcp.message import Id, Request
 
-__all__ = ["MAX_OPEN", "Answerers", "Requests"]
+__all__ = ["MAX_OPEN", "MAX_STREAMS", "Answerers", "Requests"]
 
 _log = logging.getLogger(__name__)
 
 MAX_OPEN: Final = 64
 """Calls of one connection that may be open at once."""
+MAX_STREAMS: Final = 8
+"""Streams of changes of one connection that may be open, or being opened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,25 +226,28 @@ class Requests:
         if not isinstance(wanted, dict):
             raise BadParamsError("`notifications` is no object")
         uris = read_uris(wanted)
-        self._listing.require_stream()
+        if len(self._listening) >= MAX_STREAMS:
+            raise BusyError(f"{MAX_STREAMS} streams of changes are open already")
         self._subscriptions.require_room(len(uris))
         stream = self._listening[message.id] = Stream(id=message.id, raw=message.id_raw)
         asked = [self._subscribed(stream, uri, line) for uri in uris]
 
         async def opened() -> None:
             honored = [uri for uri in await asyncio.gather(*asked) if uri]
-            if self._listening.get(message.id) is stream:
-                await self._listing.listen(stream, wanted, honored)
-            else:
+            if self._listening.get(message.id) is not stream:
                 self._subscriptions.leave(stream)
+                return
+            await self._listing.listen(stream, wanted, honored)
+            if message.id not in self._listing.streams:
+                del self._listening[message.id]  # it carries nothing
 
         self._begin(opened(), message)
 
-    async def _subscribed(self, stream: Stream, uri: str, line: bytes) -> str:
+    def _subscribed(self, stream: Stream, uri: str, line: bytes) -> Awaitable[str]:
         """The URI, once it is subscribed to for this stream; empty when it is not."""
         self._serial += 1
-        wanted = read_wanted(METHOD, {"uri": uri})
         name = f"listen-{self._serial}"
+        wanted = read_wanted(METHOD, {"uri": uri})
         call = self._calls.open[name] = Call(
             id=None,
             id_raw=b"null",
@@ -255,12 +260,18 @@ class Requests:
             modern=True,
         )
         self._calls.watch()
-        try:
-            found = await self._subscriptions.run(call, wanted, line, stream)
-        finally:
-            del self._calls.open[name]
-            self._calls.watch()
-        return uri if self._subscriptions.has(stream, uri) and found else ""
+        stream.calls.append(call)
+        wish = self._subscriptions.wish(stream, uri, call)
+
+        async def subscribed() -> str:
+            try:
+                await self._subscriptions.run(wish, wanted, line)
+            finally:
+                del self._calls.open[name]
+                self._calls.watch()
+            return uri if self._subscriptions.has(stream, uri) else ""
+
+        return subscribed()
 
     def _unsubscribe(self, message: Request) -> None:
         if self._modern(message):
@@ -275,12 +286,14 @@ class Requests:
         stream = self._listening.pop(request, None)
         self._listing.streams.pop(request, None)
         if stream is not None:
+            for call in stream.calls:
+                self._calls.interrupt(call, Cause.CANCELLED)
             self._subscriptions.leave(stream)
 
     def end_stream(self, stream: Stream) -> None:
-        """What a stream carries is over: its client is told so by its end."""
-        self._listening.pop(stream.id, None)
-        self._listing.end(stream)
+        """What a stream carries is over: its client is told so by its end, also one that is not open yet."""
+        if self._listening.pop(stream.id, None) is not None:
+            self._listing.end(stream)
 
     def _list(self, message: Request) -> None:
         modern = self._modern(message)
@@ -307,7 +320,7 @@ class Requests:
             raise BusyError(f"{MAX_OPEN} calls of this connection are open")
         call = self._open(message, terms, "", wanted.server, wanted.method, wanted.arguments)
         if message.method == METHOD and talk is not None:
-            run = self._subscriptions.run(call, wanted, line, talk)
+            run = self._subscriptions.run(self._subscriptions.wish(talk, wanted.uri, call), wanted, line)
         else:
             run = self._asking.run(call, wanted, line)
         self._begin(self._see_through(message.id, call, run), message)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from asyncio import sleep
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     Beside = Callable[[Coroutine[None, None, None]], None]
 
-__all__ = ["MAX_URIS", "METHOD", "Stream", "Subscriptions", "read_uri", "read_uris"]
+__all__ = ["MAX_URIS", "METHOD", "Stream", "Subscriptions", "Wish", "read_uri", "read_uris"]
 
 _log = logging.getLogger(__name__)
 
@@ -66,10 +66,12 @@ class Stream:
     id: Id
     raw: bytes
     """The same as the client wrote it."""
+    calls: list[Call] = field(default_factory=list)
+    """The actions by which its URIs are subscribed to."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class _Wish:
+class Wish:
     """One URI that one client subscribes to."""
 
     whose: Talk | Stream
@@ -108,8 +110,8 @@ class Subscriptions:
         self._asking = asking
         self._beside = beside
         self._end_stream = end_stream
-        self._wishes: list[_Wish] = []
-        self._changed: list[_Wish] = []
+        self._wishes: list[Wish] = []
+        self._changed: list[Wish] = []
         """Those of which a change is to be told, in the order in which they came."""
         self._telling = False
         self._check: asyncio.TimerHandle | None = None
@@ -125,10 +127,15 @@ class Subscriptions:
         if len(self._wishes) + more > MAX_URIS:
             raise BusyError(f"a connection subscribes to at most {MAX_URIS} resources")
 
-    async def run(self, call: Call, wanted: Wanted, asked: bytes, whose: Talk | Stream) -> bytes:
-        """See one request through (rule 1); arguments and result as `Asking.run`, and whom it is for."""
-        wish = _Wish(whose=whose, uri=wanted.uri, call=call)
-        self._wishes.append(wish)
+    def wish(self, whose: Talk | Stream, uri: str, call: Call) -> Wish:
+        """A client wants to subscribe to a URI, for which there is room; `run` is due for it."""
+        made = Wish(whose=whose, uri=uri, call=call)
+        self._wishes.append(made)
+        return made
+
+    async def run(self, wish: Wish, wanted: Wanted, asked: bytes) -> bytes:
+        """See one request through (rule 1); arguments and result as `Asking.run`, but for the wish."""
+        call, whose = wish.call, wish.whose
         try:
             line = await self._asking.run(call, wanted, asked)
         except BaseException:
@@ -179,7 +186,7 @@ class Subscriptions:
 
     # --- telling ---------------------------------------------------------------------------------
 
-    def _tell_later(self, wishes: list[_Wish]) -> None:
+    def _tell_later(self, wishes: list[Wish]) -> None:
         self._changed += [one for one in wishes if one not in self._changed]
         if self._changed and not self._telling:
             self._telling = True
@@ -190,14 +197,17 @@ class Subscriptions:
         try:
             while self._changed:
                 due, self._changed = self._changed, []
-                for one in await self._covered(due):
+                covered = await self._covered(due)
+                for one in covered:
                     if one in self._wishes:
                         self._say(one)
+                unasked = [one for one in due if one not in covered]
+                self._changed += [one for one in unasked if one in self._wishes and one not in self._changed]
                 await sleep(_REST)
         finally:
             self._telling = False
 
-    def _say(self, wish: _Wish) -> None:
+    def _say(self, wish: Wish) -> None:
         if isinstance(wish.whose, Stream):
             self._client.tell(_line(wish), wish.whose.id)
         else:
@@ -213,12 +223,12 @@ class Subscriptions:
     async def _look_at_all(self) -> None:
         await self._covered([one for one in self._wishes if one.kept])
 
-    async def _covered(self, wishes: Iterable[_Wish]) -> list[_Wish]:
+    async def _covered(self, wishes: Iterable[Wish]) -> list[Wish]:
         """Those of these that the task covers now; of the others each that surely is not is over."""
-        groups: dict[str, list[_Wish]] = {}
+        groups: dict[str, list[Wish]] = {}
         for one in wishes:
             groups.setdefault(one.call.server, []).append(one)
-        found: list[_Wish] = []
+        found: list[Wish] = []
         for server, some in groups.items():
             calls = [canonical({"uri": one.uri}) for one in some]
             try:
@@ -227,14 +237,14 @@ class Subscriptions:
                 _log.info("subscriptions at %s are over: %s", server, error.message)
                 places = []
             except TaskboundError:
-                continue  # it can't be asked: nothing is told, and `end_all` comes when that takes too long
+                continue  # nothing is told before it can be asked; `end_all` comes when it can not
             found += [some[place] for place in places]
             self._end([one for place, one in enumerate(some) if place not in places])
         return found
 
     # --- ending ----------------------------------------------------------------------------------
 
-    def _end(self, wishes: Iterable[_Wish]) -> None:
+    def _end(self, wishes: Iterable[Wish]) -> None:
         """These are over, and so are the streams that carry them."""
         some = list(wishes)
         streams = {one.whose for one in some if isinstance(one.whose, Stream)}
@@ -242,7 +252,7 @@ class Subscriptions:
         for stream in streams:
             self._end_stream(stream)
 
-    def _drop(self, wishes: Iterable[_Wish]) -> None:
+    def _drop(self, wishes: Iterable[Wish]) -> None:
         """Forget these, and have servers say no more of what nobody wants (rule 5)."""
         for one in wishes:
             if one in self._wishes:
@@ -264,7 +274,7 @@ def _succeeded(line: bytes) -> bool:
     return bool(line) and "result" in msgspec.json.decode(line, type=dict[str, msgspec.Raw])
 
 
-def _line(wish: _Wish) -> bytes:
+def _line(wish: Wish) -> bytes:
     """What the client is told (rule 3)."""
     about = b'"uri":%b' % text(wish.uri)
     if isinstance(wish.whose, Stream):
