@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+import pytest
 
 from taskbound.adapters.upstream.mcp.http.probe import pin_url
 from taskbound.adapters.upstream.mcp.probe import pin_server
 from taskbound.surfaces.cli.doctor_processes import look_at_processes
 from tests.conformance.places import everything
 from tests.surfaces.cli.installation import ECHO
+from tests.surfaces.cli.speaking import HELLO, ask, started
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,26 +21,6 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.cli.finding import Finding
     from tests.surfaces.cli.installation import Installation
-
-HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}
-
-
-def ask(server: subprocess.Popen[str], number: int, method: str, params: object) -> object:
-    """The server's answer; by then it runs."""
-    assert server.stdin is not None
-    assert server.stdout is not None
-    message = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
-    server.stdin.write(json.dumps(message) + "\n")
-    server.stdin.flush()
-    while True:
-        said = json.loads(server.stdout.readline())
-        if said.get("id") == number:
-            return said
-
-
-def started(words: Sequence[str], **more: object) -> subprocess.Popen[str]:
-    pipe = subprocess.PIPE
-    return subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True, **more)  # type: ignore[call-overload,no-any-return]  # some of its options
 
 
 def named(found: Sequence[Finding], name: str) -> list[Finding]:
@@ -60,11 +42,35 @@ def test_a_pinned_server_that_somebody_else_started_is_found_and_says_who(tmp_pa
             one.kill()
 
 
+@pytest.mark.parametrize(
+    ("before", "found"),
+    [
+        (("taskbound", "gateway"), 0),
+        (("taskbound", "run", "--", "taskbound", "gateway"), 1),
+        (("client", "taskbound", "gateway"), 1),
+        (("taskbound",), 1),
+    ],
+)
+def test_who_stands_above_counts_by_what_it_runs_and_not_by_what_it_is_told(
+    before: tuple[str, ...], found: int, tmp_path: Path
+) -> None:
+    script = tmp_path / before[0]
+    script.write_text("import subprocess, sys\nsubprocess.run(sys.argv[-3:])\n", encoding="utf-8")
+    words = [sys.executable, str(ECHO), "--lax"]
+    spec = pin_server("fs", words, environment={}, directory=str(tmp_path))
+    with started([sys.executable, "-P", "-X", "utf8", str(script), *before[1:], *words]) as above:
+        ask(above, 1, "initialize", HELLO)
+        assert len(named(list(look_at_processes([spec])), "started-directly")) == found
+        assert above.stdin is not None
+        above.stdin.close()
+        above.wait()
+
+
 def test_what_a_gateway_started_is_its_own_and_what_its_run_started_is_not(place: Installation) -> None:
     task = place.start_task()
     gateway = (sys.executable, "-m", "taskbound.wiring.cli", "gateway", "--agent", "helper")
     try:
-        with started(gateway, env=place.environ) as agent, started(place.server) as direct:
+        with started(gateway, place.environ) as agent, started(place.server) as direct:
             ask(agent, 1, "initialize", HELLO)
             arguments = {"path": "/x", "text": "y"}
             said = ask(agent, 2, "tools/call", {"name": "fs__read", "arguments": arguments})

@@ -3,8 +3,8 @@
 1. Looked at is what Linux says of this account's own processes in `/proc` (proc(5), proc_pid_net(5)), now.
    What ran before, what other accounts run, and what a process says of itself only to deceive, can't be
    known; elsewhere nothing is looked at, and that is said.
-2. A process that runs a pinned program with the pinned arguments, with no gateway or command of ours above
-   it, was started by somebody else.
+2. A process that runs a pinned program with the pinned arguments, with no gateway, egress or command of ours
+   above it, was started by somebody else.
 3. A server behind a URL of this machine can be reached by every program of it. Who is connected to it and
    stands beneath no gateway is named. Of servers elsewhere nobody here can see who else speaks to them.
 """
@@ -35,6 +35,10 @@ __all__ = ["look_at_processes"]
 _PROC: Final = Path("/proc")
 _OURS: Final = frozenset({"demo", "gateway", "init", "try", "upstream"})
 """Commands of ours that start servers: the gateway, and those that look at them."""
+_CLI: Final = "taskbound.wiring.cli"
+_EGRESS: Final = "taskbound.wiring.egress"
+_WITH_VALUE: Final = frozenset({"-W", "-X"})
+"""Options of an interpreter with a word of their own behind them."""
 _LISTENS: Final = "0A"
 _CONNECTED: Final = "01"
 _SOCKET: Final = re.compile(r"socket:\[(\d+)\]")
@@ -138,19 +142,25 @@ def _is_ours(pid: int, running: Mapping[int, _Process]) -> bool:
     while pid in running and pid not in seen:
         seen.add(pid)
         one = running[pid]
-        if any(_starts_servers(one.words[at:]) for at in range(3)):
+        if _starts_servers(one.words):
             return True
         pid = one.parent
     return False
 
 
-def _starts_servers(words: Sequence[str]) -> bool:
-    """Whether these are the words of a command of ours that starts servers, from its program or module on."""
-    if words[:2] == ("-m", "taskbound.wiring.cli"):
-        words = words[1:]
-    elif not words or Path(words[0]).name != "taskbound":
-        return False
-    return words[1:2] != () and words[1] in _OURS
+def _starts_servers(words: tuple[str, ...]) -> bool:
+    """Whether a command is one of ours that starts servers: a program, a script or a module of that name."""
+    at = 1
+    while words[at : at + 1] and words[at].startswith("-") and words[at] != "-m":
+        at += 2 if words[at] in _WITH_VALUE else 1
+    if words[at : at + 1] == ("-m",):
+        module, verb = words[at + 1 : at + 2], words[at + 2 : at + 3]
+        return module == (_EGRESS,) or (module == (_CLI,) and verb != () and verb[0] in _OURS)
+    return any(
+        Path(words[place]).name == "taskbound" and words[place + 1] in _OURS
+        for place in (0, at)
+        if place + 1 < len(words)
+    )
 
 
 def _processes() -> Iterator[_Process]:
