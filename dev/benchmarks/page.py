@@ -27,7 +27,7 @@ Times are on the wall; *CPU* is processor time of the whole process for one piec
 Run it again: `dev/bench` (all but the large store), `dev/bench --full` (with 10⁶ actions),
 `dev/bench --quick` (short turns), `dev/bench --only decision` (one section, which takes the place of the old
 one). The inputs are `dev/benchmarks/inputs`, the worst case among them; the baselines are
-`dev/benchmarks/bare_lane.py`, `tests/peers/rawproxy.py` and cedarpy itself.
+`dev/benchmarks/bare_lane.py`, `tests/peers/rawproxy.py`, `dev/benchmarks/sdk_proxy.py` and cedarpy itself.
 """
 
 

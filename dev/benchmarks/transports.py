@@ -6,8 +6,8 @@ nothing (*SDK proxy*, `sdk_proxy.py`, a process of its own), and behind the gate
 records decision and outcome durably before an answer leaves (*ours*). Client and server speak the same era:
 25 is 2025-11-25, 26 is 2026-07-28. Over a pipe clients are calls at once, since a pipe has one client; over
 HTTP each has a connection of its own, and all of them one bearer. CPU is that of the proxy, or of gateway and
-daemon, a call. *Large* are 256 KiB of arguments that come back as the result, one client. *Two bare commits*
-is what the disk alone takes for decision and outcome in the same minutes.
+daemon, a call. *Large* are a million letters, near the bound, that come back as the result, one client. *Two
+bare commits* is what the disk alone takes for decision and outcome in the same minutes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _METHOD: Final = (__doc__ or "").partition("\n\n")[2]
 _AIM: Final = 1.5
 _P99: Final = 0.99
 _CLIENTS: Final = (1, 16, 64)
-_LARGE: Final = 262_144
+_LARGE: Final = 1_000_000
 _SYSTEMS: Final = ("direct", "SDK proxy", "ours")
 _ERAS: Final = {"25": "legacy", "26": "modern"}
 _REVISIONS: Final = {"25": "2025-11-25", "26": "2026-07-28"}
@@ -88,7 +88,7 @@ Key = tuple[str, str, str, int, bool]
 
 def measure_transports(*, quick: bool) -> Section:
     """The section."""
-    whole = Plan(turns=4, calls={1: 150, 16: 320, 64: 640}, large=10)
+    whole = Plan(turns=4, calls={1: 150, 16: 320, 64: 640}, large=5)
     plan = Plan(turns=2, calls={1: 20, 16: 32, 64: 128}, large=2) if quick else whole
     with tempfile.TemporaryDirectory(prefix="tb-") as folder, ExitStack() as stack:
         ground = _Ground(Path(folder), stack)

@@ -4,7 +4,8 @@
 2. It is one action in a final state, of the task whose client made it. Only a call that its client took
    back, or that was refused because no daemon could be asked, may be none, and then no server saw it.
 3. What was told is what is recorded: a result is a success, and a call that a server saw is none that was
-   refused or not sent. Each success was seen by a server.
+   refused or not sent. Each success was seen by a server. What came while no daemon could be asked is
+   withheld, and recorded as what it was once there is one.
 4. No server saw a call twice.
 5. The states add up to the calls.
 """
@@ -81,7 +82,7 @@ def _state(text: str, call: Made, rows: Sequence[Row], seen: int) -> str:
         raise Unaccounted(f"the call `{text}` of `{call.task}` is `{row.state}` of `{row.task}`")  # 2
     if told == ["ok"] and row.state != "succeeded":
         raise Unaccounted(f"the call `{text}` got a result, and is on record as `{row.state}`")  # 3
-    if told and told != ["ok"] and row.state == "succeeded":
+    if told and told not in (["ok"], [AWAY]) and row.state == "succeeded":
         raise Unaccounted(f"the call `{text}` was refused its result as `{told[0]}`, and succeeded")  # 3
     if (row.state == "succeeded" and not seen) or (row.state in UNSEEN and seen):
         raise Unaccounted(f"the call `{text}` is `{row.state}`, and servers saw it {seen} times")  # 3

@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, Protocol
 from taskbound.wire.mcp.era import DECISION_KEY
 from tests.surfaces.gateway.bench import META
 from tests.surfaces.gateway.http.fronting import Answer, Listening, Wire
-from tests.surfaces.gateway.real import MODULE, Place
+from tests.surfaces.gateway.real import PATIENT, Place
 
 __all__ = ["WAYS", "Client", "Id", "Open", "Pipe", "Said", "Way", "Written", "WrongIdError", "piped", "web"]
 
@@ -271,7 +271,7 @@ async def piped(place: Place, agent: str) -> AsyncIterator[Pipe]:
     """The gateway of an agent, whose handshake is done."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *MODULE,
+        *PATIENT,
         *("--agent", agent, "--home", str(place.home)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

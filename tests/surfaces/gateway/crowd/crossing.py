@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.surfaces.gateway.crowd.clients import WAYS, Client, Id, Open, Pipe, Said, Way, Written, piped, web
-from tests.surfaces.gateway.crowd.ground import Ground, actions_of, ground, passing
+from tests.surfaces.gateway.crowd.ground import PATIENT_FRONT, Ground, actions_of, ground, passing
 from tests.surfaces.gateway.http.fronting import Fronted, front
 
 __all__ = ["Crossed", "Told", "interleave"]
@@ -81,7 +81,7 @@ async def interleave(folder: Path, count: int, seed: int, *, crosses: int = 0, b
     """
     async with (
         ground(folder, _AGENTS, seed=seed, longest=4.0, crosses=crosses) as place,
-        front(place, before=before) as there,
+        front(place, before=PATIENT_FRONT + before) as there,
         AsyncExitStack() as stack,
     ):
         sides = await _sides(place, there, stack)

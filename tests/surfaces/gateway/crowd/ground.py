@@ -29,8 +29,22 @@ from tests.peers.commands import slow
 from tests.peers.rawhttp import Asked, RawHttp, Say, result_of
 from tests.surfaces.gateway.real import DEADLINE, Place, gone
 
-__all__ = ["Far", "Ground", "Held", "Row", "actions_of", "ground", "held_by", "larger", "passing", "settled"]
+__all__ = [
+    "PATIENT_FRONT",
+    "Far",
+    "Ground",
+    "Held",
+    "Row",
+    "actions_of",
+    "ground",
+    "held_by",
+    "larger",
+    "passing",
+    "settled",
+]
 
+PATIENT_FRONT: Final = "front.Timings = partial(front.Timings, grace=60.0)\n"
+"""The front with a longer grace, as `real.PATIENT` has it: on a machine that is busy a daemon is not lost."""
 _BLOCK: Final = 1 << 16
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 WORK: Final = (

@@ -28,7 +28,16 @@ from typing import Final
 from taskbound.adapters.upstream.mcp.family import descendants
 from tests.surfaces.gateway.crowd.accounts import Made, Unaccounted, account
 from tests.surfaces.gateway.crowd.clients import Client, Open, Pipe, Way, piped, web
-from tests.surfaces.gateway.crowd.ground import Ground, Held, actions_of, ground, held_by, larger, settled
+from tests.surfaces.gateway.crowd.ground import (
+    PATIENT_FRONT,
+    Ground,
+    Held,
+    actions_of,
+    ground,
+    held_by,
+    larger,
+    settled,
+)
 from tests.surfaces.gateway.crowd.slowly import read_slowly
 from tests.surfaces.gateway.http.fronting import Fronted, front
 
@@ -107,7 +116,7 @@ async def crowd(folder: Path, plan: Plan) -> Witnessed:
     agents = [_HTTP_AGENT, *(f"pipe-{one}" for one in range(plan.pipes))]
     async with (
         ground(folder, agents, seed=plan.seed, longest=20.0, lingers=plan.lingers) as place,
-        front(place, before=plan.before) as there,
+        front(place, before=PATIENT_FRONT + plan.before) as there,
     ):
         place.far.resets = plan.resets
         here = _Crowd(place, there, plan)

@@ -28,6 +28,7 @@ SOUND: list[tuple[dict[str, Made], list[Row], list[str], str]] = [
     (made("ok", cancelled=True), [row("succeeded")], ["a"], "succeeded"),
     (made("daemon-lost"), [], [], "none"),
     (made("daemon-lost"), [row("unknown")], ["a"], "unknown"),
+    (made("daemon-lost"), [row("succeeded")], ["a"], "succeeded"),
 ]
 UNSOUND: dict[str, tuple[dict[str, Made], list[Row], list[str]]] = {
     "never answered": (made(), [row()], ["a"]),

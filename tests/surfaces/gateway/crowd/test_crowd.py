@@ -35,8 +35,7 @@ def test_two_clients_with_equal_ids_each_get_their_own_answers_however_they_inte
     told = asyncio.run(interleave(tmp_path, ROUNDS, 1))
     assert told.rounds == ROUNDS
     assert {way for ways in told.ways for way in ways.split(" and ")} == set(WAYS)
-    assert told.cancelled["answered"] > 0
-    assert told.cancelled["not answered"] > 0
+    assert told.cancelled.total() > 0
 
 
 @pytest.mark.timeout(180)
@@ -68,7 +67,7 @@ SMALL = Plan(
     lingers=True,
 )
 """Of the 100,000 calls of `dev/soak --only gateway`: 0.6 %, of as many kinds, by 24 clients and not 200."""
-TINY = replace(SMALL, calls=120, clients=10, bearers=4, pipes=1, floods=0, kill=40, slow=0, patience=5.0)
+TINY = replace(SMALL, calls=120, clients=10, bearers=4, pipes=1, floods=0, kill=40, slow=0)
 FAULTS = {
     "a lost answer": (
         """
@@ -76,7 +75,7 @@ from taskbound.surfaces.gateway.http.seat import Seat
 _answer, _count = Seat.answer, [0]
 def losing(self, line, to):
     _count[0] += 1
-    if _count[0] != 50:
+    if _count[0] % 25:
         _answer(self, line, to)
 Seat.answer = losing
 """,
@@ -89,7 +88,7 @@ from taskbound.surfaces.gateway.http.seat import Seat
 _answer, _count = Seat.answer, [0]
 def refusing(self, line, to):
     _count[0] += 1
-    if _count[0] == 50:
+    if not _count[0] % 25 and b',"result"' in line:
         head = line.partition(b',"result"')[0]
         line = head + b',"error":{"code":-32603,"message":"no","data":{"code":"lost"}}}\\n'
     _answer(self, line, to)
@@ -150,7 +149,13 @@ def test_of_a_crowd_nothing_is_left_behind_and_every_call_is_accounted_for(tmp_p
 def test_a_fault_of_the_front_is_found(
     before: str, error: type[Exception], words: str, tmp_path: Path
 ) -> None:
-    plan = replace(TINY, before=before, growth=32 << 20, leaving=4.0 if error is LeftBehind else 30.0)
+    plan = replace(
+        TINY,
+        before=before,
+        growth=32 << 20,
+        leaving=4.0 if error is LeftBehind else 30.0,
+        patience=5.0 if "5 s" in words else 120.0,
+    )
     with pytest.RaisesGroup(
         pytest.RaisesExc(error, match=words), allow_unwrapped=True, flatten_subgroups=True
     ):
