@@ -246,13 +246,13 @@ def _section(found: Mapping[Key, _Cell], disk: Sequence[float]) -> Section:
         title="A call by transport and era",
         method=_METHOD,
         tables=(Table(head=head, rows=tuple(rows)),),
-        aims=tuple(_aim(found, clients, disk) for clients in _CLIENTS),
+        aims=(*(_aim(found, clients, disk) for clients in _CLIENTS), _aim(found, 1, disk, large=True)),
         numbers=numbers,
     )
 
 
-def _aim(found: Mapping[Key, _Cell], clients: int, disk: Sequence[float]) -> Aim:
-    cells = {key: cell for key, cell in found.items() if key[3] == clients and not key[4]}
+def _aim(found: Mapping[Key, _Cell], clients: int, disk: Sequence[float], *, large: bool = False) -> Aim:
+    cells = {key: cell for key, cell in found.items() if (key[3], key[4]) == (clients, large)}
     worst = max(cells, key=lambda key: cells[key].ratio())
     least = min(cells.values(), key=_Cell.ratio).ratio()
     ratio, cell = cells[worst].ratio(), cells[worst]
@@ -260,7 +260,10 @@ def _aim(found: Mapping[Key, _Cell], clients: int, disk: Sequence[float]) -> Aim
     spent, other = (one.processor / len(one.waits) for one in (ours, proxy))
     client, server, era, _, _ = worst
     return Aim(
-        words=f"a call takes at most 1.5 times that of a proxy of the official SDK, p50, {clients} at once",
+        words=(
+            "a call takes at most 1.5 times that of a proxy of the official SDK, p50,"
+            f" {'a million letters' if large else f'{clients} at once'}"
+        ),
         measured=f"{least:.2f} to {ratio:.2f}",
         reached=ratio <= _AIM,
         reason=(
