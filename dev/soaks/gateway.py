@@ -48,6 +48,7 @@ def soak_interleavings(count: int, seed: int) -> Found:
     return Found(
         counted=(
             f"{told.rounds:,} interleavings, {told.calls:,} calls, {cancelled:,} of them cancelled and"
-            f" {told.cancelled['answered']:,} of these answered first, no answer crossed ({ways})"
+            f" {told.cancelled['answered']:,} of these answered first, {told.unsent:,} not sent,"
+            f" no answer crossed ({ways})"
         )
     )

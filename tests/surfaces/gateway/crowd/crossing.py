@@ -27,6 +27,7 @@ from tests.surfaces.gateway.http.fronting import Fronted, front
 __all__ = ["Crossed", "Told", "interleave"]
 
 _AT_ONCE: Final = 8
+_UNSENT: Final = frozenset({"not-reached"})
 _CALLS: Final = 3
 _CANCELS: Final = 0.2
 _PAUSE: Final = 0.012
@@ -48,6 +49,8 @@ class Told:
     calls: int = 0
     ways: Counter[str] = field(default_factory=Counter)
     """Rounds by the two ways that met."""
+    unsent: int = 0
+    """Calls for which the server behind a URL was not reached: a busy machine may be too slow for that."""
     cancelled: Counter[str] = field(default_factory=Counter)
     """Calls that were cancelled, by what came."""
 
@@ -88,6 +91,8 @@ async def interleave(folder: Path, count: int, seed: int, *, crosses: int = 0, b
         crowd = _Crowd(there, sides, random.Random(seed))  # noqa: S311 -- a course of events that can be repeated
         await crowd.play(count)
         _require_recorded(place, crowd.sent)
+        for text in crowd.unsent & set(place.reached()):
+            raise AssertionError(f"the call `{text}` reached a server, and was told that it did not")
         return crowd.told
 
 
@@ -108,6 +113,7 @@ class _Crowd:
         self._there, self._sides, self._draw = there, sides, draw
         self.told = Told()
         self.sent: list[_Call] = []
+        self.unsent: set[str] = set()
         self._left = 0
 
     async def play(self, count: int) -> None:
@@ -175,6 +181,9 @@ class _Crowd:
             self._require_own(call, said)
             if call.cancelled:
                 self.told.cancelled["answered" if said.code == "ok" else "not answered"] += 1
+            elif said.code in _UNSENT:
+                self.told.unsent += 1
+                self.unsent.add(call.text)
             elif said.code != "ok":
                 raise AssertionError(f"the call `{call.text}` was answered with `{said.code}`")
 
