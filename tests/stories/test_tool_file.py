@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +13,7 @@ from taskbound.flows.decision.standing import UnknownToolError
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.leaving import NotSelfError
 from taskbound.flows.tool import Declaration, UnknownServerError
-from taskbound.flows.tool.applying import ToolSaying, apply_file, compare_file
+from taskbound.flows.tool.applying import Saying, ToolSaying, apply_file, compare_file
 from taskbound.flows.tool.errors import NotIdempotentError, OtherChangesError, RelaxesError
 from tests.stories.test_retries import lost
 from tests.stories.test_tool import see
@@ -21,7 +22,7 @@ from tests.world import ANN, LOOK, PAY, World, code_of
 if TYPE_CHECKING:
     from taskbound.flows.tool.applying import Applied
     from taskbound.ports.store import Store
-    from taskbound.ports.tool import PinnedTool
+    from taskbound.ports.tool import PinnedServer, PinnedTool
 
 READ = (ToolSaying(name="bank__pay", said=Declaration(effect=Effect.READ)),)
 
@@ -45,9 +46,10 @@ def tool(world: World, name: str = "bank__pay") -> PinnedTool:
 
 
 def apply(world: World, *sayings: ToolSaying, owns: bool = True, **more: Any) -> Applied:
-    agreed = compare_file(world.means, "default", "bank", sayings).digest
+    said = Saying(server="bank", tools=sayings, shareable=more.pop("shareable", None))
+    agreed = compare_file(world.means, "default", said).digest
     told: dict[str, Any] = {"agreed": agreed, "relax": False, "actor": ANN, "owns": owns} | more
-    found = apply_file(world.means, "default", "bank", sayings, **told)
+    found = apply_file(world.means, "default", said, **told)
     world.views.forget()
     return found
 
@@ -73,9 +75,11 @@ def test_a_file_is_applied_whole_with_a_record_for_each_change_and_twice_is_once
     assert (event["tool"], event["roles"], event["by"]) == ("bank__pay", list(tool(world).roles), "ann")
     (other,) = world.events("tool-approvers-changed")
     assert (other["tool"], other["approvers"]) == ("bank__look", ["ann"])
+    before = (tool(world), tool(world, "bank__look"))
     again = apply(world, *sayings)
     assert again.changes == ()
     assert records(world) == 2
+    assert (tool(world), tool(world, "bank__look")) == before, "what changes nothing writes nothing"
 
 
 def test_what_relaxes_needs_a_person_s_word_and_then_policy_goes_by_it(world: World) -> None:
@@ -100,7 +104,7 @@ def test_a_call_is_decided_with_the_effect_that_was_declared() -> None:
 
 
 def test_only_what_was_shown_is_applied(world: World) -> None:
-    shown = compare_file(world.means, "default", "bank", READ).digest
+    shown = compare_file(world.means, "default", Saying(server="bank", tools=READ)).digest
     world.sights.declare("default", "bank__pay", tool(world).digest, ANN, Declaration(effect=Effect.WRITE))
     before = records(world)
     with pytest.raises(OtherChangesError):
@@ -125,7 +129,7 @@ def test_one_bad_word_leaves_all_as_it_was(world: World, bad: ToolSaying, error:
 
 def test_a_tool_of_another_server_or_one_that_is_said_twice_is_refused(world: World) -> None:
     with pytest.raises(UnknownServerError):
-        compare_file(world.means, "default", "shop", ())
+        compare_file(world.means, "default", Saying(server="shop", tools=()))
     with pytest.raises(UnknownToolError):
         apply(world, say("bank__pay", effect=Effect.WRITE), say("bank__pay", effect=Effect.READ))
 
@@ -152,3 +156,25 @@ def test_what_was_declared_falls_with_its_definition(world: World) -> None:
     seen = parse_definition(tool(world).seen).digest
     world.sights.accept("default", "bank__pay", seen, ANN)
     assert (tool(world).effect, tool(world).roles) == ("", ())
+
+
+def test_a_server_is_declared_shareable_by_the_word_for_what_relaxes_and_stays_who_it_is(
+    world: World,
+) -> None:
+    def server() -> PinnedServer:
+        with world.store.read() as snapshot:
+            found = snapshot.tools.server("default", "bank")
+        assert found is not None
+        return found
+
+    before = server()
+    with pytest.raises(RelaxesError):
+        apply(world, shareable=True)
+    assert server() == before
+    apply(world, shareable=True, relax=True)
+    assert json.loads(server().spec) == {"shareable": True}
+    assert server().identity == before.identity
+    assert apply(world, shareable=True).changes == ()
+    apply(world, shareable=False)
+    assert json.loads(server().spec) == {"shareable": False}
+    assert [one["shareable"] for one in world.events("upstream-declared")] == [True, False]

@@ -273,14 +273,17 @@ class ApplyTools(Message, frozen=True, tag="tool:apply", tag_field="op"):
     """Digest of the changes that the person was shown; empty to be told them, and change nothing."""
     relax: bool = False
     """The person's word that what relaxes is meant."""
+    shareable: bool | None = None
+    """Whether the server's process may go on from one task to the next; None says nothing."""
 
 
 class ToolChange(Message, frozen=True):
     """One thing that becomes different of a tool."""
 
     tool: str
+    """The server's name, where it is of the server."""
     what: str
-    """`effect`, `roles`, `idempotent`, `probes`, `checks` or `approvers`."""
+    """`effect`, `roles`, `idempotent`, `probes`, `checks`, `approvers` or `shareable`."""
     before: str
     after: str
     relaxes: bool

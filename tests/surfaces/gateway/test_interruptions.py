@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import structs
 
 from taskbound.wire.action import Decide, Outcome, Refused
 from taskbound.wire.connection import Bind, StopPush, TaskPush
@@ -13,6 +15,7 @@ from taskbound.wire.tool import ReachTools, SeeTools
 from tests.peers.commands import echo, faulty
 from tests.peers.daemon import rows_of
 from tests.surfaces.gateway.bench import bench, code_of, hanging, pinned, reached, silence, text_of
+from tests.surfaces.gateway.real import gone
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -443,8 +446,6 @@ async def test_a_server_is_of_one_task_and_one_that_is_declared_shareable_lives_
     tmp_path: Path, *, shareable: bool
 ) -> None:
     async with bench(tmp_path, echo(era="legacy")) as b:
-        from msgspec import structs  # noqa: PLC0415 -- only here
-
         b.daemon.servers[0] = structs.replace(b.daemon.servers[0], shareable=shareable)
         await b.handshake()
         await b.call("echo__echo", {"text": "a"})
@@ -457,6 +458,27 @@ async def test_a_server_is_of_one_task_and_one_that_is_declared_shareable_lives_
         assert (b.running("echo").upstream.pid == pid) is shareable  # type: ignore[union-attr]  # it runs
         with contextlib.nullcontext() if shareable else pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+@pytest.mark.parametrize("change", [{"shareable": False}, {"lock": "another release"}])
+async def test_a_shared_server_whose_pin_is_another_now_ends_before_the_next_task(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    async with bench(tmp_path, echo(era="legacy")) as b:
+        b.daemon.servers[0] = structs.replace(b.daemon.servers[0], shareable=True)
+        await b.handshake()
+        await b.call("echo__echo", {"text": "a"})
+        pid = b.running("echo").upstream.pid  # type: ignore[union-attr]  # it runs
+        b.daemon.task = "tsk_2"
+        b.daemon.servers[0] = structs.replace(b.daemon.servers[0], **change)
+        b.daemon.push(TaskPush(task="tsk_1", state="completed"))
+        await b.notified("notifications/tools/list_changed")
+        await b.call("echo__echo", {"text": "told"})
+        assert text_of(await b.call("echo__echo", {"text": "b"})) == "b"
+        assert b.running("echo").upstream.pid != pid  # type: ignore[union-attr]  # it runs
+        async with asyncio.timeout(20):
+            while not gone(pid):
+                await asyncio.to_thread(os.sched_yield)
 
 
 async def test_a_paused_task_keeps_its_idle_servers_and_goes_on_after_it_is_resumed(tmp_path: Path) -> None:

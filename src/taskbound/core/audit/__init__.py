@@ -93,6 +93,7 @@ from taskbound.core.audit.events import (
     ToolChanged,
     ToolPinned,
     UpstreamAdded,
+    UpstreamDeclared,
     UpstreamRemoved,
     WriterStarted,
 )
@@ -240,6 +241,7 @@ __all__ = [
     "ToolPinned",
     "UnverifiedNote",
     "UpstreamAdded",
+    "UpstreamDeclared",
     "UpstreamRemoved",
     "Verified",
     "VerifierKey",

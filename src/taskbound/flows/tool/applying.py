@@ -6,7 +6,8 @@
 3. One transaction, and one record for each tool of which something changes, and for each whose approvers do.
    What changes nothing writes nothing.
 4. Who approves is said by the account that owns the data directory (`answering`).
-5. What a file says of one tool counts where another is declared to be read for it.
+5. Whether a server is shareable stands in its spec, and is no part of its identity.
+6. What a file says of one tool counts where another is declared to be read for it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from taskbound.core.audit.events import ToolApproversChanged
+from taskbound.core.action import canonical, parse_object
+from taskbound.core.audit.events import ToolApproversChanged, UpstreamDeclared
 from taskbound.core.tool import effect_of, parse_definition
-from taskbound.core.tool.file import Change, Declared, changes, digest_of
+from taskbound.core.tool.file import Change, Declared, change_of_sharing, changes, digest_of
 from taskbound.core.tool.name import shown
 from taskbound.flows.decision.standing import UnknownToolError
 from taskbound.flows.identity.leaving import require_present, require_self
@@ -30,9 +32,9 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.flows.tool.declaring import Declaration
     from taskbound.ports.store import Transaction
-    from taskbound.ports.tool import PinnedTool, ToolReads
+    from taskbound.ports.tool import PinnedServer, PinnedTool, ToolReads
 
-__all__ = ["Applied", "ToolSaying", "apply_file", "compare_file"]
+__all__ = ["Applied", "Saying", "ToolSaying", "apply_file", "compare_file"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,16 @@ class ToolSaying:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Saying:
+    """What is said of a server's tools, and of the server."""
+
+    server: str
+    tools: tuple[ToolSaying, ...]
+    shareable: bool | None = None
+    """None where nothing is said of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
     """What becomes different, in order."""
 
@@ -56,6 +68,20 @@ class Applied:
     def digest(self) -> str:
         """What applying it must name."""
         return digest_of(self.changes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sharing:
+    """A server, and whether its process may go on from one task to the next, before and after."""
+
+    server: PinnedServer
+    before: bool
+    after: bool
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        server = self.server
+        return change_of_sharing(server.name, server.identity, before=self.before, after=self.after)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +103,7 @@ class _Step:
         return any(one.what != "approvers" for one in self.changes)
 
 
-def compare_file(means: Means, namespace: str, server: str, sayings: tuple[ToolSaying, ...]) -> Applied:
+def compare_file(means: Means, namespace: str, said: Saying) -> Applied:
     """What applying it would change now.
 
     Raises:
@@ -87,14 +113,13 @@ def compare_file(means: Means, namespace: str, server: str, sayings: tuple[ToolS
         NotIdempotentError: A tool says of itself that it is not idempotent.
     """
     with means.store.read() as snapshot:
-        return _found(_steps(snapshot.tools, namespace, server, sayings))
+        return _found(_sharing(snapshot.tools, namespace, said), _steps(snapshot.tools, namespace, said))
 
 
 def apply_file(  # noqa: PLR0913 -- what is said, by whom, and the two words that it needs
     means: Means,
     namespace: str,
-    server: str,
-    sayings: tuple[ToolSaying, ...],
+    said: Saying,
     *,
     agreed: str,
     relax: bool,
@@ -106,8 +131,7 @@ def apply_file(  # noqa: PLR0913 -- what is said, by whom, and the two words tha
     Args:
         means: What to work with.
         namespace: Of the server.
-        server: Whose tools they are.
-        sayings: What is said of each.
+        said: What is said.
         agreed: Digest of the changes that the person was shown (rule 1).
         relax: Whether they said that what relaxes is meant (rule 2).
         actor: Who says it.
@@ -121,8 +145,8 @@ def apply_file(  # noqa: PLR0913 -- what is said, by whom, and the two words tha
     """
 
     def work(tx: Transaction) -> Applied:
-        steps = _steps(tx.tools, namespace, server, sayings)
-        found = _found(steps)
+        server, steps = _sharing(tx.tools, namespace, said), _steps(tx.tools, namespace, said)
+        found = _found(server, steps)
         if found.digest != agreed:
             raise OtherChangesError("what would change now is not what was shown")  # 1
         loose = [one for one in found.changes if one.relaxes]
@@ -134,6 +158,7 @@ def apply_file(  # noqa: PLR0913 -- what is said, by whom, and the two words tha
         for step in changing:
             tx.tools.put_tool(step.after, expect=step.before.version)
         events: list[Event] = [declaring(step.after, actor) for step in changing if step.declares]
+        events += _share(tx, server, actor)
         events += _name(tx, namespace, [step for step in changing if step.old != step.new], actor, owns=owns)
         if events:
             tx.audit.append(namespace, means.writer, events, means.clock.now())  # 3
@@ -162,17 +187,39 @@ def _name(
     return events
 
 
-def _steps(
-    tools: ToolReads, namespace: str, server: str, sayings: tuple[ToolSaying, ...]
-) -> tuple[_Step, ...]:
-    require_server(tools.server(namespace, server), server)
+def _sharing(tools: ToolReads, namespace: str, said: Saying) -> _Sharing:
+    server = require_server(tools.server(namespace, said.server), said.server)
+    before = parse_object(server.spec).get("shareable") is True
+    return _Sharing(server=server, before=before, after=before if said.shareable is None else said.shareable)
+
+
+def _share(tx: Transaction, sharing: _Sharing, actor: Actor) -> list[UpstreamDeclared]:
+    """Write whether the server is shareable from now on, if that changes; the record of it (rule 5)."""
+    server = sharing.server
+    if not sharing.changes:
+        return []
+    spec = canonical(parse_object(server.spec) | {"shareable": sharing.after})
+    tx.tools.put_server(replace(server, spec=spec, version=server.version + 1), expect=server.version)
+    return [
+        UpstreamDeclared(
+            upstream=server.name,
+            server=server.identity,
+            shareable=sharing.after,
+            by=actor.name,
+            proof=actor.proof,
+        )
+    ]
+
+
+def _steps(tools: ToolReads, namespace: str, said: Saying) -> tuple[_Step, ...]:
+    server, sayings = said.server, said.tools
     pins = {pin.name: pin for pin in tools.tools(namespace, server=server)}
     named = tools.approvers(namespace)
     effects = {one.name: one.said.effect for one in sayings}
 
     def find(name: str) -> PinnedTool | None:
         effect, pin = effects.get(name), tools.tool(namespace, name)
-        return replace(pin, effect=effect.value) if effect is not None and pin is not None else pin  # 5
+        return replace(pin, effect=effect.value) if effect is not None and pin is not None else pin  # 6
 
     steps: list[_Step] = []
     for one in sorted(sayings, key=lambda saying: saying.name):
@@ -188,8 +235,8 @@ def _steps(
     return tuple(steps)
 
 
-def _found(steps: tuple[_Step, ...]) -> Applied:
-    return Applied(changes=tuple(change for step in steps for change in step.changes))
+def _found(server: _Sharing, steps: tuple[_Step, ...]) -> Applied:
+    return Applied(changes=(*server.changes, *(change for step in steps for change in step.changes)))
 
 
 def _held(pin: PinnedTool, approvers: tuple[str, ...] | None) -> Declared:

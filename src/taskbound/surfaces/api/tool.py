@@ -14,7 +14,7 @@ from taskbound.core.task import require_live
 from taskbound.core.tool import Effect, parse_definition
 from taskbound.flows.tool import Declaration
 from taskbound.flows.tool.answering import set_approvers
-from taskbound.flows.tool.applying import ToolSaying, apply_file, compare_file
+from taskbound.flows.tool.applying import Saying, ToolSaying, apply_file, compare_file
 from taskbound.surfaces.api.filters import require_server
 from taskbound.surfaces.api.show import tool_row, upstream_row
 from taskbound.wire import tool as wire
@@ -201,20 +201,23 @@ async def apply_tools(daemon: Daemon, connection: Connection, ask: wire.ApplyToo
     """Tell what a tool file would change, or apply it where its changes were agreed to."""
     if connection.role != "cli":
         raise UnprovenError("only a person declares what a tool does")
-    sayings = tuple(
-        ToolSaying(name=one.name, said=_declaration(one), approvers=one.approvers) for one in ask.tools
+    said = Saying(
+        server=ask.server,
+        tools=tuple(
+            ToolSaying(name=one.name, said=_declaration(one), approvers=one.approvers) for one in ask.tools
+        ),
+        shareable=ask.shareable,
     )
 
     def work() -> Answer:
         actor = daemon.require_person(connection)
         space, owns = connection.namespace, connection.peer.proof.uid == daemon.owner_uid
         if not ask.agreed:
-            return _changes(compare_file(daemon.means, space, ask.server, sayings), applied=False)
+            return _changes(compare_file(daemon.means, space, said), applied=False)
         found = apply_file(
             daemon.means,
             space,
-            ask.server,
-            sayings,
+            said,
             agreed=ask.agreed,
             relax=ask.relax,
             actor=actor,

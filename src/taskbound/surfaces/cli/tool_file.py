@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Final
 
+import msgspec
 import typer
 
 from taskbound.core.tool import parse_definition
@@ -110,8 +111,8 @@ def apply_to(session: Session, file: ToolFile, server: str, *, relax: bool, ask:
         relax: Whether the person said that what relaxes is meant.
         ask: Whether the person is asked once they were shown it; if not, naming the file was their word.
     """
-    tools = tuple(_said(file, server))
-    seen = session.ask(ApplyTools(server=server, tools=tools), ToolChanges)
+    saying = ApplyTools(server=server, tools=tuple(_said(file, server)), shareable=file.shareable)
+    seen = session.ask(saying, ToolChanges)
     loose = sum(one.relaxes for one in seen.rows)
     if not session.screen.json:
         _show(session, seen)
@@ -119,9 +120,9 @@ def apply_to(session: Session, file: ToolFile, server: str, *, relax: bool, ask:
             session.screen.note(f"{loose} of these relax what holds now; nothing of it was declared")
     if ask and seen.rows and (relax or not loose):
         session.confirm(f"Declare this of the tools of {shown(server)}?")
-    done = session.ask(ApplyTools(server=server, tools=tools, agreed=seen.digest, relax=relax), ToolChanges)
+    done = session.ask(msgspec.structs.replace(saying, agreed=seen.digest, relax=relax), ToolChanges)
     if not session.screen.json:
-        count = len({one.tool for one in done.rows})
+        count = len({one.tool for one in done.rows if one.what != "shareable"})
         session.screen.line(
             f"{count} tools of {shown(server)} are declared anew"
             if done.rows

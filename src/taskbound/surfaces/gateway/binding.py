@@ -167,7 +167,7 @@ class Servers:
         for row in rows.rows:
             name, identity = row.spec.name, identity_of(row.spec, namespace=self._namespace)
             one = kept.get(name) or self._shared.get(name)
-            same = one is not None and one.identity.digest == identity.digest and one.spec.era == row.spec.era
+            same = one is not None and _same(one, row.spec, identity)
             found[name] = one if one is not None and same else Running(row.spec, identity, self.ears)
         return found
 
@@ -247,6 +247,11 @@ class Servers:
             self._sweep()
 
     @property
+    def shared(self) -> Mapping[str, Running]:
+        """Those that live on for the next task."""
+        return dict(self._shared)
+
+    @property
     def any_runs(self) -> bool:
         """Whether a server runs, or is being ended."""
         return bool(self._all)
@@ -264,6 +269,12 @@ class Servers:
         for one in self._all:
             if one.upstream is not None:
                 one.upstream.resume()
+
+
+def _same(running: Running, spec: ServerSpec, identity: ServerIdentity) -> bool:
+    """Whether what runs is what is pinned now."""
+    before = (running.identity.digest, running.spec.era, running.spec.shareable)
+    return before == (identity.digest, spec.era, spec.shareable)
 
 
 class Binding:

@@ -91,8 +91,8 @@ class Standing:
         kept = self._kept.servers if self._kept is not None and self._kept.task == bound.task else {}
         binding = await Binding.make(bound.task, self._servers, self._link, kept=kept)
         used = set(map(id, binding.servers.values()))
-        old = self._kept.servers if self._kept is not None else {}
-        self._end({name: one for name, one in old.items() if id(one) not in used})  # 3
+        old = dict(self._servers.shared) | dict(self._kept.servers if self._kept is not None else {})
+        self._end({name: one for name, one in old.items() if id(one) not in used}, shared=True)  # 3
         return binding
 
     def refresh(self) -> None:
@@ -134,9 +134,9 @@ class Standing:
         self.leave(task, words)
         return words
 
-    def _end(self, servers: dict[str, Running]) -> None:
-        """End servers beside everything else."""
-        ending = asyncio.get_running_loop().create_task(self._servers.end(servers, shared=False))
+    def _end(self, servers: dict[str, Running], *, shared: bool = False) -> None:
+        """End servers beside everything else; shared ones only where their pin is another now."""
+        ending = asyncio.get_running_loop().create_task(self._servers.end(servers, shared=shared))
         self._endings.add(ending)
         ending.add_done_callback(self._ended)
 

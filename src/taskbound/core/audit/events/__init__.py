@@ -74,6 +74,7 @@ from taskbound.core.audit.events.standing import (
     ToolDeclared,
     ToolPinned,
     UpstreamAdded,
+    UpstreamDeclared,
     UpstreamRemoved,
 )
 from taskbound.core.audit.events.work import (
@@ -152,6 +153,7 @@ __all__ = [
     "ToolDeclared",
     "ToolPinned",
     "UpstreamAdded",
+    "UpstreamDeclared",
     "UpstreamRemoved",
     "WriterStarted",
 ]
@@ -170,6 +172,7 @@ Event: TypeAlias = (
     | PersonsLinked
     | MonitorAcknowledged
     | UpstreamAdded
+    | UpstreamDeclared
     | UpstreamRemoved
     | ToolPinned
     | ToolChanged

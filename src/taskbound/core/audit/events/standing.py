@@ -24,6 +24,7 @@ __all__ = [
     "ToolDeclared",
     "ToolPinned",
     "UpstreamAdded",
+    "UpstreamDeclared",
     "UpstreamRemoved",
 ]
 
@@ -135,6 +136,19 @@ class UpstreamAdded:
     server: str
     """Digest of the server's identity."""
     command: str
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamDeclared:
+    """A person said whether a server's process may go on from one task to the next."""
+
+    kind: ClassVar[str] = "upstream-declared"
+    upstream: str
+    server: str
+    """Digest of the server's identity."""
+    shareable: bool
     by: str
     proof: str
 

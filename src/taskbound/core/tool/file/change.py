@@ -2,7 +2,7 @@
 
 1. What relaxes is named: an effect that is less than it was taken for until now, a call that may be repeated,
    a check that shows an effect, a look at what an argument names that is not taken any more, a limit that an
-   argument is not worth any more, somebody who may approve.
+   argument is not worth any more, somebody who may approve, a process that goes on from task to task.
 2. The digest is of all changes and of the definitions that they are of: who agrees to it, agrees to these
    changes of these definitions, and to no others.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["Change", "Declared", "changes", "digest_of"]
+__all__ = ["Change", "Declared", "change_of_sharing", "changes", "digest_of"]
 
 _RANK: Final = {Effect.READ: 0, Effect.WRITE: 1, Effect.DESTRUCTIVE: 2}
 _NONE: Final = "-"
@@ -67,6 +67,21 @@ def changes(tool: str, before: Declared, after: Declared) -> tuple[Change, ...]:
         )
         for what, old, new, relaxes in _changed(before, after)
     )
+
+
+def change_of_sharing(server: str, identity: str, *, before: bool, after: bool) -> tuple[Change, ...]:
+    """What becomes different of a server, if anything does.
+
+    Args:
+        server: Its name.
+        identity: Digest of its identity.
+        before: Whether its process may go on from one task to the next.
+        after: Whether it may from now on.
+    """
+    if before is after:
+        return ()
+    old, new = _word(before), _word(after)
+    return (Change(tool=server, definition=identity, what="shareable", before=old, after=new, relaxes=after),)
 
 
 def digest_of(found: Iterable[Change]) -> str:

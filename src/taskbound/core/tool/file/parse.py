@@ -62,6 +62,8 @@ class ToolFile:
     """By name."""
     package: Range | None = None
     """Rule 4."""
+    shareable: bool | None = None
+    """Whether its process may go on from one task to the next; None where nothing is said."""
 
     def fits(self, server: str) -> bool:
         """Whether it is for a server of this name."""
@@ -91,10 +93,13 @@ def parse_tool_file(raw: bytes | JsonValue) -> ToolFile:
 
 
 def _parse_file(value: JsonValue, top: Place) -> ToolFile:
-    members = top.read_object(value, required=("server", "tools"), allowed=("package",))
+    members = top.read_object(value, required=("server", "tools"), allowed=("package", "shareable"))
     server = top.member("server").read_text(members["server"])
     if re.fullmatch(PATTERN, server) is None:
         raise top.member("server").fault("must be a server's name, in which `*` stands for anything")  # 1
+    shareable = members.get("shareable")
+    if "shareable" in members and not isinstance(shareable, bool):
+        raise top.member("shareable").fault(f"must be true or false, not {kind_of(shareable)}")
     place = top.member("tools")
     tools = place.read_object(members["tools"])
     if not tools:
@@ -103,6 +108,7 @@ def _parse_file(value: JsonValue, top: Place) -> ToolFile:
         raise place.fault(f"has {len(tools)} tools; at most {MAX_TOOLS} are allowed")
     return ToolFile(
         server=server,
+        shareable=shareable if isinstance(shareable, bool) else None,
         package=parse_range(members["package"], top.member("package")) if "package" in members else None,
         tools=tuple(_parse_tool(name, tools[name], place.member(name)) for name in sorted(tools)),
     )

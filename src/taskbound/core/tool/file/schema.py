@@ -58,6 +58,10 @@ def tool_file_schema() -> dict[str, JsonValue]:
                 "pattern": f"^{PATTERN}$",
             },
             "package": _package(),
+            "shareable": {
+                "description": "Whether its process may go on from one task of a connection to the next.",
+                "type": "boolean",
+            },
             "tools": {
                 "description": "By name, as the server names them.",
                 "type": "object",
