@@ -154,3 +154,30 @@ def test_a_ready_file_is_named_when_its_server_is_pinned_and_applied_by_a_person
     assert (other.status, "mcp-server-git" in other.err) == (2, True)
     unknown = place("tool", "apply", "ready:nothing", "--yes")
     assert (unknown.status, "[bad-input]" in unknown.err) == (2, True)
+
+
+def test_init_limits_the_paths_that_a_ready_file_knows_and_names_the_file(fresh: Installation) -> None:
+    package = "@modelcontextprotocol/server-filesystem"
+    script = installed(fresh.root, package, "2026.8.31")
+    shutil.copy(ECHO, script)
+    text = {"type": "string"}
+    schema = {"type": "object", "properties": {"source": text, "destination": text}}
+    fresh.tools.write_text(json.dumps([{"name": "move_file", "inputSchema": schema}]), encoding="utf-8")
+    server = {"command": sys.executable, "args": [script, "--tools", str(fresh.tools)]}
+    config = fresh.person / ".cursor" / "mcp.json"
+    config.parent.mkdir()
+    config.write_text(json.dumps({"mcpServers": {"files": server}}), encoding="utf-8")
+    words = ("--yes", "--tool", "files__move_file", "--root", str(fresh.project))
+    done = fresh("init", *words, "--monitor", f"file:{fresh.monitor}")
+    assert done.status == 0, done
+    assert "taskbound tool apply ready:filesystem --server files" in f"{done.out}{done.err}"
+    template = next(
+        one for one in fresh("template", "list", "--json").document["rows"] if one["name"] == "default"
+    )
+    (grant,) = template["scope"]["grants"]
+    limit = {"below": str(fresh.project)}
+    assert grant["arguments"] == {"destination": limit, "source": limit}
+    rows = fresh("tool", "list", "--json").document["rows"]
+    assert [(one["effect"], one.get("roles", [])) for one in rows] == [("destructive", [])], (
+        "nothing was applied"
+    )
