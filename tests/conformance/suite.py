@@ -48,8 +48,13 @@ __all__ = [
 
 Leg = Literal["server", "client"]
 REVISIONS: Final = ("2025-11-25", "2026-07-28")
-OVER: Final[Mapping[str, str]] = {"stdio": "bridge", "gateway": "stdio"}
-"""What a way lacks besides: over stdio what the bridge does, by the HTTP front what the gateway does then."""
+OVER: Final[Mapping[str, tuple[str, ...]]] = {
+    "stdio": ("bridge",),
+    "gateway": ("stdio",),
+    "older": ("gateway", "stdio"),
+}
+"""What a way lacks besides: over stdio what the bridge does, by the front what the gateway does then, and
+a modern client before an older server what the front does."""
 NOTHING: Final = "nothing-succeeded"
 """The check that fails in a scenario of which no check succeeded (rule 3)."""
 HERE: Final = Path(__file__).parent
@@ -105,7 +110,7 @@ def excepted(way: str, leg: Leg, revision: str) -> list[Excepted]:
     return [
         Excepted(scenario=one["scenario"], checks=frozenset(one["checks"]), reason=one["reason"])
         for one in _table().get("exception", ())
-        if one["way"] in {way, OVER.get(way)} and one["leg"] == leg and revision in one["revisions"]
+        if one["way"] in {way, *OVER.get(way, ())} and one["leg"] == leg and revision in one["revisions"]
     ]
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 import pytest
 
+from taskbound.core.tool import QUESTION_NAMES
 from tests.conformance.places import EVERYTHING, bridged, relayed
 from tests.conformance.suite import REVISIONS, excepted, judge, left_out, required, run_server
 from tests.surfaces.gateway.real import MODULE, real
@@ -35,7 +36,7 @@ def test_a_bridge_to_our_own_server_lacks_what_is_about_http(revision: str, tmp_
 async def test_what_the_gateway_carries_over_stdio_is_what_the_suite_asks_for(
     revision: str, tmp_path: Path
 ) -> None:
-    async with real(tmp_path, STDIO, name=NAME) as place:
+    async with real(tmp_path, STDIO, name=NAME, asks=QUESTION_NAMES) as place:
         gateway = [sys.executable, *MODULE, "--agent", "coder", "--home", str(place.home)]
         with bridged(gateway) as there, relayed(there, f"{NAME}__") as here:
             found = await asyncio.to_thread(run_server, here, revision, tmp_path / "found", extensions=False)

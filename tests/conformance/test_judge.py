@@ -87,7 +87,7 @@ def test_every_exception_has_its_reason_and_is_about_a_scenario_of_its_revision(
     leg: Leg, revision: str
 ) -> None:
     known = required(revision, leg)
-    for way in ("direct", "bridge", "stdio", "gateway"):
+    for way in ("direct", "bridge", "stdio", "gateway", "older"):
         for one in excepted(way, leg, revision):
             assert one.scenario in known
             assert one.checks

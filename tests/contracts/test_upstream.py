@@ -24,13 +24,16 @@ from taskbound.ports.upstream import (
     Logged,
     NoAnswer,
     NotSent,
+    Question,
     StartUpstream,
     Told,
+    Turn,
     Upstream,
     UpstreamAnswer,
 )
 from taskbound.wire.tool import ServerSpec, identity_of
-from tests.peers.commands import echo, faulty, speaking, telling
+from tests.peers.asking import STATE
+from tests.peers.commands import asking, echo, faulty, speaking, telling
 from tests.peers.rawhttp import Asked, RawHttp, Say, dump, result_of
 from tests.peers.rawsse import OLD, RawSse, old_speaks
 from tests.peers.speaking import SUBSCRIPTION, logs, notice, updated
@@ -59,6 +62,7 @@ class Events:
         self.lists: list[str] = []
         self.uris: list[str] = []
         self.logs: list[dict[str, Any]] = []
+        self.questions: list[Question] = []
 
     def tools_changed(self) -> None:
         self.changes += 1
@@ -71,6 +75,12 @@ class Events:
 
     def logged(self, params: Mapping[str, Any]) -> None:
         self.logs.append(dict(params))
+
+    def asked(self, question: Question) -> None:
+        self.questions.append(question)
+
+    def withdrawn(self, question: Question) -> None:
+        self.questions.remove(question)
 
     def ended(self, reason: str, detail: str) -> None:
         del detail
@@ -103,6 +113,8 @@ class Way:
                 if does == "tells-progress"
                 else speaking(log=log, era="legacy" if self.era == "legacy" else "modern")
                 if does == "speaks"
+                else asking(log=log)
+                if does == "asks"
                 else faulty(does, log=log)
             )
             spec = pin_server("x", command, environment={}, directory=str(self.folder))
@@ -123,6 +135,7 @@ class Way:
                 "error-with-orders": _fails,
                 "tells-progress": _tells,
                 "speaks": speaks(),
+                "asks": _asks,
             }[does],
             tools=b"[" + ODD + b"]",
         )
@@ -133,20 +146,24 @@ class Way:
             )
 
     @contextlib.asynccontextmanager
-    async def running(self, does: str = "echoes") -> AsyncIterator[tuple[Upstream, Events, Heard]]:
+    async def running(
+        self, does: str = "echoes", offers: bytes = b"{}"
+    ) -> AsyncIterator[tuple[Upstream, Events, Heard]]:
         """The same, started or reached."""
         events = Events()
         async with self.server(does) as (spec, heard):
-            upstream = await self.reach(spec, events)
+            upstream = await self.reach(spec, events, offers=offers)
             try:
                 yield upstream, events, heard
             finally:
                 await upstream.close()
 
-    async def reach(self, spec: ServerSpec, events: Events, *, era: str = "") -> Upstream:
+    async def reach(
+        self, spec: ServerSpec, events: Events, *, era: str = "", offers: bytes = b"{}"
+    ) -> Upstream:
         pinned = structs.replace(spec, era=era or ERAS[self.era])
         identity = identity_of(pinned, namespace="default")
-        return await self.start(identity, era=pinned.era, events=events)
+        return await self.start(identity, era=pinned.era, events=events, offers=offers)
 
 
 async def _echoes(asked: Asked, say: Say) -> bool:
@@ -184,13 +201,31 @@ async def _tells(asked: Asked, say: Say) -> bool:
     return True
 
 
+async def _asks(asked: Asked, say: Say) -> bool:
+    """A legacy server asks on the stream of its call; a modern one says so in its answer."""
+    if asked.method != "tools/call":
+        return False
+    params = asked.message["params"]
+    (questions,) = params["arguments"]["rounds"]
+    if "io.modelcontextprotocol/protocolVersion" in params.get("_meta", {}):
+        result = {"resultType": "input_required", "inputRequests": questions, "requestState": STATE % 0}
+        if "inputResponses" in params:
+            result = {"resultType": "complete", "content": []}
+        await say.answer(body=dump({"jsonrpc": "2.0", "id": asked.message["id"], "result": result}))
+        return True
+    (question,) = questions.values()
+    await say.stream(dump({"jsonrpc": "2.0", "id": "ask-1", **question}))
+    await say.gone()
+    return True
+
+
 @pytest.fixture(params=["stdio-legacy", "stdio-modern", "http-legacy", "http-modern", "sse-legacy"])
 def way(request: pytest.FixtureRequest, tmp_path: Path) -> Way:
     kind, era = request.param.split("-")
     return Way(kind, era, tmp_path)
 
 
-async def answered(
+async def answered(  # noqa: PLR0913 -- all that goes with a call
     upstream: Upstream,
     tool: str,
     arguments: bytes,
@@ -198,9 +233,10 @@ async def answered(
     key: str = "",
     progress: Told | None = None,
     logged: Logged | None = None,
+    turn: Turn | None = None,
 ) -> UpstreamAnswer:
     found: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
-    upstream.call(tool, arguments, found.set_result, key=key, progress=progress, logged=logged)
+    upstream.call(tool, arguments, found.set_result, key=key, progress=progress, logged=logged, turn=turn)
     assert not found.done()
     return await asyncio.wait_for(found, DEADLINE)
 

@@ -71,6 +71,11 @@ def slow(
     return _command(HERE / "slow.py", *options)
 
 
+def asking(*, log: Path | None = None) -> list[str]:
+    """A server that asks as its tool's arguments say; see `asking.py`."""
+    return _command(HERE / "asking.py", ("log", log))
+
+
 def shelf(script: Path, *, log: Path | None = None, era: str | None = None) -> list[str]:
     """A server that has what its script says beside its tools; see `shelf.py`."""
     return _command(HERE / "shelf.py", ("script", script), ("log", log), ("era", era))

@@ -18,7 +18,7 @@ from msgspec import structs
 from taskbound.adapters.upstream.mcp.http.probe import pin_url, probe
 from taskbound.adapters.upstream.mcp.http.server import HttpServer, HttpStarter
 from taskbound.core.action.canonical import canonical
-from taskbound.ports.upstream import Answered, UpstreamAnswer
+from taskbound.ports.upstream import Answered, Question, UpstreamAnswer, errored
 from taskbound.wire.tool import identity_of
 
 Json = dict[str, Any]
@@ -42,6 +42,13 @@ class Deaf:
 
     def logged(self, params: object) -> None:
         """Nothing is shown."""
+
+    def asked(self, question: Question) -> None:
+        """Nobody answers here."""
+        question.answer(errored(-32601, "nobody is asked here"))
+
+    def withdrawn(self, question: Question) -> None:
+        """It was refused."""
 
     def ended(self, reason: str, detail: str) -> None:
         """Whoever calls is told."""

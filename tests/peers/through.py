@@ -24,6 +24,7 @@ from mcp import StdioServerParameters
 from taskbound import __version__
 from taskbound.adapters.upstream.mcp.http.probe import probe_url
 from taskbound.core.scope import parse_scope
+from taskbound.core.tool import QUESTION_NAMES
 from taskbound.sdk.client import Client
 from taskbound.wire.connection import Done, Open
 from taskbound.wire.identity import AcknowledgeMonitor, ActivateAgent, RegisterAgent, TestMonitor
@@ -42,8 +43,9 @@ def settle(home: Path, name: str, url: str) -> None:
     try:
         spec, found = probe_url(name=name, url=url, headers={})
         raws = tuple(map(msgspec.Raw, found.definitions))
-        client.ask(AddUpstream(spec=spec, definitions=raws, agents=(name,), methods=found.methods), Done)
-        _let_in(client, name, [*(json.loads(raw)["name"] for raw in found.definitions), *found.methods], home)
+        methods = (*found.methods, *sorted(QUESTION_NAMES))  # it may ask, too
+        client.ask(AddUpstream(spec=spec, definitions=raws, agents=(name,), methods=methods), Done)
+        _let_in(client, name, [*(json.loads(raw)["name"] for raw in found.definitions), *methods], home)
     finally:
         client.close()
 

@@ -89,7 +89,8 @@ class AddUpstream(Message, frozen=True, tag="upstream:add", tag_field="op"):
     agents: tuple[str, ...] = ()
     """Agents whose gateways offer this server."""
     methods: tuple[str, ...] = ()
-    """What the server says that it can be asked for beside its tools: names of `core.tool.METHOD_NAMES`."""
+    """What the server says that it can be asked for beside its tools (`core.tool.METHOD_NAMES`), and what the
+    person says that it may ask of whoever calls it (`core.tool.QUESTION_NAMES`)."""
 
 
 class RemoveUpstream(Message, frozen=True, tag="upstream:remove", tag_field="op"):

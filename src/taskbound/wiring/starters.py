@@ -20,12 +20,14 @@ class Starters:
         self._stdio = stdio
         self._http: StartUpstream | None = None
 
-    async def __call__(self, identity: ServerIdentity, *, era: str, events: UpstreamEvents) -> Upstream:
+    async def __call__(
+        self, identity: ServerIdentity, *, era: str, events: UpstreamEvents, offers: bytes = b"{}"
+    ) -> Upstream:
         """The server, ready for calls; who has no server with a URL loads nothing of what that takes."""
         if identity.remote is None:
-            return await self._stdio(identity, era=era, events=events)
+            return await self._stdio(identity, era=era, events=events, offers=offers)
         if self._http is None:
             from taskbound.adapters.upstream.mcp.http.server import HttpStarter  # noqa: PLC0415 -- as said above
 
             self._http = HttpStarter()
-        return await self._http(identity, era=era, events=events)
+        return await self._http(identity, era=era, events=events, offers=offers)

@@ -13,7 +13,7 @@ from taskbound.adapters.upstream.mcp.http.probe import pin_url
 from taskbound.adapters.upstream.mcp.http.server import HttpServer, HttpStarter
 from taskbound.adapters.upstream.mcp.http.session import Waits
 from taskbound.adapters.upstream.mcp.server import Patience
-from taskbound.ports.upstream import UpstreamAnswer
+from taskbound.ports.upstream import Question, UpstreamAnswer
 from taskbound.wire.tool import ServerSpec, identity_of
 from tests.peers.rawhttp import Asked, Does, RawHttp, Say
 
@@ -31,6 +31,7 @@ class Events:
         self.changes = 0
         self.logs: list[object] = []
         self.over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.questions: list[Question] = []
 
     def tools_changed(self) -> None:
         self.changes += 1
@@ -43,6 +44,12 @@ class Events:
 
     def logged(self, params: object) -> None:
         self.logs.append(params)
+
+    def asked(self, question: Question) -> None:
+        self.questions.append(question)
+
+    def withdrawn(self, question: Question) -> None:
+        self.questions.remove(question)
 
     def ended(self, reason: str, detail: str) -> None:
         del detail

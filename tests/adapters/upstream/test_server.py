@@ -28,7 +28,7 @@ from tests.peers.rawclient import Tap
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from taskbound.ports.upstream import UpstreamAnswer
+    from taskbound.ports.upstream import Question, UpstreamAnswer
 
 pytestmark = pytest.mark.anyio
 DEADLINE = 20.0
@@ -46,6 +46,7 @@ class Events:
     def __init__(self) -> None:
         self.changes = 0
         self.over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.questions: list[Question] = []
 
     def tools_changed(self) -> None:
         self.changes += 1
@@ -58,6 +59,12 @@ class Events:
 
     def logged(self, params: object) -> None:
         """Nothing here logs."""
+
+    def asked(self, question: Question) -> None:
+        self.questions.append(question)
+
+    def withdrawn(self, question: Question) -> None:
+        self.questions.remove(question)
 
     def ended(self, reason: str, detail: str) -> None:
         del detail

@@ -4,8 +4,12 @@ import pytest
 
 from taskbound.core.tool import (
     METHOD_NAMES,
+    QUESTION_NAMES,
+    RESERVED_NAMES,
     BadToolNameError,
     Effect,
+    Same,
+    compare_list,
     join_tool_name,
     method_definition,
     parse_definition,
@@ -15,7 +19,7 @@ from taskbound.core.tool import (
 )
 
 
-@pytest.mark.parametrize("name", sorted(METHOD_NAMES))
+@pytest.mark.parametrize("name", sorted(RESERVED_NAMES))
 def test_a_method_is_a_tool_whose_name_no_server_can_give(name: str) -> None:
     definition = method_definition(name)
     assert parse_tool_name(join_tool_name("fs", name)) == ("fs", name)
@@ -42,3 +46,23 @@ def test_no_other_name_with_a_slash_is_one(name: str) -> None:
         parse_tool_name(f"fs__{name}")
     with pytest.raises(BadToolNameError):
         method_definition(name)
+
+
+@pytest.mark.parametrize("name", sorted(QUESTION_NAMES))
+def test_a_question_has_the_worst_effect_and_takes_nothing_but_what_mcp_says(name: str) -> None:
+    definition = method_definition(name)
+    assert (definition.effect, definition.open_world) == (Effect.DESTRUCTIVE, True)
+    assert definition.denies_idempotence
+    assert definition.input_schema["additionalProperties"] is False
+
+
+def test_a_form_and_no_context_are_what_a_grant_need_not_mention() -> None:
+    assert method_definition("elicitation/create").defaults == {"mode": "form"}
+    assert method_definition("sampling/createMessage").defaults == {"includeContext": "none"}
+
+
+def test_what_a_server_may_ask_is_a_persons_word_that_no_server_takes_back() -> None:
+    pinned = [method_definition("roots/list"), method_definition("prompts/get")]
+    found = compare_list(pinned, [], server="fs", methods=("elicitation/create",))
+    assert isinstance(found["roots/list"], Same)
+    assert not isinstance(found["prompts/get"], Same)

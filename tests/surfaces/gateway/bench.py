@@ -261,11 +261,11 @@ class Bench:
         """Cancel a request."""
         await self.notify("notifications/cancelled", {"requestId": request, "reason": "test"})
 
-    async def handshake(self, version: str = "2025-11-25") -> Message:
-        """Open the connection as a legacy client."""
+    async def handshake(self, version: str = "2025-11-25", **capabilities: Message) -> Message:
+        """Open the connection as a legacy client with these capabilities."""
         who = {"name": "bench", "version": "1"}
         answer = await self.request(
-            "initialize", {"protocolVersion": version, "capabilities": {}, "clientInfo": who}
+            "initialize", {"protocolVersion": version, "capabilities": capabilities, "clientInfo": who}
         )
         await self.notify("notifications/initialized")
         return answer

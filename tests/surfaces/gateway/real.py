@@ -41,7 +41,7 @@ from tests.peers.rawclient import RawClient
 from tests.surfaces.gateway.bench import probed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
     from pathlib import Path
 
     from tests.peers.rawclient import Era
@@ -95,13 +95,16 @@ class Place:
             self._client.close()
             self._client = None
 
-    async def pin(self, name: str, command: Sequence[str], *, era: str = "") -> None:
+    async def pin(
+        self, name: str, command: Sequence[str], *, era: str = "", asks: Iterable[str] = ()
+    ) -> None:
         spec, found = await probed(name, command, self.directory, era=era)
+        methods = (*found.methods, *sorted(asks))
         raws = tuple(map(msgspec.Raw, found.definitions))
-        ask = AddUpstream(spec=spec, definitions=raws, agents=self.agents, methods=found.methods)
+        ask = AddUpstream(spec=spec, definitions=raws, agents=self.agents, methods=methods)
         self.client.ask(ask, Done)
         self.tools += [f"{name}__{json.loads(raw)['name']}" for raw in found.definitions]
-        self.tools += [f"{name}__{method}" for method in found.methods]
+        self.tools += [f"{name}__{method}" for method in methods]
 
     def anything(self) -> dict[str, Any]:
         """A scope of every pinned tool with any arguments."""
@@ -234,10 +237,11 @@ async def real(
     name: str = "echo",
     scope: dict[str, Any] | None = None,
     era: str = "",
+    asks: Iterable[str] = (),
 ) -> AsyncIterator[Place]:
-    """A daemon with one pinned server, and a running task that may call all of it."""
+    """A daemon with one pinned server, which may ask so, and a running task that may call all of it."""
     async with served(tmp_path) as place:
-        await place.pin(name, command, era=era)
+        await place.pin(name, command, era=era, asks=asks)
         place.settle_in()
         place.start_task(scope)
         yield place

@@ -405,7 +405,7 @@ async def test_a_result_that_a_legacy_client_can_not_be_told_is_refused_before_t
         assert text_of(await b.call("echo__echo", {"text": "a"}, modern=True)) == "a"
 
 
-async def test_a_result_that_asks_for_input_is_unknown_and_withheld(tmp_path: Path) -> None:
+async def test_a_result_that_asks_for_more_and_for_nothing_is_unknown_and_withheld(tmp_path: Path) -> None:
     odd = tmp_path / "odd.py"
     odd.write_text(ASKING, encoding="utf-8")
     async with bench(tmp_path, [faulty("drips")[0], str(odd), "--fault", "drips"], name="odd") as b:
@@ -413,7 +413,7 @@ async def test_a_result_that_asks_for_input_is_unknown_and_withheld(tmp_path: Pa
         answer = await b.call("odd__work")
         outcome = await b.daemon.asked(Outcome)
     assert outcome.outcome == "unknown"
-    assert code_of(answer) == "input-required"
+    assert code_of(answer) == "not-the-protocol"
 
 
 # --- release ------------------------------------------------------------------------------------------------

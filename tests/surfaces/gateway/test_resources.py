@@ -298,7 +298,7 @@ async def test_an_answer_that_is_not_what_mcp_says_is_withheld(
     async with shelves.serve("one") as b:
         await b.handshake()
         answer = await b.request(method, PARAMS[method])
-        assert code_of(answer) in {"not-the-protocol", "imitation", "input-required"}
+        assert code_of(answer) in {"not-the-protocol", "imitation", "not-complete"}
         assert (await b.daemon.asked(Outcome)).outcome == "unknown"
 
 

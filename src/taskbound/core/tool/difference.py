@@ -21,7 +21,7 @@ from taskbound.core.action.canonical import canonical
 from taskbound.core.errors import MalformedError
 from taskbound.core.tool.definition import ToolDefinition, parse_definitions
 from taskbound.core.tool.method import method_definition
-from taskbound.core.tool.name import METHOD_NAMES, shown
+from taskbound.core.tool.name import METHOD_NAMES, QUESTION_NAMES, shown
 from taskbound.core.tool.schema import part, pointer
 from taskbound.core.truth import NoTruth
 
@@ -99,6 +99,8 @@ def compare_list(
     try:
         seen = {one.name: one for one in parse_definitions(raws, server=server)}
         seen |= {one: method_definition(one) for one in methods if one in METHOD_NAMES}
+        # What it may ask is a person's word at the pin; no server takes it back or adds to it.
+        seen |= {one: method_definition(one) for one in QUESTION_NAMES}
     except MalformedError as error:
         words = (f"the server's list can't be read: {error.message}",)
         return {one.name: SchemaChanged(words=words) for one in pinned}

@@ -4,8 +4,9 @@
 2. *server* is `[a-z0-9][a-z0-9-]*`, at most 32 characters. It holds no `_`, so the first
    `__` ends it, whatever the tool is called.
 3. *tool* is what the server calls it: letters, digits, `_`, `-` and `.`; it begins with a
-   letter, a digit or `_`. Case matters. Or it is one of `METHOD_NAMES`, what a server can be asked
-   for beside its tools (`method`): each holds a `/`, so no server can call a tool of its own so.
+   letter, a digit or `_`. Case matters. Or it is one of `RESERVED_NAMES`: what a server can be asked
+   for beside its tools, and what it may ask of the one who called it (`method`). Each holds a `/`, so
+   no server can call a tool of its own so.
 4. In one list no two names are equal, and no two differ only in what is not told apart:
    case, `_` `-` `.` `/` (clients rewrite them), 0 and O, 1, I and l, rn and m.
 """
@@ -31,6 +32,8 @@ __all__ = [
     "MAX_SERVER_NAME",
     "MAX_TOOL_NAME",
     "METHOD_NAMES",
+    "QUESTION_NAMES",
+    "RESERVED_NAMES",
     "SEPARATOR",
     "join_tool_name",
     "look_of",
@@ -48,6 +51,10 @@ METHOD_NAMES: Final = frozenset(
     {"completion/complete", "prompts/get", "resources/read", "resources/subscribe"}
 )
 """Methods of MCP that are actions of their own, under the name of their server (rule 3)."""
+QUESTION_NAMES: Final = frozenset({"elicitation/create", "roots/list", "sampling/createMessage"})
+"""What a server asks of a client: actions too, under the name of the server that asks (rule 3)."""
+RESERVED_NAMES: Final = METHOD_NAMES | QUESTION_NAMES
+"""Names that are MCP's, and no server's to give."""
 
 _SERVER: Final = re.compile(r"[a-z0-9][a-z0-9-]*")
 _TOOL: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -67,7 +74,7 @@ def parse_tool_name(text: str) -> tuple[str, str]:
     if len(text) > MAX_TOOL_NAME:
         raise BadToolNameError(f"a tool's name has at most {MAX_TOOL_NAME} characters, not {len(text)}")
     server, mark, tool = text.partition(SEPARATOR)
-    if not mark or (tool not in METHOD_NAMES and _TOOL.fullmatch(tool) is None):
+    if not mark or (tool not in RESERVED_NAMES and _TOOL.fullmatch(tool) is None):
         raise BadToolNameError(f"`{shown(text)}` is not a name of the shape `server__tool`")
     parse_server_name(server)
     return server, tool

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from taskbound.ports.upstream.server import StartUpstream, Upstream, UpstreamEvents
-from taskbound.ports.upstream.values import Answered, Errored, Logged, NoAnswer, NotSent, Told, UpstreamAnswer
+from taskbound.ports.upstream.values import (
+    Answered,
+    Errored,
+    Logged,
+    NoAnswer,
+    NotSent,
+    Question,
+    Told,
+    Turn,
+    UpstreamAnswer,
+    errored,
+)
 
 __all__ = [
     "Answered",
@@ -11,9 +22,12 @@ __all__ = [
     "Logged",
     "NoAnswer",
     "NotSent",
+    "Question",
     "StartUpstream",
     "Told",
+    "Turn",
     "Upstream",
     "UpstreamAnswer",
     "UpstreamEvents",
+    "errored",
 ]

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool import ServerIdentity
-    from taskbound.ports.upstream.values import Logged, Told, UpstreamAnswer
+    from taskbound.ports.upstream.values import Logged, Question, Told, Turn, UpstreamAnswer
 
 __all__ = ["StartUpstream", "Upstream", "UpstreamEvents"]
 
@@ -28,6 +28,12 @@ class UpstreamEvents(Protocol):
 
     def logged(self, params: Mapping[str, JsonValue]) -> None:
         """It logs, and nobody can say for which call; called in the loop, MUST return at once."""
+
+    def asked(self, question: Question) -> None:
+        """It asks the one who called it; called in the loop, MUST return at once, and see to an answer."""
+
+    def withdrawn(self, question: Question) -> None:
+        """It wants no answer to this any more."""
 
     def ended(self, reason: str, detail: str) -> None:
         """It is gone, or its connection can't be used; called once, after every open call was answered."""
@@ -66,7 +72,7 @@ class Upstream(Protocol):
     async def list_entries(self, method: str) -> tuple[bytes, ...]:
         """What it lists by `prompts/list` and the like, as `list_tools`; MUST be empty if it has none."""
 
-    def call(
+    def call(  # noqa: PLR0913 -- all that goes with a call
         self,
         tool: str,
         arguments: bytes,
@@ -75,6 +81,7 @@ class Upstream(Protocol):
         key: str = "",
         progress: Told | None = None,
         logged: Logged | None = None,
+        turn: Turn | None = None,
     ) -> int:
         """Send one call, or the request that `tool` names when it is a method, and return its number.
 
@@ -84,7 +91,8 @@ class Upstream(Protocol):
         `answer`, what it notifies of under a token of this call; without `progress` no token MUST be sent.
         `logged` hears, before `answer`, what is logged in this call: by a server that does not say in which,
         while no other is open. A modern server is told its level. What else is logged is for
-        `UpstreamEvents.logged`.
+        `UpstreamEvents.logged`. A modern server MUST be told what `turn` says, byte for byte, and without it
+        that the one who calls can be asked nothing; a legacy one hears of it at its start alone.
         """
 
     async def log_from(self, level: str) -> None:
@@ -125,8 +133,13 @@ class Upstream(Protocol):
 class StartUpstream(Protocol):
     """Starts servers as they are pinned, or reaches them."""
 
-    async def __call__(self, identity: ServerIdentity, *, era: str, events: UpstreamEvents) -> Upstream:
+    async def __call__(
+        self, identity: ServerIdentity, *, era: str, events: UpstreamEvents, offers: bytes = b"{}"
+    ) -> Upstream:
         """The server, started or reached, of the pinned era, ready for calls.
+
+        `offers` are the capabilities, canonical, that a legacy server is told its clients have. What it asks
+        beside them MUST be refused, and never reach `events`; so MUST what a modern one asks by requests.
 
         MUST compare every pinned file right before the start, and give the server no other
         environment than is declared, save for what every program needs. MUST speak to no other server

@@ -1,16 +1,29 @@
-"""What can come of one request to an upstream server, and who hears of its progress and its logs."""
+"""What can come of a request to an upstream server, what it asks, who hears of its progress and its logs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from taskbound.core.action.canonical import canonical
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["Answered", "Errored", "Logged", "NoAnswer", "NotSent", "Told", "UpstreamAnswer"]
+__all__ = [
+    "Answered",
+    "Errored",
+    "Logged",
+    "NoAnswer",
+    "NotSent",
+    "Question",
+    "Told",
+    "Turn",
+    "UpstreamAnswer",
+    "errored",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +80,34 @@ class Logged:
 UpstreamAnswer: TypeAlias = Answered | Errored | NoAnswer | NotSent
 Told: TypeAlias = "Callable[[Mapping[str, JsonValue]], None]"
 """Hears the parameters of one notification of progress or of a log, strictly read and not yet judged."""
+
+
+def errored(code: int, message: str) -> Errored:
+    """A JSON-RPC error of ours."""
+    return Errored(canonical({"code": code, "message": message}), code, message)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """What a legacy server asks of the one who called it: a request of the server's."""
+
+    number: int
+    """The call in whose exchange it came; 0 where the way to the server does not tell calls apart."""
+    method: str
+    """Of `core.tool.QUESTION_NAMES`."""
+    params: Mapping[str, JsonValue]
+    """Strictly read and not yet judged."""
+    answer: Callable[[Answered | Errored], None]
+    """Answers it, once; what comes after that, or after the server's end, is dropped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What a modern server is told with a call of what can be asked, and of what it asked for before."""
+
+    offers: bytes = b"{}"
+    """The capabilities of the one who calls, canonical."""
+    answers: bytes = b""
+    """`inputResponses`, one JSON object; empty where nothing was answered."""
+    state: bytes = b""
+    """`requestState`, byte for byte as the server wrote it; empty where it gave none."""

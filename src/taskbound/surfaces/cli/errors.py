@@ -41,7 +41,8 @@ SURPRISE: Final = 1
 
 _BY_STATUS: Final[dict[int, str]] = {
     _MALFORMED: """
-        already-in-force already-initialized bad-bundle bad-case bad-client-config bad-definition bad-escape
+        already-in-force already-initialized bad-answers
+        bad-bundle bad-case bad-client-config bad-definition bad-escape
         bad-evidence bad-filter bad-frame bad-grantable bad-http bad-id bad-input bad-instant bad-issuer
         bad-jsonrpc
         bad-limits bad-monitor bad-name bad-note bad-outcome bad-params bad-person-key bad-plan bad-policy
@@ -63,11 +64,13 @@ _BY_STATUS: Final[dict[int, str]] = {
         token-header token-kind token-lifetime token-segments token-signature token-size too-deep too-large
         too-many-approvers too-many-calls too-many-groups too-many-keys too-many-parts too-many-tools
         tool-file trailing-data bad-role
-        unknown-member unknown-method unknown-path unpinnable unreadable-plan unsupported-version unwritable
+        unfit-question unknown-member unknown-method unknown-path unknown-state
+        unpinnable unreadable-plan unsupported-version unwritable
         verifier-key-malformed
     """,
     _DENIED: """
-        already-answered ambiguous-task amendment-denied amendment-narrows amendment-open
+        already-answered ambiguous-question
+        ambiguous-task amendment-denied amendment-narrows amendment-open
         amendment-widens approval-denied approval-narrowed approval-over
         author-activates bad-bearer bad-signature checkpoint-older client-config-changed comment-would-be-lost
         counts-back declined denied era-changed foreign-data-directory foreign-host foreign-origin hold-over
@@ -87,13 +90,14 @@ _BY_STATUS: Final[dict[int, str]] = {
         server-changed statement-time stopped task-ended task-expired task-not-started task-paused
         token-audience token-expired token-issuer token-key token-not-yet token-unproven
         too-long-to-show too-many-holds too-many-questions too-many-refusals tool-changed tree-too-large
-        shadowed-resource unbridgeable unknown-resource
+        shadowed-resource stray-question unable-client unbridgeable unknown-resource
         unknown-action unknown-approval unknown-bundle unknown-identity unknown-issuer unknown-key
         unknown-server unknown-session unknown-template unknown-tool unproven unvouched upstream-exists
         wrong-monitor-code wrong-state
     """,
     _UNAVAILABLE: """
-        affected-sqlite ambiguous-commit busy client-config-unwritable conflict contended crowded
+        affected-sqlite ambiguous-commit asks-too-often busy
+        client-config-unwritable conflict contended crowded
         daemon-lost daemon-not-started damaged-bundle damaged-store database-lost demo-part-missing
         disk-failed driver-missing file-unavailable foreign-database front-full full-disk gateway-silent
         home-in-use

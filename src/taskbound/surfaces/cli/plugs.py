@@ -41,7 +41,7 @@ class Probed:
     definitions: tuple[bytes, ...]
     """Each tool object exactly as it was received."""
     methods: tuple[str, ...] = ()
-    """What the server says that it can be asked for beside its tools."""
+    """What the server says that it can be asked for beside its tools, and what it may ask, by a person."""
     notes: tuple[str, ...] = ()
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
 import msgspec
 import typer
@@ -28,6 +29,7 @@ __all__ = [
     "add_probed",
     "app",
     "list_upstreams",
+    "parse_asks",
     "parse_variables",
     "remove",
     "show_tools",
@@ -38,6 +40,20 @@ __all__ = [
 app = group("upstream", "Servers that agents reach through a gateway, pinned to what they were when added.")
 
 HIDDEN = "(not shown)"
+ASKS: Final = {
+    "elicitation": "elicitation/create",
+    "roots": "roots/list",
+    "sampling": "sampling/createMessage",
+}
+"""How a person says what a server may ask, and what MCP calls it."""
+AsksOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--asks",
+        metavar="KIND",
+        help="A task may grant it to ask its clients so: elicitation, roots or sampling. Repeatable.",
+    ),
+]
 
 
 Env = Annotated[
@@ -92,6 +108,7 @@ def add(
     env: Env = None,
     limit: Limit = None,
     cwd: Annotated[str, typer.Option("--cwd", metavar="DIR", help="Run it there.")] = "",
+    asks: AsksOption = None,
     url: Annotated[str, typer.Option("--url", help="Reach it there, instead of starting a command.")] = "",
     header: Header = None,
     key: Key = "",
@@ -115,6 +132,7 @@ def add(
             " `--ca`, `--transport`)",
         )
     file = _file_for(name, tools, relax=relax)
+    questions = parse_asks(asks or [])
     if url:
         probed = session.plugs.reach(
             name=name,
@@ -132,6 +150,7 @@ def add(
             directory=cwd,
             limits=limit or (),
         )
+    probed = replace(probed, methods=(*probed.methods, *questions))
     _pin(session, probed, agent or [], file, relax=relax)
 
 
@@ -206,11 +225,33 @@ def remove(
     session.done(session.ask(RemoveUpstream(name=name), Done), f"{shown(name)} is removed")
 
 
+def _show_pinned(screen: Screen, name: str, probed: Probed) -> None:
+    """Say what was pinned."""
+    spec = probed.spec
+    what = f"{spec.url} (MCP {spec.era})" if spec.url else f"{shown(spec.command)} {spec.sha256[:16]}…"
+    screen.line(f"{shown(name)} is pinned: {what}")
+    tools = parse_definitions(probed.definitions, server=name)
+    show_tools(screen, name, (*tools, *map(method_definition, probed.methods)))
+    for note in probed.notes:
+        screen.note(note)
+
+
 def add_probed(session: Session, probed: Probed, agents: Sequence[str]) -> Done:
     """Pin a server that was probed."""
     raws = tuple(msgspec.Raw(one) for one in probed.definitions)
     ask = AddUpstream(spec=probed.spec, definitions=raws, agents=tuple(agents), methods=probed.methods)
     return session.ask(ask, Done)
+
+
+def parse_asks(words: Sequence[str]) -> tuple[str, ...]:
+    """What a server may ask, by the words for it.
+
+    Raises:
+        BadInputError: There is no such question.
+    """
+    if not ASKS.keys() >= set(words):
+        raise BadInputError(f"a server asks for {', '.join(ASKS)}", remedy="give `--asks` one of these")
+    return tuple(ASKS[word] for word in sorted(set(words)))
 
 
 def parse_variables(words: Sequence[str]) -> dict[str, str]:

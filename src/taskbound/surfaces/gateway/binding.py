@@ -6,6 +6,9 @@
    said that its tools changed; a server whose list never rests is not called.
 3. A server whose pin is another one now is ended, and started as it is pinned.
 4. When the task ends, every server that ran for it ends, once the calls to it are over.
+5. A legacy server is told at its start, and then no more, what its clients can be asked: what the client that
+   was heard last has declared, as far as the task's scope has grants for it. A later client that can't answer
+   is not asked all the same, and what a later task does not grant is refused.
 """
 
 from __future__ import annotations
@@ -18,8 +21,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from taskbound.core.errors import TaskboundError
+from taskbound.ports.upstream import errored
+from taskbound.surfaces.gateway.asked.offers import capabilities
 from taskbound.surfaces.gateway.eras import crosses
-from taskbound.surfaces.gateway.errors import UnstableToolsError
+from taskbound.surfaces.gateway.errors import METHOD_NOT_FOUND, UnstableToolsError
 from taskbound.wire.tool import ListUpstreams, ReachTools, Seen, SeeTools, ToolRows, UpstreamRows, identity_of
 
 if TYPE_CHECKING:
@@ -27,7 +32,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool import ServerIdentity
-    from taskbound.ports.upstream import StartUpstream, Upstream
+    from taskbound.ports.upstream import Question, StartUpstream, Upstream
     from taskbound.surfaces.gateway.link import Link
     from taskbound.wire.tool import ServerSpec, ToolRow
 
@@ -41,9 +46,17 @@ def _deaf(*_: object) -> None:
     """Nobody hears it."""
 
 
+def _offers_nothing(_: Running) -> frozenset[str]:
+    return frozenset()
+
+
+def _refuses(_: Running, question: Question) -> None:
+    question.answer(errored(METHOD_NOT_FOUND, "nobody answers here"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ears:
-    """Who hears what servers say unasked."""
+    """Who hears what servers say unasked; called in the loop, returns at once."""
 
     listed: Callable[[Running, str], None] = _deaf
     """One of its lists changed."""
@@ -53,6 +66,12 @@ class Ears:
     """It logs, and nobody can say in which call."""
     ended: Callable[[Running], None] = _deaf
     """It is gone."""
+    offered: Callable[[Running], frozenset[str]] = _offers_nothing
+    """What it may be told, when it is started, that can be asked (`asked.offers`; rule 5)."""
+    asked: Callable[[Running, Question], None] = _refuses
+    """It asks the client of a call."""
+    withdrawn: Callable[[Question], None] = _deaf
+    """It wants no answer to this any more."""
 
 
 class Running:
@@ -62,6 +81,8 @@ class Running:
         """Prepare; nothing runs yet."""
         self._ears = ears
         self.spec = spec
+        self.reports = 0
+        """How many of its questions that became no action are recorded."""
         self.identity = identity
         self.upstream: Upstream | None = None
         self.stale = True
@@ -111,6 +132,14 @@ class Running:
     def logged(self, params: Mapping[str, JsonValue]) -> None:
         """It logs, outside of calls as far as anybody can say."""
         self._ears.logged(self, params)
+
+    def asked(self, question: Question) -> None:
+        """It asks the client of a call."""
+        self._ears.asked(self, question)
+
+    def withdrawn(self, question: Question) -> None:
+        """It wants no answer to this any more."""
+        self._ears.withdrawn(question)
 
     def ended(self, reason: str, detail: str) -> None:
         """It is gone; the next call starts it anew."""
@@ -191,7 +220,12 @@ class Servers:
         running.stale = True
         running.level = ""
         await running.close()
-        running.upstream = await self._start(running.identity, era=running.spec.era, events=running)
+        running.upstream = await self._start(
+            running.identity,
+            era=running.spec.era,
+            events=running,
+            offers=capabilities(self.ears.offered(running)),
+        )
         if running not in self._all:
             self._all.append(running)
         if running.spec.shareable:

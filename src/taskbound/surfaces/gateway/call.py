@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import structs
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable, Mapping
 
-    from taskbound.ports.upstream import UpstreamAnswer
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.ports.upstream import Logged, Told, Turn, UpstreamAnswer
     from taskbound.sdk.arrival import Arrival
     from taskbound.surfaces.gateway.binding import Running
     from taskbound.surfaces.gateway.link import Asked
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from taskbound.wire.action import Changed, Narrowed
     from taskbound.wire.mcp.message import Id
 
-__all__ = ["Call", "Cause"]
+__all__ = ["Call", "Cause", "Way"]
 
 
 class Cause(Enum):
@@ -32,18 +34,43 @@ class Cause(Enum):
     STOPPED = "everything is stopped"
     LOST = "the daemon is lost"
     LATE = "it was read for too long"
+    UNANSWERED = "nobody answered in time"
+    BESIDE = "another question of the same round was not answered"
 
 
 _SILENT: Final = frozenset({Cause.CANCELLED, Cause.LEFT})
 """Causes after which the client gets no answer."""
 
 
+class Way(Protocol):
+    """Where a call goes: a part of `ports.upstream.Upstream`, or the client that a server asks (`asked`)."""
+
+    def call(  # noqa: PLR0913 -- as a server is called (`ports.upstream.Upstream.call`)
+        self,
+        tool: str,
+        arguments: bytes,
+        answer: Callable[[UpstreamAnswer], None],
+        *,
+        key: str = "",
+        progress: Told | None = None,
+        logged: Logged | None = None,
+        turn: Turn | None = None,
+    ) -> int:
+        """Send it, and return its number."""
+
+    def cancel(self, number: int, reason: str) -> None:
+        """Ask to stop working on it."""
+
+    def forget(self, number: int) -> None:
+        """Drop whatever answer may come."""
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Call:
-    """One call that is open: a `tools/call`, or a request beside it (`asking`)."""
+    """One call that is open: a `tools/call`, a request beside it (`asking`), or a question (`asked`)."""
 
     id: Id | None
-    """None of a call that the gateway makes itself."""
+    """None of a call that the gateway makes itself, and of one whose client is asked something and away."""
     id_raw: bytes
     """The client's id exactly as it wrote it."""
     request: str
@@ -84,6 +111,16 @@ class Call:
     number: int = 0
     waiting: Arrival[UpstreamAnswer] | None = None
     timer: asyncio.TimerHandle | None = None
+    digest: bytes = b""
+    """Of what the client asked for, so that the one who comes back with a state asks for the same."""
+    offers: Mapping[str, JsonValue] = field(default_factory=dict)
+    """The capabilities of its client."""
+    towards: Way | None = None
+    """Where it goes, when that is not its server: the client, which a server asks."""
+    questions: set[Call] = field(default_factory=set)
+    """What its server asks just now."""
+    asked_for: int = 0
+    """How often its server has asked."""
 
     def narrow(self, narrowed: Narrowed) -> None:
         """Be the narrower call from now on: what is decided, and what is sent."""
@@ -92,6 +129,16 @@ class Call:
             structs.replace(one, before=first.pop(one.place, one.before)) for one in narrowed.changed
         ) + tuple(one for one in self.changed if one.place in first)
         self.arguments, self.held, self.key = bytes(narrowed.arguments), narrowed.action, ""
+
+    @property
+    def way(self) -> Way | None:
+        """Where it goes; nowhere while its server does not run."""
+        return self.towards or (self.running.upstream if self.running is not None else None)
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether its server works on it, and nothing has interrupted it."""
+        return self.cause is None and self.waiting is not None and not self.waiting.done()
 
     @property
     def is_left(self) -> bool:

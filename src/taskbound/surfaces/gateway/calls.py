@@ -4,7 +4,7 @@
    a permit for exactly this act, from the server and task that it names, in time.
 2. A permit that could not be used is reported as *not sent*; whoever cancels before the
    call was sent gets that too.
-3. A result leaves only after the daemon has recorded the outcome and released it.
+3. A result leaves only after the daemon has recorded the outcome and released it (`outcomes`).
 4. A call that is interrupted (cancelled, its task ended, everything stopped, the daemon
    or the client gone) is cancelled upstream, and its result never leaves. The server has
    2 seconds to answer all the same; without an answer the outcome is unknown, and a server
@@ -19,77 +19,65 @@
 9. Where the daemon wants something read first, each reading is a call of its own, with its own decision and
    outcome, to the server of the call that it is for (`readings`). Whatever interrupts that one interrupts it.
 10. What a server says of its progress, and what it logs, reach a client that asked for it while the call runs
-   (`progress`, `logs`).
+    (`progress`, `logs`).
+11. What a server asks of the client while it works on a call is a call of its own, which goes to the client
+    (`asked`). What interrupts the one interrupts the other.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from taskbound.core.action.escape import escape_text
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool import parse_tool_name
-from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent
+from taskbound.ports.upstream import NoAnswer, Turn
 from taskbound.sdk.arrival import Arrival
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.gateway import answers
-from taskbound.surfaces.gateway.call import Call, Cause
-from taskbound.surfaces.gateway.debts import Debts, recorded
-from taskbound.surfaces.gateway.eras import bridge, is_complete
+from taskbound.surfaces.gateway.asked.questions import MAX_ROUNDS, Questions, Unfinished, asks_for_input
+from taskbound.surfaces.gateway.call import Call, Cause, Way
+from taskbound.surfaces.gateway.debts import Debts
+from taskbound.surfaces.gateway.eras import bridge
 from taskbound.surfaces.gateway.errors import BadRepinError, BusyError, LapsedError, UnbridgeableError
+from taskbound.surfaces.gateway.outcomes import Outcomes, interrupted
 from taskbound.surfaces.gateway.progress import progress_of
 from taskbound.surfaces.gateway.readings import Readings
-from taskbound.surfaces.gateway.shapes import doubt
 from taskbound.surfaces.gateway.waiting import Holds
 from taskbound.wire.action import (
     Decide,
     Duplicate,
-    Outcome,
     Permitted,
     ReadFirst,
     Refused,
-    Released,
-    Withheld,
 )
 from taskbound.wire.connection import Fault
 from taskbound.wire.mcp.write import result_line
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from taskbound.ports.upstream import UpstreamAnswer
     from taskbound.surfaces.gateway.binding import Binding, Running, Servers
+    from taskbound.surfaces.gateway.framing import Client
     from taskbound.surfaces.gateway.link import Link, Timings
     from taskbound.surfaces.gateway.logs import Logs
     from taskbound.wire.action import Reading
     from taskbound.wire.envelope import Answer
-    from taskbound.wire.mcp.message import Id
+    from taskbound.wire.mcp.message import Request
 
-__all__ = ["MAX_KEPT", "Calls", "Desk"]
+__all__ = ["Calls", "Desk"]
 
 MAX_UNSENT: Final = 8 * 1_048_576
 """Bytes that a server may leave unread before it gets another call."""
-MAX_KEPT: Final = 1_048_576
-"""Bytes of a result that the daemon keeps for duplicates; of a larger one it gets the digest."""
-_NOTE: Final = 500
-_SERVER_LOST: Final = "ask the person who pinned the server to look at it; do not repeat the call"
-
 
 _FINAL: Final = frozenset({Cause.ENDED, Cause.PAUSED, Cause.STOPPED})
 """Causes after which a server that does not answer is killed."""
 _GONE: Final = frozenset({"no-task", "task-ended", "task-expired"})
 """Refusals that say that the task is not the one that the gateway took it for."""
-_CODES: Final = {
-    Cause.ENDED: "task-ended",
-    Cause.PAUSED: "task-paused",
-    Cause.STOPPED: "stopped",
-    Cause.LOST: "daemon-lost",
-}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,7 +90,11 @@ class Desk:
     timings: Timings
     now: Callable[[], int]
     """The wall clock, µs since the epoch."""
-    tell: Callable[[bytes, Id | None], None]
+    client: Client
+    beside: Callable[[Coroutine[None, None, None]], None]
+    """Does this beside everything else."""
+    report: Callable[[TaskboundError, bytes, str], None]
+    """Has bytes recorded that asked for an action of this tool and could not be one."""
     bound: Callable[[], Binding | None]
     """The task's binding, if it need not be made."""
     bind: Callable[[], Awaitable[Binding]]
@@ -119,8 +111,32 @@ class Calls:
         self._desk = desk
         self.open: dict[int | str, Call] = {}
         self.debts = Debts(desk.link)
-        self.holds = Holds(desk.link, desk.timings, desk.tell)
+        self.holds = Holds(desk.link, desk.timings, desk.client.tell)
+        self.outcomes = Outcomes(desk.link, self.debts)
+        self.questions = Questions(self, desk)
         self._readings = Readings(desk.link, desk.timings, self)
+
+    @property
+    def count(self) -> int:
+        """How many are open, those too whose clients are asked something."""
+        return len(self.open) + len(self.questions.parked.calls)
+
+    def take(self, call: Call, message: Request) -> None:
+        """A client waits for a call by this request from now on."""
+        call.id, call.id_raw = message.id, message.id_raw
+        self.open[message.id] = call
+
+    def leave(self, call: Call) -> None:
+        """Nobody waits for it."""
+        if call.id is not None:
+            self.open.pop(call.id, None)
+        call.id = None
+
+    def close(self, call: Call) -> None:
+        """It is over."""
+        self.leave(call)
+        self.questions.parked.over(call)
+        self.watch()
 
     def begin(self, call: Call) -> None:
         """Ask the daemon at once, where nothing has to be made ready first (rule 8)."""
@@ -132,7 +148,7 @@ class Calls:
 
     def watch(self) -> None:
         """Let the link look at the daemon more often while a call is open, or something is owed."""
-        self._desk.link.watch(busy=bool(self.open) or len(self.debts) > 0)
+        self._desk.link.watch(busy=bool(self.count) or len(self.debts) > 0)
 
     async def run(self, call: Call) -> bytes:
         """See one call through, and return the line that answers it; empty when it gets none (rule 7)."""
@@ -148,13 +164,13 @@ class Calls:
 
     async def _run(self, call: Call) -> bytes:
         failure = None
-        if call.asked is None:
+        if call.asked is None and call.towards is None:
             failure = await self._prepare(call)
             if call.cause is not None:
-                return _interrupted(call)
+                return interrupted(call)
         answer = await self.holds.lifted(call, await self._decide(call), self._decide)  # 6
         if call.held and _was_left(call, answer):
-            return _interrupted(call)
+            return interrupted(call)
         match answer:
             case Permitted():
                 call.action, call.task = answer.action, answer.task
@@ -205,7 +221,7 @@ class Calls:
         if again and isinstance(answer, Duplicate) and answer.state == "permitted":
             # The permit was recorded and its answer lost; nobody but this call could have used it.
             call.action, call.task = answer.action, answer.task
-            await self._report(call, "not-sent", note="the daemon went away while it decided")
+            await self.outcomes.report(call, "not-sent", note="the daemon went away while it decided")
             raise DaemonLostError("the daemon went away while it decided, and nothing was run")
         return answer
 
@@ -264,9 +280,9 @@ class Calls:
                 if call.cause is None:  # nothing is awaited from here to the send
                     return await self._send(call, running)
         note = call.cause.value if call.cause is not None else failure.message if failure is not None else ""
-        await self._report(call, "not-sent", note=note)  # 2
+        await self.outcomes.report(call, "not-sent", note=note)  # 2
         if call.cause is not None or failure is None:
-            return _interrupted(call)
+            return interrupted(call)
         return answers.error_result(failure, action=call.action, task=call.task)
 
     async def _sendable(self, call: Call, permit: Permitted) -> Running:
@@ -281,6 +297,8 @@ class Calls:
         if running is None or running.identity.digest != permit.server:
             self._desk.repinned()
             raise BadRepinError(f"the server of `{call.tool}` was pinned anew")
+        if call.towards is not None:
+            return self._in_time(permit, running)
         if not running.ready:
             await self._desk.servers.make_ready(running)
             self._desk.repinned()
@@ -292,97 +310,62 @@ class Calls:
         if running.upstream is not None and running.upstream.unsent > MAX_UNSENT:
             raise BusyError(f"the server of `{call.tool}` does not take what it was sent")
         await self._desk.logs.settle(running)  # 10
+        return self._in_time(permit, running)
+
+    def _in_time(self, permit: Permitted, running: Running) -> Running:
         if self._desk.now() > permit.until:
             raise LapsedError("the permit ran out before the call could be sent")
         return running
 
     async def _send(self, call: Call, running: Running) -> bytes:
-        upstream = running.upstream
-        if upstream is None:
-            await self._report(call, "not-sent", note="the server ended")
+        way = call.way
+        if way is None:
+            await self.outcomes.report(call, "not-sent", note="the server ended")
             return answers.error_result(BadRepinError("the server ended just now"), action=call.action)
+        running.enter()
+        try:
+            found = await self._answered(call, way, running)
+        finally:
+            running.leave()
+            if call.timer is not None:
+                call.timer.cancel()
+        return await self.outcomes.settle(call, found)
+
+    async def _answered(self, call: Call, way: Way, running: Running) -> UpstreamAnswer | Unfinished:
+        """What comes of a call, over all the rounds in which its server asks (rule 11)."""
+        if call.towards is not None:
+            return await self._sent(call, way, Turn())
+        turn = Turn(offers=self.questions.offers(call, running))
+        for _ in range(MAX_ROUNDS):
+            found = await self._sent(call, way, turn)
+            for one in tuple(call.questions):
+                self.interrupt(one, Cause.CANCELLED)  # whoever has answered asks no more
+            if not asks_for_input(found, running.spec.era):
+                await self.questions.has_client(call)
+                return found
+            asked = await self.questions.turn(call, running, found)
+            if not isinstance(asked, Turn):
+                return asked
+            turn = asked
+        return Unfinished("asks-too-often", f"the server asks more than {MAX_ROUNDS} times in one call")
+
+    async def _sent(self, call: Call, way: Way, turn: Turn) -> UpstreamAnswer:
         waiting: Arrival[UpstreamAnswer] = Arrival()
         call.waiting = waiting
-        running.enter()
-        progress = progress_of(call, self._desk.tell, lambda: self._desk.link.connected)  # 10
-        call.number = upstream.call(
+        tell, connected = self._desk.client.tell, lambda: self._desk.link.connected
+        call.number = way.call(
             call.own,
             call.arguments,
             waiting.arrive,
             key=call.key,
-            progress=progress,
-            logged=self._desk.logs.of(call),
+            progress=progress_of(call, tell, connected),  # 10
+            logged=self._desk.logs.of(call) if call.towards is None else None,
+            turn=turn,
         )
         try:
-            found = await waiting
+            return await waiting
         finally:
-            running.leave()
             call.waiting = None
-            if call.timer is not None:
-                call.timer.cancel()
-        return await self._settle(call, found)
-
-    # --- what came of it -------------------------------------------------------------------------
-
-    async def _settle(self, call: Call, found: UpstreamAnswer) -> bytes:
-        """Record the outcome, and give out the result if it is released (rule 3)."""
-        cause = call.cause  # one that comes while the outcome is recorded is weighed by the daemon
-        match found:
-            case Answered(value=value) if (doubted := doubt(call.own, value)) is not None:
-                found = doubted
-            case Answered(raw=raw, value=value) if is_complete(value):
-                outcome = "failed" if value.get("isError") is True else "succeeded"
-                kept = msgspec.Raw(raw) if len(raw) <= MAX_KEPT else msgspec.UNSET
-                answer = await self._report(call, outcome, answer=kept, digest=sha256(raw).hexdigest())
-                result = bridge(raw, typed="resultType" in value, modern=call.modern)
-                return _leave(call, cause, answer, result)
-            case Answered():
-                reason = "the server asks for more input, which is not carried here"
-                found = NoAnswer("input-required", reason)
-            case Errored(raw=raw):
-                note = escape_text(found.message[:_NOTE])
-                answer = await self._report(call, "failed", digest=sha256(raw).hexdigest(), note=note)
-                line = b'{"jsonrpc":"2.0","id":%b,"error":%b}\n' % (call.id_raw, raw)
-                return _leave(call, cause, answer, line)
-            case NotSent():
-                await self._report(call, "not-sent", note=f"{found.reason} {found.detail}".strip())  # 2
-                return _interrupted(call) if call.cause else answers.unsent(found, call.action, call.task)
-            case NoAnswer():
-                pass
-        await self._report(call, "unknown", note=f"{found.reason} {found.detail}".strip())
-        if call.cause is not None:
-            return _interrupted(call)
-        reason = f"what it did is unknown: {found.reason}"
-        return answers.withheld(found.code, reason, action=call.action, task=call.task, advice=_SERVER_LOST)
-
-    async def _report(
-        self,
-        call: Call,
-        outcome: str,
-        *,
-        answer: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET,
-        digest: str = "",
-        note: str = "",
-    ) -> Released | Withheld:
-        """Record the outcome; what could not be recorded is withheld."""
-        ask = Outcome(
-            action=call.action, outcome=outcome, answer=answer, answer_sha256=digest, note=note[:_NOTE]
-        )
-        if call.cause is Cause.LOST and not self._desk.link.connected:
-            self.debts.owe(ask)
-            return Withheld(action=call.action, code="daemon-lost", reason="the daemon is lost")
-        try:
-            said = await self._desk.link.ask_any(ask)
-        except TaskboundError as error:
-            self.debts.owe(ask)
-            reason = f"its outcome could not be recorded: {error.message}"
-            return Withheld(action=call.action, code=error.code, reason=reason)
-        if not recorded(said):
-            self.debts.owe(ask)
-        if isinstance(said, Released | Withheld):
-            return said
-        fault = said if isinstance(said, Fault) else Fault(code="daemon-lost", message="no answer to this")
-        return Withheld(action=call.action, code=fault.code, reason=fault.message)
 
     # --- interruptions ---------------------------------------------------------------------------
 
@@ -390,6 +373,8 @@ class Calls:
         """Stop a call and withhold what comes of it (rule 4); a task's end does more than a cancel."""
         if call.reading is not None:
             self.interrupt(call.reading, cause, words)  # 9
+        for one in tuple(call.questions):
+            self.interrupt(one, cause, words)  # 11
         if call.cause is None:
             call.cause, call.words = cause, words
         elif call.cause not in _FINAL and cause in _FINAL and call.timer is not None:
@@ -399,10 +384,11 @@ class Calls:
         else:
             return
         self.holds.wake(call.held)
-        upstream = call.running.upstream if call.running is not None else None
-        if call.waiting is None or call.waiting.done() or upstream is None:
+        self.questions.parked.wake(call)
+        way = call.way
+        if call.waiting is None or call.waiting.done() or way is None:
             return
-        upstream.cancel(call.number, cause.value)
+        way.cancel(call.number, cause.value)
         self._set_timer(call, cause)
 
     def _set_timer(self, call: Call, cause: Cause) -> None:
@@ -412,16 +398,17 @@ class Calls:
     def _no_answer(self, call: Call, cause: Cause) -> None:
         """The server did not answer the cancel in time."""
         upstream = call.running.upstream if call.running is not None else None
-        if upstream is None or call.waiting is None or call.waiting.done():
+        way = call.way
+        if way is None or call.waiting is None or call.waiting.done():
             return
-        upstream.forget(call.number)
+        way.forget(call.number)
         call.waiting.set_result(NoAnswer("no-answer", f"{cause.value}, and the server did not answer"))
-        if cause in _FINAL:
+        if cause in _FINAL and call.towards is None and upstream is not None:
             upstream.kill(f"{cause.value}, and the server did not answer the cancel")
 
     def interrupt_all(self, cause: Cause, *, task: str = "", words: str = "") -> None:
         """Interrupt every open call, or those of one task."""
-        for call in tuple(self.open.values()):
+        for call in (*self.open.values(), *self.questions.parked.calls):
             if not task or call.task in {"", task}:
                 self.interrupt(call, cause, words)
 
@@ -429,20 +416,3 @@ class Calls:
 def _was_left(call: Call, answer: Answer) -> bool:
     """Whether the call was interrupted while it waited for people; a permit that came is not sent either."""
     return call.cause is not None and not isinstance(answer, Permitted)
-
-
-def _leave(call: Call, cause: Cause | None, answer: Released | Withheld, result: bytes) -> bytes:
-    """The result, when the call was not interrupted and the daemon has released it."""
-    if cause is not None:
-        return _interrupted(call)  # 4
-    if isinstance(answer, Released):
-        return result
-    return answers.withheld(answer.code, answer.reason, action=call.action, task=call.task)
-
-
-def _interrupted(call: Call) -> bytes:
-    """The refusal of a call that was interrupted; nobody sees it when the client is the cause."""
-    cause = call.cause or Cause.CANCELLED
-    reason = call.words or cause.value
-    code = _CODES.get(cause, "cancelled")
-    return answers.withheld(code, reason, action=call.action, task=call.task)

@@ -7,15 +7,15 @@
    A modern result reaches a legacy client as it is: unknown members are ignored there.
 3. What can't cross is refused before the call: a legacy client can't be given results
    that are no objects, so tools whose `outputSchema` promises them are not offered to it.
-4. A result of another type than `complete` asks for what this version does not carry
-   (input, tasks), and is an answer that can't be passed on.
+4. A result that asks for input goes on as questions (`asked`). One of another type than `complete` beside it
+   is an answer that can't be passed on.
 5. Neither can a result with a decision of ours in its `_meta`: only the gateway speaks for
    itself there, so that whoever reads it need not believe a server.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from taskbound import __version__
@@ -75,6 +75,8 @@ class Terms:
     """The client's token for progress of this request, if it gave one."""
     level: str = ""
     """From which level on a modern client wants to hear what is logged of this request."""
+    offers: Mapping[str, JsonValue] = field(default_factory=dict)
+    """The capabilities that a modern client declares with this request."""
 
 
 _LEGACY_TERMS: Final = Terms(modern=False)
@@ -105,12 +107,13 @@ def terms_of(params: Mapping[str, JsonValue]) -> Terms:
         raise UnsupportedVersionError(
             f"MCP `{shown(version)}` is not spoken here with each request", requested=shown(version)
         )
-    if not isinstance(meta.get(CAPABILITIES_KEY), dict):
+    offers = meta.get(CAPABILITIES_KEY)
+    if not isinstance(offers, dict):
         raise BadParamsError(f"`{CAPABILITIES_KEY}` is missing")
     level = meta.get(LOG_LEVEL_KEY, "")
     if not isinstance(level, str) or (LOG_LEVEL_KEY in meta and level not in LEVELS):
         raise BadParamsError(f"`{LOG_LEVEL_KEY}` is one of {', '.join(LEVELS)}")
-    return Terms(modern=True, key=key, progress=progress, level=level)
+    return Terms(modern=True, key=key, progress=progress, level=level, offers=offers)
 
 
 def _token(value: JsonValue) -> int | str | None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CODES",
+    "INTERNAL_ERROR",
     "INVALID_PARAMS",
     "INVALID_REQUEST",
     "IN_RESULT",
@@ -161,8 +162,9 @@ _ANSWERED_AS_ERRORS: Final[Mapping[str, int]] = {
     **_codes(UNSUPPORTED_VERSION, "unsupported-version"),
     **_codes(
         INVALID_PARAMS,
-        "bad-cursor bad-params bad-server-name bad-tool-name foreign-character key-reused line-separator"
-        " not-a-tool",
+        "bad-answers"
+        " bad-cursor bad-params bad-server-name bad-tool-name foreign-character key-reused line-separator"
+        " not-a-tool unknown-state",
     ),
     **_codes(INTERNAL_ERROR, "error"),
 }

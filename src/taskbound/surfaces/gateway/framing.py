@@ -16,6 +16,9 @@ from taskbound.surfaces.gateway.talk import Talk
 from taskbound.wire.mcp.line import LineCutter
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.core.action.canonical import JsonValue
     from taskbound.wire.mcp.line import Cut, Refused
     from taskbound.wire.mcp.message import Id
 
@@ -61,6 +64,16 @@ class Client(Protocol):
     def talks(self) -> tuple[Talk, ...]:
         """The same of every legacy client that is there."""
 
+    @property
+    def is_one(self) -> bool:
+        """Whether there is one client, and not several by one way."""
+
+    def declared(self, to: Id) -> Mapping[str, JsonValue]:
+        """The capabilities that the legacy client of this request has declared."""
+
+    def can_hear(self, to: Id) -> bool:
+        """Whether the client of this request can be told something before its answer."""
+
     def hold(self, why: str) -> None:
         """Take nothing more from the client as long as anyone holds it."""
 
@@ -86,6 +99,8 @@ class ClientPipes:
         self._held: set[str] = set()
         self._gone = False
         self._talk = Talk()
+        self.capabilities: Mapping[str, JsonValue] = {}
+        """What the client declared with `initialize`."""
         self.incoming = _Incoming(self)
         self.outgoing = _Outgoing(self)
 
@@ -114,6 +129,25 @@ class ClientPipes:
     def talks(self) -> tuple[Talk, ...]:
         """That of the one client."""
         return (self._talk,)
+
+    def began(self, capabilities: Mapping[str, JsonValue]) -> None:
+        """The client declares these with `initialize`."""
+        self.capabilities = capabilities
+
+    @property
+    def is_one(self) -> bool:
+        """Yes: a pipe has one reader."""
+        return True
+
+    def declared(self, to: Id) -> Mapping[str, JsonValue]:
+        """What the client declared with `initialize`."""
+        del to
+        return self.capabilities
+
+    def can_hear(self, to: Id) -> bool:
+        """Yes: a pipe takes every line."""
+        del to
+        return not self._gone
 
     def hold(self, why: str) -> None:
         """Read nothing from the client as long as anyone holds it."""

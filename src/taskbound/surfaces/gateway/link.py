@@ -51,6 +51,8 @@ class Timings:
     """How long a call waits for people; clients give up after 60 seconds (the SDK's own bound)."""
     read: float = 4.0
     """How long reading what one call names may take: what was read is worth 5 seconds."""
+    question: float = 540.0
+    """How long a client may take to answer what a server asks; servers wait for 600 seconds, mostly."""
     leave: float = 10.0
     """How long ending may take in all once the client is gone."""
 

@@ -86,6 +86,8 @@ class Logs:
             waiting = call.waiting
             if call.cause is not None or waiting is None or waiting.done() or not self._connected():
                 return  # 2
+            if call.id is None:
+                return  # its client is asked something, and waits for nothing meanwhile
             said = _said(params, call.server, _level_of(call))
             if said and pace.allows():
                 self._client.tell(notice_line("notifications/message", said), call.id)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.errors import MalformedError, TaskboundError
-from taskbound.core.tool import METHOD_NAMES, parse_tool_name
+from taskbound.core.tool import METHOD_NAMES, RESERVED_NAMES, parse_tool_name
 from taskbound.surfaces.gateway import answers
 from taskbound.surfaces.gateway.call import Call, Cause
 from taskbound.surfaces.gateway.catalog import LISTS
@@ -34,13 +34,13 @@ from taskbound.surfaces.gateway.errors import (
 from taskbound.surfaces.gateway.logs import read_level
 from taskbound.surfaces.gateway.methods import ACTIONS, CALL
 from taskbound.surfaces.gateway.subscriptions import METHOD, Stream, read_uri, read_uris
-from taskbound.surfaces.gateway.wanted import read_call, read_wanted
+from taskbound.surfaces.gateway.wanted import Again, digest_of, read_call, read_wanted
 from taskbound.wire.mcp.errors import BadParamsError
 from taskbound.wire.mcp.salvage import salvage
 from taskbound.wire.mcp.write import NULL, failure_line, result_line
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.surfaces.gateway.asking import Asking
@@ -78,6 +78,8 @@ class Answerers:
     reports: Reports
     logs: Logs
     subscriptions: Subscriptions
+    began: Callable[[Mapping[str, JsonValue]], None]
+    """A legacy client declares these capabilities."""
     beside: Callable[[Coroutine[None, None, None]], None]
     """Does this beside everything else; it is given up when the client is gone for long enough."""
 
@@ -103,6 +105,9 @@ class Requests:
         self._asked: set[Id] = set()
         self.initialized = begun
         """Whether a legacy client has begun."""
+        self.heard: Mapping[str, JsonValue] = {}
+        """The capabilities of the client that was heard last."""
+        self._began = answerers.began
         self._methods: dict[str, Callable[[Request], None]] = {
             "initialize": self._initialize,
             "ping": self._ping,
@@ -159,14 +164,18 @@ class Requests:
             raise AlreadyInitializedError("`initialize` was sent before")
         version = requested_of(message.params)
         self.initialized = True
+        capabilities = message.params["capabilities"]
+        self.heard = capabilities if isinstance(capabilities, dict) else {}
+        self._began(self.heard)
         self._declare(message, lambda found: initialized(version, found))
 
     def _modern(self, message: Request) -> bool:
         """Whether the request is a modern one; a legacy one needs the handshake."""
-        modern = terms_of(message.params).modern
-        if not modern and not self.initialized:
+        terms = terms_of(message.params)
+        if not terms.modern and not self.initialized:
             raise NotInitializedError(f"`{message.method}` came before `initialize`")
-        return modern
+        self.heard = terms.offers if terms.modern else self._client.declared(message.id)
+        return terms.modern
 
     def _ping(self, message: Request) -> None:
         if terms_of(message.params).modern:
@@ -315,31 +324,50 @@ class Requests:
             if talk is None:
                 raise UnknownMethodError("there is no `resources/subscribe` in this revision of MCP")
             self._subscriptions.require_room(1)
-        wanted = read_wanted(message.method, message.params)
-        if len(self._calls.open) >= MAX_OPEN:
+        again = Again.of(message.params, modern=terms.modern)
+        wanted = read_wanted(message.method, again.params)
+        digest = digest_of(message.method, wanted.server, terms.key, wanted.arguments)
+        if again.state is not None:
+            self._come_back(message, terms, again, digest)
+            return
+        if self._calls.count >= MAX_OPEN:
             raise BusyError(f"{MAX_OPEN} calls of this connection are open")
         call = self._open(message, terms, "", wanted.server, wanted.method, wanted.arguments)
+        call.digest = digest
         if message.method == METHOD and talk is not None:
             run = self._subscriptions.run(self._subscriptions.wish(talk, wanted.uri, call), wanted, line)
         else:
             run = self._asking.run(call, wanted, line)
-        self._begin(self._see_through(message.id, call, run), message)
+        self._begin(self._see_through(call, run), message)
 
     def _call(self, message: Request) -> None:
         terms = terms_of(message.params)
         if not terms.modern and not self.initialized:
             raise NotInitializedError("`tools/call` came before `initialize`")
-        tool, arguments = read_call(message.params)
+        again = Again.of(message.params, modern=terms.modern)
+        tool, arguments = read_call(again.params)
         server, own = parse_tool_name(tool)
-        if own in METHOD_NAMES:
+        if own in RESERVED_NAMES:
             raise NotAToolError(f"`{own}` is asked for by itself, and not as a tool")
-        if len(self._calls.open) >= MAX_OPEN:
+        digest = digest_of(CALL, tool, terms.key, arguments)
+        if again.state is not None:
+            self._come_back(message, terms, again, digest)
+            return
+        if self._calls.count >= MAX_OPEN:
             busy = BusyError(f"{MAX_OPEN} calls of this connection are open")
             self._answer(message, answers.error_result(busy))
             return
         call = self._open(message, terms, tool, server, own, arguments)
+        call.digest = digest
         self._calls.begin(call)
-        self._begin(self._see_through(message.id, call, self._calls.run(call)), message)
+        self._begin(self._see_through(call, self._calls.run(call)), message)
+
+    def _come_back(self, message: Request, terms: Terms, again: Again, digest: bytes) -> None:
+        """A modern client brings answers to what it was asked, and waits for its call once more."""
+        parked = self._calls.questions.parked
+        call = parked.come_back(again.state or "", digest, again.answers)
+        call.progress, call.level, call.offers = terms.progress, terms.level, terms.offers
+        parked.go_on(call, message, again.answers)
 
     def _open(
         self, message: Request, terms: Terms, tool: str, server: str, own: str, arguments: bytes
@@ -358,17 +386,21 @@ class Requests:
             progress=terms.progress,
             level=terms.level,
             talk=None if terms.modern else self._client.talk(message.id),
+            offers=terms.offers if terms.modern else self._client.declared(message.id),
         )
+        self.heard = call.offers
         self._calls.open[message.id] = call
         self._calls.watch()
         return call
 
-    async def _see_through(self, request: Id, call: Call, run: Awaitable[bytes]) -> None:
+    async def _see_through(self, call: Call, run: Awaitable[bytes]) -> None:
         try:
             line = await run
         finally:
-            del self._calls.open[request]
-            self._calls.watch()
+            request = call.id
+            self._calls.close(call)
+        if request is None:
+            return  # its client was asked something, and did not come back
         self._client.answer(line, request)
         # What the end itself has interrupted does not count: the daemon may tell it once more.
         if line and call.cause is None:

@@ -3,7 +3,8 @@
 1. Every line of the client is strictly read or refused with one JSON-RPC error, under its
    id when that is certain; nothing of a refused line goes any further.
 2. Requests go to the table of `requests`.
-3. Answers to what nobody asked and notifications that mean nothing here are dropped.
+3. Answers go to the questions that servers asked (`asked`). Those to what nobody asked are dropped, and so
+   are notifications that mean nothing here.
 4. When the client is gone, every open call is interrupted and recorded, every server is
    ended, and then the process ends.
 """
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from taskbound.core.errors import MalformedError, TaskboundError
+from taskbound.surfaces.gateway.asked.offers import offered
 from taskbound.surfaces.gateway.asking import Asking
 from taskbound.surfaces.gateway.binding import Ears, Servers
 from taskbound.surfaces.gateway.call import Cause
@@ -40,15 +42,16 @@ from taskbound.wire.mcp.message import Notice, Request, parse_message
 from taskbound.wire.mcp.salvage import NOTHING, salvage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Collection, Coroutine
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.ports.upstream import StartUpstream
+    from taskbound.surfaces.gateway.binding import Running
     from taskbound.surfaces.gateway.framing import Client
     from taskbound.surfaces.gateway.talk import Talk
     from taskbound.wire.envelope import Push
     from taskbound.wire.mcp.line import Cut
-    from taskbound.wire.mcp.message import Id, Message
+    from taskbound.wire.mcp.message import Failure, Id, Message, Result
 
 __all__ = ["Gateway", "Plugs"]
 
@@ -117,6 +120,9 @@ class Gateway:
             end_stream=lambda stream: self._requests.end_stream(stream),  # noqa: PLW0108 -- it is made below
         )
         self._servers.ears = Ears(
+            offered=self._offered,
+            asked=self._calls.questions.ask,
+            withdrawn=self._calls.questions.withdraw,
             listed=self._changes.listed,
             updated=self._subscriptions.updated,
             logged=self._logs.outside,
@@ -140,6 +146,7 @@ class Gateway:
             reports=self._reports,
             logs=self._logs,
             subscriptions=self._subscriptions,
+            began=self.pipes.began,
             beside=self._beside,
         )
 
@@ -151,7 +158,9 @@ class Gateway:
             logs=self._logs,
             timings=plugs.timings,
             now=plugs.now,
-            tell=self._client.tell,
+            client=self._client,
+            beside=self._beside,
+            report=lambda error, raw, tool: self._reports.line(error, raw, tool=tool),
             bound=lambda: self._standing.bound,
             bind=self._standing.bind,
             repinned=self._standing.refresh,
@@ -198,7 +207,7 @@ class Gateway:
                 self._requests.take(message, line)
             case Notice():
                 self._notice(message, line)
-            case _:
+            case _ if not self._calls.questions.posed.answered(message):
                 _log.warning("the client answered what was never asked")  # 3
 
     def left(self, rest: Refused | None) -> None:
@@ -329,6 +338,19 @@ class Gateway:
         self._calls.interrupt_all(Cause.LOST)
         self._subscriptions.end_all()
         self._logs.halt()
+
+    # --- what servers ask ------------------------------------------------------------------------
+
+    def _offered(self, running: Running) -> frozenset[str]:
+        """What a server may be told that the client which was heard last can be asked."""
+        binding = self._standing.bound
+        reach = binding.reach if binding is not None else ()
+        return offered(running.spec.name, reach, self._requests.heard)
+
+    def answered_within(self, message: Result | Failure, requests: Collection[Id]) -> None:
+        """An answer of a client, in whose session these requests are open."""
+        if not self._calls.questions.posed.answered(message, requests):
+            _log.warning("a client answered what it was never asked")  # 3
 
     # --- what another client's side asks ---------------------------------------------------------
 

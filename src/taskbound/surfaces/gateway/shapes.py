@@ -3,13 +3,16 @@
 1. A result with a decision of ours in its `_meta` is none: only the gateway speaks for itself there.
 2. What answers a method beside `tools/call` has the members that MCP gives it, each of its type. More may
    stand there, and passes as it came; whether a tool's result is what its schema says is its client's to see.
+3. What answers a question of a server is what MCP says too, whoever answers it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.tool import QUESTION_NAMES
 from taskbound.ports.upstream import NoAnswer
+from taskbound.surfaces.gateway.asked.reading import wrong_answer
 from taskbound.surfaces.gateway.eras import is_complete, is_imitation
 
 if TYPE_CHECKING:
@@ -33,10 +36,13 @@ def doubt(own: str, result: Mapping[str, JsonValue]) -> NoAnswer | None:
     """
     if is_imitation(result):
         return NoAnswer("imitation", "the server's answer imitates a decision of this gateway")
-    wrong = _wrong(own, result) if is_complete(result) else ""
+    if own in QUESTION_NAMES:
+        whose, wrong = "client", wrong_answer(own, result)
+    else:
+        whose, wrong = "server", _wrong(own, result) if is_complete(result) else ""
     if not wrong:
         return None
-    return NoAnswer("not-the-protocol", f"the server's answer is not what MCP says: {wrong}")
+    return NoAnswer("not-the-protocol", f"the {whose}'s answer is not what MCP says: {wrong}")
 
 
 def _wrong(own: str, result: Mapping[str, JsonValue]) -> str:

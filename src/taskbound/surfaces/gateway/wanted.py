@@ -4,11 +4,13 @@
 2. The action's arguments are the parameters without `_meta`, in canonical bytes. A prompt is named as it is
    listed, `server__name`; upstream goes the server's own name, and that is what is decided.
 3. A name of a prompt follows the rules of a tool's: no look-alikes beyond ASCII, one way to split it.
+4. Answers that come without a state of ours answer nothing that was asked: none of them goes anywhere.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
@@ -21,9 +23,18 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
 
-__all__ = ["Wanted", "join_prompt_name", "parse_prompt_name", "read_call", "read_wanted"]
+__all__ = [
+    "Again",
+    "Wanted",
+    "digest_of",
+    "join_prompt_name",
+    "parse_prompt_name",
+    "read_call",
+    "read_wanted",
+]
 
 _MAX_TEXTS: Final = 100
+_AGAIN: Final = frozenset({"inputResponses", "requestState"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +51,36 @@ class Wanted:
     """Which parameter says what is asked for, and what it says: for the answer that it is not there."""
     arguments: bytes
     """Canonical: what is decided, and what is sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """A request of a modern client, and the answers that it brings to what it was asked before."""
+
+    params: Mapping[str, JsonValue]
+    """Without what follows."""
+    state: str | None = None
+    """None where it names no state: then it is a first request, whatever it answers (rule 4)."""
+    answers: Mapping[str, JsonValue] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, params: Mapping[str, JsonValue], *, modern: bool) -> Again:
+        """What these parameters say.
+
+        Raises:
+            BadParamsError: Answers or state are not what MCP has there.
+        """
+        if not modern or not params.keys() & _AGAIN:
+            return cls(params=params)
+        answers = _object(params.get("inputResponses", {}), "`inputResponses`")
+        state = _text(params["requestState"], "`requestState`") if "requestState" in params else None
+        rest = {name: value for name, value in params.items() if name not in _AGAIN}
+        return cls(params=rest, state=state, answers=answers if state is not None else {})
+
+
+def digest_of(method: str, name: str, key: str, arguments: bytes) -> bytes:
+    """What makes two requests the same one, in 32 bytes: all of it but ids and `_meta`."""
+    return sha256(canonical([method, name, key]) + arguments).digest()
 
 
 def read_call(params: Mapping[str, JsonValue]) -> tuple[str, bytes]:

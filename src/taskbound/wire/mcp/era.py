@@ -17,6 +17,7 @@ __all__ = [
     "LEGACY",
     "LOG_LEVEL_KEY",
     "MODERN",
+    "QUESTION_KEY",
     "SERVER_KEY",
     "SUBSCRIPTION_KEY",
     "SUPPORTED",
@@ -44,6 +45,8 @@ IDEMPOTENCY_KEY: Final = "io.taskbound/idempotency-key"
 """In a call's `_meta`: the client's own name for this one act."""
 DECISION_KEY: Final = "io.taskbound/decision"
 """In a result's `_meta`: why a call was refused or its result withheld."""
+QUESTION_KEY: Final = "io.taskbound/question"
+"""In a question's `_meta`: which server asks, and the action that it is."""
 
 
 def is_modern(version: str) -> bool:

@@ -9,7 +9,16 @@ from typing import Final
 
 from taskbound.core.action.canonical import quote
 
-__all__ = ["NULL", "failure_line", "notice_line", "request_line", "result_line", "text"]
+__all__ = [
+    "NULL",
+    "asking_line",
+    "error_line",
+    "failure_line",
+    "notice_line",
+    "request_line",
+    "result_line",
+    "text",
+]
 
 NULL: Final = b"null"
 
@@ -28,6 +37,11 @@ def request_line(number: int, method: str, params: bytes) -> bytes:
     return b'{"jsonrpc":"2.0","id":%d,"method":%b,"params":%b}\n' % (number, text(method), params)
 
 
+def asking_line(name: str, method: str, params: bytes) -> bytes:
+    """A request to a client, under a name of ours."""
+    return b'{"jsonrpc":"2.0","id":%b,"method":%b,"params":%b}\n' % (text(name), text(method), params)
+
+
 def notice_line(method: str, params: bytes = b"") -> bytes:
     """A notification."""
     if not params:
@@ -38,6 +52,11 @@ def notice_line(method: str, params: bytes = b"") -> bytes:
 def result_line(request: bytes, result: bytes) -> bytes:
     """The answer to a request, by the exact bytes of its id."""
     return b'{"jsonrpc":"2.0","id":%b,"result":%b}\n' % (request, result)
+
+
+def error_line(request: bytes, error: bytes) -> bytes:
+    """The answer that a request failed, with the exact bytes of the error."""
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}\n' % (request, error)
 
 
 def failure_line(request: bytes, code: int, message: str, data: bytes = b"") -> bytes:

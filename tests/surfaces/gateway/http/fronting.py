@@ -17,7 +17,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -222,11 +222,11 @@ class Listening:
         more: Json = told | headers
         return self.raw(bearer, body, **more)
 
-    async def initialize(self, bearer: str) -> str:
-        """The id of a new session."""
+    async def initialize(self, bearer: str, **capabilities: Json) -> str:
+        """The id of a new session of a client with these capabilities."""
         params = {
             "protocolVersion": "2025-11-25",
-            "capabilities": {},
+            "capabilities": capabilities,
             "clientInfo": {"name": "raw", "version": "1"},
         }
         found = await self.send(self.legacy(bearer, {"id": 0, "method": "initialize", "params": params}))
@@ -267,13 +267,19 @@ class Near(Listening):
 
 @contextlib.asynccontextmanager
 async def near(
-    tmp_path: Path, command: Sequence[str] = (), *, timings: Timings = QUICK, **bounds: float
+    tmp_path: Path,
+    command: Sequence[str] = (),
+    *,
+    timings: Timings = QUICK,
+    era: str = "",
+    asks: Iterable[str] = (),
+    **bounds: float,
 ) -> AsyncIterator[Near]:
-    """A front before a scripted daemon, with one server if there is a command."""
+    """A front before a scripted daemon, with one server if there is a command, which may ask so."""
     specs, rows = [], []
     if command:
-        spec, found = await probed("echo", command, tmp_path)
-        specs, rows = [spec], rows_of(spec, found.definitions, found.methods)
+        spec, found = await probed("echo", command, tmp_path, era=era)
+        specs, rows = [spec], rows_of(spec, found.definitions, (*found.methods, *sorted(asks)))
     async with ScriptedDaemon(tmp_path / "d.sock", servers=specs, tools=rows) as daemon:
 
         def connect(bearer: str) -> Connect:

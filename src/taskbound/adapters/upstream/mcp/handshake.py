@@ -38,14 +38,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from taskbound.core.action.canonical import JsonValue
+    from taskbound.ports.upstream import Turn
 
 __all__ = [
-    "MODERN_META",
     "Asking",
     "Opened",
     "discover",
     "initialize",
     "log_from",
+    "members_of",
     "open_session",
     "params_for",
     "request_of",
@@ -65,8 +66,8 @@ _DECLARED: Final = (
 )
 """Each method with the capability that declares it."""
 
-MODERN_META: Final = canonical({CAPABILITIES_KEY: {}, INFO_KEY: _INFO, VERSION_KEY: MODERN})
-"""All of the `_meta` that a modern request carries upstream: built here, never taken from a client."""
+_NOTHING: Final = b"{}"
+_WHO: Final = canonical({INFO_KEY: _INFO, VERSION_KEY: MODERN})[1:-1]
 
 
 class Asking(Protocol):
@@ -99,7 +100,13 @@ class Opened:
 
 
 def params_for(
-    era: str, members: bytes = b"", *, key: str = "", token: int | None = None, level: str = ""
+    era: str,
+    members: bytes = b"",
+    *,
+    key: str = "",
+    token: int | None = None,
+    level: str = "",
+    offers: bytes = _NOTHING,
 ) -> bytes:
     """The parameters of a request in an era; its `_meta` has what stands here, and nothing else.
 
@@ -109,13 +116,15 @@ def params_for(
         key: The client's idempotency key, for a call that has one.
         token: A progress token of ours, for a call whose progress somebody wants to hear of.
         level: From which level on what is logged of it is wanted; legacy servers are told in another way.
+        offers: The capabilities, canonical, of the one who calls; a modern request says them.
     """
     more = [b'"%b":%b' % (IDEMPOTENCY_KEY.encode(), text(key))] if key else []
     more += [b'"%b":%b' % (LOG_LEVEL_KEY.encode(), text(level))] if level and is_modern(era) else []
     more += [b'"progressToken":%d' % token] if token is not None else []
     named = b",".join(more)
     if is_modern(era):
-        meta = b"%b,%b}" % (MODERN_META[:-1], named) if named else MODERN_META
+        said = b'"%b":%b,%b' % (CAPABILITIES_KEY.encode(), offers, _WHO)
+        meta = b"{%b,%b}" % (said, named) if named else b"{%b}" % said
     elif named:
         meta = b"{%b}" % named
     else:
@@ -153,8 +162,14 @@ async def log_from(session: Asking, level: str) -> None:
         raise LevelRefusedError(f"the server does not log from `{level}` on: {shown(found.message)}")
 
 
-async def open_session(session: Asking, era: str, *, patience: float) -> Opened:
-    """Open the connection in the pinned era.
+def members_of(turn: Turn) -> bytes:
+    """The answers and the state that a modern server asked for, to stand before the other members."""
+    answers = b'"inputResponses":%b,' % turn.answers if turn.answers else b""
+    return answers + (b'"requestState":%b,' % turn.state if turn.state else b"")
+
+
+async def open_session(session: Asking, era: str, *, patience: float, offers: bytes = _NOTHING) -> Opened:
+    """Open the connection in the pinned era; a legacy server is told these capabilities of its clients.
 
     Raises:
         EraChangedError: The server does not speak it any more (rule 1).
@@ -168,7 +183,7 @@ async def open_session(session: Asking, era: str, *, patience: float) -> Opened:
         return found
     if era not in LEGACY:
         raise EraChangedError(f"`{shown(era)}` is no revision of MCP that is spoken here")
-    found = await _initialize(session, era, patience=patience)
+    found = await _initialize(session, era, patience=patience, offers=offers)
     if found.era != era:
         raise EraChangedError(f"the server was pinned as one of MCP {era}, and answers as one of {found.era}")
     return found
@@ -208,11 +223,12 @@ async def initialize(session: Asking, *, patience: float) -> Opened:
         StartFailedError: It refuses, or speaks no revision that is spoken here (rule 3).
         ServerLostError: It ended, or does not answer in time.
     """
-    return await _initialize(session, LATEST_LEGACY, patience=patience)
+    return await _initialize(session, LATEST_LEGACY, patience=patience, offers=_NOTHING)
 
 
-async def _initialize(session: Asking, version: str, *, patience: float) -> Opened:
-    offer = canonical({"capabilities": {}, "clientInfo": _INFO, "protocolVersion": version})
+async def _initialize(session: Asking, version: str, *, patience: float, offers: bytes) -> Opened:
+    who = canonical({"clientInfo": _INFO, "protocolVersion": version})[1:]
+    offer = b'{"capabilities":%b,%b' % (offers, who)
     found = await session.ask("initialize", offer, patience=patience)
     if not isinstance(found, Answered):
         raise StartFailedError(f"the server refuses `initialize`: {shown(found.message)}")

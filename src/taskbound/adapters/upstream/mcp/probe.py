@@ -20,9 +20,10 @@ from taskbound.adapters.upstream.mcp.listing import list_tools
 from taskbound.adapters.upstream.mcp.pin import resolve_command
 from taskbound.adapters.upstream.mcp.process import ServerProcess, environment_for
 from taskbound.adapters.upstream.mcp.server import Patience
-from taskbound.adapters.upstream.mcp.session import Session
+from taskbound.adapters.upstream.mcp.session import METHOD_NOT_FOUND, REFUSAL, Session
 from taskbound.core.tool import parse_definitions, parse_server_name
 from taskbound.core.tool.limits import parse_limits
+from taskbound.ports.upstream import errored
 from taskbound.wire.tool import ServerSpec, identity_of
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from taskbound.adapters.upstream.mcp.handshake import Asking
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool import ServerIdentity
+    from taskbound.ports.upstream import Question
 
     Show = Callable[[Asking, Opened], Awaitable["Probe"]]
     """Lists what an open connection offers."""
@@ -73,6 +75,13 @@ class Deaf:
 
     def logged(self, params: Mapping[str, JsonValue]) -> None:
         """Nobody made a call that it could be about."""
+
+    def asked(self, question: Question) -> None:
+        """Nobody is there to answer."""
+        question.answer(errored(METHOD_NOT_FOUND, REFUSAL))
+
+    def withdrawn(self, question: Question) -> None:
+        """It was refused."""
 
     def ended(self, reason: str, detail: str) -> None:
         """Whoever asks is told by the question that fails."""

@@ -1,8 +1,9 @@
 """A running upstream server, ready for calls: what a gateway is given, and who makes it.
 
 1. A call carries the name, the canonical arguments and `_meta` that is built here: what the modern era
-   asks for, a key, a level of logs, and its own number as the token of its progress. Nothing else of a
-   client's request goes upstream.
+   asks for (what the client can be asked is said there), a key, a level of logs, and its own number as the
+   token of its progress. A modern server also gets the answers to what it asked for, and its own state.
+   Nothing else of a client's request goes upstream.
 2. Starting ends in a server that is ready, or in an error and no process.
 """
 
@@ -16,12 +17,19 @@ import msgspec
 
 from taskbound.adapters.upstream.mcp.errors import StartFailedError
 from taskbound.adapters.upstream.mcp.family import end_orphans
-from taskbound.adapters.upstream.mcp.handshake import log_from, open_session, params_for, request_of
+from taskbound.adapters.upstream.mcp.handshake import (
+    log_from,
+    members_of,
+    open_session,
+    params_for,
+    request_of,
+)
 from taskbound.adapters.upstream.mcp.listing import list_entries, list_tools
 from taskbound.adapters.upstream.mcp.news import listen, unsubscribe
 from taskbound.adapters.upstream.mcp.process import ServerProcess
 from taskbound.adapters.upstream.mcp.session import Session
 from taskbound.core.errors import UnavailableError
+from taskbound.ports.upstream import Turn
 from taskbound.wire.mcp.era import is_modern
 
 if TYPE_CHECKING:
@@ -98,7 +106,7 @@ class StdioServer:
         """All that it lists by this method, each exactly as received."""
         return await list_entries(self._session, self._era, method, patience=self._patience.listing)
 
-    def call(
+    def call(  # noqa: PLR0913 -- all that goes with a call
         self,
         tool: str,
         arguments: bytes,
@@ -107,14 +115,21 @@ class StdioServer:
         key: str = "",
         progress: Told | None = None,
         logged: Logged | None = None,
+        turn: Turn | None = None,
     ) -> int:
         """Send one call and return its number (rule 1)."""
         if tool == "resources/subscribe" and is_modern(self._era):
             return self._subscribe(arguments, answer)
         method, members = request_of(tool, arguments)
         token = self._session.upcoming if progress is not None else None
+        said = turn or Turn()
         params = params_for(
-            self._era, members, key=key, token=token, level=logged.level if logged is not None else ""
+            self._era,
+            members_of(said) + members,
+            key=key,
+            token=token,
+            level=logged.level if logged is not None else "",
+            offers=said.offers,
         )
         return self._session.send(method, params, answer, progress=progress, logged=logged)
 
@@ -192,7 +207,9 @@ class StdioStarter:
         if not self._starting:
             end_orphans(self._pids)
 
-    async def __call__(self, identity: ServerIdentity, *, era: str, events: UpstreamEvents) -> StdioServer:
+    async def __call__(
+        self, identity: ServerIdentity, *, era: str, events: UpstreamEvents, offers: bytes = b"{}"
+    ) -> StdioServer:
         """The server, started, of the pinned era, ready for calls.
 
         Raises:
@@ -200,7 +217,7 @@ class StdioStarter:
             EraChangedError: It speaks another revision than it did.
             StartFailedError: It does not start, or not in time.
         """
-        session = Session(events)
+        session = Session(events, offers=b"{}" if is_modern(era) else offers)
         self._starting += 1
         try:
             process = await ServerProcess.start(identity, session, ours=self._ours)
@@ -209,7 +226,7 @@ class StdioStarter:
             self._starting -= 1
         session.attach(process)
         try:
-            opened = await open_session(session, era, patience=self._patience.start)
+            opened = await open_session(session, era, patience=self._patience.start, offers=offers)
         except UnavailableError as error:
             await process.stop(grace=self._patience.stop)
             detail = process.tail()

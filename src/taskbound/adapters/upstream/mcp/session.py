@@ -6,10 +6,10 @@
    that surely answers an open call ends that call as unknown. Garbage that begins like a
    message and can't be told to be anyone's ends the server: every open call is unknown.
    Other text (greetings, log lines) is dropped, within bounds.
-3. Requests of the server are not for the client: `ping` is answered, all else refused
-   (A161). Notifications are dropped, but for news (`news`), the progress of an open call, whose
-   token is the number of its request, and logs: those name no request, so that they are the call's that is
-   open alone, and nobody's otherwise.
+3. Of a server's requests `ping` is answered. A question that its client was said to answer is handed on,
+   so many at once, and answered once; all else is refused (A161). Notifications are dropped, but for news
+   (`news`), a question taken back, the progress of an open call, whose token is the number of its request,
+   and logs: those name no request, so that they are the call's that is open alone, and nobody's otherwise.
 4. What is said unasked is bounded between two answers; a server that floods is ended.
 5. Whoever carries requests on ways of their own gives each its number, and says what became of it on the way.
 """
@@ -18,7 +18,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
 
 from taskbound.adapters.upstream.mcp.errors import ServerLostError
 from taskbound.adapters.upstream.mcp.handshake import token_in
@@ -26,27 +29,87 @@ from taskbound.adapters.upstream.mcp.news import pass_on
 from taskbound.core.action.escape import escape_text
 from taskbound.core.action.parse import Limits
 from taskbound.core.errors import MalformedError
-from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent
+from taskbound.core.tool.name import QUESTION_NAMES
+from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent, Question
 from taskbound.wire.mcp.line import LineCutter, Refused
 from taskbound.wire.mcp.message import Failure, Notice, Request, Result, parse_message
 from taskbound.wire.mcp.salvage import salvage
-from taskbound.wire.mcp.write import failure_line, notice_line, request_line, result_line, text
+from taskbound.wire.mcp.write import error_line, failure_line, notice_line, request_line, result_line, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskbound.adapters.upstream.mcp.news import Listening
     from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
+    from taskbound.wire.mcp.message import Id
 
-__all__ = ["MAX_LINE", "MAX_UNASKED", "Carrier", "Channel", "Session"]
+__all__ = [
+    "MAX_LINE",
+    "MAX_UNASKED",
+    "METHOD_NOT_FOUND",
+    "REFUSAL",
+    "Asks",
+    "Carrier",
+    "Channel",
+    "Session",
+]
 
 MAX_LINE: Final = 16 * 1024 * 1024
 """Bytes of one line of a server."""
 MAX_UNASKED: Final = 64 * 1024 * 1024
 """Bytes that a server may say between two answers that somebody waits for."""
 _LIMITS: Final = Limits(size=MAX_LINE, parts=262_144)
-_METHOD_NOT_FOUND: Final = -32601
+METHOD_NOT_FOUND: Final = -32601
+REFUSAL: Final = "this client offers nothing to servers"
+_INVALID_REQUEST: Final = -32600
+_INTERNAL_ERROR: Final = -32603
 _SHOWN: Final = 200
+_MOST_QUESTIONS: Final = 8
+"""Questions of one server that are open at once."""
+
+
+class Asks:
+    """What a legacy server asks and nobody has answered yet (rule 3)."""
+
+    def __init__(self, events: UpstreamEvents, offers: bytes, write: Callable[[bytes], None]) -> None:
+        """Hand questions to `events`, as far as `offers` has the capability; answers go to `write`."""
+        declared = msgspec.json.decode(offers, type=dict[str, Any])
+        self._able = frozenset(one for one in QUESTION_NAMES if one.partition("/")[0] in declared)
+        self._events = events
+        self._write = write
+        self._open: dict[Id, Question] = {}
+
+    def ask(self, message: Request, number: int = 0) -> None:
+        """A request of the server, in the exchange of this call if that is known."""
+        if message.method == "ping":
+            self._write(result_line(message.id_raw, b"{}"))
+        elif message.method not in self._able:
+            self._write(failure_line(message.id_raw, METHOD_NOT_FOUND, REFUSAL))
+        elif message.id in self._open:
+            self._write(failure_line(message.id_raw, _INVALID_REQUEST, "a question of this id is open"))
+        elif len(self._open) >= _MOST_QUESTIONS:
+            words = f"{_MOST_QUESTIONS} questions are open"
+            self._write(failure_line(message.id_raw, _INTERNAL_ERROR, words))
+        else:
+            answer = partial(self._answered, message.id, message.id_raw)
+            question = Question(number, message.method, message.params, answer)
+            self._open[message.id] = question
+            self._events.asked(question)
+
+    def take_back(self, notice: Notice) -> None:
+        """The server cancels a request of its own."""
+        request = notice.params.get("requestId")
+        if isinstance(request, int | str) and not isinstance(request, bool):
+            question = self._open.pop(request, None)
+            if question is not None:
+                self._events.withdrawn(question)
+
+    def _answered(self, request: Id, raw: bytes, found: Answered | Errored) -> None:
+        if self._open.pop(request, None) is None:
+            return
+        self._write(
+            result_line(raw, found.raw) if isinstance(found, Answered) else error_line(raw, found.raw)
+        )
 
 
 class Channel(Protocol):
@@ -76,9 +139,10 @@ class Carrier:
 class Session:
     """One connection to one server, in either era."""
 
-    def __init__(self, events: UpstreamEvents) -> None:
-        """Prepare; `attach` gives it the process."""
+    def __init__(self, events: UpstreamEvents, *, offers: bytes = b"{}") -> None:
+        """Prepare; `attach` gives it the process. Its clients have these capabilities."""
         self._events = events
+        self._asks = Asks(events, offers, self._say)
         self._cutter = LineCutter(MAX_LINE)
         self._open: dict[int, Callable[[UpstreamAnswer], None]] = {}
         self._progress: dict[int, Told] = {}
@@ -231,7 +295,9 @@ class Session:
             case Failure():
                 self._failed(message)
             case Request():
-                self._asked(message)
+                self._asks.ask(message)  # 3
+            case Notice(method="notifications/cancelled"):
+                self._asks.take_back(message)
             case Notice(method="notifications/progress", params=params):
                 told = self._progress.get(token_in(params))
                 if told is not None:
@@ -276,11 +342,6 @@ class Session:
             shown = escape_text(line[:_SHOWN].decode("utf-8", "replace"))
             self.end(f"the server wrote what can't be read: {error.message}", shown)
 
-    def _asked(self, message: Request) -> None:
-        if self._channel is None:
-            return
-        if message.method == "ping":
-            self._channel.write(result_line(message.id_raw, b"{}"))  # 3
-        else:
-            refusal = "this client offers nothing to servers"
-            self._channel.write(failure_line(message.id_raw, _METHOD_NOT_FOUND, refusal))
+    def _say(self, line: bytes) -> None:
+        if self._channel is not None and self.alive:
+            self._channel.write(line)

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.http.sessions import Session
     from taskbound.surfaces.gateway.link import Connect
     from taskbound.surfaces.gateway.server import Plugs
+    from taskbound.wire.mcp.message import Failure, Result
 
 __all__ = ["Front"]
 
@@ -208,7 +209,7 @@ class _Exchanging:
             elif isinstance(message, Notice):
                 self._notice(message)
             else:
-                self._answered()
+                self._answered(message)
         except TaskboundError as error:
             if isinstance(error, MalformedError | DeniedError):
                 self._seat.gateway.refused(error, self._body)
@@ -244,7 +245,8 @@ class _Exchanging:
         result = result_line(message.id_raw, initialized(version, await self._seat.gateway.capabilities()))
         if self._reply.is_over:
             return
-        session = self._seat.sessions.begin()
+        declared = message.params["capabilities"]
+        session = self._seat.sessions.begin(declared if isinstance(declared, dict) else {})
         self._reply.answer(result, headers=(("Mcp-Session-Id", session.name),))
 
     async def _require_mirrored(self, message: Request) -> None:
@@ -277,9 +279,10 @@ class _Exchanging:
             session.talk.begun = True
         self._reply.accept()
 
-    def _answered(self) -> None:
-        """An answer to what nobody asked: legacy clients may post such, modern ones never do."""
+    def _answered(self, message: Result | Failure) -> None:
+        """An answer to what a server asked in this session, or to nothing; modern clients post none."""
         if self._head.version == MODERN:
-            raise NotAMessageError("in this revision of MCP nobody asks the client, and it answers nothing")
-        self._session()
+            raise NotAMessageError("in this revision of MCP a client answers with a request, and never so")
+        session = self._session()
         self._reply.accept()
+        self._seat.gateway.answered_within(message, frozenset(session.open.values()))

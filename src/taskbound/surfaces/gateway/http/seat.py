@@ -31,8 +31,9 @@ from taskbound.surfaces.gateway.http.sessions import Sessions
 from taskbound.surfaces.gateway.server import Gateway
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from taskbound.core.action.canonical import JsonValue
     from taskbound.sdk.client import AsyncClient
     from taskbound.surfaces.gateway.http.bounds import Bounds
     from taskbound.surfaces.gateway.http.reply import Reply
@@ -249,6 +250,21 @@ class Seat:
         outside, session.outside = session.outside, None
         if outside is not None:
             outside.answer(b"")
+
+    @property
+    def is_one(self) -> bool:
+        """No: whoever has the bearer is a client."""
+        return False
+
+    def declared(self, to: Id) -> Mapping[str, JsonValue]:
+        """What the client declared in the session of this request."""
+        exchange = self._open.get(to) if isinstance(to, int) else None
+        return exchange.session.capabilities if exchange is not None and exchange.session is not None else {}
+
+    def can_hear(self, to: Id) -> bool:
+        """Whether the client of this request is there, and takes a stream of events."""
+        exchange = self._open.get(to) if isinstance(to, int) else None
+        return exchange is not None and exchange.reply.can_stream and not exchange.reply.is_over
 
     def hold(self, why: str) -> None:
         """Take no further request until this is released."""

@@ -18,8 +18,9 @@ from taskbound.surfaces.gateway.http.errors import NoSessionError, UnknownSessio
 from taskbound.surfaces.gateway.talk import Talk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from taskbound.core.action.canonical import JsonValue
     from taskbound.surfaces.gateway.http.bounds import Bounds
     from taskbound.surfaces.gateway.http.reply import Reply
     from taskbound.wire.mcp.message import Id
@@ -33,6 +34,8 @@ class Session:
 
     name: str
     used: float
+    capabilities: Mapping[str, JsonValue]
+    """What its client has declared."""
     open: dict[Id, int] = field(default_factory=dict)
     """By the client's id: the number of the exchange that it is open in."""
     talk: Talk = field(default_factory=Talk)
@@ -53,12 +56,12 @@ class Sessions:
         self._clock = clock
         self._all: dict[str, Session] = {}
 
-    def begin(self) -> Session:
-        """A new session (rules 2 and 3)."""
+    def begin(self, capabilities: Mapping[str, JsonValue]) -> Session:
+        """A new session of a client with these (rules 2 and 3)."""
         self._forget()
         while len(self._all) >= self._bounds.sessions:
             self._drop(min(self._all.values(), key=lambda one: one.used))
-        made = Session(name=secrets.token_urlsafe(32), used=self._clock())
+        made = Session(name=secrets.token_urlsafe(32), used=self._clock(), capabilities=capabilities)
         self._all[made.name] = made
         return made
 

@@ -55,8 +55,8 @@ class Reply:
 
     number: int | None
     """Its id; None for what gets no answer."""
-    asked: Callable[[Request], None] | None
-    """Hears what the server asks; None when it can't ask."""
+    asked: Callable[[Request, int | None], None] | None
+    """Hears what the server asks, with the id of the request; None when it can't ask."""
     noticed: Callable[[Notice, int | None], None]
     """Hears notifications, with the id of the request."""
     last: str = ""
@@ -204,7 +204,7 @@ def _heard(document: bytes, reply: Reply) -> UpstreamAnswer | None:
             if reply.asked is None:
                 raise BrokenAnswerError("garbage", "the server asks where it can't ask")
             reply.noted += 1
-            reply.asked(message)
+            reply.asked(message, reply.number)
         case Notice():
             reply.noted += 1
             reply.noticed(message, reply.number)

@@ -2,7 +2,8 @@
 
 1. A call carries the name, the canonical arguments and `_meta` that is built here (what the modern era asks
    for, a key, a level of logs, its own number as the token of its progress), and, in the modern era, the
-   headers that the tool's schema asks for. Nothing else of a client's request goes upstream.
+   headers that the tool's schema asks for and the answers to what the server asked for. Nothing else of a
+   client's request goes upstream.
 2. A tool whose schema asks for headers in a way that MCP does not know is not listed (modern). What a list
    asks for is what calls have: a call is sent only while the daemon takes that list for the pinned one.
 3. Reaching ends in a server that is ready, or in an error and no connection.
@@ -17,7 +18,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from taskbound.adapters.upstream.mcp.errors import EraChangedError, StartFailedError
-from taskbound.adapters.upstream.mcp.handshake import log_from, open_session, params_for, request_of
+from taskbound.adapters.upstream.mcp.handshake import (
+    log_from,
+    members_of,
+    open_session,
+    params_for,
+    request_of,
+)
 from taskbound.adapters.upstream.mcp.http.connect import Dialer, look_up
 from taskbound.adapters.upstream.mcp.http.session import HttpSession, Waits
 from taskbound.adapters.upstream.mcp.http.sse import SseSession
@@ -28,6 +35,7 @@ from taskbound.core.errors import UnavailableError
 from taskbound.core.tool import BadMirrorError
 from taskbound.core.tool.mirror import Mirror, encoded, mirrored, parse_mirrors
 from taskbound.core.tool.name import METHOD_NAMES, shown
+from taskbound.ports.upstream import Turn
 from taskbound.wire.mcp.era import is_modern
 
 if TYPE_CHECKING:
@@ -100,7 +108,7 @@ class HttpServer:
         """All that it lists by this method, each exactly as received."""
         return await list_entries(self._session, self._era, method, patience=self._patience.listing)
 
-    def call(
+    def call(  # noqa: PLR0913 -- all that goes with a call
         self,
         tool: str,
         arguments: bytes,
@@ -109,6 +117,7 @@ class HttpServer:
         key: str = "",
         progress: Told | None = None,
         logged: Logged | None = None,
+        turn: Turn | None = None,
     ) -> int:
         """Send one call and return its number (rule 1)."""
         if tool == "resources/subscribe" and is_modern(self._era):
@@ -120,8 +129,14 @@ class HttpServer:
             more = mirrored(mirrors, msgspec.json.decode(arguments)) if mirrors else ()
             headers = (*_named(tool, arguments), *more)
         token = self._session.upcoming if progress is not None else None
+        said = turn or Turn()
         params = params_for(
-            self._era, members, key=key, token=token, level=logged.level if logged is not None else ""
+            self._era,
+            members_of(said) + members,
+            key=key,
+            token=token,
+            level=logged.level if logged is not None else "",
+            offers=said.offers,
         )
         return self._session.send(method, params, answer, headers=headers, progress=progress, logged=logged)
 
@@ -192,12 +207,12 @@ class HttpStarter:
         """The hash of the public key that the server reached last has shown; empty without TLS."""
         return self._dialer.key if self._dialer is not None else ""
 
-    def sse(self, remote: Remote, events: UpstreamEvents) -> SseSession:
+    def sse(self, remote: Remote, events: UpstreamEvents, *, offers: bytes = b"{}") -> SseSession:
         """A session with a server of the transport of 2024-11-05; else as `session`."""
         self._dialer = Dialer(remote, patience=min(_CONNECT, self._patience.start), look=self._look)
-        return SseSession(remote, self._dialer, events, self._waits)
+        return SseSession(remote, self._dialer, events, self._waits, offers=offers)
 
-    def session(self, remote: Remote, events: UpstreamEvents) -> HttpSession:
+    def session(self, remote: Remote, events: UpstreamEvents, *, offers: bytes = b"{}") -> HttpSession:
         """A session with this server, in which nothing was said.
 
         Raises:
@@ -205,9 +220,11 @@ class HttpStarter:
             NotReachedError: This machine trusts no authority.
         """
         self._dialer = Dialer(remote, patience=min(_CONNECT, self._patience.start), look=self._look)
-        return HttpSession(remote, self._dialer, events, self._waits)
+        return HttpSession(remote, self._dialer, events, self._waits, offers=offers)
 
-    async def __call__(self, identity: ServerIdentity, *, era: str, events: UpstreamEvents) -> HttpServer:
+    async def __call__(
+        self, identity: ServerIdentity, *, era: str, events: UpstreamEvents, offers: bytes = b"{}"
+    ) -> HttpServer:
         """The server, reached, of the pinned era, ready for calls.
 
         Raises:
@@ -223,9 +240,10 @@ class HttpStarter:
             raise EraChangedError(
                 f"MCP {era} is not spoken over the transport that the server is pinned with"
             )
-        session = self.sse(remote, events) if old else self.session(remote, events)
+        told = b"{}" if is_modern(era) else offers
+        session = (self.sse if old else self.session)(remote, events, offers=told)
         try:
-            opened = await open_session(session, era, patience=self._patience.start)
+            opened = await open_session(session, era, patience=self._patience.start, offers=offers)
         except UnavailableError as error:
             await session.close(grace=self._patience.stop)
             raise StartFailedError(f"the server is not ready: {error.message}") from error

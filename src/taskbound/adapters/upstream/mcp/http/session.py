@@ -9,8 +9,9 @@
    again. A server that ends that one as well before it answered anything is given up.
 4. A stream that ends without its answer is taken up again where the server gave it a place to (legacy,
    `Last-Event-ID`); so many attempts in a row may bring nothing.
-5. Requests of a legacy server are not for the client: `ping` is answered, all else refused. A modern one
-   can't ask on a stream (MCP 2026-07-28, Transports): its answer can't be believed.
+5. What a legacy server asks is handed on with the call in whose exchange it came (`session`, rule 3), and
+   answered by a POST of its own. A modern one can't ask on a stream (MCP 2026-07-28, Transports): its answer
+   can't be believed.
 6. A call is cancelled by closing its exchange (modern), or by a notification (legacy).
 7. What a legacy server says outside of calls is heard on a stream of its own, if it has one: that its tools
    changed, above all. A stream that floods, refuses, or ends again and again without news is left.
@@ -37,11 +38,12 @@ from taskbound.adapters.upstream.mcp.http.errors import BrokenAnswerError, NotRe
 from taskbound.adapters.upstream.mcp.http.exchange import Exchange, headers_for
 from taskbound.adapters.upstream.mcp.http.reading import Reader, Reply
 from taskbound.adapters.upstream.mcp.news import pass_on
+from taskbound.adapters.upstream.mcp.session import Asks
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool.mirror import encoded
 from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent
 from taskbound.wire.mcp.era import LEGACY, MODERN, is_modern
-from taskbound.wire.mcp.write import failure_line, notice_line, request_line, result_line, text
+from taskbound.wire.mcp.write import notice_line, request_line, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -57,11 +59,10 @@ __all__ = ["HttpSession", "Waits"]
 
 _log = logging.getLogger(__name__)
 _OPENING: Final = frozenset({"initialize", "notifications/initialized", "server/discover"})
-_METHOD_NOT_FOUND: Final = -32601
 _FRUITLESS: Final = 5
 """Attempts in a row to take a stream up again that may bring nothing."""
-_MOST_REFUSALS: Final = 8
-"""Requests of the server that are being refused at once; of more it hears nothing."""
+_MOST_REPLIES: Final = 16
+"""Answers to the server's own requests that are being sent at once; of more requests it hears nothing."""
 _MAX_HEADERS: Final = 8_192
 """Bytes of arguments that are repeated as headers; servers take 8 KiB of headers at least."""
 _NOBODY: Final = 0
@@ -95,16 +96,20 @@ class _Open:
 class HttpSession:
     """Everything that is said to one server, in either era."""
 
-    def __init__(self, remote: Remote, dialer: Dialer, events: UpstreamEvents, waits: Waits) -> None:
-        """Speak to this server; nothing is sent yet."""
+    def __init__(
+        self, remote: Remote, dialer: Dialer, events: UpstreamEvents, waits: Waits, *, offers: bytes = b"{}"
+    ) -> None:
+        """Speak to this server, whose clients have these capabilities; nothing is sent yet."""
         self._remote = remote
         self._dialer = dialer
         self._events = events
+        self._offers = offers
+        self._asks = Asks(events, offers, self._reply)
         self._waits = waits
         self._open: dict[int, _Open] = {}
         self._last = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._refusals = 0
+        self._replies = 0
         self._reader = Reader()
         self._exchanges: set[Exchange] = set()
         self._flowing, self._always = asyncio.Event(), asyncio.Event()
@@ -393,7 +398,7 @@ class HttpSession:
 
     async def _opened_anew(self) -> None:
         try:
-            await open_session(self, self._version, patience=self._waits.answer)
+            await open_session(self, self._version, patience=self._waits.answer, offers=self._offers)
         except TaskboundError as error:
             self.end(f"the server ended the session, and opens no other: {error.message}")
         else:
@@ -427,7 +432,9 @@ class HttpSession:
 
     def _noticed(self, notice: Notice, within: int | None) -> None:
         """What the server says in the exchange of this request, or outside of calls (rules 7 and 9)."""
-        if notice.method == "notifications/progress":
+        if notice.method == "notifications/cancelled":
+            self._asks.take_back(notice)
+        elif notice.method == "notifications/progress":
             token = token_in(notice.params)
             one = self._open.get(token) if within in {token, _NOBODY} else None
             if one is not None and one.progress is not None:
@@ -445,19 +452,19 @@ class HttpSession:
         one = self._open.get(within) if within is not None else None
         return one.logged if one is not None and one.logged is not None else self._events.logged
 
-    def _asked_of_us(self, request: Request) -> None:
-        """Answer a request of a legacy server (rule 5)."""
-        if self._refusals >= _MOST_REFUSALS:
-            return
-        self._refusals += 1
-        if request.method == "ping":
-            line = result_line(request.id_raw, b"{}")
-        else:
-            line = failure_line(request.id_raw, _METHOD_NOT_FOUND, "this client offers nothing to servers")
-        self._begin(self._post(line)).add_done_callback(self._refused)
+    def _asked_of_us(self, request: Request, within: int | None) -> None:
+        """A legacy server asks, in the exchange of this request or outside of calls (rule 5)."""
+        self._asks.ask(request, within or _NOBODY)
 
-    def _refused(self, _task: asyncio.Task[None]) -> None:
-        self._refusals -= 1
+    def _reply(self, line: bytes) -> None:
+        """Answer a request of the server; whoever asks without end is not answered without end."""
+        if self._over or self._replies >= _MOST_REPLIES:
+            return
+        self._replies += 1
+        self._begin(self._post(line)).add_done_callback(self._replied)
+
+    def _replied(self, _task: asyncio.Task[None]) -> None:
+        self._replies -= 1
 
     async def _post(self, line: bytes) -> None:
         """Send what gets no answer; nobody waits for what becomes of it."""

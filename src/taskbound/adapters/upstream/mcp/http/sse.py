@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from taskbound.adapters.upstream.mcp.news import Listening
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool.remote import Remote
-    from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
+    from taskbound.ports.upstream import Logged, Question, Told, UpstreamAnswer, UpstreamEvents
 
 __all__ = ["SseSession"]
 
@@ -74,6 +74,14 @@ class _Ears:
         """Hand it on."""
         self._events.tools_changed()
 
+    def asked(self, question: Question) -> None:
+        """Hand it on."""
+        self._events.asked(question)
+
+    def withdrawn(self, question: Question) -> None:
+        """Hand it on."""
+        self._events.withdrawn(question)
+
     def listed(self, kind: str) -> None:
         """Hand it on."""
         self._events.listed(kind)
@@ -100,8 +108,11 @@ def _require_open(line: Session) -> None:
 class SseSession:
     """Everything that is said to one server of this transport."""
 
-    def __init__(self, remote: Remote, dialer: Dialer, events: UpstreamEvents, waits: Waits) -> None:
-        """Speak to this server; nothing is sent yet."""
+    def __init__(
+        self, remote: Remote, dialer: Dialer, events: UpstreamEvents, waits: Waits, *, offers: bytes = b"{}"
+    ) -> None:
+        """Speak to this server, whose clients have these capabilities; nothing is sent yet."""
+        self._offers = offers
         self._remote = remote
         self._dialer = dialer
         self._events = events
@@ -354,7 +365,7 @@ class SseSession:
     async def _connect(self) -> None:
         """Open a stream, and wait until it says where messages are posted to."""
         stream = Stream(self._remote, self._dialer, self._waits, flowing=self._flowing, begin=self._begin)
-        line = Session(_Ears(self._events, partial(self._lost, stream)))
+        line = Session(_Ears(self._events, partial(self._lost, stream)), offers=self._offers)
         line.attach(stream)
         try:
             exchange = await stream.open()
@@ -384,6 +395,6 @@ class SseSession:
 
     async def _opened_anew(self) -> None:
         try:
-            await open_session(self, self._version, patience=self._waits.opening)
+            await open_session(self, self._version, patience=self._waits.opening, offers=self._offers)
         except TaskboundError as error:
             self.end(f"the server's session ended, and no other is opened: {error.message}")

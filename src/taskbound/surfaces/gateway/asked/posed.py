@@ -1,0 +1,142 @@
+"""Questions to clients of the older revisions: requests of ours, on the way of the call that they are for.
+
+1. A request has an id of chance, so that of several clients of a seat none can answer what another one was
+   asked; an answer counts once, and from the session that was asked alone.
+2. An answer that nobody waits for is dropped, whoever sends it.
+3. A question that is taken back is cancelled at the client, and its answer counts no more.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from taskbound.core.action.canonical import canonical
+from taskbound.core.errors import MalformedError
+from taskbound.ports.upstream import Answered, Errored, NoAnswer
+from taskbound.surfaces.gateway.asked.reading import answer_bytes, labelled
+from taskbound.wire.mcp.message import Failure, Result
+from taskbound.wire.mcp.write import asking_line, notice_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.ports.upstream import Logged, Told, Turn, UpstreamAnswer
+    from taskbound.surfaces.gateway.call import Call
+    from taskbound.surfaces.gateway.framing import Client
+    from taskbound.wire.mcp.message import Id
+
+__all__ = ["Posed", "answer_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    number: int
+    to: Id | None
+    """The client's request on whose way it was asked."""
+    answer: Callable[[UpstreamAnswer], None]
+
+
+class Posed:
+    """What clients were asked and have not answered; used in the loop."""
+
+    def __init__(self, client: Client) -> None:
+        """Ask this client, or those behind it."""
+        self._client = client
+        self._numbers = count(1)
+        self._names: dict[int, str] = {}
+        self._open: dict[str, _Open] = {}
+
+    def way(self, parent: Call, question: Call) -> _Way:
+        """The way of a question to the client of the call that it is for."""
+        return _Way(self, parent, question)
+
+    def put(self, parent: Call, method: str, params: bytes, answer: Callable[[UpstreamAnswer], None]) -> int:
+        """Ask; `answer` is called once."""
+        number, name = next(self._numbers), f"taskbound-{secrets.token_urlsafe(16)}"  # 1
+        self._names[number] = name
+        self._open[name] = _Open(number, parent.id, answer)
+        self._client.tell(asking_line(name, method, params), parent.id)
+        return number
+
+    def answered(self, message: Result | Failure, within: Collection[Id] | None = None) -> bool:
+        """Take an answer, and say whether anybody waited for it (rules 1 and 2).
+
+        Args:
+            message: The answer.
+            within: The requests that are open in the session that it came in; None where there is one client.
+        """
+        name = message.id
+        one = self._open.get(name) if isinstance(name, str) else None
+        if one is None or (within is not None and one.to not in within):
+            return False
+        self.forget(one.number)
+        one.answer(answer_of(message))
+        return True
+
+    def take_back(self, number: int, reason: str) -> None:
+        """Ask no more (rule 3)."""
+        name = self._names.pop(number, "")
+        one = self._open.pop(name, None)
+        if one is not None:
+            said = canonical({"reason": reason, "requestId": name})
+            self._client.tell(notice_line("notifications/cancelled", said), one.to)
+            one.answer(NoAnswer("taken-back", reason))
+
+    def forget(self, number: int) -> None:
+        """Drop whatever answer may come."""
+        self._open.pop(self._names.pop(number, ""), None)
+
+
+class _Way:
+    """One question's way (`call.Way`)."""
+
+    def __init__(self, posed: Posed, parent: Call, question: Call) -> None:
+        self._posed = posed
+        self._parent = parent
+        self._question = question
+
+    def call(  # noqa: PLR0913 -- as a server is called (`ports.upstream.Upstream.call`)
+        self,
+        tool: str,
+        arguments: bytes,
+        answer: Callable[[UpstreamAnswer], None],
+        *,
+        key: str = "",
+        progress: Told | None = None,
+        logged: Logged | None = None,
+        turn: Turn | None = None,
+    ) -> int:
+        """Ask, with the label before it."""
+        del key, progress, logged, turn
+        asked = self._question
+        shown = labelled(tool, arguments, server=asked.server, action=asked.action)
+        return self._posed.put(self._parent, tool, shown, answer)
+
+    def cancel(self, number: int, reason: str) -> None:
+        """Ask no more."""
+        self._posed.take_back(number, reason)
+
+    def forget(self, number: int) -> None:
+        """Drop whatever answer may come."""
+        self._posed.forget(number)
+
+
+def answer_of(message: Result | Failure) -> UpstreamAnswer:
+    """A client's answer, as a server will have it."""
+    try:
+        match message:
+            case Failure(raw=raw, code=code, message=words):
+                error: dict[str, JsonValue] = msgspec.json.decode(raw, type=dict[str, Any])
+                return Errored(answer_bytes(error), code, words)
+            case Result(value=value) if isinstance(value, dict):
+                return Answered(answer_bytes(value), value)
+            case _:
+                return NoAnswer("not-the-protocol", "the client's answer is no object")
+    except MalformedError as wrong:
+        return NoAnswer(wrong.code, wrong.message)

@@ -1,0 +1,309 @@
+"""What servers ask of clients: whose question it is, the action that it makes, and the answer that it gets.
+
+1. A question is an action of its own, `SERVER__METHOD`: decided, recorded, permitted once, held where a rule
+   holds it, and given an outcome, on the path of every call (`calls`). What is not granted is refused. The
+   agent can't make such an action itself.
+2. It is asked for a call that is open at its server and that nothing has interrupted: the one in whose
+   exchange it came, or the only one that does not wait for an answer already. Where there are several, the
+   one client of a pipe is that of all of them; of the clients behind a bearer nobody knows which, and the
+   question is refused. Outside of a call there is nobody to ask.
+3. Its client has to have said that it can answer such, and is asked in its own way: by a request of ours
+   (`posed`), or by the answer to its call (`parked`).
+4. The answer goes to the server once the daemon has recorded the outcome while the task ran; whatever
+   interrupts the call interrupts its questions. What nobody answers, or is taken back, has failed: nothing
+   was told to the server. A client's error is told as it is, and so is what a person declines.
+5. A modern server asks with its answer. All that it asks together is asked together; then the call is sent
+   once more with the answers, and with the server's own state byte for byte. Where one is refused, none goes
+   on, and the call has failed: by MCP it is not complete.
+6. One call is worth so many questions and rounds, and each question so much time.
+7. No answer of a client to a server is anything to Taskbound: it approves nothing and confirms nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Final, TypeGuard
+
+import msgspec
+
+from taskbound.core.action.canonical import canonical
+from taskbound.core.errors import MalformedError, TaskboundError
+from taskbound.core.tool import QUESTION_NAMES, SEPARATOR
+from taskbound.ports.upstream import Answered, Errored, NoAnswer, Turn, errored
+from taskbound.surfaces.gateway.answers import NO_DECISION, decision_in
+from taskbound.surfaces.gateway.asked.errors import (
+    AmbiguousQuestionError,
+    AsksTooOftenError,
+    StrayQuestionError,
+    UnableClientError,
+    UnfitQuestionError,
+)
+from taskbound.surfaces.gateway.asked.offers import can_answer, capabilities, offered
+from taskbound.surfaces.gateway.asked.parked import Parked, Together
+from taskbound.surfaces.gateway.asked.posed import Posed
+from taskbound.surfaces.gateway.asked.reading import read_question
+from taskbound.surfaces.gateway.call import Call, Cause
+from taskbound.surfaces.gateway.errors import INTERNAL_ERROR, METHOD_NOT_FOUND
+from taskbound.wire.mcp.era import is_modern
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.ports.upstream import Question, UpstreamAnswer
+    from taskbound.surfaces.gateway.binding import Running
+    from taskbound.surfaces.gateway.calls import Calls, Desk
+
+__all__ = ["MAX_QUESTIONS", "MAX_ROUNDS", "Questions", "Unfinished", "asks_for_input"]
+
+_log = logging.getLogger(__name__)
+MAX_QUESTIONS: Final = 16
+"""Questions of one call."""
+MAX_ROUNDS: Final = 16
+"""How often one call is sent to a modern server that asks."""
+_MAX_KEY: Final = 128
+_MAX_STATE: Final = 65_536
+"""Bytes of a modern server's state."""
+_MOST_REPORTS: Final = 16
+"""Records of questions of one server that became no action, so that no server fills the log."""
+_ABSENT: Final = frozenset({"forbidden", "not-permitted", "outside-scope", "unknown-tool"})
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """What a modern server asked for was not answered, so that by MCP its call is not complete."""
+
+    code: str
+    reason: str
+
+
+def asks_for_input(found: UpstreamAnswer, era: str) -> TypeGuard[Answered]:
+    """Whether an answer of a server of this era asks for more (rule 5)."""
+    asks = isinstance(found, Answered) and found.value.get("resultType") == "input_required"
+    return asks and is_modern(era)
+
+
+class Questions:
+    """The questions of one connection's servers; used in the loop."""
+
+    def __init__(self, calls: Calls, desk: Desk) -> None:
+        """Ask for these calls."""
+        self._calls = calls
+        self._desk = desk
+        self._numbers = count(1)
+        self._by_question: dict[Question, Call] = {}
+        self._taken_back: set[Question] = set()
+        self.posed = Posed(desk.client)
+        self.parked = Parked(desk.client, calls.leave, calls.take)
+
+    # --- a legacy server -------------------------------------------------------------------------
+
+    def ask(self, running: Running, question: Question) -> None:
+        """A legacy server asks (rule 2)."""
+        try:
+            call = self._whose(running, question.number)
+            self._count(call)
+        except TaskboundError as error:
+            self._report(running, error, question.method, question.params)
+            question.answer(errored(INTERNAL_ERROR, error.message))
+            return
+        self._desk.beside(self._answer(call, running, question))
+
+    def withdraw(self, question: Question) -> None:
+        """The server wants no answer to it any more."""
+        self._taken_back.add(question)
+        one = self._by_question.get(question)
+        if one is not None:
+            self._calls.interrupt(one, Cause.CANCELLED)
+
+    def _whose(self, running: Running, number: int) -> Call:
+        """The call that a question is for."""
+        calls = [one for one in (*self._calls.open.values(), *self.parked.calls) if one.running is running]
+        calls = [one for one in calls if one.is_sent and (not number or one.number == number)]
+        if not calls:
+            raise StrayQuestionError("the server asks while no call to it is open")
+        free = [one for one in calls if not one.questions] or calls
+        if len(free) > 1 and not self._desk.client.is_one:
+            raise AmbiguousQuestionError(
+                "several calls to the server are open: nobody knows whose client it asks"
+            )
+        return free[-1]
+
+    async def _answer(self, call: Call, running: Running, question: Question) -> None:
+        found: Answered | Errored = errored(INTERNAL_ERROR, "the question could not be put")
+        key = f"q{next(self._numbers)}"
+        together = Together(self.parked, call, [key])
+        try:
+            found = await self._put(call, running, together, key, question)
+        finally:
+            self._by_question.pop(question, None)
+            self._taken_back.discard(question)
+            question.answer(found)
+
+    # --- a modern server -------------------------------------------------------------------------
+
+    async def turn(self, call: Call, running: Running, found: Answered) -> Turn | Unfinished | NoAnswer:
+        """What a modern server is told once its questions are answered (rule 5)."""
+        try:
+            state, asked = _state_in(found), self._asked_in(call, found.value)
+        except AsksTooOftenError as error:
+            self._report(running, error, "input_required", {})
+            return Unfinished(error.code, error.message)
+        except UnfitQuestionError as error:
+            return NoAnswer("not-the-protocol", f"the server's answer is not what MCP says: {error.message}")
+        together = Together(self.parked, call, asked)
+        tasks = {
+            key: asyncio.ensure_future(self._put(call, running, together, key, one))
+            for key, one in asked.items()
+        }
+        refused, pending = "", set(tasks.values())
+        while pending:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            failed = [one for one in (task.result() for task in done) if isinstance(one, Errored)]
+            if failed and not refused:
+                refused = failed[0].message
+                for one in tuple(call.questions):
+                    self._calls.interrupt(one, Cause.BESIDE)
+        if call.cause is not None:
+            return Unfinished("interrupted", call.words or call.cause.value)
+        if refused:
+            return Unfinished("question-refused", f"the server asks, and was not answered: {refused}")
+        given = b",".join(b"%b:%b" % (canonical(key), task.result().raw) for key, task in tasks.items())
+        answers = b"{%b}" % given if given else b""
+        return Turn(offers=self.offers(call, running), answers=answers, state=state)
+
+    def _asked_in(self, call: Call, value: Mapping[str, JsonValue]) -> dict[str, _Asked]:
+        """The questions of a round, by their keys."""
+        asked = value.get("inputRequests", {})
+        if not isinstance(asked, dict) or not (asked or "requestState" in value):
+            raise UnfitQuestionError("it asks for more, and for nothing")
+        found: dict[str, _Asked] = {}
+        for key, one in asked.items():
+            params = one.get("params", {}) if isinstance(one, dict) else None
+            method = one.get("method") if isinstance(one, dict) else None
+            if not isinstance(params, dict) or not isinstance(method, str) or method not in QUESTION_NAMES:
+                raise UnfitQuestionError("a question has a method that clients have, and parameters")
+            if not 0 < len(key) <= _MAX_KEY or not key.isascii() or not key.isprintable():
+                raise UnfitQuestionError(
+                    f"a question's key has 1 to {_MAX_KEY} printable characters of ASCII"
+                )
+            self._count(call)
+            found[key] = _Asked(method, params)
+        return found
+
+    def offers(self, call: Call, running: Running) -> bytes:
+        """The capabilities that a modern server is told with this call."""
+        binding = self._desk.bound()
+        reach = binding.reach if binding is not None else ()
+        return capabilities(offered(running.spec.name, reach, call.offers))
+
+    async def has_client(self, call: Call) -> None:
+        """Wait until somebody can be given what came of a call (rule 4 of `parked`)."""
+        if not await self.parked.client(call, self._desk.timings.question):
+            self._calls.interrupt(call, Cause.UNANSWERED)
+
+    # --- one question ----------------------------------------------------------------------------
+
+    async def _put(
+        self, call: Call, running: Running, together: Together, key: str, asked: Question | _Asked
+    ) -> Answered | Errored:
+        """Decide a question, put it, and give what came of it (rules 1, 3 and 4)."""
+        try:
+            return await self._made(call, running, together, key, asked)
+        except MalformedError as error:
+            self._report(running, error, asked.method, asked.params)
+            return errored(INTERNAL_ERROR, error.message)
+        except UnableClientError as error:
+            self._report(running, error, asked.method, asked.params)
+            return errored(METHOD_NOT_FOUND, error.message)
+        finally:
+            together.over(key)
+
+    async def _made(
+        self, call: Call, running: Running, together: Together, key: str, asked: Question | _Asked
+    ) -> Answered | Errored:
+        arguments = read_question(asked.method, asked.params)
+        if not can_answer(asked.method, asked.params, call.offers) or not self._can_hear(call):
+            raise UnableClientError(f"the client does not answer `{asked.method}` here")
+        server = running.spec.name
+        one = Call(
+            id=None,
+            id_raw=b"null",
+            request=f'["asked",{call.request},{next(self._numbers)}]',
+            key="",
+            tool=f"{server}{SEPARATOR}{asked.method}",
+            server=server,
+            own=asked.method,
+            arguments=arguments,
+            modern=False,
+            running=running,
+            cause=call.cause,
+        )
+        one.towards = together.way(key, one) if call.modern else self.posed.way(call, one)
+        if not isinstance(asked, _Asked):
+            self._by_question[asked] = one
+            one.cause = Cause.CANCELLED if asked in self._taken_back else one.cause
+        call.questions.add(one)
+        bound = self._desk.timings.question
+        late = asyncio.get_running_loop().call_later(bound, self._calls.interrupt, one, Cause.UNANSWERED)  # 6
+        try:
+            return _told(one, await self._calls.run(one))
+        finally:
+            late.cancel()
+            call.questions.discard(one)
+
+    def _can_hear(self, call: Call) -> bool:
+        return call.modern or (call.id is not None and self._desk.client.can_hear(call.id))
+
+    def _count(self, call: Call) -> None:
+        """Take one more question for this call (rule 6)."""
+        call.asked_for += 1
+        if call.asked_for > MAX_QUESTIONS:
+            raise AsksTooOftenError(f"the server asks more than {MAX_QUESTIONS} times in one call")
+
+    def _report(
+        self, running: Running, error: TaskboundError, method: str, params: Mapping[str, JsonValue]
+    ) -> None:
+        """Have what became no action recorded, so many times for a server."""
+        _log.warning("server %s asks %s: %s", running.spec.name, method, error.message)
+        if running.reports < _MOST_REPORTS:
+            running.reports += 1
+            tool = f"{running.spec.name}{SEPARATOR}{method}" if method in QUESTION_NAMES else ""
+            self._desk.report(error, msgspec.json.encode(params), tool)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One question of a modern server."""
+
+    method: str
+    params: Mapping[str, JsonValue]
+
+
+def _state_in(found: Answered) -> bytes:
+    """A modern server's state, byte for byte; empty where it gave none."""
+    state = bytes(msgspec.json.decode(found.raw, type=dict[str, msgspec.Raw]).get("requestState", b""))
+    if state and (len(state) > _MAX_STATE or not isinstance(found.value["requestState"], str)):
+        raise UnfitQuestionError("the state is no text, or too long")
+    return state
+
+
+def _told(one: Call, line: bytes) -> Answered | Errored:
+    """What a server is told: the client's answer or error, or that there is none, without our reasons."""
+    if not line:
+        return errored(INTERNAL_ERROR, "the question was taken back")
+    members = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+    if "error" in members:
+        raw = bytes(members["error"])
+        error = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+        return Errored(raw, int(bytes(error["code"])), msgspec.json.decode(error["message"], type=str))
+    raw = bytes(members["result"])
+    decision = decision_in(raw)
+    if decision is NO_DECISION:
+        return Answered(raw, msgspec.json.decode(raw))
+    if decision.code in _ABSENT:
+        return errored(METHOD_NOT_FOUND, f"this client does not answer `{one.own}` here")
+    return errored(INTERNAL_ERROR, f"the question was not answered: {decision.code}")

@@ -1,0 +1,147 @@
+"""What came of a call: recorded by the daemon first, and given out only once it is released.
+
+1. A result leaves only after the daemon has recorded the outcome and released it.
+2. An outcome that could not be told to the daemon, or not be recorded by it, is owed (`debts`).
+3. What a server could not finish because it was not answered has failed, and so has a question that nobody
+   answered: nothing was told to anyone. Of what a client answers nothing is kept but a digest.
+4. An error by which a server has pages opened is a question that nobody decided on, and goes no further.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from taskbound.core.action.escape import escape_text
+from taskbound.core.errors import TaskboundError
+from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent
+from taskbound.surfaces.gateway import answers
+from taskbound.surfaces.gateway.asked.questions import Unfinished
+from taskbound.surfaces.gateway.call import Cause
+from taskbound.surfaces.gateway.debts import recorded
+from taskbound.surfaces.gateway.eras import bridge, is_complete
+from taskbound.surfaces.gateway.shapes import doubt
+from taskbound.wire.action import Outcome, Released, Withheld
+from taskbound.wire.connection import Fault
+from taskbound.wire.mcp.write import error_line
+
+if TYPE_CHECKING:
+    from taskbound.ports.upstream import UpstreamAnswer
+    from taskbound.surfaces.gateway.call import Call
+    from taskbound.surfaces.gateway.debts import Debts
+    from taskbound.surfaces.gateway.link import Link
+
+__all__ = ["MAX_KEPT", "Outcomes", "interrupted"]
+
+MAX_KEPT: Final = 1_048_576
+"""Bytes of a result that the daemon keeps for duplicates; of a larger one it gets the digest."""
+_NOTE: Final = 500
+_ASKS_BY_ERROR: Final = -32042
+"""The error by which a server of 2025-11-25 has its client open pages: a question that nobody decided on."""
+_SERVER_LOST: Final = "ask the person who pinned the server to look at it; do not repeat the call"
+_CODES: Final = {
+    Cause.ENDED: "task-ended",
+    Cause.PAUSED: "task-paused",
+    Cause.STOPPED: "stopped",
+    Cause.LOST: "daemon-lost",
+}
+
+
+class Outcomes:
+    """Tells the daemon what came of the calls of one connection."""
+
+    def __init__(self, link: Link, debts: Debts) -> None:
+        """Tell by this link; what can't be told is owed."""
+        self._link = link
+        self._debts = debts
+
+    async def settle(self, call: Call, found: UpstreamAnswer | Unfinished) -> bytes:
+        """Record the outcome, and give out the result if it is released (rule 3)."""
+        cause = call.cause  # one that comes while the outcome is recorded is weighed by the daemon
+        match found:
+            case Answered(value=value) if (doubted := doubt(call.own, value)) is not None:
+                found = doubted
+            case Answered(raw=raw, value=value) if is_complete(value):
+                outcome = "failed" if value.get("isError") is True else "succeeded"
+                keeps = call.towards is None and len(raw) <= MAX_KEPT
+                kept = msgspec.Raw(raw) if keeps else msgspec.UNSET
+                answer = await self.report(call, outcome, answer=kept, digest=sha256(raw).hexdigest())
+                result = bridge(raw, typed="resultType" in value, modern=call.modern)
+                return _leave(call, cause, answer, result)
+            case Answered():
+                found = NoAnswer("not-complete", "the server's answer is of a kind that is not carried here")
+            case Errored(code=code) if code == _ASKS_BY_ERROR and call.towards is None:
+                found = Unfinished(
+                    "question-refused", "the server asks for pages to be opened by an error"
+                )  # 4
+            case Errored(raw=raw):
+                note = escape_text(found.message[:_NOTE])
+                answer = await self.report(call, "failed", digest=sha256(raw).hexdigest(), note=note)
+                return _leave(call, cause, answer, error_line(call.id_raw, raw))
+            case NotSent():
+                await self.report(call, "not-sent", note=f"{found.reason} {found.detail}".strip())
+                return interrupted(call) if call.cause else answers.unsent(found, call.action, call.task)
+            case NoAnswer() | Unfinished():
+                pass
+        return await self._without_answer(call, found)
+
+    async def _without_answer(self, call: Call, found: NoAnswer | Unfinished) -> bytes:
+        """Record that nothing came of a call, or nobody knows what."""
+        failed = isinstance(found, Unfinished) or call.towards is not None  # 3
+        detail = "" if isinstance(found, Unfinished) else found.detail
+        note = f"{found.reason} {detail}".strip()
+        await self.report(call, "failed" if failed else "unknown", note=note)
+        if call.cause is not None:
+            return interrupted(call)
+        if failed:
+            return answers.told(found.code, found.reason, "", action=call.action, task=call.task)
+        reason = f"what it did is unknown: {found.reason}"
+        return answers.withheld(found.code, reason, action=call.action, task=call.task, advice=_SERVER_LOST)
+
+    async def report(
+        self,
+        call: Call,
+        outcome: str,
+        *,
+        answer: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET,
+        digest: str = "",
+        note: str = "",
+    ) -> Released | Withheld:
+        """Record the outcome; what could not be recorded is withheld."""
+        ask = Outcome(
+            action=call.action, outcome=outcome, answer=answer, answer_sha256=digest, note=note[:_NOTE]
+        )
+        if call.cause is Cause.LOST and not self._link.connected:
+            self._debts.owe(ask)
+            return Withheld(action=call.action, code="daemon-lost", reason="the daemon is lost")
+        try:
+            said = await self._link.ask_any(ask)
+        except TaskboundError as error:
+            self._debts.owe(ask)
+            reason = f"its outcome could not be recorded: {error.message}"
+            return Withheld(action=call.action, code=error.code, reason=reason)
+        if not recorded(said):
+            self._debts.owe(ask)
+        if isinstance(said, Released | Withheld):
+            return said
+        fault = said if isinstance(said, Fault) else Fault(code="daemon-lost", message="no answer to this")
+        return Withheld(action=call.action, code=fault.code, reason=fault.message)
+
+
+def _leave(call: Call, cause: Cause | None, answer: Released | Withheld, result: bytes) -> bytes:
+    """The result, when the call was not interrupted and the daemon has released it."""
+    if cause is not None:
+        return interrupted(call)
+    if isinstance(answer, Released):
+        return result
+    return answers.withheld(answer.code, answer.reason, action=call.action, task=call.task)
+
+
+def interrupted(call: Call) -> bytes:
+    """The refusal of a call that was interrupted; nobody sees it when the client is the cause."""
+    cause = call.cause or Cause.CANCELLED
+    reason = call.words or cause.value
+    code = _CODES.get(cause, "cancelled")
+    return answers.withheld(code, reason, action=call.action, task=call.task)

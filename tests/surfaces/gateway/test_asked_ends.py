@@ -1,0 +1,181 @@
+"""How the questions of a server end: by their one client, in their time, and with their call."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from taskbound.wire.action import Decide
+from taskbound.wire.connection import TaskPush
+from tests.surfaces.gateway.asks import (
+    FOLDERS,
+    FORM,
+    LEGACY,
+    MODERN,
+    ROOTS,
+    YES,
+    Asking,
+    between,
+    refusing,
+)
+from tests.surfaces.gateway.bench import code_of, silence, text_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.anyio
+ERAS = pytest.mark.parametrize("server", [LEGACY, MODERN])
+CLIENTS = pytest.mark.parametrize("client", ["legacy", "modern"])
+
+
+# --- states -------------------------------------------------------------------------------------------------
+
+
+@ERAS
+async def test_a_state_is_of_one_request_and_used_once(server: str, tmp_path: Path) -> None:
+    given = {"rounds": [{"form": FORM}]}
+    async with between(tmp_path, server=server, client="modern") as a:
+        result = (await a.b.answer_to(await a.start({"form": FORM})))["result"]
+        (key,), state = result["inputRequests"], result["requestState"]
+        for arguments, tried in ((given, f"{state}-TAMPERED"), (given | {"x": 1}, state), (given, "")):
+            assert code_of(await a.again(arguments, tried, {key: YES})) == "unknown-state"
+        assert code_of(await a.again(given, state, {"other": YES})) == "bad-answers"
+        assert json.loads(text_of(await a.again(given, state, {key: YES}))) == {"form": YES}
+        assert code_of(await a.again(given, state, {key: YES})) == "unknown-state"
+        await a.b.until(lambda: a.recorded() == ["unknown-state"] * 3 + ["bad-answers", "unknown-state"])
+        assert a.decided() == ["ask__work", "ask__elicitation/create"]
+
+
+async def test_what_is_left_out_is_asked_again_under_another_state(tmp_path: Path) -> None:
+    given = {"rounds": [{"one": FORM, "two": ROOTS}]}
+    async with between(tmp_path, server=MODERN, client="modern") as a:
+        first = (await a.b.answer_to(await a.start({"one": FORM, "two": ROOTS})))["result"]
+        second = (await a.again(given, first["requestState"], {"two": FOLDERS}))["result"]
+        assert list(second["inputRequests"]) == ["one"]
+        assert second["requestState"] != first["requestState"]
+        found = await a.again(given, second["requestState"], {"one": YES})
+        assert json.loads(text_of(found)) == {"one": YES, "two": FOLDERS}
+
+
+async def test_answers_without_a_state_go_nowhere(tmp_path: Path) -> None:
+    async with between(tmp_path, server=MODERN, client="modern") as a:
+        params = a.params({"rounds": [{"form": FORM}]}, inputResponses={"form": YES})
+        found = await a.b.request("tools/call", params, modern=True)
+        assert list(found["result"]["inputRequests"]) == ["form"]
+        assert "inputResponses" not in a.calls()[0]
+
+
+async def test_one_question_that_is_refused_has_none_of_its_round_asked(tmp_path: Path) -> None:
+    async with between(tmp_path, server=MODERN, client="modern") as a:
+        refusing(a, "roots/list")
+        found = await a.b.answer_to(await a.start({"one": FORM, "two": ROOTS}))
+        assert code_of(found) == "question-refused"
+        assert len(a.calls()) == 1
+        assert dict(a.outcomes()) == {"act_1": "failed", "act_2": "failed"}
+
+
+# --- ends ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_cancelled_call_takes_its_question_back_and_a_late_answer_reaches_nobody(
+    tmp_path: Path,
+) -> None:
+    async with between(tmp_path) as a:
+        request = await a.start({"form": FORM})
+        asked = await a.asked()
+        await a.b.cancel(request)
+        told = await a.b.notified("notifications/cancelled")
+        assert told["params"]["requestId"] == asked["id"]
+        await a.answer(asked["id"], YES)
+        await a.b.until(lambda: len(a.outcomes()) == 2)
+        assert [one["error"]["code"] for one in a.heard()] == [-32603]
+        assert dict(a.outcomes())["act_2"] == "failed"
+        await silence(a.b)
+
+
+@ERAS
+async def test_a_task_that_ends_ends_what_its_client_was_asked(server: str, tmp_path: Path) -> None:
+    given = {"rounds": [{"form": FORM}]}
+    async with between(tmp_path, server=server, client="modern") as a:
+        result = (await a.b.answer_to(await a.start({"form": FORM})))["result"]
+        (key,) = result["inputRequests"]
+        a.b.daemon.push(TaskPush(task="tsk_1", state="revoked", reason="enough"))
+        await a.b.until(lambda: len(a.outcomes()) == 2)
+        late = await a.again(given, result["requestState"], {key: YES})
+        assert code_of(late) == "unknown-state"
+        assert b'"accept"' not in a.log.read_bytes()
+        found = dict(a.outcomes())
+        assert found["act_2"] == "failed"
+        assert found["act_1"] in ({"succeeded", "unknown"} if server == LEGACY else {"failed"})
+
+
+async def test_a_question_that_nobody_answers_is_over_in_time(tmp_path: Path) -> None:
+    async with between(tmp_path, question=0.3) as a:
+        request = await a.start({"form": FORM})
+        asked = await a.asked()
+        found = json.loads(text_of(await a.b.answer_to(request)))
+        assert found["form"]["error"]["code"] == -32603
+        told = await a.b.notified("notifications/cancelled")
+        assert told["params"]["requestId"] == asked["id"]
+
+
+async def test_a_client_that_does_not_come_back_leaves_a_call_that_failed(tmp_path: Path) -> None:
+    async with between(tmp_path, server=MODERN, client="modern", question=0.3) as a:
+        result = (await a.b.answer_to(await a.start({"form": FORM})))["result"]
+        await a.b.until(lambda: len(a.outcomes()) == 2)
+        assert dict(a.outcomes()) == {"act_1": "failed", "act_2": "failed"}
+        (key,) = result["inputRequests"]
+        late = await a.again({"rounds": [{"form": FORM}]}, result["requestState"], {key: YES})
+        assert code_of(late) == "unknown-state"
+
+
+async def test_a_result_waits_for_a_client_that_was_asked_and_is_settled_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    given = {"rounds": [{"form": FORM}], "hasty": True}
+    async with between(tmp_path, client="modern") as a:
+        result = (await a.b.answer_to(await a.start({"form": FORM}, hasty=True)))["result"]
+        await a.b.until(lambda: a.outcomes() == [("act_2", "failed")])
+        await silence_modern(a)
+        assert a.outcomes() == [("act_2", "failed")]
+        (key,) = result["inputRequests"]
+        found = await a.again(given, result["requestState"], {key: YES})
+        assert text_of(found) == "{}"
+        assert a.outcomes()[-1] == ("act_1", "succeeded")
+
+
+async def silence_modern(a: Asking) -> None:
+    """A question of our own is answered, and nothing else."""
+    request = await a.b.start("server/discover", modern=True)
+    assert "result" in await a.b.answer_to(request)
+
+
+async def test_a_question_that_the_server_takes_back_is_taken_back_at_the_client(tmp_path: Path) -> None:
+    async with between(tmp_path) as a:
+        await a.start({"form": FORM}, withdraws=True)
+        await a.b.until(lambda: bool(a.outcomes()))
+        assert a.outcomes()[0] in {("act_2", "failed"), ("act_2", "not-sent")}
+        await silence(a.b)
+        assert a.heard() == []
+
+
+async def test_one_client_of_a_pipe_is_asked_whatever_calls_are_open(tmp_path: Path) -> None:
+    async with between(tmp_path) as a:
+        first = await a.start({"form": FORM})
+        asked = await a.asked()
+        second = await a.start({"form": FORM})
+        other = await a.asked()
+        await a.answer(other["id"], YES | {"content": {"much": 2}})
+        await a.answer(asked["id"], YES)
+        assert json.loads(text_of(await a.b.answer_to(second)))["form"]["content"] == {"much": 2}
+        assert json.loads(text_of(await a.b.answer_to(first)))["form"]["content"] == {"much": 1.5}
+
+
+async def test_a_second_presentation_is_asked_about_under_a_name_of_its_own(tmp_path: Path) -> None:
+    async with between(tmp_path) as a:
+        await a.seen_through({"elicitation/create": YES}, {"one": FORM}, {"two": FORM})
+        asked = [one for one in a.b.daemon.asks if isinstance(one, Decide) and "/" in one.tool]
+        assert len({one.request for one in asked}) == 2
+        assert all(one.request.startswith('["asked",') for one in asked)
