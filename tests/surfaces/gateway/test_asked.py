@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
+from taskbound.core.action.canonical import canonical
 from taskbound.surfaces.gateway.asked.questions import MAX_QUESTIONS
-from taskbound.wire.action import Decide, Outcome
+from taskbound.wire.action import Changed, Decide, Narrowed, Outcome
 from tests.peers.asking import STATE
 from tests.surfaces.gateway.asks import (
     FOLDERS,
@@ -227,6 +229,26 @@ async def test_an_error_that_has_pages_opened_goes_no_further(tmp_path: Path) ->
         assert code_of(found) == "question-refused"
         assert not any(b"evil.example" in line for line in a.b.lines)
         assert a.outcomes() == [("act_1", "failed")]
+
+
+async def test_a_question_that_people_made_less_of_is_asked_so_and_its_answer_is_the_client_s(
+    tmp_path: Path,
+) -> None:
+    less = canonical(SAMPLE["params"] | {"maxTokens": 5})
+
+    def decide(ask: Decide) -> Narrowed | None:
+        if not ask.tool.endswith("createMessage") or ask.resume:
+            return None
+        changed = (Changed(place="/maxTokens", before="10", after="5"),)
+        return Narrowed(action="act_less", task="tsk_1", arguments=msgspec.Raw(less), changed=changed)
+
+    async with between(tmp_path) as a:
+        a.b.daemon.on[Decide] = decide
+        request = await a.start({"say": SAMPLE})
+        asked = await a.asked("sampling/createMessage")
+        assert asked["params"]["maxTokens"] == 5
+        await a.answer(asked["id"], SAID)
+        assert json.loads(text_of(await a.b.answer_to(request))) == {"say": SAID}
 
 
 # --- answers ------------------------------------------------------------------------------------------------

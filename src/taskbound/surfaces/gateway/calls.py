@@ -158,7 +158,7 @@ class Calls:
             result = answers.error_result(error, action=call.action, task=call.task)
         if call.is_left:
             return b""
-        if call.changed:
+        if call.changed and call.towards is None:  # of a question its server is told nothing but the answer
             result = answers.narrowed(result, call.changed, action=call.action)  # 6
         return result if result.endswith(b"\n") else result_line(call.id_raw, result)
 

@@ -363,6 +363,11 @@ class Gateway:
         """A legacy client is gone that this one connection served among others."""
         self._subscriptions.leave(talk)
 
+    @property
+    def is_asking(self) -> bool:
+        """Whether a client was asked something by the answer to its call, and may come back."""
+        return bool(self._calls.questions.parked.calls)
+
     async def confirm(self) -> None:
         """Have the daemon say that calls still belong to a task; raises why they do not."""
         await self._link.ask(Bind(), Bound)

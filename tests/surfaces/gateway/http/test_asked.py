@@ -9,6 +9,7 @@ from typing import Any
 
 from taskbound.core.tool import QUESTION_NAMES
 from taskbound.wire.action import Malformed
+from taskbound.wire.connection import Bind
 from tests.peers.commands import asking
 from tests.surfaces.gateway.asks import FORM, LEGACY, MODERN, YES
 from tests.surfaces.gateway.http.fronting import BEARER, META, OTHER, Near, Wire, near
@@ -97,6 +98,23 @@ def test_a_client_that_takes_no_stream_is_not_asked(tmp_path: Path) -> None:
             found = await there.send(client.call({"rounds": [{"a": FORM}]}, Accept="application/json"))
             assert json.loads(found.text)["a"]["error"]["code"] == -32601
             assert there.refused == ["unable-client"]
+
+    asyncio.run(story())
+
+
+def test_a_seat_is_kept_for_a_client_that_was_asked_and_may_come_back(tmp_path: Path) -> None:
+    given: Json = {"rounds": [{"a": FORM}]}
+
+    async def story() -> None:
+        bounds: Json = {"check": 0.02, "seat_idle": 0.1}
+        async with near(tmp_path, asking(), era=MODERN, asks=QUESTION_NAMES, **bounds) as there:
+            params = {"name": "echo__work", "arguments": given, "_meta": ABLE}
+            asked = (await there.send(there.modern(BEARER, {"method": "tools/call", "params": params}))).json
+            looks = there.daemon.count(Bind)
+            await there.until(lambda: there.daemon.count(Bind) > looks + 20)
+            more = {"requestState": asked["result"]["requestState"], "inputResponses": {"a": YES}}
+            again = there.modern(BEARER, {"method": "tools/call", "params": params | more})
+            assert json.loads((await there.send(again)).text) == {"a": YES}
 
     asyncio.run(story())
 
