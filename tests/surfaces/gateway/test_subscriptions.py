@@ -17,7 +17,7 @@ from mcp.types import ResourceUpdatedNotification
 from taskbound.surfaces.gateway import changes, subscriptions
 from taskbound.surfaces.gateway.link import Timings
 from taskbound.surfaces.gateway.subscriptions import MAX_URIS
-from taskbound.wire.action import Decide, Refused
+from taskbound.wire.action import Decide, Outcome, Refused
 from taskbound.wire.connection import Fault, StopPush, TaskPush
 from taskbound.wire.tool import CoverCalls, Coverings, SeeTools
 from tests.peers.commands import speaking
@@ -277,11 +277,12 @@ async def test_a_stream_that_is_cancelled_while_it_is_opened_leaves_nothing(tmp_
             await b.cancel(stream)
             await silence(b)
             one.answer(b.daemon.permit(one.ask))
-        w = Watch(b, tmp_path / "log", modern=True, era="legacy")
-        await b.until(lambda: not b.gateway._subscriptions._wishes)  # noqa: SLF001 -- nobody is told of it
-        await b.until(lambda: w.wanted == [])
-        await silence(b)
+        assert (await b.daemon.asked(Outcome)).outcome == "not-sent"
+        await b.until(lambda: not b.gateway._calls.open)  # noqa: SLF001 -- nobody is told of it
+        assert not b.gateway._subscriptions._wishes  # noqa: SLF001 -- the same
+        await b.request("server/discover", modern=True)  # takes as long as opening a stream
     assert not any(b"acknowledged" in line for line in b.lines)
+    assert b"resources/subscribe" not in (tmp_path / "log").read_bytes()
 
 
 async def test_a_stream_that_is_opened_while_the_task_is_paused_is_ended(tmp_path: Path) -> None:
@@ -334,8 +335,12 @@ async def test_a_change_that_can_t_be_asked_about_just_then_is_told_once_it_can(
         assert await w.begin(A) == [A]
         server = b.running("odd")
         await b.daemon.stop()
+        link = b.gateway._link  # noqa: SLF001 -- to know that it was asked in vain
+        await b.until(lambda: not link.connected)
         server.updated(A)
-        await silence(b)
+        tries = link._tries  # noqa: SLF001 -- the same
+        await b.until(lambda: link._tries > tries + 2)  # noqa: SLF001 -- the same
+        assert w.told == []
         await b.daemon.listen()
         await w.hears(A)
     assert w.told == [A]
