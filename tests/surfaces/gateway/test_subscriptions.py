@@ -399,7 +399,22 @@ async def test_a_flood_of_changed_lists_is_looked_at_once_a_second(
         await b.until(lambda: b.daemon.count(SeeTools) > looks)
         await silence(b)
         assert b.daemon.count(SeeTools) <= looks + 2, "once for what it says, and once before the next call"
+        for _ in range(3):
+            await w.say(notice("prompts/list_changed"))
+        await silence(b)
         assert sum(b"prompts/list_changed" in line for line in b.lines) == 1
+
+
+async def test_what_a_server_says_within_a_second_counts_once_more_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "_REST", 0.05)
+    async with watching(tmp_path, era="legacy") as b:
+        await b.handshake()
+        w = Watch(b, tmp_path / "log", modern=False, era="legacy")
+        await w.say(*[notice("prompts/list_changed")] * 9)
+        for _ in range(2):
+            await b.notified("notifications/prompts/list_changed")
 
 
 # --- the official client ------------------------------------------------------------------------------------
