@@ -51,6 +51,7 @@ class Server:
         self._draw = random.Random(options.seed)  # noqa: S311 -- an order, and no secret
         self._longest = options.longest / 1000
         self._crosses = options.crosses
+        self._lingers = options.lingers
         self._log = (
             os.open(options.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) if options.log else None
         )
@@ -104,6 +105,10 @@ class Server:
 
     def _call(self, request: object, arguments: Message, *, modern: bool) -> None:
         self._calls += 1
+        if self._lingers and self._calls == 1:  # not for who only looks, and has nobody to find it
+            command = [sys.executable, "-c", "import signal; signal.pause()"]
+            nothing = subprocess.DEVNULL
+            subprocess.Popen(command, start_new_session=True, stdin=nothing, stdout=nothing)
         text = arguments["text"]
         if self._log is not None:
             os.write(self._log, text.encode() + b"\n")
@@ -150,9 +155,6 @@ def main() -> None:
     parser.add_argument("--crosses", type=int, default=0)
     parser.add_argument("--lingers", action="store_true")
     options = parser.parse_args()
-    if options.lingers:
-        command = [sys.executable, "-c", "import signal; signal.pause()"]
-        subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
         Server(options).run()
     except BrokenPipeError:
