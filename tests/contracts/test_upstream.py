@@ -1,4 +1,4 @@
-"""What every way to a server owes its gateway: a program that is started, a URL in either transport."""
+"""What every way to a server owes its gateway: a program, a URL, and the egress before either."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from msgspec import structs
 
+from taskbound.adapters.upstream.egress import EgressStarter
 from taskbound.adapters.upstream.mcp.http.probe import pin_url
 from taskbound.adapters.upstream.mcp.http.server import HttpStarter
 from taskbound.adapters.upstream.mcp.probe import pin_server
 from taskbound.adapters.upstream.mcp.server import Patience, StdioStarter
 from taskbound.core.errors import DeniedError, UnavailableError
+from taskbound.core.tool import parse_slot
 from taskbound.ports.upstream import (
     Answered,
     Errored,
     Logged,
     NoAnswer,
     NotSent,
-    Question,
-    StartUpstream,
     Told,
     Turn,
     Upstream,
@@ -33,7 +33,9 @@ from taskbound.ports.upstream import (
 )
 from taskbound.wire.tool import ServerSpec, identity_of
 from tests.peers.asking import STATE
+from tests.peers.book import Book, Granting, egress
 from tests.peers.commands import asking, echo, faulty, speaking, telling
+from tests.peers.hearing import Events
 from tests.peers.rawhttp import Asked, RawHttp, Say, dump, result_of
 from tests.peers.rawsse import OLD, RawSse, old_speaks
 from tests.peers.speaking import SUBSCRIPTION, logs, notice, updated
@@ -53,48 +55,15 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-class Events:
-    """Counts what a server says unasked."""
-
-    def __init__(self) -> None:
-        self.changes = 0
-        self.over: list[str] = []
-        self.lists: list[str] = []
-        self.uris: list[str] = []
-        self.logs: list[dict[str, Any]] = []
-        self.questions: list[Question] = []
-
-    def tools_changed(self) -> None:
-        self.changes += 1
-
-    def listed(self, kind: str) -> None:
-        self.lists.append(kind)
-
-    def updated(self, uri: str) -> None:
-        self.uris.append(uri)
-
-    def logged(self, params: Mapping[str, Any]) -> None:
-        self.logs.append(dict(params))
-
-    def asked(self, question: Question) -> None:
-        self.questions.append(question)
-
-    def withdrawn(self, question: Question) -> None:
-        self.questions.remove(question)
-
-    def ended(self, reason: str, detail: str) -> None:
-        del detail
-        self.over.append(reason)
-
-
 class Way:
     """One way to a server, in one era."""
 
     def __init__(self, kind: str, era: str, folder: Path) -> None:
-        self.kind, self.era, self.folder = kind, era, folder
-        self.start: StartUpstream = (
-            StdioStarter(patience=QUICK) if kind == "stdio" else HttpStarter(patience=QUICK)
-        )
+        self.behind, _, self.kind = kind.rpartition("+")
+        self.era, self.folder = era, folder
+        self.start = StdioStarter(patience=QUICK) if self.kind == "stdio" else HttpStarter(patience=QUICK)
+        self.book = Book()
+        self.socket = Path()
 
     @contextlib.asynccontextmanager
     async def server(self, does: str = "echoes") -> AsyncIterator[tuple[ServerSpec, Heard]]:
@@ -117,7 +86,8 @@ class Way:
                 if does == "asks"
                 else faulty(does, log=log)
             )
-            spec = pin_server("x", command, environment={}, directory=str(self.folder))
+            slots = [parse_slot("environment:TOKEN")] if self.behind else []
+            spec = pin_server("x", command, environment={}, directory=str(self.folder), slots=slots)
             yield spec, lambda: [json.loads(line) for line in log.read_bytes().splitlines() if line]
             return
         if self.kind == "sse":
@@ -140,8 +110,9 @@ class Way:
             tools=b"[" + ODD + b"]",
         )
         async with served as there:
+            slots = [parse_slot("header:authorization")] if self.behind else []
             yield (
-                pin_url("x", there.url, headers={}),
+                pin_url("x", there.url, headers={}, slots=slots),
                 lambda: [one.message for one in there.asked if one.body],
             )
 
@@ -163,7 +134,16 @@ class Way:
     ) -> Upstream:
         pinned = structs.replace(spec, era=era or ERAS[self.era])
         identity = identity_of(pinned, namespace="default")
-        return await self.start(identity, era=pinned.era, events=events, offers=offers)
+        if not self.behind:
+            return await self.start(identity, era=pinned.era, events=events, offers=offers)
+        self.book.pin(
+            structs.replace(spec, era=ERAS[self.era]), dict.fromkeys(spec.slots, "Bearer of-the-egress")
+        )
+        begin = EgressStarter(self.socket)
+        upstream: Any = Granting(
+            await begin(identity, era=pinned.era, events=events, name=spec.name), self.book, spec.name
+        )
+        return cast("Upstream", upstream)
 
 
 async def _echoes(asked: Asked, say: Say) -> bool:
@@ -219,10 +199,19 @@ async def _asks(asked: Asked, say: Say) -> bool:
     return True
 
 
-@pytest.fixture(params=["stdio-legacy", "stdio-modern", "http-legacy", "http-modern", "sse-legacy"])
-def way(request: pytest.FixtureRequest, tmp_path: Path) -> Way:
+WAYS = [f"{kind}-{era}" for kind in ("stdio", "http", "egress+stdio", "egress+http") for era in ERAS]
+WAYS.append("sse-legacy")
+
+
+@pytest.fixture(params=WAYS)
+async def way(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Way]:
     kind, era = request.param.split("-")
-    return Way(kind, era, tmp_path)
+    one = Way(kind, era, tmp_path)
+    if not one.behind:
+        yield one
+        return
+    async with egress(one.book, one.start) as one.socket:
+        yield one
 
 
 async def answered(  # noqa: PLR0913 -- all that goes with a call

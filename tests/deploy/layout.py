@@ -27,8 +27,17 @@ from tests.wiring.running import AGENT, Running
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 ORIGIN = "example.com/log"
-_IMPORTS = "import taskbound.wiring.daemon, taskbound.wiring.signer"
-NAMES = ("taskbound", "taskbound-signer", "taskbound-clients", "alice", "gate", "stray", "agent")
+_IMPORTS = "import taskbound.wiring.daemon, taskbound.wiring.egress, taskbound.wiring.signer"
+NAMES = (
+    "taskbound",
+    "taskbound-signer",
+    "taskbound-egress",
+    "taskbound-clients",
+    "alice",
+    "gate",
+    "stray",
+    "agent",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +70,7 @@ class Layout:
         """An account by its name; those of the clients' group are alice, gate and stray."""
         groups = {
             "taskbound": ("taskbound-clients", "taskbound-signer"),
-            **dict.fromkeys(("alice", "gate", "stray"), ("taskbound-clients",)),
+            **dict.fromkeys(("alice", "gate", "stray", "taskbound-egress"), ("taskbound-clients",)),
         }
         return Account(
             uid=self.numbers[name], groups=tuple(self.numbers[one] for one in groups.get(name, ()))
@@ -84,6 +93,26 @@ class Layout:
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
+
+    @contextlib.contextmanager
+    def running_as(self, name: str, script: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+        """A script that runs as this account until its input ends."""
+        who = self.account(name)
+        process = subprocess.Popen(
+            [*self.python, "-I", "-c", script, *map(str, arguments)],
+            user=who.uid,
+            group=who.uid,
+            extra_groups=who.groups,
+            env=self.environ,
+            cwd="/",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            yield process
+        finally:
+            process.communicate(timeout=30)
 
     @contextlib.contextmanager
     def acting(self, name: str) -> Iterator[None]:

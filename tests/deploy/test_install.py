@@ -9,7 +9,7 @@ import pytest
 from tests.deploy.layout import DEPLOY, folders, read_unit
 
 INSTALL = DEPLOY / "install"
-UNITS = ("taskbound-daemon", "taskbound-signer")
+UNITS = ("taskbound-daemon", "taskbound-egress", "taskbound-signer")
 CONFINED = {
     "NoNewPrivileges": "yes",
     "CapabilityBoundingSet": "",
@@ -27,6 +27,16 @@ CONFINED = {
     "LimitCORE": "0",
     "UMask": "0077",
 }
+
+
+OPENED: dict[str, dict[str, str | None]] = {
+    "taskbound-egress": {
+        "PrivateNetwork": None,
+        "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6",
+        "MemoryDenyWriteExecute": None,
+    }
+}
+"""What a unit can't be kept from, for the servers that it runs."""
 
 
 def told(*flags: str) -> subprocess.CompletedProcess[str]:
@@ -65,25 +75,25 @@ def test_what_can_not_be_meant_is_refused(flags: tuple[str, ...], word: str) -> 
 @pytest.mark.parametrize("unit", UNITS)
 def test_a_unit_confines_its_process(unit: str) -> None:
     told = read_unit(unit)
-    assert {name: told.get(name) for name in CONFINED} == CONFINED
+    assert {name: told.get(name) for name in CONFINED} == CONFINED | OPENED.get(unit, {})
     filters = re.findall(
         r"^SystemCallFilter=(.*)$", (DEPLOY / "systemd" / f"{unit}.service").read_text("utf-8"), re.MULTILINE
     )
-    assert filters[:2] == ["@system-service", "~@privileged @resources"]
-    assert filters[2:] == (["@chown"] if unit == "taskbound-daemon" else [])
+    resources = "" if unit == "taskbound-egress" else " @resources"
+    assert filters[:2] == ["@system-service", f"~@privileged{resources}"]
+    assert filters[2:] == ([] if unit == "taskbound-signer" else ["@chown"])
 
 
 def test_each_process_has_an_account_of_its_own_and_reaches_only_its_own_folders() -> None:
-    daemon, signer = (read_unit(unit) for unit in UNITS)
-    assert daemon["User"] != signer["User"]
-    assert set(daemon["ReadWritePaths"].split()).isdisjoint(signer["ReadWritePaths"].split())
-    made = {path for path, *_ in folders()}
-    assert {*daemon["ReadWritePaths"].split(), *signer["ReadWritePaths"].split()} == made
+    units = [read_unit(unit) for unit in UNITS]
+    assert len({one["User"] for one in units}) == len(UNITS)
+    paths = [path for one in units for path in one["ReadWritePaths"].split()]
+    assert sorted(paths) == sorted(path for path, *_ in folders())
 
 
 def test_an_installed_signer_makes_no_key_and_both_have_one_name_for_the_log() -> None:
-    daemon, signer = (read_unit(unit) for unit in UNITS)
-    assert "--create" not in signer["ExecStart"]
+    daemon, egress, signer = (read_unit(unit) for unit in UNITS)
+    assert "--create" not in signer["ExecStart"] + egress["ExecStart"]
     assert daemon["EnvironmentFile"] == signer["EnvironmentFile"]
     assert "--origin ${ORIGIN}" in re.sub(r"\s+", " ", daemon["ExecStart"])
     assert "--origin ${ORIGIN}" in re.sub(r"\s+", " ", signer["ExecStart"])
@@ -97,6 +107,6 @@ def test_every_account_and_group_of_the_units_and_folders_is_made() -> None:
     named |= {name for _, _, owner, group in folders() for name in (owner, group)} - {"root"}
     assert named == made
     members = re.findall(r"^m\s+(\S+)\s+(\S+)", text, re.MULTILINE)
-    assert sorted(members) == [
-        ("taskbound", group) for group in sorted(units[0]["SupplementaryGroups"].split())
-    ]
+    assert sorted(members) == sorted(
+        (one["User"], group) for one in units for group in one.get("SupplementaryGroups", "").split()
+    )

@@ -8,13 +8,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from taskbound.adapters.keys.sealing import seal
+from taskbound.adapters.upstream.egress.key import ask_key
+from taskbound.adapters.upstream.mcp.family import children
+from taskbound.adapters.upstream.mcp.probe import pin_server
+from taskbound.core.tool import Binding, parse_slot
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.wire.connection import Done
+from taskbound.wire.egress import StartServer
+from taskbound.wire.frame import encode_frame
 from taskbound.wire.identity import RegisterPerson
+from taskbound.wire.tool import AddUpstream, SetSecret
 from tests.deploy.layout import DEPLOY, ORIGIN, Layout, folders, laid_out
 from tests.wiring.running import AGENT, client, covered, settle_in, status, until
 
+KEEPER = Path(__file__).parents[1] / "peers" / "keeper.py"
+LEGACY = "2025-11-25"
 OTHERS = ("gate", "stray", "agent", "alice")
 """Everybody who is neither the daemon's account nor the signer's."""
 
@@ -131,6 +142,31 @@ for text in sys.argv[3:]:
 print(json.dumps(found))
 """
 
+REACHING = """
+import json, socket, sys
+with socket.socket(socket.AF_UNIX) as one:
+    one.connect(sys.argv[1])
+    one.sendall(len(sys.argv[2]).to_bytes(4, "big") + sys.argv[2].encode())
+    said = json.loads(one.recv(65536)[4:])
+print(json.dumps(said["fault"]["code"]))
+"""
+
+STARTING = """
+import socket, sys
+from pathlib import Path
+from taskbound import __version__
+from taskbound.sdk.client import Client
+from taskbound.wire.connection import Bind, Bound, Open
+daemon, egress, agent, order = sys.argv[1:]
+with Client(Path(daemon), Open(role="gateway", version=__version__, agent=agent), patience=15.0) as client:
+    client.ask(Bind(), Bound)
+    with socket.socket(socket.AF_UNIX) as one:
+        one.connect(egress)
+        one.sendall(len(order).to_bytes(4, "big") + order.encode())
+        print(one.recv(65536)[4:].decode(), flush=True)
+        sys.stdin.read()
+"""
+
 PERSONS_ACTS = (
     '{"op":"person:register","name":"mallory","uid":4711}',
     '{"op":"task:start","agent":"helper","purpose":"mine","seconds":60,"scope":{"grants":[{"tool":"echo__say"}]}}',
@@ -149,7 +185,12 @@ def layout() -> Iterator[Layout]:
         if os.environ.get("CI") == "true":
             pytest.fail(f"{reason}, and CI must run this")
         pytest.skip(reason)
-    with laid_out() as one, one.start("taskbound-signer", "--create"), one.start("taskbound-daemon"):
+    with (
+        laid_out() as one,
+        one.start("taskbound-signer", "--create"),
+        one.start("taskbound-daemon"),
+        one.start("taskbound-egress", "--create"),
+    ):
         with one.acting("taskbound"), client(one.socket) as first:
             first.ask(RegisterPerson(name="alice", uid=one.numbers["alice"]), Done)
         monitor = one.at("/var/log/taskbound") / "monitor"
@@ -180,20 +221,24 @@ def apart(layout: Layout) -> Iterator[Path]:
 
 def secrets(layout: Layout) -> list[Path]:
     """Every file and folder of the daemon's data and the signer's key."""
-    places = [layout.at("/var/lib/taskbound"), layout.at("/var/lib/taskbound-signer")]
+    places = [layout.at(f"/var/lib/taskbound{name}") for name in ("", "-egress", "-signer")]
     return [*places, *(path for place in places for path in sorted(place.rglob("*")))]
 
 
-def pids(layout: Layout) -> tuple[int, int]:
-    running = layout.running
-    return running["taskbound-daemon"].process.pid, running["taskbound-signer"].process.pid
+def pids(layout: Layout) -> tuple[int, int, int]:
+    """Of the daemon, the signer and the egress."""
+    running = (layout.running[f"taskbound-{name}"] for name in ("daemon", "signer", "egress"))
+    daemon, signer, egress = (one.process.pid for one in running)
+    return daemon, signer, egress
 
 
 def test_folders_and_sockets_are_as_deploy_says(layout: Layout) -> None:
     assert {path: mode for path, mode, *_ in folders()} == {
         "/var/lib/taskbound": 0o700,
+        "/var/lib/taskbound-egress": 0o700,
         "/var/lib/taskbound-signer": 0o700,
         "/run/taskbound": 0o750,
+        "/run/taskbound-egress": 0o750,
         "/run/taskbound-signer": 0o750,
         "/var/log/taskbound": 0o755,
     }
@@ -203,6 +248,7 @@ def test_folders_and_sockets_are_as_deploy_says(layout: Layout) -> None:
         assert (stat.S_IMODE(seen.st_mode), seen.st_uid, seen.st_gid) == wanted
     for socket, owner, group in (
         (layout.socket, "taskbound", "taskbound-clients"),
+        (layout.at("/run/taskbound-egress/egress.sock"), "taskbound-egress", "taskbound-clients"),
         (layout.at("/run/taskbound-signer/signer.sock"), "taskbound-signer", "taskbound-signer"),
     ):
         seen = socket.stat()
@@ -225,7 +271,8 @@ def test_the_agent_s_account_opens_neither_key_nor_database(layout: Layout, who:
 
 @pytest.mark.parametrize("who", OTHERS)
 def test_nobody_puts_a_socket_in_the_place_of_ours(layout: Layout, who: str) -> None:
-    found = layout.run_as(who, LISTING, layout.at("/run/taskbound"), layout.at("/run/taskbound-signer"))
+    places = [layout.at(f"/run/taskbound{name}") for name in ("", "-egress", "-signer")]
+    found = layout.run_as(who, LISTING, *places)
     assert {text for deed, text in found.items() if deed.startswith("make ")} == {"Permission denied"}
 
 
@@ -238,26 +285,29 @@ def test_the_agent_s_account_neither_traces_nor_reads_a_process(layout: Layout, 
 
 
 def test_the_daemon_s_account_can_look_at_the_daemon_so_that_looking_works_at_all(layout: Layout) -> None:
-    daemon, _ = pids(layout)
+    daemon, _, _ = pids(layout)
     found = layout.run_as("taskbound", LOOKING, daemon)
     assert (found["mem"], found["environ"], found["fd"], found["kill"]) == ("done",) * 4
 
 
-def test_not_even_the_signer_s_own_account_reads_the_signer_s_memory(layout: Layout) -> None:
-    _, signer = pids(layout)
-    found = layout.run_as("taskbound-signer", LOOKING, signer)
-    assert found.pop("kill") == "done"
-    assert set(found.values()) <= {"Permission denied", "Operation not permitted"}
+def test_not_even_their_own_accounts_read_the_memory_of_signer_and_egress(layout: Layout) -> None:
+    _, signer, egress = pids(layout)
+    for who, pid in (("taskbound-signer", signer), ("taskbound-egress", egress)):
+        found = layout.run_as(who, LOOKING, pid)
+        assert found.pop("kill") == "done"
+        assert set(found.values()) <= {"Permission denied", "Operation not permitted"}
 
 
 def test_the_daemon_s_account_reads_no_key(layout: Layout) -> None:
-    _, signer = pids(layout)
-    paths = [path for path in secrets(layout) if "taskbound-signer" in str(path)]
-    found = layout.run_as("taskbound", OPENING, *(path for path in paths if not path.is_dir()))
-    found |= layout.run_as("taskbound", LISTING, *(path for path in paths if path.is_dir()))
-    assert set(found.values()) == {"Permission denied"}
-    found = layout.run_as("taskbound", LOOKING, signer)
-    assert set(found.values()) <= {"Permission denied", "Operation not permitted"}
+    _, signer, egress = pids(layout)
+    for name, pid in (("taskbound-signer", signer), ("taskbound-egress", egress)):
+        paths = [path for path in secrets(layout) if name in str(path)]
+        assert "key.pem" in {path.name for path in paths}
+        found = layout.run_as("taskbound", OPENING, *(path for path in paths if not path.is_dir()))
+        found |= layout.run_as("taskbound", LISTING, *(path for path in paths if path.is_dir()))
+        assert set(found.values()) == {"Permission denied"}
+        found = layout.run_as("taskbound", LOOKING, pid)
+        assert set(found.values()) <= {"Permission denied", "Operation not permitted"}
 
 
 def test_the_signer_s_account_reads_no_database_and_reaches_no_daemon(layout: Layout) -> None:
@@ -337,6 +387,37 @@ def test_the_daemon_s_account_gets_no_two_contradicting_checkpoints(layout: Layo
     found = layout.run_as("taskbound", SIGNING, apart, ORIGIN, *orders)
     assert found == ["signed", "consistency-wrong", "checkpoint-older", "consistency-wrong", "signed"]
     assert layout.run_as("taskbound", SIGNING, apart, "example.com/another", orders[0]) == ["origin-unknown"]
+
+
+def test_nobody_else_reads_the_secret_of_a_server_that_the_egress_started(layout: Layout) -> None:
+    egress = layout.running["taskbound-egress"].process.pid
+    socket = layout.at("/run/taskbound-egress/egress.sock")
+    script = layout.base / "keeper.py"
+    shutil.copy(KEEPER, script)
+    script.chmod(0o644)
+    command = [*layout.python, "-I", str(script)]
+    with layout.acting("alice"), client(layout.socket) as one:
+        slots = [parse_slot("environment:TOKEN")]
+        spec = replace(pin_server("keeper", command, environment={}, directory="/", slots=slots), era=LEGACY)
+        identity = one.ask(AddUpstream(spec=spec, definitions=(), agents=(AGENT,)), Done).detail
+        bound = Binding(
+            namespace="default", server="keeper", identity=identity, slot="environment:TOKEN", number=1
+        )
+        sealed = seal("hunter2-hunter2", bound, public=ask_key(socket))
+        one.ask(SetSecret(server="keeper", slot=bound.slot, number=1, sealed=sealed), Done)
+    start = StartServer(namespace="default", server="keeper", identity=identity, era=LEGACY)
+    order = encode_frame(start)[4:].decode()
+    with layout.running_as("gate", STARTING, layout.socket, socket, AGENT, order) as gateway:
+        assert gateway.stdout is not None
+        assert '"is":"started"' in gateway.stdout.readline()
+        (server,) = children(egress)
+        assert b"hunter2-hunter2" in Path(f"/proc/{server}/environ").read_bytes()  # root sees it
+        for who in ("gate", "agent", "alice", "stray", "taskbound"):
+            found = layout.run_as(who, LOOKING, server)
+            assert set(found.values()) <= {"Permission denied", "Operation not permitted"}
+    until(lambda: not children(egress), "the server ends with its gateway")
+    assert layout.run_as("agent", CONNECTING, socket) == {str(socket): "Permission denied"}
+    assert layout.run_as("stray", REACHING, socket, order) == "unproven"
 
 
 def test_each_test_that_the_deploy_page_names_is_here() -> None:

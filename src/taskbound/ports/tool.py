@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-__all__ = ["PinnedServer", "PinnedTool", "ToolReads", "ToolWrites"]
+    from taskbound.core.clock import Instant
+
+__all__ = ["PinnedServer", "PinnedTool", "StoredSecret", "ToolReads", "ToolWrites"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,21 @@ class PinnedTool:
     """What a person declared that its arguments are for (`core.tool.file.Role`)."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSecret:
+    """What is kept of one slot's value: as only the egress can read it."""
+
+    namespace: str
+    server: str
+    """The server's name."""
+    slot: str
+    number: int
+    """How many values the slot had, removals counted."""
+    sealed: str
+    """A JWE; empty once the value was taken away."""
+    at: Instant
+
+
 class ToolReads(Protocol):
     """Reads servers and tools of one namespace at a time."""
 
@@ -70,6 +87,9 @@ class ToolReads(Protocol):
     def tools(self, namespace: str, *, server: str = "") -> tuple[PinnedTool, ...]:
         """Every tool, by name; of one server when it is named."""
 
+    def secrets(self, namespace: str, server: str) -> tuple[StoredSecret, ...]:
+        """Of each slot of the server that was ever filled, by slot."""
+
     def approvers(self, namespace: str) -> Mapping[str, tuple[str, ...]]:
         """By tool's name, pinned or not: who approves for it; where nobody was ever named it is absent."""
 
@@ -84,7 +104,10 @@ class ToolWrites(ToolReads, Protocol):
         """Write the server. MUST raise `ConflictError` when the version is not `expect`."""
 
     def drop_server(self, namespace: str, name: str) -> None:
-        """Take the server and all its tools away."""
+        """Take the server, all its tools and all its secrets away."""
+
+    def put_secret(self, secret: StoredSecret) -> None:
+        """Write it. MUST raise `ConflictError` when the slot's number now is not the one before."""
 
     def put_tool(self, tool: PinnedTool, *, expect: int) -> None:
         """Write the tool. MUST raise `ConflictError` when the version is not `expect`."""

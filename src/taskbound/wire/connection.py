@@ -24,7 +24,7 @@ class Open(Message, frozen=True, tag="connection:open", tag_field="op"):
     """The first request of every connection: which process speaks, for which agent."""
 
     role: str
-    """One of `gateway`, `run`, `cli`."""
+    """One of `gateway`, `run`, `cli`, `egress`."""
     version: str
     namespace: str = "default"
     agent: str = ""

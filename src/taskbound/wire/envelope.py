@@ -12,6 +12,7 @@ from taskbound.wire import (
     approval,
     audit,
     connection,
+    egress,
     identity,
     people,
     policy,
@@ -52,6 +53,9 @@ Ask: TypeAlias = (
     | tool.AddUpstream
     | tool.RemoveUpstream
     | tool.ListUpstreams
+    | tool.SetSecret
+    | egress.ShowSealed
+    | egress.ShowPermit
     | tool.ReachTools
     | tool.CoverCalls
     | tool.ListTools
@@ -152,6 +156,8 @@ Answer: TypeAlias = (
     | approval.ApprovalLimits
     | amendment.AmendmentDetail
     | tool.UpstreamRows
+    | egress.SealedServer
+    | egress.Permit
     | tool.ToolRows
     | tool.Seen
     | tool.Coverings

@@ -1,7 +1,8 @@
 """One frame on a local socket: a length, then one JSON document.
 
 1. Four bytes, big-endian, give the length of the document in bytes.
-2. A document is at most `MAX_FRAME` bytes; a longer one ends the connection.
+2. A document is at most `MAX_FRAME` bytes, or what the socket has for its limit; a longer one ends the
+   connection.
 3. Requests carry an id chosen by the client, unique while it is open; a reply
    carries the same id; a push carries none.
 4. Unknown fields and unknown tags refuse: mixed versions refuse, not guess.
@@ -46,35 +47,36 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What every message is: frozen, named fields only, nothing unknown."""
 
 
-def encode_frame(message: object) -> bytes:
+def encode_frame(message: object, *, limit: int = MAX_FRAME) -> bytes:
     """The bytes of one message with its length before it.
 
     Raises:
-        FrameError: The message is longer than `MAX_FRAME`.
+        FrameError: The message is longer than the limit.
     """
     body = _encoder.encode(message)
-    if len(body) > MAX_FRAME:
-        raise FrameError(f"a message of {len(body)} bytes is over the limit of {MAX_FRAME}")
+    if len(body) > limit:
+        raise FrameError(f"a message of {len(body)} bytes is over the limit of {limit}")
     return len(body).to_bytes(HEADER, "big") + body
 
 
-def frame_length(header: bytes) -> int:
+def frame_length(header: bytes, *, limit: int = MAX_FRAME) -> int:
     """How many bytes follow this header.
 
     Raises:
-        FrameError: More than `MAX_FRAME`.
+        FrameError: More than the limit.
     """
     length = int.from_bytes(header, "big")
-    if length > MAX_FRAME:
-        raise FrameError(f"a message of {length} bytes is over the limit of {MAX_FRAME}")
+    if length > limit:
+        raise FrameError(f"a message of {length} bytes is over the limit of {limit}")
     return length
 
 
 class FrameBuffer:
     """Cuts a byte stream into documents, however the bytes arrive."""
 
-    def __init__(self) -> None:
-        """Start empty."""
+    def __init__(self, *, limit: int = MAX_FRAME) -> None:
+        """Start empty; no document has more bytes than this."""
+        self._limit = limit
         self._bytes = bytearray()
 
     def __len__(self) -> int:
@@ -85,14 +87,14 @@ class FrameBuffer:
         """The documents that are complete now, in order.
 
         Raises:
-            FrameError: A length is over `MAX_FRAME`; the stream can't be used any more.
+            FrameError: A length is over the limit; the stream can't be used any more.
         """
         self._bytes += data
         found: list[bytes] = []
         start = 0
         while len(self._bytes) - start >= HEADER:
             body = start + HEADER
-            end = body + frame_length(bytes(self._bytes[start:body]))
+            end = body + frame_length(bytes(self._bytes[start:body]), limit=self._limit)
             if len(self._bytes) < end:
                 break
             found.append(bytes(self._bytes[body:end]))

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from taskbound.core.tool import BadServerError, PinnedFile, ServerIdentity
+from taskbound.core.tool import BadServerError, PinnedFile, ServerIdentity, parse_slot
 from taskbound.wire.frame import Message
 
 __all__ = [
@@ -22,9 +22,11 @@ __all__ = [
     "ListUpstreams",
     "ReachTools",
     "RemoveUpstream",
+    "SecretRow",
     "SeeTools",
     "Seen",
     "ServerSpec",
+    "SetSecret",
     "ToolChange",
     "ToolChanges",
     "ToolDiff",
@@ -78,6 +80,8 @@ class ServerSpec(Message, frozen=True):
     """`sse` for a server behind a URL that speaks the transport of 2024-11-05; empty for every other one."""
     limits: tuple[tuple[str, int], ...] = ()
     """What a server that is started may use of the machine (`core.tool.limits`), sorted; 0 is none."""
+    slots: tuple[str, ...] = ()
+    """Where its secrets go, as `core.tool.Slot` writes them, sorted; their values stand nowhere here."""
 
 
 class AddUpstream(Message, frozen=True, tag="upstream:add", tag_field="op"):
@@ -103,6 +107,28 @@ class ListUpstreams(Message, frozen=True, tag="upstream:list", tag_field="op"):
     """Ask for the pinned servers; a gateway gets those of its agent."""
 
 
+class SecretRow(Message, frozen=True):
+    """What may be known of one slot's value."""
+
+    slot: str
+    number: int = 0
+    """How many values it had, removals counted; 0 when none was ever set."""
+    filled: bool = False
+    at: int = 0
+    """When that came to be, µs since the epoch."""
+
+
+class SetSecret(Message, frozen=True, tag="upstream:secret", tag_field="op"):
+    """Fill a slot of a server, or empty it. A person's act."""
+
+    server: str
+    slot: str
+    number: int
+    """The next one of the slot."""
+    sealed: str = ""
+    """The value as only the egress can read it (`wire.secret`); empty takes the one before away."""
+
+
 class UpstreamRow(Message, frozen=True):
     """One pinned server."""
 
@@ -112,6 +138,8 @@ class UpstreamRow(Message, frozen=True):
     tools: int
     changed: int
     agents: tuple[str, ...] = ()
+    secrets: tuple[SecretRow, ...] = ()
+    """Each slot of the server, in order; a gateway is not told."""
 
 
 class UpstreamRows(Message, frozen=True, tag="upstreams", tag_field="is"):
@@ -314,6 +342,7 @@ def identity_of(spec: ServerSpec, *, namespace: str) -> ServerIdentity:
         BadServerError: The spec is not written out as an identity must be.
         BadUrlError: Its URL can't be one.
         BadHeaderError: It declares a header that can't be.
+        BadSlotError: A slot of it can't be one.
     """
     if spec.url:
         return _reached(spec, namespace)
@@ -329,6 +358,7 @@ def identity_of(spec: ServerSpec, *, namespace: str) -> ServerIdentity:
         directory=spec.directory,
         lock=spec.lock,
         limits=spec.limits,
+        slots=tuple(map(parse_slot, spec.slots)),
     )
 
 
@@ -353,4 +383,5 @@ def _reached(spec: ServerSpec, namespace: str) -> ServerIdentity:
         remote=Remote(
             url=spec.url, era=spec.era, headers=spec.headers, key=spec.key, authorities=authorities
         ),
+        slots=tuple(map(parse_slot, spec.slots)),
     )

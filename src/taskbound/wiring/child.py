@@ -1,12 +1,14 @@
-"""The signer that a daemon starts beside itself when nobody else runs one (the embedded default).
+"""The signer and the egress that a daemon starts beside itself when nobody else runs them (by default).
 
-It is a process of its own, and under the same user it is no boundary against that user:
-`taskbound doctor` says so, and `deploy/` runs it under an account of its own.
+Each is a process of its own, and under the same user it is no boundary against that user:
+`taskbound doctor` says so, and `deploy/` runs them under accounts of their own.
 
 1. It ends with its daemon, however that ends: the daemon holds its standard input open.
-2. It makes a key only as long as the log was never signed: one that has gone is an error.
+2. The signer makes a key only as long as the log was never signed: one that has gone is an error. The egress
+   makes one where there is none: what was sealed to another is said to be so, and is set again.
 3. One that has ended is started again, at once; one that did not even start, after a
    pause that doubles up to half a minute.
+4. The egress is started once a server has slots, and not before: who has no secrets has no such process.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ import select
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.errors import UnavailableError
 from taskbound.ports.signer import SignerUnavailableError
 from taskbound.wiring.home import SOCKET_LIMIT, place_socket
 
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["SignerChild"]
+__all__ = ["Child", "EgressChild", "EgressNotStartedError", "SignerChild"]
 
 _log = logging.getLogger(__name__)
 _PATIENCE: Final = 10.0
@@ -35,31 +39,43 @@ _PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
 
 
-class SignerChild:
-    """One signer process, started again when it has ended."""
+class EgressNotStartedError(UnavailableError):
+    """The egress does not start."""
+
+    code = "egress-not-started"
+    remedy = "look at the daemon's log; servers with secrets are out of reach meanwhile"
+
+
+class Child(ABC):
+    """One process beside the daemon, started again when it has ended."""
 
     def __init__(
-        self, home: Path, origin: str, *, create: bool, elapsed: Callable[[], float] = time.monotonic
+        self,
+        home: Path,
+        name: str,
+        error: type[UnavailableError],
+        *,
+        elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare; `start` starts it, with a new key if it may `create` one and there is none (rule 2).
+        """Prepare; `start` starts it.
 
         Args:
             home: The data directory.
-            origin: The log's name.
-            create: Whether a key may be made.
+            name: What the process is called: its socket and its words.
+            error: What is raised when it does not start.
             elapsed: Seconds on a clock that is never set.
         """
         self._elapsed = elapsed
         self._home = home
-        self._origin = origin
-        self.create = create
+        self._name = name
+        self._error = error
         self._process: subprocess.Popen[bytes] | None = None
         self._trouble = ""
         self._pause = 0.0
         self._again = 0.0
-        self.socket = place_socket(home).with_name("signer.sock")
+        self.socket = place_socket(home).with_name(f"{name}.sock")
         if len(os.fsencode(self.socket)) > SOCKET_LIMIT:  # `daemon.sock` is as long
-            raise ValueError("INVARIANT: the signer's socket fits where the daemon's does")
+            raise ValueError(f"INVARIANT: the {name}'s socket fits where the daemon's does")
 
     @property
     def pid(self) -> int:
@@ -70,7 +86,7 @@ class SignerChild:
         """Start it unless it runs, or failed a moment ago (rule 3).
 
         Raises:
-            SignerUnavailableError: It does not start, and why.
+            UnavailableError: It does not start, and why.
         """
         if self._process is not None and self._process.poll() is None and not self._trouble:
             return
@@ -79,7 +95,7 @@ class SignerChild:
             self._pause = min(max(_PAUSE, 2 * self._pause), _LONGEST_PAUSE) if self._trouble else 0.0
             self._again = self._elapsed() + self._pause
         if self._trouble:
-            raise SignerUnavailableError(f"the signer does not start: {self._trouble}")
+            raise self._error(f"the {self._name} does not start: {self._trouble}")
 
     def stop(self) -> None:
         """End it."""
@@ -98,7 +114,7 @@ class SignerChild:
         """Why it did not start; empty when it listens."""
         if self._process is not None:
             if not self._trouble:
-                _log.warning("the signer ended with status %s", self._process.poll())
+                _log.warning("the %s ended with status %s", self._name, self._process.poll())
             self.stop()
         listening, speaking = os.pipe()
         with os.fdopen(listening, "rb", buffering=0) as ear:
@@ -127,18 +143,61 @@ class SignerChild:
             "-P",
             "-E",
             "-m",
-            "taskbound.wiring.signer",
+            f"taskbound.wiring.{self._name}",
             "--keys",
-            str(self._home / "signer"),
+            str(self._home / self._name),
             "--socket",
             str(self.socket),
-            "--origin",
-            self._origin,
-            *(["--create"] if self.create else []),
+            *self._words(),
             "--lifeline",
             "--ready-fd",
             str(speaking),
         ]
+
+    @abstractmethod
+    def _words(self) -> list[str]:
+        """What it is told besides."""
+
+
+class SignerChild(Child):
+    """The signer."""
+
+    def __init__(
+        self, home: Path, origin: str, *, create: bool, elapsed: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Prepare; `start` starts it, with a new key if it may `create` one and there is none (rule 2).
+
+        Args:
+            home: The data directory.
+            origin: The log's name.
+            create: Whether a key may be made.
+            elapsed: Seconds on a clock that is never set.
+        """
+        super().__init__(home, "signer", SignerUnavailableError, elapsed=elapsed)
+        self._origin = origin
+        self.create = create
+
+    def _words(self) -> list[str]:
+        return ["--origin", self._origin, *(["--create"] if self.create else [])]
+
+
+class EgressChild(Child):
+    """The egress, which is a client of its daemon (rule 4)."""
+
+    def __init__(self, home: Path, daemon: Path, *, level: str) -> None:
+        """Prepare; `start` starts it, with a new key if there is none (rule 2).
+
+        Args:
+            home: The data directory.
+            daemon: Where the daemon listens.
+            level: How much is written to the log.
+        """
+        super().__init__(home, "egress", EgressNotStartedError)
+        self._daemon = daemon
+        self._level = level
+
+    def _words(self) -> list[str]:
+        return ["--daemon", str(self._daemon), "--create", "--log-level", self._level]
 
 
 def _hear(descriptor: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from getpass import getpass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from taskbound.core.tool import Binding, Slot
     from taskbound.ports.policy import PolicyLanguage
     from taskbound.sdk.client import Client
     from taskbound.surfaces.cli.plugs import Looked, Loot, Place, Plugs, Probed
@@ -51,6 +53,8 @@ def make_plugs(environ: Mapping[str, str]) -> Plugs:
         probe=_probe,
         reach=_reach,
         look=_look,
+        seal=_seal,
+        read_secret=_read_secret,
         verify=verify_ed25519,
         gateway=_gateway,
         serve=_serve,
@@ -79,6 +83,7 @@ def _place(told: str, environ: Mapping[str, str]) -> Place:
     from taskbound.surfaces.cli.plugs import Place  # noqa: PLC0415 -- as above
     from taskbound.wiring.home import find_home  # noqa: PLC0415 -- as above
     from taskbound.wiring.settings import read_settings, unknown_variables  # noqa: PLC0415 -- as above
+    from taskbound.wiring.starters import find_egress  # noqa: PLC0415 -- as above
 
     home = find_home(told, environ)
     settings = read_settings(home, environ)
@@ -89,6 +94,7 @@ def _place(told: str, environ: Mapping[str, str]) -> Place:
         template=settings.template,
         autostart=settings.autostart,
         socket=settings.socket,
+        egress=find_egress(home, settings),
         store=settings.store,
         unknown_variables=unknown_variables(environ),
     )
@@ -111,18 +117,24 @@ def _probe(
     environment: Mapping[str, str],
     directory: str,
     limits: Sequence[str] = (),
+    secrets: Mapping[Slot, str | None] | None = None,
 ) -> Probed:
     from taskbound.adapters.upstream.mcp.probe import probe_command  # noqa: PLC0415 -- as above
     from taskbound.surfaces.cli.plugs import Probed  # noqa: PLC0415 -- as above
 
     where = str(Path(directory or Path.cwd()).absolute())
     spec, seen = probe_command(
-        name=name, command=command, environment=environment, directory=where, limits=limits
+        name=name,
+        command=command,
+        environment=environment,
+        directory=where,
+        limits=limits,
+        secrets=secrets,
     )
     return Probed(spec=spec, definitions=seen.definitions, methods=seen.methods)
 
 
-def _reach(
+def _reach(  # noqa: PLR0913 -- the shape that `Plugs` asks for
     *,
     name: str,
     url: str,
@@ -130,13 +142,14 @@ def _reach(
     key: str,
     authorities: str,
     transport: Literal["", "http", "sse"],
+    secrets: Mapping[Slot, str | None] | None = None,
 ) -> Probed:
     from taskbound.adapters.upstream.mcp.http.probe import probe_url  # noqa: PLC0415 -- as above
     from taskbound.surfaces.cli.plugs import Probed  # noqa: PLC0415 -- as above
 
     place = str(Path(authorities).resolve()) if authorities else ""
     spec, seen = probe_url(
-        name=name, url=url, headers=headers, key=key, authorities=place, transport=transport
+        name=name, url=url, headers=headers, key=key, authorities=place, transport=transport, secrets=secrets
     )
     return Probed(spec=spec, definitions=seen.definitions, methods=seen.methods, notes=seen.notes)
 
@@ -145,6 +158,23 @@ def _look(spec: ServerSpec, namespace: str) -> Looked:
     from taskbound.wiring.look import look_at  # noqa: PLC0415 -- as above
 
     return look_at(spec, namespace)
+
+
+def _seal(place: Place, value: str, binding: Binding) -> str:
+    """Seal a value to the key that the egress shows."""
+    from taskbound.adapters.keys.sealing import seal  # noqa: PLC0415 -- as above
+    from taskbound.adapters.upstream.egress.key import ask_key  # noqa: PLC0415 -- as above
+    from taskbound.wiring.home import find_socket  # noqa: PLC0415 -- as above
+
+    where = place.egress or find_socket(place.home).with_name("egress.sock")
+    return seal(value, binding, public=ask_key(where))
+
+
+def _read_secret(words: str) -> str:
+    """One line from a pipe, or typed unseen."""
+    if sys.stdin.isatty():
+        return getpass(words)
+    return sys.stdin.readline().rstrip("\r\n")
 
 
 def _gateway(words: Sequence[str]) -> int:

@@ -6,7 +6,7 @@
 2. It answers nobody before the store is open, its first record is durable, and permits
    of an earlier process are on their way to being settled.
 3. Without `--signer` it starts a signer of its own beside it, under the same user, and
-   starts it again when it ends; with it, the signer is another account's process.
+   starts it again when it ends; with it, the signer is another account's process. So it is with `--egress`.
 4. A store that failed (an I/O error, damage) is believed no more by this process: it answers what waits
    with that, says so and ends with status 5. Whoever watches it, or the next client, starts another,
    which looks at the files anew.
@@ -43,8 +43,8 @@ from taskbound.flows.means import Means
 from taskbound.flows.policy import Policies
 from taskbound.surfaces.api.daemon import Daemon, Place
 from taskbound.surfaces.api.server import SocketServer
-from taskbound.wiring.accounts import open_to_group, parse_gateway, parse_group
-from taskbound.wiring.child import SignerChild
+from taskbound.wiring.accounts import open_to_group, parse_account, parse_gateway, parse_group
+from taskbound.wiring.child import EgressChild, SignerChild
 from taskbound.wiring.home import find_socket, place_socket, require_own_home, require_socket_folder
 from taskbound.wiring.log import open_log
 from taskbound.wiring.ready import say_ready
@@ -98,6 +98,7 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--socket", default="", help="where to listen, in a folder that no other account can write")
     add("--signer", default="", help="socket of a signer that is not this daemon's own")
     add("--origin", default="", help="the log's name; the same as the signer's")
+    add("--egress", type=parse_account, help="the account of an egress that is not this daemon's own")
     add("--group", type=parse_group, help="a group that may connect (mode 0660), by name or gid")
     add(
         "--gateway",
@@ -194,16 +195,10 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
     child = None if told.signer else SignerChild(home, origin, create=not signed)
     signer = SocketSigner(Path(told.signer) if child is None else child.socket)
     sequencer = Sequencer(means, signer, origin)
-    place = Place(
-        home=str(home),
-        pid=os.getpid(),
-        owner_uid=os.geteuid(),
-        gateways=frozenset(told.gateway),
-        allowance=Allowance(burst=told.refusals_burst, rate=told.refusals_rate),
-    )
-    daemon = Daemon(means, sequencer, loop, place)
+    daemon = Daemon(means, sequencer, loop, _place(home, told))
     _begin(daemon)
-    rounds = Rounds(daemon, signer, origin, child)
+    egress = EgressChild(home, socket_path, level=told.log_level) if told.egress is None else None
+    rounds = Rounds(daemon, signer, origin, child, egress)
     daemon.begin()
     daemon.worker.start()
     rounds.start()
@@ -220,11 +215,24 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
         await _stop(daemon, rounds, store)
         _remove_own(socket_path, inode)
         signer.close()
-        if child is not None:
-            child.stop()
+        for one in (child, egress):
+            if one is not None:
+                one.stop()
         store.close()
         os.close(held)
     return 0 if store.failure is None else _STORE_FAILED
+
+
+def _place(home: Path, told: argparse.Namespace) -> Place:
+    """Where this daemon runs, and for whom."""
+    return Place(
+        home=str(home),
+        pid=os.getpid(),
+        owner_uid=os.geteuid(),
+        gateways=frozenset(told.gateway),
+        allowance=Allowance(burst=told.refusals_burst, rate=told.refusals_rate),
+        egress=told.egress,
+    )
 
 
 def _begin(daemon: Daemon) -> None:

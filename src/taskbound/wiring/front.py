@@ -33,7 +33,7 @@ from taskbound.wiring.log import open_log
 from taskbound.wiring.reach import Reach
 from taskbound.wiring.settings import read_settings
 from taskbound.wiring.start import find_daemon
-from taskbound.wiring.starters import Starters
+from taskbound.wiring.starters import Starters, find_egress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,7 +100,8 @@ def serve(*, listen: str, home: str, namespace: str, ensure: Callable[[Path], Pa
 
     hello = Open(role="gateway", version=__version__, namespace=namespace or settings.namespace)
     timings = Timings(hold=float(settings.hold_seconds))
-    return asyncio.run(_serve(listening, _Daemons(place, hello, ensure or find), timings))
+    daemons = _Daemons(place, hello, ensure or find)
+    return asyncio.run(_serve(listening, daemons, timings, find_egress(place, settings)))
 
 
 class _Daemons:
@@ -130,7 +131,7 @@ class _Daemons:
         return Reach(self._home, hello, self._ensure, turn=self._turn)
 
 
-async def _serve(listening: socket.socket, daemons: _Daemons, timings: Timings) -> int:
+async def _serve(listening: socket.socket, daemons: _Daemons, timings: Timings, egress: Path) -> int:
     adopt_orphans()
     starter = StdioStarter()
     address, port = listening.getsockname()[:2]
@@ -142,7 +143,7 @@ async def _serve(listening: socket.socket, daemons: _Daemons, timings: Timings) 
 
     plugs = Plugs(
         connect=daemons.of(""),
-        start=Starters(starter),
+        start=Starters(starter, egress),
         now=lambda: time.time_ns() // _MICROSECOND,
         sweep=sweep,
         namespace=daemons.namespace,

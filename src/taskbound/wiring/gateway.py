@@ -23,7 +23,7 @@ from taskbound.wiring.log import open_log
 from taskbound.wiring.reach import Reach
 from taskbound.wiring.settings import Settings, read_settings
 from taskbound.wiring.start import find_daemon
-from taskbound.wiring.starters import Starters
+from taskbound.wiring.starters import Starters, find_egress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,7 +65,8 @@ def main(arguments: Sequence[str] | None = None, *, ensure: Callable[[Path], Pat
     reading, writing = _take_wire()
     try:
         timings = Timings(hold=float(settings.hold_seconds))
-        return asyncio.run(_serve(reach, hello.namespace, (reading, writing), timings))
+        place = find_egress(home, settings)
+        return asyncio.run(_serve(reach, hello.namespace, (reading, writing), timings, place))
     except ValueError as error:
         sys.stderr.write(f"error: the gateway speaks MCP over pipes: {error}\n")
         return _USAGE
@@ -81,7 +82,7 @@ def _listen(told: argparse.Namespace, ensure: Callable[[Path], Path] | None) -> 
     return serve(listen=told.listen, home=told.home, namespace=told.namespace, ensure=ensure)
 
 
-async def _serve(reach: Reach, namespace: str, wire: tuple[int, int], timings: Timings) -> int:
+async def _serve(reach: Reach, namespace: str, wire: tuple[int, int], timings: Timings, egress: Path) -> int:
     reading, writing = wire
     adopt_orphans()
     starter = StdioStarter()
@@ -93,7 +94,7 @@ async def _serve(reach: Reach, namespace: str, wire: tuple[int, int], timings: T
     gateway = Gateway(
         Plugs(
             connect=reach,
-            start=Starters(starter),
+            start=Starters(starter, egress),
             now=_now,
             sweep=sweep,
             namespace=namespace,

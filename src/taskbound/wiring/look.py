@@ -11,6 +11,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+from taskbound.adapters.upstream.mcp.errors import StartFailedError
 from taskbound.adapters.upstream.mcp.probe import Deaf
 from taskbound.surfaces.cli.plugs import Looked
 from taskbound.wire.tool import identity_of
@@ -39,7 +40,13 @@ def look_at(spec: ServerSpec, namespace: str) -> Looked:
         DeniedError: Something pinned is different (rule 1).
         UnavailableError: It does not start, is not reached, does not prove who it is, answer or list.
     """
-    return asyncio.run(_look_at(spec, identity_of(spec, namespace=namespace)))
+    identity = identity_of(spec, namespace=namespace)
+    if identity.slots:
+        raise StartFailedError(
+            "the server has secrets, and only the egress has those: for a gateway, and not for a look",
+            remedy="call a tool of it, and see `taskbound doctor`",
+        )
+    return asyncio.run(_look_at(spec, identity))
 
 
 async def _look_at(spec: ServerSpec, identity: ServerIdentity) -> Looked:

@@ -9,6 +9,7 @@
 6. Of several daemons on one database one gives places and has the log signed; the others
    look at what it came to, and one of them takes that on when it ends. Each says every second that it is
    there, and every five seconds, a gateway's grace, looks for what those have left that are not.
+7. The egress is looked at in each round too; what is wrong with it holds nothing else up.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from taskbound.adapters.keys.socket import SocketSigner
     from taskbound.flows.means import Moved
     from taskbound.surfaces.api.daemon import Daemon
-    from taskbound.wiring.child import SignerChild
+    from taskbound.wiring.child import EgressChild, SignerChild
 
 __all__ = ["Rounds"]
 
@@ -52,12 +53,21 @@ _HOLDS: Final = 4
 class Rounds:
     """Runs the daemon's own rounds."""
 
-    def __init__(self, daemon: Daemon, signer: SocketSigner, origin: str, child: SignerChild | None) -> None:
+    def __init__(
+        self,
+        daemon: Daemon,
+        signer: SocketSigner,
+        origin: str,
+        child: SignerChild | None,
+        egress: EgressChild | None = None,
+    ) -> None:
         """Prepare; `start` begins."""
+        self._egress = egress
         self._daemon = daemon
         self._signer = signer
         self._origin = origin
         self._child = child
+        self._trouble = ""
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rounds", daemon=True)
         self._expiring: asyncio.Task[None] | None = None
@@ -81,6 +91,7 @@ class Rounds:
 
     def _round(self) -> None:
         daemon = self._daemon
+        self._start_egress()
         try:
             leads = daemon.means.store.leads()  # rule 6
             if leads:
@@ -112,6 +123,17 @@ class Rounds:
             daemon.signer_state = f"a round failed ({type(error).__name__}); the log says more"
         finally:
             self._signer.close()  # it serves one at a time, and other daemons ask it too
+
+    def _start_egress(self) -> None:
+        """Have the egress run once a server has slots; it is started again when it has ended (rule 7)."""
+        if self._egress is None or not self._daemon.egress_wanted.is_set():
+            return
+        try:
+            self._egress.start()
+        except TaskboundError as error:
+            if self._trouble != error.message:
+                _log.warning("%s [%s]", error.message, error.code)
+            self._trouble = error.message
 
     async def _expire(self) -> None:
         turn, daemon = 0, self._daemon

@@ -65,6 +65,8 @@ class Settings:
     """How many refusals of one agent a second it records one by one after that."""
     hold_seconds: int = 45
     """How many seconds a call through a gateway waits for people; most clients give up after 60."""
+    egress: str = ""
+    """The socket of an egress that another account runs, absolute (see `deploy/`)."""
     store: str = ""
     """A PostgreSQL database, `postgresql://…` without a password, instead of SQLite in the data directory."""
 
@@ -81,7 +83,7 @@ def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
         text = environ.get(PREFIX + field.name.upper())
         if text is not None:
             told[field.name] = _from_text(field.name, text)
-    namespace, agent, template, autostart, log_level, socket, burst, rate, hold, store = (
+    namespace, agent, template, autostart, log_level, socket, burst, rate, hold, egress, store = (
         told.get(one.name, one.default) for one in fields(Settings)
     )
     if not isinstance(autostart, bool):
@@ -92,6 +94,7 @@ def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
         "template": template,
         "log_level": log_level,
         "socket": socket,
+        "egress": egress,
         "store": store,
     }
     for name, value in texts.items():
@@ -101,8 +104,10 @@ def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
         raise BadSettingError(
             f"`log_level` is one of {', '.join(_LEVELS)}, not `{log_level}`", where="log_level"
         )
-    if socket and not os.path.isabs(str(socket)):  # noqa: PTH117 -- a question about the text as it was written
-        raise BadSettingError(f"`socket` is an absolute path, not `{socket}`", where="socket")
+    for name in ("socket", "egress"):
+        path = str(texts[name])
+        if path and not os.path.isabs(path):  # noqa: PTH117 -- a question about the text as it was written
+            raise BadSettingError(f"`{name}` is an absolute path, not `{path}`", where=name)
     if store:
         require_store(str(store))
     return Settings(
@@ -115,6 +120,7 @@ def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
         refusals_burst=_count("refusals_burst", burst),
         refusals_rate=_count("refusals_rate", rate),
         hold_seconds=_count("hold_seconds", hold, least=0, most=_MOST_WAIT),
+        egress=str(egress),
         store=str(store),
     )
 

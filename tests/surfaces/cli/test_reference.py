@@ -33,7 +33,7 @@ def test_every_command_of_the_issue_is_there() -> None:
         "task issuer": "add list remove",
         "template": "save list remove",
         "tool": "list diff accept declare apply describe schema",
-        "upstream": "add list test remove",
+        "upstream": "add list test remove secret",
         "policy": "new validate test coverage fmt schema explain"
         " propose list show diff activate rollback replay",
         "action": "list show explain reconcile",
@@ -59,6 +59,6 @@ def test_every_command_says_what_it_does_gives_examples_and_speaks_json(name: st
 @pytest.mark.parametrize(("name", "one"), list(commands()), ids=NAMES)
 def test_what_destroys_something_takes_yes(name: str, one: object) -> None:
     destroys = {"init", "stop", "amend", "end", "suspend", "remove", "accept", "ceiling", "withdraw", "gone"}
-    destroys |= {"apply", "declare", "reconcile"}  # they change what is judged from then on
+    destroys |= {"apply", "declare", "reconcile", "secret"}  # they change what is judged from then on
     options = {option for parameter in getattr(one, "params", []) for option in parameter.opts}
     assert ("--yes" in options) == (name.rsplit(maxsplit=1)[-1] in destroys)

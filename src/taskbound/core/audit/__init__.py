@@ -95,6 +95,7 @@ from taskbound.core.audit.events import (
     UpstreamAdded,
     UpstreamDeclared,
     UpstreamRemoved,
+    UpstreamSecretSet,
     WriterStarted,
 )
 from taskbound.core.audit.export import parse_header, render_export, verify_export
@@ -243,6 +244,7 @@ __all__ = [
     "UpstreamAdded",
     "UpstreamDeclared",
     "UpstreamRemoved",
+    "UpstreamSecretSet",
     "Verified",
     "VerifierKey",
     "VerifierKeyError",

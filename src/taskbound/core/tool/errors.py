@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from taskbound.core.errors import MalformedError
+from taskbound.core.errors import DeniedError, MalformedError
 
 __all__ = [
     "BadDefinitionError",
     "BadHeaderError",
     "BadLimitError",
     "BadMirrorError",
+    "BadSecretError",
     "BadServerError",
     "BadServerNameError",
+    "BadSlotError",
     "BadTemplateError",
     "BadToolNameError",
     "BadUrlError",
@@ -18,6 +20,7 @@ __all__ = [
     "ForeignCharacterError",
     "LookAlikeToolError",
     "RemoteReferenceError",
+    "SlotTakenError",
     "TooManyToolsError",
 ]
 
@@ -92,6 +95,27 @@ class BadMirrorError(MalformedError):
 
     code = "bad-mirror"
     remedy = "have the server fixed: MCP, Transports, Custom Headers"
+
+
+class BadSlotError(MalformedError):
+    """The text names no place of a server where a secret can go."""
+
+    code = "bad-slot"
+    remedy = "write `environment:NAME`, `header:NAME`, `query:NAME` or `argument:TOOL/NAME`"
+
+
+class SlotTakenError(DeniedError):
+    """A call has an argument that a secret is put into on the way."""
+
+    code = "slot-taken"
+    remedy = "call it without this argument: it is not yours to give"
+
+
+class BadSecretError(MalformedError):
+    """A secret can't stand in its slot, or was not sealed for it."""
+
+    code = "bad-secret"
+    remedy = "set it with `taskbound upstream secret SERVER SLOT`, from a pipe or typed unseen"
 
 
 class BadTemplateError(MalformedError):

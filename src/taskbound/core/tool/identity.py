@@ -13,6 +13,10 @@ Rules:
 4. A server that is reached by a URL has no command and nothing that belongs to one. Its digest is that of
    version, kind, namespace, transport and all that decides which server is spoken to, and how (`remote`).
    `sse` is the transport of MCP 2024-11-05, `http` the one that came after it.
+5. The slots of its secrets are part of the digest, and their values are not (`slot`). They are sorted and
+   distinct, at most `MAX_SLOTS`, of kinds that this server has, and in nobody else's place: no declared
+   variable, header or parameter has the name of one. Without slots a digest is what it was before there were
+   any.
 """
 
 from __future__ import annotations
@@ -25,14 +29,16 @@ from operator import ge
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
-from taskbound.core.tool.errors import BadServerError
+from taskbound.core.tool.errors import BadServerError, BadSlotError
 from taskbound.core.tool.limits import require_limits
 from taskbound.core.tool.name import shown
+from taskbound.core.tool.slot import MAX_SLOTS
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool.limits import Limit
     from taskbound.core.tool.remote import Remote
+    from taskbound.core.tool.slot import Slot
 
 __all__ = ["IDENTITY_VERSION", "PinnedFile", "ServerIdentity"]
 
@@ -88,6 +94,8 @@ class ServerIdentity:
     transport: str = "stdio"
     remote: Remote | None = None
     """Where the server is, when nothing is started here (rule 4)."""
+    slots: tuple[Slot, ...] = ()
+    """Where its secrets go (rule 5)."""
     digest: str = field(init=False)
     """Rule 1: 64 lowercase hexadecimal digits."""
 
@@ -99,6 +107,7 @@ class ServerIdentity:
             self._require_nothing_started()
         else:
             self._require_program()
+        self._require_slots()
         object.__setattr__(self, "digest", sha256(canonical(self._value())).hexdigest())
 
     def _require_program(self) -> None:
@@ -120,7 +129,32 @@ class ServerIdentity:
         if self.remote is None or any(started) or self.lock or self.limits or self.directory != "/":
             raise BadServerError("a server has either a command or a URL")
 
+    def _require_slots(self) -> None:
+        """Go on only with slots that this server has room for (rule 5)."""
+        _require_sorted([one.text for one in self.slots], "slots")
+        if len(self.slots) > MAX_SLOTS:
+            raise BadSlotError(f"a server has at most {MAX_SLOTS} slots")
+        kinds = {"argument", *(("environment",) if self.remote is None else ("header", "query"))}
+        if self.transport == "sse":
+            kinds = {"argument"}  # what the older transport sends where is the server's word
+        declared = dict(self.environment)
+        for one in self.slots:
+            if one.kind not in kinds:
+                raise BadSlotError(f"`{one.text}` is no slot of a server that is {self._how}")
+            if one.kind == "environment" and one.name in declared:
+                raise BadSlotError(f"the variable `{one.name}` is declared with a value already")
+        if self.remote is not None:
+            self.remote.require_room(self.slots)
+
+    @property
+    def _how(self) -> str:
+        return "started" if self.remote is None else "reached by a URL"
+
     def _value(self) -> dict[str, JsonValue]:
+        slots: dict[str, JsonValue] = {"slots": [one.text for one in self.slots]} if self.slots else {}
+        return {**self._itself(), **slots}
+
+    def _itself(self) -> dict[str, JsonValue]:
         if self.remote is not None:
             return {
                 **self.remote.value(),

@@ -11,7 +11,8 @@ Rules:
    that calls go to the network that this machine is in.
 4. Declared headers are sent with every request. They are none that HTTP, MCP or this gateway gives a
    meaning to, and none whose name or text says that it is a secret (`core.tool.secret`): what is pinned is
-   shown, stored and digested. Neither is a parameter of the URL's query.
+   shown, stored and digested. Neither is a parameter of the URL's query. Where a secret belongs is a slot
+   (`slot`): a header or a parameter that is not declared, and is filled on the way.
 5. For https a public key can be pinned, by the SHA-256 of its SubjectPublicKeyInfo (RFC 7469), and a file
    with the authorities that certify the server, by content. Either only narrows what is believed.
 6. A server of the transport of 2024-11-05 says itself where messages are sent to (`target_of`). That place is
@@ -31,13 +32,14 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.scope.constraints.address import is_public, read_address
 from taskbound.core.scope.constraints.host import is_name
 from taskbound.core.scope.constraints.url import PORTS, ReadUrl, read_url
-from taskbound.core.tool.errors import BadHeaderError, BadServerError, BadUrlError
+from taskbound.core.tool.errors import BadHeaderError, BadServerError, BadSlotError, BadUrlError
 from taskbound.core.tool.name import shown
 from taskbound.core.tool.secret import is_secret_text, may_name_secret
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool.identity import PinnedFile
+    from taskbound.core.tool.slot import Slot
 
 __all__ = ["Remote", "canonical_url"]
 
@@ -146,6 +148,19 @@ class Remote:
             return address == self.read.host
         return is_public(found)
 
+    def require_room(self, slots: tuple[Slot, ...]) -> None:
+        """Go on only with slots whose headers and parameters are nobody else's (rule 4).
+
+        Raises:
+            BadSlotError: One is taken.
+        """
+        headers = {name for name, _ in self.headers}
+        parameters = {part.partition("=")[0] for part in self.url.partition("?")[2].split("&")}
+        for one in slots:
+            taken = one.name in _TAKEN or one.name.startswith(_TAKEN_PREFIXES) or one.name in headers
+            if (one.kind == "header" and taken) or (one.kind == "query" and one.name in parameters):
+                raise BadSlotError(f"the place `{one.text}` is taken")
+
     def value(self) -> dict[str, JsonValue]:
         """What stands in the digest of the server's identity."""
         file = self.authorities
@@ -212,5 +227,5 @@ def _require_no_secret(name: str, value: str, what: str) -> None:
     if may_name_secret(name) or is_secret_text(value):
         raise BadHeaderError(
             f"{what} `{shown(name)}` holds a secret, and what is pinned is stored and shown",
-            remedy="leave it out: secrets of servers that are reached by a URL are not carried yet",
+            remedy="leave it out, and give it a slot: `--secret header:NAME` or `--secret query:NAME`",
         )

@@ -19,6 +19,7 @@ from taskbound.core.tool import (
     parse_server_name,
     require_distinct,
 )
+from taskbound.core.tool.argument import require_arguments
 from taskbound.flows.tool.errors import UnknownServerError, UpstreamExistsError
 from taskbound.ports.tool import PinnedServer, PinnedTool
 
@@ -66,13 +67,14 @@ class Pins:
             methods: What the server says that it can be asked for beside its tools.
 
         Raises:
-            MalformedError: A name or a definition can't be.
+            MalformedError: A name or a definition can't be, or a slot is an argument that no tool has.
             UpstreamExistsError: The name is taken.
         """
         namespace = identity.namespace
         parse_server_name(name)
         definitions = (*parse_definitions(raws, server=name), *map(method_definition, sorted(set(methods))))
         require_distinct(one.name for one in definitions)
+        require_arguments(identity.slots, definitions)
         server = PinnedServer(
             namespace=namespace,
             name=name,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from taskbound.ports.upstream.server import StartUpstream, Upstream, UpstreamEvents
+from taskbound.ports.upstream.server import Upstream, UpstreamEvents
+from taskbound.ports.upstream.start import StartUpstream
 from taskbound.ports.upstream.values import (
     Answered,
     Errored,

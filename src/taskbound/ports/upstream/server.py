@@ -8,10 +8,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.core.tool import ServerIdentity
     from taskbound.ports.upstream.values import Logged, Question, Told, Turn, UpstreamAnswer
 
-__all__ = ["StartUpstream", "Upstream", "UpstreamEvents"]
+__all__ = ["Upstream", "UpstreamEvents"]
 
 
 class UpstreamEvents(Protocol):
@@ -72,7 +71,7 @@ class Upstream(Protocol):
     async def list_entries(self, method: str) -> tuple[bytes, ...]:
         """What it lists by `prompts/list` and the like, as `list_tools`; MUST be empty if it has none."""
 
-    def call(  # noqa: PLR0913 -- all that goes with a call
+    def call(  # noqa: PLR0913 -- a call, and what is wanted of it beside its answer
         self,
         tool: str,
         arguments: bytes,
@@ -81,14 +80,17 @@ class Upstream(Protocol):
         key: str = "",
         progress: Told | None = None,
         logged: Logged | None = None,
+        action: str = "",
         turn: Turn | None = None,
     ) -> int:
         """Send one call, or the request that `tool` names when it is a method, and return its number.
 
         MUST send `arguments` byte for byte, and nothing of the client's beside them but `key`, the client's
-        own name for this act, when it is not empty. MUST call `answer` exactly once, never before this
-        returned; with `NotSent` only when not one byte of the call was written. `progress` hears, before
-        `answer`, what it notifies of under a token of this call; without `progress` no token MUST be sent.
+        own name for this act, when it is not empty, and what is in the slots of the server. `action` names
+        the permit that it is made under, for who has to see it first. MUST call `answer` exactly once, never
+        before this returned; with `NotSent` only when not one byte of the call was written. `progress`
+        hears, before `answer`, what it notifies of under a token of this call; without `progress` no token
+        MUST be sent.
         `logged` hears, before `answer`, what is logged in this call: by a server that does not say in which,
         while no other is open. A modern server is told its level. What else is logged is for
         `UpstreamEvents.logged`. A modern server MUST be told what `turn` says, byte for byte, and without it
@@ -128,22 +130,3 @@ class Upstream(Protocol):
 
     async def close(self) -> None:
         """End it in peace, then by force, all within bounds."""
-
-
-class StartUpstream(Protocol):
-    """Starts servers as they are pinned, or reaches them."""
-
-    async def __call__(
-        self, identity: ServerIdentity, *, era: str, events: UpstreamEvents, offers: bytes = b"{}"
-    ) -> Upstream:
-        """The server, started or reached, of the pinned era, ready for calls.
-
-        `offers` are the capabilities, canonical, that a legacy server is told its clients have. What it asks
-        beside them MUST be refused, and never reach `events`; so MUST what a modern one asks by requests.
-
-        MUST compare every pinned file right before the start, and give the server no other
-        environment than is declared, save for what every program needs. MUST speak to no other server
-        than the pinned URL's, and believe no other key than the pinned one. MUST raise
-        `DeniedError` when something pinned is different, `UnavailableError` when the server
-        does not start; then nothing of it runs any more.
-        """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -22,6 +23,7 @@ from taskbound.flows.means import Actor
 from taskbound.flows.policy import Bundles
 from taskbound.flows.task import Changes, Delegations, Tasks, Watch, Widenings, keep_account
 from taskbound.flows.tool import Pins, Sights
+from taskbound.flows.tool.secret import Secrets
 from taskbound.surfaces.api.bearer import task_of
 from taskbound.surfaces.api.connection import Connections
 from taskbound.surfaces.api.insiders import Insiders
@@ -90,6 +92,8 @@ class Place:
     """The account that owns the data directory."""
     gateways: frozenset[tuple[int, str, str]] = frozenset()
     """Accounts without a person that may run a gateway: (uid, namespace, agent)."""
+    egress: int | None = None
+    """The account of an egress that another account runs."""
     allowance: Allowance = field(default_factory=Allowance)
     """How many refusals of one agent are recorded one by one."""
 
@@ -106,6 +110,7 @@ class Daemon:
         self.loop = loop
         self.owner_uid = place.owner_uid
         self._gateways = place.gateways
+        self.egress_uid = place.egress if place.egress is not None else place.owner_uid
         self.home = place.home
         self.pid = place.pid
         self.log_key = ""
@@ -129,6 +134,8 @@ class Daemon:
         self.agents = Agents(means, self.views)
         self.pins = Pins(means, self.views)
         self.sights = Sights(means, self.views)
+        self.secrets = Secrets(means)
+        self.egress_wanted = threading.Event()
         self.bundles = Bundles(means, self.views)
         self.outcomes = Outcomes(means)
         self.approvals = Approvals(means)

@@ -6,7 +6,7 @@
    to each other.
    *Giver*: also the account that owns the data directory (`Daemon.require_giver`).
    *Looker*: a gateway, or a person from outside any gateway or run: who started a server and saw its list.
-3. *Gateway* operations refuse every other connection; *read* operations give to any
+3. *Gateway* operations refuse every other connection, *egress* operations too; *read* operations give to any
    account that has a person, or owns the data directory.
 """
 
@@ -22,6 +22,7 @@ from taskbound.surfaces.api import (
     approval,
     audit,
     bearer,
+    egress,
     evidence,
     grantable,
     identity,
@@ -41,6 +42,7 @@ from taskbound.wire import amendment as wire_amendment
 from taskbound.wire import approval as wire_approval
 from taskbound.wire import audit as wire_audit
 from taskbound.wire import connection as wire_connection
+from taskbound.wire import egress as wire_egress
 from taskbound.wire import identity as wire_identity
 from taskbound.wire import people as wire_people
 from taskbound.wire import policy as wire_policy
@@ -67,6 +69,7 @@ class Right(Enum):
     PERSON_OR_RUN = "person-or-run"
     GIVER = "giver"
     LOOKER = "looker"
+    EGRESS = "egress"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +100,7 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_action.ListActions: _operation("api:action:list", _R, action.list_actions),
     wire_action.Malformed: _operation("api:action:malformed", _G, action.malformed),
     wire_action.Outcome: _handed("api:action:outcome", _G, action.outcome),
+    wire_egress.ShowPermit: _operation("api:action:permit", Right.EGRESS, egress.show_permit),
     wire_action.ReconcileAction: _operation("api:action:reconcile", _P, action.reconcile_action),
     wire_action.ShowAction: _operation("api:action:show", _R, action.show_action),
     wire_identity.AcknowledgeMonitor: _operation("api:agent:acknowledge", _P, identity.acknowledge_monitor),
@@ -194,5 +198,7 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_tool.AddUpstream: _operation("api:upstream:add", _P, tool.add_upstream),
     wire_tool.ListUpstreams: _operation("api:upstream:list", Right.ANYONE, tool.list_upstreams),
     wire_tool.RemoveUpstream: _operation("api:upstream:remove", _P, tool.remove_upstream),
+    wire_egress.ShowSealed: _operation("api:upstream:sealed", Right.EGRESS, egress.show_sealed),
+    wire_tool.SetSecret: _operation("api:upstream:secret", _P, tool.set_secret),
 }
 """Every operation but `connection:open`, by the message that asks for it."""

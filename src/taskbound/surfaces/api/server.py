@@ -23,6 +23,7 @@ from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.identity import UnprovenError, parse_name
 from taskbound.surfaces.api.bearer import seat
 from taskbound.surfaces.api.connection import CrowdedError, connection_name
+from taskbound.surfaces.api.egress import require_egress
 from taskbound.surfaces.api.errors import fault_of
 from taskbound.surfaces.api.operations import OPERATIONS, Right
 from taskbound.surfaces.api.peer import Peer, read_peer
@@ -50,7 +51,7 @@ OPENING: Final = 10.0
 """Seconds until a connection that was not opened is closed."""
 UNOPENED: Final = 65_536
 """Bytes of half a message that are kept for a connection that was not opened."""
-_ROLES: Final = frozenset({"cli", "gateway", "run"})
+_ROLES: Final = frozenset({"cli", "egress", "gateway", "run"})
 
 
 class VersionError(DeniedError):
@@ -138,6 +139,8 @@ class SocketServer(asyncio.Protocol):
     def _require(self, operation: Operation, connection: Connection) -> None:
         if operation.right is Right.GATEWAY:
             self._daemon.require_gateway(connection)
+        elif operation.right is Right.EGRESS:
+            require_egress(self._daemon, connection)
         elif operation.right is Right.READ:
             self._daemon.require_speaker(connection)
 
@@ -203,7 +206,10 @@ class SocketServer(asyncio.Protocol):
         if self._daemon.connections.is_open(name):
             raise NotOpenError("another process holds this connection", where="resume")
         connection = seat(self._daemon, ask, name, self._peer, self._push)
-        self._daemon.require_welcome(connection)
+        if connection.role == "egress":
+            require_egress(self._daemon, connection)
+        else:
+            self._daemon.require_welcome(connection)
         self._connection = connection  # only now: a refused opening leaves nothing that could be used
         self._stop_timer()
         self._daemon.join(connection)

@@ -20,7 +20,7 @@ from taskbound.core.tool import effect_of, parse_definition
 from taskbound.wire.action import ActionDetail, ActionRow, Changed, Reason
 from taskbound.wire.identity import AgentDetail, GroupDetail, PersonDetail, PersonRow
 from taskbound.wire.task import EvidenceRow, TaskDetail, TaskRow, TemplateRow
-from taskbound.wire.tool import ServerSpec, ToolRow, UpstreamRow
+from taskbound.wire.tool import SecretRow, ServerSpec, ToolRow, UpstreamRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from taskbound.core.task import Task, Template
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Snapshot
-    from taskbound.ports.tool import PinnedServer, PinnedTool
+    from taskbound.ports.tool import PinnedServer, PinnedTool, StoredSecret
 
 __all__ = [
     "action_detail",
@@ -276,12 +276,23 @@ def tool_row(tool: PinnedTool, approvers: tuple[str, ...] | None = None) -> Tool
     )
 
 
-def upstream_row(server: PinnedServer, tools: tuple[PinnedTool, ...]) -> UpstreamRow:
-    """A pinned server."""
+def upstream_row(
+    server: PinnedServer, tools: tuple[PinnedTool, ...], secrets: tuple[StoredSecret, ...] | None
+) -> UpstreamRow:
+    """A pinned server, with what may be known of its secrets unless that is not for the asker."""
+    spec = read_spec(server)
+    known = {one.slot: one for one in secrets or ()}
     return UpstreamRow(
-        spec=read_spec(server),
+        spec=spec,
         identity=server.identity,
         tools=len(tools),
         changed=sum(one.state != "pinned" for one in tools),
         agents=server.agents,
+        secrets=() if secrets is None else tuple(_secret_row(slot, known.get(slot)) for slot in spec.slots),
     )
+
+
+def _secret_row(slot: str, secret: StoredSecret | None) -> SecretRow:
+    if secret is None:
+        return SecretRow(slot=slot)
+    return SecretRow(slot=slot, number=secret.number, filled=bool(secret.sealed), at=secret.at)

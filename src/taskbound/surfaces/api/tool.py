@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity import UnprovenError
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.scope import tools_of
 from taskbound.core.task import require_live
-from taskbound.core.tool import Effect, parse_definition
+from taskbound.core.tool import Effect, join_tool_name, parse_definition, parse_slot
+from taskbound.core.tool.argument import offered
 from taskbound.flows.tool import Declaration
 from taskbound.flows.tool.answering import set_approvers
 from taskbound.flows.tool.applying import Saying, ToolSaying, apply_file, compare_file
+from taskbound.flows.tool.secret import slots_of
 from taskbound.surfaces.api.filters import require_server
 from taskbound.surfaces.api.show import tool_row, upstream_row
 from taskbound.wire import tool as wire
@@ -22,6 +25,7 @@ from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
     from taskbound.flows.tool.applying import Applied
+    from taskbound.ports.tool import PinnedServer
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
@@ -38,6 +42,7 @@ __all__ = [
     "reach_tools",
     "remove_upstream",
     "see_tools",
+    "set_secret",
 ]
 
 _SERVED = frozenset({"pinned", "text-changed"})
@@ -68,16 +73,39 @@ async def remove_upstream(daemon: Daemon, connection: Connection, ask: wire.Remo
     return Done()
 
 
+async def set_secret(daemon: Daemon, connection: Connection, ask: wire.SetSecret) -> Answer:
+    """Keep a sealed secret of a server, or take it away."""
+    await daemon.first(
+        lambda: daemon.secrets.put(
+            connection.namespace,
+            ask.server,
+            ask.slot,
+            number=ask.number,
+            sealed=ask.sealed,
+            actor=daemon.require_person(connection),
+        )
+    )
+    return Done()
+
+
 async def list_upstreams(daemon: Daemon, connection: Connection, _ask: wire.ListUpstreams) -> Answer:
     """Every pinned server; a gateway gets those of its agent."""
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             rows = [
-                upstream_row(server, snapshot.tools.tools(connection.namespace, server=server.name))
+                upstream_row(
+                    server,
+                    snapshot.tools.tools(connection.namespace, server=server.name),
+                    snapshot.tools.secrets(connection.namespace, server.name)
+                    if connection.role != "gateway"
+                    else None,
+                )
                 for server in snapshot.tools.servers(connection.namespace)
                 if connection.role != "gateway" or not server.agents or connection.agent in server.agents
             ]
+        if any(row.spec.slots for row in rows):
+            daemon.egress_wanted.set()
         return wire.UpstreamRows(rows=tuple(rows))
 
     return await daemon.read(read)
@@ -110,12 +138,22 @@ def _reachable(daemon: Daemon, connection: Connection, task: str) -> tuple[wire.
         servers = {one.name: one for one in snapshot.tools.servers(namespace)}
         names = tools_of(found.scope) & tools_of(agent.ceiling)
         tools = [tool for name in sorted(names) if (tool := snapshot.tools.tool(namespace, name)) is not None]
+    hidden = {name: _hidden(one) for name, one in servers.items()}
     return tuple(
-        tool_row(one)
+        replace(tool_row(one), raw=msgspec.Raw(offered(one.definition, hidden[one.server].get(one.name, ()))))
         for one in tools
         if one.state in _SERVED
         and (not servers[one.server].agents or connection.agent in servers[one.server].agents)
     )
+
+
+def _hidden(server: PinnedServer) -> dict[str, set[str]]:
+    """By tool: the arguments that no agent is offered (`core.tool.argument`)."""
+    found: dict[str, set[str]] = {}
+    for slot in map(parse_slot, slots_of(server)):
+        if slot.tool:
+            found.setdefault(join_tool_name(server.name, slot.tool), set()).add(slot.name)
+    return found
 
 
 async def list_tools(daemon: Daemon, connection: Connection, ask: wire.ListTools) -> Answer:

@@ -23,6 +23,7 @@ import typer
 
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.cli.doctor_clients import look_at_clients
+from taskbound.surfaces.cli.doctor_egress import look_at_egress
 from taskbound.surfaces.cli.doctor_people import look_at_people
 from taskbound.surfaces.cli.doctor_processes import look_at_processes
 from taskbound.surfaces.cli.errors import fault_of
@@ -134,6 +135,8 @@ def _look(session: Session) -> tuple[StatusReport | None, list[Finding]]:
             found += [*_daemon(status, home), *_agents(agents), *_servers(rows)]
             for level, name, text, advice in look_at_people(client):
                 found.append(Finding(about="people", level=level, name=name, text=text, advice=advice))
+            for level, name, text, advice in look_at_egress(rows, session.place.egress):
+                found.append(Finding(about="boundary", level=level, name=name, text=text, advice=advice))
     found += [
         Finding(
             about="daemon",

@@ -67,6 +67,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         unfit-question unknown-member unknown-method unknown-path unknown-state
         unpinnable unreadable-plan unsupported-version unwritable
         verifier-key-malformed
+        bad-secret bad-slot not-started other-sealing-key
     """,
     _DENIED: """
         already-answered ambiguous-question
@@ -94,6 +95,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         unknown-action unknown-approval unknown-bundle unknown-identity unknown-issuer unknown-key
         unknown-server unknown-session unknown-template unknown-tool unproven unvouched upstream-exists
         wrong-monitor-code wrong-state
+        egress-refused no-permit other-act other-pin permit-used secret-missing slot-taken
     """,
     _UNAVAILABLE: """
         affected-sqlite ambiguous-commit asks-too-often busy
@@ -109,6 +111,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         read-only-database
         restored-database server-lost server-repinned signer-unavailable slow-client start-failed store-busy
         store-unavailable tile-missing tools-unstable unavailable undecided unreadable-row unsafe-database
+        egress-not-started egress-unavailable permit-over secret-changed secret-in-answer
     """,
     _TAMPERED: """
         chain-broken chain-unopened checkpoint-forked checkpoint-malformed checkpoint-missing claim-mismatch

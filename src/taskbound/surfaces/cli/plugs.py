@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from taskbound.core.audit import Verify
+    from taskbound.core.tool import Binding, Slot
     from taskbound.ports.policy import PolicyLanguage
     from taskbound.sdk.client import Client
     from taskbound.wire.tool import ServerSpec
@@ -28,6 +29,8 @@ class Place:
     autostart: bool = True
     socket: str = ""
     """Where another account's daemon listens; empty when the data directory has its own."""
+    egress: Path | None = None
+    """Where the egress listens."""
     store: str = ""
     """The address of a PostgreSQL database; empty for SQLite in the data directory."""
     unknown_variables: tuple[str, ...] = ()
@@ -89,8 +92,9 @@ class Probing(Protocol):
         environment: Mapping[str, str],
         directory: str,
         limits: Sequence[str] = (),
+        secrets: Mapping[Slot, str | None] | None = None,
     ) -> Probed:
-        """The pinned server and its definitions.
+        """The pinned server and its definitions; `secrets` are its slots, and what is in those that are full.
 
         Raises:
             MalformedError: The command can't be pinned: not found, a floating version, a shell.
@@ -110,8 +114,9 @@ class Reaching(Protocol):
         key: str,
         authorities: str,
         transport: Literal["", "http", "sse"],
+        secrets: Mapping[Slot, str | None] | None = None,
     ) -> Probed:
-        """The pinned server and its definitions.
+        """The pinned server and its definitions; `secrets` as for `Probing`.
 
         Raises:
             MalformedError: The URL, a header or the file of authorities can't be pinned.
@@ -135,6 +140,10 @@ class Plugs:
     reach: Reaching
     look: Callable[[ServerSpec, str], Looked]
     """Start or reach a pinned server as a gateway of a namespace would, see what it offers, and end it."""
+    seal: Callable[[Place, str, Binding], str]
+    """A value, sealed to the egress' key for a binding; `TaskboundError` when the egress is not there."""
+    read_secret: Callable[[str], str]
+    """One line from a pipe, or typed unseen at a terminal that shows these words; empty at the end."""
     verify: Verify
     """Checks an Ed25519 signature."""
     gateway: Callable[[Sequence[str]], int]

@@ -12,14 +12,16 @@ from taskbound.core.tool import ToolDefinition, method_definition, parse_definit
 from taskbound.core.tool.limits import limit_words
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import shown
+from taskbound.surfaces.cli.secret import add_secret, fill_slots, how_filled, read_slots
 from taskbound.surfaces.cli.session import Session, command, group
 from taskbound.surfaces.cli.tool_file import RelaxOption, apply_to, is_for, name_ready, read_tool_file
 from taskbound.wire.connection import Done
 from taskbound.wire.tool import AddUpstream, ListUpstreams, RemoveUpstream, ServerSpec, UpstreamRows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from taskbound.core.tool import Slot
     from taskbound.core.tool.file import ToolFile
     from taskbound.surfaces.cli.plugs import Probed
     from taskbound.surfaces.cli.screen import Screen
@@ -55,6 +57,8 @@ AsksOption: TypeAlias = Annotated[
     ),
 ]
 
+add_secret(app)
+
 
 Env = Annotated[
     list[str] | None,
@@ -78,6 +82,14 @@ Key = Annotated[str, typer.Option("--key", metavar="SHA256", help="Believe only 
 Ca = Annotated[
     str, typer.Option("--ca", metavar="FILE", help="Who certifies the URL, instead of the system's.")
 ]
+Agents = Annotated[list[str] | None, typer.Option("--agent", help="Offer it to this agent only. Repeatable.")]
+Tools = Annotated[
+    str, typer.Option("--tools", metavar="FILE", help="Declare what this tool file says of its tools.")
+]
+Secret = Annotated[
+    list[str] | None,
+    typer.Option("--secret", metavar="SLOT", help="Give it a secret there, piped or typed. Repeatable."),
+]
 Transport = Annotated[
     str,
     typer.Option(
@@ -93,7 +105,8 @@ Transport = Annotated[
     "taskbound upstream add payments --agent helper --env LEDGER=/srv/ledger.db -- /opt/payments/server\n"
     "taskbound upstream add git --tools git.yaml -- mcp-server-git\n"
     "taskbound upstream add indexer --limit memory=1GiB --limit cpu=600 -- /opt/indexer/server\n"
-    "taskbound upstream add search --url https://mcp.example.com/search",
+    "taskbound upstream add search --url https://mcp.example.com/search\n"
+    "taskbound upstream add github --secret environment:GITHUB_TOKEN -- /opt/github/server stdio < token",
 )
 def add(
     session: Session,
@@ -102,9 +115,7 @@ def add(
         list[str] | None, typer.Argument(metavar="COMMAND...", help="The server's command line.")
     ] = None,
     *,
-    agent: Annotated[
-        list[str] | None, typer.Option("--agent", help="Offer it to this agent only. Repeatable.")
-    ] = None,
+    agent: Agents = None,
     env: Env = None,
     limit: Limit = None,
     cwd: Annotated[str, typer.Option("--cwd", metavar="DIR", help="Run it there.")] = "",
@@ -114,15 +125,15 @@ def add(
     key: Key = "",
     ca: Ca = "",
     transport: Transport = "",
-    tools: Annotated[
-        str, typer.Option("--tools", metavar="FILE", help="Declare what this tool file says of its tools.")
-    ] = "",
+    tools: Tools = "",
     relax: RelaxOption = False,
+    secret: Secret = None,
 ) -> None:
     """Pin a server: its binary and arguments, or its URL, and the definitions of its tools.
 
     The server is started or reached once to list its tools, and no tool of it is called. Put its command
-    after `--`.
+    after `--`. A secret (environment:NAME, header:NAME, query:NAME, argument:TOOL/NAME) is sealed, and the
+    egress runs such a server.
     """
     started, reached = bool(env or cwd or limit), bool(header or key or ca or transport)
     if bool(server) == bool(url) or (url and started) or (not url and reached):
@@ -132,36 +143,51 @@ def add(
             " `--ca`, `--transport`)",
         )
     file = _file_for(name, tools, relax=relax)
+    secrets = read_slots(session, secret or [])
     questions = parse_asks(asks or [])
+    plugs = session.plugs
     if url:
-        probed = session.plugs.reach(
+        probed = plugs.reach(
             name=name,
             url=url,
             headers=parse_variables(header or []),
             key=key,
             authorities=ca,
             transport=_parse_transport(transport),
+            secrets=secrets,
         )
     else:
-        probed = session.plugs.probe(
+        probed = plugs.probe(
             name=name,
             command=server or [],
             environment=parse_variables(env or []),
             directory=cwd,
             limits=limit or (),
+            secrets=secrets,
         )
     probed = replace(probed, methods=(*probed.methods, *questions))
-    _pin(session, probed, agent or [], file, relax=relax)
+    _pin(session, probed, agent or [], file, secrets, relax=relax)
 
 
-def _pin(session: Session, probed: Probed, agents: list[str], file: ToolFile | None, *, relax: bool) -> None:
-    """Pin it, say so, and declare what a tool file says."""
+def _pin(
+    session: Session,
+    probed: Probed,
+    agents: list[str],
+    file: ToolFile | None,
+    secrets: Mapping[Slot, str | None],
+    *,
+    relax: bool,
+) -> None:
+    """Pin it, fill its slots, say so, and declare what a tool file says."""
     if file is not None and not is_for(file, probed.spec):
         raise BadInputError("the tool file is for another package, or for other releases of it")
     answer = add_probed(session, probed, agents)
     name = probed.spec.name
+    empty = fill_slots(session, name, secrets)
     if not session.screen.json:
         _tell(session, name, probed)
+        for slot in empty:
+            session.screen.note(f"{slot} is empty: fill it with `taskbound upstream secret {name} {slot}`")
         if file is None:
             name_ready(session, probed.spec)
     if file is not None:
@@ -199,7 +225,7 @@ def list_upstreams(session: Session) -> None:
         session.screen.document(found)
         return
     session.screen.table(
-        ("SERVER", "TOOLS", "CHANGED", "AGENTS", "VARIABLES", "LIMITS", "COMMAND OR URL"),
+        ("SERVER", "TOOLS", "CHANGED", "AGENTS", "VARIABLES", "LIMITS", "SECRETS", "COMMAND OR URL"),
         [
             (
                 one.spec.name,
@@ -208,6 +234,7 @@ def list_upstreams(session: Session) -> None:
                 ",".join(one.agents) or "every",
                 ",".join(variable for variable, _ in one.spec.environment) or "-",
                 limit_words(one.spec.limits) or "-",
+                how_filled(one.secrets),
                 _where(one.spec) or " ".join((one.spec.command, *one.spec.arguments)),
             )
             for one in found.rows

@@ -224,6 +224,7 @@ class Servers:
             running.identity,
             era=running.spec.era,
             events=running,
+            name=running.spec.name,
             offers=capabilities(self.ears.offered(running)),
         )
         if running not in self._all:

@@ -54,6 +54,7 @@ class Way(Protocol):
         key: str = "",
         progress: Told | None = None,
         logged: Logged | None = None,
+        action: str = "",
         turn: Turn | None = None,
     ) -> int:
         """Send it, and return its number."""

@@ -360,6 +360,7 @@ class Calls:
             key=call.key,
             progress=progress_of(call, tell, connected),  # 10
             logged=self._desk.logs.of(call) if call.towards is None else None,
+            action=call.action,
             turn=turn,
         )
         try:

@@ -1,4 +1,4 @@
-"""A key in a file of its own directory, with the signer's memory beside it."""
+"""A key in a file of its own directory: the signer's, with its memory beside it, and the egress'."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from taskbound.adapters.keys.file.disk import (
     KeyUnusableError,
 )
 from taskbound.adapters.keys.file.heads import FileSignedHeads
+from taskbound.adapters.keys.file.sealing import SealingDirectory, create_sealing_directory
 
 __all__ = [
     "FileSignedHeads",
@@ -24,5 +25,7 @@ __all__ = [
     "KeyMissingError",
     "KeyTornError",
     "KeyUnusableError",
+    "SealingDirectory",
     "create_key_directory",
+    "create_sealing_directory",
 ]

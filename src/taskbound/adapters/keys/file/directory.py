@@ -34,9 +34,10 @@ from taskbound.adapters.keys.file.disk import (
 from taskbound.adapters.keys.file.heads import EMPTY_HEADS, HEADS_FILE, FileSignedHeads
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
-__all__ = ["KEY_FILE", "KeyDirectory", "create_key_directory"]
+__all__ = ["KEY_FILE", "KeyDirectory", "create_key_directory", "make_directory"]
 
 KEY_FILE: Final = "key.pem"
 _LIMIT: Final = 4096
@@ -89,6 +90,17 @@ def create_key_directory(path: Path) -> bytes:
         KeyUnusableError: It can't be made there.
     """
     key = Ed25519Key.generate()
+    make_directory(path, {KEY_FILE: _render_key(key), HEADS_FILE: EMPTY_HEADS})
+    return key.public
+
+
+def make_directory(path: Path, files: Mapping[str, bytes]) -> None:
+    """Make a private directory with these files, whole and durable or not at all.
+
+    Raises:
+        KeyExistsError: There is something at that place already.
+        KeyUnusableError: It can't be made there.
+    """
     try:
         if os.path.lexists(path):
             raise KeyExistsError(f"there is something at `{path}` already")
@@ -96,7 +108,7 @@ def create_key_directory(path: Path) -> bytes:
     except OSError as error:
         raise KeyUnusableError(f"no key can be made at `{path}`: {error.strerror}") from error
     try:
-        _fill(beside, key)
+        _fill(beside, files)
         beside.rename(path)
     except OSError as error:
         shutil.rmtree(beside, ignore_errors=True)
@@ -107,15 +119,14 @@ def create_key_directory(path: Path) -> bytes:
         _sync_path(path.parent)
     except OSError as error:
         raise KeyUnusableError(f"the key at `{path}` may not be durable: {error.strerror}") from error
-    return key.public
 
 
-def _fill(directory: Path, key: Ed25519Key) -> None:
+def _fill(directory: Path, files: Mapping[str, bytes]) -> None:
     directory.chmod(0o700)
     descriptor = open_directory(directory)
     try:
-        write_new(descriptor, KEY_FILE, _render_key(key))
-        write_new(descriptor, HEADS_FILE, EMPTY_HEADS)
+        for name, data in files.items():
+            write_new(descriptor, name, data)
         sync(descriptor)
     finally:
         os.close(descriptor)

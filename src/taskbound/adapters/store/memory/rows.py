@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from taskbound.ports.audit import PendingRecord, StoredCheckpoint
     from taskbound.ports.policy import BundleActivation, StoredBundle
     from taskbound.ports.task import Run, StoredAmendment, StoredBearer
-    from taskbound.ports.tool import PinnedServer, PinnedTool
+    from taskbound.ports.tool import PinnedServer, PinnedTool, StoredSecret
 
 __all__ = ["Rows", "Tables", "Writer"]
 
@@ -127,6 +127,7 @@ class Tables:
     bearers: Rows[tuple[str, str], StoredBearer] = field(default_factory=Rows)
     servers: Rows[tuple[str, str], PinnedServer] = field(default_factory=Rows)
     tools: Rows[tuple[str, str], PinnedTool] = field(default_factory=Rows)
+    secrets: Rows[tuple[str, str, str], StoredSecret] = field(default_factory=Rows)
     tool_approvers: Rows[tuple[str, str], tuple[str, ...]] = field(default_factory=Rows)
     actions: Rows[tuple[str, str], StoredAction] = field(default_factory=Rows)
     priors: Rows[tuple[str, Presented], str] = field(default_factory=Rows)

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from taskbound.adapters.store.memory.rows import Tables
-    from taskbound.ports.tool import PinnedServer, PinnedTool
+    from taskbound.ports.tool import PinnedServer, PinnedTool, StoredSecret
 
 __all__ = ["MemoryTools"]
 
@@ -44,6 +44,12 @@ class MemoryTools:
         ]
         return tuple(sorted(found, key=lambda one: one.name))
 
+    def secrets(self, namespace: str, server: str) -> tuple[StoredSecret, ...]:
+        """Of each slot of the server that was ever filled, by slot."""
+        found = self._tables.live().secrets.values()
+        mine = [one for one in found if (one.namespace, one.server) == (namespace, server)]
+        return tuple(sorted(mine, key=lambda one: one.slot))
+
     def approvers(self, namespace: str) -> Mapping[str, tuple[str, ...]]:
         """By tool's name: who approves for it."""
         found = self._tables.live().tool_approvers.items()
@@ -62,10 +68,20 @@ class MemoryTools:
         self._tables.servers.put((server.namespace, server.name), server)
 
     def drop_server(self, namespace: str, name: str) -> None:
-        """Take the server and all its tools away."""
+        """Take the server, all its tools and all its secrets away."""
         for one in self.tools(namespace, server=name):
             self._tables.tools.put((namespace, one.name), None)
+        for secret in self.secrets(namespace, name):
+            self._tables.secrets.put((namespace, name, secret.slot), None)
         self._tables.servers.put((namespace, name), None)
+
+    def put_secret(self, secret: StoredSecret) -> None:
+        """Write it."""
+        key = (secret.namespace, secret.server, secret.slot)
+        now = self._tables.live().secrets.get(key)
+        if (now.number if now else 0) != secret.number - 1:
+            self._tables.conflict(f"the secret in `{secret.slot}` of `{secret.server}`")
+        self._tables.secrets.put(key, secret)
 
     def put_tool(self, tool: PinnedTool, *, expect: int) -> None:
         """Write the tool."""

@@ -10,7 +10,9 @@ from taskbound.adapters.store.sql.rows.columns import json_texts, read_texts
 from taskbound.adapters.store.sql.rows.known import look_up
 from taskbound.adapters.store.sql.rows.statement import Statement, Versioned, given
 from taskbound.adapters.store.sql.schema import servers, tools
-from taskbound.ports.tool import PinnedServer, PinnedTool
+from taskbound.core.clock import Instant
+from taskbound.ports.store import ConflictError
+from taskbound.ports.tool import PinnedServer, PinnedTool, StoredSecret
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -38,6 +40,19 @@ _PUT_APPROVERS: Final = (
     " ON CONFLICT (namespace, tool) DO UPDATE SET approvers = excluded.approvers"
 )
 _FORGET_APPROVERS: Final = "DELETE FROM tool_approvers WHERE namespace = ? AND tool = ?"
+_SEALED: Final = (
+    "SELECT namespace, server, slot, number, sealed, at FROM upstream_secrets"
+    " WHERE namespace = ? AND server = ? ORDER BY slot"
+)
+_INSERT_SEALED: Final = (
+    "INSERT INTO upstream_secrets (namespace, server, slot, number, sealed, at) VALUES (?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (namespace, server, slot) DO NOTHING"
+)
+_UPDATE_SEALED: Final = (
+    "UPDATE upstream_secrets SET number = ?, sealed = ?, at = ?"
+    " WHERE namespace = ? AND server = ? AND slot = ? AND number = ?"
+)
+_DROP_SEALED: Final = "DELETE FROM upstream_secrets WHERE namespace = ? AND server = ?"
 _VERSIONS: Final = (
     "SELECT name, version FROM tools WHERE namespace = ? AND name IN (SELECT value FROM json_each(?))"
 )
@@ -71,6 +86,10 @@ class SqlTools:
         values = _TOOLS_OF_SERVER.values(namespace=namespace, server=server)
         return self._link.all(_tool, _TOOLS_OF_SERVER.text, values)
 
+    def secrets(self, namespace: str, server: str) -> tuple[StoredSecret, ...]:
+        """Of each slot of the server that was ever filled, by slot."""
+        return self._link.all(_secret, _SEALED, (namespace, server))
+
     def approvers(self, namespace: str) -> Mapping[str, tuple[str, ...]]:
         """By tool's name: who approves for it."""
         return dict(self._link.all(_named, _APPROVERS, (namespace,)))
@@ -98,9 +117,21 @@ class SqlTools:
         )
 
     def drop_server(self, namespace: str, name: str) -> None:
-        """Take the server and all its tools away."""
+        """Take the server, all its tools and all its secrets away."""
+        self._link.change(_DROP_SEALED, (namespace, name))
         self._link.change(_DROP_TOOLS.text, _DROP_TOOLS.values(namespace=namespace, server=name))
         self._link.change(_DROP_SERVER.text, _DROP_SERVER.values(namespace=namespace, name=name))
+
+    def put_secret(self, secret: StoredSecret) -> None:
+        """Write it."""
+        place = (secret.namespace, secret.server, secret.slot)
+        if secret.number == 1:
+            done = self._link.change(_INSERT_SEALED, (*place, 1, secret.sealed, secret.at))
+        else:
+            new = (secret.number, secret.sealed, secret.at)
+            done = self._link.change(_UPDATE_SEALED, (*new, *place, secret.number - 1))
+        if done != 1:
+            raise ConflictError(f"the secret in `{secret.slot}` of `{secret.server}` is not what it was")
 
     def put_tool(self, tool: PinnedTool, *, expect: int) -> None:
         """Write the tool."""
@@ -138,6 +169,14 @@ def read_version(name: str, version: int) -> tuple[str, int]:
 
 def _named(tool: str, approvers: str) -> tuple[str, tuple[str, ...]]:
     return tool, read_texts(approvers)
+
+
+def _secret(  # the columns of a row, in order
+    namespace: str, server: str, slot: str, number: int, sealed: str, at: int
+) -> StoredSecret:
+    return StoredSecret(
+        namespace=namespace, server=server, slot=slot, number=number, sealed=sealed, at=Instant(at)
+    )
 
 
 def _server(  # the columns of a row, in order

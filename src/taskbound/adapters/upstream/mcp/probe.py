@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from msgspec import structs
 
 from taskbound.adapters.upstream.mcp.errors import ServerLostError, StartFailedError
+from taskbound.adapters.upstream.mcp.filling import fill
 from taskbound.adapters.upstream.mcp.handshake import Opened, discover, initialize
 from taskbound.adapters.upstream.mcp.limits import require_kept
 from taskbound.adapters.upstream.mcp.listing import list_tools
@@ -27,11 +28,12 @@ from taskbound.ports.upstream import errored
 from taskbound.wire.tool import ServerSpec, identity_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
+    from taskbound.adapters.upstream.mcp.filling import Filling
     from taskbound.adapters.upstream.mcp.handshake import Asking
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.core.tool import ServerIdentity
+    from taskbound.core.tool import Slot
     from taskbound.ports.upstream import Question
 
     Show = Callable[[Asking, Opened], Awaitable["Probe"]]
@@ -87,7 +89,7 @@ class Deaf:
         """Whoever asks is told by the question that fails."""
 
 
-def pin_server(
+def pin_server(  # noqa: PLR0913 -- what a server is started by, as a person types it
     name: str,
     command: Sequence[str],
     *,
@@ -95,6 +97,7 @@ def pin_server(
     directory: str,
     limits: Sequence[str] = (),
     ours: Mapping[str, str] | None = None,
+    slots: Iterable[Slot] = (),
 ) -> ServerSpec:
     """The spec of a server that a command line starts; its era is not known yet.
 
@@ -105,6 +108,7 @@ def pin_server(
         directory: Absolute path in which it will run.
         limits: What it may use of the machine, as `memory=1GiB`.
         ours: This process's environment; by default the real one.
+        slots: Where its secrets go.
 
     Raises:
         MalformedError: The command can't be pinned; the advice says what would.
@@ -127,13 +131,18 @@ def pin_server(
         directory=found.directory,
         lock=found.lock,
         limits=limited,
+        slots=tuple(sorted(one.text for one in slots)),
     )
     identity_of(spec, namespace="default")
     return spec
 
 
 async def probe(
-    spec: ServerSpec, *, patience: Patience | None = None, ours: Mapping[str, str] | None = None
+    spec: ServerSpec,
+    *,
+    patience: Patience | None = None,
+    ours: Mapping[str, str] | None = None,
+    filling: Filling | None = None,
 ) -> Probe:
     """Start the server, find out its era, list its tools, and end it.
 
@@ -149,11 +158,14 @@ async def probe(
     async def show(session: Asking, opened: Opened) -> Probe:
         return await _listed(session, spec.name, opened, limits)
 
+    start = partial(
+        ServerProcess.start, identity, ours=mine, secret=filling.environment if filling is not None else ()
+    )
     try:
-        found = await _with(identity, mine, limits, partial(look_modern, show=show, patience=limits))
+        found = await _with(start, limits, partial(look_modern, show=show, patience=limits))
         if found is not None:
             return found
-        return await _with(identity, mine, limits, partial(look_legacy, show=show, patience=limits))
+        return await _with(start, limits, partial(look_legacy, show=show, patience=limits))
     except ServerLostError as error:
         said = f"; it said: {error.detail}" if error.detail else ""
         raise StartFailedError(f"the server can't be looked at: {error.message}{said}") from error
@@ -201,8 +213,17 @@ def probe_command(
     environment: Mapping[str, str],
     directory: str,
     limits: Sequence[str] = (),
+    secrets: Mapping[Slot, str | None] | None = None,
 ) -> tuple[ServerSpec, Probe]:
     """Pin a command line and look at its server, for plain code.
+
+    Args:
+        name: What the server is called here.
+        command: Program and arguments.
+        environment: Declared variables, by name.
+        directory: Absolute path in which it will run.
+        limits: What it may use of the machine.
+        secrets: Its slots, and what is in those that are filled while it is looked at.
 
     Returns:
         The spec, with the era that the server showed, and what else it showed.
@@ -211,8 +232,11 @@ def probe_command(
         MalformedError: As `pin_server`, or one of its tools can't be pinned.
         UnavailableError: As `probe`.
     """
-    spec = pin_server(name, command, environment=environment, directory=directory, limits=limits)
-    found = asyncio.run(probe(spec))
+    spec = pin_server(
+        name, command, environment=environment, directory=directory, limits=limits, slots=secrets or ()
+    )
+    filled = {slot: value for slot, value in (secrets or {}).items() if value is not None}
+    found = asyncio.run(probe(spec, filling=fill(filled)))
     return structs.replace(spec, era=found.era, logs=found.logs), found
 
 
@@ -229,14 +253,13 @@ async def _listed(session: Asking, name: str, opened: Opened, patience: Patience
 
 
 async def _with(
-    identity: ServerIdentity,
-    ours: Mapping[str, str],
+    start: Callable[[Session], Awaitable[ServerProcess]],
     patience: Patience,
     look: Callable[[Session], Awaitable[R]],
 ) -> R:
     """What is seen of a process that is started for this and ended after it."""
     session = Session(Deaf())
-    process = await ServerProcess.start(identity, session, ours=ours)
+    process = await start(session)
     session.attach(process)
     try:
         return await look(session)

@@ -106,15 +106,28 @@ class ServerProcess(asyncio.SubprocessProtocol):
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @classmethod
-    async def start(cls, identity: ServerIdentity, ears: Ears, *, ours: Mapping[str, str]) -> ServerProcess:
+    async def start(
+        cls,
+        identity: ServerIdentity,
+        ears: Ears,
+        *,
+        ours: Mapping[str, str],
+        secret: tuple[tuple[str, str], ...] = (),
+    ) -> ServerProcess:
         """The server, running.
+
+        Args:
+            identity: What is started.
+            ears: Who hears it.
+            ours: This process's environment.
+            secret: Variables in slots of it, beside those that are declared.
 
         Raises:
             ServerChangedError: Something pinned is different.
             StartFailedError: The system could not start it.
         """
         require_kept(identity.limits)
-        whole = _fields(identity, environment_for(identity.environment, ours))
+        whole = _fields(identity, environment_for((*identity.environment, *secret), ours))
         mine, its = socket.socketpair()
         with mine:
             with its:

@@ -35,6 +35,7 @@ from taskbound.wire.mcp.era import is_modern
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from taskbound.adapters.upstream.mcp.filling import Filling
     from taskbound.adapters.upstream.mcp.handshake import Opened
     from taskbound.core.tool import ServerIdentity
     from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
@@ -106,7 +107,7 @@ class StdioServer:
         """All that it lists by this method, each exactly as received."""
         return await list_entries(self._session, self._era, method, patience=self._patience.listing)
 
-    def call(  # noqa: PLR0913 -- all that goes with a call
+    def call(  # noqa: PLR0913 -- a call, and what is wanted of it beside its answer
         self,
         tool: str,
         arguments: bytes,
@@ -115,9 +116,11 @@ class StdioServer:
         key: str = "",
         progress: Told | None = None,
         logged: Logged | None = None,
+        action: str = "",
         turn: Turn | None = None,
     ) -> int:
         """Send one call and return its number (rule 1)."""
+        del action
         if tool == "resources/subscribe" and is_modern(self._era):
             return self._subscribe(arguments, answer)
         method, members = request_of(tool, arguments)
@@ -208,19 +211,28 @@ class StdioStarter:
             end_orphans(self._pids)
 
     async def __call__(
-        self, identity: ServerIdentity, *, era: str, events: UpstreamEvents, offers: bytes = b"{}"
+        self,
+        identity: ServerIdentity,
+        *,
+        era: str,
+        events: UpstreamEvents,
+        name: str = "",
+        filling: Filling | None = None,
+        offers: bytes = b"{}",
     ) -> StdioServer:
-        """The server, started, of the pinned era, ready for calls.
+        """The server, started, of the pinned era, ready for calls; `filling` is in its slots.
 
         Raises:
             ServerChangedError: Something pinned is different.
             EraChangedError: It speaks another revision than it did.
             StartFailedError: It does not start, or not in time.
         """
+        del name
         session = Session(events, offers=b"{}" if is_modern(era) else offers)
+        secret = filling.environment if filling is not None else ()
         self._starting += 1
         try:
-            process = await ServerProcess.start(identity, session, ours=self._ours)
+            process = await ServerProcess.start(identity, session, ours=self._ours, secret=secret)
             self._pids.add(process.pid)
         finally:
             self._starting -= 1

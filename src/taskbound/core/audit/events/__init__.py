@@ -55,6 +55,7 @@ from taskbound.core.audit.events.policy import (
     PolicyRefused,
     PolicyRolledBack,
 )
+from taskbound.core.audit.events.secret import UpstreamSecretSet
 from taskbound.core.audit.events.standing import (
     AgentCeilingChanged,
     AgentRiskChanged,
@@ -155,6 +156,7 @@ __all__ = [
     "UpstreamAdded",
     "UpstreamDeclared",
     "UpstreamRemoved",
+    "UpstreamSecretSet",
     "WriterStarted",
 ]
 
@@ -174,6 +176,7 @@ Event: TypeAlias = (
     | UpstreamAdded
     | UpstreamDeclared
     | UpstreamRemoved
+    | UpstreamSecretSet
     | ToolPinned
     | ToolChanged
     | ToolDeclared

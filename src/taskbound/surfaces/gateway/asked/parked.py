@@ -242,10 +242,11 @@ class _Way:
         key: str = "",
         progress: Told | None = None,
         logged: Logged | None = None,
+        action: str = "",
         turn: Turn | None = None,
     ) -> int:
         """Ask, with the label before it, once the others of the round may be asked too."""
-        del key, progress, logged, turn
+        del key, progress, logged, action, turn
         asked = self._question
         shown = labelled(tool, arguments, server=asked.server, action=asked.action)
         put = _Put(self._together.next_number(), tool, shown, answer)

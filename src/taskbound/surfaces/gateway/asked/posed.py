@@ -110,10 +110,11 @@ class _Way:
         key: str = "",
         progress: Told | None = None,
         logged: Logged | None = None,
+        action: str = "",
         turn: Turn | None = None,
     ) -> int:
         """Ask, with the label before it."""
-        del key, progress, logged, turn
+        del key, progress, logged, action, turn
         asked = self._question
         shown = labelled(tool, arguments, server=asked.server, action=asked.action)
         return self._posed.put(self._parent, tool, shown, answer)

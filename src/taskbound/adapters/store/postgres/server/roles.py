@@ -54,6 +54,7 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "servers": _REMOVABLE,
         "tools": _REMOVABLE,
         "tool_approvers": _REMOVABLE,
+        "upstream_secrets": _REMOVABLE,
         "tasks": _KEPT,
         "task_evidence": _APPENDED,
         "task_accounts": _APPENDED,

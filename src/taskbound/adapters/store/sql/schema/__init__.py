@@ -44,6 +44,7 @@ from taskbound.adapters.store.sql.schema.columns import (
     text_column,
     whole_column,
 )
+from taskbound.adapters.store.sql.schema.secret import upstream_secrets
 
 __all__ = [
     "METADATA",
@@ -76,6 +77,7 @@ __all__ = [
     "tiles",
     "tool_approvers",
     "tools",
+    "upstream_secrets",
     "writers",
 ]
 

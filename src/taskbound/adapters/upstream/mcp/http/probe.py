@@ -17,6 +17,7 @@ from msgspec import structs
 
 from taskbound.adapters.upstream.mcp.digest import hash_file
 from taskbound.adapters.upstream.mcp.errors import ServerLostError, StartFailedError
+from taskbound.adapters.upstream.mcp.filling import fill
 from taskbound.adapters.upstream.mcp.handshake import initialize
 from taskbound.adapters.upstream.mcp.http.server import HttpStarter, offered
 from taskbound.adapters.upstream.mcp.listing import list_tools
@@ -29,9 +30,11 @@ from taskbound.wire.mcp.era import is_modern
 from taskbound.wire.tool import ServerSpec, identity_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
+    from taskbound.adapters.upstream.mcp.filling import Filling
     from taskbound.adapters.upstream.mcp.handshake import Asking, Opened
+    from taskbound.core.tool import Slot
     from taskbound.core.tool.remote import Remote
 
 __all__ = ["pin_url", "probe", "probe_url"]
@@ -45,7 +48,13 @@ _OLDER: Final = frozenset({400, 404, 405})
 
 
 def pin_url(
-    name: str, url: str, *, headers: Mapping[str, str], key: str = "", authorities: str = ""
+    name: str,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    key: str = "",
+    authorities: str = "",
+    slots: Iterable[Slot] = (),
 ) -> ServerSpec:
     """The spec of a server behind a URL; its era is not known yet.
 
@@ -55,6 +64,7 @@ def pin_url(
         headers: Declared ones, by name.
         key: The SHA-256 of its public key, when only that one is to be believed.
         authorities: Absolute path of the file with those who certify it; without one they are the system's.
+        slots: Where its secrets go.
 
     Raises:
         MalformedError: It can't be pinned; the advice says what would.
@@ -66,6 +76,7 @@ def pin_url(
         headers=tuple(sorted((one.lower(), value) for one, value in headers.items())),
         key=key.lower().replace(":", ""),
         files=((authorities, hash_file(authorities)),) if authorities else (),
+        slots=tuple(sorted(one.text for one in slots)),
     )
     identity_of(spec, namespace="default")
     return spec
@@ -77,6 +88,7 @@ async def probe(
     patience: Patience | None = None,
     start: HttpStarter | None = None,
     transport: Transport = "",
+    filling: Filling | None = None,
 ) -> Probe:
     """Reach the server, find out its era, and list its tools.
 
@@ -91,6 +103,7 @@ async def probe(
     if remote is None:
         raise StartFailedError("the server is pinned by a command, and not by a URL")
     looking = _Looking(spec.name, remote, starter, limits)
+    looking.filling = filling
     try:
         if transport == "sse":
             return await looking.older()
@@ -104,7 +117,7 @@ async def probe(
         raise StartFailedError(f"the server can't be looked at: {error.message}", remedy=_REMEDY) from error
 
 
-def probe_url(
+def probe_url(  # noqa: PLR0913 -- what a server is reached by, as a person types it
     *,
     name: str,
     url: str,
@@ -112,8 +125,9 @@ def probe_url(
     key: str = "",
     authorities: str = "",
     transport: Transport = "",
+    secrets: Mapping[Slot, str | None] | None = None,
 ) -> tuple[ServerSpec, Probe]:
-    """Pin a URL and look at its server, for plain code.
+    """Pin a URL and look at its server, for plain code; `secrets` as `mcp.probe.probe_command`.
 
     Returns:
         The spec, with the era and the transport that the server showed, and what else it showed.
@@ -122,8 +136,9 @@ def probe_url(
         MalformedError: As `pin_url`, or one of its tools can't be pinned.
         UnavailableError: As `probe`.
     """
-    spec = pin_url(name, url, headers=headers, key=key, authorities=authorities)
-    found = asyncio.run(probe(spec, transport=transport))
+    spec = pin_url(name, url, headers=headers, key=key, authorities=authorities, slots=secrets or ())
+    filled = {slot: value for slot, value in (secrets or {}).items() if value is not None}
+    found = asyncio.run(probe(spec, transport=transport, filling=fill(filled)))
     return structs.replace(spec, era=found.era, logs=found.logs, transport=found.transport), found
 
 
@@ -135,6 +150,8 @@ class _Looking:
         self._remote = remote
         self._starter = starter
         self._patience = patience
+        self.filling: Filling | None = None
+        """What is in the server's slots while it is looked at."""
         self.status = 0
         """The HTTP status of its last answer to a question that opens a session."""
 
@@ -185,7 +202,7 @@ class _Looking:
 
     async def _seen(self, look: Callable[[Asking], Awaitable[P]]) -> P:
         """What is seen in a session that is opened for this and ended after it."""
-        session = self._starter.session(self._remote, Deaf())
+        session = self._starter.session(self._remote, Deaf(), filling=self.filling)
         try:
             return await look(session)
         finally:

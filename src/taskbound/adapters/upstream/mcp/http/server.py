@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from taskbound.adapters.upstream.mcp.errors import EraChangedError, StartFailedError
+from taskbound.adapters.upstream.mcp.filling import Filling
 from taskbound.adapters.upstream.mcp.handshake import (
     log_from,
     members_of,
@@ -108,7 +109,7 @@ class HttpServer:
         """All that it lists by this method, each exactly as received."""
         return await list_entries(self._session, self._era, method, patience=self._patience.listing)
 
-    def call(  # noqa: PLR0913 -- all that goes with a call
+    def call(  # noqa: PLR0913 -- a call, and what is wanted of it beside its answer
         self,
         tool: str,
         arguments: bytes,
@@ -117,9 +118,11 @@ class HttpServer:
         key: str = "",
         progress: Told | None = None,
         logged: Logged | None = None,
+        action: str = "",
         turn: Turn | None = None,
     ) -> int:
         """Send one call and return its number (rule 1)."""
+        del action
         if tool == "resources/subscribe" and is_modern(self._era):
             return self._subscribe(arguments, answer)
         method, members = request_of(tool, arguments)
@@ -212,7 +215,14 @@ class HttpStarter:
         self._dialer = Dialer(remote, patience=min(_CONNECT, self._patience.start), look=self._look)
         return SseSession(remote, self._dialer, events, self._waits, offers=offers)
 
-    def session(self, remote: Remote, events: UpstreamEvents, *, offers: bytes = b"{}") -> HttpSession:
+    def session(
+        self,
+        remote: Remote,
+        events: UpstreamEvents,
+        *,
+        filling: Filling | None = None,
+        offers: bytes = b"{}",
+    ) -> HttpSession:
         """A session with this server, in which nothing was said.
 
         Raises:
@@ -220,18 +230,26 @@ class HttpStarter:
             NotReachedError: This machine trusts no authority.
         """
         self._dialer = Dialer(remote, patience=min(_CONNECT, self._patience.start), look=self._look)
-        return HttpSession(remote, self._dialer, events, self._waits, offers=offers)
+        return HttpSession(remote, self._dialer, events, self._waits, filling or Filling(), offers=offers)
 
     async def __call__(
-        self, identity: ServerIdentity, *, era: str, events: UpstreamEvents, offers: bytes = b"{}"
+        self,
+        identity: ServerIdentity,
+        *,
+        era: str,
+        events: UpstreamEvents,
+        name: str = "",
+        filling: Filling | None = None,
+        offers: bytes = b"{}",
     ) -> HttpServer:
-        """The server, reached, of the pinned era, ready for calls.
+        """The server, reached, of the pinned era, ready for calls; `filling` is in its slots.
 
         Raises:
             ServerChangedError: The pinned file of authorities is another one.
             EraChangedError: It speaks another revision than it did.
             StartFailedError: It is not reached, does not prove who it is, or does not answer in time.
         """
+        del name
         remote = identity.remote
         if remote is None or remote.era != era:
             raise EraChangedError("the server is pinned by a URL and a revision, and this is another")
@@ -241,7 +259,11 @@ class HttpStarter:
                 f"MCP {era} is not spoken over the transport that the server is pinned with"
             )
         told = b"{}" if is_modern(era) else offers
-        session = (self.sse if old else self.session)(remote, events, offers=told)
+        session = (
+            self.sse(remote, events, offers=told)
+            if old
+            else self.session(remote, events, filling=filling, offers=told)
+        )
         try:
             opened = await open_session(session, era, patience=self._patience.start, offers=offers)
         except UnavailableError as error:

@@ -48,6 +48,7 @@ from taskbound.wire.mcp.write import notice_line, request_line, text
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
+    from taskbound.adapters.upstream.mcp.filling import Filling
     from taskbound.adapters.upstream.mcp.http.connect import Dialer
     from taskbound.adapters.upstream.mcp.http.exchange import Head
     from taskbound.adapters.upstream.mcp.news import Listening
@@ -97,9 +98,18 @@ class HttpSession:
     """Everything that is said to one server, in either era."""
 
     def __init__(
-        self, remote: Remote, dialer: Dialer, events: UpstreamEvents, waits: Waits, *, offers: bytes = b"{}"
+        self,
+        remote: Remote,
+        dialer: Dialer,
+        events: UpstreamEvents,
+        waits: Waits,
+        filling: Filling,
+        *,
+        offers: bytes = b"{}",
     ) -> None:
-        """Speak to this server, whose clients have these capabilities; nothing is sent yet."""
+        """Speak to this server, with this in its slots, for clients that offer this; nothing is sent yet."""
+        self._filling = filling
+        self._target = filling.target(remote.target)
         self._remote = remote
         self._dialer = dialer
         self._events = events
@@ -314,7 +324,7 @@ class HttpSession:
         exchange = Exchange(wire, self._always if own else self._flowing)
         self._exchanges.add(exchange)
         try:
-            exchange.send(verb, self._remote.target, headers, body)
+            exchange.send(verb, self._target, headers, body)
             head = await exchange.head(patience=self._waits.answer)
             self._require_session(head, method)
             more = partial(exchange.more, silence=self._waits.silence)
@@ -329,7 +339,7 @@ class HttpSession:
 
     def _headers_of(self, method: str, *, line: bytes) -> _Headers:
         """What goes with a request beside its body; nothing of it is the client's."""
-        found = list(headers_for(self._remote, line.rstrip(b"\n")))
+        found = [*headers_for(self._remote, line.rstrip(b"\n")), *self._filling.headers]
         if self._is_modern(method):
             found += [("MCP-Protocol-Version", MODERN), ("Mcp-Method", encoded(method))]
         elif method != "initialize":
@@ -413,7 +423,7 @@ class HttpSession:
             return
         try:
             exchange = Exchange(wire, self._always)
-            exchange.send("DELETE", self._remote.target, self._headers_of("", line=b""), b"")
+            exchange.send("DELETE", self._target, self._headers_of("", line=b""), b"")
             await exchange.head(patience=self._waits.answer)
         except BrokenAnswerError:
             return

@@ -1,0 +1,410 @@
+"""A server with secrets, behind the egress' socket: a gateway's side.
+
+1. One connection is one server. Closing it ends the server, and its end ends what is open.
+2. What was written to the egress may have been sent on: a call whose answer is lost with the connection is
+   unknown. Until the connection was there, and once it is gone, a call is not sent.
+3. The egress is found listening within the patience: a daemon that has just seen the server's slots starts
+   it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from taskbound.core.errors import DeniedError, UnavailableError
+from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent
+from taskbound.wire import egress as wire
+from taskbound.wire.connection import Fault
+from taskbound.wire.frame import FrameBuffer, FrameError, decode_frame, encode_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from taskbound.core.tool import ServerIdentity
+    from taskbound.ports.upstream import Logged, Told, Turn, UpstreamAnswer, UpstreamEvents
+
+__all__ = ["EgressRefusedError", "EgressServer", "EgressStarter", "EgressUnavailableError"]
+
+_CHANGED: Final = "secret-changed"
+_LOST: Final = "the egress is gone"
+_FIRST_PAUSE: Final = 0.02
+_LAST_PAUSE: Final = 0.5
+_CLOSING: Final = 10.0
+"""Seconds that the egress may take to end a server."""
+
+
+class EgressUnavailableError(UnavailableError):
+    """The egress can't be reached, or could not do what it was asked."""
+
+    code = "egress-unavailable"
+    remedy = "see that the daemon runs (`taskbound doctor`), and try again"
+
+
+class EgressRefusedError(DeniedError):
+    """The egress does not start the server."""
+
+    code = "egress-refused"
+
+
+@dataclass(slots=True, eq=False)
+class _Open:
+    answer: Callable[[UpstreamAnswer], None]
+    progress: Told | None
+    logged: Told | None
+
+
+class EgressServer(asyncio.Protocol):
+    """One server (`ports.upstream.Upstream`)."""
+
+    def __init__(self, events: UpstreamEvents) -> None:
+        """Prepare; `EgressStarter` makes the connection."""
+        self._events = events
+        self._buffer = FrameBuffer(limit=wire.MAX_SAID)
+        self._transport: asyncio.Transport | None = None
+        self._open: dict[int, _Open] = {}
+        self._asked: dict[int, asyncio.Future[tuple[bytes, ...]]] = {}
+        self._last = 0
+        self._over = ""
+        loop = asyncio.get_running_loop()
+        self._begun: asyncio.Future[wire.Started] = loop.create_future()
+        self.gone: asyncio.Future[None] = loop.create_future()
+        self._started: wire.Started | None = None
+
+    @property
+    def era(self) -> str:
+        """The revision of MCP that it speaks."""
+        return self._started.era if self._started is not None else ""
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """What it says that it can be asked for beside its tools."""
+        return self._started.methods if self._started is not None else ()
+
+    @property
+    def logs(self) -> bool:
+        """Whether it says that it logs."""
+        return self._started is not None and self._started.logs
+
+    @property
+    def alive(self) -> bool:
+        """Whether calls can be sent to it."""
+        return not self._over
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the egress has not taken yet; what the server leaves unread the egress minds."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    async def begin(self, ask: wire.StartServer, *, patience: float) -> None:
+        """Have the server started.
+
+        Raises:
+            EgressRefusedError: Somebody has to change something first.
+            EgressUnavailableError: It does not start, or not in time.
+        """
+        self._write(ask)
+        try:
+            async with asyncio.timeout(patience):
+                await self._begun
+        except TimeoutError as error:
+            raise EgressUnavailableError("the egress does not start the server in time") from error
+
+    async def list_tools(self) -> tuple[bytes, ...]:
+        """Every tool object that it lists now, each exactly as received."""
+        return await self.list_entries("tools/list")
+
+    async def list_entries(self, method: str) -> tuple[bytes, ...]:
+        """All that it lists by this method, each exactly as received.
+
+        Raises:
+            EgressUnavailableError: It does not list, or is gone.
+        """
+        self._last += 1
+        return await self._answered(wire.ListServer(number=self._last, method=method))
+
+    async def log_from(self, level: str) -> None:
+        """Have a legacy server that logs log from this level on.
+
+        Raises:
+            EgressUnavailableError: It does not say that it does, or is gone.
+        """
+        self._last += 1
+        await self._answered(wire.LogFrom(number=self._last, level=level))
+
+    async def unsubscribe(self, uri: str) -> None:
+        """Have it say nothing more of this URI."""
+        self._last += 1
+        with contextlib.suppress(EgressUnavailableError):
+            await self._answered(wire.Unsubscribe(number=self._last, uri=uri))
+
+    async def _answered(self, ask: wire.ListServer | wire.LogFrom | wire.Unsubscribe) -> tuple[bytes, ...]:
+        if self._over:
+            raise EgressUnavailableError(self._over)
+        waiting: asyncio.Future[tuple[bytes, ...]] = asyncio.get_running_loop().create_future()
+        self._asked[ask.number] = waiting
+        self._write(ask)
+        try:
+            return await waiting
+        finally:
+            self._asked.pop(ask.number, None)
+
+    def call(  # noqa: PLR0913 -- a call, and what is wanted of it beside its answer
+        self,
+        tool: str,
+        arguments: bytes,
+        answer: Callable[[UpstreamAnswer], None],
+        *,
+        key: str = "",
+        progress: Told | None = None,
+        logged: Logged | None = None,
+        action: str = "",
+        turn: Turn | None = None,
+    ) -> int:
+        """Hand one call to the egress and return its number; answers to what the server asked go nowhere."""
+        self._last += 1
+        number = self._last
+        if turn is not None and (turn.answers or turn.state):
+            reason = "a server with secrets asks clients nothing"
+            asyncio.get_running_loop().call_soon(answer, NotSent("not-carried", reason))
+            return number
+        ask = wire.CallServer(
+            number=number,
+            action=action,
+            tool=tool,
+            arguments=msgspec.Raw(arguments),
+            key=key,
+            progress=progress is not None,
+            level=logged.level if logged is not None else None,
+        )
+        if self._over:
+            asyncio.get_running_loop().call_soon(answer, NotSent("not-reached", self._over))
+            return number
+        self._open[number] = _Open(answer, progress, logged.told if logged is not None else None)
+        self._write(ask)
+        return number
+
+    def cancel(self, number: int, reason: str) -> None:
+        """Ask it to stop working on a call; an answer may still come."""
+        if number in self._open:
+            self._write(wire.CancelCall(number=number, reason=reason))
+
+    def forget(self, number: int) -> None:
+        """Drop whatever answer to the call may come."""
+        if self._open.pop(number, None) is not None:
+            self._write(wire.ForgetCall(number=number))
+
+    def pause(self) -> None:
+        """Read nothing more from it until `resume`."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def kill(self, reason: str) -> None:
+        """End it and all that it started, at once."""
+        self._write(wire.KillServer(reason=reason))
+        self._end(reason, "")
+
+    async def close(self) -> None:
+        """End it in peace; by force when the egress does not say in time that it is over."""
+        self.resume()
+        self._write(wire.CloseServer())
+        await asyncio.wait([self.gone], timeout=_CLOSING)
+        self.abort()
+        await asyncio.wait([self.gone])
+
+    def abort(self) -> None:
+        """Break the connection."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # --- the connection --------------------------------------------------------------------------
+
+    def _write(self, ask: wire.EgressAsk) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(encode_frame(ask))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport (asyncio calls this)."""
+        if isinstance(transport, asyncio.Transport):
+            self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on what the egress says (asyncio calls this)."""
+        try:
+            for body in self._buffer.feed(data):
+                self._hear(decode_frame(wire.said_decoder, body))
+        except (FrameError, msgspec.DecodeError):
+            self._end("the egress said what can't be read", "")
+            self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End what is open (asyncio calls this)."""
+        del exc
+        self._end(_LOST, "")
+        if not self.gone.done():
+            self.gone.set_result(None)
+
+    def _hear(self, said: wire.EgressSaid) -> None:
+        match said:
+            case wire.Resulted() | wire.Failed() | wire.Unanswered() | wire.Unsent():
+                one = self._open.pop(said.number, None)
+                if one is not None:
+                    one.answer(_answer(said))
+                if isinstance(said, wire.Unsent) and said.code == _CHANGED:
+                    self._end(said.reason, "")  # the egress ends it: another call needs another start
+            case wire.Progressed():
+                told = self._open[said.number].progress if said.number in self._open else None
+                if told is not None:
+                    told(msgspec.json.decode(said.params, type=dict[str, Any]))
+            case wire.LoggedHere():
+                self._log(said)
+            case wire.ToolsMoved() | wire.ListMoved() | wire.Updated():
+                self._hear_news(said)
+            case wire.Stopped(reason=reason, detail=detail):
+                self._end(reason, detail)
+            case Fault():
+                self._fail(EgressRefusedError, said)
+                self._end(f"the egress refuses: {said.message}", "")
+            case _:
+                self._hear_of_starting(said)
+
+    def _hear_news(self, said: wire.ToolsMoved | wire.ListMoved | wire.Updated) -> None:
+        match said:
+            case wire.ToolsMoved():
+                self._events.tools_changed()
+            case wire.ListMoved(kind=kind):
+                self._events.listed(kind)
+            case wire.Updated(uri=uri):
+                self._events.updated(uri)
+
+    def _log(self, said: wire.LoggedHere) -> None:
+        params: dict[str, Any] = msgspec.json.decode(said.params, type=dict[str, Any])
+        one = self._open.get(said.number)
+        if not said.number:
+            self._events.logged(params)
+        elif one is not None and one.logged is not None:
+            one.logged(params)
+
+    def _hear_of_starting(self, said: wire.EgressSaid) -> None:
+        match said:
+            case wire.Started():
+                if not self._begun.done():
+                    self._started = said
+                    self._begun.set_result(said)
+            case wire.Failure(fault=fault, denied=denied):
+                self._fail(EgressRefusedError if denied else EgressUnavailableError, fault)
+            case wire.Entries():
+                self._listed(said.number, tuple(map(bytes, said.entries)))
+            case wire.Unlisted(fault=fault):
+                words = f"{fault.message} [{fault.code}]"
+                self._listed(said.number, EgressUnavailableError(words, remedy=fault.advice))
+            case _:
+                raise FrameError("the egress said something that was not asked")
+
+    def _fail(self, kind: type[EgressRefusedError | EgressUnavailableError], fault: Fault) -> None:
+        if not self._begun.done():
+            self._begun.set_exception(kind(f"{fault.message} [{fault.code}]", remedy=fault.advice))
+
+    def _listed(self, number: int, found: tuple[bytes, ...] | EgressUnavailableError) -> None:
+        waiting = self._asked.get(number)
+        if waiting is None or waiting.done():
+            return
+        if isinstance(found, tuple):
+            waiting.set_result(found)
+        else:
+            waiting.set_exception(found)
+
+    def _end(self, reason: str, detail: str) -> None:
+        """Answer everything that is open: nothing that is said later counts."""
+        if self._over:
+            return
+        self._over = reason
+        for number in tuple(self._open):
+            self._open.pop(number).answer(NoAnswer("server-lost", reason, detail))  # 2
+        for waiting in self._asked.values():
+            if not waiting.done():
+                waiting.set_exception(EgressUnavailableError(reason))
+        if not self._begun.done():
+            self._begun.set_exception(EgressUnavailableError(reason))
+        if self._started is not None:
+            self._events.ended(reason, detail)
+
+
+class EgressStarter:
+    """Has servers started by the egress (`ports.upstream.StartUpstream`)."""
+
+    def __init__(self, path: Path, *, patience: float = 75.0, find: float = 15.0) -> None:
+        """Ask at this socket.
+
+        Args:
+            path: Where the egress listens.
+            patience: Seconds that a server may take to start.
+            find: Seconds that the egress itself may take to listen.
+        """
+        self._path = path
+        self._patience = patience
+        self._find = find
+
+    async def __call__(
+        self,
+        identity: ServerIdentity,
+        *,
+        era: str,
+        events: UpstreamEvents,
+        name: str = "",
+        offers: bytes = b"{}",
+    ) -> EgressServer:
+        """The server, started or reached by the egress, ready for calls; it may ask its clients nothing.
+
+        Raises:
+            EgressRefusedError: Somebody has to change something first.
+            EgressUnavailableError: The egress is not there, or the server does not start.
+        """
+        del offers
+        server = await self._connected(events)
+        ask = wire.StartServer(namespace=identity.namespace, server=name, identity=identity.digest, era=era)
+        try:
+            await server.begin(ask, patience=self._patience)
+        except BaseException:
+            server.abort()
+            await asyncio.wait([server.gone])
+            raise
+        return server
+
+    async def _connected(self, events: UpstreamEvents) -> EgressServer:
+        """A connection (rule 3)."""
+        loop = asyncio.get_running_loop()
+        end, pause = loop.time() + self._find, _FIRST_PAUSE
+        while True:
+            try:
+                _, server = await loop.create_unix_connection(lambda: EgressServer(events), str(self._path))
+            except OSError as error:
+                if loop.time() + pause > end:
+                    why = error.strerror or str(error)
+                    raise EgressUnavailableError(f"no egress answers at `{self._path}`: {why}") from error
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LAST_PAUSE)
+            else:
+                return server
+
+
+def _answer(said: wire.Resulted | wire.Failed | wire.Unanswered | wire.Unsent) -> UpstreamAnswer:
+    match said:
+        case wire.Resulted(raw=raw):
+            return Answered(bytes(raw), msgspec.json.decode(raw, type=dict[str, Any]))
+        case wire.Failed(raw=raw):
+            return Errored(bytes(raw), said.code, said.message)
+        case wire.Unanswered():
+            return NoAnswer(said.code, said.reason, said.detail)
+        case wire.Unsent():
+            return NotSent(said.code, said.reason, said.detail)

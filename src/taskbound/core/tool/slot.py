@@ -1,0 +1,124 @@
+"""Slots: where a secret of an upstream server goes. The place is pinned with the server, the value never is.
+
+Rules:
+
+1. A slot is written `KIND:NAME`. `environment:NAME` is a variable of a server that is started; `header:NAME`
+   and `query:NAME` go with each request to a URL; `argument:TOOL/NAME` is a top-level argument of one of the
+   server's own tools. There is one way to write it: headers in small letters.
+2. A slot holds what opens something, and nothing that decides what runs or who is spoken to: no variable that
+   a loader, a shell or an interpreter takes for code or for a place of code.
+3. A value is `MIN_SECRET` to `MAX_SECRET` bytes of UTF-8: what is shorter can't be told from other text when
+   an answer is looked through for it. It holds no zero byte, and in a header printable ASCII only.
+4. A value is sealed for one binding: namespace, server, identity, slot and number. What opens under another
+   is not believed (`wire.secret`). Each value of a slot has the number after the one before.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from taskbound.core.tool.errors import BadSecretError, BadSlotError
+from taskbound.core.tool.name import METHOD_NAMES, parse_own_name, shown
+
+__all__ = ["MAX_SECRET", "MAX_SLOTS", "MIN_SECRET", "Binding", "Slot", "parse_slot", "require_secret"]
+
+MIN_SECRET: Final = 8
+MAX_SECRET: Final = 8_192
+MAX_SLOTS: Final = 32
+
+_NAMES: Final = {
+    "environment": re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}"),
+    "header": re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?"),
+    "query": re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}"),
+    "argument": re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}"),
+}
+_HEADER: Final = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+_CODE: Final = frozenset(
+    {
+        "BASH_ENV", "CLASSPATH", "ENV", "GIT_EXEC_PATH", "GIT_SSH", "GIT_SSH_COMMAND", "HOME", "IFS", "PATH",
+        "PERL5DB", "PERL5LIB", "PERL5OPT", "RUBYLIB", "RUBYOPT", "SHELL", "TMPDIR", "ZDOTDIR",
+    }
+)  # fmt: skip  # a list of words reads better as words
+_CODE_PREFIXES: Final = ("DYLD_", "_JAVA_", "JAVA_", "JDK_", "LD_", "NODE_", "PYTHON", "UV_", "npm_")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Slot:
+    """One place of one server.
+
+    Raises:
+        BadSlotError: On making one that rules 1 and 2 don't allow.
+    """
+
+    kind: str
+    """`environment`, `header`, `query` or `argument`."""
+    name: str
+    tool: str = ""
+    """For an argument: the server's own name of the tool."""
+
+    def __post_init__(self) -> None:
+        """Require rules 1 and 2."""
+        pattern = _NAMES.get(self.kind)
+        if pattern is None:
+            raise BadSlotError(f"`{shown(self.kind)}` is no kind of slot")
+        if pattern.fullmatch(self.name) is None or bool(self.tool) != (self.kind == "argument"):
+            raise BadSlotError(f"`{shown(self.text)}` is no slot")  # 1
+        if self.tool and self.tool not in METHOD_NAMES:
+            parse_own_name(self.tool)
+        if self.tool in METHOD_NAMES:
+            raise BadSlotError(f"`{shown(self.tool)}` is no tool of a server")
+        if self.kind == "environment" and (self.name in _CODE or self.name.startswith(_CODE_PREFIXES)):
+            raise BadSlotError(
+                f"the variable `{self.name}` decides what runs, and is no place for a secret"
+            )  # 2
+
+    @property
+    def text(self) -> str:
+        """The one way to write it."""
+        return f"{self.kind}:{self.tool}/{self.name}" if self.tool else f"{self.kind}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """What a value is sealed for (rule 4)."""
+
+    namespace: str
+    server: str
+    """Its name."""
+    identity: str
+    """Digest of its identity: what was sealed for one program is opened for no other."""
+    slot: str
+    number: int
+    """1 for the first value of the slot."""
+
+
+def parse_slot(text: str) -> Slot:
+    """The slot that a text names.
+
+    Raises:
+        BadSlotError: It names none (rules 1 and 2).
+    """
+    kind, _, rest = text.partition(":")
+    if kind == "argument":
+        tool, mark, name = rest.rpartition("/")
+        if not mark:
+            raise BadSlotError(f"`{shown(text)}` names no tool", remedy="write `argument:TOOL/NAME`")
+        return Slot(kind=kind, name=name, tool=tool)
+    return Slot(kind=kind, name=rest.lower() if kind == "header" else rest)
+
+
+def require_secret(slot: Slot, value: str) -> None:
+    """Go on only with a value that can stand in the slot (rule 3); the value is in no error.
+
+    Raises:
+        BadSecretError: It can't.
+    """
+    size = len(value.encode("utf-8", "surrogatepass"))
+    if not MIN_SECRET <= size <= MAX_SECRET:
+        raise BadSecretError(f"a secret has {MIN_SECRET} to {MAX_SECRET} bytes, and this one has {size}")
+    if "\0" in value or any("\ud800" <= one <= "\udfff" for one in value):
+        raise BadSecretError("the secret holds what is no text")
+    if slot.kind == "header" and _HEADER.fullmatch(value) is None:
+        raise BadSecretError("the secret can't stand in a header: it is not printable ASCII on one line")

@@ -1,0 +1,134 @@
+"""What the egress is told: how a server is pinned, what is sealed for it, and which permit is open.
+
+1. The egress names the process that it read from its own socket. What is told is what that process may have
+   done: a server of the agent whose gateway it is, and a permit that a connection of it holds.
+2. Nothing is told of a task that is not live, nor while everything is stopped, whatever was permitted before.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from taskbound.core.action import ActionState
+from taskbound.core.errors import DeniedError
+from taskbound.core.identity import UnprovenError
+from taskbound.core.revocation import require_not_stopped
+from taskbound.core.task import require_live
+from taskbound.core.tool import parse_tool_name
+from taskbound.flows.tool import UnknownServerError
+from taskbound.surfaces.api.show import read_spec
+from taskbound.wire import egress as wire
+
+if TYPE_CHECKING:
+    from taskbound.ports.store import Snapshot
+    from taskbound.surfaces.api.connection import Connection
+    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.wire.envelope import Answer
+
+__all__ = ["NoPermitError", "require_egress", "show_permit", "show_sealed"]
+
+
+class NoPermitError(DeniedError):
+    """There is no open permit of this action for whoever asks."""
+
+    code = "no-permit"
+    remedy = "have the call decided: `taskbound gateway` does"
+
+
+def require_egress(daemon: Daemon, connection: Connection) -> None:
+    """Go on only for the egress: its account, and no process beneath a gateway or a run.
+
+    Raises:
+        UnprovenError: It is another's.
+        NotOutsideError: The process runs beneath a gateway or a run.
+    """
+    if connection.role != "egress" or connection.peer.proof.uid != daemon.egress_uid:
+        raise UnprovenError("only the egress asks for permits and sealed secrets")
+    daemon.require_outside(connection)
+
+
+async def show_sealed(daemon: Daemon, connection: Connection, ask: wire.ShowSealed) -> Answer:
+    """How a server is pinned, and its sealed secrets, for a gateway of an agent that may use it (rule 1)."""
+    space = connection.namespace
+    seats = [(one.agent, one.task) for one in _gateways(daemon, space, ask.holder) if one.task]
+
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            server = snapshot.tools.server(space, ask.server)
+            if server is None:
+                raise UnknownServerError(f"no server is named `{ask.server}`")
+            tasks = [task for agent, task in seats if not server.agents or agent in server.agents]
+            if not tasks:
+                raise UnprovenError(f"the process that asks is no gateway with a task for `{ask.server}`")
+            _require_any_live(daemon, snapshot, space, tasks)
+            secrets = snapshot.tools.secrets(space, ask.server)
+        return wire.SealedServer(
+            spec=read_spec(server),
+            secrets=tuple(
+                wire.SealedSlot(slot=one.slot, number=one.number, sealed=one.sealed)
+                for one in secrets
+                if one.sealed
+            ),
+            now=daemon.means.clock.now(),
+        )
+
+    return await daemon.read(read)
+
+
+async def show_permit(daemon: Daemon, connection: Connection, ask: wire.ShowPermit) -> Answer:
+    """The open permit of an action that a connection of this process holds (rule 1)."""
+    space = connection.namespace
+    held = frozenset(one.name for one in _gateways(daemon, space, ask.holder))
+
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            action = snapshot.actions.action(space, ask.action)
+            if action is None or action.connection not in held or action.state is not ActionState.PERMITTED:
+                raise NoPermitError("no permit of this action is open for the process that asks")
+            _require_any_live(daemon, snapshot, space, [action.task])
+            server, _ = parse_tool_name(action.tool)
+            secrets = snapshot.tools.secrets(space, server)
+        return wire.Permit(
+            action=action.id,
+            tool=action.tool,
+            server=action.server,
+            sha256=sha256(action.arguments).hexdigest(),
+            at=action.at,
+            until=action.until,
+            now=daemon.means.clock.now(),
+            secrets=tuple((one.slot, one.number) for one in secrets if one.sealed),
+        )
+
+    return await daemon.read(read)
+
+
+def _gateways(daemon: Daemon, namespace: str, holder: wire.Holder) -> list[Connection]:
+    """Open connections of gateways that are this very process; in the loop."""
+    wanted = (holder.uid, holder.pid, holder.started)
+    return [
+        one
+        for one in daemon.connections.gateways()
+        if one.namespace == namespace
+        and (one.peer.proof.uid, one.peer.proof.pid, one.peer.proof.started) == wanted
+    ]
+
+
+def _require_any_live(daemon: Daemon, snapshot: Snapshot, namespace: str, tasks: list[str]) -> None:
+    """Go on only when nothing is stopped and one of these tasks is live (rule 2).
+
+    Raises:
+        DeniedError: None is.
+    """
+    require_not_stopped(snapshot.revocation.kill_switch(namespace))
+    now = daemon.means.clock.now()
+    refusal: DeniedError | None = None
+    for task in tasks:
+        try:
+            require_live(task, snapshot.tasks.heads(namespace, {task}), now)
+        except DeniedError as error:
+            refusal = error
+        else:
+            return
+    if refusal is not None:
+        raise refusal

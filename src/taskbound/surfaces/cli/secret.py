@@ -1,0 +1,138 @@
+"""Secrets of upstream servers, as a person sets them: read from a pipe or typed unseen, and sealed here.
+
+1. A value stands in no argument and no variable of a command: other programs read those.
+2. What leaves this process is sealed to the egress' key, for one server as it is pinned, and one slot of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from taskbound.core.tool import Binding, Slot, parse_slot, require_secret
+from taskbound.surfaces.cli.reading import BadInputError
+from taskbound.surfaces.cli.screen import shown
+from taskbound.surfaces.cli.session import Session, command
+from taskbound.wire.connection import Done
+from taskbound.wire.tool import ListUpstreams, SetSecret, UpstreamRow, UpstreamRows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from taskbound.wire.tool import SecretRow
+
+__all__ = ["add_secret", "fill_slots", "how_filled", "read_slots", "secret"]
+
+
+def add_secret(app: typer.Typer) -> None:
+    """Put the command into its group."""
+    command(
+        app,
+        "secret",
+        asks=True,
+        examples="taskbound upstream secret github environment:GITHUB_TOKEN < token\n"
+        "taskbound upstream secret github environment:GITHUB_TOKEN --remove --yes",
+    )(secret)
+
+
+def secret(
+    session: Session,
+    server: Annotated[str, typer.Argument(help="The server's name.", show_default=False)],
+    slot: Annotated[
+        str,
+        typer.Argument(metavar="SLOT", help="As `upstream add --secret` declared it.", show_default=False),
+    ],
+    *,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the value away.")] = False,
+) -> None:
+    """Fill a slot of a server with a secret, or replace what is in it.
+
+    The value is read from a pipe or typed unseen, and sealed to the key of the egress before it leaves this
+    command: neither the daemon, the database, the log nor a gateway has it.
+    """
+    place = parse_slot(slot)
+    row = _row(session, server)
+    if remove:
+        session.confirm(f"Take away what is in {shown(place.text)} of {shown(server)}?")
+        ask = SetSecret(server=server, slot=place.text, number=_next(row, place))
+        session.done(session.ask(ask, Done), f"{shown(place.text)} of {shown(server)} is empty")
+        return
+    value = session.plugs.read_secret(f"{place.text}: ")
+    if not value:
+        raise BadInputError(
+            "no secret was given", remedy="pipe it in, or type it when it is asked for; it is not shown"
+        )
+    done = _set(session, row, place, value)
+    session.done(done, f"{shown(place.text)} of {shown(server)} is filled")
+
+
+def read_slots(session: Session, slots: Sequence[str]) -> dict[Slot, str | None]:
+    """The slots that were named, each with the value that was piped or typed; None where the line was empty.
+
+    Raises:
+        BadSlotError: One is none.
+        BadSecretError: A value can't stand in its slot.
+        BadInputError: One stands twice.
+    """
+    found: dict[Slot, str | None] = {}
+    for text in slots:
+        slot = parse_slot(text)
+        if slot in found:
+            raise BadInputError(f"`{shown(slot.text)}` stands twice", remedy="name each slot once")
+        found[slot] = session.plugs.read_secret(f"{slot.text} (empty: later): ") or None
+        value = found[slot]
+        if value is not None:
+            require_secret(slot, value)
+    return found
+
+
+def fill_slots(session: Session, server: str, values: Mapping[Slot, str | None]) -> tuple[str, ...]:
+    """Seal these values and have them kept, for a server that is pinned; the slots that stay empty.
+
+    Raises:
+        BadInputError: The server is not pinned.
+        BadSlotError: It has no such slot.
+        UnavailableError: The egress does not show its key.
+    """
+    given = {slot: value for slot, value in values.items() if value is not None}
+    if given:
+        row = _row(session, server)
+        for slot, value in given.items():
+            _set(session, row, slot, value)
+    return tuple(slot.text for slot in values if slot not in given)
+
+
+def how_filled(secrets: Sequence[SecretRow]) -> str:
+    """The slots of a server in one cell of a table."""
+    return ", ".join(f"{one.slot} ({'filled' if one.filled else 'empty'})" for one in secrets) or "-"
+
+
+def _set(session: Session, row: UpstreamRow, slot: Slot, value: str) -> Done:
+    binding = Binding(
+        namespace=session.namespace,
+        server=row.spec.name,
+        identity=row.identity,
+        slot=slot.text,
+        number=_next(row, slot),
+    )
+    sealed = session.plugs.seal(session.place, value, binding)  # 2
+    ask = SetSecret(server=row.spec.name, slot=slot.text, number=binding.number, sealed=sealed)
+    return session.ask(ask, Done)
+
+
+def _row(session: Session, server: str) -> UpstreamRow:
+    for row in session.ask(ListUpstreams(), UpstreamRows).rows:
+        if row.spec.name == server:
+            return row
+    raise BadInputError(f"no server is named `{shown(server)}`", remedy="see `taskbound upstream list`")
+
+
+def _next(row: UpstreamRow, slot: Slot) -> int:
+    for one in row.secrets:
+        if one.slot == slot.text:
+            return one.number + 1
+    raise BadInputError(
+        f"server `{shown(row.spec.name)}` was not pinned with the slot `{shown(slot.text)}`",
+        remedy="see its slots with `taskbound upstream list`; they are declared by `upstream add --secret`",
+    )

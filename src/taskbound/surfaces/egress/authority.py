@@ -1,0 +1,90 @@
+"""Who the egress believes: the daemon, asked before a server is started and before each call.
+
+1. One connection for each namespace, made when it is needed and again when it broke; so many at most.
+2. Whatever the daemon does not answer, and answers with a fault, is a no.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+from taskbound.wire.egress import Permit, SealedServer, ShowPermit, ShowSealed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from taskbound.sdk.client import AsyncClient
+    from taskbound.wire.egress import Holder
+    from taskbound.wire.envelope import Ask
+
+    Connect = Callable[[str, Callable[[], None]], Awaitable[AsyncClient]]
+    """Makes a connection in a namespace; the second argument is called when it is lost."""
+
+__all__ = ["Authority", "DaemonAuthority"]
+
+A = TypeVar("A")
+_MOST: Final = 16
+
+
+class Authority(Protocol):
+    """What an egress has to be told before it does anything."""
+
+    async def server(self, namespace: str, name: str, holder: Holder) -> SealedServer:
+        """How the server is pinned, with its sealed secrets, for a gateway that is this process.
+
+        MUST raise `TaskboundError` unless that gateway's task may use the server now.
+        """
+
+    async def permit(self, namespace: str, action: str, holder: Holder) -> Permit:
+        """The open permit of this action, held by this process. MUST raise `TaskboundError` without one."""
+
+
+class DaemonAuthority:
+    """The daemon's answers."""
+
+    def __init__(self, connect: Connect) -> None:
+        """Ask by connections that this makes."""
+        self._connect = connect
+        self._open: dict[str, tuple[AsyncClient, asyncio.Event]] = {}
+        """By namespace: the connection, and what is set once it is lost."""
+        self._turn = asyncio.Lock()
+
+    async def server(self, namespace: str, name: str, holder: Holder) -> SealedServer:
+        """How the server is pinned, with its sealed secrets."""
+        return await self._ask(namespace, ShowSealed(server=name, holder=holder), SealedServer)
+
+    async def permit(self, namespace: str, action: str, holder: Holder) -> Permit:
+        """The open permit of this action."""
+        return await self._ask(namespace, ShowPermit(action=action, holder=holder), Permit)
+
+    def close(self) -> None:
+        """End every connection."""
+        for one, _ in tuple(self._open.values()):
+            one.close()
+
+    async def _ask(self, namespace: str, ask: Ask, kind: type[A]) -> A:
+        known = self._open.get(namespace)
+        client = known[0] if known is not None else await self._join(namespace)
+        return await client.ask(ask, kind)
+
+    async def _join(self, namespace: str) -> AsyncClient:
+        async with self._turn:
+            known = self._open.get(namespace)
+            if known is not None:
+                return known[0]
+            while len(self._open) >= _MOST:
+                self._open.pop(next(iter(self._open)))[0].close()  # 1
+
+            broken = asyncio.Event()
+            fresh = await self._connect(namespace, partial(self._lost, namespace, broken))
+            if not broken.is_set():
+                self._open[namespace] = (fresh, broken)
+            return fresh
+
+    def _lost(self, namespace: str, broken: asyncio.Event) -> None:
+        """The connection of this namespace is gone: the next question makes another."""
+        broken.set()
+        if self._open.get(namespace, (None, None))[1] is broken:
+            del self._open[namespace]

@@ -1,0 +1,96 @@
+"""What the egress refuses, and what a gateway is told of each error: whether trying again could help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from taskbound.core.errors import DeniedError, MalformedError, UnavailableError, error_classes
+
+__all__ = [
+    "CODES",
+    "NotStartedError",
+    "OtherActError",
+    "OtherPinError",
+    "PermitLapsedError",
+    "PermitUsedError",
+    "SecretChangedError",
+    "SecretInAnswerError",
+    "SecretMissingError",
+]
+
+
+class NotStartedError(MalformedError):
+    """A server was asked for something before it was started, or started twice."""
+
+    code = "not-started"
+    remedy = "start it first, once for each connection"
+
+
+class OtherPinError(DeniedError):
+    """A server is pinned to something else than whoever asks for it believes."""
+
+    code = "other-pin"
+    remedy = "ask the daemon anew how it is pinned"
+
+
+class SecretMissingError(DeniedError):
+    """A slot of the server is empty, so that it can't be started."""
+
+    code = "secret-missing"
+    remedy = "have the person who pinned it fill the slot: `taskbound upstream secret SERVER SLOT`"
+
+
+class SecretChangedError(UnavailableError):
+    """A slot was filled anew, or emptied, after the server was started."""
+
+    code = "secret-changed"
+    remedy = "try again: it is started anew with what is in the slot now"
+
+
+class SecretInAnswerError(UnavailableError):
+    """A server said a secret that it was given."""
+
+    code = "secret-in-answer"
+    remedy = "ask the person who pinned the server to look at it, and to think of the secret as known"
+
+
+class OtherActError(DeniedError):
+    """The permit is for another call than this one."""
+
+    code = "other-act"
+    remedy = "send the bytes that were decided on, to the server that they were decided for"
+
+
+class PermitUsedError(DeniedError):
+    """The permit was used, or is older than this process, which can't know whether it was."""
+
+    code = "permit-used"
+    remedy = "have the call decided anew"
+
+
+class PermitLapsedError(UnavailableError):
+    """The permit ran out before the call was sent."""
+
+    code = "permit-over"
+    remedy = "have the call decided anew"
+
+
+class _Lasting(Mapping[str, bool]):
+    """Of each code that is known now, whether somebody has to change something; from the tree of errors."""
+
+    def __getitem__(self, code: str) -> bool:
+        for one in error_classes():
+            if one.code == code:
+                return not issubclass(one, UnavailableError)
+        raise KeyError(code)
+
+    def __iter__(self) -> Iterator[str]:
+        return (one.code for one in error_classes())
+
+    def __len__(self) -> int:
+        return len(error_classes())
+
+
+CODES: Final[Mapping[str, bool]] = _Lasting()
+"""Every error code of Taskbound, and whether it lasts until somebody changes something."""

@@ -1,0 +1,63 @@
+"""Permits as the egress takes them: each for one send of exactly what was decided.
+
+1. A permit counts for the tool, the server's identity and the canonical arguments that it was given for, and
+   until its instant, by the daemon's clock.
+2. It is used once. What was used is remembered until it would have lapsed.
+3. One that is older than what this process first heard of the daemon's clock is not used: the process before
+   this one may have used it.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from taskbound.core.tool import SEPARATOR
+from taskbound.surfaces.egress.errors import OtherActError, PermitLapsedError, PermitUsedError
+
+if TYPE_CHECKING:
+    from taskbound.wire.egress import Permit
+
+__all__ = ["Permits"]
+
+
+class Permits:
+    """What was used; shared by every connection of one process."""
+
+    def __init__(self) -> None:
+        """Have used none, and know no instant."""
+        self._used: dict[str, int] = {}
+        self._since = -1
+
+    def hear(self, now: int) -> None:
+        """The daemon's clock stands so; the first one counts (rule 3)."""
+        if self._since < 0:
+            self._since = now
+
+    def take(
+        self, permit: Permit, *, action: str, server: str, tool: str, identity: str, arguments: bytes
+    ) -> None:
+        """Use a permit for this call.
+
+        Args:
+            permit: As the daemon told it just now.
+            action: Which one was asked for.
+            server: The server's name.
+            tool: What is called, by the server's own name.
+            identity: Digest of the identity of the server that is started.
+            arguments: The bytes that are about to be sent, but for what goes into slots.
+
+        Raises:
+            OtherActError: It is for something else (rule 1).
+            PermitLapsedError: It has run out.
+            PermitUsedError: It was used, or may have been (rules 2 and 3).
+        """
+        wanted = (action, f"{server}{SEPARATOR}{tool}", identity, sha256(arguments).hexdigest())
+        if (permit.action, permit.tool, permit.server, permit.sha256) != wanted:
+            raise OtherActError("the permit is for another call")
+        if permit.now > permit.until:
+            raise PermitLapsedError("the permit ran out before the call was sent")
+        if action in self._used or self._since < 0 or permit.at < self._since:
+            raise PermitUsedError("the permit was used already, or before this process began")
+        self._used = {one: until for one, until in self._used.items() if until >= permit.now}
+        self._used[action] = permit.until

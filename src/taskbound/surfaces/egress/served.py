@@ -1,0 +1,391 @@
+"""One server that runs, or is reached, for one connection of a gateway (`ports.upstream.UpstreamEvents`).
+
+1. It is started as the daemon says that it is pinned, with every slot filled by what was sealed for exactly
+   that pin (`wire.secret`). The gateway's word is compared with it, and is good for nothing else.
+2. A call is sent by its permit, which the daemon is asked for (`permits`), and in the bytes of that permit,
+   with what goes into slots of its arguments (`core.tool.argument`). From the answer of the daemon to the
+   send nothing is awaited.
+3. A value that was filled anew or taken away is not used for another call: the server is ended, and started
+   anew.
+4. Nothing in which a secret stands leaves: no result, error, progress, list or reason (`core.tool.leak`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
+
+from taskbound.core.errors import DeniedError, TaskboundError
+from taskbound.core.tool import Binding, parse_slot
+from taskbound.core.tool.argument import filled
+from taskbound.core.tool.leak import Leaks
+from taskbound.ports.upstream import Answered, Errored, Logged, NoAnswer, NotSent, errored
+from taskbound.sdk.client import RefusedByDaemonError
+from taskbound.surfaces.egress.errors import (
+    CODES,
+    NotStartedError,
+    OtherPinError,
+    SecretChangedError,
+    SecretInAnswerError,
+    SecretMissingError,
+)
+from taskbound.wire import egress as wire
+from taskbound.wire.connection import Fault
+from taskbound.wire.tool import identity_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.tool import ServerIdentity, Slot
+    from taskbound.ports.upstream import Question, Upstream, UpstreamAnswer, UpstreamEvents
+    from taskbound.surfaces.egress.authority import Authority
+    from taskbound.surfaces.egress.permits import Permits
+
+__all__ = ["Desk", "OpenSealed", "Served", "StartFilled", "fault_of"]
+
+MOST_CALLS: Final = 256
+"""Open calls of one connection."""
+MAX_UNSENT: Final = 8 * 1_048_576
+"""Bytes that a server may leave unread before it gets another call."""
+LISTS: Final = frozenset({"prompts/list", "resources/list", "resources/templates/list", "tools/list"})
+_HELD_BACK: Final = "the server said a secret that it was given, and it was held back"
+
+
+class OpenSealed(Protocol):
+    """The egress' key."""
+
+    @property
+    def public(self) -> str:
+        """Its public half."""
+
+    def open(self, sealed: str, binding: Binding) -> str:
+        """What was sealed for exactly this. MUST raise `BadSecretError` for anything else."""
+
+
+class StartFilled(Protocol):
+    """Starts or reaches a server with values in its slots."""
+
+    async def __call__(
+        self, identity: ServerIdentity, *, era: str, events: UpstreamEvents, values: Mapping[Slot, str]
+    ) -> Upstream:
+        """The server, ready for calls; duties as `ports.upstream.StartUpstream`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What servers are started and called with; one for the process."""
+
+    authority: Authority
+    key: OpenSealed
+    start: StartFilled
+    permits: Permits
+    kept: Callable[[frozenset[str]], None]
+    """Hears of the values of each server that is started, for logs to be held back."""
+
+
+@dataclass(slots=True, eq=False)
+class _Open:
+    number: int = -1
+    """The upstream's own; below 0 until the call was sent."""
+    cancelled: str = ""
+    forgotten: bool = False
+    told: bool = False
+    """Whether it said a secret of its progress."""
+
+
+class Served:
+    """One server of one connection."""
+
+    def __init__(
+        self, desk: Desk, holder: wire.Holder, ask: wire.StartServer, say: Callable[[wire.EgressSaid], None]
+    ) -> None:
+        """Prepare; `start` starts it.
+
+        Args:
+            desk: What to work with.
+            holder: Who is at the other end, by the kernel's word.
+            ask: What is to be started.
+            say: Sends a message to the gateway.
+        """
+        self._desk = desk
+        self._holder = holder
+        self._ask = ask
+        self._say = say
+        self._leaks = Leaks(())
+        self._numbers: tuple[tuple[str, int], ...] = ()
+        self._arguments: dict[str, dict[str, str]] = {}
+        """By tool: what goes into its slots."""
+        self._open: dict[int, _Open] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.upstream: Upstream | None = None
+
+    async def start(self) -> wire.Started | wire.Failure:
+        """Start it (rule 1); the answer to `StartServer`."""
+        try:
+            upstream = await self._started()
+        except TaskboundError as error:
+            fault = self._fault(error)
+            return wire.Failure(fault=fault, denied=CODES.get(fault.code, isinstance(error, DeniedError)))
+        self.upstream = upstream
+        return wire.Started(era=upstream.era, methods=upstream.methods, logs=upstream.logs)
+
+    async def _started(self) -> Upstream:
+        ask, name = self._ask, self._ask.server
+        told = await self._desk.authority.server(ask.namespace, name, self._holder)
+        self._desk.permits.hear(told.now)
+        identity = identity_of(told.spec, namespace=ask.namespace)
+        if (told.spec.name, identity.digest, told.spec.era) != (name, ask.identity, ask.era):
+            raise OtherPinError(f"server `{name}` is pinned to something else than was asked for")
+        sealed = {one.slot: one for one in told.secrets}
+        values: dict[Slot, str] = {}
+        for slot in identity.slots:
+            found = sealed.get(slot.text)
+            if found is None:
+                raise SecretMissingError(f"the slot `{slot.text}` of server `{name}` is empty")
+            binding = Binding(
+                namespace=ask.namespace,
+                server=name,
+                identity=identity.digest,
+                slot=slot.text,
+                number=found.number,
+            )
+            values[parse_slot(slot.text)] = self._desk.key.open(found.sealed, binding)
+        self._numbers = tuple(sorted((one.slot, one.number) for one in told.secrets))
+        self._leaks = Leaks(values.values())
+        self._desk.kept(frozenset(values.values()))
+        for slot, value in values.items():
+            if slot.tool:
+                self._arguments.setdefault(slot.tool, {})[slot.name] = value
+        return await self._desk.start(identity, era=told.spec.era, events=self, values=values)
+
+    # --- what the gateway asks -------------------------------------------------------------------
+
+    def take(self, ask: wire.EgressAsk) -> None:
+        """Do what the gateway asks of a server that is started.
+
+        Raises:
+            NotStartedError: It is not, or this can't be asked of it.
+        """
+        upstream = self.upstream
+        if upstream is None:
+            raise NotStartedError("the server was not started")
+        match ask:
+            case wire.ListServer() if ask.method in LISTS:
+                self._begin(self._list(upstream, ask))
+            case wire.LogFrom() | wire.Unsubscribe():
+                self._begin(self._told(upstream, ask))
+            case wire.CallServer() if ask.number not in self._open and len(self._open) < MOST_CALLS:
+                one = self._open[ask.number] = _Open()
+                self._begin(self._call(upstream, ask, one))
+            case wire.CancelCall():
+                self._cancel(upstream, ask)
+            case wire.ForgetCall():
+                self._forget(upstream, ask.number)
+            case wire.KillServer():
+                upstream.kill(ask.reason)
+            case _:
+                raise NotStartedError("this can't be asked of a server that is started")
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _list(self, upstream: Upstream, ask: wire.ListServer) -> None:
+        try:
+            await self._desk.authority.server(self._ask.namespace, self._ask.server, self._holder)
+            found = (
+                await upstream.list_tools()
+                if ask.method == "tools/list"
+                else await upstream.list_entries(ask.method)
+            )
+            if self._leaks.found_in(*found):
+                raise SecretInAnswerError(_HELD_BACK)  # 4
+        except TaskboundError as error:
+            self._say(wire.Unlisted(number=ask.number, fault=self._fault(error)))
+        else:
+            self._say(wire.Entries(number=ask.number, entries=tuple(map(msgspec.Raw, found))))
+
+    async def _told(self, upstream: Upstream, ask: wire.LogFrom | wire.Unsubscribe) -> None:
+        """Tell the server what needs no permit: which logs are wanted, and what is no longer."""
+        try:
+            if isinstance(ask, wire.LogFrom):
+                await upstream.log_from(ask.level)
+            else:
+                await upstream.unsubscribe(ask.uri)
+        except TaskboundError as error:
+            self._say(wire.Unlisted(number=ask.number, fault=self._fault(error)))
+        else:
+            self._say(wire.Entries(number=ask.number, entries=()))
+
+    async def _call(self, upstream: Upstream, ask: wire.CallServer, one: _Open) -> None:
+        number, arguments = ask.number, bytes(ask.arguments)
+        try:
+            sent = filled(arguments, self._arguments.get(ask.tool, {}))
+            permit = await self._desk.authority.permit(self._ask.namespace, ask.action, self._holder)
+            if one.forgotten or one.cancelled:
+                self._end(number, wire.Unsent(number=number, code="cancelled", reason=one.cancelled))
+                return
+            if permit.secrets != self._numbers:
+                raise SecretChangedError(f"a secret of server `{self._ask.server}` was changed")  # 3
+            if upstream.unsent > MAX_UNSENT:
+                code, reason = "busy", "the server does not take what it was sent"
+                self._end(number, wire.Unsent(number=number, code=code, reason=reason))
+                return
+            self._desk.permits.take(
+                permit,
+                action=ask.action,
+                server=self._ask.server,
+                tool=ask.tool,
+                identity=self._ask.identity,
+                arguments=arguments,
+            )
+        except TaskboundError as error:
+            fault = self._fault(error)
+            self._end(number, wire.Unsent(number=number, code=fault.code, reason=fault.message))
+            if isinstance(error, SecretChangedError):
+                upstream.kill("a secret of the server was changed")
+            return
+        one.number = upstream.call(  # 2
+            ask.tool,
+            sent,
+            partial(self._answered, number),
+            key=ask.key,
+            progress=partial(self._progressed, number) if ask.progress else None,
+            logged=Logged(ask.level, partial(self._logged_in, number)) if ask.level is not None else None,
+            action=ask.action,
+        )
+
+    def _cancel(self, upstream: Upstream, ask: wire.CancelCall) -> None:
+        one = self._open.get(ask.number)
+        if one is not None:
+            one.cancelled = ask.reason or "it was cancelled"
+            if one.number >= 0:
+                upstream.cancel(one.number, ask.reason)
+
+    def _forget(self, upstream: Upstream, number: int) -> None:
+        one = self._open.pop(number, None)
+        if one is not None:
+            one.forgotten = True
+            if one.number >= 0:
+                upstream.forget(one.number)
+
+    # --- what the server says --------------------------------------------------------------------
+
+    def _answered(self, number: int, found: UpstreamAnswer) -> None:
+        one = self._open.get(number)
+        if one is None:
+            return
+        self._end(number, self._shown(number, found, told=one.told))
+
+    def _shown(self, number: int, found: UpstreamAnswer, *, told: bool) -> wire.EgressSaid:
+        """The answer as it may leave (rule 4)."""
+        match found:
+            case Answered(raw=raw) if not told and not self._leaks.found_in(raw):
+                return wire.Resulted(number=number, raw=msgspec.Raw(raw))
+            case Errored(raw=raw) if not told and not self._leaks.found_in(raw, found.message):
+                return wire.Failed(
+                    number=number, raw=msgspec.Raw(raw), code=found.code, message=found.message
+                )
+            case Answered() | Errored():
+                return wire.Unanswered(number=number, code=SecretInAnswerError.code, reason=_HELD_BACK)
+            case NotSent() | NoAnswer():
+                safe = not self._leaks.found_in(found.reason, found.detail)
+                kind = wire.Unsent if isinstance(found, NotSent) else wire.Unanswered
+                return kind(
+                    number=number,
+                    code=found.code if safe else SecretInAnswerError.code,
+                    reason=found.reason if safe else _HELD_BACK,
+                    detail=found.detail if safe else "",
+                )
+
+    def _end(self, number: int, said: wire.EgressSaid) -> None:
+        if self._open.pop(number, None) is not None:
+            self._say(said)
+
+    def _progressed(self, number: int, params: Mapping[str, JsonValue]) -> None:
+        one = self._open.get(number)
+        raw = msgspec.json.encode(params)
+        if one is None:
+            return
+        if self._leaks.found_in(raw):
+            one.told = True  # 4
+        else:
+            self._say(wire.Progressed(number=number, params=msgspec.Raw(raw)))
+
+    def _logged_in(self, number: int, params: Mapping[str, JsonValue]) -> None:
+        one = self._open.get(number)
+        raw = msgspec.json.encode(params)
+        if one is None:
+            return
+        if self._leaks.found_in(raw):
+            one.told = True  # 4
+        else:
+            self._say(wire.LoggedHere(number=number, params=msgspec.Raw(raw)))
+
+    def logged(self, params: Mapping[str, JsonValue]) -> None:
+        """It logs, of no call that can be told; what has a secret in it is dropped (rule 4)."""
+        raw = msgspec.json.encode(params)
+        if not self._leaks.found_in(raw):
+            self._say(wire.LoggedHere(params=msgspec.Raw(raw)))
+
+    def listed(self, kind: str) -> None:
+        """It says that its list of this kind changed."""
+        self._say(wire.ListMoved(kind=kind))
+
+    def updated(self, uri: str) -> None:
+        """It says that what is under this URI is another; a URI with a secret in it is not told (rule 4)."""
+        if not self._leaks.found_in(uri):
+            self._say(wire.Updated(uri=uri))
+
+    def asked(self, question: Question) -> None:
+        """It was told that nobody answers."""
+        question.answer(errored(-32601, "this client offers nothing to servers"))
+
+    def withdrawn(self, question: Question) -> None:
+        """It was refused."""
+
+    def tools_changed(self) -> None:
+        """It says that its list of tools changed."""
+        self._say(wire.ToolsMoved())
+
+    def ended(self, reason: str, detail: str) -> None:
+        """It is gone."""
+        for number in tuple(self._open):
+            self._end(number, wire.Unsent(number=number, code="not-reached", reason="the server ended"))
+        safe = not self._leaks.found_in(reason, detail)
+        self._say(wire.Stopped(reason=reason if safe else _HELD_BACK, detail=detail if safe else ""))
+
+    def _fault(self, error: TaskboundError) -> Fault:
+        """The error as one message, without what may hold a secret (rule 4)."""
+        fault = fault_of(error)
+        detail = str(getattr(error, "detail", ""))
+        if self._leaks.found_in(fault.message, fault.advice, detail):
+            return Fault(code=SecretInAnswerError.code, message=_HELD_BACK, advice=SecretInAnswerError.remedy)
+        return (
+            msgspec.structs.replace(fault, message=f"{fault.message}; it said: {detail}") if detail else fault
+        )
+
+    # --- the end ---------------------------------------------------------------------------------
+
+    async def close(self, *, at_once: bool) -> None:
+        """End it, in peace or at once, and all that is done for it."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        upstream = self.upstream
+        if upstream is not None:
+            if at_once:
+                upstream.kill("its gateway is gone")
+            await upstream.close()
+
+
+def fault_of(error: TaskboundError) -> Fault:
+    """The error as one message: the daemon's own when it is the daemon's."""
+    if isinstance(error, RefusedByDaemonError):
+        return error.fault
+    return Fault(code=error.code, message=error.message, advice=error.advice, where=error.where)

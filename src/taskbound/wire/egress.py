@@ -1,0 +1,335 @@
+"""What a gateway asks of the egress, what it is told, and what the egress asks of the daemon.
+
+A connection of a gateway to the egress is one server: it is opened with `StartServer`, and closing it ends
+the server.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+import msgspec
+
+from taskbound.wire.connection import Fault
+from taskbound.wire.frame import Message
+from taskbound.wire.tool import ServerSpec
+
+__all__ = [
+    "MAX_SAID",
+    "CallServer",
+    "CancelCall",
+    "CloseServer",
+    "EgressAsk",
+    "EgressSaid",
+    "Entries",
+    "Failed",
+    "Failure",
+    "ForgetCall",
+    "Holder",
+    "KillServer",
+    "ListMoved",
+    "ListServer",
+    "LogFrom",
+    "LoggedHere",
+    "Permit",
+    "Progressed",
+    "Resulted",
+    "SealedServer",
+    "SealedSlot",
+    "SealingPublic",
+    "ShowPermit",
+    "ShowSealed",
+    "ShowSealing",
+    "StartServer",
+    "Started",
+    "Stopped",
+    "ToolsMoved",
+    "Unanswered",
+    "Unlisted",
+    "Unsent",
+    "Unsubscribe",
+    "Updated",
+    "ask_decoder",
+    "said_decoder",
+]
+
+MAX_SAID: Final = 18 * 1024 * 1024
+"""The longest message of the egress in bytes: a server's line of 16 MiB, and its envelope."""
+
+
+class ShowSealing(Message, frozen=True, tag="egress:key", tag_field="op"):
+    """Ask for the public key that secrets are sealed to."""
+
+
+class StartServer(Message, frozen=True, tag="egress:start", tag_field="op"):
+    """Start or reach a server as it is pinned; the first thing that is said on a connection."""
+
+    namespace: str
+    server: str
+    identity: str
+    """Digest of the identity that the gateway knows; another one refuses."""
+    era: str
+
+
+class ListServer(Message, frozen=True, tag="egress:list", tag_field="op"):
+    """Ask the server for what it lists by this method."""
+
+    number: int
+    method: str
+
+
+class CallServer(Message, frozen=True, tag="egress:call", tag_field="op"):
+    """Have one permitted call made, or one permitted request of a method."""
+
+    number: int
+    action: str
+    """The action whose permit this is; the egress asks the daemon for it."""
+    tool: str
+    arguments: msgspec.Raw
+    """The canonical bytes that were decided on."""
+    key: str = ""
+    progress: bool = False
+    """Whether its progress is wanted."""
+    level: str | None = None
+    """From which of MCP's levels on what it logs is wanted; absent where nobody hears it."""
+
+
+class LogFrom(Message, frozen=True, tag="egress:log-from", tag_field="op"):
+    """Have a server that logs do so from this level on."""
+
+    number: int
+    level: str
+
+
+class Unsubscribe(Message, frozen=True, tag="egress:unsubscribe", tag_field="op"):
+    """Have the server say nothing more of this URI."""
+
+    number: int
+    uri: str
+
+
+class CancelCall(Message, frozen=True, tag="egress:cancel", tag_field="op"):
+    """Ask the server to stop working on a call."""
+
+    number: int
+    reason: str
+
+
+class ForgetCall(Message, frozen=True, tag="egress:forget", tag_field="op"):
+    """Nobody waits for this call any more."""
+
+    number: int
+
+
+class KillServer(Message, frozen=True, tag="egress:kill", tag_field="op"):
+    """End the server at once."""
+
+    reason: str
+
+
+class CloseServer(Message, frozen=True, tag="egress:close", tag_field="op"):
+    """End the server in peace; the connection is closed when it is over."""
+
+
+class SealingPublic(Message, frozen=True, tag="sealing-key", tag_field="is"):
+    """The public key: 32 bytes of X25519, as base64url."""
+
+    key: str
+
+
+class Started(Message, frozen=True, tag="started", tag_field="is"):
+    """The server is ready for calls."""
+
+    era: str
+    methods: tuple[str, ...]
+    logs: bool = False
+
+
+class Failure(Message, frozen=True, tag="failure", tag_field="is"):
+    """The server is not started, and why."""
+
+    fault: Fault
+    denied: bool
+    """Whether somebody has to change something first; otherwise it may be tried again."""
+
+
+class Entries(Message, frozen=True, tag="entries", tag_field="is"):
+    """What the server lists, each object exactly as it was sent."""
+
+    number: int
+    entries: tuple[msgspec.Raw, ...]
+
+
+class Unlisted(Message, frozen=True, tag="unlisted", tag_field="is"):
+    """It does not list, and why."""
+
+    number: int
+    fault: Fault
+
+
+class Resulted(Message, frozen=True, tag="result", tag_field="is"):
+    """The server answered a call with a result."""
+
+    number: int
+    raw: msgspec.Raw
+    """Exactly its bytes."""
+
+
+class Failed(Message, frozen=True, tag="error", tag_field="is"):
+    """The server answered a call with a JSON-RPC error."""
+
+    number: int
+    raw: msgspec.Raw
+    code: int
+    message: str
+
+
+class Unanswered(Message, frozen=True, tag="no-answer", tag_field="is"):
+    """What came of a call is unknown."""
+
+    number: int
+    code: str
+    reason: str
+    detail: str = ""
+
+
+class Unsent(Message, frozen=True, tag="not-sent", tag_field="is"):
+    """No byte of a call left."""
+
+    number: int
+    code: str
+    reason: str
+    detail: str = ""
+
+
+class Progressed(Message, frozen=True, tag="progress", tag_field="is"):
+    """The parameters of one notification of a call's progress."""
+
+    number: int
+    params: msgspec.Raw
+
+
+class LoggedHere(Message, frozen=True, tag="log", tag_field="is"):
+    """The parameters of one notification of a log: of a call's, or of none that can be told (number 0)."""
+
+    params: msgspec.Raw
+    number: int = 0
+
+
+class ToolsMoved(Message, frozen=True, tag="tools-changed", tag_field="is"):
+    """The server says that its list of tools changed."""
+
+
+class ListMoved(Message, frozen=True, tag="listed", tag_field="is"):
+    """The server says that its list of this kind changed."""
+
+    kind: str
+
+
+class Updated(Message, frozen=True, tag="updated", tag_field="is"):
+    """The server says that what is under this URI is another."""
+
+    uri: str
+
+
+class Stopped(Message, frozen=True, tag="ended", tag_field="is"):
+    """The server is gone; every open call was answered before."""
+
+    reason: str
+    detail: str
+
+
+EgressAsk: TypeAlias = (
+    ShowSealing
+    | StartServer
+    | ListServer
+    | LogFrom
+    | Unsubscribe
+    | CallServer
+    | CancelCall
+    | ForgetCall
+    | KillServer
+    | CloseServer
+)
+"""Everything that a gateway, or whoever seals a secret, may say."""
+EgressSaid: TypeAlias = (
+    SealingPublic
+    | Started
+    | Failure
+    | Entries
+    | Unlisted
+    | Resulted
+    | Failed
+    | Unanswered
+    | Unsent
+    | Progressed
+    | LoggedHere
+    | ToolsMoved
+    | ListMoved
+    | Updated
+    | Stopped
+    | Fault
+)
+"""Everything that the egress may say."""
+
+ask_decoder = msgspec.json.Decoder(EgressAsk)
+"""Reads what gateways send."""
+said_decoder = msgspec.json.Decoder(EgressSaid)
+"""Reads what the egress sends."""
+
+
+class Holder(Message, frozen=True):
+    """The process at the other end of a gateway's connection, as the egress read it from the kernel."""
+
+    uid: int
+    pid: int
+    started: int
+
+
+class ShowSealed(Message, frozen=True, tag="upstream:sealed", tag_field="op"):
+    """The egress asks how a server is pinned, and for its sealed secrets, to start it for this gateway."""
+
+    server: str
+    holder: Holder
+
+
+class SealedSlot(Message, frozen=True):
+    """One filled slot."""
+
+    slot: str
+    number: int
+    sealed: str
+
+
+class SealedServer(Message, frozen=True, tag="sealed-server", tag_field="is"):
+    """A pinned server with its sealed secrets."""
+
+    spec: ServerSpec
+    secrets: tuple[SealedSlot, ...]
+    """Those that are filled."""
+    now: int
+    """The daemon's instant."""
+
+
+class ShowPermit(Message, frozen=True, tag="action:permit", tag_field="op"):
+    """The egress asks for the open permit of an action that this gateway holds."""
+
+    action: str
+    holder: Holder
+
+
+class Permit(Message, frozen=True, tag="permit", tag_field="is"):
+    """Leave for exactly this act, as it is recorded."""
+
+    action: str
+    tool: str
+    """`server__tool`."""
+    server: str
+    """The pinned server identity's digest that the permit is for."""
+    sha256: str
+    """Of the canonical arguments."""
+    at: int
+    until: int
+    now: int
+    secrets: tuple[tuple[str, int], ...]
+    """The number of each filled slot of the server now."""

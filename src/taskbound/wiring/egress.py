@@ -1,0 +1,230 @@
+"""The egress' process: it opens sealed secrets, and runs or reaches the servers that they are for.
+
+1. Where the system can, no other process reads its memory, of the same account neither, and neither it nor a
+   server of it leaves a core behind. What a server is started with is in that server's memory, and in its
+   `/proc/PID/environ`: out of reach of other accounts, and of no other program of this one.
+2. A key is made only when told so.
+3. It is the daemon's client, under a right of its own, and believes nobody else.
+4. Its log says no secret that a running server was given: a line with one is held back whole.
+5. When it ends, or whoever holds its lifeline does, its servers end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import ctypes
+import logging
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from taskbound import __version__
+from taskbound.adapters.keys.file import SealingDirectory, create_sealing_directory
+from taskbound.adapters.upstream.mcp.family import adopt_orphans
+from taskbound.adapters.upstream.mcp.filling import fill
+from taskbound.adapters.upstream.mcp.http.server import HttpStarter
+from taskbound.adapters.upstream.mcp.server import StdioStarter
+from taskbound.core.errors import TaskboundError
+from taskbound.core.tool.leak import Leaks
+from taskbound.sdk.client import AsyncClient
+from taskbound.surfaces.api.peer import read_peer
+from taskbound.surfaces.egress.authority import DaemonAuthority
+from taskbound.surfaces.egress.permits import Permits
+from taskbound.surfaces.egress.served import Desk
+from taskbound.surfaces.egress.serving import EgressHouse, EgressSocket
+from taskbound.wire.connection import Open
+from taskbound.wire.egress import Holder
+from taskbound.wiring.accounts import open_to_group, parse_account, parse_group
+from taskbound.wiring.log import open_log
+from taskbound.wiring.ready import say_failed, say_ready
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from socket import socket
+
+    from taskbound.adapters.keys.sealing import SealingKey
+    from taskbound.core.tool import ServerIdentity, Slot
+    from taskbound.ports.upstream import Upstream, UpstreamEvents
+    from taskbound.surfaces.egress.authority import Connect
+
+__all__ = ["main"]
+
+_DUMPABLE: Final = 4
+"""PR_SET_DUMPABLE of Linux `prctl(2)`."""
+_BACKLOG: Final = 128
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until ended; the exit status: 0 ended, 4 could not start."""
+    told = _read_arguments(arguments)
+    open_log("egress", told.log_level)
+    os.umask(0o077)
+    _hide()
+    keys = Path(told.keys)
+    try:
+        if told.create and not os.path.lexists(keys):
+            create_sealing_directory(keys)  # 2
+        with SealingDirectory(keys) as directory:
+            if not told.socket:
+                sys.stdout.write(f"{directory.key.public}\n")
+                return 0
+            return asyncio.run(_serve(told, directory.key))
+    except TaskboundError as error:
+        sys.stderr.write(f"error: {error.message} [{error.code}]\n")
+        if error.advice:
+            sys.stderr.write(f"what to do: {error.advice}\n")
+        say_failed(told.ready_fd, f"{error.message} [{error.code}]")
+        return 4
+
+
+async def _serve(told: argparse.Namespace, key: SealingKey) -> int:
+    adopt_orphans()
+    held = _Held()
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(held)  # 4
+    authority = DaemonAuthority(_connecting(Path(told.daemon)))
+    starter = _Starter()
+    house = EgressHouse(
+        desk=Desk(authority=authority, key=key, start=starter, permits=Permits(), kept=held.keep),
+        look=_look,
+        accounts=_accounts(told),
+        idle=starter.sweep,
+    )
+    loop, over = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, over.set)
+    if told.lifeline:
+        await loop.connect_read_pipe(lambda: _Lifeline(over.set), sys.stdin)  # 5
+    path = Path(told.socket)
+    await asyncio.to_thread(path.unlink, missing_ok=True)
+    before = os.umask(0o177)
+    try:
+        server = await loop.create_unix_server(lambda: EgressSocket(house), str(path), backlog=_BACKLOG)
+    finally:
+        os.umask(before)
+    if told.group is not None:
+        open_to_group(path, told.group)
+    say_ready(told.ready_fd)
+    await over.wait()
+    server.close()
+    await house.close()
+    authority.close()
+    starter.sweep()
+    with contextlib.suppress(FileNotFoundError):
+        await asyncio.to_thread(path.unlink)
+    return 0
+
+
+class _Starter:
+    """Starts and reaches servers with values in their slots (`surfaces.egress.served.StartFilled`)."""
+
+    def __init__(self) -> None:
+        self._stdio = StdioStarter()
+        self._http = HttpStarter()
+        self.sweep = self._stdio.sweep
+
+    async def __call__(
+        self, identity: ServerIdentity, *, era: str, events: UpstreamEvents, values: Mapping[Slot, str]
+    ) -> Upstream:
+        filling = fill(values)
+        if identity.remote is None:
+            return await self._stdio(identity, era=era, events=events, filling=filling)
+        return await self._http(identity, era=era, events=events, filling=filling)
+
+
+class _Held(logging.Filter):
+    """Holds lines of the log back that say a secret (rule 4)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._values: frozenset[str] = frozenset()
+        self._leaks = Leaks(())
+
+    def keep(self, values: frozenset[str]) -> None:
+        """A server was given these."""
+        if not values <= self._values:
+            self._values |= values
+            self._leaks = Leaks(self._values)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line may be written; one that may not is written without its words."""
+        if self._leaks.found_in(record.getMessage()):
+            record.msg, record.args = "a line was held back: it says a secret", ()
+            record.exc_info = record.exc_text = None
+        return True
+
+
+class _Lifeline(asyncio.Protocol):
+    """Notes that nobody holds the other end any more."""
+
+    def __init__(self, over: Callable[[], None]) -> None:
+        self._over = over
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._over()
+
+
+def _connecting(path: Path) -> Connect:
+    async def connected(namespace: str, lost: Callable[[], None]) -> AsyncClient:
+        hello = Open(role="egress", version=__version__, namespace=namespace)
+        client, _ = await AsyncClient.connect(path, hello, pushed=lambda _: None, lost=lost)
+        return client
+
+    return connected
+
+
+def _look(connection: socket) -> Holder:
+    proof = read_peer(connection).proof
+    return Holder(uid=proof.uid, pid=proof.pid, started=proof.started)
+
+
+def _accounts(told: argparse.Namespace) -> frozenset[int] | None:
+    """Who may ask: those that are named, or the group's, or this account alone."""
+    if told.account or told.group is None:
+        return frozenset(told.account or [os.geteuid()])
+    return None
+
+
+def _hide() -> None:
+    """Take this process out of reach of tracers, and it and its servers of core dumps (rule 1)."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_DUMPABLE, 0, 0, 0, 0)
+
+
+def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="taskbound-egress", description=__doc__)
+    add = parser.add_argument
+    add("--keys", required=True, help="the directory of the key, 0700")
+    add(
+        "--socket",
+        default="",
+        help="where to listen, in a folder that only this account can write; without it: print the public"
+        " key, and end",
+    )
+    add("--daemon", default="", help="where the daemon listens")
+    add(
+        "--account",
+        type=parse_account,
+        action="append",
+        help="an account that may ask, by name or uid; default: the group's, and without a group its own",
+    )
+    add("--group", type=parse_group, help="a group that may reach the socket (mode 0660), by name or gid")
+    add("--create", action="store_true", help="make the key when there is none")
+    add("--lifeline", action="store_true", help="end when standard input ends: with whoever holds it open")
+    add("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    add("--ready-fd", type=int, default=-1, help="where to write `ready`, or why not")
+    told = parser.parse_args(arguments)
+    if told.socket and not told.daemon:
+        parser.error("--socket needs --daemon: whom to ask before anything is sent")
+    return told
+
+
+if __name__ == "__main__":
+    sys.exit(main())

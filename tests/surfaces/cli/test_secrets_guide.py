@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+
+from tests.house.tree import ROOT
+from tests.surfaces.cli.installation import Installation, Typing
+
+BLOCK = re.compile(r"^```\n(?P<body>.*?)^```", re.MULTILINE | re.DOTALL)
+KEEPER = Path(__file__).parents[2] / "peers" / "keeper.py"
+VALUES = {"token": "hunter2-hunter2", "other": "another-hunter2"}
+
+
+def test_every_command_of_the_guide_says_what_the_guide_says(place: Installation) -> None:
+    page = (ROOT / "docs/guides/secrets.md").read_text(encoding="utf-8")
+    page = page.replace("/opt/keeper/server", shlex.join([sys.executable, str(KEEPER)]))
+    count = 0
+    for block in BLOCK.finditer(page):
+        for part in block["body"].removeprefix("$ ").split("\n$ "):
+            line, *written = part.rstrip("\n").split("\n")
+            command, _, file = line.partition(" < ")
+            ended = typed(place, VALUES.get(file, ""), *shlex.split(command)[1:])
+            assert ended[0] == 0, (line, ended)
+            count += 1
+            if written == ["…"]:
+                continue
+            assert len(ended[1]) == len(written), (line, ended)
+            for one, other in zip(ended[1], written, strict=True):
+                assert fits(one, other), (line, one, other)
+    assert count == 5
+    assert not [path for path in files(place.home) if holds(path, *VALUES.values())]
+
+
+def typed(place: Installation, value: str, *words: str) -> tuple[int, list[str]]:
+    """The status and the lines of a command that is given this by a pipe."""
+    process = place.spawn(*words)
+    out, err = process.communicate(f"{value}\n" if value else "", timeout=50)
+    return process.returncode, (out + err).splitlines()
+
+
+def fits(line: str, written: str) -> bool:
+    return line.startswith(written[:-1]) if written.endswith("…") else line.rstrip() == written
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def holds(path: Path, *values: str) -> bool:
+    return any(value.encode() in path.read_bytes() for value in values)
+
+
+def test_the_doctor_says_whose_account_has_the_secrets_and_which_slot_is_empty(place: Installation) -> None:
+    add = ("upstream", "add", "both", "--secret", "environment:TOKEN", "--secret", "environment:MORE")
+    assert typed(place, VALUES["token"], *add, "--", sys.executable, str(KEEPER))[0] == 0
+    findings = place("doctor", "--json").out
+    found = {one["name"]: one for one in json.loads(findings)["findings"]}
+    assert (found["egress-account"]["level"], found["egress-account"]["about"]) == ("warn", "boundary")
+    assert "under your own account" in found["egress-account"]["text"]
+    assert "environment:MORE is empty" in found["empty-slot"]["text"]
+
+
+def test_a_secret_that_is_typed_is_not_shown(place: Installation) -> None:
+    add = ("upstream", "add", "typed", "--secret", "environment:TOKEN", "--", sys.executable, str(KEEPER))
+    assert typed(place, VALUES["token"], *add)[0] == 0
+    terminal = Typing(place, "upstream", "secret", "typed", "environment:TOKEN")
+    terminal.until("environment:TOKEN: ")
+    terminal.answer(VALUES["other"])
+    assert terminal.end() == 0, terminal.seen
+    assert VALUES["other"] not in terminal.seen
+    assert "is filled" in terminal.seen
+
+
+def test_a_slot_that_is_none_a_short_value_and_no_value_are_named(place: Installation) -> None:
+    add = ("upstream", "add", "keeper", "--secret")
+    command = ("--", sys.executable, str(KEEPER))
+    for slot, value, code in (
+        ("environment:PATH", VALUES["token"], "bad-slot"),
+        ("TOKEN", VALUES["token"], "bad-slot"),
+        ("environment:TOKEN", "short", "bad-secret"),
+        ("header:authorization", VALUES["token"], "bad-slot"),
+    ):
+        status, lines = typed(place, value, *add, slot, *command)
+        assert (status != 0, f"[{code}]" in " ".join(lines)) == (True, True), (slot, lines)
+        assert VALUES["token"] not in " ".join(lines)
+    status, lines = typed(place, "", "upstream", "secret", "fs", "environment:TOKEN")
+    assert (status != 0, "no secret was given" in " ".join(lines)) == (True, True), lines

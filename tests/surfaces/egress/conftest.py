@@ -1,0 +1,10 @@
+"""The event loop of the tests in this folder."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
