@@ -4,6 +4,7 @@ import json
 import stat
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,11 @@ import pytest
 
 from tests.conformance.places import everything
 from tests.surfaces.cli.installation import TOOLS, Installation, Typing
+from tests.surfaces.cli.speaking import HELLO, ask
+from tests.surfaces.cli.speaking import started as speaking
 
+KEEPER = Path(__file__).parents[2] / "peers" / "keeper.py"
+SECRET = "hunter2-hunter2"
 CLIENT = str(Path(__file__).with_name("client.py"))
 
 
@@ -94,7 +99,7 @@ def test_a_dry_run_shows_how_files_would_differ_and_leaves_everything_as_it_is(f
 def test_a_server_behind_a_url_moves_behind_the_gateway_and_back(fresh: Installation) -> None:
     with everything() as url:
         there = {"type": "http", "url": f"{url}?tenant=a", "headers": {"X-Tenant": "${env:TENANT}"}}
-        body = {"inputs": [], "servers": {"all": there, "key": {"url": f"{url}?token=s3cret"}}}
+        body = {"inputs": [], "servers": {"all": there, "key": {"url": f"{url}?token=s3+cret-s3+cret"}}}
         config = fresh.project / ".vscode/mcp.json"
         config.parent.mkdir()
         config.write_text(f"// mine\n{json.dumps(body, indent=1)}", encoding="utf-8")
@@ -103,17 +108,44 @@ def test_a_server_behind_a_url_moves_behind_the_gateway_and_back(fresh: Installa
         done = fresh(*words, "--monitor", f"file:{fresh.monitor}", TENANT="acme")
     report = done.document
     assert report["tools"] == ["all__test_simple_text"]
-    assert [(one["name"], "URL holds a secret" in one["why"]) for one in report["bypassing"]] == [
-        ("key", True)
-    ]
+    assert [(one["name"], "read in one way" in one["why"]) for one in report["bypassing"]] == [("key", True)]
     (row,) = fresh("upstream", "list", "--json").document["rows"]
     assert (row["spec"]["url"], row["spec"]["headers"]) == (f"{url}?tenant=a", [["x-tenant", "acme"]])
     text = config.read_text(encoding="utf-8")
     assert text.startswith("// mine\n")
     assert list(json.loads(text.removeprefix("// mine\n"))["servers"]) == ["taskbound", "key"]
-    assert "s3cret" not in done.out + done.err
+    assert "s3+cret" not in done.out + done.err
     assert fresh("init", "--undo").status == 0
     assert config.read_bytes() == before
+
+
+def test_secrets_move_into_slots_and_stay_in_no_file_but_the_kept_original(fresh: Installation) -> None:
+    body = {"command": sys.executable, "args": [str(KEEPER)], "env": {"TOKEN": SECRET, "SHORT_KEY": "abc"}}
+    with everything() as url:
+        there = {"url": f"{url}?a=b&api_key={SECRET}", "headers": {"Authorization": f"Bearer {SECRET}"}}
+        config = put(fresh, ".cursor/mcp.json", keeper=body, all=there)
+        words = ("init", "--yes", "--no-root", "--tool", "keeper__use", "--tool", "all__test_simple_text")
+        done = fresh(*words, "--monitor", f"file:{fresh.monitor}", "--json")
+    report = done.document
+    slots = ["keeper.environment:TOKEN", "all.header:authorization", "all.query:api_key"]
+    assert (report["sealed"], report["stored_variables"]) == (slots, ["keeper.SHORT_KEY"])
+    assert SECRET not in done.out + done.err
+    specs = {one["spec"]["name"]: one for one in fresh("upstream", "list", "--json").document["rows"]}
+    assert (specs["all"]["spec"]["url"], "headers" in specs["all"]["spec"]) == (f"{url}?a=b", False)
+    assert all(one["filled"] for row in specs.values() for one in row["secrets"])
+    holding = [one for one in fresh.root.rglob("*") if one.is_file() and SECRET.encode() in one.read_bytes()]
+    assert sorted(one.name for one in holding) == ["0.original", "manifest.json"]
+    assert (fresh("upstream", "test", "keeper").status, fresh("init", "--forget", "--yes").status) == (1, 0)
+    assert not any(one.exists() for one in holding)
+    started = json.loads(config.read_text(encoding="utf-8"))["mcpServers"]["taskbound"]
+    assert fresh("agent", "activate", "assistant", "--code", fresh.code()).status == 0
+    assert fresh("task", "start", "--purpose", "x", "--for", "5m").status == 0
+    with speaking([started["command"], *started["args"]], fresh.environ) as agent:
+        ask(agent, 1, "initialize", HELLO)
+        said = ask(agent, 2, "tools/call", {"name": "keeper__use", "arguments": {"text": "x"}})
+        assert said["result"]["content"][0]["text"] == sha256(SECRET.encode()).hexdigest()
+        assert "started-directly" not in fresh("doctor", "--json").out, "the egress started it"
+        agent.kill()
 
 
 def test_a_file_that_its_client_writes_while_a_person_reads_is_left_and_the_others_go_on(
@@ -138,6 +170,16 @@ def test_a_file_that_its_client_writes_while_a_person_reads_is_left_and_the_othe
     assert list(json.loads(config.read_text(encoding="utf-8"))["mcpServers"]) == ["taskbound"]
     assert fresh("init", "--undo", "--json").document["left"] == []
     assert json.loads(config.read_text(encoding="utf-8"))["mcpServers"] == {"fs": entry(fresh)}
+
+
+def test_a_slot_that_was_filled_is_not_filled_again(fresh: Installation) -> None:
+    body = {"command": sys.executable, "args": [str(KEEPER)], "env": {"TOKEN": SECRET}}
+    words = ("init", "--yes", "--no-root", "--tool", "keeper__use", "--monitor", f"file:{fresh.monitor}")
+    for _ in range(2):
+        put(fresh, ".cursor/mcp.json", keeper=body)
+        assert fresh(*words).status == 0
+    (row,) = fresh("upstream", "list", "--json").document["rows"]
+    assert [(one["slot"], one["number"]) for one in row["secrets"]] == [("environment:TOKEN", 1)]
 
 
 def test_a_server_whose_arguments_hold_a_secret_stays_where_it_is(fresh: Installation) -> None:

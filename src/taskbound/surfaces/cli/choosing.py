@@ -172,13 +172,20 @@ def probe_servers(session: Session, choice: Choice, *, strict: bool) -> None:
 def _probe(session: Session, name: str, server: Server) -> Probed:
     if server.url:
         return session.plugs.reach(
-            name=name, url=server.url, headers=dict(server.headers), key="", authorities="", transport=""
+            name=name,
+            url=server.url,
+            headers=dict(server.headers),
+            key="",
+            authorities="",
+            transport="",
+            secrets=dict(server.secrets),
         )
     return session.plugs.probe(
         name=name,
         command=server.command,
         environment=dict(server.environment),
         directory=server.directory,
+        secrets=dict(server.secrets),
     )
 
 

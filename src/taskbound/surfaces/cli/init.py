@@ -41,6 +41,7 @@ from taskbound.surfaces.cli.identity import activate_agent, deliver_code, take_c
 from taskbound.surfaces.cli.putting_back import FileLeft, files_left, forget_originals, put_back, raise_for
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, write_file
 from taskbound.surfaces.cli.screen import Words, shown
+from taskbound.surfaces.cli.secret import fill_slots
 from taskbound.surfaces.cli.session import Session, command
 from taskbound.surfaces.cli.tool_file import name_ready
 from taskbound.surfaces.cli.upstream import add_probed
@@ -102,6 +103,8 @@ class InitReport(msgspec.Struct, frozen=True, kw_only=True, tag="initialized", t
     bypassing: tuple[Bypassing, ...]
     stored_variables: tuple[str, ...]
     """Variables whose values are stored with the pinned servers, as SERVER.NAME."""
+    sealed: tuple[str, ...]
+    """Slots whose values were in the configurations and are sealed now, as SERVER.KIND:NAME."""
     monitor: str
 
 
@@ -254,6 +257,7 @@ def _show_choice(session: Session, choice: Choice, plans: Sequence[Planned]) -> 
             ("servers", tuple(choice.servers)),
             ("may call", tuple(one.name for one in choice.offers)),
             ("paths below", choice.roots or "anywhere"),
+            ("to be sealed", _slots(choice)),
             ("to be rewritten", tuple(one.note.path for one in plans)),
         ]
     )
@@ -276,6 +280,7 @@ def _set_up(session: Session, choice: Choice, scope: Scope, *, monitor: str, sec
         if name not in pinned:
             add_probed(session, probed, ())
             name_ready(session, probed.spec)
+    _seal_secrets(session, choice)
     known = {one.name for one in session.ask(ListAgents(), AgentRows).rows}
     if choice.agent not in known:
         folder = session.place.home / "monitor"
@@ -298,6 +303,20 @@ def _set_up(session: Session, choice: Choice, scope: Scope, *, monitor: str, sec
             SaveTemplate(name=choice.template, scope=msgspec.Raw(scope.canonical), seconds=seconds), Done
         )
     return person
+
+
+def _seal_secrets(session: Session, choice: Choice) -> None:
+    """Fill the slots that nothing was put into yet; what a person put there since stays."""
+    filled = {
+        (row.spec.name, one.slot)
+        for row in session.ask(ListUpstreams(), UpstreamRows).rows
+        for one in row.secrets
+        if one.filled
+    }
+    for name, server in choice.servers.items():
+        fill_slots(
+            session, name, {slot: value for slot, value in server.secrets if (name, slot.text) not in filled}
+        )
 
 
 def _person(session: Session) -> str:
@@ -370,6 +389,11 @@ def _report(
             f"the value of {shown(name)} is stored in {shown(report.home)}: other accounts can't read it,"
             " every program of yours can"
         )
+    for name in report.sealed:
+        screen.note(f"the value of {shown(name)} is sealed to the egress, and in no configuration any more")
+    for one in choice.servers.values():
+        if one.read and one.secrets:
+            screen.note(f"{shown(one.read)} still holds what {shown(one.name)} reads: take it away yourself")
     if report.rewritten:
         screen.note(
             "the originals are kept for `--undo`, for this account only (mode 0600), with all that stood in"
@@ -412,8 +436,14 @@ def _report_of(
             for name, probed in choice.probed.items()
             for variable, _ in probed.spec.environment
         ),
+        sealed=_slots(choice),
         monitor=monitor,
     )
+
+
+def _slots(choice: Choice) -> tuple[str, ...]:
+    """The slots that get their values from the configurations, as SERVER.KIND:NAME."""
+    return tuple(f"{name}.{slot.text}" for name, one in choice.servers.items() for slot, _ in one.secrets)
 
 
 def _say_planned(session: Session, choice: Choice, plans: Sequence[Planned]) -> None:

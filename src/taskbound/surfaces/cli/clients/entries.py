@@ -4,7 +4,8 @@
    that client does it; what only the client can know leaves the server where it is, with the reason.
 2. An entry that means something which would be lost behind a gateway (a sandbox, a sign-in, a program that
    makes headers) stays where it is, and so does one that two clients would read in two ways.
-3. So does one whose command or URL holds a secret: what of these is pinned is stored, shown and digested.
+3. Secrets are parted from what will be pinned (`parting`). A server whose command holds one stays where it
+   is, and so does one with a secret that no slot can hold: what is pinned is stored, shown and digested.
 4. A server that can't be gated is never silently skipped: it bypasses the gateway, and is said to.
 
 What clients read stands in their own documentation:
@@ -19,7 +20,7 @@ https://modelcontextprotocol.io/docs/develop/connect-local-servers.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -29,12 +30,14 @@ from taskbound.core.action.escape import escape_text
 from taskbound.surfaces.cli.clients.envfile import parse_environment
 from taskbound.surfaces.cli.clients.errors import BadConfigError
 from taskbound.surfaces.cli.clients.masking import has_secret
+from taskbound.surfaces.cli.clients.parting import UnplaceableError, part_remote, part_started
 from taskbound.surfaces.cli.clients.reading import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.tool import Slot
     from taskbound.surfaces.cli.clients.jsonc import Document
 
 __all__ = ["Client", "Config", "Server", "is_gateway", "servers_of", "told_option"]
@@ -47,7 +50,7 @@ _LOST: Final[Mapping[str, str]] = {
     "oauth": "its client signs in for it (`oauth`)",
     "sandboxEnabled": "its client runs it in a sandbox (`sandboxEnabled`), which would be lost",
 }
-_PINNED: Final = "its {} a secret, and what is pinned is stored and shown"
+_PINNED: Final = "its arguments hold a secret, and what is pinned is stored and shown"
 _FRONT: Final = re.compile(r"/mcp/[a-z0-9][a-z0-9-]*/?", re.ASCII)
 _NEAR: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -83,10 +86,12 @@ class Server:
     line: int = 0
     """Where the entry begins in its file."""
     command: tuple[str, ...] = ()
-    environment: tuple[tuple[str, str], ...] = ()
+    environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     directory: str = ""
     url: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[tuple[Slot, str], ...] = field(default=(), repr=False)
+    """What goes into its slots (rule 3)."""
     problem: str = ""
     """Why it can't be gated, in words; empty when it can."""
     gateway: bool = False
@@ -101,7 +106,7 @@ class Server:
     @property
     def start(self) -> tuple[object, ...]:
         """What is started or reached: the same for two entries that mean the same server."""
-        return self.command, self.environment, self.directory, self.url, self.headers
+        return self.command, self.environment, self.directory, self.url, self.headers, self.secrets
 
 
 def servers_of(
@@ -169,13 +174,15 @@ def _server(fill: _Fill, name: str, line: int, body: JsonValue) -> Server:
     read, more = _environment_file(fill, body.get("envFile"))
     told = body.get("cwd")
     command = tuple(fill.text(one) for one in words)
+    parted = part_started({**more, **{key: fill.text(one) for key, one in declared}})
     return Server(
         config=config,
         name=name,
         line=line,
         command=command,
-        problem=_PINNED.format("arguments hold") if has_secret(command) else "",  # 3
-        environment=tuple(sorted({**more, **{key: fill.text(one) for key, one in declared}}.items())),
+        problem=_PINNED if has_secret(command) else "",  # 3
+        environment=parted.environment,
+        secrets=parted.secrets,
         directory=fill.place(fill.text(told) if isinstance(told, str) else ""),
         filled=tuple(sorted(fill.used)),
         read=read,
@@ -214,13 +221,17 @@ def _reached(fill: _Fill, name: str, line: int, body: Mapping[str, JsonValue]) -
     if _is_front(url):
         why = "it is reached where Taskbound's own HTTP front serves an agent, and stays"
         return Server(config=fill.config, name=name, line=line, url=url, problem=why, front=True)
+    try:
+        parted = part_remote(url, headers)  # 3
+    except UnplaceableError as error:
+        return Server(config=fill.config, name=name, line=line, url=url, problem=str(error))
     return Server(
         config=fill.config,
         name=name,
         line=line,
-        url=url,
-        problem=_PINNED.format("URL holds") if has_secret((url,)) else "",  # 3
-        headers=tuple(sorted(headers.items())),
+        url=parted.url,
+        headers=parted.headers,
+        secrets=parted.secrets,
         filled=tuple(sorted(fill.used)),
     )
 
