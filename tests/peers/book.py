@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from taskbound.adapters.upstream.mcp.http.server import HttpStarter
     from taskbound.adapters.upstream.mcp.server import StdioStarter
     from taskbound.core.tool import ServerIdentity, Slot
-    from taskbound.ports.upstream import Logged, Told, Upstream, UpstreamAnswer, UpstreamEvents
+    from taskbound.ports.upstream import Logged, Told, Turn, Upstream, UpstreamAnswer, UpstreamEvents
     from taskbound.wire.tool import ServerSpec
 
 __all__ = ["Book", "Granting", "egress"]
@@ -99,7 +99,7 @@ class Granting:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._upstream, name)
 
-    def call(
+    def call(  # noqa: PLR0913 -- the shape of the port
         self,
         tool: str,
         arguments: bytes,
@@ -108,10 +108,11 @@ class Granting:
         key: str = "",
         progress: Told | None = None,
         logged: Logged | None = None,
+        turn: Turn | None = None,
     ) -> int:
         action = self._book.grant(self._name, tool, arguments)
         return self._upstream.call(
-            tool, arguments, answer, key=key, progress=progress, logged=logged, action=action
+            tool, arguments, answer, key=key, progress=progress, logged=logged, action=action, turn=turn
         )
 
 
