@@ -191,6 +191,31 @@ def test_a_header_that_means_something_or_names_a_secret_is_not_declared(
         remote(headers=headers)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://me:hunter2@h.example/mcp",
+        "https://hunter2@h.example/mcp",
+        "https://me:hun?ter2@h.example/mcp",
+        "me:hunter2@h.example/mcp",
+        "https://127.1/mcp?session=hunter2",
+        "https://h.example/a b#hunter2",
+        "https://127.1/ghp_hunter2hunter2hunter2",
+        "https://127.1/%67hp_hunter2hunter2hunter2",
+    ],
+)
+def test_no_error_quotes_what_of_a_url_may_be_a_secret(url: str) -> None:
+    for refuse in (canonical_url, remote, remote().target_of):
+        with pytest.raises(BadUrlError) as caught:
+            refuse(url)
+        assert "ter2" not in caught.value.message, refuse
+
+
+def test_an_error_still_says_which_url_it_is_about() -> None:
+    with pytest.raises(BadUrlError, match=r"`https://…@h\.example/mcp\?…` is not"):
+        canonical_url("https://me:hunter2@h.example/mcp?x=1")
+
+
 def test_a_query_that_names_a_secret_is_not_pinned() -> None:
     with pytest.raises(BadHeaderError):
         canonical_url("https://mcp.example.com/a?page=1&api_key=abc")

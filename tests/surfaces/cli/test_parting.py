@@ -61,3 +61,20 @@ def test_what_can_not_be_moved_in_one_way_leaves_the_server_and_is_not_quoted(
     with pytest.raises(UnplaceableError) as caught:
         part_remote(URL + query, headers)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://x.invalid/ghp_{'a' * 36}/sse",
+        f"https://x.invalid/%67hp_{'a' * 36}/sse?a=b",
+        "https://me:hunter2hunter2@x.invalid/mcp",
+        "https://hunter2@x.invalid/mcp?token=hunter2-hunter2",
+        "https://x.invalid/mcp#token=hunter2-hunter2",
+        "https://x.invalid/mcp?a=b#token=hunter2-hunter2",
+    ],
+)
+def test_a_secret_outside_of_the_query_leaves_the_server_and_is_not_quoted(url: str) -> None:
+    with pytest.raises(UnplaceableError, match="a secret outside of its query") as caught:
+        part_remote(url, {})
+    assert "hunter2" not in str(caught.value)

@@ -109,6 +109,21 @@ def test_a_file_is_applied_to_the_one_server_that_it_fits(place: Installation) -
     assert (other.status, "no server is pinned" in other.err) == (2, True)
 
 
+def test_a_change_is_shown_whole_before_it_is_agreed_to(place: Installation) -> None:
+    file = place.root / "file.json"
+    people = [f"somebody-of-a-long-name-{number}" for number in range(9)]
+    file.write_text(json.dumps({"server": "fs", "tools": {"read": {"approvers": people}}}), encoding="utf-8")
+    done = place("tool", "apply", str(file), "--yes")
+    assert all(name in done.out for name in people), done
+
+
+def test_an_approver_who_is_named_where_nobody_was_needs_the_word_for_it(place: Installation) -> None:
+    file = place.root / "file.json"
+    file.write_text(json.dumps({"server": "fs", "tools": {"read": {"approvers": ["mallory"]}}}))
+    refused = place("tool", "apply", str(file), "--yes")
+    assert (refused.status, "[relaxes]" in refused.err, "RELAXES" in refused.out) == (3, True, True)
+
+
 def test_nothing_is_applied_where_nobody_says_yes(place: Installation) -> None:
     file = place.root / "file.json"
     file.write_text(json.dumps({"server": "fs", "tools": {"read": {"effect": "write"}}}), encoding="utf-8")

@@ -19,6 +19,7 @@ Rules:
    read as rule 1 reads the URL, and has its scheme, host and port, or it is refused: nobody who answers at
    the pinned URL decides that calls go elsewhere. A place that begins otherwise than with the origin or
    a slash is beside the URL's last slash; one of a query only is the URL's own path.
+7. No error quotes who signs in with a URL, a query, a fragment, or a path that holds a secret.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ LOCALHOST: Final = "localhost"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 _MAX_SAID: Final = 2_048
+_PERCENT: Final = re.compile(r"%([0-9A-Fa-f]{2})")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _VALUE: Final = re.compile(r"[!-~](?:[ -~]{0,1022}[!-~])?")
 _MAX_HEADERS: Final = 32
@@ -89,7 +91,9 @@ class Remote:
         """Require the rules."""
         read = _read(self.url)
         if _written(read, self.url) != self.url:
-            raise BadUrlError(f"there is one way to write this URL: `{shown(_written(read, self.url))}`")  # 1
+            raise BadUrlError(
+                f"there is one way to write this URL: `{_masked(_written(read, self.url))}`"
+            )  # 1
         _require_headers(self.headers)
         if self.key and _SHA256.fullmatch(self.key) is None:
             raise BadServerError(f"`{shown(self.key)}` is not a SHA-256 in lower-case hexadecimal")
@@ -122,10 +126,10 @@ class Remote:
         text = self._beside(said)
         read = read_url(text) if len(said) <= _MAX_SAID else None
         if not isinstance(read, ReadUrl) or "#" in text:
-            raise BadUrlError(f"`{shown(said)}` is no place that all read alike")
+            raise BadUrlError(f"`{_masked(said)}` is no place that all read alike")
         mine = self.read
         if (read.scheme, read.host, read.port) != (mine.scheme, mine.host, mine.port):
-            raise BadUrlError(f"`{shown(said)}` is not at `{shown(self.origin)}`")
+            raise BadUrlError(f"`{_masked(said)}` is not at `{shown(self.origin)}`")
         _, mark, query = text.partition("?")
         return f"{read.path}{mark}{query}"
 
@@ -185,7 +189,7 @@ def canonical_url(text: str) -> str:
 def _read(text: str) -> ReadUrl:
     read = read_url(text)
     if not isinstance(read, ReadUrl):
-        raise BadUrlError(f"`{shown(text)}` {read.reason}")
+        raise BadUrlError(f"`{_masked(text)}` {read.reason}")
     if read.scheme not in {"http", "https"}:
         raise BadUrlError(f"a server is reached by https, not by `{read.scheme}`")
     if "#" in text:
@@ -202,6 +206,17 @@ def _read(text: str) -> ReadUrl:
     for parameter in text.partition("?")[2].split("&"):
         _require_no_secret(*parameter.partition("=")[::2], "the URL's parameter")  # 4
     return read
+
+
+def _masked(text: str) -> str:
+    """A URL as an error may quote it (rule 7)."""
+    plain = re.split(r"[?#]", text, maxsplit=1)[0]
+    query = text[len(plain) :]
+    scheme, mark, rest = plain.partition("://") if "://" in plain else ("", "", plain)
+    _, at, rest = rest.rpartition("@")
+    if "@" in query or is_secret_text(_PERCENT.sub(lambda one: chr(int(one[1], 16)), rest)):
+        return f"{shown(scheme)}{mark}…"  # a password may hold what begins a query
+    return shown(f"{scheme}{mark}{'…@' if at else ''}{rest}{f'{query[0]}…' if query else ''}")
 
 
 def _written(read: ReadUrl, text: str) -> str:

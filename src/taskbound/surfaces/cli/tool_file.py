@@ -268,11 +268,12 @@ def _said(file: ToolFile, server: str) -> Iterator[ToolSaid]:
 
 
 def _show(session: Session, found: ToolChanges) -> None:
-    session.screen.table(
-        ("TOOL", "WHAT", "UNTIL NOW", "FROM NOW ON", ""),
-        [(one.tool, one.what, one.before, one.after, "RELAXES" if one.relaxes else "") for one in found.rows],
-        "nothing changes",
-    )
+    """Every change, whole: a table would cut what is agreed to (rule 1)."""
+    if not found.rows:
+        session.screen.line("nothing changes")
+    for one in found.rows:
+        session.screen.heading(f"{shown(one.tool)}: {shown(one.what)}{' RELAXES' if one.relaxes else ''}")
+        session.screen.fields([("until now", one.before), ("from now on", one.after)])
 
 
 def _value(server: str, proposals: Sequence[Proposal]) -> JsonValue:

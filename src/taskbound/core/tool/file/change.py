@@ -3,6 +3,7 @@
 1. What relaxes is named: an effect that is less than it was taken for until now, a call that may be repeated,
    a check that shows an effect, a look at what an argument names that is not taken any more, a limit that an
    argument is not worth any more, somebody who may approve, a process that goes on from task to task.
+   Who is named where nobody was takes the place of the agent's own approvers, and may be none of them.
 2. The digest is of all changes and of the definitions that they are of: who agrees to it, agrees to these
    changes of these definitions, and to no others.
 """
@@ -114,13 +115,13 @@ def _unlimited(before: Declared, after: Declared) -> bool:
     old, new = parse_roles(before.roles), parse_roles(after.roles)
     lost = [one for one, role in old.items() if role.limited and not (one in new and new[one].limited)]
     known = [one for one, role in new.items() if one not in old and not role.limited and old]
-    return bool(lost or known)
+    return bool(lost or known or (old and not new))  # without a role no argument is worth a limit
 
 
 def _more_people(before: Declared, after: Declared) -> bool:
-    if before.approvers is None:
-        return False
-    return after.approvers is None or bool(set(after.approvers) - set(before.approvers))
+    if after.approvers is None:
+        return True
+    return bool(set(after.approvers) - set(before.approvers or ()))
 
 
 def _people(names: tuple[str, ...] | None) -> str:

@@ -5,7 +5,8 @@
 2. A header or a parameter that may be one goes into a slot, or the server stays where it is: what of these is
    pinned is shown.
 3. A parameter is moved only where every reader takes the query for the same: it stands once, without a `+`.
-4. No value is in a repr or an error.
+4. A secret elsewhere in a URL (path, who signs in, fragment) has no slot: the server stays where it is.
+5. No value is in a repr or an error.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from taskbound.core.action.escape import escape_text
 from taskbound.core.errors import MalformedError
 from taskbound.core.tool import Slot, require_secret
 from taskbound.core.tool.secret import is_secret_text, may_name_secret, names_secret
+from taskbound.surfaces.cli.clients.masking import has_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +55,7 @@ def part_started(environment: Mapping[str, str]) -> Parted:
 
 
 def part_remote(url: str, headers: Mapping[str, str]) -> Parted:
-    """The URL and the headers of a server that is reached (rules 2 and 3).
+    """The URL and the headers of a server that is reached (rules 2 to 4).
 
     Raises:
         UnplaceableError: A secret among them can go into no slot.
@@ -79,8 +81,11 @@ def part_remote(url: str, headers: Mapping[str, str]) -> Parted:
                 f"its URL holds a secret, `{escape_text(name)}`, that is not read in one way"
             )
         secrets[slot] = value
+    rest = f"{plain}?{'&'.join(kept)}" if kept else plain
+    if has_secret((rest,)) or has_secret((unquote(rest),)):
+        raise UnplaceableError("its URL holds a secret outside of its query")  # 4
     return Parted(
-        url=f"{plain}?{'&'.join(kept)}" if kept else plain,
+        url=rest,
         headers=tuple(sorted(declared.items())),
         secrets=tuple(sorted(secrets.items())),
     )
