@@ -8,8 +8,9 @@ It serves both eras without asking for a handshake. Its one tool is `work`; of i
   gets them as requests, one after another, or those of a round at once; a modern one as `input_required`.
 - `together` has it ask a legacy caller only once so many calls are open.
 - `state` makes it give a state of its own for each round, which has to come back as it was.
-- `hasty` has it answer a legacy caller before its questions are answered, `withdraws` take them back, and
-  `late` ask once more after its answer.
+- `hasty` has it answer a legacy caller in one write with its questions, `hurries` answer first whatever is
+  open, `dies` end once it has asked a modern one, `withdraws` take them back, and `late` ask once more after
+  its answer.
 - `error` has it answer with this error of JSON-RPC.
 
 Its result is one text: the answers by their keys, as JSON, of which an error stands as it came.
@@ -33,10 +34,11 @@ STATE = 'odd \u00e9 \\ "state" %d'
 """A state with what a careless proxy writes anew."""
 
 
-def say(message: Message) -> None:
-    """Write one line, in a form that is not canonical."""
+def say(message: Message, *, more: bool = False) -> None:
+    """Write one line, in a form that is not canonical; with the next one, when there is more."""
     sys.stdout.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
-    sys.stdout.flush()
+    if not more:
+        sys.stdout.flush()
 
 
 @dataclass
@@ -95,6 +97,10 @@ class Server:
         if modern:
             self.turn(request, params, given, rounds)
             return
+        if given.get("hurries"):
+            for one in [*self.open]:
+                one.rounds.clear()
+                self.go_on(one)
         work = Work(request["id"], given, list(rounds))
         self.open.append(work)
         if len(self.open) >= given.get("together", 1):
@@ -116,6 +122,8 @@ class Server:
                     "result": asked | ({"requestState": STATE % due} if given.get("state") else {}),
                 }
             )
+            if given.get("dies"):
+                sys.exit()
             return
         self.end(request["id"], given, answers, modern=True)
 
@@ -129,7 +137,7 @@ class Server:
             self.asked += 1
             name = f"ask-{self.asked}"
             work.waiting[name] = key
-            say({"id": name, **one})
+            say({"id": name, **one}, more="hasty" in work.given)
             if work.given.get("withdraws"):
                 say({"method": "notifications/cancelled", "params": {"requestId": name}})
         if work.given.get("hasty"):

@@ -134,16 +134,51 @@ async def test_a_client_that_does_not_come_back_leaves_a_call_that_failed(tmp_pa
 async def test_a_result_waits_for_a_client_that_was_asked_and_is_settled_when_it_is_back(
     tmp_path: Path,
 ) -> None:
-    given = {"rounds": [{"form": FORM}], "hasty": True}
+    given = {"rounds": [{"form": FORM}]}
     async with between(tmp_path, client="modern") as a:
-        result = (await a.b.answer_to(await a.start({"form": FORM}, hasty=True)))["result"]
-        await a.b.until(lambda: a.outcomes() == [("act_2", "failed")])
+        result = (await a.b.answer_to(await a.start({"form": FORM})))["result"]
+        assert text_of(await a.b.answer_to(await a.start(hurries=True))) == "{}"
+        rest = {"act_2": "failed", "act_3": "succeeded"}
+        await a.b.until(lambda: dict(a.outcomes()) == rest)
         await silence_modern(a)
-        assert a.outcomes() == [("act_2", "failed")]
+        assert dict(a.outcomes()) == rest
         (key,) = result["inputRequests"]
         found = await a.again(given, result["requestState"], {key: YES})
         assert text_of(found) == "{}"
         assert a.outcomes()[-1] == ("act_1", "succeeded")
+
+
+@CLIENTS
+async def test_a_question_in_one_write_with_the_answer_to_its_call_is_a_stray_one(
+    client: str, tmp_path: Path
+) -> None:
+    async with between(tmp_path, client=client) as a:
+        request = await a.start({"form": FORM}, hasty=True)
+        assert text_of(await a.b.answer_to(request)) == "{}"
+        (told,) = await a.until_answered()
+        assert told["error"]["code"] == -32603
+        await a.b.until(lambda: a.recorded() == ["stray-question"])
+        assert a.decided() == ["ask__work"]
+        assert not a.b.gateway.is_asking
+
+
+@CLIENTS
+async def test_a_server_that_asks_and_dies_may_have_acted(client: str, tmp_path: Path) -> None:
+    async with between(tmp_path, server=MODERN, client=client) as a:
+        given = {"rounds": [{"form": FORM}], "dies": True}
+        request = await a.start({"form": FORM}, dies=True)
+        asked = await a.b.wait_for(lambda one: "id" in one)
+        await a.b.until(lambda: not a.b.running("ask").ready)
+        if client == "legacy":
+            await a.answer(asked["id"], YES)
+            found = await a.b.answer_to(request)
+        else:
+            result = asked["result"]
+            (key,) = result["inputRequests"]
+            found = await a.again(given, result["requestState"], {key: YES})
+        assert code_of(found) == "server-lost"
+        assert dict(a.outcomes()) == {"act_1": "unknown", "act_2": "succeeded"}
+        assert len(a.calls()) == 1
 
 
 async def silence_modern(a: Asking) -> None:

@@ -19,7 +19,7 @@ from taskbound.surfaces.gateway.link import Timings
 from taskbound.surfaces.gateway.subscriptions import MAX_URIS
 from taskbound.wire.action import Decide, Outcome, Refused
 from taskbound.wire.connection import Fault, StopPush, TaskPush
-from taskbound.wire.tool import CoverCalls, Coverings, SeeTools
+from taskbound.wire.tool import CoverCalls, Coverings, ReachTools, SeeTools
 from tests.peers.commands import speaking
 from tests.peers.speaking import SUBSCRIPTION, logs, notice, updated
 from tests.surfaces.gateway.bench import Bench, bench, code_of, silence, text_of
@@ -283,6 +283,41 @@ async def test_a_stream_that_is_cancelled_while_it_is_opened_leaves_nothing(tmp_
         await b.request("server/discover", modern=True)  # takes as long as opening a stream
     assert not any(b"acknowledged" in line for line in b.lines)
     assert b"resources/subscribe" not in (tmp_path / "log").read_bytes()
+
+
+async def test_a_subscription_that_is_asked_for_takes_no_call_out_of_reach(tmp_path: Path) -> None:
+    async with watching(tmp_path, era="legacy") as b:
+        await b.handshake()
+        with b.daemon.holding(Decide) as held:
+            call = {"name": "odd__work", "arguments": {}}
+            named: Json = {"jsonrpc": "2.0", "id": "listen-1", "method": "tools/call", "params": call}
+            await b.send(json.dumps(named).encode() + b"\n")
+            first = await held.next()
+            asked = {"notifications": {"resourceSubscriptions": [A]}}
+            await b.start("subscriptions/listen", asked, modern=True)
+            one = await held.next()
+            one.answer(Fault(code="too-deep", message="not this one"))
+            await b.notified("notifications/subscriptions/acknowledged")
+            await b.notify("notifications/cancelled", {"requestId": "listen-1"})
+            await silence(b)
+            first.answer(b.daemon.permit(first.ask))
+            assert (await b.daemon.asked(Outcome)).outcome == "not-sent"
+
+
+async def test_a_stream_that_is_cancelled_in_its_last_step_leaves_nothing(tmp_path: Path) -> None:
+    async with watching(tmp_path, era="legacy") as b:
+        await b.handshake()
+        with b.daemon.holding(ReachTools) as held:
+            asked = {"notifications": {"toolsListChanged": True}}
+            stream = await b.start("subscriptions/listen", asked, modern=True)
+            one = await held.next()
+            await b.cancel(stream)
+            await silence(b)
+            one.answer(b.daemon.answer(one.ask))
+            await silence(b)
+        await b.request("server/discover", modern=True)  # takes as long as opening a stream
+        assert not b.gateway._listing.streams  # noqa: SLF001 -- nobody is told of it
+    assert not any(b"acknowledged" in line for line in b.lines)
 
 
 async def test_a_stream_that_is_opened_while_the_task_is_paused_is_ended(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@
 2. What it lists is shown to the daemon before a call to it is decided, and again after it
    said that its tools changed; a server whose list never rests is not called.
 3. A server whose pin is another one now is ended, and started as it is pinned.
-4. When the task ends, every server that ran for it ends, once the calls to it are over.
+4. When the task ends, every server that ran for it ends, once the calls to it are over, and is not started
+   again: whatever it said before, and whoever looks at it just then.
 5. A legacy server is told at its start, and then no more, what its clients can be asked: what the client that
    was heard last has declared, as far as the task's scope has grants for it. A later client that can't answer
    is not asked all the same, and what a later task does not grant is refused.
@@ -24,7 +25,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.ports.upstream import errored
 from taskbound.surfaces.gateway.asked.offers import capabilities
 from taskbound.surfaces.gateway.eras import crosses
-from taskbound.surfaces.gateway.errors import METHOD_NOT_FOUND, UnstableToolsError
+from taskbound.surfaces.gateway.errors import METHOD_NOT_FOUND, BadRepinError, UnstableToolsError
 from taskbound.wire.tool import ListUpstreams, ReachTools, Seen, SeeTools, ToolRows, UpstreamRows, identity_of
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ __all__ = ["Binding", "Ears", "Running", "Servers"]
 
 _log = logging.getLogger(__name__)
 _ROUNDS: Final = 3
+_TURN: Final = 2.0
+"""Seconds in which a server is looked at to the end though it is to be ended."""
 
 
 def _deaf(*_: object) -> None:
@@ -91,6 +94,8 @@ class Running:
         """From which level on it was asked to log."""
         self.leaving = False
         """Whether it is being ended here, so that its end is no news."""
+        self.over = False
+        """Whether it is ended for good: its task is over, or it is pinned anew."""
         self.turn = asyncio.Lock()
         self._calls = 0
         self._idle = asyncio.Event()
@@ -204,9 +209,11 @@ class Servers:
         """Start the server if it does not run, and show the daemon what it lists if that is due (rule 2).
 
         Raises:
-            TaskboundError: It can't be started, listed, or looked at.
+            TaskboundError: It can't be started, listed, or looked at, or it was ended for good.
         """
         async with running.turn:
+            if running.over:  # who waited for the turn meanwhile starts nothing (rule 4)
+                raise BadRepinError(f"server `{running.spec.name}` was ended")
             if running.upstream is None or not running.upstream.alive:
                 await self._begin(running)
             for _ in range(_ROUNDS):
@@ -272,12 +279,22 @@ class Servers:
         await asyncio.gather(*(self._end(one) for one in tuple(self._all)))
 
     async def _end(self, running: Running) -> None:
+        running.over = True
         await running.idle()  # a call that was cancelled is given its time to be answered
-        async with running.turn:
+        try:
+            async with asyncio.timeout(_TURN):
+                await running.turn.acquire()
+        except TimeoutError:
+            if running.upstream is not None:
+                running.upstream.kill("its task is over, and it is still being looked at")
+            await running.turn.acquire()
+        try:
             running.stale = True
             if running in self._all:
                 self._all.remove(running)
             await running.close()
+        finally:
+            running.turn.release()
         if not self._all:
             self._sweep()
 

@@ -21,7 +21,8 @@
 10. What a server says of its progress, and what it logs, reach a client that asked for it while the call runs
     (`progress`, `logs`).
 11. What a server asks of the client while it works on a call is a call of its own, which goes to the client
-    (`asked`). What interrupts the one interrupts the other.
+    (`asked`). What interrupts the one interrupts the other. A server that was sent one round has worked: when
+    it can't be sent the next, what it did is unknown.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ import msgspec
 
 from taskbound.core.errors import TaskboundError
 from taskbound.core.tool import parse_tool_name
-from taskbound.ports.upstream import NoAnswer, Turn
+from taskbound.ports.upstream import NoAnswer, NotSent, Turn
 from taskbound.sdk.arrival import Arrival
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.gateway import answers
@@ -109,7 +110,8 @@ class Calls:
     def __init__(self, desk: Desk) -> None:
         """Start with none."""
         self._desk = desk
-        self.open: dict[int | str, Call] = {}
+        self.open: dict[int | str | tuple[str, int], Call] = {}
+        """By the client's id; what the gateway asks of itself by what no client can send."""
         self.debts = Debts(desk.link)
         self.holds = Holds(desk.link, desk.timings, desk.client.tell)
         self.outcomes = Outcomes(desk.link, self.debts)
@@ -336,8 +338,10 @@ class Calls:
         if call.towards is not None:
             return await self._sent(call, way, Turn())
         turn = Turn(offers=self.questions.offers(call, running))
-        for _ in range(MAX_ROUNDS):
+        for number in range(MAX_ROUNDS):
             found = await self._sent(call, way, turn)
+            if number and isinstance(found, NotSent):  # the rounds before were sent, and the server worked
+                found = NoAnswer(found.code, found.reason, found.detail)
             for one in tuple(call.questions):
                 self.interrupt(one, Cause.CANCELLED)  # whoever has answered asks no more
             if not asks_for_input(found, running.spec.era):
@@ -402,8 +406,10 @@ class Calls:
         way = call.way
         if way is None or call.waiting is None or call.waiting.done():
             return
-        way.forget(call.number)
-        call.waiting.set_result(NoAnswer("no-answer", f"{cause.value}, and the server did not answer"))
+        waiting = call.waiting
+        way.forget(call.number)  # a question's way answers by that, and who waited may have gone on
+        if not waiting.done():
+            waiting.set_result(NoAnswer("no-answer", f"{cause.value}, and the server did not answer"))
         if cause in _FINAL and call.towards is None and upstream is not None:
             upstream.kill(f"{cause.value}, and the server did not answer the cancel")
 

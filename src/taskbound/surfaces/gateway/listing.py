@@ -129,15 +129,14 @@ class Listing:
                 about = b'{"_meta":{"%b":%b}}' % (SUBSCRIPTION_KEY.encode(), raw)
                 self._client.tell(notice_line(_changed(kind), about), request)
 
-    async def listen(self, stream: Stream, wanted: Mapping[str, JsonValue], uris: Sequence[str]) -> None:
-        """Open a stream of changes, and say which of those asked for it carries.
+    def listen(self, stream: Stream, wanted: Mapping[str, JsonValue], uris: Sequence[str]) -> None:
+        """Open a stream of changes, and say which of those asked for it carries; `capabilities` came before.
 
         Args:
             stream: The stream.
             wanted: What was asked for.
             uris: What of the URIs that were asked for is subscribed to.
         """
-        await self.capabilities()
         kinds = tuple(kind for kind in self._kinds if wanted.get(_filter(kind)) is True)
         if kinds or uris:
             self.streams[stream.id] = stream.raw

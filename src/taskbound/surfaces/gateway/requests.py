@@ -243,19 +243,20 @@ class Requests:
 
         async def opened() -> None:
             honored = [uri for uri in await asyncio.gather(*asked) if uri]
+            await self._listing.capabilities()  # nothing is awaited from the next line to the stream
             if self._listening.get(message.id) is not stream:
                 self._subscriptions.leave(stream)
                 return
-            await self._listing.listen(stream, wanted, honored)
+            self._listing.listen(stream, wanted, honored)
             if message.id not in self._listing.streams:
-                del self._listening[message.id]  # it carries nothing
+                self._listening.pop(message.id, None)  # it carries nothing
 
         self._begin(opened(), message)
 
     def _subscribed(self, stream: Stream, uri: str, line: bytes) -> Awaitable[str]:
         """The URI, once it is subscribed to for this stream; empty when it is not."""
         self._serial += 1
-        name = f"listen-{self._serial}"
+        name = ("listen", self._serial)  # no id of a client is one: those are numbers and texts
         wanted = read_wanted(METHOD, {"uri": uri})
         call = self._calls.open[name] = Call(
             id=None,

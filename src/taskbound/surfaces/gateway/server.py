@@ -331,6 +331,7 @@ class Gateway:
         words = await self._standing.recheck()
         if words:
             self._calls.interrupt_all(Cause.ENDED, task=task, words=words)
+            self._subscriptions.end_all()
         self._listing.changed()
 
     def abandoned(self) -> None:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
@@ -91,7 +90,10 @@ class Asks:
             words = f"{_MOST_QUESTIONS} questions are open"
             self._write(failure_line(message.id_raw, _INTERNAL_ERROR, words))
         else:
-            answer = partial(self._answered, message.id, message.id_raw)
+
+            def answer(found: Answered | Errored) -> None:
+                self._answered(message, question, found)
+
             question = Question(number, message.method, message.params, answer)
             self._open[message.id] = question
             self._events.asked(question)
@@ -104,9 +106,11 @@ class Asks:
             if question is not None:
                 self._events.withdrawn(question)
 
-    def _answered(self, request: Id, raw: bytes, found: Answered | Errored) -> None:
-        if self._open.pop(request, None) is None:
-            return
+    def _answered(self, message: Request, question: Question, found: Answered | Errored) -> None:
+        if self._open.get(message.id) is not question:
+            return  # it was taken back; another one may have its id by now
+        del self._open[message.id]
+        raw = message.id_raw
         self._write(
             result_line(raw, found.raw) if isinstance(found, Answered) else error_line(raw, found.raw)
         )

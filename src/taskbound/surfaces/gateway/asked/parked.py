@@ -8,7 +8,8 @@
    used once. One that is tampered with, another's, used before or late is refused, and so are answers that
    are not what MCP says or that nobody asked for; what was refused has used nothing up.
 3. What is not answered with the others is asked again, under another state.
-4. A result that is there while nobody waits is not settled before somebody does: nobody could be given it.
+4. A result that is there while nobody waits is not settled before somebody does, or the time for it is over:
+   nobody could be given it. Nothing is asked for a call that is over.
 """
 
 from __future__ import annotations
@@ -89,6 +90,10 @@ class Parked:
 
     def show(self, parent: Call, puts: Mapping[str, _Put]) -> None:
         """Ask these together (rule 1), at once or when the client is back."""
+        if parent.id is None and parent not in self._places:  # it is over, and nobody would come back
+            for put in puts.values():
+                put.answer(NoAnswer("taken-back", "the call is over"))
+            return
         place = self._places.setdefault(parent, _Place())
         place.puts |= puts
         if not place.state:
@@ -189,6 +194,8 @@ class Together:
         self._parent = parent
         self._due = set(keys)
         self._puts: dict[str, _Put] = {}
+        self._back: dict[str, str] = {}
+        """What was taken back before it was put, and why."""
         self._failed = False
 
     def way(self, key: str, question: Call) -> _Way:
@@ -197,6 +204,9 @@ class Together:
 
     def put(self, key: str, put: _Put) -> None:
         """It may be asked."""
+        if key in self._back:
+            put.answer(NoAnswer("taken-back", self._back.pop(key)))
+            return
         self._due.discard(key)
         self._puts[key] = put
         self._look()
@@ -212,6 +222,8 @@ class Together:
         put = self._puts.pop(key, None)
         if put is not None:
             put.answer(NoAnswer("taken-back", reason))
+        elif key in self._due:
+            self._back[key] = reason
         else:
             self._parked.take_back(self._parent, key, reason)
 

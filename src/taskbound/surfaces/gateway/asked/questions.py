@@ -213,7 +213,7 @@ class Questions:
         """Decide a question, put it, and give what came of it (rules 1, 3 and 4)."""
         try:
             return await self._made(call, running, together, key, asked)
-        except MalformedError as error:
+        except (MalformedError, StrayQuestionError) as error:
             self._report(running, error, asked.method, asked.params)
             return errored(INTERNAL_ERROR, error.message)
         except UnableClientError as error:
@@ -226,6 +226,8 @@ class Questions:
         self, call: Call, running: Running, together: Together, key: str, asked: Question | _Asked
     ) -> Answered | Errored:
         arguments = read_question(asked.method, asked.params)
+        if not isinstance(asked, _Asked) and not call.is_sent:  # it was answered in the same breath (rule 2)
+            raise StrayQuestionError("the server asks for a call that it has answered")
         if not can_answer(asked.method, asked.params, call.offers) or not self._can_hear(call):
             raise UnableClientError(f"the client does not answer `{asked.method}` here")
         server = running.spec.name
