@@ -86,6 +86,16 @@ def test_what_is_too_long_to_look_at_is_said_not_to_be_shown() -> None:
         (("x", "Authorization: Bearer abcdefgh"), ("x", "(not shown)")),
         (("x", "https://h/?token=a&b=c"), ("x", "https://h/?token=(not shown)&b=c")),
         (("x", GHP), ("x", "(not shown)")),
+        (("x", "--header", "X-API-Key:abc"), ("x", "--header", "X-API-Key:(not shown)")),
+        (("x", "--header=X-API-Key: a b"), ("x", "--header=X-API-Key: (not shown)")),
+        (("x", "--env=API_KEY=abc", "b"), ("x", "--env=API_KEY=(not shown)", "b")),
+        (("x", "-H", "X-API-Key:", "abc"), ("x", "-H", "X-API-Key:(not shown)", "(not shown)")),
+        (("x", '--json={"apiKey": "abc"}'), ("x", '--json={"apiKey": "(not shown)')),
+        (("x", "--env=DB_PASSWORD=a://b"), ("x", "--env=DB_PASSWORD=(not shown)")),
+        (
+            ("x", "--url=https://h/a:1/?b=c", "-v", "/srv:/x"),
+            ("x", "--url=https://h/a:1/?b=c", "-v", "/srv:/x"),
+        ),
         (("x", "--sort-key", "a", "--key=b", "/srv/keys"), ("x", "--sort-key", "a", "--key=b", "/srv/keys")),
     ],
 )
@@ -105,4 +115,21 @@ def test_a_url_is_masked_where_a_secret_may_stand() -> None:
 
 def test_a_masked_text_is_still_the_text_where_nothing_is_hidden() -> None:
     text = '// c\n{"a": {"command": "x", "args": ["y", {"z": 1}]},}'
-    assert masked_text(text, [parse_jsonc(text).root]) == text
+    document = parse_jsonc(text)
+    assert masked_text(text, [document.root], document.comments) == text
+
+
+def test_no_comment_is_shown_and_the_lines_keep_their_numbers() -> None:
+    text = """{ // s3cret
+  "mcpServers": /* s3cret */ {
+    // KEY was s3cret
+    "a": {"command": "x"}, /* s3cret
+      s3cret */ "b": {"command": "y"}, // s3cret
+    "c": {"command": "z"}
+  } // s3cret
+}
+"""
+    head, *lines = shown(text, "c")
+    assert "s3cret" not in "\n".join(lines)
+    assert head.startswith("@@ -4,4 ")
+    assert "// (not shown)" in "\n".join(lines)

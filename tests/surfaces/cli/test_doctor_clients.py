@@ -5,13 +5,16 @@ import os
 import stat
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
 
 from taskbound.adapters.upstream.mcp.http.probe import pin_url
 from taskbound.adapters.upstream.mcp.probe import pin_server
+from taskbound.surfaces.cli.clients.projects import projects_below
 from taskbound.surfaces.cli.doctor_clients import look_at_clients
+from taskbound.surfaces.cli.screen import ascii_json
 from tests.surfaces.cli.installation import ECHO
 
 if TYPE_CHECKING:
@@ -183,3 +186,29 @@ def test_our_own_front_is_no_bypass_and_not_believed(person: Path) -> None:
     (one,) = look(person)
     assert (one.level, one.name) == ("warn", "front")
     assert "or what looks like one" in one.text
+
+
+def test_a_directory_that_nobody_may_look_into_counts_as_a_project() -> None:
+    account = os.geteuid()
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        hidden = Path(name) / "project/.cursor"
+        hidden.mkdir(parents=True)
+        hidden.chmod(0o000)
+        if account == 0:
+            os.seteuid(65_534)  # root may look into everything
+        try:
+            assert projects_below([name]) == ((Path(name) / "project",), True)
+        finally:
+            os.seteuid(account)
+            hidden.chmod(0o700)
+
+
+def test_a_directory_whose_name_is_no_text_is_named_in_json_too(person: Path) -> None:
+    odd = person / "work" / os.fsdecode(b"d\xff")
+    put(odd / CURSOR, fs={"command": "x"})
+    (odd / ".mcp.json").write_text("{ broken", encoding="utf-8")
+    found = look(person, agents={"helper": {"below": str(person / "work")}})
+    assert sorted(named(found)) == [("warn", "bypass"), ("warn", "unreadable")]
+    document = ascii_json(found)
+    assert document.count("DCFF") >= len(found), document

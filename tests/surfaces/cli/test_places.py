@@ -294,7 +294,47 @@ def test_claude_desktop_fills_in_nothing(person: Path) -> None:
 
 def test_our_own_gateway_is_known_and_no_other_program_is() -> None:
     assert is_gateway(["/opt/bin/taskbound", "gateway", "--agent", "a", "--home", "/x"])
-    assert is_gateway(["/usr/bin/python3", "-m", "taskbound.wiring.cli", "gateway", "--agent", "a"])
-    assert not is_gateway(["/opt/bin/other", "gateway", "--agent", "a"])
-    assert not is_gateway(["/opt/bin/taskbound", "serve"])
-    assert not is_gateway([])
+    for python in ("/usr/bin/python3", "/usr/bin/python3.13"):
+        assert is_gateway([python, "-P", "-m", "taskbound.wiring.cli", "gateway", "--agent", "a"])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        (),
+        ("/opt/bin/taskbound",),
+        ("/opt/bin/taskbound", "serve"),
+        ("/opt/bin/taskbound", "gateway", "--help"),
+        ("/opt/bin/other", "gateway", "--agent", "a"),
+        ("/opt/bin/taskbound", "run", "--", "evil", "gateway", "--agent", "a"),
+        ("sh", "-c", "exec evil", "taskbound.wiring.cli", "gateway", "--agent", "a"),
+        ("/usr/bin/python3", "evil.py", "-m", "taskbound.wiring.cli", "gateway", "--agent", "a"),
+        ("/bin/evil", "-P", "-m", "taskbound.wiring.cli", "gateway", "--agent", "a"),
+        ("/usr/bin/python3", "-m", "taskbound.wiring.cli", "gateway", "--agent", "a"),
+        ("./taskbound", "gateway", "--agent", "a"),
+        ("${workspaceFolder}/taskbound", "gateway", "--agent", "a"),
+        ("/${workspaceFolder}/taskbound", "gateway", "--agent", "a"),
+    ],
+)
+def test_no_other_program_is_taken_for_our_gateway(command: tuple[str, ...]) -> None:
+    assert not is_gateway(command)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"command": "srv", "args": ["${BRAVE_API_KEY}"]},
+        {"command": "srv", "args": ["--url=https://h.invalid/${BRAVE_API_KEY:-x}"]},
+        {"command": "/srv/${BRAVE_API_KEY}"},
+        {"command": "srv", "cwd": "/srv/${BRAVE_API_KEY}"},
+        {"url": "https://h.invalid/${BRAVE_API_KEY}/sse"},
+        {"url": "https://h.invalid/sse?x=${BRAVE_API_KEY}"},
+    ],
+)
+def test_a_variable_that_may_be_a_secret_is_filled_into_nothing_that_is_pinned(
+    person: Path, body: dict[str, object]
+) -> None:
+    put(person / "project/.mcp.json", {"mcpServers": {"a": body}})
+    one = only(find(person, BRAVE_API_KEY="hunter2"))
+    assert "`BRAVE_API_KEY` may be a secret" in one.problem
+    assert "hunter2" not in repr(one)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from taskbound.core.action.escape import escape_text
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.identity import parse_name
 from taskbound.core.tool import parse_definitions
@@ -341,5 +342,8 @@ def choose_template(session: Session, choice: Choice, scope: Scope, *, told: boo
 def bypassing(server: Server, why: str) -> Bypassing:
     """A server that stays outside of the gateway, and why, in words."""
     return Bypassing(
-        client=server.config.client.value, path=str(server.config.path), name=server.name, why=why
+        client=server.config.client.value,
+        path=escape_text(str(server.config.path)),
+        name=server.name,
+        why=why,
     )

@@ -15,6 +15,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from taskbound.core.action.escape import escape_text
 from taskbound.core.errors import MalformedError
 from taskbound.core.tool.remote import canonical_url
 from taskbound.surfaces.cli.clients.entries import told_option
@@ -78,13 +79,13 @@ def look_at_clients(
 
 
 def _finding(level: str, name: str, text: str, advice: str = "", *, path: Path | None = None) -> Finding:
-    where = str(path) if path is not None else ""
+    where = escape_text(str(path)) if path is not None else ""  # a name may be no UTF-8
     return Finding(about="clients", level=level, name=name, text=text, advice=advice, path=where)
 
 
 def _of(one: Server, level: str, name: str, text: str, advice: str) -> Finding:
-    path = str(one.config.path)
-    where = f"{one.config.client.value}: `{shown(one.name)}` in {shown(path)}, line {one.line},"
+    path = escape_text(str(one.config.path))
+    where = f"{one.config.client.value}: `{shown(one.name)}` in {path}, line {one.line},"
     return Finding(
         about="clients",
         level=level,

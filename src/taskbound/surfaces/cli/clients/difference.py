@@ -2,12 +2,14 @@
 
 1. Shown is a unified difference of the objects of servers that change, and of nothing else in the file: the
    rest is the client's own, and not all of it is anybody's business (`~/.claude.json` holds an account).
-2. Secrets are not in it (`masking`). An object too long to look at is not shown, and is said not to be.
+2. Secrets and comments are not in it (`masking`). An object too long to look at is not shown, and is said not
+   to be.
 3. Texts of the file stand in it as they are; whoever prints it escapes them.
 """
 
 from __future__ import annotations
 
+import re
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["difference"]
 
+_NAME: Final = re.compile(r'\s*"[^"]*"\s*:\s*')
 _AROUND: Final = 2
 _MOST_LINES: Final = 5_000
 _LONGEST: Final = 400
@@ -45,10 +48,10 @@ def _part(document: Document, keys: Sequence[str]) -> tuple[int, list[str]]:
     if node is None:
         return 1, []
     before = document.text[: node.start]
-    masked = masked_text(document.text[: node.end], [node])
+    masked = masked_text(document.text[: node.end], [node], document.comments)
     # From its name on, when that is all that stands before it on its line.
     start = before.rfind("\n") + 1
-    alone = before[start:].strip().startswith('"') and before[start:].count('"') == 2  # noqa: PLR2004 -- one name
+    alone = _NAME.fullmatch(before[start:]) is not None
     return document.line_of(node.start), masked[start if alone else node.start :].splitlines()
 
 

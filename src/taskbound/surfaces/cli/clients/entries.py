@@ -7,6 +7,10 @@
 3. Secrets are parted from what will be pinned (`parting`). A server whose command holds one stays where it
    is, and so does one with a secret that no slot can hold: what is pinned is stored, shown and digested.
 4. A server that can't be gated is never silently skipped: it bypasses the gateway, and is said to.
+5. A variable whose name may be that of a secret is filled into no word of a command, no directory and no URL:
+   these are shown and pinned, and whoever wrote the entry chose where a URL leads.
+6. Our own gateway is what `init` writes, the program first and the verb right behind it. Words further on, or
+   a program that a variable or a working directory decides on, make nothing our gateway.
 
 What clients read stands in their own documentation:
 VS Code: https://code.visualstudio.com/docs/copilot/reference/mcp-configuration (`servers`, `type`, `url`,
@@ -27,6 +31,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from taskbound.core.action.escape import escape_text
+from taskbound.core.tool.secret import may_name_secret
 from taskbound.surfaces.cli.clients.envfile import parse_environment
 from taskbound.surfaces.cli.clients.errors import BadConfigError
 from taskbound.surfaces.cli.clients.masking import has_secret
@@ -51,6 +56,7 @@ _LOST: Final[Mapping[str, str]] = {
     "sandboxEnabled": "its client runs it in a sandbox (`sandboxEnabled`), which would be lost",
 }
 _PINNED: Final = "its arguments hold a secret, and what is pinned is stored and shown"
+_PYTHON: Final = re.compile(r"python(?:3(?:\.\d+)?t?)?", re.ASCII)
 _FRONT: Final = re.compile(r"/mcp/[a-z0-9][a-z0-9-]*/?", re.ASCII)
 _NEAR: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -128,12 +134,16 @@ def servers_of(
 
 
 def is_gateway(command: Sequence[str]) -> bool:
-    """Whether a command is our own gateway."""
-    words = list(command)
-    at = words.index("gateway") if "gateway" in words else -1
-    if at < 0 or "--agent" not in words[at:]:
-        return False
-    return Path(words[0]).name == "taskbound" or "taskbound.wiring.cli" in words[:at]
+    """Whether a command is our own gateway (rule 6)."""
+    match list(command):
+        case [program, "gateway", *rest]:
+            known = Path(program).name == "taskbound"
+        case [program, "-P" | "-I", "-m", "taskbound.wiring.cli", "gateway", *rest]:
+            known = _PYTHON.fullmatch(Path(program).name) is not None
+        case _:
+            return False
+    placed = Path(program).is_absolute() or Path(program).name == program
+    return known and placed and "${" not in program and "--agent" in rest
 
 
 def told_option(command: Sequence[str], name: str) -> str:
@@ -173,7 +183,7 @@ def _server(fill: _Fill, name: str, line: int, body: JsonValue) -> Server:
     declared = _pairs(body.get("env", {}), "env")
     read, more = _environment_file(fill, body.get("envFile"))
     told = body.get("cwd")
-    command = tuple(fill.text(one) for one in words)
+    command = tuple(fill.pinned(one) for one in words)
     parted = part_started({**more, **{key: fill.text(one) for key, one in declared}})
     return Server(
         config=config,
@@ -183,7 +193,7 @@ def _server(fill: _Fill, name: str, line: int, body: JsonValue) -> Server:
         problem=_PINNED if has_secret(command) else "",  # 3
         environment=parted.environment,
         secrets=parted.secrets,
-        directory=fill.place(fill.text(told) if isinstance(told, str) else ""),
+        directory=fill.place(fill.pinned(told) if isinstance(told, str) else ""),
         filled=tuple(sorted(fill.used)),
         read=read,
     )
@@ -213,7 +223,7 @@ def _reached(fill: _Fill, name: str, line: int, body: Mapping[str, JsonValue]) -
     told = body["url"]
     if not isinstance(told, str) or not told:
         raise _StaysError("its `url` is not what it should be")
-    url = fill.text(told)
+    url = fill.pinned(told)
     declared = _pairs(body.get("headers", {}), "headers")
     headers = {key.lower(): fill.text(one) for key, one in declared}
     if len(headers) != len(declared):
@@ -300,6 +310,16 @@ class _Fill:
             return str((start / Path(told).expanduser()) if told else start)
         except RuntimeError:  # what Python raises for the home of an account that is not there
             raise _StaysError(f"nobody knows where `{escape_text(told)}` is") from None
+
+    def pinned(self, text: str) -> str:
+        """The same of what is pinned and shown (rule 5)."""
+        fresh = _Fill(config=self.config, home=self.home, environ=self.environ)
+        filled = fresh.text(text)
+        for name in sorted(fresh.used):
+            if may_name_secret(name):
+                raise _StaysError(f"the variable `{escape_text(name)}` may be a secret, and would be pinned")
+        self.used |= fresh.used
+        return filled
 
     def text(self, text: str) -> str:
         """The text as the server would get it."""

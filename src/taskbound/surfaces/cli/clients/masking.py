@@ -1,9 +1,10 @@
 """What of a configuration is not shown: values that are, or may be, somebody's secrets.
 
 1. Of a command's words those that say that they hold a secret (`core.tool.secret`), or that stand behind an
-   option or before them a name which says so. Of a URL its query, and who signs in with it.
+   option or a name which says so, and of a word all behind such a name wherever that stands in it
+   (`--env=API_KEY=…`). Of a URL its query, and who signs in with it.
 2. Of a text of a configuration the same, and every value of `env` and `headers`, whatever it is: a person
-   looks at names there, and nobody can tell which value is none.
+   looks at names there, and nobody can tell which value is none. And every comment, for the same reason.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["HIDDEN", "has_secret", "masked_text", "masked_url", "masked_words"]
 
 HIDDEN: Final = "(not shown)"
-_NAMED: Final = re.compile(r"([^=:\s]+)(?:=|:\s+)(.*)", re.DOTALL)
+_NAMED: Final = re.compile(r"(?<![\w.-])([\w.-]+)[\"']?\s*[=:][\s\"']*")
 _QUERY: Final = re.compile(r"(?<=[?&;#])([^=&;#]*)=([^&;#]*)")
 _USER: Final = re.compile(r"(?<=://)[^/@\s]*@")
 _ALWAYS: Final = frozenset({"env", "headers"})
@@ -32,15 +33,27 @@ def masked_words(words: Sequence[str]) -> tuple[str, ...]:
     found = []
     behind = False
     for word in words:
-        named = _NAMED.fullmatch(word)
+        at = _secret_at(word)
         if behind or is_secret_text(word):
             found.append(HIDDEN)
-        elif named is not None and names_secret(named[1]):
-            found.append(word[: named.start(2)] + HIDDEN)
+        elif at is not None:
+            found.append(word[:at] + HIDDEN)
         else:
             found.append(masked_url(word) if "://" in word else word)
-        behind = word.startswith("-") and named is None and names_secret(word)
+        behind = at == len(word) or (
+            word.startswith("-") and _NAMED.search(word) is None and names_secret(word)
+        )
     return tuple(found)
+
+
+def _secret_at(word: str) -> int | None:
+    """Where in a word a value begins that the name before it calls a secret; None when there is none.
+
+    What stands in a URL is `masked_url`'s.
+    """
+    most = word.find("://") if "://" in word else len(word)
+    ends = (one.end() for one in _NAMED.finditer(word) if one.end() <= most and names_secret(one[1]))
+    return next(ends, None)
 
 
 def has_secret(words: Sequence[str]) -> bool:
@@ -60,10 +73,22 @@ def _hides(name: str, value: str) -> bool:
     return may_name_secret(name) or is_secret_text(value)
 
 
-def masked_text(text: str, nodes: Sequence[Node]) -> str:
-    """A configuration's text, with what is not shown in these parts of it replaced (rule 2)."""
-    places = sorted({(one.start, one.end): new for node in nodes for one, new in _hidden(node)}.items())
-    for (start, end), new in reversed(places):
+def masked_text(text: str, nodes: Sequence[Node], comments: Sequence[tuple[int, int]]) -> str:
+    """A configuration's text, with what is not shown in these parts of it replaced (rule 2).
+
+    Args:
+        text: The text; it keeps its lines.
+        nodes: The parts that will be shown.
+        comments: Start and end of each comment of the text.
+    """
+    places = {(one.start, one.end): new for node in nodes for one, new in _hidden(node)}
+    for start, end in comments:
+        if any(node.start < start < node.end for node in nodes):
+            lines = "\n" * text.count("\n", start, end)
+            places[start, end] = (
+                f"// {HIDDEN}" if text[start : start + 2] == "//" else f"/* {HIDDEN}{lines} */"
+            )
+    for (start, end), new in sorted(places.items(), reverse=True):
         text = text[:start] + new + text[end:]
     return text
 
@@ -74,7 +99,7 @@ def _hidden(node: Node, key: str = "", *, every: bool = False) -> Iterator[tuple
     hidden = f'"{HIDDEN}"'
     if not isinstance(node.value, dict | list):
         text = node.value if isinstance(node.value, str) else ""
-        if every or names_secret(key) or is_secret_text(text) or masked_url(text) != text:
+        if every or names_secret(key) or has_secret((text,)) or masked_url(text) != text:
             yield node, hidden
         return
     for one in node.members:

@@ -28,7 +28,7 @@ from taskbound.surfaces.cli.clients.reading import read_text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["PROJECT_FILES", "Found", "find_configs"]
+__all__ = ["PROJECT_FILES", "Found", "find_configs", "is_there"]
 
 _ENTRIES: Final = ("mcpServers",)
 _EDITIONS: Final = ("Code", "Code - Insiders", "VSCodium")
@@ -63,7 +63,7 @@ def find_configs(
     unreadable: list[tuple[Path, str]] = []
     seen: set[Path] = set()
     for client, path, project in _candidates(home, folders, extra, environ):
-        if not _is_there(path) and path not in extra:
+        if not is_there(path) and path not in extra:
             continue
         try:
             real = _resolved(path)
@@ -78,7 +78,7 @@ def find_configs(
     return Found(servers=tuple(servers), unreadable=tuple(unreadable))
 
 
-def _is_there(path: Path) -> bool:
+def is_there(path: Path) -> bool:
     """Whether there is anything of this name; what can't be told counts as there, and is then named."""
     try:
         path.stat()

@@ -2,7 +2,8 @@
 
 1. Claude Code keeps the projects that it was started in, under `projects` of `~/.claude.json`.
 2. Below each granted directory those are looked for that hold a project's file. Links are not followed. The
-   walk goes so deep and through so many directories, and says when there was more.
+   walk goes so deep and through so many directories, and says when there was more. A file that nobody may
+   look for counts as there: whoever reads it names it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.surfaces.cli.clients.errors import BadConfigError
 from taskbound.surfaces.cli.clients.jsonc import parse_jsonc
-from taskbound.surfaces.cli.clients.places import PROJECT_FILES
+from taskbound.surfaces.cli.clients.places import PROJECT_FILES, is_there
 from taskbound.surfaces.cli.clients.reading import read_text
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def projects_below(roots: Iterable[str]) -> tuple[tuple[Path, ...], bool]:
                 whole = False
                 break
             left -= 1
-            if any((here / one).exists() for one in PROJECT_FILES if one.split("/")[0] in {*files, *folders}):
+            if any(is_there(here / one) for one in PROJECT_FILES if one.split("/")[0] in {*files, *folders}):
                 found.append(here)
             inner = sorted(set(folders) - _PASSED)
             if len(here.parts) - len(Path(root).parts) >= _DEEPEST:
