@@ -55,7 +55,7 @@ class Book:
             secrets.append(SealedSlot(slot=slot, number=1, sealed=sealed))
         self.pins[spec.name] = SealedServer(spec=spec, secrets=tuple(secrets), now=self.now)
 
-    def grant(self, server: str, tool: str, arguments: bytes) -> str:
+    def grant(self, server: str, tool: str, arguments: bytes, key: str = "") -> str:
         """Permit exactly this; the action."""
         action = f"act_{next(self._numbers)}"
         pinned = self.pins[server]
@@ -68,6 +68,7 @@ class Book:
             until=self.now + LONG,
             now=self.now,
             secrets=tuple(sorted((one.slot, one.number) for one in pinned.secrets)),
+            key=key,
         )
         return action
 
@@ -110,7 +111,7 @@ class Granting:
         logged: Logged | None = None,
         turn: Turn | None = None,
     ) -> int:
-        action = self._book.grant(self._name, tool, arguments)
+        action = self._book.grant(self._name, tool, arguments, key)
         return self._upstream.call(
             tool, arguments, answer, key=key, progress=progress, logged=logged, action=action, turn=turn
         )

@@ -83,6 +83,8 @@ def answer(request: dict[str, Any], secret: str) -> None:
                 }
                 send({"method": "notifications/progress", "params": told_of})
                 text = "done"
+            elif arguments["how"] == "never":
+                return
             elif arguments["how"] == "last-words":
                 sys.stderr.write(f"no more of {secret}\n")
                 sys.stderr.flush()

@@ -333,3 +333,5 @@ class Permit(Message, frozen=True, tag="permit", tag_field="is"):
     now: int
     secrets: tuple[tuple[str, int], ...]
     """The number of each filled slot of the server now."""
+    key: str = ""
+    """The client's idempotency key that was decided with it."""

@@ -6,6 +6,7 @@ import contextlib
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -219,6 +220,23 @@ else:
 )
 def test_the_processes_of_an_account_are_bounded_in_who_is_launched(limit: str, found: str) -> None:
     assert launched(limit, [sys.executable, "-c", FORKS]) == found
+
+
+@pytest.mark.parametrize("said", [b"", b"3\0RLIMIT_CORE:0:0\0"])
+def test_a_launcher_whose_starter_is_gone_ends_and_runs_nothing(said: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with (
+        theirs,
+        subprocess.Popen(
+            [sys.executable, "-I", "-S", str(LAUNCH), str(theirs.fileno())], pass_fds=(theirs.fileno(),)
+        ) as process,
+    ):
+        with ours:
+            ours.sendall(said)
+        try:
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
 
 
 def launched(limits: str, command: list[str], **environment: str) -> str:

@@ -2,8 +2,8 @@
 
 Run it: ``python hostile.py DAEMON EGRESS``. Each line of its input is one step, a JSON array: ``["daemon",
 ASK]`` asks the daemon, ``["open", NAME]`` connects to the egress, ``["say", NAME, ASK]`` says that and
-nothing waits, ``["hear", NAME]`` is the next message, or null once the egress has closed. It answers each
-step with a line.
+nothing waits, ``["burst", NAME, ASK, COUNT]`` says it so often at once, ``["hear", NAME]`` is the next
+message, or null once the egress has closed. It answers each step with a line.
 """
 
 from __future__ import annotations
@@ -61,6 +61,9 @@ def main() -> int:
             case "say", (name, ask):
                 body = ask.encode() if isinstance(ask, str) else dump(ask).encode()
                 open_[name].sendall(len(body).to_bytes(4, "big") + body)
+            case "burst", (name, ask, count):
+                body = dump(ask).encode()
+                open_[name].sendall((len(body).to_bytes(4, "big") + body) * count)
             case "hear", (name,):
                 length = int.from_bytes(exactly(open_[name], 4), "big")
                 return json.loads(exactly(open_[name], length)) if length else None

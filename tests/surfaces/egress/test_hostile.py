@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from taskbound.surfaces.egress.served import MOST_CALLS
 from taskbound.wiring.home import find_socket
 from tests.surfaces.egress.keeping import SECRET, egress_socket, kept, row_of
 from tests.surfaces.egress.test_real import egress_pid, until_another
@@ -142,6 +143,58 @@ async def test_nothing_is_started_sent_or_said_beyond_a_permit_of_this_process_a
         assert listed["is"] == "unlisted"
         assert SECRET not in str(listed)
         assert calls(tmp_path) == ["use"]
+
+
+def heard(folder: Path) -> str:
+    return (folder / "heard").read_text(encoding="utf-8")
+
+
+async def test_a_gateway_has_no_words_of_its_own_for_a_server(tmp_path: Path) -> None:
+    async with kept(tmp_path) as place, hostile(place) as one:
+        assert (await one.step("daemon", {"op": "connection:bind"}))["is"] == "bound"
+        assert (await one.begun("good"))["is"] == "started"
+        # A URI that no permit subscribed to, a key that was not decided: refused, and not said.
+        gone = {"op": "egress:unsubscribe", "number": 1, "uri": "of://the-gateway"}
+        assert (await one.asked("good", gone))["fault"]["code"] == "other-act"
+        call = {"op": "egress:call", "number": 2, "tool": "use", "arguments": USE}
+        keyed = call | {"action": await one.permit(), "key": "of-the-gateway"}
+        assert (await one.asked("good", keyed))["code"] == "other-act"
+        # A call is cancelled in the egress' own words.
+        never = {"how": "never"}
+        waits = await one.permit("keeper__tell", **never)
+        ask = call | {"number": 6, "action": waits, "tool": "tell", "arguments": never}
+        await one.step("say", "good", ask)
+        while '"never"' not in heard(tmp_path):
+            await asyncio.to_thread(os.sched_yield)
+        await one.step("say", "good", {"op": "egress:cancel", "number": 6, "reason": "of-the-gateway"})
+        while "notifications/cancelled" not in heard(tmp_path):
+            await asyncio.to_thread(os.sched_yield)
+        # Levels are MCP's: with another word the connection ends.
+        bad = {"number": 1, "level": "of-the-gateway"}
+        for name, said in (("a", call | {"action": "act_0"} | bad), ("b", {"op": "egress:log-from"} | bad)):
+            assert (await one.begun(name))["is"] == "started"
+            assert (await one.asked(name, said))["code"] == "not-started"
+            assert await one.step("hear", name) is None
+        # After the end of the task the daemon says no to all of it.
+        logs = {"op": "egress:log-from", "number": 7, "level": "debug"}
+        assert (await one.asked("good", logs))["is"] == "entries"
+        place.end_task()
+        assert (await one.asked("good", logs | {"number": 8}))["is"] == "unlisted"
+    assert "of-the-gateway" not in heard(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "ask", [{"op": "egress:list", "method": "tools/list"}, {"op": "egress:log-from", "level": "debug"}]
+)
+async def test_who_asks_without_end_is_cut_off(ask: dict[str, str], tmp_path: Path) -> None:
+    async with kept(tmp_path) as place, hostile(place) as one:
+        assert (await one.step("daemon", {"op": "connection:bind"}))["is"] == "bound"
+        assert (await one.begun("good"))["is"] == "started"
+        await one.step("burst", "good", ask | {"number": 1}, MOST_CALLS + 1)
+        assert (await one.step("hear", "good"))["code"] == "not-started"
+        assert (await one.begun("twin"))["is"] == "started"
+        await one.step("burst", "twin", ask | {"number": 1}, MOST_CALLS)
+        assert (await one.step("hear", "twin"))["is"] == "entries"
 
 
 async def test_a_permit_that_was_given_before_the_egress_began_is_not_used(tmp_path: Path) -> None:

@@ -98,6 +98,7 @@ async def show_permit(daemon: Daemon, connection: Connection, ask: wire.ShowPerm
             until=action.until,
             now=daemon.means.clock.now(),
             secrets=tuple((one.slot, one.number) for one in secrets if one.sealed),
+            key=action.key,
         )
 
     return await daemon.read(read)

@@ -1,7 +1,7 @@
 """Permits as the egress takes them: each for one send of exactly what was decided.
 
-1. A permit counts for the tool, the server's identity and the canonical arguments that it was given for, and
-   until its instant, by the daemon's clock.
+1. A permit counts for the tool, the server's identity, the canonical arguments and the idempotency key that
+   it was given for, and until its instant, by the daemon's clock.
 2. It is used once. What was used is remembered until it would have lapsed.
 3. One that is older than what this process first heard of the daemon's clock is not used: the process before
    this one may have used it.
@@ -34,8 +34,16 @@ class Permits:
         if self._since < 0:
             self._since = now
 
-    def take(
-        self, permit: Permit, *, action: str, server: str, tool: str, identity: str, arguments: bytes
+    def take(  # noqa: PLR0913 -- all that a permit is for
+        self,
+        permit: Permit,
+        *,
+        action: str,
+        server: str,
+        tool: str,
+        identity: str,
+        arguments: bytes,
+        key: str = "",
     ) -> None:
         """Use a permit for this call.
 
@@ -46,14 +54,15 @@ class Permits:
             tool: What is called, by the server's own name.
             identity: Digest of the identity of the server that is started.
             arguments: The bytes that are about to be sent, but for what goes into slots.
+            key: The client's idempotency key that goes with them.
 
         Raises:
             OtherActError: It is for something else (rule 1).
             PermitLapsedError: It has run out.
             PermitUsedError: It was used, or may have been (rules 2 and 3).
         """
-        wanted = (action, f"{server}{SEPARATOR}{tool}", identity, sha256(arguments).hexdigest())
-        if (permit.action, permit.tool, permit.server, permit.sha256) != wanted:
+        wanted = (action, f"{server}{SEPARATOR}{tool}", identity, sha256(arguments).hexdigest(), key)
+        if (permit.action, permit.tool, permit.server, permit.sha256, permit.key) != wanted:
             raise OtherActError("the permit is for another call")
         if permit.now > permit.until:
             raise PermitLapsedError("the permit ran out before the call was sent")

@@ -8,6 +8,10 @@
 3. A value that was filled anew or taken away is not used for another call: the server is ended, and started
    anew.
 4. Nothing in which a secret stands leaves: no result, error, progress, list or reason (`core.tool.leak`).
+5. What needs no permit says nothing of the gateway's own to a server: levels are MCP's, a URI is let go that
+   was subscribed here by a permit, a cancelled call has one reason. The daemon is asked before it, as before
+   a list; only a call that was sent is cancelled without.
+6. What is asked and not done yet has a bound; whoever asks past it is cut off.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.egress.errors import (
     CODES,
     NotStartedError,
+    OtherActError,
     OtherPinError,
     SecretChangedError,
     SecretInAnswerError,
@@ -35,6 +40,7 @@ from taskbound.surfaces.egress.errors import (
 )
 from taskbound.wire import egress as wire
 from taskbound.wire.connection import Fault
+from taskbound.wire.mcp.level import LEVELS, SILENT
 from taskbound.wire.tool import identity_of
 
 if TYPE_CHECKING:
@@ -49,10 +55,12 @@ if TYPE_CHECKING:
 __all__ = ["Desk", "OpenSealed", "Served", "StartFilled", "fault_of"]
 
 MOST_CALLS: Final = 256
-"""Open calls of one connection."""
+"""Open calls of one connection, and as many questions that are not answered yet."""
 MAX_UNSENT: Final = 8 * 1_048_576
 """Bytes that a server may leave unread before it gets another call."""
+SUBSCRIBE: Final = "resources/subscribe"
 LISTS: Final = frozenset({"prompts/list", "resources/list", "resources/templates/list", "tools/list"})
+_CANCELLED: Final = "nobody waits for it any more"
 _HELD_BACK: Final = "the server said a secret that it was given, and it was held back"
 
 
@@ -121,6 +129,8 @@ class Served:
         self._arguments: dict[str, dict[str, str]] = {}
         """By tool: what goes into its slots."""
         self._open: dict[int, _Open] = {}
+        self._subscribed: set[str] = set()
+        """URIs of subscriptions that were sent by a permit (rule 5)."""
         self._tasks: set[asyncio.Task[None]] = set()
         self.upstream: Upstream | None = None
 
@@ -174,12 +184,15 @@ class Served:
         upstream = self.upstream
         if upstream is None:
             raise NotStartedError("the server was not started")
+        room = len(self._tasks) < MOST_CALLS  # 6
         match ask:
-            case wire.ListServer() if ask.method in LISTS:
+            case wire.ListServer() if room and ask.method in LISTS:
                 self._begin(self._list(upstream, ask))
-            case wire.LogFrom() | wire.Unsubscribe():
+            case wire.LogFrom() if room and ask.level in LEVELS:  # 5
                 self._begin(self._told(upstream, ask))
-            case wire.CallServer() if ask.number not in self._open and len(self._open) < MOST_CALLS:
+            case wire.Unsubscribe() if room:
+                self._begin(self._told(upstream, ask))
+            case wire.CallServer() if room and self._takes(ask):
                 one = self._open[ask.number] = _Open()
                 self._begin(self._call(upstream, ask, one))
             case wire.CancelCall():
@@ -190,6 +203,10 @@ class Served:
                 upstream.kill(ask.reason)
             case _:
                 raise NotStartedError("this can't be asked of a server that is started")
+
+    def _takes(self, ask: wire.CallServer) -> bool:
+        fresh = ask.number not in self._open and len(self._open) < MOST_CALLS  # 6
+        return fresh and (ask.level is None or ask.level in {SILENT, *LEVELS})  # 5
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -212,12 +229,16 @@ class Served:
             self._say(wire.Entries(number=ask.number, entries=tuple(map(msgspec.Raw, found))))
 
     async def _told(self, upstream: Upstream, ask: wire.LogFrom | wire.Unsubscribe) -> None:
-        """Tell the server what needs no permit: which logs are wanted, and what is no longer."""
+        """Tell the server what needs no permit: which logs are wanted, and what is no longer (rule 5)."""
         try:
+            await self._desk.authority.server(self._ask.namespace, self._ask.server, self._holder)
             if isinstance(ask, wire.LogFrom):
                 await upstream.log_from(ask.level)
-            else:
+            elif ask.uri in self._subscribed:
+                self._subscribed.discard(ask.uri)
                 await upstream.unsubscribe(ask.uri)
+            else:
+                raise OtherActError("no permit subscribed to this URI here")
         except TaskboundError as error:
             self._say(wire.Unlisted(number=ask.number, fault=self._fault(error)))
         else:
@@ -244,6 +265,7 @@ class Served:
                 tool=ask.tool,
                 identity=self._ask.identity,
                 arguments=arguments,
+                key=ask.key,
             )
         except TaskboundError as error:
             fault = self._fault(error)
@@ -251,6 +273,8 @@ class Served:
             if isinstance(error, SecretChangedError):
                 upstream.kill("a secret of the server was changed")
             return
+        if ask.tool == SUBSCRIBE:
+            self._subscribed.add(str(msgspec.json.decode(arguments, type=dict[str, object]).get("uri")))
         one.number = upstream.call(  # 2
             ask.tool,
             sent,
@@ -266,7 +290,7 @@ class Served:
         if one is not None:
             one.cancelled = ask.reason or "it was cancelled"
             if one.number >= 0:
-                upstream.cancel(one.number, ask.reason)
+                upstream.cancel(one.number, _CANCELLED)  # 5
 
     def _forget(self, upstream: Upstream, number: int) -> None:
         one = self._open.pop(number, None)

@@ -9,6 +9,7 @@ process with threads may hang, and limits that are set from outside come too lat
    would be this program's own: fields that end with a zero byte, the number of them first.
 2. Nothing is made writable for others (umask). The signals that this interpreter ignores, a server does not.
 3. The socket is closed by exec itself: its end says that the server runs. A number on it says why it can't.
+4. Where the socket ends before all was said, whoever starts servers is gone: nothing is run.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ _KEEP = "-"
 
 def _read(descriptor: int) -> list[bytes]:
     held = b""
-    while True:
-        held += os.read(descriptor, 65536)
+    while data := os.read(descriptor, 65536):
+        held += data
         count, mark, rest = held.partition(b"\0")
         if mark and rest.count(b"\0") == int(count):
             return rest.split(b"\0")[:-1]
+    return []  # 4
 
 
 def _limit(name: str, soft: str, hard: int) -> None:
@@ -46,7 +48,10 @@ def main() -> None:
     """Run what the socket says."""
     descriptor = int(sys.argv[1])
     os.set_inheritable(descriptor, False)  # noqa: FBT003 -- it has no names # 3
-    limits, file, variables, *rest = _read(descriptor)
+    said = _read(descriptor)
+    if not said:
+        return
+    limits, file, variables, *rest = said
     try:
         for one in limits.decode("ascii").split():
             name, soft, hard = one.split(":")
