@@ -152,7 +152,8 @@ def test_a_file_that_its_client_writes_while_a_person_reads_is_left_and_the_othe
     fresh: Installation,
 ) -> None:
     config = put(fresh, ".cursor/mcp.json", fs=entry(fresh))
-    other = put(fresh, ".claude.json", fs=entry(fresh))
+    keeper = {"command": sys.executable, "args": [str(KEEPER)], "env": {"TOKEN": SECRET}}
+    other = put(fresh, ".claude.json", fs=entry(fresh), keeper=keeper)
     terminal = Typing(fresh, "init", "--no-root", "--monitor", f"file:{fresh.monitor}")
     for _ in range(2):
         terminal.until("Enter to go on:")
@@ -166,6 +167,7 @@ def test_a_file_that_its_client_writes_while_a_person_reads_is_left_and_the_othe
     assert terminal.end() == 3
     assert "[client-config-changed]" in terminal.seen
     assert f"bypasses the gateway: Claude Code: fs in {other}" in terminal.seen
+    assert "keeper.environment:TOKEN is sealed to the egress, and still in a configuration" in terminal.seen
     assert json.loads(other.read_text(encoding="utf-8")) == written
     assert list(json.loads(config.read_text(encoding="utf-8"))["mcpServers"]) == ["taskbound"]
     assert fresh("init", "--undo", "--json").document["left"] == []
@@ -175,10 +177,15 @@ def test_a_file_that_its_client_writes_while_a_person_reads_is_left_and_the_othe
 def test_a_slot_that_was_filled_is_not_filled_again(fresh: Installation) -> None:
     body = {"command": sys.executable, "args": [str(KEEPER)], "env": {"TOKEN": SECRET}}
     words = ("init", "--yes", "--no-root", "--tool", "keeper__use", "--monitor", f"file:{fresh.monitor}")
-    for _ in range(2):
+    file = fresh.root / "keeper.json"
+    file.write_text(json.dumps({"server": "keeper", "shareable": True, "tools": {"use": {}}}))
+    for sealed in (["keeper.environment:TOKEN"], []):
         put(fresh, ".cursor/mcp.json", keeper=body)
-        assert fresh(*words).status == 0
+        done = fresh(*words, "--json")
+        assert (done.status, done.document["sealed"]) == (0, sealed), done
+        assert fresh("tool", "apply", str(file), "--relax", "--yes").status == 0
     (row,) = fresh("upstream", "list", "--json").document["rows"]
+    assert row["spec"]["shareable"] is True
     assert [(one["slot"], one["number"]) for one in row["secrets"]] == [("environment:TOKEN", 1)]
 
 

@@ -62,6 +62,22 @@ def test_what_was_rewritten_is_put_back_byte_for_byte(home: Path, config: Path) 
     assert config.read_text(encoding="utf-8") == TEXT
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "then"), [(0o600, 0o644, 0o600), (0o644, 0o600, 0o600), (0o640, 0o640, 0o640)]
+)
+@pytest.mark.parametrize("more", ["", "\n"])
+def test_what_is_put_back_is_open_to_nobody_it_was_closed_to(
+    home: Path, config: Path, before: int, now: int, then: int, more: str
+) -> None:
+    config.chmod(before)
+    apply(home, [plan(config, [change("a")])])
+    config.write_text(config.read_text(encoding="utf-8") + more, encoding="utf-8")
+    config.chmod(now)
+    (one,) = undo(home, yes).restored
+    assert one.how == ("servers only" if more else "exact")
+    assert stat.S_IMODE(config.stat().st_mode) == then
+
+
 def test_a_file_that_can_not_be_written_is_left_and_named_and_its_copy_is_not_kept(
     home: Path, config: Path
 ) -> None:

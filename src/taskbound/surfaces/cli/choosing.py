@@ -89,6 +89,8 @@ class Choice:
     offers: list[Offer] = field(default_factory=list)
     roots: list[str] = field(default_factory=list)
     bypassing: list[Bypassing] = field(default_factory=list)
+    sealed: tuple[str, ...] = ()
+    """Slots that got their values from the configurations, or would get them, as SERVER.KIND:NAME."""
 
 
 def choose_servers(

@@ -60,7 +60,7 @@ from taskbound.wire.task import ListTemplates, SaveTemplate, TemplateRows
 from taskbound.wire.tool import ListUpstreams, UpstreamRows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from taskbound.core.scope import Scope
 
@@ -104,7 +104,8 @@ class InitReport(msgspec.Struct, frozen=True, kw_only=True, tag="initialized", t
     stored_variables: tuple[str, ...]
     """Variables whose values are stored with the pinned servers, as SERVER.NAME."""
     sealed: tuple[str, ...]
-    """Slots whose values were in the configurations and are sealed now, as SERVER.KIND:NAME."""
+    """Slots whose values were in the configurations and are sealed now, as SERVER.KIND:NAME; those that
+    would be while the state is `planned`."""
     monitor: str
 
 
@@ -236,7 +237,9 @@ def _require_same(session: Session, choice: Choice, scope: Scope) -> None:
     pinned = {row.spec.name: row for row in session.ask(ListUpstreams(), UpstreamRows).rows}
     for name, probed in choice.probed.items():
         row = pinned.get(name)
-        if row is not None and row.spec != probed.spec:
+        # What a person declared of its process since is no other way to start it.
+        shareable = row is not None and row.spec.shareable
+        if row is not None and row.spec != msgspec.structs.replace(probed.spec, shareable=shareable):
             raise OtherCeilingError(
                 f"a server `{name}` is pinned, and starts otherwise than the one that was found",
                 remedy=f"remove it first with `taskbound upstream remove {name}`",
@@ -306,7 +309,7 @@ def _set_up(session: Session, choice: Choice, scope: Scope, *, monitor: str, sec
 
 
 def _seal_secrets(session: Session, choice: Choice) -> None:
-    """Fill the slots that nothing was put into yet; what a person put there since stays."""
+    """Fill the slots that nothing was put into yet, and note which; what a person put there since stays."""
     filled = {
         (row.spec.name, one.slot)
         for row in session.ask(ListUpstreams(), UpstreamRows).rows
@@ -314,9 +317,9 @@ def _seal_secrets(session: Session, choice: Choice) -> None:
         if one.filled
     }
     for name, server in choice.servers.items():
-        fill_slots(
-            session, name, {slot: value for slot, value in server.secrets if (name, slot.text) not in filled}
-        )
+        values = {slot: value for slot, value in server.secrets if (name, slot.text) not in filled}
+        fill_slots(session, name, values)
+        choice.sealed += tuple(f"{name}.{slot.text}" for slot in values)
 
 
 def _person(session: Session) -> str:
@@ -389,8 +392,12 @@ def _report(
             f"the value of {shown(name)} is stored in {shown(report.home)}: other accounts can't read it,"
             " every program of yours can"
         )
+    still = _slots(choice, stays)
     for name in report.sealed:
-        screen.note(f"the value of {shown(name)} is sealed to the egress, and in no configuration any more")
+        where = "still in a configuration that was left" if name in still else "in no configuration any more"
+        screen.note(f"the value of {shown(name)} is sealed to the egress, and {where}")
+    for name in sorted({*_slots(choice)} - {*report.sealed}):
+        screen.note(f"{shown(name)} was filled before: the value of the configuration was not put there", "")
     for one in choice.servers.values():
         if one.read and one.secrets:
             screen.note(f"{shown(one.read)} still holds what {shown(one.name)} reads: take it away yourself")
@@ -436,18 +443,25 @@ def _report_of(
             for name, probed in choice.probed.items()
             for variable, _ in probed.spec.environment
         ),
-        sealed=_slots(choice),
+        sealed=choice.sealed,
         monitor=monitor,
     )
 
 
-def _slots(choice: Choice) -> tuple[str, ...]:
-    """The slots that get their values from the configurations, as SERVER.KIND:NAME."""
-    return tuple(f"{name}.{slot.text}" for name, one in choice.servers.items() for slot, _ in one.secrets)
+def _slots(choice: Choice, stays: Container[str] | None = None) -> tuple[str, ...]:
+    """The slots whose values are in the configurations, or in those of these paths, as SERVER.KIND:NAME."""
+    return tuple(
+        f"{name}.{slot.text}"
+        for name, one in choice.servers.items()
+        if stays is None
+        or any(str(other.config.path) in stays for other in (one, *choice.twins) if other.start == one.start)
+        for slot, _ in one.secrets
+    )
 
 
 def _say_planned(session: Session, choice: Choice, plans: Sequence[Planned]) -> None:
     nothing = Applied(rewritten=(), left=())
+    choice.sealed = _slots(choice)
     if session.screen.json:
         session.screen.document(_report_of(session, choice, plans, nothing, state="planned"))
         return

@@ -2,6 +2,7 @@
 
 1. The original bytes are durable in the data directory, for this account only, before the file is touched.
 2. A file is replaced as a whole (written beside, synced, renamed), keeps its mode, and a link stays a link.
+   What is put back is open to nobody whom it was closed to before, or is closed to now.
 3. It is replaced only if it still holds what was read; one that does not is left alone, and others go on.
 4. Putting back gives the exact bytes, unless the file changed since. Then it takes a person's yes, and only
    the servers go back to their place; what changed since stays. What can't be put back keeps its copy, and
@@ -53,6 +54,7 @@ __all__ = [
 ]
 
 _MANIFEST: Final = "manifest.json"
+_ANY_MODE: Final = 0o7777
 
 
 class Rewritten(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +69,8 @@ class Rewritten(msgspec.Struct, frozen=True, kw_only=True):
     removed: tuple[Removed, ...]
     copy: str = ""
     """The name of the copy of its original bytes."""
+    mode: int = _ANY_MODE
+    """Its mode before (rule 2); any in what was kept before there was this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,9 +131,22 @@ def plan(path: Path, changes: Sequence[Change]) -> Planned:
         text, one = rewrite(text, change)
         removed.append(one)
     new = mark + text.encode()
-    note = Rewritten(path=str(path), before=_digest(raw), after=_digest(new), removed=tuple(removed))
+    note = Rewritten(
+        path=str(path),
+        before=_digest(raw),
+        after=_digest(new),
+        removed=tuple(removed),
+        mode=_mode(path),
+    )
     shown = difference(old, text, [one.keys for one in changes])
     return Planned(before=raw, after=new, note=note, difference=shown)
+
+
+def _mode(path: Path) -> int:
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError as error:
+        raise BadConfigError(f"`{escape_text(str(path))}` can't be read: {error.strerror}") from error
 
 
 def apply(home: Path, plans: Sequence[Planned]) -> Applied:
@@ -254,7 +271,7 @@ def _restore(folder: Path, note: Rewritten, may_differ: Callable[[str], None]) -
         except OSError as error:
             words = error.strerror
             raise ConfigUnwritableError(f"the original of `{shown}` can't be read: {words}") from error
-        _replace(path, now, original)
+        _replace(path, now, original, most=note.mode)
         return Restored(path=note.path, how="exact")
     may_differ(
         f"`{shown}` changed since `init` rewrote it: put its servers back, and keep what changed since?"
@@ -267,7 +284,7 @@ def _restore(folder: Path, note: Rewritten, may_differ: Callable[[str], None]) -
         raise ConfigChangedError(
             f"`{shown}` changed so that its servers have no place: {error.message}", remedy=where
         ) from error
-    _replace(path, now, (MARK if now.startswith(MARK) else b"") + text.encode())
+    _replace(path, now, (MARK if now.startswith(MARK) else b"") + text.encode(), most=note.mode)
     return Restored(path=note.path, how="servers only")
 
 
@@ -283,7 +300,7 @@ def _next_folder(home: Path) -> Path:
     return folder
 
 
-def _replace(path: Path, expected: bytes, new: bytes) -> None:
+def _replace(path: Path, expected: bytes, new: bytes, *, most: int = _ANY_MODE) -> None:
     """Write the file as a whole, if it still holds what is expected (rules 2 and 3)."""
     shown = escape_text(str(path))
     try:
@@ -293,7 +310,7 @@ def _replace(path: Path, expected: bytes, new: bytes) -> None:
             raise ConfigChangedError(
                 f"`{shown}` changed in the meantime", remedy="close the client and try again"
             )
-        _write(target, new, stat.S_IMODE(seen.st_mode), owner=(seen.st_uid, seen.st_gid))
+        _write(target, new, stat.S_IMODE(seen.st_mode) & most, owner=(seen.st_uid, seen.st_gid))
     except (OSError, RuntimeError) as error:  # the latter for links that lead round, before Python 3.13
         words = error.strerror if isinstance(error, OSError) else "it is a link that leads round"
         raise ConfigUnwritableError(f"`{shown}` can't be written: {words}") from error
