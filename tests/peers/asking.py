@@ -9,7 +9,8 @@ It serves both eras without asking for a handshake. Its one tool is `work`; of i
 - `together` has it ask a legacy caller only once so many calls are open.
 - `state` makes it give a state of its own for each round, which has to come back as it was.
 - `hasty` has it answer a legacy caller in one write with its questions, `hurries` answer first whatever is
-  open, `dies` end once it has asked a modern one, `withdraws` take them back, and `late` ask once more after
+  open, `dies` end once it has asked a modern one, `withdraws` take them back, `reuses` take
+  back all of a round but the last, which has the same id, in one write, and `late` ask once more after
   its answer.
 - `error` has it answer with this error of JSON-RPC.
 
@@ -133,13 +134,15 @@ class Server:
             self.open.remove(work)
             self.end(work.id, work.given, work.answers, modern=False)
             return
-        for key, one in work.rounds.pop(0).items():
+        asked = work.rounds.pop(0)
+        for key, one in asked.items():
             self.asked += 1
-            name = f"ask-{self.asked}"
+            again = "reuses" in work.given and key != [*asked][-1]
+            name = "ask" if "reuses" in work.given else f"ask-{self.asked}"
             work.waiting[name] = key
-            say({"id": name, **one}, more="hasty" in work.given)
-            if work.given.get("withdraws"):
-                say({"method": "notifications/cancelled", "params": {"requestId": name}})
+            say({"id": name, **one}, more="hasty" in work.given or again)
+            if work.given.get("withdraws") or again:
+                say({"method": "notifications/cancelled", "params": {"requestId": name}}, more=again)
         if work.given.get("hasty"):
             work.rounds.clear()
             self.go_on(work)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from taskbound.ports.upstream import NoAnswer
+from taskbound.surfaces.gateway.asked import questions
+from taskbound.surfaces.gateway.asked.parked import Parked, Together
+from taskbound.surfaces.gateway.asked.questions import MAX_ROUNDS
+from taskbound.surfaces.gateway.call import Call
 from taskbound.wire.action import Decide
 from taskbound.wire.connection import TaskPush
 from tests.surfaces.gateway.asks import (
@@ -24,6 +31,8 @@ from tests.surfaces.gateway.bench import code_of, silence, text_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from taskbound.ports.upstream import UpstreamAnswer
 
 pytestmark = pytest.mark.anyio
 ERAS = pytest.mark.parametrize("server", [LEGACY, MODERN])
@@ -179,6 +188,66 @@ async def test_a_server_that_asks_and_dies_may_have_acted(client: str, tmp_path:
         assert code_of(found) == "server-lost"
         assert dict(a.outcomes()) == {"act_1": "unknown", "act_2": "succeeded"}
         assert len(a.calls()) == 1
+
+
+async def test_the_end_of_a_question_that_was_taken_back_answers_no_other_of_its_id(tmp_path: Path) -> None:
+    async with between(tmp_path) as a:
+        found = await a.seen_through({"roots/list": FOLDERS}, {"one": FORM, "two": ROOTS}, reuses=True)
+        assert json.loads(text_of(found)) == {"two": FOLDERS}
+
+
+async def test_nobody_is_asked_for_a_round_that_does_not_come(tmp_path: Path) -> None:
+    async with between(tmp_path, server=MODERN) as a:
+        found = await a.seen_through({"roots/list": FOLDERS}, *[{"a": ROOTS}] * (MAX_ROUNDS + 1), state=True)
+        assert code_of(found) == "asks-too-often"
+        assert len(a.calls()) == MAX_ROUNDS
+        assert a.decided().count("ask__roots/list") == MAX_ROUNDS - 1
+
+
+async def test_results_that_wait_for_their_clients_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(questions, "MAX_HELD", 10)
+    async with between(tmp_path, client="modern") as a:
+        result = (await a.b.answer_to(await a.start({"form": FORM})))["result"]
+        assert text_of(await a.b.answer_to(await a.start(hurries=True))) == "{}"
+        await a.b.until(lambda: len(a.outcomes()) == 3)
+        assert dict(a.outcomes()) == {"act_1": "succeeded", "act_2": "failed", "act_3": "succeeded"}
+        (key,) = result["inputRequests"]
+        late = await a.again({"rounds": [{"form": FORM}]}, result["requestState"], {key: YES})
+        assert code_of(late) == "unknown-state"
+
+
+async def test_a_question_that_is_taken_back_before_it_is_shown_is_shown_to_nobody() -> None:
+    shown: list[bytes] = []
+    client: Any = SimpleNamespace(answer=lambda line, _: shown.append(line))
+    parked = Parked(client, lambda _: None, lambda _, __: None)
+    parent, question = _call(1), _call(None)
+    got: list[UpstreamAnswer] = []
+    way = Together(parked, parent, ["k"]).way("k", question)
+    way.cancel(way.call("roots/list", b"{}", got.append), "the task has ended")
+    await asyncio.sleep(0)
+    assert got == [NoAnswer("taken-back", "the task has ended")]
+    over = Together(parked, _call(None), ["k"]).way("k", question)
+    over.call("roots/list", b"{}", got.append)
+    await asyncio.sleep(0)
+    assert got[1:] == [NoAnswer("taken-back", "the call is over")]
+    assert not shown
+    assert not parked.calls
+
+
+def _call(name: int | None) -> Call:
+    return Call(
+        id=name,
+        id_raw=b"1",
+        request="1",
+        key="",
+        tool="a__b",
+        server="a",
+        own="b",
+        arguments=b"{}",
+        modern=True,
+    )
 
 
 async def silence_modern(a: Asking) -> None:

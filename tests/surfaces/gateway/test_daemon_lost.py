@@ -4,11 +4,12 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
 
 from taskbound.wire.action import Decide, Duplicate, Outcome
 from taskbound.wire.connection import Bind, Bound, Fault, Ping
 from taskbound.wire.tool import ReachTools, ToolRows
-from tests.peers.commands import echo
+from tests.peers.commands import echo, speaking
 from tests.surfaces.gateway.bench import bench, code_of, hanging, text_of
 
 if TYPE_CHECKING:
@@ -118,6 +119,16 @@ async def test_a_task_that_ended_while_the_daemon_was_away_ends_what_is_open(tmp
         b.daemon.on[Bind] = lambda _: Bound(task="tsk_2", purpose="", deadline=0)
         b.daemon.task = "tsk_2"
         assert code_of(await b.call("odd__work")) == "task-ended", "no call was answered with it yet"
+
+
+async def test_a_subscription_ends_with_a_task_that_ended_while_the_daemon_was_away(tmp_path: Path) -> None:
+    async with bench(tmp_path, speaking(log=tmp_path / "log"), name="odd") as b:
+        b.daemon.servers[0] = structs.replace(b.daemon.servers[0], shareable=True)
+        await b.handshake()
+        assert (await b.request("resources/subscribe", {"uri": "test://a"}))["result"] == {}
+        b.daemon.on[Bind] = lambda _: Fault(code="task-ended", message="the task has ended (revoked)")
+        b.daemon.drop()
+        await b.until(lambda: b"resources/unsubscribe" in (tmp_path / "log").read_bytes())
 
 
 async def test_everything_stopped_while_the_daemon_was_away_interrupts_what_is_open(tmp_path: Path) -> None:

@@ -104,6 +104,13 @@ async def test_what_is_no_progress_is_dropped_whole_and_what_follows_is_told(par
     assert len(told.lines) == 1
 
 
+async def test_a_client_that_came_back_without_a_token_is_told_nothing() -> None:
+    told = Told()
+    told.call.progress = None
+    told.hear(progress=1)
+    assert told.lines == []
+
+
 async def test_progress_that_falls_is_dropped_and_what_does_not_is_told() -> None:
     told = Told()
     for progress in (1, 3, 2, 3, 2.999, 4):

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import structs
 
+from taskbound.surfaces.gateway import binding, changes
 from taskbound.wire.action import Decide, Outcome, Refused
-from taskbound.wire.connection import Bind
+from taskbound.wire.connection import Bind, TaskPush
 from taskbound.wire.tool import ReachTools, Seen, SeeTools
-from tests.peers.commands import echo, faulty
+from tests.peers.commands import echo, faulty, speaking
 from tests.peers.daemon import rows_of
-from tests.surfaces.gateway.bench import bench, code_of, pinned, reached, text_of
+from tests.surfaces.gateway.bench import bench, code_of, pinned, reached, silence, text_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -153,3 +154,43 @@ async def test_a_call_in_which_the_server_goes_past_a_limit_is_unknown_and_says_
         answer = await b.call("odd__work")
         assert "it went past its limit cpu=1" in text_of(answer)
         assert [one.outcome for one in b.daemon.asks if isinstance(one, Outcome)] == ["unknown"]
+
+
+async def test_a_server_is_not_started_again_by_what_it_said_before_its_task_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "_REST", 0.01)
+    async with bench(tmp_path, speaking(log=tmp_path / "log"), name="odd") as b:
+        await b.handshake()
+        await b.call("odd__work")
+        server, starts = b.running("odd"), (tmp_path / "log").read_bytes().count(b'"initialize"')
+        with b.daemon.holding(SeeTools) as held:
+            server.tools_changed()
+            one = await held.next()
+            await b.until(lambda: not b.gateway._changes._resting)  # noqa: SLF001 -- nobody is told of it
+            b.daemon.push(TaskPush(task="tsk_1", state="revoked"))
+            await b.until(lambda: not b.gateway._standing.task)  # noqa: SLF001 -- the same
+            await silence(b)  # it waits for the look to be over, to be ended
+            server.tools_changed()
+            await silence(b)
+        one.answer(b.daemon.answer(one.ask))
+        await b.until(lambda: server.upstream is None)
+        async with server.turn:  # after who waited for it before
+            assert server.upstream is None
+        assert (tmp_path / "log").read_bytes().count(b'"initialize"') == starts
+
+
+async def test_a_server_that_is_looked_at_without_end_ends_with_its_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(binding, "_TURN", 0.05)
+    async with bench(tmp_path, speaking(log=tmp_path / "log"), name="odd") as b:
+        await b.handshake()
+        await b.call("odd__work")
+        server = b.running("odd")
+        with b.daemon.holding(SeeTools) as held:
+            server.tools_changed()
+            one = await held.next()
+            b.daemon.push(TaskPush(task="tsk_1", state="revoked"))
+            await b.until(lambda: server.upstream is not None and not server.upstream.alive)
+            one.answer(b.daemon.answer(one.ask))

@@ -345,8 +345,10 @@ class Calls:
             for one in tuple(call.questions):
                 self.interrupt(one, Cause.CANCELLED)  # whoever has answered asks no more
             if not asks_for_input(found, running.spec.era):
-                await self.questions.has_client(call)
+                await self.questions.has_client(call, found)
                 return found
+            if number == MAX_ROUNDS - 1:
+                break  # nobody is asked for a round that does not come
             asked = await self.questions.turn(call, running, found)
             if not isinstance(asked, Turn):
                 return asked

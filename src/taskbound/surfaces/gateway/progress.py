@@ -71,8 +71,8 @@ class Progress:
         waiting = call.waiting
         if call.cause is not None or waiting is None or waiting.done() or not self._connected():
             return  # 2
-        if call.id is None:
-            return  # its client is asked something, and waits for nothing meanwhile
+        if call.id is None or call.progress is None:
+            return  # its client is asked something and away, or has come back without a token
         progress, total, words = params.get("progress"), params.get("total", 0), params.get("message", "")
         if not (_is_number(progress) and _is_number(total) and isinstance(words, str)):
             return  # 3

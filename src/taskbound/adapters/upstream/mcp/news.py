@@ -148,7 +148,8 @@ class Listening:
 
     def leave(self, uri: str) -> None:
         """Hear of this URI no more."""
-        if uri in self._uris and uri not in self._due:
+        asked = self._asking[1] if self._asking is not None else frozenset()
+        if uri in self._uris | asked and uri not in self._due and not self._answers.get(uri):
             self._left.add(uri)
             asyncio.get_running_loop().call_soon(self._next)
 

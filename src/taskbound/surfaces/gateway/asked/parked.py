@@ -9,7 +9,8 @@
    are not what MCP says or that nobody asked for; what was refused has used nothing up.
 3. What is not answered with the others is asked again, under another state.
 4. A result that is there while nobody waits is not settled before somebody does, or the time for it is over:
-   nobody could be given it. Nothing is asked for a call that is over.
+   nobody could be given it. So many bytes of a connection are kept so; what is more is not waited with.
+   Nothing is asked for a call that is over.
 """
 
 from __future__ import annotations
@@ -159,6 +160,11 @@ class Parked:
         place = self._places.get(parent)
         if place is not None:
             place.back.set()
+
+    def is_away(self, parent: Call) -> bool:
+        """Whether its client was asked something, and is not back."""
+        place = self._places.get(parent)
+        return place is not None and bool(place.state)
 
     async def client(self, parent: Call, seconds: float) -> bool:
         """Wait until somebody waits for the call (rule 4), and say whether one does."""

@@ -57,13 +57,15 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.binding import Running
     from taskbound.surfaces.gateway.calls import Calls, Desk
 
-__all__ = ["MAX_QUESTIONS", "MAX_ROUNDS", "Questions", "Unfinished", "asks_for_input"]
+__all__ = ["MAX_HELD", "MAX_QUESTIONS", "MAX_ROUNDS", "Questions", "Unfinished", "asks_for_input"]
 
 _log = logging.getLogger(__name__)
 MAX_QUESTIONS: Final = 16
 """Questions of one call."""
 MAX_ROUNDS: Final = 16
 """How often one call is sent to a modern server that asks."""
+MAX_HELD: Final = 64 * 1_048_576
+"""Bytes of results of one connection that wait for clients which were asked something and are away."""
 _MAX_KEY: Final = 128
 _MAX_STATE: Final = 65_536
 """Bytes of a modern server's state."""
@@ -96,6 +98,8 @@ class Questions:
         self._numbers = count(1)
         self._by_question: dict[Question, Call] = {}
         self._taken_back: set[Question] = set()
+        self._held = 0
+        """Bytes of results that wait for their clients."""
         self.posed = Posed(desk.client)
         self.parked = Parked(desk.client, calls.leave, calls.take)
 
@@ -200,10 +204,18 @@ class Questions:
         reach = binding.reach if binding is not None else ()
         return capabilities(offered(running.spec.name, reach, call.offers))
 
-    async def has_client(self, call: Call) -> None:
+    async def has_client(self, call: Call, found: UpstreamAnswer) -> None:
         """Wait until somebody can be given what came of a call (rule 4 of `parked`)."""
-        if not await self.parked.client(call, self._desk.timings.question):
+        size = len(found.raw) if isinstance(found, Answered | Errored) else 0
+        if self.parked.is_away(call) and self._held + size > MAX_HELD:
             self._calls.interrupt(call, Cause.UNANSWERED)
+            return
+        self._held += size
+        try:
+            if not await self.parked.client(call, self._desk.timings.question):
+                self._calls.interrupt(call, Cause.UNANSWERED)
+        finally:
+            self._held -= size
 
     # --- one question ----------------------------------------------------------------------------
 

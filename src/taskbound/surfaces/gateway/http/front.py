@@ -28,7 +28,7 @@ from taskbound.surfaces.gateway.http.errors import (
     VerbError,
 )
 from taskbound.surfaces.gateway.http.head import SESSION
-from taskbound.surfaces.gateway.http.rules import require_era, require_mirrored
+from taskbound.surfaces.gateway.http.rules import require_era, require_mirrored, require_spoken
 from taskbound.surfaces.gateway.http.seat import Seat
 from taskbound.surfaces.gateway.methods import needs_id
 from taskbound.wire.mcp.era import MODERN
@@ -283,6 +283,7 @@ class _Exchanging:
         """An answer to what a server asked in this session, or to nothing; modern clients post none."""
         if self._head.version == MODERN:
             raise NotAMessageError("in this revision of MCP a client answers with a request, and never so")
+        require_spoken(self._head.headers.get("mcp-protocol-version", ""))
         session = self._session()
         self._reply.accept()
         self._seat.gateway.answered_within(message, frozenset(session.open.values()))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from taskbound.core.tool.mirror import Mirror
     from taskbound.wire.mcp.message import Notice
 
-__all__ = ["require_era", "require_mirrored"]
+__all__ = ["require_era", "require_mirrored", "require_spoken"]
 
 _ABOUT: Final = {
     "tools/call": "name",
@@ -63,8 +63,7 @@ def require_era(headers: Mapping[str, str], message: Request | Notice) -> bool:
     if within is None:
         if named == MODERN and isinstance(message, Request):
             raise BadParamsError(f"`{VERSION_KEY}` is missing in `_meta`")
-        if named and named != MODERN and named not in LEGACY:
-            raise UnsupportedVersionError(f"MCP `{shown(named)}` is not spoken here", requested=shown(named))
+        require_spoken(named)
         if named == MODERN:
             _require_method(headers, message)
         return named == MODERN
@@ -74,6 +73,16 @@ def require_era(headers: Mapping[str, str], message: Request | Notice) -> bool:
     if not terms_of(message.params).modern:
         raise BadParamsError(f"`{VERSION_KEY}` is no revision")
     return True
+
+
+def require_spoken(named: str) -> None:
+    """Go on only with a revision that is spoken here, or none.
+
+    Raises:
+        UnsupportedVersionError: It is another.
+    """
+    if named and named != MODERN and named not in LEGACY:
+        raise UnsupportedVersionError(f"MCP `{shown(named)}` is not spoken here", requested=shown(named))
 
 
 def _require_method(headers: Mapping[str, str], message: Request | Notice) -> None:
