@@ -212,3 +212,15 @@ def test_a_directory_whose_name_is_no_text_is_named_in_json_too(person: Path) ->
     assert sorted(named(found)) == [("warn", "bypass"), ("warn", "unreadable")]
     document = ascii_json(found)
     assert document.count("DCFF") >= len(found), document
+
+
+@pytest.mark.parametrize("more", [{"env": {"LD_PRELOAD": "/evil.so"}}, {"envFile": "/evil.env"}])
+def test_our_gateway_with_variables_of_somebody_else_is_not_said_to_gate(
+    person: Path, more: dict[str, object]
+) -> None:
+    ours = gateway(person)
+    put(person / CURSOR, taskbound=ours | {"env": {"TASKBOUND_LOG": "x"}})
+    assert named(look(person)) == [("ok", "gated")]
+    put(person / CURSOR, taskbound=ours | more)
+    (one,) = look(person)
+    assert (one.level, one.name, "decide what runs" in one.text) == ("warn", "bypass", True)

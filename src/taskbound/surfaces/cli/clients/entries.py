@@ -10,7 +10,8 @@
 5. A variable whose name may be that of a secret is filled into no word of a command, no directory and no URL:
    these are shown and pinned, and whoever wrote the entry chose where a URL leads.
 6. Our own gateway is what `init` writes, the program first and the verb right behind it. Words further on, or
-   a program that a variable or a working directory decides on, make nothing our gateway.
+   a program that a variable or a working directory decides on, make nothing our gateway; and an entry that
+   sets variables for it, beyond our own, decides what runs in it (`LD_PRELOAD`, `PYTHONPATH`, `PATH`).
 
 What clients read stands in their own documentation:
 VS Code: https://code.visualstudio.com/docs/copilot/reference/mcp-configuration (`servers`, `type`, `url`,
@@ -56,6 +57,7 @@ _LOST: Final[Mapping[str, str]] = {
     "sandboxEnabled": "its client runs it in a sandbox (`sandboxEnabled`), which would be lost",
 }
 _PINNED: Final = "its arguments hold a secret, and what is pinned is stored and shown"
+_OWN: Final = "TASKBOUND_"
 _PYTHON: Final = re.compile(r"python(?:3(?:\.\d+)?t?)?", re.ASCII)
 _FRONT: Final = re.compile(r"/mcp/[a-z0-9][a-z0-9-]*/?", re.ASCII)
 _NEAR: Final = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -179,6 +181,10 @@ def _server(fill: _Fill, name: str, line: int, body: JsonValue) -> Server:
         raise _StaysError("it has no command")
     words = [body["command"], *_texts(body.get("args", []), "args")]
     if is_gateway(words):
+        if body.get("envFile") or not all(
+            key.startswith(_OWN) for key, _ in _pairs(body.get("env", {}), "env")
+        ):
+            raise _StaysError("it starts Taskbound's gateway with variables that decide what runs in it")  # 6
         return Server(config=config, name=name, line=line, command=tuple(words), gateway=True)
     declared = _pairs(body.get("env", {}), "env")
     read, more = _environment_file(fill, body.get("envFile"))
