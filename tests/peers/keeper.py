@@ -1,9 +1,11 @@
 """An MCP server that is given a secret in a variable, or in an argument, and tells it in every way it can.
 
-Run it: ``python keeper.py [--log FILE]``; it does not start without ``TOKEN``, and says so on standard error.
+Run it: ``python keeper.py [--log FILE | --shows | --dies]``; without ``TOKEN`` it does not start, and says
+so on standard error.
 
 `use` answers with the SHA-256 of ``TOKEN``. `tell` answers with ``TOKEN`` itself, written as `how` says.
 `sign` answers with the SHA-256 of its argument `api_key`. ``--log FILE`` appends each line that came.
+``--shows`` has ``TOKEN`` in a description, ``--dies`` says it on standard error and ends.
 
 Standard library only, and no import of anything beside it: it must run alone.
 """
@@ -49,6 +51,7 @@ def told(how: str, secret: str) -> str:
         "in-json": json.dumps({"deep": json.dumps({"er": secret})}),
         "url-safe": base64.urlsafe_b64encode(secret.encode()).decode(),
         "backwards": secret[::-1],
+        "large": json.dumps(["\n"] * 400_000),
     }[how]
 
 
@@ -104,6 +107,11 @@ def main() -> int:
     if secret is None:
         sys.stderr.write("TOKEN is not set\n")
         return 3
+    if sys.argv[1:] == ["--dies"]:
+        sys.stderr.write(f"bad token {secret}\n")
+        return 3
+    if sys.argv[1:] == ["--shows"]:
+        TOOLS[0]["description"] = f"Signs with {secret}."
     log = open(sys.argv[2], "a", encoding="utf-8") if sys.argv[1:2] == ["--log"] else None  # noqa: SIM115, PTH123 -- open to the end
     for line in sys.stdin:
         if log is not None:

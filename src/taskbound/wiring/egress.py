@@ -57,6 +57,8 @@ __all__ = ["main"]
 _DUMPABLE: Final = 4
 """PR_SET_DUMPABLE of Linux `prctl(2)`."""
 _BACKLOG: Final = 128
+_WHOLE: Final = logging.Formatter()
+"""All that a record can say: its words, and the tracebacks that go with them."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -153,9 +155,9 @@ class _Held(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line may be written; one that may not is written without its words."""
-        if self._leaks.found_in(record.getMessage()):
+        if self._leaks.found_in(_WHOLE.format(record)):
             record.msg, record.args = "a line was held back: it says a secret", ()
-            record.exc_info = record.exc_text = None
+            record.exc_info = record.exc_text = record.stack_info = None
         return True
 
 

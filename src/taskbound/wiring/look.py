@@ -2,7 +2,7 @@
 
 1. What is pinned is compared before anything of it runs, and so is the revision that it speaks.
 2. No tool of it is called, and nothing of what it serves is read.
-3. It is ended before this returns, with everything that it started.
+3. It is ended before this returns, with what it started and did not take out of its session.
 """
 
 from __future__ import annotations

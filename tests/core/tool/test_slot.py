@@ -68,11 +68,40 @@ def test_what_is_no_slot_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["PATH", "LD_PRELOAD", "LD_AUDIT", "PYTHONPATH", "NODE_OPTIONS", "BASH_ENV", "GIT_SSH_COMMAND"]
+    "name",
+    [
+        "PATH",
+        "LD_PRELOAD",
+        "LD_AUDIT",
+        "PYTHONPATH",
+        "NODE_OPTIONS",
+        "BASH_ENV",
+        "GIT_SSH_COMMAND",
+        "NPM_CONFIG_REGISTRY",
+        "npm_config_registry",
+        "GIT_CONFIG_GLOBAL",
+        "GIT_ASKPASS",
+        "GIT_CONFIG_VALUE_TOKEN",
+        "DOTNET_STARTUP_HOOKS",
+        "HTTPS_PROXY",
+        "all_proxy",
+        "SSL_CERT_FILE",
+        "GCONV_PATH",
+        "PIP_INDEX_URL",
+        "BUN_INSTALL",
+    ],
 )
 def test_a_variable_that_decides_what_runs_is_no_slot(name: str) -> None:
     with pytest.raises(BadSlotError, match="decides what runs"):
         parse_slot(f"environment:{name}")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["GITHUB_TOKEN", "GITLAB_TOKEN", "GIT_TOKEN", "GIT_PASSWORD", "NPM_TOKEN", "BUN_AUTH_TOKEN", "PROXY_KEY"],
+)
+def test_a_token_of_a_tool_is_a_slot(name: str) -> None:
+    assert parse_slot(f"environment:{name}").name == name
 
 
 def test_a_slot_is_part_of_what_a_server_is_and_none_leaves_its_digest_as_it_was() -> None:

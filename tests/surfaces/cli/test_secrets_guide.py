@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shlex
+import sqlite3
 import sys
 from pathlib import Path
+
+import pytest
 
 from tests.house.tree import ROOT
 from tests.surfaces.cli.installation import Installation, Typing
@@ -69,6 +73,8 @@ def test_a_secret_that_is_typed_is_not_shown(place: Installation) -> None:
     add = ("upstream", "add", "typed", "--secret", "environment:TOKEN", "--", sys.executable, str(KEEPER))
     assert typed(place, VALUES["token"], *add)[0] == 0
     terminal = Typing(place, "upstream", "secret", "typed", "environment:TOKEN")
+    terminal.until("keeper.py? [y/N]")
+    terminal.answer("y")
     terminal.until("environment:TOKEN: ")
     terminal.answer(VALUES["other"])
     assert terminal.end() == 0, terminal.seen
@@ -88,5 +94,29 @@ def test_a_slot_that_is_none_a_short_value_and_no_value_are_named(place: Install
         status, lines = typed(place, value, *add, slot, *command)
         assert (status != 0, f"[{code}]" in " ".join(lines)) == (True, True), (slot, lines)
         assert VALUES["token"] not in " ".join(lines)
-    status, lines = typed(place, "", "upstream", "secret", "fs", "environment:TOKEN")
+    status, lines = typed(place, "", "upstream", "secret", "fs", "environment:TOKEN", "--yes")
     assert (status != 0, "no secret was given" in " ".join(lines)) == (True, True), lines
+
+
+@pytest.mark.parametrize("how", ["--shows", "--dies"])
+def test_a_server_that_shows_its_secret_while_it_is_looked_at_is_not_pinned(
+    how: str, place: Installation
+) -> None:
+    add = ("upstream", "add", "keeper", "--secret", "environment:TOKEN", "--")
+    status, lines = typed(place, VALUES["token"], *add, sys.executable, str(KEEPER), how)
+    said = " ".join(lines)
+    assert (status != 0, "[secret-shown]" in said, VALUES["token"] in said) == (True, True, False), lines
+    assert not [path for path in files(place.home) if holds(path, VALUES["token"])]
+
+
+def test_a_secret_is_not_sealed_for_a_server_that_is_listed_under_the_digest_of_another(
+    place: Installation,
+) -> None:
+    add = ("upstream", "add", "twin", "--secret", "environment:TOKEN", "--", sys.executable, str(KEEPER))
+    assert typed(place, VALUES["token"], *add)[0] == 0
+    with contextlib.closing(sqlite3.connect(place.home / "taskbound.db")) as database, database:
+        changed = "UPDATE servers SET spec = CAST(replace(spec, 'keeper.py', 'other.py') AS BLOB)"
+        database.execute(f"{changed} WHERE name = 'twin'")
+    fill = ("upstream", "secret", "twin", "environment:TOKEN", "--yes")
+    status, lines = typed(place, VALUES["other"], *fill)
+    assert (status != 0, "[misnamed-pin]" in " ".join(lines)) == (True, True), lines

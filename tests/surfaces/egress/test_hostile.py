@@ -85,6 +85,7 @@ async def hostile(place: Place) -> AsyncIterator[Hostile]:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env={"PYTHONPATH": str(Path(__file__).parents[3])},
+        limit=2**24,
     )
     try:
         yield Hostile(process, place)
@@ -195,6 +196,18 @@ async def test_who_asks_without_end_is_cut_off(ask: dict[str, str], tmp_path: Pa
         assert (await one.begun("twin"))["is"] == "started"
         await one.step("burst", "twin", ask | {"number": 1}, MOST_CALLS)
         assert (await one.step("hear", "twin"))["is"] == "entries"
+
+
+async def test_what_is_long_is_looked_through_beside_the_loop(tmp_path: Path) -> None:
+    async with kept(tmp_path) as place, hostile(place) as one:
+        assert (await one.step("daemon", {"op": "connection:bind"}))["is"] == "bound"
+        assert (await one.begun("good"))["is"] == "started"
+        ask = {"op": "egress:call", "number": 1, "tool": "tell", "arguments": {"how": "large"}}
+        await one.step("say", "good", ask | {"action": await one.permit("keeper__tell", how="large")})
+        # The server answers one after the other; what it says next is not held up by the first.
+        listed = await one.asked("good", {"op": "egress:list", "number": 2, "method": "tools/list"})
+        assert listed["is"] == "entries"
+        assert (await one.step("hear", "good"))["is"] == "result"
 
 
 async def test_a_permit_that_was_given_before_the_egress_began_is_not_used(tmp_path: Path) -> None:

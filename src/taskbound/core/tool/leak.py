@@ -23,7 +23,7 @@ __all__ = ["Leaks"]
 
 _ESCAPED: Final = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 _PERCENT: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
-_SPACE: Final = re.compile(rb"[\s]+")
+_SPACE: Final = b" \t\n\r\f\v"
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 _NESTED: Final = 4
 """So many times a JSON document is taken out of a string of another."""
@@ -51,7 +51,7 @@ class Leaks:
         views += [_PERCENT.sub(_byte, one) for one in views if b"%" in one]
         if any(value in one for one in views for value in self._plain):
             return True
-        dense = [_SPACE.sub(b"", one).translate(_URL_SAFE) for one in views]
+        dense = [one.translate(_URL_SAFE, _SPACE) for one in views]
         return any(value in one for one in dense for value in self._coded)
 
 
@@ -75,6 +75,8 @@ def _unescaped(text: bytes) -> bytes:
 
 
 def _decoded(string: bytes) -> bytes:
+    if b"\\" not in string:
+        return string[1:-1]
     try:
         found = json.loads(string)
     except ValueError:

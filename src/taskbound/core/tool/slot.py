@@ -6,7 +6,9 @@ Rules:
    and `query:NAME` go with each request to a URL; `argument:TOOL/NAME` is a top-level argument of one of the
    server's own tools. There is one way to write it: headers in small letters.
 2. A slot holds what opens something, and nothing that decides what runs or who is spoken to: no variable that
-   a loader, a shell or an interpreter takes for code or for a place of code.
+   a loader, a shell or an interpreter takes for code or for a place of code, and none that a tool's
+   configuration, a proxy or a list of authorities is taken from. A token of such a tool (`GIT_TOKEN`,
+   `NPM_TOKEN`) is one.
 3. A value is `MIN_SECRET` to `MAX_SECRET` bytes of UTF-8: what is shorter can't be told from other text when
    an answer is looked through for it. It holds no zero byte, and in a header printable ASCII only.
 4. A value is sealed for one binding: namespace, server, identity, slot and number. What opens under another
@@ -37,11 +39,15 @@ _NAMES: Final = {
 _HEADER: Final = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _CODE: Final = frozenset(
     {
-        "BASH_ENV", "CLASSPATH", "ENV", "GIT_EXEC_PATH", "GIT_SSH", "GIT_SSH_COMMAND", "HOME", "IFS", "PATH",
+        "BASH_ENV", "CLASSPATH", "ENV", "GCONV_PATH", "HOME", "IFS", "PATH",
         "PERL5DB", "PERL5LIB", "PERL5OPT", "RUBYLIB", "RUBYOPT", "SHELL", "TMPDIR", "ZDOTDIR",
     }
 )  # fmt: skip  # a list of words reads better as words
-_CODE_PREFIXES: Final = ("DYLD_", "_JAVA_", "JAVA_", "JDK_", "LD_", "NODE_", "PYTHON", "UV_", "npm_")
+_CODE_PREFIXES: Final = ("DYLD_", "_JAVA_", "JAVA_", "JDK_", "LD_", "NODE_", "PYTHON", "UV_")
+_TOOLS: Final = ("BUN_", "DOTNET_", "GIT_", "NPM_", "PIP_", "SSL_")
+"""What these tools read, in either case, is mostly configuration."""
+_CONFIGURED: Final = ("GIT_CONFIG_", "NPM_CONFIG_", "SSL_")
+_TOKENS: Final = ("_PASSWORD", "_TOKEN")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -69,7 +75,7 @@ class Slot:
             parse_own_name(self.tool)
         if self.tool in METHOD_NAMES:
             raise BadSlotError(f"`{shown(self.tool)}` is no tool of a server")
-        if self.kind == "environment" and (self.name in _CODE or self.name.startswith(_CODE_PREFIXES)):
+        if self.kind == "environment" and _decides(self.name):
             raise BadSlotError(
                 f"the variable `{self.name}` decides what runs, and is no place for a secret"
             )  # 2
@@ -92,6 +98,17 @@ class Binding:
     slot: str
     number: int
     """1 for the first value of the slot."""
+
+
+def _decides(name: str) -> bool:
+    """Whether a variable of this name decides what runs or who is spoken to (rule 2)."""
+    if name in _CODE or name.startswith(_CODE_PREFIXES):
+        return True
+    either = name.upper()
+    if either.endswith("_PROXY"):
+        return True
+    token = either.endswith(_TOKENS) and not either.startswith(_CONFIGURED)
+    return either.startswith(_TOOLS) and not token
 
 
 def parse_slot(text: str) -> Slot:

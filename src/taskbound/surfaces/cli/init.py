@@ -318,7 +318,7 @@ def _seal_secrets(session: Session, choice: Choice) -> None:
     }
     for name, server in choice.servers.items():
         values = {slot: value for slot, value in server.secrets if (name, slot.text) not in filled}
-        fill_slots(session, name, values)
+        fill_slots(session, choice.probed[name].spec, values)
         choice.sealed += tuple(f"{name}.{slot.text}" for slot in values)
 
 

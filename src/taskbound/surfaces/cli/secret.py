@@ -2,6 +2,8 @@
 
 1. A value stands in no argument and no variable of a command: other programs read those.
 2. What leaves this process is sealed to the egress' key, for one server as it is pinned, and one slot of it.
+3. The pin's digest is computed here, from what is shown to the person or was looked at just now: a daemon's
+   word for it would let it list one program under the digest of another.
 """
 
 from __future__ import annotations
@@ -10,19 +12,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from taskbound.core.errors import DeniedError
 from taskbound.core.tool import Binding, Slot, parse_slot, require_secret
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import shown
 from taskbound.surfaces.cli.session import Session, command
 from taskbound.wire.connection import Done
-from taskbound.wire.tool import ListUpstreams, SetSecret, UpstreamRow, UpstreamRows
+from taskbound.wire.tool import ListUpstreams, SetSecret, UpstreamRow, UpstreamRows, identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from taskbound.wire.tool import SecretRow
+    from taskbound.wire.tool import SecretRow, ServerSpec
 
-__all__ = ["add_secret", "fill_slots", "how_filled", "read_slots", "secret"]
+__all__ = ["MisnamedPinError", "add_secret", "fill_slots", "how_filled", "read_slots", "secret"]
+
+
+class MisnamedPinError(DeniedError):
+    """The daemon lists a server under the digest of another, or not as it was looked at just now."""
+
+    code = "misnamed-pin"
+    remedy = "give it no secret; look at the daemon's machine and database, and at `taskbound audit verify`"
 
 
 def add_secret(app: typer.Typer) -> None:
@@ -31,7 +41,7 @@ def add_secret(app: typer.Typer) -> None:
         app,
         "secret",
         asks=True,
-        examples="taskbound upstream secret github environment:GITHUB_TOKEN < token\n"
+        examples="taskbound upstream secret github environment:GITHUB_TOKEN --yes < token\n"
         "taskbound upstream secret github environment:GITHUB_TOKEN --remove --yes",
     )(secret)
 
@@ -46,7 +56,7 @@ def secret(
     *,
     remove: Annotated[bool, typer.Option("--remove", help="Take the value away.")] = False,
 ) -> None:
-    """Fill a slot of a server with a secret, or replace what is in it.
+    """Fill a slot of a server with a secret, or replace what is in it; shows first what the server is.
 
     The value is read from a pipe or typed unseen, and sealed to the key of the egress before it leaves this
     command: neither the daemon, the database, the log nor a gateway has it.
@@ -58,6 +68,8 @@ def secret(
         ask = SetSecret(server=server, slot=place.text, number=_next(row, place))
         session.done(session.ask(ask, Done), f"{shown(place.text)} of {shown(server)} is empty")
         return
+    _require_named(session, row, row.spec)
+    session.confirm(f"Give a secret to {shown(server)}, which is {_what(row.spec)}?")
     value = session.plugs.read_secret(f"{place.text}: ")
     if not value:
         raise BadInputError(
@@ -87,17 +99,19 @@ def read_slots(session: Session, slots: Sequence[str]) -> dict[Slot, str | None]
     return found
 
 
-def fill_slots(session: Session, server: str, values: Mapping[Slot, str | None]) -> tuple[str, ...]:
-    """Seal these values and have them kept, for a server that is pinned; the slots that stay empty.
+def fill_slots(session: Session, spec: ServerSpec, values: Mapping[Slot, str | None]) -> tuple[str, ...]:
+    """Seal these values and have them kept, for a server pinned as it was looked at; the slots left empty.
 
     Raises:
         BadInputError: The server is not pinned.
+        MisnamedPinError: It is pinned to something else (rule 3).
         BadSlotError: It has no such slot.
         UnavailableError: The egress does not show its key.
     """
     given = {slot: value for slot, value in values.items() if value is not None}
     if given:
-        row = _row(session, server)
+        row = _row(session, spec.name)
+        _require_named(session, row, spec)
         for slot, value in given.items():
             _set(session, row, slot, value)
     return tuple(slot.text for slot in values if slot not in given)
@@ -119,6 +133,18 @@ def _set(session: Session, row: UpstreamRow, slot: Slot, value: str) -> Done:
     sealed = session.plugs.seal(session.place, value, binding)  # 2
     ask = SetSecret(server=row.spec.name, slot=slot.text, number=binding.number, sealed=sealed)
     return session.ask(ask, Done)
+
+
+def _require_named(session: Session, row: UpstreamRow, spec: ServerSpec) -> None:
+    """Go on only when the row is that of this spec (rule 3)."""
+    wanted = identity_of(spec, namespace=session.namespace).digest
+    if (row.identity, identity_of(row.spec, namespace=session.namespace).digest) != (wanted, wanted):
+        raise MisnamedPinError(f"the daemon lists `{shown(spec.name)}` under the digest of something else")
+
+
+def _what(spec: ServerSpec) -> str:
+    """What a secret is about to be given to, for a person to read."""
+    return shown(spec.url or " ".join((spec.command, *spec.arguments)))
 
 
 def _row(session: Session, server: str) -> UpstreamRow:

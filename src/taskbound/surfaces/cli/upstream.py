@@ -183,7 +183,7 @@ def _pin(
         raise BadInputError("the tool file is for another package, or for other releases of it")
     answer = add_probed(session, probed, agents)
     name = probed.spec.name
-    empty = fill_slots(session, name, secrets)
+    empty = fill_slots(session, probed.spec, secrets)
     if not session.screen.json:
         _tell(session, name, probed)
         for slot in empty:

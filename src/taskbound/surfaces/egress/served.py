@@ -12,11 +12,14 @@
    was subscribed here by a permit, a cancelled call has one reason. The daemon is asked before it, as before
    a list; only a call that was sent is cancelled without.
 6. What is asked and not done yet has a bound; whoever asks past it is cut off.
+7. No server's words hold up the others: what is long is looked through beside the loop, and progress and logs
+   that are long or come too often are dropped before they are looked at.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
@@ -44,7 +47,7 @@ from taskbound.wire.mcp.level import LEVELS, SILENT
 from taskbound.wire.tool import identity_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool import ServerIdentity, Slot
@@ -60,6 +63,12 @@ MAX_UNSENT: Final = 8 * 1_048_576
 """Bytes that a server may leave unread before it gets another call."""
 SUBSCRIBE: Final = "resources/subscribe"
 LISTS: Final = frozenset({"prompts/list", "resources/list", "resources/templates/list", "tools/list"})
+MAX_TOLD: Final = 8_192
+"""Bytes of one notification of progress or of a log."""
+MAX_A_SECOND: Final = 50
+"""Notifications that one server is heard with in one second."""
+AT_ONCE: Final = 65_536
+"""Bytes of an answer that are looked through in the loop."""
 _CANCELLED: Final = "nobody waits for it any more"
 _HELD_BACK: Final = "the server said a secret that it was given, and it was held back"
 
@@ -132,6 +141,10 @@ class Served:
         self._subscribed: set[str] = set()
         """URIs of subscriptions that were sent by a permit (rule 5)."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._last: deque[float] = deque(maxlen=MAX_A_SECOND)
+        """When its last notifications came, by the loop's clock in seconds."""
+        self._late: set[asyncio.Future[wire.EgressSaid]] = set()
+        """Answers that are looked through beside the loop."""
         self.upstream: Upstream | None = None
 
     async def start(self) -> wire.Started | wire.Failure:
@@ -221,7 +234,7 @@ class Served:
                 if ask.method == "tools/list"
                 else await upstream.list_entries(ask.method)
             )
-            if self._leaks.found_in(*found):
+            if await asyncio.to_thread(self._leaks.found_in, *found):  # 7
                 raise SecretInAnswerError(_HELD_BACK)  # 4
         except TaskboundError as error:
             self._say(wire.Unlisted(number=ask.number, fault=self._fault(error)))
@@ -302,10 +315,31 @@ class Served:
     # --- what the server says --------------------------------------------------------------------
 
     def _answered(self, number: int, found: UpstreamAnswer) -> None:
-        one = self._open.get(number)
+        one = self._open.pop(number, None)
         if one is None:
             return
-        self._end(number, self._shown(number, found, told=one.told))
+        show = partial(self._shown, number, found, told=one.told)
+        if isinstance(found, Answered | Errored) and len(found.raw) > AT_ONCE:
+            late = asyncio.get_running_loop().run_in_executor(None, show)  # 7
+            self._late.add(late)
+            self._begin(self._say_late(late))
+        else:
+            self._say(show())
+
+    async def _say_late(self, late: asyncio.Future[wire.EgressSaid]) -> None:
+        try:
+            self._say(await late)
+        finally:
+            self._late.discard(late)
+
+    def _hears(self, raw: bytes) -> bool:
+        """Whether a notification is looked at, and told (rule 7)."""
+        now = asyncio.get_running_loop().time()
+        often = len(self._last) == MAX_A_SECOND and now - self._last[0] < 1.0
+        if often or len(raw) > MAX_TOLD:
+            return False
+        self._last.append(now)
+        return True
 
     def _shown(self, number: int, found: UpstreamAnswer, *, told: bool) -> wire.EgressSaid:
         """The answer as it may leave (rule 4)."""
@@ -335,7 +369,7 @@ class Served:
     def _progressed(self, number: int, params: Mapping[str, JsonValue]) -> None:
         one = self._open.get(number)
         raw = msgspec.json.encode(params)
-        if one is None:
+        if one is None or not self._hears(raw):
             return
         if self._leaks.found_in(raw):
             one.told = True  # 4
@@ -345,7 +379,7 @@ class Served:
     def _logged_in(self, number: int, params: Mapping[str, JsonValue]) -> None:
         one = self._open.get(number)
         raw = msgspec.json.encode(params)
-        if one is None:
+        if one is None or not self._hears(raw):
             return
         if self._leaks.found_in(raw):
             one.told = True  # 4
@@ -355,7 +389,7 @@ class Served:
     def logged(self, params: Mapping[str, JsonValue]) -> None:
         """It logs, of no call that can be told; what has a secret in it is dropped (rule 4)."""
         raw = msgspec.json.encode(params)
-        if not self._leaks.found_in(raw):
+        if self._hears(raw) and not self._leaks.found_in(raw):
             self._say(wire.LoggedHere(params=msgspec.Raw(raw)))
 
     def listed(self, kind: str) -> None:
@@ -383,7 +417,16 @@ class Served:
         for number in tuple(self._open):
             self._end(number, wire.Unsent(number=number, code="not-reached", reason="the server ended"))
         safe = not self._leaks.found_in(reason, detail)
-        self._say(wire.Stopped(reason=reason if safe else _HELD_BACK, detail=detail if safe else ""))
+        said = wire.Stopped(reason=reason if safe else _HELD_BACK, detail=detail if safe else "")
+        if self._late:
+            self._begin(self._say_last(said, tuple(self._late)))
+        else:
+            self._say(said)
+
+    async def _say_last(self, said: wire.Stopped, before: Iterable[asyncio.Future[wire.EgressSaid]]) -> None:
+        """Say that it is gone, after every answer that it gave."""
+        await asyncio.gather(*before, return_exceptions=True)
+        self._say(said)
 
     def _fault(self, error: TaskboundError) -> Fault:
         """The error as one message, without what may hold a secret (rule 4)."""

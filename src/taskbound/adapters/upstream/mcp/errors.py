@@ -12,6 +12,7 @@ __all__ = [
     "ListRefusedError",
     "NoSuchCommandError",
     "NoSuchModuleError",
+    "SecretShownError",
     "ServerChangedError",
     "ServerLostError",
     "StartFailedError",
@@ -51,6 +52,13 @@ class LimitNotKeptError(MalformedError):
 
     code = "limit-not-kept"
     remedy = "leave the limit out, or run the server under an account or on a system that keeps it"
+
+
+class SecretShownError(DeniedError):
+    """A server that was looked at with a secret showed it, in a definition, a note or an error."""
+
+    code = "secret-shown"
+    remedy = "think of the secret as known; have the server fixed, or add it with the slot empty"
 
 
 class ServerChangedError(DeniedError):

@@ -68,7 +68,7 @@ def died_of(status: int | None, limits: Sequence[Limit]) -> str:
 
 def _not_kept(name: str) -> str:
     if name == "memory" and not sys.platform.startswith("linux"):
-        return "only Linux keeps a limit of what a process can write to"
+        return "only Linux keeps a limit of a process's private data"
     if name == "processes" and os.geteuid() == 0:
         return "the system does not count the processes of root"
     return ""

@@ -1,6 +1,9 @@
 """Looking at a server before it is pinned: its era, what it says of itself, its tools.
 
 The process that is looked at carries no calls (design 6), and is ended before this returns.
+
+What a server that was given a secret shows is pinned, stored and offered only without it; where it stands in
+anything, also in an error, the look is refused (`core.tool.leak`).
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from msgspec import structs
 
-from taskbound.adapters.upstream.mcp.errors import ServerLostError, StartFailedError
+from taskbound.adapters.upstream.mcp.errors import SecretShownError, ServerLostError, StartFailedError
 from taskbound.adapters.upstream.mcp.filling import fill
 from taskbound.adapters.upstream.mcp.handshake import Opened, discover, initialize
 from taskbound.adapters.upstream.mcp.limits import require_kept
@@ -22,7 +25,9 @@ from taskbound.adapters.upstream.mcp.pin import resolve_command
 from taskbound.adapters.upstream.mcp.process import ServerProcess, environment_for
 from taskbound.adapters.upstream.mcp.server import Patience
 from taskbound.adapters.upstream.mcp.session import METHOD_NOT_FOUND, REFUSAL, Session
+from taskbound.core.errors import TaskboundError
 from taskbound.core.tool import parse_definitions, parse_server_name
+from taskbound.core.tool.leak import Leaks
 from taskbound.core.tool.limits import parse_limits
 from taskbound.ports.upstream import errored
 from taskbound.wire.tool import ServerSpec, identity_of
@@ -39,7 +44,16 @@ if TYPE_CHECKING:
     Show = Callable[[Asking, Opened], Awaitable["Probe"]]
     """Lists what an open connection offers."""
 
-__all__ = ["Deaf", "Probe", "look_legacy", "look_modern", "pin_server", "probe", "probe_command"]
+__all__ = [
+    "Deaf",
+    "Probe",
+    "look_guarded",
+    "look_legacy",
+    "look_modern",
+    "pin_server",
+    "probe",
+    "probe_command",
+]
 
 R = TypeVar("R")
 
@@ -230,14 +244,34 @@ def probe_command(
 
     Raises:
         MalformedError: As `pin_server`, or one of its tools can't be pinned.
+        SecretShownError: It showed a secret that it was given.
         UnavailableError: As `probe`.
     """
     spec = pin_server(
         name, command, environment=environment, directory=directory, limits=limits, slots=secrets or ()
     )
     filled = {slot: value for slot, value in (secrets or {}).items() if value is not None}
-    found = asyncio.run(probe(spec, filling=fill(filled)))
+    found = look_guarded(filled.values(), lambda: asyncio.run(probe(spec, filling=fill(filled))))
     return structs.replace(spec, era=found.era, logs=found.logs), found
+
+
+def look_guarded(secrets: Iterable[str], look: Callable[[], Probe]) -> Probe:
+    """What a look sees, when none of the secrets that the server was given for it stands there.
+
+    Raises:
+        SecretShownError: One does, or in the reason why nothing is seen.
+        TaskboundError: As the look.
+    """
+    leaks = Leaks(secrets)
+    try:
+        found = look()
+    except TaskboundError as error:
+        if not leaks.found_in(error.message, error.advice, str(getattr(error, "detail", ""))):
+            raise
+        raise SecretShownError("the server can't be looked at, and its last words hold its secret") from None
+    if leaks.found_in(*found.definitions, *found.notes, *found.methods, found.server):
+        raise SecretShownError("the server shows a secret that it was given, in what it says of itself")
+    return found
 
 
 async def _listed(session: Asking, name: str, opened: Opened, patience: Patience) -> Probe:

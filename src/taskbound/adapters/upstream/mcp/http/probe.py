@@ -21,7 +21,7 @@ from taskbound.adapters.upstream.mcp.filling import fill
 from taskbound.adapters.upstream.mcp.handshake import initialize
 from taskbound.adapters.upstream.mcp.http.server import HttpStarter, offered
 from taskbound.adapters.upstream.mcp.listing import list_tools
-from taskbound.adapters.upstream.mcp.probe import Deaf, Probe, look_legacy, look_modern
+from taskbound.adapters.upstream.mcp.probe import Deaf, Probe, look_guarded, look_legacy, look_modern
 from taskbound.adapters.upstream.mcp.server import Patience
 from taskbound.core.errors import UnavailableError
 from taskbound.core.tool import parse_definitions, parse_server_name
@@ -134,11 +134,14 @@ def probe_url(  # noqa: PLR0913 -- what a server is reached by, as a person type
 
     Raises:
         MalformedError: As `pin_url`, or one of its tools can't be pinned.
+        SecretShownError: It showed a secret that it was given.
         UnavailableError: As `probe`.
     """
     spec = pin_url(name, url, headers=headers, key=key, authorities=authorities, slots=secrets or ())
     filled = {slot: value for slot, value in (secrets or {}).items() if value is not None}
-    found = asyncio.run(probe(spec, transport=transport, filling=fill(filled)))
+    found = look_guarded(
+        filled.values(), lambda: asyncio.run(probe(spec, transport=transport, filling=fill(filled)))
+    )
     return structs.replace(spec, era=found.era, logs=found.logs, transport=found.transport), found
 
 

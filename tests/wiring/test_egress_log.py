@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+WRITES = """
+import logging
+from taskbound.wiring.egress import _Held
+from taskbound.wiring.log import open_log
+open_log("egress", "info")
+held = _Held()
+held.keep(frozenset({"hunter2-hunter2"}))
+logging.getLogger().handlers[0].addFilter(held)
+try:
+    raise ValueError("bad token " + {said})
+except ValueError:
+    logging.getLogger("c").exception("failed")
+"""
+
+
+@pytest.mark.parametrize(("said", "word"), [("'hunter2-hunter2'", "held back"), ("'of nobody'", "of nobody")])
+def test_a_secret_in_a_traceback_is_held_back(said: str, word: str) -> None:
+    code = WRITES.replace("{said}", said)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert word in done.stderr
+    assert "hunter2-hunter2" not in done.stderr
