@@ -180,6 +180,23 @@ async def test_a_server_is_not_started_again_by_what_it_said_before_its_task_end
         assert (tmp_path / "log").read_bytes().count(b'"initialize"') == starts
 
 
+async def test_no_call_is_asked_about_while_nobody_knows_yet_what_its_server_lists_now(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path, speaking(log=tmp_path / "log"), name="odd") as b:
+        await b.handshake()
+        await b.call("odd__work")
+        server = b.running("odd")
+        with b.daemon.holding(SeeTools) as held:
+            server.tools_changed()
+            one = await held.next()
+            request = await b.start_call("odd__work")
+            await silence(b)
+            assert len([ask for ask in b.daemon.asks if isinstance(ask, Decide)]) == 1
+        one.answer(b.daemon.answer(one.ask))
+        assert text_of(await b.answer_to(request)) == text_of(await b.call("odd__work"))
+
+
 async def test_a_server_that_is_looked_at_without_end_ends_with_its_task(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,7 +104,8 @@ class Running:
     @property
     def ready(self) -> bool:
         """Whether a call can be sent to it at once."""
-        return not self.stale and self.upstream is not None and self.upstream.alive
+        looked_at = self.turn.locked()  # whether it still lists what is pinned is not known yet
+        return not self.stale and not looked_at and self.upstream is not None and self.upstream.alive
 
     def enter(self) -> None:
         """A call was sent to it."""
