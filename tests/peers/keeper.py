@@ -78,11 +78,11 @@ def answer(request: dict[str, Any], secret: str) -> None:
             elif arguments["how"] == "error":
                 send({"id": number, "error": {"code": -32000, "message": f"bad token {secret}"}})
                 return
-            elif arguments["how"] == "progress":
+            elif arguments["how"] in {"progress", "short", "long"}:
                 told_of = {
                     "progressToken": params["_meta"]["progressToken"],
                     "progress": 1,
-                    "message": secret,
+                    "message": {"short": "x", "long": "x" * 9_000}.get(arguments["how"], secret),
                 }
                 send({"method": "notifications/progress", "params": told_of})
                 text = "done"

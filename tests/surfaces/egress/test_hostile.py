@@ -210,6 +210,16 @@ async def test_what_is_long_is_looked_through_beside_the_loop(tmp_path: Path) ->
         assert (await one.step("hear", "good"))["is"] == "result"
 
 
+@pytest.mark.parametrize(("how", "first"), [("short", "progress"), ("long", "result")])
+async def test_progress_that_is_long_is_dropped(how: str, first: str, tmp_path: Path) -> None:
+    async with kept(tmp_path) as place, hostile(place) as one:
+        assert (await one.step("daemon", {"op": "connection:bind"}))["is"] == "bound"
+        assert (await one.begun("good"))["is"] == "started"
+        ask = {"op": "egress:call", "number": 1, "tool": "tell", "arguments": {"how": how}, "progress": True}
+        action = await one.permit("keeper__tell", how=how)
+        assert (await one.asked("good", ask | {"action": action}))["is"] == first
+
+
 async def test_a_permit_that_was_given_before_the_egress_began_is_not_used(tmp_path: Path) -> None:
     async with kept(tmp_path) as place, hostile(place) as one:
         assert (await one.step("daemon", {"op": "connection:bind"}))["is"] == "bound"
