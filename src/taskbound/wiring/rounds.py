@@ -125,8 +125,8 @@ class Rounds:
             self._signer.close()  # it serves one at a time, and other daemons ask it too
 
     def _start_egress(self) -> None:
-        """Have the egress run once a server has slots; it is started again when it has ended (rule 7)."""
-        if self._egress is None or not self._daemon.egress_wanted.is_set():
+        """Have the egress run once a server has slots, and again when it has ended; not at our end (7)."""
+        if self._egress is None or self._ending.is_set() or not self._daemon.egress_wanted.is_set():
             return
         try:
             self._egress.start()
