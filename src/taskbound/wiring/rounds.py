@@ -9,7 +9,8 @@
 6. Of several daemons on one database one gives places and has the log signed; the others
    look at what it came to, and one of them takes that on when it ends. Each says every second that it is
    there, and every five seconds, a gateway's grace, looks for what those have left that are not.
-7. The egress is looked at in each round too; what is wrong with it holds nothing else up.
+7. The egress is looked at in each round too. One that does not start holds a round up, by 15 seconds at most,
+   and is tried again ever more rarely; what else is wrong with it holds nothing up.
 """
 
 from __future__ import annotations
