@@ -19,6 +19,8 @@ CROSSES = """
 from taskbound.surfaces.gateway.http.seat import Seat
 _answer, _last, _count = Seat.answer, [b""], [0]
 def crossing(self, line, to):
+    if not line:  # the news that a cancelled call gets no answer
+        return _answer(self, line, to)
     _count[0] += 1
     before, _last[0] = _last[0], line
     _answer(self, line if _count[0] % 20 else before, to)
