@@ -106,7 +106,7 @@ class Server:
     def _call(self, request: object, arguments: Message, *, modern: bool) -> None:
         self._calls += 1
         if self._lingers and self._calls == 1:  # not for who only looks, and has nobody to find it
-            command = [sys.executable, "-c", "import signal; signal.pause()"]
+            command = [sys.executable, "-c", "import signal; signal.pause()", *sys.argv[1:]]  # whose it is
             nothing = subprocess.DEVNULL
             subprocess.Popen(command, start_new_session=True, stdin=nothing, stdout=nothing)
         text = arguments["text"]

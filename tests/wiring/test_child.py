@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -89,3 +91,26 @@ def test_one_that_does_not_start_says_why_and_is_tried_again_after_a_pause_that_
     child.start()
     assert key_of(child)
     child.stop()
+
+
+def test_who_has_more_descriptors_than_select_can_name_hears_it_all_the_same(home: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], min(2_048, before[1])), before[1]))
+    opened = [os.open("/dev/null", os.O_RDONLY) for _ in range(1_100)]
+    child = SignerChild(home, ORIGIN, create=True)
+    try:
+        child.start()
+        assert child.pid
+    finally:
+        for one in opened:
+            os.close(one)
+        child.stop()
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_one_that_was_left_is_started_no_more(home: Path) -> None:
+    child = SignerChild(home, ORIGIN, create=True)
+    child.leave()
+    with pytest.raises(SignerUnavailableError, match="its daemon is ending"):
+        child.start()
+    assert child.pid == 0

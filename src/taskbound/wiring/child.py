@@ -9,15 +9,18 @@ Each is a process of its own, and under the same user it is no boundary against 
 3. One that has ended is started again, at once; one that did not even start, after a
    pause that doubles up to half a minute.
 4. The egress is started once a server has slots, and not before: who has no secrets has no such process.
+5. Once its daemon ends none is started any more, and one that is just starting is ended at once: it has
+   nothing to bring to an end, and may never say that it is ready.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import select
+import selectors
 import subprocess
 import sys
+import threading
 import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
@@ -70,6 +73,9 @@ class Child(ABC):
         self._name = name
         self._error = error
         self._process: subprocess.Popen[bytes] | None = None
+        self._turn = threading.Lock()
+        self._starting = self._left = False
+        """Whether one is just starting, and whether none is started any more (rule 5); under `_turn`."""
         self._trouble = ""
         self._pause = 0.0
         self._again = 0.0
@@ -83,22 +89,29 @@ class Child(ABC):
         return 0 if self._process is None else self._process.pid
 
     def start(self) -> None:
-        """Start it unless it runs, or failed a moment ago (rule 3).
+        """Start it unless it runs, failed a moment ago (rule 3), or was left (rule 5).
 
         Raises:
             UnavailableError: It does not start, and why.
         """
         if self._process is not None and self._process.poll() is None and not self._trouble:
             return
-        if self._elapsed() >= self._again:
+        if self._elapsed() >= self._again or self._left:
             self._trouble = self._try()
             self._pause = min(max(_PAUSE, 2 * self._pause), _LONGEST_PAUSE) if self._trouble else 0.0
             self._again = self._elapsed() + self._pause
         if self._trouble:
             raise self._error(f"the {self._name} does not start: {self._trouble}")
 
+    def leave(self) -> None:
+        """Have none started any more (rule 5); from any thread. One that runs is ended by `stop`."""
+        with self._turn:
+            self._left = True
+            if self._starting and self._process is not None:
+                self._process.kill()  # so that nobody waits for its word
+
     def stop(self) -> None:
-        """End it."""
+        """End it; called by whoever starts it, or once nobody does any more."""
         if self._process is None:
             return
         if self._process.stdin is not None:
@@ -119,6 +132,23 @@ class Child(ABC):
         listening, speaking = os.pipe()
         with os.fdopen(listening, "rb", buffering=0) as ear:
             try:
+                trouble = self._run(speaking)
+            finally:
+                os.close(speaking)
+            said = "" if trouble else _hear(ear.fileno())
+        with self._turn:
+            self._starting = False
+        if said == "ready":
+            return ""
+        self.stop()
+        return trouble or said or "it ended, or said nothing in time"
+
+    def _run(self, speaking: int) -> str:
+        """Run it, to speak on this descriptor; why it does not run, if it doesn't."""
+        with self._turn:
+            if self._left:
+                return "its daemon is ending"  # 5
+            try:
                 self._process = subprocess.Popen(  # noqa: S603 - our own module, each word an argument
                     self._command(speaking),
                     stdin=subprocess.PIPE,  # 1
@@ -129,13 +159,8 @@ class Child(ABC):
                 )
             except OSError as error:
                 return error.strerror or "it can't be run"
-            finally:
-                os.close(speaking)
-            said = _hear(ear.fileno())
-        if said == "ready":
-            return ""
-        self.stop()
-        return said or "it ended, or said nothing in time"
+            self._starting = True
+        return ""
 
     def _command(self, speaking: int) -> list[str]:
         return [
@@ -204,9 +229,11 @@ def _hear(descriptor: int) -> str:
     """The first line that is said there, empty when nothing is in time."""
     said = b""
     end = time.monotonic() + _PATIENCE
-    while b"\n" not in said and select.select([descriptor], [], [], max(0.0, end - time.monotonic()))[0]:
-        piece = os.read(descriptor, 1024)
-        if not piece:
-            break
-        said += piece
+    with selectors.DefaultSelector() as waiting:  # a daemon has more descriptors than `select` can name
+        waiting.register(descriptor, selectors.EVENT_READ)
+        while b"\n" not in said and waiting.select(max(0.0, end - time.monotonic())):
+            piece = os.read(descriptor, 1024)
+            if not piece:
+                break
+            said += piece
     return said.decode("utf-8", "replace").split("\n", 1)[0].strip()

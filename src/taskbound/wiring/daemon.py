@@ -10,7 +10,10 @@
 4. A store that failed (an I/O error, damage) is believed no more by this process: it answers what waits
    with that, says so and ends with status 5. Whoever watches it, or the next client, starts another,
    which looks at the files anew.
-5. Where a group may connect, an account that is no person here speaks for the agents
+5. Its end has a bound: what is not done by then is left as a killed daemon leaves it, and the next one goes
+   on from there. What it runs beside itself ends at once while it is just starting, and in its own time
+   otherwise.
+6. Where a group may connect, an account that is no person here speaks for the agents
    that `--gateway` names for it, as their gateway, and for nothing else.
 """
 
@@ -25,6 +28,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Final
@@ -46,6 +50,7 @@ from taskbound.surfaces.api.server import SocketServer
 from taskbound.wiring.accounts import open_to_group, parse_account, parse_gateway, parse_group
 from taskbound.wiring.child import EgressChild, SignerChild
 from taskbound.wiring.home import find_socket, place_socket, require_own_home, require_socket_folder
+from taskbound.wiring.keeping import Keeping
 from taskbound.wiring.log import open_log
 from taskbound.wiring.ready import say_ready
 from taskbound.wiring.rounds import Rounds
@@ -64,6 +69,8 @@ _PATIENCE: Final = 10.0
 _PAUSE: Final = 0.02
 _LAST_ANSWERS: Final = 1.0
 """Seconds that answers may take once the store has failed."""
+END: Final = 20.0
+"""Seconds that the end may take in all (rule 5)."""
 DESCRIPTORS: Final = 16_384
 """Open files that this process asks for: more than a few accounts can use up (`connection.MOST`)."""
 
@@ -197,8 +204,8 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
     sequencer = Sequencer(means, signer, origin)
     daemon = Daemon(means, sequencer, loop, _place(home, told))
     _begin(daemon)
-    egress = EgressChild(home, socket_path, level=told.log_level) if told.egress is None else None
-    rounds = Rounds(daemon, signer, origin, child, egress)
+    egress = _keep_egress(home, socket_path, told, daemon)
+    rounds = Rounds(daemon, signer, origin, child)
     daemon.begin()
     daemon.worker.start()
     rounds.start()
@@ -211,7 +218,10 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
     try:
         await ended.wait()
     finally:
+        _end_by(END, status=_status(store))
         server.close()
+        if egress is not None:
+            egress.leave()
         await _stop(daemon, rounds, store)
         _remove_own(socket_path, inode)
         signer.close()
@@ -220,7 +230,32 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
                 one.stop()
         store.close()
         os.close(held)
+    return _status(store)
+
+
+def _keep_egress(home: Path, socket: Path, told: argparse.Namespace, daemon: Daemon) -> Keeping | None:
+    """What keeps the daemon's own egress running once it is wanted, unless another account does (rule 3)."""
+    if told.egress is not None:
+        return None
+    keeping = Keeping(EgressChild(home, socket, level=told.log_level), daemon.egress_wanted)
+    keeping.start()
+    return keeping
+
+
+def _status(store: OpenedStore) -> int:
     return 0 if store.failure is None else _STORE_FAILED
+
+
+def _end_by(seconds: float, *, status: int) -> None:
+    """End this process with this status after so long, whatever it still waits for (rule 5)."""
+
+    def give_up() -> None:
+        _log.error("the end took more than %g seconds: what is not done is left to the next daemon", seconds)
+        os._exit(status)
+
+    timer = threading.Timer(seconds, give_up)
+    timer.daemon = True
+    timer.start()
 
 
 def _place(home: Path, told: argparse.Namespace) -> Place:

@@ -9,8 +9,7 @@
 6. Of several daemons on one database one gives places and has the log signed; the others
    look at what it came to, and one of them takes that on when it ends. Each says every second that it is
    there, and every five seconds, a gateway's grace, looks for what those have left that are not.
-7. The egress is looked at in each round too. One that does not start holds a round up, by 15 seconds at most,
-   and is tried again ever more rarely; what else is wrong with it holds nothing up.
+7. Their end waits for no signer that is just starting: one that runs signs what is left.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from taskbound.adapters.keys.socket import SocketSigner
     from taskbound.flows.means import Moved
     from taskbound.surfaces.api.daemon import Daemon
-    from taskbound.wiring.child import EgressChild, SignerChild
+    from taskbound.wiring.child import SignerChild
 
 __all__ = ["Rounds"]
 
@@ -60,15 +59,12 @@ class Rounds:
         signer: SocketSigner,
         origin: str,
         child: SignerChild | None,
-        egress: EgressChild | None = None,
     ) -> None:
         """Prepare; `start` begins."""
-        self._egress = egress
         self._daemon = daemon
         self._signer = signer
         self._origin = origin
         self._child = child
-        self._trouble = ""
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rounds", daemon=True)
         self._expiring: asyncio.Task[None] | None = None
@@ -82,6 +78,8 @@ class Rounds:
     def stop(self) -> None:
         """Place and sign what there is, and end."""
         self._ending.set()
+        if self._child is not None:
+            self._child.leave()  # 7
         self._thread.join()
 
     def _run(self) -> None:
@@ -92,7 +90,6 @@ class Rounds:
 
     def _round(self) -> None:
         daemon = self._daemon
-        self._start_egress()
         try:
             leads = daemon.means.store.leads()  # rule 6
             if leads:
@@ -124,17 +121,6 @@ class Rounds:
             daemon.signer_state = f"a round failed ({type(error).__name__}); the log says more"
         finally:
             self._signer.close()  # it serves one at a time, and other daemons ask it too
-
-    def _start_egress(self) -> None:
-        """Have the egress run once a server has slots, and again when it has ended; not at our end (7)."""
-        if self._egress is None or self._ending.is_set() or not self._daemon.egress_wanted.is_set():
-            return
-        try:
-            self._egress.start()
-        except TaskboundError as error:
-            if self._trouble != error.message:
-                _log.warning("%s [%s]", error.message, error.code)
-            self._trouble = error.message
 
     async def _expire(self) -> None:
         turn, daemon = 0, self._daemon

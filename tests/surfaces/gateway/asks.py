@@ -125,7 +125,7 @@ class Asking:
 
 
 @contextlib.asynccontextmanager
-async def between(
+async def between(  # noqa: PLR0913 -- what a test may want to be otherwise
     tmp_path: Path,
     *,
     server: str = LEGACY,
@@ -133,9 +133,10 @@ async def between(
     able: Message = ABLE,
     granted: Iterable[str] = QUESTION_NAMES,
     question: float = 20.0,
+    hold: float = 0.0,
 ) -> AsyncIterator[Asking]:
     log = tmp_path / "log"
-    timings = Timings(grace=1.0, ping=0.2, cancel=0.15, hold=0.0, leave=5.0, question=question)
+    timings = Timings(grace=1.0, ping=0.2, cancel=0.15, hold=hold, leave=5.0, question=question)
     async with bench(tmp_path, asking(log=log), name="ask", era=server, timings=timings) as b:
         b.daemon.tools += rows_of(b.daemon.servers[0], [], sorted(granted))
         log.unlink()

@@ -14,8 +14,9 @@ from taskbound.surfaces.gateway.asked import questions
 from taskbound.surfaces.gateway.asked.parked import Parked, Together
 from taskbound.surfaces.gateway.asked.questions import MAX_ROUNDS
 from taskbound.surfaces.gateway.call import Call
-from taskbound.wire.action import Decide
-from taskbound.wire.connection import TaskPush
+from taskbound.wire.action import Decide, Reason, Refused
+from taskbound.wire.approval import HoldPush, LeaveHold
+from taskbound.wire.connection import StopPush, TaskPush
 from tests.surfaces.gateway.asks import (
     FOLDERS,
     FORM,
@@ -102,6 +103,59 @@ async def test_a_cancelled_call_takes_its_question_back_and_a_late_answer_reache
         assert [one["error"]["code"] for one in a.heard()] == [-32603]
         assert dict(a.outcomes())["act_2"] == "failed"
         await silence(a.b)
+
+
+def held(ask: Decide) -> Refused | None:
+    """Every question is held for people."""
+    if "/" not in ask.tool:
+        return None
+    why = (Reason(code="held", text="x"),)
+    return Refused(code="held", action="act_h", task="tsk_1", reasons=why, instead="wait")
+
+
+@pytest.mark.parametrize(
+    ("how", "code"), [("pause", "task-paused"), ("stop", "stopped"), ("lost", "daemon-lost")]
+)
+@pytest.mark.parametrize(("server", "client"), [(LEGACY, "legacy"), (MODERN, "modern")])
+async def test_a_question_that_is_held_for_people_is_asked_by_nobody_once_its_call_is_interrupted(
+    server: str, client: str, how: str, code: str, tmp_path: Path
+) -> None:
+    async with between(tmp_path, server=server, client=client, hold=30.0) as a:
+        a.b.daemon.on[Decide] = held
+        request = await a.start({"form": FORM})
+        await a.b.until(lambda: a.decided() == ["ask__work", "ask__elicitation/create"])
+        await quiet(a)
+        match how:
+            case "pause":
+                a.b.daemon.push(TaskPush(task="tsk_1", state="paused"))
+            case "stop":
+                a.b.daemon.push(StopPush(stopped=True))
+            case _:
+                await a.b.daemon.stop()
+        assert code_of(await a.b.answer_to(request)) == code
+        if server == LEGACY:
+            (told,) = await a.until_answered()
+            assert told["error"]["code"] == -32603
+        if how == "lost":
+            await a.b.daemon.listen()
+        await a.b.until(lambda: len(a.outcomes()) == 1)  # the call's: of what was held there is none
+        assert len(a.calls()) == 1
+        # What people lift now waits for the same question, and leads to none by itself (4.5).
+        a.b.daemon.push(HoldPush(action="act_h", state="approved"))
+        await quiet(a)
+        assert a.decided() == ["ask__work", "ask__elicitation/create"]
+        assert a.b.daemon.count(LeaveHold) == 0
+        assert b'"accept"' not in a.log.read_bytes()
+        del a.b.daemon.on[Decide]
+        a.b.daemon.push(StopPush(stopped=False))
+        a.b.daemon.push(TaskPush(task="tsk_1", state="running"))
+        found = await a.seen_through({"elicitation/create": YES}, {"form": FORM})
+        assert json.loads(text_of(found)) == {"form": YES}
+
+
+async def quiet(a: Asking) -> None:
+    """The client is asked nothing."""
+    await (silence_modern(a) if a.modern else silence(a.b))
 
 
 @ERAS

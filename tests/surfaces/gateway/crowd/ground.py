@@ -160,6 +160,16 @@ async def ground(
         async with asyncio.timeout(DEADLINE):
             while not gone(pid):
                 await asyncio.to_thread(os.sched_yield)
+        _end_lingering(log)
+
+
+def _end_lingering(log: Path) -> None:
+    """End what servers left behind, where a gateway that was killed, or is at fault, did not."""
+    for one in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = one.read_bytes().split(b"\0")
+            if b"import signal; signal.pause()" in words and os.fsencode(log) in words:
+                os.kill(int(one.parent.name), signal.SIGKILL)
 
 
 # --- what is on record --------------------------------------------------------------------------------------
