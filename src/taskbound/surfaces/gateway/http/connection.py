@@ -8,7 +8,7 @@
    is told so if that can be, and closed.
 4. Who was refused in the middle of sending may send on for a moment, unheard, so that it gets to read why.
 5. What waits to be read is bounded; who reads too slowly is closed, and its seat reads no server meanwhile.
-6. What is written leaves at once. An answer is written in pieces, and the second must not wait until the
+6. What is written leaves at once. A stream is written in pieces, and the second must not wait until the
    first was acknowledged, for which a client takes 40 ms; asyncio sees to that for sockets of its own making
    alone.
 """
@@ -218,15 +218,15 @@ class HttpConnection(asyncio.Protocol):
         """Bytes that the client has not taken yet."""
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
 
-    def write(self, event: h11.Event) -> None:
-        """Send one event of HTTP; nothing once the client is gone."""
+    def write(self, *events: h11.Event) -> None:
+        """Send events of HTTP in one piece; nothing once the client is gone."""
         if self._transport is None or self._transport.is_closing():
             return
-        if isinstance(event, h11.Data) and self.unread > self._bounds.unread:
+        if self.unread > self._bounds.unread and any(isinstance(one, h11.Data) for one in events):
             self.abort()  # 5
             return
         try:
-            data = self._wire.send(event)
+            data = b"".join([self._wire.send(one) or b"" for one in events])
         except h11.LocalProtocolError:  # such as a body for HEAD: there is no answer of this form
             self.abort()
             return

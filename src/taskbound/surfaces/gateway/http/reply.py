@@ -7,6 +7,7 @@
 3. Nothing that is answered is to be kept, or held back, by anyone between.
 4. A stream on which nothing is said has a comment from time to time, so that a client that is gone is
    noticed.
+5. What is known together is written together: each piece would wake the client for itself.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     class Carrier(Protocol):
         """The connection that the answer goes over."""
 
-        def write(self, event: h11.Event) -> None:
-            """Send this."""
+        def write(self, *events: h11.Event) -> None:
+            """Send these, together."""
 
         def finished(self) -> None:
             """The answer is whole."""
@@ -95,14 +96,14 @@ class Reply:
         if self._over or not self._stream:
             return
         self.begin()
-        self._event(line)
+        self._carrier.write(_event(line))
 
     def begin(self) -> None:
         """Make the answer a stream."""
         if self._streaming or self._over:
             return
         self._streaming = True
-        self._respond(_OK, [*_EVENTS])
+        self._carrier.write(self._head(_OK, [*_EVENTS]))
         self._comment_later()
 
     def answer(self, line: bytes, *, status: int = _OK, headers: tuple[tuple[str, str], ...] = ()) -> None:
@@ -110,20 +111,22 @@ class Reply:
         if self._over:
             return
         streams = self._stream and (self._eager or not self._json or not line)
+        events: list[h11.Event] = []  # 5
         if streams and status == _OK and not self._streaming:
             self._streaming = True
-            self._respond(_OK, [*_EVENTS, *headers])
+            events.append(self._head(_OK, [*_EVENTS, *headers]))
         if self._streaming:
             if line:
-                self._event(line)
-            self._end()
-            return
-        body = line.removesuffix(b"\n")
-        kind = [("Content-Type", "application/json")] if body else []
-        self._respond(status, [*kind, ("Content-Length", str(len(body))), *headers])
-        if body:
-            self._carrier.write(h11.Data(data=body))
-        self._end()
+                events.append(_event(line))
+        else:
+            body = line.removesuffix(b"\n")
+            kind = [("Content-Type", "application/json")] if body else []
+            events.append(self._head(status, [*kind, ("Content-Length", str(len(body))), *headers]))
+            if body:
+                events.append(h11.Data(data=body))
+        self._finish()
+        self._carrier.write(*events, h11.EndOfMessage())
+        self._carrier.finished()
 
     def accept(self) -> None:
         """Say that a message was taken that gets no answer."""
@@ -163,14 +166,9 @@ class Reply:
 
     # --- writing ---------------------------------------------------------------------------------
 
-    def _respond(self, status: int, headers: list[tuple[str, str]]) -> None:
+    def _head(self, status: int, headers: list[tuple[str, str]]) -> h11.Response:
         last = [("Connection", "close")] if self._last else []
-        self._carrier.write(h11.Response(status_code=status, headers=[*headers, *_ALWAYS, *last]))
-
-    def _event(self, line: bytes) -> None:
-        lines = _LINES.split(line.removesuffix(b"\n"))
-        data = b"".join([b"data: %b\n" % one for one in lines])
-        self._carrier.write(h11.Data(data=b"event: message\n%b\n" % data))
+        return h11.Response(status_code=status, headers=[*headers, *_ALWAYS, *last])
 
     def _comment_later(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(self._alive, self._comment)
@@ -179,13 +177,14 @@ class Reply:
         self._carrier.write(h11.Data(data=b": \n\n"))
         self._comment_later()
 
-    def _end(self) -> None:
-        self._finish()
-        self._carrier.write(h11.EndOfMessage())
-        self._carrier.finished()
-
     def _finish(self) -> None:
         self._over = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _event(line: bytes) -> h11.Data:
+    lines = _LINES.split(line.removesuffix(b"\n"))
+    data = b"".join([b"data: %b\n" % one for one in lines])
+    return h11.Data(data=b"event: message\n%b\n" % data)
