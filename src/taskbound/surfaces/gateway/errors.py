@@ -162,7 +162,7 @@ _ANSWERED_AS_ERRORS: Final[Mapping[str, int]] = {
     **_codes(UNSUPPORTED_VERSION, "unsupported-version"),
     **_codes(
         INVALID_PARAMS,
-        "bad-answers"
+        "bad-answers bad-mcp-task"
         " bad-cursor bad-params bad-server-name bad-tool-name foreign-character key-reused line-separator"
         " not-a-tool unknown-state",
     ),

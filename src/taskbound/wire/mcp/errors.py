@@ -6,6 +6,7 @@ from taskbound.core.errors import MalformedError
 
 __all__ = [
     "BadIdError",
+    "BadMcpTaskError",
     "BadParamsError",
     "BadProtocolError",
     "BareReturnError",
@@ -78,3 +79,10 @@ class BadParamsError(MalformedError):
 
     code = "bad-params"
     remedy = "see the method in the MCP specification"
+
+
+class BadMcpTaskError(MalformedError):
+    """What is said of a task of MCP, which is not what Taskbound calls one, is not what MCP says."""
+
+    code = "bad-mcp-task"
+    remedy = "see Tasks in the MCP specification; where a server wrote it, have the server fixed"

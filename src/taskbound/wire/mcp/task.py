@@ -1,0 +1,210 @@
+"""What MCP calls a task, in both revisions: a name by which whoever called asks for what comes of a call.
+
+It is not what Taskbound calls one (`core.task`), and gives no right.
+
+1. In 2025-11-25 a client asks for it, by `task` in the parameters of the call; in 2026-07-28 a server may
+   answer so, where the client has told that it knows the extension. The members are the same but for two
+   names: `ttl` and `pollInterval` are `ttlMs` and `pollIntervalMs` later.
+2. A name has 1 to 200 printable characters of ASCII without a space: it stands in a header, and in logs.
+3. A status is one of MCP's five, times are texts, spans are whole milliseconds and not below zero. What else
+   stands there passes unread; what is wrong is refused whole.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from taskbound.wire.mcp.errors import BadMcpTaskError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.core.action.canonical import JsonValue
+
+__all__ = [
+    "MAX_SPAN",
+    "MAX_TASK_NAME",
+    "RELATED_KEY",
+    "TASKS_EXTENSION",
+    "TASKS_OF_SERVERS",
+    "McpTask",
+    "TaskStatus",
+    "TaskSupport",
+    "declares_tasks",
+    "parse_task",
+    "parse_task_name",
+    "parse_ttl",
+    "support_of",
+    "task_members",
+]
+
+TASKS_EXTENSION: Final = "io.modelcontextprotocol/tasks"
+"""The extension of 2026-07-28, among the `extensions` that either side declares."""
+TASKS_OF_SERVERS: Final[dict[str, JsonValue]] = {
+    "cancel": {},
+    "list": {},
+    "requests": {"tools": {"call": {}}},
+}
+"""The capability `tasks` of a server of 2025-11-25 whose calls can be tasks."""
+RELATED_KEY: Final = "io.modelcontextprotocol/related-task"
+"""In the `_meta` of what belongs to a task of 2025-11-25: an object with its `taskId`."""
+MAX_TASK_NAME: Final = 200
+"""Characters of a task's name."""
+MAX_SPAN: Final = 2**53 - 1
+"""Milliseconds of a span; more is taken for that."""
+_MAX_TIME: Final = 64
+_MAX_WORDS: Final = 1_000
+"""Characters that are kept of what a task says of its state."""
+_NAME: Final = re.compile(r"[!-~]{1,200}", re.ASCII)
+
+
+class TaskStatus(Enum):
+    """How far a task is."""
+
+    WORKING = "working"
+    INPUT_REQUIRED = "input_required"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing more becomes of it."""
+        return self not in {TaskStatus.WORKING, TaskStatus.INPUT_REQUIRED}
+
+
+class TaskSupport(Enum):
+    """Whether calls of a tool of 2025-11-25 can be tasks, may be none, or have to be."""
+
+    FORBIDDEN = "forbidden"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McpTask:
+    """One task, without what it waits for and what it brought."""
+
+    name: str
+    """`taskId`."""
+    status: TaskStatus
+    made: str
+    """`createdAt`, as it was written."""
+    updated: str
+    """`lastUpdatedAt`, as it was written."""
+    ttl: int | None
+    """Milliseconds from its beginning for which it is there; None without end."""
+    interval: int | None = None
+    """Milliseconds after which to ask again; None where nothing is said."""
+    words: str = ""
+    """`statusMessage`."""
+
+
+def parse_task(value: Mapping[str, JsonValue], *, modern: bool) -> McpTask:
+    """The task that these members say, of either revision (rules 1 to 3).
+
+    Args:
+        value: Of 2025-11-25 what stands under `task`, or the result itself where it is one; of 2026-07-28 the
+            result.
+        modern: Whether it is of 2026-07-28.
+
+    Raises:
+        BadMcpTaskError: It is none.
+    """
+    ttl, interval = ("ttlMs", "pollIntervalMs") if modern else ("ttl", "pollInterval")
+    if ttl not in value:
+        raise BadMcpTaskError(f"`{ttl}` is missing")
+    words = value.get("statusMessage", "")
+    if not isinstance(words, str):
+        raise BadMcpTaskError("`statusMessage` is no text")
+    return McpTask(
+        name=parse_task_name(value.get("taskId")),
+        status=_status(value.get("status")),
+        made=_time(value.get("createdAt"), "createdAt"),
+        updated=_time(value.get("lastUpdatedAt"), "lastUpdatedAt"),
+        ttl=_span(value[ttl], ttl),
+        interval=_span(value.get(interval), interval),
+        words=words[:_MAX_WORDS],
+    )
+
+
+def parse_task_name(value: JsonValue) -> str:
+    """The name of a task (rule 2).
+
+    Raises:
+        BadMcpTaskError: It is none.
+    """
+    if not isinstance(value, str) or _NAME.fullmatch(value) is None:
+        raise BadMcpTaskError(f"`taskId` is no text of 1 to {MAX_TASK_NAME} printable characters of ASCII")
+    return value
+
+
+def parse_ttl(value: JsonValue) -> int | None:
+    """For how many milliseconds a client of 2025-11-25 wants its task kept, by what stands under `task`.
+
+    Returns:
+        None where it does not say.
+
+    Raises:
+        BadMcpTaskError: That is not what MCP has there.
+    """
+    if not isinstance(value, dict) or not value.keys() <= {"ttl"}:
+        raise BadMcpTaskError("`task` is an object with `ttl`, or without")
+    if "ttl" in value and value["ttl"] is None:
+        raise BadMcpTaskError("`ttl` is no number of milliseconds")
+    return _span(value.get("ttl"), "ttl")
+
+
+def task_members(task: McpTask, *, modern: bool) -> dict[str, JsonValue]:
+    """The members of a task as they are written in either revision; the way back of `parse_task`."""
+    ttl, interval = ("ttlMs", "pollIntervalMs") if modern else ("ttl", "pollInterval")
+    found: dict[str, JsonValue] = {
+        "createdAt": task.made,
+        "lastUpdatedAt": task.updated,
+        "status": task.status.value,
+        "taskId": task.name,
+        ttl: task.ttl,
+    }
+    if task.interval is not None:
+        found[interval] = task.interval
+    if task.words:
+        found["statusMessage"] = task.words
+    return found
+
+
+def declares_tasks(capabilities: Mapping[str, JsonValue]) -> bool:
+    """Whether a side of 2026-07-28 that declares this knows the extension."""
+    extensions = capabilities.get("extensions")
+    return isinstance(extensions, dict) and isinstance(extensions.get(TASKS_EXTENSION), dict)
+
+
+def support_of(definition: Mapping[str, JsonValue]) -> TaskSupport:
+    """What a tool's definition of 2025-11-25 says of tasks; what says nothing that MCP knows forbids them."""
+    execution = definition.get("execution")
+    said = execution.get("taskSupport") if isinstance(execution, dict) else None
+    return next((one for one in TaskSupport if one.value == said), TaskSupport.FORBIDDEN)
+
+
+def _status(value: JsonValue) -> TaskStatus:
+    for one in TaskStatus:
+        if one.value == value:
+            return one
+    raise BadMcpTaskError("`status` is none that MCP knows")
+
+
+def _time(value: JsonValue, member: str) -> str:
+    if not isinstance(value, str) or len(value) > _MAX_TIME or not value.isascii() or not value.isprintable():
+        raise BadMcpTaskError(f"`{member}` is no time")
+    return value
+
+
+def _span(value: JsonValue, member: str) -> int | None:
+    """Whole milliseconds; `1e3` and `1000.0` are the same number in JSON (rule 3)."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value != int(value):
+        raise BadMcpTaskError(f"`{member}` is no whole number of milliseconds")
+    return min(int(value), MAX_SPAN)
