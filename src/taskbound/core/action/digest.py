@@ -32,8 +32,9 @@ __all__ = ["ACTION_VERSION", "Action", "Frame", "make_action"]
 ACTION_VERSION: Final = 1
 """The version of what stands in a digest; another composition is another version."""
 
-_CONTROL_ESCAPE: Final = re.compile(r"\\[bfnrtu]")
-_LONG_ROW: Final = " " * 40
+_CONTROL_ESCAPE: Final = re.compile(rb"\\[bfnrtu]")
+_DELETE: Final = b"\x7f"
+_LONG_ROW: Final = b" " * 40
 _SHORT: Final = 128
 
 
@@ -128,7 +129,7 @@ class Action:
 
     def flags(self) -> tuple[TextFlag, ...]:
         """What in the arguments a reader may not see; one quick look when there is nothing."""
-        if _is_plain(self.arguments.decode()):
+        if _is_plain(self.arguments):
             return ()
         return flag_text(parse_object(self.arguments))
 
@@ -184,13 +185,13 @@ _known_name: Final = lru_cache(maxsize=1024)(_write_name)
 """The same few names stand in action after action; long ones are not kept."""
 
 
-def _is_plain(text: str) -> bool:
+def _is_plain(text: bytes) -> bool:
     """Whether canonical text holds nothing that `flag_text` could flag (it may say no too often)."""
     return (
         text.isascii()
-        and text.isprintable()
-        and '" ' not in text  # a string begins with a space
-        and ' "' not in text  # or ends with one
+        and _DELETE not in text  # every other control is written as an escape
+        and b'" ' not in text  # a string begins with a space
+        and b' "' not in text  # or ends with one
         and _LONG_ROW not in text
-        and ("\\" not in text or _CONTROL_ESCAPE.search(text) is None)
+        and (b"\\" not in text or _CONTROL_ESCAPE.search(text) is None)
     )
