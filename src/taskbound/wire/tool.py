@@ -213,9 +213,10 @@ class Seen(Message, frozen=True, tag="seen", tag_field="is"):
 
 
 class CoverCalls(Message, frozen=True, tag="tool:cover", tag_field="op"):
-    """A gateway asks which of these calls of one tool the task's scope covers now, for a list.
+    """A gateway asks which of these calls of one tool the task's scope covers now.
 
-    It gives no right and leaves no record: each call is decided when it is made.
+    That is for a list, or before something is given out of a call that was permitted. It gives no right and
+    leaves no record: each call is decided when it is made.
     """
 
     tool: str
@@ -223,6 +224,8 @@ class CoverCalls(Message, frozen=True, tag="tool:cover", tag_field="op"):
     """The arguments of each, at most 100."""
     how: Literal["whole", "begun", "template"] = "whole"
     """`whole`: these arguments and no others. `begun`: others may come. `template`: what `uri` stands for."""
+    task: str = ""
+    """The task that they were made in: another one covers none. Empty for whichever it is now."""
 
 
 class Coverings(Message, frozen=True, tag="coverings", tag_field="is"):
@@ -232,6 +235,8 @@ class Coverings(Message, frozen=True, tag="coverings", tag_field="is"):
     """Places among the calls, counted from 0."""
     refusal: str = ""
     """Why none can be: no task runs, everything is stopped."""
+    code: str = ""
+    """The same in one word; empty without a refusal."""
 
 
 class DiffTool(Message, frozen=True, tag="tool:diff", tag_field="op"):

@@ -222,7 +222,7 @@ async def test_a_question_in_one_write_with_the_answer_to_its_call_is_a_stray_on
         assert told["error"]["code"] == -32603
         await a.b.until(lambda: a.recorded() == ["stray-question"])
         assert a.decided() == ["ask__work"]
-        assert not a.b.gateway.is_asking
+        assert not a.b.gateway.is_waiting
 
 
 @CLIENTS

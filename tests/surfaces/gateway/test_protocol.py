@@ -7,6 +7,7 @@ import pytest
 
 from taskbound import __version__
 from taskbound.wire.action import Decide, Malformed
+from taskbound.wire.mcp.task import TASKS_EXTENSION, TASKS_OF_SERVERS
 from taskbound.wire.tool import ReachTools, ToolRows
 from tests.peers.commands import echo
 from tests.surfaces.gateway.bench import META, bench, code_of, text_of
@@ -40,7 +41,8 @@ async def test_a_legacy_client_gets_its_revision_or_the_newest_legacy_one(
     async with bench(tmp_path) as b:
         result = (await b.handshake(asked))["result"]
     assert result["protocolVersion"] == answered
-    assert result["capabilities"] == {"tools": {"listChanged": True}}
+    tasks = {"tasks": TASKS_OF_SERVERS} if answered == "2025-11-25" else {}
+    assert result["capabilities"] == {"tools": {"listChanged": True}, **tasks}
     assert result["serverInfo"] == {"name": "taskbound", "version": __version__}
     assert "task" in result["instructions"]
 
@@ -105,7 +107,7 @@ async def test_discover_says_what_is_spoken_here_and_is_for_this_client_alone(tm
         "2025-03-26",
         "2024-11-05",
     ]
-    assert result["capabilities"] == {"tools": {"listChanged": True}}
+    assert result["capabilities"] == {"extensions": {TASKS_EXTENSION: {}}, "tools": {"listChanged": True}}
     assert (result["resultType"], result["ttlMs"], result["cacheScope"]) == ("complete", 0, "private")
     assert result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"] == "taskbound"
 
@@ -180,7 +182,7 @@ async def test_the_list_holds_the_pinned_definitions_under_their_full_names_in_o
         "echo__echo",
         "echo__sleep_until_cancelled",
     ]
-    assert legacy["tools"] == modern["tools"]
+    assert legacy["tools"] == [one | {"execution": {"taskSupport": "optional"}} for one in modern["tools"]]
     assert set(legacy) == {"tools"}
     assert (modern["cacheScope"], modern["ttlMs"], modern["resultType"]) == ("private", 0, "complete")
     described = {one["name"]: one["description"] for one in legacy["tools"]}
@@ -275,7 +277,7 @@ async def test_a_client_that_is_not_initialized_is_told_nothing(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     "method",
-    ["resources/list", "prompts/list", "logging/setLevel", "tasks/get", "sampling/createMessage", "x", ""],
+    ["resources/list", "prompts/list", "logging/setLevel", "sampling/createMessage", "x", ""],
 )
 async def test_a_method_that_is_not_offered_is_refused_in_both_eras(method: str, tmp_path: Path) -> None:
     async with bench(tmp_path) as b:

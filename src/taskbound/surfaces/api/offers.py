@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["TooManyCallsError", "cover_calls"]
+__all__ = ["OtherTaskError", "TooManyCallsError", "cover_calls"]
 
 _MOST: Final = 100
 """Calls of one question: between two questions other work has its turn."""
@@ -27,6 +27,13 @@ class TooManyCallsError(MalformedError):
     remedy = "ask about at most 100 calls at a time"
 
 
+class OtherTaskError(DeniedError):
+    """What a gateway asks about belongs to another task than the connection does now."""
+
+    code = "other-task"
+    remedy = "make the call anew, if it is still needed: in the task that runs now"
+
+
 async def cover_calls(daemon: Daemon, connection: Connection, ask: wire.CoverCalls) -> Answer:
     """Which of the calls the scope of the connection's task covers."""
     calls = [bytes(one) for one in ask.calls]
@@ -37,9 +44,11 @@ async def cover_calls(daemon: Daemon, connection: Connection, ask: wire.CoverCal
         daemon.require_gateway(connection)
         try:
             task = daemon.bind(connection)
+            if ask.task not in {"", task}:
+                raise OtherTaskError("what is asked about was called in another task")
             ground = daemon.decisions.ground(_call(connection, task, ask.tool))
         except DeniedError as error:
-            return wire.Coverings(covered=(), refusal=error.message)
+            return wire.Coverings(covered=(), refusal=error.message, code=error.code)
         return wire.Coverings(covered=covered_of(ground, calls, ask.how))
 
     return await daemon.first(work)

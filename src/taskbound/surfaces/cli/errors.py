@@ -44,7 +44,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         already-in-force already-initialized bad-answers
         bad-bundle bad-case bad-client-config bad-definition bad-escape
         bad-evidence bad-filter bad-frame bad-grantable bad-http bad-id bad-input bad-instant bad-issuer
-        bad-jsonrpc bad-mcp-task
+        bad-jsonrpc bad-mcp-task mcp-task-has-ended missing-capability unknown-mcp-task
         bad-limits bad-monitor bad-name bad-note bad-outcome bad-params bad-person-key bad-plan bad-policy
         bad-cursor bad-header bad-mirror bad-probe bad-server-limit bad-template bad-url limit-not-kept
         not-a-tool not-an-entry
@@ -70,7 +70,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         bad-secret bad-slot not-started other-sealing-key
     """,
     _DENIED: """
-        already-answered ambiguous-question
+        already-answered ambiguous-question mcp-task-uncovered other-task
         ambiguous-task amendment-denied amendment-narrows amendment-open
         amendment-widens approval-denied approval-narrowed approval-over
         author-activates bad-bearer bad-signature checkpoint-older client-config-changed comment-would-be-lost
@@ -99,7 +99,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         slot-taken
     """,
     _UNAVAILABLE: """
-        affected-sqlite ambiguous-commit asks-too-often busy
+        affected-sqlite ambiguous-commit asks-too-often busy no-room-for-result
         client-config-unwritable conflict contended crowded
         daemon-lost daemon-not-started damaged-bundle damaged-store database-lost demo-part-missing
         disk-failed driver-missing file-unavailable foreign-database front-full full-disk gateway-silent

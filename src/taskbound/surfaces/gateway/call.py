@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from taskbound.ports.upstream import Logged, Told, Turn, UpstreamAnswer
     from taskbound.sdk.arrival import Arrival
     from taskbound.surfaces.gateway.binding import Running
+    from taskbound.surfaces.gateway.errands.kept import Errand
     from taskbound.surfaces.gateway.link import Asked
     from taskbound.surfaces.gateway.talk import Talk
     from taskbound.wire.action import Changed, Narrowed
@@ -34,6 +35,7 @@ class Cause(Enum):
     STOPPED = "everything is stopped"
     LOST = "the daemon is lost"
     LATE = "it was read for too long"
+    EXPIRED = "its client did not come back for it in time"
     UNANSWERED = "nobody answered in time"
     BESIDE = "another question of the same round was not answered"
 
@@ -122,6 +124,14 @@ class Call:
     """What its server asks just now."""
     asked_for: int = 0
     """How often its server has asked."""
+    knows_tasks: bool = False
+    """Whether its client takes the name of what MCP calls a task for an answer (2026-07-28)."""
+    patience: asyncio.TimerHandle | None = None
+    """When that is to be told to come back for it."""
+    errand: Errand | None = None
+    """Set once its client comes back for it."""
+    was_sent: bool = False
+    """Whether it was sent: what it brings is its server's, and not a refusal of ours alone."""
 
     def narrow(self, narrowed: Narrowed) -> None:
         """Be the narrower call from now on: what is decided, and what is sent."""
@@ -135,6 +145,11 @@ class Call:
     def way(self) -> Way | None:
         """Where it goes; nowhere while its server does not run."""
         return self.towards or (self.running.upstream if self.running is not None else None)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether people are asked about it."""
+        return bool(self.held) and not self.was_sent
 
     @property
     def is_sent(self) -> bool:

@@ -23,6 +23,7 @@
 11. What a server asks of the client while it works on a call is a call of its own, which goes to the client
     (`asked`). What interrupts the one interrupts the other. A server that was sent one round has worked: when
     it can't be sent the next, what it did is unknown.
+12. A call that takes its time can be one that its client comes back for (`errands`). It stays the same call.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from taskbound.surfaces.gateway.asked.questions import MAX_ROUNDS, Questions, Un
 from taskbound.surfaces.gateway.call import Call, Cause, Way
 from taskbound.surfaces.gateway.debts import Debts
 from taskbound.surfaces.gateway.eras import bridge
+from taskbound.surfaces.gateway.errands.kept import Errands
 from taskbound.surfaces.gateway.errors import BadRepinError, BusyError, LapsedError, UnbridgeableError
 from taskbound.surfaces.gateway.outcomes import Outcomes, interrupted
 from taskbound.surfaces.gateway.progress import progress_of
@@ -113,7 +115,8 @@ class Calls:
         self.open: dict[int | str | tuple[str, int], Call] = {}
         """By the client's id; what the gateway asks of itself by what no client can send."""
         self.debts = Debts(desk.link)
-        self.holds = Holds(desk.link, desk.timings, desk.client.tell)
+        self.errands = Errands(self, desk)
+        self.holds = Holds(desk.link, desk.timings, desk.client.tell, waits=self.errands.wait)
         self.outcomes = Outcomes(desk.link, self.debts)
         self.questions = Questions(self, desk)
         self._readings = Readings(desk.link, desk.timings, self)
@@ -127,6 +130,8 @@ class Calls:
         """A client waits for a call by this request from now on."""
         call.id, call.id_raw = message.id, message.id_raw
         self.open[message.id] = call
+        if call.is_sent:
+            self.errands.wait(call)  # 12
 
     def leave(self, call: Call) -> None:
         """Nobody waits for it."""
@@ -137,6 +142,9 @@ class Calls:
     def close(self, call: Call) -> None:
         """It is over."""
         self.leave(call)
+        self.errands.calm(call)
+        if call.errand is not None:
+            self.open.pop(call.errand.key, None)
         self.questions.parked.over(call)
         self.watch()
 
@@ -357,7 +365,8 @@ class Calls:
 
     async def _sent(self, call: Call, way: Way, turn: Turn) -> UpstreamAnswer:
         waiting: Arrival[UpstreamAnswer] = Arrival()
-        call.waiting = waiting
+        call.waiting, call.was_sent = waiting, True
+        self.errands.wait(call)  # 12
         tell, connected = self._desk.client.tell, lambda: self._desk.link.connected
         call.number = way.call(
             call.own,
@@ -420,6 +429,7 @@ class Calls:
         for call in (*self.open.values(), *self.questions.parked.calls):
             if not task or call.task in {"", task}:
                 self.interrupt(call, cause, words)
+        self.errands.withhold(cause, task=task, words=words)  # 12
 
 
 def _was_left(call: Call, answer: Answer) -> bool:

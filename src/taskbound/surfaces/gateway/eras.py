@@ -36,6 +36,7 @@ from taskbound.wire.mcp.era import (
 )
 from taskbound.wire.mcp.errors import BadParamsError
 from taskbound.wire.mcp.level import LEVELS
+from taskbound.wire.mcp.task import TASKS_EXTENSION, TASKS_OF_SERVERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Terms",
+    "agreed",
     "bridge",
     "crosses",
     "discovered",
@@ -137,13 +139,19 @@ def requested_of(params: Mapping[str, JsonValue]) -> str:
     return requested
 
 
-def initialized(requested: str, capabilities: dict[str, JsonValue]) -> bytes:
-    """The result of `initialize`: the client's revision when it is spoken here, the newest otherwise."""
+def agreed(requested: str) -> str:
+    """The revision that a legacy client gets: its own when it is spoken here, the newest otherwise."""
+    return requested if requested in LEGACY else LATEST_LEGACY
+
+
+def initialized(version: str, capabilities: dict[str, JsonValue]) -> bytes:
+    """The result of `initialize` for a client of this revision, which knows tasks if it is the newest."""
+    tasks: dict[str, JsonValue] = {"tasks": TASKS_OF_SERVERS} if version == LATEST_LEGACY else {}
     return canonical(
         {
-            "capabilities": capabilities,
+            "capabilities": capabilities | tasks,
             "instructions": _INSTRUCTIONS,
-            "protocolVersion": requested if requested in LEGACY else LATEST_LEGACY,
+            "protocolVersion": version,
             "serverInfo": _INFO,
         }
     )
@@ -155,7 +163,7 @@ def discovered(capabilities: dict[str, JsonValue]) -> bytes:
         {
             "_meta": {SERVER_KEY: _INFO},
             "cacheScope": "private",
-            "capabilities": capabilities,
+            "capabilities": capabilities | {"extensions": {TASKS_EXTENSION: {}}},
             "instructions": _INSTRUCTIONS,
             "resultType": "complete",
             "supportedVersions": list(SUPPORTED),

@@ -28,6 +28,7 @@ __all__ = [
     "INVALID_REQUEST",
     "IN_RESULT",
     "METHOD_NOT_FOUND",
+    "MISSING_CAPABILITY",
     "PARSE_ERROR",
     "UNSUPPORTED_VERSION",
     "AlreadyInitializedError",
@@ -35,6 +36,7 @@ __all__ = [
     "BusyError",
     "IdReusedError",
     "LapsedError",
+    "MissingCapabilityError",
     "NotAToolError",
     "NotInitializedError",
     "UnbridgeableError",
@@ -55,6 +57,7 @@ INVALID_PARAMS: Final = -32602
 INTERNAL_ERROR: Final = -32603
 UNSUPPORTED_VERSION: Final = -32022
 HEADER_MISMATCH: Final = -32020
+MISSING_CAPABILITY: Final = -32021
 
 
 class IdReusedError(MalformedError):
@@ -68,7 +71,9 @@ class UnknownMethodError(MalformedError):
     """The gateway offers no such method."""
 
     code = "unknown-method"
-    remedy = "use a method of tools, resources, prompts or completion, initialize, server/discover or ping"
+    remedy = (
+        "use a method of tools, resources, prompts, completion or tasks, initialize, server/discover or ping"
+    )
 
 
 class NotAToolError(MalformedError):
@@ -88,6 +93,18 @@ class UnsupportedVersionError(MalformedError):
         """Keep what was asked for."""
         super().__init__(message)
         self.requested = requested
+
+
+class MissingCapabilityError(MalformedError):
+    """The request needs a capability that its client has not declared with it."""
+
+    code = "missing-capability"
+    remedy = "declare `requiredCapabilities` with the request, if the client has them"
+
+    def __init__(self, message: str, *, required: dict[str, JsonValue]) -> None:
+        """Keep what has to be declared."""
+        super().__init__(message)
+        self.required = required
 
 
 class NotInitializedError(MalformedError):
@@ -159,12 +176,13 @@ _ANSWERED_AS_ERRORS: Final[Mapping[str, int]] = {
     ),
     **_codes(HEADER_MISMATCH, "header-mismatch"),
     **_codes(METHOD_NOT_FOUND, "unknown-method"),
+    **_codes(MISSING_CAPABILITY, "missing-capability"),
     **_codes(UNSUPPORTED_VERSION, "unsupported-version"),
     **_codes(
         INVALID_PARAMS,
         "bad-answers bad-mcp-task"
         " bad-cursor bad-params bad-server-name bad-tool-name foreign-character key-reused line-separator"
-        " not-a-tool unknown-state",
+        " mcp-task-has-ended not-a-tool unknown-mcp-task unknown-state",
     ),
     **_codes(INTERNAL_ERROR, "error"),
 }
@@ -214,4 +232,6 @@ def data_of(error: TaskboundError) -> bytes:
         data["advice"] = error.advice
     if isinstance(error, UnsupportedVersionError):
         data |= {"requested": error.requested, "supported": list(SUPPORTED)}
+    if isinstance(error, MissingCapabilityError):
+        data["requiredCapabilities"] = error.required
     return canonical(data)

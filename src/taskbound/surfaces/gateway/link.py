@@ -53,6 +53,8 @@ class Timings:
     """How long reading what one call names may take: what was read is worth 5 seconds."""
     question: float = 540.0
     """How long a client may take to answer what a server asks; servers wait for 600 seconds, mostly."""
+    patience: float = 0.5
+    """How long a call takes before a client that knows what MCP calls tasks is told to come back for it."""
     leave: float = 10.0
     """How long ending may take in all once the client is gone."""
 

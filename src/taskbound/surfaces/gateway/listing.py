@@ -9,6 +9,8 @@
    opened `subscriptions/listen` for them (MCP 2026-07-28, Subscriptions).
 4. What is declared is what the servers of the task are pinned with, and no more. Where it can't be known
    it is tools alone.
+5. A client of 2025-11-25 is told of every tool that its calls can be MCP tasks and need not be, whatever its
+   server says of its own: the gateway can wait, and its client need not.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from taskbound.core.tool import RESERVED_NAMES, parse_tool_name
 from taskbound.surfaces.gateway.eras import crosses, offered
 from taskbound.surfaces.gateway.errors import code_of
 from taskbound.wire.mcp.era import DECISION_KEY, SUBSCRIPTION_KEY
+from taskbound.wire.mcp.task import TaskSupport
 from taskbound.wire.mcp.write import notice_line, result_line
 from taskbound.wire.tool import ListUpstreams, ReachTools, ToolRows, UpstreamRows
 
@@ -89,8 +92,8 @@ class Listing:
         names = {parse_tool_name(row.name)[0] for row in reached.rows}
         return any(row.spec.logs and row.spec.name in names for row in rows.rows)
 
-    async def answer(self, *, modern: bool) -> bytes:
-        """The result of `tools/list`."""
+    async def answer(self, *, modern: bool, tasks: bool = False) -> bytes:
+        """The result of `tools/list`; `tasks` says that each call can be an MCP task (rule 5)."""
         try:
             rows = await self._link.ask(ReachTools(), ToolRows)
         except TaskboundError as error:
@@ -99,7 +102,8 @@ class Listing:
         self._failed = False
         self._shown = rows.task
         ordered = sorted(rows.rows, key=lambda row: row.name)
-        tools = [_shown(row) for row in ordered if parse_tool_name(row.name)[1] not in RESERVED_NAMES]
+        listed = [row for row in ordered if parse_tool_name(row.name)[1] not in RESERVED_NAMES]
+        tools = [_shown(row, tasks=tasks) for row in listed]
         refusal = _refusal("no-tools", rows.refusal) if rows.refusal else None
         return offered([one for one in tools if crosses(one, modern=modern)], modern=modern, refusal=refusal)
 
@@ -168,10 +172,14 @@ def _changed(kind: str) -> str:
     return f"notifications/{kind}/list_changed"
 
 
-def _shown(row: ToolRow) -> dict[str, Any]:
+def _shown(row: ToolRow, *, tasks: bool) -> dict[str, Any]:
     """The pinned definition under its full name."""
     tool: dict[str, Any] = msgspec.json.decode(row.raw, type=dict[str, Any])
     tool["name"] = row.name
+    if tasks:
+        own = tool.get("execution")
+        said = {"taskSupport": TaskSupport.OPTIONAL.value}
+        tool["execution"] = own | said if isinstance(own, dict) else said  # 5
     return tool
 
 

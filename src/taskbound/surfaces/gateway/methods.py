@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from taskbound.core.errors import TaskboundError
     from taskbound.wire.mcp.salvage import Salvage
 
-__all__ = ["ACTIONS", "CALL", "may_ask", "needs_id"]
+__all__ = ["ACTIONS", "CALL", "ERRANDS", "may_ask", "needs_id"]
 
 CALL: Final = "tools/call"
 ACTIONS: Final = frozenset({CALL, *METHOD_NAMES})
 """Requests that are to be actions."""
+ERRANDS: Final = ("tasks/cancel", "tasks/get", "tasks/list", "tasks/result", "tasks/update")
+"""Requests about calls that their clients come back for."""
 _AMBIGUOUS: Final = frozenset({DuplicateKeyError.code, UnknownMemberError.code})
 """Refusals of lines in which one reader finds one method and another one another."""
 _WITH_ID: Final = frozenset(
@@ -27,6 +29,7 @@ _WITH_ID: Final = frozenset(
         "ping",
         "resources/unsubscribe",
         "server/discover",
+        *ERRANDS,
         "subscriptions/listen",
         "tools/list",
         *ACTIONS,

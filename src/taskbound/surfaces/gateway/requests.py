@@ -4,6 +4,7 @@
 2. A request is answered under its own id, once. A refusal never goes out under the id of a request that is
    open, which would end it.
 3. What asks for an action and becomes none leaves one record.
+4. A call that its client comes back for is answered at once, and so is free: its id, and who waits for it.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.canonical import canonical
-from taskbound.core.errors import MalformedError, TaskboundError
+from taskbound.core.errors import TaskboundError
+from taskbound.core.task import TaskEndedError
 from taskbound.core.tool import METHOD_NAMES, RESERVED_NAMES, parse_tool_name
 from taskbound.surfaces.gateway import answers
 from taskbound.surfaces.gateway.call import Call, Cause
 from taskbound.surfaces.gateway.catalog import LISTS
-from taskbound.surfaces.gateway.eras import discovered, initialized, requested_of, terms_of
+from taskbound.surfaces.gateway.eras import agreed, discovered, initialized, requested_of, terms_of
+from taskbound.surfaces.gateway.errands.kept import LONGEST
+from taskbound.surfaces.gateway.errands.requests import ErrandRequests, require_declared
 from taskbound.surfaces.gateway.errors import (
     INTERNAL_ERROR,
     AlreadyInitializedError,
@@ -32,11 +36,13 @@ from taskbound.surfaces.gateway.errors import (
     rpc_code,
 )
 from taskbound.surfaces.gateway.logs import read_level
-from taskbound.surfaces.gateway.methods import ACTIONS, CALL
+from taskbound.surfaces.gateway.methods import ACTIONS, CALL, ERRANDS
 from taskbound.surfaces.gateway.subscriptions import METHOD, Stream, read_uri, read_uris
 from taskbound.surfaces.gateway.wanted import Again, digest_of, read_call, read_wanted
+from taskbound.wire.mcp.era import LATEST_LEGACY
 from taskbound.wire.mcp.errors import BadParamsError
 from taskbound.wire.mcp.salvage import salvage
+from taskbound.wire.mcp.task import declares_tasks, parse_ttl, task_members
 from taskbound.wire.mcp.write import NULL, failure_line, result_line
 
 if TYPE_CHECKING:
@@ -78,6 +84,7 @@ class Answerers:
     reports: Reports
     logs: Logs
     subscriptions: Subscriptions
+    errands: ErrandRequests
     began: Callable[[Mapping[str, JsonValue]], None]
     """A legacy client declares these capabilities."""
     beside: Callable[[Coroutine[None, None, None]], None]
@@ -98,6 +105,7 @@ class Requests:
         self._reports = answerers.reports
         self._logs = answerers.logs
         self._subscriptions = answerers.subscriptions
+        self._errands = answerers.errands
         self._listening: dict[Id, Stream] = {}
         """Streams that are open, or being opened."""
         self._serial = 0
@@ -117,6 +125,7 @@ class Requests:
             CALL: self._call,
             "tools/list": self._list,
             **dict.fromkeys(LISTS, self._list_beside),
+            **dict.fromkeys(ERRANDS, self._errand),
         }
 
     def is_open(self, request: Id) -> bool:
@@ -162,8 +171,11 @@ class Requests:
     def _initialize(self, message: Request) -> None:
         if self.initialized:
             raise AlreadyInitializedError("`initialize` was sent before")
-        version = requested_of(message.params)
+        version = agreed(requested_of(message.params))
         self.initialized = True
+        talk = self._client.talk(message.id)
+        if talk is not None:
+            talk.tasks = version == LATEST_LEGACY
         capabilities = message.params["capabilities"]
         self.heard = capabilities if isinstance(capabilities, dict) else {}
         self._began(self.heard)
@@ -212,17 +224,27 @@ class Requests:
         self._later(message, found())
 
     def _later(self, message: Request, work: Awaitable[bytes]) -> None:
-        """Answer with what takes its time; what is wrong with the request may show only then."""
+        """Answer with a result that takes its time; what is wrong with the request may show only then."""
+
+        async def line() -> bytes:
+            return result_line(message.id_raw, await work)
+
+        self._line_later(message, line())
+
+    def _line_later(self, message: Request, work: Awaitable[bytes]) -> None:
+        """The same with a line, which is empty when no answer is due."""
         self._asked.add(message.id)
 
         async def answer() -> None:
             try:
-                result = await work
-            except MalformedError as error:
+                line = await work
+            except TaskboundError as error:
                 self._asked.discard(message.id)
                 self.refuse(error, message.id, message.id_raw)
+                if isinstance(error, TaskEndedError):
+                    self._standing.told()
             else:
-                self._answer(message, result)
+                self._client.answer(line, message.id)
             finally:
                 self._asked.discard(message.id)
 
@@ -234,6 +256,8 @@ class Requests:
         wanted = message.params.get("notifications")
         if not isinstance(wanted, dict):
             raise BadParamsError("`notifications` is no object")
+        if "taskIds" in wanted:  # nothing of them is told so, but who does not know them has to hear that
+            require_declared(terms_of(message.params).offers)
         uris = read_uris(wanted)
         if len(self._listening) >= MAX_STREAMS:
             raise BusyError(f"{MAX_STREAMS} streams of changes are open already")
@@ -292,7 +316,8 @@ class Requests:
         self._answer(message, b"{}")
 
     def left(self, request: Id) -> None:
-        """Whoever asked for a stream under this id wants it no more."""
+        """Whoever asked for a stream, or waits for a result, under this id wants it no more."""
+        self._errands.left(request)
         stream = self._listening.pop(request, None)
         self._listing.streams.pop(request, None)
         if stream is not None:
@@ -309,11 +334,21 @@ class Requests:
         modern = self._modern(message)
         if "cursor" in message.params:
             raise BadParamsError("no cursor was given out: the list has one page")
-        self._later(message, self._listing.answer(modern=modern))
+        talk = None if modern else self._client.talk(message.id)
+        tasks = talk is not None and talk.tasks
+        self._later(message, self._listing.answer(modern=modern, tasks=tasks))
 
     def _list_beside(self, message: Request) -> None:
         modern = self._modern(message)
         self._later(message, self._catalog.answer(message.method, message.params, modern=modern))
+
+    def _errand(self, message: Request) -> None:
+        """A request about a call that its client comes back for."""
+        modern = self._modern(message)
+        talk = None if modern else self._client.talk(message.id)
+        tasks = talk is not None and talk.tasks
+        self._errands.require(message.method, modern=modern, tasks=tasks, offers=self.heard)
+        self._line_later(message, self._errands.line(message, modern=modern))
 
     def _ask(self, message: Request, line: bytes) -> None:
         """A request that is an action, and no `tools/call`."""
@@ -346,7 +381,8 @@ class Requests:
         if not terms.modern and not self.initialized:
             raise NotInitializedError("`tools/call` came before `initialize`")
         again = Again.of(message.params, modern=terms.modern)
-        tool, arguments = read_call(again.params)
+        params, ttl = self._as_task(message, again.params, modern=terms.modern)
+        tool, arguments = read_call(params)
         server, own = parse_tool_name(tool)
         if own in RESERVED_NAMES:
             raise NotAToolError(f"`{own}` is asked for by itself, and not as a tool")
@@ -358,10 +394,32 @@ class Requests:
             busy = BusyError(f"{MAX_OPEN} calls of this connection are open")
             self._answer(message, answers.error_result(busy))
             return
+        if ttl is not None:
+            self._calls.errands.require_room()
         call = self._open(message, terms, tool, server, own, arguments)
         call.digest = digest
+        call.knows_tasks = terms.modern and declares_tasks(terms.offers)
         self._calls.begin(call)
-        self._begin(self._see_through(call, self._calls.run(call)), message)
+        if ttl is not None:  # 4
+            errand = self._calls.errands.make(call, ttl)
+            self._answer(message, canonical({"task": task_members(errand.shown, modern=False)}))
+        self._begin(self._see_through(call, self._calls.run(call)), message, call)
+
+    def _as_task(
+        self, message: Request, params: Mapping[str, JsonValue], *, modern: bool
+    ) -> tuple[Mapping[str, JsonValue], int | None]:
+        """The parameters of a call without `task`, and the milliseconds for which its client will come back.
+
+        A client of 2026-07-28 asks for nothing by it, and one of before 2025-11-25 can't.
+        """
+        talk = None if modern else self._client.talk(message.id)
+        if "task" not in params or not (modern or (talk is not None and talk.tasks)):
+            return params, None
+        rest = {name: value for name, value in params.items() if name != "task"}
+        if modern:
+            return rest, None
+        ttl = parse_ttl(params["task"])
+        return rest, LONGEST if ttl is None else ttl
 
     def _come_back(self, message: Request, terms: Terms, again: Again, digest: bytes) -> None:
         """A modern client brings answers to what it was asked, and waits for its call once more."""
@@ -395,11 +453,14 @@ class Requests:
         return call
 
     async def _see_through(self, call: Call, run: Awaitable[bytes]) -> None:
+        line = b""
         try:
             line = await run
         finally:
             request = call.id
             self._calls.close(call)
+            if call.errand is not None:
+                self._calls.errands.settle(call.errand, line)
         if request is None:
             return  # its client was asked something, and did not come back
         self._client.answer(line, request)
@@ -407,14 +468,16 @@ class Requests:
         if line and call.cause is None:
             self._standing.told()
 
-    def _begin(self, work: Coroutine[None, None, None], message: Request) -> None:
+    def _begin(self, work: Coroutine[None, None, None], message: Request, call: Call | None = None) -> None:
         """Do what takes longer beside everything else; its failure is ours, and is answered too."""
-        self._beside(self._guard(work, message))
+        self._beside(self._guard(work, message, call))
 
-    async def _guard(self, work: Awaitable[None], message: Request) -> None:
+    async def _guard(self, work: Awaitable[None], message: Request, call: Call | None) -> None:
         try:
             await work
         except Exception:  # noqa: BLE001 -- the surface's outermost edge: one call's failure is no other's
             _log.exception("`%s` failed", message.method)
+            if call is not None and call.errand is not None:
+                return  # 4: its client finds that out by its name
             line = failure_line(message.id_raw, INTERNAL_ERROR, "this should not have happened")
             self._client.answer(line, message.id)

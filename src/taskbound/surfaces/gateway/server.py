@@ -25,6 +25,7 @@ from taskbound.surfaces.gateway.calls import Calls, Desk
 from taskbound.surfaces.gateway.catalog import Catalog
 from taskbound.surfaces.gateway.changes import Changes
 from taskbound.surfaces.gateway.entries import Entries
+from taskbound.surfaces.gateway.errands.requests import ErrandRequests
 from taskbound.surfaces.gateway.framing import ClientPipes
 from taskbound.surfaces.gateway.link import Connect, Link, Timings
 from taskbound.surfaces.gateway.listing import Listing
@@ -146,6 +147,7 @@ class Gateway:
             reports=self._reports,
             logs=self._logs,
             subscriptions=self._subscriptions,
+            errands=ErrandRequests(self._calls, self._standing, self._link),
             began=self.pipes.began,
             beside=self._beside,
         )
@@ -173,6 +175,7 @@ class Gateway:
         self._calls.interrupt_all(Cause.LEFT)
         self._subscriptions.close()
         self._changes.close()
+        self._calls.errands.close()
         end = asyncio.get_running_loop().time() + self._timings.leave
         while pending := self._work | self._reports.waiting:
             left = end - asyncio.get_running_loop().time()
@@ -365,9 +368,9 @@ class Gateway:
         self._subscriptions.leave(talk)
 
     @property
-    def is_asking(self) -> bool:
-        """Whether a client was asked something by the answer to its call, and may come back."""
-        return bool(self._calls.questions.parked.calls)
+    def is_waiting(self) -> bool:
+        """Whether a client that asks for nothing now may come back: for a call, or to answer a question."""
+        return bool(self._calls.questions.parked.calls) or len(self._calls.errands) > 0
 
     async def confirm(self) -> None:
         """Have the daemon say that calls still belong to a task; raises why they do not."""

@@ -6,6 +6,8 @@
    agent never finds itself under another task without being told.
 3. The same task, asked about again, keeps its running servers as far as they are pinned
    as they were.
+4. Whether something of a call may still be given out is the daemon's to say, each time: the task that the
+   call was made in is the connection's, it runs, and it covers the call.
 """
 
 from __future__ import annotations
@@ -14,11 +16,15 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEndedError
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.gateway.binding import Binding
-from taskbound.wire.connection import Bind, Bound
+from taskbound.surfaces.gateway.errands.errors import UncoveredErrandError, UnknownErrandError
+from taskbound.wire.connection import Bind, Bound, Fault
+from taskbound.wire.tool import CoverCalls, Coverings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,6 +100,38 @@ class Standing:
         old = dict(self._servers.shared) | dict(self._kept.servers if self._kept is not None else {})
         self._end({name: one for name, one in old.items() if id(one) not in used}, shared=True)  # 3
         return binding
+
+    async def confirm(self, task: str, tool: str, arguments: bytes) -> None:
+        """Have the daemon say that a call of before still stands (rule 4).
+
+        Args:
+            task: The task that it was made in; empty where nobody knows.
+            tool: The tool.
+            arguments: The arguments, canonical.
+
+        Raises:
+            TaskEndedError: The task has ended.
+            UnknownErrandError: The connection belongs to another one.
+            UncoveredErrandError: The task does not cover the call any more.
+            TaskboundError: The daemon refuses, or does not say.
+        """
+        if self.untold:
+            raise TaskEndedError(self.untold)
+        found = await self._link.ask(
+            CoverCalls(tool=tool, calls=(msgspec.Raw(arguments),), task=task), Coverings
+        )
+        match found.code:
+            case "":
+                pass
+            case "other-task":
+                raise UnknownErrandError("there is no such MCP task")
+            case code if code in _ENDED:
+                self.leave(self.task, found.refusal)
+                raise TaskEndedError(found.refusal)
+            case code:
+                raise RefusedByDaemonError(Fault(code=code, message=found.refusal))
+        if 0 not in found.covered:
+            raise UncoveredErrandError("the task does not cover this call any more")
 
     def refresh(self) -> None:
         """What the task can reach may be another now: ask again before the next call."""

@@ -13,5 +13,7 @@ class Talk:
 
     begun: bool = False
     """Whether it said that it is initialized, and may be told of what it did not ask for."""
+    tasks: bool = False
+    """Whether it was told that its calls can be what MCP calls tasks (2025-11-25)."""
     level: str = ""
     """From which level on it hears what servers log; empty until it says so."""

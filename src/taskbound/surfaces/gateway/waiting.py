@@ -62,8 +62,16 @@ _OVER: Final = {
 class Holds:
     """What is waited for by the calls of one connection; used in the loop."""
 
-    def __init__(self, link: Link, timings: Timings, tell: Callable[[bytes, Id | None], None]) -> None:
-        """Wait with this link, so long, and tell the client by this."""
+    def __init__(
+        self,
+        link: Link,
+        timings: Timings,
+        tell: Callable[[bytes, Id | None], None],
+        *,
+        waits: Callable[[Call], None],
+    ) -> None:
+        """Wait with this link, so long, tell the client by this, and say by `waits` that a call begins to."""
+        self._waits = waits
         self._link = link
         self._say = tell
         self._bound = timings.hold
@@ -98,6 +106,7 @@ class Holds:
             call.task = answer.task
             left = end - loop.time()
             if left > 0 and call.cause is None:
+                self._waits(call)
                 self._tell(call)
             over = await self._look(call, min(left, _LOOK)) if left > 0 and call.cause is None else None
             if call.cause is not None:

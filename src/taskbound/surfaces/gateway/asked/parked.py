@@ -11,6 +11,9 @@
 4. A result that is there while nobody waits is not settled before somebody does, or the time for it is over:
    nobody could be given it. So many bytes of a connection are kept so; what is more is not waited with.
    Nothing is asked for a call that is over.
+5. Of a call that its client comes back for by name (`errands`), the questions stand in what the client is
+   told of it, each under a key that is never used again, and are answered by these keys, one or many at once.
+   There is no state: the name is one. A key that is not asked just now is passed over, as MCP says.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from taskbound.surfaces.gateway.asked.reading import answer_bytes, labelled, wro
 from taskbound.wire.mcp.write import result_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.ports.upstream import Logged, Told, Turn, UpstreamAnswer
@@ -43,12 +46,18 @@ _CHANCE: Final = 32
 """Bytes of chance in a state."""
 
 
+def _nothing(_: Call) -> None:
+    """Nobody is told."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Put:
     number: int
     method: str
     params: bytes
     answer: Callable[[UpstreamAnswer], None]
+    key: str
+    """What its server, or we, called it; it is asked under another key where that was used (rule 5)."""
 
 
 @dataclass(slots=True, eq=False)
@@ -56,7 +65,9 @@ class _Place:
     """One call that waits, or waited, for its client."""
 
     puts: dict[str, _Put] = field(default_factory=dict)
-    """By its key: what is asked and not answered."""
+    """By the key under which it is asked: what is not answered."""
+    used: set[str] = field(default_factory=set)
+    """Every key under which anything was asked of a client that comes back by name."""
     keys: frozenset[str] = frozenset()
     """What was asked under the state."""
     state: str = ""
@@ -68,7 +79,12 @@ class Parked:
     """The calls of one connection whose clients are asked so; used in the loop."""
 
     def __init__(
-        self, client: Client, leave: Callable[[Call], None], take: Callable[[Call, Request], None]
+        self,
+        client: Client,
+        leave: Callable[[Call], None],
+        take: Callable[[Call, Request], None],
+        *,
+        look: Callable[[Call], None] = _nothing,
     ) -> None:
         """Start with none.
 
@@ -76,7 +92,9 @@ class Parked:
             client: Who is answered.
             leave: Called when a call's client waits no more.
             take: Called when a client waits for a call, by this request.
+            look: Called when the questions of a call are others.
         """
+        self._look = look
         self._client = client
         self._leave = leave
         self._take = take
@@ -91,11 +109,17 @@ class Parked:
 
     def show(self, parent: Call, puts: Mapping[str, _Put]) -> None:
         """Ask these together (rule 1), at once or when the client is back."""
-        if parent.id is None and parent not in self._places:  # it is over, and nobody would come back
+        errand = parent.errand
+        gone = parent.id is None and parent not in self._places if errand is None else errand.over.is_set()
+        if gone:  # the call is over, and nobody would come back
             for put in puts.values():
                 put.answer(NoAnswer("taken-back", "the call is over"))
             return
         place = self._places.setdefault(parent, _Place())
+        if errand is not None:
+            self._ask_by_name(place, puts)
+            self._look(parent)
+            return
         place.puts |= puts
         if not place.state:
             self._ask(parent, place)
@@ -109,6 +133,39 @@ class Parked:
         line = result_line(parent.id_raw, _asking(place.puts, state))
         self._leave(parent)
         self._client.answer(line, asked)
+
+    @staticmethod
+    def _ask_by_name(place: _Place, puts: Mapping[str, _Put]) -> None:
+        for key, put in puts.items():
+            name = next(one for one in _names(key) if one not in place.used)  # 5
+            place.used.add(name)
+            place.puts[name] = put
+
+    def asks(self, parent: Call) -> bool:
+        """Whether the client of a call that it comes back for is asked something."""
+        return bool(self._asked_of(parent))
+
+    def asked(self, parent: Call) -> bytes:
+        """What it is asked: `inputRequests`, as JSON (rule 5)."""
+        return _requests(self._asked_of(parent))
+
+    def _asked_of(self, parent: Call) -> dict[str, _Put]:
+        place = self._places.get(parent)
+        return place.puts if place is not None and not place.state else {}
+
+    def take_answers(self, parent: Call, answers: Mapping[str, JsonValue]) -> None:
+        """Answer what the client of a call is asked, by its keys (rule 5).
+
+        Raises:
+            BadAnswersError: An answer is none; nothing is answered then.
+            MalformedError: One has no bytes that can go to a server.
+        """
+        puts = self._asked_of(parent)
+        given = {name: answer for name, answer in answers.items() if name in puts}
+        ready = [(name, _read_answer(puts[name], answer)) for name, answer in given.items()]
+        for name, answer in ready:
+            puts.pop(name).answer(answer)
+        self._look(parent)
 
     def come_back(self, state: str, digest: bytes, answers: Mapping[str, JsonValue]) -> Call:
         """The call that a state is of, once the answers to it are known to be such (rule 2).
@@ -125,13 +182,7 @@ class Parked:
         if not answers.keys() <= place.keys:
             raise BadAnswersError("an answer is to what was not asked")
         for key, answer in answers.items():
-            if not isinstance(answer, dict):
-                raise BadAnswersError("an answer is no object")
-            put = place.puts.get(key)
-            wrong = wrong_answer(put.method, answer) if put is not None else ""
-            if wrong:
-                raise BadAnswersError(f"an answer is not what MCP says: {wrong}")
-            answer_bytes(answer)
+            _read_answer(place.puts.get(key), answer)
         return call
 
     def go_on(self, call: Call, request: Request, answers: Mapping[str, JsonValue]) -> None:
@@ -151,9 +202,11 @@ class Parked:
     def take_back(self, parent: Call, key: str, reason: str) -> None:
         """Ask this no more; who answers it all the same is not refused for it."""
         place = self._places.get(parent)
-        put = place.puts.pop(key, None) if place is not None else None
-        if put is not None:
-            put.answer(NoAnswer("taken-back", reason))
+        puts = place.puts if place is not None else {}
+        name = next((name for name, one in puts.items() if one.key == key), None)
+        if name is not None:
+            puts.pop(name).answer(NoAnswer("taken-back", reason))
+            self._look(parent)
 
     def wake(self, parent: Call) -> None:
         """Something has become of the call: whoever waits for its client looks up."""
@@ -267,7 +320,7 @@ class _Way:
         del key, progress, logged, action, turn
         asked = self._question
         shown = labelled(tool, arguments, server=asked.server, action=asked.action)
-        put = _Put(self._together.next_number(), tool, shown, answer)
+        put = _Put(self._together.next_number(), tool, shown, answer, self._key)
         # Later, as every answer: whoever calls does not know the number before this returned.
         asyncio.get_running_loop().call_soon(self._together.put, self._key, put)
         return put.number
@@ -283,12 +336,33 @@ class _Way:
         self._together.take_back(self._key, "nobody waits for it")
 
 
+def _names(key: str) -> Iterator[str]:
+    """Keys under which a question can be asked: its own, if that was never used."""
+    yield key
+    for number in count(2):
+        yield f"{key}~{number}"
+
+
+def _read_answer(put: _Put | None, answer: JsonValue) -> Answered:
+    """An answer of a client, once it is known to be one to this, or to what is not asked any more."""
+    if not isinstance(answer, dict):
+        raise BadAnswersError("an answer is no object")
+    wrong = wrong_answer(put.method, answer) if put is not None else ""
+    if wrong:
+        raise BadAnswersError(f"an answer is not what MCP says: {wrong}")
+    return Answered(answer_bytes(answer), answer)
+
+
 def _asking(puts: Mapping[str, _Put], state: str) -> bytes:
+    return b'{"inputRequests":%b,"requestState":%b,"resultType":"input_required"}' % (
+        _requests(puts),
+        canonical(state),
+    )
+
+
+def _requests(puts: Mapping[str, _Put]) -> bytes:
     asked = b",".join(
         b'%b:{"method":%b,"params":%b}' % (canonical(key), canonical(put.method), put.params)
         for key, put in puts.items()
     )
-    return b'{"inputRequests":{%b},"requestState":%b,"resultType":"input_required"}' % (
-        asked,
-        canonical(state),
-    )
+    return b"{%b}" % asked

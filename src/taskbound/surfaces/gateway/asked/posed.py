@@ -4,6 +4,8 @@
    asked; an answer counts once, and from the session that was asked alone.
 2. An answer that nobody waits for is dropped, whoever sends it.
 3. A question that is taken back is cancelled at the client, and its answer counts no more.
+4. Of a call that its client comes back for (`errands`), a question goes on the way of the request by which it
+   waits for the result, also of one that comes later; and names the MCP task that it is for.
 """
 
 from __future__ import annotations
@@ -34,20 +36,23 @@ if TYPE_CHECKING:
 __all__ = ["Posed", "answer_of"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Open:
     number: int
-    to: Id | None
-    """The client's request on whose way it was asked."""
+    parent: Call
+    line: bytes
     answer: Callable[[UpstreamAnswer], None]
+    to: Id | None = None
+    """The client's request on whose way it was asked."""
 
 
 class Posed:
     """What clients were asked and have not answered; used in the loop."""
 
-    def __init__(self, client: Client) -> None:
-        """Ask this client, or those behind it."""
+    def __init__(self, client: Client, *, look: Callable[[Call], None]) -> None:
+        """Ask this client, or those behind it; `look` is called when a call's questions are others."""
         self._client = client
+        self._look = look
         self._numbers = count(1)
         self._names: dict[int, str] = {}
         self._open: dict[str, _Open] = {}
@@ -60,9 +65,29 @@ class Posed:
         """Ask; `answer` is called once."""
         number, name = next(self._numbers), f"taskbound-{secrets.token_urlsafe(16)}"  # 1
         self._names[number] = name
-        self._open[name] = _Open(number, parent.id, answer)
-        self._client.tell(asking_line(name, method, params), parent.id)
+        one = self._open[name] = _Open(number, parent, asking_line(name, method, params), answer)
+        self._say(one)
+        self._look(parent)
         return number
+
+    def asks(self, parent: Call) -> bool:
+        """Whether the client of a call was asked something and has not answered."""
+        return any(one.parent is parent for one in self._open.values())
+
+    def reach(self, parent: Call) -> None:
+        """The client of a call waits for it by another request: ask what it could not hear (rule 4)."""
+        for one in [one for one in self._open.values() if one.parent is parent]:
+            if one.to is None or not self._client.can_hear(one.to):
+                self._say(one)
+
+    def _say(self, one: _Open) -> None:
+        errand = one.parent.errand
+        if errand is None:
+            one.to = one.parent.id
+        else:
+            one.to = next((to for to in reversed(errand.waiting) if self._client.can_hear(to)), None)  # 4
+        if errand is None or one.to is not None or self._client.is_one:
+            self._client.tell(one.line, one.to)
 
     def answered(self, message: Result | Failure, within: Collection[Id] | None = None) -> bool:
         """Take an answer, and say whether anybody waited for it (rules 1 and 2).
@@ -87,10 +112,13 @@ class Posed:
             said = canonical({"reason": reason, "requestId": name})
             self._client.tell(notice_line("notifications/cancelled", said), one.to)
             one.answer(NoAnswer("taken-back", reason))
+            self._look(one.parent)
 
     def forget(self, number: int) -> None:
         """Drop whatever answer may come."""
-        self._open.pop(self._names.pop(number, ""), None)
+        one = self._open.pop(self._names.pop(number, ""), None)
+        if one is not None:
+            self._look(one.parent)
 
 
 class _Way:
@@ -116,7 +144,9 @@ class _Way:
         """Ask, with the label before it."""
         del key, progress, logged, action, turn
         asked = self._question
-        shown = labelled(tool, arguments, server=asked.server, action=asked.action)
+        errand = self._parent.errand
+        name = errand.name if errand is not None else ""
+        shown = labelled(tool, arguments, server=asked.server, action=asked.action, task=name)
         return self._posed.put(self._parent, tool, shown, answer)
 
     def cancel(self, number: int, reason: str) -> None:

@@ -100,8 +100,15 @@ class Questions:
         self._taken_back: set[Question] = set()
         self._held = 0
         """Bytes of results that wait for their clients."""
-        self.posed = Posed(desk.client)
-        self.parked = Parked(desk.client, calls.leave, calls.take)
+        self.posed = Posed(desk.client, look=self._look)
+        self.parked = Parked(desk.client, calls.leave, calls.take, look=self._look)
+
+    def are_asked(self, call: Call) -> bool:
+        """Whether the client of a call is asked something just now."""
+        return self.parked.asks(call) or self.posed.asks(call)
+
+    def _look(self, call: Call) -> None:
+        self._calls.errands.look(call)
 
     # --- a legacy server -------------------------------------------------------------------------
 
@@ -270,7 +277,9 @@ class Questions:
             call.questions.discard(one)
 
     def _can_hear(self, call: Call) -> bool:
-        return call.modern or (call.id is not None and self._desk.client.can_hear(call.id))
+        if call.modern or call.errand is not None:
+            return True  # it is asked when it comes back
+        return call.id is not None and self._desk.client.can_hear(call.id)
 
     def _count(self, call: Call) -> None:
         """Take one more question for this call (rule 6)."""

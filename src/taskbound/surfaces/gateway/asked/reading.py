@@ -27,6 +27,7 @@ from taskbound.core.tool import MAX_URI, method_definition
 from taskbound.surfaces.gateway.asked.errors import UnfitQuestionError
 from taskbound.wire.mcp.era import QUESTION_KEY
 from taskbound.wire.mcp.line import require_one_line
+from taskbound.wire.mcp.task import RELATED_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -74,7 +75,7 @@ def read_question(method: str, params: Mapping[str, JsonValue]) -> bytes:
     return written
 
 
-def labelled(method: str, arguments: bytes, *, server: str, action: str) -> bytes:
+def labelled(method: str, arguments: bytes, *, server: str, action: str, task: str = "") -> bytes:
     """The parameters as the client gets them (rule 3).
 
     Args:
@@ -82,6 +83,7 @@ def labelled(method: str, arguments: bytes, *, server: str, action: str) -> byte
         arguments: The canonical bytes that were decided.
         server: The name of the server that asks.
         action: The id of the action that the question is.
+        task: The name of the MCP task of 2025-11-25 that it is for; empty where it is for none.
     """
     members = msgspec.json.decode(arguments, type=dict[str, msgspec.Raw])
     asks = f"[The MCP server `{server}` asks this, not Taskbound]"
@@ -94,8 +96,10 @@ def labelled(method: str, arguments: bytes, *, server: str, action: str) -> byte
     elif method == "sampling/createMessage":
         own = msgspec.json.decode(members["systemPrompt"], type=str) if "systemPrompt" in members else ""
         members["systemPrompt"] = msgspec.Raw(canonical(f"{asks} {own}".rstrip()))
-    meta = msgspec.Raw(canonical({QUESTION_KEY: {"action": action, "server": server}}))
-    return _write({"_meta": meta, **members})
+    meta: dict[str, JsonValue] = {QUESTION_KEY: {"action": action, "server": server}}
+    if task:
+        meta[RELATED_KEY] = {"taskId": task}
+    return _write({"_meta": msgspec.Raw(canonical(meta)), **members})
 
 
 def answer_bytes(answer: Mapping[str, JsonValue]) -> bytes:

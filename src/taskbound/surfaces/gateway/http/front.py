@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.tool.errors import BadMirrorError
 from taskbound.core.tool.mirror import parse_mirrors
-from taskbound.surfaces.gateway.eras import initialized, requested_of
+from taskbound.surfaces.gateway.eras import agreed, initialized, requested_of
 from taskbound.surfaces.gateway.errors import IdReusedError, UnknownMethodError
 from taskbound.surfaces.gateway.http.errors import (
     FrontFullError,
@@ -31,7 +31,7 @@ from taskbound.surfaces.gateway.http.head import SESSION
 from taskbound.surfaces.gateway.http.rules import require_era, require_mirrored, require_spoken
 from taskbound.surfaces.gateway.http.seat import Seat
 from taskbound.surfaces.gateway.methods import needs_id
-from taskbound.wire.mcp.era import MODERN
+from taskbound.wire.mcp.era import LATEST_LEGACY, MODERN
 from taskbound.wire.mcp.errors import BadIdError, NotAMessageError
 from taskbound.wire.mcp.message import Notice, Request, parse_message
 from taskbound.wire.mcp.salvage import salvage
@@ -241,12 +241,13 @@ class _Exchanging:
     async def _initialize(self, message: Request, *, modern: bool) -> None:
         if modern:
             raise UnknownMethodError("there is no `initialize` in this revision of MCP")
-        version = requested_of(message.params)
+        version = agreed(requested_of(message.params))
         result = result_line(message.id_raw, initialized(version, await self._seat.gateway.capabilities()))
         if self._reply.is_over:
             return
         declared = message.params["capabilities"]
         session = self._seat.sessions.begin(declared if isinstance(declared, dict) else {})
+        session.talk.tasks = version == LATEST_LEGACY
         self._reply.answer(result, headers=(("Mcp-Session-Id", session.name),))
 
     async def _require_mirrored(self, message: Request) -> None:

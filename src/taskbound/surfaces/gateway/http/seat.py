@@ -9,7 +9,8 @@
 4. Whether the bearer still opens its task is asked again and again. Once it does not, or its task has
    ended, streams are closed, what is open is answered, and the seat is given up. Where that can't be asked
    for too long, streams are closed (law 10).
-5. A seat that nobody uses is given up with its servers; who was asked something may come back to it.
+5. A seat that nobody uses is given up with its servers; who was asked something, or has a call to come back
+   for, may come back to it.
 6. A legacy session has one stream for what belongs to no request; another one takes its place.
 """
 
@@ -333,7 +334,7 @@ class Seat:
             if now - self._fresh > self._bounds.fresh:
                 self._end_streams()
             heard = any(one.outside is not None for one in self.sessions.all)
-            used = self._open or self.gateway.is_asking
+            used = self._open or self.gateway.is_waiting
             if not used and not heard and now - self._used > self._bounds.seat_idle:
                 self._give_up(DaemonLostError("the seat was not used"))
             await asyncio.sleep(self._bounds.check)

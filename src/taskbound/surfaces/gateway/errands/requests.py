@@ -1,0 +1,278 @@
+"""What clients ask about calls that they come back for: the methods `tasks/…` of both revisions.
+
+1. Each request that names an errand has the daemon say first that the call still stands: the task that it was
+   made in is the connection's, it runs, and it covers the call (`Standing.confirm`). What is refused so is
+   answered as calls are, by the daemon's word. Who has waited is confirmed once more.
+2. A refusal of ours is nothing of a server's: of a call that was never sent only the task is confirmed.
+3. A cancel takes effect at once, and before the daemon is asked: it takes, and gives nothing.
+4. A client of 2026-07-28 that has not declared the extension with the request gets one error, whatever it
+   names.
+5. Results of 2025-11-25 name their errand in `_meta`; those of 2026-07-28 name none. Beside that each byte is
+   the one that the call would have been answered with.
+6. A list has what is covered of one page, and goes on by a cursor of ours, of this connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from taskbound.core.action.canonical import canonical
+from taskbound.core.task import TaskEndedError
+from taskbound.surfaces.gateway.catalog import BadCursorError
+from taskbound.surfaces.gateway.errands.errors import (
+    EndedErrandError,
+    UncoveredErrandError,
+    UnknownErrandError,
+)
+from taskbound.surfaces.gateway.errors import (
+    BusyError,
+    MissingCapabilityError,
+    UnknownMethodError,
+)
+from taskbound.surfaces.gateway.outcomes import interrupted
+from taskbound.wire.connection import Bind, Bound
+from taskbound.wire.mcp.errors import BadParamsError
+from taskbound.wire.mcp.task import (
+    RELATED_KEY,
+    TASKS_EXTENSION,
+    TaskStatus,
+    declares_tasks,
+    parse_task_name,
+    task_members,
+)
+from taskbound.wire.mcp.write import error_line, result_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.surfaces.gateway.calls import Calls
+    from taskbound.surfaces.gateway.errands.kept import Errand, Errands
+    from taskbound.surfaces.gateway.link import Link
+    from taskbound.surfaces.gateway.standing import Standing
+    from taskbound.wire.mcp.message import Id, Request
+
+__all__ = ["MAX_WAITING", "PAGE", "ErrandRequests", "require_declared"]
+
+MAX_WAITING: Final = 64
+"""Requests of one connection that wait for results."""
+PAGE: Final = 50
+"""Errands of one page of a list."""
+_MOST_CURSORS: Final = 8
+_ACK: Final = b'{"resultType":"complete"}'
+_OF_MODERN: Final = frozenset({"tasks/cancel", "tasks/get", "tasks/update"})
+
+
+def require_declared(capabilities: Mapping[str, JsonValue]) -> None:
+    """Go on only for a client of 2026-07-28 that has declared the extension (rule 4).
+
+    Raises:
+        MissingCapabilityError: It has not.
+    """
+    if not declares_tasks(capabilities):
+        raise MissingCapabilityError(
+            f"the request needs the extension `{TASKS_EXTENSION}`",
+            required={"extensions": {TASKS_EXTENSION: {}}},
+        )
+
+
+class ErrandRequests:
+    """Answers such requests of one connection; used in the loop."""
+
+    def __init__(self, calls: Calls, standing: Standing, link: Link) -> None:
+        """Keep what to answer with."""
+        self._calls = calls
+        self._errands: Errands = calls.errands
+        self._standing = standing
+        self._link = link
+        self._waiting: dict[Id, tuple[Errand, asyncio.Event]] = {}
+        """Who waits for a result, and what wakes it."""
+        self._cursors: dict[str, list[str]] = {}
+        """The names that are left of lists."""
+
+    def require(self, method: str, *, modern: bool, tasks: bool, offers: Mapping[str, JsonValue]) -> None:
+        """Go on only when there is such a method for this client.
+
+        Args:
+            method: One of `methods.ERRANDS`.
+            modern: Whether the client is of 2026-07-28.
+            tasks: Whether one of before was told that there are tasks.
+            offers: What a client of 2026-07-28 has declared with the request.
+
+        Raises:
+            UnknownMethodError: There is not.
+            MissingCapabilityError: The client has not declared that it knows it.
+        """
+        known = method in _OF_MODERN if modern else tasks and method != "tasks/update"
+        if not known:
+            raise UnknownMethodError(f"there is no `{method}` for this client")
+        if modern:
+            require_declared(offers)
+
+    async def line(self, message: Request, *, modern: bool) -> bytes:
+        """The line that answers a request; empty when it gets none.
+
+        Raises:
+            TaskboundError: Why there is no answer to it.
+        """
+        raw, params = message.id_raw, message.params
+        if message.method == "tasks/list":
+            return result_line(raw, await self._list(params))
+        more = ("inputResponses",) if message.method == "tasks/update" else ()
+        if not params.keys() <= {"_meta", "taskId", *more}:
+            raise BadParamsError(
+                f"`{message.method}` takes {', '.join(('`taskId`', *more))}, and nothing else"
+            )
+        errand = self._errands.find(parse_task_name(params.get("taskId")), modern=modern)
+        match message.method:
+            case "tasks/result":
+                return await self._result(message, errand)
+            case "tasks/cancel":
+                return result_line(raw, await self._cancel(errand))
+            case "tasks/update":
+                return result_line(raw, await self._update(errand, params.get("inputResponses")))
+            case _:
+                await self._confirm(errand)
+                return result_line(raw, self._shown(errand))
+
+    def left(self, request: Id) -> None:
+        """Whoever waits by this request for a result wants it no more."""
+        waiting = self._waiting.get(request)
+        if waiting is not None:
+            waiting[1].set()
+
+    # --- one errand ------------------------------------------------------------------------------
+
+    async def _confirm(self, errand: Errand) -> None:
+        """Have the daemon say that something of it may be given out (rules 1 and 2)."""
+        call = errand.call
+        if call.was_sent:
+            await self._standing.confirm(errand.task or call.task, call.tool, call.arguments)
+        else:
+            if self._standing.untold:
+                raise TaskEndedError(self._standing.untold)
+            bound = await self._link.ask(Bind(), Bound)
+            if errand.task not in {"", bound.task}:
+                raise UnknownErrandError("there is no such MCP task")
+        self._errands.find(errand.name, modern=errand.modern)  # it may have gone meanwhile
+
+    def _shown(self, errand: Errand) -> bytes:
+        """The errand, for a client of 2026-07-28 with what it waits for or has brought."""
+        members = task_members(errand.shown, modern=errand.modern)
+        if not errand.modern:
+            return canonical(members)
+        head = canonical(members | {"resultType": "complete"})[:-1]
+        match errand.status:
+            case TaskStatus.INPUT_REQUIRED:
+                return b'%b,"inputRequests":%b}' % (head, self._calls.questions.parked.asked(errand.call))
+            case TaskStatus.COMPLETED:
+                errand.given = True
+                return b'%b,"result":%b}' % (head, errand.result)
+            case TaskStatus.FAILED:
+                errand.given = True
+                return b'%b,"error":%b}' % (head, errand.error)
+            case _:
+                return head + b"}"
+
+    async def _update(self, errand: Errand, answers: JsonValue) -> bytes:
+        if not isinstance(answers, dict):
+            raise BadParamsError("`inputResponses` is no object")
+        await self._confirm(errand)
+        self._calls.questions.parked.take_answers(errand.call, answers)
+        return _ACK
+
+    async def _cancel(self, errand: Errand) -> bytes:
+        over = errand.status.is_terminal
+        if not over:
+            self._errands.cancel(errand)  # 3
+        await self._confirm(errand)
+        if errand.modern:
+            return _ACK
+        if over:
+            raise EndedErrandError("the MCP task has ended")
+        return canonical(task_members(errand.shown, modern=False))
+
+    async def _result(self, message: Request, errand: Errand) -> bytes:
+        """The line that a client of 2025-11-25 waits for (rule 1)."""
+        await self._confirm(errand)
+        if not errand.over.is_set() and not await self._over(message, errand):
+            return b""
+        if errand.status is TaskStatus.CANCELLED:
+            return result_line(message.id_raw, _related(interrupted(errand.call), errand))
+        self._errands.find(errand.name, modern=False)
+        errand.given = True
+        if errand.error:
+            return error_line(message.id_raw, errand.error)
+        return result_line(message.id_raw, _related(errand.result, errand))
+
+    async def _over(self, message: Request, errand: Errand) -> bool:
+        """Wait until nothing more becomes of it; whether anybody still wants to know."""
+        if len(self._waiting) >= MAX_WAITING:
+            raise BusyError(f"{MAX_WAITING} results are waited for")
+        left = asyncio.Event()
+        self._waiting[message.id] = errand, left
+        errand.waiting.append(message.id)
+        self._calls.questions.posed.reach(errand.call)
+        waits = [asyncio.ensure_future(one.wait()) for one in (left, errand.over)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
+            errand.waiting.remove(message.id)
+            del self._waiting[message.id]
+        if left.is_set():
+            return False
+        if errand.call.was_sent and errand.call.cause is None:
+            await self._confirm(errand)  # its outcome was recorded a while ago, perhaps
+        return True
+
+    # --- lists -----------------------------------------------------------------------------------
+
+    async def _list(self, params: Mapping[str, JsonValue]) -> bytes:
+        """One page of those of clients of 2025-11-25 (rule 6)."""
+        if not params.keys() <= {"_meta", "cursor"}:
+            raise BadParamsError("`tasks/list` takes `cursor`, and nothing else")
+        names = [one.name for one in self._errands.of_legacy()]
+        if "cursor" in params:
+            cursor = params["cursor"]
+            left = self._cursors.pop(cursor, None) if isinstance(cursor, str) else None
+            if left is None:
+                raise BadCursorError("the cursor was not given out for this list")
+            names = [name for name in left if name in names]
+        page, rest = names[:PAGE], names[PAGE:]
+        shown: list[JsonValue] = [one for name in page if (one := await self._listed(name)) is not None]
+        found: dict[str, JsonValue] = {"tasks": shown}
+        if rest:
+            while len(self._cursors) >= _MOST_CURSORS:
+                del self._cursors[next(iter(self._cursors))]
+            found["nextCursor"] = cursor = secrets.token_urlsafe(16)
+            self._cursors[cursor] = rest
+        return canonical(found)
+
+    async def _listed(self, name: str) -> JsonValue:
+        """One of a list, unless it is gone, or nothing of it may be given out."""
+        try:
+            errand = self._errands.find(name, modern=False)
+            await self._confirm(errand)
+        except (UncoveredErrandError, UnknownErrandError):
+            return None
+        return dict(task_members(errand.shown, modern=False))
+
+
+def _related(result: bytes, errand: Errand) -> bytes:
+    """A result that names its errand, and is the same byte for byte beside that (rule 5)."""
+    members = msgspec.json.decode(result, type=dict[str, msgspec.Raw])
+    meta: dict[str, msgspec.Raw] = {}
+    if "_meta" in members and isinstance(msgspec.json.decode(members["_meta"]), dict):
+        meta = msgspec.json.decode(members["_meta"], type=dict[str, msgspec.Raw])
+    meta[RELATED_KEY] = msgspec.Raw(canonical({"taskId": errand.name}))
+    return _write(members | {"_meta": msgspec.Raw(_write(meta))})
+
+
+def _write(members: Mapping[str, msgspec.Raw]) -> bytes:
+    return b"{%b}" % b",".join(b"%b:%b" % (canonical(name), bytes(raw)) for name, raw in members.items())
