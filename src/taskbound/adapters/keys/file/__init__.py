@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from taskbound.adapters.keys.file.directory import KeyDirectory, create_key_directory
 from taskbound.adapters.keys.file.disk import (
     KeyExistsError,
     KeyExposedError,
@@ -14,6 +13,7 @@ from taskbound.adapters.keys.file.disk import (
 )
 from taskbound.adapters.keys.file.heads import FileSignedHeads
 from taskbound.adapters.keys.file.sealing import SealingDirectory, create_sealing_directory
+from taskbound.adapters.keys.file.signing import KeyDirectory, create_key_directory
 
 __all__ = [
     "FileSignedHeads",

@@ -1,12 +1,10 @@
-"""A signing key on the disk: an Ed25519 key, the signer's memory, and the lock of whoever holds them.
+"""A directory that holds a private key: made whole, and held by one process.
 
     <directory>/       0700
         key.pem        0600   the private key (PKCS #8, PEM, not encrypted)
-        signed.json    0600   what was about to be signed last, per log
-        lock           0600   held while a signer runs
+        lock           0600   held while a process has it open
 
-The directory is made beside its place and renamed into it, so it is there whole or not at all. A copy of
-``signed.json`` from a backup forgets what was signed since: put it back only together with the log.
+It is made beside its place and renamed into it, so it is there whole or not at all.
 """
 
 from __future__ import annotations
@@ -14,16 +12,12 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-from taskbound.adapters.keys.ed25519 import Ed25519Key
 from taskbound.adapters.keys.file.disk import (
     KeyExistsError,
-    KeyTornError,
     KeyUnusableError,
     hold,
     open_directory,
@@ -31,20 +25,19 @@ from taskbound.adapters.keys.file.disk import (
     sync,
     write_new,
 )
-from taskbound.adapters.keys.file.heads import EMPTY_HEADS, HEADS_FILE, FileSignedHeads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-__all__ = ["KEY_FILE", "KeyDirectory", "create_key_directory", "make_directory"]
+__all__ = ["KEY_FILE", "HeldDirectory", "make_directory"]
 
 KEY_FILE: Final = "key.pem"
 _LIMIT: Final = 4096
 
 
-class KeyDirectory:
-    """An open key directory, held by this process until it is closed."""
+class HeldDirectory(ABC):
+    """An open directory with a key, held by this process until it is closed."""
 
     def __init__(self, path: Path) -> None:
         """Open it and hold it.
@@ -57,12 +50,18 @@ class KeyDirectory:
         self._held = -1
         try:
             self._held = hold(self._directory)
-            self.key = _parse_key(read_private(self._directory, KEY_FILE, _LIMIT))
-            self.heads = FileSignedHeads(self._directory)
-            self.heads.read("")  # a memory that is gone or torn is found now, not at the first checkpoint
+            self._read(read_private(self._directory, KEY_FILE, _LIMIT))
         except BaseException:
             self.close()
             raise
+
+    @abstractmethod
+    def _read(self, key: bytes) -> None:
+        """Read what is in it; its own process alone has it open.
+
+        Raises:
+            KeyUnusableError: It is not whole.
+        """
 
     def close(self) -> None:
         """Let go of it."""
@@ -80,18 +79,6 @@ class KeyDirectory:
     ) -> None:
         """Close it."""
         self.close()
-
-
-def create_key_directory(path: Path) -> bytes:
-    """Make a new key, whole and durable or not at all; its public key.
-
-    Raises:
-        KeyExistsError: There is something at that place already.
-        KeyUnusableError: It can't be made there.
-    """
-    key = Ed25519Key.generate()
-    make_directory(path, {KEY_FILE: _render_key(key), HEADS_FILE: EMPTY_HEADS})
-    return key.public
 
 
 def make_directory(path: Path, files: Mapping[str, bytes]) -> None:
@@ -138,22 +125,3 @@ def _sync_path(path: Path) -> None:
         sync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _render_key(key: Ed25519Key) -> bytes:
-    return key.private.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
-def _parse_key(data: bytes) -> Ed25519Key:
-    try:
-        private = serialization.load_pem_private_key(data, password=None)
-    except (ValueError, TypeError) as error:
-        raise KeyTornError(f"`{KEY_FILE}` is not a whole private key") from error
-    if not isinstance(private, Ed25519PrivateKey):
-        raise KeyTornError(f"`{KEY_FILE}` is not an Ed25519 key")
-    key = Ed25519Key(private)
-    if _render_key(key) != data:
-        raise KeyTornError(f"`{KEY_FILE}` holds more than a private key")
-    return key

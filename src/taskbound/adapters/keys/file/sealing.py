@@ -4,65 +4,33 @@
         key.pem        0600   the private key (PKCS #8, PEM, not encrypted)
         lock           0600   held while an egress runs
 
-It is made, opened and refused as the signer's is (`directory`).
+It is made, opened and refused as the signer's is.
 """
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from taskbound.adapters.keys.file.directory import KEY_FILE, make_directory
-from taskbound.adapters.keys.file.disk import KeyTornError, hold, open_directory, read_private
+from taskbound.adapters.keys.file.directory import KEY_FILE, HeldDirectory, make_directory
+from taskbound.adapters.keys.file.disk import KeyTornError
 from taskbound.adapters.keys.sealing import SealingKey
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
 __all__ = ["SealingDirectory", "create_sealing_directory"]
 
-_LIMIT: Final = 4096
 
+class SealingDirectory(HeldDirectory):
+    """An egress' directory: its key."""
 
-class SealingDirectory:
-    """An open directory, held by this process until it is closed."""
+    key: SealingKey
 
-    def __init__(self, path: Path) -> None:
-        """Open it and hold it.
-
-        Raises:
-            KeyUnusableError: `KeyMissingError`, `KeyForeignError`, `KeyExposedError`, `KeyTornError` or
-                `KeyInUseError`; nothing is mended.
-        """
-        self._directory = open_directory(path)
-        self._held = -1
-        try:
-            self._held = hold(self._directory)
-            self.key = _parse_key(read_private(self._directory, KEY_FILE, _LIMIT))
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Let go of it."""
-        for descriptor in (self._held, self._directory):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self._held = self._directory = -1
-
-    def __enter__(self) -> Self:
-        """The directory itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        self.close()
+    def _read(self, key: bytes) -> None:
+        self.key = _parse_key(key)
 
 
 def create_sealing_directory(path: Path) -> str:
