@@ -34,12 +34,13 @@ from taskbound.ports.upstream import (
 from taskbound.wire.tool import ServerSpec, identity_of
 from tests.peers.asking import STATE
 from tests.peers.book import Book, Granting, egress
-from tests.peers.commands import asking, echo, faulty, speaking, telling
+from tests.peers.commands import asking, echo, faulty, speaking, tasking, telling
 from tests.peers.hearing import Events
 from tests.peers.rawhttp import Asked, RawHttp, Say, dump, result_of
 from tests.peers.rawsse import OLD, RawSse, old_speaks
 from tests.peers.speaking import SUBSCRIPTION, logs, notice, updated
 from tests.peers.spoken import speaks
+from tests.peers.tasked import tasks_over_http
 from tests.peers.telling import before, told_of
 
 pytestmark = pytest.mark.anyio
@@ -82,6 +83,8 @@ class Way:
                 if does == "tells-progress"
                 else speaking(log=log, era="legacy" if self.era == "legacy" else "modern")
                 if does == "speaks"
+                else tasking(log=log, silent=does == "silent-tasks")
+                if does in {"tasks", "silent-tasks"}
                 else asking(log=log)
                 if does == "asks"
                 else faulty(does, log=log)
@@ -106,6 +109,8 @@ class Way:
                 "tells-progress": _tells,
                 "speaks": speaks(),
                 "asks": _asks,
+                "tasks": tasks_over_http(),
+                "silent-tasks": tasks_over_http(silent=True),
             }[does],
             tools=b"[" + ODD + b"]",
         )

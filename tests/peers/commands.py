@@ -76,6 +76,11 @@ def asking(*, log: Path | None = None) -> list[str]:
     return _command(HERE / "asking.py", ("log", log))
 
 
+def tasking(*, log: Path | None = None, silent: bool = False) -> list[str]:
+    """A server that makes tasks of calls as their arguments say; see `tasking.py`."""
+    return _command(HERE / "tasking.py", ("log", log), ("silent", silent))
+
+
 def shelf(script: Path, *, log: Path | None = None, era: str | None = None) -> list[str]:
     """A server that has what its script says beside its tools; see `shelf.py`."""
     return _command(HERE / "shelf.py", ("script", script), ("log", log), ("era", era))

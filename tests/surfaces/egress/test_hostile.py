@@ -58,7 +58,7 @@ class Hostile:
         await self.step("open", name)
         return await self.asked(name, self.start | changes)
 
-    async def permit(self, tool: str = "keeper__use", **arguments: str) -> str:
+    async def permit(self, tool: str = "keeper__use", **arguments: Any) -> str:
         self._requests += 1
         ask = {
             "op": "action:decide",

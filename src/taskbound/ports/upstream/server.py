@@ -95,6 +95,10 @@ class Upstream(Protocol):
         while no other is open. A modern server is told its level. What else is logged is for
         `UpstreamEvents.logged`. A modern server MUST be told what `turn` says, byte for byte, and without it
         that the one who calls can be asked nothing; a legacy one hears of it at its start alone.
+
+        Where the server goes on with the call as a task of its own, it MUST be waited for, and no name of a
+        task MUST leave. What such a task asks is an `Answered` that `is_working`: the call that brings the
+        answers goes on under the same number, and with `cancel` in its place the task MUST be cancelled.
         """
 
     async def log_from(self, level: str) -> None:

@@ -34,6 +34,8 @@ class Answered:
     """Exactly the bytes of the result: one JSON object."""
     value: dict[str, JsonValue]
     """The same, strictly read."""
+    is_working: bool = False
+    """Whether it asks, and the server goes on with the call until it is answered, or the call cancelled."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@
     (`progress`, `logs`).
 11. What a server asks of the client while it works on a call is a call of its own, which goes to the client
     (`asked`). What interrupts the one interrupts the other. A server that was sent one round has worked: when
-    it can't be sent the next, what it did is unknown.
+    it can't be sent the next, what it did is unknown. So it is where it goes on with the call as a task of
+    its own, and what that asks is not answered: the task is cancelled, and nobody waits for it.
 12. A call that takes its time can be one that its client comes back for (`errands`). It stays the same call.
 """
 
@@ -63,7 +64,7 @@ from taskbound.wire.mcp.write import result_line
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from taskbound.ports.upstream import UpstreamAnswer
+    from taskbound.ports.upstream import Answered, UpstreamAnswer
     from taskbound.surfaces.gateway.binding import Binding, Running, Servers
     from taskbound.surfaces.gateway.framing import Client
     from taskbound.surfaces.gateway.link import Link, Timings
@@ -346,7 +347,8 @@ class Calls:
         if call.towards is not None:
             return await self._sent(call, way, Turn())
         turn = Turn(offers=self.questions.offers(call, running))
-        for number in range(MAX_ROUNDS):
+        number = 0
+        while True:
             found = await self._sent(call, way, turn)
             if number and isinstance(found, NotSent):  # the rounds before were sent, and the server worked
                 found = NoAnswer(found.code, found.reason, found.detail)
@@ -355,13 +357,19 @@ class Calls:
             if not asks_for_input(found, running.spec.era):
                 await self.questions.has_client(call, found)
                 return found
-            if number == MAX_ROUNDS - 1:
-                break  # nobody is asked for a round that does not come
-            asked = await self.questions.turn(call, running, found)
+            asked = await self._turn(call, running, found, last=number == MAX_ROUNDS - 1)
             if not isinstance(asked, Turn):
-                return asked
-            turn = asked
-        return Unfinished("asks-too-often", f"the server asks more than {MAX_ROUNDS} times in one call")
+                way.cancel(call.number, asked.reason)  # a task of the server's would wait for it
+                return NoAnswer(asked.code, asked.reason) if found.is_working else asked
+            turn, number = asked, number + 1
+
+    async def _turn(
+        self, call: Call, running: Running, found: Answered, *, last: bool
+    ) -> Turn | Unfinished | NoAnswer:
+        """What a server is told that asks; nobody is asked for a round that does not come."""
+        if last:
+            return Unfinished("asks-too-often", f"the server asks more than {MAX_ROUNDS} times in one call")
+        return await self.questions.turn(call, running, found)
 
     async def _sent(self, call: Call, way: Way, turn: Turn) -> UpstreamAnswer:
         waiting: Arrival[UpstreamAnswer] = Arrival()

@@ -32,6 +32,7 @@ from taskbound.wire.mcp.era import (
     VERSION_KEY,
     is_modern,
 )
+from taskbound.wire.mcp.task import declares_tasks
 from taskbound.wire.mcp.write import text
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ class Opened:
     """Whether it says that it logs."""
     news: bool = False
     """Whether it says that its lists change, or what is under its URIs."""
+    tasks: bool = False
+    """Whether it says that it makes tasks of calls."""
 
 
 def params_for(
@@ -213,6 +216,7 @@ async def discover(session: Asking, *, patience: float) -> Opened | None:
         methods=_methods(found.value.get("capabilities")),
         logs=_logs(found.value.get("capabilities")),
         news=_news(found.value.get("capabilities")),
+        tasks=_tasks(found.value.get("capabilities"), MODERN),
     )
 
 
@@ -242,6 +246,7 @@ async def _initialize(session: Asking, version: str, *, patience: float, offers:
         methods=_methods(found.value.get("capabilities")),
         logs=_logs(found.value.get("capabilities")),
         news=_news(found.value.get("capabilities")),
+        tasks=_tasks(found.value.get("capabilities"), answered),
     )
 
 
@@ -272,6 +277,16 @@ def _news(capabilities: JsonValue) -> bool:
 
 def _logs(capabilities: JsonValue) -> bool:
     return isinstance(capabilities, dict) and isinstance(capabilities.get("logging"), dict)
+
+
+def _tasks(capabilities: JsonValue, era: str) -> bool:
+    """Whether these say that calls of tools can be tasks, in an era that has any."""
+    found: JsonValue = capabilities
+    if is_modern(era):
+        return isinstance(found, dict) and declares_tasks(found)
+    for member in ("tasks", "requests", "tools", "call"):
+        found = found.get(member) if isinstance(found, dict) else None
+    return era == LATEST_LEGACY and isinstance(found, dict)
 
 
 def _named(info: JsonValue) -> str:

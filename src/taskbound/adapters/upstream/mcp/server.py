@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,6 +28,7 @@ from taskbound.adapters.upstream.mcp.listing import list_entries, list_tools
 from taskbound.adapters.upstream.mcp.news import listen, unsubscribe
 from taskbound.adapters.upstream.mcp.process import ServerProcess
 from taskbound.adapters.upstream.mcp.session import Session
+from taskbound.adapters.upstream.mcp.task import Bounds, Tasks
 from taskbound.core.errors import UnavailableError
 from taskbound.ports.upstream import Turn
 from taskbound.wire.mcp.era import is_modern
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.upstream.mcp.filling import Filling
     from taskbound.adapters.upstream.mcp.handshake import Opened
+    from taskbound.adapters.upstream.mcp.task import Wanted
     from taskbound.core.tool import ServerIdentity
     from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
 
@@ -55,6 +57,8 @@ class Patience:
     """For one page of tools."""
     stop: float = 1.0
     """For each step of ending a server."""
+    task: Bounds = field(default_factory=Bounds)
+    """For tasks of a server's own."""
 
 
 class StdioServer:
@@ -68,6 +72,7 @@ class StdioServer:
         self._methods = opened.methods
         self._logs = opened.logs
         self._patience = patience
+        self._tasks = Tasks(session, opened.era, able=opened.tasks, bounds=patience.task)
 
     @property
     def era(self) -> str:
@@ -101,7 +106,9 @@ class StdioServer:
 
     async def list_tools(self) -> tuple[bytes, ...]:
         """Every tool object that it lists now, each exactly as received."""
-        return await list_tools(self._session, self._era, patience=self._patience.listing)
+        found = await list_tools(self._session, self._era, patience=self._patience.listing)
+        self._tasks.learn(found)
+        return found
 
     async def list_entries(self, method: str) -> tuple[bytes, ...]:
         """All that it lists by this method, each exactly as received."""
@@ -124,17 +131,16 @@ class StdioServer:
         if tool == "resources/subscribe" and is_modern(self._era):
             return self._subscribe(arguments, answer)
         method, members = request_of(tool, arguments)
-        token = self._session.upcoming if progress is not None else None
-        said = turn or Turn()
-        params = params_for(
-            self._era,
-            members_of(said) + members,
-            key=key,
-            token=token,
-            level=logged.level if logged is not None else "",
-            offers=said.offers,
-        )
-        return self._session.send(method, params, answer, progress=progress, logged=logged)
+        before = members_of(turn or Turn()) + members
+        level = logged.level if logged is not None else ""
+
+        def send(wanted: Wanted, heard: Callable[[UpstreamAnswer], None], told: Told | None) -> int:
+            token = self._session.upcoming if told is not None else None
+            more = before + wanted.members
+            params = params_for(self._era, more, key=key, token=token, level=level, offers=wanted.offers)
+            return self._session.send(method, params, heard, progress=told, logged=logged)
+
+        return self._tasks.call(method, tool, answer, send, turn=turn, progress=progress, logged=logged)
 
     async def log_from(self, level: str) -> None:
         """Have it log from this level on, if it is a legacy one that logs."""
@@ -159,14 +165,14 @@ class StdioServer:
         """Ask it to stop working on a call; an answer may still come."""
         if number < 0 and self._session.listening is not None:
             self._session.listening.cancel(number)
-        else:
+        elif not self._tasks.cancel(number):
             self._session.cancel(number, reason)
 
     def forget(self, number: int) -> None:
         """Drop whatever answer to the call may come."""
         if number < 0 and self._session.listening is not None:
             self._session.listening.forget(number)
-        else:
+        elif not self._tasks.forget(number):
             self._session.forget(number)
 
     def pause(self) -> None:
@@ -182,7 +188,9 @@ class StdioServer:
         self._session.end(reason)
 
     async def close(self) -> None:
-        """End it in peace, then by force."""
+        """End it in peace, then by force, once it was told which of its tasks are cancelled."""
+        if self.alive:
+            await self._tasks.finish(self._patience.stop)
         await self._process.stop(grace=self._patience.stop)
         self._session.end("the server was ended")
 

@@ -12,6 +12,9 @@
    and logs: those name no request, so that they are the call's that is open alone, and nobody's otherwise.
 4. What is said unasked is bounded between two answers; a server that floods is ended.
 5. Whoever carries requests on ways of their own gives each its number, and says what became of it on the way.
+6. A request whose answer was that the server goes on with it is heard of until it is dropped, or the server
+   lost. A question that says of which task of the server's it is counts for that task's call, or is refused;
+   its answer says the same (`task`).
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ import msgspec
 from taskbound.adapters.upstream.mcp.errors import ServerLostError
 from taskbound.adapters.upstream.mcp.handshake import token_in
 from taskbound.adapters.upstream.mcp.news import pass_on
+from taskbound.adapters.upstream.mcp.task.said import of_task, related_in
 from taskbound.core.action.escape import escape_text
 from taskbound.core.action.parse import Limits
 from taskbound.core.errors import MalformedError
@@ -61,6 +65,7 @@ _LIMITS: Final = Limits(size=MAX_LINE, parts=262_144)
 METHOD_NOT_FOUND: Final = -32601
 REFUSAL: Final = "this client offers nothing to servers"
 _INVALID_REQUEST: Final = -32600
+_INVALID_PARAMS: Final = -32602
 _INTERNAL_ERROR: Final = -32603
 _SHOWN: Final = 200
 _MOST_QUESTIONS: Final = 8
@@ -77,6 +82,8 @@ class Asks:
         self._events = events
         self._write = write
         self._open: dict[Id, Question] = {}
+        self.whose: Callable[[str, int], int] = lambda _, __: -1
+        """The call of a task, by its name and the exchange in which it is named (rule 6)."""
 
     def ask(self, message: Request, number: int = 0) -> None:
         """A request of the server, in the exchange of this call if that is known."""
@@ -89,14 +96,27 @@ class Asks:
         elif len(self._open) >= _MOST_QUESTIONS:
             words = f"{_MOST_QUESTIONS} questions are open"
             self._write(failure_line(message.id_raw, _INTERNAL_ERROR, words))
+        elif (of := self._task_of(message, number)) is None:
+            self._write(failure_line(message.id_raw, _INVALID_PARAMS, "there is no such task here"))
         else:
+            number, name = of
 
             def answer(found: Answered | Errored) -> None:
+                if name and isinstance(found, Answered):
+                    found = Answered(of_task(found.raw, name), found.value)
                 self._answered(message, question, found)
 
             question = Question(number, message.method, message.params, answer)
             self._open[message.id] = question
             self._events.asked(question)
+
+    def _task_of(self, message: Request, number: int) -> tuple[int, str] | None:
+        """The call that a question is of and the task that it names, if any; nothing where there is none."""
+        name = related_in(message.params)
+        if name is None:
+            return number, ""
+        number = self.whose(name, number)
+        return (number, name) if number >= 0 else None
 
     def take_back(self, notice: Notice) -> None:
         """The server cancels a request of its own."""
@@ -151,6 +171,8 @@ class Session:
         self._open: dict[int, Callable[[UpstreamAnswer], None]] = {}
         self._progress: dict[int, Told] = {}
         self._logged: dict[int, Told] = {}
+        self._kept: dict[int, Callable[[UpstreamAnswer], None]] = {}
+        """Requests that were answered and are heard of all the same: who is told that the server is lost."""
         self._last = 0
         self._unasked = 0
         self._channel: Channel | None = None
@@ -225,12 +247,45 @@ class Session:
         self._progress.pop(number, None)
         self._logged.pop(number, None)
 
-    async def ask(self, method: str, params: bytes, *, patience: float) -> Answered | Errored:
-        """The server's answer to a question of our own.
+    def relate(self, whose: Callable[[str, int], int]) -> None:
+        """Have this find the call of a task (rule 6)."""
+        self._asks.whose = whose
+
+    def keep(
+        self,
+        number: int,
+        lost: Callable[[UpstreamAnswer], None],
+        *,
+        progress: Told | None,
+        logged: Logged | None,
+    ) -> None:
+        """Go on hearing of a request that was answered (rule 6); `lost` is called once the server is lost."""
+        self._kept[number] = lost
+        if progress is not None:
+            self._progress[number] = progress
+        if logged is not None:
+            self._logged[number] = logged.told
+
+    def drop(self, number: int) -> None:
+        """Hear nothing more of it."""
+        self._kept.pop(number, None)
+        self.forget(number)
+
+    async def ask(
+        self,
+        method: str,
+        params: bytes,
+        *,
+        patience: float,
+        headers: tuple[tuple[str, str], ...] = (),
+        of: int = 0,
+    ) -> Answered | Errored:
+        """The server's answer to a question of our own; a process has neither headers nor exchanges.
 
         Raises:
             ServerLostError: It ended, could not be believed, or did not answer in time.
         """
+        del headers, of
         waiting: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
 
         def answer(found: UpstreamAnswer) -> None:
@@ -280,7 +335,8 @@ class Session:
         if self._over:
             return
         self._over, self._detail = reason, detail
-        waiting, self._open = list(self._open.values()), {}
+        waiting, self._open = [*self._open.values(), *self._kept.values()], {}
+        self._kept.clear()
         self._progress.clear()
         self._logged.clear()
         for answer in waiting:

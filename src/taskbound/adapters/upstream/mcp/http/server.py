@@ -8,6 +8,7 @@
    asks for is what calls have: a call is sent only while the daemon takes that list for the pinned one.
 3. Reaching ends in a server that is ready, or in an error and no connection.
 4. Which transport it speaks is pinned: a server is never spoken to in another one.
+5. Over the transport of 2024-11-05, older than tasks of servers, none is asked for and none believed.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from taskbound.adapters.upstream.mcp.http.sse import SseSession
 from taskbound.adapters.upstream.mcp.listing import list_entries, list_tools
 from taskbound.adapters.upstream.mcp.news import listen, unsubscribe
 from taskbound.adapters.upstream.mcp.server import Patience
+from taskbound.adapters.upstream.mcp.task import Tasks
 from taskbound.core.errors import UnavailableError
 from taskbound.core.tool import BadMirrorError
 from taskbound.core.tool.mirror import Mirror, encoded, mirrored, parse_mirrors
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
     from taskbound.adapters.upstream.mcp.handshake import Opened
     from taskbound.adapters.upstream.mcp.http.connect import LookUp
+    from taskbound.adapters.upstream.mcp.task import Wanted
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool import ServerIdentity
     from taskbound.core.tool.remote import Remote
@@ -69,6 +72,8 @@ class HttpServer:
         self._logs = opened.logs
         self._patience = patience
         self._mirrors: dict[str, tuple[Mirror, ...]] = {}
+        has = session if isinstance(session, HttpSession) else None  # 5
+        self._tasks = Tasks(has, opened.era, able=opened.tasks, bounds=patience.task)
 
     @property
     def era(self) -> str:
@@ -98,6 +103,7 @@ class HttpServer:
     async def list_tools(self) -> tuple[bytes, ...]:
         """Every tool object that it lists now and that can be called, each exactly as received (rule 2)."""
         raws = await list_tools(self._session, self._era, patience=self._patience.listing)
+        self._tasks.learn(raws)
         if not is_modern(self._era):
             return raws
         kept, self._mirrors, left_out = offered(raws)
@@ -131,17 +137,16 @@ class HttpServer:
             mirrors = self._mirrors.get(tool, ())
             more = mirrored(mirrors, msgspec.json.decode(arguments)) if mirrors else ()
             headers = (*_named(tool, arguments), *more)
-        token = self._session.upcoming if progress is not None else None
-        said = turn or Turn()
-        params = params_for(
-            self._era,
-            members_of(said) + members,
-            key=key,
-            token=token,
-            level=logged.level if logged is not None else "",
-            offers=said.offers,
-        )
-        return self._session.send(method, params, answer, headers=headers, progress=progress, logged=logged)
+        before = members_of(turn or Turn()) + members
+        level = logged.level if logged is not None else ""
+
+        def send(wanted: Wanted, heard: Callable[[UpstreamAnswer], None], told: Told | None) -> int:
+            token = self._session.upcoming if told is not None else None
+            more = before + wanted.members
+            params = params_for(self._era, more, key=key, token=token, level=level, offers=wanted.offers)
+            return self._session.send(method, params, heard, headers=headers, progress=told, logged=logged)
+
+        return self._tasks.call(method, tool, answer, send, turn=turn, progress=progress, logged=logged)
 
     async def log_from(self, level: str) -> None:
         """Have it log from this level on, if it is a legacy one that logs."""
@@ -166,14 +171,14 @@ class HttpServer:
         """Have it stop working on a call; from a legacy one an answer may still come."""
         if number < 0 and self._session.listening is not None:
             self._session.listening.cancel(number)
-        else:
+        elif not self._tasks.cancel(number):
             self._session.cancel(number, reason)
 
     def forget(self, number: int) -> None:
         """Drop whatever answer to the call may come."""
         if number < 0 and self._session.listening is not None:
             self._session.listening.forget(number)
-        else:
+        elif not self._tasks.forget(number):
             self._session.forget(number)
 
     def pause(self) -> None:
@@ -189,7 +194,9 @@ class HttpServer:
         self._session.end(reason)
 
     async def close(self) -> None:
-        """End its session, and every connection."""
+        """End its session, and every connection, once it was told which of its tasks are cancelled."""
+        if self.alive:
+            await self._tasks.finish(self._patience.stop)
         await self._session.close(grace=self._patience.stop)
 
 

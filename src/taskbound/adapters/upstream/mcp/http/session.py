@@ -17,10 +17,7 @@
    changed, above all. A stream that floods, refuses, or ends again and again without news is left.
 8. What is held of answers that are not complete is bounded over all exchanges together, and so is what is
    said in one exchange before its answer.
-9. The token of a call's progress is the number of its request. It counts in the call's own exchange, and on
-   the stream outside of calls, where older servers say it; in another call's exchange it is dropped.
-10. What is logged in the exchange of a call is that call's; outside of calls it is that of the one that is
-   open alone, and nobody's otherwise.
+9. Whose progress is told, and what is logged of whom, the exchange says (`hearing`).
 """
 
 from __future__ import annotations
@@ -33,9 +30,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.upstream.mcp.errors import ServerLostError
-from taskbound.adapters.upstream.mcp.handshake import open_session, token_in
+from taskbound.adapters.upstream.mcp.handshake import open_session
 from taskbound.adapters.upstream.mcp.http.errors import BrokenAnswerError, NotReachedError
 from taskbound.adapters.upstream.mcp.http.exchange import Exchange, headers_for
+from taskbound.adapters.upstream.mcp.http.hearing import NOBODY, Exchanges, Waiting
 from taskbound.adapters.upstream.mcp.http.reading import Reader, Reply
 from taskbound.adapters.upstream.mcp.news import pass_on
 from taskbound.adapters.upstream.mcp.session import Asks
@@ -66,8 +64,6 @@ _MOST_REPLIES: Final = 16
 """Answers to the server's own requests that are being sent at once; of more requests it hears nothing."""
 _MAX_HEADERS: Final = 8_192
 """Bytes of arguments that are repeated as headers; servers take 8 KiB of headers at least."""
-_NOBODY: Final = 0
-"""The id of no request of ours."""
 _OK, _NOT_FOUND = 200, 404
 _Headers = tuple[tuple[str, str], ...]
 
@@ -84,14 +80,6 @@ class Waits:
     """Until calls go out although a server has not said that it took `notifications/initialized`."""
     opening: float = 30.0
     """From asking for the one stream of a server (2024-11-05) until it has said where messages go to."""
-
-
-@dataclass(slots=True, eq=False)
-class _Open:
-    answer: Callable[[UpstreamAnswer], None]
-    progress: Told | None = None
-    logged: Told | None = None
-    task: asyncio.Task[None] | None = None
 
 
 class HttpSession:
@@ -116,7 +104,8 @@ class HttpSession:
         self._offers = offers
         self._asks = Asks(events, offers, self._reply)
         self._waits = waits
-        self._open: dict[int, _Open] = {}
+        self._every = Exchanges(events.logged)
+        self._open = self._every.open
         self._last = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._replies = 0
@@ -155,7 +144,7 @@ class HttpSession:
         """The id that the next request has."""
         return self._last + 1
 
-    def send(
+    def send(  # noqa: PLR0913 -- a request, and what is wanted of it beside its answer
         self,
         method: str,
         params: bytes,
@@ -164,8 +153,12 @@ class HttpSession:
         headers: _Headers = (),
         progress: Told | None = None,
         logged: Logged | None = None,
+        of: int = NOBODY,
     ) -> int:
-        """Send a request under a fresh id; `answer` is called once, later, and the others before it."""
+        """Send a request under a fresh id; `answer` is called once, later, and the others before it.
+
+        A question about a call says which it is `of`.
+        """
         self._last += 1
         number = self._last
         reason = self._over
@@ -174,7 +167,8 @@ class HttpSession:
         if reason:
             asyncio.get_running_loop().call_soon(answer, NotSent("not-reached", reason))
             return number
-        self._open[number] = one = _Open(answer, progress, logged.told if logged is not None else None)
+        one = Waiting(answer, progress, logged.told if logged is not None else None)
+        self._every.begin(number, one, of=of)
         one.task = self._begin(self._run(number, method, params, headers))
         return number
 
@@ -197,15 +191,36 @@ class HttpSession:
 
     def forget(self, number: int) -> None:
         """Drop whatever answer may come, and the exchange."""
-        one = self._open.pop(number, None)
+        one = self._every.end(number)
         if one is not None and one.task is not None:
             one.task.cancel()
+
+    def relate(self, whose: Callable[[str, int], int]) -> None:
+        """Have this find the call of a task by its name."""
+        self._asks.whose = whose
+
+    def keep(
+        self,
+        number: int,
+        lost: Callable[[UpstreamAnswer], None],
+        *,
+        progress: Told | None,
+        logged: Logged | None,
+    ) -> None:
+        """Go on hearing of a request that was answered; `lost` is called once the server is lost."""
+        self._every.keep(number, Waiting(lost, progress, logged.told if logged is not None else None))
+
+    def drop(self, number: int) -> None:
+        """Hear nothing more of it."""
+        self._every.drop(number)
 
     def listen(self) -> None:
         """Hear what a legacy server says outside of calls (rule 7)."""
         self._begin(self._listened())
 
-    async def ask(self, method: str, params: bytes, *, patience: float) -> Answered | Errored:
+    async def ask(
+        self, method: str, params: bytes, *, patience: float, headers: _Headers = (), of: int = NOBODY
+    ) -> Answered | Errored:
         """The server's answer to a question of our own.
 
         Raises:
@@ -217,7 +232,7 @@ class HttpSession:
             if not waiting.done():
                 waiting.set_result(found)
 
-        number = self.send(method, params, answer)
+        number = self.send(method, params, answer, headers=headers, of=of)
         try:
             async with asyncio.timeout(patience):
                 found = await waiting
@@ -244,6 +259,7 @@ class HttpSession:
         self._over = reason
         for number in tuple(self._open):
             self._resolve(number, NoAnswer("server-lost", reason), stop=True)
+        self._every.lose(NoAnswer("server-lost", reason))
         for task in self._tasks:
             task.cancel()
         self._dialer.close()
@@ -352,7 +368,7 @@ class HttpSession:
 
     async def _listened(self) -> None:
         await self._ready()
-        wanted = Reply(_NOBODY, self._asked_of_us, self._noticed)
+        wanted = Reply(NOBODY, self._asked_of_us, self._noticed)
         attempts = 0
         while attempts < _FRUITLESS:
             place, noticed = wanted.last, wanted.noted
@@ -433,7 +449,7 @@ class HttpSession:
     # --- beside the answers ----------------------------------------------------------------------
 
     def _resolve(self, number: int, found: UpstreamAnswer, *, stop: bool = False) -> None:
-        one = self._open.pop(number, None)
+        one = self._every.end(number)
         if one is None:
             return
         if stop and one.task is not None:
@@ -445,26 +461,15 @@ class HttpSession:
         if notice.method == "notifications/cancelled":
             self._asks.take_back(notice)
         elif notice.method == "notifications/progress":
-            token = token_in(notice.params)
-            one = self._open.get(token) if within in {token, _NOBODY} else None
-            if one is not None and one.progress is not None:
-                one.progress(notice.params)
+            self._every.progressed(notice.params, within)
         elif notice.method == "notifications/message":
-            self._whose(within)(notice.params)
+            self._every.log(notice.params, within)
         else:
             pass_on(notice, self._events, self.listening)
 
-    def _whose(self, within: int | None) -> Told:
-        """Who hears what is logged in this exchange (rule 10)."""
-        calls = [one.logged for one in self._open.values() if one.logged is not None]
-        if within == _NOBODY:
-            return calls[0] if len(calls) == 1 else self._events.logged
-        one = self._open.get(within) if within is not None else None
-        return one.logged if one is not None and one.logged is not None else self._events.logged
-
     def _asked_of_us(self, request: Request, within: int | None) -> None:
         """A legacy server asks, in the exchange of this request or outside of calls (rule 5)."""
-        self._asks.ask(request, within or _NOBODY)
+        self._asks.ask(request, self._every.about(within) or NOBODY)
 
     def _reply(self, line: bytes) -> None:
         """Answer a request of the server; whoever asks without end is not answered without end."""

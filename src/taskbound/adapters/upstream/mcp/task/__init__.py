@@ -1,0 +1,8 @@
+"""Tasks of servers: a call that a server answers with the name of a task is waited for, and answered once."""
+
+from __future__ import annotations
+
+from taskbound.adapters.upstream.mcp.task.following import Tasks, Wanted
+from taskbound.adapters.upstream.mcp.task.waiting import Bounds
+
+__all__ = ["Bounds", "Tasks", "Wanted"]

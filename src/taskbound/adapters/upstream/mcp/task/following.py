@@ -1,0 +1,313 @@
+"""Calls that a server answers with the name of a task of its own: each is waited for, and answered once.
+
+1. A legacy server that says that it makes tasks of calls is asked for one where it has to be: for a tool
+   whose definition says `required`. A modern one that says that it knows the extension is told with each call
+   of a tool that it may answer with one. A task from whoever was not asked, or of another method, is no
+   answer: it is cancelled, and the call is unknown.
+2. A call that has a task was sent: whatever becomes of that task (`waiting`), the call is never `not sent`.
+3. Of all the time that a task takes there is a bound. None counts in which a client is asked something.
+4. A task's name is its server's, one for each call: one that was given before is no task of this call, and is
+   left alone.
+5. A task is cancelled by its name, and so is one whose name comes after its call was cancelled or left.
+6. What a legacy task asks is of the call whose task it names, and answered as that task's. A modern one is
+   answered where the state of ours comes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from taskbound.adapters.upstream.mcp.errors import ServerLostError
+from taskbound.adapters.upstream.mcp.task.said import is_task, made_by
+from taskbound.adapters.upstream.mcp.task.telling import Teller
+from taskbound.adapters.upstream.mcp.task.waiting import Bounds, Waiter, Work
+from taskbound.ports.upstream import Answered, NoAnswer
+from taskbound.wire.mcp.era import is_modern
+from taskbound.wire.mcp.task import TASKS_EXTENSION, McpTask, TaskSupport, support_of
+from taskbound.wire.mcp.write import text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
+    from taskbound.adapters.upstream.mcp.task.waiting import Speaking
+    from taskbound.ports.upstream import Logged, Told, Turn, UpstreamAnswer
+
+    _Waiting = Callable[[], Coroutine[Any, Any, UpstreamAnswer]]
+
+__all__ = ["Tasks", "Wanted"]
+
+_CALL: Final = "tools/call"
+_MOST_GIVEN: Final = 4_096
+"""Names that are remembered of one server."""
+_MOST_LATE: Final = 64
+"""Calls that were left before their server said whether there is a task of them."""
+_NOBODY: Final = -1
+"""The number of no call."""
+_EXTENSION: Final = b'{"extensions":{%b:{}}' % text(TASKS_EXTENSION)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a request says because its server may make a task of it."""
+
+    members: bytes
+    """To stand behind the other members of its parameters."""
+    offers: bytes
+    """The capabilities of the one who calls."""
+
+
+class Tasks:
+    """The tasks of one server; used in the loop."""
+
+    def __init__(
+        self, session: Speaking | None, era: str, *, able: bool, bounds: Bounds | None = None
+    ) -> None:
+        """Ask in this session; in none, no task is asked for and none believed.
+
+        Args:
+            session: Where the server is spoken to.
+            era: The revision of MCP that it speaks.
+            able: Whether it says that it makes tasks of calls.
+            bounds: How long things may take.
+        """
+        self._session = session
+        self._modern = is_modern(era)
+        self._able = able and session is not None
+        self._bounds = bounds or Bounds()
+        self._waiter = Waiter(session, era, self._bounds)
+        self._required: frozenset[str] = frozenset()
+        self._works: dict[int, Work] = {}
+        self._names: dict[str, Work] = {}
+        self._states: dict[bytes, Work] = {}
+        self._given: OrderedDict[str, None] = OrderedDict()
+        self._late: deque[Work] = deque()
+        self._leaving: set[asyncio.Task[None]] = set()
+        if session is not None:
+            session.relate(self._whose)
+
+    def learn(self, tools: Iterable[bytes]) -> None:
+        """Know from a list of tools, each read strictly before, which are called as tasks (rule 1)."""
+        found: set[str] = set()
+        if self._able and not self._modern:
+            for raw in tools:
+                tool: dict[str, Any] = msgspec.json.decode(raw)
+                name = tool.get("name")
+                if isinstance(name, str) and support_of(tool) is TaskSupport.REQUIRED:
+                    found.add(name)
+        self._required = frozenset(found)
+
+    # --- calls -----------------------------------------------------------------------------------
+
+    def call(  # noqa: PLR0913 -- a call, and what is wanted of it beside its answer
+        self,
+        method: str,
+        tool: str,
+        answer: Callable[[UpstreamAnswer], None],
+        send: Callable[[Wanted, Callable[[UpstreamAnswer], None], Told | None], int],
+        *,
+        turn: Turn | None,
+        progress: Told | None,
+        logged: Logged | None,
+    ) -> int:
+        """Make a call, or go on with one whose state this turn brings (rule 6), and return its number.
+
+        `send` sends its request with what is wanted of it; it is not used for one that goes on.
+        """
+        work = self._states.pop(turn.state, None) if turn is not None and turn.state else None
+        if work is not None and turn is not None:
+            work.answer, work.logged, work.told.told = answer, logged, progress
+            return self._go_on(work, turn.answers)
+        offers = turn.offers if turn is not None else b"{}"
+        if not (self._able and method == _CALL and (self._modern or tool in self._required)):
+            return send(Wanted(members=b"", offers=offers), partial(self._unasked, answer), progress)
+        work = Work(
+            answer=answer,
+            offers=_with_tasks(offers) if self._modern else offers,
+            told=Teller(progress),
+            logged=logged,
+            can_ask=turn is not None,
+            left=self._bounds.whole,
+        )
+        ttl = b"" if self._modern else b',"task":{"ttl":%d}' % int(self._bounds.whole * 1000)
+        told = work.told.heard if progress is not None else None
+        work.number = send(Wanted(members=ttl, offers=work.offers), partial(self._first, work), told)
+        self._works[work.number] = work
+        return work.number
+
+    def _unasked(self, answer: Callable[[UpstreamAnswer], None], found: UpstreamAnswer) -> None:
+        """The server has answered a request of which it should have made no task (rule 1)."""
+        if not isinstance(found, Answered) or not is_task(found.value, modern=self._modern):
+            answer(found)
+            return
+        task = made_by(found.value, modern=self._modern)
+        if isinstance(task, McpTask) and task.name not in self._given:
+            self._remember(task.name)
+            self._let_go(task.name)
+        answer(NoAnswer("unasked-task", "the server made a task of it, and was not asked to"))
+
+    def _remember(self, name: str) -> None:
+        self._given[name] = None
+        if len(self._given) > _MOST_GIVEN:
+            self._given.popitem(last=False)
+
+    def _first(self, work: Work, found: UpstreamAnswer) -> None:
+        """The server has answered the request itself."""
+        if not isinstance(found, Answered) or not is_task(found.value, modern=self._modern):
+            self._settle(work, found)
+            return
+        task = made_by(found.value, modern=self._modern)
+        if not isinstance(task, McpTask):
+            self._settle(work, task)
+        elif task.name in self._given:  # 4
+            self._settle(work, NoAnswer("reused-task", "the server names a task that it named before"))
+        else:
+            self._remember(task.name)
+            work.name = task.name
+            self._begin(work, task)
+
+    def _begin(self, work: Work, task: McpTask) -> None:
+        """There is a task: wait for it."""
+        if work.is_left:  # 5
+            self._let_go(work.name, work)
+            self._end(work)
+            return
+        self._names[work.name] = work
+        self._follow(work, partial(self._waiter.begun, work, task))
+        if work.is_cancelled:
+            self._cancel(work)
+
+    def _go_on(self, work: Work, answers: bytes) -> int:
+        """What a task has asked is answered (rule 6)."""
+        work.state = b""
+        if work.lost is not None:
+            asyncio.get_running_loop().call_soon(self._settle, work, work.lost)
+        else:
+            self._follow(work, partial(self._waiter.told, work, answers))
+        return work.number
+
+    def _follow(self, work: Work, waiting: _Waiting) -> None:
+        if self._session is not None:
+            heard = work.told.heard if work.told.told is not None else None
+            self._session.keep(work.number, partial(self._lost, work), progress=heard, logged=work.logged)
+        work.following = asyncio.get_running_loop().create_task(self._followed(work, waiting))
+
+    async def _followed(self, work: Work, waiting: _Waiting) -> None:
+        """See a task through, or to its next question (rule 3)."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        found: UpstreamAnswer
+        try:
+            async with asyncio.timeout(work.left):
+                found = await waiting()
+        except TimeoutError:
+            found = NoAnswer("endless-task", f"the server's task did not end in {self._bounds.whole:g} s")
+        work.left -= loop.time() - began
+        if work.is_over:
+            return
+        if isinstance(found, Answered) and found.is_working:
+            self._states[work.state] = work
+            work.answer(found)
+            return
+        if isinstance(found, NoAnswer) and not work.last.is_terminal:
+            self._let_go(work.name, work)
+        self._settle(work, found)
+
+    def _settle(self, work: Work, found: UpstreamAnswer) -> None:
+        """Answer the call for good."""
+        if work.is_over:
+            return
+        self._end(work)
+        if not work.is_left:
+            work.answer(found)
+
+    def _end(self, work: Work) -> None:
+        """Nothing more is heard of it."""
+        work.is_over = True
+        self._works.pop(work.number, None)
+        self._states.pop(work.state, None)
+        if self._names.pop(work.name, None) is not None and self._session is not None:
+            self._session.drop(work.number)
+        if work.following is not None and work.following is not asyncio.current_task():
+            work.following.cancel()
+
+    # --- what ends one ---------------------------------------------------------------------------
+
+    def cancel(self, number: int) -> bool:
+        """Have a call's task cancelled; say whether it has one, or had, and not only a request."""
+        work = self._works.get(number)
+        if work is None:
+            return False
+        was, work.is_cancelled = work.is_cancelled, True
+        if not work.name:
+            return False
+        if work.state or work.lost is not None:  # nobody waits for it
+            self._let_go(work.name, work)
+            self._end(work)
+        elif not was:
+            self._cancel(work)
+        return True
+
+    def forget(self, number: int) -> bool:
+        """Drop whatever answer may come; say whether nothing is left to be done about a request."""
+        work = self._works.get(number)
+        if work is None:
+            return False
+        work.is_left, work.told.told = True, None
+        if work.name:
+            if not work.is_cancelled:
+                self._let_go(work.name, work)
+            self._end(work)
+            return True
+        self._late.append(work)  # 5
+        while len(self._late) > _MOST_LATE:
+            one = self._late.popleft()
+            if not one.is_over and self._session is not None:
+                self._end(one)
+                self._session.forget(one.number)
+        return True
+
+    def _cancel(self, work: Work) -> None:
+        self._let_go(work.name, work).add_done_callback(lambda _: work.nudge.set())
+
+    def _let_go(self, name: str, work: Work | None = None) -> asyncio.Task[None]:
+        """Have the server cancel a task (rule 5), which may be that of a call."""
+        task = asyncio.get_running_loop().create_task(self._cancelled(name, work))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+        return task
+
+    async def _cancelled(self, name: str, work: Work | None) -> None:
+        offers, number = (work.offers, work.number) if work is not None else (_with_tasks(b"{}"), 0)
+        with contextlib.suppress(ServerLostError):
+            await self._waiter.ask(
+                "tasks/cancel", name, offers=offers, of=number, patience=self._bounds.leave
+            )
+
+    async def finish(self, grace: float) -> None:
+        """Wait until the server was told of what is cancelled just now, so many seconds at most."""
+        if self._leaving:
+            await asyncio.wait(tuple(self._leaving), timeout=grace)
+
+    def _lost(self, work: Work, found: UpstreamAnswer) -> None:
+        """The server is gone, and the task with it as far as anybody knows (rule 2)."""
+        if work.state:
+            work.lost = found
+        else:
+            self._settle(work, found)
+
+    def _whose(self, name: str, number: int) -> int:
+        """The call that a question of this task is of; below zero where it is of none (rule 6)."""
+        work = self._names.get(name)
+        return work.number if work is not None and number in {0, work.number} else _NOBODY
+
+
+def _with_tasks(offers: bytes) -> bytes:
+    """The same capabilities, and that tasks are known."""
+    return _EXTENSION + (b"}" if offers == b"{}" else b"," + offers[1:])

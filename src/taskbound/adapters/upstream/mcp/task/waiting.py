@@ -1,0 +1,277 @@
+"""Waiting for one task of a server: what is asked about it, how often, and what comes of it.
+
+1. To ask about a task is to wait for its call, and reaches nothing new: a question that fails is asked again,
+   so many times in a row. A task that is not known any more, is cancelled, doesn't end, or of which anything
+   is said that MCP doesn't say, makes its call unknown.
+2. The server says how long to wait between two questions, within bounds; the longer it takes, the longer.
+3. What a legacy task asks comes as any question does, in the exchange in which its result is asked for. A
+   modern one says what it waits for: its call is answered with that and a state of ours. What was answered is
+   not asked a second time. Where nobody can be asked, the call is unknown.
+4. No name of a task leaves by anything that is told here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
+
+from taskbound.adapters.upstream.mcp.errors import ServerLostError
+from taskbound.adapters.upstream.mcp.handshake import params_for
+from taskbound.adapters.upstream.mcp.task.said import asked_by, brought_by, plain, said_by
+from taskbound.core.action.canonical import canonical
+from taskbound.core.tool.mirror import encoded
+from taskbound.ports.upstream import Answered, Errored, NoAnswer
+from taskbound.wire.mcp.era import is_modern
+from taskbound.wire.mcp.task import McpTask, TaskStatus
+from taskbound.wire.mcp.write import text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskbound.adapters.upstream.mcp.task.telling import Teller
+    from taskbound.ports.upstream import Logged, Told, UpstreamAnswer
+
+__all__ = ["Bounds", "Speaking", "Waiter", "Work"]
+
+_FRUITLESS: Final = 5
+"""Questions in a row that may fail (rule 1)."""
+_GONE: Final = frozenset({-32021, -32601, -32602})
+"""Errors by which a server doesn't know a task, whenever it is asked."""
+_CHANCE: Final = 32
+"""Bytes of chance in a state of ours."""
+_EASE: Final = 0.005
+"""Of the time that a task has taken, so much passes between two questions at least (rule 2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """Seconds."""
+
+    least: float = 0.1
+    """Between two questions; also how soon a task that was cancelled is asked about."""
+    usual: float = 1.0
+    """The same, where the server says nothing."""
+    most: float = 30.0
+    """Between two questions: so late it is noticed that a task is lost."""
+    answer: float = 30.0
+    """For the answer to one."""
+    whole: float = 3_600.0
+    """For one task, but for the time in which a client is asked something."""
+    leave: float = 2.0
+    """For a server to hear that a task is cancelled."""
+
+    def pause(self, task: McpTask, taken: float) -> float:
+        """How long to wait before the next question, so many seconds after the first (rule 2)."""
+        wanted = self.usual if task.interval is None else task.interval / 1000
+        return min(max(wanted, self.least, taken * _EASE), self.most)
+
+
+class Speaking(Protocol):
+    """A session in which tasks are spoken of, whatever it is made of."""
+
+    def relate(self, whose: Callable[[str, int], int]) -> None:
+        """Have this find the call of a task by its name, and by the exchange in which the name came."""
+
+    async def ask(
+        self,
+        method: str,
+        params: bytes,
+        *,
+        patience: float,
+        headers: tuple[tuple[str, str], ...] = (),
+        of: int = 0,
+    ) -> Answered | Errored:
+        """The server's answer to a question about the call of this number; raises `ServerLostError`."""
+
+    def forget(self, number: int) -> None:
+        """Drop whatever answer may come."""
+
+    def keep(
+        self,
+        number: int,
+        lost: Callable[[UpstreamAnswer], None],
+        *,
+        progress: Told | None,
+        logged: Logged | None,
+    ) -> None:
+        """Go on hearing of a request that was answered, and say when the server is lost."""
+
+    def drop(self, number: int) -> None:
+        """Hear nothing more of it."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Work:
+    """One call that may be a task, until it is answered for good."""
+
+    answer: Callable[[UpstreamAnswer], None]
+    offers: bytes
+    told: Teller
+    logged: Logged | None
+    can_ask: bool
+    """Whether whoever calls can be asked anything."""
+    left: float
+    """Seconds that it may still take."""
+    number: int = 0
+    name: str = ""
+    """The server's name of the task; empty before there is one."""
+    state: bytes = b""
+    """Ours, while its client is asked something."""
+    known: frozenset[str] = frozenset()
+    """Keys of what was asked."""
+    is_unsure: bool = False
+    """Whether nobody knows that the server got the answers."""
+    last: TaskStatus = TaskStatus.WORKING
+    is_cancelled: bool = False
+    is_left: bool = False
+    """Whether nobody waits for it any more."""
+    is_over: bool = False
+    lost: UpstreamAnswer | None = None
+    """Why the server is not there any more, where that came while the client was asked."""
+    nudge: asyncio.Event = field(default_factory=asyncio.Event)
+    following: asyncio.Task[None] | None = None
+
+
+class Waiter:
+    """Asks one server about its tasks."""
+
+    def __init__(self, session: Speaking | None, era: str, bounds: Bounds) -> None:
+        """Ask in this session, within these bounds."""
+        self._session = session
+        self._era = era
+        self._modern = is_modern(era)
+        self._bounds = bounds
+
+    async def ask(
+        self, method: str, name: str, *, offers: bytes, of: int, patience: float, members: bytes = b""
+    ) -> Answered | Errored:
+        """The server's answer to a question about the task of this name, for a call that offers this.
+
+        Raises:
+            ServerLostError: There is none, or none that can be believed.
+        """
+        if self._session is None:
+            raise ServerLostError("the server is spoken to in a way that has no tasks")
+        params = params_for(self._era, b'"taskId":%b%b' % (text(name), members), offers=offers)
+        headers = (("Mcp-Name", encoded(name)),) if self._modern else ()
+        return await self._session.ask(method, params, patience=patience, headers=headers, of=of)
+
+    async def _ask(
+        self, work: Work, method: str, *, patience: float, members: bytes = b""
+    ) -> Answered | Errored:
+        return await self.ask(
+            method, work.name, offers=work.offers, of=work.number, patience=patience, members=members
+        )
+
+    async def told(self, work: Work, answers: bytes) -> UpstreamAnswer:
+        """Answer what the task has asked, and wait on."""
+        members = b',"inputResponses":%b' % (answers or b"{}")
+        try:
+            found = await self._ask(work, "tasks/update", patience=self._bounds.answer, members=members)
+        except ServerLostError:
+            work.is_unsure = True
+        else:
+            work.is_unsure = isinstance(found, Errored)
+        return await self.waited(work, 0.0)
+
+    async def begun(self, work: Work, task: McpTask) -> UpstreamAnswer:
+        """Wait for a task that was made just now."""
+        work.told.say(task.words, work.name)
+        is_working = task.status is TaskStatus.WORKING
+        return await self.waited(work, self._bounds.pause(task, 0.0) if is_working else 0.0)
+
+    async def waited(self, work: Work, pause: float) -> UpstreamAnswer:
+        """What becomes of a task, so many seconds from now on; what it asks is `is_working`."""
+        loop = asyncio.get_running_loop()
+        began, failed = loop.time(), 0
+        while True:
+            await self._pause(work, pause)
+            found = await self._polled(work)
+            if isinstance(found, NoAnswer):
+                return found
+            pause, is_told = self._bounds.usual, False
+            if found is not None:
+                task, answer = found
+                if work.last.is_terminal and task.status is not work.last:
+                    return NoAnswer("other-task", "a task of the server's went on after its end")
+                work.last = task.status
+                work.told.say(task.words, work.name)
+                done = await self._looked(work, task, answer)
+                if done is not None:
+                    return done
+                pause = self._bounds.pause(task, loop.time() - began)
+                is_told = self._modern or task.status is TaskStatus.WORKING
+            failed = 0 if is_told else failed + 1
+            if failed >= _FRUITLESS:
+                return NoAnswer(
+                    "lost-task", f"the server did not tell of its task {_FRUITLESS} times in a row"
+                )
+
+    async def _pause(self, work: Work, seconds: float) -> None:
+        work.nudge.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(self._bounds.least, seconds) if work.is_cancelled else seconds):
+                await work.nudge.wait()
+
+    async def _polled(self, work: Work) -> tuple[McpTask, Answered] | NoAnswer | None:
+        """What the server says of a task; nothing where it may say so later (rule 1)."""
+        try:
+            found = await self._ask(work, "tasks/get", patience=self._bounds.answer)
+        except ServerLostError:
+            return None
+        if isinstance(found, Errored):
+            if found.code not in _GONE:
+                return None
+            return NoAnswer("lost-task", "the server does not know its task any more")
+        said = said_by(found.value, work.name, modern=self._modern)
+        return (said, found) if isinstance(said, McpTask) else said
+
+    async def _looked(self, work: Work, task: McpTask, found: Answered) -> UpstreamAnswer | None:
+        """What comes of a task that is so; nothing while it goes on, or could not be asked."""
+        match task.status:
+            case TaskStatus.WORKING:
+                return None
+            case TaskStatus.CANCELLED:
+                return NoAnswer("cancelled-task", "the server says that its task was cancelled")
+            case TaskStatus.INPUT_REQUIRED if self._modern:
+                return self._asks(work, found)
+            case _ if self._modern:
+                return brought_by(found, task.status)
+            case _:
+                return await self._result(work, task)
+
+    async def _result(self, work: Work, task: McpTask) -> UpstreamAnswer | None:
+        """What a legacy task brought; one that waits for an answer asks for it meanwhile (rule 3)."""
+        try:
+            found = await self._ask(work, "tasks/result", patience=self._bounds.whole)
+        except ServerLostError:
+            return None
+        if isinstance(found, Errored):
+            return found if task.status is TaskStatus.FAILED else None
+        return plain(found)
+
+    def _asks(self, work: Work, found: Answered) -> UpstreamAnswer | None:
+        """What a modern task waits for and was not asked for before, with a state of ours (rule 3)."""
+        asked = asked_by(found)
+        if isinstance(asked, NoAnswer):
+            return asked
+        fresh = {key: raw for key, raw in asked.items() if key not in work.known}
+        if not fresh:
+            if work.is_unsure:
+                return NoAnswer("lost-answers", "nobody knows whether the server got what it had asked for")
+            return None
+        if work.is_cancelled:
+            return None
+        if not work.can_ask:
+            return NoAnswer("unasked-question", "the server's task asks, and nobody can be asked")
+        work.known |= fresh.keys()
+        work.state = canonical(secrets.token_urlsafe(_CHANCE))
+        inside = b",".join(b"%b:%b" % (text(key), raw) for key, raw in fresh.items())
+        parts = (inside, work.state)
+        raw = b'{"inputRequests":{%b},"requestState":%b,"resultType":"input_required"}' % parts
+        return Answered(raw, msgspec.json.decode(raw), is_working=True)

@@ -1,0 +1,147 @@
+"""What every way to a server owes its gateway when a task of the server's asks: of which call, and once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from taskbound.core.action.canonical import canonical
+from taskbound.ports.upstream import Answered, NoAnswer, Turn, UpstreamAnswer, errored
+from tests.contracts.test_upstream import DEADLINE, Way, answered, calls, until
+from tests.contracts.test_upstream_tasks import NAME, made, said, work
+
+pytestmark = pytest.mark.anyio
+OLD = pytest.mark.parametrize("way", ["stdio-legacy", "http-legacy"], indirect=True)
+NEW = pytest.mark.parametrize("way", ["stdio-modern", "http-modern"], indirect=True)
+FORM = {"method": "elicitation/create", "params": {"message": "?"}}
+ROOTS = {"method": "roots/list", "params": {"x": 1}}
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def way(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Way]:
+    async with made(request, tmp_path) as one:
+        yield one
+
+
+@OLD
+async def test_a_legacy_task_s_question_is_its_call_s_and_answered_as_the_task_s(way: Way) -> None:
+    async with way.running("tasks", b'{"roots":{}}') as (upstream, events, heard):
+        await upstream.list_tools()
+        other: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
+        found: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
+        upstream.call("work", b'{"polls":[{}]}', other.set_result)
+        arguments = json.dumps({"name": NAME, "asks": {"k": ROOTS}}).encode()
+        number = upstream.call("work", arguments, found.set_result)
+        await until(lambda: bool(events.questions))
+        (question,) = events.questions
+        assert (question.number, question.method) == (number, "roots/list")
+        question.answer(Answered(b'{"roots":[ ]}', {"roots": []}))
+        done = await asyncio.wait_for(found, DEADLINE)
+        assert isinstance(done, Answered)
+        related = {"io.modelcontextprotocol/related-task": {"taskId": NAME}}
+        answer = next(one for one in heard() if one.get("id") == "ask-1" and "method" not in one)
+        assert answer["result"] == {"roots": [], "_meta": related}
+        assert not other.done()
+
+
+@OLD
+async def test_a_question_of_a_task_that_is_not_this_call_s_is_refused(way: Way) -> None:
+    async with way.running("tasks", b'{"roots":{}}') as (upstream, events, heard):
+        found = await work(upstream, {"asks": {"k": ROOTS}, "of": "another"})
+        assert isinstance(found, Answered)
+        answer = next(one for one in heard() if one.get("id") == "ask-1")
+        assert (answer["error"]["code"], events.questions) == (-32602, [])
+
+
+@OLD
+async def test_an_error_answers_a_task_s_question_too(way: Way) -> None:
+    async with way.running("tasks", b'{"roots":{}}') as (upstream, events, heard):
+        await upstream.list_tools()
+        upstream.call("work", json.dumps({"asks": {"k": ROOTS}}).encode(), lambda _: None)
+        await until(lambda: bool(events.questions))
+        events.questions[0].answer(errored(-1, "no"))
+        await until(lambda: any("error" in one for one in heard()))
+
+
+@NEW
+async def test_a_modern_task_s_questions_are_answered_by_its_state_and_each_once(way: Way) -> None:
+    async with way.running("tasks") as (upstream, _, heard):
+        arguments = json.dumps({"name": NAME, "asks": {"a": FORM, "b": ROOTS}}).encode()
+        asked = await answered(upstream, "work", arguments, turn=Turn(offers=b'{"roots":{}}'))
+        assert isinstance(asked, Answered)
+        assert asked.is_working
+        assert asked.value["inputRequests"] == {"a": FORM, "b": ROOTS}
+        assert NAME.encode() not in asked.raw
+        state = canonical(asked.value["requestState"])
+        # One is answered: the other was asked for already, and is not asked for again.
+        turn = Turn(answers=b'{"a":{"x":1}}', state=state)
+        waiting: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
+        number = upstream.call("work", arguments, waiting.set_result, turn=turn)
+        polled = len(said(heard, "tasks/get"))
+        await until(lambda: len(said(heard, "tasks/get")) > polled + 2)
+        assert not waiting.done()
+        upstream.cancel(number, "enough")
+        assert isinstance(await asyncio.wait_for(waiting, DEADLINE), NoAnswer)
+        (update,) = said(heard, "tasks/update")
+        assert update["params"]["inputResponses"] == {"a": {"x": 1}}
+        assert len(calls(heard)) == 1, "the call is sent once"
+
+
+@NEW
+async def test_a_modern_task_goes_on_once_it_is_answered(way: Way) -> None:
+    async with way.running("tasks") as (upstream, _, heard):
+        arguments = json.dumps({"name": NAME, "asks": {"a": FORM}}).encode()
+        asked = await answered(upstream, "work", arguments, turn=Turn())
+        assert isinstance(asked, Answered)
+        turn = Turn(answers=b'{"a":{"x":1.50}}', state=canonical(asked.value["requestState"]))
+        found = await answered(upstream, "work", arguments, turn=turn)
+        assert isinstance(found, Answered)
+        assert json.loads(found.value["content"][0]["text"]) == {"a": {"x": 1.5}}  # type: ignore[index,call-overload,arg-type]  # a result's shape
+        assert len(calls(heard)) == 1
+        assert said(heard, "tasks/cancel") == []
+
+
+@pytest.mark.parametrize(
+    "way", ["stdio-modern", "http-modern", "egress+stdio-modern", "egress+http-modern"], indirect=True
+)
+async def test_a_task_that_asks_where_nobody_can_be_asked_is_cancelled(way: Way) -> None:
+    async with way.running("tasks") as (upstream, _, heard):
+        found = await answered(upstream, "work", json.dumps({"asks": {"a": FORM}}).encode())
+        assert isinstance(found, NoAnswer)
+        assert found.code == "unasked-question"
+        await until(lambda: bool(said(heard, "tasks/cancel")))
+
+
+@NEW
+async def test_a_task_that_asks_and_is_not_answered_is_cancelled_before_the_end(way: Way) -> None:
+    async with way.running("tasks") as (upstream, _, heard):
+        number: list[int] = []
+        asked: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
+        number.append(
+            upstream.call("work", json.dumps({"asks": {"a": FORM}}).encode(), asked.set_result, turn=Turn())
+        )
+        await asyncio.wait_for(asked, DEADLINE)
+        upstream.cancel(number[0], "nobody answers")
+        await upstream.close()
+        assert len(said(heard, "tasks/cancel")) == 1
+
+
+@pytest.mark.parametrize("way", ["stdio-modern"], indirect=True)
+async def test_a_server_that_ends_while_its_client_is_asked_makes_the_call_unknown(way: Way) -> None:
+    async with way.running("tasks") as (upstream, _, _heard):
+        arguments = json.dumps({"asks": {"a": FORM}}).encode()
+        asked = await answered(upstream, "work", arguments, turn=Turn())
+        assert isinstance(asked, Answered)
+        upstream.kill("enough")
+        turn = Turn(answers=b"{}", state=canonical(asked.value["requestState"]))
+        found = await answered(upstream, "work", arguments, turn=turn)
+        assert isinstance(found, NoAnswer), "it was sent, and nobody knows what it did"

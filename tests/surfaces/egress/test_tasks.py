@@ -1,0 +1,92 @@
+"""Tasks of servers with secrets: the egress waits for those of permitted calls, and for no others."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from taskbound.wire.mcp.era import MODERN
+from tests.peers.commands import tasking
+from tests.peers.rawclient import text_of
+from tests.surfaces.egress.keeping import SECRET, SLOT, kept
+from tests.surfaces.egress.test_hostile import hostile
+from tests.surfaces.gateway.bench import code_of
+from tests.surfaces.gateway.real import DEADLINE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+NAME = "task-of-the-server"
+
+
+def heard(folder: Path, method: str) -> list[Any]:
+    lines = [json.loads(line) for line in (folder / "heard").read_text(encoding="utf-8").splitlines()]
+    return [one["params"] for one in lines if one.get("method") == method]
+
+
+async def until(folder: Path, method: str) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not heard(folder, method):
+            await asyncio.to_thread(os.sched_yield)
+
+
+async def test_a_server_with_secrets_may_make_tasks_and_its_words_are_looked_through(tmp_path: Path) -> None:
+    log = tmp_path / "heard"
+    async with kept(tmp_path, tasking(log=log), values={SLOT: SECRET}) as place:
+        async with place.gateway("legacy") as client:
+            given = {"name": NAME, "polls": [{"statusMessage": "half"}, {"done": True}]}
+            assert text_of(await client.call("keeper__work", json.dumps(given).encode())) == "{}"
+            told = {"polls": [{"statusMessage": f"it is {SECRET}"}, {"done": True}]}
+            params = {"name": "keeper__work", "arguments": told, "_meta": {"progressToken": "p"}}
+            answer = await client.request("tools/call", json.dumps(params).encode())
+            assert code_of(answer) == "secret-in-answer"
+            assert SECRET not in str(answer)
+            assert not any(NAME.encode() in line or SECRET.encode() in line for line in client.lines)
+        assert [one.state for one in await place.settled(2)] == ["succeeded", "unknown"]
+    assert next(one["taskId"] for one in heard(tmp_path, "tasks/get")) == NAME
+
+
+async def test_a_gateway_can_poll_and_cancel_no_task_but_by_its_own_permitted_call(tmp_path: Path) -> None:
+    log = tmp_path / "heard"
+    async with (
+        kept(tmp_path, tasking(log=log), values={SLOT: SECRET}) as place,
+        hostile(place) as one,
+        hostile(place) as other,
+    ):
+        assert (await one.step("daemon", {"op": "connection:bind"}))["is"] == "bound"
+        assert (await other.step("daemon", {"op": "connection:bind"}))["is"] == "bound"
+        assert (await one.begun("good", era=MODERN))["is"] == "started"
+        assert (await one.asked("good", {"op": "egress:list", "number": 1, "method": "tools/list"}))[
+            "is"
+        ] == ("entries")
+        given = {"name": NAME, "polls": [{}]}
+        ask = {"op": "egress:call", "number": 2, "action": await one.permit("keeper__work", **given)}
+        await one.step("say", "good", ask | {"tool": "work", "arguments": given})
+        await until(tmp_path, "tasks/get")
+        # No method of tasks is a tool, a list, or anything else that can be asked for.
+        about = {"taskId": NAME}
+        for number, method in enumerate(("tasks/get", "tasks/result", "tasks/cancel", "tasks/list"), 3):
+            spare = await one.permit("keeper__plain", **about)
+            assert (await one.call("good", number, spare, method, **about))["code"] == "other-act"
+            assert (await one.begun(method, era=MODERN))["is"] == "started"
+            listed = await one.asked(method, {"op": "egress:list", "number": 1, "method": method})
+            assert listed["code"] == "not-started"
+        # Numbers are of one connection: another one's cancel is nobody's.
+        assert (await other.begun("theirs", era=MODERN))["is"] == "started"
+        for ask in (
+            {"op": "egress:cancel", "number": 2, "reason": "x"},
+            {"op": "egress:forget", "number": 2},
+        ):
+            await other.step("say", "theirs", ask)
+        spare = await other.permit("keeper__plain")
+        assert (await other.call("theirs", 9, spare, "plain"))["is"] == "result"
+        assert heard(tmp_path, "tasks/cancel") == []
+        await one.step("say", "good", {"op": "egress:cancel", "number": 2, "reason": "of-the-gateway"})
+        assert (await one.step("hear", "good"))["code"] == "cancelled-task"
+        assert [one["taskId"] for one in heard(tmp_path, "tasks/cancel")] == [NAME]
+    assert "of-the-gateway" not in log.read_text(encoding="utf-8")
