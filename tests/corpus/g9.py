@@ -18,7 +18,7 @@
    ``names`` (a list of tools), ``upstream`` (a line of an upstream), ``upstream-session`` (the same, and what
    was asked of it).
 
-Three more files have what is no line of a client, with twins by the same rule; `rows` reads them:
+Four more files have what is no line of a client, with twins by the same rule; `rows` reads them:
 
 - `g9-front.jsonl`, what is sent to the HTTP front: ``{id, base, change, expect, status, recorded}``. *base*
   is the request that is changed: a ``call`` of 2026-07-28, a ``legacy`` call without its session, an
@@ -27,6 +27,10 @@ Three more files have what is no line of a client, with twins by the same rule; 
 - `g9-tools.jsonl`, what a pinned server lists now: ``{id, lists, expect, decision, says}``, `expect` what its
   tool `pay` is taken for, `decision` what a call of it gets, `says` what the difference has to say.
 - `g9-arguments.jsonl`, what a call or a read asks for: ``{id, arguments, expect}``, `expect` the decision.
+- `g9-tasks.jsonl`, what is asked about calls that clients come back for (MCP's tasks): ``{id, era, method,
+  name, header?, declared?, expect, status}``. *name* is whose name it gives: one's ``own``, that of a call of
+  an ``other-bearer`` or of one's own in the ``other-era``, or one that is none. *header* is whose `Mcp-Name`
+  gives where that is another's, and *declared* whether the client says that it knows them.
 """
 
 from __future__ import annotations
@@ -44,7 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["FILE", "FILES", "Case", "cases", "in_modern", "rows"]
 
 FILE = Path(__file__).with_name("g9.jsonl")
-FILES = ("g9-front", "g9-tools", "g9-arguments")
+FILES = ("g9-front", "g9-tools", "g9-arguments", "g9-tasks")
 _META = (
     b'"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",'
     b'"io.modelcontextprotocol/clientCapabilities":{}},'
