@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from taskbound.adapters.keys.sealing import SealingKey, seal
 from taskbound.adapters.upstream.mcp.filling import fill
 from taskbound.core.tool import Binding
+from taskbound.surfaces.egress.desk import Desk
 from taskbound.surfaces.egress.errors import OtherActError
 from taskbound.surfaces.egress.permits import Permits
-from taskbound.surfaces.egress.served import Desk
 from taskbound.surfaces.egress.serving import EgressHouse, EgressSocket
-from taskbound.wire.egress import Holder, Permit, SealedServer, SealedSlot
+from taskbound.wire.egress import AnswerOf, Holder, Permit, SealedServer, SealedSlot
 from taskbound.wire.tool import identity_of
 
 if TYPE_CHECKING:
@@ -85,6 +85,11 @@ class Book:
             raise OtherActError("no such permit")
         return found
 
+    async def answer(self, namespace: str, action: str, holder: Holder) -> AnswerOf:
+        """Nothing was decided of what a server asks."""
+        self._require(namespace, holder)
+        raise OtherActError(f"no such answer: {action}")
+
     def _require(self, namespace: str, holder: Holder) -> None:
         assert (namespace, holder.uid, holder.pid) == ("default", os.getuid(), os.getpid())
 
@@ -122,9 +127,14 @@ async def egress(book: Book, start: StdioStarter | HttpStarter) -> AsyncIterator
     """The egress' socket, in a folder that is short enough for one; `start` starts or reaches servers."""
 
     async def filled(
-        identity: ServerIdentity, *, era: str, events: UpstreamEvents, values: Mapping[Slot, str]
+        identity: ServerIdentity,
+        *,
+        era: str,
+        events: UpstreamEvents,
+        values: Mapping[Slot, str],
+        offers: bytes,
     ) -> Upstream:
-        return await start(identity, era=era, events=events, filling=fill(values))
+        return await start(identity, era=era, events=events, filling=fill(values), offers=offers)
 
     house = EgressHouse(
         desk=Desk(authority=book, key=book.key, start=filled, permits=Permits(), kept=lambda _: None),

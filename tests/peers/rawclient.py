@@ -308,15 +308,15 @@ class RawClient:
         params = b'{"requestId":' + request + b',"reason":' + json.dumps(reason).encode() + b"}"
         await self.notify("notifications/cancelled", params)
 
-    async def handshake(self) -> Message:
+    async def handshake(self, **capabilities: Message) -> Message:
         """Open the connection as this era does, and return the result.
 
-        Legacy: `initialize` and `notifications/initialized`. Modern: `server/discover`.
+        Legacy: `initialize` with these capabilities, `notifications/initialized`. Modern: `server/discover`.
         """
         if self.era == "modern":
             return result_of(await self.request("server/discover"))
         who = {"name": "rawclient", "version": "1"}
-        params = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": who}
+        params = {"protocolVersion": LEGACY, "capabilities": capabilities, "clientInfo": who}
         answer = await self.request("initialize", json.dumps(params).encode())
         await self.notify("notifications/initialized")
         return result_of(answer)

@@ -16,15 +16,20 @@ from taskbound.wire.tool import ServerSpec
 
 __all__ = [
     "MAX_SAID",
+    "AnswerOf",
+    "AnswerServer",
+    "Asked",
     "CallServer",
     "CancelCall",
     "CloseServer",
+    "ContinueCall",
     "EgressAsk",
     "EgressSaid",
     "Entries",
     "Failed",
     "Failure",
     "ForgetCall",
+    "Given",
     "Holder",
     "KillServer",
     "ListMoved",
@@ -37,6 +42,7 @@ __all__ = [
     "SealedServer",
     "SealedSlot",
     "SealingPublic",
+    "ShowAnswer",
     "ShowPermit",
     "ShowSealed",
     "ShowSealing",
@@ -49,12 +55,16 @@ __all__ = [
     "Unsent",
     "Unsubscribe",
     "Updated",
+    "Withdrawn",
     "ask_decoder",
     "said_decoder",
 ]
 
 MAX_SAID: Final = 18 * 1024 * 1024
 """The longest message of the egress in bytes: a server's line of 16 MiB, and its envelope."""
+
+
+_NOTHING: Final = msgspec.Raw(b"{}")
 
 
 class ShowSealing(Message, frozen=True, tag="egress:key", tag_field="op"):
@@ -69,6 +79,8 @@ class StartServer(Message, frozen=True, tag="egress:start", tag_field="op"):
     identity: str
     """Digest of the identity that the gateway knows; another one refuses."""
     era: str
+    offers: msgspec.Raw = _NOTHING
+    """What a legacy server may be told that can be asked (`wire.mcp.offers`)."""
 
 
 class ListServer(Message, frozen=True, tag="egress:list", tag_field="op"):
@@ -92,6 +104,42 @@ class CallServer(Message, frozen=True, tag="egress:call", tag_field="op"):
     """Whether its progress is wanted."""
     level: str | None = None
     """From which of MCP's levels on what it logs is wanted; absent where nobody hears it."""
+    offers: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """What a modern server may be told that can be asked; left out where nobody can be."""
+
+
+class Given(Message, frozen=True):
+    """An answer to a question, as it is recorded."""
+
+    action: str
+    """The action that the question is."""
+    answer: msgspec.Raw
+    """The canonical bytes whose digest is recorded as what came of it."""
+    key: str = ""
+    """What the server calls the question, where it asked with its answer."""
+    error: bool = False
+    """Whether the client answered with an error."""
+
+
+class ContinueCall(Message, frozen=True, tag="egress:continue", tag_field="op"):
+    """Go on with a call whose modern server asked for more, once all of it is answered."""
+
+    number: int
+    action: str
+    """The action of the call."""
+    given: tuple[Given, ...]
+    progress: bool = False
+    level: str | None = None
+    offers: msgspec.Raw = _NOTHING
+
+
+class AnswerServer(Message, frozen=True, tag="egress:answer", tag_field="op"):
+    """Answer a question of a legacy server, or have it told that there is no answer."""
+
+    question: int
+    given: Given | None = None
+    absent: bool = False
+    """Whether a server without an answer is told that there is nothing of the kind here."""
 
 
 class LogFrom(Message, frozen=True, tag="egress:log-from", tag_field="op"):
@@ -216,6 +264,22 @@ class LoggedHere(Message, frozen=True, tag="log", tag_field="is"):
     number: int = 0
 
 
+class Asked(Message, frozen=True, tag="asked", tag_field="is"):
+    """A legacy server asks the one who called it."""
+
+    question: int
+    number: int
+    """The call in whose exchange it came; 0 where nobody can tell."""
+    method: str
+    params: msgspec.Raw
+
+
+class Withdrawn(Message, frozen=True, tag="withdrawn", tag_field="is"):
+    """It wants no answer to this any more."""
+
+    question: int
+
+
 class ToolsMoved(Message, frozen=True, tag="tools-changed", tag_field="is"):
     """The server says that its list of tools changed."""
 
@@ -246,6 +310,8 @@ EgressAsk: TypeAlias = (
     | LogFrom
     | Unsubscribe
     | CallServer
+    | ContinueCall
+    | AnswerServer
     | CancelCall
     | ForgetCall
     | KillServer
@@ -264,6 +330,8 @@ EgressSaid: TypeAlias = (
     | Unsent
     | Progressed
     | LoggedHere
+    | Asked
+    | Withdrawn
     | ToolsMoved
     | ListMoved
     | Updated
@@ -335,3 +403,26 @@ class Permit(Message, frozen=True, tag="permit", tag_field="is"):
     """The number of each filled slot of the server now."""
     key: str = ""
     """The client's idempotency key that was decided with it."""
+
+
+class ShowAnswer(Message, frozen=True, tag="action:answer", tag_field="op"):
+    """The egress asks what came of a question that this gateway had decided."""
+
+    action: str
+    holder: Holder
+
+
+class AnswerOf(Message, frozen=True, tag="answer-of", tag_field="is"):
+    """What came of an action, as it is recorded and released."""
+
+    action: str
+    tool: str
+    """`server__method`."""
+    server: str
+    """The pinned server identity's digest."""
+    sha256: str
+    """Of the canonical arguments."""
+    answer_sha256: str
+    """Of the answer's bytes."""
+    finished: int
+    now: int

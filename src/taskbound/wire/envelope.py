@@ -56,6 +56,7 @@ Ask: TypeAlias = (
     | tool.SetSecret
     | egress.ShowSealed
     | egress.ShowPermit
+    | egress.ShowAnswer
     | tool.ReachTools
     | tool.CoverCalls
     | tool.ListTools
@@ -158,6 +159,7 @@ Answer: TypeAlias = (
     | tool.UpstreamRows
     | egress.SealedServer
     | egress.Permit
+    | egress.AnswerOf
     | tool.ToolRows
     | tool.Seen
     | tool.Coverings

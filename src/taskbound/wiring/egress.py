@@ -34,8 +34,8 @@ from taskbound.core.tool.leak import Leaks
 from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.api.peer import read_peer
 from taskbound.surfaces.egress.authority import DaemonAuthority
+from taskbound.surfaces.egress.desk import Desk
 from taskbound.surfaces.egress.permits import Permits
-from taskbound.surfaces.egress.served import Desk
 from taskbound.surfaces.egress.serving import EgressHouse, EgressSocket
 from taskbound.wire.connection import Open
 from taskbound.wire.egress import Holder
@@ -131,12 +131,18 @@ class _Starter:
         self.sweep = self._stdio.sweep
 
     async def __call__(
-        self, identity: ServerIdentity, *, era: str, events: UpstreamEvents, values: Mapping[Slot, str]
+        self,
+        identity: ServerIdentity,
+        *,
+        era: str,
+        events: UpstreamEvents,
+        values: Mapping[Slot, str],
+        offers: bytes,
     ) -> Upstream:
         filling = fill(values)
         if identity.remote is None:
-            return await self._stdio(identity, era=era, events=events, filling=filling)
-        return await self._http(identity, era=era, events=events, filling=filling)
+            return await self._stdio(identity, era=era, events=events, filling=filling, offers=offers)
+        return await self._http(identity, era=era, events=events, filling=filling, offers=offers)
 
 
 class _Held(logging.Filter):

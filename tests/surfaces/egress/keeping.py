@@ -50,7 +50,15 @@ def egress_socket(place: Place) -> Path:
     return find_socket(place.home).with_name("egress.sock")
 
 
-async def pin(place: Place, name: str, command: Sequence[str], values: Mapping[str, str]) -> None:
+async def pin(
+    place: Place,
+    name: str,
+    command: Sequence[str],
+    values: Mapping[str, str],
+    *,
+    era: str = "",
+    asks: Sequence[str] = (),
+) -> None:
     """Pin a server with these slots, looked at with what goes into them; nothing is set yet."""
     slots = {parse_slot(text): value for text, value in values.items()}
     if command[0].startswith("http"):
@@ -60,9 +68,11 @@ async def pin(place: Place, name: str, command: Sequence[str], values: Mapping[s
         spec = pin_server(name, command, environment={}, directory=str(place.directory), slots=slots)
         found = await probe(spec, filling=fill(slots))
     raws = tuple(map(msgspec.Raw, found.definitions))
-    ask = AddUpstream(spec=structs.replace(spec, era=found.era), definitions=raws, methods=found.methods)
+    methods = (*found.methods, *asks)
+    ask = AddUpstream(spec=structs.replace(spec, era=era or found.era), definitions=raws, methods=methods)
     place.client.ask(ask, Done)
     place.tools += [f"{name}__{json.loads(raw)['name']}" for raw in found.definitions]
+    place.tools += [f"{name}__{method}" for method in methods]
 
 
 async def put(place: Place, name: str, slot: str, value: str) -> None:
@@ -80,11 +90,17 @@ async def put(place: Place, name: str, slot: str, value: str) -> None:
 
 @contextlib.asynccontextmanager
 async def kept(
-    tmp_path: Path, command: Sequence[str] = (), *, name: str = "keeper", values: Mapping[str, str] = SLOTS
+    tmp_path: Path,
+    command: Sequence[str] = (),
+    *,
+    name: str = "keeper",
+    values: Mapping[str, str] = SLOTS,
+    era: str = "",
+    asks: Sequence[str] = (),
 ) -> AsyncIterator[Place]:
     """A place whose task may call all of the server, whose slots are filled."""
     async with real(tmp_path, echo()) as place:
-        await pin(place, name, command or keeper(tmp_path / "heard"), values)
+        await pin(place, name, command or keeper(tmp_path / "heard"), values, era=era, asks=asks)
         for slot, value in values.items():
             await put(place, name, slot, value)
         place.end_task()

@@ -31,15 +31,15 @@ USE = {"text": "a"}
 class Hostile:
     """The process, step by step."""
 
-    def __init__(self, process: asyncio.subprocess.Process, place: Place) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, place: Place, server: str) -> None:
         self._process = process
         self._requests = 0
         self.start = {
             "op": "egress:start",
             "namespace": "default",
-            "server": "keeper",
-            "identity": row_of(place, "keeper").identity,
-            "era": "2025-11-25",
+            "server": server,
+            "identity": row_of(place, server).identity,
+            "era": row_of(place, server).spec.era,
         }
 
     async def step(self, *words: Any) -> Any:
@@ -54,7 +54,7 @@ class Hostile:
         await self.step("say", name, ask)
         return await self.step("hear", name)
 
-    async def begun(self, name: str, **changes: str) -> Any:
+    async def begun(self, name: str, **changes: Any) -> Any:
         await self.step("open", name)
         return await self.asked(name, self.start | changes)
 
@@ -63,7 +63,7 @@ class Hostile:
         ask = {
             "op": "action:decide",
             "tool": tool,
-            "arguments": arguments or USE,
+            "arguments": arguments or ({} if "/" in tool else USE),
             "request": str(self._requests),
         }
         found = await self.step("daemon", ask)
@@ -76,7 +76,7 @@ class Hostile:
 
 
 @contextlib.asynccontextmanager
-async def hostile(place: Place) -> AsyncIterator[Hostile]:
+async def hostile(place: Place, server: str = "keeper") -> AsyncIterator[Hostile]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         str(HOSTILE),
@@ -88,7 +88,7 @@ async def hostile(place: Place) -> AsyncIterator[Hostile]:
         limit=2**24,
     )
     try:
-        yield Hostile(process, place)
+        yield Hostile(process, place, server)
     finally:
         assert process.stdin is not None
         process.stdin.close()

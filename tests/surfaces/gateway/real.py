@@ -200,9 +200,9 @@ class Place:
 
     @contextlib.asynccontextmanager
     async def gateway(
-        self, era: Era = "legacy", *options: str, module: Sequence[str] = MODULE
+        self, era: Era = "legacy", *options: str, module: Sequence[str] = MODULE, **capabilities: Any
     ) -> AsyncIterator[RawClient]:
-        """The agent, whose handshake is done."""
+        """The agent with these capabilities, whose handshake is done."""
         command = [
             sys.executable,
             *module,
@@ -212,7 +212,7 @@ class Place:
             str(self.home),
         ]
         async with RawClient([*command, *options], era=era, deadline=DEADLINE) as client:
-            await client.handshake()
+            await client.handshake(**capabilities)
             yield client
 
 

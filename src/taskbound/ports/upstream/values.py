@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from taskbound.core.action.canonical import canonical
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
 
 __all__ = [
+    "AnswerQuestion",
     "Answered",
     "Errored",
     "Logged",
@@ -89,6 +90,13 @@ def errored(code: int, message: str) -> Errored:
     return Errored(canonical({"code": code, "message": message}), code, message)
 
 
+class AnswerQuestion(Protocol):
+    """Answers a server's question, once; what comes after that, or after the server's end, is dropped."""
+
+    def __call__(self, found: Answered | Errored, *, action: str = "") -> None:
+        """Give this answer: the recorded outcome of `action`, or an error of ours where that is empty."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Question:
     """What a legacy server asks of the one who called it: a request of the server's."""
@@ -99,8 +107,7 @@ class Question:
     """Of `core.tool.QUESTION_NAMES`."""
     params: Mapping[str, JsonValue]
     """Strictly read and not yet judged."""
-    answer: Callable[[Answered | Errored], None]
-    """Answers it, once; what comes after that, or after the server's end, is dropped."""
+    answer: AnswerQuestion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,5 +118,7 @@ class Turn:
     """The capabilities of the one who calls, canonical."""
     answers: bytes = b""
     """`inputResponses`, one JSON object; empty where nothing was answered."""
+    actions: Mapping[str, str] = field(default_factory=dict)
+    """The action that each answer is the outcome of, by its key, for who has to see it first."""
     state: bytes = b""
     """`requestState`, byte for byte as the server wrote it; empty where it gave none."""

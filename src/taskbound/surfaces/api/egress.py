@@ -1,8 +1,9 @@
-"""What the egress is told: how a server is pinned, what is sealed for it, and which permit is open.
+"""What the egress is told: how a server is pinned, what is sealed for it, what is permitted, and answered.
 
 1. The egress names the process that it read from its own socket. What is told is what that process may have
    done: a server of the agent whose gateway it is, and a permit that a connection of it holds.
-2. Nothing is told of a task that is not live, nor while everything is stopped, whatever was permitted before.
+2. An answer is what came of a question: recorded, released, of a connection of that process.
+3. Nothing is told of a task that is not live, nor while everything is stopped, whatever was permitted before.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["NoPermitError", "require_egress", "show_permit", "show_sealed"]
+__all__ = ["NoAnswerError", "NoPermitError", "require_egress", "show_answer", "show_permit", "show_sealed"]
 
 
 class NoPermitError(DeniedError):
@@ -34,6 +35,13 @@ class NoPermitError(DeniedError):
 
     code = "no-permit"
     remedy = "have the call decided: `taskbound gateway` does"
+
+
+class NoAnswerError(DeniedError):
+    """No answer of this action may go to a server for whoever asks."""
+
+    code = "not-answered"
+    remedy = "have the question decided, and its outcome recorded: `taskbound gateway` does"
 
 
 def require_egress(daemon: Daemon, connection: Connection) -> None:
@@ -104,6 +112,32 @@ async def show_permit(daemon: Daemon, connection: Connection, ask: wire.ShowPerm
     return await daemon.read(read)
 
 
+async def show_answer(daemon: Daemon, connection: Connection, ask: wire.ShowAnswer) -> Answer:
+    """What came of a question that a connection of this process had decided (rule 2)."""
+    space = connection.namespace
+    held = frozenset(one.name for one in _gateways(daemon, space, ask.holder))
+
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            action = snapshot.actions.action(space, ask.action)
+            if action is None or action.connection not in held:
+                raise NoAnswerError("the process that asks has had no such action decided")
+            if action.finished is None or not action.released:
+                raise NoAnswerError("nothing that came of this action may go to a server")
+            _require_any_live(daemon, snapshot, space, [action.task])
+        return wire.AnswerOf(
+            action=action.id,
+            tool=action.tool,
+            server=action.server,
+            sha256=sha256(action.arguments).hexdigest(),
+            answer_sha256=action.answer_digest,
+            finished=action.finished,
+            now=daemon.means.clock.now(),
+        )
+
+    return await daemon.read(read)
+
+
 def _gateways(daemon: Daemon, namespace: str, holder: wire.Holder) -> list[Connection]:
     """Open connections of gateways that are this very process; in the loop."""
     wanted = (holder.uid, holder.pid, holder.started)
@@ -116,7 +150,7 @@ def _gateways(daemon: Daemon, namespace: str, holder: wire.Holder) -> list[Conne
 
 
 def _require_any_live(daemon: Daemon, snapshot: Snapshot, namespace: str, tasks: list[str]) -> None:
-    """Go on only when nothing is stopped and one of these tasks is live (rule 2).
+    """Go on only when nothing is stopped and one of these tasks is live (rule 3).
 
     Raises:
         DeniedError: None is.

@@ -95,6 +95,7 @@ def _operation(name: str, right: Right, work: Callable[..., Awaitable[Answer]]) 
 _P, _R, _G, _O = Right.PERSON, Right.READ, Right.GATEWAY, Right.GIVER
 
 OPERATIONS: Final[Mapping[type[Any], Operation]] = {
+    wire_egress.ShowAnswer: _operation("api:action:answer", Right.EGRESS, egress.show_answer),
     wire_action.Decide: _handed("api:action:decide", _G, action.decide),
     wire_action.ExplainAction: _operation("api:action:explain", _R, action.explain_action),
     wire_action.ListActions: _operation("api:action:list", _R, action.list_actions),

@@ -95,8 +95,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         unknown-action unknown-approval unknown-bundle unknown-identity unknown-issuer unknown-key
         unknown-server unknown-session unknown-template unknown-tool unproven unvouched upstream-exists
         wrong-monitor-code wrong-state
-        egress-refused misnamed-pin no-permit other-act other-pin permit-used secret-missing secret-shown
-        slot-taken
+        egress-refused misnamed-pin no-permit not-answered other-act other-pin permit-used secret-missing
+        secret-shown slot-taken
     """,
     _UNAVAILABLE: """
         affected-sqlite ambiguous-commit asks-too-often busy no-room-for-result

@@ -10,7 +10,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from taskbound.wire.egress import Permit, SealedServer, ShowPermit, ShowSealed
+from taskbound.wire.egress import AnswerOf, Permit, SealedServer, ShowAnswer, ShowPermit, ShowSealed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -40,6 +40,12 @@ class Authority(Protocol):
     async def permit(self, namespace: str, action: str, holder: Holder) -> Permit:
         """The open permit of this action, held by this process. MUST raise `TaskboundError` without one."""
 
+    async def answer(self, namespace: str, action: str, holder: Holder) -> AnswerOf:
+        """What came of this action, which is a question of a server's and was decided for this process.
+
+        MUST raise `TaskboundError` unless it is recorded and released, and its task is live.
+        """
+
 
 class DaemonAuthority:
     """The daemon's answers."""
@@ -58,6 +64,10 @@ class DaemonAuthority:
     async def permit(self, namespace: str, action: str, holder: Holder) -> Permit:
         """The open permit of this action."""
         return await self._ask(namespace, ShowPermit(action=action, holder=holder), Permit)
+
+    async def answer(self, namespace: str, action: str, holder: Holder) -> AnswerOf:
+        """What came of this action."""
+        return await self._ask(namespace, ShowAnswer(action=action, holder=holder), AnswerOf)
 
     def close(self) -> None:
         """End every connection."""

@@ -11,8 +11,10 @@
 5. What needs no permit says nothing of the gateway's own to a server: levels are MCP's, a URI is let go that
    was subscribed here by a permit, a cancelled call has one reason. The daemon is asked before it, as before
    a list; only a call that was sent is cancelled without.
-6. What is asked and not done yet has a bound; whoever asks past it is cut off.
-7. No server's words hold up the others: what is long is looked through beside the loop, and progress and logs
+6. What a server asks of its caller is carried, and answered with what is recorded of it (`asked`). What it is
+   told that can be asked are words of MCP's.
+7. What is asked and not done yet has a bound; whoever asks past it is cut off.
+8. No server's words hold up the others: what is long is looked through beside the loop, and progress and logs
    that are long or come too often are dropped before they are looked at.
 """
 
@@ -20,9 +22,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -30,8 +32,9 @@ from taskbound.core.errors import DeniedError, TaskboundError
 from taskbound.core.tool import Binding, parse_slot
 from taskbound.core.tool.argument import filled
 from taskbound.core.tool.leak import Leaks
-from taskbound.ports.upstream import Answered, Errored, Logged, NoAnswer, NotSent, errored
+from taskbound.ports.upstream import Answered, Errored, Logged, NoAnswer, NotSent, Turn
 from taskbound.sdk.client import RefusedByDaemonError
+from taskbound.surfaces.egress.asked import Asked, Sent
 from taskbound.surfaces.egress.errors import (
     CODES,
     NotStartedError,
@@ -44,18 +47,18 @@ from taskbound.surfaces.egress.errors import (
 from taskbound.wire import egress as wire
 from taskbound.wire.connection import Fault
 from taskbound.wire.mcp.level import LEVELS, SILENT
+from taskbound.wire.mcp.offers import are_offers
 from taskbound.wire.tool import identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.core.tool import ServerIdentity, Slot
-    from taskbound.ports.upstream import Question, Upstream, UpstreamAnswer, UpstreamEvents
-    from taskbound.surfaces.egress.authority import Authority
-    from taskbound.surfaces.egress.permits import Permits
+    from taskbound.core.tool import Slot
+    from taskbound.ports.upstream import Question, Upstream, UpstreamAnswer
+    from taskbound.surfaces.egress.desk import Desk
 
-__all__ = ["Desk", "OpenSealed", "Served", "StartFilled", "fault_of"]
+__all__ = ["Served", "fault_of"]
 
 MOST_CALLS: Final = 256
 """Open calls of one connection, and as many questions that are not answered yet."""
@@ -73,38 +76,6 @@ _CANCELLED: Final = "nobody waits for it any more"
 _HELD_BACK: Final = "the server said a secret that it was given, and it was held back"
 
 
-class OpenSealed(Protocol):
-    """The egress' key."""
-
-    @property
-    def public(self) -> str:
-        """Its public half."""
-
-    def open(self, sealed: str, binding: Binding) -> str:
-        """What was sealed for exactly this. MUST raise `BadSecretError` for anything else."""
-
-
-class StartFilled(Protocol):
-    """Starts or reaches a server with values in its slots."""
-
-    async def __call__(
-        self, identity: ServerIdentity, *, era: str, events: UpstreamEvents, values: Mapping[Slot, str]
-    ) -> Upstream:
-        """The server, ready for calls; duties as `ports.upstream.StartUpstream`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
-    """What servers are started and called with; one for the process."""
-
-    authority: Authority
-    key: OpenSealed
-    start: StartFilled
-    permits: Permits
-    kept: Callable[[frozenset[str]], None]
-    """Hears of the values of each server that is started, for logs to be held back."""
-
-
 @dataclass(slots=True, eq=False)
 class _Open:
     number: int = -1
@@ -112,7 +83,9 @@ class _Open:
     cancelled: str = ""
     forgotten: bool = False
     told: bool = False
-    """Whether it said a secret of its progress."""
+    """Whether it said a secret of its progress, its logs or its questions."""
+    sent: Sent | None = None
+    """How it was sent."""
 
 
 class Served:
@@ -146,6 +119,7 @@ class Served:
         self._late: set[asyncio.Future[wire.EgressSaid]] = set()
         """Answers that are looked through beside the loop."""
         self.upstream: Upstream | None = None
+        self._questions = Asked(desk.authority, desk.permits, ask, holder, say=say, spilled=self._spilled)
 
     async def start(self) -> wire.Started | wire.Failure:
         """Start it (rule 1); the answer to `StartServer`."""
@@ -159,6 +133,8 @@ class Served:
 
     async def _started(self) -> Upstream:
         ask, name = self._ask, self._ask.server
+        if not are_offers(bytes(ask.offers)):
+            raise OtherActError("a server is told of what can be asked in words of MCP's alone")  # 6
         told = await self._desk.authority.server(ask.namespace, name, self._holder)
         self._desk.permits.hear(told.now)
         identity = identity_of(told.spec, namespace=ask.namespace)
@@ -184,7 +160,9 @@ class Served:
         for slot, value in values.items():
             if slot.tool:
                 self._arguments.setdefault(slot.tool, {})[slot.name] = value
-        return await self._desk.start(identity, era=told.spec.era, events=self, values=values)
+        return await self._desk.start(
+            identity, era=told.spec.era, events=self, values=values, offers=bytes(ask.offers)
+        )
 
     # --- what the gateway asks -------------------------------------------------------------------
 
@@ -197,7 +175,7 @@ class Served:
         upstream = self.upstream
         if upstream is None:
             raise NotStartedError("the server was not started")
-        room = len(self._tasks) < MOST_CALLS  # 6
+        room = len(self._tasks) < MOST_CALLS  # 7
         match ask:
             case wire.ListServer() if room and ask.method in LISTS:
                 self._begin(self._list(upstream, ask))
@@ -208,6 +186,11 @@ class Served:
             case wire.CallServer() if room and self._takes(ask):
                 one = self._open[ask.number] = _Open()
                 self._begin(self._call(upstream, ask, one))
+            case wire.ContinueCall() if room and self._takes(ask):
+                one = self._open[ask.number] = _Open()
+                self._begin(self._go_on(upstream, ask, one))
+            case wire.AnswerServer() if room:
+                self._begin(self._questions.answer(ask))
             case wire.CancelCall():
                 self._cancel(upstream, ask)
             case wire.ForgetCall():
@@ -217,9 +200,11 @@ class Served:
             case _:
                 raise NotStartedError("this can't be asked of a server that is started")
 
-    def _takes(self, ask: wire.CallServer) -> bool:
-        fresh = ask.number not in self._open and len(self._open) < MOST_CALLS  # 6
-        return fresh and (ask.level is None or ask.level in {SILENT, *LEVELS})  # 5
+    def _takes(self, ask: wire.CallServer | wire.ContinueCall) -> bool:
+        fresh = ask.number not in self._open and len(self._open) < MOST_CALLS  # 7
+        known = not isinstance(ask.offers, msgspec.Raw) or are_offers(bytes(ask.offers))
+        words = known and (ask.level is None or ask.level in {SILENT, *LEVELS})
+        return fresh and words  # 5 and 6
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -234,7 +219,7 @@ class Served:
                 if ask.method == "tools/list"
                 else await upstream.list_entries(ask.method)
             )
-            if await asyncio.to_thread(self._leaks.found_in, *found):  # 7
+            if await asyncio.to_thread(self._leaks.found_in, *found):  # 8
                 raise SecretInAnswerError(_HELD_BACK)  # 4
         except TaskboundError as error:
             self._say(wire.Unlisted(number=ask.number, fault=self._fault(error)))
@@ -262,14 +247,7 @@ class Served:
         try:
             sent = filled(arguments, self._arguments.get(ask.tool, {}))
             permit = await self._desk.authority.permit(self._ask.namespace, ask.action, self._holder)
-            if one.forgotten or one.cancelled:
-                self._end(number, wire.Unsent(number=number, code="cancelled", reason=one.cancelled))
-                return
-            if permit.secrets != self._numbers:
-                raise SecretChangedError(f"a secret of server `{self._ask.server}` was changed")  # 3
-            if upstream.unsent > MAX_UNSENT:
-                code, reason = "busy", "the server does not take what it was sent"
-                self._end(number, wire.Unsent(number=number, code=code, reason=reason))
+            if not self._may_send(upstream, permit, number, one):
                 return
             self._desk.permits.take(
                 permit,
@@ -281,21 +259,69 @@ class Served:
                 key=ask.key,
             )
         except TaskboundError as error:
-            fault = self._fault(error)
-            self._end(number, wire.Unsent(number=number, code=fault.code, reason=fault.message))
-            if isinstance(error, SecretChangedError):
-                upstream.kill("a secret of the server was changed")
+            self._unsent(upstream, number, error)
             return
         if ask.tool == SUBSCRIBE:
             self._subscribed.add(str(msgspec.json.decode(arguments, type=dict[str, object]).get("uri")))
-        one.number = upstream.call(  # 2
-            ask.tool,
-            sent,
+        one.sent = Sent(action=ask.action, tool=ask.tool, arguments=sent, key=ask.key)
+        turn = Turn(offers=bytes(ask.offers)) if isinstance(ask.offers, msgspec.Raw) else None
+        self._send(upstream, ask, one, one.sent, turn)  # 2
+
+    async def _go_on(self, upstream: Upstream, ask: wire.ContinueCall, one: _Open) -> None:
+        """Send a call's next round to a modern server that asked (rule 6)."""
+        try:
+            known, answers = await self._questions.go_on(ask)
+            permit = await self._desk.authority.permit(self._ask.namespace, ask.action, self._holder)
+            if not self._may_send(upstream, permit, ask.number, one):
+                return
+        except TaskboundError as error:
+            self._unsent(upstream, ask.number, error)
+            return
+        one.sent = replace(known.sent, round=known.sent.round + 1)
+        turn = Turn(offers=bytes(ask.offers), answers=answers, state=known.state)
+        self._send(upstream, ask, one, one.sent, turn)
+
+    def _may_send(self, upstream: Upstream, permit: wire.Permit, number: int, one: _Open) -> bool:
+        """Whether the call can be sent now; if it can't be, the gateway was told.
+
+        Raises:
+            SecretChangedError: The server has other values than the slots (rule 3).
+        """
+        if one.forgotten or one.cancelled:
+            self._end(number, wire.Unsent(number=number, code="cancelled", reason=one.cancelled))
+            return False
+        if permit.secrets != self._numbers:
+            raise SecretChangedError(f"a secret of server `{self._ask.server}` was changed")  # 3
+        if upstream.unsent > MAX_UNSENT:
+            code, reason = "busy", "the server does not take what it was sent"
+            self._end(number, wire.Unsent(number=number, code=code, reason=reason))
+            return False
+        return True
+
+    def _unsent(self, upstream: Upstream, number: int, error: TaskboundError) -> None:
+        fault = self._fault(error)
+        self._end(number, wire.Unsent(number=number, code=fault.code, reason=fault.message))
+        if isinstance(error, SecretChangedError):
+            upstream.kill("a secret of the server was changed")
+
+    def _send(
+        self,
+        upstream: Upstream,
+        ask: wire.CallServer | wire.ContinueCall,
+        one: _Open,
+        sent: Sent,
+        turn: Turn | None,
+    ) -> None:
+        number = ask.number
+        one.number = upstream.call(
+            sent.tool,
+            sent.arguments,
             partial(self._answered, number),
-            key=ask.key,
+            key=sent.key,
             progress=partial(self._progressed, number) if ask.progress else None,
             logged=Logged(ask.level, partial(self._logged_in, number)) if ask.level is not None else None,
-            action=ask.action,
+            action=sent.action,
+            turn=turn,
         )
 
     def _cancel(self, upstream: Upstream, ask: wire.CancelCall) -> None:
@@ -318,9 +344,11 @@ class Served:
         one = self._open.pop(number, None)
         if one is None:
             return
+        if isinstance(found, Answered) and one.sent is not None and self.upstream is not None:
+            self._questions.asks(self.upstream.era, found, one.sent)
         show = partial(self._shown, number, found, told=one.told)
         if isinstance(found, Answered | Errored) and len(found.raw) > AT_ONCE:
-            late = asyncio.get_running_loop().run_in_executor(None, show)  # 7
+            late = asyncio.get_running_loop().run_in_executor(None, show)  # 8
             self._late.add(late)
             self._begin(self._say_late(late))
         else:
@@ -333,7 +361,7 @@ class Served:
             self._late.discard(late)
 
     def _hears(self, raw: bytes) -> bool:
-        """Whether a notification is looked at, and told (rule 7)."""
+        """Whether a notification is looked at, and told (rule 8)."""
         now = asyncio.get_running_loop().time()
         often = len(self._last) == MAX_A_SECOND and now - self._last[0] < 1.0
         if often or len(raw) > MAX_TOLD:
@@ -402,11 +430,18 @@ class Served:
             self._say(wire.Updated(uri=uri))
 
     def asked(self, question: Question) -> None:
-        """It was told that nobody answers."""
-        question.answer(errored(-32601, "this client offers nothing to servers"))
+        """It asks the one who called it (rule 6)."""
+        number = next((name for name, one in self._open.items() if one.number == question.number), 0)
+        self._begin(self._questions.ask(question, number, self._leaks))
 
     def withdrawn(self, question: Question) -> None:
-        """It was refused."""
+        """It wants no answer to this any more."""
+        self._questions.withdraw(question)
+
+    def _spilled(self, number: int) -> None:
+        """A question held a secret: what comes of its call is held back, or of any that it may be of."""
+        for name, one in self._open.items():
+            one.told = one.told or number in {0, name}
 
     def tools_changed(self) -> None:
         """It says that its list of tools changed."""

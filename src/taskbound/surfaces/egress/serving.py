@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from taskbound.core.errors import TaskboundError
-    from taskbound.surfaces.egress.served import Desk
+    from taskbound.surfaces.egress.desk import Desk
     from taskbound.wire.egress import EgressAsk, EgressSaid, Holder
 
 __all__ = ["EgressHouse", "EgressSocket"]

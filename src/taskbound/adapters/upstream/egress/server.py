@@ -3,7 +3,9 @@
 1. One connection is one server. Closing it ends the server, and its end ends what is open.
 2. What was written to the egress may have been sent on: a call whose answer is lost with the connection is
    unknown. Until the connection was there, and once it is gone, a call is not sent.
-3. The egress is found listening within the patience: a daemon that has just seen the server's slots starts
+3. What the server asks is handed on, and answered by the action that it was: the egress asks the daemon what
+   came of that, and tells the server those bytes or none.
+4. The egress is found listening within the patience: a daemon that has just seen the server's slots starts
    it.
 """
 
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from taskbound.core.errors import DeniedError, UnavailableError
-from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent
+from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent, Question, Turn
 from taskbound.wire import egress as wire
 from taskbound.wire.connection import Fault
 from taskbound.wire.frame import FrameBuffer, FrameError, decode_frame, encode_frame
@@ -27,10 +29,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from taskbound.core.tool import ServerIdentity
-    from taskbound.ports.upstream import Logged, Told, Turn, UpstreamAnswer, UpstreamEvents
+    from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
 
 __all__ = ["EgressRefusedError", "EgressServer", "EgressStarter", "EgressUnavailableError"]
 
+_METHOD_NOT_FOUND: Final = -32601
 _CHANGED: Final = "secret-changed"
 _LOST: Final = "the egress is gone"
 _FIRST_PAUSE: Final = 0.02
@@ -69,6 +72,8 @@ class EgressServer(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._open: dict[int, _Open] = {}
         self._asked: dict[int, asyncio.Future[tuple[bytes, ...]]] = {}
+        self._questions: dict[int, Question] = {}
+        """What the server asks and nobody has answered yet."""
         self._last = 0
         self._over = ""
         loop = asyncio.get_running_loop()
@@ -166,22 +171,32 @@ class EgressServer(asyncio.Protocol):
         action: str = "",
         turn: Turn | None = None,
     ) -> int:
-        """Hand one call to the egress and return its number; answers to what the server asked go nowhere."""
+        """Hand one call to the egress and return its number, or its next round (rule 3)."""
         self._last += 1
         number = self._last
-        if turn is not None and (turn.answers or turn.state):
-            reason = "a server with secrets asks clients nothing"
-            asyncio.get_running_loop().call_soon(answer, NotSent("not-carried", reason))
-            return number
-        ask = wire.CallServer(
-            number=number,
-            action=action,
-            tool=tool,
-            arguments=msgspec.Raw(arguments),
-            key=key,
-            progress=progress is not None,
-            level=logged.level if logged is not None else None,
-        )
+        said = turn or Turn()
+        level = logged.level if logged is not None else None
+        ask: wire.CallServer | wire.ContinueCall
+        if said.answers or said.state:
+            ask = wire.ContinueCall(
+                number=number,
+                action=action,
+                given=_given(said),
+                progress=progress is not None,
+                level=level,
+                offers=msgspec.Raw(said.offers),
+            )
+        else:
+            ask = wire.CallServer(
+                number=number,
+                action=action,
+                tool=tool,
+                arguments=msgspec.Raw(arguments),
+                key=key,
+                progress=progress is not None,
+                level=level,
+                offers=msgspec.Raw(said.offers) if turn is not None else msgspec.UNSET,
+            )
         if self._over:
             asyncio.get_running_loop().call_soon(answer, NotSent("not-reached", self._over))
             return number
@@ -270,6 +285,8 @@ class EgressServer(asyncio.Protocol):
                 self._log(said)
             case wire.ToolsMoved() | wire.ListMoved() | wire.Updated():
                 self._hear_news(said)
+            case wire.Asked() | wire.Withdrawn():
+                self._hear_question(said)
             case wire.Stopped(reason=reason, detail=detail):
                 self._end(reason, detail)
             case Fault():
@@ -286,6 +303,27 @@ class EgressServer(asyncio.Protocol):
                 self._events.listed(kind)
             case wire.Updated(uri=uri):
                 self._events.updated(uri)
+
+    def _hear_question(self, said: wire.Asked | wire.Withdrawn) -> None:
+        """The server asks, or wants no answer any more (rule 3)."""
+        if isinstance(said, wire.Withdrawn):
+            question = self._questions.pop(said.question, None)
+            if question is not None:
+                self._events.withdrawn(question)
+            return
+
+        def answer(found: Answered | Errored, *, action: str = "") -> None:
+            if self._questions.pop(said.question, None) is None:
+                return
+            raw, error = msgspec.Raw(found.raw), isinstance(found, Errored)
+            given = wire.Given(action=action, answer=raw, error=error) if action else None
+            absent = isinstance(found, Errored) and found.code == _METHOD_NOT_FOUND
+            self._write(wire.AnswerServer(question=said.question, given=given, absent=absent))
+
+        params: dict[str, Any] = msgspec.json.decode(said.params, type=dict[str, Any])
+        question = Question(said.number, said.method, params, answer)
+        self._questions[said.question] = question
+        self._events.asked(question)
 
     def _log(self, said: wire.LoggedHere) -> None:
         params: dict[str, Any] = msgspec.json.decode(said.params, type=dict[str, Any])
@@ -364,15 +402,20 @@ class EgressStarter:
         name: str = "",
         offers: bytes = b"{}",
     ) -> EgressServer:
-        """The server, started or reached by the egress, ready for calls; it may ask its clients nothing.
+        """The server, started or reached by the egress, ready for calls.
 
         Raises:
             EgressRefusedError: Somebody has to change something first.
             EgressUnavailableError: The egress is not there, or the server does not start.
         """
-        del offers
         server = await self._connected(events)
-        ask = wire.StartServer(namespace=identity.namespace, server=name, identity=identity.digest, era=era)
+        ask = wire.StartServer(
+            namespace=identity.namespace,
+            server=name,
+            identity=identity.digest,
+            era=era,
+            offers=msgspec.Raw(offers),
+        )
         try:
             await server.begin(ask, patience=self._patience)
         except BaseException:
@@ -382,7 +425,7 @@ class EgressStarter:
         return server
 
     async def _connected(self, events: UpstreamEvents) -> EgressServer:
-        """A connection (rule 3)."""
+        """A connection (rule 4)."""
         loop = asyncio.get_running_loop()
         end, pause = loop.time() + self._find, _FIRST_PAUSE
         while True:
@@ -396,6 +439,14 @@ class EgressStarter:
                 pause = min(2 * pause, _LAST_PAUSE)
             else:
                 return server
+
+
+def _given(turn: Turn) -> tuple[wire.Given, ...]:
+    """The answers of a turn, each with its key and its action."""
+    answers = msgspec.json.decode(turn.answers or b"{}", type=dict[str, msgspec.Raw])
+    return tuple(
+        wire.Given(key=key, action=turn.actions.get(key, ""), answer=raw) for key, raw in answers.items()
+    )
 
 
 def _answer(said: wire.Resulted | wire.Failed | wire.Unanswered | wire.Unsent) -> UpstreamAnswer:

@@ -101,7 +101,8 @@ class Asks:
         else:
             number, name = of
 
-            def answer(found: Answered | Errored) -> None:
+            def answer(found: Answered | Errored, *, action: str = "") -> None:
+                del action
                 if name and isinstance(found, Answered):
                     found = Answered(of_task(found.raw, name), found.value)
                 self._answered(message, question, found)

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.action.canonical import canonical
 from taskbound.core.tool import SEPARATOR
+from taskbound.wire.mcp.offers import PARTS, capabilities
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -22,12 +22,6 @@ __all__ = ["can_answer", "capabilities", "offered"]
 
 _FORM: Final = "elicitation/form"
 _PAGE: Final = "elicitation/url"
-_PARTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
-    "elicitation": ("elicitation/create", ("form", "url")),
-    "roots": ("roots/list", ()),
-    "sampling": ("sampling/createMessage", ("context", "tools")),
-}
-"""Each capability with its question, and what it can say in parts."""
 
 
 def offered(server: str, reach: Collection[str], declared: Mapping[str, JsonValue]) -> frozenset[str]:
@@ -39,7 +33,7 @@ def offered(server: str, reach: Collection[str], declared: Mapping[str, JsonValu
         declared: The client's capabilities, as it wrote them.
     """
     found: set[str] = set()
-    for word, (question, parts) in _PARTS.items():
+    for word, (question, parts) in PARTS.items():
         said = declared.get(word)
         if isinstance(said, dict) and f"{server}{SEPARATOR}{question}" in reach:
             found |= {word, *(f"{word}/{part}" for part in parts if isinstance(said.get(part), dict))}
@@ -48,19 +42,9 @@ def offered(server: str, reach: Collection[str], declared: Mapping[str, JsonValu
     return frozenset(found)
 
 
-def capabilities(words: Collection[str]) -> bytes:
-    """The same as capabilities, canonical."""
-    found: dict[str, JsonValue] = {}
-    for word, (_, parts) in _PARTS.items():
-        if word in words:
-            said: dict[str, JsonValue] = {part: {} for part in parts if f"{word}/{part}" in words}
-            found[word] = {} if said.keys() == {"form"} else said
-    return canonical(found)
-
-
 def can_answer(method: str, params: Mapping[str, JsonValue], declared: Mapping[str, JsonValue]) -> bool:
     """Whether a client that declared this can be asked so (rule 2)."""
-    word = next(word for word, (question, _) in _PARTS.items() if question == method)
+    word = next(word for word, (question, _) in PARTS.items() if question == method)
     words = offered("", {f"{SEPARATOR}{method}"}, declared)
     if method == "elicitation/create":
         return (_PAGE if params.get("mode") == "url" else _FORM) in words

@@ -144,7 +144,7 @@ class Questions:
         return free[-1]
 
     async def _answer(self, call: Call, running: Running, question: Question) -> None:
-        found: Answered | Errored = errored(INTERNAL_ERROR, "the question could not be put")
+        found = _Found(errored(INTERNAL_ERROR, "the question could not be put"))
         key = f"q{next(self._numbers)}"
         together = Together(self.parked, call, [key])
         try:
@@ -152,7 +152,7 @@ class Questions:
         finally:
             self._by_question.pop(question, None)
             self._taken_back.discard(question)
-            question.answer(found)
+            question.answer(found.answer, action=found.action)
 
     # --- a modern server -------------------------------------------------------------------------
 
@@ -173,7 +173,7 @@ class Questions:
         refused, pending = "", set(tasks.values())
         while pending:
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-            failed = [one for one in (task.result() for task in done) if isinstance(one, Errored)]
+            failed = [one for one in (task.result().answer for task in done) if isinstance(one, Errored)]
             if failed and not refused:
                 refused = failed[0].message
                 for one in tuple(call.questions):
@@ -182,9 +182,12 @@ class Questions:
             return Unfinished("interrupted", call.words or call.cause.value)
         if refused:
             return Unfinished("question-refused", f"the server asks, and was not answered: {refused}")
-        given = b",".join(b"%b:%b" % (canonical(key), task.result().raw) for key, task in tasks.items())
+        given = b",".join(
+            b"%b:%b" % (canonical(key), task.result().answer.raw) for key, task in tasks.items()
+        )
+        actions = {key: task.result().action for key, task in tasks.items()}
         answers = b"{%b}" % given if given else b""
-        return Turn(offers=self.offers(call, running), answers=answers, state=state)
+        return Turn(offers=self.offers(call, running), answers=answers, actions=actions, state=state)
 
     def _asked_in(self, call: Call, value: Mapping[str, JsonValue]) -> dict[str, _Asked]:
         """The questions of a round, by their keys."""
@@ -228,22 +231,22 @@ class Questions:
 
     async def _put(
         self, call: Call, running: Running, together: Together, key: str, asked: Question | _Asked
-    ) -> Answered | Errored:
+    ) -> _Found:
         """Decide a question, put it, and give what came of it (rules 1, 3 and 4)."""
         try:
             return await self._made(call, running, together, key, asked)
         except (MalformedError, StrayQuestionError) as error:
             self._report(running, error, asked.method, asked.params)
-            return errored(INTERNAL_ERROR, error.message)
+            return _Found(errored(INTERNAL_ERROR, error.message))
         except UnableClientError as error:
             self._report(running, error, asked.method, asked.params)
-            return errored(METHOD_NOT_FOUND, error.message)
+            return _Found(errored(METHOD_NOT_FOUND, error.message))
         finally:
             together.over(key)
 
     async def _made(
         self, call: Call, running: Running, together: Together, key: str, asked: Question | _Asked
-    ) -> Answered | Errored:
+    ) -> _Found:
         arguments = read_question(asked.method, asked.params)
         if not isinstance(asked, _Asked) and not call.is_sent:  # it was answered in the same breath (rule 2)
             raise StrayQuestionError("the server asks for a call that it has answered")
@@ -299,6 +302,15 @@ class Questions:
 
 
 @dataclass(frozen=True, slots=True)
+class _Found:
+    """What a server is answered."""
+
+    answer: Answered | Errored
+    action: str = ""
+    """The action that it is the recorded outcome of; empty where it is an error of ours."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Asked:
     """One question of a modern server."""
 
@@ -314,19 +326,20 @@ def _state_in(found: Answered) -> bytes:
     return state
 
 
-def _told(one: Call, line: bytes) -> Answered | Errored:
+def _told(one: Call, line: bytes) -> _Found:
     """What a server is told: the client's answer or error, or that there is none, without our reasons."""
     if not line:
-        return errored(INTERNAL_ERROR, "the question was taken back")
+        return _Found(errored(INTERNAL_ERROR, "the question was taken back"))
     members = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
     if "error" in members:
         raw = bytes(members["error"])
         error = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-        return Errored(raw, int(bytes(error["code"])), msgspec.json.decode(error["message"], type=str))
+        words = msgspec.json.decode(error["message"], type=str)
+        return _Found(Errored(raw, int(bytes(error["code"])), words), one.action)
     raw = bytes(members["result"])
     decision = decision_in(raw)
     if decision is NO_DECISION:
-        return Answered(raw, msgspec.json.decode(raw))
+        return _Found(Answered(raw, msgspec.json.decode(raw)), one.action)
     if decision.code in _ABSENT:
-        return errored(METHOD_NOT_FOUND, f"this client does not answer `{one.own}` here")
-    return errored(INTERNAL_ERROR, f"the question was not answered: {decision.code}")
+        return _Found(errored(METHOD_NOT_FOUND, f"this client does not answer `{one.own}` here"))
+    return _Found(errored(INTERNAL_ERROR, f"the question was not answered: {decision.code}"))

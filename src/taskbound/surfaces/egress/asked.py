@@ -1,0 +1,271 @@
+"""What a server with secrets asks of the client that called it, and what it is told (ADR 0042 and 0045).
+
+1. A question goes to the gateway as it came, but for one in which a secret stands: that one is refused here,
+   and what comes of the calls that it may be of is held back.
+2. An answer goes to the server by the action that the question was: the daemon says which act that was, what
+   came of it, and that the task is live. It has to be the very question, of this server, decided after it
+   was asked, and the bytes have to be those whose digest is recorded as its outcome. Each is used once.
+3. Where nothing was recorded the server is told that there is no answer, in words of this process.
+4. What a modern server asked with its answer is kept, with its state: the call goes on with the answers to
+   all of it, by the permit that it had, which has to be open still, and so often. Nothing of the gateway's
+   own goes with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from taskbound.core.action.canonical import canonical
+from taskbound.core.action.parse import parse_document
+from taskbound.core.errors import MalformedError, TaskboundError
+from taskbound.core.tool import QUESTION_NAMES, SEPARATOR
+from taskbound.ports.upstream import Answered, Errored, errored
+from taskbound.surfaces.egress.errors import OtherActError
+from taskbound.wire import egress as wire
+from taskbound.wire.mcp.era import is_modern
+from taskbound.wire.mcp.line import require_one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from taskbound.core.action.canonical import JsonValue
+    from taskbound.core.tool.leak import Leaks
+    from taskbound.ports.upstream import Question
+    from taskbound.surfaces.egress.authority import Authority
+    from taskbound.surfaces.egress.permits import Permits
+
+__all__ = ["MAX_ANSWER", "MAX_QUESTION", "MAX_ROUNDS", "Asked", "Round", "Sent"]
+
+_log = logging.getLogger(__name__)
+MAX_QUESTION: Final = 524_288
+"""Bytes of a question as it is told: more than a gateway takes of one (ADR 0042)."""
+MAX_ANSWER: Final = 262_144
+MAX_ROUNDS: Final = 16
+"""How often one call is sent to a modern server that asks."""
+MOST_ROUNDS: Final = 256
+"""Calls of one connection whose server waits for answers; the oldest is let go."""
+_AT_ONCE: Final = 65_536
+_INTERNAL_ERROR: Final = -32603
+_METHOD_NOT_FOUND: Final = -32601
+_TOLD: Final = "the question held a secret of the server"
+_NOT_ANSWERED: Final = "the question was not answered"
+_ABSENT: Final = "this client offers nothing of the kind"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Put:
+    """One question that has no answer yet."""
+
+    method: str
+    sha256: str
+    """Of its canonical parameters without `_meta`: of the action that it is."""
+    since: int
+    """The latest instant of the daemon's that was heard when it was asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """One call as it was sent, for its next round."""
+
+    action: str
+    tool: str
+    arguments: bytes
+    """With what is in its slots."""
+    key: str
+    round: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What a modern server waits for."""
+
+    sent: Sent
+    state: bytes
+    """`requestState`, byte for byte; empty where it gave none."""
+    puts: Mapping[str, _Put] = field(default_factory=dict)
+
+
+class Asked:
+    """The questions of one server; used in the loop."""
+
+    def __init__(
+        self,
+        authority: Authority,
+        permits: Permits,
+        start: wire.StartServer,
+        holder: wire.Holder,
+        *,
+        say: Callable[[wire.EgressSaid], None],
+        spilled: Callable[[int], None],
+    ) -> None:
+        """Start with none.
+
+        Args:
+            authority: The daemon.
+            permits: What was used already.
+            start: What was started.
+            holder: Whose gateway it is.
+            say: Sends a message to the gateway.
+            spilled: Called with the number of the call whose question held a secret; 0 where nobody knows.
+        """
+        self._authority = authority
+        self._permits = permits
+        self._start = start
+        self._holder = holder
+        self._say = say
+        self._spilled = spilled
+        self._last = 0
+        self._open: dict[int, tuple[Question, _Put]] = {}
+        self._names: dict[Question, int] = {}
+        self._rounds: dict[str, Round] = {}
+        """By the action of the call."""
+
+    # --- a legacy server -------------------------------------------------------------------------
+
+    async def ask(self, question: Question, number: int, leaks: Leaks) -> None:
+        """A legacy server asks, in the exchange of the gateway's call of this number if that is known (1)."""
+        self._last += 1
+        name = self._names[question] = self._last
+        raw = msgspec.json.encode(question.params)
+        try:
+            put = self._put(question.method, question.params, raw)
+        except MalformedError as error:
+            self._names.pop(question, None)
+            question.answer(errored(_INTERNAL_ERROR, error.message))
+            return
+        found = leaks.found_in(raw) if len(raw) <= _AT_ONCE else await asyncio.to_thread(leaks.found_in, raw)
+        if found:
+            self._names.pop(question, None)
+            self._spilled(number)
+            question.answer(errored(_INTERNAL_ERROR, _TOLD))
+        elif question in self._names:  # it was not taken back meanwhile
+            self._open[name] = question, put
+            self._say(
+                wire.Asked(question=name, number=number, method=question.method, params=msgspec.Raw(raw))
+            )
+
+    def withdraw(self, question: Question) -> None:
+        """The server wants no answer to it any more."""
+        name = self._names.pop(question, 0)
+        if self._open.pop(name, None) is not None:
+            self._say(wire.Withdrawn(question=name))
+
+    async def answer(self, ask: wire.AnswerServer) -> None:
+        """The gateway answers (rules 2 and 3)."""
+        question, put = self._open.pop(ask.question, (None, None))
+        if question is None or put is None:
+            return  # it was taken back, or answered
+        self._names.pop(question, None)
+        found: Answered | Errored = (
+            errored(_METHOD_NOT_FOUND, _ABSENT) if ask.absent else errored(_INTERNAL_ERROR, _NOT_ANSWERED)
+        )
+        try:
+            if ask.given is not None:
+                value = await self._checked(put, ask.given)
+                raw = bytes(ask.given.answer)
+                found = _error_of(raw, value) if ask.given.error else Answered(raw, value)
+        except TaskboundError as error:
+            _log.warning("an answer to a question is not passed on: %s [%s]", error.message, error.code)
+        finally:
+            question.answer(found)
+
+    # --- a modern server -------------------------------------------------------------------------
+
+    def asks(self, era: str, found: Answered, sent: Sent) -> None:
+        """Keep what a modern server asks for with its answer, if it does (rule 4)."""
+        if not is_modern(era) or found.value.get("resultType") != "input_required":
+            return
+        members = msgspec.json.decode(found.raw, type=dict[str, msgspec.Raw])
+        asked = found.value.get("inputRequests", {})
+        puts: dict[str, _Put] = {}
+        for key, one in (asked if isinstance(asked, dict) else {}).items():
+            params = one.get("params", {}) if isinstance(one, dict) else None
+            method = one.get("method") if isinstance(one, dict) else None
+            if not isinstance(method, str) or not isinstance(params, dict):
+                return  # it is no question: a gateway ends the call
+            try:
+                puts[key] = self._put(method, params, b"")
+            except MalformedError:
+                return
+        while len(self._rounds) >= MOST_ROUNDS:
+            del self._rounds[next(iter(self._rounds))]
+        self._rounds[sent.action] = Round(sent=sent, state=bytes(members.get("requestState", b"")), puts=puts)
+
+    async def go_on(self, ask: wire.ContinueCall) -> tuple[Round, bytes]:
+        """The round that a call goes on from, and the answers to it, as one JSON object (rules 2 and 4).
+
+        Raises:
+            OtherActError: There is none, or the answers are not those to all of it.
+            TaskboundError: The daemon does not say that an answer is one.
+        """
+        known = self._rounds.pop(ask.action, None)
+        if known is None or known.sent.round >= MAX_ROUNDS:
+            raise OtherActError("the server waits for no answers of this call")
+        if [one.key for one in ask.given] != [*known.puts]:
+            raise OtherActError("the answers are not those to what the server asked")
+        for one in ask.given:
+            if one.error:
+                raise OtherActError("a call does not go on with an error")
+            await self._checked(known.puts[one.key], one)
+        given = b",".join(b"%b:%b" % (canonical(one.key), bytes(one.answer)) for one in ask.given)
+        return known, b"{%b}" % given if given else b""
+
+    # --- one answer ------------------------------------------------------------------------------
+
+    def _put(self, method: str, params: Mapping[str, JsonValue], raw: bytes) -> _Put:
+        """What is kept of a question.
+
+        Raises:
+            MalformedError: It is none that can be decided on.
+        """
+        if method not in QUESTION_NAMES or len(raw) > MAX_QUESTION:
+            raise MalformedError("the question is none of MCP's, or too long")
+        arguments = canonical({name: value for name, value in params.items() if name != "_meta"})
+        return _Put(method=method, sha256=sha256(arguments).hexdigest(), since=self._permits.now)
+
+    async def _checked(self, put: _Put, given: wire.Given) -> dict[str, JsonValue]:
+        """The value of an answer, once the daemon says that it is one to this question (rule 2)."""
+        raw = bytes(given.answer)
+        value = _value_of(raw)
+        said = await self._authority.answer(self._start.namespace, given.action, self._holder)
+        self._permits.answer(
+            said,
+            action=given.action,
+            tool=f"{self._start.server}{SEPARATOR}{put.method}",
+            identity=self._start.identity,
+            arguments=put.sha256,
+            answer=sha256(raw).hexdigest(),
+            since=put.since,
+        )
+        return value
+
+
+def _value_of(raw: bytes) -> dict[str, JsonValue]:
+    """The value of an answer, which is one object in canonical bytes, in one line.
+
+    Raises:
+        OtherActError: It is none.
+    """
+    try:
+        if len(raw) > MAX_ANSWER:
+            raise OtherActError("the answer is too long")
+        require_one_line(raw)
+        value = parse_document(raw)
+        if isinstance(value, dict) and canonical(value) == raw:
+            return value
+    except MalformedError as error:
+        raise OtherActError(f"the answer is no answer: {error.message}") from error
+    raise OtherActError("the answer is no object in canonical bytes")
+
+
+def _error_of(raw: bytes, value: Mapping[str, Any]) -> Errored:
+    code, message = value.get("code"), value.get("message")
+    if not isinstance(code, int) or isinstance(code, bool) or not isinstance(message, str):
+        raise OtherActError("the answer is no error")
+    return Errored(raw, code, message)
