@@ -148,6 +148,35 @@ async def test_an_error_that_a_task_brings_is_that_of_the_call(way: Way) -> None
     assert (found.code, json.loads(found.raw)["data"]) == (-7, {"x": 1.0})
 
 
+@OLD
+async def test_a_legacy_task_that_failed_has_failed_whatever_it_brought(way: Way) -> None:
+    state = {"status": "failed", "statusMessage": "it broke"}
+    async with way.running("tasks") as (upstream, _, _heard):
+        nothing, text, said_so, contradicts, named = [
+            await work(
+                upstream, {"name": f"{NAME}{at}", "polls": [state | more], "brings": {"result": brought}}
+            )
+            for at, (brought, more) in enumerate(
+                [
+                    ({}, {}),
+                    ({"content": [], "odd": 1.5}, {}),
+                    ({"content": [], "isError": True}, {}),
+                    ({"content": [], "isError": False}, {}),
+                    ({}, {"statusMessage": f"no {NAME}4"}),
+                ]
+            )
+        ]
+    assert isinstance(nothing, Errored)
+    assert (nothing.code, nothing.message) == (-32603, "it broke")
+    assert isinstance(text, Answered)
+    assert json.loads(text.raw) == text.value == {"content": [], "isError": True, "odd": 1.5}
+    assert isinstance(said_so, Answered)
+    assert isinstance(contradicts, NoAnswer)
+    assert contradicts.code == "bad-task"
+    assert isinstance(named, Errored)
+    assert named.message == "the task failed"
+
+
 @pytest.mark.parametrize("way", WAYS, indirect=True)
 async def test_a_call_that_is_answered_at_once_is_no_task(way: Way) -> None:
     async with way.running("tasks") as (upstream, _, heard):

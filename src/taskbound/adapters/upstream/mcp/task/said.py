@@ -4,6 +4,7 @@
    it is asked for until it is not known any more.
 2. What a task brought is a result as any: that it is of a task is taken out of its `_meta`, and all other
    bytes are the server's. A task brings no other task, and asks in no other way than by its status.
+3. A task of 2025-11-25 can fail by its status alone: what it brought may say nothing of it, or be nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from taskbound.ports.upstream import Answered, Errored, NoAnswer
+from taskbound.ports.upstream import Answered, Errored, NoAnswer, errored
 from taskbound.wire.mcp.errors import BadMcpTaskError
 from taskbound.wire.mcp.task import RELATED_KEY, McpTask, TaskStatus, parse_task
 from taskbound.wire.mcp.write import text
@@ -21,9 +22,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from taskbound.core.action.canonical import JsonValue
+    from taskbound.ports.upstream import UpstreamAnswer
 
-__all__ = ["asked_by", "brought_by", "is_task", "made_by", "of_task", "plain", "related_in", "said_by"]
+__all__ = [
+    "asked_by",
+    "brought_by",
+    "failed",
+    "is_task",
+    "made_by",
+    "of_task",
+    "plain",
+    "related_in",
+    "said_by",
+]
 
+_INTERNAL_ERROR: Final = -32603
 _NOBODY: Final = ""
 _Raws = dict[str, msgspec.Raw]
 
@@ -92,6 +105,23 @@ def plain(found: Answered) -> Answered | NoAnswer:
         raws = {"_meta": msgspec.Raw(_object(metas)), **raws}
         value |= {"_meta": {key: one for key, one in meta.items() if key != RELATED_KEY}}
     return Answered(_object(raws), value)
+
+
+def failed(found: Answered, words: str) -> UpstreamAnswer:
+    """The result of a legacy task whose status is that it failed (rule 3), as that of a call that has.
+
+    Args:
+        found: What it brought (`plain`).
+        words: The server's words for that.
+    """
+    value = found.value
+    if value.get("isError") is True:
+        return found
+    if "isError" in value:
+        return _bad("one that failed has no result that says that it did not")
+    if "content" in value:
+        return Answered(b'{"isError":true,%b' % found.raw.lstrip()[1:], value | {"isError": True})
+    return errored(_INTERNAL_ERROR, words or "the task failed")
 
 
 def _object(members: Mapping[str, msgspec.Raw]) -> bytes:

@@ -22,7 +22,7 @@ import msgspec
 
 from taskbound.adapters.upstream.mcp.errors import ServerLostError
 from taskbound.adapters.upstream.mcp.handshake import params_for
-from taskbound.adapters.upstream.mcp.task.said import asked_by, brought_by, plain, said_by
+from taskbound.adapters.upstream.mcp.task.said import asked_by, brought_by, failed, plain, said_by
 from taskbound.core.action.canonical import canonical
 from taskbound.core.tool.mirror import encoded
 from taskbound.ports.upstream import Answered, Errored, NoAnswer
@@ -253,7 +253,10 @@ class Waiter:
             return None
         if isinstance(found, Errored):
             return found if task.status is TaskStatus.FAILED else None
-        return plain(found)
+        brought = plain(found)
+        if task.status is not TaskStatus.FAILED or isinstance(brought, NoAnswer):
+            return brought
+        return failed(brought, "" if work.name in task.words else task.words)
 
     def _asks(self, work: Work, found: Answered) -> UpstreamAnswer | None:
         """What a modern task waits for and was not asked for before, with a state of ours (rule 3)."""
