@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from taskbound.adapters.keys.sealing import SealingKey, seal
 from taskbound.adapters.upstream.mcp.filling import fill
+from taskbound.adapters.upstream.mcp.http.oauth import TokenEndpoint
 from taskbound.core.tool import Binding
 from taskbound.surfaces.egress.desk import Desk
 from taskbound.surfaces.egress.errors import OtherActError
 from taskbound.surfaces.egress.permits import Permits
 from taskbound.surfaces.egress.serving import EgressHouse, EgressSocket
-from taskbound.wire.egress import AnswerOf, Holder, Permit, SealedServer, SealedSlot
+from taskbound.surfaces.egress.tokens import Endings, Refusals, TokenDesk
+from taskbound.wire.egress import AnswerOf, Holder, Permit, SealedServer, SealedSlot, TellToken
 from taskbound.wire.tool import identity_of
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from taskbound.adapters.upstream.mcp.server import StdioStarter
     from taskbound.core.tool import ServerIdentity, Slot
     from taskbound.ports.upstream import Logged, Told, Turn, Upstream, UpstreamAnswer, UpstreamEvents
+    from taskbound.surfaces.egress.tokens import ServerTokens
     from taskbound.wire.tool import ServerSpec
 
 __all__ = ["Book", "Granting", "egress"]
@@ -43,6 +46,7 @@ class Book:
         self.pins: dict[str, SealedServer] = {}
         self.permits: dict[str, Permit] = {}
         self.now = 1
+        self.told: list[TellToken] = []
         self._numbers = itertools.count(1)
 
     def pin(self, spec: ServerSpec, values: Mapping[str, str]) -> None:
@@ -90,6 +94,11 @@ class Book:
         self._require(namespace, holder)
         raise OtherActError(f"no such answer: {action}")
 
+    async def tell(self, namespace: str, told: TellToken) -> None:
+        """Keep it."""
+        assert namespace == "default"
+        self.told.append(told)
+
     def _require(self, namespace: str, holder: Holder) -> None:
         assert (namespace, holder.uid, holder.pid) == ("default", os.getuid(), os.getpid())
 
@@ -133,11 +142,24 @@ async def egress(book: Book, start: StdioStarter | HttpStarter) -> AsyncIterator
         events: UpstreamEvents,
         values: Mapping[Slot, str],
         offers: bytes,
+        tokens: ServerTokens | None,
     ) -> Upstream:
-        return await start(identity, era=era, events=events, filling=fill(values), offers=offers)
+        return await start(identity, era=era, events=events, filling=fill(values, tokens), offers=offers)
 
     house = EgressHouse(
-        desk=Desk(authority=book, key=book.key, start=filled, permits=Permits(), kept=lambda _: None),
+        desk=Desk(
+            authority=book,
+            key=book.key,
+            start=filled,
+            permits=Permits(),
+            tokens=TokenDesk(
+                issuer=lambda client, secret: TokenEndpoint(client, secret, lambda *_: ""),
+                kept=lambda _: None,
+                refusals=Refusals(),
+                endings=Endings(),
+            ),
+            kept=lambda _: None,
+        ),
         look=lambda _: Holder(uid=os.getuid(), pid=os.getpid(), started=1),
         accounts=frozenset({os.getuid()}),
         idle=lambda: None,

@@ -252,7 +252,8 @@ async def _read(reader: asyncio.StreamReader) -> Asked | None:
     headers = tuple((name.lower(), value) for name, value in (line.split(": ", 1) for line in lines))
     size = int(dict(headers).get("content-length", "0"))
     body = await reader.readexactly(size)
-    message = json.loads(body) if body else {}
+    form = dict(headers).get("content-type", "").startswith("application/x-www-form-urlencoded")
+    message = json.loads(body) if body and not form else {}
     return Asked(verb=verb, target=target, head=head, headers=headers, body=body, message=message)
 
 

@@ -6,7 +6,7 @@ the server.
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -49,6 +49,7 @@ __all__ = [
     "StartServer",
     "Started",
     "Stopped",
+    "TellToken",
     "ToolsMoved",
     "Unanswered",
     "Unlisted",
@@ -377,6 +378,24 @@ class SealedServer(Message, frozen=True, tag="sealed-server", tag_field="is"):
     """Those that are filled."""
     now: int
     """The daemon's instant."""
+    tasks: tuple[str, ...] = ()
+    """The live tasks of this process that may use it."""
+
+
+class TellToken(Message, frozen=True, tag="upstream:token", tag_field="op"):
+    """The egress says what becomes of a token for a server; the daemon records it before it answers."""
+
+    server: str
+    identity: str
+    """Digest of the server's identity."""
+    token: str
+    """The egress' own name for it: `tok_` and 32 hexadecimal digits."""
+    state: Literal["asked", "given", "refused", "revoked", "lapsed", "left"]
+    tasks: tuple[str, ...]
+    seconds: int = 0
+    """How long it lives from now on, when it was given or is left."""
+    why: str = ""
+    """Why it was refused or is left: an error's code."""
 
 
 class ShowPermit(Message, frozen=True, tag="action:permit", tag_field="op"):
@@ -403,6 +422,8 @@ class Permit(Message, frozen=True, tag="permit", tag_field="is"):
     """The number of each filled slot of the server now."""
     key: str = ""
     """The client's idempotency key that was decided with it."""
+    task: str = ""
+    """Whose permit it is."""
 
 
 class ShowAnswer(Message, frozen=True, tag="action:answer", tag_field="op"):

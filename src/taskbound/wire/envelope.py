@@ -57,6 +57,7 @@ Ask: TypeAlias = (
     | egress.ShowSealed
     | egress.ShowPermit
     | egress.ShowAnswer
+    | egress.TellToken
     | tool.ReachTools
     | tool.CoverCalls
     | tool.ListTools

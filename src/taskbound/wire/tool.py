@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from taskbound.core.tool import BadServerError, PinnedFile, ServerIdentity, parse_slot
 from taskbound.wire.frame import Message
+
+if TYPE_CHECKING:
+    from taskbound.core.tool.oauth.client import OAuthClient
 
 __all__ = [
     "AcceptTool",
@@ -20,6 +23,7 @@ __all__ = [
     "DiffTool",
     "ListTools",
     "ListUpstreams",
+    "OAuthSpec",
     "ReachTools",
     "RemoveUpstream",
     "SecretRow",
@@ -37,6 +41,21 @@ __all__ = [
     "UpstreamRows",
     "identity_of",
 ]
+
+
+class OAuthSpec(Message, frozen=True):
+    """The OAuth client that a server is reached as (`core.tool.oauth.client`); nothing of it is secret."""
+
+    client: str
+    token: str
+    """The token endpoint."""
+    method: str
+    """`client_secret_basic`, `client_secret_post` or `private_key_jwt`."""
+    resource: str
+    issuer: str = ""
+    revocation: str = ""
+    scopes: tuple[str, ...] = ()
+    """Sorted."""
 
 
 class ServerSpec(Message, frozen=True):
@@ -82,6 +101,8 @@ class ServerSpec(Message, frozen=True):
     """What a server that is started may use of the machine (`core.tool.limits`), sorted; 0 is none."""
     slots: tuple[str, ...] = ()
     """Where its secrets go, as `core.tool.Slot` writes them, sorted; their values stand nowhere here."""
+    oauth: OAuthSpec | None = None
+    """For a server with a URL that wants tokens: whom it is reached as."""
 
 
 class AddUpstream(Message, frozen=True, tag="upstream:add", tag_field="op"):
@@ -348,9 +369,12 @@ def identity_of(spec: ServerSpec, *, namespace: str) -> ServerIdentity:
         BadUrlError: Its URL can't be one.
         BadHeaderError: It declares a header that can't be.
         BadSlotError: A slot of it can't be one.
+        BadClientError: Its OAuth client can't be one.
     """
     if spec.url:
         return _reached(spec, namespace)
+    if spec.oauth is not None:
+        raise BadServerError("only a server that is reached by streamable HTTP has an OAuth client")
     return ServerIdentity(
         namespace=namespace,
         transport=spec.transport or "stdio",
@@ -389,4 +413,19 @@ def _reached(spec: ServerSpec, namespace: str) -> ServerIdentity:
             url=spec.url, era=spec.era, headers=spec.headers, key=spec.key, authorities=authorities
         ),
         slots=tuple(map(parse_slot, spec.slots)),
+        oauth=_client(spec.oauth) if spec.oauth is not None else None,
+    )
+
+
+def _client(spec: OAuthSpec) -> OAuthClient:
+    from taskbound.core.tool.oauth.client import OAuthClient  # noqa: PLC0415 -- as above
+
+    return OAuthClient(
+        client=spec.client,
+        token=spec.token,
+        method=spec.method,
+        resource=spec.resource,
+        issuer=spec.issuer,
+        revocation=spec.revocation,
+        scopes=spec.scopes,
     )

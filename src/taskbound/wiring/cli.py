@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from taskbound.core.tool import Binding, Slot
     from taskbound.ports.policy import PolicyLanguage
     from taskbound.sdk.client import Client
-    from taskbound.surfaces.cli.plugs import Looked, Loot, Place, Plugs, Probed
-    from taskbound.wire.tool import ServerSpec
+    from taskbound.surfaces.cli.plugs import Authorized, Looked, Loot, Place, Plugs, Probed
+    from taskbound.wire.tool import OAuthSpec, ServerSpec
 
 __all__ = ["main", "make_plugs", "own_command"]
 
@@ -52,6 +52,7 @@ def make_plugs(environ: Mapping[str, str]) -> Plugs:
         socket=find_socket,
         probe=_probe,
         reach=_reach,
+        authorize=_authorize,
         look=_look,
         seal=_seal,
         read_secret=_read_secret,
@@ -143,15 +144,39 @@ def _reach(  # noqa: PLR0913 -- the shape that `Plugs` asks for
     authorities: str,
     transport: Literal["", "http", "sse"],
     secrets: Mapping[Slot, str | None] | None = None,
+    oauth: OAuthSpec | None = None,
 ) -> Probed:
     from taskbound.adapters.upstream.mcp.http.probe import probe_url  # noqa: PLC0415 -- as above
     from taskbound.surfaces.cli.plugs import Probed  # noqa: PLC0415 -- as above
 
     place = str(Path(authorities).resolve()) if authorities else ""
     spec, seen = probe_url(
-        name=name, url=url, headers=headers, key=key, authorities=place, transport=transport, secrets=secrets
+        name=name,
+        url=url,
+        headers=headers,
+        key=key,
+        authorities=place,
+        transport=transport,
+        secrets=secrets,
+        oauth=oauth,
+        sign=_sign,
     )
     return Probed(spec=spec, definitions=seen.definitions, methods=seen.methods, notes=seen.notes)
+
+
+def _sign(key: str, client: str, audience: str) -> str:
+    from taskbound.adapters.keys.assertion import assertion  # noqa: PLC0415 -- as above
+
+    return assertion(key, client=client, audience=audience)
+
+
+def _authorize(url: str, asked: OAuthSpec) -> Authorized:
+    """Look at the issuer that a person named, and at what the server says of its issuers."""
+    from taskbound.adapters.upstream.mcp.http.issuer import authorize  # noqa: PLC0415 -- as above
+    from taskbound.surfaces.cli.plugs import Authorized  # noqa: PLC0415 -- as above
+
+    spec, notes = authorize(url, asked)
+    return Authorized(spec=spec, notes=notes)
 
 
 def _look(spec: ServerSpec, namespace: str) -> Looked:

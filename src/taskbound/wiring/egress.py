@@ -20,6 +20,7 @@ import os
 import resource
 import signal
 import sys
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -37,6 +38,7 @@ from taskbound.surfaces.egress.authority import DaemonAuthority
 from taskbound.surfaces.egress.desk import Desk
 from taskbound.surfaces.egress.permits import Permits
 from taskbound.surfaces.egress.serving import EgressHouse, EgressSocket
+from taskbound.surfaces.egress.tokens import Endings, Refusals, TokenDesk
 from taskbound.wire.connection import Open
 from taskbound.wire.egress import Holder
 from taskbound.wiring.accounts import open_to_group, parse_account, parse_group
@@ -48,15 +50,20 @@ if TYPE_CHECKING:
     from socket import socket
 
     from taskbound.adapters.keys.sealing import SealingKey
+    from taskbound.adapters.upstream.mcp.http.oauth import TokenEndpoint
     from taskbound.core.tool import ServerIdentity, Slot
+    from taskbound.core.tool.oauth.client import OAuthClient
     from taskbound.ports.upstream import Upstream, UpstreamEvents
     from taskbound.surfaces.egress.authority import Connect
+    from taskbound.surfaces.egress.tokens import ServerTokens
 
 __all__ = ["main"]
 
 _DUMPABLE: Final = 4
 """PR_SET_DUMPABLE of Linux `prctl(2)`."""
 _BACKLOG: Final = 128
+_TOKENS: Final = 256
+"""Tokens, the last ones, that are looked for in the log."""
 _WHOLE: Final = logging.Formatter()
 """All that a record can say: its words, and the tracebacks that go with them."""
 
@@ -90,9 +97,16 @@ async def _serve(told: argparse.Namespace, key: SealingKey) -> int:
     for handler in logging.getLogger().handlers:
         handler.addFilter(held)  # 4
     authority = DaemonAuthority(_connecting(Path(told.daemon)))
-    starter = _Starter()
+    starter, endings = _Starter(), Endings()
     house = EgressHouse(
-        desk=Desk(authority=authority, key=key, start=starter, permits=Permits(), kept=held.keep),
+        desk=Desk(
+            authority=authority,
+            key=key,
+            start=starter,
+            permits=Permits(),
+            tokens=TokenDesk(issuer=_issuer, kept=held.keep_token, refusals=Refusals(), endings=endings),
+            kept=held.keep,
+        ),
         look=_look,
         accounts=_accounts(told),
         idle=starter.sweep,
@@ -115,6 +129,7 @@ async def _serve(told: argparse.Namespace, key: SealingKey) -> int:
     await over.wait()
     server.close()
     await house.close()
+    await endings.close()
     authority.close()
     starter.sweep()
     with contextlib.suppress(FileNotFoundError):
@@ -138,11 +153,25 @@ class _Starter:
         events: UpstreamEvents,
         values: Mapping[Slot, str],
         offers: bytes,
+        tokens: ServerTokens | None,
     ) -> Upstream:
-        filling = fill(values)
+        filling = fill(values, tokens)
         if identity.remote is None:
             return await self._stdio(identity, era=era, events=events, filling=filling, offers=offers)
         return await self._http(identity, era=era, events=events, filling=filling, offers=offers)
+
+
+def _issuer(client: OAuthClient, secret: str) -> TokenEndpoint:
+    """The authorization server of a client; loaded once a server wants tokens."""
+    from taskbound.adapters.upstream.mcp.http.oauth import TokenEndpoint  # noqa: PLC0415 -- as said above
+
+    return TokenEndpoint(client, secret, _sign)
+
+
+def _sign(key: str, client: str, audience: str) -> str:
+    from taskbound.adapters.keys.assertion import assertion  # noqa: PLC0415 -- as said above
+
+    return assertion(key, client=client, audience=audience)
 
 
 class _Held(logging.Filter):
@@ -151,13 +180,19 @@ class _Held(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         self._values: frozenset[str] = frozenset()
+        self._tokens: deque[str] = deque(maxlen=_TOKENS)
         self._leaks = Leaks(())
 
     def keep(self, values: frozenset[str]) -> None:
         """A server was given these."""
         if not values <= self._values:
             self._values |= values
-            self._leaks = Leaks(self._values)
+            self._leaks = Leaks((*self._values, *self._tokens))
+
+    def keep_token(self, token: str) -> None:
+        """A server is about to be given this token."""
+        self._tokens.append(token)
+        self._leaks = Leaks((*self._values, *self._tokens))
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line may be written; one that may not is written without its words."""

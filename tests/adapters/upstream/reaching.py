@@ -11,7 +11,7 @@ from msgspec import structs
 
 from taskbound.adapters.upstream.mcp.http.probe import pin_url
 from taskbound.adapters.upstream.mcp.http.server import HttpServer, HttpStarter
-from taskbound.adapters.upstream.mcp.http.session import Waits
+from taskbound.adapters.upstream.mcp.http.waits import Waits
 from taskbound.adapters.upstream.mcp.server import Patience
 from taskbound.ports.upstream import Question, UpstreamAnswer
 from taskbound.wire.tool import ServerSpec, identity_of

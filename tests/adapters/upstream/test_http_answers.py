@@ -10,7 +10,7 @@ import pytest
 
 from taskbound.adapters.upstream.mcp.errors import StartFailedError
 from taskbound.adapters.upstream.mcp.http.probe import pin_url
-from taskbound.adapters.upstream.mcp.http.session import Waits
+from taskbound.adapters.upstream.mcp.http.waits import Waits
 from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent, UpstreamAnswer
 from tests.adapters.upstream.reaching import (
     DEADLINE,

@@ -15,7 +15,7 @@ from msgspec import structs
 from taskbound.adapters.upstream.mcp.errors import EraChangedError, StartFailedError
 from taskbound.adapters.upstream.mcp.http.probe import Transport, pin_url, probe
 from taskbound.adapters.upstream.mcp.http.server import HttpServer
-from taskbound.adapters.upstream.mcp.http.session import Waits
+from taskbound.adapters.upstream.mcp.http.waits import Waits
 from taskbound.ports.upstream import Answered, NoAnswer, NotSent, UpstreamAnswer
 from tests.adapters.upstream.reaching import DEADLINE, QUICK, Events, answered, reach, until
 from tests.peers.rawhttp import Asked, RawHttp, Say, dump, result_of

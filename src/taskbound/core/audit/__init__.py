@@ -96,6 +96,7 @@ from taskbound.core.audit.events import (
     UpstreamDeclared,
     UpstreamRemoved,
     UpstreamSecretSet,
+    UpstreamTokenTold,
     WriterStarted,
 )
 from taskbound.core.audit.export import parse_header, render_export, verify_export
@@ -245,6 +246,7 @@ __all__ = [
     "UpstreamDeclared",
     "UpstreamRemoved",
     "UpstreamSecretSet",
+    "UpstreamTokenTold",
     "Verified",
     "VerifierKey",
     "VerifierKeyError",

@@ -17,6 +17,9 @@ Rules:
    distinct, at most `MAX_SLOTS`, of kinds that this server has, and in nobody else's place: no declared
    variable, header or parameter has the name of one. Without slots a digest is what it was before there were
    any.
+6. A server that is reached may be one that wants tokens: then the client that it is reached as is in the
+   digest (`oauth.client`), what that client proves itself with has the one slot of its kind, and the header
+   that tokens go in is taken.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ from taskbound.core.tool.slot import MAX_SLOTS
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool.limits import Limit
+    from taskbound.core.tool.oauth.client import OAuthClient
     from taskbound.core.tool.remote import Remote
     from taskbound.core.tool.slot import Slot
 
@@ -96,6 +100,8 @@ class ServerIdentity:
     """Where the server is, when nothing is started here (rule 4)."""
     slots: tuple[Slot, ...] = ()
     """Where its secrets go (rule 5)."""
+    oauth: OAuthClient | None = None
+    """Whom it is reached as, when it wants tokens (rule 6)."""
     digest: str = field(init=False)
     """Rule 1: 64 lowercase hexadecimal digits."""
 
@@ -108,6 +114,7 @@ class ServerIdentity:
         else:
             self._require_program()
         self._require_slots()
+        self._require_client()
         object.__setattr__(self, "digest", sha256(canonical(self._value())).hexdigest())
 
     def _require_program(self) -> None:
@@ -134,7 +141,7 @@ class ServerIdentity:
         _require_sorted([one.text for one in self.slots], "slots")
         if len(self.slots) > MAX_SLOTS:
             raise BadSlotError(f"a server has at most {MAX_SLOTS} slots")
-        kinds = {"argument", *(("environment",) if self.remote is None else ("header", "query"))}
+        kinds = {"argument", *(("environment",) if self.remote is None else ("header", "query", "oauth"))}
         if self.transport == "sse":
             kinds = {"argument"}  # what the older transport sends where is the server's word
         declared = dict(self.environment)
@@ -146,13 +153,24 @@ class ServerIdentity:
         if self.remote is not None:
             self.remote.require_room(self.slots)
 
+    def _require_client(self) -> None:
+        """Go on only with a client that this server has use for (rule 6)."""
+        wanted = [] if self.oauth is None else [self.oauth.slot]
+        if [one for one in self.slots if one.kind == "oauth"] != wanted:
+            raise BadSlotError("an OAuth client has one slot, its method's, and no other server has one")
+        if self.oauth is not None and (self.remote is None or self.transport != "http"):
+            raise BadServerError("only a server that is reached by streamable HTTP has an OAuth client")
+        if self.oauth is not None and any(one.text == "header:authorization" for one in self.slots):
+            raise BadSlotError("the place `header:authorization` is taken: tokens go there")
+
     @property
     def _how(self) -> str:
         return "started" if self.remote is None else "reached by a URL"
 
     def _value(self) -> dict[str, JsonValue]:
         slots: dict[str, JsonValue] = {"slots": [one.text for one in self.slots]} if self.slots else {}
-        return {**self._itself(), **slots}
+        client: dict[str, JsonValue] = {"oauth": self.oauth.value()} if self.oauth is not None else {}
+        return {**self._itself(), **slots, **client}
 
     def _itself(self) -> dict[str, JsonValue]:
         if self.remote is not None:

@@ -4,13 +4,15 @@ Rules:
 
 1. A slot is written `KIND:NAME`. `environment:NAME` is a variable of a server that is started; `header:NAME`
    and `query:NAME` go with each request to a URL; `argument:TOOL/NAME` is a top-level argument of one of the
-   server's own tools. There is one way to write it: headers in small letters.
+   server's own tools. `oauth:client-secret` and `oauth:private-key` are what a client proves itself with
+   where tokens for a URL are given (`oauth.client`). There is one way to write it: headers in small letters.
 2. A slot holds what opens something, and nothing that decides what runs or who is spoken to: no variable that
    a loader, a shell or an interpreter takes for code or for a place of code, and none that a tool's
    configuration, a proxy or a list of authorities is taken from. A token of such a tool (`GIT_TOKEN`,
    `NPM_TOKEN`) is one.
 3. A value is `MIN_SECRET` to `MAX_SECRET` bytes of UTF-8: what is shorter can't be told from other text when
-   an answer is looked through for it. It holds no zero byte, and in a header printable ASCII only.
+   an answer is looked through for it. It holds no zero byte, and in a header and for OAuth printable ASCII
+   only.
 4. A value is sealed for one binding: namespace, server, identity, slot and number. What opens under another
    is not believed (`wire.secret`). Each value of a slot has the number after the one before.
 """
@@ -24,7 +26,17 @@ from typing import Final
 from taskbound.core.tool.errors import BadSecretError, BadSlotError
 from taskbound.core.tool.name import METHOD_NAMES, parse_own_name, shown
 
-__all__ = ["MAX_SECRET", "MAX_SLOTS", "MIN_SECRET", "Binding", "Slot", "parse_slot", "require_secret"]
+__all__ = [
+    "KEY_SLOT",
+    "MAX_SECRET",
+    "MAX_SLOTS",
+    "MIN_SECRET",
+    "SECRET_SLOT",
+    "Binding",
+    "Slot",
+    "parse_slot",
+    "require_secret",
+]
 
 MIN_SECRET: Final = 8
 MAX_SECRET: Final = 8_192
@@ -35,7 +47,9 @@ _NAMES: Final = {
     "header": re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?"),
     "query": re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}"),
     "argument": re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}"),
+    "oauth": re.compile(r"client-secret|private-key"),
 }
+_LINES: Final = frozenset({"header", "oauth"})
 _HEADER: Final = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _CODE: Final = frozenset(
     {
@@ -59,7 +73,7 @@ class Slot:
     """
 
     kind: str
-    """`environment`, `header`, `query` or `argument`."""
+    """`environment`, `header`, `query`, `argument` or `oauth`."""
     name: str
     tool: str = ""
     """For an argument: the server's own name of the tool."""
@@ -100,6 +114,10 @@ class Binding:
     """1 for the first value of the slot."""
 
 
+SECRET_SLOT: Final = Slot(kind="oauth", name="client-secret")
+KEY_SLOT: Final = Slot(kind="oauth", name="private-key")
+
+
 def _decides(name: str) -> bool:
     """Whether a variable of this name decides what runs or who is spoken to (rule 2)."""
     if name in _CODE or name.startswith(_CODE_PREFIXES):
@@ -137,5 +155,5 @@ def require_secret(slot: Slot, value: str) -> None:
         raise BadSecretError(f"a secret has {MIN_SECRET} to {MAX_SECRET} bytes, and this one has {size}")
     if "\0" in value or any("\ud800" <= one <= "\udfff" for one in value):
         raise BadSecretError("the secret holds what is no text")
-    if slot.kind == "header" and _HEADER.fullmatch(value) is None:
+    if slot.kind in _LINES and _HEADER.fullmatch(value) is None:
         raise BadSecretError("the secret can't stand in a header: it is not printable ASCII on one line")

@@ -4,6 +4,8 @@
    done: a server of the agent whose gateway it is, and a permit that a connection of it holds.
 2. An answer is what came of a question: recorded, released, of a connection of that process.
 3. Nothing is told of a task that is not live, nor while everything is stopped, whatever was permitted before.
+4. What becomes of a token for a server is recorded, and nothing of the token: first that one is about to be
+   asked for, in the egress' word for whom, then how that ended.
 """
 
 from __future__ import annotations
@@ -18,8 +20,10 @@ from taskbound.core.revocation import require_not_stopped
 from taskbound.core.task import require_live
 from taskbound.core.tool import parse_tool_name
 from taskbound.flows.tool import UnknownServerError
+from taskbound.flows.tool.oauth import ServerTokens
 from taskbound.surfaces.api.show import read_spec
 from taskbound.wire import egress as wire
+from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot
@@ -27,7 +31,15 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["NoAnswerError", "NoPermitError", "require_egress", "show_answer", "show_permit", "show_sealed"]
+__all__ = [
+    "NoAnswerError",
+    "NoPermitError",
+    "require_egress",
+    "show_answer",
+    "show_permit",
+    "show_sealed",
+    "tell_token",
+]
 
 
 class NoPermitError(DeniedError):
@@ -69,7 +81,7 @@ async def show_sealed(daemon: Daemon, connection: Connection, ask: wire.ShowSeal
             tasks = [task for agent, task in seats if not server.agents or agent in server.agents]
             if not tasks:
                 raise UnprovenError(f"the process that asks is no gateway with a task for `{ask.server}`")
-            _require_any_live(daemon, snapshot, space, tasks)
+            live = _require_any_live(daemon, snapshot, space, tasks)
             secrets = snapshot.tools.secrets(space, ask.server)
         return wire.SealedServer(
             spec=read_spec(server),
@@ -79,9 +91,17 @@ async def show_sealed(daemon: Daemon, connection: Connection, ask: wire.ShowSeal
                 if one.sealed
             ),
             now=daemon.means.clock.now(),
+            tasks=live,
         )
 
     return await daemon.read(read)
+
+
+async def tell_token(daemon: Daemon, connection: Connection, ask: wire.TellToken) -> Answer:
+    """Record what becomes of a token (rule 4)."""
+    tokens = ServerTokens(daemon.means)
+    await daemon.first(lambda: tokens.record(connection.namespace, ask))
+    return Done()
 
 
 async def show_permit(daemon: Daemon, connection: Connection, ask: wire.ShowPermit) -> Answer:
@@ -107,6 +127,7 @@ async def show_permit(daemon: Daemon, connection: Connection, ask: wire.ShowPerm
             now=daemon.means.clock.now(),
             secrets=tuple((one.slot, one.number) for one in secrets if one.sealed),
             key=action.key,
+            task=action.task,
         )
 
     return await daemon.read(read)
@@ -149,8 +170,10 @@ def _gateways(daemon: Daemon, namespace: str, holder: wire.Holder) -> list[Conne
     ]
 
 
-def _require_any_live(daemon: Daemon, snapshot: Snapshot, namespace: str, tasks: list[str]) -> None:
-    """Go on only when nothing is stopped and one of these tasks is live (rule 3).
+def _require_any_live(
+    daemon: Daemon, snapshot: Snapshot, namespace: str, tasks: list[str]
+) -> tuple[str, ...]:
+    """Go on only when nothing is stopped and one of these tasks is live (rule 3); those that are, sorted.
 
     Raises:
         DeniedError: None is.
@@ -158,12 +181,14 @@ def _require_any_live(daemon: Daemon, snapshot: Snapshot, namespace: str, tasks:
     require_not_stopped(snapshot.revocation.kill_switch(namespace))
     now = daemon.means.clock.now()
     refusal: DeniedError | None = None
+    live: set[str] = set()
     for task in tasks:
         try:
             require_live(task, snapshot.tasks.heads(namespace, {task}), now)
         except DeniedError as error:
             refusal = error
         else:
-            return
-    if refusal is not None:
+            live.add(task)
+    if refusal is not None and not live:
         raise refusal
+    return tuple(sorted(live))

@@ -201,5 +201,6 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_tool.RemoveUpstream: _operation("api:upstream:remove", _P, tool.remove_upstream),
     wire_egress.ShowSealed: _operation("api:upstream:sealed", Right.EGRESS, egress.show_sealed),
     wire_tool.SetSecret: _operation("api:upstream:secret", _P, tool.set_secret),
+    wire_egress.TellToken: _operation("api:upstream:token", Right.EGRESS, egress.tell_token),
 }
 """Every operation but `connection:open`, by the message that asks for it."""

@@ -67,6 +67,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         unfit-question unknown-member unknown-method unknown-path unknown-state
         unpinnable unreadable-plan unsupported-version unwritable
         verifier-key-malformed
+        bad-oauth-client bad-oauth-metadata
         bad-secret bad-slot not-started other-sealing-key
     """,
     _DENIED: """
@@ -95,6 +96,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         unknown-action unknown-approval unknown-bundle unknown-identity unknown-issuer unknown-key
         unknown-server unknown-session unknown-template unknown-tool unproven unvouched upstream-exists
         wrong-monitor-code wrong-state
+        other-issuer token-refused token-too-wide
         egress-refused misnamed-pin no-permit not-answered other-act other-pin permit-used secret-missing
         secret-shown slot-taken
     """,
@@ -112,6 +114,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         read-only-database
         restored-database server-lost server-repinned signer-unavailable slow-client start-failed store-busy
         store-unavailable tile-missing tools-unstable unavailable undecided unreadable-row unsafe-database
+        bad-token no-token not-authorized token-not-taken
         egress-not-started egress-unavailable permit-over secret-changed secret-in-answer
     """,
     _TAMPERED: """

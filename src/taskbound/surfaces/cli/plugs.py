@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from taskbound.core.tool import Binding, Slot
     from taskbound.ports.policy import PolicyLanguage
     from taskbound.sdk.client import Client
-    from taskbound.wire.tool import ServerSpec
+    from taskbound.wire.tool import OAuthSpec, ServerSpec
 
-__all__ = ["Looked", "Loot", "Place", "Plugs", "Probed", "Probing", "Reaching"]
+__all__ = ["Authorized", "Looked", "Loot", "Place", "Plugs", "Probed", "Probing", "Reaching"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +69,14 @@ class Looked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Authorized:
+    """The OAuth client that a person named, with what its issuer says of itself."""
+
+    spec: OAuthSpec
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Loot:
     """A copied data directory, as whoever copied it can read and use it without a daemon."""
 
@@ -115,11 +123,13 @@ class Reaching(Protocol):
         authorities: str,
         transport: Literal["", "http", "sse"],
         secrets: Mapping[Slot, str | None] | None = None,
+        oauth: OAuthSpec | None = None,
     ) -> Probed:
-        """The pinned server and its definitions; `secrets` as for `Probing`.
+        """The pinned server and its definitions; `secrets` as for `Probing`, `oauth` whom it is reached as.
 
         Raises:
             MalformedError: The URL, a header or the file of authorities can't be pinned.
+            DeniedError: The authorization server gives no token.
             UnavailableError: The server is not reached, does not prove who it is, or does not answer or list.
         """
 
@@ -138,6 +148,8 @@ class Plugs:
     """Where the daemon of a data directory listens."""
     probe: Probing
     reach: Reaching
+    authorize: Callable[[str, OAuthSpec], Authorized]
+    """The client with its issuer's endpoints, for the server at this URL; looks at what both say of it."""
     look: Callable[[ServerSpec, str], Looked]
     """Start or reach a pinned server as a gateway of a namespace would, see what it offers, and end it."""
     seal: Callable[[Place, str, Binding], str]

@@ -14,6 +14,7 @@ import typer
 
 from taskbound.core.errors import DeniedError
 from taskbound.core.tool import Binding, Slot, parse_slot, require_secret
+from taskbound.surfaces.cli.oauth import client_words
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import shown
 from taskbound.surfaces.cli.session import Session, command
@@ -144,6 +145,8 @@ def _require_named(session: Session, row: UpstreamRow, spec: ServerSpec) -> None
 
 def _what(spec: ServerSpec) -> str:
     """What a secret is about to be given to, for a person to read."""
+    if spec.oauth is not None:
+        return f"{shown(spec.url)}; {client_words(spec.oauth)}"
     return shown(spec.url or " ".join((spec.command, *spec.arguments)))
 
 

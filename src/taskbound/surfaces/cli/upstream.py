@@ -10,6 +10,7 @@ import typer
 
 from taskbound.core.tool import ToolDefinition, method_definition, parse_definitions
 from taskbound.core.tool.limits import limit_words
+from taskbound.surfaces.cli.oauth import OAuth, ask_client, with_slot
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.screen import shown
 from taskbound.surfaces.cli.secret import add_secret, fill_slots, how_filled, read_slots
@@ -42,6 +43,11 @@ __all__ = [
 app = group("upstream", "Servers that agents reach through a gateway, pinned to what they were when added.")
 
 HIDDEN = "(not shown)"
+_EITHER: Final = "a server has either a command or a URL, each with options of its own"
+_OPTIONS: Final = (
+    "give `-- COMMAND…` (`--env`, `--cwd`, `--limit`), or `--url` (`--header`, `--key`, `--ca`,"
+    " `--transport`, `--oauth`)"
+)
 ASKS: Final = {
     "elicitation": "elicitation/create",
     "roots": "roots/list",
@@ -101,12 +107,15 @@ Transport = Annotated[
 @command(
     app,
     "add",
+    asks=True,
     examples="taskbound upstream add git -- mcp-server-git\n"
     "taskbound upstream add payments --agent helper --env LEDGER=/srv/ledger.db -- /opt/payments/server\n"
     "taskbound upstream add git --tools git.yaml -- mcp-server-git\n"
     "taskbound upstream add indexer --limit memory=1GiB --limit cpu=600 -- /opt/indexer/server\n"
     "taskbound upstream add search --url https://mcp.example.com/search\n"
-    "taskbound upstream add github --secret environment:GITHUB_TOKEN -- /opt/github/server stdio < token",
+    "taskbound upstream add github --secret environment:GITHUB_TOKEN -- /opt/github/server stdio < token\n"
+    "taskbound upstream add crm --url https://crm.example.com/mcp --oauth client=taskbound"
+    " --oauth issuer=https://login.example.com --oauth scope=crm.read --yes < secret",
 )
 def add(
     session: Session,
@@ -128,22 +137,20 @@ def add(
     tools: Tools = "",
     relax: RelaxOption = False,
     secret: Secret = None,
+    oauth: OAuth = None,
 ) -> None:
     """Pin a server: its binary and arguments, or its URL, and the definitions of its tools.
 
     The server is started or reached once to list its tools, and no tool of it is called. Put its command
     after `--`. A secret (environment:NAME, header:NAME, query:NAME, argument:TOOL/NAME) is sealed, and the
-    egress runs such a server.
+    egress runs such a server. With `--oauth` it gets tokens of its own; the client's secret is read like one.
     """
     started, reached = bool(env or cwd or limit), bool(header or key or ca or transport)
     if bool(server) == bool(url) or (url and started) or (not url and reached):
-        raise BadInputError(
-            "a server has either a command or a URL, each with options of its own",
-            remedy="give `-- COMMAND…` (`--env`, `--cwd`, `--limit`), or `--url` (`--header`, `--key`,"
-            " `--ca`, `--transport`)",
-        )
+        raise BadInputError(_EITHER, remedy=_OPTIONS)
     file = _file_for(name, tools, relax=relax)
-    secrets = read_slots(session, secret or [])
+    client = ask_client(session, url, oauth or [])
+    secrets = read_slots(session, with_slot(secret or [], client))
     questions = parse_asks(asks or [])
     plugs = session.plugs
     if url:
@@ -155,6 +162,7 @@ def add(
             authorities=ca,
             transport=_parse_transport(transport),
             secrets=secrets,
+            oauth=client,
         )
     else:
         probed = plugs.probe(
@@ -329,6 +337,8 @@ def _parse_transport(text: str) -> Literal["", "http", "sse"]:
 
 def _where(spec: ServerSpec) -> str:
     """Where a server with a URL is, and how it is spoken to when that is not how most are."""
+    if spec.oauth is not None:
+        return f"{spec.url} with tokens as {shown(spec.oauth.client)}"
     return f"{spec.url} over SSE" if spec.transport == "sse" else spec.url
 
 

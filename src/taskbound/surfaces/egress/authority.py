@@ -10,13 +10,14 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
+from taskbound.wire.connection import Done
 from taskbound.wire.egress import AnswerOf, Permit, SealedServer, ShowAnswer, ShowPermit, ShowSealed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from taskbound.sdk.client import AsyncClient
-    from taskbound.wire.egress import Holder
+    from taskbound.wire.egress import Holder, TellToken
     from taskbound.wire.envelope import Ask
 
     Connect = Callable[[str, Callable[[], None]], Awaitable[AsyncClient]]
@@ -46,6 +47,9 @@ class Authority(Protocol):
         MUST raise `TaskboundError` unless it is recorded and released, and its task is live.
         """
 
+    async def tell(self, namespace: str, told: TellToken) -> None:
+        """Have it recorded what becomes of a token. MUST raise `TaskboundError` unless it is, durably."""
+
 
 class DaemonAuthority:
     """The daemon's answers."""
@@ -68,6 +72,10 @@ class DaemonAuthority:
     async def answer(self, namespace: str, action: str, holder: Holder) -> AnswerOf:
         """What came of this action."""
         return await self._ask(namespace, ShowAnswer(action=action, holder=holder), AnswerOf)
+
+    async def tell(self, namespace: str, told: TellToken) -> None:
+        """Have it recorded what becomes of a token."""
+        await self._ask(namespace, told, Done)
 
     def close(self) -> None:
         """End every connection."""

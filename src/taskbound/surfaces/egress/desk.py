@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from taskbound.ports.upstream import Upstream, UpstreamEvents
     from taskbound.surfaces.egress.authority import Authority
     from taskbound.surfaces.egress.permits import Permits
+    from taskbound.surfaces.egress.tokens import ServerTokens, TokenDesk
 
 __all__ = ["Desk", "OpenSealed", "StartFilled"]
 
@@ -38,6 +39,7 @@ class StartFilled(Protocol):
         events: UpstreamEvents,
         values: Mapping[Slot, str],
         offers: bytes,
+        tokens: ServerTokens | None,
     ) -> Upstream:
         """The server, ready for calls; duties as `ports.upstream.StartUpstream`."""
 
@@ -50,5 +52,6 @@ class Desk:
     key: OpenSealed
     start: StartFilled
     permits: Permits
+    tokens: TokenDesk
     kept: Callable[[frozenset[str]], None]
     """Hears of the values of each server that is started, for logs to be held back."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from taskbound.core.errors import DeniedError, MalformedError, UnavailableError, error_classes
+from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError, error_classes
+from taskbound.sdk.client import RefusedByDaemonError
+from taskbound.wire.connection import Fault
 
 __all__ = [
     "CODES",
@@ -17,6 +19,8 @@ __all__ = [
     "SecretChangedError",
     "SecretInAnswerError",
     "SecretMissingError",
+    "TokenNotTakenError",
+    "fault_of",
 ]
 
 
@@ -53,6 +57,13 @@ class SecretInAnswerError(UnavailableError):
 
     code = "secret-in-answer"
     remedy = "ask the person who pinned the server to look at it, and to think of the secret as known"
+
+
+class TokenNotTakenError(UnavailableError):
+    """The server takes no token that its authorization server gives, or its connection is over."""
+
+    code = "token-not-taken"
+    remedy = "see that the server is the resource that the client is registered for, and try again later"
 
 
 class OtherActError(DeniedError):
@@ -94,3 +105,10 @@ class _Lasting(Mapping[str, bool]):
 
 CODES: Final[Mapping[str, bool]] = _Lasting()
 """Every error code of Taskbound, and whether it lasts until somebody changes something."""
+
+
+def fault_of(error: TaskboundError) -> Fault:
+    """The error as one message: the daemon's own when it is the daemon's."""
+    if isinstance(error, RefusedByDaemonError):
+        return error.fault
+    return Fault(code=error.code, message=error.message, advice=error.advice, where=error.where)

@@ -16,6 +16,7 @@
 7. What is asked and not done yet has a bound; whoever asks past it is cut off.
 8. No server's words hold up the others: what is long is looked through beside the loop, and progress and logs
    that are long or come too often are dropped before they are looked at.
+9. A server that wants tokens has those of one task (`owning`).
 """
 
 from __future__ import annotations
@@ -29,11 +30,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from taskbound.core.errors import DeniedError, TaskboundError
-from taskbound.core.tool import Binding, parse_slot
 from taskbound.core.tool.argument import filled
 from taskbound.core.tool.leak import Leaks
 from taskbound.ports.upstream import Answered, Errored, Logged, NoAnswer, NotSent, Turn
-from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.egress.asked import Asked, Sent
 from taskbound.surfaces.egress.errors import (
     CODES,
@@ -42,8 +41,10 @@ from taskbound.surfaces.egress.errors import (
     OtherPinError,
     SecretChangedError,
     SecretInAnswerError,
-    SecretMissingError,
+    fault_of,
 )
+from taskbound.surfaces.egress.opening import hidden, opened
+from taskbound.surfaces.egress.owning import Owned
 from taskbound.wire import egress as wire
 from taskbound.wire.connection import Fault
 from taskbound.wire.mcp.level import LEVELS, SILENT
@@ -54,11 +55,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.core.tool import Slot
     from taskbound.ports.upstream import Question, Upstream, UpstreamAnswer
     from taskbound.surfaces.egress.desk import Desk
 
-__all__ = ["Served", "fault_of"]
+__all__ = ["Served"]
 
 MOST_CALLS: Final = 256
 """Open calls of one connection, and as many questions that are not answered yet."""
@@ -107,6 +107,8 @@ class Served:
         self._ask = ask
         self._say = say
         self._leaks = Leaks(())
+        self._secrets: frozenset[str] = frozenset()
+        self.owned: Owned | None = None
         self._numbers: tuple[tuple[str, int], ...] = ()
         self._arguments: dict[str, dict[str, str]] = {}
         """By tool: what goes into its slots."""
@@ -127,8 +129,12 @@ class Served:
             upstream = await self._started()
         except TaskboundError as error:
             fault = self._fault(error)
+            if self.owned is not None:
+                self.owned.end()
             return wire.Failure(fault=fault, denied=CODES.get(fault.code, isinstance(error, DeniedError)))
         self.upstream = upstream
+        if self.owned is not None:
+            self._begin(self.owned.watch(upstream))
         return wire.Started(era=upstream.era, methods=upstream.methods, logs=upstream.logs)
 
     async def _started(self) -> Upstream:
@@ -140,29 +146,30 @@ class Served:
         identity = identity_of(told.spec, namespace=ask.namespace)
         if (told.spec.name, identity.digest, told.spec.era) != (name, ask.identity, ask.era):
             raise OtherPinError(f"server `{name}` is pinned to something else than was asked for")
-        sealed = {one.slot: one for one in told.secrets}
-        values: dict[Slot, str] = {}
-        for slot in identity.slots:
-            found = sealed.get(slot.text)
-            if found is None:
-                raise SecretMissingError(f"the slot `{slot.text}` of server `{name}` is empty")
-            binding = Binding(
-                namespace=ask.namespace,
-                server=name,
-                identity=identity.digest,
-                slot=slot.text,
-                number=found.number,
-            )
-            values[parse_slot(slot.text)] = self._desk.key.open(found.sealed, binding)
+        values = opened(self._desk, ask, told, identity)
         self._numbers = tuple(sorted((one.slot, one.number) for one in told.secrets))
-        self._leaks = Leaks(values.values())
-        self._desk.kept(frozenset(values.values()))
+        self._secrets = hidden(values)
+        self._leaks = Leaks(self._secrets)
+        self._desk.kept(self._secrets)
         for slot, value in values.items():
             if slot.tool:
                 self._arguments.setdefault(slot.tool, {})[slot.name] = value
+        if identity.oauth is not None:
+            secret = values.pop(identity.oauth.slot)
+            self.owned = Owned(self._desk, self._holder, ask, told, keep=self._keep)
+            await self.owned.begin(identity.oauth, secret)
         return await self._desk.start(
-            identity, era=told.spec.era, events=self, values=values, offers=bytes(ask.offers)
+            identity,
+            era=told.spec.era,
+            events=self,
+            values=values,
+            offers=bytes(ask.offers),
+            tokens=self.owned.tokens if self.owned is not None else None,
         )
+
+    def _keep(self, tokens: Iterable[str]) -> None:
+        """Look for these tokens, too, in all that the server says from now on."""
+        self._leaks = Leaks((*self._secrets, *tokens))
 
     # --- what the gateway asks -------------------------------------------------------------------
 
@@ -292,6 +299,8 @@ class Served:
             return False
         if permit.secrets != self._numbers:
             raise SecretChangedError(f"a secret of server `{self._ask.server}` was changed")  # 3
+        if self.owned is not None:
+            self.owned.require_owner(permit)  # 9
         if upstream.unsent > MAX_UNSENT:
             code, reason = "busy", "the server does not take what it was sent"
             self._end(number, wire.Unsent(number=number, code=code, reason=reason))
@@ -484,10 +493,5 @@ class Served:
             if at_once:
                 upstream.kill("its gateway is gone")
             await upstream.close()
-
-
-def fault_of(error: TaskboundError) -> Fault:
-    """The error as one message: the daemon's own when it is the daemon's."""
-    if isinstance(error, RefusedByDaemonError):
-        return error.fault
-    return Fault(code=error.code, message=error.message, advice=error.advice, where=error.where)
+        if self.owned is not None:
+            self.owned.end()

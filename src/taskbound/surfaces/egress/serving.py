@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.identity import UnprovenError
-from taskbound.surfaces.egress.errors import NotStartedError
-from taskbound.surfaces.egress.served import Served, fault_of
+from taskbound.surfaces.egress.errors import NotStartedError, fault_of
+from taskbound.surfaces.egress.served import Served
 from taskbound.wire.egress import (
     MAX_SAID,
     CloseServer,

@@ -55,7 +55,7 @@ from taskbound.core.audit.events.policy import (
     PolicyRefused,
     PolicyRolledBack,
 )
-from taskbound.core.audit.events.secret import UpstreamSecretSet
+from taskbound.core.audit.events.secret import UpstreamSecretSet, UpstreamTokenTold
 from taskbound.core.audit.events.standing import (
     AgentCeilingChanged,
     AgentRiskChanged,
@@ -157,6 +157,7 @@ __all__ = [
     "UpstreamDeclared",
     "UpstreamRemoved",
     "UpstreamSecretSet",
+    "UpstreamTokenTold",
     "WriterStarted",
 ]
 
@@ -177,6 +178,7 @@ Event: TypeAlias = (
     | UpstreamDeclared
     | UpstreamRemoved
     | UpstreamSecretSet
+    | UpstreamTokenTold
     | ToolPinned
     | ToolChanged
     | ToolDeclared

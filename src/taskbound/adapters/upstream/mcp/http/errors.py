@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from taskbound.core.errors import UnavailableError
 
-__all__ = ["BrokenAnswerError", "NotReachedError"]
+__all__ = ["BrokenAnswerError", "NoTokenError", "NotReachedError", "UntakenTokenError"]
 
 
 class NotReachedError(UnavailableError):
@@ -12,6 +12,13 @@ class NotReachedError(UnavailableError):
 
     code = "not-reached"
     remedy = "see that the server runs and that its address, certificate and key are those that were pinned"
+
+
+class NoTokenError(NotReachedError):
+    """The server wants a token, and there is none: nothing was sent."""
+
+    code = "not-authorized"
+    remedy = "see what the authorization server says: `taskbound audit tail`"
 
 
 class BrokenAnswerError(Exception):
@@ -23,3 +30,7 @@ class BrokenAnswerError(Exception):
         self.code = code
         self.reason = reason
         self.detail = detail
+
+
+class UntakenTokenError(BrokenAnswerError):
+    """The server does not take the token that came with a question of our own."""

@@ -9,6 +9,7 @@ Transports, Backwards Compatibility) is asked for a stream of the older one, unl
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
@@ -19,23 +20,27 @@ from taskbound.adapters.upstream.mcp.digest import hash_file
 from taskbound.adapters.upstream.mcp.errors import ServerLostError, StartFailedError
 from taskbound.adapters.upstream.mcp.filling import fill
 from taskbound.adapters.upstream.mcp.handshake import initialize
+from taskbound.adapters.upstream.mcp.http.oauth import LookToken, TokenEndpoint
 from taskbound.adapters.upstream.mcp.http.server import HttpStarter, offered
 from taskbound.adapters.upstream.mcp.listing import list_tools
 from taskbound.adapters.upstream.mcp.probe import Deaf, Probe, look_guarded, look_legacy, look_modern
 from taskbound.adapters.upstream.mcp.server import Patience
 from taskbound.core.errors import UnavailableError
 from taskbound.core.tool import parse_definitions, parse_server_name
+from taskbound.core.tool.oauth.client import hidden_in
 from taskbound.core.tool.remote import canonical_url
 from taskbound.wire.mcp.era import is_modern
 from taskbound.wire.tool import ServerSpec, identity_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
     from taskbound.adapters.upstream.mcp.filling import Filling
     from taskbound.adapters.upstream.mcp.handshake import Asking, Opened
+    from taskbound.adapters.upstream.mcp.http.oauth import Sign
     from taskbound.core.tool import Slot
     from taskbound.core.tool.remote import Remote
+    from taskbound.wire.tool import OAuthSpec
 
 __all__ = ["pin_url", "probe", "probe_url"]
 
@@ -47,7 +52,7 @@ _OLDER: Final = frozenset({400, 404, 405})
 """With one of these a server that knows only the older transport refuses the newer one."""
 
 
-def pin_url(
+def pin_url(  # noqa: PLR0913 -- what a server is reached by, as a person types it
     name: str,
     url: str,
     *,
@@ -55,6 +60,7 @@ def pin_url(
     key: str = "",
     authorities: str = "",
     slots: Iterable[Slot] = (),
+    oauth: OAuthSpec | None = None,
 ) -> ServerSpec:
     """The spec of a server behind a URL; its era is not known yet.
 
@@ -65,6 +71,7 @@ def pin_url(
         key: The SHA-256 of its public key, when only that one is to be believed.
         authorities: Absolute path of the file with those who certify it; without one they are the system's.
         slots: Where its secrets go.
+        oauth: Whom it is reached as, when it wants tokens.
 
     Raises:
         MalformedError: It can't be pinned; the advice says what would.
@@ -77,6 +84,7 @@ def pin_url(
         key=key.lower().replace(":", ""),
         files=((authorities, hash_file(authorities)),) if authorities else (),
         slots=tuple(sorted(one.text for one in slots)),
+        oauth=oauth,
     )
     identity_of(spec, namespace="default")
     return spec
@@ -126,23 +134,58 @@ def probe_url(  # noqa: PLR0913 -- what a server is reached by, as a person type
     authorities: str = "",
     transport: Transport = "",
     secrets: Mapping[Slot, str | None] | None = None,
+    oauth: OAuthSpec | None = None,
+    sign: Sign | None = None,
 ) -> tuple[ServerSpec, Probe]:
     """Pin a URL and look at its server, for plain code; `secrets` as `mcp.probe.probe_command`.
+
+    A server that wants tokens is looked at with one that is asked for this, and given back after it; without
+    the client's secret it is looked at without one. `sign` makes the client's statement of itself.
 
     Returns:
         The spec, with the era and the transport that the server showed, and what else it showed.
 
     Raises:
         MalformedError: As `pin_url`, or one of its tools can't be pinned.
-        SecretShownError: It showed a secret that it was given.
-        UnavailableError: As `probe`.
+        SecretShownError: It showed a secret that it was given, or its token.
+        DeniedError: Its authorization server gives no token.
+        UnavailableError: As `probe`, or there is no token now.
     """
-    spec = pin_url(name, url, headers=headers, key=key, authorities=authorities, slots=secrets or ())
-    filled = {slot: value for slot, value in (secrets or {}).items() if value is not None}
-    found = look_guarded(
-        filled.values(), lambda: asyncio.run(probe(spec, transport=transport, filling=fill(filled)))
+    spec = pin_url(
+        name, url, headers=headers, key=key, authorities=authorities, slots=secrets or (), oauth=oauth
     )
+    filled = {slot: value for slot, value in (secrets or {}).items() if value is not None}
+    hidden = {part for slot, value in filled.items() for part in hidden_in(slot, value)}
+    with _token_for(spec, filled, sign) as token:
+        tokens = LookToken(token) if token else None
+        found = look_guarded(
+            {*hidden, *([token] if token else [])},
+            lambda: asyncio.run(probe(spec, transport=transport, filling=fill(filled, tokens))),
+        )
     return structs.replace(spec, era=found.era, logs=found.logs, transport=found.transport), found
+
+
+@contextlib.contextmanager
+def _token_for(spec: ServerSpec, filled: Mapping[Slot, str], sign: Sign | None) -> Iterator[str]:
+    """A token for one look, given back after it; empty where none is wanted, or none can be asked for."""
+    client = identity_of(spec, namespace="default").oauth
+    secret = filled.get(client.slot) if client is not None else None
+    if client is None or secret is None:
+        yield ""
+        return
+    issuer = TokenEndpoint(client, secret, sign or _signs_nothing)
+    token = asyncio.run(issuer.ask())
+    try:
+        yield token.value
+    finally:
+        if issuer.revocable:
+            with contextlib.suppress(UnavailableError):
+                asyncio.run(issuer.revoke(token.value))
+
+
+def _signs_nothing(key: str, client: str, audience: str) -> str:
+    del key, client, audience
+    raise StartFailedError("nobody here can sign for an OAuth client")
 
 
 class _Looking:

@@ -44,8 +44,8 @@ _CUT: Final = frozenset({"bad-http", "server-lost"})
 """How a stream ends that was cut off, and may be taken up again."""
 TAKEN: Final = frozenset({202, 204})
 _HINTS: Final = {
-    401: ": it wants credentials, which are not carried to servers yet",
-    403: ": it refuses this client",
+    401: ": it wants credentials, or others than it was given",
+    403: ": it refuses this client, or what its token is for",
 }
 
 

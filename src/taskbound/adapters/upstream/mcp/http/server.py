@@ -28,8 +28,9 @@ from taskbound.adapters.upstream.mcp.handshake import (
     request_of,
 )
 from taskbound.adapters.upstream.mcp.http.connect import Dialer, look_up
-from taskbound.adapters.upstream.mcp.http.session import HttpSession, Waits
+from taskbound.adapters.upstream.mcp.http.session import HttpSession
 from taskbound.adapters.upstream.mcp.http.sse import SseSession
+from taskbound.adapters.upstream.mcp.http.waits import Waits
 from taskbound.adapters.upstream.mcp.listing import list_entries, list_tools
 from taskbound.adapters.upstream.mcp.news import listen, unsubscribe
 from taskbound.adapters.upstream.mcp.server import Patience

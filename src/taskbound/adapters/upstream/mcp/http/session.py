@@ -18,6 +18,8 @@
 8. What is held of answers that are not complete is bounded over all exchanges together, and so is what is
    said in one exchange before its answer.
 9. Whose progress is told, and what is logged of whom, the exchange says (`hearing`).
+10. Tokens go with requests as `bearing` says: a list or an opening is asked once more with another one when a
+   server does not take the first. A call never is, since that it was not run is the server's word alone.
 """
 
 from __future__ import annotations
@@ -25,13 +27,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound.adapters.upstream.mcp.errors import ServerLostError
 from taskbound.adapters.upstream.mcp.handshake import open_session
-from taskbound.adapters.upstream.mcp.http.errors import BrokenAnswerError, NotReachedError
+from taskbound.adapters.upstream.mcp.http.bearing import Bearing
+from taskbound.adapters.upstream.mcp.http.errors import BrokenAnswerError, NotReachedError, UntakenTokenError
 from taskbound.adapters.upstream.mcp.http.exchange import Exchange, headers_for
 from taskbound.adapters.upstream.mcp.http.hearing import NOBODY, Exchanges, Waiting
 from taskbound.adapters.upstream.mcp.http.reading import Reader, Reply
@@ -49,12 +51,13 @@ if TYPE_CHECKING:
     from taskbound.adapters.upstream.mcp.filling import Filling
     from taskbound.adapters.upstream.mcp.http.connect import Dialer
     from taskbound.adapters.upstream.mcp.http.exchange import Head
+    from taskbound.adapters.upstream.mcp.http.waits import Waits
     from taskbound.adapters.upstream.mcp.news import Listening
     from taskbound.core.tool.remote import Remote
     from taskbound.ports.upstream import Logged, Told, UpstreamAnswer, UpstreamEvents
     from taskbound.wire.mcp.message import Notice, Request
 
-__all__ = ["HttpSession", "Waits"]
+__all__ = ["HttpSession"]
 
 _log = logging.getLogger(__name__)
 _OPENING: Final = frozenset({"initialize", "notifications/initialized", "server/discover"})
@@ -66,20 +69,6 @@ _MAX_HEADERS: Final = 8_192
 """Bytes of arguments that are repeated as headers; servers take 8 KiB of headers at least."""
 _OK, _NOT_FOUND = 200, 404
 _Headers = tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waits:
-    """How many seconds each part of an exchange may take."""
-
-    answer: float = 600.0
-    """Until an answer begins: a server that answers with one document begins when its tool is done."""
-    silence: float = 600.0
-    """Between two pieces of an answer."""
-    greeting: float = 5.0
-    """Until calls go out although a server has not said that it took `notifications/initialized`."""
-    opening: float = 30.0
-    """From asking for the one stream of a server (2024-11-05) until it has said where messages go to."""
 
 
 class HttpSession:
@@ -97,6 +86,7 @@ class HttpSession:
     ) -> None:
         """Speak to this server, with this in its slots, for clients that offer this; nothing is sent yet."""
         self._filling = filling
+        self._bearing = Bearing(filling.tokens)
         self._target = filling.target(remote.target)
         self._remote = remote
         self._dialer = dialer
@@ -317,8 +307,7 @@ class HttpSession:
 
     async def _asked(self, number: int, method: str, line: bytes, headers: _Headers) -> UpstreamAnswer:
         wanted = Reply(number, self._asked_of_us if not self._is_modern(method) else None, self._noticed)
-        sent = (*self._headers_of(method, line=line), *headers)
-        found = await self._exchanged("POST", sent, line.rstrip(b"\n"), wanted, method)
+        found = await self._answer_to(line, headers, wanted, method)
         attempts = 0
         while found is None:  # 4
             place = wanted.last
@@ -331,17 +320,30 @@ class HttpSession:
             attempts = 0 if wanted.last != place else attempts + 1
         return found
 
+    async def _answer_to(
+        self, line: bytes, headers: _Headers, wanted: Reply, method: str
+    ) -> UpstreamAnswer | None:
+        """The answer to a request, which is sent once, or twice when nothing of it was an act (rule 10)."""
+        ours = method in _OPENING or method.endswith("/list")
+        sent, body = (*self._headers_of(method, line=line), *headers), line.rstrip(b"\n")
+        try:
+            return await self._exchanged("POST", sent, body, wanted, method, ours=ours)
+        except UntakenTokenError:
+            return await self._exchanged("POST", sent, body, wanted, method)
+
     async def _exchanged(
-        self, verb: str, headers: _Headers, body: bytes, wanted: Reply, method: str
+        self, verb: str, headers: _Headers, body: bytes, wanted: Reply, method: str, *, ours: bool = False
     ) -> UpstreamAnswer | None:
         """The answer that one exchange brings; none when it is a stream that ended before."""
+        bearer = await self._bearing.headers()
         wire = await self._dialer.take()
         own = wanted.number is None or method in _OPENING  # small, and calls wait for it
         exchange = Exchange(wire, self._always if own else self._flowing)
         self._exchanges.add(exchange)
         try:
-            exchange.send(verb, self._target, headers, body)
+            exchange.send(verb, self._target, (*headers, *bearer), body)
             head = await exchange.head(patience=self._waits.answer)
+            self._bearing.require_taken(head, bearer, ours=ours)
             self._require_session(head, method)
             more = partial(exchange.more, silence=self._waits.silence)
             found = await self._reader.read(head, more, wanted)
@@ -434,12 +436,14 @@ class HttpSession:
     async def _leave(self) -> None:
         """Tell a legacy server that its session is over; what it says to that is its own affair."""
         try:
+            bearer = await self._bearing.headers()
             wire = await self._dialer.take()
         except NotReachedError:
             return
         try:
             exchange = Exchange(wire, self._always)
-            exchange.send("DELETE", self._target, self._headers_of("", line=b""), b"")
+            headers = (*self._headers_of("", line=b""), *bearer)
+            exchange.send("DELETE", self._target, headers, b"")
             await exchange.head(patience=self._waits.answer)
         except BrokenAnswerError:
             return

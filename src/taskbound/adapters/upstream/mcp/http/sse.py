@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from taskbound.adapters.upstream.mcp.http.connect import Dialer
-    from taskbound.adapters.upstream.mcp.http.session import Waits
+    from taskbound.adapters.upstream.mcp.http.waits import Waits
     from taskbound.adapters.upstream.mcp.news import Listening
     from taskbound.core.action.canonical import JsonValue
     from taskbound.core.tool.remote import Remote

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from taskbound.adapters.upstream.mcp.http.connect import Dialer
-    from taskbound.adapters.upstream.mcp.http.session import Waits
+    from taskbound.adapters.upstream.mcp.http.waits import Waits
     from taskbound.adapters.upstream.mcp.http.wire import Wire
     from taskbound.core.tool.remote import Remote
 

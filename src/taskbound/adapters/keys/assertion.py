@@ -1,0 +1,90 @@
+"""What a client proves itself with by a signature: a JWT of its own (RFC 7523 §2.2), by `joserfc`.
+
+1. The key is one private JWK on one line: of the curve P-256 (`ES256`), or RSA with 2048 bits at least
+   (`PS256`, or `RS256` where its own `alg` says so). One key has one algorithm.
+2. A statement names the client twice (`iss`, `sub`), and the one it is for (`aud`, a single text). It lives a
+   minute, and has a number that no other one has (`jti`).
+3. No error says anything of the key.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from typing import Final
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, RSAKey
+
+from taskbound.core.action.parse import parse_object
+from taskbound.core.errors import MalformedError
+from taskbound.core.tool import BadSecretError
+
+__all__ = ["assertion"]
+
+_LIFE: Final = 60
+_BITS: Final = 2_048
+_Key = ECKey | RSAKey
+
+
+def assertion(key: str, *, client: str, audience: str) -> str:
+    """A fresh statement of a client, signed.
+
+    Args:
+        key: Its private key, a JWK as JSON.
+        client: Its id.
+        audience: Whom the statement is for.
+
+    Raises:
+        BadSecretError: The key is none that can sign (rule 1).
+    """
+    algorithm, found, name = _read(key)
+    now = int(time.time())
+    claims = {
+        "aud": audience,
+        "exp": now + _LIFE,
+        "iat": now,
+        "iss": client,
+        "jti": secrets.token_urlsafe(24),
+        "sub": client,
+    }
+    header = {"alg": algorithm, "typ": "JWT", **({"kid": name} if name else {})}
+    try:
+        return jwt.encode(header, claims, found, algorithms=[algorithm])
+    except (JoseError, ValueError, TypeError):
+        raise BadSecretError("the client's key can't sign", remedy=_REMEDY) from None  # 3
+
+
+_REMEDY: Final = "set a private JWK on one line: P-256, or RSA with 2048 bits"
+
+
+def _read(text: str) -> tuple[str, _Key, str]:
+    """The algorithm, the key and its name."""
+    try:
+        members = parse_object(text.encode())
+    except (MalformedError, UnicodeEncodeError):
+        raise BadSecretError("the client's key is no JWK", remedy=_REMEDY) from None
+    kind, curve, said, name = (members.get(one) for one in ("kty", "crv", "alg", "kid"))
+    try:
+        match kind, curve:
+            case "EC", "P-256":
+                algorithm, key = "ES256", _private(ECKey.import_key(json.loads(text)))
+            case "RSA", _:
+                algorithm = "RS256" if said == "RS256" else "PS256"
+                key = _private(RSAKey.import_key(json.loads(text)))
+            case _:
+                raise BadSecretError("the client's key is of a kind that is not signed with", remedy=_REMEDY)
+    except (JoseError, ValueError, TypeError, KeyError):
+        raise BadSecretError("the client's key can't be read", remedy=_REMEDY) from None
+    small = isinstance(key, RSAKey) and key.raw_value.key_size < _BITS
+    if small or said not in {None, algorithm} or not isinstance(name, str | None):
+        raise BadSecretError("the client's key is too small, or for another algorithm", remedy=_REMEDY)
+    return algorithm, key, name or ""
+
+
+def _private(key: _Key) -> _Key:
+    if not key.is_private:
+        raise BadSecretError("the client's key is a public one", remedy=_REMEDY)
+    return key

@@ -1,0 +1,120 @@
+"""Looking at an authorization server before a client of it is pinned, and at what a server says of that.
+
+Nothing secret is sent. What is found is shown to a person and pinned: nobody looks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from msgspec import structs
+
+from taskbound.adapters.upstream.mcp.http.connect import look_up
+from taskbound.adapters.upstream.mcp.http.oauth import exchange
+from taskbound.core.tool.name import shown
+from taskbound.core.tool.oauth.client import endpoint
+from taskbound.core.tool.oauth.errors import BadClientError, BadMetadataError
+from taskbound.core.tool.oauth.metadata import (
+    parse_metadata,
+    places_of_issuer,
+    places_of_resource,
+    require_issuer,
+)
+from taskbound.core.tool.remote import Remote, canonical_url
+
+if TYPE_CHECKING:
+    from taskbound.adapters.upstream.mcp.http.connect import LookUp
+    from taskbound.core.tool.oauth.metadata import Metadata
+    from taskbound.wire.tool import OAuthSpec
+
+__all__ = ["authorize", "is_issued_by", "look_at_issuer"]
+
+_PATIENCE: Final = 20.0
+_OK: Final = 200
+_ERA: Final = "2025-11-25"
+
+
+def authorize(url: str, asked: OAuthSpec) -> tuple[OAuthSpec, tuple[str, ...]]:
+    """The client of the server at this URL, with its issuer's endpoints; for plain code.
+
+    Args:
+        url: The server's, as a person types it.
+        asked: What the person named: an issuer or a token endpoint, and the resource unless it is the server.
+
+    Returns:
+        The client as it is to be pinned, and what the person should know besides.
+
+    Raises:
+        BadClientError: It names neither an issuer nor a token endpoint, or it can't be pinned.
+        BadMetadataError: What the issuer or the server says can't be believed.
+        OtherIssuerError: The server says that others issue its tokens.
+        TokenUnavailableError: One of them is not reached.
+    """
+    server = Remote(url=canonical_url(url), era=_ERA)
+    if not asked.issuer and not asked.token:
+        raise BadClientError("neither an issuer nor a token endpoint is named")
+    return asyncio.run(_authorized(server, asked))
+
+
+async def _authorized(server: Remote, asked: OAuthSpec) -> tuple[OAuthSpec, tuple[str, ...]]:
+    notes: list[str] = []
+    found = asked if asked.resource else structs.replace(asked, resource=_resource_of(server))
+    if not asked.token:
+        said = await look_at_issuer(asked.issuer, method=asked.method)
+        found = structs.replace(found, token=said.token, revocation=said.revocation)
+    if found.issuer and not await is_issued_by(server, found.issuer):
+        notes.append(
+            "the server does not say who issues its tokens: nothing contradicts the issuer you named"
+        )
+    if not found.revocation:
+        notes.append("tokens can't be given back there: each lives on for its life when its task ends")
+    return found, tuple(notes)
+
+
+def _resource_of(server: Remote) -> str:
+    """The server as a resource: without a slash at the end of nothing (MCP, Authorization)."""
+    return server.origin if server.target == "/" else server.url
+
+
+async def look_at_issuer(
+    issuer: str, *, method: str, patience: float = _PATIENCE, look: LookUp = look_up
+) -> Metadata:
+    """What an issuer says of its endpoints.
+
+    Raises:
+        BadClientError: It is no URL that can be asked.
+        BadMetadataError: It says nothing, or nothing that can be believed.
+        TokenUnavailableError: It is not reached.
+    """
+    for place in places_of_issuer(issuer):
+        body = await _document(endpoint(place), patience=patience, look=look)
+        if body is not None:
+            return parse_metadata(body, issuer=issuer, method=method)
+    raise BadMetadataError(f"`{shown(issuer)}` has no metadata at the places where it would be")
+
+
+async def is_issued_by(
+    server: Remote, issuer: str, *, patience: float = _PATIENCE, look: LookUp = look_up
+) -> bool:
+    """Whether the server says that this issuer issues its tokens; false where it says nothing.
+
+    Raises:
+        OtherIssuerError: It says that others do.
+        BadMetadataError: What it says can't be read.
+        TokenUnavailableError: It is not reached.
+    """
+    for place in places_of_resource(server):
+        body = await _document(endpoint(place), patience=patience, look=look)
+        if body is not None:
+            require_issuer(body, server=server, issuer=issuer)
+            return True
+    return False
+
+
+async def _document(place: Remote, *, patience: float, look: LookUp) -> bytes | None:
+    """A JSON document, where there is one."""
+    said = await exchange(place, "GET", (), b"", patience=patience, look=look)
+    if 300 <= said.status < 400:  # noqa: PLR2004 -- what HTTP calls a redirection
+        raise BadMetadataError(f"`{shown(place.url)}` sends elsewhere, and is not followed there")
+    return said.body if (said.status, said.kind) == (_OK, b"application/json") else None

@@ -1,0 +1,220 @@
+"""Tokens for a server behind a URL, asked of its pinned authorization server, and given back to it.
+
+1. An endpoint is spoken to as a server is (`connect`): the same rules of where it may be and who it has to
+   prove to be, one exchange a connection, nothing followed, nothing sent twice.
+2. An answer has `MAX_ANSWER` bytes at most, and the whole exchange `_WHOLE` seconds.
+3. The secret goes in the way that is pinned, into a request's header or body. The resource that a token is
+   for goes with it (RFC 8707).
+4. What an answer that is refused has in it of tokens is given back, as far as that goes.
+5. A token is given back when the endpoint says that it took it (RFC 7009 §2.2: status 200).
+6. No error quotes an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from base64 import b64encode
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote_plus, urlencode
+
+from taskbound.adapters.upstream.mcp.http.connect import Dialer, look_up
+from taskbound.adapters.upstream.mcp.http.errors import BrokenAnswerError, NotReachedError
+from taskbound.adapters.upstream.mcp.http.exchange import Exchange
+from taskbound.core.tool.name import shown
+from taskbound.core.tool.oauth.client import endpoint
+from taskbound.core.tool.oauth.errors import BadTokenError, TokenTooWideError, TokenUnavailableError
+from taskbound.core.tool.oauth.token import MAX_ANSWER, parse_token, tokens_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from taskbound.adapters.upstream.mcp.http.connect import LookUp
+    from taskbound.core.tool.oauth.client import OAuthClient
+    from taskbound.core.tool.oauth.token import Token
+    from taskbound.core.tool.remote import Remote
+
+    Sign = Callable[[str, str, str], str]
+    """A client's statement of itself, signed: by its key, with its id, for this audience."""
+
+__all__ = ["LookToken", "Said", "Sign", "TokenEndpoint", "exchange"]
+
+_WHOLE: Final = 20.0
+_CONNECT: Final = 10.0
+_OK: Final = 200
+_FORM: Final = "application/x-www-form-urlencoded"
+_BY_JWT: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """An answer, whole."""
+
+    status: int
+    kind: bytes
+    body: bytes
+
+
+class TokenEndpoint:
+    """The pinned authorization server of one client, with what that client proves itself with."""
+
+    def __init__(
+        self,
+        client: OAuthClient,
+        secret: str,
+        sign: Sign,
+        *,
+        patience: float = _WHOLE,
+        look: LookUp = look_up,
+    ) -> None:
+        """Ask for this client; nothing is asked yet.
+
+        Args:
+            client: As it is pinned.
+            secret: What is in its slot.
+            sign: Makes its statement, when it proves itself by a key.
+            patience: Seconds for one exchange.
+            look: Finds a name's addresses.
+        """
+        self._client = client
+        self._secret = secret
+        self._sign = sign
+        self._patience = patience
+        self._look = look
+
+    @property
+    def revocable(self) -> bool:
+        """Whether tokens can be given back."""
+        return bool(self._client.revocation)
+
+    async def ask(self) -> Token:
+        """A new token.
+
+        Raises:
+            TokenRefusedError: There is none for this client.
+            TokenTooWideError: It is for more than was asked for.
+            UnavailableError: There is none now, or none that could be used.
+            BadSecretError: The client's key can't sign.
+        """
+        scope = {"scope": " ".join(self._client.scopes)} if self._client.scopes else {}
+        words = {"grant_type": "client_credentials", **scope, "resource": self._client.resource}
+        said = await self._posted(self._client.token, words)
+        try:
+            return parse_token(said.status, said.kind, said.body, asked=self._client.scopes)
+        except (BadTokenError, TokenTooWideError):
+            for one in tokens_in(said.kind, said.body):
+                with contextlib.suppress(TokenUnavailableError):
+                    await self.revoke(one)  # 4
+            raise
+
+    async def revoke(self, token: str) -> None:
+        """Give a token back (rule 5).
+
+        Raises:
+            TokenUnavailableError: That can't be done, or was not confirmed.
+        """
+        if not self.revocable:
+            raise TokenUnavailableError("the authorization server takes no tokens back")
+        said = await self._posted(
+            self._client.revocation, {"token": token, "token_type_hint": "access_token"}
+        )
+        if said.status != _OK:
+            raise TokenUnavailableError(f"the token was not taken back: HTTP status {said.status}")
+
+    async def _posted(self, url: str, words: dict[str, str]) -> Said:
+        proof, headers = self._proof()
+        body = urlencode({**words, **proof}).encode()
+        return await exchange(
+            endpoint(url),
+            "POST",
+            [("Content-Type", _FORM), ("Content-Length", str(len(body))), *headers],
+            body,
+            patience=self._patience,
+            look=self._look,
+        )
+
+    def _proof(self) -> tuple[dict[str, str], list[tuple[str, str]]]:
+        """What goes into body and headers (rule 3)."""
+        client = self._client
+        match client.method:
+            case "client_secret_basic":
+                pair = f"{quote_plus(client.client)}:{quote_plus(self._secret)}"
+                return {}, [("Authorization", f"Basic {b64encode(pair.encode()).decode()}")]
+            case "client_secret_post":
+                return {"client_id": client.client, "client_secret": self._secret}, []
+            case _:
+                signed = self._sign(self._secret, client.client, client.audience)
+                proof = {"client_assertion_type": _BY_JWT, "client_assertion": signed}
+                return {"client_id": client.client, **proof}, []
+
+
+class LookToken:
+    """One token for one look at a server (`filling.Tokens`)."""
+
+    def __init__(self, token: str) -> None:
+        """Send this one."""
+        self._token = token
+
+    async def current(self) -> str:
+        """The token.
+
+        Raises:
+            TokenUnavailableError: The server did not take it.
+        """
+        if not self._token:
+            raise TokenUnavailableError("the server does not take the token that its issuer gave for it")
+        return self._token
+
+    def refused(self, token: str) -> None:
+        """The server did not take it."""
+        del token
+        self._token = ""
+
+
+async def exchange(
+    place: Remote,
+    verb: str,
+    headers: Sequence[tuple[str, str]],
+    body: bytes,
+    *,
+    patience: float,
+    look: LookUp,
+) -> Said:
+    """One request and its answer, on a connection of its own (rules 1 and 2)."""
+    flowing = asyncio.Event()
+    flowing.set()
+    sent = (
+        ("Host", place.authority),
+        ("User-Agent", "taskbound"),
+        ("Accept", "application/json"),
+        ("Accept-Encoding", "identity"),
+        *headers,
+    )
+    try:
+        async with asyncio.timeout(patience):
+            wire = await Dialer(place, patience=_CONNECT, look=look).take()
+            try:
+                exchange = Exchange(wire, flowing)
+                exchange.send(verb, place.target, sent, body)
+                head = await exchange.head(patience=patience)
+                return Said(status=head.status, kind=head.kind, body=await _whole(exchange, patience))
+            finally:
+                wire.abort()
+    except NotReachedError as error:
+        raise TokenUnavailableError(error.message, remedy=error.advice) from error
+    except TimeoutError as error:
+        words = f"`{shown(place.origin)}` did not answer in {patience:g} s"
+        raise TokenUnavailableError(words) from error
+    except BrokenAnswerError as error:
+        words = f"`{shown(place.origin)}` gives no answer that can be read: {error.reason}"
+        raise TokenUnavailableError(words) from error
+
+
+async def _whole(exchange: Exchange, patience: float) -> bytes:
+    parts: list[bytes] = []
+    while data := await exchange.more(silence=patience):
+        parts.append(data)
+        if sum(map(len, parts)) > MAX_ANSWER:
+            raise BrokenAnswerError("too-large", f"it is over {MAX_ANSWER} bytes")
+    return b"".join(parts)

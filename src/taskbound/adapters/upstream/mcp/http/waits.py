@@ -1,0 +1,21 @@
+"""How long what is said to a server behind a URL may take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Waits"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """How many seconds each part of an exchange may take."""
+
+    answer: float = 600.0
+    """Until an answer begins: a server that answers with one document begins when its tool is done."""
+    silence: float = 600.0
+    """Between two pieces of an answer."""
+    greeting: float = 5.0
+    """Until calls go out although a server has not said that it took `notifications/initialized`."""
+    opening: float = 30.0
+    """From asking for the one stream of a server (2024-11-05) until it has said where messages go to."""

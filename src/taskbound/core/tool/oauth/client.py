@@ -1,0 +1,179 @@
+"""The OAuth client that a server behind a URL is reached as: what of it is pinned.
+
+Rules:
+
+1. It gets its tokens by the client-credentials grant (RFC 6749 §4.4; MCP's extension for clients without a
+   person), and nothing of any caller's. It proves itself by a secret (`client_secret_basic`,
+   `client_secret_post`) or by a signature (`private_key_jwt`, RFC 7523). Secret and key are no part of this:
+   they are what goes into the slot (`slot_of`).
+2. Everything that decides who is given the secret, and what the token is for, is pinned: client, token
+   endpoint, revocation endpoint, issuer, method, scopes and resource (RFC 8707). So a value that was sealed
+   for one issuer opens for no other, and a token is asked for at one place alone.
+3. An endpoint is read as the URL of a server is (`remote`): https, or http for this machine; no user, no
+   fragment, one way to write it (an issuer is kept as it writes itself). Nor has it a query. Endpoints of one
+   client have one origin, and that is the issuer's: nobody who answers for an issuer decides that the secret
+   goes to another host.
+4. Scopes are those of RFC 6749 §3.3, sorted and distinct. The resource is a URI without a fragment.
+5. A client secret is printable ASCII on one line. A private key is a JWK on one line, of the curve P-256 or
+   RSA; a part of it is as secret as the whole (`hidden_in`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from operator import ge
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.errors import MalformedError
+from taskbound.core.tool.errors import BadUrlError
+from taskbound.core.tool.name import shown
+from taskbound.core.tool.oauth.errors import BadClientError
+from taskbound.core.tool.remote import Remote, canonical_url
+from taskbound.core.tool.secret import is_secret_text
+from taskbound.core.tool.slot import KEY_SLOT, SECRET_SLOT, Slot
+
+if TYPE_CHECKING:
+    from taskbound.core.action.canonical import JsonValue
+
+__all__ = ["METHODS", "OAuthClient", "endpoint", "hidden_in", "issuer_at"]
+
+METHODS: Final = ("client_secret_basic", "client_secret_post", "private_key_jwt")
+_BY_KEY: Final = "private_key_jwt"
+_ID: Final = re.compile(r"[!-~](?:[ -~]{0,1022}[!-~])?")
+_SCOPE: Final = re.compile(r"[!#-\[\]-~]{1,256}")
+_RESOURCE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-\"$-~]{1,2000}")
+_MAX_SCOPES: Final = 64
+_PRIVATE: Final = ("d", "p", "q", "dp", "dq", "qi")
+_UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_ERA: Final = "2025-11-25"  # an endpoint speaks no MCP; a `Remote` has an era
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OAuthClient:
+    """One client at one authorization server.
+
+    Raises:
+        BadClientError: On making one that the rules don't allow.
+    """
+
+    client: str
+    """The client's id; no secret."""
+    token: str
+    """The token endpoint."""
+    method: str
+    """How it proves itself there, of `METHODS`."""
+    resource: str
+    """What its tokens are for."""
+    issuer: str = ""
+    """The authorization server's identifier; empty where only the endpoint is known."""
+    revocation: str = ""
+    """Where tokens are given back (RFC 7009); empty where that can't be done."""
+    scopes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Require the rules."""
+        if _ID.fullmatch(self.client) is None or is_secret_text(self.client):
+            raise BadClientError(f"`{shown(self.client[:80])}` is no client's id")
+        if self.method not in METHODS:
+            raise BadClientError(
+                f"`{shown(self.method)}` is no way for a client to prove itself",
+                remedy=f"say one of {', '.join(METHODS)}",
+            )
+        if len(self.scopes) > _MAX_SCOPES or any(_SCOPE.fullmatch(one) is None for one in self.scopes):
+            raise BadClientError("a scope has no spaces, quotes or backslashes, and there are at most 64")
+        if any(ge(one, other) for one, other in pairwise(self.scopes)):
+            raise BadClientError("the scopes are not sorted and distinct")
+        if _RESOURCE.fullmatch(self.resource) is None:
+            raise BadClientError(f"`{shown(self.resource[:80])}` is no URI without a fragment")
+        origin = endpoint(self.token).origin
+        others = [endpoint(self.revocation)] if self.revocation else []
+        others += [issuer_at(self.issuer)] if self.issuer else []
+        for one in others:
+            if one.origin != origin:
+                words = f"`{shown(one.url)}` is not at `{shown(origin)}`, where tokens are given"
+                raise BadClientError(words)  # 3
+
+    @property
+    def slot(self) -> Slot:
+        """Where what it proves itself with goes."""
+        return KEY_SLOT if self.method == _BY_KEY else SECRET_SLOT
+
+    @property
+    def by_key(self) -> bool:
+        """Whether it proves itself by a signature."""
+        return self.method == _BY_KEY
+
+    @property
+    def audience(self) -> str:
+        """Whom its signature is for: the issuer where that is known, else the endpoint."""
+        return self.issuer or self.token
+
+    def value(self) -> dict[str, JsonValue]:
+        """What stands in the digest of the server's identity (rule 2)."""
+        return {
+            "client": self.client,
+            "issuer": self.issuer,
+            "method": self.method,
+            "resource": self.resource,
+            "revocation": self.revocation,
+            "scopes": list(self.scopes),
+            "token": self.token,
+        }
+
+
+def endpoint(url: str) -> Remote:
+    """A place that a client asks, as a place that is connected to (rule 3).
+
+    Raises:
+        BadClientError: It can't be one.
+    """
+    try:
+        found = Remote(url=url, era=_ERA)
+    except MalformedError as error:
+        raise BadClientError(error.message, remedy=error.advice) from error
+    if "?" in url:
+        raise BadClientError("an endpoint that a client asks has no query")
+    return found
+
+
+def issuer_at(issuer: str) -> Remote:
+    """An issuer, which is compared letter by letter, as a place that is connected to (rule 3).
+
+    Raises:
+        BadClientError: It can't be one.
+    """
+    try:
+        return endpoint(canonical_url(issuer))
+    except BadUrlError as error:
+        raise BadClientError(error.message, remedy=error.advice) from error
+
+
+def hidden_in(slot: Slot, value: str) -> frozenset[str]:
+    """All that may not come back of what a client proves itself with (rule 5).
+
+    Args:
+        slot: Which of the two.
+        value: As it was set.
+
+    Returns:
+        The value, how it is written in the header of a request, and each secret part of a key.
+    """
+    if slot != KEY_SLOT:
+        return frozenset({value, _quoted(value)})
+    try:
+        key = json.loads(value)
+    except ValueError:
+        return frozenset({value})
+    parts = [key.get(name) for name in _PRIVATE] if isinstance(key, dict) else []
+    return frozenset({value, *(one for one in parts if isinstance(one, str) and len(one) >= 8)})  # noqa: PLR2004 -- `slot.MIN_SECRET`
+
+
+def _quoted(value: str) -> str:
+    """The value as `application/x-www-form-urlencoded` has it (RFC 6749 §2.3.1)."""
+    return "".join(
+        one if one in _UNRESERVED else "+" if one == " " else "".join(f"%{byte:02X}" for byte in one.encode())
+        for one in value
+    )

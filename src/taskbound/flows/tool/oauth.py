@@ -1,0 +1,69 @@
+"""What becomes of tokens for upstream servers, as the egress says it; nothing of a token is here.
+
+1. The record that a token is about to be asked for is durable before the egress asks anybody. It is refused
+   for a server that is not pinned, or pinned otherwise: no token is asked for what nobody knows of.
+2. What comes later is recorded also of a server that was removed meanwhile: its tokens end all the same.
+3. Lives are added to the daemon's clock; they are the word of the one who issues the token.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.audit import UpstreamTokenTold
+from taskbound.core.errors import MalformedError
+from taskbound.flows.tool.errors import UnknownServerError
+from taskbound.flows.tool.pin import require_server
+
+if TYPE_CHECKING:
+    from taskbound.flows.means import Means
+    from taskbound.ports.store import Transaction
+    from taskbound.wire.egress import TellToken
+
+__all__ = ["ServerTokens"]
+
+_NAME: Final = re.compile(r"tok_[0-9a-f]{32}")
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_WORD: Final = re.compile(r"[a-z0-9-]{0,40}")
+_MAX_LIFE: Final = 31_536_000
+_MAX_TASKS: Final = 64
+_SECOND: Final = 1_000_000
+
+
+class ServerTokens:
+    """Records what becomes of tokens; used from one thread at a time."""
+
+    def __init__(self, means: Means) -> None:
+        """Keep what to work with."""
+        self._means = means
+
+    def record(self, namespace: str, told: TellToken) -> None:
+        """Record what becomes of one.
+
+        Raises:
+            MalformedError: It is not written as it has to be.
+            UnknownServerError: It is about to be asked for a server that is not pinned so (rule 1).
+        """
+        words = _NAME.fullmatch(told.token) and _DIGEST.fullmatch(told.identity) and _WORD.fullmatch(told.why)
+        if words is None or not 0 <= told.seconds <= _MAX_LIFE or len(told.tasks) > _MAX_TASKS:
+            raise MalformedError("what is told of a token is not written as it has to be")
+
+        def work(tx: Transaction) -> None:
+            if told.state == "asked":
+                server = require_server(tx.tools.server(namespace, told.server), told.server)
+                if server.identity != told.identity:
+                    raise UnknownServerError(f"server `{told.server}` is pinned to something else by now")
+            now = self._means.clock.now()
+            event = UpstreamTokenTold(
+                upstream=told.server,
+                server=told.identity,
+                token=told.token,
+                state=told.state,
+                tasks=told.tasks,
+                until=now + told.seconds * _SECOND if told.seconds else 0,  # 3
+                why=told.why,
+            )
+            tx.audit.append(namespace, self._means.writer, [event], now)
+
+        self._means.store.write(work)

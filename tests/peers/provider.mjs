@@ -1,0 +1,39 @@
+// An authorization server: `oidc-provider`, with the one client that a test names in a line of JSON on standard input.
+// It says where it listens in its first line, and every request that it was asked after that: path, and whether it held.
+// Its tokens are for the resources that the line names, are opaque, and live as long as it says.
+import { createRequire } from 'node:module';
+import { createServer } from 'node:http';
+import { createInterface } from 'node:readline';
+import { pathToFileURL } from 'node:url';
+
+const require = createRequire(`${process.argv[2]}/`);
+const { default: Provider, errors } = await import(pathToFileURL(require.resolve('oidc-provider')).href);
+const told = JSON.parse((await createInterface({ input: process.stdin })[Symbol.asyncIterator]().next()).value);
+
+const server = createServer();
+await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+const issuer = `http://127.0.0.1:${server.address().port}`;
+const resource = (name) => {
+  if (!told.resources.includes(name)) throw new errors.InvalidTarget();
+  return { scope: told.scopes, accessTokenTTL: told.seconds, accessTokenFormat: 'opaque', audience: name };
+};
+const guard = { client_id: 'guard', client_secret: 'guard-of-the-resource', redirect_uris: [], response_types: [], grant_types: [] };
+const provider = new Provider(issuer, {
+  clients: [{ redirect_uris: [], response_types: [], grant_types: ['client_credentials'], ...told.client }, guard],
+  clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
+  scopes: told.scopes.split(' '),
+  ttl: { ClientCredentials: told.seconds },
+  features: {
+    devInteractions: { enabled: false },
+    clientCredentials: { enabled: true },
+    introspection: { enabled: true, allowedPolicy: () => true },
+    revocation: { enabled: true, allowedPolicy: () => true },
+    resourceIndicators: { enabled: true, getResourceServerInfo: (_, name) => resource(name), useGrantedResource: () => true },
+  },
+});
+const answer = provider.callback();
+server.on('request', (request, response) => {
+  response.on('finish', () => console.log(JSON.stringify({ path: request.url, status: response.statusCode })));
+  answer(request, response);
+});
+console.log(issuer);
