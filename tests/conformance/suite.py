@@ -8,7 +8,7 @@ assert judge(found, required("2026-07-28", "server"), excepted("direct", "server
 2. A check counts by its worst outcome. Failure, warning (what SHOULD be) and a check that was only ever
    skipped are failures: what was not looked at is not shown to hold.
 3. A scenario in which nothing succeeded has failed, whatever it says.
-4. A way that leads over another has its exceptions too.
+4. A way that leads over another has its exceptions too, but for what is left out on it.
 5. An exception is for one way, one revision and one scenario, by its failing checks, exactly: one that fails
    beside them, and one of them that holds again, are both findings.
 """
@@ -107,18 +107,25 @@ def _table() -> Mapping[str, Any]:
 
 def excepted(way: str, leg: Leg, revision: str) -> list[Excepted]:
     """The exceptions of one way, leg and revision, with those of the way that it leads over (rule 4)."""
+    excused = _prefixes(way, leg)
     return [
         Excepted(scenario=one["scenario"], checks=frozenset(one["checks"]), reason=one["reason"])
         for one in _table().get("exception", ())
-        if one["way"] in {way, *OVER.get(way, ())} and one["leg"] == leg and revision in one["revisions"]
+        if one["way"] in {way, *OVER.get(way, ())}
+        and one["leg"] == leg
+        and revision in one["revisions"]
+        and not one["scenario"].startswith(excused)
     ]
 
 
 def left_out(way: str, leg: Leg, scenarios: Collection[str]) -> frozenset[str]:
     """Those of the scenarios that are not run on a way, by prefix."""
+    return frozenset(one for one in scenarios if one.startswith(_prefixes(way, leg)))
+
+
+def _prefixes(way: str, leg: Leg) -> tuple[str, ...]:
     listed = [one for one in _table().get("left_out", ()) if one["leg"] == leg and way in one["ways"]]
-    prefixes = tuple(one["scenarios"] for one in listed)
-    return frozenset(one for one in scenarios if one.startswith(prefixes))
+    return tuple(one["scenarios"] for one in listed)
 
 
 def run_server(

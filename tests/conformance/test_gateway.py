@@ -25,7 +25,7 @@ NAME: Final = "everything"
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_a_bridge_to_our_own_server_lacks_what_is_about_http(revision: str, tmp_path: Path) -> None:
     with bridged(STDIO) as url:
-        found = run_server(url, revision, tmp_path / "found", extensions=False)
+        found = run_server(url, revision, tmp_path / "found")
     named = required(revision, "server")
     needed = named - left_out("bridge", "server", named)
     wrong = judge(found, needed, excepted("bridge", "server", revision))
@@ -39,7 +39,7 @@ async def test_what_the_gateway_carries_over_stdio_is_what_the_suite_asks_for(
     async with real(tmp_path, STDIO, name=NAME, asks=QUESTION_NAMES) as place:
         gateway = [sys.executable, *MODULE, "--agent", "coder", "--home", str(place.home)]
         with bridged(gateway) as there, relayed(there, f"{NAME}__") as here:
-            found = await asyncio.to_thread(run_server, here, revision, tmp_path / "found", extensions=False)
+            found = await asyncio.to_thread(run_server, here, revision, tmp_path / "found")
     named = required(revision, "server")
     needed = named - left_out("stdio", "server", named)
     wrong = judge(found, needed, excepted("stdio", "server", revision))

@@ -122,3 +122,6 @@ class Turn:
     """The action that each answer is the outcome of, by its key, for who has to see it first."""
     state: bytes = b""
     """`requestState`, byte for byte as the server wrote it; empty where it gave none."""
+    goes_on: Callable[[], None] | None = None
+    """Called once, before the answer, where the server goes on with the call as a task of its own, as far as
+    that is known here; returns at once."""

@@ -30,7 +30,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -347,9 +348,10 @@ class Calls:
         if call.towards is not None:
             return await self._sent(call, way, Turn())
         turn = Turn(offers=self.questions.offers(call, running))
+        goes_on = partial(self.errands.defer, call)  # 12
         number = 0
         while True:
-            found = await self._sent(call, way, turn)
+            found = await self._sent(call, way, replace(turn, goes_on=goes_on))
             if number and isinstance(found, NotSent):  # the rounds before were sent, and the server worked
                 found = NoAnswer(found.code, found.reason, found.detail)
             for one in tuple(call.questions):

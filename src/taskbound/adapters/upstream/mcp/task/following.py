@@ -133,6 +133,7 @@ class Tasks:
             told=Teller(progress),
             logged=logged,
             can_ask=turn is not None,
+            goes_on=turn.goes_on if turn is not None else None,
             left=self._bounds.whole,
         )
         ttl = b"" if self._modern else b',"task":{"ttl":%d}' % int(self._bounds.whole * 1000)
@@ -179,6 +180,8 @@ class Tasks:
             self._end(work)
             return
         self._names[work.name] = work
+        if work.goes_on is not None and not work.is_cancelled:
+            work.goes_on()
         self._follow(work, partial(self._waiter.begun, work, task))
         if work.is_cancelled:
             self._cancel(work)

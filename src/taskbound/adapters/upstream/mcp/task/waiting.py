@@ -117,6 +117,8 @@ class Work:
     """Whether whoever calls can be asked anything."""
     left: float
     """Seconds that it may still take."""
+    goes_on: Callable[[], None] | None = None
+    """Called once there is a task."""
     number: int = 0
     name: str = ""
     """The server's name of the task; empty before there is one."""
