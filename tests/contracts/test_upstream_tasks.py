@@ -128,6 +128,18 @@ async def test_a_task_is_waited_for_and_its_result_is_that_of_a_call(way: Way) -
     assert [(one["progress"], one["message"]) for one in told] == [(1, "half"), (2, "most")]
 
 
+async def test_who_calls_is_told_once_that_a_task_goes_on_and_not_of_what_is_answered_at_once(
+    way: Way,
+) -> None:
+    told: list[str] = []
+    async with way.running("tasks") as (upstream, _, heard):
+        turn = Turn(goes_on=lambda: told.append(f"after {len(said(heard, 'tasks/get'))} questions"))
+        assert isinstance(await work(upstream, turn=turn), Answered)
+        assert told == ["after 0 questions"]
+        assert isinstance(await answered(upstream, "plain", b"{}", turn=turn), Answered)
+        assert len(told) == 1
+
+
 async def test_what_is_asked_about_a_task_names_it_in_a_header_too() -> None:
     async with RawHttp(era="modern", does=tasks_over_http()) as there:
         spec = structs.replace(pin_url("x", there.url, headers={}), era=MODERN)

@@ -12,7 +12,7 @@ import pytest
 from taskbound.surfaces.gateway.errands.kept import LONGEST
 from taskbound.wire.action import Decide, Duplicate, Outcome, Reason, Refused
 from taskbound.wire.mcp.task import RELATED_KEY, TASKS_EXTENSION, parse_task
-from tests.peers.commands import echo, faulty
+from tests.peers.commands import echo, faulty, tasking
 from tests.peers.rawclient import Tap
 from tests.surfaces.gateway.bench import bench, code_of, decision_of, reached, silence, text_of
 from tests.surfaces.gateway.errands import coming_back
@@ -102,6 +102,19 @@ async def test_a_call_that_takes_its_time_is_one_for_a_client_that_knows_them(tm
         assert not {"task", "result", "error", "inputRequests", "requestState", "ttl"} & task.keys()
         told = await c.get(task["taskId"])
         assert told == task | {"resultType": "complete"}
+
+
+async def test_a_call_that_its_server_goes_on_with_is_one_at_once_and_no_name_of_the_server_s_is_told(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "log"
+    async with coming_back(tmp_path, tasking(log=log), modern=True, era="2026-07-28", patience=20.0) as c:
+        name = await c.begin("odd__work", {"name": "the-server-s-own", "polls": [{"pollIntervalMs": 1}]})
+        assert name != "the-server-s-own"
+        await c.ask("tasks/cancel", name)
+        await c.b.until(lambda: b'"tasks/cancel"' in log.read_bytes())
+        assert not any(b"the-server-s-own" in line for line in c.b.lines)
+        assert name.encode() not in log.read_bytes()
 
 
 async def test_a_call_that_is_quick_is_answered_as_ever(tmp_path: Path) -> None:

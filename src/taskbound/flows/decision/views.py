@@ -7,6 +7,8 @@
 3. Views are bounded: beyond the bound the oldest go.
 4. Whoever keeps something that was worked out from views keeps it for one `generation`
    of them: whatever is forgotten, the generation is another one.
+5. What is asked about and not decided meets no commit that would show that a view is old: what it stands on
+   is read anew before it.
 """
 
 from __future__ import annotations
@@ -232,6 +234,17 @@ class Views:
             if len(self._outcomes) >= _ACTS:
                 self._outcomes.popitem(last=False)
             self._outcomes[key] = outcome
+
+    def read_anew(self, namespace: str, *, task: str, tool: str) -> None:
+        """Forget what a question about calls of this task stands on, so that it is read as it is (rule 5)."""
+        self.generation += 1  # 4
+        self._tasks.forget((namespace, task))
+        self._tools.forget((namespace, tool))
+        self._switches.pop(namespace, None)
+        self._persons.pop(namespace, None)
+        lineage = self.lineage(namespace, task)
+        for one in lineage.tasks if lineage is not None else ():
+            self._agents.forget((namespace, one.agent))
 
     def _read_lineage(self, namespace: str, task: str) -> Lineage | None:
         with self._store.read() as snapshot:

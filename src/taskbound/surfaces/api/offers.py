@@ -35,7 +35,7 @@ class OtherTaskError(DeniedError):
 
 
 async def cover_calls(daemon: Daemon, connection: Connection, ask: wire.CoverCalls) -> Answer:
-    """Which of the calls the scope of the connection's task covers."""
+    """Which of the calls the scope of the connection's task covers, as it stands in the store now."""
     calls = [bytes(one) for one in ask.calls]
     if len(calls) > _MOST:
         raise TooManyCallsError(f"{len(calls)} calls are more than {_MOST}")
@@ -46,6 +46,7 @@ async def cover_calls(daemon: Daemon, connection: Connection, ask: wire.CoverCal
             task = daemon.bind(connection)
             if ask.task not in {"", task}:
                 raise OtherTaskError("what is asked about was called in another task")
+            daemon.views.read_anew(connection.namespace, task=task, tool=ask.tool)
             ground = daemon.decisions.ground(_call(connection, task, ask.tool))
         except DeniedError as error:
             return wire.Coverings(covered=(), refusal=error.message, code=error.code)
