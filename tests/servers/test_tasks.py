@@ -15,19 +15,20 @@ import contextlib
 import json
 import os
 import socket
-import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from tests.peers.commands import everything
-from tests.peers.rawclient import RawClient, text_of
+from tests.peers.rawclient import text_of
 from tests.servers.catalog import ROOM, _node
-from tests.surfaces.gateway.real import DEADLINE, MODULE, Place, served
+from tests.surfaces.gateway.real import DEADLINE, served
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
+
+    from tests.peers.rawclient import RawClient
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 Message = dict[str, Any]
@@ -102,18 +103,6 @@ async def research_over_http() -> AsyncIterator[str]:
         await process.wait()
 
 
-@contextlib.asynccontextmanager
-async def agent(place: Place) -> AsyncIterator[RawClient]:
-    """A client of 2025-11-25 that answers forms, and knows no tasks."""
-    command = [sys.executable, *MODULE, "--agent", "coder", "--home", str(place.home)]
-    async with RawClient(command, deadline=DEADLINE) as client:
-        who = {"name": "agent", "version": "1"}
-        able = {"protocolVersion": "2025-11-25", "capabilities": {"elicitation": {}}, "clientInfo": who}
-        await client.request("initialize", json.dumps(able).encode())
-        await client.notify("notifications/initialized")
-        yield client
-
-
 async def seen_through(client: RawClient, calls: Mapping[str, tuple[str, Message]]) -> dict[str, Message]:
     """What each of these calls comes to, made at once, with each form filled in."""
     open_ = {
@@ -156,7 +145,7 @@ async def test_tasks_of_both_sdks_are_waited_for_asked_about_and_cancelled(tmp_p
             "delete": ("all__confirm_delete", {"filename": "a"}),
             "two": ("all__multi_input", {}),
         }
-        async with agent(place) as client:
+        async with place.gateway("legacy", elicitation={}) as client:
             found = await seen_through(client, calls)
             waiting = client.next_id()
             params = b'{"name":"sdk__wait","arguments":{},"_meta":{"progressToken":"p"}}'

@@ -222,6 +222,8 @@ class Resulted(Message, frozen=True, tag="result", tag_field="is"):
     number: int
     raw: msgspec.Raw
     """Exactly its bytes."""
+    working: bool = False
+    """Whether it asks, and the server goes on with the call as a task until that is answered or cancelled."""
 
 
 class Failed(Message, frozen=True, tag="error", tag_field="is"):

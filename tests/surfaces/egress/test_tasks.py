@@ -13,7 +13,9 @@ from taskbound.wire.mcp.era import MODERN
 from tests.peers.commands import tasking
 from tests.peers.rawclient import text_of
 from tests.surfaces.egress.keeping import SECRET, SLOT, kept
+from tests.surfaces.egress.test_asked import FORM, seen_through
 from tests.surfaces.egress.test_hostile import hostile
+from tests.surfaces.gateway.asks import FOLDERS, ROOTS, YES
 from tests.surfaces.gateway.bench import code_of
 from tests.surfaces.gateway.real import DEADLINE
 
@@ -90,3 +92,36 @@ async def test_a_gateway_can_poll_and_cancel_no_task_but_by_its_own_permitted_ca
         assert (await one.step("hear", "good"))["code"] == "cancelled-task"
         assert [one["taskId"] for one in heard(tmp_path, "tasks/cancel")] == [NAME]
     assert "of-the-gateway" not in log.read_text(encoding="utf-8")
+
+
+async def test_what_a_task_of_a_server_with_secrets_asks_is_answered_or_its_task_cancelled(
+    tmp_path: Path,
+) -> None:
+    spilled = {"method": "elicitation/create", "params": FORM["params"] | {"message": SECRET}}
+    asks = ["elicitation/create", "roots/list"]
+    command = tasking(log=tmp_path / "heard")
+    async with (
+        kept(tmp_path, command, name="ask", values={SLOT: SECRET}, asks=asks) as place,
+        place.gateway("legacy", elicitation={}, roots={}) as client,
+    ):
+        found, asked = await seen_through(client, name=NAME, asks={"a": FORM, "b": ROOTS})
+        assert json.loads(text_of(found)) == {"a": YES, "b": FOLDERS}
+        assert sorted(one["method"] for one in asked) == asks
+        assert heard(tmp_path, "tasks/cancel") == []
+        # What a secret stands in is put to nobody, and the task does not go on without an answer.
+        withheld, spoken = await seen_through(client, name="another", asks={"a": spilled})
+        assert (code_of(withheld), spoken) == ("secret-in-answer", [])
+        await until(tmp_path, "tasks/cancel")
+        # Nobody answers any more, since the client cancels.
+        request = await client.start_call(
+            "ask__work", json.dumps({"name": "third", "asks": {"a": FORM}}).encode()
+        )
+        await client.wait_for(lambda one: one.get("method") == "elicitation/create")
+        await client.cancel(request)
+        async with asyncio.timeout(DEADLINE):
+            while len(heard(tmp_path, "tasks/cancel")) < 2:
+                await asyncio.to_thread(os.sched_yield)
+        states = [one.state for one in await place.settled(6) if one.tool == "ask__work"]
+    assert states == ["succeeded", "unknown", "unknown"]
+    assert [one["taskId"] for one in heard(tmp_path, "tasks/cancel")] == ["another", "third"]
+    assert len(heard(tmp_path, "tools/call")) == 3, "each is sent once"

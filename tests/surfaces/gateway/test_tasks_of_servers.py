@@ -22,6 +22,7 @@ from tests.peers.rawhttp import RawHttp
 from tests.peers.tasked import tasks_over_http
 from tests.surfaces.gateway.asks import ABLE, FOLDERS, FORM, LEGACY, MODERN, ROOTS, YES, Asking, refusing
 from tests.surfaces.gateway.bench import bench, code_of, silence, text_of
+from tests.surfaces.gateway.errands import coming_back
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -249,6 +250,32 @@ async def test_a_task_that_asks_too_often_is_cancelled(tmp_path: Path) -> None:
         assert code_of(found) == "asks-too-often"
         await a.until_cancelled()
         assert ("act_1", "unknown") in a.outcomes()
+
+
+# --- clients that come back ---------------------------------------------------------------------------------
+
+
+@ERAS
+@CLIENTS
+async def test_neither_side_s_name_for_a_task_is_anything_to_the_other(
+    server: str, client: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    command = tasking(log=log)
+    async with coming_back(tmp_path, command, modern=client == "modern", name="t", era=server) as c:
+        a = Tasked(c.b, log, ABLE, modern=client == "modern")
+        given = {"name": NAME, "polls": [{}] * 3 + [{"done": True}]}
+        name = await c.begin("t__work", given)
+        assert text_of(await c.result(name)) == "{}"
+        other = await c.begin("t__work", {"name": "another", "polls": [{}]})
+        for unknown in (NAME, "another"):
+            assert (await c.ask("tasks/get", unknown))["error"]["code"] == -32602
+        await c.ask("tasks/cancel", other)
+        await c.b.until(lambda: bool(a.said("tasks/cancel")))
+        assert [one["taskId"] for one in a.said("tasks/cancel")] == ["another"]
+        lines = b"".join(c.b.lines)
+    assert NAME.encode() not in lines
+    assert not any(one in log.read_text(encoding="utf-8") for one in (name, other))
 
 
 # --- drift, and ways ----------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.egress.authority import Authority
     from taskbound.surfaces.egress.permits import Permits
 
-__all__ = ["MAX_ANSWER", "MAX_QUESTION", "MAX_ROUNDS", "Asked", "Round", "Sent"]
+__all__ = ["MAX_ANSWER", "MAX_QUESTION", "MAX_ROUNDS", "Asked", "Open", "Round", "Sent"]
 
 _log = logging.getLogger(__name__)
 MAX_QUESTION: Final = 524_288
@@ -79,6 +79,24 @@ class Sent:
     """With what is in its slots."""
     key: str
     round: int = 1
+
+
+@dataclass(slots=True, eq=False)
+class Open:
+    """One call of a gateway, until it is answered."""
+
+    number: int = -1
+    """The upstream's own; below 0 until the call was sent."""
+    cancelled: str = ""
+    forgotten: bool = False
+    told: bool = False
+    """Whether it said a secret of its progress, its logs or its questions."""
+    sent: Sent | None = None
+    """How it was sent."""
+
+    def is_of(self, action: str) -> bool:
+        """Whether it was sent by this permit."""
+        return self.sent is not None and self.sent.action == action
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

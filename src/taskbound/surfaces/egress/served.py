@@ -12,7 +12,8 @@
    was subscribed here by a permit, a cancelled call has one reason. The daemon is asked before it, as before
    a list; only a call that was sent is cancelled without.
 6. What a server asks of its caller is carried, and answered with what is recorded of it (`asked`). What it is
-   told that can be asked are words of MCP's.
+   told that can be asked are words of MCP's. A call with which the server goes on while it asks goes on or is
+   cancelled: also where the question is held back, or the answers are none.
 7. What is asked and not done yet has a bound; whoever asks past it is cut off.
 8. No server's words hold up the others: what is long is looked through beside the loop, and progress and logs
    that are long or come too often are dropped before they are looked at.
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -33,7 +34,7 @@ from taskbound.core.errors import DeniedError, TaskboundError
 from taskbound.core.tool.argument import filled
 from taskbound.core.tool.leak import Leaks
 from taskbound.ports.upstream import Answered, Errored, Logged, NoAnswer, NotSent, Turn
-from taskbound.surfaces.egress.asked import Asked, Sent
+from taskbound.surfaces.egress.asked import Asked, Open, Sent
 from taskbound.surfaces.egress.errors import (
     CODES,
     NotStartedError,
@@ -76,18 +77,6 @@ _CANCELLED: Final = "nobody waits for it any more"
 _HELD_BACK: Final = "the server said a secret that it was given, and it was held back"
 
 
-@dataclass(slots=True, eq=False)
-class _Open:
-    number: int = -1
-    """The upstream's own; below 0 until the call was sent."""
-    cancelled: str = ""
-    forgotten: bool = False
-    told: bool = False
-    """Whether it said a secret of its progress, its logs or its questions."""
-    sent: Sent | None = None
-    """How it was sent."""
-
-
 class Served:
     """One server of one connection."""
 
@@ -112,7 +101,9 @@ class Served:
         self._numbers: tuple[tuple[str, int], ...] = ()
         self._arguments: dict[str, dict[str, str]] = {}
         """By tool: what goes into its slots."""
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, Open] = {}
+        self._asking: dict[int, Open] = {}
+        """Calls that were answered with a question, and with which the server goes on (rule 6)."""
         self._subscribed: set[str] = set()
         """URIs of subscriptions that were sent by a permit (rule 5)."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -191,10 +182,10 @@ class Served:
             case wire.Unsubscribe() if room:
                 self._begin(self._told(upstream, ask))
             case wire.CallServer() if room and self._takes(ask):
-                one = self._open[ask.number] = _Open()
+                one = self._open[ask.number] = Open()
                 self._begin(self._call(upstream, ask, one))
             case wire.ContinueCall() if room and self._takes(ask):
-                one = self._open[ask.number] = _Open()
+                one = self._open[ask.number] = Open()
                 self._begin(self._go_on(upstream, ask, one))
             case wire.AnswerServer() if room:
                 self._begin(self._questions.answer(ask))
@@ -208,7 +199,8 @@ class Served:
                 raise NotStartedError("this can't be asked of a server that is started")
 
     def _takes(self, ask: wire.CallServer | wire.ContinueCall) -> bool:
-        fresh = ask.number not in self._open and len(self._open) < MOST_CALLS  # 7
+        fresh = ask.number not in {*self._open, *self._asking}
+        fresh = fresh and len(self._open) + len(self._asking) < MOST_CALLS  # 7
         known = not isinstance(ask.offers, msgspec.Raw) or are_offers(bytes(ask.offers))
         words = known and (ask.level is None or ask.level in {SILENT, *LEVELS})
         return fresh and words  # 5 and 6
@@ -221,11 +213,8 @@ class Served:
     async def _list(self, upstream: Upstream, ask: wire.ListServer) -> None:
         try:
             await self._desk.authority.server(self._ask.namespace, self._ask.server, self._holder)
-            found = (
-                await upstream.list_tools()
-                if ask.method == "tools/list"
-                else await upstream.list_entries(ask.method)
-            )
+            tools = ask.method == "tools/list"
+            found = await (upstream.list_tools() if tools else upstream.list_entries(ask.method))
             if await asyncio.to_thread(self._leaks.found_in, *found):  # 8
                 raise SecretInAnswerError(_HELD_BACK)  # 4
         except TaskboundError as error:
@@ -249,7 +238,7 @@ class Served:
         else:
             self._say(wire.Entries(number=ask.number, entries=()))
 
-    async def _call(self, upstream: Upstream, ask: wire.CallServer, one: _Open) -> None:
+    async def _call(self, upstream: Upstream, ask: wire.CallServer, one: Open) -> None:
         number, arguments = ask.number, bytes(ask.arguments)
         try:
             sent = filled(arguments, self._arguments.get(ask.tool, {}))
@@ -274,21 +263,25 @@ class Served:
         turn = Turn(offers=bytes(ask.offers)) if isinstance(ask.offers, msgspec.Raw) else None
         self._send(upstream, ask, one, one.sent, turn)  # 2
 
-    async def _go_on(self, upstream: Upstream, ask: wire.ContinueCall, one: _Open) -> None:
+    async def _go_on(self, upstream: Upstream, ask: wire.ContinueCall, one: Open) -> None:
         """Send a call's next round to a modern server that asked (rule 6)."""
+        before = next((name for name, other in self._asking.items() if other.is_of(ask.action)), 0)
         try:
             known, answers = await self._questions.go_on(ask)
             permit = await self._desk.authority.permit(self._ask.namespace, ask.action, self._holder)
             if not self._may_send(upstream, permit, ask.number, one):
+                self._let_go(before)
                 return
         except TaskboundError as error:
+            self._let_go(before)
             self._unsent(upstream, ask.number, error)
             return
+        self._asking.pop(before, None)
         one.sent = replace(known.sent, round=known.sent.round + 1)
         turn = Turn(offers=bytes(ask.offers), answers=answers, state=known.state)
         self._send(upstream, ask, one, one.sent, turn)
 
-    def _may_send(self, upstream: Upstream, permit: wire.Permit, number: int, one: _Open) -> bool:
+    def _may_send(self, upstream: Upstream, permit: wire.Permit, number: int, one: Open) -> bool:
         """Whether the call can be sent now; if it can't be, the gateway was told.
 
         Raises:
@@ -317,28 +310,37 @@ class Served:
         self,
         upstream: Upstream,
         ask: wire.CallServer | wire.ContinueCall,
-        one: _Open,
+        one: Open,
         sent: Sent,
         turn: Turn | None,
     ) -> None:
         number = ask.number
+        told = partial(self._noted, wire.LoggedHere, number)
         one.number = upstream.call(
             sent.tool,
             sent.arguments,
             partial(self._answered, number),
             key=sent.key,
-            progress=partial(self._progressed, number) if ask.progress else None,
-            logged=Logged(ask.level, partial(self._logged_in, number)) if ask.level is not None else None,
+            progress=partial(self._noted, wire.Progressed, number) if ask.progress else None,
+            logged=Logged(ask.level, told) if ask.level is not None else None,
             action=sent.action,
             turn=turn,
         )
 
     def _cancel(self, upstream: Upstream, ask: wire.CancelCall) -> None:
         one = self._open.get(ask.number)
-        if one is not None:
+        if one is None:
+            self._let_go(ask.number)
+        else:
             one.cancelled = ask.reason or "it was cancelled"
             if one.number >= 0:
                 upstream.cancel(one.number, _CANCELLED)  # 5
+
+    def _let_go(self, number: int) -> None:
+        """A call that waits for answers gets none (rule 6)."""
+        one = self._asking.pop(number, None)
+        if one is not None and self.upstream is not None:
+            self.upstream.cancel(one.number, _CANCELLED)
 
     def _forget(self, upstream: Upstream, number: int) -> None:
         one = self._open.pop(number, None)
@@ -355,19 +357,26 @@ class Served:
             return
         if isinstance(found, Answered) and one.sent is not None and self.upstream is not None:
             self._questions.asks(self.upstream.era, found, one.sent)
+            if found.is_working:
+                self._asking[number] = one
         show = partial(self._shown, number, found, told=one.told)
         if isinstance(found, Answered | Errored) and len(found.raw) > AT_ONCE:
             late = asyncio.get_running_loop().run_in_executor(None, show)  # 8
             self._late.add(late)
-            self._begin(self._say_late(late))
+            self._begin(self._tell_late(number, late))
         else:
-            self._say(show())
+            self._tell(number, show())
 
-    async def _say_late(self, late: asyncio.Future[wire.EgressSaid]) -> None:
+    async def _tell_late(self, number: int, late: asyncio.Future[wire.EgressSaid]) -> None:
         try:
-            self._say(await late)
+            self._tell(number, await late)
         finally:
             self._late.discard(late)
+
+    def _tell(self, number: int, said: wire.EgressSaid) -> None:
+        if not isinstance(said, wire.Resulted):
+            self._let_go(number)  # nobody hears what it asks
+        self._say(said)
 
     def _hears(self, raw: bytes) -> bool:
         """Whether a notification is looked at, and told (rule 8)."""
@@ -382,7 +391,7 @@ class Served:
         """The answer as it may leave (rule 4)."""
         match found:
             case Answered(raw=raw) if not told and not self._leaks.found_in(raw):
-                return wire.Resulted(number=number, raw=msgspec.Raw(raw))
+                return wire.Resulted(number=number, raw=msgspec.Raw(raw), working=found.is_working)
             case Errored(raw=raw) if not told and not self._leaks.found_in(raw, found.message):
                 return wire.Failed(
                     number=number, raw=msgspec.Raw(raw), code=found.code, message=found.message
@@ -403,7 +412,10 @@ class Served:
         if self._open.pop(number, None) is not None:
             self._say(said)
 
-    def _progressed(self, number: int, params: Mapping[str, JsonValue]) -> None:
+    def _noted(
+        self, kind: type[wire.Progressed | wire.LoggedHere], number: int, params: Mapping[str, JsonValue]
+    ) -> None:
+        """It tells of its progress, or logs, in this call."""
         one = self._open.get(number)
         raw = msgspec.json.encode(params)
         if one is None or not self._hears(raw):
@@ -411,17 +423,7 @@ class Served:
         if self._leaks.found_in(raw):
             one.told = True  # 4
         else:
-            self._say(wire.Progressed(number=number, params=msgspec.Raw(raw)))
-
-    def _logged_in(self, number: int, params: Mapping[str, JsonValue]) -> None:
-        one = self._open.get(number)
-        raw = msgspec.json.encode(params)
-        if one is None or not self._hears(raw):
-            return
-        if self._leaks.found_in(raw):
-            one.told = True  # 4
-        else:
-            self._say(wire.LoggedHere(number=number, params=msgspec.Raw(raw)))
+            self._say(kind(number=number, params=msgspec.Raw(raw)))
 
     def logged(self, params: Mapping[str, JsonValue]) -> None:
         """It logs, of no call that can be told; what has a secret in it is dropped (rule 4)."""

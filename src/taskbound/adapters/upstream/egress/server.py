@@ -4,7 +4,8 @@
 2. What was written to the egress may have been sent on: a call whose answer is lost with the connection is
    unknown. Until the connection was there, and once it is gone, a call is not sent.
 3. What the server asks is handed on, and answered by the action that it was: the egress asks the daemon what
-   came of that, and tells the server those bytes or none.
+   came of that, and tells the server those bytes or none. A call with which the server goes on while it asks
+   is cancelled under the number of the answer that asks.
 4. The egress is found listening within the patience: a daemon that has just seen the server's slots starts
    it.
 """
@@ -57,6 +58,7 @@ class EgressRefusedError(DeniedError):
 
 @dataclass(slots=True, eq=False)
 class _Open:
+    action: str
     answer: Callable[[UpstreamAnswer], None]
     progress: Told | None
     logged: Told | None
@@ -71,6 +73,8 @@ class EgressServer(asyncio.Protocol):
         self._buffer = FrameBuffer(limit=wire.MAX_SAID)
         self._transport: asyncio.Transport | None = None
         self._open: dict[int, _Open] = {}
+        self._working: dict[int, str] = {}
+        """Calls that wait for answers while the server goes on with them, with their actions."""
         self._asked: dict[int, asyncio.Future[tuple[bytes, ...]]] = {}
         self._questions: dict[int, Question] = {}
         """What the server asks and nobody has answered yet."""
@@ -178,6 +182,7 @@ class EgressServer(asyncio.Protocol):
         level = logged.level if logged is not None else None
         ask: wire.CallServer | wire.ContinueCall
         if said.answers or said.state:
+            self._working = {one: other for one, other in self._working.items() if other != action}
             ask = wire.ContinueCall(
                 number=number,
                 action=action,
@@ -200,13 +205,13 @@ class EgressServer(asyncio.Protocol):
         if self._over:
             asyncio.get_running_loop().call_soon(answer, NotSent("not-reached", self._over))
             return number
-        self._open[number] = _Open(answer, progress, logged.told if logged is not None else None)
+        self._open[number] = _Open(action, answer, progress, logged.told if logged is not None else None)
         self._write(ask)
         return number
 
     def cancel(self, number: int, reason: str) -> None:
         """Ask it to stop working on a call; an answer may still come."""
-        if number in self._open:
+        if number in self._open or self._working.pop(number, ""):
             self._write(wire.CancelCall(number=number, reason=reason))
 
     def forget(self, number: int) -> None:
@@ -274,6 +279,8 @@ class EgressServer(asyncio.Protocol):
             case wire.Resulted() | wire.Failed() | wire.Unanswered() | wire.Unsent():
                 one = self._open.pop(said.number, None)
                 if one is not None:
+                    if isinstance(said, wire.Resulted) and said.working:
+                        self._working[said.number] = one.action
                     one.answer(_answer(said))
                 if isinstance(said, wire.Unsent) and said.code == _CHANGED:
                     self._end(said.reason, "")  # the egress ends it: another call needs another start
@@ -452,7 +459,8 @@ def _given(turn: Turn) -> tuple[wire.Given, ...]:
 def _answer(said: wire.Resulted | wire.Failed | wire.Unanswered | wire.Unsent) -> UpstreamAnswer:
     match said:
         case wire.Resulted(raw=raw):
-            return Answered(bytes(raw), msgspec.json.decode(raw, type=dict[str, Any]))
+            value = msgspec.json.decode(raw, type=dict[str, Any])
+            return Answered(bytes(raw), value, is_working=said.working)
         case wire.Failed(raw=raw):
             return Errored(bytes(raw), said.code, said.message)
         case wire.Unanswered():

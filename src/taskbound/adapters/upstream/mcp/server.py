@@ -177,10 +177,12 @@ class StdioServer:
 
     def pause(self) -> None:
         """Read nothing more from it until `resume`."""
+        self._tasks.pause()
         self._process.pause()
 
     def resume(self) -> None:
         """Read on."""
+        self._tasks.resume()
         self._process.resume()
 
     def kill(self, reason: str) -> None:

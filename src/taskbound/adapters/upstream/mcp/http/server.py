@@ -184,10 +184,12 @@ class HttpServer:
 
     def pause(self) -> None:
         """Read nothing more from it until `resume`."""
+        self._tasks.pause()
         self._session.pause()
 
     def resume(self) -> None:
         """Read on."""
+        self._tasks.resume()
         self._session.resume()
 
     def kill(self, reason: str) -> None:

@@ -293,6 +293,14 @@ class Tasks:
                 "tasks/cancel", name, offers=offers, of=number, patience=self._bounds.leave
             )
 
+    def pause(self) -> None:
+        """Nothing is read of the server until `resume`."""
+        self._waiter.flowing.clear()
+
+    def resume(self) -> None:
+        """It is read again."""
+        self._waiter.flowing.set()
+
     async def finish(self, grace: float) -> None:
         """Wait until the server was told of what is cancelled just now, so many seconds at most."""
         if self._leaving:

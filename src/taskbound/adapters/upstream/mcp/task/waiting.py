@@ -4,6 +4,7 @@
    so many times in a row. A task that is not known any more, is cancelled, doesn't end, or of which anything
    is said that MCP doesn't say, makes its call unknown.
 2. The server says how long to wait between two questions, within bounds; the longer it takes, the longer.
+   While nothing is read of the server nothing is asked, and what is not answered has not failed.
 3. What a legacy task asks comes as any question does, in the exchange in which its result is asked for. A
    modern one says what it waits for: its call is answered with that and a state of ours. What was answered is
    not asked a second time. Where nobody can be asked, the call is unknown.
@@ -144,6 +145,9 @@ class Waiter:
 
     def __init__(self, session: Speaking | None, era: str, bounds: Bounds) -> None:
         """Ask in this session, within these bounds."""
+        self.flowing = asyncio.Event()
+        """Whether anything is read of the server (rule 2)."""
+        self.flowing.set()
         self._session = session
         self._era = era
         self._modern = is_modern(era)
@@ -193,7 +197,10 @@ class Waiter:
         began, failed = loop.time(), 0
         while True:
             await self._pause(work, pause)
+            await self.flowing.wait()
             found = await self._polled(work)
+            if found is None and not self.flowing.is_set():
+                continue  # 2
             if isinstance(found, NoAnswer):
                 return found
             pause, is_told = self._bounds.usual, False
