@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from random import Random
+from typing import Any, cast
 
 import pytest
 
 from taskbound.core.action.canonical import canonical
 from taskbound.ports.upstream import Answered, NoAnswer, Turn, UpstreamAnswer, errored
-from tests.contracts.test_upstream import DEADLINE, Way, answered, calls, until
+from tests.contracts.test_upstream import DEADLINE, Heard, Way, answered, calls, until
 from tests.contracts.test_upstream_tasks import NAME, made, said, work
 
 pytestmark = pytest.mark.anyio
@@ -145,3 +148,86 @@ async def test_a_server_that_ends_while_its_client_is_asked_makes_the_call_unkno
         turn = Turn(answers=b"{}", state=canonical(asked.value["requestState"]))
         found = await answered(upstream, "work", arguments, turn=turn)
         assert isinstance(found, NoAnswer), "it was sent, and nobody knows what it did"
+        assert found.code == "server-lost"
+
+
+@NEW
+async def test_a_task_of_which_nobody_knows_whether_it_was_answered_makes_the_call_unknown(way: Way) -> None:
+    async with way.running("tasks") as (upstream, _, heard):
+        arguments = json.dumps({"name": NAME, "asks": {"a": FORM}, "refuses": True}).encode()
+        asked = await answered(upstream, "work", arguments, turn=Turn())
+        assert isinstance(asked, Answered)
+        turn = Turn(answers=b'{"a":{}}', state=canonical(asked.value["requestState"]))
+        found = await answered(upstream, "work", arguments, turn=turn)
+        assert isinstance(found, NoAnswer)
+        assert found.code == "lost-answers"
+        assert len(said(heard, "tasks/update")) == 1, "answers are told once"
+        await until(lambda: bool(said(heard, "tasks/cancel")))
+
+
+@NEW
+async def test_nobody_is_asked_for_a_task_that_is_cancelled(way: Way) -> None:
+    async with way.running("tasks") as (upstream, _, heard):
+        found: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
+        asks = {"status": "input_required", "inputRequests": {"a": FORM}}
+        arguments = json.dumps({"polls": [{}] * 3 + [asks], "deaf": True}).encode()
+        number = upstream.call("work", arguments, found.set_result, turn=Turn())
+        await until(lambda: bool(said(heard, "tasks/get")))
+        upstream.cancel(number, "enough")
+        await until(lambda: len(said(heard, "tasks/get")) > 6)
+        assert not found.done()
+
+
+# --- many at once -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "way", [f"{kind}-{era}" for kind in ("stdio", "http") for era in ("legacy", "modern")], indirect=True
+)
+async def test_of_many_tasks_each_is_answered_once_and_nothing_is_kept(way: Way) -> None:
+    chance = Random(7)  # noqa: S311 -- not a secret: the order of a test
+    ends: list[dict[str, Any]] = [
+        {},
+        {"brings": {"error": {"code": -7, "message": "no"}}},
+        {"polls": [{}, {"error": {"code": -32602, "message": "gone"}}]},
+        {"polls": [{}, {"status": "odd"}]},
+        {"polls": [{}]},
+        {"polls": [{}], "deaf": True},
+    ]
+    async with way.running("tasks") as (upstream, _, heard):
+        await upstream.list_tools()
+        answers: dict[int, list[UpstreamAnswer]] = {}
+        left: set[int] = set()
+        numbers: list[int] = []
+        for at in range(60):
+            given = chance.choice(ends) | {"name": f"task-{at}"}
+            answers[at] = []
+            numbers.append(upstream.call("work", json.dumps(given).encode(), answers[at].append, turn=Turn()))
+            for one in chance.sample(range(at + 1), min(at, 2)):
+                if chance.random() < 0.5:
+                    upstream.cancel(numbers[one], "enough")
+                elif not answers[one]:
+                    upstream.forget(numbers[one])
+                    left.add(one)
+            await asyncio.to_thread(os.sched_yield)
+        for at, number in enumerate(numbers):
+            upstream.cancel(number, "enough")
+            if not answers[at] and chance.random() < 0.5:
+                upstream.forget(number)
+                left.add(at)
+        await until(lambda: all(answers[one] or one in left or _is_deaf(heard, one) for one in answers))
+        for number in numbers:
+            upstream.forget(number)
+        assert all(len(one) <= 1 for one in answers.values())
+        assert not any(answers[one] for one in left)
+        tasks = cast("Any", upstream)._tasks  # noqa: SLF001 -- to see that nothing is kept
+        await until(lambda: not (tasks._works or tasks._names or tasks._states or tasks._leaving))  # noqa: SLF001 -- the same
+
+
+def _is_deaf(heard: Heard, at: int) -> bool:
+    """Whether this call's server takes no notice of a cancel, so that nothing answers it."""
+    return any(
+        one["params"]["arguments"].get("deaf")
+        for one in said(heard, "tools/call")
+        if one["params"]["arguments"]["name"] == f"task-{at}"
+    )
