@@ -22,6 +22,8 @@ from tests.surfaces.gateway.real import DEADLINE
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.surfaces.egress.test_hostile import Hostile
+
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 NAME = "task-of-the-server"
 
@@ -51,6 +53,26 @@ async def test_a_server_with_secrets_may_make_tasks_and_its_words_are_looked_thr
             assert not any(NAME.encode() in line or SECRET.encode() in line for line in client.lines)
         assert [one.state for one in await place.settled(2)] == ["succeeded", "unknown"]
     assert next(one["taskId"] for one in heard(tmp_path, "tasks/get")) == NAME
+
+
+async def answers_by_itself(one: Hostile, folder: Path) -> None:
+    """A task that asks goes on with no answer of a gateway's own, and not at all then."""
+    given: dict[str, Any] = {"name": "another", "asks": {"a": FORM}}
+    offers: dict[str, Any] = {"offers": {"elicitation": {}}}
+    action = await one.permit("keeper__work", **given)
+    call = {"op": "egress:call", "number": 10, "action": action, "tool": "work", "arguments": given}
+    asked = await one.asked("good", call | offers)
+    assert (asked["is"], asked["working"], "another" in str(asked["raw"])) == ("result", True, False)
+    answer = {"key": "a", "action": "act_0", "answer": {"action": "accept"}}
+    forged = {"op": "egress:continue", "number": 11, "action": action, "given": [answer]}
+    assert (await one.asked("good", forged | offers))["is"] == "not-sent"
+    again = await one.asked("good", forged | offers | {"number": 12})
+    assert (again["is"], again["code"]) == ("not-sent", "other-act")
+    async with asyncio.timeout(DEADLINE):
+        while len(heard(folder, "tasks/cancel")) < 2:
+            await asyncio.to_thread(os.sched_yield)
+    assert heard(folder, "tasks/cancel")[1]["taskId"] == "another"
+    assert heard(folder, "tasks/update") == []
 
 
 async def test_a_gateway_can_poll_and_cancel_no_task_but_by_its_own_permitted_call(tmp_path: Path) -> None:
@@ -91,6 +113,7 @@ async def test_a_gateway_can_poll_and_cancel_no_task_but_by_its_own_permitted_ca
         await one.step("say", "good", {"op": "egress:cancel", "number": 2, "reason": "of-the-gateway"})
         assert (await one.step("hear", "good"))["code"] == "cancelled-task"
         assert [one["taskId"] for one in heard(tmp_path, "tasks/cancel")] == [NAME]
+        await answers_by_itself(one, tmp_path)
     assert "of-the-gateway" not in log.read_text(encoding="utf-8")
 
 
