@@ -30,6 +30,8 @@ class Events:
     def __init__(self) -> None:
         self.changes = 0
         self.logs: list[object] = []
+        self.lists: list[str] = []
+        self.uris: list[str] = []
         self.over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.questions: list[Question] = []
 
@@ -37,10 +39,10 @@ class Events:
         self.changes += 1
 
     def listed(self, kind: str) -> None:
-        """No other list is looked at."""
+        self.lists.append(kind)
 
     def updated(self, uri: str) -> None:
-        """Nothing is subscribed to."""
+        self.uris.append(uri)
 
     def logged(self, params: object) -> None:
         self.logs.append(params)

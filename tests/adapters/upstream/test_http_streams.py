@@ -13,6 +13,7 @@ from taskbound.adapters.upstream.mcp.http.waits import Waits
 from taskbound.ports.upstream import Answered, Logged, NoAnswer, NotSent
 from tests.adapters.upstream.reaching import (
     DEADLINE,
+    ERAS,
     Events,
     answered,
     on_call,
@@ -177,6 +178,63 @@ async def test_a_session_that_ends_makes_one_call_unknown_and_is_opened_anew_onc
         assert len(there.heard("initialize")) == 2
         assert events.changes == 1
         assert server.alive
+
+
+def forgets(*, refuses: bool = False) -> Does:
+    """A server that logs and has news, and forgets its first session at a call, or more than that."""
+    info = {"name": "raw", "version": "1"}
+    able = {"logging": {}, "resources": {"subscribe": True}}
+    opened = {"protocolVersion": ERAS["legacy"], "capabilities": able, "serverInfo": info}
+    sessions = ["s-1"]
+
+    async def all_of_it(asked: Asked, say: Say) -> bool:
+        name = asked.header("mcp-session-id")
+        if asked.method == "tools/call" and name == "s-1":
+            sessions.append("s-2")
+            await say.answer(404)
+        elif asked.method == "initialize":
+            body = {"jsonrpc": "2.0", "id": asked.message["id"], "result": opened}
+            await say.answer(body=dump(body), headers=f"MCP-Session-Id: {sessions[-1]}\r\n")
+        elif asked.method == "resources/subscribe" and name == "s-2" and refuses:
+            error = {"code": -32602, "message": "no"}
+            await say.answer(body=dump({"jsonrpc": "2.0", "id": asked.message["id"], "error": error}))
+        elif asked.method in {"logging/setLevel", "resources/subscribe", "resources/unsubscribe"}:
+            await say.answer(body=dump({"jsonrpc": "2.0", "id": asked.message["id"], "result": {}}))
+        else:
+            return False
+        return True
+
+    return all_of_it
+
+
+async def test_what_a_server_was_asked_to_tell_it_is_asked_for_again_in_another_session() -> None:
+    async with RawHttp(does=forgets()) as there, reached(there) as (server, events):
+        await server.log_from("info")
+        for uri in ("test://a", "test://b"):
+            subscribed = await answered(server, dump({"uri": uri}), tool="resources/subscribe")
+            assert isinstance(subscribed, Answered)
+        await server.unsubscribe("test://b")
+        assert isinstance(await answered(server), NoAnswer)
+        await until(lambda: bool(events.uris))
+        asked = [one for one in there.asked if one.header("mcp-session-id") == "s-2" and one.body]
+        assert [one.message["params"] for one in asked if one.method == "logging/setLevel"] == [
+            {"level": "info"}
+        ]
+        again = [one.message["params"] for one in asked if one.method == "resources/subscribe"]
+        assert again == [{"uri": "test://a"}]
+        # What was said in between nobody knows.
+        assert (events.changes, events.lists, events.uris) == (1, ["prompts", "resources"], ["test://a"])
+        assert server.alive
+
+
+async def test_a_server_that_does_not_tell_in_another_session_what_it_told_is_ended() -> None:
+    async with RawHttp(does=forgets(refuses=True)) as there, reached(there) as (server, events):
+        assert isinstance(
+            await answered(server, dump({"uri": "test://a"}), tool="resources/subscribe"), Answered
+        )
+        assert isinstance(await answered(server), NoAnswer)
+        assert "does not subscribe" in await asyncio.wait_for(events.over, DEADLINE)
+        assert (events.uris, server.alive) == ([], False)
 
 
 async def test_a_server_that_ends_every_session_is_given_up() -> None:

@@ -27,6 +27,7 @@ from taskbound.adapters.upstream.mcp.handshake import (
     params_for,
     request_of,
 )
+from taskbound.adapters.upstream.mcp.http.again import Again
 from taskbound.adapters.upstream.mcp.http.connect import Dialer, look_up
 from taskbound.adapters.upstream.mcp.http.session import HttpSession
 from taskbound.adapters.upstream.mcp.http.sse import SseSession
@@ -65,7 +66,13 @@ _CONNECT = 10.0
 class HttpServer:
     """One server (`ports.upstream.Upstream`)."""
 
-    def __init__(self, session: HttpSession | SseSession, opened: Opened, patience: Patience) -> None:
+    def __init__(
+        self,
+        session: HttpSession | SseSession,
+        opened: Opened,
+        patience: Patience,
+        events: UpstreamEvents,
+    ) -> None:
         """Take over a session that is open."""
         self._session = session
         self._era = opened.era
@@ -74,6 +81,7 @@ class HttpServer:
         self._patience = patience
         self._mirrors: dict[str, tuple[Mirror, ...]] = {}
         has = session if isinstance(session, HttpSession) else None  # 5
+        self._again = Again(has, events) if has is not None and not is_modern(opened.era) else None
         self._tasks = Tasks(has, opened.era, able=opened.tasks, bounds=patience.task)
 
     @property
@@ -132,6 +140,10 @@ class HttpServer:
         del action
         if tool == "resources/subscribe" and is_modern(self._era):
             return self._subscribe(arguments, answer)
+        if tool == "resources/subscribe" and self._again is not None:
+            answer = self._again.subscribes(
+                msgspec.json.decode(arguments, type=dict[str, str])["uri"], answer
+            )
         method, members = request_of(tool, arguments)
         headers: tuple[tuple[str, str], ...] = ()
         if is_modern(self._era):
@@ -153,6 +165,8 @@ class HttpServer:
         """Have it log from this level on, if it is a legacy one that logs."""
         if self._logs and not is_modern(self._era):
             await log_from(self._session, level)
+            if self._again is not None:
+                self._again.logs_from(level)
 
     def _subscribe(self, arguments: bytes, answer: Callable[[UpstreamAnswer], None]) -> int:
         """Subscribe by a modern server's stream of news."""
@@ -166,6 +180,8 @@ class HttpServer:
         if self._session.listening is not None:
             self._session.listening.leave(uri)
         elif not is_modern(self._era):
+            if self._again is not None:
+                self._again.leave(uri)
             await unsubscribe(self._session, uri)
 
     def cancel(self, number: int, reason: str) -> None:
@@ -285,7 +301,7 @@ class HttpStarter:
         if not is_modern(era):
             session.listen()
         session.listening = listen(session, events, opened)
-        return HttpServer(session, opened, self._patience)
+        return HttpServer(session, opened, self._patience, events)
 
 
 def _named(tool: str, arguments: bytes) -> tuple[tuple[str, str], ...]:

@@ -113,6 +113,8 @@ class HttpSession:
         self._renewed = False
         """Whether the session was opened anew and nothing was answered in it yet (rule 3)."""
         self._greeting: asyncio.Task[None] | None = None
+        self.renewed: Callable[[], None] = lambda: None
+        """Called when another session is open."""
         self._over = ""
         self.listening: Listening | None = None
         """The stream of a modern server's news."""
@@ -432,6 +434,7 @@ class HttpSession:
         else:
             self._events.tools_changed()
             self.listen()
+            self.renewed()
 
     async def _leave(self) -> None:
         """Tell a legacy server that its session is over; what it says to that is its own affair."""
