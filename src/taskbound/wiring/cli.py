@@ -179,20 +179,25 @@ def _authorize(url: str, asked: OAuthSpec) -> Authorized:
     return Authorized(spec=spec, notes=notes)
 
 
-def _look(spec: ServerSpec, namespace: str) -> Looked:
+def _look(place: Place, spec: ServerSpec, namespace: str) -> Looked:
     from taskbound.wiring.look import look_at  # noqa: PLC0415 -- as above
 
-    return look_at(spec, namespace)
+    return look_at(spec, namespace, _egress_of(place))
 
 
 def _seal(place: Place, value: str, binding: Binding) -> str:
     """Seal a value to the key that the egress shows."""
     from taskbound.adapters.keys.sealing import seal  # noqa: PLC0415 -- as above
     from taskbound.adapters.upstream.egress.key import ask_key  # noqa: PLC0415 -- as above
+
+    return seal(value, binding, public=ask_key(_egress_of(place)))
+
+
+def _egress_of(place: Place) -> Path:
+    """Where the egress of an installation listens."""
     from taskbound.wiring.home import find_socket  # noqa: PLC0415 -- as above
 
-    where = place.egress or find_socket(place.home).with_name("egress.sock")
-    return seal(value, binding, public=ask_key(where))
+    return place.egress or find_socket(place.home).with_name("egress.sock")
 
 
 def _read_secret(words: str) -> str:

@@ -2,7 +2,8 @@
 
 1. What is pinned is compared before anything of it runs, and so is the revision that it speaks.
 2. No tool of it is called, and nothing of what it serves is read.
-3. It is ended before this returns, with what it started and did not take out of its session.
+3. One with secrets is started by the egress, which asks the daemon whether a person looks.
+4. It is ended before this returns, with what it started and did not take out of its session.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-from taskbound.adapters.upstream.mcp.errors import StartFailedError
 from taskbound.adapters.upstream.mcp.probe import Deaf
 from taskbound.surfaces.cli.plugs import Looked
 from taskbound.wire.tool import identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from taskbound.adapters.upstream.mcp.http.server import HttpStarter
     from taskbound.core.tool import ServerIdentity
@@ -33,33 +34,32 @@ _LISTS: Final[Mapping[str, tuple[str, ...]]] = {
 """What a server is asked for that says it has such a thing."""
 
 
-def look_at(spec: ServerSpec, namespace: str) -> Looked:
+def look_at(spec: ServerSpec, namespace: str, egress: Path) -> Looked:
     """What a pinned server shows of itself now, for plain code.
+
+    Args:
+        spec: How it is pinned.
+        namespace: Where.
+        egress: Where the egress listens.
 
     Raises:
         DeniedError: Something pinned is different (rule 1).
         UnavailableError: It does not start, is not reached, does not prove who it is, answer or list.
     """
-    identity = identity_of(spec, namespace=namespace)
-    if identity.slots:
-        raise StartFailedError(
-            "the server has secrets, and only the egress has those: for a gateway, and not for a look",
-            remedy="call a tool of it, and see `taskbound doctor`",
-        )
-    return asyncio.run(_look_at(spec, identity))
+    return asyncio.run(_look_at(spec, identity_of(spec, namespace=namespace), egress))
 
 
-async def _look_at(spec: ServerSpec, identity: ServerIdentity) -> Looked:
-    start, reached = _starter(identity)
+async def _look_at(spec: ServerSpec, identity: ServerIdentity, egress: Path) -> Looked:
+    start, reached = _starter(identity, egress)
     begun = time.monotonic()
-    server = await start(identity, era=spec.era, events=Deaf())
+    server = await start(identity, era=spec.era, events=Deaf(), name=spec.name)
     answered = time.monotonic()
     try:
         definitions = await server.list_tools()
         lists = [one for method in server.methods for one in _LISTS.get(method, ())]
         entries = {one: len(await server.list_entries(one)) for one in lists}
     finally:
-        await server.close()  # 3
+        await server.close()  # 4
     return Looked(
         identity=identity.digest,
         definitions=definitions,
@@ -71,7 +71,11 @@ async def _look_at(spec: ServerSpec, identity: ServerIdentity) -> Looked:
     )
 
 
-def _starter(identity: ServerIdentity) -> tuple[StartUpstream, HttpStarter | None]:
+def _starter(identity: ServerIdentity, egress: Path) -> tuple[StartUpstream, HttpStarter | None]:
+    if identity.slots:
+        from taskbound.adapters.upstream.egress import EgressStarter  # noqa: PLC0415 -- what is needed
+
+        return EgressStarter(egress), None  # 3
     if identity.remote is None:
         from taskbound.adapters.upstream.mcp.server import StdioStarter  # noqa: PLC0415 -- what is needed
 

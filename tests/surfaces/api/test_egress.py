@@ -4,11 +4,17 @@ import asyncio
 import os
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from taskbound.sdk.client import RefusedByDaemonError
+from taskbound.surfaces.api.peer import ancestry_of
+from taskbound.wire.connection import Done
 from taskbound.wire.egress import Holder, Permit, SealedServer, ShowPermit, ShowSealed
+from taskbound.wire.revocation import Stop
+from taskbound.wire.tool import AddUpstream
 from tests.surfaces.api.test_operations import station
+from tests.wiring.running import SPEC, TOOL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +52,42 @@ def test_only_the_egress_asks_for_permits_and_sealed_secrets_and_gets_those_of_g
             assert await codes(place, "gateway", agent="coder") == ["unproven", "unproven"]
             # This process is a gateway's from here on, and so beneath one.
             assert await codes(place, "egress") == ["not-outside"]
+
+    asyncio.run(story())
+
+
+def test_a_person_s_command_line_has_a_server_started_to_look_at_it_unless_all_is_stopped(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            started = ancestry_of(os.getpid())[0][1]
+            here = Holder(uid=os.geteuid(), pid=os.getpid(), started=started)
+            ask = ShowSealed(server="echo", holder=here)
+            egress, person = await place.client("egress"), await place.client("cli")
+            raw = msgspec.Raw(msgspec.json.encode(TOOL))
+            await person.ask(AddUpstream(spec=SPEC, definitions=(raw,)), Done)
+            other = ShowSealed(server="echo", holder=HERE)
+            with pytest.raises(RefusedByDaemonError, match="no gateway with a task"):
+                await egress.ask(other, SealedServer)
+            assert (await egress.ask(ask, SealedServer)).spec == SPEC
+            await person.ask(Stop(stopped=True, reason="test"), Done)
+            with pytest.raises(RefusedByDaemonError, match="stopped"):
+                await egress.ask(ask, SealedServer)
+
+    asyncio.run(story())
+
+
+def test_who_is_no_person_here_has_no_server_started(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path, person=os.geteuid() + 1) as place:
+            started = ancestry_of(os.getpid())[0][1]
+            await place.client("cli")
+            egress = await place.client("egress")
+            holder = Holder(uid=os.geteuid(), pid=os.getpid(), started=started)
+            with pytest.raises(RefusedByDaemonError) as caught:
+                await egress.ask(ShowSealed(server="bank", holder=holder), SealedServer)
+            assert caught.value.fault.code == "unproven"
 
     asyncio.run(story())
 

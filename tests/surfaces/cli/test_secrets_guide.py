@@ -34,7 +34,7 @@ def test_every_command_of_the_guide_says_what_the_guide_says(place: Installation
             assert len(ended[1]) == len(written), (line, ended)
             for one, other in zip(ended[1], written, strict=True):
                 assert fits(one, other), (line, one, other)
-    assert count == 5
+    assert count == 6
     assert not [path for path in files(place.home) if holds(path, *VALUES.values())]
 
 

@@ -1,9 +1,10 @@
 """A gateway that was taken over: a process that says to daemon and egress whatever it is told to.
 
 Run it: ``python hostile.py DAEMON EGRESS``. Each line of its input is one step, a JSON array: ``["daemon",
-ASK]`` asks the daemon, ``["open", NAME]`` connects to the egress, ``["say", NAME, ASK]`` says that and
-nothing waits, ``["burst", NAME, ASK, COUNT]`` says it so often at once, ``["hear", NAME]`` is the next
-message, or null once the egress has closed. It answers each step with a line.
+ASK]`` asks the daemon, ``["person"]`` says to it that this is a person's command line, ``["open", NAME]``
+connects to the egress, ``["say", NAME, ASK]`` says that and nothing waits, ``["burst", NAME, ASK, COUNT]``
+says it so often at once, ``["hear", NAME]`` is the next message, or null once the egress has closed. It
+answers each step with a line.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ def exactly(one: socket.socket, count: int) -> bytes:
 def main() -> int:
     daemon, egress = sys.argv[1:3]
     client: Client | None = None
+    people: list[Client] = []
     open_: dict[str, socket.socket] = {}
 
     def step(kind: str, *more: Any) -> Any:
@@ -54,6 +56,8 @@ def main() -> int:
                 return json.loads(msgspec.json.encode(said)) | (
                     {"is": "fault"} if isinstance(said, Fault) else {}
                 )
+            case "person", ():
+                people.append(Client(Path(daemon), Open(role="cli", version=__version__), patience=PATIENCE))
             case "open", (name,):
                 open_[name] = one = socket.socket(socket.AF_UNIX)
                 one.settimeout(PATIENCE)

@@ -107,6 +107,9 @@ async def test_nothing_is_started_sent_or_said_beyond_a_permit_of_this_process_a
     async with kept(tmp_path) as place, hostile(place) as one, hostile(place) as other:
         # Who is no gateway of a task has no server started, whatever it knows of the pin.
         assert (await one.begun("early"))["fault"]["code"] == "unproven"
+        await other.step("daemon", {"op": "upstream:list"})
+        await other.step("person")
+        assert (await other.begun("person"))["fault"]["code"] == "not-outside"
         assert (await one.step("daemon", {"op": "connection:bind"}))["is"] == "bound"
         assert (await one.begun("forged", identity="0" * 64))["fault"]["code"] == "other-pin"
         assert (await one.begun("era", era="2026-07-28"))["fault"]["code"] == "other-pin"

@@ -144,6 +144,10 @@ class Connections:
         every = (*self._open.values(), *self._lost.values())
         return tuple(one for one in every if one.task == task)
 
+    def persons(self) -> tuple[Connection, ...]:
+        """Every open connection of a command line."""
+        return tuple(one for one in self._open.values() if one.role == "cli")
+
     def gateways(self, *, lost: bool = False) -> tuple[Connection, ...]:
         """Every open gateway; with `lost` those too that may come back."""
         every = (*self._open.values(), *(self._lost.values() if lost else ()))

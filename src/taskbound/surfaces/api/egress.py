@@ -1,7 +1,8 @@
 """What the egress is told: how a server is pinned, what is sealed for it, what is permitted, and answered.
 
 1. The egress names the process that it read from its own socket. What is told is what that process may have
-   done: a server of the agent whose gateway it is, and a permit that a connection of it holds.
+   done: a server of the agent whose gateway it is, and a permit that a connection of it holds. A person's
+   command line, from outside of any gateway or run, may have any server started, to look at what it lists.
 2. An answer is what came of a question: recorded, released, of a connection of that process.
 3. Nothing is told of a task that is not live, nor while everything is stopped, whatever was permitted before.
 4. What becomes of a token for a server is recorded, and nothing of the token: first that one is about to be
@@ -26,6 +27,8 @@ from taskbound.wire import egress as wire
 from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from taskbound.ports.store import Snapshot
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
@@ -69,19 +72,28 @@ def require_egress(daemon: Daemon, connection: Connection) -> None:
 
 
 async def show_sealed(daemon: Daemon, connection: Connection, ask: wire.ShowSealed) -> Answer:
-    """How a server is pinned, and its sealed secrets, for a gateway of an agent that may use it (rule 1)."""
+    """How a server is pinned, and its sealed secrets, for a gateway that may use it, or a look (rule 1)."""
     space = connection.namespace
     seats = [(one.agent, one.task) for one in _gateways(daemon, space, ask.holder) if one.task]
+    looking = [] if seats else _of_process(daemon.connections.persons(), space, ask.holder)
+    for one in looking:
+        daemon.require_outside(one)
 
     def read() -> Answer:
+        for one in looking:
+            daemon.identify(one)
         with daemon.means.store.read() as snapshot:
             server = snapshot.tools.server(space, ask.server)
             if server is None:
                 raise UnknownServerError(f"no server is named `{ask.server}`")
             tasks = [task for agent, task in seats if not server.agents or agent in server.agents]
-            if not tasks:
+            live: tuple[str, ...] = ()
+            if looking:
+                require_not_stopped(snapshot.revocation.kill_switch(space))
+            elif tasks:
+                live = _require_any_live(daemon, snapshot, space, tasks)
+            else:
                 raise UnprovenError(f"the process that asks is no gateway with a task for `{ask.server}`")
-            live = _require_any_live(daemon, snapshot, space, tasks)
             secrets = snapshot.tools.secrets(space, ask.server)
         return wire.SealedServer(
             spec=read_spec(server),
@@ -161,10 +173,15 @@ async def show_answer(daemon: Daemon, connection: Connection, ask: wire.ShowAnsw
 
 def _gateways(daemon: Daemon, namespace: str, holder: wire.Holder) -> list[Connection]:
     """Open connections of gateways that are this very process; in the loop."""
+    return _of_process(daemon.connections.gateways(), namespace, holder)
+
+
+def _of_process(some: Iterable[Connection], namespace: str, holder: wire.Holder) -> list[Connection]:
+    """Those of this very process, in this namespace."""
     wanted = (holder.uid, holder.pid, holder.started)
     return [
         one
-        for one in daemon.connections.gateways()
+        for one in some
         if one.namespace == namespace
         and (one.peer.proof.uid, one.peer.proof.pid, one.peer.proof.started) == wanted
     ]

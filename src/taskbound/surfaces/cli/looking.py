@@ -56,11 +56,11 @@ class UpstreamTest(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     state: str
-    """`as pinned`, `differs`, `not seen` or `failed`."""
+    """`as pinned`, `differs` or `failed`."""
     code: str = ""
     """Why it failed, as an error's stable code."""
     why: str = ""
-    """Why it failed, or was not seen."""
+    """Why it failed."""
     era: str = ""
     key: str = ""
     """SHA-256 of the public key that it showed; empty without TLS."""
@@ -102,8 +102,8 @@ def look(
 
     No tool is called, and each server is ended. What differs is recorded as when a gateway sees it: a tool
     whose schema changed is refused until a person accepts it. The status is 0 when all is as pinned, 1 when
-    something differs or can't be seen (a server with slots is the egress' alone), and that of what is wrong
-    when a server can't be looked at.
+    something differs, and that of what is wrong when a server can't be looked at. One with slots is started
+    by the egress, with what is in them.
     A person's act: it is refused from inside a gateway or a `taskbound run`.
     """
     rows = {one.spec.name: one.spec for one in session.ask(ListUpstreams(), UpstreamRows).rows}
@@ -134,17 +134,14 @@ def look(
         )
     if errors:
         raise errors[0]
-    if any(one.state in {"differs", "not seen"} for one in found):
+    if any(one.state == "differs" for one in found):
         raise typer.Exit(1)
 
 
 def _test(session: Session, spec: ServerSpec) -> UpstreamTest:
     """How one pinned server is."""
-    if spec.slots:
-        why = "its secrets are the egress', which starts it for a gateway with a task, and for no person"
-        return UpstreamTest(name=spec.name, state="not seen", why=why)
     pinned = {one.name for one in session.ask(ListTools(server=spec.name), ToolRows).rows}
-    looked = session.plugs.look(spec, session.namespace)
+    looked = session.plugs.look(session.place, spec, session.namespace)
     ask = SeeTools(
         server=spec.name,
         identity=looked.identity,

@@ -150,7 +150,7 @@ class Plugs:
     reach: Reaching
     authorize: Callable[[str, OAuthSpec], Authorized]
     """The client with its issuer's endpoints, for the server at this URL; looks at what both say of it."""
-    look: Callable[[ServerSpec, str], Looked]
+    look: Callable[[Place, ServerSpec, str], Looked]
     """Start or reach a pinned server as a gateway of a namespace would, see what it offers, and end it."""
     seal: Callable[[Place, str, Binding], str]
     """A value, sealed to the egress' key for a binding; `TaskboundError` when the egress is not there."""
