@@ -54,6 +54,7 @@ def make_plugs(environ: Mapping[str, str]) -> Plugs:
         reach=_reach,
         authorize=_authorize,
         look=_look,
+        floating=_floating,
         seal=_seal,
         read_secret=_read_secret,
         verify=verify_ed25519,
@@ -67,6 +68,17 @@ def make_plugs(environ: Mapping[str, str]) -> Plugs:
         command=own_command,
         environ=environ,
     )
+
+
+def _floating(command: Sequence[str]) -> str:
+    from taskbound.adapters.upstream.mcp.runner import lock_of  # noqa: PLC0415 -- as above
+    from taskbound.core.errors import MalformedError  # noqa: PLC0415 -- as above
+
+    try:
+        lock_of(Path(command[0]).name, command[1:])
+    except MalformedError as error:
+        return error.message
+    return ""
 
 
 def own_command() -> tuple[str, ...]:

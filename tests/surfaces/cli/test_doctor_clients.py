@@ -15,6 +15,7 @@ from taskbound.adapters.upstream.mcp.probe import pin_server
 from taskbound.surfaces.cli.clients.projects import projects_below
 from taskbound.surfaces.cli.doctor_clients import look_at_clients
 from taskbound.surfaces.cli.screen import ascii_json
+from taskbound.wiring.cli import make_plugs
 from tests.surfaces.cli.installation import ECHO
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def look(person: Path, *pinned: ServerSpec, agents: dict[str, JsonValue] | None 
             environ={"PATH": os.environ["PATH"]},
             agents=agents,
             pinned=pinned,
+            floating=make_plugs({}).floating,
         )
     )
 
@@ -77,6 +79,19 @@ def test_an_entry_that_is_not_gated_has_its_file_and_its_line_and_what_to_do(per
     assert "\\u{202E}" in two.text
     assert "signs in" in two.text
     assert "mend what keeps it there" in two.advice
+
+
+def test_a_version_that_floats_is_said_to_and_init_is_not_advised(person: Path) -> None:
+    put(
+        person / CURSOR,
+        floats={"command": "npx", "args": ["-y", "@acme/search"]},
+        hidden={"command": "sh", "args": ["-c", "serve"]},
+        exact={"command": "npx", "args": ["-y", "@acme/search@1.2.3"]},
+    )
+    floats, hidden, exact = look(person)
+    assert "`@acme/search` names no exact version" in floats.text
+    assert "hides the programs" in hidden.text
+    assert ["taskbound init" in one.advice for one in (floats, hidden, exact)] == [False, False, True]
 
 
 def test_a_pinned_server_that_is_started_directly_as_well_is_bad(person: Path) -> None:

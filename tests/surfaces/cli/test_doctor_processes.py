@@ -10,6 +10,7 @@ import pytest
 
 from taskbound.adapters.upstream.mcp.http.probe import pin_url
 from taskbound.adapters.upstream.mcp.probe import pin_server
+from taskbound.core.tool.slot import parse_slot
 from taskbound.surfaces.cli.doctor_processes import look_at_processes
 from tests.conformance.places import everything
 from tests.surfaces.cli.installation import ECHO
@@ -93,6 +94,11 @@ def test_who_speaks_to_a_server_of_this_machine_past_the_gateway_is_named() -> N
         spec = pin_url("all", url, headers={})
         quiet = list(look_at_processes([spec]))
         assert [one.name for one in quiet] == ["reachable"]
+        assert "have it want a credential" in quiet[0].advice
+        guarded = pin_url("all", url, headers={}, slots=(parse_slot("header:authorization"),))
+        (kept,) = look_at_processes([guarded])
+        assert (kept.name, "want a credential" in kept.advice) == ("reachable", False)
+        assert "without its secret" in kept.text
         with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0)):
             (found,) = named(list(look_at_processes([spec])), "connected-directly")
         assert "`all`" in found.text

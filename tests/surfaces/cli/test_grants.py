@@ -7,7 +7,7 @@ import pytest
 
 from taskbound.core.scope import Covered, Missed, cover
 from taskbound.core.tool import Effect, parse_definitions
-from taskbound.surfaces.cli.grants import Offer, build_scope, offers_of, parse_root
+from taskbound.surfaces.cli.grants import Offer, build_scope, offers_of, outermost, parse_root
 from taskbound.surfaces.cli.reading import BadInputError
 
 if TYPE_CHECKING:
@@ -67,6 +67,22 @@ def test_a_ticked_tool_is_covered_below_each_root_and_nowhere_else() -> None:
         assert isinstance(cover(scope, "fs__read", {"path": outside}, None), Missed)
     assert isinstance(cover(scope, "fs__read", {}, None), Missed), "a required path must be there"
     assert isinstance(cover(scope, "fs__write", {"path": "/srv/a"}, None), Missed)
+
+
+def test_a_tool_with_one_path_has_one_grant_and_a_refusal_names_every_root() -> None:
+    some = offers(tool("read", {"path": {"type": "string"}}, required=["path"]))
+    scope = build_scope(some, ["/srv/b", "/srv/a", "/srv/a/x"])
+    assert len(scope.grants) == 1
+    missed = cover(scope, "fs__read", {"path": "/etc"}, None)
+    assert isinstance(missed, Missed)
+    (sentence,) = missed.sentences
+    assert all(f'below `"{root}"`' in sentence for root in ("/srv/a", "/srv/b"))
+    assert "/srv/a/x" not in sentence, "it lies below another one"
+
+
+def test_roots_below_another_root_are_left_out() -> None:
+    assert outermost(["/srv/a/b", "/srv/ab", "/srv/a", "/srv/a"]) == ("/srv/a", "/srv/ab")
+    assert outermost(["/etc", "/"]) == ("/",)
 
 
 def test_a_path_that_need_not_be_there_may_be_left_out() -> None:

@@ -44,6 +44,14 @@ def test_the_task_ends_as_its_command_does(place: Installation, script: str, sta
     assert task["purpose"] == f"run /bin/sh -c {script}"
 
 
+def test_a_secret_of_the_command_is_not_kept_as_the_purpose(place: Installation) -> None:
+    assert (
+        place.ended(*words(place, "/bin/sh", "-c", "exit 0", "sh", "--api-key", "hunter2-hunter2")).status
+        == 0
+    )
+    assert newest(place)["purpose"] == "run /bin/sh -c exit 0 sh --api-key (not shown)"
+
+
 def test_input_and_output_are_the_commands_own_with_json_too(place: Installation) -> None:
     process = place.spawn("run", "--json", "--agent", "helper", "--scope", place.scope(), "--", "cat")
     out, err = process.communicate('{"a": 1}\n', timeout=50)

@@ -331,6 +331,36 @@ def test_a_table_that_has_room_shortens_nothing(window: Terminal, monkeypatch: p
     assert SGR.sub("", window.getvalue()).split("\n")[1].split() == list(row)
 
 
+@pytest.mark.parametrize(("columns", "marks"), [(80, 0), (60, 1), (50, 1)])
+def test_a_long_cell_is_shortened_no_more_than_is_needed(
+    columns: int, marks: int, window: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    name = "everything__get-resource-reference"
+    rows = [(name, "read", "pinned", "what it does"), ("fs__read", "read", "pinned", "reads")]
+    Screen(json=False, out=window).table(("TOOL", "EFFECT", "STATE", "DESCRIPTION"), rows, "-")
+    _, first, second = SGR.sub("", window.getvalue()).removesuffix("\n").split("\n")
+    assert (first.count("~"), name in first) == (marks, not marks)
+    assert len(first) == columns if marks else len(first) < columns
+    assert second.startswith("fs__read ")
+
+
+def test_first_cells_that_would_look_alike_are_shown_whole(
+    window: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    names = [f"everything__get-resource-{one}" for one in ("links", "reference")]
+    rows = [(name, "read", "pinned", "what it does") for name in names]
+    Screen(json=False, out=window).table(("TOOL", "EFFECT", "STATE", "DESCRIPTION"), rows, "-")
+    text = SGR.sub("", window.getvalue())
+    assert all(name in text for name in names)
+
+
+def test_tabs_that_a_file_is_indented_with_are_shown_as_an_indentation(window: Terminal) -> None:
+    Screen(json=False, out=window).changes(['+\t\t\t\t"a": "b\t\u202e"', " \t  x"])
+    assert SGR.sub("", window.getvalue()).splitlines() == ['  +        "a": "b\\t\\u{202E}"', "       x"]
+
+
 def test_long_cells_are_shortened_last_and_an_id_is_never_made_shorter_than_it_can_be_typed(
     window: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,7 +368,7 @@ def test_long_cells_are_shortened_last_and_an_id_is_never_made_shorter_than_it_c
     row = (f"tsk_{'a2' * 17}b", "assistant-for-books", "completed", "2026-11-24T19:50:16Z", 1000, "look")
     Screen(json=False, out=window).table(("TASK", "AGENT", "STATE", "ENDS", "ACTIONS", "PURPOSE"), [row], "-")
     line = SGR.sub("", window.getvalue()).split("\n")[1]
-    assert line == "tsk_~2a2a2a2b  assistant-f~  completed  11-24 19:50Z  1000     look"
+    assert line == "tsk_~2a2a2a2b  assistant-fo~  completed  11-24 19:50Z  1000     look"
 
 
 @pytest.mark.parametrize("kind", ["apr", "key"])

@@ -26,7 +26,7 @@ __all__ = ["bare", "is_secret_name", "kind_of", "quote", "show"]
 
 _WIDTH = 80
 _HIDDEN = "(hidden)"
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_./-]{1,128}")
 _SEARCHED = 4096
 _SEPARATORS = re.compile(r"[\s_.\-]+")
 _SECRET_NAME = re.compile(

@@ -49,7 +49,7 @@ class OutsideCeilingError(DeniedError):
     """The scope permits something that the agent can never be granted."""
 
     code = "outside-ceiling"
-    remedy = "leave it out, or have the agent's owner register the agent with a wider ceiling"
+    remedy = "leave it out, or have the agent's owner widen the ceiling with `taskbound agent ceiling`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

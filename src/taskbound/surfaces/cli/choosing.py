@@ -22,7 +22,7 @@ from taskbound.core.tool import parse_definitions
 from taskbound.surfaces.cli.clients.entries import Server
 from taskbound.surfaces.cli.clients.masking import masked_words
 from taskbound.surfaces.cli.clients.places import find_configs
-from taskbound.surfaces.cli.grants import Offer, offers_of, parse_root
+from taskbound.surfaces.cli.grants import Offer, offers_of, outermost, parse_root
 from taskbound.surfaces.cli.reading import BadInputError
 from taskbound.surfaces.cli.ready import find_ready
 from taskbound.surfaces.cli.screen import Words, shown
@@ -122,7 +122,7 @@ def choose_servers(
         ticked = possible
     else:
         rows = [(one.name, f"{one.config.client.value}: {_what(one)}", True) for one in possible]
-        ticked = [possible[at] for at in tick(session, "Servers that your clients start:", rows)]
+        ticked = [possible[at] for at in tick(session, "Servers that your clients start or reach:", rows)]
     choice.bypassing += [bypassing(one, "it was not chosen") for one in possible if one not in ticked]
     choice.found = found.servers
     for one in ticked:
@@ -241,15 +241,13 @@ def choose_roots(session: Session, choice: Choice, wanted: Sequence[str] | None,
     if free or not takers:
         return
     if wanted:
-        choice.roots = sorted({parse_root(one) for one in wanted})
+        choice.roots = list(outermost(parse_root(one) for one in wanted))
         return
-    named = sorted(
-        {
-            os.path.normpath(word)
-            for server in choice.servers.values()
-            for word in server.command[1:]
-            if word.startswith("/") and Path(word).is_dir()
-        }
+    named = outermost(
+        os.path.normpath(word)
+        for server in choice.servers.values()
+        for word in server.command[1:]
+        if word.startswith("/") and Path(word).is_dir()
     )
     if session.yes:
         if not named:
@@ -257,7 +255,7 @@ def choose_roots(session: Session, choice: Choice, wanted: Sequence[str] | None,
                 f"`{takers[0].name}` takes paths, and no directory is named",
                 remedy="name one with `--root DIR`, or leave paths free with `--no-root`",
             )
-        choice.roots = named
+        choice.roots = list(named)
         return
     session.screen.line("Paths may lie below these directories, and nowhere else (several: separate by `:`).")
     choice.roots = _ask_roots(session, ":".join(named) or str(Path.cwd()))
@@ -268,7 +266,7 @@ def _ask_roots(session: Session, default: str) -> list[str]:
     for left in reversed(range(TRIES)):
         answer = session.prompt("Directories:", default=default)
         try:
-            roots = sorted({parse_root(one) for one in answer.split(":") if one})
+            roots = list(outermost(parse_root(one) for one in answer.split(":") if one))
         except BadInputError as error:
             if not left:
                 raise

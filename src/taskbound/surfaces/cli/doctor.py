@@ -155,6 +155,7 @@ def _look(session: Session) -> tuple[StatusReport | None, list[Finding]]:
         environ=session.plugs.environ,
         agents=ceilings,
         pinned=pinned,
+        floating=session.plugs.floating,
     )
     return status, [*found, *look_at_processes(pinned)]
 

@@ -26,7 +26,7 @@ from taskbound.surfaces.cli.finding import Finding
 from taskbound.surfaces.cli.screen import Words, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.surfaces.cli.clients.entries import Server
@@ -44,6 +44,7 @@ def look_at_clients(
     environ: Mapping[str, str],
     agents: Mapping[str, JsonValue] | None,
     pinned: Sequence[ServerSpec],
+    floating: Callable[[Sequence[str]], str],
 ) -> Iterator[Finding]:
     """Everything that was found in the configurations of clients.
 
@@ -55,6 +56,7 @@ def look_at_clients(
         environ: The environment, for what a client would fill in.
         agents: The ceiling of each agent that is known; None while no daemon answers.
         pinned: The servers that are pinned.
+        floating: Why a command line can't be pinned as it stands, as far as that can be told from it.
     """
     roots = {one for ceiling in (agents or {}).values() for one in granted_directories(ceiling)}
     below, whole = projects_below(roots)
@@ -69,7 +71,8 @@ def look_at_clients(
     gated = 0
     for one in found.servers:
         if not one.gateway:
-            yield _bypass(one, pinned, environ)
+            why = one.problem or (floating(one.command) if one.command else "")
+            yield _bypass(one, why, pinned, environ)
             continue
         gated += 1
         yield from _entry(one, home=home, namespace=namespace, agents=agents)
@@ -97,22 +100,22 @@ def _of(one: Server, level: str, name: str, text: str, advice: str) -> Finding:
     )
 
 
-def _bypass(one: Server, pinned: Sequence[ServerSpec], environ: Mapping[str, str]) -> Finding:
-    """What is said of an entry that is not gated (rule 2)."""
+def _bypass(one: Server, problem: str, pinned: Sequence[ServerSpec], environ: Mapping[str, str]) -> Finding:
+    """What is said of an entry that is not gated (rule 2); the problem keeps it from being so."""
     if one.front:
         text = (
             f"is reached at {shown(masked_url(one.url))}: an HTTP front of Taskbound, or what looks like one"
         )
         return _of(one, "warn", "front", text, "see that `taskbound gateway --listen` is what listens there")
     same = next((spec.name for spec in pinned if _is_same(one, spec, environ)), "")
-    why = f": {Words(one.problem)}" if one.problem else ""
+    why = f": {Words(problem)}" if problem else ""
     if same:
         text = f"bypasses the gateway to what is pinned as `{shown(same)}`{why}"
         return _of(
             one, "bad", "gated-and-direct", text, "take the entry away, or gate it with `taskbound init`"
         )
     advice = "gate it with `taskbound init`, or take it away"
-    if one.problem:
+    if problem:
         advice = "mend what keeps it there, or take it away; docs/guides/clients.md says what moves"
     return _of(one, "warn", "bypass", f"bypasses the gateway{why}", advice)
 

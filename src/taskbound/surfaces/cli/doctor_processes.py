@@ -116,13 +116,15 @@ def _reached(
     port = url.port or _PORTS[url.scheme]
     if not any(one.local == port and one.state == _LISTENS for one in sockets):
         return
-    yield _finding(
-        "warn",
-        "reachable",
+    text = (
         f"`{shown(spec.name)}` listens on port {port} of this machine, where every program of it, an agent"
-        " included, can reach it past the gateway",
-        "have it want a credential, or pin it by its command instead",
+        " included, can reach it past the gateway"
     )
+    advice = "have it want a credential, or pin it by its command instead"
+    if spec.slots:
+        text += "; whether it takes a call without its secret can't be seen from here"
+        advice = "see that it refuses who comes without its secret, and that nobody else has that"
+    yield _finding("warn", "reachable", text, advice)
     inodes = {one.inode for one in sockets if one.remote == port and one.state == _CONNECTED}
     for pid, one in running.items():
         if inodes & _inodes(pid) and not _is_ours(pid, running):

@@ -1,7 +1,8 @@
 """From ticked tools and directories to a scope: what `init` writes as ceiling and template.
 
-1. Each ticked tool gets a grant for each directory: its path arguments lie below the directory, its other
-   arguments are free, and said to be.
+1. The path arguments of each ticked tool lie below one of the directories, its other arguments are free, and
+   said to be. A tool with several paths gets a grant for each directory, so that all paths of one call lie
+   below the same one. A directory below another adds nothing, and is left out.
 2. Paths in lists can't be limited yet; they are named, so that a person can leave the tool out.
 3. Tools that destroy are not ticked unless a person ticks them.
 4. A tool file makes more arguments paths, and none that looks like one to be none.
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from taskbound.core.scope import Scope
     from taskbound.core.tool.file import ToolFile
 
-__all__ = ["Offer", "build_scope", "offers_of", "parse_root"]
+__all__ = ["Offer", "build_scope", "offers_of", "outermost", "parse_root"]
 
 _PATH_NAME: Final = re.compile(
     r"(^|[_-])(paths?|dir|directory|directories|folders?|files?|filenames?|root|cwd)$|[a-z](Path|Dir|File|Root)s?$"
@@ -88,19 +89,33 @@ def build_scope(offers: Sequence[Offer], roots: Sequence[str]) -> Scope:
     """
     if not offers:
         raise BadInputError("no tool is ticked, so there is nothing to allow")
+    below: list[JsonValue] = [{"below": root} for root in outermost(roots)]
     grants: list[JsonValue] = []
     for one in sorted(offers, key=lambda it: it.name):
-        grants.extend(_grant(one, root) for root in (roots if one.paths and roots else [""]))
+        if not one.paths or not below:
+            grants.append({"tool": one.name, "others": "any"})
+        elif len(one.paths) == 1 and len(below) > 1:
+            grants.append(_grant(one, {"any_of": below}))
+        else:
+            grants.extend(_grant(one, where) for where in below)
     return parse_scope({"grants": grants})
 
 
-def _grant(offer: Offer, root: str) -> JsonValue:
-    if not root:
-        return {"tool": offer.name, "others": "any"}
+def outermost(roots: Iterable[str]) -> tuple[str, ...]:
+    """The directories that lie below no other of them, sorted."""
+    found: list[str] = []
+    for root in sorted(set(roots), key=lambda it: (it.count("/"), it)):  # what is above comes first
+        if not any(one == "/" or root.startswith(f"{one}/") for one in found):
+            found.append(root)
+    return tuple(sorted(found))
+
+
+def _grant(offer: Offer, where: JsonValue) -> JsonValue:
+    """What lets a tool be called, each of its paths being as the constraint says."""
     optional: list[JsonValue] = [name for name in offer.paths if name not in offer.required]
     return {
         "tool": offer.name,
-        "arguments": {name: {"below": root} for name in offer.paths},
+        "arguments": dict.fromkeys(offer.paths, where),
         "optional": optional,
         "others": "any",
     }

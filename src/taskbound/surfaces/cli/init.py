@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
     from taskbound.core.scope import Scope
+    from taskbound.wire.tool import ServerSpec
 
 __all__ = [
     "FileChange",
@@ -189,6 +190,9 @@ def init(
         _nothing(session, choice)
         return
     probe_servers(session, choice, strict=bool(server))
+    if not choice.servers:
+        _nothing(session, choice)
+        return
     choose_tools(session, choice, tool)
     choose_roots(session, choice, told_roots, free=no_root)
     scope = build_scope(choice.offers, choice.roots)
@@ -264,6 +268,13 @@ def _show_choice(session: Session, choice: Choice, plans: Sequence[Planned]) -> 
             ("to be rewritten", tuple(one.note.path for one in plans)),
         ]
     )
+    reachable = {one.name.partition("__")[0] for one in choice.offers}
+    for name in choice.servers:
+        if name not in reachable:
+            screen.note(
+                f"{shown(name)}: no tool of it is chosen, so an agent gets nothing of it; tools that may"
+                " destroy something, or don't say, are named with `--tool SERVER__TOOL`"
+            )
     for one in choice.offers:
         if one.lists:
             names = ", ".join(shown(name) for name in one.lists)
@@ -279,10 +290,12 @@ def _set_up(session: Session, choice: Choice, scope: Scope, *, monitor: str, sec
     """Call what the long commands call; the person's name."""
     person = _person(session)
     pinned = {row.spec.name: row for row in session.ask(ListUpstreams(), UpstreamRows).rows}
+    added: list[ServerSpec] = []
     for name, probed in choice.probed.items():
         if name not in pinned:
             add_probed(session, probed, ())
-            name_ready(session, probed.spec)
+            added.append(probed.spec)
+    name_ready(session, added)
     _seal_secrets(session, choice)
     known = {one.name for one in session.ask(ListAgents(), AgentRows).rows}
     if choice.agent not in known:

@@ -152,6 +152,8 @@ class Plugs:
     """The client with its issuer's endpoints, for the server at this URL; looks at what both say of it."""
     look: Callable[[Place, ServerSpec, str], Looked]
     """Start or reach a pinned server as a gateway of a namespace would, see what it offers, and end it."""
+    floating: Callable[[Sequence[str]], str]
+    """Why nobody can tell from a command line what it would run, such as a floating version; else empty."""
     seal: Callable[[Place, str, Binding], str]
     """A value, sealed to the egress' key for a binding; `TaskboundError` when the egress is not there."""
     read_secret: Callable[[str], str]

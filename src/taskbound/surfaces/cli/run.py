@@ -25,6 +25,7 @@ import typer
 
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
+from taskbound.surfaces.cli.clients.masking import masked_words
 from taskbound.surfaces.cli.errors import fault_of
 from taskbound.surfaces.cli.evidence import EvidenceOption, TokenOption
 from taskbound.surfaces.cli.keeper import PASSED, Keeper, adopt_orphans, end_beneath, in_foreground, reap
@@ -107,7 +108,7 @@ def run(
     if program is None:
         raise CommandMissingError(f"there is no program `{shown(words[0])}`")
     if not purpose:
-        purpose = f"run {' '.join(words)}"[:500]
+        purpose = f"run {' '.join(masked_words(words))}"[:500]  # it is stored, and shown to whoever may look
     order = make_start(
         session,
         agent=agent,

@@ -7,7 +7,8 @@
    where our words stand. A sentence of ours is broken the same way: it may quote anyone.
 3. In a table only the last column may hold any text; what stands before it is plain ASCII of bounded width,
    so that no text moves the columns after it. In a narrow window ids, instants and long cells are shortened,
-   in this order, and each shortened one says so, but for instants.
+   in this order and no more than is needed, and each shortened one says so, but for instants. Where two first
+   cells would look alike by that, there is a line a cell instead.
 4. With `--json` standard output gets one document and nothing else, in ASCII: a terminal has nothing to obey.
 5. Color needs a terminal, and `NO_COLOR` takes it away.
 6. One word of plain ASCII that is there to be copied is left whole, on a line of its own: without a space it
@@ -34,9 +35,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Cell", "Screen", "Words", "ascii_json", "moment", "shown"]
 
-_WIDEST: Final = 40
+_WIDEST: Final = 64
+_INDENTED: Final = 40
 _NARROWEST: Final = 12
 _SHORT: Final = 12
+_TAB: Final = 2
+"""Columns that a tab is shown as, where a configuration is indented with them."""
 _ID: Final = re.compile(r"((?:tsk|act)_)[a-z2-7]{18,27}([a-z2-7]{8})")
 _ID_SHORT: Final = re.compile(r"(?:tsk|act)_~[a-z2-7]{8}")
 _ID_WHOLE: Final = re.compile(r"(?:apr|key)_[a-z2-7]{18,40}")
@@ -153,8 +157,8 @@ class Screen:
     def changes(self, lines: Sequence[str]) -> None:
         """Lines of a difference between texts of anyone: a mark, an indentation that is kept, a text."""
         for line in () if self.json else lines:
-            inner = line[1:].lstrip(" ")
-            indent = line[1 : len(line) - len(inner)][:_WIDEST]
+            inner = line[1:].lstrip(" \t")
+            indent = line[1 : len(line) - len(inner)].expandtabs(_TAB)[:_INDENTED]
             style = _MARKS.get(line[:1], "")
             self._broken(self._out, f"  {line[:1]}{indent}", shown(inner.rstrip(" ")), style)
 
@@ -195,10 +199,11 @@ class Screen:
         lines = _fitting([[_plain(cell) for cell in row[:-1]] for row in rows], heads[:-1], self._width())
         widths = _widths(lines, heads[:-1])
         room = self._width() - _taken(widths)
-        if room < _NARROWEST:
+        if room < _NARROWEST or _are_alike(rows, lines):
             self._cards(heads, rows)
             return
-        self.line("".join(f"{h:<{w}}  " for h, w in zip(heads, widths, strict=False)) + heads[-1], "bold")
+        head = "".join(f"{h:<{w}}  " for h, w in zip(heads, widths, strict=False)) + heads[-1]
+        self._out.print(Text(head, "bold"), soft_wrap=True)  # ours, with runs of spaces that are meant
         for line, row in zip(lines, rows, strict=True):
             text = Text()
             for cell, width in zip(line, widths, strict=True):
@@ -253,11 +258,22 @@ def _width_of(console: Console) -> int:
 
 def _fitting(lines: list[list[str]], heads: Sequence[str], width: int) -> list[list[str]]:
     """The cells, shortened step by step until the last column has room (rule 3)."""
-    for shorten in (_short_id, _short_instant, _short_cell):
+    for shorten in (_short_id, _short_instant):
         if width - _taken(_widths(lines, heads)) >= _NARROWEST:
-            break
+            return lines
         lines = [[shorten(cell) for cell in line] for line in lines]
+    most = max(_widths(lines, heads), default=0)
+    while width - _taken(_widths(lines, heads)) < _NARROWEST and most > _SHORT:
+        most -= 1
+        lines = [[_short_cell(cell, most) for cell in line] for line in lines]
     return lines
+
+
+def _are_alike(rows: Sequence[Sequence[Cell]], lines: Sequence[Sequence[str]]) -> bool:
+    """Whether first cells that differ look the same once they are shortened."""
+    if not lines or not lines[0]:
+        return False
+    return len({str(row[0]) for row in rows}) > len({line[0] for line in lines})
 
 
 def _widths(lines: Sequence[Sequence[str]], heads: Sequence[str]) -> list[int]:
@@ -278,10 +294,10 @@ def _short_instant(cell: str) -> str:
     return f"{found[1]} {found[2]}Z" if found else cell
 
 
-def _short_cell(cell: str) -> str:
+def _short_cell(cell: str, most: int) -> str:
     # An id that was shortened stays, and so does one that is only taken whole: less would name nothing.
     named = _ID_SHORT.fullmatch(cell) or _ID_WHOLE.fullmatch(cell)
-    return cell if len(cell) <= _SHORT or named else f"{cell[: _SHORT - 1]}~"
+    return cell if len(cell) <= most or named else f"{cell[: most - 1]}~"
 
 
 def _plain(cell: Cell) -> str:

@@ -124,7 +124,11 @@ def accept(
     """
     found = session.ask(DiffTool(name=name), ToolDiff)
     if not found.seen:
-        raise BadInputError(f"nothing else was seen of `{shown(name)}` that could be accepted")
+        raise BadInputError(
+            f"nothing else was seen of `{shown(name)}` that could be accepted",
+            remedy="a server is looked at with `taskbound upstream test`; one whose program is another now is"
+            " removed with `taskbound upstream remove`, and added again",
+        )
     digest = parse_definition(found.seen.encode()).digest  # of what is shown here, whoever says what it is
     if definition not in {"", digest}:
         raise BadInputError(

@@ -236,12 +236,15 @@ def is_for(file: ToolFile, spec: ServerSpec) -> bool:
     return known and file.fits(spec.name)
 
 
-def name_ready(session: Session, spec: ServerSpec) -> None:
-    """Say that a ready file knows this server's tools, if one does."""
-    found = find_ready(spec)
-    if found is not None:
-        command = f"taskbound tool apply {MARK}{found[0]} --server {spec.name}"
-        session.screen.note(f"a tool file knows this server: see what it changes with `{command}`", "")
+def name_ready(session: Session, specs: Iterable[ServerSpec]) -> None:
+    """Say which ready files know the tools of these servers, each command on a line of its own."""
+    found = [(spec.name, ready[0]) for spec in specs if (ready := find_ready(spec)) is not None]
+    if not found:
+        return
+    what = "a tool file knows this server" if len(found) == 1 else "tool files know these servers"
+    session.screen.note(f"{what}; see what would change with:", "")
+    for name, file in found:
+        session.screen.note(f"  taskbound tool apply {MARK}{file} --server {name}", "")
 
 
 def _meant(file: ToolFile) -> str:

@@ -197,7 +197,7 @@ def _pin(
         for slot in empty:
             session.screen.note(f"{slot} is empty: fill it with `taskbound upstream secret {name} {slot}`")
         if file is None:
-            name_ready(session, probed.spec)
+            name_ready(session, [probed.spec])
     if file is not None:
         apply_to(session, file, name, relax=relax, ask=False)
     if session.screen.json:

@@ -152,7 +152,7 @@ class Running:
         self.stale = True
         self._ears.ended(self)
         level = logging.INFO if self.leaving else logging.WARNING
-        _log.log(level, "server %s ended: %s %s", self.spec.name, reason, detail)
+        _log.log(level, "server %s ended: %s", self.spec.name, f"{reason} {detail}".rstrip())
 
     async def close(self) -> None:
         """End the server, if it runs."""

@@ -260,7 +260,7 @@ class Link:
                 await self._try()
             except TaskboundError as error:
                 if _differ(self._failure, error):
-                    _log.warning("no daemon: %s", error.message)
+                    _log.warning("not bound to the daemon: %s", error.message)
                 self._failure, self._last_failed = error, self._tries
                 self._tell()
             else:

@@ -1,0 +1,28 @@
+"""What `init` says of servers that give an agent nothing."""
+
+from __future__ import annotations
+
+import json
+
+from tests.surfaces.cli.installation import TOOLS, Installation
+from tests.surfaces.cli.test_init import entry, put
+
+
+def test_where_no_server_can_be_pinned_nothing_is_to_do_and_each_has_its_reason(fresh: Installation) -> None:
+    put(fresh, ".cursor/mcp.json", fs={"command": "npx", "args": ["-y", "@acme/floating"]})
+    ended = fresh("init", "--yes")
+    assert (ended.status, "Nothing to do" in ended.out) == (0, True)
+    assert "`@acme/floating` names no exact version" in ended.err
+    assert "may destroy" not in ended.err, "there is no tool to speak of"
+    assert fresh("init", "--yes", "--json").document["state"] == "unchanged"
+    assert not fresh.home.exists()
+
+
+def test_a_server_of_which_no_tool_is_chosen_is_said_to_give_nothing(fresh: Installation) -> None:
+    tools = fresh.root / "silent.json"
+    tools.write_text(json.dumps([TOOLS[2]]), encoding="utf-8")
+    silent = {"command": fresh.server[0], "args": [fresh.server[1], "--tools", str(tools)]}
+    put(fresh, ".cursor/mcp.json", fs=entry(fresh), silent=silent)
+    ended = fresh("init", "--yes", "--no-root", "--dry-run")
+    assert "silent: no tool of it is chosen" in ended.err
+    assert "fs: no tool of it" not in ended.err
