@@ -21,6 +21,18 @@ except SystemExit:
     pass
 print(json.dumps(sorted({name.split(".")[0] for name in sys.modules} | set(sys.modules))), file=sys.stderr)
 """
+INTERRUPTED = """
+import os, signal, sys
+from importlib.abc import MetaPathFinder
+loading = sys.argv.pop(1)
+class Impatient(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == loading:
+            os.kill(os.getpid(), signal.SIGINT)
+from taskbound.wiring.cli import main
+sys.meta_path.insert(0, Impatient())
+sys.exit(main())
+"""
 FORBIDDEN = {
     "alembic", "cedarpy", "cryptography", "pysqlite3", "rich", "sqlalchemy", "sqlite3", "typer",
     "taskbound.surfaces.cli", "taskbound.adapters.keys", "taskbound.adapters.store", "taskbound.flows",
@@ -33,6 +45,18 @@ def test_a_gateway_started_by_its_word_loads_nothing_of_the_command_line(tmp_pat
     loaded = set(json.loads(done.stderr.splitlines()[-1]))
     assert "taskbound.wiring.gateway" in loaded
     assert loaded & FORBIDDEN == set()
+
+
+@pytest.mark.parametrize(
+    ("loading", "words"),
+    [("taskbound.surfaces.cli.app", ["doctor"]), ("taskbound.wiring.gateway", ["gateway", "--agent", "a"])],
+)
+def test_who_interrupts_a_program_that_is_still_loaded_is_shown_nothing(
+    loading: str, words: list[str], tmp_path: Path
+) -> None:
+    program = [sys.executable, "-c", INTERRUPTED, loading, *words, "--home", str(tmp_path / "none")]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, input="")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_the_help_of_the_gateway_is_the_programs(tmp_path: Path) -> None:

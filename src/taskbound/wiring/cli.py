@@ -26,17 +26,21 @@ if TYPE_CHECKING:
 __all__ = ["main", "make_plugs", "own_command"]
 
 _OWN: Final = "taskbound"
+_INTERRUPTED: Final = 130
 
 
 def main() -> int:
     """Run what was typed; the exit status."""
     words = sys.argv[1:]
-    if words[:1] == ["gateway"] and "--help" not in words:
-        return _gateway(words[1:])
-    # Only now, so that a gateway's process loads none of it.
-    from taskbound.surfaces.cli.app import run  # noqa: PLC0415 -- see the module's second paragraph
+    try:
+        if words[:1] == ["gateway"] and "--help" not in words:
+            return _gateway(words[1:])
+        # Only now, so that a gateway's process loads none of it.
+        from taskbound.surfaces.cli.app import run  # noqa: PLC0415 -- see the module's second paragraph
 
-    return run(words, make_plugs(os.environ))
+        return run(words, make_plugs(os.environ))
+    except KeyboardInterrupt:  # while the program is loaded, which takes long enough for an impatient person
+        return _INTERRUPTED
 
 
 def make_plugs(environ: Mapping[str, str]) -> Plugs:
