@@ -12,8 +12,8 @@ be one, and `plain` never is. ``--silent`` has it say nothing of tasks in its ca
 - `brings` is its result, or with `error` its error; `holds` has `tasks/result` fail so many times before;
 - `asks` are questions by key: a legacy caller gets them as requests in the exchange of `tasks/result`, as
   those of the task `of` if that is given, and a modern one as `inputRequests`, until all are answered;
-- `deaf` has it take no notice of a cancel, `refuses` take no answers, and `late` answer the call itself only
-  once it is told to cancel something, or another call comes.
+- `deaf` has it take no notice of a cancel, or with `done` be done by it; `refuses` take no answers, and
+  `late` answer the call itself only once it is told to cancel something, or another call comes.
 
 Its result is one text: the answers by their keys, as JSON. Standard library only.
 """
@@ -168,7 +168,9 @@ class Server:
                 chore.answers |= params["inputResponses"]
                 say({"id": request["id"], "result": {"resultType": "complete"}})
             case "tasks/cancel":
-                if not chore.given.get("deaf"):
+                if chore.given.get("deaf") == "done":
+                    chore.polls = []
+                elif not chore.given.get("deaf"):
                     chore.ended = "cancelled"
                 acknowledged = {"resultType": "complete"} if chore.modern else chore.shown(status="cancelled")
                 say({"id": request["id"], "result": acknowledged})
