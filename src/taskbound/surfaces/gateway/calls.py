@@ -230,12 +230,18 @@ class Calls:
         if asked is None and len(self.debts):
             await self.debts.pay()  # 5
         answer, again = await self._desk.link.ask_twice(ask, asked)
-        if again and isinstance(answer, Duplicate) and answer.state == "permitted":
+        lost = again and isinstance(answer, Duplicate) and answer.state == "permitted"
+        if lost and isinstance(answer, Duplicate) and not self._is_anothers(call, answer.action):
             # The permit was recorded and its answer lost; nobody but this call could have used it.
             call.action, call.task = answer.action, answer.task
             await self.outcomes.report(call, "not-sent", note="the daemon went away while it decided")
             raise DaemonLostError("the daemon went away while it decided, and nothing was run")
         return answer
+
+    def _is_anothers(self, call: Call, action: str) -> bool:
+        """Whether another call has this permit: one of the same key, or one whose id its client gave anew."""
+        known = (*self.open.values(), *self.questions.parked.calls)
+        return action in self.debts or any(one is not call and one.action == action for one in known)
 
     def _question(self, call: Call, wait: float) -> Decide:
         return Decide(
@@ -252,6 +258,7 @@ class Calls:
         """The stored answer, byte for byte, or what is known of it."""
         call.action, call.task = answer.action, answer.task
         if isinstance(answer.answer, msgspec.Raw):
+            call.was_sent = True  # when it came before, and what it brought is its server's
             raw = bytes(answer.answer)
             value = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
             return bridge(raw, typed="resultType" in value, modern=call.modern)

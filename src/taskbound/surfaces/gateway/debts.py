@@ -60,6 +60,10 @@ class Debts:
         """How many outcomes are owed."""
         return len(self._owed)
 
+    def __contains__(self, action: object) -> bool:
+        """Whether the outcome of this action is owed."""
+        return action in self._owed
+
     def owe(self, ask: Outcome) -> None:
         """Keep an outcome for later, without its result (rule 1)."""
         self._owed[ask.action] = Outcome(
