@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -15,13 +16,14 @@ import pytest
 from taskbound.adapters.upstream.egress.key import ask_key
 from taskbound.adapters.upstream.mcp.family import children
 from tests.peers.rawclient import text_of
-from tests.peers.rawhttp import RawHttp
+from tests.peers.rawhttp import RawHttp, Say
 from tests.surfaces.egress.keeping import SECRET, SIGNED, SLOT, egress_socket, kept, put, row_of
 from tests.surfaces.gateway.bench import code_of
 from tests.surfaces.gateway.real import DEADLINE, Place
 
 if TYPE_CHECKING:
     from tests.peers.rawclient import RawClient
+    from tests.peers.rawhttp import Asked
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
@@ -140,6 +142,27 @@ async def test_a_header_and_a_parameter_are_filled_on_the_way_to_a_url(tmp_path:
         asked = list(there.asked)
     assert {one.header("authorization") for one in asked} == {"Bearer of-the-egress"}
     assert all(one.head.split(b" ", 2)[1].endswith(b"?api_key=k%2Fe%20y%26of%3Dit") for one in asked)
+
+
+async def refuses(_: Asked, say: Say) -> bool:
+    """Whoever comes is not known."""
+    await say.answer(401)
+    return True
+
+
+async def test_a_server_behind_a_url_that_is_gone_or_refuses_the_secret_is_said_to(tmp_path: Path) -> None:
+    values = {"header:authorization": "Bearer of-the-egress"}
+    async with contextlib.AsyncExitStack() as stack:
+        async with RawHttp(era="modern") as there:
+            place = await stack.enter_async_context(kept(tmp_path, [there.url], name="far", values=values))
+            there.does = refuses
+            async with place.gateway("modern") as client:
+                refused = text_of(await client.call("far__work", b"{}"))
+        async with place.gateway("modern") as client:
+            gone = text_of(await client.call("far__work", b"{}"))
+    assert "401" in refused
+    assert "can't be reached" in gone
+    assert all("was left" not in one and "the daemon runs" not in one for one in (refused, gone))
 
 
 async def test_an_egress_that_was_killed_leaves_no_server_and_calls_that_are_unknown(tmp_path: Path) -> None:

@@ -80,6 +80,8 @@ class EgressServer(asyncio.Protocol):
         """What the server asks and nobody has answered yet."""
         self._last = 0
         self._over = ""
+        self._early: wire.Stopped | None = None
+        """What was said of its end before anything was said of its start."""
         loop = asyncio.get_running_loop()
         self._begun: asyncio.Future[wire.Started] = loop.create_future()
         self.gone: asyncio.Future[None] = loop.create_future()
@@ -294,8 +296,8 @@ class EgressServer(asyncio.Protocol):
                 self._hear_news(said)
             case wire.Asked() | wire.Withdrawn():
                 self._hear_question(said)
-            case wire.Stopped(reason=reason, detail=detail):
-                self._end(reason, detail)
+            case wire.Stopped():
+                self._stop(said)
             case Fault():
                 self._fail(EgressRefusedError, said)
                 self._end(f"the egress refuses: {said.message}", "")
@@ -346,6 +348,8 @@ class EgressServer(asyncio.Protocol):
                 if not self._begun.done():
                     self._started = said
                     self._begun.set_result(said)
+                if self._early is not None:
+                    self._end(self._early.reason, self._early.detail)
             case wire.Failure(fault=fault, denied=denied):
                 self._fail(EgressRefusedError if denied else EgressUnavailableError, fault)
             case wire.Entries():
@@ -368,6 +372,13 @@ class EgressServer(asyncio.Protocol):
             waiting.set_result(found)
         else:
             waiting.set_exception(found)
+
+    def _stop(self, said: wire.Stopped) -> None:
+        """The server is gone; while it is not started yet, why is what the answer to the start says."""
+        if self._begun.done():
+            self._end(said.reason, said.detail)
+        else:
+            self._early = said
 
     def _end(self, reason: str, detail: str) -> None:
         """Answer everything that is open: nothing that is said later counts."""

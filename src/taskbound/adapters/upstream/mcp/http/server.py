@@ -59,6 +59,7 @@ __all__ = ["HttpServer", "HttpStarter", "offered"]
 _log = logging.getLogger(__name__)
 _ABOUT = {"prompts/get": "name", "resources/read": "uri"}
 """Which argument of a method stands in `Mcp-Name`."""
+_REMEDY = "see that it runs, that it answers at this URL, and that what it is shown of a secret is right"
 _CONNECT = 10.0
 """Seconds for one connection, from the look-up of its name to the end of TLS."""
 
@@ -294,7 +295,7 @@ class HttpStarter:
             opened = await open_session(session, era, patience=self._patience.start, offers=offers)
         except UnavailableError as error:
             await session.close(grace=self._patience.stop)
-            raise StartFailedError(f"the server is not ready: {error.message}") from error
+            raise StartFailedError(f"the server is not ready: {error.message}", remedy=_REMEDY) from error
         except BaseException:  # denied or cancelled (rule 3)
             await session.close(grace=self._patience.stop)
             raise
