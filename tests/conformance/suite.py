@@ -63,6 +63,7 @@ SECONDS: Final = 150
 _WORST: Final = ("FAILURE", "WARNING", "SUCCESS", "SKIPPED", "INFO")
 _HOLDS: Final = frozenset({"SUCCESS", "INFO"})
 _FOLDER: Final = re.compile(r"^(?:server-)?(?P<scenario>.+)-\d{4}-\d\d-\d\dT[\d-]+Z$")
+"""A scenario's folder, in another one where its name has a slash."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,9 +144,9 @@ def run_server(
 
 
 def run_client(client: Sequence[str], revision: str, scenarios: Collection[str], folder: Path) -> Found:
-    """These scenarios with this command as the client, one after another."""
+    """These scenarios with this command as the client, one after another; extensions are of no revision."""
     for scenario in sorted(scenarios):
-        which = ["--scenario", scenario, "--spec-version", revision]
+        which = ["--scenario", scenario, "--spec-version", revision, "--force"]
         _run("client", ["--command", shlex.join(client), *which], folder)
     return read(folder)
 
@@ -166,8 +167,8 @@ def _run(leg: Leg, arguments: Sequence[str], folder: Path) -> None:
 def read(folder: Path) -> Found:
     """What the suite wrote into a folder, each check by its worst outcome (rule 2)."""
     found: dict[str, dict[str, Check]] = {}
-    for path in sorted(folder.glob("*/checks.json")):
-        named = _FOLDER.match(path.parent.relative_to(folder).as_posix().replace("/", "-"))
+    for path in sorted(folder.glob("**/checks.json")):
+        named = _FOLDER.match(path.parent.relative_to(folder).as_posix())
         if named is None:
             raise RuntimeError(f"the MCP conformance suite wrote `{path}`, which names no scenario")
         checks = found.setdefault(named["scenario"], {})

@@ -26,6 +26,8 @@ Json = dict[str, Any]
 Calls = list[tuple[str, Json]]
 LEGACY: Final = "2025-11-25"
 CALLS: Final[Mapping[str, Calls]] = {
+    "auth/client-credentials-basic": [("test-tool", {})],
+    "auth/client-credentials-jwt": [("test-tool", {})],
     "tools_call": [("add_numbers", {"a": 5, "b": 3})],
     "sse-retry": [("test_reconnection", {})],
     "elicitation-sep1034-client-defaults": [("test_client_elicitation_defaults", {})],

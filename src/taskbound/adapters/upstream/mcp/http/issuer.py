@@ -60,13 +60,13 @@ def authorize(url: str, asked: OAuthSpec) -> tuple[OAuthSpec, tuple[str, ...]]:
 async def _authorized(server: Remote, asked: OAuthSpec) -> tuple[OAuthSpec, tuple[str, ...]]:
     notes: list[str] = []
     found = asked if asked.resource else structs.replace(asked, resource=_resource_of(server))
-    if not asked.token:
-        said = await look_at_issuer(asked.issuer, method=asked.method)
-        found = structs.replace(found, token=said.token, revocation=said.revocation)
     if found.issuer and not await is_issued_by(server, found.issuer):
         notes.append(
             "the server does not say who issues its tokens: nothing contradicts the issuer you named"
         )
+    if not asked.token:
+        said = await look_at_issuer(asked.issuer, method=asked.method)
+        found = structs.replace(found, token=said.token, revocation=said.revocation)
     if not found.revocation:
         notes.append("tokens can't be given back there: each lives on for its life when its task ends")
     return found, tuple(notes)
