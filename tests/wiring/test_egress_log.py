@@ -12,6 +12,7 @@ from taskbound.wiring.log import open_log
 open_log("egress", "info")
 held = _Held()
 held.keep(frozenset({"hunter2-hunter2"}))
+held.keep_token("a-token-of-ours")
 logging.getLogger().handlers[0].addFilter(held)
 try:
     raise ValueError("bad token " + {said})
@@ -20,9 +21,17 @@ except ValueError:
 """
 
 
-@pytest.mark.parametrize(("said", "word"), [("'hunter2-hunter2'", "held back"), ("'of nobody'", "of nobody")])
+@pytest.mark.parametrize(
+    ("said", "word"),
+    [
+        ("'hunter2-hunter2'", "held back"),
+        ("'a-token-of-ours'", "held back"),
+        ("'of nobody'", "of nobody"),
+    ],
+)
 def test_a_secret_in_a_traceback_is_held_back(said: str, word: str) -> None:
     code = WRITES.replace("{said}", said)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert word in done.stderr
     assert "hunter2-hunter2" not in done.stderr
+    assert "a-token-of-ours" not in done.stderr

@@ -398,6 +398,8 @@ class TellToken(Message, frozen=True, tag="upstream:token", tag_field="op"):
     """How long it lives from now on, when it was given or is left."""
     why: str = ""
     """Why it was refused or is left: an error's code."""
+    holder: Holder | None = None
+    """Who looks at the server, when one is about to be asked for and there is no task: a person's process."""
 
 
 class ShowPermit(Message, frozen=True, tag="action:permit", tag_field="op"):

@@ -10,7 +10,7 @@ import pytest
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.api.peer import ancestry_of
 from taskbound.wire.connection import Done
-from taskbound.wire.egress import Holder, Permit, SealedServer, ShowPermit, ShowSealed
+from taskbound.wire.egress import Holder, Permit, SealedServer, ShowPermit, ShowSealed, TellToken
 from taskbound.wire.revocation import Stop
 from taskbound.wire.tool import AddUpstream
 from tests.surfaces.api.test_operations import station
@@ -34,6 +34,7 @@ async def codes(place: Station, role: str, **more: str) -> list[str]:
     for ask, kind in (
         (ShowSealed(server="bank", holder=HERE), SealedServer),
         (ShowPermit(action="act_1", holder=HERE), Permit),
+        (TellToken(server="bank", identity="0" * 64, token="tok_", state="asked", tasks=()), Done),
     ):
         with pytest.raises(RefusedByDaemonError) as caught:
             await client.ask(ask, kind)
@@ -46,10 +47,10 @@ def test_only_the_egress_asks_for_permits_and_sealed_secrets_and_gets_those_of_g
 ) -> None:
     async def story() -> None:
         async with station(tmp_path) as place:
-            assert await codes(place, "cli") == ["unproven", "unproven"]
-            assert await codes(place, "run") == ["unproven", "unproven"]
-            assert await codes(place, "egress") == ["unproven", "no-permit"]
-            assert await codes(place, "gateway", agent="coder") == ["unproven", "unproven"]
+            assert await codes(place, "cli") == ["unproven"] * 3
+            assert await codes(place, "run") == ["unproven"] * 3
+            assert await codes(place, "egress") == ["unproven", "no-permit", "malformed"]
+            assert await codes(place, "gateway", agent="coder") == ["unproven"] * 3
             # This process is a gateway's from here on, and so beneath one.
             assert await codes(place, "egress") == ["not-outside"]
 

@@ -12,6 +12,7 @@ from tests.peers.issuing import Issuing
 from tests.peers.rawhttp import Asked, RawHttp, Say, dump
 from tests.surfaces.cli.test_secrets_guide import BLOCK, files, fits, holds, typed
 from tests.surfaces.egress.authorizing import SECRET, issued
+from tests.wiring.running import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,6 +42,12 @@ def test_every_command_of_the_guide_says_what_the_guide_says(place: Installation
                 assert any(fits(squeezed(one), squeezed(other)) for one in said), (other, said)
             count += 1
         assert count == 3
+        # Who looks has no task: the token is of the look, and is given back after it.
+        status, said = typed(place, "", "upstream", "test", "crm")
+        assert (status, any("as pinned" in line for line in said)) == (0, True), said
+        states = [one for one in typed(place, "", "audit", "tail")[1] if "upstream-token-told" in one]
+        assert states, "a look's token is recorded too"
+        until(lambda: issuer.count("/token/revocation") == issuer.count("/token"), "all are given back")
         token = there.tokens[0]
     assert not [path for path in files(place.home) if holds(path, SECRET, token)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from tests.peers.rawhttp import RawHttp
 from tests.surfaces.egress.authorizing import SECRET, authorized, issued
 from tests.surfaces.egress.keeping import put
 from tests.surfaces.egress.test_hostile import hostile
-from tests.surfaces.egress.test_real import holding
+from tests.surfaces.egress.test_real import egress_pid, holding
 from tests.surfaces.gateway.bench import code_of
 from tests.surfaces.gateway.real import DEADLINE
 
@@ -141,4 +142,17 @@ async def test_the_token_of_a_gateway_that_was_taken_over_ends_with_its_task_all
             assert issuer.posted("/revoke")[1]["token"] == issuer.token(2)
             assert (await one.step("hear", "good"))["is"] == "ended"
             found = await told(place, "revoked")
+    assert [one["state"] for one in found] == ["asked", "given", "revoked"]
+
+
+async def test_an_egress_that_ends_gives_its_tokens_back(tmp_path: Path) -> None:
+    async with Issuing() as issuer, RawHttp(era="modern") as there:
+        client = us(issuer.issuer, token=f"{issuer.issuer}/token", revocation=f"{issuer.issuer}/revoke")
+        async with authorized(tmp_path, there.url, client, name="keeper") as place, hostile(place) as one:
+            assert (await one.step("daemon", {"op": "connection:bind"}))["is"] == "bound"
+            assert (await one.begun("good", era="2026-07-28"))["is"] == "started"
+            os.kill(egress_pid(place), signal.SIGTERM)
+            await issuer.until(lambda: len(issuer.posted("/revoke")) == 2)
+            found = await told(place, "revoked")
+    assert issuer.posted("/revoke")[1]["token"] == issuer.token(2)
     assert [one["state"] for one in found] == ["asked", "given", "revoked"]

@@ -9,8 +9,11 @@ import pytest
 
 from taskbound.adapters.upstream.mcp.http.oauth import TokenEndpoint
 from taskbound.core.errors import TaskboundError, UnavailableError
-from taskbound.surfaces.egress.errors import TokenNotTakenError
+from taskbound.surfaces.egress.errors import SecretChangedError, TokenNotTakenError
+from taskbound.surfaces.egress.owning import Owned
 from taskbound.surfaces.egress.tokens import Endings, Refusals, ServerTokens, TokenDesk
+from taskbound.wire.egress import Holder, Permit, SealedServer, StartServer
+from taskbound.wire.tool import ServerSpec
 from tests.peers.issuing import SECRET, Issuing
 
 if TYPE_CHECKING:
@@ -286,3 +289,38 @@ def test_what_ends_while_a_token_is_asked_for_leaves_none_behind() -> None:
             assert there.given == 1
 
     run(story)
+
+
+def test_tokens_are_of_the_first_task_whose_permit_is_used() -> None:
+    async def story(_: Moved) -> None:
+        holder = Holder(uid=1, pid=2, started=3)
+        ask = StartServer(namespace="default", server="crm", identity="0" * 64, era="2026-07-28")
+        spec = ServerSpec(name="crm", url="https://crm.example.com/mcp")
+        for tasks, right, wrong in ((("a",), "a", "b"), (("a", "b"), "b", "a")):
+            book = SealedServer(spec=spec, secrets=(), now=1, tasks=tasks)
+            one = Owned(desk_of(), holder, ask, book, keep=lambda _: None)
+            one.require_owner(permit_of(right))
+            with pytest.raises(SecretChangedError, match="another task"):
+                one.require_owner(permit_of(wrong))
+            one.require_owner(permit_of(right))
+
+    run(story)
+
+
+def permit_of(task: str) -> Permit:
+    return Permit(
+        action="act_1",
+        tool="crm__work",
+        server="0" * 64,
+        sha256="",
+        at=1,
+        until=2,
+        now=1,
+        secrets=(),
+        task=task,
+    )
+
+
+def desk_of() -> Any:
+    """Nothing of it is asked for to know whose tokens are."""
+    return None

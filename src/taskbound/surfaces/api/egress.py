@@ -110,9 +110,18 @@ async def show_sealed(daemon: Daemon, connection: Connection, ask: wire.ShowSeal
 
 
 async def tell_token(daemon: Daemon, connection: Connection, ask: wire.TellToken) -> Answer:
-    """Record what becomes of a token (rule 4)."""
-    tokens = ServerTokens(daemon.means)
-    await daemon.first(lambda: tokens.record(connection.namespace, ask))
+    """Record what becomes of a token (rule 4); without a task one is about to be asked for by who looks."""
+    tokens, space = ServerTokens(daemon.means), connection.namespace
+    looking = _of_process(daemon.connections.persons(), space, ask.holder) if ask.holder is not None else []
+    for one in looking:
+        daemon.require_outside(one)
+
+    def record() -> None:
+        for one in looking:
+            daemon.identify(one)
+        tokens.record(space, ask, look=bool(looking))
+
+    await daemon.first(record)
     return Done()
 
 

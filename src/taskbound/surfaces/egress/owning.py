@@ -1,7 +1,8 @@
 """Whose the tokens of one server are, and how long: one task's, while the daemon says that it is live.
 
-1. They are of the one task that the gateway's process has, or of the first whose permit is used. A permit of
-   another task is not sent with them: the server is ended, and another call starts it with tokens of its own.
+1. They are of the one task that the gateway's process has, or of the first whose permit is used; those of a
+   look are a person's. A permit of another task is not sent with them: the server is ended, and another call
+   starts it with tokens of its own.
 2. Every `FRESH` seconds the daemon is asked whether the task is live and the client's secret the same. Where
    it says no, or says nothing, the server is ended and the token given back, whatever its gateway does.
 """
@@ -125,6 +126,7 @@ class Owned:
             tasks=(self._owner,) if self._owner else self._told.tasks,
             seconds=seconds,
             why=why,
+            holder=self._holder if state == "asked" and not self._told.tasks else None,
         )
         await self._desk.authority.tell(self._ask.namespace, told)
 

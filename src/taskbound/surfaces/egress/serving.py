@@ -66,8 +66,10 @@ class EgressHouse:
         """End every server."""
         for one in tuple(self.running):
             one.leave()
-        if self.ending:
-            await asyncio.wait(self.ending)
+        while self.running:  # that its connection is lost is told to each in the loop's next round
+            await asyncio.sleep(0)
+            if self.ending:
+                await asyncio.wait(tuple(self.ending))
 
 
 class EgressSocket(asyncio.Protocol):
