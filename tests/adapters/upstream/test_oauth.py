@@ -9,8 +9,10 @@ from base64 import b64decode
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc import jwt
 from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc.util import int_to_base64
 
 from taskbound.adapters.keys.assertion import assertion
 from taskbound.adapters.upstream.mcp.filling import fill
@@ -55,6 +57,15 @@ async def code(endpoint: TokenEndpoint) -> str:
     except TaskboundError as error:
         return "said" if SECRET in error.message + error.advice else error.code
     return "ok"
+
+
+def small() -> dict[str, Any]:
+    """A private key of RSA that is too small to be believed."""
+    found = rsa.generate_private_key(65_537, 1_024).private_numbers()  # noqa: S505 -- to see it refused
+    public = found.public_numbers
+    parts = {"n": public.n, "e": public.e, "d": found.d, "p": found.p, "q": found.q}
+    parts |= {"dp": found.dmp1, "dq": found.dmq1, "qi": found.iqmp}
+    return {"kty": "RSA"} | {name: int_to_base64(value) for name, value in parts.items()}
 
 
 # --- what is asked ------------------------------------------------------------------------------
@@ -112,6 +123,8 @@ async def test_a_statement_is_for_the_issuer_lives_a_minute_and_is_made_anew_eac
         json.dumps(OKPKey.generate_key("Ed25519").as_dict(private=True)),
         json.dumps({**ECKey.generate_key("P-256").as_dict(private=True), "alg": "RS256"}),
         json.dumps({**ECKey.generate_key("P-256").as_dict(private=True), "x": "AAAA"}),
+        json.dumps({**ECKey.generate_key("P-256").as_dict(private=True), "kid": 7}),
+        json.dumps(small()),
         json.dumps({"kty": "oct", "k": "aHVudGVyMi1odW50ZXIy"}),
     ],
 )

@@ -25,7 +25,8 @@ from taskbound.core.tool import BadSecretError
 __all__ = ["assertion"]
 
 _LIFE: Final = 60
-_BITS: Final = 2_048
+_DIGITS: Final = 342
+"""Of Base64, for 2048 bits."""
 _Key = ECKey | RSAKey
 
 
@@ -66,25 +67,16 @@ def _read(text: str) -> tuple[str, _Key, str]:
         members = parse_object(text.encode())
     except (MalformedError, UnicodeEncodeError):
         raise BadSecretError("the client's key is no JWK", remedy=_REMEDY) from None
-    kind, curve, said, name = (members.get(one) for one in ("kty", "crv", "alg", "kid"))
+    kind, curve, said, name, modulus = (members.get(one) for one in ("kty", "crv", "alg", "kid", "n"))
+    small = kind == "RSA" and (not isinstance(modulus, str) or len(modulus) < _DIGITS)
+    if small or not isinstance(name, str | None):
+        raise BadSecretError("the client's key is too small, or its name is no text", remedy=_REMEDY)
     try:
-        match kind, curve:
-            case "EC", "P-256":
-                algorithm, key = "ES256", _private(ECKey.import_key(json.loads(text)))
-            case "RSA", _:
-                algorithm = "RS256" if said == "RS256" else "PS256"
-                key = _private(RSAKey.import_key(json.loads(text)))
-            case _:
-                raise BadSecretError("the client's key is of a kind that is not signed with", remedy=_REMEDY)
+        if (kind, curve) == ("EC", "P-256"):
+            return "ES256", ECKey.import_key(json.loads(text)), name or ""
+        if kind == "RSA":
+            algorithm = "RS256" if said == "RS256" else "PS256"
+            return algorithm, RSAKey.import_key(json.loads(text)), name or ""
     except (JoseError, ValueError, TypeError, KeyError):
         raise BadSecretError("the client's key can't be read", remedy=_REMEDY) from None
-    small = isinstance(key, RSAKey) and key.raw_value.key_size < _BITS
-    if small or said not in {None, algorithm} or not isinstance(name, str | None):
-        raise BadSecretError("the client's key is too small, or for another algorithm", remedy=_REMEDY)
-    return algorithm, key, name or ""
-
-
-def _private(key: _Key) -> _Key:
-    if not key.is_private:
-        raise BadSecretError("the client's key is a public one", remedy=_REMEDY)
-    return key
+    raise BadSecretError("the client's key is of a kind that is not signed with", remedy=_REMEDY)
