@@ -60,7 +60,7 @@ def test_a_tool_file_says_what_it_says_and_nothing_of_the_rest() -> None:
         ({"server": "Git", "tools": {"a": {}}}, "server"),
         ({"server": "git", "tools": {"a": {}}, "shareable": 1}, "shareable"),
         ({"server": "git", "tools": {"a": {}}, "owner": "ann"}, "owner"),
-        ({"server": "git", "tools": {"a": {"slots": []}}}, "tools.a.slots"),
+        ({"server": "git", "tools": {"a": {"slot": []}}}, "tools.a.slot"),
         ({"server": "git", "tools": {"a": {"effect": "none"}}}, "tools.a.effect"),
         ({"server": "git", "tools": {"a": {"effect": ["read"]}}}, "tools.a.effect"),
         ({"server": "git", "tools": {"a": {"effect": None}}}, "tools.a.effect"),
@@ -76,6 +76,35 @@ def test_what_is_no_tool_file_is_refused_with_its_place(value: Any, where: str) 
     with pytest.raises(ToolFileError) as refused:
         parse_tool_file(value)
     assert refused.value.where == where
+
+
+def test_slots_are_named_with_the_server_and_with_its_tools() -> None:
+    found = parse_tool_file(
+        {
+            "server": "keeper",
+            "slots": ["header:Authorization", "environment:TOKEN"],
+            "tools": {"sign": {"slots": ["api_key"]}, "use": {}},
+        }
+    )
+    assert found.slots == ("argument:sign/api_key", "environment:TOKEN", "header:authorization")
+    assert parse_tool_file({"server": "a", "tools": {"b": {}}}).slots == ()
+
+
+@pytest.mark.parametrize(
+    ("server", "tool", "where"),
+    [
+        (["environment:PATH"], [], "slots"),
+        (["TOKEN"], [], "slots"),
+        (["environment:TOKEN", "environment:TOKEN"], [], "slots"),
+        (["argument:sign/key"], ["key"], "tools.sign.slots"),
+        ([], ["a b"], "tools.sign.slots"),
+        ([f"environment:T{number}" for number in range(33)], [], "slots"),
+    ],
+)
+def test_what_is_no_slot_is_refused_with_its_place(server: list[str], tool: list[str], where: str) -> None:
+    with pytest.raises(ToolFileError) as caught:
+        parse_tool_file({"server": "a", "slots": [*server], "tools": {"sign": {"slots": [*tool]}}})
+    assert caught.value.where == where
 
 
 def test_a_key_that_stands_twice_refuses() -> None:

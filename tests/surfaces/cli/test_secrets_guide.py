@@ -69,6 +69,29 @@ def test_the_doctor_says_whose_account_has_the_secrets_and_which_slot_is_empty(p
     assert any("`both`: environment:MORE is empty" in text for text in empty)
 
 
+def test_a_tool_file_names_the_slots_that_its_server_is_pinned_with(place: Installation) -> None:
+    file = place.root / "keeper.yaml"
+    says = "slots: [environment:TOKEN]\ntools: {sign: {slots: [api_key], roles: {text: content}}}\n"
+    file.write_text(f"server: '*'\n{says}", encoding="utf-8")
+    command = ("--", sys.executable, str(KEEPER))
+    add = ("upstream", "add", "filed", "--tools", str(file), *command)
+    assert typed(place, f"{VALUES['token']}\n{VALUES['other']}", *add)[0] == 0
+    rows = {one["spec"]["name"]: one for one in json.loads(place("upstream", "list", "--json").out)["rows"]}
+    filled = {one["slot"]: one["filled"] for one in rows["filed"]["secrets"]}
+    assert filled == {"argument:sign/api_key": True, "environment:TOKEN": True}
+    described = json.loads(place("tool", "describe", "filed", "--json").out)
+    assert described["slots"] == ["argument:sign/api_key", "environment:TOKEN"]
+    out = place.root / "described.yaml"
+    assert place("tool", "describe", "filed", "--out", str(out)).status == 0
+    assert place("tool", "apply", str(out), "--yes", "--relax").status == 0
+    # A server that is pinned without them is another one: nothing of the file is declared.
+    bare = ("upstream", "add", "bare", "--secret", "environment:TOKEN", *command)
+    assert typed(place, VALUES["token"], *bare)[0] == 0
+    refused = place("tool", "apply", str(file), "--server", "bare", "--yes")
+    assert (refused.status, "[slots-not-pinned]" in refused.err) == (3, True), refused
+    assert "argument:sign/api_key" in refused.err
+
+
 def test_a_secret_that_is_typed_is_not_shown(place: Installation) -> None:
     add = ("upstream", "add", "typed", "--secret", "environment:TOKEN", "--", sys.executable, str(KEEPER))
     assert typed(place, VALUES["token"], *add)[0] == 0

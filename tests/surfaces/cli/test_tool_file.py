@@ -168,4 +168,4 @@ def test_the_schema_takes_what_is_described_and_refuses_what_a_file_may_not_say(
     described = place("tool", "describe", "fs", "--json").document
     assert judge.is_valid(described)
     assert set(described["tools"]) >= {str(one["name"]) for one in TOOLS}
-    assert not judge.is_valid({"server": "fs", "tools": {"a": {"slots": []}}})
+    assert not judge.is_valid({"server": "fs", "tools": {"a": {"slot": []}}})

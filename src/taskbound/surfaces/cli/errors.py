@@ -98,7 +98,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         wrong-monitor-code wrong-state
         other-issuer token-refused token-too-wide
         egress-refused misnamed-pin no-permit not-answered other-act other-pin permit-used secret-missing
-        secret-shown slot-taken
+        secret-shown slot-taken slots-not-pinned
     """,
     _UNAVAILABLE: """
         affected-sqlite ambiguous-commit asks-too-often busy no-room-for-result

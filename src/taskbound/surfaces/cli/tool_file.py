@@ -4,7 +4,8 @@
 2. What relaxes is shown as such, and needs `--relax`: `--yes` is no word for it.
 3. A file of some releases of a package is applied to a server of those, and to no other. Those that come with
    Taskbound are named as `ready:NAME`.
-4. A proposed file is as loose as nothing at all. Whatever a server wrote stands in it as an escaped name.
+4. A slot is part of the pin: a file that names one is applied to a server that is pinned with it.
+5. A proposed file is as loose as nothing at all. Whatever a server wrote stands in it as an escaped name.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 import typer
 
+from taskbound.core.errors import DeniedError
 from taskbound.core.tool import parse_definition
 from taskbound.core.tool.file import parse_tool_file
 from taskbound.core.tool.file.describe import describe_tool
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from taskbound.wire.tool import ServerSpec
 
 __all__ = [
+    "SlotsNotPinnedError",
     "add_file_commands",
     "apply",
     "apply_to",
@@ -58,6 +61,16 @@ RelaxOption = Annotated[
     bool, typer.Option("--relax", help="What relaxes is meant: say it once you have looked at it.")
 ]
 _SEPARATOR: Final = "__"
+
+
+class SlotsNotPinnedError(DeniedError):
+    """A tool file names slots that its server is not pinned with."""
+
+    code = "slots-not-pinned"
+    remedy = (
+        "a slot is part of the pin: `taskbound upstream remove SERVER`, then `taskbound upstream add SERVER"
+        " --tools FILE` with its command or URL"
+    )
 
 
 def add_file_commands(app: typer.Typer) -> None:
@@ -111,6 +124,7 @@ def apply_to(session: Session, file: ToolFile, server: str, *, relax: bool, ask:
         relax: Whether the person said that what relaxes is meant.
         ask: Whether the person is asked once they were shown it; if not, naming the file was their word.
     """
+    _require_slots(session, file, server)
     saying = ApplyTools(server=server, tools=tuple(_said(file, server)), shareable=file.shareable)
     seen = session.ask(saying, ToolChanges)
     loose = sum(one.relaxes for one in seen.rows)
@@ -146,10 +160,12 @@ def describe(
     if not rows:
         raise BadInputError(f"the server `{shown(server)}` has no tools, so there is nothing to describe")
     proposals = [describe_tool(parse_definition(bytes(one.raw))) for one in rows]
+    upstreams = session.ask(ListUpstreams(), UpstreamRows).rows
+    slots = [slot for one in upstreams if one.spec.name == server for slot in one.spec.slots]
     if session.screen.json and not out:
-        session.screen.document(_value(server, proposals))
+        session.screen.document(_value(server, proposals, slots))
         return
-    put(session, written(server, proposals), out)
+    put(session, written(server, proposals, slots), out)
 
 
 def schema(
@@ -181,12 +197,13 @@ def read_tool_file(name: str) -> ToolFile:
         return parse_tool_file(document.value)
 
 
-def written(server: str, proposals: Iterable[Proposal]) -> bytes:
-    """A proposed file as YAML, with the reasons as comments (rule 3); it reads back as a tool file."""
+def written(server: str, proposals: Iterable[Proposal], slots: Sequence[str] = ()) -> bytes:
+    """A proposed file as YAML, with the reasons as comments (rule 5); it reads back as a tool file."""
     lines = [
         "# Proposed from what the server's tools say of themselves. Applied as it is, it loosens nothing.",
         "# yaml-language-server: $schema=tool-file.schema.json",
         *write_yaml({"server": server}).splitlines(),
+        *(write_yaml({"slots": [*slots]}).splitlines() if slots else ()),
         "tools:",
     ]
     for one in proposals:
@@ -247,6 +264,19 @@ def name_ready(session: Session, specs: Iterable[ServerSpec]) -> None:
         session.screen.note(f"  taskbound tool apply {MARK}{file} --server {name}", "")
 
 
+def _require_slots(session: Session, file: ToolFile, server: str) -> None:
+    """Go on only for a server that is pinned with every slot that the file names (rule 4).
+
+    Raises:
+        SlotsNotPinnedError: It is not.
+    """
+    rows = session.ask(ListUpstreams(), UpstreamRows).rows if file.slots else ()
+    pinned = {slot for one in rows if one.spec.name == server for slot in one.spec.slots}
+    lacking = [one for one in file.slots if one not in pinned]
+    if lacking:
+        raise SlotsNotPinnedError(f"`{shown(server)}` is pinned without {', '.join(map(shown, lacking))}")
+
+
 def _meant(file: ToolFile) -> str:
     """What the file is for, in words."""
     of = file.package
@@ -279,9 +309,11 @@ def _show(session: Session, found: ToolChanges) -> None:
         session.screen.fields([("until now", one.before), ("from now on", one.after)])
 
 
-def _value(server: str, proposals: Sequence[Proposal]) -> JsonValue:
+def _value(server: str, proposals: Sequence[Proposal], slots: Sequence[str]) -> JsonValue:
+    named: dict[str, JsonValue] = {"slots": [*slots]} if slots else {}
     return {
         "server": server,
+        **named,
         "tools": {
             one.name: {
                 "effect": one.effect.value,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 import msgspec
 import typer
 
-from taskbound.core.tool import ToolDefinition, method_definition, parse_definitions
+from taskbound.core.tool import ToolDefinition, method_definition, parse_definitions, parse_slot
 from taskbound.core.tool.limits import limit_words
 from taskbound.surfaces.cli.oauth import OAuth, ask_client, with_slot
 from taskbound.surfaces.cli.reading import BadInputError
@@ -150,7 +150,7 @@ def add(
         raise BadInputError(_EITHER, remedy=_OPTIONS)
     file = _file_for(name, tools, relax=relax)
     client = ask_client(session, url, oauth or [])
-    secrets = read_slots(session, with_slot(secret or [], client))
+    secrets = read_slots(session, _slots_of(with_slot(secret or [], client), file))
     questions = parse_asks(asks or [])
     plugs = session.plugs
     if url:
@@ -175,6 +175,12 @@ def add(
         )
     probed = replace(probed, methods=(*probed.methods, *questions))
     _pin(session, probed, agent or [], file, secrets, relax=relax)
+
+
+def _slots_of(words: Sequence[str], file: ToolFile | None) -> list[str]:
+    """The slots that were said, and those beside them that the tool file names."""
+    said = {parse_slot(one).text for one in words}
+    return [*words, *(one for one in (file.slots if file is not None else ()) if one not in said)]
 
 
 def _pin(

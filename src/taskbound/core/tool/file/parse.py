@@ -4,7 +4,9 @@
 2. What is not said of a tool stays as it is; an empty list says that there is nothing.
 3. Tools are named as their server names them. A member that isn't known refuses.
 4. A file may be of some releases of a package; then it is for no server of another (`package`).
-5. What depends on the pinned definition (whether an argument exists) is judged where it is known.
+5. A slot is named as `upstream add --secret` names it; an argument that is one by its name, with its tool. It
+   is part of the pin: a file that names one is for a server that is pinned with it.
+6. What depends on the pinned definition (whether an argument exists) is judged where it is known.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from taskbound.core.tool.definition import MAX_TOOLS, Effect
 from taskbound.core.tool.file.errors import ToolFileError
 from taskbound.core.tool.file.package import parse_range
 from taskbound.core.tool.file.role import Role, role_text
+from taskbound.core.tool.slot import MAX_SLOTS, parse_slot
 
 if TYPE_CHECKING:
     from taskbound.core.action.canonical import JsonValue
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_LINES", "PATTERN", "TOOL_MEMBERS", "ToolFile", "ToolSays", "parse_tool_file"]
 
 PATTERN: Final = r"[a-z0-9*][a-z0-9*-]{0,31}"
-TOOL_MEMBERS: Final = ("effect", "roles", "idempotent", "probes", "checks", "approvers")
+TOOL_MEMBERS: Final = ("effect", "roles", "idempotent", "probes", "checks", "approvers", "slots")
 _EFFECTS: Final = tuple(one.value for one in Effect)
 _ROLES: Final = tuple(one.value for one in Role)
 MAX_LINES: Final = 256
@@ -64,6 +67,8 @@ class ToolFile:
     """Rule 4."""
     shareable: bool | None = None
     """Whether its process may go on from one task to the next; None where nothing is said."""
+    slots: tuple[str, ...] = ()
+    """Where secrets of it go (rule 5), in order."""
 
     def fits(self, server: str) -> bool:
         """Whether it is for a server of this name."""
@@ -93,7 +98,7 @@ def parse_tool_file(raw: bytes | JsonValue) -> ToolFile:
 
 
 def _parse_file(value: JsonValue, top: Place) -> ToolFile:
-    members = top.read_object(value, required=("server", "tools"), allowed=("package", "shareable"))
+    members = top.read_object(value, required=("server", "tools"), allowed=("package", "shareable", "slots"))
     server = top.member("server").read_text(members["server"])
     if re.fullmatch(PATTERN, server) is None:
         raise top.member("server").fault("must be a server's name, in which `*` stands for anything")  # 1
@@ -108,10 +113,33 @@ def _parse_file(value: JsonValue, top: Place) -> ToolFile:
         raise place.fault(f"has {len(tools)} tools; at most {MAX_TOOLS} are allowed")
     return ToolFile(
         server=server,
+        slots=_parse_slots(members, tools, top),
         shareable=shareable if isinstance(shareable, bool) else None,
         package=parse_range(members["package"], top.member("package")) if "package" in members else None,
         tools=tuple(_parse_tool(name, tools[name], place.member(name)) for name in sorted(tools)),
     )
+
+
+def _parse_slots(members: dict[str, JsonValue], tools: dict[str, JsonValue], top: Place) -> tuple[str, ...]:
+    """Every slot that the file names (rule 5)."""
+    named = [(top.member("slots"), one) for one in _parse_texts(members, "slots", top) or ()]
+    for tool in sorted(tools):
+        place = top.member("tools").member(tool)
+        says = place.read_object(tools[tool], required=(), allowed=TOOL_MEMBERS)
+        arguments = _parse_texts(says, "slots", place) or ()
+        named += [(place.member("slots"), f"argument:{tool}/{one}") for one in arguments]
+    found: set[str] = set()
+    for place, text in named:
+        try:
+            slot = parse_slot(text).text
+        except MalformedError as error:
+            raise place.fault(f"names no slot: {error.message}") from error
+        if slot in found:
+            raise place.fault(f"names `{slot}`, which stands twice")
+        found.add(slot)
+    if len(found) > MAX_SLOTS:
+        raise top.member("slots").fault(f"names {len(found)} slots; at most {MAX_SLOTS} are allowed")
+    return tuple(sorted(found))
 
 
 def _parse_tool(name: str, value: JsonValue, place: Place) -> ToolSays:

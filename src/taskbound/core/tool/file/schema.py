@@ -43,6 +43,7 @@ def tool_file_schema() -> dict[str, JsonValue]:
             "probes": _texts("What arguments name that can change, such as `bill=file:/srv/bills`."),
             "checks": _texts("What shows whether a call had its effect, such as `60:bill=row:…`."),
             "approvers": _texts("The persons who approve for it."),
+            "slots": _texts("Its arguments that hold a secret: no agent gives them, the egress fills them."),
         },
         "additionalProperties": False,
     }
@@ -62,6 +63,7 @@ def tool_file_schema() -> dict[str, JsonValue]:
                 "description": "Whether its process may go on from one task of a connection to the next.",
                 "type": "boolean",
             },
+            "slots": _texts("Where secrets of the server go, such as `environment:TOKEN`; part of its pin."),
             "tools": {
                 "description": "By name, as the server names them.",
                 "type": "object",
