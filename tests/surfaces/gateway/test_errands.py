@@ -11,8 +11,9 @@ import pytest
 
 from taskbound.surfaces.gateway.errands.kept import LONGEST
 from taskbound.wire.action import Decide, Duplicate, Outcome, Reason, Refused
+from taskbound.wire.approval import HoldPush
 from taskbound.wire.mcp.task import RELATED_KEY, TASKS_EXTENSION, parse_task
-from tests.peers.commands import echo, faulty, tasking
+from tests.peers.commands import echo, faulty, tasking, telling
 from tests.peers.rawclient import Tap
 from tests.surfaces.gateway.bench import bench, code_of, decision_of, reached, silence, text_of
 from tests.surfaces.gateway.errands import coming_back
@@ -241,6 +242,56 @@ async def test_a_status_is_told_when_it_changes(tmp_path: Path) -> None:
         told = (await c.b.notified("notifications/tasks/status"))["params"]
         assert (told["taskId"], told["status"]) == (name, "completed")
         assert told == await c.get(name)
+
+
+# --- what is told meanwhile ---------------------------------------------------------------------------------
+
+
+async def test_progress_is_told_on_and_names_the_call(tmp_path: Path) -> None:
+    async with coming_back(tmp_path, telling(), modern=False) as c:
+        name = await c.begin("odd__work", {}, _meta={"progressToken": "mine"})
+        told = [(await c.b.notified("notifications/progress"))["params"] for _ in range(2)]
+        assert [(one["progress"], one["progressToken"]) for one in told] == [(1, "mine"), (5, "mine")]
+        assert [one["_meta"] for one in told] == [{RELATED_KEY: {"taskId": name}}] * 2
+        assert text_of(await c.result(name)) == "done"
+
+
+async def test_a_client_of_2026_07_28_is_told_nothing_beside_what_it_asks(tmp_path: Path) -> None:
+    async with coming_back(tmp_path, telling(), modern=True, patience=0.0) as c:
+        with c.b.daemon.holding(Decide) as held:
+            request = await c.start("odd__work", {}, _meta=c.meta()["_meta"] | {"progressToken": "mine"})
+            one = await held.next()
+            (call,) = c.b.gateway._calls.open.values()  # noqa: SLF001 -- so that it is come back for before it is sent
+            c.b.gateway._calls.errands.defer(call)  # noqa: SLF001 -- the same
+            name = (await c.b.answer_to(request))["result"]["taskId"]
+            one.answer(c.b.daemon.answer(one.ask))
+        assert text_of(await c.result(name)) == "done"
+        assert not any(b"notifications/progress" in line for line in c.b.lines)
+
+
+@CLIENTS
+async def test_a_call_that_waits_for_people_waits_as_long_as_it_is_come_back_for(
+    modern: bool,  # noqa: FBT001 -- a parameter
+    tmp_path: Path,
+) -> None:
+    def hold(ask: Decide) -> Refused | None:
+        why = (Reason(code="held", text="people are asked"),)
+        return (
+            None
+            if ask.resume and lifted
+            else Refused(code="held", action="act_h", task="tsk_1", reasons=why, instead="")
+        )
+
+    lifted: list[bool] = []
+    async with coming_back(tmp_path, echo(), modern=modern, name="echo", hold=0.05) as c:
+        c.b.daemon.on[Decide] = hold
+        name = await c.begin("echo__echo", {"text": "a"})
+        await c.b.until(lambda: c.b.daemon.count(Decide) > 3)
+        told = await c.get(name)
+        assert (told["status"], told["statusMessage"]) == ("working", "waiting for a person")
+        lifted.append(True)
+        c.b.daemon.push(HoldPush(action="act_h", state="approved"))
+        assert text_of(await c.result(name)) == "a"
 
 
 # --- cancelling ---------------------------------------------------------------------------------------------

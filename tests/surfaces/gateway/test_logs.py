@@ -56,7 +56,12 @@ class Open:
             talk=talk,
             waiting=self.waiting,
         )
-        self.made = Logs(self, connected=lambda: self.connected, calls=lambda: [self.call])  # type: ignore[arg-type]  # of a client, what tells
+        self.made = Logs(
+            self,  # type: ignore[arg-type]  # of a client, what tells
+            tell=lambda line, call: self.tell(line, call.id),
+            connected=lambda: self.connected,
+            calls=lambda: [self.call],
+        )
         self.logged = self.made.of(self.call)
 
     def tell(self, line: bytes, to: Id | None) -> None:

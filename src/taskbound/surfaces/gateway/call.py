@@ -147,6 +147,11 @@ class Call:
         return self.towards or (self.running.upstream if self.running is not None else None)
 
     @property
+    def is_heard(self) -> bool:
+        """Whether its client can be told of it now: one that comes back for it can be in 2025-11-25 alone."""
+        return self.id is not None or (self.errand is not None and not self.modern)
+
+    @property
     def is_held(self) -> bool:
         """Whether people are asked about it."""
         return bool(self.held) and not self.was_sent

@@ -384,7 +384,7 @@ class Calls:
         waiting: Arrival[UpstreamAnswer] = Arrival()
         call.waiting, call.was_sent = waiting, True
         self.errands.wait(call)  # 12
-        tell, connected = self._desk.client.tell, lambda: self._desk.link.connected
+        tell, connected = self.errands.tell, lambda: self._desk.link.connected
         call.number = way.call(
             call.own,
             call.arguments,

@@ -61,16 +61,23 @@ class Logs:
     """What is logged at one connection; used in the loop."""
 
     def __init__(
-        self, client: Client, *, connected: Callable[[], bool], calls: Callable[[], Iterable[Call]]
+        self,
+        client: Client,
+        *,
+        tell: Callable[[bytes, Call], None],
+        connected: Callable[[], bool],
+        calls: Callable[[], Iterable[Call]],
     ) -> None:
         """Tell this client.
 
         Args:
             client: The client, or the many that share a bearer.
+            tell: Says a line of a call to its client.
             connected: Whether the daemon is there.
             calls: Every open call.
         """
         self._client = client
+        self._tell = tell
         self._connected = connected
         self._calls = calls
         self._pace = Pace(second=MAX_A_SECOND, most=MAX_OUTSIDE)
@@ -86,11 +93,13 @@ class Logs:
             waiting = call.waiting
             if call.cause is not None or waiting is None or waiting.done() or not self._connected():
                 return  # 2
-            if call.id is None:
+            if not call.is_heard:
                 return  # its client is asked something, and waits for nothing meanwhile
             said = _said(params, call.server, _level_of(call))
             if said and pace.allows():
-                self._client.tell(notice_line("notifications/message", said), call.id)
+                if call.errand is not None:
+                    said = b'{"_meta":%b,%b' % (call.errand.related, said[1:])
+                self._tell(notice_line("notifications/message", said), call)
 
         return Logged(_level_of(call), heard)
 

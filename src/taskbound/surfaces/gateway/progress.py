@@ -10,6 +10,8 @@
 4. At most 20 are told in a second and 1,000 of a call; the rest is dropped.
 5. A client that was told that its call waits for people (`waiting`, rule 6) has seen numbers of this token
    already: the server's are counted on from there, so that they do not fall for the client.
+6. Of a call that its client comes back for (`errands`), one of 2025-11-25 is told on, by what names the call;
+   one of 2026-07-28 is not, as MCP says.
 """
 
 from __future__ import annotations
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.surfaces.gateway.call import Call
-    from taskbound.wire.mcp.message import Id
 
 __all__ = ["MAX_A_SECOND", "MAX_MESSAGE", "MAX_TOLD", "Progress", "progress_of"]
 
@@ -40,7 +41,7 @@ _MEMBERS: Final = frozenset({"_meta", "message", "progress", "progressToken", "t
 
 
 def progress_of(
-    call: Call, tell: Callable[[bytes, Id | None], None], connected: Callable[[], bool]
+    call: Call, tell: Callable[[bytes, Call], None], connected: Callable[[], bool]
 ) -> Callable[[Mapping[str, JsonValue]], None] | None:
     """What hears of the call's progress; nothing when its client did not ask for that (rule 1)."""
     return Progress(call, tell, connected).heard if call.progress is not None else None
@@ -50,13 +51,13 @@ class Progress:
     """Tells a client of one call's progress; used in the loop."""
 
     def __init__(
-        self, call: Call, tell: Callable[[bytes, Id | None], None], connected: Callable[[], bool]
+        self, call: Call, tell: Callable[[bytes, Call], None], connected: Callable[[], bool]
     ) -> None:
         """Tell of this call.
 
         Args:
             call: The call, which is being sent.
-            tell: Says a line to the client, on the way of the request of this id.
+            tell: Says a line of a call to its client.
             connected: Whether the daemon is there.
         """
         self._call = call
@@ -71,7 +72,7 @@ class Progress:
         waiting = call.waiting
         if call.cause is not None or waiting is None or waiting.done() or not self._connected():
             return  # 2
-        if call.id is None or call.progress is None:
+        if not call.is_heard or call.progress is None:
             return  # its client is asked something and away, or has come back without a token
         progress, total, words = params.get("progress"), params.get("total", 0), params.get("message", "")
         if not (_is_number(progress) and _is_number(total) and isinstance(words, str)):
@@ -90,7 +91,9 @@ class Progress:
             return  # 4
         if "message" in params:
             written = b'{"message":%b,%b' % (text(words), written[1:])
-        self._tell(notice_line("notifications/progress", written), call.id)
+        if call.errand is not None:
+            written = b'{"_meta":%b,%b' % (call.errand.related, written[1:])  # 6
+        self._tell(notice_line("notifications/progress", written), call)
 
 
 def _is_number(value: JsonValue) -> TypeGuard[int | float]:

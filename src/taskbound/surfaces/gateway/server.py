@@ -101,6 +101,7 @@ class Gateway:
         )
         self._logs = Logs(
             self._client,
+            tell=lambda line, call: self._calls.errands.tell(line, call),  # noqa: PLW0108 -- as below
             connected=lambda: self._link.connected,
             calls=lambda: self._calls.open.values(),  # noqa: PLW0108 -- they are made below
         )

@@ -1,7 +1,8 @@
 """A call that waits for people: until they have answered, its client cancels, or its bound is over.
 
 1. The call waits at most its bound; then it is answered with the held action's id. Made again with
-   exactly the same arguments it resumes that action, as long as the question is open.
+   exactly the same arguments it resumes that action, as long as the question is open. One that its client
+   comes back for (`errands`) waits as long as that is there: nobody sits before it.
 2. The daemon says when the question was answered. Since that can be lost, and another daemon may have
    taken the answer, the daemon is asked every few seconds too. What it says before the call waits is kept.
 3. What people have answered is decided by the daemon alone: the call is asked for again, by the held
@@ -98,13 +99,13 @@ class Holds:
         while True:
             if isinstance(answer, Narrowed):
                 call.narrow(answer)  # 4
-                answer = await decide(call, left=max(0.0, end - loop.time()))
+                answer = await decide(call, left=self._left(call, end))
                 continue
             if not (isinstance(answer, Refused) and answer.code == "held" and answer.action):
                 return answer
             call.action = call.held = answer.action
             call.task = answer.task
-            left = end - loop.time()
+            left = self._left(call, end)
             if left > 0 and call.cause is None:
                 self._waits(call)
                 self._tell(call)
@@ -119,7 +120,14 @@ class Holds:
                 call.held = ""
             elif over is not None and over.state in _OVER:
                 return _ended(answer, over)
-            answer = await decide(call, left=max(0.0, end - loop.time()))  # 3
+            answer = await decide(call, left=self._left(call, end))  # 3
+
+    def _left(self, call: Call, end: float) -> float:
+        """Seconds that a call may still wait from now on, at most its bound at a time (rule 1)."""
+        now = asyncio.get_running_loop().time()
+        if call.errand is not None and not call.errand.over.is_set():
+            return max(0.0, min(call.errand.until - now, self._bound))
+        return max(0.0, end - now)
 
     def _tell(self, call: Call) -> None:
         """Say that the call waits, to a client that wants to know (rule 6)."""

@@ -30,7 +30,7 @@ from taskbound.surfaces.gateway.call import Cause
 from taskbound.surfaces.gateway.errands.errors import NoRoomError, UnknownErrandError
 from taskbound.surfaces.gateway.errors import INTERNAL_ERROR, BusyError
 from taskbound.surfaces.gateway.outcomes import interrupted
-from taskbound.wire.mcp.task import McpTask, TaskStatus, task_members
+from taskbound.wire.mcp.task import RELATED_KEY, McpTask, TaskStatus, task_members
 from taskbound.wire.mcp.write import notice_line, result_line
 
 if TYPE_CHECKING:
@@ -83,7 +83,14 @@ class Errand:
     """Set once nothing more becomes of it."""
     waiting: list[Id] = field(default_factory=list)
     """The requests by which a client of 2025-11-25 waits for it."""
+    until: float = 0.0
+    """When its time is over, by the loop's clock in seconds."""
     timer: asyncio.TimerHandle | None = None
+
+    @property
+    def related(self) -> bytes:
+        """What names it in the `_meta` of what belongs to it (2025-11-25)."""
+        return canonical({RELATED_KEY: {"taskId": self.name}})
 
     @property
     def size(self) -> int:
@@ -196,8 +203,21 @@ class Errands:
         call.errand = errand
         self._calls.open[errand.key] = call
         self._all[errand.name] = errand
-        errand.timer = asyncio.get_running_loop().call_later(span / 1_000, self._expire, errand)
+        loop = asyncio.get_running_loop()
+        errand.until = loop.time() + span / 1_000
+        errand.timer = loop.call_at(errand.until, self._expire, errand)
         return errand
+
+    def tell(self, line: bytes, call: Call) -> None:
+        """Say something of a call to its client: by who waits for it, or outside of requests (2025-11-25)."""
+        to = call.id
+        if call.errand is not None:
+            client = self._desk.client
+            to = next((one for one in reversed(call.errand.waiting) if client.can_hear(one)), None)
+            if to is None and call.talk is not None:
+                client.say(line, call.talk)
+                return
+        self._desk.client.tell(line, to)
 
     # --- what becomes of them --------------------------------------------------------------------
 
