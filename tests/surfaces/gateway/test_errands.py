@@ -285,13 +285,20 @@ async def test_a_call_that_waits_for_people_waits_as_long_as_it_is_come_back_for
     lifted: list[bool] = []
     async with coming_back(tmp_path, echo(), modern=modern, name="echo", hold=0.05) as c:
         c.b.daemon.on[Decide] = hold
-        name = await c.begin("echo__echo", {"text": "a"})
+        meta = (c.meta()["_meta"] if modern else {}) | {"progressToken": 7}
+        name = await c.begin("echo__echo", {"text": "a"}, _meta=meta)
         await c.b.until(lambda: c.b.daemon.count(Decide) > 3)
         told = await c.get(name)
         assert (told["status"], told["statusMessage"]) == ("working", "waiting for a person")
         lifted.append(True)
         c.b.daemon.push(HoldPush(action="act_h", state="approved"))
         assert text_of(await c.result(name)) == "a"
+        lines = [json.loads(line) for line in c.b.lines]
+        waits = [one["params"] for one in lines if one.get("method") == "notifications/progress"]
+        named = [one for one in waits if "_meta" in one]
+        assert all(one["_meta"] == {RELATED_KEY: {"taskId": name}} for one in named)
+        assert bool(named) is not modern, "one of 2026-07-28 is told of it until it has the name"
+        assert len(waits) - len(named) <= 1
 
 
 # --- cancelling ---------------------------------------------------------------------------------------------

@@ -242,6 +242,9 @@ async def test_the_end_of_the_task_is_told_once_and_then_there_was_no_such_call(
             one.answer(c.b.daemon.answer(one.ask))
         await c.b.until(lambda: len(c.b.gateway._calls.errands) == 0)  # noqa: SLF001 -- and what comes of it
         c.b.daemon.task = "tsk_2"
+        told = await c.ask("tasks/get", name)
+        assert (told["error"]["code"], code_of(told)) == (-32603, "task-ended")
+        assert "enough" in told["error"]["message"]
         for one_name in (name, running):
             for answer in await every(c, one_name):
                 assert code_of(answer) == "unknown-mcp-task"
@@ -255,8 +258,7 @@ async def test_who_waits_when_the_task_ends_is_told_so(tmp_path: Path) -> None:
         waiting = await c.asking("tasks/result", name)
         await silence(c.b)
         c.b.daemon.push(TaskPush(task="tsk_1", state="revoked", reason="enough"))
-        found = await c.b.answer_to(waiting)
-        assert code_of(found) in {"task-ended", "unknown-mcp-task"}
+        assert decision_of(await c.b.answer_to(waiting))["code"] == "task-ended"
 
 
 @CLIENTS
@@ -307,7 +309,7 @@ async def test_a_result_for_which_there_is_no_room_is_recorded_and_withheld(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(kept, "MAX_BYTES", 700)
+    monkeypatch.setattr(kept, "MAX_BYTES", 1_500)
     async with coming_back(tmp_path, echo(), modern=modern, name="echo") as c:
         first = await unasked(c, "a" * 400)
         second = await unasked(c, "b" * 400)
@@ -349,6 +351,33 @@ async def test_a_client_may_want_it_for_less_and_not_for_more(tmp_path: Path) ->
             params = {"name": "echo__echo", "arguments": {"text": "a"}, "task": {"ttl": ttl}}
             spans[ttl] = (await c.b.request("tools/call", params))["result"]["task"]["ttl"]
         assert spans == {0: kept.SHORTEST, 5_000: 5_000, 10**12: kept.LONGEST}
+
+
+async def test_the_arguments_of_a_call_count_too_as_long_as_the_daemon_is_asked_about_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "MAX_BYTES", 1_300)
+    async with coming_back(tmp_path, echo(), modern=False, name="echo") as c:
+        first = await unasked(c, "a" * 700)
+        assert decision_of(await c.result(first))["code"] == "no-room-for-result"
+        errands = c.b.gateway._calls.errands  # noqa: SLF001 -- what is kept is nobody else's to see
+        assert errands.find(first, modern=False).call.arguments == b"{}"
+        assert text_of(await c.result(await unasked(c, "b" * 100))) == "b" * 100
+        assert errands._kept == sum(one.size for one in errands.of_legacy())  # noqa: SLF001 -- the same
+
+
+async def test_so_many_requests_wait_for_the_daemon_and_one_more_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "MAX_ASKED", 1)
+    async with coming_back(tmp_path, echo(), modern=False, name="echo") as c:
+        name = await done(c)
+        with c.b.daemon.holding(CoverCalls) as held:
+            first = await c.asking("tasks/get", name)
+            one = await held.next()
+            assert code_of(await c.ask("tasks/get", name)) == "busy"
+            one.answer(c.b.daemon.answer(one.ask))
+            assert (await c.b.answer_to(first))["result"]["status"] == "completed"
 
 
 async def test_so_many_wait_for_results_and_one_more_does_not(

@@ -118,7 +118,7 @@ class Calls:
         """By the client's id; what the gateway asks of itself by what no client can send."""
         self.debts = Debts(desk.link)
         self.errands = Errands(self, desk)
-        self.holds = Holds(desk.link, desk.timings, desk.client.tell, waits=self.errands.wait)
+        self.holds = Holds(desk.link, desk.timings, self.errands.tell, waits=self.errands.wait)
         self.outcomes = Outcomes(desk.link, self.debts)
         self.questions = Questions(self, desk)
         self._readings = Readings(desk.link, desk.timings, self)

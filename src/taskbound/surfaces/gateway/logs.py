@@ -98,7 +98,7 @@ class Logs:
             said = _said(params, call.server, _level_of(call))
             if said and pace.allows():
                 if call.errand is not None:
-                    said = b'{"_meta":%b,%b' % (call.errand.related, said[1:])
+                    said = b'{"_meta":%b,%b' % (canonical(call.errand.related), said[1:])
                 self._tell(notice_line("notifications/message", said), call)
 
         return Logged(_level_of(call), heard)

@@ -92,7 +92,7 @@ class Progress:
         if "message" in params:
             written = b'{"message":%b,%b' % (text(words), written[1:])
         if call.errand is not None:
-            written = b'{"_meta":%b,%b' % (call.errand.related, written[1:])  # 6
+            written = b'{"_meta":%b,%b' % (canonical(call.errand.related), written[1:])  # 6
         self._tell(notice_line("notifications/progress", written), call)
 
 

@@ -115,8 +115,6 @@ class Standing:
             UncoveredErrandError: The task does not cover the call any more.
             TaskboundError: The daemon refuses, or does not say.
         """
-        if self.untold:
-            raise TaskEndedError(self.untold)
         found = await self._link.ask(
             CoverCalls(tool=tool, calls=(msgspec.Raw(arguments),), task=task), Coverings
         )

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.link import Link, Timings
     from taskbound.wire.approval import HoldPush
     from taskbound.wire.envelope import Answer
-    from taskbound.wire.mcp.message import Id
 
     class Decide(Protocol):
         """Asks for a call again, with so many seconds left to wait."""
@@ -67,7 +66,7 @@ class Holds:
         self,
         link: Link,
         timings: Timings,
-        tell: Callable[[bytes, Id | None], None],
+        tell: Callable[[bytes, Call], None],
         *,
         waits: Callable[[Call], None],
     ) -> None:
@@ -131,14 +130,16 @@ class Holds:
 
     def _tell(self, call: Call) -> None:
         """Say that the call waits, to a client that wants to know (rule 6)."""
-        if call.progress is not None:
+        if call.progress is not None and call.is_heard:
             call.turns += 1
             said: dict[str, JsonValue] = {
                 "message": _WAITS,
                 "progress": call.turns,
                 "progressToken": call.progress,
             }
-            self._say(notice_line("notifications/progress", canonical(said)), call.id)
+            if call.errand is not None:
+                said |= {"_meta": call.errand.related}
+            self._say(notice_line("notifications/progress", canonical(said)), call)
 
     async def _look(self, call: Call, seconds: float) -> HoldPush | None:
         """Wait for news of the held action, at most so long (rule 2)."""

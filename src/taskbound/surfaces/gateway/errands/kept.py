@@ -34,6 +34,7 @@ from taskbound.wire.mcp.task import RELATED_KEY, McpTask, TaskStatus, task_membe
 from taskbound.wire.mcp.write import notice_line, result_line
 
 if TYPE_CHECKING:
+    from taskbound.core.action.canonical import JsonValue
     from taskbound.surfaces.gateway.call import Call
     from taskbound.surfaces.gateway.calls import Calls, Desk
     from taskbound.wire.mcp.message import Id
@@ -79,6 +80,8 @@ class Errand:
     """The error, as it is kept."""
     given: bool = False
     """Whether its client was given that."""
+    withheld: bool = False
+    """Whether a refusal of ours stands there for good."""
     over: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once nothing more becomes of it."""
     waiting: list[Id] = field(default_factory=list)
@@ -88,14 +91,19 @@ class Errand:
     timer: asyncio.TimerHandle | None = None
 
     @property
-    def related(self) -> bytes:
+    def related(self) -> dict[str, JsonValue]:
         """What names it in the `_meta` of what belongs to it (2025-11-25)."""
-        return canonical({RELATED_KEY: {"taskId": self.name}})
+        return {RELATED_KEY: {"taskId": self.name}}
 
     @property
     def size(self) -> int:
-        """Bytes that are kept of it."""
-        return len(self.result) + len(self.error)
+        """Bytes that are kept of it, with those by which the daemon is asked about it."""
+        return len(self.result) + len(self.error) + len(self.call.arguments)
+
+    @property
+    def is_server_s(self) -> bool:
+        """Whether what it brings is a server's, and not a refusal of ours alone."""
+        return self.call.was_sent and not self.withheld
 
     @property
     def shown(self) -> McpTask:
@@ -253,7 +261,10 @@ class Errands:
         """
         call = errand.call
         errand.task = errand.task or call.task
-        if errand.name in self._all and not errand.status.is_terminal:
+        over = errand.status.is_terminal
+        if call.cause is not None:
+            self._refuse(errand)
+        if errand.name in self._all and not over:
             members = msgspec.json.decode(line, type=dict[str, msgspec.Raw]) if line else {}
             errand.result, errand.error = bytes(members.get("result", b"")), bytes(members.get("error", b""))
             if not members and call.cause is None:
@@ -278,9 +289,12 @@ class Errands:
             call = errand.call
             if task and errand.task not in {"", task}:
                 continue
-            if call.was_sent and call.cause is None:
+            if errand.is_server_s:
                 call.cause, call.words = cause, words
-                self._keep(errand, interrupted(call), b"")
+                self._kept -= errand.size
+                self._refuse(errand)
+                errand.result, errand.error, errand.given = interrupted(call), b"", False
+                self._kept += errand.size
                 self._turn(errand, _status(errand))
             if cause is Cause.ENDED:
                 self._let_go(errand)
@@ -315,16 +329,18 @@ class Errands:
         if self._kept + errand.size > MAX_BYTES:
             wrong = NoRoomError("so many results are kept for this client that there is no room for it")
             call = errand.call
+            self._refuse(errand)
             errand.error = b""
             errand.result = answers.withheld(
                 wrong.code, wrong.message, action=call.action, task=call.task, advice=wrong.advice
             )
         self._kept += errand.size
 
-    def _keep(self, errand: Errand, result: bytes, error: bytes) -> None:
-        self._kept -= errand.size
-        errand.result, errand.error, errand.given = result, error, False
-        self._kept += errand.size
+    @staticmethod
+    def _refuse(errand: Errand) -> None:
+        """Nothing of a server's is kept of it any more, nor that by which the daemon is asked about such."""
+        errand.withheld = True
+        errand.call.arguments = b"{}"
 
     def _let_go(self, errand: Errand | None) -> None:
         """Forget one; who waits for it has it in hand."""

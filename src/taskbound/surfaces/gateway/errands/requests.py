@@ -10,6 +10,7 @@
 5. Results of 2025-11-25 name their errand in `_meta`; those of 2026-07-28 name none. Beside that each byte is
    the one that the call would have been answered with.
 6. A list has what is covered of one page, and goes on by a cursor of ours, of this connection.
+7. How the task has ended is told first, as by every call: whatever is asked, and to whoever waits.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import msgspec
 
 from taskbound.core.action.canonical import canonical
 from taskbound.core.task import TaskEndedError
+from taskbound.surfaces.gateway.call import Cause
 from taskbound.surfaces.gateway.catalog import BadCursorError
 from taskbound.surfaces.gateway.errands.errors import (
     EndedErrandError,
@@ -37,7 +39,6 @@ from taskbound.surfaces.gateway.outcomes import interrupted
 from taskbound.wire.connection import Bind, Bound
 from taskbound.wire.mcp.errors import BadParamsError
 from taskbound.wire.mcp.task import (
-    RELATED_KEY,
     TASKS_EXTENSION,
     TaskStatus,
     declares_tasks,
@@ -56,10 +57,12 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.standing import Standing
     from taskbound.wire.mcp.message import Id, Request
 
-__all__ = ["MAX_WAITING", "PAGE", "ErrandRequests", "require_declared"]
+__all__ = ["MAX_ASKED", "MAX_WAITING", "PAGE", "ErrandRequests", "require_declared"]
 
 MAX_WAITING: Final = 64
 """Requests of one connection that wait for results."""
+MAX_ASKED: Final = 64
+"""Requests of one connection that the daemon is asked about at once."""
 PAGE: Final = 50
 """Errands of one page of a list."""
 _MOST_CURSORS: Final = 8
@@ -91,6 +94,7 @@ class ErrandRequests:
         self._link = link
         self._waiting: dict[Id, tuple[Errand, asyncio.Event]] = {}
         """Who waits for a result, and what wakes it."""
+        self._asking = 0
         self._cursors: dict[str, list[str]] = {}
         """The names that are left of lists."""
 
@@ -119,6 +123,8 @@ class ErrandRequests:
         Raises:
             TaskboundError: Why there is no answer to it.
         """
+        if self._standing.untold:
+            raise TaskEndedError(self._standing.untold)  # 7
         raw, params = message.id_raw, message.params
         if message.method == "tasks/list":
             return result_line(raw, await self._list(params))
@@ -149,16 +155,23 @@ class ErrandRequests:
 
     async def _confirm(self, errand: Errand) -> None:
         """Have the daemon say that something of it may be given out (rules 1 and 2)."""
+        if self._asking >= MAX_ASKED:
+            raise BusyError(f"{MAX_ASKED} requests about MCP tasks wait for the daemon")
+        self._asking += 1
+        try:
+            await self._ask(errand)
+        finally:
+            self._asking -= 1
+        self._errands.find(errand.name, modern=errand.modern)  # it may have gone meanwhile
+
+    async def _ask(self, errand: Errand) -> None:
         call = errand.call
-        if call.was_sent:
+        if errand.is_server_s:
             await self._standing.confirm(errand.task or call.task, call.tool, call.arguments)
         else:
-            if self._standing.untold:
-                raise TaskEndedError(self._standing.untold)
             bound = await self._link.ask(Bind(), Bound)
             if errand.task not in {"", bound.task}:
                 raise UnknownErrandError("there is no such MCP task")
-        self._errands.find(errand.name, modern=errand.modern)  # it may have gone meanwhile
 
     def _shown(self, errand: Errand) -> bytes:
         """The errand, for a client of 2026-07-28 with what it waits for or has brought."""
@@ -203,7 +216,8 @@ class ErrandRequests:
             return b""
         if errand.status is TaskStatus.CANCELLED:
             return result_line(message.id_raw, _related(interrupted(errand.call), errand))
-        self._errands.find(errand.name, modern=False)
+        if errand.call.cause is not Cause.ENDED:  # 7
+            self._errands.find(errand.name, modern=False)
         errand.given = True
         if errand.error:
             return error_line(message.id_raw, errand.error)
@@ -227,7 +241,7 @@ class ErrandRequests:
             del self._waiting[message.id]
         if left.is_set():
             return False
-        if errand.call.was_sent and errand.call.cause is None:
+        if errand.is_server_s:
             await self._confirm(errand)  # its outcome was recorded a while ago, perhaps
         return True
 
@@ -270,7 +284,7 @@ def _related(result: bytes, errand: Errand) -> bytes:
     meta: dict[str, msgspec.Raw] = {}
     if "_meta" in members and isinstance(msgspec.json.decode(members["_meta"]), dict):
         meta = msgspec.json.decode(members["_meta"], type=dict[str, msgspec.Raw])
-    meta[RELATED_KEY] = msgspec.Raw(canonical({"taskId": errand.name}))
+    meta |= {name: msgspec.Raw(canonical(said)) for name, said in errand.related.items()}
     return _write(members | {"_meta": msgspec.Raw(_write(meta))})
 
 
