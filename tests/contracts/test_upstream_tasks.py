@@ -416,14 +416,17 @@ async def test_a_server_that_ends_takes_its_tasks_along(way: Way) -> None:
 async def test_a_server_that_is_killed_between_two_questions_makes_the_call_unknown_at_once(way: Way) -> None:
     if not way.behind:
         bounded(way, least=1_000.0, most=1_000.0)
-    async with way.running("tasks") as (upstream, _, heard):
+    told: list[object] = []
+    async with way.running("tasks") as (upstream, _, _heard):
         await upstream.list_tools()
         found: asyncio.Future[UpstreamAnswer] = asyncio.get_running_loop().create_future()
-        upstream.call("work", json.dumps({"polls": [{}]}).encode(), found.set_result, turn=Turn())
-        await until(lambda: bool(calls(heard)))
-        await upstream.list_tools()  # the answer to the call was read before this one
+        given = {"made": {"status": "input_required"}, "polls": [{"statusMessage": "here"}]}
+        upstream.call("work", json.dumps(given).encode(), found.set_result, progress=told.append)
+        await until(lambda: bool(told))  # the first question is answered, and the next is far away
         upstream.kill("enough")
-        assert isinstance(await asyncio.wait_for(found, DEADLINE), NoAnswer)
+        one = await asyncio.wait_for(found, DEADLINE)
+        assert isinstance(one, NoAnswer)
+        assert one.code == "server-lost"
 
 
 # --- cancelling ---------------------------------------------------------------------------------------------
