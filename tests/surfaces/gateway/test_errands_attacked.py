@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from taskbound.surfaces.gateway.errands import requests
 from taskbound.wire.action import Decide, Duplicate, Outcome, Withheld
 from taskbound.wire.connection import StopPush, TaskPush
 from taskbound.wire.mcp.era import IDEMPOTENCY_KEY
 from taskbound.wire.tool import CoverCalls, Coverings
 from tests.peers.commands import echo, faulty
-from tests.surfaces.gateway.bench import code_of, decision_of, reached, text_of
+from tests.surfaces.gateway.bench import code_of, decision_of, reached, silence, text_of
 from tests.surfaces.gateway.errands import coming_back
 
 if TYPE_CHECKING:
@@ -110,3 +111,116 @@ async def test_a_stored_answer_that_is_kept_is_withheld_for_good(
         c.b.daemon.push(TaskPush(task="tsk_1", state="running"))
         await c.b.until(lambda: c.b.gateway._calls.errands.find(name, modern=False).call.cause is not None)  # noqa: SLF001 -- to see the push arrive
         assert decision_of(await c.result(name))["code"] == code
+
+
+@pytest.mark.parametrize("waited", [False, True], ids=["fetched", "waited-for"])
+@STOPS
+async def test_what_stops_calls_while_an_outcome_is_recorded_withholds_what_is_kept(
+    push: TaskPush | StopPush,
+    code: str,
+    waited: bool,  # noqa: FBT001 -- a parameter
+    tmp_path: Path,
+) -> None:
+    async with coming_back(tmp_path, echo(), modern=False, name="echo") as c:
+        with c.b.daemon.holding(Outcome) as held:
+            name = await c.begin("echo__echo", {"text": "canary"})
+            one = await held.next()
+            request = await c.asking("tasks/result", name) if waited else 0
+            await silence(c.b)
+            c.b.daemon.push(push)
+            call = c.b.gateway._calls.errands.find(name, modern=False).call  # noqa: SLF001 -- to see the push arrive
+            await c.b.until(lambda: call.cause is not None)
+            one.answer(c.b.daemon.answer(one.ask))
+        c.b.daemon.push(TaskPush(task="tsk_1", state="running"))
+        found = await (c.b.answer_to(request) if waited else c.result(name))
+        assert decision_of(found)["code"] == code
+        assert not any(b"canary" in line for line in c.b.lines)
+
+
+async def test_a_task_s_end_while_an_outcome_is_recorded_gives_nothing_to_who_waits(tmp_path: Path) -> None:
+    async with coming_back(tmp_path, echo(), modern=False, name="echo") as c:
+        with c.b.daemon.holding(Outcome) as held:
+            name = await c.begin("echo__echo", {"text": "canary"})
+            one = await held.next()
+            request = await c.asking("tasks/result", name)
+            await silence(c.b)
+            c.b.daemon.push(TaskPush(task="tsk_1", state="revoked"))
+            await c.b.until(lambda: bool(c.b.gateway._standing.untold))  # noqa: SLF001 -- to see the push arrive
+            one.answer(c.b.daemon.answer(one.ask))
+        assert code_of(await c.b.answer_to(request)) == "task-ended"
+        assert not any(b"canary" in line for line in c.b.lines)
+
+
+@CLIENTS
+@pytest.mark.parametrize(
+    ("server", "tool", "status"),
+    [(echo(), "echo", "completed"), (faulty("error-with-orders"), "work", "failed")],
+    ids=["result", "error"],
+)
+async def test_what_is_withheld_after_its_end_has_ended_as_before(
+    server: list[str],
+    tool: str,
+    status: str,
+    modern: bool,  # noqa: FBT001 -- a parameter
+    tmp_path: Path,
+) -> None:
+    async with coming_back(tmp_path, server, modern=modern) as c:
+        with c.b.daemon.holding(Outcome) as held:
+            name = await c.begin(f"odd__{tool}", {"text": "a"})
+            one = await held.next()
+            one.answer(c.b.daemon.answer(one.ask))
+        assert (await c.until(name))["status"] == status
+        c.b.daemon.push(TaskPush(task="tsk_1", state="paused"))
+        call = c.b.gateway._calls.errands.find(name, modern=modern).call  # noqa: SLF001 -- to see the push arrive
+        await c.b.until(lambda: call.cause is not None)
+        found = await c.result(name)
+        code = code_of(found) if modern and status == "failed" else decision_of(found)["code"]
+        assert code == "task-paused"
+        assert await c.status(name) == status, "MCP: an end is followed by no other"
+
+
+# --- who waits, and is gone ---------------------------------------------------------------------------------
+
+
+async def test_who_wants_a_result_no_more_before_the_daemon_has_said_so_does_not_wait_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "MAX_WAITING", 1)
+    log = tmp_path / "log"
+    async with coming_back(tmp_path, faulty("hangs", log=log), modern=False) as c:
+        name = await c.begin("odd__work", {"text": "a"})
+        await c.b.until(lambda: bool(reached(log)))
+        with c.b.daemon.holding(CoverCalls) as held:
+            request = await c.asking("tasks/result", name)
+            one = await held.next()
+            await c.b.cancel(request)
+            await silence(c.b)
+            one.answer(c.b.daemon.answer(one.ask))
+        waiting = c.b.gateway._requests._errands._waiting  # noqa: SLF001 -- what is kept is nobody else's to see
+        await c.b.until(lambda: not waiting)
+        again = await c.asking("tasks/result", name)
+        await c.b.until(lambda: again in waiting)
+        await c.ask("tasks/cancel", name)
+        assert "result" in await c.b.answer_to(again)
+
+
+# --- what counts --------------------------------------------------------------------------------------------
+
+
+@CLIENTS
+@pytest.mark.parametrize("settled", [False, True], ids=["works", "settled"])
+async def test_what_was_cancelled_and_is_gone_leaves_no_more_room_than_there_was(
+    settled: bool,  # noqa: FBT001 -- a parameter
+    modern: bool,  # noqa: FBT001 -- a parameter
+    tmp_path: Path,
+) -> None:
+    async with coming_back(tmp_path, faulty("hangs"), modern=modern) as c:
+        calls = c.b.gateway._calls  # noqa: SLF001 -- what is kept is nobody else's to see
+        name = await c.begin("odd__work", {"text": "a" * 100_000})
+        errand = calls.errands.find(name, modern=modern)
+        await c.ask("tasks/cancel", name)
+        if settled:
+            await c.b.until(lambda: not calls.count)
+        calls.errands._expire(errand)  # noqa: SLF001 -- its time is over
+        await c.b.until(lambda: not calls.count)
+        assert (len(calls.errands), calls.errands._kept) == (0, 0)  # noqa: SLF001 -- as above

@@ -278,6 +278,10 @@ class Gateway:
             self._calls.interrupt(call, Cause.CANCELLED)
         self._requests.left(request)
 
+    def unheard(self, request: Id) -> None:
+        """The client that sent this is gone and may come back: what it called goes on, and nobody waits."""
+        self._requests.left(request)
+
     # --- the daemon ------------------------------------------------------------------------------
 
     def pushed(self, push: Push) -> None:

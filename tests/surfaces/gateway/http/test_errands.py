@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from taskbound.core.tool import QUESTION_NAMES
+from taskbound.surfaces.gateway.errands import requests
 from taskbound.surfaces.gateway.link import Timings
 from taskbound.wire.action import Outcome
 from taskbound.wire.connection import Bind, Done, Open, Opened
@@ -22,6 +23,8 @@ from tests.surfaces.gateway.real import real
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    import pytest
 
 Json = dict[str, Any]
 CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
@@ -156,6 +159,30 @@ def test_a_call_outlives_its_exchange_and_its_result_comes_on_another_one(tmp_pa
                     ] != "completed":
                         pass
                     assert told["result"]["content"][0]["text"] == "a"
+
+    asyncio.run(story())
+
+
+def test_who_waited_for_a_result_and_is_gone_takes_nobody_s_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "MAX_WAITING", 1)
+
+    async def story() -> None:
+        async with near(tmp_path, faulty("hangs"), timings=QUICK) as there:
+            mine = await Client.begun(there)
+            name = await mine.begin({"text": "a"}, modern=False)
+            (seat,) = there.front._seats.values()  # noqa: SLF001 -- to see who waits
+            waiting = seat.gateway._requests._errands._waiting  # noqa: SLF001 -- the same
+            for _ in range(3):
+                async with await there.wire() as wire:
+                    wire.send(mine.asking("tasks/result", name, modern=False))
+                    await there.until(lambda: bool(waiting))
+                await there.until(lambda: not waiting)
+                assert not seat._open, "and its id is free"  # noqa: SLF001 -- the same
+            found = await mine.ask("tasks/get", name, modern=False)
+            assert found.json["result"]["status"] == "working", "the call goes on"
+            assert there.daemon.count(Outcome) == 0
 
     asyncio.run(story())
 

@@ -82,6 +82,8 @@ class Errand:
     """Whether its client was given that."""
     withheld: bool = False
     """Whether a refusal of ours stands there for good."""
+    counted: int = 0
+    """So many of its bytes count for the bound of the connection."""
     over: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once nothing more becomes of it."""
     waiting: list[Id] = field(default_factory=list)
@@ -269,8 +271,8 @@ class Errands:
             errand.result, errand.error = bytes(members.get("result", b"")), bytes(members.get("error", b""))
             if not members and call.cause is None:
                 errand.error = canonical({"code": INTERNAL_ERROR, "message": "this should not have happened"})
-            elif not members:
-                errand.result = interrupted(call)
+            elif call.cause is not None:  # also one that came while the outcome was recorded (rule 4)
+                errand.result, errand.error = interrupted(call), b""
             self._make_room(errand)
             self._turn(errand, _status(errand))
         errand.over.set()
@@ -291,11 +293,11 @@ class Errands:
                 continue
             if errand.is_server_s:
                 call.cause, call.words = cause, words
-                self._kept -= errand.size
                 self._refuse(errand)
                 errand.result, errand.error, errand.given = interrupted(call), b"", False
-                self._kept += errand.size
-                self._turn(errand, _status(errand))
+                if errand.modern and errand.status is TaskStatus.FAILED:  # an end stays what it was
+                    errand.result, errand.error = b"", _as_error(errand.result)
+                self._count(errand)
             if cause is Cause.ENDED:
                 self._let_go(errand)
 
@@ -334,7 +336,11 @@ class Errands:
             errand.result = answers.withheld(
                 wrong.code, wrong.message, action=call.action, task=call.task, advice=wrong.advice
             )
-        self._kept += errand.size
+        self._count(errand)
+
+    def _count(self, errand: Errand) -> None:
+        self._kept += errand.size - errand.counted
+        errand.counted = errand.size
 
     @staticmethod
     def _refuse(errand: Errand) -> None:
@@ -348,8 +354,7 @@ class Errands:
             return
         if errand.timer is not None:
             errand.timer.cancel()
-        if errand.over.is_set():
-            self._kept -= errand.size
+        self._kept -= errand.counted
 
 
 def _status(errand: Errand) -> TaskStatus:
@@ -359,6 +364,13 @@ def _status(errand: Errand) -> TaskStatus:
     result = msgspec.json.decode(errand.result, type=dict[str, msgspec.Raw])
     failed = not errand.modern and result.get("isError") == msgspec.Raw(b"true")
     return TaskStatus.FAILED if failed else TaskStatus.COMPLETED
+
+
+def _as_error(refusal: bytes) -> bytes:
+    """A refusal of ours for a call that has an error, and so no result."""
+    decided = answers.decision_in(refusal)
+    data = msgspec.Raw(decided.data)
+    return msgspec.json.encode({"code": INTERNAL_ERROR, "data": data, "message": decided.words})
 
 
 def _time(at: int) -> str:

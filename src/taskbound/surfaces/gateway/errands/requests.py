@@ -92,8 +92,8 @@ class ErrandRequests:
         self._errands: Errands = calls.errands
         self._standing = standing
         self._link = link
-        self._waiting: dict[Id, tuple[Errand, asyncio.Event]] = {}
-        """Who waits for a result, and what wakes it."""
+        self._waiting: dict[Id, asyncio.Event] = {}
+        """Who waits for a result, and what says that it does no more."""
         self._asking = 0
         self._cursors: dict[str, list[str]] = {}
         """The names that are left of lists."""
@@ -149,7 +149,7 @@ class ErrandRequests:
         """Whoever waits by this request for a result wants it no more."""
         waiting = self._waiting.get(request)
         if waiting is not None:
-            waiting[1].set()
+            waiting.set()
 
     # --- one errand ------------------------------------------------------------------------------
 
@@ -211,8 +211,18 @@ class ErrandRequests:
 
     async def _result(self, message: Request, errand: Errand) -> bytes:
         """The line that a client of 2025-11-25 waits for (rule 1)."""
-        await self._confirm(errand)
-        if not errand.over.is_set() and not await self._over(message, errand):
+        if not errand.over.is_set() and len(self._waiting) >= MAX_WAITING:
+            raise BusyError(f"{MAX_WAITING} results are waited for")
+        left = self._waiting[message.id] = asyncio.Event()
+        try:
+            await self._confirm(errand)
+            if not errand.over.is_set() and not left.is_set():
+                await self._until_over(message.id, errand, left)
+                if errand.is_server_s and not left.is_set():
+                    await self._confirm(errand)  # its outcome was recorded a while ago, perhaps
+        finally:
+            del self._waiting[message.id]
+        if left.is_set():
             return b""
         if errand.status is TaskStatus.CANCELLED:
             return result_line(message.id_raw, _related(interrupted(errand.call), errand))
@@ -223,13 +233,9 @@ class ErrandRequests:
             return error_line(message.id_raw, errand.error)
         return result_line(message.id_raw, _related(errand.result, errand))
 
-    async def _over(self, message: Request, errand: Errand) -> bool:
-        """Wait until nothing more becomes of it; whether anybody still wants to know."""
-        if len(self._waiting) >= MAX_WAITING:
-            raise BusyError(f"{MAX_WAITING} results are waited for")
-        left = asyncio.Event()
-        self._waiting[message.id] = errand, left
-        errand.waiting.append(message.id)
+    async def _until_over(self, request: Id, errand: Errand, left: asyncio.Event) -> None:
+        """Wait until nothing more becomes of it, or nobody wants to know any more."""
+        errand.waiting.append(request)
         self._calls.questions.posed.reach(errand.call)
         waits = [asyncio.ensure_future(one.wait()) for one in (left, errand.over)]
         try:
@@ -237,13 +243,7 @@ class ErrandRequests:
         finally:
             for one in waits:
                 one.cancel()
-            errand.waiting.remove(message.id)
-            del self._waiting[message.id]
-        if left.is_set():
-            return False
-        if errand.is_server_s:
-            await self._confirm(errand)  # its outcome was recorded a while ago, perhaps
-        return True
+            errand.waiting.remove(request)
 
     # --- lists -----------------------------------------------------------------------------------
 
@@ -257,7 +257,8 @@ class ErrandRequests:
             left = self._cursors.pop(cursor, None) if isinstance(cursor, str) else None
             if left is None:
                 raise BadCursorError("the cursor was not given out for this list")
-            names = [name for name in left if name in names]
+            there = frozenset(names)
+            names = [name for name in left if name in there]
         page, rest = names[:PAGE], names[PAGE:]
         shown: list[JsonValue] = [one for name in page if (one := await self._listed(name)) is not None]
         found: dict[str, JsonValue] = {"tasks": shown}

@@ -177,6 +177,8 @@ class Seat:
             self.gateway.cancel(exchange.number)
             if exchange.stream:
                 self._close(exchange)
+        else:
+            self.gateway.unheard(exchange.number)
 
     def _close(self, exchange: Exchange) -> None:
         self._used = self._loop.time()
