@@ -196,7 +196,9 @@ def test_every_check_has_to_find_nothing(here: Ledger) -> None:
 
 
 def test_after_another_outcome_or_where_nothing_is_declared_nothing_is_looked_at(here: Ledger) -> None:
-    assert here.facts(here.pay())["checked"] == ""
+    paid = here.pay()
+    assert here.facts(paid)["checked"] == ""
+    assert "checked (none)" in explain(here.world.means, "default", id_of(paid)).facts
     here.world.tell(id_of(here.pay()), "failed", None)
     (answer,) = here.world.decisions.decide([here.call()])
     assert code_of(answer) == "permit"

@@ -40,7 +40,10 @@ class FrameError(MalformedError):
     """A frame that is too long or does not hold what its tag promises."""
 
     code = "bad-frame"
-    remedy = "use the same version of taskbound on both sides"
+    remedy = (
+        "use the same version of taskbound on both sides: after an update end the daemon that runs since"
+        " before it (`taskbound doctor` names its process)"
+    )
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

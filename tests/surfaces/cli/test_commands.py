@@ -388,6 +388,7 @@ def test_the_tools_of_a_server_say_what_they_may_do(place: Installation) -> None
         (("task", "end", "tsk_1", "--how", "badly", "--yes"), 2, "completed, failed, cancelled, revoked"),
         (("tool", "diff", "fs__none"), 3, "taskbound tool list"),
         (("tool", "accept", "fs__none", "--yes"), 3, "taskbound tool list"),
+        (("tool", "accept", "fs__read", "--yes"), 2, "taskbound upstream test"),
     ],
 )
 def test_a_word_that_names_nothing_is_an_error_that_leads_to_those_that_do(

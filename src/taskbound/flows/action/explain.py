@@ -98,7 +98,7 @@ def explain(means: Means, namespace: str, action: str) -> Explanation:
         f"policy bundle {kept.bundle}",
         f"server {kept.server or '(none)'}",
         f"definition {kept.definition or '(none)'}",
-        *(f"{name} {value.replace(chr(10), ' ')}" for name, value in kept.facts),
+        *(f"{name} {value.replace(chr(10), ' ') or '(none)'}" for name, value in kept.facts),
     )
     seen = _Seen()
     if changed:
