@@ -17,7 +17,7 @@ from joserfc.util import int_to_base64
 from taskbound.adapters.keys.assertion import assertion
 from taskbound.adapters.upstream.mcp.filling import fill
 from taskbound.adapters.upstream.mcp.http.issuer import authorize, is_issued_by, look_at_issuer
-from taskbound.adapters.upstream.mcp.http.oauth import TokenEndpoint
+from taskbound.adapters.upstream.mcp.http.oauth import Said, TokenEndpoint
 from taskbound.adapters.upstream.mcp.http.probe import pin_url
 from taskbound.adapters.upstream.mcp.http.server import HttpStarter
 from taskbound.core.errors import TaskboundError
@@ -279,6 +279,53 @@ async def test_a_server_that_names_another_issuer_is_refused_before_anybody_is_a
         found, notes = await asyncio.to_thread(authorize, there.url, asked)
         assert (found.resource, found.token, len(notes)) == (there.url, asked.token, 1)
         assert there.posted("/token") == []
+
+
+async def test_where_the_person_says_that_tokens_are_given_back_they_are() -> None:
+    async with Issuing() as there:
+        said = {"issuer": there.issuer, "token_endpoint": f"{there.issuer}/token"}
+        there.documents["/.well-known/openid-configuration"] = said
+        asked = OAuthSpec(
+            client="us",
+            token="",
+            method="client_secret_basic",
+            resource="",
+            issuer=there.issuer,
+            revocation=f"{there.issuer}/back",
+        )
+        for named in ({}, {"revocation_endpoint": f"{there.issuer}/revoke"}):
+            said.update(named)
+            found, _ = await asyncio.to_thread(authorize, there.url, asked)
+            assert found.revocation == asked.revocation
+
+
+@pytest.mark.parametrize(
+    ("resource", "noted"),
+    [("", 0), ("https://bank.example.com", 1), ("urn:bank", 1)],
+)
+async def test_a_person_is_told_that_tokens_are_for_somebody_else_than_is_shown_them(
+    resource: str, noted: int
+) -> None:
+    async with Issuing() as there:
+        asked = OAuthSpec(
+            client="us",
+            token=f"{there.issuer}/token",
+            method="client_secret_basic",
+            resource=resource,
+            revocation=f"{there.issuer}/revoke",
+        )
+        _, notes = await asyncio.to_thread(authorize, there.url, asked)
+    assert len([one for one in notes if "not where the server is" in one]) == noted
+
+
+async def test_nothing_of_an_answer_is_in_an_error_or_a_repr() -> None:
+    async with Issuing() as there:
+        there.says = {"scope": f"read {there.token(1)} {SECRET}"}
+        with pytest.raises(TaskboundError) as caught:
+            await asking(there.client()).ask()
+        said = f"{caught.value!r} {caught.value.message} {caught.value.advice}"
+        assert (there.token(1) in said, SECRET in said) == (False, False)
+    assert "token" not in repr(Said(status=200, kind=b"application/json", body=b'{"access_token":"token"}'))
 
 
 def test_who_names_neither_an_issuer_nor_an_endpoint_is_told_so() -> None:

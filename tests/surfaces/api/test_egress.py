@@ -2,23 +2,26 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
+from taskbound.core.task import TaskEvent
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.api.peer import ancestry_of
 from taskbound.wire.connection import Done
 from taskbound.wire.egress import Holder, Permit, SealedServer, ShowPermit, ShowSealed, TellToken
 from taskbound.wire.revocation import Stop
-from taskbound.wire.tool import AddUpstream
+from taskbound.wire.tool import AddUpstream, identity_of
 from tests.surfaces.api.test_operations import station
 from tests.wiring.running import SPEC, TOOL
+from tests.world import ANN
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from taskbound.sdk.client import AsyncClient
     from tests.surfaces.api.test_operations import Station
 
 HERE = Holder(uid=os.geteuid(), pid=os.getpid(), started=1)
@@ -97,5 +100,50 @@ def test_another_account_than_the_daemon_s_own_is_no_egress(tmp_path: Path) -> N
     async def story() -> None:
         async with station(tmp_path, owner=os.geteuid() + 1) as place:
             assert await codes(place, "egress") == ["unproven"]
+
+    asyncio.run(story())
+
+
+def told(state: str = "asked", tasks: tuple[str, ...] = (), **more: Any) -> TellToken:
+    return TellToken(
+        **{
+            "server": "echo",
+            "identity": identity_of(SPEC, namespace="default").digest,
+            "token": f"tok_{'0' * 32}",
+            "state": state,
+            "tasks": tasks,
+            **more,
+        }
+    )
+
+
+def test_a_token_is_told_of_by_the_egress_alone_and_asked_for_while_its_task_is_live(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+
+            async def code(client: AsyncClient, ask: TellToken) -> str:
+                try:
+                    await client.ask(ask, Done)
+                except RefusedByDaemonError as error:
+                    return error.fault.code
+                return ""
+
+            egress, person = await place.client("egress"), await place.client("cli")
+            raw = msgspec.Raw(msgspec.json.encode(TOOL))
+            await person.ask(AddUpstream(spec=SPEC, definitions=(raw,)), Done)
+            assert await code(person, told()) == "unproven"
+            task, live = place.world.start().id, place.world.start().id
+            assert await code(egress, told(tasks=(task,))) == ""
+            place.world.tasks.end("default", task, TaskEvent.REVOKE, ANN, reason="test")
+            assert await code(egress, told(tasks=(task,))) == "task-ended"
+            assert await code(egress, told(tasks=(task, live))) == ""
+            assert await code(egress, told(tasks=())) == ""  # a person looks
+            assert await code(egress, told(identity="0" * 64)) == "unknown-server"
+            assert await code(egress, told(token="tok_x")) == "malformed"
+            assert await code(egress, told(tasks=("task",) * 65)) == "malformed"
+            await person.ask(Stop(stopped=True, reason="test"), Done)
+            assert await code(egress, told()) == "stopped"
+            # How it ended is recorded all the same.
+            assert await code(egress, told("revoked", (task,))) == ""
 
     asyncio.run(story())

@@ -97,7 +97,13 @@ def shows(asked: Asked) -> bytes:
 
 @pytest.mark.parametrize(
     ("how", "code"),
-    [("shows", "secret-shown"), ("wide", "token-too-wide"), ("other", "other-issuer"), ("good", "")],
+    [
+        ("shows", "secret-shown"),
+        ("wide", "token-too-wide"),
+        ("other", "other-issuer"),
+        ("good", ""),
+        ("keeps", ""),
+    ],
 )
 def test_a_server_that_is_another_issuer_s_or_shows_its_token_is_not_pinned(
     how: str, code: str, place: Installation
@@ -115,6 +121,7 @@ def test_a_server_that_is_another_issuer_s_or_shows_its_token_is_not_pinned(
     async def story() -> None:
         async with Issuing() as issuer, there:
             issuer.says = {"scope": "read admin"} if how == "wide" else {}
+            issuer.revoke_status = 503 if how == "keeps" else 200
             issuer.documents["/.well-known/openid-configuration"] = {
                 "issuer": issuer.issuer,
                 "token_endpoint": f"{issuer.issuer}/token",
@@ -124,10 +131,11 @@ def test_a_server_that_is_another_issuer_s_or_shows_its_token_is_not_pinned(
             if code:
                 assert await asyncio.to_thread(refused, place, *words, "--yes") == code
             else:
-                add = ("upstream", "add", "far", *words, "--yes")
+                add = ("upstream", "add", how, *words, "--yes")
                 status, said = await asyncio.to_thread(typed, place, SECRET, *add)
                 assert status == 0, said
                 assert any("does not say who issues its tokens" in line for line in said)
+                assert any("lives on for up to 600 s" in line for line in said) == (how == "keeps")
             asked = issuer.posted("/token")
             assert len(asked) == (0 if how == "other" else 1)
             assert [one["token"] for one in issuer.posted("/revoke")] == [issuer.token(1)] * len(asked)

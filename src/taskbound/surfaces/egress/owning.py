@@ -31,6 +31,8 @@ __all__ = ["FRESH", "Owned"]
 
 FRESH: Final = 2.0
 """Seconds between two questions whether a task is live that has tokens."""
+_TASKS: Final = 64
+"""Tasks that one record names; no process has tokens of more before it makes a call."""
 _LAST: Final = 16
 """Tokens that are looked for in what the server says."""
 
@@ -123,7 +125,7 @@ class Owned:
             identity=self._ask.identity,
             token=name,
             state=state,
-            tasks=(self._owner,) if self._owner else self._told.tasks,
+            tasks=(self._owner,) if self._owner else self._told.tasks[:_TASKS],
             seconds=seconds,
             why=why,
             holder=self._holder if state == "asked" and not self._told.tasks else None,

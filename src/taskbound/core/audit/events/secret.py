@@ -38,7 +38,8 @@ class UpstreamTokenTold:
     """`asked`, before anybody was asked; then `given` or `refused`. A given one ends as `revoked`, `lapsed`
     (its life was over first) or `left` (it lives on until then, and nobody here has it any more)."""
     tasks: tuple[str, ...]
-    """For which task; several where one process had more than one and no call had been made yet."""
+    """For which task; several where one process had more than one and no call had been made yet (64 at most);
+    none for a person's look."""
     until: int = 0
     """When its life is over, by its issuer's word: µs since the epoch; 0 where none was given."""
     why: str = ""

@@ -165,7 +165,7 @@ def hidden_in(slot: Slot, value: str) -> frozenset[str]:
         return frozenset({value, _quoted(value)})
     try:
         key = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return frozenset({value})
     parts = [key.get(name) for name in _PRIVATE] if isinstance(key, dict) else []
     return frozenset({value, *(one for one in parts if isinstance(one, str) and len(one) >= 8)})  # noqa: PLR2004 -- `slot.MIN_SECRET`

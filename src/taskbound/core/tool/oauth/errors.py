@@ -52,7 +52,10 @@ class TokenTooWideError(DeniedError):
     """A token is for more than was asked for, and was not used."""
 
     code = "token-too-wide"
-    remedy = "have the client registered for less, or pin the server with these scopes (`--oauth scope=`)"
+    remedy = (
+        "see at the issuer which scopes the client is given: have it registered for less, or pin the server"
+        " with them (`--oauth scope=`)"
+    )
 
 
 class BadTokenError(UnavailableError):

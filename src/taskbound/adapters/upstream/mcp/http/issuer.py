@@ -12,6 +12,7 @@ from msgspec import structs
 
 from taskbound.adapters.upstream.mcp.http.connect import look_up
 from taskbound.adapters.upstream.mcp.http.oauth import exchange
+from taskbound.core.errors import MalformedError
 from taskbound.core.tool.name import shown
 from taskbound.core.tool.oauth.client import endpoint
 from taskbound.core.tool.oauth.errors import BadClientError, BadMetadataError
@@ -66,10 +67,23 @@ async def _authorized(server: Remote, asked: OAuthSpec) -> tuple[OAuthSpec, tupl
         )
     if not asked.token:
         said = await look_at_issuer(asked.issuer, method=asked.method)
-        found = structs.replace(found, token=said.token, revocation=said.revocation)
+        found = structs.replace(found, token=said.token, revocation=asked.revocation or said.revocation)
+    if _place(found.resource) != server.origin:
+        notes.append(
+            f"tokens are for `{shown(found.resource[:200])}`, which is not where the server is: whoever runs"
+            " the server is shown them, and can use them there"
+        )
     if not found.revocation:
         notes.append("tokens can't be given back there: each lives on for its life when its task ends")
     return found, tuple(notes)
+
+
+def _place(resource: str) -> str:
+    """Scheme, host and port of a resource that is a URL; empty otherwise."""
+    try:
+        return Remote(url=canonical_url(resource), era=_ERA).origin
+    except MalformedError:
+        return ""
 
 
 def _resource_of(server: Remote) -> str:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote_plus, urlencode
 
@@ -53,7 +53,7 @@ class Said:
 
     status: int
     kind: bytes
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 class TokenEndpoint:

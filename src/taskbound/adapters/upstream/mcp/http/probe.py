@@ -25,7 +25,7 @@ from taskbound.adapters.upstream.mcp.http.server import HttpStarter, offered
 from taskbound.adapters.upstream.mcp.listing import list_tools
 from taskbound.adapters.upstream.mcp.probe import Deaf, Probe, look_guarded, look_legacy, look_modern
 from taskbound.adapters.upstream.mcp.server import Patience
-from taskbound.core.errors import UnavailableError
+from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.core.tool import parse_definitions, parse_server_name
 from taskbound.core.tool.oauth.client import hidden_in
 from taskbound.core.tool.remote import canonical_url
@@ -156,18 +156,25 @@ def probe_url(  # noqa: PLR0913 -- what a server is reached by, as a person type
     )
     filled = {slot: value for slot, value in (secrets or {}).items() if value is not None}
     hidden = {part for slot, value in filled.items() for part in hidden_in(slot, value)}
-    with _token_for(spec, filled, sign) as token:
+    notes: list[str] = []
+    with _token_for(spec, filled, sign, notes) as token:
         tokens = LookToken(token) if token else None
         found = look_guarded(
             {*hidden, *([token] if token else [])},
             lambda: asyncio.run(probe(spec, transport=transport, filling=fill(filled, tokens))),
         )
+    found = replace(found, notes=(*found.notes, *notes))
     return structs.replace(spec, era=found.era, logs=found.logs, transport=found.transport), found
 
 
 @contextlib.contextmanager
-def _token_for(spec: ServerSpec, filled: Mapping[Slot, str], sign: Sign | None) -> Iterator[str]:
-    """A token for one look, given back after it; empty where none is wanted, or none can be asked for."""
+def _token_for(
+    spec: ServerSpec, filled: Mapping[Slot, str], sign: Sign | None, notes: list[str]
+) -> Iterator[str]:
+    """A token for one look, given back after it; empty where none is wanted, or none can be asked for.
+
+    What could not be given back is noted.
+    """
     client = identity_of(spec, namespace="default").oauth
     secret = filled.get(client.slot) if client is not None else None
     if client is None or secret is None:
@@ -178,9 +185,10 @@ def _token_for(spec: ServerSpec, filled: Mapping[Slot, str], sign: Sign | None) 
     try:
         yield token.value
     finally:
-        if issuer.revocable:
-            with contextlib.suppress(UnavailableError):
-                asyncio.run(issuer.revoke(token.value))
+        try:
+            asyncio.run(issuer.revoke(token.value))
+        except TaskboundError as error:
+            notes.append(f"the token of this look lives on for up to {token.seconds} s: {error.message}")
 
 
 def _signs_nothing(key: str, client: str, audience: str) -> str:
