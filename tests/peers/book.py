@@ -16,10 +16,12 @@ from taskbound.adapters.upstream.mcp.filling import fill
 from taskbound.adapters.upstream.mcp.http.oauth import TokenEndpoint
 from taskbound.core.tool import Binding
 from taskbound.surfaces.egress.desk import Desk
+from taskbound.surfaces.egress.ending import Endings
 from taskbound.surfaces.egress.errors import OtherActError
 from taskbound.surfaces.egress.permits import Permits
+from taskbound.surfaces.egress.restraint import Known, Refusals
 from taskbound.surfaces.egress.serving import EgressHouse, EgressSocket
-from taskbound.surfaces.egress.tokens import Endings, Refusals, TokenDesk
+from taskbound.surfaces.egress.tokens import TokenDesk
 from taskbound.wire.egress import AnswerOf, Holder, Permit, SealedServer, SealedSlot, TellToken
 from taskbound.wire.tool import identity_of
 
@@ -156,6 +158,7 @@ async def egress(book: Book, start: StdioStarter | HttpStarter) -> AsyncIterator
                 issuer=lambda client, secret: TokenEndpoint(client, secret, lambda *_: ""),
                 kept=lambda _: None,
                 refusals=Refusals(),
+                known=Known(),
                 endings=Endings(),
             ),
             kept=lambda _: None,
@@ -172,3 +175,4 @@ async def egress(book: Book, start: StdioStarter | HttpStarter) -> AsyncIterator
         finally:
             server.close()
             await house.close()
+            await house.desk.tokens.endings.close()

@@ -392,7 +392,7 @@ class TellToken(Message, frozen=True, tag="upstream:token", tag_field="op"):
     """Digest of the server's identity."""
     token: str
     """The egress' own name for it: `tok_` and 32 hexadecimal digits."""
-    state: Literal["asked", "given", "refused", "revoked", "lapsed", "left"]
+    state: Literal["asked", "given", "refused", "unconfirmed", "revoked", "lapsed", "left"]
     tasks: tuple[str, ...]
     seconds: int = 0
     """How long it lives from now on, when it was given or is left."""

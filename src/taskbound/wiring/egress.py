@@ -36,9 +36,11 @@ from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.api.peer import read_peer
 from taskbound.surfaces.egress.authority import DaemonAuthority
 from taskbound.surfaces.egress.desk import Desk
+from taskbound.surfaces.egress.ending import Endings
 from taskbound.surfaces.egress.permits import Permits
+from taskbound.surfaces.egress.restraint import Known, Refusals
 from taskbound.surfaces.egress.serving import EgressHouse, EgressSocket
-from taskbound.surfaces.egress.tokens import Endings, Refusals, TokenDesk
+from taskbound.surfaces.egress.tokens import TokenDesk
 from taskbound.wire.connection import Open
 from taskbound.wire.egress import Holder
 from taskbound.wiring.accounts import open_to_group, parse_account, parse_group
@@ -104,7 +106,13 @@ async def _serve(told: argparse.Namespace, key: SealingKey) -> int:
             key=key,
             start=starter,
             permits=Permits(),
-            tokens=TokenDesk(issuer=_issuer, kept=held.keep_token, refusals=Refusals(), endings=endings),
+            tokens=TokenDesk(
+                issuer=_issuer,
+                kept=held.keep_token,
+                refusals=Refusals(),
+                known=Known(),
+                endings=endings,
+            ),
             kept=held.keep,
         ),
         look=_look,

@@ -137,7 +137,7 @@ def test_a_token_is_told_of_by_the_egress_alone_and_asked_for_while_its_task_is_
             place.world.tasks.end("default", task, TaskEvent.REVOKE, ANN, reason="test")
             assert await code(egress, told(tasks=(task,))) == "task-ended"
             assert await code(egress, told(tasks=(task, live))) == ""
-            assert await code(egress, told(tasks=())) == ""  # a person looks
+            assert await code(egress, told(tasks=())) == "no-task"
             assert await code(egress, told(identity="0" * 64)) == "unknown-server"
             assert await code(egress, told(token="tok_x")) == "malformed"
             assert await code(egress, told(tasks=("task",) * 65)) == "malformed"

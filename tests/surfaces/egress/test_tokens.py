@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from taskbound.adapters.upstream.mcp.http.oauth import TokenEndpoint
 from taskbound.core.errors import TaskboundError, UnavailableError
+from taskbound.surfaces.egress.ending import Endings
 from taskbound.surfaces.egress.errors import SecretChangedError, TokenNotTakenError
 from taskbound.surfaces.egress.owning import Owned
-from taskbound.surfaces.egress.tokens import Endings, Refusals, ServerTokens, TokenDesk
+from taskbound.surfaces.egress.restraint import MOST_ASKED, Known, Refusals
+from taskbound.surfaces.egress.tokens import ServerTokens, TokenDesk
 from taskbound.wire.egress import Holder, Permit, SealedServer, StartServer
 from taskbound.wire.tool import ServerSpec
 from tests.peers.issuing import SECRET, Issuing
@@ -52,18 +55,29 @@ class Tokens:
         self.lives: list[int] = []
         self.kept: list[str] = []
         self.ended = asyncio.Event()
+        self.tried = 0
+        """How often it was told that one has ended, recorded or not."""
         self.names: list[str] = []
-        self.desk = TokenDesk(issuer=issuer, kept=self.kept.append, refusals=Refusals(), endings=Endings())
+        self.known = Known()
+        self.desk = TokenDesk(
+            issuer=issuer,
+            kept=self.kept.append,
+            refusals=Refusals(),
+            known=self.known,
+            endings=Endings(),
+        )
         self._recorded = recorded
         self.client = there.client(**more)
         self.tokens = self.again()
 
-    def again(self) -> ServerTokens:
+    def again(self, place: str = "here") -> ServerTokens:
         """Those of another connection."""
         given = issuer(self.client, SECRET)
-        return ServerTokens(self.desk, given, client="us", tell=self._tell, keep=self.kept.append)
+        return ServerTokens(self.desk, given, client="us", server="server", place=place, tell=self._tell)
 
     async def _tell(self, name: str, state: str, seconds: int, why: str) -> None:
+        if state in {"revoked", "lapsed", "left"}:
+            self.tried += 1
         self._recorded(state)
         self.told.append((state, why))
         self.lives.append(seconds)
@@ -147,6 +161,8 @@ def test_a_token_is_renewed_before_its_life_is_over_and_the_one_before_is_given_
                 assert await one.tokens.current() == there.token(1)
             loop.ahead += 0.5
             assert await one.tokens.current() == there.token(2)
+            assert there.posted("/revoke") == []  # a request may be on its way with it
+            loop.ahead += 10 if life > early * 4 else 0
             await there.until(lambda: len(there.posted("/revoke")) == 1)
             assert there.posted("/revoke")[0]["token"] == there.token(1)
 
@@ -168,12 +184,16 @@ def test_a_token_that_is_not_taken_is_replaced_once_and_then_nothing_is_sent_for
             for _ in range(3):
                 with pytest.raises(TokenNotTakenError, match="does not take"):
                     await one.tokens.current()
+                one.tokens.end()
+                one.tokens = one.again()  # it is started anew
             assert there.given == 2
+            other = one.again("with the tokens of another task")
+            assert await other.current() == there.token(3)
             loop.ahead += 31
-            assert await one.tokens.current() == there.token(3)
-            loop.ahead += 31
-            one.tokens.refused(there.token(3))
             assert await one.tokens.current() == there.token(4)
+            loop.ahead += 31
+            one.tokens.refused(there.token(4))
+            assert await one.tokens.current() == there.token(5)
 
     run(story)
 
@@ -227,7 +247,139 @@ def test_a_token_is_given_back_until_that_is_confirmed() -> None:
             loop.call_later(0, lambda: None)  # wakes the loop, whose clock was moved
             await there.until(lambda: len(there.posted("/revoke")) == 2)
             await one.desk.endings.close()
+            assert one.told[2:] == [("unconfirmed", "no-token"), ("revoked", "")]
+            assert 590 < one.lives[2] <= 601
+
+    run(story)
+
+
+def test_what_became_of_a_token_is_told_until_it_is_recorded() -> None:
+    async def story(loop: Moved) -> None:
+        away = True
+
+        def refuses(state: str) -> None:
+            if away and state == "revoked":
+                raise UnavailableError("nobody records")
+
+        async with Issuing() as there:
+            one = Tokens(there, recorded=refuses)
+            await one.tokens.current()
+            one.tokens.end()
+            await there.until(lambda: len(there.posted("/revoke")) == 1)
+            async with asyncio.timeout(20):
+                while not one.tried:
+                    await asyncio.to_thread(os.sched_yield)
+            away = False
+            loop.ahead += 2
+            await asyncio.wait_for(one.ended.wait(), 20)
             assert states(one) == ["asked", "given", "revoked"]
+            assert (one.tried, len(there.posted("/revoke"))) == (2, 1)
+
+    run(story)
+
+
+def test_while_its_issuer_is_away_a_token_is_used_on_for_as_long_as_it_is_good() -> None:
+    async def story(loop: Moved) -> None:
+        async with Issuing() as there:
+            one = Tokens(there)
+            await one.tokens.current()
+            there.close()
+            loop.ahead += 541
+            assert await one.tokens.current() == there.token(1)
+            assert await one.tokens.current() == there.token(1)
+            assert states(one) == ["asked", "given", "asked", "refused"]  # it is not asked each time
+            loop.ahead += 58
+            assert await one.code() == "no-token"
+
+    run(story)
+
+
+def test_a_client_that_is_refused_when_its_token_is_renewed_has_none() -> None:
+    async def story(loop: Moved) -> None:
+        async def gone(asked: Asked, say: Say) -> bool:
+            return there.given == 1 and await refuses(asked, say)
+
+        async with Issuing(takes=gone) as there:
+            one = Tokens(there)
+            await one.tokens.current()
+            loop.ahead += 541
+            assert await one.code() == "token-refused"
+            await there.until(lambda: len(there.posted("/revoke")) == 1)
+
+    run(story)
+
+
+def test_a_token_that_was_given_before_is_not_another_one_s() -> None:
+    async def story(loop: Moved) -> None:
+        async with Issuing() as there:
+            there.says = {"access_token": "the-same-token-for-all"}
+            one = Tokens(there)
+            first, one.tokens = one.tokens, one.again("of another task")
+            assert await first.current() == "the-same-token-for-all"
+            assert await one.code() == "bad-token"
+            assert there.posted("/revoke") == []  # that would end the first one's
+            loop.ahead += 541
+            assert await first.current() == "the-same-token-for-all"
+            there.says = {}
+            loop.ahead += 10
+            assert await first.current() == there.token(4)
+
+    run(story)
+
+
+def test_who_starts_a_server_again_and_again_floods_no_issuer() -> None:
+    async def story(loop: Moved) -> None:
+        async with Issuing() as there:
+            one = Tokens(there)
+            for _ in range(MOST_ASKED):
+                assert await one.code() == "ok"
+                one.tokens.end()
+                one.tokens = one.again()
+            assert (await one.code(), there.given) == ("no-token", MOST_ASKED)
+            assert await one.again("for another task").current() == there.token(MOST_ASKED + 1)
+            loop.ahead += 31
+            assert await one.code() == "ok"
+
+    run(story)
+
+
+def test_every_token_of_a_server_that_lives_is_looked_for_in_what_it_says() -> None:
+    async def story(loop: Moved) -> None:
+        async with Issuing() as there:
+            one, heard = Tokens(there), list[tuple[str, ...]]()
+            first, second = one.again("one"), one.again("other")
+            await first.current()
+            one.known.hear("server", heard.append)
+            one.known.hear("another server", heard.append)
+            await second.current()
+            one.known.leave("server", heard.append)
+            assert heard == [(there.token(1),), (), (there.token(1), there.token(2))]
+            loop.ahead += 601
+            await second.current()
+            one.known.hear("server", heard.append)
+            assert heard[3:] == [(there.token(3),)]
+            assert there.token(3) not in repr(vars(second)["_held"])
+
+    run(story)
+
+
+def test_an_issuer_that_does_not_answer_holds_up_no_end() -> None:
+    async def story(loop: Moved) -> None:
+        async def hangs(asked: Asked, say: Say) -> bool:
+            if asked.target == "/revoke":
+                await say.gone()
+            return asked.target == "/revoke"
+
+        async with Issuing(takes=hangs) as there:
+            one = Tokens(there)
+            await one.tokens.current()
+            one.tokens.end()
+            await there.until(lambda: len(there.posted("/revoke")) == 1)
+            closing = loop.create_task(one.desk.endings.close())
+            await asyncio.to_thread(os.sched_yield)
+            loop.ahead += 3.5
+            await closing
+            assert one.told[-1] == ("left", "timed-out")
 
     run(story)
 

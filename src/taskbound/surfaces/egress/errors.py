@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError, error_classes
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.wire.connection import Fault
 
+if TYPE_CHECKING:
+    from taskbound.core.tool.leak import Leaks
+
 __all__ = [
     "CODES",
+    "HELD_BACK",
     "NotStartedError",
     "OtherActError",
     "OtherPinError",
@@ -21,7 +27,10 @@ __all__ = [
     "SecretMissingError",
     "TokenNotTakenError",
     "fault_of",
+    "fault_without",
 ]
+
+HELD_BACK: Final = "the server said a secret that it was given, and it was held back"
 
 
 class NotStartedError(MalformedError):
@@ -112,3 +121,12 @@ def fault_of(error: TaskboundError) -> Fault:
     if isinstance(error, RefusedByDaemonError):
         return error.fault
     return Fault(code=error.code, message=error.message, advice=error.advice, where=error.where)
+
+
+def fault_without(error: TaskboundError, leaks: Leaks) -> Fault:
+    """The error as one message, without what may hold a secret."""
+    fault = fault_of(error)
+    detail = str(getattr(error, "detail", ""))
+    if leaks.found_in(fault.message, fault.advice, detail):
+        return Fault(code=SecretInAnswerError.code, message=HELD_BACK, advice=SecretInAnswerError.remedy)
+    return msgspec.structs.replace(fault, message=f"{fault.message}; it said: {detail}") if detail else fault

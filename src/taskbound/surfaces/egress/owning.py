@@ -3,20 +3,24 @@
 1. They are of the one task that the gateway's process has, or of the first whose permit is used; those of a
    look are a person's. A permit of another task is not sent with them: the server is ended, and another call
    starts it with tokens of its own.
-2. Every `FRESH` seconds the daemon is asked whether the task is live and the client's secret the same. Where
-   it says no, or says nothing, the server is ended and the token given back, whatever its gateway does.
+2. From the first token on, every `FRESH` seconds, the daemon is asked whether the task is live, the server
+   pinned as it was and the client's secret the same. Where it says no, or says nothing for as long again, the
+   server is ended and the token given back, whatever its gateway does, and whether it has started or not.
+3. A token is at hand before a permit is asked for: a permit is good for seconds, and none of them is spent
+   waiting for an issuer.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import logging
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import TaskboundError
 from taskbound.surfaces.egress.errors import SecretChangedError
 from taskbound.surfaces.egress.tokens import ServerTokens
 from taskbound.wire.egress import TellToken
+from taskbound.wire.tool import identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,17 +28,17 @@ if TYPE_CHECKING:
     from taskbound.core.tool.oauth.client import OAuthClient
     from taskbound.ports.upstream import Upstream
     from taskbound.surfaces.egress.desk import Desk
-    from taskbound.surfaces.egress.tokens import TokenState
+    from taskbound.surfaces.egress.ending import TokenState
     from taskbound.wire.egress import Holder, Permit, SealedServer, StartServer
 
 __all__ = ["FRESH", "Owned"]
 
+_log = logging.getLogger(__name__)
 FRESH: Final = 2.0
-"""Seconds between two questions whether a task is live that has tokens."""
+"""Seconds between two questions whether a task is live that has tokens, and that an answer may take."""
 _TASKS: Final = 64
-"""Tasks that one record names; no process has tokens of more before it makes a call."""
-_LAST: Final = 16
-"""Tokens that are looked for in what the server says."""
+"""Tasks that one record names; of more, it names the first."""
+_NOBODYS: Final = "its task is not live any more, or the server or its client's secret is another"
 
 
 class Owned:
@@ -56,15 +60,17 @@ class Owned:
             holder: The gateway, by the kernel's word.
             ask: What it wants started.
             told: What the daemon says of that.
-            keep: Hears before each is used which the last ones are.
+            keep: Hears of the server's tokens that live, the last ones, whenever there is another.
         """
         self._desk = desk
         self._holder = holder
         self._ask = ask
         self._told = told
         self._keep = keep
-        self._given: deque[str] = deque(maxlen=_LAST)
+        self._server = f"{ask.namespace} {ask.identity}"
         self._owner = told.tasks[0] if len(told.tasks) == 1 else ""
+        self._upstream: Upstream | None = None
+        self._over = False
         self.tokens: ServerTokens | None = None
 
     async def begin(self, client: OAuthClient, secret: str) -> None:
@@ -73,14 +79,32 @@ class Owned:
         Raises:
             TaskboundError: There is none.
         """
+        desk, who = self._desk.tokens, f"{self._server} {_numbers(self._told)}"
         self.tokens = ServerTokens(
-            self._desk.tokens,
-            self._desk.tokens.issuer(client, secret),
-            client=f"{self._ask.namespace} {self._ask.identity} {_numbers(self._told)}",
+            desk,
+            desk.issuer(client, secret),
+            client=who,
+            server=self._server,
+            place=f"{who} {self._told.tasks}",
             tell=self._tell,
-            keep=self._given_anew,
         )
+        desk.known.hear(self._server, self._keep)
         await self.tokens.current()
+
+    def serve(self, upstream: Upstream) -> None:
+        """This is the server; it is ended at once if its tokens are nobody's any more."""
+        self._upstream = upstream
+        if self._over:
+            upstream.kill(_NOBODYS)
+
+    async def ready(self) -> None:
+        """Have a token at hand (rule 3).
+
+        Raises:
+            TaskboundError: There is none.
+        """
+        if self.tokens is not None:
+            await self.tokens.current()
 
     def require_owner(self, permit: Permit) -> None:
         """Go on only with a permit of the task whose tokens these are (rule 1).
@@ -92,31 +116,35 @@ class Owned:
         if permit.task != self._owner:
             raise SecretChangedError(f"the tokens of server `{self._ask.server}` are another task's")
 
-    async def watch(self, upstream: Upstream) -> None:
+    async def watch(self) -> None:
         """End the server once its tokens are nobody's any more (rule 2)."""
         live = True
-        while live:
+        while live and not self._over:
             await asyncio.sleep(FRESH)
             live = await self._is_live()
-        upstream.kill("its task is not live any more, or its client's secret is another")
         self.end()
+        if self._upstream is not None:
+            self._upstream.kill(_NOBODYS)
 
     def end(self) -> None:
         """Give the token back."""
+        self._over = True
         if self.tokens is not None:
             self.tokens.end()
-
-    def _given_anew(self, token: str) -> None:
-        self._given.append(token)
-        self._keep(self._given)
-        self._desk.tokens.kept(token)
+        self._desk.tokens.known.leave(self._server, self._keep)
 
     async def _is_live(self) -> bool:
+        ask = self._ask
         try:
-            told = await self._desk.authority.server(self._ask.namespace, self._ask.server, self._holder)
-        except TaskboundError:
+            async with asyncio.timeout(FRESH):
+                told = await self._desk.authority.server(ask.namespace, ask.server, self._holder)
+            same = identity_of(told.spec, namespace=ask.namespace).digest == ask.identity
+        except (TaskboundError, TimeoutError):
             return False
-        same = _numbers(told) == _numbers(self._told)
+        except Exception:  # noqa: BLE001 -- whatever it is, nobody has said that the task is live
+            _log.exception("whether a task is live can't be seen")
+            return False
+        same = same and _numbers(told) == _numbers(self._told)
         return same and (not self._owner or self._owner in told.tasks)
 
     async def _tell(self, name: str, state: TokenState, seconds: int, why: str) -> None:

@@ -37,17 +37,17 @@ from taskbound.ports.upstream import Answered, Errored, Logged, NoAnswer, NotSen
 from taskbound.surfaces.egress.asked import Asked, Open, Sent
 from taskbound.surfaces.egress.errors import (
     CODES,
+    HELD_BACK,
     NotStartedError,
     OtherActError,
     OtherPinError,
     SecretChangedError,
     SecretInAnswerError,
-    fault_of,
+    fault_without,
 )
 from taskbound.surfaces.egress.opening import hidden, opened
 from taskbound.surfaces.egress.owning import Owned
 from taskbound.wire import egress as wire
-from taskbound.wire.connection import Fault
 from taskbound.wire.mcp.level import LEVELS, SILENT
 from taskbound.wire.mcp.offers import are_offers
 from taskbound.wire.tool import identity_of
@@ -74,7 +74,6 @@ MAX_A_SECOND: Final = 50
 AT_ONCE: Final = 65_536
 """Bytes of an answer that are looked through in the loop."""
 _CANCELLED: Final = "nobody waits for it any more"
-_HELD_BACK: Final = "the server said a secret that it was given, and it was held back"
 
 
 class Served:
@@ -119,13 +118,13 @@ class Served:
         try:
             upstream = await self._started()
         except TaskboundError as error:
-            fault = self._fault(error)
+            fault = fault_without(error, self._leaks)
             if self.owned is not None:
                 self.owned.end()
             return wire.Failure(fault=fault, denied=CODES.get(fault.code, isinstance(error, DeniedError)))
         self.upstream = upstream
         if self.owned is not None:
-            self._begin(self.owned.watch(upstream))
+            self.owned.serve(upstream)
         return wire.Started(era=upstream.era, methods=upstream.methods, logs=upstream.logs)
 
     async def _started(self) -> Upstream:
@@ -148,6 +147,7 @@ class Served:
         if identity.oauth is not None:
             secret = values.pop(identity.oauth.slot)
             self.owned = Owned(self._desk, self._holder, ask, told, keep=self._keep)
+            self._begin(self.owned.watch())
             await self.owned.begin(identity.oauth, secret)
         return await self._desk.start(
             identity,
@@ -216,9 +216,9 @@ class Served:
             tools = ask.method == "tools/list"
             found = await (upstream.list_tools() if tools else upstream.list_entries(ask.method))
             if await asyncio.to_thread(self._leaks.found_in, *found):  # 8
-                raise SecretInAnswerError(_HELD_BACK)  # 4
+                raise SecretInAnswerError(HELD_BACK)  # 4
         except TaskboundError as error:
-            self._say(wire.Unlisted(number=ask.number, fault=self._fault(error)))
+            self._say(wire.Unlisted(number=ask.number, fault=fault_without(error, self._leaks)))
         else:
             self._say(wire.Entries(number=ask.number, entries=tuple(map(msgspec.Raw, found))))
 
@@ -234,7 +234,7 @@ class Served:
             else:
                 raise OtherActError("no permit subscribed to this URI here")
         except TaskboundError as error:
-            self._say(wire.Unlisted(number=ask.number, fault=self._fault(error)))
+            self._say(wire.Unlisted(number=ask.number, fault=fault_without(error, self._leaks)))
         else:
             self._say(wire.Entries(number=ask.number, entries=()))
 
@@ -242,7 +242,7 @@ class Served:
         number, arguments = ask.number, bytes(ask.arguments)
         try:
             sent = filled(arguments, self._arguments.get(ask.tool, {}))
-            permit = await self._desk.authority.permit(self._ask.namespace, ask.action, self._holder)
+            permit = await self._permit(ask.action)
             if not self._may_send(upstream, permit, number, one):
                 return
             self._desk.permits.take(
@@ -268,7 +268,7 @@ class Served:
         before = next((name for name, other in self._asking.items() if other.is_of(ask.action)), 0)
         try:
             known, answers = await self._questions.go_on(ask)
-            permit = await self._desk.authority.permit(self._ask.namespace, ask.action, self._holder)
+            permit = await self._permit(ask.action)
             if not self._may_send(upstream, permit, ask.number, one):
                 self._let_go(before)
                 return
@@ -301,7 +301,7 @@ class Served:
         return True
 
     def _unsent(self, upstream: Upstream, number: int, error: TaskboundError) -> None:
-        fault = self._fault(error)
+        fault = fault_without(error, self._leaks)
         self._end(number, wire.Unsent(number=number, code=fault.code, reason=fault.message))
         if isinstance(error, SecretChangedError):
             upstream.kill("a secret of the server was changed")
@@ -397,14 +397,14 @@ class Served:
                     number=number, raw=msgspec.Raw(raw), code=found.code, message=found.message
                 )
             case Answered() | Errored():
-                return wire.Unanswered(number=number, code=SecretInAnswerError.code, reason=_HELD_BACK)
+                return wire.Unanswered(number=number, code=SecretInAnswerError.code, reason=HELD_BACK)
             case NotSent() | NoAnswer():
                 safe = not self._leaks.found_in(found.reason, found.detail)
                 kind = wire.Unsent if isinstance(found, NotSent) else wire.Unanswered
                 return kind(
                     number=number,
                     code=found.code if safe else SecretInAnswerError.code,
-                    reason=found.reason if safe else _HELD_BACK,
+                    reason=found.reason if safe else HELD_BACK,
                     detail=found.detail if safe else "",
                 )
 
@@ -463,7 +463,7 @@ class Served:
         for number in tuple(self._open):
             self._end(number, wire.Unsent(number=number, code="not-reached", reason="the server ended"))
         safe = not self._leaks.found_in(reason, detail)
-        said = wire.Stopped(reason=reason if safe else _HELD_BACK, detail=detail if safe else "")
+        said = wire.Stopped(reason=reason if safe else HELD_BACK, detail=detail if safe else "")
         if self._late:
             self._begin(self._say_last(said, tuple(self._late)))
         else:
@@ -474,15 +474,11 @@ class Served:
         await asyncio.gather(*before, return_exceptions=True)
         self._say(said)
 
-    def _fault(self, error: TaskboundError) -> Fault:
-        """The error as one message, without what may hold a secret (rule 4)."""
-        fault = fault_of(error)
-        detail = str(getattr(error, "detail", ""))
-        if self._leaks.found_in(fault.message, fault.advice, detail):
-            return Fault(code=SecretInAnswerError.code, message=_HELD_BACK, advice=SecretInAnswerError.remedy)
-        return (
-            msgspec.structs.replace(fault, message=f"{fault.message}; it said: {detail}") if detail else fault
-        )
+    async def _permit(self, action: str) -> wire.Permit:
+        """The open permit of an action, asked for when a token is at hand (`owning`, rule 3)."""
+        if self.owned is not None:
+            await self.owned.ready()
+        return await self._desk.authority.permit(self._ask.namespace, action, self._holder)
 
     # --- the end ---------------------------------------------------------------------------------
 
@@ -491,9 +487,11 @@ class Served:
         for task in tuple(self._tasks):
             task.cancel()
         upstream = self.upstream
-        if upstream is not None:
-            if at_once:
-                upstream.kill("its gateway is gone")
-            await upstream.close()
-        if self.owned is not None:
-            self.owned.end()
+        if upstream is not None and at_once:
+            upstream.kill("its gateway is gone")
+        try:
+            if upstream is not None:
+                await upstream.close()
+        finally:
+            if self.owned is not None:
+                self.owned.end()

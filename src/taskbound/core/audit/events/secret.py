@@ -35,7 +35,8 @@ class UpstreamTokenTold:
     token: str
     """The egress' own name for it, made up before it was asked for."""
     state: str
-    """`asked`, before anybody was asked; then `given` or `refused`. A given one ends as `revoked`, `lapsed`
+    """`asked`, before anybody was asked; then `given` or `refused`. Then `unconfirmed`, once, where the
+    first attempt to give it back failed and it is tried again. A given one ends as `revoked`, `lapsed`
     (its life was over first) or `left` (it lives on until then, and nobody here has it any more)."""
     tasks: tuple[str, ...]
     """For which task; several where one process had more than one and no call had been made yet (64 at most);
