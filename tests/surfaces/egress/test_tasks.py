@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from taskbound.core.action.canonical import canonical
 from taskbound.wire.mcp.era import MODERN
 from tests.peers.commands import tasking
 from tests.peers.rawclient import text_of
@@ -148,3 +150,32 @@ async def test_what_a_task_of_a_server_with_secrets_asks_is_answered_or_its_task
     assert states == ["succeeded", "unknown", "unknown"]
     assert [one["taskId"] for one in heard(tmp_path, "tasks/cancel")] == ["another", "third"]
     assert len(heard(tmp_path, "tools/call")) == 3, "each is sent once"
+
+
+async def test_a_call_whose_task_was_let_go_is_not_sent_again_with_the_answers_to_it(tmp_path: Path) -> None:
+    command, asks = tasking(log=tmp_path / "heard"), ["elicitation/create"]
+    async with (
+        kept(tmp_path, command, name="ask", values={SLOT: SECRET}, asks=asks) as place,
+        hostile(place, "ask") as one,
+    ):
+        assert (await one.step("daemon", {"op": "connection:bind"}))["is"] == "bound"
+        assert (await one.begun("good", era=MODERN))["is"] == "started"
+        for number, at_once in ((10, False), (20, True)):
+            given: dict[str, Any] = {"name": f"{NAME}-{number}", "asks": {"a": FORM}}
+            action = await one.permit("ask__work", **given)
+            call = {"op": "egress:call", "number": number, "action": action, "tool": "work"}
+            offers: dict[str, Any] = {"offers": {"elicitation": {}}}
+            asked = await one.asked("good", call | {"arguments": given} | offers)
+            assert (asked["is"], asked["working"]) == ("result", True)
+            question = await one.permit("ask__elicitation/create", **FORM["params"])
+            digest = sha256(canonical(YES)).hexdigest()
+            said = {"action": question, "outcome": "succeeded", "answer_sha256": digest}
+            await one.step("daemon", {"op": "action:outcome"} | said)
+            answer = {"key": "a", "action": question, "answer": YES}
+            on = {"op": "egress:continue", "number": number + 1, "action": action, "given": [answer]} | offers
+            cancel = {"op": "egress:cancel", "number": number, "reason": "x"}
+            for ask in (on, cancel) if at_once else (cancel, on):
+                await one.step("say", "good", ask)
+            found = await one.step("hear", "good")
+            assert (found["is"], found["number"]) == ("not-sent", number + 1)
+    assert len(heard(tmp_path, "tools/call")) == 2, "each is sent once"

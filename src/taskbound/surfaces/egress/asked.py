@@ -107,6 +107,8 @@ class Round:
     state: bytes
     """`requestState`, byte for byte; empty where it gave none."""
     puts: Mapping[str, _Put] = field(default_factory=dict)
+    working: bool = False
+    """Whether the server goes on with the call meanwhile, so that it must not get it a second time."""
 
 
 class Asked:
@@ -213,7 +215,8 @@ class Asked:
                 return
         while len(self._rounds) >= MOST_ROUNDS:
             del self._rounds[next(iter(self._rounds))]
-        self._rounds[sent.action] = Round(sent=sent, state=bytes(members.get("requestState", b"")), puts=puts)
+        state = bytes(members.get("requestState", b""))
+        self._rounds[sent.action] = Round(sent=sent, state=state, puts=puts, working=found.is_working)
 
     async def go_on(self, ask: wire.ContinueCall) -> tuple[Round, bytes]:
         """The round that a call goes on from, and the answers to it, as one JSON object (rules 2 and 4).

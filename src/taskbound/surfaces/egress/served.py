@@ -269,6 +269,8 @@ class Served:
         try:
             known, answers = await self._questions.go_on(ask)
             permit = await self._permit(ask.action)
+            if known.working and before not in self._asking:  # 6: it was let go, and is not sent anew
+                one.cancelled = "its task was let go"
             if not self._may_send(upstream, permit, ask.number, one):
                 self._let_go(before)
                 return
@@ -314,14 +316,13 @@ class Served:
         sent: Sent,
         turn: Turn | None,
     ) -> None:
-        number = ask.number
-        told = partial(self._noted, wire.LoggedHere, number)
+        told = partial(self._noted, wire.LoggedHere, ask.number)
         one.number = upstream.call(
             sent.tool,
             sent.arguments,
-            partial(self._answered, number),
+            partial(self._answered, ask.number),
             key=sent.key,
-            progress=partial(self._noted, wire.Progressed, number) if ask.progress else None,
+            progress=partial(self._noted, wire.Progressed, ask.number) if ask.progress else None,
             logged=Logged(ask.level, told) if ask.level is not None else None,
             action=sent.action,
             turn=turn,
