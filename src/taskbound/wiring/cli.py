@@ -186,12 +186,13 @@ def _sign(key: str, client: str, audience: str) -> str:
     return assertion(key, client=client, audience=audience)
 
 
-def _authorize(url: str, asked: OAuthSpec) -> Authorized:
+def _authorize(url: str, asked: OAuthSpec, key: str, authorities: str) -> Authorized:
     """Look at the issuer that a person named, and at what the server says of its issuers."""
     from taskbound.adapters.upstream.mcp.http.issuer import authorize  # noqa: PLC0415 -- as above
     from taskbound.surfaces.cli.plugs import Authorized  # noqa: PLC0415 -- as above
 
-    spec, notes = authorize(url, asked)
+    place = str(Path(authorities).resolve()) if authorities else ""
+    spec, notes = authorize(url, asked, key=key, authorities=place)
     return Authorized(spec=spec, notes=notes)
 
 

@@ -299,6 +299,29 @@ async def test_where_the_person_says_that_tokens_are_given_back_they_are() -> No
             assert found.revocation == asked.revocation
 
 
+async def test_a_server_says_who_issues_its_tokens_to_who_knows_its_authorities(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    context, _ = authority.context()
+    async with Issuing() as issuer, Issuing(context=context) as there:
+        place = "/.well-known/oauth-protected-resource"
+        there.documents[place] = {"resource": there.url, "authorization_servers": [issuer.issuer]}
+        asked = OAuthSpec(
+            client="us",
+            token=f"{issuer.issuer}/token",
+            method="client_secret_basic",
+            resource="",
+            issuer=issuer.issuer,
+        )
+        with pytest.raises(TokenUnavailableError, match="does not prove who it is"):
+            await asyncio.to_thread(authorize, there.url, asked)
+        with pytest.raises(TokenUnavailableError, match="key"):
+            await asyncio.to_thread(
+                authorize, there.url, asked, key="0" * 64, authorities=str(authority.file)
+            )
+        found, _ = await asyncio.to_thread(authorize, there.url, asked, authorities=str(authority.file))
+        assert found.issuer == issuer.issuer
+
+
 @pytest.mark.parametrize(
     ("resource", "noted"),
     [("", 0), ("https://bank.example.com", 1), ("urn:bank", 1)],

@@ -271,6 +271,8 @@ def test_metadata_says_where_tokens_are_given_and_taken_back() -> None:
     assert not parse_metadata(
         metadata(revocation_endpoint=None), issuer=ISSUER, method=CLIENT.method
     ).revocation
+    nothing = metadata().replace(f'"{ISSUER}/revoke"'.encode(), b"null")
+    assert not parse_metadata(nothing, issuer=ISSUER, method=CLIENT.method).revocation
     with pytest.raises(BadMetadataError):
         parse_metadata(b"<html>", issuer=ISSUER, method=CLIENT.method)
 

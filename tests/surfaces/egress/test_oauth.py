@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from joserfc.jwk import ECKey
 
+from taskbound.wire.connection import Done
+from taskbound.wire.identity import SuspendAgent
 from taskbound.wire.tool import OAuthSpec
 from tests.peers.issuing import Issuing
 from tests.peers.rawclient import text_of
@@ -124,8 +126,22 @@ async def test_a_server_that_wants_another_scope_gets_no_wider_token(tmp_path: P
         assert issuer.count("/token") == issuer.count("/token/revocation") == 1
 
 
+def over(place: Place, how: str) -> None:
+    """What a person does to an agent's task."""
+    match how:
+        case "ended":
+            place.end_task()
+        case "paused":
+            place.pause_task()
+        case "stopped":
+            place.stop(stopped=True)
+        case _:
+            place.client.ask(SuspendAgent(name="coder", reason="test"), Done)
+
+
+@pytest.mark.parametrize("how", ["ended", "paused", "stopped", "suspended"])
 async def test_the_token_of_a_gateway_that_was_taken_over_ends_with_its_task_all_the_same(
-    tmp_path: Path,
+    how: str, tmp_path: Path
 ) -> None:
     async with Issuing() as issuer, RawHttp(era="modern") as there:
         client = us(issuer.issuer, token=f"{issuer.issuer}/token", revocation=f"{issuer.issuer}/revoke")
@@ -137,11 +153,12 @@ async def test_the_token_of_a_gateway_that_was_taken_over_ends_with_its_task_all
             assert (await one.call("good", 1, action, "work", a="b"))["is"] == "result"
             assert {said.header("authorization") for said in there.asked} == {f"Bearer {issuer.token(2)}"}
             # It holds its connection open. The egress asks the daemon, and not the gateway.
-            place.end_task()
+            over(place, how)
             await issuer.until(lambda: len(issuer.posted("/revoke")) == 2)
             assert issuer.posted("/revoke")[1]["token"] == issuer.token(2)
             assert (await one.step("hear", "good"))["is"] == "ended"
             found = await told(place, "revoked")
+            place.stop(stopped=False)
     assert [one["state"] for one in found] == ["asked", "given", "revoked"]
 
 

@@ -11,10 +11,11 @@ from msgspec import structs
 from taskbound.adapters.upstream.egress import EgressStarter
 from taskbound.adapters.upstream.mcp.http.probe import pin_url
 from taskbound.adapters.upstream.mcp.http.server import HttpStarter
+from taskbound.adapters.upstream.mcp.server import Patience
 from taskbound.core.tool.slot import SECRET_SLOT
 from taskbound.ports.upstream import NoAnswer
 from taskbound.wire.tool import OAuthSpec, identity_of
-from tests.adapters.upstream.reaching import QUICK, Events
+from tests.adapters.upstream.reaching import Events
 from tests.peers.book import Book, Granting, egress
 from tests.peers.issuing import SECRET, Issuing
 from tests.peers.rawhttp import MODERN, Asked, RawHttp, Say, result_of
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from taskbound.wire.egress import Holder, Permit, SealedServer
     from taskbound.wire.tool import ServerSpec
 
+SLOW = Patience(start=100.0, discover=100.0, listing=100.0, stop=1.0)
 NEXT = 2.1
 """Seconds after which the egress asks again, or waits no more."""
 
@@ -77,7 +79,7 @@ async def place(there: RawHttp, issuer: Issuing) -> AsyncIterator[tuple[Daemon, 
     """The egress, and a server pinned at its daemon."""
     book, spec = Daemon(issuer), pinned(there, issuer)
     book.pin(spec, {SECRET_SLOT.text: SECRET})
-    async with egress(book, HttpStarter(patience=QUICK)) as socket:
+    async with egress(book, HttpStarter(patience=SLOW)) as socket:
         yield book, socket, spec
 
 

@@ -35,13 +35,17 @@ OAuth = Annotated[
 ]
 
 
-def ask_client(session: Session, url: str, words: Sequence[str]) -> OAuthSpec | None:
+def ask_client(
+    session: Session, url: str, words: Sequence[str], *, key: str, authorities: str
+) -> OAuthSpec | None:
     """The client that the words name, once its issuer was looked at and the person has said yes to it.
 
     Args:
         session: The command's.
         url: The server's.
         words: Each `NAME=VALUE`.
+        key: The server's, if one is pinned.
+        authorities: The file with those who certify the server, if there is one.
 
     Raises:
         BadInputError: A word is none, or stands twice.
@@ -53,7 +57,7 @@ def ask_client(session: Session, url: str, words: Sequence[str]) -> OAuthSpec | 
         raise BadInputError(
             "only a server behind a URL is reached with tokens", remedy="give `--url` with it"
         )
-    authorized = session.plugs.authorize(url, _parse(words))
+    authorized = session.plugs.authorize(url, _parse(words), key, authorities)
     spec = authorized.spec
     OAuthClient(
         client=spec.client,

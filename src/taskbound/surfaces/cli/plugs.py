@@ -148,8 +148,9 @@ class Plugs:
     """Where the daemon of a data directory listens."""
     probe: Probing
     reach: Reaching
-    authorize: Callable[[str, OAuthSpec], Authorized]
-    """The client with its issuer's endpoints, for the server at this URL; looks at what both say of it."""
+    authorize: Callable[[str, OAuthSpec, str, str], Authorized]
+    """The client with its issuer's endpoints, for the server at this URL that has this key and is certified
+    by the authorities in this file, if there are any; looks at what both say of it."""
     look: Callable[[Place, ServerSpec, str], Looked]
     """Start or reach a pinned server as a gateway of a namespace would, see what it offers, and end it."""
     floating: Callable[[Sequence[str]], str]

@@ -149,7 +149,7 @@ def add(
     if bool(server) == bool(url) or (url and started) or (not url and reached):
         raise BadInputError(_EITHER, remedy=_OPTIONS)
     file = _file_for(name, tools, relax=relax)
-    client = ask_client(session, url, oauth or [])
+    client = ask_client(session, url, oauth or [], key=key, authorities=ca)
     secrets = read_slots(session, _slots_of(with_slot(secret or [], client), file))
     questions = parse_asks(asks or [])
     plugs = session.plugs

@@ -88,7 +88,8 @@ def parse_metadata(body: bytes, *, issuer: str, method: str) -> Metadata:
         )  # 1
     _require_among(found, "grant_types_supported", _GRANT)
     _require_among(found, "token_endpoint_auth_methods_supported", method)
-    token, revocation = found.get("token_endpoint"), found.get("revocation_endpoint", "")
+    token, revocation = found.get("token_endpoint"), found.get("revocation_endpoint")
+    revocation = "" if revocation is None else revocation
     if not isinstance(token, str) or not isinstance(revocation, str):
         raise BadMetadataError(f"`{shown(issuer)}` names no token endpoint")
     for one in (token, revocation):

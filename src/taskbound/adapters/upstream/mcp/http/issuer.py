@@ -6,13 +6,16 @@ Nothing secret is sent. What is found is shown to a person and pinned: nobody lo
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
+from taskbound.adapters.upstream.mcp.digest import hash_file
 from taskbound.adapters.upstream.mcp.http.connect import look_up
 from taskbound.adapters.upstream.mcp.http.oauth import exchange
 from taskbound.core.errors import MalformedError
+from taskbound.core.tool import PinnedFile
 from taskbound.core.tool.name import shown
 from taskbound.core.tool.oauth.client import endpoint
 from taskbound.core.tool.oauth.errors import BadClientError, BadMetadataError
@@ -36,12 +39,16 @@ _OK: Final = 200
 _ERA: Final = "2025-11-25"
 
 
-def authorize(url: str, asked: OAuthSpec) -> tuple[OAuthSpec, tuple[str, ...]]:
+def authorize(
+    url: str, asked: OAuthSpec, *, key: str = "", authorities: str = ""
+) -> tuple[OAuthSpec, tuple[str, ...]]:
     """The client of the server at this URL, with its issuer's endpoints; for plain code.
 
     Args:
         url: The server's, as a person types it.
         asked: What the person named: an issuer or a token endpoint, and the resource unless it is the server.
+        key: The SHA-256 of the server's public key, when only that one is to be believed.
+        authorities: Absolute path of the file with those who certify the server.
 
     Returns:
         The client as it is to be pinned, and what the person should know besides.
@@ -52,7 +59,9 @@ def authorize(url: str, asked: OAuthSpec) -> tuple[OAuthSpec, tuple[str, ...]]:
         OtherIssuerError: The server says that others issue its tokens.
         TokenUnavailableError: One of them is not reached.
     """
-    server = Remote(url=canonical_url(url), era=_ERA)
+    file = PinnedFile(path=authorities, sha256=hash_file(authorities)) if authorities else None
+    key = key.lower().replace(":", "")
+    server = Remote(url=canonical_url(url), era=_ERA, key=key, authorities=file)
     if not asked.issuer and not asked.token:
         raise BadClientError("neither an issuer nor a token endpoint is named")
     return asyncio.run(_authorized(server, asked))
@@ -119,7 +128,7 @@ async def is_issued_by(
         TokenUnavailableError: It is not reached.
     """
     for place in places_of_resource(server):
-        body = await _document(endpoint(place), patience=patience, look=look)
+        body = await _document(replace(server, url=place), patience=patience, look=look)
         if body is not None:
             require_issuer(body, server=server, issuer=issuer)
             return True
