@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from taskbound.core.task import ending
 from taskbound.flows.revocation import stop
+from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.wire.action import Decide, Outcome, Permitted, Released
 from taskbound.wire.connection import Bind, Bound
 from taskbound.wire.tool import CoverCalls, Coverings
@@ -41,13 +43,15 @@ def happen(where: Daemon | World, what: str, task: str) -> list[Moved]:
             return where.tasks.pause("default", task, ANN, reason="")
         case "task-ended":
             return where.tasks.end("default", task, ending("revoked"), ANN, reason="")
+        case "inactive-agent":
+            return where.agents.suspend("default", "coder", ANN, reason="")
         case _:
             stop(where.means, "default", stopped=True, reason="test", actor=ANN)
             return []
 
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "at-another-daemon"])
-@pytest.mark.parametrize("code", ["task-paused", "task-ended", "stopped"])
+@pytest.mark.parametrize("code", ["task-paused", "task-ended", "stopped", "inactive-agent"])
 def test_a_call_that_was_made_does_not_stand_once_its_task_does_not_run(
     code: str,
     elsewhere: bool,  # noqa: FBT001 -- a parameter
@@ -64,8 +68,27 @@ def test_a_call_that_was_made_does_not_stand_once_its_task_does_not_run(
             if not elsewhere:
                 place.daemon.tell_ended(moved)
             found = await gateway.ask(asked(task), Coverings)
-            assert (found.covered, found.code) == ((), code)
+            ends = code == "inactive-agent" and not elsewhere  # its tasks end with it, which is told first
+            assert (found.covered, found.code) == ((), "task-ended" if ends else code)
             assert found.refusal
+
+    asyncio.run(story())
+
+
+def test_nobody_but_a_gateway_asks_and_of_so_many_calls_at_a_time(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            gateway, _ = await place.open("gateway", agent="coder")
+            task = (await gateway.ask(Bind(), Bound)).task
+            most = structs.replace(asked(task), calls=(ARGUMENTS,) * 100)
+            assert len((await gateway.ask(most, Coverings)).covered) == 100
+            with pytest.raises(RefusedByDaemonError) as refused:
+                await gateway.ask(structs.replace(most, calls=(ARGUMENTS,) * 101), Coverings)
+            assert refused.value.fault.code == "too-many-to-cover"
+            person, _ = await place.open("cli")
+            with pytest.raises(RefusedByDaemonError) as refused:
+                await person.ask(asked(task), Coverings)
+            assert refused.value.fault.code == "unproven"
 
     asyncio.run(story())
 

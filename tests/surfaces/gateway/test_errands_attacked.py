@@ -224,3 +224,67 @@ async def test_what_was_cancelled_and_is_gone_leaves_no_more_room_than_there_was
         calls.errands._expire(errand)  # noqa: SLF001 -- its time is over
         await c.b.until(lambda: not calls.count)
         assert (len(calls.errands), calls.errands._kept) == (0, 0)  # noqa: SLF001 -- as above
+
+
+# --- what is gone, over or another's ------------------------------------------------------------------------
+
+
+@CLIENTS
+async def test_what_goes_while_the_daemon_is_asked_is_not_given_out(modern: bool, tmp_path: Path) -> None:  # noqa: FBT001 -- a parameter
+    async with coming_back(tmp_path, echo(), modern=modern, name="echo") as c:
+        with c.b.daemon.holding(Outcome) as told:
+            name = await c.begin("echo__echo", {"text": "canary"})
+            one = await told.next()
+            one.answer(c.b.daemon.answer(one.ask))
+        errands = c.b.gateway._calls.errands  # noqa: SLF001 -- to have its time end just then
+        errand = errands.find(name, modern=modern)
+        await c.b.until(errand.over.is_set)
+        with c.b.daemon.holding(CoverCalls) as held:
+            request = await c.asking("tasks/get" if modern else "tasks/result", name)
+            ask = await held.next()
+            errands._expire(errand)  # noqa: SLF001 -- as above
+            ask.answer(c.b.daemon.answer(ask.ask))
+        assert code_of(await c.b.answer_to(request)) == "unknown-mcp-task"
+        assert not any(b"canary" in line for line in c.b.lines)
+
+
+async def test_who_has_cancelled_is_not_told_to_come_back(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    async with coming_back(tmp_path, faulty("hangs", log=log), modern=True, patience=60.0) as c:
+        request = await c.start("odd__work", {"text": "a"})
+        await c.b.until(lambda: bool(reached(log)))
+        calls = c.b.gateway._calls  # noqa: SLF001 -- to have its patience end just then
+        call = calls.open[request]
+        await c.b.cancel(request)
+        await c.b.until(lambda: call.cause is not None)
+        calls.errands.defer(call)
+        assert len(calls.errands) == 0
+        await c.b.until(lambda: not calls.count)
+        await silence(c.b)
+        assert not any(json.loads(line).get("id") == request for line in c.b.lines)
+
+
+@CLIENTS
+async def test_what_is_of_one_task_is_not_withheld_by_another_s_pause(modern: bool, tmp_path: Path) -> None:  # noqa: FBT001 -- a parameter
+    async with coming_back(tmp_path, echo(), modern=modern, name="echo") as c:
+        with c.b.daemon.holding(Outcome) as told:
+            name = await c.begin("echo__echo", {"text": "a"})
+            one = await told.next()
+            one.answer(c.b.daemon.answer(one.ask))
+        assert (await c.until(name))["status"] == "completed"
+        c.b.daemon.push(TaskPush(task="tsk_2", state="paused"))
+        c.b.daemon.push(TaskPush(task="tsk_1", state="running"))
+        await silence(c.b)
+        assert text_of(await c.result(name)) == "a"
+
+
+async def test_of_the_cursors_of_lists_the_oldest_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "PAGE", 1)
+    async with coming_back(tmp_path, echo(), modern=False, name="echo") as c:
+        for _ in range(2):
+            await c.begin("echo__echo", {"text": "a"})
+        cursors = [(await c.ask("tasks/list"))["result"]["nextCursor"] for _ in range(9)]
+        assert code_of(await c.ask("tasks/list", cursor=cursors[0])) == "bad-cursor"
+        assert len((await c.ask("tasks/list", cursor=cursors[1]))["result"]["tasks"]) == 1
