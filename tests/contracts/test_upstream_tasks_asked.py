@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 
+from taskbound.adapters.upstream.mcp.task import following
 from taskbound.core.action.canonical import canonical
 from taskbound.ports.upstream import Answered, NoAnswer, Turn, UpstreamAnswer, errored
 from tests.contracts.test_upstream import DEADLINE, Heard, Way, answered, calls, until
@@ -222,6 +223,27 @@ async def test_of_many_tasks_each_is_answered_once_and_nothing_is_kept(way: Way)
         assert not any(answers[one] for one in left)
         tasks = cast("Any", upstream)._tasks  # noqa: SLF001 -- to see that nothing is kept
         await until(lambda: not (tasks._works or tasks._names or tasks._states or tasks._leaving))  # noqa: SLF001 -- the same
+
+
+@pytest.mark.parametrize("way", ["stdio-legacy", "http-modern"], indirect=True)
+async def test_so_many_names_and_calls_that_were_left_are_remembered_and_no_more(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "_MOST_GIVEN", 2)
+    monkeypatch.setattr(following, "_MOST_LATE", 1)
+    async with way.running("tasks") as (upstream, _, _heard):
+        await upstream.list_tools()
+        tasks = cast("Any", upstream)._tasks  # noqa: SLF001 -- to see what is kept
+        for at in range(4):
+            assert isinstance(await work(upstream, {"name": f"task-{at}"}), Answered)
+        assert list(tasks._given) == ["task-2", "task-3"]  # noqa: SLF001 -- the same
+        found: list[UpstreamAnswer] = []
+        for at in range(3):
+            given = json.dumps({"name": f"late-{at}", "late": True}).encode()
+            number = upstream.call("work", given, found.append, turn=Turn())
+            upstream.forget(number)
+            assert len(tasks._works) == len(tasks._late) == 1, at  # noqa: SLF001 -- the same
+        assert found == []
 
 
 def _is_deaf(heard: Heard, at: int) -> bool:
