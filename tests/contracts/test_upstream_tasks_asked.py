@@ -246,6 +246,28 @@ async def test_so_many_names_and_calls_that_were_left_are_remembered_and_no_more
         assert found == []
 
 
+@OLD
+async def test_a_task_that_is_waited_for_is_no_other_call_s_whatever_was_named_since(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "_MOST_GIVEN", 1)
+    async with way.running("tasks") as (upstream, _, heard):
+        await upstream.list_tools()
+        found: list[UpstreamAnswer] = []
+        works = {"name": NAME, "polls": [{}]}
+        number = upstream.call("work", json.dumps(works).encode(), found.append, turn=Turn())
+        await until(lambda: bool(said(heard, "tasks/get")))
+        unasked = await work(upstream, works, tool="plain")
+        assert isinstance(unasked, NoAnswer)
+        assert isinstance(await work(upstream, {"name": "another"}), Answered)
+        again, later = await work(upstream, works), await work(upstream, works, tool="plain")
+        assert isinstance(again, NoAnswer)
+        assert isinstance(later, NoAnswer)
+        assert (unasked.code, again.code, later.code) == ("unasked-task", "reused-task", "unasked-task")
+        assert (said(heard, "tasks/cancel"), found) == ([], []), "it is the first one's"
+        upstream.forget(number)
+
+
 def _is_deaf(heard: Heard, at: int) -> bool:
     """Whether this call's server takes no notice of a cancel, so that nothing answers it."""
     return any(

@@ -14,7 +14,7 @@ from taskbound.wire.connection import StopPush, TaskPush
 from taskbound.wire.mcp.era import IDEMPOTENCY_KEY
 from taskbound.wire.tool import CoverCalls, Coverings
 from tests.peers.commands import echo, faulty
-from tests.surfaces.gateway.bench import code_of, decision_of, reached, silence, text_of
+from tests.surfaces.gateway.bench import bench, code_of, decision_of, reached, silence, text_of
 from tests.surfaces.gateway.errands import coming_back
 
 if TYPE_CHECKING:
@@ -288,3 +288,27 @@ async def test_of_the_cursors_of_lists_the_oldest_goes(
         cursors = [(await c.ask("tasks/list"))["result"]["nextCursor"] for _ in range(9)]
         assert code_of(await c.ask("tasks/list", cursor=cursors[0])) == "bad-cursor"
         assert len((await c.ask("tasks/list", cursor=cursors[1]))["result"]["tasks"]) == 1
+
+
+async def test_a_status_is_told_to_nobody_who_has_not_begun(tmp_path: Path) -> None:
+    async with bench(tmp_path, echo()) as b:
+        who = {"name": "bench", "version": "1"}
+        terms = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": who}
+        assert "result" in await b.request("initialize", terms)
+        params = {"name": "echo__echo", "arguments": {"text": "a"}, "task": {}}
+        name = (await b.request("tools/call", params))["result"]["task"]["taskId"]
+        assert text_of(await b.request("tasks/result", {"taskId": name})) == "a"
+        assert not any(b"notifications/tasks/status" in line for line in b.lines)
+
+
+async def test_a_status_is_not_told_while_the_daemon_is_away(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    async with coming_back(tmp_path, faulty("hangs", log=log), modern=False) as c:
+        name = await c.begin("odd__work", {"text": "a"})
+        await c.b.until(lambda: bool(reached(log)))
+        errand = c.b.gateway._calls.errands.find(name, modern=False)  # noqa: SLF001 -- nobody can be asked about it
+        await c.b.daemon.stop()
+        await c.b.until(errand.over.is_set)
+        await c.b.daemon.listen()
+        await silence(c.b)
+        assert not any(b"notifications/tasks/status" in line for line in c.b.lines)

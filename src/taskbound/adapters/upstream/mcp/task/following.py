@@ -148,10 +148,14 @@ class Tasks:
             answer(found)
             return
         task = made_by(found.value, modern=self._modern)
-        if isinstance(task, McpTask) and task.name not in self._given:
+        if isinstance(task, McpTask) and not self._was_given(task.name):
             self._remember(task.name)
             self._let_go(task.name)
         answer(NoAnswer("unasked-task", "the server made a task of it, and was not asked to"))
+
+    def _was_given(self, name: str) -> bool:
+        """Whether it is a name of before; one that is waited for is never forgotten."""
+        return name in self._given or name in self._names
 
     def _remember(self, name: str) -> None:
         self._given[name] = None
@@ -166,7 +170,7 @@ class Tasks:
         task = made_by(found.value, modern=self._modern)
         if not isinstance(task, McpTask):
             self._settle(work, task)
-        elif task.name in self._given:  # 4
+        elif self._was_given(task.name):  # 4
             self._settle(work, NoAnswer("reused-task", "the server names a task that it named before"))
         else:
             self._remember(task.name)
