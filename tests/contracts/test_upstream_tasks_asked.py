@@ -66,6 +66,19 @@ async def test_a_question_of_a_task_that_is_not_this_call_s_is_refused(way: Way)
         assert (answer["error"]["code"], events.questions) == (-32602, [])
 
 
+@pytest.mark.parametrize("way", ["http-legacy"], indirect=True)
+async def test_a_question_in_one_call_s_exchange_is_not_one_of_another_call_s_task(way: Way) -> None:
+    async with way.running("tasks", b'{"roots":{}}') as (upstream, events, heard):
+        await upstream.list_tools()
+        other = json.dumps({"name": "another", "polls": [{}]}).encode()
+        number = upstream.call("work", other, lambda _: None, turn=Turn())
+        await until(lambda: bool(said(heard, "tasks/get")))
+        assert isinstance(await work(upstream, {"asks": {"k": ROOTS}, "of": "another"}), Answered)
+        answer = next(one for one in heard() if one.get("id") == "ask-1")
+        assert (answer["error"]["code"], events.questions) == (-32602, [])
+        upstream.forget(number)
+
+
 @OLD
 async def test_an_error_answers_a_task_s_question_too(way: Way) -> None:
     async with way.running("tasks", b'{"roots":{}}') as (upstream, events, heard):
