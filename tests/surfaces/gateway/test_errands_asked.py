@@ -201,3 +201,17 @@ async def test_a_client_of_before_is_asked_by_requests_that_name_the_call(
             json.loads(one)["params"]["status"] for one in c.b.lines if b"notifications/tasks/status" in one
         ]
         assert statuses == ["input_required", "working", "completed"]
+
+
+@ERAS
+async def test_who_was_asked_is_not_asked_again_by_coming_for_the_result(server: str, tmp_path: Path) -> None:
+    async with before(tmp_path, server, modern=False) as c:
+        name = await slowly(c, {"form": FORM})
+        asked = await c.b.wait_for(lambda one: one.get("method") == "elicitation/create")
+        waiting = [await c.asking("tasks/result", name) for _ in range(2)]
+        await silence(c.b)
+        line = {"jsonrpc": "2.0", "id": asked["id"], "result": YES}
+        await c.b.send(json.dumps(line).encode() + b"\n")
+        for one in waiting:
+            assert json.loads(text_of(await c.b.answer_to(one))) == {"form": YES}
+        assert sum(b'"elicitation/create"' in one for one in c.b.lines) == 1

@@ -77,7 +77,8 @@ class Posed:
     def reach(self, parent: Call) -> None:
         """The client of a call waits for it by another request: ask what it could not hear (rule 4)."""
         for one in [one for one in self._open.values() if one.parent is parent]:
-            if one.to is None or not self._client.can_hear(one.to):
+            was_heard = self._client.is_one if one.to is None else self._client.can_hear(one.to)
+            if not was_heard:
                 self._say(one)
 
     def _say(self, one: _Open) -> None:
