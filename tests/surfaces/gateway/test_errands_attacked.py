@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from taskbound.surfaces.gateway.errands import requests
-from taskbound.wire.action import Decide, Duplicate, Outcome, Withheld
-from taskbound.wire.connection import StopPush, TaskPush
+from taskbound.wire.action import Decide, Duplicate, Outcome, Reason, Refused, Withheld
+from taskbound.wire.connection import Bind, Bound, StopPush, TaskPush
 from taskbound.wire.mcp.era import IDEMPOTENCY_KEY
 from taskbound.wire.tool import CoverCalls, Coverings
 from tests.peers.commands import echo, faulty
@@ -276,6 +276,34 @@ async def test_what_is_of_one_task_is_not_withheld_by_another_s_pause(modern: bo
         c.b.daemon.push(TaskPush(task="tsk_1", state="running"))
         await silence(c.b)
         assert text_of(await c.result(name)) == "a"
+
+
+async def test_a_refusal_of_the_first_call_is_of_its_task_too(tmp_path: Path) -> None:
+    async with coming_back(tmp_path, echo(), modern=False, name="echo") as c:
+        why = (Reason(code="outside-scope", text="canary"),)
+        c.b.daemon.on[Decide] = lambda _: Refused(
+            code="outside-scope", action="act_1", task="tsk_1", reasons=why, instead=""
+        )
+        name = await c.begin("echo__echo", {"text": "a"})
+        errand = c.b.gateway._calls.errands.find(name, modern=False)  # noqa: SLF001 -- nobody was told of it yet
+        await c.b.until(errand.over.is_set)
+        c.b.daemon.on[Bind] = lambda _: Bound(task="tsk_2", purpose="", deadline=1)
+        assert code_of(await c.result(name)) == "unknown-mcp-task"
+        assert not any(b"canary" in line for line in c.b.lines)
+
+
+async def test_what_was_cancelled_stays_so_whatever_comes_before_its_server_has_answered(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "log"
+    async with coming_back(tmp_path, faulty("hangs", log=log), modern=False) as c:
+        name = await c.begin("odd__work", {"text": "a"})
+        await c.b.until(lambda: bool(reached(log)))
+        await c.ask("tasks/cancel", name)
+        c.b.daemon.push(TaskPush(task="tsk_1", state="paused"))
+        await c.b.notified("notifications/tools/list_changed")
+        assert decision_of(await c.result(name))["code"] == "cancelled"
+        assert await c.status(name) == "cancelled"
 
 
 async def test_of_the_cursors_of_lists_the_oldest_goes(

@@ -188,6 +188,7 @@ class Calls:
                 call.action, call.task = answer.action, answer.task
                 return await self.permitted(call, answer, failure)
             case Refused():
+                call.task = call.task or answer.task
                 if answer.code in _GONE:
                     self._desk.repinned()
                 return answers.refused(answer)

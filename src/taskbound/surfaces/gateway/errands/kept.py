@@ -291,7 +291,7 @@ class Errands:
             call = errand.call
             if task and errand.task not in {"", task}:
                 continue
-            if errand.is_server_s:
+            if errand.is_server_s and call.cause is None:
                 call.cause, call.words = cause, words
                 self._refuse(errand)
                 errand.result, errand.error, errand.given = interrupted(call), b"", False
