@@ -21,7 +21,7 @@ from tests.peers.rawhttp import RawHttp
 from tests.surfaces.egress.authorizing import SECRET, authorized, issued
 from tests.surfaces.egress.keeping import put
 from tests.surfaces.egress.test_hostile import hostile
-from tests.surfaces.egress.test_real import egress_pid, holding
+from tests.surfaces.egress.test_real import egress_pid, holding, until_another
 from tests.surfaces.gateway.bench import code_of
 from tests.surfaces.gateway.real import DEADLINE
 
@@ -160,6 +160,26 @@ async def test_the_token_of_a_gateway_that_was_taken_over_ends_with_its_task_all
             found = await told(place, "revoked")
             place.stop(stopped=False)
     assert [one["state"] for one in found] == ["asked", "given", "revoked"]
+
+
+async def test_what_an_egress_had_that_was_killed_is_said_to_be_left_once_another_one_asks(
+    tmp_path: Path,
+) -> None:
+    async with Issuing() as issuer, RawHttp(era="modern") as there:
+        client = us(issuer.issuer, token=f"{issuer.issuer}/token", revocation=f"{issuer.issuer}/revoke")
+        async with authorized(tmp_path, there.url, client, name="keeper") as place, hostile(place) as one:
+            assert (await one.step("daemon", {"op": "connection:bind"}))["is"] == "bound"
+            assert (await one.begun("good", era="2026-07-28"))["is"] == "started"
+            before = egress_pid(place)
+            os.kill(before, signal.SIGKILL)
+            await until_another(place, before)
+            async with place.gateway("modern") as other:
+                assert text_of(await other.call("keeper__work", b"{}")) == "done"
+            found = await told(place, "left")
+    mine = [one for one in found if one["token"] == found[0]["token"]]
+    assert [one["state"] for one in mine] == ["asked", "given", "left"]
+    assert (mine[2]["why"], mine[2]["tasks"]) == ("egress-lost", mine[1]["tasks"])
+    assert 0 < mine[1]["until"] - mine[2]["until"] < 60_000_000
 
 
 async def test_an_egress_that_ends_gives_its_tokens_back(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.errors import UnavailableError
 from taskbound.core.task import TaskEndedError
 from taskbound.flows.decision.doubts import HOLDER
+from taskbound.surfaces.api.egress_left import EgressTokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +85,8 @@ class Connections:
         self._open: dict[str, Connection] = {}
         self._lost: dict[str, Connection] = {}
         self._accounts: Counter[int] = Counter()
+        self.tokens = EgressTokens()
+        """What the egresses among them have."""
 
     def enter(self, uid: int) -> None:
         """Count one more connection of this account, opened or not.
@@ -147,6 +150,10 @@ class Connections:
     def persons(self) -> tuple[Connection, ...]:
         """Every open connection of a command line."""
         return tuple(one for one in self._open.values() if one.role == "cli")
+
+    def egresses(self) -> tuple[Connection, ...]:
+        """Every open egress."""
+        return tuple(one for one in self._open.values() if one.role == "egress")
 
     def gateways(self, *, lost: bool = False) -> tuple[Connection, ...]:
         """Every open gateway; with `lost` those too that may come back."""

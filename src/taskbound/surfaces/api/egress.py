@@ -6,22 +6,25 @@
 2. An answer is what came of a question: recorded, released, of a connection of that process.
 3. Nothing is told of a task that is not live, nor while everything is stopped, whatever was permitted before.
 4. What becomes of a token for a server is recorded, and nothing of the token: first that one is about to be
-   asked for, in the egress' word for whom, then how that ended.
+   asked for, in the egress' word for whom, then how that ended. Of an egress that is gone the
+   daemon says it itself (`egress_left`), once another one asks.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from taskbound.core.action import ActionState
-from taskbound.core.errors import DeniedError
+from taskbound.core.errors import DeniedError, TaskboundError
 from taskbound.core.identity import UnprovenError
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.task import require_live
 from taskbound.core.tool import parse_tool_name
 from taskbound.flows.tool import UnknownServerError
 from taskbound.flows.tool.oauth import ServerTokens
+from taskbound.surfaces.api.egress_left import teller_of
 from taskbound.surfaces.api.show import read_spec
 from taskbound.wire import egress as wire
 from taskbound.wire.connection import Done
@@ -74,6 +77,7 @@ def require_egress(daemon: Daemon, connection: Connection) -> None:
 async def show_sealed(daemon: Daemon, connection: Connection, ask: wire.ShowSealed) -> Answer:
     """How a server is pinned, and its sealed secrets, for a gateway that may use it, or a look (rule 1)."""
     space = connection.namespace
+    await _bury(daemon, space)
     seats = [(one.agent, one.task) for one in _gateways(daemon, space, ask.holder) if one.task]
     looking = [] if seats else _of_process(daemon.connections.persons(), space, ask.holder)
     for one in looking:
@@ -112,6 +116,7 @@ async def show_sealed(daemon: Daemon, connection: Connection, ask: wire.ShowSeal
 async def tell_token(daemon: Daemon, connection: Connection, ask: wire.TellToken) -> Answer:
     """Record what becomes of a token (rule 4); without a task one is about to be asked for by who looks."""
     tokens, space = ServerTokens(daemon.means), connection.namespace
+    await _bury(daemon, space)
     looking = _of_process(daemon.connections.persons(), space, ask.holder) if ask.holder is not None else []
     for one in looking:
         daemon.require_outside(one)
@@ -122,7 +127,19 @@ async def tell_token(daemon: Daemon, connection: Connection, ask: wire.TellToken
         tokens.record(space, ask, look=bool(looking))
 
     await daemon.first(record)
+    daemon.connections.tokens.note(space, teller_of(connection), ask, daemon.means.clock.now())
     return Done()
+
+
+async def _bury(daemon: Daemon, namespace: str) -> None:
+    """Record what an egress left that is gone (`egress_left`); another one asks."""
+    tokens, known = ServerTokens(daemon.means), daemon.connections.tokens
+    for told in known.left(namespace, daemon.connections.egresses(), daemon.means.clock.now()):
+        try:
+            await daemon.first(partial(tokens.record, namespace, told))
+        except TaskboundError:
+            known.keep(namespace, told, daemon.means.clock.now())
+            raise
 
 
 async def show_permit(daemon: Daemon, connection: Connection, ask: wire.ShowPermit) -> Answer:
