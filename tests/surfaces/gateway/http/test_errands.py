@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from taskbound.surfaces.gateway.http.seat import Seat
+
 Json = dict[str, Any]
 CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 KNOWS: Json = META | {CAPABILITIES: {"extensions": {TASKS_EXTENSION: {}}}}
@@ -132,6 +134,39 @@ def test_g9_no_client_gets_at_what_another_one_has_a_name_for(tmp_path: Path) ->
             assert statuses.count("cancelled") == len(allowed_cancels), "nothing else was interrupted"
 
     asyncio.run(story())
+
+
+def test_what_is_another_s_over_or_never_was_is_answered_with_the_same_bytes(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path, echo(), timings=QUICK) as there:
+            there.daemon.on[Open] = lambda ask: Opened(
+                connection=f"s-{ask.bearer[-9:]}", version="", stopped=False, agent="coder", task="tsk_1"
+            )
+            mine, theirs = await Client.begun(there), await Client.begun(there, OTHER)
+            for modern in (False, True):
+                with there.daemon.holding(Outcome) as held:
+                    names = [await mine.begin({"text": "a"}, modern=modern, tool="echo")]
+                    names.append(await theirs.begin({"text": "b"}, modern=modern, tool="echo"))
+                    names.append(await mine.begin({"text": "c"}, modern=not modern, tool="echo"))
+                    names.append("A" * 43)
+                    for _ in range(3):
+                        one = await held.next()
+                        one.answer(there.daemon.answer(one.ask))
+                seat = next(one for one in there.front._seats.values() if not _lacks(one, names[0]))  # noqa: SLF001 -- to have one's time end
+                errands = seat.gateway._calls.errands  # noqa: SLF001 -- the same
+                errands._expire(errands._all[names[0]])  # noqa: SLF001 -- the same
+                for method in ("tasks/get", "tasks/cancel", "tasks/update" if modern else "tasks/result"):
+                    before = there.daemon.count(CoverCalls)
+                    answers = [await mine.ask(method, name, modern=modern) for name in names]
+                    assert len({(one.status, one.body, *sorted(one.headers)) for one in answers}) == 1
+                    assert answers[0].code == "unknown-mcp-task"
+                    assert there.daemon.count(CoverCalls) == before, "nobody was asked"
+
+    asyncio.run(story())
+
+
+def _lacks(seat: Seat, name: str) -> bool:
+    return name not in seat.gateway._calls.errands._all  # noqa: SLF001 -- whose it is
 
 
 def test_a_call_outlives_its_exchange_and_its_result_comes_on_another_one(tmp_path: Path) -> None:
