@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from taskbound.surfaces.gateway.errands import requests
+from taskbound.surfaces.gateway.outcomes import Outcomes
 from taskbound.wire.action import Decide, Duplicate, Outcome, Reason, Refused, Withheld
 from taskbound.wire.connection import Bind, Bound, StopPush, TaskPush
 from taskbound.wire.mcp.era import IDEMPOTENCY_KEY
@@ -340,3 +341,49 @@ async def test_a_status_is_not_told_while_the_daemon_is_away(tmp_path: Path) -> 
         await c.b.daemon.listen()
         await silence(c.b)
         assert not any(b"notifications/tasks/status" in line for line in c.b.lines)
+
+
+@CLIENTS
+async def test_a_cancel_takes_effect_whatever_the_daemon_says(modern: bool, tmp_path: Path) -> None:  # noqa: FBT001 -- a parameter
+    log = tmp_path / "log"
+    async with coming_back(tmp_path, faulty("hangs", log=log), modern=modern) as c:
+        name = await c.begin("odd__work", {"text": "a"})
+        await c.b.until(lambda: bool(reached(log)))
+        with c.b.daemon.holding(CoverCalls) as held:
+            request = await c.asking("tasks/cancel", name)
+            one = await held.next()
+            await c.b.until(lambda: b'"notifications/cancelled"' in log.read_bytes())
+            one.answer(Coverings(covered=(), refusal="not now", code="task-paused"))
+        assert code_of(await c.b.answer_to(request)) == "task-paused"
+        assert await c.status(name) == "cancelled"
+
+
+@CLIENTS
+async def test_what_nobody_foresaw_is_found_out_by_the_name_and_answers_no_request_twice(
+    modern: bool,  # noqa: FBT001 -- a parameter
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def surprised(*_: object) -> None:
+        raise RuntimeError("nobody foresaw this")
+
+    log = tmp_path / "log"
+    async with coming_back(tmp_path, faulty("hangs", log=log), modern=modern) as c:
+        request = await c.start("odd__work", {"text": "a"})
+        answer = await c.b.answer_to(request)
+        name = answer["result"]["taskId"] if modern else answer["result"]["task"]["taskId"]
+        await c.b.until(lambda: bool(reached(log)))
+        monkeypatch.setattr(Outcomes, "settle", surprised)
+        upstream = c.b.running("odd").upstream
+        assert upstream is not None
+        upstream.kill("enough")
+        assert (await c.until(name))["status"] == "failed"
+        assert (await c.result(name))["error"]["code"] == -32603
+        await silence(c.b)
+        assert (
+            sum(
+                json.loads(line).get("id") in {request, None} and b'"method"' not in line
+                for line in c.b.lines
+            )
+            == 1
+        )
