@@ -12,6 +12,7 @@ from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.approval import parse_question
 from taskbound.core.approval.sheet import Sheet, parse_sheet, render_sheet
 from taskbound.surfaces.api.approval import detail_of
+from taskbound.surfaces.api.sheets import sheet_for
 from taskbound.surfaces.cli.sheets import sheet_from
 from tests.corpus.g10 import WIDE, Case, Stage, cases, policy
 from tests.peers.holding import Holding
@@ -75,9 +76,12 @@ def test_g2_what_an_approver_sees_through_the_flow_is_what_the_corpus_says_and_w
     action = id_of(there.world.ask(there.task, arguments=arguments))
     with there.world.store.read() as snapshot:
         found = detail_of(there.world.means, snapshot, there.approval(action))
+        page = sheet_for(snapshot, there.approval(action))
     of = sheet_from(found, parse_question(found.question.encode()))
     rendered = render_sheet(of)
     assert isinstance(rendered, Sheet)
+    assert page == of
+    assert '  owner       | "ann"' in rendered.text.splitlines()
     assert set(G2[name]["shows"]) <= set(rendered.text.splitlines())
     assert parse_sheet(rendered.text).arguments == of.arguments
     assert code_of(there.world.ask(there.task, arguments=arguments)) == "hold"

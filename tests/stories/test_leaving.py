@@ -70,8 +70,13 @@ def test_when_its_owner_leaves_an_agent_is_suspended_and_its_tasks_are_paused_in
     assert agent_of(world).state is AgentState.SUSPENDED
     assert state_of(world, task) is TaskState.PAUSED
     assert code_of(world.ask(task)) in {"inactive-agent", "task-paused"}
-    kinds = [one["event"]["kind"] for one in world.records()[count : count + 4]]
-    assert sorted(kinds) == ["agent-people-changed", "identity-changed", "identity-changed", "task-changed"]
+    kinds = [one["event"]["kind"] for one in world.records()[count : count + 6]]
+    assert sorted(kinds) == [
+        "agent-people-changed",
+        *("identity-changed",) * 2,
+        "task-changed",
+        *("tool-owner-changed",) * 2,
+    ]
 
 
 def test_a_permit_that_commits_after_somebody_left_is_none(world: World) -> None:
@@ -179,6 +184,7 @@ def test_those_who_watch_are_told_who_left_and_what_stopped(world: World) -> Non
         "person": "ann",
         "reason": "new job",
         "suspended_agents": ["coder"],
+        "tools_without_owner": ["bank__look", "bank__pay"],
         "paused_tasks": [task.id],
     }
 

@@ -55,6 +55,8 @@ class PinnedTool:
     """What a person declared that a call may do to the world; empty where its definition says it."""
     roles: tuple[str, ...] = ()
     """What a person declared that its arguments are for (`core.tool.file.Role`)."""
+    owner: str = ""
+    """The person who answers for it; empty when nobody does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,6 +66,7 @@ Ask: TypeAlias = (
     | tool.DeclareTool
     | tool.AcceptTool
     | tool.AnswerForTool
+    | tool.OwnTool
     | tool.ApplyTools
     | identity.RegisterPerson
     | identity.ListPersons

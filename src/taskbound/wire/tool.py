@@ -24,6 +24,7 @@ __all__ = [
     "ListTools",
     "ListUpstreams",
     "OAuthSpec",
+    "OwnTool",
     "ReachTools",
     "RemoveUpstream",
     "SecretRow",
@@ -161,6 +162,8 @@ class UpstreamRow(Message, frozen=True):
     agents: tuple[str, ...] = ()
     secrets: tuple[SecretRow, ...] = ()
     """Each slot of the server, in order; a gateway is not told."""
+    owners: tuple[str, ...] = ()
+    """Who answer for its tools, each once; empty words for nobody; a gateway is not told."""
 
 
 class UpstreamRows(Message, frozen=True, tag="upstreams", tag_field="is"):
@@ -204,6 +207,8 @@ class ToolRow(Message, frozen=True):
     """What a person declared that its arguments are for."""
     approvers: tuple[str, ...] | None = None
     """Who approves for it; None where those who approve for the agent do."""
+    owner: str = ""
+    """Who answers for it; empty when nobody does, and to a gateway."""
 
 
 class ToolRows(Message, frozen=True, tag="tools", tag_field="is"):
@@ -316,6 +321,8 @@ class ToolSaid(Message, frozen=True):
     checks: tuple[str, ...] | None = None
     approvers: tuple[str, ...] | None = None
     """Who approves for it: said by the account that owns the data directory."""
+    owner: str | None = None
+    """Who answers for it: said by its owner."""
 
 
 class ApplyTools(Message, frozen=True, tag="tool:apply", tag_field="op"):
@@ -359,6 +366,14 @@ class AnswerForTool(Message, frozen=True, tag="tool:answering", tag_field="op"):
     name: str
     approvers: tuple[str, ...] | None
     """None leaves it to those who approve for the agent."""
+
+
+class OwnTool(Message, frozen=True, tag="tool:owning", tag_field="op"):
+    """Say who answers for a tool: its owner's act; where nobody does, the data directory's account's."""
+
+    name: str
+    owner: str
+    """A person of the namespace."""
 
 
 def identity_of(spec: ServerSpec, *, namespace: str) -> ServerIdentity:

@@ -160,6 +160,7 @@ def tool(name: str = "git__log", *, of: str = "git", namespace: str = SPACE, ver
         checks=("60:path=row:sqlite:/srv/a.db?table=t&key=k",) if name == "git__log" else (),
         effect="read" if name == "git__log" else "",
         roles=("path=path",) if name == "git__log" else (),
+        owner="ann" if name == "git__log" else "",
         probes=("path=file:/srv", "revision=revision:path:/srv") if name == "git__log" else (),
     )
 

@@ -52,7 +52,10 @@ _TRICKY: Final = (
 _DIGEST: Final = "0123456789abcdef" * 4
 
 _TEXTS: Final = (
-    *((name, 12) for name in ("namespace", "question", "action", "agent", "task", "tool", "grant", "nonce")),
+    *(
+        (name, 12)
+        for name in ("namespace", "question", "action", "agent", "task", "tool", "owner", "grant", "nonce")
+    ),
     *((name, 150) for name in ("purpose", "reason", "server_identity", "last_outcome", "requester")),
     *(
         (name, 64)

@@ -142,6 +142,42 @@ def test_one_tool_s_effect_and_roles_are_declared_by_themselves(place: Installat
     assert (wrong.status, "[bad-role]" in wrong.err) == (2, True)
 
 
+def test_the_page_s_last_commands_give_a_tool_away_and_mend_it_once_its_owner_has_left(
+    place: Installation,
+) -> None:
+    give, servers, tools = (
+        shlex.split(
+            line.removeprefix("taskbound ").replace("git__git_push", "fs__write").replace(" git", " fs")
+        )
+        for line in COMMANDS[7:]
+    )
+    assert place("person", "add", "bob", "--uid", "4242").status == 0
+    assert "owner: alice" in place("tool", "describe", "fs").out
+    unknown = place(*give[:-1], "mallory", "--yes")
+    assert (unknown.status, "[unknown-identity]" in unknown.err) == (3, True)
+    assert place(*give, "--yes").status == 0
+    assert "alice,bob" in place(*servers).out
+    assert {name: one["owner"] for name, one in rows(place).items()}["fs__write"] == "bob"
+    assert "bob" in place(*tools).out
+    other = place(*give[:-1], "alice", "--yes")
+    assert (other.status, "[not-owner]" in other.err) == (3, True)
+    assert place("person", "gone", "bob", "--yes").status == 0
+    assert "(nobody)" in place(*servers).out
+    assert "(nobody)" in place(*tools).out
+    described = place("tool", "describe", "fs", "--out", "fs.yaml")
+    assert described.status == 0
+    file = place.project / "fs.yaml"
+    text = file.read_text(encoding="utf-8")
+    assert "# owner: nobody answers for it" in text
+    for owner, code in (("bob", "unknown-identity"), ("''", "tool-file")):
+        file.write_text(text.replace("# owner: nobody answers for it", f"owner: {owner}"), encoding="utf-8")
+        assert f"[{code}]" in place("tool", "apply", "fs.yaml", "--relax", "--yes").err
+    file.write_text(text.replace("# owner: nobody answers for it", "owner: alice"), encoding="utf-8")
+    assert "[relaxes]" in place("tool", "apply", "fs.yaml", "--yes").err
+    assert place("tool", "apply", "fs.yaml", "--relax", "--yes").status == 0
+    assert rows(place)["fs__write"]["owner"] == "alice"
+
+
 HOSTILE = "read\u202e\n  evil: {effect: read}\x1b[2J #"
 
 

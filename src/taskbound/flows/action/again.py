@@ -55,6 +55,7 @@ _STANDING: Final = frozenset(
         "unknown-identity",
         "unknown-tool",
         "tool-changed",
+        "tool-without-owner",
         "exhausted",
         "key-reused",
         "approval-denied",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from taskbound.core.errors import DeniedError
 
-__all__ = ["ToolChangedError", "UnknownToolError"]
+__all__ = ["ToolChangedError", "ToolWithoutOwnerError", "UnknownToolError"]
 
 
 class UnknownToolError(DeniedError):
@@ -19,3 +19,10 @@ class ToolChangedError(DeniedError):
 
     code = "tool-changed"
     remedy = "ask the person to look at `taskbound tool diff` and to accept it or not"
+
+
+class ToolWithoutOwnerError(DeniedError):
+    """A tool that acts has nobody who answers for it (law 9)."""
+
+    code = "tool-without-owner"
+    remedy = "ask the person to say who answers for it with `taskbound tool declare TOOL --owner PERSON`"

@@ -11,7 +11,9 @@
    evidence stands nothing is.
 4. Every agent above is active like the task's own, and bounds it by its ceiling; a ceiling is asked for each
    call unless it covers every call of the tool by its own words.
-5. Standings and their cases are bounded: beyond the bound the oldest go. One that lacks
+5. A tool that acts has an owner, who is a person and has not left (law 9): what only reads needs none. An
+   effect that nobody said is the worst one.
+6. Standings and their cases are bounded: beyond the bound the oldest go. One that lacks
    its task, agent or tool is not kept: what is missing may come, and names may be made up.
 """
 
@@ -22,28 +24,32 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.action import Frame
 from taskbound.core.decision import Basis
 from taskbound.core.errors import DeniedError
-from taskbound.core.identity import UnknownIdentityError, require_active
+from taskbound.core.identity import PersonState, UnknownIdentityError, require_active
 from taskbound.core.identity.risk import highest
 from taskbound.core.policy import LOOKED, TIMED, TRIED, VOUCHED, PolicyRequest
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.task import NoTaskError, require_live
+from taskbound.core.tool import Effect, effect_of
 from taskbound.flows.approval.proof.vouched import NOT_VOUCHED
 from taskbound.flows.decision.attempts import GROUND, NO_ATTEMPT
 from taskbound.flows.decision.bounds import bounds_of
 from taskbound.flows.decision.case import NOTHING_SOUGHT, Case, Ground, Sought
-from taskbound.flows.decision.errors import ToolChangedError, UnknownToolError
+from taskbound.flows.decision.errors import ToolChangedError, ToolWithoutOwnerError, UnknownToolError
 from taskbound.flows.decision.facts import FactsOf
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from taskbound.core.clock import Instant
     from taskbound.core.errors import TaskboundError
+    from taskbound.core.identity import Person
     from taskbound.core.policy import PolicyReads
     from taskbound.core.task import Task
     from taskbound.flows.decision.evaluate import Call
-    from taskbound.flows.decision.views import Views
+    from taskbound.flows.decision.views import ToolView, Views
     from taskbound.flows.policy.engines import Policies
 
-__all__ = ["Standing", "Standings", "ToolChangedError", "UnknownToolError"]
+__all__ = ["Standing", "Standings", "ToolChangedError", "ToolWithoutOwnerError", "UnknownToolError"]
 
 _USABLE: Final = frozenset({"pinned", "text-changed"})
 _STANDINGS: Final = 2_000
@@ -142,7 +148,7 @@ class Standing:
         known = self._cases.get(key)  # 3
         if known is None:
             if len(self._cases) >= _CASES:
-                del self._cases[next(iter(self._cases))]  # 5
+                del self._cases[next(iter(self._cases))]  # 6
             known = self._cases[key] = self._case(flags, outcome, proof, now, NOTHING_SOUGHT)
         return known
 
@@ -179,6 +185,7 @@ class Standing:
             raise UnknownToolError(f"no tool `{tool_name}` is pinned for agent `{name}`")
         if tool.pinned.state not in _USABLE:
             raise ToolChangedError(f"tool `{tool_name}` is not the one that was pinned ({tool.pinned.state})")
+        _require_owner(tool, self._views.persons(self._namespace))
         return Ground(
             lineage=lineage,
             agent=self._agent,
@@ -246,6 +253,21 @@ class Standing:
         return Case(self._policy, request, basis, reads_arguments=reads.arguments)
 
 
+def _require_owner(tool: ToolView, persons: Mapping[str, Person]) -> None:
+    """Go on only with a tool that reads, or that somebody answers for (rule 5).
+
+    Raises:
+        ToolWithoutOwnerError: Nobody does, or who did has left.
+    """
+    pinned = tool.pinned
+    if effect_of(tool.definition, pinned.effect) is Effect.READ:
+        return
+    owner = persons.get(pinned.owner)
+    if owner is None or owner.state is not PersonState.PRESENT:
+        who = f"`{pinned.owner}` owns it and has left" if pinned.owner else "nobody owns it"
+        raise ToolWithoutOwnerError(f"tool `{pinned.name}` acts, and nobody answers for it: {who}")
+
+
 class Standings:
     """The standings of one generation of views; used from one thread at a time."""
 
@@ -266,7 +288,7 @@ class Standings:
         known = self._kept.get(key)
         if known is None:
             known = Standing(call, self._views, self._policies)
-            if known.is_whole:  # 5
+            if known.is_whole:  # 6
                 if len(self._kept) >= self._most:
                     del self._kept[next(iter(self._kept))]
                 self._kept[key] = known

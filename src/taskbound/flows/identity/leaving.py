@@ -1,8 +1,9 @@
 """People who leave and come back, and who answers for an agent then.
 
 1. Whoever leaves is gone in one transaction with all that hangs on them: their keys are withdrawn, they are
-   in no group and approve for no tool, agents that they own or that have no other approver are suspended, and
-   the running tasks of those agents and of their own asking are paused. Nobody else's task changes.
+   in no group, own no tool and approve for none, agents that they own or that have no other approver are
+   suspended, and the running tasks of those agents and of their own asking are paused. Nobody else's task
+   changes. A tool that acts is refused until somebody else owns it.
 2. Whoever leaves a group keeps what they may grant by themselves and by other groups. Running tasks that
    they asked for and might not ask for now are paused in the same transaction.
 3. A person says that they leave, or the account that owns the data directory says it of anybody. Only that
@@ -22,7 +23,6 @@ from taskbound.core.audit import (
     IdentityChanged,
     TaskChanged,
 )
-from taskbound.core.audit.events import ToolApproversChanged
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity import (
     AgentEvent,
@@ -36,6 +36,7 @@ from taskbound.core.identity.person_key import PersonKeyState
 from taskbound.core.task import TaskEvent, TaskState, move_task
 from taskbound.flows.identity.person_key import withdrawn
 from taskbound.flows.identity.telling import tell
+from taskbound.flows.identity.tools import let_go_of_tools
 from taskbound.flows.means import Moved
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class People:
         """
         require_self(actor, (name,), owns=owns)
         suspended: list[str] = []
+        orphaned: list[str] = []
 
         def work(tx: Transaction) -> list[Moved]:
             persons, groups = tx.identities.lock_grantors(namespace)
@@ -97,13 +99,7 @@ class People:
                     events.append(
                         GroupChanged(group=group.name, members=members, by=actor.name, proof=actor.proof)
                     )
-            for tool, named in tx.tools.approvers(namespace).items():
-                if name in named:
-                    others = tuple(one for one in named if one != name)
-                    tx.tools.put_approvers(namespace, tool, others)
-                    events.append(
-                        ToolApproversChanged(tool=tool, approvers=others, by=actor.name, proof=actor.proof)
-                    )
+            orphaned[:] = let_go_of_tools(tx, namespace, name, actor, events)
             suspended[:] = _let_go(tx, namespace, name, actor, events)
             moved = pause_tasks(
                 tx,
@@ -123,6 +119,7 @@ class People:
             "person": name,
             "reason": reason,
             "suspended_agents": suspended,
+            "tools_without_owner": orphaned,
             "paused_tasks": [one.task for one in moved],
         }
         tell(self._means, namespace, news, also=suspended)  # 5

@@ -3,9 +3,10 @@
 1. What would change is worked out from what holds now, and told. It is applied only under the digest of just
    these changes: whoever agrees to it was shown them.
 2. What relaxes needs a person's word beside that.
-3. One transaction, and one record for each tool of which something changes, and for each whose approvers do.
-   What changes nothing writes nothing.
-4. Who approves is said by the account that owns the data directory (`answering`).
+3. One transaction, and one record for each tool of which something changes, for each whose approvers do, and
+   for each whose owner does. What changes nothing writes nothing.
+4. Who approves is said by the account that owns the data directory (`answering`), who owns a tool by its
+   owner (`owning`).
 5. Whether a server is shareable stands in its spec, and is no part of its identity.
 6. What a file says of one tool counts where another is declared to be read for it.
 """
@@ -13,10 +14,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import canonical, parse_object
-from taskbound.core.audit.events import ToolApproversChanged, UpstreamDeclared
+from taskbound.core.audit.events import ToolApproversChanged, ToolOwnerChanged, UpstreamDeclared
 from taskbound.core.tool import effect_of, parse_definition
 from taskbound.core.tool.file import Change, Declared, change_of_sharing, changes, digest_of
 from taskbound.core.tool.name import shown
@@ -25,6 +26,7 @@ from taskbound.flows.identity.leaving import require_present, require_self
 from taskbound.flows.tool.answering import require_few
 from taskbound.flows.tool.declaring import declared, declaring
 from taskbound.flows.tool.errors import OtherChangesError, RelaxesError
+from taskbound.flows.tool.owning import owned_by
 from taskbound.flows.tool.pin import require_server
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Applied", "Saying", "ToolSaying", "apply_file", "compare_file"]
 
+_PEOPLE: Final = frozenset({"approvers", "owner"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolSaying:
@@ -46,6 +50,8 @@ class ToolSaying:
     said: Declaration
     approvers: tuple[str, ...] | None = None
     """None where nothing is said of them."""
+    owner: str | None = None
+    """None where nothing is said of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +105,13 @@ class _Step:
         return changes(self.after.name, _held(self.before, self.old), _held(self.after, self.new))
 
     @property
+    def owned(self) -> bool:
+        """Whether somebody else owns it from now on."""
+        return self.before.owner != self.after.owner
+
+    @property
     def declares(self) -> bool:
-        return any(one.what != "approvers" for one in self.changes)
+        return any(one.what not in _PEOPLE for one in self.changes)
 
 
 def compare_file(means: Means, namespace: str, said: Saying) -> Applied:
@@ -139,6 +150,8 @@ def apply_file(  # noqa: PLR0913 -- what is said, by whom, and the two words tha
 
     Raises:
         OtherChangesError: Something else would change.
+        NotOwnerError: An owner would change, and somebody says it who may not.
+        UnknownIdentityError: Somebody who is named is no person, or has left.
         RelaxesError: Something relaxes, and nobody said that it may.
         NotSelfError: Approvers would change, and another account than the data directory's says it (rule 4).
         TaskboundError: As `compare_file`.
@@ -159,12 +172,23 @@ def apply_file(  # noqa: PLR0913 -- what is said, by whom, and the two words tha
             tx.tools.put_tool(step.after, expect=step.before.version)
         events: list[Event] = [declaring(step.after, actor) for step in changing if step.declares]
         events += _share(tx, server, actor)
+        events += _own(tx, namespace, [step for step in changing if step.owned], actor, owns=owns)
         events += _name(tx, namespace, [step for step in changing if step.old != step.new], actor, owns=owns)
         if events:
             tx.audit.append(namespace, means.writer, events, means.clock.now())  # 3
         return found
 
     return means.store.write(work)
+
+
+def _own(
+    tx: Transaction, namespace: str, steps: list[_Step], actor: Actor, *, owns: bool
+) -> list[ToolOwnerChanged]:
+    """The records of who owns these tools from now on (rule 4)."""
+    if not steps:
+        return []
+    persons, _ = tx.identities.lock_grantors(namespace)
+    return [owned_by(step.before, step.after.owner, persons, actor, owns=owns) for step in steps]
 
 
 def _name(
@@ -231,7 +255,9 @@ def _steps(tools: ToolReads, namespace: str, said: Saying) -> tuple[_Step, ...]:
             )
         old = named.get(one.name)
         new = old if one.approvers is None else require_few(one.approvers)
-        steps.append(_Step(before=pin, after=declared(pin, one.said, find), old=old, new=new))
+        after = declared(pin, one.said, find)
+        after = after if one.owner is None else replace(after, owner=one.owner)
+        steps.append(_Step(before=pin, after=after, old=old, new=new))
     return tuple(steps)
 
 
@@ -248,4 +274,5 @@ def _held(pin: PinnedTool, approvers: tuple[str, ...] | None) -> Declared:
         probes=pin.probes,
         checks=pin.checks,
         approvers=approvers,
+        owner=pin.owner,
     )

@@ -5,6 +5,7 @@
 2. The first version of a pin is the instant at which it was made, and not 1: a daemon that has seen a tool
    which was taken away would take what is pinned under its name for that one. A pin changes less often than
    once in a microsecond, so that no later pin of the name has a version that an earlier one had.
+3. Whoever pins a server owns its tools, until they are given to somebody else (`owning`).
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ class Pins:
             events: list[Event] = [_added(server, identity, actor)]
             now = self._means.clock.now()
             for definition in definitions:
-                tool = _pin(server, definition, now)
+                tool = _pin(server, definition, now, actor)
                 tx.tools.put_tool(tool, expect=0)
                 events.append(_pinned(tool, definition, actor))
             self._record(tx, namespace, events)
@@ -130,7 +131,7 @@ def require_server(server: PinnedServer | None, name: str) -> PinnedServer:
     return server
 
 
-def _pin(server: PinnedServer, definition: ToolDefinition, now: Instant) -> PinnedTool:
+def _pin(server: PinnedServer, definition: ToolDefinition, now: Instant, actor: Actor) -> PinnedTool:
     return PinnedTool(
         namespace=server.namespace,
         name=join_tool_name(server.name, definition.name),
@@ -140,6 +141,7 @@ def _pin(server: PinnedServer, definition: ToolDefinition, now: Instant) -> Pinn
         digest=definition.digest,
         state="pinned",
         version=now,  # 2
+        owner=actor.name,  # 3
     )
 
 
@@ -161,4 +163,5 @@ def _pinned(tool: PinnedTool, definition: ToolDefinition, actor: Actor) -> ToolP
         effect=definition.effect.value,
         by=actor.name,
         proof=actor.proof,
+        owner=tool.owner,
     )

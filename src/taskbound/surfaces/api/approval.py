@@ -302,6 +302,7 @@ def detail_of(means: Means, snapshot: Snapshot, one: StoredApproval) -> wire.App
         server=kept.server,
         server_identity=server.spec.decode() if server is not None and same else "",
         definition=kept.definition,
+        owner=tool.owner if tool is not None else "",
         attempt=kept.attempt,
         last_outcome=snapshot.actions.act(question.namespace, kept.root, kept.act_key).last_outcome,
         policies=kept.policies,

@@ -194,6 +194,7 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_tool.DeclareTool: _operation("api:tool:declare", _P, tool.declare_tool),
     wire_tool.DiffTool: _operation("api:tool:diff", _R, tool.diff_tool),
     wire_tool.ListTools: _operation("api:tool:list", _R, tool.list_tools),
+    wire_tool.OwnTool: _operation("api:tool:owning", Right.GIVER, tool.own_tool),
     wire_tool.ReachTools: _operation("api:tool:reach", _G, tool.reach_tools),
     wire_tool.SeeTools: _operation("api:tool:see", Right.LOOKER, tool.see_tools),
     wire_tool.AddUpstream: _operation("api:upstream:add", _P, tool.add_upstream),

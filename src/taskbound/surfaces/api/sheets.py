@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from taskbound.core.action import Action, Frame
@@ -37,7 +38,7 @@ def sheet_for(snapshot: Snapshot, found: StoredApproval) -> SheetOf:
         server=kept.server,
         definition=kept.definition,
     )
-    return sheet_of(
+    sheet = sheet_of(
         question,
         Action(frame=frame, arguments=kept.arguments),
         server_identity=server.spec.decode() if server is not None and same else "",
@@ -45,3 +46,4 @@ def sheet_for(snapshot: Snapshot, found: StoredApproval) -> SheetOf:
         last_outcome=snapshot.actions.act(question.namespace, kept.root, kept.act_key).last_outcome,
         policies=kept.policies,
     )
+    return replace(sheet, owner=tool.owner if tool is not None else "")

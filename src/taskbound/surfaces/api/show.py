@@ -259,8 +259,8 @@ def template_row(template: Template) -> TemplateRow:
     )
 
 
-def tool_row(tool: PinnedTool, approvers: tuple[str, ...] | None = None) -> ToolRow:
-    """A pinned tool, and who approves for it, to those who may know."""
+def tool_row(tool: PinnedTool, approvers: tuple[str, ...] | None = None, owner: str = "") -> ToolRow:
+    """A pinned tool, and who approves and answers for it, to those who may know."""
     return ToolRow(
         name=tool.name,
         server=tool.identity,
@@ -273,6 +273,7 @@ def tool_row(tool: PinnedTool, approvers: tuple[str, ...] | None = None) -> Tool
         checks=tool.checks,
         roles=tool.roles,
         approvers=approvers,
+        owner=owner,
     )
 
 
@@ -289,6 +290,7 @@ def upstream_row(
         changed=sum(one.state != "pinned" for one in tools),
         agents=server.agents,
         secrets=() if secrets is None else tuple(_secret_row(slot, known.get(slot)) for slot in spec.slots),
+        owners=() if secrets is None else tuple(sorted({one.owner for one in tools})),
     )
 
 

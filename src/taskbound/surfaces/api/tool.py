@@ -17,6 +17,7 @@ from taskbound.core.tool.argument import offered
 from taskbound.flows.tool import Declaration
 from taskbound.flows.tool.answering import set_approvers
 from taskbound.flows.tool.applying import Saying, ToolSaying, apply_file, compare_file
+from taskbound.flows.tool.owning import set_owner
 from taskbound.flows.tool.secret import slots_of
 from taskbound.surfaces.api.filters import require_server
 from taskbound.surfaces.api.show import tool_row, upstream_row
@@ -39,6 +40,7 @@ __all__ = [
     "diff_tool",
     "list_tools",
     "list_upstreams",
+    "own_tool",
     "reach_tools",
     "remove_upstream",
     "see_tools",
@@ -164,7 +166,7 @@ async def list_tools(daemon: Daemon, connection: Connection, ask: wire.ListTools
             require_server(snapshot, connection.namespace, ask.server)
             tools = snapshot.tools.tools(connection.namespace, server=ask.server)
             named = snapshot.tools.approvers(connection.namespace)
-        return wire.ToolRows(rows=tuple(tool_row(one, named.get(one.name)) for one in tools))
+        return wire.ToolRows(rows=tuple(tool_row(one, named.get(one.name), one.owner) for one in tools))
 
     return await daemon.read(read)
 
@@ -242,7 +244,8 @@ async def apply_tools(daemon: Daemon, connection: Connection, ask: wire.ApplyToo
     said = Saying(
         server=ask.server,
         tools=tuple(
-            ToolSaying(name=one.name, said=_declaration(one), approvers=one.approvers) for one in ask.tools
+            ToolSaying(name=one.name, said=_declaration(one), approvers=one.approvers, owner=one.owner)
+            for one in ask.tools
         ),
         shareable=ask.shareable,
     )
@@ -297,6 +300,18 @@ async def answer_for_tool(daemon: Daemon, connection: Connection, ask: wire.Answ
         actor, owns = daemon.require_giver(connection)
         space = connection.namespace
         set_approvers(daemon.means, space, ask.name, ask.approvers, actor=actor, owns=owns)
+        daemon.views.forget()
+        return Done()
+
+    return await daemon.first(work)
+
+
+async def own_tool(daemon: Daemon, connection: Connection, ask: wire.OwnTool) -> Answer:
+    """Keep who answers for a tool."""
+
+    def work() -> Answer:
+        actor, owns = daemon.require_giver(connection)
+        set_owner(daemon.means, connection.namespace, ask.name, ask.owner, actor=actor, owns=owns)
         daemon.views.forget()
         return Done()
 

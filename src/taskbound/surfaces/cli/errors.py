@@ -91,7 +91,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         other-changes relaxes same-risk scope-changed signed-together
         server-changed statement-time stopped task-ended task-expired task-not-started task-paused
         token-audience token-expired token-issuer token-key token-not-yet token-unproven
-        too-long-to-show too-many-holds too-many-questions too-many-refusals tool-changed tree-too-large
+        too-long-to-show too-many-holds too-many-questions too-many-refusals tool-changed
+        tool-without-owner tree-too-large
         shadowed-resource stray-question unable-client unbridgeable unknown-resource
         unknown-action unknown-approval unknown-bundle unknown-identity unknown-issuer unknown-key
         unknown-server unknown-session unknown-template unknown-tool unproven unvouched upstream-exists

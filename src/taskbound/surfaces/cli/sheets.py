@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from taskbound.core.action import Action, Frame
@@ -46,7 +47,7 @@ def action_from(found: ApprovalDetail, question: Question, arguments: bytes = b"
 
 def sheet_from(found: ApprovalDetail, question: Question) -> SheetOf:
     """What the sheet is made of, from what the daemon sent ."""
-    return sheet_of(
+    sheet = sheet_of(
         question,
         action_from(found, question),
         server_identity=found.server_identity,
@@ -54,3 +55,4 @@ def sheet_from(found: ApprovalDetail, question: Question) -> SheetOf:
         last_outcome=found.last_outcome,
         policies=found.policies,
     )
+    return replace(sheet, owner=found.owner)

@@ -21,6 +21,7 @@ from taskbound.wire.tool import (
     DeclareTool,
     DiffTool,
     ListTools,
+    OwnTool,
     ToolDiff,
     ToolRow,
     ToolRows,
@@ -63,6 +64,10 @@ ChecksOption = Annotated[
         " declared before.",
     ),
 ]
+OwnerOption = Annotated[
+    str,
+    typer.Option("--owner", metavar="PERSON", help="Who answers for it: without one, what acts is refused."),
+]
 EffectOption = Annotated[
     Literal["read", "write", "destructive"] | None,
     typer.Option(
@@ -91,9 +96,16 @@ def list_tools(
         session.screen.document(found)
         return
     session.screen.table(
-        ("TOOL", "EFFECT", "STATE", "APPROVERS", "DESCRIPTION"),
+        ("TOOL", "EFFECT", "STATE", "OWNER", "APPROVERS", "DESCRIPTION"),
         [
-            (one.name, _effect(one), one.state, _approvers(one), _description(bytes(one.raw)))
+            (
+                one.name,
+                _effect(one),
+                one.state,
+                one.owner or "(nobody)",
+                _approvers(one),
+                _description(bytes(one.raw)),
+            )
             for one in found.rows
         ],
         "no tools are pinned; add a server with `taskbound upstream add` or `taskbound init`",
@@ -152,7 +164,8 @@ def accept(
     "taskbound tool declare bank__pay --probe invoice=answer:bank__get_invoice#id\n"
     "taskbound tool declare bank__pay --check '60:bill=row:sqlite:/srv/ledger.db?table=payments&key=bill'\n"
     "taskbound tool declare git__git_push --approver bob --approver carl\n"
-    "taskbound tool declare git__git_push --no-approvers",
+    "taskbound tool declare git__git_push --no-approvers\n"
+    "taskbound tool declare git__git_push --owner bob",
 )
 def declare(
     session: Session,
@@ -175,23 +188,30 @@ def declare(
     no_approvers: Annotated[
         bool, typer.Option("--no-approvers", help="Leave it to those who approve for the agent.")
     ] = False,
+    owner: OwnerOption = "",
 ) -> None:
-    """Say what a tool does, what its arguments name, or who approves for it.
+    """Say what a tool does, what its arguments name, or who approves or answers for it.
 
     What an argument names is looked at when a person is asked about a call, is part of what they sign, and is
     looked at again before it runs. This is said of the pinned definition, and falls with it. Who approves is
-    said of the tool's name, by the account that owns the data directory.
+    said of the tool's name, by the account that owns the data directory. Who answers for it is said by
+    whoever does until then, or by that account where nobody does any more.
     A person's act: it is refused from inside a gateway or a `taskbound run`.
     """
     wanted = _wanted(probes, none=none)
     showing = _showing(checks, none=no_checks)
     purposes = None if roles is None else tuple(role_text(*one) for one in parse_roles(roles).items())
     said_of_it = any(one is not None for one in (idempotent, wanted, showing, effect, purposes))
-    if [said_of_it, bool(approver), no_approvers].count(True) > 1:
-        raise BadInputError("approvers are declared by themselves", remedy="give only `--approver`")
+    if [said_of_it, bool(approver), no_approvers, bool(owner)].count(True) > 1:
+        raise BadInputError(
+            "approvers and an owner are declared by themselves", remedy="give only `--approver`, or `--owner`"
+        )
     digest = _pinned(session, name)
     if approver or no_approvers:
         _set_approvers(session, name, None if no_approvers else tuple(approver))
+        return
+    if owner:
+        _set_owner(session, name, owner)
         return
     said = DeclareTool(
         name=name,
@@ -269,6 +289,12 @@ def _set_approvers(session: Session, name: str, approvers: tuple[str, ...] | Non
     session.confirm(f"Have {who} approve for {shown(name)}?")
     answer = session.ask(AnswerForTool(name=name, approvers=approvers), Done)
     session.done(answer, f"{who} approve for {shown(name)}")
+
+
+def _set_owner(session: Session, name: str, owner: str) -> None:
+    session.confirm(f"Have {shown(owner)} answer for {shown(name)}?")
+    answer = session.ask(OwnTool(name=name, owner=owner), Done)
+    session.done(answer, f"{shown(owner)} answers for {shown(name)}")
 
 
 def _show(session: Session, found: ToolDiff) -> None:

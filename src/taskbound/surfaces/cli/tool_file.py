@@ -160,12 +160,13 @@ def describe(
     if not rows:
         raise BadInputError(f"the server `{shown(server)}` has no tools, so there is nothing to describe")
     proposals = [describe_tool(parse_definition(bytes(one.raw))) for one in rows]
+    owners = tuple(one.owner for one in rows)
     upstreams = session.ask(ListUpstreams(), UpstreamRows).rows
     slots = [slot for one in upstreams if one.spec.name == server for slot in one.spec.slots]
     if session.screen.json and not out:
-        session.screen.document(_value(server, proposals, slots))
+        session.screen.document(_value(server, proposals, slots, owners))
         return
-    put(session, written(server, proposals, slots), out)
+    put(session, written(server, proposals, slots, owners), out)
 
 
 def schema(
@@ -197,8 +198,17 @@ def read_tool_file(name: str) -> ToolFile:
         return parse_tool_file(document.value)
 
 
-def written(server: str, proposals: Iterable[Proposal], slots: Sequence[str] = ()) -> bytes:
-    """A proposed file as YAML, with the reasons as comments (rule 5); it reads back as a tool file."""
+def written(
+    server: str, proposals: Sequence[Proposal], slots: Sequence[str] = (), owners: Sequence[str] = ()
+) -> bytes:
+    """A proposed file as YAML, with the reasons as comments (rule 5); it reads back as a tool file.
+
+    Args:
+        server: The server's name.
+        proposals: What is proposed of each tool.
+        slots: What the server is pinned with.
+        owners: Of each tool, the person who answers for it, or empty words; none where that is not said.
+    """
     lines = [
         "# Proposed from what the server's tools say of themselves. Applied as it is, it loosens nothing.",
         "# yaml-language-server: $schema=tool-file.schema.json",
@@ -206,8 +216,11 @@ def written(server: str, proposals: Iterable[Proposal], slots: Sequence[str] = (
         *(write_yaml({"slots": [*slots]}).splitlines() if slots else ()),
         "tools:",
     ]
-    for one in proposals:
+    named: Sequence[str | None] = owners or [None] * len(proposals)
+    for one, owner in zip(proposals, named, strict=True):
         lines.append(f"  {_key(one.name)}:")
+        if owner is not None:
+            lines.append(f"    {_line({'owner': owner})}" if owner else "    # owner: nobody answers for it")
         lines.append(f"    effect: {one.effect.value}  # {one.why}")
         known = [guess for guess in one.roles if guess.role is not None]
         lines.append("    roles:" if known else "    roles: {}")
@@ -297,6 +310,7 @@ def _said(file: ToolFile, server: str) -> Iterator[ToolSaid]:
             probes=one.probes,
             checks=one.checks,
             approvers=one.approvers,
+            owner=one.owner,
         )
 
 
@@ -309,17 +323,20 @@ def _show(session: Session, found: ToolChanges) -> None:
         session.screen.fields([("until now", one.before), ("from now on", one.after)])
 
 
-def _value(server: str, proposals: Sequence[Proposal], slots: Sequence[str]) -> JsonValue:
+def _value(
+    server: str, proposals: Sequence[Proposal], slots: Sequence[str], owners: Sequence[str]
+) -> JsonValue:
     named: dict[str, JsonValue] = {"slots": [*slots]} if slots else {}
     return {
         "server": server,
         **named,
         "tools": {
             one.name: {
+                **({"owner": owner} if owner else {}),
                 "effect": one.effect.value,
                 "roles": {guess.argument: guess.role.value for guess in one.roles if guess.role is not None},
             }
-            for one in proposals
+            for one, owner in zip(proposals, owners, strict=True)
         },
     }
 

@@ -239,12 +239,23 @@ def list_upstreams(session: Session) -> None:
         session.screen.document(found)
         return
     session.screen.table(
-        ("SERVER", "TOOLS", "CHANGED", "AGENTS", "VARIABLES", "LIMITS", "SECRETS", "COMMAND OR URL"),
+        (
+            "SERVER",
+            "TOOLS",
+            "CHANGED",
+            "OWNERS",
+            "AGENTS",
+            "VARIABLES",
+            "LIMITS",
+            "SECRETS",
+            "COMMAND OR URL",
+        ),
         [
             (
                 one.spec.name,
                 one.tools,
                 one.changed,
+                ",".join(owner or "(nobody)" for owner in one.owners) or "-",
                 ",".join(one.agents) or "every",
                 ",".join(variable for variable, _ in one.spec.environment) or "-",
                 limit_words(one.spec.limits) or "-",

@@ -152,6 +152,7 @@ class SqlTools:
             checks=json_texts(tool.checks),
             effect=tool.effect,
             roles=json_texts(tool.roles),
+            owner=tool.owner,
         )
 
     def put_approvers(self, namespace: str, tool: str, approvers: tuple[str, ...] | None) -> None:
@@ -207,6 +208,7 @@ def _tool(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     checks: str,
     effect: str,
     roles: str,
+    owner: str,
 ) -> PinnedTool:
     return PinnedTool(
         namespace=namespace,
@@ -223,4 +225,5 @@ def _tool(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
         checks=read_texts(checks),
         effect=effect,
         roles=read_texts(roles),
+        owner=owner,
     )

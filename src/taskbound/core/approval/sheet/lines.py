@@ -58,6 +58,7 @@ class Label(Enum):
     NAMESPACE = "namespace"
     TASK = "task"
     TOOL = "tool"
+    OWNER = "owner"
     SERVER_IDENTITY = "server"
     ATTEMPT = "attempt"
     ARGUMENTS = "arguments"

@@ -112,6 +112,7 @@ def _read(fields: Fields) -> SheetOf:
         task=fields.text(Label.TASK),
         requester=fields.text(Label.REQUESTER),
         tool=fields.text(Label.TOOL),
+        owner=fields.text(Label.OWNER) if fields.all(Label.OWNER) else "",
         server=fields.text(Label.SERVER),
         server_identity=fields.text(Label.SERVER_IDENTITY),
         definition=fields.text(Label.DEFINITION),

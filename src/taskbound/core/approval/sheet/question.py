@@ -29,7 +29,7 @@ def sheet_of(  # noqa: PLR0913 -- what is not in the question, each thing by its
     policies: tuple[str, ...] = (),
     reason: str = "",
 ) -> SheetOf:
-    """What the approvers of this question are to see.
+    """What the approvers of this question are to see, but for who owns the tool.
 
     Args:
         question: What is asked, with its digest.

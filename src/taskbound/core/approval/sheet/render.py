@@ -147,6 +147,8 @@ def _acting(of: SheetOf) -> Iterator[Item]:
     yield from _named(Label.NAMESPACE, of.namespace)
     yield from _named(Label.TASK, of.task)
     yield from _named(Label.TOOL, of.tool)
+    if of.owner:
+        yield from _named(Label.OWNER, of.owner)
     yield from _named(Label.SERVER_IDENTITY, of.server_identity)
     before = ("the", "one", "before:", Quoted(text=of.last_outcome))
     yield Item(label=Label.ATTEMPT, atoms=(f"{of.attempt},", *before))

@@ -102,6 +102,8 @@ class SheetOf:
     arguments: bytes
     """Canonical: the bytes that will be sent."""
     operands: tuple[SheetOperand, ...]
+    owner: str = ""
+    """The person who answers for the tool; empty where nobody does. Whoever shows the sheet says it."""
     attempt: int
     """Which attempt of this act in the tree of tasks this is, from 1."""
     last_outcome: str

@@ -47,6 +47,8 @@ from taskbound.core.audit.events.people import (
     NamespaceChanged,
     PersonKeyChanged,
     PersonsLinked,
+    ToolApproversChanged,
+    ToolOwnerChanged,
 )
 from taskbound.core.audit.events.policy import (
     PolicyActivated,
@@ -70,7 +72,6 @@ from taskbound.core.audit.events.standing import (
     TemplateRemoved,
     TemplateSaved,
     ToolAccepted,
-    ToolApproversChanged,
     ToolChanged,
     ToolDeclared,
     ToolPinned,
@@ -152,6 +153,7 @@ __all__ = [
     "ToolApproversChanged",
     "ToolChanged",
     "ToolDeclared",
+    "ToolOwnerChanged",
     "ToolPinned",
     "UpstreamAdded",
     "UpstreamDeclared",
@@ -184,6 +186,7 @@ Event: TypeAlias = (
     | ToolDeclared
     | ToolAccepted
     | ToolApproversChanged
+    | ToolOwnerChanged
     | IssuerAdded
     | IssuerRemoved
     | TemplateSaved

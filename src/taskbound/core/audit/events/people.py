@@ -1,11 +1,18 @@
-"""What is recorded of people: their keys, who is which human, who answers for an agent, what is a demo."""
+"""What is recorded of people: their keys, who is which human, who answers for what, what is a demo."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-__all__ = ["AgentPeopleChanged", "NamespaceChanged", "PersonKeyChanged", "PersonsLinked"]
+__all__ = [
+    "AgentPeopleChanged",
+    "NamespaceChanged",
+    "PersonKeyChanged",
+    "PersonsLinked",
+    "ToolApproversChanged",
+    "ToolOwnerChanged",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,5 +66,32 @@ class AgentPeopleChanged:
     identity: str
     owner: str
     approvers: tuple[str, ...]
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolApproversChanged:
+    """Other persons approve for a tool than until now."""
+
+    kind: ClassVar[str] = "tool-approvers-changed"
+    tool: str
+    approvers: tuple[str, ...]
+    by: str
+    proof: str
+    own: bool = True
+    """Whether the tool has approvers of its own; if not, those who approve for the agent do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolOwnerChanged:
+    """Somebody else answers for a tool, or nobody does any more."""
+
+    kind: ClassVar[str] = "tool-owner-changed"
+    tool: str
+    before: str
+    """The owner until now; empty when nobody was."""
+    owner: str
+    """Empty when whoever was has left."""
     by: str
     proof: str

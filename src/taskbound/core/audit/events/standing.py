@@ -19,7 +19,6 @@ __all__ = [
     "TemplateRemoved",
     "TemplateSaved",
     "ToolAccepted",
-    "ToolApproversChanged",
     "ToolChanged",
     "ToolDeclared",
     "ToolPinned",
@@ -175,6 +174,8 @@ class ToolPinned:
     effect: str
     by: str
     proof: str
+    owner: str = ""
+    """The person who answers for it; empty in records from before tools had owners."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,19 +203,6 @@ class ToolAccepted:
     after: str
     by: str
     proof: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolApproversChanged:
-    """Other persons approve for a tool than until now."""
-
-    kind: ClassVar[str] = "tool-approvers-changed"
-    tool: str
-    approvers: tuple[str, ...]
-    by: str
-    proof: str
-    own: bool = True
-    """Whether the tool has approvers of its own; if not, those who approve for the agent do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 1. What relaxes is named: an effect that is less than it was taken for until now, a call that may be repeated,
    a check that shows an effect, a look at what an argument names that is not taken any more, a limit that an
    argument is not worth any more, somebody who may approve, a process that goes on from task to task.
+   So does an owner where nobody was: a tool that acts is refused without one.
    Who is named where nobody was takes the place of the agent's own approvers, and may be none of them.
 2. The digest is of all changes and of the definitions that they are of: who agrees to it, agrees to these
    changes of these definitions, and to no others.
@@ -41,6 +42,7 @@ class Declared:
     probes: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
     approvers: tuple[str, ...] | None = None
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +110,9 @@ def _changed(before: Declared, after: Declared) -> Iterator[tuple[str, str, str,
         yield "checks", " ".join(before.checks), " ".join(after.checks), shown
     if before.approvers != after.approvers:
         yield "approvers", _people(before.approvers), _people(after.approvers), _more_people(before, after)
+
+    if before.owner != after.owner:
+        yield "owner", before.owner or "nobody", after.owner or "nobody", not before.owner
 
 
 def _unlimited(before: Declared, after: Declared) -> bool:

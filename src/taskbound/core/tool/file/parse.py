@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_LINES", "PATTERN", "TOOL_MEMBERS", "ToolFile", "ToolSays", "parse_tool_file"]
 
 PATTERN: Final = r"[a-z0-9*][a-z0-9*-]{0,31}"
-TOOL_MEMBERS: Final = ("effect", "roles", "idempotent", "probes", "checks", "approvers", "slots")
+TOOL_MEMBERS: Final = ("effect", "roles", "idempotent", "probes", "checks", "owner", "approvers", "slots")
 _EFFECTS: Final = tuple(one.value for one in Effect)
 _ROLES: Final = tuple(one.value for one in Role)
 MAX_LINES: Final = 256
@@ -52,6 +52,8 @@ class ToolSays:
     idempotent: bool | None = None
     probes: tuple[str, ...] | None = None
     checks: tuple[str, ...] | None = None
+    owner: str | None = None
+    """The person who answers for it."""
     approvers: tuple[str, ...] | None = None
 
 
@@ -157,6 +159,7 @@ def _parse_tool(name: str, value: JsonValue, place: Place) -> ToolSays:
         idempotent=idempotent if isinstance(idempotent, bool) else None,
         probes=_parse_texts(members, "probes", place),
         checks=_parse_texts(members, "checks", place),
+        owner=place.member("owner").read_text(members["owner"]) if "owner" in members else None,
         approvers=_parse_texts(members, "approvers", place),
     )
 

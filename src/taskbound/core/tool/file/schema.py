@@ -42,6 +42,7 @@ def tool_file_schema() -> dict[str, JsonValue]:
             },
             "probes": _texts("What arguments name that can change, such as `bill=file:/srv/bills`."),
             "checks": _texts("What shows whether a call had its effect, such as `60:bill=row:…`."),
+            "owner": _text("The person who answers for it: without one, what acts is refused."),
             "approvers": _texts("The persons who approve for it."),
             "slots": _texts("Its arguments that hold a secret: no agent gives them, the egress fills them."),
         },
@@ -92,6 +93,10 @@ def _package() -> JsonValue:
         "required": ["registry", "name", "from", "before"],
         "additionalProperties": False,
     }
+
+
+def _text(description: str) -> JsonValue:
+    return {"description": description, "type": "string", "minLength": 1}
 
 
 def _texts(description: str) -> JsonValue:

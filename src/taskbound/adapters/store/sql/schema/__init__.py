@@ -214,6 +214,7 @@ tools: Final = Table(
     Column("checks", TEXT, nullable=False, server_default=text("'[]'")),
     Column("effect", TEXT, nullable=False, server_default=text("''")),
     Column("roles", TEXT, nullable=False, server_default=text("'[]'")),
+    Column("owner", TEXT, nullable=False, server_default=text("''")),
     PrimaryKeyConstraint("namespace", "name"),
     Index("tools_by_server", "namespace", "server"),
     sqlite_strict=True,

@@ -1,0 +1,45 @@
+"""The tools of somebody who leaves: they approve for none and own none any more.
+
+1. An owner is taken away under the tool's version: what was evaluated before is evaluated again, in whatever
+   daemon. Nobody gets a tool by that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from taskbound.core.audit.events import ToolApproversChanged, ToolOwnerChanged
+
+if TYPE_CHECKING:
+    from taskbound.core.audit import Event
+    from taskbound.flows.means import Actor
+    from taskbound.ports.store import Transaction
+
+__all__ = ["let_go_of_tools"]
+
+
+def let_go_of_tools(
+    tx: Transaction, namespace: str, name: str, actor: Actor, events: list[Event]
+) -> list[str]:
+    """Take every tool from a person; the names of those that they owned, in order.
+
+    Args:
+        tx: The transaction in which they leave, which holds the lock on persons.
+        namespace: Of the person.
+        name: Theirs.
+        actor: Who says that they leave.
+        events: What is to be recorded goes there.
+    """
+    for tool, named in tx.tools.approvers(namespace).items():
+        if name in named:
+            others = tuple(one for one in named if one != name)
+            tx.tools.put_approvers(namespace, tool, others)
+            events.append(ToolApproversChanged(tool=tool, approvers=others, by=actor.name, proof=actor.proof))
+    owned = [tool for tool in tx.tools.tools(namespace) if tool.owner == name]
+    for pin in owned:
+        tx.tools.put_tool(replace(pin, owner="", version=pin.version + 1), expect=pin.version)  # 1
+        events.append(
+            ToolOwnerChanged(tool=pin.name, before=name, owner="", by=actor.name, proof=actor.proof)
+        )
+    return [pin.name for pin in owned]
