@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from taskbound.core.identity import NotOwnerError, UnknownIdentityError
-from taskbound.core.tool import Effect, parse_definition
+from taskbound.core.tool import Effect, ServerIdentity, parse_definition
 from taskbound.flows.decision.standing import UnknownToolError
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.leaving import People
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Store, Transaction
 
 BOB = actor_of("bob")
+BANK = ServerIdentity(namespace="default", command="/b", resolved="/b", sha256="0" * 64)
 LOOKED = ("bank__look", {"path": "/srv/a"})
 
 
@@ -59,6 +61,16 @@ def owned(name: str, owner: str) -> ToolSaying:
 def test_whoever_pins_a_server_owns_its_tools_and_the_record_says_so(world: World) -> None:
     assert (tool(world).owner, tool(world, "bank__look").owner) == ("ann", "ann")
     assert [one["owner"] for one in world.events("tool-pinned")] == ["ann", "ann"]
+
+
+def test_what_an_account_pinned_before_it_was_a_person_s_is_that_person_s(store: Store) -> None:
+    world = World(store=store)
+    world.pins.add("bank", BANK, b"{}", [json.dumps(PAY).encode()], agents=(), actor=actor_of("uid:1000"))
+    assert tool(world).owner == "uid:1000"
+    register_person(world.means, "default", "bob", uid=1001, actor=OWNER)
+    assert tool(world).owner == "uid:1000"
+    register_person(world.means, "default", "ann", uid=1000, actor=OWNER)
+    assert tool(world).owner == "ann"
 
 
 def test_a_tool_that_acts_is_refused_once_its_owner_has_left_and_one_that_reads_goes_on(

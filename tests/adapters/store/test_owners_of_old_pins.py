@@ -35,6 +35,7 @@ def fill(store: Store) -> None:
     world.pins.remove("default", "of-bob", ANN)
     pin(world, "of-bob", "ann")
     pin(world, "of-nobody", "uid:7")
+    pin(world, "of-account", "uid:1001")
     People(world.means, world.views).leave("default", "carl", actor_of("carl"), owns=False, reason="")
 
 
@@ -49,6 +50,7 @@ def check(store: Store, before: dict[str, int]) -> None:
     assert {name: one.owner for name, one in found.items()} == {
         "bank__look": "ann",
         "bank__pay": "ann",
+        "of-account__pay": "bob",  # whose account it is
         "of-bob__pay": "ann",  # who pinned it last
         "of-carl__pay": "",  # who has left
         "of-nobody__pay": "",  # no person
@@ -56,6 +58,7 @@ def check(store: Store, before: dict[str, int]) -> None:
     assert {name: one.version - before[name] for name, one in found.items() if one.owner} == {
         "bank__look": 1,
         "bank__pay": 1,
+        "of-account__pay": 1,
         "of-bob__pay": 1,
     }
 

@@ -25,6 +25,7 @@ from taskbound.core.identity import (
 )
 from taskbound.core.identity.grantable import parse_grantable, reach_of, require_giver
 from taskbound.core.scope import Scope
+from taskbound.flows.identity.tools import own_what_was_pinned
 from taskbound.flows.means import Actor
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ def register_person(
             account=f"peer-uid:{uid}",
             grantable="" if breadth is Breadth.NOTHING else breadth.value,
         )
-        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+        owned = own_what_was_pinned(tx, made, actor)
+        tx.audit.append(namespace, means.writer, [event, *owned], means.clock.now())
         return made
 
     return means.store.write(work)

@@ -1,7 +1,8 @@
-"""The tools of somebody who leaves: they approve for none and own none any more.
+"""The tools of somebody who comes, or leaves: then they approve for none and own none any more.
 
 1. An owner is taken away under the tool's version: what was evaluated before is evaluated again, in whatever
    daemon. Nobody gets a tool by that.
+2. What an account pinned while the namespace had no persons is the person's whose account that is.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from taskbound.core.audit.events import ToolApproversChanged, ToolOwnerChanged
 
 if TYPE_CHECKING:
     from taskbound.core.audit import Event
+    from taskbound.core.identity import Person
     from taskbound.flows.means import Actor
     from taskbound.ports.store import Transaction
 
-__all__ = ["let_go_of_tools"]
+__all__ = ["let_go_of_tools", "own_what_was_pinned"]
 
 
 def let_go_of_tools(
@@ -43,3 +45,18 @@ def let_go_of_tools(
             ToolOwnerChanged(tool=pin.name, before=name, owner="", by=actor.name, proof=actor.proof)
         )
     return [pin.name for pin in owned]
+
+
+def own_what_was_pinned(tx: Transaction, person: Person, actor: Actor) -> list[Event]:
+    """Give a new person the tools that their account pinned before (rule 2); the records of it."""
+    before = f"uid:{person.uid}"
+    events: list[Event] = []
+    for pin in tx.tools.tools(person.namespace):
+        if pin.owner == before:
+            tx.tools.put_tool(replace(pin, owner=person.name, version=pin.version + 1), expect=pin.version)
+            events.append(
+                ToolOwnerChanged(
+                    tool=pin.name, before=before, owner=person.name, by=actor.name, proof=actor.proof
+                )
+            )
+    return events

@@ -24,7 +24,7 @@ _TEXT: Final = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 _PINNED: Final = b'"kind":"tool-pinned"'
 _RECORDS: Final = sa.table("records", sa.column("number"), sa.column("namespace"), sa.column("body"))
 _TOOLS: Final = sa.table("tools", *map(sa.column, ("namespace", "name", "owner", "version")))
-_PERSONS: Final = sa.table("persons", *map(sa.column, ("namespace", "name", "state")))
+_PERSONS: Final = sa.table("persons", *map(sa.column, ("namespace", "name", "uid", "state")))
 
 
 def upgrade() -> None:
@@ -41,12 +41,14 @@ def upgrade() -> None:
         event = json.loads(bytes(body))["event"]
         if event["kind"] == "tool-pinned" and (space, event["tool"]) in tools:
             owners[space, event["tool"]] = event["by"]  # 1
-    present = sa.select(_PERSONS.c.namespace, _PERSONS.c.name).where(_PERSONS.c.state == "present")
-    persons = {(space, name) for space, name in link.execute(present)}
+    columns = (_PERSONS.c.namespace, _PERSONS.c.name, _PERSONS.c.uid)
+    persons: dict[tuple[str, str], str] = {}
+    for space, name, uid in link.execute(sa.select(*columns).where(_PERSONS.c.state == "present")):
+        persons[space, name] = persons[space, f"uid:{uid}"] = name
     for (space, tool), owner in owners.items():
         if (space, owner) in persons:  # 2
             link.execute(
                 sa.update(_TOOLS)
                 .where(_TOOLS.c.namespace == space, _TOOLS.c.name == tool)
-                .values(owner=owner, version=_TOOLS.c.version + 1)  # 3
+                .values(owner=persons[space, owner], version=_TOOLS.c.version + 1)  # 3
             )
