@@ -154,6 +154,7 @@ async def test_tasks_of_both_sdks_are_waited_for_asked_about_and_cancelled(tmp_p
             await client.cancel(waiting)
             rows = {one.tool: one.state for one in await place.settled(10 + 6)}
             lines = b"".join(client.lines)
+            await client.finish()  # a server whose task sleeps for ever outlives its input
     assert {key: text_of(found[key]) for key in ("slow", "job")} == {
         "slow": "Computed it in 0.2 s.",
         "job": "The job failed.",
