@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from tests.peers.rawclient import Era
 
-__all__ = ["PATIENT", "Place", "gone", "real", "served"]
+__all__ = ["PATIENT", "Place", "ended", "gone", "real", "served"]
 
 DEADLINE = 30.0
 MODULE = ("-m", "taskbound.wiring.gateway")
@@ -229,6 +229,22 @@ def gone(pid: int) -> bool:
         return True
 
 
+async def ended(pid: int) -> None:
+    """Wait until a process has ended, without taking the processor from it meanwhile."""
+    try:
+        watched = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    loop, over = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(watched, over.set)
+    try:
+        async with asyncio.timeout(DEADLINE):
+            await over.wait()
+    finally:
+        loop.remove_reader(watched)
+        os.close(watched)
+
+
 @contextlib.asynccontextmanager
 async def real(
     tmp_path: Path,
@@ -264,6 +280,4 @@ async def served(tmp_path: Path) -> AsyncIterator[Place]:
         place.close()
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
-        async with asyncio.timeout(DEADLINE):
-            while not gone(pid):
-                await asyncio.to_thread(os.sched_yield)
+        await ended(pid)
