@@ -13,6 +13,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
@@ -85,7 +86,7 @@ def make_ground(folder: Path, *, url: str, database: str) -> Ground:
     (folder / "note.txt").write_text("a note\n", encoding="utf-8")
     entity = {"type": "entity", "name": "ann", "entityType": "person", "observations": ["pays bills"]}
     ground.memory.write_text(json.dumps(entity) + "\n", encoding="utf-8")
-    with sqlite3.connect(folder / "bills.db") as database_file:
+    with closing(sqlite3.connect(folder / "bills.db")) as database_file, database_file:
         database_file.execute("CREATE TABLE bills (id INTEGER PRIMARY KEY, amount INTEGER)")
         database_file.execute("INSERT INTO bills VALUES (1, 30)")
     ground.repository.mkdir()

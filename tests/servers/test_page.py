@@ -25,6 +25,7 @@ LOCKS = ROOT / "requirements" / "servers"
 def locked() -> dict[str, str]:
     """The release of each server that was asked for."""
     found = dict(json.loads((LOCKS / "package.json").read_text(encoding="utf-8"))["dependencies"])
+    del found["oidc-provider"]  # an issuer of tokens for servers, and none of MCP
     for name in ("modern.in", "legacy.in"):
         text = (LOCKS / name).read_text(encoding="utf-8")
         found |= dict(re.findall(r"^(mcp-server-[a-z]+)==(\S+)$", text, re.MULTILINE))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
@@ -154,7 +155,7 @@ async def test_a_statement_that_writes_is_refused_where_sqlite_is_read(own: Grou
         await client.handshake()
         for statement in ("DELETE FROM bills", "SELECT 1; DELETE FROM bills"):
             await client.call("read_query", json.dumps({"query": statement}).encode())
-    with sqlite3.connect(own.folder / "bills.db") as database:
+    with closing(sqlite3.connect(own.folder / "bills.db")) as database:
         assert database.execute("SELECT count(*) FROM bills").fetchone() == (1,)
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ class Ledger:
         self.task = self.world.start(scope=SCOPE)
         self.path = folder / "ledger.db"
         self.own = sqlite3.connect(self.path, isolation_level=None)
+        weakref.finalize(self, self.own.close)
         self.own.execute("CREATE TABLE payments (note TEXT)")
         self.declare(f"60:note=row:sqlite:{self.path}?table=payments&key=note")
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ class Ledger(Holding):
         super().__init__(store)
         self.path = folder / "ledger.db"
         self.own = sqlite3.connect(self.path, isolation_level=None)
+        weakref.finalize(self, self.own.close)
         self.own.execute("CREATE TABLE invoices (id TEXT, version INTEGER)")
         self.own.execute("INSERT INTO invoices VALUES ('INV-7', 1)")
         self.task = self.world.start(scope=SCOPE)

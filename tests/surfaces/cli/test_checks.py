@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -53,7 +54,7 @@ def lose(ask: Asking) -> dict[str, Any]:
 
 def a_minute_later(place: Installation) -> None:
     """As if what was lost had been lost a minute sooner: a daemon's clock is not moved."""
-    with sqlite3.connect(place.home / "taskbound.db", timeout=30) as own:
+    with closing(sqlite3.connect(place.home / "taskbound.db", timeout=30)) as own, own:
         own.execute("UPDATE actions SET finished = finished - 61000000 WHERE state = 'unknown'")
 
 
