@@ -30,6 +30,8 @@ from taskbound.wire.identity import (
 )
 from taskbound.wire.task import StartTask, TaskDetail
 from taskbound.wire.tool import AddUpstream, ServerSpec
+from taskbound.wiring.home import find_socket
+from taskbound.wiring.start import answers
 
 DEADLINE = 30.0
 AGENT = "helper"
@@ -139,6 +141,18 @@ def client(socket: Path, role: str = "cli", agent: str = "") -> Client:
 def status(socket: Path) -> StatusReport:
     with client(socket) as one:
         return one.ask(Status(), StatusReport)
+
+
+def end_daemon(home: Path, number: int = signal.SIGTERM) -> None:
+    """End the daemon of a data directory that a client has started, and wait until it is gone."""
+    if not answers(find_socket(home)):
+        return
+    process = os.pidfd_open(status(find_socket(home)).pid)
+    try:
+        signal.pidfd_send_signal(process, number)
+        assert select.select([process], [], [], DEADLINE)[0], "the daemon goes on"
+    finally:
+        os.close(process)
 
 
 def covered(socket: Path) -> bool:

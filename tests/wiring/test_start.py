@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import shutil
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from taskbound.sdk.client import Client
 from taskbound.wire.connection import Open, Status, StatusReport
 from taskbound.wiring.home import ForeignHomeError, NoHomeError, OpenHomeError, find_socket, make_home
 from taskbound.wiring.start import DaemonNotStartedError, answers, daemon_environment, ensure_daemon
+from tests.wiring.running import end_daemon
 
 START = """
 import sys, pathlib
@@ -30,17 +30,6 @@ print(ensure_daemon(pathlib.Path(sys.argv[1])))
 def status_of(home: Path) -> StatusReport:
     with Client(find_socket(home), Open(role="cli", version=__version__)) as client:
         return client.ask(Status(), StatusReport)
-
-
-def end_daemon(home: Path, number: int = signal.SIGTERM) -> None:
-    if not answers(find_socket(home)):
-        return
-    process = os.pidfd_open(status_of(home).pid)
-    try:
-        signal.pidfd_send_signal(process, number)
-        select.select([process], [], [], 30)
-    finally:
-        os.close(process)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from taskbound.wire.action import Decide, Refused
 from taskbound.wire.audit import ExportAudit, ExportPage
 from taskbound.wiring.home import find_socket, make_home
 from taskbound.wiring.start import ensure_daemon
-from tests.wiring.running import AGENT, Running, client, settle_in, start_task, status
+from tests.wiring.running import AGENT, Running, client, end_daemon, settle_in, start_task, status
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,9 +67,12 @@ def test_a_daemon_whose_disk_failed_says_so_and_ends_and_the_next_client_starts_
         assert "the store failed, and this process ends" in failing.words
         assert "mend the disk" in failing.words
     ensure_daemon(home)
-    found = status(find_socket(home))
-    assert found.pid != failing.process.pid
-    with client(find_socket(home)) as person:
-        records = person.ask(ExportAudit(limit=5000), ExportPage).records
-        assert not any("echo__say" in one and "action-decided" in one for one in map(str, records))
-        start_task(person)
+    try:
+        found = status(find_socket(home))
+        assert found.pid != failing.process.pid
+        with client(find_socket(home)) as person:
+            records = person.ask(ExportAudit(limit=5000), ExportPage).records
+            assert not any("echo__say" in one and "action-decided" in one for one in map(str, records))
+            start_task(person)
+    finally:
+        end_daemon(home)
