@@ -17,7 +17,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from taskbound.core.action import ActionState
-from taskbound.core.errors import DeniedError, TaskboundError
+from taskbound.core.errors import DeniedError
 from taskbound.core.identity import UnprovenError
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.task import require_live
@@ -133,13 +133,13 @@ async def tell_token(daemon: Daemon, connection: Connection, ask: wire.TellToken
 
 async def _bury(daemon: Daemon, namespace: str) -> None:
     """Record what an egress left that is gone (`egress_left`); another one asks."""
-    tokens, known = ServerTokens(daemon.means), daemon.connections.tokens
-    for told in known.left(namespace, daemon.connections.egresses(), daemon.means.clock.now()):
-        try:
-            await daemon.first(partial(tokens.record, namespace, told))
-        except TaskboundError:
-            known.keep(namespace, told, daemon.means.clock.now())
-            raise
+    tokens = ServerTokens(daemon.means)
+
+    async def record(told: wire.TellToken) -> None:
+        await daemon.first(partial(tokens.record, namespace, told))
+
+    present = daemon.connections.egresses()
+    await daemon.connections.tokens.bury(namespace, present, daemon.means.clock.now, record)
 
 
 async def show_permit(daemon: Daemon, connection: Connection, ask: wire.ShowPermit) -> Answer:

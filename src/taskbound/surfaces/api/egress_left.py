@@ -9,12 +9,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from taskbound.surfaces.api.connection import Connection
     from taskbound.wire.egress import TellToken
@@ -65,6 +66,22 @@ class EgressTokens:
             found.append(structs.replace(told, state="left", why="egress-lost", seconds=rest, holder=None))
         return found
 
-    def keep(self, namespace: str, left: TellToken, now: int) -> None:
-        """This could not be recorded, and is to be at the next opportunity."""
-        self.note(namespace, _NOBODY, structs.replace(left, state="given"), now)
+    async def bury(
+        self,
+        namespace: str,
+        present: Iterable[Connection],
+        now: Callable[[], int],
+        record: Callable[[TellToken], Awaitable[None]],
+    ) -> None:
+        """Record what is to be said of those whose process is gone; raises as `record`.
+
+        What is not recorded, whatever was in the way, is to be at the next opportunity.
+        """
+        rest = deque(self.left(namespace, present, now()))
+        try:
+            while rest:
+                await record(rest[0])
+                rest.popleft()
+        finally:
+            for one in rest:
+                self.note(namespace, _NOBODY, structs.replace(one, state="given"), now())
