@@ -57,6 +57,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         http-method id-reused jwk-members jwk-point
         jwk-private jwk-set key-reused line-separator lone-surrogate look-alike-tool malformed mixed-agents
         needs-answer no-length no-session no-such-command no-such-module not-a-message not-acceptable
+        bad-binding
         not-an-object not-canonical not-finite
         not-initialized not-json not-open not-utf8 nothing-to-suggest number-range other-base other-bundle
         page-request passkey-algorithm
