@@ -1,0 +1,29 @@
+"""Who acts, in rows."""
+
+from __future__ import annotations
+
+from taskbound.adapters.store.sql.identity.identities import (
+    GROUPS,
+    ISSUERS,
+    PERSON_KEYS,
+    PERSONS,
+    SqlIdentities,
+    read_group,
+    read_issuer,
+    read_person,
+    read_person_key,
+    read_version,
+)
+
+__all__ = [
+    "GROUPS",
+    "ISSUERS",
+    "PERSONS",
+    "PERSON_KEYS",
+    "SqlIdentities",
+    "read_group",
+    "read_issuer",
+    "read_person",
+    "read_person_key",
+    "read_version",
+]
