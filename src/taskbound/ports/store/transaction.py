@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         TaskReads,
         TaskWrites,
     )
+    from taskbound.ports.token import ClaimWrites
     from taskbound.ports.tool import ToolReads, ToolWrites
 
 __all__ = ["Snapshot", "Transaction"]
@@ -94,6 +95,10 @@ class Transaction(Protocol):
     @property
     def bearers(self) -> BearerWrites:
         """Bearers of tasks."""
+
+    @property
+    def claims(self) -> ClaimWrites:
+        """What was used once."""
 
     @property
     def approvals(self) -> ApprovalWrites:

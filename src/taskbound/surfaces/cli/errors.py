@@ -99,6 +99,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         unknown-server unknown-session unknown-template unknown-tool unproven unvouched upstream-exists
         wrong-monitor-code wrong-state
         other-issuer token-refused token-too-wide
+        replayed
         egress-refused misnamed-pin no-permit not-answered other-act other-pin permit-used secret-missing
         secret-shown slot-taken slots-not-pinned
     """,

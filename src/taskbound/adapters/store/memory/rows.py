@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from taskbound.core.policy import InForce
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.task import Heartbeat, Task, Template
+    from taskbound.core.token import Claim, ClaimKind
     from taskbound.ports.action import StoredAction
     from taskbound.ports.approval import StoredApproval, StoredPlan
     from taskbound.ports.audit import PendingRecord, StoredCheckpoint
@@ -125,6 +126,7 @@ class Tables:
     runs: Rows[tuple[str, str, int, int], Run] = field(default_factory=Rows)
     task_accounts: Rows[tuple[str, str, int], tuple[str, str, int]] = field(default_factory=Rows)
     bearers: Rows[tuple[str, str], StoredBearer] = field(default_factory=Rows)
+    claims: Rows[tuple[str, ClaimKind, str], Claim] = field(default_factory=Rows)
     servers: Rows[tuple[str, str], PinnedServer] = field(default_factory=Rows)
     tools: Rows[tuple[str, str], PinnedTool] = field(default_factory=Rows)
     secrets: Rows[tuple[str, str, str], StoredSecret] = field(default_factory=Rows)

@@ -42,6 +42,7 @@ from taskbound.adapters.store.postgres.server.presence import Presence
 from taskbound.adapters.store.postgres.server.seat import Seat
 from taskbound.adapters.store.postgres.server.unsettled import Unsettled
 from taskbound.adapters.store.postgres.task import PostgresAmendments, PostgresTasks
+from taskbound.adapters.store.postgres.token import PostgresClaims
 from taskbound.adapters.store.postgres.tool import PostgresTools
 from taskbound.adapters.store.sql.audit import last_instant
 from taskbound.adapters.store.sql.task import SqlBearers
@@ -116,6 +117,11 @@ class PostgresTransaction:
     def bearers(self) -> SqlBearers:
         """Bearers of tasks."""
         return SqlBearers(self._link)
+
+    @property
+    def claims(self) -> PostgresClaims:
+        """What was used once."""
+        return PostgresClaims(self._link)
 
     @property
     def approvals(self) -> PostgresApprovals:

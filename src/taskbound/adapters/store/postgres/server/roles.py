@@ -60,6 +60,7 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "task_accounts": _APPENDED,
         "task_bearers": _KEPT,
         "templates": _REMOVABLE,
+        "claims": ("SELECT", "INSERT", "DELETE"),
         "remainders": _REMOVABLE,
         "heartbeats": _REMOVABLE,
         "runs": _KEPT,

@@ -45,6 +45,7 @@ from taskbound.adapters.store.sql.schema.columns import (
     whole_column,
 )
 from taskbound.adapters.store.sql.schema.secret import upstream_secrets
+from taskbound.adapters.store.sql.schema.token import claims
 
 __all__ = [
     "METADATA",
@@ -57,6 +58,7 @@ __all__ = [
     "approval_plans",
     "approvals",
     "checkpoints",
+    "claims",
     "heartbeats",
     "issuers",
     "kill_switches",

@@ -1,0 +1,31 @@
+"""What is used once: proofs of possession, assertions of clients, codes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+from alembic import op
+
+__all__ = ["down_revision", "revision", "upgrade"]
+
+revision: Final = "0026"
+down_revision: Final = "0025"
+
+_TEXT: Final = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+_WHOLE: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    """Make the table."""
+    op.create_table(
+        "claims",
+        sa.Column("namespace", _TEXT, nullable=False),
+        sa.Column("kind", _TEXT, nullable=False),
+        sa.Column("digest", _TEXT, nullable=False),
+        sa.Column("until", _WHOLE, nullable=False),
+        sa.PrimaryKeyConstraint("namespace", "kind", "digest"),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index("claims_by_end", "claims", ["until"])
