@@ -10,7 +10,7 @@ import pytest
 from tests.house.tree import ROOT
 
 ROOMS = ["core", "ports", "wire", "flows", "sdk", "surfaces", "adapters", "wiring"]
-ROOMS += [f"surfaces/{one}" for one in ("api", "cli", "gateway")]
+ROOMS += [f"surfaces/{one}" for one in ("api", "cli", "egress", "gateway", "http")]
 ROOMS += [f"adapters/{one}" for one in ("jose", "keys", "policy", "store", "targets", "upstream")]
 
 # contract, module that breaks it, the import
@@ -38,6 +38,7 @@ PLANTED = [
     ("The SDK carries no server code", "sdk/x.py", "import taskbound.surfaces"),
     ("The SDK carries no server code", "sdk/x.py", "import sqlalchemy"),
     ("No surface knows another", "surfaces/cli/x.py", "import taskbound.surfaces.api"),
+    ("No surface knows another", "surfaces/http/x.py", "import taskbound.surfaces.gateway"),
     ("No role of adapters knows another", "adapters/policy/x.py", "import taskbound.adapters.keys"),
 ]
 

@@ -21,12 +21,12 @@ from taskbound import __version__
 from taskbound.adapters.upstream.mcp.family import adopt_orphans
 from taskbound.adapters.upstream.mcp.server import StdioStarter
 from taskbound.core.errors import TaskboundError
-from taskbound.surfaces.gateway.http.bounds import Bounds
-from taskbound.surfaces.gateway.http.connection import HttpConnection
+from taskbound.surfaces.gateway.http.bounds import FrontBounds
 from taskbound.surfaces.gateway.http.errors import NotLoopbackError
 from taskbound.surfaces.gateway.http.front import Front
 from taskbound.surfaces.gateway.link import Timings
 from taskbound.surfaces.gateway.server import Plugs
+from taskbound.surfaces.http.connection import HttpConnection
 from taskbound.wire.connection import Open
 from taskbound.wiring.home import find_home
 from taskbound.wiring.log import open_log
@@ -149,7 +149,7 @@ async def _serve(listening: socket.socket, daemons: _Daemons, timings: Timings, 
         namespace=daemons.namespace,
         timings=timings,
     )
-    front = Front(plugs, daemons.of, Bounds(), hosts=hosts_of(address, port))
+    front = Front(plugs, daemons.of, FrontBounds(), hosts=hosts_of(address, port))
     own.append(front)
     loop = asyncio.get_running_loop()
     over = asyncio.Event()

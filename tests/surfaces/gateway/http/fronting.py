@@ -25,11 +25,11 @@ from typing import Any, Final, Self
 from taskbound import __version__
 from taskbound.adapters.upstream.mcp.server import Patience, StdioStarter
 from taskbound.sdk.client import AsyncClient
-from taskbound.surfaces.gateway.http.bounds import Bounds
-from taskbound.surfaces.gateway.http.connection import HttpConnection
+from taskbound.surfaces.gateway.http.bounds import FrontBounds
 from taskbound.surfaces.gateway.http.front import Front
 from taskbound.surfaces.gateway.link import Connect, Timings
 from taskbound.surfaces.gateway.server import Plugs
+from taskbound.surfaces.http.connection import HttpConnection
 from taskbound.wire.action import Malformed
 from taskbound.wire.connection import Open, Opened
 from taskbound.wire.envelope import Push
@@ -294,7 +294,7 @@ async def near(
         starter = StdioStarter(patience=Patience(start=30.0, stop=0.3))
         plugs = Plugs(connect=connect(""), start=starter, now=lambda: 1_000_000, timings=timings)
         given: dict[str, Any] = bounds
-        served = Front(plugs, connect, Bounds(**given), hosts=frozenset())
+        served = Front(plugs, connect, FrontBounds(**given), hosts=frozenset())
         loop = asyncio.get_running_loop()
         listening = socket.create_server(("127.0.0.1", 0), backlog=1024)  # as the process makes it
         server = await loop.create_server(lambda: HttpConnection(served), sock=listening, backlog=1024)
@@ -316,7 +316,7 @@ async def front(place: Place, *, hold: int = 0, before: str = "", **bounds: floa
     script = (
         "import os, sys\nfrom functools import partial\nfrom taskbound.wiring import front, gateway\n"
         f"os.environ['TASKBOUND_HOLD_SECONDS'] = '{hold}'\n"
-        f"front.Bounds = partial(front.Bounds, **{bounds!r})\n{before}\n"
+        f"front.FrontBounds = partial(front.FrontBounds, **{bounds!r})\n{before}\n"
         "sys.exit(gateway.main(sys.argv[1:]))\n"
     )
     words = ["--listen", "127.0.0.1:0", "--home", str(place.home)]

@@ -22,15 +22,12 @@ from taskbound.core.tool.errors import BadMirrorError
 from taskbound.core.tool.mirror import parse_mirrors
 from taskbound.surfaces.gateway.eras import agreed, initialized, requested_of
 from taskbound.surfaces.gateway.errors import IdReusedError, UnknownMethodError
-from taskbound.surfaces.gateway.http.errors import (
-    FrontFullError,
-    NotAcceptableError,
-    VerbError,
-)
-from taskbound.surfaces.gateway.http.head import SESSION
+from taskbound.surfaces.gateway.http.head import SESSION, read_head
+from taskbound.surfaces.gateway.http.reply import Reply
 from taskbound.surfaces.gateway.http.rules import require_era, require_mirrored, require_spoken
 from taskbound.surfaces.gateway.http.seat import Seat
 from taskbound.surfaces.gateway.methods import needs_id
+from taskbound.surfaces.http.errors import FrontFullError, NotAcceptableError, VerbError
 from taskbound.wire.mcp.era import LATEST_LEGACY, MODERN
 from taskbound.wire.mcp.errors import BadIdError, NotAMessageError
 from taskbound.wire.mcp.message import Notice, Request, parse_message
@@ -38,16 +35,19 @@ from taskbound.wire.mcp.salvage import salvage
 from taskbound.wire.mcp.write import NULL, result_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from typing import TypeAlias
 
-    from taskbound.surfaces.gateway.http.bounds import Bounds
-    from taskbound.surfaces.gateway.http.connection import HttpConnection
+    from taskbound.surfaces.gateway.http.bounds import FrontBounds
     from taskbound.surfaces.gateway.http.head import Head
-    from taskbound.surfaces.gateway.http.reply import Reply
     from taskbound.surfaces.gateway.http.sessions import Session
     from taskbound.surfaces.gateway.link import Connect
     from taskbound.surfaces.gateway.server import Plugs
+    from taskbound.surfaces.http.connection import HttpConnection
+    from taskbound.surfaces.http.reply import Carrier
     from taskbound.wire.mcp.message import Failure, Result
+
+    Connection: TypeAlias = HttpConnection[Head, Reply]
 
 __all__ = ["Front"]
 
@@ -60,7 +60,7 @@ class Front:
     """Serves every connection (`connection.Server`)."""
 
     def __init__(
-        self, plugs: Plugs, connect: Callable[[str], Connect], bounds: Bounds, *, hosts: frozenset[str]
+        self, plugs: Plugs, connect: Callable[[str], Connect], bounds: FrontBounds, *, hosts: frozenset[str]
     ) -> None:
         """Serve nobody yet.
 
@@ -74,7 +74,7 @@ class Front:
         self._connect = connect
         self.bounds = bounds
         self.hosts = hosts
-        self._connections: set[HttpConnection] = set()
+        self._connections: set[Connection] = set()
         self._reserved = 0
         self._seats: dict[bytes, Seat] = {}
         self._proving = 0
@@ -97,14 +97,14 @@ class Front:
 
     # --- connections -----------------------------------------------------------------------------
 
-    def enter(self, connection: HttpConnection) -> bool:
+    def enter(self, connection: Connection) -> bool:
         """Another connection; whether there is room for it."""
         if len(self._connections) >= self.bounds.connections:
             return False
         self._connections.add(connection)
         return True
 
-    def leave(self, connection: HttpConnection) -> None:
+    def leave(self, connection: Connection) -> None:
         """It is gone."""
         self._connections.discard(connection)
 
@@ -118,6 +118,14 @@ class Front:
     def release(self, size: int) -> None:
         """So much is not held any more."""
         self._reserved -= size
+
+    def read(self, verb: str, target: str, fields: Sequence[tuple[bytes, bytes]]) -> Head:
+        """What the head of a request says; raises as `read_head`."""
+        return read_head(verb, target, fields, hosts=self.hosts, most=self.bounds.body)
+
+    def reply(self, carrier: Carrier, head: Head | None) -> Reply:
+        """How a request is answered over this connection."""
+        return Reply(carrier, head, alive=self.bounds.alive)
 
     def take(self, head: Head, body: bytes, reply: Reply) -> None:
         """Answer a whole request."""

@@ -3,11 +3,9 @@
 1. An answer is a document, until something is told before it that belongs to the request: then it is a
    stream, if the client takes one; if not, what is told is left out. Who would rather have a stream gets
    one.
-2. A request is answered once. What comes after its end, or after its client's, is dropped.
-3. Nothing that is answered is to be kept, or held back, by anyone between.
-4. A stream on which nothing is said has a comment from time to time, so that a client that is gone is
+2. Nothing that is answered is to be held back by anyone between.
+3. A stream on which nothing is said has a comment from time to time, so that a client that is gone is
    noticed.
-5. What is known together is written together: each piece would wake the client for itself.
 """
 
 from __future__ import annotations
@@ -20,29 +18,18 @@ import h11
 
 from taskbound.surfaces.gateway.errors import INVALID_REQUEST, data_of, rpc_code
 from taskbound.surfaces.gateway.http.errors import status_of
+from taskbound.surfaces.http import reply as http
 from taskbound.wire.mcp.write import NULL, failure_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Protocol
-
     from taskbound.core.errors import TaskboundError
     from taskbound.surfaces.gateway.http.head import Head
-
-    class Carrier(Protocol):
-        """The connection that the answer goes over."""
-
-        def write(self, *events: h11.Event) -> None:
-            """Send these, together."""
-
-        def finished(self) -> None:
-            """The answer is whole."""
+    from taskbound.surfaces.http.reply import Carrier
 
 
 __all__ = ["Reply"]
 
 _LINES: Final = re.compile(rb"\r\n|\r|\n")
-_ALWAYS: Final = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
 _EVENTS: Final = (("Content-Type", "text/event-stream"), ("X-Accel-Buffering", "no"))
 _CHALLENGE: Final = 'Bearer realm="taskbound"'
 _OK: Final = 200
@@ -51,11 +38,7 @@ _UNAUTHORIZED: Final = 401
 _NOT_ALLOWED: Final = 405
 
 
-def _nothing() -> None:
-    """Nobody waits for this."""
-
-
-class Reply:
+class Reply(http.Reply):
     """How one request is answered."""
 
     def __init__(self, carrier: Carrier, head: Head | None, *, alive: float) -> None:
@@ -64,27 +47,15 @@ class Reply:
         Args:
             carrier: The connection.
             head: The request's; none when it could not be read.
-            alive: Seconds between two comments (rule 4).
+            alive: Seconds between two comments (rule 3).
         """
-        self._carrier = carrier
-        self._last = head is None
+        super().__init__(carrier, last=head is None)
         self._json = head is None or head.json
         self._stream = head is not None and head.stream
         self._eager = head is not None and head.eager
         self._alive = alive
         self._streaming = False
-        self._over = False
         self._timer: asyncio.TimerHandle | None = None
-        self._slow = False
-        self.on_lost: Callable[[], None] = _nothing
-        """Called once if the client goes away before it has its answer."""
-        self.on_slow: Callable[[bool], None] | None = None
-        """Called when the client stops reading, and when it goes on."""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it is answered, or nobody waits for it any more."""
-        return self._over
 
     @property
     def can_stream(self) -> bool:
@@ -111,7 +82,7 @@ class Reply:
         if self._over:
             return
         streams = self._stream and (self._eager or not self._json or not line)
-        events: list[h11.Event] = []  # 5
+        events: list[h11.Event] = []
         if streams and status == _OK and not self._streaming:
             self._streaming = True
             events.append(self._head(_OK, [*_EVENTS, *headers]))
@@ -124,9 +95,7 @@ class Reply:
             events.append(self._head(status, [*kind, ("Content-Length", str(len(body))), *headers]))
             if body:
                 events.append(h11.Data(data=body))
-        self._finish()
-        self._carrier.write(*events, h11.EndOfMessage())
-        self._carrier.finished()
+        self._end(*events)
 
     def accept(self) -> None:
         """Say that a message was taken that gets no answer."""
@@ -150,25 +119,7 @@ class Reply:
         self._eager = False
         self.answer(line, status=status, headers=tuple(headers))
 
-    def lost(self) -> None:
-        """The client is gone."""
-        if self._over:
-            return
-        self._finish()
-        self.on_lost()
-
-    def slow(self, *, slow: bool) -> None:
-        """The client stopped reading, or goes on."""
-        if slow is not self._slow:
-            self._slow = slow
-            if self.on_slow is not None:
-                self.on_slow(slow)
-
     # --- writing ---------------------------------------------------------------------------------
-
-    def _head(self, status: int, headers: list[tuple[str, str]]) -> h11.Response:
-        last = [("Connection", "close")] if self._last else []
-        return h11.Response(status_code=status, headers=[*headers, *_ALWAYS, *last])
 
     def _comment_later(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(self._alive, self._comment)
@@ -178,7 +129,7 @@ class Reply:
         self._comment_later()
 
     def _finish(self) -> None:
-        self._over = True
+        super()._finish()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.action.canonical import JsonValue
     from taskbound.sdk.client import AsyncClient
-    from taskbound.surfaces.gateway.http.bounds import Bounds
+    from taskbound.surfaces.gateway.http.bounds import FrontBounds
     from taskbound.surfaces.gateway.http.reply import Reply
     from taskbound.surfaces.gateway.http.sessions import Session
     from taskbound.surfaces.gateway.link import Connect
@@ -82,7 +82,7 @@ class Seat:
     """What one bearer opened (`framing.Client` of its gateway)."""
 
     def __init__(
-        self, plugs: Plugs, connect: Connect, bounds: Bounds, *, ended: Callable[[Seat], None]
+        self, plugs: Plugs, connect: Connect, bounds: FrontBounds, *, ended: Callable[[Seat], None]
     ) -> None:
         """Prepare; `open` begins.
 

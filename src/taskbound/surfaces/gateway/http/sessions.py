@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from taskbound.core.action.canonical import JsonValue
-    from taskbound.surfaces.gateway.http.bounds import Bounds
+    from taskbound.surfaces.gateway.http.bounds import FrontBounds
     from taskbound.surfaces.gateway.http.reply import Reply
     from taskbound.wire.mcp.message import Id
 
@@ -48,7 +48,7 @@ class Sessions:
     """Those of one bearer."""
 
     def __init__(
-        self, bounds: Bounds, clock: Callable[[], float], *, over: Callable[[Session], None]
+        self, bounds: FrontBounds, clock: Callable[[], float], *, over: Callable[[Session], None]
     ) -> None:
         """Start with none; the clock is the loop's, and `over` is told of each that ends."""
         self._over = over

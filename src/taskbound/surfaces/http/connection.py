@@ -7,10 +7,12 @@
 3. Each step has its time: the first byte, the head, the body, the reading of the answer. Who lets it pass
    is told so if that can be, and closed.
 4. Who was refused in the middle of sending may send on for a moment, unheard, so that it gets to read why.
-5. What waits to be read is bounded; who reads too slowly is closed, and its seat reads no server meanwhile.
+5. What waits to be read is bounded; who reads too slowly is closed, and its server is told meanwhile.
 6. What is written leaves at once. A stream is written in pieces, and the second must not wait until the
    first was acknowledged, for which a client takes 40 ms; asyncio sees to that for sockets of its own making
    alone.
+7. What a head may say, and what an answer looks like, is the server's own; a refusal of what could not be
+   read is written by the server's own answer too.
 """
 
 from __future__ import annotations
@@ -19,42 +21,67 @@ import asyncio
 import socket
 from contextlib import suppress
 from enum import Enum
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 import h11
 
 from taskbound.core.errors import TaskboundError
-from taskbound.surfaces.gateway.http.errors import (
+from taskbound.surfaces.http.errors import (
     BadHttpError,
     FrontFullError,
     HeadTooLargeError,
     SlowClientError,
 )
-from taskbound.surfaces.gateway.http.head import read_head, require_strict
-from taskbound.surfaces.gateway.http.reply import Reply
+from taskbound.surfaces.http.head import require_strict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskbound.surfaces.gateway.http.bounds import Bounds
-    from taskbound.surfaces.gateway.http.head import Head
+    from taskbound.surfaces.http.bounds import Bounds
+    from taskbound.surfaces.http.reply import Carrier
 
-__all__ = ["HttpConnection", "Server"]
+__all__ = ["Answering", "Head", "HttpConnection", "Server"]
 
 _END: Final = b"\r\n\r\n"
 _HIGH: Final = 262_144
 
 
-class Server(Protocol):
+class Head(Protocol):
+    """What a server made of a request's head."""
+
+    @property
+    def length(self) -> int:
+        """Bytes of the body."""
+
+
+class Answering(Protocol):
+    """The one answer to a request."""
+
+    def refuse(self, error: TaskboundError) -> None:
+        """Answer with a refusal, under the status that it has."""
+
+    def lost(self) -> None:
+        """The client is gone."""
+
+    def slow(self, *, slow: bool) -> None:
+        """The client stopped reading, or goes on."""
+
+
+H = TypeVar("H", bound=Head)
+R = TypeVar("R", bound=Answering)
+
+
+class Server(Protocol[H, R]):
     """Who answers; every method is called in the loop and returns at once."""
 
-    bounds: Bounds
-    hosts: frozenset[str]
+    @property
+    def bounds(self) -> Bounds:
+        """How much, and how long."""
 
-    def enter(self, connection: HttpConnection) -> bool:
+    def enter(self, connection: HttpConnection[H, R]) -> bool:
         """Another connection; whether there is room for it."""
 
-    def leave(self, connection: HttpConnection) -> None:
+    def leave(self, connection: HttpConnection[H, R]) -> None:
         """It is gone; called once for each that entered."""
 
     def reserve(self, size: int) -> bool:
@@ -63,7 +90,19 @@ class Server(Protocol):
     def release(self, size: int) -> None:
         """So much is not held any more."""
 
-    def take(self, head: Head, body: bytes, reply: Reply) -> None:
+    def read(self, verb: str, target: str, fields: Sequence[tuple[bytes, bytes]]) -> H:
+        """What the head says, if it may be answered here (rule 7); raises a `TaskboundError` if not.
+
+        Args:
+            verb: The HTTP method.
+            target: What it asks for, as it was written.
+            fields: Names in lower case and values of headers, in order.
+        """
+
+    def reply(self, carrier: Carrier, head: H | None) -> R:
+        """How a request is answered over this connection; without a head, one that could not be read."""
+
+    def take(self, head: H, body: bytes, reply: R) -> None:
         """A whole request, to be answered once."""
 
 
@@ -76,24 +115,24 @@ class _Phase(Enum):
     GONE = "closed"
 
 
-class HttpConnection(asyncio.Protocol):
+class HttpConnection(asyncio.Protocol, Generic[H, R]):
     """One client's connection; asyncio makes one for each."""
 
-    def __init__(self, server: Server) -> None:
-        """Serve for this front."""
+    def __init__(self, server: Server[H, R]) -> None:
+        """Serve for this server."""
         self._server = server
         self._bounds = server.bounds
         self._transport: asyncio.Transport | None = None
         self._phase = _Phase.IDLE
         self._raw = bytearray()
         self._wire = h11.Connection(h11.SERVER, max_incomplete_event_size=self._bounds.head)
-        self._head: Head | None = None
+        self._head: H | None = None
         self._reserved = 0
-        self._reply: Reply | None = None
+        self._reply: R | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._entered = False
         self._stalled: asyncio.TimerHandle | None = None
-        self._slowed: Reply | None = None
+        self._slowed: R | None = None
         """The answer that is not read yet; it may be whole, and the next request begun."""
 
     # --- reading ---------------------------------------------------------------------------------
@@ -159,12 +198,8 @@ class HttpConnection(asyncio.Protocol):
         fields: Sequence[tuple[bytes, bytes]] = list(request.headers)
         if len(fields) > self._bounds.headers:
             raise HeadTooLargeError(f"the head has over {self._bounds.headers} headers")
-        head = read_head(
-            request.method.decode("ascii", "replace"),
-            request.target.decode("ascii", "replace"),
-            fields,
-            hosts=self._server.hosts,
-            most=self._bounds.body,
+        head = self._server.read(
+            request.method.decode("ascii", "replace"), request.target.decode("ascii", "replace"), fields
         )
         if not self._server.reserve(head.length):
             raise FrontFullError("so much is being read that nothing more is taken")
@@ -194,7 +229,7 @@ class HttpConnection(asyncio.Protocol):
             pass
         self._phase = _Phase.ANSWERING
         self._stop()
-        self._reply = Reply(self, head, alive=self._bounds.alive)
+        self._reply = self._server.reply(self, head)
         self._server.take(head, body, self._reply)
 
     def _refuse(self, error: TaskboundError) -> None:
@@ -202,7 +237,7 @@ class HttpConnection(asyncio.Protocol):
         self._phase = _Phase.LINGERING
         self._raw.clear()
         self._let_go()
-        Reply(self, None, alive=self._bounds.alive).refuse(error)
+        self._server.reply(self, None).refuse(error)
         if (
             self._transport is not None
             and self._transport.can_write_eof()

@@ -1,0 +1,35 @@
+"""How much of everything one server over HTTP takes, and how long it waits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Bounds"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """The values are those of ADR 0039; tests use smaller ones."""
+
+    connections: int = 512
+    """Of all clients; another one is told so and closed."""
+    head: int = 16_384
+    """Bytes of a request's line and headers."""
+    headers: int = 64
+    head_seconds: float = 10.0
+    """From the first byte of a request to the last of its headers."""
+    body: int = 1_048_576
+    """Bytes of a body."""
+    body_seconds: float = 30.0
+    bodies: int = 32 * 1_048_576
+    """Bytes of bodies that are being read, of all clients."""
+    idle: float = 75.0
+    """Seconds that a connection may stay without a request."""
+    linger: float = 2.0
+    """Seconds for which a refused client may go on sending, so that it can read why."""
+    unread: int = 8 * 1_048_576
+    """Bytes that a client may leave unread before something more is written to it."""
+    stalled: float = 30.0
+    """Seconds that a client may read nothing of what waits for it."""
+    alive: float = 15.0
+    """Seconds between two comments on a stream on which nothing is said."""

@@ -1,0 +1,159 @@
+"""What is refused before a request means anything, and the status of every error by its family.
+
+1. A malformed request is 400, one that is denied 403, what can't be done now 503, what nobody foresaw 500.
+2. What HTTP has a status of its own for has that one. A surface may know better for what it answers itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from taskbound.core.errors import (
+    DeniedError,
+    MalformedError,
+    TaskboundError,
+    UnavailableError,
+    error_classes,
+)
+
+__all__ = [
+    "CODES",
+    "STATUSES",
+    "BadHttpError",
+    "ContentTypeError",
+    "ForeignHostError",
+    "ForeignOriginError",
+    "FrontFullError",
+    "HeadTooLargeError",
+    "NoLengthError",
+    "NotAcceptableError",
+    "SlowClientError",
+    "UnknownPathError",
+    "VerbError",
+    "family_status",
+]
+
+
+class BadHttpError(MalformedError):
+    """The request is no strict HTTP/1.1, or could be read in two ways."""
+
+    code = "bad-http"
+    remedy = "send one HTTP/1.1 request at a time, each header once"
+
+
+class NoLengthError(MalformedError):
+    """The request does not say how long its body is."""
+
+    code = "no-length"
+    remedy = "send `Content-Length` and no `Transfer-Encoding`"
+
+
+class HeadTooLargeError(MalformedError):
+    """The headers of the request are longer, or more, than is read."""
+
+    code = "head-too-large"
+    remedy = "send fewer or shorter headers"
+
+
+class SlowClientError(UnavailableError):
+    """The request did not arrive in time."""
+
+    code = "slow-client"
+    remedy = "send the request at once"
+
+
+class FrontFullError(UnavailableError):
+    """It serves as many as it can."""
+
+    code = "front-full"
+    remedy = "try again later, and close what is not used"
+
+
+class ForeignHostError(DeniedError):
+    """The request was made to a name that is not this server's: a page may stand behind it."""
+
+    code = "foreign-host"
+    remedy = "connect to the name and port that it is served at; for a gateway 127.0.0.1, [::1] or localhost"
+
+
+class ForeignOriginError(DeniedError):
+    """The request was made by a page of another origin."""
+
+    code = "foreign-origin"
+    remedy = "send no `Origin`, or that of the server itself"
+
+
+class UnknownPathError(MalformedError):
+    """Nothing is served at this path."""
+
+    code = "unknown-path"
+    remedy = "look at `/openapi.json`; of a gateway use `/mcp`, or `/mcp/AGENT`, and no query"
+
+
+class VerbError(MalformedError):
+    """The path takes no such HTTP method."""
+
+    code = "http-method"
+    remedy = "use a method of `Allow`; of MCP each message is a POST"
+
+
+class ContentTypeError(MalformedError):
+    """The body is declared to be something else than plain JSON in UTF-8."""
+
+    code = "content-type"
+    remedy = "send `Content-Type: application/json` and no `Content-Encoding`"
+
+
+class NotAcceptableError(MalformedError):
+    """The client takes no form in which this can be answered."""
+
+    code = "not-acceptable"
+    remedy = "send `Accept: application/json`, and to a gateway `text/event-stream` beside it"
+
+
+STATUSES: Final[Mapping[str, int]] = {
+    "foreign-host": 403,
+    "foreign-origin": 403,
+    "unknown-path": 404,
+    "http-method": 405,
+    "not-acceptable": 406,
+    "slow-client": 408,
+    "no-length": 411,
+    "too-large": 413,
+    "content-type": 415,
+    "head-too-large": 431,
+}
+"""Rule 2."""
+_FAMILIES: Final[tuple[tuple[type[TaskboundError], int], ...]] = (
+    (MalformedError, 400),
+    (DeniedError, 403),
+    (UnavailableError, 503),
+)
+_UNFORESEEN: Final = 500
+
+
+def family_status(kind: type[TaskboundError]) -> int:
+    """The HTTP status of an error of this class (rules 1 and 2)."""
+    by_family = next((status for family, status in _FAMILIES if issubclass(kind, family)), _UNFORESEEN)
+    return STATUSES.get(kind.code, by_family)
+
+
+class _Codes(Mapping[str, int]):
+    """The status of each code that is known now; made from the tree of errors, so that none is missing."""
+
+    def __getitem__(self, code: str) -> int:
+        for one in error_classes():
+            if one.code == code:
+                return family_status(one)
+        raise KeyError(code)
+
+    def __iter__(self) -> Iterator[str]:
+        return (one.code for one in error_classes())
+
+    def __len__(self) -> int:
+        return len(error_classes())
+
+
+CODES: Final[Mapping[str, int]] = _Codes()
+"""Every error code of Taskbound, and its HTTP status."""
