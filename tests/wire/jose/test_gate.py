@@ -12,7 +12,6 @@ from taskbound.core.clock import Instant, hours, seconds
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.wire.jose import (
     EVIDENCE,
-    KINDS,
     SKEW,
     ClaimForm,
     Compact,
@@ -190,10 +189,6 @@ CONFUSED = [
 @pytest.mark.parametrize("sent", CONFUSED, ids=lambda kind: kind.typ)
 def test_a_token_of_one_kind_is_none_of_another(wanted: TokenKind, sent: TokenKind) -> None:
     assert code_of(SIGNERS[0].token(sent.typ), kind=wanted) == ("ok" if wanted is sent else "token-kind")
-
-
-def test_no_two_kinds_share_a_typ() -> None:
-    assert len({kind.typ for kind in KINDS}) == len(KINDS)
 
 
 def test_issuer_and_audience_are_compared_whole() -> None:

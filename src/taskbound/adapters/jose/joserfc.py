@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from joserfc import jws
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OKPKey
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from taskbound.core.action import parse_object
 from taskbound.wire.jose import Algorithm, TokenUnprovenError
@@ -27,6 +27,8 @@ class _One(jws.JWSRegistry):
     """One algorithm and no other, by name; its limits are above the gate's, which come first."""
 
     max_header_length = 1_024
+    max_payload_length = 1_048_576
+    max_signature_length = 2_048
 
     def __init__(self, algorithm: Algorithm) -> None:
         super().__init__(algorithms=[algorithm.value])
@@ -59,9 +61,12 @@ class JoserfcCheck:
             raise TokenUnprovenError("two readers see two tokens in this text")
 
 
-def _imported(key: Jwk) -> ECKey | OKPKey:
-    match key.algorithm:
-        case Algorithm.ES256:
-            return ECKey.import_key({**key.members})
-        case Algorithm.ED25519 | Algorithm.EDDSA:
-            return OKPKey.import_key({**key.members})
+def _imported(key: Jwk) -> ECKey | OKPKey | RSAKey:
+    members: dict[str, str | list[str]] = {**key.members}
+    match members["kty"]:
+        case "EC":
+            return ECKey.import_key(members)
+        case "OKP":
+            return OKPKey.import_key(members)
+        case _:
+            return RSAKey.import_key(members)

@@ -25,6 +25,7 @@ from taskbound.wire.jose.errors import (
     TokenSizeError,
     TokenUnprovenError,
 )
+from taskbound.wire.jose.foreign import SIGNING, SPIFFE_JWT, parse_foreign_jwks
 from taskbound.wire.jose.gate import (
     Jws,
     SignatureCheck,
@@ -35,16 +36,43 @@ from taskbound.wire.jose.gate import (
     verify_jws,
 )
 from taskbound.wire.jose.key import Algorithm, Jwk, parse_jwk, parse_jwks
-from taskbound.wire.jose.kind import EVIDENCE, KINDS, SKEW, ClaimForm, TokenKind
+from taskbound.wire.jose.kind import SKEW, ClaimForm, HeaderForm, Issuing, TokenKind
+from taskbound.wire.jose.kinds import (
+    CLIENT_ASSERTION,
+    EVIDENCE,
+    ID_TOKEN,
+    JWT_SVID,
+    KINDS,
+    PERSON_TOKEN,
+    STATUS_LIST,
+    TASK_TOKEN,
+    TRANSACTION_TOKEN,
+    UNTYPED_ASSERTION,
+    WORKLOAD_TOKEN,
+)
+from taskbound.wire.jose.write import write_jws
 
 __all__ = [
+    "CLIENT_ASSERTION",
     "EVIDENCE",
+    "ID_TOKEN",
+    "JWT_SVID",
     "KINDS",
+    "PERSON_TOKEN",
+    "SIGNING",
     "SKEW",
+    "SPIFFE_JWT",
+    "STATUS_LIST",
+    "TASK_TOKEN",
+    "TRANSACTION_TOKEN",
+    "UNTYPED_ASSERTION",
+    "WORKLOAD_TOKEN",
     "Algorithm",
     "ClaimForm",
     "Claims",
     "Compact",
+    "HeaderForm",
+    "Issuing",
     "Jwk",
     "JwkMembersError",
     "JwkPointError",
@@ -71,9 +99,11 @@ __all__ = [
     "Trust",
     "UnverifiedJws",
     "encode_base64url",
+    "parse_foreign_jwks",
     "parse_jwk",
     "parse_jwks",
     "parse_jws",
     "read_jws",
     "verify_jws",
+    "write_jws",
 ]

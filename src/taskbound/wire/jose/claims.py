@@ -1,43 +1,50 @@
 """The claims of a token: each with its type, and none that nobody declared.
 
-1. Every token has `iss`, `sub`, `aud` (exactly one), `iat`, `exp` and `jti`, and may have `nbf`.
-2. What a kind requires is there, and what it doesn't declare isn't, unless the kind is open.
+1. A kind says which claims its tokens have (for ours: `iss`, `sub`, `aud`, `iat`, `exp`, `jti`); all may have
+   `nbf`.
+2. What a kind requires is there, and what it doesn't declare isn't, unless the kind is open; what only
+   another kind has is never there.
 3. A time is an integer in its spelling too: `1.0e9` is none, though JSON has it equal one.
-4. A token lives from `iat` to `exp`, at most as long as its kind may, and `nbf` lies before `exp`.
+4. A token lives from `iat` to `exp`, at most as long as its kind may, and `nbf` lies before `exp`. One that
+   doesn't say when it was issued was issued as long before `exp` as its kind may live: so none is good from
+   farther off than that.
+5. `iss` and `sub` are one, or two, as the kind says.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import escape_text, parse_object
 from taskbound.core.clock import Instant, seconds
-from taskbound.wire.jose.errors import TokenClaimsError, TokenLifetimeError
-from taskbound.wire.jose.kind import ClaimForm
+from taskbound.wire.jose.errors import TokenClaimsError, TokenKindError, TokenLifetimeError
+from taskbound.wire.jose.kind import ClaimForm, Issuing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from taskbound.core.action import JsonValue
+    from taskbound.core.action import JsonValue, Limits
     from taskbound.wire.jose.kind import TokenKind
 
-__all__ = ["Claims", "parse_claims"]
+__all__ = ["Claims", "parse_claims", "parse_forms"]
 
-_EVERY: Final[Mapping[str, ClaimForm]] = {
-    "iss": ClaimForm.TEXT,
-    "sub": ClaimForm.TEXT,
-    "aud": ClaimForm.ONE,
-    "iat": ClaimForm.TIME,
-    "exp": ClaimForm.TIME,
-    "jti": ClaimForm.TEXT,
-}
 _MAY: Final[Mapping[str, ClaimForm]] = {"nbf": ClaimForm.TIME}
+_TYPED: Final = frozenset({"iss", "sub", "aud", "iat", "exp", "jti", "nbf"})
 _LONGEST: Final = 512
+_LONGEST_SPIFFE: Final = 2_048
 _MOST_TEXTS: Final = 64
+_MOST_OBJECTS: Final = 16
 _LAST: Final = 253_402_300_799  # the end of the year 9999
+_MOST: Final = 2**31 - 1
 _SHOWN: Final = 64
+_WORKLOAD: Final = re.compile(
+    r"spiffe://[a-z0-9._-]{1,255}(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+)+", re.ASCII
+)
+_SPELLED: Final = re.compile(rb"[:,\[][ \t\r\n]*-?[0-9]+[.eE]")
+"""What every number with a point or an exponent looks like; a text may too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +52,14 @@ class Claims:
     """What a token says, typed; whether it is so is another matter."""
 
     issuer: str
+    """Empty where the kind has no `iss`, and the token none."""
     subject: str
     audience: str
+    """Empty for a kind that is for nobody in particular."""
     id: str
+    """Empty where the kind needs none, and the token has none."""
     issued: Instant
+    """Of a token that doesn't say: rule 4."""
     expires: Instant
     not_before: Instant
     """`iat` where the token doesn't say."""
@@ -65,39 +76,68 @@ def parse_claims(raw: bytes, *, kind: TokenKind) -> Claims:
 
     Raises:
         TokenClaimsError: Rules 1 to 3.
+        TokenKindError: It has a claim that only another kind has (rule 2), or rule 5.
         TokenLifetimeError: Rule 4.
         MalformedError: It is no JSON object, or one that two readers read differently (`core.action`).
     """
-    found = parse_object(raw, limits=kind.limits)
-    spelled = json.loads(
-        raw, parse_float=_Fraction
-    )  # the strict reader was content; this one keeps spellings
-    required = {**_EVERY, **kind.required}
-    optional = {**_MAY, **kind.optional}
+    found = parse_forms(
+        raw,
+        required={**kind.every, **kind.required},
+        optional={**_MAY, **kind.optional},
+        never=kind.never,
+        limits=kind.limits,
+        closed=not kind.open,
+    )
+    expires = _instant(found["exp"])
+    issued = _instant(found["iat"]) if "iat" in found else Instant(expires - kind.lifetime)  # 4
+    claims = Claims(
+        issuer=_text(found.get("iss")),
+        subject=_text(found["sub"]),
+        audience=_text(found.get("aud")),
+        id=_text(found.get("jti")),
+        issued=issued,
+        expires=expires,
+        not_before=_instant(found["nbf"]) if "nbf" in found else issued,
+        rest={name: value for name, value in found.items() if name not in _TYPED},
+    )
+    alone = claims.issuer == claims.subject
+    if (kind.issuing is Issuing.ITSELF and not alone) or (kind.issuing is Issuing.ANOTHER and alone):
+        raise TokenKindError(f"a token of this kind is issued by {kind.issuing.value}", where="iss")  # 5
+    return _lived(claims, kind)
+
+
+def parse_forms(
+    raw: bytes,
+    *,
+    required: Mapping[str, ClaimForm],
+    optional: Mapping[str, ClaimForm],
+    never: frozenset[str],
+    limits: Limits,
+    closed: bool,
+) -> dict[str, JsonValue]:
+    """The claims of a payload, each in its form.
+
+    Raises:
+        TokenClaimsError: Rules 1 to 3.
+        TokenKindError: It has a claim that only another kind has (rule 2).
+        MalformedError: It is no JSON object, or one that two readers read differently (`core.action`).
+    """
+    found = parse_object(raw, limits=limits)
+    # The strict reader was content; this one keeps spellings, and is asked where there may be one.
+    spelled = json.loads(raw, parse_float=_Fraction) if _SPELLED.search(raw) else found
     for name in required:
         if name not in found:
             raise TokenClaimsError(f"the claim `{name}` is missing", where=name)  # 1, 2
-    forms = {**required, **optional}
     for name, value in found.items():
-        form = forms.get(name)
-        shown = escape_text(name[:_SHOWN])
-        if form is None and not kind.open:
+        form = required.get(name) or optional.get(name)
+        if name in never:
+            raise TokenKindError(f"the token has `{name}`, which only another kind has", where=name)  # 2
+        if form is None and closed:
+            shown = escape_text(name[:_SHOWN])
             raise TokenClaimsError(f"a token of this kind has no claim `{shown}`", where=shown)  # 2
         if form is not None and (not _fits(value, form) or isinstance(spelled[name], _Fraction)):
-            raise TokenClaimsError(f"the claim `{shown}` is not {form.value}", where=shown)  # 3
-    return _lived(
-        Claims(
-            issuer=_text(found["iss"]),
-            subject=_text(found["sub"]),
-            audience=_text(found["aud"]),
-            id=_text(found["jti"]),
-            issued=_instant(found["iat"]),
-            expires=_instant(found["exp"]),
-            not_before=_instant(found.get("nbf", found["iat"])),
-            rest={name: value for name, value in found.items() if name not in {**_EVERY, **_MAY}},
-        ),
-        kind,
-    )
+            raise TokenClaimsError(f"the claim `{name}` is not {form.value}", where=name)  # 3
+    return found
 
 
 def _lived(claims: Claims, kind: TokenKind) -> Claims:
@@ -109,12 +149,19 @@ def _lived(claims: Claims, kind: TokenKind) -> Claims:
     return claims
 
 
-def _fits(value: JsonValue, form: ClaimForm) -> bool:
+def _fits(value: JsonValue, form: ClaimForm) -> bool:  # noqa: PLR0911 -- one line for each form
     match form:
         case ClaimForm.TEXT:
             return isinstance(value, str) and 0 < len(value) <= _LONGEST
+        case ClaimForm.NAME:
+            return _fits(value, ClaimForm.TEXT) and not _text(value).lower().startswith("spiffe:")
+        case ClaimForm.SPIFFE:
+            named = isinstance(value, str) and len(value) <= _LONGEST_SPIFFE
+            return named and _WORKLOAD.fullmatch(_text(value)) is not None
         case ClaimForm.TIME:
-            return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LAST
+            return _whole(value) and 0 <= _number(value) <= _LAST
+        case ClaimForm.COUNT:
+            return _whole(value) and 1 <= _number(value) <= _MOST
         case ClaimForm.ONE:
             one = value[0] if isinstance(value, list) and len(value) == 1 else value
             return _fits(one, ClaimForm.TEXT)
@@ -123,6 +170,17 @@ def _fits(value: JsonValue, form: ClaimForm) -> bool:
             return all(_fits(one, ClaimForm.TEXT) for one in texts)
         case ClaimForm.OBJECT:
             return isinstance(value, dict)
+        case ClaimForm.OBJECTS:
+            few = isinstance(value, list) and 1 <= len(value) <= _MOST_OBJECTS
+            return few and isinstance(value, list) and all(isinstance(one, dict) for one in value)
+
+
+def _whole(value: JsonValue) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value: JsonValue) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _text(value: JsonValue) -> str:
@@ -131,4 +189,4 @@ def _text(value: JsonValue) -> str:
 
 
 def _instant(value: JsonValue) -> Instant:
-    return Instant(seconds(value)) if isinstance(value, int) else Instant(0)
+    return Instant(seconds(_number(value)))

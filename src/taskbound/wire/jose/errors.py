@@ -49,7 +49,7 @@ class TokenEncodingError(MalformedError):
 
 
 class TokenHeaderError(MalformedError):
-    """The header doesn't have exactly the members `alg`, `kid` and `typ`, each a text."""
+    """The header doesn't have the members that its kind of token has (`alg`, `kid`, `typ`), each a text."""
 
     code = "token-header"
     remedy = "sign with a header of `alg`, `kid` and `typ` and no more"
@@ -59,14 +59,14 @@ class TokenKindError(MalformedError):
     """The token says that it is of another kind than the one that is expected here."""
 
     code = "token-kind"
-    remedy = "send a token whose `typ` is the one named"
+    remedy = "send a token of the kind named: its `typ`, and its `iss` and claims, are those of that kind"
 
 
 class TokenAlgorithmError(MalformedError):
-    """The header names another algorithm than the one that its key is for."""
+    """The header names another algorithm than the one that its key, or its kind of token, is for."""
 
     code = "token-algorithm"
-    remedy = "sign with the algorithm that the key's `alg` names"
+    remedy = "sign with the algorithm that the key's `alg` names; tokens of ours are signed with ES256"
 
 
 class TokenSignatureError(MalformedError):
@@ -147,14 +147,14 @@ class JwkPrivateError(MalformedError):
 
 
 class JwkPointError(MalformedError):
-    """The coordinates are no point of the curve, or one that is good for no key."""
+    """The numbers are no point of the curve, or no RSA key of enough bits: good for no key."""
 
     code = "jwk-point"
-    remedy = "export the public key again"
+    remedy = "export the public key again; RSA has 2,048 to 8,192 bits and an odd exponent from 65,537 on"
 
 
 class JwkSetError(MalformedError):
     """The document is no set of keys that can be told apart (RFC 7517 §5)."""
 
     code = "jwk-set"
-    remedy = "give one key, or `keys` with 1 to 16 keys whose `kid` differ"
+    remedy = "give one key, or `keys` with 1 to 16 keys (64 of an issuer's own) whose `kid` differ"

@@ -3,10 +3,13 @@
 Rules, strongest first:
 
 1. A token is one text: what is accepted re-encodes to itself, and there is no second spelling of its
-   segments, of its signature (`s` in the lower half; RFC 8032's `S` below the order) or of a member.
+   segments, of its signature (`s` in the lower half; RFC 8032's `S` below the order) or of a member. Of kinds
+   that others sign a signature may have a second one: there no flipped bit passes either, but whoever wants
+   to know a token again goes by what it says (`jti` of its issuer), or by `payload_digest`, and never by its
+   text.
 2. The key says the algorithm. The header may only agree: it chooses neither key material, nor algorithm,
-   nor anything that would be fetched. It has the members `alg`, `kid` and `typ`, and no others.
-3. `typ` is the one of the expected kind, character by character.
+   nor anything that would be fetched. What it may hold is its kind's to say (`header`).
+3. `typ` is one of the expected kind, character by character.
 4. The issuer is the one whose keys these are, the audience the one that is named, both compared whole.
 5. Now is inside its times: `exp` is exact and exclusive; only `iat` and `nbf` may lie ahead, by the kind's
    skew.
@@ -22,56 +25,42 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from taskbound.core.action import Limits, escape_text, parse_object
+from taskbound.core.action import escape_text
 from taskbound.wire.jose.claims import parse_claims
 from taskbound.wire.jose.compact import split_compact
-from taskbound.wire.jose.curve import ED25519_ORDER, P256_ORDER
 from taskbound.wire.jose.errors import (
     TokenAlgorithmError,
     TokenAudienceError,
     TokenExpiredError,
-    TokenHeaderError,
     TokenIssuerError,
     TokenKeyError,
     TokenKindError,
     TokenNotYetError,
-    TokenSignatureError,
 )
-from taskbound.wire.jose.key import KID, Algorithm
+from taskbound.wire.jose.header import parse_header
+from taskbound.wire.jose.kind import Issuing
+from taskbound.wire.jose.signature import require_form
 
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.wire.jose.claims import Claims
     from taskbound.wire.jose.compact import Compact
+    from taskbound.wire.jose.header import Header
     from taskbound.wire.jose.key import Jwk
     from taskbound.wire.jose.kind import TokenKind
 
 __all__ = [
-    "Header",
     "Jws",
     "SignatureCheck",
     "Trust",
     "UnverifiedJws",
-    "parse_header",
     "parse_jws",
     "read_jws",
     "require_signature",
     "verify_jws",
 ]
 
-_HEADER_LIMITS: Final = Limits(size=512, depth=1, parts=1)
-_MEMBERS: Final = frozenset({"alg", "kid", "typ"})
-_HALF: Final = 32
 _SHOWN: Final = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
-    """What a header says."""
-
-    alg: str
-    kid: str
-    typ: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +68,9 @@ class Trust:
     """Whom to believe: one issuer, its keys, and the one audience that its tokens must be for."""
 
     issuer: str
+    """Its name as it stands in `iss`; of a trust domain, its name as it stands in `sub`."""
     audience: str
+    """Empty only for a kind that is for nobody in particular."""
     keys: tuple[Jwk, ...]
 
 
@@ -105,7 +96,7 @@ class Jws:
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of the compact text; a token has one text (rule 1)."""
+        """The SHA-256 of the compact text; a token of ours has one text (rule 1)."""
         return hashlib.sha256(self.compact.text.encode("ascii")).hexdigest()
 
     @property
@@ -142,8 +133,8 @@ def parse_jws(text: str, *, kind: TokenKind) -> UnverifiedJws:
         MalformedError: It can't be read as a token of this kind.
     """
     compact = split_compact(text, size=kind.size)  # 1
-    header = parse_header(compact.header)
-    if header.typ != kind.typ:
+    header = parse_header(compact.header, form=kind.header)
+    if header.typ != kind.typ and header.typ not in kind.header.or_typ:
         shown = escape_text(header.typ[:_SHOWN])
         raise TokenKindError(f"the token is of kind `{shown}`, not `{kind.typ}`", where="typ")  # 3
     claimed = parse_claims(compact.payload, kind=kind)
@@ -164,13 +155,12 @@ def verify_jws(jws: UnverifiedJws, *, trust: Trust, check: SignatureCheck, now: 
         TokenNotYetError: Its time has not come (rule 5).
     """
     claims = jws.claimed
-    if claims.issuer != trust.issuer:
+    if _issuer(jws) != trust.issuer:
         raise TokenIssuerError(f"the token is by another issuer than `{escape_text(trust.issuer)}`")  # 4
-    key = next((one for one in trust.keys if one.kid == jws.header.kid), None)
-    if key is None:
-        raise TokenKeyError(f"the issuer has no key `{escape_text(jws.header.kid)}`", where="kid")
-    require_signature(jws.compact, jws.header, key=key, check=check)
-    if claims.audience != trust.audience:
+    key = _key(jws, trust.keys)
+    require_signature(jws.compact, key=key, check=check, lower_s=jws.kind.header.lower_s)
+    again = claims.rest.get(jws.kind.audience_again, trust.audience)
+    if claims.audience != trust.audience or again != trust.audience:
         raise TokenAudienceError(f"the token is not for `{escape_text(trust.audience)}`", where="aud")  # 4
     if now >= claims.expires:
         raise TokenExpiredError("the token has expired", where="exp")  # 5
@@ -180,49 +170,37 @@ def verify_jws(jws: UnverifiedJws, *, trust: Trust, check: SignatureCheck, now: 
     return Jws(compact=jws.compact, kind=jws.kind, key=key, claims=claims, verified=now)
 
 
-def require_signature(compact: Compact, header: Header, *, key: Jwk, check: SignatureCheck) -> None:
+def require_signature(compact: Compact, *, key: Jwk, check: SignatureCheck, lower_s: bool = True) -> None:
     """Go on only when the signature is the key's (rules 1 and 2).
 
     Raises:
-        TokenAlgorithmError: The key is for another algorithm.
-        TokenSignatureError: The signature is none of that algorithm, or a second spelling.
+        TokenSignatureError: The signature is none of the key's algorithm, or a second spelling.
         TokenUnprovenError: It is not the key's.
     """
-    if header.alg != key.algorithm.value:
-        raise TokenAlgorithmError(f"the key `{key.kid}` is for {key.algorithm.value}", where="alg")  # 2
-    _require_form(compact.signature, key.algorithm)  # 1
+    require_form(compact.signature, key, lower_s=lower_s)  # 1
     check.verify(compact, key)
 
 
-def parse_header(raw: bytes) -> Header:
-    """The three members of a header (rule 2).
+def _issuer(jws: UnverifiedJws) -> str:
+    """Who the token says that issued it, as a `Trust` names issuers."""
+    if jws.kind.issuing is Issuing.DOMAIN:
+        return jws.claimed.subject.removeprefix("spiffe://").partition("/")[0]
+    return jws.claimed.issuer
+
+
+def _key(jws: UnverifiedJws, keys: tuple[Jwk, ...]) -> Jwk:
+    """The one key that the token can be signed with (rule 2).
 
     Raises:
-        TokenHeaderError: There are others, or one is missing or no text.
-        MalformedError: It is no JSON object, or says a member twice (`core.action`).
+        TokenKeyError: There is none with its name, or it has no name and there are several.
+        TokenAlgorithmError: It is for another algorithm, or one that this kind of token isn't signed with.
     """
-    members = parse_object(raw, limits=_HEADER_LIMITS)
-    if strange := sorted(members.keys() - _MEMBERS):
-        shown = escape_text(strange[0][:_SHOWN])
-        raise TokenHeaderError(f"a header has no member `{shown}`", where=shown)
-    texts = {name: value for name, value in members.items() if isinstance(value, str)}
-    if texts.keys() != _MEMBERS:
-        raise TokenHeaderError("a header has the texts `alg`, `kid` and `typ`")
-    if KID.fullmatch(texts["kid"]) is None:
-        raise TokenHeaderError("`kid` is a word of 1 to 128 letters, digits and `._~:=@+-`", where="kid")
-    return Header(alg=texts["alg"], kid=texts["kid"], typ=texts["typ"])
-
-
-def _require_form(signature: bytes, algorithm: Algorithm) -> None:
-    if len(signature) != 2 * _HALF:
-        raise TokenSignatureError(f"the signature has {len(signature)} bytes, not {2 * _HALF}")
-    first, second = signature[:_HALF], signature[_HALF:]
-    match algorithm:
-        case Algorithm.ES256:
-            if not 0 < int.from_bytes(first) < P256_ORDER:
-                raise TokenSignatureError("`r` of the signature is out of range")
-            if not 0 < int.from_bytes(second) <= P256_ORDER // 2:
-                raise TokenSignatureError("`s` of the signature is not in the lower half of its range")
-        case Algorithm.ED25519 | Algorithm.EDDSA:
-            if int.from_bytes(second, "little") >= ED25519_ORDER:
-                raise TokenSignatureError("`S` of the signature is out of range")
+    names = {one.kid for one in keys}
+    kid = jws.header.kid or (names.pop() if len(names) == 1 else "")
+    named = [one for one in keys if one.kid == kid]
+    if not named:
+        raise TokenKeyError(f"the issuer has no key `{escape_text(kid)}`", where="kid")
+    for one in named:
+        if one.algorithm.value == jws.header.alg and one.algorithm in jws.kind.header.algorithms:
+            return one
+    raise TokenAlgorithmError(f"the key `{escape_text(kid)}` is not for what `alg` says", where="alg")

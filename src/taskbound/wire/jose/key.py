@@ -7,6 +7,9 @@
 3. Coordinates are of exact length, and a point that is good for a key (`curve`).
 4. A `kid` is a plain word that is only ever compared: it opens no file, no row and no address.
 5. A set has 1 to 16 keys whose `kid` differ.
+
+This is how keys are read that are configured or registered here; those that an issuer publishes are read in
+`foreign`.
 """
 
 from __future__ import annotations
@@ -14,12 +17,12 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import Limits, canonical, escape_text, parse_object
+from taskbound.wire.jose.algorithm import FORMS, OURS, Algorithm
 from taskbound.wire.jose.compact import decode_base64url, encode_base64url
-from taskbound.wire.jose.curve import on_ed25519, on_p256
+from taskbound.wire.jose.curve import is_rsa, on_curve, on_ed25519
 from taskbound.wire.jose.errors import JwkMembersError, JwkPointError, JwkPrivateError, JwkSetError
 
 if TYPE_CHECKING:
@@ -27,38 +30,17 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import JsonValue
 
-__all__ = ["KID", "Algorithm", "Jwk", "parse_jwk", "parse_jwks"]
+__all__ = ["KID", "NAMES", "Algorithm", "Jwk", "parse_jwk", "parse_jwks", "read_numbers", "require_public"]
 
 KID: Final = re.compile(r"[A-Za-z0-9._~:=@+-]{1,128}", re.ASCII)
 """What a `kid` may look like, in a key and in a header."""
+NAMES: Final = re.compile(r"[!#-\[\]-~]{1,256}", re.ASCII)
+"""What it may look like where others chose it: any visible ASCII but quotation marks and backslashes."""
 
 _LIMITS: Final = Limits(size=65_536, depth=3, parts=64)
 _MOST_KEYS: Final = 16
 _SHOWN: Final = 64
-_COORDINATE: Final = 32
 _SECRET: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
-
-
-class Algorithm(Enum):
-    """What a signature is made with; there are no others, and none with a secret that both sides know."""
-
-    ES256 = "ES256"
-    ED25519 = "Ed25519"
-    EDDSA = "EdDSA"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Form:
-    kty: str
-    crv: str
-    coordinates: tuple[str, ...]
-
-
-_FORMS: Final[Mapping[Algorithm, _Form]] = {
-    Algorithm.ES256: _Form(kty="EC", crv="P-256", coordinates=("x", "y")),
-    Algorithm.ED25519: _Form(kty="OKP", crv="Ed25519", coordinates=("x",)),
-    Algorithm.EDDSA: _Form(kty="OKP", crv="Ed25519", coordinates=("x",)),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,15 +48,22 @@ class Jwk:
     """A public key and the one algorithm that it is for."""
 
     kid: str
+    """Empty only for the one key of an issuer who gave it no name."""
     algorithm: Algorithm
-    x: bytes
+    x: bytes = b""
+    """The first coordinate; empty for RSA."""
     y: bytes = b""
-    """Empty for Ed25519, whose key is one coordinate and a sign."""
+    """Empty for Ed25519, whose key is one coordinate and a sign, and for RSA."""
+    modulus: bytes = b""
+    """`n` of RSA."""
+    exponent: bytes = b""
+    """`e` of RSA."""
 
     @property
     def members(self) -> dict[str, str]:
         """The key as the members of a JSON Web Key."""
-        return {**self._required, "kid": self.kid, "alg": self.algorithm.value, "use": "sig"}
+        named = {"kid": self.kid} if self.kid else {}
+        return {**self._required, **named, "alg": self.algorithm.value, "use": "sig"}
 
     @property
     def thumbprint(self) -> str:
@@ -83,9 +72,10 @@ class Jwk:
 
     @property
     def _required(self) -> dict[str, str]:
-        form = _FORMS[self.algorithm]
-        named = zip(form.coordinates, (self.x, self.y), strict=False)
-        return {"kty": form.kty, "crv": form.crv} | {name: encode_base64url(raw) for name, raw in named}
+        form = FORMS[self.algorithm]
+        raw = {"x": self.x, "y": self.y, "n": self.modulus, "e": self.exponent}
+        numbers = {name: encode_base64url(raw[name]) for name in form.numbers}
+        return {"kty": form.kty, **({"crv": form.crv} if form.crv else {}), **numbers}
 
 
 def parse_jwk(members: Mapping[str, JsonValue]) -> Jwk:
@@ -96,26 +86,21 @@ def parse_jwk(members: Mapping[str, JsonValue]) -> Jwk:
         JwkMembersError: It has others than a key has, or other values (rules 1, 2, 4).
         JwkPointError: Its coordinates are no key (rule 3).
     """
-    if _SECRET & members.keys() or members.get("kty") == "oct":
-        raise JwkPrivateError("the key has private members; only public keys are read")  # 2
+    require_public(members)  # 2
     algorithm = _algorithm(members.get("alg"))
-    form = _FORMS[algorithm]
+    form = FORMS[algorithm]
     wanted = {"kty": form.kty, "crv": form.crv, "alg": algorithm.value, "use": "sig"}
     for name, value in wanted.items():
         if members.get(name) != value:
             raise JwkMembersError(f"a key for {algorithm.value} has `{name}` `{value}`", where=name)
-    known = {*wanted, *form.coordinates, "kid"}
+    known = {*wanted, *form.numbers, "kid"}
     if strange := sorted(members.keys() - known):
         shown = escape_text(strange[0][:_SHOWN])
         raise JwkMembersError(f"a key for {algorithm.value} has no member `{shown}`", where=shown)  # 2
     kid = members.get("kid")
     if not isinstance(kid, str) or KID.fullmatch(kid) is None:
         raise JwkMembersError("`kid` is a word of 1 to 128 letters, digits and `._~:=@+-`", where="kid")  # 4
-    x, *rest = (_coordinate(members.get(name), name) for name in form.coordinates)
-    y = rest[0] if rest else b""
-    if not (on_p256(x, y) if algorithm is Algorithm.ES256 else on_ed25519(x)):
-        raise JwkPointError(f"the coordinates are no public key on {form.crv}", where="x")  # 3
-    return Jwk(kid=kid, algorithm=algorithm, x=x, y=y)
+    return read_numbers(members, algorithm, kid=kid)
 
 
 def parse_jwks(raw: bytes) -> tuple[Jwk, ...]:
@@ -145,15 +130,55 @@ def parse_jwks(raw: bytes) -> tuple[Jwk, ...]:
     return tuple(keys.values())
 
 
+def require_public(members: Mapping[str, JsonValue]) -> None:
+    """Go on only with a key that has nothing private (rule 2).
+
+    Raises:
+        JwkPrivateError: It has.
+    """
+    if _SECRET & members.keys() or members.get("kty") == "oct":
+        raise JwkPrivateError("the key has private members; only public keys are read")
+
+
+def read_numbers(members: Mapping[str, JsonValue], algorithm: Algorithm, *, kid: str) -> Jwk:
+    """The key whose numbers these members hold (rule 3).
+
+    Raises:
+        JwkMembersError: One is missing, or not written as it is.
+        JwkPointError: They are no key.
+    """
+    form = FORMS[algorithm]
+    read = {name: _number(members.get(name), name, size=form.size) for name in form.numbers}
+    match form.kty:
+        case "EC":
+            good = on_curve(form.crv, read["x"], read["y"])
+        case "OKP":
+            good = on_ed25519(read["x"])
+        case _:
+            good = is_rsa(read["n"], read["e"])
+    if not good:
+        on = f"on {form.crv}" if form.crv else "of RSA with 2,048 to 8,192 bits"
+        raise JwkPointError(f"the numbers are no public key {on}", where=form.numbers[0])
+    return Jwk(
+        kid=kid,
+        algorithm=algorithm,
+        x=read.get("x", b""),
+        y=read.get("y", b""),
+        modulus=read.get("n", b""),
+        exponent=read.get("e", b""),
+    )
+
+
 def _algorithm(name: JsonValue) -> Algorithm:
-    known = {one.value: one for one in Algorithm}
+    known = {one.value: one for one in Algorithm if one in OURS}
     if not isinstance(name, str) or name not in known:
         raise JwkMembersError(f"a key's `alg` is one of {', '.join(known)}", where="alg")
     return known[name]
 
 
-def _coordinate(text: JsonValue, name: str) -> bytes:
+def _number(text: JsonValue, name: str, *, size: int) -> bytes:
     raw = decode_base64url(text) if isinstance(text, str) else None
-    if raw is None or len(raw) != _COORDINATE:
-        raise JwkMembersError(f"`{name}` is {_COORDINATE} bytes in base64url", where=name)
+    if raw is None or (size and len(raw) != size):
+        count = f"{size} bytes" if size else "a number"
+        raise JwkMembersError(f"`{name}` is {count} in base64url", where=name)
     return raw

@@ -1,6 +1,11 @@
-"""What kinds of token there are, as data: a kind says its `typ`, its claims and how long it may live.
+"""What a kind of token is made of, as data: its header, its claims, who issues it, and how long it may live.
 
-No two kinds share a `typ` (RFC 8725bis §3.11), so that a token of one is never taken for one of another.
+1. Of two kinds no token is both (RFC 8725bis §3.11). Most differ in `typ`; issuers outside write `JWT` or
+   nothing, and those kinds are told apart by who issues them and by a claim that the one must have and the
+   other can't.
+2. Our own kinds have one header and one spelling of a signature. A kind that others sign takes what their
+   libraries write, which may have two spellings: for such a kind, nothing is ever remembered by the token's
+   text (`gate`).
 """
 
 from __future__ import annotations
@@ -10,12 +15,13 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import Limits
-from taskbound.core.clock import Duration, days, seconds
+from taskbound.core.clock import Duration, seconds
+from taskbound.wire.jose.algorithm import OURS, Algorithm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["EVIDENCE", "KINDS", "SKEW", "ClaimForm", "TokenKind"]
+__all__ = ["EVERY", "SKEW", "ClaimForm", "HeaderForm", "Issuing", "TokenKind"]
 
 SKEW: Final = seconds(30)
 """How far an issuer's clock may be ahead of ours."""
@@ -25,10 +31,52 @@ class ClaimForm(Enum):
     """What a claim is; an integer is never a boolean, a fraction, or a text of digits."""
 
     TEXT = "a text of 1 to 512 characters"
+    NAME = "a text of 1 to 512 characters that is no SPIFFE ID"
+    SPIFFE = "the SPIFFE ID of a workload, with a path"
     TIME = "whole seconds since 1970, spelled as an integer"
+    COUNT = "a whole number from 1 to 2,147,483,647"
     ONE = "one text, alone or the only one of a list"
     TEXTS = "a list of at most 64 texts"
     OBJECT = "an object"
+    OBJECTS = "a list of 1 to 16 objects"
+
+
+EVERY: Final[Mapping[str, ClaimForm]] = {
+    "iss": ClaimForm.TEXT,
+    "sub": ClaimForm.TEXT,
+    "aud": ClaimForm.ONE,
+    "iat": ClaimForm.TIME,
+    "exp": ClaimForm.TIME,
+    "jti": ClaimForm.TEXT,
+}
+"""What every token of ours has."""
+
+
+class Issuing(Enum):
+    """Who a token says that issued it."""
+
+    NAMED = "`iss`, whoever `sub` is"
+    ITSELF = "`iss`, which is `sub`"
+    ANOTHER = "`iss`, which is not `sub`"
+    DOMAIN = "the trust domain of `sub`"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderForm:
+    """What a header may say."""
+
+    algorithms: frozenset[Algorithm] = OURS
+    """What a token of this kind may be signed with; the key says with which."""
+    or_typ: frozenset[str] = frozenset()
+    """What `typ` may be beside the kind's own; the empty text is a header without one."""
+    nameless: bool = False
+    """Whether `kid` may be left out, where the issuer has one key and no more."""
+    published: bool = False
+    """Whether the keys, and their names, are as the issuer publishes them (`foreign`)."""
+    passed_over: frozenset[str] = frozenset()
+    """Texts that may stand there, and mean nothing here."""
+    lower_s: bool = True
+    """Whether a signature of ECDSA must be the one of the two with the lower `s` (rule 2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +87,18 @@ class TokenKind:
     """What the header's `typ` must be, character by character."""
     lifetime: Duration
     """How long at most from `iat` to `exp`."""
+    header: HeaderForm = field(default_factory=HeaderForm)
+    issuing: Issuing = Issuing.NAMED
+    every: Mapping[str, ClaimForm] = field(default_factory=lambda: EVERY)
+    """Claims that this kind and those like it have."""
     required: Mapping[str, ClaimForm] = field(default_factory=dict)
-    """Claims that it must have beside those that every token has."""
+    """Claims that it must have beside those."""
     optional: Mapping[str, ClaimForm] = field(default_factory=dict)
-    """Claims that it may have."""
+    """Claims that it may have; `nbf` always is one."""
+    never: frozenset[str] = frozenset()
+    """Claims that make it a token of another kind, also when it is open (rule 1)."""
+    audience_again: str = ""
+    """A claim that names the audience once more where it stands (`azp`)."""
     open: bool = False
     """Whether it may have claims that nobody declared; they are kept, and mean nothing here."""
     skew: Duration = SKEW
@@ -51,10 +107,3 @@ class TokenKind:
     """Characters of the whole token."""
     limits: Limits = field(default_factory=lambda: Limits(size=12_288, depth=8, parts=256))
     """How much the payload may hold."""
-
-
-EVIDENCE: Final = TokenKind(typ="taskbound-evidence+jwt", lifetime=days(90), open=True)
-"""What an issuer outside says that a task rests on."""
-
-KINDS: Final[tuple[TokenKind, ...]] = (EVIDENCE,)
-"""Every kind that something here reads."""
