@@ -20,6 +20,7 @@ from taskbound.wire import (
     scope,
     task,
     tool,
+    workload,
 )
 from taskbound.wire.frame import Message
 
@@ -84,6 +85,9 @@ Ask: TypeAlias = (
     | identity.ActivateAgent
     | identity.SuspendAgent
     | identity.SetRisk
+    | workload.AddSelector
+    | workload.RemoveSelector
+    | workload.ListSelectors
     | identity.ShowAgent
     | identity.ListAgents
     | people.ProposePersonKey
@@ -173,6 +177,7 @@ Answer: TypeAlias = (
     | identity.GroupRows
     | identity.AgentDetail
     | identity.AgentRows
+    | workload.SelectorRows
     | people.PersonKeyDetail
     | people.PersonKeyRows
     | people.PageOpened

@@ -3,5 +3,14 @@
 from __future__ import annotations
 
 from taskbound.ports.identity.identities import IdentityReads, IdentityWrites, PublicHalf, Signatures
+from taskbound.ports.identity.workload import Verifier, WorkloadReads, WorkloadWrites
 
-__all__ = ["IdentityReads", "IdentityWrites", "PublicHalf", "Signatures"]
+__all__ = [
+    "IdentityReads",
+    "IdentityWrites",
+    "PublicHalf",
+    "Signatures",
+    "Verifier",
+    "WorkloadReads",
+    "WorkloadWrites",
+]

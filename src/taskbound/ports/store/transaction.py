@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from taskbound.ports.action import ActionReads, ActionWrites
     from taskbound.ports.approval import ApprovalReads, ApprovalWrites
     from taskbound.ports.audit import AuditReads, AuditWrites
-    from taskbound.ports.identity import IdentityReads, IdentityWrites
+    from taskbound.ports.identity import IdentityReads, IdentityWrites, WorkloadReads, WorkloadWrites
     from taskbound.ports.policy import PolicyReader, PolicyWriter
     from taskbound.ports.revocation import RevocationReads, RevocationWrites
     from taskbound.ports.task import (
@@ -31,6 +31,10 @@ class Snapshot(Protocol):
     @property
     def identities(self) -> IdentityReads:
         """Persons and agents."""
+
+    @property
+    def workloads(self) -> WorkloadReads:
+        """What proves agents."""
 
     @property
     def tasks(self) -> TaskReads:
@@ -75,6 +79,10 @@ class Transaction(Protocol):
     @property
     def identities(self) -> IdentityWrites:
         """Persons and agents."""
+
+    @property
+    def workloads(self) -> WorkloadWrites:
+        """What proves agents."""
 
     @property
     def tasks(self) -> TaskWrites:

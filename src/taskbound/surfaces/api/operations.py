@@ -35,6 +35,7 @@ from taskbound.surfaces.api import (
     standing,
     task,
     tool,
+    workload,
 )
 from taskbound.surfaces.api.rows import compare_all_rows
 from taskbound.wire import action as wire_action
@@ -50,6 +51,7 @@ from taskbound.wire import revocation as wire_revocation
 from taskbound.wire import scope as wire_scope
 from taskbound.wire import task as wire_task
 from taskbound.wire import tool as wire_tool
+from taskbound.wire import workload as wire_workload
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -111,6 +113,9 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_people.SetAnswering: _operation("api:agent:people", _O, people.set_answering),
     wire_identity.RegisterAgent: _operation("api:agent:register", _P, identity.register_agent),
     wire_identity.SetRisk: _operation("api:agent:risk", _P, identity.set_risk),
+    wire_workload.AddSelector: _operation("api:agent:selector-add", _O, workload.put_selector),
+    wire_workload.ListSelectors: _operation("api:agent:selector-list", _R, workload.list_selectors),
+    wire_workload.RemoveSelector: _operation("api:agent:selector-remove", _O, workload.remove_selector),
     wire_identity.ShowAgent: _operation("api:agent:show", _R, identity.show_agent),
     wire_identity.SuspendAgent: _operation("api:agent:suspend", _P, identity.suspend_agent),
     wire_identity.TestMonitor: _operation("api:agent:test-monitor", _P, identity.test_monitor),

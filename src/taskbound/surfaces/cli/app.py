@@ -10,7 +10,18 @@ import typer
 
 from taskbound import __version__
 from taskbound.core.errors import TaskboundError
-from taskbound.surfaces.cli import action, asked, audit, bearer, database, leaving, looking, task, tool
+from taskbound.surfaces.cli import (
+    action,
+    asked,
+    audit,
+    bearer,
+    database,
+    leaving,
+    looking,
+    task,
+    tool,
+    workload,
+)
 from taskbound.surfaces.cli.demo.command import add_demo
 from taskbound.surfaces.cli.doctor import add_doctor
 from taskbound.surfaces.cli.errors import SURPRISE, fault_of, status_of, tell, tell_surprise, usage_fault
@@ -57,7 +68,7 @@ def build() -> typer.Typer:
     add_demo(app)
     add_doctor(app)
     add_stop(app)
-    for one in (scope.app, bearer.app, task.templates, leaving.agents, leaving.people):
+    for one in (scope.app, bearer.app, task.templates, workload.agents, leaving.people):
         app.add_typer(one)
     for one in (tool.app, looking.app, policy.app, action.app, asked.app, audit.app, database.app):
         app.add_typer(one)

@@ -69,7 +69,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         unpinnable unreadable-plan unsupported-version unwritable
         verifier-key-malformed
         bad-oauth-client bad-oauth-metadata
-        bad-secret bad-slot not-started other-sealing-key
+        bad-secret bad-selector bad-slot not-started other-sealing-key
     """,
     _DENIED: """
         already-answered ambiguous-question mcp-task-uncovered other-task
@@ -94,6 +94,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         token-audience token-expired token-issuer token-key token-not-yet token-unproven
         too-long-to-show too-many-holds too-many-questions too-many-refusals tool-changed
         tool-without-owner tree-too-large
+        selected-twice selector-overlap unknown-selector unselected
         shadowed-resource stray-question unable-client unbridgeable unknown-resource
         unknown-action unknown-approval unknown-bundle unknown-identity unknown-issuer unknown-key
         unknown-server unknown-session unknown-template unknown-tool unproven unvouched upstream-exists

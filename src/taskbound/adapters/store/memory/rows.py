@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from taskbound.core.identity import Agent, Group, Person
     from taskbound.core.identity.issuer import Issuer
     from taskbound.core.identity.person_key import Namespace, PersonKey
+    from taskbound.core.identity.selector import Selector
     from taskbound.core.policy import InForce
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.task import Heartbeat, Task, Template
@@ -115,6 +116,7 @@ class Tables:
     persons: Rows[tuple[str, str], Person] = field(default_factory=Rows)
     person_keys: Rows[tuple[str, str], PersonKey] = field(default_factory=Rows)
     issuers: Rows[tuple[str, str], Issuer] = field(default_factory=Rows)
+    selectors: Rows[tuple[str, str], Selector] = field(default_factory=Rows)
     evidence: Rows[tuple[str, str], str] = field(default_factory=Rows)
     namespaces: Rows[str, Namespace] = field(default_factory=Rows)
     groups: Rows[tuple[str, str], Group] = field(default_factory=Rows)

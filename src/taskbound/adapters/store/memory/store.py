@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from taskbound.adapters.store.memory.action import MemoryActions
 from taskbound.adapters.store.memory.approval import MemoryApprovals
 from taskbound.adapters.store.memory.audit import MemoryAudit
-from taskbound.adapters.store.memory.identity import MemoryIdentities
+from taskbound.adapters.store.memory.identity import MemoryIdentities, MemoryWorkloads
 from taskbound.adapters.store.memory.policy import MemoryPolicy
 from taskbound.adapters.store.memory.revocation import MemoryRevocation
 from taskbound.adapters.store.memory.rows import Tables
@@ -42,6 +42,11 @@ class MemoryTransaction:
     def identities(self) -> MemoryIdentities:
         """Persons and agents."""
         return MemoryIdentities(self._tables)
+
+    @property
+    def workloads(self) -> MemoryWorkloads:
+        """What proves agents."""
+        return MemoryWorkloads(self._tables)
 
     @property
     def tasks(self) -> MemoryTasks:

@@ -45,6 +45,7 @@ from taskbound.adapters.store.postgres.task import PostgresAmendments, PostgresT
 from taskbound.adapters.store.postgres.token import PostgresClaims
 from taskbound.adapters.store.postgres.tool import PostgresTools
 from taskbound.adapters.store.sql.audit import last_instant
+from taskbound.adapters.store.sql.identity import SqlWorkloads
 from taskbound.adapters.store.sql.task import SqlBearers
 from taskbound.core.errors import TaskboundError
 from taskbound.ports.store import AmbiguousCommitError, ConflictError, StoreUnavailableError
@@ -92,6 +93,11 @@ class PostgresTransaction:
     def identities(self) -> PostgresIdentities:
         """Persons and agents."""
         return PostgresIdentities(self._link)
+
+    @property
+    def workloads(self) -> SqlWorkloads:
+        """What proves agents."""
+        return SqlWorkloads(self._link)
 
     @property
     def tasks(self) -> PostgresTasks:

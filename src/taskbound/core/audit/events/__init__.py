@@ -94,6 +94,7 @@ from taskbound.core.audit.events.work import (
     TaskStarted,
     TaskStepped,
 )
+from taskbound.core.audit.events.workload import ProofRefused, SelectorAdded, SelectorRemoved
 
 __all__ = [
     "EVENTS",
@@ -139,8 +140,11 @@ __all__ = [
     "PolicyRebased",
     "PolicyRefused",
     "PolicyRolledBack",
+    "ProofRefused",
     "RefusalsDropped",
     "RunRegistered",
+    "SelectorAdded",
+    "SelectorRemoved",
     "TaskAccounted",
     "TaskAmended",
     "TaskBearerMade",
@@ -227,6 +231,9 @@ Event: TypeAlias = (
     | PolicyRebased
     | CheckpointSigned
     | Delivery
+    | ProofRefused
+    | SelectorAdded
+    | SelectorRemoved
 )
 """Everything that can be recorded."""
 

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from taskbound.adapters.store.memory.identity.identities import MemoryIdentities
+from taskbound.adapters.store.memory.identity.workload import MemoryWorkloads
 
-__all__ = ["MemoryIdentities"]
+__all__ = ["MemoryIdentities", "MemoryWorkloads"]

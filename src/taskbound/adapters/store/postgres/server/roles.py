@@ -46,6 +46,7 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "person_keys": _KEPT,
         "namespaces": _KEPT,
         "issuers": _REMOVABLE,
+        "selectors": _REMOVABLE,
         "agents": _KEPT,
         "kill_switches": _KEPT,
         "bundles": _APPENDED,

@@ -14,6 +14,7 @@ from taskbound.adapters.store.sql.identity.identities import (
     read_person_key,
     read_version,
 )
+from taskbound.adapters.store.sql.identity.workload import SqlWorkloads
 
 __all__ = [
     "GROUPS",
@@ -21,6 +22,7 @@ __all__ = [
     "PERSONS",
     "PERSON_KEYS",
     "SqlIdentities",
+    "SqlWorkloads",
     "read_group",
     "read_issuer",
     "read_person",

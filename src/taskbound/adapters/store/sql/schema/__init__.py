@@ -46,6 +46,7 @@ from taskbound.adapters.store.sql.schema.columns import (
 )
 from taskbound.adapters.store.sql.schema.secret import upstream_secrets
 from taskbound.adapters.store.sql.schema.token import claims
+from taskbound.adapters.store.sql.schema.workload import selectors
 
 __all__ = [
     "METADATA",
@@ -70,6 +71,7 @@ __all__ = [
     "records",
     "remainders",
     "runs",
+    "selectors",
     "servers",
     "task_accounts",
     "task_bearers",

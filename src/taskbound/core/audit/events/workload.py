@@ -1,0 +1,51 @@
+"""What proves an agent: selectors, and proofs that were refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+__all__ = ["ProofRefused", "SelectorAdded", "SelectorRemoved"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectorAdded:
+    """Somebody said what a credential must say to be an agent's."""
+
+    kind: ClassVar[str] = "selector-added"
+    agent: str
+    selector: str
+    form: str
+    """`x509-svid`, `jwt-svid` or `oidc`."""
+    issuer: str
+    """A trust domain, or an issuer's short name."""
+    subjects: tuple[str, ...]
+    claims: tuple[str, ...]
+    """``pointer=text`` for each text that a claim may be."""
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectorRemoved:
+    """Such a credential is the agent's no more."""
+
+    kind: ClassVar[str] = "selector-removed"
+    agent: str
+    selector: str
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProofRefused:
+    """A credential was shown that proves nobody; nothing of it is kept but its digest."""
+
+    kind: ClassVar[str] = "proof-refused"
+    form: str
+    """`x509-svid`, `jwt-svid`, `oidc` or `key`."""
+    code: str
+    digest: str
+    """SHA-256 of what was shown."""
+    agent: str = ""
+    """Whose it would have been; empty where that is not known."""

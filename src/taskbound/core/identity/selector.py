@@ -1,0 +1,268 @@
+"""What maps one proof to exactly one agent: kind, issuer, subject, and further claims by equality.
+
+1. A selector names its kind and its issuer, and at least a subject or a claim; whatever it names must be so.
+   Texts are compared whole: there is no pattern and no prefix.
+2. A claim is named by a JSON Pointer (RFC 6901) through objects. Only a text is ever equal to what is
+   wanted: a list has several values, and one credential could be two agents' by it.
+3. Two selectors *meet* when one credential could satisfy both: same kind, same issuer, and for nothing that
+   both name do they want different texts. Selectors of two agents never meet.
+4. Certificates have no claims. A key of ours is chosen by its own row, and by no selector that people write.
+5. Who satisfies none is nobody; who satisfies those of two agents is nobody too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action import canonical, escape_text
+from taskbound.core.errors import DeniedError, MalformedError
+from taskbound.core.identity.person import parse_name
+from taskbound.core.identity.proof import WorkloadKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from taskbound.core.action import JsonValue
+    from taskbound.core.clock import Instant
+    from taskbound.core.identity.proof import Binding
+
+__all__ = [
+    "BadSelectorError",
+    "SelectedTwiceError",
+    "Selector",
+    "SelectorOverlapError",
+    "Shown",
+    "UnknownSelectorError",
+    "UnselectedError",
+    "parse_selector",
+    "require_apart",
+    "select_agent",
+    "selector_id",
+]
+
+_LONGEST: Final = 512
+_MOST_TEXTS: Final = 16
+_MOST_CLAIMS: Final = 16
+_POINTER: Final = re.compile(r"(/([^~/]|~[01])+)+")
+_DOMAIN: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,254}", re.ASCII)
+"""A trust domain (SPIFFE-ID §2.1), which begins with a letter or a digit here."""
+_SVIDS: Final = frozenset({WorkloadKind.X509_SVID, WorkloadKind.JWT_SVID})
+_SHOWN: Final = 80
+
+
+class BadSelectorError(MalformedError):
+    """A selector was written down that can't be."""
+
+    code = "bad-selector"
+    remedy = (
+        "name kind, issuer and the exact subject, or claims by JSON Pointer, such as /repository=octo/app"
+    )
+
+
+class SelectorOverlapError(DeniedError):
+    """One credential could satisfy this selector and another agent's."""
+
+    code = "selector-overlap"
+    remedy = "name a subject or a claim in both by which no credential can be both, or remove the other one"
+
+
+class UnknownSelectorError(DeniedError):
+    """The agent has no such selector."""
+
+    code = "unknown-selector"
+    remedy = "list them with `taskbound agent selector list`"
+
+
+class UnselectedError(DeniedError):
+    """What was shown is true, and is no agent's."""
+
+    code = "unselected"
+    remedy = "have the agent's owner add a selector for it with `taskbound agent selector add`"
+
+
+class SelectedTwiceError(DeniedError):
+    """What was shown is two agents', so it is neither's."""
+
+    code = "selected-twice"
+    remedy = "remove one of the two selectors; `taskbound agent selector list` shows them"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selector:
+    """What a credential must say to be this agent's."""
+
+    namespace: str
+    agent: str
+    kind: WorkloadKind
+    issuer: str
+    """A trust domain, an issuer's short name, or empty for a key of ours."""
+    subjects: tuple[str, ...] = ()
+    """Of which it has one; empty where the subject does not matter."""
+    claims: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """By JSON Pointer, in order: the texts of which it has one (rule 2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a credential says that was verified: by this issuer, now, to us."""
+
+    kind: WorkloadKind
+    issuer: str
+    """The trust domain, the issuer's short name, or empty for a key of ours."""
+    subject: str
+    until: Instant
+    """When it ends."""
+    claims: Mapping[str, JsonValue] = field(default_factory=dict)
+    """All that it says besides; empty for a certificate."""
+    binding: Binding | None = None
+    """The key that it was shown with, if it was."""
+
+
+def parse_selector(
+    namespace: str,
+    agent: str,
+    *,
+    kind: str,
+    issuer: str,
+    subjects: Iterable[str],
+    claims: Iterable[tuple[str, str]],
+) -> Selector:
+    """The selector that these texts say.
+
+    Args:
+        namespace: Where the agent is.
+        agent: Its name.
+        kind: As `WorkloadKind` writes it.
+        issuer: A trust domain, or an issuer's short name.
+        subjects: Texts of which the subject is one.
+        claims: JSON Pointer and text, a pair for each text that a claim may be.
+
+    Raises:
+        BadSelectorError: They can't be one (rules 1, 2 and 4).
+        BadNameError: The issuer's short name can't be one.
+    """
+    known = {one.value: one for one in WorkloadKind if one is not WorkloadKind.KEY}  # 4
+    if kind not in known:
+        raise BadSelectorError(f"a selector's kind is one of {', '.join(known)}", where="kind")
+    found = known[kind]
+    if found in _SVIDS and _DOMAIN.fullmatch(issuer) is None:
+        raise BadSelectorError("the issuer of an SVID is a trust domain, such as example.org", where="issuer")
+    if found is WorkloadKind.OIDC:
+        parse_name(issuer, what="an issuer")
+    wanted: dict[str, set[str]] = {}
+    for pointer, text in claims:
+        if len(pointer) > _LONGEST or _POINTER.fullmatch(pointer) is None:
+            raise BadSelectorError(
+                f"`{escape_text(pointer[:_SHOWN])}` is no JSON Pointer of a claim", where="claim"
+            )
+        wanted.setdefault(pointer, set()).add(_text(text, "claim"))
+    selector = Selector(
+        namespace=namespace,
+        agent=agent,
+        kind=found,
+        issuer=issuer,
+        subjects=tuple(sorted({_text(one, "subject") for one in subjects})),
+        claims=tuple((pointer, tuple(sorted(texts))) for pointer, texts in sorted(wanted.items())),
+    )
+    _require_whole(selector)
+    return selector
+
+
+def selector_id(selector: Selector) -> str:
+    """The name that a selector has by what it says, whosever it is: two that say the same have one."""
+    claims: list[JsonValue] = [[pointer, list(texts)] for pointer, texts in selector.claims]
+    said: list[JsonValue] = [
+        selector.namespace,
+        selector.kind.value,
+        selector.issuer,
+        list(selector.subjects),
+        claims,
+    ]
+    return f"sel_{hashlib.sha256(canonical(said)).hexdigest()[:32]}"
+
+
+def require_apart(selector: Selector, others: Iterable[Selector]) -> None:
+    """Go on only when no credential could be this one's and another agent's (rule 3).
+
+    Raises:
+        SelectorOverlapError: One could.
+    """
+    for one in others:
+        if one.agent != selector.agent and _meet(one, selector):
+            raise SelectorOverlapError(
+                f"a credential could be agent `{one.agent}`'s too, by its selector `{selector_id(one)}`"
+            )
+
+
+def select_agent(shown: Shown, selectors: Iterable[Selector]) -> Selector:
+    """The one that what was shown satisfies; of one agent's that are several, the first (rule 5).
+
+    Raises:
+        UnselectedError: There is none.
+        SelectedTwiceError: There are those of two agents.
+    """
+    found = [one for one in selectors if _satisfies(shown, one)]
+    if not found:
+        raise UnselectedError(f"no agent has a selector for this {shown.kind.value}")
+    agents = {(one.namespace, one.agent) for one in found}
+    if len(agents) > 1:
+        raise SelectedTwiceError(f"this {shown.kind.value} satisfies the selectors of {len(agents)} agents")
+    return found[0]
+
+
+def _require_whole(selector: Selector) -> None:
+    if not selector.subjects and not selector.claims:
+        raise BadSelectorError("a selector names a subject or a claim", where="subject")  # 1
+    if selector.kind in _SVIDS and not selector.subjects:
+        raise BadSelectorError("a selector of SVIDs names a SPIFFE ID", where="subject")
+    if selector.kind in _SVIDS:
+        at = f"spiffe://{selector.issuer}/"
+        if any(not one.startswith(at) for one in selector.subjects):
+            raise BadSelectorError(f"the SPIFFE ID is in its trust domain: it begins `{at}`", where="subject")
+    if selector.kind is WorkloadKind.X509_SVID and selector.claims:
+        raise BadSelectorError("a certificate has no claims", where="claim")  # 4
+    most = max((len(texts) for _, texts in selector.claims), default=0)
+    if max(most, len(selector.subjects)) > _MOST_TEXTS or len(selector.claims) > _MOST_CLAIMS:
+        raise BadSelectorError(f"at most {_MOST_CLAIMS} claims, and {_MOST_TEXTS} texts of which one is so")
+
+
+def _text(text: str, where: str) -> str:
+    if not 0 < len(text) <= _LONGEST or not text.isprintable():
+        raise BadSelectorError(f"a `{where}` has 1 to {_LONGEST} printable characters", where=where)
+    return text
+
+
+def _meet(one: Selector, other: Selector) -> bool:
+    """Whether one credential could satisfy both (rule 3)."""
+    if (one.namespace, one.kind, one.issuer) != (other.namespace, other.kind, other.issuer):
+        return False
+    mine, theirs = _wanted(one), _wanted(other)
+    return all(mine[name] & theirs[name] for name in mine.keys() & theirs.keys())
+
+
+def _wanted(selector: Selector) -> dict[str, frozenset[str]]:
+    wanted = {pointer: frozenset(texts) for pointer, texts in selector.claims}
+    return {"": frozenset(selector.subjects), **wanted} if selector.subjects else wanted
+
+
+def _satisfies(shown: Shown, selector: Selector) -> bool:
+    """Whether what was shown is all that the selector names (rule 1)."""
+    if (shown.kind, shown.issuer) != (selector.kind, selector.issuer):
+        return False
+    if selector.subjects and shown.subject not in selector.subjects:
+        return False
+    return all(_at(shown.claims, pointer) in texts for pointer, texts in selector.claims)
+
+
+def _at(claims: Mapping[str, JsonValue], pointer: str) -> str | None:
+    """The text at a place of the claims; nothing where there is none (rule 2)."""
+    found: object = claims
+    for step in pointer.split("/")[1:]:
+        if not isinstance(found, Mapping):
+            return None
+        found = found.get(step.replace("~1", "/").replace("~0", "~"))
+    return found if isinstance(found, str) else None

@@ -1,0 +1,122 @@
+"""Proving agents: a credential is verified, and chooses exactly one agent, or the refusal is recorded.
+
+1. The adapter of its kind verifies it; the selectors of the namespace that it is shown for choose the agent.
+   What another namespace believes or selects counts for nothing here.
+2. The agent is active, and somebody still answers for it (law 9).
+3. Each refused credential leaves one record, within an allowance; beyond it they are counted, by code.
+   Whoever proves nobody shares one allowance, and takes nothing from agents that prove themselves.
+4. A record holds the digest of what was shown, and no part of it.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.audit import ProofRefused, RefusalsDropped
+from taskbound.core.decision import Quota, TooManyRefusalsError
+from taskbound.core.errors import TaskboundError
+from taskbound.core.identity import UnknownIdentityError, UnprovenError, require_active
+from taskbound.core.identity.proof import Principal, PrincipalKind, WorkloadProof
+from taskbound.core.identity.selector import select_agent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.core.audit import Event
+    from taskbound.core.clock import Instant
+    from taskbound.core.decision import Allowance
+    from taskbound.core.identity.credential import Credential
+    from taskbound.core.identity.proof import WorkloadKind
+    from taskbound.core.identity.selector import Selector, Shown
+    from taskbound.flows.means import Means
+    from taskbound.ports.identity import Verifier
+
+__all__ = ["Proofs"]
+
+_NOBODY: Final = ("default", "")
+
+
+class Proofs:
+    """Proves agents; used from any thread, as a verifier may wait."""
+
+    def __init__(
+        self, means: Means, verifiers: Mapping[WorkloadKind, Verifier], allowance: Allowance | None = None
+    ) -> None:
+        """Prove with these.
+
+        Args:
+            means: What every flow is given.
+            verifiers: By kind of credential; a kind that is missing proves nobody.
+            allowance: How many refusals of one agent, or of nobody, are recorded one by one.
+        """
+        self._means = means
+        self._verifiers = dict(verifiers)
+        self._quota = Quota(allowance)
+        self._lock = threading.Lock()
+
+    def prove(self, namespace: str, credential: Credential) -> Principal:
+        """The one agent that this credential proves, now.
+
+        Raises:
+            MalformedError: It can't be read.
+            DeniedError: It is not believed, or no active agent's.
+            UnavailableError: Nobody can tell now.
+        """
+        now = self._means.clock.now()
+        selector: Selector | None = None
+        try:
+            shown = self._verified(namespace, credential, now)
+            with self._means.store.read() as snapshot:
+                selectors = snapshot.workloads.selectors_of(namespace, shown.kind, shown.issuer)  # 1
+                selector = select_agent(shown, selectors)
+                agent = snapshot.identities.agent(namespace, selector.agent)
+                persons = snapshot.identities.persons(namespace)
+            if agent is None:
+                raise UnknownIdentityError(f"no agent is named `{selector.agent}`")
+            require_active(agent, persons)  # 2
+        except TaskboundError as error:
+            self._refuse(namespace, "" if selector is None else selector.agent, credential, error, now)
+            raise
+        proof = WorkloadProof(
+            kind=shown.kind,
+            issuer=shown.issuer,
+            subject=shown.subject,
+            until=shown.until,
+            binding=shown.binding,
+        )
+        return Principal(kind=PrincipalKind.AGENT, namespace=namespace, name=agent.name, proof=proof)
+
+    def tell(self, *, final: bool = False) -> None:
+        """Record what was counted in windows that have ended (rule 3)."""
+        with self._lock:
+            dropped = self._quota.dropped(self._means.clock.now(), final=final)
+            for one in dropped:
+                event = RefusalsDropped(agent=one.agent, since=one.since, count=one.count, codes=one.codes)
+                self._record(one.namespace, event)
+                self._quota.told((one,))
+
+    def _verified(self, namespace: str, credential: Credential, now: Instant) -> Shown:
+        verifier = self._verifiers.get(credential.kind)
+        if verifier is None:
+            raise UnprovenError(f"nothing here reads a credential of kind {credential.kind.value}")
+        return verifier.verify(namespace, credential, now)
+
+    def _refuse(
+        self, namespace: str, agent: str, credential: Credential, error: TaskboundError, now: Instant
+    ) -> None:
+        holder = (namespace, agent) if agent else _NOBODY
+        with self._lock:
+            try:
+                self._quota.require(*holder, now, code=error.code)
+            except TooManyRefusalsError:  # 3
+                return
+            self._quota.take(*holder, now)
+        event = ProofRefused(
+            form=credential.kind.value, code=error.code, digest=credential.digest, agent=agent
+        )  # 4
+        self._record(namespace, event)
+
+    def _record(self, namespace: str, event: Event) -> None:
+        means = self._means
+        means.store.write(lambda tx: tx.audit.append(namespace, means.writer, [event], means.clock.now()))

@@ -1,0 +1,48 @@
+"""What proves agents, in the store, and whoever can tell what a credential says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from taskbound.core.clock import Instant
+    from taskbound.core.identity.credential import Credential
+    from taskbound.core.identity.proof import WorkloadKind
+    from taskbound.core.identity.selector import Selector, Shown
+
+__all__ = ["Verifier", "WorkloadReads", "WorkloadWrites"]
+
+
+class Verifier(Protocol):
+    """Tells what credentials of one kind say. The port is there for security: flows carry no cryptography."""
+
+    def verify(self, namespace: str, credential: Credential, now: Instant) -> Shown:
+        """What it says, as its issuer said it: to us, of now, and by one whom this namespace trusts.
+
+        MUST raise `MalformedError`, `DeniedError` or `UnavailableError` otherwise, with nothing of the
+        credential in the text. What it does not say: whose the credential is. It may wait for an issuer's
+        keys, so it is asked for where waiting harms nobody.
+        """
+
+
+class WorkloadReads(Protocol):
+    """Reads what proves agents, of one namespace at a time."""
+
+    def selectors(self, namespace: str) -> tuple[Selector, ...]:
+        """Every selector, by agent and id.
+
+        In a transaction no other one adds or removes any until its end.
+        """
+
+    def selectors_of(self, namespace: str, kind: WorkloadKind, issuer: str) -> tuple[Selector, ...]:
+        """Those for credentials of this kind by this issuer, in the same order."""
+
+
+class WorkloadWrites(WorkloadReads, Protocol):
+    """Writes it."""
+
+    def put_selector(self, selector: Selector) -> None:
+        """Write a selector. MUST raise `ConflictError` when there is one that says the same."""
+
+    def drop_selector(self, namespace: str, selector: str) -> None:
+        """Forget the selector of this id; nothing happens when there is none."""

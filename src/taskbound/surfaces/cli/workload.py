@@ -1,0 +1,116 @@
+"""`taskbound agent selector`: what proves an agent."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from taskbound.surfaces.cli.identity import NameArgument
+from taskbound.surfaces.cli.leaving import agents
+from taskbound.surfaces.cli.reading import BadInputError
+from taskbound.surfaces.cli.screen import shown
+from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.wire.connection import Done
+from taskbound.wire.workload import AddSelector, ClaimText, ListSelectors, RemoveSelector, SelectorRows
+
+__all__ = ["add", "agents", "list_all", "remove", "selectors"]
+
+selectors = group("selector", "What a credential must say to prove an agent.")
+agents.add_typer(selectors)
+
+
+@command(
+    selectors,
+    "add",
+    examples="taskbound agent selector add helper --kind oidc --issuer github"
+    " --claim /repository=octo/app --claim /ref=refs/heads/main\n"
+    "taskbound agent selector add helper --kind jwt-svid --issuer example.org"
+    " --subject spiffe://example.org/helper",
+)
+def add(
+    session: Session,
+    name: NameArgument,
+    kind: Annotated[str, typer.Option("--kind", help="x509-svid, jwt-svid or oidc.")],
+    issuer: Annotated[
+        str, typer.Option("--issuer", help="A trust domain, or an issuer's short name (`agent issuer`).")
+    ],
+    subject: Annotated[
+        list[str] | None,
+        typer.Option("--subject", help="The exact subject; repeat it for several of which one is so."),
+    ] = None,
+    claim: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--claim",
+            metavar="POINTER=TEXT",
+            help="A claim by JSON Pointer, and the exact text; repeat the pointer for several.",
+        ),
+    ] = None,
+) -> None:
+    """Have a credential that says all this prove an agent: its owner's act.
+
+    Refused where one credential could be another agent's too.
+    """
+    answer = session.ask(
+        AddSelector(
+            agent=name,
+            kind=kind,
+            issuer=issuer,
+            subjects=tuple(subject or ()),
+            claims=tuple(map(_claim, claim or ())),
+        ),
+        Done,
+    )
+    session.done(answer, f"selector {shown(answer.detail)} proves {shown(name)}")
+
+
+@command(selectors, "list", examples="taskbound agent selector list helper")
+def list_all(
+    session: Session,
+    name: Annotated[str, typer.Argument(metavar="[AGENT]", help="Its own alone.", show_default=False)] = "",
+) -> None:
+    """List what credentials must say to prove agents."""
+    found = session.ask(ListSelectors(agent=name), SelectorRows)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    session.screen.table(
+        ("ID", "AGENT", "KIND", "ISSUER", "SUBJECT", "CLAIMS"),
+        [
+            (
+                one.id,
+                one.agent,
+                one.kind,
+                one.issuer,
+                " or ".join(one.subjects) or "any",
+                ", ".join(f"{two.pointer}={two.text}" for two in one.claims) or "-",
+            )
+            for one in found.rows
+        ],
+        "no selectors; add one with `taskbound agent selector add`",
+    )
+
+
+@command(
+    selectors,
+    "remove",
+    asks=True,
+    examples="taskbound agent selector remove helper sel_0123456789abcdef0123456789abcdef --yes",
+)
+def remove(
+    session: Session,
+    name: NameArgument,
+    selector: Annotated[str, typer.Argument(help="Its id, as `list` shows it.", show_default=False)],
+) -> None:
+    """Have such a credential prove the agent no more: its owner's act."""
+    session.confirm(f"Remove {shown(selector)}? Such credentials prove {shown(name)} no more.")
+    done = session.ask(RemoveSelector(agent=name, selector=selector), Done)
+    session.done(done, f"{shown(selector)} proves {shown(name)} no more")
+
+
+def _claim(text: str) -> ClaimText:
+    pointer, sign, wanted = text.partition("=")
+    if not sign:
+        raise BadInputError(f"`{shown(text)}` is no POINTER=TEXT")
+    return ClaimText(pointer=pointer, text=wanted)

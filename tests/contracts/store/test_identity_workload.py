@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from taskbound.core.identity.proof import WorkloadKind
+from taskbound.core.identity.selector import Selector, selector_id
+from taskbound.ports.store import ConflictError
+from tests.contracts.store.rows import OTHER, SPACE, read
+
+if TYPE_CHECKING:
+    from taskbound.ports.store import Store
+
+
+def selector(
+    agent: str = "coder", *, namespace: str = SPACE, subject: str = "a", issuer: str = "github"
+) -> Selector:
+    return Selector(
+        namespace=namespace,
+        agent=agent,
+        kind=WorkloadKind.OIDC,
+        issuer=issuer,
+        subjects=(subject,),
+        claims=(("/ref", ("é", "main")), ("/repository", ("x",))),
+    )
+
+
+def write(store: Store, one: Selector) -> None:
+    store.write(lambda tx: tx.workloads.put_selector(one))
+
+
+def test_selectors_are_read_as_they_were_written_by_agent_and_of_one_namespace(store: Store) -> None:
+    wanted = (
+        selector("a", subject="1"),
+        selector("b", subject="2", issuer="gitlab"),
+        selector("b", subject="3"),
+    )
+    for one in (*reversed(wanted), selector("c", namespace=OTHER)):
+        write(store, one)
+    found = read(store, lambda seen: seen.workloads.selectors(SPACE))
+    assert found == tuple(sorted(wanted, key=lambda one: (one.agent, selector_id(one))))
+    assert store.write(lambda tx: tx.workloads.selectors(SPACE)) == found
+    of = read(store, lambda seen: seen.workloads.selectors_of(SPACE, WorkloadKind.OIDC, "gitlab"))
+    assert of == (wanted[1],)
+    assert read(store, lambda seen: seen.workloads.selectors_of(SPACE, WorkloadKind.JWT_SVID, "gitlab")) == ()
+    assert read(store, lambda seen: seen.workloads.selectors_of(OTHER, WorkloadKind.OIDC, "gitlab")) == ()
+
+
+def test_what_one_selector_says_no_other_one_of_the_namespace_says(store: Store) -> None:
+    store.write(lambda tx: tx.workloads.put_selector(selector("a")))
+    with pytest.raises(ConflictError):
+        store.write(lambda tx: tx.workloads.put_selector(selector("b")))
+    store.write(lambda tx: tx.workloads.put_selector(selector("b", namespace=OTHER)))
+    assert read(store, lambda seen: seen.workloads.selectors(SPACE)) == (selector("a"),)
+
+
+def test_a_selector_that_is_dropped_is_gone_and_another_agent_may_have_it(store: Store) -> None:
+    store.write(lambda tx: tx.workloads.put_selector(selector("a")))
+    store.write(lambda tx: tx.workloads.put_selector(selector("a", namespace=OTHER)))
+    for _ in range(2):
+        store.write(lambda tx: tx.workloads.drop_selector(SPACE, selector_id(selector())))
+    assert read(store, lambda seen: seen.workloads.selectors(SPACE)) == ()
+    assert len(read(store, lambda seen: seen.workloads.selectors(OTHER))) == 1
+    store.write(lambda tx: tx.workloads.put_selector(selector("b")))
+    assert read(store, lambda seen: seen.workloads.selectors(SPACE)) == (selector("b"),)

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.surfaces.cli.installation import Installation
+
+
+def test_a_selector_is_added_shown_and_removed_by_its_id(place: Installation) -> None:
+    assert "no selectors" in place("agent", "selector", "list").out
+    words = (
+        "--kind",
+        "oidc",
+        "--issuer",
+        "github",
+        "--subject",
+        "a",
+        "--claim",
+        "/ref=x=y",
+        "--claim",
+        "/ref=z",
+    )
+    added = place("agent", "selector", "add", "helper", *words)
+    assert added.status == 0, added.err
+    (row,) = place("agent", "selector", "list", "helper", "--json").document["rows"]
+    assert [(one["pointer"], one["text"]) for one in row["claims"]] == [("/ref", "x=y"), ("/ref", "z")]
+    assert row["id"] in place("agent", "selector", "list").out
+    assert place("agent", "selector", "list", "nobody", "--json").document["rows"] == []
+    again = place("agent", "selector", "add", "helper", *words)
+    assert (again.status, "[identity-exists]" in again.err) == (3, True)
+    assert place("agent", "selector", "remove", "helper", row["id"], "--yes").status == 0
+    gone = place("agent", "selector", "remove", "helper", row["id"], "--yes")
+    assert (gone.status, "[unknown-selector]" in gone.err) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("--claim", "/ref"), "bad-input"),
+        (("--claim", "ref=x"), "bad-selector"),
+        ((), "bad-selector"),
+        (("--subject", "a", "--kind", "key"), "bad-selector"),
+    ],
+)
+def test_a_selector_that_can_not_be_is_refused_by_name(
+    place: Installation, words: tuple[str, ...], code: str
+) -> None:
+    done = place("agent", "selector", "add", "helper", "--kind", "oidc", "--issuer", "github", *words)
+    assert (done.status, f"[{code}]" in done.err) == (2, True)
