@@ -19,7 +19,7 @@ CLAIMS: dict[str, Any] = {**TASK.claims, "jti": "tok_1"}
 
 def written(**claims: Any) -> str:
     said = {name: value for name, value in {**CLAIMS, **claims}.items() if value is not ...}
-    return write_jws(said, kind=TASK_TOKEN, key=KEY.jwk, sign=KEY.sign)
+    return write_jws(canonical(said), kind=TASK_TOKEN, key=KEY.jwk, sign=KEY.sign)
 
 
 def code_of(**claims: Any) -> str:
@@ -61,9 +61,9 @@ def test_nothing_is_signed_that_the_gate_refuses() -> None:
 
     for claims in ({**CLAIMS, "epoch": 1}, {**CLAIMS, "aud": ["a", "b"]}, {**CLAIMS, "act": "agent:planner"}):
         with pytest.raises(TaskboundError):
-            write_jws(claims, kind=TASK_TOKEN, key=KEY.jwk, sign=sign)
+            write_jws(canonical(claims), kind=TASK_TOKEN, key=KEY.jwk, sign=sign)
     with pytest.raises(TaskboundError):
-        write_jws(CLAIMS, kind=TASK_TOKEN, key=ed25519().jwk, sign=sign)
+        write_jws(canonical(CLAIMS), kind=TASK_TOKEN, key=ed25519().jwk, sign=sign)
     assert not asked
 
 
@@ -80,5 +80,5 @@ def test_a128_a_signature_that_is_none_of_the_key_leaves_no_token() -> None:
 
     for sign in (high, lambda _: b"", lambda _: bytes(64), lambda message: KEY.sign(message) + b"\0"):
         with pytest.raises(TaskboundError) as caught:
-            write_jws(CLAIMS, kind=TASK_TOKEN, key=KEY.jwk, sign=sign)
+            write_jws(canonical(CLAIMS), kind=TASK_TOKEN, key=KEY.jwk, sign=sign)
         assert caught.value.code == "token-signature"

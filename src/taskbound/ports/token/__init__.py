@@ -1,7 +1,8 @@
-"""Tokens in the store, and what was used once."""
+"""Tokens in the store, what was used once, and the keys that sign."""
 
 from __future__ import annotations
 
 from taskbound.ports.token.claim import ClaimWrites
+from taskbound.ports.token.key import TokenKey, TokenKeyGoneError, TokenKeyStore
 
-__all__ = ["ClaimWrites"]
+__all__ = ["ClaimWrites", "TokenKey", "TokenKeyGoneError", "TokenKeyStore"]

@@ -114,6 +114,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         list-refused
         monitor-unreachable newer-database no-data-directory not-covered not-reached not-recorded not-signed
         not-wired old-database-server older-database other-rules outcome-owed overloaded page-unavailable
+        token-key-gone
         permit-lapsed
         read-only-database
         restored-database server-lost server-repinned signer-unavailable slow-client start-failed store-busy

@@ -35,7 +35,7 @@ from taskbound.wire.jose.gate import (
     read_jws,
     verify_jws,
 )
-from taskbound.wire.jose.key import Algorithm, Jwk, parse_jwk, parse_jwks
+from taskbound.wire.jose.key import Algorithm, Jwk, es256_jwk, parse_jwk, parse_jwks
 from taskbound.wire.jose.kind import SKEW, ClaimForm, HeaderForm, Issuing, TokenKind
 from taskbound.wire.jose.kinds import (
     CLIENT_ASSERTION,
@@ -99,6 +99,7 @@ __all__ = [
     "Trust",
     "UnverifiedJws",
     "encode_base64url",
+    "es256_jwk",
     "parse_foreign_jwks",
     "parse_jwk",
     "parse_jwks",

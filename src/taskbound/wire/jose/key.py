@@ -30,7 +30,17 @@ if TYPE_CHECKING:
 
     from taskbound.core.action import JsonValue
 
-__all__ = ["KID", "NAMES", "Algorithm", "Jwk", "parse_jwk", "parse_jwks", "read_numbers", "require_public"]
+__all__ = [
+    "KID",
+    "NAMES",
+    "Algorithm",
+    "Jwk",
+    "es256_jwk",
+    "parse_jwk",
+    "parse_jwks",
+    "read_numbers",
+    "require_public",
+]
 
 KID: Final = re.compile(r"[A-Za-z0-9._~:=@+-]{1,128}", re.ASCII)
 """What a `kid` may look like, in a key and in a header."""
@@ -76,6 +86,18 @@ class Jwk:
         raw = {"x": self.x, "y": self.y, "n": self.modulus, "e": self.exponent}
         numbers = {name: encode_base64url(raw[name]) for name in form.numbers}
         return {"kty": form.kty, **({"crv": form.crv} if form.crv else {}), **numbers}
+
+
+def es256_jwk(x: bytes, y: bytes) -> Jwk:
+    """The key for ES256 with these coordinates, 32 bytes each, named after itself: `kid` is its thumbprint.
+
+    Raises:
+        JwkPointError: They are no key (rule 3).
+    """
+    if not (len(x) == len(y) == FORMS[Algorithm.ES256].size and on_curve("P-256", x, y)):
+        raise JwkPointError("the numbers are no public key on P-256", where="x")
+    nameless = Jwk(kid="", algorithm=Algorithm.ES256, x=x, y=y)
+    return Jwk(kid=nameless.thumbprint, algorithm=Algorithm.ES256, x=x, y=y)
 
 
 def parse_jwk(members: Mapping[str, JsonValue]) -> Jwk:

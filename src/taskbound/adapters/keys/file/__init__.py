@@ -14,6 +14,7 @@ from taskbound.adapters.keys.file.disk import (
 from taskbound.adapters.keys.file.heads import FileSignedHeads
 from taskbound.adapters.keys.file.sealing import SealingDirectory, create_sealing_directory
 from taskbound.adapters.keys.file.signing import KeyDirectory, create_key_directory
+from taskbound.adapters.keys.file.tokens import TokenKeyDirectory, create_token_key_directory
 
 __all__ = [
     "FileSignedHeads",
@@ -26,6 +27,8 @@ __all__ = [
     "KeyTornError",
     "KeyUnusableError",
     "SealingDirectory",
+    "TokenKeyDirectory",
     "create_key_directory",
     "create_sealing_directory",
+    "create_token_key_directory",
 ]

@@ -1,0 +1,85 @@
+"""ES256 (RFC 7518 §3.4): keys on P-256, and their signatures in the one form that the gate takes.
+
+1. A signature is `r` and `s`, 32 bytes each. Of the two `s` that are right it is always the lower one,
+   whatever made it.
+2. A key's name is its thumbprint (RFC 7638): whoever has the key can say it, and nobody can choose it.
+3. What a device or a server signed is verified before it leaves: a fault there, or another key behind the
+   name, gives no signature at all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA,
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    EllipticCurvePublicNumbers,
+    generate_private_key,
+)
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from taskbound.core.action import canonical
+from taskbound.ports.signer import SignerUnavailableError
+from taskbound.wire.jose import es256_jwk
+from taskbound.wire.jose.curve import P256_ORDER
+
+if TYPE_CHECKING:
+    from taskbound.wire.jose import Jwk
+
+__all__ = ["Es256Key", "public_text", "raw_signature", "require_signed"]
+
+_HALF: Final = 32
+
+
+class Es256Key:
+    """A private key in memory; it is in no repr, and only `file` writes it anywhere."""
+
+    def __init__(self, private: EllipticCurvePrivateKey) -> None:
+        """Sign with this key, which is on P-256."""
+        self.private = private
+        numbers = private.public_key().public_numbers()
+        jwk = es256_jwk(numbers.x.to_bytes(_HALF), numbers.y.to_bytes(_HALF))
+        self.kid = jwk.kid
+        self.public = public_text(jwk)
+
+    @classmethod
+    def generate(cls) -> Es256Key:
+        """A new key from the operating system's generator."""
+        return cls(generate_private_key(SECP256R1()))
+
+    def sign(self, message: bytes) -> bytes:
+        """The signature, 64 bytes (rule 1)."""
+        return raw_signature(*decode_dss_signature(self.private.sign(message, ECDSA(SHA256()))))
+
+
+def public_text(key: Jwk) -> bytes:
+    """A public key as it is shown: a JWK as canonical JSON."""
+    return canonical({**key.members})
+
+
+def raw_signature(r: int, s: int) -> bytes:
+    """The signature of these two numbers, as rule 1 says."""
+    return r.to_bytes(_HALF) + min(s, P256_ORDER - s).to_bytes(_HALF)
+
+
+def require_signed(key: Jwk, message: bytes, r: int, s: int) -> bytes:
+    """The signature that a store gave, when it is one of this key over this (rule 3).
+
+    Raises:
+        SignerUnavailableError: It is not.
+    """
+    public = EllipticCurvePublicNumbers(
+        int.from_bytes(key.x), int.from_bytes(key.y), SECP256R1()
+    ).public_key()
+    try:
+        public.verify(encode_dss_signature(r, s), message, ECDSA(SHA256()))
+    except (InvalidSignature, ValueError) as error:
+        raise SignerUnavailableError(
+            f"the store of keys gave a signature that is not the key's `{key.kid}`",
+            remedy="take the key out of use, and see whether the device or server is the right one",
+        ) from error
+    return raw_signature(r, s)
