@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
-from taskbound.core.errors import DeniedError
+from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 
-__all__ = ["ReplayedError"]
+__all__ = [
+    "ActorChainError",
+    "BadTokenLifeError",
+    "ForeignTokenError",
+    "NoStatusPlaceError",
+    "NoTokenKeyError",
+    "NotOpenError",
+    "ReplayedError",
+    "TokenAlteredError",
+    "TokenEndedError",
+    "TokenKeyRevokedError",
+    "TokenRevokedError",
+    "UnboundTokenError",
+    "UnknownTokenError",
+    "UnknownTokenKeyError",
+    "WeakerBindingError",
+]
 
 
 class ReplayedError(DeniedError):
@@ -12,3 +28,105 @@ class ReplayedError(DeniedError):
 
     code = "replayed"
     remedy = "make a new proof for each request, with a `jti` of its own"
+
+
+class BadTokenLifeError(MalformedError):
+    """A token can't live so long, or not at all."""
+
+    code = "bad-token-life"
+    remedy = "ask for 1 to 300 seconds; a token ends no later than its task and what proved who asks for it"
+
+
+class ActorChainError(DeniedError):
+    """Those who act for somebody can't be told in one line."""
+
+    code = "actor-chain"
+    remedy = "hand the task on to another agent, which has not had it before"
+
+
+class UnboundTokenError(DeniedError):
+    """A token is asked for or shown without the key that it is bound to."""
+
+    code = "token-unbound"
+    remedy = (
+        "send one DPoP proof (RFC 9449) of the key that the token is bound to, or use its client certificate"
+    )
+
+
+class WeakerBindingError(DeniedError):
+    """A token would be bound less firmly than the one that it is made of."""
+
+    code = "weaker-binding"
+    remedy = "show a key of the same kind as the one that the token is bound to"
+
+
+class UnknownTokenError(DeniedError):
+    """Nobody here issued a token of this name."""
+
+    code = "unknown-token"
+    remedy = "list them with `taskbound token list`"
+
+
+class TokenRevokedError(DeniedError):
+    """The token was revoked."""
+
+    code = "token-revoked"
+    remedy = "ask for another one; if that is refused, the reason is in its words"
+
+
+class TokenEndedError(DeniedError):
+    """The token's time is over."""
+
+    code = "token-ended"
+    remedy = "ask for another one: a token lives five minutes at most"
+
+
+class TokenKeyRevokedError(DeniedError):
+    """The key that signed the token was revoked."""
+
+    code = "token-key-revoked"
+    remedy = "ask for another token"
+
+
+class TokenAlteredError(DeniedError):
+    """What stands of the token is not what its record says was issued."""
+
+    code = "token-altered"
+    remedy = "`taskbound audit verify` says whether the log is whole; compare the database with a backup"
+
+
+class ForeignTokenError(DeniedError):
+    """The token is another client's."""
+
+    code = "token-of-another"
+    remedy = "a token is revoked by the one it was issued to, or by a person with `taskbound token revoke`"
+
+
+class NotOpenError(DeniedError):
+    """There is no permitted action that a transaction token could speak of."""
+
+    code = "action-not-open"
+    remedy = (
+        "a transaction token is for an action that is permitted, has no outcome yet, and is the asker's own"
+    )
+
+
+class NoTokenKeyError(UnavailableError):
+    """No key signs tokens now."""
+
+    code = "no-token-key"
+    remedy = "`taskbound token key list` says what there is; `taskbound token key rotate` makes one"
+
+
+class UnknownTokenKeyError(DeniedError):
+    """No key of this name signs tokens, or did."""
+
+    code = "unknown-token-key"
+    remedy = "list them with `taskbound token key list`"
+
+
+class NoStatusPlaceError(UnavailableError):
+    """The status lists of now have no place left."""
+
+    code = "status-lists-full"
+    remedy = "wait for the next list: there is one every fifteen minutes"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         TaskReads,
         TaskWrites,
     )
-    from taskbound.ports.token import ClaimWrites
+    from taskbound.ports.token import ClaimWrites, TokenReads, TokenWrites
     from taskbound.ports.tool import ToolReads, ToolWrites
 
 __all__ = ["Snapshot", "Transaction"]
@@ -55,6 +55,10 @@ class Snapshot(Protocol):
     @property
     def bearers(self) -> BearerReads:
         """Bearers of tasks."""
+
+    @property
+    def tokens(self) -> TokenReads:
+        """Tokens and the keys that sign them."""
 
     @property
     def approvals(self) -> ApprovalReads:
@@ -107,6 +111,10 @@ class Transaction(Protocol):
     @property
     def claims(self) -> ClaimWrites:
         """What was used once."""
+
+    @property
+    def tokens(self) -> TokenWrites:
+        """Tokens and the keys that sign them."""
 
     @property
     def approvals(self) -> ApprovalWrites:

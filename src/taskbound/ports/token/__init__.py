@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from taskbound.ports.token.claim import ClaimWrites
 from taskbound.ports.token.key import TokenKey, TokenKeyGoneError, TokenKeyStore
+from taskbound.ports.token.tokens import TokenReads, TokenWrites
 
-__all__ = ["ClaimWrites", "TokenKey", "TokenKeyGoneError", "TokenKeyStore"]
+__all__ = ["ClaimWrites", "TokenKey", "TokenKeyGoneError", "TokenKeyStore", "TokenReads", "TokenWrites"]

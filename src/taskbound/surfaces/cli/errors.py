@@ -68,7 +68,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         unfit-question unknown-member unknown-method unknown-path unknown-state
         unpinnable unreadable-plan unsupported-version unwritable
         verifier-key-malformed
-        bad-oauth-client bad-oauth-metadata
+        bad-oauth-client bad-oauth-metadata bad-token-life
         bad-secret bad-selector bad-slot not-started other-sealing-key
     """,
     _DENIED: """
@@ -100,7 +100,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         unknown-server unknown-session unknown-template unknown-tool unproven unvouched upstream-exists
         wrong-monitor-code wrong-state
         other-issuer token-refused token-too-wide
-        replayed
+        replayed action-not-open actor-chain token-altered token-ended token-key-revoked token-of-another
+        token-revoked token-unbound unknown-token unknown-token-key weaker-binding
         egress-refused misnamed-pin no-permit not-answered other-act other-pin permit-used secret-missing
         secret-shown slot-taken slots-not-pinned
     """,
@@ -119,6 +120,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         read-only-database
         restored-database server-lost server-repinned signer-unavailable slow-client start-failed store-busy
         store-unavailable tile-missing tools-unstable unavailable undecided unreadable-row unsafe-database
+        no-token-key status-lists-full
         bad-token no-token not-authorized token-not-taken
         egress-not-started egress-unavailable permit-over secret-changed secret-in-answer
     """,

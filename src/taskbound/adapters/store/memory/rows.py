@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from taskbound.core.policy import InForce
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.task import Heartbeat, Task, Template
-    from taskbound.core.token import Claim, ClaimKind
+    from taskbound.core.token import Claim, ClaimKind, IssuingKey, Token
     from taskbound.ports.action import StoredAction
     from taskbound.ports.approval import StoredApproval, StoredPlan
     from taskbound.ports.audit import PendingRecord, StoredCheckpoint
@@ -129,6 +129,9 @@ class Tables:
     task_accounts: Rows[tuple[str, str, int], tuple[str, str, int]] = field(default_factory=Rows)
     bearers: Rows[tuple[str, str], StoredBearer] = field(default_factory=Rows)
     claims: Rows[tuple[str, ClaimKind, str], Claim] = field(default_factory=Rows)
+    tokens: Rows[tuple[str, str], Token] = field(default_factory=Rows)
+    token_places: Rows[tuple[int, int], str] = field(default_factory=Rows)
+    token_keys: Rows[str, IssuingKey] = field(default_factory=Rows)
     servers: Rows[tuple[str, str], PinnedServer] = field(default_factory=Rows)
     tools: Rows[tuple[str, str], PinnedTool] = field(default_factory=Rows)
     secrets: Rows[tuple[str, str, str], StoredSecret] = field(default_factory=Rows)

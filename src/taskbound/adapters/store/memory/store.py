@@ -14,7 +14,7 @@ from taskbound.adapters.store.memory.policy import MemoryPolicy
 from taskbound.adapters.store.memory.revocation import MemoryRevocation
 from taskbound.adapters.store.memory.rows import Tables
 from taskbound.adapters.store.memory.task import MemoryAmendments, MemoryBearers, MemoryTasks
-from taskbound.adapters.store.memory.token import MemoryClaims
+from taskbound.adapters.store.memory.token import MemoryClaims, MemoryTokens
 from taskbound.adapters.store.memory.tool import MemoryTools
 from taskbound.core.clock import Instant
 from taskbound.ports.store import StoreUnavailableError
@@ -77,6 +77,11 @@ class MemoryTransaction:
     def claims(self) -> MemoryClaims:
         """What was used once."""
         return MemoryClaims(self._tables)
+
+    @property
+    def tokens(self) -> MemoryTokens:
+        """Tokens and the keys that sign them."""
+        return MemoryTokens(self._tables)
 
     @property
     def approvals(self) -> MemoryApprovals:

@@ -42,7 +42,7 @@ from taskbound.adapters.store.postgres.server.presence import Presence
 from taskbound.adapters.store.postgres.server.seat import Seat
 from taskbound.adapters.store.postgres.server.unsettled import Unsettled
 from taskbound.adapters.store.postgres.task import PostgresAmendments, PostgresTasks
-from taskbound.adapters.store.postgres.token import PostgresClaims
+from taskbound.adapters.store.postgres.token import PostgresClaims, PostgresTokens
 from taskbound.adapters.store.postgres.tool import PostgresTools
 from taskbound.adapters.store.sql.audit import last_instant
 from taskbound.adapters.store.sql.identity import SqlWorkloads
@@ -128,6 +128,11 @@ class PostgresTransaction:
     def claims(self) -> PostgresClaims:
         """What was used once."""
         return PostgresClaims(self._link)
+
+    @property
+    def tokens(self) -> PostgresTokens:
+        """Tokens and the keys that sign them."""
+        return PostgresTokens(self._link)
 
     @property
     def approvals(self) -> PostgresApprovals:

@@ -41,7 +41,7 @@ from taskbound.adapters.store.sql.sqlite.mark import Mark
 from taskbound.adapters.store.sql.sqlite.opening import Machine, open_files
 from taskbound.adapters.store.sql.sqlite.reserve import RESERVE
 from taskbound.adapters.store.sql.task import SqlAmendments, SqlBearers, SqlTasks
-from taskbound.adapters.store.sql.token import SqlClaims
+from taskbound.adapters.store.sql.token import SqlClaims, SqlTokens
 from taskbound.adapters.store.sql.tool import SqlTools
 from taskbound.ports.store import AmbiguousCommitError, FullDiskError, StoreUnavailableError
 
@@ -119,6 +119,11 @@ class SqlTransaction:
     def claims(self) -> SqlClaims:
         """What was used once."""
         return SqlClaims(self._link)
+
+    @property
+    def tokens(self) -> SqlTokens:
+        """Tokens and the keys that sign them."""
+        return SqlTokens(self._link)
 
     @property
     def approvals(self) -> SqlApprovals:

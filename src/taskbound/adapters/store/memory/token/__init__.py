@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from taskbound.adapters.store.memory.token.claim import MemoryClaims
+from taskbound.adapters.store.memory.token.tokens import MemoryTokens
 
-__all__ = ["MemoryClaims"]
+__all__ = ["MemoryClaims", "MemoryTokens"]

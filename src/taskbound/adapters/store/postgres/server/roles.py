@@ -37,6 +37,7 @@ _LIFT: Final = (
 )  # fmt: skip  # a list of words reads better as words
 _STEP: Final = ("state", "connection", "request", "waits", "finished", "reason")
 _END: Final = ("state", "finished", "reason")
+_KEY_STEP: Final = ("state", "used", "retired", "revoked", "why")
 _PLAN_STEP: Final = ("state", "used", "finished", "reason")
 
 GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
@@ -61,6 +62,8 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "task_accounts": _APPENDED,
         "task_bearers": _KEPT,
         "templates": _REMOVABLE,
+        "tokens": (*_APPENDED, "UPDATE (revoked)", "UPDATE (why)"),
+        "token_keys": (*_APPENDED, *(f"UPDATE ({one})" for one in _KEY_STEP)),
         "claims": ("SELECT", "INSERT", "DELETE"),
         "remainders": _REMOVABLE,
         "heartbeats": _REMOVABLE,

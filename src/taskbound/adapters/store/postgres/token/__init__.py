@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from taskbound.adapters.store.postgres.token.claim import PostgresClaims
+from taskbound.adapters.store.postgres.token.tokens import PostgresTokens
 
-__all__ = ["PostgresClaims"]
+__all__ = ["PostgresClaims", "PostgresTokens"]

@@ -45,7 +45,7 @@ from taskbound.adapters.store.sql.schema.columns import (
     whole_column,
 )
 from taskbound.adapters.store.sql.schema.secret import upstream_secrets
-from taskbound.adapters.store.sql.schema.token import claims
+from taskbound.adapters.store.sql.schema.token import claims, token_keys, tokens
 from taskbound.adapters.store.sql.schema.workload import selectors
 
 __all__ = [
@@ -79,6 +79,8 @@ __all__ = [
     "tasks",
     "templates",
     "tiles",
+    "token_keys",
+    "tokens",
     "tool_approvers",
     "tools",
     "upstream_secrets",

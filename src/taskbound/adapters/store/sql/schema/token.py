@@ -1,14 +1,75 @@
-"""The tables of tokens and of what was used once; see the rules of the schema."""
+"""The tables of tokens, of the keys that sign them, and of what was used once; see the rules of the schema.
+
+1. A place of a status list is one token's for ever, in whatever namespace; a transaction token has none.
+2. One key is current at most, and one is next: the database refuses a second.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Index, PrimaryKeyConstraint, Table
+from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table
 
-from taskbound.adapters.store.sql.schema.columns import METADATA, text_column, whole_column
+from taskbound.adapters.store.sql.schema.columns import (
+    METADATA,
+    TEXT,
+    bytes_column,
+    partial_index,
+    text_column,
+    whole_column,
+)
 
-__all__ = ["claims"]
+__all__ = ["claims", "token_keys", "tokens"]
+
+tokens: Final = Table(
+    "tokens",
+    METADATA,
+    text_column("namespace"),
+    text_column("id"),
+    text_column("form"),
+    text_column("issuer"),
+    text_column("subject"),
+    text_column("actors"),
+    text_column("audience"),
+    text_column("bound_by"),
+    text_column("thumbprint"),
+    whole_column("issued"),
+    whole_column("expires"),
+    text_column("kid"),
+    text_column("task"),
+    text_column("agent"),
+    text_column("parent"),
+    text_column("action"),
+    text_column("content"),
+    text_column("acr"),
+    whole_column("authenticated"),
+    whole_column("list"),
+    whole_column("place"),
+    text_column("digest"),
+    whole_column("record"),
+    whole_column("revoked"),
+    text_column("why"),
+    PrimaryKeyConstraint("namespace", "id"),
+    Index("tokens_by_task", "namespace", "task", "id"),
+    Index("tokens_by_agent", "namespace", "agent", "id"),
+    partial_index("tokens_by_place", "list", "place", where="list > 0", unique=True),
+    sqlite_strict=True,
+)
+
+token_keys: Final = Table(
+    "token_keys",
+    METADATA,
+    Column("kid", TEXT, primary_key=True),
+    bytes_column("public"),
+    text_column("state"),
+    whole_column("made"),
+    whole_column("used"),
+    whole_column("retired"),
+    whole_column("revoked"),
+    text_column("why"),
+    partial_index("token_keys_alone", "state", where="state IN ('next', 'current')", unique=True),
+    sqlite_strict=True,
+)
 
 claims: Final = Table(
     "claims",

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from taskbound.adapters.store.sql.token.claim import SqlClaims
+from taskbound.adapters.store.sql.token.tokens import SqlTokens
 
-__all__ = ["SqlClaims"]
+__all__ = ["SqlClaims", "SqlTokens"]

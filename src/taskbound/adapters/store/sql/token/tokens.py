@@ -1,0 +1,195 @@
+"""Tokens and the keys that sign them, in rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from taskbound.adapters.store.sql.rows.columns import json_texts, read_texts
+from taskbound.core.clock import Instant
+from taskbound.core.identity.proof import Binding, BindingKind
+from taskbound.core.token import IssuingKey, Token, TokenForm, TokenKeyState
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from taskbound.adapters.store.sql.rows.link import Link
+
+__all__ = ["KEYS", "SqlTokens", "read_key"]
+
+_COLUMNS: Final = (
+    "namespace, id, form, issuer, subject, actors, audience, bound_by, thumbprint, issued, expires, kid,"
+    " task, agent, parent, action, content, acr, authenticated, list, place, digest, record, revoked, why"
+)
+_ONE: Final = f"SELECT {_COLUMNS} FROM tokens WHERE namespace = ? AND id = ?"  # noqa: S608 - our own words
+_SOME: Final = (
+    f"SELECT {_COLUMNS} FROM tokens WHERE namespace = ?1 AND (?2 = '' OR task = ?2)"  # noqa: S608 - our own words
+    " AND (?3 = '' OR agent = ?3) AND (?4 = '' OR id < ?4) ORDER BY id DESC LIMIT ?5"
+)
+_LISTED: Final = f"SELECT {_COLUMNS} FROM tokens WHERE list = ? AND list > 0 AND expires > ? ORDER BY place"  # noqa: S608 - our own words
+_INSERT: Final = f"INSERT INTO tokens ({_COLUMNS}) VALUES ({', '.join('?' * 25)})"  # noqa: S608 - our own words
+_REVOKE: Final = "UPDATE tokens SET revoked = ?, why = ? WHERE namespace = ? AND id = ? AND revoked = 0"
+KEYS: Final = "SELECT kid, public, state, made, used, retired, revoked, why FROM token_keys"
+_KEY: Final = f"{KEYS} WHERE kid = ?"
+_ALL_KEYS: Final = f"{KEYS} ORDER BY made, kid"
+_NEW_KEY: Final = (
+    "INSERT INTO token_keys (kid, public, state, made, used, retired, revoked, why)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_MOVE_KEY: Final = (
+    "UPDATE token_keys SET state = ?, used = ?, retired = ?, revoked = ?, why = ? WHERE kid = ? AND state = ?"
+)
+
+
+class SqlTokens:
+    """Reads them through one connection, and writes them in a transaction."""
+
+    __slots__ = ("_link",)
+
+    def __init__(self, link: Link) -> None:
+        """Go through this link."""
+        self._link = link
+
+    def token(self, namespace: str, token: str) -> Token | None:
+        """The token of this id."""
+        return self._link.one(_token, _ONE, (namespace, token))
+
+    def tokens(
+        self, namespace: str, *, task: str = "", agent: str = "", limit: int = 50, before: str = ""
+    ) -> tuple[Token, ...]:
+        """Tokens, newest first."""
+        return self._link.all(_token, _SOME, (namespace, task, agent, before, limit))
+
+    def listed(self, number: int, now: Instant) -> tuple[Token, ...]:
+        """The tokens of this status list that have not ended, by their places."""
+        return self._link.all(_token, _LISTED, (number, now))
+
+    def key(self, kid: str) -> IssuingKey | None:
+        """The key of this name."""
+        return self._link.one(read_key, _KEY, (kid,))
+
+    def keys(self) -> tuple[IssuingKey, ...]:
+        """Every key, in the order in which they were made."""
+        return self._link.all(read_key, _ALL_KEYS)
+
+    def insert(self, token: Token) -> None:
+        """Write a new one."""
+        binding = token.binding
+        self._link.change(
+            _INSERT,
+            (
+                token.namespace,
+                token.id,
+                token.form.value,
+                token.issuer,
+                token.subject,
+                json_texts(token.actors),
+                token.audience,
+                binding.kind.value if binding is not None else "",
+                binding.thumbprint if binding is not None else "",
+                token.issued,
+                token.expires,
+                token.key,
+                token.task,
+                token.agent,
+                token.parent,
+                token.action,
+                token.content,
+                token.acr,
+                token.authenticated,
+                token.list,
+                token.index,
+                token.digest,
+                token.record,
+                token.revoked,
+                token.why,
+            ),
+        )
+
+    def revoke(self, namespace: str, tokens: Collection[str], at: Instant, why: str) -> tuple[str, ...]:
+        """Revoke those of these that are not yet."""
+        return tuple(
+            one for one in sorted(set(tokens)) if self._link.change(_REVOKE, (at, why, namespace, one)) == 1
+        )
+
+    def lock_keys(self, *, moves: bool = False) -> tuple[IssuingKey, ...]:  # noqa: ARG002 - one lock
+        """Every key; the transaction holds the one lock there is."""
+        return self.keys()
+
+    def put_key(self, key: IssuingKey, *, expect: TokenKeyState | None) -> None:
+        """Write the key."""
+        times = (key.used, key.retired, key.revoked, key.why)
+        if expect is None:
+            self._link.change(_NEW_KEY, (key.kid, key.public, key.state.value, key.made, *times))
+        elif self._link.change(_MOVE_KEY, (key.state.value, *times, key.kid, expect.value)) != 1:
+            self._link.conflict(f"the key `{key.kid}`")
+
+
+def _token(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
+    namespace: str,
+    name: str,
+    form: str,
+    issuer: str,
+    subject: str,
+    actors: str,
+    audience: str,
+    bound_by: str,
+    thumbprint: str,
+    issued: int,
+    expires: int,
+    kid: str,
+    task: str,
+    agent: str,
+    parent: str,
+    action: str,
+    content: str,
+    acr: str,
+    authenticated: int,
+    number: int,
+    place: int,
+    digest: str,
+    record: int,
+    revoked: int,
+    why: str,
+) -> Token:
+    return Token(
+        namespace=namespace,
+        id=name,
+        form=TokenForm(form),
+        issuer=issuer,
+        subject=subject,
+        actors=read_texts(actors),
+        audience=audience,
+        binding=Binding(kind=BindingKind(bound_by), thumbprint=thumbprint) if bound_by else None,
+        issued=Instant(issued),
+        expires=Instant(expires),
+        key=kid,
+        task=task,
+        agent=agent,
+        parent=parent,
+        action=action,
+        content=content,
+        acr=acr,
+        authenticated=Instant(authenticated),
+        list=number,
+        index=place,
+        digest=digest,
+        record=record,
+        revoked=Instant(revoked),
+        why=why,
+    )
+
+
+def read_key(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
+    kid: str, public: bytes, state: str, made: int, used: int, retired: int, revoked: int, why: str
+) -> IssuingKey:
+    """A key, from its columns."""
+    return IssuingKey(
+        kid=kid,
+        public=bytes(public),
+        state=TokenKeyState(state),
+        made=Instant(made),
+        used=Instant(used),
+        retired=Instant(retired),
+        revoked=Instant(revoked),
+        why=why,
+    )

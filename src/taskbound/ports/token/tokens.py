@@ -1,0 +1,61 @@
+"""Tokens and the keys that sign them, in the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from taskbound.core.clock import Instant
+    from taskbound.core.token import IssuingKey, Token, TokenKeyState
+
+__all__ = ["TokenReads", "TokenWrites"]
+
+
+class TokenReads(Protocol):
+    """Reads tokens of one namespace at a time, and keys and status lists, which all namespaces share."""
+
+    def token(self, namespace: str, token: str) -> Token | None:
+        """The token of this id."""
+
+    def tokens(
+        self, namespace: str, *, task: str = "", agent: str = "", limit: int = 50, before: str = ""
+    ) -> tuple[Token, ...]:
+        """Tokens, newest first; empty filters take all; `before` is the last id of the page before."""
+
+    def listed(self, number: int, now: Instant) -> tuple[Token, ...]:
+        """Of every namespace: the tokens of this status list that have not ended, by their places."""
+
+    def key(self, kid: str) -> IssuingKey | None:
+        """The key of this name."""
+
+    def keys(self) -> tuple[IssuingKey, ...]:
+        """Every key, whatever it is for, in the order in which they were made."""
+
+
+class TokenWrites(TokenReads, Protocol):
+    """Writes them."""
+
+    def insert(self, token: Token) -> None:
+        """Write a new one, not revoked.
+
+        MUST raise `ConflictError` when its id is known in the namespace, or its place in its list was ever
+        another's.
+        """
+
+    def revoke(self, namespace: str, tokens: Collection[str], at: Instant, why: str) -> tuple[str, ...]:
+        """Revoke those of these that are not yet; their ids, in order.
+
+        MUST be one conditional statement for each: the first revocation stands, with its words.
+        """
+
+    def lock_keys(self, *, moves: bool = False) -> tuple[IssuingKey, ...]:
+        """As `keys`, locked against change until the end of the transaction; `moves` by who changes one."""
+
+    def put_key(self, key: IssuingKey, *, expect: TokenKeyState | None) -> None:
+        """Write the key.
+
+        MUST raise `ConflictError` when its state is not `expect`, None for one that must not be there, and
+        when another one is current, or next, as it is to be.
+        """

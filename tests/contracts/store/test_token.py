@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from taskbound.core.clock import Instant
+from taskbound.core.identity.proof import Binding, BindingKind
+from taskbound.core.token import IssuingKey, Token, TokenForm, TokenKeyState
+from taskbound.ports.store import ConflictError
+from tests.contracts.store.rows import NOW, OTHER, SPACE, read
+
+if TYPE_CHECKING:
+    from taskbound.ports.store import Store, Transaction
+
+LATER = Instant(NOW + 1)
+ONE = Token(
+    namespace=SPACE,
+    id="tok_1",
+    form=TokenForm.TASK,
+    issuer="https://as.example",
+    subject="person:ann",
+    actors=("agent:helper", "agent:coder"),
+    audience="https://api.example/\x00",
+    binding=Binding(kind=BindingKind.MTLS, thumbprint="t" * 43),
+    issued=NOW,
+    expires=Instant(NOW + 300_000_000),
+    key="k1",
+    task="tsk_1",
+    agent="helper",
+    parent="tok_0",
+    action="act_1",
+    content="sha-256=:AA==:",
+    acr="mfa",
+    authenticated=Instant(NOW - 1),
+    list=7,
+    index=0,
+    digest="d" * 64,
+    record=12,
+)
+KEY = IssuingKey(kid="k1", public=b'{"kty":"EC"}', state=TokenKeyState.NEXT, made=NOW)
+
+
+def put(store: Store, *tokens: Token) -> None:
+    for one in tokens:
+        store.write(partial(insert, one))
+
+
+def insert(token: Token, tx: Transaction) -> None:
+    tx.tokens.insert(token)
+
+
+def lock(moves: bool, tx: Transaction) -> tuple[IssuingKey, ...]:  # noqa: FBT001 - given by position
+    return tx.tokens.lock_keys(moves=moves)
+
+
+def move(store: Store, key: IssuingKey, expect: TokenKeyState | None) -> None:
+    store.write(lambda tx: tx.tokens.put_key(key, expect=expect))
+
+
+def names(store: Store, **filters: str | int) -> list[str]:
+    found = read(store, lambda seen: seen.tokens.tokens(SPACE, **filters))  # type: ignore[arg-type]  # by name
+    return [one.id for one in found]
+
+
+def test_a_token_reads_as_it_was_written_and_in_its_namespace_alone(store: Store) -> None:
+    bare = replace(ONE, id="tok_2", index=1, binding=None, actors=(), revoked=NOW, why="gone")
+    put(store, ONE, bare)
+    assert read(store, lambda seen: seen.tokens.token(SPACE, "tok_1")) == ONE
+    assert store.write(lambda tx: tx.tokens.token(SPACE, "tok_2")) == bare
+    assert read(store, lambda seen: seen.tokens.token(OTHER, "tok_1")) is None
+
+
+def test_tokens_come_newest_first_by_task_and_by_agent_in_pages(store: Store) -> None:
+    put(
+        store,
+        ONE,
+        replace(ONE, id="tok_3", index=3, task="tsk_2"),
+        replace(ONE, id="tok_2", index=2, agent="coder"),
+        replace(ONE, id="tok_9", index=9, namespace=OTHER),
+    )
+    assert names(store) == ["tok_3", "tok_2", "tok_1"]
+    assert names(store, task="tsk_1") == ["tok_2", "tok_1"]
+    assert names(store, agent="helper") == ["tok_3", "tok_1"]
+    assert names(store, agent="helper", task="tsk_2") == ["tok_3"]
+    assert names(store, limit=2) == ["tok_3", "tok_2"]
+    assert names(store, before="tok_2") == ["tok_1"]
+
+
+def test_an_id_is_written_once(store: Store) -> None:
+    put(store, ONE)
+    with pytest.raises(ConflictError):
+        put(store, replace(ONE, index=1))
+    put(store, replace(ONE, index=1, namespace=OTHER))
+
+
+def test_a_place_of_a_list_is_one_tokens_ever_in_whatever_namespace(store: Store) -> None:
+    put(store, ONE)
+    for other in (replace(ONE, id="tok_2"), replace(ONE, namespace=OTHER)):
+        with pytest.raises(ConflictError):
+            put(store, other)
+    put(store, replace(ONE, id="tok_2", list=8))
+    first = replace(ONE, id="tok_3", form=TokenForm.TRANSACTION, list=0, index=0)
+    put(store, first, replace(first, id="tok_4"))
+
+
+def test_a_list_has_the_tokens_of_every_namespace_that_have_not_ended_by_their_places(store: Store) -> None:
+    put(
+        store,
+        replace(ONE, index=5),
+        replace(ONE, id="tok_2", index=3, namespace=OTHER),
+        replace(ONE, id="tok_3", index=4, expires=LATER),
+        replace(ONE, id="tok_4", index=1, list=8),
+        replace(ONE, id="tok_5", form=TokenForm.TRANSACTION, list=0, index=0),
+    )
+
+    def listed(number: int, now: Instant) -> list[str]:
+        return [one.id for one in read(store, lambda seen: seen.tokens.listed(number, now))]
+
+    assert listed(7, NOW) == ["tok_2", "tok_3", "tok_1"]
+    assert listed(7, LATER) == ["tok_2", "tok_1"]
+    assert listed(9, NOW) == listed(0, NOW) == []
+
+
+def test_the_first_revocation_stands(store: Store) -> None:
+    put(store, ONE, replace(ONE, id="tok_2", index=1), replace(ONE, index=2, namespace=OTHER))
+
+    def revoke(at: Instant, why: str, *tokens: str) -> tuple[str, ...]:
+        return store.write(lambda tx: tx.tokens.revoke(SPACE, tokens, at, why))
+
+    assert revoke(NOW, "first", "tok_1", "tok_9", "tok_1") == ("tok_1",)
+    assert revoke(LATER, "second", "tok_2", "tok_1") == ("tok_2",)
+    assert read(store, lambda seen: seen.tokens.token(SPACE, "tok_1")) == replace(
+        ONE, revoked=NOW, why="first"
+    )
+    kept = read(store, lambda seen: seen.tokens.token(OTHER, "tok_1"))
+    assert kept is not None
+    assert kept.revoked == 0
+
+
+def test_a_key_is_moved_by_who_saw_its_state_and_one_is_current_and_one_is_next(store: Store) -> None:
+    move(store, KEY, None)
+    second = replace(KEY, kid="k2", made=LATER)
+    for key, expect in [(KEY, None), (second, None), (replace(KEY, used=NOW), TokenKeyState.CURRENT)]:
+        with pytest.raises(ConflictError):
+            move(store, key, expect)
+    used = replace(KEY, state=TokenKeyState.CURRENT, used=NOW)
+    move(store, used, TokenKeyState.NEXT)
+    move(store, second, None)
+    with pytest.raises(ConflictError):
+        move(store, replace(second, state=TokenKeyState.CURRENT), TokenKeyState.NEXT)
+    retired = replace(used, state=TokenKeyState.RETIRED, retired=LATER)
+    move(store, retired, TokenKeyState.CURRENT)
+    revoked = replace(second, state=TokenKeyState.REVOKED, revoked=LATER, why="lost")
+    move(store, revoked, TokenKeyState.NEXT)
+    assert read(store, lambda seen: seen.tokens.keys()) == (retired, revoked)
+    for moves in (False, True):
+        assert store.write(partial(lock, moves)) == (retired, revoked)
+    assert read(store, lambda seen: seen.tokens.key("k2")) == revoked
+    assert read(store, lambda seen: seen.tokens.key("k3")) is None
