@@ -61,6 +61,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         not-an-object not-canonical not-finite
         not-initialized not-json not-open not-utf8 nothing-to-suggest number-range other-base other-bundle
         page-request passkey-algorithm
+        bad-authorization-request bad-client-document bad-client-id repeated-parameter
         record-too-large remote-reference scope-syntax token-algorithm token-claims token-encoding
         token-header token-kind token-lifetime token-segments token-signature token-size too-deep too-large
         too-many-approvers too-many-calls too-many-groups too-many-keys too-many-parts too-many-tools
@@ -81,6 +82,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         inactive-agent issuer-exists key-not-standing log-behind longer-than-parent monitor-overdue
         moved-in-force narrowed-refused no-approver no-bearer no-passkey no-step no-task not-answering
         not-demo
+        bad-code bad-redirect bad-verifier
         not-entitled not-giver not-holder not-idempotent not-in-charge not-in-force-before not-key-holder
         not-liftable not-loopback not-narrower not-next-step not-outside not-owner not-self nothing-to-undo
         open-data-directory other-agent operand-outside operand-unreadable origin-unknown other-definition

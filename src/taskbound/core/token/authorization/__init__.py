@@ -1,0 +1,1 @@
+"""Authorization codes for programs that people use: clients, requests, redirects, codes."""

@@ -1,0 +1,102 @@
+"""What can be wrong with a request for an authorization code, and with what is exchanged for one.
+
+1. Errors of two families never mix: what may be told to the client's redirect URI has a code of RFC 6749
+   §4.1.2.1, and what may not (its own address is in doubt) is shown to the person alone.
+2. No text of the request is repeated in a message: it goes to a page and into logs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from taskbound.core.errors import DeniedError, MalformedError
+
+if TYPE_CHECKING:
+    from taskbound.core.token.authorization.redirect import Redirect
+
+__all__ = [
+    "BadClientDocumentError",
+    "BadClientIdError",
+    "BadCodeError",
+    "BadRedirectError",
+    "BadVerifierError",
+    "RedirectedError",
+    "RepeatedParameterError",
+]
+
+
+class BadClientIdError(MalformedError):
+    """A client's id that is neither a registered name nor the URL of a document about it."""
+
+    code = "bad-client-id"
+    remedy = "register the client with `taskbound token client add`, or use one that has a metadata document"
+
+
+class BadClientDocumentError(MalformedError):
+    """What a client's URL says of it can't be believed."""
+
+    code = "bad-client-document"
+    remedy = "have the client's maker mend the document, or register the client by hand"
+
+
+class BadRedirectError(DeniedError):
+    """The address that the answer is to go to is not one of the client's."""
+
+    code = "bad-redirect"
+    remedy = "do not go on: the link may come from somebody else than the client"
+
+
+class RepeatedParameterError(MalformedError):
+    """A parameter stands twice (RFC 6749 §3.1)."""
+
+    code = "repeated-parameter"
+    remedy = "start anew from the client"
+
+
+class RedirectedError(MalformedError):
+    """The request is refused, and the client is told so at its redirect URI (RFC 6749 §4.1.2.1)."""
+
+    code = "bad-authorization-request"
+    remedy = "see the error that the client shows; it has to ask otherwise"
+    allowed: ClassVar[frozenset[str]] = frozenset(
+        {
+            "access_denied",
+            "invalid_request",
+            "invalid_scope",
+            "invalid_target",
+            "temporarily_unavailable",
+            "unauthorized_client",
+            "unmet_authentication_requirements",
+            "unsupported_response_type",
+        }
+    )
+
+    def __init__(self, error: str, message: str, *, redirect: Redirect, state: str = "") -> None:
+        """Refuse with this error of the standards, to be told there.
+
+        Args:
+            error: Its code.
+            message: One sentence, which the client sees; printable ASCII without quotes (RFC 6749 §4.1.2.1).
+            redirect: Where the client hears it.
+            state: What it is to get back; empty where what it sent can't go back.
+        """
+        if error not in self.allowed:
+            raise ValueError(error)
+        super().__init__(message)
+        self.error = error
+        self.redirect = redirect
+        self.state = state
+
+
+class BadCodeError(DeniedError):
+    """An authorization code that gives nothing: unknown, used, over, or another client's."""
+
+    code = "bad-code"
+    remedy = "start the client's sign-in anew"
+
+
+class BadVerifierError(DeniedError):
+    """Who brings the code is not who asked for it (RFC 7636 §4.6)."""
+
+    code = "bad-verifier"
+    remedy = "start the client's sign-in anew"
