@@ -14,6 +14,8 @@ from dev import commands
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
 from taskbound.core.scope.schema import scope_schema
 from taskbound.core.tool.file.schema import tool_file_schema
+from taskbound.surfaces.network.openapi import describe
+from taskbound.surfaces.network.routes import LEFT_OUT, ROUTES
 
 ROOT = Path(__file__).resolve().parents[1]
 ERRORS = "docs/reference/errors.md"
@@ -21,6 +23,9 @@ SCHEMA = "docs/reference/scope.schema.json"
 TOOL_SCHEMA = "docs/reference/tool-file.schema.json"
 GATEWAY_MODULES = "docs/reference/gateway-modules.txt"
 GATEWAY = "taskbound.wiring.gateway"
+NETWORK = "docs/reference/network-api.md"
+OPENAPI = "docs/reference/openapi.json"
+ORIGIN = "http://127.0.0.1:8700"
 
 _FAMILIES = ((MalformedError, "malformed"), (DeniedError, "denied"), (UnavailableError, "unavailable"))
 _ERRORS_HEAD = """\
@@ -35,6 +40,21 @@ This page is made from the code by `dev/docs`.
 | code | family | meaning | what to do |
 | --- | --- | --- | --- |
 """
+_NETWORK_HEAD = """\
+# The API over the network: routes
+
+What each takes and answers is in [openapi.json](openapi.json), which a running API serves at
+`/openapi.json`; how it is used is in [the guide](../guides/network-api.md). The operation is what policies
+know it by. This page is made from the code by `dev/docs`.
+
+| method | path | operation |
+| --- | --- | --- |
+"""
+_LEFT_OUT_HEAD = """
+What has no route:
+
+| operation | why |
+| --- | --- |"""
 _MODULES_HEAD = """\
 # What the process that faces agents loads: every module of ours, every third-party package.
 # Made by dev/docs. A new line is a wider reach of the process that an agent talks to: review it so.
@@ -119,12 +139,25 @@ def tool_schema_page() -> str:
     return json.dumps(tool_file_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
+def openapi_page() -> str:
+    """The description of the API over the network, as a daemon of this machine serves it."""
+    return json.dumps(json.loads(describe(ORIGIN)), indent=1, ensure_ascii=False) + "\n"
+
+
+def network_page() -> str:
+    """Every route, and every operation that has none."""
+    routes = [f"| `{one.verb}` | `{one.path}` | `api:{one.operation}` |" for one in ROUTES]
+    left_out = [f"| `api:{name}` | {reason} |" for name, reason in sorted(LEFT_OUT.items())]
+    return _NETWORK_HEAD + "\n".join([*routes, _LEFT_OUT_HEAD, *left_out]) + "\n"
+
+
 def main() -> None:
     """Write each page that can be made, and say which."""
     load_all()
     pages = {ERRORS: errors_page(all_errors())}
     pages |= {commands.PAGE: commands.cli_page(), commands.SETTINGS: commands.settings_page()}
     pages |= {SCHEMA: schema_page(), TOOL_SCHEMA: tool_schema_page()}
+    pages |= {NETWORK: network_page(), OPENAPI: openapi_page()}
     if GATEWAY in module_names():
         pages[GATEWAY_MODULES] = gateway_modules_page()
     for name, text in pages.items():

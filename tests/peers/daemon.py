@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from taskbound.wire.envelope import Answer, Ask, Push
+    from taskbound.wire.network import Shown
 
 __all__ = ["Held", "Holding", "ScriptedDaemon", "rows_of"]
 
@@ -118,6 +119,8 @@ class ScriptedDaemon:
         self.task = TASK
         self.asks: list[Ask] = []
         self.opened: list[Open] = []
+        self.shown: list[Shown | None] = []
+        """What came with each ask over the network."""
         self.on: dict[type[Any], Callable[[Any], Answer | None]] = {}
         self.silent = False
         """Whether it reads and never answers, as one that hangs."""
@@ -268,6 +271,7 @@ class _Link(asyncio.Protocol):
             self._take(decode_frame(ask_decoder, body))
 
     def _take(self, said: Said) -> None:
+        self._daemon.shown.append(said.shown)
         self._daemon.take(said.ask, lambda answer: self.send(Reply(id=said.id, answer=answer)))
 
     def send(self, reply: Reply) -> None:

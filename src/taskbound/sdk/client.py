@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from taskbound.wire.network import Shown
+
 __all__ = ["AsyncClient", "Begun", "Client", "DaemonLostError", "RefusedByDaemonError"]
 
 A = TypeVar("A")
@@ -167,11 +169,11 @@ class AsyncClient(asyncio.Protocol):
         """
         return _expect(await self.ask_any(ask, patience=patience), kind)
 
-    async def ask_any(self, ask: Ask, *, patience: float = PATIENCE) -> Answer:
-        """The daemon's answer, of any kind, faults included."""
-        return await self.answer(self.begin(ask, patience=patience))
+    async def ask_any(self, ask: Ask, *, patience: float = PATIENCE, shown: Shown | None = None) -> Answer:
+        """The daemon's answer, of any kind, faults included; `shown` is what came with the request."""
+        return await self.answer(self.begin(ask, patience=patience, shown=shown))
 
-    def begin(self, ask: Ask, *, patience: float = PATIENCE) -> Begun:
+    def begin(self, ask: Ask, *, patience: float = PATIENCE, shown: Shown | None = None) -> Begun:
         """Ask at once; `answer` waits for what comes, for as long as `patience` says from now on.
 
         Raises:
@@ -181,7 +183,7 @@ class AsyncClient(asyncio.Protocol):
             raise DaemonLostError("the connection to the daemon is closed")
         self._last += 1
         number = self._last
-        frame = encode_frame(Said(id=number, ask=ask))
+        frame = encode_frame(Said(id=number, ask=ask, shown=shown))
         loop = asyncio.get_running_loop()
         waiting: Arrival[Answer] = Arrival(loop=loop)
         end = loop.time() + patience

@@ -24,7 +24,7 @@ class Open(Message, frozen=True, tag="connection:open", tag_field="op"):
     """The first request of every connection: which process speaks, for which agent."""
 
     role: str
-    """One of `gateway`, `run`, `cli`, `egress`."""
+    """One of `gateway`, `run`, `cli`, `egress`, `api`."""
     version: str
     namespace: str = "default"
     agent: str = ""
@@ -85,6 +85,8 @@ class Fault(Message, frozen=True, tag="fault", tag_field="is"):
     message: str
     advice: str = ""
     where: str = ""
+    family: str = ""
+    """`malformed`, `denied` or `unavailable`; `unproven` when what was shown is nobody's proof."""
 
 
 class Status(Message, frozen=True, tag="connection:status", tag_field="op"):

@@ -23,6 +23,7 @@ from taskbound.wire import (
     workload,
 )
 from taskbound.wire.frame import Message
+from taskbound.wire.network import Shown
 
 __all__ = ["Answer", "Ask", "Push", "Reply", "Said", "ask_decoder", "said_decoder"]
 
@@ -206,6 +207,8 @@ class Said(Message, frozen=True):
 
     id: int
     ask: Ask
+    shown: Shown | None = None
+    """What came with it over the network; the role `api` says it with all but a ping."""
 
 
 class Reply(Message, frozen=True):

@@ -1,4 +1,4 @@
-"""The signer and the egress that a daemon starts beside itself when nobody else runs them (by default).
+"""The signer, the egress and the API that a daemon starts beside itself when nobody else runs them.
 
 Each is a process of its own, and under the same user it is no boundary against that user:
 `taskbound doctor` says so, and `deploy/` runs them under accounts of their own.
@@ -11,6 +11,7 @@ Each is a process of its own, and under the same user it is no boundary against 
 4. The egress is started once a server has slots, and not before: who has no secrets has no such process.
 5. Once its daemon ends none is started any more, and one that is just starting is ended at once: it has
    nothing to bring to an end, and may never say that it is ready.
+6. What listens to the network is started where the daemon was told where; nobody waits for it.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ from taskbound.ports.signer import SignerUnavailableError
 from taskbound.wiring.home import SOCKET_LIMIT, place_socket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-__all__ = ["Child", "EgressChild", "EgressNotStartedError", "SignerChild"]
+__all__ = ["ApiChild", "ApiNotStartedError", "Child", "EgressChild", "EgressNotStartedError", "SignerChild"]
 
 _log = logging.getLogger(__name__)
 _PATIENCE: Final = 10.0
@@ -47,6 +48,13 @@ class EgressNotStartedError(UnavailableError):
 
     code = "egress-not-started"
     remedy = "look at the daemon's log; servers with secrets are out of reach meanwhile"
+
+
+class ApiNotStartedError(UnavailableError):
+    """The process that listens to the network does not start."""
+
+    code = "api-not-started"
+    remedy = "look at the daemon's log; another process may have the port (`taskbound serve --port N`)"
 
 
 class Child(ABC):
@@ -169,10 +177,6 @@ class Child(ABC):
             "-E",
             "-m",
             f"taskbound.wiring.{self._name}",
-            "--keys",
-            str(self._home / self._name),
-            "--socket",
-            str(self.socket),
             *self._words(),
             "--lifeline",
             "--ready-fd",
@@ -182,6 +186,10 @@ class Child(ABC):
     @abstractmethod
     def _words(self) -> list[str]:
         """What it is told besides."""
+
+    def _own(self) -> list[str]:
+        """Where a process that has a key and a socket has them."""
+        return ["--keys", str(self._home / self._name), "--socket", str(self.socket)]
 
 
 class SignerChild(Child):
@@ -203,7 +211,7 @@ class SignerChild(Child):
         self.create = create
 
     def _words(self) -> list[str]:
-        return ["--origin", self._origin, *(["--create"] if self.create else [])]
+        return [*self._own(), "--origin", self._origin, *(["--create"] if self.create else [])]
 
 
 class EgressChild(Child):
@@ -222,7 +230,28 @@ class EgressChild(Child):
         self._level = level
 
     def _words(self) -> list[str]:
-        return ["--daemon", str(self._daemon), "--create", "--log-level", self._level]
+        return [*self._own(), "--daemon", str(self._daemon), "--create", "--log-level", self._level]
+
+
+class ApiChild(Child):
+    """The process that listens to the network, a client of its daemon (rule 6)."""
+
+    def __init__(self, home: Path, daemon: Path, *, words: Sequence[str], level: str) -> None:
+        """Prepare; `start` starts it.
+
+        Args:
+            home: The data directory.
+            daemon: Where the daemon listens.
+            words: Where it listens itself, and how.
+            level: How much is written to the log.
+        """
+        super().__init__(home, "api", ApiNotStartedError)
+        self._daemon = daemon
+        self._told = tuple(words)
+        self._level = level
+
+    def _words(self) -> list[str]:
+        return ["--daemon", str(self._daemon), *self._told, "--log-level", self._level]
 
 
 def _hear(descriptor: int) -> str:

@@ -27,6 +27,8 @@ __all__ = ["main", "make_plugs", "own_command"]
 
 _OWN: Final = "taskbound"
 _INTERRUPTED: Final = 130
+_PORT: Final = 8700
+"""Of the loopback, for the API of a daemon that a person serves."""
 
 
 def main() -> int:
@@ -272,11 +274,13 @@ def _examine_store(address: str) -> Sequence[tuple[bool, str]]:
     return examine(address)
 
 
-def _serve(home: Path, as_json: bool) -> int:  # noqa: FBT001 -- the shape that `Plugs` asks for
+def _serve(home: Path, as_json: bool, port: int) -> int:  # noqa: FBT001 -- the shape that `Plugs` asks for
     """Become the daemon; a process of its own says when it is ready."""
+    from taskbound.wiring.settings import read_settings  # noqa: PLC0415 -- as above
     from taskbound.wiring.start import announce, daemon_command  # noqa: PLC0415 -- as above
 
-    command = (*daemon_command(home), "--ready-fd", str(announce(home, as_json=as_json)))
+    address = f"127.0.0.1:{port or _PORT}" if port or not read_settings(home, {}).api_address else ""
+    command = (*daemon_command(home, api=address), "--ready-fd", str(announce(home, as_json=as_json)))
     os.execv(command[0], command)  # noqa: S606 -- our own module, each word an argument
 
 

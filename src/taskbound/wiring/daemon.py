@@ -48,7 +48,7 @@ from taskbound.flows.policy import Policies
 from taskbound.surfaces.api.daemon import Daemon, Place
 from taskbound.surfaces.api.server import SocketServer
 from taskbound.wiring.accounts import open_to_group, parse_account, parse_gateway, parse_group
-from taskbound.wiring.child import EgressChild, SignerChild
+from taskbound.wiring.child import ApiChild, EgressChild, SignerChild
 from taskbound.wiring.home import find_socket, place_socket, require_own_home, require_socket_folder
 from taskbound.wiring.keeping import Keeping
 from taskbound.wiring.log import open_log
@@ -106,6 +106,8 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--signer", default="", help="socket of a signer that is not this daemon's own")
     add("--origin", default="", help="the log's name; the same as the signer's")
     add("--egress", type=parse_account, help="the account of an egress that is not this daemon's own")
+    add("--api", type=parse_account, help="the account of an API that is not this daemon's own")
+    add("--api-word", action="append", default=[], help="how this daemon's own API is told where to listen")
     add("--group", type=parse_group, help="a group that may connect (mode 0660), by name or gid")
     add(
         "--gateway",
@@ -204,7 +206,7 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
     sequencer = Sequencer(means, signer, origin)
     daemon = Daemon(means, sequencer, loop, _place(home, told))
     _begin(daemon)
-    egress = _keep_egress(home, socket_path, told, daemon)
+    beside = _keep_beside(home, socket_path, told, daemon)
     rounds = Rounds(daemon, signer, origin, child)
     daemon.begin()
     daemon.worker.start()
@@ -220,26 +222,32 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
     finally:
         _end_by(END, status=_status(store))
         server.close()
-        if egress is not None:
-            egress.leave()
+        for one in beside:
+            one.leave()
         await _stop(daemon, rounds, store)
         _remove_own(socket_path, inode)
         signer.close()
-        for one in (child, egress):
-            if one is not None:
-                one.stop()
+        if child is not None:
+            child.stop()
+        for one in beside:
+            one.stop()
         store.close()
         os.close(held)
     return _status(store)
 
 
-def _keep_egress(home: Path, socket: Path, told: argparse.Namespace, daemon: Daemon) -> Keeping | None:
-    """What keeps the daemon's own egress running once it is wanted, unless another account does (rule 3)."""
-    if told.egress is not None:
-        return None
-    keeping = Keeping(EgressChild(home, socket, level=told.log_level), daemon.egress_wanted)
-    keeping.start()
-    return keeping
+def _keep_beside(home: Path, socket: Path, told: argparse.Namespace, daemon: Daemon) -> list[Keeping]:
+    """What keeps the daemon's own egress running once it is wanted, and its API (rule 3)."""
+    found: list[Keeping] = []
+    if told.egress is None:
+        found.append(Keeping(EgressChild(home, socket, level=told.log_level), daemon.egress_wanted))
+    if told.api_word and told.api is None:
+        wanted = threading.Event()
+        wanted.set()
+        found.append(Keeping(ApiChild(home, socket, words=told.api_word, level=told.log_level), wanted))
+    for one in found:
+        one.start()
+    return found
 
 
 def _status(store: OpenedStore) -> int:
@@ -267,6 +275,7 @@ def _place(home: Path, told: argparse.Namespace) -> Place:
         gateways=frozenset(told.gateway),
         allowance=Allowance(burst=told.refusals_burst, rate=told.refusals_rate),
         egress=told.egress,
+        api=told.api,
     )
 
 

@@ -28,6 +28,7 @@ __all__ = ["BadSettingError", "Settings", "read_settings", "require_store", "unk
 FILE: Final = "taskbound.toml"
 PREFIX: Final = "TASKBOUND_"
 _COUNTS: Final = frozenset({"refusals_burst", "refusals_rate", "hold_seconds"})
+_PATHS: Final = ("socket", "egress", "api_tls_certificate", "api_tls_key", "api_client_roots")
 _MOST: Final = 100_000
 _MOST_WAIT: Final = 600
 """Seconds; the daemon lets nobody wait for longer."""
@@ -67,6 +68,16 @@ class Settings:
     """How many seconds a call through a gateway waits for people; most clients give up after 60."""
     egress: str = ""
     """The socket of an egress that another account runs, absolute (see `deploy/`)."""
+    api_address: str = ""
+    """Where the API listens, `ADDRESS:PORT`; without it only `taskbound serve` has one, on 127.0.0.1:8700."""
+    api_origin: str = ""
+    """How the API is known outside, `https://HOST[:PORT]`; needed off the loopback and behind a proxy."""
+    api_tls_certificate: str = ""
+    """The certificate chain that the API shows, PEM, absolute; off the loopback there is no API without."""
+    api_tls_key: str = ""
+    """The key of that certificate, PEM, absolute."""
+    api_client_roots: str = ""
+    """The authorities of client certificates that the API takes, PEM, absolute; without it none is asked."""
     store: str = ""
     """A PostgreSQL database, `postgresql://…` without a password, instead of SQLite in the data directory."""
 
@@ -83,45 +94,31 @@ def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
         text = environ.get(PREFIX + field.name.upper())
         if text is not None:
             told[field.name] = _from_text(field.name, text)
-    namespace, agent, template, autostart, log_level, socket, burst, rate, hold, egress, store = (
-        told.get(one.name, one.default) for one in fields(Settings)
-    )
+    told = {one.name: told.get(one.name, one.default) for one in fields(Settings)}
+    autostart = told["autostart"]
     if not isinstance(autostart, bool):
         raise BadSettingError(f"`autostart` is true or false, not `{autostart}`", where="autostart")
-    texts = {
-        "namespace": namespace,
-        "agent": agent,
-        "template": template,
-        "log_level": log_level,
-        "socket": socket,
-        "egress": egress,
-        "store": store,
-    }
+    texts = {name: value for name, value in told.items() if name != "autostart" and name not in _COUNTS}
     for name, value in texts.items():
         if not isinstance(value, str):
             raise BadSettingError(f"`{name}` is a text, not `{value}`", where=name)
-    if log_level not in _LEVELS:
+    words = {name: str(value) for name, value in texts.items()}
+    if words["log_level"] not in _LEVELS:
         raise BadSettingError(
-            f"`log_level` is one of {', '.join(_LEVELS)}, not `{log_level}`", where="log_level"
+            f"`log_level` is one of {', '.join(_LEVELS)}, not `{words['log_level']}`", where="log_level"
         )
-    for name in ("socket", "egress"):
-        path = str(texts[name])
+    for name in _PATHS:
+        path = words[name]
         if path and not os.path.isabs(path):  # noqa: PTH117 -- a question about the text as it was written
             raise BadSettingError(f"`{name}` is an absolute path, not `{path}`", where=name)
-    if store:
-        require_store(str(store))
+    if words["store"]:
+        require_store(words["store"])
     return Settings(
-        namespace=str(namespace),
-        agent=str(agent),
-        template=str(template),
         autostart=autostart,
-        log_level=str(log_level),
-        socket=str(socket),
-        refusals_burst=_count("refusals_burst", burst),
-        refusals_rate=_count("refusals_rate", rate),
-        hold_seconds=_count("hold_seconds", hold, least=0, most=_MOST_WAIT),
-        egress=str(egress),
-        store=str(store),
+        refusals_burst=_count("refusals_burst", told["refusals_burst"]),
+        refusals_rate=_count("refusals_rate", told["refusals_rate"]),
+        hold_seconds=_count("hold_seconds", told["hold_seconds"], least=0, most=_MOST_WAIT),
+        **words,
     )
 
 

@@ -29,6 +29,8 @@ from taskbound.wiring.settings import read_settings
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from taskbound.wiring.settings import Settings
+
 __all__ = [
     "DaemonNotStartedError",
     "announce",
@@ -60,14 +62,32 @@ class DaemonNotStartedError(UnavailableError):
     code = "daemon-not-started"
 
 
-def daemon_command(home: Path) -> tuple[str, ...]:
-    """The command that runs the daemon; nothing comes from the working directory or PYTHONPATH (A251)."""
+def daemon_command(home: Path, *, api: str = "") -> tuple[str, ...]:
+    """The command that runs the daemon; nothing comes from the working directory or PYTHONPATH (A251).
+
+    Args:
+        home: The data directory.
+        api: Where its API listens; empty for what the settings say, which is nowhere unless they do.
+    """
     settings = read_settings(home, {})
+    words = _api_words(settings, api or settings.api_address)
     quota = ("--refusals-burst", str(settings.refusals_burst), "--refusals-rate", str(settings.refusals_rate))
     module = ("-m", "taskbound.wiring.daemon")
     store = ("--store", settings.store) if settings.store else ()
     level = ("--log-level", settings.log_level)
-    return (sys.executable, "-P", "-E", *module, "--home", str(home), *level, *quota, *store)
+    return (sys.executable, "-P", "-E", *module, "--home", str(home), *level, *quota, *store, *words)
+
+
+def _api_words(settings: Settings, address: str) -> tuple[str, ...]:
+    """How the daemon's own API is told where to listen, and how; nothing where it listens nowhere."""
+    told = {
+        "address": address,
+        "origin": settings.api_origin,
+        "certificate": settings.api_tls_certificate,
+        "key": settings.api_tls_key,
+        "client-roots": settings.api_client_roots,
+    }
+    return tuple(f"--api-word=--{name}={value}" for name, value in told.items() if address and value)
 
 
 def serve_command(home: Path) -> str:

@@ -23,6 +23,7 @@ PAGES = (
     "docs/guides/evidence.md",
     "docs/guides/clients.md",
     "docs/guides/http.md",
+    "docs/guides/network-api.md",
     "docs/guides/servers.md",
     "docs/adr/0009-first-use.md",
 )

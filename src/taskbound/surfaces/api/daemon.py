@@ -93,7 +93,8 @@ class Place:
     gateways: frozenset[tuple[int, str, str]] = frozenset()
     """Accounts without a person that may run a gateway: (uid, namespace, agent)."""
     egress: int | None = None
-    """The account of an egress that another account runs."""
+    api: int | None = None
+    """The accounts of an egress, and of an API, that others run."""
     allowance: Allowance = field(default_factory=Allowance)
     """How many refusals of one agent are recorded one by one."""
 
@@ -111,8 +112,8 @@ class Daemon:
         self.owner_uid = place.owner_uid
         self._gateways = place.gateways
         self.egress_uid = place.egress if place.egress is not None else place.owner_uid
-        self.home = place.home
-        self.pid = place.pid
+        self.api_uid = place.api if place.api is not None else place.owner_uid
+        self.home, self.pid = place.home, place.pid
         self.log_key = ""
         """The log's public key as a vkey; empty while the signer was not reached yet."""
         self.started = means.clock.now()

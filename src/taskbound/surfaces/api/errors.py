@@ -11,7 +11,13 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from taskbound.core.errors import TaskboundError, UnavailableError, error_classes
+from taskbound.core.errors import (
+    DeniedError,
+    MalformedError,
+    TaskboundError,
+    UnavailableError,
+    error_classes,
+)
 from taskbound.wire.connection import Fault
 
 __all__ = ["CODES", "fault_of"]
@@ -39,8 +45,22 @@ CODES: Final[Mapping[str, int]] = _Levels()
 """Every error code of Taskbound and the level at which the daemon logs it."""
 
 
-def fault_of(error: TaskboundError, *, operation: str = "") -> Fault:
-    """The error as one message; it is logged on the way."""
+_FAMILIES: Final[tuple[tuple[type[TaskboundError], str], ...]] = (
+    (MalformedError, "malformed"),
+    (DeniedError, "denied"),
+    (UnavailableError, "unavailable"),
+)
+
+
+def fault_of(error: TaskboundError, *, operation: str = "", unproven: bool = False) -> Fault:
+    """The error as one message; it is logged on the way.
+
+    Args:
+        error: What is wrong.
+        operation: What was asked for.
+        unproven: Whether it is about who asks, and not about what was asked.
+    """
+    family = next((name for kind, name in _FAMILIES if isinstance(error, kind)), "")
     _log.log(
         CODES.get(error.code, logging.WARNING),
         "%s: %s [%s]",
@@ -48,4 +68,10 @@ def fault_of(error: TaskboundError, *, operation: str = "") -> Fault:
         error.message,
         error.code,
     )
-    return Fault(code=error.code, message=error.message, advice=error.advice, where=error.where)
+    return Fault(
+        code=error.code,
+        message=error.message,
+        advice=error.advice,
+        where=error.where,
+        family="unproven" if unproven and family != "unavailable" else family,
+    )

@@ -9,6 +9,7 @@
 5. A gateway that is lost holds its permits for 5 seconds more (design 4.9).
 6. Who has not opened yet is given little: a few bytes and a few seconds. An account has so
    many connections at most, so that it leaves room for those of others.
+7. What came over the network is asked in the name of whoever it shows, and never in its process's.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from taskbound.surfaces.api.bearer import seat
 from taskbound.surfaces.api.connection import CrowdedError, connection_name
 from taskbound.surfaces.api.egress import require_egress
 from taskbound.surfaces.api.errors import fault_of
+from taskbound.surfaces.api.network import refuse_unproven, require_api, shows
 from taskbound.surfaces.api.operations import OPERATIONS, Right
 from taskbound.surfaces.api.peer import Peer, read_peer
 from taskbound.surfaces.api.reply import Reply
@@ -51,7 +53,7 @@ OPENING: Final = 10.0
 """Seconds until a connection that was not opened is closed."""
 UNOPENED: Final = 65_536
 """Bytes of half a message that are kept for a connection that was not opened."""
-_ROLES: Final = frozenset({"cli", "egress", "gateway", "run"})
+_ROLES: Final = frozenset({"api", "cli", "egress", "gateway", "run"})
 
 
 class VersionError(DeniedError):
@@ -127,6 +129,9 @@ class SocketServer(asyncio.Protocol):
             self._hold("requests")  # 4
         operation = OPERATIONS[type(said.ask)]
         reply = Reply(partial(self._answer, said.id), operation.name)
+        if shows(connection, said):
+            reply.give(refuse_unproven(self._daemon, connection, said.shown, operation.name))  # 7
+            return
         try:
             self._require(operation, connection)
             if operation.hand is not None:
@@ -208,6 +213,8 @@ class SocketServer(asyncio.Protocol):
         connection = seat(self._daemon, ask, name, self._peer, self._push)
         if connection.role == "egress":
             require_egress(self._daemon, connection)
+        elif connection.role == "api":
+            require_api(self._daemon, connection)
         else:
             self._daemon.require_welcome(connection)
         self._connection = connection  # only now: a refused opening leaves nothing that could be used

@@ -71,6 +71,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         verifier-key-malformed
         bad-oauth-client bad-oauth-metadata bad-token-life
         bad-secret bad-selector bad-slot not-started other-sealing-key
+        bad-api-address bad-body bad-page-cursor bad-query bad-tls
     """,
     _DENIED: """
         already-answered ambiguous-question mcp-task-uncovered other-task
@@ -106,6 +107,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         token-revoked token-unbound unknown-token unknown-token-key weaker-binding
         egress-refused misnamed-pin no-permit not-answered other-act other-pin permit-used secret-missing
         secret-shown slot-taken slots-not-pinned
+        bad-proof no-proof
     """,
     _UNAVAILABLE: """
         affected-sqlite ambiguous-commit asks-too-often busy no-room-for-result
@@ -124,6 +126,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         store-unavailable tile-missing tools-unstable unavailable undecided unreadable-row unsafe-database
         no-token-key status-lists-full
         bad-token no-token not-authorized token-not-taken
+        api-busy api-not-started too-many-requests
         egress-not-started egress-unavailable permit-over secret-changed secret-in-answer
     """,
     _TAMPERED: """

@@ -162,7 +162,7 @@ class Plugs:
     verify: Verify
     """Checks an Ed25519 signature."""
     gateway: Callable[[Sequence[str]], int]
-    serve: Callable[[Path, bool], int]
+    serve: Callable[[Path, bool, int], int]
     """Run the daemon of a data directory in the foreground; whether its readiness is said as JSON."""
     loot: Callable[[Path], Loot]
     """What a thief of a data directory has; the demo shows how such a thief is caught."""

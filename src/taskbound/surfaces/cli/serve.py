@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from taskbound.surfaces.cli.reading import BadInputError
@@ -12,7 +14,7 @@ __all__ = ["add_gateway", "add_serve", "serve"]
 
 def add_serve(app: typer.Typer) -> None:
     """Put the command into the program."""
-    command(app, "serve", examples="taskbound serve\ntaskbound serve --home /srv/taskbound")(serve)
+    command(app, "serve", examples="taskbound serve\ntaskbound serve --port 8710")(serve)
 
 
 def add_gateway(app: typer.Typer) -> None:
@@ -38,7 +40,15 @@ def add_gateway(app: typer.Typer) -> None:
     app.command("gateway", epilog=example, context_settings=settings)(gateway)
 
 
-def serve(session: Session) -> None:
+def serve(
+    session: Session,
+    port: Annotated[
+        int,
+        typer.Option(
+            min=0, max=65535, help="the loopback's port for the API; 0 as the settings say, or 8700"
+        ),
+    ] = 0,
+) -> None:
     """Start the daemon and what belongs to it, in the foreground.
 
     A command that needs a daemon starts one by itself. All of it runs under your own account: that keeps
@@ -48,4 +58,4 @@ def serve(session: Session) -> None:
     session.screen.note(
         "All parts run under your account; `taskbound doctor` says what that contains.", "dim"
     )
-    raise typer.Exit(session.plugs.serve(session.place.home, session.screen.json))
+    raise typer.Exit(session.plugs.serve(session.place.home, session.screen.json, port))

@@ -12,7 +12,8 @@
    first was acknowledged, for which a client takes 40 ms; asyncio sees to that for sockets of its own making
    alone.
 7. What a head may say, and what an answer looks like, is the server's own; a refusal of what could not be
-   read is written by the server's own answer too.
+   read is written by the server's own answer too. Of a HEAD's answer the body is left out here.
+8. Where the client is, and which certificates it showed within TLS, is told as it is.
 """
 
 from __future__ import annotations
@@ -38,12 +39,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskbound.surfaces.http.bounds import Bounds
-    from taskbound.surfaces.http.reply import Carrier
 
 __all__ = ["Answering", "Head", "HttpConnection", "Server"]
 
 _END: Final = b"\r\n\r\n"
 _HIGH: Final = 262_144
+_DER: Final = 2
+"""`_ssl.ENCODING_DER`."""
 
 
 class Head(Protocol):
@@ -99,7 +101,7 @@ class Server(Protocol[H, R]):
             fields: Names in lower case and values of headers, in order.
         """
 
-    def reply(self, carrier: Carrier, head: H | None) -> R:
+    def reply(self, connection: HttpConnection[H, R], head: H | None) -> R:
         """How a request is answered over this connection; without a head, one that could not be read."""
 
     def take(self, head: H, body: bytes, reply: R) -> None:
@@ -132,6 +134,8 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
         self._timer: asyncio.TimerHandle | None = None
         self._entered = False
         self._stalled: asyncio.TimerHandle | None = None
+        self._bare = False
+        """Whether the request is a HEAD, whose answer has no body (rule 7)."""
         self._slowed: R | None = None
         """The answer that is not read yet; it may be whole, and the next request begun."""
 
@@ -195,6 +199,7 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
             raise BadHttpError("the head is no HTTP/1.1") from error
         if not isinstance(request, h11.Request) or request.http_version != b"1.1":
             raise BadHttpError("the head is no request of HTTP/1.1")
+        self._bare = request.method == b"HEAD"
         fields: Sequence[tuple[bytes, bytes]] = list(request.headers)
         if len(fields) > self._bounds.headers:
             raise HeadTooLargeError(f"the head has over {self._bounds.headers} headers")
@@ -246,6 +251,23 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
             self._transport.write_eof()
         self._wait(self._bounds.linger, None)
 
+    @property
+    def address(self) -> str:
+        """Where the client is; empty when that is not known (rule 8)."""
+        peer = self._transport.get_extra_info("peername") if self._transport is not None else None
+        return str(peer[0]) if isinstance(peer, tuple) else ""
+
+    @property
+    def certificates(self) -> tuple[bytes, ...]:
+        """What the client showed within TLS, leaf first, DER; nothing without, or without TLS (rule 8)."""
+        secured = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
+        if secured is None or not secured.getpeercert(binary_form=True):
+            return ()
+        if hasattr(secured, "get_unverified_chain"):  # Python 3.13
+            return tuple(secured.get_unverified_chain())
+        shown = secured._sslobj.get_unverified_chain()  # noqa: SLF001 -- before 3.13 it has no other name
+        return tuple(one.public_bytes(_DER) for one in shown)
+
     # --- writing ---------------------------------------------------------------------------------
 
     @property
@@ -260,9 +282,10 @@ class HttpConnection(asyncio.Protocol, Generic[H, R]):
         if self.unread > self._bounds.unread and any(isinstance(one, h11.Data) for one in events):
             self.abort()  # 5
             return
+        told = [one for one in events if not (self._bare and isinstance(one, h11.Data))]  # 7
         try:
-            data = b"".join([self._wire.send(one) or b"" for one in events])
-        except h11.LocalProtocolError:  # such as a body for HEAD: there is no answer of this form
+            data = b"".join([self._wire.send(one) or b"" for one in told])
+        except h11.LocalProtocolError:  # there is no answer of this form
             self.abort()
             return
         if data:

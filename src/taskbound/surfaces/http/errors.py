@@ -97,6 +97,11 @@ class VerbError(MalformedError):
     code = "http-method"
     remedy = "use a method of `Allow`; of MCP each message is a POST"
 
+    def __init__(self, message: str, *, allow: str = "") -> None:
+        """Keep which methods it takes, as `Allow` names them; empty where its server knows."""
+        super().__init__(message)
+        self.allow = allow
+
 
 class ContentTypeError(MalformedError):
     """The body is declared to be something else than plain JSON in UTF-8."""

@@ -25,7 +25,7 @@ from taskbound.surfaces.http.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["once", "read_length", "require_json", "require_own", "require_strict"]
+__all__ = ["accepted", "once", "read_length", "require_json", "require_own", "require_strict"]
 
 _ONCE: Final = frozenset(
     {
@@ -34,6 +34,7 @@ _ONCE: Final = frozenset(
     }
 )
 _TYPE: Final = re.compile(r'application/json(?:[ \t]*;[ \t]*charset="?utf-8"?)?', re.ASCII | re.IGNORECASE)
+_QUALITY: Final = re.compile(r"q=([01](?:\.[0-9]{0,3})?)", re.ASCII | re.IGNORECASE)
 _DIGITS: Final = 15
 
 
@@ -110,6 +111,16 @@ def read_length(headers: Mapping[str, str], most: int) -> int:
     if int(told) > most:
         raise TooLargeError(f"a body of {int(told)} bytes is over the limit of {most}")
     return int(told)
+
+
+def accepted(told: str) -> list[tuple[str, float]]:
+    """The kinds that `Accept` names, in order and in lower case, each with its weight."""
+    found: list[tuple[str, float]] = []
+    for part in told.split(","):
+        kind, *parameters = (one.strip().lower() for one in part.split(";"))
+        weight = next((float(one[1]) for one in map(_QUALITY.fullmatch, parameters) if one), 1.0)
+        found.append((kind, weight))
+    return found
 
 
 def require_json(headers: Mapping[str, str]) -> None:

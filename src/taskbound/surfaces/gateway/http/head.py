@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.task import task_of_bearer
 from taskbound.surfaces.gateway.http.errors import BearerFormError, NoBearerError
 from taskbound.surfaces.http.errors import NotAcceptableError, UnknownPathError, VerbError
-from taskbound.surfaces.http.head import once, read_length, require_json, require_own
+from taskbound.surfaces.http.head import accepted, once, read_length, require_json, require_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,7 +30,6 @@ _PARAM: Final = "mcp-param-"
 _MINE: Final = frozenset({"mcp-method", "mcp-name", SESSION, VERSION})
 _PATH: Final = re.compile(r"/mcp(?:/([A-Za-z0-9._-]{1,64}))?/?", re.ASCII)
 _BEARER: Final = re.compile(r"bearer +([!-~]+)", re.ASCII | re.IGNORECASE)
-_QUALITY: Final = re.compile(r"q=([01](?:\.[0-9]{0,3})?)", re.ASCII | re.IGNORECASE)
 _JSON: Final = frozenset({"application/json", "application/*", "*/*"})
 _STREAM: Final = frozenset({"text/event-stream", "text/*", "*/*"})
 
@@ -126,9 +125,7 @@ def _accepts(told: str) -> tuple[bool, bool, bool]:
         return True, True, False
     json = stream = 0.0
     first = ""
-    for part in told.split(","):
-        kind, *parameters = (one.strip().lower() for one in part.split(";"))
-        weight = next((float(one[1]) for one in map(_QUALITY.fullmatch, parameters) if one), 1.0)
+    for kind, weight in accepted(told):
         if kind in _JSON:
             json = max(json, weight)
         if kind in _STREAM:

@@ -1,0 +1,86 @@
+"""How the API answers: a document, or a problem.
+
+1. An answer is whole, and told at once.
+2. A document that is the same for everybody has an entity tag, and who has it already is told so (304).
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+import h11
+
+from taskbound.surfaces.http import reply as http
+from taskbound.surfaces.network.problem import problem_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from taskbound.core.errors import TaskboundError
+    from taskbound.surfaces.http.reply import Carrier
+    from taskbound.surfaces.network.head import Head
+    from taskbound.wire.connection import Fault
+
+__all__ = ["JSON", "Reply"]
+
+JSON: Final = "application/json"
+_PROBLEM: Final = "application/problem+json"
+_OK: Final = 200
+_SAME: Final = 304
+_KEPT: Final = "public, max-age=60"
+
+
+class Reply(http.Reply):
+    """How one request is answered."""
+
+    def __init__(
+        self, carrier: Carrier, head: Head | None, *, metadata: str, told: Callable[[int], None]
+    ) -> None:
+        """Answer over this connection.
+
+        Args:
+            carrier: The connection.
+            head: The request's; none when it could not be read.
+            metadata: Where the API says whom to ask for a token.
+            told: Is called with the status once it is told.
+        """
+        super().__init__(carrier, last=head is None)
+        self._metadata = metadata
+        self._told = told
+        self.address = ""
+        """Where the request comes from."""
+        self.chain: tuple[bytes, ...] = ()
+        """The client's certificates, as TLS proved them."""
+
+    def give(
+        self, body: bytes, *, kind: str = JSON, status: int = _OK, headers: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        """Give the answer."""
+        if self._over:
+            return
+        told = [("Content-Type", kind), ("Content-Length", str(len(body))), *headers]
+        events: list[h11.Event] = [self._head(status, told)]
+        if body:
+            events.append(h11.Data(data=body))
+        self._told(status)
+        self._end(*events)
+
+    def give_document(self, body: bytes, *, kind: str = JSON, had: str = "") -> None:
+        """Give a document that is the same for everybody, unless the client has it (rule 2)."""
+        if self._over:
+            return
+        tag = f'"{sha256(body).hexdigest()[:32]}"'
+        kept = [("ETag", tag), ("Cache-Control", _KEPT)]
+        if had.strip() == "*" or tag in {one.strip().removeprefix("W/") for one in had.split(",")}:
+            self._told(_SAME)
+            self._end(self._head(_SAME, kept))
+        else:
+            self.give(body, kind=kind, headers=kept)
+
+    def refuse(self, error: TaskboundError | Fault) -> None:
+        """Answer with a problem, under the status that it has."""
+        if self._over:
+            return
+        refusal = problem_of(error, self._metadata)
+        self.give(refusal.body, kind=_PROBLEM, status=refusal.problem.status, headers=refusal.headers)

@@ -1,0 +1,86 @@
+"""What the API refuses itself, and the status and problem of every error.
+
+1. The status is the family's (`surfaces.http.errors`), unless the code has one of its own here.
+2. A request that shows no proof, or a bad one, is 401 whatever its error's code.
+3. What the daemon says of a fault's family counts: most of its errors are no classes of this process.
+4. What is asked about and isn't there is 404: its error's code says that it is unknown.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.errors import MalformedError, UnavailableError
+from taskbound.surfaces.http.errors import CODES, STATUSES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "CODES",
+    "ApiBusyError",
+    "BadBodyError",
+    "BadCursorError",
+    "BadQueryError",
+    "TooManyRequestsError",
+    "status_of",
+]
+
+
+class BadQueryError(MalformedError):
+    """The path or the query of a request says something that the route does not take."""
+
+    code = "bad-query"
+    remedy = "send each parameter of the route once, percent-encoded; see `/openapi.json`"
+
+
+class BadBodyError(MalformedError):
+    """The body of a request is not what the route takes."""
+
+    code = "bad-body"
+    remedy = "send one JSON object with the route's members; see `/openapi.json`"
+
+
+class BadCursorError(MalformedError):
+    """A cursor is none that was given out here, or was given for another question."""
+
+    code = "bad-page-cursor"
+    remedy = "begin again without one; a cursor is sent back as it came, with the same parameters"
+
+
+class TooManyRequestsError(UnavailableError):
+    """One address, or one principal, asks more often than is answered."""
+
+    code = "too-many-requests"
+    remedy = "wait for as long as `Retry-After` says"
+
+
+class ApiBusyError(UnavailableError):
+    """So much is being asked of the daemon that nothing more is."""
+
+    code = "api-busy"
+    remedy = "wait for as long as `Retry-After` says"
+
+
+_STATUS: Final[Mapping[str, int]] = {
+    **STATUSES,
+    "too-many-requests": 429,
+    "key-reused": 422,
+}
+_FAMILIES: Final[Mapping[str, int]] = {"malformed": 400, "denied": 403, "unavailable": 503, "unproven": 401}
+_UNFORESEEN: Final = 500
+_ABSENT: Final = 404
+
+
+def status_of(code: str, family: str) -> int:
+    """The HTTP status of an error.
+
+    Args:
+        code: Its code.
+        family: `malformed`, `denied`, `unavailable`, or `unproven` for what can't be taken for anybody's.
+    """
+    if family == "unproven":
+        return _FAMILIES[family]  # 2
+    if family == "denied" and code.startswith("unknown-"):
+        return _ABSENT  # 4
+    return _STATUS.get(code, _FAMILIES.get(family, _UNFORESEEN))

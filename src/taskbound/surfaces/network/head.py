@@ -1,0 +1,162 @@
+"""The head of a request to the API: whom it was made to, what it asks for, and in which form.
+
+1. `Host` is one that the API is known by, and no page of another origin asks: there is no CORS.
+2. Path and query are ASCII with strict percent-encoding of UTF-8 without control characters; a slash is
+   never encoded, no segment is a dot or two, and no parameter stands twice.
+3. The body of whatever is no GET is JSON as it is, or nothing; of a GET there is none. The answer is JSON,
+   unless it is a document of another kind.
+4. A proof stands in its header, and nowhere else (A139).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from taskbound.surfaces.http.errors import BadHttpError, NotAcceptableError, UnknownPathError, VerbError
+from taskbound.surfaces.http.head import accepted, once, read_length, require_json, require_own
+from taskbound.surfaces.network.errors import BadQueryError
+from taskbound.surfaces.network.routes import find
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from taskbound.surfaces.network.routes import Found
+
+__all__ = ["Head", "Known", "read_head"]
+
+_MINE: Final = frozenset({"accept-encoding", "cookie", "dpop", "idempotency-key", "if-none-match"})
+_PLAIN: Final = re.compile(r"(?:[A-Za-z0-9._~!$'()*,;:@-]|%[0-9A-Fa-f]{2})*", re.ASCII)
+_QUERY: Final = re.compile(r"(?:[A-Za-z0-9._~!$'()*,;:@/?+-]|%[0-9A-Fa-f]{2})*", re.ASCII)
+_ENCODED: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_MOST: Final = 32
+"""Parameters of a query."""
+_JSON: Final = frozenset({"application/json", "application/problem+json", "application/*", "*/*"})
+_VERBS: Final = frozenset({"DELETE", "GET", "HEAD", "POST", "PUT"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """How the API is known, and what it serves beside operations."""
+
+    origin: str
+    """`https://api.example.org`, without a path."""
+    hosts: frozenset[str]
+    """What `Host` may be."""
+    documents: frozenset[str]
+    """Paths of what is read and is no operation."""
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """Pages that may ask: the API's own."""
+        scheme = self.origin.partition("://")[0]
+        return frozenset(f"{scheme}://{one}" for one in self.hosts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What the head of a request says."""
+
+    verb: str
+    path: str
+    """As it was written."""
+    found: Found | None
+    """The operation; none for a document."""
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    """By their names in lower case."""
+    length: int
+
+    def __repr__(self) -> str:
+        """Without what proves anything."""
+        return f"Head({self.verb} {self.path!r}, {self.length} bytes)"
+
+
+def read_head(
+    verb: str, target: str, fields: Iterable[tuple[bytes, bytes]], *, known: Known, most: int
+) -> Head:
+    """The head of a request that may be answered.
+
+    Args:
+        verb: The HTTP method.
+        target: What it asks for, as it was written.
+        fields: Names in lower case and values of headers, in order.
+        known: What is served.
+        most: Bytes of a body.
+
+    Raises:
+        TaskboundError: By the first rule that is broken.
+    """
+    headers = once(fields, mine=_MINE)
+    require_own(headers, hosts=known.hosts, origins=known.origins)  # 1
+    path, mark, query = target.partition("?")
+    if verb not in _VERBS:
+        raise VerbError("the method is nothing here", allow="DELETE, GET, HEAD, POST, PUT")
+    found = None
+    if path in known.documents:
+        if verb not in {"GET", "HEAD"}:
+            raise VerbError("the document is only read", allow="GET, HEAD")
+    else:
+        found = find(verb, _segments(path))
+    length = read_length(headers, most)
+    reads = verb in {"GET", "HEAD"}
+    if reads and length:
+        raise BadHttpError("a request that reads has no body")  # 3
+    if not reads and (length or "content-type" in headers):
+        require_json(headers)  # 3
+    if found is not None and not _takes_json(headers.get("accept", "")):
+        raise NotAcceptableError("the client does not take JSON")
+    return Head(
+        verb=verb,
+        path=path,
+        found=found,
+        query=_query(query) if mark else {},
+        headers=headers,
+        length=length,
+    )
+
+
+def _takes_json(told: str) -> bool:
+    return not told.strip() or any(kind in _JSON and weight > 0 for kind, weight in accepted(told))
+
+
+def _segments(path: str) -> tuple[str, ...]:
+    """A path's parts, decoded (rule 2)."""
+    if not path.startswith("/"):
+        raise UnknownPathError("nothing is served at this path")
+    parts = path[1:].split("/")
+    if not all(_PLAIN.fullmatch(one) and one not in {".", ".."} for one in parts):
+        raise UnknownPathError("nothing is served at this path")
+    found = tuple(map(_decode, parts))
+    if any("/" in one or one in {".", ".."} for one in found):
+        raise UnknownPathError("nothing is served at this path")
+    return found
+
+
+def _query(text: str) -> dict[str, str]:
+    """A query's parameters (rules 2 and 4)."""
+    found: dict[str, str] = {}
+    if _QUERY.fullmatch(text.replace("&", "").replace("=", "")) is None:
+        raise BadQueryError("the query is not percent-encoded ASCII")
+    for part in text.split("&") if text else ():
+        name, _, value = part.partition("=")
+        name, value = (_decode(one.replace("+", " ")) for one in (name, value))
+        if not name or name in found:
+            raise BadQueryError("a parameter of the query has no name, or stands twice")
+        found[name] = value
+    if len(found) > _MOST:
+        raise BadQueryError(f"the query has over {_MOST} parameters")
+    return found
+
+
+def _decode(text: str) -> str:
+    raw = _ENCODED.sub(lambda seen: bytes([int(seen[1], 16)]), text.encode("ascii"))
+    try:
+        found = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadQueryError("the path or the query is no UTF-8") from error
+    if _CONTROL.search(found):
+        raise BadQueryError("the path or the query has a control character")
+    return found

@@ -1,0 +1,114 @@
+"""A refusal as a problem (RFC 9457), and the challenge that goes with it.
+
+1. The type is the error's code as a URN; the title is the code's words, the same for each of its kind. The
+   detail is for the person who meets it, and never holds a secret.
+2. Who showed no proof, or a bad one, is told how (RFC 6750 §3, RFC 9449 §7.1), and where it is said what to
+   ask whom for (RFC 9728 §5.1). Without any proof nothing is said to be wrong with one.
+3. Who may not do what they ask is told that their token does not reach so far (RFC 6750 §3.1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
+from taskbound.sdk.client import RefusedByDaemonError
+from taskbound.surfaces.http.errors import VerbError
+from taskbound.surfaces.network.errors import status_of
+
+if TYPE_CHECKING:
+    from taskbound.core.errors import TaskboundError
+    from taskbound.wire.connection import Fault
+
+__all__ = ["NO_PROOF", "Problem", "Refusal", "challenge", "problem_of"]
+
+NO_PROOF: Final = "no-proof"
+"""The code of a request that shows nothing."""
+_URN: Final = "urn:taskbound:problem:"
+_AGAIN: Final = "1"
+"""Seconds after which what can't be done now is worth another try."""
+_UNAUTHORIZED: Final = 401
+_LATER: Final = frozenset({429, 503})
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What stands in the answer."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    advice: str = ""
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A problem, and the headers that go with it."""
+
+    problem: Problem
+    headers: tuple[tuple[str, str], ...]
+
+    @property
+    def body(self) -> bytes:
+        """The problem as JSON."""
+        return msgspec.json.encode(self.problem)
+
+
+def problem_of(error: TaskboundError | Fault, metadata: str) -> Refusal:
+    """How an error, or the daemon's fault, is told.
+
+    Args:
+        error: What is wrong.
+        metadata: Where the API says whom to ask for a token (RFC 9728).
+    """
+    if isinstance(error, RefusedByDaemonError):
+        error = error.fault
+    family = _family(error)
+    status = status_of(error.code, family)
+    headers: list[tuple[str, str]] = []
+    if status == _UNAUTHORIZED:
+        headers += challenge("" if error.code == NO_PROOF else "invalid_token", metadata)
+    elif error.code in _BEYOND:
+        headers += challenge("insufficient_scope", metadata)
+    if isinstance(error, VerbError):
+        headers.append(("Allow", error.allow))
+    if status in _LATER:
+        headers.append(("Retry-After", _AGAIN))
+    return Refusal(
+        problem=Problem(
+            type=f"{_URN}{error.code}",
+            title=error.code.replace("-", " ").capitalize(),
+            status=status,
+            detail=error.message,
+            code=error.code,
+            advice=error.advice,
+            where=error.where,
+        ),
+        headers=tuple(headers),
+    )
+
+
+_BEYOND: Final = frozenset({"operation-forbidden"})
+
+
+def challenge(wrong: str, metadata: str) -> list[tuple[str, str]]:
+    """What says how to prove oneself, and what was wrong with a proof (rules 2 and 3)."""
+    said = f', error="{wrong}"' if wrong else ""
+    return [("WWW-Authenticate", f'DPoP algs="ES256"{said}, resource_metadata="{metadata}"')]
+
+
+def _family(error: TaskboundError | Fault) -> str:
+    match error:
+        case MalformedError():
+            return "malformed"
+        case DeniedError():
+            return "denied"
+        case UnavailableError():
+            return "unavailable"
+        case _:
+            return getattr(error, "family", "")

@@ -1,0 +1,281 @@
+"""Every route of the API: method, path, the operation of the daemon that it is, and what answers.
+
+1. A route is one operation, and says no more: who may do it is decided where every operation is.
+2. What a path's braces name is a field of the operation's message. The other fields are the query's of a
+   GET, and the body's of all else.
+3. What makes no sense over a network has no route, and a reason.
+4. A segment that is written out goes before one in braces.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, get_args
+
+from taskbound.surfaces.http.errors import UnknownPathError, VerbError
+from taskbound.wire import (
+    action,
+    amendment,
+    approval,
+    audit,
+    identity,
+    people,
+    policy,
+    scope,
+    task,
+    tool,
+    workload,
+)
+from taskbound.wire.connection import Done, StatusReport
+from taskbound.wire.envelope import Ask
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.wire.frame import Message
+
+__all__ = ["LEFT_OUT", "PAGED", "ROUTES", "Found", "Route", "find", "messages"]
+
+_VARIABLE: Final = re.compile(r"\{([a-z_]+)\}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One way to ask for one operation."""
+
+    verb: str
+    path: str
+    operation: str
+    """The `op` of its message; the daemon's table has it behind `api:`."""
+    answer: type[Message]
+    patience: float = 15.0
+    """Seconds that the daemon may take."""
+
+    @property
+    def message(self) -> type[Message]:
+        """What is asked."""
+        return messages()[self.operation]
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """The path's parts; those in braces are fields."""
+        return tuple(self.path.strip("/").split("/"))
+
+    @property
+    def within_path(self) -> tuple[str, ...]:
+        """The fields that stand in the path."""
+        return tuple(_VARIABLE.findall(self.path))
+
+    @property
+    def reads(self) -> bool:
+        """Whether it changes nothing."""
+        return self.verb == "GET"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The route of a request, and what its path says."""
+
+    route: Route
+    path: Mapping[str, str]
+
+
+def _of(verb: str, path: str, operation: str, answer: type[Message], patience: float = 15.0) -> Route:
+    return Route(verb=verb, path=f"/v1/{path}", operation=operation, answer=answer, patience=patience)
+
+
+_LONG: Final = 75.0
+"""Seconds for what compares, replays or validates much, or waits for news."""
+
+ROUTES: Final = (
+    _of("GET", "status", "connection:status", StatusReport),
+    # --- identity ---
+    _of("GET", "agents", "agent:list", identity.AgentRows),
+    _of("POST", "agents", "agent:register", Done),
+    _of("GET", "agents/{name}", "agent:show", identity.AgentDetail),
+    _of("PUT", "agents/{name}/ceiling", "agent:ceiling", Done),
+    _of("PUT", "agents/{name}/people", "agent:people", Done),
+    _of("PUT", "agents/{name}/risk", "agent:risk", Done),
+    _of("POST", "agents/{name}/test-monitor", "agent:test-monitor", Done, _LONG),
+    _of("POST", "agents/{name}/acknowledge", "agent:acknowledge", Done),
+    _of("POST", "agents/{name}/activate", "agent:activate", Done),
+    _of("POST", "agents/{name}/suspend", "agent:suspend", Done),
+    _of("POST", "agents/{agent}/selectors", "agent:selector-add", Done),
+    _of("DELETE", "agents/{agent}/selectors/{selector}", "agent:selector-remove", Done),
+    _of("GET", "selectors", "agent:selector-list", workload.SelectorRows),
+    _of("GET", "persons", "person:list", identity.PersonRows),
+    _of("POST", "persons", "person:register", Done),
+    _of("POST", "persons/link", "person:link", Done),
+    _of("GET", "persons/{name}", "person:show", identity.PersonDetail),
+    _of("PUT", "persons/{name}/grantable", "person:grantable", Done),
+    _of("POST", "persons/{name}/leave", "person:leave", Done),
+    _of("POST", "persons/{name}/return", "person:return", Done),
+    _of("GET", "groups", "group:list", identity.GroupRows),
+    _of("POST", "groups", "group:add", Done),
+    _of("GET", "groups/{name}", "group:show", identity.GroupDetail),
+    _of("PUT", "groups/{name}/grantable", "group:grantable", Done),
+    _of("PUT", "groups/{group}/members/{person}", "group:member", Done),
+    _of("GET", "person-keys", "person-key:list", people.PersonKeyRows),
+    _of("POST", "person-keys", "person-key:propose", people.PersonKeyDetail),
+    _of("GET", "person-keys/{key}", "person-key:show", people.PersonKeyDetail),
+    _of("POST", "person-keys/{key}/prove", "person-key:prove", people.PersonKeyDetail),
+    _of("POST", "person-keys/{key}/vouch", "person-key:vouch", people.PersonKeyDetail),
+    _of("POST", "person-keys/{key}/withdraw", "person-key:withdraw", Done),
+    _of("PUT", "namespace/demo", "namespace:demo", Done),
+    _of("GET", "issuers", "issuer:list", task.IssuerRows),
+    _of("POST", "issuers", "issuer:add", Done),
+    _of("DELETE", "issuers/{name}", "issuer:remove", Done),
+    # --- task ---
+    _of("GET", "tasks", "task:list", task.TaskRows),
+    _of("POST", "tasks", "task:start", task.TaskDetail),
+    _of("GET", "tasks/{task}", "task:show", task.TaskDetail),
+    _of("POST", "tasks/{parent}/children", "task:delegate", task.TaskDetail),
+    _of("POST", "tasks/{task}/pause", "task:pause", Done),
+    _of("POST", "tasks/{task}/resume", "task:resume", Done),
+    _of("POST", "tasks/{task}/step", "task:step", task.TaskDetail),
+    _of("PUT", "tasks/{task}/scope", "task:amend", task.TaskDetail),
+    _of("POST", "tasks/{task}/widen", "task:widen", amendment.AmendmentDetail),
+    _of("POST", "tasks/{task}/end", "task:end", Done),
+    _of("POST", "tasks/{task}/plans", "approval:plan", approval.PlanProposed),
+    _of("GET", "amendments/{amendment}", "amendment:show", amendment.AmendmentDetail),
+    _of("GET", "templates", "template:list", task.TemplateRows),
+    _of("PUT", "templates/{name}", "template:save", Done),
+    _of("DELETE", "templates/{name}", "template:remove", Done),
+    # --- scope, tool ---
+    _of("POST", "scopes/suggest", "scope:suggest", scope.Suggested, _LONG),
+    _of("GET", "upstreams", "upstream:list", tool.UpstreamRows),
+    _of("POST", "upstreams", "upstream:add", Done),
+    _of("DELETE", "upstreams/{name}", "upstream:remove", Done),
+    _of("PUT", "upstreams/{server}/secrets/{slot}", "upstream:secret", Done),
+    _of("POST", "upstreams/{server}/tools", "tool:apply", tool.ToolChanges),
+    _of("GET", "tools", "tool:list", tool.ToolRows),
+    _of("GET", "tools/{name}/difference", "tool:diff", tool.ToolDiff),
+    _of("POST", "tools/{name}/accept", "tool:accept", Done),
+    _of("POST", "tools/{name}/declare", "tool:declare", Done),
+    _of("PUT", "tools/{name}/owner", "tool:owning", Done),
+    _of("PUT", "tools/{name}/approvers", "tool:answering", Done),
+    # --- action, policy, approval ---
+    _of("GET", "actions", "action:list", action.ActionRows),
+    _of("GET", "actions/{action}", "action:show", action.ActionDetail),
+    _of("GET", "actions/{action}/explanation", "action:explain", action.ActionDetail, _LONG),
+    _of("POST", "actions/{action}/reconcile", "action:reconcile", Done),
+    _of("GET", "policies", "policy:list", policy.BundleRows),
+    _of("POST", "policies", "policy:propose", policy.BundleAnswer, _LONG),
+    _of("POST", "policies/replay", "policy:replay", policy.Replayed, _LONG),
+    _of("POST", "policies/roll-back", "policy:roll-back", Done, _LONG),
+    _of("GET", "policies/{digest}", "policy:show", policy.BundleDetail),
+    _of("POST", "policies/{digest}/activate", "policy:activate", policy.BundleAnswer, _LONG),
+    _of("GET", "approvals", "approval:list", approval.ApprovalRows),
+    _of("POST", "approvals/answer", "approval:answer", approval.ApprovalSaid),
+    _of("POST", "approvals/narrow", "approval:narrow", approval.ApprovalSaid),
+    _of("GET", "approvals/statistics", "approval:stats", approval.ApprovalStats),
+    _of("PUT", "approvals/limits", "approval:limits", approval.ApprovalLimits),
+    _of("GET", "approvals/{approval}", "approval:show", approval.ApprovalDetail),
+    _of("POST", "approvals/{approval}/prove", "approval:prove", approval.ApprovalSaid),
+    _of("POST", "approvals/{approval}/withdraw", "approval:withdraw", Done),
+    _of("POST", "plans/answer", "approval:answer-plan", approval.PlanSaid),
+    _of("GET", "plans/{plan}", "approval:show-plan", approval.PlanDetail),
+    # --- revocation, audit ---
+    _of("POST", "revocation/stop", "revocation:stop", Done),
+    _of("GET", "audit/records", "audit:export", audit.ExportPage, _LONG),
+    _of("GET", "audit/tail", "audit:tail", audit.ExportPage, _LONG),
+    _of("GET", "audit/proof", "audit:proof", audit.ProofFile),
+    _of("POST", "audit/compare", "audit:compare", audit.RowsCompared, _LONG),
+)
+"""Every route that is an operation."""
+
+_EGRESS: Final = "the egress' own, over the daemon's socket: it opens secrets, and no network reaches it"
+_GATEWAY: Final = (
+    "a gateway's own, over the daemon's socket: it holds the call, and its connection is its holder"
+)
+_PAGE: Final = "opens a page of this machine's loopback, for a browser that runs here"
+
+LEFT_OUT: Final[Mapping[str, str]] = {
+    "action:answer": _EGRESS,
+    "action:decide": _GATEWAY,
+    "action:malformed": _GATEWAY,
+    "action:outcome": _GATEWAY,
+    "action:permit": _EGRESS,
+    "approval:leave": _GATEWAY,
+    "approval:open": _PAGE,
+    "connection:bind": "says which task a gateway's connection belongs to; here each request shows a proof",
+    "connection:open": "opens a connection of the daemon's socket; here each request shows a proof",
+    "connection:ping": "`/readyz` asks it",
+    "person-key:confirm": _PAGE,
+    "person-key:open": _PAGE,
+    "person-key:open-vouching": _PAGE,
+    "task:bearer": "a bearer is bound to no key, and is not sent over a network",
+    "task:run": "registers the process that asks, which the kernel alone can name",
+    "tool:cover": _GATEWAY,
+    "tool:reach": _GATEWAY,
+    "tool:see": "the word of who started a server on this machine and saw its list",
+    "upstream:sealed": _EGRESS,
+    "upstream:token": _EGRESS,
+}
+"""Operations without a route, and why (rule 3)."""
+
+
+PAGED: Final[Mapping[str, str]] = {
+    "action:list": "action",
+    "approval:list": "approval",
+    "task:list": "task",
+}
+"""Lists that are told page by page, and the member of a row that the next page follows."""
+
+
+@cache
+def messages() -> Mapping[str, type[Any]]:
+    """Each message that can be asked, by its `op`."""
+    return {str(one.__struct_config__.tag): one for one in get_args(Ask)}
+
+
+@cache
+def _by_shape() -> Mapping[tuple[int, str], tuple[Route, ...]]:
+    """Routes by how many segments they have and by the word; those with fewer fields first (rule 4)."""
+    found: dict[tuple[int, str], list[Route]] = {}
+    for one in sorted(ROUTES, key=lambda route: len(route.within_path)):
+        found.setdefault((len(one.segments), one.segments[1]), []).append(one)
+    return {shape: tuple(some) for shape, some in found.items()}
+
+
+def find(verb: str, segments: tuple[str, ...]) -> Found:
+    """The route of a request.
+
+    Args:
+        verb: The HTTP method; HEAD is answered where GET is.
+        segments: The path's, decoded.
+
+    Raises:
+        UnknownPathError: No route has this path.
+        VerbError: One has, and takes other methods.
+    """
+    shape = (len(segments), segments[1]) if len(segments) > 1 and segments[0] == "v1" else (0, "")
+    verbs: list[str] = []
+    fields = -1
+    for one in _by_shape().get(shape, ()):
+        if fields not in {-1, len(one.within_path)}:
+            break  # 4
+        path = _match(one.segments, segments)
+        if path is None:
+            continue
+        fields = len(one.within_path)
+        if one.verb == ("GET" if verb == "HEAD" else verb):
+            return Found(route=one, path=path)
+        verbs += ["GET", "HEAD"] if one.verb == "GET" else [one.verb]
+    if verbs:
+        raise VerbError("the path takes no such method", allow=", ".join(sorted(verbs)))
+    raise UnknownPathError("nothing is served at this path")
+
+
+def _match(pattern: tuple[str, ...], segments: tuple[str, ...]) -> dict[str, str] | None:
+    found: dict[str, str] = {}
+    for expected, told in zip(pattern, segments, strict=True):
+        if expected.startswith("{"):
+            if not told:
+                return None
+            found[expected[1:-1]] = told
+        elif expected != told:
+            return None
+    return found

@@ -1,0 +1,263 @@
+"""The API's server: each request becomes one question to the daemon, and its answer one answer.
+
+1. What is refused before anything is asked leaves no trace but a count. What was asked leaves the daemon's.
+2. What a client shows goes to the daemon whole, and is kept nowhere.
+3. Lists are told page by page, with a cursor where another page follows.
+4. Whether the process lives is told to everybody, whether the daemon answers too; what is counted to this
+   machine, and to whoever may ask how the daemon is.
+5. One request's failure is no other's: what nobody foresaw is 500, and stands in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from base64 import b64encode
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from taskbound.core.errors import TaskboundError
+from taskbound.sdk.client import DaemonLostError
+from taskbound.surfaces.network.answer import Reply
+from taskbound.surfaces.network.asking import read_ask
+from taskbound.surfaces.network.errors import BadQueryError
+from taskbound.surfaces.network.head import Known, read_head
+from taskbound.surfaces.network.metrics import KIND, Metrics
+from taskbound.surfaces.network.openapi import describe
+from taskbound.surfaces.network.routes import PAGED
+from taskbound.wire.action import ActionRows
+from taskbound.wire.approval import ApprovalRows
+from taskbound.wire.connection import Done, Fault, Ping, Status, StatusReport
+from taskbound.wire.network import Shown
+from taskbound.wire.task import TaskRows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import TypeAlias
+
+    from taskbound.surfaces.http.bounds import Bounds
+    from taskbound.surfaces.http.connection import HttpConnection
+    from taskbound.surfaces.network.cursor import Cursors
+    from taskbound.surfaces.network.head import Head
+    from taskbound.surfaces.network.link import Link
+    from taskbound.surfaces.network.rate import Rates
+    from taskbound.surfaces.network.routes import Found, Route
+
+    Connection: TypeAlias = HttpConnection[Head, Reply]
+
+__all__ = ["DOCUMENTS", "Plugs", "Server"]
+
+_log = logging.getLogger(__name__)
+_METADATA: Final = "/.well-known/oauth-protected-resource"
+DOCUMENTS: Final = frozenset({"/livez", "/metrics", "/openapi.json", "/readyz", _METADATA})
+"""What is read and is no operation."""
+_LIVES: Final = 2.0
+"""Seconds that the daemon may take to say that it is there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugs:
+    """What the server is given."""
+
+    link: Link
+    rates: Rates
+    cursors: Cursors
+    bounds: Bounds
+    origin: str
+    """How the API is known outside: scheme, host and port."""
+    hosts: frozenset[str]
+    """What `Host` may be."""
+
+
+class Server:
+    """Serves every connection (`http.connection.Server`)."""
+
+    def __init__(self, plugs: Plugs) -> None:
+        """Serve nobody yet."""
+        self._plugs = plugs
+        self._known = Known(origin=plugs.origin, hosts=plugs.hosts, documents=DOCUMENTS)
+        self._connections: set[Connection] = set()
+        self._reserved = 0
+        self._work: set[asyncio.Task[None]] = set()
+        self._openapi = describe(plugs.origin)
+        self._resource = msgspec.json.encode(_resource(plugs.origin))
+        self.bounds = plugs.bounds
+        self.metrics = Metrics()
+
+    async def close(self) -> None:
+        """Serve nobody any more; what was asked is over."""
+        for one in tuple(self._connections):
+            one.abort()
+        for task in tuple(self._work):
+            task.cancel()
+        await asyncio.gather(*self._work, return_exceptions=True)
+        self._plugs.link.close()
+
+    # --- connections -----------------------------------------------------------------------------
+
+    def enter(self, connection: Connection) -> bool:
+        """Another connection; whether there is room for it."""
+        if len(self._connections) >= self.bounds.connections:
+            return False
+        self._connections.add(connection)
+        self.metrics.opened += 1
+        self.metrics.connections += 1
+        return True
+
+    def leave(self, connection: Connection) -> None:
+        """It is gone."""
+        self._connections.discard(connection)
+        self.metrics.connections -= 1
+
+    def reserve(self, size: int) -> bool:
+        """So much of a body is going to be read; whether there is room for it."""
+        if self._reserved + size > self.bounds.bodies:
+            return False
+        self._reserved += size
+        return True
+
+    def release(self, size: int) -> None:
+        """So much is not held any more."""
+        self._reserved -= size
+
+    def read(self, verb: str, target: str, fields: Sequence[tuple[bytes, bytes]]) -> Head:
+        """What the head of a request says; raises as `read_head`."""
+        return read_head(verb, target, fields, known=self._known, most=self.bounds.body)
+
+    def reply(self, connection: Connection, head: Head | None) -> Reply:
+        """How a request is answered over this connection."""
+        began = asyncio.get_running_loop().time()
+        verb, route = _label(head)
+
+        def told(status: int) -> None:
+            self.metrics.count(verb, route, status, asyncio.get_running_loop().time() - began)
+
+        reply = Reply(connection, head, metadata=self._plugs.origin + _METADATA, told=told)
+        reply.address, reply.chain = connection.address, connection.certificates
+        return reply
+
+    def take(self, head: Head, body: bytes, reply: Reply) -> None:
+        """Answer a whole request."""
+        task = asyncio.get_running_loop().create_task(self._take(head, body, reply))
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+    async def _take(self, head: Head, body: bytes, reply: Reply) -> None:
+        try:
+            if head.path != "/livez":
+                self._plugs.rates.take(reply.address)
+            if head.found is None:
+                await self._document(head, reply)
+            else:
+                await self._operation(head, head.found, body, reply)
+        except TaskboundError as error:
+            reply.refuse(error)
+        except Exception:  # noqa: BLE001 -- the surface's outermost edge (rule 5)
+            _log.exception("a request failed")
+            reply.refuse(TaskboundError("this should not have happened"))
+
+    # --- what is answered ------------------------------------------------------------------------
+
+    async def _operation(self, head: Head, found: Found, body: bytes, reply: Reply) -> None:
+        """Ask the daemon (rule 2)."""
+        query, paged = dict(head.query), found.route.operation in PAGED
+        if paged:
+            query = self._from_cursor(found.route.path, query)
+        ask = read_ask(found, query, body)
+        answer = await self._plugs.link.ask(ask, self._shown(head, reply), patience=found.route.patience)
+        if isinstance(answer, Fault):
+            reply.refuse(answer)
+            return
+        told = msgspec.json.encode(answer)
+        if isinstance(answer, ActionRows | ApprovalRows | TaskRows):
+            told = self._with_cursor(found.route, query, answer, told)
+        reply.give(told)
+
+    def _shown(self, head: Head, reply: Reply) -> Shown:
+        return Shown(
+            method=head.verb,
+            uri=self._plugs.origin + head.path,
+            authorization=head.headers.get("authorization", ""),
+            dpop=head.headers.get("dpop", ""),
+            chain=tuple(b64encode(one).decode("ascii") for one in reply.chain),
+            address=reply.address,
+        )
+
+    def _from_cursor(self, path: str, query: dict[str, str]) -> dict[str, str]:
+        """The query of a list, with what its cursor says (rule 3)."""
+        if "before" in query:
+            raise BadQueryError("the route takes no parameter `before`: a `cursor` says where a page begins")
+        cursor = query.pop("cursor", None)
+        if cursor is None:
+            return query
+        return {**query, "before": self._plugs.cursors.take(path, query, cursor)}
+
+    def _with_cursor(
+        self,
+        route: Route,
+        query: Mapping[str, str],
+        answer: ActionRows | ApprovalRows | TaskRows,
+        told: bytes,
+    ) -> bytes:
+        """The answer, with a cursor where another page follows."""
+        if not (answer.more and answer.rows):
+            return told
+        asked = {name: value for name, value in query.items() if name != "before"}
+        cursor = self._plugs.cursors.give(route.path, asked, getattr(answer.rows[-1], PAGED[route.operation]))
+        return told[:-1] + b',"next":"%b"}' % cursor.encode("ascii")
+
+    async def _document(self, head: Head, reply: Reply) -> None:
+        """What is no operation (rule 4)."""
+        match head.path:
+            case "/livez":
+                reply.give(b'{"live":true}')
+            case "/readyz":
+                answer = await self._plugs.link.ask(Ping(), None, patience=_LIVES)
+                if not isinstance(answer, Done):
+                    raise DaemonLostError("the daemon does not serve the API")
+                reply.give(b'{"ready":true}')
+            case "/metrics":
+                await self._counted(head, reply)
+            case "/openapi.json":
+                reply.give_document(self._openapi, had=head.headers.get("if-none-match", ""))
+            case _:
+                reply.give_document(self._resource, had=head.headers.get("if-none-match", ""))
+
+    async def _counted(self, head: Head, reply: Reply) -> None:
+        if not _is_near(reply.address):
+            answer = await self._plugs.link.ask(Status(), self._shown(head, reply), patience=_LIVES)
+            if not isinstance(answer, StatusReport):
+                reply.refuse(answer if isinstance(answer, Fault) else TaskboundError("no status was told"))
+                return
+        reply.give(self.metrics.text(), kind=KIND)
+
+
+def _label(head: Head | None) -> tuple[str, str]:
+    """What a request is counted as; nothing of it is the client's own choice."""
+    if head is None:
+        return "", ""
+    return head.verb, head.path if head.found is None else head.found.route.path
+
+
+def _is_near(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def _resource(origin: str) -> dict[str, object]:
+    """What a client has to know of this resource (RFC 9728 §2)."""
+    return {
+        "resource": origin,
+        "authorization_servers": [origin],
+        "bearer_methods_supported": ["header"],
+        "dpop_bound_access_tokens_required": True,
+        "dpop_signing_alg_values_supported": ["ES256"],
+        "tls_client_certificate_bound_access_tokens": True,
+        "scopes_supported": ["operations"],
+        "resource_name": "Taskbound",
+    }

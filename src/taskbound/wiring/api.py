@@ -1,0 +1,305 @@
+"""The process that listens to the network: it ends TLS, reads HTTP in bounds, and asks the daemon.
+
+1. It listens on an address of the loopback, or with TLS: what is shown to it must not be read on the way.
+2. It reaches no store, no key but TLS' own, and no flow: it passes on what it is shown.
+3. Its files for TLS may be replaced: it looks every few seconds, and at once when it gets a SIGHUP.
+4. It ends with whoever holds its lifeline.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from functools import partial
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from taskbound import __version__
+from taskbound.core.errors import MalformedError, TaskboundError
+from taskbound.sdk.client import AsyncClient
+from taskbound.surfaces.http.bounds import Bounds
+from taskbound.surfaces.http.connection import HttpConnection
+from taskbound.surfaces.network.cursor import Cursors
+from taskbound.surfaces.network.link import Link
+from taskbound.surfaces.network.rate import Rates
+from taskbound.surfaces.network.server import Plugs, Server
+from taskbound.wire.connection import Open
+from taskbound.wiring.log import open_log
+from taskbound.wiring.ready import say_failed, say_ready
+from taskbound.wiring.tls import BadTlsError, TlsFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from ssl import SSLContext
+
+    from taskbound.wire.envelope import Push
+
+__all__ = ["BadApiError", "hosts_of", "main", "parse_address", "parse_origin"]
+
+_log = logging.getLogger(__name__)
+_BACKLOG: Final = 512
+_HANDSHAKE: Final = 10.0
+"""Seconds for the handshake of TLS, and for its end."""
+_LOOK: Final = 10.0
+"""Seconds between two looks at the files for TLS (rule 3)."""
+_HIGHEST: Final = 65_535
+_KEY: Final = 32
+_DEFAULT: Final = {"http": 80, "https": 443}
+
+
+class BadApiError(MalformedError):
+    """Where the API is to listen, or how it is known, can't be."""
+
+    code = "bad-api-address"
+    remedy = "see `api_address` and the settings after it in docs/reference/settings.md"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until ended; the exit status: 0 ended, 4 could not start."""
+    told = _read_arguments(arguments)
+    open_log("api", told.log_level)
+    os.umask(0o077)
+    try:
+        return asyncio.run(_serve(told))
+    except (OSError, TaskboundError) as error:
+        words = f"{error.message} [{error.code}]" if isinstance(error, TaskboundError) else str(error)
+        sys.stderr.write(f"error: {words}\n")
+        say_failed(told.ready_fd, words)
+        return 4
+
+
+def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="taskbound-api", description=__doc__)
+    add = parser.add_argument
+    add("--daemon", required=True, help="the daemon's socket")
+    add("--address", required=True, help="where to listen, ADDRESS:PORT; port 0 takes a free one")
+    add("--origin", default="", help="how it is known outside, https://HOST[:PORT]")
+    add("--certificate", default="", help="the certificate chain that is shown, PEM")
+    add("--key", default="", help="its key, PEM")
+    add("--client-roots", default="", help="authorities of client certificates, PEM")
+    add("--burst", type=int, default=200, help="requests that one address may make at once")
+    add("--rate", type=int, default=100, help="and then so many a second")
+    add("--lifeline", action="store_true", help="end when standard input ends: with whoever holds it open")
+    add("--ready-fd", type=int, default=-1, help="where to write `ready`, or why not")
+    add("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    told = parser.parse_args(arguments)
+    if told.burst < 1 or told.rate < 1:
+        parser.error("--burst and --rate are 1 at least")
+    return told
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """The address and port to listen on; an IPv6 address stands in brackets.
+
+    Raises:
+        BadApiError: It is none.
+    """
+    host, _, port = text.rpartition(":")
+    try:
+        address = ip_address(host.removeprefix("[").removesuffix("]") if host.startswith("[") else host)
+    except ValueError as error:
+        raise BadApiError("the address to listen on is none", where="api_address") from error
+    bracketed = host.startswith("[") and host.endswith("]")
+    if isinstance(address, IPv6Address) is not bracketed:
+        raise BadApiError("an IPv6 address stands in brackets, and no other does", where="api_address")
+    if not port.isascii() or not port.isdigit() or int(port) > _HIGHEST:
+        raise BadApiError("the address to listen on has no port", where="api_address")
+    return str(address), int(port)
+
+
+def parse_origin(text: str, *, secured: bool) -> str:
+    """How the API is known outside: a scheme, a host in lower case and a port unless it is the scheme's.
+
+    Raises:
+        BadApiError: It is none, or no `https` though the API is secured.
+    """
+    try:
+        seen = urlsplit(text)
+        port = seen.port
+    except ValueError as error:
+        raise BadApiError("the origin is none", where="api_origin") from error
+    plain = f"{seen.scheme}://{seen.netloc}"
+    if seen.scheme not in _DEFAULT or not seen.hostname or "@" in seen.netloc or text.rstrip("/") != plain:
+        raise BadApiError("the origin is `https://HOST[:PORT]` and nothing more", where="api_origin")
+    if secured and seen.scheme != "https":
+        raise BadApiError("an API with TLS is known by `https`", where="api_origin")
+    if not seen.netloc.isascii() or seen.netloc != seen.netloc.lower():
+        raise BadApiError("the origin's host is in lower case, and in ASCII", where="api_origin")
+    return plain if port != _DEFAULT[seen.scheme] else plain.rpartition(":")[0]
+
+
+def hosts_of(origin: str, address: str, port: int) -> frozenset[str]:
+    """What `Host` may be: the origin's, and on the loopback its own names."""
+    scheme, _, authority = origin.partition("://")
+    found = {authority}
+    if ":" not in authority.rpartition("]")[2]:
+        found.add(f"{authority}:{_DEFAULT[scheme]}")
+    if ip_address(address).is_loopback:
+        own = f"[{address}]" if ":" in address else address
+        found |= {f"{one}:{port}" for one in ("127.0.0.1", "[::1]", "localhost", own)}
+    return frozenset(found)
+
+
+def _files(told: argparse.Namespace, address: str) -> TlsFiles | None:
+    """The files for TLS; none on the loopback without (rule 1).
+
+    Raises:
+        BadApiError: It would be reached from elsewhere without TLS, or one of them is missing.
+    """
+    if told.certificate and told.key:
+        return TlsFiles(
+            certificate=Path(told.certificate),
+            key=Path(told.key),
+            roots=Path(told.client_roots) if told.client_roots else None,
+        )
+    if told.certificate or told.key or told.client_roots:
+        raise BadApiError("TLS needs a certificate and its key", where="api_tls_certificate")
+    if not ip_address(address).is_loopback:
+        raise BadApiError(f"`{address}` is not of the loopback, and there is no TLS", where="api_address")
+    return None
+
+
+async def _serve(told: argparse.Namespace) -> int:
+    address, port = parse_address(told.address)
+    files = _files(told, address)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listening = socket.create_server((address, port), family=family, backlog=_BACKLOG)
+    port = listening.getsockname()[1]
+    scheme = "http" if files is None else "https"
+    own = f"[{address}]" if ":" in address else address
+    if not told.origin and not ip_address(address).is_loopback:
+        raise BadApiError("off the loopback the origin has to be said", where="api_origin")
+    origin = parse_origin(told.origin or f"{scheme}://{own}:{port}", secured=files is not None)
+    server = Server(
+        Plugs(
+            link=Link(partial(_connect, Path(told.daemon))),
+            rates=Rates(burst=told.burst, each_second=float(told.rate), clock=time.monotonic),
+            cursors=Cursors(secrets.token_bytes(_KEY)),
+            bounds=Bounds(),
+            origin=origin,
+            hosts=hosts_of(origin, address, port),
+        )
+    )
+    loop, over = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, over.set)
+    if told.lifeline:
+        await loop.connect_read_pipe(lambda: _Lifeline(over.set), sys.stdin)  # 4
+    door = _Door(listening, files, server)
+    await door.open()
+    loop.add_signal_handler(signal.SIGHUP, door.look)
+    sys.stdout.write(f"listening on {scheme}://{own}:{port}\n")
+    sys.stdout.flush()
+    _log.info("the API listens on %s://%s:%d as %s", scheme, own, port, origin)
+    say_ready(told.ready_fd)
+    await over.wait()
+    door.close()
+    await server.close()
+    return 0
+
+
+class _Door:
+    """What is listened on, with TLS from files that may be replaced (rule 3)."""
+
+    def __init__(self, listening: socket.socket, files: TlsFiles | None, server: Server) -> None:
+        self._listening = listening
+        self._files = files
+        self._serving = server
+        self._open: asyncio.Server | None = None
+        self._seen: tuple[tuple[int, int, int], ...] = ()
+        self._turn = asyncio.Lock()
+        self._looking: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def open(self) -> None:
+        """Listen; with other files from now on, where that was done before.
+
+        Raises:
+            BadTlsError: The files can't be used.
+        """
+        context: SSLContext | None = None
+        if self._files is not None:
+            self._seen = await asyncio.to_thread(self._files.seen)
+            context = await asyncio.to_thread(self._files.context)
+            self._timer = asyncio.get_running_loop().call_later(_LOOK, self.look)
+        before, self._open = self._open, await self._listen(context)
+        if before is not None:
+            before.close()  # connections that it took go on
+
+    async def _listen(self, context: SSLContext | None) -> asyncio.Server:
+        seconds = None if context is None else _HANDSHAKE
+        return await asyncio.get_running_loop().create_server(
+            lambda: HttpConnection(self._serving),
+            sock=self._listening.dup(),  # the queue is the socket's, and nobody in it is lost
+            ssl=context,
+            ssl_handshake_timeout=seconds,
+            ssl_shutdown_timeout=seconds,
+        )
+
+    def look(self) -> None:
+        """Take the files anew if they were replaced (rule 3)."""
+        task = asyncio.get_running_loop().create_task(self._look())
+        self._looking.add(task)
+        task.add_done_callback(self._looking.discard)
+
+    async def _look(self) -> None:
+        if self._files is None:
+            return
+        async with self._turn:
+            if self._timer is not None:
+                self._timer.cancel()
+            if await asyncio.to_thread(self._files.seen) == self._seen:
+                self._timer = asyncio.get_running_loop().call_later(_LOOK, self.look)
+                return
+            try:
+                await self.open()
+            except BadTlsError as error:
+                _log.error("the files for TLS are not taken: %s [%s]", error.message, error.code)
+                self._timer = asyncio.get_running_loop().call_later(_LOOK, self.look)
+            else:
+                _log.info("the files for TLS were replaced, and are taken")
+
+    def close(self) -> None:
+        """Listen no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._open is not None:
+            self._open.close()
+        self._listening.close()
+
+
+async def _connect(path: Path, lost: Callable[[], None]) -> AsyncClient:
+    """A connection in the role `api`."""
+    hello = Open(role="api", version=__version__)
+    client, _ = await AsyncClient.connect(path, hello, pushed=_unheard, lost=lost)
+    return client
+
+
+def _unheard(push: Push) -> None:
+    """What the daemon says unasked is nobody's here."""
+    del push
+
+
+class _Lifeline(asyncio.Protocol):
+    """Ends the process when whoever started it is gone (rule 4)."""
+
+    def __init__(self, end: Callable[[], None]) -> None:
+        self._end = end
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is."""
+        del exc
+        self._end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""TLS for a process that listens: from files that may be replaced while it does.
+
+1. TLS 1.2 at least, no compression, no renegotiation, no session that is taken up again: each connection
+   shows its certificate itself.
+2. A client's certificate is asked for where there are authorities for it, and is no condition: who shows none
+   may have another proof, and one that they did not issue ends the connection.
+3. A key that every account of the machine can read is no key.
+4. Files that can't be taken leave what is served as it is, and say why.
+"""
+
+from __future__ import annotations
+
+import ssl
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.errors import MalformedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["BadTlsError", "TlsFiles"]
+
+_OTHERS: Final = 0o007
+
+
+class BadTlsError(MalformedError):
+    """The certificate, its key or the authorities of clients can't be used for TLS."""
+
+    code = "bad-tls"
+    remedy = "name PEM files that belong together; the key is readable by its own account, and by no others"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """Where everything is."""
+
+    certificate: Path
+    """The chain that is shown, leaf first, PEM."""
+    key: Path
+    roots: Path | None = None
+    """The authorities of client certificates; none where none is asked for."""
+
+    def seen(self) -> tuple[tuple[int, int, int], ...]:
+        """What tells that a file was replaced: inode, size and time of each; zeros for none."""
+        found: list[tuple[int, int, int]] = []
+        for one in (self.certificate, self.key, *([self.roots] if self.roots is not None else [])):
+            try:
+                status = one.stat()
+            except OSError:
+                found.append((0, 0, 0))
+            else:
+                found.append((status.st_ino, status.st_size, status.st_mtime_ns))
+        return tuple(found)
+
+    def context(self) -> ssl.SSLContext:
+        """What serves with these files as they are now (rules 1 to 3).
+
+        Raises:
+            BadTlsError: They can't be used.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
+        context.num_tickets = 0
+        context.set_alpn_protocols(["http/1.1"])
+        try:
+            if stat.S_IMODE(self.key.stat().st_mode) & _OTHERS:
+                raise BadTlsError(f"other accounts can read the key `{self.key}`", remedy="chmod 600 it")  # 3
+            context.load_cert_chain(self.certificate, self.key, password=_no_password)
+            if self.roots is not None:
+                context.load_verify_locations(self.roots)
+                context.verify_mode = ssl.CERT_OPTIONAL  # 2
+        except (OSError, ValueError) as error:  # an SSLError is an OSError
+            raise BadTlsError(f"the files for TLS can't be used: {_words(error)}") from error
+        return context
+
+
+def _no_password() -> str:
+    """A key that wants one is refused: nobody is there to be asked."""
+    return ""
+
+
+def _words(error: OSError | ValueError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "no PEM").lower().replace("_", " ")
+    return getattr(error, "strerror", None) or "no PEM"

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from taskbound import __version__
+from taskbound.sdk.client import AsyncClient, Client, RefusedByDaemonError
+from taskbound.wire.connection import Fault, Open, Ping, Status
+from taskbound.wire.envelope import Answer, Ask
+from taskbound.wire.network import Shown
+from taskbound.wire.task import ListTasks
+from taskbound.wiring.home import find_socket, make_home
+from tests.surfaces.api.test_operations import station
+from tests.wiring.running import daemon
+
+SHOWN = Shown(method="GET", uri="http://127.0.0.1:8700/v1/tasks")
+
+
+async def asked(path: Path, ask: Ask, shown: Shown | None, role: str = "api") -> Answer:
+    hello = Open(role=role, version=__version__)
+    client, _ = await AsyncClient.connect(path, hello, pushed=lambda _: None, lost=lambda: None)
+    try:
+        return await client.ask_any(ask, shown=shown)
+    finally:
+        client.close()
+
+
+@pytest.mark.parametrize(
+    ("shown", "code"),
+    [
+        (SHOWN, "no-proof"),
+        (None, "no-proof"),
+        (Shown(method="GET", uri="u", authorization="DPoP eyJ"), "bad-proof"),
+        (Shown(method="GET", uri="u", dpop="eyJ"), "bad-proof"),
+        (Shown(method="GET", uri="u", chain=("AAAA",)), "bad-proof"),
+    ],
+)
+@pytest.mark.parametrize("ask", [ListTasks(), Status()], ids=["list", "status"])
+def test_a_request_of_the_network_is_nobodys_without_a_proof(
+    tmp_path: Path, ask: Ask, shown: Shown | None, code: str
+) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            answer = await asked(place.path, ask, shown)
+            assert isinstance(answer, Fault)
+            assert (answer.code, answer.family) == (code, "unproven")
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("role", ["cli", "run"])
+def test_no_other_role_brings_requests_of_the_network(tmp_path: Path, role: str) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            answer = await asked(place.path, ListTasks(), SHOWN, role)
+            assert isinstance(answer, Fault)
+            assert (answer.code, answer.family) == ("unproven", "denied")
+            assert not isinstance(await asked(place.path, Ping(), None), Fault)
+
+    asyncio.run(story())
+
+
+def test_the_role_is_of_the_account_that_the_daemon_was_told(tmp_path: Path) -> None:
+    make_home(tmp_path / "home")
+    socket = find_socket(tmp_path / "home")
+    with daemon(tmp_path / "home", "--api", str(os.geteuid() + 1)):
+        with pytest.raises(RefusedByDaemonError) as caught:
+            Client(socket, Open(role="api", version=__version__))
+        assert caught.value.fault.code == "unproven"
+        Client(socket, Open(role="cli", version=__version__)).close()
