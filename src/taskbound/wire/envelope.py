@@ -11,6 +11,7 @@ from taskbound.wire import (
     amendment,
     approval,
     audit,
+    authorization,
     connection,
     egress,
     identity,
@@ -86,6 +87,10 @@ Ask: TypeAlias = (
     | identity.ActivateAgent
     | identity.SuspendAgent
     | identity.SetRisk
+    | authorization.AddClient
+    | authorization.RemoveClient
+    | authorization.ListClients
+    | authorization.ShowClient
     | workload.AddSelector
     | workload.RemoveSelector
     | workload.ListSelectors
@@ -178,6 +183,8 @@ Answer: TypeAlias = (
     | identity.GroupRows
     | identity.AgentDetail
     | identity.AgentRows
+    | authorization.ClientRow
+    | authorization.ClientRows
     | workload.SelectorRows
     | people.PersonKeyDetail
     | people.PersonKeyRows

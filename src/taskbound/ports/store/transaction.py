@@ -19,7 +19,13 @@ if TYPE_CHECKING:
         TaskReads,
         TaskWrites,
     )
-    from taskbound.ports.token import ClaimWrites, TokenReads, TokenWrites
+    from taskbound.ports.token import (
+        AuthorizationReads,
+        AuthorizationWrites,
+        ClaimWrites,
+        TokenReads,
+        TokenWrites,
+    )
     from taskbound.ports.tool import ToolReads, ToolWrites
 
 __all__ = ["Snapshot", "Transaction"]
@@ -35,6 +41,10 @@ class Snapshot(Protocol):
     @property
     def workloads(self) -> WorkloadReads:
         """What proves agents."""
+
+    @property
+    def authorizations(self) -> AuthorizationReads:
+        """Clients that people use."""
 
     @property
     def tasks(self) -> TaskReads:
@@ -87,6 +97,10 @@ class Transaction(Protocol):
     @property
     def workloads(self) -> WorkloadWrites:
         """What proves agents."""
+
+    @property
+    def authorizations(self) -> AuthorizationWrites:
+        """Clients that people use."""
 
     @property
     def tasks(self) -> TaskWrites:

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from taskbound.ports.token.authorization import AuthorizationReads, AuthorizationWrites, RegisteredClient
 from taskbound.ports.token.claim import ClaimWrites
 from taskbound.ports.token.key import TokenKey, TokenKeyGoneError, TokenKeyStore
 from taskbound.ports.token.tokens import TokenReads, TokenWrites
 
-__all__ = ["ClaimWrites", "TokenKey", "TokenKeyGoneError", "TokenKeyStore", "TokenReads", "TokenWrites"]
+__all__ = [
+    "AuthorizationReads",
+    "AuthorizationWrites",
+    "ClaimWrites",
+    "RegisteredClient",
+    "TokenKey",
+    "TokenKeyGoneError",
+    "TokenKeyStore",
+    "TokenReads",
+    "TokenWrites",
+]

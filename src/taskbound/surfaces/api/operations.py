@@ -21,6 +21,7 @@ from taskbound.surfaces.api import (
     amendment,
     approval,
     audit,
+    authorization,
     bearer,
     egress,
     evidence,
@@ -42,6 +43,7 @@ from taskbound.wire import action as wire_action
 from taskbound.wire import amendment as wire_amendment
 from taskbound.wire import approval as wire_approval
 from taskbound.wire import audit as wire_audit
+from taskbound.wire import authorization as wire_authorization
 from taskbound.wire import connection as wire_connection
 from taskbound.wire import egress as wire_egress
 from taskbound.wire import identity as wire_identity
@@ -192,6 +194,10 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_task.ListTemplates: _operation("api:template:list", _R, task.list_templates),
     wire_task.RemoveTemplate: _operation("api:template:remove", _P, task.remove_template),
     wire_task.SaveTemplate: _operation("api:template:save", _P, task.put_template),
+    wire_authorization.AddClient: _operation("api:token:client-add", _O, authorization.put_client),
+    wire_authorization.ListClients: _operation("api:token:client-list", _R, authorization.list_clients),
+    wire_authorization.RemoveClient: _operation("api:token:client-remove", _O, authorization.remove_client),
+    wire_authorization.ShowClient: _operation("api:token:client-show", _R, authorization.show_client),
     wire_tool.AcceptTool: _operation("api:tool:accept", _P, tool.accept_tool),
     wire_tool.AnswerForTool: _operation("api:tool:answering", Right.GIVER, tool.answer_for_tool),
     wire_tool.ApplyTools: _operation("api:tool:apply", _P, tool.apply_tools),

@@ -19,6 +19,7 @@ from taskbound.surfaces.cli import (
     leaving,
     looking,
     task,
+    token,
     tool,
     workload,
 )
@@ -70,7 +71,7 @@ def build() -> typer.Typer:
     add_stop(app)
     for one in (scope.app, bearer.app, task.templates, workload.agents, leaving.people):
         app.add_typer(one)
-    for one in (tool.app, looking.app, policy.app, action.app, asked.app, audit.app, database.app):
+    for one in (tool.app, looking.app, policy.app, action.app, asked.app, audit.app, token.app, database.app):
         app.add_typer(one)
     add_serve(app)
     add_gateway(app)

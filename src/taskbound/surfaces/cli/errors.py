@@ -83,7 +83,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         inactive-agent issuer-exists key-not-standing log-behind longer-than-parent monitor-overdue
         moved-in-force narrowed-refused no-approver no-bearer no-passkey no-step no-task not-answering
         not-demo
-        bad-code bad-redirect bad-verifier
+        bad-code bad-redirect bad-verifier client-exists unknown-client
         not-entitled not-giver not-holder not-idempotent not-in-charge not-in-force-before not-key-holder
         not-liftable not-loopback not-narrower not-next-step not-outside not-owner not-self nothing-to-undo
         open-data-directory other-agent operand-outside operand-unreadable origin-unknown other-definition

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from taskbound.ports.audit import PendingRecord, StoredCheckpoint
     from taskbound.ports.policy import BundleActivation, StoredBundle
     from taskbound.ports.task import Run, StoredAmendment, StoredBearer
+    from taskbound.ports.token import RegisteredClient
     from taskbound.ports.tool import PinnedServer, PinnedTool, StoredSecret
 
 __all__ = ["Rows", "Tables", "Writer"]
@@ -128,6 +129,7 @@ class Tables:
     runs: Rows[tuple[str, str, int, int], Run] = field(default_factory=Rows)
     task_accounts: Rows[tuple[str, str, int], tuple[str, str, int]] = field(default_factory=Rows)
     bearers: Rows[tuple[str, str], StoredBearer] = field(default_factory=Rows)
+    clients: Rows[tuple[str, str], RegisteredClient] = field(default_factory=Rows)
     claims: Rows[tuple[str, ClaimKind, str], Claim] = field(default_factory=Rows)
     tokens: Rows[tuple[str, str], Token] = field(default_factory=Rows)
     token_places: Rows[tuple[int, int], str] = field(default_factory=Rows)

@@ -14,7 +14,7 @@ from taskbound.adapters.store.memory.policy import MemoryPolicy
 from taskbound.adapters.store.memory.revocation import MemoryRevocation
 from taskbound.adapters.store.memory.rows import Tables
 from taskbound.adapters.store.memory.task import MemoryAmendments, MemoryBearers, MemoryTasks
-from taskbound.adapters.store.memory.token import MemoryClaims, MemoryTokens
+from taskbound.adapters.store.memory.token import MemoryAuthorizations, MemoryClaims, MemoryTokens
 from taskbound.adapters.store.memory.tool import MemoryTools
 from taskbound.core.clock import Instant
 from taskbound.ports.store import StoreUnavailableError
@@ -47,6 +47,11 @@ class MemoryTransaction:
     def workloads(self) -> MemoryWorkloads:
         """What proves agents."""
         return MemoryWorkloads(self._tables)
+
+    @property
+    def authorizations(self) -> MemoryAuthorizations:
+        """Clients that people use."""
+        return MemoryAuthorizations(self._tables)
 
     @property
     def tasks(self) -> MemoryTasks:

@@ -47,6 +47,7 @@ from taskbound.adapters.store.postgres.tool import PostgresTools
 from taskbound.adapters.store.sql.audit import last_instant
 from taskbound.adapters.store.sql.identity import SqlWorkloads
 from taskbound.adapters.store.sql.task import SqlBearers
+from taskbound.adapters.store.sql.token import SqlAuthorizations
 from taskbound.core.errors import TaskboundError
 from taskbound.ports.store import AmbiguousCommitError, ConflictError, StoreUnavailableError
 
@@ -113,6 +114,11 @@ class PostgresTransaction:
     def actions(self) -> PostgresActions:
         """Actions and what is known of acts."""
         return PostgresActions(self._link, self._waiting)
+
+    @property
+    def authorizations(self) -> SqlAuthorizations:
+        """Clients that people use."""
+        return SqlAuthorizations(self._link)
 
     @property
     def amendments(self) -> PostgresAmendments:

@@ -41,7 +41,7 @@ from taskbound.adapters.store.sql.sqlite.mark import Mark
 from taskbound.adapters.store.sql.sqlite.opening import Machine, open_files
 from taskbound.adapters.store.sql.sqlite.reserve import RESERVE
 from taskbound.adapters.store.sql.task import SqlAmendments, SqlBearers, SqlTasks
-from taskbound.adapters.store.sql.token import SqlClaims, SqlTokens
+from taskbound.adapters.store.sql.token import SqlAuthorizations, SqlClaims, SqlTokens
 from taskbound.adapters.store.sql.tool import SqlTools
 from taskbound.ports.store import AmbiguousCommitError, FullDiskError, StoreUnavailableError
 
@@ -104,6 +104,11 @@ class SqlTransaction:
     def tools(self) -> SqlTools:
         """Servers and pinned tools."""
         return SqlTools(self._link)
+
+    @property
+    def authorizations(self) -> SqlAuthorizations:
+        """Clients that people use."""
+        return SqlAuthorizations(self._link)
 
     @property
     def amendments(self) -> SqlAmendments:

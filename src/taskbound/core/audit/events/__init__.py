@@ -37,6 +37,7 @@ from taskbound.core.audit.events.approval import (
     PlanChanged,
     PlanRefused,
 )
+from taskbound.core.audit.events.authorization import ClientAdded, ClientRemoved
 from taskbound.core.audit.events.log import (
     CheckpointSigned,
     Delivery,
@@ -118,6 +119,8 @@ __all__ = [
     "ApprovalProven",
     "ApprovalShown",
     "CheckpointSigned",
+    "ClientAdded",
+    "ClientRemoved",
     "Delivery",
     "Event",
     "GrantableChanged",
@@ -231,6 +234,8 @@ Event: TypeAlias = (
     | PolicyRebased
     | CheckpointSigned
     | Delivery
+    | ClientAdded
+    | ClientRemoved
     | ProofRefused
     | SelectorAdded
     | SelectorRemoved

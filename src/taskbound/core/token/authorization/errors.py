@@ -20,8 +20,10 @@ __all__ = [
     "BadCodeError",
     "BadRedirectError",
     "BadVerifierError",
+    "ClientExistsError",
     "RedirectedError",
     "RepeatedParameterError",
+    "UnknownClientError",
 ]
 
 
@@ -100,3 +102,17 @@ class BadVerifierError(DeniedError):
 
     code = "bad-verifier"
     remedy = "start the client's sign-in anew"
+
+
+class ClientExistsError(DeniedError):
+    """A client of this name is registered."""
+
+    code = "client-exists"
+    remedy = "`taskbound token client show` says what it is; remove it first"
+
+
+class UnknownClientError(DeniedError):
+    """Nobody registered a client of this name."""
+
+    code = "unknown-client"
+    remedy = "list them with `taskbound token client list`"

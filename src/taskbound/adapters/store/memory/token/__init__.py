@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from taskbound.adapters.store.memory.token.authorization import MemoryAuthorizations
 from taskbound.adapters.store.memory.token.claim import MemoryClaims
 from taskbound.adapters.store.memory.token.tokens import MemoryTokens
 
-__all__ = ["MemoryClaims", "MemoryTokens"]
+__all__ = ["MemoryAuthorizations", "MemoryClaims", "MemoryTokens"]

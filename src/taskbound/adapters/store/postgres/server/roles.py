@@ -61,6 +61,7 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "task_evidence": _APPENDED,
         "task_accounts": _APPENDED,
         "task_bearers": _KEPT,
+        "token_clients": ("SELECT", "INSERT", "DELETE"),
         "templates": _REMOVABLE,
         "tokens": (*_APPENDED, "UPDATE (revoked)", "UPDATE (why)"),
         "token_keys": (*_APPENDED, *(f"UPDATE ({one})" for one in _KEY_STEP)),

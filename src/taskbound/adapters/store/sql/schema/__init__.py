@@ -35,6 +35,7 @@ from sqlalchemy import (
 
 from taskbound.adapters.store.sql.schema.amendment import amendment_answers, amendments
 from taskbound.adapters.store.sql.schema.approval import approval_answers, approval_plans, approvals
+from taskbound.adapters.store.sql.schema.authorization import token_clients
 from taskbound.adapters.store.sql.schema.columns import (
     METADATA,
     TEXT,
@@ -79,6 +80,7 @@ __all__ = [
     "tasks",
     "templates",
     "tiles",
+    "token_clients",
     "token_keys",
     "tokens",
     "tool_approvers",

@@ -1,0 +1,95 @@
+"""`taskbound token`: clients that people use."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from taskbound.surfaces.cli.screen import moment, shown
+from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.wire.authorization import (
+    AddClient,
+    ClientRow,
+    ClientRows,
+    ListClients,
+    RemoveClient,
+    ShowClient,
+)
+from taskbound.wire.connection import Done
+
+__all__ = ["add", "app", "clients", "list_all", "remove", "show"]
+
+app = group("token", "Tokens, and the clients that people get them for.")
+clients = group("client", "Programs that are sent codes in a person's browser.")
+app.add_typer(clients)
+
+NameArgument = Annotated[
+    str, typer.Argument(help="What it sends as `client_id`, such as desk.", show_default=False)
+]
+
+
+@command(
+    clients,
+    "add",
+    examples="taskbound token client add desk --redirect http://127.0.0.1/callback --shown 'The desk client'",
+)
+def add(
+    session: Session,
+    name: NameArgument,
+    redirect: Annotated[
+        list[str],
+        typer.Option(
+            "--redirect",
+            metavar="URI",
+            help="Where codes are sent, letter by letter; at 127.0.0.1 and [::1] any port is. Repeatable.",
+        ),
+    ],
+    called: Annotated[
+        str, typer.Option("--shown", help="What it is called where people consent; its name if not given.")
+    ] = "",
+) -> None:
+    """Register a client that has no metadata document; for the account that owns the data directory."""
+    added = session.ask(AddClient(client=name, redirects=tuple(redirect), shown=called), ClientRow)
+    if session.screen.json:
+        session.screen.document(added)
+        return
+    session.screen.line(f"client {shown(added.client)} added")
+
+
+@command(clients, "list", examples="taskbound token client list")
+def list_all(session: Session) -> None:
+    """List the registered clients."""
+    found = session.ask(ListClients(), ClientRows)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    session.screen.table(
+        ("CLIENT", "SHOWN AS", "REDIRECTS", "BY"),
+        [(one.client, one.shown, ", ".join(one.redirects), one.by) for one in found.rows],
+        "no clients; add one with `taskbound token client add`",
+    )
+
+
+@command(clients, "show", examples="taskbound token client show desk")
+def show(session: Session, name: NameArgument) -> None:
+    """Show where the codes of a client go, and who said so."""
+    found = session.ask(ShowClient(client=name), ClientRow)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    session.screen.heading(shown(found.client))
+    session.screen.fields(
+        [
+            ("  shown as", found.shown),
+            ("  redirects", tuple(found.redirects)),
+            ("  added", f"{moment(found.added)} by {shown(found.by)}"),
+        ]
+    )
+
+
+@command(clients, "remove", asks=True, examples="taskbound token client remove desk --yes")
+def remove(session: Session, name: NameArgument) -> None:
+    """Send a client nothing more; for the account that owns the data directory."""
+    session.confirm(f"Remove the client {shown(name)}? It is sent nothing more.")
+    session.done(session.ask(RemoveClient(client=name), Done), f"client {shown(name)} removed")
