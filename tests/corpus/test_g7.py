@@ -20,11 +20,11 @@ TRUST = {name: Trust(issuer=ISSUER, audience=AUDIENCE, keys=(one.jwk,)) for name
 # Numbers of the outline that no gate for a text can answer, and where they are or will be.
 ELSEWHERE = {
     "A130": "a property: tests/wire/jose/test_gate.py flips every bit",
-    "A135": "tokens of permits, with the OAuth surface",
+    "A135": "what a token of ours must say: tests/corpus/g7-kinds.jsonl",
     "A136": "tokens of permits, with the OAuth surface",
     "A139": "where a token stands in an HTTP request, with the OAuth surface",
-    "A140": "scope strings of OAuth, with the OAuth surface",
-    "A142": "minting, with the OAuth surface",
+    "A140": "what a token of ours must say: tests/corpus/g7-kinds.jsonl",
+    "A142": "minting: tests/wire/jose/test_write.py, and tests/corpus/g7-kinds.jsonl",
 }
 
 

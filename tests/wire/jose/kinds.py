@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from taskbound.adapters.jose import JoserfcCheck
+from taskbound.core.clock import Instant, seconds
 from taskbound.wire.jose import (
     CLIENT_ASSERTION,
     EVIDENCE,
@@ -16,8 +18,10 @@ from taskbound.wire.jose import (
     TRANSACTION_TOKEN,
     UNTYPED_ASSERTION,
     WORKLOAD_TOKEN,
+    Jws,
     TokenKind,
     Trust,
+    read_jws,
 )
 from tests.tokens import NOW, Signer, es256
 
@@ -47,6 +51,16 @@ class Sample:
     def trust(self, *keys: Signer) -> Trust:
         """Whom to believe for it."""
         return Trust(issuer=self.issuer, audience=self.audience, keys=tuple(one.jwk for one in keys))
+
+    def read(self, text: str, *keys: Signer, now: int, trust: Trust | None = None) -> Jws:
+        """The token, believed by these keys."""
+        return read_jws(
+            text,
+            kind=self.kind,
+            trust=trust or self.trust(*keys),
+            check=JoserfcCheck(),
+            now=Instant(seconds(now)),
+        )
 
 
 _TIMES = {"iat": NOW - 60, "exp": NOW + 60}

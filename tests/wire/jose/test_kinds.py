@@ -40,13 +40,7 @@ samples = pytest.mark.parametrize("sample", SAMPLES, ids=lambda one: one.name)
 
 def code_of(text: str, sample: Sample, *keys: Signer, now: int = NOW, trust: Trust | None = None) -> str:
     try:
-        read_jws(
-            text,
-            kind=sample.kind,
-            trust=trust or sample.trust(*(keys or (KEY,))),
-            check=JoserfcCheck(),
-            now=Instant(seconds(now)),
-        )
+        sample.read(text, *(keys or (KEY,)), now=now, trust=trust)
     except TaskboundError as error:
         return error.code
     return "ok"
@@ -171,17 +165,8 @@ def test_a128_of_two_signatures_ours_take_the_lower_and_others_may_give_either(s
     high = KEY.raw(compact.header, compact.payload, high=True)
     strict = sample in OURS or sample.name == "evidence"
     assert code_of(high, sample) == ("token-signature" if strict else "ok")
-    first = read_jws(
-        sample.text(KEY),
-        kind=sample.kind,
-        trust=sample.trust(KEY),
-        check=JoserfcCheck(),
-        now=Instant(seconds(NOW)),
-    )
     if not strict:  # what it is known by is the same for both
-        second = read_jws(
-            high, kind=sample.kind, trust=sample.trust(KEY), check=JoserfcCheck(), now=Instant(seconds(NOW))
-        )
+        first, second = (sample.read(one, KEY, now=NOW) for one in (sample.text(KEY), high))
         assert (first.payload_digest, first.claims) == (second.payload_digest, second.claims)
         assert first.digest != second.digest
 

@@ -57,7 +57,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         http-method id-reused jwk-members jwk-point
         jwk-private jwk-set key-reused line-separator lone-surrogate look-alike-tool malformed mixed-agents
         needs-answer no-length no-session no-such-command no-such-module not-a-message not-acceptable
-        bad-binding
+        bad-binding bad-uri dpop-count
         not-an-object not-canonical not-finite
         not-initialized not-json not-open not-utf8 nothing-to-suggest number-range other-base other-bundle
         page-request passkey-algorithm
@@ -105,6 +105,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         other-issuer token-refused token-too-wide
         replayed action-not-open actor-chain token-altered token-ended token-key-revoked token-of-another
         token-revoked token-unbound unknown-token unknown-token-key weaker-binding
+        dpop-key dpop-method dpop-nonce dpop-token dpop-uri dpop-window
         egress-refused misnamed-pin no-permit not-answered other-act other-pin permit-used secret-missing
         secret-shown slot-taken slots-not-pinned
         bad-proof no-proof

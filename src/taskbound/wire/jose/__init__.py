@@ -4,7 +4,25 @@ from __future__ import annotations
 
 from taskbound.wire.jose.claims import Claims
 from taskbound.wire.jose.compact import Compact, encode_base64url
+from taskbound.wire.jose.dpop import (
+    DPOP_AHEAD,
+    DPOP_ALGORITHMS,
+    DPOP_BEHIND,
+    BoundToken,
+    DpopProof,
+    DpopRequest,
+    read_dpop,
+    token_hash,
+)
 from taskbound.wire.jose.errors import (
+    BadUriError,
+    DpopCountError,
+    DpopKeyError,
+    DpopMethodError,
+    DpopNonceError,
+    DpopTokenError,
+    DpopUriError,
+    DpopWindowError,
     JwkMembersError,
     JwkPointError,
     JwkPrivateError,
@@ -50,10 +68,14 @@ from taskbound.wire.jose.kinds import (
     UNTYPED_ASSERTION,
     WORKLOAD_TOKEN,
 )
+from taskbound.wire.jose.uri import normalize_uri
 from taskbound.wire.jose.write import write_jws
 
 __all__ = [
     "CLIENT_ASSERTION",
+    "DPOP_AHEAD",
+    "DPOP_ALGORITHMS",
+    "DPOP_BEHIND",
     "EVIDENCE",
     "ID_TOKEN",
     "JWT_SVID",
@@ -68,9 +90,20 @@ __all__ = [
     "UNTYPED_ASSERTION",
     "WORKLOAD_TOKEN",
     "Algorithm",
+    "BadUriError",
+    "BoundToken",
     "ClaimForm",
     "Claims",
     "Compact",
+    "DpopCountError",
+    "DpopKeyError",
+    "DpopMethodError",
+    "DpopNonceError",
+    "DpopProof",
+    "DpopRequest",
+    "DpopTokenError",
+    "DpopUriError",
+    "DpopWindowError",
     "HeaderForm",
     "Issuing",
     "Jwk",
@@ -100,11 +133,14 @@ __all__ = [
     "UnverifiedJws",
     "encode_base64url",
     "es256_jwk",
+    "normalize_uri",
     "parse_foreign_jwks",
     "parse_jwk",
     "parse_jwks",
     "parse_jws",
+    "read_dpop",
     "read_jws",
+    "token_hash",
     "verify_jws",
     "write_jws",
 ]

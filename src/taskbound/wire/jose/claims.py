@@ -34,7 +34,7 @@ __all__ = ["Claims", "parse_claims", "parse_forms"]
 _MAY: Final[Mapping[str, ClaimForm]] = {"nbf": ClaimForm.TIME}
 _TYPED: Final = frozenset({"iss", "sub", "aud", "iat", "exp", "jti", "nbf"})
 _LONGEST: Final = 512
-_LONGEST_SPIFFE: Final = 2_048
+_LONGEST_URI: Final = 2_048
 _MOST_TEXTS: Final = 64
 _MOST_OBJECTS: Final = 16
 _LAST: Final = 253_402_300_799  # the end of the year 9999
@@ -155,8 +155,10 @@ def _fits(value: JsonValue, form: ClaimForm) -> bool:  # noqa: PLR0911 -- one li
             return isinstance(value, str) and 0 < len(value) <= _LONGEST
         case ClaimForm.NAME:
             return _fits(value, ClaimForm.TEXT) and not _text(value).lower().startswith("spiffe:")
+        case ClaimForm.URI:
+            return isinstance(value, str) and 0 < len(value) <= _LONGEST_URI
         case ClaimForm.SPIFFE:
-            named = isinstance(value, str) and len(value) <= _LONGEST_SPIFFE
+            named = isinstance(value, str) and len(value) <= _LONGEST_URI
             return named and _WORKLOAD.fullmatch(_text(value)) is not None
         case ClaimForm.TIME:
             return _whole(value) and 0 <= _number(value) <= _LAST

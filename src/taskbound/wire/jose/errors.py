@@ -5,6 +5,14 @@ from __future__ import annotations
 from taskbound.core.errors import DeniedError, MalformedError
 
 __all__ = [
+    "BadUriError",
+    "DpopCountError",
+    "DpopKeyError",
+    "DpopMethodError",
+    "DpopNonceError",
+    "DpopTokenError",
+    "DpopUriError",
+    "DpopWindowError",
     "JwkMembersError",
     "JwkPointError",
     "JwkPrivateError",
@@ -158,3 +166,59 @@ class JwkSetError(MalformedError):
 
     code = "jwk-set"
     remedy = "give one key, or `keys` with 1 to 16 keys (64 of an issuer's own) whose `kid` differ"
+
+
+class BadUriError(MalformedError):
+    """A text is no absolute URI of HTTP that could be compared with another (RFC 3986)."""
+
+    code = "bad-uri"
+    remedy = "write the whole address: `https`, host, and path, without a user or raw characters"
+
+
+class DpopCountError(MalformedError):
+    """The request has no DPoP proof where one is needed, or several (RFC 9449 §4.3)."""
+
+    code = "dpop-count"
+    remedy = "send one header `DPoP` with one proof, made for this request"
+
+
+class DpopMethodError(DeniedError):
+    """The proof is for another HTTP method."""
+
+    code = "dpop-method"
+    remedy = "make a proof for each request: `htm` is its method, in capitals"
+
+
+class DpopUriError(DeniedError):
+    """The proof is for another address."""
+
+    code = "dpop-uri"
+    remedy = "make a proof for each request: `htu` is the address that it goes to, as it is published"
+
+
+class DpopNonceError(DeniedError):
+    """The proof hasn't the nonce that was given out."""
+
+    code = "dpop-nonce"
+    remedy = "make the proof anew with the nonce of the last `DPoP-Nonce`"
+
+
+class DpopWindowError(DeniedError):
+    """The proof is too old, or from a time that has not come."""
+
+    code = "dpop-window"
+    remedy = "make a proof for each request, and set the client's clock right"
+
+
+class DpopTokenError(DeniedError):
+    """The proof is not for the access token of the request."""
+
+    code = "dpop-token"
+    remedy = "make the proof with `ath`, the digest of the token that is sent, and without one where none is"
+
+
+class DpopKeyError(DeniedError):
+    """The access token is bound to another key than the proof's."""
+
+    code = "dpop-key"
+    remedy = "sign the proof with the key that the token was asked for with"

@@ -33,6 +33,7 @@ class ClaimForm(Enum):
     TEXT = "a text of 1 to 512 characters"
     NAME = "a text of 1 to 512 characters that is no SPIFFE ID"
     SPIFFE = "the SPIFFE ID of a workload, with a path"
+    URI = "a text of 1 to 2,048 characters"
     TIME = "whole seconds since 1970, spelled as an integer"
     COUNT = "a whole number from 1 to 2,147,483,647"
     ONE = "one text, alone or the only one of a list"

@@ -1,0 +1,243 @@
+"""Proofs of possession (RFC 9449): a key's signature over one request, read in the twelve checks of §4.3.
+
+1. There is one proof, of at most 8,192 characters.
+2. It is a token in compact form, with one text for its segments (`compact`).
+3. It has `jti`, `htm`, `htu` and `iat`, each in its form; further claims mean nothing here.
+4. Its `typ` is `dpop+jwt`. Its header has `alg`, `jwk` and `typ`, and no others: a `kid` names nothing where
+   the key is.
+5. Its `alg` is ES256: nothing with a secret, nothing that isn't compiled in.
+6. Its signature is its own key's. Of the two that ES256 has either is taken, since others' libraries write
+   either: a proof is known again by its key and `jti`, never by its text.
+7. Its `jwk` has nothing private.
+8. `htm` is the method of the request, letter by letter.
+9. `htu` is where the request went, both in their one spelling (`uri`), without query and fragment. Where it
+   went is our own configured address; nothing that a request says of itself counts.
+10. `nonce` is the one that was given out, where one was.
+11. `iat` lies within 60 seconds behind now and 30 ahead.
+12. With an access token: `ath` is that token's digest, and the key is the one that the token is bound to.
+    Without one there is no `ath`: what was made for a token is for nothing else.
+
+That it wasn't used before is a claim in the store, of `jkt` and `jti`, kept until `DpopProof.until` (§11.1).
+One `jti` of a key is used once for whatever address, which is stricter than the RFC.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action import Limits, escape_text, parse_object
+from taskbound.core.clock import Instant, seconds
+from taskbound.wire.jose.algorithm import Algorithm
+from taskbound.wire.jose.claims import parse_forms
+from taskbound.wire.jose.compact import encode_base64url, split_compact
+from taskbound.wire.jose.errors import (
+    BadUriError,
+    DpopCountError,
+    DpopKeyError,
+    DpopMethodError,
+    DpopNonceError,
+    DpopTokenError,
+    DpopUriError,
+    DpopWindowError,
+    JwkMembersError,
+    TokenAlgorithmError,
+    TokenHeaderError,
+    TokenKindError,
+)
+from taskbound.wire.jose.gate import require_signature
+from taskbound.wire.jose.key import es256_jwk, read_numbers, require_public
+from taskbound.wire.jose.kind import ClaimForm
+from taskbound.wire.jose.uri import normalize_uri
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from taskbound.core.action import JsonValue
+    from taskbound.wire.jose.gate import SignatureCheck
+    from taskbound.wire.jose.key import Jwk
+
+__all__ = [
+    "DPOP_AHEAD",
+    "DPOP_ALGORITHMS",
+    "DPOP_BEHIND",
+    "DPOP_TYP",
+    "BoundToken",
+    "DpopProof",
+    "DpopRequest",
+    "read_dpop",
+    "token_hash",
+]
+
+DPOP_TYP: Final = "dpop+jwt"
+DPOP_ALGORITHMS: Final = ("ES256",)
+"""What metadata names (`dpop_signing_alg_values_supported`), and challenges (`algs`)."""
+DPOP_AHEAD: Final = seconds(30)
+"""How far a client's clock may be ahead of ours (check 11)."""
+DPOP_BEHIND: Final = seconds(60)
+"""How old a proof may be, with its way and a clock that is behind (check 11)."""
+
+_SIZE: Final = 8_192
+_HEADER_LIMITS: Final = Limits(size=1_024, depth=2, parts=2)
+_LIMITS: Final = Limits(size=6_144, depth=4, parts=32)
+_HEADER: Final = frozenset({"alg", "jwk", "typ"})
+_KEY: Final = frozenset({"kty", "crv", "x", "y"})
+_KEY_TOO: Final = frozenset({"alg", "use", "kid"})
+_REQUIRED: Final[Mapping[str, ClaimForm]] = {
+    "jti": ClaimForm.TEXT,
+    "htm": ClaimForm.TEXT,
+    "htu": ClaimForm.URI,
+    "iat": ClaimForm.TIME,
+}
+_OPTIONAL: Final[Mapping[str, ClaimForm]] = {"ath": ClaimForm.TEXT, "nonce": ClaimForm.TEXT}
+_SHOWN: Final = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundToken:
+    """An access token that was shown with the proof; it was verified before, and no repr of this has it."""
+
+    digest: str
+    """Its `ath` (`token_hash`)."""
+    jkt: str
+    """The thumbprint of the key that it is bound to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DpopRequest:
+    """The request that a proof must be of."""
+
+    method: str
+    uri: str
+    """Where it went, by our own configuration (check 9)."""
+    token: BoundToken | None = None
+    """The access token that it carried."""
+    nonce: str = ""
+    """The nonce that was given out and has to come back; empty where none was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DpopProof:
+    """A proof that holds: who sent the request has this key. Whether it was sent before is another matter."""
+
+    jkt: str
+    """The key's thumbprint (RFC 7638)."""
+    id: str
+    """Its `jti`: used once for each key."""
+    method: str
+    uri: str
+    """`htu` in its one spelling."""
+    issued: Instant
+
+    @property
+    def until(self) -> Instant:
+        """Until when its use is remembered: to the end of its window, and while clocks may differ (I-41)."""
+        return Instant(self.issued + DPOP_BEHIND + DPOP_AHEAD)
+
+
+def read_dpop(
+    proofs: Sequence[str], *, request: DpopRequest, check: SignatureCheck, now: Instant
+) -> DpopProof:
+    """The one proof among the values of the header `DPoP`, which holds for this request.
+
+    Raises:
+        DpopCountError: There is none, or more than one (check 1).
+        MalformedError: It can't be read as a proof (checks 1 to 7).
+        TokenUnprovenError: Its signature is not its key's (check 6).
+        DpopMethodError: Check 8.
+        DpopUriError: Check 9.
+        DpopNonceError: Check 10.
+        DpopWindowError: Check 11.
+        DpopTokenError: It is for another access token, or for none (check 12).
+        DpopKeyError: The token is bound to another key (check 12).
+    """
+    if len(proofs) != 1:
+        raise DpopCountError(f"the request has {len(proofs)} DPoP proofs, not one")  # 1
+    compact = split_compact(proofs[0], size=_SIZE)  # 1, 2
+    key = _parse_header(compact.header)  # 4, 5, 7
+    claims = parse_forms(  # 3
+        compact.payload,
+        required=_REQUIRED,
+        optional=_OPTIONAL,
+        never=frozenset(),
+        limits=_LIMITS,
+        closed=False,
+    )
+    require_signature(compact, key=key, check=check, lower_s=False)  # 6
+    proof = DpopProof(
+        jkt=key.thumbprint,
+        id=_text(claims["jti"]),
+        method=_text(claims["htm"]),
+        uri=_uri(_text(claims["htu"])),
+        issued=_instant(claims["iat"]),
+    )
+    _require_of(proof, request)  # 8, 9
+    if request.nonce and claims.get("nonce") != request.nonce:
+        raise DpopNonceError("the proof hasn't the nonce that was given out", where="nonce")  # 10
+    if not now - DPOP_BEHIND <= proof.issued <= now + DPOP_AHEAD:
+        raise DpopWindowError("the proof was not made just now", where="iat")  # 11
+    _require_token(proof, claims.get("ath"), request.token)  # 12
+    return proof
+
+
+def token_hash(token: str) -> str:
+    """The `ath` of an access token (RFC 9449 §4.2): the SHA-256 of its characters."""
+    return encode_base64url(hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest())
+
+
+def _parse_header(raw: bytes) -> Jwk:
+    members = parse_object(raw, limits=_HEADER_LIMITS)
+    if strange := sorted(members.keys() - _HEADER):
+        shown = escape_text(strange[0][:_SHOWN])
+        raise TokenHeaderError(f"the header of a proof has no member `{shown}`", where=shown)  # 4
+    said = members.get("jwk")
+    if members.keys() != _HEADER or not isinstance(said, dict):
+        raise TokenHeaderError("the header of a proof has `alg`, `typ`, and `jwk`, an object")  # 4
+    if members["typ"] != DPOP_TYP:
+        raise TokenKindError(f"the proof's `typ` is not `{DPOP_TYP}`", where="typ")  # 4
+    if members["alg"] not in DPOP_ALGORITHMS:
+        raise TokenAlgorithmError(f"a proof is signed with {', '.join(DPOP_ALGORITHMS)}", where="alg")  # 5
+    require_public(said)  # 7
+    return _parse_key(said)
+
+
+def _parse_key(members: Mapping[str, JsonValue]) -> Jwk:
+    wanted: dict[str, JsonValue] = {"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig"}
+    for name, value in wanted.items():
+        if (name in _KEY or name in members) and members.get(name) != value:
+            raise JwkMembersError(f"the key of a proof has `{name}` `{value}`", where=name)
+    if strange := sorted(members.keys() - _KEY - _KEY_TOO):
+        shown = escape_text(strange[0][:_SHOWN])
+        raise JwkMembersError(f"the key of a proof has no member `{shown}`", where=shown)
+    key = read_numbers(members, Algorithm.ES256, kid="")
+    return es256_jwk(key.x, key.y)
+
+
+def _require_of(proof: DpopProof, request: DpopRequest) -> None:
+    if proof.method != request.method:
+        raise DpopMethodError("the proof is for another method than the request's", where="htm")  # 8
+    if proof.uri != normalize_uri(request.uri):
+        raise DpopUriError("the proof is for another address than the request's", where="htu")  # 9
+
+
+def _require_token(proof: DpopProof, said: JsonValue, token: BoundToken | None) -> None:
+    if said != (None if token is None else token.digest):
+        raise DpopTokenError("the proof is not for the access token of the request", where="ath")  # 12
+    if token is not None and proof.jkt != token.jkt:
+        raise DpopKeyError("the access token is bound to another key than the proof's", where="jwk")  # 12
+
+
+def _uri(text: str) -> str:
+    try:
+        return normalize_uri(text)
+    except BadUriError as error:
+        raise BadUriError("`htu` is no absolute URI of `https` or `http`", where="htu") from error
+
+
+def _text(value: JsonValue) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _instant(value: JsonValue) -> Instant:
+    return Instant(seconds(value)) if isinstance(value, int) else Instant(0)
