@@ -27,11 +27,16 @@ from tests.wiring.running import AGENT, Running
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 ORIGIN = "example.com/log"
-_IMPORTS = "import taskbound.wiring.daemon, taskbound.wiring.egress, taskbound.wiring.signer"
+_SAID = {"${ORIGIN}": (ORIGIN,), "${API_ADDRESS}": ("127.0.0.1:0",), "$API_WORDS": ()}
+"""What /etc/taskbound/deploy.env says."""
+_IMPORTS = (
+    "import taskbound.wiring.api, taskbound.wiring.daemon, taskbound.wiring.egress, taskbound.wiring.signer"
+)
 NAMES = (
     "taskbound",
     "taskbound-signer",
     "taskbound-egress",
+    "taskbound-api",
     "taskbound-clients",
     "alice",
     "gate",
@@ -70,7 +75,9 @@ class Layout:
         """An account by its name; those of the clients' group are alice, gate and stray."""
         groups = {
             "taskbound": ("taskbound-clients", "taskbound-signer"),
-            **dict.fromkeys(("alice", "gate", "stray", "taskbound-egress"), ("taskbound-clients",)),
+            **dict.fromkeys(
+                ("alice", "gate", "stray", "taskbound-egress", "taskbound-api"), ("taskbound-clients",)
+            ),
         }
         return Account(
             uid=self.numbers[name], groups=tuple(self.numbers[one] for one in groups.get(name, ()))
@@ -151,8 +158,8 @@ class Layout:
     def _put_in(self, word: str) -> Iterable[str]:
         if word == "$GATEWAYS":
             return ("--gateway", f"{self.numbers['gate']}={AGENT}")
-        if word == "${ORIGIN}":
-            return (ORIGIN,)
+        if word in _SAID:
+            return _SAID[word]
         if word.startswith(("/var/", "/run/")):
             return (str(self.at(word)),)
         return (str(self.numbers.get(word, word)),)

@@ -9,7 +9,7 @@ import pytest
 from tests.deploy.layout import DEPLOY, folders, read_unit
 
 INSTALL = DEPLOY / "install"
-UNITS = ("taskbound-daemon", "taskbound-egress", "taskbound-signer")
+UNITS = ("taskbound-api", "taskbound-daemon", "taskbound-egress", "taskbound-signer")
 CONFINED = {
     "NoNewPrivileges": "yes",
     "CapabilityBoundingSet": "",
@@ -34,9 +34,10 @@ OPENED: dict[str, dict[str, str | None]] = {
         "PrivateNetwork": None,
         "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6",
         "MemoryDenyWriteExecute": None,
-    }
+    },
+    "taskbound-api": {"PrivateNetwork": None, "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6"},
 }
-"""What a unit can't be kept from, for the servers that it runs."""
+"""What a unit can't be kept from, for the servers that it runs, or since it listens to the network."""
 
 
 def told(*flags: str) -> subprocess.CompletedProcess[str]:
@@ -81,7 +82,7 @@ def test_a_unit_confines_its_process(unit: str) -> None:
     )
     resources = "" if unit == "taskbound-egress" else " @resources"
     assert filters[:2] == ["@system-service", f"~@privileged{resources}"]
-    assert filters[2:] == ([] if unit == "taskbound-signer" else ["@chown"])
+    assert filters[2:] == ([] if unit in {"taskbound-api", "taskbound-signer"} else ["@chown"])
 
 
 def test_each_process_has_an_account_of_its_own_and_reaches_only_its_own_folders() -> None:
@@ -92,7 +93,7 @@ def test_each_process_has_an_account_of_its_own_and_reaches_only_its_own_folders
 
 
 def test_an_installed_signer_makes_no_key_and_both_have_one_name_for_the_log() -> None:
-    daemon, egress, signer = (read_unit(unit) for unit in UNITS)
+    _, daemon, egress, signer = (read_unit(unit) for unit in UNITS)
     assert "--create" not in signer["ExecStart"] + egress["ExecStart"]
     assert daemon["EnvironmentFile"] == signer["EnvironmentFile"]
     assert "--origin ${ORIGIN}" in re.sub(r"\s+", " ", daemon["ExecStart"])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import shutil
@@ -26,8 +27,8 @@ from tests.wiring.running import AGENT, client, covered, settle_in, status, unti
 
 KEEPER = Path(__file__).parents[1] / "peers" / "keeper.py"
 LEGACY = "2025-11-25"
-OTHERS = ("gate", "stray", "agent", "alice")
-"""Everybody who is neither the daemon's account nor the signer's."""
+OTHERS = ("gate", "stray", "agent", "alice", "taskbound-api")
+"""Everybody who is neither the daemon's account nor the signer's nor the egress'."""
 
 OPENING = """
 import json, os, sys
@@ -190,6 +191,7 @@ def layout() -> Iterator[Layout]:
         one.start("taskbound-signer", "--create"),
         one.start("taskbound-daemon"),
         one.start("taskbound-egress", "--create"),
+        one.start("taskbound-api"),
     ):
         with one.acting("taskbound"), client(one.socket) as first:
             first.ask(RegisterPerson(name="alice", uid=one.numbers["alice"]), Done)
@@ -424,3 +426,46 @@ def test_each_test_that_the_deploy_page_names_is_here() -> None:
     named = set(re.findall(r"`(test_\w+)`", (DEPLOY / "README.md").read_text(encoding="utf-8")))
     assert named
     assert named <= set(globals())
+
+
+API = """
+import asyncio, json, pathlib, sys
+from taskbound import __version__
+from taskbound.sdk.client import Client, RefusedByDaemonError
+from taskbound.wire.connection import Open
+try:
+    Client(pathlib.Path(sys.argv[1]), Open(role="api", version=__version__))
+    print(json.dumps("opened"))
+except RefusedByDaemonError as error:
+    print(json.dumps(error.fault.code))
+"""
+
+
+@pytest.mark.parametrize(
+    ("who", "what"),
+    [("taskbound-api", "opened"), ("alice", "unproven"), ("gate", "unproven"), ("taskbound", "unproven")],
+)
+def test_nobody_but_the_account_of_the_api_brings_requests_of_the_network(
+    layout: Layout, who: str, what: str
+) -> None:
+    assert layout.run_as(who, API, layout.socket) == what
+
+
+def test_the_account_of_the_api_is_nobody_to_the_daemon(layout: Layout) -> None:
+    with layout.acting("taskbound-api"), pytest.raises(RefusedByDaemonError) as caught:
+        client(layout.socket)
+    assert caught.value.fault.code == "unproven"
+
+
+def test_the_api_answers_to_the_network_from_its_own_account(layout: Layout) -> None:
+    running = layout.running["taskbound-api"]
+    until(lambda: "the API listens on" in running.words, "the API says where it listens")
+    found = re.search(r"listens on http://127\.0\.0\.1:([0-9]+)", running.words)
+    assert found is not None
+    answers = []
+    for path in ("/readyz", "/v1/tasks"):
+        one = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=30)
+        one.request("GET", path)
+        answers.append(one.getresponse().status)
+        one.close()
+    assert answers == [200, 401]
