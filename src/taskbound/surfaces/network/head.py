@@ -34,7 +34,6 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _MOST: Final = 32
 """Parameters of a query."""
 _JSON: Final = frozenset({"application/json", "application/problem+json", "application/*", "*/*"})
-_VERBS: Final = frozenset({"DELETE", "GET", "HEAD", "POST", "PUT"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +91,6 @@ def read_head(
     headers = once(fields, mine=_MINE)
     require_own(headers, hosts=known.hosts, origins=known.origins)  # 1
     path, mark, query = target.partition("?")
-    if verb not in _VERBS:
-        raise VerbError("the method is nothing here", allow="DELETE, GET, HEAD, POST, PUT")
     found = None
     if path in known.documents:
         if verb not in {"GET", "HEAD"}:

@@ -42,6 +42,10 @@ _REFUSED: Final = (
     ),
 )
 _CURSOR: Final = {"type": "string", "maxLength": 512}
+_UNSEEN: Final = r"\u0000-\u001f\u007f-\u009f"
+_SEGMENT: Final = {"type": "string", "pattern": rf"^(?!\.{{1,2}}$)[^/{_UNSEEN}]+$"}
+_TEXT: Final = {"pattern": f"^[^{_UNSEEN}]*$"}
+_NUMBER: Final = {"minimum": -(10**15) + 1, "maximum": 10**15 - 1}
 
 
 def describe(origin: str) -> bytes:
@@ -97,8 +101,7 @@ def _operation(route: Route, schemas: Mapping[str, Any]) -> dict[str, Any]:
     needed = [one for one in asked.get("required", []) if one != "op"]
     summary = str(asked.get("description", "")).split(". ")[0]
     parameters = [
-        {"name": one, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-        for one in route.within_path
+        {"name": one, "in": "path", "required": True, "schema": _SEGMENT} for one in route.within_path
     ]
     rest = {name: one for name, one in fields.items() if name not in route.within_path}
     described: dict[str, Any] = {
@@ -119,7 +122,7 @@ def _operation(route: Route, schemas: Mapping[str, Any]) -> dict[str, Any]:
     if route.reads:
         for name, one in rest.items():
             told = "cursor" if name == "before" else name
-            schema = _CURSOR if name == "before" else one
+            schema = _CURSOR if name == "before" else _in_query(one)
             listed = {"style": "form", "explode": False} if one.get("type") == "array" else {}
             parameters.append(
                 {"name": told, "in": "query", "required": name in needed, "schema": schema, **listed}
@@ -142,3 +145,16 @@ def _operation(route: Route, schemas: Mapping[str, Any]) -> dict[str, Any]:
     if parameters:
         described["parameters"] = parameters
     return described
+
+
+def _in_query(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """What a query can say of a field: no control characters, and no number that JSON could not have."""
+    match schema.get("type"):
+        case "string":
+            return {**schema, **_TEXT}
+        case "integer":
+            return {**schema, **_NUMBER}
+        case "array":
+            return {**schema, "items": {**schema["items"], "pattern": f"^[^,{_UNSEEN}]+$"}}
+        case _:
+            return dict(schema)

@@ -20,6 +20,7 @@ from taskbound.wire import (
     amendment,
     approval,
     audit,
+    authorization,
     identity,
     people,
     policy,
@@ -127,6 +128,10 @@ ROUTES: Final = (
     _of("GET", "issuers", "issuer:list", task.IssuerRows),
     _of("POST", "issuers", "issuer:add", Done),
     _of("DELETE", "issuers/{name}", "issuer:remove", Done),
+    _of("GET", "clients", "token:client-list", authorization.ClientRows),
+    _of("POST", "clients", "token:client-add", authorization.ClientRow),
+    _of("GET", "clients/{client}", "token:client-show", authorization.ClientRow),
+    _of("DELETE", "clients/{client}", "token:client-remove", Done),
     # --- task ---
     _of("GET", "tasks", "task:list", task.TaskRows),
     _of("POST", "tasks", "task:start", task.TaskDetail),
