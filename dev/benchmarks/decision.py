@@ -45,6 +45,7 @@ class _Forgetful:
         self.policies = self._engine.policies
         self.lifters = self._engine.lifters
         self.trace = self._engine.trace
+        self.operations = self._engine.operations
 
     def reads_of(self, namespace: str, agent: str, tool: str, server: str) -> PolicyReads:
         """As if the arguments were read, so that each call is asked for."""

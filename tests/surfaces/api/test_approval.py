@@ -20,7 +20,7 @@ from taskbound.wire.action import Duplicate, Narrowed, Permitted, Refused
 from taskbound.wire.connection import Done, Ping, TaskPush
 from tests.peers.holding import Answerers, hold_policy
 from tests.stories.test_evidence import believe, token
-from tests.surfaces.api.test_operations import decide, station
+from tests.surfaces.api.test_operations import WITHIN, decide, station
 from tests.world import ANN, code_of, id_of
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def test_the_gateway_that_waits_is_told_what_runs_instead_and_may_not_narrow_its
             )
             with pytest.raises(RefusedByDaemonError) as refused:
                 await gateway.ask(ask, wire.ApprovalSaid)
-            assert refused.value.fault.code == "not-outside"
+            assert refused.value.fault.code == "operation-forbidden"
             done = place.daemon.narrowings.narrow("default", raw, signature, arguments)
             assert isinstance(done, NarrowedTo)
             place.daemon.tell_held([done.held])
@@ -170,7 +170,7 @@ def test_nothing_is_answered_or_withdrawn_from_inside_a_gateway_or_a_run(role: s
             ):
                 with pytest.raises(RefusedByDaemonError) as refused:
                     await client.ask(ask, Done)
-                assert refused.value.fault.code == "not-outside"
+                assert refused.value.fault.code == WITHIN[role]
             assert people.state(action) == ("held", "pending")
 
     asyncio.run(story())
@@ -283,9 +283,12 @@ def test_a_persons_look_is_kept_before_they_see_it_and_the_agents_own_is_not(tmp
             assert (shown["person"], shown["approval"]) == ("ann", people.approval(action).question.id)
             other = id_of(place.world.ask(people.task, arguments={"to": "eve", "amount": 3}))
             gateway = await place.gateway()
-            for inside in (gateway, await place.client()):
-                found = await inside.ask(wire.ShowApproval(approval=other), wire.ApprovalDetail)
-                assert found.row.action == other
+            with pytest.raises(RefusedByDaemonError) as refused:
+                await gateway.ask(wire.ShowApproval(approval=other), wire.ApprovalDetail)
+            assert refused.value.fault.code == "operation-forbidden"
+            inside = await place.client()
+            found = await inside.ask(wire.ShowApproval(approval=other), wire.ApprovalDetail)
+            assert found.row.action == other
             assert len(place.world.events("approval-shown")) == 1
 
     asyncio.run(story())

@@ -14,7 +14,7 @@ from taskbound.flows.means import Actor
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.wire import identity, task
 from taskbound.wire.connection import Done
-from tests.surfaces.api.test_operations import station
+from tests.surfaces.api.test_operations import WITHIN, station
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,6 +111,6 @@ def test_an_agent_gives_itself_no_task_to_learn_from_and_no_grantable(role: str,
             ):
                 with pytest.raises(RefusedByDaemonError) as refused:
                     await client.ask(ask, Done)
-                assert refused.value.fault.code == "not-outside"
+                assert refused.value.fault.code == WITHIN[role]
 
     asyncio.run(story())

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Answer, Push
 
 ORIGIN = "taskbound.test/log"
+WITHIN = {"gateway": "operation-forbidden", "cli": "not-outside"}
+"""What refuses a person's act from within: a gateway's principal is its agent, whatever process it is."""
 
 
 class Station:

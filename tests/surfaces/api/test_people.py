@@ -11,7 +11,7 @@ from taskbound.wire import people as wire
 from taskbound.wire.connection import Done, Status, StatusReport
 from taskbound.wire.identity import AddGroup, RegisterPerson, SetMember
 from tests.peers.openssh import Device
-from tests.surfaces.api.test_operations import station
+from tests.surfaces.api.test_operations import WITHIN, station
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +47,7 @@ def test_nothing_of_people_is_said_from_inside_a_gateway_or_a_run(
             client = gateway if role == "gateway" else await place.client()
             with pytest.raises(RefusedByDaemonError) as refused:
                 await client.ask(ask, Done)
-            assert refused.value.fault.code == "not-outside"
+            assert refused.value.fault.code == WITHIN[role]
             with place.world.store.read() as snapshot:
                 assert not snapshot.identities.namespace("default").demo
 

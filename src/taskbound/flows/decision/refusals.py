@@ -4,7 +4,8 @@
    there is a token again: it is refused, without a record of its own, and counted.
 2. A permit takes no token; whatever else is recorded does: refusals, holds, duplicates, bytes that can't be
    read, what can't be decided.
-3. All names that no agent has share one bucket, in whatever namespace: a new name is no new allowance.
+3. All names that no agent has share one bucket, in whatever namespace: a new name is no new allowance. A
+   person has a bucket of their own, under `person:NAME`.
 4. Counts are recorded when their window ends; what could not be recorded stays counted.
 """
 
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     from taskbound.flows.decision.views import Views
     from taskbound.flows.means import Means
 
-__all__ = ["Refusals"]
+__all__ = ["PERSON", "Refusals"]
 
+PERSON: Final = "person:"
+"""What stands before a person's name where agents' names stand; no agent's name can begin so."""
 _NOBODY: Final = ("default", "")
 
 
@@ -87,7 +90,11 @@ class Refusals:
         means.store.write(lambda tx: tx.audit.append(one.namespace, means.writer, [event], means.clock.now()))
 
     def _holder(self, namespace: str, agent: str) -> tuple[str, str]:
-        return (namespace, agent) if self._views.agent(namespace, agent) is not None else _NOBODY  # 3
+        if agent.startswith(PERSON):
+            known = agent.removeprefix(PERSON) in self._views.persons(namespace)
+        else:
+            known = self._views.agent(namespace, agent) is not None
+        return (namespace, agent) if known else _NOBODY  # 3
 
 
 def _is_recorded_refusal(answer: Answer | Unseen) -> bool:

@@ -68,6 +68,10 @@ class Policies:
         alone = pack(PolicyBundle(files={BASE_FILE: base}))
         self.base: PolicyEngine = language.engine(base, digest=bundle_digest(alone))
         """The engine of the base alone."""
+        self.rights: PolicyEngine = language.rights()
+        """What comes with Taskbound about operations, for bundles whose base doesn't know them."""
+        self.moves = 0
+        """How often this process changed what is in force, for those who remember that."""
         self._guard = threading.Lock()
         self._sure: dict[tuple[str, InForce], PolicyEngine] = {}
         self._whole: set[tuple[str, str]] = set()

@@ -185,10 +185,7 @@ class Bundles:
         return self._moved(work)
 
     def rebase(self, software: str) -> tuple[tuple[str, str], ...]:
-        """Give the bundles in force the base of this version (rule 4); where that can't be, and why.
-
-        What can't be rebased goes on with the base that it has.
-        """
+        """Give the bundles in force the base of this version (rule 4); which keep their own, and why."""
         with self._means.store.read() as snapshot:
             spaces = snapshot.policy.governed()
         failed: list[tuple[str, str]] = []
@@ -197,6 +194,7 @@ class Bundles:
                 self._means.store.write(partial(self._rebase, namespace, software))
             except TaskboundError as error:
                 failed.append((namespace, error.message))
+        self._means.policy.moves += 1
         self._views.forget()
         return tuple(failed)
 
@@ -224,6 +222,7 @@ class Bundles:
         try:
             return self._means.store.write(work)
         finally:
+            self._means.policy.moves += 1
             self._views.forget()
 
     def _with_own_base(self, bundle: PolicyBundle) -> PolicyBundle:

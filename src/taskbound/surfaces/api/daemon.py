@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from taskbound.core.audit import ActionRefusedMalformed
-from taskbound.core.decision import Allowance, TooManyRefusalsError
+from taskbound.core.decision import TooManyRefusalsError
 from taskbound.core.errors import DeniedError, TaskboundError
 from taskbound.core.identity import UnprovenError
 from taskbound.core.quick import quick
@@ -24,12 +24,14 @@ from taskbound.flows.policy import Bundles
 from taskbound.flows.task import Changes, Delegations, Tasks, Watch, Widenings, keep_account
 from taskbound.flows.tool import Pins, Sights
 from taskbound.flows.tool.secret import Secrets
+from taskbound.surfaces.api.authority import Authority, again
 from taskbound.surfaces.api.bearer import task_of
 from taskbound.surfaces.api.connection import Connections
 from taskbound.surfaces.api.insiders import Insiders
 from taskbound.surfaces.api.looking import Looking
 from taskbound.surfaces.api.page import Pages
 from taskbound.surfaces.api.peer import boot_id, is_alive
+from taskbound.surfaces.api.place import Place
 from taskbound.surfaces.api.rows import Comparing
 from taskbound.surfaces.api.strangers import Strangers
 from taskbound.surfaces.api.turns import Turns
@@ -82,23 +84,6 @@ class Asked:
     """The instant of the loop's clock by which its gateway has an answer, once something is looked at."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a daemon runs, and for whom."""
-
-    home: str
-    pid: int
-    owner_uid: int
-    """The account that owns the data directory."""
-    gateways: frozenset[tuple[int, str, str]] = frozenset()
-    """Accounts without a person that may run a gateway: (uid, namespace, agent)."""
-    egress: int | None = None
-    api: int | None = None
-    """The accounts of an egress, and of an API, that others run."""
-    allowance: Allowance = field(default_factory=Allowance)
-    """How many refusals of one agent are recorded one by one."""
-
-
 class Daemon:
     """What operations work with; made in `wiring`."""
 
@@ -146,6 +131,7 @@ class Daemon:
         self.planning = Planning(means, self.views)
         self.plans = Plans(means)
         self.refusals = Refusals(means, self.views, self.decisions, place.allowance)
+        self.authority = Authority(self)
         self.worker = Worker(loop)
         self._first: Lane[Callable[[], None], None] = Lane(self.worker, _do_all)
         self.turns = Turns(self.outcomes.record, self.tell_held_soon)
@@ -156,12 +142,17 @@ class Daemon:
         self.looking = Looking(means, loop)
 
     async def first(self, work: Callable[[], T]) -> T:
-        """What this work returns or raises; done in the worker's thread, before calls that wait."""
+        """What this work returns or raises; done in the worker's thread, before calls that wait.
+
+        Within an operation it is authorized once more right before.
+        """
         results: list[T] = []
         errors: list[Exception] = []
+        authorize = again()
 
         def do() -> None:
             try:
+                authorize()
                 results.append(work())
             except Exception as error:  # noqa: BLE001 - carried over to whoever awaits
                 errors.append(error)

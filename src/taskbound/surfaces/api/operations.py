@@ -8,14 +8,18 @@
    *Looker*: a gateway, or a person from outside any gateway or run: who started a server and saw its list.
 3. *Gateway* operations refuse every other connection, *egress* operations too; *read* operations give to any
    account that has a person, or owns the data directory.
+4. The rules in force are asked of every one of them too (`surfaces.api.authority`), by its name without
+   `api:`; `core.policy.operations` has what they are told of it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
+from taskbound.core.policy.operation import Operation as PolicyOperation
+from taskbound.core.policy.operation import Right
+from taskbound.core.policy.operations import OPERATIONS as NAMED
 from taskbound.surfaces.api import (
     action,
     amendment,
@@ -63,19 +67,6 @@ if TYPE_CHECKING:
 __all__ = ["OPERATIONS", "Operation", "Right"]
 
 
-class Right(Enum):
-    """Who may ask for an operation."""
-
-    ANYONE = "anyone"
-    READ = "read"
-    GATEWAY = "gateway"
-    PERSON = "person"
-    PERSON_OR_RUN = "person-or-run"
-    GIVER = "giver"
-    LOOKER = "looker"
-    EGRESS = "egress"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """One thing that may be asked of the daemon."""
@@ -83,17 +74,26 @@ class Operation:
     name: str
     """`api:word:verb`."""
     right: Right
+    policy: PolicyOperation
+    """What it is to policies; an operation that they don't know can't be in the table."""
     work: Callable[..., Awaitable[Answer]] | None = None
     hand: Callable[..., None] | None = None
     """Puts its job into a lane and has the lane answer: no task of the loop for what each call asks."""
 
 
 def _handed(name: str, right: Right, hand: Callable[..., None]) -> Operation:
-    return Operation(name=name, right=right, hand=hand)
+    return Operation(name=name, right=right, policy=_named(name), hand=hand)
 
 
 def _operation(name: str, right: Right, work: Callable[..., Awaitable[Answer]]) -> Operation:
-    return Operation(name=name, right=right, work=work)
+    return Operation(name=name, right=right, policy=_named(name), work=work)
+
+
+def _named(name: str) -> PolicyOperation:
+    bare = name.removeprefix("api:")
+    if bare not in NAMED:
+        raise LookupError(f"`{bare}` has no row in core.policy.operations: policies know each operation")
+    return NAMED[bare]
 
 
 _P, _R, _G, _O = Right.PERSON, Right.READ, Right.GATEWAY, Right.GIVER

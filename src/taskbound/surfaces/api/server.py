@@ -10,6 +10,7 @@
 6. Who has not opened yet is given little: a few bytes and a few seconds. An account has so
    many connections at most, so that it leaves room for those of others.
 7. What came over the network is asked in the name of whoever it shows, and never in its process's.
+8. Every operation is authorized by the rules in force before its work, and by nothing but them and its flow.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound import __version__
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.identity import UnprovenError, parse_name
+from taskbound.core.policy.operation import Allowed, Barred
 from taskbound.surfaces.api.bearer import seat
 from taskbound.surfaces.api.connection import CrowdedError, connection_name
 from taskbound.surfaces.api.egress import require_egress
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.surfaces.api.operations import Operation
-    from taskbound.wire.envelope import Answer, Push
+    from taskbound.wire.envelope import Answer, Ask, Push
 
 __all__ = ["GRACE", "NotOpenError", "SocketServer", "VersionError"]
 
@@ -134,12 +136,24 @@ class SocketServer(asyncio.Protocol):
             return
         try:
             self._require(operation, connection)
-            if operation.hand is not None:
-                operation.hand(self._daemon, connection, said.ask, reply)
-            elif operation.work is not None:
-                self._run(operation.work(self._daemon, connection, said.ask), reply)
+            if operation.hand is None:
+                self._run(self._work(operation, connection, said.ask), reply)
+                return
+            authority = self._daemon.authority
+            match authority.standing(connection, operation.policy):  # 8
+                case Allowed():
+                    operation.hand(self._daemon, connection, said.ask, reply)
+                case Barred():
+                    self._run(authority.refuse(connection, operation.policy, said.ask), reply)
         except Exception as error:  # noqa: BLE001 - the surface's outermost edge, rule 3
             reply.fail(error)
+
+    async def _work(self, operation: Operation, connection: Connection, ask: Ask) -> Answer:
+        """Do it, once the rules in force let it pass (rule 8)."""
+        if operation.work is None:
+            raise NotOpenError(f"`{operation.name}` is done by no work of its own")
+        await self._daemon.authority.require(connection, operation.policy, ask)
+        return await operation.work(self._daemon, connection, ask)
 
     def _require(self, operation: Operation, connection: Connection) -> None:
         if operation.right is Right.GATEWAY:

@@ -74,6 +74,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         bad-api-address bad-body bad-page-cursor bad-query bad-tls
     """,
     _DENIED: """
+        operation-forbidden
         already-answered ambiguous-question mcp-task-uncovered other-task
         ambiguous-task amendment-denied amendment-narrows amendment-open
         amendment-widens approval-denied approval-narrowed approval-over
@@ -115,7 +116,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         client-config-unwritable conflict contended crowded
         daemon-lost daemon-not-started damaged-bundle damaged-store database-lost demo-part-missing
         disk-failed driver-missing file-unavailable foreign-database front-full full-disk gateway-silent
-        home-in-use
+        home-in-use moving-in-force
         key-exists key-exposed key-foreign key-in-use key-missing key-torn key-unusable level-refused
         list-refused
         monitor-unreachable newer-database no-data-directory not-covered not-reached not-recorded not-signed

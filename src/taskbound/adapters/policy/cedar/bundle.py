@@ -7,6 +7,8 @@
 3. What would be read and do nothing is refused: a template, `@hold` on a permit, a
    lifter that nobody can be, `action == Taskbound::Action::"call"` (a group is entered with `in`).
 4. Nothing is handed to Cedar before its size is known (`text.split`).
+5. A policy is about calls, about operations of our own API, or about both, by its head. Of operations it
+   reads facts in the context alone; what one that is about both reads need be known to one of them.
 """
 
 from __future__ import annotations
@@ -22,16 +24,29 @@ from taskbound.adapters.policy.cedar.head import Head, HeadIndex, head_of
 from taskbound.adapters.policy.cedar.reads import Json, Reads, object_of, paths, reads_of
 from taskbound.adapters.policy.cedar.text import Piece, split
 from taskbound.core.policy import FACTS, PolicySyntaxError
+from taskbound.core.policy.operation import ALL_OPERATIONS, OPERATION_FACTS, Right
+from taskbound.core.policy.operations import OPERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["ACTIONS", "CALL", "Bundle", "Policy", "locate", "read_bundle"]
+__all__ = [
+    "ACTIONS",
+    "CALL",
+    "Bundle",
+    "Policy",
+    "domain_of",
+    "is_operation",
+    "locate",
+    "read_bundle",
+]
 
 ACTIONS: Final = "Taskbound::Action"
 CALL: Final = "call"
 """The group that every tool's action is in."""
 
+_GROUPS: Final = frozenset({ALL_OPERATIONS, *(one.value for one in Right)})
+_OPERATIONS_ALONE: Final = OPERATION_FACTS.keys() - FACTS.keys()
 _ON_TOP: Final = {"context": "", "principal": "agent.", "resource": "tool."}
 _ARGUMENTS: Final = frozenset({"arguments", "counts", "keys", "nulls"})
 _NAMED: Final = "[a-z0-9][a-z0-9._-]{0,63}"
@@ -53,9 +68,15 @@ class Policy:
     head: Head
     reads: Reads
     facts: frozenset[str]
-    """The facts among what it reads."""
+    """The facts of calls among what it reads."""
     as_permit: str
     """Its text as a permit."""
+    calls: bool = True
+    """Whether its head can fit a call of a tool."""
+    operations: bool = False
+    """Whether its head can fit an operation of our own API."""
+    operation_facts: frozenset[str] = frozenset()
+    """The facts of operations among what it reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +185,7 @@ def _policy(piece: Piece, body: dict[str, Json], taken: set[str]) -> Policy:
             remedy="write `action in` for every tool, or name a tool's own action",
         )
     reads = reads_of(body.get("conditions", []))
+    calls, operations = domain_of(head)
     return Policy(
         name=name,
         forbids=forbids,
@@ -171,9 +193,30 @@ def _policy(piece: Piece, body: dict[str, Json], taken: set[str]) -> Policy:
         reason=str(annotations.get("reason") or ""),
         head=head,
         reads=reads,
-        facts=_facts(name, reads),
+        facts=_facts(name, reads, calls=calls, operations=operations),
         as_permit=piece.as_permit(),
+        calls=calls,
+        operations=operations,
+        operation_facts=_operation_facts(name, reads, calls=calls) if operations else frozenset(),
     )
+
+
+def domain_of(head: Head) -> tuple[bool, bool]:
+    """Whether this head can fit calls, and whether it can fit operations (rule 5)."""
+    calls = operations = False
+    for fit in head.actions:
+        if not fit:
+            calls = operations = True
+        elif is_operation(fit[-1]):
+            operations = True
+        else:
+            calls = True
+    return calls, operations
+
+
+def is_operation(name: str) -> bool:
+    """Whether an action of this name is an operation or a group of them; a tool's always has `__`."""
+    return name in _GROUPS or name in OPERATIONS or (":" in name and "__" not in name)
 
 
 def _lifter(name: str, annotations: dict[str, Json], *, forbids: bool) -> str:
@@ -190,12 +233,34 @@ def _lifter(name: str, annotations: dict[str, Json], *, forbids: bool) -> str:
     return lifter
 
 
-def _facts(name: str, reads: Reads) -> frozenset[str]:
-    """The facts among what is read (rule 2)."""
+def _operation_facts(name: str, reads: Reads, *, calls: bool) -> frozenset[str]:
+    """The facts of operations among what is read (rules 2 and 5)."""
+    if reads is None:
+        return frozenset(OPERATION_FACTS)
+    found: set[str] = set()
+    for path, whole in paths(reads):
+        if path == ("context",) and whole:
+            return frozenset(OPERATION_FACTS)
+        if path[0] == "context" and len(path) == len(("context", "fact")) and path[1] in OPERATION_FACTS:
+            found.add(path[1])
+        elif not calls and (path[0] not in {"principal", "resource"} or len(path) > 1 or whole):
+            raise PolicySyntaxError(
+                f"policy `{name}` reads `{'.'.join(path)}`, which operations don't have",
+                remedy="read `context` and one of the operation's facts: see docs/reference/operations.md",
+            )
+    return frozenset(found)
+
+
+def _facts(name: str, reads: Reads, *, calls: bool, operations: bool) -> frozenset[str]:
+    """The facts of calls among what is read (rule 2)."""
+    if not calls:
+        return frozenset()
     if reads is None:
         return frozenset(FACTS)
     found: set[str] = set()
     for path, whole in paths(reads):
+        if operations and path[0] == "context" and path[1:] and path[1] in _OPERATIONS_ALONE:
+            continue
         if path[0] not in _ON_TOP:
             if len(path) > 1:
                 raise _unknown(name, ".".join(path))

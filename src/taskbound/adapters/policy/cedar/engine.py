@@ -26,6 +26,7 @@ import cedarpy
 
 from taskbound.adapters.policy.cedar.bundle import ACTIONS, read_bundle
 from taskbound.adapters.policy.cedar.mapping import tell
+from taskbound.adapters.policy.cedar.operating import OperationsOf
 from taskbound.adapters.policy.cedar.reads import paths, reads_within
 from taskbound.adapters.policy.cedar.shape import Record, shape_of
 from taskbound.adapters.policy.cedar.telling import Standing, Telling, UntoldError, uid
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from taskbound.adapters.policy.cedar.reads import Json
     from taskbound.core.policy import PolicyRequest
 
-__all__ = ["CedarPolicyEngine", "base_bundle"]
+__all__ = ["CedarPolicyEngine", "base_bundle", "rights"]
 
 _ANSWERS: Final = 4_096
 _ENTITIES: Final = 4_096
@@ -55,8 +56,17 @@ V = TypeVar("V")
 
 
 def base_bundle() -> str:
-    """The Cedar text of the bundle that holds in every namespace."""
-    return files("taskbound.adapters.policy.cedar").joinpath("base.cedar").read_text(encoding="utf-8")
+    """The Cedar text of the bundle that holds in every namespace: for calls, and for operations."""
+    return f"{_text('base.cedar')}\n{rights()}"
+
+
+def rights() -> str:
+    """The part of it that is about operations: what their table of rights says."""
+    return _text("operations.cedar")
+
+
+def _text(name: str) -> str:
+    return files("taskbound.adapters.policy.cedar").joinpath(name).read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +93,8 @@ class CedarPolicyEngine:
         """
         self._bundle = read_bundle(text)
         self._digest = digest or sha256(text.encode()).hexdigest()
+        self.operations = OperationsOf(self._bundle, self._digest)
+        """What it says of operations of our own API."""
         self._parsed = 0
         self._sets: dict[tuple[int, ...], _Candidates] = {}
         self._standings: dict[_Who, _Candidates] = {}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import cedarpy
 
-from taskbound.adapters.policy.cedar.engine import CedarPolicyEngine
+from taskbound.adapters.policy.cedar.engine import CedarPolicyEngine, rights
 from taskbound.adapters.policy.cedar.problems import problems_of
 from taskbound.adapters.policy.cedar.text import split
 from taskbound.adapters.policy.cedar.vocabulary import schema_text
@@ -26,6 +26,10 @@ class CedarLanguage:
     def engine(self, text: str, *, digest: str = "") -> CedarPolicyEngine:
         """An engine that answers for this bundle."""
         return CedarPolicyEngine(text, digest=digest)
+
+    def rights(self) -> CedarPolicyEngine:
+        """An engine that answers for what comes with Taskbound about operations, and for nothing else."""
+        return CedarPolicyEngine(rights())
 
     def problems(self, files: Mapping[str, str], tools: Sequence[PolicyTool]) -> tuple[PolicyProblem, ...]:
         """What is wrong with these files for these tools."""

@@ -52,6 +52,7 @@ from taskbound.core.audit.events.people import (
     ToolOwnerChanged,
 )
 from taskbound.core.audit.events.policy import (
+    OperationRefused,
     PolicyActivated,
     PolicyProposed,
     PolicyRebased,
@@ -132,6 +133,7 @@ __all__ = [
     "KillSwitchChanged",
     "MonitorAcknowledged",
     "NamespaceChanged",
+    "OperationRefused",
     "PersonKeyChanged",
     "PersonsLinked",
     "PlanAnswered",
@@ -231,6 +233,7 @@ Event: TypeAlias = (
     | PolicyRefused
     | PolicyActivated
     | PolicyRolledBack
+    | OperationRefused
     | PolicyRebased
     | CheckpointSigned
     | Delivery

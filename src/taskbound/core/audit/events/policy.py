@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-__all__ = ["PolicyActivated", "PolicyProposed", "PolicyRebased", "PolicyRefused", "PolicyRolledBack"]
+__all__ = [
+    "OperationRefused",
+    "PolicyActivated",
+    "PolicyProposed",
+    "PolicyRebased",
+    "PolicyRefused",
+    "PolicyRolledBack",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,3 +84,19 @@ class PolicyRebased:
     epoch: int
     author: str
     software: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationRefused:
+    """The rules in force refused an operation that would have changed something."""
+
+    kind: ClassVar[str] = "operation-refused"
+    operation: str
+    about: str
+    """What it was about: kind and name."""
+    code: str
+    policies: tuple[str, ...]
+    bundle: str
+    by: str
+    """The principal: kind and name."""
+    proof: str

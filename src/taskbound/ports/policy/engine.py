@@ -1,16 +1,13 @@
-"""The engine that answers for the organisation's rules, and the bundles that are kept."""
+"""The engine that answers for the organisation's rules, and the language that they are written in."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from taskbound.core.clock import Instant
     from taskbound.core.policy import (
-        InForce,
         PolicyAnswer,
         PolicyProblem,
         PolicyReads,
@@ -18,44 +15,34 @@ if TYPE_CHECKING:
         PolicyTool,
         PolicyTrace,
     )
+    from taskbound.core.policy.operation import Operation, OperationRequest
 
-__all__ = [
-    "BundleActivation",
-    "PolicyEngine",
-    "PolicyLanguage",
-    "PolicyReader",
-    "PolicyWriter",
-    "StoredBundle",
-]
+__all__ = ["OperationRules", "PolicyEngine", "PolicyLanguage"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredBundle:
-    """A bundle that somebody proposed."""
+class OperationRules(Protocol):
+    """Evaluates what one bundle says of operations of our own API.
 
-    namespace: str
-    digest: str
-    archive: bytes
-    """Its kept form; empty where only its row was asked for."""
-    author: str
-    at: Instant
-    note: str
-    record: int
-    """The number of the record in which its author stands for it."""
+    MUST do for operations what `PolicyEngine` does for calls: name all that matched and all that erred, and
+    never raise for what a request holds.
+    """
 
+    @property
+    def known(self) -> bool:
+        """Whether the base within the bundle says who may ask for operations."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BundleActivation:
-    """A bundle was put in force."""
+    @property
+    def words(self) -> Mapping[str, str]:
+        """What each policy says to those whom it meets, by its name; those that say nothing are missing."""
 
-    namespace: str
-    force: InForce
-    how: str
-    """`activated`, `rolled-back` or `rebased`."""
-    by: str
-    at: Instant
-    record: int
-    """The number of the record that says so."""
+    def reads(self, operation: Operation) -> frozenset[str] | None:
+        """The facts that its policies read of this operation; none when only the base has any about it.
+
+        Then the answer MUST depend on the kind of the principal alone.
+        """
+
+    def answer(self, request: OperationRequest) -> PolicyAnswer:
+        """What the bundle says to this request."""
 
 
 class PolicyEngine(Protocol):
@@ -84,6 +71,10 @@ class PolicyEngine(Protocol):
     def lifters(self) -> frozenset[str]:
         """Every lifter that a policy of it names, whether it can apply or not."""
 
+    @property
+    def operations(self) -> OperationRules:
+        """What it says of operations."""
+
     def reads_of(self, namespace: str, agent: str, tool: str, server: str) -> PolicyReads:
         """What can change the answer for this agent and tool. MUST NOT leave anything out."""
 
@@ -103,6 +94,9 @@ class PolicyLanguage(Protocol):
         MUST raise `PolicySyntaxError` for one that can't be read whole.
         """
 
+    def rights(self) -> PolicyEngine:
+        """An engine of what comes with Taskbound about operations, and of nothing else."""
+
     def problems(self, files: Mapping[str, str], tools: Sequence[PolicyTool]) -> tuple[PolicyProblem, ...]:
         """What is wrong with these files. MUST find a name that none of the tools has."""
 
@@ -111,38 +105,3 @@ class PolicyLanguage(Protocol):
 
     def formatted(self, text: str) -> str:
         """The same rules in the usual layout. MUST raise `PolicySyntaxError` when they can't be read."""
-
-
-class PolicyReader(Protocol):
-    """Reads bundles of one namespace at a time."""
-
-    def bundle(self, namespace: str, digest: str) -> StoredBundle | None:
-        """The bundle of this digest, as its bytes are kept: whoever uses them compares."""
-
-    def bundles(self, namespace: str) -> tuple[StoredBundle, ...]:
-        """Every bundle without its archive, newest first."""
-
-    def in_force(self, namespace: str) -> InForce:
-        """What is in force; in an untouched namespace the base alone, epoch 0."""
-
-    def activations(self, namespace: str) -> tuple[BundleActivation, ...]:
-        """How that came about, newest first."""
-
-    def governed(self) -> tuple[str, ...]:
-        """Every namespace in which a bundle was put in force, in order."""
-
-
-class PolicyWriter(PolicyReader, Protocol):
-    """Writes them; nothing is ever changed but what is in force."""
-
-    def lock_in_force(self, namespace: str, *, moves: bool = False) -> InForce:
-        """What is in force, locked against change until the end of the transaction.
-
-        Who `moves` it MUST wait for all others that hold it, and its records MUST come behind theirs.
-        """
-
-    def insert_bundle(self, bundle: StoredBundle) -> None:
-        """Keep it. MUST raise `ConflictError` when there is one of its digest."""
-
-    def put_in_force(self, activation: BundleActivation, *, expect: int) -> None:
-        """Make it what is in force. MUST raise `ConflictError` when the epoch there is not `expect`."""

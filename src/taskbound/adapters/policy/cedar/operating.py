@@ -1,0 +1,209 @@
+"""Asking a bundle about an operation of our own API: policies whose heads fit it, and the facts they read.
+
+1. Heads are compared as Cedar does (`head.HeadIndex`): a principal with its groups, an operation with the
+   groups that it is in, what it is about with what is above that.
+2. Only policies that can be about operations are asked (`bundle.Policy.operations`); what one of them reads
+   and the operation doesn't have makes it err, and so it refuses.
+3. As with calls, every candidate is given to Cedar as a permit, and which of them forbid is kept beside it.
+4. An answer is remembered under everything that it was computed from; all that is remembered is bounded.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import cedarpy
+
+from taskbound.adapters.policy.cedar.bundle import ACTIONS
+from taskbound.adapters.policy.cedar.head import Place
+from taskbound.core.policy import Erred, Fact, FactKind, Forbid, PolicyAnswer
+from taskbound.core.policy.operation import OPERATION_FACTS, About
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.adapters.policy.cedar.bundle import Bundle, Policy
+    from taskbound.adapters.policy.cedar.head import Entity
+    from taskbound.adapters.policy.cedar.reads import Json
+    from taskbound.core.policy.operation import Operation, OperationRequest
+
+__all__ = ["OperationsOf"]
+
+_BASE: Final = "base:"
+_KEPT: Final = 4_096
+_ERROR: Final = re.compile(r"error while evaluating policy `policy(\d+)`: (.*)", re.DOTALL)
+_Key: TypeAlias = "tuple[Place, Place, Place, tuple[tuple[str, Fact], ...]]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Set:
+    """Policies that can apply, ready to be asked."""
+
+    policies: tuple[Policy, ...]
+    handle: cedarpy.PolicySet
+    facts: frozenset[str]
+
+
+class OperationsOf:
+    """The part of one bundle that is about operations."""
+
+    def __init__(self, bundle: Bundle, digest: str) -> None:
+        """Find it.
+
+        Args:
+            bundle: As it was read.
+            digest: What answers call it by.
+        """
+        self._bundle = bundle
+        self._digest = digest
+        self._sets: dict[tuple[int, ...], _Set] = {}
+        self._answers: dict[_Key, PolicyAnswer] = {}
+        about = [one for one in bundle.policies if one.operations]
+        self.known = any(one.name.startswith(_BASE) for one in about)
+        """Whether the base within the bundle says who may ask for operations."""
+        self.words: Mapping[str, str] = {one.name: one.reason for one in bundle.policies if one.reason}
+        """The reason of each policy that has one, by name."""
+
+    def reads(self, operation: Operation) -> frozenset[str] | None:
+        """The facts that policies read which can be about this operation; none when only the base can be.
+
+        Where that is so, nothing that is known of principal and resource changes the answer but the
+        principal's kind.
+        """
+        fits = _action(operation).fits()
+        found = [
+            one
+            for one in self._bundle.policies
+            if one.operations and any(fit in fits for fit in one.head.actions)
+        ]
+        if all(one.name.startswith(_BASE) for one in found):
+            return None
+        return frozenset().union(*[one.operation_facts for one in found])
+
+    def answer(self, request: OperationRequest) -> PolicyAnswer:
+        """What the bundle says to this request; never raises for what a request holds."""
+        places = _places(request)
+        try:
+            chosen = self._set(places)
+            told = tuple(
+                (name, request.facts[name]) for name in request.operation.facts if name in chosen.facts
+            )
+            key: _Key = (*places, told)
+            known = self._answers.get(key)
+            if known is None:
+                known = self._ask(request, chosen, places, told)
+                if len(self._answers) >= _KEPT:
+                    self._answers.clear()
+                self._answers[key] = known  # 4
+        except (KeyError, ValueError, TypeError) as error:
+            return self._failed(f"a fact could not be told: {error}")
+        return known
+
+    def _set(self, places: tuple[Place, Place, Place]) -> _Set:
+        every = self._bundle.policies
+        numbers = tuple(one for one in self._bundle.index.candidates(*places) if every[one].operations)  # 2
+        known = self._sets.get(numbers)
+        if known is None:
+            chosen = tuple(every[one] for one in numbers)
+            known = _Set(
+                policies=chosen,
+                handle=cedarpy.PolicySet.from_str("\n".join([one.as_permit for one in chosen])),  # 3
+                facts=frozenset().union(*[one.operation_facts for one in chosen]),
+            )
+            if len(self._sets) >= _KEPT:
+                self._sets.clear()
+            self._sets[numbers] = known
+        return known
+
+    def _ask(
+        self,
+        request: OperationRequest,
+        chosen: _Set,
+        places: tuple[Place, Place, Place],
+        told: tuple[tuple[str, Fact], ...],
+    ) -> PolicyAnswer:
+        space = request.principal.namespace
+        question = {
+            "principal": _uid(places[0].entity),
+            "action": _uid(places[1].entity),
+            "resource": _uid(places[2].entity),
+            "context": json.dumps({name: _told(space, name, value) for name, value in told}),
+        }
+        entities: dict[Entity, Json] = {}
+        for one in places:
+            parents: list[Json] = [dict(_uid(above)) for above in sorted(one.above)]
+            entities[one.entity] = {"uid": dict(_uid(one.entity)), "attrs": {}, "parents": parents}
+        result = cedarpy.is_authorized(
+            question, chosen.handle, cedarpy.Entities.from_json_str(json.dumps(list(entities.values())))
+        )
+        erred: list[Erred] = []
+        for error in result.diagnostics.errors:
+            match = _ERROR.fullmatch(error)
+            name = chosen.policies[int(match[1])].name if match else "engine"
+            erred.append(Erred(policy=name, words=match[2] if match else error))
+        if result.decision is cedarpy.Decision.NoDecision and not erred:
+            return self._failed("it gave no answer and no reason")
+        matched = sorted(
+            (chosen.policies[int(one.removeprefix("policy"))] for one in result.diagnostics.reasons),
+            key=lambda one: one.name,
+        )
+        return PolicyAnswer(
+            permits=tuple(one.name for one in matched if not one.forbids),
+            forbids=tuple(Forbid(policy=one.name, lifter=one.lifter) for one in matched if one.forbids),
+            erred=tuple(sorted(erred, key=lambda one: (one.policy, one.words))),
+            bundle=self._digest,
+        )
+
+    def _failed(self, words: str) -> PolicyAnswer:
+        erred = (Erred(policy="engine", words=words),)
+        return PolicyAnswer(permits=(), forbids=(), erred=erred, bundle=self._digest)
+
+
+def _places(request: OperationRequest) -> tuple[Place, Place, Place]:
+    who, what = request.principal, request.resource
+    space = who.namespace
+    return (
+        Place(
+            entity=(f"Taskbound::{who.kind.value}", f"{space}/{who.name}"),
+            above=frozenset(_entity(space, About.GROUP, one) for one in request.groups),
+        ),
+        _action(request.operation),
+        Place(
+            entity=_entity(space, what.about, what.name),
+            above=frozenset(_entity(space, about, name) for about, name in what.above),
+        ),
+    )
+
+
+def _action(operation: Operation) -> Place:
+    above = frozenset((ACTIONS, one) for one in operation.groups)
+    return Place(entity=(ACTIONS, operation.name), above=above)
+
+
+def _entity(space: str, about: About, name: str) -> Entity:
+    return f"Taskbound::{about.value}", space if about is About.NAMESPACE else f"{space}/{name}"
+
+
+def _uid(entity: Entity) -> dict[str, str]:
+    return {"type": entity[0], "id": entity[1]}
+
+
+def _told(space: str, name: str, value: Fact) -> Json:
+    match OPERATION_FACTS[name], value:
+        case FactKind.TRUTH, bool():
+            return value
+        case FactKind.NUMBER, int() if not isinstance(value, bool):
+            return value
+        case FactKind.TEXT, str():
+            return value
+        case FactKind.TEXTS, tuple():
+            return list(value)
+        case FactKind.PERSON, str():
+            return {"__entity": dict(_uid(_entity(space, About.PERSON, value)))}
+        case FactKind.PERSONS, tuple():
+            return [{"__entity": dict(_uid(_entity(space, About.PERSON, one)))} for one in value]
+        case kind, _:
+            raise TypeError(f"`{name}` is not of the kind `{kind.value}`")

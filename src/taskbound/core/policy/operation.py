@@ -1,0 +1,282 @@
+"""Operations of our own API as policies see them: who asks for what, about what, and with which facts.
+
+1. An operation is no action: it stands in a table (`core.policy.operations`), and what is not there is
+   refused.
+2. Its facts stand in the context, each of one kind under one name; principal and resource have no attributes,
+   and are compared with entities and with what is above them.
+3. What is said of something that does not exist is empty; that it does not exist is the flow's to say.
+4. Nothing lifts the refusal of an operation: a `forbid` with a lifter refuses like one without.
+5. The account that owns the data directory can always go back to an earlier bundle, and stop everything: no
+   rule of an organization bars its own way back. Releasing what is stopped is no such way.
+6. Where what is in force is damaged, the rules that come with Taskbound alone say who may read, end and go
+   back; all else refuses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from taskbound.core.errors import DeniedError
+from taskbound.core.policy.answer import Fact, FactKind, Forbidden, Held, Permitted, conclude
+from taskbound.core.truth import NoTruth
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.core.identity.proof import Principal
+    from taskbound.core.policy.answer import PolicyAnswer
+
+__all__ = [
+    "ALL_OPERATIONS",
+    "FOUND",
+    "OPERATION_FACTS",
+    "About",
+    "Allowed",
+    "Barred",
+    "Operation",
+    "OperationForbiddenError",
+    "OperationRequest",
+    "OperationVerdict",
+    "Resource",
+    "Right",
+    "conclude_operation",
+    "is_way_back",
+]
+
+ALL_OPERATIONS: Final = "operation"
+"""The group that every operation is in; each is in the group of its right as well."""
+
+
+class Right(Enum):
+    """Who may ask for an operation as long as no rule says less; the values are groups of operations."""
+
+    ANYONE = "anyone"
+    READ = "read"
+    GATEWAY = "gateway"
+    PERSON = "person"
+    PERSON_OR_RUN = "person-or-run"
+    GIVER = "giver"
+    LOOKER = "looker"
+    EGRESS = "egress"
+
+
+class About(Enum):
+    """What an operation is about; the values are entity types of policies."""
+
+    NAMESPACE = "Namespace"
+    AGENT = "Agent"
+    AMENDMENT = "Amendment"
+    APPROVAL = "Approval"
+    BUNDLE = "Bundle"
+    CALL = "Call"
+    CLIENT = "Client"
+    GROUP = "Group"
+    ISSUER = "Issuer"
+    PERSON = "Person"
+    PERSON_KEY = "PersonKey"
+    PLAN = "Plan"
+    SERVER = "Server"
+    TASK = "Task"
+    TEMPLATE = "Template"
+    TOOL = "Tool"
+
+
+_OF_TASK: Final = ("agent", "approvers", "owner", "requester")
+
+FOUND: Final[Mapping[About, tuple[str, ...]]] = MappingProxyType(
+    {
+        About.NAMESPACE: (),
+        About.AGENT: ("agent", "approvers", "owner"),
+        About.AMENDMENT: _OF_TASK,
+        About.APPROVAL: (*_OF_TASK, "tool"),
+        About.BUNDLE: ("author",),
+        About.CALL: (*_OF_TASK, "tool"),
+        About.CLIENT: (),
+        About.GROUP: (),
+        About.ISSUER: (),
+        About.PERSON: (),
+        About.PERSON_KEY: ("person",),
+        About.PLAN: _OF_TASK,
+        About.SERVER: (),
+        About.TASK: (*_OF_TASK, "purpose"),
+        About.TEMPLATE: (),
+        About.TOOL: ("owner", "server", "tool"),
+    }
+)
+"""The facts that are looked up for what an operation is about."""
+
+OPERATION_FACTS: Final[Mapping[str, FactKind]] = MappingProxyType(
+    {
+        "action": FactKind.TEXT,
+        "after": FactKind.NUMBER,
+        "agent": FactKind.TEXT,
+        "agents": FactKind.TEXTS,
+        "anew": FactKind.TRUTH,
+        "approvers": FactKind.PERSONS,
+        "author": FactKind.PERSON,
+        "decision": FactKind.TEXT,
+        "demo": FactKind.TRUTH,
+        "deny": FactKind.TRUTH,
+        "digest": FactKind.TEXT,
+        "evidence": FactKind.TEXTS,
+        "hourly": FactKind.NUMBER,
+        "hours": FactKind.NUMBER,
+        "how": FactKind.TEXT,
+        "index": FactKind.NUMBER,
+        "issuer": FactKind.TEXT,
+        "last": FactKind.NUMBER,
+        "learning": FactKind.TRUTH,
+        "level": FactKind.TEXT,
+        "limit": FactKind.NUMBER,
+        "linked": FactKind.TRUTH,
+        "member": FactKind.TRUTH,
+        "new_approvers": FactKind.PERSONS,
+        "new_owner": FactKind.PERSON,
+        "of_task": FactKind.TEXT,
+        "open": FactKind.NUMBER,
+        "other": FactKind.PERSON,
+        "outcome": FactKind.TEXT,
+        "owner": FactKind.PERSON,
+        "person": FactKind.PERSON,
+        "proof": FactKind.TEXT,
+        "purpose": FactKind.TEXT,
+        "relax": FactKind.TRUTH,
+        "requester": FactKind.PERSON,
+        "seconds": FactKind.NUMBER,
+        "server": FactKind.TEXT,
+        "slot": FactKind.TEXT,
+        "speed": FactKind.NUMBER,
+        "start": FactKind.NUMBER,
+        "state": FactKind.TEXT,
+        "states": FactKind.TEXTS,
+        "step": FactKind.TEXT,
+        "stopped": FactKind.TRUTH,
+        "tasks": FactKind.TEXTS,
+        "template": FactKind.TEXT,
+        "to_agent": FactKind.TEXT,
+        "tool": FactKind.TEXT,
+        "uid": FactKind.NUMBER,
+        "word": FactKind.TEXT,
+    }
+)
+"""Every fact of an operation, by name. `proof` is what kind of proof the principal was known by."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One operation, as policies see it."""
+
+    name: str
+    """`word:verb`."""
+    right: Right
+    about: About
+    member: str = ""
+    """The member of its message that names what it is about; with a `.` one beneath another."""
+    told: Mapping[str, str] = field(default_factory=dict)
+    """Facts that its message tells: the member of the message by the fact's name."""
+    changes: bool = True
+    """Whether it changes anything when it is done: then its refusal is recorded."""
+    ends: bool = False
+    """Whether it only takes authority away (rule 6)."""
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """Names of its facts, in order."""
+        return tuple(sorted({"proof", *self.told, *FOUND[self.about]}))
+
+    @property
+    def is_standing(self) -> bool:
+        """Whether its answer depends on who asks and on what is in force, and on nothing else."""
+        return self.about is About.NAMESPACE and not self.told
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups that it is in."""
+        return (self.right.value, ALL_OPERATIONS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """What an operation is about, and what is above it."""
+
+    about: About
+    name: str
+    """Empty for the namespace itself, whose name is the request's."""
+    above: tuple[tuple[About, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationRequest:
+    """One question to the engine: who asks for which operation about what."""
+
+    principal: Principal
+    groups: tuple[str, ...]
+    """Those that the principal is in, in order."""
+    operation: Operation
+    resource: Resource
+    facts: Mapping[str, Fact]
+    """At least those of the operation that the bundle's policies read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowed(NoTruth):
+    """The rules let the operation pass; what the flow refuses stays refused."""
+
+    policies: tuple[str, ...]
+    bundle: str
+    """Digest of the bundle that answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Barred(NoTruth):
+    """The rules refuse the operation."""
+
+    code: str
+    """`forbidden`, `not-permitted`, `policy-erred` or `damaged-bundle`."""
+    policies: tuple[str, ...]
+    details: tuple[str, ...]
+    """A sentence for each, where there is more to say than its name."""
+    bundle: str
+
+
+OperationVerdict: TypeAlias = Allowed | Barred
+
+
+class OperationForbiddenError(DeniedError):
+    """The organization's rules do not let this principal ask for this operation."""
+
+    code = "operation-forbidden"
+    remedy = "ask whoever is in charge of the policies; `taskbound policy show` shows them"
+
+
+def conclude_operation(answer: PolicyAnswer, reasons: Mapping[str, str]) -> OperationVerdict:
+    """What follows from the engine's answer (rule 4).
+
+    Args:
+        answer: What the engine said.
+        reasons: The `@reason` of policies that have one, by name.
+    """
+    match conclude(answer):
+        case Permitted(policies=policies):
+            return Allowed(policies=policies, bundle=answer.bundle)
+        case Held(policies=policies):
+            return _barred("forbidden", policies, (), reasons, answer.bundle)
+        case Forbidden(code=code, policies=policies, details=details):
+            return _barred(code, policies, details, reasons, answer.bundle)
+
+
+def _barred(
+    code: str, policies: tuple[str, ...], details: tuple[str, ...], reasons: Mapping[str, str], bundle: str
+) -> Barred:
+    words = details or tuple(reasons[one] for one in policies if reasons.get(one))
+    return Barred(code=code, policies=policies, details=words, bundle=bundle)
+
+
+def is_way_back(request: OperationRequest) -> bool:
+    """Whether no rule may bar the account that owns the data directory from this (rule 5)."""
+    if request.operation.name == "revocation:stop":
+        return request.facts.get("stopped") is True
+    return request.operation.name == "policy:roll-back"

@@ -1,0 +1,163 @@
+"""The table of operations for policies: each with its right, what it is about, and what its message tells.
+
+1. It names every operation of the daemon's own table (`surfaces.api.operations`) and no other; a test holds
+   both to each other, and what a row says of a message to that message.
+2. What is secret in a message (a token, a signature, a bearer, a sealed value) is told to no policy.
+3. What a gateway, an egress or anybody asks each second is about the namespace and tells nothing, so that its
+   answer depends on who asks and on what is in force alone (`Operation.is_standing`).
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.policy.operation import About, Operation, Right
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["OPERATIONS"]
+
+_R, _P, _G, _W = Right.READ, Right.PERSON, Right.GIVER, Right.GATEWAY
+_READING: Final = frozenset({Right.READ, Right.ANYONE})
+
+
+def _row(  # noqa: PLR0913 - the columns of the table
+    name: str,
+    right: Right,
+    about: About,
+    member: str = "",
+    *,
+    told: str = "",
+    ends: bool = False,
+    changes: bool = True,
+) -> Operation:
+    pairs = [one.partition("=") for one in told.split()]
+    return Operation(
+        name=name,
+        right=right,
+        about=about,
+        member=member,
+        told=MappingProxyType({fact: other or fact for fact, _, other in pairs}),
+        changes=changes and right not in _READING,
+        ends=ends,
+    )
+
+
+_TABLE: Final = (
+    _row("action:answer", Right.EGRESS, About.NAMESPACE, changes=False),
+    _row("action:decide", _W, About.NAMESPACE),
+    _row("action:explain", _R, About.CALL, "action"),
+    _row("action:list", _R, About.NAMESPACE, told="of_task=task decision limit"),
+    _row("action:malformed", _W, About.NAMESPACE),
+    _row("action:outcome", _W, About.NAMESPACE),
+    _row("action:permit", Right.EGRESS, About.NAMESPACE, changes=False),
+    _row("action:reconcile", _P, About.CALL, "action", told="outcome"),
+    _row("action:show", _R, About.CALL, "action"),
+    _row("agent:acknowledge", _P, About.AGENT, "name"),
+    _row("agent:activate", _P, About.AGENT, "name"),
+    _row("agent:ceiling", _P, About.AGENT, "name"),
+    _row("agent:list", _R, About.NAMESPACE),
+    _row("agent:people", _G, About.AGENT, "name", told="new_owner=owner new_approvers=approvers"),
+    _row("agent:register", _P, About.AGENT, "name", told="new_owner=owner new_approvers=approvers"),
+    _row("agent:risk", _P, About.AGENT, "name", told="level"),
+    _row("agent:selector-add", _G, About.AGENT, "agent", told="issuer"),
+    _row("agent:selector-list", _R, About.NAMESPACE, told="agent"),
+    _row("agent:selector-remove", _G, About.AGENT, "agent"),
+    _row("agent:show", _R, About.AGENT, "name"),
+    _row("agent:suspend", _P, About.AGENT, "name", ends=True),
+    _row("agent:test-monitor", _P, About.AGENT, "name"),
+    _row("amendment:show", _R, About.AMENDMENT, "amendment"),
+    _row("approval:answer", _P, About.APPROVAL, "statement"),
+    _row("approval:answer-plan", _P, About.PLAN, "statement"),
+    _row("approval:leave", _W, About.NAMESPACE),
+    _row("approval:limits", _G, About.NAMESPACE, told="open hourly speed"),
+    _row("approval:list", _R, About.NAMESPACE, told="states of_task=task limit"),
+    _row("approval:narrow", _P, About.APPROVAL, "statement"),
+    _row("approval:open", _P, About.APPROVAL, "approval", told="deny"),
+    _row("approval:plan", Right.PERSON_OR_RUN, About.TASK, "task"),
+    _row("approval:prove", _P, About.APPROVAL, "approval"),
+    _row("approval:show", _R, About.APPROVAL, "approval"),
+    _row("approval:show-plan", _R, About.PLAN, "plan"),
+    _row("approval:stats", _R, About.NAMESPACE, told="hours"),
+    _row("approval:withdraw", _P, About.APPROVAL, "approval", ends=True),
+    _row("audit:compare", _R, About.NAMESPACE, told="anew"),
+    _row("audit:export", _R, About.NAMESPACE, told="start limit"),
+    _row("audit:proof", _R, About.NAMESPACE, told="action index"),
+    _row("audit:tail", _R, About.NAMESPACE, told="after limit"),
+    _row("connection:bind", _W, About.NAMESPACE, changes=False),
+    _row("connection:ping", Right.ANYONE, About.NAMESPACE),
+    _row("connection:status", _R, About.NAMESPACE),
+    _row("group:add", _G, About.GROUP, "name"),
+    _row("group:grantable", _G, About.GROUP, "name", told="word"),
+    _row("group:list", _R, About.NAMESPACE),
+    _row("group:member", _G, About.GROUP, "group", told="person member"),
+    _row("group:show", _R, About.GROUP, "name"),
+    _row("issuer:add", _G, About.ISSUER, "name", told="issuer"),
+    _row("issuer:list", _R, About.NAMESPACE),
+    _row("issuer:remove", _G, About.ISSUER, "name"),
+    _row("namespace:demo", _G, About.NAMESPACE, told="demo"),
+    _row("person-key:confirm", _G, About.PERSON_KEY, "key"),
+    _row("person-key:list", _R, About.NAMESPACE),
+    _row("person-key:open", _G, About.PERSON, "person"),
+    _row("person-key:open-vouching", _G, About.PERSON_KEY, "key"),
+    _row("person-key:propose", _G, About.PERSON, "person"),
+    _row("person-key:prove", _G, About.PERSON_KEY, "key"),
+    _row("person-key:show", _R, About.PERSON_KEY, "key"),
+    _row("person-key:vouch", _G, About.PERSON_KEY, "key"),
+    _row("person-key:withdraw", _G, About.PERSON_KEY, "key", ends=True),
+    _row("person:grantable", _G, About.PERSON, "name", told="word"),
+    _row("person:leave", _G, About.PERSON, "name"),
+    _row("person:link", _G, About.PERSON, "one", told="other linked"),
+    _row("person:list", _R, About.NAMESPACE),
+    _row("person:register", _P, About.PERSON, "name", told="uid"),
+    _row("person:return", _G, About.PERSON, "name"),
+    _row("person:show", _R, About.PERSON, "name"),
+    _row("policy:activate", _P, About.BUNDLE, "digest"),
+    _row("policy:list", _R, About.NAMESPACE),
+    _row("policy:propose", _P, About.NAMESPACE),
+    _row("policy:replay", _R, About.NAMESPACE, told="last digest"),
+    _row("policy:roll-back", _P, About.NAMESPACE, told="digest", ends=True),
+    _row("policy:show", _R, About.NAMESPACE, told="digest"),
+    _row("revocation:stop", _P, About.NAMESPACE, told="stopped", ends=True),
+    _row("scope:suggest", _R, About.NAMESPACE, told="agent tasks"),
+    _row("task:amend", _P, About.TASK, "task"),
+    _row("task:bearer", _P, About.TASK, "task"),
+    _row("task:delegate", _P, About.TASK, "parent", told="to_agent=agent template seconds evidence"),
+    _row("task:end", Right.PERSON_OR_RUN, About.TASK, "task", told="how", ends=True),
+    _row("task:list", _R, About.NAMESPACE, told="agent state limit"),
+    _row("task:pause", _P, About.TASK, "task", ends=True),
+    _row("task:resume", _P, About.TASK, "task"),
+    _row("task:run", _P, About.TASK, "task"),
+    _row("task:show", _R, About.TASK, "task"),
+    _row("task:start", _P, About.AGENT, "agent", told="template seconds purpose learning evidence"),
+    _row("task:step", _P, About.TASK, "task", told="step=name"),
+    _row("task:widen", _P, About.TASK, "task", told="seconds"),
+    _row("template:list", _R, About.NAMESPACE),
+    _row("template:remove", _P, About.TEMPLATE, "name"),
+    _row("template:save", _P, About.TEMPLATE, "name", told="seconds"),
+    _row("token:client-add", _G, About.CLIENT, "client"),
+    _row("token:client-list", _R, About.NAMESPACE),
+    _row("token:client-remove", _G, About.CLIENT, "client"),
+    _row("token:client-show", _R, About.CLIENT, "client"),
+    _row("tool:accept", _P, About.TOOL, "name"),
+    _row("tool:answering", _G, About.TOOL, "name", told="new_approvers=approvers"),
+    _row("tool:apply", _P, About.SERVER, "server", told="relax"),
+    _row("tool:cover", _W, About.NAMESPACE, changes=False),
+    _row("tool:declare", _P, About.TOOL, "name"),
+    _row("tool:diff", _R, About.TOOL, "name"),
+    _row("tool:list", _R, About.NAMESPACE, told="server"),
+    _row("tool:owning", _G, About.TOOL, "name", told="new_owner=owner"),
+    _row("tool:reach", _W, About.NAMESPACE, changes=False),
+    _row("tool:see", Right.LOOKER, About.SERVER, "server"),
+    _row("upstream:add", _P, About.SERVER, "spec.name", told="agents"),
+    _row("upstream:list", Right.ANYONE, About.NAMESPACE),
+    _row("upstream:remove", _P, About.SERVER, "name"),
+    _row("upstream:sealed", Right.EGRESS, About.NAMESPACE, changes=False),
+    _row("upstream:secret", _P, About.SERVER, "server", told="slot"),
+    _row("upstream:token", Right.EGRESS, About.NAMESPACE),
+)
+
+OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType({one.name: one for one in _TABLE})
+"""Every operation by name."""

@@ -1,0 +1,135 @@
+"""What is known of that which an operation is about: what stands above it, and the facts that policies read.
+
+1. What does not exist has no facts but empty ones, and nothing above it.
+2. An approval, a plan and an amendment are questions: whoever names one by the id of its action means it too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from taskbound.core.policy import FactKind
+from taskbound.core.policy.operation import FOUND, OPERATION_FACTS, About
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.core.policy import Fact
+    from taskbound.ports.store import Snapshot
+
+__all__ = ["Seen", "look_up"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What an operation is about, as it stands."""
+
+    name: str
+    above: tuple[tuple[About, str], ...] = ()
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+
+
+def look_up(snapshot: Snapshot, namespace: str, about: About, name: str) -> Seen:
+    """What is known of it now."""
+    seen = _look(snapshot, namespace, about, name) if name else Seen(name=name)
+    nothing: dict[str, Fact] = {one: _nothing(OPERATION_FACTS[one]) for one in FOUND[about]}  # 1
+    return Seen(name=seen.name, above=seen.above, facts={**nothing, **seen.facts})
+
+
+def _look(snapshot: Snapshot, namespace: str, about: About, name: str) -> Seen:  # noqa: PLR0911 -- one a kind
+    match about:
+        case About.TASK:
+            above, facts = _of_task(snapshot, namespace, name)
+            return Seen(name=name, above=above, facts=facts)
+        case About.AGENT:
+            return Seen(name=name, facts=_agent(snapshot, namespace, name))
+        case About.CALL:
+            return _call(snapshot, namespace, name)
+        case About.APPROVAL | About.PLAN | About.AMENDMENT:
+            return _question(snapshot, namespace, name)
+        case About.TOOL:
+            return _tool(snapshot, namespace, name)
+        case About.PERSON:
+            groups = snapshot.identities.groups(namespace)
+            return Seen(
+                name=name, above=tuple((About.GROUP, one.name) for one in groups if name in one.members)
+            )
+        case About.PERSON_KEY:
+            key = snapshot.identities.person_key(namespace, name)
+            if key is None:
+                return Seen(name=name)
+            return Seen(name=name, above=((About.PERSON, key.person),), facts={"person": key.person})
+        case About.BUNDLE:
+            bundle = snapshot.policy.bundle(namespace, name)
+            return Seen(name=name, facts={} if bundle is None else {"author": bundle.author})
+        case About.NAMESPACE | About.CLIENT | About.GROUP | About.ISSUER | About.SERVER | About.TEMPLATE:
+            return Seen(name=name)
+
+
+def _nothing(kind: FactKind) -> Fact:
+    match kind:
+        case FactKind.TRUTH:
+            return False
+        case FactKind.NUMBER:
+            return 0
+        case FactKind.TEXTS | FactKind.PERSONS:
+            return ()
+        case FactKind.TEXT | FactKind.PERSON:
+            return ""
+
+
+def _agent(snapshot: Snapshot, namespace: str, name: str) -> dict[str, Fact]:
+    facts: dict[str, Fact] = {"agent": name}
+    agent = snapshot.identities.agent(namespace, name)
+    if agent is not None:
+        facts |= {"owner": agent.owner, "approvers": agent.approvers}
+    return facts
+
+
+def _of_task(
+    snapshot: Snapshot, namespace: str, name: str
+) -> tuple[tuple[tuple[About, str], ...], dict[str, Fact]]:
+    """The agent above a task, and what is known of both."""
+    task = snapshot.tasks.task(namespace, name)
+    if task is None:
+        return (), {}
+    facts = _agent(snapshot, namespace, task.agent)
+    facts |= {"requester": task.requester, "purpose": task.purpose}
+    return ((About.AGENT, task.agent),), facts
+
+
+def _call(snapshot: Snapshot, namespace: str, name: str) -> Seen:
+    action = snapshot.actions.action(namespace, name)
+    if action is None:
+        return Seen(name=name)
+    above, facts = _of_task(snapshot, namespace, action.task)
+    facts.pop("purpose", None)
+    return Seen(
+        name=name,
+        above=(*above, (About.TASK, action.task), (About.TOOL, action.tool)),
+        facts={**facts, "tool": action.tool},
+    )
+
+
+def _question(snapshot: Snapshot, namespace: str, name: str) -> Seen:
+    approvals = snapshot.approvals
+    approval = approvals.approval(namespace, name) or approvals.approval_of(namespace, name)  # 2
+    if approval is not None:
+        found = _call(snapshot, namespace, approval.question.action)
+        return Seen(name=approval.question.id, above=found.above, facts=found.facts)
+    plan = approvals.plan(namespace, name)
+    amendment = snapshot.amendments.amendment(namespace, name) if plan is None else None
+    task = plan.plan.task if plan is not None else amendment.question.task if amendment is not None else ""
+    above, facts = _of_task(snapshot, namespace, task) if task else ((), {})
+    facts.pop("purpose", None)
+    return Seen(name=name, above=(*above, *(((About.TASK, task),) if task else ())), facts=facts)
+
+
+def _tool(snapshot: Snapshot, namespace: str, name: str) -> Seen:
+    tool = snapshot.tools.tool(namespace, name)
+    server = name.partition("__")[0] if tool is None else tool.server
+    facts: dict[str, Fact] = {"tool": name, "server": server}
+    if tool is not None:
+        facts["owner"] = tool.owner
+    return Seen(name=name, above=((About.SERVER, server),), facts=facts)

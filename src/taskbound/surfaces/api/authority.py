@@ -1,0 +1,206 @@
+"""Authorizing what is asked of the daemon, whichever surface brought it, by the rules in force.
+
+1. An operation is authorized before its work begins, and once more in the worker right before the work takes
+   effect: between the two it may have waited, and rules and facts may be others.
+2. A refusal of what would have changed something leaves one record, as far as the principal's quota goes.
+3. What gateways and the egress ask for all the time is answered from memory. Such an answer depends on the
+   principal, the operation and what is in force, and is kept under all three; what is in force is known anew
+   after each change by this daemon, and after a second where another one may have changed it.
+4. A gateway acts for its agent, an egress and an API are services, everybody else a person: the one whose
+   account it is, or `uid:N`. Whether an account may speak at all is said elsewhere, and stays said.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from functools import partial
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from taskbound.core.audit import OperationRefused
+from taskbound.core.decision import TooManyRefusalsError
+from taskbound.core.identity.person import PeerProof, PersonState
+from taskbound.core.identity.proof import Principal, PrincipalKind
+from taskbound.core.policy.operation import Allowed, Barred, OperationForbiddenError
+from taskbound.core.policy.operations import OPERATIONS
+from taskbound.flows.decision.refusals import PERSON
+from taskbound.flows.policy.operations import Asked, authorize, conclude_standing, forbidden
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskbound.core.policy import InForce
+    from taskbound.core.policy.operation import Operation, OperationRequest, OperationVerdict
+    from taskbound.surfaces.api.connection import Connection
+    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.wire.envelope import Ask
+
+__all__ = ["FRESH", "Authority", "again"]
+
+FRESH: Final = 1.0
+"""Seconds for which it is remembered what is in force, for answers from memory (rule 3)."""
+_KEPT: Final = 16_384
+_KINDS: Final = {
+    "api": PrincipalKind.SERVICE,
+    "egress": PrincipalKind.SERVICE,
+    "gateway": PrincipalKind.AGENT,
+}
+
+
+def _nothing() -> None:
+    """Outside of any operation nothing is authorized: the daemon does it by itself."""
+
+
+_again: ContextVar[Callable[[], None]] = ContextVar("_again", default=_nothing)
+
+
+def again() -> Callable[[], None]:
+    """What authorizes the operation once more that is done here (rule 1); for the worker's thread."""
+    return _again.get()
+
+
+class Authority:
+    """Says who may ask for which operation; used in the loop, but for what says otherwise."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        """Authorize for this daemon."""
+        self._daemon = daemon
+        self._forces: dict[str, tuple[InForce, int, float]] = {}
+        self._standing: dict[tuple[InForce, str, PrincipalKind, str, str], OperationVerdict] = {}
+
+    async def authorize(self, principal: Principal, operation: str, message: object) -> None:
+        """Go on only when the rules in force let this principal ask for this; what follows is held to it too.
+
+        Args:
+            principal: Who asks, as they were proven.
+            operation: `word:verb`; its message has the members that `core.policy.operations` names.
+            message: What it is asked with.
+
+        Raises:
+            OperationForbiddenError: They do not.
+            UnavailableError: The store can't tell.
+        """
+        await self._authorize(
+            Asked(
+                principal=principal,
+                operation=OPERATIONS[operation],
+                message=message,
+                owns=isinstance(principal.proof, PeerProof)
+                and principal.proof.uid == self._daemon.owner_uid
+                and principal.kind is PrincipalKind.PERSON,
+            )
+        )
+
+    async def require(self, connection: Connection, operation: Operation, ask: Ask) -> None:
+        """Go on only when the rules in force let this connection ask for this.
+
+        Raises:
+            OperationForbiddenError: They do not.
+            UnavailableError: The store can't tell.
+        """
+        if operation.is_standing and connection.role in _KINDS:
+            match self.standing(connection, operation):
+                case Allowed():
+                    return
+                case Barred():
+                    await self.refuse(connection, operation, ask)
+        principal = await self._daemon.read(partial(self.principal_of, connection))
+        await self.authorize(principal, operation.name, ask)
+
+    def standing(self, connection: Connection, operation: Operation) -> OperationVerdict:
+        """What is said to a gateway or an egress that asks for this, from memory where it can be (rule 3)."""
+        namespace = connection.namespace
+        force = self._force(namespace)
+        principal = self.principal_of(connection)
+        key = (force, namespace, principal.kind, principal.name, operation.name)
+        known = self._standing.get(key)
+        if known is None:
+            known = conclude_standing(self._daemon.means, principal, operation, force)
+            if len(self._standing) >= _KEPT:
+                self._standing.clear()
+            self._standing[key] = known
+        return known
+
+    async def refuse(self, connection: Connection, operation: Operation, ask: Ask) -> NoReturn:
+        """Record and raise what `standing` said.
+
+        Raises:
+            OperationForbiddenError: Always, unless the rules are others by now: then it is to be asked again.
+        """
+        principal = self.principal_of(connection)
+        await self._authorize(Asked(principal=principal, operation=operation, message=ask))
+        raise OperationForbiddenError(
+            f"`{operation.name}` was refused by rules that are not in force any more", remedy="ask again"
+        )
+
+    def principal_of(self, connection: Connection) -> Principal:
+        """Who is at the other end (rule 4); reads the store for a person, from any thread."""
+        kind = _KINDS.get(connection.role, PrincipalKind.PERSON)
+        name = connection.agent if kind is PrincipalKind.AGENT else connection.role
+        proof = connection.peer.proof
+        if kind is PrincipalKind.PERSON:
+            with self._daemon.means.store.read() as snapshot:
+                persons = snapshot.identities.persons(connection.namespace)
+            found = (
+                one.name
+                for one in persons.values()
+                if one.uid == proof.uid and one.state is PersonState.PRESENT
+            )
+            name = next(found, f"uid:{proof.uid}")
+        return Principal(kind=kind, namespace=connection.namespace, name=name, proof=proof)
+
+    async def _authorize(self, asked: Asked) -> None:
+        verdict, request = await self._daemon.read(partial(authorize, self._daemon.means, asked))
+        match verdict:
+            case Allowed():
+                _again.set(partial(self._once_more, asked))
+            case Barred():
+                await self._daemon.first(partial(self._record, verdict, request))
+                raise forbidden(verdict, request)
+
+    def _once_more(self, asked: Asked) -> None:
+        """Authorize it on what is known now (rule 1); in the worker's thread."""
+        verdict, request = authorize(self._daemon.means, asked)
+        match verdict:
+            case Allowed():
+                return
+            case Barred():
+                self._record(verdict, request)
+                raise forbidden(verdict, request)
+
+    def _record(self, verdict: Barred, request: OperationRequest) -> None:
+        """Leave a record of the refusal (rule 2); in the worker's thread."""
+        if not request.operation.changes:
+            return
+        principal, refusals = request.principal, self._daemon.refusals
+        person = principal.kind is PrincipalKind.PERSON
+        holder = f"{PERSON}{principal.name}" if person else principal.name
+        try:
+            refusals.require(principal.namespace, holder, code=OperationForbiddenError.code)
+        except TooManyRefusalsError:
+            return
+        refusals.take(principal.namespace, holder)
+        event = OperationRefused(
+            operation=request.operation.name,
+            about=f"{request.resource.about.value} {request.resource.name}".strip(),
+            code=verdict.code,
+            policies=verdict.policies,
+            bundle=verdict.bundle,
+            by=f"{principal.kind.value} {principal.name}",
+            proof=principal.proof.words,
+        )
+        means = self._daemon.means
+        means.store.write(
+            lambda tx: tx.audit.append(principal.namespace, means.writer, [event], means.clock.now())
+        )
+
+    def _force(self, namespace: str) -> InForce:
+        """What is in force, as far as it is known (rule 3)."""
+        now = self._daemon.loop.time()
+        moves = self._daemon.means.policy.moves
+        known = self._forces.get(namespace)
+        if known is not None and known[1] == moves and now < known[2]:
+            return known[0]
+        with self._daemon.means.store.read() as snapshot:
+            force = snapshot.policy.in_force(namespace)
+        self._forces[namespace] = (force, moves, now + FRESH)
+        return force
