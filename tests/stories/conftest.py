@@ -7,6 +7,7 @@ import pytest
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.adapters.store.postgres import PostgresStore
 from taskbound.adapters.store.sql import SqlStore
+from tests.token_world import TokenWorld
 from tests.world import World
 
 if TYPE_CHECKING:
@@ -46,6 +47,13 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Sto
     yield pair
     for one in pair:
         one.close()
+
+
+@pytest.fixture
+def here(store: Store, tmp_path: Path) -> Iterator[TokenWorld]:
+    made = TokenWorld(store, tmp_path)
+    yield made
+    made.close()
 
 
 @pytest.fixture

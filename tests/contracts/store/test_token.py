@@ -155,7 +155,7 @@ def test_a_key_is_moved_by_who_saw_its_state_and_one_is_current_and_one_is_next(
     move(store, retired, TokenKeyState.CURRENT)
     revoked = replace(second, state=TokenKeyState.REVOKED, revoked=LATER, why="lost")
     move(store, revoked, TokenKeyState.NEXT)
-    assert read(store, lambda seen: seen.tokens.keys()) == (retired, revoked)
+    assert read(store, lambda seen: seen.tokens.all_keys()) == (retired, revoked)
     for moves in (False, True):
         assert store.write(partial(lock, moves)) == (retired, revoked)
     assert read(store, lambda seen: seen.tokens.key("k2")) == revoked

@@ -29,7 +29,14 @@ from taskbound.core.token.errors import (
     UnknownTokenKeyError,
     WeakerBindingError,
 )
-from taskbound.core.token.issuing import extend_chain, life_of, parse_life, require_as_firm, require_bound
+from taskbound.core.token.issuing import (
+    chain_of,
+    extend_chain,
+    life_of,
+    parse_life,
+    require_as_firm,
+    require_bound,
+)
 from taskbound.core.token.key import (
     IssuingKey,
     TokenKeyEvent,
@@ -81,6 +88,7 @@ __all__ = [
     "Use",
     "WeakerBindingError",
     "agent_name",
+    "chain_of",
     "claim_of",
     "claims_digest",
     "claims_of",

@@ -32,6 +32,7 @@ __all__ = [
     "DEPTH",
     "LONGEST",
     "SHORT",
+    "chain_of",
     "extend_chain",
     "life_of",
     "parse_life",
@@ -93,6 +94,21 @@ def extend_chain(actor: str, before: Sequence[str], subject: str) -> tuple[str, 
         raise ActorChainError(f"`{actor}` has acted in this chain before")
     if subject in chain:
         raise ActorChainError(f"`{subject}` can't act for itself")
+    return chain
+
+
+def chain_of(agents: Sequence[str], subject: str) -> tuple[str, ...]:
+    """Those who act in a task, by the agents of it and of its ancestors, nearest first (rule 2).
+
+    An agent that was handed a part of its own task acts once.
+
+    Raises:
+        ActorChainError: They can't be told in one line.
+    """
+    chain: tuple[str, ...] = ()
+    for one in reversed(agents):
+        if chain[:1] != (one,):
+            chain = extend_chain(one, chain, subject)
     return chain
 
 

@@ -1,8 +1,39 @@
-"""Tokens, step by step."""
+"""Tokens, step by step: issued, signed, verified, revoked; the keys that sign them; what is used once."""
 
 from __future__ import annotations
 
 from taskbound.flows.token.claims import sweep_claims, use_claim, use_claims
 from taskbound.flows.token.clients import add_client, drop_client
+from taskbound.flows.token.issuing import Tokens
+from taskbound.flows.token.keys import TokenKeys
+from taskbound.flows.token.orders import (
+    Issued,
+    Issuing,
+    PersonTokenOrder,
+    TaskTokenOrder,
+    TransactionTokenOrder,
+)
+from taskbound.flows.token.published import Published
+from taskbound.flows.token.revoking import revoke_token
+from taskbound.flows.token.signing import RowSigner
+from taskbound.flows.token.verifying import Verification, Verified
 
-__all__ = ["add_client", "drop_client", "sweep_claims", "use_claim", "use_claims"]
+__all__ = [
+    "Issued",
+    "Issuing",
+    "PersonTokenOrder",
+    "Published",
+    "RowSigner",
+    "TaskTokenOrder",
+    "TokenKeys",
+    "Tokens",
+    "TransactionTokenOrder",
+    "Verification",
+    "Verified",
+    "add_client",
+    "drop_client",
+    "revoke_token",
+    "sweep_claims",
+    "use_claim",
+    "use_claims",
+]

@@ -5,16 +5,20 @@ from __future__ import annotations
 from taskbound.ports.token.authorization import AuthorizationReads, AuthorizationWrites, RegisteredClient
 from taskbound.ports.token.claim import ClaimWrites
 from taskbound.ports.token.key import TokenKey, TokenKeyGoneError, TokenKeyStore
+from taskbound.ports.token.signer import MadeKey, SignedList, TokenSigner
 from taskbound.ports.token.tokens import TokenReads, TokenWrites
 
 __all__ = [
     "AuthorizationReads",
     "AuthorizationWrites",
     "ClaimWrites",
+    "MadeKey",
     "RegisteredClient",
+    "SignedList",
     "TokenKey",
     "TokenKeyGoneError",
     "TokenKeyStore",
     "TokenReads",
+    "TokenSigner",
     "TokenWrites",
 ]

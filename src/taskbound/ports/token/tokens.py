@@ -30,7 +30,7 @@ class TokenReads(Protocol):
     def key(self, kid: str) -> IssuingKey | None:
         """The key of this name."""
 
-    def keys(self) -> tuple[IssuingKey, ...]:
+    def all_keys(self) -> tuple[IssuingKey, ...]:
         """Every key, whatever it is for, in the order in which they were made."""
 
 
@@ -51,7 +51,7 @@ class TokenWrites(TokenReads, Protocol):
         """
 
     def lock_keys(self, *, moves: bool = False) -> tuple[IssuingKey, ...]:
-        """As `keys`, locked against change until the end of the transaction; `moves` by who changes one."""
+        """As `all_keys`, locked until the end of the transaction; `moves` for who changes one."""
 
     def put_key(self, key: IssuingKey, *, expect: TokenKeyState | None) -> None:
         """Write the key.

@@ -81,6 +81,12 @@ from taskbound.core.audit.events.standing import (
     UpstreamDeclared,
     UpstreamRemoved,
 )
+from taskbound.core.audit.events.token import (
+    TokenIssued,
+    TokenKeyRevoked,
+    TokenKeyRotated,
+    TokenRevoked,
+)
 from taskbound.core.audit.events.work import (
     ActionDecided,
     ActionOutcome,
@@ -158,6 +164,10 @@ __all__ = [
     "TaskStepped",
     "TemplateRemoved",
     "TemplateSaved",
+    "TokenIssued",
+    "TokenKeyRevoked",
+    "TokenKeyRotated",
+    "TokenRevoked",
     "ToolAccepted",
     "ToolApproversChanged",
     "ToolChanged",
@@ -207,6 +217,10 @@ Event: TypeAlias = (
     | RunRegistered
     | TaskAccounted
     | TaskBearerMade
+    | TokenIssued
+    | TokenRevoked
+    | TokenKeyRotated
+    | TokenKeyRevoked
     | ActionRefusedMalformed
     | ActionUndecided
     | RefusalsDropped

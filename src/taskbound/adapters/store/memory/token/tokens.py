@@ -59,7 +59,7 @@ class MemoryTokens:
         """The key of this name."""
         return self._tables.live().token_keys.get(kid)
 
-    def keys(self) -> tuple[IssuingKey, ...]:
+    def all_keys(self) -> tuple[IssuingKey, ...]:
         """Every key, in the order in which they were made."""
         return tuple(sorted(self._tables.live().token_keys.values(), key=lambda one: (one.made, one.kid)))
 
@@ -89,7 +89,7 @@ class MemoryTokens:
 
     def lock_keys(self, *, moves: bool = False) -> tuple[IssuingKey, ...]:  # noqa: ARG002 - one lock
         """Every key; one transaction is after the other."""
-        return self.keys()
+        return self.all_keys()
 
     def put_key(self, key: IssuingKey, *, expect: TokenKeyState | None) -> None:
         """Write the key."""

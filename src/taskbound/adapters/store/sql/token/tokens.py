@@ -67,7 +67,7 @@ class SqlTokens:
         """The key of this name."""
         return self._link.one(read_key, _KEY, (kid,))
 
-    def keys(self) -> tuple[IssuingKey, ...]:
+    def all_keys(self) -> tuple[IssuingKey, ...]:
         """Every key, in the order in which they were made."""
         return self._link.all(read_key, _ALL_KEYS)
 
@@ -113,7 +113,7 @@ class SqlTokens:
 
     def lock_keys(self, *, moves: bool = False) -> tuple[IssuingKey, ...]:  # noqa: ARG002 - one lock
         """Every key; the transaction holds the one lock there is."""
-        return self.keys()
+        return self.all_keys()
 
     def put_key(self, key: IssuingKey, *, expect: TokenKeyState | None) -> None:
         """Write the key."""

@@ -1,0 +1,77 @@
+"""Events of tokens and of the keys that sign them; see `core.audit.events`. No event holds a token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+__all__ = ["TokenIssued", "TokenKeyRevoked", "TokenKeyRotated", "TokenRevoked"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenIssued:
+    """A token was written down; it was signed after that, or it is nothing."""
+
+    kind: ClassVar[str] = "token-issued"
+    token: str
+    """Its `jti`."""
+    form: str
+    """`task`, `person` or `transaction`."""
+    task: str
+    agent: str
+    subject: str
+    audience: str
+    binding: str
+    """How it is bound, and to which key: `jkt:…` or `x5t#S256:…`; empty for a bearer token."""
+    expires: int
+    key: str
+    """The `kid` of the key that signs it."""
+    digest: str
+    """SHA-256 of its claims."""
+    by: str
+    proof: str
+    parent: str = ""
+    """The token that it was exchanged for."""
+    action: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRevoked:
+    """A token was revoked; that its task ended is no event of its own."""
+
+    kind: ClassVar[str] = "token-revoked"
+    token: str
+    task: str
+    agent: str
+    why: str
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenKeyRotated:
+    """Another key signs tokens from now on, or the one that will be next was made."""
+
+    kind: ClassVar[str] = "token-key-rotated"
+    current: str
+    """The `kid` of the one that signs now."""
+    retired: str
+    """The one that did until now; empty where none changed."""
+    following: str
+    """The one that will be next."""
+    forced: bool
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenKeyRevoked:
+    """A key was revoked: no token that it signed counts any more."""
+
+    kind: ClassVar[str] = "token-key-revoked"
+    key: str
+    before: str
+    """What it was for until then."""
+    why: str
+    by: str
+    proof: str

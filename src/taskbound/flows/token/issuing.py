@@ -1,0 +1,239 @@
+"""Issuing tokens: row and record first, in one transaction, and the signature after that (ADR 0053, rule 4).
+
+1. A task token is its agent's own, for one audience, bound to a key; a bearer token is one only where whoever
+   issues it says so. It lives 300 seconds at most, ends before its task and before what proved its agent, and
+   says who acts by the task's own line of parents: nobody tells it.
+2. A transaction token is for an action that is permitted and has no outcome, by whoever holds its task. It
+   lives 30 seconds at most, and a permit that was not sent yet bounds it too.
+3. A person's token is for a person who is there.
+4. What was read is locked, and compared, in the transaction that writes the row: a stop, a suspension, the
+   end of a task or a change of the key that commits first wins.
+5. A token that could not be signed is a row that is revoked.
+6. The first token that is ever asked for has the first keys made.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.errors import TaskboundError, UnavailableError
+from taskbound.core.identity import PersonState, UnknownIdentityError, require_active
+from taskbound.core.revocation import require_not_stopped
+from taskbound.core.task import NoTaskError, require_live
+from taskbound.core.token import (
+    NEVER,
+    NoStatusPlaceError,
+    NoTokenKeyError,
+    NotOpenError,
+    PersonGround,
+    TaskGround,
+    Token,
+    TokenForm,
+    agent_name,
+    chain_of,
+    name_of,
+    parse_life,
+    require_bound,
+)
+from taskbound.flows.token.orders import BadContentDigestError, Issued
+from taskbound.flows.token.revoking import revoke_rows
+from taskbound.flows.token.standing import OPEN, action_ground
+from taskbound.flows.token.writing import Draft, write_token
+from taskbound.ports.store import ConflictError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskbound.core.clock import Instant
+    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.token.keys import TokenKeys
+    from taskbound.flows.token.orders import (
+        Issuing,
+        PersonTokenOrder,
+        TaskTokenOrder,
+        TransactionTokenOrder,
+    )
+    from taskbound.ports.store import Snapshot
+    from taskbound.ports.token import TokenSigner
+
+__all__ = ["Tokens"]
+
+_TRIES: Final = 8
+_SHA256: Final = re.compile(r"sha-256=:[A-Za-z0-9+/]{43}=:", re.ASCII)
+
+
+class Tokens:
+    """Issues tokens; used from one thread at a time."""
+
+    def __init__(self, means: Means, issuing: Issuing, signer: TokenSigner, keys: TokenKeys) -> None:
+        """Keep what to work with."""
+        self._means = means
+        self._keys = keys
+        self._signer = signer
+        self.issuing = issuing
+
+    def issue_task_token(self, order: TaskTokenOrder, actor: Actor) -> Issued:
+        """A token of a running task (rule 1).
+
+        Raises:
+            DeniedError: The task gives no authority now, or is none of that agent.
+            MalformedError: It can't live so long.
+            UnavailableError: It can't be written, or not signed now.
+        """
+        if not order.bearer:
+            require_bound(order.binding)
+        life = parse_life(order.life, TokenForm.TASK)
+
+        def draft(snapshot: Snapshot) -> Draft:
+            token, version, deadline = self._of_task(snapshot, order.namespace, order.task, order.agent)
+            task = snapshot.tasks.task(order.namespace, order.task)
+            scope = task.scope.digest if task is not None else ""
+            shaped = replace(
+                token, audience=order.audience, binding=order.binding, parent=order.parent, list=1
+            )
+            ends = (deadline, *_ends(order.until))
+            ground = TaskGround(scope=scope, deadline=deadline)
+            return Draft(token=shaped, ground=ground, life=life, ends=ends, agent=version[0], task=version[1])
+
+        return self._issue(order.namespace, draft, actor)
+
+    def issue_person_token(self, order: PersonTokenOrder, actor: Actor) -> Issued:
+        """A token of a person (rule 3); raises as `issue_task_token`."""
+        if not order.bearer:
+            require_bound(order.binding)
+        life = parse_life(order.life, TokenForm.PERSON)
+
+        def draft(snapshot: Snapshot) -> Draft:
+            _require_present(snapshot, order.namespace, order.person)
+            token = self._blank(
+                order.namespace, TokenForm.PERSON, name_of("person", order.namespace, order.person)
+            )
+            shaped = replace(
+                token,
+                audience=order.audience,
+                binding=order.binding,
+                acr=order.acr,
+                authenticated=order.authenticated,
+                list=1,
+            )
+            return Draft(token=shaped, ground=PersonGround(), life=life, ends=_ends(order.until))
+
+        return self._issue(order.namespace, draft, actor)
+
+    def issue_transaction_token(self, order: TransactionTokenOrder, actor: Actor) -> Issued:
+        """A token of a permitted action (rule 2).
+
+        Raises:
+            DeniedError: That is no open action of the task, or the task gives no authority.
+            MalformedError: It can't live so long, or its content has no such digest.
+            UnavailableError: It can't be written, or not signed now.
+        """
+        life = parse_life(order.life, TokenForm.TRANSACTION)
+        if order.content and _SHA256.fullmatch(order.content) is None:
+            raise BadContentDigestError("the digest of the content can't be read", where="content_digest")
+
+        def draft(snapshot: Snapshot) -> Draft:
+            token, version, deadline = self._of_task(snapshot, order.namespace, order.task, order.agent)
+            action = snapshot.actions.action(order.namespace, order.action)
+            if (
+                action is None
+                or action.state not in OPEN
+                or (action.task, action.agent) != (order.task, order.agent)
+            ):
+                raise NotOpenError(f"`{order.action}` is no open action of that task")
+            shaped = replace(
+                token,
+                form=TokenForm.TRANSACTION,
+                audience=self.issuing.domain,
+                action=order.action,
+                content=order.content,
+                parent=order.parent,
+            )
+            return Draft(
+                token=shaped,
+                ground=action_ground(snapshot, action),
+                life=life,
+                ends=(deadline, *_ends(action.until)),
+                agent=version[0],
+                task=version[1],
+            )
+
+        return self._issue(order.namespace, draft, actor)
+
+    def _blank(self, namespace: str, form: TokenForm, subject: str) -> Token:
+        return Token(
+            namespace=namespace,
+            id=self._means.chance.name("tok"),
+            form=form,
+            issuer=self.issuing.issuer,
+            subject=subject,
+            actors=(),
+            audience="",
+            binding=None,
+            issued=NEVER,
+            expires=NEVER,
+            key="",
+        )
+
+    def _of_task(
+        self, snapshot: Snapshot, namespace: str, task: str, agent: str
+    ) -> tuple[Token, tuple[int, int], Instant]:
+        """The beginning of a token of this task, versions of agent and task, and the task's deadline."""
+        now = self._means.clock.now()
+        require_not_stopped(snapshot.revocation.kill_switch(namespace))
+        found = snapshot.identities.agent(namespace, agent)
+        if found is None:
+            raise UnknownIdentityError(f"no agent is named `{agent}`")
+        require_active(found, snapshot.identities.persons(namespace))
+        line = snapshot.tasks.lineage(namespace, task)
+        if not line or line[0].agent != agent:
+            raise NoTaskError(f"the task `{task}` is none of agent `{agent}`")
+        require_live(task, snapshot.tasks.heads(namespace, {task}), now)
+        subject = name_of("person", namespace, line[0].requester)
+        actors = chain_of([agent_name(namespace, one.agent) for one in line], subject)
+        token = replace(
+            self._blank(namespace, TokenForm.TASK, subject), actors=actors, task=task, agent=agent
+        )
+        return token, (found.version, line[0].version), min(one.deadline for one in line)
+
+    def _issue(self, namespace: str, draft: Callable[[Snapshot], Draft], actor: Actor) -> Issued:
+        """Write the row and its record, and have it signed (rules 4 and 5)."""
+        for turn in range(_TRIES):
+            with self._means.store.read() as snapshot:
+                drawn = draft(snapshot)
+            try:
+                token = self._means.store.write(partial(write_token, self._means, drawn, actor))
+            except ConflictError:
+                continue
+            except NoTokenKeyError:
+                if turn:
+                    raise
+                self._keys.tend()  # 6
+                continue
+            return Issued(token=token, text=self._signed(namespace, token, actor))
+        raise NoStatusPlaceError("what the token rests on kept changing, or its status list is full")
+
+    def _signed(self, namespace: str, token: Token, actor: Actor) -> str:
+        try:
+            return self._signer.sign_token(namespace, token.id)
+        except TaskboundError as error:
+            why = f"it could not be signed: {error.message}"
+            with suppress(UnavailableError):  # nobody has its text: the row is nothing then
+                self._means.store.write(
+                    lambda tx: revoke_rows(tx, self._means, [token], why=why, actor=actor)
+                )  # 5
+            raise
+
+
+def _ends(until: Instant) -> tuple[Instant, ...]:
+    return () if until == NEVER else (until,)
+
+
+def _require_present(snapshot: Snapshot, namespace: str, name: str) -> None:
+    person = snapshot.identities.person(namespace, name)
+    if person is None or person.state is not PersonState.PRESENT:
+        raise UnknownIdentityError(f"no person is named `{name}`")

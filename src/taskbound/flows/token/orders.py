@@ -1,0 +1,99 @@
+"""What tokens are asked for with, and what comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from taskbound.core.errors import MalformedError
+from taskbound.core.token import NEVER
+
+if TYPE_CHECKING:
+    from taskbound.core.clock import Instant
+    from taskbound.core.identity.proof import Binding
+    from taskbound.core.token import Token
+
+__all__ = [
+    "BadContentDigestError",
+    "Issued",
+    "Issuing",
+    "PersonTokenOrder",
+    "TaskTokenOrder",
+    "TransactionTokenOrder",
+]
+
+
+class BadContentDigestError(MalformedError):
+    """What is said to be the digest of a request's content is none."""
+
+    code = "bad-content-digest"
+    remedy = "send `sha-256=:…:` as in `Content-Digest` (RFC 9530)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issuing:
+    """Under which names tokens are issued."""
+
+    issuer: str
+    """`iss`: an absolute URI without a slash at its end (RFC 8414 §2)."""
+    domain: str
+    """`aud` of transaction tokens: the trust domain."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskTokenOrder:
+    """A task token that an agent asks for, proven."""
+
+    namespace: str
+    task: str
+    agent: str
+    audience: str
+    """The one resource that it is for."""
+    binding: Binding | None
+    bearer: bool = False
+    """Whether the client can prove no key; only then may `binding` be None (rule 1)."""
+    life: int = 0
+    """Seconds; 0 for as many as may be."""
+    until: Instant = NEVER
+    """When what proved the agent ends, or the token that this one is exchanged for; 0 where nothing does."""
+    parent: str = ""
+    """The token that it is exchanged for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonTokenOrder:
+    """A token that a person who signed in gets, for operations."""
+
+    namespace: str
+    person: str
+    audience: str
+    binding: Binding | None
+    bearer: bool = False
+    life: int = 0
+    until: Instant = NEVER
+    acr: str = ""
+    authenticated: Instant = NEVER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionTokenOrder:
+    """A token that says downstream which action was permitted."""
+
+    namespace: str
+    task: str
+    """The task whose holder asks."""
+    agent: str
+    action: str
+    content: str = ""
+    """`Content-Digest` of the HTTP request that carries it out (RFC 9530); empty where there is none."""
+    life: int = 0
+    parent: str = ""
+    """The task token that it was asked with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issued:
+    """A token, signed. Its text is in this answer and nowhere else."""
+
+    token: Token
+    text: str

@@ -1,0 +1,104 @@
+"""Revoking tokens one by one; what ends many at once ends them by what is read whenever one is shown.
+
+1. A client revokes what was issued to it (RFC 7009 §2.1); a text that is no token of ours is nothing to
+   revoke, and says so to nobody. It needs no key: giving authority back is always permitted to whoever has
+   the token.
+2. A person revokes what is theirs: their own tokens, those of tasks they asked for, those of agents they own.
+   The account that owns the data directory revokes every one.
+3. The first revocation stands, with its words. It may use the store's reserve.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskbound.core.audit.events import TokenRevoked
+from taskbound.core.task import require_in_charge
+from taskbound.core.token import ForeignTokenError, TokenForm, UnknownTokenError, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.core.token import Token
+    from taskbound.flows.means import Actor, Means
+    from taskbound.ports.store import Transaction
+
+__all__ = ["revoke_own", "revoke_rows", "revoke_token"]
+
+
+def revoke_token(means: Means, namespace: str, token: str, actor: Actor, *, owns: bool, why: str) -> Token:
+    """The token, revoked by a person (rule 2); the same again changes nothing.
+
+    Args:
+        means: What flows are given.
+        namespace: Whose it is.
+        token: Its id.
+        actor: Who asks.
+        owns: Whether they have the account that owns the data directory.
+        why: In words.
+
+    Raises:
+        UnknownTokenError: There is none.
+        ForeignTokenError: It is another person's own.
+        NotInChargeError: Its task is another person's, and its agent too.
+    """
+
+    def work(tx: Transaction) -> Token:
+        found = tx.tokens.token(namespace, token)
+        if found is None:
+            raise UnknownTokenError(f"no token is named `{token}`")
+        if not owns:
+            _require_theirs(tx, found, actor)
+        revoke_rows(tx, means, [found], why=why, actor=actor)
+        return tx.tokens.token(namespace, token) or found
+
+    return means.store.write(work, reserve=True)  # 3
+
+
+def revoke_own(means: Means, token: Token, client: str, actor: Actor) -> None:
+    """Revoke a token that was shown by the client it was issued to (rule 1).
+
+    Args:
+        means: What flows are given.
+        token: Its row.
+        client: Who asks, as tokens call it.
+        actor: The same as records call it.
+
+    Raises:
+        ForeignTokenError: It is another client's.
+    """
+    mine = token.actors[0] if token.actors else token.subject
+    if client != mine:
+        raise ForeignTokenError("the token was issued to another client")
+    means.store.write(
+        lambda tx: revoke_rows(tx, means, [token], why="its client gave it back", actor=actor), reserve=True
+    )
+
+
+def revoke_rows(
+    tx: Transaction, means: Means, tokens: Sequence[Token], *, why: str, actor: Actor
+) -> tuple[str, ...]:
+    """Revoke these rows of one namespace, each with its record (rule 3); those that were not yet."""
+    if not tokens:
+        return ()
+    namespace = tokens[0].namespace
+    now = means.clock.now()
+    gone = tx.tokens.revoke(namespace, [one.id for one in tokens], now, why)
+    events = [
+        TokenRevoked(token=one.id, task=one.task, agent=one.agent, why=why, by=actor.name, proof=actor.proof)
+        for one in tokens
+        if one.id in gone
+    ]
+    tx.audit.append(namespace, means.writer, events, now)
+    return gone
+
+
+def _require_theirs(tx: Transaction, token: Token, actor: Actor) -> None:
+    if token.form is TokenForm.PERSON:
+        if token.subject != name_of("person", token.namespace, actor.name):
+            raise ForeignTokenError("the token is another person's")
+        return
+    task = tx.tasks.task(token.namespace, token.task)
+    agent = tx.identities.agent(token.namespace, token.agent)
+    if task is not None:
+        require_in_charge(task, agent.owner if agent is not None else "", actor.name)

@@ -1,0 +1,114 @@
+"""What has to be so for a token to be signed, and whenever it is shown: read anew each time.
+
+1. It is neither revoked nor over, and its key is not revoked.
+2. Of a task token: nothing is stopped, its agent is active and somebody answers for it, its task and every
+   ancestor runs before its deadline, and the task is still that agent's.
+3. Of a transaction token: that too, and its action is permitted and has no outcome.
+4. Of a person's: the person is there. A stop ends no person's token: people lift it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from taskbound.core.action import ActionState
+from taskbound.core.approval import AnswerKind, ApprovalState
+from taskbound.core.identity import PersonState, UnknownIdentityError, require_active
+from taskbound.core.revocation import require_not_stopped
+from taskbound.core.task import NoTaskError, require_live
+from taskbound.core.token import (
+    ActionGround,
+    NotOpenError,
+    PersonGround,
+    TaskGround,
+    TokenForm,
+    require_not_revoked,
+    require_standing,
+)
+
+if TYPE_CHECKING:
+    from taskbound.core.clock import Instant
+    from taskbound.core.token import Ground, Token
+    from taskbound.ports.action import StoredAction
+    from taskbound.ports.store import Snapshot
+
+__all__ = ["OPEN", "action_ground", "ground_of", "person_of", "require_token_stands"]
+
+OPEN = frozenset({ActionState.PERMITTED, ActionState.SENT})
+"""An action of which a transaction token may speak."""
+
+
+def require_token_stands(snapshot: Snapshot, token: Token, now: Instant) -> None:
+    """Go on only with a token that holds now (rules 1 to 4).
+
+    Raises:
+        DeniedError: It doesn't, and why.
+    """
+    require_standing(token, now)
+    require_not_revoked(snapshot.tokens.key(token.key))  # 1
+    if token.form is TokenForm.PERSON:
+        _require_present(snapshot, token)  # 4
+        return
+    require_not_stopped(snapshot.revocation.kill_switch(token.namespace))
+    agent = snapshot.identities.agent(token.namespace, token.agent)
+    if agent is None:
+        raise UnknownIdentityError(f"no agent is named `{token.agent}`")
+    require_active(agent, snapshot.identities.persons(token.namespace))
+    heads = snapshot.tasks.heads(token.namespace, {token.task})
+    require_live(token.task, heads, now)  # 2
+    if heads[token.task].agent != token.agent:
+        raise NoTaskError(f"the task `{token.task}` is none of agent `{token.agent}`")
+    if token.form is TokenForm.TRANSACTION:
+        _require_open(snapshot, token)
+
+
+def ground_of(snapshot: Snapshot, token: Token) -> Ground:
+    """What the token speaks of, as the store has it now.
+
+    Raises:
+        DeniedError: It is not there.
+    """
+    match token.form:
+        case TokenForm.TASK:
+            task = snapshot.tasks.task(token.namespace, token.task)
+            if task is None:
+                raise NoTaskError(f"no task is named `{token.task}`")
+            return TaskGround(scope=task.scope.digest, deadline=task.deadline)
+        case TokenForm.PERSON:
+            return PersonGround()
+        case TokenForm.TRANSACTION:
+            return action_ground(snapshot, _require_open(snapshot, token))
+        case _ as never:
+            assert_never(never)
+
+
+def action_ground(snapshot: Snapshot, action: StoredAction) -> ActionGround:
+    """What a transaction token says of an action, and of the approval that it was permitted by."""
+    asked = snapshot.approvals.approval_of(action.namespace, action.id)
+    used = asked if asked is not None and asked.state is ApprovalState.CONSUMED else None
+    approvers = [one.person for one in used.answers if one.kind is AnswerKind.APPROVE] if used else []
+    return ActionGround(
+        tool=action.tool,
+        server=action.server,
+        digest=action.digest,
+        approval=used.question.id if used is not None else "",
+        approvers=tuple(sorted(approvers)),
+    )
+
+
+def person_of(token: Token) -> str:
+    """The name of the person whose token it is."""
+    return token.subject.removeprefix("person:").rpartition("/")[2]
+
+
+def _require_present(snapshot: Snapshot, token: Token) -> None:
+    person = snapshot.identities.person(token.namespace, person_of(token))
+    if person is None or person.state is not PersonState.PRESENT:
+        raise UnknownIdentityError(f"`{token.subject}` is no person of this namespace")
+
+
+def _require_open(snapshot: Snapshot, token: Token) -> StoredAction:
+    action = snapshot.actions.action(token.namespace, token.action)
+    if action is None or action.state not in OPEN or (action.task, action.agent) != (token.task, token.agent):
+        raise NotOpenError(f"`{token.action}` is no open action of that task")  # 3
+    return action

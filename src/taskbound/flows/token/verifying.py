@@ -1,0 +1,209 @@
+"""What a token of ours is worth when it is shown: the gate first, then its row (ADR 0053, rule 5).
+
+1. The gate reads the text (`wire/jose`): kind, issuer, audience, times, and a signature by a key that the
+   store has.
+2. The row is the token's: what was signed is what the row's digest is of.
+3. It holds now (`standing`): its row, its key, its task with all ancestors, its agent, the switch. That is
+   read each time, and nothing of it is remembered.
+4. Who shows it has the key that it is bound to. The caller has verified the proof, and says which key that
+   was.
+5. What is remembered is the signature alone, by the digest of the text and by the audience: a token of ours
+   has one text. Times are compared each time.
+6. Whoever may not know of a token is told that it is not active, and nothing more (RFC 7662 §2.2).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.errors import DeniedError, MalformedError
+from taskbound.core.identity.proof import BindingKind, Principal, PrincipalKind, TokenProof
+from taskbound.core.token import (
+    TokenAlteredError,
+    TokenForm,
+    UnboundTokenError,
+    UnknownTokenError,
+    claims_of,
+)
+from taskbound.flows.token.revoking import revoke_own
+from taskbound.flows.token.signing import KINDS_OF_FORM
+from taskbound.flows.token.standing import ground_of, person_of, require_token_stands
+from taskbound.wire.jose import (
+    PERSON_TOKEN,
+    TASK_TOKEN,
+    TokenClaimsError,
+    TokenExpiredError,
+    Trust,
+    parse_jwk,
+    parse_jws,
+    verify_jws,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from taskbound.core.action import JsonValue
+    from taskbound.core.clock import Instant
+    from taskbound.core.identity.proof import Binding
+    from taskbound.core.token import Token
+    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.token.orders import Issuing
+    from taskbound.ports.store import Snapshot
+    from taskbound.wire.jose import Jwk, Jws, UnverifiedJws
+
+__all__ = ["Verification", "Verified"]
+
+_REMEMBERED: Final = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """A token that holds now, and who showed it."""
+
+    principal: Principal
+    token: Token
+
+
+class Verification:
+    """Verifies tokens; safe from any thread."""
+
+    def __init__(self, means: Means, issuing: Issuing) -> None:
+        """Keep what to work with."""
+        self._means = means
+        self._issuing = issuing
+        self._seen: OrderedDict[tuple[str, str], Jws] = OrderedDict()
+        self._lock = Lock()
+
+    def verify(self, text: str, *, audience: str, shown: Binding | None, namespace: str = "") -> Verified:
+        """Who shows an access token (rules 1 to 4).
+
+        Args:
+            text: The token.
+            audience: The resource that it is shown at.
+            shown: The key that who shows it was proven to have, with this very token where that is a DPoP
+                proof (`ath`); None for none.
+            namespace: The only one that it may be of; empty for any.
+
+        Raises:
+            MalformedError: It is no token of such a kind.
+            DeniedError: It proves nothing now, and why.
+        """
+        jws = self._read(text)
+        with self._means.store.read() as snapshot:
+            row = _row(snapshot, jws)
+            now = self._means.clock.now()
+            believed = self._believe(snapshot, text, jws, audience, now)
+            if row is None or (namespace and row.namespace != namespace):
+                raise UnknownTokenError("nobody here issued that token")
+            if row.digest != believed.payload_digest or KINDS_OF_FORM[row.form] is not believed.kind:
+                raise TokenAlteredError("the token is not what its row says")  # 2
+            require_token_stands(snapshot, row, now)  # 3
+        if row.binding is not None and row.binding != shown:
+            raise UnboundTokenError("the token was shown without the key that it is bound to")  # 4
+        return Verified(principal=_principal(row), token=row)
+
+    def introspect(self, text: str, *, client: str, audiences: Collection[str]) -> dict[str, JsonValue]:
+        """What a token is worth, for one that it was issued to or that it is for (RFC 7662 §2.2; rule 6).
+
+        Args:
+            text: The token.
+            client: Who asks, as tokens call it.
+            audiences: The resources that ask through it.
+        """
+        row = self._mine(text, client, audiences)
+        if row is None:
+            return {"active": False}
+        with self._means.store.read() as snapshot:
+            try:
+                require_token_stands(snapshot, row, self._means.clock.now())
+                claims = claims_of(row, ground_of(snapshot, row))
+            except DeniedError:
+                return {"active": False}
+        dpop = row.binding is not None and row.binding.kind is BindingKind.DPOP
+        return {**claims, "active": True, "token_type": "DPoP" if dpop else "Bearer"}
+
+    def revoke(self, text: str, *, client: str, actor: Actor) -> None:
+        """Revoke the token, when it is one of ours and this client's (RFC 7009 §2.1).
+
+        Raises:
+            ForeignTokenError: It is another client's.
+        """
+        row = self._known(text)
+        if row is not None:
+            revoke_own(self._means, row, client, actor)
+
+    def _known(self, text: str) -> Token | None:
+        """The row of a text that our own key signed, whatever it is worth by now; None for any other."""
+        try:
+            jws = self._read(text)
+            with self._means.store.read() as snapshot:
+                row = _row(snapshot, jws)
+                if row is None:
+                    return None
+                believed = self._believe(snapshot, text, jws, row.audience, row.issued)
+        except (MalformedError, DeniedError):
+            return None
+        return row if row.digest == believed.payload_digest else None
+
+    def _mine(self, text: str, client: str, audiences: Collection[str]) -> Token | None:
+        row = self._known(text)
+        if row is None:
+            return None
+        own = row.actors[0] if row.actors else row.subject
+        return row if client == own or row.audience in audiences else None
+
+    def _read(self, text: str) -> UnverifiedJws:
+        """The access token that a text claims to be: a task's, or a person's."""
+        try:
+            return parse_jws(text, kind=TASK_TOKEN)
+        except TokenClaimsError:
+            return parse_jws(text, kind=PERSON_TOKEN)
+
+    def _believe(self, snapshot: Snapshot, text: str, jws: UnverifiedJws, audience: str, now: Instant) -> Jws:
+        """The token, whose signature was verified now or before (rules 1 and 5)."""
+        name = sha256(text.encode("ascii")).hexdigest(), audience
+        with self._lock:
+            known = self._seen.get(name)
+            if known is not None:
+                self._seen.move_to_end(name)
+        if known is not None:
+            if now >= known.claims.expires:
+                raise TokenExpiredError("the token has expired", where="exp")
+            return known
+        key = snapshot.tokens.key(jws.header.kid)
+        trust = Trust(
+            issuer=self._issuing.issuer,
+            audience=audience,
+            keys=() if key is None else (_public(key.public),),
+        )
+        believed = verify_jws(jws, trust=trust, check=self._means.tokens, now=now)
+        with self._lock:
+            self._seen[name] = believed
+            while len(self._seen) > _REMEMBERED:
+                self._seen.popitem(last=False)
+        return believed
+
+
+def _row(snapshot: Snapshot, jws: UnverifiedJws) -> Token | None:
+    space = jws.claimed.rest.get("namespace")
+    return snapshot.tokens.token(space, jws.claimed.id) if isinstance(space, str) else None
+
+
+def _principal(token: Token) -> Principal:
+    proof = TokenProof(token=token.id, binding=token.binding, task=token.task)
+    if token.form is TokenForm.PERSON:
+        return Principal(
+            kind=PrincipalKind.PERSON, namespace=token.namespace, name=person_of(token), proof=proof
+        )
+    return Principal(kind=PrincipalKind.AGENT, namespace=token.namespace, name=token.agent, proof=proof)
+
+
+@lru_cache(maxsize=64)
+def _public(raw: bytes) -> Jwk:
+    return parse_jwk(json.loads(raw))
