@@ -94,7 +94,7 @@ def test_i43_a136_tokens_of_a_revoked_key_are_refused_from_then_on_by_every_daem
     here.signer.signer = other.signer.signer
     here.keys.revoke(before["current"], ANN, why="lost")
     for one in (here, other):
-        refused("token-key-revoked", lambda one=one: one.verify(issued.text))  # type: ignore[misc]
+        refused("token-key-revoked", lambda one=one: one.verify(issued.text))  # type: ignore[misc]  # bound in the loop
     assert kids(here)["current"] == before["next"]
     assert before["current"] not in published(here)
     other.verify(other.issue(task).text)

@@ -153,7 +153,7 @@ def test_a151_a_token_is_bound_unless_whoever_issues_it_says_otherwise(here: Tok
         here.issue(task, binding=None)
     bound = here.issue(task)
     for shown in (None, OTHER_KEY, replace(KEY, kind=type(KEY.kind).MTLS)):
-        refused("token-unbound", lambda shown=shown: here.verify(bound.text, shown=shown))  # type: ignore[misc]
+        refused("token-unbound", lambda shown=shown: here.verify(bound.text, shown=shown))  # type: ignore[misc]  # bound in the loop
     bearer = here.issue(task, binding=None, bearer=True)
     assert "cnf" not in claims_in(bearer.text)
     assert here.verify(bearer.text, shown=None).principal.proof.words.endswith("(bearer)")
@@ -167,7 +167,7 @@ def test_a135_a_token_is_for_its_agents_task_its_audience_and_its_namespace(here
     refused("unknown-identity", lambda: here.issue(task, namespace="acme"))
     issued = here.issue(task)
     for audience in ("", API[:-1], API + "x", API.upper(), ISSUER):
-        refused("token-audience", lambda audience=audience: here.verify(issued.text, audience=audience))  # type: ignore[misc]
+        refused("token-audience", lambda audience=audience: here.verify(issued.text, audience=audience))  # type: ignore[misc]  # bound in the loop
     refused("unknown-token", lambda: here.verify(issued.text, namespace="acme"))
     here.verify(issued.text, namespace="default")
 

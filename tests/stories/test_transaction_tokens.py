@@ -61,7 +61,7 @@ def test_an_action_that_was_never_permitted_or_has_an_outcome_has_none(here: Tok
     done = here.world.ask(task)
     here.world.tell(id_of(done))
     for action in (id_of(refused_one), id_of(done), "act_nothing", ""):
-        refused("action-not-open", lambda action=action: ask(here, task, action))  # type: ignore[misc]
+        refused("action-not-open", lambda action=action: ask(here, task, action))  # type: ignore[misc]  # bound in the loop
     assert here.rows() == ()
 
 

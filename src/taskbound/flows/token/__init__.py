@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from taskbound.flows.token.claims import sweep_claims, use_claim, use_claims
 from taskbound.flows.token.clients import add_client, drop_client
+from taskbound.flows.token.exchange import Exchanged, Exchanges
 from taskbound.flows.token.issuing import Tokens
 from taskbound.flows.token.keys import TokenKeys
 from taskbound.flows.token.orders import (
@@ -19,6 +20,8 @@ from taskbound.flows.token.signing import RowSigner
 from taskbound.flows.token.verifying import Verification, Verified
 
 __all__ = [
+    "Exchanged",
+    "Exchanges",
     "Issued",
     "Issuing",
     "PersonTokenOrder",

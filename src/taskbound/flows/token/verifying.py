@@ -94,6 +94,14 @@ class Verification:
             MalformedError: It is no token of such a kind.
             DeniedError: It proves nothing now, and why.
         """
+        verified = self._verified(text, audience, namespace)
+        row = verified.token
+        if row.binding is not None and row.binding != shown:
+            raise UnboundTokenError("the token was shown without the key that it is bound to")  # 4
+        return verified
+
+    def _verified(self, text: str, audience: str, namespace: str) -> Verified:
+        """The token, that holds now, whoever shows it (rules 1 to 3)."""
         jws = self._read(text)
         with self._means.store.read() as snapshot:
             row = _row(snapshot, jws)
@@ -104,9 +112,16 @@ class Verification:
             if row.digest != believed.payload_digest or KINDS_OF_FORM[row.form] is not believed.kind:
                 raise TokenAlteredError("the token is not what its row says")  # 2
             require_token_stands(snapshot, row, now)  # 3
-        if row.binding is not None and row.binding != shown:
-            raise UnboundTokenError("the token was shown without the key that it is bound to")  # 4
         return Verified(principal=_principal(row), token=row)
+
+    def verify_subject(self, text: str, *, namespace: str) -> Verified:
+        """Whose token is exchanged for another: it is for us, and nobody shows its key (`exchange`, rule 2).
+
+        Raises:
+            MalformedError: It is no token of such a kind.
+            DeniedError: It is worth nothing now, or is for somebody else.
+        """
+        return self._verified(text, self._issuing.issuer, namespace)
 
     def introspect(self, text: str, *, client: str, audiences: Collection[str]) -> dict[str, JsonValue]:
         """What a token is worth, for one that it was issued to or that it is for (RFC 7662 §2.2; rule 6).

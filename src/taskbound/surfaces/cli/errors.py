@@ -70,7 +70,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         unpinnable unreadable-plan unsupported-version unwritable
         verifier-key-malformed
         bad-oauth-client bad-oauth-metadata bad-token-life
-        bad-content-digest
+        bad-content-digest bad-details bad-exchange unknown-grant
         bad-secret bad-selector bad-slot not-started other-sealing-key
         bad-api-address bad-body bad-page-cursor bad-query bad-tls
     """,
@@ -105,7 +105,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         unknown-server unknown-session unknown-template unknown-tool unproven unvouched upstream-exists
         wrong-monitor-code wrong-state
         other-issuer token-refused token-too-wide
-        unknown-status-list
+        unknown-status-list bad-scope unknown-target
         replayed action-not-open actor-chain token-altered token-ended token-key-revoked token-of-another
         token-revoked token-unbound unknown-token unknown-token-key weaker-binding
         dpop-key dpop-method dpop-nonce dpop-token dpop-uri dpop-window

@@ -1,0 +1,243 @@
+"""Asking for a token by exchange (RFC 8693): what may be asked, and what the errors are called there.
+
+1. A parameter stands once (RFC 6749 §3.2); one target is named, by `resource` (RFC 8707 §2) or by `audience`.
+   What nobody here knows is passed over, as RFC 6749 has it.
+2. The subject is a task by its name, or an access token of ours. A refresh token is none (draft on
+   transaction tokens, §9.2).
+3. `scope` is one word, the whole of what such a token has; nothing is split, folded or guessed.
+4. `authorization_details` are one object of our type with members of its own and no others (RFC 9396 §5).
+5. Each refusal has one name in OAuth; whatever has none is `invalid_request` (RFC 8693 §2.2.2), what is our
+   own trouble is `temporarily_unavailable` (RFC 6749 §4.1.2.1), and who asks is never told more than that.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action import Limits, parse_document
+from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
+from taskbound.core.token.claims import DETAILS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = [
+    "ACCESS_TOKEN",
+    "GRANT",
+    "OAUTH_ERRORS",
+    "TASK_REFERENCE",
+    "TRANSACTION_TOKEN",
+    "BadDetailsError",
+    "BadExchangeError",
+    "BadScopeError",
+    "Details",
+    "Exchange",
+    "TargetUnknownError",
+    "UnknownGrantError",
+    "oauth_error",
+    "parse_details",
+    "parse_exchange",
+    "parse_request_details",
+]
+
+GRANT: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
+_TYPE: Final = "urn:ietf:params:oauth:token-type:"
+ACCESS_TOKEN: Final = _TYPE + "access_token"
+TRANSACTION_TOKEN: Final = _TYPE + "txn_token"
+TASK_REFERENCE: Final = "urn:taskbound:params:oauth:token-type:task"
+_SUBJECTS: Final = frozenset({TASK_REFERENCE, ACCESS_TOKEN})
+_WANTED: Final = frozenset({ACCESS_TOKEN, TRANSACTION_TOKEN})
+_URI: Final = re.compile(r"[a-z][a-z0-9+.-]*:[!-\"$-~]{1,500}", re.ASCII)
+_LONGEST: Final = 16_384
+_LIMITS: Final = Limits(size=8_192, depth=4, parts=64)
+
+
+class BadExchangeError(MalformedError):
+    """What is asked of the token endpoint is no exchange of a token."""
+
+    code = "bad-exchange"
+    remedy = "see RFC 8693 §2.1, and docs/guides/task-tokens.md"
+
+
+class UnknownGrantError(MalformedError):
+    """The token endpoint is asked for something else than it gives."""
+
+    code = "unknown-grant"
+    remedy = "the metadata of the authorization server lists what it gives (RFC 8414)"
+
+
+class TargetUnknownError(DeniedError):
+    """No token is issued for this resource."""
+
+    code = "unknown-target"
+    remedy = "name one resource that tokens are issued for, exactly as it is configured"
+
+
+class BadScopeError(DeniedError):
+    """A token of this kind has another scope than the one that is asked for."""
+
+    code = "bad-scope"
+    remedy = "leave `scope` out, or ask for `task`; of a transaction token it is the tool"
+
+
+class BadDetailsError(MalformedError):
+    """`authorization_details` don't say which task."""
+
+    code = "bad-details"
+    remedy = "one object of type `taskbound_task` with `template` and `purpose`, and `seconds` or none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """What is asked for by exchange."""
+
+    subject: str
+    subject_type: str
+    wanted: str
+    """The type of token."""
+    target: str
+    scope: str
+    details: str
+    """`authorization_details`, as text; empty where there are none."""
+    request_details: str
+    """Of a transaction token: which action, as text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Details:
+    """A task that is to be started or handed on."""
+
+    template: str
+    purpose: str
+    seconds: int = 0
+    """0 for as long as may be."""
+
+
+def parse_exchange(form: Mapping[str, Sequence[str]]) -> Exchange:
+    """What a form asks for (rules 1 to 3).
+
+    Args:
+        form: The parameters, each with all its values.
+
+    Raises:
+        UnknownGrantError: It is another grant.
+        BadExchangeError: It is no exchange.
+        TargetUnknownError: It names several targets, or one that can't be.
+    """
+    if _one(form, "grant_type") != GRANT:
+        raise UnknownGrantError("the token endpoint gives tokens by exchange", where="grant_type")
+    targets = [*form.get("resource", ()), *form.get("audience", ())]
+    if len(targets) > 1:
+        raise TargetUnknownError("a token is for one target", where="resource")
+    if not targets:
+        raise BadExchangeError(
+            "a token is for one target, named by `resource` or `audience`", where="resource"
+        )
+    if form.get("resource") and _URI.fullmatch(targets[0]) is None:
+        raise TargetUnknownError("`resource` is an absolute URI without a fragment", where="resource")
+    asked = Exchange(
+        subject=_one(form, "subject_token"),
+        subject_type=_one(form, "subject_token_type"),
+        wanted=_one(form, "requested_token_type", ACCESS_TOKEN),
+        target=targets[0],
+        scope=_one(form, "scope", ""),
+        details=_one(form, "authorization_details", ""),
+        request_details=_one(form, "request_details", ""),
+    )
+    if asked.subject_type not in _SUBJECTS:
+        raise BadExchangeError("the subject is a task or an access token of ours", where="subject_token_type")
+    if asked.wanted not in _WANTED:
+        raise BadExchangeError("such a token is not issued here", where="requested_token_type")
+    if ("actor_token" in form) is not ("actor_token_type" in form):
+        raise BadExchangeError("`actor_token` and its type stand together", where="actor_token_type")
+    return asked
+
+
+def parse_details(text: str) -> Details:
+    """The task that `authorization_details` name (rule 4).
+
+    Raises:
+        BadDetailsError: They name none.
+    """
+    try:
+        found = parse_document(text.encode("utf-8", "surrogatepass"), limits=_LIMITS)
+    except MalformedError as error:
+        raise BadDetailsError(f"they can't be read: {error.message}") from error
+    one = found[0] if isinstance(found, list) and len(found) == 1 else None
+    if not isinstance(one, dict) or one.get("type") != DETAILS:
+        raise BadDetailsError(f"they are a list of one object of type `{DETAILS}`")
+    if one.keys() - {"type", "template", "purpose", "seconds"}:
+        raise BadDetailsError("the object has a member that no such object has")
+    template, purpose, seconds = one.get("template"), one.get("purpose"), one.get("seconds", 0)
+    if not isinstance(template, str) or not isinstance(purpose, str) or not template:
+        raise BadDetailsError("`template` and `purpose` are texts")
+    if not isinstance(seconds, int) or isinstance(seconds, bool) or seconds < 0:
+        raise BadDetailsError("`seconds` is a whole number")
+    return Details(template=template, purpose=purpose, seconds=seconds)
+
+
+def parse_request_details(text: str) -> tuple[str, str]:
+    """The action that a transaction token is asked for, and the digest of its content, which may be empty.
+
+    Raises:
+        BadExchangeError: None is named.
+    """
+    try:
+        found = parse_document(text.encode("utf-8", "surrogatepass"), limits=_LIMITS)
+    except MalformedError as error:
+        raise BadExchangeError(f"they can't be read: {error.message}", where="request_details") from error
+    members = found if isinstance(found, dict) else {}
+    action, content = members.get("action"), members.get("content_digest", "")
+    if (
+        not isinstance(action, str)
+        or not isinstance(content, str)
+        or members.keys() - {"action", "content_digest"}
+    ):
+        raise BadExchangeError(
+            "they name an `action`, and a `content_digest` or none", where="request_details"
+        )
+    return action, content
+
+
+OAUTH_ERRORS: Final[Mapping[str, str]] = {
+    "unknown-grant": "unsupported_grant_type",
+    "unknown-target": "invalid_target",
+    "bad-scope": "invalid_scope",
+    "bad-details": "invalid_authorization_details",
+    "outside-parent": "invalid_authorization_details",
+    "outside-ceiling": "invalid_authorization_details",
+    "outside-grantable": "invalid_authorization_details",
+    "longer-than-parent": "invalid_authorization_details",
+    "unknown-template": "invalid_authorization_details",
+    "bad-task": "invalid_authorization_details",
+    "unproven": "invalid_client",
+    "inactive-agent": "unauthorized_client",
+    "unknown-identity": "unauthorized_client",
+}
+"""By code: what OAuth calls it (RFC 6749 §5.2, RFC 8693 §2.2.2, RFC 9396 §5, RFC 8707 §2); see rule 5."""
+
+
+def oauth_error(error: TaskboundError) -> str:
+    """What OAuth calls this refusal (rule 5)."""
+    known = OAUTH_ERRORS.get(error.code)
+    if known is not None:
+        return known
+    return "temporarily_unavailable" if isinstance(error, UnavailableError) else "invalid_request"
+
+
+def _one(form: Mapping[str, Sequence[str]], name: str, default: str | None = None) -> str:
+    """The one value of a parameter (rule 1).
+
+    Raises:
+        BadExchangeError: It is missing, or stands twice, or is too long.
+    """
+    values = form.get(name, ())
+    if not values and default is not None:
+        return default
+    if len(values) != 1:
+        raise BadExchangeError(f"`{name}` stands once", where=name)
+    if not values[0] or len(values[0]) > _LONGEST:
+        raise BadExchangeError(f"`{name}` is empty or too long", where=name)
+    return values[0]

@@ -1,0 +1,263 @@
+"""The exchange of RFC 8693: a proven agent gets a token of its task, of a part of another's, or of a new one.
+
+1. Whoever asks is proven before (`flows.identity`), and is the actor. Nobody acts for another agent.
+2. The subject is one of: a task, by its name, which is the agent's own; a task token, its own or another
+   agent's; a person's token. A token that is exchanged is for us: its `aud` is our issuer's name. A resource
+   that was shown one can't hand it on.
+3. The token of another agent's task is exchanged for one of a child task (`flows.task.delegate`): narrower,
+   never longer, in its own name. An agent hands on only to one whose owner is in charge of the task: who
+   asked for it, or owns the first agent.
+4. A person's token is exchanged for one of a task that is started in their name, from a template that the
+   request names: what they may start is asked as if they did it themselves.
+5. A token is always bound, to the key that this request was made with, and as firmly as the one that it is
+   made of. It ends no later than that one and than what proved the agent.
+6. Scope and target are what is asked for or nothing is issued (`core.token.exchange`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.clock import Instant, seconds
+from taskbound.core.identity.proof import Principal, PrincipalKind, WorkloadProof
+from taskbound.core.task import NoTaskError, NotInChargeError
+from taskbound.core.token import (
+    NEVER,
+    NotOpenError,
+    TokenForm,
+    agent_name,
+    require_as_firm,
+    require_bound,
+)
+from taskbound.core.token.exchange import (
+    ACCESS_TOKEN,
+    TASK_REFERENCE,
+    TRANSACTION_TOKEN,
+    BadExchangeError,
+    BadScopeError,
+    TargetUnknownError,
+    parse_details,
+    parse_exchange,
+    parse_request_details,
+)
+from taskbound.flows.means import Actor
+from taskbound.flows.task import ChildOrder, TaskOrder
+from taskbound.flows.token.orders import TaskTokenOrder, TransactionTokenOrder
+from taskbound.flows.token.standing import person_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from taskbound.core.identity.proof import Binding
+    from taskbound.core.token import Token
+    from taskbound.core.token.exchange import Exchange
+    from taskbound.flows.means import Means
+    from taskbound.flows.task import Delegations, Tasks
+    from taskbound.flows.token.issuing import Tokens
+    from taskbound.flows.token.orders import Issued
+    from taskbound.flows.token.verifying import Verification
+
+__all__ = ["Exchanged", "Exchanges"]
+
+_LONGEST_TASK: Final = 3600
+"""Seconds of a task that is started by exchange and names none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchanged:
+    """What the token endpoint answers with (RFC 8693 §2.2.1)."""
+
+    issued: Issued
+    kind: str
+    """`issued_token_type`."""
+    token_type: str
+    """`DPoP`, `Bearer` for one that is bound to a certificate, or `N_A` (RFC 9449 §5, RFC 8705 §3)."""
+    life: int
+    """`expires_in`."""
+    scope: str
+    task: str
+
+
+class Exchanges:
+    """Exchanges tokens; used from one thread at a time."""
+
+    def __init__(
+        self,
+        means: Means,
+        *,
+        tokens: Tokens,
+        verification: Verification,
+        tasks: Tasks,
+        delegations: Delegations,
+        targets: Callable[[Principal], Collection[str]],
+    ) -> None:
+        """Keep what to work with.
+
+        Args:
+            means: What flows are given.
+            tokens: Issues.
+            verification: Verifies what is exchanged.
+            tasks: Starts tasks.
+            delegations: Hands parts of tasks on.
+            targets: The resources that an agent can have tokens for, beside our own issuer.
+        """
+        self._means = means
+        self._tokens = tokens
+        self._verification = verification
+        self._tasks = tasks
+        self._delegations = delegations
+        self._targets = targets
+
+    def exchange(
+        self, form: Mapping[str, Sequence[str]], principal: Principal, binding: Binding | None
+    ) -> Exchanged:
+        """The token that a form asks for.
+
+        Args:
+            form: The parameters of the request, each with all its values.
+            principal: Who asks, proven (rule 1).
+            binding: The key that the request was made with.
+
+        Raises:
+            MalformedError: It can't be read as an exchange.
+            DeniedError: It is refused, and why; `core.token.exchange.oauth_error` has OAuth's word.
+            UnavailableError: It can't be done now.
+        """
+        asked = parse_exchange(form)
+        require_bound(binding)  # 5
+        if principal.kind is not PrincipalKind.AGENT:
+            raise BadExchangeError("a token is exchanged by an agent")
+        if asked.wanted == TRANSACTION_TOKEN:
+            return self._transaction(asked, principal)
+        if asked.scope not in {"", "task"}:
+            raise BadScopeError("the scope of a task token is `task`", where="scope")
+        if asked.target not in {self._tokens.issuing.issuer, *self._targets(principal)}:
+            raise TargetUnknownError("no token is issued for that resource", where="resource")
+        task, subject = self._subject(asked, principal, binding)
+        until = _until(principal, subject)
+        order = TaskTokenOrder(
+            namespace=principal.namespace,
+            task=task,
+            agent=principal.name,
+            audience=asked.target,
+            binding=binding,
+            until=until,
+            parent="" if subject is None else subject.id,
+        )
+        issued = self._tokens.issue_task_token(order, _actor(principal))
+        bound = issued.token.binding
+        return Exchanged(
+            issued=issued,
+            kind=ACCESS_TOKEN,
+            token_type="DPoP" if bound is not None and bound.kind.value == "jkt" else "Bearer",
+            life=_life(issued),
+            scope="task",
+            task=task,
+        )
+
+    def _subject(
+        self, asked: Exchange, principal: Principal, binding: Binding | None
+    ) -> tuple[str, Token | None]:
+        """The task that the token will be of, and the token that it is exchanged for (rules 2 to 4)."""
+        if asked.subject_type == TASK_REFERENCE:
+            return asked.subject, None
+        subject = self._verification.verify_subject(asked.subject, namespace=principal.namespace).token
+        require_as_firm(binding, subject.binding)  # 5
+        if subject.form is TokenForm.PERSON:
+            return self._started(asked, principal, subject), subject
+        if subject.agent == principal.name:
+            return subject.task, subject
+        return self._handed_on(asked, principal, subject), subject
+
+    def _started(self, asked: Exchange, principal: Principal, subject: Token) -> str:
+        details = parse_details(asked.details)
+        order = TaskOrder(
+            namespace=principal.namespace,
+            agent=principal.name,
+            purpose=details.purpose,
+            seconds=details.seconds or _LONGEST_TASK,
+            template=details.template,
+        )
+        return self._tasks.start(order, _for(person_of(subject), subject, principal)).id  # 4
+
+    def _handed_on(self, asked: Exchange, principal: Principal, subject: Token) -> str:
+        details = parse_details(asked.details)
+        space = principal.namespace
+        with self._means.store.read() as snapshot:
+            task = snapshot.tasks.task(space, subject.task)
+            above = snapshot.identities.agent(space, subject.agent)
+            mine = snapshot.identities.agent(space, principal.name)
+        if task is None or above is None or mine is None:
+            raise NoTaskError(f"no task is named `{subject.task}`")
+        if mine.owner not in {task.requester, above.owner}:
+            raise NotInChargeError(
+                f"agent `{principal.name}` is `{mine.owner}`'s, who is not in charge of task `{task.id}`"
+            )  # 3
+        order = ChildOrder(
+            namespace=space,
+            parent=task.id,
+            agent=principal.name,
+            purpose=details.purpose,
+            seconds=details.seconds,
+            template=details.template,
+        )
+        return self._delegations.delegate(order, _for(task.requester, subject, principal)).id
+
+    def _transaction(self, asked: Exchange, principal: Principal) -> Exchanged:
+        """A transaction token of an action of the agent's own task."""
+        if asked.target != self._tokens.issuing.domain:
+            raise TargetUnknownError("a transaction token is for the trust domain", where="audience")
+        name, content = parse_request_details(asked.request_details)
+        task, parent = asked.subject, ""
+        if asked.subject_type == ACCESS_TOKEN:
+            subject = self._verification.verify_subject(asked.subject, namespace=principal.namespace).token
+            if subject.form is not TokenForm.TASK or subject.agent != principal.name:
+                raise NotOpenError(f"`{name}` is no open action of that task")
+            task, parent = subject.task, subject.id
+        with self._means.store.read() as snapshot:
+            action = snapshot.actions.action(principal.namespace, name)
+        if action is None or action.task != task:
+            raise NotOpenError(f"`{name}` is no open action of that task")
+        if asked.scope != action.tool:
+            raise BadScopeError("the scope of a transaction token is the tool of its action", where="scope")
+        order = TransactionTokenOrder(
+            namespace=principal.namespace,
+            task=task,
+            agent=principal.name,
+            action=name,
+            content=content,
+            parent=parent,
+        )
+        issued = self._tokens.issue_transaction_token(order, _actor(principal))
+        return Exchanged(
+            issued=issued,
+            kind=TRANSACTION_TOKEN,
+            token_type="N_A",  # noqa: S106 - no secret
+            life=_life(issued),
+            scope=asked.scope,
+            task=task,
+        )
+
+
+def _actor(principal: Principal) -> Actor:
+    return Actor(name=agent_name(principal.namespace, principal.name), proof=principal.proof.words)
+
+
+def _for(person: str, subject: Token, principal: Principal) -> Actor:
+    """The person in whose name an agent acts, as records have it: with the token, and who showed it."""
+    return Actor(
+        name=person, proof=f"token:{subject.id} shown by {agent_name(principal.namespace, principal.name)}"
+    )
+
+
+def _until(principal: Principal, subject: Token | None) -> Instant:
+    """When what the token rests on ends (rule 5)."""
+    ends = [] if subject is None else [subject.expires]
+    if isinstance(principal.proof, WorkloadProof):
+        ends.append(principal.proof.until)
+    return min(ends, default=NEVER)
+
+
+def _life(issued: Issued) -> int:
+    return (issued.token.expires - issued.token.issued) // seconds(1)

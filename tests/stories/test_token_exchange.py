@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from taskbound.core.clock import Instant, seconds
+from taskbound.core.errors import TaskboundError
+from taskbound.core.identity.proof import (
+    Binding,
+    BindingKind,
+    Principal,
+    PrincipalKind,
+    WorkloadKind,
+    WorkloadProof,
+)
+from taskbound.core.task import TaskEvent, Template
+from taskbound.core.token import TokenKeyState
+from taskbound.core.token.exchange import (
+    ACCESS_TOKEN,
+    GRANT,
+    TASK_REFERENCE,
+    TRANSACTION_TOKEN,
+    oauth_error,
+)
+from taskbound.flows.identity import register_person
+from taskbound.flows.task.template import save_template
+from taskbound.flows.token.exchange import Exchanged, Exchanges
+from taskbound.flows.token.orders import PersonTokenOrder
+from tests.token_world import API, ISSUER, KEY, OTHER_KEY, TokenWorld, claims_in
+from tests.world import ANN, CEILING, SCOPE, id_of, scope_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskbound.core.task import Task
+
+MTLS = Binding(kind=BindingKind.MTLS, thumbprint="m" * 43)
+DETAILS = json.dumps([{"type": "taskbound_task", "template": "pay", "purpose": "the rest"}])
+
+
+def agent(here: TokenWorld, name: str = "coder", life: int = 3600) -> Principal:
+    until = Instant(here.world.clock.now() + seconds(life))
+    proof = WorkloadProof(kind=WorkloadKind.KEY, issuer="", subject="k", until=until)
+    return Principal(kind=PrincipalKind.AGENT, namespace="default", name=name, proof=proof)
+
+
+def exchange(
+    here: TokenWorld, principal: Principal, subject: str, binding: Binding | None = KEY, /, **more: str
+) -> Exchanged:
+    kind = TASK_REFERENCE if subject.startswith("tsk_") else ACCESS_TOKEN
+    plain = {
+        "grant_type": GRANT,
+        "subject_token": subject,
+        "subject_token_type": kind,
+        "resource": API,
+    }
+    form = {name: [value] for name, value in (plain | more).items() if value}
+    exchanges = Exchanges(
+        here.means,
+        tokens=here.tokens,
+        verification=here.verification,
+        tasks=here.world.tasks,
+        delegations=here.world.delegations,
+        targets=lambda _: [API],
+    )
+    return exchanges.exchange(form, principal, binding)
+
+
+def refused(code: str, work: Callable[[], object], oauth: str = "invalid_request") -> None:
+    with pytest.raises(TaskboundError) as found:
+        work()
+    assert found.value.code == code, found.value
+    assert oauth_error(found.value) == oauth
+
+
+def save(here: TokenWorld, name: str, scope: dict[str, Any]) -> None:
+    order = Template(namespace="default", name=name, scope=scope_of(scope), seconds=600, purpose=name)
+    save_template(here.means, order, ANN)
+
+
+def handed(here: TokenWorld) -> tuple[Task, str]:
+    """A task of `coder`, and the token that it asked for to hand it on; `helper` is there, and a template."""
+    task = here.settle_in()
+    here.world.add_agent("helper")
+    save(here, "pay", SCOPE)
+    return task, here.issue(task, audience=ISSUER).text
+
+
+def test_an_agent_gets_a_token_of_its_own_task_bound_to_its_key(here: TokenWorld) -> None:
+    task = here.settle_in()
+    done = exchange(here, agent(here), task.id)
+    assert (done.kind, done.token_type, done.scope, done.task) == (ACCESS_TOKEN, "DPoP", "task", task.id)
+    assert done.life == 300
+    assert here.verify(done.issued.text).principal.name == "coder"
+    assert exchange(here, agent(here), task.id, MTLS).token_type == "Bearer"
+    assert exchange(here, agent(here), task.id, scope="task").scope == "task"
+
+
+def test_a151_a_token_ends_no_later_than_what_proved_its_agent(here: TokenWorld) -> None:
+    task = here.settle_in()
+    assert exchange(here, agent(here, life=20), task.id).life <= 20
+
+
+def test_a151_nothing_is_issued_without_a_key(here: TokenWorld) -> None:
+    task = here.settle_in()
+    refused("token-unbound", lambda: exchange(here, agent(here), task.id, None))
+    assert here.rows() == ()
+
+
+@pytest.mark.parametrize(
+    "scope", ["admin", "task admin", "task ", " task", "task\ttask", "TASK", "*", "task,x"]
+)
+def test_a140_a151_a_wider_or_strangely_written_scope_is_refused(here: TokenWorld, scope: str) -> None:
+    task = here.settle_in()
+    refused("bad-scope", lambda: exchange(here, agent(here), task.id, scope=scope), "invalid_scope")
+
+
+@pytest.mark.parametrize(
+    "target", [API[:-1], API + "x", "https://evil.example/", API.upper().replace("HTTPS", "https")]
+)
+def test_a151_a_resource_that_no_token_is_issued_for_is_refused(here: TokenWorld, target: str) -> None:
+    task = here.settle_in()
+    refused("unknown-target", lambda: exchange(here, agent(here), task.id, resource=target), "invalid_target")
+
+
+def test_a135_a_task_of_another_agent_or_that_is_none_is_refused(here: TokenWorld) -> None:
+    task, _ = handed(here)
+    refused("no-task", lambda: exchange(here, agent(here, "helper"), task.id))
+    refused("no-task", lambda: exchange(here, agent(here), "tsk_nothing"))
+    other = replace(agent(here), namespace="acme")
+    refused("unknown-identity", lambda: exchange(here, other, task.id), "unauthorized_client")
+
+
+def test_a_token_that_was_handed_on_becomes_one_of_a_child_task_that_says_both(here: TokenWorld) -> None:
+    task, token = handed(here)
+    done = exchange(here, agent(here, "helper"), token, OTHER_KEY, authorization_details=DETAILS)
+    child = here.world.task(replace(task, id=done.task))
+    assert (child.parent, child.agent, child.requester) == (task.id, "helper", "ann")
+    assert child.deadline <= task.deadline
+    found = claims_in(done.issued.text)
+    assert found["act"] == {"sub": "agent:helper", "act": {"sub": "agent:coder"}}
+    assert (found["sub"], found["client_id"]) == ("person:ann", "agent:helper")
+    assert found["exp"] <= claims_in(token)["exp"]
+    assert here.verify(done.issued.text, shown=OTHER_KEY).principal.name == "helper"
+    started = here.world.events("task-started")[-1]
+    assert started["proof"] == f"token:{claims_in(token)['jti']} shown by agent:helper"
+    again = claims_in(exchange(here, agent(here, "helper"), done.task, OTHER_KEY).issued.text)
+    assert again["act"] == found["act"]
+    here.world.tasks.end("default", task.id, TaskEvent.CANCEL, ANN, reason="done")
+    refused("task-ended", lambda: here.verify(done.issued.text, shown=OTHER_KEY))
+
+
+def test_a151_a_token_that_was_shown_to_a_resource_is_handed_on_by_nobody(here: TokenWorld) -> None:
+    task, _ = handed(here)
+    shown = here.issue(task).text
+    refused(
+        "token-audience",
+        lambda: exchange(here, agent(here, "helper"), shown, authorization_details=DETAILS),
+    )
+
+
+def test_a151_an_agent_of_somebody_who_is_not_in_charge_is_handed_nothing(here: TokenWorld) -> None:
+    _, token = handed(here)
+    register_person(here.means, "default", "eve", uid=1001, actor=ANN)
+    here.world.agents.register(
+        "default",
+        "thief",
+        owner="eve",
+        approvers=("eve",),
+        monitor="world:1",
+        ceiling=scope_of(CEILING),
+        actor=replace(ANN, name="eve"),
+    )
+    refused(
+        "not-in-charge",
+        lambda: exchange(here, agent(here, "thief"), token, authorization_details=DETAILS),
+    )
+
+
+def test_i42_a151_a_binding_is_kept_as_firm_and_a_bearer_token_is_bound_from_then_on(
+    here: TokenWorld,
+) -> None:
+    task, _ = handed(here)
+    firm = here.issue(task, audience=ISSUER, binding=MTLS).text
+    refused("weaker-binding", lambda: exchange(here, agent(here), firm, KEY))
+    refused(
+        "weaker-binding",
+        lambda: exchange(here, agent(here, "helper"), firm, KEY, authorization_details=DETAILS),
+    )
+    bearer = here.issue(task, audience=ISSUER, binding=None, bearer=True).text
+    assert exchange(here, agent(here), bearer).issued.token.binding == KEY
+
+
+def test_a151_a_wider_child_and_one_without_a_template_are_refused(here: TokenWorld) -> None:
+    _, token = handed(here)
+    wide: dict[str, Any] = {"grants": [{"tool": "bank__pay", "others": "any"}]}
+    save(here, "wide", wide)
+    helper = agent(here, "helper")
+    for details, code in (
+        (DETAILS.replace("pay", "wide"), "outside-parent"),
+        (DETAILS.replace("pay", "none"), "bad-task"),
+        ("", "bad-details"),
+        (DETAILS.replace("}", ', "seconds": 7200}'), "longer-than-parent"),
+    ):
+        refused(
+            code,
+            lambda details=details: exchange(here, helper, token, authorization_details=details),  # type: ignore[misc]  # bound in the loop
+            "invalid_authorization_details",
+        )
+    assert len(here.world.events("task-started")) == 1
+
+
+def test_a151_a_chain_goes_in_no_circle(here: TokenWorld) -> None:
+    _, token = handed(here)
+    done = exchange(
+        here, agent(here, "helper"), token, OTHER_KEY, authorization_details=DETAILS, resource=ISSUER
+    )
+    refused(
+        "actor-chain", lambda: exchange(here, agent(here), done.issued.text, authorization_details=DETAILS)
+    )
+
+
+@pytest.mark.parametrize("how", ["revoked", "ended", "expired", "key"])
+def test_a151_a_subject_that_is_worth_nothing_gives_nothing(here: TokenWorld, how: str) -> None:
+    task, token = handed(here)
+    code = "token-revoked"
+    if how == "revoked":
+        here.verification.revoke(token, client="agent:coder", actor=ANN)
+    elif how == "ended":
+        here.world.tasks.end("default", task.id, TaskEvent.CANCEL, ANN, reason="done")
+        code = "task-ended"
+    elif how == "expired":
+        here.world.clock.advance(301)
+        code = "token-expired"
+    else:
+        here.keys.revoke(here.kid(TokenKeyState.CURRENT), ANN, why="lost")
+        code = "token-key-revoked"
+    for name in ("coder", "helper"):
+        refused(
+            code,
+            lambda name=name: exchange(here, agent(here, name), token, authorization_details=DETAILS),  # type: ignore[misc]  # bound in the loop
+        )
+
+
+def test_a_persons_token_starts_a_task_of_a_template_in_their_name(here: TokenWorld) -> None:
+    handed(here)
+    order = PersonTokenOrder(namespace="default", person="ann", audience=ISSUER, binding=KEY)
+    token = here.tokens.issue_person_token(order, ANN).text
+    done = exchange(here, agent(here), token, authorization_details=DETAILS)
+    found = claims_in(done.issued.text)
+    assert (found["sub"], found["act"]) == ("person:ann", {"sub": "agent:coder"})
+    started = here.world.events("task-started")[-1]
+    assert (started["by"], started["template"], started["purpose"]) == ("ann", "pay", "the rest")
+    refused("bad-details", lambda: exchange(here, agent(here), token), "invalid_authorization_details")
+
+
+def test_an_action_of_the_agents_task_gets_a_transaction_token(here: TokenWorld) -> None:
+    task, token = handed(here)
+    action = id_of(here.world.ask(task))
+    more = {
+        "requested_token_type": TRANSACTION_TOKEN,
+        "resource": "",
+        "audience": "corp.example",
+        "scope": "bank__pay",
+        "request_details": json.dumps({"action": action}),
+    }
+    for subject in (task.id, token):
+        done = exchange(here, agent(here), subject, KEY, **more)
+        assert (done.kind, done.token_type, done.scope) == (TRANSACTION_TOKEN, "N_A", "bank__pay")
+        assert claims_in(done.issued.text)["txn"] == action
+    refused("action-not-open", lambda: exchange(here, agent(here, "helper"), token, KEY, **more))
+    refused("no-task", lambda: exchange(here, agent(here, "helper"), task.id, KEY, **more))
+    for changed, code, oauth in (
+        ({"scope": "bank__look"}, "bad-scope", "invalid_scope"),
+        ({"scope": ""}, "bad-scope", "invalid_scope"),
+        ({"audience": "other.example"}, "unknown-target", "invalid_target"),
+        ({"request_details": '{"action":"act_x"}'}, "action-not-open", "invalid_request"),
+        ({"request_details": ""}, "bad-exchange", "invalid_request"),
+    ):
+        refused(
+            code,
+            lambda changed=changed: exchange(here, agent(here), task.id, KEY, **(more | changed)),  # type: ignore[misc]  # bound in the loop
+            oauth,
+        )
+
+
+def test_only_an_agent_exchanges(here: TokenWorld) -> None:
+    task = here.settle_in()
+    person = replace(agent(here, "ann"), kind=PrincipalKind.PERSON)
+    refused("bad-exchange", lambda: exchange(here, person, task.id))
