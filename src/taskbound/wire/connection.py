@@ -120,6 +120,8 @@ class StatusReport(Message, frozen=True, tag="status", tag_field="is"):
     """How many of the running tasks are to learn from."""
     demo: bool = False
     """Whether the namespace is for trying out."""
+    agent_uids: tuple[int, ...] = ()
+    """Accounts under which gateways run, or may."""
 
 
 class TaskPush(Message, frozen=True, tag="task-changed", tag_field="push"):

@@ -91,6 +91,9 @@ Ask: TypeAlias = (
     | authorization.RemoveClient
     | authorization.ListClients
     | authorization.ShowClient
+    | workload.RenewAgentKey
+    | workload.ListAgentKeys
+    | workload.AssertAgentKey
     | workload.AddSelector
     | workload.RemoveSelector
     | workload.ListSelectors
@@ -186,6 +189,8 @@ Answer: TypeAlias = (
     | authorization.ClientRow
     | authorization.ClientRows
     | workload.SelectorRows
+    | workload.AgentKeyRows
+    | workload.Assertion
     | people.PersonKeyDetail
     | people.PersonKeyRows
     | people.PageOpened

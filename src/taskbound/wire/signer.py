@@ -10,7 +10,13 @@ from taskbound.wire.connection import Fault
 from taskbound.wire.frame import Message
 
 __all__ = [
+    "AgentKeyMade",
+    "AssertAgent",
+    "Asserted",
+    "ForgetAgentKey",
+    "Forgotten",
     "LastSigned",
+    "MakeAgentKey",
     "Sign",
     "Signed",
     "SignerAnswer",
@@ -52,8 +58,45 @@ class VerifierKey(Message, frozen=True, tag="key", tag_field="is"):
     key: str
 
 
-SignerAsk: TypeAlias = Sign | LastSigned
-SignerAnswer: TypeAlias = Signed | VerifierKey | Fault
+class MakeAgentKey(Message, frozen=True, tag="signer:agent-key", tag_field="op"):
+    """Make a key of an agent, and keep it."""
+
+    namespace: str
+    agent: str
+
+
+class AssertAgent(Message, frozen=True, tag="signer:assert-agent", tag_field="op"):
+    """Ask for a statement of the agent whose key this is."""
+
+    kid: str
+    audience: str
+
+
+class ForgetAgentKey(Message, frozen=True, tag="signer:forget-agent-key", tag_field="op"):
+    """Destroy a key of an agent."""
+
+    kid: str
+
+
+class AgentKeyMade(Message, frozen=True, tag="agent-key", tag_field="is"):
+    """The public half of a new key."""
+
+    public: bytes
+    """A JSON Web Key in canonical form."""
+
+
+class Asserted(Message, frozen=True, tag="asserted", tag_field="is"):
+    """A statement of an agent, signed."""
+
+    token: str
+
+
+class Forgotten(Message, frozen=True, tag="forgotten", tag_field="is"):
+    """The key is there no more."""
+
+
+SignerAsk: TypeAlias = Sign | LastSigned | MakeAgentKey | AssertAgent | ForgetAgentKey
+SignerAnswer: TypeAlias = Signed | VerifierKey | AgentKeyMade | Asserted | Forgotten | Fault
 
 ask_decoder = msgspec.json.Decoder(SignerAsk)
 """Reads what the daemon sends."""

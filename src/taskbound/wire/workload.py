@@ -1,10 +1,23 @@
-"""What proves agents: selectors."""
+"""What proves agents: selectors, and keys that we keep."""
 
 from __future__ import annotations
 
 from taskbound.wire.frame import Message
 
-__all__ = ["AddSelector", "ClaimText", "ListSelectors", "RemoveSelector", "SelectorRow", "SelectorRows"]
+__all__ = [
+    "AddSelector",
+    "AgentKeyRow",
+    "AgentKeyRows",
+    "AssertAgentKey",
+    "Assertion",
+    "ClaimText",
+    "ListAgentKeys",
+    "ListSelectors",
+    "RemoveSelector",
+    "RenewAgentKey",
+    "SelectorRow",
+    "SelectorRows",
+]
 
 
 class ClaimText(Message, frozen=True):
@@ -54,3 +67,45 @@ class SelectorRows(Message, frozen=True, tag="selectors", tag_field="is"):
     """Selectors, by agent and id."""
 
     rows: tuple[SelectorRow, ...]
+
+
+class RenewAgentKey(Message, frozen=True, tag="agent:key-renew", tag_field="op"):
+    """Have a new key of the agent made. Its owner's act, or the data directory's owner's."""
+
+    agent: str
+
+
+class ListAgentKeys(Message, frozen=True, tag="agent:key-list", tag_field="op"):
+    """Ask for the keys of one agent, or of all."""
+
+    agent: str = ""
+
+
+class AgentKeyRow(Message, frozen=True):
+    """One key that we keep."""
+
+    kid: str
+    agent: str
+    made: int
+    ended: int
+    """When it ceased to count; 0 for the one that does."""
+
+
+class AgentKeyRows(Message, frozen=True, tag="agent-keys", tag_field="is"):
+    """Keys, by agent, then as they were made."""
+
+    rows: tuple[AgentKeyRow, ...]
+
+
+class AssertAgentKey(Message, frozen=True, tag="agent:assertion", tag_field="op"):
+    """Ask for a statement of the agent. For a process beneath the run of its task, and for its gateway."""
+
+    agent: str = ""
+    """Empty for the one whose process asks."""
+
+
+class Assertion(Message, frozen=True, tag="assertion", tag_field="is"):
+    """A statement of an agent, for our own token endpoint (`client_assertion`)."""
+
+    agent: str
+    token: str

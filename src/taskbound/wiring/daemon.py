@@ -37,7 +37,7 @@ from taskbound import __version__
 from taskbound.adapters.approval.apart import ApartOperands
 from taskbound.adapters.approval.disk import DiskOperands
 from taskbound.adapters.clock.system import SystemChance, SystemClock
-from taskbound.adapters.keys.socket import SocketSigner
+from taskbound.adapters.keys.socket import SocketCustody, SocketSigner
 from taskbound.adapters.monitor.local import LocalMonitor
 from taskbound.adapters.policy.cedar import ApartLanguage, base_bundle
 from taskbound.core.decision import Allowance
@@ -46,6 +46,7 @@ from taskbound.flows.audit.sequencing import Sequencer, open_writer
 from taskbound.flows.means import Means
 from taskbound.flows.policy import Policies
 from taskbound.surfaces.api.daemon import Daemon, Place
+from taskbound.surfaces.api.place import DEFAULT_ISSUER
 from taskbound.surfaces.api.server import SocketServer
 from taskbound.wiring.accounts import open_to_group, parse_account, parse_gateway, parse_group
 from taskbound.wiring.child import ApiChild, EgressChild, SignerChild
@@ -107,6 +108,11 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--origin", default="", help="the log's name; the same as the signer's")
     add("--egress", type=parse_account, help="the account of an egress that is not this daemon's own")
     add("--api", type=parse_account, help="the account of an API that is not this daemon's own")
+    add(
+        "--issuer",
+        default=DEFAULT_ISSUER,
+        help="our own name as an issuer of tokens, such as the API's origin",
+    )
     add("--api-word", action="append", default=[], help="how this daemon's own API is told where to listen")
     add("--group", type=parse_group, help="a group that may connect (mode 0660), by name or gid")
     add(
@@ -204,7 +210,8 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
     child = None if told.signer else SignerChild(home, origin, create=not signed)
     signer = SocketSigner(Path(told.signer) if child is None else child.socket)
     sequencer = Sequencer(means, signer, origin)
-    daemon = Daemon(means, sequencer, loop, _place(home, told))
+    custody = SocketCustody(Path(told.signer) if child is None else child.socket)
+    daemon = Daemon(means, sequencer, loop, _place(home, told), custody)
     _begin(daemon)
     beside = _keep_beside(home, socket_path, told, daemon)
     rounds = Rounds(daemon, signer, origin, child)
@@ -276,6 +283,7 @@ def _place(home: Path, told: argparse.Namespace) -> Place:
         allowance=Allowance(burst=told.refusals_burst, rate=told.refusals_rate),
         egress=told.egress,
         api=told.api,
+        issuer=told.issuer,
     )
 
 
@@ -293,6 +301,7 @@ async def _stop(daemon: Daemon, rounds: Rounds, store: OpenedStore) -> None:
     daemon.looking.close()
     try:
         await daemon.first(lambda: daemon.refusals.tell(final=True))
+        await daemon.first(lambda: daemon.proofs.tell(final=True))
     except TaskboundError as error:
         _log.warning("what was refused beyond an allowance is not recorded: %s", error.message)
     await asyncio.to_thread(rounds.stop)

@@ -130,6 +130,7 @@ class Rounds:
             turn += 1
             await _due(self._end(daemon.tasks.expire))
             await _due(daemon.first(daemon.refusals.tell))
+            await _due(daemon.first(daemon.proofs.tell))
             if turn % _PRESENT == 0:
                 await _due(daemon.read(daemon.strangers.attend))
             if turn % _STRANGERS == 0:

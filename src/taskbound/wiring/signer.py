@@ -1,4 +1,4 @@
-"""The signer's process: the only one that reads the log's private key.
+"""The signer's process: the only one that reads the log's private key, and those of agents.
 
 1. Where the system can, no other process reads its memory, of the same account neither,
    and it leaves no core behind.
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from taskbound.adapters.keys.ed25519 import verify_ed25519
-from taskbound.adapters.keys.file import KeyDirectory, create_key_directory
+from taskbound.adapters.keys.file import AgentKeyFiles, KeyDirectory, create_key_directory
 from taskbound.adapters.keys.socket import serve_signer
 from taskbound.core.errors import TaskboundError
 from taskbound.flows.audit.signing import CheckpointSigner
@@ -72,7 +72,7 @@ def _serve(told: argparse.Namespace) -> None:
             sys.stdout.write("".join(f"{signer.verifier_key(origin)}\n" for origin in told.origin))
             return
         accounts = frozenset(told.account or [os.geteuid()])
-        serve_signer(signer, socket_path, accounts=accounts, mode=0o600, ready=ready)
+        serve_signer(signer, AgentKeyFiles(keys), socket_path, accounts=accounts, mode=0o600, ready=ready)
 
 
 def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:

@@ -72,10 +72,12 @@ def daemon_command(home: Path, *, api: str = "") -> tuple[str, ...]:
     settings = read_settings(home, {})
     words = _api_words(settings, api or settings.api_address)
     quota = ("--refusals-burst", str(settings.refusals_burst), "--refusals-rate", str(settings.refusals_rate))
+    named = _issuer(settings, api or settings.api_address)
+    issuer = ("--issuer", named) if named else ()
     module = ("-m", "taskbound.wiring.daemon")
     store = ("--store", settings.store) if settings.store else ()
     level = ("--log-level", settings.log_level)
-    return (sys.executable, "-P", "-E", *module, "--home", str(home), *level, *quota, *store, *words)
+    return (sys.executable, "-P", "-E", *module, "--home", str(home), *level, *quota, *store, *words, *issuer)
 
 
 def _api_words(settings: Settings, address: str) -> tuple[str, ...]:
@@ -88,6 +90,12 @@ def _api_words(settings: Settings, address: str) -> tuple[str, ...]:
         "client-roots": settings.api_client_roots,
     }
     return tuple(f"--api-word=--{name}={value}" for name, value in told.items() if address and value)
+
+
+def _issuer(settings: Settings, address: str) -> str:
+    """Our own name as an issuer of tokens: how the API is known outside; empty where it listens nowhere."""
+    scheme = "https" if settings.api_tls_certificate else "http"
+    return settings.api_origin or (f"{scheme}://{address}" if address else "")
 
 
 def serve_command(home: Path) -> str:

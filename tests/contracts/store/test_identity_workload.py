@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from taskbound.core.clock import Instant
+from taskbound.core.identity.agent_key import AgentKey
 from taskbound.core.identity.proof import WorkloadKind
 from taskbound.core.identity.selector import Selector, selector_id
 from taskbound.ports.store import ConflictError
@@ -64,3 +67,52 @@ def test_a_selector_that_is_dropped_is_gone_and_another_agent_may_have_it(store:
     assert len(read(store, lambda seen: seen.workloads.selectors(OTHER))) == 1
     store.write(lambda tx: tx.workloads.put_selector(selector("b")))
     assert read(store, lambda seen: seen.workloads.selectors(SPACE)) == (selector("b"),)
+
+
+def key(kid: str = "k1", agent: str = "coder", *, namespace: str = SPACE, made: int = 1) -> AgentKey:
+    return AgentKey(namespace=namespace, kid=kid, agent=agent, public=b"{}", made=Instant(made))
+
+
+def put_key(store: Store, one: AgentKey) -> None:
+    store.write(lambda tx: tx.workloads.put_agent_key(one))
+
+
+def end_key(store: Store, kid: str, at: int) -> None:
+    store.write(lambda tx: tx.workloads.end_agent_key(SPACE, kid, Instant(at)))
+
+
+def test_keys_of_agents_are_read_as_they_were_written_by_agent_and_age_and_of_one_namespace(
+    store: Store,
+) -> None:
+    put_key(store, key("k2", made=5))
+    end_key(store, "k2", 7)
+    for one in (key("k1", made=8), key("k0", "other"), key("k9", namespace=OTHER)):
+        put_key(store, one)
+    mine = (replace(key("k2", made=5), ended=Instant(7)), key("k1", made=8))
+    assert read(store, lambda seen: seen.workloads.agent_keys(SPACE, "coder")) == mine
+    assert read(store, lambda seen: seen.workloads.agent_keys(SPACE)) == (*mine, key("k0", "other"))
+    assert store.write(lambda tx: tx.workloads.agent_keys(SPACE, "coder")) == mine
+    assert read(store, lambda seen: seen.workloads.agent_key(SPACE, "k1")) == mine[1]
+    assert read(store, lambda seen: seen.workloads.agent_key(SPACE, "k9")) is None
+
+
+def test_an_agent_has_one_key_that_counts_and_each_id_is_one_key(store: Store) -> None:
+    put_key(store, key("k1"))
+    for other in (key("k2"), key("k1", "other")):
+        with pytest.raises(ConflictError):
+            put_key(store, other)
+    put_key(store, key("k2", namespace=OTHER))
+    end_key(store, "k1", 5)
+    put_key(store, key("k2"))
+    with pytest.raises(ConflictError):
+        put_key(store, key("k1"))
+
+
+def test_a_key_that_has_ended_has_ended_when_it_did(store: Store) -> None:
+    put_key(store, key("k1"))
+    end_key(store, "k1", 5)
+    end_key(store, "k1", 9)
+    end_key(store, "k7", 9)
+    assert read(store, lambda seen: seen.workloads.agent_keys(SPACE)) == (
+        replace(key("k1"), ended=Instant(5)),
+    )

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import json
+from base64 import urlsafe_b64decode
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.surfaces.cli.installation import PROGRAM
 
 if TYPE_CHECKING:
     from tests.surfaces.cli.installation import Installation
@@ -49,3 +53,29 @@ def test_a_selector_that_can_not_be_is_refused_by_name(
 ) -> None:
     done = place("agent", "selector", "add", "helper", "--kind", "oidc", "--issuer", "github", *words)
     assert (done.status, f"[{code}]" in done.err) == (2, True)
+
+
+def claims(token: str) -> dict[str, object]:
+    found: dict[str, object] = json.loads(urlsafe_b64decode(token.split(".")[1] + "=="))
+    return found
+
+
+def test_an_agent_has_a_key_once_it_is_registered_and_its_processes_alone_have_statements(
+    place: Installation,
+) -> None:
+    (first,) = place("agent", "key", "list", "helper", "--json").document["rows"]
+    words = ("run", "--agent", "helper", "--scope", place.scope(), "--", *PROGRAM, "agent", "assertion")
+    done = place.ended(*words)
+    assert done.status == 0, done.err
+    said = claims(done.out.strip())
+    assert (said["iss"], said["sub"]) == ("agent:helper", "agent:helper")
+    outside = place("agent", "assertion", "helper")
+    assert (outside.status, "[not-agent-process]" in outside.err, outside.out) == (3, True, "")
+    assert place("agent", "key", "renew", "helper", "--yes").status == 0
+    old, new = place("agent", "key", "list", "--json").document["rows"]
+    assert (old["kid"], bool(old["ended"]), new["ended"]) == (first["kid"], True, 0)
+    assert new["kid"] in place("agent", "key", "list").out
+    kept = place.home / "signer" / "agents"
+    assert [one.name for one in kept.iterdir()] == [new["kid"]]
+    levels = {one["name"]: one["level"] for one in place.ended("doctor", "--json").document["findings"]}
+    assert levels["agent-keys"] == "warn"

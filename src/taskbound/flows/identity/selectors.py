@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from taskbound.core.audit import SelectorAdded, SelectorRemoved
+from taskbound.core.audit.events import SelectorAdded, SelectorRemoved
 from taskbound.core.identity import NotOwnerError, UnknownIdentityError
 from taskbound.core.identity.selector import UnknownSelectorError, require_apart, selector_id
 from taskbound.flows.identity.person import IdentityExistsError

@@ -13,24 +13,25 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.audit import ProofRefused, RefusalsDropped
+from taskbound.core.audit.events import ProofRefused, RefusalsDropped
 from taskbound.core.decision import Quota, TooManyRefusalsError
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity import UnknownIdentityError, UnprovenError, require_active
-from taskbound.core.identity.proof import Principal, PrincipalKind, WorkloadProof
+from taskbound.core.identity.agent_key import selector_of_key
+from taskbound.core.identity.proof import Principal, PrincipalKind, WorkloadKind, WorkloadProof
 from taskbound.core.identity.selector import select_agent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from taskbound.core.audit import Event
     from taskbound.core.clock import Instant
     from taskbound.core.decision import Allowance
     from taskbound.core.identity.credential import Credential
-    from taskbound.core.identity.proof import WorkloadKind
     from taskbound.core.identity.selector import Selector, Shown
     from taskbound.flows.means import Means
     from taskbound.ports.identity import Verifier
+    from taskbound.ports.store import Snapshot
 
 __all__ = ["Proofs"]
 
@@ -68,8 +69,7 @@ class Proofs:
         try:
             shown = self._verified(namespace, credential, now)
             with self._means.store.read() as snapshot:
-                selectors = snapshot.workloads.selectors_of(namespace, shown.kind, shown.issuer)  # 1
-                selector = select_agent(shown, selectors)
+                selector = select_agent(shown, _selectors(snapshot, namespace, shown))  # 1
                 agent = snapshot.identities.agent(namespace, selector.agent)
                 persons = snapshot.identities.persons(namespace)
             if agent is None:
@@ -120,3 +120,11 @@ class Proofs:
     def _record(self, namespace: str, event: Event) -> None:
         means = self._means
         means.store.write(lambda tx: tx.audit.append(namespace, means.writer, [event], means.clock.now()))
+
+
+def _selectors(snapshot: Snapshot, namespace: str, shown: Shown) -> Sequence[Selector]:
+    """Those that can choose by what was shown; a key of ours chooses by its own row."""
+    if shown.kind is WorkloadKind.KEY:
+        key = snapshot.workloads.agent_key(namespace, shown.subject)
+        return [] if key is None or key.ended is not None else [selector_of_key(key)]
+    return snapshot.workloads.selectors_of(namespace, shown.kind, shown.issuer)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from taskbound.ports.identity.custody import Custody
 from taskbound.ports.identity.identities import IdentityReads, IdentityWrites, PublicHalf, Signatures
 from taskbound.ports.identity.workload import Verifier, WorkloadReads, WorkloadWrites
 
 __all__ = [
+    "Custody",
     "IdentityReads",
     "IdentityWrites",
     "PublicHalf",

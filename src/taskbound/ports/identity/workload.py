@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
+    from taskbound.core.identity.agent_key import AgentKey
     from taskbound.core.identity.credential import Credential
     from taskbound.core.identity.proof import WorkloadKind
     from taskbound.core.identity.selector import Selector, Shown
@@ -37,6 +38,15 @@ class WorkloadReads(Protocol):
     def selectors_of(self, namespace: str, kind: WorkloadKind, issuer: str) -> tuple[Selector, ...]:
         """Those for credentials of this kind by this issuer, in the same order."""
 
+    def agent_keys(self, namespace: str, agent: str = "") -> tuple[AgentKey, ...]:
+        """Every key of the agent, or of all, also those that count no more, by agent, then as they were made.
+
+        In a transaction no other one makes or ends any until its end.
+        """
+
+    def agent_key(self, namespace: str, kid: str) -> AgentKey | None:
+        """The key of this id."""
+
 
 class WorkloadWrites(WorkloadReads, Protocol):
     """Writes it."""
@@ -46,3 +56,12 @@ class WorkloadWrites(WorkloadReads, Protocol):
 
     def drop_selector(self, namespace: str, selector: str) -> None:
         """Forget the selector of this id; nothing happens when there is none."""
+
+    def put_agent_key(self, key: AgentKey) -> None:
+        """Write a new key.
+
+        MUST raise `ConflictError` when there is one of its id, or another of its agent that counts.
+        """
+
+    def end_agent_key(self, namespace: str, kid: str, at: Instant) -> None:
+        """Have the key count no more; nothing happens to one that has ended."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from taskbound.core.audit import ActionRefusedMalformed
 from taskbound.core.decision import TooManyRefusalsError
-from taskbound.core.errors import DeniedError, TaskboundError
+from taskbound.core.errors import TaskboundError
 from taskbound.core.identity import UnprovenError
 from taskbound.core.quick import quick
 from taskbound.flows.action import Outcomes
@@ -31,7 +31,8 @@ from taskbound.surfaces.api.insiders import Insiders
 from taskbound.surfaces.api.looking import Looking
 from taskbound.surfaces.api.page import Pages
 from taskbound.surfaces.api.peer import boot_id, is_alive
-from taskbound.surfaces.api.place import Place
+from taskbound.surfaces.api.place import NotOutsideError, Place
+from taskbound.surfaces.api.proving import proving
 from taskbound.surfaces.api.rows import Comparing
 from taskbound.surfaces.api.strangers import Strangers
 from taskbound.surfaces.api.turns import Turns
@@ -40,14 +41,16 @@ from taskbound.wire.approval import HoldPush
 from taskbound.wire.connection import TaskPush
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from taskbound.core.identity.proof import WorkloadKind
     from taskbound.flows.action import Release, Report, Withhold
     from taskbound.flows.approval import Told
     from taskbound.flows.approval.look.looking import Sight, Unseen
     from taskbound.flows.audit.sequencing import Sequencer
     from taskbound.flows.decision import Answer
     from taskbound.flows.means import Means, Moved
+    from taskbound.ports.identity import Custody, Verifier
     from taskbound.ports.task import Run
     from taskbound.surfaces.api.connection import Connection
     from taskbound.wire.action import Decide, Malformed
@@ -60,13 +63,6 @@ SMALL: Final = 65_536
 _log = logging.getLogger(__name__)
 AGAIN: Final = 1.0
 """Seconds until it is tried again to record what became of a lost gateway's permits."""
-
-
-class NotOutsideError(DeniedError):
-    """This is a person's act, and the asker runs beneath a gateway or a run: it may be the agent itself."""
-
-    code = "not-outside"
-    remedy = "do it in a terminal of your own, outside of the agent's processes"
 
 
 @quick
@@ -88,7 +84,13 @@ class Daemon:
     """What operations work with; made in `wiring`."""
 
     def __init__(
-        self, means: Means, sequencer: Sequencer, loop: asyncio.AbstractEventLoop, place: Place
+        self,
+        means: Means,
+        sequencer: Sequencer,
+        loop: asyncio.AbstractEventLoop,
+        place: Place,
+        custody: Custody | None = None,
+        verifiers: Mapping[WorkloadKind, Verifier] | None = None,
     ) -> None:
         """Plug the flows together and prepare the worker; `worker.start` begins."""
         self.means = means
@@ -118,6 +120,7 @@ class Daemon:
         self.watch = Watch(means, self.views)
         self.delegations = Delegations(means, self.deliveries)
         self.agents = Agents(means, self.views)
+        self.agent_keys, self.proofs = proving(means, place, custody, verifiers or {})
         self.pins = Pins(means, self.views)
         self.sights = Sights(means, self.views)
         self.secrets = Secrets(means)
@@ -213,8 +216,13 @@ class Daemon:
     @property
     def agent_accounts(self) -> frozenset[int]:
         """Accounts under which an agent may run, persons' apart: the daemon's own, and those of gateways."""
+        return self.gateway_accounts | {self.owner_uid}
+
+    @property
+    def gateway_accounts(self) -> frozenset[int]:
+        """Accounts under which gateways run, or may; in the loop."""
         gateways = {one.peer.proof.uid for one in self.connections.gateways(lost=True)}
-        return frozenset({self.owner_uid, *gateways, *(uid for uid, _, _ in self._gateways)})
+        return frozenset({*gateways, *(uid for uid, _, _ in self._gateways)})
 
     def _roots(self) -> frozenset[tuple[int, int]]:
         """(pid, start time) of every run and gateway."""

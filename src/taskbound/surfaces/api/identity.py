@@ -10,6 +10,7 @@ from taskbound.core.scope import parse_scope
 from taskbound.core.task import TaskState
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.risk import say_risk
+from taskbound.surfaces.api.agent_key import make_first_key
 from taskbound.surfaces.api.show import agent_detail, person_row
 from taskbound.wire import identity as wire
 from taskbound.wire.connection import Done
@@ -76,7 +77,7 @@ async def register_agent(daemon: Daemon, connection: Connection, ask: wire.Regis
             actor=daemon.require_person(connection),
         )
     )
-    return Done()
+    return Done(detail=await make_first_key(daemon, connection, ask.name))
 
 
 async def set_ceiling(daemon: Daemon, connection: Connection, ask: wire.SetCeiling) -> Answer:

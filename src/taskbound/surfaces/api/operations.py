@@ -22,6 +22,7 @@ from taskbound.core.policy.operation import Right
 from taskbound.core.policy.operations import OPERATIONS as NAMED
 from taskbound.surfaces.api import (
     action,
+    agent_key,
     amendment,
     approval,
     audit,
@@ -110,7 +111,10 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_action.ShowAction: _operation("api:action:show", _R, action.show_action),
     wire_identity.AcknowledgeMonitor: _operation("api:agent:acknowledge", _P, identity.acknowledge_monitor),
     wire_identity.ActivateAgent: _operation("api:agent:activate", _P, identity.activate_agent),
+    wire_workload.AssertAgentKey: _operation("api:agent:assertion", Right.ANYONE, agent_key.assert_agent),
     wire_identity.SetCeiling: _operation("api:agent:ceiling", _P, identity.set_ceiling),
+    wire_workload.ListAgentKeys: _operation("api:agent:key-list", _R, agent_key.list_keys),
+    wire_workload.RenewAgentKey: _operation("api:agent:key-renew", _O, agent_key.renew_key),
     wire_identity.ListAgents: _operation("api:agent:list", _R, identity.list_agents),
     wire_people.SetAnswering: _operation("api:agent:people", _O, people.set_answering),
     wire_identity.RegisterAgent: _operation("api:agent:register", _P, identity.register_agent),

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from taskbound.core.decision import Allowance
+from taskbound.core.errors import DeniedError
 
-__all__ = ["Place"]
+__all__ = ["DEFAULT_ISSUER", "NotOutsideError", "Place"]
+
+DEFAULT_ISSUER: Final = "http://127.0.0.1:8700"
+"""Where the API listens by itself, as `taskbound serve --port` has it."""
+
+
+class NotOutsideError(DeniedError):
+    """This is a person's act, and the asker runs beneath a gateway or a run: it may be the agent itself."""
+
+    code = "not-outside"
+    remedy = "do it in a terminal of your own, outside of the agent's processes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,3 +36,5 @@ class Place:
     """The accounts of an egress, and of an API, that others run."""
     allowance: Allowance = field(default_factory=Allowance)
     """How many refusals of one agent are recorded one by one."""
+    issuer: str = DEFAULT_ISSUER
+    """Our own name as an issuer of tokens (RFC 8414): for whom what proves an agent has to be made."""

@@ -41,6 +41,7 @@ async def ping(_daemon: Daemon, _connection: Connection, _ask: Ping) -> Answer:
 
 async def status(daemon: Daemon, connection: Connection, _ask: Status) -> Answer:
     """How the daemon is."""
+    agent_uids = tuple(sorted(daemon.gateway_accounts))
 
     def read() -> Answer:
         means = daemon.means
@@ -63,6 +64,7 @@ async def status(daemon: Daemon, connection: Connection, _ask: Status) -> Answer
                 policy=policy,
                 signer=daemon.signer_state,
                 signer_uid=daemon.signer_uid,
+                agent_uids=agent_uids,
                 demo=snapshot.identities.namespace(connection.namespace).demo,
                 reserve=means.store.reserve_state(),
             )

@@ -356,10 +356,33 @@ def _accounts(status: StatusReport) -> Iterator[Finding]:
             text=f"the signer runs under the account of {_account(status.signer_uid)}: the daemon's can't"
             " read its key",
         )
+    yield _agent_keys(status)
     yield _not(
         "unproven-identity",
         "people and agents are known by their local account only (peer-uid): every program of an account can"
         " claim to be its person",
+    )
+
+
+def _agent_keys(status: StatusReport) -> Finding:
+    """Whether an agent's own process could read the key that proves it."""
+    if status.signer_uid == -1:
+        return _not(
+            "agent-keys", "nobody knows who can read the keys of agents: the signer was not reached yet"
+        )
+    if status.signer_uid in {os.geteuid(), *status.agent_uids}:
+        return _not(
+            "agent-keys",
+            f"the keys of agents belong to the account of {_account(status.signer_uid)}, and agents run under"
+            " it: their own processes can read them, and prove who they are without a run",
+            f"run the signer under an account of its own: {_DEPLOY}",
+        )
+    return Finding(
+        about="boundary",
+        level="ok",
+        name="agent-keys",
+        text=f"the keys of agents belong to the account of {_account(status.signer_uid)}, under which no"
+        " agent runs: a process of an agent can't read them",
     )
 
 

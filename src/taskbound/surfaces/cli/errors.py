@@ -99,6 +99,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         token-audience token-expired token-issuer token-key token-not-yet token-unproven
         too-long-to-show too-many-holds too-many-questions too-many-refusals tool-changed
         tool-without-owner tree-too-large
+        not-agent-process unknown-agent-key
         selected-twice selector-overlap unknown-selector unselected
         shadowed-resource stray-question unable-client unbridgeable unknown-resource
         unknown-action unknown-approval unknown-bundle unknown-identity unknown-issuer unknown-key

@@ -124,6 +124,10 @@ def register(
         Done,
     )
     session.done(answer, f"{shown(name)} is registered, and inactive")
+    if answer.detail and not session.screen.json:
+        session.screen.note(
+            f"it has no key yet: {shown(answer.detail)}; `taskbound agent key renew` makes one", "yellow"
+        )
     if not session.screen.json:
         session.screen.note(f"next: `taskbound agent activate {shown(name)}`", "dim")
 

@@ -1,4 +1,4 @@
-"""`taskbound agent selector`: what proves an agent."""
+"""`taskbound agent selector|key|assertion`: what proves an agent."""
 
 from __future__ import annotations
 
@@ -9,15 +9,28 @@ import typer
 from taskbound.surfaces.cli.identity import NameArgument
 from taskbound.surfaces.cli.leaving import agents
 from taskbound.surfaces.cli.reading import BadInputError
-from taskbound.surfaces.cli.screen import shown
+from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
 from taskbound.wire.connection import Done
-from taskbound.wire.workload import AddSelector, ClaimText, ListSelectors, RemoveSelector, SelectorRows
+from taskbound.wire.workload import (
+    AddSelector,
+    AgentKeyRows,
+    AssertAgentKey,
+    Assertion,
+    ClaimText,
+    ListAgentKeys,
+    ListSelectors,
+    RemoveSelector,
+    RenewAgentKey,
+    SelectorRows,
+)
 
-__all__ = ["add", "agents", "list_all", "remove", "selectors"]
+__all__ = ["add", "agents", "assertion", "keys", "list_all", "list_keys", "remove", "renew", "selectors"]
 
 selectors = group("selector", "What a credential must say to prove an agent.")
+keys = group("key", "The key of an agent, kept where its own processes can't read it.")
 agents.add_typer(selectors)
+agents.add_typer(keys)
 
 
 @command(
@@ -107,6 +120,52 @@ def remove(
     session.confirm(f"Remove {shown(selector)}? Such credentials prove {shown(name)} no more.")
     done = session.ask(RemoveSelector(agent=name, selector=selector), Done)
     session.done(done, f"{shown(selector)} proves {shown(name)} no more")
+
+
+@command(keys, "renew", asks=True, examples="taskbound agent key renew helper --yes")
+def renew(session: Session, name: NameArgument) -> None:
+    """Make a new key for an agent: its owner's act. The one before proves it no more."""
+    session.confirm(f"Make a new key for {shown(name)}? The one it has proves it no more.")
+    done = session.ask(RenewAgentKey(agent=name), Done, patience=15.0)
+    session.done(done, f"{shown(name)} has the key {shown(done.detail)}")
+
+
+@command(keys, "list", examples="taskbound agent key list helper")
+def list_keys(
+    session: Session,
+    name: Annotated[str, typer.Argument(metavar="[AGENT]", help="Its own alone.", show_default=False)] = "",
+) -> None:
+    """List the keys of agents, also those that count no more."""
+    found = session.ask(ListAgentKeys(agent=name), AgentKeyRows)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    session.screen.table(
+        ("KEY", "AGENT", "MADE", "ENDED"),
+        [
+            (one.kid, one.agent, moment(one.made), moment(one.ended) if one.ended else "-")
+            for one in found.rows
+        ],
+        "no keys; an agent gets one when it is registered",
+    )
+
+
+@command(agents, "assertion", examples="taskbound run --agent helper -- taskbound agent assertion")
+def assertion(
+    session: Session,
+    name: Annotated[
+        str, typer.Argument(metavar="[AGENT]", help="Its own agent, if not given.", show_default=False)
+    ] = "",
+) -> None:
+    """Print a statement of who the agent is, for a token endpoint of ours: for its own processes alone.
+
+    It is a `client_assertion` of the type `private_key_jwt`, lives a minute, and serves once.
+    """
+    found = session.ask(AssertAgentKey(agent=name), Assertion, patience=15.0)
+    if session.screen.json:
+        session.screen.document(found)
+    else:
+        session.screen.line(found.token)
 
 
 def _claim(text: str) -> ClaimText:

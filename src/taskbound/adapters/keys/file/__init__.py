@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from taskbound.adapters.keys.file.agents import AgentKeyFiles
 from taskbound.adapters.keys.file.disk import (
     KeyExistsError,
     KeyExposedError,
@@ -17,6 +18,7 @@ from taskbound.adapters.keys.file.signing import KeyDirectory, create_key_direct
 from taskbound.adapters.keys.file.tokens import TokenKeyDirectory, create_token_key_directory
 
 __all__ = [
+    "AgentKeyFiles",
     "FileSignedHeads",
     "KeyDirectory",
     "KeyExistsError",

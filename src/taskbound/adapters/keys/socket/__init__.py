@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from taskbound.adapters.keys.socket.agents import SocketCustody
 from taskbound.adapters.keys.socket.remote import SocketSigner
 from taskbound.adapters.keys.socket.serve import serve_signer
 
-__all__ = ["SocketSigner", "serve_signer"]
+__all__ = ["SocketCustody", "SocketSigner", "serve_signer"]

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit import Checkpoint, TamperedError
+from taskbound.core.identity.agent_key import UnknownAgentKeyError
 from taskbound.ports.signer import CheckpointOlderError, OriginUnknownError, SignerUnavailableError
 from taskbound.wire.connection import Fault
 from taskbound.wire.frame import FrameBuffer, FrameError, decode_frame, encode_frame
@@ -31,7 +32,8 @@ _PATIENCE: Final = 5.0
 _CHUNK: Final = 65536
 _CREDENTIALS: Final = struct.Struct("3i")
 _KNOWN: Final[dict[str, type[TaskboundError]]] = {
-    one.code: one for one in (CheckpointOlderError, OriginUnknownError, SignerUnavailableError)
+    one.code: one
+    for one in (CheckpointOlderError, OriginUnknownError, SignerUnavailableError, UnknownAgentKeyError)
 }
 
 
@@ -71,7 +73,7 @@ class SocketSigner:
             TamperedError: The log does not only append to what was signed.
             SignerUnavailableError: The signer can't be reached.
         """
-        answer = self._ask(Sign(origin=origin, size=size, root=root, proof=tuple(proof)))
+        answer = self.ask(Sign(origin=origin, size=size, root=root, proof=tuple(proof)))
         if isinstance(answer, Signed):
             return answer.note
         raise SignerUnavailableError("the signer answered something else than it was asked")
@@ -84,12 +86,18 @@ class SocketSigner:
             self._buffer = FrameBuffer()
 
     def _about(self, origin: str) -> VerifierKey:
-        answer = self._ask(LastSigned(origin=origin))
+        answer = self.ask(LastSigned(origin=origin))
         if isinstance(answer, VerifierKey):
             return answer
         raise SignerUnavailableError("the signer answered something else than it was asked")
 
-    def _ask(self, ask: SignerAsk) -> SignerAnswer:
+    def ask(self, ask: SignerAsk) -> SignerAnswer:
+        """The signer's answer.
+
+        Raises:
+            SignerUnavailableError: The signer can't be reached.
+            TaskboundError: It refuses, by its code.
+        """
         try:
             answer = self._exchange(ask)
         except (OSError, FrameError) as error:

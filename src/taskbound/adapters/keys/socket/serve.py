@@ -18,12 +18,26 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.errors import TaskboundError
 from taskbound.wire.connection import Fault
 from taskbound.wire.frame import FrameBuffer, FrameError, decode_frame, encode_frame
-from taskbound.wire.signer import LastSigned, Sign, Signed, SignerAnswer, VerifierKey, ask_decoder
+from taskbound.wire.signer import (
+    AgentKeyMade,
+    AssertAgent,
+    Asserted,
+    ForgetAgentKey,
+    Forgotten,
+    LastSigned,
+    MakeAgentKey,
+    Sign,
+    Signed,
+    SignerAnswer,
+    VerifierKey,
+    ask_decoder,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from taskbound.ports.identity import Custody
     from taskbound.ports.signer import Signer
     from taskbound.wire.signer import SignerAsk
 
@@ -35,12 +49,19 @@ _CHUNK: Final = 65536
 
 
 def serve_signer(
-    signer: Signer, path: Path, *, accounts: frozenset[int], mode: int, ready: Callable[[], None]
+    signer: Signer,
+    agents: Custody,
+    path: Path,
+    *,
+    accounts: frozenset[int],
+    mode: int,
+    ready: Callable[[], None],
 ) -> None:
     """Serve until the process is ended.
 
     Args:
-        signer: What signs.
+        signer: What signs the log.
+        agents: What keeps the keys of agents.
         path: Where to listen; an old socket there is replaced.
         accounts: The uids that may ask.
         mode: The socket's mode, 0o600 or 0o660.
@@ -59,10 +80,10 @@ def serve_signer(
         while True:
             connection, _ = listening.accept()
             with connection:
-                _serve(signer, connection, accounts)
+                _serve(signer, agents, connection, accounts)
 
 
-def _serve(signer: Signer, connection: socket.socket, accounts: frozenset[int]) -> None:
+def _serve(signer: Signer, agents: Custody, connection: socket.socket, accounts: frozenset[int]) -> None:
     try:
         raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         _, uid, _ = _CREDENTIALS.unpack(raw)
@@ -75,12 +96,12 @@ def _serve(signer: Signer, connection: socket.socket, accounts: frozenset[int]) 
         buffer = FrameBuffer()
         while data := connection.recv(_CHUNK):
             for body in buffer.feed(data):
-                connection.sendall(encode_frame(_answer(signer, decode_frame(ask_decoder, body))))
+                connection.sendall(encode_frame(_answer(signer, agents, decode_frame(ask_decoder, body))))
     except (OSError, FrameError) as error:
         _log.warning("a connection to the signer ended: %s", error)  # 2
 
 
-def _answer(signer: Signer, ask: SignerAsk) -> SignerAnswer:
+def _answer(signer: Signer, agents: Custody, ask: SignerAsk) -> SignerAnswer:
     try:
         match ask:
             case Sign():
@@ -89,5 +110,12 @@ def _answer(signer: Signer, ask: SignerAsk) -> SignerAnswer:
                 last = signer.last_signed(ask.origin)
                 key = signer.verifier_key(ask.origin)
                 return VerifierKey(origin=ask.origin, size=last.size, root=last.root, key=key)
+            case MakeAgentKey():
+                return AgentKeyMade(public=agents.make_key(ask.namespace, ask.agent))
+            case AssertAgent():
+                return Asserted(token=agents.assert_agent(ask.kid, ask.audience))
+            case ForgetAgentKey():
+                agents.forget_key(ask.kid)
+                return Forgotten()
     except TaskboundError as error:
         return Fault(code=error.code, message=error.message, advice=error.advice)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.decision import ActHistory, Presented
     from taskbound.core.identity import Agent, Group, Person
+    from taskbound.core.identity.agent_key import AgentKey
     from taskbound.core.identity.issuer import Issuer
     from taskbound.core.identity.person_key import Namespace, PersonKey
     from taskbound.core.identity.selector import Selector
@@ -118,6 +119,7 @@ class Tables:
     person_keys: Rows[tuple[str, str], PersonKey] = field(default_factory=Rows)
     issuers: Rows[tuple[str, str], Issuer] = field(default_factory=Rows)
     selectors: Rows[tuple[str, str], Selector] = field(default_factory=Rows)
+    agent_keys: Rows[tuple[str, str], AgentKey] = field(default_factory=Rows)
     evidence: Rows[tuple[str, str], str] = field(default_factory=Rows)
     namespaces: Rows[str, Namespace] = field(default_factory=Rows)
     groups: Rows[tuple[str, str], Group] = field(default_factory=Rows)

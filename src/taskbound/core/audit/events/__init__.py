@@ -102,7 +102,12 @@ from taskbound.core.audit.events.work import (
     TaskStarted,
     TaskStepped,
 )
-from taskbound.core.audit.events.workload import ProofRefused, SelectorAdded, SelectorRemoved
+from taskbound.core.audit.events.workload import (
+    AgentKeyChanged,
+    ProofRefused,
+    SelectorAdded,
+    SelectorRemoved,
+)
 
 __all__ = [
     "EVENTS",
@@ -112,6 +117,7 @@ __all__ = [
     "ActionRefusedMalformed",
     "ActionUndecided",
     "AgentCeilingChanged",
+    "AgentKeyChanged",
     "AgentPeopleChanged",
     "AgentRiskChanged",
     "AmendmentAnswered",
@@ -256,6 +262,7 @@ Event: TypeAlias = (
     | ProofRefused
     | SelectorAdded
     | SelectorRemoved
+    | AgentKeyChanged
 )
 """Everything that can be recorded."""
 

@@ -1,11 +1,11 @@
-"""What proves an agent: selectors, and proofs that were refused."""
+"""What proves an agent: selectors, keys of ours, and proofs that were refused."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-__all__ = ["ProofRefused", "SelectorAdded", "SelectorRemoved"]
+__all__ = ["AgentKeyChanged", "ProofRefused", "SelectorAdded", "SelectorRemoved"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,3 +49,17 @@ class ProofRefused:
     """SHA-256 of what was shown."""
     agent: str = ""
     """Whose it would have been; empty where that is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentKeyChanged:
+    """A key was made for an agent, and counts from now on."""
+
+    kind: ClassVar[str] = "agent-key-changed"
+    agent: str
+    key: str
+    """Its thumbprint (RFC 7638)."""
+    ended: tuple[str, ...]
+    """Those that count no more."""
+    by: str
+    proof: str

@@ -1,13 +1,16 @@
-"""Selectors of agents, in memory."""
+"""Selectors and keys of agents, in memory."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from taskbound.core.identity.selector import selector_id
 
 if TYPE_CHECKING:
     from taskbound.adapters.store.memory.rows import Tables
+    from taskbound.core.clock import Instant
+    from taskbound.core.identity.agent_key import AgentKey
     from taskbound.core.identity.proof import WorkloadKind
     from taskbound.core.identity.selector import Selector
 
@@ -42,3 +45,26 @@ class MemoryWorkloads:
     def drop_selector(self, namespace: str, selector: str) -> None:
         """Forget the selector of this id."""
         self._tables.live().selectors.put((namespace, selector), None)
+
+    def agent_keys(self, namespace: str, agent: str = "") -> tuple[AgentKey, ...]:
+        """Every key of the agent, or of all."""
+        found = [one for one in self._tables.live().agent_keys.values() if one.namespace == namespace]
+        mine = [one for one in found if agent in {"", one.agent}]
+        return tuple(sorted(mine, key=lambda one: (one.agent, one.made, one.kid)))
+
+    def agent_key(self, namespace: str, kid: str) -> AgentKey | None:
+        """The key of this id."""
+        return self._tables.live().agent_keys.get((namespace, kid))
+
+    def put_agent_key(self, key: AgentKey) -> None:
+        """Write a new key."""
+        standing = any(one.ended is None for one in self.agent_keys(key.namespace, key.agent))
+        if self.agent_key(key.namespace, key.kid) is not None or standing:
+            self._tables.conflict(f"key `{key.kid}`")
+        self._tables.agent_keys.put((key.namespace, key.kid), key)
+
+    def end_agent_key(self, namespace: str, kid: str, at: Instant) -> None:
+        """Have the key count no more."""
+        found = self.agent_key(namespace, kid)
+        if found is not None and found.ended is None:
+            self._tables.agent_keys.put((namespace, kid), replace(found, ended=at))

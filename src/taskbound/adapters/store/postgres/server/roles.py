@@ -48,6 +48,7 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "namespaces": _KEPT,
         "issuers": _REMOVABLE,
         "selectors": _REMOVABLE,
+        "agent_keys": (*_APPENDED, "UPDATE (ended)"),
         "agents": _KEPT,
         "kill_switches": _KEPT,
         "bundles": _APPENDED,

@@ -1,15 +1,17 @@
-"""Selectors of agents, in rows."""
+"""Selectors and keys of agents, in rows."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from taskbound.adapters.store.sql.rows.columns import json_texts, read_texts
 from taskbound.adapters.store.sql.rows.statement import Statement, given
-from taskbound.adapters.store.sql.schema import selectors
+from taskbound.adapters.store.sql.schema import agent_keys, selectors
+from taskbound.core.clock import Instant
+from taskbound.core.identity.agent_key import AgentKey
 from taskbound.core.identity.proof import WorkloadKind
 from taskbound.core.identity.selector import Selector, selector_id
 
@@ -29,6 +31,18 @@ _SELECTORS_OF: Final = Statement(
 _PUT: Final = Statement(insert(selectors))
 _DROP: Final = Statement(
     delete(selectors).where(selectors.c.namespace == _SPACE, selectors.c.id == given("id"))
+)
+
+_KEYS: Final = select(agent_keys).where(agent_keys.c.namespace == _SPACE)
+_BY_AGE: Final = (agent_keys.c.agent, agent_keys.c.made, agent_keys.c.kid)
+_ALL_KEYS: Final = Statement(_KEYS.order_by(*_BY_AGE))
+_AGENT_KEYS: Final = Statement(_KEYS.where(agent_keys.c.agent == given("agent")).order_by(*_BY_AGE))
+_KEY: Final = Statement(_KEYS.where(agent_keys.c.kid == given("kid")))
+_PUT_KEY: Final = Statement(insert(agent_keys))
+_END_KEY: Final = Statement(
+    update(agent_keys)
+    .where(agent_keys.c.namespace == _SPACE, agent_keys.c.kid == given("kid"), agent_keys.c.ended == 0)
+    .values(ended=bindparam("at"))
 )
 
 
@@ -70,6 +84,31 @@ class SqlWorkloads:
         """Forget the selector of this id."""
         self._link.change(_DROP.text, _DROP.values(namespace=namespace, id=selector))
 
+    def agent_keys(self, namespace: str, agent: str = "") -> tuple[AgentKey, ...]:
+        """Every key of the agent, or of all."""
+        asked = _AGENT_KEYS if agent else _ALL_KEYS
+        return self._link.all(_agent_key, asked.text, asked.values(namespace=namespace, agent=agent))
+
+    def agent_key(self, namespace: str, kid: str) -> AgentKey | None:
+        """The key of this id."""
+        return self._link.one(_agent_key, _KEY.text, _KEY.values(namespace=namespace, kid=kid))
+
+    def put_agent_key(self, key: AgentKey) -> None:
+        """Write a new key."""
+        values = _PUT_KEY.values(
+            namespace=key.namespace,
+            kid=key.kid,
+            agent=key.agent,
+            public=key.public,
+            made=key.made,
+            ended=0 if key.ended is None else key.ended,
+        )
+        self._link.change(_PUT_KEY.text, values)
+
+    def end_agent_key(self, namespace: str, kid: str, at: Instant) -> None:
+        """Have the key count no more."""
+        self._link.change(_END_KEY.text, _END_KEY.values(namespace=namespace, kid=kid, at=at))
+
 
 def _selector(  # the columns of a row, in order
     namespace: str, _id: str, agent: str, kind: str, issuer: str, subjects: str, claims: str
@@ -81,4 +120,17 @@ def _selector(  # the columns of a row, in order
         issuer=issuer,
         subjects=read_texts(subjects),
         claims=tuple((pointer, tuple(texts)) for pointer, texts in json.loads(claims)),
+    )
+
+
+def _agent_key(  # the columns of a row, in order
+    namespace: str, kid: str, agent: str, public: bytes, made: int, ended: int
+) -> AgentKey:
+    return AgentKey(
+        namespace=namespace,
+        kid=kid,
+        agent=agent,
+        public=bytes(public),
+        made=Instant(made),
+        ended=Instant(ended) if ended else None,
     )

@@ -47,12 +47,13 @@ from taskbound.adapters.store.sql.schema.columns import (
 )
 from taskbound.adapters.store.sql.schema.secret import upstream_secrets
 from taskbound.adapters.store.sql.schema.token import claims, token_keys, tokens
-from taskbound.adapters.store.sql.schema.workload import selectors
+from taskbound.adapters.store.sql.schema.workload import agent_keys, selectors
 
 __all__ = [
     "METADATA",
     "actions",
     "acts",
+    "agent_keys",
     "agents",
     "amendment_answers",
     "amendments",

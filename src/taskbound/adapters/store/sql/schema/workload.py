@@ -6,9 +6,15 @@ from typing import Final
 
 from sqlalchemy import Index, PrimaryKeyConstraint, Table
 
-from taskbound.adapters.store.sql.schema.columns import METADATA, text_column
+from taskbound.adapters.store.sql.schema.columns import (
+    METADATA,
+    bytes_column,
+    partial_index,
+    text_column,
+    whole_column,
+)
 
-__all__ = ["selectors"]
+__all__ = ["agent_keys", "selectors"]
 
 selectors: Final = Table(
     "selectors",
@@ -22,5 +28,19 @@ selectors: Final = Table(
     text_column("claims"),
     PrimaryKeyConstraint("namespace", "id"),
     Index("selectors_of", "namespace", "kind", "issuer"),
+    sqlite_strict=True,
+)
+
+agent_keys: Final = Table(
+    "agent_keys",
+    METADATA,
+    text_column("namespace"),
+    text_column("kid"),
+    text_column("agent"),
+    bytes_column("public"),
+    whole_column("made"),
+    whole_column("ended"),  # 0 for one that counts
+    PrimaryKeyConstraint("namespace", "kid"),
+    partial_index("agent_keys_standing", "namespace", "agent", where="ended = 0", unique=True),
     sqlite_strict=True,
 )

@@ -1,0 +1,35 @@
+"""How a daemon proves agents: which kinds of proof it takes, and the keys that it has signed with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskbound.core.identity.proof import WorkloadKind
+from taskbound.flows.identity.agent_key import AgentKeys
+from taskbound.flows.identity.assertion import AssertionVerifier
+from taskbound.flows.identity.workload import Proofs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.flows.means import Means
+    from taskbound.ports.identity import Custody, Verifier
+    from taskbound.surfaces.api.place import Place
+
+__all__ = ["proving"]
+
+
+def proving(
+    means: Means, place: Place, custody: Custody | None, verifiers: Mapping[WorkloadKind, Verifier]
+) -> tuple[AgentKeys, Proofs]:
+    """The keys of agents, and what proves them.
+
+    Args:
+        means: What every flow is given.
+        place: Says for whom proofs are made.
+        custody: Who keeps the private halves; None where nobody does.
+        verifiers: By kind of credential, beside that of our own keys.
+    """
+    own = {WorkloadKind.KEY: AssertionVerifier(means, audience=place.issuer)}
+    keys = AgentKeys(means, custody, audience=place.issuer)
+    return keys, Proofs(means, {**own, **verifiers}, place.allowance)
