@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,10 +12,14 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from taskbound.adapters.jose import JoserfcCheck
 from taskbound.adapters.keys.file import TokenKeyDirectory, create_token_key_directory
+from taskbound.adapters.keys.openbao import BaoClient, OpenBaoTokenKeys, parse_bao_address
+from taskbound.adapters.keys.pkcs11 import Pkcs11TokenKeys
 from taskbound.core.action import canonical
 from taskbound.core.clock import Instant, seconds
 from taskbound.ports.token import TokenKeyGoneError
 from taskbound.wire.jose import TASK_TOKEN, Trust, parse_jwks, read_jws, write_jws
+from tests.peers.openbao import Bao
+from tests.peers.softhsm import Device
 from tests.tokens import NOW, P256_N
 from tests.wire.jose.kinds import SAMPLES
 
@@ -29,23 +33,34 @@ if TYPE_CHECKING:
     Opener = Callable[[], AbstractContextManager[TokenKeyStore]]
 
 TASK = SAMPLES[1]
+NUMBERS = count()
 NOBODY = "A" * 43
 
 
-@contextmanager
-def file_store(path: Path) -> Iterator[Opener]:
-    create_token_key_directory(path / "keys")
-    yield lambda: TokenKeyDirectory(path / "keys")
+@pytest.fixture(scope="module")
+def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bao]:
+    made = Bao(tmp_path_factory.mktemp("bao"))
+    yield made
+    made.end()
 
 
-PLACES = {"file": file_store}
-
-
-@pytest.fixture(params=list(PLACES))
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
+@pytest.fixture(params=["file", "pkcs11", "openbao"])
+def place(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Opener]:
     """What opens one store, again and again."""
-    with PLACES[request.param](tmp_path) as opener:
-        yield opener
+    match request.param:
+        case "file":
+            create_token_key_directory(tmp_path / "keys")
+            yield lambda: TokenKeyDirectory(tmp_path / "keys")
+        case "pkcs11":
+            device = Device(tmp_path, monkeypatch)
+            yield lambda: Pkcs11TokenKeys(module=device.module, token=device.label, pin=device.pin)
+        case _:
+            server: Bao = request.getfixturevalue("bao")
+            client = BaoClient(parse_bao_address(server.address), token=server.token)
+            prefix = f"t{next(NUMBERS)}"
+            yield lambda: OpenBaoTokenKeys(client, prefix=prefix)
 
 
 def verify(public: bytes, signature: bytes, message: bytes) -> None:

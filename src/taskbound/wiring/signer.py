@@ -26,6 +26,7 @@ from taskbound.flows.audit.signing import CheckpointSigner
 from taskbound.wiring.accounts import open_to_group, parse_account, parse_group
 from taskbound.wiring.log import open_log
 from taskbound.wiring.ready import say_failed, say_ready
+from taskbound.wiring.token_keys import open_token_keys
 
 __all__ = ["main"]
 
@@ -70,6 +71,9 @@ def _serve(told: argparse.Namespace) -> None:
         )
         if not told.socket:
             sys.stdout.write("".join(f"{signer.verifier_key(origin)}\n" for origin in told.origin))
+            if told.token_keys:
+                with open_token_keys(told.token_keys, create=told.create) as store:
+                    sys.stdout.write("".join(f"token key {kid}\n" for kid in store.kids()))
             return
         accounts = frozenset(told.account or [os.geteuid()])
         serve_signer(signer, AgentKeyFiles(keys), socket_path, accounts=accounts, mode=0o600, ready=ready)
@@ -91,6 +95,12 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
         type=parse_account,
         action="append",
         help="an account that may ask, by name or uid; default: its own",
+    )
+    add(
+        "--token-keys",
+        default="",
+        help="where the keys are that sign tokens: `file:PATH`, `pkcs11:…` or `openbao:…`; without --socket"
+        " their names are printed too (docs/guides/token-keys.md)",
     )
     add("--group", type=parse_group, help="a group that may reach the socket (mode 0660), by name or gid")
     add("--create", action="store_true", help="make the key when there is none")

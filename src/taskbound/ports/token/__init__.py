@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from taskbound.ports.token.authorization import AuthorizationReads, AuthorizationWrites, RegisteredClient
 from taskbound.ports.token.claim import ClaimWrites
-from taskbound.ports.token.key import TokenKey, TokenKeyGoneError, TokenKeyStore
+from taskbound.ports.token.key import TokenKey, TokenKeyGoneError, TokenKeyStore, TokenKeyWeakError
 from taskbound.ports.token.signer import MadeKey, SignedList, TokenSigner
 from taskbound.ports.token.tokens import TokenReads, TokenWrites
 
@@ -18,6 +18,7 @@ __all__ = [
     "TokenKey",
     "TokenKeyGoneError",
     "TokenKeyStore",
+    "TokenKeyWeakError",
     "TokenReads",
     "TokenSigner",
     "TokenWrites",

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from taskbound.ports.signer import SignerUnavailableError
 
-__all__ = ["TokenKey", "TokenKeyGoneError", "TokenKeyStore"]
+__all__ = ["TokenKey", "TokenKeyGoneError", "TokenKeyStore", "TokenKeyWeakError"]
 
 
 class TokenKeyGoneError(SignerUnavailableError):
@@ -18,6 +18,15 @@ class TokenKeyGoneError(SignerUnavailableError):
 
     code = "token-key-gone"
     remedy = "have a new key made and taken into use; tokens of the one that is gone can still be verified"
+
+
+class TokenKeyWeakError(SignerUnavailableError):
+    """A key of the store could leave it or do more than sign, or is another than its name says."""
+
+    code = "token-key-weak"
+    remedy = (
+        "take the key out of use and destroy it, and see who can change keys there; then have a new one made"
+    )
 
 
 class TokenKey(Protocol):
@@ -62,6 +71,7 @@ class TokenKeyStore(Protocol):
 
         Raises:
             TokenKeyGoneError: There is none.
+            TokenKeyWeakError: It could leave the store, or is another than its name says.
             SignerUnavailableError: The store can't say.
         """
 

@@ -57,7 +57,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         http-method id-reused jwk-members jwk-point
         jwk-private jwk-set key-reused line-separator lone-surrogate look-alike-tool malformed mixed-agents
         needs-answer no-length no-session no-such-command no-such-module not-a-message not-acceptable
-        bad-binding bad-uri dpop-count
+        bad-binding bad-key-place bad-uri dpop-count
         not-an-object not-canonical not-finite
         not-initialized not-json not-open not-utf8 nothing-to-suggest number-range other-base other-bundle
         page-request passkey-algorithm
@@ -124,7 +124,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         list-refused
         monitor-unreachable newer-database no-data-directory not-covered not-reached not-recorded not-signed
         not-wired old-database-server older-database other-rules outcome-owed overloaded page-unavailable
-        token-key-gone
+        key-package-missing token-key-gone token-key-weak
         permit-lapsed
         read-only-database
         restored-database server-lost server-repinned signer-unavailable slow-client start-failed store-busy

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -33,6 +34,7 @@ __all__ = [
     "hold",
     "open_directory",
     "read_private",
+    "read_secret",
     "replace_private",
     "sync",
     "write_new",
@@ -41,6 +43,7 @@ __all__ = [
 _DIRECTORY_MODE: Final = 0o700
 _FILE_MODES: Final = (0o600, 0o400)
 _LOCK: Final = "lock"
+_VISIBLE: Final = re.compile(rb"[!-~]+")
 
 
 class KeyUnusableError(SignerUnavailableError):
@@ -151,6 +154,33 @@ def read_private(directory: int, name: str, limit: int) -> bytes:
     if len(data) > limit:
         raise KeyTornError(f"`{name}` is longer than it can be")
     return data
+
+
+def read_secret(path: Path, limit: int) -> str:
+    """The one line of a file that nobody else can reach (rule 1), wherever it lies: a PIN, a server's token.
+
+    Raises:
+        KeyMissingError: It isn't there.
+        KeyForeignError: It is no file of its own, or another user's.
+        KeyExposedError: Others can reach it.
+        KeyTornError: It is empty, longer than it can be, or more than one line of visible ASCII.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    with _named(str(path.parent)):
+        folder = os.open(path.parent, flags)
+    try:
+        text = read_private(folder, path.name, limit).removesuffix(b"\n")
+    except KeyMissingError as error:
+        raise KeyMissingError(
+            f"`{path}` is not there", remedy="make the file with what it is for, mode 0600"
+        ) from error
+    finally:
+        os.close(folder)
+    if _VISIBLE.fullmatch(text) is None:
+        raise KeyTornError(
+            f"`{path}` is not one line of visible characters", remedy="write what it is for, and a line's end"
+        )
+    return text.decode("ascii")
 
 
 def write_new(directory: int, name: str, data: bytes) -> None:

