@@ -21,7 +21,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import TaskboundError
-from taskbound.flows.token import sweep_claims
+from taskbound.flows.token import sweep_asked, sweep_claims
 from taskbound.surfaces.api.server import GRACE
 
 if TYPE_CHECKING:
@@ -151,6 +151,7 @@ class Rounds:
         self._daemon.tell_held(await self._daemon.first(self._daemon.approvals.sweep))
         await self._daemon.first(self._daemon.widenings.sweep)
         await self._daemon.first(partial(sweep_claims, self._daemon.means))
+        await self._daemon.first(partial(sweep_asked, self._daemon.means))
 
 
 async def _due(step: Awaitable[object]) -> None:

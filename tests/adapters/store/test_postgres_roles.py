@@ -23,7 +23,16 @@ APPENDED = ("bundles", "activations", "approval_answers", "task_evidence")
 """What people proposed, decided and said, and the tokens that a task was started with."""
 KEPT = ("bundles_in_force", "person_keys", "namespaces", "person_groups", "kill_switches", "acts", "runs")
 """What moves on and never goes."""
-REMOVED = ("issuers", "selectors", "token_clients", "heartbeats", "templates", "remainders")
+REMOVED = (
+    "issuers",
+    "selectors",
+    "token_clients",
+    "token_requests",
+    "token_refreshes",
+    "heartbeats",
+    "templates",
+    "remainders",
+)
 """What a daemon takes away a row at a time."""
 QUESTION = ("namespace", "id", "action", "task", "act", "asked")
 """What a question was, beside its text."""

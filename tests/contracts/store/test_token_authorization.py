@@ -1,11 +1,16 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from taskbound.core.clock import Instant
+from taskbound.core.token.authorization.admission import Admission, Refresh
+from taskbound.core.token.authorization.asked import Asked, AskedState
 from taskbound.core.token.authorization.client import registered_client
+from taskbound.core.token.authorization.redirect import Redirect
+from taskbound.core.token.authorization.request import AuthorizationRequest
 from taskbound.ports.store import ConflictError
 from taskbound.ports.token import RegisteredClient
 from tests.contracts.store.rows import NOW, OTHER, SPACE, read
@@ -55,3 +60,135 @@ def test_a_client_that_is_dropped_is_gone_and_its_name_is_free(store: Store) -> 
     assert read(store, lambda seen: seen.authorizations.client(OTHER, "desk")) is not None
     put(store, client(shown="Another"))
     assert read(store, lambda seen: seen.authorizations.client(SPACE, "desk")) == client(shown="Another")
+
+
+def asked(name: str = "ask_1", **changes: Any) -> Asked:
+    request = AuthorizationRequest(
+        client="desk",
+        redirect=Redirect(text="https://desk.example/done?é=1", host="desk.example"),
+        challenge="c" * 43,
+        resource="https://gate.example/mcp/coder",
+        scope=("task",),
+        state='"s"',
+        jkt="j" * 43,
+        acr=("urn:x",),
+        max_age=0,
+    )
+    plain: dict[str, Any] = {
+        "namespace": SPACE,
+        "id": name,
+        "request": request,
+        "shown": "Désk",
+        "host": "",
+        "agent": "coder",
+        "browser": f"browser of {name}",
+        "typed": f"typed of {name}",
+        "asked": Instant(NOW),
+    }
+    return Asked(**plain | changes)
+
+
+def admission(name: str = "adm_1", **changes: Any) -> Admission:
+    plain: dict[str, Any] = {
+        "namespace": SPACE,
+        "id": name,
+        "client": "desk",
+        "agent": "coder",
+        "task": "tsk_1",
+        "person": "ann",
+        "resource": "https://gate.example/mcp/coder",
+        "scope": ("task",),
+        "jkt": "",
+        "begun": Instant(NOW),
+        "until": Instant(NOW + 100),
+    }
+    return Admission(**plain | changes)
+
+
+def admit(store: Store, *admissions: Admission) -> None:
+    def work(tx: Transaction) -> None:
+        for one in admissions:
+            tx.authorizations.put_admission(one, expect=0)
+
+    store.write(work)
+
+
+def test_a_request_is_read_as_it_was_written_by_its_id_and_by_what_finds_it(store: Store) -> None:
+    one = asked()
+    coded = replace(
+        one,
+        state=AskedState.CODED,
+        person="ann",
+        task="tsk_1",
+        code="digest",
+        coded=Instant(NOW + 1),
+        admission="adm_1",
+        version=2,
+    )
+    other = asked(namespace=OTHER)
+    store.write(lambda tx: tx.authorizations.put_asked(one, expect=0))
+    store.write(lambda tx: tx.authorizations.put_asked(other, expect=0))
+    assert read(store, lambda seen: seen.authorizations.asked_by(SPACE, code="")) is None
+    store.write(lambda tx: tx.authorizations.put_asked(coded, expect=1))
+    assert read(store, lambda seen: seen.authorizations.asked(SPACE, "ask_1")) == coded
+    assert read(store, lambda seen: seen.authorizations.asked_by(SPACE, typed=one.typed)) == coded
+    assert read(store, lambda seen: seen.authorizations.asked_by(SPACE, code="digest")) == coded
+    assert read(store, lambda seen: seen.authorizations.asked_by(OTHER, code="digest")) is None
+    assert read(store, lambda seen: seen.authorizations.asked(OTHER, "ask_1")) == other
+    with pytest.raises(ConflictError):
+        store.write(lambda tx: tx.authorizations.put_asked(coded, expect=0))
+    with pytest.raises(ConflictError):
+        store.write(lambda tx: tx.authorizations.put_asked(coded, expect=1))
+
+
+def test_requests_that_wait_are_counted_and_what_is_old_is_forgotten(store: Store) -> None:
+    rows = (
+        asked("a"),
+        asked("b", asked=Instant(NOW + 1)),
+        asked("c", asked=Instant(NOW + 2), state=AskedState.DENIED),
+        asked("d", asked=Instant(NOW + 2), namespace=OTHER),
+    )
+
+    def put_all(tx: Transaction) -> None:
+        for one in rows:
+            tx.authorizations.put_asked(one, expect=0)
+
+    store.write(put_all)
+    with store.read() as seen:
+        counted = [seen.authorizations.count_asked(SPACE, Instant(NOW + at)) for at in (-1, 0, 1)]
+    assert counted == [2, 1, 0]
+    assert store.write(lambda tx: tx.authorizations.sweep_asked(Instant(NOW + 2), limit=1)) == 1
+    assert read(store, lambda seen: seen.authorizations.asked(SPACE, "a")) is None
+    assert store.write(lambda tx: tx.authorizations.sweep_asked(Instant(NOW + 2), limit=9)) == 1
+    store.write(lambda tx: tx.authorizations.drop_asked_of(SPACE, "desk"))
+    assert read(store, lambda seen: seen.authorizations.asked(SPACE, "c")) is None
+    assert read(store, lambda seen: seen.authorizations.asked(OTHER, "d")) == rows[3]
+
+
+def test_admissions_are_read_as_they_were_written_and_those_of_a_client_that_stand(store: Store) -> None:
+    one = admission()
+    two = admission("adm_2", jkt="j" * 43, scope=())
+    others = (admission("adm_3", client="other"), admission("adm_4", namespace=OTHER))
+    admit(store, two, one, *others)
+    assert read(store, lambda seen: seen.authorizations.admissions_of(SPACE, "desk")) == (one, two)
+    ended = replace(one, turn=2, ended=Instant(NOW + 5), why="é", version=2)
+    store.write(lambda tx: tx.authorizations.put_admission(ended, expect=1))
+    assert read(store, lambda seen: seen.authorizations.admission(SPACE, "adm_1")) == ended
+    assert read(store, lambda seen: seen.authorizations.admissions_of(SPACE, "desk")) == (two,)
+    with pytest.raises(ConflictError):
+        store.write(lambda tx: tx.authorizations.put_admission(ended, expect=1))
+
+
+def test_refresh_tokens_are_kept_until_what_they_are_of_is_over(store: Store) -> None:
+    kept = Refresh(namespace=SPACE, digest="d1", admission="adm_1", turn=3)
+    later = Refresh(namespace=OTHER, digest="d1", admission="adm_2", turn=1)
+    admit(store, admission(), admission("adm_2", namespace=OTHER, until=Instant(NOW + 200)))
+    store.write(lambda tx: tx.authorizations.put_refresh(kept))
+    store.write(lambda tx: tx.authorizations.put_refresh(later))
+    with pytest.raises(ConflictError):
+        store.write(lambda tx: tx.authorizations.put_refresh(replace(kept, turn=4)))
+    assert store.write(lambda tx: tx.authorizations.sweep_refreshes(Instant(NOW + 100), limit=9)) == 0
+    assert read(store, lambda seen: seen.authorizations.refresh(SPACE, "d1")) == kept
+    assert store.write(lambda tx: tx.authorizations.sweep_refreshes(Instant(NOW + 101), limit=9)) == 1
+    assert read(store, lambda seen: seen.authorizations.refresh(SPACE, "d1")) is None
+    assert read(store, lambda seen: seen.authorizations.refresh(OTHER, "d1")) == later

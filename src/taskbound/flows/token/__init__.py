@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from taskbound.flows.token.admitting import Admitted, exchange_code, renew, sweep_asked
+from taskbound.flows.token.asking import Askings, Begun, known_client, resource_of
 from taskbound.flows.token.claims import sweep_claims, use_claim, use_claims
 from taskbound.flows.token.clients import add_client, drop_client
 from taskbound.flows.token.exchange import Exchanged, Exchanges
@@ -20,6 +22,9 @@ from taskbound.flows.token.signing import RowSigner
 from taskbound.flows.token.verifying import Verification, Verified
 
 __all__ = [
+    "Admitted",
+    "Askings",
+    "Begun",
     "Exchanged",
     "Exchanges",
     "Issued",
@@ -35,7 +40,12 @@ __all__ = [
     "Verified",
     "add_client",
     "drop_client",
+    "exchange_code",
+    "known_client",
+    "renew",
+    "resource_of",
     "revoke_token",
+    "sweep_asked",
     "sweep_claims",
     "use_claim",
     "use_claims",

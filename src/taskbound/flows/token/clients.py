@@ -2,17 +2,18 @@
 
 1. The account that owns the data directory says to which addresses codes go: it says so for everybody who
    consents. Clients that have a document at their URL need none of this.
-2. A client that was removed is sent nothing more, whatever it was let in for.
+2. A client that was removed is sent nothing more, and is let in nowhere any more, in the same transaction.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from taskbound.core.audit import ClientAdded, ClientRemoved
+from taskbound.core.audit.events import ClientAdded, ClientRemoved
 from taskbound.core.identity import NotOwnerError
 from taskbound.core.token.authorization.client import registered_client
 from taskbound.core.token.authorization.errors import ClientExistsError, UnknownClientError
+from taskbound.flows.token.admitting import end_admissions_of
 from taskbound.ports.token import RegisteredClient
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def drop_client(means: Means, namespace: str, name: str, *, actor: Actor, owns: 
     def work(tx: Transaction) -> None:
         if tx.authorizations.client(namespace, name) is None:
             raise UnknownClientError(f"no client is named `{name}`")
+        end_admissions_of(tx, means, namespace, name, actor)  # 2
         tx.authorizations.drop_client(namespace, name)
         event = ClientRemoved(client=name, by=actor.name, proof=actor.proof)
         tx.audit.append(namespace, means.writer, [event], means.clock.now())

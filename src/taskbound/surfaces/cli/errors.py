@@ -86,6 +86,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         moved-in-force narrowed-refused no-approver no-bearer no-passkey no-step no-task not-answering
         not-demo
         bad-code bad-redirect bad-verifier client-exists unknown-client
+        admission-ended bad-refresh code-reused consent-answered not-asked refresh-reused refresh-wider
+        too-many-tries
         not-entitled not-giver not-holder not-idempotent not-in-charge not-in-force-before not-key-holder
         not-liftable not-loopback not-narrower not-next-step not-outside not-owner not-self nothing-to-undo
         open-data-directory other-agent operand-outside operand-unreadable origin-unknown other-definition
@@ -115,6 +117,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         bad-proof no-proof
     """,
     _UNAVAILABLE: """
+        too-many-asked
         affected-sqlite ambiguous-commit asks-too-often busy no-room-for-result
         client-config-unwritable conflict contended crowded
         daemon-lost daemon-not-started damaged-bundle damaged-store database-lost demo-part-missing

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.task import Heartbeat, Task, Template
     from taskbound.core.token import Claim, ClaimKind, IssuingKey, Token
+    from taskbound.core.token.authorization.admission import Admission, Refresh
+    from taskbound.core.token.authorization.asked import Asked
     from taskbound.ports.action import StoredAction
     from taskbound.ports.approval import StoredApproval, StoredPlan
     from taskbound.ports.audit import PendingRecord, StoredCheckpoint
@@ -131,6 +133,9 @@ class Tables:
     runs: Rows[tuple[str, str, int, int], Run] = field(default_factory=Rows)
     task_accounts: Rows[tuple[str, str, int], tuple[str, str, int]] = field(default_factory=Rows)
     bearers: Rows[tuple[str, str], StoredBearer] = field(default_factory=Rows)
+    asked: Rows[tuple[str, str], Asked] = field(default_factory=Rows)
+    admissions: Rows[tuple[str, str], Admission] = field(default_factory=Rows)
+    refreshes: Rows[tuple[str, str], Refresh] = field(default_factory=Rows)
     clients: Rows[tuple[str, str], RegisteredClient] = field(default_factory=Rows)
     claims: Rows[tuple[str, ClaimKind, str], Claim] = field(default_factory=Rows)
     tokens: Rows[tuple[str, str], Token] = field(default_factory=Rows)

@@ -37,7 +37,16 @@ from taskbound.core.audit.events.approval import (
     PlanChanged,
     PlanRefused,
 )
-from taskbound.core.audit.events.authorization import ClientAdded, ClientRemoved
+from taskbound.core.audit.events.authorization import (
+    AdmissionEnded,
+    ClientAdded,
+    ClientAdmitted,
+    ClientConsented,
+    ClientDenied,
+    ClientRemoved,
+    CodeRefused,
+    ConsentMistyped,
+)
 from taskbound.core.audit.events.log import (
     CheckpointSigned,
     Delivery,
@@ -116,6 +125,7 @@ __all__ = [
     "ActionReconciled",
     "ActionRefusedMalformed",
     "ActionUndecided",
+    "AdmissionEnded",
     "AgentCeilingChanged",
     "AgentKeyChanged",
     "AgentPeopleChanged",
@@ -133,7 +143,12 @@ __all__ = [
     "ApprovalShown",
     "CheckpointSigned",
     "ClientAdded",
+    "ClientAdmitted",
+    "ClientConsented",
+    "ClientDenied",
     "ClientRemoved",
+    "CodeRefused",
+    "ConsentMistyped",
     "Delivery",
     "Event",
     "GrantableChanged",
@@ -258,6 +273,12 @@ Event: TypeAlias = (
     | CheckpointSigned
     | Delivery
     | ClientAdded
+    | AdmissionEnded
+    | ClientAdmitted
+    | ClientConsented
+    | ClientDenied
+    | CodeRefused
+    | ConsentMistyped
     | ClientRemoved
     | ProofRefused
     | SelectorAdded

@@ -9,21 +9,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from taskbound.core.errors import DeniedError, MalformedError
+from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 
 if TYPE_CHECKING:
     from taskbound.core.token.authorization.redirect import Redirect
 
 __all__ = [
+    "AdmissionEndedError",
+    "AnsweredError",
     "BadClientDocumentError",
     "BadClientIdError",
     "BadCodeError",
     "BadRedirectError",
+    "BadRefreshError",
     "BadVerifierError",
     "ClientExistsError",
+    "NotAskedError",
     "RedirectedError",
     "RepeatedParameterError",
+    "ReusedCodeError",
+    "ReusedRefreshError",
+    "TooManyAskedError",
+    "TooManyTriesError",
     "UnknownClientError",
+    "WiderRefreshError",
 ]
 
 
@@ -116,3 +125,66 @@ class UnknownClientError(DeniedError):
 
     code = "unknown-client"
     remedy = "list them with `taskbound token client list`"
+
+
+class NotAskedError(DeniedError):
+    """No request for a code waits under what was typed or shown."""
+
+    code = "not-asked"
+    remedy = "type the code that your own browser shows; if it is older than five minutes, start anew there"
+
+
+class AnsweredError(DeniedError):
+    """A request for a code was answered before."""
+
+    code = "consent-answered"
+    remedy = "start the client's sign-in anew, if it was not you who answered; look at `taskbound audit tail`"
+
+
+class TooManyAskedError(UnavailableError):
+    """Too many requests for codes wait for people."""
+
+    code = "too-many-asked"
+    remedy = "try again in five minutes"
+
+
+class TooManyTriesError(DeniedError):
+    """Too many codes were typed under which nothing waits."""
+
+    code = "too-many-tries"
+    remedy = "wait five minutes; a code is typed from one's own browser, and never from a message"
+
+
+class ReusedCodeError(DeniedError):
+    """An authorization code came twice; what it had brought is taken back (RFC 6749 §4.1.2)."""
+
+    code = "code-reused"
+    remedy = "start the client's sign-in anew; if nobody did this twice, the code was seen by somebody else"
+
+
+class BadRefreshError(DeniedError):
+    """A refresh token that gives nothing: there is none such."""
+
+    code = "bad-refresh"
+    remedy = "start the client's sign-in anew"
+
+
+class ReusedRefreshError(DeniedError):
+    """A refresh token is in other hands than its client's; nothing comes of it any more."""
+
+    code = "refresh-reused"
+    remedy = "start the client's sign-in anew; if that was no client of yours, look at `taskbound audit tail`"
+
+
+class WiderRefreshError(DeniedError):
+    """A refresh token is asked for more than it is for."""
+
+    code = "refresh-wider"
+    remedy = "start the client's sign-in anew, and ask there"
+
+
+class AdmissionEndedError(DeniedError):
+    """The client is let in no more."""
+
+    code = "admission-ended"
+    remedy = "start the client's sign-in anew"

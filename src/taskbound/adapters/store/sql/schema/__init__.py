@@ -33,9 +33,9 @@ from sqlalchemy import (
     text,
 )
 
+from taskbound.adapters.store.sql.schema import authorization
 from taskbound.adapters.store.sql.schema.amendment import amendment_answers, amendments
 from taskbound.adapters.store.sql.schema.approval import approval_answers, approval_plans, approvals
-from taskbound.adapters.store.sql.schema.authorization import token_clients
 from taskbound.adapters.store.sql.schema.columns import (
     METADATA,
     TEXT,
@@ -60,6 +60,7 @@ __all__ = [
     "approval_answers",
     "approval_plans",
     "approvals",
+    "authorization",
     "checkpoints",
     "claims",
     "heartbeats",
@@ -81,7 +82,6 @@ __all__ = [
     "tasks",
     "templates",
     "tiles",
-    "token_clients",
     "token_keys",
     "tokens",
     "tool_approvers",

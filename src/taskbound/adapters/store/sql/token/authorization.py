@@ -1,4 +1,4 @@
-"""Clients that people use, in rows."""
+"""Clients that people use, what they ask for, and what they were let in to, in rows."""
 
 from __future__ import annotations
 
@@ -7,14 +7,23 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import delete, insert, select
 
 from taskbound.adapters.store.sql.rows.columns import json_texts, read_texts
-from taskbound.adapters.store.sql.rows.statement import Statement, given
-from taskbound.adapters.store.sql.schema import token_clients
+from taskbound.adapters.store.sql.rows.statement import Statement, Versioned, given
+from taskbound.adapters.store.sql.schema.authorization import (
+    token_admissions,
+    token_clients,
+    token_refreshes,
+    token_requests,
+)
+from taskbound.adapters.store.sql.token.asked import read_asked, write_asked
 from taskbound.core.clock import Instant
+from taskbound.core.token.authorization.admission import Admission, Refresh
+from taskbound.core.token.authorization.asked import AskedState
 from taskbound.core.token.authorization.client import registered_client
 from taskbound.ports.token import RegisteredClient
 
 if TYPE_CHECKING:
     from taskbound.adapters.store.sql.rows.link import Link
+    from taskbound.core.token.authorization.asked import Asked
 
 __all__ = ["SqlAuthorizations"]
 
@@ -25,6 +34,42 @@ _CLIENT: Final = Statement(_MINE.where(token_clients.c.id == given("id")))
 _PUT: Final = Statement(insert(token_clients))
 _DROP: Final = Statement(
     delete(token_clients).where(token_clients.c.namespace == _SPACE, token_clients.c.id == given("id"))
+)
+_ASKED: Final = select(token_requests).where(token_requests.c.namespace == _SPACE)
+_BY_ID: Final = Statement(_ASKED.where(token_requests.c.id == given("id")))
+_BY_TYPED: Final = Statement(_ASKED.where(token_requests.c.typed == given("typed")))
+_BY_CODE: Final = Statement(_ASKED.where(token_requests.c.code == given("code")))
+_WAITING: Final = (
+    "SELECT count(*) FROM token_requests WHERE namespace = ? AND state = ? AND asked > ?"  # an index of age
+)
+_DROP_ASKED: Final = Statement(
+    delete(token_requests).where(
+        token_requests.c.namespace == _SPACE, token_requests.c.client == given("client")
+    )
+)
+_SWEEP_ASKED: Final = (
+    "DELETE FROM token_requests WHERE (namespace, id) IN"
+    " (SELECT namespace, id FROM token_requests WHERE asked < ? ORDER BY asked LIMIT ?)"
+)
+_PUT_ASKED: Final = Versioned(token_requests, "request")
+_ADMITTED: Final = select(token_admissions).where(token_admissions.c.namespace == _SPACE)
+_ADMISSION: Final = Statement(_ADMITTED.where(token_admissions.c.id == given("id")))
+_ADMISSIONS_OF: Final = Statement(
+    _ADMITTED.where(token_admissions.c.client == given("client"), token_admissions.c.ended == 0).order_by(
+        token_admissions.c.id
+    )
+)
+_PUT_ADMISSION: Final = Versioned(token_admissions, "admission")
+_REFRESH: Final = Statement(
+    select(token_refreshes).where(
+        token_refreshes.c.namespace == _SPACE, token_refreshes.c.digest == given("digest")
+    )
+)
+_PUT_REFRESH: Final = Statement(insert(token_refreshes))
+_SWEEP_REFRESHES: Final = (
+    "DELETE FROM token_refreshes WHERE (namespace, digest) IN"
+    " (SELECT r.namespace, r.digest FROM token_refreshes r JOIN token_admissions a"
+    " ON a.namespace = r.namespace AND a.id = r.admission WHERE a.until < ? LIMIT ?)"
 )
 
 
@@ -64,6 +109,87 @@ class SqlAuthorizations:
         """Forget the client of this name."""
         self._link.change(_DROP.text, _DROP.values(namespace=namespace, id=client))
 
+    def asked(self, namespace: str, asked: str) -> Asked | None:
+        """The request of this id."""
+        return self._link.one(read_asked, _BY_ID.text, _BY_ID.values(namespace=namespace, id=asked))
+
+    def asked_by(self, namespace: str, *, typed: str = "", code: str = "") -> Asked | None:
+        """The request of this digest."""
+        if typed:
+            return self._link.one(
+                read_asked, _BY_TYPED.text, _BY_TYPED.values(namespace=namespace, typed=typed)
+            )
+        if not code:
+            return None
+        return self._link.one(read_asked, _BY_CODE.text, _BY_CODE.values(namespace=namespace, code=code))
+
+    def count_asked(self, namespace: str, since: Instant) -> int:
+        """How many requests of after this wait for a person."""
+        return self._link.one(int, _WAITING, (namespace, AskedState.OPEN.value, since)) or 0
+
+    def admission(self, namespace: str, admission: str) -> Admission | None:
+        """The admission of this id."""
+        return self._link.one(
+            _admission, _ADMISSION.text, _ADMISSION.values(namespace=namespace, id=admission)
+        )
+
+    def admissions_of(self, namespace: str, client: str) -> tuple[Admission, ...]:
+        """Those of this client that have not ended."""
+        values = _ADMISSIONS_OF.values(namespace=namespace, client=client)
+        return self._link.all(_admission, _ADMISSIONS_OF.text, values)
+
+    def refresh(self, namespace: str, digest: str) -> Refresh | None:
+        """The refresh token of this digest."""
+        return self._link.one(_refresh, _REFRESH.text, _REFRESH.values(namespace=namespace, digest=digest))
+
+    def put_asked(self, asked: Asked, *, expect: int) -> None:
+        """Write a request."""
+        _PUT_ASKED.put(self._link, expect, **write_asked(asked))
+
+    def drop_asked_of(self, namespace: str, client: str) -> None:
+        """Forget every request of this client."""
+        self._link.change(_DROP_ASKED.text, _DROP_ASKED.values(namespace=namespace, client=client))
+
+    def put_admission(self, admission: Admission, *, expect: int) -> None:
+        """Write an admission."""
+        _PUT_ADMISSION.put(
+            self._link,
+            expect,
+            namespace=admission.namespace,
+            id=admission.id,
+            client=admission.client,
+            agent=admission.agent,
+            task=admission.task,
+            person=admission.person,
+            resource=admission.resource,
+            scope=json_texts(admission.scope),
+            jkt=admission.jkt,
+            begun=admission.begun,
+            until=admission.until,
+            turn=admission.turn,
+            ended=admission.ended,
+            why=admission.why,
+            version=admission.version,
+        )
+
+    def put_refresh(self, refresh: Refresh) -> None:
+        """Write a new one."""
+        values = _PUT_REFRESH.values(
+            namespace=refresh.namespace,
+            digest=refresh.digest,
+            admission=refresh.admission,
+            turn=refresh.turn,
+        )
+        self._link.change(_PUT_REFRESH.text, values)
+
+    def sweep_asked(self, before: Instant, *, limit: int) -> int:
+        """Forget requests of before this."""
+        return self._link.change(_SWEEP_ASKED, (before, limit))
+
+    def sweep_refreshes(self, before: Instant, *, limit: int) -> int:
+        """Forget refresh tokens whose admission's time was over before this."""
+        return self._link.change(_SWEEP_REFRESHES, (before, limit))
+
 
 def _client(  # the columns of a row, in order
     namespace: str, name: str, shown: str, redirects: str, added: int, added_by: str
@@ -74,3 +200,43 @@ def _client(  # the columns of a row, in order
         added=Instant(added),
         by=added_by,
     )
+
+
+def _admission(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
+    namespace: str,
+    name: str,
+    client: str,
+    agent: str,
+    task: str,
+    person: str,
+    resource: str,
+    scope: str,
+    jkt: str,
+    begun: int,
+    until: int,
+    turn: int,
+    ended: int,
+    why: str,
+    version: int,
+) -> Admission:
+    return Admission(
+        namespace=namespace,
+        id=name,
+        client=client,
+        agent=agent,
+        task=task,
+        person=person,
+        resource=resource,
+        scope=read_texts(scope),
+        jkt=jkt,
+        begun=Instant(begun),
+        until=Instant(until),
+        turn=turn,
+        ended=Instant(ended),
+        why=why,
+        version=version,
+    )
+
+
+def _refresh(namespace: str, digest: str, admission: str, turn: int) -> Refresh:
+    return Refresh(namespace=namespace, digest=digest, admission=admission, turn=turn)

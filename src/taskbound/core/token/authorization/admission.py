@@ -1,0 +1,144 @@
+"""A client that was let in to one task, and the token by which it stays: for a task token lives five minutes.
+
+1. An admission is one client's, for one task, at one resource, with one key or with none. It ends at the
+   deadline that the task had when it began, or before that, and never begins again.
+2. A refresh token is 256 bits of chance, and its SHA-256 is what is kept. It is used once and brings the
+   next.
+3. One that comes again is in two hands, and nobody can tell whose: the admission ends (RFC 9700 §4.14.2),
+   also when both hands were its own client's. So it does when another client or another key brings it.
+4. What it brings is never more than it was: the same resource, no other scope.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Final
+
+from taskbound.core.clock import Instant
+from taskbound.core.token.authorization.errors import (
+    AdmissionEndedError,
+    BadRefreshError,
+    WiderRefreshError,
+)
+
+__all__ = [
+    "Admission",
+    "Leak",
+    "Refresh",
+    "Renewal",
+    "admission_ended",
+    "admission_renewed",
+    "leak_of",
+    "refresh_digest",
+    "require_renewable",
+]
+
+NEVER: Final = Instant(0)
+_REFRESH: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """A client that was let in (rule 1)."""
+
+    namespace: str
+    id: str
+    client: str
+    agent: str
+    task: str
+    person: str
+    """Who consented."""
+    resource: str
+    scope: tuple[str, ...]
+    jkt: str
+    """Thumbprint of its DPoP key; empty of a client that proved none: its tokens are bearer tokens."""
+    begun: Instant
+    until: Instant
+    turn: int = 1
+    """Which refresh token is the one that counts."""
+    ended: Instant = NEVER
+    why: str = ""
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refresh:
+    """What is kept of a refresh token."""
+
+    namespace: str
+    digest: str
+    admission: str
+    turn: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewal:
+    """What a client brings beside its refresh token."""
+
+    client: str
+    resource: str = ""
+    """Empty where it does not say."""
+    scope: tuple[str, ...] = ()
+    """None for all that it had."""
+    jkt: str = ""
+    """Thumbprint of the DPoP key that was proven."""
+
+
+class Leak(Enum):
+    """What shows that a refresh token is in other hands (rule 3); the values are what records say."""
+
+    AGAIN = "a refresh token came twice"
+    CLIENT = "another client brought its refresh token"
+    KEY = "its refresh token came without its key"
+
+
+def refresh_digest(token: str) -> str:
+    """What is kept of a refresh token (rule 2).
+
+    Raises:
+        BadRefreshError: It is none.
+    """
+    if _REFRESH.fullmatch(token) is None:
+        raise BadRefreshError("the refresh token is none")
+    return hashlib.sha256(token.encode("ascii")).hexdigest()
+
+
+def require_renewable(admission: Admission, brought: Renewal, now: Instant) -> None:
+    """Go on only while it stands, and for no more than it had (rules 1 and 4).
+
+    Raises:
+        AdmissionEndedError: It has ended.
+        WiderRefreshError: It is asked for more.
+    """
+    if admission.ended != NEVER:
+        raise AdmissionEndedError(f"the client was let in until somebody ended it: {admission.why}")
+    if now >= admission.until:
+        raise AdmissionEndedError("the client was let in until its task's deadline")
+    if brought.resource and brought.resource != admission.resource:
+        raise WiderRefreshError("the refresh token is for another resource")
+    if not set(brought.scope) <= set(admission.scope):
+        raise WiderRefreshError("the refresh token has fewer scopes")
+
+
+def leak_of(admission: Admission, refresh: Refresh, brought: Renewal) -> Leak | None:
+    """Whether what was brought is in other hands (rule 3); None where nothing shows that."""
+    if brought.client != admission.client:
+        return Leak.CLIENT
+    if brought.jkt != admission.jkt:
+        return Leak.KEY
+    return Leak.AGAIN if refresh.turn != admission.turn else None
+
+
+def admission_renewed(admission: Admission) -> Admission:
+    """The same with its next refresh token (rule 2)."""
+    return replace(admission, turn=admission.turn + 1, version=admission.version + 1)
+
+
+def admission_ended(admission: Admission, now: Instant, why: str) -> Admission:
+    """The same, ended; one that had ended stays as it ended (rule 1)."""
+    if admission.ended != NEVER:
+        return admission
+    return replace(admission, ended=now, why=why, version=admission.version + 1)

@@ -1,0 +1,192 @@
+"""A request for a code that waits for a person: what they are shown, what they answer, and what it gives.
+
+1. It waits five minutes. One answer is the last one, whoever gives it; nothing moves backwards.
+2. The browser that began it is known by a secret of its own, and the person by what they prove elsewhere.
+   What ties the two is a code that the page shows and the person types: 43 bits, in letters of which no two
+   are taken for each other, and no word comes of them (RFC 8628 §6.1).
+3. The answer is for the browser that began it alone, and there is one code for one answer.
+4. A code is used by whoever brings it, rightly or not: what was brought wrongly once is never right.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from enum import Enum
+from hmac import compare_digest
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.clock import Instant, minutes
+from taskbound.core.token.authorization.code import CODE_LIFETIME, Code
+from taskbound.core.token.authorization.errors import AnsweredError, NotAskedError
+
+if TYPE_CHECKING:
+    from taskbound.core.token.authorization.request import AuthorizationRequest
+
+__all__ = [
+    "WAITS",
+    "Asked",
+    "AskedState",
+    "answered",
+    "code_of",
+    "coded",
+    "require_browser",
+    "require_open",
+    "secret_digest",
+    "typed_code",
+    "typed_digest",
+    "used",
+]
+
+WAITS: Final = minutes(5)
+"""How long a request waits for a person (rule 1)."""
+NEVER: Final = Instant(0)
+_LETTERS: Final = "BCDFGHJKLMNPQRSTVWXZ"
+_LENGTH: Final = 10
+
+
+class AskedState(Enum):
+    """Where a request stands; the values are what rows hold."""
+
+    OPEN = "open"
+    CONSENTED = "consented"
+    DENIED = "denied"
+    CODED = "coded"
+    """The browser has its code."""
+    USED = "used"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request that waits, and what became of it."""
+
+    namespace: str
+    id: str
+    request: AuthorizationRequest
+    shown: str
+    """What the client calls itself."""
+    host: str
+    """Who answers for it; empty where a person registered it here."""
+    agent: str
+    """Whose the resource is."""
+    browser: str
+    """SHA-256 of the secret of the browser that began it."""
+    typed: str
+    """SHA-256 of what the person types."""
+    asked: Instant
+    state: AskedState = AskedState.OPEN
+    person: str = ""
+    """Who answered."""
+    task: str = ""
+    """The task that they opened or chose."""
+    code: str = ""
+    """SHA-256 of the code that was given for it."""
+    coded: Instant = NEVER
+    """When that was."""
+    admission: str = ""
+    """What the code brought."""
+    version: int = 1
+
+    @property
+    def until(self) -> Instant:
+        """When nobody can answer it any more."""
+        return Instant(self.asked + WAITS)
+
+
+def secret_digest(secret: str) -> str:
+    """What is kept of a secret of 256 bits."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def typed_code(secret: str) -> str:
+    """What a person types, made of 256 bits of chance (rule 2): ten letters, in two groups."""
+    left = int.from_bytes(hashlib.sha256(secret.encode()).digest(), "big")
+    letters = []
+    for _ in range(_LENGTH):
+        left, one = divmod(left, len(_LETTERS))
+        letters.append(_LETTERS[one])
+    return f"{''.join(letters[:5])}-{''.join(letters[5:])}"
+
+
+def typed_digest(typed: str) -> str:
+    """What is kept of what a person types, however they write its groups.
+
+    Raises:
+        NotAskedError: It is none.
+    """
+    letters = typed.upper().replace("-", "").replace(" ", "")
+    if len(letters) != _LENGTH or any(one not in _LETTERS for one in letters):
+        raise NotAskedError("a code of this page is ten letters, such as `BCDFG-HJKLM`")
+    return secret_digest(letters)
+
+
+def require_open(asked: Asked | None, now: Instant) -> Asked:
+    """Go on only with a request that waits (rule 1).
+
+    Raises:
+        NotAskedError: There is none, or its time is over.
+        AnsweredError: Somebody has answered it.
+    """
+    if asked is None or (now >= asked.until and asked.state is AskedState.OPEN):
+        raise NotAskedError("no request waits under this code")
+    if asked.state is not AskedState.OPEN:
+        raise AnsweredError("the request has been answered")
+    return asked
+
+
+def require_browser(asked: Asked | None, secret: str) -> Asked:
+    """Go on only for the browser that began it (rule 3).
+
+    Raises:
+        NotAskedError: It began none.
+    """
+    if asked is None or not compare_digest(asked.browser, secret_digest(secret)):
+        raise NotAskedError("this browser began no such request")
+    return asked
+
+
+def answered(asked: Asked, person: str, task: str, now: Instant) -> Asked:
+    """The same, answered by this person: with a task, or with a no where there is none.
+
+    Raises:
+        NotAskedError: Its time is over.
+        AnsweredError: Somebody has answered it (rule 1).
+    """
+    require_open(asked, now)
+    state = AskedState.CONSENTED if task else AskedState.DENIED
+    return replace(asked, state=state, person=person, task=task, version=asked.version + 1)
+
+
+def coded(asked: Asked, digest: str, now: Instant) -> Asked:
+    """The same, its browser given a code (rule 3).
+
+    Raises:
+        NotAskedError: Nobody has consented, or too long ago.
+        AnsweredError: It was given one before.
+    """
+    if asked.state in {AskedState.CODED, AskedState.USED}:
+        raise AnsweredError("the client was sent its code")
+    if asked.state is not AskedState.CONSENTED or now >= asked.until:
+        raise NotAskedError("nobody has consented to this request in time")
+    return replace(asked, state=AskedState.CODED, code=digest, coded=now, version=asked.version + 1)
+
+
+def used(asked: Asked, admission: str) -> Asked:
+    """The same, its code used (rule 4); `admission` is what it brought, empty for nothing."""
+    return replace(asked, state=AskedState.USED, admission=admission, version=asked.version + 1)
+
+
+def code_of(asked: Asked) -> Code:
+    """What its code is good for."""
+    return Code(
+        namespace=asked.namespace,
+        digest=asked.code,
+        client=asked.request.client,
+        redirect=asked.request.redirect.text,
+        challenge=asked.request.challenge,
+        resource=asked.request.resource,
+        task=asked.task,
+        person=asked.person,
+        expires=Instant(asked.coded + CODE_LIFETIME),
+        jkt=asked.request.jkt,
+    )

@@ -1,0 +1,259 @@
+"""Codes and refresh tokens that clients bring, and how long a client stays let in.
+
+1. A code is looked at under lock, and is used by whoever brings it: of all that bring one at once, to
+   whatever daemon, one is the first. Whoever is not right brings nothing, and nobody after them
+   (`core…asked`, rule 4).
+2. A code that comes again ends what it brought (RFC 6749 §4.1.2), and a refresh token that shows to be in
+   other hands ends its admission. Each is recorded once: what has ended can't end again.
+3. A client is let in while its task gives authority: task, ancestors, the kill switch, the agent and the
+   person who consented are looked at anew each time. A paused task refuses a refresh token and does not use
+   it up.
+4. The client's registration goes, and all that it was let in to goes with it, in one transaction.
+5. The secret is in the answer and nowhere else. It is durable before it is told: a client that does not
+   hear of its next refresh token has to be consented to anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.audit.events import AdmissionEnded, ClientAdmitted, CodeRefused
+from taskbound.core.clock import Instant, days
+from taskbound.core.errors import DeniedError
+from taskbound.core.identity import PersonState, UnknownIdentityError, require_active
+from taskbound.core.revocation import require_not_stopped
+from taskbound.core.task import NoTaskError, require_live
+from taskbound.core.token.authorization.admission import (
+    Admission,
+    Refresh,
+    admission_ended,
+    admission_renewed,
+    leak_of,
+    refresh_digest,
+    require_renewable,
+)
+from taskbound.core.token.authorization.asked import AskedState, code_of, used
+from taskbound.core.token.authorization.code import code_digest, require_code
+from taskbound.core.token.authorization.errors import (
+    BadCodeError,
+    BadRefreshError,
+    ReusedCodeError,
+    ReusedRefreshError,
+    UnknownClientError,
+)
+from taskbound.flows.means import Actor
+
+if TYPE_CHECKING:
+    from taskbound.core.token.authorization.admission import Renewal
+    from taskbound.core.token.authorization.asked import Asked
+    from taskbound.core.token.authorization.code import Exchange
+    from taskbound.flows.means import Means
+    from taskbound.ports.store import Transaction
+
+__all__ = ["Admitted", "end_admissions_of", "exchange_code", "renew", "sweep_asked"]
+
+_TURN: Final = 1000
+_KEPT: Final = days(1)
+"""How long a request is kept: a code of it that comes again is known so long."""
+_AGAIN: Final = "its code came twice"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """A client that is let in, and the refresh token that is told this once."""
+
+    admission: Admission
+    refresh: str
+
+    def __repr__(self) -> str:
+        """Without the secret."""
+        return f"Admitted({self.admission.id!r})"
+
+
+def exchange_code(means: Means, namespace: str, code: str, brought: Exchange) -> Admitted:
+    """Let a client in by its code (rules 1 to 3).
+
+    Raises:
+        BadCodeError: It is none, or no more, or not for this.
+        BadVerifierError: Who brings it is not who asked for it.
+        ReusedCodeError: It came before; what it brought has ended.
+        DeniedError: Its task gives no authority.
+    """
+    digest = code_digest(code)
+    secret = means.chance.secret()
+    admission = means.chance.name("adm")
+
+    def work(tx: Transaction) -> Admitted | DeniedError:
+        now = means.clock.now()
+        asked = tx.authorizations.asked_by(namespace, code=digest)
+        if asked is None:
+            raise BadCodeError("the code is none of ours")
+        if asked.state is AskedState.USED:
+            kept = tx.authorizations.admission(namespace, asked.admission) if asked.admission else None
+            if kept is not None:
+                _end(tx, means, kept, _AGAIN, _client(kept.client, "code"))  # 2
+            return ReusedCodeError("the code came before, and what it brought has ended")
+        try:
+            admitted = _admission(tx, asked, brought, admission, now)
+        except DeniedError as error:
+            tx.authorizations.put_asked(used(asked, ""), expect=asked.version)  # 1
+            refused = CodeRefused(
+                request=asked.id, client=asked.request.client, task=asked.task, code=error.code
+            )
+            tx.audit.append(namespace, means.writer, [refused], now)
+            return error
+        tx.authorizations.put_asked(used(asked, admission), expect=asked.version)
+        tx.authorizations.put_admission(admitted, expect=0)
+        _put_refresh(tx, admitted, secret)
+        event = ClientAdmitted(
+            admission=admission,
+            request=asked.id,
+            client=admitted.client,
+            agent=admitted.agent,
+            task=admitted.task,
+            person=admitted.person,
+            resource=admitted.resource,
+            jkt=admitted.jkt,
+            until=admitted.until,
+        )
+        tx.audit.append(namespace, means.writer, [event], now)
+        return Admitted(admission=admitted, refresh=secret)
+
+    return _answer(means.store.write(work))
+
+
+def renew(means: Means, namespace: str, refresh: str, brought: Renewal) -> Admitted:
+    """Let a client stay by its refresh token, and give it the next one (rules 2 and 3).
+
+    Raises:
+        BadRefreshError: It is none.
+        ReusedRefreshError: It is in other hands; the admission has ended.
+        AdmissionEndedError: The client is let in no more.
+        WiderRefreshError: It is asked for more than it is for.
+        DeniedError: Its task gives no authority now.
+    """
+    digest = refresh_digest(refresh)
+    secret = means.chance.secret()
+
+    def work(tx: Transaction) -> Admitted | DeniedError:
+        now = means.clock.now()
+        shown = tx.authorizations.refresh(namespace, digest)
+        admission = tx.authorizations.admission(namespace, shown.admission) if shown is not None else None
+        if shown is None or admission is None:
+            raise BadRefreshError("the refresh token is none of ours")
+        leak = leak_of(admission, shown, brought)
+        if leak is not None:
+            _end(tx, means, admission, leak.value, _client(brought.client, "refresh-token"))  # 2
+            return ReusedRefreshError(f"the client is let in no more: {leak.value}")
+        require_renewable(admission, brought, now)
+        _require_authority(tx, admission, now)  # 3
+        renewed = admission_renewed(admission)
+        tx.authorizations.put_admission(renewed, expect=admission.version)
+        _put_refresh(tx, renewed, secret)
+        return Admitted(admission=renewed, refresh=secret)
+
+    return _answer(means.store.write(work))
+
+
+def end_admissions_of(tx: Transaction, means: Means, namespace: str, client: str, actor: Actor) -> None:
+    """Forget what a client asked for, and let it in nowhere any more (rule 4)."""
+    tx.authorizations.drop_asked_of(namespace, client)
+    for one in tx.authorizations.admissions_of(namespace, client):
+        _end(tx, means, one, "its client was removed", actor)
+
+
+def sweep_asked(means: Means) -> int:
+    """Forget requests that a day has passed over, and refresh tokens of what is over; how many."""
+    before = Instant(min(means.clock.now(), means.store.last_instant()) - _KEPT)
+
+    def work(tx: Transaction) -> int:
+        requests = tx.authorizations.sweep_asked(before, limit=_TURN)
+        return requests + tx.authorizations.sweep_refreshes(before, limit=_TURN)
+
+    return means.store.write(work)
+
+
+def _admission(tx: Transaction, asked: Asked, brought: Exchange, name: str, now: Instant) -> Admission:
+    """What the code brings.
+
+    Raises:
+        DeniedError: It brings nothing.
+    """
+    require_code(code_of(asked), brought, now)
+    task = tx.tasks.task(asked.namespace, asked.task)
+    if task is None:
+        raise NoTaskError(f"no task is named `{asked.task}`")
+    admission = Admission(
+        namespace=asked.namespace,
+        id=name,
+        client=asked.request.client,
+        agent=asked.agent,
+        task=asked.task,
+        person=asked.person,
+        resource=asked.request.resource,
+        scope=asked.request.scope,
+        jkt=brought.jkt,
+        begun=now,
+        until=task.deadline,
+    )
+    _require_authority(tx, admission, now)
+    return admission
+
+
+def _require_authority(tx: Transaction, admission: Admission, now: Instant) -> None:
+    """Go on only while the task gives authority, and client and person are there (rules 3 and 4)."""
+    space = admission.namespace
+    by_document = admission.client.startswith("https://")
+    if not by_document and tx.authorizations.client(space, admission.client) is None:
+        raise UnknownClientError("the client is registered no more")
+    persons = tx.identities.persons(space)
+    person = persons.get(admission.person)
+    if person is None or person.state is not PersonState.PRESENT:
+        raise UnknownIdentityError("the person who consented is a person of this namespace no more")
+    agent = tx.identities.agent(space, admission.agent)
+    if agent is None:
+        raise UnknownIdentityError(f"no agent is named `{admission.agent}`")
+    require_active(agent, persons)
+    require_not_stopped(tx.revocation.lock_kill_switch(space))
+    require_live(admission.task, tx.tasks.lock_heads(space, {admission.task}), now)
+
+
+def _put_refresh(tx: Transaction, admission: Admission, secret: str) -> None:
+    tx.authorizations.put_refresh(
+        Refresh(
+            namespace=admission.namespace,
+            digest=refresh_digest(secret),
+            admission=admission.id,
+            turn=admission.turn,
+        )
+    )
+
+
+def _end(tx: Transaction, means: Means, admission: Admission, why: str, actor: Actor) -> None:
+    now = means.clock.now()
+    ended = admission_ended(admission, now, why)
+    if ended is admission:
+        return
+    tx.authorizations.put_admission(ended, expect=admission.version)
+    event = AdmissionEnded(
+        admission=ended.id,
+        client=ended.client,
+        agent=ended.agent,
+        task=ended.task,
+        why=why,
+        by=actor.name,
+        proof=actor.proof,
+    )
+    tx.audit.append(ended.namespace, means.writer, [event], now)
+
+
+def _client(client: str, proof: str) -> Actor:
+    return Actor(name=f"client:{client}", proof=proof)
+
+
+def _answer(found: Admitted | DeniedError) -> Admitted:
+    """What the transaction came to: what it refused is told after it is durable."""
+    if isinstance(found, Admitted):
+        return found
+    raise found

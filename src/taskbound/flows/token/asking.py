@@ -1,0 +1,275 @@
+"""What a client asks for in a browser, and what a person answers to it.
+
+1. Nothing that waits gives anything. At most 64 requests wait in a namespace, each for five minutes: whoever
+   floods it keeps others from asking, and fills no disk.
+2. A person answers by typing the code that their own browser shows. Ten wrong ones in five minutes, and they
+   type no more; each leaves a record. What they get to see are facts, and what the client says of itself is
+   told as its own word.
+3. Whoever consents opens a task by the rules of every task's start, or chooses one that runs and that they
+   are in charge of (`core.task.child`). The task's agent is the one whose resource the client asked for.
+4. The answer goes to the browser that began it, once.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.audit.events import ClientConsented, ClientDenied, ConsentMistyped
+from taskbound.core.clock import Instant
+from taskbound.core.errors import TaskboundError
+from taskbound.core.task import NoTaskError, TaskEvent, require_in_charge, require_live
+from taskbound.core.token.authorization.asked import (
+    WAITS,
+    Asked,
+    AskedState,
+    answered,
+    coded,
+    require_browser,
+    require_open,
+    secret_digest,
+    typed_code,
+    typed_digest,
+)
+from taskbound.core.token.authorization.code import code_digest
+from taskbound.core.token.authorization.errors import (
+    NotAskedError,
+    TooManyAskedError,
+    TooManyTriesError,
+    UnknownClientError,
+)
+from taskbound.core.token.authorization.request import parse_parameters, parse_request, refused_at
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.core.token.authorization.client import Client
+    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.task import TaskOrder, Tasks
+    from taskbound.ports.store import Transaction
+
+__all__ = ["Askings", "Begun", "known_client", "resource_of"]
+
+_WAITING: Final = 64
+"""Requests that wait at once (rule 1)."""
+_TRIES: Final = 10
+"""Wrong codes of one person (rule 2)."""
+_SCOPES: Final = frozenset({"task"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A request that waits now. The two secrets are in this answer and nowhere else."""
+
+    asked: Asked
+    secret: str
+    """What the browser is known by."""
+    typed: str
+    """What the person types."""
+
+    def __repr__(self) -> str:
+        """Without the secrets."""
+        return f"Begun({self.asked.id!r})"
+
+
+def resource_of(base: str, agent: str) -> str:
+    """How the gateway of an agent is called: the one resource of its tokens."""
+    return f"{base}/mcp/{agent}"
+
+
+def known_client(means: Means, namespace: str, client: str) -> Client:
+    """The client that a person registered under this name.
+
+    Raises:
+        UnknownClientError: Nobody did.
+    """
+    with means.store.read() as snapshot:
+        found = snapshot.authorizations.client(namespace, client)
+    if found is None:
+        raise UnknownClientError("nobody registered the client that asks")
+    return found.client
+
+
+class Askings:
+    """Requests of one namespace's clients, and the answers to them."""
+
+    def __init__(self, means: Means, tasks: Tasks) -> None:
+        """Keep what to work with."""
+        self._means = means
+        self._tasks = tasks
+        self._wrong: dict[tuple[str, str], list[Instant]] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, namespace: str, pairs: Sequence[tuple[str, str]], *, client: Client, base: str) -> Begun:
+        """Have a request wait for a person (rule 1).
+
+        Args:
+            namespace: Where.
+            pairs: Its parameters, in order.
+            client: Whom `client_id` names.
+            base: The origin at which agents' gateways are reached.
+
+        Raises:
+            RepeatedParameterError: A parameter stands twice.
+            BadRedirectError: The answer would go elsewhere than to the client.
+            RedirectedError: It can't be answered, and the client may be told so.
+            TooManyAskedError: Too many wait.
+        """
+        told = parse_parameters(pairs)
+        with self._means.store.read() as snapshot:
+            agents = {resource_of(base, one.name): one.name for one in snapshot.identities.agents(namespace)}
+        request = parse_request(told, client, resources=agents, scopes=_SCOPES)
+        if request.acr:
+            raise request.refusal("unmet_authentication_requirements", "no such sign-in is known here")
+        secret, chance = self._means.chance.secret(), self._means.chance.secret()
+        typed = typed_code(chance)
+        now = self._means.clock.now()
+        asked = Asked(
+            namespace=namespace,
+            id=self._means.chance.name("ask"),
+            request=request,
+            shown=client.name,
+            host=client.host,
+            agent=agents[request.resource],
+            browser=secret_digest(secret),
+            typed=typed_digest(typed),
+            asked=now,
+        )
+
+        def work(tx: Transaction) -> None:
+            if tx.authorizations.count_asked(namespace, Instant(now - WAITS)) >= _WAITING:
+                raise TooManyAskedError(f"{_WAITING} requests wait for people")
+            tx.authorizations.put_asked(asked, expect=0)
+
+        self._means.store.write(work)
+        return Begun(asked=asked, secret=secret, typed=typed)
+
+    def look(self, namespace: str, typed: str, actor: Actor) -> Asked:
+        """The request under what a person typed (rule 2).
+
+        Raises:
+            NotAskedError: None waits under it.
+            AnsweredError: It was answered.
+            TooManyTriesError: They typed too many.
+        """
+        now = self._means.clock.now()
+        who = (namespace, actor.name)
+        with self._lock:
+            wrong = [one for one in self._wrong.get(who, []) if now - one < WAITS]
+            self._wrong[who] = wrong
+            if len(wrong) >= _TRIES:
+                raise TooManyTriesError(f"{_TRIES} codes were typed under which nothing waits")
+        try:
+            digest = typed_digest(typed)
+            with self._means.store.read() as snapshot:
+                return require_open(snapshot.authorizations.asked_by(namespace, typed=digest), now)
+        except NotAskedError:
+            with self._lock:
+                wrong.append(now)
+            event = ConsentMistyped(by=actor.name, proof=actor.proof)
+            self._means.store.write(
+                lambda tx: tx.audit.append(namespace, self._means.writer, [event], self._means.clock.now())
+            )
+            raise
+
+    def consent(
+        self, namespace: str, typed: str, actor: Actor, *, task: str = "", order: TaskOrder | None = None
+    ) -> Asked:
+        """Let the client have tokens of a task that runs, or of one that is started (rule 3).
+
+        Args:
+            namespace: Where.
+            typed: What the person typed.
+            actor: The person.
+            task: One that runs; empty where `order` says what to start.
+            order: What to start.
+
+        Raises:
+            NotAskedError: Nothing waits under it any more.
+            AnsweredError: It was answered.
+            DeniedError: The task is none of theirs, or can't start.
+        """
+        found = self.look(namespace, typed, actor)
+        if order is None:
+            return self._means.store.write(lambda tx: self._consent(tx, found, task, actor))
+        if order.agent != found.agent:
+            raise NoTaskError(f"the client asks for agent `{found.agent}`, and for no other")
+        started = self._tasks.start(order, actor)
+        try:
+            return self._means.store.write(lambda tx: self._consent(tx, found, started.id, actor))
+        except TaskboundError:
+            why = "nobody was let in to it"
+            self._tasks.end(namespace, started.id, TaskEvent.CANCEL, actor, reason=why)
+            raise
+
+    def deny(self, namespace: str, typed: str, actor: Actor) -> Asked:
+        """Let the client have nothing; raises as `look`."""
+        found = self.look(namespace, typed, actor)
+
+        def work(tx: Transaction) -> Asked:
+            now = self._means.clock.now()
+            asked = require_open(tx.authorizations.asked(namespace, found.id), now)
+            denied = answered(asked, actor.name, "", now)
+            tx.authorizations.put_asked(denied, expect=asked.version)
+            event = ClientDenied(
+                request=asked.id,
+                client=asked.request.client,
+                agent=asked.agent,
+                by=actor.name,
+                proof=actor.proof,
+            )
+            tx.audit.append(namespace, self._means.writer, [event], now)
+            return denied
+
+        return self._means.store.write(work)
+
+    def collect(self, namespace: str, asked: str, secret: str, *, issuer: str) -> str:
+        """Where the browser goes on to; empty while nobody has answered (rule 4).
+
+        Raises:
+            NotAskedError: This browser began no such request, or its time is over.
+            AnsweredError: It was told before.
+        """
+        code = self._means.chance.secret()
+
+        def work(tx: Transaction) -> str:
+            now = self._means.clock.now()
+            found = require_browser(tx.authorizations.asked(namespace, asked), secret)
+            if found.state is AskedState.OPEN:
+                require_open(found, now)
+                return ""
+            if found.state is AskedState.DENIED:
+                error = found.request.refusal("access_denied", "the person let the client have nothing")
+                return refused_at(error, issuer=issuer)
+            given = coded(found, code_digest(code), now)
+            tx.authorizations.put_asked(given, expect=found.version)
+            return found.request.answered(code, issuer=issuer)
+
+        return self._means.store.write(work)
+
+    def _consent(self, tx: Transaction, found: Asked, task: str, actor: Actor) -> Asked:
+        now = self._means.clock.now()
+        space = found.namespace
+        asked = require_open(tx.authorizations.asked(space, found.id), now)
+        chosen = tx.tasks.task(space, task)
+        agent = tx.identities.agent(space, asked.agent)
+        if chosen is None or agent is None or chosen.agent != asked.agent:
+            raise NoTaskError(f"`{task}` is no task of agent `{asked.agent}`")
+        require_in_charge(chosen, agent.owner, actor.name)  # 3
+        require_live(task, tx.tasks.lock_heads(space, {task}), now)
+        done = answered(asked, actor.name, task, now)
+        tx.authorizations.put_asked(done, expect=asked.version)
+        event = ClientConsented(
+            request=asked.id,
+            client=asked.request.client,
+            host=asked.host,
+            redirect=asked.request.redirect.host,
+            agent=asked.agent,
+            task=task,
+            resource=asked.request.resource,
+            by=actor.name,
+            proof=actor.proof,
+        )
+        tx.audit.append(space, self._means.writer, [event], now)
+        return done

@@ -1,0 +1,128 @@
+"""A client that people use, its browser, and the people who consent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from base64 import urlsafe_b64encode
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from taskbound.core.errors import DeniedError, TaskboundError
+from taskbound.core.token.authorization.admission import Renewal
+from taskbound.core.token.authorization.code import Exchange
+from taskbound.flows.means import Actor
+from taskbound.flows.token import (
+    Admitted,
+    Askings,
+    add_client,
+    exchange_code,
+    known_client,
+    renew,
+    resource_of,
+)
+from tests.world import ANN, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskbound.core.task import Task
+    from taskbound.flows.token import Begun
+
+SPACE = "default"
+BASE = "https://gate.example"
+CALLBACK = "http://127.0.0.1/callback"
+RESOURCE = resource_of(BASE, "coder")
+VERIFIER = "v" * 43
+CHALLENGE = urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
+KEY = "k" * 43
+EVE = Actor(name="eve", proof="peer-uid:1001 (unproven)")
+RACERS = 64
+TASK: dict[str, Any] = {"grants": [{"tool": "bank__look", "others": "any"}]}
+
+
+class Desk:
+    """A client, a browser, and the people who consent, at one daemon."""
+
+    def __init__(self, world: World, task: Task) -> None:
+        self.world = world
+        self.task = task
+        self.askings = Askings(world.means, world.tasks)
+
+    def begin(self, **changes: str) -> Begun:
+        told = {
+            "response_type": "code",
+            "client_id": "desk",
+            "redirect_uri": CALLBACK,
+            "code_challenge": CHALLENGE,
+            "code_challenge_method": "S256",
+            "resource": RESOURCE,
+            "state": "xyz",
+            **changes,
+        }
+        client = known_client(self.world.means, SPACE, "desk")
+        return self.askings.begin(SPACE, list(told.items()), client=client, base=BASE)
+
+    def consent(self, begun: Begun, actor: Actor = ANN) -> None:
+        self.askings.consent(SPACE, begun.typed, actor, task=self.task.id)
+
+    def collect(self, begun: Begun) -> dict[str, str]:
+        there = self.askings.collect(SPACE, begun.asked.id, begun.secret, issuer=BASE)
+        return dict(parse_qsl(urlsplit(there).query))
+
+    def code(self, **changes: str) -> str:
+        begun = self.begin(**changes)
+        self.consent(begun)
+        return self.collect(begun)["code"]
+
+    def exchange(self, code: str, **changes: str) -> Admitted:
+        plain = {"client": "desk", "redirect": CALLBACK, "verifier": VERIFIER, "resource": RESOURCE}
+        return exchange_code(self.world.means, SPACE, code, Exchange(**plain | changes))
+
+    def admitted(self, **changes: str) -> Admitted:
+        return self.exchange(self.code(), **changes)
+
+    def renew(self, refresh: str, **changes: Any) -> Admitted:
+        plain: dict[str, Any] = {"client": "desk", "resource": RESOURCE}
+        return renew(self.world.means, SPACE, refresh, Renewal(**plain | changes))
+
+    def told(self, *kinds: str) -> list[Any]:
+        with self.world.store.read() as snapshot:
+            pending = snapshot.audit.pending(limit=10_000)
+        events = [json.loads(one.body)["event"] for one in pending]
+        return [SimpleNamespace(**one) for one in events if one["kind"] in kinds]
+
+
+def settled(world: World) -> Desk:
+    task = world.settle_in()
+    add_client(world.means, SPACE, "desk", shown="Desk", redirects=(CALLBACK,), actor=ANN, owns=True)
+    return Desk(world, task)
+
+
+def refused(kind: type[TaskboundError], what: Callable[[], object]) -> None:
+    with pytest.raises(kind):
+        what()
+
+
+def race(racers: list[Callable[[], Admitted]]) -> list[Admitted]:
+    """What those got who got something, all let go at once."""
+    gate = threading.Barrier(len(racers))
+    won: list[Admitted] = []
+
+    def run(racer: Callable[[], Admitted]) -> None:
+        gate.wait()
+        try:
+            won.append(racer())
+        except (DeniedError, TaskboundError):
+            return
+
+    threads = [threading.Thread(target=run, args=(one,)) for one in racers]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    return won

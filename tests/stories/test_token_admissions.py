@@ -1,0 +1,189 @@
+"""What keeps a client let in that people use (G8: A149)."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING
+
+import pytest
+
+from taskbound.core.clock import minutes
+from taskbound.core.errors import DeniedError, TaskboundError
+from taskbound.core.identity import InactiveAgentError, UnknownIdentityError
+from taskbound.core.revocation import StoppedError
+from taskbound.core.task import (
+    TaskEndedError,
+    TaskEvent,
+    TaskPausedError,
+)
+from taskbound.core.token.authorization.errors import (
+    AdmissionEndedError,
+    BadCodeError,
+    BadRefreshError,
+    NotAskedError,
+    ReusedCodeError,
+    ReusedRefreshError,
+    UnknownClientError,
+    WiderRefreshError,
+)
+from taskbound.flows.identity import register_person
+from taskbound.flows.identity.leaving import People
+from taskbound.flows.revocation import stop
+from taskbound.flows.token import (
+    drop_client,
+    resource_of,
+    sweep_asked,
+)
+from tests.client_world import (
+    BASE,
+    EVE,
+    KEY,
+    RACERS,
+    SPACE,
+    Desk,
+    race,
+    refused,
+    settled,
+)
+from tests.world import ANN, World
+
+if TYPE_CHECKING:
+    from taskbound.ports.store import Store
+
+
+@pytest.fixture
+def desk(store: Store) -> Desk:
+    return settled(World(store=store))
+
+
+# --- refresh tokens ------------------------------------------------------------------------------
+
+
+def test_a_refresh_token_is_used_once_and_brings_the_next(desk: Desk) -> None:
+    let_in = desk.admitted()
+    for _ in range(3):
+        after = desk.renew(let_in.refresh)
+        assert after.admission.id == let_in.admission.id
+        let_in = after
+    assert desk.told("admission-ended") == []
+
+
+def test_a149_a_refresh_token_that_comes_again_ends_the_admission_after_a_restart_too(
+    stores: tuple[Store, Store],
+) -> None:
+    first = settled(World(store=stores[0]))
+    let_in = first.admitted()
+    newest = first.renew(let_in.refresh)
+    second = Desk(World(store=stores[1], chance=first.world.chance), first.task)
+    for _ in range(2):
+        refused(ReusedRefreshError, lambda: second.renew(let_in.refresh))
+    refused(AdmissionEndedError, lambda: first.renew(newest.refresh))
+    assert [one.why for one in first.told("admission-ended")] == ["a refresh token came twice"]
+
+
+def test_a149_of_64_that_bring_one_refresh_token_at_once_one_is_answered_and_all_is_over(
+    stores: tuple[Store, Store],
+) -> None:
+    first = settled(World(store=stores[0]))
+    second = Desk(World(store=stores[1], chance=first.world.chance), first.task)
+    refresh = first.admitted().refresh
+    numbers = count()
+    (won,) = race([lambda: (first, second)[next(numbers) % 2].renew(refresh)] * RACERS)
+    refused(AdmissionEndedError, lambda: second.renew(won.refresh))
+    assert len(first.told("admission-ended")) == 1
+
+
+@pytest.mark.parametrize(
+    ("bound", "changes", "why"),
+    [
+        ("", {"client": "other"}, "another client brought its refresh token"),
+        ("", {"jkt": KEY}, "its refresh token came without its key"),
+        (KEY, {}, "its refresh token came without its key"),
+        (KEY, {"jkt": "o" * 43}, "its refresh token came without its key"),
+    ],
+)
+def test_a149_a_refresh_token_in_other_hands_ends_the_admission(
+    desk: Desk, bound: str, changes: dict[str, str], why: str
+) -> None:
+    let_in = desk.admitted(jkt=bound)
+    refused(ReusedRefreshError, lambda: desk.renew(let_in.refresh, **changes))
+    refused(AdmissionEndedError, lambda: desk.renew(let_in.refresh, jkt=bound))
+    assert [one.why for one in desk.told("admission-ended")] == [why]
+
+
+def test_a149_a_refresh_token_is_for_no_more_than_it_was_and_asking_uses_nothing_up(desk: Desk) -> None:
+    let_in = desk.exchange(desk.code(scope="task"), jkt=KEY)
+    elsewhere = resource_of(BASE, "helper")
+    refused(WiderRefreshError, lambda: desk.renew(let_in.refresh, jkt=KEY, resource=elsewhere))
+    refused(WiderRefreshError, lambda: desk.renew(let_in.refresh, jkt=KEY, scope=("task", "operations")))
+    assert desk.renew(let_in.refresh, jkt=KEY, scope=("task",), resource="").admission.scope == ("task",)
+    refused(BadRefreshError, lambda: desk.renew("x" * 43))
+    refused(BadRefreshError, lambda: desk.renew("x"))
+
+
+@pytest.mark.parametrize("what", ["ended", "stopped", "suspended", "left", "parent", "deadline"])
+def test_a_client_is_let_in_while_its_task_gives_authority(desk: Desk, what: str) -> None:
+    world = desk.world
+    wanted: type[TaskboundError]
+    code = desk.code()
+    refresh = desk.admitted().refresh
+    if what == "ended":
+        world.tasks.end(SPACE, desk.task.id, TaskEvent.COMPLETE, ANN, reason="")
+        wanted = TaskEndedError
+    elif what == "stopped":
+        stop(world.means, SPACE, stopped=True, reason="x", actor=ANN)
+        wanted = StoppedError
+    elif what == "suspended":
+        world.agents.suspend(SPACE, "coder", ANN, reason="x")
+        wanted = InactiveAgentError
+    elif what == "left":
+        register_person(world.means, SPACE, "eve", uid=1001, actor=ANN)
+        People(world.means, world.views).leave(SPACE, "ann", EVE, owns=True, reason="x")
+        wanted = UnknownIdentityError
+    elif what == "parent":
+        world.add_agent("helper")
+        child = world.child(desk.task)
+        desk.task = child
+        code = desk.code()
+        refresh = desk.admitted().refresh
+        world.tasks.end(SPACE, child.parent, TaskEvent.COMPLETE, ANN, reason="")
+        wanted = TaskEndedError
+    else:
+        world.clock.at = desk.task.deadline
+        wanted = AdmissionEndedError
+    refused(wanted, lambda: desk.renew(refresh))
+    refused(DeniedError, lambda: desk.exchange(code))
+    assert len(desk.told("code-refused")) == 1
+
+
+def test_a_paused_task_refuses_and_uses_no_refresh_token_up(desk: Desk) -> None:
+    refresh = desk.admitted().refresh
+    desk.world.tasks.pause(SPACE, desk.task.id, ANN, reason="x")
+    refused(TaskPausedError, lambda: desk.renew(refresh))
+    desk.world.tasks.resume(SPACE, desk.task.id, ANN)
+    desk.renew(refresh)
+
+
+def test_a_client_that_is_removed_is_let_in_nowhere_any_more(desk: Desk) -> None:
+    let_in = [desk.admitted(), desk.admitted()]
+    waiting = desk.begin()
+    drop_client(desk.world.means, SPACE, "desk", actor=ANN, owns=True)
+    refused(AdmissionEndedError, lambda: desk.renew(let_in[0].refresh))
+    refused(AdmissionEndedError, lambda: desk.renew(let_in[1].refresh))
+    refused(NotAskedError, lambda: desk.consent(waiting))
+    refused(UnknownClientError, desk.begin)
+    assert len(desk.told("admission-ended")) == 2
+
+
+def test_what_is_over_for_a_day_is_forgotten_and_nothing_that_counts(desk: Desk) -> None:
+    code = desk.code()
+    let_in = desk.exchange(code)
+    desk.world.clock.advance(86_000)
+    register_person(desk.world.means, SPACE, "bob", uid=1002, actor=ANN)
+    assert sweep_asked(desk.world.means) == 0
+    refused(ReusedCodeError, lambda: desk.exchange(code))
+    desk.world.clock.advance(minutes(2) / 1_000_000 + 3600 + 400)
+    register_person(desk.world.means, SPACE, "eve", uid=1003, actor=ANN)
+    assert sweep_asked(desk.world.means) == 2
+    refused(BadCodeError, lambda: desk.exchange(code))
+    refused(BadRefreshError, lambda: desk.renew(let_in.refresh))
