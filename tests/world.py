@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from taskbound.adapters.approval.apart import ApartOperands
 from taskbound.adapters.approval.disk import DiskOperands
 from taskbound.adapters.identity.signatures import PersonSignatures
+from taskbound.adapters.identity.spiffe.svids import SpiffeSvids
 from taskbound.adapters.jose import JoserfcCheck
 from taskbound.adapters.policy.cedar import CedarLanguage, base_bundle
 from taskbound.core.action import canonical
@@ -151,6 +152,7 @@ class World:
             policy=Policies(self.store, CedarLanguage(), self.policy),
             monitor=self.monitor,
             signatures=PersonSignatures(),
+            svids=SpiffeSvids(),
             tokens=JoserfcCheck(),
             operands=DiskOperands(),
             far=ApartOperands(),

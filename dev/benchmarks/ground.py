@@ -11,6 +11,7 @@ from taskbound.adapters.approval.apart import ApartOperands
 from taskbound.adapters.approval.disk import DiskOperands
 from taskbound.adapters.clock.system import SystemChance, SystemClock
 from taskbound.adapters.identity.signatures import PersonSignatures
+from taskbound.adapters.identity.spiffe.svids import SpiffeSvids
 from taskbound.adapters.jose import JoserfcCheck
 from taskbound.adapters.policy.cedar import CedarLanguage, base_bundle
 from taskbound.adapters.store.memory import MemoryStore
@@ -77,6 +78,7 @@ class Ground:
             policy=Policies(store, CedarLanguage(), base_bundle()),
             monitor=post,
             signatures=PersonSignatures(),
+            svids=SpiffeSvids(),
             tokens=JoserfcCheck(),
             operands=DiskOperands(),
             far=ApartOperands(),

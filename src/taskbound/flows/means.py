@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from taskbound.flows.policy.engines import Policies
     from taskbound.ports.approval import FarOperands, Operands
     from taskbound.ports.clock import Chance, Clock
-    from taskbound.ports.identity import Signatures
+    from taskbound.ports.identity import Signatures, Svids
     from taskbound.ports.monitor import Monitor
     from taskbound.ports.store import Store
     from taskbound.wire.jose import SignatureCheck
@@ -30,6 +30,8 @@ class Means:
     tokens: SignatureCheck
     """Computes what signatures of tokens are worth; the gate is in `wire/jose`."""
     signatures: Signatures
+    svids: Svids
+    """Tells what certificates of workloads prove."""
     operands: Operands
     """Looks at what the arguments of a call name on this machine's disk; it never waits."""
     far: FarOperands

@@ -21,6 +21,7 @@ from taskbound.wire import (
     scope,
     task,
     tool,
+    trust,
     workload,
 )
 from taskbound.wire.frame import Message
@@ -133,6 +134,10 @@ Ask: TypeAlias = (
     | task.AddIssuer
     | task.RemoveIssuer
     | task.ListIssuers
+    | trust.AddTrust
+    | trust.ListTrusts
+    | trust.RemoveTrust
+    | trust.ShowTrust
     | audit.ExportAudit
     | audit.ProveRecord
     | audit.TailAudit
@@ -200,6 +205,8 @@ Answer: TypeAlias = (
     | task.BearerMade
     | task.TemplateRows
     | task.IssuerRows
+    | trust.TrustDetail
+    | trust.TrustRows
     | audit.ExportPage
     | audit.ProofFile
     | audit.RowsCompared

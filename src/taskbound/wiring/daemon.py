@@ -57,7 +57,8 @@ from taskbound.wiring.ready import say_ready
 from taskbound.wiring.rounds import Rounds
 from taskbound.wiring.start import answers
 from taskbound.wiring.store import OpenedStore, open_store
-from taskbound.wiring.verifiers import LaterSignatures, LaterTokens
+from taskbound.wiring.trusting import Trusting
+from taskbound.wiring.verifiers import LaterSignatures, LaterSvids, LaterTokens
 
 __all__ = ["HomeInUseError", "hold_home", "main", "read_origin"]
 
@@ -199,6 +200,7 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
         policy=Policies(store, ApartLanguage(), base_bundle()),
         monitor=LocalMonitor(),
         signatures=LaterSignatures(),
+        svids=LaterSvids(),
         tokens=LaterTokens(),
         operands=DiskOperands(closed=[home]),
         far=ApartOperands(closed=[home]),
@@ -234,18 +236,19 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
         await _stop(daemon, rounds, store)
         _remove_own(socket_path, inode)
         signer.close()
-        if child is not None:
-            child.stop()
-        for one in beside:
-            one.stop()
+        for each in (child, *beside):
+            if each is not None:
+                each.stop()
         store.close()
         os.close(held)
     return _status(store)
 
 
-def _keep_beside(home: Path, socket: Path, told: argparse.Namespace, daemon: Daemon) -> list[Keeping]:
-    """What keeps the daemon's own egress running once it is wanted, and its API (rule 3)."""
-    found: list[Keeping] = []
+def _keep_beside(
+    home: Path, socket: Path, told: argparse.Namespace, daemon: Daemon
+) -> list[Keeping | Trusting]:
+    """What keeps its own egress running once it is wanted, its API (rule 3), and trust domains fresh."""
+    found: list[Keeping | Trusting] = [Trusting(daemon.means, daemon.trusts)]
     if told.egress is None:
         found.append(Keeping(EgressChild(home, socket, level=told.log_level), daemon.egress_wanted))
     if told.api_word and told.api is None:

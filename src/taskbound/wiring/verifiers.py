@@ -9,11 +9,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskbound.core.clock import Instant
     from taskbound.core.identity.person_key import PersonKey, PersonKeyKind
-    from taskbound.ports.identity import PublicHalf, Signatures
+    from taskbound.core.identity.selector import Shown
+    from taskbound.core.identity.trust import Bundle
+    from taskbound.ports.identity import PublicHalf, Signatures, Svids
     from taskbound.wire.jose import Compact, Jwk, SignatureCheck
 
-__all__ = ["LaterSignatures", "LaterTokens"]
+__all__ = ["LaterSignatures", "LaterSvids", "LaterTokens"]
 
 
 class LaterSignatures:
@@ -66,3 +71,43 @@ class LaterTokens:
         from taskbound.adapters.jose import JoserfcCheck  # noqa: PLC0415 -- 3 MB, and 7 of OpenSSL
 
         return JoserfcCheck()
+
+
+class LaterSvids:
+    """What certificates of workloads prove, by `adapters/identity/spiffe`."""
+
+    def domain_of(self, chain: Sequence[bytes]) -> str:
+        """The trust domain that a chain says it is of.
+
+        Raises:
+            SvidSizeError: It is too long.
+            BadSvidError: It can't be read.
+            SvidFormError: It is no X.509-SVID of a workload.
+        """
+        return self._own.domain_of(chain)
+
+    def prove(self, chain: Sequence[bytes], authorities: Sequence[bytes], *, now: Instant) -> Shown:
+        """What a chain says that is by these authorities of its own trust domain.
+
+        Raises:
+            SvidUnprovenError: None of them stands behind it.
+            SvidExpiredError: It has ended.
+            SvidNotYetError: It has not begun.
+            TaskboundError: As `domain_of`.
+        """
+        return self._own.prove(chain, authorities, now=now)
+
+    def require_authorities(self, domain: str, bundle: Bundle) -> None:
+        """Return only when a bundle's certificates are authorities, and of this domain.
+
+        Raises:
+            BadBundleError: One is none.
+            ForeignAuthorityError: One is of another domain.
+        """
+        self._own.require_authorities(domain, bundle)
+
+    @cached_property
+    def _own(self) -> Svids:
+        from taskbound.adapters.identity.spiffe.svids import SpiffeSvids  # noqa: PLC0415 -- 7 MB
+
+        return SpiffeSvids()

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from taskbound.ports.identity.custody import Custody
 from taskbound.ports.identity.identities import IdentityReads, IdentityWrites, PublicHalf, Signatures
+from taskbound.ports.identity.trust import BundleSource, Svids, TrustReads, TrustWrites
 from taskbound.ports.identity.workload import Verifier, WorkloadReads, WorkloadWrites
 
 __all__ = [
+    "BundleSource",
     "Custody",
     "IdentityReads",
     "IdentityWrites",
     "PublicHalf",
     "Signatures",
+    "Svids",
+    "TrustReads",
+    "TrustWrites",
     "Verifier",
     "WorkloadReads",
     "WorkloadWrites",

@@ -12,8 +12,9 @@ from taskbound.ports.store.errors import (
     OtherRulesError,
     StoreUnavailableError,
 )
+from taskbound.ports.store.snapshot import Snapshot
 from taskbound.ports.store.store import Store
-from taskbound.ports.store.transaction import Snapshot, Transaction
+from taskbound.ports.store.transaction import Transaction
 
 __all__ = [
     "AffectedLibraryError",

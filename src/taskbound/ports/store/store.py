@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from taskbound.core.clock import Instant
-    from taskbound.ports.store.transaction import Snapshot, Transaction
+    from taskbound.ports.store.snapshot import Snapshot
+    from taskbound.ports.store.transaction import Transaction
 
 __all__ = ["Store"]
 

@@ -1,90 +1,21 @@
-"""All words of one state of the store, to read, and of one transaction, to write."""
+"""All words of one transaction, to read under lock and to write."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from taskbound.ports.action import ActionReads, ActionWrites
-    from taskbound.ports.approval import ApprovalReads, ApprovalWrites
-    from taskbound.ports.audit import AuditReads, AuditWrites
-    from taskbound.ports.identity import IdentityReads, IdentityWrites, WorkloadReads, WorkloadWrites
-    from taskbound.ports.policy import PolicyReader, PolicyWriter
-    from taskbound.ports.revocation import RevocationReads, RevocationWrites
-    from taskbound.ports.task import (
-        AmendmentReads,
-        AmendmentWrites,
-        BearerReads,
-        BearerWrites,
-        TaskReads,
-        TaskWrites,
-    )
-    from taskbound.ports.token import (
-        AuthorizationReads,
-        AuthorizationWrites,
-        ClaimWrites,
-        TokenReads,
-        TokenWrites,
-    )
-    from taskbound.ports.tool import ToolReads, ToolWrites
+    from taskbound.ports.action import ActionWrites
+    from taskbound.ports.approval import ApprovalWrites
+    from taskbound.ports.audit import AuditWrites
+    from taskbound.ports.identity import IdentityWrites, TrustWrites, WorkloadWrites
+    from taskbound.ports.policy import PolicyWriter
+    from taskbound.ports.revocation import RevocationWrites
+    from taskbound.ports.task import AmendmentWrites, BearerWrites, TaskWrites
+    from taskbound.ports.token import AuthorizationWrites, ClaimWrites, TokenWrites
+    from taskbound.ports.tool import ToolWrites
 
-__all__ = ["Snapshot", "Transaction"]
-
-
-class Snapshot(Protocol):
-    """One state of the store, to read."""
-
-    @property
-    def identities(self) -> IdentityReads:
-        """Persons and agents."""
-
-    @property
-    def workloads(self) -> WorkloadReads:
-        """What proves agents."""
-
-    @property
-    def authorizations(self) -> AuthorizationReads:
-        """Clients that people use."""
-
-    @property
-    def tasks(self) -> TaskReads:
-        """Tasks, templates, limits and runs."""
-
-    @property
-    def tools(self) -> ToolReads:
-        """Servers and pinned tools."""
-
-    @property
-    def actions(self) -> ActionReads:
-        """Actions and what is known of acts."""
-
-    @property
-    def amendments(self) -> AmendmentReads:
-        """Amendments that people are asked about, and their answers."""
-
-    @property
-    def bearers(self) -> BearerReads:
-        """Bearers of tasks."""
-
-    @property
-    def tokens(self) -> TokenReads:
-        """Tokens and the keys that sign them."""
-
-    @property
-    def approvals(self) -> ApprovalReads:
-        """Questions about held actions, and their answers."""
-
-    @property
-    def audit(self) -> AuditReads:
-        """The log."""
-
-    @property
-    def policy(self) -> PolicyReader:
-        """Bundles, and which is in force."""
-
-    @property
-    def revocation(self) -> RevocationReads:
-        """The kill switch."""
+__all__ = ["Transaction"]
 
 
 class Transaction(Protocol):
@@ -101,6 +32,10 @@ class Transaction(Protocol):
     @property
     def authorizations(self) -> AuthorizationWrites:
         """Clients that people use."""
+
+    @property
+    def trusts(self) -> TrustWrites:
+        """Trust domains, and their bundles."""
 
     @property
     def tasks(self) -> TaskWrites:

@@ -34,6 +34,7 @@ from taskbound.surfaces.api.peer import boot_id, is_alive
 from taskbound.surfaces.api.place import NotOutsideError, Place
 from taskbound.surfaces.api.proving import proving
 from taskbound.surfaces.api.rows import Comparing
+from taskbound.surfaces.api.sources import Sources
 from taskbound.surfaces.api.strangers import Strangers
 from taskbound.surfaces.api.turns import Turns
 from taskbound.surfaces.api.worker import Lane, OverloadedError, Worker
@@ -104,8 +105,7 @@ class Daemon:
         self.log_key = ""
         """The log's public key as a vkey; empty while the signer was not reached yet."""
         self.started = means.clock.now()
-        self.signer_state = "not asked yet"
-        self.signer_uid = -1
+        self.signer_state, self.signer_uid = "not asked yet", -1
         self._checkpoint = asyncio.Event()
         self.boot = boot_id()
         self.connections = Connections()
@@ -124,6 +124,7 @@ class Daemon:
         self.pins = Pins(means, self.views)
         self.sights = Sights(means, self.views)
         self.secrets = Secrets(means)
+        self.trusts = Sources()
         self.egress_wanted = threading.Event()
         self.bundles = Bundles(means, self.views)
         self.outcomes = Outcomes(means)
@@ -296,8 +297,7 @@ class Daemon:
         """
         if connection.task and not connection.seat:
             return connection.task
-        ending = connection.take_ending()
-        if ending is not None:
+        if (ending := connection.take_ending()) is not None:
             raise ending
         task = task_of(self, connection)
         if connection.task != task.id:
@@ -446,8 +446,7 @@ class Daemon:
     def _decide(self, asked: Sequence[Asked]) -> Sequence[Answer | Unseen]:
         answers = self.refusals.decide([self._call(one) for one in asked])
         self.turns.note(answers)
-        paused = self.decisions.take_paused()
-        if paused:
+        if paused := self.decisions.take_paused():
             self.loop.call_soon_threadsafe(self._tell_paused, paused)
         return answers
 

@@ -41,6 +41,7 @@ from taskbound.surfaces.api import (
     standing,
     task,
     tool,
+    trust,
     workload,
 )
 from taskbound.surfaces.api.rows import compare_all_rows
@@ -58,6 +59,7 @@ from taskbound.wire import revocation as wire_revocation
 from taskbound.wire import scope as wire_scope
 from taskbound.wire import task as wire_task
 from taskbound.wire import tool as wire_tool
+from taskbound.wire import trust as wire_trust
 from taskbound.wire import workload as wire_workload
 
 if TYPE_CHECKING:
@@ -212,6 +214,10 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_tool.OwnTool: _operation("api:tool:owning", Right.GIVER, tool.own_tool),
     wire_tool.ReachTools: _operation("api:tool:reach", _G, tool.reach_tools),
     wire_tool.SeeTools: _operation("api:tool:see", Right.LOOKER, tool.see_tools),
+    wire_trust.AddTrust: _operation("api:trust:add", _O, trust.put_trust),
+    wire_trust.ListTrusts: _operation("api:trust:list", _R, trust.list_trusts),
+    wire_trust.RemoveTrust: _operation("api:trust:remove", _O, trust.take_trust_away),
+    wire_trust.ShowTrust: _operation("api:trust:show", _R, trust.show_trust),
     wire_tool.AddUpstream: _operation("api:upstream:add", _P, tool.add_upstream),
     wire_tool.ListUpstreams: _operation("api:upstream:list", Right.ANYONE, tool.list_upstreams),
     wire_tool.RemoveUpstream: _operation("api:upstream:remove", _P, tool.remove_upstream),

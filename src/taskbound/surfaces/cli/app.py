@@ -21,7 +21,7 @@ from taskbound.surfaces.cli import (
     task,
     token,
     tool,
-    workload,
+    trust,
 )
 from taskbound.surfaces.cli.demo.command import add_demo
 from taskbound.surfaces.cli.doctor import add_doctor
@@ -69,7 +69,7 @@ def build() -> typer.Typer:
     add_demo(app)
     add_doctor(app)
     add_stop(app)
-    for one in (scope.app, bearer.app, task.templates, workload.agents, leaving.people):
+    for one in (scope.app, bearer.app, task.templates, trust.agents, leaving.people):
         app.add_typer(one)
     for one in (tool.app, looking.app, policy.app, action.app, asked.app, audit.app, token.app, database.app):
         app.add_typer(one)

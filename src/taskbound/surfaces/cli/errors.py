@@ -58,6 +58,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         jwk-private jwk-set key-reused line-separator lone-surrogate look-alike-tool malformed mixed-agents
         needs-answer no-length no-session no-such-command no-such-module not-a-message not-acceptable
         bad-binding bad-key-place bad-uri dpop-count
+        bad-spiffe-id bad-svid bad-trust bad-trust-bundle bad-trust-domain foreign-authority svid-size
+        trust-bundle-size
         not-an-object not-canonical not-finite
         not-initialized not-json not-open not-utf8 nothing-to-suggest number-range other-base other-bundle
         page-request passkey-algorithm
@@ -112,6 +114,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         replayed action-not-open actor-chain token-altered token-ended token-key-revoked token-of-another
         token-revoked token-unbound unknown-token unknown-token-key weaker-binding
         dpop-key dpop-method dpop-nonce dpop-token dpop-uri dpop-window
+        empty-trust older-trust-bundle svid-expired svid-form svid-not-yet svid-unproven trust-exists
+        unknown-trust-domain
         egress-refused misnamed-pin no-permit not-answered other-act other-pin permit-used secret-missing
         secret-shown slot-taken slots-not-pinned
         bad-proof no-proof
@@ -135,6 +139,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         no-token-key status-lists-full
         bad-token no-token not-authorized token-not-taken
         api-busy api-not-started too-many-requests
+        stale-trust trust-file trust-source trust-source-refused
         egress-not-started egress-unavailable permit-over secret-changed secret-in-answer
     """,
     _TAMPERED: """

@@ -27,6 +27,7 @@ from taskbound.wire import (
     scope,
     task,
     tool,
+    trust,
     workload,
 )
 from taskbound.wire.connection import Done, StatusReport
@@ -130,6 +131,10 @@ ROUTES: Final = (
     _of("GET", "issuers", "issuer:list", task.IssuerRows),
     _of("POST", "issuers", "issuer:add", Done),
     _of("DELETE", "issuers/{name}", "issuer:remove", Done),
+    _of("GET", "trust-domains", "trust:list", trust.TrustRows),
+    _of("POST", "trust-domains", "trust:add", Done),
+    _of("GET", "trust-domains/{domain}", "trust:show", trust.TrustDetail),
+    _of("DELETE", "trust-domains/{domain}", "trust:remove", Done),
     _of("GET", "clients", "token:client-list", authorization.ClientRows),
     _of("POST", "clients", "token:client-add", authorization.ClientRow),
     _of("GET", "clients/{client}", "token:client-show", authorization.ClientRow),

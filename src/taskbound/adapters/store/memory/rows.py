@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from taskbound.core.identity.issuer import Issuer
     from taskbound.core.identity.person_key import Namespace, PersonKey
     from taskbound.core.identity.selector import Selector
+    from taskbound.core.identity.trust import Trust
     from taskbound.core.policy import InForce
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.task import Heartbeat, Task, Template
@@ -122,6 +123,7 @@ class Tables:
     issuers: Rows[tuple[str, str], Issuer] = field(default_factory=Rows)
     selectors: Rows[tuple[str, str], Selector] = field(default_factory=Rows)
     agent_keys: Rows[tuple[str, str], AgentKey] = field(default_factory=Rows)
+    trusts: Rows[tuple[str, str], Trust] = field(default_factory=Rows)
     evidence: Rows[tuple[str, str], str] = field(default_factory=Rows)
     namespaces: Rows[str, Namespace] = field(default_factory=Rows)
     groups: Rows[tuple[str, str], Group] = field(default_factory=Rows)

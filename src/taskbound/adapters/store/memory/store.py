@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from taskbound.adapters.store.memory.action import MemoryActions
 from taskbound.adapters.store.memory.approval import MemoryApprovals
 from taskbound.adapters.store.memory.audit import MemoryAudit
-from taskbound.adapters.store.memory.identity import MemoryIdentities, MemoryWorkloads
+from taskbound.adapters.store.memory.identity import MemoryIdentities, MemoryTrusts, MemoryWorkloads
 from taskbound.adapters.store.memory.policy import MemoryPolicy
 from taskbound.adapters.store.memory.revocation import MemoryRevocation
 from taskbound.adapters.store.memory.rows import Tables
@@ -52,6 +52,11 @@ class MemoryTransaction:
     def authorizations(self) -> MemoryAuthorizations:
         """Clients that people use."""
         return MemoryAuthorizations(self._tables)
+
+    @property
+    def trusts(self) -> MemoryTrusts:
+        """Trust domains."""
+        return MemoryTrusts(self._tables)
 
     @property
     def tasks(self) -> MemoryTasks:

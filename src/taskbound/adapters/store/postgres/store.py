@@ -45,7 +45,7 @@ from taskbound.adapters.store.postgres.task import PostgresAmendments, PostgresT
 from taskbound.adapters.store.postgres.token import PostgresClaims, PostgresTokens
 from taskbound.adapters.store.postgres.tool import PostgresTools
 from taskbound.adapters.store.sql.audit import last_instant
-from taskbound.adapters.store.sql.identity import SqlWorkloads
+from taskbound.adapters.store.sql.identity import SqlTrusts, SqlWorkloads
 from taskbound.adapters.store.sql.task import SqlBearers
 from taskbound.adapters.store.sql.token import SqlAuthorizations
 from taskbound.core.errors import TaskboundError
@@ -99,6 +99,11 @@ class PostgresTransaction:
     def workloads(self) -> SqlWorkloads:
         """What proves agents."""
         return SqlWorkloads(self._link)
+
+    @property
+    def trusts(self) -> SqlTrusts:
+        """Trust domains."""
+        return SqlTrusts(self._link)
 
     @property
     def tasks(self) -> PostgresTasks:

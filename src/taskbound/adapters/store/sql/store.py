@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from taskbound.adapters.store.sql.action import SqlActions, WaitingActions
 from taskbound.adapters.store.sql.approval import SqlApprovals
 from taskbound.adapters.store.sql.audit import Growth, SqlAudit, last_instant
-from taskbound.adapters.store.sql.identity import SqlIdentities, SqlWorkloads
+from taskbound.adapters.store.sql.identity import SqlIdentities, SqlTrusts, SqlWorkloads
 from taskbound.adapters.store.sql.policy import SqlPolicy
 from taskbound.adapters.store.sql.revocation import SqlRevocation
 from taskbound.adapters.store.sql.rows.known import Known
@@ -99,6 +99,11 @@ class SqlTransaction:
     def workloads(self) -> SqlWorkloads:
         """What proves agents."""
         return SqlWorkloads(self._link)
+
+    @property
+    def trusts(self) -> SqlTrusts:
+        """Trust domains."""
+        return SqlTrusts(self._link)
 
     @property
     def tools(self) -> SqlTools:

@@ -96,6 +96,7 @@ from taskbound.core.audit.events.token import (
     TokenKeyRotated,
     TokenRevoked,
 )
+from taskbound.core.audit.events.trust import TrustAdded, TrustBundleTaken, TrustRemoved
 from taskbound.core.audit.events.work import (
     ActionDecided,
     ActionOutcome,
@@ -195,6 +196,9 @@ __all__ = [
     "ToolDeclared",
     "ToolOwnerChanged",
     "ToolPinned",
+    "TrustAdded",
+    "TrustBundleTaken",
+    "TrustRemoved",
     "UpstreamAdded",
     "UpstreamDeclared",
     "UpstreamRemoved",
@@ -229,6 +233,9 @@ Event: TypeAlias = (
     | ToolOwnerChanged
     | IssuerAdded
     | IssuerRemoved
+    | TrustAdded
+    | TrustRemoved
+    | TrustBundleTaken
     | TemplateSaved
     | TemplateRemoved
     | TaskStarted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from taskbound.adapters.store.memory.identity.identities import MemoryIdentities
+from taskbound.adapters.store.memory.identity.trust import MemoryTrusts
 from taskbound.adapters.store.memory.identity.workload import MemoryWorkloads
 
-__all__ = ["MemoryIdentities", "MemoryWorkloads"]
+__all__ = ["MemoryIdentities", "MemoryTrusts", "MemoryWorkloads"]

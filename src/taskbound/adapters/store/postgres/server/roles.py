@@ -49,6 +49,7 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "issuers": _REMOVABLE,
         "selectors": _REMOVABLE,
         "agent_keys": (*_APPENDED, "UPDATE (ended)"),
+        "trusts": _REMOVABLE,
         "agents": _KEPT,
         "kill_switches": _KEPT,
         "bundles": _APPENDED,

@@ -14,6 +14,7 @@ from taskbound.adapters.store.sql.identity.identities import (
     read_person_key,
     read_version,
 )
+from taskbound.adapters.store.sql.identity.trust import SqlTrusts
 from taskbound.adapters.store.sql.identity.workload import SqlWorkloads
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "PERSONS",
     "PERSON_KEYS",
     "SqlIdentities",
+    "SqlTrusts",
     "SqlWorkloads",
     "read_group",
     "read_issuer",

@@ -47,6 +47,7 @@ from taskbound.adapters.store.sql.schema.columns import (
 )
 from taskbound.adapters.store.sql.schema.secret import upstream_secrets
 from taskbound.adapters.store.sql.schema.token import claims, token_keys, tokens
+from taskbound.adapters.store.sql.schema.trust import trusts
 from taskbound.adapters.store.sql.schema.workload import agent_keys, selectors
 
 __all__ = [
@@ -86,6 +87,7 @@ __all__ = [
     "tokens",
     "tool_approvers",
     "tools",
+    "trusts",
     "upstream_secrets",
     "writers",
 ]

@@ -1,0 +1,78 @@
+"""All words of one state of the store, to read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from taskbound.ports.action import ActionReads
+    from taskbound.ports.approval import ApprovalReads
+    from taskbound.ports.audit import AuditReads
+    from taskbound.ports.identity import IdentityReads, TrustReads, WorkloadReads
+    from taskbound.ports.policy import PolicyReader
+    from taskbound.ports.revocation import RevocationReads
+    from taskbound.ports.task import AmendmentReads, BearerReads, TaskReads
+    from taskbound.ports.token import AuthorizationReads, TokenReads
+    from taskbound.ports.tool import ToolReads
+
+__all__ = ["Snapshot"]
+
+
+class Snapshot(Protocol):
+    """One state of the store, to read."""
+
+    @property
+    def identities(self) -> IdentityReads:
+        """Persons and agents."""
+
+    @property
+    def workloads(self) -> WorkloadReads:
+        """What proves agents."""
+
+    @property
+    def authorizations(self) -> AuthorizationReads:
+        """Clients that people use."""
+
+    @property
+    def trusts(self) -> TrustReads:
+        """Trust domains, and their bundles."""
+
+    @property
+    def tasks(self) -> TaskReads:
+        """Tasks, templates, limits and runs."""
+
+    @property
+    def tools(self) -> ToolReads:
+        """Servers and pinned tools."""
+
+    @property
+    def actions(self) -> ActionReads:
+        """Actions and what is known of acts."""
+
+    @property
+    def amendments(self) -> AmendmentReads:
+        """Amendments that people are asked about, and their answers."""
+
+    @property
+    def bearers(self) -> BearerReads:
+        """Bearers of tasks."""
+
+    @property
+    def tokens(self) -> TokenReads:
+        """Tokens and the keys that sign them."""
+
+    @property
+    def approvals(self) -> ApprovalReads:
+        """Questions about held actions, and their answers."""
+
+    @property
+    def audit(self) -> AuditReads:
+        """The log."""
+
+    @property
+    def policy(self) -> PolicyReader:
+        """Bundles, and which is in force."""
+
+    @property
+    def revocation(self) -> RevocationReads:
+        """The kill switch."""
