@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import taskbound
-from dev import commands
+from dev import commands, operations
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
 from taskbound.core.scope.schema import scope_schema
 from taskbound.core.tool.file.schema import tool_file_schema
@@ -157,6 +157,7 @@ def main() -> None:
     pages = {ERRORS: errors_page(all_errors())}
     pages |= {commands.PAGE: commands.cli_page(), commands.SETTINGS: commands.settings_page()}
     pages |= {SCHEMA: schema_page(), TOOL_SCHEMA: tool_schema_page()}
+    pages |= {operations.PAGE: operations.operations_page()}
     pages |= {NETWORK: network_page(), OPENAPI: openapi_page()}
     if GATEWAY in module_names():
         pages[GATEWAY_MODULES] = gateway_modules_page()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dev import operations
 from dev.reference import (
     ERRORS,
     GATEWAY_MODULES,
@@ -71,6 +72,11 @@ def test_the_page_of_errors_is_what_the_code_says() -> None:
     load_all()
     page = (ROOT / ERRORS).read_text(encoding="utf-8")
     assert page == errors_page(all_errors()), f"{ERRORS} is old: run dev/docs"
+
+
+def test_the_page_of_operations_is_what_their_table_says() -> None:
+    page = (ROOT / operations.PAGE).read_text(encoding="utf-8")
+    assert page == operations.operations_page(), f"{operations.PAGE} is old: run dev/docs"
 
 
 def test_the_list_of_what_the_process_that_faces_agents_loads_is_current() -> None:

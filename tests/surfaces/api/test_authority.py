@@ -12,11 +12,17 @@ from taskbound.core.identity import PeerProof
 from taskbound.core.identity.proof import Principal, PrincipalKind
 from taskbound.core.policy.operation import OperationForbiddenError
 from taskbound.core.policy.operations import OPERATIONS as NAMED
+from taskbound.flows.policy import examine, examine_kept
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.api.operations import OPERATIONS, Right
-from taskbound.wire.connection import Done
+from taskbound.wire import identity, policy, task
+from taskbound.wire.action import Permitted
+from taskbound.wire.connection import Done, Fault
 from taskbound.wire.egress import Holder, TellToken
-from tests.surfaces.api.test_operations import ASKS, example, station
+from taskbound.wire.revocation import Stop
+from tests.stories.test_bundles import damage
+from tests.surfaces.api.test_operations import ASKS, decide, example, station
+from tests.world import ANN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,15 +30,14 @@ if TYPE_CHECKING:
     from taskbound.sdk.client import AsyncClient
     from tests.surfaces.api.test_operations import Station
 
-OTHER = '@id("house:other") forbid (principal, action == Taskbound::Action::"task:step", resource);'
 ROLES = {Right.GATEWAY: "gateway", Right.LOOKER: "gateway", Right.EGRESS: "egress"}
 KINDS = {"gateway": PrincipalKind.AGENT, "egress": PrincipalKind.SERVICE, "cli": PrincipalKind.PERSON}
 
 
-def forbid(operation: str, *, also: str = "") -> str:
+def forbid(operation: str) -> str:
     return (
         f'{base_bundle()}@id("house:no") @reason("Not in this house.")'
-        f' forbid (principal, action == Taskbound::Action::"{operation}", resource){also};'
+        f' forbid (principal, action == Taskbound::Action::"{operation}", resource);'
     )
 
 
@@ -126,3 +131,174 @@ def test_a_gateway_may_ask_for_no_persons_operation_and_reads_nothing(tmp_path: 
 def principal_of(kind: PrincipalKind, name: str = "ann") -> Principal:
     proof = PeerProof(uid=os.geteuid(), pid=os.getpid(), started=1)
     return Principal(kind=kind, namespace="default", name=name, proof=proof)
+
+
+DEPLOY = """
+@id("duty:oncall")
+@reason("Who is on call starts what deploys.")
+forbid (principal, action == Taskbound::Action::"task:start", resource == Taskbound::Agent::"default/coder")
+unless { principal in Taskbound::Group::"default/oncall" };
+"""
+
+
+def start(agent: str = "coder") -> task.StartTask:
+    scope = msgspec.Raw(b'{"grants":[{"tool":"bank__look","others":"any"}]}')
+    return task.StartTask(agent=agent, purpose="see", seconds=60, scope=scope)
+
+
+def test_only_a_group_starts_tasks_of_an_agent_and_from_the_moment_of_its_members_on(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path, policy=base_bundle() + DEPLOY) as place:
+            client = await place.client()
+            await client.ask(identity.AddGroup(name="oncall"), Done)
+            with pytest.raises(RefusedByDaemonError) as refused:
+                await client.ask(start(), task.TaskDetail)
+            assert "Who is on call starts what deploys." in refused.value.fault.message
+            (told,) = place.world.events("operation-refused")
+            assert (told["about"], told["by"], told["policies"]) == (
+                "Agent coder",
+                "Person ann",
+                ["duty:oncall"],
+            )
+            await client.ask(identity.SetMember(group="oncall", person="ann", member=True), Done)
+            made = await client.ask(start(), task.TaskDetail)
+            assert made.row.requester == "ann"
+            await client.ask(identity.SetMember(group="oncall", person="ann", member=False), Done)
+            with pytest.raises(RefusedByDaemonError):
+                await client.ask(start(), task.TaskDetail)
+
+    asyncio.run(story())
+
+
+def test_what_is_known_of_a_task_decides_who_ends_it(tmp_path: Path) -> None:
+    rule = (
+        '@id("house:not-mine") forbid (principal, action == Taskbound::Action::"task:end",'
+        ' resource in Taskbound::Agent::"default/coder")'
+        ' when { context.requester == principal && context.owner == principal && context.how == "failed" };'
+    )
+
+    async def story() -> None:
+        async with station(tmp_path, policy=base_bundle() + rule) as place:
+            client = await place.client()
+            with place.world.store.read() as snapshot:
+                (running,) = snapshot.tasks.tasks("default")
+            with pytest.raises(RefusedByDaemonError) as refused:
+                await client.ask(task.EndTask(task=running.id, how="failed"), Done)
+            assert refused.value.fault.where == "house:not-mine"
+            await client.ask(task.EndTask(task=running.id), Done)
+
+    asyncio.run(story())
+
+
+def test_an_operation_that_waited_is_authorized_by_what_is_in_force_when_it_takes_effect(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            client = await place.client()
+            first = place.daemon.authority.authorize
+
+            async def late(principal: Principal, operation: str, message: object) -> None:
+                await first(principal, operation, message)
+                put_in_force(place, NO_START)
+
+            place.daemon.authority.authorize = late  # type: ignore[method-assign]  # in between
+            with pytest.raises(RefusedByDaemonError) as refused:
+                await client.ask(start(), task.TaskDetail)
+            fault = refused.value.fault
+            assert (fault.code, fault.where) == ("operation-forbidden", "house:no")
+            assert len(place.world.events("operation-refused")) == 1
+            assert len(place.world.events("task-started")) == 1  # that of the world
+
+    asyncio.run(story())
+
+
+NO_START = '@id("house:no") forbid (principal, action == Taskbound::Action::"task:start", resource);'
+
+
+def put_in_force(place: Station, text: str) -> None:
+    bundles, means = place.daemon.bundles, place.daemon.means
+    seen = examine(means, "default", {"house.cedar": text}, {})
+    bundles.propose("default", seen, "", ANN)
+    bundles.activate("default", examine_kept(means, "default", seen.digest), ANN)
+
+
+EVERYTHING = '@id("house:nothing") forbid (principal, action in Taskbound::Action::"operation", resource);'
+ERRING = (
+    '@id("house:wrong") forbid (principal, action in Taskbound::Action::"operation", resource)'
+    " when { context.seconds > 5 };"
+)
+
+
+@pytest.mark.parametrize("text", [EVERYTHING, ERRING], ids=["forbids", "errs"])
+def test_whatever_a_bundle_says_the_owner_of_the_data_directory_goes_back_and_stops_and_nobody_else(
+    text: str, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        async with station(tmp_path, policy=base_bundle() + text) as place:
+            client = await place.client()
+            assert await code(client, Stop(stopped=True, reason="now")) == ""
+            assert await code(client, Stop(stopped=False)) == "operation-forbidden"
+            assert await code(client, policy.RollBackBundle()) == "not-in-force-before"  # the flow's own word
+            assert await code(client, policy.ListBundles()) == "operation-forbidden"
+            place.daemon.owner_uid = os.geteuid() + 1
+            assert await code(client, Stop(stopped=True)) == "operation-forbidden"
+            assert await code(client, policy.RollBackBundle()) == "operation-forbidden"
+
+    asyncio.run(story())
+
+
+async def code(client: AsyncClient, ask: Any) -> str:
+    """The code of the fault that it is answered with; empty when there is none."""
+    answer = await client.ask_any(ask)
+    return answer.code if isinstance(answer, Fault) else ""
+
+
+def test_a_bundle_that_is_damaged_lets_nothing_begin_and_lets_all_be_read_and_ended(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            put_in_force(place, NO_START.replace("task:start", "task:step"))
+            with place.world.store.read() as snapshot:
+                force = snapshot.policy.in_force("default")
+                (running,) = snapshot.tasks.tasks("default")
+            place.daemon.means.policy._sure.clear()  # noqa: SLF001 - as after a start
+            place.daemon.means.policy._whole.clear()  # noqa: SLF001 - as after a start
+            damage(place.world, force.digest, archive=b"{}")
+            client = await place.client()
+            assert await code(client, start()) == "operation-forbidden"
+            assert await code(client, task.ListTasks()) == ""
+            assert await code(client, task.EndTask(task=running.id)) == ""
+            assert await code(client, policy.RollBackBundle()) == ""
+            assert await code(client, start()) == ""
+
+    asyncio.run(story())
+
+
+def test_refusals_of_a_person_are_recorded_one_by_one_up_to_their_quota_and_counted_then(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with station(tmp_path, policy=base_bundle() + NO_START) as place:
+            client = await place.client()
+            for _ in range(110):
+                assert await code(client, start()) == "operation-forbidden"
+            assert len(place.world.events("operation-refused")) <= 101
+            await place.daemon.first(lambda: place.daemon.refusals.tell(final=True))
+            (dropped,) = place.world.events("refusals-dropped")
+            assert dropped["agent"] == "person:ann"
+            assert dropped["codes"] == [f"operation-forbidden={dropped['count']}"]
+
+    asyncio.run(story())
+
+
+def test_what_a_gateway_asks_all_the_time_is_refused_at_once_when_a_bundle_forbids_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            gateway = await place.gateway()
+            assert isinstance(await gateway.ask_any(decide("1")), Permitted)
+            put_in_force(place, NO_START.replace("task:start", "action:decide"))
+            assert await code(gateway, decide("2")) == "operation-forbidden"
+            place.daemon.bundles.roll_back("default", None, "", ANN)
+            assert isinstance(await gateway.ask_any(decide("3")), Permitted)
+
+    asyncio.run(story())

@@ -40,14 +40,8 @@ from taskbound.core.policy.bundle import (
     unpack,
     whole,
 )
-from taskbound.core.policy.case import (
-    BadCaseError,
-    Expectation,
-    PolicyCase,
-    parse_cases,
-    request_of,
-    words_of,
-)
+from taskbound.core.policy.case import PolicyCase, parse_cases, request_of
+from taskbound.core.policy.case_parts import BadCaseError, Expectation, words_of
 from taskbound.core.policy.force import (
     AuthorActivatesError,
     InForce,

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.errors import DeniedError
-from taskbound.core.policy.answer import Fact, FactKind, Forbidden, Held, Permitted, conclude
+from taskbound.core.policy.answer import Fact, Forbidden, Held, Permitted, conclude
+from taskbound.core.policy.operation_facts import FOUND, About
 from taskbound.core.truth import NoTruth
 
 if TYPE_CHECKING:
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALL_OPERATIONS",
-    "FOUND",
-    "OPERATION_FACTS",
-    "About",
     "Allowed",
     "Barred",
     "Operation",
@@ -63,108 +60,6 @@ class Right(Enum):
     EGRESS = "egress"
 
 
-class About(Enum):
-    """What an operation is about; the values are entity types of policies."""
-
-    NAMESPACE = "Namespace"
-    AGENT = "Agent"
-    AMENDMENT = "Amendment"
-    APPROVAL = "Approval"
-    BUNDLE = "Bundle"
-    CALL = "Call"
-    CLIENT = "Client"
-    GROUP = "Group"
-    ISSUER = "Issuer"
-    PERSON = "Person"
-    PERSON_KEY = "PersonKey"
-    PLAN = "Plan"
-    SERVER = "Server"
-    TASK = "Task"
-    TEMPLATE = "Template"
-    TOOL = "Tool"
-
-
-_OF_TASK: Final = ("agent", "approvers", "owner", "requester")
-
-FOUND: Final[Mapping[About, tuple[str, ...]]] = MappingProxyType(
-    {
-        About.NAMESPACE: (),
-        About.AGENT: ("agent", "approvers", "owner"),
-        About.AMENDMENT: _OF_TASK,
-        About.APPROVAL: (*_OF_TASK, "tool"),
-        About.BUNDLE: ("author",),
-        About.CALL: (*_OF_TASK, "tool"),
-        About.CLIENT: (),
-        About.GROUP: (),
-        About.ISSUER: (),
-        About.PERSON: (),
-        About.PERSON_KEY: ("person",),
-        About.PLAN: _OF_TASK,
-        About.SERVER: (),
-        About.TASK: (*_OF_TASK, "purpose"),
-        About.TEMPLATE: (),
-        About.TOOL: ("owner", "server", "tool"),
-    }
-)
-"""The facts that are looked up for what an operation is about."""
-
-OPERATION_FACTS: Final[Mapping[str, FactKind]] = MappingProxyType(
-    {
-        "action": FactKind.TEXT,
-        "after": FactKind.NUMBER,
-        "agent": FactKind.TEXT,
-        "agents": FactKind.TEXTS,
-        "anew": FactKind.TRUTH,
-        "approvers": FactKind.PERSONS,
-        "author": FactKind.PERSON,
-        "decision": FactKind.TEXT,
-        "demo": FactKind.TRUTH,
-        "deny": FactKind.TRUTH,
-        "digest": FactKind.TEXT,
-        "evidence": FactKind.TEXTS,
-        "hourly": FactKind.NUMBER,
-        "hours": FactKind.NUMBER,
-        "how": FactKind.TEXT,
-        "index": FactKind.NUMBER,
-        "issuer": FactKind.TEXT,
-        "last": FactKind.NUMBER,
-        "learning": FactKind.TRUTH,
-        "level": FactKind.TEXT,
-        "limit": FactKind.NUMBER,
-        "linked": FactKind.TRUTH,
-        "member": FactKind.TRUTH,
-        "new_approvers": FactKind.PERSONS,
-        "new_owner": FactKind.PERSON,
-        "of_task": FactKind.TEXT,
-        "open": FactKind.NUMBER,
-        "other": FactKind.PERSON,
-        "outcome": FactKind.TEXT,
-        "owner": FactKind.PERSON,
-        "person": FactKind.PERSON,
-        "proof": FactKind.TEXT,
-        "purpose": FactKind.TEXT,
-        "relax": FactKind.TRUTH,
-        "requester": FactKind.PERSON,
-        "seconds": FactKind.NUMBER,
-        "server": FactKind.TEXT,
-        "slot": FactKind.TEXT,
-        "speed": FactKind.NUMBER,
-        "start": FactKind.NUMBER,
-        "state": FactKind.TEXT,
-        "states": FactKind.TEXTS,
-        "step": FactKind.TEXT,
-        "stopped": FactKind.TRUTH,
-        "tasks": FactKind.TEXTS,
-        "template": FactKind.TEXT,
-        "to_agent": FactKind.TEXT,
-        "tool": FactKind.TEXT,
-        "uid": FactKind.NUMBER,
-        "word": FactKind.TEXT,
-    }
-)
-"""Every fact of an operation, by name. `proof` is what kind of proof the principal was known by."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """One operation, as policies see it."""
@@ -185,7 +80,7 @@ class Operation:
     @property
     def facts(self) -> tuple[str, ...]:
         """Names of its facts, in order."""
-        return tuple(sorted({"proof", *self.told, *FOUND[self.about]}))
+        return tuple(sorted({"proof_kind", *self.told, *FOUND[self.about]}))
 
     @property
     def is_standing(self) -> bool:

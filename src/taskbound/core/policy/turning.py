@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action.text import TextKind
 from taskbound.core.policy.answer import FACTS, Fact, FactKind, Forbidden
-from taskbound.core.policy.case import words_of
+from taskbound.core.policy.case_parts import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.policy.answer import Forbidden, conclude
-from taskbound.core.policy.case import words_of
+from taskbound.core.policy.case_parts import words_of
 from taskbound.core.policy.turning import Turn, Turns, turns
 from taskbound.core.scope import Missed, cover
 from taskbound.core.scope.describe import describe_grant

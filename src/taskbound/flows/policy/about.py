@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from taskbound.core.policy import FactKind
-from taskbound.core.policy.operation import FOUND, OPERATION_FACTS, About
+from taskbound.core.policy.operation_case import empty_fact
+from taskbound.core.policy.operation_facts import FOUND, OPERATION_FACTS, About
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,7 @@ class Seen:
 def look_up(snapshot: Snapshot, namespace: str, about: About, name: str) -> Seen:
     """What is known of it now."""
     seen = _look(snapshot, namespace, about, name) if name else Seen(name=name)
-    nothing: dict[str, Fact] = {one: _nothing(OPERATION_FACTS[one]) for one in FOUND[about]}  # 1
+    nothing: dict[str, Fact] = {one: empty_fact(OPERATION_FACTS[one]) for one in FOUND[about]}  # 1
     return Seen(name=seen.name, above=seen.above, facts={**nothing, **seen.facts})
 
 
@@ -65,18 +65,6 @@ def _look(snapshot: Snapshot, namespace: str, about: About, name: str) -> Seen: 
             return Seen(name=name, facts={} if bundle is None else {"author": bundle.author})
         case About.NAMESPACE | About.CLIENT | About.GROUP | About.ISSUER | About.SERVER | About.TEMPLATE:
             return Seen(name=name)
-
-
-def _nothing(kind: FactKind) -> Fact:
-    match kind:
-        case FactKind.TRUTH:
-            return False
-        case FactKind.NUMBER:
-            return 0
-        case FactKind.TEXTS | FactKind.PERSONS:
-            return ()
-        case FactKind.TEXT | FactKind.PERSON:
-            return ""
 
 
 def _agent(snapshot: Snapshot, namespace: str, name: str) -> dict[str, Fact]:

@@ -2,12 +2,15 @@
 
 1. It is looked at for the tools that are pinned, and with the base, as it would be in force.
 2. What holds the base of another version was looked at with that: it has to be proposed anew.
+3. A policy that names no action was about calls alone as long as the base knew no operations. With a base
+   that does it would be about operations too, which nobody looked at: such a bundle keeps the base that it
+   has.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import MalformedError
 from taskbound.core.policy import (
@@ -33,7 +36,9 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Snapshot
 
-__all__ = ["Examined", "OtherBaseError", "examine", "examine_kept", "require_loads", "tools_of"]
+__all__ = ["Examined", "OtherBaseError", "examine", "examine_kept", "rebased", "require_loads", "tools_of"]
+
+_FOR_CALLS: Final = 'write `action in Taskbound::Action::"call"` in its head, and propose the folder anew'
 
 
 class OtherBaseError(MalformedError):
@@ -127,7 +132,31 @@ def require_loads(means: Means, bundle: PolicyBundle, digest: str) -> None:
         BadBundleError: It takes one.
     """
     policies = means.policy
-    require_own(policies.language.engine(bundle.text, digest=digest).policies, policies.base.policies)
+    engine = policies.language.engine(bundle.text, digest=digest)
+    require_own(engine.policies, policies.base.policies)
+    for name, why in engine.operations.unfit.items():
+        raise BadBundleError(
+            f"policy `{name}` can be about operations, and must not: {why}", remedy=_FOR_CALLS
+        )
+
+
+def rebased(means: Means, bundle: PolicyBundle, *, strict: bool = False) -> PolicyBundle:
+    """The organisation's rules with the base of now; as they are where they would mean more then (rule 3).
+
+    Raises:
+        PolicySyntaxError: This version can't read them.
+        BadBundleError: They would mean more, and it is `strict`.
+    """
+    engine = means.policy.language.engine(bundle.text)
+    meant = () if engine.operations.known else sorted(engine.operations.every)
+    if not meant:
+        return PolicyBundle(files=whole(bundle.own, means.policy.base_text), cases=bundle.cases)
+    if strict:
+        raise BadBundleError(
+            f"policy `{meant[0]}` names no action, and would be about operations too from now on",
+            remedy=_FOR_CALLS,
+        )
+    return bundle
 
 
 def _look(means: Means, namespace: str, bundle: PolicyBundle) -> Examined:

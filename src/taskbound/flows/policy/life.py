@@ -25,7 +25,6 @@ from taskbound.core.audit import (
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.core.policy import (
     InForce,
-    PolicyBundle,
     PolicySyntaxError,
     UnknownBundleError,
     bundle_digest,
@@ -33,10 +32,9 @@ from taskbound.core.policy import (
     require_activator,
     require_earlier,
     require_unmoved,
-    whole,
 )
 from taskbound.flows.policy.engines import believed, require_activation, require_bundle
-from taskbound.flows.policy.examine import require_loads
+from taskbound.flows.policy.examine import rebased, require_loads
 from taskbound.ports.policy import BundleActivation, StoredBundle
 
 if TYPE_CHECKING:
@@ -165,7 +163,7 @@ class Bundles:
             edited = not past[0] == last == now
             since = InForce(epoch=last.epoch + 1) if edited else now
             digest = require_earlier(since, past, told)
-            bundle = self._with_own_base(require_bundle(tx, namespace, digest)) if digest else None
+            bundle = rebased(self._means, require_bundle(tx, namespace, digest)) if digest else None
             archive = pack(bundle) if bundle else b""
             target = bundle_digest(archive) if archive else ""
             if target == now.digest and not edited:
@@ -204,9 +202,9 @@ class Bundles:
         if not now.digest:
             return
         before = require_bundle(tx, namespace, now.digest)
-        bundle = self._with_own_base(before)
-        if bundle.base == before.base:
+        if before.base == self._means.policy.base_text:
             return
+        bundle = rebased(self._means, before, strict=True)
         kept = tx.policy.bundle(namespace, now.digest)
         archive = pack(bundle)
         digest = bundle_digest(archive)
@@ -224,9 +222,6 @@ class Bundles:
         finally:
             self._means.policy.moves += 1
             self._views.forget()
-
-    def _with_own_base(self, bundle: PolicyBundle) -> PolicyBundle:
-        return PolicyBundle(files=whole(bundle.own, self._means.policy.base_text), cases=bundle.cases)
 
     def _refuse(self, namespace: str, seen: Examined, actor: Actor) -> Refused:
         first = seen.problems[0]

@@ -20,7 +20,6 @@ from taskbound.core.identity.person import PeerProof, PersonState
 from taskbound.core.identity.proof import AccountProof, PrincipalKind, TokenProof, WorkloadProof
 from taskbound.core.policy import DamagedBundleError, FactKind
 from taskbound.core.policy.operation import (
-    OPERATION_FACTS,
     Allowed,
     Barred,
     OperationForbiddenError,
@@ -30,6 +29,7 @@ from taskbound.core.policy.operation import (
     conclude_operation,
     is_way_back,
 )
+from taskbound.core.policy.operation_facts import OPERATION_FACTS
 from taskbound.flows.policy.about import look_up
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def conclude_standing(
         groups=(),
         operation=operation,
         resource=Resource(about=operation.about, name=""),
-        facts={"proof": proof_kind(principal.proof)},
+        facts={"proof_kind": proof_kind(principal.proof)},
     )
     return conclude_operation(rules.answer(request), rules.words)
 
@@ -155,7 +155,7 @@ def _gathered(snapshot: Snapshot, asked: Asked, rules: OperationRules) -> Operat
     told: dict[str, Fact] = {
         fact: _fact(fact, _member(asked.message, member)) for fact, member in operation.told.items()
     }
-    told["proof"] = proof_kind(principal.proof)
+    told["proof_kind"] = proof_kind(principal.proof)
     name = _name(asked)
     if rules.reads(operation) is None:  # 3
         return _request(asked, (), Resource(about=operation.about, name=name), told)

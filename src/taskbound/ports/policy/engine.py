@@ -35,11 +35,22 @@ class OperationRules(Protocol):
     def words(self) -> Mapping[str, str]:
         """What each policy says to those whom it meets, by its name; those that say nothing are missing."""
 
+    @property
+    def every(self) -> frozenset[str]:
+        """Names of the policies that can be about operations."""
+
+    @property
+    def unfit(self) -> Mapping[str, str]:
+        """Why some of these can't be put in force, by name: they would refuse what nobody meant."""
+
     def reads(self, operation: Operation) -> frozenset[str] | None:
         """The facts that its policies read of this operation; none when only the base has any about it.
 
         Then the answer MUST depend on the kind of the principal alone.
         """
+
+    def looked_at(self, request: OperationRequest) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The policies whose heads fit this request, and the facts that they read of it, for explaining."""
 
     def answer(self, request: OperationRequest) -> PolicyAnswer:
         """What the bundle says to this request."""

@@ -108,4 +108,24 @@ def test_every_command_of_a_bundle_s_life_says_what_the_guide_says(place: Instal
             count += 1
             if " propose " in line:
                 digest = lines[0].rpartition(" ")[2]
-    assert count == 9
+    assert count == 12
+
+
+def test_what_the_guide_forbids_of_operations_is_answered_as_it_says(alone: Installation) -> None:
+    alone("policy", "new", "rules")
+    folder = alone.project / "duty"
+    folder.mkdir()
+    for name in ("operations.cedar", "operations.cases.yaml"):
+        [text] = re.findall(rf"^```\w+ duty/{re.escape(name)}\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+        (folder / name).write_text(text, encoding="utf-8")
+    shutil.copy(alone.project / "rules" / "tools.json", folder)
+    found = alone("policy", "validate", "duty")
+    assert (found.status, found.out.startswith("1 files are in order")) == (0, True), found
+    assert alone("policy", "test", "duty").out == "5 of 5 cases are answered as they expect\n"
+    assert "policies  -" in alone("policy", "coverage", "duty").out
+    told = alone("policy", "explain", "duty", "who is on call does")
+    assert ("base:operations-person" in told.out, "duty:oncall-deploys" in told.out) == (True, True), told
+    held = (folder / "operations.cedar").read_text().replace("@reason", '@hold("confirm")\n@reason', 1)
+    (folder / "operations.cedar").write_text(held, encoding="utf-8")
+    found = alone("policy", "validate", "duty")
+    assert (found.status, "nothing lifts the refusal of an operation" in found.out) == (1, True), found

@@ -9,6 +9,9 @@
 4. Nothing is handed to Cedar before its size is known (`text.split`).
 5. A policy is about calls, about operations of our own API, or about both, by its head. Of operations it
    reads facts in the context alone; what one that is about both reads need be known to one of them.
+6. What is about both and reads what operations don't have, or can be lifted, would refuse every operation. It
+   can be read, since bundles from before operations were policy's hold such policies; it can't be put in
+   force.
 """
 
 from __future__ import annotations
@@ -24,11 +27,12 @@ from taskbound.adapters.policy.cedar.head import Head, HeadIndex, head_of
 from taskbound.adapters.policy.cedar.reads import Json, Reads, object_of, paths, reads_of
 from taskbound.adapters.policy.cedar.text import Piece, split
 from taskbound.core.policy import FACTS, PolicySyntaxError
-from taskbound.core.policy.operation import ALL_OPERATIONS, OPERATION_FACTS, Right
+from taskbound.core.policy.operation import ALL_OPERATIONS, Right
+from taskbound.core.policy.operation_facts import OPERATION_FACTS
 from taskbound.core.policy.operations import OPERATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = [
     "ACTIONS",
@@ -77,6 +81,8 @@ class Policy:
     """Whether its head can fit an operation of our own API."""
     operation_facts: frozenset[str] = frozenset()
     """The facts of operations among what it reads."""
+    unfit: str = ""
+    """Why it can't be about operations though its head can fit them; empty when it can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +204,20 @@ def _policy(piece: Piece, body: dict[str, Json], taken: set[str]) -> Policy:
         calls=calls,
         operations=operations,
         operation_facts=_operation_facts(name, reads, calls=calls) if operations else frozenset(),
+        unfit=_unfit(annotations, reads, calls=calls) if operations else "",
     )
+
+
+def _unfit(annotations: Mapping[str, Json], reads: Reads, *, calls: bool) -> str:
+    """Why a policy can't be about operations (rule 6)."""
+    if "hold" in annotations:
+        return "it has `@hold`, and nothing lifts the refusal of an operation"
+    if calls and reads is None:
+        return "it names no action, and reads what only calls can have"
+    for path, _ in paths(reads) if calls else ():
+        if path[1:] and (path[0] != "context" or path[1] not in OPERATION_FACTS):
+            return f"it names no action, and reads `{'.'.join(path)}`, which operations don't have"
+    return ""
 
 
 def domain_of(head: Head) -> tuple[bool, bool]:

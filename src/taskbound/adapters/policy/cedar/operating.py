@@ -20,7 +20,7 @@ import cedarpy
 from taskbound.adapters.policy.cedar.bundle import ACTIONS
 from taskbound.adapters.policy.cedar.head import Place
 from taskbound.core.policy import Erred, Fact, FactKind, Forbid, PolicyAnswer
-from taskbound.core.policy.operation import OPERATION_FACTS, About
+from taskbound.core.policy.operation_facts import OPERATION_FACTS, About
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,6 +67,16 @@ class OperationsOf:
         self.words: Mapping[str, str] = {one.name: one.reason for one in bundle.policies if one.reason}
         """The reason of each policy that has one, by name."""
 
+    @property
+    def unfit(self) -> Mapping[str, str]:
+        """By name: why policies whose heads can fit operations can't be about them."""
+        return {one.name: one.unfit for one in self._bundle.policies if one.unfit}
+
+    @property
+    def every(self) -> frozenset[str]:
+        """Names of the policies whose heads can fit operations."""
+        return frozenset(one.name for one in self._bundle.policies if one.operations)
+
     def reads(self, operation: Operation) -> frozenset[str] | None:
         """The facts that policies read which can be about this operation; none when only the base can be.
 
@@ -82,6 +92,12 @@ class OperationsOf:
         if all(one.name.startswith(_BASE) for one in found):
             return None
         return frozenset().union(*[one.operation_facts for one in found])
+
+    def looked_at(self, request: OperationRequest) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The policies whose heads fit this request, and the facts of it that they read, for explaining."""
+        chosen = self._set(_places(request))
+        names = tuple(name for name in request.operation.facts if name in chosen.facts)
+        return tuple(one.name for one in chosen.policies), names
 
     def answer(self, request: OperationRequest) -> PolicyAnswer:
         """What the bundle says to this request; never raises for what a request holds."""

@@ -12,6 +12,8 @@
    what its text names and one action of each type of context: those that differ by their
    names alone are one to a policy that doesn't name them. A text with an escape may name
    an action in another spelling, and is read for all.
+6. A policy that can be about operations is read for those that its head fits as well, with or without a tool
+   (`operation_problems`); one that is about operations alone is read for no tool.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import cedarpy
 
 from taskbound.adapters.policy.cedar.bundle import ACTIONS, CALL, locate, read_bundle
 from taskbound.adapters.policy.cedar.head import Place
+from taskbound.adapters.policy.cedar.operation_problems import operation_problems
 from taskbound.adapters.policy.cedar.reads import paths, reads_within
 from taskbound.adapters.policy.cedar.shape import Choice, Record, Shape, Untold, shape_of
 from taskbound.adapters.policy.cedar.text import Piece, split
@@ -71,10 +74,16 @@ def problems_of(files: Mapping[str, str], tools: Sequence[PolicyTool]) -> tuple[
                     _problem(file, piece, policy.name, f"`{first}` has a policy of this name as well")
                 )
         read.append((file, pieces, policies))
-    if found or not tools:
+    if found:
         return tuple(found)
     known = _Words(tools)
-    for file, pieces, policies in read:
+    for file, every, named in read:
+        wrong = operation_problems(every, named)  # 6
+        more = [_problem(file, every[number], named[number].name, *one) for number, one in wrong]
+        found += more[: _MOST - len(found)]
+        if not tools:
+            continue
+        pieces, policies = _of_calls(every, named)
         for piece, policy in zip(pieces, policies, strict=True):
             if len(found) < _MOST:  # 3
                 found += [_problem(file, piece, policy.name, *one) for one in known.strange(policy)]
@@ -84,6 +93,14 @@ def problems_of(files: Mapping[str, str], tools: Sequence[PolicyTool]) -> tuple[
                 strange.add(name)
                 found.append(problem)
     return tuple(sorted(found, key=lambda one: (list(files).index(one.file), one.line, one.column)))
+
+
+def _of_calls(
+    pieces: Sequence[Piece], policies: Sequence[Policy]
+) -> tuple[tuple[Piece, ...], tuple[Policy, ...]]:
+    """Those that can be about calls."""
+    both = [(piece, policy) for piece, policy in zip(pieces, policies, strict=True) if policy.calls]
+    return tuple(one for one, _ in both), tuple(one for _, one in both)
 
 
 def _unreadable(file: str, text: str) -> Iterator[PolicyProblem]:

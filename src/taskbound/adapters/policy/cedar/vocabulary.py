@@ -4,6 +4,9 @@
 2. What can't be told has the type of an empty record: whether it is there can be asked,
    and any other use of it is an error of type.
 3. The group `call` applies to nothing itself; every tool's action is in it.
+4. An operation of our own API is an action too, in the groups that its row names. Its context holds its
+   facts, all of them; what it is about has no attribute that it could read (`bundle`, rule 5), and stands in
+   a hierarchy.
 """
 
 from __future__ import annotations
@@ -15,15 +18,28 @@ import cedarpy
 
 from taskbound.adapters.policy.cedar.bundle import CALL
 from taskbound.adapters.policy.cedar.shape import Choice, Items, Record, Scalar, Shape, Untold, shape_of
+from taskbound.core.identity.proof import PrincipalKind
 from taskbound.core.policy import FACTS, FactKind
+from taskbound.core.policy.operation import ALL_OPERATIONS, Right
+from taskbound.core.policy.operation_facts import ABOVE, OPERATION_FACTS, About
+from taskbound.core.policy.operations import OPERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from taskbound.adapters.policy.cedar.reads import Json
     from taskbound.core.policy import PolicyTool
+    from taskbound.core.policy.operation import Operation
 
-__all__ = ["context_of", "counted", "keyed", "schema_of", "schema_text"]
+__all__ = [
+    "context_of",
+    "counted",
+    "keyed",
+    "operation_context_of",
+    "operations_schema",
+    "schema_of",
+    "schema_text",
+]
 
 _LONG: Final[Json] = {"type": "Long"}
 _TEXT: Final[Json] = {"type": "String"}
@@ -51,21 +67,32 @@ def schema_of(tools: Sequence[PolicyTool]) -> cedarpy.Schema:
 
 def schema_text(tools: Sequence[PolicyTool]) -> str:
     """The same in Cedar's own words, for editors."""
-    return str(schema_of(tools))
+    document = _document(tools, tuple(OPERATIONS.values()))
+    return str(cedarpy.Schema.from_json_str(json.dumps(document)))
 
 
-def _document(tools: Sequence[PolicyTool]) -> Json:
-    person: Json = {"memberOfTypes": ["Group"]}
-    types: dict[str, Json] = {
+def operations_schema(operations: Sequence[Operation]) -> cedarpy.Schema:
+    """The schema for these operations, and for no call."""
+    return cedarpy.Schema.from_json_str(json.dumps(_document((), operations)))
+
+
+def operation_context_of(operation: Operation) -> str:
+    """What the operation's type is made of, as a text: equal for those that differ by their names alone."""
+    return json.dumps([operation.facts, operation.about.value, operation.right.value])
+
+
+def _document(tools: Sequence[PolicyTool], operations: Sequence[Operation] = ()) -> Json:
+    types: dict[str, Json] = {one.value: _entity_type(one) for one in About}
+    types |= {
         "Agent": {"memberOfTypes": ["Group"], "shape": _record(_facts("agent."))},
-        "Group": {},
-        "Person": person,
-        "Server": {},
+        "Service": {},
         "Target": {},
-        "Task": {"shape": _record(_facts("task."))},
+        "Task": {"memberOfTypes": ["Agent"], "shape": _record(_facts("task."))},
         "Tool": {"memberOfTypes": ["Server"], "shape": _record(_facts("tool."))},
     }
     actions: dict[str, Json] = {CALL: {}}
+    if operations:
+        actions |= _operations(operations)
     for tool in tools:
         actions[tool.name] = {
             "memberOf": [{"id": CALL}],
@@ -76,6 +103,27 @@ def _document(tools: Sequence[PolicyTool]) -> Json:
             },
         }
     return {"Taskbound": {"entityTypes": types, "actions": actions}}
+
+
+def _operations(operations: Sequence[Operation]) -> dict[str, Json]:
+    """The operations as actions, with the groups that they are in (rule 4)."""
+    actions: dict[str, Json] = {ALL_OPERATIONS: {}}
+    actions |= {one.value: {"memberOf": [{"id": ALL_OPERATIONS}]} for one in Right}
+    for one in operations:
+        actions[one.name] = {
+            "memberOf": [{"id": one.right.value}],
+            "appliesTo": {
+                "principalTypes": [kind.value for kind in PrincipalKind],
+                "resourceTypes": [one.about.value],
+                "context": _record({name: _KINDS[OPERATION_FACTS[name]] for name in one.facts}),
+            },
+        }
+    return actions
+
+
+def _entity_type(about: About) -> Json:
+    above: list[Json] = [kind.value for kind in ABOVE[about]]
+    return {"memberOfTypes": above} if above else {}
 
 
 def context_of(tool: PolicyTool) -> str:

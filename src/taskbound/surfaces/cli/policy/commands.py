@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from taskbound.core.policy import conclude_within, grants_for, request_of, turns_within, words_of
+from taskbound.core.policy import (
+    conclude,
+    conclude_within,
+    grants_for,
+    request_of,
+    turns_within,
+    words_of,
+)
+from taskbound.core.policy.operation_case import OperationCase
 from taskbound.surfaces.cli.action import explain_action
 from taskbound.surfaces.cli.policy.folder import pinned_tools, read_folder
 from taskbound.surfaces.cli.policy.kept import read_rules
@@ -26,6 +34,7 @@ from taskbound.surfaces.cli.session import Session, command, group
 
 if TYPE_CHECKING:
     from taskbound.core.policy import Turn
+    from taskbound.ports.policy import PolicyEngine
     from taskbound.surfaces.cli.policy.folder import PolicyFolder
 
 __all__ = [
@@ -254,9 +263,10 @@ def explain(
 
 def _explained(session: Session, rules: PolicyFolder, case: str, tools: str) -> CaseExplanation:
     engine = engine_of(session, rules)
-    known = pinned_tools(session, rules, tools)
     one, place = find_case(rules, case)
-    request = request_of(one, tool_of(one, known, place))
+    if isinstance(one, OperationCase):
+        return _explained_operation(engine, one)
+    request = request_of(one, tool_of(one, pinned_tools(session, rules, tools), place))
     trace = engine.trace(request)
     turned = turns_within(one.scope, request, trace, engine.answer)
     grants = grants_for(one.scope, request) if one.scope is not None else None
@@ -270,6 +280,22 @@ def _explained(session: Session, rules: PolicyFolder, case: str, tools: str) -> 
         arguments=trace.arguments,
         turns=tuple(map(_turn, turned.found)),
         whole=turned.whole,
+    )
+
+
+def _explained_operation(engine: PolicyEngine, case: OperationCase) -> CaseExplanation:
+    """The same of an operation, which has no scope and no arguments."""
+    candidates, facts = engine.operations.looked_at(case.request)
+    return CaseExplanation(
+        case=case.name,
+        answer=words_of(conclude(engine.operations.answer(case.request))),
+        grants=(),
+        scoped=True,
+        candidates=candidates,
+        facts=tuple((name, _fact(case.request.facts[name])) for name in facts),
+        arguments=(),
+        turns=(),
+        whole=True,
     )
 
 

@@ -10,6 +10,7 @@ from taskbound.core.policy import (
     BadBundleError,
     BadCaseError,
     PolicySyntaxError,
+    conclude,
     conclude_within,
     parse_cases,
     request_of,
@@ -18,6 +19,7 @@ from taskbound.core.policy import (
     whole,
     words_of,
 )
+from taskbound.core.policy.operation_case import OperationCase
 from taskbound.surfaces.cli.policy.folder import pinned_tools
 from taskbound.surfaces.cli.screen import Words, shown
 from taskbound.wire.document import read_document
@@ -132,7 +134,7 @@ def engine_of(session: Session, folder: PolicyFolder) -> PolicyEngine:
     return engine
 
 
-def cases_of(folder: PolicyFolder) -> Iterator[tuple[str, int, int, PolicyCase]]:
+def cases_of(folder: PolicyFolder) -> Iterator[tuple[str, int, int, PolicyCase | OperationCase]]:
     """Each case of the folder with its file, line and column.
 
     Raises:
@@ -150,7 +152,7 @@ def cases_of(folder: PolicyFolder) -> Iterator[tuple[str, int, int, PolicyCase]]
             yield name, line, column, case
 
 
-def find_case(folder: PolicyFolder, name: str) -> tuple[PolicyCase, str]:
+def find_case(folder: PolicyFolder, name: str) -> tuple[PolicyCase | OperationCase, str]:
     """The first case of this name, and its place as file, line and column.
 
     Raises:
@@ -188,14 +190,17 @@ def try_cases(session: Session, folder: PolicyFolder, told_tools: str) -> Trial:
     tried: set[str] = set()
     named: set[str] = set()
     for file, line, column, case in cases_of(folder):
-        tool = tool_of(case, tools, f"{file}:{line}:{column}")
-        request = request_of(case, tool)
-        answer = engine.answer(request)
-        found = conclude_within(case.scope, request, answer)
+        if isinstance(case, OperationCase):
+            answer = engine.operations.answer(case.request)
+            found = conclude(answer)
+        else:
+            request = request_of(case, tool_of(case, tools, f"{file}:{line}:{column}"))
+            answer = engine.answer(request)
+            found = conclude_within(case.scope, request, answer)
+            named.add(case.tool)
         tried.update(answer.permits)
         tried.update(one.policy for one in answer.forbids)
         tried.update(one.policy for one in answer.erred)
-        named.add(case.tool)
         missed = case.expect.missed(found)
         results.append(
             CaseResult(
