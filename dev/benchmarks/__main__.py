@@ -14,6 +14,7 @@ from dev.benchmarks.decision import measure_decision
 from dev.benchmarks.durable import measure_durable, measure_large
 from dev.benchmarks.gateway import measure_gateway
 from dev.benchmarks.machine import describe_load, describe_machine
+from dev.benchmarks.operations import measure_operations
 from dev.benchmarks.page import PAGE, write_page
 from dev.benchmarks.policy import measure_policy
 from dev.benchmarks.population import measure_population
@@ -32,6 +33,7 @@ SECTIONS: dict[str, Callable[..., Section]] = {
     "canonical": measure_canonical,
     "decision": measure_decision,
     "policy": measure_policy,
+    "operations": measure_operations,
     "durable": measure_durable,
     "large": measure_large,
     "gateway": measure_gateway,

@@ -90,6 +90,7 @@ def write_page(sections: Sequence[Section], machine: Mapping[str, str], taken: M
 _ORDER: Final = (
     "decision",
     "policy",
+    "operations",
     "scope",
     "canonical",
     "durable",

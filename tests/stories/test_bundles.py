@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from taskbound.adapters.policy.cedar import base_bundle, rights
+from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.decision import Allowance
 from taskbound.core.identity import PersonState
@@ -18,14 +18,13 @@ from taskbound.core.policy import (
     NotInForceBeforeError,
     PolicyBundle,
     UnknownBundleError,
-    pack,
 )
 from taskbound.core.task import TaskEvent
 from taskbound.flows.action.explain import explain
 from taskbound.flows.decision import Refusals
 from taskbound.flows.identity import register_person
 from taskbound.flows.means import Actor
-from taskbound.flows.policy import Examined, Policies, Refused, examine, examine_kept, replay
+from taskbound.flows.policy import Policies, Refused, examine, examine_kept, replay
 from taskbound.flows.policy.examine import OtherBaseError
 from taskbound.flows.policy.life import AlreadyInForceError, BadNoteError
 from taskbound.flows.policy.replay import BadReplayError
@@ -455,60 +454,6 @@ def test_a_bundle_that_the_base_of_a_newer_version_does_not_suit_goes_on_as_it_i
     assert "never" in why
     assert in_force(newer).digest == digest
     assert code_of(newer.ask(task)) == "forbidden"
-
-
-CALLS_ALONE = base_bundle().removesuffix(rights())
-"""A base from before operations were policy's."""
-UNNAMED = '@id("mine") forbid (principal, action, resource) when { context.effect == "destructive" };'
-NAMED = UNNAMED.replace("action,", f"{CALL},")
-
-
-def test_a_bundle_from_before_operations_gets_the_base_of_now_where_its_policies_name_their_action(
-    store: Store,
-) -> None:
-    older = World(store=store, policy=CALLS_ALONE)
-    task = older.settle_in()
-    put_in_force(older, NAMED)
-    newer = with_base(store, older, base_bundle())
-    assert newer.bundles.rebase("taskbound 9") == ()
-    assert newer.means.policy.at("default", in_force(newer)).operations.known
-    assert code_of(newer.ask(task)) == "forbidden"
-
-
-def test_a_policy_that_named_no_action_never_comes_to_be_about_operations_by_an_upgrade_or_a_rollback(
-    store: Store,
-) -> None:
-    older = World(store=store, policy=CALLS_ALONE)
-    task = older.settle_in()
-    digest = kept_as_before(older, UNNAMED)
-    newer = with_base(store, older, base_bundle())
-    ((_, why),) = newer.bundles.rebase("taskbound 9")
-    assert "names no action" in why
-    assert in_force(newer).digest == digest
-    assert code_of(newer.ask(task)) == "forbidden"
-    put_in_force(newer, NEVER)
-    newer.bundles.roll_back("default", digest, "", ANN)
-    assert in_force(newer).digest == digest
-    engine = newer.means.policy.at("default", in_force(newer))
-    assert (engine.operations.known, code_of(newer.ask(task))) == (False, "forbidden")
-
-
-@pytest.mark.parametrize(
-    "text", [UNNAMED, '@id("mine") @hold("confirm") forbid (principal, action, resource);']
-)
-def test_nothing_is_proposed_that_would_refuse_operations_that_nobody_meant(text: str, world: World) -> None:
-    world.settle_in()
-    seen = examine(world.means, "default", {"mine.cedar": text}, {})
-    assert ["must not" in one.words for one in seen.problems] == [True]
-
-
-def kept_as_before(world: World, text: str) -> str:
-    """Put in force what was in order before operations were policy's."""
-    bundle = PolicyBundle(files={"base.cedar": world.policy, "mine.cedar": text})
-    seen = Examined(bundle=bundle, archive=pack(bundle), problems=())
-    digest = world.bundles.propose("default", seen, "", ANN).digest
-    world.bundles.activate("default", seen, ANN)
-    return digest
 
 
 def test_the_engine_of_what_was_found_whole_is_not_made_again(world: World, task: Task) -> None:
