@@ -21,6 +21,7 @@ from dev.benchmarks.population import measure_population
 from dev.benchmarks.postgres import measure_postgres
 from dev.benchmarks.scope import measure_scope
 from dev.benchmarks.start import measure_start
+from dev.benchmarks.token import measure_token
 from dev.benchmarks.transports import measure_transports
 from dev.benchmarks.verify import measure_verify
 
@@ -41,6 +42,7 @@ SECTIONS: dict[str, Callable[..., Section]] = {
     "postgres": measure_postgres,
     "scope": measure_scope,
     "startup": measure_start,
+    "token": measure_token,
     "transports": measure_transports,
     "verify": measure_verify,
 }

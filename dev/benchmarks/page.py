@@ -99,6 +99,7 @@ _ORDER: Final = (
     "gateway",
     "transports",
     "memory",
+    "token",
     "startup",
     "verify",
 )

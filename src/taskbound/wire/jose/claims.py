@@ -24,14 +24,13 @@ from taskbound.wire.jose.errors import TokenClaimsError, TokenKindError, TokenLi
 from taskbound.wire.jose.kind import ClaimForm, Issuing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from taskbound.core.action import JsonValue, Limits
     from taskbound.wire.jose.kind import TokenKind
 
 __all__ = ["Claims", "parse_claims", "parse_forms"]
 
-_MAY: Final[Mapping[str, ClaimForm]] = {"nbf": ClaimForm.TIME}
 _TYPED: Final = frozenset({"iss", "sub", "aud", "iat", "exp", "jti", "nbf"})
 _LONGEST: Final = 512
 _LONGEST_URI: Final = 2_048
@@ -82,8 +81,8 @@ def parse_claims(raw: bytes, *, kind: TokenKind) -> Claims:
     """
     found = parse_forms(
         raw,
-        required={**kind.every, **kind.required},
-        optional={**_MAY, **kind.optional},
+        required=kind.needed,
+        optional=kind.allowed,
         never=kind.never,
         limits=kind.limits,
         closed=not kind.open,
@@ -129,13 +128,13 @@ def parse_forms(
         if name not in found:
             raise TokenClaimsError(f"the claim `{name}` is missing", where=name)  # 1, 2
     for name, value in found.items():
-        form = required.get(name) or optional.get(name)
+        form = required[name] if name in required else optional.get(name)
         if name in never:
             raise TokenKindError(f"the token has `{name}`, which only another kind has", where=name)  # 2
         if form is None and closed:
             shown = escape_text(name[:_SHOWN])
             raise TokenClaimsError(f"a token of this kind has no claim `{shown}`", where=shown)  # 2
-        if form is not None and (not _fits(value, form) or isinstance(spelled[name], _Fraction)):
+        if form is not None and (not _FITS[form](value) or isinstance(spelled[name], _Fraction)):
             raise TokenClaimsError(f"the claim `{name}` is not {form.value}", where=name)  # 3
     return found
 
@@ -149,32 +148,60 @@ def _lived(claims: Claims, kind: TokenKind) -> Claims:
     return claims
 
 
-def _fits(value: JsonValue, form: ClaimForm) -> bool:  # noqa: PLR0911 -- one line for each form
-    match form:
-        case ClaimForm.TEXT:
-            return isinstance(value, str) and 0 < len(value) <= _LONGEST
-        case ClaimForm.NAME:
-            return _fits(value, ClaimForm.TEXT) and not _text(value).lower().startswith("spiffe:")
-        case ClaimForm.URI:
-            return isinstance(value, str) and 0 < len(value) <= _LONGEST_URI
-        case ClaimForm.SPIFFE:
-            named = isinstance(value, str) and len(value) <= _LONGEST_URI
-            return named and _WORKLOAD.fullmatch(_text(value)) is not None
-        case ClaimForm.TIME:
-            return _whole(value) and 0 <= _number(value) <= _LAST
-        case ClaimForm.COUNT:
-            return _whole(value) and 1 <= _number(value) <= _MOST
-        case ClaimForm.ONE:
-            one = value[0] if isinstance(value, list) and len(value) == 1 else value
-            return _fits(one, ClaimForm.TEXT)
-        case ClaimForm.TEXTS:
-            texts = value if isinstance(value, list) and len(value) <= _MOST_TEXTS else [None]
-            return all(_fits(one, ClaimForm.TEXT) for one in texts)
-        case ClaimForm.OBJECT:
-            return isinstance(value, dict)
-        case ClaimForm.OBJECTS:
-            few = isinstance(value, list) and 1 <= len(value) <= _MOST_OBJECTS
-            return few and isinstance(value, list) and all(isinstance(one, dict) for one in value)
+def _is_text(value: JsonValue) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST
+
+
+def _is_name(value: JsonValue) -> bool:
+    return _is_text(value) and not _text(value).lower().startswith("spiffe:")
+
+
+def _is_uri(value: JsonValue) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST_URI
+
+
+def _is_spiffe(value: JsonValue) -> bool:
+    return isinstance(value, str) and len(value) <= _LONGEST_URI and _WORKLOAD.fullmatch(value) is not None
+
+
+def _is_time(value: JsonValue) -> bool:
+    return _whole(value) and 0 <= _number(value) <= _LAST
+
+
+def _is_count(value: JsonValue) -> bool:
+    return _whole(value) and 1 <= _number(value) <= _MOST
+
+
+def _is_one(value: JsonValue) -> bool:
+    return _is_text(value[0] if isinstance(value, list) and len(value) == 1 else value)
+
+
+def _is_texts(value: JsonValue) -> bool:
+    return isinstance(value, list) and len(value) <= _MOST_TEXTS and all(_is_text(one) for one in value)
+
+
+def _is_object(value: JsonValue) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_objects(value: JsonValue) -> bool:
+    few = isinstance(value, list) and 1 <= len(value) <= _MOST_OBJECTS
+    return few and isinstance(value, list) and all(isinstance(one, dict) for one in value)
+
+
+_FITS: Final[Mapping[ClaimForm, Callable[[JsonValue], bool]]] = {
+    ClaimForm.TEXT: _is_text,
+    ClaimForm.NAME: _is_name,
+    ClaimForm.URI: _is_uri,
+    ClaimForm.SPIFFE: _is_spiffe,
+    ClaimForm.TIME: _is_time,
+    ClaimForm.COUNT: _is_count,
+    ClaimForm.ONE: _is_one,
+    ClaimForm.TEXTS: _is_texts,
+    ClaimForm.OBJECT: _is_object,
+    ClaimForm.OBJECTS: _is_objects,
+}
+"""Whether a value has a form: one entry for each."""
 
 
 def _whole(value: JsonValue) -> bool:

@@ -133,7 +133,7 @@ def parse_jws(text: str, *, kind: TokenKind) -> UnverifiedJws:
         MalformedError: It can't be read as a token of this kind.
     """
     compact = split_compact(text, size=kind.size)  # 1
-    header = parse_header(compact.header, form=kind.header)
+    header = parse_header(compact.header, kind.header)
     if header.typ != kind.typ and header.typ not in kind.header.or_typ:
         shown = escape_text(header.typ[:_SHOWN])
         raise TokenKindError(f"the token is of kind `{shown}`, not `{kind.typ}`", where="typ")  # 3

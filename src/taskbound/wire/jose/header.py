@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import Limits, escape_text, parse_object
@@ -24,6 +25,8 @@ _LIMITS: Final = Limits(size=512, depth=1, parts=1)
 _LIMITS_PUBLISHED: Final = Limits(size=768, depth=1, parts=1)
 """Where names are longer (`key.NAMES`), and two thumbprints may stand beside them."""
 _SHOWN: Final = 64
+_REMEMBERED: Final = 256
+"""Headers, of 768 bytes at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +40,9 @@ class Header:
     """Empty where it names no kind."""
 
 
-def parse_header(raw: bytes, *, form: HeaderForm) -> Header:
-    """The members of a header.
+@lru_cache(maxsize=_REMEMBERED)
+def parse_header(raw: bytes, form: HeaderForm) -> Header:
+    """The members of a header; the same bytes are read once, since all tokens of a key begin with them.
 
     Raises:
         TokenHeaderError: There are others, or one is missing or no text.

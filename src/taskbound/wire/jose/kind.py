@@ -108,3 +108,12 @@ class TokenKind:
     """Characters of the whole token."""
     limits: Limits = field(default_factory=lambda: Limits(size=12_288, depth=8, parts=256))
     """How much the payload may hold."""
+    needed: Mapping[str, ClaimForm] = field(init=False)
+    """All that it must have."""
+    allowed: Mapping[str, ClaimForm] = field(init=False)
+    """All that it may have beside."""
+
+    def __post_init__(self) -> None:
+        """Put together what each token is compared with."""
+        object.__setattr__(self, "needed", {**self.every, **self.required})
+        object.__setattr__(self, "allowed", {"nbf": ClaimForm.TIME, **self.optional})

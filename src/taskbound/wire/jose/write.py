@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from taskbound.core.action import canonical
@@ -42,11 +43,16 @@ def write_jws(payload: bytes, *, kind: TokenKind, key: Jwk, sign: Callable[[byte
     if key.algorithm not in kind.header.algorithms:
         raise TokenAlgorithmError(f"the key `{key.kid}` is for {key.algorithm.value}", where="alg")
     parse_claims(payload, kind=kind)  # 2
-    header = canonical({"alg": key.algorithm.value, "kid": key.kid, "typ": kind.typ})  # 1
-    signed = f"{encode_base64url(header)}.{encode_base64url(payload)}"
+    signed = f"{_header(key.algorithm.value, key.kid, kind.typ)}.{encode_base64url(payload)}"
     signature = sign(signed.encode("ascii"))
     require_form(signature, key, lower_s=True)  # 3
     text = f"{signed}.{encode_base64url(signature)}"
     if len(text) > kind.size:
         raise TokenSizeError(f"the token has {len(text)} characters; at most {kind.size} are read")  # 2
     return text
+
+
+@lru_cache(maxsize=64)
+def _header(alg: str, kid: str, typ: str) -> str:
+    """The first segment (rule 1), which is the same for all tokens of a kind by one key."""
+    return encode_base64url(canonical({"alg": alg, "kid": kid, "typ": typ}))
