@@ -11,6 +11,7 @@ from taskbound.adapters.keys.file import KeyExposedError, KeyMissingError, KeyTo
 from taskbound.adapters.keys.pkcs11 import Pkcs11TokenKeys
 from taskbound.ports.signer import SignerUnavailableError
 from taskbound.ports.token import TokenKeyGoneError, TokenKeyWeakError
+from taskbound.wire.jose import es256_jwk
 from tests.peers.softhsm import PIN
 
 if TYPE_CHECKING:
@@ -31,11 +32,11 @@ def session_of(device: Device) -> Any:
     return pkcs11.lib(str(device.module)).get_token(token_label=device.label).open(rw=True)
 
 
-def planted(device: Device, kid: str, *, curve: bytes = P256, **private: Any) -> None:
-    """Somebody else's key, under our label and this name."""
+def planted(device: Device, kid: str = "", *, curve: bytes = P256, **private: Any) -> str:
+    """Somebody else's key, under our label and this name, or its own; the name."""
     with session_of(device) as session:
         domain = session.create_domain_parameters(KeyType.EC, {Attribute.EC_PARAMS: curve}, local=True)
-        domain.generate_keypair(
+        public, secret = domain.generate_keypair(
             store=True,
             label="taskbound-token",
             id=kid.encode(),
@@ -50,6 +51,11 @@ def planted(device: Device, kid: str, *, curve: bytes = P256, **private: Any) ->
                 **{Attribute[name]: value for name, value in private.items()},
             },
         )
+        if not kid:
+            point = public[Attribute.EC_POINT][-64:]
+            kid = es256_jwk(point[:32], point[32:]).kid
+            public[Attribute.ID] = secret[Attribute.ID] = kid.encode()
+        return kid
 
 
 def test_the_private_half_never_leaves_the_device(device: Device) -> None:
@@ -72,11 +78,16 @@ def test_a_key_that_could_leave_the_device_or_do_more_than_sign_is_refused(
     device: Device, flags: dict[str, Any]
 ) -> None:
     with opened(device) as store:
-        kid = "A" * 43
-        planted(device, kid, **flags)
+        kid = planted(device, **flags)
         assert store.kids() == (kid,)
         with pytest.raises(TokenKeyWeakError):
             store.open(kid)
+
+
+def test_a_key_that_others_made_as_ours_are_made_is_one(device: Device) -> None:
+    # What is refused above is refused for its flag, and for nothing else.
+    with opened(device) as store:
+        assert len(store.open(planted(device)).sign(b"x")) == 64
 
 
 def test_a_key_under_anothers_name_is_refused_and_so_is_another_curve(device: Device) -> None:
