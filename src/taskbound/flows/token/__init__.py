@@ -5,6 +5,7 @@ from __future__ import annotations
 from taskbound.flows.token.admitting import Admitted, exchange_code, renew, sweep_asked
 from taskbound.flows.token.asking import Askings, Begun, known_client, resource_of
 from taskbound.flows.token.claims import sweep_claims, use_claim, use_claims
+from taskbound.flows.token.client_tokens import ClientToken, ClientTokens
 from taskbound.flows.token.clients import add_client, drop_client
 from taskbound.flows.token.exchange import Exchanged, Exchanges
 from taskbound.flows.token.issuing import Tokens
@@ -25,6 +26,8 @@ __all__ = [
     "Admitted",
     "Askings",
     "Begun",
+    "ClientToken",
+    "ClientTokens",
     "Exchanged",
     "Exchanges",
     "Issued",

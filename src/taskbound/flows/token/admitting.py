@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from taskbound.core.audit.events import AdmissionEnded, ClientAdmitted, CodeRefused
 from taskbound.core.clock import Instant, days
@@ -25,6 +25,7 @@ from taskbound.core.identity import PersonState, UnknownIdentityError, require_a
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.task import NoTaskError, require_live
 from taskbound.core.token.authorization.admission import (
+    PREFIX,
     Admission,
     Refresh,
     admission_ended,
@@ -40,7 +41,6 @@ from taskbound.core.token.authorization.errors import (
     BadRefreshError,
     ReusedCodeError,
     ReusedRefreshError,
-    UnknownClientError,
 )
 from taskbound.flows.means import Actor
 
@@ -51,8 +51,9 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["Admitted", "end_admissions_of", "exchange_code", "renew", "sweep_asked"]
+__all__ = ["Admitted", "end_admissions_of", "exchange_code", "look_at_refresh", "renew", "sweep_asked"]
 
+T = TypeVar("T")
 _TURN: Final = 1000
 _KEPT: Final = days(1)
 """How long a request is kept: a code of it that comes again is known so long."""
@@ -82,7 +83,7 @@ def exchange_code(means: Means, namespace: str, code: str, brought: Exchange) ->
     """
     digest = code_digest(code)
     secret = means.chance.secret()
-    admission = means.chance.name("adm")
+    admission = means.chance.name(PREFIX)
 
     def work(tx: Transaction) -> Admitted | DeniedError:
         now = means.clock.now()
@@ -123,6 +124,15 @@ def exchange_code(means: Means, namespace: str, code: str, brought: Exchange) ->
     return _answer(means.store.write(work))
 
 
+def look_at_refresh(means: Means, namespace: str, refresh: str, brought: Renewal) -> Admission:
+    """The admission that a refresh token would renew, which stays as it is; raises as `renew`.
+
+    One that shows to be in other hands ends it all the same.
+    """
+    digest = refresh_digest(refresh)
+    return _answer(means.store.write(lambda tx: _shown(tx, means, namespace, digest, brought)))
+
+
 def renew(means: Means, namespace: str, refresh: str, brought: Renewal) -> Admitted:
     """Let a client stay by its refresh token, and give it the next one (rules 2 and 3).
 
@@ -137,23 +147,33 @@ def renew(means: Means, namespace: str, refresh: str, brought: Renewal) -> Admit
     secret = means.chance.secret()
 
     def work(tx: Transaction) -> Admitted | DeniedError:
-        now = means.clock.now()
-        shown = tx.authorizations.refresh(namespace, digest)
-        admission = tx.authorizations.admission(namespace, shown.admission) if shown is not None else None
-        if shown is None or admission is None:
-            raise BadRefreshError("the refresh token is none of ours")
-        leak = leak_of(admission, shown, brought)
-        if leak is not None:
-            _end(tx, means, admission, leak.value, _client(brought.client, "refresh-token"))  # 2
-            return ReusedRefreshError(f"the client is let in no more: {leak.value}")
-        require_renewable(admission, brought, now)
-        _require_authority(tx, admission, now)  # 3
+        admission = _shown(tx, means, namespace, digest, brought)
+        if not isinstance(admission, Admission):
+            return admission
         renewed = admission_renewed(admission)
         tx.authorizations.put_admission(renewed, expect=admission.version)
         _put_refresh(tx, renewed, secret)
         return Admitted(admission=renewed, refresh=secret)
 
     return _answer(means.store.write(work))
+
+
+def _shown(
+    tx: Transaction, means: Means, namespace: str, digest: str, brought: Renewal
+) -> Admission | DeniedError:
+    """What a refresh token may renew now, under lock; a refusal that has ended it is an answer of its own."""
+    now = means.clock.now()
+    shown = tx.authorizations.refresh(namespace, digest)
+    admission = tx.authorizations.admission(namespace, shown.admission) if shown is not None else None
+    if shown is None or admission is None:
+        raise BadRefreshError("the refresh token is none of ours")
+    leak = leak_of(admission, shown, brought)
+    if leak is not None:
+        _end(tx, means, admission, leak.value, _client(brought.client, "refresh-token"))  # 2
+        return ReusedRefreshError(f"the client is let in no more: {leak.value}")
+    require_renewable(admission, brought, now)
+    _require_authority(tx, admission, now)  # 3
+    return admission
 
 
 def end_admissions_of(tx: Transaction, means: Means, namespace: str, client: str, actor: Actor) -> None:
@@ -202,11 +222,8 @@ def _admission(tx: Transaction, asked: Asked, brought: Exchange, name: str, now:
 
 
 def _require_authority(tx: Transaction, admission: Admission, now: Instant) -> None:
-    """Go on only while the task gives authority, and client and person are there (rules 3 and 4)."""
+    """Go on only while the task gives authority, and the person who consented is there (rule 3)."""
     space = admission.namespace
-    by_document = admission.client.startswith("https://")
-    if not by_document and tx.authorizations.client(space, admission.client) is None:
-        raise UnknownClientError("the client is registered no more")
     persons = tx.identities.persons(space)
     person = persons.get(admission.person)
     if person is None or person.state is not PersonState.PRESENT:
@@ -252,8 +269,8 @@ def _client(client: str, proof: str) -> Actor:
     return Actor(name=f"client:{client}", proof=proof)
 
 
-def _answer(found: Admitted | DeniedError) -> Admitted:
+def _answer(found: T | DeniedError) -> T:
     """What the transaction came to: what it refused is told after it is durable."""
-    if isinstance(found, Admitted):
-        return found
-    raise found
+    if isinstance(found, DeniedError):
+        raise found
+    return found

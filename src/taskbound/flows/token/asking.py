@@ -209,13 +209,12 @@ class Askings:
 
         def work(tx: Transaction) -> Asked:
             now = self._means.clock.now()
-            asked = require_open(tx.authorizations.asked(namespace, found.id), now)
-            denied = answered(asked, actor.name, "", now)
-            tx.authorizations.put_asked(denied, expect=asked.version)
+            denied = answered(tx.authorizations.asked(namespace, found.id), actor.name, "", now)
+            tx.authorizations.put_asked(denied, expect=denied.version - 1)
             event = ClientDenied(
-                request=asked.id,
-                client=asked.request.client,
-                agent=asked.agent,
+                request=denied.id,
+                client=denied.request.client,
+                agent=denied.agent,
                 by=actor.name,
                 proof=actor.proof,
             )
@@ -251,15 +250,14 @@ class Askings:
     def _consent(self, tx: Transaction, found: Asked, task: str, actor: Actor) -> Asked:
         now = self._means.clock.now()
         space = found.namespace
-        asked = require_open(tx.authorizations.asked(space, found.id), now)
+        asked = answered(tx.authorizations.asked(space, found.id), actor.name, task, now)
         chosen = tx.tasks.task(space, task)
         agent = tx.identities.agent(space, asked.agent)
         if chosen is None or agent is None or chosen.agent != asked.agent:
             raise NoTaskError(f"`{task}` is no task of agent `{asked.agent}`")
         require_in_charge(chosen, agent.owner, actor.name)  # 3
         require_live(task, tx.tasks.lock_heads(space, {task}), now)
-        done = answered(asked, actor.name, task, now)
-        tx.authorizations.put_asked(done, expect=asked.version)
+        tx.authorizations.put_asked(asked, expect=asked.version - 1)
         event = ClientConsented(
             request=asked.id,
             client=asked.request.client,
@@ -272,4 +270,4 @@ class Askings:
             proof=actor.proof,
         )
         tx.audit.append(space, self._means.writer, [event], now)
-        return done
+        return asked

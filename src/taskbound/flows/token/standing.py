@@ -5,6 +5,7 @@
    ancestor runs before its deadline, and the task is still that agent's.
 3. Of a transaction token: that too, and its action is permitted and has no outcome.
 4. Of a person's: the person is there. A stop ends no person's token: people lift it.
+5. Of one that a client got that people use: the client is let in to the task still (`admitting`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from taskbound.core.token import (
     require_not_revoked,
     require_standing,
 )
+from taskbound.core.token.authorization.admission import is_admission, require_standing_admission
 
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
@@ -58,6 +60,8 @@ def require_token_stands(snapshot: Snapshot, token: Token, now: Instant) -> None
     require_live(token.task, heads, now)  # 2
     if heads[token.task].agent != token.agent:
         raise NoTaskError(f"the task `{token.task}` is none of agent `{token.agent}`")
+    if is_admission(token.parent):
+        require_standing_admission(snapshot.authorizations.admission(token.namespace, token.parent), now)  # 5
     if token.form is TokenForm.TRANSACTION:
         _require_open(snapshot, token)
 

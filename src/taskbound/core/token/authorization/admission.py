@@ -31,12 +31,16 @@ __all__ = [
     "Renewal",
     "admission_ended",
     "admission_renewed",
+    "is_admission",
     "leak_of",
     "refresh_digest",
     "require_renewable",
+    "require_standing_admission",
 ]
 
 NEVER: Final = Instant(0)
+PREFIX: Final = "adm"
+"""What the names of admissions begin with."""
 _REFRESH: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
 
@@ -106,6 +110,25 @@ def refresh_digest(token: str) -> str:
     return hashlib.sha256(token.encode("ascii")).hexdigest()
 
 
+def is_admission(name: str) -> bool:
+    """Whether this names an admission, and no token that another one was exchanged for."""
+    return name.startswith(f"{PREFIX}_")
+
+
+def require_standing_admission(admission: Admission | None, now: Instant) -> None:
+    """Go on only while it stands (rule 1).
+
+    Raises:
+        AdmissionEndedError: It has ended, or there is none.
+    """
+    if admission is None:
+        raise AdmissionEndedError("the client was never let in")
+    if admission.ended != NEVER:
+        raise AdmissionEndedError(f"the client was let in until somebody ended it: {admission.why}")
+    if now >= admission.until:
+        raise AdmissionEndedError("the client was let in until its task's deadline")
+
+
 def require_renewable(admission: Admission, brought: Renewal, now: Instant) -> None:
     """Go on only while it stands, and for no more than it had (rules 1 and 4).
 
@@ -113,10 +136,7 @@ def require_renewable(admission: Admission, brought: Renewal, now: Instant) -> N
         AdmissionEndedError: It has ended.
         WiderRefreshError: It is asked for more.
     """
-    if admission.ended != NEVER:
-        raise AdmissionEndedError(f"the client was let in until somebody ended it: {admission.why}")
-    if now >= admission.until:
-        raise AdmissionEndedError("the client was let in until its task's deadline")
+    require_standing_admission(admission, now)
     if brought.resource and brought.resource != admission.resource:
         raise WiderRefreshError("the refresh token is for another resource")
     if not set(brought.scope) <= set(admission.scope):

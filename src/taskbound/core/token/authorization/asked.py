@@ -145,16 +145,16 @@ def require_browser(asked: Asked | None, secret: str) -> Asked:
     return asked
 
 
-def answered(asked: Asked, person: str, task: str, now: Instant) -> Asked:
+def answered(asked: Asked | None, person: str, task: str, now: Instant) -> Asked:
     """The same, answered by this person: with a task, or with a no where there is none.
 
     Raises:
-        NotAskedError: Its time is over.
+        NotAskedError: There is none, or its time is over.
         AnsweredError: Somebody has answered it (rule 1).
     """
-    require_open(asked, now)
+    still = require_open(asked, now)
     state = AskedState.CONSENTED if task else AskedState.DENIED
-    return replace(asked, state=state, person=person, task=task, version=asked.version + 1)
+    return replace(still, state=state, person=person, task=task, version=still.version + 1)
 
 
 def coded(asked: Asked, digest: str, now: Instant) -> Asked:
