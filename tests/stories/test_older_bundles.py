@@ -5,12 +5,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle, rights
-from taskbound.core.policy import PolicyBundle, pack
+from taskbound.core.identity import PeerProof
+from taskbound.core.identity.proof import Principal, PrincipalKind
+from taskbound.core.policy import BadBundleError, PolicyBundle, pack
+from taskbound.core.policy.operations import OPERATIONS
 from taskbound.flows.policy import Examined, examine
+from taskbound.flows.policy.examine import require_loads
+from taskbound.flows.policy.operations import Asked, authorize
+from taskbound.wire.task import StepTask
 from tests.stories.test_bundles import CALL, NEVER, in_force, put_in_force, with_base
 from tests.world import ANN, World, code_of
 
 if TYPE_CHECKING:
+    from taskbound.core.policy.operation import OperationVerdict
     from taskbound.ports.store import Store
 
 CALLS_ALONE = base_bundle().removesuffix(rights())
@@ -42,6 +49,7 @@ def test_a_policy_that_named_no_action_never_comes_to_be_about_operations_by_an_
     assert "names no action" in why
     assert in_force(newer).digest == digest
     assert code_of(newer.ask(task)) == "forbidden"
+    assert stepped(newer).policies == ("base:operations-person",)
     put_in_force(newer, NEVER)
     newer.bundles.roll_back("default", digest, "", ANN)
     assert in_force(newer).digest == digest
@@ -56,6 +64,21 @@ def test_nothing_is_proposed_that_would_refuse_operations_that_nobody_meant(text
     world.settle_in()
     seen = examine(world.means, "default", {"mine.cedar": text}, {})
     assert ["must not" in one.words for one in seen.problems] == [True]
+
+
+def test_what_would_refuse_operations_that_nobody_meant_is_given_no_other_base(world: World) -> None:
+    bundle = PolicyBundle(files={"base.cedar": base_bundle(), "mine.cedar": UNNAMED})
+    with pytest.raises(BadBundleError, match="must not"):
+        require_loads(world.means, bundle, "0" * 64)
+
+
+def stepped(world: World) -> OperationVerdict:
+    """What is said to Ann who enters a step of a task."""
+    proof = PeerProof(uid=1000, pid=1, started=1)
+    ann = Principal(kind=PrincipalKind.PERSON, namespace="default", name="ann", proof=proof)
+    asked = Asked(principal=ann, operation=OPERATIONS["task:step"], message=StepTask(task="tsk_1"))
+    verdict, _ = authorize(world.means, asked)
+    return verdict
 
 
 def kept_as_before(world: World, text: str) -> str:

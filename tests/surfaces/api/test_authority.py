@@ -14,6 +14,7 @@ from taskbound.core.policy.operation import OperationForbiddenError
 from taskbound.core.policy.operations import OPERATIONS as NAMED
 from taskbound.flows.policy import examine, examine_kept
 from taskbound.sdk.client import RefusedByDaemonError
+from taskbound.surfaces.api.authority import FRESH
 from taskbound.surfaces.api.operations import OPERATIONS, Right
 from taskbound.wire import identity, policy, task
 from taskbound.wire.action import Permitted
@@ -22,6 +23,7 @@ from taskbound.wire.egress import Holder, TellToken
 from taskbound.wire.revocation import Stop
 from tests.stories.test_bundles import damage
 from tests.surfaces.api.test_operations import ASKS, decide, example, station
+from tests.surfaces.api.visitor import asked, statement_of
 from tests.world import ANN
 
 if TYPE_CHECKING:
@@ -198,8 +200,8 @@ def test_an_operation_that_waited_is_authorized_by_what_is_in_force_when_it_take
             client = await place.client()
             first = place.daemon.authority.authorize
 
-            async def late(principal: Principal, operation: str, message: object) -> None:
-                await first(principal, operation, message)
+            async def late(principal: Principal, operation: str, message: object, *, about: str = "") -> None:
+                await first(principal, operation, message, about=about)
                 put_in_force(place, NO_START)
 
             place.daemon.authority.authorize = late  # type: ignore[method-assign]  # in between
@@ -300,5 +302,71 @@ def test_what_a_gateway_asks_all_the_time_is_refused_at_once_when_a_bundle_forbi
             assert await code(gateway, decide("2")) == "operation-forbidden"
             place.daemon.bundles.roll_back("default", None, "", ANN)
             assert isinstance(await gateway.ask_any(decide("3")), Permitted)
+
+    asyncio.run(story())
+
+
+def test_what_a_page_brings_is_authorized_as_the_same_over_the_socket(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with asked(tmp_path) as place:
+            visitor = await place.visit()
+            shown = await visitor.begin()
+            put_in_force(place.place, NO_START.replace("task:start", "approval:answer"))
+            said = statement_of(shown, "confirm")
+            status, told = await visitor.sign(place.device, "confirm", said)
+            assert (status, told["code"]) == (403, "operation-forbidden")
+            assert place.state(place.action) == ("held", "pending")
+            (refused,) = place.world.events("operation-refused")
+            approval = place.approval(place.action).question.id
+            assert (refused["operation"], refused["about"]) == ("approval:answer", f"Approval {approval}")
+
+    asyncio.run(story())
+
+
+def test_what_another_daemon_puts_in_force_holds_at_once_for_persons_and_in_a_second_for_gateways(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            client, gateway = await place.client(), await place.gateway()
+            assert isinstance(await gateway.ask_any(decide("1")), Permitted)
+            other = place.world.beside()
+            for text in (
+                NO_START,
+                NO_START + NO_START.replace("task:start", "action:decide").replace("no", "nor", 1),
+            ):
+                seen = examine(other.means, "default", {"house.cedar": text}, {})
+                other.bundles.propose("default", seen, "", ANN)
+                other.bundles.activate("default", examine_kept(other.means, "default", seen.digest), ANN)
+            assert await code(client, start()) == "operation-forbidden"
+            passed = place.daemon.loop.time() + FRESH
+            place.daemon.loop.time = lambda: passed  # type: ignore[method-assign]  # a second goes by
+            assert await code(gateway, decide("2")) == "operation-forbidden"
+
+    asyncio.run(story())
+
+
+PERMITS = '@id("house:all") permit (principal, action in Taskbound::Action::"operation", resource);'
+FLOOR = (
+    (policy.RollBackBundle(), "not-in-force-before"),
+    (task.EndTask(task="tsk_none"), "unknown-task"),
+    (identity.SetMember(group="none", person="ann", member=True), "unknown-identity"),
+    (identity.ActivateAgent(name="none"), "unknown-identity"),
+)
+
+
+@pytest.mark.parametrize("text", ["", PERMITS, DEPLOY], ids=["base", "permits", "forbids"])
+def test_i27_what_flows_refuse_stays_refused_whatever_a_bundle_permits(text: str, tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path, policy=base_bundle() + text) as place:
+            client, gateway = await place.client(), await place.gateway()
+            for ask, expected in FLOOR:
+                assert await code(await place.client(), ask) in {expected, "not-outside"}, ask
+            await place.lose(gateway)
+            place.daemon.owner_uid = os.geteuid() + 1
+            assert await code(client, identity.SetMember(group="g", person="ann", member=True)) != ""
+            for kind in ASKS:
+                if OPERATIONS[kind].right in {Right.GATEWAY, Right.EGRESS}:
+                    assert await code(client, message(kind)) == "unproven", kind
 
     asyncio.run(story())

@@ -64,6 +64,8 @@ class Asked:
     """What it is asked with; its members are named by the operation."""
     owns: bool = False
     """Whether the principal is the account that owns the data directory."""
+    about: str = ""
+    """What it is about, where no message says so."""
 
 
 def authorize(means: Means, asked: Asked) -> tuple[OperationVerdict, OperationRequest]:
@@ -184,9 +186,9 @@ def _groups(snapshot: Snapshot, namespace: str, person: str) -> tuple[str, ...]:
 
 
 def _name(asked: Asked) -> str:
-    """What the message says that it is about."""
-    if not asked.operation.member:
-        return ""
+    """What it is about, as the message says."""
+    if asked.about or not asked.operation.member:
+        return asked.about
     value = _member(asked.message, asked.operation.member)
     if asked.operation.member != "statement":
         return value if isinstance(value, str) else ""

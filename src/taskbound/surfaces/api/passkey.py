@@ -6,6 +6,7 @@
    the sheet is shown, made by what makes it for the command line.
 3. What is said is chosen where the page is opened: it asks for one signature, over one statement. A new
    passkey is its person's once they have said its fingerprint there: somebody else may have had the page.
+4. What a page brings is the operation that brings the same over the socket, and is authorized as that.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from taskbound.flows.approval.proof.signed import require_alone
 from taskbound.flows.identity.enrollment import Enrollments, Offer
 from taskbound.flows.identity.person_key import NotKeyHolderError, require_key
 from taskbound.flows.means import Actor
+from taskbound.surfaces.api.page.authorized import Acts, AuthorizedDesk
 from taskbound.surfaces.api.people import detail_of
 from taskbound.surfaces.api.plan_page import DenyingPlan, require_denial
 from taskbound.surfaces.api.sheets import sheet_for
@@ -88,7 +90,8 @@ async def open_enrollment(daemon: Daemon, connection: Connection, ask: OpenEnrol
             raise NotKeyHolderError(f"`{actor.name}` can't propose a key of `{ask.person}`")
         return _Enrolling(daemon, connection.namespace, ask, actor, owns=owns)
 
-    return await _opened(daemon, await daemon.first(look), ask.network)
+    acts = Acts(operation="person-key:propose", about=ask.person)
+    return await _opened(daemon, connection, await daemon.first(look), acts, ask.network)
 
 
 async def confirm_key(daemon: Daemon, connection: Connection, ask: ConfirmPersonKey) -> Answer:
@@ -117,7 +120,8 @@ async def open_vouching(daemon: Daemon, connection: Connection, ask: OpenVouchin
             own = _passkey(snapshot, connection.namespace, actor, ask.voucher, daemon.means.clock.now())
         return _Vouching(daemon, ask.key, own, actor, owns=owns)
 
-    return await _opened(daemon, await daemon.first(look), ask.network)
+    acts = Acts(operation="person-key:vouch", about=ask.key)
+    return await _opened(daemon, connection, await daemon.first(look), acts, ask.network)
 
 
 async def open_approval(daemon: Daemon, connection: Connection, ask: OpenApproval) -> Answer:
@@ -144,7 +148,10 @@ async def open_approval(daemon: Daemon, connection: Connection, ask: OpenApprova
             raise OtherQuestionError("what is asked is not what was seen: the digest is another one")
         return _Answering(daemon, found.question.id, own, deny=ask.deny, retries=ask.retries)
 
-    return await _opened(daemon, await daemon.first(look), ask.network)
+    desk = await daemon.first(look)
+    plan = isinstance(desk, DenyingPlan)
+    acts = Acts(operation="approval:answer-plan" if plan else "approval:answer", about=ask.approval)
+    return await _opened(daemon, connection, desk, acts, ask.network)
 
 
 class _Enrolling:
@@ -351,8 +358,10 @@ class _Answering:
         return render_statement(said)
 
 
-async def _opened(daemon: Daemon, desk: Desk, network: str) -> PageOpened:
-    address = await daemon.pages.open(desk, network=network)
+async def _opened(daemon: Daemon, connection: Connection, desk: Desk, acts: Acts, network: str) -> PageOpened:
+    principal = await daemon.read(lambda: daemon.authority.principal_of(connection))
+    held = AuthorizedDesk(daemon.authority, desk, principal, acts)  # 4
+    address = await daemon.pages.open(held, network=network)
     return PageOpened(address=address, person=desk.person, seconds=int(daemon.pages.limits.life))
 
 
