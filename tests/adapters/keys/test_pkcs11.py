@@ -9,12 +9,14 @@ from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
 
 from taskbound.adapters.keys.file import KeyExposedError, KeyMissingError, KeyTornError
 from taskbound.adapters.keys.pkcs11 import Pkcs11TokenKeys
+from taskbound.adapters.keys.pkcs11.store import Pkcs11TokenKey
 from taskbound.ports.signer import SignerUnavailableError
 from taskbound.ports.token import TokenKeyGoneError, TokenKeyWeakError
 from taskbound.wire.jose import es256_jwk
 from tests.peers.softhsm import PIN
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.peers.softhsm import Device
@@ -148,14 +150,25 @@ def test_a_session_that_was_lost_is_opened_again(device: Device) -> None:
         assert store.kids() == (made.kid,)
 
 
-def test_a_device_that_was_taken_out_is_said_and_is_used_again_once_it_is_back(device: Device) -> None:
+ACTS: dict[str, Callable[[Pkcs11TokenKeys, Pkcs11TokenKey], object]] = {
+    "sign": lambda _, key: key.sign(b"x"),
+    "make": lambda store, _: store.make(),
+    "kids": lambda store, _: store.kids(),
+    "open": lambda store, key: store.open(key.kid),
+    "destroy": lambda store, key: store.destroy(key.kid),
+}
+
+
+@pytest.mark.parametrize("act", list(ACTS))
+def test_a_device_that_was_taken_out_is_said_and_is_used_again_once_it_is_back(
+    device: Device, act: str
+) -> None:
     with opened(device) as store:
         made = store.make()
         away = device.tokens.rename(device.tokens.with_name("away"))
-        for act in (lambda: made.sign(b"x"), store.make, store.kids, lambda: store.open(made.kid)):
-            with pytest.raises(SignerUnavailableError) as caught:
-                act()
-            assert not isinstance(caught.value, TokenKeyGoneError)
+        with pytest.raises(SignerUnavailableError) as caught:
+            ACTS[act](store, made)
+        assert not isinstance(caught.value, TokenKeyGoneError)
         away.rename(device.tokens)
         assert len(made.sign(b"x")) == 64
 
