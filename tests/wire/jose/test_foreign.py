@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from math import prod
 from typing import Any
 
 import pytest
@@ -182,3 +183,14 @@ def test_an_empty_bundle_trusts_nothing_and_only_keys_of_its_use_count() -> None
     found = keys(*bundle, uses=SPIFFE_JWT, spiffe_sequence=42, spiffe_refresh_hint=300)
     assert [(one.kid, one.algorithm.value) for one in found] == [("a", "ES256")]
     assert [one.kid for one in keys(*bundle)] == ["c"]
+
+
+def test_a_modulus_like_those_of_roca_is_no_key_and_chance_makes_none() -> None:
+    product = prod(one for one in range(3, 168) if all(one % by for by in range(2, one)))
+    weak = pow(65_537, 12_345, product)
+    weak += product * ((1 << 2_047) // product + 1)
+    weak += product if weak % 2 == 0 else 0
+    assert weak.bit_length() == 2_048
+    assert not is_rsa(weak.to_bytes(256), b"\1\0\1")
+    assert is_rsa((weak + 2).to_bytes(256), b"\1\0\1")
+    assert all(is_rsa(rsa(bits=bits).jwk.modulus, b"\1\0\1") for bits in (2_048, 2_304, 3_072))

@@ -11,11 +11,15 @@ are computed elsewhere, by a library that is made for it.
 3. RSA (RFC 8017 §3.1, FIPS 186-5 §5.1): a modulus of 2,048 to 8,192 bits that is odd, an exponent that is
    odd, from 65,537 on and within 32 bits: a long one would make each verification as slow as a signature.
    Neither begins with a zero byte (RFC 7518 §2: one number, one text).
+4. RSA whose primes were made by the library of CVE-2017-15361 (ROCA) is refused: its private half can be
+   computed. Such a modulus is a power of 65,537 modulo each of the small primes at once, which chance makes
+   of none.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -80,6 +84,12 @@ _COFACTOR_DOUBLINGS: Final = 3
 
 _RSA_BITS: Final = range(2_048, 8_193)
 _RSA_EXPONENT: Final = range(65_537, 2**32)
+_ROCA: Final = 65_537
+_ROCA_PRIMES: Final = (
+    3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71,
+    73, 79, 83, 89, 97, 101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
+)  # fmt: skip  # one number a line would be forty lines
+"""The odd primes up to 167: of their product the weak keys' primes are powers of 65,537."""
 
 
 def on_curve(crv: str, x: bytes, y: bytes) -> bool:
@@ -101,7 +111,14 @@ def is_rsa(modulus: bytes, exponent: bytes) -> bool:
     if modulus[:1] == b"\0" or exponent[:1] == b"\0":
         return False
     number, power = int.from_bytes(modulus), int.from_bytes(exponent)
-    return number.bit_length() in _RSA_BITS and number & 1 == 1 and power in _RSA_EXPONENT and power & 1 == 1
+    sound = number.bit_length() in _RSA_BITS and number & 1 == 1 and power in _RSA_EXPONENT and power & 1 == 1
+    return sound and not all(number % prime in _powers(prime) for prime in _ROCA_PRIMES)
+
+
+@cache
+def _powers(prime: int) -> frozenset[int]:
+    """The powers of 65,537 modulo a small prime (rule 4)."""
+    return frozenset(pow(_ROCA, exponent, prime) for exponent in range(prime))
 
 
 def on_ed25519(encoded: bytes) -> bool:
