@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import msgspec
@@ -368,5 +369,23 @@ def test_i27_what_flows_refuse_stays_refused_whatever_a_bundle_permits(text: str
             for kind in ASKS:
                 if OPERATIONS[kind].right in {Right.GATEWAY, Right.EGRESS}:
                     assert await code(client, message(kind)) == "unproven", kind
+
+    asyncio.run(story())
+
+
+def test_whoever_keeps_all_threads_busy_does_not_keep_anybody_from_stopping_everything(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            client = await place.client()
+            gate = threading.Event()
+            busy = [asyncio.create_task(place.daemon.read(gate.wait)) for _ in range(64)]
+            try:
+                async with asyncio.timeout(5):
+                    assert await code(client, Stop(stopped=True)) == ""
+            finally:
+                gate.set()
+                await asyncio.gather(*busy)
 
     asyncio.run(story())

@@ -8,13 +8,16 @@
    after each change by this daemon, and after a second where another one may have changed it.
 4. A gateway acts for its agent, an egress and an API are services, everybody else a person: the one whose
    account it is, or `uid:N`. Whether an account may speak at all is said elsewhere, and stays said.
+5. What takes long beside the loop (a bundle that is looked at, actions that are replayed) never keeps an
+   operation waiting to be authorized: stopping everything is one of them.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 from taskbound.core.audit import OperationRefused
 from taskbound.core.decision import TooManyRefusalsError
@@ -36,8 +39,10 @@ if TYPE_CHECKING:
 
 __all__ = ["FRESH", "Authority", "again"]
 
+T = TypeVar("T")
 FRESH: Final = 1.0
 """Seconds for which it is remembered what is in force, for answers from memory (rule 3)."""
+_THREADS: Final = 2
 _KEPT: Final = 16_384
 _KINDS: Final = {
     "api": PrincipalKind.SERVICE,
@@ -64,6 +69,7 @@ class Authority:
     def __init__(self, daemon: Daemon) -> None:
         """Authorize for this daemon."""
         self._daemon = daemon
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="authority")  # 5
         self._forces: dict[str, tuple[InForce, int, float]] = {}
         self._standing: dict[tuple[InForce, str, PrincipalKind, str, str], OperationVerdict] = {}
 
@@ -107,7 +113,7 @@ class Authority:
                     return
                 case Barred():
                     await self.refuse(connection, operation, ask)
-        principal = await self._daemon.read(partial(self.principal_of, connection))
+        principal = await self._aside(partial(self.principal_of, connection))
         await self.authorize(principal, operation.name, ask)
 
     def standing(self, connection: Connection, operation: Operation) -> OperationVerdict:
@@ -153,13 +159,17 @@ class Authority:
         return Principal(kind=kind, namespace=connection.namespace, name=name, proof=proof)
 
     async def _authorize(self, asked: Asked) -> None:
-        verdict, request = await self._daemon.read(partial(authorize, self._daemon.means, asked))
+        verdict, request = await self._aside(partial(authorize, self._daemon.means, asked))
         match verdict:
             case Allowed():
                 _again.set(partial(self._once_more, asked))
             case Barred():
                 await self._daemon.first(partial(self._record, verdict, request))
                 raise forbidden(verdict, request)
+
+    async def _aside(self, work: Callable[[], T]) -> T:
+        """What this work returns or raises; done in threads that do nothing else (rule 5)."""
+        return await self._daemon.loop.run_in_executor(self._threads, work)
 
     def _once_more(self, asked: Asked) -> None:
         """Authorize it on what is known now (rule 1); in the worker's thread."""
