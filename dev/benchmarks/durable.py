@@ -29,6 +29,7 @@ from dev.benchmarks.page import Aim, Section, Table
 from dev.benchmarks.sampling import micro, percentile, rate
 from taskbound.adapters.keys.ed25519 import Ed25519Key, verify_ed25519
 from taskbound.adapters.keys.memory import MemorySignedHeads
+from taskbound.adapters.keys.socket import SocketTokenSigner
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.decision import Permit, Settled
 from taskbound.core.identity import PeerProof
@@ -319,7 +320,7 @@ def _our_ask(daemon: Daemon, task: str) -> Callable[[int], Awaitable[object]]:
 
 def _daemon(ground: Ground, loop: asyncio.AbstractEventLoop) -> Daemon:
     place = Place(home="", pid=os.getpid(), owner_uid=1000)
-    daemon = Daemon(ground.means, sequencer_of(ground), loop, place)
+    daemon = Daemon(ground.means, sequencer_of(ground), SocketTokenSigner(Path("no-signer")), loop, place)
     daemon.worker.start()
     return daemon
 

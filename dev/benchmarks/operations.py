@@ -21,6 +21,7 @@ from dev.benchmarks.ground import Ground, call_of, policies_of
 from dev.benchmarks.inputs.cases import typical
 from dev.benchmarks.page import Section, Table
 from dev.benchmarks.sampling import by_turns, micro
+from taskbound.adapters.keys.socket import SocketTokenSigner
 from taskbound.adapters.policy.cedar import CedarLanguage, base_bundle
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.identity import PeerProof
@@ -74,7 +75,8 @@ def _measure(ground: Ground, *, quick: bool) -> Section:
     numbers = count(1)
     loop = asyncio.new_event_loop()
     place = Place(home="", pid=os.getpid(), owner_uid=1000)
-    daemon = Daemon(ground.means, sequencer_of(ground), loop, place)
+    unasked = SocketTokenSigner(Path("no-signer"))
+    daemon = Daemon(ground.means, sequencer_of(ground), unasked, loop, place)
     proof = PeerProof(uid=1000, pid=os.getpid(), started=1)
     connection = Connection(
         name="con_1",

@@ -20,6 +20,7 @@ from taskbound.wire import (
     revocation,
     scope,
     task,
+    token,
     tool,
     trust,
     workload,
@@ -88,6 +89,12 @@ Ask: TypeAlias = (
     | identity.ActivateAgent
     | identity.SuspendAgent
     | identity.SetRisk
+    | token.ListTokens
+    | token.ShowToken
+    | token.RevokeToken
+    | token.ListTokenKeys
+    | token.RotateTokenKeys
+    | token.RevokeTokenKey
     | authorization.AddClient
     | authorization.RemoveClient
     | authorization.ListClients
@@ -191,6 +198,9 @@ Answer: TypeAlias = (
     | identity.GroupRows
     | identity.AgentDetail
     | identity.AgentRows
+    | token.TokenRow
+    | token.TokenRows
+    | token.TokenKeyRows
     | authorization.ClientRow
     | authorization.ClientRows
     | workload.SelectorRows

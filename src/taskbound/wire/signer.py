@@ -13,14 +13,22 @@ __all__ = [
     "AgentKeyMade",
     "AssertAgent",
     "Asserted",
+    "DestroyTokenKeys",
     "ForgetAgentKey",
     "Forgotten",
     "LastSigned",
     "MakeAgentKey",
+    "MakeTokenKey",
     "Sign",
+    "SignStatusList",
+    "SignToken",
     "Signed",
+    "SignedStatusList",
+    "SignedToken",
     "SignerAnswer",
     "SignerAsk",
+    "TokenKeyMade",
+    "TokenKeysDestroyed",
     "VerifierKey",
     "answer_decoder",
     "ask_decoder",
@@ -95,8 +103,78 @@ class Forgotten(Message, frozen=True, tag="forgotten", tag_field="is"):
     """The key is there no more."""
 
 
-SignerAsk: TypeAlias = Sign | LastSigned | MakeAgentKey | AssertAgent | ForgetAgentKey
-SignerAnswer: TypeAlias = Signed | VerifierKey | AgentKeyMade | Asserted | Forgotten | Fault
+class SignToken(Message, frozen=True, tag="signer:token", tag_field="op"):
+    """Ask for the token of a row."""
+
+    namespace: str
+    token: str
+
+
+class SignStatusList(Message, frozen=True, tag="signer:status-list", tag_field="op"):
+    """Ask for a status list."""
+
+    number: int
+
+
+class MakeTokenKey(Message, frozen=True, tag="signer:make-token-key", tag_field="op"):
+    """Ask for a new key for tokens."""
+
+
+class DestroyTokenKeys(Message, frozen=True, tag="signer:destroy-token-keys", tag_field="op"):
+    """Ask that keys be destroyed that sign nothing any more, as the store says."""
+
+
+class SignedToken(Message, frozen=True, tag="token", tag_field="is"):
+    """A token."""
+
+    text: str
+
+
+class SignedStatusList(Message, frozen=True, tag="status-list", tag_field="is"):
+    """A status list token."""
+
+    text: str
+    until: int
+    """Until when it is kept: µs since the epoch."""
+
+
+class TokenKeyMade(Message, frozen=True, tag="token-key", tag_field="is"):
+    """A new key."""
+
+    kid: str
+    public: bytes
+    """A JWK as canonical JSON."""
+
+
+class TokenKeysDestroyed(Message, frozen=True, tag="token-keys-destroyed", tag_field="is"):
+    """The names of those that were destroyed."""
+
+    kids: tuple[str, ...]
+
+
+SignerAsk: TypeAlias = (
+    Sign
+    | LastSigned
+    | MakeAgentKey
+    | AssertAgent
+    | ForgetAgentKey
+    | SignToken
+    | SignStatusList
+    | MakeTokenKey
+    | DestroyTokenKeys
+)
+SignerAnswer: TypeAlias = (
+    Signed
+    | VerifierKey
+    | AgentKeyMade
+    | Asserted
+    | Forgotten
+    | SignedToken
+    | SignedStatusList
+    | TokenKeyMade
+    | TokenKeysDestroyed
+    | Fault
+)
 
 ask_decoder = msgspec.json.Decoder(SignerAsk)
 """Reads what the daemon sends."""

@@ -196,7 +196,13 @@ class SignerChild(Child):
     """The signer."""
 
     def __init__(
-        self, home: Path, origin: str, *, create: bool, elapsed: Callable[[], float] = time.monotonic
+        self,
+        home: Path,
+        origin: str,
+        *,
+        create: bool,
+        words: Sequence[str] = (),
+        elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare; `start` starts it, with a new key if it may `create` one and there is none (rule 2).
 
@@ -204,14 +210,16 @@ class SignerChild(Child):
             home: The data directory.
             origin: The log's name.
             create: Whether a key may be made.
+            words: What it is told of tokens: their issuer, and where the store is.
             elapsed: Seconds on a clock that is never set.
         """
         super().__init__(home, "signer", SignerUnavailableError, elapsed=elapsed)
         self._origin = origin
+        self._told = tuple(words)
         self.create = create
 
     def _words(self) -> list[str]:
-        return [*self._own(), "--origin", self._origin, *(["--create"] if self.create else [])]
+        return [*self._own(), "--origin", self._origin, *self._told, *(["--create"] if self.create else [])]
 
 
 class EgressChild(Child):

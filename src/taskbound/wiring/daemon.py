@@ -37,7 +37,7 @@ from taskbound import __version__
 from taskbound.adapters.approval.apart import ApartOperands
 from taskbound.adapters.approval.disk import DiskOperands
 from taskbound.adapters.clock.system import SystemChance, SystemClock
-from taskbound.adapters.keys.socket import SocketCustody, SocketSigner
+from taskbound.adapters.keys.socket import SocketCustody, SocketSigner, SocketTokenSigner
 from taskbound.adapters.monitor.local import LocalMonitor
 from taskbound.adapters.policy.cedar import ApartLanguage, base_bundle
 from taskbound.core.decision import Allowance
@@ -56,7 +56,7 @@ from taskbound.wiring.log import open_log
 from taskbound.wiring.ready import say_ready
 from taskbound.wiring.rounds import Rounds
 from taskbound.wiring.start import answers
-from taskbound.wiring.store import OpenedStore, open_store
+from taskbound.wiring.store import DATABASE, OpenedStore, open_store
 from taskbound.wiring.trusting import Trusting
 from taskbound.wiring.verifiers import LaterSignatures, LaterSvids, LaterTokens
 
@@ -126,6 +126,7 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     )
     add("--refusals-burst", type=int, default=Allowance().burst, help="refusals of an agent recorded at once")
     add("--refusals-rate", type=int, default=Allowance().rate, help="and then so many more a second")
+    add("--trust-domain", default="", help="for whom transaction tokens are; the issuer's host, if not given")
     add("--store", default="", help="a PostgreSQL database, without a password; SQLite when it is left out")
     add("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     told = parser.parse_args(arguments)
@@ -207,13 +208,10 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
         writer=chance.name("wrt"),
     )
     store.agree(means.policy.base.bundle)
-    with store.read() as snapshot:
-        signed = snapshot.audit.checkpoint() is not None
-    child = None if told.signer else SignerChild(home, origin, create=not signed)
-    signer = SocketSigner(Path(told.signer) if child is None else child.socket)
+    child, place = _signer_beside(home, told, origin, store)
+    signer, token_signer = SocketSigner(place), SocketTokenSigner(place)
     sequencer = Sequencer(means, signer, origin)
-    custody = SocketCustody(Path(told.signer) if child is None else child.socket)
-    daemon = Daemon(means, sequencer, loop, _place(home, told), custody)
+    daemon = Daemon(means, sequencer, token_signer, loop, _place(home, told), SocketCustody(place))
     _begin(daemon)
     beside = _keep_beside(home, socket_path, told, daemon)
     rounds = Rounds(daemon, signer, origin, child)
@@ -236,12 +234,26 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
         await _stop(daemon, rounds, store)
         _remove_own(socket_path, inode)
         signer.close()
+        token_signer.close()
         for each in (child, *beside):
             if each is not None:
                 each.stop()
         store.close()
         os.close(held)
     return _status(store)
+
+
+def _signer_beside(
+    home: Path, told: argparse.Namespace, origin: str, store: OpenedStore
+) -> tuple[SignerChild | None, Path]:
+    """The daemon's own signer, unless another account runs one (rule 3), and where a signer listens."""
+    if told.signer:
+        return None, Path(told.signer)
+    with store.read() as snapshot:
+        signed = snapshot.audit.checkpoint() is not None
+    where = ("--store", told.store) if told.store else ("--database", str(home / DATABASE))
+    child = SignerChild(home, origin, create=not signed, words=("--issuer", told.issuer, *where))
+    return child, child.socket
 
 
 def _keep_beside(
@@ -283,6 +295,7 @@ def _place(home: Path, told: argparse.Namespace) -> Place:
         pid=os.getpid(),
         owner_uid=os.geteuid(),
         gateways=frozenset(told.gateway),
+        trust_domain=told.trust_domain,
         allowance=Allowance(burst=told.refusals_burst, rate=told.refusals_rate),
         egress=told.egress,
         api=told.api,

@@ -47,6 +47,8 @@ _PRESENT: Final = 4
 """Every so many of these looks the daemon says that it is there."""
 _STRANGERS: Final = round(GRACE / _EXPIRE)
 """Every so many of these looks is also one for what daemons that are gone have left."""
+_KEYS: Final = 120
+"""Every so many of these looks is also one for keys of tokens whose time has come."""
 _HOLDS: Final = 4
 """Every so many of these looks is also one for questions whose time or ground is gone."""
 
@@ -139,6 +141,8 @@ class Rounds:
                 await _due(self._end(partial(daemon.keep_watch, daemon.bound_tasks())))
             if turn % _HOLDS == 0:
                 await _due(self._sweep())
+            if turn % _KEYS == 0:
+                await _due(daemon.read(daemon.token.tend))
             if daemon.boot and turn % _ORPHANS == 0:
                 await _due(daemon.read(daemon.look_inside))
                 await _due(self._end(daemon.end_orphans))

@@ -1,10 +1,11 @@
-"""The signer's process: the only one that reads the log's private key, and those of agents.
+"""The signer's process: the only one that reads the log's private key, and those of agents and tokens.
 
 1. Where the system can, no other process reads its memory, of the same account neither,
    and it leaves no core behind.
 2. A key is made only when told so: one that has gone is an error, never a new log.
 3. A signal ends it where it stands, as a lost machine would: what it signed is durable before it
    leaves, and a second signal finds nobody.
+4. Tokens are signed only where it is told their issuer; then it reads the store, and signs what stands there.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from taskbound.wiring.accounts import open_to_group, parse_account, parse_group
 from taskbound.wiring.log import open_log
 from taskbound.wiring.ready import say_failed, say_ready
 from taskbound.wiring.token_keys import open_token_keys
+from taskbound.wiring.token_signer import LaterTokenSigner
 
 __all__ = ["main"]
 
@@ -76,7 +78,14 @@ def _serve(told: argparse.Namespace) -> None:
                     sys.stdout.write("".join(f"token key {kid}\n" for kid in store.kids()))
             return
         accounts = frozenset(told.account or [os.geteuid()])
-        serve_signer(signer, AgentKeyFiles(keys), socket_path, accounts=accounts, mode=0o600, ready=ready)
+        tokens = LaterTokenSigner(
+            keys=told.token_keys or f"file:{told.keys}-tokens",
+            database=told.database,
+            store=told.store,
+            issuer=told.issuer,
+        )  # 4
+        agents = AgentKeyFiles(keys)
+        serve_signer(signer, agents, tokens, socket_path, accounts=accounts, mode=0o600, ready=ready)
 
 
 def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -99,10 +108,14 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add(
         "--token-keys",
         default="",
-        help="where the keys are that sign tokens: `file:PATH`, `pkcs11:…` or `openbao:…`; without --socket"
+        help="where the keys are that sign tokens: `file:PATH`, which is KEYS-tokens if nothing is said,"
+        " `pkcs11:…` or `openbao:…`; without --socket"
         " their names are printed too (docs/guides/token-keys.md)",
     )
     add("--group", type=parse_group, help="a group that may reach the socket (mode 0660), by name or gid")
+    add("--issuer", default="", help="the name that tokens have in `iss`; without it none is signed")
+    add("--database", default="", help="the daemon's SQLite file, which is read and never written")
+    add("--store", default="", help="a PostgreSQL database, without a password, as the signer's role")
     add("--create", action="store_true", help="make the key when there is none")
     add("--lifeline", action="store_true", help="end when standard input ends: with whoever holds it open")
     add("--ready-fd", type=int, default=-1, help="where to write `ready`, or why not")

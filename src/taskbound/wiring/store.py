@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from taskbound.core.errors import UnavailableError
-from taskbound.ports.store import Store
+from taskbound.ports.store import Store, StoreUnavailableError
 from taskbound.wiring.settings import require_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
-    from taskbound.ports.store import StoreUnavailableError
+    from taskbound.ports.store import Readable
 
-__all__ = ["DATABASE", "DriverMissingError", "OpenedStore", "examine", "open_store", "upgrade"]
+__all__ = ["DATABASE", "DriverMissingError", "OpenedStore", "examine", "open_reader", "open_store", "upgrade"]
 
 DATABASE: Final = "taskbound.db"
 
@@ -60,6 +60,26 @@ def open_store(home: Path, address: str, *, failed: Callable[[], None] = _pass) 
     except ModuleNotFoundError as error:
         raise _missing(error) from error
     return PostgresStore(address)
+
+
+def open_reader(database: str, address: str) -> Readable:
+    """The store of a daemon, for a process that only reads it.
+
+    Args:
+        database: The daemon's SQLite file; empty where it has none.
+        address: Of a PostgreSQL database, as a role that reads; empty for none.
+
+    Raises:
+        UnavailableError: It can't be opened, or nothing says where it is.
+        BadSettingError: The address is none, or holds a password.
+    """
+    if address:
+        return open_store(Path(), address)
+    if not database:
+        raise StoreUnavailableError("nothing says which database is to be read")
+    from taskbound.adapters.store.sql import SqlReader  # noqa: PLC0415 -- only the one that is used
+
+    return SqlReader(Path(database))
 
 
 def upgrade(address: str, daemon: str, signer: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 from taskbound import __version__
 from taskbound.adapters.keys.ed25519 import Ed25519Key, verify_ed25519
 from taskbound.adapters.keys.memory import MemorySignedHeads
+from taskbound.adapters.keys.socket import SocketTokenSigner
 from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.adapters.store.memory import MemoryStore
 from taskbound.flows.audit.sequencing import Sequencer
@@ -91,7 +92,8 @@ async def station(
     signer = CheckpointSigner(origins=[ORIGIN], key=key, heads=MemorySignedHeads(), verify=verify_ed25519)
     loop = asyncio.get_running_loop()
     place = Place(home=str(path), pid=os.getpid(), owner_uid=owner)
-    daemon = Daemon(world.means, Sequencer(world.means, signer, ORIGIN), loop, place)
+    tokens = SocketTokenSigner(path / "no-signer")
+    daemon = Daemon(world.means, Sequencer(world.means, signer, ORIGIN), tokens, loop, place)
     daemon.worker.start()
     socket = path / "s"
     server = await loop.create_unix_server(lambda: SocketServer(daemon), str(socket))

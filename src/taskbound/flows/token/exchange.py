@@ -80,7 +80,7 @@ class Exchanged:
 
 
 class Exchanges:
-    """Exchanges tokens; used from one thread at a time."""
+    """Exchanges tokens; safe from any thread, and waits for the signer."""
 
     def __init__(
         self,

@@ -67,7 +67,7 @@ _SHA256: Final = re.compile(r"sha-256=:[A-Za-z0-9+/]{43}=:", re.ASCII)
 
 
 class Tokens:
-    """Issues tokens; used from one thread at a time."""
+    """Issues tokens; safe from any thread, and waits for the signer."""
 
     def __init__(self, means: Means, issuing: Issuing, signer: TokenSigner, keys: TokenKeys) -> None:
         """Keep what to work with."""

@@ -62,7 +62,7 @@ class _Making:
 
 
 class TokenKeys:
-    """Rotates and revokes keys; used from one thread at a time."""
+    """Rotates and revokes keys; safe from any thread, and waits for the signer."""
 
     def __init__(self, means: Means, signer: TokenSigner) -> None:
         """Keep what to work with."""

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
     from taskbound.core.token import IssuingKey, Token
     from taskbound.ports.clock import Clock
-    from taskbound.ports.store import Snapshot, Store
+    from taskbound.ports.store import Readable, Snapshot
     from taskbound.ports.token import TokenKey, TokenKeyStore
     from taskbound.wire.jose import Jwk, TokenKind
 
@@ -86,7 +86,7 @@ class UnknownStatusListError(DeniedError):
 class RowSigner:
     """The `TokenSigner` that has keys; safe from any thread."""
 
-    def __init__(self, *, store: Store, keys: TokenKeyStore, clock: Clock, issuer: str) -> None:
+    def __init__(self, *, store: Readable, keys: TokenKeyStore, clock: Clock, issuer: str) -> None:
         """Sign for this issuer.
 
         Args:

@@ -13,7 +13,7 @@ from taskbound.ports.store.errors import (
     StoreUnavailableError,
 )
 from taskbound.ports.store.snapshot import Snapshot
-from taskbound.ports.store.store import Store
+from taskbound.ports.store.store import Readable, Store
 from taskbound.ports.store.transaction import Transaction
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "FullDiskError",
     "NewerDatabaseError",
     "OtherRulesError",
+    "Readable",
     "Snapshot",
     "Store",
     "StoreUnavailableError",

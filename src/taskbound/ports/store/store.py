@@ -31,16 +31,23 @@ if TYPE_CHECKING:
     from taskbound.ports.store.snapshot import Snapshot
     from taskbound.ports.store.transaction import Transaction
 
-__all__ = ["Store"]
+__all__ = ["Readable", "Store"]
 
 T = TypeVar("T")
 
 
-class Store(Presence, Protocol):
-    """One database; the module's docstring holds its duties."""
+class Readable(Protocol):
+    """One database, for a process that only reads it (duties 6 and 7)."""
 
     def read(self) -> AbstractContextManager[Snapshot]:
         """A snapshot, for the length of the context. Safe from any thread."""
+
+    def last_instant(self) -> Instant:
+        """The latest instant that any record holds, 0 in an empty store (law 10)."""
+
+
+class Store(Readable, Presence, Protocol):
+    """One database; the module's docstring holds its duties."""
 
     def write(self, work: Callable[[Transaction], T], *, reserve: bool = False) -> T:
         """What the work returns, once it is durable. Safe from any thread; one at a time.
@@ -51,9 +58,6 @@ class Store(Presence, Protocol):
             FullDiskError: There is no space.
             StoreUnavailableError: Anything else is in the way.
         """
-
-    def last_instant(self) -> Instant:
-        """The latest instant that any record holds, 0 in an empty store (law 10)."""
 
     def leads(self) -> bool:
         """Whether this process gives records their places now; takes that on when nobody else does.

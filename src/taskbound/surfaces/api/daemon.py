@@ -36,6 +36,7 @@ from taskbound.surfaces.api.proving import proving
 from taskbound.surfaces.api.rows import Comparing
 from taskbound.surfaces.api.sources import Sources
 from taskbound.surfaces.api.strangers import Strangers
+from taskbound.surfaces.api.token import TokenFlows
 from taskbound.surfaces.api.turns import Turns
 from taskbound.surfaces.api.worker import Lane, OverloadedError, Worker
 from taskbound.wire.approval import HoldPush
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means, Moved
     from taskbound.ports.identity import Custody, Verifier
     from taskbound.ports.task import Run
+    from taskbound.ports.token import TokenSigner
     from taskbound.surfaces.api.connection import Connection
     from taskbound.wire.action import Decide, Malformed
 
@@ -84,21 +86,19 @@ class Asked:
 class Daemon:
     """What operations work with; made in `wiring`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the plugs of a daemon
         self,
         means: Means,
         sequencer: Sequencer,
+        signer: TokenSigner,
         loop: asyncio.AbstractEventLoop,
         place: Place,
         custody: Custody | None = None,
         verifiers: Mapping[WorkloadKind, Verifier] | None = None,
     ) -> None:
         """Plug the flows together and prepare the worker; `worker.start` begins."""
-        self.means = means
-        self.sequencer = sequencer
-        self.loop = loop
-        self.owner_uid = place.owner_uid
-        self._gateways = place.gateways
+        self.means, self.sequencer, self.loop = means, sequencer, loop
+        self.owner_uid, self._gateways = place.owner_uid, place.gateways
         self.egress_uid = place.egress if place.egress is not None else place.owner_uid
         self.api_uid = place.api if place.api is not None else place.owner_uid
         self.home, self.pid = place.home, place.pid
@@ -121,6 +121,7 @@ class Daemon:
         self.delegations = Delegations(means, self.deliveries)
         self.agents = Agents(means, self.views)
         self.agent_keys, self.proofs = proving(means, place, custody, verifiers or {})
+        self.token = TokenFlows(means, place.issuing, signer)
         self.pins = Pins(means, self.views)
         self.sights = Sights(means, self.views)
         self.secrets = Secrets(means)

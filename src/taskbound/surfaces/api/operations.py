@@ -40,6 +40,7 @@ from taskbound.surfaces.api import (
     scope,
     standing,
     task,
+    token,
     tool,
     trust,
     workload,
@@ -58,6 +59,7 @@ from taskbound.wire import policy as wire_policy
 from taskbound.wire import revocation as wire_revocation
 from taskbound.wire import scope as wire_scope
 from taskbound.wire import task as wire_task
+from taskbound.wire import token as wire_token
 from taskbound.wire import tool as wire_tool
 from taskbound.wire import trust as wire_trust
 from taskbound.wire import workload as wire_workload
@@ -204,6 +206,12 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_authorization.ListClients: _operation("api:token:client-list", _R, authorization.list_clients),
     wire_authorization.RemoveClient: _operation("api:token:client-remove", _O, authorization.remove_client),
     wire_authorization.ShowClient: _operation("api:token:client-show", _R, authorization.show_client),
+    wire_token.ListTokenKeys: _operation("api:token:key-list", _R, token.list_keys),
+    wire_token.RevokeTokenKey: _operation("api:token:key-revoke", _O, token.revoke_key),
+    wire_token.RotateTokenKeys: _operation("api:token:key-rotate", _O, token.rotate_keys),
+    wire_token.ListTokens: _operation("api:token:list", _R, token.list_tokens),
+    wire_token.RevokeToken: _operation("api:token:revoke", _O, token.revoke_one),
+    wire_token.ShowToken: _operation("api:token:show", _R, token.show_token),
     wire_tool.AcceptTool: _operation("api:tool:accept", _P, tool.accept_tool),
     wire_tool.AnswerForTool: _operation("api:tool:answering", Right.GIVER, tool.answer_for_tool),
     wire_tool.ApplyTools: _operation("api:tool:apply", _P, tool.apply_tools),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import urlsplit
 
 from taskbound.core.decision import Allowance
 from taskbound.core.errors import DeniedError
+from taskbound.flows.token import Issuing
 
 __all__ = ["DEFAULT_ISSUER", "NotOutsideError", "Place"]
 
@@ -38,3 +40,11 @@ class Place:
     """How many refusals of one agent are recorded one by one."""
     issuer: str = DEFAULT_ISSUER
     """Our own name as an issuer of tokens (RFC 8414): for whom what proves an agent has to be made."""
+    trust_domain: str = ""
+    """For whom transaction tokens are; empty for the host of the issuer."""
+
+    @property
+    def issuing(self) -> Issuing:
+        """Under which names tokens are issued."""
+        domain = self.trust_domain or urlsplit(self.issuer).hostname or self.issuer
+        return Issuing(issuer=self.issuer, domain=domain)

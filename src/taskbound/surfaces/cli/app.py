@@ -16,10 +16,10 @@ from taskbound.surfaces.cli import (
     audit,
     bearer,
     database,
+    issued,
     leaving,
     looking,
     task,
-    token,
     tool,
     trust,
 )
@@ -71,7 +71,16 @@ def build() -> typer.Typer:
     add_stop(app)
     for one in (scope.app, bearer.app, task.templates, trust.agents, leaving.people):
         app.add_typer(one)
-    for one in (tool.app, looking.app, policy.app, action.app, asked.app, audit.app, token.app, database.app):
+    for one in (
+        tool.app,
+        looking.app,
+        policy.app,
+        action.app,
+        asked.app,
+        audit.app,
+        issued.app,
+        database.app,
+    ):
         app.add_typer(one)
     add_serve(app)
     add_gateway(app)

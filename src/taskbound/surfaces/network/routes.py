@@ -26,6 +26,7 @@ from taskbound.wire import (
     policy,
     scope,
     task,
+    token,
     tool,
     trust,
     workload,
@@ -139,6 +140,13 @@ ROUTES: Final = (
     _of("POST", "clients", "token:client-add", authorization.ClientRow),
     _of("GET", "clients/{client}", "token:client-show", authorization.ClientRow),
     _of("DELETE", "clients/{client}", "token:client-remove", Done),
+    # --- token ---
+    _of("GET", "tokens", "token:list", token.TokenRows),
+    _of("GET", "tokens/{token}", "token:show", token.TokenRow),
+    _of("POST", "tokens/{token}/revoke", "token:revoke", Done),
+    _of("GET", "token-keys", "token:key-list", token.TokenKeyRows),
+    _of("POST", "token-keys/rotate", "token:key-rotate", token.TokenKeyRows),
+    _of("POST", "token-keys/{key}/revoke", "token:key-revoke", token.TokenKeyRows),
     # --- task ---
     _of("GET", "tasks", "task:list", task.TaskRows),
     _of("POST", "tasks", "task:start", task.TaskDetail),
@@ -234,6 +242,7 @@ PAGED: Final[Mapping[str, str]] = {
     "action:list": "action",
     "approval:list": "approval",
     "task:list": "task",
+    "token:list": "token",
 }
 """Lists that are told page by page, and the member of a row that the next page follows."""
 

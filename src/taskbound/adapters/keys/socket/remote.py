@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from taskbound.core.errors import TaskboundError
     from taskbound.wire.signer import SignerAsk
 
-__all__ = ["SocketSigner"]
+__all__ = ["SignerConnection", "SocketSigner"]
 
 _PATIENCE: Final = 5.0
 _CHUNK: Final = 65536
@@ -37,16 +37,64 @@ _KNOWN: Final[dict[str, type[TaskboundError]]] = {
 }
 
 
+class SignerConnection:
+    """One connection to the signer, made when something is asked; used from one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Ask at this path."""
+        self._path = path
+        self._socket: socket.socket | None = None
+        self._buffer = FrameBuffer()
+        self.account = -1
+        """The account that made the socket, as the kernel says; -1 while nobody was reached."""
+
+    @property
+    def open(self) -> bool:
+        """Whether it was made before, and has not broken."""
+        return self._socket is not None
+
+    def close(self) -> None:
+        """End it."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+            self._buffer = FrameBuffer()
+
+    def exchange(self, ask: SignerAsk) -> SignerAnswer:
+        """What the signer answers.
+
+        Raises:
+            OSError: It can't be reached, or does not answer within the patience.
+            FrameError: It answers something that can't be read.
+        """
+        if self._socket is None:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._socket.settimeout(_PATIENCE)
+            self._socket.connect(str(self._path))
+            self.account = _account(self._socket)
+        with suppress(BrokenPipeError):  # one that may not ask was told so before it asked
+            self._socket.sendall(encode_frame(ask))
+        while True:
+            data = self._socket.recv(_CHUNK)
+            if not data:
+                raise ConnectionResetError("it closed the connection")
+            for body in self._buffer.feed(data):
+                answer: SignerAnswer = decode_frame(answer_decoder, body)
+                return answer
+
+
 class SocketSigner:
     """Asks the signer behind a socket; used from one thread at a time."""
 
     def __init__(self, path: Path) -> None:
         """Ask at this path; the connection is made when it is needed."""
         self._path = path
-        self._socket: socket.socket | None = None
-        self.account = -1
+        self._connection = SignerConnection(path)
+
+    @property
+    def account(self) -> int:
         """The account that made the socket, as the kernel says; -1 while nobody was reached."""
-        self._buffer = FrameBuffer()
+        return self._connection.account
 
     def verifier_key(self, origin: str) -> str:
         """The log's public key as a vkey.
@@ -80,10 +128,7 @@ class SocketSigner:
 
     def close(self) -> None:
         """End the connection."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-            self._buffer = FrameBuffer()
+        self._connection.close()
 
     def _about(self, origin: str) -> VerifierKey:
         answer = self.ask(LastSigned(origin=origin))
@@ -99,29 +144,13 @@ class SocketSigner:
             TaskboundError: It refuses, by its code.
         """
         try:
-            answer = self._exchange(ask)
+            answer = self._connection.exchange(ask)
         except (OSError, FrameError) as error:
             self.close()
             raise SignerUnavailableError(f"the signer does not answer at `{self._path}`: {error}") from error
         if isinstance(answer, Fault):
             raise _error(answer)
         return answer
-
-    def _exchange(self, ask: SignerAsk) -> SignerAnswer:
-        if self._socket is None:
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            self._socket.settimeout(_PATIENCE)
-            self._socket.connect(str(self._path))
-            self.account = _account(self._socket)
-        with suppress(BrokenPipeError):  # one that may not ask was told so before it asked
-            self._socket.sendall(encode_frame(ask))
-        while True:
-            data = self._socket.recv(_CHUNK)
-            if not data:
-                raise ConnectionResetError("it closed the connection")
-            for body in self._buffer.feed(data):
-                answer: SignerAnswer = decode_frame(answer_decoder, body)
-                return answer
 
 
 def _account(connection: socket.socket) -> int:

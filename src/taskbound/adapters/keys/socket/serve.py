@@ -1,10 +1,12 @@
-"""Serving a signer on a Unix socket, one connection at a time.
+"""Serving a signer on a Unix socket, to a few connections at a time.
 
 1. Only accounts that were named may connect: the kernel says who is there.
 2. Every request gets an answer or a fault; a frame that can't be read ends the
    connection, and nothing was signed.
 3. The socket is made 0600 in a directory that the signer's account owns; where the
    daemon is another account, a group that holds both may use it (0660).
+4. Sixteen connections are served at once; another one waits to be accepted. Each is asked one thing after
+   the other.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ import logging
 import os
 import socket
 import struct
+import threading
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import TaskboundError
@@ -22,13 +26,20 @@ from taskbound.wire.signer import (
     AgentKeyMade,
     AssertAgent,
     Asserted,
+    DestroyTokenKeys,
     ForgetAgentKey,
     Forgotten,
     LastSigned,
     MakeAgentKey,
+    MakeTokenKey,
     Sign,
     Signed,
-    SignerAnswer,
+    SignedStatusList,
+    SignedToken,
+    SignStatusList,
+    SignToken,
+    TokenKeyMade,
+    TokenKeysDestroyed,
     VerifierKey,
     ask_decoder,
 )
@@ -39,18 +50,32 @@ if TYPE_CHECKING:
 
     from taskbound.ports.identity import Custody
     from taskbound.ports.signer import Signer
-    from taskbound.wire.signer import SignerAsk
+    from taskbound.ports.token import TokenSigner
+    from taskbound.wire.signer import SignerAnswer, SignerAsk
 
 __all__ = ["serve_signer"]
 
 _log = logging.getLogger(__name__)
 _CREDENTIALS: Final = struct.Struct("3i")
 _CHUNK: Final = 65536
+_MOST: Final = 16
 
 
-def serve_signer(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Served:
+    """What answers."""
+
+    signer: Signer
+    agents: Custody
+    tokens: TokenSigner
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    """Keys of agents are worked on one after the other; what signs the log and tokens sees to itself."""
+
+
+def serve_signer(  # noqa: PLR0913 - what answers, and whom, each by its name
     signer: Signer,
     agents: Custody,
+    tokens: TokenSigner,
     path: Path,
     *,
     accounts: frozenset[int],
@@ -62,6 +87,7 @@ def serve_signer(
     Args:
         signer: What signs the log.
         agents: What keeps the keys of agents.
+        tokens: What signs tokens.
         path: Where to listen; an old socket there is replaced.
         accounts: The uids that may ask.
         mode: The socket's mode, 0o600 or 0o660.
@@ -75,47 +101,90 @@ def serve_signer(
     finally:
         os.umask(before)
     with listening:
-        listening.listen(4)
+        listening.listen(_MOST)
         ready()
+        free = threading.Semaphore(_MOST)
+        served = _Served(signer=signer, agents=agents, tokens=tokens)
         while True:
+            free.acquire()  # 4
             connection, _ = listening.accept()
-            with connection:
-                _serve(signer, agents, connection, accounts)
-
-
-def _serve(signer: Signer, agents: Custody, connection: socket.socket, accounts: frozenset[int]) -> None:
-    try:
-        raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        _, uid, _ = _CREDENTIALS.unpack(raw)
-        if uid not in accounts:  # 1
-            _log.warning("uid %d may not ask the signer", uid)
-            connection.sendall(
-                encode_frame(Fault(code="unproven", message="this account may not ask the signer"))
+            serving = threading.Thread(
+                target=_serve, args=(served, connection, accounts, free.release), daemon=True
             )
-            return
-        buffer = FrameBuffer()
-        while data := connection.recv(_CHUNK):
-            for body in buffer.feed(data):
-                connection.sendall(encode_frame(_answer(signer, agents, decode_frame(ask_decoder, body))))
+            serving.start()
+
+
+def _serve(
+    served: _Served,
+    connection: socket.socket,
+    accounts: frozenset[int],
+    done: Callable[[], None],
+) -> None:
+    try:
+        with connection:
+            raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+            _, uid, _ = _CREDENTIALS.unpack(raw)
+            if uid not in accounts:  # 1
+                _log.warning("uid %d may not ask the signer", uid)
+                connection.sendall(
+                    encode_frame(Fault(code="unproven", message="this account may not ask the signer"))
+                )
+                return
+            buffer = FrameBuffer()
+            while data := connection.recv(_CHUNK):
+                for body in buffer.feed(data):
+                    ask = decode_frame(ask_decoder, body)
+                    connection.sendall(encode_frame(_answer(served, ask)))
     except (OSError, FrameError) as error:
         _log.warning("a connection to the signer ended: %s", error)  # 2
+    finally:
+        done()
 
 
-def _answer(signer: Signer, agents: Custody, ask: SignerAsk) -> SignerAnswer:
+def _answer(served: _Served, ask: SignerAsk) -> SignerAnswer:
     try:
         match ask:
-            case Sign():
-                return Signed(note=signer.sign_checkpoint(ask.origin, ask.size, ask.root, ask.proof))
-            case LastSigned():
-                last = signer.last_signed(ask.origin)
-                key = signer.verifier_key(ask.origin)
-                return VerifierKey(origin=ask.origin, size=last.size, root=last.root, key=key)
-            case MakeAgentKey():
-                return AgentKeyMade(public=agents.make_key(ask.namespace, ask.agent))
-            case AssertAgent():
-                return Asserted(token=agents.assert_agent(ask.kid, ask.audience))
-            case ForgetAgentKey():
-                agents.forget_key(ask.kid)
-                return Forgotten()
+            case Sign() | LastSigned():
+                return _of_log(served.signer, ask)
+            case MakeAgentKey() | AssertAgent() | ForgetAgentKey():
+                with served.turn:
+                    return _of_agents(served.agents, ask)
+            case SignToken() | SignStatusList() | MakeTokenKey() | DestroyTokenKeys():
+                return _of_tokens(served.tokens, ask)
     except TaskboundError as error:
         return Fault(code=error.code, message=error.message, advice=error.advice)
+
+
+def _of_log(signer: Signer, ask: Sign | LastSigned) -> SignerAnswer:
+    if isinstance(ask, Sign):
+        return Signed(note=signer.sign_checkpoint(ask.origin, ask.size, ask.root, ask.proof))
+    last = signer.last_signed(ask.origin)
+    key = signer.verifier_key(ask.origin)
+    return VerifierKey(origin=ask.origin, size=last.size, root=last.root, key=key)
+
+
+def _of_agents(agents: Custody, ask: MakeAgentKey | AssertAgent | ForgetAgentKey) -> SignerAnswer:
+    match ask:
+        case MakeAgentKey():
+            return AgentKeyMade(public=agents.make_key(ask.namespace, ask.agent))
+        case AssertAgent():
+            return Asserted(token=agents.assert_agent(ask.kid, ask.audience))
+        case ForgetAgentKey():
+            agents.forget_key(ask.kid)
+            return Forgotten()
+
+
+def _of_tokens(
+    tokens: TokenSigner, ask: SignToken | SignStatusList | MakeTokenKey | DestroyTokenKeys
+) -> SignerAnswer:
+    match ask:
+        case SignToken():
+            return SignedToken(text=tokens.sign_token(ask.namespace, ask.token))
+        case SignStatusList():
+            found = tokens.sign_status_list(ask.number)
+            return SignedStatusList(text=found.text, until=found.until)
+        case MakeTokenKey():
+            made = tokens.make_key()
+            return TokenKeyMade(kid=made.kid, public=made.public)
+        case DestroyTokenKeys():
+            return TokenKeysDestroyed(kids=tokens.destroy_keys())

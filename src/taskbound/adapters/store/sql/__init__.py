@@ -5,6 +5,7 @@ from __future__ import annotations
 from taskbound.adapters.store.sql.rows.link import UnreadableRowError
 from taskbound.adapters.store.sql.sqlite.driver import BusyStoreError, DamagedStoreError, DiskFailedError
 from taskbound.adapters.store.sql.sqlite.opening import Machine
+from taskbound.adapters.store.sql.sqlite.reading import SqlReader
 from taskbound.adapters.store.sql.store import SqlStore
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "DamagedStoreError",
     "DiskFailedError",
     "Machine",
+    "SqlReader",
     "SqlStore",
     "UnreadableRowError",
 ]

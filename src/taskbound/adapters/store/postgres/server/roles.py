@@ -6,7 +6,7 @@
    change the state of an action and never what was decided, but that a held action may be permitted (a
    trigger of the database sees to that); what people said to a question stays, and so do
    bundles that are kept and how one came in force. It makes no tables.
-3. The signer reads the log and nothing else.
+3. The signer reads the log, and of a token what it rests on: it writes nothing.
 4. What belongs to nobody here is granted to nobody: the schema has no rights for `PUBLIC`.
 """
 
@@ -92,7 +92,12 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "alembic_version": _READ,
     },
     SIGNER: dict.fromkeys(
-        ("records", "places", "tiles", "checkpoints", "numbering", "alembic_version"), _READ
+        (
+            *("records", "places", "tiles", "checkpoints", "numbering", "alembic_version"),
+            *("writers", "tokens", "token_keys", "kill_switches", "agents", "persons", "tasks", "actions"),
+            *("approvals", "approval_plans", "approval_answers"),
+        ),
+        _READ,
     ),
 }
 """By group and table: what it may do there (rules 2 and 3)."""

@@ -1,0 +1,172 @@
+"""Operations on tokens and on the keys that sign them; and what issues and verifies them, for every surface.
+
+1. Whoever may read lists them; a row says what a token is for, and never its text, which nobody keeps.
+2. A person revokes what is theirs (`flows.token.revoking`). Keys are rotated and revoked by the account that
+   owns the data directory: they sign for all namespaces.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.identity import NotOwnerError
+from taskbound.core.token import NEVER, UnknownTokenError, is_published, state_of
+from taskbound.flows.token import Published, TokenKeys, Tokens, Verification, revoke_token
+from taskbound.wire import token as wire
+from taskbound.wire.connection import Done
+
+if TYPE_CHECKING:
+    from taskbound.core.clock import Instant
+    from taskbound.core.token import IssuingKey, Token
+    from taskbound.flows.means import Actor, Means
+    from taskbound.flows.token import Issuing
+    from taskbound.ports.token import TokenSigner
+    from taskbound.surfaces.api.connection import Connection
+    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.wire.envelope import Answer
+
+__all__ = [
+    "TokenFlows",
+    "list_keys",
+    "list_tokens",
+    "revoke_key",
+    "revoke_one",
+    "rotate_keys",
+    "show_token",
+]
+
+_PAGE: Final = 200
+
+
+class TokenFlows:
+    """What issues, verifies and publishes tokens in one daemon."""
+
+    def __init__(self, means: Means, issuing: Issuing, signer: TokenSigner) -> None:
+        """Plug them together."""
+        self.keys = TokenKeys(means, signer)
+        self.issuing = Tokens(means, issuing, signer, self.keys)
+        """Issues them; in any thread but the worker's, as it waits for the signer."""
+        self.verification = Verification(means, issuing)
+        """Verifies them; in any thread."""
+        self.published = Published(means, signer)
+        """The document of keys, and status lists; in any thread, as it may wait for the signer."""
+
+    def tend(self) -> None:
+        """Do what is due to keys; where no token was ever asked for there is none, and nothing is."""
+        if self.keys.all_keys():
+            self.keys.tend()
+
+
+async def list_tokens(daemon: Daemon, connection: Connection, ask: wire.ListTokens) -> Answer:
+    """Tokens, newest first (rule 1)."""
+    limit = max(1, min(ask.limit, _PAGE))
+
+    def read() -> Answer:
+        now = daemon.means.clock.now()
+        with daemon.means.store.read() as snapshot:
+            found = snapshot.tokens.tokens(
+                connection.namespace, task=ask.task, agent=ask.agent, limit=limit + 1, before=ask.before
+            )
+        rows = tuple(_row(one, now) for one in found[:limit])
+        return wire.TokenRows(rows=rows, more=len(found) > limit)
+
+    return await daemon.read(read)
+
+
+async def show_token(daemon: Daemon, connection: Connection, ask: wire.ShowToken) -> Answer:
+    """One token (rule 1)."""
+
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            found = snapshot.tokens.token(connection.namespace, ask.token)
+        if found is None:
+            raise UnknownTokenError(f"no token is named `{ask.token}`")
+        return _row(found, daemon.means.clock.now())
+
+    return await daemon.read(read)
+
+
+async def revoke_one(daemon: Daemon, connection: Connection, ask: wire.RevokeToken) -> Answer:
+    """Revoke a token (rule 2)."""
+
+    def work() -> Answer:
+        actor, owns = daemon.require_giver(connection)
+        why = ask.why or "somebody said so"
+        revoke_token(daemon.means, connection.namespace, ask.token, actor, owns=owns, why=why)
+        return Done()
+
+    return await daemon.first(work)
+
+
+async def list_keys(daemon: Daemon, _connection: Connection, _ask: wire.ListTokenKeys) -> Answer:
+    """Every key that signs tokens, or did."""
+
+    def read() -> Answer:
+        return _keys(daemon.token.keys.all_keys(), daemon.means.clock.now())
+
+    return await daemon.read(read)
+
+
+async def rotate_keys(daemon: Daemon, connection: Connection, _ask: wire.RotateTokenKeys) -> Answer:
+    """Take the next key into use, now (rule 2)."""
+
+    def work() -> Answer:
+        actor = _require_owner(*daemon.require_giver(connection))
+        return _keys(daemon.token.keys.rotate(actor, forced=True), daemon.means.clock.now())
+
+    return await daemon.read(work)
+
+
+async def revoke_key(daemon: Daemon, connection: Connection, ask: wire.RevokeTokenKey) -> Answer:
+    """Revoke a key, and with it every token that it signed (rule 2)."""
+
+    def work() -> Answer:
+        actor = _require_owner(*daemon.require_giver(connection))
+        found = daemon.token.keys.revoke(ask.key, actor, why=ask.why or "somebody said so")
+        return _keys(found, daemon.means.clock.now())
+
+    return await daemon.read(work)
+
+
+def _require_owner(actor: Actor, owns: bool) -> Actor:  # noqa: FBT001 - the pair that a giver is
+    if not owns:
+        raise NotOwnerError("keys of tokens are the account's that owns the data directory")
+    return actor
+
+
+def _row(token: Token, now: Instant) -> wire.TokenRow:
+    binding = token.binding
+    return wire.TokenRow(
+        token=token.id,
+        form=token.form.value,
+        state=state_of(token, now).value,
+        task=token.task,
+        agent=token.agent,
+        subject=token.subject,
+        actors=token.actors,
+        audience=token.audience,
+        binding="" if binding is None else f"{binding.kind.value}:{binding.thumbprint}",
+        issued=token.issued,
+        expires=token.expires,
+        key=token.key,
+        parent=token.parent,
+        action=token.action,
+        revoked=None if token.revoked == NEVER else token.revoked,
+        why=token.why,
+    )
+
+
+def _keys(keys: tuple[IssuingKey, ...], now: Instant) -> wire.TokenKeyRows:
+    return wire.TokenKeyRows(
+        rows=tuple(
+            wire.TokenKeyRow(
+                key=one.kid,
+                state=one.state.value,
+                published=is_published(one, now),
+                made=one.made,
+                used=None if one.used == NEVER else one.used,
+                why=one.why,
+            )
+            for one in keys
+        )
+    )

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from taskbound.adapters.store.sql import SqlReader, SqlStore
+from taskbound.adapters.store.sql.sqlite.driver import driver
+from taskbound.core.errors import UnavailableError
+from taskbound.ports.store import ForeignDatabaseError, NewerDatabaseError
+from tests.contracts.store.rows import SPACE, append, event, open_chain, task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def test_a_reader_sees_what_is_committed_and_each_snapshot_anew_and_changes_nothing(tmp_path: Path) -> None:
+    store = SqlStore(tmp_path / "t.db", reserve=0)
+    reader = SqlReader(tmp_path / "t.db")
+    with reader.read() as early:
+        assert early.tasks.task(SPACE, "tsk_1") is None
+        store.write(lambda tx: tx.tasks.put_task(task("tsk_1"), expect=0))
+        assert early.tasks.task(SPACE, "tsk_1") is None
+    with reader.read() as late:
+        assert late.tasks.task(SPACE, "tsk_1") == task("tsk_1")
+        with pytest.raises(UnavailableError):
+            late.tasks.put_task(task("tsk_2"), expect=0)  # type: ignore[attr-defined]  # no word of a snapshot
+    open_chain(store)
+    append(store, event(1))
+    assert reader.last_instant() == store.last_instant() > 0
+    store.close()
+
+
+def test_a_reader_reads_while_the_writer_has_a_transaction_open(tmp_path: Path) -> None:
+    store = SqlStore(tmp_path / "t.db", reserve=0)
+    reader = SqlReader(tmp_path / "t.db")
+
+    def look() -> bool:
+        with reader.read() as seen:
+            return seen.tasks.task(SPACE, "tsk_1") is None
+
+    def work(tx: object) -> bool:
+        tx.tasks.put_task(task("tsk_1"), expect=0)  # type: ignore[attr-defined]  # it is a transaction, which has them
+        return look()
+
+    assert store.write(work)
+    assert not look()
+    store.close()
+
+
+def test_what_is_no_database_of_this_version_is_not_read_and_none_is_made(tmp_path: Path) -> None:
+    missing = SqlReader(tmp_path / "none.db")
+    with pytest.raises(UnavailableError), missing.read():
+        pass
+    assert not (tmp_path / "none.db").exists()
+    (tmp_path / "foreign.db").touch()
+    with pytest.raises(ForeignDatabaseError), SqlReader(tmp_path / "foreign.db").read():
+        pass
+    SqlStore(tmp_path / "old.db", reserve=0).close()
+    old = driver.connect(tmp_path / "old.db")
+    old.execute("UPDATE alembic_version SET version_num = '9999'")
+    old.commit()
+    old.close()
+    with pytest.raises(NewerDatabaseError), SqlReader(tmp_path / "old.db").read():
+        pass
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir="/tmp") as made:
+        yield Path(made)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another account is needed")
+def test_another_account_reads_with_the_group_alone_and_writes_nothing(open_folder: Path) -> None:
+    group = 4242
+    open_folder.chmod(0o2750)
+    os.chown(open_folder, -1, group)
+    path = open_folder / "t.db"
+    before = os.umask(0o077)
+    path.touch(0o600)
+    os.chown(path, -1, group)
+    path.chmod(0o640)
+    store = SqlStore(path, reserve=0)
+    os.umask(before)
+    store.write(lambda tx: tx.tasks.put_task(task("tsk_1"), expect=0))
+    child = os.fork()
+    if child == 0:
+        os.setgroups([])
+        os.setgid(group)
+        os.setuid(4243)
+        try:
+            with SqlReader(path).read() as seen:
+                found = seen.tasks.task(SPACE, "tsk_1") is not None
+            os._exit(0 if found and not os.access(path, os.W_OK) else 3)
+        except BaseException as error:  # noqa: BLE001 - the child ends here
+            os.write(2, repr(error).encode())
+            os._exit(4)
+    _, status = os.waitpid(child, 0)
+    store.close()
+    assert os.waitstatus_to_exitcode(status) == 0
