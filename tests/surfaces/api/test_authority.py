@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
+from taskbound.core.approval import Statement
 from taskbound.core.identity import PeerProof
 from taskbound.core.identity.proof import Principal, PrincipalKind
 from taskbound.core.policy.operation import OperationForbiddenError
@@ -72,6 +73,7 @@ def test_what_policies_are_told_of_an_operation_stands_in_its_message(kind: type
     for path in (operation.member, *operation.told.values()):
         holder: Any = kind
         for name in path.split(".") if path else ():
+            holder = Statement if holder is str else holder  # what was signed is told from it
             hints = get_type_hints(holder, vars(__import__(holder.__module__, fromlist=["x"])))
             assert name in hints, f"{operation.name} has no member {path}"
             holder = hints[name]
@@ -201,8 +203,8 @@ def test_an_operation_that_waited_is_authorized_by_what_is_in_force_when_it_take
             client = await place.client()
             first = place.daemon.authority.authorize
 
-            async def late(principal: Principal, operation: str, message: object, *, about: str = "") -> None:
-                await first(principal, operation, message, about=about)
+            async def late(principal: Principal, operation: str, message: object) -> None:
+                await first(principal, operation, message)
                 put_in_force(place, NO_START)
 
             place.daemon.authority.authorize = late  # type: ignore[method-assign]  # in between

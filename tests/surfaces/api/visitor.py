@@ -134,8 +134,8 @@ class Asked(Answerers):
 
 
 @asynccontextmanager
-async def asked(path: Path) -> AsyncIterator[Asked]:
-    async with station(path, policy=hold_policy("confirm")) as place:
+async def asked(path: Path, *, rules: str = "") -> AsyncIterator[Asked]:
+    async with station(path, policy=hold_policy("confirm") + rules) as place:
         client = await place.client()
         device = Passkeys()
         await enroll(client, device)

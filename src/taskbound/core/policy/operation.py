@@ -71,7 +71,8 @@ class Operation:
     member: str = ""
     """The member of its message that names what it is about; with a `.` one beneath another."""
     told: Mapping[str, str] = field(default_factory=dict)
-    """Facts that its message tells: the member of the message by the fact's name."""
+    """Facts that its message tells: the member of the message by the fact's name. What is beneath a statement
+    is what was signed there."""
     changes: bool = True
     """Whether it changes anything when it is done: then its refusal is recorded."""
     ends: bool = False
@@ -114,6 +115,8 @@ class OperationRequest:
     resource: Resource
     facts: Mapping[str, Fact]
     """At least those of the operation that the bundle's policies read."""
+    members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The groups of the persons among the facts, by name; who is in none is missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

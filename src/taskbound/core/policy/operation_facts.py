@@ -63,11 +63,11 @@ ABOVE: Final[Mapping[About, tuple[About, ...]]] = MappingProxyType(
     dict.fromkeys(About, ())
     | {
         About.AMENDMENT: (About.AGENT, About.TASK),
-        About.APPROVAL: (About.AGENT, About.TASK, About.TOOL),
-        About.CALL: (About.AGENT, About.TASK, About.TOOL),
+        About.APPROVAL: (About.AGENT, About.SERVER, About.TASK, About.TOOL),
+        About.CALL: (About.AGENT, About.SERVER, About.TASK, About.TOOL),
         About.PERSON: (About.GROUP,),
-        About.PERSON_KEY: (About.PERSON,),
-        About.PLAN: (About.AGENT, About.TASK),
+        About.PERSON_KEY: (About.GROUP, About.PERSON),
+        About.PLAN: (About.AGENT, About.SERVER, About.TASK, About.TOOL),
         About.TASK: (About.AGENT,),
         About.TOOL: (About.SERVER,),
     }
@@ -81,6 +81,7 @@ OPERATION_FACTS: Final[Mapping[str, FactKind]] = MappingProxyType(
         "agent": FactKind.TEXT,
         "agents": FactKind.TEXTS,
         "anew": FactKind.TRUTH,
+        "answer": FactKind.TEXT,
         "approvers": FactKind.PERSONS,
         "author": FactKind.PERSON,
         "decision": FactKind.TEXT,

@@ -5,6 +5,7 @@
 2. What is secret in a message (a token, a signature, a bearer, a sealed value) is told to no policy.
 3. What a gateway, an egress or anybody asks each second is about the namespace and tells nothing, so that its
    answer depends on who asks and on what is in force alone (`Operation.is_standing`).
+4. Whoever brings an answer need not be who gives it: policies are told who signed, and what they said.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ __all__ = ["OPERATIONS"]
 
 _R, _P, _G, _W = Right.READ, Right.PERSON, Right.GIVER, Right.GATEWAY
 _READING: Final = frozenset({Right.READ, Right.ANYONE})
+_SIGNED: Final = "person=statement.person answer=statement.kind"
+"""What is told of a signed answer (rule 4)."""
 
 
 def _row(  # noqa: PLR0913 - the columns of the table
@@ -73,12 +76,12 @@ _TABLE: Final = (
     _row("agent:suspend", _P, About.AGENT, "name", ends=True),
     _row("agent:test-monitor", _P, About.AGENT, "name"),
     _row("amendment:show", _R, About.AMENDMENT, "amendment"),
-    _row("approval:answer", _P, About.APPROVAL, "statement"),
-    _row("approval:answer-plan", _P, About.PLAN, "statement"),
+    _row("approval:answer", _P, About.APPROVAL, "statement", told=_SIGNED),
+    _row("approval:answer-plan", _P, About.PLAN, "statement", told=_SIGNED),
     _row("approval:leave", _W, About.NAMESPACE),
     _row("approval:limits", _G, About.NAMESPACE, told="open hourly speed"),
     _row("approval:list", _R, About.NAMESPACE, told="states of_task=task limit"),
-    _row("approval:narrow", _P, About.APPROVAL, "statement"),
+    _row("approval:narrow", _P, About.APPROVAL, "statement", told=_SIGNED),
     _row("approval:open", _P, About.APPROVAL, "approval", told="deny"),
     _row("approval:plan", Right.PERSON_OR_RUN, About.TASK, "task"),
     _row("approval:prove", _P, About.APPROVAL, "approval"),

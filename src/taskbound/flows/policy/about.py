@@ -2,15 +2,18 @@
 
 1. What does not exist has no facts but empty ones, and nothing above it.
 2. An approval, a plan and an amendment are questions: whoever names one by the id of its action means it too.
+3. What stands above what is above it stands above it too: a call is in its tool's server, a plan in the tools
+   of its steps, a person's key in the groups of the person.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from taskbound.core.policy.operation_case import empty_fact
 from taskbound.core.policy.operation_facts import FOUND, OPERATION_FACTS, About
+from taskbound.flows.approval.plan.whole import see_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot
 
 __all__ = ["Seen", "look_up"]
+
+Above: TypeAlias = "tuple[tuple[About, str], ...]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,20 +56,24 @@ def _look(snapshot: Snapshot, namespace: str, about: About, name: str) -> Seen: 
         case About.TOOL:
             return _tool(snapshot, namespace, name)
         case About.PERSON:
-            groups = snapshot.identities.groups(namespace)
-            return Seen(
-                name=name, above=tuple((About.GROUP, one.name) for one in groups if name in one.members)
-            )
+            return Seen(name=name, above=_groups(snapshot, namespace, name))
         case About.PERSON_KEY:
             key = snapshot.identities.person_key(namespace, name)
             if key is None:
                 return Seen(name=name)
-            return Seen(name=name, above=((About.PERSON, key.person),), facts={"person": key.person})
+            above = ((About.PERSON, key.person), *_groups(snapshot, namespace, key.person))  # 3
+            return Seen(name=name, above=above, facts={"person": key.person})
         case About.BUNDLE:
             bundle = snapshot.policy.bundle(namespace, name)
             return Seen(name=name, facts={} if bundle is None else {"author": bundle.author})
         case About.NAMESPACE | About.CLIENT | About.GROUP | About.ISSUER | About.SERVER | About.TEMPLATE:
             return Seen(name=name)
+
+
+def _groups(snapshot: Snapshot, namespace: str, person: str) -> Above:
+    return tuple(
+        (About.GROUP, one.name) for one in snapshot.identities.groups(namespace) if person in one.members
+    )
 
 
 def _agent(snapshot: Snapshot, namespace: str, name: str) -> dict[str, Fact]:
@@ -95,7 +104,7 @@ def _call(snapshot: Snapshot, namespace: str, name: str) -> Seen:
     facts.pop("purpose", None)
     return Seen(
         name=name,
-        above=(*above, (About.TASK, action.task), (About.TOOL, action.tool)),
+        above=(*above, (About.TASK, action.task), *_of_tools(snapshot, namespace, action.tool)),
         facts={**facts, "tool": action.tool},
     )
 
@@ -111,12 +120,25 @@ def _question(snapshot: Snapshot, namespace: str, name: str) -> Seen:
     task = plan.plan.task if plan is not None else amendment.question.task if amendment is not None else ""
     above, facts = _of_task(snapshot, namespace, task) if task else ((), {})
     facts.pop("purpose", None)
-    return Seen(name=name, above=(*above, *(((About.TASK, task),) if task else ())), facts=facts)
+    steps = () if plan is None else see_whole(snapshot, plan).steps
+    tools = _of_tools(snapshot, namespace, *(one.question.tool for one in steps))
+    return Seen(name=name, above=(*above, *(((About.TASK, task),) if task else ()), *tools), facts=facts)
+
+
+def _of_tools(snapshot: Snapshot, namespace: str, *tools: str) -> Above:
+    """These tools, and their servers (rule 3)."""
+    found = dict.fromkeys((About.TOOL, one) for one in tools)
+    found |= dict.fromkeys((About.SERVER, _server(snapshot, namespace, one)) for one in tools)
+    return tuple(found)
+
+
+def _server(snapshot: Snapshot, namespace: str, name: str) -> str:
+    tool = snapshot.tools.tool(namespace, name)
+    return name.partition("__")[0] if tool is None else tool.server
 
 
 def _tool(snapshot: Snapshot, namespace: str, name: str) -> Seen:
-    tool = snapshot.tools.tool(namespace, name)
-    server = name.partition("__")[0] if tool is None else tool.server
+    tool, server = snapshot.tools.tool(namespace, name), _server(snapshot, namespace, name)
     facts: dict[str, Fact] = {"tool": name, "server": server}
     if tool is not None:
         facts["owner"] = tool.owner

@@ -7,14 +7,16 @@
 3. Of what is asked for, only what policies read is looked up. Where nobody wrote any about an operation,
    nothing is.
 4. What flows refuse stays refused: this only takes away.
+5. What a statement says is read from it as flows read it; of one that can't be read nothing is told, and
+   flows refuse it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, assert_never
 
-from taskbound.core.approval import BadStatementError, parse_statement
+from taskbound.core.approval import AnswerKind, BadStatementError, parse_statement
 from taskbound.core.errors import UnavailableError
 from taskbound.core.identity.person import PeerProof, PersonState
 from taskbound.core.identity.proof import AccountProof, PrincipalKind, TokenProof, WorkloadProof
@@ -33,6 +35,9 @@ from taskbound.core.policy.operation_facts import OPERATION_FACTS
 from taskbound.flows.policy.about import look_up
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.core.approval import Statement
     from taskbound.core.identity.proof import Principal, Proof
     from taskbound.core.policy import Fact, InForce
     from taskbound.core.policy.operation import Operation, OperationVerdict
@@ -44,6 +49,7 @@ __all__ = ["Asked", "authorize", "conclude_standing", "forbidden", "proof_kind",
 
 _TRIES: Final = 8
 _WAY_BACK: Final = "base:way-back"
+_STATEMENT: Final = "statement"
 _ON_DAMAGE: Final = frozenset({Right.ANYONE, Right.READ, Right.GATEWAY, Right.EGRESS})
 
 
@@ -64,8 +70,6 @@ class Asked:
     """What it is asked with; its members are named by the operation."""
     owns: bool = False
     """Whether the principal is the account that owns the data directory."""
-    about: str = ""
-    """What it is about, where no message says so."""
 
 
 def authorize(means: Means, asked: Asked) -> tuple[OperationVerdict, OperationRequest]:
@@ -78,7 +82,7 @@ def authorize(means: Means, asked: Asked) -> tuple[OperationVerdict, OperationRe
     for _ in range(_TRIES):
         with means.store.read() as snapshot:
             force = snapshot.policy.in_force(namespace)
-        found = rules_of(means, namespace, force, asked.operation)
+        found = rules_of(means, namespace, force, asked.operation, gives=_releases(asked))
         if isinstance(found, Barred):
             return found, _request(asked, (), Resource(about=asked.operation.about, name=""), {})
         with means.store.read() as snapshot:
@@ -110,13 +114,23 @@ def conclude_standing(
     return conclude_operation(rules.answer(request), rules.words)
 
 
-def rules_of(means: Means, namespace: str, force: InForce, operation: Operation) -> OperationRules | Barred:
-    """What answers for this operation where this is in force (rule 2); a refusal where nothing may."""
+def rules_of(
+    means: Means, namespace: str, force: InForce, operation: Operation, *, gives: bool = False
+) -> OperationRules | Barred:
+    """What answers for this operation where this is in force (rule 2); a refusal where nothing may.
+
+    Args:
+        means: What flows are given.
+        namespace: Where.
+        force: What is in force there.
+        operation: What is asked for.
+        gives: Whether what is asked gives authority back, though the operation can take it away.
+    """
     policies = means.policy
     try:
         engine = policies.at(namespace, force)
     except DamagedBundleError as error:
-        if operation.ends or operation.right in _ON_DAMAGE:
+        if (operation.ends and not gives) or operation.right in _ON_DAMAGE:
             return policies.rights.operations
         return Barred(
             code=error.code, policies=(), details=(error.message,), bundle=policies.digest_of(force)
@@ -166,7 +180,9 @@ def _gathered(snapshot: Snapshot, asked: Asked, rules: OperationRules) -> Operat
     if principal.kind is PrincipalKind.PERSON:
         groups = _groups(snapshot, principal.namespace, principal.name)
     resource = Resource(about=operation.about, name=seen.name, above=seen.above)
-    return _request(asked, groups, resource, {**seen.facts, **told})
+    facts = {**seen.facts, **told}
+    members = {one: _groups(snapshot, principal.namespace, one) for one in _people(facts)}
+    return replace(_request(asked, groups, resource, facts), members={k: v for k, v in members.items() if v})
 
 
 def _request(
@@ -175,6 +191,25 @@ def _request(
     return OperationRequest(
         principal=asked.principal, groups=groups, operation=asked.operation, resource=resource, facts=facts
     )
+
+
+def _releases(asked: Asked) -> bool:
+    """Whether it lets go on what was stopped: what ends everything ends nothing then."""
+    return asked.operation.name == "revocation:stop" and _member(asked.message, "stopped") is not True
+
+
+def _people(facts: Mapping[str, Fact]) -> set[str]:
+    """The persons among facts."""
+    found: set[str] = set()
+    for name, value in facts.items():
+        match OPERATION_FACTS[name], value:
+            case FactKind.PERSON, str(one):
+                found.add(one)
+            case FactKind.PERSONS, tuple(several):
+                found |= set(several)
+            case _:
+                pass
+    return found - {""}
 
 
 def _groups(snapshot: Snapshot, namespace: str, person: str) -> tuple[str, ...]:
@@ -186,22 +221,30 @@ def _groups(snapshot: Snapshot, namespace: str, person: str) -> tuple[str, ...]:
 
 
 def _name(asked: Asked) -> str:
-    """What it is about, as the message says."""
-    if asked.about or not asked.operation.member:
-        return asked.about
-    value = _member(asked.message, asked.operation.member)
-    if asked.operation.member != "statement":
-        return value if isinstance(value, str) else ""
-    try:
-        return parse_statement(str(value).encode()).question
-    except BadStatementError:
+    """What the message says that it is about."""
+    if not asked.operation.member:
         return ""
+    named = asked.operation.member
+    value = _member(asked.message, f"{named}.question" if named == _STATEMENT else named)
+    return value if isinstance(value, str) else ""
 
 
 def _member(message: object, path: str) -> object:
     for name in path.split("."):
+        if isinstance(message, str):
+            message = _said(message)  # 5
+        if message is None:
+            return None
         message = getattr(message, name)
-    return message
+    return message.value if isinstance(message, AnswerKind) else message
+
+
+def _said(text: str) -> Statement | None:
+    """The statement that this text is (rule 5); none when it can't be read."""
+    try:
+        return parse_statement(text.encode("utf-8", "surrogatepass"))
+    except BadStatementError:
+        return None
 
 
 def _fact(name: str, value: object) -> Fact:

@@ -73,16 +73,13 @@ class Authority:
         self._forces: dict[str, tuple[InForce, int, float]] = {}
         self._standing: dict[tuple[InForce, str, PrincipalKind, str, str], OperationVerdict] = {}
 
-    async def authorize(
-        self, principal: Principal, operation: str, message: object, *, about: str = ""
-    ) -> None:
+    async def authorize(self, principal: Principal, operation: str, message: object) -> None:
         """Go on only when the rules in force let this principal ask for this; what follows is held to it too.
 
         Args:
             principal: Who asks, as they were proven.
             operation: `word:verb`; its message has the members that `core.policy.operations` names.
             message: What it is asked with.
-            about: What it is about, where no message says so.
 
         Raises:
             OperationForbiddenError: They do not.
@@ -93,7 +90,6 @@ class Authority:
                 principal=principal,
                 operation=OPERATIONS[operation],
                 message=message,
-                about=about,
                 owns=isinstance(principal.proof, PeerProof)
                 and principal.proof.uid == self._daemon.owner_uid
                 and principal.kind is PrincipalKind.PERSON,

@@ -6,7 +6,8 @@
    the sheet is shown, made by what makes it for the command line.
 3. What is said is chosen where the page is opened: it asks for one signature, over one statement. A new
    passkey is its person's once they have said its fingerprint there: somebody else may have had the page.
-4. What a page brings is the operation that brings the same over the socket, and is authorized as that.
+4. What is looked at and taken on a page is authorized as it is on the socket, by the rules of then, for the
+   person who opened it: a page is no way around them.
 """
 
 from __future__ import annotations
@@ -38,19 +39,20 @@ from taskbound.flows.approval.proof.signed import require_alone
 from taskbound.flows.identity.enrollment import Enrollments, Offer
 from taskbound.flows.identity.person_key import NotKeyHolderError, require_key
 from taskbound.flows.means import Actor
-from taskbound.surfaces.api.page.authorized import Acts, AuthorizedDesk
 from taskbound.surfaces.api.people import detail_of
 from taskbound.surfaces.api.plan_page import DenyingPlan, require_denial
 from taskbound.surfaces.api.sheets import sheet_for
+from taskbound.wire.approval import AnswerApproval, ShowApproval
 from taskbound.wire.jose.compact import encode_base64url
 from taskbound.wire.page import PageChoice, PageMake, PageShown, PageTaken, parse_part
 from taskbound.wire.passkey import Registration, parse_passkey, render_assertion, render_registration
-from taskbound.wire.people import PageOpened
+from taskbound.wire.people import PageOpened, ProposePersonKey, ShowPersonKey, VouchPersonKey
 
 if TYPE_CHECKING:
     from taskbound.core.approval import Question
     from taskbound.core.clock import Instant
     from taskbound.core.identity.person_key import PersonKey
+    from taskbound.core.identity.proof import Principal
     from taskbound.flows.identity.enrollment import Progress
     from taskbound.ports.approval import StoredApproval
     from taskbound.ports.store import Snapshot
@@ -88,10 +90,10 @@ async def open_enrollment(daemon: Daemon, connection: Connection, ask: OpenEnrol
         actor, owns = daemon.require_giver(connection)
         if ask.person != actor.name and not owns:
             raise NotKeyHolderError(f"`{actor.name}` can't propose a key of `{ask.person}`")
-        return _Enrolling(daemon, connection.namespace, ask, actor, owns=owns)
+        opener = daemon.authority.principal_of(connection)
+        return _Enrolling(daemon, opener, ask, actor, owns=owns)
 
-    acts = Acts(operation="person-key:propose", about=ask.person)
-    return await _opened(daemon, connection, await daemon.first(look), acts, ask.network)
+    return await _opened(daemon, await daemon.first(look), ask.network)
 
 
 async def confirm_key(daemon: Daemon, connection: Connection, ask: ConfirmPersonKey) -> Answer:
@@ -118,10 +120,10 @@ async def open_vouching(daemon: Daemon, connection: Connection, ask: OpenVouchin
         with daemon.means.store.read() as snapshot:
             require_key(snapshot, connection.namespace, ask.key)
             own = _passkey(snapshot, connection.namespace, actor, ask.voucher, daemon.means.clock.now())
-        return _Vouching(daemon, ask.key, own, actor, owns=owns)
+        opener = daemon.authority.principal_of(connection)
+        return _Vouching(daemon, opener, ask.key, own, actor, owns=owns)
 
-    acts = Acts(operation="person-key:vouch", about=ask.key)
-    return await _opened(daemon, connection, await daemon.first(look), acts, ask.network)
+    return await _opened(daemon, await daemon.first(look), ask.network)
 
 
 async def open_approval(daemon: Daemon, connection: Connection, ask: OpenApproval) -> Answer:
@@ -131,14 +133,14 @@ async def open_approval(daemon: Daemon, connection: Connection, ask: OpenApprova
         actor = daemon.require_person(connection)
         if ask.retries and (ask.deny or not 0 < ask.retries <= MOST_RETRIES):
             raise BadStatementError(f"only a yes covers retries, and {MOST_RETRIES} at most")
-        space = connection.namespace
+        space, opener = connection.namespace, daemon.authority.principal_of(connection)
         with daemon.means.store.read() as snapshot:
             own = _passkey(snapshot, space, actor, ask.key, daemon.means.clock.now())
             reads = snapshot.approvals
             plan = reads.plan(space, ask.approval)
             if plan is not None:
                 require_denial(plan, ask)
-                return DenyingPlan(daemon, plan.plan.id, own)
+                return DenyingPlan(daemon, opener, plan.plan.id, own)
             found = reads.approval(space, ask.approval) or reads.approval_of(space, ask.approval)
             if found is None:
                 raise UnknownApprovalError(f"no approval is named `{ask.approval}`")
@@ -146,28 +148,25 @@ async def open_approval(daemon: Daemon, connection: Connection, ask: OpenApprova
             _require_open(found)
         if found.question.digest != ask.digest:
             raise OtherQuestionError("what is asked is not what was seen: the digest is another one")
-        return _Answering(daemon, found.question.id, own, deny=ask.deny, retries=ask.retries)
+        return _Answering(daemon, opener, found.question.id, own, ask)
 
-    desk = await daemon.first(look)
-    plan = isinstance(desk, DenyingPlan)
-    acts = Acts(operation="approval:answer-plan" if plan else "approval:answer", about=ask.approval)
-    return await _opened(daemon, connection, desk, acts, ask.network)
+    return await _opened(daemon, await daemon.first(look), ask.network)
 
 
 class _Enrolling:
     """Makes a passkey, and has it sign that it is the person's."""
 
     def __init__(
-        self, daemon: Daemon, namespace: str, ask: OpenEnrollment, actor: Actor, *, owns: bool
+        self, daemon: Daemon, opener: Principal, ask: OpenEnrollment, actor: Actor, *, owns: bool
     ) -> None:
-        self._daemon, self._namespace, self._ask = daemon, namespace, ask
+        self._daemon, self._opener, self._ask = daemon, opener, ask
         self._actor, self._owns = actor, owns
         self._challenge = secrets.token_bytes(32)
         self._key = ""
 
     @property
     def namespace(self) -> str:
-        return self._namespace
+        return self._opener.namespace
 
     @property
     def person(self) -> str:
@@ -178,7 +177,7 @@ class _Enrolling:
             with self._daemon.means.store.read() as snapshot:
                 return tuple(
                     encode_base64url(parse_passkey(one.public).credential)
-                    for one in snapshot.identities.person_keys(self._namespace)
+                    for one in snapshot.identities.person_keys(self.namespace)
                     if one.person == self.person
                     and one.kind is PersonKeyKind.PASSKEY
                     and one.state is not PersonKeyState.WITHDRAWN
@@ -207,13 +206,15 @@ class _Enrolling:
 
         def work() -> Progress:
             return Enrollments(self._daemon.means).propose(
-                self._namespace,
+                self.namespace,
                 offer,
                 self._actor,
                 owns=self._owns,
                 agent_accounts=self._daemon.agent_accounts,
             )
 
+        ask = ProposePersonKey(person=self.person, public=offer.public.decode())
+        await self._daemon.authority.authorize(self._opener, "person-key:propose", ask)  # 4
         progress = await self._daemon.first(work)
         self._key = progress.key.id
         return _to_sign(progress, progress.key, "Enroll a passkey", "The passkey is made. Now it signs this:")
@@ -226,12 +227,12 @@ class _Enrolling:
 
         def look() -> PersonKey:
             with self._daemon.means.store.read() as snapshot:
-                key = require_key(snapshot, self._namespace, self._key)
+                key = require_key(snapshot, self.namespace, self._key)
             self._daemon.means.signatures.verify(key, enrollment_statement(key), signature)
             return key
 
         key = await self._daemon.read(look)
-        self._daemon.pages.keep(self._namespace, key.id, signature)
+        self._daemon.pages.keep(self.namespace, key.id, signature)
         command = f"taskbound person key confirm {key.id} {key.fingerprint}"
         return PageTaken(words=f"{key.id} has signed. Now say in your terminal that it is yours:\n{command}")
 
@@ -239,8 +240,10 @@ class _Enrolling:
 class _Vouching:
     """Has a passkey sign the enrollment of another key."""
 
-    def __init__(self, daemon: Daemon, key: str, own: PersonKey, actor: Actor, *, owns: bool) -> None:
-        self._daemon, self._key, self._own = daemon, key, own
+    def __init__(
+        self, daemon: Daemon, opener: Principal, key: str, own: PersonKey, actor: Actor, *, owns: bool
+    ) -> None:
+        self._daemon, self._opener, self._key, self._own = daemon, opener, key, own
         self._actor, self._owns = actor, owns
 
     @property
@@ -256,6 +259,9 @@ class _Vouching:
             with self._daemon.means.store.read() as snapshot:
                 return Enrollments(self._daemon.means).look(snapshot, self._own.namespace, self._key)
 
+        await self._daemon.authority.authorize(
+            self._opener, "person-key:show", ShowPersonKey(key=self._key)
+        )  # 4
         progress = await self._daemon.read(read)
         text = f"Ask {progress.key.person} by voice whether this key is theirs, and compare the fingerprint."
         return _to_sign(progress, self._own, "Vouch for a key", text)
@@ -278,15 +284,19 @@ class _Vouching:
                 owns=self._owns,
             )
 
+        ask = VouchPersonKey(key=self._key, voucher=self._own.id)
+        await self._daemon.authority.authorize(self._opener, "person-key:vouch", ask)  # 4
         return PageTaken(words=_became(await self._daemon.first(work)))
 
 
 class _Answering:
     """Has a passkey sign the answer to a question."""
 
-    def __init__(self, daemon: Daemon, question: str, own: PersonKey, *, deny: bool, retries: int) -> None:
-        self._daemon, self._question, self._own = daemon, question, own
-        self._deny, self._retries = deny, retries
+    def __init__(
+        self, daemon: Daemon, opener: Principal, question: str, own: PersonKey, ask: OpenApproval
+    ) -> None:
+        self._daemon, self._opener, self._question, self._own = daemon, opener, question, own
+        self._deny, self._retries = ask.deny, ask.retries
         self._statements: dict[str, bytes] = {}
 
     @property
@@ -306,6 +316,9 @@ class _Answering:
                 _require_open(found)
                 return found.question, _sheet(snapshot, found)
 
+        await self._daemon.authority.authorize(
+            self._opener, "approval:show", ShowApproval(approval=self._question)
+        )  # 4
         shown_to = Actor(name=self.person, proof=f"page of {self._own.kind.value} {self._own.fingerprint}")
         with suppress(UnavailableError):  # it is shown all the same, and counts as unseen
             await self._daemon.first(
@@ -342,6 +355,8 @@ class _Answering:
                 words=f"taken; {lacking}" if lacking else f"{told.approval} is {told.state.value}"
             )
 
+        ask = AnswerApproval(statement=raw.decode(), signature="")
+        await self._daemon.authority.authorize(self._opener, "approval:answer", ask)  # 4
         return await self._daemon.first(work)
 
     def _statement(self, question: Question, kind: AnswerKind) -> bytes:
@@ -358,10 +373,8 @@ class _Answering:
         return render_statement(said)
 
 
-async def _opened(daemon: Daemon, connection: Connection, desk: Desk, acts: Acts, network: str) -> PageOpened:
-    principal = await daemon.read(lambda: daemon.authority.principal_of(connection))
-    held = AuthorizedDesk(daemon.authority, desk, principal, acts)  # 4
-    address = await daemon.pages.open(held, network=network)
+async def _opened(daemon: Daemon, desk: Desk, network: str) -> PageOpened:
+    address = await daemon.pages.open(desk, network=network)
     return PageOpened(address=address, person=desk.person, seconds=int(daemon.pages.limits.life))
 
 

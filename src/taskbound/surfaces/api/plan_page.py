@@ -3,6 +3,7 @@
 1. A page takes no yes to a plan: it shows one action, and who approves several reads them where their digests
    are computed. To say no gives nothing, and nobody has a veto less since their key is a passkey.
 2. The sheet is that of `taskbound approval show`, and what is signed the statement that an OpenSSH key signs.
+3. It is looked at and denied under the rules that hold for both on the socket (`passkey`, rule 4).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from taskbound.flows.approval.fatigue.display import note_display_of_plan
 from taskbound.flows.approval.plan.whole import see_whole
 from taskbound.flows.means import Actor
 from taskbound.surfaces.api.sheets import sheet_for
+from taskbound.wire.approval import AnswerPlan, ShowPlan
 from taskbound.wire.jose.compact import encode_base64url
 from taskbound.wire.page import PageChoice, PageShown, PageTaken
 from taskbound.wire.passkey import parse_passkey, render_assertion
@@ -36,6 +38,7 @@ from taskbound.wire.passkey import parse_passkey, render_assertion
 if TYPE_CHECKING:
     from taskbound.core.approval import Plan
     from taskbound.core.identity.person_key import PersonKey
+    from taskbound.core.identity.proof import Principal
     from taskbound.ports.approval import StoredPlan
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.approval import OpenApproval
@@ -68,9 +71,9 @@ def require_denial(stored: StoredPlan, ask: OpenApproval) -> None:
 class DenyingPlan:
     """Has a passkey sign the denial of a plan."""
 
-    def __init__(self, daemon: Daemon, plan: str, own: PersonKey) -> None:
-        """Be for this plan, and this key."""
-        self._daemon, self._plan, self._own = daemon, plan, own
+    def __init__(self, daemon: Daemon, opener: Principal, plan: str, own: PersonKey) -> None:
+        """Be for this plan, and this key of who opened the page."""
+        self._daemon, self._opener, self._plan, self._own = daemon, opener, plan, own
         self._statement = b""
 
     @property
@@ -87,6 +90,9 @@ class DenyingPlan:
         """The plan's sheet, and the one statement (rule 2)."""
         means, space = self._daemon.means, self._own.namespace
         shown_to = Actor(name=self.person, proof=f"page of {self._own.kind.value} {self._own.fingerprint}")
+        await self._daemon.authority.authorize(
+            self._opener, "approval:show-plan", ShowPlan(plan=self._plan)
+        )  # 3
         with suppress(UnavailableError):  # it is shown all the same, and counts as unseen
             await self._daemon.first(lambda: note_display_of_plan(means, space, self._plan, shown_to))
         plan, text = await self._daemon.read(self._read)
@@ -126,6 +132,8 @@ class DenyingPlan:
             self._daemon.tell_held_soon(said.told)
             return PageTaken(words=f"{said.plan} is {said.state.value}")
 
+        ask = AnswerPlan(statement=self._statement.decode(), signature="")
+        await self._daemon.authority.authorize(self._opener, "approval:answer-plan", ask)  # 3
         return await self._daemon.first(work)
 
     def _read(self) -> tuple[Plan, str]:

@@ -6,6 +6,7 @@
    and the operation doesn't have makes it err, and so it refuses.
 3. As with calls, every candidate is given to Cedar as a permit, and which of them forbid is kept beside it.
 4. An answer is remembered under everything that it was computed from; all that is remembered is bounded.
+5. Persons that facts name stand in their groups, as principals do.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ __all__ = ["OperationsOf"]
 _BASE: Final = "base:"
 _KEPT: Final = 4_096
 _ERROR: Final = re.compile(r"error while evaluating policy `policy(\d+)`: (.*)", re.DOTALL)
-_Key: TypeAlias = "tuple[Place, Place, Place, tuple[tuple[str, Fact], ...]]"
+_Key: TypeAlias = (
+    "tuple[Place, Place, Place, tuple[tuple[str, Fact], ...], tuple[tuple[str, tuple[str, ...]], ...]]"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +110,8 @@ class OperationsOf:
             told = tuple(
                 (name, request.facts[name]) for name in request.operation.facts if name in chosen.facts
             )
-            key: _Key = (*places, told)
+            people = tuple(sorted(request.members.items()))
+            key: _Key = (*places, told, people)
             known = self._answers.get(key)
             if known is None:
                 known = self._ask(request, chosen, places, told)
@@ -148,8 +152,15 @@ class OperationsOf:
             "resource": _uid(places[2].entity),
             "context": json.dumps({name: _told(space, name, value) for name, value in told}),
         }
+        people = (
+            Place(
+                entity=_entity(space, About.PERSON, one),
+                above=frozenset(_entity(space, About.GROUP, group) for group in groups),
+            )
+            for one, groups in request.members.items()
+        )
         entities: dict[Entity, Json] = {}
-        for one in places:
+        for one in (*people, *places):  # 5
             parents: list[Json] = [dict(_uid(above)) for above in sorted(one.above)]
             entities[one.entity] = {"uid": dict(_uid(one.entity)), "attrs": {}, "parents": parents}
         result = cedarpy.is_authorized(
