@@ -287,3 +287,18 @@ def test_a_person_revokes_tokens_of_their_tasks_and_nobody_those_of_others(here:
     assert done.why == "lost"
     second = revoke_token(here.means, "default", issued.token.id, eve, owns=True, why="again")
     assert second.why == "lost"
+
+
+def test_i54_a_signer_whose_clock_is_late_signs_nothing_for_a_task_that_was_over_when_it_was_asked(
+    here: TokenWorld,
+) -> None:
+    task = here.settle_in()
+    issued = here.issue(task)
+    late = here.world.clock.at
+    here.world.clock.at = issued.token.issued + seconds(200)
+    again = here.issue(here.world.start(seconds=300))
+    ending = here.world.start(seconds=1)
+    here.world.clock.at = late - seconds(3600)
+    row = replace(again.token, id="tok_late", index=again.token.index ^ 1, task=ending.id)
+    here.means.store.write(lambda tx: tx.tokens.insert(replace(row, issued=Instant(ending.deadline))))
+    refused("task-expired", lambda: here.signer.sign_token("default", "tok_late"))
