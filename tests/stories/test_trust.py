@@ -14,7 +14,8 @@ from taskbound.core.decision import Allowance
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity import NotOwnerError
 from taskbound.core.identity.credential import Credential
-from taskbound.core.identity.proof import WorkloadKind
+from taskbound.core.identity.proof import PrincipalKind, WorkloadKind, WorkloadProof
+from taskbound.core.identity.selector import UnselectedError, parse_selector
 from taskbound.core.identity.trust import (
     MOST_DOMAINS,
     BadBundleError,
@@ -31,9 +32,13 @@ from taskbound.core.identity.trust import (
     parse_bundle,
     parse_trust,
 )
+from taskbound.flows.identity import register_person
+from taskbound.flows.identity.selectors import add_selector
 from taskbound.flows.identity.svid import JwtSvidVerifier, X509SvidVerifier
 from taskbound.flows.identity.trust import Taken, add_trust, remove_trust, take_bundle
 from taskbound.flows.identity.workload import Proofs
+from taskbound.surfaces.api.place import Place
+from taskbound.surfaces.api.proving import proving
 from taskbound.surfaces.api.sources import Sources
 from taskbound.wire.jose import TokenAudienceError, TokenUnprovenError
 from taskbound.wiring.trusting import Trusting
@@ -44,7 +49,7 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Store
 
 CORP, OTHER = Domain("corp.example"), Domain("other.example")
-AUDIENCE = "urn:taskbound:default"
+AUDIENCE = "https://taskbound.example"
 
 
 def believe(world: World, domain: str = "corp.example", **more: Any) -> Trust:
@@ -67,7 +72,11 @@ def prove(world: World, issued: Issued, namespace: str = "default") -> str:
 
 def prove_token(world: World, token: str, namespace: str = "default") -> str:
     credential = Credential(kind=WorkloadKind.JWT_SVID, raw=token.encode())
-    return JwtSvidVerifier(world.means).verify(namespace, credential, world.clock.now()).subject
+    return (
+        JwtSvidVerifier(world.means, audience=AUDIENCE)
+        .verify(namespace, credential, world.clock.now())
+        .subject
+    )
 
 
 @pytest.fixture
@@ -99,7 +108,7 @@ def test_an_svid_counts_in_the_namespace_that_believes_its_domain_and_in_no_othe
     with pytest.raises(UnknownTrustError):
         prove(trusted, CORP.svid(), "other")
     with pytest.raises(UnknownTrustError):
-        prove_token(trusted, CORP.token(aud="urn:taskbound:other"), "other")
+        prove_token(trusted, CORP.token(aud=AUDIENCE), "other")
 
 
 def test_domains_are_never_merged_and_nobody_speaks_for_another(trusted: World) -> None:
@@ -120,7 +129,7 @@ def test_domains_are_never_merged_and_nobody_speaks_for_another(trusted: World) 
 
 
 NONE_OF_OURS: tuple[tuple[dict[str, Any], str], ...] = (
-    ({"aud": ["urn:taskbound:default", "other"]}, "token-claims"),
+    ({"aud": [AUDIENCE, "other"]}, "token-claims"),
     ({"aud": "https://other.example"}, "token-audience"),
     ({"aud": None}, "token-claims"),
     ({"exp": None}, "token-claims"),
@@ -147,9 +156,12 @@ def test_a_jwt_svid_that_is_none_of_ours_is_refused_by_its_name(trusted: World) 
         assert raised.value.code == code, changes
 
 
-def test_a_token_for_another_namespace_of_ours_is_none_of_this_one(trusted: World) -> None:
+@pytest.mark.parametrize(
+    "other", [f"{AUDIENCE}/", "HTTPS://taskbound.example", "https://taskbound.example.evil.example"]
+)
+def test_a132_a_token_for_a_name_that_is_like_ours_is_not_for_us(trusted: World, other: str) -> None:
     with pytest.raises(TokenAudienceError):
-        prove_token(trusted, CORP.token(aud="urn:taskbound:other"))
+        prove_token(trusted, CORP.token(aud=other))
 
 
 def test_law_10_a_bundle_that_nobody_confirms_refuses_at_its_bound(world: World) -> None:
@@ -383,3 +395,39 @@ def test_two_daemons_take_the_same_bundle_once(stores: tuple[Store, Store]) -> N
     assert sorted(one.name for one in taken) == ["CHANGED", "CONFIRMED"]
     assert len(first.events("trust-bundle-taken")) == 1
     assert prove(second, CORP.svid())
+
+
+def test_an_svid_proves_the_one_agent_that_a_selector_names_until_its_domain_is_gone(trusted: World) -> None:
+    register_person(trusted.means, "default", "ann", uid=1000, actor=ANN)
+    trusted.add_agent("coder")
+    for kind in ("x509-svid", "jwt-svid"):
+        selector = parse_selector(
+            "default",
+            "coder",
+            kind=kind,
+            issuer="corp.example",
+            subjects=["spiffe://corp.example/agents/planner"],
+            claims=[],
+        )
+        add_selector(trusted.means, selector, actor=ANN, owns=True)
+    _, proofs = proving(trusted.means, Place(home="", pid=1, owner_uid=0, issuer=AUDIENCE), None, {})
+    issued = CORP.svid()
+    token = Credential(kind=WorkloadKind.JWT_SVID, raw=CORP.token(aud=AUDIENCE).encode())
+    for credential in (shown(issued), token):
+        principal = proofs.prove("default", credential)
+        assert (principal.kind, principal.name) == (PrincipalKind.AGENT, "coder")
+        assert principal.proof.words.endswith("spiffe://corp.example/agents/planner by corp.example")
+    bound = proofs.prove("default", shown(issued)).proof
+    assert isinstance(bound, WorkloadProof)
+    assert bound.binding is not None
+    with pytest.raises(UnselectedError):
+        proofs.prove("default", shown(CORP.svid("/agents/planner2")))
+    remove_trust(trusted.means, "default", "corp.example", actor=ANN, owns=True)
+    for credential in (shown(issued), token):
+        with pytest.raises(UnknownTrustError):
+            proofs.prove("default", credential)
+    assert [one["code"] for one in trusted.events("proof-refused")] == [
+        "unselected",
+        "unknown-trust-domain",
+        "unknown-trust-domain",
+    ]

@@ -15,6 +15,7 @@ from taskbound.core.identity.proof import WorkloadKind
 from taskbound.core.identity.selector import Shown
 from taskbound.core.identity.spiffe import parse_spiffe_id
 from taskbound.core.identity.trust import Trust, UnknownTrustError, require_authorities
+from taskbound.flows.identity.assertion import text_of
 from taskbound.wire.jose import JWT_SVID, SPIFFE_JWT, parse_foreign_jwks, parse_jws, verify_jws
 from taskbound.wire.jose import Trust as IssuerTrust
 
@@ -59,12 +60,13 @@ class X509SvidVerifier:
 class JwtSvidVerifier:
     """The `Verifier` of JWT-SVIDs: whoever has one can show it, at its audience, until it ends."""
 
-    def __init__(self, means: Means) -> None:
-        """Prove by the trust domains of this store."""
+    def __init__(self, means: Means, *, audience: str) -> None:
+        """Prove by the trust domains of this store what is for this audience: our own issuer's name."""
         self._means = means
+        self._audience = audience
 
     def verify(self, namespace: str, credential: Credential, now: Instant) -> Shown:
-        """What a token says that is for `urn:taskbound:NAMESPACE`.
+        """What a token says that is for us.
 
         Raises:
             MalformedError: It can't be read (`wire/jose`).
@@ -72,12 +74,10 @@ class JwtSvidVerifier:
             StaleTrustError: The domain's bundle was not confirmed within its bound.
             EmptyTrustError: The domain has no authority for this kind.
         """
-        unverified = parse_jws(_text(credential.raw), kind=JWT_SVID)
+        unverified = parse_jws(text_of(credential), kind=JWT_SVID)
         spiffe = parse_spiffe_id(unverified.claimed.subject)
         authorities = require_authorities(_believed(self._means, namespace, spiffe.domain), "jwt", now=now)
-        trust = IssuerTrust(
-            issuer=spiffe.domain, audience=f"urn:taskbound:{namespace}", keys=read_authorities(authorities)
-        )
+        trust = IssuerTrust(issuer=spiffe.domain, audience=self._audience, keys=read_authorities(authorities))
         jws = verify_jws(unverified, trust=trust, check=self._means.tokens, now=now)
         return Shown(
             kind=WorkloadKind.JWT_SVID,
@@ -86,11 +86,6 @@ class JwtSvidVerifier:
             until=jws.claims.expires,
             claims=jws.claims.rest,
         )
-
-
-def _text(raw: bytes) -> str:
-    """The token's text; bytes that are none are no token either."""
-    return raw.decode("ascii", "replace")
 
 
 def read_authorities(authorities: Sequence[bytes]) -> tuple[Jwk, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from taskbound.core.identity.proof import WorkloadKind
 from taskbound.flows.identity.agent_key import AgentKeys
 from taskbound.flows.identity.assertion import AssertionVerifier
+from taskbound.flows.identity.svid import JwtSvidVerifier, X509SvidVerifier
 from taskbound.flows.identity.workload import Proofs
 
 if TYPE_CHECKING:
@@ -28,8 +29,12 @@ def proving(
         means: What every flow is given.
         place: Says for whom proofs are made.
         custody: Who keeps the private halves; None where nobody does.
-        verifiers: By kind of credential, beside that of our own keys.
+        verifiers: By kind of credential, beside those of our own keys and of SVIDs.
     """
-    own = {WorkloadKind.KEY: AssertionVerifier(means, audience=place.issuer)}
+    own: dict[WorkloadKind, Verifier] = {
+        WorkloadKind.KEY: AssertionVerifier(means, audience=place.issuer),
+        WorkloadKind.X509_SVID: X509SvidVerifier(means),
+        WorkloadKind.JWT_SVID: JwtSvidVerifier(means, audience=place.issuer),
+    }
     keys = AgentKeys(means, custody, audience=place.issuer)
     return keys, Proofs(means, {**own, **verifiers}, place.allowance)

@@ -225,7 +225,8 @@ def test_a_chain_that_is_cut_off_at_any_place_is_refused_by_one_name() -> None:
 
 
 def test_no_bit_of_an_svid_can_be_changed() -> None:
-    whole = CORP.svid().der
+    # A signature that ends in zero bits: those could be counted as unused, which is a second text for it.
+    whole = next(one.der for one in iter(CORP.svid, None) if one.der[-1] % 4 == 0)
     authorities = [CORP.authority.der]
     for at in range(len(whole) * 8):
         raw = bytearray(whole)

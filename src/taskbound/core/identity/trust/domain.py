@@ -101,7 +101,7 @@ class Trust:
 
     def stale(self, now: Instant) -> bool:
         """Whether what is known is too old to count (rule 3)."""
-        return not self.confirmed or now - self.confirmed > self.bound
+        return now - self.confirmed > self.bound  # never is long ago
 
     @property
     def every(self) -> Duration:
