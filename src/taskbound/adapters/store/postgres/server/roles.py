@@ -95,7 +95,7 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         (
             *("records", "places", "tiles", "checkpoints", "numbering", "alembic_version"),
             *("writers", "tokens", "token_keys", "kill_switches", "agents", "persons", "tasks", "actions"),
-            *("approvals", "approval_plans", "approval_answers"),
+            *("approvals", "approval_plans", "approval_answers", "token_admissions"),
         ),
         _READ,
     ),
