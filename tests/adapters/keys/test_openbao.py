@@ -344,8 +344,9 @@ def test_a_server_that_drips_is_waited_for_no_longer_than_that(bao: Bao) -> None
 
         thread = threading.Thread(target=drip, daemon=True)
         thread.start()
-        with pytest.raises(SignerUnavailableError):
+        with pytest.raises(SignerUnavailableError) as caught:
             OpenBaoTokenKeys(client_of(bao, f"http://127.0.0.1:{listener.getsockname()[1]}", patience=0.4))
+        assert "in time (TimeoutError)" in caught.value.message
         assert cut.wait(20), "the connection was cut"
         thread.join(20)
 

@@ -5,6 +5,7 @@ from math import prod
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, SECP521R1, derive_private_key
 
 from taskbound.core.errors import MalformedError
 from taskbound.wire.jose import SIGNING, SPIFFE_JWT, Jwk, parse_foreign_jwks
@@ -141,6 +142,15 @@ def test_every_key_that_the_library_makes_is_on_its_curve_and_its_neighbours_are
         assert on_curve(crv, key.x, key.y)
         assert not on_curve(crv, key.x, key.y[:-1] + bytes([key.y[-1] ^ 1]))
         assert not on_curve(crv, b"\xff" * len(key.x), key.y)
+
+
+def test_each_order_is_that_of_its_curve() -> None:
+    # One less than the order times the base point is the base point's mirror image: the same `x`.
+    for curve in (SECP256R1(), SECP384R1(), SECP521R1()):
+        order = ORDERS[f"P-{curve.key_size}"]
+        first, last = (derive_private_key(one, curve).public_key().public_numbers() for one in (1, order - 1))
+        assert first.x == last.x
+        assert first.y != last.y
 
 
 def test_a_key_that_doesnt_say_what_it_is_for_is_for_what_it_can_be() -> None:

@@ -21,6 +21,7 @@ from taskbound.wire.jose import (
     verify_jws,
 )
 from taskbound.wire.jose.compact import decode_base64url, split_compact
+from taskbound.wire.jose.curve import ORDERS
 from tests.tokens import NOW, Signer, b64, ecdsa, ed25519, es256, rsa
 from tests.wire.jose.kinds import SAMPLES, Sample
 
@@ -118,6 +119,23 @@ def test_a130_no_bit_of_a_signature_of_any_algorithm_can_be_flipped(signer: Sign
     for at in range(len(raw)):
         flipped = raw[:at] + bytes([raw[at] ^ 1 << at % 8]) + raw[at + 1 :]
         assert code_of(f"{signed}.{b64(flipped)}", sample, signer) in {"token-signature", "token-unproven"}
+
+
+@pytest.mark.parametrize("signer", ALGORITHMS[:4], ids=lambda one: one.alg)
+def test_a128_a_signature_is_of_numbers_in_their_range(signer: Signer) -> None:
+    sample = sample_of(JWT_SVID)
+    signed, _, signature = sample.text(signer).rpartition(".")
+    raw = decode_base64url(signature) or b""
+    half = len(raw) // 2
+    if signer.alg == "RS256":
+        modulus = signer.jwk.modulus
+        bad = [modulus, b"\xff" * len(modulus)]
+    else:
+        order = ORDERS[signer.numbers["crv"]].to_bytes(half)
+        numbers = (bytes(half), order, b"\xff" * half)
+        bad = [one + raw[half:] for one in numbers] + [raw[:half] + one for one in numbers]
+    for other in bad:
+        assert code_of(f"{signed}.{b64(other)}", sample, signer) == "token-signature"
 
 
 # --- algorithms ---------------------------------------------------------------------------------------------
