@@ -25,6 +25,8 @@ class Shown(Message, frozen=True):
     """The client's certificates as TLS proved them, leaf first, each DER in Base64; none without."""
     address: str = ""
     """Where the connection comes from."""
+    key: str = ""
+    """The `Idempotency-Key` of a request that changes something; empty without one."""
 
     def __repr__(self) -> str:
         """Without what proves anything."""

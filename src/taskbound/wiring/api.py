@@ -171,13 +171,13 @@ def _files(told: argparse.Namespace, address: str) -> TlsFiles | None:
 async def _serve(told: argparse.Namespace) -> int:
     address, port = parse_address(told.address)
     files = _files(told, address)
+    if not told.origin and not ip_address(address).is_loopback:
+        raise BadApiError("off the loopback the origin has to be said", where="api_origin")
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listening = socket.create_server((address, port), family=family, backlog=_BACKLOG)
     port = listening.getsockname()[1]
     scheme = "http" if files is None else "https"
     own = f"[{address}]" if ":" in address else address
-    if not told.origin and not ip_address(address).is_loopback:
-        raise BadApiError("off the loopback the origin has to be said", where="api_origin")
     origin = parse_origin(told.origin or f"{scheme}://{own}:{port}", secured=files is not None)
     server = Server(
         Plugs(

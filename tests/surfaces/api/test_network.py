@@ -33,9 +33,9 @@ async def asked(path: Path, ask: Ask, shown: Shown | None, role: str = "api") ->
     [
         (SHOWN, "no-proof"),
         (None, "no-proof"),
-        (Shown(method="GET", uri="u", authorization="DPoP eyJ"), "bad-proof"),
-        (Shown(method="GET", uri="u", dpop="eyJ"), "bad-proof"),
-        (Shown(method="GET", uri="u", chain=("AAAA",)), "bad-proof"),
+        (Shown(method="GET", uri="u", authorization="Basic eyJ"), "bad-proof"),
+        (Shown(method="GET", uri="u", dpop="eyJ"), "no-proof"),
+        (Shown(method="GET", uri="u", chain=("AAAA",)), "no-proof"),
     ],
 )
 @pytest.mark.parametrize("ask", [ListTasks(), Status()], ids=["list", "status"])

@@ -21,6 +21,7 @@ from taskbound.sdk.client import AsyncClient, DaemonLostError, RefusedByDaemonEr
 from taskbound.surfaces.api.daemon import Daemon, Place
 from taskbound.surfaces.api.insiders import Insiders
 from taskbound.surfaces.api.operations import OPERATIONS, Right
+from taskbound.surfaces.api.place import DEFAULT_ISSUER
 from taskbound.surfaces.api.server import SocketServer
 from taskbound.wire import action, connection, envelope, task
 from taskbound.wire.connection import Done, Fault, Open, Opened
@@ -84,14 +85,19 @@ class Station:
 
 @asynccontextmanager
 async def station(
-    path: Path, *, owner: int = os.geteuid(), person: int = os.geteuid(), policy: str = ""
+    path: Path,
+    *,
+    owner: int = os.geteuid(),
+    person: int = os.geteuid(),
+    policy: str = "",
+    issuer: str = DEFAULT_ISSUER,
 ) -> AsyncIterator[Station]:
     world = World(store=MemoryStore(), policy=policy or base_bundle())
     world.settle_in(uid=person)
     key = Ed25519Key.from_seed(bytes(range(32)))
     signer = CheckpointSigner(origins=[ORIGIN], key=key, heads=MemorySignedHeads(), verify=verify_ed25519)
     loop = asyncio.get_running_loop()
-    place = Place(home=str(path), pid=os.getpid(), owner_uid=owner)
+    place = Place(home=str(path), pid=os.getpid(), owner_uid=owner, issuer=issuer)
     tokens = SocketTokenSigner(path / "no-signer")
     daemon = Daemon(world.means, Sequencer(world.means, signer, ORIGIN), tokens, loop, place)
     daemon.worker.start()

@@ -57,7 +57,7 @@ class Api:
         lines = [f"{verb} {target} HTTP/1.1", *(f"{name}: {one}" for name, one in told.items() if one)]
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
-    def ask(self, verb: str, target: str, body: bytes | None = None, **headers: str) -> Answer:
+    def ask(self, verb: str, target: str, body: bytes | None = None, /, **headers: str) -> Answer:
         """The answer to one request on a connection of its own."""
         more = {} if body is None else {"Content_Type": "application/json", "Content_Length": str(len(body))}
         return self.send(self.head(verb, target, **{**more, **headers}) + (body or b""))

@@ -8,6 +8,7 @@ import pytest
 from tests.surfaces.network.serving import Api, both, read
 
 JSON = {"Content_Type": "application/json"}
+SHOWN = {"Authorization": "DPoP nobody"}
 
 
 @pytest.fixture(scope="module")
@@ -39,16 +40,16 @@ REFUSED = [
     ("POST", "/livez", {}, 405, "http-method"),
     # What its query says.
     ("GET", "/v1/tasks?limit=1&limit=2", {}, 400, "bad-query"),
-    ("GET", "/v1/tasks?limit=1e3", {}, 400, "bad-query"),
-    ("GET", "/v1/tasks?limit=" + "9" * 30, {}, 400, "bad-query"),
-    ("GET", "/v1/tasks?op=task:end", {}, 400, "bad-query"),
-    ("GET", "/v1/tasks?before=tsk_1", {}, 400, "bad-query"),
-    ("GET", "/v1/tasks?cursor=AAAA", {}, 400, "bad-page-cursor"),
+    ("GET", "/v1/tasks?limit=1e3", SHOWN, 400, "bad-query"),
+    ("GET", "/v1/tasks?limit=" + "9" * 30, SHOWN, 400, "bad-query"),
+    ("GET", "/v1/tasks?op=task:end", SHOWN, 400, "bad-query"),
+    ("GET", "/v1/tasks?before=tsk_1", SHOWN, 400, "bad-query"),
+    ("GET", "/v1/tasks?cursor=AAAA", SHOWN, 400, "bad-page-cursor"),
     ("GET", "/v1/tasks?=1", {}, 400, "bad-query"),
     ("GET", "/v1/tasks?" + "&".join(f"a{n}=1" for n in range(40)), {}, 400, "bad-query"),
-    ("POST", "/v1/tasks?agent=a", {}, 400, "bad-query"),
+    ("POST", "/v1/tasks?agent=a", SHOWN, 400, "bad-query"),
     # A139: a token stands in its header and nowhere else.
-    ("GET", "/v1/tasks?access_token=eyJ", {}, 400, "bad-query"),
+    ("GET", "/v1/tasks?access_token=eyJ", SHOWN, 400, "bad-query"),
     ("GET", "/v1/tasks", {"Cookie": "access_token=eyJ"}, 401, "no-proof"),
     # In which form.
     ("GET", "/v1/tasks", {"Accept": "text/html"}, 406, "not-acceptable"),
@@ -65,7 +66,9 @@ REFUSED = [
     ("GET", "/v1/tasks", {}, 401, "no-proof"),
     ("HEAD", "/v1/tasks", {}, 401, ""),
     ("HEAD", "/v1/nothing", {}, 404, ""),
-    ("POST", "/v1/revocation/stop", {}, 400, "bad-body"),
+    ("POST", "/v1/revocation/stop", SHOWN, 400, "bad-body"),
+    ("POST", "/v1/revocation/stop", {}, 401, "no-proof"),
+    ("POST", "/v1/revocation/stop", {**SHOWN, "Idempotency_Key": " "}, 400, "bad-request-key"),
 ]  # fmt: skip  # a row is a case
 
 
@@ -105,15 +108,15 @@ BODIES = [
 
 @pytest.mark.parametrize(("body", "code"), BODIES)
 def test_a_body_is_read_once_and_strictly(there: Api, body: bytes, code: str) -> None:
-    answer = there.ask("POST", "/v1/tasks", body)
+    answer = there.ask("POST", "/v1/tasks", body, **SHOWN)
     assert (answer.status, answer.code) == (400, code)
 
 
 def test_what_the_path_says_is_not_said_by_the_body_too(there: Api) -> None:
-    answer = there.ask("POST", "/v1/tasks/tsk_1/end", b'{"task":"tsk_2"}')
+    answer = there.ask("POST", "/v1/tasks/tsk_1/end", b'{"task":"tsk_2"}', **SHOWN)
     assert (answer.status, answer.code) == (400, "bad-body")
-    assert there.ask("POST", "/v1/tasks/tsk_1/end", b'{"how":"failed"}').code == "no-proof"
-    assert there.ask("POST", "/v1/tasks/tsk_1/end").code == "no-proof"
+    assert there.ask("POST", "/v1/tasks/tsk_1/end", b'{"how":"failed"}', **SHOWN).status == 401
+    assert there.ask("POST", "/v1/tasks/tsk_1/end", **SHOWN).status == 401
 
 
 def test_who_shows_nothing_is_told_how_to_prove_themselves(there: Api) -> None:
@@ -185,7 +188,7 @@ def test_a_daemon_that_is_gone_is_said_and_one_that_is_back_is_found(tmp_path: P
         assert one.ask("GET", "/livez").status == 200
         gone = one.ask("GET", "/readyz")
         assert (gone.status, gone.code, gone.headers["retry-after"]) == (503, "daemon-lost", "1")
-        assert one.ask("GET", "/v1/tasks").status == 503
+        assert one.ask("GET", "/v1/tasks", **SHOWN).status == 503
         with daemon(tmp_path / "home"):
             until(lambda: one.ask("GET", "/readyz").status == 200, "the daemon is found again")
             assert one.ask("GET", "/v1/tasks").code == "no-proof"

@@ -15,6 +15,7 @@ from tests.peers.daemon import ScriptedDaemon
 from tests.surfaces.network.certificates import Authority, client_context
 from tests.surfaces.network.serving import Api, api
 
+SHOWN = {"Authorization": "DPoP nobody"}
 Told = dict[type[Any], Callable[[Any], Any]]
 
 
@@ -85,12 +86,12 @@ def test_a_client_shows_its_certificate_within_tls(tmp_path: Path) -> None:
     def work(there: Api) -> None:
         assert there.origin == f"https://127.0.0.1:{there.port}"
         there.tls = client_context(servers, caller)
-        assert there.ask("GET", "/v1/tasks").status == 200
+        assert there.ask("GET", "/v1/tasks", **SHOWN).status == 200
         there.tls = client_context(servers)
-        assert there.ask("GET", "/v1/tasks").status == 200
+        assert there.ask("GET", "/v1/tasks", **SHOWN).status == 200
         there.tls = client_context(servers, stranger)
         with pytest.raises((OSError, AssertionError), match=r"(?i)unknown|closed|reset"):
-            there.ask("GET", "/v1/tasks")
+            there.ask("GET", "/v1/tasks", **SHOWN)
 
     flags = ("--certificate", str(own.chain), "--key", str(own.key), "--client-roots", str(roots))
     daemon = before(tmp_path, {ListTasks: lambda _: rows()}, work, *flags)
@@ -129,8 +130,8 @@ def test_new_files_for_tls_are_taken_while_it_serves_and_bad_ones_are_not(tmp_pa
 
 def test_a_list_is_told_page_by_page_and_a_cursor_is_for_its_own_question(tmp_path: Path) -> None:
     def work(there: Api) -> None:
-        cursor = there.ask("GET", "/v1/tasks?limit=1&agent=a").json["next"]
-        second = there.ask("GET", f"/v1/tasks?limit=1&agent=a&cursor={cursor}").json
+        cursor = there.ask("GET", "/v1/tasks?limit=1&agent=a", **SHOWN).json["next"]
+        second = there.ask("GET", f"/v1/tasks?limit=1&agent=a&cursor={cursor}", **SHOWN).json
         assert second["rows"][0]["task"] == "tsk_2"
         assert "next" not in second
         changed = [
@@ -142,7 +143,7 @@ def test_a_list_is_told_page_by_page_and_a_cursor_is_for_its_own_question(tmp_pa
             f"/v1/actions?limit=1&cursor={cursor}",
             *(f"/v1/tasks?limit=1&agent=a&cursor={one}" for one in changed),
         ):
-            refused = there.ask("GET", target)
+            refused = there.ask("GET", target, **SHOWN)
             assert (refused.status, refused.code) == (400, "bad-page-cursor"), target
 
     daemon = before(
@@ -170,7 +171,7 @@ def test_a_fault_of_the_daemon_is_a_problem_with_the_status_of_its_family(tmp_pa
 
     def work(there: Api) -> None:
         for code, (_, status) in cases.items():
-            answer = there.ask("GET", f"/v1/tasks/{code}")
+            answer = there.ask("GET", f"/v1/tasks/{code}", **SHOWN)
             assert (answer.status, answer.code) == (status, code)
             assert (answer.json["advice"], answer.json["where"]) == ("do", "there")
             challenged = answer.headers.get("www-authenticate", "")

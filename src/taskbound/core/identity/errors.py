@@ -9,6 +9,7 @@ __all__ = [
     "BadRiskError",
     "InactiveAgentError",
     "MonitorCodeError",
+    "NoProofError",
     "NotAnsweringError",
     "NotOwnerError",
     "OwnRiskError",
@@ -36,6 +37,13 @@ class UnprovenError(DeniedError):
     """The caller is not who they would have to be."""
 
     code = "unproven"
+
+
+class NoProofError(DeniedError):
+    """A request over the network shows no proof of who asks."""
+
+    code = "no-proof"
+    remedy = "ask `/oauth/token` for a token, and send it with a proof of the key that it is bound to"
 
 
 class InactiveAgentError(DeniedError):

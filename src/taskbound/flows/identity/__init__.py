@@ -5,7 +5,12 @@ from __future__ import annotations
 from taskbound.flows.identity.agent import Agents
 from taskbound.flows.identity.delivery import Deliveries, MonitorOverdueError
 from taskbound.flows.identity.group import Groups
-from taskbound.flows.identity.person import register_person, require_person, set_person_grantable
+from taskbound.flows.identity.person import (
+    register_person,
+    require_person,
+    require_personal,
+    set_person_grantable,
+)
 
 __all__ = [
     "Agents",
@@ -14,5 +19,6 @@ __all__ = [
     "MonitorOverdueError",
     "register_person",
     "require_person",
+    "require_personal",
     "set_person_grantable",
 ]

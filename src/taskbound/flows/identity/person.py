@@ -24,12 +24,14 @@ from taskbound.core.identity import (
     parse_name,
 )
 from taskbound.core.identity.grantable import parse_grantable, reach_of, require_giver
+from taskbound.core.identity.proof import PrincipalKind
 from taskbound.core.scope import Scope
 from taskbound.flows.identity.tools import own_what_was_pinned
 from taskbound.flows.means import Actor
 
 if TYPE_CHECKING:
     from taskbound.core.identity import Grantable, PeerProof
+    from taskbound.core.identity.proof import Principal
     from taskbound.flows.means import Means
     from taskbound.ports.store import Transaction
 
@@ -38,6 +40,7 @@ __all__ = [
     "grantable_word",
     "register_person",
     "require_person",
+    "require_personal",
     "set_person_grantable",
 ]
 
@@ -71,6 +74,17 @@ def require_person(means: Means, namespace: str, proof: PeerProof, *, owner_uid:
         f"the account with uid {proof.uid} belongs to no person of namespace `{namespace}`",
         remedy="have a person register it with `taskbound person add`",
     )
+
+
+def require_personal(principal: Principal) -> Actor:
+    """Who has shown a proof of their own, as a person.
+
+    Raises:
+        UnprovenError: It is an agent or a service.
+    """
+    if principal.kind is not PrincipalKind.PERSON:
+        raise UnprovenError("this is a person's act, and who asks is none")
+    return Actor(name=principal.name, proof=principal.proof.words)
 
 
 def register_person(

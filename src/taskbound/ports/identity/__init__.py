@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from taskbound.ports.identity.answered import AnsweredWrites
 from taskbound.ports.identity.custody import Custody
 from taskbound.ports.identity.identities import IdentityReads, IdentityWrites, PublicHalf, Signatures
 from taskbound.ports.identity.trust import BundleSource, Svids, TrustReads, TrustWrites
 from taskbound.ports.identity.workload import Verifier, WorkloadReads, WorkloadWrites
 
 __all__ = [
+    "AnsweredWrites",
     "BundleSource",
     "Custody",
     "IdentityReads",

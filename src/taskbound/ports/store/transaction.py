@@ -8,11 +8,20 @@ if TYPE_CHECKING:
     from taskbound.ports.action import ActionWrites
     from taskbound.ports.approval import ApprovalWrites
     from taskbound.ports.audit import AuditWrites
-    from taskbound.ports.identity import IdentityWrites, TrustWrites, WorkloadWrites
+    from taskbound.ports.identity import (
+        IdentityWrites,
+        TrustWrites,
+        WorkloadWrites,
+    )
+    from taskbound.ports.identity.answered import AnsweredWrites
     from taskbound.ports.policy import PolicyWriter
     from taskbound.ports.revocation import RevocationWrites
     from taskbound.ports.task import AmendmentWrites, BearerWrites, TaskWrites
-    from taskbound.ports.token import AuthorizationWrites, ClaimWrites, TokenWrites
+    from taskbound.ports.token import (
+        AuthorizationWrites,
+        ClaimWrites,
+        TokenWrites,
+    )
     from taskbound.ports.tool import ToolWrites
 
 __all__ = ["Transaction"]
@@ -56,6 +65,10 @@ class Transaction(Protocol):
     @property
     def bearers(self) -> BearerWrites:
         """Bearers of tasks."""
+
+    @property
+    def answered(self) -> AnsweredWrites:
+        """What was answered under a key."""
 
     @property
     def claims(self) -> ClaimWrites:

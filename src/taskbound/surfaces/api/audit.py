@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from taskbound.flows.audit.sequencing import NotCoveredError
+from taskbound.surfaces.api.filters import BadFilterError
 from taskbound.wire import audit as wire
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ def _prove(daemon: Daemon, namespace: str, ask: wire.ProveRecord) -> wire.ProofF
         if place is None:
             raise NotCoveredError(f"the record of action `{ask.action}` has no place in the log yet")
         index = place
+    elif index < 0:
+        raise BadFilterError("a proof is of an action, or of a record by its number from 0 on", where="index")
     proof, record = daemon.sequencer.prove(index)
     return wire.ProofFile(proof=proof.decode(), record=record.decode(), index=index)
 

@@ -140,6 +140,8 @@ class Authority:
 
     def principal_of(self, connection: Connection) -> Principal:
         """Who is at the other end (rule 4); reads the store for a person, from any thread."""
+        if connection.principal is not None:
+            return connection.principal
         kind = _KINDS.get(connection.role, PrincipalKind.PERSON)
         name = connection.agent if kind is PrincipalKind.AGENT else connection.role
         proof = connection.peer.proof

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskbound.core.errors import DeniedError
+    from taskbound.core.identity.proof import Principal
     from taskbound.surfaces.api.peer import Peer
     from taskbound.wire.envelope import Push
 
@@ -54,6 +55,8 @@ class Connection:
     agent: str
     peer: Peer
     push: Callable[[Push], None]
+    principal: Principal | None = None
+    """Who asks over a network, as they were proven; none for who is known by account and process."""
     seat: str = ""
     """The task of its bearer, which it belongs to for good; empty without one."""
     digest: str = ""

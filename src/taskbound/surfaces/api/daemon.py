@@ -18,7 +18,7 @@ from taskbound.flows.approval import Approvals
 from taskbound.flows.approval.fatigue.limits import tell_paused
 from taskbound.flows.approval.plan.together import Plans
 from taskbound.flows.decision import Call, Decisions, Narrowings, Planning, Refusals, Views
-from taskbound.flows.identity import Agents, Deliveries, require_person
+from taskbound.flows.identity import Agents, Deliveries, require_person, require_personal
 from taskbound.flows.means import Actor
 from taskbound.flows.policy import Bundles
 from taskbound.flows.task import Changes, Delegations, Tasks, Watch, Widenings, keep_account
@@ -29,6 +29,7 @@ from taskbound.surfaces.api.bearer import task_of
 from taskbound.surfaces.api.connection import Connections
 from taskbound.surfaces.api.insiders import Insiders
 from taskbound.surfaces.api.looking import Looking
+from taskbound.surfaces.api.network import Network
 from taskbound.surfaces.api.page import Pages
 from taskbound.surfaces.api.peer import boot_id, is_alive
 from taskbound.surfaces.api.place import NotOutsideError, Place
@@ -100,7 +101,6 @@ class Daemon:
         self.means, self.sequencer, self.loop = means, sequencer, loop
         self.owner_uid, self._gateways = place.owner_uid, place.gateways
         self.egress_uid = place.egress if place.egress is not None else place.owner_uid
-        self.api_uid = place.api if place.api is not None else place.owner_uid
         self.home, self.pid = place.home, place.pid
         self.log_key = ""
         """The log's public key as a vkey; empty while the signer was not reached yet."""
@@ -144,6 +144,7 @@ class Daemon:
             self.worker, self.turns.record, small=_is_small_report
         )
         self.calls: Lane[Asked, Answer | Unseen] = Lane(self.worker, self._decide, small=_is_small_call)
+        self.network = Network(means, self.worker, place)
         self.looking = Looking(means, loop)
 
     async def first(self, work: Callable[[], T]) -> T:
@@ -237,18 +238,16 @@ class Daemon:
         Raises:
             DeniedError: It is neither.
         """
-        own = connection.peer.ancestry[0]
+        own = connection.peer.ancestry[:1]
         for run in self.runs():
-            if (run.namespace, run.pid, run.started, run.task) == (connection.namespace, *own, task):
+            if run.namespace == connection.namespace and run.task == task and (run.pid, run.started) in own:
                 return self.identify(connection)
         return self.require_person(connection)
 
     def identify(self, connection: Connection) -> Actor:
-        """The person whose account is at the other end.
-
-        Raises:
-            UnprovenError: The account belongs to no person.
-        """
+        """The person whose account is at the other end, or whose token was shown; else an `UnprovenError`."""
+        if connection.principal is not None:
+            return require_personal(connection.principal)
         return require_person(
             self.means, connection.namespace, connection.peer.proof, owner_uid=self.owner_uid
         )

@@ -5,41 +5,74 @@
 2. Nothing is asked in its own name but whether the daemon answers. Each request shows a proof of its own.
 3. A request that shows none is refused as such, and one whose proof is nobody's too; neither says which
    operation there is, or whether what it is about exists.
+4. What is asked is asked on a seat of its own, which is the principal's: no account, no process, no right
+   of whoever carried it here.
+5. What is a gateway's, the egress' or of a process of this machine is not asked over the network.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from base64 import b64decode
+from binascii import Error
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
-from taskbound.core.errors import DeniedError, TaskboundError
-from taskbound.core.identity import UnprovenError
+from taskbound.core.errors import TaskboundError
+from taskbound.core.identity import PeerProof, UnprovenError
+from taskbound.core.identity.errors import NoProofError
+from taskbound.core.token import require_first
+from taskbound.core.token.claim import ClaimKind
+from taskbound.flows.token import Issuing, Verification, use_claims
+from taskbound.flows.token.shown import BadProofError, Request, read_shown
+from taskbound.surfaces.api.connection import Connection
 from taskbound.surfaces.api.errors import fault_of
-from taskbound.wire.connection import Ping
+from taskbound.surfaces.api.peer import Peer
+from taskbound.surfaces.api.worker import Lane
+from taskbound.wire.connection import Fault, Ping
 
 if TYPE_CHECKING:
-    from taskbound.surfaces.api.connection import Connection
+    from taskbound.core.token import Claim, Use
+    from taskbound.flows.means import Means
     from taskbound.surfaces.api.daemon import Daemon
-    from taskbound.wire.connection import Fault
-    from taskbound.wire.envelope import Said
+    from taskbound.surfaces.api.place import Place
+    from taskbound.surfaces.api.worker import Worker
+    from taskbound.wire.envelope import Push, Said
     from taskbound.wire.network import Shown
 
-__all__ = ["BadProofError", "NoProofError", "refuse_unproven", "require_api", "shows"]
+__all__ = ["NEAR", "Network", "prove", "require_api", "shows"]
+
+NEAR: Final = frozenset(
+    {
+        *("action:answer", "action:decide", "action:malformed", "action:outcome", "action:permit"),
+        *(
+            "agent:assertion",
+            "approval:leave",
+            "approval:open",
+            "connection:bind",
+            "connection:open",
+            "connection:ping",
+        ),
+        *("person-key:confirm", "person-key:open", "person-key:open-vouching", "task:bearer", "task:run"),
+        *("tool:cover", "tool:reach", "tool:see", "upstream:sealed", "upstream:token"),
+    }
+)
+"""Operations that nobody asks for over the network (rule 5)."""
+_NOBODY: Final = Peer(proof=PeerProof(uid=-(2**31), pid=0, started=0), ancestry=())
+"""The account and process of whoever is somewhere in a network (rule 4)."""
 
 
-class NoProofError(DeniedError):
-    """A request over the network shows no proof of who asks."""
+class Network:
+    """What the daemon needs for requests of the network."""
 
-    code = "no-proof"
-    remedy = "ask `/oauth/token` for a token, and send it with a proof of the key that it is bound to"
-
-
-class BadProofError(DeniedError):
-    """What a request over the network shows is nobody's proof."""
-
-    code = "bad-proof"
-    remedy = (
-        "send `Authorization: DPoP TOKEN` and one `DPoP` header, or the token with its client certificate"
-    )
+    def __init__(self, means: Means, worker: Worker, place: Place) -> None:
+        """Take tokens of this place's issuer."""
+        self.uid = place.owner_uid if place.api is None else place.api
+        """The account that brings them (rule 1)."""
+        self.issuer = place.issuer
+        issuing = Issuing(issuer=place.issuer, domain=place.issuer)
+        self.verification = Verification(means, issuing)
+        self.claims: Lane[Claim, Use] = Lane(worker, partial(use_claims, means), small=lambda _: True)
+        """Uses proofs, those that come together at once."""
 
 
 def require_api(daemon: Daemon, connection: Connection) -> None:
@@ -49,7 +82,7 @@ def require_api(daemon: Daemon, connection: Connection) -> None:
         UnprovenError: It is another account's.
         NotOutsideError: The process runs beneath a gateway or a run.
     """
-    if connection.role != "api" or connection.peer.proof.uid != daemon.api_uid:
+    if connection.role != "api" or connection.peer.proof.uid != daemon.network.uid:
         raise UnprovenError("only the account of the API brings requests of others")
     daemon.require_outside(connection)
 
@@ -59,17 +92,56 @@ def shows(connection: Connection, said: Said) -> bool:
     return said.shown is not None or (connection.role == "api" and not isinstance(said.ask, Ping))
 
 
-def refuse_unproven(daemon: Daemon, connection: Connection, shown: Shown | None, operation: str) -> Fault:
-    """The refusal of a request whose asker is not found (rule 3)."""
+async def prove(
+    daemon: Daemon, connection: Connection, shown: Shown | None, operation: str
+) -> Connection | Fault:
+    """The seat of whoever asks (rule 4), or the refusal of who is not found (rule 3)."""
     try:
         require_api(daemon, connection)
-        _prove(shown)
+        if operation.removeprefix("api:") in NEAR:
+            raise UnprovenError(f"`{operation}` is not asked for over a network")  # 5
     except TaskboundError as error:
-        return fault_of(error, operation=operation, unproven=connection.role == "api")
-    raise AssertionError("INVARIANT: nothing that is shown proves anybody yet")
+        return fault_of(error, operation=operation)
+    try:
+        return await _seat(daemon, connection, shown)
+    except TaskboundError as error:
+        return fault_of(error, operation=operation, unproven=True)
 
 
-def _prove(shown: Shown | None) -> None:
-    if shown is None or not (shown.authorization or shown.dpop or shown.chain):
+async def _seat(daemon: Daemon, connection: Connection, shown: Shown | None) -> Connection:
+    network = daemon.network
+    if shown is None or not shown.authorization:
         raise NoProofError("the request shows no proof of who asks")
-    raise BadProofError("what the request shows is nobody's proof")
+    request = Request(
+        method=shown.method,
+        uri=shown.uri,
+        authorization=shown.authorization,
+        dpop=shown.dpop,
+        certificate=_leaf(shown),
+    )
+    read = partial(read_shown, daemon.means, network.verification, request, audience=network.issuer)
+    found = await daemon.read(read)
+    if found.claim is not None:
+        require_first(await network.claims.put(found.claim), ClaimKind.DPOP)
+    principal = found.verified.principal
+    return Connection(
+        name=connection.name,
+        role="network",
+        namespace=principal.namespace,
+        agent="",
+        peer=_NOBODY,
+        push=_unheard,
+        principal=principal,
+    )
+
+
+def _leaf(shown: Shown) -> bytes:
+    try:
+        return b64decode(shown.chain[0], validate=True) if shown.chain else b""
+    except (Error, ValueError) as error:
+        raise BadProofError("the client's certificate is no Base64") from error
+
+
+def _unheard(push: Push) -> None:
+    """Nothing is said unasked to whoever asked once."""
+    del push

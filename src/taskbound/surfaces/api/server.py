@@ -28,11 +28,12 @@ from taskbound.surfaces.api.bearer import seat
 from taskbound.surfaces.api.connection import CrowdedError, connection_name
 from taskbound.surfaces.api.egress import require_egress
 from taskbound.surfaces.api.errors import fault_of
-from taskbound.surfaces.api.network import refuse_unproven, require_api, shows
+from taskbound.surfaces.api.network import prove, require_api, shows
+from taskbound.surfaces.api.once import once
 from taskbound.surfaces.api.operations import OPERATIONS, Right
 from taskbound.surfaces.api.peer import Peer, read_peer
 from taskbound.surfaces.api.reply import Reply
-from taskbound.wire.connection import Open, Opened
+from taskbound.wire.connection import Fault, Open, Opened
 from taskbound.wire.envelope import Reply as Replied
 from taskbound.wire.envelope import Said, ask_decoder
 from taskbound.wire.frame import FrameBuffer, FrameError, decode_frame, encode_frame
@@ -132,7 +133,7 @@ class SocketServer(asyncio.Protocol):
         operation = OPERATIONS[type(said.ask)]
         reply = Reply(partial(self._answer, said.id), operation.name)
         if shows(connection, said):
-            reply.give(refuse_unproven(self._daemon, connection, said.shown, operation.name))  # 7
+            self._run(self._relayed(operation, connection, said), reply)  # 7
             return
         try:
             self._require(operation, connection)
@@ -147,6 +148,16 @@ class SocketServer(asyncio.Protocol):
                     self._run(authority.refuse(connection, operation.policy, said.ask), reply)
         except Exception as error:  # noqa: BLE001 - the surface's outermost edge, rule 3
             reply.fail(error)
+
+    async def _relayed(self, operation: Operation, carrier: Connection, said: Said) -> Answer:
+        """Do it in the name of whoever it shows (rule 7)."""
+        seat = await prove(self._daemon, carrier, said.shown, operation.name)
+        if isinstance(seat, Fault):
+            return seat
+        self._require(operation, seat)
+        key = said.shown.key if said.shown is not None else ""
+        work = partial(self._work, operation, seat, said.ask)
+        return await once(self._daemon, seat, key, said.ask, work)
 
     async def _work(self, operation: Operation, connection: Connection, ask: Ask) -> Answer:
         """Do it, once the rules in force let it pass (rule 8)."""

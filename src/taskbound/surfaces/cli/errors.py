@@ -74,7 +74,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         bad-oauth-client bad-oauth-metadata bad-token-life
         bad-content-digest bad-details bad-exchange unknown-grant
         bad-secret bad-selector bad-slot not-started other-sealing-key
-        bad-api-address bad-body bad-page-cursor bad-query bad-tls
+        bad-api-address bad-body bad-page-cursor bad-query bad-request-key bad-tls
     """,
     _DENIED: """
         operation-forbidden
@@ -118,7 +118,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         unknown-trust-domain
         egress-refused misnamed-pin no-permit not-answered other-act other-pin permit-used secret-missing
         secret-shown slot-taken slots-not-pinned
-        bad-proof no-proof
+        answer-unknown bad-proof no-proof
     """,
     _UNAVAILABLE: """
         too-many-asked

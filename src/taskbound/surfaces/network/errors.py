@@ -66,6 +66,9 @@ _STATUS: Final[Mapping[str, int]] = {
     **STATUSES,
     "too-many-requests": 429,
     "key-reused": 422,
+    "answer-unknown": 409,
+    "no-proof": 401,
+    "no-task": 404,
 }
 _FAMILIES: Final[Mapping[str, int]] = {"malformed": 400, "denied": 403, "unavailable": 503, "unproven": 401}
 _UNFORESEEN: Final = 500

@@ -31,6 +31,7 @@ _REFUSED: Final = (
         "405",
         "406",
         "408",
+        "409",
         "411",
         "413",
         "415",
@@ -42,6 +43,7 @@ _REFUSED: Final = (
     ),
 )
 _CURSOR: Final = {"type": "string", "maxLength": 512}
+_KEY: Final = {"type": "string", "pattern": "^[!-~]{1,128}$"}
 _UNSEEN: Final = r"\u0000-\u001f\u007f-\u009f"
 _SEGMENT: Final = {"type": "string", "pattern": rf"^(?!\.{{1,2}}$)[^/{_UNSEEN}]+$"}
 _TEXT: Final = {"pattern": f"^[^{_UNSEEN}]*$"}
@@ -142,6 +144,8 @@ def _operation(route: Route, schemas: Mapping[str, Any]) -> dict[str, Any]:
                 }
             },
         }
+    if not route.reads:
+        parameters.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": _KEY})
     if parameters:
         described["parameters"] = parameters
     return described

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from taskbound.core.errors import TaskboundError
+from taskbound.core.identity.answered import BadRequestKeyError
+from taskbound.core.identity.errors import NoProofError
 from taskbound.sdk.client import DaemonLostError
 from taskbound.surfaces.network.answer import Reply
 from taskbound.surfaces.network.asking import read_ask
@@ -162,7 +164,11 @@ class Server:
     # --- what is answered ------------------------------------------------------------------------
 
     async def _operation(self, head: Head, found: Found, body: bytes, reply: Reply) -> None:
-        """Ask the daemon (rule 2)."""
+        """Ask the daemon (rule 2); who shows nothing is told so before anything of theirs is read."""
+        if not head.headers.get("authorization"):
+            raise NoProofError("the request shows no proof of who asks")
+        if not found.route.reads and head.headers.get("idempotency-key") == "":
+            raise BadRequestKeyError("the key of the request is empty")
         query, paged = dict(head.query), found.route.operation in PAGED
         if paged:
             query = self._from_cursor(found.route.path, query)
@@ -184,6 +190,7 @@ class Server:
             dpop=head.headers.get("dpop", ""),
             chain=tuple(b64encode(one).decode("ascii") for one in reply.chain),
             address=reply.address,
+            key="" if head.verb in {"GET", "HEAD"} else head.headers.get("idempotency-key", ""),
         )
 
     def _from_cursor(self, path: str, query: dict[str, str]) -> dict[str, str]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from taskbound.core.decision import ActHistory, Presented
     from taskbound.core.identity import Agent, Group, Person
     from taskbound.core.identity.agent_key import AgentKey
+    from taskbound.core.identity.answered import Answered
     from taskbound.core.identity.issuer import Issuer
     from taskbound.core.identity.person_key import Namespace, PersonKey
     from taskbound.core.identity.selector import Selector
@@ -139,6 +140,7 @@ class Tables:
     admissions: Rows[tuple[str, str], Admission] = field(default_factory=Rows)
     refreshes: Rows[tuple[str, str], Refresh] = field(default_factory=Rows)
     clients: Rows[tuple[str, str], RegisteredClient] = field(default_factory=Rows)
+    answered: Rows[tuple[str, str, str], Answered] = field(default_factory=Rows)
     claims: Rows[tuple[str, ClaimKind, str], Claim] = field(default_factory=Rows)
     tokens: Rows[tuple[str, str], Token] = field(default_factory=Rows)
     token_places: Rows[tuple[int, int], str] = field(default_factory=Rows)

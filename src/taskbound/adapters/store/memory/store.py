@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 from taskbound.adapters.store.memory.action import MemoryActions
 from taskbound.adapters.store.memory.approval import MemoryApprovals
 from taskbound.adapters.store.memory.audit import MemoryAudit
-from taskbound.adapters.store.memory.identity import MemoryIdentities, MemoryTrusts, MemoryWorkloads
+from taskbound.adapters.store.memory.identity import (
+    MemoryAnswered,
+    MemoryIdentities,
+    MemoryTrusts,
+    MemoryWorkloads,
+)
 from taskbound.adapters.store.memory.policy import MemoryPolicy
 from taskbound.adapters.store.memory.revocation import MemoryRevocation
 from taskbound.adapters.store.memory.rows import Tables
@@ -82,6 +87,11 @@ class MemoryTransaction:
     def bearers(self) -> MemoryBearers:
         """Bearers of tasks."""
         return MemoryBearers(self._tables)
+
+    @property
+    def answered(self) -> MemoryAnswered:
+        """What was answered under a key."""
+        return MemoryAnswered(self._tables)
 
     @property
     def claims(self) -> MemoryClaims:

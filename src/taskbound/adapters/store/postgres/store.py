@@ -45,7 +45,7 @@ from taskbound.adapters.store.postgres.task import PostgresAmendments, PostgresT
 from taskbound.adapters.store.postgres.token import PostgresClaims, PostgresTokens
 from taskbound.adapters.store.postgres.tool import PostgresTools
 from taskbound.adapters.store.sql.audit import last_instant
-from taskbound.adapters.store.sql.identity import SqlTrusts, SqlWorkloads
+from taskbound.adapters.store.sql.identity import SqlAnswered, SqlTrusts, SqlWorkloads
 from taskbound.adapters.store.sql.task import SqlBearers
 from taskbound.adapters.store.sql.token import SqlAuthorizations
 from taskbound.core.errors import TaskboundError
@@ -134,6 +134,11 @@ class PostgresTransaction:
     def bearers(self) -> SqlBearers:
         """Bearers of tasks."""
         return SqlBearers(self._link)
+
+    @property
+    def answered(self) -> SqlAnswered:
+        """What was answered under a key."""
+        return SqlAnswered(self._link)
 
     @property
     def claims(self) -> PostgresClaims:

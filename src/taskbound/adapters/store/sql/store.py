@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from taskbound.adapters.store.sql.action import SqlActions, WaitingActions
 from taskbound.adapters.store.sql.approval import SqlApprovals
 from taskbound.adapters.store.sql.audit import Growth, SqlAudit, last_instant
-from taskbound.adapters.store.sql.identity import SqlIdentities, SqlTrusts, SqlWorkloads
+from taskbound.adapters.store.sql.identity import SqlAnswered, SqlIdentities, SqlTrusts, SqlWorkloads
 from taskbound.adapters.store.sql.policy import SqlPolicy
 from taskbound.adapters.store.sql.revocation import SqlRevocation
 from taskbound.adapters.store.sql.rows.known import Known
@@ -124,6 +124,11 @@ class SqlTransaction:
     def bearers(self) -> SqlBearers:
         """Bearers of tasks."""
         return SqlBearers(self._link)
+
+    @property
+    def answered(self) -> SqlAnswered:
+        """What was answered under a key."""
+        return SqlAnswered(self._link)
 
     @property
     def claims(self) -> SqlClaims:

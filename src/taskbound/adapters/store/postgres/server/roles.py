@@ -71,6 +71,7 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "tokens": (*_APPENDED, "UPDATE (revoked)", "UPDATE (why)"),
         "token_keys": (*_APPENDED, *(f"UPDATE ({one})" for one in _KEY_STEP)),
         "claims": ("SELECT", "INSERT", "DELETE"),
+        "answered": ("SELECT", "INSERT", "DELETE", "UPDATE (answer)"),
         "remainders": _REMOVABLE,
         "heartbeats": _REMOVABLE,
         "runs": _KEPT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from taskbound.adapters.store.sql.identity.answered import SqlAnswered
 from taskbound.adapters.store.sql.identity.identities import (
     GROUPS,
     ISSUERS,
@@ -22,6 +23,7 @@ __all__ = [
     "ISSUERS",
     "PERSONS",
     "PERSON_KEYS",
+    "SqlAnswered",
     "SqlIdentities",
     "SqlTrusts",
     "SqlWorkloads",

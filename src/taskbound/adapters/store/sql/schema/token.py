@@ -1,4 +1,4 @@
-"""The tables of tokens, of the keys that sign them, and of what was used once; see the rules of the schema.
+"""The tables of tokens, of the keys that sign them, and of what was used once or answered; see the schema.
 
 1. A place of a status list is one token's for ever, in whatever namespace; a transaction token has none.
 2. One key is current at most, and one is next: the database refuses a second.
@@ -19,7 +19,7 @@ from taskbound.adapters.store.sql.schema.columns import (
     whole_column,
 )
 
-__all__ = ["claims", "token_keys", "tokens"]
+__all__ = ["answered", "claims", "token_keys", "tokens"]
 
 tokens: Final = Table(
     "tokens",
@@ -80,6 +80,21 @@ claims: Final = Table(
     whole_column("until"),
     PrimaryKeyConstraint("namespace", "kind", "digest"),
     Index("claims_by_end", "until"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+answered: Final = Table(
+    "answered",
+    METADATA,
+    text_column("namespace"),
+    text_column("principal"),
+    text_column("key"),
+    text_column("request"),
+    whole_column("until"),
+    text_column("answer"),
+    PrimaryKeyConstraint("namespace", "principal", "key"),
+    Index("answered_by_end", "until"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )

@@ -1,0 +1,128 @@
+"""Who shows a token of ours over HTTP, from what came with the request.
+
+1. `Authorization` is `DPoP TOKEN` or `Bearer TOKEN`, and nothing else is looked at for a token (A139).
+2. As `DPoP` it comes with one proof, which is of this request and this token, by the key that the token is
+   bound to (RFC 9449 §7.1). A token that is bound so is nobody's as `Bearer`, whatever proof comes with it.
+3. As `Bearer` the key is that of the client's certificate (RFC 8705 §3); without one there is none.
+4. A proof is used once, and only by a token that holds: what strangers make up is not kept.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.errors import DeniedError
+from taskbound.core.identity.proof import Binding, BindingKind
+from taskbound.core.token import ClaimKind, claim_of
+from taskbound.wire.jose import PERSON_TOKEN, TASK_TOKEN, TokenClaimsError, parse_jws
+from taskbound.wire.jose.compact import encode_base64url
+from taskbound.wire.jose.dpop import BoundToken, DpopRequest, read_dpop, token_hash
+
+if TYPE_CHECKING:
+    from taskbound.core.token import Claim
+    from taskbound.flows.means import Means
+    from taskbound.flows.token.verifying import Verification, Verified
+
+__all__ = ["BadProofError", "Request", "Shower", "read_shown"]
+
+_TOKEN: Final = re.compile(r"(dpop|bearer) +([A-Za-z0-9._~+/-]+=*)", re.ASCII | re.IGNORECASE)
+
+
+class BadProofError(DeniedError):
+    """What a request over the network shows is nobody's proof."""
+
+    code = "bad-proof"
+    remedy = (
+        "send `Authorization: DPoP TOKEN` and one `DPoP` header, or the token with its client certificate"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What came with a request; no repr of this has a secret."""
+
+    method: str
+    uri: str
+    """Where it went, by our own configuration."""
+    authorization: str
+    dpop: str
+    certificate: bytes
+    """The client's own, DER; empty for none."""
+
+    def __repr__(self) -> str:
+        """Without what proves anything."""
+        return f"Request({self.method} {self.uri!r})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shower:
+    """Who shows a token that holds, and what has to be used for the first time by that."""
+
+    verified: Verified
+    claim: Claim | None
+    """The proof's (rule 4); none without one."""
+
+
+def read_shown(means: Means, verification: Verification, request: Request, *, audience: str) -> Shower:
+    """Who shows a token; its proof is still to be used.
+
+    Args:
+        means: What flows are given.
+        verification: What tokens are verified by.
+        request: What came with it.
+        audience: The resource that was asked.
+
+    Raises:
+        BadProofError: It is none of rule 1, or comes with what does not belong to it.
+        MalformedError: A token or a proof can't be read.
+        DeniedError: It proves nobody now, and why.
+    """
+    told = _TOKEN.fullmatch(request.authorization)
+    if told is None:
+        raise BadProofError("the authorization is no token of a kind that is taken")  # 1
+    scheme, text = told[1].lower(), told[2]
+    if scheme == "bearer":
+        if request.dpop:
+            raise BadProofError("a proof of a key comes with a token that is shown as `Bearer`")  # 2
+        return Shower(
+            verified=verification.verify(text, audience=audience, shown=_certificate(request)), claim=None
+        )
+    proof = read_dpop(
+        [request.dpop] if request.dpop else [],
+        request=DpopRequest(
+            method=request.method,
+            uri=request.uri,
+            token=BoundToken(digest=token_hash(text), jkt=_claimed_key(text)),
+        ),
+        check=means.tokens,
+        now=means.clock.now(),
+    )  # 2
+    shown = Binding(kind=BindingKind.DPOP, thumbprint=proof.jkt)
+    verified = verification.verify(text, audience=audience, shown=shown)
+    space = verified.principal.namespace
+    return Shower(
+        verified=verified,
+        claim=claim_of(space, ClaimKind.DPOP, proof.jkt, proof.id, until=proof.until),
+    )
+
+
+def _certificate(request: Request) -> Binding | None:
+    """The key of the client's certificate (rule 3)."""
+    if not request.certificate:
+        return None
+    thumbprint = encode_base64url(sha256(request.certificate).digest())
+    return Binding(kind=BindingKind.MTLS, thumbprint=thumbprint)
+
+
+def _claimed_key(text: str) -> str:
+    """The key that a token says it is bound to; whether it is, its row says afterwards."""
+    try:
+        jws = parse_jws(text, kind=TASK_TOKEN)
+    except TokenClaimsError:
+        jws = parse_jws(text, kind=PERSON_TOKEN)
+    bound = jws.claimed.rest.get("cnf")
+    claimed = bound.get("jkt") if isinstance(bound, dict) else None
+    return claimed if isinstance(claimed, str) else ""
