@@ -186,6 +186,12 @@ def test_only_the_text_itself_is_what_a_selector_wants(claims: dict[str, Any]) -
         select_agent(shown(claims=claims), [selector])
 
 
+def test_a_number_or_a_truth_is_not_the_text_that_writes_it() -> None:
+    for said in (1, True, [1]):
+        with pytest.raises(UnselectedError):
+            select_agent(shown(claims={"n": said}), [made(claims=[("/n", str(said))])])
+
+
 def test_a_pointer_leads_through_objects_and_names_that_hold_its_own_signs() -> None:
     selector = made(claims=[("/kubernetes.io/serviceaccount/a~1b~0c", "x")])
     inside = {"serviceaccount": {"a/b~c": "x"}}

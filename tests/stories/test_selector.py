@@ -12,6 +12,7 @@ from taskbound.core.decision import Allowance
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.core.identity import InactiveAgentError, NotOwnerError, UnknownIdentityError, UnprovenError
 from taskbound.core.identity.credential import Credential
+from taskbound.core.identity.oidc import parse_identity_issuer
 from taskbound.core.identity.proof import PrincipalKind, WorkloadKind, WorkloadProof
 from taskbound.core.identity.selector import (
     Selector,
@@ -23,10 +24,12 @@ from taskbound.core.identity.selector import (
     selector_id,
 )
 from taskbound.flows.identity import register_person
+from taskbound.flows.identity.issuers import add_identity_issuer
 from taskbound.flows.identity.person import IdentityExistsError
 from taskbound.flows.identity.selectors import add_selector, drop_selector
 from taskbound.flows.identity.workload import Proofs
 from taskbound.flows.means import Actor
+from tests.tokens import es256
 from tests.world import ANN, World
 
 if TYPE_CHECKING:
@@ -60,7 +63,17 @@ def world(store: Store) -> World:
     register_person(made.means, SPACE, "eve", uid=1001, actor=ANN)
     made.add_agent("coder")
     made.add_agent("other")
+    believe(made)
     return made
+
+
+def believe(world: World) -> None:
+    """Have an issuer named `github`, of which nothing is asked here."""
+    keys = json.dumps({"keys": [es256("k1").members]}).encode()
+    issuer = parse_identity_issuer(
+        SPACE, "github", issuer="https://example.com", audience="", use="workloads", keys=keys
+    )
+    add_identity_issuer(world.means, issuer, actor=ANN, owns=True)
 
 
 def selector(agent: str = "coder", *subjects: str, **claims: str) -> Selector:
@@ -133,6 +146,7 @@ def test_of_two_daemons_that_add_meeting_selectors_at_once_one_is_refused(
     register_person(first.means, SPACE, "ann", uid=1000, actor=ANN)
     first.add_agent("coder")
     first.add_agent("other")
+    believe(first)
     second = World(store=stores[1], clock=first.clock, chance=first.chance)
     for turn in range(8):
         barrier = threading.Barrier(2)

@@ -99,6 +99,9 @@ Ask: TypeAlias = (
     | authorization.RemoveClient
     | authorization.ListClients
     | authorization.ShowClient
+    | workload.AddIdentityIssuer
+    | workload.RemoveIdentityIssuer
+    | workload.ListIdentityIssuers
     | workload.RenewAgentKey
     | workload.ListAgentKeys
     | workload.AssertAgentKey
@@ -204,6 +207,7 @@ Answer: TypeAlias = (
     | authorization.ClientRow
     | authorization.ClientRows
     | workload.SelectorRows
+    | workload.IdentityIssuerRows
     | workload.AgentKeyRows
     | workload.Assertion
     | people.PersonKeyDetail

@@ -1,18 +1,23 @@
-"""What proves agents: selectors, and keys that we keep."""
+"""What proves agents: selectors, keys that we keep, and issuers."""
 
 from __future__ import annotations
 
 from taskbound.wire.frame import Message
 
 __all__ = [
+    "AddIdentityIssuer",
     "AddSelector",
     "AgentKeyRow",
     "AgentKeyRows",
     "AssertAgentKey",
     "Assertion",
     "ClaimText",
+    "IdentityIssuerRow",
+    "IdentityIssuerRows",
     "ListAgentKeys",
+    "ListIdentityIssuers",
     "ListSelectors",
+    "RemoveIdentityIssuer",
     "RemoveSelector",
     "RenewAgentKey",
     "SelectorRow",
@@ -109,3 +114,50 @@ class Assertion(Message, frozen=True, tag="assertion", tag_field="is"):
 
     agent: str
     token: str
+
+
+class AddIdentityIssuer(Message, frozen=True, tag="agent:issuer-add", tag_field="op"):
+    """Have an issuer's word prove workloads or people. An act of the data directory's owner."""
+
+    name: str
+    issuer: str
+    """What its tokens say as `iss`: a URL."""
+    use: str = "workloads"
+    """`workloads` or `people`."""
+    audience: str = ""
+    """What its tokens say as `aud`; empty for `urn:taskbound:NAMESPACE`."""
+    keys: str = ""
+    """Its keys, a JWK set; empty where it publishes them."""
+    keys_at: str = ""
+    """Another origin than its own at which it may publish them."""
+    private: bool = False
+    """Whether it may be at addresses that are not public."""
+
+
+class RemoveIdentityIssuer(Message, frozen=True, tag="agent:issuer-remove", tag_field="op"):
+    """Have its word prove nobody any more. An act of the data directory's owner."""
+
+    name: str
+
+
+class ListIdentityIssuers(Message, frozen=True, tag="agent:issuer-list", tag_field="op"):
+    """Ask whose word proves workloads and people."""
+
+
+class IdentityIssuerRow(Message, frozen=True):
+    """One issuer of identities."""
+
+    name: str
+    issuer: str
+    audience: str
+    use: str
+    keys: tuple[str, ...]
+    """Names of its keys, where they were written down."""
+    keys_at: str
+    private: bool
+
+
+class IdentityIssuerRows(Message, frozen=True, tag="identity-issuers", tag_field="is"):
+    """Issuers of identities, by name."""
+
+    rows: tuple[IdentityIssuerRow, ...]

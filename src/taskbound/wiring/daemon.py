@@ -42,6 +42,7 @@ from taskbound.adapters.monitor.local import LocalMonitor
 from taskbound.adapters.policy.cedar import ApartLanguage, base_bundle
 from taskbound.core.decision import Allowance
 from taskbound.core.errors import TaskboundError, UnavailableError
+from taskbound.core.identity.proof import WorkloadKind
 from taskbound.flows.audit.sequencing import Sequencer, open_writer
 from taskbound.flows.means import Means
 from taskbound.flows.policy import Policies
@@ -58,7 +59,7 @@ from taskbound.wiring.rounds import Rounds
 from taskbound.wiring.start import answers
 from taskbound.wiring.store import DATABASE, OpenedStore, open_store
 from taskbound.wiring.trusting import Trusting
-from taskbound.wiring.verifiers import LaterSignatures, LaterSvids, LaterTokens
+from taskbound.wiring.verifiers import LaterOidc, LaterSignatures, LaterSvids, LaterTokens
 
 __all__ = ["HomeInUseError", "hold_home", "main", "read_origin"]
 
@@ -211,7 +212,8 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
     child, place = _signer_beside(home, told, origin, store)
     signer, token_signer = SocketSigner(place), SocketTokenSigner(place)
     sequencer = Sequencer(means, signer, origin)
-    daemon = Daemon(means, sequencer, token_signer, loop, _place(home, told), SocketCustody(place))
+    custody, verifiers = SocketCustody(place), {WorkloadKind.OIDC: LaterOidc(store, means.tokens)}
+    daemon = Daemon(means, sequencer, token_signer, loop, _place(home, told), custody, verifiers)
     _begin(daemon)
     beside = _keep_beside(home, socket_path, told, daemon)
     rounds = Rounds(daemon, signer, origin, child)

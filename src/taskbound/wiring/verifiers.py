@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskbound.core.clock import Instant
+    from taskbound.core.identity.credential import Credential
     from taskbound.core.identity.person_key import PersonKey, PersonKeyKind
     from taskbound.core.identity.selector import Shown
     from taskbound.core.identity.trust import Bundle
-    from taskbound.ports.identity import PublicHalf, Signatures, Svids
+    from taskbound.ports.identity import PublicHalf, Signatures, Svids, Verifier
+    from taskbound.ports.store import Store
     from taskbound.wire.jose import Compact, Jwk, SignatureCheck
 
-__all__ = ["LaterSignatures", "LaterSvids", "LaterTokens"]
+__all__ = ["LaterOidc", "LaterSignatures", "LaterSvids", "LaterTokens"]
 
 
 class LaterSignatures:
@@ -111,3 +113,27 @@ class LaterSvids:
         from taskbound.adapters.identity.spiffe.svids import SpiffeSvids  # noqa: PLC0415 -- 7 MB
 
         return SpiffeSvids()
+
+
+class LaterOidc:
+    """What issuers say of workloads, by `adapters/identity/oidc`."""
+
+    def __init__(self, store: Store, check: SignatureCheck) -> None:
+        """Verify with these."""
+        self._store = store
+        self._check = check
+
+    def verify(self, namespace: str, credential: Credential, now: Instant) -> Shown:
+        """What a token says.
+
+        Raises:
+            TaskboundError: It can't be read, is not believed, or nobody can tell now.
+        """
+        return self._own.verify(namespace, credential, now)
+
+    @cached_property
+    def _own(self) -> Verifier:
+        from taskbound.adapters.identity.oidc import IssuerKeys, OidcVerifier  # noqa: PLC0415 -- with what it needs
+        from taskbound.adapters.upstream.mcp.http.document import HttpDocuments  # noqa: PLC0415 -- TLS, 4 MB
+
+        return OidcVerifier(self._store, IssuerKeys(HttpDocuments()), self._check)

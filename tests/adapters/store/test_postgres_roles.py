@@ -31,6 +31,7 @@ KEPT = ("bundles_in_force", "person_keys", "namespaces", "person_groups", "kill_
 REMOVED = (
     "issuers",
     "selectors",
+    "identity_issuers",
     "token_clients",
     "token_requests",
     "token_refreshes",

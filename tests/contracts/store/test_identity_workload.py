@@ -7,6 +7,7 @@ import pytest
 
 from taskbound.core.clock import Instant
 from taskbound.core.identity.agent_key import AgentKey
+from taskbound.core.identity.oidc import IdentityIssuer, IssuerUse
 from taskbound.core.identity.proof import WorkloadKind
 from taskbound.core.identity.selector import Selector, selector_id
 from taskbound.ports.store import ConflictError
@@ -116,3 +117,47 @@ def test_a_key_that_has_ended_has_ended_when_it_did(store: Store) -> None:
     assert read(store, lambda seen: seen.workloads.agent_keys(SPACE)) == (
         replace(key("k1"), ended=Instant(5)),
     )
+
+
+def issuer(
+    name: str = "a", *, namespace: str = SPACE, own: str = "", use: IssuerUse = IssuerUse.WORKLOADS
+) -> IdentityIssuer:
+    return IdentityIssuer(
+        namespace=namespace,
+        name=name,
+        issuer=own or f"https://example.com/{name}",
+        audience="us",
+        use=use,
+        keys=b"{}",
+        keys_at="https://keys.example.com",
+        private=True,
+    )
+
+
+def put_issuer(store: Store, one: IdentityIssuer) -> None:
+    store.write(lambda tx: tx.workloads.put_identity_issuer(one))
+
+
+def test_issuers_of_identities_are_read_as_they_were_written_by_name_and_of_one_namespace(
+    store: Store,
+) -> None:
+    plain = replace(issuer("b"), keys=b"", keys_at="", private=False)
+    for one in (plain, issuer("a"), issuer("c", namespace=OTHER)):
+        put_issuer(store, one)
+    assert read(store, lambda seen: seen.workloads.identity_issuers(SPACE)) == (issuer("a"), plain)
+    assert store.write(lambda tx: tx.workloads.identity_issuers(SPACE)) == (issuer("a"), plain)
+
+
+def test_two_issuers_of_identities_share_no_name_and_for_one_use_not_what_they_write(store: Store) -> None:
+    put_issuer(store, issuer("a", own="x"))
+    for other in (issuer("a", own="y"), issuer("b", own="x")):
+        with pytest.raises(ConflictError):
+            put_issuer(store, other)
+    put_issuer(store, issuer("b", own="x", use=IssuerUse.PEOPLE))
+    put_issuer(store, issuer("a", own="x", namespace=OTHER))
+    for _ in range(2):
+        store.write(lambda tx: tx.workloads.drop_identity_issuer(SPACE, "a"))
+    put_issuer(store, issuer("c", own="x"))
+    found = read(store, lambda seen: seen.workloads.identity_issuers(SPACE))
+    assert [one.name for one in found] == ["b", "c"]
+    assert len(read(store, lambda seen: seen.workloads.identity_issuers(OTHER))) == 1

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.adapters.keys.file import AgentKeyFiles
+from taskbound.core.errors import TaskboundError
+from taskbound.core.identity import UnprovenError
 from taskbound.core.identity.credential import Credential
 from taskbound.core.identity.proof import WorkloadKind
 from taskbound.core.task import TaskEvent
@@ -118,5 +120,20 @@ def test_a_gateway_is_given_its_own_agents_and_what_it_started_none(tmp_path: Pa
             assert (await gateway.ask(AssertAgentKey(), Assertion)).agent == "coder"
             assert await code(gateway, "other") == "not-agent-process"
             assert await beneath(place, task, gateway=True) == "not-agent-process"
+
+    asyncio.run(story())
+
+
+def test_a_daemon_reads_every_kind_of_credential_that_its_wiring_and_its_store_can_prove(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            for kind in (WorkloadKind.KEY, WorkloadKind.X509_SVID, WorkloadKind.JWT_SVID):
+                with pytest.raises(TaskboundError) as caught:
+                    place.daemon.proofs.prove("default", Credential(kind=kind, raw=b"x"))
+                assert not isinstance(caught.value, UnprovenError)
+            with pytest.raises(UnprovenError):
+                place.daemon.proofs.prove("default", Credential(kind=WorkloadKind.OIDC, raw=b"x"))
 
     asyncio.run(story())

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 
 def test_a_selector_is_added_shown_and_removed_by_its_id(place: Installation) -> None:
     assert "no selectors" in place("agent", "selector", "list").out
+    assert "no issuers" in place("agent", "issuer", "list").out
+    unknown = place(
+        "agent", "selector", "add", "helper", "--kind", "oidc", "--issuer", "github", "--subject", "a"
+    )
+    assert (unknown.status, "[unknown-identity-issuer]" in unknown.err) == (3, True)
+    assert (
+        place("agent", "issuer", "add", "github", "--issuer", "https://example.com", "--private").status == 0
+    )
+    assert "published, also in a network" in place("agent", "issuer", "list").out
     words = (
         "--kind",
         "oidc",
@@ -34,7 +43,10 @@ def test_a_selector_is_added_shown_and_removed_by_its_id(place: Installation) ->
     assert place("agent", "selector", "list", "nobody", "--json").document["rows"] == []
     again = place("agent", "selector", "add", "helper", *words)
     assert (again.status, "[identity-exists]" in again.err) == (3, True)
+    held = place("agent", "issuer", "remove", "github", "--yes")
+    assert (held.status, "[issuer-in-use]" in held.err) == (3, True)
     assert place("agent", "selector", "remove", "helper", row["id"], "--yes").status == 0
+    assert place("agent", "issuer", "remove", "github", "--yes").status == 0
     gone = place("agent", "selector", "remove", "helper", row["id"], "--yes")
     assert (gone.status, "[unknown-selector]" in gone.err) == (3, True)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from taskbound.core.audit.events import AgentKeyChanged
+from taskbound.core.audit.events.workload import AgentKeyChanged
 from taskbound.core.errors import TaskboundError, UnavailableError
 from taskbound.core.identity import NotOwnerError, UnknownIdentityError
 from taskbound.core.identity.agent_key import AgentKey, UnknownAgentKeyError

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from taskbound.core.audit.events import SelectorAdded, SelectorRemoved
+from taskbound.core.audit.events.workload import SelectorAdded, SelectorRemoved
 from taskbound.core.identity import NotOwnerError, UnknownIdentityError
+from taskbound.core.identity.oidc import IssuerUse, UnknownIdentityIssuerError
+from taskbound.core.identity.proof import WorkloadKind
 from taskbound.core.identity.selector import UnknownSelectorError, require_apart, selector_id
 from taskbound.flows.identity.person import IdentityExistsError
 
@@ -29,6 +31,7 @@ def add_selector(means: Means, selector: Selector, *, actor: Actor, owns: bool) 
         UnknownIdentityError: There is no such agent.
         NotOwnerError: Rule 1.
         IdentityExistsError: It has this selector.
+        UnknownIdentityIssuerError: Nobody's word proves workloads here under that name.
         SelectorOverlapError: One credential could be another agent's too (rule 2).
     """
     name = selector_id(selector)
@@ -38,6 +41,7 @@ def add_selector(means: Means, selector: Selector, *, actor: Actor, owns: bool) 
         _require_owner(tx, selector.namespace, selector.agent, actor, owns=owns)
         if any(one.agent == selector.agent and selector_id(one) == name for one in known):
             raise IdentityExistsError(f"agent `{selector.agent}` has this selector: `{name}`")
+        _require_issuer(tx, selector)
         require_apart(selector, known)
         tx.workloads.put_selector(selector)
         event = SelectorAdded(
@@ -85,3 +89,12 @@ def _require_owner(tx: Transaction, namespace: str, name: str, actor: Actor, *, 
         raise NotOwnerError(
             f"only the owner of agent `{name}` says what proves it, and that is `{agent.owner}`"
         )  # 1
+
+
+def _require_issuer(tx: Transaction, selector: Selector) -> None:
+    """Go on only with an issuer that there is: who adds one later would be whom others had meant."""
+    if selector.kind is not WorkloadKind.OIDC:
+        return
+    known = tx.workloads.identity_issuers(selector.namespace)
+    if not any((one.name, one.use) == (selector.issuer, IssuerUse.WORKLOADS) for one in known):
+        raise UnknownIdentityIssuerError(f"no issuer of workloads is named `{selector.issuer}`")

@@ -13,7 +13,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.audit.events import ProofRefused, RefusalsDropped
+from taskbound.core.audit.events import RefusalsDropped
+from taskbound.core.audit.events.workload import ProofRefused
 from taskbound.core.decision import Quota, TooManyRefusalsError
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity import UnknownIdentityError, UnprovenError, require_active

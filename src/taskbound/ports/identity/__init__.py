@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from taskbound.ports.identity.answered import AnsweredWrites
 from taskbound.ports.identity.custody import Custody
+from taskbound.ports.identity.documents import Documents, IssuerUnreachableError
 from taskbound.ports.identity.identities import IdentityReads, IdentityWrites, PublicHalf, Signatures
 from taskbound.ports.identity.trust import BundleSource, Svids, TrustReads, TrustWrites
 from taskbound.ports.identity.workload import Verifier, WorkloadReads, WorkloadWrites
@@ -12,8 +13,10 @@ __all__ = [
     "AnsweredWrites",
     "BundleSource",
     "Custody",
+    "Documents",
     "IdentityReads",
     "IdentityWrites",
+    "IssuerUnreachableError",
     "PublicHalf",
     "Signatures",
     "Svids",

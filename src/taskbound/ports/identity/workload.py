@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.identity.agent_key import AgentKey
     from taskbound.core.identity.credential import Credential
+    from taskbound.core.identity.oidc import IdentityIssuer
     from taskbound.core.identity.proof import WorkloadKind
     from taskbound.core.identity.selector import Selector, Shown
 
@@ -47,6 +48,12 @@ class WorkloadReads(Protocol):
     def agent_key(self, namespace: str, kid: str) -> AgentKey | None:
         """The key of this id."""
 
+    def identity_issuers(self, namespace: str) -> tuple[IdentityIssuer, ...]:
+        """Every issuer of identities, by name.
+
+        In a transaction no other one adds or removes any until its end.
+        """
+
 
 class WorkloadWrites(WorkloadReads, Protocol):
     """Writes it."""
@@ -65,3 +72,12 @@ class WorkloadWrites(WorkloadReads, Protocol):
 
     def end_agent_key(self, namespace: str, kid: str, at: Instant) -> None:
         """Have the key count no more; nothing happens to one that has ended."""
+
+    def put_identity_issuer(self, issuer: IdentityIssuer) -> None:
+        """Write a new issuer.
+
+        MUST raise `ConflictError` when there is one of its name, or one that writes itself so for its use.
+        """
+
+    def drop_identity_issuer(self, namespace: str, name: str) -> None:
+        """Forget the issuer; nothing happens when there is none."""

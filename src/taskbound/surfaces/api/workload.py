@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from taskbound.core.identity.oidc import parse_identity_issuer
 from taskbound.core.identity.selector import parse_selector, selector_id
+from taskbound.flows.identity.issuers import add_identity_issuer, drop_identity_issuer
 from taskbound.flows.identity.selectors import add_selector, drop_selector
 from taskbound.wire import workload as wire
 from taskbound.wire.connection import Done
+from taskbound.wire.jose import parse_foreign_jwks
 
 if TYPE_CHECKING:
+    from taskbound.core.identity.oidc import IdentityIssuer
     from taskbound.core.identity.selector import Selector
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["list_selectors", "put_selector", "remove_selector"]
+__all__ = [
+    "list_issuers",
+    "list_selectors",
+    "put_issuer",
+    "put_selector",
+    "remove_issuer",
+    "remove_selector",
+]
 
 
 async def put_selector(daemon: Daemon, connection: Connection, ask: wire.AddSelector) -> Answer:
@@ -56,6 +67,62 @@ async def list_selectors(daemon: Daemon, connection: Connection, ask: wire.ListS
         return wire.SelectorRows(rows=tuple(_row(one) for one in found if ask.agent in {"", one.agent}))
 
     return await daemon.read(read)
+
+
+async def put_issuer(daemon: Daemon, connection: Connection, ask: wire.AddIdentityIssuer) -> Answer:
+    """Have an issuer's word prove workloads or people."""
+    issuer = parse_identity_issuer(
+        connection.namespace,
+        ask.name,
+        issuer=ask.issuer,
+        audience=ask.audience,
+        use=ask.use,
+        keys=ask.keys.encode(),
+        keys_at=ask.keys_at,
+        private=ask.private,
+    )
+
+    def work() -> None:
+        actor, owns = daemon.require_giver(connection)
+        add_identity_issuer(daemon.means, issuer, actor=actor, owns=owns)
+
+    await daemon.first(work)
+    return Done()
+
+
+async def remove_issuer(daemon: Daemon, connection: Connection, ask: wire.RemoveIdentityIssuer) -> Answer:
+    """Have its word prove nobody any more."""
+
+    def work() -> None:
+        actor, owns = daemon.require_giver(connection)
+        drop_identity_issuer(daemon.means, connection.namespace, ask.name, actor=actor, owns=owns)
+
+    await daemon.first(work)
+    return Done()
+
+
+async def list_issuers(daemon: Daemon, connection: Connection, _ask: wire.ListIdentityIssuers) -> Answer:
+    """Whose word proves workloads and people."""
+
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            found = snapshot.workloads.identity_issuers(connection.namespace)
+        return wire.IdentityIssuerRows(rows=tuple(map(_issuer_row, found)))
+
+    return await daemon.read(read)
+
+
+def _issuer_row(issuer: IdentityIssuer) -> wire.IdentityIssuerRow:
+    keys = parse_foreign_jwks(issuer.keys) if issuer.keys else ()
+    return wire.IdentityIssuerRow(
+        name=issuer.name,
+        issuer=issuer.issuer,
+        audience=issuer.audience,
+        use=issuer.use.value,
+        keys=tuple(sorted({one.kid or one.thumbprint for one in keys})),
+        keys_at=issuer.keys_at,
+        private=issuer.private,
+    )
 
 
 def _row(selector: Selector) -> wire.SelectorRow:

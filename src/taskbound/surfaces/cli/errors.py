@@ -103,7 +103,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         token-audience token-expired token-issuer token-key token-not-yet token-unproven
         too-long-to-show too-many-holds too-many-questions too-many-refusals tool-changed
         tool-without-owner tree-too-large
-        not-agent-process unknown-agent-key
+        issuer-in-use not-agent-process unknown-agent-key unknown-identity-issuer
         selected-twice selector-overlap unknown-selector unselected
         shadowed-resource stray-question unable-client unbridgeable unknown-resource
         unknown-action unknown-approval unknown-bundle unknown-identity unknown-issuer unknown-key
@@ -129,7 +129,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         home-in-use moving-in-force
         key-exists key-exposed key-foreign key-in-use key-missing key-torn key-unusable level-refused
         list-refused
-        monitor-unreachable newer-database no-data-directory not-covered not-reached not-recorded not-signed
+        issuer-unreachable monitor-unreachable newer-database no-data-directory not-covered
+        not-reached not-recorded not-signed
         not-wired old-database-server older-database other-rules outcome-owed overloaded page-unavailable
         key-package-missing token-key-gone token-key-weak
         permit-lapsed

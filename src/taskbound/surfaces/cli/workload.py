@@ -1,4 +1,4 @@
-"""`taskbound agent selector|key|assertion`: what proves an agent."""
+"""`taskbound agent issuer|selector|key|assertion`: what proves an agent."""
 
 from __future__ import annotations
 
@@ -8,27 +8,51 @@ import typer
 
 from taskbound.surfaces.cli.identity import NameArgument
 from taskbound.surfaces.cli.leaving import agents
-from taskbound.surfaces.cli.reading import BadInputError
+from taskbound.surfaces.cli.reading import BadInputError, read_file
 from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
 from taskbound.wire.connection import Done
 from taskbound.wire.workload import (
+    AddIdentityIssuer,
     AddSelector,
     AgentKeyRows,
     AssertAgentKey,
     Assertion,
     ClaimText,
+    IdentityIssuerRow,
+    IdentityIssuerRows,
     ListAgentKeys,
+    ListIdentityIssuers,
     ListSelectors,
+    RemoveIdentityIssuer,
     RemoveSelector,
     RenewAgentKey,
     SelectorRows,
 )
 
-__all__ = ["add", "agents", "assertion", "keys", "list_all", "list_keys", "remove", "renew", "selectors"]
+__all__ = [
+    "add",
+    "add_issuer",
+    "agents",
+    "assertion",
+    "issuers",
+    "keys",
+    "list_all",
+    "list_issuers",
+    "list_keys",
+    "remove",
+    "remove_issuer",
+    "renew",
+    "selectors",
+]
 
 selectors = group("selector", "What a credential must say to prove an agent.")
 keys = group("key", "The key of an agent, kept where its own processes can't read it.")
+IssuerArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="Its short name here, such as github.", show_default=False)
+]
+issuers = group("issuer", "Whose word proves workloads or people, by OpenID Connect.")
+agents.add_typer(issuers)
 agents.add_typer(selectors)
 agents.add_typer(keys)
 
@@ -120,6 +144,77 @@ def remove(
     session.confirm(f"Remove {shown(selector)}? Such credentials prove {shown(name)} no more.")
     done = session.ask(RemoveSelector(agent=name, selector=selector), Done)
     session.done(done, f"{shown(selector)} proves {shown(name)} no more")
+
+
+@command(
+    issuers,
+    "add",
+    examples="taskbound agent issuer add github --issuer https://token.actions.githubusercontent.com\n"
+    "taskbound agent issuer add staff --for people --issuer https://id.example.com --audience taskbound",
+)
+def add_issuer(  # noqa: PLR0917  # what an issuer is made of, each an option
+    session: Session,
+    name: IssuerArgument,
+    issuer: Annotated[str, typer.Option("--issuer", help="Its URL, exactly as its tokens say it (`iss`).")],
+    use: Annotated[str, typer.Option("--for", help="workloads or people.")] = "workloads",
+    audience: Annotated[
+        str,
+        typer.Option(
+            "--audience", help="What its tokens say as `aud`; urn:taskbound:NAMESPACE if not given."
+        ),
+    ] = "",
+    keys: Annotated[
+        str,
+        typer.Option(
+            "--keys", metavar="FILE", help="Its public keys, a JWK set, where it is not to be asked for them."
+        ),
+    ] = "",
+    keys_at: Annotated[
+        str, typer.Option("--keys-at", help="Another origin than its own at which it publishes its keys.")
+    ] = "",
+    private: Annotated[
+        bool, typer.Option("--private", help="It may be at addresses that are not public.")
+    ] = False,
+) -> None:
+    """Have an issuer's word prove workloads or people: for the account that owns the data directory."""
+    try:
+        text = read_file(keys).decode() if keys else ""
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"`{shown(keys)}` holds no keys: it is not UTF-8") from error
+    ask = AddIdentityIssuer(
+        name=name, issuer=issuer, use=use, audience=audience, keys=text, keys_at=keys_at, private=private
+    )
+    session.done(session.ask(ask, Done), f"issuer {shown(name)} proves {shown(use)}")
+
+
+@command(issuers, "list", examples="taskbound agent issuer list")
+def list_issuers(session: Session) -> None:
+    """List whose word proves workloads and people."""
+    found = session.ask(ListIdentityIssuers(), IdentityIssuerRows)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    session.screen.table(
+        ("NAME", "PROVES", "ISSUER", "AUDIENCE", "KEYS"),
+        [
+            (one.name, one.use, one.issuer, one.audience, ", ".join(one.keys) or _published(one))
+            for one in found.rows
+        ],
+        "no issuers; add one with `taskbound agent issuer add`",
+    )
+
+
+@command(issuers, "remove", asks=True, examples="taskbound agent issuer remove github --yes")
+def remove_issuer(session: Session, name: IssuerArgument) -> None:
+    """Have an issuer's word prove nobody any more; refused while selectors name it."""
+    session.confirm(f"Remove the issuer {shown(name)}? Its word proves nobody any more.")
+    done = session.ask(RemoveIdentityIssuer(name=name), Done)
+    session.done(done, f"issuer {shown(name)} removed")
+
+
+def _published(one: IdentityIssuerRow) -> str:
+    where = f"published at {one.keys_at}" if one.keys_at else "published"
+    return f"{where}, also in a network of your own" if one.private else where
 
 
 @command(keys, "renew", asks=True, examples="taskbound agent key renew helper --yes")

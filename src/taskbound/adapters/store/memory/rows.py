@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from taskbound.core.identity.agent_key import AgentKey
     from taskbound.core.identity.answered import Answered
     from taskbound.core.identity.issuer import Issuer
+    from taskbound.core.identity.oidc import IdentityIssuer
     from taskbound.core.identity.person_key import Namespace, PersonKey
     from taskbound.core.identity.selector import Selector
     from taskbound.core.identity.trust import Trust
@@ -125,6 +126,7 @@ class Tables:
     selectors: Rows[tuple[str, str], Selector] = field(default_factory=Rows)
     agent_keys: Rows[tuple[str, str], AgentKey] = field(default_factory=Rows)
     trusts: Rows[tuple[str, str], Trust] = field(default_factory=Rows)
+    identity_issuers: Rows[tuple[str, str], IdentityIssuer] = field(default_factory=Rows)
     evidence: Rows[tuple[str, str], str] = field(default_factory=Rows)
     namespaces: Rows[str, Namespace] = field(default_factory=Rows)
     groups: Rows[tuple[str, str], Group] = field(default_factory=Rows)

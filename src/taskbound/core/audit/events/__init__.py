@@ -112,12 +112,7 @@ from taskbound.core.audit.events.work import (
     TaskStarted,
     TaskStepped,
 )
-from taskbound.core.audit.events.workload import (
-    AgentKeyChanged,
-    ProofRefused,
-    SelectorAdded,
-    SelectorRemoved,
-)
+from taskbound.core.audit.events.workload import WorkloadEvent
 
 __all__ = [
     "EVENTS",
@@ -128,7 +123,6 @@ __all__ = [
     "ActionUndecided",
     "AdmissionEnded",
     "AgentCeilingChanged",
-    "AgentKeyChanged",
     "AgentPeopleChanged",
     "AgentRiskChanged",
     "AmendmentAnswered",
@@ -173,11 +167,8 @@ __all__ = [
     "PolicyRebased",
     "PolicyRefused",
     "PolicyRolledBack",
-    "ProofRefused",
     "RefusalsDropped",
     "RunRegistered",
-    "SelectorAdded",
-    "SelectorRemoved",
     "TaskAccounted",
     "TaskAmended",
     "TaskBearerMade",
@@ -208,7 +199,8 @@ __all__ = [
 ]
 
 Event: TypeAlias = (
-    WriterStarted
+    WorkloadEvent
+    | WriterStarted
     | IdentityRegistered
     | IdentityChanged
     | AgentCeilingChanged
@@ -287,10 +279,6 @@ Event: TypeAlias = (
     | CodeRefused
     | ConsentMistyped
     | ClientRemoved
-    | ProofRefused
-    | SelectorAdded
-    | SelectorRemoved
-    | AgentKeyChanged
 )
 """Everything that can be recorded."""
 

@@ -1,11 +1,19 @@
-"""What proves an agent: selectors, keys of ours, and proofs that were refused."""
+"""What proves an agent: selectors, keys of ours, issuers, and proofs that were refused."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
-__all__ = ["AgentKeyChanged", "ProofRefused", "SelectorAdded", "SelectorRemoved"]
+__all__ = [
+    "AgentKeyChanged",
+    "IdentityIssuerAdded",
+    "IdentityIssuerRemoved",
+    "ProofRefused",
+    "SelectorAdded",
+    "SelectorRemoved",
+    "WorkloadEvent",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,3 +71,45 @@ class AgentKeyChanged:
     """Those that count no more."""
     by: str
     proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityIssuerAdded:
+    """Somebody outside was named whose word proves workloads or people."""
+
+    kind: ClassVar[str] = "identity-issuer-added"
+    name: str
+    issuer: str
+    audience: str
+    use: str
+    """`workloads` or `people`."""
+    keys: tuple[str, ...]
+    """Thumbprints of its keys, where they were written down; none where it publishes them."""
+    keys_at: str
+    """Another origin at which they may be."""
+    private: bool
+    """Whether it may be at addresses that are not public."""
+    by: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityIssuerRemoved:
+    """Their word proves nobody any more."""
+
+    kind: ClassVar[str] = "identity-issuer-removed"
+    name: str
+    issuer: str
+    by: str
+    proof: str
+
+
+WorkloadEvent: TypeAlias = (
+    AgentKeyChanged
+    | IdentityIssuerAdded
+    | IdentityIssuerRemoved
+    | ProofRefused
+    | SelectorAdded
+    | SelectorRemoved
+)
+"""Whatever is recorded of what proves agents."""

@@ -1,4 +1,4 @@
-"""Selectors and keys of agents, in memory."""
+"""Selectors and keys of agents, and issuers of identities, in memory."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from taskbound.adapters.store.memory.rows import Tables
     from taskbound.core.clock import Instant
     from taskbound.core.identity.agent_key import AgentKey
+    from taskbound.core.identity.oidc import IdentityIssuer
     from taskbound.core.identity.proof import WorkloadKind
     from taskbound.core.identity.selector import Selector
 
@@ -68,3 +69,19 @@ class MemoryWorkloads:
         found = self.agent_key(namespace, kid)
         if found is not None and found.ended is None:
             self._tables.agent_keys.put((namespace, kid), replace(found, ended=at))
+
+    def identity_issuers(self, namespace: str) -> tuple[IdentityIssuer, ...]:
+        """Every issuer of identities, by name."""
+        found = [one for one in self._tables.live().identity_issuers.values() if one.namespace == namespace]
+        return tuple(sorted(found, key=lambda one: one.name))
+
+    def put_identity_issuer(self, issuer: IdentityIssuer) -> None:
+        """Write a new issuer."""
+        for one in self.identity_issuers(issuer.namespace):
+            if one.name == issuer.name or (one.issuer, one.use) == (issuer.issuer, issuer.use):
+                self._tables.conflict(f"issuer `{issuer.name}`")
+        self._tables.identity_issuers.put((issuer.namespace, issuer.name), issuer)
+
+    def drop_identity_issuer(self, namespace: str, name: str) -> None:
+        """Forget the issuer."""
+        self._tables.live().identity_issuers.put((namespace, name), None)

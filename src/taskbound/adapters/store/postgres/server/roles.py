@@ -48,6 +48,7 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "namespaces": _KEPT,
         "issuers": _REMOVABLE,
         "selectors": _REMOVABLE,
+        "identity_issuers": _REMOVABLE,
         "agent_keys": (*_APPENDED, "UPDATE (ended)"),
         "trusts": _REMOVABLE,
         "agents": _KEPT,

@@ -1,4 +1,4 @@
-"""Selectors and keys of agents, in rows."""
+"""Selectors and keys of agents, and issuers of identities, in rows."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from taskbound.adapters.store.sql.rows.columns import json_texts, read_texts
 from taskbound.adapters.store.sql.rows.statement import Statement, given
-from taskbound.adapters.store.sql.schema import agent_keys, selectors
+from taskbound.adapters.store.sql.schema import agent_keys, identity_issuers, selectors
 from taskbound.core.clock import Instant
 from taskbound.core.identity.agent_key import AgentKey
+from taskbound.core.identity.oidc import IdentityIssuer, IssuerUse
 from taskbound.core.identity.proof import WorkloadKind
 from taskbound.core.identity.selector import Selector, selector_id
 
@@ -43,6 +44,16 @@ _END_KEY: Final = Statement(
     update(agent_keys)
     .where(agent_keys.c.namespace == _SPACE, agent_keys.c.kid == given("kid"), agent_keys.c.ended == 0)
     .values(ended=bindparam("at"))
+)
+
+_ISSUERS: Final = Statement(
+    select(identity_issuers).where(identity_issuers.c.namespace == _SPACE).order_by(identity_issuers.c.name)
+)
+_PUT_ISSUER: Final = Statement(insert(identity_issuers))
+_DROP_ISSUER: Final = Statement(
+    delete(identity_issuers).where(
+        identity_issuers.c.namespace == _SPACE, identity_issuers.c.name == given("name")
+    )
 )
 
 
@@ -109,6 +120,28 @@ class SqlWorkloads:
         """Have the key count no more."""
         self._link.change(_END_KEY.text, _END_KEY.values(namespace=namespace, kid=kid, at=at))
 
+    def identity_issuers(self, namespace: str) -> tuple[IdentityIssuer, ...]:
+        """Every issuer of identities, by name."""
+        return self._link.all(_issuer, _ISSUERS.text, _ISSUERS.values(namespace=namespace))
+
+    def put_identity_issuer(self, issuer: IdentityIssuer) -> None:
+        """Write a new issuer."""
+        values = _PUT_ISSUER.values(
+            namespace=issuer.namespace,
+            name=issuer.name,
+            issuer=issuer.issuer,
+            audience=issuer.audience,
+            use=issuer.use.value,
+            keys=issuer.keys,
+            keys_at=issuer.keys_at,
+            private=int(issuer.private),
+        )
+        self._link.change(_PUT_ISSUER.text, values)
+
+    def drop_identity_issuer(self, namespace: str, name: str) -> None:
+        """Forget the issuer."""
+        self._link.change(_DROP_ISSUER.text, _DROP_ISSUER.values(namespace=namespace, name=name))
+
 
 def _selector(  # the columns of a row, in order
     namespace: str, _id: str, agent: str, kind: str, issuer: str, subjects: str, claims: str
@@ -133,4 +166,19 @@ def _agent_key(  # the columns of a row, in order
         public=bytes(public),
         made=Instant(made),
         ended=Instant(ended) if ended else None,
+    )
+
+
+def _issuer(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
+    namespace: str, name: str, issuer: str, audience: str, use: str, keys: bytes, keys_at: str, private: int
+) -> IdentityIssuer:
+    return IdentityIssuer(
+        namespace=namespace,
+        name=name,
+        issuer=issuer,
+        audience=audience,
+        use=IssuerUse(use),
+        keys=bytes(keys),
+        keys_at=keys_at,
+        private=bool(private),
     )

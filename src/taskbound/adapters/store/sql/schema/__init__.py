@@ -48,7 +48,7 @@ from taskbound.adapters.store.sql.schema.columns import (
 from taskbound.adapters.store.sql.schema.secret import upstream_secrets
 from taskbound.adapters.store.sql.schema.token import claims, token_keys, tokens
 from taskbound.adapters.store.sql.schema.trust import trusts
-from taskbound.adapters.store.sql.schema.workload import agent_keys, selectors
+from taskbound.adapters.store.sql.schema.workload import agent_keys, identity_issuers, selectors
 
 __all__ = [
     "METADATA",
@@ -65,6 +65,7 @@ __all__ = [
     "checkpoints",
     "claims",
     "heartbeats",
+    "identity_issuers",
     "issuers",
     "kill_switches",
     "namespaces",

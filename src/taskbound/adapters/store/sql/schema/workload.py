@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Index, PrimaryKeyConstraint, Table
+from sqlalchemy import Index, PrimaryKeyConstraint, Table, UniqueConstraint
 
 from taskbound.adapters.store.sql.schema.columns import (
     METADATA,
@@ -14,7 +14,7 @@ from taskbound.adapters.store.sql.schema.columns import (
     whole_column,
 )
 
-__all__ = ["agent_keys", "selectors"]
+__all__ = ["agent_keys", "identity_issuers", "selectors"]
 
 selectors: Final = Table(
     "selectors",
@@ -42,5 +42,21 @@ agent_keys: Final = Table(
     whole_column("ended"),  # 0 for one that counts
     PrimaryKeyConstraint("namespace", "kid"),
     partial_index("agent_keys_standing", "namespace", "agent", where="ended = 0", unique=True),
+    sqlite_strict=True,
+)
+
+identity_issuers: Final = Table(
+    "identity_issuers",
+    METADATA,
+    text_column("namespace"),
+    text_column("name"),
+    text_column("issuer"),
+    text_column("audience"),
+    text_column("use"),
+    bytes_column("keys"),
+    text_column("keys_at"),
+    whole_column("private"),
+    PrimaryKeyConstraint("namespace", "name"),
+    UniqueConstraint("namespace", "issuer", "use"),
     sqlite_strict=True,
 )

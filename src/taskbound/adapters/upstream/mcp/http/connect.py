@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -53,13 +54,17 @@ async def look_up(host: str, port: int) -> Sequence[str]:
 class Dialer:
     """Makes and keeps connections to one server."""
 
-    def __init__(self, remote: Remote, *, patience: float, look: LookUp = look_up) -> None:
+    def __init__(
+        self, remote: Remote, *, patience: float, look: LookUp = look_up, private: bool = False
+    ) -> None:
         """Prepare; nothing is connected.
 
         Args:
             remote: The pinned server.
             patience: Seconds for one connection, from the look-up to the end of TLS.
             look: Finds a name's addresses.
+            private: Whether the person said of this place that its name may lead to a network of their own;
+                to addresses of the link itself, of nobody and of many it never does.
 
         Raises:
             ServerChangedError: The pinned file of authorities is another one.
@@ -67,6 +72,7 @@ class Dialer:
         self._remote = remote
         self._patience = patience
         self._look = look
+        self._private = private
         self._context = _context(remote.authorities) if remote.read.scheme == "https" else None
         self._idle: list[tuple[Wire, asyncio.TimerHandle]] = []
         self.key = ""
@@ -139,12 +145,20 @@ class Dialer:
             found = list(dict.fromkeys(await self._look(host, port)))
         except (OSError, UnicodeError) as error:
             raise NotReachedError(f"nobody knows where `{shown(host)}` is") from error
-        if not found or not all(map(self._remote.admits, found)):
+        if not found or not all(map(self._admits, found)):
             raise NotReachedError(
                 f"the name `{shown(host)}` leads to an address that is not public",
                 remedy="pin the server by its address if it is meant to be in a network of your own",
             )
         return found[:_ADDRESSES]
+
+    def _admits(self, address: str) -> bool:
+        """Whether this address of the host is connected to (rule 1)."""
+        if not self._private:
+            return self._remote.admits(address)
+        seen = ip_address(address)
+        plain = seen.ipv4_mapped if isinstance(seen, IPv6Address) and seen.ipv4_mapped else seen
+        return not (plain.is_link_local or plain.is_multicast or plain.is_unspecified or plain.is_reserved)
 
     async def _to(self, address: str) -> Wire:
         """A connection to this address, which is the host's (rules 1 and 2)."""

@@ -172,7 +172,7 @@ class LookToken:
         self._token = ""
 
 
-async def exchange(
+async def exchange(  # noqa: PLR0913 - what an exchange is made of, each by its name
     place: Remote,
     verb: str,
     headers: Sequence[tuple[str, str]],
@@ -180,8 +180,12 @@ async def exchange(
     *,
     patience: float,
     look: LookUp,
+    private: bool = False,
 ) -> Said:
-    """One request and its answer, on a connection of its own (rules 1 and 2)."""
+    """One request and its answer, on a connection of its own (rules 1 and 2).
+
+    `private` as in `Dialer`.
+    """
     flowing = asyncio.Event()
     flowing.set()
     sent = (
@@ -193,7 +197,7 @@ async def exchange(
     )
     try:
         async with asyncio.timeout(patience):
-            wire = await Dialer(place, patience=_CONNECT, look=look).take()
+            wire = await Dialer(place, patience=_CONNECT, look=look, private=private).take()
             try:
                 exchange = Exchange(wire, flowing)
                 exchange.send(verb, place.target, sent, body)

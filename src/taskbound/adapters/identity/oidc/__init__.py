@@ -1,0 +1,8 @@
+"""What OpenID Connect issuers say of workloads and people, and their keys."""
+
+from __future__ import annotations
+
+from taskbound.adapters.identity.oidc.keys import IssuerKeys
+from taskbound.adapters.identity.oidc.verifier import OidcVerifier
+
+__all__ = ["IssuerKeys", "OidcVerifier"]

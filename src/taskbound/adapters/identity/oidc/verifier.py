@@ -1,0 +1,70 @@
+"""Workloads by an issuer's word: service accounts of Kubernetes, jobs of GitHub Actions, any other.
+
+1. The token goes through the strict gate (`wire/jose`, WORKLOAD_TOKEN), against the one issuer of the
+   namespace that it names for workloads, for the one audience that was written down for it.
+2. Which issuers are asked for keys was said by whoever owns the data directory: a token chooses among
+   those, and no other address.
+3. A workload shows the same token as often as it likes while it lives: what is issued for it is bound to a
+   key.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskbound.core.identity.oidc import IssuerUse, UnknownIdentityIssuerError
+from taskbound.core.identity.proof import WorkloadKind
+from taskbound.core.identity.selector import Shown
+from taskbound.wire.jose import WORKLOAD_TOKEN, TokenEncodingError, Trust, parse_jws, verify_jws
+
+if TYPE_CHECKING:
+    from taskbound.adapters.identity.oidc.keys import IssuerKeys
+    from taskbound.core.clock import Instant
+    from taskbound.core.identity.credential import Credential
+    from taskbound.ports.store import Store
+    from taskbound.wire.jose import SignatureCheck
+
+__all__ = ["OidcVerifier"]
+
+
+class OidcVerifier:
+    """Verifies tokens of issuers of workloads."""
+
+    def __init__(self, store: Store, keys: IssuerKeys, check: SignatureCheck) -> None:
+        """Verify with these."""
+        self._store = store
+        self._keys = keys
+        self._check = check
+
+    def verify(self, namespace: str, credential: Credential, now: Instant) -> Shown:
+        """What it says.
+
+        Raises:
+            MalformedError: It can't be read.
+            UnknownIdentityIssuerError: It is by nobody whose word counts here.
+            DeniedError: It is not believed.
+            UnavailableError: The issuer's keys are not to be had.
+        """
+        try:
+            text = credential.raw.decode("ascii")
+        except UnicodeDecodeError:
+            raise TokenEncodingError("a token is ASCII") from None
+        unverified = parse_jws(text, kind=WORKLOAD_TOKEN)
+        with self._store.read() as snapshot:
+            issuers = snapshot.workloads.identity_issuers(namespace)
+        named = unverified.claimed.issuer
+        issuer = next((one for one in issuers if (one.issuer, one.use) == (named, IssuerUse.WORKLOADS)), None)
+        if issuer is None:
+            raise UnknownIdentityIssuerError(
+                "the token is by an issuer whose word proves no workload here", where="iss"
+            )  # 2
+        keys = self._keys.keys(issuer, unverified.header.kid, now)
+        trust = Trust(issuer=issuer.issuer, audience=issuer.audience, keys=keys)
+        said = verify_jws(unverified, trust=trust, check=self._check, now=now).claims  # 1
+        return Shown(
+            kind=WorkloadKind.OIDC,
+            issuer=issuer.name,
+            subject=said.subject,
+            claims=said.rest,
+            until=said.expires,
+        )

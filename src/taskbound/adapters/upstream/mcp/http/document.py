@@ -1,0 +1,64 @@
+"""What issuers of identities publish, fetched as servers are spoken to (`connect`, `oauth.exchange`).
+
+1. Nothing is followed: a redirection is no document.
+2. An answer has `MAX_ANSWER` bytes at most, and the whole exchange 20 seconds.
+3. A name leads to public addresses only, unless the person said otherwise of this issuer; never to those of
+   the link itself, where clouds give out credentials.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from taskbound.adapters.upstream.mcp.http.connect import look_up
+from taskbound.adapters.upstream.mcp.http.oauth import exchange
+from taskbound.core.tool.name import shown
+from taskbound.core.tool.oauth.client import endpoint
+from taskbound.core.tool.oauth.errors import BadClientError, TokenUnavailableError
+from taskbound.ports.identity import IssuerUnreachableError
+
+if TYPE_CHECKING:
+    from taskbound.adapters.upstream.mcp.http.connect import LookUp
+
+__all__ = ["HttpDocuments"]
+
+_PATIENCE: Final = 20.0
+_OK: Final = 200
+_GONE: Final = frozenset({404, 410})
+_JSON: Final = frozenset({b"application/json", b"application/jwk-set+json"})
+
+
+class HttpDocuments:
+    """Fetches documents; for plain code, from any thread."""
+
+    def __init__(self, *, patience: float = _PATIENCE, look: LookUp = look_up) -> None:
+        """Fetch so.
+
+        Args:
+            patience: Seconds for one document.
+            look: Finds a name's addresses.
+        """
+        self._patience = patience
+        self._look = look
+
+    def fetch(self, url: str, *, private: bool) -> bytes | None:
+        """The document at this URL; None where there is none.
+
+        Raises:
+            IssuerUnreachableError: It is not reached, or gives no document.
+        """
+        try:
+            said = asyncio.run(
+                exchange(
+                    endpoint(url), "GET", (), b"", patience=self._patience, look=self._look, private=private
+                )
+            )
+        except (TokenUnavailableError, BadClientError) as error:
+            raise IssuerUnreachableError(error.message, remedy=error.advice) from error
+        if said.status in _GONE:
+            return None
+        if said.status != _OK or said.kind not in _JSON:
+            words = f"`{shown(url[:200])}` gives no JSON document: HTTP status {said.status}"
+            raise IssuerUnreachableError(words)  # 1
+        return said.body

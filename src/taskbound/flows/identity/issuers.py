@@ -1,0 +1,89 @@
+"""Issuers of identities: added and removed by the account that owns the data directory.
+
+Whoever names an issuer says who may be every agent that has a selector of it, or every person with an
+account there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskbound.core.audit.events.workload import IdentityIssuerAdded, IdentityIssuerRemoved
+from taskbound.core.identity import NotOwnerError
+from taskbound.core.identity.oidc import (
+    IssuerInUseError,
+    IssuerUse,
+    UnknownIdentityIssuerError,
+    require_alone,
+)
+from taskbound.core.identity.proof import WorkloadKind
+from taskbound.wire.jose import parse_foreign_jwks
+
+if TYPE_CHECKING:
+    from taskbound.core.identity.oidc import IdentityIssuer
+    from taskbound.flows.means import Actor, Means
+    from taskbound.ports.store import Transaction
+
+__all__ = ["add_identity_issuer", "drop_identity_issuer"]
+
+
+def add_identity_issuer(means: Means, issuer: IdentityIssuer, *, actor: Actor, owns: bool) -> None:
+    """Have this issuer's word count from now on.
+
+    Raises:
+        NotOwnerError: Somebody else than who owns the data directory says so.
+        IssuerExistsError: Its name, or what it writes as `iss`, is another's.
+        MalformedError: Its keys can't be read (`wire/jose`).
+    """
+    _require_owner(owns=owns)
+    keys = parse_foreign_jwks(issuer.keys) if issuer.keys else ()
+
+    def work(tx: Transaction) -> None:
+        require_alone(issuer, tx.workloads.identity_issuers(issuer.namespace))
+        tx.workloads.put_identity_issuer(issuer)
+        event = IdentityIssuerAdded(
+            name=issuer.name,
+            issuer=issuer.issuer,
+            audience=issuer.audience,
+            use=issuer.use.value,
+            keys=tuple(sorted({one.thumbprint for one in keys})),
+            keys_at=issuer.keys_at,
+            private=issuer.private,
+            by=actor.name,
+            proof=actor.proof,
+        )
+        tx.audit.append(issuer.namespace, means.writer, [event], means.clock.now())
+
+    means.store.write(work)
+
+
+def drop_identity_issuer(means: Means, namespace: str, name: str, *, actor: Actor, owns: bool) -> None:
+    """Have this issuer's word count no more.
+
+    Raises:
+        NotOwnerError: Somebody else than who owns the data directory says so.
+        UnknownIdentityIssuerError: There is none of this name.
+        IssuerInUseError: Selectors name it.
+    """
+    _require_owner(owns=owns)
+
+    def work(tx: Transaction) -> None:
+        found = next((one for one in tx.workloads.identity_issuers(namespace) if one.name == name), None)
+        if found is None:
+            raise UnknownIdentityIssuerError(f"no issuer of identities is named `{name}`")
+        named = tx.workloads.selectors_of(namespace, WorkloadKind.OIDC, name)
+        if found.use is IssuerUse.WORKLOADS and named:
+            raise IssuerInUseError(f"{len(named)} selectors name the issuer `{name}`")
+        tx.workloads.drop_identity_issuer(namespace, name)
+        event = IdentityIssuerRemoved(name=name, issuer=found.issuer, by=actor.name, proof=actor.proof)
+        tx.audit.append(namespace, means.writer, [event], means.clock.now())
+
+    means.store.write(work)
+
+
+def _require_owner(*, owns: bool) -> None:
+    if not owns:
+        raise NotOwnerError(
+            "only the account that owns the data directory says whose word proves identities",
+            remedy="ask whoever runs the daemon",
+        )
