@@ -16,7 +16,7 @@ from taskbound.core.identity.proof import (
     WorkloadKind,
     WorkloadProof,
 )
-from taskbound.core.task import TaskEvent, Template
+from taskbound.core.task import TaskEvent, TaskState, Template
 from taskbound.core.token import TokenKeyState
 from taskbound.core.token.exchange import (
     ACCESS_TOKEN,
@@ -24,11 +24,15 @@ from taskbound.core.token.exchange import (
     TASK_REFERENCE,
     TRANSACTION_TOKEN,
     oauth_error,
+    parse_exchange,
 )
 from taskbound.flows.identity import register_person
 from taskbound.flows.task.template import save_template
 from taskbound.flows.token.exchange import Exchanged, Exchanges
 from taskbound.flows.token.orders import PersonTokenOrder
+from taskbound.wire.signer import Asserted, SignedToken
+from taskbound.wire.workload import Assertion
+from tests.stories.test_bundles import put_in_force
 from tests.token_world import API, ISSUER, KEY, OTHER_KEY, TokenWorld, claims_in
 from tests.world import ANN, CEILING, SCOPE, id_of, scope_of
 
@@ -291,3 +295,82 @@ def test_only_an_agent_exchanges(here: TokenWorld) -> None:
     task = here.settle_in()
     person = replace(agent(here, "ann"), kind=PrincipalKind.PERSON)
     refused("bad-exchange", lambda: exchange(here, person, task.id))
+
+
+def house(here: TokenWorld, rule: str) -> None:
+    """Put one more rule in force."""
+    put_in_force(here.world, f'@id("house:no") {rule};')
+
+
+def started(here: TokenWorld) -> int:
+    return len(here.world.events("task-started"))
+
+
+ANN_STARTS = (
+    'forbid (principal == Taskbound::Person::"default/ann", action == Taskbound::Action::"task:start", '
+)
+
+
+@pytest.mark.parametrize("of", ["coder", "helper"])
+def test_i27_a_rule_about_starting_tasks_holds_for_one_that_is_started_by_exchange(
+    here: TokenWorld, of: str
+) -> None:
+    handed(here)
+    house(here, f'{ANN_STARTS} resource == Taskbound::Agent::"default/{of}")')
+    order = PersonTokenOrder(namespace="default", person="ann", audience=ISSUER, binding=KEY)
+    token = here.tokens.issue_person_token(order, ANN).text
+    if of == "helper":
+        refused(
+            "operation-forbidden",
+            lambda: exchange(here, agent(here, "helper"), token, authorization_details=DETAILS),
+        )
+        assert started(here) == 1
+    else:
+        assert exchange(here, agent(here, "helper"), token, authorization_details=DETAILS).task
+
+
+@pytest.mark.parametrize("to", ["coder", "helper"])
+def test_i27_a_rule_about_handing_on_holds_for_what_is_handed_on_by_exchange(
+    here: TokenWorld, to: str
+) -> None:
+    task, token = handed(here)
+    when = f'context.to_agent == "{to}" && context.requester == principal'
+    head = f'action == Taskbound::Action::"task:delegate", resource == Taskbound::Task::"default/{task.id}"'
+    house(here, f"forbid (principal, {head}) when {{ {when} }}")
+    if to == "helper":
+        refused(
+            "operation-forbidden",
+            lambda: exchange(here, agent(here, "helper"), token, authorization_details=DETAILS),
+        )
+        assert started(here) == 1
+    else:
+        assert exchange(here, agent(here, "helper"), token, authorization_details=DETAILS).task
+
+
+def test_a151_what_is_refused_a_token_leaves_no_task_behind(here: TokenWorld) -> None:
+    task, token = handed(here)
+    done = exchange(
+        here, agent(here, "helper"), token, OTHER_KEY, authorization_details=DETAILS, resource=ISSUER
+    )
+    refused(
+        "actor-chain", lambda: exchange(here, agent(here), done.issued.text, authorization_details=DETAILS)
+    )
+    order = PersonTokenOrder(namespace="default", person="ann", audience=ISSUER, binding=KEY)
+    persons = here.tokens.issue_person_token(order, ANN).text
+    refused(
+        "bad-token-life",
+        lambda: exchange(here, agent(here, "helper", life=0), persons, authorization_details=DETAILS),
+    )
+    with here.means.store.read() as snapshot:
+        running = {one.id for one in snapshot.tasks.tasks("default") if one.state is TaskState.RUNNING}
+    assert running == {task.id, done.task}
+
+
+def test_no_repr_has_the_text_of_a_token(here: TokenWorld) -> None:
+    task, token = handed(here)
+    done = exchange(here, agent(here), task.id)
+    assert done.issued.text not in repr(done)
+    plain = {"grant_type": GRANT, "subject_token": token, "subject_token_type": ACCESS_TOKEN, "resource": API}
+    assert token not in repr(parse_exchange({name: [value] for name, value in plain.items()}))
+    for one in (Assertion(agent="coder", token=token), Asserted(token=token), SignedToken(text=token)):
+        assert token not in repr(one)

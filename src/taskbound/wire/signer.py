@@ -98,6 +98,10 @@ class Asserted(Message, frozen=True, tag="asserted", tag_field="is"):
 
     token: str
 
+    def __repr__(self) -> str:
+        """Without the token."""
+        return "Asserted()"
+
 
 class Forgotten(Message, frozen=True, tag="forgotten", tag_field="is"):
     """The key is there no more."""
@@ -128,6 +132,10 @@ class SignedToken(Message, frozen=True, tag="token", tag_field="is"):
     """A token."""
 
     text: str
+
+    def __repr__(self) -> str:
+        """Without the token."""
+        return "SignedToken()"
 
 
 class SignedStatusList(Message, frozen=True, tag="status-list", tag_field="is"):

@@ -115,6 +115,9 @@ class Assertion(Message, frozen=True, tag="assertion", tag_field="is"):
     agent: str
     token: str
 
+    def __repr__(self) -> str:
+        """Without the token."""
+        return f"Assertion(agent={self.agent!r})"
 
 class AddIdentityIssuer(Message, frozen=True, tag="agent:issuer-add", tag_field="op"):
     """Have an issuer's word prove workloads or people. An act of the data directory's owner."""

@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import Limits, parse_document
@@ -91,9 +91,9 @@ class BadDetailsError(MalformedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """What is asked for by exchange."""
+    """What is asked for by exchange; no repr has the token that it is asked with."""
 
-    subject: str
+    subject: str = field(repr=False)
     subject_type: str
     wanted: str
     """The type of token."""

@@ -8,20 +8,26 @@
    never longer, in its own name. An agent hands on only to one whose owner is in charge of the task: who
    asked for it, or owns the first agent.
 4. A person's token is exchanged for one of a task that is started in their name, from a template that the
-   request names: what they may start is asked as if they did it themselves.
+   request names: what they may start is asked as if they did it themselves. So are the rules in force about
+   `task:start` and `task:delegate`: there is no way around them.
 5. A token is always bound, to the key that this request was made with, and as firmly as the one that it is
    made of. It ends no later than that one and than what proved the agent.
 6. Scope and target are what is asked for or nothing is issued (`core.token.exchange`).
+7. A task that was begun for a token ends when the token can't be issued: it would run for nobody.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant, seconds
-from taskbound.core.identity.proof import Principal, PrincipalKind, WorkloadProof
-from taskbound.core.task import NoTaskError, NotInChargeError
+from taskbound.core.errors import TaskboundError
+from taskbound.core.identity.proof import Principal, PrincipalKind, TokenProof, WorkloadProof
+from taskbound.core.policy.operation import Allowed, Barred
+from taskbound.core.policy.operations import OPERATIONS
+from taskbound.core.task import NoTaskError, NotInChargeError, TaskEvent
 from taskbound.core.token import (
     NEVER,
     NotOpenError,
@@ -42,6 +48,7 @@ from taskbound.core.token.exchange import (
     parse_request_details,
 )
 from taskbound.flows.means import Actor
+from taskbound.flows.policy.operations import Asked, authorize, forbidden
 from taskbound.flows.task import ChildOrder, TaskOrder
 from taskbound.flows.token.orders import TaskTokenOrder, TransactionTokenOrder
 from taskbound.flows.token.standing import person_of
@@ -134,7 +141,7 @@ class Exchanges:
             raise BadScopeError("the scope of a task token is `task`", where="scope")
         if asked.target not in {self._tokens.issuing.issuer, *self._targets(principal)}:
             raise TargetUnknownError("no token is issued for that resource", where="resource")
-        task, subject = self._subject(asked, principal, binding)
+        task, subject, begun = self._subject(asked, principal, binding)
         until = _until(principal, subject)
         order = TaskTokenOrder(
             namespace=principal.namespace,
@@ -145,7 +152,14 @@ class Exchanges:
             until=until,
             parent="" if subject is None else subject.id,
         )
-        issued = self._tokens.issue_task_token(order, _actor(principal))
+        try:
+            issued = self._tokens.issue_task_token(order, _actor(principal))
+        except TaskboundError:
+            if begun is not None:
+                why = "no token of it could be issued"
+                with suppress(TaskboundError):
+                    self._tasks.end(principal.namespace, task, TaskEvent.CANCEL, begun, reason=why)  # 7
+            raise
         bound = issued.token.binding
         return Exchanged(
             issued=issued,
@@ -158,19 +172,22 @@ class Exchanges:
 
     def _subject(
         self, asked: Exchange, principal: Principal, binding: Binding | None
-    ) -> tuple[str, Token | None]:
-        """The task that the token will be of, and the token that it is exchanged for (rules 2 to 4)."""
+    ) -> tuple[str, Token | None, Actor | None]:
+        """The task of the token, the token that it is exchanged for, and who began the task just now.
+
+        That is rules 2 to 4; nobody began one that ran before.
+        """
         if asked.subject_type == TASK_REFERENCE:
-            return asked.subject, None
+            return asked.subject, None, None
         subject = self._verification.verify_subject(asked.subject, namespace=principal.namespace).token
         require_as_firm(binding, subject.binding)  # 5
-        if subject.form is TokenForm.PERSON:
-            return self._started(asked, principal, subject), subject
-        if subject.agent == principal.name:
-            return subject.task, subject
-        return self._handed_on(asked, principal, subject), subject
+        if subject.form is TokenForm.TASK and subject.agent == principal.name:
+            return subject.task, subject, None
+        begin = self._started if subject.form is TokenForm.PERSON else self._handed_on
+        task, begun = begin(asked, principal, subject)
+        return task, subject, begun
 
-    def _started(self, asked: Exchange, principal: Principal, subject: Token) -> str:
+    def _started(self, asked: Exchange, principal: Principal, subject: Token) -> tuple[str, Actor]:
         details = parse_details(asked.details)
         order = TaskOrder(
             namespace=principal.namespace,
@@ -179,9 +196,11 @@ class Exchanges:
             seconds=details.seconds or _LONGEST_TASK,
             template=details.template,
         )
-        return self._tasks.start(order, _for(person_of(subject), subject, principal)).id  # 4
+        actor = _for(person_of(subject), subject, principal)
+        self._require(actor, subject, "task:start", order)
+        return self._tasks.start(order, actor).id, actor  # 4
 
-    def _handed_on(self, asked: Exchange, principal: Principal, subject: Token) -> str:
+    def _handed_on(self, asked: Exchange, principal: Principal, subject: Token) -> tuple[str, Actor]:
         details = parse_details(asked.details)
         space = principal.namespace
         with self._means.store.read() as snapshot:
@@ -202,7 +221,22 @@ class Exchanges:
             seconds=details.seconds,
             template=details.template,
         )
-        return self._delegations.delegate(order, _for(task.requester, subject, principal)).id
+        actor = _for(task.requester, subject, principal)
+        self._require(actor, subject, "task:delegate", order)
+        return self._delegations.delegate(order, actor).id, actor
+
+    def _require(self, actor: Actor, subject: Token, operation: str, order: TaskOrder | ChildOrder) -> None:
+        """Go on only when the rules in force let the person do this in whose name it is done (rule 4)."""
+        proof = TokenProof(token=subject.id, binding=subject.binding, task=subject.task)
+        person = Principal(
+            kind=PrincipalKind.PERSON, namespace=subject.namespace, name=actor.name, proof=proof
+        )
+        asked = Asked(principal=person, operation=OPERATIONS[operation], message=order)
+        match authorize(self._means, asked):
+            case Allowed(), _:
+                return
+            case Barred() as verdict, request:
+                raise forbidden(verdict, request)
 
     def _transaction(self, asked: Exchange, principal: Principal) -> Exchanged:
         """A transaction token of an action of the agent's own task."""

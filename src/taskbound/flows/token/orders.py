@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from taskbound.core.errors import MalformedError
@@ -93,7 +93,7 @@ class TransactionTokenOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issued:
-    """A token, signed. Its text is in this answer and nowhere else."""
+    """A token, signed. Its text is in this answer and nowhere else, no repr included."""
 
     token: Token
-    text: str
+    text: str = field(repr=False)
