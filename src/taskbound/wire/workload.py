@@ -119,6 +119,7 @@ class Assertion(Message, frozen=True, tag="assertion", tag_field="is"):
         """Without the token."""
         return f"Assertion(agent={self.agent!r})"
 
+
 class AddIdentityIssuer(Message, frozen=True, tag="agent:issuer-add", tag_field="op"):
     """Have an issuer's word prove workloads or people. An act of the data directory's owner."""
 

@@ -12,7 +12,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.identity import UnprovenError
 from taskbound.core.identity.credential import Credential
 from taskbound.core.identity.proof import WorkloadKind
-from taskbound.core.task import TaskEvent
+from taskbound.core.task import TaskEvent, TaskState
 from taskbound.flows.identity.agent_key import AgentKeys
 from taskbound.flows.task.binding import register_run
 from taskbound.sdk.client import RefusedByDaemonError
@@ -36,7 +36,7 @@ from taskbound.wire.connection import Open
 from taskbound.wire.workload import AssertAgentKey, Assertion
 from pathlib import Path
 sys.stdin.readline()
-client = Client(Path(sys.argv[1]), Open(role="cli", version=__version__))
+client = Client(Path(sys.argv[1]), Open(role=sys.argv[3], agent="coder", version=__version__))
 try:
     print(client.ask(AssertAgentKey(agent=sys.argv[2]), Assertion).agent)
 except RefusedByDaemonError as error:
@@ -59,16 +59,23 @@ def run(place: Station, task: Task, pid: int) -> None:
     register_run(place.world.means, "default", task.id, ANN, boot=boot, pid=pid, started=started)
 
 
+def running(place: Station) -> list[str]:
+    with place.world.store.read() as snapshot:
+        return [one.id for one in snapshot.tasks.tasks("default") if one.state is TaskState.RUNNING]
+
+
 async def code(client: AsyncClient, agent: str = "") -> str:
     with pytest.raises(RefusedByDaemonError) as caught:
         await client.ask(AssertAgentKey(agent=agent), Assertion)
     return caught.value.fault.code
 
 
-async def beneath(place: Station, task: Task | None, agent: str = "", *, gateway: bool = False) -> str:
+async def beneath(
+    place: Station, task: Task | None, agent: str = "", *, gateway: bool = False, role: str = "cli"
+) -> str:
     """What a process hears that asks, once it is the run of this task, or a gateway's child."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", BENEATH, str(place.path), agent,
+        sys.executable, "-c", BENEATH, str(place.path), agent, role,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip  # a list of words reads better as words
     if task is not None:
@@ -117,9 +124,39 @@ def test_a_gateway_is_given_its_own_agents_and_what_it_started_none(tmp_path: Pa
             task = place.world.start()
             assert await beneath(place, task) == "coder"
             gateway = await place.gateway()
+            assert await code(gateway) == "ambiguous-task"  # it is bound to neither
+            place.world.tasks.end("default", task.id, TaskEvent.CANCEL, ANN, reason="")
             assert (await gateway.ask(AssertAgentKey(), Assertion)).agent == "coder"
+            (left,) = running(place)
+            place.world.tasks.pause("default", left, ANN, reason="")
+            assert await code(gateway) == "task-paused"
+            place.world.tasks.resume("default", left, ANN)
+            task = place.world.start()
             assert await code(gateway, "other") == "not-agent-process"
             assert await beneath(place, task, gateway=True) == "not-agent-process"
+            place.world.tasks.end("default", left, TaskEvent.CANCEL, ANN, reason="")
+            assert await beneath(place, task, gateway=True, role="gateway") == "not-agent-process"
+            assert await beneath(place, None, gateway=True, role="gateway") == "not-agent-process"
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("opens", ["coder", "helper"])
+def test_what_stands_beneath_the_run_of_one_agent_is_no_gateway_of_another(
+    opens: str, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            keep(place, tmp_path / "keys")
+            place.world.add_agent("helper")
+            place.daemon.agent_keys.renew("default", "helper", actor=ANN, owns=False)
+            place.world.start(agent="helper")
+            run(place, place.world.start(), os.getpid())
+            gateway = await place.client("gateway", agent=opens)
+            if opens == "helper":
+                assert await code(gateway) == "no-task"
+            else:
+                assert (await gateway.ask(AssertAgentKey(), Assertion)).agent == "coder"
 
     asyncio.run(story())
 

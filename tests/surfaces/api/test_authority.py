@@ -23,6 +23,8 @@ from taskbound.wire.action import Permitted
 from taskbound.wire.connection import Done, Fault
 from taskbound.wire.egress import Holder, TellToken
 from taskbound.wire.revocation import Stop
+from taskbound.wire.token import RevokeTokenKey, RotateTokenKeys
+from taskbound.wire.workload import RenewAgentKey
 from tests.stories.test_bundles import damage
 from tests.surfaces.api.test_operations import ASKS, decide, example, station
 from tests.surfaces.api.visitor import asked, statement_of
@@ -389,5 +391,41 @@ def test_whoever_keeps_all_threads_busy_does_not_keep_anybody_from_stopping_ever
             finally:
                 gate.set()
                 await asyncio.gather(*busy)
+
+    asyncio.run(story())
+
+
+SLOW = {
+    "token:key-rotate": RotateTokenKeys(),
+    "token:key-revoke": RevokeTokenKey(key="x"),
+    "agent:key-renew": RenewAgentKey(agent="coder"),
+}
+"""What waits for the signer, and so is done by no turn of the worker."""
+
+
+@pytest.mark.parametrize("operation", SLOW)
+def test_what_waits_for_the_signer_is_authorized_once_more_right_before_too(
+    operation: str, tmp_path: Path
+) -> None:
+    rule = f'@id("house:no") forbid (principal, action == Taskbound::Action::"{operation}", resource);'
+
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            client, first = await place.client(), place.daemon.authority.authorize
+
+            async def late(principal: Principal, operation: str, message: object) -> None:
+                await first(principal, operation, message)
+                if operation != "agent:key-renew":
+                    put_in_force(place, rule)
+
+            async def later(seconds: float) -> None:
+                del seconds
+                put_in_force(place, rule)
+
+            place.daemon.authority.authorize = late  # type: ignore[method-assign]  # in between
+            place.daemon.wait_checkpoint = later  # type: ignore[method-assign]  # a signer that starts
+            assert await code(client, SLOW[operation]) == "operation-forbidden"
+            (told,) = place.world.events("operation-refused")
+            assert told["operation"] == operation
 
     asyncio.run(story())

@@ -1,19 +1,22 @@
 """Operations on keys of agents: renewing and listing them, and a statement for a process of the agent.
 
 1. A statement is given to a process that stands beneath the registered run of a running task, for that
-   task's agent; and to a gateway, for its own agent. The nearest run counts.
+   task's agent; and to a gateway, for its own agent, while the task runs that it is bound to. The nearest run
+   counts.
 2. A process that stands beneath a gateway is a server that the gateway has started, and no agent: it gets
    none, also where all of it stands beneath a run.
+3. Whoever connects says itself that it is a gateway, and of which agent. So it gets no more by that than
+   without: none beneath another gateway, and none beneath a run of another agent.
 """
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import UnavailableError
 from taskbound.core.identity.agent_key import NotAgentProcessError
 from taskbound.core.task import require_live
+from taskbound.surfaces.api.authority import apart
 from taskbound.wire import workload as wire
 from taskbound.wire.connection import Done
 
@@ -65,30 +68,42 @@ async def list_keys(daemon: Daemon, connection: Connection, ask: wire.ListAgentK
 async def assert_agent(daemon: Daemon, connection: Connection, ask: wire.AssertAgentKey) -> Answer:
     """A statement of the agent, for its own process (rules 1 and 2)."""
     gateways = frozenset(one.peer.ancestry[0] for one in daemon.connections.gateways(lost=True))
+    bound = await daemon.first(lambda: daemon.bind(connection)) if connection.role == "gateway" else ""
 
     def work() -> Answer:
-        agent = _require_agent(daemon, connection, ask.agent, gateways)
+        agent = _require_agent(daemon, connection, ask.agent, gateways, bound)
         return wire.Assertion(agent=agent, token=daemon.agent_keys.assertion(connection.namespace, agent))
 
-    return await asyncio.to_thread(work)
+    return await apart(work)
 
 
 async def _made(daemon: Daemon, namespace: str, agent: str, actor: Actor, *, owns: bool) -> AgentKey:
     if daemon.log_key == "":
         await daemon.wait_checkpoint(_SIGNER_STARTS)
-    return await asyncio.to_thread(daemon.agent_keys.renew, namespace, agent, actor=actor, owns=owns)
+    return await apart(lambda: daemon.agent_keys.renew(namespace, agent, actor=actor, owns=owns))
 
 
 def _require_agent(
-    daemon: Daemon, connection: Connection, agent: str, gateways: frozenset[tuple[int, int]]
+    daemon: Daemon, connection: Connection, agent: str, gateways: frozenset[tuple[int, int]], bound: str
 ) -> str:
     """The agent whose process is at the other end: the one that is asked for, where one is.
+
+    Args:
+        daemon: Who knows.
+        connection: Whose other end it is.
+        agent: Who is asked for; empty for whoever it is.
+        gateways: The processes that are gateways.
+        bound: The task of a gateway; empty of whatever is none.
 
     Raises:
         NotAgentProcessError: It is none's, or another's.
         DeniedError: The task of its run is not live.
     """
-    found = connection.agent if connection.role == "gateway" else _of_run(daemon, connection, gateways)
+    if bound:
+        above = _of_run(daemon, connection, gateways - {connection.peer.ancestry[0]}, bound)
+        found = connection.agent if above in {None, connection.agent} else ""  # 3
+    else:
+        found = _of_run(daemon, connection, gateways) or ""
     if not found or agent not in {"", found}:
         raise NotAgentProcessError(
             "a statement of an agent is for its own processes, and this is not one of a task that runs"
@@ -96,16 +111,24 @@ def _require_agent(
     return found
 
 
-def _of_run(daemon: Daemon, connection: Connection, gateways: frozenset[tuple[int, int]]) -> str:
-    """The agent of the nearest run above, where no gateway stands nearer (rule 2); else empty."""
+def _of_run(
+    daemon: Daemon, connection: Connection, gateways: frozenset[tuple[int, int]], bound: str = ""
+) -> str | None:
+    """The agent of the nearest run above; empty where a gateway stands nearer (rule 2), none without a run.
+
+    Raises:
+        DeniedError: The task of that run is not live, or the one that a gateway is bound to.
+    """
+    now = daemon.means.clock.now()
     with daemon.means.store.read() as snapshot:
+        if bound:
+            require_live(bound, snapshot.tasks.heads(connection.namespace, {bound}), now)
         runs = {(run.pid, run.started): run for run in snapshot.tasks.runs(connection.namespace, daemon.boot)}
         for process in connection.peer.ancestry:
             if process in gateways:
                 return ""
             if (run := runs.get(process)) is not None:
-                heads = snapshot.tasks.heads(connection.namespace, {run.task})
-                require_live(run.task, heads, daemon.means.clock.now())
+                require_live(run.task, snapshot.tasks.heads(connection.namespace, {run.task}), now)
                 task = snapshot.tasks.task(connection.namespace, run.task)
                 return "" if task is None else task.agent
-    return ""
+    return None

@@ -1,7 +1,7 @@
 """Authorizing what is asked of the daemon, whichever surface brought it, by the rules in force.
 
-1. An operation is authorized before its work begins, and once more in the worker right before the work takes
-   effect: between the two it may have waited, and rules and facts may be others.
+1. An operation is authorized before its work begins, and once more in the worker, or in a thread of its own,
+   right before the work takes effect: between the two it may have waited, and rules and facts may be others.
 2. A refusal of what would have changed something leaves one record, as far as the principal's quota goes.
 3. What gateways and the egress ask for all the time is answered from memory. Such an answer depends on the
    principal, the operation and what is in force, and is kept under all three; what is in force is known anew
@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import partial
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Ask
 
-__all__ = ["FRESH", "Authority", "again"]
+__all__ = ["FRESH", "Authority", "again", "apart"]
 
 T = TypeVar("T")
 FRESH: Final = 1.0
@@ -61,6 +62,20 @@ _again: ContextVar[Callable[[], None]] = ContextVar("_again", default=_nothing)
 def again() -> Callable[[], None]:
     """What authorizes the operation once more that is done here (rule 1); for the worker's thread."""
     return _again.get()
+
+
+async def apart(work: Callable[[], T]) -> T:
+    """What this work returns or raises, which waits for others; done beside the loop and the worker.
+
+    Within an operation it is authorized once more right before (rule 1).
+    """
+    authorize = again()
+
+    def do() -> T:
+        authorize()
+        return work()
+
+    return await asyncio.to_thread(do)
 
 
 class Authority:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.identity import NotOwnerError
 from taskbound.core.token import NEVER, UnknownTokenError, is_published, state_of
 from taskbound.flows.token import Published, TokenKeys, Tokens, Verification, revoke_token
+from taskbound.surfaces.api.authority import apart
 from taskbound.wire import token as wire
 from taskbound.wire.connection import Done
 
@@ -114,7 +115,7 @@ async def rotate_keys(daemon: Daemon, connection: Connection, _ask: wire.RotateT
         actor = _require_owner(*daemon.require_giver(connection))
         return _keys(daemon.token.keys.rotate(actor, forced=True), daemon.means.clock.now())
 
-    return await daemon.read(work)
+    return await apart(work)
 
 
 async def revoke_key(daemon: Daemon, connection: Connection, ask: wire.RevokeTokenKey) -> Answer:
@@ -125,7 +126,7 @@ async def revoke_key(daemon: Daemon, connection: Connection, ask: wire.RevokeTok
         found = daemon.token.keys.revoke(ask.key, actor, why=ask.why or "somebody said so")
         return _keys(found, daemon.means.clock.now())
 
-    return await daemon.read(work)
+    return await apart(work)
 
 
 def _require_owner(actor: Actor, owns: bool) -> Actor:  # noqa: FBT001 - the pair that a giver is
