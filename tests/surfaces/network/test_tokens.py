@@ -283,3 +283,21 @@ def test_a_request_of_which_nobody_knows_what_became_is_not_done_again(tmp_path:
         assert running(one) == task
 
     held(tmp_path, work)
+
+
+def test_a_token_that_ends_while_its_request_waits_does_nothing_any_more(tmp_path: Path) -> None:
+    def work(one: Holding) -> None:
+        token, task = one.person(), running(one)
+        authority, means = one.place.daemon.authority, one.world.means
+        first = authority.authorize
+
+        async def late(principal: Principal, operation: str, message: object) -> None:
+            await first(principal, operation, message)
+            revoke_token(means, "default", str(claims_in(token)["jti"]), ANN, owns=True, why="stolen")
+
+        authority.authorize = late  # type: ignore[method-assign]  # in between
+        answer = one.ask("POST", f"/v1/tasks/{task}/pause", token, b'{"reason":"lunch"}')
+        assert (answer.status, answer.code) == (403, "token-revoked")
+        assert running(one) == task
+
+    held(tmp_path, work)

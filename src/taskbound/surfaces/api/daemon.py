@@ -18,7 +18,7 @@ from taskbound.flows.approval import Approvals
 from taskbound.flows.approval.fatigue.limits import tell_paused
 from taskbound.flows.approval.plan.together import Plans
 from taskbound.flows.decision import Call, Decisions, Narrowings, Planning, Refusals, Views
-from taskbound.flows.identity import Agents, Deliveries, require_person, require_personal
+from taskbound.flows.identity import Agents, Deliveries, require_person
 from taskbound.flows.means import Actor
 from taskbound.flows.policy import Bundles
 from taskbound.flows.task import Changes, Delegations, Tasks, Watch, Widenings, keep_account
@@ -247,7 +247,7 @@ class Daemon:
     def identify(self, connection: Connection) -> Actor:
         """The person whose account is at the other end, or whose token was shown; else an `UnprovenError`."""
         if connection.principal is not None:
-            return require_personal(connection.principal)
+            return self.network.require_person(connection.principal)
         return require_person(
             self.means, connection.namespace, connection.peer.proof, owner_uid=self.owner_uid
         )

@@ -8,6 +8,7 @@
 4. What is asked is asked on a seat of its own, which is the principal's: no account, no process, no right
    of whoever carried it here.
 5. What is a gateway's, the egress' or of a process of this machine is not asked over the network.
+6. A token that ended while its request waited does nothing any more: it is looked at once more right before.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity import PeerProof, UnprovenError
 from taskbound.core.identity.errors import NoProofError
+from taskbound.core.identity.proof import TokenProof
 from taskbound.core.token import require_first
 from taskbound.core.token.claim import ClaimKind
+from taskbound.flows.identity import require_personal
 from taskbound.flows.token import Issuing, Verification, use_claims
 from taskbound.flows.token.shown import BadProofError, Request, read_shown
+from taskbound.flows.token.standing import require_token_stands
 from taskbound.surfaces.api.connection import Connection
 from taskbound.surfaces.api.errors import fault_of
 from taskbound.surfaces.api.peer import Peer
@@ -31,8 +35,9 @@ from taskbound.surfaces.api.worker import Lane
 from taskbound.wire.connection import Fault, Ping
 
 if TYPE_CHECKING:
+    from taskbound.core.identity.proof import Principal
     from taskbound.core.token import Claim, Use
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Actor, Means
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.surfaces.api.place import Place
     from taskbound.surfaces.api.worker import Worker
@@ -73,6 +78,23 @@ class Network:
         self.verification = Verification(means, issuing)
         self.claims: Lane[Claim, Use] = Lane(worker, partial(use_claims, means), small=lambda _: True)
         """Uses proofs, those that come together at once."""
+        self._means = means
+
+    def require_person(self, principal: Principal) -> Actor:
+        """Who has shown a person's token, which holds now as well: right before what it does (rule 6).
+
+        Raises:
+            UnprovenError: It is an agent's, or no token of ours.
+            DeniedError: It has ended meanwhile.
+        """
+        actor, proof = require_personal(principal), principal.proof
+        with self._means.store.read() as snapshot:
+            token = proof.token if isinstance(proof, TokenProof) else ""
+            row = snapshot.tokens.token(principal.namespace, token)
+            if row is None:
+                raise UnprovenError("this is a person's act, and no token of theirs was shown")
+            require_token_stands(snapshot, row, self._means.clock.now())
+        return actor
 
 
 def require_api(daemon: Daemon, connection: Connection) -> None:
