@@ -15,7 +15,7 @@ from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, U
 from taskbound.core.scope.schema import scope_schema
 from taskbound.core.tool.file.schema import tool_file_schema
 from taskbound.surfaces.network.openapi import describe
-from taskbound.surfaces.network.routes import LEFT_OUT, ROUTES
+from taskbound.surfaces.network.routes import LEFT_OUT, OAUTH, ROUTES
 
 ROOT = Path(__file__).resolve().parents[1]
 ERRORS = "docs/reference/errors.md"
@@ -50,6 +50,11 @@ know it by. This page is made from the code by `dev/docs`.
 | method | path | operation |
 | --- | --- | --- |
 """
+_OAUTH_HEAD = """
+OAuth's endpoints, in its own forms ([the guide](../guides/task-tokens.md)):
+
+| path | operation |
+| --- | --- |"""
 _LEFT_OUT_HEAD = """
 What has no route:
 
@@ -147,8 +152,10 @@ def openapi_page() -> str:
 def network_page() -> str:
     """Every route, and every operation that has none."""
     routes = [f"| `{one.verb}` | `{one.path}` | `api:{one.operation}` |" for one in ROUTES]
+    oauth = [f"| `{path}` | `api:{name}` |" for name, path in OAUTH.items()]
     left_out = [f"| `api:{name}` | {reason} |" for name, reason in sorted(LEFT_OUT.items())]
-    return _NETWORK_HEAD + "\n".join([*routes, _LEFT_OUT_HEAD, *left_out]) + "\n"
+    rows = [*routes, _OAUTH_HEAD, *oauth, _LEFT_OUT_HEAD, *left_out]
+    return _NETWORK_HEAD + "\n".join(rows) + "\n"
 
 
 def main() -> None:

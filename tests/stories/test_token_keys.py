@@ -13,8 +13,9 @@ from taskbound.core.clock import days, minutes, seconds
 from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEvent
 from taskbound.core.token import TokenKeyState, is_published
+from taskbound.flows.token.published import Published
 from taskbound.flows.token.signing import UnknownStatusListError
-from tests.token_world import ISSUER, TokenWorld, claims_in, part
+from tests.token_world import ISSUER, TokenWorld, Watched, claims_in, part
 from tests.world import ANN, World
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.token import Token
     from taskbound.ports.store import Store
+    from taskbound.ports.token import SignedList
 
 
 def kids(here: TokenWorld) -> dict[str, str]:
@@ -208,6 +210,20 @@ def test_a_status_list_ends_in_a_minute_and_there_are_none_but_those_of_now(here
     for number in (0, -1, token.list - 2, token.list + 9, 10**15):
         with pytest.raises(UnknownStatusListError):
             here.published.status_list(number)
+        with pytest.raises(UnknownStatusListError):
+            here.signer.sign_status_list(number)
+
+
+class Unasked(Watched):
+    def sign_status_list(self, number: int) -> SignedList:
+        raise AssertionError(number)
+
+
+def test_the_signer_is_asked_for_no_list_that_is_none_now(here: TokenWorld) -> None:
+    unasked = Published(here.means, Unasked(signer=here.signer))
+    for number in (0, -1, 10**15):
+        with pytest.raises(UnknownStatusListError):
+            unasked.status_list(number)
 
 
 def test_what_is_published_of_a_key_has_nothing_private(here: TokenWorld) -> None:

@@ -15,6 +15,7 @@ from taskbound.wire import (
     connection,
     egress,
     identity,
+    oauth,
     people,
     policy,
     revocation,
@@ -95,6 +96,11 @@ Ask: TypeAlias = (
     | token.ListTokenKeys
     | token.RotateTokenKeys
     | token.RevokeTokenKey
+    | oauth.AskToken
+    | oauth.GiveBackToken
+    | oauth.IntrospectToken
+    | oauth.ShowTokenJwks
+    | oauth.ShowStatusList
     | authorization.AddClient
     | authorization.RemoveClient
     | authorization.ListClients
@@ -204,6 +210,9 @@ Answer: TypeAlias = (
     | token.TokenRow
     | token.TokenRows
     | token.TokenKeyRows
+    | oauth.TokenGiven
+    | oauth.Introspected
+    | oauth.Published
     | authorization.ClientRow
     | authorization.ClientRows
     | workload.SelectorRows

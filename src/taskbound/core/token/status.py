@@ -18,7 +18,7 @@ from enum import Enum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.clock import minutes
+from taskbound.core.clock import minutes, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +31,7 @@ __all__ = [
     "SIZE",
     "TTL",
     "Status",
+    "is_listed",
     "list_of",
     "pack_statuses",
     "place_of",
@@ -45,6 +46,8 @@ LIFE: Final = 60
 TTL: Final = 10
 """Seconds after which it is fetched again (rule 4)."""
 _WINDOW: Final = minutes(15)
+_AHEAD: Final = seconds(3600)
+"""How long before its window a list is published already."""
 
 
 class Status(Enum):
@@ -63,6 +66,12 @@ def list_of(expires: Instant) -> int:
 def window_of(number: int) -> tuple[int, int]:
     """From when and until when tokens end that stand in this list, in microseconds since the epoch."""
     return number * _WINDOW, (number + 1) * _WINDOW
+
+
+def is_listed(number: int, now: Instant) -> bool:
+    """Whether there is a list of this number now: a few are, and no other is looked for."""
+    start, end = window_of(number)
+    return start - _AHEAD <= now < end
 
 
 def place_of(chance: str) -> int:

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from taskbound.core.token import Token
     from taskbound.core.token.exchange import Exchange
     from taskbound.flows.means import Means
-    from taskbound.flows.task import Delegations, Tasks
+    from taskbound.flows.token.beginning import Hands, Starts
     from taskbound.flows.token.issuing import Tokens
     from taskbound.flows.token.orders import Issued
     from taskbound.flows.token.verifying import Verification
@@ -95,8 +95,8 @@ class Exchanges:
         *,
         tokens: Tokens,
         verification: Verification,
-        tasks: Tasks,
-        delegations: Delegations,
+        tasks: Starts,
+        delegations: Hands,
         targets: Callable[[Principal], Collection[str]],
     ) -> None:
         """Keep what to work with.

@@ -4,6 +4,7 @@
    never one that was revoked (RFC 7517 §5).
 2. A status list is signed by the signer, from rows, and kept for as long as it says itself: ten seconds. So
    what was revoked is said within that, to whoever asks a list alone.
+3. A number that no list has now is refused here: whoever makes numbers up makes the signer do nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import canonical
 from taskbound.core.token import is_published
+from taskbound.core.token.status import is_listed
+from taskbound.flows.token.signing import UnknownStatusListError
 
 if TYPE_CHECKING:
     from taskbound.core.action import JsonValue
@@ -51,6 +54,8 @@ class Published:
             UnavailableError: It can't be signed now.
         """
         now = self._means.clock.now()
+        if not is_listed(number, now):
+            raise UnknownStatusListError(f"there is no status list `{number}` now")  # 3
         with self._lock:
             kept = self._lists.get(number)
             if kept is not None and now < kept.until:

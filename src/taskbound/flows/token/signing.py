@@ -38,7 +38,7 @@ from taskbound.core.token import (
     require_not_revoked,
     status_uri,
 )
-from taskbound.core.token.status import BITS, LIFE, TTL, Status, pack_statuses, window_of
+from taskbound.core.token.status import BITS, LIFE, TTL, Status, is_listed, pack_statuses
 from taskbound.flows.token.standing import ground_of, require_token_stands
 from taskbound.ports.signer import SignerUnavailableError
 from taskbound.ports.token import MadeKey, SignedList
@@ -70,8 +70,6 @@ KINDS_OF_FORM: Final[Mapping[TokenForm, TokenKind]] = {
 }
 _MOST_KEYS: Final = 16
 _SIGNS: Final = frozenset({TokenKeyState.CURRENT, TokenKeyState.RETIRED})
-_AHEAD: Final = seconds(3600)
-"""How far ahead of now a status list may begin."""
 _SUSPENDS: Final = (InactiveAgentError, StoppedError, TaskPausedError)
 """What may come back."""
 
@@ -132,8 +130,7 @@ class RowSigner:
             SignerUnavailableError: No key can be used.
         """
         now = self._clock.now()
-        start, end = window_of(number)
-        if not start - _AHEAD <= now < end:
+        if not is_listed(number, now):
             raise UnknownStatusListError(f"there is no status list `{number}` now")
         with self._store.read() as snapshot:
             statuses = {one.index: _status(snapshot, one, now) for one in snapshot.tokens.listed(number, now)}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskbound.core.errors import DeniedError
-    from taskbound.core.identity.proof import Principal
+    from taskbound.core.identity.proof import Binding, Principal
     from taskbound.surfaces.api.peer import Peer
     from taskbound.wire.envelope import Push
 
@@ -57,6 +57,10 @@ class Connection:
     push: Callable[[Push], None]
     principal: Principal | None = None
     """Who asks over a network, as they were proven; none for who is known by account and process."""
+    binding: Binding | None = None
+    """The key that its one request was made with, where that is a form of OAuth."""
+    client: bool = False
+    """Whether that form is what proved the principal, and no token."""
     seat: str = ""
     """The task of its bearer, which it belongs to for good; empty without one."""
     digest: str = ""

@@ -30,6 +30,7 @@ from taskbound.surfaces.api.connection import Connections
 from taskbound.surfaces.api.insiders import Insiders
 from taskbound.surfaces.api.looking import Looking
 from taskbound.surfaces.api.network import Network
+from taskbound.surfaces.api.oauth import exchanges
 from taskbound.surfaces.api.page import Pages
 from taskbound.surfaces.api.peer import boot_id, is_alive
 from taskbound.surfaces.api.place import NotOutsideError, Place
@@ -122,6 +123,7 @@ class Daemon:
         self.agents = Agents(means, self.views)
         self.agent_keys, self.proofs = proving(means, place, custody, verifiers or {})
         self.token = TokenFlows(means, place.issuing, signer)
+        self.exchanges = exchanges(self)
         self.pins = Pins(means, self.views)
         self.sights = Sights(means, self.views)
         self.secrets = Secrets(means)

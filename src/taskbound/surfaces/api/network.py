@@ -2,21 +2,23 @@
 
 1. The role `api` is of the account that owns the data directory, or of the one that the daemon was told, and
    of no process beneath a gateway or a run. It is believed about what TLS and HTTP said, and no more.
-2. Nothing is asked in its own name but whether the daemon answers. Each request shows a proof of its own.
+2. Nothing is asked in its own name but whether the daemon answers, and what anybody may read of tokens' keys
+   and status. Each other request shows a proof of its own.
 3. A request that shows none is refused as such, and one whose proof is nobody's too; neither says which
    operation there is, or whether what it is about exists.
 4. What is asked is asked on a seat of its own, which is the principal's: no account, no process, no right
    of whoever carried it here.
 5. What is a gateway's, the egress' or of a process of this machine is not asked over the network.
 6. A token that ended while its request waited does nothing any more: it is looked at once more right before.
+7. A form of OAuth proves its client itself (`client_proof`): a token proves nobody there.
 """
 
 from __future__ import annotations
 
-from base64 import b64decode
-from binascii import Error
 from functools import partial
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity import PeerProof, UnprovenError
@@ -26,13 +28,15 @@ from taskbound.core.token import require_first
 from taskbound.core.token.claim import ClaimKind
 from taskbound.flows.identity import require_personal
 from taskbound.flows.token import Issuing, Verification, use_claims
-from taskbound.flows.token.shown import BadProofError, Request, read_shown
+from taskbound.flows.token.shown import Request, read_shown
 from taskbound.flows.token.standing import require_token_stands
+from taskbound.surfaces.api.client_proof import leaf_of, prove_client, read_key
 from taskbound.surfaces.api.connection import Connection
 from taskbound.surfaces.api.errors import fault_of
 from taskbound.surfaces.api.peer import Peer
 from taskbound.surfaces.api.worker import Lane
 from taskbound.wire.connection import Fault, Ping
+from taskbound.wire.oauth import ClientForm, ShowStatusList, ShowTokenJwks
 
 if TYPE_CHECKING:
     from taskbound.core.identity.proof import Principal
@@ -62,6 +66,8 @@ NEAR: Final = frozenset(
     }
 )
 """Operations that nobody asks for over the network (rule 5)."""
+_OWN: Final = (Ping, ShowStatusList, ShowTokenJwks)
+"""What the process asks in its own name (rule 2)."""
 _NOBODY: Final = Peer(proof=PeerProof(uid=-(2**31), pid=0, started=0), ancestry=())
 """The account and process of whoever is somewhere in a network (rule 4)."""
 
@@ -111,19 +117,20 @@ def require_api(daemon: Daemon, connection: Connection) -> None:
 
 def shows(connection: Connection, said: Said) -> bool:
     """Whether this is a request of the network's, and not its process's own (rule 2)."""
-    return said.shown is not None or (connection.role == "api" and not isinstance(said.ask, Ping))
+    return said.shown is not None or (connection.role == "api" and not isinstance(said.ask, _OWN))
 
 
-async def prove(
-    daemon: Daemon, connection: Connection, shown: Shown | None, operation: str
-) -> Connection | Fault:
+async def prove(daemon: Daemon, connection: Connection, said: Said, operation: str) -> Connection | Fault:
     """The seat of whoever asks (rule 4), or the refusal of who is not found (rule 3)."""
+    shown = said.shown
     try:
         require_api(daemon, connection)
         if operation.removeprefix("api:") in NEAR:
             raise UnprovenError(f"`{operation}` is not asked for over a network")  # 5
     except TaskboundError as error:
         return fault_of(error, operation=operation)
+    if isinstance(said.ask, ClientForm):
+        return await _client(daemon, connection, said.ask, shown, operation)  # 7
     try:
         return await _seat(daemon, connection, shown)
     except TaskboundError as error:
@@ -139,13 +146,42 @@ async def _seat(daemon: Daemon, connection: Connection, shown: Shown | None) -> 
         uri=shown.uri,
         authorization=shown.authorization,
         dpop=shown.dpop,
-        certificate=_leaf(shown),
+        certificate=leaf_of(shown),
     )
     read = partial(read_shown, daemon.means, network.verification, request, audience=network.issuer)
     found = await daemon.read(read)
     if found.claim is not None:
         require_first(await network.claims.put(found.claim), ClaimKind.DPOP)
-    principal = found.verified.principal
+    return _seat_of(connection, found.verified.principal)
+
+
+async def _client(
+    daemon: Daemon, carrier: Connection, ask: ClientForm, shown: Shown | None, operation: str
+) -> Connection | Fault:
+    """The seat of the client that a form proves (rule 7); a bad proof of its key says nothing of it."""
+    if shown is None:
+        return fault_of(NoProofError("the request shows no proof of who asks"), unproven=True)
+    try:
+        key = await daemon.read(partial(read_key, daemon.means, shown))
+    except TaskboundError as error:
+        return replace(fault_of(error, operation=operation), where="DPoP")
+    try:
+        prove_it = partial(prove_client, daemon.means, daemon.proofs, dict(ask.form), shown)
+        principal = await daemon.read(prove_it)
+    except TaskboundError as error:
+        return fault_of(error, operation=operation, unproven=True)
+    claim = key.claim(principal.namespace)
+    if claim is not None:
+        try:
+            require_first(await daemon.network.claims.put(claim), ClaimKind.DPOP)
+        except TaskboundError as error:
+            return replace(fault_of(error, operation=operation), where="DPoP")
+    seat = _seat_of(carrier, principal)
+    seat.binding, seat.client = key.binding, True
+    return seat
+
+
+def _seat_of(connection: Connection, principal: Principal) -> Connection:
     return Connection(
         name=connection.name,
         role="network",
@@ -155,13 +191,6 @@ async def _seat(daemon: Daemon, connection: Connection, shown: Shown | None) -> 
         push=_unheard,
         principal=principal,
     )
-
-
-def _leaf(shown: Shown) -> bytes:
-    try:
-        return b64decode(shown.chain[0], validate=True) if shown.chain else b""
-    except (Error, ValueError) as error:
-        raise BadProofError("the client's certificate is no Base64") from error
 
 
 def _unheard(push: Push) -> None:

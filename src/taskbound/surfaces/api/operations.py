@@ -32,6 +32,7 @@ from taskbound.surfaces.api import (
     evidence,
     grantable,
     identity,
+    oauth,
     offers,
     passkey,
     people,
@@ -54,6 +55,7 @@ from taskbound.wire import authorization as wire_authorization
 from taskbound.wire import connection as wire_connection
 from taskbound.wire import egress as wire_egress
 from taskbound.wire import identity as wire_identity
+from taskbound.wire import oauth as wire_oauth
 from taskbound.wire import people as wire_people
 from taskbound.wire import policy as wire_policy
 from taskbound.wire import revocation as wire_revocation
@@ -209,12 +211,17 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_authorization.ListClients: _operation("api:token:client-list", _R, authorization.list_clients),
     wire_authorization.RemoveClient: _operation("api:token:client-remove", _O, authorization.remove_client),
     wire_authorization.ShowClient: _operation("api:token:client-show", _R, authorization.show_client),
+    wire_oauth.AskToken: _operation("api:token:exchange", Right.ANYONE, oauth.ask_token),
+    wire_oauth.GiveBackToken: _operation("api:token:give-back", Right.ANYONE, oauth.give_back),
+    wire_oauth.IntrospectToken: _operation("api:token:introspect", Right.ANYONE, oauth.introspect),
+    wire_oauth.ShowTokenJwks: _operation("api:token:jwks", Right.ANYONE, oauth.show_keys),
     wire_token.ListTokenKeys: _operation("api:token:key-list", _R, token.list_keys),
     wire_token.RevokeTokenKey: _operation("api:token:key-revoke", _O, token.revoke_key),
     wire_token.RotateTokenKeys: _operation("api:token:key-rotate", _O, token.rotate_keys),
     wire_token.ListTokens: _operation("api:token:list", _R, token.list_tokens),
     wire_token.RevokeToken: _operation("api:token:revoke", _O, token.revoke_one),
     wire_token.ShowToken: _operation("api:token:show", _R, token.show_token),
+    wire_oauth.ShowStatusList: _operation("api:token:status-list", Right.ANYONE, oauth.show_status_list),
     wire_tool.AcceptTool: _operation("api:tool:accept", _P, tool.accept_tool),
     wire_tool.AnswerForTool: _operation("api:tool:answering", Right.GIVER, tool.answer_for_tool),
     wire_tool.ApplyTools: _operation("api:tool:apply", _P, tool.apply_tools),

@@ -151,7 +151,7 @@ class SocketServer(asyncio.Protocol):
 
     async def _relayed(self, operation: Operation, carrier: Connection, said: Said) -> Answer:
         """Do it in the name of whoever it shows (rule 7)."""
-        seat = await prove(self._daemon, carrier, said.shown, operation.name)
+        seat = await prove(self._daemon, carrier, said, operation.name)
         if isinstance(seat, Fault):
             return seat
         self._require(operation, seat)

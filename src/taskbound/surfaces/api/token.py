@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.identity import NotOwnerError
@@ -51,6 +52,10 @@ class TokenFlows:
         """Verifies them; in any thread."""
         self.published = Published(means, signer)
         """The document of keys, and status lists; in any thread, as it may wait for the signer."""
+        self.flights: dict[int, asyncio.Task[str]] = {}
+        """Status lists that are being signed, by number; in the loop."""
+        self.turn = asyncio.Lock()
+        """Whose list is signed now: strangers ask for them, and take one thread and no more by that."""
 
     def tend(self) -> None:
         """Do what is due to keys; where no token was ever asked for there is none, and nothing is."""

@@ -4,7 +4,7 @@
 2. Path and query are ASCII with strict percent-encoding of UTF-8 without control characters; a slash is
    never encoded, no segment is a dot or two, and no parameter stands twice.
 3. The body of whatever is no GET is JSON as it is, or nothing; of a GET there is none. The answer is JSON,
-   unless it is a document of another kind.
+   unless it is a document of another kind. What is posted to OAuth's endpoints is read there (`form`).
 4. A proof stands in its header, and nowhere else (A139).
 """
 
@@ -31,6 +31,7 @@ _PLAIN: Final = re.compile(r"(?:[A-Za-z0-9._~!$'()*,;:@-]|%[0-9A-Fa-f]{2})*", re
 _QUERY: Final = re.compile(r"(?:[A-Za-z0-9._~!$'()*,;:@/?+-]|%[0-9A-Fa-f]{2})*", re.ASCII)
 _ENCODED: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_STATUS: Final = re.compile(r"/oauth/status/(0|[1-9][0-9]{0,14})", re.ASCII)
 _MOST: Final = 32
 """Parameters of a query."""
 _JSON: Final = frozenset({"application/json", "application/problem+json", "application/*", "*/*"})
@@ -46,6 +47,8 @@ class Known:
     """What `Host` may be."""
     documents: frozenset[str]
     """Paths of what is read and is no operation."""
+    forms: frozenset[str] = frozenset()
+    """Paths that a form is posted to."""
 
     @property
     def origins(self) -> frozenset[str]:
@@ -62,11 +65,13 @@ class Head:
     path: str
     """As it was written."""
     found: Found | None
-    """The operation; none for a document."""
+    """The operation; none for a document, a form or a status list."""
     query: Mapping[str, str]
     headers: Mapping[str, str]
     """By their names in lower case."""
     length: int
+    listed: int | None = None
+    """The status list that is asked for."""
 
     def __repr__(self) -> str:
         """Without what proves anything."""
@@ -91,17 +96,20 @@ def read_head(
     headers = once(fields, mine=_MINE)
     require_own(headers, hosts=known.hosts, origins=known.origins)  # 1
     path, mark, query = target.partition("?")
-    found = None
-    if path in known.documents:
+    found, listed = None, _STATUS.fullmatch(path)
+    if path in known.documents or listed is not None:
         if verb not in {"GET", "HEAD"}:
             raise VerbError("the document is only read", allow="GET, HEAD")
+    elif path in known.forms:
+        if verb != "POST":
+            raise VerbError("a form is posted", allow="POST")
     else:
         found = find(verb, _segments(path))
     length = read_length(headers, most)
     reads = verb in {"GET", "HEAD"}
     if reads and length:
         raise BadHttpError("a request that reads has no body")  # 3
-    if not reads and (length or "content-type" in headers):
+    if not reads and path not in known.forms and (length or "content-type" in headers):
         require_json(headers)  # 3
     if found is not None and not _takes_json(headers.get("accept", "")):
         raise NotAcceptableError("the client does not take JSON")
@@ -112,6 +120,7 @@ def read_head(
         query=_query(query) if mark else {},
         headers=headers,
         length=length,
+        listed=None if listed is None else int(listed[1]),
     )
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from taskbound.wire.frame import Message
 
-__all__ = ["LEFT_OUT", "PAGED", "ROUTES", "Found", "Route", "find", "messages"]
+__all__ = ["LEFT_OUT", "OAUTH", "PAGED", "ROUTES", "Found", "Route", "find", "messages"]
 
 _VARIABLE: Final = re.compile(r"\{([a-z_]+)\}")
 
@@ -239,6 +239,16 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "upstream:token": _EGRESS,
 }
 """Operations without a route, and why (rule 3)."""
+
+
+OAUTH: Final[Mapping[str, str]] = {
+    "token:exchange": "/oauth/token",
+    "token:give-back": "/oauth/revoke",
+    "token:introspect": "/oauth/introspect",
+    "token:jwks": "/.well-known/jwks.json",
+    "token:status-list": "/oauth/status/{number}",
+}
+"""Operations that endpoints of OAuth ask, in its forms and not in ours: no route of this table."""
 
 
 PAGED: Final[Mapping[str, str]] = {

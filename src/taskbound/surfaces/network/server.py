@@ -5,7 +5,9 @@
 3. Lists are told page by page, with a cursor where another page follows.
 4. Whether the process lives is told to everybody, whether the daemon answers too; what is counted to this
    machine, and to whoever may ask how the daemon is.
-5. One request's failure is no other's: what nobody foresaw is 500, and stands in the log.
+5. What is published of tokens is read in the process' own name; forms of OAuth are `oauth`'s, and are told in
+   its words.
+6. One request's failure is no other's: what nobody foresaw is 500, and stands in the log.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.identity.answered import BadRequestKeyError
 from taskbound.core.identity.errors import NoProofError
 from taskbound.sdk.client import DaemonLostError
+from taskbound.surfaces.network import oauth
 from taskbound.surfaces.network.answer import Reply
 from taskbound.surfaces.network.asking import read_ask
 from taskbound.surfaces.network.errors import BadQueryError
@@ -34,6 +37,7 @@ from taskbound.wire.action import ActionRows
 from taskbound.wire.approval import ApprovalRows
 from taskbound.wire.connection import Done, Fault, Ping, Status, StatusReport
 from taskbound.wire.network import Shown
+from taskbound.wire.oauth import Published, ShowStatusList, ShowTokenJwks
 from taskbound.wire.task import TaskRows
 
 if TYPE_CHECKING:
@@ -54,8 +58,16 @@ __all__ = ["DOCUMENTS", "Plugs", "Server"]
 
 _log = logging.getLogger(__name__)
 _METADATA: Final = "/.well-known/oauth-protected-resource"
-DOCUMENTS: Final = frozenset({"/livez", "/metrics", "/openapi.json", "/readyz", _METADATA})
+DOCUMENTS: Final = frozenset(
+    {
+        *("/livez", "/metrics", "/openapi.json", "/readyz"),
+        *("/.well-known/jwks.json", oauth.METADATA, _METADATA),
+    }
+)
 """What is read and is no operation."""
+_STATUS_LIST: Final = "application/statuslist+jwt"
+_SIGNS: Final = 15.0
+"""Seconds that the daemon may take with a form, or with what it may have to have signed."""
 _LIVES: Final = 2.0
 """Seconds that the daemon may take to say that it is there."""
 
@@ -80,12 +92,15 @@ class Server:
     def __init__(self, plugs: Plugs) -> None:
         """Serve nobody yet."""
         self._plugs = plugs
-        self._known = Known(origin=plugs.origin, hosts=plugs.hosts, documents=DOCUMENTS)
+        self._known = Known(
+            origin=plugs.origin, hosts=plugs.hosts, documents=DOCUMENTS, forms=frozenset(oauth.ENDPOINTS)
+        )
         self._connections: set[Connection] = set()
         self._reserved = 0
         self._work: set[asyncio.Task[None]] = set()
         self._openapi = describe(plugs.origin)
         self._resource = msgspec.json.encode(_resource(plugs.origin))
+        self._authorizing = oauth.metadata(plugs.origin)
         self.bounds = plugs.bounds
         self.metrics = Metrics()
 
@@ -151,13 +166,17 @@ class Server:
         try:
             if head.path != "/livez":
                 self._plugs.rates.take(reply.address)
-            if head.found is None:
+            if head.path in oauth.ENDPOINTS:
+                await self._form(head, body, reply)
+            elif head.listed is not None:
+                await self._published(ShowStatusList(number=head.listed), _STATUS_LIST, reply)
+            elif head.found is None:
                 await self._document(head, reply)
             else:
                 await self._operation(head, head.found, body, reply)
         except TaskboundError as error:
             reply.refuse(error)
-        except Exception:  # noqa: BLE001 -- the surface's outermost edge (rule 5)
+        except Exception:  # noqa: BLE001 -- the surface's outermost edge (rule 6)
             _log.exception("a request failed")
             reply.refuse(TaskboundError("this should not have happened"))
 
@@ -182,7 +201,7 @@ class Server:
             told = self._with_cursor(found.route, query, answer, told)
         reply.give(told)
 
-    def _shown(self, head: Head, reply: Reply) -> Shown:
+    def _shown(self, head: Head, reply: Reply, *, key: str | None = None) -> Shown:
         return Shown(
             method=head.verb,
             uri=self._plugs.origin + head.path,
@@ -190,7 +209,7 @@ class Server:
             dpop=head.headers.get("dpop", ""),
             chain=tuple(b64encode(one).decode("ascii") for one in reply.chain),
             address=reply.address,
-            key="" if head.verb in {"GET", "HEAD"} else head.headers.get("idempotency-key", ""),
+            key=_key_of(head) if key is None else key,
         )
 
     def _from_cursor(self, path: str, query: dict[str, str]) -> dict[str, str]:
@@ -216,6 +235,25 @@ class Server:
         cursor = self._plugs.cursors.give(route.path, asked, getattr(answer.rows[-1], PAGED[route.operation]))
         return told[:-1] + b',"next":"%b"}' % cursor.encode("ascii")
 
+    async def _form(self, head: Head, body: bytes, reply: Reply) -> None:
+        """What is posted to an endpoint of OAuth (rule 5)."""
+        try:
+            ask = oauth.read_ask(head.path, head.headers, head.query, body)
+            found = oauth.told(
+                await self._plugs.link.ask(ask, self._shown(head, reply, key=""), patience=_SIGNS)
+            )
+        except TaskboundError as error:
+            found = oauth.refused(error)
+        reply.give(found.body, status=found.status, headers=found.headers)
+
+    async def _published(self, ask: ShowStatusList | ShowTokenJwks, kind: str, reply: Reply) -> None:
+        """What anybody may read of tokens (rule 5)."""
+        answer = await self._plugs.link.ask(ask, None, patience=_SIGNS)
+        if isinstance(answer, Published):
+            reply.give(answer.text.encode("ascii"), kind=kind)  # kept by nobody between: the daemon does
+        else:
+            reply.refuse(answer if isinstance(answer, Fault) else TaskboundError("nothing was published"))
+
     async def _document(self, head: Head, reply: Reply) -> None:
         """What is no operation (rule 4)."""
         match head.path:
@@ -228,6 +266,10 @@ class Server:
                 reply.give(b'{"ready":true}')
             case "/metrics":
                 await self._counted(head, reply)
+            case "/.well-known/jwks.json":
+                await self._published(ShowTokenJwks(), "application/jwk-set+json", reply)
+            case oauth.METADATA:
+                reply.give_document(self._authorizing, had=head.headers.get("if-none-match", ""))
             case "/openapi.json":
                 reply.give_document(self._openapi, had=head.headers.get("if-none-match", ""))
             case _:
@@ -246,7 +288,13 @@ def _label(head: Head | None) -> tuple[str, str]:
     """What a request is counted as; nothing of it is the client's own choice."""
     if head is None:
         return "", ""
+    if head.listed is not None:
+        return head.verb, "/oauth/status/{number}"
     return head.verb, head.path if head.found is None else head.found.route.path
+
+
+def _key_of(head: Head) -> str:
+    return "" if head.verb in {"GET", "HEAD"} else head.headers.get("idempotency-key", "")
 
 
 def _is_near(address: str) -> bool:

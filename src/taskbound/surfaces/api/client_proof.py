@@ -1,0 +1,161 @@
+"""Who a client of OAuth's endpoints is: an agent, proven by one credential, and the key that it came with.
+
+1. A client is authenticated in one way. `client_assertion` is by the agent's own key (`jwt-bearer`,
+   RFC 7523 §2.2) or a JWT-SVID (`jwt-spiffe`), `actor_token` a JWT-SVID or a token of a trusted issuer
+   (RFC 8693 §2.1). Two of them at once, a secret or an `Authorization` header are none (A139, A152).
+2. Only without those does the certificate of the connection authenticate it, as an X.509-SVID. Beside one of
+   them it proves the key alone.
+3. `client_id` may be left out. Where it stands it is the proven agent's name as tokens say it.
+4. The key is the one `DPoP` header's, made for this request and no token (RFC 9449 §5), or else the
+   certificate's (RFC 8705 §3). The proof is read first, and used only by a client that was proven: what
+   strangers make up is not kept.
+5. `namespace` is a parameter of ours, `default` without it. What is believed is what that one believes. One
+   without agents is none: strangers make up no namespaces for our records.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from binascii import Error
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action import parse_object
+from taskbound.core.identity import UnprovenError, parse_name
+from taskbound.core.identity.credential import Credential
+from taskbound.core.identity.errors import NoProofError
+from taskbound.core.identity.proof import Binding, BindingKind, WorkloadKind
+from taskbound.core.token import agent_name, claim_of
+from taskbound.core.token.claim import ClaimKind
+from taskbound.flows.token.shown import BadProofError
+from taskbound.wire.jose.compact import encode_base64url, split_compact
+from taskbound.wire.jose.dpop import DpopRequest, read_dpop
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.core.identity.proof import Principal
+    from taskbound.core.token import Claim
+    from taskbound.flows.identity.workload import Proofs
+    from taskbound.flows.means import Means
+    from taskbound.wire.jose.dpop import DpopProof
+    from taskbound.wire.network import Shown
+
+__all__ = ["ClientKey", "leaf_of", "prove_client", "read_key"]
+
+_ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:"
+_ASSERTIONS: Final = {
+    _ASSERTION + "jwt-bearer": WorkloadKind.KEY,
+    _ASSERTION + "jwt-spiffe": WorkloadKind.JWT_SVID,
+}
+_ACTOR: Final = "urn:ietf:params:oauth:token-type:jwt"
+_DEFAULT: Final = "default"
+_SIZE: Final = 16_384
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientKey:
+    """The key that a request was made with, and what is still to be used for the first time by that."""
+
+    binding: Binding | None = None
+    proof: DpopProof | None = None
+
+    def claim(self, namespace: str) -> Claim | None:
+        """What the proof's use is known by (rule 4)."""
+        one = self.proof
+        if one is None:
+            return None
+        return claim_of(namespace, ClaimKind.DPOP, one.jkt, one.id, until=one.until)
+
+
+def read_key(means: Means, shown: Shown) -> ClientKey:
+    """The key that a request was made with (rule 4).
+
+    Raises:
+        MalformedError: The proof can't be read.
+        DeniedError: It is not of this request.
+    """
+    if shown.dpop:
+        proof = read_dpop(
+            [shown.dpop],
+            request=DpopRequest(method=shown.method, uri=shown.uri),
+            check=means.tokens,
+            now=means.clock.now(),
+        )
+        return ClientKey(binding=Binding(kind=BindingKind.DPOP, thumbprint=proof.jkt), proof=proof)
+    leaf = leaf_of(shown)
+    if not leaf:
+        return ClientKey()
+    thumbprint = encode_base64url(sha256(leaf).digest())
+    return ClientKey(binding=Binding(kind=BindingKind.MTLS, thumbprint=thumbprint))
+
+
+def prove_client(means: Means, proofs: Proofs, form: Mapping[str, str], shown: Shown) -> Principal:
+    """The agent that a form, or the connection that it came on, proves (rules 1 to 3, 5).
+
+    Raises:
+        NoProofError: None is shown.
+        UnprovenError: It is shown in two ways, or is another client's than it says.
+        MalformedError: It can't be read.
+        DeniedError: It proves nobody.
+    """
+    namespace = form.get("namespace", _DEFAULT)
+    parse_name(namespace, what="a namespace")
+    with means.store.read() as snapshot:
+        known = bool(snapshot.identities.agents(namespace))
+    if not known and namespace != _DEFAULT:
+        raise UnprovenError("the namespace has no agent")  # 5
+    principal = proofs.prove(namespace, _credential(form, shown))
+    name = agent_name(namespace, principal.name)
+    if form.get("client_id", name) != name:
+        raise UnprovenError("`client_id` names another client than the one that is proven")  # 3
+    return principal
+
+
+def leaf_of(shown: Shown) -> bytes:
+    """The client's own certificate, DER; empty for none.
+
+    Raises:
+        BadProofError: It is no Base64.
+    """
+    return next(iter(_chain(shown)), b"")
+
+
+def _credential(form: Mapping[str, str], shown: Shown) -> Credential:
+    if shown.authorization or "client_secret" in form:
+        raise UnprovenError("no client has a secret, or a token, to authenticate itself with here")  # 1
+    asserted, acting = form.get("client_assertion", ""), form.get("actor_token", "")
+    if asserted and acting:
+        raise UnprovenError("the client authenticates itself in two ways")  # 1
+    if asserted:
+        kind = _ASSERTIONS.get(form.get("client_assertion_type", ""))
+        if kind is None:
+            raise UnprovenError("no `client_assertion` of that type is taken", where="client_assertion_type")
+        return Credential(kind=kind, raw=_raw(asserted))
+    if acting:
+        if form.get("actor_token_type", "") != _ACTOR:
+            raise UnprovenError("no `actor_token` of that type is taken", where="actor_token_type")
+        return Credential(kind=_kind_of(acting), raw=_raw(acting))
+    leaf, *rest = _chain(shown) or (b"",)
+    if not leaf:
+        raise NoProofError("the request shows no proof of which client asks")
+    return Credential(kind=WorkloadKind.X509_SVID, raw=leaf, chain=tuple(rest))  # 2
+
+
+def _kind_of(text: str) -> WorkloadKind:
+    """What an actor's token claims to be; whoever is chosen by that has to believe it first."""
+    subject = parse_object(split_compact(text, size=_SIZE).payload).get("sub")
+    spiffe = isinstance(subject, str) and subject.startswith("spiffe://")
+    return WorkloadKind.JWT_SVID if spiffe else WorkloadKind.OIDC
+
+
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _chain(shown: Shown) -> tuple[bytes, ...]:
+    try:
+        return tuple(b64decode(one, validate=True) for one in shown.chain)
+    except (Error, ValueError) as error:
+        raise BadProofError("the client's certificate is no Base64") from error

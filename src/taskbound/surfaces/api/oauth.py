@@ -1,0 +1,169 @@
+"""Operations of OAuth's endpoints: a token by exchange, its worth, giving it back, and what is published.
+
+1. Who asks is the agent that the form proved (`client_proof`), on a seat of its own (`network`).
+2. An exchange waits for the signer beside the worker. A task that it begins is begun in the worker's thread,
+   as every one is, and ended there when no token of it could be issued, whatever the rules say by then.
+3. A client is told what a token is worth that was issued to it, and gives back no other (A157).
+4. What is published is read in the name of the process that faces the network; nobody's rights matter. Of
+   those who ask for a status list at once one has it signed, and one list is signed at a time: strangers who
+   ask keep one thread from others, however slow the signer is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import Context
+from functools import partial
+from typing import TYPE_CHECKING
+
+from taskbound.core.action import canonical
+from taskbound.core.identity import UnprovenError
+from taskbound.core.token import agent_name
+from taskbound.core.token.exchange import BadExchangeError
+from taskbound.flows.means import Actor
+from taskbound.flows.token import Exchanges
+from taskbound.surfaces.api.authority import apart
+from taskbound.wire import oauth as wire
+from taskbound.wire.connection import Done
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from taskbound.core.identity.proof import Principal
+    from taskbound.core.task import Task, TaskEvent
+    from taskbound.flows.means import Moved
+    from taskbound.flows.task import ChildOrder, TaskOrder
+    from taskbound.surfaces.api.connection import Connection
+    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.wire.envelope import Answer
+
+__all__ = ["ask_token", "exchanges", "give_back", "introspect", "show_keys", "show_status_list"]
+
+
+class _InWorker:
+    """Begins tasks in the worker's thread, for threads that may wait (rule 2)."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        """Work for this daemon."""
+        self._daemon = daemon
+
+    def start(self, order: TaskOrder, actor: Actor) -> Task:
+        """The task, running."""
+        return self._wait(lambda: self._daemon.tasks.start(order, actor))
+
+    def delegate(self, order: ChildOrder, actor: Actor) -> Task:
+        """The child, running."""
+        return self._wait(lambda: self._daemon.delegations.delegate(order, actor))
+
+    def end(
+        self, namespace: str, task: str, event: TaskEvent, actor: Actor, *, reason: str
+    ) -> Sequence[Moved]:
+        """End the task and all beneath it, outside of what the operation is authorized by."""
+        daemon = self._daemon
+
+        async def ended() -> Sequence[Moved]:
+            changed = await daemon.first(
+                lambda: daemon.tasks.end(namespace, task, event, actor, reason=reason)
+            )
+            daemon.tell_ended(changed)
+            return changed
+
+        return Context().run(asyncio.run_coroutine_threadsafe, ended(), daemon.loop).result()
+
+    def _wait(self, work: Callable[[], Task]) -> Task:
+        daemon = self._daemon
+        return asyncio.run_coroutine_threadsafe(daemon.first(work), daemon.loop).result()
+
+
+def exchanges(daemon: Daemon) -> Exchanges:
+    """What exchanges tokens in a daemon; they are for our own issuer, as nothing else here takes one."""
+    worker = _InWorker(daemon)
+    return Exchanges(
+        daemon.means,
+        tokens=daemon.token.issuing,
+        verification=daemon.token.verification,
+        tasks=worker,
+        delegations=worker,
+        targets=lambda _: (),
+    )
+
+
+async def ask_token(daemon: Daemon, seat: Connection, ask: wire.AskToken) -> Answer:
+    """A token by exchange."""
+    principal = _client(seat)
+    form = {name: (value,) for name, value in ask.form}
+    found = await apart(partial(daemon.exchanges.exchange, form, principal, seat.binding))  # 2
+    return wire.TokenGiven(
+        access_token=found.issued.text,
+        issued_token_type=found.kind,
+        token_type=found.token_type,
+        expires_in=found.life,
+        scope=found.scope,
+    )
+
+
+async def introspect(daemon: Daemon, seat: Connection, ask: wire.IntrospectToken) -> Answer:
+    """What a token is worth (rule 3)."""
+    principal = _client(seat)
+    client = agent_name(principal.namespace, principal.name)
+    text = _token(dict(ask.form))
+
+    def read() -> Answer:
+        found = daemon.token.verification.introspect(text, client=client, audiences=())
+        return wire.Introspected(claims=canonical(found).decode())
+
+    return await daemon.read(read)
+
+
+async def give_back(daemon: Daemon, seat: Connection, ask: wire.GiveBackToken) -> Answer:
+    """Revoke a token that was issued to who asks (rule 3)."""
+    principal = _client(seat)
+    client = agent_name(principal.namespace, principal.name)
+    actor = Actor(name=client, proof=principal.proof.words)
+    text = _token(dict(ask.form))
+    await apart(partial(daemon.token.verification.revoke, text, client=client, actor=actor))
+    return Done()
+
+
+async def show_keys(daemon: Daemon, _seat: Connection, _ask: wire.ShowTokenJwks) -> Answer:
+    """The keys that verify tokens (rule 4)."""
+    found = await daemon.read(daemon.token.published.keys)
+    return wire.Published(text=found.decode())
+
+
+async def show_status_list(daemon: Daemon, _seat: Connection, ask: wire.ShowStatusList) -> Answer:
+    """A status list token (rule 4)."""
+    flights = daemon.token.flights
+    flight = flights.get(ask.number)
+    if flight is None:
+        flight = flights[ask.number] = daemon.loop.create_task(_signed_list(daemon, ask.number))
+        flight.add_done_callback(lambda _: flights.pop(ask.number, None))
+    return wire.Published(text=await asyncio.shield(flight))
+
+
+async def _signed_list(daemon: Daemon, number: int) -> str:
+    async with daemon.token.turn:
+        return await apart(partial(daemon.token.published.status_list, number))
+
+
+def _client(seat: Connection) -> Principal:
+    """Who asks (rule 1).
+
+    Raises:
+        UnprovenError: The form came by another way than the network's.
+    """
+    if seat.principal is None or not seat.client:
+        raise UnprovenError("a form of OAuth is asked over the network, by the client that it proves")
+    return seat.principal
+
+
+def _token(form: Mapping[str, str]) -> str:
+    """The token that a form is about.
+
+    Raises:
+        BadExchangeError: It names none.
+    """
+    text = form.get("token", "")
+    if not text:
+        raise BadExchangeError("`token` stands once", where="token")
+    return text

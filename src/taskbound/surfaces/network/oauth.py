@@ -1,0 +1,147 @@
+"""OAuth's endpoints: forms go to the daemon as they were read, and its refusals get OAuth's names.
+
+1. The process proves no client: form, `DPoP` header and certificate go on whole.
+2. A refusal is JSON with `error` (RFC 6749 §5.2). Who is not proven gets 401 and a challenge, and isn't told
+   what was wrong; what can't be done now is 503; all else is 400 with words.
+3. Words have no character that a quoted string would end or escape with (§5.2).
+4. The metadata says what this server does and nothing more (RFC 8414 §2): its issuer is the origin, letter
+   by letter.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from taskbound.core.errors import MalformedError, UnavailableError
+from taskbound.core.token.exchange import GRANT, OAUTH_ERRORS
+from taskbound.surfaces.network.form import read_form
+from taskbound.wire.connection import Done, Fault
+from taskbound.wire.jose.kinds import CLIENT_ASSERTION, JWT_SVID
+from taskbound.wire.oauth import (
+    AskToken,
+    GiveBackToken,
+    Introspected,
+    IntrospectToken,
+    TokenGiven,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.core.errors import TaskboundError
+    from taskbound.wire.envelope import Answer
+    from taskbound.wire.oauth import ClientForm
+
+__all__ = ["ENDPOINTS", "METADATA", "Told", "metadata", "read_ask", "refused", "told"]
+
+ENDPOINTS: Final[Mapping[str, type[ClientForm]]] = {
+    "/oauth/introspect": IntrospectToken,
+    "/oauth/revoke": GiveBackToken,
+    "/oauth/token": AskToken,
+}
+"""Where forms are posted, and what each asks."""
+METADATA: Final = "/.well-known/oauth-authorization-server"
+_UNSAID: Final = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
+_LONGEST: Final = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """One answer of an endpoint."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def read_ask(path: str, headers: Mapping[str, str], query: Mapping[str, str], body: bytes) -> ClientForm:
+    """What a form asks of the daemon; raises as `read_form`."""
+    form = read_form(headers, query, body)
+    return ENDPOINTS[path](form=tuple(form.items()))
+
+
+def told(answer: Answer) -> Told:
+    """How the daemon's answer is told."""
+    match answer:
+        case TokenGiven():
+            return Told(status=200, body=msgspec.json.encode(_plain(answer)))
+        case Introspected():
+            return Told(status=200, body=answer.claims.encode())
+        case Done():
+            return Told(status=200, body=b"")
+        case Fault():
+            return refused(answer)
+        case _:
+            return Told(status=500, body=msgspec.json.encode({"error": "server_error"}))
+
+
+def refused(error: TaskboundError | Fault) -> Told:
+    """How a refusal is told (rules 2 and 3)."""
+    name = _name(error)
+    if name == "invalid_client":
+        challenge = ("WWW-Authenticate", 'DPoP algs="ES256", error="invalid_client"')
+        return Told(status=401, body=msgspec.json.encode({"error": name}), headers=(challenge,))
+    if name == "temporarily_unavailable":
+        return Told(status=503, body=msgspec.json.encode({"error": name}), headers=(("Retry-After", "1"),))
+    words = _UNSAID.sub("'", error.message)[:_LONGEST]
+    return Told(status=400, body=msgspec.json.encode({"error": name, "error_description": words}))
+
+
+def metadata(origin: str) -> bytes:
+    """What a client has to know of this server (rule 4)."""
+    methods = ["private_key_jwt", "spiffe_jwt", "spiffe_x509"]
+    signed = sorted(one.value for one in CLIENT_ASSERTION.header.algorithms | JWT_SVID.header.algorithms)
+    proving: dict[str, object] = {}
+    for one in ("token", "introspection", "revocation"):
+        proving[f"{one}_endpoint_auth_methods_supported"] = methods
+        proving[f"{one}_endpoint_auth_signing_alg_values_supported"] = signed
+    return msgspec.json.encode(
+        {
+            "issuer": origin,
+            "token_endpoint": f"{origin}/oauth/token",
+            "introspection_endpoint": f"{origin}/oauth/introspect",
+            "revocation_endpoint": f"{origin}/oauth/revoke",
+            "jwks_uri": f"{origin}/.well-known/jwks.json",
+            "grant_types_supported": [GRANT],
+            "response_types_supported": [],
+            "scopes_supported": ["task"],
+            "dpop_signing_alg_values_supported": ["ES256"],
+            "tls_client_certificate_bound_access_tokens": True,
+            "authorization_details_types_supported": ["taskbound_task"],
+            **proving,
+        }
+    )
+
+
+def _plain(answer: TokenGiven) -> dict[str, object]:
+    found: dict[str, object] = {
+        name: getattr(answer, name)
+        for name in ("access_token", "issued_token_type", "token_type", "expires_in")
+    }
+    return {**found, "scope": answer.scope}
+
+
+def _name(error: TaskboundError | Fault) -> str:
+    """What OAuth calls it (rule 2)."""
+    family = error.family if isinstance(error, Fault) else _family(error)
+    if family == "unavailable" or not family:
+        return "temporarily_unavailable"
+    if family == "unproven":
+        return "invalid_client"
+    if error.where == "DPoP":
+        return "invalid_dpop_proof"  # RFC 9449 §5
+    return OAUTH_ERRORS.get(error.code, "invalid_request")
+
+
+def _family(error: TaskboundError) -> str:
+    match error:
+        case UnavailableError():
+            return "unavailable"
+        case MalformedError():
+            return "malformed"
+        case _:
+            return "denied"

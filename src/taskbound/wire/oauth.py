@@ -1,0 +1,93 @@
+"""What OAuth's endpoints ask of the daemon, in the name of the client that a form proves.
+
+1. A form goes on as it was read: names and values, each name once. The daemon alone says what it means.
+2. The text of a token stands in what is asked and answered here and in no repr.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from taskbound.wire.frame import Message
+
+__all__ = [
+    "AskToken",
+    "ClientForm",
+    "GiveBackToken",
+    "IntrospectToken",
+    "Introspected",
+    "Published",
+    "ShowStatusList",
+    "ShowTokenJwks",
+    "TokenGiven",
+]
+
+
+class AskToken(Message, frozen=True, tag="token:exchange", tag_field="op"):
+    """Ask for a token (RFC 6749 §3.2), by exchange (RFC 8693)."""
+
+    form: tuple[tuple[str, str], ...]
+
+    def __repr__(self) -> str:
+        """Without what it proves itself with (rule 2)."""
+        return f"AskToken({[name for name, _ in self.form]})"
+
+
+class GiveBackToken(Message, frozen=True, tag="token:give-back", tag_field="op"):
+    """Give a token back that was issued to the client that asks (RFC 7009)."""
+
+    form: tuple[tuple[str, str], ...]
+
+    def __repr__(self) -> str:
+        """Without the token (rule 2)."""
+        return f"GiveBackToken({[name for name, _ in self.form]})"
+
+
+class IntrospectToken(Message, frozen=True, tag="token:introspect", tag_field="op"):
+    """Ask what a token is worth (RFC 7662)."""
+
+    form: tuple[tuple[str, str], ...]
+
+    def __repr__(self) -> str:
+        """Without the token (rule 2)."""
+        return f"IntrospectToken({[name for name, _ in self.form]})"
+
+
+class ShowTokenJwks(Message, frozen=True, tag="token:jwks", tag_field="op"):
+    """Ask for the keys that verify tokens. Anybody may read them."""
+
+
+class ShowStatusList(Message, frozen=True, tag="token:status-list", tag_field="op"):
+    """Ask for a status list token. Anybody may read it."""
+
+    number: int
+
+
+ClientForm: TypeAlias = AskToken | GiveBackToken | IntrospectToken
+"""What is asked by a client that the form itself proves."""
+
+
+class TokenGiven(Message, frozen=True, tag="token-given", tag_field="is"):
+    """A token, signed (RFC 8693 §2.2.1)."""
+
+    access_token: str
+    issued_token_type: str
+    token_type: str
+    expires_in: int
+    scope: str
+
+    def __repr__(self) -> str:
+        """Without the token (rule 2)."""
+        return f"TokenGiven({self.token_type!r}, {self.expires_in})"
+
+
+class Introspected(Message, frozen=True, tag="introspected", tag_field="is"):
+    """What a token is worth, as JSON (RFC 7662 §2.2)."""
+
+    claims: str
+
+
+class Published(Message, frozen=True, tag="published", tag_field="is"):
+    """What anybody may read: a document of keys as JSON, or a status list token."""
+
+    text: str
