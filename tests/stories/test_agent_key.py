@@ -14,6 +14,7 @@ from taskbound.core.identity import NotOwnerError, UnknownIdentityError
 from taskbound.core.identity.agent_key import UnknownAgentKeyError
 from taskbound.core.identity.credential import Credential
 from taskbound.core.identity.proof import WorkloadKind, WorkloadProof
+from taskbound.core.token import agent_name
 from taskbound.flows.identity import register_person
 from taskbound.flows.identity.agent_key import AgentKeys
 from taskbound.flows.identity.assertion import AssertionVerifier
@@ -21,6 +22,8 @@ from taskbound.flows.identity.workload import Proofs
 from taskbound.flows.means import Actor
 from taskbound.ports.signer import SignerUnavailableError
 from taskbound.ports.store import ConflictError
+from taskbound.wire.jose import parse_jwk
+from taskbound.wire.jose.compact import decode_base64url
 from tests.tokens import Signer
 from tests.world import ANN, World
 
@@ -260,3 +263,17 @@ def test_of_two_renewals_at_once_one_key_counts(stores: tuple[Store, Store], tmp
     assert len(keys) == 8
     assert [each.name for each in (folder / "agents").iterdir()] == [standing.kid]
     assert other.prove(one.assertion()) == "coder"
+
+
+def test_a_statement_names_its_agent_as_tokens_do_so_that_no_two_namespaces_have_one_name(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "keys"
+    folder.mkdir(mode=0o700)
+    files, names = AgentKeyFiles(folder), set[str]()
+    for space in ("default", "acme"):
+        kid = str(parse_jwk(json.loads(files.make_key(space, "coder"))).kid)
+        said = json.loads(decode_base64url(files.assert_agent(kid, AUDIENCE).split(".")[1]) or b"")
+        assert said["iss"] == said["sub"] == agent_name(space, "coder")
+        names.add(said["sub"])
+    assert len(names) == 2

@@ -14,6 +14,7 @@ from taskbound.core.clock import Duration, seconds
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity.proof import WorkloadKind
 from taskbound.core.identity.selector import Selector
+from taskbound.core.token.values import agent_name
 
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
@@ -60,9 +61,9 @@ class AgentKey:
     """When another took its place (rule 2)."""
 
 
-def client_of(agent: str) -> str:
-    """The agent as a client of ours is named."""
-    return f"agent:{agent}"
+def client_of(namespace: str, agent: str) -> str:
+    """The agent as a client of ours is named: as in tokens, so that two namespaces never share a name."""
+    return agent_name(namespace, agent)
 
 
 def selector_of_key(key: AgentKey) -> Selector:

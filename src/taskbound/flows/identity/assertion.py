@@ -55,7 +55,9 @@ class AssertionVerifier:
             key = snapshot.workloads.agent_key(namespace, unverified.header.kid)
         if key is None or key.ended is not None:
             raise UnknownAgentKeyError("no agent has the key that this is signed with", where="kid")  # 1
-        trust = Trust(issuer=client_of(key.agent), audience=self._audience, keys=parse_jwks(key.public))
+        trust = Trust(
+            issuer=client_of(namespace, key.agent), audience=self._audience, keys=parse_jwks(key.public)
+        )
         said = verify_jws(unverified, trust=trust, check=self._means.tokens, now=now).claims
         if said.expires - said.issued > ASSERTION_LIFE:
             raise TokenLifetimeError("a client assertion lives at most 60 seconds", where="exp")  # 2

@@ -104,9 +104,9 @@ class AgentKeyFiles:
             UnknownAgentKeyError: There is no such key.
             KeyUnusableError: It can't be read.
         """
-        agent, key = self._read(kid)
+        namespace, agent, key = self._read(kid)
         now = int(self._now())
-        client = client_of(agent)
+        client = client_of(namespace, agent)
         said: dict[str, JsonValue] = {
             "aud": audience,
             "exp": now + ASSERTION_LIFE // seconds(1),
@@ -138,26 +138,27 @@ class AgentKeyFiles:
         finally:
             os.close(folder)
 
-    def _read(self, kid: str) -> tuple[str, EllipticCurvePrivateKey]:
-        """The agent of this key, and the key (rule 3)."""
+    def _read(self, kid: str) -> tuple[str, str, EllipticCurvePrivateKey]:
+        """The namespace and the agent of this key, and the key (rule 3)."""
         if _KID.fullmatch(kid) is None or not self._path.is_dir():
             raise UnknownAgentKeyError("the signer has no such key")
         folder = open_directory(self._path)
         try:
             kept = json.loads(read_private(folder, kid, _LIMIT))
             key = serialization.load_pem_private_key(kept["key"].encode("ascii"), password=None)
-            agent = kept["agent"]
+            namespace, agent = kept["namespace"], kept["agent"]
         except KeyMissingError:
             raise UnknownAgentKeyError("the signer has no such key") from None
         except (ValueError, TypeError, KeyError, AttributeError):
             raise KeyTornError("an agent's key is not whole") from None
         finally:
             os.close(folder)
-        if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(agent, str):
+        named = isinstance(namespace, str) and isinstance(agent, str)
+        if not isinstance(key, EllipticCurvePrivateKey) or not named:
             raise KeyTornError("an agent's key is not whole")
         if _public(key).kid != kid:
             raise KeyTornError("an agent's key is another one than its name says")
-        return agent, key
+        return namespace, agent, key
 
     def _sync_parent(self) -> None:
         parent = open_directory(self._directory)
