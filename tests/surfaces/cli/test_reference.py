@@ -29,9 +29,12 @@ def test_every_command_of_the_issue_is_there() -> None:
         "person group": "add list show join leave grantable",
         "agent": "register show list activate suspend ceiling people risk assertion",
         "agent key": "list renew",
+        "agent issuer": "add list remove",
         "agent selector": "add list remove",
         "agent trust": "add list show remove",
+        "token": "list show revoke",
         "token client": "add list show remove",
+        "token key": "list rotate revoke",
         "scope": "check diff covers intersect convert digest schema suggest",
         "task": "start show list pause resume delegate step amend bearer end",
         "task issuer": "add list remove",
@@ -64,6 +67,7 @@ def test_every_command_says_what_it_does_gives_examples_and_speaks_json(name: st
 def test_what_destroys_something_takes_yes(name: str, one: object) -> None:
     destroys = {"init", "stop", "amend", "end", "suspend", "remove", "accept", "ceiling", "withdraw", "gone"}
     destroys |= {"apply", "declare", "reconcile", "secret"}  # they change what is judged from then on
+    destroys |= {"revoke", "rotate", "renew"}  # what is signed with the one before is worth nothing
     options = {option for parameter in getattr(one, "params", []) for option in parameter.opts}
     shows = name == "taskbound upstream add"  # whom it is about to give a client's secret to
     assert ("--yes" in options) == (name.rsplit(maxsplit=1)[-1] in destroys or shows)

@@ -245,7 +245,14 @@ def list_keys(
     )
 
 
-@command(agents, "assertion", examples="taskbound run --agent helper -- taskbound agent assertion")
+@command(
+    agents,
+    "assertion",
+    examples="""
+taskbound agent assertion
+taskbound run --agent helper -- taskbound agent assertion
+""",
+)
 def assertion(
     session: Session,
     name: Annotated[
