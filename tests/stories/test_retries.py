@@ -105,7 +105,8 @@ def test_replaying_never_takes_a_second_attempt_for_a_first(world: World) -> Non
     task = world.settle_in()
     calls = [world.ask(task), world.ask(task)]
     assert [code_of(one) for one in calls] == ["permit", "permit"]
-    twice = '@id("twice") forbid (principal, action, resource) when { context.attempt > 1 };'
+    calls_of_tools = 'action in Taskbound::Action::"call"'
+    twice = f'@id("twice") forbid (principal, {calls_of_tools}, resource) when {{ context.attempt > 1 }};'
     digest = put_in_force(world, twice)
     found = replay(world.means, "default", engine_of(world, digest), 9)
     assert found.not_asked == (("the bundle reads what was not recorded: attempt", 2),)

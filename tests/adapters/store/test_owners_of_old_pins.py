@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Store
     from tests.postgres import Server
 
-OLD = ("ALTER TABLE tools DROP COLUMN owner", "UPDATE alembic_version SET version_num = '0024'")
+LATER = (
+    "agent_keys answered claims identity_issuers selectors token_admissions token_clients token_keys"
+    " token_refreshes token_requests tokens trusts"
+)
+"""Tables that later revisions make."""
+OLD = (
+    "ALTER TABLE tools DROP COLUMN owner",
+    "UPDATE alembic_version SET version_num = '0024'",
+    *(f"DROP TABLE {table}" for table in LATER.split(" ")),
+)
 
 
 def fill(store: Store) -> None:

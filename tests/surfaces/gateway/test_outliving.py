@@ -15,7 +15,7 @@ from taskbound.wiring.home import find_socket
 from tests.peers.openssh import make_key
 from tests.peers.rawclient import RawClient, text_of
 from tests.surfaces.cli.installation import Installation
-from tests.surfaces.gateway.real import DEADLINE
+from tests.surfaces.gateway.real import DEADLINE, ended
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,9 +93,11 @@ async def left(place: Installation, how: str) -> str:
                 client.kill()
                 await client.exited()
             case "is killed with its daemon":
-                os.kill(place.status().pid, signal.SIGKILL)
+                daemon = place.status().pid
+                os.kill(daemon, signal.SIGKILL)
                 client.kill()
                 await client.exited()
+                await ended(daemon)  # one that is still ending takes connections, and resets them
             case _:
                 await client.cancel(request)
                 await client.tools()  # the gateway has read the cancel before it answers this
