@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from taskbound.adapters.keys.socket import SocketSigner
+from taskbound.adapters.keys.socket import SocketCustody, SocketSigner
 from taskbound.core.audit import EMPTY_ROOT
 from taskbound.ports.signer import OriginUnknownError
-from tests.wiring.running import signer
+from tests.wiring.running import Running, signer
 
 ORIGIN = "example.com/log"
 MODULE = (sys.executable, "-I", "-m", "taskbound.wiring.signer")
@@ -30,6 +30,16 @@ def test_without_a_socket_it_makes_the_key_prints_the_public_half_and_ends(tmp_p
     assert made.startswith(f"{ORIGIN}+")
     assert make_key(tmp_path / "keys") == made  # one that is there is kept
     assert stat.S_IMODE((tmp_path / "keys").stat().st_mode) == 0o700
+
+
+def test_what_it_makes_has_its_own_mode_whatever_the_mask_of_whoever_starts_it(tmp_path: Path) -> None:
+    keys, place = tmp_path / "keys", tmp_path / "s.sock"
+    masked = ("sh", "-c", 'umask 0177; exec "$@"', "sh", sys.executable)  # a daemon's that binds its socket
+    flags = ("--keys", str(keys), "--socket", str(place), "--origin", ORIGIN, "--create")
+    with Running("signer", *flags, python=masked):
+        for agent in ("helper", "coder"):
+            assert b"P-256" in SocketCustody(place).make_key("default", agent)
+    assert [stat.S_IMODE(one.stat().st_mode) for one in (keys, keys / "agents")] == [0o700, 0o700]
 
 
 def test_it_answers_for_its_own_log_with_the_key_that_it_printed(tmp_path: Path) -> None:

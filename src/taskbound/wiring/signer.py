@@ -39,6 +39,7 @@ _DUMPABLE: Final = 4
 def main(arguments: list[str] | None = None) -> int:
     """Serve until ended; the exit status: 0 ended, 4 could not start."""
     told = _read_arguments(arguments)
+    os.umask(0o077)  # a daemon that is binding its socket meanwhile has another one, for a moment
     open_log("signer")
     _hide()
     for number in (signal.SIGTERM, signal.SIGINT):
