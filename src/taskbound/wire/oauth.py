@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from taskbound.wire.frame import Message
 
 __all__ = [
+    "CODE",
+    "PUBLIC",
+    "REFRESH",
     "AskToken",
     "ClientForm",
     "GiveBackToken",
@@ -22,9 +25,14 @@ __all__ = [
     "TokenGiven",
 ]
 
+CODE: Final = "authorization_code"
+REFRESH: Final = "refresh_token"
+PUBLIC: Final = frozenset({CODE, REFRESH})
+"""Grants of clients that nothing proves (RFC 6749 §2.1)."""
+
 
 class AskToken(Message, frozen=True, tag="token:exchange", tag_field="op"):
-    """Ask for a token (RFC 6749 §3.2), by exchange (RFC 8693)."""
+    """Ask for a token (RFC 6749 §3.2), by exchange (RFC 8693), a code or a refresh token."""
 
     form: tuple[tuple[str, str], ...]
 
@@ -68,13 +76,16 @@ ClientForm: TypeAlias = AskToken | GiveBackToken | IntrospectToken
 
 
 class TokenGiven(Message, frozen=True, tag="token-given", tag_field="is"):
-    """A token, signed (RFC 8693 §2.2.1)."""
+    """A token, signed (RFC 6749 §5.1, RFC 8693 §2.2.1)."""
 
     access_token: str
-    issued_token_type: str
     token_type: str
     expires_in: int
     scope: str
+    issued_token_type: str = ""
+    """Of an exchange; empty of other grants."""
+    refresh_token: str = ""
+    """Of a client that people use; empty of an exchange."""
 
     def __repr__(self) -> str:
         """Without the token (rule 2)."""

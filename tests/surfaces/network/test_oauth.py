@@ -97,7 +97,7 @@ def test_a_status_list_that_is_none_is_not_found(there: Asking) -> None:
     assert there.post("/oauth/status/0", {}).status == 405
 
 
-@pytest.mark.parametrize("grant", ["password", "implicit", "client_credentials", "authorization_code", ""])
+@pytest.mark.parametrize("grant", ["password", "implicit", "client_credentials", "device_code", ""])
 def test_a156_no_other_grant_gives_a_token(there: Asking, grant: str) -> None:
     answer = there.post("/oauth/token", there.form(grant_type=grant), DPoP=there.dpop())
     named = "unsupported_grant_type" if grant else "invalid_request"

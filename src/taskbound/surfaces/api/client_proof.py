@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from taskbound.wire.jose.dpop import DpopProof
     from taskbound.wire.network import Shown
 
-__all__ = ["ClientKey", "leaf_of", "prove_client", "read_key"]
+__all__ = ["ClientKey", "leaf_of", "prove_client", "read_key", "require_namespace"]
 
 _ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:"
 _ASSERTIONS: Final = {
@@ -100,17 +100,27 @@ def prove_client(means: Means, proofs: Proofs, form: Mapping[str, str], shown: S
         MalformedError: It can't be read.
         DeniedError: It proves nobody.
     """
+    namespace = require_namespace(means, form)
+    principal = proofs.prove(namespace, _credential(form, shown))
+    name = agent_name(namespace, principal.name)
+    if form.get("client_id", name) != name:
+        raise UnprovenError("`client_id` names another client than the one that is proven")  # 3
+    return principal
+
+
+def require_namespace(means: Means, form: Mapping[str, str]) -> str:
+    """The namespace that a form is for (rule 5).
+
+    Raises:
+        UnprovenError: It is none.
+    """
     namespace = form.get("namespace", _DEFAULT)
     parse_name(namespace, what="a namespace")
     with means.store.read() as snapshot:
         known = bool(snapshot.identities.agents(namespace))
     if not known and namespace != _DEFAULT:
         raise UnprovenError("the namespace has no agent")  # 5
-    principal = proofs.prove(namespace, _credential(form, shown))
-    name = agent_name(namespace, principal.name)
-    if form.get("client_id", name) != name:
-        raise UnprovenError("`client_id` names another client than the one that is proven")  # 3
-    return principal
+    return namespace
 
 
 def leaf_of(shown: Shown) -> bytes:

@@ -10,7 +10,8 @@
    of whoever carried it here.
 5. What is a gateway's, the egress' or of a process of this machine is not asked over the network.
 6. A token that ended while its request waited does nothing any more: it is looked at once more right before.
-7. A form of OAuth proves its client itself (`client_proof`): a token proves nobody there.
+7. A form of OAuth proves its client itself (`client_proof`): a token proves nobody there. Clients that people
+   use are proven by nothing but what they bring (`client_grants`).
 """
 
 from __future__ import annotations
@@ -23,25 +24,28 @@ from msgspec.structs import replace
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity import PeerProof, UnprovenError
 from taskbound.core.identity.errors import NoProofError
-from taskbound.core.identity.proof import TokenProof
+from taskbound.core.identity.proof import PrincipalKind, TokenProof
 from taskbound.core.token import require_first
 from taskbound.core.token.claim import ClaimKind
+from taskbound.core.token.exchange import BadExchangeError
 from taskbound.flows.identity import require_personal
 from taskbound.flows.token import Issuing, Verification, use_claims
 from taskbound.flows.token.shown import Request, read_shown
 from taskbound.flows.token.standing import require_token_stands
-from taskbound.surfaces.api.client_proof import leaf_of, prove_client, read_key
+from taskbound.surfaces.api.client_grants import ClientGrants, public_client
+from taskbound.surfaces.api.client_proof import leaf_of, prove_client, read_key, require_namespace
 from taskbound.surfaces.api.connection import Connection
 from taskbound.surfaces.api.errors import fault_of
 from taskbound.surfaces.api.peer import Peer
 from taskbound.surfaces.api.worker import Lane
 from taskbound.wire.connection import Fault, Ping
-from taskbound.wire.oauth import ClientForm, ShowStatusList, ShowTokenJwks
+from taskbound.wire.oauth import PUBLIC, AskToken, ClientForm, ShowStatusList, ShowTokenJwks
 
 if TYPE_CHECKING:
     from taskbound.core.identity.proof import Principal
     from taskbound.core.token import Claim, Use
     from taskbound.flows.means import Actor, Means
+    from taskbound.flows.token import Tokens
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.surfaces.api.place import Place
     from taskbound.surfaces.api.worker import Worker
@@ -75,7 +79,7 @@ _NOBODY: Final = Peer(proof=PeerProof(uid=-(2**31), pid=0, started=0), ancestry=
 class Network:
     """What the daemon needs for requests of the network."""
 
-    def __init__(self, means: Means, worker: Worker, place: Place) -> None:
+    def __init__(self, means: Means, worker: Worker, place: Place, tokens: Tokens) -> None:
         """Take tokens of this place's issuer."""
         self.uid = place.owner_uid if place.api is None else place.api
         """The account that brings them (rule 1)."""
@@ -84,6 +88,8 @@ class Network:
         self.verification = Verification(means, issuing)
         self.claims: Lane[Claim, Use] = Lane(worker, partial(use_claims, means), small=lambda _: True)
         """Uses proofs, those that come together at once."""
+        self.grants = ClientGrants(means, tokens)
+        """Gives tokens to clients that people use."""
         self._means = means
 
     def require_person(self, principal: Principal) -> Actor:
@@ -166,11 +172,12 @@ async def _client(
     except TaskboundError as error:
         return replace(fault_of(error, operation=operation), where="DPoP")
     try:
-        prove_it = partial(prove_client, daemon.means, daemon.proofs, dict(ask.form), shown)
-        principal = await daemon.read(prove_it)
+        principal = await daemon.read(partial(_client_of, daemon, carrier, ask, shown))
+    except BadExchangeError as error:
+        return fault_of(error, operation=operation)
     except TaskboundError as error:
         return fault_of(error, operation=operation, unproven=True)
-    claim = key.claim(principal.namespace)
+    claim = key.claim(principal.namespace) if principal.kind is PrincipalKind.AGENT else None
     if claim is not None:
         try:
             require_first(await daemon.network.claims.put(claim), ClaimKind.DPOP)
@@ -179,6 +186,13 @@ async def _client(
     seat = _seat_of(carrier, principal)
     seat.binding, seat.client = key.binding, True
     return seat
+
+
+def _client_of(daemon: Daemon, carrier: Connection, ask: ClientForm, shown: Shown) -> Principal:
+    form = dict(ask.form)
+    if isinstance(ask, AskToken) and form.get("grant_type") in PUBLIC:
+        return public_client(carrier, require_namespace(daemon.means, form), form, shown)
+    return prove_client(daemon.means, daemon.proofs, form, shown)
 
 
 def _seat_of(connection: Connection, principal: Principal) -> Connection:

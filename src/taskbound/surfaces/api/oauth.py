@@ -89,8 +89,11 @@ def exchanges(daemon: Daemon) -> Exchanges:
 
 
 async def ask_token(daemon: Daemon, seat: Connection, ask: wire.AskToken) -> Answer:
-    """A token by exchange."""
+    """A token by exchange, or for what a client of people brings (`client_grants`)."""
     principal = _client(seat)
+    told = dict(ask.form)
+    if told.get("grant_type") in wire.PUBLIC:
+        return await daemon.network.grants.give(principal.namespace, told, seat.binding)
     form = {name: (value,) for name, value in ask.form}
     found = await apart(partial(daemon.exchanges.exchange, form, principal, seat.binding))  # 2
     return wire.TokenGiven(

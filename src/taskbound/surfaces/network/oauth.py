@@ -2,7 +2,8 @@
 
 1. The process proves no client: form, `DPoP` header and certificate go on whole.
 2. A refusal is JSON with `error` (RFC 6749 §5.2). Who is not proven gets 401 and a challenge, and isn't told
-   what was wrong; what can't be done now is 503; all else is 400 with words.
+   what was wrong; what can't be done now is 503; all else is 400 with words. What a code or a refresh token
+   is refused for is `invalid_grant`, unless it has another name.
 3. Words have no character that a quoted string would end or escape with (§5.2).
 4. The metadata says what this server does and nothing more (RFC 8414 §2): its issuer is the origin, letter
    by letter.
@@ -22,6 +23,8 @@ from taskbound.surfaces.network.form import read_form
 from taskbound.wire.connection import Done, Fault
 from taskbound.wire.jose.kinds import CLIENT_ASSERTION, JWT_SVID
 from taskbound.wire.oauth import (
+    CODE,
+    REFRESH,
     AskToken,
     GiveBackToken,
     Introspected,
@@ -45,6 +48,7 @@ ENDPOINTS: Final[Mapping[str, type[ClientForm]]] = {
 }
 """Where forms are posted, and what each asks."""
 METADATA: Final = "/.well-known/oauth-authorization-server"
+_REFRESHES: Final = ("grant_type", REFRESH)
 _UNSAID: Final = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
 _LONGEST: Final = 300
 
@@ -64,8 +68,8 @@ def read_ask(path: str, headers: Mapping[str, str], query: Mapping[str, str], bo
     return ENDPOINTS[path](form=tuple(form.items()))
 
 
-def told(answer: Answer) -> Told:
-    """How the daemon's answer is told."""
+def told(answer: Answer, asked: ClientForm) -> Told:
+    """How the daemon's answer to a form is told."""
     match answer:
         case TokenGiven():
             return Told(status=200, body=msgspec.json.encode(_plain(answer)))
@@ -74,14 +78,14 @@ def told(answer: Answer) -> Told:
         case Done():
             return Told(status=200, body=b"")
         case Fault():
-            return refused(answer)
+            return refused(answer, granting=("grant_type", CODE) in asked.form or _REFRESHES in asked.form)
         case _:
             return Told(status=500, body=msgspec.json.encode({"error": "server_error"}))
 
 
-def refused(error: TaskboundError | Fault) -> Told:
-    """How a refusal is told (rules 2 and 3)."""
-    name = _name(error)
+def refused(error: TaskboundError | Fault, *, granting: bool = False) -> Told:
+    """How a refusal is told (rules 2 and 3); `granting` where a code or a refresh token was brought."""
+    name = _name(error, granting=granting)
     if name == "invalid_client":
         challenge = ("WWW-Authenticate", 'DPoP algs="ES256", error="invalid_client"')
         return Told(status=401, body=msgspec.json.encode({"error": name}), headers=(challenge,))
@@ -118,14 +122,11 @@ def metadata(origin: str) -> bytes:
 
 
 def _plain(answer: TokenGiven) -> dict[str, object]:
-    found: dict[str, object] = {
-        name: getattr(answer, name)
-        for name in ("access_token", "issued_token_type", "token_type", "expires_in")
-    }
-    return {**found, "scope": answer.scope}
+    found = {name: getattr(answer, name) for name in answer.__struct_fields__}
+    return {name: value for name, value in found.items() if value != ""}
 
 
-def _name(error: TaskboundError | Fault) -> str:
+def _name(error: TaskboundError | Fault, *, granting: bool) -> str:
     """What OAuth calls it (rule 2)."""
     family = error.family if isinstance(error, Fault) else _family(error)
     if family == "unavailable" or not family:
@@ -134,7 +135,9 @@ def _name(error: TaskboundError | Fault) -> str:
         return "invalid_client"
     if error.where == "DPoP":
         return "invalid_dpop_proof"  # RFC 9449 §5
-    return OAUTH_ERRORS.get(error.code, "invalid_request")
+    return OAUTH_ERRORS.get(
+        error.code, "invalid_grant" if granting and family == "denied" else "invalid_request"
+    )
 
 
 def _family(error: TaskboundError) -> str:

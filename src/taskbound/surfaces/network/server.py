@@ -239,9 +239,8 @@ class Server:
         """What is posted to an endpoint of OAuth (rule 5)."""
         try:
             ask = oauth.read_ask(head.path, head.headers, head.query, body)
-            found = oauth.told(
-                await self._plugs.link.ask(ask, self._shown(head, reply, key=""), patience=_SIGNS)
-            )
+            answer = await self._plugs.link.ask(ask, self._shown(head, reply, key=""), patience=_SIGNS)
+            found = oauth.told(answer, ask)
         except TaskboundError as error:
             found = oauth.refused(error)
         reply.give(found.body, status=found.status, headers=found.headers)
