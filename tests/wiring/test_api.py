@@ -1,13 +1,27 @@
 from __future__ import annotations
 
+import os
 import ssl
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from taskbound.wiring.api import BadApiError, hosts_of, main, parse_address, parse_origin
 from taskbound.wiring.tls import BadTlsError, TlsFiles
 from tests.surfaces.network.certificates import Authority, Issued
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def mask() -> Iterator[None]:
+    """What is tried here sets the mask of its process, which is that of the tests."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture
