@@ -29,7 +29,7 @@ from taskbound.core.token import require_first
 from taskbound.core.token.claim import ClaimKind
 from taskbound.core.token.exchange import BadExchangeError
 from taskbound.flows.identity import require_personal
-from taskbound.flows.token import Issuing, Verification, use_claims
+from taskbound.flows.token import use_claims
 from taskbound.flows.token.shown import Request, read_shown
 from taskbound.flows.token.standing import require_token_stands
 from taskbound.surfaces.api.client_grants import ClientGrants, public_client
@@ -80,12 +80,10 @@ class Network:
     """What the daemon needs for requests of the network."""
 
     def __init__(self, means: Means, worker: Worker, place: Place, tokens: Tokens) -> None:
-        """Take tokens of this place's issuer."""
+        """Be reached under this place's name."""
         self.uid = place.owner_uid if place.api is None else place.api
         """The account that brings them (rule 1)."""
         self.issuer = place.issuer
-        issuing = Issuing(issuer=place.issuer, domain=place.issuer)
-        self.verification = Verification(means, issuing)
         self.claims: Lane[Claim, Use] = Lane(worker, partial(use_claims, means), small=lambda _: True)
         """Uses proofs, those that come together at once."""
         self.grants = ClientGrants(means, tokens)
@@ -154,7 +152,7 @@ async def _seat(daemon: Daemon, connection: Connection, shown: Shown | None) -> 
         dpop=shown.dpop,
         certificate=leaf_of(shown),
     )
-    read = partial(read_shown, daemon.means, network.verification, request, audience=network.issuer)
+    read = partial(read_shown, daemon.means, daemon.token.verification, request, audience=network.issuer)
     found = await daemon.read(read)
     if found.claim is not None:
         require_first(await network.claims.put(found.claim), ClaimKind.DPOP)
