@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.wiring.api import BadApiError, hosts_of, main, parse_address, parse_origin
+from taskbound.wiring.address import BadAddressError, hosts_of, parse_address, parse_origin
+from taskbound.wiring.api import main
 from taskbound.wiring.tls import BadTlsError, TlsFiles
 from tests.surfaces.network.certificates import Authority, Issued
 
@@ -30,8 +31,8 @@ def issued(tmp_path: Path) -> Issued:
 
 
 def test_an_address_is_one_with_its_port() -> None:
-    assert parse_address("127.0.0.1:8700") == ("127.0.0.1", 8700)
-    assert parse_address("[::1]:0") == ("::1", 0)
+    assert parse_address("127.0.0.1:8700", where="api_address") == ("127.0.0.1", 8700)
+    assert parse_address("[::1]:0", where="api_address") == ("::1", 0)
 
 
 @pytest.mark.parametrize(
@@ -50,14 +51,20 @@ def test_an_address_is_one_with_its_port() -> None:
     ],
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
-    with pytest.raises(BadApiError):
-        parse_address(text)
+    with pytest.raises(BadAddressError):
+        parse_address(text, where="api_address")
 
 
 def test_an_origin_is_written_in_one_way() -> None:
-    assert parse_origin("https://api.example.org:443/", secured=True) == "https://api.example.org"
-    assert parse_origin("https://api.example.org:8700", secured=False) == "https://api.example.org:8700"
-    assert parse_origin("http://127.0.0.1:8700", secured=False) == "http://127.0.0.1:8700"
+    assert (
+        parse_origin("https://api.example.org:443/", secured=True, where="api_origin")
+        == "https://api.example.org"
+    )
+    assert (
+        parse_origin("https://api.example.org:8700", secured=False, where="api_origin")
+        == "https://api.example.org:8700"
+    )
+    assert parse_origin("http://127.0.0.1:8700", secured=False, where="api_origin") == "http://127.0.0.1:8700"
 
 
 @pytest.mark.parametrize(
@@ -68,13 +75,13 @@ def test_an_origin_is_written_in_one_way() -> None:
     ],
 )  # fmt: skip  # a list of cases
 def test_what_is_no_origin_is_refused(text: str) -> None:
-    with pytest.raises(BadApiError):
-        parse_origin(text, secured=False)
+    with pytest.raises(BadAddressError):
+        parse_origin(text, secured=False, where="api_origin")
 
 
 def test_an_api_with_tls_is_known_by_https() -> None:
-    with pytest.raises(BadApiError):
-        parse_origin("http://127.0.0.1:8700", secured=True)
+    with pytest.raises(BadAddressError):
+        parse_origin("http://127.0.0.1:8700", secured=True, where="api_origin")
 
 
 def test_a_host_is_the_origins_and_on_the_loopback_its_own_names() -> None:
@@ -89,7 +96,7 @@ def test_off_the_loopback_there_is_no_api_without_tls(
     flags: tuple[str, ...], capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["--daemon", "/nowhere", "--address", "0.0.0.0:0", *flags]) == 4
-    assert "[bad-api-address]" in capfd.readouterr().err
+    assert "[bad-address]" in capfd.readouterr().err
 
 
 def test_off_the_loopback_it_has_to_be_said_how_it_is_known(

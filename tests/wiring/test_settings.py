@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from taskbound.wiring.address import BadAddressError
 from taskbound.wiring.home import ForeignHomeError, make_home, require_own_home
 from taskbound.wiring.settings import BadSettingError, Settings, read_settings, unknown_variables
 from taskbound.wiring.start import daemon_command
@@ -41,6 +42,13 @@ def written(folder: Path, text: str, mode: int = 0o600) -> Path:
 
 def test_without_file_and_variables_every_setting_has_its_default(tmp_path: Path) -> None:
     assert read_settings(tmp_path, {}) == Settings()
+
+
+def test_the_daemon_is_told_how_the_gateway_over_http_is_known(tmp_path: Path) -> None:
+    command = daemon_command(written(tmp_path, 'gateway_origin = "https://gate.example:443/"\n'))
+    assert command[command.index("--gateway-origin") + 1] == "https://gate.example"
+    with pytest.raises(BadAddressError, match="nothing more"):
+        read_settings(written(tmp_path, 'gateway_origin = "https://gate.example/mcp"\n'), {})
 
 
 def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:

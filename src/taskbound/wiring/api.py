@@ -18,13 +18,12 @@ import socket
 import sys
 import time
 from functools import partial
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from taskbound import __version__
-from taskbound.core.errors import MalformedError, TaskboundError
+from taskbound.core.errors import TaskboundError
 from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.http.bounds import Bounds
 from taskbound.surfaces.http.connection import HttpConnection
@@ -33,6 +32,7 @@ from taskbound.surfaces.network.link import Link
 from taskbound.surfaces.network.rate import Rates
 from taskbound.surfaces.network.server import Plugs, Server
 from taskbound.wire.connection import Open
+from taskbound.wiring.address import BadAddressError, hosts_of, parse_address, parse_origin
 from taskbound.wiring.log import open_log
 from taskbound.wiring.ready import say_failed, say_ready
 from taskbound.wiring.tls import BadTlsError, TlsFiles
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from taskbound.wire.envelope import Push
 
-__all__ = ["BadApiError", "hosts_of", "main", "parse_address", "parse_origin"]
+__all__ = ["main"]
 
 _log = logging.getLogger(__name__)
 _BACKLOG: Final = 512
@@ -51,16 +51,7 @@ _HANDSHAKE: Final = 10.0
 """Seconds for the handshake of TLS, and for its end."""
 _LOOK: Final = 10.0
 """Seconds between two looks at the files for TLS (rule 3)."""
-_HIGHEST: Final = 65_535
 _KEY: Final = 32
-_DEFAULT: Final = {"http": 80, "https": 443}
-
-
-class BadApiError(MalformedError):
-    """Where the API is to listen, or how it is known, can't be."""
-
-    code = "bad-api-address"
-    remedy = "see `api_address` and the settings after it in docs/reference/settings.md"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -97,63 +88,11 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     return told
 
 
-def parse_address(text: str) -> tuple[str, int]:
-    """The address and port to listen on; an IPv6 address stands in brackets.
-
-    Raises:
-        BadApiError: It is none.
-    """
-    host, _, port = text.rpartition(":")
-    try:
-        address = ip_address(host.removeprefix("[").removesuffix("]") if host.startswith("[") else host)
-    except ValueError as error:
-        raise BadApiError("the address to listen on is none", where="api_address") from error
-    bracketed = host.startswith("[") and host.endswith("]")
-    if isinstance(address, IPv6Address) is not bracketed:
-        raise BadApiError("an IPv6 address stands in brackets, and no other does", where="api_address")
-    if not port.isascii() or not port.isdigit() or int(port) > _HIGHEST:
-        raise BadApiError("the address to listen on has no port", where="api_address")
-    return str(address), int(port)
-
-
-def parse_origin(text: str, *, secured: bool) -> str:
-    """How the API is known outside: a scheme, a host in lower case and a port unless it is the scheme's.
-
-    Raises:
-        BadApiError: It is none, or no `https` though the API is secured.
-    """
-    try:
-        seen = urlsplit(text)
-        port = seen.port
-    except ValueError as error:
-        raise BadApiError("the origin is none", where="api_origin") from error
-    plain = f"{seen.scheme}://{seen.netloc}"
-    if seen.scheme not in _DEFAULT or not seen.hostname or "@" in seen.netloc or text.rstrip("/") != plain:
-        raise BadApiError("the origin is `https://HOST[:PORT]` and nothing more", where="api_origin")
-    if secured and seen.scheme != "https":
-        raise BadApiError("an API with TLS is known by `https`", where="api_origin")
-    if not seen.netloc.isascii() or seen.netloc != seen.netloc.lower():
-        raise BadApiError("the origin's host is in lower case, and in ASCII", where="api_origin")
-    return plain if port != _DEFAULT[seen.scheme] else plain.rpartition(":")[0]
-
-
-def hosts_of(origin: str, address: str, port: int) -> frozenset[str]:
-    """What `Host` may be: the origin's, and on the loopback its own names."""
-    scheme, _, authority = origin.partition("://")
-    found = {authority}
-    if ":" not in authority.rpartition("]")[2]:
-        found.add(f"{authority}:{_DEFAULT[scheme]}")
-    if ip_address(address).is_loopback:
-        own = f"[{address}]" if ":" in address else address
-        found |= {f"{one}:{port}" for one in ("127.0.0.1", "[::1]", "localhost", own)}
-    return frozenset(found)
-
-
 def _files(told: argparse.Namespace, address: str) -> TlsFiles | None:
     """The files for TLS; none on the loopback without (rule 1).
 
     Raises:
-        BadApiError: It would be reached from elsewhere without TLS, or one of them is missing.
+        BadAddressError: It would be reached from elsewhere without TLS, or one of them is missing.
     """
     if told.certificate and told.key:
         return TlsFiles(
@@ -162,23 +101,25 @@ def _files(told: argparse.Namespace, address: str) -> TlsFiles | None:
             roots=Path(told.client_roots) if told.client_roots else None,
         )
     if told.certificate or told.key or told.client_roots:
-        raise BadApiError("TLS needs a certificate and its key", where="api_tls_certificate")
+        raise BadAddressError("TLS needs a certificate and its key", where="api_tls_certificate")
     if not ip_address(address).is_loopback:
-        raise BadApiError(f"`{address}` is not of the loopback, and there is no TLS", where="api_address")
+        raise BadAddressError(f"`{address}` is not of the loopback, and there is no TLS", where="api_address")
     return None
 
 
 async def _serve(told: argparse.Namespace) -> int:
-    address, port = parse_address(told.address)
+    address, port = parse_address(told.address, where="api_address")
     files = _files(told, address)
     if not told.origin and not ip_address(address).is_loopback:
-        raise BadApiError("off the loopback the origin has to be said", where="api_origin")
+        raise BadAddressError("off the loopback the origin has to be said", where="api_origin")
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listening = socket.create_server((address, port), family=family, backlog=_BACKLOG)
     port = listening.getsockname()[1]
     scheme = "http" if files is None else "https"
     own = f"[{address}]" if ":" in address else address
-    origin = parse_origin(told.origin or f"{scheme}://{own}:{port}", secured=files is not None)
+    origin = parse_origin(
+        told.origin or f"{scheme}://{own}:{port}", secured=files is not None, where="api_origin"
+    )
     server = Server(
         Plugs(
             link=Link(partial(_connect, Path(told.daemon))),

@@ -47,9 +47,10 @@ from taskbound.flows.audit.sequencing import Sequencer, open_writer
 from taskbound.flows.means import Means
 from taskbound.flows.policy import Policies
 from taskbound.surfaces.api.daemon import Daemon, Place
-from taskbound.surfaces.api.place import DEFAULT_ISSUER
+from taskbound.surfaces.api.place import DEFAULT_GATEWAY, DEFAULT_ISSUER
 from taskbound.surfaces.api.server import SocketServer
 from taskbound.wiring.accounts import open_to_group, parse_account, parse_gateway, parse_group
+from taskbound.wiring.address import parse_origin
 from taskbound.wiring.child import ApiChild, EgressChild, SignerChild
 from taskbound.wiring.home import find_socket, place_socket, require_own_home, require_socket_folder
 from taskbound.wiring.keeping import Keeping
@@ -115,6 +116,7 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
         default=DEFAULT_ISSUER,
         help="our own name as an issuer of tokens, such as the API's origin",
     )
+    add("--gateway-origin", default=DEFAULT_GATEWAY, help="how the gateway over HTTP is known outside")
     add("--api-word", action="append", default=[], help="how this daemon's own API is told where to listen")
     add("--group", type=parse_group, help="a group that may connect (mode 0660), by name or gid")
     add(
@@ -302,6 +304,7 @@ def _place(home: Path, told: argparse.Namespace) -> Place:
         egress=told.egress,
         api=told.api,
         issuer=told.issuer,
+        gateway_origin=parse_origin(told.gateway_origin, secured=False, where="--gateway-origin"),
     )
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urlsplit
 
 from taskbound.core.errors import MalformedError
+from taskbound.wiring.address import parse_origin
 from taskbound.wiring.home import require_reachable_home
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class Settings:
     """The key of that certificate, PEM, absolute."""
     api_client_roots: str = ""
     """The authorities of client certificates that the API takes, PEM, absolute; without it none is asked."""
+    gateway_origin: str = "http://127.0.0.1:8701"
+    """How the gateway over HTTP is known outside, `https://HOST[:PORT]`: tokens for it name it."""
     store: str = ""
     """A PostgreSQL database, `postgresql://…` without a password, instead of SQLite in the data directory."""
 
@@ -87,6 +90,7 @@ def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
 
     Raises:
         BadSettingError: Anything of rules 2 and 3.
+        BadAddressError: An origin that is none.
         ForeignHomeError: The directory is another account's (rule 5).
     """
     told: dict[str, object] = dict(_from_file(home / FILE))
@@ -113,6 +117,7 @@ def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
             raise BadSettingError(f"`{name}` is an absolute path, not `{path}`", where=name)
     if words["store"]:
         require_store(words["store"])
+    words["gateway_origin"] = parse_origin(words["gateway_origin"], secured=False, where="gateway_origin")
     return Settings(
         autostart=autostart,
         refusals_burst=_count("refusals_burst", told["refusals_burst"]),

@@ -72,12 +72,13 @@ def daemon_command(home: Path, *, api: str = "") -> tuple[str, ...]:
     settings = read_settings(home, {})
     words = _api_words(settings, api or settings.api_address)
     quota = ("--refusals-burst", str(settings.refusals_burst), "--refusals-rate", str(settings.refusals_rate))
-    named = _issuer(settings, api or settings.api_address)
-    issuer = ("--issuer", named) if named else ()
+    issuer = _issuer(settings, api or settings.api_address)
+    named = (*(("--issuer", issuer) if issuer else ()), "--gateway-origin", settings.gateway_origin)
     module = ("-m", "taskbound.wiring.daemon")
     store = ("--store", settings.store) if settings.store else ()
     level = ("--log-level", settings.log_level)
-    return (sys.executable, "-P", "-E", *module, "--home", str(home), *level, *quota, *store, *words, *issuer)
+    where = ("--home", str(home), *level)
+    return (sys.executable, "-P", "-E", *module, *where, *quota, *named, *words, *store)
 
 
 def _api_words(settings: Settings, address: str) -> tuple[str, ...]:

@@ -11,6 +11,8 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+from taskbound.flows.token import resource_of
+from taskbound.surfaces.api.place import DEFAULT_GATEWAY
 from taskbound.wire.jose.compact import decode_base64url, encode_base64url
 from tests.house.tree import ROOT
 from tests.proofs import CLIENT
@@ -18,7 +20,7 @@ from tests.surfaces.network.asking import BEARER, Asking, asking
 from tests.surfaces.network.certificates import Authority, client_context
 from tests.surfaces.network.holding import STRANGER
 from tests.token_world import ISSUER, claims_in
-from tests.wiring.running import until
+from tests.wiring.running import AGENT, until
 
 ACCESS = "urn:ietf:params:oauth:token-type:access_token"
 JWT = "urn:ietf:params:oauth:token-type:jwt"
@@ -210,6 +212,16 @@ def test_a151_no_token_without_a_key_for_another_resource_scope_task_or_holder(t
         assert (answer.status, answer.json["error"]) == (400, error), changes
     own = there.form(subject_token=token, subject_token_type=ACCESS)
     assert there.post("/oauth/token", own, DPoP=there.dpop()).status == 200
+
+
+def test_a_token_is_for_the_gateway_of_its_own_agent_and_for_that_of_no_other(there: Asking) -> None:
+    mine = resource_of(DEFAULT_GATEWAY, AGENT)
+    token = there.token(resource=mine)
+    assert claims_in(token)["aud"] == mine
+    assert there.shown(f"/v1/tasks/{there.task}", token).status == 401  # it is not for the API
+    for other in (resource_of(DEFAULT_GATEWAY, "other"), f"{mine}/", DEFAULT_GATEWAY):
+        answer = there.post("/oauth/token", there.form(resource=other), DPoP=there.dpop())
+        assert (answer.status, answer.json["error"]) == (400, "invalid_target"), other
 
 
 def test_a_token_that_is_handed_on_becomes_one_of_a_child_task_and_ends_with_it(tmp_path: Path) -> None:

@@ -84,6 +84,8 @@ class Network:
         self.uid = place.owner_uid if place.api is None else place.api
         """The account that brings them (rule 1)."""
         self.issuer = place.issuer
+        self.gateway_origin = place.gateway_origin
+        """How the gateway over HTTP is known outside."""
         self.claims: Lane[Claim, Use] = Lane(worker, partial(use_claims, means), small=lambda _: True)
         """Uses proofs, those that come together at once."""
         self.grants = ClientGrants(means, tokens)

@@ -21,7 +21,7 @@ from taskbound.core.identity import UnprovenError
 from taskbound.core.token import agent_name
 from taskbound.core.token.exchange import BadExchangeError
 from taskbound.flows.means import Actor
-from taskbound.flows.token import Exchanges
+from taskbound.flows.token import Exchanges, resource_of
 from taskbound.surfaces.api.authority import apart
 from taskbound.wire import oauth as wire
 from taskbound.wire.connection import Done
@@ -76,7 +76,7 @@ class _InWorker:
 
 
 def exchanges(daemon: Daemon) -> Exchanges:
-    """What exchanges tokens in a daemon; they are for our own issuer, as nothing else here takes one."""
+    """What exchanges tokens in a daemon: for our own issuer, and for the agent's own gateway."""
     worker = _InWorker(daemon)
     return Exchanges(
         daemon.means,
@@ -84,7 +84,7 @@ def exchanges(daemon: Daemon) -> Exchanges:
         verification=daemon.token.verification,
         tasks=worker,
         delegations=worker,
-        targets=lambda _: (),
+        targets=lambda principal: (resource_of(daemon.network.gateway_origin, principal.name),),
     )
 
 

@@ -10,10 +10,13 @@ from taskbound.core.decision import Allowance
 from taskbound.core.errors import DeniedError
 from taskbound.flows.token import Issuing
 
-__all__ = ["DEFAULT_ISSUER", "NotOutsideError", "Place"]
+__all__ = ["DEFAULT_GATEWAY", "DEFAULT_ISSUER", "NotOutsideError", "Place"]
 
 DEFAULT_ISSUER: Final = "http://127.0.0.1:8700"
 """Where the API listens by itself, as `taskbound serve --port` has it."""
+
+DEFAULT_GATEWAY: Final = "http://127.0.0.1:8701"
+"""Where the gateway over HTTP listens by documentation."""
 
 
 class NotOutsideError(DeniedError):
@@ -40,6 +43,8 @@ class Place:
     """How many refusals of one agent are recorded one by one."""
     issuer: str = DEFAULT_ISSUER
     """Our own name as an issuer of tokens (RFC 8414): for whom what proves an agent has to be made."""
+    gateway_origin: str = DEFAULT_GATEWAY
+    """How the gateway over HTTP is known outside: what `resource_of` makes resources of."""
     trust_domain: str = ""
     """For whom transaction tokens are; empty for the host of the issuer."""
 

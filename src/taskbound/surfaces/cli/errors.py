@@ -74,7 +74,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         bad-oauth-client bad-oauth-metadata bad-token-life
         bad-content-digest bad-details bad-exchange unknown-grant
         bad-secret bad-selector bad-slot not-started other-sealing-key
-        bad-api-address bad-body bad-form bad-page-cursor bad-query bad-request-key bad-tls
+        bad-address bad-body bad-form bad-page-cursor bad-query bad-request-key bad-tls
     """,
     _DENIED: """
         operation-forbidden

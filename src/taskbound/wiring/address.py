@@ -1,0 +1,86 @@
+"""Where a process listens, and how it is known outside.
+
+1. An address is a number, never a name: what a name means is another machine's to say.
+2. An origin is written in one way. It is compared letter by letter, in `htu`, `aud` and `Host`.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from taskbound.core.errors import MalformedError
+
+__all__ = ["BadAddressError", "hosts_of", "parse_address", "parse_origin"]
+
+_HIGHEST: Final = 65_535
+_DEFAULT: Final = {"http": 80, "https": 443}
+
+
+class BadAddressError(MalformedError):
+    """Where something is to listen, or how it is known outside, can't be."""
+
+    code = "bad-address"
+    remedy = "see the settings of addresses and origins in docs/reference/settings.md"
+
+
+def parse_address(text: str, *, where: str) -> tuple[str, int]:
+    """The address and port to listen on; an IPv6 address stands in brackets (rule 1).
+
+    Args:
+        text: `ADDRESS:PORT`.
+        where: What it is said by: a setting, or an option.
+
+    Raises:
+        BadAddressError: It is none.
+    """
+    host, _, port = text.rpartition(":")
+    try:
+        address = ip_address(host.removeprefix("[").removesuffix("]") if host.startswith("[") else host)
+    except ValueError as error:
+        raise BadAddressError("the address to listen on is none", where=where) from error
+    bracketed = host.startswith("[") and host.endswith("]")
+    if isinstance(address, IPv6Address) is not bracketed:
+        raise BadAddressError("an IPv6 address stands in brackets, and no other does", where=where)
+    if not port.isascii() or not port.isdigit() or int(port) > _HIGHEST:
+        raise BadAddressError("the address to listen on has no port", where=where)
+    return str(address), int(port)
+
+
+def parse_origin(text: str, *, secured: bool, where: str) -> str:
+    """An origin (rule 2): a scheme, a host in lower case and a port unless it is the scheme's.
+
+    Args:
+        text: As it was written.
+        secured: Whether there is TLS.
+        where: What it is said by: a setting, or an option.
+
+    Raises:
+        BadAddressError: It is none, or no `https` though there is TLS.
+    """
+    try:
+        seen = urlsplit(text)
+        port = seen.port
+    except ValueError as error:
+        raise BadAddressError("the origin is none", where=where) from error
+    plain = f"{seen.scheme}://{seen.netloc}"
+    if seen.scheme not in _DEFAULT or not seen.hostname or "@" in seen.netloc or text.rstrip("/") != plain:
+        raise BadAddressError("the origin is `https://HOST[:PORT]` and nothing more", where=where)
+    if secured and seen.scheme != "https":
+        raise BadAddressError("what has TLS is known by `https`", where=where)
+    if not seen.netloc.isascii() or seen.netloc != seen.netloc.lower():
+        raise BadAddressError("the origin's host is in lower case, and in ASCII", where=where)
+    return plain if port != _DEFAULT[seen.scheme] else plain.rpartition(":")[0]
+
+
+def hosts_of(origin: str, address: str, port: int) -> frozenset[str]:
+    """What `Host` may be: the origin's, and on the loopback its own names."""
+    scheme, _, authority = origin.partition("://")
+    found = {authority}
+    if ":" not in authority.rpartition("]")[2]:
+        found.add(f"{authority}:{_DEFAULT[scheme]}")
+    if ip_address(address).is_loopback:
+        own = f"[{address}]" if ":" in address else address
+        found |= {f"{one}:{port}" for one in ("127.0.0.1", "[::1]", "localhost", own)}
+    return frozenset(found)
