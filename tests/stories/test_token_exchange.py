@@ -28,8 +28,8 @@ from taskbound.core.token.exchange import (
 )
 from taskbound.flows.identity import register_person
 from taskbound.flows.task.template import save_template
-from taskbound.flows.token.exchange import Exchanged, Exchanges
-from taskbound.flows.token.orders import PersonTokenOrder
+from taskbound.flows.token.exchange import Exchanges
+from taskbound.flows.token.orders import Exchanged, PersonTokenOrder
 from taskbound.wire.signer import Asserted, SignedToken
 from taskbound.wire.workload import Assertion
 from tests.stories.test_bundles import put_in_force
@@ -90,7 +90,7 @@ def handed(here: TokenWorld) -> tuple[Task, str]:
     task = here.settle_in()
     here.world.add_agent("helper")
     save(here, "pay", SCOPE)
-    return task, here.issue(task, audience=ISSUER).text
+    return task, here.issue(task, audience=ISSUER, may_act="agent:helper").text
 
 
 def test_an_agent_gets_a_token_of_its_own_task_bound_to_its_key(here: TokenWorld) -> None:
@@ -184,11 +184,82 @@ def test_a151_an_agent_of_somebody_who_is_not_in_charge_is_handed_nothing(here: 
     )
 
 
+def test_a151_a_stolen_text_is_worth_nothing_to_another_agent_of_the_same_owner(here: TokenWorld) -> None:
+    task, meant = handed(here)
+    here.world.add_agent("thief")
+    own = here.issue(task, audience=ISSUER).text
+    order = PersonTokenOrder(namespace="default", person="ann", audience=ISSUER, binding=KEY)
+    persons = here.tokens.issue_person_token(order, ANN).text
+    bearer = here.issue(task, audience=ISSUER, binding=None, bearer=True).text
+    before = started(here)
+    for stolen in (meant, own, persons, bearer):
+        refused(
+            "token-not-meant",
+            lambda stolen=stolen: exchange(  # type: ignore[misc]  # bound in the loop
+                here, agent(here, "thief"), stolen, OTHER_KEY, authorization_details=DETAILS
+            ),
+        )
+    assert started(here) == before
+    assert exchange(here, agent(here, "helper"), meant, OTHER_KEY, authorization_details=DETAILS).task
+
+
+def test_a_token_is_exchanged_by_an_agent_that_shows_its_very_key(here: TokenWorld) -> None:
+    task, _ = handed(here)
+    here.world.add_agent("beside")
+    own = here.issue(task, audience=ISSUER).text
+    assert exchange(here, agent(here, "beside"), own, KEY, authorization_details=DETAILS).task
+    same = Binding(kind=BindingKind.MTLS, thumbprint=KEY.thumbprint)
+    refused(
+        "token-not-meant",
+        lambda: exchange(here, agent(here, "beside"), own, same, authorization_details=DETAILS),
+    )
+
+
+def test_a_token_says_whom_it_is_handed_on_to_and_what_comes_of_it_says_nobody(here: TokenWorld) -> None:
+    task, _ = handed(here)
+    asked = exchange(here, agent(here), task.id, KEY, resource=ISSUER, requested_actor="agent:helper")
+    assert claims_in(asked.issued.text)["may_act"] == {"sub": "agent:helper"}
+    assert here.world.events("token-issued")[-1]["may_act"] == "agent:helper"
+    done = exchange(here, agent(here, "helper"), asked.issued.text, OTHER_KEY, authorization_details=DETAILS)
+    assert "may_act" not in claims_in(done.issued.text)
+    assert "may_act" not in claims_in(exchange(here, agent(here), asked.issued.text).issued.text)
+
+
+@pytest.mark.parametrize(
+    ("actor", "more"),
+    [
+        ("agent:coder", {}),
+        ("helper", {}),
+        ("person:ann", {}),
+        ("agent:acme/helper", {}),
+        ("agent:Helper", {}),
+        ("agent:", {}),
+        ("agent:helper", {"resource": API}),
+        (
+            "agent:helper",
+            {
+                "requested_token_type": TRANSACTION_TOKEN,
+                "resource": "",
+                "audience": "corp.example",
+                "request_details": '{"action":"act_x"}',
+            },
+        ),
+    ],
+)
+def test_a_token_is_handed_on_to_another_agent_by_its_name_for_our_issuer_or_is_not_issued(
+    here: TokenWorld, actor: str, more: dict[str, str]
+) -> None:
+    task = here.settle_in()
+    asked = {"resource": ISSUER, "requested_actor": actor} | more
+    refused("bad-actor", lambda: exchange(here, agent(here), task.id, **asked))
+    assert here.rows() == ()
+
+
 def test_i42_a151_a_binding_is_kept_as_firm_and_a_bearer_token_is_bound_from_then_on(
     here: TokenWorld,
 ) -> None:
     task, _ = handed(here)
-    firm = here.issue(task, audience=ISSUER, binding=MTLS).text
+    firm = here.issue(task, audience=ISSUER, binding=MTLS, may_act="agent:helper").text
     refused("weaker-binding", lambda: exchange(here, agent(here), firm, KEY))
     refused(
         "weaker-binding",
@@ -219,9 +290,8 @@ def test_a151_a_wider_child_and_one_without_a_template_are_refused(here: TokenWo
 
 def test_a151_a_chain_goes_in_no_circle(here: TokenWorld) -> None:
     _, token = handed(here)
-    done = exchange(
-        here, agent(here, "helper"), token, OTHER_KEY, authorization_details=DETAILS, resource=ISSUER
-    )
+    back = {"authorization_details": DETAILS, "resource": ISSUER, "requested_actor": "agent:coder"}
+    done = exchange(here, agent(here, "helper"), token, OTHER_KEY, **back)
     refused(
         "actor-chain", lambda: exchange(here, agent(here), done.issued.text, authorization_details=DETAILS)
     )
@@ -349,9 +419,8 @@ def test_i27_a_rule_about_handing_on_holds_for_what_is_handed_on_by_exchange(
 
 def test_a151_what_is_refused_a_token_leaves_no_task_behind(here: TokenWorld) -> None:
     task, token = handed(here)
-    done = exchange(
-        here, agent(here, "helper"), token, OTHER_KEY, authorization_details=DETAILS, resource=ISSUER
-    )
+    back = {"authorization_details": DETAILS, "resource": ISSUER, "requested_actor": "agent:coder"}
+    done = exchange(here, agent(here, "helper"), token, OTHER_KEY, **back)
     refused(
         "actor-chain", lambda: exchange(here, agent(here), done.issued.text, authorization_details=DETAILS)
     )

@@ -84,6 +84,8 @@ class TokenRow(Message, frozen=True, tag="token-row", tag_field="is"):
     action: str
     revoked: int | None
     why: str
+    may_act: str
+    """The agent that it is handed on to, as tokens call it; empty for none."""
 
 
 class TokenRows(Message, frozen=True, tag="token-rows", tag_field="is"):

@@ -38,6 +38,7 @@ ONE = Token(
     list=7,
     index=0,
     digest="d" * 64,
+    may_act="agent:tester",
     record=12,
 )
 KEY = IssuingKey(kid="k1", public=b'{"kty":"EC"}', state=TokenKeyState.NEXT, made=NOW)

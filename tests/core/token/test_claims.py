@@ -138,6 +138,7 @@ CHANGED: dict[str, object] = {
     "issued": Instant(NOW - SECOND),
     "expires": Instant(NOW + 299 * SECOND),
     "task": "tsk_3",
+    "may_act": "agent:eve",
     "agent": "eve",
     "list": 8,
     "index": 4712,

@@ -111,9 +111,9 @@ class Asking:
         """The answer to a request that reads."""
         return self.there.ask("GET", target, **{"Host": HOST, **headers})
 
-    def shown(self, target: str, token: str) -> Answer:
-        """The answer to a request that reads, with a token."""
-        proven = self.dpop(target, "GET", token)
+    def shown(self, target: str, token: str, signer: Signer = CLIENT) -> Answer:
+        """The answer to a request that reads, with a token and this key."""
+        proven = self.dpop(target, "GET", token, signer=signer)
         return self.get(target, Authorization=f"DPoP {token}", DPoP=proven)
 
     def active(self, token: str, agent: str = AGENT) -> dict[str, Any]:

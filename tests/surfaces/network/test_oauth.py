@@ -229,21 +229,26 @@ def test_a_token_that_is_handed_on_becomes_one_of_a_child_task_and_ends_with_it(
         one.add_agent("other", tmp_path)
         one.save_template("part")
         details = json.dumps([{"type": "taskbound_task", "template": "part", "purpose": "the rest"}])
+        stolen = {"subject_token_type": ACCESS, "authorization_details": details}
+        for text in (one.token(), one.token(requested_actor="agent:third")):
+            form = one.form(subject_token=text, **stolen, **one.proven("other"))
+            refused = one.post("/oauth/token", form, DPoP=one.dpop(signer=STRANGER))
+            assert (refused.status, refused.json["error"]) == (400, "invalid_request")
         asked = {
-            "subject_token": one.token(),
+            "subject_token": one.token(requested_actor="agent:other"),
             "subject_token_type": ACCESS,
             "authorization_details": details,
             **one.proven("other"),
         }
-        answer = one.post("/oauth/token", one.form(**asked), DPoP=one.dpop())
+        answer = one.post("/oauth/token", one.form(**asked), DPoP=one.dpop(signer=STRANGER))
         assert answer.status == 200, answer.body
         token = answer.json["access_token"]
         claims = claims_in(token)
         assert claims["act"] == {"sub": "agent:other", "act": {"sub": "agent:helper"}}
         assert claims["task"] != one.task
-        assert one.shown(f"/v1/tasks/{one.task}", token).status == 403
+        assert one.shown(f"/v1/tasks/{one.task}", token, STRANGER).status == 403
         one.end()
-        assert one.shown(f"/v1/tasks/{one.task}", token).status == 401
+        assert one.shown(f"/v1/tasks/{one.task}", token, STRANGER).status == 401
 
 
 def test_a157_only_the_client_that_a_token_was_issued_to_is_told_of_it_and_gives_it_back(

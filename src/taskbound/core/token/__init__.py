@@ -17,6 +17,7 @@ from taskbound.core.token.errors import (
     BadTokenLifeError,
     ForeignTokenError,
     NoStatusPlaceError,
+    NotMeantError,
     NoTokenKeyError,
     NotOpenError,
     ReplayedError,
@@ -36,6 +37,7 @@ from taskbound.core.token.issuing import (
     parse_life,
     require_as_firm,
     require_bound,
+    require_meant,
 )
 from taskbound.core.token.key import (
     IssuingKey,
@@ -69,6 +71,7 @@ __all__ = [
     "IssuingKey",
     "NoStatusPlaceError",
     "NoTokenKeyError",
+    "NotMeantError",
     "NotOpenError",
     "PersonGround",
     "ReplayedError",
@@ -101,6 +104,7 @@ __all__ = [
     "require_as_firm",
     "require_bound",
     "require_first",
+    "require_meant",
     "require_not_revoked",
     "require_standing",
     "rotation_due",

@@ -2,7 +2,7 @@
 
 1. A task token and a person's are access tokens (RFC 9068 §2.2): `client_id` is who acts, `sub` for whom.
    Those who act stand in `act`, the present one outermost, each with its name and nothing else (RFC 8693
-   §4.1).
+   §4.1); `may_act` names the one agent that a task token is handed on to (§4.4).
 2. `authorization_details` of a task token has one object of our own type (RFC 9396 §2): the task, the digest
    of its scope, its deadline, and where that is for.
 3. A transaction token says what the draft says (§5): `txn` is the action, `sub` is unique in the trust
@@ -97,6 +97,8 @@ def claims_of(token: Token, ground: Ground) -> dict[str, JsonValue]:
         case TaskGround() if token.form is TokenForm.TASK:
             claims.update(_access(token, agent_name(token.namespace, token.agent), scope="task"))
             claims["task"] = token.task
+            if token.may_act:
+                claims["may_act"] = {"sub": token.may_act}
             claims["authorization_details"] = [_details(token, ground)]
         case PersonGround() if token.form is TokenForm.PERSON:
             claims.update(_access(token, token.subject, scope="operations"))

@@ -10,6 +10,7 @@ __all__ = [
     "ForeignTokenError",
     "NoStatusPlaceError",
     "NoTokenKeyError",
+    "NotMeantError",
     "NotOpenError",
     "ReplayedError",
     "TokenAlteredError",
@@ -100,6 +101,15 @@ class ForeignTokenError(DeniedError):
 
     code = "token-of-another"
     remedy = "a token is revoked by the one it was issued to, or by a person with `taskbound token revoke`"
+
+
+class NotMeantError(DeniedError):
+    """A token is exchanged by an agent that its holder did not mean."""
+
+    code = "token-not-meant"
+    remedy = (
+        "its holder names you by `requested_actor` when asking for the token, or you show the token's own key"
+    )
 
 
 class NotOpenError(DeniedError):

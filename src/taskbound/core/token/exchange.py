@@ -6,7 +6,9 @@
    transaction tokens, §9.2).
 3. `scope` is one word, the whole of what such a token has; nothing is split, folded or guessed.
 4. `authorization_details` are one object of our type with members of its own and no others (RFC 9396 §5).
-5. Each refusal has one name in OAuth; whatever has none is `invalid_request` (RFC 8693 §2.2.2), what is our
+5. `requested_actor` names the one agent that the token is to be handed on to, as tokens call it: another one
+   of the same namespace. Such a token is for our issuer, and is a task's.
+6. Each refusal has one name in OAuth; whatever has none is `invalid_request` (RFC 8693 §2.2.2), what is our
    own trouble is `temporarily_unavailable` (RFC 6749 §4.1.2.1), and who asks is never told more than that.
 """
 
@@ -18,7 +20,10 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import Limits, parse_document
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError, UnavailableError
+from taskbound.core.identity.errors import BadNameError
+from taskbound.core.identity.person import parse_name
 from taskbound.core.token.claims import DETAILS
+from taskbound.core.token.values import agent_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +34,7 @@ __all__ = [
     "OAUTH_ERRORS",
     "TASK_REFERENCE",
     "TRANSACTION_TOKEN",
+    "BadActorError",
     "BadDetailsError",
     "BadExchangeError",
     "BadScopeError",
@@ -37,6 +43,7 @@ __all__ = [
     "TargetUnknownError",
     "UnknownGrantError",
     "oauth_error",
+    "parse_actor",
     "parse_details",
     "parse_exchange",
     "parse_request_details",
@@ -89,6 +96,15 @@ class BadDetailsError(MalformedError):
     remedy = "one object of type `taskbound_task` with `template` and `purpose`, and `seconds` or none"
 
 
+class BadActorError(MalformedError):
+    """A token can't be handed on to whom it is to be handed on to."""
+
+    code = "bad-actor"
+    remedy = (
+        "name another agent of the namespace, such as `agent:helper`, and our issuer's name as `resource`"
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
     """What is asked for by exchange; no repr has the token that it is asked with."""
@@ -103,6 +119,8 @@ class Exchange:
     """`authorization_details`, as text; empty where there are none."""
     request_details: str
     """Of a transaction token: which action, as text."""
+    actor: str = ""
+    """`requested_actor`; empty where the token is to be handed on to nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +163,7 @@ def parse_exchange(form: Mapping[str, Sequence[str]]) -> Exchange:
         scope=_one(form, "scope", ""),
         details=_one(form, "authorization_details", ""),
         request_details=_one(form, "request_details", ""),
+        actor=_one(form, "requested_actor", ""),
     )
     if asked.subject_type not in _SUBJECTS:
         raise BadExchangeError("the subject is a task or an access token of ours", where="subject_token_type")
@@ -153,6 +172,32 @@ def parse_exchange(form: Mapping[str, Sequence[str]]) -> Exchange:
     if ("actor_token" in form) is not ("actor_token_type" in form):
         raise BadExchangeError("`actor_token` and its type stand together", where="actor_token_type")
     return asked
+
+
+def parse_actor(asked: Exchange, *, namespace: str, agent: str, issuer: str) -> str:
+    """Whom the token is to be handed on to, as tokens call it (rule 5); empty for nobody.
+
+    Args:
+        asked: What is asked for.
+        namespace: Where who asks is.
+        agent: Who asks.
+        issuer: Our issuer's name.
+
+    Raises:
+        BadActorError: It can't be handed on to that one.
+    """
+    if not asked.actor:
+        return ""
+    if asked.wanted != ACCESS_TOKEN or asked.target != issuer:
+        raise BadActorError("only a task token for our issuer is handed on", where="requested_actor")
+    name = asked.actor.removeprefix(agent_name(namespace, ""))
+    try:
+        parse_name(name, what="an agent")
+    except BadNameError as error:
+        raise BadActorError("`requested_actor` is no agent's name", where="requested_actor") from error
+    if asked.actor != agent_name(namespace, name) or name == agent:
+        raise BadActorError("`requested_actor` is no other agent of the namespace", where="requested_actor")
+    return asked.actor
 
 
 def parse_details(text: str) -> Details:
@@ -224,11 +269,11 @@ OAUTH_ERRORS: Final[Mapping[str, str]] = {
     "inactive-agent": "unauthorized_client",
     "unknown-identity": "unauthorized_client",
 }
-"""By code: what OAuth calls it (RFC 6749 §5.2, RFC 8693 §2.2.2, RFC 9396 §5, RFC 8707 §2); see rule 5."""
+"""By code: what OAuth calls it (RFC 6749 §5.2, RFC 8693 §2.2.2, RFC 9396 §5, RFC 8707 §2); see rule 6."""
 
 
 def oauth_error(error: TaskboundError) -> str:
-    """What OAuth calls this refusal (rule 5)."""
+    """What OAuth calls this refusal (rule 6)."""
     known = OAUTH_ERRORS.get(error.code)
     if known is not None:
         return known

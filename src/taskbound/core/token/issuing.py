@@ -7,6 +7,9 @@
    is none of them (RFC 8693 §4.1): a chain in a circle says nothing of who did what.
 3. A binding is never dropped, and what is made of a bound token is bound as firmly or more so (I-42): a
    bearer token before DPoP, DPoP before mutual TLS, which covers every byte of a request.
+4. What a token is exchanged for goes to whom its holder meant, and to nobody who merely has its text: to its
+   own agent, which is proven and could name the task instead; to the one that it names (`may_act`, RFC 8693
+   §4.4); or to whoever shows the very key that it is bound to.
 """
 
 from __future__ import annotations
@@ -18,15 +21,17 @@ from taskbound.core.identity.proof import BindingKind
 from taskbound.core.token.errors import (
     ActorChainError,
     BadTokenLifeError,
+    NotMeantError,
     UnboundTokenError,
     WeakerBindingError,
 )
-from taskbound.core.token.values import TokenForm
+from taskbound.core.token.values import TokenForm, agent_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskbound.core.identity.proof import Binding
+    from taskbound.core.token.values import Token
 
 __all__ = [
     "DEPTH",
@@ -38,6 +43,7 @@ __all__ = [
     "parse_life",
     "require_as_firm",
     "require_bound",
+    "require_meant",
 ]
 
 LONGEST: Final = 300
@@ -131,3 +137,23 @@ def require_as_firm(binding: Binding | None, before: Binding | None) -> None:
     """
     if _FIRM[None if binding is None else binding.kind] < _FIRM[None if before is None else before.kind]:
         raise WeakerBindingError("the token would be bound less firmly than the one that it is made of")
+
+
+def require_meant(subject: Token, agent: str, shown: Binding | None) -> None:
+    """Go on only when the holder of a token meant this agent to exchange it (rule 4).
+
+    Args:
+        subject: The token that is exchanged.
+        agent: The agent that exchanges it, proven, of the token's namespace.
+        shown: The key that the request was made with.
+
+    Raises:
+        NotMeantError: The holder did not.
+    """
+    if subject.form is TokenForm.TASK and subject.agent == agent:
+        return
+    if subject.may_act == agent_name(subject.namespace, agent):
+        return
+    if subject.binding is not None and subject.binding == shown:
+        return
+    raise NotMeantError(f"the token's holder did not name agent `{agent}`, and its own key is not shown")

@@ -99,6 +99,8 @@ class Token:
     index: int = 0
     digest: str = ""
     """SHA-256 of its claims, in hexadecimal."""
+    may_act: str = ""
+    """Of a task token: the agent that it is handed on to, as tokens call it; empty where it is to nobody."""
     record: int = 0
     """The number of the record of its issue (`AuditReads.numbered`)."""
     revoked: Instant = NEVER

@@ -7,7 +7,7 @@ from taskbound.flows.token.asking import Askings, Begun, known_client, resource_
 from taskbound.flows.token.claims import sweep_claims, use_claim, use_claims
 from taskbound.flows.token.client_tokens import ClientToken, ClientTokens
 from taskbound.flows.token.clients import add_client, drop_client
-from taskbound.flows.token.exchange import Exchanged, Exchanges
+from taskbound.flows.token.exchange import Exchanges
 from taskbound.flows.token.issuing import Tokens
 from taskbound.flows.token.keys import TokenKeys
 from taskbound.flows.token.orders import (
@@ -28,7 +28,6 @@ __all__ = [
     "Begun",
     "ClientToken",
     "ClientTokens",
-    "Exchanged",
     "Exchanges",
     "Issued",
     "Issuing",

@@ -3,7 +3,8 @@
 1. Whoever asks is proven before (`flows.identity`), and is the actor. Nobody acts for another agent.
 2. The subject is one of: a task, by its name, which is the agent's own; a task token, its own or another
    agent's; a person's token. A token that is exchanged is for us: its `aud` is our issuer's name. A resource
-   that was shown one can't hand it on.
+   that was shown one can't hand it on. Its holder meant this agent (`require_meant`): whoever only has its
+   text gets nothing for it.
 3. The token of another agent's task is exchanged for one of a child task (`flows.task.delegate`): narrower,
    never longer, in its own name. An agent hands on only to one whose owner is in charge of the task: who
    asked for it, or owns the first agent.
@@ -19,7 +20,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant, seconds
@@ -35,6 +35,7 @@ from taskbound.core.token import (
     agent_name,
     require_as_firm,
     require_bound,
+    require_meant,
 )
 from taskbound.core.token.exchange import (
     ACCESS_TOKEN,
@@ -43,6 +44,7 @@ from taskbound.core.token.exchange import (
     BadExchangeError,
     BadScopeError,
     TargetUnknownError,
+    parse_actor,
     parse_details,
     parse_exchange,
     parse_request_details,
@@ -50,7 +52,7 @@ from taskbound.core.token.exchange import (
 from taskbound.flows.means import Actor
 from taskbound.flows.policy.operations import Asked, authorize, forbidden
 from taskbound.flows.task import ChildOrder, TaskOrder
-from taskbound.flows.token.orders import TaskTokenOrder, TransactionTokenOrder
+from taskbound.flows.token.orders import Exchanged, TaskTokenOrder, TransactionTokenOrder
 from taskbound.flows.token.standing import person_of
 
 if TYPE_CHECKING:
@@ -65,25 +67,10 @@ if TYPE_CHECKING:
     from taskbound.flows.token.orders import Issued
     from taskbound.flows.token.verifying import Verification
 
-__all__ = ["Exchanged", "Exchanges"]
+__all__ = ["Exchanges"]
 
 _LONGEST_TASK: Final = 3600
 """Seconds of a task that is started by exchange and names none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exchanged:
-    """What the token endpoint answers with (RFC 8693 §2.2.1)."""
-
-    issued: Issued
-    kind: str
-    """`issued_token_type`."""
-    token_type: str
-    """`DPoP`, `Bearer` for one that is bound to a certificate, or `N_A` (RFC 9449 §5, RFC 8705 §3)."""
-    life: int
-    """`expires_in`."""
-    scope: str
-    task: str
 
 
 class Exchanges:
@@ -135,11 +122,13 @@ class Exchanges:
         require_bound(binding)  # 5
         if principal.kind is not PrincipalKind.AGENT:
             raise BadExchangeError("a token is exchanged by an agent")
+        issuer = self._tokens.issuing.issuer
+        actor = parse_actor(asked, namespace=principal.namespace, agent=principal.name, issuer=issuer)
         if asked.wanted == TRANSACTION_TOKEN:
             return self._transaction(asked, principal)
         if asked.scope not in {"", "task"}:
             raise BadScopeError("the scope of a task token is `task`", where="scope")
-        if asked.target not in {self._tokens.issuing.issuer, *self._targets(principal)}:
+        if asked.target not in {issuer, *self._targets(principal)}:
             raise TargetUnknownError("no token is issued for that resource", where="resource")
         task, subject, begun = self._subject(asked, principal, binding)
         until = _until(principal, subject)
@@ -151,6 +140,7 @@ class Exchanges:
             binding=binding,
             until=until,
             parent="" if subject is None else subject.id,
+            may_act=actor,
         )
         try:
             issued = self._tokens.issue_task_token(order, _actor(principal))
@@ -180,6 +170,7 @@ class Exchanges:
         if asked.subject_type == TASK_REFERENCE:
             return asked.subject, None, None
         subject = self._verification.verify_subject(asked.subject, namespace=principal.namespace).token
+        require_meant(subject, principal.name, binding)  # 2
         require_as_firm(binding, subject.binding)  # 5
         if subject.form is TokenForm.TASK and subject.agent == principal.name:
             return subject.task, subject, None

@@ -93,7 +93,12 @@ class Tokens:
             task = snapshot.tasks.task(order.namespace, order.task)
             scope = task.scope.digest if task is not None else ""
             shaped = replace(
-                token, audience=order.audience, binding=order.binding, parent=order.parent, list=1
+                token,
+                audience=order.audience,
+                binding=order.binding,
+                parent=order.parent,
+                may_act=order.may_act,
+                list=1,
             )
             ends = (deadline, *_ends(order.until))
             ground = TaskGround(scope=scope, deadline=deadline)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BadContentDigestError",
+    "Exchanged",
     "Issued",
     "Issuing",
     "PersonTokenOrder",
@@ -58,6 +59,8 @@ class TaskTokenOrder:
     """When what proved the agent ends, or the token that this one is exchanged for; 0 where nothing does."""
     parent: str = ""
     """The token that it is exchanged for."""
+    may_act: str = ""
+    """The agent that it is handed on to, as tokens call it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,3 +100,18 @@ class Issued:
 
     token: Token
     text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchanged:
+    """What the token endpoint answers with (RFC 8693 §2.2.1)."""
+
+    issued: Issued
+    kind: str
+    """`issued_token_type`."""
+    token_type: str
+    """`DPoP`, `Bearer` for one that is bound to a certificate, or `N_A` (RFC 9449 §5, RFC 8705 §3)."""
+    life: int
+    """`expires_in`."""
+    scope: str
+    task: str

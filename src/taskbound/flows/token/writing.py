@@ -117,4 +117,5 @@ def _event(token: Token, actor: Actor) -> TokenIssued:
         proof=actor.proof,
         parent=token.parent,
         action=token.action,
+        may_act=token.may_act,
     )

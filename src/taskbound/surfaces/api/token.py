@@ -159,6 +159,7 @@ def _row(token: Token, now: Instant) -> wire.TokenRow:
         action=token.action,
         revoked=None if token.revoked == NEVER else token.revoked,
         why=token.why,
+        may_act=token.may_act,
     )
 
 

@@ -72,7 +72,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         unpinnable unreadable-plan unsupported-version unwritable
         verifier-key-malformed
         bad-oauth-client bad-oauth-metadata bad-token-life
-        bad-content-digest bad-details bad-exchange unknown-grant
+        bad-actor bad-content-digest bad-details bad-exchange unknown-grant
         bad-secret bad-selector bad-slot not-started other-sealing-key
         bad-address bad-body bad-form bad-page-cursor bad-query bad-request-key bad-tls
     """,
@@ -111,8 +111,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         wrong-monitor-code wrong-state
         other-issuer token-refused token-too-wide
         unknown-status-list bad-scope unknown-target
-        replayed action-not-open actor-chain token-altered token-ended token-key-revoked token-of-another
-        token-revoked token-unbound unknown-token unknown-token-key weaker-binding
+        replayed action-not-open actor-chain token-altered token-ended token-key-revoked token-not-meant
+        token-of-another token-revoked token-unbound unknown-token unknown-token-key weaker-binding
         dpop-key dpop-method dpop-nonce dpop-token dpop-uri dpop-window
         empty-trust older-trust-bundle svid-expired svid-form svid-not-yet svid-unproven trust-exists
         unknown-trust-domain

@@ -57,7 +57,7 @@ TASK_TOKEN: Final = TokenKind(
         "task": _TEXT,
         "authorization_details": ClaimForm.OBJECTS,
     },
-    optional=_ACCESS_TOO,
+    optional={**_ACCESS_TOO, "may_act": ClaimForm.OBJECT},
 )
 """An access token (RFC 9068) whose authority is a task's; `cnf` is missing only where its row says so too."""
 

@@ -33,6 +33,8 @@ class TokenIssued:
     parent: str = ""
     """The token that it was exchanged for."""
     action: str = ""
+    may_act: str = ""
+    """The agent that it is handed on to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table
+from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table, text
 
 from taskbound.adapters.store.sql.schema.columns import (
     METADATA,
@@ -49,6 +49,7 @@ tokens: Final = Table(
     whole_column("record"),
     whole_column("revoked"),
     text_column("why"),
+    Column("may_act", TEXT, nullable=False, server_default=text("''")),
     PrimaryKeyConstraint("namespace", "id"),
     Index("tokens_by_task", "namespace", "task", "id"),
     Index("tokens_by_agent", "namespace", "agent", "id"),

@@ -18,7 +18,8 @@ __all__ = ["KEYS", "SqlTokens", "read_key"]
 
 _COLUMNS: Final = (
     "namespace, id, form, issuer, subject, actors, audience, bound_by, thumbprint, issued, expires, kid,"
-    " task, agent, parent, action, content, acr, authenticated, list, place, digest, record, revoked, why"
+    " task, agent, parent, action, content, acr, authenticated, list, place, digest, record, revoked, why,"
+    " may_act"
 )
 _ONE: Final = f"SELECT {_COLUMNS} FROM tokens WHERE namespace = ? AND id = ?"  # noqa: S608 - our own words
 _SOME: Final = (
@@ -26,7 +27,7 @@ _SOME: Final = (
     " AND (?3 = '' OR agent = ?3) AND (?4 = '' OR id < ?4) ORDER BY id DESC LIMIT ?5"
 )
 _LISTED: Final = f"SELECT {_COLUMNS} FROM tokens WHERE list = ? AND list > 0 AND expires > ? ORDER BY place"  # noqa: S608 - our own words
-_INSERT: Final = f"INSERT INTO tokens ({_COLUMNS}) VALUES ({', '.join('?' * 25)})"  # noqa: S608 - our own words
+_INSERT: Final = f"INSERT INTO tokens ({_COLUMNS}) VALUES ({', '.join('?' * 26)})"  # noqa: S608 - our own words
 _REVOKE: Final = "UPDATE tokens SET revoked = ?, why = ? WHERE namespace = ? AND id = ? AND revoked = 0"
 KEYS: Final = "SELECT kid, public, state, made, used, retired, revoked, why FROM token_keys"
 _KEY: Final = f"{KEYS} WHERE kid = ?"
@@ -102,6 +103,7 @@ class SqlTokens:
                 token.record,
                 token.revoked,
                 token.why,
+                token.may_act,
             ),
         )
 
@@ -150,6 +152,7 @@ def _token(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
     record: int,
     revoked: int,
     why: str,
+    may_act: str,
 ) -> Token:
     return Token(
         namespace=namespace,
@@ -176,6 +179,7 @@ def _token(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
         record=record,
         revoked=Instant(revoked),
         why=why,
+        may_act=may_act,
     )
 
 
