@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from taskbound.core.policy.operation import Barred, OperationRequest
     from taskbound.core.task import Task
     from taskbound.ports.store import Store
     from taskbound.ports.token import MadeKey, SignedList, TokenSigner
@@ -71,6 +72,8 @@ class TokenWorld:
         self.tokens = Tokens(self.means, issuing, self.signer, self.keys)
         self.verification = Verification(self.means, issuing)
         self.published = Published(self.means, self.signer)
+        self.refused: list[tuple[Barred, OperationRequest, str]] = []
+        """What the rules refused within an exchange, and to which agent."""
 
     def close(self) -> None:
         self.folder.close()

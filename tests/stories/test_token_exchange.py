@@ -69,6 +69,7 @@ def exchange(
         tasks=here.world.tasks,
         delegations=here.world.delegations,
         targets=lambda _: [API],
+        refused=lambda verdict, request, name: here.refused.append((verdict, request, name)),
     )
     return exchanges.exchange(form, principal, binding)
 
@@ -393,8 +394,10 @@ def test_i27_a_rule_about_starting_tasks_holds_for_one_that_is_started_by_exchan
         refused(
             "operation-forbidden",
             lambda: exchange(here, agent(here, "helper"), token, authorization_details=DETAILS),
+            "unauthorized_client",
         )
         assert started(here) == 1
+        assert [(verdict.policies, name) for verdict, _, name in here.refused] == [(("house:no",), "helper")]
     else:
         assert exchange(here, agent(here, "helper"), token, authorization_details=DETAILS).task
 
@@ -411,8 +414,10 @@ def test_i27_a_rule_about_handing_on_holds_for_what_is_handed_on_by_exchange(
         refused(
             "operation-forbidden",
             lambda: exchange(here, agent(here, "helper"), token, authorization_details=DETAILS),
+            "unauthorized_client",
         )
         assert started(here) == 1
+        assert [(verdict.policies, name) for verdict, _, name in here.refused] == [(("house:no",), "helper")]
     else:
         assert exchange(here, agent(here, "helper"), token, authorization_details=DETAILS).task
 

@@ -6,6 +6,7 @@
 3. What a gateway, an egress or anybody asks each second is about the namespace and tells nothing, so that its
    answer depends on who asks and on what is in force alone (`Operation.is_standing`).
 4. Whoever brings an answer need not be who gives it: policies are told who signed, and what they said.
+5. What only reads, or what anybody may ask, changes nothing, unless its row says so.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def _row(  # noqa: PLR0913 - the columns of the table
     *,
     told: str = "",
     ends: bool = False,
-    changes: bool = True,
+    changes: bool | None = None,
 ) -> Operation:
     pairs = [one.partition("=") for one in told.split()]
     return Operation(
@@ -44,7 +45,7 @@ def _row(  # noqa: PLR0913 - the columns of the table
         about=about,
         member=member,
         told=MappingProxyType({fact: other or fact for fact, _, other in pairs}),
-        changes=changes and right not in _READING,
+        changes=right not in _READING if changes is None else changes,  # 5
         ends=ends,
     )
 
@@ -151,8 +152,8 @@ _TABLE: Final = (
     _row("token:client-list", _R, About.NAMESPACE),
     _row("token:client-remove", _G, About.CLIENT, "client"),
     _row("token:client-show", _R, About.CLIENT, "client"),
-    _row("token:exchange", Right.ANYONE, About.NAMESPACE),
-    _row("token:give-back", Right.ANYONE, About.NAMESPACE),
+    _row("token:exchange", Right.ANYONE, About.NAMESPACE, changes=True),
+    _row("token:give-back", Right.ANYONE, About.NAMESPACE, changes=True),
     _row("token:introspect", Right.ANYONE, About.NAMESPACE),
     _row("token:jwks", Right.ANYONE, About.NAMESPACE),
     _row("token:key-list", _R, About.NAMESPACE),

@@ -267,6 +267,7 @@ OAUTH_ERRORS: Final[Mapping[str, str]] = {
     "admission-ended": "invalid_grant",
     "refresh-wider": "invalid_scope",
     "inactive-agent": "unauthorized_client",
+    "operation-forbidden": "unauthorized_client",
     "unknown-identity": "unauthorized_client",
 }
 """By code: what OAuth calls it (RFC 6749 §5.2, RFC 8693 §2.2.2, RFC 9396 §5, RFC 8707 §2); see rule 6."""

@@ -10,7 +10,7 @@
    asked for it, or owns the first agent.
 4. A person's token is exchanged for one of a task that is started in their name, from a template that the
    request names: what they may start is asked as if they did it themselves. So are the rules in force about
-   `task:start` and `task:delegate`: there is no way around them.
+   `task:start` and `task:delegate`: there is no way around them, and what they refuse is recorded.
 5. A token is always bound, to the key that this request was made with, and as firmly as the one that it is
    made of. It ends no later than that one and than what proved the agent.
 6. Scope and target are what is asked for or nothing is issued (`core.token.exchange`).
@@ -32,7 +32,6 @@ from taskbound.core.token import (
     NEVER,
     NotOpenError,
     TokenForm,
-    agent_name,
     require_as_firm,
     require_bound,
     require_meant,
@@ -49,9 +48,9 @@ from taskbound.core.token.exchange import (
     parse_exchange,
     parse_request_details,
 )
-from taskbound.flows.means import Actor
 from taskbound.flows.policy.operations import Asked, authorize, forbidden
 from taskbound.flows.task import ChildOrder, TaskOrder
+from taskbound.flows.token.beginning import actor_of, in_name_of
 from taskbound.flows.token.orders import Exchanged, TaskTokenOrder, TransactionTokenOrder
 from taskbound.flows.token.standing import person_of
 
@@ -59,9 +58,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from taskbound.core.identity.proof import Binding
+    from taskbound.core.policy.operation import OperationRequest
     from taskbound.core.token import Token
     from taskbound.core.token.exchange import Exchange
-    from taskbound.flows.means import Means
+    from taskbound.flows.means import Actor, Means
     from taskbound.flows.token.beginning import Hands, Starts
     from taskbound.flows.token.issuing import Tokens
     from taskbound.flows.token.orders import Issued
@@ -76,7 +76,7 @@ _LONGEST_TASK: Final = 3600
 class Exchanges:
     """Exchanges tokens; safe from any thread, and waits for the signer."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the plugs of an exchange, each by its name
         self,
         means: Means,
         *,
@@ -85,6 +85,7 @@ class Exchanges:
         tasks: Starts,
         delegations: Hands,
         targets: Callable[[Principal], Collection[str]],
+        refused: Callable[[Barred, OperationRequest, str], None],
     ) -> None:
         """Keep what to work with.
 
@@ -95,6 +96,7 @@ class Exchanges:
             tasks: Starts tasks.
             delegations: Hands parts of tasks on.
             targets: The resources that an agent can have tokens for, beside our own issuer.
+            refused: Records what the rules refuse to a person in whose name this agent asks.
         """
         self._means = means
         self._tokens = tokens
@@ -102,6 +104,7 @@ class Exchanges:
         self._tasks = tasks
         self._delegations = delegations
         self._targets = targets
+        self._refused = refused
 
     def exchange(
         self, form: Mapping[str, Sequence[str]], principal: Principal, binding: Binding | None
@@ -143,7 +146,7 @@ class Exchanges:
             may_act=actor,
         )
         try:
-            issued = self._tokens.issue_task_token(order, _actor(principal))
+            issued = self._tokens.issue_task_token(order, actor_of(principal))
         except TaskboundError:
             if begun is not None:
                 why = "no token of it could be issued"
@@ -187,8 +190,8 @@ class Exchanges:
             seconds=details.seconds or _LONGEST_TASK,
             template=details.template,
         )
-        actor = _for(person_of(subject), subject, principal)
-        self._require(actor, subject, "task:start", order)
+        actor = in_name_of(person_of(subject), subject, principal)
+        self._require(actor, subject, "task:start", order, principal.name)
         return self._tasks.start(order, actor).id, actor  # 4
 
     def _handed_on(self, asked: Exchange, principal: Principal, subject: Token) -> tuple[str, Actor]:
@@ -212,11 +215,13 @@ class Exchanges:
             seconds=details.seconds,
             template=details.template,
         )
-        actor = _for(task.requester, subject, principal)
-        self._require(actor, subject, "task:delegate", order)
+        actor = in_name_of(task.requester, subject, principal)
+        self._require(actor, subject, "task:delegate", order, principal.name)
         return self._delegations.delegate(order, actor).id, actor
 
-    def _require(self, actor: Actor, subject: Token, operation: str, order: TaskOrder | ChildOrder) -> None:
+    def _require(
+        self, actor: Actor, subject: Token, operation: str, order: TaskOrder | ChildOrder, agent: str
+    ) -> None:
         """Go on only when the rules in force let the person do this in whose name it is done (rule 4)."""
         proof = TokenProof(token=subject.id, binding=subject.binding, task=subject.task)
         person = Principal(
@@ -227,6 +232,7 @@ class Exchanges:
             case Allowed(), _:
                 return
             case Barred() as verdict, request:
+                self._refused(verdict, request, agent)
                 raise forbidden(verdict, request)
 
     def _transaction(self, asked: Exchange, principal: Principal) -> Exchanged:
@@ -254,7 +260,7 @@ class Exchanges:
             content=content,
             parent=parent,
         )
-        issued = self._tokens.issue_transaction_token(order, _actor(principal))
+        issued = self._tokens.issue_transaction_token(order, actor_of(principal))
         return Exchanged(
             issued=issued,
             kind=TRANSACTION_TOKEN,
@@ -263,17 +269,6 @@ class Exchanges:
             scope=asked.scope,
             task=task,
         )
-
-
-def _actor(principal: Principal) -> Actor:
-    return Actor(name=agent_name(principal.namespace, principal.name), proof=principal.proof.words)
-
-
-def _for(person: str, subject: Token, principal: Principal) -> Actor:
-    """The person in whose name an agent acts, as records have it: with the token, and who showed it."""
-    return Actor(
-        name=person, proof=f"token:{subject.id} shown by {agent_name(principal.namespace, principal.name)}"
-    )
 
 
 def _until(principal: Principal, subject: Token | None) -> Instant:

@@ -2,7 +2,8 @@
 
 1. An operation is authorized before its work begins, and once more in the worker, or in a thread of its own,
    right before the work takes effect: between the two it may have waited, and rules and facts may be others.
-2. A refusal of what would have changed something leaves one record, as far as the principal's quota goes.
+2. A refusal of what would have changed something leaves one record, as far as the principal's quota goes. An
+   agent that asks in a person's name (an exchange that starts a task) takes it from its own.
 3. What gateways and the egress ask for all the time is answered from memory. Such an answer depends on the
    principal, the operation and what is in force, and is kept under all three; what is in force is known anew
    after each change by this daemon, and after a second where another one may have changed it.
@@ -50,6 +51,8 @@ _KINDS: Final = {
     "egress": PrincipalKind.SERVICE,
     "gateway": PrincipalKind.AGENT,
 }
+_HOLDERS: Final = {PrincipalKind.AGENT: "", PrincipalKind.PERSON: PERSON, PrincipalKind.SERVICE: "service:"}
+"""What stands before a name where a quota is kept: a service has none of its own, and shares nobody's."""
 
 
 def _nothing() -> None:
@@ -194,13 +197,16 @@ class Authority:
                 self._record(verdict, request)
                 raise forbidden(verdict, request)
 
-    def _record(self, verdict: Barred, request: OperationRequest) -> None:
+    def record(self, verdict: Barred, request: OperationRequest, *, agent: str) -> None:
+        """Leave a record of what this agent was refused in a person's name (rule 2); in the worker."""
+        self._record(verdict, request, agent)
+
+    def _record(self, verdict: Barred, request: OperationRequest, holder: str = "") -> None:
         """Leave a record of the refusal (rule 2); in the worker's thread."""
         if not request.operation.changes:
             return
         principal, refusals = request.principal, self._daemon.refusals
-        person = principal.kind is PrincipalKind.PERSON
-        holder = f"{PERSON}{principal.name}" if person else principal.name
+        holder = holder or f"{_HOLDERS[principal.kind]}{principal.name}"
         try:
             refusals.require(principal.namespace, holder, code=OperationForbiddenError.code)
         except TooManyRefusalsError:

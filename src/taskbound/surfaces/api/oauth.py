@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from taskbound.core.identity.proof import Principal
+    from taskbound.core.policy.operation import Barred, OperationRequest
     from taskbound.core.task import Task, TaskEvent
     from taskbound.flows.means import Moved
     from taskbound.flows.task import ChildOrder, TaskOrder
@@ -41,7 +42,7 @@ __all__ = ["ask_token", "exchanges", "give_back", "introspect", "show_keys", "sh
 
 
 class _InWorker:
-    """Begins tasks in the worker's thread, for threads that may wait (rule 2)."""
+    """Begins tasks, and records refusals, in the worker's thread, for threads that may wait (rule 2)."""
 
     def __init__(self, daemon: Daemon) -> None:
         """Work for this daemon."""
@@ -70,6 +71,12 @@ class _InWorker:
 
         return Context().run(asyncio.run_coroutine_threadsafe, ended(), daemon.loop).result()
 
+    def refused(self, verdict: Barred, request: OperationRequest, agent: str) -> None:
+        """Record what the rules refused, outside of what the operation is authorized by."""
+        daemon = self._daemon
+        work = partial(daemon.authority.record, verdict, request, agent=agent)
+        Context().run(asyncio.run_coroutine_threadsafe, daemon.first(work), daemon.loop).result()
+
     def _wait(self, work: Callable[[], Task]) -> Task:
         daemon = self._daemon
         return asyncio.run_coroutine_threadsafe(daemon.first(work), daemon.loop).result()
@@ -85,6 +92,7 @@ def exchanges(daemon: Daemon) -> Exchanges:
         tasks=worker,
         delegations=worker,
         targets=lambda principal: (resource_of(daemon.network.gateway_origin, principal.name),),
+        refused=worker.refused,
     )
 
 
