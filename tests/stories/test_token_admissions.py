@@ -12,10 +12,12 @@ from taskbound.core.errors import DeniedError, TaskboundError
 from taskbound.core.identity import InactiveAgentError, UnknownIdentityError
 from taskbound.core.revocation import StoppedError
 from taskbound.core.task import (
+    NotInChargeError,
     TaskEndedError,
     TaskEvent,
     TaskPausedError,
 )
+from taskbound.core.token import ForeignTokenError
 from taskbound.core.token.authorization.errors import (
     AdmissionEndedError,
     BadCodeError,
@@ -23,6 +25,7 @@ from taskbound.core.token.authorization.errors import (
     NotAskedError,
     ReusedCodeError,
     ReusedRefreshError,
+    UnknownAdmissionError,
     UnknownClientError,
     WiderRefreshError,
 )
@@ -31,6 +34,8 @@ from taskbound.flows.identity.leaving import People
 from taskbound.flows.revocation import stop
 from taskbound.flows.token import (
     drop_client,
+    end_admission,
+    give_back_refresh,
     resource_of,
     sweep_asked,
 )
@@ -48,6 +53,7 @@ from tests.client_world import (
 from tests.world import ANN, World
 
 if TYPE_CHECKING:
+    from taskbound.flows.means import Actor
     from taskbound.ports.store import Store
 
 
@@ -187,3 +193,63 @@ def test_what_is_over_for_a_day_is_forgotten_and_nothing_that_counts(desk: Desk)
     assert sweep_asked(desk.world.means) == 2
     refused(BadCodeError, lambda: desk.exchange(code))
     refused(BadRefreshError, lambda: desk.renew(let_in.refresh))
+
+
+# --- ended by somebody ---------------------------------------------------------------------------
+
+
+def ended(desk: Desk, admission: str, actor: Actor = ANN, *, owns: bool = False) -> None:
+    end_admission(desk.world.means, SPACE, admission, actor, owns=owns, why="laptop lost")
+
+
+def test_whose_task_or_agent_it_is_ends_what_a_client_was_let_in_to_with_one_record(desk: Desk) -> None:
+    let_in, other = desk.admitted(), desk.admitted()
+    for _ in range(2):
+        ended(desk, let_in.admission.id)
+    (told,) = desk.told("admission-ended")
+    assert (told.admission, told.why, told.by) == (let_in.admission.id, "laptop lost", "ann")
+    refused(AdmissionEndedError, lambda: desk.renew(let_in.refresh))
+    assert desk.renew(other.refresh).admission.id == other.admission.id
+
+
+def test_a_person_without_anything_to_say_about_it_ends_nothing_and_the_owner_of_the_directory_all(
+    desk: Desk,
+) -> None:
+    register_person(desk.world.means, SPACE, "eve", uid=1001, actor=ANN)
+    let_in = desk.admitted()
+    refused(NotInChargeError, lambda: ended(desk, let_in.admission.id, EVE))
+    refused(UnknownAdmissionError, lambda: ended(desk, "adm_none", ANN))
+    assert desk.told("admission-ended") == []
+    ended(desk, let_in.admission.id, EVE, owns=True)
+    refused(AdmissionEndedError, lambda: desk.renew(let_in.refresh))
+
+
+@pytest.mark.parametrize("turn", [0, 1])
+def test_a_client_that_gives_a_refresh_token_back_is_let_in_no_more(desk: Desk, turn: int) -> None:
+    let_in = desk.admitted()
+    tokens = [let_in.refresh, desk.renew(let_in.refresh).refresh]
+    assert give_back_refresh(desk.world.means, SPACE, tokens[turn], "desk")
+    refused(AdmissionEndedError, lambda: desk.renew(tokens[1]))
+    assert give_back_refresh(desk.world.means, SPACE, tokens[turn], "desk")
+    (told,) = desk.told("admission-ended")
+    assert (told.by, told.why) == ("client:desk", "its client gave its refresh token back")
+    assert not any(one in repr(told) for one in tokens)
+
+
+def test_a149_a_refresh_token_that_another_client_gives_back_is_in_other_hands(desk: Desk) -> None:
+    let_in = desk.admitted()
+    refused(
+        ForeignTokenError,
+        lambda: give_back_refresh(desk.world.means, SPACE, let_in.refresh, "other"),
+    )
+    refused(AdmissionEndedError, lambda: desk.renew(let_in.refresh))
+    (told,) = desk.told("admission-ended")
+    assert told.by == "client:other"
+
+
+@pytest.mark.parametrize("text", ["", "x" * 43, "not a refresh token", "\udce9" * 43, "é" * 43])
+def test_what_is_no_refresh_token_is_nothing_to_give_back(desk: Desk, text: str) -> None:
+    desk.admitted()
+    assert not give_back_refresh(desk.world.means, SPACE, text, "desk")
+    assert not give_back_refresh(desk.world.means, "elsewhere", desk.admitted().refresh, "desk")
+    assert desk.told("admission-ended") == []

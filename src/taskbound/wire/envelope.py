@@ -105,6 +105,8 @@ Ask: TypeAlias = (
     | authorization.RemoveClient
     | authorization.ListClients
     | authorization.ShowClient
+    | authorization.ListAdmissions
+    | authorization.EndAdmission
     | workload.AddIdentityIssuer
     | workload.RemoveIdentityIssuer
     | workload.ListIdentityIssuers
@@ -215,6 +217,8 @@ Answer: TypeAlias = (
     | oauth.Published
     | authorization.ClientRow
     | authorization.ClientRows
+    | authorization.AdmissionRow
+    | authorization.AdmissionRows
     | workload.SelectorRows
     | workload.IdentityIssuerRows
     | workload.AgentKeyRows

@@ -179,6 +179,23 @@ def test_admissions_are_read_as_they_were_written_and_those_of_a_client_that_sta
         store.write(lambda tx: tx.authorizations.put_admission(ended, expect=1))
 
 
+def test_admissions_are_listed_newest_first_by_client_and_task_and_page_by_page(store: Store) -> None:
+    one, two, three = admission(), admission("adm_2", task="tsk_2"), admission("adm_3", client="other")
+    ended = replace(two, ended=Instant(NOW), why="x")
+    admit(store, three, one, ended, admission("adm_9", namespace=OTHER))
+
+    def listed(**of: Any) -> tuple[str, ...]:
+        found = read(store, lambda seen: seen.authorizations.admissions(SPACE, **of))
+        return tuple(each.id for each in found)
+
+    assert read(store, lambda seen: seen.authorizations.admissions(SPACE)) == (three, ended, one)
+    assert listed(client="desk") == ("adm_2", "adm_1")
+    assert listed(task="tsk_2") == ("adm_2",)
+    assert listed(limit=2) == ("adm_3", "adm_2")
+    assert listed(limit=2, before="adm_2") == ("adm_1",)
+    assert listed(client="desk", task="tsk_3") == ()
+
+
 def test_refresh_tokens_are_kept_until_what_they_are_of_is_over(store: Store) -> None:
     kept = Refresh(namespace=SPACE, digest="d1", admission="adm_1", turn=3)
     later = Refresh(namespace=OTHER, digest="d1", admission="adm_2", turn=1)

@@ -50,7 +50,7 @@ def test_every_command_of_the_guide_says_what_the_guide_says(place: Installation
         assert status == 0, (line, said)
         assert all(fits(one, other) for one, other in zip(said, written, strict=True)), (line, said)
         count += 1
-    assert count == 3
+    assert count == 4
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,10 @@ def test_a_client_that_can_not_be_is_refused_by_name(
 ) -> None:
     done = place("token", "client", "add", *words)
     assert (done.status, f"[{code}]" in done.err) == (status, True)
+
+
+def test_an_admission_that_is_none_is_refused_by_name(place: Installation) -> None:
+    assert "no clients were let in" in place("token", "admission", "list").out
+    assert place("token", "admission", "list", "--client", "desk", "--json").document["rows"] == []
+    gone = place("token", "admission", "end", "adm_none", "--yes")
+    assert (gone.status, "[unknown-admission]" in gone.err) == (3, True)

@@ -53,6 +53,11 @@ class Shop:
         plain = {"grant_type": "refresh_token", "client_id": "desk", "refresh_token": refresh}
         return self.post(plain, DPoP=self.proof(key))
 
+    def give_back(self, token: str, **more: str) -> Answer:
+        told = {"Host": HOST, "Content_Type": "application/x-www-form-urlencoded"}
+        body = urlencode({"token": token, "client_id": "desk", **more}).encode()
+        return self.one.there.ask("POST", "/oauth/revoke", body, **told)
+
     def proof(self, key: Signer | None) -> str:
         if key is None:
             return ""
@@ -128,5 +133,56 @@ def test_a149_the_end_of_a_task_is_the_end_of_what_was_let_in_to_it(tmp_path: Pa
         one.world.tasks.end("default", shop.desk.task.id, TaskEvent.CANCEL, ANN, reason="done")
         answer = shop.by_refresh(refresh)
         assert (answer.status, answer.json["error"]) == (400, "invalid_grant")
+
+    held(tmp_path, work)
+
+
+def test_a_client_gives_back_what_it_has_and_its_admission_or_its_token_ends(tmp_path: Path) -> None:
+    def work(one: Holding) -> None:
+        shop = Shop(one)
+        given, other = shop.by_code(CLIENT).json, shop.by_code().json
+        person = one.person()
+        assert shop.give_back(given["access_token"]).status == 200
+        jti = claims_in(given["access_token"])["jti"]
+        (row,) = [each for each in one.tokens.rows() if each.id == jti]
+        assert row.revoked
+        assert shop.by_refresh(given["refresh_token"], CLIENT).status == 200
+        answer = shop.give_back(given["refresh_token"], token_type_hint="access_token")
+        assert (answer.status, answer.body) == (200, b"")
+        assert shop.by_refresh(other["refresh_token"]).status == 200
+        listed = one.ask("GET", "/v1/admissions", person).json["rows"]
+        assert [each["state"] for each in listed] == ["stands", "ended"]
+        (told,) = one.world.events("admission-ended")
+        assert told["by"] == "client:desk"
+        # Nothing of ours is nothing to give back, and nobody is told so (RFC 7009 §2.2).
+        for text in ("x" * 43, "x.y.z", person[:-4]):
+            assert shop.give_back(text).status == 200
+        foreign = shop.give_back(person)
+        assert (foreign.status, foreign.json["error"]) == (400, "invalid_request")
+        assert one.ask("GET", "/v1/status", person).status == 200
+        for more in ({"client_id": ""}, {"client_secret": "s"}, {"client_assertion": "x.y.z"}):
+            assert shop.give_back(other["refresh_token"], **more).status == 401
+        logged = one.there.process.words + str(one.world.records())
+        for secret in (given["refresh_token"], other["refresh_token"], given["access_token"]):
+            assert secret not in logged
+
+    held(tmp_path, work)
+
+
+def test_admissions_are_listed_page_by_page_and_ended_by_who_may(tmp_path: Path) -> None:
+    def work(one: Holding) -> None:
+        shop = Shop(one)
+        refresh = [shop.by_code().json["refresh_token"] for _ in range(3)][-1]
+        token = one.person()
+        first = one.ask("GET", "/v1/admissions?limit=2&client=desk", token).json
+        rest = one.ask("GET", f"/v1/admissions?limit=2&client=desk&cursor={first['next']}", token).json
+        assert (len(first["rows"]), len(rest["rows"]), "next" in rest) == (2, 1, False)
+        newest = first["rows"][0]["admission"]
+        ended = one.ask("POST", f"/v1/admissions/{newest}/end", token, b'{"why":"lost"}')
+        assert ended.status == 200, ended.body
+        assert shop.by_refresh(refresh).json["error"] == "invalid_grant"
+        assert one.ask("POST", "/v1/admissions/adm_none/end", token, b"{}").status == 404
+        tokens = one.ask("GET", "/v1/tokens?limit=2", token).json
+        assert one.ask("GET", f"/v1/tokens?limit=2&cursor={tokens['next']}", token).status == 200
 
     held(tmp_path, work)

@@ -148,6 +148,8 @@ _TABLE: Final = (
     _row("template:list", _R, About.NAMESPACE),
     _row("template:remove", _P, About.TEMPLATE, "name"),
     _row("template:save", _P, About.TEMPLATE, "name", told="seconds"),
+    _row("token:admission-end", _G, About.NAMESPACE, ends=True),
+    _row("token:admission-list", _R, About.NAMESPACE, told="of_task=task limit"),
     _row("token:client-add", _G, About.CLIENT, "client"),
     _row("token:client-list", _R, About.NAMESPACE),
     _row("token:client-remove", _G, About.CLIENT, "client"),

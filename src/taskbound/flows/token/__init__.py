@@ -7,6 +7,7 @@ from taskbound.flows.token.asking import Askings, Begun, known_client, resource_
 from taskbound.flows.token.claims import sweep_claims, use_claim, use_claims
 from taskbound.flows.token.client_tokens import ClientToken, ClientTokens
 from taskbound.flows.token.clients import add_client, drop_client
+from taskbound.flows.token.ending import end_admission, give_back_refresh
 from taskbound.flows.token.exchange import Exchanges
 from taskbound.flows.token.issuing import Tokens
 from taskbound.flows.token.keys import TokenKeys
@@ -42,7 +43,9 @@ __all__ = [
     "Verified",
     "add_client",
     "drop_client",
+    "end_admission",
     "exchange_code",
+    "give_back_refresh",
     "known_client",
     "renew",
     "resource_of",

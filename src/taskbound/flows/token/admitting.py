@@ -51,7 +51,16 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["Admitted", "end_admissions_of", "exchange_code", "look_at_refresh", "renew", "sweep_asked"]
+__all__ = [
+    "Admitted",
+    "client_actor",
+    "end_admissions_of",
+    "end_row",
+    "exchange_code",
+    "look_at_refresh",
+    "renew",
+    "sweep_asked",
+]
 
 T = TypeVar("T")
 _TURN: Final = 1000
@@ -93,7 +102,7 @@ def exchange_code(means: Means, namespace: str, code: str, brought: Exchange) ->
         if asked.state is AskedState.USED:
             kept = tx.authorizations.admission(namespace, asked.admission) if asked.admission else None
             if kept is not None:
-                _end(tx, means, kept, _AGAIN, _client(kept.client, "code"))  # 2
+                end_row(tx, means, kept, _AGAIN, client_actor(kept.client, "code"))  # 2
             return ReusedCodeError("the code came before, and what it brought has ended")
         try:
             admitted = _admission(tx, asked, brought, admission, now)
@@ -169,7 +178,7 @@ def _shown(
         raise BadRefreshError("the refresh token is none of ours")
     leak = leak_of(admission, shown, brought)
     if leak is not None:
-        _end(tx, means, admission, leak.value, _client(brought.client, "refresh-token"))  # 2
+        end_row(tx, means, admission, leak.value, client_actor(brought.client, "refresh-token"))  # 2
         return ReusedRefreshError(f"the client is let in no more: {leak.value}")
     require_renewable(admission, brought, now)
     _require_authority(tx, admission, now)  # 3
@@ -180,7 +189,7 @@ def end_admissions_of(tx: Transaction, means: Means, namespace: str, client: str
     """Forget what a client asked for, and let it in nowhere any more (rule 4)."""
     tx.authorizations.drop_asked_of(namespace, client)
     for one in tx.authorizations.admissions_of(namespace, client):
-        _end(tx, means, one, "its client was removed", actor)
+        end_row(tx, means, one, "its client was removed", actor)
 
 
 def sweep_asked(means: Means) -> int:
@@ -247,7 +256,8 @@ def _put_refresh(tx: Transaction, admission: Admission, secret: str) -> None:
     )
 
 
-def _end(tx: Transaction, means: Means, admission: Admission, why: str, actor: Actor) -> None:
+def end_row(tx: Transaction, means: Means, admission: Admission, why: str, actor: Actor) -> None:
+    """End an admission with its record; one that has ended stays as it ended (rule 2)."""
     now = means.clock.now()
     ended = admission_ended(admission, now, why)
     if ended is admission:
@@ -265,7 +275,8 @@ def _end(tx: Transaction, means: Means, admission: Admission, why: str, actor: A
     tx.audit.append(ended.namespace, means.writer, [event], now)
 
 
-def _client(client: str, proof: str) -> Actor:
+def client_actor(client: str, proof: str) -> Actor:
+    """A client that nothing proves, as records call it, by what it brought."""
     return Actor(name=f"client:{client}", proof=proof)
 
 

@@ -2,7 +2,7 @@
 
 1. A client revokes what was issued to it (RFC 7009 §2.1); a text that is no token of ours is nothing to
    revoke, and says so to nobody. It needs no key: giving authority back is always permitted to whoever has
-   the token.
+   the token. A client that people use gives back what its admission brought.
 2. A person revokes what is theirs: their own tokens, those of tasks they asked for, those of agents they own.
    The account that owns the data directory revokes every one.
 3. The first revocation stands, with its words. It may use the store's reserve.
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from taskbound.core.audit.events import TokenRevoked
 from taskbound.core.task import require_in_charge
 from taskbound.core.token import ForeignTokenError, TokenForm, UnknownTokenError, name_of
+from taskbound.core.token.authorization.admission import is_admission
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,12 +68,13 @@ def revoke_own(means: Means, token: Token, client: str, actor: Actor) -> None:
     Raises:
         ForeignTokenError: It is another client's.
     """
-    mine = token.actors[0] if token.actors else token.subject
-    if client != mine:
-        raise ForeignTokenError("the token was issued to another client")
-    means.store.write(
-        lambda tx: revoke_rows(tx, means, [token], why="its client gave it back", actor=actor), reserve=True
-    )
+
+    def work(tx: Transaction) -> None:
+        if client not in _clients(tx, token):
+            raise ForeignTokenError("the token was issued to another client")
+        revoke_rows(tx, means, [token], why="its client gave it back", actor=actor)
+
+    means.store.write(work, reserve=True)
 
 
 def revoke_rows(
@@ -91,6 +93,15 @@ def revoke_rows(
     ]
     tx.audit.append(namespace, means.writer, events, now)
     return gone
+
+
+def _clients(tx: Transaction, token: Token) -> tuple[str, ...]:
+    """Whom a token was issued to, as tokens and records call them (rule 1)."""
+    own = token.actors[0] if token.actors else token.subject
+    if not is_admission(token.parent):
+        return (own,)
+    admission = tx.authorizations.admission(token.namespace, token.parent)
+    return (own,) if admission is None else (own, f"client:{admission.client}")
 
 
 def _require_theirs(tx: Transaction, token: Token, actor: Actor) -> None:

@@ -52,6 +52,11 @@ class AuthorizationReads(Protocol):
     def admissions_of(self, namespace: str, client: str) -> tuple[Admission, ...]:
         """Those of this client that have not ended, by id."""
 
+    def admissions(
+        self, namespace: str, *, client: str = "", task: str = "", limit: int = 50, before: str = ""
+    ) -> tuple[Admission, ...]:
+        """Admissions, newest first; empty filters take all; `before` is the last id of the page before."""
+
     def refresh(self, namespace: str, digest: str) -> Refresh | None:
         """The refresh token of this digest."""
 

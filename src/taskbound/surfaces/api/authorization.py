@@ -1,21 +1,26 @@
-"""Operations on clients that people use."""
+"""Operations on clients that people use, and on what they were let in to."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from taskbound.core.token.authorization.admission import NEVER
 from taskbound.core.token.authorization.errors import UnknownClientError
-from taskbound.flows.token import add_client, drop_client
+from taskbound.flows.token import add_client, drop_client, end_admission
 from taskbound.wire import authorization as wire
 from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
+    from taskbound.core.clock import Instant
+    from taskbound.core.token.authorization.admission import Admission
     from taskbound.ports.token import RegisteredClient
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["list_clients", "put_client", "remove_client", "show_client"]
+__all__ = ["end_one", "list_admissions", "list_clients", "put_client", "remove_client", "show_client"]
+
+_PAGE: Final = 200
 
 
 async def put_client(daemon: Daemon, connection: Connection, ask: wire.AddClient) -> Answer:
@@ -69,6 +74,52 @@ async def show_client(daemon: Daemon, connection: Connection, ask: wire.ShowClie
         return _row(found)
 
     return await daemon.read(read)
+
+
+async def list_admissions(daemon: Daemon, connection: Connection, ask: wire.ListAdmissions) -> Answer:
+    """What clients were let in to, newest first."""
+    limit = max(1, min(ask.limit, _PAGE))
+
+    def read() -> Answer:
+        now = daemon.means.clock.now()
+        with daemon.means.store.read() as snapshot:
+            found = snapshot.authorizations.admissions(
+                connection.namespace, client=ask.client, task=ask.task, limit=limit + 1, before=ask.before
+            )
+        rows = tuple(_admission(one, now) for one in found[:limit])
+        return wire.AdmissionRows(rows=rows, more=len(found) > limit)
+
+    return await daemon.read(read)
+
+
+async def end_one(daemon: Daemon, connection: Connection, ask: wire.EndAdmission) -> Answer:
+    """Let a client in no more."""
+
+    def work() -> Answer:
+        actor, owns = daemon.require_giver(connection)
+        why = ask.why or "somebody said so"
+        end_admission(daemon.means, connection.namespace, ask.admission, actor, owns=owns, why=why)
+        return Done()
+
+    return await daemon.first(work)
+
+
+def _admission(found: Admission, now: Instant) -> wire.AdmissionRow:
+    over = "over" if now >= found.until else "stands"
+    return wire.AdmissionRow(
+        admission=found.id,
+        client=found.client,
+        agent=found.agent,
+        task=found.task,
+        person=found.person,
+        resource=found.resource,
+        state=over if found.ended == NEVER else "ended",
+        begun=found.begun,
+        until=found.until,
+        bound=bool(found.jkt),
+        ended=None if found.ended == NEVER else found.ended,
+        why=found.why,
+    )
 
 
 def _row(found: RegisteredClient) -> wire.ClientRow:

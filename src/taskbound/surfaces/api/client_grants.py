@@ -5,7 +5,8 @@
 2. Its key is the `DPoP` header's, or none; a certificate binds nothing here. The proof needs no claim: code
    and refresh token are used once themselves.
 3. What it asks is asked on a seat of the service that brought it: the person has consented before.
-4. One is answered at a time, beside the worker, as it waits for the signer (`ClientTokens`).
+4. It gives back what it has (RFC 7009): a refresh token, and with it all that it was let in to, or one token.
+5. One is answered at a time, beside the worker, as it waits for the signer (`ClientTokens`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from taskbound.core.identity.proof import BindingKind, Principal, PrincipalKind
 from taskbound.core.token.authorization.admission import Renewal
 from taskbound.core.token.authorization.code import Exchange
 from taskbound.core.token.exchange import BadExchangeError
-from taskbound.flows.token import ClientTokens
+from taskbound.flows.token import ClientTokens, give_back_refresh
+from taskbound.flows.token.admitting import client_actor
 from taskbound.surfaces.api.authority import apart
 from taskbound.wire.oauth import CODE, REFRESH, TokenGiven
 
@@ -29,13 +31,22 @@ if TYPE_CHECKING:
 
     from taskbound.core.identity.proof import Binding
     from taskbound.flows.means import Means
-    from taskbound.flows.token import ClientToken, Tokens
+    from taskbound.flows.token import ClientToken, Tokens, Verification
     from taskbound.surfaces.api.connection import Connection
     from taskbound.wire.network import Shown
 
-__all__ = ["ClientGrants", "public_client"]
+__all__ = ["ClientGrants", "is_public", "public_client"]
 
+_AGENT: Final = "agent:"
 _CREDENTIALS: Final = ("actor_token", "client_assertion", "client_secret")
+
+
+def is_public(form: Mapping[str, str], shown: Shown) -> bool:
+    """Whether what is given back is a client's that nothing proves: it names itself, and no agent."""
+    if shown.authorization or any(one in form for one in _CREDENTIALS):
+        return False
+    client = form.get("client_id", "")
+    return client != "" and not client.startswith(_AGENT)
 
 
 def public_client(carrier: Connection, namespace: str, form: Mapping[str, str], shown: Shown) -> Principal:
@@ -58,6 +69,7 @@ class ClientGrants:
 
     def __init__(self, means: Means, tokens: Tokens) -> None:
         """Give tokens that these issue."""
+        self._means = means
         self._tokens = ClientTokens(means, tokens)
         self._turn = asyncio.Lock()
 
@@ -75,7 +87,7 @@ class ClientGrants:
             if form["grant_type"] == CODE
             else self._by_refresh(namespace, form, jkt)
         )
-        async with self._turn:  # 4
+        async with self._turn:  # 5
             given = await apart(work)
         token = given.issued.token
         return TokenGiven(
@@ -85,6 +97,22 @@ class ClientGrants:
             scope=" ".join(given.admission.scope) or "task",
             refresh_token=given.refresh,
         )
+
+    async def take_back(self, namespace: str, form: Mapping[str, str], verification: Verification) -> None:
+        """End what a client gives back (rule 4); a text that is none of ours is nothing to end.
+
+        Raises:
+            BadExchangeError: It says neither what, nor which client it is.
+            ForeignTokenError: It is another client's.
+        """
+        client, text = _required(form, "client_id"), _required(form, "token")
+
+        def work() -> None:
+            if not give_back_refresh(self._means, namespace, text, client):
+                actor = client_actor(client, "access-token")
+                verification.revoke(text, client=actor.name, actor=actor)
+
+        await apart(work)
 
     def _by_code(self, namespace: str, form: Mapping[str, str], jkt: str) -> Callable[[], ClientToken]:
         brought = Exchange(

@@ -32,14 +32,14 @@ from taskbound.flows.identity import require_personal
 from taskbound.flows.token import use_claims
 from taskbound.flows.token.shown import Request, read_shown
 from taskbound.flows.token.standing import require_token_stands
-from taskbound.surfaces.api.client_grants import ClientGrants, public_client
+from taskbound.surfaces.api.client_grants import ClientGrants, is_public, public_client
 from taskbound.surfaces.api.client_proof import leaf_of, prove_client, read_key, require_namespace
 from taskbound.surfaces.api.connection import Connection
 from taskbound.surfaces.api.errors import fault_of
 from taskbound.surfaces.api.peer import Peer
 from taskbound.surfaces.api.worker import Lane
 from taskbound.wire.connection import Fault, Ping
-from taskbound.wire.oauth import PUBLIC, AskToken, ClientForm, ShowStatusList, ShowTokenJwks
+from taskbound.wire.oauth import PUBLIC, AskToken, ClientForm, GiveBackToken, ShowStatusList, ShowTokenJwks
 
 if TYPE_CHECKING:
     from taskbound.core.identity.proof import Principal
@@ -190,7 +190,8 @@ async def _client(
 
 def _client_of(daemon: Daemon, carrier: Connection, ask: ClientForm, shown: Shown) -> Principal:
     form = dict(ask.form)
-    if isinstance(ask, AskToken) and form.get("grant_type") in PUBLIC:
+    granting = isinstance(ask, AskToken) and form.get("grant_type") in PUBLIC
+    if granting or (isinstance(ask, GiveBackToken) and is_public(form, shown)):
         return public_client(carrier, require_namespace(daemon.means, form), form, shown)
     return prove_client(daemon.means, daemon.proofs, form, shown)
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from taskbound.core.action import canonical
 from taskbound.core.identity import UnprovenError
+from taskbound.core.identity.proof import PrincipalKind
 from taskbound.core.token import agent_name
 from taskbound.core.token.exchange import BadExchangeError
 from taskbound.flows.means import Actor
@@ -127,8 +128,11 @@ async def introspect(daemon: Daemon, seat: Connection, ask: wire.IntrospectToken
 
 
 async def give_back(daemon: Daemon, seat: Connection, ask: wire.GiveBackToken) -> Answer:
-    """Revoke a token that was issued to who asks (rule 3)."""
+    """Revoke a token that was issued to who asks (rule 3), or end what a client was let in to."""
     principal = _client(seat)
+    if principal.kind is PrincipalKind.SERVICE:
+        await daemon.network.grants.take_back(principal.namespace, dict(ask.form), daemon.token.verification)
+        return Done()
     client = agent_name(principal.namespace, principal.name)
     actor = Actor(name=client, proof=principal.proof.words)
     text = _token(dict(ask.form))

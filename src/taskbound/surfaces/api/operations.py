@@ -207,6 +207,10 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_task.ListTemplates: _operation("api:template:list", _R, task.list_templates),
     wire_task.RemoveTemplate: _operation("api:template:remove", _P, task.remove_template),
     wire_task.SaveTemplate: _operation("api:template:save", _P, task.put_template),
+    wire_authorization.EndAdmission: _operation("api:token:admission-end", _O, authorization.end_one),
+    wire_authorization.ListAdmissions: _operation(
+        "api:token:admission-list", _R, authorization.list_admissions
+    ),
     wire_authorization.AddClient: _operation("api:token:client-add", _O, authorization.put_client),
     wire_authorization.ListClients: _operation("api:token:client-list", _R, authorization.list_clients),
     wire_authorization.RemoveClient: _operation("api:token:client-remove", _O, authorization.remove_client),

@@ -89,7 +89,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         not-demo
         bad-code bad-redirect bad-verifier client-exists unknown-client
         admission-ended bad-refresh code-reused consent-answered not-asked refresh-reused refresh-wider
-        too-many-tries
+        too-many-tries unknown-admission
         not-entitled not-giver not-holder not-idempotent not-in-charge not-in-force-before not-key-holder
         not-liftable not-loopback not-narrower not-next-step not-outside not-owner not-self nothing-to-undo
         open-data-directory other-agent operand-outside operand-unreadable origin-unknown other-definition

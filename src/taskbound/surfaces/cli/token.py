@@ -1,4 +1,4 @@
-"""`taskbound token`: clients that people use."""
+"""`taskbound token`: clients that people use, and what they were let in to."""
 
 from __future__ import annotations
 
@@ -10,19 +10,34 @@ from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
 from taskbound.wire.authorization import (
     AddClient,
+    AdmissionRows,
     ClientRow,
     ClientRows,
+    EndAdmission,
+    ListAdmissions,
     ListClients,
     RemoveClient,
     ShowClient,
 )
 from taskbound.wire.connection import Done
 
-__all__ = ["add", "app", "clients", "list_all", "remove", "show"]
+__all__ = [
+    "add",
+    "admissions",
+    "app",
+    "clients",
+    "end_admission",
+    "list_admissions",
+    "list_all",
+    "remove",
+    "show",
+]
 
 app = group("token", "Tokens, and the clients that people get them for.")
 clients = group("client", "Programs that are sent codes in a person's browser.")
 app.add_typer(clients)
+admissions = group("admission", "What clients were let in to: one task each, until somebody ends it.")
+app.add_typer(admissions)
 
 NameArgument = Annotated[
     str, typer.Argument(help="What it sends as `client_id`, such as desk.", show_default=False)
@@ -93,3 +108,45 @@ def remove(session: Session, name: NameArgument) -> None:
     """Send a client nothing more; for the account that owns the data directory."""
     session.confirm(f"Remove the client {shown(name)}? It is sent nothing more.")
     session.done(session.ask(RemoveClient(client=name), Done), f"client {shown(name)} removed")
+
+
+@command(admissions, "list", examples="taskbound token admission list --client desk")
+def list_admissions(
+    session: Session,
+    client: Annotated[str, typer.Option("--client", help="Only of this client.")] = "",
+    task: Annotated[str, typer.Option("--task", help="Only to this task.")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="How many at most.")] = 50,
+    before: Annotated[str, typer.Option("--before", help="The last admission of the page before.")] = "",
+) -> None:
+    """List what clients were let in to, newest first."""
+    ask = ListAdmissions(client=client, task=task, limit=limit, before=before)
+    found = session.ask(ask, AdmissionRows)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    session.screen.table(
+        ("ADMISSION", "CLIENT", "STATE", "AGENT", "TASK", "BY", "UNTIL"),
+        [
+            (one.admission, one.client, one.state, one.agent, one.task, one.person, moment(one.until))
+            for one in found.rows
+        ],
+        "no clients were let in",
+    )
+    if found.more:
+        session.screen.note(f"there are more: --before {shown(found.rows[-1].admission)}", "dim")
+
+
+@command(
+    admissions, "end", asks=True, examples="taskbound token admission end adm_… --why 'laptop lost' --yes"
+)
+def end_admission(
+    session: Session,
+    admission: Annotated[
+        str, typer.Argument(metavar="ADMISSION", help="Its name, adm_….", show_default=False)
+    ],
+    why: Annotated[str, typer.Option("--why", help="Why, in words; it stands in the log.")] = "",
+) -> None:
+    """Let a client in no more that you let in, or that works for a task or an agent of yours."""
+    session.confirm(f"End {shown(admission)}? Its tokens are worth nothing from then on.")
+    ended = session.ask(EndAdmission(admission=admission, why=why), Done)
+    session.done(ended, f"admission {shown(admission)} ended")

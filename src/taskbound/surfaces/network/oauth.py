@@ -49,6 +49,8 @@ ENDPOINTS: Final[Mapping[str, type[ClientForm]]] = {
 """Where forms are posted, and what each asks."""
 METADATA: Final = "/.well-known/oauth-authorization-server"
 _REFRESHES: Final = ("grant_type", REFRESH)
+_PUBLIC: Final = {"revocation": ("none",)}
+"""What clients may ask that nothing proves, beside those of grants that the metadata does not name yet."""
 _UNSAID: Final = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
 _LONGEST: Final = 300
 
@@ -101,7 +103,7 @@ def metadata(origin: str) -> bytes:
     signed = sorted(one.value for one in CLIENT_ASSERTION.header.algorithms | JWT_SVID.header.algorithms)
     proving: dict[str, object] = {}
     for one in ("token", "introspection", "revocation"):
-        proving[f"{one}_endpoint_auth_methods_supported"] = methods
+        proving[f"{one}_endpoint_auth_methods_supported"] = [*methods, *_PUBLIC.get(one, ())]
         proving[f"{one}_endpoint_auth_signing_alg_values_supported"] = signed
     return msgspec.json.encode(
         {

@@ -144,6 +144,8 @@ ROUTES: Final = (
     _of("GET", "clients/{client}", "token:client-show", authorization.ClientRow),
     _of("DELETE", "clients/{client}", "token:client-remove", Done),
     # --- token ---
+    _of("GET", "admissions", "token:admission-list", authorization.AdmissionRows),
+    _of("POST", "admissions/{admission}/end", "token:admission-end", Done),
     _of("GET", "tokens", "token:list", token.TokenRows),
     _of("GET", "tokens/{token}", "token:show", token.TokenRow),
     _of("POST", "tokens/{token}/revoke", "token:revoke", Done),
@@ -255,6 +257,7 @@ PAGED: Final[Mapping[str, str]] = {
     "action:list": "action",
     "approval:list": "approval",
     "task:list": "task",
+    "token:admission-list": "admission",
     "token:list": "token",
 }
 """Lists that are told page by page, and the member of a row that the next page follows."""

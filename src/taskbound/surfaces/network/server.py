@@ -17,7 +17,7 @@ import logging
 from base64 import b64encode
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
@@ -35,14 +35,15 @@ from taskbound.surfaces.network.openapi import describe
 from taskbound.surfaces.network.routes import PAGED
 from taskbound.wire.action import ActionRows
 from taskbound.wire.approval import ApprovalRows
+from taskbound.wire.authorization import AdmissionRows
 from taskbound.wire.connection import Done, Fault, Ping, Status, StatusReport
 from taskbound.wire.network import Shown
 from taskbound.wire.oauth import Published, ShowStatusList, ShowTokenJwks
 from taskbound.wire.task import TaskRows
+from taskbound.wire.token import TokenRows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import TypeAlias
 
     from taskbound.surfaces.http.bounds import Bounds
     from taskbound.surfaces.http.connection import HttpConnection
@@ -65,6 +66,7 @@ DOCUMENTS: Final = frozenset(
     }
 )
 """What is read and is no operation."""
+_Rows: TypeAlias = ActionRows | AdmissionRows | ApprovalRows | TaskRows | TokenRows
 _STATUS_LIST: Final = "application/statuslist+jwt"
 _SIGNS: Final = 15.0
 """Seconds that the daemon may take with a form, or with what it may have to have signed."""
@@ -197,7 +199,7 @@ class Server:
             reply.refuse(answer)
             return
         told = msgspec.json.encode(answer)
-        if isinstance(answer, ActionRows | ApprovalRows | TaskRows):
+        if isinstance(answer, _Rows):
             told = self._with_cursor(found.route, query, answer, told)
         reply.give(told)
 
@@ -225,7 +227,7 @@ class Server:
         self,
         route: Route,
         query: Mapping[str, str],
-        answer: ActionRows | ApprovalRows | TaskRows,
+        answer: _Rows,
         told: bytes,
     ) -> bytes:
         """The answer, with a cursor where another page follows."""

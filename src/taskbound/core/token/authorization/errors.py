@@ -31,6 +31,7 @@ __all__ = [
     "ReusedRefreshError",
     "TooManyAskedError",
     "TooManyTriesError",
+    "UnknownAdmissionError",
     "UnknownClientError",
     "WiderRefreshError",
 ]
@@ -188,3 +189,10 @@ class AdmissionEndedError(DeniedError):
 
     code = "admission-ended"
     remedy = "start the client's sign-in anew"
+
+
+class UnknownAdmissionError(DeniedError):
+    """No client was let in under this name."""
+
+    code = "unknown-admission"
+    remedy = "list what clients were let in to with `taskbound token admission list`"

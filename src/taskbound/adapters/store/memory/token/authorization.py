@@ -67,6 +67,20 @@ class MemoryAuthorizations:
         ]
         return tuple(sorted(found, key=lambda one: one.id))
 
+    def admissions(
+        self, namespace: str, *, client: str = "", task: str = "", limit: int = 50, before: str = ""
+    ) -> tuple[Admission, ...]:
+        """Admissions, newest first."""
+        found = [
+            one
+            for one in self._tables.live().admissions.values()
+            if one.namespace == namespace
+            and client in {"", one.client}
+            and task in {"", one.task}
+            and (not before or one.id < before)
+        ]
+        return tuple(sorted(found, key=lambda one: one.id, reverse=True)[:limit])
+
     def refresh(self, namespace: str, digest: str) -> Refresh | None:
         """The refresh token of this digest."""
         return self._tables.live().refreshes.get((namespace, digest))

@@ -59,6 +59,11 @@ _ADMISSIONS_OF: Final = Statement(
         token_admissions.c.id
     )
 )
+_ADMISSIONS: Final = (
+    f"SELECT {', '.join(one.name for one in token_admissions.columns)} FROM token_admissions"  # noqa: S608 - our own words
+    " WHERE namespace = ?1 AND (?2 = '' OR client = ?2) AND (?3 = '' OR task = ?3)"
+    " AND (?4 = '' OR id < ?4) ORDER BY id DESC LIMIT ?5"
+)
 _PUT_ADMISSION: Final = Versioned(token_admissions, "admission")
 _REFRESH: Final = Statement(
     select(token_refreshes).where(
@@ -137,6 +142,12 @@ class SqlAuthorizations:
         """Those of this client that have not ended."""
         values = _ADMISSIONS_OF.values(namespace=namespace, client=client)
         return self._link.all(_admission, _ADMISSIONS_OF.text, values)
+
+    def admissions(
+        self, namespace: str, *, client: str = "", task: str = "", limit: int = 50, before: str = ""
+    ) -> tuple[Admission, ...]:
+        """Admissions, newest first."""
+        return self._link.all(_admission, _ADMISSIONS, (namespace, client, task, before, limit))
 
     def refresh(self, namespace: str, digest: str) -> Refresh | None:
         """The refresh token of this digest."""
