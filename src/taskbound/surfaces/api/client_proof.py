@@ -22,6 +22,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import parse_object
+from taskbound.core.errors import MalformedError
 from taskbound.core.identity import UnprovenError, parse_name
 from taskbound.core.identity.credential import Credential
 from taskbound.core.identity.errors import NoProofError
@@ -154,8 +155,11 @@ def _credential(form: Mapping[str, str], shown: Shown) -> Credential:
 
 
 def _kind_of(text: str) -> WorkloadKind:
-    """What an actor's token claims to be; whoever is chosen by that has to believe it first."""
-    subject = parse_object(split_compact(text, size=_SIZE).payload).get("sub")
+    """What an actor's token claims to be; who is chosen by that has to believe it first, or refuses it."""
+    try:
+        subject = parse_object(split_compact(text, size=_SIZE).payload).get("sub")
+    except MalformedError:
+        return WorkloadKind.OIDC  # which can't be read either, and leaves the record of a refused proof
     spiffe = isinstance(subject, str) and subject.startswith("spiffe://")
     return WorkloadKind.JWT_SVID if spiffe else WorkloadKind.OIDC
 

@@ -18,6 +18,7 @@ from taskbound.core.errors import (
     UnavailableError,
     error_classes,
 )
+from taskbound.ports.identity import IssuerUnreachableError
 from taskbound.wire.connection import Fault
 
 __all__ = ["CODES", "fault_of"]
@@ -58,9 +59,11 @@ def fault_of(error: TaskboundError, *, operation: str = "", unproven: bool = Fal
     Args:
         error: What is wrong.
         operation: What was asked for.
-        unproven: Whether it is about who asks, and not about what was asked.
+        unproven: Whether it is about who asks, and not about what was asked. Who shows what their issuer does
+            not stand behind now has proven nothing; what we can't read ourselves is no fault of theirs.
     """
     family = next((name for kind, name in _FAMILIES if isinstance(error, kind)), "")
+    own = family == "unavailable" and not isinstance(error, IssuerUnreachableError)
     _log.log(
         CODES.get(error.code, logging.WARNING),
         "%s: %s [%s]",
@@ -73,5 +76,5 @@ def fault_of(error: TaskboundError, *, operation: str = "", unproven: bool = Fal
         message=error.message,
         advice=error.advice,
         where=error.where,
-        family="unproven" if unproven and family != "unavailable" else family,
+        family="unproven" if unproven and not own else family,
     )
