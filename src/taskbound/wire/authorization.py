@@ -1,4 +1,8 @@
-"""Clients that people use, and what they were let in to."""
+"""Clients that people use, what they ask for in a browser and people answer, and what they were let in to.
+
+1. What a browser is known by, and what a person types, stand in the messages that carry them and in no repr.
+2. What is said of a client is what the person is shown: it is its own word, and is drawn as such.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,22 @@ __all__ = [
     "AddClient",
     "AdmissionRow",
     "AdmissionRows",
+    "AskConsent",
+    "AskedDetail",
+    "Asking",
+    "AwaitConsent",
     "ClientRow",
     "ClientRows",
+    "ConsentToClient",
+    "DenyClient",
     "EndAdmission",
     "ListAdmissions",
     "ListClients",
+    "LookAtAsked",
+    "Onward",
+    "OpenedBy",
     "RemoveClient",
+    "RunningTask",
     "ShowClient",
 ]
 
@@ -107,3 +121,148 @@ class AdmissionRows(Message, frozen=True, tag="admissions", tag_field="is"):
     rows: tuple[AdmissionRow, ...]
     more: bool = False
     """Whether there are older ones."""
+
+
+# --- what a browser brings -----------------------------------------------------------------------
+
+
+class AskConsent(Message, frozen=True, tag="token:ask", tag_field="op"):
+    """Have a client's request wait for a person (RFC 6749 §4.1.1), as a browser brought it. Anybody asks."""
+
+    parameters: tuple[tuple[str, str], ...]
+    """Names and values in order; what stands twice is refused by the daemon."""
+
+    def __repr__(self) -> str:
+        """Without the client's state (rule 1)."""
+        return f"AskConsent({[name for name, _ in self.parameters]})"
+
+
+class AwaitConsent(Message, frozen=True, tag="token:await", tag_field="op"):
+    """Ask what became of a request, for the browser that began it."""
+
+    asked: str
+    browser: str
+    """What it is known by."""
+    take: bool = False
+    """Whether the browser goes on by the answer: then it is told this once."""
+
+    def __repr__(self) -> str:
+        """Without what the browser is known by (rule 1)."""
+        return f"AwaitConsent({self.asked!r}, take={self.take})"
+
+
+class Asking(Message, frozen=True, tag="asking", tag_field="is"):
+    """A request, as its browser's page shows it."""
+
+    asked: str
+    typed: str
+    """What the person types elsewhere."""
+    answered: bool
+    client: str
+    shown: str
+    """What the client calls itself (rule 2)."""
+    host: str
+    """Who answers for the client; empty where a person registered it here."""
+    redirect: str
+    """The host, or the scheme, that the answer goes to."""
+    agent: str
+    resource: str
+    until: int
+    """µs since the epoch; nobody can answer it any more then."""
+    browser: str = ""
+    """What the browser is known by, told as the request begins."""
+
+    def __repr__(self) -> str:
+        """Without the two secrets (rule 1)."""
+        return f"Asking({self.asked!r})"
+
+
+class Onward(Message, frozen=True, tag="onward", tag_field="is"):
+    """Where the browser goes on to: a redirect URI of the client, with a code or with why not."""
+
+    to: str
+
+    def __repr__(self) -> str:
+        """Without the code (rule 1)."""
+        return "Onward()"
+
+
+# --- what a person answers -----------------------------------------------------------------------
+
+
+class LookAtAsked(Message, frozen=True, tag="token:look", tag_field="op"):
+    """Ask what waits under the code that a person's own browser shows. A person's act."""
+
+    typed: str
+
+    def __repr__(self) -> str:
+        """Without the code (rule 1)."""
+        return "LookAtAsked()"
+
+
+class ConsentToClient(Message, frozen=True, tag="token:consent", tag_field="op"):
+    """Let a client have tokens of a task that runs, or of one that is started. A person's act."""
+
+    typed: str
+    client: str
+    agent: str
+    """Client and agent as the person saw them: what waits has to be of both."""
+    task: str = ""
+    """One that runs; empty where a template says what to start."""
+    template: str = ""
+    purpose: str = ""
+    """Of the task that is started; empty for its template's."""
+    seconds: int = 0
+    """As long as it runs at most; 0 for as long as its template says."""
+
+    def __repr__(self) -> str:
+        """Without the code (rule 1)."""
+        return f"ConsentToClient({self.client!r}, {self.agent!r}, {self.task or self.template!r})"
+
+
+class DenyClient(Message, frozen=True, tag="token:deny", tag_field="op"):
+    """Let a client have nothing. A person's act."""
+
+    typed: str
+
+    def __repr__(self) -> str:
+        """Without the code (rule 1)."""
+        return "DenyClient()"
+
+
+class RunningTask(Message, frozen=True, tag="running-task", tag_field="is"):
+    """A task that a client can be let in to."""
+
+    task: str
+    purpose: str
+    requester: str
+    deadline: int
+    """µs since the epoch."""
+
+
+class OpenedBy(Message, frozen=True, tag="opened-by", tag_field="is"):
+    """A template that a task can be started from."""
+
+    template: str
+    purpose: str
+    seconds: int
+
+
+class AskedDetail(Message, frozen=True, tag="asked", tag_field="is"):
+    """A request that waits for a person, or waited."""
+
+    asked: str
+    state: str
+    client: str
+    shown: str
+    host: str
+    redirect: str
+    agent: str
+    resource: str
+    until: int
+    """µs since the epoch."""
+    task: str = ""
+    """The one that a person has let the client in to."""
+    tasks: tuple[RunningTask, ...] = ()
+    """Those that this person can choose."""
+    templates: tuple[OpenedBy, ...] = ()

@@ -107,6 +107,11 @@ Ask: TypeAlias = (
     | authorization.ShowClient
     | authorization.ListAdmissions
     | authorization.EndAdmission
+    | authorization.AskConsent
+    | authorization.AwaitConsent
+    | authorization.LookAtAsked
+    | authorization.ConsentToClient
+    | authorization.DenyClient
     | workload.AddIdentityIssuer
     | workload.RemoveIdentityIssuer
     | workload.ListIdentityIssuers
@@ -219,6 +224,9 @@ Answer: TypeAlias = (
     | authorization.ClientRows
     | authorization.AdmissionRow
     | authorization.AdmissionRows
+    | authorization.Asking
+    | authorization.Onward
+    | authorization.AskedDetail
     | workload.SelectorRows
     | workload.IdentityIssuerRows
     | workload.AgentKeyRows

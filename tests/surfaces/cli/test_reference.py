@@ -32,7 +32,8 @@ def test_every_command_of_the_issue_is_there() -> None:
         "agent issuer": "add list remove",
         "agent selector": "add list remove",
         "agent trust": "add list show remove",
-        "token": "list show revoke",
+        "token": "consent list show revoke",
+        "token admission": "list end",
         "token client": "add list show remove",
         "token key": "list rotate revoke",
         "scope": "check diff covers intersect convert digest schema suggest",
@@ -69,5 +70,8 @@ def test_what_destroys_something_takes_yes(name: str, one: object) -> None:
     destroys |= {"apply", "declare", "reconcile", "secret"}  # they change what is judged from then on
     destroys |= {"revoke", "rotate", "renew"}  # what is signed with the one before is worth nothing
     options = {option for parameter in getattr(one, "params", []) for option in parameter.opts}
-    shows = name == "taskbound upstream add"  # whom it is about to give a client's secret to
+    shows = name in {
+        "taskbound token consent",  # who is about to act as an agent
+        "taskbound upstream add",  # whom it is about to give a client's secret to
+    }
     assert ("--yes" in options) == (name.rsplit(maxsplit=1)[-1] in destroys or shows)

@@ -84,9 +84,18 @@ def test_what_the_metadata_says_is_so(there: Asking) -> None:
     for one in ("token", "introspection", "revocation"):
         path = told[f"{one}_endpoint"].removeprefix(ISSUER)
         assert there.post(path, {}).json["error"] == "invalid_client"
-    assert told["grant_types_supported"] == [there.form()["grant_type"]]
-    assert told["response_types_supported"] == []
-    assert "authorization_endpoint" not in told
+    assert set(told["grant_types_supported"]) == {
+        there.form()["grant_type"],
+        "authorization_code",
+        "refresh_token",
+    }
+    assert told["response_types_supported"] == ["code"]
+    assert told["code_challenge_methods_supported"] == ["S256"]
+    assert told["authorization_response_iss_parameter_supported"] is True
+    assert "none" in told["token_endpoint_auth_methods_supported"]
+    assert "none" not in told["introspection_endpoint_auth_methods_supported"]
+    page = there.get(told["authorization_endpoint"].removeprefix(ISSUER))
+    assert (page.status, page.headers["content-type"]) == (400, "text/html; charset=utf-8")
     assert set(told["dpop_signing_alg_values_supported"]) == {"ES256"}
 
 

@@ -84,6 +84,7 @@ OPERATION_FACTS: Final[Mapping[str, FactKind]] = MappingProxyType(
         "answer": FactKind.TEXT,
         "approvers": FactKind.PERSONS,
         "author": FactKind.PERSON,
+        "client": FactKind.TEXT,
         "decision": FactKind.TEXT,
         "demo": FactKind.TRUTH,
         "deny": FactKind.TRUTH,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from taskbound.flows.token.admitting import Admitted, exchange_code, renew, sweep_asked
-from taskbound.flows.token.asking import Askings, Begun, known_client, resource_of
+from taskbound.flows.token.asking import Askings, Begun, resource_of
+from taskbound.flows.token.choosing import Choices, choices_of
 from taskbound.flows.token.claims import sweep_claims, use_claim, use_claims
 from taskbound.flows.token.client_tokens import ClientToken, ClientTokens
-from taskbound.flows.token.clients import add_client, drop_client
+from taskbound.flows.token.clients import add_client, drop_client, known_client
 from taskbound.flows.token.ending import end_admission, give_back_refresh
 from taskbound.flows.token.exchange import Exchanges
 from taskbound.flows.token.issuing import Tokens
@@ -27,6 +28,7 @@ __all__ = [
     "Admitted",
     "Askings",
     "Begun",
+    "Choices",
     "ClientToken",
     "ClientTokens",
     "Exchanges",
@@ -42,6 +44,7 @@ __all__ = [
     "Verification",
     "Verified",
     "add_client",
+    "choices_of",
     "drop_client",
     "end_admission",
     "exchange_code",

@@ -7,7 +7,9 @@
    told as its own word.
 3. Whoever consents opens a task by the rules of every task's start, or chooses one that runs and that they
    are in charge of (`core.task.child`). The task's agent is the one whose resource the client asked for.
-4. The answer goes to the browser that began it, once.
+4. The answer goes to the browser that began it, once. It may look at what it began as often as it likes.
+5. How well, or how lately, the person has to have signed in can't be promised by whoever types a code: who
+   asks for that is told so before anybody waits.
 """
 
 from __future__ import annotations
@@ -37,7 +39,6 @@ from taskbound.core.token.authorization.errors import (
     NotAskedError,
     TooManyAskedError,
     TooManyTriesError,
-    UnknownClientError,
 )
 from taskbound.core.token.authorization.request import parse_parameters, parse_request, refused_at
 
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from taskbound.flows.task import TaskOrder, Tasks
     from taskbound.ports.store import Transaction
 
-__all__ = ["Askings", "Begun", "known_client", "resource_of"]
+__all__ = ["Askings", "Begun", "resource_of"]
 
 _WAITING: Final = 64
 """Requests that wait at once (rule 1)."""
@@ -76,19 +77,6 @@ class Begun:
 def resource_of(base: str, agent: str) -> str:
     """How the gateway of an agent is called: the one resource of its tokens."""
     return f"{base}/mcp/{agent}"
-
-
-def known_client(means: Means, namespace: str, client: str) -> Client:
-    """The client that a person registered under this name.
-
-    Raises:
-        UnknownClientError: Nobody did.
-    """
-    with means.store.read() as snapshot:
-        found = snapshot.authorizations.client(namespace, client)
-    if found is None:
-        raise UnknownClientError("nobody registered the client that asks")
-    return found.client
 
 
 class Askings:
@@ -120,10 +108,10 @@ class Askings:
         with self._means.store.read() as snapshot:
             agents = {resource_of(base, one.name): one.name for one in snapshot.identities.agents(namespace)}
         request = parse_request(told, client, resources=agents, scopes=_SCOPES)
-        if request.acr:
+        if request.acr or request.max_age is not None:  # 5
             raise request.refusal("unmet_authentication_requirements", "no such sign-in is known here")
-        secret, chance = self._means.chance.secret(), self._means.chance.secret()
-        typed = typed_code(chance)
+        secret = self._means.chance.secret()
+        typed = typed_code(secret)
         now = self._means.clock.now()
         asked = Asked(
             namespace=namespace,
@@ -144,6 +132,16 @@ class Askings:
 
         self._means.store.write(work)
         return Begun(asked=asked, secret=secret, typed=typed)
+
+    def see(self, namespace: str, asked: str, secret: str) -> Asked:
+        """What this browser began, as long as it waits, or with the answer that it got (rule 4).
+
+        Raises:
+            NotAskedError: This browser began no such request, or its time is over.
+        """
+        with self._means.store.read() as snapshot:
+            found = require_browser(snapshot.authorizations.asked(namespace, asked), secret)
+        return require_open(found, self._means.clock.now()) if found.state is AskedState.OPEN else found
 
     def look(self, namespace: str, typed: str, actor: Actor) -> Asked:
         """The request under what a person typed (rule 2).

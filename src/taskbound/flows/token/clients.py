@@ -19,10 +19,11 @@ from taskbound.ports.token import RegisteredClient
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from taskbound.core.token.authorization.client import Client
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["add_client", "drop_client"]
+__all__ = ["add_client", "drop_client", "known_client"]
 
 
 def add_client(  # noqa: PLR0913 - what a client is made of, each by its name
@@ -93,6 +94,19 @@ def drop_client(means: Means, namespace: str, name: str, *, actor: Actor, owns: 
         tx.audit.append(namespace, means.writer, [event], means.clock.now())
 
     means.store.write(work)
+
+
+def known_client(means: Means, namespace: str, client: str) -> Client:
+    """The client that a person registered under this name.
+
+    Raises:
+        UnknownClientError: Nobody did.
+    """
+    with means.store.read() as snapshot:
+        found = snapshot.authorizations.client(namespace, client)
+    if found is None:
+        raise UnknownClientError("nobody registered the client that asks")
+    return found.client
 
 
 def _require_owner(*, owns: bool) -> None:

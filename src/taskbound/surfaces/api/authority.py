@@ -62,6 +62,12 @@ def _nothing() -> None:
 _again: ContextVar[Callable[[], None]] = ContextVar("_again", default=_nothing)
 
 
+def _both(first: Callable[[], None], second: Callable[[], None]) -> None:
+    """An operation that asks for another one too is held to the rules about both."""
+    first()
+    second()
+
+
 def again() -> Callable[[], None]:
     """What authorizes the operation once more that is done here (rule 1); for the worker's thread."""
     return _again.get()
@@ -178,7 +184,7 @@ class Authority:
         verdict, request = await self._aside(partial(authorize, self._daemon.means, asked))
         match verdict:
             case Allowed():
-                _again.set(partial(self._once_more, asked))
+                _again.set(partial(_both, again(), partial(self._once_more, asked)))
             case Barred():
                 await self._daemon.first(partial(self._record, verdict, request))
                 raise forbidden(verdict, request)

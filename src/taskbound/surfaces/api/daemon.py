@@ -146,7 +146,7 @@ class Daemon:
             self.worker, self.turns.record, small=_is_small_report
         )
         self.calls: Lane[Asked, Answer | Unseen] = Lane(self.worker, self._decide, small=_is_small_call)
-        self.network = Network(means, self.worker, place, self.token.issuing)
+        self.network = Network(means, self.worker, place, self.token.issuing, self.tasks)
         self.looking = Looking(means, loop)
 
     async def first(self, work: Callable[[], T]) -> T:

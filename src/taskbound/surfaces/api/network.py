@@ -2,13 +2,15 @@
 
 1. The role `api` is of the account that owns the data directory, or of the one that the daemon was told, and
    of no process beneath a gateway or a run. It is believed about what TLS and HTTP said, and no more.
-2. Nothing is asked in its own name but whether the daemon answers, and what anybody may read of tokens' keys
-   and status. Each other request shows a proof of its own.
+2. Nothing is asked in its own name but whether the daemon answers, what anybody may read of tokens' keys
+   and status, and what a browser brings for a client, which gives nothing until a person has said yes. Each
+   other request shows a proof of its own.
 3. A request that shows none is refused as such, and one whose proof is nobody's too; neither says which
    operation there is, or whether what it is about exists.
 4. What is asked is asked on a seat of its own, which is the principal's: no account, no process, no right
    of whoever carried it here.
-5. What is a gateway's, the egress' or of a process of this machine is not asked over the network.
+5. What is a gateway's, the egress' or of a process of this machine is not asked over the network. Nor does
+   who holds a person's token let further clients in by it.
 6. A token that ended while its request waited does nothing any more: it is looked at once more right before.
 7. A form of OAuth proves its client itself (`client_proof`): a token proves nobody there. Clients that people
    use are proven by nothing but what they bring (`client_grants`).
@@ -29,7 +31,7 @@ from taskbound.core.token import require_first
 from taskbound.core.token.claim import ClaimKind
 from taskbound.core.token.exchange import BadExchangeError
 from taskbound.flows.identity import require_personal
-from taskbound.flows.token import use_claims
+from taskbound.flows.token import Askings, use_claims
 from taskbound.flows.token.shown import Request, read_shown
 from taskbound.flows.token.standing import require_token_stands
 from taskbound.surfaces.api.client_grants import ClientGrants, is_public, public_client
@@ -38,6 +40,7 @@ from taskbound.surfaces.api.connection import Connection
 from taskbound.surfaces.api.errors import fault_of
 from taskbound.surfaces.api.peer import Peer
 from taskbound.surfaces.api.worker import Lane
+from taskbound.wire.authorization import AskConsent, AwaitConsent
 from taskbound.wire.connection import Fault, Ping
 from taskbound.wire.oauth import PUBLIC, AskToken, ClientForm, GiveBackToken, ShowStatusList, ShowTokenJwks
 
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from taskbound.core.identity.proof import Principal
     from taskbound.core.token import Claim, Use
     from taskbound.flows.means import Actor, Means
+    from taskbound.flows.task import Tasks
     from taskbound.flows.token import Tokens
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.surfaces.api.place import Place
@@ -65,12 +69,13 @@ NEAR: Final = frozenset(
             "connection:open",
             "connection:ping",
         ),
+        *("token:consent", "token:deny", "token:look"),
         *("person-key:confirm", "person-key:open", "person-key:open-vouching", "task:bearer", "task:run"),
         *("tool:cover", "tool:reach", "tool:see", "upstream:sealed", "upstream:token"),
     }
 )
 """Operations that nobody asks for over the network (rule 5)."""
-_OWN: Final = (Ping, ShowStatusList, ShowTokenJwks)
+_OWN: Final = (AskConsent, AwaitConsent, Ping, ShowStatusList, ShowTokenJwks)
 """What the process asks in its own name (rule 2)."""
 _NOBODY: Final = Peer(proof=PeerProof(uid=-(2**31), pid=0, started=0), ancestry=())
 """The account and process of whoever is somewhere in a network (rule 4)."""
@@ -79,7 +84,7 @@ _NOBODY: Final = Peer(proof=PeerProof(uid=-(2**31), pid=0, started=0), ancestry=
 class Network:
     """What the daemon needs for requests of the network."""
 
-    def __init__(self, means: Means, worker: Worker, place: Place, tokens: Tokens) -> None:
+    def __init__(self, means: Means, worker: Worker, place: Place, tokens: Tokens, tasks: Tasks) -> None:
         """Be reached under this place's name."""
         self.uid = place.owner_uid if place.api is None else place.api
         """The account that brings them (rule 1)."""
@@ -90,6 +95,8 @@ class Network:
         """Uses proofs, those that come together at once."""
         self.grants = ClientGrants(means, tokens)
         """Gives tokens to clients that people use."""
+        self.askings = Askings(means, tasks)
+        """What such clients ask for, and what people answer; what writes is done in the worker's thread."""
         self._means = means
 
     def require_person(self, principal: Principal) -> Actor:

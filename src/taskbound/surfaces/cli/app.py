@@ -15,8 +15,8 @@ from taskbound.surfaces.cli import (
     asked,
     audit,
     bearer,
+    consent,
     database,
-    issued,
     leaving,
     looking,
     task,
@@ -78,7 +78,7 @@ def build() -> typer.Typer:
         action.app,
         asked.app,
         audit.app,
-        issued.app,
+        consent.app,
         database.app,
     ):
         app.add_typer(one)

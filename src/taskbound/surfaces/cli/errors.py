@@ -88,8 +88,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         moved-in-force narrowed-refused no-approver no-bearer no-passkey no-step no-task not-answering
         not-demo
         bad-code bad-redirect bad-verifier client-exists unknown-client
-        admission-ended bad-refresh code-reused consent-answered not-asked refresh-reused refresh-wider
-        too-many-tries unknown-admission
+        admission-ended bad-refresh code-reused consent-answered not-asked not-navigated
+        refresh-reused refresh-wider too-many-tries unknown-admission
         not-entitled not-giver not-holder not-idempotent not-in-charge not-in-force-before not-key-holder
         not-liftable not-loopback not-narrower not-next-step not-outside not-owner not-self nothing-to-undo
         open-data-directory other-agent operand-outside operand-unreadable origin-unknown other-definition

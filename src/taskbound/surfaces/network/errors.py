@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.errors import MalformedError, UnavailableError
+from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 from taskbound.surfaces.http.errors import CODES, STATUSES
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ __all__ = [
     "BadBodyError",
     "BadCursorError",
     "BadQueryError",
+    "NotNavigatedError",
     "TooManyRequestsError",
     "status_of",
 ]
@@ -46,6 +47,13 @@ class BadCursorError(MalformedError):
 
     code = "bad-page-cursor"
     remedy = "begin again without one; a cursor is sent back as it came, with the same parameters"
+
+
+class NotNavigatedError(DeniedError):
+    """A page for a person is framed by another one, or fetched by it, or ahead of anybody asking."""
+
+    code = "not-navigated"
+    remedy = "open the address in a window of its own"
 
 
 class TooManyRequestsError(UnavailableError):

@@ -4,7 +4,8 @@
 2. Path and query are ASCII with strict percent-encoding of UTF-8 without control characters; a slash is
    never encoded, no segment is a dot or two, and no parameter stands twice.
 3. The body of whatever is no GET is JSON as it is, or nothing; of a GET there is none. The answer is JSON,
-   unless it is a document of another kind. What is posted to OAuth's endpoints is read there (`form`).
+   unless it is a document of another kind. What is posted to OAuth's endpoints is read there (`form`), and
+   what a browser brings to a page too (`consent`).
 4. A proof stands in its header, and nowhere else (A139).
 """
 
@@ -20,13 +21,18 @@ from taskbound.surfaces.network.errors import BadQueryError
 from taskbound.surfaces.network.routes import find
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from taskbound.surfaces.network.routes import Found
 
-__all__ = ["Head", "Known", "read_head"]
+__all__ = ["Head", "Known", "read_head", "read_pairs"]
 
-_MINE: Final = frozenset({"accept-encoding", "cookie", "dpop", "idempotency-key", "if-none-match"})
+_MINE: Final = frozenset(
+    {
+        *("accept-encoding", "cookie", "dpop", "idempotency-key", "if-none-match"),
+        *("sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site", "sec-purpose"),
+    }
+)
 _PLAIN: Final = re.compile(r"(?:[A-Za-z0-9._~!$'()*,;:@-]|%[0-9A-Fa-f]{2})*", re.ASCII)
 _QUERY: Final = re.compile(r"(?:[A-Za-z0-9._~!$'()*,;:@/?+-]|%[0-9A-Fa-f]{2})*", re.ASCII)
 _ENCODED: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
@@ -35,6 +41,12 @@ _STATUS: Final = re.compile(r"/oauth/status/(0|[1-9][0-9]{0,14})", re.ASCII)
 _MOST: Final = 32
 """Parameters of a query."""
 _JSON: Final = frozenset({"application/json", "application/problem+json", "application/*", "*/*"})
+
+
+def _no_page(path: str) -> str:
+    """Nothing of what is served is a page."""
+    del path
+    return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +61,8 @@ class Known:
     """Paths of what is read and is no operation."""
     forms: frozenset[str] = frozenset()
     """Paths that a form is posted to."""
+    pages: Callable[[str], str] = _no_page
+    """The methods that a path takes where it is a page's, as `Allow` names them; empty where it is none."""
 
     @property
     def origins(self) -> frozenset[str]:
@@ -72,6 +86,10 @@ class Head:
     length: int
     listed: int | None = None
     """The status list that is asked for."""
+    page: bool = False
+    """Whether it is for a browser's page, which reads `said` itself."""
+    said: str = ""
+    """What stands behind the path's `?`, of a page."""
 
     def __repr__(self) -> str:
         """Without what proves anything."""
@@ -96,8 +114,11 @@ def read_head(
     headers = once(fields, mine=_MINE)
     require_own(headers, hosts=known.hosts, origins=known.origins)  # 1
     path, mark, query = target.partition("?")
-    found, listed = None, _STATUS.fullmatch(path)
-    if path in known.documents or listed is not None:
+    found, listed, taken = None, _STATUS.fullmatch(path), known.pages(path)
+    if taken:
+        if verb not in taken.split(", "):
+            raise VerbError("the page takes no such method", allow=taken)
+    elif path in known.documents or listed is not None:
         if verb not in {"GET", "HEAD"}:
             raise VerbError("the document is only read", allow="GET, HEAD")
     elif path in known.forms:
@@ -109,7 +130,7 @@ def read_head(
     reads = verb in {"GET", "HEAD"}
     if reads and length:
         raise BadHttpError("a request that reads has no body")  # 3
-    if not reads and path not in known.forms and (length or "content-type" in headers):
+    if not reads and not taken and path not in known.forms and (length or "content-type" in headers):
         require_json(headers)  # 3
     if found is not None and not _takes_json(headers.get("accept", "")):
         raise NotAcceptableError("the client does not take JSON")
@@ -117,10 +138,12 @@ def read_head(
         verb=verb,
         path=path,
         found=found,
-        query=_query(query) if mark else {},
+        query=_query(query) if mark and not taken else {},
         headers=headers,
         length=length,
         listed=None if listed is None else int(listed[1]),
+        page=bool(taken),
+        said=query if taken else "",
     )
 
 
@@ -143,15 +166,28 @@ def _segments(path: str) -> tuple[str, ...]:
 
 def _query(text: str) -> dict[str, str]:
     """A query's parameters (rules 2 and 4)."""
-    found: dict[str, str] = {}
+    pairs = read_pairs(text)
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise BadQueryError("a parameter of the query stands twice")
+    return found
+
+
+def read_pairs(text: str) -> list[tuple[str, str]]:
+    """A query's names and values, in order (rule 2).
+
+    Raises:
+        BadQueryError: It is not read by every reader as the same, or has too many.
+    """
+    found: list[tuple[str, str]] = []
     if _QUERY.fullmatch(text.replace("&", "").replace("=", "")) is None:
         raise BadQueryError("the query is not percent-encoded ASCII")
     for part in text.split("&") if text else ():
         name, _, value = part.partition("=")
         name, value = (_decode(one.replace("+", " ")) for one in (name, value))
-        if not name or name in found:
-            raise BadQueryError("a parameter of the query has no name, or stands twice")
-        found[name] = value
+        if not name:
+            raise BadQueryError("a parameter of the query has no name")
+        found.append((name, value))
     if len(found) > _MOST:
         raise BadQueryError(f"the query has over {_MOST} parameters")
     return found

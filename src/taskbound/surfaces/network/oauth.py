@@ -108,17 +108,22 @@ def metadata(origin: str) -> bytes:
     return msgspec.json.encode(
         {
             "issuer": origin,
+            "authorization_endpoint": f"{origin}/oauth/authorize",
             "token_endpoint": f"{origin}/oauth/token",
             "introspection_endpoint": f"{origin}/oauth/introspect",
             "revocation_endpoint": f"{origin}/oauth/revoke",
             "jwks_uri": f"{origin}/.well-known/jwks.json",
-            "grant_types_supported": [GRANT],
-            "response_types_supported": [],
+            "grant_types_supported": [CODE, REFRESH, GRANT],
+            "response_types_supported": ["code"],
+            "response_modes_supported": ["query"],
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": True,
             "scopes_supported": ["task"],
             "dpop_signing_alg_values_supported": ["ES256"],
             "tls_client_certificate_bound_access_tokens": True,
             "authorization_details_types_supported": ["taskbound_task"],
             **proving,
+            "token_endpoint_auth_methods_supported": [*methods, "none"],
         }
     )
 

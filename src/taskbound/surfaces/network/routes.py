@@ -215,6 +215,7 @@ _EGRESS: Final = "the egress' own, over the daemon's socket: it opens secrets, a
 _GATEWAY: Final = (
     "a gateway's own, over the daemon's socket: it holds the call, and its connection is its holder"
 )
+_PERSONAL: Final = "lets clients in, which whoever holds a token of a person's does not do by it"
 _PAGE: Final = "opens a page of this machine's loopback, for a browser that runs here"
 
 LEFT_OUT: Final[Mapping[str, str]] = {
@@ -234,6 +235,9 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "person-key:open-vouching": _PAGE,
     "task:bearer": "a bearer is bound to no key, and is not sent over a network",
     "task:run": "registers the process that asks, which the kernel alone can name",
+    "token:consent": _PERSONAL,
+    "token:deny": _PERSONAL,
+    "token:look": _PERSONAL,
     "tool:cover": _GATEWAY,
     "tool:reach": _GATEWAY,
     "tool:see": "the word of who started a server on this machine and saw its list",
@@ -244,6 +248,8 @@ LEFT_OUT: Final[Mapping[str, str]] = {
 
 
 OAUTH: Final[Mapping[str, str]] = {
+    "token:ask": "/oauth/authorize",
+    "token:await": "/oauth/authorize/{asked}",
     "token:exchange": "/oauth/token",
     "token:give-back": "/oauth/revoke",
     "token:introspect": "/oauth/introspect",

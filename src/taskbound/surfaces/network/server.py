@@ -6,7 +6,7 @@
 4. Whether the process lives is told to everybody, whether the daemon answers too; what is counted to this
    machine, and to whoever may ask how the daemon is.
 5. What is published of tokens is read in the process' own name; forms of OAuth are `oauth`'s, and are told in
-   its words.
+   its words. What a person sees in a browser is a page (`consent`).
 6. One request's failure is no other's: what nobody foresaw is 500, and stands in the log.
 """
 
@@ -28,6 +28,7 @@ from taskbound.sdk.client import DaemonLostError
 from taskbound.surfaces.network import oauth
 from taskbound.surfaces.network.answer import Reply
 from taskbound.surfaces.network.asking import read_ask
+from taskbound.surfaces.network.consent.serving import FILES, ConsentPages, label_of
 from taskbound.surfaces.network.errors import BadQueryError
 from taskbound.surfaces.network.head import Known, read_head
 from taskbound.surfaces.network.metrics import KIND, Metrics
@@ -63,6 +64,7 @@ DOCUMENTS: Final = frozenset(
     {
         *("/livez", "/metrics", "/openapi.json", "/readyz"),
         *("/.well-known/jwks.json", oauth.METADATA, _METADATA),
+        *FILES,
     }
 )
 """What is read and is no operation."""
@@ -94,8 +96,13 @@ class Server:
     def __init__(self, plugs: Plugs) -> None:
         """Serve nobody yet."""
         self._plugs = plugs
+        self._pages = ConsentPages(plugs.link, plugs.origin)
         self._known = Known(
-            origin=plugs.origin, hosts=plugs.hosts, documents=DOCUMENTS, forms=frozenset(oauth.ENDPOINTS)
+            origin=plugs.origin,
+            hosts=plugs.hosts,
+            documents=DOCUMENTS,
+            forms=frozenset(oauth.ENDPOINTS),
+            pages=self._pages.methods_of,
         )
         self._connections: set[Connection] = set()
         self._reserved = 0
@@ -168,7 +175,9 @@ class Server:
         try:
             if head.path != "/livez":
                 self._plugs.rates.take(reply.address)
-            if head.path in oauth.ENDPOINTS:
+            if head.page:
+                await self._pages.serve(head, reply)
+            elif head.path in oauth.ENDPOINTS:
                 await self._form(head, body, reply)
             elif head.listed is not None:
                 await self._published(ShowStatusList(number=head.listed), _STATUS_LIST, reply)
@@ -273,6 +282,9 @@ class Server:
                 reply.give_document(self._authorizing, had=head.headers.get("if-none-match", ""))
             case "/openapi.json":
                 reply.give_document(self._openapi, had=head.headers.get("if-none-match", ""))
+            case path if path in FILES:
+                told = head.headers.get("if-none-match", "")
+                reply.give_document(self._pages.files[path], kind=FILES[path], had=told)
             case _:
                 reply.give_document(self._resource, had=head.headers.get("if-none-match", ""))
 
@@ -289,6 +301,8 @@ def _label(head: Head | None) -> tuple[str, str]:
     """What a request is counted as; nothing of it is the client's own choice."""
     if head is None:
         return "", ""
+    if head.page:
+        return head.verb, label_of(head.path)
     if head.listed is not None:
         return head.verb, "/oauth/status/{number}"
     return head.verb, head.path if head.found is None else head.found.route.path

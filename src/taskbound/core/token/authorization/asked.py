@@ -4,7 +4,9 @@
 2. The browser that began it is known by a secret of its own, and the person by what they prove elsewhere.
    What ties the two is a code that the page shows and the person types: 43 bits, in letters of which no two
    are taken for each other, and no word comes of them (RFC 8628 §6.1).
-3. The answer is for the browser that began it alone, and there is one code for one answer.
+3. The answer is for the browser that began it alone, and there is one code for one answer. What its
+   person types is made of its secret: it can be shown there again, is kept nowhere, and says nothing of the
+   secret, or of what is kept of it.
 4. A code is used by whoever brings it, rightly or not: what was brought wrongly once is never right.
 """
 
@@ -99,8 +101,8 @@ def secret_digest(secret: str) -> str:
 
 
 def typed_code(secret: str) -> str:
-    """What a person types, made of 256 bits of chance (rule 2): ten letters, in two groups."""
-    left = int.from_bytes(hashlib.sha256(secret.encode()).digest(), "big")
+    """What a person types, made of the browser's secret (rules 2 and 3): ten letters, in two groups."""
+    left = int.from_bytes(hashlib.sha256(f"typed {secret}".encode()).digest(), "big")
     letters = []
     for _ in range(_LENGTH):
         left, one = divmod(left, len(_LETTERS))

@@ -1,0 +1,179 @@
+"""Operations on what clients ask for in a browser: it waits, a person answers, and the browser goes on.
+
+1. What a browser brings gives nothing: a row waits, for five minutes, and one of few (`flows.token.asking`).
+2. What can be told to the client is told there; all else is an error, which its page shows and sends nowhere.
+3. Whoever answers is a person in a terminal of their own. They say what they saw, client and agent, and
+   answer that or nothing.
+4. A task that is started for a client is started by the rules in force about `task:start` too, asked of the
+   person who consents; a refusal is recorded as every other one.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.policy.operations import OPERATIONS
+from taskbound.core.task import NoTaskError
+from taskbound.core.token.authorization.asked import AskedState, typed_code
+from taskbound.core.token.authorization.client import parse_client_id
+from taskbound.core.token.authorization.errors import NotAskedError, RedirectedError, UnknownClientError
+from taskbound.core.token.authorization.request import parse_parameters, refused_at
+from taskbound.flows.task import TaskOrder
+from taskbound.flows.token import choices_of, known_client
+from taskbound.surfaces.api.client_proof import require_namespace
+from taskbound.wire import authorization as wire
+
+if TYPE_CHECKING:
+    from taskbound.core.token.authorization.asked import Asked
+    from taskbound.core.token.authorization.client import Client
+    from taskbound.flows.means import Actor
+    from taskbound.flows.token import Choices
+    from taskbound.surfaces.api.connection import Connection
+    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.wire.envelope import Answer
+
+__all__ = ["ask_consent", "await_consent", "consent_to_client", "deny_client", "look_at_asked"]
+
+_LONGEST: Final = 3600
+"""Seconds of a task that is started for a client and has none of its template's."""
+_START: Final = "task:start"
+
+
+# --- the browser's -------------------------------------------------------------------------------
+
+
+async def ask_consent(daemon: Daemon, _connection: Connection, ask: wire.AskConsent) -> Answer:
+    """A request that waits for a person, or where its client is told why not (rule 2)."""
+    told = parse_parameters(ask.parameters)
+    namespace, client = await daemon.read(partial(_asked_by, daemon, told))
+    begin = partial(
+        daemon.network.askings.begin,
+        namespace,
+        ask.parameters,
+        client=client,
+        base=daemon.network.gateway_origin,
+    )
+    try:
+        begun = await daemon.first(begin)
+    except RedirectedError as error:
+        return wire.Onward(to=refused_at(error, issuer=daemon.network.issuer))
+    return _asking(begun.asked, begun.typed, browser=f"{begun.secret}.{namespace}")
+
+
+async def await_consent(daemon: Daemon, _connection: Connection, ask: wire.AwaitConsent) -> Answer:
+    """The request as its page shows it; where its browser goes on to, once it is answered and taken."""
+    secret, _, namespace = ask.browser.partition(".")
+    askings, issuer = daemon.network.askings, daemon.network.issuer
+    found = await daemon.read(partial(askings.see, namespace, ask.asked, secret))
+    if found.state is AskedState.OPEN or not ask.take:
+        return _asking(found, typed_code(secret))
+    return wire.Onward(
+        to=await daemon.first(partial(askings.collect, namespace, ask.asked, secret, issuer=issuer))
+    )
+
+
+def _asked_by(daemon: Daemon, told: dict[str, str]) -> tuple[str, Client]:
+    """The namespace that a request is for, and whom its `client_id` names there."""
+    namespace = require_namespace(daemon.means, told)
+    client = parse_client_id(told.get("client_id", ""))
+    if client.has_document:
+        raise UnknownClientError("clients are known here by the names under which they were registered")
+    return namespace, known_client(daemon.means, namespace, client.text)
+
+
+def _asking(asked: Asked, typed: str, *, browser: str = "") -> wire.Asking:
+    return wire.Asking(
+        asked=asked.id,
+        typed=typed,
+        answered=asked.state is not AskedState.OPEN,
+        client=asked.request.client,
+        shown=asked.shown,
+        host=asked.host,
+        redirect=asked.request.redirect.host,
+        agent=asked.agent,
+        resource=asked.request.resource,
+        until=asked.until,
+        browser=browser,
+    )
+
+
+# --- the person's --------------------------------------------------------------------------------
+
+
+async def look_at_asked(daemon: Daemon, connection: Connection, ask: wire.LookAtAsked) -> Answer:
+    """What waits under a code, and what the person may let its client in to."""
+    space, askings = connection.namespace, daemon.network.askings
+
+    def look() -> tuple[Asked, Actor]:
+        actor = daemon.require_person(connection)
+        return askings.look(space, ask.typed, actor), actor
+
+    found, actor = await daemon.first(look)
+    return _detail(found, await daemon.read(lambda: choices_of(daemon.means, found, actor.name)))
+
+
+async def consent_to_client(daemon: Daemon, connection: Connection, ask: wire.ConsentToClient) -> Answer:
+    """The request, answered with the task that the client is let in to (rules 3 and 4)."""
+    space, askings = connection.namespace, daemon.network.askings
+    order = None if ask.task else await daemon.read(partial(_order, daemon, space, ask))
+    if order is not None:
+        principal = await daemon.read(partial(daemon.authority.principal_of, connection))
+        await daemon.authority.authorize(principal, OPERATIONS[_START].name, order)  # 4
+
+    def consent() -> Asked:
+        actor = daemon.require_person(connection)
+        found = askings.look(space, ask.typed, actor)
+        if (found.request.client, found.agent) != (ask.client, ask.agent):
+            raise NotAskedError("another request waits under this code than the one that was looked at")  # 3
+        return askings.consent(space, ask.typed, actor, task=ask.task, order=order)
+
+    return _detail(await daemon.first(consent))
+
+
+async def deny_client(daemon: Daemon, connection: Connection, ask: wire.DenyClient) -> Answer:
+    """The request, answered with a no."""
+    space, askings = connection.namespace, daemon.network.askings
+    deny = await daemon.first(lambda: askings.deny(space, ask.typed, daemon.require_person(connection)))
+    return _detail(deny)
+
+
+def _order(daemon: Daemon, namespace: str, ask: wire.ConsentToClient) -> TaskOrder:
+    """The task that is to be started; what nobody says of it its template does."""
+    with daemon.means.store.read() as snapshot:
+        template = snapshot.tasks.template(namespace, ask.template)
+    if template is None:
+        raise NoTaskError(
+            "neither a task that runs is named, nor a template that is known",
+            remedy="name one with `--task` or `--template`",
+        )
+    return TaskOrder(
+        namespace=namespace,
+        agent=ask.agent,
+        purpose=ask.purpose or template.purpose,
+        seconds=ask.seconds or template.seconds or _LONGEST,
+        template=template.name,
+    )
+
+
+def _detail(asked: Asked, choices: Choices | None = None) -> wire.AskedDetail:
+    tasks, templates = (choices.tasks, choices.templates) if choices is not None else ((), ())
+    return wire.AskedDetail(
+        asked=asked.id,
+        state=asked.state.value,
+        client=asked.request.client,
+        shown=asked.shown,
+        host=asked.host,
+        redirect=asked.request.redirect.host,
+        agent=asked.agent,
+        resource=asked.request.resource,
+        until=asked.until,
+        task=asked.task,
+        tasks=tuple(
+            wire.RunningTask(task=one.id, purpose=one.purpose, requester=one.requester, deadline=one.deadline)
+            for one in tasks
+        ),
+        templates=tuple(
+            wire.OpenedBy(template=one.name, purpose=one.purpose, seconds=one.seconds) for one in templates
+        ),
+    )

@@ -1,0 +1,143 @@
+"""Serves the page of consent: a request begins, its browser waits, and goes on to the client.
+
+1. What is wrong before client and redirect URI are known is shown, and sent nowhere. What can be told to the
+   client is told at its redirect URI: the daemon alone says where that is.
+2. A request begins by being sent on to a page of its own, which is as good when it is loaded again: none
+   begins a second time by that.
+3. Everything that is shown here is a page, a refusal too.
+"""
+
+from __future__ import annotations
+
+import logging
+from importlib.resources import files
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from taskbound.core.errors import TaskboundError
+from taskbound.surfaces.network.consent.browser import (
+    ASK,
+    cookie,
+    methods_of,
+    name_of,
+    read_browser,
+    require_navigated,
+    require_own_script,
+)
+from taskbound.surfaces.network.consent.page import (
+    HEADERS,
+    KIND,
+    SCRIPT,
+    STYLE,
+    asking_page,
+    problem_page,
+)
+from taskbound.surfaces.network.head import read_pairs
+from taskbound.surfaces.network.problem import problem_of
+from taskbound.wire.authorization import AskConsent, Asking, AwaitConsent, Onward
+from taskbound.wire.connection import Fault
+
+if TYPE_CHECKING:
+    from taskbound.surfaces.network.answer import Reply
+    from taskbound.surfaces.network.head import Head
+    from taskbound.surfaces.network.link import Link
+
+__all__ = ["FILES", "ConsentPages", "label_of"]
+
+_log = logging.getLogger(__name__)
+FILES: Final = {SCRIPT: "text/javascript; charset=utf-8", STYLE: "text/css; charset=utf-8"}
+"""What the pages load, and of which kind it is."""
+_PATIENCE: Final = 15.0
+_ON: Final = 303
+
+
+def label_of(path: str) -> str:
+    """What a page is counted as: nothing of it is the browser's own choice."""
+    asked, state = name_of(path)
+    return f"{ASK}/{{asked}}{'/state' if state else ''}" if asked else path
+
+
+class ConsentPages:
+    """Serves them in one process."""
+
+    methods_of = staticmethod(methods_of)
+
+    def __init__(self, link: Link, origin: str) -> None:
+        """Ask the daemon through this; `origin` is how the process is known."""
+        self._link = link
+        self._secured = origin.startswith("https://")
+        here = files("taskbound.surfaces.network.consent")
+        self.files = {path: here.joinpath(path.rpartition("/")[2]).read_bytes() for path in FILES}
+
+    async def serve(self, head: Head, reply: Reply) -> None:
+        """Answer a request for a page (rule 3)."""
+        try:
+            await self._serve(head, reply)
+        except TaskboundError as error:
+            _show(error, reply)
+        except Exception:  # noqa: BLE001 -- the surface's outermost edge
+            _log.exception("a page could not be served")
+            _show(TaskboundError("this should not have happened"), reply)
+
+    async def _serve(self, head: Head, reply: Reply) -> None:
+        asked, state = name_of(head.path)
+        if not asked:
+            require_navigated(head.headers)
+            await self._begin(head, reply)
+        elif state:
+            require_own_script(head.headers)
+            await self._state(asked, head, reply)
+        else:
+            require_navigated(head.headers)
+            await self._wait(asked, head, reply)
+
+    async def _begin(self, head: Head, reply: Reply) -> None:
+        """Have a request wait, and send its browser to its page (rules 1 and 2)."""
+        answer = await self._link.ask(
+            AskConsent(parameters=tuple(read_pairs(head.said))), None, patience=_PATIENCE
+        )
+        match answer:
+            case Asking():
+                known = cookie(answer.asked, answer.browser, secured=self._secured)
+                _go(f"{ASK}/{answer.asked}", reply, known)
+            case Onward():
+                _go(answer.to, reply)
+            case _:
+                _show(_fault(answer), reply)
+
+    async def _wait(self, asked: str, head: Head, reply: Reply) -> None:
+        """The page of a request, or the way on from it."""
+        ask = AwaitConsent(asked=asked, browser=read_browser(head.headers, secured=self._secured), take=True)
+        answer = await self._link.ask(ask, None, patience=_PATIENCE)
+        match answer:
+            case Asking():
+                reply.give(asking_page(answer, head.path), kind=KIND, headers=HEADERS)
+            case Onward():
+                _go(answer.to, reply)
+            case _:
+                _show(_fault(answer), reply)
+
+    async def _state(self, asked: str, head: Head, reply: Reply) -> None:
+        """Whether a request was answered; the answer stays where it is."""
+        ask = AwaitConsent(asked=asked, browser=read_browser(head.headers, secured=self._secured))
+        answer = await self._link.ask(ask, None, patience=_PATIENCE)
+        if isinstance(answer, Asking):
+            reply.give(msgspec.json.encode({"answered": answer.answered}))
+        else:
+            reply.refuse(_fault(answer))
+
+
+def _go(there: str, reply: Reply, *headers: tuple[str, str]) -> None:
+    reply.give(b"", kind=KIND, status=_ON, headers=(("Location", there), *HEADERS, *headers))
+
+
+def _show(error: TaskboundError | Fault, reply: Reply) -> None:
+    refusal = problem_of(error, "")
+    told = [one for one in refusal.headers if one[0] != "WWW-Authenticate"]
+    body = problem_page(refusal.problem)
+    reply.give(body, kind=KIND, status=refusal.problem.status, headers=(*told, *HEADERS))
+
+
+def _fault(answer: object) -> TaskboundError | Fault:
+    return answer if isinstance(answer, Fault) else TaskboundError("the daemon said something else")
