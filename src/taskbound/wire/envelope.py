@@ -27,7 +27,7 @@ from taskbound.wire import (
     workload,
 )
 from taskbound.wire.frame import Message
-from taskbound.wire.network import Shown
+from taskbound.wire.network import Agree, ClientAuthorities, ShowClientAuthorities, Shown
 
 __all__ = ["Answer", "Ask", "Push", "Reply", "Said", "ask_decoder", "said_decoder"]
 
@@ -101,6 +101,8 @@ Ask: TypeAlias = (
     | oauth.IntrospectToken
     | oauth.ShowTokenJwks
     | oauth.ShowStatusList
+    | Agree
+    | ShowClientAuthorities
     | authorization.AddClient
     | authorization.RemoveClient
     | authorization.ListClients
@@ -220,6 +222,7 @@ Answer: TypeAlias = (
     | oauth.TokenGiven
     | oauth.Introspected
     | oauth.Published
+    | ClientAuthorities
     | authorization.ClientRow
     | authorization.ClientRows
     | authorization.AdmissionRow

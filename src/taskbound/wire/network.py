@@ -1,14 +1,26 @@
-"""What came with a request over the network, for the daemon to judge: its reader proves nothing.
+"""What came with a request over the network, for the daemon to judge, and what its reader asks for itself.
 
 1. It is what TLS and HTTP said, whole and as it was written. Who acts is found from it by the daemon alone.
 2. It is shown with each request, and nothing of it is kept from one to the next.
+3. Whoever listens to a network and the daemon know it by one name, or serve nobody.
 """
 
 from __future__ import annotations
 
+from taskbound.core.errors import DeniedError
 from taskbound.wire.frame import Message
 
-__all__ = ["Shown"]
+__all__ = ["Agree", "ClientAuthorities", "OtherOriginError", "ShowClientAuthorities", "Shown"]
+
+
+class OtherOriginError(DeniedError):
+    """A process that listens to a network and its daemon are known by two names."""
+
+    code = "other-origin"
+    remedy = (
+        "give both one name: `api_origin` and `gateway_origin` in the settings, or `--origin` of the process"
+        " and `--issuer` or `--gateway-origin` of the daemon"
+    )
 
 
 class Shown(Message, frozen=True):
@@ -31,3 +43,27 @@ class Shown(Message, frozen=True):
     def __repr__(self) -> str:
         """Without what proves anything."""
         return f"Shown({self.method} {self.uri!r} from {self.address!r})"
+
+
+class Agree(Message, frozen=True, tag="network:agree", tag_field="op"):
+    """Say how a process is known outside; refused where the daemon has another name for it (rule 3)."""
+
+    part: str
+    """`api` or `gateway`."""
+    origin: str
+
+
+class ShowClientAuthorities(Message, frozen=True, tag="network:authorities", tag_field="op"):
+    """Ask who issues the certificates of workloads: what TLS asks clients for."""
+
+    known: str = ""
+    """The mark of what is known already; empty for nothing."""
+
+
+class ClientAuthorities(Message, frozen=True, tag="client-authorities", tag_field="is"):
+    """The authorities of every trust domain that is believed in any namespace."""
+
+    mark: str
+    """Another one where they are others."""
+    certificates: tuple[str, ...] | None = None
+    """Each DER in Base64; none where they are those that are known."""

@@ -4,6 +4,8 @@
 2. It reaches no store, no key but TLS' own, and no flow: it passes on what it is shown.
 3. Its files for TLS may be replaced: it looks every few seconds, and at once when it gets a SIGHUP.
 4. It ends with whoever holds its lifeline.
+5. The daemon knows it by the name that it is known by outside, or it ends with `other-origin`: at its start,
+   and whenever another daemon has come. Where there is none yet, every request is told so.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -26,20 +29,20 @@ from taskbound import __version__
 from taskbound.core.errors import TaskboundError
 from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.http.bounds import Bounds
-from taskbound.surfaces.http.connection import HttpConnection
+from taskbound.surfaces.network.agreement import Agreement
 from taskbound.surfaces.network.cursor import Cursors
 from taskbound.surfaces.network.link import Link
 from taskbound.surfaces.network.rate import Rates
 from taskbound.surfaces.network.server import Plugs, Server
 from taskbound.wire.connection import Open
 from taskbound.wiring.address import BadAddressError, hosts_of, parse_address, parse_origin
+from taskbound.wiring.door import Door
 from taskbound.wiring.log import open_log
 from taskbound.wiring.ready import say_failed, say_ready
-from taskbound.wiring.tls import BadTlsError, TlsFiles
+from taskbound.wiring.tls import TlsFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from ssl import SSLContext
 
     from taskbound.wire.envelope import Push
 
@@ -47,15 +50,14 @@ __all__ = ["main"]
 
 _log = logging.getLogger(__name__)
 _BACKLOG: Final = 512
-_HANDSHAKE: Final = 10.0
-"""Seconds for the handshake of TLS, and for its end."""
-_LOOK: Final = 10.0
-"""Seconds between two looks at the files for TLS (rule 3)."""
+_FAILED: Final = 4
+_FIRST: Final = 2.0
+"""Seconds that the daemon may take to agree before it is served without its word (rule 5)."""
 _KEY: Final = 32
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until ended; the exit status: 0 ended, 4 could not start."""
+    """Serve until ended; the exit status: 0 ended, 4 could not start or serve."""
     told = _read_arguments(arguments)
     open_log("api", told.log_level)
     os.umask(0o077)
@@ -64,8 +66,10 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, TaskboundError) as error:
         words = f"{error.message} [{error.code}]" if isinstance(error, TaskboundError) else str(error)
         sys.stderr.write(f"error: {words}\n")
+        if isinstance(error, TaskboundError) and error.advice:
+            sys.stderr.write(f"what to do: {error.advice}\n")
         say_failed(told.ready_fd, words)
-        return 4
+        return _FAILED
 
 
 def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -120,9 +124,10 @@ async def _serve(told: argparse.Namespace) -> int:
     origin = parse_origin(
         told.origin or f"{scheme}://{own}:{port}", secured=files is not None, where="api_origin"
     )
+    link = Link(partial(_connect, Path(told.daemon)))
     server = Server(
         Plugs(
-            link=Link(partial(_connect, Path(told.daemon))),
+            link=link,
             rates=Rates(burst=told.burst, each_second=float(told.rate), clock=time.monotonic),
             cursors=Cursors(secrets.token_bytes(_KEY)),
             bounds=Bounds(),
@@ -135,87 +140,27 @@ async def _serve(told: argparse.Namespace) -> int:
         loop.add_signal_handler(number, over.set)
     if told.lifeline:
         await loop.connect_read_pipe(lambda: _Lifeline(over.set), sys.stdin)  # 4
-    door = _Door(listening, files, server)
+    door = Door(listening, files, server)
+    agreement = Agreement(link, origin, believe=door.believe if files is not None else None)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(agreement.once(), _FIRST)  # 5
     await door.open()
     loop.add_signal_handler(signal.SIGHUP, door.look)
     sys.stdout.write(f"listening on {scheme}://{own}:{port}\n")
     sys.stdout.flush()
     _log.info("the API listens on %s://%s:%d as %s", scheme, own, port, origin)
     say_ready(told.ready_fd)
+    keeping = loop.create_task(agreement.keep())
+    keeping.add_done_callback(lambda _: over.set())
     await over.wait()
     door.close()
+    keeping.cancel()
     await server.close()
-    return 0
-
-
-class _Door:
-    """What is listened on, with TLS from files that may be replaced (rule 3)."""
-
-    def __init__(self, listening: socket.socket, files: TlsFiles | None, server: Server) -> None:
-        self._listening = listening
-        self._files = files
-        self._serving = server
-        self._open: asyncio.Server | None = None
-        self._seen: tuple[tuple[int, int, int], ...] = ()
-        self._turn = asyncio.Lock()
-        self._looking: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
-
-    async def open(self) -> None:
-        """Listen; with other files from now on, where that was done before.
-
-        Raises:
-            BadTlsError: The files can't be used.
-        """
-        context: SSLContext | None = None
-        if self._files is not None:
-            self._seen = await asyncio.to_thread(self._files.seen)
-            context = await asyncio.to_thread(self._files.context)
-            self._timer = asyncio.get_running_loop().call_later(_LOOK, self.look)
-        before, self._open = self._open, await self._listen(context)
-        if before is not None:
-            before.close()  # connections that it took go on
-
-    async def _listen(self, context: SSLContext | None) -> asyncio.Server:
-        seconds = None if context is None else _HANDSHAKE
-        return await asyncio.get_running_loop().create_server(
-            lambda: HttpConnection(self._serving),
-            sock=self._listening.dup(),  # the queue is the socket's, and nobody in it is lost
-            ssl=context,
-            ssl_handshake_timeout=seconds,
-            ssl_shutdown_timeout=seconds,
-        )
-
-    def look(self) -> None:
-        """Take the files anew if they were replaced (rule 3)."""
-        task = asyncio.get_running_loop().create_task(self._look())
-        self._looking.add(task)
-        task.add_done_callback(self._looking.discard)
-
-    async def _look(self) -> None:
-        if self._files is None:
-            return
-        async with self._turn:
-            if self._timer is not None:
-                self._timer.cancel()
-            if await asyncio.to_thread(self._files.seen) == self._seen:
-                self._timer = asyncio.get_running_loop().call_later(_LOOK, self.look)
-                return
-            try:
-                await self.open()
-            except BadTlsError as error:
-                _log.error("the files for TLS are not taken: %s [%s]", error.message, error.code)
-                self._timer = asyncio.get_running_loop().call_later(_LOOK, self.look)
-            else:
-                _log.info("the files for TLS were replaced, and are taken")
-
-    def close(self) -> None:
-        """Listen no more."""
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._open is not None:
-            self._open.close()
-        self._listening.close()
+    await asyncio.wait({keeping})
+    if keeping.cancelled():
+        return 0
+    _log.error("it ends: %s", keeping.exception())  # 5
+    return _FAILED
 
 
 async def _connect(path: Path, lost: Callable[[], None]) -> AsyncClient:

@@ -256,7 +256,7 @@ def _signer_beside(
     with store.read() as snapshot:
         signed = snapshot.audit.checkpoint() is not None
     where = ("--store", told.store) if told.store else ("--database", str(home / DATABASE))
-    child = SignerChild(home, origin, create=not signed, words=("--issuer", told.issuer, *where))
+    child = SignerChild(home, origin, create=not signed, words=("--issuer", _issuer(told), *where))
     return child, child.socket
 
 
@@ -292,6 +292,11 @@ def _end_by(seconds: float, *, status: int) -> None:
     timer.start()
 
 
+def _issuer(told: argparse.Namespace) -> str:
+    """Our own name as an issuer of tokens, which is how the API is known outside."""
+    return parse_origin(told.issuer, secured=False, where="--issuer")
+
+
 def _place(home: Path, told: argparse.Namespace) -> Place:
     """Where this daemon runs, and for whom."""
     return Place(
@@ -303,7 +308,7 @@ def _place(home: Path, told: argparse.Namespace) -> Place:
         allowance=Allowance(burst=told.refusals_burst, rate=told.refusals_rate),
         egress=told.egress,
         api=told.api,
-        issuer=told.issuer,
+        issuer=_issuer(told),
         gateway_origin=parse_origin(told.gateway_origin, secured=False, where="--gateway-origin"),
     )
 

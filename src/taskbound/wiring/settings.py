@@ -78,7 +78,7 @@ class Settings:
     api_tls_key: str = ""
     """The key of that certificate, PEM, absolute."""
     api_client_roots: str = ""
-    """The authorities of client certificates that the API takes, PEM, absolute; without it none is asked."""
+    """Authorities of client certificates, PEM, absolute; those of believed trust domains are taken anyway."""
     gateway_origin: str = "http://127.0.0.1:8701"
     """How the gateway over HTTP is known outside, `https://HOST[:PORT]`: tokens for it name it."""
     store: str = ""

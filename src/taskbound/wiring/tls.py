@@ -2,14 +2,17 @@
 
 1. TLS 1.2 at least, no compression, no renegotiation, no session that is taken up again: each connection
    shows its certificate itself.
-2. A client's certificate is asked for where there are authorities for it, and is no condition: who shows none
-   may have another proof, and one that they did not issue ends the connection.
+2. A client's certificate is asked for where there are authorities for it, in the file or of trust domains,
+   and is no condition: who shows none may have another proof, and one that they did not issue ends the
+   connection. An authority that is named is one, whoever issued it. Whether a certificate has ended is told
+   by the daemon, whose clock is not set back, and which names the refusal and records it.
 3. A key that every account of the machine can read is no key.
 4. Files that can't be taken leave what is served as it is, and say why.
 """
 
 from __future__ import annotations
 
+import logging
 import ssl
 import stat
 from dataclasses import dataclass
@@ -18,11 +21,15 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.errors import MalformedError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 __all__ = ["BadTlsError", "TlsFiles"]
 
+_log = logging.getLogger(__name__)
 _OTHERS: Final = 0o007
+_ANY_TIME: Final = ssl.VerifyFlags(0x200000)
+"""OpenSSL's `X509_V_FLAG_NO_CHECK_TIME`, which Python has no name for (rule 2)."""
 
 
 class BadTlsError(MalformedError):
@@ -40,7 +47,7 @@ class TlsFiles:
     """The chain that is shown, leaf first, PEM."""
     key: Path
     roots: Path | None = None
-    """The authorities of client certificates; none where none is asked for."""
+    """The authorities of client certificates, beside those of trust domains; none where there are none."""
 
     def seen(self) -> tuple[tuple[int, int, int], ...]:
         """What tells that a file was replaced: inode, size and time of each; zeros for none."""
@@ -54,8 +61,11 @@ class TlsFiles:
                 found.append((status.st_ino, status.st_size, status.st_mtime_ns))
         return tuple(found)
 
-    def context(self) -> ssl.SSLContext:
+    def context(self, authorities: Sequence[bytes] = ()) -> ssl.SSLContext:
         """What serves with these files as they are now (rules 1 to 3).
+
+        Args:
+            authorities: Of trust domains, DER.
 
         Raises:
             BadTlsError: They can't be used.
@@ -71,10 +81,25 @@ class TlsFiles:
             context.load_cert_chain(self.certificate, self.key, password=_no_password)
             if self.roots is not None:
                 context.load_verify_locations(self.roots)
+            if _trust(context, authorities) or self.roots is not None:
                 context.verify_mode = ssl.CERT_OPTIONAL  # 2
+                context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _ANY_TIME
         except (OSError, ValueError) as error:  # an SSLError is an OSError
             raise BadTlsError(f"the files for TLS can't be used: {_words(error)}") from error
         return context
+
+
+def _trust(context: ssl.SSLContext, authorities: Sequence[bytes]) -> bool:
+    """Believe these; whether one is. One that TLS can't read is believed by nobody, and hinders no other."""
+    believed = False
+    for one in authorities:
+        try:
+            context.load_verify_locations(cadata=one)
+        except (ssl.SSLError, ValueError) as error:
+            _log.warning("an authority of a trust domain is not taken for TLS: %s", _words(error))
+        else:
+            believed = True
+    return believed
 
 
 def _no_password() -> str:

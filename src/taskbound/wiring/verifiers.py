@@ -99,6 +99,16 @@ class LaterSvids:
         """
         return self._own.prove(chain, authorities, now=now)
 
+    def require_current(self, certificate: bytes, *, now: Instant) -> None:
+        """Return only when a certificate has begun and has not ended.
+
+        Raises:
+            BadSvidError: It can't be read.
+            SvidExpiredError: It has ended.
+            SvidNotYetError: It has not begun.
+        """
+        self._own.require_current(certificate, now=now)
+
     def require_authorities(self, domain: str, bundle: Bundle) -> None:
         """Return only when a bundle's certificates are authorities, and of this domain.
 

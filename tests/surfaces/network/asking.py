@@ -23,6 +23,7 @@ from taskbound.wire.jose import token_hash
 from taskbound.wire.task import EndTask, SaveTemplate
 from taskbound.wiring.home import find_socket, make_home
 from tests.proofs import CLIENT, proof
+from tests.surfaces.network.certificates import Authority, client_context
 from tests.surfaces.network.serving import Answer, Api, api
 from tests.token_world import ISSUER
 from tests.tokens import Signer
@@ -159,12 +160,14 @@ class Asking:
 
 
 @contextmanager
-def asking(folder: Path, *flags: str) -> Iterator[Asking]:
+def asking(folder: Path, *flags: str, tls: Authority | None = None) -> Iterator[Asking]:
     """A daemon with a signer of its own, an API before it, and an agent with a task."""
     home = folder / "home"
     make_home(home)
     with (
         daemon(home, "--issuer", ISSUER) as process,
-        api(find_socket(home), "--origin", ISSUER, *flags) as there,
+        api(
+            find_socket(home), "--origin", ISSUER, *flags, tls=None if tls is None else client_context(tls)
+        ) as there,
     ):
         yield Asking(there, process, home, folder)

@@ -115,5 +115,8 @@ def both(folder: Path, *flags: str) -> Iterator[tuple[Api, Running]]:
     """A daemon of a fresh data directory, and an API before it."""
     home = folder / "home"
     make_home(home)
-    with daemon(home) as process, api(find_socket(home), *flags) as one:
+    origin = "https://localhost:8700" if "--certificate" in flags else "http://localhost:8700"
+    named = flags if "--origin" in flags else (*flags, "--origin", origin)
+    issuer = named[named.index("--origin") + 1]
+    with daemon(home, "--issuer", issuer) as process, api(find_socket(home), *named) as one:
         yield one, process

@@ -118,6 +118,8 @@ _TABLE: Final = (
     _row("person-key:show", _R, About.PERSON_KEY, "key"),
     _row("person-key:vouch", _G, About.PERSON_KEY, "key"),
     _row("person-key:withdraw", _G, About.PERSON_KEY, "key", ends=True),
+    _row("network:agree", Right.ANYONE, About.NAMESPACE, changes=False),
+    _row("network:authorities", Right.ANYONE, About.NAMESPACE, changes=False),
     _row("person:grantable", _G, About.PERSON, "name", told="word"),
     _row("person:leave", _G, About.PERSON, "name"),
     _row("person:link", _G, About.PERSON, "one", told="other linked"),

@@ -3,7 +3,8 @@
 1. `Authorization` is `DPoP TOKEN` or `Bearer TOKEN`, and nothing else is looked at for a token (A139).
 2. As `DPoP` it comes with one proof, which is of this request and this token, by the key that the token is
    bound to (RFC 9449 §7.1). A token that is bound so is nobody's as `Bearer`, whatever proof comes with it.
-3. As `Bearer` the key is that of the client's certificate (RFC 8705 §3); without one there is none.
+3. As `Bearer` the key is that of the client's certificate (RFC 8705 §3), which has begun and not ended;
+   without one there is none. TLS has shown that who connects has its key, and leaves its times to us.
 4. A proof is used once, and only by a token that holds: what strangers make up is not kept.
 """
 
@@ -88,7 +89,8 @@ def read_shown(means: Means, verification: Verification, request: Request, *, au
         if request.dpop:
             raise BadProofError("a proof of a key comes with a token that is shown as `Bearer`")  # 2
         return Shower(
-            verified=verification.verify(text, audience=audience, shown=_certificate(request)), claim=None
+            verified=verification.verify(text, audience=audience, shown=_certificate(means, request)),
+            claim=None,
         )
     proof = read_dpop(
         [request.dpop] if request.dpop else [],
@@ -109,10 +111,11 @@ def read_shown(means: Means, verification: Verification, request: Request, *, au
     )
 
 
-def _certificate(request: Request) -> Binding | None:
+def _certificate(means: Means, request: Request) -> Binding | None:
     """The key of the client's certificate (rule 3)."""
     if not request.certificate:
         return None
+    means.svids.require_current(request.certificate, now=means.clock.now())
     thumbprint = encode_base64url(sha256(request.certificate).digest())
     return Binding(kind=BindingKind.MTLS, thumbprint=thumbprint)
 

@@ -69,6 +69,13 @@ class Svids(Protocol):
         `domain_of` raises. What it does not say: whether the domain is believed, and which agent this is.
         """
 
+    def require_current(self, certificate: bytes, *, now: Instant) -> None:
+        """Return only when a certificate (DER) has begun and has not ended.
+
+        MUST raise `SvidExpiredError`, `SvidNotYetError`, or `BadSvidError` where it can't be read. Who issued
+        it, and for what, is not its matter.
+        """
+
     def require_authorities(self, domain: str, bundle: Bundle) -> None:
         """Return only when a bundle's certificates are authorities, and of this domain.
 

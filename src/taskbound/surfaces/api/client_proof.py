@@ -7,8 +7,8 @@
    them it proves the key alone.
 3. `client_id` may be left out. Where it stands it is the proven agent's name as tokens say it.
 4. The key is the one `DPoP` header's, made for this request and no token (RFC 9449 §5), or else the
-   certificate's (RFC 8705 §3). The proof is read first, and used only by a client that was proven: what
-   strangers make up is not kept.
+   certificate's (RFC 8705 §3), which has begun and not ended. The proof is read first, and used only by a
+   client that was proven: what strangers make up is not kept.
 5. `namespace` is a parameter of ours, `default` without it. What is believed is what that one believes. One
    without agents is none: strangers make up no namespaces for our records.
 """
@@ -103,6 +103,9 @@ def prove_client(means: Means, proofs: Proofs, form: Mapping[str, str], shown: S
     """
     namespace = require_namespace(means, form)
     principal = proofs.prove(namespace, _credential(form, shown))
+    leaf = leaf_of(shown)
+    if leaf and not shown.dpop:
+        means.svids.require_current(leaf, now=means.clock.now())  # 4
     name = agent_name(namespace, principal.name)
     if form.get("client_id", name) != name:
         raise UnprovenError("`client_id` names another client than the one that is proven")  # 3

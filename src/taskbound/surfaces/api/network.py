@@ -2,9 +2,9 @@
 
 1. The role `api` is of the account that owns the data directory, or of the one that the daemon was told, and
    of no process beneath a gateway or a run. It is believed about what TLS and HTTP said, and no more.
-2. Nothing is asked in its own name but whether the daemon answers, what anybody may read of tokens' keys
-   and status, and what a browser brings for a client, which gives nothing until a person has said yes. Each
-   other request shows a proof of its own.
+2. Nothing is asked in its own name but whether the daemon answers, what anybody may read of tokens' keys and
+   status, what it has to know to serve (`serving`), and what a browser brings for a client, which gives
+   nothing until a person has said yes. Each other request shows a proof of its own.
 3. A request that shows none is refused as such, and one whose proof is nobody's too; neither says which
    operation there is, or whether what it is about exists.
 4. What is asked is asked on a seat of its own, which is the principal's: no account, no process, no right
@@ -42,6 +42,7 @@ from taskbound.surfaces.api.peer import Peer
 from taskbound.surfaces.api.worker import Lane
 from taskbound.wire.authorization import AskConsent, AwaitConsent
 from taskbound.wire.connection import Fault, Ping
+from taskbound.wire.network import Agree, ShowClientAuthorities
 from taskbound.wire.oauth import PUBLIC, AskToken, ClientForm, GiveBackToken, ShowStatusList, ShowTokenJwks
 
 if TYPE_CHECKING:
@@ -69,13 +70,17 @@ NEAR: Final = frozenset(
             "connection:open",
             "connection:ping",
         ),
+        *("network:agree", "network:authorities"),
         *("token:consent", "token:deny", "token:look"),
         *("person-key:confirm", "person-key:open", "person-key:open-vouching", "task:bearer", "task:run"),
         *("tool:cover", "tool:reach", "tool:see", "upstream:sealed", "upstream:token"),
     }
 )
 """Operations that nobody asks for over the network (rule 5)."""
-_OWN: Final = (AskConsent, AwaitConsent, Ping, ShowStatusList, ShowTokenJwks)
+_OWN: Final = (
+    *(Agree, AskConsent, AwaitConsent, Ping),
+    *(ShowClientAuthorities, ShowStatusList, ShowTokenJwks),
+)
 """What the process asks in its own name (rule 2)."""
 _NOBODY: Final = Peer(proof=PeerProof(uid=-(2**31), pid=0, started=0), ancestry=())
 """The account and process of whoever is somewhere in a network (rule 4)."""

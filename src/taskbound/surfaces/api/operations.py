@@ -40,6 +40,7 @@ from taskbound.surfaces.api import (
     plan,
     policy,
     scope,
+    serving,
     standing,
     task,
     token,
@@ -56,6 +57,7 @@ from taskbound.wire import authorization as wire_authorization
 from taskbound.wire import connection as wire_connection
 from taskbound.wire import egress as wire_egress
 from taskbound.wire import identity as wire_identity
+from taskbound.wire import network as wire_network
 from taskbound.wire import oauth as wire_oauth
 from taskbound.wire import people as wire_people
 from taskbound.wire import policy as wire_policy
@@ -167,6 +169,10 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_task.ListIssuers: _operation("api:issuer:list", _R, evidence.list_issuers),
     wire_task.RemoveIssuer: _operation("api:issuer:remove", Right.GIVER, evidence.remove_issuer),
     wire_people.SetDemo: _operation("api:namespace:demo", _O, people.set_namespace_demo),
+    wire_network.Agree: _operation("api:network:agree", Right.ANYONE, serving.agree),
+    wire_network.ShowClientAuthorities: _operation(
+        "api:network:authorities", Right.ANYONE, serving.show_authorities
+    ),
     wire_people.ConfirmPersonKey: _operation("api:person-key:confirm", _O, passkey.confirm_key),
     wire_people.ListPersonKeys: _operation("api:person-key:list", _R, people.list_keys),
     wire_people.OpenEnrollment: _operation("api:person-key:open", _O, passkey.open_enrollment),

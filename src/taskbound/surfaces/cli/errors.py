@@ -109,7 +109,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         unknown-action unknown-approval unknown-bundle unknown-identity unknown-issuer unknown-key
         unknown-server unknown-session unknown-template unknown-tool unproven unvouched upstream-exists
         wrong-monitor-code wrong-state
-        other-issuer token-refused token-too-wide
+        other-issuer other-origin token-refused token-too-wide
         unknown-status-list bad-scope unknown-target
         replayed action-not-open actor-chain token-altered token-ended token-key-revoked token-not-meant
         token-of-another token-revoked token-unbound unknown-token unknown-token-key weaker-binding

@@ -215,6 +215,7 @@ _EGRESS: Final = "the egress' own, over the daemon's socket: it opens secrets, a
 _GATEWAY: Final = (
     "a gateway's own, over the daemon's socket: it holds the call, and its connection is its holder"
 )
+_LISTENS: Final = "asked at its start by the process that listens, in its own name"
 _PERSONAL: Final = "lets clients in, which whoever holds a token of a person's does not do by it"
 _PAGE: Final = "opens a page of this machine's loopback, for a browser that runs here"
 
@@ -230,6 +231,8 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "connection:bind": "says which task a gateway's connection belongs to; here each request shows a proof",
     "connection:open": "opens a connection of the daemon's socket; here each request shows a proof",
     "connection:ping": "`/readyz` asks it",
+    "network:agree": _LISTENS,
+    "network:authorities": _LISTENS,
     "person-key:confirm": _PAGE,
     "person-key:open": _PAGE,
     "person-key:open-vouching": _PAGE,

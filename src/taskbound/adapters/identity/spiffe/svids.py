@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from taskbound.adapters.identity.spiffe.x509 import prove_chain, read_chain, require_authority_certificates
+from taskbound.adapters.identity.spiffe.x509 import (
+    prove_chain,
+    read_chain,
+    require_authority_certificates,
+    require_current,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +46,16 @@ class SpiffeSvids:
             SvidNotYetError: It has not begun.
         """
         return prove_chain(read_chain(chain), authorities, now=now)
+
+    def require_current(self, certificate: bytes, *, now: Instant) -> None:
+        """Return only when a certificate has begun and has not ended.
+
+        Raises:
+            BadSvidError: It can't be read.
+            SvidExpiredError: It has ended.
+            SvidNotYetError: It has not begun.
+        """
+        require_current(certificate, now=now)
 
     def require_authorities(self, domain: str, bundle: Bundle) -> None:
         """Return only when a bundle's certificates are authorities, and of this domain.

@@ -56,7 +56,7 @@ from taskbound.core.identity.trust import BadBundleError, Bundle, ForeignAuthori
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Chain", "prove_chain", "read_chain", "require_authority_certificates"]
+__all__ = ["Chain", "prove_chain", "read_chain", "require_authority_certificates", "require_current"]
 
 _MOST: Final = 6
 """Certificates of a chain: the workload's and five between it and its authority."""
@@ -127,12 +127,7 @@ def prove_chain(chain: Chain, authorities: Sequence[bytes], *, now: Instant) -> 
         SvidUnprovenError: There is no path from it to one of them.
     """
     leaf = chain.leaf
-    if now < _instant(leaf.not_valid_before_utc):
-        raise SvidNotYetError(
-            f"the SVID counts from {render_instant(_instant(leaf.not_valid_before_utc))}"
-        )  # 5
-    if now >= _instant(leaf.not_valid_after_utc):
-        raise SvidExpiredError(f"the SVID ended at {render_instant(_instant(leaf.not_valid_after_utc))}")  # 5
+    _require_current(leaf, now)
     for one in chain.between:
         _require_between(one, chain.spiffe)  # 3
     verifier = (
@@ -160,6 +155,17 @@ def prove_chain(chain: Chain, authorities: Sequence[bytes], *, now: Instant) -> 
         until=until,
         binding=parse_binding(BindingKind.MTLS.value, urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")),
     )
+
+
+def require_current(certificate: bytes, *, now: Instant) -> None:
+    """Go on only with a certificate (DER) that has begun and has not ended (rule 5), whoever issued it.
+
+    Raises:
+        BadSvidError: It can't be read.
+        SvidExpiredError: It has ended.
+        SvidNotYetError: It has not begun.
+    """
+    _require_current(_certificate(certificate), now)
 
 
 def require_authority_certificates(domain: str, bundle: Bundle) -> None:
@@ -203,6 +209,14 @@ def _certificate(raw: bytes) -> x509.Certificate:
     except _UNREAD as error:
         raise BadSvidError("the bytes are no certificate in DER") from error
     return found
+
+
+def _require_current(one: x509.Certificate, now: Instant) -> None:
+    begins, ends = _instant(one.not_valid_before_utc), _instant(one.not_valid_after_utc)
+    if now < begins:
+        raise SvidNotYetError(f"the certificate counts from {render_instant(begins)}")  # 5
+    if now >= ends:
+        raise SvidExpiredError(f"the certificate ended at {render_instant(ends)}")  # 5
 
 
 def _require_leaf(leaf: x509.Certificate) -> SpiffeId:

@@ -1,0 +1,71 @@
+"""What processes that listen to a network ask in their own name, before they serve anybody.
+
+1. How one is known outside is said twice: to it, and to the daemon, which issues tokens for that name and
+   compares what is made for it, letter by letter. Where the two differ neither serves.
+2. Which authorities TLS asks clients for is every one of every trust domain that is believed in any
+   namespace, also where its bundle is too old to count: TLS shows who holds a key, and the daemon says what
+   that proves, with a name and a record where it proves nothing. Other files beside them are the process's.
+3. So many authorities are told at most. What is left out is said.
+"""
+
+from __future__ import annotations
+
+import logging
+from base64 import b64encode
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from taskbound.surfaces.api.network import require_api
+from taskbound.wire import network as wire
+from taskbound.wire.connection import Done
+
+if TYPE_CHECKING:
+    from taskbound.surfaces.api.connection import Connection
+    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.wire.envelope import Answer
+
+__all__ = ["agree", "show_authorities"]
+
+_log = logging.getLogger(__name__)
+_MOST: Final = 1_024
+"""Authorities that are told (rule 3)."""
+_LONGEST: Final = 2_097_152
+"""Bytes of all of them: half of what a frame may hold."""
+
+
+async def agree(daemon: Daemon, _connection: Connection, ask: wire.Agree) -> Answer:
+    """Go on only where both have one name for it (rule 1).
+
+    Raises:
+        OtherOriginError: They have two.
+    """
+    names = {"api": daemon.network.issuer, "gateway": daemon.network.gateway_origin}
+    ours = names.get(ask.part)
+    if ours is None or ours != ask.origin:
+        _log.error("a process that listens as %r is known here as %r, and serves nobody", ask.origin, ours)
+        raise wire.OtherOriginError(f"it is known outside as `{ask.origin}`, and its daemon says `{ours}`")
+    return Done()
+
+
+async def show_authorities(daemon: Daemon, connection: Connection, ask: wire.ShowClientAuthorities) -> Answer:
+    """Who issues the certificates of workloads (rules 2 and 3)."""
+    require_api(daemon, connection)
+
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            trusts = snapshot.trusts.all_trusts()
+        found = list(dict.fromkeys(one for trust in trusts for one in trust.known.x509))
+        told: list[bytes] = []
+        for one in found:
+            if len(told) == _MOST or sum(map(len, told)) + len(one) > _LONGEST:
+                _log.warning("%d authorities of trust domains are not told to TLS", len(found) - len(told))
+                break
+            told.append(one)
+        mark = sha256(b"".join(sha256(one).digest() for one in told)).hexdigest()
+        if mark == ask.known:
+            return wire.ClientAuthorities(mark=mark)
+        return wire.ClientAuthorities(
+            mark=mark, certificates=tuple(b64encode(one).decode("ascii") for one in told)
+        )
+
+    return await daemon.read(read)
