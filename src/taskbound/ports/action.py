@@ -21,7 +21,7 @@ __all__ = ["ActionReads", "ActionWrites", "OpenPermit", "OutcomeChange", "Stored
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAction:
-    """One action with its answer, as it is kept."""
+    """One action with its answer, as it is kept; a reason is (code, text, detail)."""
 
     namespace: str
     id: str
@@ -40,7 +40,6 @@ class StoredAction:
     """`permit`, `hold` or `refuse`."""
     code: str
     reasons: tuple[tuple[str, str, str], ...]
-    """(code, text, detail)."""
     grant: str
     charges: tuple[tuple[str, int], ...]
     """(limit, amount): given back when the action was not sent."""
@@ -76,6 +75,7 @@ class OpenPermit:
     connection: str
     charges: tuple[tuple[str, int], ...]
     scope: str
+    until: Instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

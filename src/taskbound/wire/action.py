@@ -8,16 +8,22 @@ from taskbound.wire.frame import Message
 
 __all__ = [
     "ActionDetail",
+    "ActionPermitted",
     "ActionRow",
     "ActionRows",
+    "ActionState",
+    "AskAction",
     "Changed",
     "Decide",
     "Duplicate",
     "ExplainAction",
+    "FollowAction",
     "ListActions",
     "Malformed",
     "Narrowed",
+    "NotPermitted",
     "Outcome",
+    "OutcomeTaken",
     "Permitted",
     "ReadFirst",
     "Reading",
@@ -25,6 +31,7 @@ __all__ = [
     "ReconcileAction",
     "Refused",
     "Released",
+    "ReportAction",
     "ShowAction",
     "Withheld",
 ]
@@ -168,6 +175,114 @@ class Withheld(Message, frozen=True, tag="withheld", tag_field="is"):
     reason: str
     recorded: bool = True
     """Whether the outcome is durable: one that is not is told again."""
+
+
+class AskAction(Message, frozen=True, tag="action:ask", tag_field="op"):
+    """Ask for leave to do one act, over a network, with a token of its task. An agent's, by its key."""
+
+    tool: str
+    """`server__tool`."""
+    arguments: msgspec.Raw
+    """The argument object; what is decided, and is to run, are its canonical bytes (RFC 8785)."""
+    resume: str = ""
+    """The held action that this is the next try of; without it any open hold of the same act is one."""
+    token: bool = False
+    """Whether a transaction token is wanted with the permit, for systems downstream."""
+    content_digest: str = ""
+    """`sha-256=:…:` of the HTTP request that carries the action out (RFC 9530); it stands in that token."""
+
+
+class ActionPermitted(Message, frozen=True, tag="action-permitted", tag_field="is"):
+    """Leave for exactly this act, once, to begin before `until`; no other answer is one."""
+
+    action: str
+    task: str
+    tool: str
+    digest: str
+    arguments: msgspec.Raw
+    """The canonical bytes that were decided: these run, and no others."""
+    until: int
+    """µs since 1970."""
+    due: int
+    """When the outcome is overdue, and the action's outcome unknown."""
+    server: str
+    """The pinned server identity's digest that the permit is for."""
+    definition: str
+    token: str = ""
+    """The transaction token, where one was wanted and could be had."""
+    token_refused: str = ""
+    """Why there is none though one was wanted: the code, and then words. The permit stands all the same."""
+
+
+class NotPermitted(Message, frozen=True, tag="not-permitted", tag_field="is"):
+    """No, or not yet, or not once more: the answer to `action:ask` that lets nothing run."""
+
+    code: str
+    """`held`, `narrowed`, `action-repeated`, or why it was refused."""
+    family: str
+    """Of the refusal: `malformed`, `denied` or `unavailable`."""
+    message: str
+    advice: str
+    action: str = ""
+    """Empty when there is no action of it."""
+    task: str = ""
+    reasons: tuple[Reason, ...] = ()
+    approval: str = ""
+    """What people are asked, where they are."""
+    state: str = ""
+    """How the action stands."""
+    arguments: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """Of a narrower action: what is to be asked for instead."""
+    changed: tuple[Changed, ...] = ()
+    answer: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """Of a repeated one: the result that was told before."""
+
+
+class ReportAction(Message, frozen=True, tag="action:report", tag_field="op"):
+    """Say what came of a permitted action, over a network, with a token of its task."""
+
+    action: str
+    outcome: str
+    """`succeeded`, `failed`, `unknown` or `not-sent`."""
+    answer: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """The result; kept for who asks again with the same key. Absent when there is none."""
+    answer_sha256: str = ""
+    """SHA-256 of a result that is not sent along."""
+    note: str = ""
+
+
+class OutcomeTaken(Message, frozen=True, tag="outcome-taken", tag_field="is"):
+    """The outcome is durable, and where there is a result it may be used."""
+
+    action: str
+    result: str
+    """`may-leave`, or `none` where there is none to use."""
+
+
+class FollowAction(Message, frozen=True, tag="action:follow", tag_field="op"):
+    """Ask how an action of one's own task stands, over a network, with a token of the task."""
+
+    action: str
+
+
+class ActionState(Message, frozen=True, tag="action-state", tag_field="is"):
+    """How one action stands: what its agent needs of it, and no rule of the organisation."""
+
+    action: str
+    task: str
+    tool: str
+    digest: str
+    state: str
+    decision: str
+    code: str
+    until: int
+    """When the permit ends or ended, in µs since 1970; 0 where there was none."""
+    due: int
+    """When its outcome is overdue; 0 where there was no permit."""
+    approval: str = ""
+    """What people were asked, where they were."""
+    approval_state: str = ""
+    """`approved`: ask again, with the same arguments."""
 
 
 class ListActions(Message, frozen=True, tag="action:list", tag_field="op"):

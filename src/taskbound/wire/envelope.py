@@ -39,6 +39,9 @@ Ask: TypeAlias = (
     | action.Decide
     | action.Malformed
     | action.Outcome
+    | action.AskAction
+    | action.ReportAction
+    | action.FollowAction
     | action.ListActions
     | action.ShowAction
     | action.ExplainAction
@@ -190,6 +193,10 @@ Answer: TypeAlias = (
     | action.Narrowed
     | action.Released
     | action.Withheld
+    | action.ActionPermitted
+    | action.NotPermitted
+    | action.OutcomeTaken
+    | action.ActionState
     | action.ActionRows
     | action.ActionDetail
     | approval.ApprovalRows

@@ -27,6 +27,7 @@ def permit_of(one: StoredAction) -> OpenPermit:
         connection=one.connection,
         charges=one.charges,
         scope=one.scope,
+        until=one.until,
     )
 
 

@@ -141,6 +141,18 @@ def test_the_first_revocation_stands(store: Store) -> None:
     assert kept.revoked == 0
 
 
+def test_tokens_are_locked_by_their_ids_in_their_namespace_whatever_they_are_worth(store: Store) -> None:
+    gone = replace(ONE, id="tok_2", index=1, revoked=NOW, why="gone")
+    put(store, ONE, gone, replace(ONE, id="tok_3", index=2, namespace=OTHER))
+
+    def locked(*tokens: str) -> dict[str, Token]:
+        return dict(store.write(lambda tx: tx.tokens.lock_tokens(SPACE, tokens)))
+
+    assert locked("tok_2", "tok_1", "tok_3", "tok_9", "tok_1") == {"tok_1": ONE, "tok_2": gone}
+    assert locked("tok_1") == {"tok_1": ONE}
+    assert locked("tok_3") == locked() == {}
+
+
 def test_a_key_is_moved_by_who_saw_its_state_and_one_is_current_and_one_is_next(store: Store) -> None:
     move(store, KEY, None)
     second = replace(KEY, kid="k2", made=LATER)

@@ -21,7 +21,15 @@ from taskbound.core.errors import DeniedError, MalformedError
 if TYPE_CHECKING:
     from taskbound.core.identity.proof import Principal
 
-__all__ = ["KEPT", "AnswerUnknownError", "Answered", "BadRequestKeyError", "answer_to", "answered_of"]
+__all__ = [
+    "KEPT",
+    "AnswerUnknownError",
+    "Answered",
+    "BadRequestKeyError",
+    "answer_to",
+    "answered_of",
+    "parse_request_key",
+]
 
 KEPT: Final = hours(24)
 _KEY: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
@@ -60,14 +68,24 @@ class Answered:
     """The answer's text; empty while none is known (rule 3)."""
 
 
+def parse_request_key(text: str) -> str:
+    """The key of a request, as it may be.
+
+    Raises:
+        BadRequestKeyError: It can't be one.
+    """
+    if _KEY.fullmatch(text) is None:
+        raise BadRequestKeyError("the key of the request is empty, too long, or has other characters")
+    return text
+
+
 def answered_of(principal: Principal, key: str, request: bytes, *, now: Instant) -> Answered:
     """What stands for this request under this key, before it is answered.
 
     Raises:
         BadRequestKeyError: The key can't be one.
     """
-    if _KEY.fullmatch(key) is None:
-        raise BadRequestKeyError("the key of the request is empty, too long, or has other characters")
+    key = parse_request_key(key)
     return Answered(
         namespace=principal.namespace,
         principal=f"{principal.kind.value} {principal.name}",

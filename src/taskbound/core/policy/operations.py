@@ -52,13 +52,16 @@ def _row(  # noqa: PLR0913 - the columns of the table
 
 _TABLE: Final = (
     _row("action:answer", Right.EGRESS, About.NAMESPACE, changes=False),
+    _row("action:ask", _W, About.NAMESPACE),
     _row("action:decide", _W, About.NAMESPACE),
     _row("action:explain", _R, About.CALL, "action"),
+    _row("action:follow", _W, About.NAMESPACE, changes=False),
     _row("action:list", _R, About.NAMESPACE, told="of_task=task decision limit"),
     _row("action:malformed", _W, About.NAMESPACE),
     _row("action:outcome", _W, About.NAMESPACE),
     _row("action:permit", Right.EGRESS, About.NAMESPACE, changes=False),
     _row("action:reconcile", _P, About.CALL, "action", told="outcome"),
+    _row("action:report", _W, About.NAMESPACE),
     _row("action:show", _R, About.CALL, "action"),
     _row("agent:acknowledge", _P, About.AGENT, "name"),
     _row("agent:activate", _P, About.AGENT, "name"),

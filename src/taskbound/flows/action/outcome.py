@@ -5,6 +5,7 @@
 3. An ambiguous commit is looked up.
 4. An outcome that could not be recorded is said to be so: its holder owes it, and tells it again. One that
    is told again is answered with what stands.
+5. A token that was revoked while an outcome waited tells nothing any more.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import UnavailableError
 from taskbound.flows.action.sheet import OPEN, Release, Released, Report, Sheet, Withhold
+from taskbound.flows.decision.tokens import ended_tokens
 from taskbound.ports.store import AmbiguousCommitError, ConflictError
 
 if TYPE_CHECKING:
@@ -102,8 +104,12 @@ class Outcomes:
         heads = tx.tasks.lock_heads(namespace, {one.task for one in permits.values()})
         now = self._means.clock.now()
         sheet = Sheet(namespace, now, switch, heads)
+        _, ended = ended_tokens(tx, namespace, {one.token for one in reports if one.token}, now)
         answers: list[Released] = []
         for one in reports:
+            if one.token in ended:
+                answers.append(_owed(one, ended[one.token].code, ended[one.token].message))  # 5
+                continue
             permit = permits.get(one.action)
             before = _told_before(tx, sheet, one, permit)
             answers.append(sheet.take(one, permit) if before is None else before)

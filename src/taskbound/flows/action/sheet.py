@@ -1,7 +1,8 @@
 """The rows that a group of outcomes changes, and what each report gets.
 
-1. Only the connection that holds the permit may say what came of it, once. Saying the same again is
-   answered with what stands, and changes nothing.
+1. Only the connection that holds the permit may say what came of it, once; of one that was asked for over a
+   network, whoever shows a token of its task. Saying the same again is answered with what stands, and changes
+   nothing.
 2. A result may leave only when its task and the ancestors are live and nothing is
    stopped at the instant of the commit; otherwise it is withheld.
 3. *Not sent* gives uses and limits back, as long as the task's scope is the one that they were taken from: in
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from taskbound.core.action import GIVES_BACK, ActionEvent, ActionState, advance
 from taskbound.core.audit import ActionOutcome
 from taskbound.core.decision import ActHistory
+from taskbound.core.decision.holder import is_afar
 from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.task import require_live
@@ -70,7 +72,7 @@ class NotHolderError(DeniedError):
     """The action is not one that this connection holds an open permit for."""
 
     code = "not-holder"
-    remedy = "a permit's outcome can be told once, by the connection that was given it"
+    remedy = "a permit's outcome can be told once, in time, by whoever was given it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,10 @@ class Report:
     answer: bytes | None = None
     answer_digest: str = ""
     note: str = ""
+    task: str = ""
+    """The task whose token was shown, where no connection says it; then `connection` is empty."""
+    token: str = ""
+    """That token."""
 
     def __post_init__(self) -> None:
         """Refuse an outcome that no action can have, before it can reach a group.
@@ -98,6 +104,12 @@ class Report:
     def digest(self) -> str:
         """SHA-256 of the result: of its bytes where they are there, else as the holder says."""
         return self.answer_digest if self.answer is None else sha256(self.answer).hexdigest()
+
+    def holds(self, task: str, connection: str) -> bool:
+        """Whether it is by whoever holds a permit of this task that was given to this connection (rule 1)."""
+        if self.token:
+            return is_afar(connection) and task == self.task
+        return connection == self.connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,11 +154,11 @@ class Sheet:
         """Whether this report's result may leave, and remember what it changes."""
         if (
             permit is None
-            or permit.connection != report.connection
+            or not report.holds(permit.task, permit.connection)
             or permit.state not in OPEN
             or permit.id in self._taken
         ):
-            error = NotHolderError(f"`{report.action}` is no open permit of this connection")  # 1
+            error = NotHolderError(f"`{report.action}` is no open permit of who tells this")  # 1
             return Withhold(action=report.action, code=error.code, reason=error.message)
         self._taken.add(permit.id)
         answer = self.judge(report, permit.task)
@@ -163,12 +175,8 @@ class Sheet:
 
         What was released then is released again only while the task still runs (rule 2).
         """
-        same = (kept.connection, kept.state.value, kept.answer_digest) == (
-            report.connection,
-            report.outcome,
-            report.digest,
-        )
-        if not same:
+        same = (kept.state.value, kept.answer_digest) == (report.outcome, report.digest)
+        if not (same and report.holds(kept.task, kept.connection)):
             return None
         if report.outcome in _RESULTS and not kept.released:
             return Withhold(action=kept.id, code="withheld", reason="its result was withheld before")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taskbound.flows.decision.commit import Answer, Decisions
-from taskbound.flows.decision.doubts import Doubts, strangers
+from taskbound.flows.decision.doubts import Doubts, overdue, strangers
 from taskbound.flows.decision.evaluate import Call
 from taskbound.flows.decision.narrowing import Narrowings
 from taskbound.flows.decision.planned import Proposer
@@ -22,5 +22,6 @@ __all__ = [
     "Refusals",
     "Step",
     "Views",
+    "overdue",
     "strangers",
 ]

@@ -7,6 +7,8 @@
 3. An open permit of a holder that is there is no outcome: it counts as an attempt, and a second one is a
    new use, which the limits pay for.
 4. A holder's name is a digest, and then that of the daemon which it was opened at.
+5. Who asked over a network is no connection's (`core.decision.holder`): whether it is there nobody knows, and
+   its act is in doubt from the end of its permit on, whichever daemon permitted it.
 """
 
 from __future__ import annotations
@@ -14,12 +16,15 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.decision.holder import due_of, is_afar
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from taskbound.core.clock import Instant
     from taskbound.ports.store import Snapshot
 
-__all__ = ["HOLDER", "Doubts", "Holder", "daemon_of", "strangers"]
+__all__ = ["HOLDER", "Doubts", "Holder", "daemon_of", "overdue", "strangers"]
 
 HOLDER: Final = len("con_") + 26
 """Characters of a holder's name before that of its daemon (rule 4)."""
@@ -86,7 +91,7 @@ def daemon_of(connection: str) -> str:
 
 
 def strangers(snapshot: Snapshot) -> frozenset[Holder]:
-    """Whoever holds an open permit or a question."""
+    """Whoever holds an open permit or a question, and is a gateway's connection."""
     permits = {
         (space, one.connection)
         for space in snapshot.actions.namespaces()
@@ -97,4 +102,25 @@ def strangers(snapshot: Snapshot) -> frozenset[Holder]:
         for one in snapshot.approvals.open_approvals()
         if one.waiter.connection  # nobody waits for what outlives its call
     }
-    return frozenset(permits | asked)
+    return frozenset(one for one in permits | asked if not is_afar(one[1]))
+
+
+def overdue(snapshot: Snapshot, now: Instant) -> tuple[frozenset[Holder], frozenset[Holder]]:
+    """Who asked over a network and is in doubt now, and who is to be given up (rule 5).
+
+    A question of theirs is given up when they have not come back for it in time.
+    """
+    doubted: set[Holder] = set()
+    over: set[Holder] = set()
+    for space in snapshot.actions.namespaces():
+        for one in snapshot.actions.open_permits(space):
+            if is_afar(one.connection) and now >= one.until:
+                doubted.add((space, one.connection))
+                if now >= due_of(one.until):
+                    over.add((space, one.connection))
+    over |= {
+        (one.question.namespace, one.waiter.connection)
+        for one in snapshot.approvals.open_approvals()
+        if is_afar(one.waiter.connection) and now >= one.waiter.until
+    }
+    return frozenset(doubted), frozenset(over)

@@ -93,6 +93,8 @@ class Call:
     """What was seen for it, once it was given back unseen."""
     read: tuple[str, ...] | None = None
     """The actions that its gateway read by; None where it was not told to, none where there is no gateway."""
+    token: str = ""
+    """The token that was shown for it over a network; empty where a gateway brings it."""
 
 
 @quick

@@ -1,8 +1,8 @@
 """Settling a group of evaluated calls in one transaction: locked, judged by what is locked, written.
 
 1. Locks are taken in one order, whoever takes them (design 4.8): kill switch, bundle, agents, tools, tasks,
-   remainders, presentations, acts, issuers where policy read of evidence, then plans, then questions, then
-   people.
+   remainders, presentations, acts, issuers where policy read of evidence, tokens that were shown, with their
+   keys, then plans, then questions, then people.
 2. A person's narrower action is settled here like any call: there is no other place where one is decided.
 """
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.clock import Instant
 from taskbound.core.decision import Evaluated, Holding, Locked, presentation_names, settle
 from taskbound.flows.approval import as_held, look_at_holds
+from taskbound.flows.decision.tokens import bar_tokens
 from taskbound.flows.decision.writing import write_settlement
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ def settle_group(
 ) -> Settlement:
     """An answer for each of these calls of one namespace, written with its record."""
     locked = lock_group(tx, namespace, [one.proposal for one in group], means.policy, views.doubts)
-    proposals = as_held(tx, namespace, [one.proposal for one in group])
     now = means.clock.now()
+    proposals = as_held(tx, namespace, bar_tokens(tx, namespace, group, now))
     holds = look_at_holds(tx, means, proposals, locked.bundle, views.doubts.lost(), now)
     if holds is not None:
         locked = replace(locked, places=holds.places)

@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -39,7 +38,7 @@ from taskbound.core.token import (
     parse_life,
     require_bound,
 )
-from taskbound.flows.token.orders import BadContentDigestError, Issued
+from taskbound.flows.token.orders import Issued, parse_content_digest
 from taskbound.flows.token.revoking import revoke_rows
 from taskbound.flows.token.standing import OPEN, action_ground
 from taskbound.flows.token.writing import Draft, write_token
@@ -63,7 +62,6 @@ if TYPE_CHECKING:
 __all__ = ["Tokens"]
 
 _TRIES: Final = 8
-_SHA256: Final = re.compile(r"sha-256=:[A-Za-z0-9+/]{43}=:", re.ASCII)
 
 
 class Tokens:
@@ -138,8 +136,7 @@ class Tokens:
             UnavailableError: It can't be written, or not signed now.
         """
         life = parse_life(order.life, TokenForm.TRANSACTION)
-        if order.content and _SHA256.fullmatch(order.content) is None:
-            raise BadContentDigestError("the digest of the content can't be read", where="content_digest")
+        parse_content_digest(order.content)
 
         def draft(snapshot: Snapshot) -> Draft:
             token, version, deadline = self._of_task(snapshot, order.namespace, order.task, order.agent)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import MalformedError
 from taskbound.core.token import NEVER
@@ -21,7 +22,10 @@ __all__ = [
     "PersonTokenOrder",
     "TaskTokenOrder",
     "TransactionTokenOrder",
+    "parse_content_digest",
 ]
+
+_SHA256: Final = re.compile(r"sha-256=:[A-Za-z0-9+/]{43}=:", re.ASCII)
 
 
 class BadContentDigestError(MalformedError):
@@ -29,6 +33,17 @@ class BadContentDigestError(MalformedError):
 
     code = "bad-content-digest"
     remedy = "send `sha-256=:…:` as in `Content-Digest` (RFC 9530)"
+
+
+def parse_content_digest(text: str) -> str:
+    """The digest of a request's content (RFC 9530); empty for none.
+
+    Raises:
+        BadContentDigestError: It can't be read.
+    """
+    if text and _SHA256.fullmatch(text) is None:
+        raise BadContentDigestError("the digest of the content can't be read", where="content_digest")
+    return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from taskbound.core.clock import Instant
     from taskbound.core.token import IssuingKey, Token, TokenKeyState
@@ -49,6 +49,9 @@ class TokenWrites(TokenReads, Protocol):
 
         MUST be one conditional statement for each: the first revocation stands, with its words.
         """
+
+    def lock_tokens(self, namespace: str, tokens: Collection[str]) -> Mapping[str, Token]:
+        """By id: those of these that exist, whatever they are worth, locked against change."""
 
     def lock_keys(self, *, moves: bool = False) -> tuple[IssuingKey, ...]:
         """As `all_keys`, locked until the end of the transaction; `moves` for who changes one."""

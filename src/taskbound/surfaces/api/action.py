@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from taskbound.core.approval.answer import parse_reading
-from taskbound.core.decision import Hold, Narrowed, Permit, Refuse, Repeated, Settled, Waiting
+from taskbound.core.audit import ActionRefusedMalformed
+from taskbound.core.decision import (
+    Hold,
+    Narrowed,
+    Permit,
+    Refuse,
+    Repeated,
+    Settled,
+    TooManyRefusalsError,
+    Waiting,
+)
 from taskbound.flows.action import Release, Report, Withhold, explain, reconcile
 from taskbound.flows.action.explain import UnknownActionError
 from taskbound.flows.approval.look.looking import Unseen
@@ -39,9 +49,11 @@ if TYPE_CHECKING:
 __all__ = [
     "decide",
     "explain_action",
+    "have_decided",
     "list_actions",
     "malformed",
     "outcome",
+    "reasons_of",
     "reconcile_action",
     "show_action",
 ]
@@ -70,10 +82,10 @@ def decide(daemon: Daemon, connection: Connection, ask: wire.Decide, reply: Repl
             case Unseen():
                 return _read_first(found)
 
-    _decide(daemon, Asked(connection=connection, ask=ask), reply.after(answer), reply.fail)
+    have_decided(daemon, Asked(connection=connection, ask=ask), reply.after(answer), reply.fail)
 
 
-def _decide(
+def have_decided(
     daemon: Daemon,
     asked: Asked,
     answer: Callable[[Decided | Unseen], None],
@@ -88,10 +100,12 @@ def _decide(
     """
 
     def see(sight: Sight, until: float) -> None:
-        if daemon.connections.of_name(asked.connection.name) is not asked.connection:
+        connection = asked.connection
+        if not connection.token and daemon.connections.of_name(connection.name) is not connection:
             return  # whoever asked is gone, and a permit would be nobody's
         try:
-            _decide(daemon, replace(asked, sight=sight, rounds=asked.rounds + 1, until=until), answer, fail)
+            again = replace(asked, sight=sight, rounds=asked.rounds + 1, until=until)
+            have_decided(daemon, again, answer, fail)
         except OverloadedError as error:
             fail(error)
 
@@ -145,17 +159,18 @@ def _held(action: str, task: str, hold: Hold) -> wire.Refused:
         code="held",
         instead=f"a person has to lift this first ({', '.join(hold.lifters)}): tell them, and call again with"
         " exactly the same arguments once they have",
-        reasons=_reasons(hold.reasons),
+        reasons=reasons_of(hold.reasons),
     )
 
 
 def _refused(action: str, task: str, refuse: Refuse) -> wire.Refused:
     return wire.Refused(
-        action=action, task=task, code=refuse.code, instead=refuse.instead, reasons=_reasons(refuse.reasons)
+        action=action, task=task, code=refuse.code, instead=refuse.instead, reasons=reasons_of(refuse.reasons)
     )
 
 
-def _reasons(some: tuple[Reason, ...]) -> tuple[wire.Reason, ...]:
+def reasons_of(some: tuple[Reason, ...]) -> tuple[wire.Reason, ...]:
+    """The reasons of a decision, as messages have them."""
     return tuple(wire.Reason(code=one.code, text=one.text, detail=one.detail) for one in some)
 
 
@@ -206,8 +221,30 @@ def _released(answer: Release | Withhold) -> Answer:
 
 async def malformed(daemon: Daemon, connection: Connection, ask: wire.Malformed) -> Answer:
     """One record of bytes that could not be read."""
-    await daemon.first(lambda: daemon.record_malformed(connection, ask))
+    await daemon.first(lambda: _record_malformed(daemon, connection, ask))
     return Done()
+
+
+def _record_malformed(daemon: Daemon, connection: Connection, ask: wire.Malformed) -> None:
+    """One record of it, in the worker's thread; of an agent without an allowance they are counted."""
+    try:
+        daemon.refusals.require(connection.namespace, connection.agent, code=ask.code)
+    except TooManyRefusalsError:
+        return
+    daemon.refusals.take(connection.namespace, connection.agent)
+    event = ActionRefusedMalformed(
+        code=ask.code,
+        connection=connection.name,
+        agent=connection.agent,
+        size=ask.size,
+        digest=ask.sha256,
+        tool=ask.tool,
+        task=connection.task or connection.seat,
+    )
+    means = daemon.means
+    means.store.write(
+        lambda tx: tx.audit.append(connection.namespace, means.writer, [event], means.clock.now())
+    )
 
 
 async def list_actions(daemon: Daemon, connection: Connection, ask: wire.ListActions) -> Answer:

@@ -4,9 +4,10 @@
    right before the work takes effect: between the two it may have waited, and rules and facts may be others.
 2. A refusal of what would have changed something leaves one record, as far as the principal's quota goes. An
    agent that asks in a person's name (an exchange that starts a task) takes it from its own.
-3. What gateways and the egress ask for all the time is answered from memory. Such an answer depends on the
-   principal, the operation and what is in force, and is kept under all three; what is in force is known anew
-   after each change by this daemon, and after a second where another one may have changed it.
+3. What gateways, the egress and agents with tokens ask for all the time is answered from memory. Such an
+   answer depends on the principal, how it was proven, the operation and what is in force, and is kept under
+   all four; what is in force is known anew after each change by this daemon, and after a second where another
+   one may have changed it.
 4. A gateway acts for its agent, an egress and an API are services, everybody else a person: the one whose
    account it is, or `uid:N`. Whether an account may speak at all is said elsewhere, and stays said.
 5. What takes long beside the loop (a bundle that is looked at, actions that are replayed) never keeps an
@@ -28,7 +29,7 @@ from taskbound.core.identity.proof import Principal, PrincipalKind
 from taskbound.core.policy.operation import Allowed, Barred, OperationForbiddenError
 from taskbound.core.policy.operations import OPERATIONS
 from taskbound.flows.decision.refusals import PERSON
-from taskbound.flows.policy.operations import Asked, authorize, conclude_standing, forbidden
+from taskbound.flows.policy.operations import Asked, authorize, conclude_standing, forbidden, proof_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,7 +96,7 @@ class Authority:
         self._daemon = daemon
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="authority")  # 5
         self._forces: dict[str, tuple[InForce, int, float]] = {}
-        self._standing: dict[tuple[InForce, str, PrincipalKind, str, str], OperationVerdict] = {}
+        self._standing: dict[tuple[InForce, str, PrincipalKind, str, str, str], OperationVerdict] = {}
 
     async def authorize(self, principal: Principal, operation: str, message: object) -> None:
         """Go on only when the rules in force let this principal ask for this; what follows is held to it too.
@@ -127,7 +128,7 @@ class Authority:
             OperationForbiddenError: They do not.
             UnavailableError: The store can't tell.
         """
-        if operation.is_standing and connection.role in _KINDS:
+        if operation.is_standing and (connection.role in _KINDS or connection.token):
             match self.standing(connection, operation):
                 case Allowed():
                     return
@@ -141,7 +142,8 @@ class Authority:
         namespace = connection.namespace
         force = self._force(namespace)
         principal = self.principal_of(connection)
-        key = (force, namespace, principal.kind, principal.name, operation.name)
+        kind = proof_kind(principal.proof)
+        key = (force, namespace, principal.kind, principal.name, operation.name, kind)
         known = self._standing.get(key)
         if known is None:
             known = conclude_standing(self._daemon.means, principal, operation, force)

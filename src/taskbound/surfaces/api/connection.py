@@ -15,6 +15,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import UnavailableError
+from taskbound.core.identity.proof import TokenProof
 from taskbound.core.task import TaskEndedError
 from taskbound.flows.decision.doubts import HOLDER
 from taskbound.surfaces.api.egress_left import EgressTokens
@@ -59,16 +60,29 @@ class Connection:
     """Who asks over a network, as they were proven; none for who is known by account and process."""
     binding: Binding | None = None
     """The key that its one request was made with, where that is a form of OAuth."""
+    key: str = ""
+    """The `Idempotency-Key` of its one request."""
     client: bool = False
     """Whether that form is what proved the principal, and no token."""
     seat: str = ""
-    """The task of its bearer, which it belongs to for good; empty without one."""
+    """The task of its bearer or of the token that was shown, which it belongs to for good; empty without."""
     digest: str = ""
     """What is known of the bearer."""
     task: str = ""
     """The task that it belongs to; empty before the first call and after the end."""
     ended: str = ""
     """Words on how its task ended, until a refusal has told them."""
+
+    @property
+    def proof(self) -> str:
+        """What is known of who is at the other end, in the words of records."""
+        return self.peer.proof.words if self.principal is None else self.principal.proof.words
+
+    @property
+    def token(self) -> str:
+        """The token of a task that was shown over a network; empty where none was."""
+        proof = None if self.principal is None else self.principal.proof
+        return proof.token if isinstance(proof, TokenProof) and proof.task else ""
 
     def leave(self, task: str, words: str) -> None:
         """The task ended: the next call is told so (rule 2)."""

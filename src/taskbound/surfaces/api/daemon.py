@@ -8,8 +8,6 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from taskbound.core.audit import ActionRefusedMalformed
-from taskbound.core.decision import TooManyRefusalsError
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity import UnprovenError
 from taskbound.core.quick import quick
@@ -58,7 +56,7 @@ if TYPE_CHECKING:
     from taskbound.ports.task import Run
     from taskbound.ports.token import TokenSigner
     from taskbound.surfaces.api.connection import Connection
-    from taskbound.wire.action import Decide, Malformed
+    from taskbound.wire.action import Decide
 
 __all__ = ["Asked", "Daemon", "NotOutsideError", "Place"]
 
@@ -146,7 +144,7 @@ class Daemon:
             self.worker, self.turns.record, small=_is_small_report
         )
         self.calls: Lane[Asked, Answer | Unseen] = Lane(self.worker, self._decide, small=_is_small_call)
-        self.network = Network(means, self.worker, place, self.token.issuing, self.tasks)
+        self.network = Network(means, self.worker, place, self.token.issuing, self.tasks, self.views.doubts)
         self.looking = Looking(means, loop)
 
     async def first(self, work: Callable[[], T]) -> T:
@@ -283,13 +281,13 @@ class Daemon:
             ) from error
 
     def require_gateway(self, connection: Connection) -> None:
-        """Go on only for a gateway's connection.
+        """Go on only for a gateway's connection, or for a token of a task that was shown over a network.
 
         Raises:
             UnprovenError: It is another's.
         """
-        if connection.role != "gateway":
-            raise UnprovenError("only a gateway asks for actions")
+        if connection.role != "gateway" and not connection.token:
+            raise UnprovenError("only a gateway asks for actions, and an agent with a token of its task")
 
     def bind(self, connection: Connection) -> str:
         """The task that the connection belongs to, from now on if it did not before; in the worker's thread.
@@ -297,6 +295,8 @@ class Daemon:
         Raises:
             DeniedError: There is none, or the end of the last one has to be told first.
         """
+        if connection.token:
+            return connection.seat  # what it is worth is looked at where it is acted on
         if connection.task and not connection.seat:
             return connection.task
         if (ending := connection.take_ending()) is not None:
@@ -355,12 +355,15 @@ class Daemon:
         """Be present, and doubt what others left behind until their gateways are back; at the start."""
         self.strangers.attend()
         self.strangers.see(self.strangers.find(), frozenset())
+        self.network.afar.see(self.network.afar.find())
 
     async def see_strangers(self) -> None:
         """Give up what others left behind, once that was seen twice; in the loop."""
         found = await self.read(self.strangers.find)
         for holder in self.strangers.see(found, self.connections.names()):
             self._give_up(holder, "its daemon has ended, and its gateway did not come back")
+        for holder in self.network.afar.see(await self.read(self.network.afar.find)):
+            self._give_up(holder, "its agent told no outcome in time, or did not come back for it")
 
     def _give_up(self, holder: tuple[str, str], reason: str) -> None:
         """Record that what a holder held is unknown, as often as it takes: until then it is in doubt."""
@@ -400,11 +403,11 @@ class Daemon:
             return
 
     def bound_tasks(self) -> dict[str, list[str]]:
-        """By namespace: the tasks that a gateway is bound to now; in the loop."""
+        """By namespace: the tasks that a gateway is bound to now, or an agent was heard of; in the loop."""
         bound: dict[str, list[str]] = {}
-        for one in self.connections.gateways():
-            if one.task:
-                bound.setdefault(one.namespace, []).append(one.task)
+        gateways = {(one.namespace, one.task) for one in self.connections.gateways() if one.task}
+        for namespace, task in gateways | self.network.take_heard():
+            bound.setdefault(namespace, []).append(task)
         return bound
 
     def keep_watch(self, bound: dict[str, list[str]]) -> list[Moved]:
@@ -415,30 +418,6 @@ class Daemon:
     def end_orphans(self) -> list[Moved]:
         """End the tasks of runs that were killed; in the worker's thread."""
         return self.tasks.end_orphans(self.boot, is_alive)
-
-    def record_malformed(self, connection: Connection, ask: Malformed) -> None:
-        """One record of bytes that asked for an action and could not be read; in the worker's thread.
-
-        Of an agent that has used up its allowance they are counted.
-        """
-        try:
-            self.refusals.require(connection.namespace, connection.agent, code=ask.code)
-        except TooManyRefusalsError:
-            return
-        self.refusals.take(connection.namespace, connection.agent)
-        event = ActionRefusedMalformed(
-            code=ask.code,
-            connection=connection.name,
-            agent=connection.agent,
-            size=ask.size,
-            digest=ask.sha256,
-            tool=ask.tool,
-            task=connection.task,
-        )
-        means = self.means
-        means.store.write(
-            lambda tx: tx.audit.append(connection.namespace, means.writer, [event], means.clock.now())
-        )
 
     def runs(self) -> Sequence[Run]:
         """Of every namespace and of ended tasks too: a process beneath one stays the agent's own."""
@@ -478,11 +457,12 @@ class Daemon:
             key=ask.key,
             tool=ask.tool,
             arguments=bytes(ask.arguments),
-            proof=connection.peer.proof.words,
+            proof=connection.proof,
             resume=ask.resume,
             wait=ask.wait,
             sight=asked.sight,
             read=ask.read,
+            token=connection.token,
         )
 
 

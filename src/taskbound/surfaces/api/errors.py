@@ -21,7 +21,7 @@ from taskbound.core.errors import (
 from taskbound.ports.identity import IssuerUnreachableError
 from taskbound.wire.connection import Fault
 
-__all__ = ["CODES", "fault_of"]
+__all__ = ["CODES", "family_of", "fault_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +51,12 @@ _FAMILIES: Final[tuple[tuple[type[TaskboundError], str], ...]] = (
     (DeniedError, "denied"),
     (UnavailableError, "unavailable"),
 )
+
+
+def family_of(code: str) -> str:
+    """The family of an error by its code; what no error has is the word of a decision, which denies."""
+    kinds = (one for one in error_classes() if one.code == code)
+    return next((name for one in kinds for kind, name in _FAMILIES if issubclass(one, kind)), "denied")
 
 
 def fault_of(error: TaskboundError, *, operation: str = "", unproven: bool = False) -> Fault:

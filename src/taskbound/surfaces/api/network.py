@@ -14,6 +14,8 @@
 6. A token that ended while its request waited does nothing any more: it is looked at once more right before.
 7. A form of OAuth proves its client itself (`client_proof`): a token proves nobody there. Clients that people
    use are proven by nothing but what they bring (`client_grants`).
+8. An agent that shows a token of its task has a seat that belongs to that task, under a name of its own: no
+   two requests hold what one was permitted (`core.decision.holder`). It is heard of with each of them.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
+from taskbound.core.decision.holder import AFAR
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity import PeerProof, UnprovenError
 from taskbound.core.identity.errors import NoProofError
@@ -34,6 +37,7 @@ from taskbound.flows.identity import require_personal
 from taskbound.flows.token import Askings, use_claims
 from taskbound.flows.token.shown import Request, read_shown
 from taskbound.flows.token.standing import require_token_stands
+from taskbound.surfaces.api.afar import Afar
 from taskbound.surfaces.api.client_grants import ClientGrants, is_public, public_client
 from taskbound.surfaces.api.client_proof import leaf_of, prove_client, read_key, require_namespace
 from taskbound.surfaces.api.connection import Connection
@@ -48,6 +52,7 @@ from taskbound.wire.oauth import PUBLIC, AskToken, ClientForm, GiveBackToken, Sh
 if TYPE_CHECKING:
     from taskbound.core.identity.proof import Principal
     from taskbound.core.token import Claim, Use
+    from taskbound.flows.decision import Doubts
     from taskbound.flows.means import Actor, Means
     from taskbound.flows.task import Tasks
     from taskbound.flows.token import Tokens
@@ -61,7 +66,7 @@ __all__ = ["NEAR", "Network", "prove", "require_api", "shows"]
 
 NEAR: Final = frozenset(
     {
-        *("action:answer", "action:decide", "action:malformed", "action:outcome", "action:permit"),
+        *("action:answer", "action:decide", "action:outcome", "action:permit"),
         *(
             "agent:assertion",
             "approval:leave",
@@ -89,7 +94,9 @@ _NOBODY: Final = Peer(proof=PeerProof(uid=-(2**31), pid=0, started=0), ancestry=
 class Network:
     """What the daemon needs for requests of the network."""
 
-    def __init__(self, means: Means, worker: Worker, place: Place, tokens: Tokens, tasks: Tasks) -> None:
+    def __init__(
+        self, means: Means, worker: Worker, place: Place, tokens: Tokens, tasks: Tasks, doubts: Doubts
+    ) -> None:
         """Be reached under this place's name."""
         self.uid = place.owner_uid if place.api is None else place.api
         """The account that brings them (rule 1)."""
@@ -102,7 +109,16 @@ class Network:
         """Gives tokens to clients that people use."""
         self.askings = Askings(means, tasks)
         """What such clients ask for, and what people answer; what writes is done in the worker's thread."""
+        self.afar = Afar(means, doubts)
+        """Looks after agents that were permitted something over the network."""
+        self.heard: set[tuple[str, str]] = set()
+        """(namespace, task) of every token of a task that was shown since it was last asked (rule 8)."""
         self._means = means
+
+    def take_heard(self) -> frozenset[tuple[str, str]]:
+        """The tasks whose agents were heard of since the last time; in the loop."""
+        heard, self.heard = frozenset(self.heard), set()
+        return heard
 
     def require_person(self, principal: Principal) -> Actor:
         """Who has shown a person's token, which holds now as well: right before what it does (rule 6).
@@ -170,7 +186,12 @@ async def _seat(daemon: Daemon, connection: Connection, shown: Shown | None) -> 
     found = await daemon.read(read)
     if found.claim is not None:
         require_first(await network.claims.put(found.claim), ClaimKind.DPOP)
-    return _seat_of(connection, found.verified.principal)
+    principal = found.verified.principal
+    proof = principal.proof
+    if isinstance(proof, TokenProof) and proof.task:
+        network.heard.add((principal.namespace, proof.task))
+        return _seat_of_task(daemon, principal, proof.task)
+    return _seat_of(connection, principal)
 
 
 async def _client(
@@ -217,6 +238,20 @@ def _seat_of(connection: Connection, principal: Principal) -> Connection:
         peer=_NOBODY,
         push=_unheard,
         principal=principal,
+    )
+
+
+def _seat_of_task(daemon: Daemon, principal: Principal, task: str) -> Connection:
+    """The seat of an agent that shows a token of its task: what holds what it is permitted (rule 8)."""
+    return Connection(
+        name=daemon.means.chance.name(AFAR),
+        role="network",
+        namespace=principal.namespace,
+        agent=principal.name,
+        peer=_NOBODY,
+        push=_unheard,
+        principal=principal,
+        seat=task,
     )
 
 

@@ -6,8 +6,9 @@
    to each other.
    *Giver*: also the account that owns the data directory (`Daemon.require_giver`).
    *Looker*: a gateway, or a person from outside any gateway or run: who started a server and saw its list.
-3. *Gateway* operations refuse every other connection, *egress* operations too; *read* operations give to any
-   account that has a person, or owns the data directory.
+3. *Gateway* operations refuse every other connection, but for those that an agent asks for over a network
+   with a token of its task (`acting`); *egress* operations too; *read* operations give to any account that
+   has a person, or owns the data directory.
 4. The rules in force are asked of every one of them too (`surfaces.api.authority`), by its name without
    `api:`; `core.policy.operations` has what they are told of it.
 """
@@ -21,6 +22,7 @@ from taskbound.core.policy.operation import Operation as PolicyOperation
 from taskbound.core.policy.operation import Right
 from taskbound.core.policy.operations import OPERATIONS as NAMED
 from taskbound.surfaces.api import (
+    acting,
     action,
     agent_key,
     amendment,
@@ -110,13 +112,16 @@ _P, _R, _G, _O = Right.PERSON, Right.READ, Right.GATEWAY, Right.GIVER
 
 OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_egress.ShowAnswer: _operation("api:action:answer", Right.EGRESS, egress.show_answer),
+    wire_action.AskAction: _operation("api:action:ask", _G, acting.ask_action),
     wire_action.Decide: _handed("api:action:decide", _G, action.decide),
     wire_action.ExplainAction: _operation("api:action:explain", _R, action.explain_action),
+    wire_action.FollowAction: _operation("api:action:follow", _G, acting.follow_action),
     wire_action.ListActions: _operation("api:action:list", _R, action.list_actions),
     wire_action.Malformed: _operation("api:action:malformed", _G, action.malformed),
     wire_action.Outcome: _handed("api:action:outcome", _G, action.outcome),
     wire_egress.ShowPermit: _operation("api:action:permit", Right.EGRESS, egress.show_permit),
     wire_action.ReconcileAction: _operation("api:action:reconcile", _P, action.reconcile_action),
+    wire_action.ReportAction: _operation("api:action:report", _G, acting.report_action),
     wire_action.ShowAction: _operation("api:action:show", _R, action.show_action),
     wire_identity.AcknowledgeMonitor: _operation("api:agent:acknowledge", _P, identity.acknowledge_monitor),
     wire_identity.ActivateAgent: _operation("api:agent:activate", _P, identity.activate_agent),

@@ -11,6 +11,7 @@
    many connections at most, so that it leaves room for those of others.
 7. What came over the network is asked in the name of whoever it shows, and never in its process's.
 8. Every operation is authorized by the rules in force before its work, and by nothing but them and its flow.
+9. The key of a request for an action is the action's: whether it came before is decided where it is.
 """
 
 from __future__ import annotations
@@ -157,6 +158,9 @@ class SocketServer(asyncio.Protocol):
         self._require(operation, seat)
         key = said.shown.key if said.shown is not None else ""
         work = partial(self._work, operation, seat, said.ask)
+        if operation.right is Right.GATEWAY:
+            seat.key = key
+            return await work()  # 9
         return await once(self._daemon, seat, key, said.ask, work)
 
     async def _work(self, operation: Operation, connection: Connection, ask: Ask) -> Answer:

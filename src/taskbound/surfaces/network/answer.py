@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from taskbound.core.errors import TaskboundError
     from taskbound.surfaces.http.reply import Carrier
     from taskbound.surfaces.network.head import Head
+    from taskbound.surfaces.network.problem import Refusal
     from taskbound.wire.connection import Fault
 
 __all__ = ["JSON", "Reply"]
@@ -82,5 +83,8 @@ class Reply(http.Reply):
         """Answer with a problem, under the status that it has."""
         if self._over:
             return
-        refusal = problem_of(error, self._metadata)
+        self.tell(problem_of(error, self._metadata))
+
+    def tell(self, refusal: Refusal) -> None:
+        """Answer with this problem."""
         self.give(refusal.body, kind=_PROBLEM, status=refusal.problem.status, headers=refusal.headers)

@@ -77,6 +77,8 @@ _STATUS: Final[Mapping[str, int]] = {
     "answer-unknown": 409,
     "no-proof": 401,
     "no-task": 404,
+    "not-holder": 409,
+    "too-many-refusals": 429,
 }
 _FAMILIES: Final[Mapping[str, int]] = {"malformed": 400, "denied": 403, "unavailable": 503, "unproven": 401}
 _UNFORESEEN: Final = 500

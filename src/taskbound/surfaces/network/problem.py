@@ -18,12 +18,13 @@ from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.http.errors import VerbError
 from taskbound.surfaces.network.errors import status_of
+from taskbound.wire.action import Changed, Reason
 
 if TYPE_CHECKING:
     from taskbound.core.errors import TaskboundError
     from taskbound.wire.connection import Fault
 
-__all__ = ["NO_PROOF", "Problem", "Refusal", "challenge", "problem_of"]
+__all__ = ["NO_PROOF", "Problem", "Refusal", "challenge", "problem_of", "urn_of"]
 
 NO_PROOF: Final = "no-proof"
 """The code of a request that shows nothing."""
@@ -35,7 +36,7 @@ _LATER: Final = frozenset({429, 503})
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What stands in the answer."""
+    """What stands in the answer; the members behind `where` are of a refused action alone."""
 
     type: str
     title: str
@@ -44,6 +45,16 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     code: str
     advice: str = ""
     where: str = ""
+    action: str = ""
+    task: str = ""
+    state: str = ""
+    approval: str = ""
+    reasons: tuple[Reason, ...] = ()
+    arguments: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """Of a narrower action: what may be asked for instead."""
+    changed: tuple[Changed, ...] = ()
+    answer: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """Of a repeated one: the result that was told before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +68,11 @@ class Refusal:
     def body(self) -> bytes:
         """The problem as JSON."""
         return msgspec.json.encode(self.problem)
+
+
+def urn_of(code: str) -> str:
+    """The type of a problem with this code (rule 1)."""
+    return f"{_URN}{code}"
 
 
 def problem_of(error: TaskboundError | Fault, metadata: str) -> Refusal:
@@ -81,7 +97,7 @@ def problem_of(error: TaskboundError | Fault, metadata: str) -> Refusal:
         headers.append(("Retry-After", _AGAIN))
     return Refusal(
         problem=Problem(
-            type=f"{_URN}{error.code}",
+            type=urn_of(error.code),
             title=error.code.replace("-", " ").capitalize(),
             status=status,
             detail=error.message,

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from taskbound.wire.frame import Message
 
-__all__ = ["LEFT_OUT", "OAUTH", "PAGED", "ROUTES", "Found", "Route", "find", "messages"]
+__all__ = ["BESIDE", "LEFT_OUT", "OAUTH", "PAGED", "ROUTES", "Found", "Route", "find", "messages"]
 
 _VARIABLE: Final = re.compile(r"\{([a-z_]+)\}")
 
@@ -183,6 +183,9 @@ ROUTES: Final = (
     _of("PUT", "tools/{name}/approvers", "tool:answering", Done),
     # --- action, policy, approval ---
     _of("GET", "actions", "action:list", action.ActionRows),
+    _of("POST", "actions", "action:ask", action.ActionPermitted),
+    _of("POST", "actions/{action}/outcome", "action:report", action.OutcomeTaken),
+    _of("GET", "actions/{action}/state", "action:follow", action.ActionState),
     _of("GET", "actions/{action}", "action:show", action.ActionDetail),
     _of("GET", "actions/{action}/explanation", "action:explain", action.ActionDetail, _LONG),
     _of("POST", "actions/{action}/reconcile", "action:reconcile", Done),
@@ -222,7 +225,6 @@ _PAGE: Final = "opens a page of this machine's loopback, for a browser that runs
 LEFT_OUT: Final[Mapping[str, str]] = {
     "action:answer": _EGRESS,
     "action:decide": _GATEWAY,
-    "action:malformed": _GATEWAY,
     "action:outcome": _GATEWAY,
     "action:permit": _EGRESS,
     "agent:assertion": "for a process beneath the run of a task, which the kernel alone can name",
@@ -260,6 +262,10 @@ OAUTH: Final[Mapping[str, str]] = {
     "token:status-list": "/oauth/status/{number}",
 }
 """Operations that endpoints of OAuth ask, in its forms and not in ours: no route of this table."""
+
+
+BESIDE: Final[Mapping[str, str]] = {"action:malformed": "/v1/actions"}
+"""What the process asks of the daemon beside a route's operation, of a request that can't be read."""
 
 
 PAGED: Final[Mapping[str, str]] = {

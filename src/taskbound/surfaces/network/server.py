@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
-from taskbound.core.errors import TaskboundError
+from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.core.identity.answered import BadRequestKeyError
 from taskbound.core.identity.errors import NoProofError
-from taskbound.sdk.client import DaemonLostError
-from taskbound.surfaces.network import oauth
+from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
+from taskbound.surfaces.network import acting, oauth
 from taskbound.surfaces.network.answer import Reply
 from taskbound.surfaces.network.asking import read_ask
 from taskbound.surfaces.network.consent.serving import FILES, ConsentPages, label_of
@@ -34,7 +34,7 @@ from taskbound.surfaces.network.head import Known, read_head
 from taskbound.surfaces.network.metrics import KIND, Metrics
 from taskbound.surfaces.network.openapi import describe
 from taskbound.surfaces.network.routes import PAGED
-from taskbound.wire.action import ActionRows
+from taskbound.wire.action import ActionRows, NotPermitted
 from taskbound.wire.approval import ApprovalRows
 from taskbound.wire.authorization import AdmissionRows
 from taskbound.wire.connection import Done, Fault, Ping, Status, StatusReport
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.network.link import Link
     from taskbound.surfaces.network.rate import Rates
     from taskbound.surfaces.network.routes import Found, Route
+    from taskbound.wire.envelope import Ask
 
     Connection: TypeAlias = HttpConnection[Head, Reply]
 
@@ -202,15 +203,32 @@ class Server:
         query, paged = dict(head.query), found.route.operation in PAGED
         if paged:
             query = self._from_cursor(found.route.path, query)
-        ask = read_ask(found, query, body)
-        answer = await self._plugs.link.ask(ask, self._shown(head, reply), patience=found.route.patience)
+        shown = self._shown(head, reply)
+        if found.route.operation == "action:ask":
+            ask = await self._action(found, query, body, shown)
+        else:
+            ask = read_ask(found, query, body)
+        answer = await self._plugs.link.ask(ask, shown, patience=found.route.patience)
         if isinstance(answer, Fault):
             reply.refuse(answer)
+            return
+        if isinstance(answer, NotPermitted):
+            reply.tell(acting.refusal_of(answer))
             return
         told = msgspec.json.encode(answer)
         if isinstance(answer, _Rows):
             told = self._with_cursor(found.route, query, answer, told)
         reply.give(told)
+
+    async def _action(self, found: Found, query: Mapping[str, str], body: bytes, shown: Shown) -> Ask:
+        """What a request for an action asks; of one that can't be read the daemon is told."""
+        try:
+            return acting.read_action(found, query, body)
+        except MalformedError as error:
+            answer = await self._plugs.link.ask(acting.unread(error, body), shown, patience=_SIGNS)
+            if isinstance(answer, Fault):
+                raise RefusedByDaemonError(answer) from error
+            raise
 
     def _shown(self, head: Head, reply: Reply, *, key: str | None = None) -> Shown:
         return Shown(

@@ -170,4 +170,5 @@ def _permit(action: StoredAction) -> OpenPermit:
         connection=action.connection,
         charges=action.charges,
         scope=action.scope,
+        until=action.until,
     )

@@ -111,7 +111,7 @@ _BY_KEY: Final = """
 """
 _LOCK_PERMITS: Final = """
     SELECT a.* FROM unnest($2::text[]) AS asked (id) CROSS JOIN LATERAL (
-        SELECT id, task, root, act_key, state, connection, charges, scope FROM actions
+        SELECT id, task, root, act_key, state, connection, charges, scope, until FROM actions
         WHERE namespace = $1 AND id = asked.id FOR NO KEY UPDATE
     ) AS a
 """

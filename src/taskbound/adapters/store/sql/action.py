@@ -75,7 +75,9 @@ _BY_KEY: Final = """
     CROSS JOIN actions a ON a.namespace = ?1 AND a.task = asked.value ->> 0
         AND a.idempotency = asked.value ->> 1 AND a.decision = 'permit' AND a.idempotency <> ''
 """
-_PERMIT: Final = "SELECT a.id, a.task, a.root, a.act_key, a.state, a.connection, a.charges, a.scope FROM"
+_PERMIT: Final = (
+    "SELECT a.id, a.task, a.root, a.act_key, a.state, a.connection, a.charges, a.scope, a.until FROM"
+)
 _ONE_PERMIT: Final = f"{_PERMIT} actions a WHERE a.namespace = ? AND a.id = ?"
 _PERMITS: Final = f"""
     {_PERMIT} json_each(?2) AS asked CROSS JOIN actions a ON a.namespace = ?1 AND a.id = asked.value
@@ -380,6 +382,7 @@ def read_permit(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
     connection: str,
     charges: str,
     scope: str,
+    until: int,
 ) -> OpenPermit:
     """What an outcome needs of an action, from its columns."""
     return OpenPermit(
@@ -391,6 +394,7 @@ def read_permit(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
         connection=connection,
         charges=_CHARGES.decode(charges),
         scope=scope,
+        until=Instant(until),
     )
 
 

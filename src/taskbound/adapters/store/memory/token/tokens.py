@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from taskbound.core.token import NEVER, TokenForm, TokenKeyState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from taskbound.adapters.store.memory.rows import Tables
     from taskbound.core.clock import Instant
@@ -86,6 +86,11 @@ class MemoryTokens:
                 rows.put((namespace, one), replace(row, revoked=at, why=why))
                 revoked.append(one)
         return tuple(revoked)
+
+    def lock_tokens(self, namespace: str, tokens: Collection[str]) -> Mapping[str, Token]:
+        """By id: those of these that exist; one transaction is after the other."""
+        found = {name: self.token(namespace, name) for name in tokens}
+        return {name: one for name, one in found.items() if one is not None}
 
     def lock_keys(self, *, moves: bool = False) -> tuple[IssuingKey, ...]:  # noqa: ARG002 - one lock
         """Every key; one transaction is after the other."""

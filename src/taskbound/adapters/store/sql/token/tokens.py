@@ -10,24 +10,28 @@ from taskbound.core.identity.proof import Binding, BindingKind
 from taskbound.core.token import IssuingKey, Token, TokenForm, TokenKeyState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from taskbound.adapters.store.sql.rows.link import Link
 
-__all__ = ["KEYS", "SqlTokens", "read_key"]
+__all__ = ["COLUMNS", "KEYS", "SqlTokens", "read_key", "read_token"]
 
-_COLUMNS: Final = (
+COLUMNS: Final = (
     "namespace, id, form, issuer, subject, actors, audience, bound_by, thumbprint, issued, expires, kid,"
     " task, agent, parent, action, content, acr, authenticated, list, place, digest, record, revoked, why,"
     " may_act"
 )
-_ONE: Final = f"SELECT {_COLUMNS} FROM tokens WHERE namespace = ? AND id = ?"  # noqa: S608 - our own words
+_ONE: Final = f"SELECT {COLUMNS} FROM tokens WHERE namespace = ? AND id = ?"  # noqa: S608 - our own words
+_THESE: Final = (
+    f"SELECT {COLUMNS} FROM tokens WHERE namespace = ?1"  # noqa: S608 - our own words
+    " AND id IN (SELECT value FROM json_each(?2))"
+)
 _SOME: Final = (
-    f"SELECT {_COLUMNS} FROM tokens WHERE namespace = ?1 AND (?2 = '' OR task = ?2)"  # noqa: S608 - our own words
+    f"SELECT {COLUMNS} FROM tokens WHERE namespace = ?1 AND (?2 = '' OR task = ?2)"  # noqa: S608 - our own words
     " AND (?3 = '' OR agent = ?3) AND (?4 = '' OR id < ?4) ORDER BY id DESC LIMIT ?5"
 )
-_LISTED: Final = f"SELECT {_COLUMNS} FROM tokens WHERE list = ? AND list > 0 AND expires > ? ORDER BY place"  # noqa: S608 - our own words
-_INSERT: Final = f"INSERT INTO tokens ({_COLUMNS}) VALUES ({', '.join('?' * 26)})"  # noqa: S608 - our own words
+_LISTED: Final = f"SELECT {COLUMNS} FROM tokens WHERE list = ? AND list > 0 AND expires > ? ORDER BY place"  # noqa: S608 - our own words
+_INSERT: Final = f"INSERT INTO tokens ({COLUMNS}) VALUES ({', '.join('?' * 26)})"  # noqa: S608 - our own words
 _REVOKE: Final = "UPDATE tokens SET revoked = ?, why = ? WHERE namespace = ? AND id = ? AND revoked = 0"
 KEYS: Final = "SELECT kid, public, state, made, used, retired, revoked, why FROM token_keys"
 _KEY: Final = f"{KEYS} WHERE kid = ?"
@@ -52,17 +56,17 @@ class SqlTokens:
 
     def token(self, namespace: str, token: str) -> Token | None:
         """The token of this id."""
-        return self._link.one(_token, _ONE, (namespace, token))
+        return self._link.one(read_token, _ONE, (namespace, token))
 
     def tokens(
         self, namespace: str, *, task: str = "", agent: str = "", limit: int = 50, before: str = ""
     ) -> tuple[Token, ...]:
         """Tokens, newest first."""
-        return self._link.all(_token, _SOME, (namespace, task, agent, before, limit))
+        return self._link.all(read_token, _SOME, (namespace, task, agent, before, limit))
 
     def listed(self, number: int, now: Instant) -> tuple[Token, ...]:
         """The tokens of this status list that have not ended, by their places."""
-        return self._link.all(_token, _LISTED, (number, now))
+        return self._link.all(read_token, _LISTED, (number, now))
 
     def key(self, kid: str) -> IssuingKey | None:
         """The key of this name."""
@@ -113,6 +117,15 @@ class SqlTokens:
             one for one in sorted(set(tokens)) if self._link.change(_REVOKE, (at, why, namespace, one)) == 1
         )
 
+    def lock_tokens(self, namespace: str, tokens: Collection[str]) -> Mapping[str, Token]:
+        """By id: those of these that exist; the transaction holds the one lock there is."""
+        if len(tokens) == 1:
+            (name,) = tokens
+            one = self.token(namespace, name)
+            return {} if one is None else {name: one}
+        found = self._link.all(read_token, _THESE, (namespace, json_texts(sorted(tokens))))
+        return {one.id: one for one in found}
+
     def lock_keys(self, *, moves: bool = False) -> tuple[IssuingKey, ...]:  # noqa: ARG002 - one lock
         """Every key; the transaction holds the one lock there is."""
         return self.all_keys()
@@ -126,7 +139,7 @@ class SqlTokens:
             self._link.conflict(f"the key `{key.kid}`")
 
 
-def _token(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
+def read_token(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
     namespace: str,
     name: str,
     form: str,
@@ -154,6 +167,7 @@ def _token(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
     why: str,
     may_act: str,
 ) -> Token:
+    """The token of a row."""
     return Token(
         namespace=namespace,
         id=name,

@@ -1,0 +1,31 @@
+"""Who holds a permit, or waits for people: a gateway's connection, or one request of an agent that is afar.
+
+1. A gateway's connection is there or lost, and what it holds is in doubt from the moment of its loss.
+2. Of an agent that asked over a network nobody knows whether it is there. What holds its permit is the one
+   request that was answered with it, under a name that no other request has. Until the permit ends the agent
+   is taken to be at work; from then on the act is in doubt; when the outcome is overdue it is unknown.
+3. A question that came of such a request is open as long as the agent comes back for it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from taskbound.core.clock import Instant, minutes
+
+__all__ = ["AFAR", "due_of", "is_afar"]
+
+AFAR: Final = "net"
+"""What the names of such requests begin with."""
+_OUTCOME: Final = minutes(10)
+"""From the end of a permit until its outcome is overdue: what takes longer than that ends unknown."""
+
+
+def is_afar(holder: str) -> bool:
+    """Whether this is a request that came over a network (rule 2)."""
+    return holder.startswith(f"{AFAR}_")
+
+
+def due_of(until: Instant) -> Instant:
+    """When the outcome of a permit that ends then is overdue."""
+    return Instant(until + _OUTCOME)

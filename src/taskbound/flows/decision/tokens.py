@@ -1,0 +1,78 @@
+"""Whether a token that an agent showed afar is still worth something, in the transaction that acts on it.
+
+1. It was looked at when it was shown, and is looked at again here, locked: a revocation of the token, of its
+   key or of what let its client in that commits first wins. What else it rests on (its task, its agent, the
+   switch) whoever acts has locked and judges anyway.
+2. A token of another task or agent than is acted for is worth nothing, whoever says that it was shown.
+3. Keys are locked before tokens, as whoever revokes a key does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from taskbound.core.decision import refusal
+from taskbound.core.errors import DeniedError
+from taskbound.core.token import UnknownTokenError, require_not_revoked, require_standing
+from taskbound.core.token.authorization.admission import is_admission, require_standing_admission
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from taskbound.core.clock import Instant
+    from taskbound.core.decision import Proposal
+    from taskbound.core.token import Token
+    from taskbound.flows.decision.writing import Pending
+    from taskbound.ports.store import Transaction
+
+__all__ = ["bar_tokens", "ended_tokens"]
+
+
+def ended_tokens(
+    tx: Transaction, namespace: str, tokens: Collection[str], now: Instant
+) -> tuple[Mapping[str, Token], Mapping[str, DeniedError]]:
+    """Those of these tokens that exist, and why some of them are worth nothing any more (rule 1)."""
+    if not tokens:
+        return {}, {}
+    keys = {one.kid: one for one in tx.tokens.lock_keys()}  # 3
+    found = tx.tokens.lock_tokens(namespace, tokens)
+    ended: dict[str, DeniedError] = {}
+    for name in tokens:
+        try:
+            row = found.get(name)
+            if row is None:
+                raise UnknownTokenError("nobody here issued that token")
+            require_standing(row, now)
+            require_not_revoked(keys.get(row.key))
+            if is_admission(row.parent):
+                require_standing_admission(tx.authorizations.admission(namespace, row.parent), now)
+        except DeniedError as error:
+            ended[name] = error
+    return found, ended
+
+
+def bar_tokens(tx: Transaction, namespace: str, group: Sequence[Pending], now: Instant) -> list[Proposal]:
+    """The proposals of these calls; that of a call whose token is worth nothing any more is refused."""
+    tokens = {one.call.token for one in group if one.call.token}
+    if not tokens:
+        return [one.proposal for one in group]
+    found, ended = ended_tokens(tx, namespace, tokens, now)
+    proposals: list[Proposal] = []
+    for one in group:
+        error = _why_not(one, found, ended)
+        proposals.append(
+            one.proposal if error is None else replace(one.proposal, verdict=refusal(error), resume="")
+        )
+    return proposals
+
+
+def _why_not(
+    one: Pending, found: Mapping[str, Token], ended: Mapping[str, DeniedError]
+) -> DeniedError | None:
+    if not one.call.token:
+        return None
+    row = found.get(one.call.token)
+    if row is not None and (row.task, row.agent) != (one.call.task, one.call.agent):
+        return UnknownTokenError("the token is another task's")  # 2
+    return ended.get(one.call.token)

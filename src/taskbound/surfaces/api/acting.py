@@ -1,0 +1,314 @@
+"""Operations on actions for agents that are afar: ask, report, follow, each with a token of the task.
+
+1. A call is decided where every call is (`action.have_decided`); it brings nothing that a gateway would have
+   read for it, and is presented under a name that no other request has.
+2. What can't be read of a request for an action leaves one record, as what a gateway could not read does.
+3. Only a permit is answered as one. Everything else is an answer of its own that lets nothing run: also the
+   repetition of what was permitted before, since nobody knows what the first answer led to.
+4. A transaction token is issued after the permit is durable, where the rules let the agent ask for one. Its
+   lack takes nothing from the permit.
+5. An agent sees its own task's actions, and of them what it needs to go on: no rule that decided.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from taskbound.core.decision import Hold, Narrowed, Permit, Refuse, Repeated, Settled, Waiting
+from taskbound.core.decision.holder import due_of
+from taskbound.core.errors import MalformedError, TaskboundError
+from taskbound.core.identity import UnprovenError
+from taskbound.core.identity.answered import parse_request_key
+from taskbound.core.policy.operation import Allowed, Barred, OperationForbiddenError
+from taskbound.core.policy.operations import OPERATIONS
+from taskbound.core.token import agent_name
+from taskbound.core.tool import parse_tool_name
+from taskbound.flows.action import Release, Report
+from taskbound.flows.action.explain import UnknownActionError
+from taskbound.flows.action.sheet import OutcomeSyntaxError
+from taskbound.flows.approval.hold.holds import MOST_WAIT
+from taskbound.flows.decision.commit import NotDecided
+from taskbound.flows.means import Actor
+from taskbound.flows.token import TransactionTokenOrder
+from taskbound.flows.token.orders import parse_content_digest
+from taskbound.surfaces.api.action import have_decided, malformed, reasons_of
+from taskbound.surfaces.api.daemon import Asked
+from taskbound.surfaces.api.errors import family_of
+from taskbound.surfaces.api.looking import MOST_ROUNDS
+from taskbound.surfaces.api.show import changed_values, reasons
+from taskbound.surfaces.api.worker import OverloadedError
+from taskbound.wire import action as wire
+from taskbound.wire.connection import Fault
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from taskbound.flows.approval.look.looking import Unseen
+    from taskbound.flows.decision import Answer as Decided
+    from taskbound.ports.action import StoredAction
+    from taskbound.surfaces.api.connection import Connection
+    from taskbound.surfaces.api.daemon import Daemon
+    from taskbound.wire.envelope import Answer
+
+__all__ = ["ask_action", "follow_action", "report_action"]
+
+_SHOWN: Final = 200
+"""Characters that are recorded of what is no name of a tool."""
+_NOTE: Final = 1000
+"""Characters of a note."""
+_DIGEST: Final = re.compile(r"(?:[0-9a-f]{64})?", re.ASCII)
+_RESULTS: Final = frozenset({"unknown", "not-sent"})
+"""Outcomes that have no result, and are recorded by that."""
+
+
+async def ask_action(daemon: Daemon, seat: Connection, ask: wire.AskAction) -> Answer:
+    """Leave for one act, or why not (rules 1 to 4)."""
+    _require_token(seat)
+    try:
+        parse_tool_name(ask.tool)
+        if seat.key:
+            parse_request_key(seat.key)
+        parse_content_digest(ask.content_digest)
+    except MalformedError as error:
+        raw = bytes(ask.arguments)
+        unread = wire.Malformed(
+            code=error.code,
+            message=error.message,
+            size=len(raw),
+            sha256=sha256(raw).hexdigest(),
+            tool=ask.tool[:_SHOWN],
+        )
+        await malformed(daemon, seat, unread)  # 2
+        raise
+    decide = wire.Decide(
+        tool=ask.tool,
+        arguments=ask.arguments,
+        request="0",
+        key=seat.key,
+        resume=ask.resume,
+        wait=MOST_WAIT,
+        read=(),
+    )
+    found = await _decided(daemon, Asked(connection=seat, ask=decide))
+    if isinstance(found, Settled) and isinstance(found.decision, Permit):
+        return await _permitted(daemon, seat, ask, found, found.decision)
+    return _told(daemon, seat, found)
+
+
+def _told(daemon: Daemon, seat: Connection, found: Decided | Unseen) -> wire.NotPermitted:
+    """What is said of all that is no permit (rule 3).
+
+    Raises:
+        OverloadedError: What it names could not be looked at in time.
+    """
+    match found:
+        case Settled(decision=Hold() as hold):
+            return _held(daemon, seat, found.proposal.id, hold)
+        case Waiting():
+            return _held(daemon, seat, found.hold.action, found.decision)
+        case Settled(decision=Refuse() as refuse):
+            return _refused(found.proposal.id, seat, refuse)
+        case NotDecided(refusal=refuse):
+            return _refused("", seat, refuse)
+        case Narrowed():
+            return _narrowed(daemon, seat, found)
+        case Repeated():
+            return _repeated(daemon, seat, found)
+        case _:
+            raise OverloadedError(f"what it names was looked at {MOST_ROUNDS} times, and was old each time")
+
+
+async def report_action(daemon: Daemon, seat: Connection, ask: wire.ReportAction) -> Answer:
+    """What came of a permitted action; an answer that is no refusal lets its result be used."""
+    _require_token(seat)
+    if len(ask.note) > _NOTE or _DIGEST.fullmatch(ask.answer_sha256) is None:
+        raise OutcomeSyntaxError(
+            f"a note has at most {_NOTE} characters, and a SHA-256 64 hexadecimal digits"
+        )
+    report = Report(
+        namespace=seat.namespace,
+        connection="",
+        action=ask.action,
+        outcome=ask.outcome,
+        answer=bytes(ask.answer) if isinstance(ask.answer, msgspec.Raw) else None,
+        answer_digest=ask.answer_sha256,
+        note=ask.note,
+        task=seat.seat,
+        token=seat.token,
+    )
+    found = await daemon.reports.put(report)
+    if isinstance(found, Release):
+        return wire.OutcomeTaken(action=found.action, result="may-leave")
+    if found.recorded and found.code in _RESULTS:
+        return wire.OutcomeTaken(action=found.action, result="none")
+    known = "the outcome is recorded, and its result must not be used"
+    advice = known if found.recorded else "nothing was recorded: tell it again, as long as there is time"
+    return Fault(code=found.code, message=found.reason, advice=advice, family=family_of(found.code))
+
+
+async def follow_action(daemon: Daemon, seat: Connection, ask: wire.FollowAction) -> Answer:
+    """How an action of the agent's own task stands (rule 5)."""
+    _require_token(seat)
+
+    def read() -> Answer:
+        with daemon.means.store.read() as snapshot:
+            found = snapshot.actions.action(seat.namespace, ask.action)
+            asked = snapshot.approvals.approval_of(seat.namespace, ask.action)
+        if found is None or (found.task, found.agent) != (seat.seat, seat.agent):
+            raise UnknownActionError(f"no action of that task is named `{ask.action}`")
+        return wire.ActionState(
+            action=found.id,
+            task=found.task,
+            tool=found.tool,
+            digest=found.digest,
+            state=found.state.value,
+            decision=found.decision,
+            code=found.code,
+            until=found.until,
+            due=due_of(found.until) if found.until else 0,
+            approval=asked.question.id if asked is not None else "",
+            approval_state=asked.state.value if asked is not None else "",
+        )
+
+    return await daemon.read(read)
+
+
+def _require_token(seat: Connection) -> None:
+    """Go on only for who showed a token of a task.
+
+    Raises:
+        UnprovenError: They did not.
+    """
+    if not seat.token:
+        raise UnprovenError("this is asked over a network, with a token of a task")
+
+
+async def _decided(daemon: Daemon, asked: Asked) -> Decided | Unseen:
+    future: asyncio.Future[Decided | Unseen] = daemon.loop.create_future()
+
+    def answer(found: Decided | Unseen) -> None:
+        if not future.done():
+            future.set_result(found)
+
+    def fail(error: Exception) -> None:
+        if not future.done():
+            future.set_exception(error)
+
+    have_decided(daemon, asked, answer, fail)
+    return await future
+
+
+async def _permitted(
+    daemon: Daemon, seat: Connection, ask: wire.AskAction, found: Settled, permit: Permit
+) -> wire.ActionPermitted:
+    proposal = found.proposal
+    answer = wire.ActionPermitted(
+        action=proposal.id,
+        task=proposal.action.task,
+        tool=proposal.action.tool,
+        digest=proposal.action.digest,
+        arguments=msgspec.Raw(proposal.action.arguments),
+        until=permit.until,
+        due=due_of(permit.until),
+        server=proposal.action.server,
+        definition=proposal.action.definition,
+    )
+    if not ask.token:
+        return answer
+    try:
+        text = await daemon.read(partial(_issue, daemon, seat, ask, proposal.id))
+    except TaskboundError as error:
+        return msgspec.structs.replace(answer, token_refused=f"{error.code}: {error.message}")  # 4
+    return msgspec.structs.replace(answer, token=text)
+
+
+def _issue(daemon: Daemon, seat: Connection, ask: wire.AskAction, action: str) -> str:
+    """The transaction token of a permit; in a thread of its own, as it waits for the signer."""
+    order = TransactionTokenOrder(
+        namespace=seat.namespace,
+        task=seat.seat,
+        agent=seat.agent,
+        action=action,
+        content=ask.content_digest,
+        parent=seat.token,
+    )
+    actor = Actor(name=agent_name(seat.namespace, seat.agent), proof=seat.proof)
+    match daemon.authority.standing(seat, OPERATIONS["token:exchange"]):
+        case Allowed():
+            return daemon.token.issuing.issue_transaction_token(order, actor).text
+        case Barred(code=code):
+            raise OperationForbiddenError(f"the rules let this agent ask for no token ({code})")
+
+
+def _held(daemon: Daemon, seat: Connection, action: str, hold: Hold) -> wire.NotPermitted:
+    with daemon.means.store.read() as snapshot:
+        asked = snapshot.approvals.approval_of(seat.namespace, action)
+    return wire.NotPermitted(
+        code="held",
+        family="denied",
+        message=f"a person has to lift this first ({', '.join(hold.lifters)})",
+        advice="ask again with exactly the same arguments: the question stays open while you come back",
+        action=action,
+        task=seat.seat,
+        reasons=reasons_of(hold.reasons),
+        approval=asked.question.id if asked is not None else "",
+        state="held",
+    )
+
+
+def _refused(action: str, seat: Connection, refuse: Refuse) -> wire.NotPermitted:
+    texts = [one.text for one in refuse.reasons] or ["it was refused"]
+    return wire.NotPermitted(
+        code=refuse.code,
+        family=family_of(refuse.code),
+        message="; ".join(texts),
+        advice=refuse.instead,
+        action=action,
+        task=seat.seat,
+        reasons=reasons_of(refuse.reasons),
+        state="refused" if action else "",
+    )
+
+
+def _narrowed(daemon: Daemon, seat: Connection, found: Narrowed) -> wire.NotPermitted:
+    kept = _require(daemon, seat, found.action)
+    return wire.NotPermitted(
+        code="narrowed",
+        family="denied",
+        message="a person has answered with a narrower action, which may run instead of this one",
+        advice="ask for it, with the arguments that stand here",
+        action=kept.id,
+        task=kept.task,
+        state=kept.state.value,
+        arguments=msgspec.Raw(kept.arguments),
+        changed=changed_values(found.proposal.action.arguments, kept.arguments),
+    )
+
+
+def _repeated(daemon: Daemon, seat: Connection, found: Repeated) -> wire.NotPermitted:
+    kept = _require(daemon, seat, found.prior.id)
+    return wire.NotPermitted(
+        code="action-repeated",
+        family="denied",
+        message=f"it was permitted under this key before, and is {kept.state.value} now",
+        advice="do nothing on this answer. Where nothing was done on the first one, report `not-sent` and ask"
+        " under another key; otherwise report what came of it",
+        action=kept.id,
+        task=kept.task,
+        reasons=reasons(kept),
+        state=kept.state.value,
+        answer=msgspec.Raw(kept.answer) if kept.released and kept.answer is not None else msgspec.UNSET,
+    )
+
+
+def _require(daemon: Daemon, seat: Connection, action: str) -> StoredAction:
+    with daemon.means.store.read() as snapshot:
+        kept = snapshot.actions.action(seat.namespace, action)
+    if kept is None:
+        raise UnknownActionError(f"no action is named `{action}`")
+    return kept

@@ -1,0 +1,44 @@
+"""Agents that were permitted something over a network, and of whom nobody knows whether they are still there.
+
+1. What a permit of theirs was for is in doubt once the permit has ended, and given up once its outcome is
+   overdue (`flows.decision.doubts`). Whichever daemon permitted it, each one looks.
+2. A question of theirs is left when they have not come back for it in time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from taskbound.flows.decision import overdue
+
+if TYPE_CHECKING:
+    from taskbound.flows.decision import Doubts
+    from taskbound.flows.decision.doubts import Holder
+    from taskbound.flows.means import Means
+
+    Found: TypeAlias = tuple[frozenset[Holder], frozenset[Holder]]
+
+__all__ = ["Afar"]
+
+
+class Afar:
+    """What one daemon has seen of them; used in the loop, but for what asks the store."""
+
+    def __init__(self, means: Means, doubts: Doubts) -> None:
+        """Have seen nobody."""
+        self._means = means
+        self._doubts = doubts
+        self._doubted: frozenset[Holder] = frozenset()
+
+    def find(self) -> Found:
+        """Who is in doubt, and who is to be given up; from any thread."""
+        with self._means.store.read() as snapshot:
+            return overdue(snapshot, self._means.clock.now())
+
+    def see(self, found: Found) -> frozenset[Holder]:
+        """Doubt whom that says (rule 1); who is to be given up."""
+        doubted, over = found
+        self._doubts.settle(*(self._doubted - doubted))
+        self._doubts.lose(*(doubted - self._doubted))
+        self._doubted = doubted
+        return over
