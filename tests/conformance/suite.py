@@ -18,10 +18,11 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import socket
 import subprocess
 import sys
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,6 +43,7 @@ __all__ = [
     "left_out",
     "read",
     "required",
+    "run_authorization",
     "run_client",
     "run_server",
 ]
@@ -64,6 +66,8 @@ _WORST: Final = ("FAILURE", "WARNING", "SUCCESS", "SKIPPED", "INFO")
 _HOLDS: Final = frozenset({"SUCCESS", "INFO"})
 _FOLDER: Final = re.compile(r"^(?:server-)?(?P<scenario>.+)-\d{4}-\d\d-\d\dT[\d-]+Z$")
 """A scenario's folder, in another one where its name has a slash."""
+_AUTHORIZATION: Final = "authorization-server-"
+"""What the folders of scenarios of authorization servers begin with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +153,37 @@ def run_client(client: Sequence[str], revision: str, scenarios: Collection[str],
         which = ["--scenario", scenario, "--spec-version", revision, "--force"]
         _run("client", ["--command", shlex.join(client), *which], folder)
     return read(folder)
+
+
+def run_authorization(
+    url: str, revision: str, folder: Path, *, client: str, resource: str, browse: Callable[[str], None]
+) -> Found:
+    """Every scenario of authorization servers, of a revision, against the one with this issuer.
+
+    Args:
+        url: The issuer.
+        revision: Of MCP.
+        folder: Where the suite writes what it found.
+        client: Who is registered, to be sent codes at `http://127.0.0.1/callback`, at any port.
+        resource: What the token is for.
+        browse: Does what a person does in a browser, from this address on.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ["--url", url, "--spec-version", revision, "--client-id", client, "--resource", resource]
+    words += ["--port", str(port), "--output-dir", str(folder)]
+    with subprocess.Popen(
+        [*command(), "authorization", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as ran:
+        said: list[str] = []
+        for line in ran.stdout if ran.stdout is not None else ():
+            said.append(line)
+            if line.startswith(f"{url}/"):
+                browse(line.strip())
+    if not folder.is_dir():
+        raise RuntimeError(f"the MCP conformance suite found nothing: {''.join(said)}")
+    return {name.removeprefix(_AUTHORIZATION): checks for name, checks in read(folder).items()}
 
 
 def _run(leg: Leg, arguments: Sequence[str], folder: Path) -> None:

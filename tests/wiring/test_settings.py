@@ -51,6 +51,14 @@ def test_the_daemon_is_told_how_the_gateway_over_http_is_known(tmp_path: Path) -
         read_settings(written(tmp_path, 'gateway_origin = "https://gate.example/mcp"\n'), {})
 
 
+def test_the_daemon_is_told_whose_documents_may_be_in_a_network_of_ones_own(tmp_path: Path) -> None:
+    command = daemon_command(written(tmp_path, 'private_clients = "apps.corp.example  b.example"\n'))
+    assert command[command.index("--private-clients") + 1] == "apps.corp.example b.example"
+    for wrong in ("https://apps.corp.example", "Apps.example", "a,b", "-x", "a..b"):
+        with pytest.raises(BadAddressError, match="in lower case"):
+            read_settings(written(tmp_path, f'private_clients = "{wrong}"\n'), {})
+
+
 def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
     home = written(tmp_path, 'namespace = "a"\nagent = "x"\nautostart = false\n')
     seen = read_settings(home, {"TASKBOUND_NAMESPACE": "b", "TASKBOUND_AUTOSTART": "true"})

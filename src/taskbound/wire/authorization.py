@@ -131,6 +131,8 @@ class AskConsent(Message, frozen=True, tag="token:ask", tag_field="op"):
 
     parameters: tuple[tuple[str, str], ...]
     """Names and values in order; what stands twice is refused by the daemon."""
+    address: str = ""
+    """Where the browser is."""
 
     def __repr__(self) -> str:
         """Without the client's state (rule 1)."""

@@ -6,14 +6,17 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
 from taskbound.core.errors import MalformedError
 
-__all__ = ["BadAddressError", "hosts_of", "parse_address", "parse_origin"]
+__all__ = ["BadAddressError", "hosts_of", "parse_address", "parse_hosts", "parse_origin"]
 
+_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
 _HIGHEST: Final = 65_535
 _DEFAULT: Final = {"http": 80, "https": 443}
 
@@ -72,6 +75,22 @@ def parse_origin(text: str, *, secured: bool, where: str) -> str:
     if not seen.netloc.isascii() or seen.netloc != seen.netloc.lower():
         raise BadAddressError("the origin's host is in lower case, and in ASCII", where=where)
     return plain if port != _DEFAULT[seen.scheme] else plain.rpartition(":")[0]
+
+
+def parse_hosts(text: str, *, where: str) -> tuple[str, ...]:
+    """Names of hosts, with a space between two.
+
+    Args:
+        text: As it was written; empty for none.
+        where: What they are said by: a setting, or an option.
+
+    Raises:
+        BadAddressError: One is none.
+    """
+    found = tuple(text.split())
+    if not all(_HOST.fullmatch(one) for one in found):
+        raise BadAddressError("hosts are names in lower case, with a space between two", where=where)
+    return found
 
 
 def hosts_of(origin: str, address: str, port: int) -> frozenset[str]:

@@ -46,11 +46,12 @@ from taskbound.core.identity.proof import WorkloadKind
 from taskbound.flows.audit.sequencing import Sequencer, open_writer
 from taskbound.flows.means import Means
 from taskbound.flows.policy import Policies
+from taskbound.flows.token import Descriptions
 from taskbound.surfaces.api.daemon import Daemon, Place
 from taskbound.surfaces.api.place import DEFAULT_GATEWAY, DEFAULT_ISSUER
 from taskbound.surfaces.api.server import SocketServer
 from taskbound.wiring.accounts import open_to_group, parse_account, parse_gateway, parse_group
-from taskbound.wiring.address import parse_origin
+from taskbound.wiring.address import parse_hosts, parse_origin
 from taskbound.wiring.child import ApiChild, EgressChild, SignerChild
 from taskbound.wiring.home import find_socket, place_socket, require_own_home, require_socket_folder
 from taskbound.wiring.keeping import Keeping
@@ -60,7 +61,7 @@ from taskbound.wiring.rounds import Rounds
 from taskbound.wiring.start import answers
 from taskbound.wiring.store import DATABASE, OpenedStore, open_store
 from taskbound.wiring.trusting import Trusting
-from taskbound.wiring.verifiers import LaterOidc, LaterSignatures, LaterSvids, LaterTokens
+from taskbound.wiring.verifiers import LaterDocuments, LaterOidc, LaterSignatures, LaterSvids, LaterTokens
 
 __all__ = ["HomeInUseError", "hold_home", "main", "read_origin"]
 
@@ -117,6 +118,7 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
         help="our own name as an issuer of tokens, such as the API's origin",
     )
     add("--gateway-origin", default=DEFAULT_GATEWAY, help="how the gateway over HTTP is known outside")
+    add("--private-clients", default="", help="hosts whose clients' documents may be at private addresses")
     add("--api-word", action="append", default=[], help="how this daemon's own API is told where to listen")
     add("--group", type=parse_group, help="a group that may connect (mode 0660), by name or gid")
     add(
@@ -216,7 +218,7 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
     sequencer = Sequencer(means, signer, origin)
     custody, verifiers = SocketCustody(place), {WorkloadKind.OIDC: LaterOidc(store, means.tokens)}
     daemon = Daemon(means, sequencer, token_signer, loop, _place(home, told), custody, verifiers)
-    _begin(daemon)
+    _begin(daemon, told)
     beside = _keep_beside(home, socket_path, told, daemon)
     rounds = Rounds(daemon, signer, origin, child)
     daemon.begin()
@@ -313,8 +315,10 @@ def _place(home: Path, told: argparse.Namespace) -> Place:
     )
 
 
-def _begin(daemon: Daemon) -> None:
+def _begin(daemon: Daemon, told: argparse.Namespace) -> None:
     """Open the writer's chain, and give the policy bundles in force this version's base where that can be."""
+    hosts = parse_hosts(told.private_clients, where="--private-clients")
+    daemon.network.descriptions = Descriptions(LaterDocuments(), daemon.means.clock, private=hosts)
     software = f"taskbound {__version__}"
     open_writer(daemon.means, software=software)
     for namespace, why in daemon.bundles.rebase(software):

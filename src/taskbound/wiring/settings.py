@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urlsplit
 
 from taskbound.core.errors import MalformedError
-from taskbound.wiring.address import parse_origin
+from taskbound.wiring.address import parse_hosts, parse_origin
 from taskbound.wiring.home import require_reachable_home
 
 if TYPE_CHECKING:
@@ -81,6 +81,8 @@ class Settings:
     """Authorities of client certificates, PEM, absolute; those of believed trust domains are taken anyway."""
     gateway_origin: str = "http://127.0.0.1:8701"
     """How the gateway over HTTP is known outside, `https://HOST[:PORT]`: tokens for it name it."""
+    private_clients: str = ""
+    """Hosts, with a space between two, whose documents of clients may be at addresses of your own network."""
     store: str = ""
     """A PostgreSQL database, `postgresql://…` without a password, instead of SQLite in the data directory."""
 
@@ -117,6 +119,7 @@ def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
             raise BadSettingError(f"`{name}` is an absolute path, not `{path}`", where=name)
     if words["store"]:
         require_store(words["store"])
+    words["private_clients"] = " ".join(parse_hosts(words["private_clients"], where="private_clients"))
     words["gateway_origin"] = parse_origin(words["gateway_origin"], secured=False, where="gateway_origin")
     return Settings(
         autostart=autostart,

@@ -74,6 +74,7 @@ def daemon_command(home: Path, *, api: str = "") -> tuple[str, ...]:
     quota = ("--refusals-burst", str(settings.refusals_burst), "--refusals-rate", str(settings.refusals_rate))
     issuer = _issuer(settings, api or settings.api_address)
     named = (*(("--issuer", issuer) if issuer else ()), "--gateway-origin", settings.gateway_origin)
+    named += ("--private-clients", settings.private_clients) if settings.private_clients else ()
     module = ("-m", "taskbound.wiring.daemon")
     store = ("--store", settings.store) if settings.store else ()
     level = ("--log-level", settings.log_level)

@@ -6,7 +6,7 @@ A daemon may decide for weeks without one, and OpenSSL and the library for token
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,11 +16,15 @@ if TYPE_CHECKING:
     from taskbound.core.identity.person_key import PersonKey, PersonKeyKind
     from taskbound.core.identity.selector import Shown
     from taskbound.core.identity.trust import Bundle
-    from taskbound.ports.identity import PublicHalf, Signatures, Svids, Verifier
+    from taskbound.ports.identity import Documents, PublicHalf, Signatures, Svids, Verifier
     from taskbound.ports.store import Store
     from taskbound.wire.jose import Compact, Jwk, SignatureCheck
 
-__all__ = ["LaterOidc", "LaterSignatures", "LaterSvids", "LaterTokens"]
+__all__ = ["LaterDocuments", "LaterOidc", "LaterSignatures", "LaterSvids", "LaterTokens"]
+
+
+_PATIENCE: Final = 5.0
+"""Seconds for the document of a client: a person waits for it."""
 
 
 class LaterSignatures:
@@ -123,6 +127,24 @@ class LaterSvids:
         from taskbound.adapters.identity.spiffe.svids import SpiffeSvids  # noqa: PLC0415 -- 7 MB
 
         return SpiffeSvids()
+
+
+class LaterDocuments:
+    """What clients' documents say, fetched by `adapters/upstream`."""
+
+    def fetch(self, url: str, *, private: bool) -> bytes | None:
+        """The document at this URL; None where there is none.
+
+        Raises:
+            IssuerUnreachableError: It is not reached, or gives no document.
+        """
+        return self._own.fetch(url, private=private)
+
+    @cached_property
+    def _own(self) -> Documents:
+        from taskbound.adapters.upstream.mcp.http.document import HttpDocuments  # noqa: PLC0415 -- TLS, 4 MB
+
+        return HttpDocuments(patience=_PATIENCE)
 
 
 class LaterOidc:

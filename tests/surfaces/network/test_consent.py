@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from functools import partial
 from pathlib import Path
+
+import pytest
 
 from taskbound.flows.token import add_client
 from tests.client_world import CALLBACK
+from tests.peers.rawhttp import RawHttp
+from tests.stories.test_client_documents import HOST, Maker, believed
 from tests.surfaces.network.browsing import RESOURCE, Browser, Clerk, sent, words
 from tests.surfaces.network.holding import Holding, held
 from tests.token_world import ISSUER
@@ -261,3 +267,32 @@ def test_a_name_with_marks_of_html_is_text(tmp_path: Path) -> None:
         assert answer.body.count(b"<script") == 1
 
     held(tmp_path, work)
+
+
+def test_a148_a_client_is_known_by_its_document_and_a_request_that_can_not_be_answered_fetches_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = believed(tmp_path, monkeypatch)
+
+    async def story(one: Holding, clerk: Clerk) -> None:
+        async with RawHttp(context=context) as there:
+            maker = Maker(there)
+            one.place.daemon.network.descriptions = maker.descriptions
+            told = {"client_id": maker.id().text}
+            wrong = await asyncio.to_thread(
+                clerk.browser.get, f"/oauth/authorize?{clerk.query(**told, scope='all')}"
+            )
+            assert b"<small>bad-client-request</small>" in wrong.body
+            assert there.asked == []
+            page = await asyncio.to_thread(partial(clerk.begin, **told))
+            shown = words(await asyncio.to_thread(clerk.browser.get, page))
+            for what in (HOST, maker.id().text, "Desk", "its own word"):
+                assert what in shown
+            clerk.consent(await asyncio.to_thread(clerk.typed, page))
+            assert "code" in sent(await asyncio.to_thread(clerk.browser.get, page))
+            elsewhere = clerk.query(**told, redirect_uri="http://127.0.0.1/elsewhere")
+            other = await asyncio.to_thread(clerk.browser.get, f"/oauth/authorize?{elsewhere}")
+            assert b"<small>bad-redirect</small>" in other.body
+            assert len(there.asked) == 1
+
+    held(tmp_path, lambda one: asyncio.run(story(one, Clerk(one))))

@@ -8,6 +8,7 @@ from taskbound.flows.token.choosing import Choices, choices_of
 from taskbound.flows.token.claims import sweep_claims, use_claim, use_claims
 from taskbound.flows.token.client_tokens import ClientToken, ClientTokens
 from taskbound.flows.token.clients import add_client, drop_client, known_client
+from taskbound.flows.token.describing import Descriptions
 from taskbound.flows.token.ending import end_admission, give_back_refresh
 from taskbound.flows.token.exchange import Exchanges
 from taskbound.flows.token.issuing import Tokens
@@ -31,6 +32,7 @@ __all__ = [
     "Choices",
     "ClientToken",
     "ClientTokens",
+    "Descriptions",
     "Exchanges",
     "Issued",
     "Issuing",

@@ -40,12 +40,17 @@ from taskbound.core.token.authorization.errors import (
     TooManyAskedError,
     TooManyTriesError,
 )
-from taskbound.core.token.authorization.request import parse_parameters, parse_request, refused_at
+from taskbound.core.token.authorization.request import (
+    parse_parameters,
+    parse_request,
+    refused_at,
+    require_worth_describing,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from taskbound.core.token.authorization.client import Client
+    from taskbound.core.token.authorization.client import Client, ClientId
     from taskbound.flows.means import Actor, Means
     from taskbound.flows.task import TaskOrder, Tasks
     from taskbound.ports.store import Transaction
@@ -105,8 +110,7 @@ class Askings:
             TooManyAskedError: Too many wait.
         """
         told = parse_parameters(pairs)
-        with self._means.store.read() as snapshot:
-            agents = {resource_of(base, one.name): one.name for one in snapshot.identities.agents(namespace)}
+        agents = self._resources(namespace, base)
         request = parse_request(told, client, resources=agents, scopes=_SCOPES)
         if request.acr or request.max_age is not None:  # 5
             raise request.refusal("unmet_authentication_requirements", "no such sign-in is known here")
@@ -132,6 +136,22 @@ class Askings:
 
         self._means.store.write(work)
         return Begun(asked=asked, secret=secret, typed=typed)
+
+    def require_worth_describing(
+        self, namespace: str, told: Mapping[str, str], client: ClientId, *, base: str
+    ) -> None:
+        """Go on only with a request for which it is worth asking what its client is.
+
+        Raises:
+            BadRedirectError: The answer would go where no document's client is sent one.
+            BadClientRequestError: It can't be answered.
+        """
+        require_worth_describing(told, client, resources=self._resources(namespace, base), scopes=_SCOPES)
+
+    def _resources(self, namespace: str, base: str) -> dict[str, str]:
+        """The agents of a namespace, by how their gateways are called."""
+        with self._means.store.read() as snapshot:
+            return {resource_of(base, one.name): one.name for one in snapshot.identities.agents(namespace)}
 
     def see(self, namespace: str, asked: str, secret: str) -> Asked:
         """What this browser began, as long as it waits, or with the answer that it got (rule 4).

@@ -4,7 +4,9 @@
 2. What can be told to the client is told there; all else is an error, which its page shows and sends nowhere.
 3. Whoever answers is a person in a terminal of their own. They say what they saw, client and agent, and
    answer that or nothing.
-4. A task that is started for a client is started by the rules in force about `task:start` too, asked of the
+4. Hosts of clients' documents are waited for in threads of their own, and by so many at once: a slow one
+   keeps such requests waiting, and nothing else.
+5. A task that is started for a client is started by the rules in force about `task:start` too, asked of the
    person who consents; a refusal is recorded as every other one.
 """
 
@@ -16,8 +18,13 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.policy.operations import OPERATIONS
 from taskbound.core.task import NoTaskError
 from taskbound.core.token.authorization.asked import AskedState, typed_code
-from taskbound.core.token.authorization.client import parse_client_id
-from taskbound.core.token.authorization.errors import NotAskedError, RedirectedError, UnknownClientError
+from taskbound.core.token.authorization.client import ClientId, parse_client_id
+from taskbound.core.token.authorization.errors import (
+    NotAskedError,
+    RedirectedError,
+    TooManyDocumentsError,
+    UnknownClientError,
+)
 from taskbound.core.token.authorization.request import parse_parameters, refused_at
 from taskbound.flows.task import TaskOrder
 from taskbound.flows.token import choices_of, known_client
@@ -38,6 +45,8 @@ __all__ = ["ask_consent", "await_consent", "consent_to_client", "deny_client", "
 _LONGEST: Final = 3600
 """Seconds of a task that is started for a client and has none of its template's."""
 _START: Final = "task:start"
+_AT_ONCE: Final = 8
+"""Documents that are waited for at once, those that wait for a thread among them (rule 4)."""
 
 
 # --- the browser's -------------------------------------------------------------------------------
@@ -46,12 +55,13 @@ _START: Final = "task:start"
 async def ask_consent(daemon: Daemon, _connection: Connection, ask: wire.AskConsent) -> Answer:
     """A request that waits for a person, or where its client is told why not (rule 2)."""
     told = parse_parameters(ask.parameters)
-    namespace, client = await daemon.read(partial(_asked_by, daemon, told))
+    namespace, client = await daemon.read(partial(_named_by, daemon, told))
+    known = await _described(daemon, client, ask.address) if isinstance(client, ClientId) else client
     begin = partial(
         daemon.network.askings.begin,
         namespace,
         ask.parameters,
-        client=client,
+        client=known,
         base=daemon.network.gateway_origin,
     )
     try:
@@ -73,13 +83,30 @@ async def await_consent(daemon: Daemon, _connection: Connection, ask: wire.Await
     )
 
 
-def _asked_by(daemon: Daemon, told: dict[str, str]) -> tuple[str, Client]:
-    """The namespace that a request is for, and whom its `client_id` names there."""
+def _named_by(daemon: Daemon, told: dict[str, str]) -> tuple[str, Client | ClientId]:
+    """The namespace that a request is for, and its client, or whose document says what that is."""
     namespace = require_namespace(daemon.means, told)
     client = parse_client_id(told.get("client_id", ""))
-    if client.has_document:
+    if not client.has_document:
+        return namespace, known_client(daemon.means, namespace, client.text)
+    askings = daemon.network.askings
+    askings.require_worth_describing(namespace, told, client, base=daemon.network.gateway_origin)
+    return namespace, client
+
+
+async def _described(daemon: Daemon, client: ClientId, address: str) -> Client:
+    """What the document at a client's URL says of it (rule 4)."""
+    network = daemon.network
+    if network.descriptions is None:
         raise UnknownClientError("clients are known here by the names under which they were registered")
-    return namespace, known_client(daemon.means, namespace, client.text)
+    if network.describing >= _AT_ONCE:
+        raise TooManyDocumentsError(f"{_AT_ONCE} documents of clients are waited for")
+    network.describing += 1
+    try:
+        work = partial(network.descriptions.client, client, address=address)
+        return await daemon.loop.run_in_executor(network.describers, work)
+    finally:
+        network.describing -= 1
 
 
 def _asking(asked: Asked, typed: str, *, browser: str = "") -> wire.Asking:
@@ -114,12 +141,12 @@ async def look_at_asked(daemon: Daemon, connection: Connection, ask: wire.LookAt
 
 
 async def consent_to_client(daemon: Daemon, connection: Connection, ask: wire.ConsentToClient) -> Answer:
-    """The request, answered with the task that the client is let in to (rules 3 and 4)."""
+    """The request, answered with the task that the client is let in to (rules 3 and 5)."""
     space, askings = connection.namespace, daemon.network.askings
     order = None if ask.task else await daemon.read(partial(_order, daemon, space, ask))
     if order is not None:
         principal = await daemon.read(partial(daemon.authority.principal_of, connection))
-        await daemon.authority.authorize(principal, OPERATIONS[_START].name, order)  # 4
+        await daemon.authority.authorize(principal, OPERATIONS[_START].name, order)  # 5
 
     def consent() -> Asked:
         actor = daemon.require_person(connection)

@@ -20,6 +20,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from taskbound.flows.decision import Doubts
     from taskbound.flows.means import Actor, Means
     from taskbound.flows.task import Tasks
-    from taskbound.flows.token import Tokens
+    from taskbound.flows.token import Descriptions, Tokens
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.surfaces.api.place import Place
     from taskbound.surfaces.api.worker import Worker
@@ -87,6 +88,7 @@ _OWN: Final = (
     *(ShowClientAuthorities, ShowStatusList, ShowTokenJwks),
 )
 """What the process asks in its own name (rule 2)."""
+_DESCRIBERS: Final = 2
 _NOBODY: Final = Peer(proof=PeerProof(uid=-(2**31), pid=0, started=0), ancestry=())
 """The account and process of whoever is somewhere in a network (rule 4)."""
 
@@ -113,6 +115,10 @@ class Network:
         """Looks after agents that were permitted something over the network."""
         self.heard: set[tuple[str, str]] = set()
         """(namespace, task) of every token of a task that was shown since it was last asked (rule 8)."""
+        self.descriptions: Descriptions | None = None
+        """What such clients' documents say; none where nothing fetches them."""
+        self.describers, self.describing = ThreadPoolExecutor(_DESCRIBERS, thread_name_prefix="clients"), 0
+        """Where hosts are waited for, and how many are; the number in the loop."""
         self._means = means
 
     def take_heard(self) -> frozenset[tuple[str, str]]:

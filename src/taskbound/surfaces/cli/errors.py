@@ -63,7 +63,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         not-an-object not-canonical not-finite
         not-initialized not-json not-open not-utf8 nothing-to-suggest number-range other-base other-bundle
         page-request passkey-algorithm
-        bad-authorization-request bad-client-document bad-client-id repeated-parameter
+        bad-authorization-request bad-client-document bad-client-id bad-client-request repeated-parameter
         record-too-large remote-reference scope-syntax token-algorithm token-claims token-encoding
         token-header token-kind token-lifetime token-segments token-signature token-size too-deep too-large
         too-many-approvers too-many-calls too-many-groups too-many-keys too-many-parts too-many-tools
@@ -121,7 +121,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         answer-unknown bad-proof no-proof
     """,
     _UNAVAILABLE: """
-        too-many-asked
+        client-unreachable too-many-asked too-many-documents
         affected-sqlite ambiguous-commit asks-too-often busy no-room-for-result
         client-config-unwritable conflict contended crowded
         daemon-lost daemon-not-started damaged-bundle damaged-store database-lost demo-part-missing

@@ -118,6 +118,7 @@ def metadata(origin: str) -> bytes:
             "response_modes_supported": ["query"],
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": True,
+            "client_id_metadata_document_supported": True,
             "scopes_supported": ["task"],
             "dpop_signing_alg_values_supported": ["ES256"],
             "tls_client_certificate_bound_access_tokens": True,

@@ -19,17 +19,20 @@ __all__ = [
     "AnsweredError",
     "BadClientDocumentError",
     "BadClientIdError",
+    "BadClientRequestError",
     "BadCodeError",
     "BadRedirectError",
     "BadRefreshError",
     "BadVerifierError",
     "ClientExistsError",
+    "ClientUnreachableError",
     "NotAskedError",
     "RedirectedError",
     "RepeatedParameterError",
     "ReusedCodeError",
     "ReusedRefreshError",
     "TooManyAskedError",
+    "TooManyDocumentsError",
     "TooManyTriesError",
     "UnknownAdmissionError",
     "UnknownClientError",
@@ -49,6 +52,27 @@ class BadClientDocumentError(MalformedError):
 
     code = "bad-client-document"
     remedy = "have the client's maker mend the document, or register the client by hand"
+
+
+class ClientUnreachableError(UnavailableError):
+    """The document at a client's URL could not be fetched."""
+
+    code = "client-unreachable"
+    remedy = "try again, tell the client's maker, or register the client by hand"
+
+
+class TooManyDocumentsError(UnavailableError):
+    """So many documents of clients were fetched that no more are now."""
+
+    code = "too-many-documents"
+    remedy = "try again in a minute, or register the client by hand"
+
+
+class BadClientRequestError(MalformedError):
+    """The request could not be answered whoever its client is, and nobody is asked who that is."""
+
+    code = "bad-client-request"
+    remedy = "see the error that the client shows; it has to ask otherwise"
 
 
 class BadRedirectError(DeniedError):

@@ -9,7 +9,8 @@
    named is what the token is for.
 5. `state` goes back as it came, and is shown nowhere. Every answer has `iss`, a refusal too (RFC 9207).
 6. Scopes are those of the resource; what isn't one refuses. `dpop_jkt` binds the code to a key (RFC 9449
-   §10). Request objects are not taken: nothing is fetched for a request that nobody has signed in for.
+   §10). Request objects are not taken.
+7. What a client is that a document describes is not asked of anybody before all else of its request is right.
 """
 
 from __future__ import annotations
@@ -18,16 +19,27 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.token.authorization.errors import RedirectedError, RepeatedParameterError
-from taskbound.core.token.authorization.redirect import answer_at, require_redirect
+from taskbound.core.token.authorization.errors import (
+    BadClientRequestError,
+    BadRedirectError,
+    RedirectedError,
+    RepeatedParameterError,
+)
+from taskbound.core.token.authorization.redirect import answer_at, parse_redirect, require_redirect
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from taskbound.core.token.authorization.client import Client
+    from taskbound.core.token.authorization.client import Client, ClientId
     from taskbound.core.token.authorization.redirect import Redirect
 
-__all__ = ["AuthorizationRequest", "parse_parameters", "parse_request", "refused_at"]
+__all__ = [
+    "AuthorizationRequest",
+    "parse_parameters",
+    "parse_request",
+    "refused_at",
+    "require_worth_describing",
+]
 
 _THUMB: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _STATE: Final = re.compile(r"[ -~]{1,1024}", re.ASCII)
@@ -121,6 +133,23 @@ def parse_request(
         acr=tuple(told["acr_values"].split(" ")) if "acr_values" in told else (),
         max_age=int(told["max_age"]) if "max_age" in told else None,
     )
+
+
+def require_worth_describing(
+    told: Mapping[str, str], client: ClientId, *, resources: Collection[str], scopes: Collection[str]
+) -> None:
+    """Go on only with a request that may be answered once its client is known (rule 7).
+
+    Raises:
+        BadRedirectError: The answer would go where no document's client is sent one.
+        BadClientRequestError: It can't be answered.
+    """
+    redirect = parse_redirect(told.get("redirect_uri", ""), registered=False)
+    if redirect.text.startswith("https://") and redirect.host != client.host:
+        raise BadRedirectError("the answer would go to a host that is not the client's")
+    wrong = _why_not(told) or _wrong_target(told, resources) or _wrong_scope(told.get("scope", ""), scopes)
+    if wrong is not None:
+        raise BadClientRequestError(wrong[1])
 
 
 def _why_not(told: Mapping[str, str]) -> tuple[str, str] | None:

@@ -94,9 +94,8 @@ class ConsentPages:
 
     async def _begin(self, head: Head, reply: Reply) -> None:
         """Have a request wait, and send its browser to its page (rules 1 and 2)."""
-        answer = await self._link.ask(
-            AskConsent(parameters=tuple(read_pairs(head.said))), None, patience=_PATIENCE
-        )
+        ask = AskConsent(parameters=tuple(read_pairs(head.said)), address=reply.address)
+        answer = await self._link.ask(ask, None, patience=_PATIENCE)
         match answer:
             case Asking():
                 known = cookie(answer.asked, answer.browser, secured=self._secured)
