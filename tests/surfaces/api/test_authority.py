@@ -220,6 +220,35 @@ def test_an_operation_that_waited_is_authorized_by_what_is_in_force_when_it_take
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("of", ["task:start", "task:end"])
+def test_what_another_daemon_puts_in_force_right_before_an_operation_is_written_holds_for_it(
+    of: str, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            client, other = await place.client(), place.world.beside()
+            begin = place.daemon.tasks.start
+
+            def late(*args: Any) -> Any:
+                text = NO_START.replace("task:start", of)
+                seen = examine(other.means, "default", {"house.cedar": text}, {})
+                other.bundles.propose("default", seen, "", ANN)
+                other.bundles.activate("default", examine_kept(other.means, "default", seen.digest), ANN)
+                return begin(*args)
+
+            place.daemon.tasks.start = late  # type: ignore[method-assign,assignment]  # after the rules were asked
+            before = len(place.world.events("task-started"))
+            if of == "task:start":
+                assert await code(client, start()) == "operation-forbidden"
+                assert len(place.world.events("operation-refused")) == 1
+                assert len(place.world.events("task-started")) == before
+            else:
+                await client.ask(start(), task.TaskDetail)
+                assert len(place.world.events("task-started")) == before + 1
+
+    asyncio.run(story())
+
+
 NO_START = '@id("house:no") forbid (principal, action == Taskbound::Action::"task:start", resource);'
 
 

@@ -45,7 +45,16 @@ if TYPE_CHECKING:
     from taskbound.ports.policy import OperationRules
     from taskbound.ports.store import Snapshot
 
-__all__ = ["Asked", "authorize", "conclude_standing", "forbidden", "proof_kind", "rules_of"]
+__all__ = [
+    "Asked",
+    "MovingError",
+    "authorize",
+    "authorize_at",
+    "conclude_standing",
+    "forbidden",
+    "proof_kind",
+    "rules_of",
+]
 
 _TRIES: Final = 8
 _WAY_BACK: Final = "base:way-back"
@@ -53,7 +62,7 @@ _STATEMENT: Final = "statement"
 _ON_DAMAGE: Final = frozenset({Right.ANYONE, Right.READ, Right.GATEWAY, Right.EGRESS})
 
 
-class _MovingError(UnavailableError):
+class MovingError(UnavailableError):
     """What is in force was changed again and again while an operation was to be authorized."""
 
     code = "moving-in-force"
@@ -78,23 +87,29 @@ def authorize(means: Means, asked: Asked) -> tuple[OperationVerdict, OperationRe
     Raises:
         UnavailableError: The store can't tell.
     """
+    verdict, request, _ = authorize_at(means, asked)
+    return verdict, request
+
+
+def authorize_at(means: Means, asked: Asked) -> tuple[OperationVerdict, OperationRequest, InForce]:
+    """As `authorize`, and what was in force."""
     namespace = asked.principal.namespace
     for _ in range(_TRIES):
         with means.store.read() as snapshot:
             force = snapshot.policy.in_force(namespace)
         found = rules_of(means, namespace, force, asked.operation, gives=_releases(asked))
         if isinstance(found, Barred):
-            return found, _request(asked, (), Resource(about=asked.operation.about, name=""), {})
+            return found, _request(asked, (), Resource(about=asked.operation.about, name=""), {}), force
         with means.store.read() as snapshot:
             request = _gathered(snapshot, asked, found)
             if snapshot.policy.in_force(namespace) == force:  # 1
                 break
     else:
-        raise _MovingError("another bundle of policies was put in force meanwhile, again and again")
+        raise MovingError("another bundle of policies was put in force meanwhile, again and again")
     verdict = conclude_operation(found.answer(request), found.words)
     if isinstance(verdict, Barred) and asked.owns and is_way_back(request):
         verdict = Allowed(policies=(_WAY_BACK,), bundle=verdict.bundle)
-    return verdict, request
+    return verdict, request, force
 
 
 def conclude_standing(

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity.proof import Principal, PrincipalKind, TokenProof, WorkloadProof
-from taskbound.core.policy.operation import Allowed, Barred
 from taskbound.core.policy.operations import OPERATIONS
 from taskbound.core.task import NoTaskError, NotInChargeError, TaskEvent
 from taskbound.core.token import (
@@ -48,7 +47,8 @@ from taskbound.core.token.exchange import (
     parse_exchange,
     parse_request_details,
 )
-from taskbound.flows.policy.operations import Asked, authorize, forbidden
+from taskbound.flows.policy.held import authorized, bases, hold
+from taskbound.flows.policy.operations import Asked
 from taskbound.flows.task import ChildOrder, TaskOrder
 from taskbound.flows.token.beginning import actor_of, in_name_of
 from taskbound.flows.token.orders import Exchanged, TaskTokenOrder, TransactionTokenOrder
@@ -58,10 +58,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from taskbound.core.identity.proof import Binding
-    from taskbound.core.policy.operation import OperationRequest
+    from taskbound.core.policy.operation import Barred, OperationRequest
     from taskbound.core.token import Token
     from taskbound.core.token.exchange import Exchange
     from taskbound.flows.means import Actor, Means
+    from taskbound.flows.policy.held import Basis
     from taskbound.flows.token.beginning import Hands, Starts
     from taskbound.flows.token.issuing import Tokens
     from taskbound.flows.token.orders import Issued
@@ -191,8 +192,8 @@ class Exchanges:
             template=details.template,
         )
         actor = in_name_of(person_of(subject), subject, principal)
-        self._require(actor, subject, "task:start", order, principal.name)
-        return self._tasks.start(order, actor).id, actor  # 4
+        with hold(*bases(), self._require(actor, subject, "task:start", order, principal.name)):
+            return self._tasks.start(order, actor).id, actor  # 4
 
     def _handed_on(self, asked: Exchange, principal: Principal, subject: Token) -> tuple[str, Actor]:
         details = parse_details(asked.details)
@@ -216,24 +217,19 @@ class Exchanges:
             template=details.template,
         )
         actor = in_name_of(task.requester, subject, principal)
-        self._require(actor, subject, "task:delegate", order, principal.name)
-        return self._delegations.delegate(order, actor).id, actor
+        with hold(*bases(), self._require(actor, subject, "task:delegate", order, principal.name)):
+            return self._delegations.delegate(order, actor).id, actor
 
     def _require(
         self, actor: Actor, subject: Token, operation: str, order: TaskOrder | ChildOrder, agent: str
-    ) -> None:
+    ) -> Basis:
         """Go on only when the rules in force let the person do this in whose name it is done (rule 4)."""
         proof = TokenProof(token=subject.id, binding=subject.binding, task=subject.task)
         person = Principal(
             kind=PrincipalKind.PERSON, namespace=subject.namespace, name=actor.name, proof=proof
         )
         asked = Asked(principal=person, operation=OPERATIONS[operation], message=order)
-        match authorize(self._means, asked):
-            case Allowed(), _:
-                return
-            case Barred() as verdict, request:
-                self._refused(verdict, request, agent)
-                raise forbidden(verdict, request)
+        return authorized(self._means, asked, lambda verdict, request: self._refused(verdict, request, agent))
 
     def _transaction(self, asked: Exchange, principal: Principal) -> Exchanged:
         """A transaction token of an action of the agent's own task."""

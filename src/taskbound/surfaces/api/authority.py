@@ -2,6 +2,7 @@
 
 1. An operation is authorized before its work begins, and once more in the worker, or in a thread of its own,
    right before the work takes effect: between the two it may have waited, and rules and facts may be others.
+   What it writes first is held to what it was authorized by then (`flows.policy.held`).
 2. A refusal of what would have changed something leaves one record, as far as the principal's quota goes. An
    agent that asks in a person's name (an exchange that starts a task) takes it from its own.
 3. What gateways, the egress and agents with tokens ask for all the time is answered from memory. Such an
@@ -29,6 +30,7 @@ from taskbound.core.identity.proof import Principal, PrincipalKind
 from taskbound.core.policy.operation import Allowed, Barred, OperationForbiddenError
 from taskbound.core.policy.operations import OPERATIONS
 from taskbound.flows.decision.refusals import PERSON
+from taskbound.flows.policy.held import authorized, bases, hold
 from taskbound.flows.policy.operations import Asked, authorize, conclude_standing, forbidden, proof_kind
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
     from taskbound.core.policy import InForce
     from taskbound.core.policy.operation import Operation, OperationRequest, OperationVerdict
+    from taskbound.flows.policy.held import Basis
     from taskbound.surfaces.api.connection import Connection
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Ask
@@ -56,22 +59,33 @@ _HOLDERS: Final = {PrincipalKind.AGENT: "", PrincipalKind.PERSON: PERSON, Princi
 """What stands before a name where a quota is kept: a service has none of its own, and shares nobody's."""
 
 
-def _nothing() -> None:
+def _nothing() -> tuple[Basis, ...]:
     """Outside of any operation nothing is authorized: the daemon does it by itself."""
+    return ()
 
 
-_again: ContextVar[Callable[[], None]] = ContextVar("_again", default=_nothing)
+_again: ContextVar[Callable[[], tuple[Basis, ...]]] = ContextVar("_again", default=_nothing)
 
 
-def _both(first: Callable[[], None], second: Callable[[], None]) -> None:
+def _both(
+    first: Callable[[], tuple[Basis, ...]], second: Callable[[], tuple[Basis, ...]]
+) -> tuple[Basis, ...]:
     """An operation that asks for another one too is held to the rules about both."""
-    first()
-    second()
+    return (*first(), *second())
 
 
-def again() -> Callable[[], None]:
-    """What authorizes the operation once more that is done here (rule 1); for the worker's thread."""
-    return _again.get()
+def again() -> Callable[[Callable[[], T]], T]:
+    """What does the work of the operation that is asked for here, once more authorized (rule 1); anywhere.
+
+    What is written there is held to what it was authorized by, and to what holds whoever asks for this work.
+    """
+    authorize, known = _again.get(), bases()
+
+    def do(work: Callable[[], T]) -> T:
+        with hold(*known, *authorize()):
+            return work()
+
+    return do
 
 
 async def apart(work: Callable[[], T]) -> T:
@@ -79,13 +93,7 @@ async def apart(work: Callable[[], T]) -> T:
 
     Within an operation it is authorized once more right before (rule 1).
     """
-    authorize = again()
-
-    def do() -> T:
-        authorize()
-        return work()
-
-    return await asyncio.to_thread(do)
+    return await asyncio.to_thread(again(), work)
 
 
 class Authority:
@@ -186,7 +194,7 @@ class Authority:
         verdict, request = await self._aside(partial(authorize, self._daemon.means, asked))
         match verdict:
             case Allowed():
-                _again.set(partial(_both, again(), partial(self._once_more, asked)))
+                _again.set(partial(_both, _again.get(), partial(self._once_more, asked)))
             case Barred():
                 await self._daemon.first(partial(self._record, verdict, request))
                 raise forbidden(verdict, request)
@@ -195,15 +203,9 @@ class Authority:
         """What this work returns or raises; done in threads that do nothing else (rule 5)."""
         return await self._daemon.loop.run_in_executor(self._threads, work)
 
-    def _once_more(self, asked: Asked) -> None:
+    def _once_more(self, asked: Asked) -> tuple[Basis, ...]:
         """Authorize it on what is known now (rule 1); in the worker's thread."""
-        verdict, request = authorize(self._daemon.means, asked)
-        match verdict:
-            case Allowed():
-                return
-            case Barred():
-                self._record(verdict, request)
-                raise forbidden(verdict, request)
+        return (authorized(self._daemon.means, asked, self._record),)
 
     def record(self, verdict: Barred, request: OperationRequest, *, agent: str) -> None:
         """Leave a record of what this agent was refused in a person's name (rule 2); in the worker."""

@@ -19,6 +19,7 @@ from taskbound.flows.decision import Call, Decisions, Narrowings, Planning, Refu
 from taskbound.flows.identity import Agents, Deliveries, require_person
 from taskbound.flows.means import Actor
 from taskbound.flows.policy import Bundles
+from taskbound.flows.policy.held import with_held_store
 from taskbound.flows.task import Changes, Delegations, Tasks, Watch, Widenings, keep_account
 from taskbound.flows.tool import Pins, Sights
 from taskbound.flows.tool.secret import Secrets
@@ -97,7 +98,8 @@ class Daemon:
         verifiers: Mapping[WorkloadKind, Verifier] | None = None,
     ) -> None:
         """Plug the flows together and prepare the worker; `worker.start` begins."""
-        self.means, self.sequencer, self.loop = means, sequencer, loop
+        self.means = means = with_held_store(means)
+        self.sequencer, self.loop = sequencer, loop
         self.owner_uid, self._gateways = place.owner_uid, place.gateways
         self.egress_uid = place.egress if place.egress is not None else place.owner_uid
         self.home, self.pid = place.home, place.pid
@@ -107,8 +109,7 @@ class Daemon:
         self.signer_state, self.signer_uid = "not asked yet", -1
         self._checkpoint = asyncio.Event()
         self.boot = boot_id()
-        self.connections = Connections()
-        self.insiders = Insiders()
+        self.connections, self.insiders = Connections(), Insiders()
         self.comparing = Comparing()
         self.pages = Pages(loop)
         self.views = Views(means.store)
@@ -154,12 +155,11 @@ class Daemon:
         """
         results: list[T] = []
         errors: list[Exception] = []
-        authorize = again()
+        authorized = again()
 
         def do() -> None:
             try:
-                authorize()
-                results.append(work())
+                results.append(authorized(work))
             except Exception as error:  # noqa: BLE001 - carried over to whoever awaits
                 errors.append(error)
 
