@@ -48,9 +48,10 @@ TASK: dict[str, Any] = {"grants": [{"tool": "bank__look", "others": "any"}]}
 class Desk:
     """A client, a browser, and the people who consent, at one daemon."""
 
-    def __init__(self, world: World, task: Task) -> None:
+    def __init__(self, world: World, task: Task, *, base: str = BASE) -> None:
         self.world = world
         self.task = task
+        self.base = base
         self.askings = Askings(world.means, world.tasks)
 
     def begin(self, **changes: str) -> Begun:
@@ -65,7 +66,7 @@ class Desk:
             **changes,
         }
         client = known_client(self.world.means, SPACE, "desk")
-        return self.askings.begin(SPACE, list(told.items()), client=client, base=BASE)
+        return self.askings.begin(SPACE, list(told.items()), client=client, base=self.base)
 
     def consent(self, begun: Begun, actor: Actor = ANN) -> None:
         self.askings.consent(SPACE, begun.typed, actor, task=self.task.id)

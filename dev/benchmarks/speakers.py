@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 __all__ = ["Pipe", "Speaker", "Spoken", "Web", "processor_of"]
 
@@ -171,18 +171,17 @@ class Pipe:
 class _Wire:
     """One client: a connection, and its session where the era has one."""
 
-    def __init__(self, url: str, tool: str, bearer: str, *, modern: bool) -> None:
+    def __init__(self, url: str, tool: str, shown: Callable[[], Mapping[str, str]], *, modern: bool) -> None:
         place = urlsplit(url)
-        self._tool, self._modern = tool, modern
+        self._tool, self._modern, self._shown = tool, modern, shown
         self._ids = 0
+        self._proof = ""
         self.socket = socket.create_connection((place.hostname or "", place.port or 0), timeout=_PATIENCE)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._fixed = (
             f"POST {place.path} HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Type: application/json\r\n"
             "Accept: application/json, text/event-stream\r\n"
         )
-        if bearer:
-            self._fixed += f"Authorization: Bearer {bearer}\r\n"
         if modern:
             self._fixed += "MCP-Protocol-Version: 2026-07-28\r\n"
             return
@@ -194,6 +193,10 @@ class _Wire:
         self._send(_body("notifications/initialized", {}, None, modern=False))
         self.answer()
 
+    def prepare(self) -> None:
+        """Make what the next request shows: a client's own work, and none of the call."""
+        self._proof = "".join(f"{name}: {value}\r\n" for name, value in self._shown().items())
+
     def call(self, text: str) -> None:
         self._ids += 1
         params = {"name": self._tool, "arguments": {"path": f"/srv/{self._ids}", "text": text}}
@@ -201,7 +204,10 @@ class _Wire:
         self._send(_body("tools/call", params, self._ids, modern=self._modern), more)
 
     def _send(self, body: bytes, more: str = "") -> None:
-        head = f"{self._fixed}{more}Content-Length: {len(body)}\r\n\r\n"
+        if not self._proof:
+            self.prepare()
+        shown, self._proof = self._proof, ""
+        head = f"{self._fixed}{shown}{more}Content-Length: {len(body)}\r\n\r\n"
         self.socket.sendall(head.encode() + body)
 
     def answer(self) -> tuple[bytes, bytes]:
@@ -231,9 +237,11 @@ class _Wire:
 class Web:
     """Clients over HTTP, made when they are needed and kept."""
 
-    def __init__(self, url: str, tool: str, *, bearer: str = "", modern: bool) -> None:
-        """Call `tool` at this URL."""
-        self._url, self._tool, self._bearer, self._modern = url, tool, bearer, modern
+    def __init__(
+        self, url: str, tool: str, *, shown: Callable[[], Mapping[str, str]] = dict, modern: bool
+    ) -> None:
+        """Call `tool` at this URL; each request has the headers that `shown` makes for it."""
+        self._url, self._tool, self._shown, self._modern = url, tool, shown, modern
         self._wires: list[_Wire] = []
 
     def __enter__(self) -> Self:
@@ -249,7 +257,7 @@ class Web:
     def calls(self, count: int, *, at_once: int, text: str) -> list[float]:
         """So many calls, by so many clients at once (rule 1)."""
         while len(self._wires) < at_once:
-            self._wires.append(_Wire(self._url, self._tool, self._bearer, modern=self._modern))
+            self._wires.append(_Wire(self._url, self._tool, self._shown, modern=self._modern))
         poll, by_number = select.epoll(), {one.socket.fileno(): one for one in self._wires[:at_once]}
         asked: dict[int, float] = {}
         waits: list[float] = []
@@ -258,6 +266,7 @@ class Web:
                 poll.register(number, select.EPOLLIN)
                 if count:
                     count -= 1
+                    wire.prepare()
                     asked[number] = time.perf_counter()
                     wire.call(text)
             while asked:
@@ -267,6 +276,7 @@ class Web:
                     waits.append(time.perf_counter() - asked.pop(number))
                     if count:
                         count -= 1
+                        by_number[number].prepare()
                         asked[number] = time.perf_counter()
                         by_number[number].call(text)
         finally:

@@ -5,9 +5,10 @@ client's own transport), the echo server behind a proxy made of the official `mc
 nothing (*SDK proxy*, `sdk_proxy.py`, a process of its own), and behind the gateway, with a real daemon that
 records decision and outcome durably before an answer leaves (*ours*). Client and server speak the same era:
 25 is 2025-11-25, 26 is 2026-07-28. Over a pipe clients are calls at once, since a pipe has one client; over
-HTTP each has a connection of its own, and all of them one bearer. CPU is that of the proxy, or of gateway and
-daemon, a call. *Large* are a million letters, near the bound, that come back as the result, one client. *Two
-bare commits* is what the disk alone takes for decision and outcome in the same minutes.
+HTTP each has a connection of its own, and all of them one token, which each request shows with a proof of
+its key. CPU is that of the proxy, or of gateway and daemon, a call. *Large* are a million letters, near the
+bound, that come back as the result, one client. *Two bare commits* is what the disk alone takes for
+decision and outcome in the same minutes.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from dev.benchmarks.http_echo import TOOLS
 from dev.benchmarks.page import Aim, Section, Table
 from dev.benchmarks.sampling import micro, percentile, rate
 from dev.benchmarks.speakers import Pipe, Speaker, Spoken, Web, processor_of
-from taskbound.wire.task import BearerMade, MakeBearer
 from taskbound.wiring.home import make_home
+from tests.holders import Holder
 from tests.peers.commands import echo
 from tests.surfaces.gateway.real import Place
 
@@ -45,6 +46,8 @@ _AIM: Final = 1.5
 _P99: Final = 0.99
 _CLIENTS: Final = (1, 16, 64)
 _LARGE: Final = 1_000_000
+RENEWED: Final = 40.0
+"""Seconds after which a token is replaced by another one."""
 _SYSTEMS: Final = ("direct", "SDK proxy", "ours")
 _ERAS: Final = {"25": "legacy", "26": "modern"}
 _REVISIONS: Final = {"25": "2025-11-25", "26": "2026-07-28"}
@@ -138,10 +141,11 @@ class _Ground:
             asyncio.run(self._place.pin(f"http{era}", [self._url], era=_REVISIONS[era]))
         self._place.settle_in()
         task = self._place.start_task(seconds=7200)
-        self._bearer = self._place.client.ask(MakeBearer(task=task), BearerMade).bearer
+        self._holder = Holder(self._home)
+        self._task, self._token, self._since = task, "", 0.0
         words = [*_GATEWAY, str(self._home), "--listen", "127.0.0.1:0"]
         said, self._front = stack.enter_context(_printing(words))
-        self._front_url = said.removeprefix("listening on ")
+        self._front_url = said.removeprefix("listening on ") + "/coder"
         self._daemon = self._place.status().pid
 
     def _end(self) -> None:
@@ -149,6 +153,12 @@ class _Ground:
         self._place.close()
         with contextlib.suppress(ProcessLookupError):
             subprocess.run(["kill", str(pid)], check=False)  # noqa: S607 - the system's own
+
+    def _shown(self) -> Mapping[str, str]:
+        """What shows a token of the task, which is replaced in time."""
+        if not self._token or time.monotonic() - self._since > RENEWED:
+            self._token, self._since = self._holder.token(self._task), time.monotonic()
+        return self._holder.shown(self._token, "POST")
 
     def _command(self, era: str) -> list[str]:
         return echo(era="legacy" if era == "25" else "modern", tools=self._tools)
@@ -179,7 +189,7 @@ class _Ground:
             "direct": _Watched(stack.enter_context(Web(self._url, "read", modern=modern)), ()),
             "SDK proxy": _Watched(stack.enter_context(Web(url, "read", modern=modern)), (pid,)),
             "ours": _Watched(
-                stack.enter_context(Web(self._front_url, tool, bearer=self._bearer, modern=modern)),
+                stack.enter_context(Web(self._front_url, tool, shown=self._shown, modern=modern)),
                 (self._front, self._daemon),
             ),
         }

@@ -29,7 +29,7 @@ def soak_gateway(count: int, seed: int) -> Found:
     return Found(
         counted=(
             f"{seen.states.total():,} calls of {plan.clients} clients, {plan.clients - plan.pipes} of them"
-            f" over HTTP with {plan.bearers} bearers of one front, {plan.pipes} over pipes: {states};"
+            f" over HTTP with {plan.tokens} tokens of one front, {plan.pipes} over pipes: {states};"
             f" {seen.killed:,} servers killed, {seen.cut:,} connections cut, {seen.floods:,} answers of"
             f" {plan.flood / 1e9:.1f} GB, {seen.slow:,} of {plan.size // _MIB} MiB read slowly;"
             f" at most resident: {memory}; processes and descriptors of the front: {front.beneath} and"

@@ -36,9 +36,13 @@ def older() -> Iterator[str]:
 
 
 @contextmanager
-def relayed(url: str, prefix: str, bearer: str = "") -> Iterator[str]:
-    """The URL of a relay to a server whose names begin with `prefix`; it sends the bearer, if any."""
-    with _serving([sys.executable, str(_PEERS / "relay.py"), url, prefix], RELAY_BEARER=bearer) as own:
+def relayed(url: str, prefix: str, token: str = "", resource: str = "") -> Iterator[str]:
+    """The URL of a relay to a server whose names begin with `prefix`.
+
+    It sends the token, if any, and shows it with proofs where the address is said that it is for.
+    """
+    told = {"RELAY_BEARER": token, "RELAY_RESOURCE": resource, "PYTHONPATH": str(_PEERS.parents[1])}
+    with _serving([sys.executable, str(_PEERS / "relay.py"), url, prefix], **told) as own:
         yield own
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from taskbound.core.tool import QUESTION_NAMES
+from taskbound.flows.token import resource_of
+from taskbound.surfaces.api.place import DEFAULT_GATEWAY
 from tests.conformance.places import EVERYTHING, everything, relayed
 from tests.conformance.suite import REVISIONS, excepted, judge, left_out, required, run_server
 from tests.surfaces.gateway.http.fronting import META, front
@@ -36,11 +38,11 @@ async def test_what_the_front_serves_is_what_the_suite_asks_for_whatever_its_ser
     with everything() if server == revision else nullcontext("") as url:
         command = (url,) if url else (*EVERYTHING, "--stdio")
         async with real(tmp_path, command, name=NAME, era=server, asks=asks) as place, front(place) as there:
-            bearer = there.bearer()
+            token = there.token()
             if way == "older":  # what such a server is told of its clients it is told once, by the first
-                first = there.calling(bearer, f"{NAME}__test_simple_text", {}, meta=META | ABLE)
+                first = there.calling(token, f"{NAME}__test_simple_text", {}, meta=META | ABLE)
                 assert (await there.send(first)).status == 200
-            with relayed(there.url, f"{NAME}__", bearer) as here:
+            with relayed(there.url, f"{NAME}__", token, resource_of(DEFAULT_GATEWAY, "coder")) as here:
                 found = await asyncio.to_thread(
                     run_server, here, revision, tmp_path / "found", extensions=way != "older"
                 )

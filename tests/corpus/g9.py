@@ -22,14 +22,14 @@ Four more files have what is no line of a client, with twins by the same rule; `
 
 - `g9-front.jsonl`, what is sent to the HTTP front: ``{id, base, change, expect, status, recorded}``. *base*
   is the request that is changed: a ``call`` of 2026-07-28, a ``legacy`` call without its session, an
-  ``empty`` body. *change* has another ``bearer``, ``verb``, ``path``, ``headers``, headers ``without`` which
+  ``empty`` body. *change* has another ``token``, ``verb``, ``path``, ``headers``, headers ``without`` which
   it comes, a line that comes ``again``. *recorded* is whether one record of a refused action must be left.
 - `g9-tools.jsonl`, what a pinned server lists now: ``{id, lists, expect, decision, says}``, `expect` what its
   tool `pay` is taken for, `decision` what a call of it gets, `says` what the difference has to say.
 - `g9-arguments.jsonl`, what a call or a read asks for: ``{id, arguments, expect}``, `expect` the decision.
 - `g9-tasks.jsonl`, what is asked about calls that clients come back for (MCP's tasks): ``{id, era, method,
   name, header?, declared?, expect, status}``. *name* is whose name it gives: one's ``own``, that of a call of
-  an ``other-bearer`` or of one's own in the ``other-era``, or one that is none. *header* is whose `Mcp-Name`
+  an ``other-task`` or of one's own in the ``other-era``, or one that is none. *header* is whose `Mcp-Name`
   gives where that is another's, and *declared* whether the client says that it knows them.
 """
 

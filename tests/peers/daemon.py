@@ -26,7 +26,7 @@ import msgspec
 from taskbound import __version__
 from taskbound.core.tool import ServerIdentity, method_definition, parse_definition
 from taskbound.wire.action import Decide, Malformed, Outcome, Permitted, Released, Withheld
-from taskbound.wire.connection import Bind, Bound, Done, Fault, Open, Opened, Ping
+from taskbound.wire.connection import Bind, Bound, Done, Fault, Open, Opened, Ping, Seated, ShowProof
 from taskbound.wire.envelope import Reply, Said, ask_decoder
 from taskbound.wire.frame import FrameBuffer, decode_frame, encode_frame
 from taskbound.wire.tool import (
@@ -45,7 +45,7 @@ from taskbound.wire.tool import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from taskbound.wire.envelope import Answer, Ask, Push
@@ -117,6 +117,8 @@ class ScriptedDaemon:
         self.servers = list(servers)
         self.tools = list(tools)
         self.task = TASK
+        self.tasks: Mapping[str, str] = {}
+        """The tasks of tokens, by their texts."""
         self.asks: list[Ask] = []
         self.opened: list[Open] = []
         self.shown: list[Shown | None] = []
@@ -196,9 +198,8 @@ class ScriptedDaemon:
     def answer(self, ask: Ask) -> Answer:  # noqa: PLR0911 -- a table of what is answered
         """What it says unless a test has something else in mind."""
         match ask:
-            case Open():
-                self.opened.append(ask)
-                return Opened(connection=ask.resume or "con_secret", version=__version__, stopped=False)
+            case Open() | ShowProof():
+                return self._let_in(ask)
             case Bind():
                 return Bound(task=self.task, purpose="test", deadline=FAR)
             case ListUpstreams():
@@ -222,6 +223,18 @@ class ScriptedDaemon:
                 return Done()
             case _:
                 return Fault(code="unknown", message="this peer does not know that")
+
+    def _let_in(self, ask: Open | ShowProof) -> Answer:
+        if isinstance(ask, Open):
+            self.opened.append(ask)
+            secret = ask.resume or f"con_secret{ask.token[:2]}"
+            return Opened(connection=secret, version=__version__, stopped=False, issuer="https://as.example")
+        task = self.tasks.get(ask.shown.authorization.rpartition(" ")[2], "")
+        if not task:
+            return Fault(code="unknown-token", message="nobody issued it", family="unproven")
+        if ask.agent != "coder":
+            return Fault(code="token-audience", message="it is for another", family="unproven")
+        return Seated(task=task, token=f"tok_{task}", until=FAR)
 
     def permit(self, ask: Decide, **changes: Any) -> Permitted:
         """A permit for a call, or one that differs in a field."""

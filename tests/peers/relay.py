@@ -1,6 +1,7 @@
 """A relay that takes a gateway's qualifier off names, so that a suite with names of its own can speak to it.
 
-Run it: ``python relay.py URL PREFIX``; with ``RELAY_BEARER`` in the environment it sends that as the token.
+Run it: ``python relay.py URL PREFIX``; with ``RELAY_BEARER`` in the environment it sends that as the token,
+and with ``RELAY_RESOURCE`` too it shows it with proofs for that address, by the tests' own key.
 
 It binds a free port of 127.0.0.1 and writes its URL as the first line of its output. What is listed loses the
 prefix, what is called gets it: tools and prompts, in the body and in `Mcp-Name`, and what a completion refers
@@ -44,6 +45,7 @@ class Relay:
     def __init__(self, target: str, prefix: str, bearer: str, authority: str) -> None:
         """Relay to `target`; `authority` is the host and port of our own."""
         self.target, self.prefix, self.bearer = target, prefix, bearer
+        self.resource = os.environ.get("RELAY_RESOURCE", "")
         self.here, self.there = authority, urlsplit(target).netloc
         # Streams stay open for as long as both ends want, and what the environment says is about other hosts.
         self.client = httpx2.AsyncClient(timeout=None, trust_env=False)
@@ -70,6 +72,10 @@ class Relay:
             sent = self.prefix + value if name == "mcp-name" and method in CALLS else value
             if name not in OURS:
                 headers.append((name, after if value == before else sent))
+        if self.resource:
+            from tests.holders import shown_with  # noqa: PLC0415 -- found only where the tests' folder is told
+
+            return [*headers, *shown_with(self.bearer, request.method, self.resource).items()]
         return [*headers, *([("authorization", f"Bearer {self.bearer}")] if self.bearer else [])]
 
     def _asked(self, body: bytes) -> tuple[bytes, str]:

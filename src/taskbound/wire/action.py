@@ -54,6 +54,8 @@ class Decide(Message, frozen=True, tag="action:decide", tag_field="op"):
     """Seconds that the gateway waits, should people have to be asked."""
     read: tuple[str, ...] | None = None
     """After `ReadFirst`: the action of each reading call, in order; empty where a call got none."""
+    token: str = ""
+    """The name of the token that the request came with; empty where the client is known by its process."""
 
 
 class Malformed(Message, frozen=True, tag="action:malformed", tag_field="op"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from taskbound.wire.frame import Message
+from taskbound.wire.network import Shown
 from taskbound.wire.policy import BundleInForce
 
 __all__ = [
@@ -13,6 +14,8 @@ __all__ = [
     "Open",
     "Opened",
     "Ping",
+    "Seated",
+    "ShowProof",
     "Status",
     "StatusReport",
     "StopPush",
@@ -24,7 +27,7 @@ class Open(Message, frozen=True, tag="connection:open", tag_field="op"):
     """The first request of every connection: which process speaks, for which agent."""
 
     role: str
-    """One of `gateway`, `run`, `cli`, `egress`, `api`."""
+    """One of `gateway`, `front`, `run`, `cli`, `egress`, `api`."""
     version: str
     namespace: str = "default"
     agent: str = ""
@@ -34,8 +37,10 @@ class Open(Message, frozen=True, tag="connection:open", tag_field="op"):
 
     Only within 5 seconds of the loss (design 4.9); afterwards its open permits are unknown.
     """
-    bearer: str = ""
-    """A task's bearer: the connection is that task's and no other's, and the agent is the task's."""
+    token: str = ""
+    """A task's token that a front was shown with its key: the gateway's connection is that task's alone."""
+    origin: str = ""
+    """How a front is known outside; it has to be what the daemon knows it as."""
 
     def __repr__(self) -> str:
         """Without its two secrets."""
@@ -52,11 +57,16 @@ class Opened(Message, frozen=True, tag="opened", tag_field="is"):
     agent: str = ""
     """The agent that a gateway's connection is for."""
     task: str = ""
-    """The task that its bearer is for; empty without one."""
+    """The task that its token is of; empty without one."""
+    issuer: str = ""
+    """Who issues tokens for a front's gateways; told to fronts alone."""
 
 
 class Bind(Message, frozen=True, tag="connection:bind", tag_field="op"):
     """Ask which task this gateway's calls belong to (design 6); a call binds by itself."""
+
+    tokens: tuple[str, ...] = ()
+    """Tokens with which something was begun that is open, by name: a front asks whether they still hold."""
 
 
 class Bound(Message, frozen=True, tag="bound", tag_field="is"):
@@ -66,6 +76,29 @@ class Bound(Message, frozen=True, tag="bound", tag_field="is"):
     purpose: str
     deadline: int
     """Instant, µs since the epoch."""
+    expired: tuple[str, ...] = ()
+    """Those of the named tokens whose time is over, and no more than that."""
+    ended: tuple[str, ...] = ()
+    """Those that hold no more for another reason."""
+
+
+class ShowProof(Message, frozen=True, tag="connection:show", tag_field="op"):
+    """Ask whose request it is that came to a front. Only a front's connection may."""
+
+    agent: str
+    """The agent whose gateway was asked."""
+    shown: Shown
+    """What came with it."""
+
+
+class Seated(Message, frozen=True, tag="seated", tag_field="is"):
+    """It is a request of this task's agent."""
+
+    task: str
+    token: str
+    """The name of the token that was shown."""
+    until: int
+    """When that token ends: instant, µs since the epoch."""
 
 
 class Ping(Message, frozen=True, tag="connection:ping", tag_field="op"):

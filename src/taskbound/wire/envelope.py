@@ -35,6 +35,7 @@ Ask: TypeAlias = (
     connection.Open
     | connection.Bind
     | connection.Ping
+    | connection.ShowProof
     | connection.Status
     | action.Decide
     | action.Malformed
@@ -155,7 +156,6 @@ Ask: TypeAlias = (
     | amendment.ShowAmendment
     | task.EndTask
     | task.RegisterRun
-    | task.MakeBearer
     | task.SaveTemplate
     | task.RemoveTemplate
     | task.ListTemplates
@@ -183,6 +183,7 @@ Ask: TypeAlias = (
 Answer: TypeAlias = (
     connection.Opened
     | connection.Bound
+    | connection.Seated
     | connection.Done
     | connection.Fault
     | connection.StatusReport
@@ -247,7 +248,6 @@ Answer: TypeAlias = (
     | scope.Suggested
     | task.TaskRows
     | task.TaskDetail
-    | task.BearerMade
     | task.TemplateRows
     | task.IssuerRows
     | trust.TrustDetail

@@ -9,7 +9,6 @@ from taskbound.wire.frame import Message
 __all__ = [
     "AddIssuer",
     "AmendTask",
-    "BearerMade",
     "DelegateTask",
     "EndTask",
     "EvidenceRow",
@@ -18,7 +17,6 @@ __all__ = [
     "ListIssuers",
     "ListTasks",
     "ListTemplates",
-    "MakeBearer",
     "PauseTask",
     "RegisterRun",
     "RemoveIssuer",
@@ -197,23 +195,6 @@ class RegisterRun(Message, frozen=True, tag="task:run", tag_field="op"):
     """Register the calling process: gateways beneath it belong to this task. A person's act."""
 
     task: str
-
-
-class MakeBearer(Message, frozen=True, tag="task:bearer", tag_field="op"):
-    """Make a bearer of a task; the one before opens nothing more. An act of who is in charge of it."""
-
-    task: str
-
-
-class BearerMade(Message, frozen=True, tag="bearer", tag_field="is"):
-    """A new bearer; it is told this once, and can't be asked for again."""
-
-    task: str
-    bearer: str
-
-    def __repr__(self) -> str:
-        """Without the secret."""
-        return f"BearerMade(task={self.task!r})"
 
 
 class AddIssuer(Message, frozen=True, tag="issuer:add", tag_field="op"):

@@ -29,6 +29,7 @@ from taskbound import __version__
 from taskbound.core.errors import TaskboundError
 from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.http.bounds import Bounds
+from taskbound.surfaces.http.connection import HttpConnection
 from taskbound.surfaces.network.agreement import Agreement
 from taskbound.surfaces.network.cursor import Cursors
 from taskbound.surfaces.network.link import Link
@@ -39,7 +40,7 @@ from taskbound.wiring.address import BadAddressError, hosts_of, parse_address, p
 from taskbound.wiring.door import Door
 from taskbound.wiring.log import open_log
 from taskbound.wiring.ready import say_failed, say_ready
-from taskbound.wiring.tls import TlsFiles
+from taskbound.wiring.tls import read_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,28 +93,9 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     return told
 
 
-def _files(told: argparse.Namespace, address: str) -> TlsFiles | None:
-    """The files for TLS; none on the loopback without (rule 1).
-
-    Raises:
-        BadAddressError: It would be reached from elsewhere without TLS, or one of them is missing.
-    """
-    if told.certificate and told.key:
-        return TlsFiles(
-            certificate=Path(told.certificate),
-            key=Path(told.key),
-            roots=Path(told.client_roots) if told.client_roots else None,
-        )
-    if told.certificate or told.key or told.client_roots:
-        raise BadAddressError("TLS needs a certificate and its key", where="api_tls_certificate")
-    if not ip_address(address).is_loopback:
-        raise BadAddressError(f"`{address}` is not of the loopback, and there is no TLS", where="api_address")
-    return None
-
-
 async def _serve(told: argparse.Namespace) -> int:
     address, port = parse_address(told.address, where="api_address")
-    files = _files(told, address)
+    files = read_files(told.certificate, told.key, told.client_roots, address=address, word="api")
     if not told.origin and not ip_address(address).is_loopback:
         raise BadAddressError("off the loopback the origin has to be said", where="api_origin")
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -140,7 +122,7 @@ async def _serve(told: argparse.Namespace) -> int:
         loop.add_signal_handler(number, over.set)
     if told.lifeline:
         await loop.connect_read_pipe(lambda: _Lifeline(over.set), sys.stdin)  # 4
-    door = Door(listening, files, server)
+    door = Door(listening, files, lambda: HttpConnection(server))
     agreement = Agreement(link, origin, believe=door.believe if files is not None else None)
     with suppress(TimeoutError):
         await asyncio.wait_for(agreement.once(), _FIRST)  # 5

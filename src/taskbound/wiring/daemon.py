@@ -112,6 +112,7 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--origin", default="", help="the log's name; the same as the signer's")
     add("--egress", type=parse_account, help="the account of an egress that is not this daemon's own")
     add("--api", type=parse_account, help="the account of an API that is not this daemon's own")
+    add("--front", type=parse_account, help="the account of the gateway over HTTP that others run")
     add(
         "--issuer",
         default=DEFAULT_ISSUER,
@@ -310,6 +311,7 @@ def _place(home: Path, told: argparse.Namespace) -> Place:
         allowance=Allowance(burst=told.refusals_burst, rate=told.refusals_rate),
         egress=told.egress,
         api=told.api,
+        front=told.front,
         issuer=_issuer(told),
         gateway_origin=parse_origin(told.gateway_origin, secured=False, where="--gateway-origin"),
     )

@@ -12,15 +12,13 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from taskbound.surfaces.http.connection import HttpConnection
 from taskbound.wiring.tls import BadTlsError
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from ssl import SSLContext
 
-    from taskbound.surfaces.network.server import Server
     from taskbound.wiring.tls import TlsFiles
 
 __all__ = ["Door"]
@@ -35,11 +33,19 @@ _LOOK: Final = 10.0
 class Door:
     """What is listened on, with TLS from files and authorities that may be replaced."""
 
-    def __init__(self, listening: socket.socket, files: TlsFiles | None, server: Server) -> None:
-        """Prepare; `open` listens."""
+    def __init__(
+        self, listening: socket.socket, files: TlsFiles | None, serve: Callable[[], asyncio.Protocol]
+    ) -> None:
+        """Prepare; `open` listens.
+
+        Args:
+            listening: What is listened on.
+            files: The files for TLS; none without.
+            serve: Makes what serves one connection.
+        """
         self._listening = listening
         self._files = files
-        self._serving = server
+        self._serve = serve
         self._open: asyncio.Server | None = None
         self._seen: tuple[tuple[int, int, int], ...] = ()
         self._authorities: tuple[bytes, ...] = ()
@@ -65,7 +71,7 @@ class Door:
     async def _listen(self, context: SSLContext | None) -> asyncio.Server:
         seconds = None if context is None else _HANDSHAKE
         return await asyncio.get_running_loop().create_server(
-            lambda: HttpConnection(self._serving),
+            self._serve,
             sock=self._listening.dup(),  # the queue is the socket's, and nobody in it is lost
             ssl=context,
             ssl_handshake_timeout=seconds,

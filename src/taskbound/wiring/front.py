@@ -1,77 +1,62 @@
-"""The process of the HTTP front: `taskbound gateway --listen 127.0.0.1:PORT`, started by a person.
+"""The process of the HTTP front: `taskbound gateway --listen ADDRESS:PORT`, started by a person.
 
-1. It listens on an address of the loopback and on no other: a bearer that leaves the machine is anybody's.
-2. It knows no bearer before it is shown one, says it to the daemon alone, and has it in memory as long as its
-   seat is open: the connection has to be made again when it breaks.
+1. It listens on an address of the loopback, or with TLS: what is shown to it must not be read on the way.
+2. It verifies no token. One that a client shows it says to the daemon alone, and has the newest of a task in
+   memory as long as its seat is open: the connection has to be made again when it breaks.
 3. What servers leave behind is ended once no server of any agent runs.
+4. A daemon that knows the gateway by another name is found at the start, and ends it. One that is not there
+   is waited for.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
 import sys
 import time
-from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final
 
 from taskbound import __version__
 from taskbound.adapters.upstream.mcp.family import adopt_orphans
 from taskbound.adapters.upstream.mcp.server import StdioStarter
 from taskbound.core.errors import TaskboundError
+from taskbound.sdk.client import RefusedByDaemonError
+from taskbound.surfaces.gateway.errors import code_of
 from taskbound.surfaces.gateway.http.bounds import FrontBounds
-from taskbound.surfaces.gateway.http.errors import NotLoopbackError
+from taskbound.surfaces.gateway.http.door import Door
 from taskbound.surfaces.gateway.http.front import Front
 from taskbound.surfaces.gateway.link import Timings
 from taskbound.surfaces.gateway.server import Plugs
 from taskbound.surfaces.http.connection import HttpConnection
 from taskbound.wire.connection import Open
+from taskbound.wiring import door as doors
+from taskbound.wiring.address import hosts_of, parse_address, parse_origin
 from taskbound.wiring.home import find_home
 from taskbound.wiring.log import open_log
 from taskbound.wiring.reach import Reach
 from taskbound.wiring.settings import read_settings
 from taskbound.wiring.start import find_daemon
 from taskbound.wiring.starters import Starters, find_egress
+from taskbound.wiring.tls import read_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from taskbound.surfaces.gateway.link import Connect
+    from taskbound.wiring.tls import TlsFiles
 
-__all__ = ["hosts_of", "parse_address", "serve"]
+__all__ = ["serve"]
+
+_log = logging.getLogger(__name__)
 
 _USAGE: Final = 2
+_REFUSED: Final = 4
 _BACKLOG: Final = 128
 _MICROSECOND: Final = 1_000
-_HIGHEST: Final = 65_535
-
-
-def parse_address(text: str) -> tuple[str, int]:
-    """The address and port to listen on (rule 1).
-
-    Raises:
-        NotLoopbackError: It is none, or none of the loopback.
-    """
-    host, _, port = text.rpartition(":")
-    try:
-        address = ip_address(host.removeprefix("[").removesuffix("]") if host.startswith("[") else host)
-        plain = isinstance(address, IPv6Address) is not host.startswith("[")
-    except ValueError as error:
-        raise NotLoopbackError("the address to listen on is none") from error
-    if plain or not port.isascii() or not port.isdigit() or int(port) > _HIGHEST:
-        raise NotLoopbackError("the address to listen on has no port")
-    if not address.is_loopback:
-        raise NotLoopbackError(f"`{address}` is not of the loopback")
-    return str(address), int(port)
-
-
-def hosts_of(address: str, port: int) -> frozenset[str]:
-    """What a client of this machine may call the front."""
-    own = f"[{address}]" if ":" in address else address
-    return frozenset(f"{one}:{port}" for one in ("127.0.0.1", "[::1]", "localhost", own))
 
 
 def serve(*, listen: str, home: str, namespace: str, ensure: Callable[[Path], Path] | None = None) -> int:
@@ -85,56 +70,89 @@ def serve(*, listen: str, home: str, namespace: str, ensure: Callable[[Path], Pa
     """
     place = find_home(home, os.environ)
     try:
-        address, port = parse_address(listen)
+        address, port = parse_address(listen, where="--listen")
         settings = read_settings(place, os.environ)
+        files = read_files(
+            settings.gateway_tls_certificate,
+            settings.gateway_tls_key,
+            settings.gateway_client_roots,
+            address=address,
+            word="gateway",
+        )  # 1
+        parse_origin(settings.gateway_origin, secured=files is not None, where="gateway_origin")
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         listening = socket.create_server((address, port), family=family, backlog=_BACKLOG)
     except (OSError, TaskboundError) as error:
-        words = f"{error.message} [{error.code}]" if isinstance(error, TaskboundError) else str(error)
-        sys.stderr.write(f"error: {words}\n")
-        return _USAGE
+        return _failed(error, _USAGE)
     open_log("gateway", settings.log_level)
 
     def find(path: Path) -> Path:
         return find_daemon(path, socket=settings.socket, may_start=settings.autostart)
 
-    hello = Open(role="gateway", version=__version__, namespace=namespace or settings.namespace)
+    daemons = _Daemons(place, namespace or settings.namespace, settings.gateway_origin, ensure or find)
     timings = Timings(hold=float(settings.hold_seconds))
-    daemons = _Daemons(place, hello, ensure or find)
-    return asyncio.run(_serve(listening, daemons, timings, find_egress(place, settings)))
+    return asyncio.run(_serve(listening, daemons, timings, find_egress(place, settings), files))
+
+
+def _failed(error: OSError | TaskboundError, status: int) -> int:
+    words = f"{error.message} [{code_of(error)}]" if isinstance(error, TaskboundError) else str(error)
+    sys.stderr.write(f"error: {words}\n")
+    if isinstance(error, TaskboundError) and error.advice:
+        sys.stderr.write(f"what to do: {error.advice}\n")
+    return status
 
 
 class _Daemons:
-    """Makes what connects for one bearer."""
+    """Makes the front's own connections, and those of its seats."""
 
-    def __init__(self, home: Path, hello: Open, ensure: Callable[[Path], Path]) -> None:
-        """Begin each connection so, with a bearer."""
+    def __init__(self, home: Path, namespace: str, origin: str, ensure: Callable[[Path], Path]) -> None:
+        """Connect to the daemon of this data directory."""
         self._home = home
-        self._hello = hello
         self._ensure = ensure
         self._turn = asyncio.Lock()
-        self.namespace = hello.namespace
+        self.namespace = namespace
+        self.origin = origin
 
     @property
     def starting(self) -> bool:
         """Whether a daemon may be being started."""
         return self._turn.locked()
 
-    def of(self, bearer: str) -> Connect:
-        """What connects with this bearer."""
-        hello = Open(
-            role=self._hello.role,
-            version=self._hello.version,
-            namespace=self._hello.namespace,
-            bearer=bearer,
+    @property
+    def own(self) -> Connect:
+        """What makes the front's own."""
+        return self._reach(
+            Open(role="front", version=__version__, namespace=self.namespace, origin=self.origin)
         )
+
+    def seat(self, agent: str, token: str) -> Connect:
+        """What makes one of a seat, with the text of a token."""
+        return self._reach(
+            Open(role="gateway", version=__version__, namespace=self.namespace, agent=agent, token=token)
+        )
+
+    def _reach(self, hello: Open) -> Connect:
         return Reach(self._home, hello, self._ensure, turn=self._turn)
 
 
-async def _serve(listening: socket.socket, daemons: _Daemons, timings: Timings, egress: Path) -> int:
+async def _serve(
+    listening: socket.socket,
+    daemons: _Daemons,
+    timings: Timings,
+    egress: Path,
+    files: TlsFiles | None,
+) -> int:
     adopt_orphans()
     starter = StdioStarter()
     address, port = listening.getsockname()[:2]
+    certified = files is not None and files.roots is not None
+    asking = Door(daemons.origin, daemons.own, daemons.seat, certified=certified)
+    try:
+        await asking.reached()
+    except RefusedByDaemonError as error:
+        return _failed(error, _REFUSED)  # 4
+    except TaskboundError as error:
+        _log.warning("the daemon is not there yet: %s", error.message)
     own: list[Front] = []
 
     def sweep() -> None:
@@ -142,25 +160,32 @@ async def _serve(listening: socket.socket, daemons: _Daemons, timings: Timings, 
             starter.sweep()  # 3
 
     plugs = Plugs(
-        connect=daemons.of(""),
+        connect=daemons.own,
         start=Starters(starter, egress),
         now=lambda: time.time_ns() // _MICROSECOND,
         sweep=sweep,
         namespace=daemons.namespace,
         timings=timings,
     )
-    front = Front(plugs, daemons.of, FrontBounds(), hosts=hosts_of(address, port))
+    front = Front(plugs, asking, FrontBounds(), hosts=hosts_of(daemons.origin, address, port))
     own.append(front)
     loop = asyncio.get_running_loop()
     over = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
-    server = await loop.create_server(lambda: HttpConnection(front), sock=listening, backlog=_BACKLOG)
+    door = doors.Door(listening, files, lambda: HttpConnection(front))
+    try:
+        await door.open()
+    except TaskboundError as error:
+        return _failed(error, _USAGE)
+    loop.add_signal_handler(signal.SIGHUP, over.set if files is None else door.look)
     shown = f"[{address}]" if ":" in address else address
-    sys.stdout.write(f"listening on http://{shown}:{port}/mcp\n")
+    scheme = "http" if files is None else "https"
+    sys.stdout.write(f"listening on {scheme}://{shown}:{port}/mcp\n")
     sys.stdout.flush()
+    _log.info("known outside as %s", daemons.origin)
     await over.wait()
-    server.close()
+    door.close()
     await front.close()
     sweep()
     return 0

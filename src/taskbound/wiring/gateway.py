@@ -77,7 +77,7 @@ def _listen(told: argparse.Namespace, ensure: Callable[[Path], Path] | None) -> 
     from taskbound.wiring.front import serve  # noqa: PLC0415 -- as said above
 
     if told.agent:
-        sys.stderr.write("error: with `--listen` the bearer says which task it is, and so which agent\n")
+        sys.stderr.write("error: with `--listen` the path of each request says which agent it is\n")
         return _USAGE
     return serve(listen=told.listen, home=told.home, namespace=told.namespace, ensure=ensure)
 
@@ -155,7 +155,7 @@ def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--listen",
         metavar="ADDRESS:PORT",
         default="",
-        help="serve MCP over HTTP here instead, on the loopback",
+        help="serve MCP over HTTP here instead; off the loopback with TLS only",
     )
     parser.add_argument("--home", default="", help="the data directory")
     parser.add_argument("--namespace", default="", help="the namespace to work in")

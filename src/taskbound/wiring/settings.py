@@ -29,7 +29,8 @@ __all__ = ["BadSettingError", "Settings", "read_settings", "require_store", "unk
 FILE: Final = "taskbound.toml"
 PREFIX: Final = "TASKBOUND_"
 _COUNTS: Final = frozenset({"refusals_burst", "refusals_rate", "hold_seconds"})
-_PATHS: Final = ("socket", "egress", "api_tls_certificate", "api_tls_key", "api_client_roots")
+_TLS: Final = ("tls_certificate", "tls_key", "client_roots")
+_PATHS: Final = ("socket", "egress", *(f"{one}_{name}" for one in ("api", "gateway") for name in _TLS))
 _MOST: Final = 100_000
 _MOST_WAIT: Final = 600
 """Seconds; the daemon lets nobody wait for longer."""
@@ -83,6 +84,12 @@ class Settings:
     """How the gateway over HTTP is known outside, `https://HOST[:PORT]`: tokens for it name it."""
     private_clients: str = ""
     """Hosts, with a space between two, whose documents of clients may be at addresses of your own network."""
+    gateway_tls_certificate: str = ""
+    """The certificate chain that the gateway over HTTP shows, PEM, absolute; needed off the loopback."""
+    gateway_tls_key: str = ""
+    """The key of that certificate, PEM, absolute."""
+    gateway_client_roots: str = ""
+    """The authorities of client certificates that it takes, PEM, absolute; without it none is asked."""
     store: str = ""
     """A PostgreSQL database, `postgresql://…` without a password, instead of SQLite in the data directory."""
 

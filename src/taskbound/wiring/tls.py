@@ -8,6 +8,7 @@
    by the daemon, whose clock is not set back, and which names the refusal and records it.
 3. A key that every account of the machine can read is no key.
 4. Files that can't be taken leave what is served as it is, and say why.
+5. What is reached from elsewhere than this machine has TLS: what is shown to it must not be read on the way.
 """
 
 from __future__ import annotations
@@ -16,15 +17,17 @@ import logging
 import ssl
 import stat
 from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import MalformedError
+from taskbound.wiring.address import BadAddressError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
-__all__ = ["BadTlsError", "TlsFiles"]
+__all__ = ["BadTlsError", "TlsFiles", "read_files"]
 
 _log = logging.getLogger(__name__)
 _OTHERS: Final = 0o007
@@ -100,6 +103,30 @@ def _trust(context: ssl.SSLContext, authorities: Sequence[bytes]) -> bool:
         else:
             believed = True
     return believed
+
+
+def read_files(certificate: str, key: str, roots: str, *, address: str, word: str) -> TlsFiles | None:
+    """The files that were named; none on the loopback without (rule 5).
+
+    Args:
+        certificate: The chain's path, or empty.
+        key: Its key's.
+        roots: That of the authorities of clients.
+        address: Where is listened.
+        word: With what the names of these settings begin.
+
+    Raises:
+        BadAddressError: It would be reached from elsewhere without TLS, or one of them is missing.
+    """
+    if certificate and key:
+        return TlsFiles(certificate=Path(certificate), key=Path(key), roots=Path(roots) if roots else None)
+    if certificate or key or roots:
+        raise BadAddressError("TLS needs a certificate and its key", where=f"{word}_tls_certificate")
+    if not ip_address(address).is_loopback:
+        raise BadAddressError(
+            f"`{address}` is not of the loopback, and there is no TLS", where=f"{word}_tls_certificate"
+        )
+    return None
 
 
 def _no_password() -> str:

@@ -18,7 +18,8 @@ from typing import Any
 import msgspec
 
 from taskbound import __version__
-from taskbound.sdk.client import Client
+from taskbound.sdk.client import Client, RefusedByDaemonError
+from taskbound.surfaces.api.place import DEFAULT_GATEWAY
 from taskbound.wire.connection import Fault, Open
 from taskbound.wire.identity import RegisterPerson
 from taskbound.wire.people import (
@@ -32,7 +33,7 @@ from taskbound.wire.people import (
 )
 from taskbound.wire.policy import ActivateBundle, ProposeBundle, ReplayBundle, RollBackBundle
 from taskbound.wire.revocation import Stop
-from taskbound.wire.task import EndTask, MakeBearer, RegisterRun, StartTask
+from taskbound.wire.task import EndTask, RegisterRun, StartTask
 
 SCOPE = msgspec.Raw(b'{"grants":[{"tool":"echo__say","others":"any"}]}')
 TOOL = {
@@ -49,7 +50,6 @@ def act(socket: str, task: str) -> dict[str, str]:
         "start": StartTask(agent="coder", purpose="mine", seconds=60, scope=SCOPE),
         "end": EndTask(task=task),
         "run": RegisterRun(task=task),
-        "bearer": MakeBearer(task=task),
         "propose": ProposeBundle(files={"own.cedar": '@id("x") permit (principal, action, resource);'}),
         "activate": ActivateBundle(digest="0" * 64),
         "back": RollBackBundle(),
@@ -69,6 +69,18 @@ def act(socket: str, task: str) -> dict[str, str]:
         for name, ask in asks.items():
             answer = one.ask(ask, object)
             found[name] = answer.code if isinstance(answer, Fault) else "done"
+    opens: dict[str, dict[str, str]] = {
+        "front": {"role": "front", "origin": DEFAULT_GATEWAY},
+        "seat": {"role": "gateway", "agent": "coder", "token": "e30.e30.e30"},
+        "api": {"role": "api"},
+    }
+    for name, more in opens.items():
+        try:
+            Client(Path(socket), Open(version=__version__, **more), patience=15.0).close()
+        except RefusedByDaemonError as error:
+            found[name] = error.fault.code
+        else:
+            found[name] = "done"
     return found
 
 

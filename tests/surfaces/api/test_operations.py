@@ -91,9 +91,13 @@ async def station(
     person: int = os.geteuid(),
     policy: str = "",
     issuer: str = DEFAULT_ISSUER,
+    beside: World | None = None,
 ) -> AsyncIterator[Station]:
-    world = World(store=MemoryStore(), policy=policy or base_bundle())
-    world.settle_in(uid=person)
+    if beside is None:
+        world = World(store=MemoryStore(), policy=policy or base_bundle())
+        world.settle_in(uid=person)
+    else:
+        world = beside.beside()
     key = Ed25519Key.from_seed(bytes(range(32)))
     signer = CheckpointSigner(origins=[ORIGIN], key=key, heads=MemorySignedHeads(), verify=verify_ed25519)
     loop = asyncio.get_running_loop()

@@ -11,11 +11,12 @@ import pytest
 
 from taskbound.wiring.home import find_socket
 from tests.peers.rawclient import text_of
-from tests.surfaces.gateway.real import Place, real
+from tests.surfaces.gateway.http.fronting import front
+from tests.surfaces.gateway.real import Place, ended, real
 
 INSIDER = Path(__file__).with_name("insider.py")
 ACTS = (
-    *("person", "start", "end", "run", "bearer", "lift"),
+    *("person", "start", "end", "run", "lift", "front", "seat", "api"),
     *("key", "propose", "activate", "back", "replay", "vouch", "withdraw", "demo", "leave", "link", "people"),
 )
 SCOPE = '{"grants": [{"tool": "insider__act", "others": "any"}]}'
@@ -65,6 +66,25 @@ def test_a_person_s_act_from_beneath_a_gateway_is_refused(tmp_path: Path, how: s
     asyncio.run(story())
 
 
+def test_a_person_s_act_from_beneath_the_front_s_gateway_is_refused_though_the_front_comes_back(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with real(tmp_path, server(tmp_path), name="insider") as place, front(place) as there:
+            token = there.token()
+            for _ in range(2):  # the second time it is another daemon
+                place.status()
+                found = json.loads((await there.call(token, "insider__act", {"how": "far"})).text)
+                del found["above"]
+                assert int(found.pop("parent")) == there.process.pid
+                assert found == dict.fromkeys(ACTS, "not-outside")
+                pid = place.status().pid
+                place.kill_daemon()
+                await ended(pid)
+
+    asyncio.run(story())
+
+
 def test_the_same_acts_from_outside_are_done(tmp_path: Path) -> None:
     async def story() -> None:
         async with real(tmp_path, server(tmp_path), name="insider") as place:
@@ -80,6 +100,6 @@ def test_the_same_acts_from_outside_are_done(tmp_path: Path) -> None:
             await asyncio.to_thread(subprocess.run, command, check=True)
             found = json.loads(out.read_text(encoding="utf-8"))
             assert int(found.pop("parent")) == os.getpid()
-            assert [found[name] for name in ("person", "end", "lift")] == ["done"] * 3
+            assert [found[name] for name in ("person", "end", "lift", "front")] == ["done"] * 4
 
     asyncio.run(story())

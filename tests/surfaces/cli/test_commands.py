@@ -469,20 +469,3 @@ def test_a_file_that_is_wrong_is_shown_with_a_caret_and_nothing_of_it_reaches_th
     assert told.err.replace("\n", "").isprintable()
     path.write_text('grants:\n  - tool: fs__read\n    arguments: {path: {below: "/"}}\n', encoding="utf-8")
     assert place(*words).status == 0
-
-
-def test_a_bearer_stands_alone_on_standard_output_and_nowhere_else(place: Installation) -> None:
-    scope = place.scope({"tool": "fs__read", "others": "any"})
-    words = ("--agent", "helper", "--scope", scope, "--purpose", "to read")
-    task = place("task", "start", *words, "--json").document["row"]["task"]
-    shown = place("task", "bearer", task)
-    bearer = shown.out.removesuffix("\n")
-    assert (shown.status, bearer.startswith(f"{task}."), bearer.isprintable()) == (0, True, True)
-    secret = bearer.partition(".")[2]
-    assert "shown this once" in shown.err
-    assert secret not in shown.err
-    again = place("task", "bearer", task, "--json").document
-    assert (again["task"], again["bearer"] != bearer) == (task, True)
-    told = place("task", "show", task, "--json").out + place("task", "list", "--json").out
-    assert secret not in told
-    assert again["bearer"].partition(".")[2] not in told

@@ -37,7 +37,7 @@ def test_every_command_of_the_issue_is_there() -> None:
         "token client": "add list show remove",
         "token key": "list rotate revoke",
         "scope": "check diff covers intersect convert digest schema suggest",
-        "task": "start show list pause resume delegate step amend bearer end",
+        "task": "start show list pause resume delegate step amend end",
         "task issuer": "add list remove",
         "template": "save list remove",
         "tool": "list diff accept declare apply describe schema",

@@ -167,7 +167,7 @@ async def test_law_10_a_subscription_ends_with_what_it_stands_on_and_nothing_is_
             case "narrowed":
                 b.daemon.on[CoverCalls] = lambda _: Coverings(covered=())
             case "refused":
-                b.daemon.on[CoverCalls] = lambda _: Fault(code="bad-bearer", message="it was replaced")
+                b.daemon.on[CoverCalls] = lambda _: Fault(code="token-revoked", message="it was revoked")
             case "lost":
                 await b.daemon.stop()
             case _:

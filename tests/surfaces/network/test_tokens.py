@@ -18,10 +18,10 @@ from taskbound.flows.token import revoke_token
 from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.api.network import NEAR
 from taskbound.surfaces.network.routes import LEFT_OUT
-from taskbound.wire.connection import Fault, Open
+from taskbound.wire.connection import Fault, Open, ShowProof
 from taskbound.wire.jose.compact import encode_base64url
 from taskbound.wire.network import Shown
-from taskbound.wire.task import EndTask, MakeBearer, RegisterRun
+from taskbound.wire.task import EndTask, RegisterRun
 from tests.surfaces.network.certificates import Authority, client_context
 from tests.surfaces.network.holding import STRANGER, Holding, binding, held
 from tests.token_world import ISSUER, claims_in
@@ -202,7 +202,11 @@ def test_what_is_of_this_machine_is_not_asked_over_the_network_whatever_is_shown
                 one.place.path, hello, pushed=lambda _: None, lost=lambda: None
             )
             found: list[object] = []
-            for asked in (RegisterRun(task=task), MakeBearer(task=task), EndTask(task=task)):
+            for asked in (
+                RegisterRun(task=task),
+                ShowProof(agent="coder", shown=Shown(method="GET", uri="")),
+                EndTask(task=task),
+            ):
                 token = one.person()
                 headers = one.shown("POST", "/v1/x", token)
                 shown = Shown(
@@ -215,10 +219,10 @@ def test_what_is_of_this_machine_is_not_asked_over_the_network_whatever_is_shown
             client.close()
             return found
 
-        run, bearer, end = asyncio.run(ask())
+        run, show, end = asyncio.run(ask())
         assert isinstance(run, Fault)
-        assert isinstance(bearer, Fault)
-        assert (run.code, bearer.code) == ("unproven", "unproven")
+        assert isinstance(show, Fault)
+        assert (run.code, show.code) == ("unproven", "unproven")
         assert not isinstance(end, Fault)
 
     held(tmp_path, work)

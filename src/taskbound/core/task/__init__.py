@@ -56,7 +56,7 @@ from taskbound.core.task.evidence import (
 )
 from taskbound.core.task.heartbeat import Heartbeat
 from taskbound.core.task.holds import Holds, parse_holds
-from taskbound.core.task.live import require_live
+from taskbound.core.task.live import require_going, require_live
 from taskbound.core.task.state import ENDED, TASK_TRANSITIONS, TaskEvent, TaskState, ending
 from taskbound.core.task.step import enter_step, step_name
 from taskbound.core.task.values import (
@@ -125,6 +125,7 @@ __all__ = [
     "parse_purpose",
     "read_evidence",
     "refunds",
+    "require_going",
     "require_in_charge",
     "require_learning_lifetime",
     "require_live",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.task.values import TaskHead
 
-__all__ = ["require_live"]
+__all__ = ["require_going", "require_live"]
 
 _DEPTH_LIMIT: Final = 32
 
@@ -55,11 +55,34 @@ def require_live(task: str, heads: Mapping[str, TaskHead], now: Instant) -> None
     raise NoTaskError(f"task `{task}` has more than {_DEPTH_LIMIT} ancestors")
 
 
-def _require_head(head: TaskHead, now: Instant, who: str) -> None:
+def require_going(task: str, heads: Mapping[str, TaskHead], now: Instant) -> None:
+    """Go on only with a task that may still do something, now or once it is resumed; its ancestors too.
+
+    Args:
+        task: The task's id.
+        heads: By id, the task and all its ancestors.
+        now: When.
+
+    Raises:
+        NoTaskError: It is not known.
+        TaskEndedError: It or an ancestor has ended.
+        TaskExpiredError: A deadline has come.
+    """
+    if task not in heads:
+        raise NoTaskError(f"task `{task}` is not known")
+    for name, head in heads.items():
+        _require_goes_on(head, now, "the task" if name == task else f"its ancestor `{name}`")
+
+
+def _require_goes_on(head: TaskHead, now: Instant, who: str) -> None:
     if head.state in ENDED:
         raise TaskEndedError(f"{who} has ended ({head.state.value})")
     if now >= head.deadline:
         raise TaskExpiredError(f"{who} has passed its deadline")
+
+
+def _require_head(head: TaskHead, now: Instant, who: str) -> None:
+    _require_goes_on(head, now, who)
     if head.state is TaskState.PAUSED:
         raise TaskPausedError(f"{who} is paused")
     if head.state is TaskState.PROPOSED:

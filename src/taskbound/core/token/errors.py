@@ -12,6 +12,7 @@ __all__ = [
     "NoTokenKeyError",
     "NotMeantError",
     "NotOpenError",
+    "OtherKindError",
     "ReplayedError",
     "TokenAlteredError",
     "TokenEndedError",
@@ -52,6 +53,13 @@ class UnboundTokenError(DeniedError):
     remedy = (
         "send one DPoP proof (RFC 9449) of the key that the token is bound to, or use its client certificate"
     )
+
+
+class OtherKindError(DeniedError):
+    """The token is genuine perhaps, and of another kind than is taken here."""
+
+    code = "other-token-kind"
+    remedy = "show a token of the task, with the scope `task`, for this resource"
 
 
 class WeakerBindingError(DeniedError):

@@ -6,28 +6,32 @@
 3. As `Bearer` the key is that of the client's certificate (RFC 8705 §3), which has begun and not ended;
    without one there is none. TLS has shown that who connects has its key, and leaves its times to us.
 4. A proof is used once, and only by a token that holds: what strangers make up is not kept.
+5. Where only tasks' tokens are taken, one of another kind is told so before it is verified: what is said is
+   the same whatever it is worth.
 """
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.errors import DeniedError
+from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.identity.proof import Binding, BindingKind
-from taskbound.core.token import ClaimKind, claim_of
-from taskbound.wire.jose import PERSON_TOKEN, TASK_TOKEN, TokenClaimsError, parse_jws
+from taskbound.core.token import ClaimKind, OtherKindError, claim_of
+from taskbound.flows.token.standing import require_token_stands
+from taskbound.wire.jose import PERSON_TOKEN, TASK_TOKEN, TRANSACTION_TOKEN, TokenClaimsError, parse_jws
 from taskbound.wire.jose.compact import encode_base64url
 from taskbound.wire.jose.dpop import BoundToken, DpopRequest, read_dpop, token_hash
 
 if TYPE_CHECKING:
     from taskbound.core.token import Claim
     from taskbound.flows.means import Means
-    from taskbound.flows.token.verifying import Verification, Verified
+    from taskbound.flows.token.verifying import Stands, Verification, Verified
 
-__all__ = ["BadProofError", "Request", "Shower", "read_shown"]
+__all__ = ["BadProofError", "Request", "Shower", "read_shown", "require_task_kind"]
 
 _TOKEN: Final = re.compile(r"(dpop|bearer) +([A-Za-z0-9._~+/-]+=*)", re.ASCII | re.IGNORECASE)
 
@@ -67,7 +71,15 @@ class Shower:
     """The proof's (rule 4); none without one."""
 
 
-def read_shown(means: Means, verification: Verification, request: Request, *, audience: str) -> Shower:
+def read_shown(
+    means: Means,
+    verification: Verification,
+    request: Request,
+    *,
+    audience: str,
+    namespace: str = "",
+    stands: Stands = require_token_stands,
+) -> Shower:
     """Who shows a token; its proof is still to be used.
 
     Args:
@@ -75,6 +87,8 @@ def read_shown(means: Means, verification: Verification, request: Request, *, au
         verification: What tokens are verified by.
         request: What came with it.
         audience: The resource that was asked.
+        namespace: The only one that the token may be of; empty for any.
+        stands: What has to be so of the token's row.
 
     Raises:
         BadProofError: It is none of rule 1, or comes with what does not belong to it.
@@ -88,10 +102,14 @@ def read_shown(means: Means, verification: Verification, request: Request, *, au
     if scheme == "bearer":
         if request.dpop:
             raise BadProofError("a proof of a key comes with a token that is shown as `Bearer`")  # 2
-        return Shower(
-            verified=verification.verify(text, audience=audience, shown=_certificate(means, request)),
-            claim=None,
+        verified = verification.verify(
+            text,
+            audience=audience,
+            shown=_certificate(means, request),
+            namespace=namespace,
+            stands=stands,
         )
+        return Shower(verified=verified, claim=None)
     proof = read_dpop(
         [request.dpop] if request.dpop else [],
         request=DpopRequest(
@@ -103,12 +121,27 @@ def read_shown(means: Means, verification: Verification, request: Request, *, au
         now=means.clock.now(),
     )  # 2
     shown = Binding(kind=BindingKind.DPOP, thumbprint=proof.jkt)
-    verified = verification.verify(text, audience=audience, shown=shown)
+    verified = verification.verify(text, audience=audience, shown=shown, namespace=namespace, stands=stands)
     space = verified.principal.namespace
     return Shower(
         verified=verified,
         claim=claim_of(space, ClaimKind.DPOP, proof.jkt, proof.id, until=proof.until),
     )
+
+
+def require_task_kind(authorization: str) -> None:
+    """Go on unless a token says of itself that it is no task's (rule 5).
+
+    Raises:
+        OtherKindError: It does.
+    """
+    told = _TOKEN.fullmatch(authorization)
+    if told is None:
+        return
+    for kind in (PERSON_TOKEN, TRANSACTION_TOKEN):
+        with suppress(MalformedError):
+            parse_jws(told[2], kind=kind)
+            raise OtherKindError("the token is not a task's")
 
 
 def _certificate(means: Means, request: Request) -> Binding | None:

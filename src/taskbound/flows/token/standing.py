@@ -6,6 +6,8 @@
 3. Of a transaction token: that too, and its action is permitted and has no outcome.
 4. Of a person's: the person is there. A stop ends no person's token: people lift it.
 5. Of one that a client got that people use: the client is let in to the task still (`admitting`).
+6. A gateway asks less: whose task it is, and that neither it nor the token is over. What else is in the way
+   of a call (a pause, a stop, an agent that is suspended) the call's decision says, and records.
 """
 
 from __future__ import annotations
@@ -16,10 +18,11 @@ from taskbound.core.action import ActionState
 from taskbound.core.approval import AnswerKind, ApprovalState
 from taskbound.core.identity import PersonState, UnknownIdentityError, require_active
 from taskbound.core.revocation import require_not_stopped
-from taskbound.core.task import NoTaskError, require_live
+from taskbound.core.task import NoTaskError, require_going, require_live
 from taskbound.core.token import (
     ActionGround,
     NotOpenError,
+    OtherKindError,
     PersonGround,
     TaskGround,
     TokenForm,
@@ -34,7 +37,14 @@ if TYPE_CHECKING:
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Snapshot
 
-__all__ = ["OPEN", "action_ground", "ground_of", "person_of", "require_token_stands"]
+__all__ = [
+    "OPEN",
+    "action_ground",
+    "ground_of",
+    "person_of",
+    "require_token_goes_on",
+    "require_token_stands",
+]
 
 OPEN = frozenset({ActionState.PERMITTED, ActionState.SENT})
 """An action of which a transaction token may speak."""
@@ -64,6 +74,24 @@ def require_token_stands(snapshot: Snapshot, token: Token, now: Instant) -> None
         require_standing_admission(snapshot.authorizations.admission(token.namespace, token.parent), now)  # 5
     if token.form is TokenForm.TRANSACTION:
         _require_open(snapshot, token)
+
+
+def require_token_goes_on(snapshot: Snapshot, token: Token, now: Instant) -> None:
+    """Go on only with a task's token that a gateway may be shown (rule 6).
+
+    Raises:
+        DeniedError: It, its key, its admission or its task is over, or it is no task's.
+    """
+    require_standing(token, now)
+    require_not_revoked(snapshot.tokens.key(token.key))
+    if token.form is not TokenForm.TASK:
+        raise OtherKindError("the token is not a task's")
+    heads = snapshot.tasks.heads(token.namespace, {token.task})
+    require_going(token.task, heads, now)
+    if heads[token.task].agent != token.agent:
+        raise NoTaskError(f"the task `{token.task}` is none of agent `{token.agent}`")
+    if is_admission(token.parent):
+        require_standing_admission(snapshot.authorizations.admission(token.namespace, token.parent), now)
 
 
 def ground_of(snapshot: Snapshot, token: Token) -> Ground:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.identity.proof import BindingKind, Principal, PrincipalKind, TokenProof
@@ -46,7 +46,7 @@ from taskbound.wire.jose import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from taskbound.core.action import JsonValue
     from taskbound.core.clock import Instant
@@ -57,7 +57,10 @@ if TYPE_CHECKING:
     from taskbound.ports.store import Snapshot
     from taskbound.wire.jose import Jwk, Jws, UnverifiedJws
 
-__all__ = ["Verification", "Verified"]
+__all__ = ["Stands", "Verification", "Verified"]
+
+Stands: TypeAlias = "Callable[[Snapshot, Token, Instant], None]"
+"""Goes on only when this is so of a token's row."""
 
 _REMEMBERED: Final = 4096
 
@@ -80,7 +83,15 @@ class Verification:
         self._seen: OrderedDict[tuple[str, str], Jws] = OrderedDict()
         self._lock = Lock()
 
-    def verify(self, text: str, *, audience: str, shown: Binding | None, namespace: str = "") -> Verified:
+    def verify(
+        self,
+        text: str,
+        *,
+        audience: str,
+        shown: Binding | None,
+        namespace: str = "",
+        stands: Stands = require_token_stands,
+    ) -> Verified:
         """Who shows an access token (rules 1 to 4).
 
         Args:
@@ -89,18 +100,19 @@ class Verification:
             shown: The key that who shows it was proven to have, with this very token where that is a DPoP
                 proof (`ath`); None for none.
             namespace: The only one that it may be of; empty for any.
+            stands: What has to be so of its row.
 
         Raises:
             MalformedError: It is no token of such a kind.
             DeniedError: It proves nothing now, and why.
         """
-        verified = self._verified(text, audience, namespace)
+        verified = self._verified(text, audience, namespace, stands)
         row = verified.token
         if row.binding is not None and row.binding != shown:
             raise UnboundTokenError("the token was shown without the key that it is bound to")  # 4
         return verified
 
-    def _verified(self, text: str, audience: str, namespace: str) -> Verified:
+    def _verified(self, text: str, audience: str, namespace: str, stands: Stands) -> Verified:
         """The token, that holds now, whoever shows it (rules 1 to 3)."""
         jws = self._read(text)
         with self._means.store.read() as snapshot:
@@ -111,7 +123,7 @@ class Verification:
                 raise UnknownTokenError("nobody here issued that token")
             if row.digest != believed.payload_digest or KINDS_OF_FORM[row.form] is not believed.kind:
                 raise TokenAlteredError("the token is not what its row says")  # 2
-            require_token_stands(snapshot, row, now)  # 3
+            stands(snapshot, row, now)  # 3
         return Verified(principal=_principal(row), token=row)
 
     def verify_subject(self, text: str, *, namespace: str) -> Verified:
@@ -121,7 +133,16 @@ class Verification:
             MalformedError: It is no token of such a kind.
             DeniedError: It is worth nothing now, or is for somebody else.
         """
-        return self._verified(text, self._issuing.issuer, namespace)
+        return self._verified(text, self._issuing.issuer, namespace, require_token_stands)
+
+    def verify_relayed(self, text: str, *, audience: str, namespace: str, stands: Stands) -> Verified:
+        """The token that a process of ours was shown with its key, and shows again without it.
+
+        Raises:
+            MalformedError: It is no token of such a kind.
+            DeniedError: It proves nothing now, and why.
+        """
+        return self._verified(text, audience, namespace, stands)
 
     def introspect(self, text: str, *, client: str, audiences: Collection[str]) -> dict[str, JsonValue]:
         """What a token is worth, for one that it was issued to or that it is for (RFC 7662 §2.2; rule 6).

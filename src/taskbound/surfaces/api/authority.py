@@ -9,7 +9,7 @@
    answer depends on the principal, how it was proven, the operation and what is in force, and is kept under
    all four; what is in force is known anew after each change by this daemon, and after a second where another
    one may have changed it.
-4. A gateway acts for its agent, an egress and an API are services, everybody else a person: the one whose
+4. A gateway acts for its agent; egress, API and front are services, everybody else a person: the one whose
    account it is, or `uid:N`. Whether an account may speak at all is said elsewhere, and stays said.
 5. What takes long beside the loop (a bundle that is looked at, actions that are replayed) never keeps an
    operation waiting to be authorized: stopping everything is one of them.
@@ -53,6 +53,7 @@ _KEPT: Final = 16_384
 _KINDS: Final = {
     "api": PrincipalKind.SERVICE,
     "egress": PrincipalKind.SERVICE,
+    "front": PrincipalKind.SERVICE,
     "gateway": PrincipalKind.AGENT,
 }
 _HOLDERS: Final = {PrincipalKind.AGENT: "", PrincipalKind.PERSON: PERSON, PrincipalKind.SERVICE: "service:"}

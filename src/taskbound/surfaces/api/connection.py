@@ -65,9 +65,7 @@ class Connection:
     client: bool = False
     """Whether that form is what proved the principal, and no token."""
     seat: str = ""
-    """The task of its bearer or of the token that was shown, which it belongs to for good; empty without."""
-    digest: str = ""
-    """What is known of the bearer."""
+    """The task whose token was shown for it, which it belongs to for good; empty without."""
     task: str = ""
     """The task that it belongs to; empty before the first call and after the end."""
     ended: str = ""
@@ -171,6 +169,15 @@ class Connections:
     def persons(self) -> tuple[Connection, ...]:
         """Every open connection of a command line."""
         return tuple(one for one in self._open.values() if one.role == "cli")
+
+    def fronts(self) -> frozenset[tuple[int, int]]:
+        """(pid, start time) of every process before gateways, with what is lost and may come back."""
+        every = (*self._open.values(), *self._lost.values())
+        return frozenset(
+            one.peer.ancestry[0]
+            for one in every
+            if one.role == "front" or (one.role == "gateway" and one.seat)
+        )
 
     def egresses(self) -> tuple[Connection, ...]:
         """Every open egress."""

@@ -24,8 +24,8 @@ from taskbound.flows.task import Changes, Delegations, Tasks, Watch, Widenings, 
 from taskbound.flows.tool import Pins, Sights
 from taskbound.flows.tool.secret import Secrets
 from taskbound.surfaces.api.authority import Authority, again
-from taskbound.surfaces.api.bearer import task_of
 from taskbound.surfaces.api.connection import Connections
+from taskbound.surfaces.api.fronts import proof_of, task_of
 from taskbound.surfaces.api.insiders import Insiders
 from taskbound.surfaces.api.looking import Looking
 from taskbound.surfaces.api.network import Network
@@ -199,13 +199,20 @@ class Daemon:
                 raise
             return Actor(name=f"uid:{proof.uid}", proof=proof.words), owns
 
-    def require_outside(self, connection: Connection) -> None:
+    def require_outside(self, connection: Connection, *, front: bool = False) -> None:
         """Go on only for a process that stands beneath no gateway and no run.
+
+        Args:
+            connection: Whose it is.
+            front: Whether it is to stand before gateways: of one that does already only what is above it
+                counts, as its gateways are itself.
 
         Raises:
             NotOutsideError: It does.
         """
         ancestry = connection.peer.ancestry
+        if front and ancestry[0] in self.connections.fronts():
+            ancestry = ancestry[1:]
         if not self._roots().union(self.insiders.seen).isdisjoint(ancestry):
             self.insiders.note(ancestry[:1])
             raise NotOutsideError(
@@ -214,7 +221,7 @@ class Daemon:
 
     def look_inside(self) -> None:
         """See who is beneath a run or a gateway now, so that they stay known when that is gone."""
-        self.insiders.look(self._roots())
+        self.insiders.look(self._roots(), apart=self.connections.fronts())
 
     @property
     def agent_accounts(self) -> frozenset[int]:
@@ -442,8 +449,9 @@ class Daemon:
     def _call(self, asked: Asked) -> Call:
         connection, ask = asked.connection, asked.ask
         unbound: TaskboundError | None = None
-        task = ""
+        task, proof = connection.seat, connection.proof
         try:
+            proof = proof_of(self, connection, ask.token)
             task = self.bind(connection)
         except TaskboundError as error:
             unbound = error
@@ -457,12 +465,12 @@ class Daemon:
             key=ask.key,
             tool=ask.tool,
             arguments=bytes(ask.arguments),
-            proof=connection.proof,
+            proof=proof,
             resume=ask.resume,
             wait=ask.wait,
             sight=asked.sight,
             read=ask.read,
-            token=connection.token,
+            token=connection.token or (ask.token if connection.seat else ""),
         )
 
 

@@ -5,6 +5,8 @@
 2. What is beneath a remembered process is inside as well.
 3. What begins and kills everything above it between two looks was never seen. It is memory of this
    process: a daemon that is started anew looks again, and finds what is beneath something then.
+4. The process before gateways over HTTP is a gateway as long as it has one open. What it starts is inside and
+   stays so; it itself comes back after it lost all of them.
 """
 
 from __future__ import annotations
@@ -45,8 +47,13 @@ class Insiders:
         """Remember these: they stand beneath what is inside."""
         self._seen |= frozenset(ancestry)
 
-    def look(self, roots: Iterable[Process]) -> None:
-        """Remember who lives beneath these or whom was seen, and forget who has ended (rules 1, 2)."""
+    def look(self, roots: Iterable[Process], *, apart: frozenset[Process] = frozenset()) -> None:
+        """Remember who lives beneath these or whom was seen, and forget who has ended (rules 1, 2).
+
+        Args:
+            roots: Runs and gateways.
+            apart: Those among them that are inside by nothing but being one (rule 4).
+        """
         known = self._seen | frozenset(roots)
         if not known:
             return
@@ -61,4 +68,4 @@ class Insiders:
         while level:
             level = [child for pid in level for child in children.get(pid, []) if child not in inside]
             inside.update(level)
-        self._seen = frozenset((pid, started[pid]) for pid in inside)
+        self._seen = frozenset((pid, started[pid]) for pid in inside) - apart

@@ -75,10 +75,11 @@ NEAR: Final = frozenset(
             "connection:bind",
             "connection:open",
             "connection:ping",
+            "connection:show",
         ),
         *("network:agree", "network:authorities"),
         *("token:consent", "token:deny", "token:look"),
-        *("person-key:confirm", "person-key:open", "person-key:open-vouching", "task:bearer", "task:run"),
+        *("person-key:confirm", "person-key:open", "person-key:open-vouching", "task:run"),
         *("tool:cover", "tool:reach", "tool:see", "upstream:sealed", "upstream:token"),
     }
 )
@@ -103,6 +104,8 @@ class Network:
         self.uid = place.owner_uid if place.api is None else place.api
         """The account that brings them (rule 1)."""
         self.issuer = place.issuer
+        self.front_uid = place.owner_uid if place.front is None else place.front
+        """The account of the process before agents' gateways (`fronts`)."""
         self.gateway_origin = place.gateway_origin
         """How the gateway over HTTP is known outside."""
         self.claims: Lane[Claim, Use] = Lane(worker, partial(use_claims, means), small=lambda _: True)

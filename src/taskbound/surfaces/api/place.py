@@ -38,7 +38,8 @@ class Place:
     """Accounts without a person that may run a gateway: (uid, namespace, agent)."""
     egress: int | None = None
     api: int | None = None
-    """The accounts of an egress, and of an API, that others run."""
+    front: int | None = None
+    """The accounts of an egress, of an API, and of a front before gateways, that others run."""
     allowance: Allowance = field(default_factory=Allowance)
     """How many refusals of one agent are recorded one by one."""
     issuer: str = DEFAULT_ISSUER

@@ -25,10 +25,10 @@ from taskbound import __version__
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.identity import UnprovenError, parse_name
 from taskbound.core.policy.operation import Allowed, Barred
-from taskbound.surfaces.api.bearer import seat
 from taskbound.surfaces.api.connection import CrowdedError, connection_name
 from taskbound.surfaces.api.egress import require_egress
 from taskbound.surfaces.api.errors import fault_of
+from taskbound.surfaces.api.fronts import require_front, require_same_origin, seat
 from taskbound.surfaces.api.network import prove, require_api, shows
 from taskbound.surfaces.api.once import once
 from taskbound.surfaces.api.operations import OPERATIONS, Right
@@ -57,7 +57,7 @@ OPENING: Final = 10.0
 """Seconds until a connection that was not opened is closed."""
 UNOPENED: Final = 65_536
 """Bytes of half a message that are kept for a connection that was not opened."""
-_ROLES: Final = frozenset({"api", "cli", "egress", "gateway", "run"})
+_ROLES: Final = frozenset({"api", "cli", "egress", "front", "gateway", "run"})
 
 
 class VersionError(DeniedError):
@@ -231,10 +231,10 @@ class SocketServer(asyncio.Protocol):
         if ask.role not in _ROLES:
             raise NotOpenError(f"`{ask.role}` is no role", where="role")
         parse_name(ask.namespace, what="a namespace")
-        if ask.role == "gateway" and not ask.bearer:
+        if ask.role == "gateway":
             parse_name(ask.agent, what="an agent")
-        elif ask.role != "gateway" and ask.bearer:
-            raise NotOpenError("a bearer is for gateways", where="bearer")
+        elif ask.token:
+            raise NotOpenError("a token is for gateways", where="token")
         secret = ask.resume or secrets.token_urlsafe(24)
         name = self._daemon.name_of(connection_name(secret))
         if self._daemon.connections.is_open(name):
@@ -244,7 +244,10 @@ class SocketServer(asyncio.Protocol):
             require_egress(self._daemon, connection)
         elif connection.role == "api":
             require_api(self._daemon, connection)
-        else:
+        elif connection.role == "front":
+            require_front(self._daemon, connection)
+            require_same_origin(self._daemon, ask)
+        elif not connection.seat:
             self._daemon.require_welcome(connection)
         self._connection = connection  # only now: a refused opening leaves nothing that could be used
         self._stop_timer()
@@ -257,6 +260,7 @@ class SocketServer(asyncio.Protocol):
             stopped=stopped,
             agent=connection.agent,
             task=connection.seat,
+            issuer=self._daemon.network.issuer if connection.role == "front" else "",
         )
 
     def _push(self, push: Push) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from taskbound import __version__
 from taskbound.core.task import TaskState
 from taskbound.flows.revocation import stop
+from taskbound.surfaces.api.fronts import over_of
 from taskbound.surfaces.api.policy import in_force
 from taskbound.wire.connection import Bound, Done, StatusReport, StopPush
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["bind_task", "ping", "status", "stop_all"]
 
 
-async def bind_task(daemon: Daemon, connection: Connection, _ask: Bind) -> Answer:
+async def bind_task(daemon: Daemon, connection: Connection, ask: Bind) -> Answer:
     """The task that this gateway's calls belong to."""
 
     def work() -> Answer:
@@ -29,7 +30,8 @@ async def bind_task(daemon: Daemon, connection: Connection, _ask: Bind) -> Answe
         with daemon.means.store.read() as snapshot:
             found = snapshot.tasks.task(connection.namespace, task)
         purpose, deadline = (found.purpose, found.deadline) if found is not None else ("", 0)
-        return Bound(task=task, purpose=purpose, deadline=deadline)
+        expired, ended = over_of(daemon, connection, ask.tokens)
+        return Bound(task=task, purpose=purpose, deadline=deadline, expired=expired, ended=ended)
 
     return await daemon.first(work)
 

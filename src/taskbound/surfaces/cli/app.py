@@ -14,7 +14,6 @@ from taskbound.surfaces.cli import (
     action,
     asked,
     audit,
-    bearer,
     consent,
     database,
     leaving,
@@ -69,7 +68,7 @@ def build() -> typer.Typer:
     add_demo(app)
     add_doctor(app)
     add_stop(app)
-    for one in (scope.app, bearer.app, task.templates, trust.agents, leaving.people):
+    for one in (scope.app, task.app, task.templates, trust.agents, leaving.people):
         app.add_typer(one)
     for one in (
         tool.app,

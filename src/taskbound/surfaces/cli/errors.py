@@ -51,7 +51,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         too-many-to-cover
         bad-question bad-reconciliation bad-replay bad-risk bad-server bad-server-name bad-setting bad-sheet
         bad-statement bad-task bad-tool-name bare-return
-        batch bearer-form byte-order-mark ceiling-limit command-missing content-type document-syntax
+        batch byte-order-mark ceiling-limit command-missing content-type document-syntax
         duplicate-key duplicate-tool
         empty-document floating-version foreign-character half-message head-too-large header-mismatch
         http-method id-reused jwk-members jwk-point
@@ -67,7 +67,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         record-too-large remote-reference scope-syntax token-algorithm token-claims token-encoding
         token-header token-kind token-lifetime token-segments token-signature token-size too-deep too-large
         too-many-approvers too-many-calls too-many-groups too-many-keys too-many-parts too-many-tools
-        tool-file trailing-data bad-role
+        token-form tool-file trailing-data bad-role
         unfit-question unknown-member unknown-method unknown-path unknown-state
         unpinnable unreadable-plan unsupported-version unwritable
         verifier-key-malformed
@@ -85,22 +85,22 @@ _BY_STATUS: Final[dict[int, str]] = {
         counts-back declined denied era-changed foreign-data-directory foreign-host foreign-origin hold-over
         identity-exists
         inactive-agent issuer-exists key-not-standing log-behind longer-than-parent monitor-overdue
-        moved-in-force narrowed-refused no-approver no-bearer no-passkey no-step no-task not-answering
+        moved-in-force narrowed-refused no-agent-named no-approver no-passkey no-step no-task not-answering
         not-demo
         bad-code bad-redirect bad-verifier client-exists unknown-client
         admission-ended bad-refresh code-reused consent-answered not-asked not-navigated
         refresh-reused refresh-wider too-many-tries unknown-admission
         not-entitled not-giver not-holder not-idempotent not-in-charge not-in-force-before not-key-holder
-        not-liftable not-loopback not-narrower not-next-step not-outside not-owner not-self nothing-to-undo
-        open-data-directory other-agent operand-outside operand-unreadable origin-unknown other-definition
-        other-question other-than-chosen other-version outside-ceiling outside-grantable outside-parent
-        own-risk
+        not-liftable not-narrower not-next-step not-outside not-owner not-self nothing-to-undo
+        open-data-directory operand-outside operand-unreadable origin-unknown other-definition
+        other-gateway-origin other-question other-than-chosen other-token-kind
+        other-version outside-ceiling outside-grantable outside-parent own-risk
         page-foreign page-over passkey-absent passkey-challenge passkey-copy passkey-elsewhere
         passkey-flags passkey-framed passkey-key passkey-origin passkey-site passkey-type
         passkey-unreadable passkey-unverified person-key-exposed plan-open plan-refused refused-by-daemon
         other-changes relaxes same-risk scope-changed signed-together
         server-changed statement-time stopped task-ended task-expired task-not-started task-paused
-        token-audience token-expired token-issuer token-key token-not-yet token-unproven
+        token-audience token-expired token-issuer token-key token-missing token-not-yet token-unproven
         too-long-to-show too-many-holds too-many-questions too-many-refusals tool-changed
         tool-without-owner tree-too-large
         issuer-in-use not-agent-process unknown-agent-key unknown-identity-issuer

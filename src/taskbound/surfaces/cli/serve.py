@@ -25,8 +25,8 @@ def add_gateway(app: typer.Typer) -> None:
 
         It speaks MCP on standard input and output: `taskbound gateway --agent NAME [--home DIR]`.
 
-        With `--listen 127.0.0.1:PORT` it serves MCP over HTTP to any number of agents of this machine, each
-        with the bearer of its task (`taskbound task bearer`): docs/guides/http.md. A person starts that.
+        With `--listen 127.0.0.1:PORT` it serves MCP over HTTP to any number of agents, each at `/mcp/AGENT`
+        with tokens of its task: docs/guides/http.md. A person starts that.
         """
         if told_before(ctx):
             raise BadInputError("a gateway reads its own options", remedy="put them after the word `gateway`")

@@ -87,6 +87,8 @@ class Call:
     arguments: bytes
     """Canonical: what is decided and what is sent."""
     modern: bool
+    token: str = ""
+    """The name of the token that its client showed last for it; empty over a pipe."""
     progress: int | str | None = None
     """The client's token, by which it is told of its wait for people and of the server's progress."""
     level: str = ""

@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.logs import Logs
     from taskbound.wire.action import Reading
     from taskbound.wire.envelope import Answer
-    from taskbound.wire.mcp.message import Request
+    from taskbound.wire.mcp.message import Id, Request
 
 __all__ = ["Calls", "Desk"]
 
@@ -131,9 +131,14 @@ class Calls:
     def take(self, call: Call, message: Request) -> None:
         """A client waits for a call by this request from now on."""
         call.id, call.id_raw = message.id, message.id_raw
+        self.came(call, message.id)
         self.open[message.id] = call
         if call.is_sent:
             self.errands.wait(call)  # 12
+
+    def came(self, call: Call, request: Id) -> None:
+        """Its client asks for it by this request: what is decided next is decided with its token."""
+        call.token = self._desk.client.token(request)
 
     def leave(self, call: Call) -> None:
         """Nobody waits for it."""
@@ -253,6 +258,7 @@ class Calls:
             resume=call.held,
             wait=int(wait),
             read=call.read,
+            token=call.token,
         )
 
     async def _repeated(self, call: Call, answer: Duplicate) -> bytes:
@@ -279,6 +285,7 @@ class Calls:
             arguments=bytes(one.arguments),
             modern=True,
             running=call.running,
+            token=call.token,
         )
 
     def late(self, call: Call) -> None:

@@ -169,10 +169,10 @@ _ANSWERED_AS_ERRORS: Final[Mapping[str, int]] = {
     ),
     **_codes(
         INVALID_REQUEST,
-        "already-initialized bad-http bad-id bad-jsonrpc batch bearer-form content-type foreign-host"
-        " foreign-origin front-full head-too-large http-method id-reused no-bearer no-length no-session"
-        " not-a-message not-acceptable not-an-object not-initialized other-agent slow-client unknown-member"
-        " unknown-path unknown-session",
+        "already-initialized bad-http bad-id bad-jsonrpc batch content-type foreign-host"
+        " foreign-origin front-full head-too-large http-method id-reused no-agent-named no-length"
+        " no-session not-a-message not-acceptable not-an-object not-initialized slow-client"
+        " token-form token-missing unknown-member unknown-path unknown-session",
     ),
     **_codes(HEADER_MISMATCH, "header-mismatch"),
     **_codes(METHOD_NOT_FOUND, "unknown-method"),

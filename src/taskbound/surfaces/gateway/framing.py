@@ -74,6 +74,9 @@ class Client(Protocol):
     def can_hear(self, to: Id) -> bool:
         """Whether the client of this request can be told something before its answer."""
 
+    def token(self, to: Id) -> str:
+        """The name of the token that this request came with; empty for a client known by its process."""
+
     def hold(self, why: str) -> None:
         """Take nothing more from the client as long as anyone holds it."""
 
@@ -148,6 +151,11 @@ class ClientPipes:
         """Yes: a pipe takes every line."""
         del to
         return not self._gone
+
+    def token(self, to: Id) -> str:
+        """None: the client is known by its process."""
+        del to
+        return ""
 
     def hold(self, why: str) -> None:
         """Read nothing from the client as long as anyone holds it."""

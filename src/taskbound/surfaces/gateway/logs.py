@@ -71,7 +71,7 @@ class Logs:
         """Tell this client.
 
         Args:
-            client: The client, or the many that share a bearer.
+            client: The client, or the many that share a task.
             tell: Says a line of a call to its client.
             connected: Whether the daemon is there.
             calls: Every open call.

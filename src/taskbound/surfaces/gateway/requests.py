@@ -292,6 +292,7 @@ class Requests:
             own=METHOD,
             arguments=wanted.arguments,
             modern=True,
+            token=self._client.token(stream.id),
         )
         self._calls.watch()
         stream.calls.append(call)
@@ -442,6 +443,7 @@ class Requests:
             own=own,
             arguments=arguments,
             modern=terms.modern,
+            token=self._client.token(message.id),
             progress=terms.progress,
             level=terms.level,
             talk=None if terms.modern else self._client.talk(message.id),

@@ -377,9 +377,13 @@ class Gateway:
         """Whether a client that asks for nothing now may come back: for a call, or to answer a question."""
         return bool(self._calls.questions.parked.calls) or len(self._calls.errands) > 0
 
-    async def confirm(self) -> None:
-        """Have the daemon say that calls still belong to a task; raises why they do not."""
-        await self._link.ask(Bind(), Bound)
+    async def confirm(self, tokens: Collection[str] = ()) -> Bound:
+        """Have the daemon say that calls still belong to a task, and which of these tokens are over.
+
+        Raises:
+            TaskboundError: They do not, and why.
+        """
+        return await self._link.ask(Bind(tokens=tuple(tokens)), Bound)
 
     async def capabilities(self) -> dict[str, JsonValue]:
         """What is declared when a client begins."""

@@ -9,7 +9,7 @@ __all__ = ["Talk"]
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Talk:
-    """One client: that of a pipe, or one session of those of a bearer."""
+    """One client: that of a pipe, or one session of those of a task."""
 
     begun: bool = False
     """Whether it said that it is initialized, and may be told of what it did not ask for."""

@@ -122,8 +122,8 @@ class _Posted:
 class _Web:
     """A client over HTTP: as many connections as it has calls."""
 
-    def __init__(self, there: Listening, bearer: str, session: str, *, eager: bool) -> None:
-        self._there, self._bearer, self.session = there, bearer, session
+    def __init__(self, there: Listening, token: str, session: str, *, eager: bool) -> None:
+        self._there, self._token, self.session = there, token, session
         self._more: Json = {"Accept": "text/event-stream"} if eager else {}
         self._idle: list[tuple[float, Wire]] = []
         self._wires: list[Wire] = []
@@ -133,15 +133,15 @@ class _Web:
         if self.session:
             params = {"name": tool, "arguments": arguments}
             message = {"id": request, "method": "tools/call", "params": params}
-            wire.send(self._there.legacy(self._bearer, message, self.session))
+            wire.send(self._there.legacy(self._token, message, self.session))
         else:
-            wire.send(self._there.calling(self._bearer, tool, arguments, request, META, **self._more))
+            wire.send(self._there.calling(self._token, tool, arguments, request, META, **self._more))
         return _Posted(self, wire, request)
 
     async def post(self, notice: Json) -> Answer:
         """A message that gets no answer but that it was taken."""
         wire = await self._wire()
-        wire.send(self._there.legacy(self._bearer, notice, self.session))
+        wire.send(self._there.legacy(self._token, notice, self.session))
         found = await wire.answer()
         self.give_back(wire)
         return found
@@ -169,10 +169,10 @@ class _Web:
 
 
 @contextlib.asynccontextmanager
-async def web(there: Listening, bearer: str, way: Way, *, eager: bool = False) -> AsyncIterator[Client]:
-    """A client of the front with this bearer; an eager one would rather have streams."""
-    session = await there.initialize(bearer) if way == "http-legacy" else ""
-    client = _Web(there, bearer, session, eager=eager and not session)
+async def web(there: Listening, token: str, way: Way, *, eager: bool = False) -> AsyncIterator[Client]:
+    """A client of the front with this token; an eager one would rather have streams."""
+    session = await there.initialize(token) if way == "http-legacy" else ""
+    client = _Web(there, token, session, eager=eager and not session)
     try:
         yield client
     finally:

@@ -68,8 +68,8 @@ class _Call:
 class _Side:
     """What one of the two clients can be, for one task."""
 
-    def __init__(self, task: str, bearer: str, pipe_task: str, pipe: Pipe) -> None:
-        self.task, self.bearer, self.pipe_task, self.pipe = task, bearer, pipe_task, pipe
+    def __init__(self, task: str, token: str, pipe_task: str, pipe: Pipe) -> None:
+        self.task, self.token, self.pipe_task, self.pipe = task, token, pipe_task, pipe
 
 
 async def interleave(folder: Path, count: int, seed: int, *, crosses: int = 0, before: str = "") -> Told:
@@ -101,10 +101,10 @@ async def _sides(place: Ground, there: Fronted, stack: AsyncExitStack) -> Sequen
     found: list[list[_Side]] = [[], []]
     for who in ("one", "two"):
         tasks = [place.start_task(agent=f"{who}-{one}") for one in "ab"]
-        bearer = there.bearer(tasks[0])
+        token = there.token(tasks[0])
         for client, one in enumerate("ab"):
             pipe = await stack.enter_async_context(piped(place, f"{who}-{one}"))
-            found[client].append(_Side(tasks[0], bearer, tasks[client], pipe))
+            found[client].append(_Side(tasks[0], token, tasks[client], pipe))
     return found
 
 
@@ -154,7 +154,7 @@ class _Crowd:
         if way.startswith("stdio"):
             return side.pipe.of(way)
         eager = self._draw.random() < 1 / 3
-        return await stack.enter_async_context(web(self._there, side.bearer, way, eager=eager))
+        return await stack.enter_async_context(web(self._there, side.token, way, eager=eager))
 
     async def _round(self, number: int, pair: Sequence[tuple[_Side, Way, Client]]) -> None:
         """Rule 1."""

@@ -1,10 +1,10 @@
 """A crowd before the gateway: many clients at once, servers that are killed, readers that are slow, floods.
 
-1. Each client makes its calls one after another: over HTTP through one front, several to a bearer, and over
+1. Each client makes its calls one after another: over HTTP through one front, several to a token, and over
    pipes through gateways of their own. Of its calls some are cancelled.
 2. After each so many calls a server that was started is killed; the one behind a URL cuts off some of its
    calls.
-3. One bearer's clients ask for large answers and read them slowly. Now and then a server answers with a
+3. One token's clients ask for large answers and read them slowly. Now and then a server answers with a
    flood.
 4. What the front, the gateways and the daemon have resident is read all along and has a bound. Processes and
    descriptors are counted before, at the most, and after every task has ended: then nothing is left.
@@ -63,7 +63,7 @@ class Plan:
 
     calls: int
     clients: int = 200
-    bearers: int = 96
+    tokens: int = 96
     """Of the front's 128; each has two clients, but the last one, whose clients read slowly."""
     pipes: int = 8
     """Gateways of agents of their own."""
@@ -148,9 +148,9 @@ class _Crowd:
     # --- before and after ------------------------------------------------------------------------
 
     async def warm(self) -> None:
-        """One call of one bearer whose task ends again: what is loaded once is loaded then."""
+        """One call of one token whose task ends again: what is loaded once is loaded then."""
         task = self._task(_HTTP_AGENT)
-        async with web(self._there, self._there.bearer(task), "http-modern") as client:
+        async with web(self._there, self._there.token(task), "http-modern") as client:
             for tool in ("near__work", "far__work"):
                 await self._call(client, task, tool, {}, cancels=False)
         self._end(task)
@@ -224,12 +224,12 @@ class _Crowd:
         async with AsyncExitStack() as stack:
             clients = await self._clients(stack)
             slow = self._task(_HTTP_AGENT)
-            bearer = self._there.bearer(slow)
+            token = self._there.token(slow)
             over = asyncio.Event()
             async with asyncio.TaskGroup() as group:
                 everybody = [group.create_task(self._calls(client, task)) for client, task in clients]
                 beside = [group.create_task(self._kill(over)), group.create_task(self._watch(over))]
-                beside += [group.create_task(self._slow(bearer, slow, n, over)) for n in range(plan.slow)]
+                beside += [group.create_task(self._slow(token, slow, n, over)) for n in range(plan.slow)]
                 await asyncio.wait(everybody)
                 over.set()
                 async with self._news:
@@ -239,12 +239,12 @@ class _Crowd:
     async def _clients(self, stack: AsyncExitStack) -> Sequence[tuple[Client, str]]:
         plan = self._plan
         found: list[tuple[Client, str]] = []
-        tasks = [self._task(_HTTP_AGENT) for _ in range(plan.bearers - 1)]
-        bearers = [self._there.bearer(task) for task in tasks]
+        tasks = [self._task(_HTTP_AGENT) for _ in range(plan.tokens - 1)]
+        tokens = [self._there.token(task) for task in tasks]
         ways: tuple[Way, Way] = ("http-modern", "http-legacy")
         for number in range(plan.clients - plan.pipes - plan.slow):
             at = number % len(tasks)
-            client = web(self._there, bearers[at], ways[number % 2], eager=number % 3 == 0)
+            client = web(self._there, tokens[at], ways[number % 2], eager=number % 3 == 0)
             found.append((await stack.enter_async_context(client), tasks[at]))
         for number in range(plan.pipes):
             task = self._task(f"pipe-{number}")
@@ -313,13 +313,13 @@ class _Crowd:
         while await self._until(self._done + max(20, self._plan.calls // 400), over):
             self._hold()
 
-    async def _slow(self, bearer: str, task: str, number: int, over: asyncio.Event) -> None:
+    async def _slow(self, token: str, task: str, number: int, over: asyncio.Event) -> None:
         """Rule 3: a reader who takes a piece of an answer each time that somebody else has got one."""
         while not over.is_set():
             text = f"slow-{number}-{self._done}-{len(self.made)}"
             made = self.made[text] = Made(task=task)
             arguments = {"text": text, "size": self._plan.size}
-            raw = self._there.calling(bearer, "near__work", arguments, text)
+            raw = self._there.calling(token, "near__work", arguments, text)
 
             async def turn() -> None:
                 await self._until(self._done + 1, over)

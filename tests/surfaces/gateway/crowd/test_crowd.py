@@ -57,7 +57,7 @@ def test_an_answer_that_a_server_gives_to_another_call_is_found(tmp_path: Path) 
 SMALL = Plan(
     calls=600,
     clients=24,
-    bearers=8,
+    tokens=8,
     pipes=2,
     kill=60,
     resets=0.02,
@@ -69,7 +69,7 @@ SMALL = Plan(
     lingers=True,
 )
 """Of the 100,000 calls of `dev/soak --only gateway`: 0.6 %, of as many kinds, by 24 clients and not 200."""
-TINY = replace(SMALL, calls=120, clients=10, bearers=4, pipes=1, floods=0, kill=40, slow=0)
+TINY = replace(SMALL, calls=120, clients=10, tokens=4, pipes=1, floods=0, kill=40, slow=0)
 FAULTS = {
     "a lost answer": (
         """
@@ -142,7 +142,7 @@ def test_of_a_crowd_nothing_is_left_behind_and_every_call_is_accounted_for(tmp_p
     assert seen.states.total() > SMALL.calls
     assert {"succeeded", "unknown"} <= seen.states.keys()
     assert min(seen.killed, seen.cut, seen.floods, seen.slow) > 0
-    assert seen.most["front"].beneath > SMALL.bearers
+    assert seen.most["front"].beneath > SMALL.tokens
     assert (seen.before.beneath, seen.after.beneath) == (0, 0)
 
 

@@ -1,11 +1,11 @@
 """The front before a real daemon in its real process, or beside a scripted one, and a client of raw sockets.
 
 async with front(place) as there:
-    bearer = there.bearer()
-    answer = await there.call(bearer, "echo__echo", {"text": "a"})
+    token = there.token()
+    answer = await there.call(token, "echo__echo", {"text": "a"})
 
 async with near(tmp_path) as there:                      # in this process, before `ScriptedDaemon`
-    answer = await there.call(BEARER, "echo__echo", {"text": "a"})
+    answer = await there.call(TOKEN, "echo__echo", {"text": "a"})
 """
 
 from __future__ import annotations
@@ -17,15 +17,20 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
+from msgspec import structs
+
 from taskbound import __version__
 from taskbound.adapters.upstream.mcp.server import Patience, StdioStarter
 from taskbound.sdk.client import AsyncClient
+from taskbound.surfaces.api.place import DEFAULT_GATEWAY
 from taskbound.surfaces.gateway.http.bounds import FrontBounds
+from taskbound.surfaces.gateway.http.door import Door
 from taskbound.surfaces.gateway.http.front import Front
 from taskbound.surfaces.gateway.link import Connect, Timings
 from taskbound.surfaces.gateway.server import Plugs
@@ -34,20 +39,25 @@ from taskbound.wire.action import Malformed
 from taskbound.wire.connection import Open, Opened
 from taskbound.wire.envelope import Push
 from taskbound.wire.mcp.era import MODERN
-from taskbound.wire.task import BearerMade, MakeBearer
-from taskbound.wiring.front import hosts_of
+from taskbound.wire.task import ShowTask, TaskDetail
+from taskbound.wiring.address import hosts_of
+from tests.holders import Holder
 from tests.peers.daemon import ScriptedDaemon, rows_of
 from tests.surfaces.gateway.bench import QUICK, probed
 from tests.surfaces.gateway.real import Place
 
 DEADLINE: Final = 30.0
+RENEWED: Final = 40.0
+"""Seconds after which a token is replaced by another one."""
 META: Final = {
     "io.modelcontextprotocol/protocolVersion": MODERN,
     "io.modelcontextprotocol/clientCapabilities": {},
     "io.modelcontextprotocol/clientInfo": {"name": "raw", "version": "1"},
 }
-BEARER: Final = f"tsk_{'a' * 35}.{'s' * 43}"
-OTHER: Final = f"tsk_{'b' * 35}.{'t' * 43}"
+TOKEN: Final = f"{'a' * 40}.{'s' * 43}"
+OTHER: Final = f"{'b' * 40}.{'t' * 43}"
+TASKS: Final = {TOKEN: "tsk_1", OTHER: "tsk_2"}
+"""The tasks of the two, as the scripted daemon has it."""
 BOTH: Final = "application/json, text/event-stream"
 Json = dict[str, Any]
 
@@ -107,7 +117,10 @@ class Wire:
             raw = await self.reader.readuntil(b"\r\n\r\n")
         first, *lines = raw.decode("latin-1").split("\r\n")[:-2]
         pairs = [line.split(":", 1) for line in lines]
-        headers = {name.strip().lower(): value.strip() for name, value in pairs}
+        headers: dict[str, str] = {}
+        for name, value in pairs:
+            key = name.strip().lower()
+            headers[key] = f"{headers[key]}, {value.strip()}" if key in headers else value.strip()
         return Answer(int(first.split()[1]), headers, b"")
 
     async def event(self) -> Json | None:
@@ -149,6 +162,17 @@ class Listening:
     """A front that listens."""
 
     port: int
+    agent = "coder"
+
+    def shown(self, token: str, verb: str) -> dict[str, str]:
+        """The headers that show a token."""
+        del verb
+        return {"Authorization": f"Bearer {token}"}
+
+    def path_of(self, token: str) -> str:
+        """The path of the gateway that a token is for."""
+        del token
+        return f"/mcp/{self.agent}"
 
     @property
     def host(self) -> str:
@@ -156,18 +180,18 @@ class Listening:
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}/mcp"
+        return f"http://{self.host}/mcp/{self.agent}"
 
     async def wire(self) -> Wire:
         return Wire(*await asyncio.open_connection("127.0.0.1", self.port, limit=64 * 1_048_576))
 
     def raw(
         self,
-        bearer: str,
+        token: str,
         body: bytes,
         *,
         verb: str = "POST",
-        path: str = "/mcp",
+        path: str = "",
         length: int | None = None,
         without: tuple[str, ...] = (),
         **headers: str,
@@ -175,13 +199,14 @@ class Listening:
         """The bytes of a request; a keyword `Mcp_Name` is the header `Mcp-Name`."""
         told = {
             "Host": self.host,
-            "Authorization": f"Bearer {bearer}",
+            **self.shown(token, verb),
             "Content-Type": "application/json",
             "Accept": BOTH,
             "Content-Length": str(len(body) if length is None else length),
         } | {name.replace("_", "-"): value for name, value in headers.items()}
         lines = [f"{name}: {value}" for name, value in told.items() if name not in without]
-        return "\r\n".join([f"{verb} {path} HTTP/1.1", *lines, "", ""]).encode("latin-1") + body
+        first = f"{verb} {path or self.path_of(token)} HTTP/1.1"
+        return "\r\n".join([first, *lines, "", ""]).encode("latin-1") + body
 
     async def send(self, raw: bytes) -> Answer:
         """The answer to these bytes, on a connection of their own."""
@@ -189,7 +214,7 @@ class Listening:
             wire.send(raw)
             return await wire.answer()
 
-    def modern(self, bearer: str, message: Json, **headers: str) -> bytes:
+    def modern(self, token: str, message: Json, **headers: str) -> bytes:
         """A request of 2026-07-28, with the headers that it has to have."""
         params = {"_meta": META} | message.get("params", {})
         about = params.get("name", params.get("uri"))
@@ -198,11 +223,11 @@ class Listening:
             told["Mcp_Name"] = about
         body = json.dumps({"jsonrpc": "2.0", "id": 1} | message | {"params": params}).encode()
         more: Json = told | headers
-        return self.raw(bearer, body, **more)
+        return self.raw(token, body, **more)
 
     def calling(
         self,
-        bearer: str,
+        token: str,
         tool: str,
         arguments: Json,
         id: int | str = 1,  # noqa: A002 -- MCP's word
@@ -210,28 +235,36 @@ class Listening:
         **headers: str,
     ) -> bytes:
         params = {"name": tool, "arguments": arguments, "_meta": meta}
-        return self.modern(bearer, {"id": id, "method": "tools/call", "params": params}, **headers)
+        return self.modern(token, {"id": id, "method": "tools/call", "params": params}, **headers)
 
-    async def call(self, bearer: str, tool: str, arguments: Json, **headers: str) -> Answer:
+    async def call(self, token: str, tool: str, arguments: Json, **headers: str) -> Answer:
         more: Json = headers
-        return await self.send(self.calling(bearer, tool, arguments, **more))
+        return await self.send(self.calling(token, tool, arguments, **more))
 
-    def legacy(self, bearer: str, message: Json, session: str = "", **headers: str) -> bytes:
+    def legacy(self, token: str, message: Json, session: str = "", **headers: str) -> bytes:
         told = {"Mcp_Session_Id": session, "MCP_Protocol_Version": "2025-11-25"} if session else {}
         body = json.dumps({"jsonrpc": "2.0"} | message).encode()
         more: Json = told | headers
-        return self.raw(bearer, body, **more)
+        return self.raw(token, body, **more)
 
-    async def initialize(self, bearer: str, **capabilities: Json) -> str:
+    async def initialize(self, token: str, **capabilities: Json) -> str:
         """The id of a new session of a client with these capabilities."""
         params = {
             "protocolVersion": "2025-11-25",
             "capabilities": capabilities,
             "clientInfo": {"name": "raw", "version": "1"},
         }
-        found = await self.send(self.legacy(bearer, {"id": 0, "method": "initialize", "params": params}))
+        found = await self.send(self.legacy(token, {"id": 0, "method": "initialize", "params": params}))
         assert found.status == 200, found
         return found.headers["mcp-session-id"]
+
+
+@dataclass
+class _Holding:
+    holder: Holder
+    task: str
+    text: str
+    since: float
 
 
 @dataclass
@@ -242,8 +275,28 @@ class Fronted(Listening):
     port: int
     process: asyncio.subprocess.Process
 
-    def bearer(self, task: str = "") -> str:
-        return self.place.client.ask(MakeBearer(task=task or self.place.task), BearerMade).bearer
+    _held: dict[str, _Holding] = field(default_factory=dict)
+
+    def token(self, task: str = "") -> str:
+        """A token of a task; what is sent with it is sent with one that is renewed in time."""
+        task = task or self.place.task
+        agent = self.place.client.ask(ShowTask(task=task), TaskDetail).row.agent
+        holder = Holder(self.place.home, agent)
+        text = holder.token(task)
+        self._held[text] = _Holding(holder, task, text, time.monotonic())
+        return text
+
+    def path_of(self, token: str) -> str:
+        held = self._held.get(token)
+        return super().path_of(token) if held is None else f"/mcp/{held.holder.agent}"
+
+    def shown(self, token: str, verb: str) -> dict[str, str]:
+        held = self._held.get(token)
+        if held is None:
+            return super().shown(token, verb)
+        if time.monotonic() - held.since > RENEWED:
+            held.text, held.since = held.holder.token(held.task), time.monotonic()
+        return held.holder.shown(held.text, verb)
 
 
 @dataclass
@@ -282,24 +335,30 @@ async def near(
         specs, rows = [spec], rows_of(spec, found.definitions, (*found.methods, *sorted(asks)))
     async with ScriptedDaemon(tmp_path / "d.sock", servers=specs, tools=rows) as daemon:
 
-        def connect(bearer: str) -> Connect:
+        def connect(hello: Open) -> Connect:
             async def reach(
                 *, resume: str, pushed: Callable[[Push], None], lost: Callable[[], None]
             ) -> tuple[AsyncClient, Opened]:
-                hello = Open(role="gateway", version=__version__, bearer=bearer, resume=resume)
-                return await AsyncClient.connect(daemon.path, hello, pushed=pushed, lost=lost)
+                opening = structs.replace(hello, resume=resume)
+                return await AsyncClient.connect(daemon.path, opening, pushed=pushed, lost=lost)
 
             return reach
 
+        def seat(agent: str, token: str) -> Connect:
+            return connect(Open(role="gateway", version=__version__, agent=agent, token=token))
+
+        daemon.tasks = TASKS
+        own = connect(Open(role="front", version=__version__, origin=DEFAULT_GATEWAY))
+        door = Door(DEFAULT_GATEWAY, own, seat, certified=False)
         starter = StdioStarter(patience=Patience(start=30.0, stop=0.3))
-        plugs = Plugs(connect=connect(""), start=starter, now=lambda: 1_000_000, timings=timings)
+        plugs = Plugs(connect=own, start=starter, now=lambda: 1_000_000, timings=timings)
         given: dict[str, Any] = bounds
-        served = Front(plugs, connect, FrontBounds(**given), hosts=frozenset())
+        served = Front(plugs, door, FrontBounds(**given), hosts=frozenset())
         loop = asyncio.get_running_loop()
         listening = socket.create_server(("127.0.0.1", 0), backlog=1024)  # as the process makes it
         server = await loop.create_server(lambda: HttpConnection(served), sock=listening, backlog=1024)
         there = Near(front=served, daemon=daemon, port=server.sockets[0].getsockname()[1])
-        served.hosts = hosts_of("127.0.0.1", there.port)
+        served.hosts = hosts_of(DEFAULT_GATEWAY, "127.0.0.1", there.port)
         try:
             yield there
         finally:

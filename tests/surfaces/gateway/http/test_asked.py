@@ -12,7 +12,7 @@ from taskbound.wire.action import Malformed
 from taskbound.wire.connection import Bind
 from tests.peers.commands import asking
 from tests.surfaces.gateway.asks import FORM, LEGACY, MODERN, YES
-from tests.surfaces.gateway.http.fronting import BEARER, META, OTHER, Near, Wire, near
+from tests.surfaces.gateway.http.fronting import META, OTHER, TOKEN, Near, Wire, near
 
 Json = dict[str, Any]
 ABLE: Json = META | {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}
@@ -26,16 +26,16 @@ class Client:
 
     @classmethod
     async def begun(cls, there: Near) -> Client:
-        return cls(there, await there.initialize(BEARER, elicitation={}))
+        return cls(there, await there.initialize(TOKEN, elicitation={}))
 
     def call(self, arguments: Json, **headers: str) -> bytes:
         message = {"id": 1, "method": "tools/call", "params": {"name": "echo__work", "arguments": arguments}}
-        return self.there.legacy(BEARER, message, self.session, **headers)
+        return self.there.legacy(TOKEN, message, self.session, **headers)
 
     async def answer(self, name: object, result: Json = YES) -> int:
         """The status of an answer to a question."""
         return (
-            await self.there.send(self.there.legacy(BEARER, {"id": name, "result": result}, self.session))
+            await self.there.send(self.there.legacy(TOKEN, {"id": name, "result": result}, self.session))
         ).status
 
 
@@ -82,11 +82,11 @@ def test_a_question_comes_on_its_call_s_own_stream_and_is_answered_from_its_sess
 def test_an_answer_in_a_revision_that_nobody_speaks_is_refused_as_a_request_is(tmp_path: Path) -> None:
     async def story() -> None:
         async with near(tmp_path) as there:
-            session = await there.initialize(BEARER)
+            session = await there.initialize(TOKEN)
             said = {"id": "taskbound-x", "result": YES}
-            odd = there.legacy(BEARER, said, session, MCP_Protocol_Version="1999-01-01")
+            odd = there.legacy(TOKEN, said, session, MCP_Protocol_Version="1999-01-01")
             assert (await there.send(odd)).status == 400
-            assert (await there.send(there.legacy(BEARER, said, session))).status == 202
+            assert (await there.send(there.legacy(TOKEN, said, session))).status == 202
 
     asyncio.run(story())
 
@@ -121,34 +121,34 @@ def test_a_seat_is_kept_for_a_client_that_was_asked_and_may_come_back(tmp_path: 
         bounds: Json = {"check": 0.02, "seat_idle": 0.1}
         async with near(tmp_path, asking(), era=MODERN, asks=QUESTION_NAMES, **bounds) as there:
             params = {"name": "echo__work", "arguments": given, "_meta": ABLE}
-            asked = (await there.send(there.modern(BEARER, {"method": "tools/call", "params": params}))).json
+            asked = (await there.send(there.modern(TOKEN, {"method": "tools/call", "params": params}))).json
             looks = there.daemon.count(Bind)
             await there.until(lambda: there.daemon.count(Bind) > looks + 20)
             more = {"requestState": asked["result"]["requestState"], "inputResponses": {"a": YES}}
-            again = there.modern(BEARER, {"method": "tools/call", "params": params | more})
+            again = there.modern(TOKEN, {"method": "tools/call", "params": params | more})
             assert json.loads((await there.send(again)).text) == {"a": YES}
 
     asyncio.run(story())
 
 
-def test_a_state_is_of_one_bearer_and_a_client_that_leaves_again_has_cancelled(tmp_path: Path) -> None:
+def test_a_state_is_of_one_token_and_a_client_that_leaves_again_has_cancelled(tmp_path: Path) -> None:
     given: Json = {"rounds": [{"a": FORM}, {"b": FORM}]}
 
     async def story() -> None:
         async with near(tmp_path, asking(), era=MODERN, asks=QUESTION_NAMES) as there:
 
-            def calling(bearer: str, **more: Any) -> bytes:
+            def calling(token: str, **more: Any) -> bytes:
                 params = {"name": "echo__work", "arguments": given | {"state": True}, "_meta": ABLE, **more}
-                return there.modern(bearer, {"method": "tools/call", "params": params})
+                return there.modern(token, {"method": "tools/call", "params": params})
 
-            first = (await there.send(calling(BEARER))).json["result"]
+            first = (await there.send(calling(TOKEN))).json["result"]
             again = {"requestState": first["requestState"], "inputResponses": {"a": YES}}
             assert (await there.send(calling(OTHER, **again))).code == "unknown-state"
-            second = (await there.send(calling(BEARER, **again))).json["result"]
+            second = (await there.send(calling(TOKEN, **again))).json["result"]
             assert list(second["inputRequests"]) == ["b"]
-            assert (await there.send(calling(BEARER, **again))).code == "unknown-state"
+            assert (await there.send(calling(TOKEN, **again))).code == "unknown-state"
             last = {"requestState": second["requestState"], "inputResponses": {"b": YES}}
-            found = await there.send(calling(BEARER, **last))
+            found = await there.send(calling(TOKEN, **last))
             assert json.loads(found.text) == {"b": YES}
             codes = [one.code for one in there.daemon.asks if isinstance(one, Malformed)]
             assert codes == ["unknown-state"] * 2

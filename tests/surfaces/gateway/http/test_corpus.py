@@ -12,11 +12,10 @@ import pytest
 from taskbound.core.action.parse import parse_document
 from taskbound.core.errors import TaskboundError
 from taskbound.wire.action import Decide, Malformed
-from taskbound.wire.connection import Open, Opened
 from taskbound.wire.mcp.era import MODERN
 from tests.corpus.g9 import Case, cases, in_modern, rows
 from tests.peers.commands import echo
-from tests.surfaces.gateway.http.fronting import BEARER, META, OTHER, Answer, Near, near
+from tests.surfaces.gateway.http.fronting import META, OTHER, TOKEN, Answer, Near, near
 from tests.surfaces.gateway.test_corpus import SILENT, arguments_of, calls_in
 
 Row = Mapping[str, Any]
@@ -32,18 +31,18 @@ LARGEST = 1_048_576
 
 
 async def request_of(there: Near, row: Row) -> bytes:
-    """The bytes of a row; of a session there is one, of the first bearer."""
+    """The bytes of a row; of a session there is one, of the first token."""
     change = row["change"]
-    names = {"port": there.port, "bearer": BEARER, "other": OTHER}
+    names = {"port": there.port, "token": TOKEN, "other": OTHER}
     if "{session}" in str(change):
-        names["session"] = await there.initialize(BEARER)
+        names["session"] = await there.initialize(TOKEN)
 
     def filled(text: str) -> str:
         for name, value in names.items():
             text = text.replace("{" + name + "}", str(value))
         return text
 
-    bearer = OTHER if change.get("bearer") == "other" else BEARER
+    token = OTHER if change.get("token") == "other" else TOKEN
     headers: dict[str, Any] = {
         name.replace("-", "_"): filled(text) for name, text in change.get("headers", {}).items()
     }
@@ -52,11 +51,11 @@ async def request_of(there: Near, row: Row) -> bytes:
         headers["without"] = tuple(change["without"])
     match row["base"]:
         case "call":
-            raw = there.calling(bearer, "echo__echo", {"text": "a"}, **headers)
+            raw = there.calling(token, "echo__echo", {"text": "a"}, **headers)
         case "legacy":
-            raw = there.raw(bearer, LEGACY, MCP_Protocol_Version="2025-11-25", **headers)
+            raw = there.raw(token, LEGACY, MCP_Protocol_Version="2025-11-25", **headers)
         case _:
-            raw = there.raw(bearer, b"", **headers)
+            raw = there.raw(token, b"", **headers)
     again = filled(change.get("again", "")).encode()
     return raw.replace(b"\r\n\r\n", b"\r\n" + again + b"\r\n\r\n", 1) if again else raw
 
@@ -65,9 +64,6 @@ def test_g9_what_is_sent_to_the_front_is_refused_by_name_and_its_twin_is_served(
     async def story() -> None:
         log = tmp_path / "log"
         async with near(tmp_path, echo(log=log)) as there:
-            there.daemon.on[Open] = lambda ask: Opened(
-                connection=f"s-{ask.bearer[-9:]}", version="", stopped=False, agent="coder", task="tsk_1"
-            )
             for row in rows("g9-front"):
                 raw = await request_of(there, row)
                 decided, reported = there.daemon.count(Decide), len(there.refused)
@@ -77,7 +73,7 @@ def test_g9_what_is_sent_to_the_front_is_refused_by_name_and_its_twin_is_served(
                 assert there.refused[reported:] == [row["expect"]] * row["recorded"], row["id"]
                 calls = row["expect"] == "ok" and row["base"] != "empty"
                 assert there.daemon.count(Decide) - decided == calls, row["id"]
-                assert BEARER.partition(".")[2] not in found.body.decode(), row["id"]
+                assert TOKEN.partition(".")[2] not in found.body.decode(), row["id"]
             assert len(calls_in(log)) == there.daemon.count(Decide)
 
     asyncio.run(story())
@@ -103,7 +99,7 @@ def bodies(era: Era, *, refused: bool) -> list[tuple[Case, bytes]]:
 
 async def poster(there: Near, era: Era) -> Post:
     """What posts a body as a client of this era that calls a tool."""
-    session = await there.initialize(BEARER) if era == "legacy" else ""
+    session = await there.initialize(TOKEN) if era == "legacy" else ""
 
     async def post(body: bytes) -> Answer:
         headers: dict[str, Any] = {"MCP_Protocol_Version": "2025-11-25", "Mcp_Session_Id": session}
@@ -111,7 +107,7 @@ async def poster(there: Near, era: Era) -> Post:
             name = named(body)
             headers = {"MCP_Protocol_Version": MODERN, "Mcp_Method": method_of(body)}
             headers |= {"Mcp_Name": name} if name else {}
-        return await there.send(there.raw(BEARER, body, **headers))
+        return await there.send(there.raw(TOKEN, body, **headers))
 
     return post
 
@@ -168,7 +164,7 @@ def test_g9_each_refused_line_is_refused_as_a_body_and_nothing_of_it_goes_furthe
                 if b"tools/call" in body and case.expect != "unknown-method":
                     assert there.refused[reported:] == [answer.code], case.id
             assert len(found) > {"legacy": 130, "modern": 80}[era]
-            assert (await there.call(BEARER, "echo__echo", {"text": "last"})).text == "last"
+            assert (await there.call(TOKEN, "echo__echo", {"text": "last"})).text == "last"
             assert calls_in(log) == [b'{"text":"last"}']
 
     asyncio.run(story())

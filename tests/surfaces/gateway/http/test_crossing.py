@@ -9,20 +9,20 @@ from taskbound.surfaces.gateway.link import Timings
 from taskbound.wire.action import Decide, Reason, Refused
 from taskbound.wire.approval import HoldPush
 from tests.peers.commands import echo, faulty, telling
-from tests.surfaces.gateway.http.fronting import BEARER, META, OTHER, near
+from tests.surfaces.gateway.http.fronting import META, OTHER, TOKEN, near
 
 
 @pytest.mark.parametrize("modern", [True, False])
 def test_the_progress_of_a_server_goes_to_the_exchange_of_its_call(tmp_path: Path, *, modern: bool) -> None:
     async def story() -> None:
         async with near(tmp_path, telling()) as there:
-            session = "" if modern else await there.initialize(BEARER)
+            session = "" if modern else await there.initialize(TOKEN)
             wires = [await there.wire() for _ in range(2)]
             for wire, token in zip(wires, ("a", "b"), strict=True):
                 meta = (META if modern else {}) | {"progressToken": token}
                 params = {"name": "echo__work", "arguments": {}, "_meta": meta}
                 message = {"id": token, "method": "tools/call", "params": params}
-                wire.send(there.modern(BEARER, message) if modern else there.legacy(BEARER, message, session))
+                wire.send(there.modern(TOKEN, message) if modern else there.legacy(TOKEN, message, session))
             for wire, token in zip(wires, ("a", "b"), strict=True):
                 assert (await wire.head()).headers["content-type"] == "text/event-stream"
                 events = []
@@ -53,7 +53,7 @@ def test_what_is_told_of_a_call_goes_to_its_own_exchange_and_to_a_client_that_ta
             ):
                 meta = META | {"progressToken": token}
                 more = {"Accept": accept} if accept else {}
-                wire.send(there.calling(BEARER, "echo__echo", {"text": "a"}, 7, meta=meta, **more))
+                wire.send(there.calling(TOKEN, "echo__echo", {"text": "a"}, 7, meta=meta, **more))
             for wire, token in zip(wires[:2], ("a", "b"), strict=True):
                 assert (await wire.head()).headers["content-type"] == "text/event-stream"
                 told = await wire.event()
@@ -81,11 +81,11 @@ def test_what_is_told_of_a_call_goes_to_its_own_exchange_and_to_a_client_that_ta
 def test_a_client_that_does_not_read_is_closed_and_others_are_served_meanwhile(tmp_path: Path) -> None:
     async def story() -> None:
         async with near(tmp_path, faulty("floods-result", n=14_000_000), stalled=1.0) as there:
-            whole = await there.call(BEARER, "echo__work", {})
+            whole = await there.call(TOKEN, "echo__work", {})
             assert len(whole.body) > 14_000_000  # who reads gets all of it
             async with await there.wire() as slow:
                 slow.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a client that does not read
-                slow.send(there.calling(BEARER, "echo__work", {}))
+                slow.send(there.calling(TOKEN, "echo__work", {}))
                 seat = next(iter(there.front._seats.values()))  # noqa: SLF001 -- that its servers wait is the point
 
                 def paused() -> bool:
@@ -97,7 +97,7 @@ def test_a_client_that_does_not_read_is_closed_and_others_are_served_meanwhile(t
                 assert other.status == 200
                 await there.until(lambda: seat._slow == 0)  # noqa: SLF001 -- the same
                 assert not paused()
-            assert (await there.call(BEARER, "echo__work", {})).status == 200
+            assert (await there.call(TOKEN, "echo__work", {})).status == 200
 
     asyncio.run(story())
 
@@ -107,10 +107,10 @@ def test_nothing_more_is_written_to_a_client_that_leaves_too_much_unread(tmp_pat
         command = faulty("floods-result", n=14_000_000)
         async with near(tmp_path, command, unread=1_000_000) as there, await there.wire() as slow:
             slow.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a client that does not read
-            slow.send(there.calling(BEARER, "echo__work", {}))
+            slow.send(there.calling(TOKEN, "echo__work", {}))
             seats = there.front._seats  # noqa: SLF001 -- that the answer waits to be read is the point
             await there.until(lambda: any(one._slow for one in seats.values()))  # noqa: SLF001 -- the same
-            slow.send(there.modern(BEARER, {"method": "tools/list"}))
+            slow.send(there.modern(TOKEN, {"method": "tools/list"}))
             await there.until(lambda: not there.front._connections)  # noqa: SLF001 -- that it is closed is the point
 
     asyncio.run(story())

@@ -1,4 +1,4 @@
-"""Calls that clients of the HTTP front come back for: each bearer for its own, by exchanges of their own."""
+"""Calls that clients of the HTTP front come back for: each token for its own, by exchanges of their own."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from taskbound.core.tool import QUESTION_NAMES
 from taskbound.surfaces.gateway.errands import requests
 from taskbound.surfaces.gateway.link import Timings
 from taskbound.wire.action import Outcome
-from taskbound.wire.connection import Bind, Done, Open, Opened
+from taskbound.wire.connection import Bind, Done
 from taskbound.wire.mcp.task import RELATED_KEY, TASKS_EXTENSION
 from taskbound.wire.task import EndTask
 from taskbound.wire.tool import CoverCalls
 from tests.corpus.g9 import rows
 from tests.peers.commands import asking, echo, faulty, slow
 from tests.surfaces.gateway.asks import FORM, LEGACY, YES
-from tests.surfaces.gateway.http.fronting import BEARER, META, OTHER, Answer, Listening, front, near
+from tests.surfaces.gateway.http.fronting import META, OTHER, TOKEN, Answer, Listening, front, near
 from tests.surfaces.gateway.real import real
 
 if TYPE_CHECKING:
@@ -36,24 +36,24 @@ DECLINED: Json = {"action": "decline"}
 
 
 class Client:
-    """One bearer, as a client of both revisions."""
+    """One token, as a client of both revisions."""
 
-    def __init__(self, there: Listening, bearer: str, session: str) -> None:
-        self.there, self.bearer, self.session = there, bearer, session
+    def __init__(self, there: Listening, token: str, session: str) -> None:
+        self.there, self.token, self.session = there, token, session
 
     @classmethod
-    async def begun(cls, there: Listening, bearer: str = BEARER) -> Client:
-        return cls(there, bearer, await there.initialize(bearer, elicitation={}))
+    async def begun(cls, there: Listening, token: str = TOKEN) -> Client:
+        return cls(there, token, await there.initialize(token, elicitation={}))
 
     async def begin(self, arguments: Json, *, modern: bool, tool: str = "work") -> str:
         """The name of a call that was answered with one."""
         params: Json = {"name": f"echo__{tool}", "arguments": arguments}
         if modern:
             message: Json = {"method": "tools/call", "params": params | {"_meta": KNOWS}}
-            found = await self.there.send(self.there.modern(self.bearer, message))
+            found = await self.there.send(self.there.modern(self.token, message))
             return str(found.json["result"]["taskId"])
         message = {"id": 1, "method": "tools/call", "params": params | {"task": {}}}
-        found = await self.there.send(self.there.legacy(self.bearer, message, self.session))
+        found = await self.there.send(self.there.legacy(self.token, message, self.session))
         return str(found.json["result"]["task"]["taskId"])
 
     def asking(
@@ -62,13 +62,13 @@ class Client:
         """The bytes of a request about a call."""
         params: Json = {"taskId": name}
         if not modern:
-            return self.there.legacy(self.bearer, {"id": 2, "method": method, "params": params}, self.session)
+            return self.there.legacy(self.token, {"id": 2, "method": method, "params": params}, self.session)
         if method == "tasks/update":
             params["inputResponses"] = {}
         told: Json = {"Mcp_Name": name if header is None else header}
         if not told["Mcp_Name"]:
             told["without"] = ("Mcp-Name",)
-        return self.there.modern(self.bearer, {"method": method, "params": params | {"_meta": meta}}, **told)
+        return self.there.modern(self.token, {"method": method, "params": params | {"_meta": meta}}, **told)
 
     async def ask(self, method: str, name: str, *, modern: bool, **more: Any) -> Answer:
         return await self.there.send(self.asking(method, name, modern=modern, **more))
@@ -99,7 +99,7 @@ def test_g9_no_client_gets_at_what_another_one_has_a_name_for(tmp_path: Path) ->
         match word:
             case "own":
                 return await mine.begin({"text": "mine"}, modern=modern)
-            case "other-bearer":
+            case "other-task":
                 return await theirs.begin({"text": "theirs"}, modern=modern)
             case "other-era":
                 return await mine.begin({"text": "mine"}, modern=not modern)
@@ -108,9 +108,6 @@ def test_g9_no_client_gets_at_what_another_one_has_a_name_for(tmp_path: Path) ->
 
     async def story() -> None:
         async with near(tmp_path, faulty("hangs"), timings=QUICK) as there:
-            there.daemon.on[Open] = lambda ask: Opened(
-                connection=f"s-{ask.bearer[-9:]}", version="", stopped=False, agent="coder", task="tsk_1"
-            )
             mine, theirs = await Client.begun(there), await Client.begun(there, OTHER)
             for row in rows("g9-tasks"):
                 if row["method"] == "tasks/result" and row["expect"] == "ok":
@@ -139,9 +136,6 @@ def test_g9_no_client_gets_at_what_another_one_has_a_name_for(tmp_path: Path) ->
 def test_what_is_another_s_over_or_never_was_is_answered_with_the_same_bytes(tmp_path: Path) -> None:
     async def story() -> None:
         async with near(tmp_path, echo(), timings=QUICK) as there:
-            there.daemon.on[Open] = lambda ask: Opened(
-                connection=f"s-{ask.bearer[-9:]}", version="", stopped=False, agent="coder", task="tsk_1"
-            )
             mine, theirs = await Client.begun(there), await Client.begun(there, OTHER)
             for modern in (False, True):
                 with there.daemon.holding(Outcome) as held:
@@ -222,12 +216,12 @@ def test_who_waited_for_a_result_and_is_gone_takes_nobody_s_place(
     asyncio.run(story())
 
 
-def test_another_session_of_the_bearer_may_come_back_and_a_session_s_end_ends_nothing(tmp_path: Path) -> None:
+def test_another_session_of_the_token_may_come_back_and_a_session_s_end_ends_nothing(tmp_path: Path) -> None:
     async def story() -> None:
         async with near(tmp_path, faulty("hangs"), timings=QUICK) as there:
             first, second = await Client.begun(there), await Client.begun(there)
             name = await first.begin({"text": "a"}, modern=False)
-            assert (await there.send(there.legacy(BEARER, {}, first.session, verb="DELETE"))).status == 200
+            assert (await there.send(there.legacy(TOKEN, {}, first.session, verb="DELETE"))).status == 200
             found = await second.ask("tasks/get", name, modern=False)
             assert found.json["result"]["status"] == "working"
 
@@ -274,9 +268,9 @@ def test_a_question_goes_on_the_exchange_by_which_its_client_waits(tmp_path: Pat
                 assert again["id"] == asked["id"]
                 other = await Client.begun(there)
                 line = {"id": asked["id"], "result": DECLINED}
-                await there.send(there.legacy(BEARER, line, other.session))
+                await there.send(there.legacy(TOKEN, line, other.session))
                 line = {"id": asked["id"], "result": YES}
-                assert (await there.send(there.legacy(BEARER, line, mine.session))).status == 202
+                assert (await there.send(there.legacy(TOKEN, line, mine.session))).status == 202
                 found = await wire.event()
                 assert found is not None
                 assert json.loads(found["result"]["content"][0]["text"]) == {"form": YES}
@@ -292,7 +286,7 @@ def test_of_two_tasks_of_one_agent_neither_gets_at_the_other_s_calls_and_each_en
             first = place.task
             second = place.start_task()
             async with front(place) as there:
-                clients = [await Client.begun(there, there.bearer(task)) for task in (first, second)]
+                clients = [await Client.begun(there, there.token(task)) for task in (first, second)]
                 texts: dict[str, tuple[Client, str, bool]] = {}
 
                 async def one(client: Client, number: int, *, modern: bool) -> None:
@@ -312,7 +306,7 @@ def test_of_two_tasks_of_one_agent_neither_gets_at_the_other_s_calls_and_each_en
                         assert (await other.ask(method, name, modern=modern)).code == "unknown-mcp-task"
                 for client in clients:
                     listed = await client.there.send(
-                        client.there.legacy(client.bearer, {"id": 3, "method": "tasks/list"}, client.session)
+                        client.there.legacy(client.token, {"id": 3, "method": "tasks/list"}, client.session)
                     )
                     names = {one["taskId"] for one in listed.json["result"]["tasks"]}
                     assert names == {name for name, (whose, _, _) in texts.items() if whose is client}

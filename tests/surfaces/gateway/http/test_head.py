@@ -2,18 +2,21 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from taskbound.surfaces.api.place import DEFAULT_GATEWAY
+from taskbound.wire.connection import Fault, Open, ShowProof
 from taskbound.wire.mcp.era import MODERN
-from tests.surfaces.gateway.http.fronting import BEARER, Near, near
+from tests.surfaces.gateway.http.fronting import TOKEN, Near, near
 
 LIST = {"method": "tools/list"}
 
 
 def plain(there: Near, **more: str) -> bytes:
-    return there.modern(BEARER, LIST, **more)
+    return there.modern(TOKEN, LIST, **more)
 
 
 Case = tuple[bytes, int, str]
@@ -31,23 +34,28 @@ def foreign(there: Near) -> list[Case]:
         (plain(there, Origin=f"http://evil.example:{port}"), 403, "foreign-origin"),
         (plain(there, Origin=f"https://127.0.0.1:{port}"), 403, "foreign-origin"),
         (plain(there, Origin="null"), 403, "foreign-origin"),
-        (plain(there, Authorization="Basic YTpi"), 400, "bearer-form"),
-        (plain(there, Authorization=f"Bearer {BEARER} {BEARER}"), 400, "bearer-form"),
-        (plain(there, Authorization="Bearer abc"), 401, "bad-bearer"),
-        (there.raw(BEARER, b"{}", without=("Authorization",)), 401, "no-bearer"),
-        (there.raw(BEARER, b"{}", path=f"/mcp?bearer={BEARER}"), 404, "unknown-path"),
-        (there.raw(BEARER, b"{}", path=f"http://{there.host}/mcp"), 404, "unknown-path"),
-        (there.raw(BEARER, b"{}", path="/mcp/../mcp"), 404, "unknown-path"),
-        (there.raw(BEARER, b"", verb="GET", Accept="application/json"), 406, "not-acceptable"),
-        (there.raw(BEARER, b"", verb="OPTIONS"), 405, "http-method"),
-        (there.raw(BEARER, b"", verb="PUT"), 405, "http-method"),
+        (plain(there, Authorization="Basic YTpi"), 400, "token-form"),
+        (plain(there, Authorization=f"Bearer {TOKEN} {TOKEN}"), 400, "token-form"),
+        (plain(there, Authorization="DPoP"), 400, "token-form"),
+        (plain(there, Authorization=f"Bearer {TOKEN}\xe9"), 400, "token-form"),
+        (there.raw(TOKEN, b"{}", without=("Authorization",)), 401, "token-missing"),
+        (there.raw(TOKEN, b"{}", path=f"/mcp/coder?access_token={TOKEN}"), 404, "unknown-path"),
+        (there.raw(TOKEN, b"{}", path="/mcp"), 404, "no-agent-named"),
+        (there.raw(TOKEN, b"{}", path="/mcp/coder/"), 404, "unknown-path"),
+        (there.raw(TOKEN, b"{}", path="/mcp/Coder"), 404, "unknown-path"),
+        (there.raw(TOKEN, b"{}", path="/mcp/c%6fder"), 404, "unknown-path"),
+        (there.raw(TOKEN, b"{}", path=there.url), 404, "unknown-path"),
+        (there.raw(TOKEN, b"{}", path="/mcp/other/../coder"), 404, "unknown-path"),
+        (there.raw(TOKEN, b"", verb="GET", Accept="application/json"), 406, "not-acceptable"),
+        (there.raw(TOKEN, b"", verb="OPTIONS"), 405, "http-method"),
+        (there.raw(TOKEN, b"", verb="PUT"), 405, "http-method"),
         (plain(there, Content_Type="text/plain"), 415, "content-type"),
         (plain(there, Content_Type="application/json; charset=utf-16"), 415, "content-type"),
         (plain(there, Content_Encoding="gzip"), 415, "content-type"),
         (plain(there, Accept="text/html"), 406, "not-acceptable"),
         (plain(there, Accept="application/json;q=0"), 406, "not-acceptable"),
-        (there.raw(BEARER, b"{}", length=1_048_577), 413, "too-large"),
-        (there.raw(BEARER, b"{}", length=10**30), 400, "bad-http"),
+        (there.raw(TOKEN, b"{}", length=1_048_577), 413, "too-large"),
+        (there.raw(TOKEN, b"{}", length=10**30), 400, "bad-http"),
     ]
 
 
@@ -62,7 +70,7 @@ def twofold(there: Near) -> list[Case]:
         (plain(there).replace(b"Accept: ", b"Accept: \r", 1), 400, "bad-http"),
         (plain(there).replace(b"Accept:", b"Accept :", 1), 400, "bad-http"),
         (plain(there).replace(b"HTTP/1.1", b"HTTP/1.0", 1), 400, "bad-http"),
-        (plain(there).replace(b"POST /mcp HTTP/1.1", b"POST /mcp", 1), 400, "bad-http"),
+        (plain(there).replace(b"POST /mcp/coder HTTP/1.1", b"POST /mcp/coder", 1), 400, "bad-http"),
         (plain(there).replace(b"\r\nAccept", b"\r\nHost: evil\r\nAccept"), 400, "bad-http"),
         (
             plain(there).replace(b"\r\nAccept", b"\r\nMcp-Method: tools/call\r\nAccept"),
@@ -70,7 +78,12 @@ def twofold(there: Near) -> list[Case]:
             "bad-http",
         ),
         (
-            plain(there).replace(b"\r\nAccept", f"\r\nAuthorization: Bearer {BEARER}\r\nAccept".encode()),
+            plain(there).replace(b"\r\nAccept", f"\r\nAuthorization: Bearer {TOKEN}\r\nAccept".encode()),
+            400,
+            "bad-http",
+        ),
+        (
+            plain(there, DPoP="a.b.c").replace(b"\r\nAccept", b"\r\nDPoP: a.b.c\r\nAccept"),
             400,
             "bad-http",
         ),
@@ -86,7 +99,7 @@ def test_what_is_refused_by_its_head_is_refused_before_anything_else_is_asked(tm
             for raw, status, code in cases:
                 found = await there.send(raw)
                 assert (found.status, found.code) == (status, code), raw[:300]
-                assert BEARER not in found.body.decode()
+                assert TOKEN not in found.body.decode()
                 assert found.headers["connection"] == "close", raw[:300]
             assert there.daemon.asks == []
 
@@ -106,15 +119,59 @@ def test_its_own_names_and_origins_are_served(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_a_challenge_says_that_a_bearer_is_wanted_and_an_allowance_which_methods_are(tmp_path: Path) -> None:
+def _said(answer: Fault, _: ShowProof) -> Fault:
+    return answer
+
+
+def test_a_challenge_says_how_to_prove_oneself_and_an_allowance_which_methods_are(tmp_path: Path) -> None:
+    where = f'resource_metadata="{DEFAULT_GATEWAY}/.well-known/oauth-protected-resource/mcp/coder"'
+    both = f'Bearer scope="task", {where}{{0}}, DPoP algs="ES256", scope="task", {where}{{1}}'
+
     async def story() -> None:
         async with near(tmp_path) as there:
-            none = await there.send(there.raw(BEARER, b"{}", without=("Authorization",)))
-            assert none.headers["www-authenticate"] == 'Bearer realm="taskbound"'
-            wrong = await there.send(plain(there, Authorization="Bearer abc"))
-            assert wrong.headers["www-authenticate"] == 'Bearer realm="taskbound", error="invalid_token"'
-            put = await there.send(there.raw(BEARER, b"", verb="PUT"))
+            none = await there.send(there.raw(TOKEN, b"{}", without=("Authorization",)))
+            assert (none.status, none.headers["www-authenticate"]) == (401, both.format("", ""))
+            for code, status, words in (
+                ("unknown-token", 401, ("invalid_token", "invalid_token")),
+                ("dpop-uri", 401, ("invalid_token", "invalid_dpop_proof")),
+                ("replayed", 401, ("invalid_token", "invalid_dpop_proof")),
+                ("other-token-kind", 403, ("insufficient_scope", "insufficient_scope")),
+            ):
+                fault = Fault(code=code, message="no", family="unproven")
+                there.daemon.on[ShowProof] = partial(_said, fault)
+                wrong = await there.send(plain(there))
+                told = both.format(*(f', error="{one}"' for one in words))
+                assert (wrong.status, wrong.code) == (status, code)
+                assert wrong.headers["www-authenticate"] == told
+            put = await there.send(there.raw(TOKEN, b"", verb="PUT"))
             assert put.headers["allow"] == "GET, POST, DELETE"
+
+    asyncio.run(story())
+
+
+def test_what_is_published_of_a_gateway_is_the_same_for_every_name_and_needs_no_token(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path) as there:
+            for name in ("coder", "nobody"):
+                path = f"/.well-known/oauth-protected-resource/mcp/{name}"
+                found = await there.send(
+                    there.raw("", b"", verb="GET", path=path, without=("Authorization",))
+                )
+                assert (found.status, found.headers["content-type"]) == (200, "application/json")
+                assert found.json == {
+                    "resource": f"{DEFAULT_GATEWAY}/mcp/{name}",
+                    "authorization_servers": ["https://as.example"],
+                    "bearer_methods_supported": ["header"],
+                    "scopes_supported": ["task"],
+                    "dpop_signing_alg_values_supported": ["ES256"],
+                    "resource_name": "Taskbound",
+                }
+            for path in (
+                "/.well-known/oauth-protected-resource",
+                "/.well-known/oauth-protected-resource/mcp",
+            ):
+                assert (await there.send(there.raw(TOKEN, b"", verb="GET", path=path))).status == 404
+            assert [type(one) for one in there.daemon.asks] == [Open]
 
     asyncio.run(story())
 
@@ -123,7 +180,7 @@ def test_a_connection_goes_on_after_a_request_without_a_body(tmp_path: Path) -> 
     async def story() -> None:
         async with near(tmp_path) as there, await there.wire() as wire:
             for _ in range(3):
-                wire.send(there.raw(BEARER, b"", verb="DELETE"))
+                wire.send(there.raw(TOKEN, b"", verb="DELETE"))
                 assert (await wire.answer()).code == "no-session"
                 wire.send(plain(there))
                 assert (await wire.answer()).status == 200
@@ -134,14 +191,14 @@ def test_a_connection_goes_on_after_a_request_without_a_body(tmp_path: Path) -> 
 def test_what_stands_behind_a_request_is_never_one(tmp_path: Path) -> None:
     async def story() -> None:
         async with near(tmp_path) as there:
-            hidden = there.calling(BEARER, "echo__echo", {"text": "hidden"})
+            hidden = there.calling(TOKEN, "echo__echo", {"text": "hidden"})
             # With it in one piece nothing of either is run.
             found = await there.send(plain(there) + hidden)
             assert (found.status, found.code) == (400, "bad-http")
             assert there.daemon.asks == []
             # A length that lies: what is beyond it refuses the whole.
             body = b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
-            found = await there.send(there.raw(BEARER, body + hidden, length=len(body)))
+            found = await there.send(there.raw(TOKEN, body + hidden, length=len(body)))
             assert (found.status, found.code) == (400, "bad-http")
             assert there.daemon.asks == []
             # After the request, while it is open: the connection ends, unheard.
@@ -213,7 +270,7 @@ def test_bodies_that_are_being_read_have_a_bound_together(tmp_path: Path) -> Non
     async def story() -> None:
         async with near(tmp_path, bodies=2_000) as there:
             async with await there.wire() as one:
-                one.send(there.raw(BEARER, b"{", length=1_900, MCP_Protocol_Version=MODERN))
+                one.send(there.raw(TOKEN, b"{", length=1_900, MCP_Protocol_Version=MODERN))
                 await there.until(lambda: there.front._reserved == 1_900)  # noqa: SLF001 -- the bound is the point
                 found = await there.send(plain(there))
                 assert (found.status, found.code) == (503, "front-full")

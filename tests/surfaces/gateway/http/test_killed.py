@@ -29,15 +29,16 @@ def test_i30_what_a_killed_front_had_sent_is_sent_again_by_no_other_before_peopl
             real(tmp_path, faulty("hangs", log=tap.path), name="odd") as place,
         ):
             async with front(place) as there, await there.wire() as wire:
-                bearer = there.bearer()
-                wire.send(there.calling(bearer, "odd__work", {}))
+                token = there.token()
+                wire.send(there.calling(token, "odd__work", {}))
                 await tap.wait_for(b'"tools/call"')
                 there.process.kill()
                 await there.process.wait()
             async with front(place) as there:
-                assert decided(await there.call(bearer, "odd__work", {})) == "held"
+                token = there.token()
+                assert decided(await there.call(token, "odd__work", {})) == "held"
                 async with await there.wire() as wire:
-                    wire.send(there.calling(bearer, "odd__work", {"text": "act one"}))
+                    wire.send(there.calling(token, "odd__work", {"text": "act one"}))
                     assert await sent_before(tap, b"act one") == 0, "nothing but another act was sent"
                 lost = await given_up(place)
             assert [one.decision for one in place.actions()][:2] == ["permit", "hold"]

@@ -11,7 +11,7 @@ from taskbound.wire.connection import Bind, Fault, Open, TaskPush
 from taskbound.wire.mcp.era import MODERN
 from tests.peers.commands import speaking
 from tests.peers.speaking import notice, updated
-from tests.surfaces.gateway.http.fronting import BEARER, OTHER, Near, Wire, near
+from tests.surfaces.gateway.http.fronting import OTHER, TOKEN, Near, Wire, near
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,16 +27,16 @@ class Old:
         self.there, self.session, self._last = there, session, 0
 
     @classmethod
-    async def begin(cls, there: Near, bearer: str = BEARER) -> Old:
-        made = cls(there, await there.initialize(bearer))
+    async def begin(cls, there: Near, token: str = TOKEN) -> Old:
+        made = cls(there, await there.initialize(token))
         said = {"method": "notifications/initialized"}
-        assert (await there.send(there.legacy(bearer, said, made.session))).status == 202
+        assert (await there.send(there.legacy(token, said, made.session))).status == 202
         return made
 
     async def ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         self._last += 1
         message = {"id": self._last, "method": method, "params": params}
-        answer = await self.there.send(self.there.legacy(BEARER, message, self.session))
+        answer = await self.there.send(self.there.legacy(TOKEN, message, self.session))
         found: dict[str, Any] = answer.events[-1] if answer.events else answer.json
         return found
 
@@ -45,7 +45,7 @@ class Old:
         wire = await self.there.wire()
         wire.send(
             self.there.raw(
-                BEARER,
+                TOKEN,
                 b"",
                 verb="GET",
                 Accept="text/event-stream",
@@ -92,7 +92,7 @@ def test_a_second_stream_takes_the_place_of_the_first_and_a_session_s_end_ends_i
                 assert await first.event() is None
                 assert (await old.ask("resources/subscribe", {"uri": A}))["result"] == {}
                 end = there.raw(
-                    BEARER, b"", verb="DELETE", Mcp_Session_Id=old.session, MCP_Protocol_Version="2025-11-25"
+                    TOKEN, b"", verb="DELETE", Mcp_Session_Id=old.session, MCP_Protocol_Version="2025-11-25"
                 )
                 assert (await there.send(end)).status == 200
                 assert await second.event() is None
@@ -106,7 +106,7 @@ def _push(there: Near) -> None:
 
 
 def _refuse(there: Near) -> None:
-    there.daemon.on[Bind] = there.daemon.on[Open] = lambda _: Fault(code="bad-bearer", message="replaced")
+    there.daemon.on[Bind] = there.daemon.on[Open] = lambda _: Fault(code="bad-token", message="replaced")
 
 
 def _hang(there: Near) -> None:
@@ -114,7 +114,7 @@ def _hang(there: Near) -> None:
 
 
 @pytest.mark.parametrize("end", [_push, _refuse, _hang])
-def test_law_10_a_stream_ends_with_the_bearer_and_when_nobody_says_that_it_may_be_open(
+def test_law_10_a_stream_ends_with_the_task_and_when_nobody_says_that_it_may_be_open(
     tmp_path: Path, end: Callable[[Near], None]
 ) -> None:
     async def story() -> None:
@@ -132,15 +132,15 @@ def test_law_10_a_stream_ends_with_the_bearer_and_when_nobody_says_that_it_may_b
 def test_a_modern_client_has_no_such_stream_and_a_legacy_one_needs_its_session(tmp_path: Path) -> None:
     async def story() -> None:
         async with near(tmp_path) as there:
-            modern = await there.send(there.raw(BEARER, b"", verb="GET", MCP_Protocol_Version=MODERN))
+            modern = await there.send(there.raw(TOKEN, b"", verb="GET", MCP_Protocol_Version=MODERN))
             assert (modern.status, modern.code) == (405, "http-method")
-            none = await there.send(there.raw(BEARER, b"", verb="GET"))
+            none = await there.send(there.raw(TOKEN, b"", verb="GET"))
             assert (none.status, none.code) == (400, "no-session")
 
     asyncio.run(story())
 
 
-def test_a_session_of_another_bearer_is_none(tmp_path: Path) -> None:
+def test_a_session_of_another_token_is_none(tmp_path: Path) -> None:
     async def story() -> None:
         async with near(tmp_path) as there:
             old = await Old.begin(there)

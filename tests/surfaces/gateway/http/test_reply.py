@@ -29,10 +29,10 @@ class Recorded:
 @pytest.mark.parametrize("line", [LINE, b""], ids=["answer", "none"])
 def test_an_answer_is_one_piece(eager: bool, line: bytes) -> None:  # noqa: FBT001 -- a case
     head = Head(
-        verb="POST", agent="", bearer="", headers={}, length=0, json=not eager, stream=eager, eager=eager
+        verb="POST", agent="", token="", headers={}, length=0, json=not eager, stream=eager, eager=eager
     )
     seen = Recorded()
-    reply = Reply(seen, head, alive=15)
+    reply = Reply(seen, head, alive=15, origin="http://here")
     reply.answer(line)
     reply.answer(LINE)
     assert seen.pieces == [["Response", "Data", "EndOfMessage"] if line else ["Response", "EndOfMessage"]]

@@ -14,7 +14,7 @@ from taskbound.surfaces.gateway.http.errors import HeaderMismatchError
 from taskbound.surfaces.gateway.http.rules import require_mirrored
 from taskbound.wire.mcp.era import MODERN
 from tests.peers.commands import echo
-from tests.surfaces.gateway.http.fronting import BEARER, META, Near, near
+from tests.surfaces.gateway.http.fronting import META, TOKEN, Near, near
 
 LIST = {"method": "tools/list"}
 DISCOVER = {"method": "server/discover"}
@@ -35,24 +35,24 @@ def mismatched(there: Near) -> list[Case]:
     """Headers that are not what the body is."""
     call = {"text": "a"}
     return [
-        (there.modern(BEARER, LIST, Mcp_Method="tools/call"), 400, -32020),
-        (there.modern(BEARER, LIST, Mcp_Method="TOOLS/LIST"), 400, -32020),
-        (there.modern(BEARER, LIST).replace(b"Mcp-Method: tools/list\r\n", b""), 400, -32020),
-        (there.modern(BEARER, LIST, MCP_Protocol_Version="2025-11-25"), 400, -32020),
-        (there.modern(BEARER, LIST, MCP_Protocol_Version="v999.0.0"), 400, -32020),
+        (there.modern(TOKEN, LIST, Mcp_Method="tools/call"), 400, -32020),
+        (there.modern(TOKEN, LIST, Mcp_Method="TOOLS/LIST"), 400, -32020),
+        (there.modern(TOKEN, LIST).replace(b"Mcp-Method: tools/list\r\n", b""), 400, -32020),
+        (there.modern(TOKEN, LIST, MCP_Protocol_Version="2025-11-25"), 400, -32020),
+        (there.modern(TOKEN, LIST, MCP_Protocol_Version="v999.0.0"), 400, -32020),
         (
-            there.modern(BEARER, LIST).replace(b"MCP-Protocol-Version: 2026-07-28\r\n", b""),
+            there.modern(TOKEN, LIST).replace(b"MCP-Protocol-Version: 2026-07-28\r\n", b""),
             400,
             -32020,
         ),
-        (there.calling(BEARER, "echo__echo", call, Mcp_Name="echo__other"), 400, -32020),
+        (there.calling(TOKEN, "echo__echo", call, Mcp_Name="echo__other"), 400, -32020),
         (
-            there.calling(BEARER, "echo__echo", call).replace(b"Mcp-Name: echo__echo\r\n", b""),
+            there.calling(TOKEN, "echo__echo", call).replace(b"Mcp-Name: echo__echo\r\n", b""),
             400,
             -32020,
         ),
-        (there.calling(BEARER, "echo__echo", call, Mcp_Name="=?base64?ZWNobw=?="), 400, -32020),
-        (there.calling(BEARER, "echo__echo", call, Mcp_Name="caf\xe9"), 400, -32020),
+        (there.calling(TOKEN, "echo__echo", call, Mcp_Name="=?base64?ZWNobw=?="), 400, -32020),
+        (there.calling(TOKEN, "echo__echo", call, Mcp_Name="caf\xe9"), 400, -32020),
     ]
 
 
@@ -62,7 +62,7 @@ def unspoken(there: Near) -> list[Case]:
         # The body names another revision than is spoken, and the header names it too.
         (
             there.modern(
-                BEARER,
+                TOKEN,
                 with_meta(META | {"io.modelcontextprotocol/protocolVersion": "v999.0.0"}),
                 MCP_Protocol_Version="v999.0.0",
             ),
@@ -70,16 +70,16 @@ def unspoken(there: Near) -> list[Case]:
             -32022,
         ),
         (
-            there.raw(BEARER, b'{"jsonrpc":"2.0","id":1,"method":"ping"}', MCP_Protocol_Version="x"),
+            there.raw(TOKEN, b'{"jsonrpc":"2.0","id":1,"method":"ping"}', MCP_Protocol_Version="x"),
             400,
             -32022,
         ),
         # `_meta` lacks what it needs, or is not there.
-        (there.modern(BEARER, with_meta(less("protocolVersion"))), 400, -32602),
-        (there.modern(BEARER, with_meta(less("clientCapabilities"))), 400, -32602),
+        (there.modern(TOKEN, with_meta(less("protocolVersion"))), 400, -32602),
+        (there.modern(TOKEN, with_meta(less("clientCapabilities"))), 400, -32602),
         (
             there.raw(
-                BEARER,
+                TOKEN,
                 b'{"jsonrpc":"2.0","id":1,"method":"server/discover","params":{}}',
                 MCP_Protocol_Version=MODERN,
                 Mcp_Method="server/discover",
@@ -88,7 +88,7 @@ def unspoken(there: Near) -> list[Case]:
             -32602,
         ),
         *(
-            (there.modern(BEARER, {"method": one}), 404, -32601)
+            (there.modern(TOKEN, {"method": one}), 404, -32601)
             for one in (
                 "initialize",
                 "ping",
@@ -123,11 +123,11 @@ def test_headers_that_say_the_same_in_another_way_are_taken(tmp_path: Path) -> N
         async with near(tmp_path) as there:
             name = b64encode(b"echo__echo").decode()
             for told in ("  echo__echo  ", f"=?base64?{name}?="):
-                found = await there.call(BEARER, "echo__echo", {}, Mcp_Name=told)
+                found = await there.call(TOKEN, "echo__echo", {}, Mcp_Name=told)
                 assert found.status == 200
-            lower = there.modern(BEARER, LIST).replace(b"Mcp-Method", b"mcp-method")
+            lower = there.modern(TOKEN, LIST).replace(b"Mcp-Method", b"mcp-method")
             assert (await there.send(lower)).status == 200
-            assert (await there.send(there.modern(BEARER, with_meta(less("clientInfo"))))).status == 200
+            assert (await there.send(there.modern(TOKEN, with_meta(less("clientInfo"))))).status == 200
             assert there.refused == []
 
     asyncio.run(story())
@@ -202,10 +202,10 @@ def test_a_call_is_held_against_the_schema_that_was_pinned(tmp_path: Path) -> No
 
 
 async def marked(there: Near) -> None:
-    wrong = await there.call(BEARER, "echo__marked", {"region": "eu"}, Mcp_Param_Region="us")
+    wrong = await there.call(TOKEN, "echo__marked", {"region": "eu"}, Mcp_Param_Region="us")
     assert (wrong.status, wrong.json["error"]["code"]) == (400, -32020)
     assert there.refused == ["header-mismatch"]
-    missing = await there.call(BEARER, "echo__marked", {"region": "eu"})
+    missing = await there.call(TOKEN, "echo__marked", {"region": "eu"})
     assert (missing.status, missing.json["error"]["code"]) == (400, -32020)
-    right = await there.call(BEARER, "echo__marked", {"region": "eu"}, Mcp_Param_Region="eu")
+    right = await there.call(TOKEN, "echo__marked", {"region": "eu"}, Mcp_Param_Region="eu")
     assert right.status == 200

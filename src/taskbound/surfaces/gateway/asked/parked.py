@@ -4,8 +4,8 @@
    stays what it is: permitted once, sent, open. Whoever comes back with that state, the same request and the
    answers waits for it from then on.
 2. A state is 256 bits of chance and says nothing: a server's own state stays here. It is of one connection
-   (over HTTP, of one bearer), of one task and of one request (method, what it names, arguments, key), and is
-   used once. One that is tampered with, another's, used before or late is refused, and so are answers that
+   (over HTTP, of a task's seat), of one task and of one request (method, what it names, arguments, key), and
+   is used once. One that is tampered with, another's, used before or late is refused, and so are answers that
    are not what MCP says or that nobody asked for; what was refused has used nothing up.
 3. What is not answered with the others is asked again, under another state.
 4. A result that is there while nobody waits is not settled before somebody does, or the time for it is over:

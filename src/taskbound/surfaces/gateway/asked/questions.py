@@ -5,7 +5,7 @@
    agent can't make such an action itself.
 2. It is asked for a call that is open at its server and that nothing has interrupted: the one in whose
    exchange it came, or the only one that does not wait for an answer already. Where there are several, the
-   one client of a pipe is that of all of them; of the clients behind a bearer nobody knows which, and the
+   one client of a pipe is that of all of them; of the clients of a task over HTTP nobody knows which, and the
    question is refused. Outside of a call there is nobody to ask.
 3. Its client has to have said that it can answer such, and is asked in its own way: by a request of ours
    (`posed`), or by the answer to its call (`parked`).
@@ -263,6 +263,7 @@ class Questions:
             own=asked.method,
             arguments=arguments,
             modern=False,
+            token=call.token,
             running=running,
             cause=call.cause,
         )

@@ -2,8 +2,8 @@
 
 1. An errand is no act of its own: it is the one call that was decided, permitted and sent, and whose outcome
    is recorded once, on the way of every call (`calls`). Its client asks for it by a name.
-2. A name is 256 bits of chance, of one connection (over HTTP, of one bearer), of one revision of MCP and of
-   the task that the call was made in. What is another's, is over or never was is one and the same error.
+2. A name is 256 bits of chance, of one connection (over HTTP, of one task's seat), of one revision of MCP and
+   of the task that the call was made in. What is another's, is over or never was is one and the same error.
 3. A client of 2025-11-25 asks for an errand. One of 2026-07-28 gets one where it has said that it knows them
    and its call takes time: at once when its server says so (`defer`), and otherwise after a while (`wait`).
 4. What interrupts calls interrupts errands, and what of them is kept: a pause, the end of the task, the kill

@@ -134,6 +134,7 @@ class ErrandRequests:
                 f"`{message.method}` takes {', '.join(('`taskId`', *more))}, and nothing else"
             )
         errand = self._errands.find(parse_task_name(params.get("taskId")), modern=modern)
+        self._calls.came(errand.call, message.id)
         match message.method:
             case "tasks/result":
                 return await self._result(message, errand)

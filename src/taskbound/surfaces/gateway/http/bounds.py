@@ -14,15 +14,15 @@ class FrontBounds(Bounds):
     """Those of its connections, and of what stands behind them (ADR 0039)."""
 
     seats: int = 128
-    """Bearers at once."""
-    proving: int = 16
-    """Bearers that the daemon is being asked about."""
+    """Tasks at once."""
+    proving: int = 192
+    """Requests that the daemon is being asked about at once: whose they are."""
     seat_idle: float = 300.0
-    """Seconds without a request until a bearer's gateway and servers are ended."""
+    """Seconds without a request until a task's gateway and servers are ended."""
     sessions: int = 64
-    """Sessions of one bearer; a new one takes the place of the one that was used least lately."""
+    """Sessions of one task; a new one takes the place of the one that was used least lately."""
     session_idle: float = 3600.0
     check: float = 2.0
-    """Seconds between two looks whether a bearer still opens its task."""
+    """Seconds between two looks whether task and tokens still hold."""
     fresh: float = 5.0
     """Seconds without such a look after which streams are closed (law 10)."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import DeniedError, MalformedError
+from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.gateway.errors import code_of
 from taskbound.surfaces.http.errors import STATUSES
 
@@ -21,46 +22,46 @@ if TYPE_CHECKING:
 __all__ = [
     "OVER",
     "RPC_STATUS",
-    "BearerFormError",
     "HeaderMismatchError",
-    "NoBearerError",
+    "NoAgentNamedError",
     "NoSessionError",
-    "NotLoopbackError",
-    "OtherAgentError",
+    "NoTokenError",
+    "TokenFormError",
     "UnknownSessionError",
     "status_of",
 ]
 
-OVER: Final = frozenset({"bad-bearer", "task-ended", "task-expired", "no-task"})
-"""Codes of the daemon that say that a bearer opens nothing any more."""
+OVER: Final = frozenset({"task-ended", "task-expired", "no-task"})
+"""Codes of the daemon that say that a task is over."""
 
 
-class NotLoopbackError(DeniedError):
-    """The address to listen on is none of this machine's own loopback."""
+class NoTokenError(DeniedError):
+    """The request shows no token."""
 
-    code = "not-loopback"
-    remedy = "listen on 127.0.0.1:PORT or [::1]:PORT; a bearer is no proof for other machines"
+    code = "token-missing"
+    remedy = (
+        "send `Authorization: DPoP TOKEN` with a `DPoP` proof, or `Bearer TOKEN`; `resource_metadata` of the"
+        " answer's `WWW-Authenticate` says who gives tokens"
+    )
 
-
-class NoBearerError(DeniedError):
-    """The request has no bearer."""
-
-    code = "no-bearer"
-    remedy = "send `Authorization: Bearer …` with what `taskbound task bearer TASK` has shown"
-
-
-class BearerFormError(MalformedError):
-    """What stands as authorization is no bearer."""
-
-    code = "bearer-form"
-    remedy = "send `Authorization: Bearer …` once"
+    def __init__(self, message: str, *, agent: str) -> None:
+        """A request to this agent's gateway."""
+        super().__init__(message)
+        self.agent = agent
 
 
-class OtherAgentError(DeniedError):
-    """The bearer's task is of another agent than the path names."""
+class TokenFormError(MalformedError):
+    """What stands as authorization is no token."""
 
-    code = "other-agent"
-    remedy = "use `/mcp`, or the path of the task's own agent"
+    code = "token-form"
+    remedy = "send `Authorization: DPoP TOKEN` or `Bearer TOKEN` once, and `DPoP` with the first alone"
+
+
+class NoAgentNamedError(DeniedError):
+    """The path names no agent, and each has a gateway of its own."""
+
+    code = "no-agent-named"
+    remedy = "ask `/mcp/AGENT`: tokens are of one agent's gateway each"
 
 
 class HeaderMismatchError(MalformedError):
@@ -78,17 +79,19 @@ class NoSessionError(MalformedError):
 
 
 class UnknownSessionError(DeniedError):
-    """The session is over, or was never this bearer's."""
+    """The session is over, or was never this task's."""
 
     code = "unknown-session"
     remedy = "send `initialize` again"
 
 
+_UNPROVEN: Final = 401
 _STATUS: Final[Mapping[str, int]] = {
     **STATUSES,
-    "no-bearer": 401,
+    "token-missing": 401,
     **dict.fromkeys(OVER, 401),
-    "other-agent": 404,
+    "other-token-kind": 403,
+    "no-agent-named": 404,
     "unknown-session": 404,
     "unknown-method": 404,
 }
@@ -101,4 +104,6 @@ def status_of(error: TaskboundError) -> int:
     found = _STATUS.get(code_of(error))
     if found is not None:
         return found
+    if isinstance(error, RefusedByDaemonError) and error.fault.family == "unproven":
+        return _UNPROVEN
     return 400 if isinstance(error, MalformedError) else 503

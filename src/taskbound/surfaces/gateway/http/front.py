@@ -1,21 +1,27 @@
-"""The HTTP front: requests of many agents, each brought to the gateway of its bearer's task.
+"""The HTTP front: requests of many agents, each brought to the gateway of its token's task.
 
 1. A request is read and refused like a line of a pipe: strictly, with one named error, and one record where
-   an action was asked for (`wire.mcp`, `surfaces.gateway.reports`). Its bearer is proven before.
+   an action was asked for (`wire.mcp`, `surfaces.gateway.reports`). Whose it is the daemon says before, from
+   the token and the proof of its key that came with it; nothing of that is judged here.
 2. A modern request is held against its headers before anything is done with it (`rules`), a call against
    the pinned schema of its tool too.
 3. A legacy request needs its session, which gives it nothing but a name (`sessions`).
 4. A modern client's end is a cancel; a legacy one's is not.
-5. Of each bearer there is one seat; so many are open, and of so many the daemon is being asked, at most.
+5. Of each task there is one seat, whichever of its tokens is shown; so many are open, and of so many requests
+   the daemon is being asked, at most.
 6. A legacy client may open one stream for what belongs to no request (GET); a modern one asks for streams.
+7. What a client has to know of an agent's gateway is published for every name that an agent can have: nobody
+   learns from it which there are (RFC 9728 §2).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from hashlib import sha256
+from base64 import b64encode
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.tool.errors import BadMirrorError
@@ -25,7 +31,7 @@ from taskbound.surfaces.gateway.errors import IdReusedError, UnknownMethodError
 from taskbound.surfaces.gateway.http.head import SESSION, read_head
 from taskbound.surfaces.gateway.http.reply import Reply
 from taskbound.surfaces.gateway.http.rules import require_era, require_mirrored, require_spoken
-from taskbound.surfaces.gateway.http.seat import Seat
+from taskbound.surfaces.gateway.http.seat import Held, Seat
 from taskbound.surfaces.gateway.methods import needs_id
 from taskbound.surfaces.http.errors import FrontFullError, NotAcceptableError, VerbError
 from taskbound.wire.mcp.era import LATEST_LEGACY, MODERN
@@ -33,18 +39,19 @@ from taskbound.wire.mcp.errors import BadIdError, NotAMessageError
 from taskbound.wire.mcp.message import Notice, Request, parse_message
 from taskbound.wire.mcp.salvage import salvage
 from taskbound.wire.mcp.write import NULL, result_line
+from taskbound.wire.network import Shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from typing import TypeAlias
 
     from taskbound.surfaces.gateway.http.bounds import FrontBounds
+    from taskbound.surfaces.gateway.http.door import Door
     from taskbound.surfaces.gateway.http.head import Head
     from taskbound.surfaces.gateway.http.sessions import Session
     from taskbound.surfaces.gateway.link import Connect
     from taskbound.surfaces.gateway.server import Plugs
     from taskbound.surfaces.http.connection import HttpConnection
-    from taskbound.surfaces.http.reply import Carrier
     from taskbound.wire.mcp.message import Failure, Result
 
     Connection: TypeAlias = HttpConnection[Head, Reply]
@@ -59,24 +66,22 @@ _LISTEN: Final = "subscriptions/listen"
 class Front:
     """Serves every connection (`connection.Server`)."""
 
-    def __init__(
-        self, plugs: Plugs, connect: Callable[[str], Connect], bounds: FrontBounds, *, hosts: frozenset[str]
-    ) -> None:
+    def __init__(self, plugs: Plugs, door: Door, bounds: FrontBounds, *, hosts: frozenset[str]) -> None:
         """Serve nobody yet.
 
         Args:
             plugs: What each gateway is given, but for its connections.
-            connect: What makes the connections of a bearer.
+            door: What asks the daemon whose requests are, and makes the connections of seats.
             bounds: How much, and how long.
             hosts: What `Host` may be.
         """
         self._plugs = plugs
-        self._connect = connect
+        self._door = door
         self.bounds = bounds
         self.hosts = hosts
         self._connections: set[Connection] = set()
         self._reserved = 0
-        self._seats: dict[bytes, Seat] = {}
+        self._seats: dict[str, Seat] = {}
         self._proving = 0
         self._leaving: set[Seat] = set()
         self._work: set[asyncio.Task[None]] = set()
@@ -89,6 +94,7 @@ class Front:
         await asyncio.gather(*(one.closed() for one in every))
         for task in tuple(self._work):
             task.cancel()
+        self._door.close()
 
     @property
     def runs_servers(self) -> bool:
@@ -121,11 +127,15 @@ class Front:
 
     def read(self, verb: str, target: str, fields: Sequence[tuple[bytes, bytes]]) -> Head:
         """What the head of a request says; raises as `read_head`."""
-        return read_head(verb, target, fields, hosts=self.hosts, most=self.bounds.body)
+        return read_head(
+            verb, target, fields, hosts=self.hosts, scheme=self._door.scheme, most=self.bounds.body
+        )
 
-    def reply(self, carrier: Carrier, head: Head | None) -> Reply:
+    def reply(self, connection: Connection, head: Head | None) -> Reply:
         """How a request is answered over this connection."""
-        return Reply(carrier, head, alive=self.bounds.alive)
+        made = Reply(connection, head, alive=self.bounds.alive, origin=self._door.origin)
+        made.chain = connection.certificates
+        return made
 
     def take(self, head: Head, body: bytes, reply: Reply) -> None:
         """Answer a whole request."""
@@ -135,7 +145,10 @@ class Front:
 
     async def _take(self, head: Head, body: bytes, reply: Reply) -> None:
         try:
-            seat = await self._seat(head)
+            if not head.token:
+                reply.give(msgspec.json.encode(await self._door.published(head.agent)))  # 7
+                return
+            seat = await self._seat(head, reply)
             if reply.is_over:
                 return  # the client went away meanwhile, and nothing was begun
             if head.verb == "DELETE":
@@ -152,29 +165,47 @@ class Front:
 
     # --- seats -----------------------------------------------------------------------------------
 
-    async def _seat(self, head: Head) -> Seat:
-        """The seat of a bearer, proven (rules 1 and 5)."""
-        digest = sha256(head.bearer.encode()).digest()
-        seat = self._seats.get(digest)
-        if seat is not None:
-            await seat.proven(head.agent)
-            return seat
-        if len(self._seats) >= self.bounds.seats or self._proving >= self.bounds.proving:
-            raise FrontFullError("so many bearers are served that another one is not")
-
-        def ended(one: Seat) -> None:
-            if self._seats.get(digest) is one:
-                del self._seats[digest]
-            self._leaving.add(one)
-
-        seat = Seat(self._plugs, self._connect(head.bearer), self.bounds, ended=ended)
-        self._seats[digest] = seat
-        seat.start(self._leaving.discard)
+    async def _seat(self, head: Head, reply: Reply) -> Seat:
+        """The seat of a task, whose token was shown rightly (rules 1 and 5)."""
+        if self._proving >= self.bounds.proving:
+            raise FrontFullError("whose so many requests are is being asked that no other one is taken")
         self._proving += 1
         try:
-            await seat.proven(head.agent)
+            found = await self._door.show(head.agent, self._shown(head, reply))
         finally:
             self._proving -= 1
+        reply.token = found.token
+        token = Held(text=head.token, name=found.token, until=found.until)
+        seat = self._seats.get(found.task)
+        if seat is None:
+            seat = self._open(found.task, head.agent, token)
+        seat.show(token)
+        await seat.ready()
+        return seat
+
+    def _shown(self, head: Head, reply: Reply) -> Shown:
+        return Shown(
+            method=head.verb,
+            uri=f"{self._door.origin}/mcp/{head.agent}",
+            authorization=head.headers.get("authorization", ""),
+            dpop=head.headers.get("dpop", ""),
+            chain=tuple(b64encode(one).decode("ascii") for one in reply.chain),
+        )
+
+    def _open(self, task: str, agent: str, token: Held) -> Seat:
+        if len(self._seats) >= self.bounds.seats:
+            raise FrontFullError("so many tasks are served that another one is not")
+
+        def ended(one: Seat) -> None:
+            if self._seats.get(task) is one:
+                del self._seats[task]
+            self._leaving.add(one)
+
+        def connect(text: str) -> Connect:
+            return self._door.seat(agent, text)
+
+        seat = self._seats[task] = Seat(self._plugs, connect, self.bounds, token, ended=ended)
+        seat.start(self._leaving.discard)
         return seat
 
     @staticmethod

@@ -2,9 +2,11 @@
 
 1. No header that means something here stands twice; the lines are strict already (`surfaces.http.head`).
 2. `Host` and `Origin` are the front's own: a name of the loopback and the port that is listened on.
-3. One path, no query; POST for messages, DELETE for the end of a session; a body has a length that is told.
-4. A bearer of the right form stands in `Authorization`, and nowhere else. Whether it opens anything is
-   asked later.
+3. One path for each agent, no query; POST for messages, DELETE for the end of a session; a body has a length
+   that is told. What is published of an agent's gateway is read by anybody, whether there is such an agent or
+   not (RFC 9728).
+4. A token of the right form stands in `Authorization`, and nowhere else; a proof in `DPoP`. What they are
+   worth is asked later.
 5. The body is JSON as it is, and the answer can be told in a form that the client takes.
 """
 
@@ -14,22 +16,22 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.task import task_of_bearer
-from taskbound.surfaces.gateway.http.errors import BearerFormError, NoBearerError
+from taskbound.surfaces.gateway.http.errors import NoAgentNamedError, NoTokenError, TokenFormError
 from taskbound.surfaces.http.errors import NotAcceptableError, UnknownPathError, VerbError
 from taskbound.surfaces.http.head import accepted, once, read_length, require_json, require_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["SESSION", "VERSION", "Head", "read_head"]
+__all__ = ["METADATA", "SESSION", "VERSION", "Head", "read_head"]
 
 SESSION: Final = "mcp-session-id"
 VERSION: Final = "mcp-protocol-version"
 _PARAM: Final = "mcp-param-"
-_MINE: Final = frozenset({"mcp-method", "mcp-name", SESSION, VERSION})
-_PATH: Final = re.compile(r"/mcp(?:/([A-Za-z0-9._-]{1,64}))?/?", re.ASCII)
-_BEARER: Final = re.compile(r"bearer +([!-~]+)", re.ASCII | re.IGNORECASE)
+METADATA: Final = "/.well-known/oauth-protected-resource"
+_MINE: Final = frozenset({"dpop", "mcp-method", "mcp-name", SESSION, VERSION})
+_PATH: Final = re.compile(rf"({METADATA})?/mcp(?:/([a-z0-9][a-z0-9-]{{0,63}}))?", re.ASCII)
+_TOKEN: Final = re.compile(r"(?:dpop|bearer) +([A-Za-z0-9._~+/-]+=*)", re.ASCII | re.IGNORECASE)
 _JSON: Final = frozenset({"application/json", "application/*", "*/*"})
 _STREAM: Final = frozenset({"text/event-stream", "text/*", "*/*"})
 
@@ -40,8 +42,9 @@ class Head:
 
     verb: str
     agent: str
-    """The agent that the path names; empty when it names none."""
-    bearer: str
+    """The agent whose gateway the path names."""
+    token: str
+    """The text of the token; empty where what is published is read."""
     headers: Mapping[str, str]
     """Each header that means something here, by its name in lower case."""
     length: int
@@ -59,12 +62,18 @@ class Head:
         return self.headers.get(VERSION, "")
 
     def __repr__(self) -> str:
-        """Without the bearer."""
+        """Without the token."""
         return f"Head({self.verb} {self.agent!r}, {self.length} bytes)"
 
 
 def read_head(
-    verb: str, target: str, fields: Iterable[tuple[bytes, bytes]], *, hosts: frozenset[str], most: int
+    verb: str,
+    target: str,
+    fields: Iterable[tuple[bytes, bytes]],
+    *,
+    hosts: frozenset[str],
+    scheme: str,
+    most: int,
 ) -> Head:
     """The head of a request that this front may answer.
 
@@ -73,33 +82,37 @@ def read_head(
         target: What it asks for, as it was written.
         fields: Names in lower case and values of headers, in order.
         hosts: What `Host` may be.
+        scheme: `http` or `https`, as the front is known outside.
         most: Bytes of a body.
 
     Raises:
         TaskboundError: One of the errors of this folder, by the first rule that is broken.
     """
     headers = once(fields, mine=_MINE, prefix=_PARAM)  # 1
-    require_own(headers, hosts=hosts, origins=frozenset(f"http://{one}" for one in hosts))  # 2
+    require_own(headers, hosts=hosts, origins=frozenset(f"{scheme}://{one}" for one in hosts))  # 2
     path = _PATH.fullmatch(target)
     if path is None:
         raise UnknownPathError("nothing is served at this path")  # 3
-    if verb not in {"DELETE", "GET", "POST"}:
+    agent, published = path[2] or "", path[1] is not None
+    if not agent:
+        raise NoAgentNamedError("the path names no agent")  # 3
+    if verb not in ({"GET", "HEAD"} if published else {"DELETE", "GET", "POST"}):
         raise VerbError(
             f"`{verb[:20]}` is nothing here" if verb.isalpha() else "the method is nothing here"
         )  # 3
     length = read_length(headers, most)  # 3
-    bearer = _bearer(headers)
+    token = "" if published else _token(headers, agent)
     json, stream, eager = _accepts(headers.get("accept", ""))
     if verb == "POST":
         require_json(headers)  # 5
         if not (json or stream):
             raise NotAcceptableError("the client takes neither JSON nor a stream of events")  # 5
-    if verb == "GET" and not stream:
+    if verb == "GET" and not (stream or published):
         raise NotAcceptableError("what is told outside of requests is a stream of events")  # 5
     return Head(
         verb=verb,
-        agent=path[1] or "",
-        bearer=bearer,
+        agent=agent,
+        token=token,
         headers=headers,
         length=length,
         json=json,
@@ -108,14 +121,13 @@ def read_head(
     )
 
 
-def _bearer(headers: Mapping[str, str]) -> str:
+def _token(headers: Mapping[str, str], agent: str) -> str:
     told = headers.get("authorization", "")
     if not told:
-        raise NoBearerError("the request has no bearer")  # 4
-    found = _BEARER.fullmatch(told)
+        raise NoTokenError("the request shows no token", agent=agent)  # 4
+    found = _TOKEN.fullmatch(told)
     if found is None:
-        raise BearerFormError("the authorization is no bearer")
-    task_of_bearer(found[1])
+        raise TokenFormError("the authorization is no token")
     return found[1]
 
 

@@ -4,7 +4,9 @@
    stream, if the client takes one; if not, what is told is left out. Who would rather have a stream gets
    one.
 2. Nothing that is answered is to be held back by anyone between.
-3. A stream on which nothing is said has a comment from time to time, so that a client that is gone is
+3. Who showed no token, or one that is worth nothing, is told how to prove themselves and where it is said who
+   gives tokens (RFC 6750 §3, RFC 9449 §7.1, RFC 9728 §5.1). One of another kind does not reach so far.
+4. A stream on which nothing is said has a comment from time to time, so that a client that is gone is
    noticed.
 """
 
@@ -16,8 +18,9 @@ from typing import TYPE_CHECKING, Final
 
 import h11
 
-from taskbound.surfaces.gateway.errors import INVALID_REQUEST, data_of, rpc_code
-from taskbound.surfaces.gateway.http.errors import status_of
+from taskbound.surfaces.gateway.errors import INVALID_REQUEST, code_of, data_of, rpc_code
+from taskbound.surfaces.gateway.http.errors import NoTokenError, status_of
+from taskbound.surfaces.gateway.http.head import METADATA
 from taskbound.surfaces.http import reply as http
 from taskbound.wire.mcp.write import NULL, failure_line
 
@@ -27,11 +30,12 @@ if TYPE_CHECKING:
     from taskbound.surfaces.http.reply import Carrier
 
 
-__all__ = ["Reply"]
+__all__ = ["Reply", "challenges"]
 
+_PROOFS: Final = frozenset({"replayed", "token-unbound"})
 _LINES: Final = re.compile(rb"\r\n|\r|\n")
 _EVENTS: Final = (("Content-Type", "text/event-stream"), ("X-Accel-Buffering", "no"))
-_CHALLENGE: Final = 'Bearer realm="taskbound"'
+_FORBIDDEN: Final = 403
 _OK: Final = 200
 _ACCEPTED: Final = 202
 _UNAUTHORIZED: Final = 401
@@ -41,15 +45,22 @@ _NOT_ALLOWED: Final = 405
 class Reply(http.Reply):
     """How one request is answered."""
 
-    def __init__(self, carrier: Carrier, head: Head | None, *, alive: float) -> None:
+    def __init__(self, carrier: Carrier, head: Head | None, *, alive: float, origin: str) -> None:
         """Answer over this connection.
 
         Args:
             carrier: The connection.
             head: The request's; none when it could not be read.
-            alive: Seconds between two comments (rule 3).
+            alive: Seconds between two comments (rule 4).
+            origin: How the front is known outside.
         """
         super().__init__(carrier, last=head is None)
+        self._agent = "" if head is None else head.agent
+        self._origin = origin
+        self.chain: tuple[bytes, ...] = ()
+        """The client's certificates, as TLS proved them."""
+        self.token = ""
+        """The name of the token that the request came with, once it is known."""
         self._json = head is None or head.json
         self._stream = head is not None and head.stream
         self._eager = head is not None and head.eager
@@ -108,9 +119,12 @@ class Reply(http.Reply):
             return
         status = status_of(error)
         headers: list[tuple[str, str]] = []
+        agent = error.agent if isinstance(error, NoTokenError) else self._agent
         if status == _UNAUTHORIZED:
-            wrong = "" if error.code == "no-bearer" else ', error="invalid_token"'
-            headers.append(("WWW-Authenticate", f"{_CHALLENGE}{wrong}"))
+            wrong = "" if isinstance(error, NoTokenError) else "invalid_token"
+            headers += challenges(self._origin, agent, wrong, dpop=_wrong_of(code_of(error), wrong))
+        elif status == _FORBIDDEN and code_of(error) == "other-token-kind":
+            headers += challenges(self._origin, agent, "insufficient_scope")
         if status == _NOT_ALLOWED:
             headers.append(("Allow", "GET, POST, DELETE"))
         code = INVALID_REQUEST if status == _UNAUTHORIZED else rpc_code(error)
@@ -118,6 +132,13 @@ class Reply(http.Reply):
         self._json = True
         self._eager = False
         self.answer(line, status=status, headers=tuple(headers))
+
+    def give(self, body: bytes) -> None:
+        """Give a document that is the same for everybody."""
+        if self._over:
+            return
+        kind = [("Content-Type", "application/json"), ("Cache-Control", "public, max-age=60")]
+        self._end(self._head(_OK, [*kind, ("Content-Length", str(len(body)))]), h11.Data(data=body))
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -133,6 +154,28 @@ class Reply(http.Reply):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def challenges(origin: str, agent: str, wrong: str, *, dpop: str = "") -> list[tuple[str, str]]:
+    """What says how to prove oneself at an agent's gateway, and what was wrong (rule 3).
+
+    Args:
+        origin: How the front is known outside.
+        agent: The agent's name; empty where nobody knows whose gateway is meant.
+        wrong: What is wrong with the token; empty for nothing.
+        dpop: The same for who shows a token with a proof; as `wrong` when empty.
+    """
+    named = f', resource_metadata="{origin}{METADATA}/mcp/{agent}"' if agent else ""
+    told = [("Bearer", "", wrong), ("DPoP", ' algs="ES256",', dpop or wrong)]
+    return [
+        ("WWW-Authenticate", f'{kind}{more} scope="task"{named}' + (f', error="{error}"' if error else ""))
+        for kind, more, error in told
+    ]
+
+
+def _wrong_of(code: str, wrong: str) -> str:
+    """What is wrong with a proof of a key, or with the token that came with one."""
+    return "invalid_dpop_proof" if code.startswith("dpop-") or code in _PROOFS else wrong
 
 
 def _event(line: bytes) -> h11.Data:

@@ -1,14 +1,16 @@
-"""One bearer: its connection to the daemon, the gateway behind it, and the exchanges that it has open.
+"""One task: its connection to the daemon, the gateway behind it, and the exchanges that it has open.
 
-1. Nothing is served for a bearer before the daemon has opened a connection with it. What the daemon says to
-   that is said to the client.
+1. Nothing is served before the daemon has opened a connection with a token that was shown. What the daemon
+   says to that is said to the client. A connection that broke is opened again with the token that holds
+   longest.
 2. An exchange is a client of its own: its number is the request's id within, and what the gateway answers
    or tells goes to the exchange of that number, or nowhere. The client's own id is in the bytes, and leads
-   nowhere.
-3. While a client of the bearer does not read, no server of it is read.
-4. Whether the bearer still opens its task is asked again and again. Once it does not, or its task has
-   ended, streams are closed, what is open is answered, and the seat is given up. Where that can't be asked
-   for too long, streams are closed (law 10).
+   nowhere. Each has the token that it came with.
+3. While a client of the task does not read, no server of it is read.
+4. Whether the task goes on, and which tokens hold, is asked again and again. A token that is over closes the
+   streams that were opened with it; one that was taken away ends the calls too. Once the task is over,
+   streams are closed, what is open is answered, and the seat is given up. Where that can't be asked for too
+   long, streams are closed (law 10).
 5. A seat that nobody uses is given up with its servers; who was asked something, or has a call to come back
    for, may come back to it.
 6. A legacy session has one stream for what belongs to no request; another one takes its place.
@@ -27,7 +29,7 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEndedError
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.surfaces.gateway.errors import code_of
-from taskbound.surfaces.gateway.http.errors import OVER, RPC_STATUS, OtherAgentError
+from taskbound.surfaces.gateway.http.errors import OVER, RPC_STATUS
 from taskbound.surfaces.gateway.http.sessions import Sessions
 from taskbound.surfaces.gateway.server import Gateway
 
@@ -42,11 +44,11 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.link import Connect
     from taskbound.surfaces.gateway.server import Plugs
     from taskbound.surfaces.gateway.talk import Talk
-    from taskbound.wire.connection import Opened
+    from taskbound.wire.connection import Bound, Opened
     from taskbound.wire.envelope import Push
     from taskbound.wire.mcp.message import Id, Request
 
-__all__ = ["Exchange", "Seat"]
+__all__ = ["Exchange", "Held", "Seat"]
 
 _log = logging.getLogger(__name__)
 
@@ -75,26 +77,50 @@ class Exchange:
     stream: bool
     """Whether it is a stream that has no answer."""
     reply: Reply
+    token: str
+    """The name of the token that it came with."""
     session: Session | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A token that was shown for a task, with its key."""
+
+    text: str
+    name: str
+    until: int
+    """When it ends: instant, µs since the epoch."""
+
+    def __repr__(self) -> str:
+        """Without its text."""
+        return f"Held({self.name!r})"
+
+
 class Seat:
-    """What one bearer opened (`framing.Client` of its gateway)."""
+    """What one task's tokens open (`framing.Client` of its gateway)."""
 
     def __init__(
-        self, plugs: Plugs, connect: Connect, bounds: FrontBounds, *, ended: Callable[[Seat], None]
+        self,
+        plugs: Plugs,
+        connect: Callable[[str], Connect],
+        bounds: FrontBounds,
+        first: Held,
+        *,
+        ended: Callable[[Seat], None],
     ) -> None:
         """Prepare; `open` begins.
 
         Args:
             plugs: What the gateway is given; its connections are made by `connect`.
-            connect: Makes connections that show the bearer.
+            connect: What makes connections with the text of a token.
             bounds: The front's.
+            first: The token that was shown first.
             ended: Called once when the seat takes nothing more.
         """
         loop = asyncio.get_running_loop()
         self._loop = loop
         self._connect = connect
+        self._token = first
         self._bounds = bounds
         self._ended = ended
         self._proof: asyncio.Future[Opened] = loop.create_future()
@@ -108,7 +134,7 @@ class Seat:
         self._tasks: list[asyncio.Task[None]] = []
         self._leaving: asyncio.TimerHandle | None = None
         self.over: TaskboundError | None = None
-        """Why nothing more is served for the bearer."""
+        """Why nothing more is served for the task."""
         self.sessions = Sessions(bounds, loop.time, over=self._session_over)
         self.gateway = Gateway(replace(plugs, connect=self._reach), self)
 
@@ -118,20 +144,19 @@ class Seat:
         serving.add_done_callback(lambda _: gone(self))
         self._tasks = [serving, self._loop.create_task(self._watch())]
 
-    async def proven(self, agent: str) -> None:
-        """Go on once the daemon has opened a connection with the bearer (rule 1).
+    def show(self, token: Held) -> None:
+        """Another token of the task was shown (rule 1)."""
+        if token.until > self._token.until:
+            self._token = token
 
-        Args:
-            agent: The agent that the client's path names, or empty.
+    async def ready(self) -> None:
+        """Go on once the daemon has opened a connection (rule 1).
 
         Raises:
             RefusedByDaemonError: The daemon opens none.
             DaemonLostError: It can't be asked.
-            OtherAgentError: The task is another agent's.
         """
-        opened = await asyncio.shield(self._proof)
-        if agent not in {"", opened.agent}:
-            raise OtherAgentError("the bearer's task is of another agent than the path names")
+        await asyncio.shield(self._proof)
         if self.over is not None:
             raise self.over
         await self._free.wait()
@@ -158,6 +183,7 @@ class Seat:
             modern=modern,
             stream=stream,
             reply=reply,
+            token=reply.token,
             session=session,
         )
         self._open[made.number] = made
@@ -219,7 +245,7 @@ class Seat:
         return exchange.session.talk if exchange is not None and exchange.session is not None else None
 
     def talks(self) -> tuple[Talk, ...]:
-        """The same of every session of the bearer."""
+        """The same of every session of the task."""
         return tuple(one.talk for one in self.sessions.all)
 
     def say(self, line: bytes, talk: Talk) -> None:
@@ -256,7 +282,7 @@ class Seat:
 
     @property
     def is_one(self) -> bool:
-        """No: whoever has the bearer is a client."""
+        """No: whoever has a token of the task is a client."""
         return False
 
     def declared(self, to: Id) -> Mapping[str, JsonValue]:
@@ -268,6 +294,11 @@ class Seat:
         """Whether the client of this request is there, and takes a stream of events."""
         exchange = self._open.get(to) if isinstance(to, int) else None
         return exchange is not None and exchange.reply.can_stream and not exchange.reply.is_over
+
+    def token(self, to: Id) -> str:
+        """The name of the token that this request came with."""
+        exchange = self._open.get(to) if isinstance(to, int) else None
+        return exchange.token if exchange is not None else ""
 
     def hold(self, why: str) -> None:
         """Take no further request until this is released."""
@@ -297,7 +328,8 @@ class Seat:
         self, *, resume: str, pushed: Callable[[Push], None], lost: Callable[[], None]
     ) -> tuple[AsyncClient, Opened]:
         try:
-            client, opened = await self._connect(resume=resume, pushed=pushed, lost=lost)
+            connect = self._connect(self._token.text)
+            client, opened = await connect(resume=resume, pushed=pushed, lost=lost)
         except TaskboundError as error:
             self._failed(error)
             raise
@@ -324,7 +356,7 @@ class Seat:
         while self.over is None:
             now = self._loop.time()
             try:
-                await self.gateway.confirm()
+                found = await self.gateway.confirm(self._tokens())
             except RefusedByDaemonError as error:
                 if code_of(error) in OVER:
                     self._give_up(error)
@@ -333,6 +365,7 @@ class Seat:
                 pass
             else:
                 self._fresh = self._loop.time()
+                self._let_go(found)
             if now - self._fresh > self._bounds.fresh:
                 self._end_streams()
             heard = any(one.outside is not None for one in self.sessions.all)
@@ -340,6 +373,26 @@ class Seat:
             if not used and not heard and now - self._used > self._bounds.seat_idle:
                 self._give_up(DaemonLostError("the seat was not used"))
             await asyncio.sleep(self._bounds.check)
+
+    def _tokens(self) -> frozenset[str]:
+        """The tokens with which something is open."""
+        outside = (one.outside.token for one in self.sessions.all if one.outside is not None)
+        return frozenset({one.token for one in self._open.values()}.union(outside))
+
+    def _let_go(self, found: Bound) -> None:
+        """Close what was opened with tokens that are over (rule 4)."""
+        over = frozenset(found.expired).union(found.ended)
+        if not over:
+            return
+        for one in tuple(self._open.values()):
+            if one.token in over and (one.stream or one.token in found.ended):
+                self.gateway.cancel(one.number)
+                if self._open.get(one.number) is one and one.stream:
+                    self._close(one)
+                    one.reply.answer(b"")
+        for session in self.sessions.all:
+            if session.outside is not None and session.outside.token in over:
+                self._end_outside(session)
 
     def _end_streams(self) -> None:
         for one in [one for one in self._open.values() if one.stream]:
@@ -350,7 +403,7 @@ class Seat:
             self._end_outside(session)
 
     def _give_up(self, error: TaskboundError) -> None:
-        """Serve nothing more for the bearer; what is open is answered first, within bounds."""
+        """Serve nothing more for the task; what is open is answered first, within bounds."""
         if self.over is not None:
             return
         self.over = error

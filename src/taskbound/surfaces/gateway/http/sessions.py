@@ -1,10 +1,10 @@
 """Sessions of MCP 2025-11-25: a name for what one `initialize` began, and never a right.
 
-1. A session is its bearer's. Whoever shows its name with another bearer learns what one learns who made a
-   name up.
+1. A session is its task's, and outlives the token that began it. Whoever shows its name with another task's
+   token learns what one learns who made a name up.
 2. The name is of chance, so that a client that never saw it can't end or cancel what another one of the
-   same bearer does.
-3. What is not used for its time is forgotten; of one bearer there are so many, and the one that was used
+   same task does.
+3. What is not used for its time is forgotten; of one task there are so many, and the one that was used
    least lately makes room.
 """
 
@@ -45,7 +45,7 @@ class Session:
 
 
 class Sessions:
-    """Those of one bearer."""
+    """Those of one task."""
 
     def __init__(
         self, bounds: FrontBounds, clock: Callable[[], float], *, over: Callable[[Session], None]
