@@ -362,6 +362,21 @@ def test_an_action_of_the_agents_task_gets_a_transaction_token(here: TokenWorld)
         )
 
 
+def test_a151_a_transaction_token_ends_no_later_than_what_it_is_asked_with(here: TokenWorld) -> None:
+    task, _ = handed(here)
+    more = {
+        "requested_token_type": TRANSACTION_TOKEN,
+        "resource": "",
+        "audience": "corp.example",
+        "scope": "bank__pay",
+        "request_details": json.dumps({"action": id_of(here.world.ask(task))}),
+    }
+    short = here.issue(task, audience=ISSUER, life=10)
+    done = exchange(here, agent(here), short.text, KEY, **more)
+    assert done.issued.token.expires <= short.token.expires
+    assert exchange(here, agent(here, life=5), task.id, KEY, **more).life <= 5
+
+
 def test_only_an_agent_exchanges(here: TokenWorld) -> None:
     task = here.settle_in()
     person = replace(agent(here, "ann"), kind=PrincipalKind.PERSON)

@@ -10,8 +10,11 @@ from taskbound.core.errors import DeniedError, TaskboundError
 from taskbound.core.identity.proof import Principal, PrincipalKind
 from taskbound.core.task import TaskEvent
 from taskbound.core.token import NEVER, BadTokenLifeError, TokenState, UnboundTokenError, state_of
+from taskbound.core.token.status import is_listed
 from taskbound.flows.revocation import stop
+from taskbound.flows.token import sweep_tokens
 from taskbound.flows.token.revoking import revoke_token
+from taskbound.wire.jose import TokenExpiredError
 from tests.token_world import API, ISSUER, KEY, OTHER_KEY, TokenWorld, claims_in, part
 from tests.world import ANN
 
@@ -302,3 +305,31 @@ def test_i54_a_signer_whose_clock_is_late_signs_nothing_for_a_task_that_was_over
     row = replace(again.token, id="tok_late", index=again.token.index ^ 1, task=ending.id)
     here.means.store.write(lambda tx: tx.tokens.insert(replace(row, issued=Instant(ending.deadline))))
     refused("task-expired", lambda: here.signer.sign_token("default", "tok_late"))
+
+
+def test_rows_of_tokens_are_forgotten_a_day_after_their_end_and_none_before_while_the_log_keeps_them(
+    here: TokenWorld,
+) -> None:
+    task = here.settle_in()
+    text = here.issue(task).text
+    here.world.clock.advance(300 + 86_399)
+    here.world.start()  # a record of now: the clock begins at the last one
+    assert sweep_tokens(here.means) == 0
+    assert len(here.rows()) == 1
+    here.world.clock.advance(2)
+    assert sweep_tokens(here.means) == 0  # no record is from after it yet
+    here.world.start()
+    assert sweep_tokens(here.means) == 1
+    assert here.rows() == ()
+    assert len(here.world.events("token-issued")) == 1
+    with pytest.raises(TokenExpiredError):
+        here.verify(text)
+    assert here.verification.introspect(text, client="agent:coder", audiences=()) == {"active": False}
+
+
+def test_what_is_swept_is_in_no_list_that_lives(here: TokenWorld) -> None:
+    token = here.issue(here.settle_in()).token
+    here.world.clock.advance(300 + 86_400 + 1)
+    here.world.start()
+    assert not is_listed(token.list, here.world.clock.now())
+    assert sweep_tokens(here.means) == 1

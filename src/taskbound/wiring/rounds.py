@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import TaskboundError
 from taskbound.flows.identity.answered import sweep_answers
-from taskbound.flows.token import sweep_asked, sweep_claims
+from taskbound.flows.token import sweep_asked, sweep_claims, sweep_tokens
 from taskbound.surfaces.api.server import GRACE
 
 if TYPE_CHECKING:
@@ -157,6 +157,7 @@ class Rounds:
         await self._daemon.first(self._daemon.widenings.sweep)
         await self._daemon.first(partial(sweep_claims, self._daemon.means))
         await self._daemon.first(partial(sweep_asked, self._daemon.means))
+        await self._daemon.first(partial(sweep_tokens, self._daemon.means))
         await self._daemon.first(partial(sweep_answers, self._daemon.means))
 
 

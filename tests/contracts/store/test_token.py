@@ -173,3 +173,25 @@ def test_a_key_is_moved_by_who_saw_its_state_and_one_is_current_and_one_is_next(
         assert store.write(partial(lock, moves)) == (retired, revoked)
     assert read(store, lambda seen: seen.tokens.key("k2")) == revoked
     assert read(store, lambda seen: seen.tokens.key("k3")) is None
+
+
+def test_tokens_that_ended_are_forgotten_first_those_that_ended_first_and_their_places_with_them(
+    store: Store,
+) -> None:
+    first = replace(ONE, id="tok_a", index=1, expires=Instant(NOW + 1))
+    second = replace(ONE, id="tok_b", index=2, expires=Instant(NOW + 2), namespace=OTHER)
+    third = replace(ONE, id="tok_c", index=3, expires=Instant(NOW + 3))
+    transaction = replace(
+        ONE, id="tok_d", form=TokenForm.TRANSACTION, list=0, index=0, expires=Instant(NOW + 1)
+    )
+    put(store, third, second, first, transaction)
+    end = Instant(NOW + 3)
+    assert store.write(lambda tx: tx.tokens.sweep(end, limit=2)) == 2
+    with store.read() as seen:
+        found = [seen.tokens.token(one.namespace, one.id) for one in (first, transaction, second, third)]
+    assert found == [None, None, second, third]
+    assert store.write(lambda tx: tx.tokens.sweep(end, limit=9)) == 1
+    assert store.write(lambda tx: tx.tokens.sweep(end, limit=9)) == 0
+    put(store, replace(first, id="tok_e"))
+    with pytest.raises(ConflictError):
+        put(store, replace(third, id="tok_f"))

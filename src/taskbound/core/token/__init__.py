@@ -16,6 +16,7 @@ from taskbound.core.token.errors import (
     ActorChainError,
     BadTokenLifeError,
     ForeignTokenError,
+    KeysElsewhereError,
     NoStatusPlaceError,
     NotMeantError,
     NoTokenKeyError,
@@ -50,6 +51,7 @@ from taskbound.core.token.key import (
     rotation_due,
 )
 from taskbound.core.token.values import (
+    DEFAULT_NAMESPACE,
     NEVER,
     Token,
     TokenForm,
@@ -61,6 +63,7 @@ from taskbound.core.token.values import (
 )
 
 __all__ = [
+    "DEFAULT_NAMESPACE",
     "NEVER",
     "ActionGround",
     "ActorChainError",
@@ -70,6 +73,7 @@ __all__ = [
     "ForeignTokenError",
     "Ground",
     "IssuingKey",
+    "KeysElsewhereError",
     "NoStatusPlaceError",
     "NoTokenKeyError",
     "NotMeantError",

@@ -8,6 +8,7 @@ __all__ = [
     "ActorChainError",
     "BadTokenLifeError",
     "ForeignTokenError",
+    "KeysElsewhereError",
     "NoStatusPlaceError",
     "NoTokenKeyError",
     "NotMeantError",
@@ -127,6 +128,13 @@ class NotOpenError(DeniedError):
     remedy = (
         "a transaction token is for an action that is permitted, has no outcome yet, and is the asker's own"
     )
+
+
+class KeysElsewhereError(DeniedError):
+    """Keys of tokens are to be changed in a namespace whose rules are not the ones about them."""
+
+    code = "keys-elsewhere"
+    remedy = "ask in the namespace `default`, by whose rules keys of tokens are changed"
 
 
 class NoTokenKeyError(UnavailableError):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from taskbound.core.identity.proof import Binding
 
 __all__ = [
+    "DEFAULT_NAMESPACE",
     "NEVER",
     "Token",
     "TokenForm",
@@ -31,7 +32,8 @@ __all__ = [
 
 NEVER: Final = Instant(0)
 """The instant of what has not happened."""
-_DEFAULT: Final = "default"
+DEFAULT_NAMESPACE: Final = "default"
+"""Whose names tokens have bare (rule 3), and whose rules are those about keys of tokens."""
 
 
 class TokenForm(Enum):
@@ -133,7 +135,7 @@ def require_standing(token: Token, now: Instant) -> None:
 
 def name_of(kind: str, namespace: str, name: str) -> str:
     """How tokens call a person or an agent (rule 3), such as `person:ann`, or `agent:acme/coder`."""
-    return f"{kind}:{name}" if namespace == _DEFAULT else f"{kind}:{namespace}/{name}"
+    return f"{kind}:{name}" if namespace == DEFAULT_NAMESPACE else f"{kind}:{namespace}/{name}"
 
 
 def agent_name(namespace: str, agent: str) -> str:

@@ -23,6 +23,7 @@ from taskbound.flows.token.orders import (
 from taskbound.flows.token.published import Published
 from taskbound.flows.token.revoking import revoke_token
 from taskbound.flows.token.signing import RowSigner
+from taskbound.flows.token.sweeping import sweep_tokens
 from taskbound.flows.token.verifying import Verification, Verified
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "revoke_token",
     "sweep_asked",
     "sweep_claims",
+    "sweep_tokens",
     "use_claim",
     "use_claims",
 ]

@@ -12,7 +12,7 @@
    request names: what they may start is asked as if they did it themselves. So are the rules in force about
    `task:start` and `task:delegate`: there is no way around them, and what they refuse is recorded.
 5. A token is always bound, to the key that this request was made with, and as firmly as the one that it is
-   made of. It ends no later than that one and than what proved the agent.
+   made of. It ends no later than that one and than what proved the agent; so does a transaction token.
 6. Scope and target are what is asked for or nothing is issued (`core.token.exchange`).
 7. A task that was begun for a token ends when the token can't be issued: it would run for nobody.
 """
@@ -236,12 +236,12 @@ class Exchanges:
         if asked.target != self._tokens.issuing.domain:
             raise TargetUnknownError("a transaction token is for the trust domain", where="audience")
         name, content = parse_request_details(asked.request_details)
-        task, parent = asked.subject, ""
+        task, held = asked.subject, None
         if asked.subject_type == ACCESS_TOKEN:
             subject = self._verification.verify_subject(asked.subject, namespace=principal.namespace).token
             if subject.form is not TokenForm.TASK or subject.agent != principal.name:
                 raise NotOpenError(f"`{name}` is no open action of that task")
-            task, parent = subject.task, subject.id
+            task, held = subject.task, subject
         with self._means.store.read() as snapshot:
             action = snapshot.actions.action(principal.namespace, name)
         if action is None or action.task != task:
@@ -254,7 +254,8 @@ class Exchanges:
             agent=principal.name,
             action=name,
             content=content,
-            parent=parent,
+            until=_until(principal, held),
+            parent="" if held is None else held.id,
         )
         issued = self._tokens.issue_transaction_token(order, actor_of(principal))
         return Exchanged(

@@ -159,7 +159,7 @@ class Tokens:
                 token=shaped,
                 ground=action_ground(snapshot, action),
                 life=life,
-                ends=(deadline, *_ends(action.until)),
+                ends=(deadline, *_ends(action.until), *_ends(order.until)),
                 agent=version[0],
                 task=version[1],
             )

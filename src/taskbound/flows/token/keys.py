@@ -6,6 +6,7 @@
 3. In its turn a key is taken into use when its day has come, by the daemon itself. Somebody may take the next
    one into use at once, and revoke any; where that is the current one, the next one signs from then on.
 4. A revoked key is refused wherever its row is read, which is at every verification.
+5. All namespaces share the keys; records of them stand in `default`, whose rules say who changes them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit.events import TokenKeyRevoked, TokenKeyRotated
 from taskbound.core.token import (
+    DEFAULT_NAMESPACE,
     IssuingKey,
     TokenKeyEvent,
     TokenKeyState,
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["TokenKeys"]
 
 _TRIES: Final = 4
-_SPACE: Final = "default"
-"""The namespace of records of keys, which all namespaces share."""
 
 
 @dataclass(slots=True)
@@ -133,7 +133,7 @@ class TokenKeys:
         revoked = move_key(key, TokenKeyEvent.REVOKE, now, why)
         tx.tokens.put_key(revoked, expect=key.state)
         event = TokenKeyRevoked(key=kid, before=key.state.value, why=why, by=actor.name, proof=actor.proof)
-        tx.audit.append(_SPACE, self._means.writer, [event], now)
+        tx.audit.append(DEFAULT_NAMESPACE, self._means.writer, [event], now)
         left = tuple(one for one in keys if one.kid != kid)
         if key.state is not TokenKeyState.RETIRED:
             self._advance(tx, left, actor, making, now, forced=False)
@@ -171,4 +171,4 @@ class TokenKeys:
             by=actor.name,
             proof=actor.proof,
         )
-        tx.audit.append(_SPACE, self._means.writer, [event], now)
+        tx.audit.append(DEFAULT_NAMESPACE, self._means.writer, [event], now)

@@ -105,6 +105,8 @@ class TransactionTokenOrder:
     content: str = ""
     """`Content-Digest` of the HTTP request that carries it out (RFC 9530); empty where there is none."""
     life: int = 0
+    until: Instant = NEVER
+    """As a task token's."""
     parent: str = ""
     """The task token that it was asked with."""
 

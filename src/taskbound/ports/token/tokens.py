@@ -40,9 +40,12 @@ class TokenWrites(TokenReads, Protocol):
     def insert(self, token: Token) -> None:
         """Write a new one, not revoked.
 
-        MUST raise `ConflictError` when its id is known in the namespace, or its place in its list was ever
+        MUST raise `ConflictError` when its id is known in the namespace, or its place in its list is
         another's.
         """
+
+    def sweep(self, before: Instant, *, limit: int) -> int:
+        """Forget tokens that ended before this, those that ended first; how many, `limit` at most."""
 
     def revoke(self, namespace: str, tokens: Collection[str], at: Instant, why: str) -> tuple[str, ...]:
         """Revoke those of these that are not yet; their ids, in order.

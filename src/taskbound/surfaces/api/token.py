@@ -11,7 +11,14 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.identity import NotOwnerError
-from taskbound.core.token import NEVER, UnknownTokenError, is_published, state_of
+from taskbound.core.token import (
+    DEFAULT_NAMESPACE,
+    NEVER,
+    KeysElsewhereError,
+    UnknownTokenError,
+    is_published,
+    state_of,
+)
 from taskbound.flows.token import Published, TokenKeys, Tokens, Verification, revoke_token
 from taskbound.surfaces.api.authority import apart
 from taskbound.wire import token as wire
@@ -117,6 +124,7 @@ async def rotate_keys(daemon: Daemon, connection: Connection, _ask: wire.RotateT
     """Take the next key into use, now (rule 2)."""
 
     def work() -> Answer:
+        _require_default(connection)
         actor = _require_owner(*daemon.require_giver(connection))
         return _keys(daemon.token.keys.rotate(actor, forced=True), daemon.means.clock.now())
 
@@ -127,11 +135,20 @@ async def revoke_key(daemon: Daemon, connection: Connection, ask: wire.RevokeTok
     """Revoke a key, and with it every token that it signed (rule 2)."""
 
     def work() -> Answer:
+        _require_default(connection)
         actor = _require_owner(*daemon.require_giver(connection))
         found = daemon.token.keys.revoke(ask.key, actor, why=ask.why or "somebody said so")
         return _keys(found, daemon.means.clock.now())
 
     return await apart(work)
+
+
+def _require_default(connection: Connection) -> None:
+    """Go on only in the namespace whose rules say who changes keys of tokens, as they are every one's."""
+    if connection.namespace != DEFAULT_NAMESPACE:
+        raise KeysElsewhereError(
+            f"keys of tokens are of all namespaces, and are not changed in `{connection.namespace}`"
+        )
 
 
 def _require_owner(actor: Actor, owns: bool) -> Actor:  # noqa: FBT001 - the pair that a giver is

@@ -112,6 +112,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         other-issuer other-origin token-refused token-too-wide
         unknown-status-list bad-scope unknown-target
         replayed action-not-open actor-chain token-altered token-ended token-key-revoked token-not-meant
+        keys-elsewhere
         token-of-another token-revoked token-unbound unknown-token unknown-token-key weaker-binding
         dpop-key dpop-method dpop-nonce dpop-token dpop-uri dpop-window
         empty-trust older-trust-bundle svid-expired svid-form svid-not-yet svid-unproven trust-exists

@@ -92,6 +92,18 @@ class MemoryTokens:
         found = {name: self.token(namespace, name) for name in tokens}
         return {name: one for name, one in found.items() if one is not None}
 
+    def sweep(self, before: Instant, *, limit: int) -> int:
+        """Forget tokens that ended before this."""
+        tables = self._tables.live()
+        over = sorted(
+            (one for one in tables.tokens.values() if one.expires < before), key=lambda one: one.expires
+        )[:limit]
+        for one in over:
+            tables.tokens.put((one.namespace, one.id), None)
+            if one.form is not TokenForm.TRANSACTION:
+                tables.token_places.put((one.list, one.index), None)
+        return len(over)
+
     def lock_keys(self, *, moves: bool = False) -> tuple[IssuingKey, ...]:  # noqa: ARG002 - one lock
         """Every key; one transaction is after the other."""
         return self.all_keys()

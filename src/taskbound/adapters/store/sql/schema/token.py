@@ -1,6 +1,7 @@
 """The tables of tokens, of the keys that sign them, and of what was used once or answered; see the schema.
 
-1. A place of a status list is one token's for ever, in whatever namespace; a transaction token has none.
+1. A place of a status list is one token's for as long as there is the list, in whatever namespace; a
+   transaction token has none.
 2. One key is current at most, and one is next: the database refuses a second.
 """
 
@@ -53,6 +54,7 @@ tokens: Final = Table(
     PrimaryKeyConstraint("namespace", "id"),
     Index("tokens_by_task", "namespace", "task", "id"),
     Index("tokens_by_agent", "namespace", "agent", "id"),
+    Index("tokens_by_end", "expires"),
     partial_index("tokens_by_place", "list", "place", where="list > 0", unique=True),
     sqlite_strict=True,
 )

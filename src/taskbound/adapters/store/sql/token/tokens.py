@@ -33,6 +33,10 @@ _SOME: Final = (
 _LISTED: Final = f"SELECT {COLUMNS} FROM tokens WHERE list = ? AND list > 0 AND expires > ? ORDER BY place"  # noqa: S608 - our own words
 _INSERT: Final = f"INSERT INTO tokens ({COLUMNS}) VALUES ({', '.join('?' * 26)})"  # noqa: S608 - our own words
 _REVOKE: Final = "UPDATE tokens SET revoked = ?, why = ? WHERE namespace = ? AND id = ? AND revoked = 0"
+_SWEEP: Final = (
+    "DELETE FROM tokens WHERE (namespace, id) IN"
+    " (SELECT namespace, id FROM tokens WHERE expires < ? ORDER BY expires LIMIT ?)"
+)
 KEYS: Final = "SELECT kid, public, state, made, used, retired, revoked, why FROM token_keys"
 _KEY: Final = f"{KEYS} WHERE kid = ?"
 _ALL_KEYS: Final = f"{KEYS} ORDER BY made, kid"
@@ -125,6 +129,10 @@ class SqlTokens:
             return {} if one is None else {name: one}
         found = self._link.all(read_token, _THESE, (namespace, json_texts(sorted(tokens))))
         return {one.id: one for one in found}
+
+    def sweep(self, before: Instant, *, limit: int) -> int:
+        """Forget tokens that ended before this."""
+        return self._link.change(_SWEEP, (before, limit))
 
     def lock_keys(self, *, moves: bool = False) -> tuple[IssuingKey, ...]:  # noqa: ARG002 - one lock
         """Every key; the transaction holds the one lock there is."""
