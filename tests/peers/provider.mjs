@@ -1,5 +1,6 @@
 // An authorization server: `oidc-provider`, with the one client that a test names in a line of JSON on standard input.
-// It says where it listens in its first line, and every request that it was asked after that: path, and whether it held.
+// Where the line names people, they sign in on its own pages, with their accounts' names and any password; each further
+// line names people anew. It says where it listens in its first line, and every request that it was asked after that: path, and whether it held.
 // Its tokens are for the resources that the line names, are opaque, and live as long as it says.
 import { createRequire } from 'node:module';
 import { createServer } from 'node:http';
@@ -8,8 +9,10 @@ import { pathToFileURL } from 'node:url';
 
 const require = createRequire(`${process.argv[2]}/`);
 const { default: Provider, errors } = await import(pathToFileURL(require.resolve('oidc-provider')).href);
-const told = JSON.parse((await createInterface({ input: process.stdin })[Symbol.asyncIterator]().next()).value);
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const told = JSON.parse((await lines.next()).value);
 
+console.info = console.error; // standard output is for what was asked
 const server = createServer();
 await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
 const issuer = `http://127.0.0.1:${server.address().port}`;
@@ -20,17 +23,28 @@ const resource = (name) => {
 const guard = { client_id: 'guard', client_secret: 'guard-of-the-resource', redirect_uris: [], response_types: [], grant_types: [] };
 const provider = new Provider(issuer, {
   clients: [{ redirect_uris: [], response_types: [], grant_types: ['client_credentials'], ...told.client }, guard],
-  clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
-  scopes: told.scopes.split(' '),
+  clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
+  scopes: ['openid', ...told.scopes.split(' ')],
+  claims: { openid: ['sub', 'groups'], acr: null, auth_time: null },
+  conformIdTokenClaims: false,
+  acrValues: ['urn:two-factors'],
+  findAccount: (_, id) => id in told.people && { accountId: id, claims: () => ({ sub: id, ...told.people[id] }) },
   ttl: { ClientCredentials: told.seconds },
   features: {
-    devInteractions: { enabled: false },
+    devInteractions: { enabled: told.people !== null },
     clientCredentials: { enabled: true },
     introspection: { enabled: true, allowedPolicy: () => true },
     revocation: { enabled: true, allowedPolicy: () => true },
     resourceIndicators: { enabled: true, getResourceServerInfo: (_, name) => resource(name), useGrantedResource: () => true },
   },
 });
+if (told.people === null) told.people = {};
+(async () => {
+  for await (const line of lines) {
+    told.people = JSON.parse(line);
+    console.log(JSON.stringify({ path: 'people', status: 0 }));
+  }
+})();
 const answer = provider.callback();
 server.on('request', (request, response) => {
   response.on('finish', () => console.log(JSON.stringify({ path: request.url, status: response.statusCode })));

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 __all__ = ["GUARD", "ProviderPeer", "provider"]
 
 GUARD: Final = ("guard", "guard-of-the-resource")
 """The client that a resource server asks about tokens as."""
+_PATIENCE: Final = 20.0
 _MODULES: Final = Path(sys.prefix) / "servers" / "npm" / "node_modules"
 
 
@@ -33,12 +34,23 @@ class ProviderPeer:
     """The server."""
 
     issuer: str
+    said: Callable[[str], None]
+    """Tells it a line more."""
+    taken: threading.Event = field(default_factory=threading.Event)
+    """Set once it has taken what it was told."""
     heard: list[tuple[str, int]] = field(default_factory=list)
     """Each request's path and the status of its answer, once it was answered."""
 
     def count(self, path: str, status: int = 200) -> int:
         """How many requests to this path were answered so."""
         return self.heard.count((path, status))
+
+    def have(self, people: Mapping[str, Mapping[str, Any]]) -> None:
+        """Have these people from now on, by their subjects, each with what is claimed of them."""
+        self.taken.clear()
+        self.said(json.dumps(people))
+        if not self.taken.wait(_PATIENCE):
+            raise RuntimeError("the authorization server does not take its people")
 
 
 def node() -> str:
@@ -51,25 +63,43 @@ def node() -> str:
 
 @contextmanager
 def provider(
-    *, client: dict[str, Any], resources: Sequence[str], scopes: str = "read write", seconds: int = 600
+    *,
+    client: dict[str, Any],
+    resources: Sequence[str] = (),
+    scopes: str = "read write",
+    seconds: int = 600,
+    people: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Iterator[ProviderPeer]:
-    """The server, while it runs."""
+    """The server, while it runs; with `people` it has pages on which they sign in."""
     command = [node(), str(Path(__file__).with_suffix(".mjs")), str(_MODULES)]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
-    told = {"client": client, "resources": list(resources), "scopes": scopes, "seconds": seconds}
+    told = {
+        "client": client,
+        "resources": list(resources),
+        "scopes": scopes,
+        "seconds": seconds,
+        "people": people,
+    }
     if process.stdin is None or process.stdout is None:
         raise RuntimeError("the authorization server has no pipes")
-    process.stdin.write(json.dumps(told) + "\n")
-    process.stdin.flush()
-    out = process.stdout
-    there = ProviderPeer(out.readline().strip())
+    pipe, out = process.stdin, process.stdout
+
+    def say(line: str) -> None:
+        pipe.write(line + "\n")
+        pipe.flush()
+
+    say(json.dumps(told))
+    there = ProviderPeer(out.readline().strip(), say)
 
     def listen() -> None:
         for line in out:
             one = json.loads(line)
-            there.heard.append((one["path"], one["status"]))
+            if one["path"] == "people":
+                there.taken.set()
+            else:
+                there.heard.append((one["path"], one["status"]))
 
     listening = threading.Thread(target=listen)
     listening.start()
@@ -81,5 +111,5 @@ def provider(
         process.terminate()
         process.wait()
         listening.join()
-        process.stdin.close()
+        pipe.close()
         out.close()

@@ -410,7 +410,8 @@ def test_an_svid_proves_the_one_agent_that_a_selector_names_until_its_domain_is_
             claims=[],
         )
         add_selector(trusted.means, selector, actor=ANN, owns=True)
-    _, proofs = proving(trusted.means, Place(home="", pid=1, owner_uid=0, issuer=AUDIENCE), None, {})
+    place = Place(home="", pid=1, owner_uid=0, issuer=AUDIENCE)
+    _, proofs, _ = proving(trusted.means, place, None, {}, None)
     issued = CORP.svid()
     token = Credential(kind=WorkloadKind.JWT_SVID, raw=CORP.token(aud=AUDIENCE).encode())
     for credential in (shown(issued), token):

@@ -7,6 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from taskbound.wire import (
+    account,
     action,
     amendment,
     approval,
@@ -143,6 +144,16 @@ Ask: TypeAlias = (
     | people.ReturnPerson
     | people.LinkPersons
     | people.SetAnswering
+    | account.LinkAccount
+    | account.UnlinkAccount
+    | account.ListAccounts
+    | account.ListSessions
+    | account.EndSession
+    | account.SetIssuerGroups
+    | account.ShowSignIn
+    | account.BeginSignIn
+    | account.TakeSignIn
+    | account.EndSignIn
     | scope.SuggestScope
     | task.StartTask
     | task.ShowTask
@@ -245,6 +256,11 @@ Answer: TypeAlias = (
     | people.PersonKeyDetail
     | people.PersonKeyRows
     | people.PageOpened
+    | account.AccountRows
+    | account.SessionRows
+    | account.SignInShown
+    | account.SignInBegun
+    | account.SignInTaken
     | scope.Suggested
     | task.TaskRows
     | task.TaskDetail

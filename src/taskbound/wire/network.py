@@ -3,6 +3,8 @@
 1. It is what TLS and HTTP said, whole and as it was written. Who acts is found from it by the daemon alone.
 2. It is shown with each request, and nothing of it is kept from one to the next.
 3. Whoever listens to a network and the daemon know it by one name, or serve nobody.
+4. A cookie comes along whoever made the browser ask. So it proves nobody but to a page of ours, which says
+   what it asks by a message of its own (`PageAsk`).
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 from taskbound.core.errors import DeniedError
 from taskbound.wire.frame import Message
 
-__all__ = ["Agree", "ClientAuthorities", "OtherOriginError", "ShowClientAuthorities", "Shown"]
+__all__ = ["Agree", "ClientAuthorities", "OtherOriginError", "PageAsk", "ShowClientAuthorities", "Shown"]
 
 
 class OtherOriginError(DeniedError):
@@ -39,6 +41,8 @@ class Shown(Message, frozen=True):
     """Where the connection comes from."""
     key: str = ""
     """The `Idempotency-Key` of a request that changes something; empty without one."""
+    browser: str = ""
+    """The session of the browser, from its cookie; with what a page asks, and with nothing else (rule 4)."""
 
     def __repr__(self) -> str:
         """Without what proves anything."""
@@ -67,3 +71,10 @@ class ClientAuthorities(Message, frozen=True, tag="client-authorities", tag_fiel
     """Another one where they are others."""
     certificates: tuple[str, ...] | None = None
     """Each DER in Base64; none where they are those that are known."""
+
+
+class PageAsk(Message, frozen=True):
+    """What a page asks, for whoever is signed in with the browser; the page alone asks it (rule 4)."""
+
+    namespace: str = "default"
+    """Of whoever it is about."""

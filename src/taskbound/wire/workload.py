@@ -136,6 +136,10 @@ class AddIdentityIssuer(Message, frozen=True, tag="agent:issuer-add", tag_field=
     """Another origin than its own at which it may publish them."""
     private: bool = False
     """Whether it may be at addresses that are not public."""
+    token_at: str = ""
+    """For people: another origin than its own at which it may give us tokens."""
+    secret_file: str = ""
+    """For people: the whole path of the file of our client secret there, on the daemon's machine."""
 
 
 class RemoveIdentityIssuer(Message, frozen=True, tag="agent:issuer-remove", tag_field="op"):
@@ -159,6 +163,12 @@ class IdentityIssuerRow(Message, frozen=True):
     """Names of its keys, where they were written down."""
     keys_at: str
     private: bool
+    token_at: str = ""
+    secret_file: str = ""
+    claim: str = ""
+    """The claim that says groups, as a JSON Pointer; empty where it says none."""
+    groups: tuple[str, ...] = ()
+    """``value=group`` for each."""
 
 
 class IdentityIssuerRows(Message, frozen=True, tag="identity-issuers", tag_field="is"):

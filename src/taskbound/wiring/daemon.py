@@ -61,7 +61,14 @@ from taskbound.wiring.rounds import Rounds
 from taskbound.wiring.start import answers
 from taskbound.wiring.store import DATABASE, OpenedStore, open_store
 from taskbound.wiring.trusting import Trusting
-from taskbound.wiring.verifiers import LaterDocuments, LaterOidc, LaterSignatures, LaterSvids, LaterTokens
+from taskbound.wiring.verifiers import (
+    LaterDocuments,
+    LaterOidc,
+    LaterParty,
+    LaterSignatures,
+    LaterSvids,
+    LaterTokens,
+)
 
 __all__ = ["HomeInUseError", "hold_home", "main", "read_origin"]
 
@@ -218,7 +225,8 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
     signer, token_signer = SocketSigner(place), SocketTokenSigner(place)
     sequencer = Sequencer(means, signer, origin)
     custody, verifiers = SocketCustody(place), {WorkloadKind.OIDC: LaterOidc(store, means.tokens)}
-    daemon = Daemon(means, sequencer, token_signer, loop, _place(home, told), custody, verifiers)
+    party = LaterParty(means.tokens)
+    daemon = Daemon(means, sequencer, token_signer, loop, _place(home, told), custody, verifiers, party)
     _begin(daemon, told)
     beside = _keep_beside(home, socket_path, told, daemon)
     rounds = Rounds(daemon, signer, origin, child)

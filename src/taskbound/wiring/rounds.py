@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import TaskboundError
 from taskbound.flows.identity.answered import sweep_answers
+from taskbound.flows.identity.claimed import end_claims
+from taskbound.flows.identity.sign_in import sweep_sign_ins
 from taskbound.flows.token import sweep_asked, sweep_claims, sweep_tokens
 from taskbound.surfaces.api.server import GRACE
 
@@ -134,12 +136,14 @@ class Rounds:
             await _due(self._end(daemon.tasks.expire))
             await _due(daemon.first(daemon.refusals.tell))
             await _due(daemon.first(daemon.proofs.tell))
+            await _due(daemon.first(daemon.sign_ins.tell))
             if turn % _PRESENT == 0:
                 await _due(daemon.read(daemon.strangers.attend))
             if turn % _STRANGERS == 0:
                 await _due(daemon.see_strangers())
             if turn % _WATCH == 0:
                 await _due(self._end(partial(daemon.keep_watch, daemon.bound_tasks())))
+                await _due(self._end(self._end_claims))
             if turn % _HOLDS == 0:
                 await _due(self._sweep())
             if turn % _KEYS == 0:
@@ -152,6 +156,13 @@ class Rounds:
         """End what is due, and tell it at once: no other step's fault keeps it back."""
         self._daemon.tell_ended(await self._daemon.first(work))
 
+    def _end_claims(self) -> list[Moved]:
+        """End memberships by claim that nobody said anew; in the worker's thread."""
+        ended, moved = end_claims(self._daemon.means)
+        if ended:
+            self._daemon.views.forget()
+        return moved
+
     async def _sweep(self) -> None:
         self._daemon.tell_held(await self._daemon.first(self._daemon.approvals.sweep))
         await self._daemon.first(self._daemon.widenings.sweep)
@@ -159,6 +170,7 @@ class Rounds:
         await self._daemon.first(partial(sweep_asked, self._daemon.means))
         await self._daemon.first(partial(sweep_tokens, self._daemon.means))
         await self._daemon.first(partial(sweep_answers, self._daemon.means))
+        await self._daemon.first(partial(sweep_sign_ins, self._daemon.means))
 
 
 async def _due(step: Awaitable[object]) -> None:

@@ -13,14 +13,24 @@ if TYPE_CHECKING:
 
     from taskbound.core.clock import Instant
     from taskbound.core.identity.credential import Credential
+    from taskbound.core.identity.oidc import IdentityIssuer
     from taskbound.core.identity.person_key import PersonKey, PersonKeyKind
     from taskbound.core.identity.selector import Shown
+    from taskbound.core.identity.sign_in import SaidOfPerson
     from taskbound.core.identity.trust import Bundle
-    from taskbound.ports.identity import Documents, PublicHalf, Signatures, Svids, Verifier
+    from taskbound.ports.identity import (
+        Documents,
+        PublicHalf,
+        RelyingParty,
+        Signatures,
+        Svids,
+        Verifier,
+        Wanted,
+    )
     from taskbound.ports.store import Store
     from taskbound.wire.jose import Compact, Jwk, SignatureCheck
 
-__all__ = ["LaterDocuments", "LaterOidc", "LaterSignatures", "LaterSvids", "LaterTokens"]
+__all__ = ["LaterDocuments", "LaterOidc", "LaterParty", "LaterSignatures", "LaterSvids", "LaterTokens"]
 
 
 _PATIENCE: Final = 5.0
@@ -169,3 +179,37 @@ class LaterOidc:
         from taskbound.adapters.upstream.mcp.http.document import HttpDocuments  # noqa: PLC0415 -- TLS, 4 MB
 
         return OidcVerifier(self._store, IssuerKeys(HttpDocuments()), self._check)
+
+
+class LaterParty:
+    """Who somebody is that signs in at an issuer, by `adapters/identity/oidc`."""
+
+    def __init__(self, check: SignatureCheck) -> None:
+        """Verify with this."""
+        self._check = check
+
+    def address(self, issuer: IdentityIssuer, wanted: Wanted, now: Instant) -> tuple[str, bool]:
+        """Where the browser goes, and whether the issuer promises to say `iss` when it sends it back.
+
+        Raises:
+            TaskboundError: The issuer is not reached, or not believed.
+        """
+        return self._own.address(issuer, wanted, now)
+
+    def redeem(
+        self, issuer: IdentityIssuer, code: str, verifier: str, redirect: str, now: Instant
+    ) -> SaidOfPerson:
+        """What the issuer says of whoever came back with this code.
+
+        Raises:
+            TaskboundError: It is not believed, or nobody can tell now.
+        """
+        return self._own.redeem(issuer, code, verifier, redirect, now)
+
+    @cached_property
+    def _own(self) -> RelyingParty:
+        from taskbound.adapters.identity.oidc import IssuerKeys, OidcRelyingParty, SecretFiles  # noqa: PLC0415 -- with what it needs
+        from taskbound.adapters.upstream.mcp.http.document import HttpDocuments  # noqa: PLC0415 -- TLS, 4 MB
+
+        web = HttpDocuments()
+        return OidcRelyingParty(web, web, IssuerKeys(web), self._check, SecretFiles())

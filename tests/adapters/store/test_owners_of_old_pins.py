@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from tests.postgres import Server
 
 LATER = (
-    "agent_keys answered claims identity_issuers selectors token_admissions token_clients token_keys"
-    " token_refreshes token_requests tokens trusts"
+    "accounts agent_keys answered browser_sessions claims identity_issuers selectors sign_ins"
+    " token_admissions token_clients token_keys token_refreshes token_requests tokens trusts"
 )
 """Tables that later revisions make."""
 OLD = (
     "ALTER TABLE tools DROP COLUMN owner",
+    "ALTER TABLE person_groups DROP COLUMN claimed",
     "UPDATE alembic_version SET version_num = '0024'",
     *(f"DROP TABLE {table}" for table in LATER.split(" ")),
 )

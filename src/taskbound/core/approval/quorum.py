@@ -101,7 +101,7 @@ def askable(need: Need, circle: Circle) -> frozenset[str]:
     if need.kind is NeedKind.EVIDENCE:
         return frozenset()  # 6
     barred = {circle.human(name) for name in {circle.requester, *circle.kin, *circle.controllers}}
-    named = {name for group in circle.groups if group.name == need.group for name in group.members}
+    named = {name for group in circle.groups if group.name == need.group for name in group.everyone}
     if need.tool:
         named = set(circle.tools.get(need.tool, ()))
     elif need.group == AGENT:

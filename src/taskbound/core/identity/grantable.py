@@ -93,7 +93,7 @@ def reach_of(name: str, persons: Mapping[str, Person], groups: Iterable[Group]) 
     if person is None or person.state is not PersonState.PRESENT:
         return Reach(person=name, grantable=Breadth.NOTHING, sources={})  # 2
     said = [(person.grantable, f"`{name}`")]
-    said += [(one.grantable, f"group `{one.name}`") for one in groups if name in one.members]
+    said += [(one.grantable, f"group `{one.name}`") for one in groups if name in one.everyone]
     if any(grantable is Breadth.CEILING for grantable, _ in said):
         return Reach(person=name, grantable=Breadth.CEILING, sources={})
     grants: dict[bytes, Grant] = {}

@@ -1,17 +1,20 @@
 """Issuers whose word proves workloads or people, and where their keys come from.
 
-1. An issuer has a short name of ours, which selectors and accounts use, and the name that it writes as `iss`,
-   a URL. For one use no two issuers of a namespace share the latter; what an issuer says of people is nothing
-   about workloads, and the other way round.
-2. Its keys are those that it publishes (OpenID Connect Discovery, RFC 8414), or those that were written down,
-   and then nothing is asked of it.
+1. An issuer has a short name of ours, which selectors and accounts use, and the name that it writes as
+   `iss`, a URL. For one use no two issuers of a namespace share the latter; what an issuer says of people
+   is nothing about workloads, and the other way round.
+2. Its keys are those that it publishes (OpenID Connect Discovery, RFC 8414), or those that were written
+   down, and then nothing is asked of it.
 3. It publishes them at its own origin, or at one other that was named. Where it leads to addresses that are
    not public, that was said of it: an issuer's name must not lead into our own network by itself.
 4. Who is named by selectors or accounts stays: another issuer of that name would inherit them.
+5. Our client secret at an issuer stands in a file that only the daemon reads, and here is where. It is sent
+   to the issuer's own origin, or to the one other that was named for its tokens.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
@@ -35,6 +38,7 @@ __all__ = [
 ]
 
 _LONGEST_NAME: Final = 32
+_FILE: Final = re.compile(r"/[ -~]{1,1023}", re.ASCII)
 
 
 class UnknownIdentityIssuerError(DeniedError):
@@ -75,6 +79,14 @@ class IdentityIssuer:
     """Another origin at which its keys may be (rule 3)."""
     private: bool = False
     """Whether it may be at addresses that are not public (rule 3)."""
+    token_at: str = ""
+    """Another origin at which it may give tokens to us (rule 3); for people."""
+    secret_file: str = ""
+    """The file of our client secret there, by its whole path (rule 5); empty for a client without one."""
+    groups_at: str = ""
+    """The claim that says groups, as a JSON Pointer; empty where it says none (`account`, rule 3)."""
+    groups: tuple[tuple[str, str], ...] = ()
+    """Its values, and which group of ours each is."""
 
 
 def parse_identity_issuer(  # noqa: PLR0913 - what an issuer is made of, each by its name
@@ -87,6 +99,8 @@ def parse_identity_issuer(  # noqa: PLR0913 - what an issuer is made of, each by
     keys: bytes = b"",
     keys_at: str = "",
     private: bool = False,
+    token_at: str = "",
+    secret_file: str = "",
 ) -> IdentityIssuer:
     """The issuer that these texts say.
 
@@ -106,6 +120,12 @@ def parse_identity_issuer(  # noqa: PLR0913 - what an issuer is made of, each by
     if keys_at and (_require_url(keys_at, "keys_at") != keys_at or keys):
         words = "`keys_at` is an origin, and for an issuer that publishes its keys"
         raise BadIssuerError(words, where="keys_at")
+    if (token_at or secret_file) and known[use] is not IssuerUse.PEOPLE:
+        raise BadIssuerError("only where people sign in do we ask for tokens", where="use")
+    if token_at and _require_url(token_at, "token_at") != token_at:
+        raise BadIssuerError("`token_at` is an origin", where="token_at")
+    if secret_file and (not _FILE.fullmatch(secret_file) or "/../" in f"{secret_file}/"):
+        raise BadIssuerError("the file of a secret is named by its whole path", where="secret_file")  # 5
     return IdentityIssuer(
         namespace=namespace,
         name=name,
@@ -115,6 +135,8 @@ def parse_identity_issuer(  # noqa: PLR0913 - what an issuer is made of, each by
         keys=keys,
         keys_at=keys_at,
         private=private,
+        token_at=token_at,
+        secret_file=secret_file,
     )
 
 

@@ -5,6 +5,8 @@
 2. What a person may grant is said of them or of a group that they are in; where nothing is said
    they may grant nothing.
 3. Persons who are linked are one human, who counts once.
+4. Who is a member by an issuer's word stands beside those whom people made members, and takes nobody's place:
+   either is whole without the other.
 """
 
 from __future__ import annotations
@@ -18,10 +20,12 @@ from taskbound.core.identity.errors import BadNameError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from taskbound.core.clock import Instant
     from taskbound.core.scope import Scope
 
 __all__ = [
     "Breadth",
+    "Claimed",
     "Grantable",
     "Group",
     "PeerProof",
@@ -85,6 +89,17 @@ class Person:
     """The same for all persons that are one human (rule 3); empty where nobody is linked."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Claimed:
+    """Somebody is a member by an issuer's word (rule 4)."""
+
+    person: str
+    issuer: str
+    """The issuer's short name."""
+    until: Instant
+    """When they are it no more, unless they have signed in again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """Persons who may grant the same."""
@@ -92,9 +107,16 @@ class Group:
     namespace: str
     name: str
     members: tuple[str, ...]
-    """Names of persons, in order."""
+    """Names of persons whom a person made members, in order."""
     grantable: Grantable = Breadth.NOTHING
     version: int = 1
+    claimed: tuple[Claimed, ...] = ()
+    """Who is one by an issuer's word, in order (rule 4)."""
+
+    @property
+    def everyone(self) -> tuple[str, ...]:
+        """Names of all who are members, by whatever, in order."""
+        return tuple(sorted({*self.members, *(one.person for one in self.claimed)}))
 
 
 def human_of(name: str, persons: Mapping[str, Person]) -> str:

@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means, Moved
     from taskbound.ports.store import Transaction
 
-__all__ = ["Groups", "TooManyGroupsError"]
+__all__ = ["OF_ONE", "Groups", "TooManyGroupsError", "unfounded"]
 
 _GROUPS: Final = 256
-_OF_ONE: Final = 32
+OF_ONE: Final = 32
 
 
 class TooManyGroupsError(MalformedError):
@@ -109,8 +109,8 @@ class Groups:
                 require_present(persons.get(person), person)  # 1
             if (person in before.members) is member:
                 return []
-            if member and sum(person in one.members for one in groups) >= _OF_ONE:
-                raise TooManyGroupsError(f"`{person}` is in {_OF_ONE} groups, and can be in no more")  # 1
+            if member and sum(person in one.members for one in groups) >= OF_ONE:
+                raise TooManyGroupsError(f"`{person}` is in {OF_ONE} groups, and can be in no more")  # 1
             others = tuple(one for one in before.members if one != person)
             members = tuple(sorted((*others, person))) if member else others
             after = replace(before, members=members, version=before.version + 1)
@@ -120,7 +120,7 @@ class Groups:
             if not member:
                 now = [after if one.name == name else one for one in groups]
                 reach, why = reach_of(person, persons, now), f"{person} has left group {name}"
-                moved = pause_tasks(tx, namespace, _unfounded(person, reach), why, actor, events)  # 3
+                moved = pause_tasks(tx, namespace, unfounded(person, reach), why, actor, events)  # 3
             tx.audit.append(namespace, self._means.writer, events, self._means.clock.now())
             return moved
 
@@ -191,7 +191,7 @@ def _members(group: Group, actor: Actor) -> GroupChanged:
     return GroupChanged(group=group.name, members=group.members, by=actor.name, proof=actor.proof)
 
 
-def _unfounded(person: str, reach: Reach) -> Callable[[Task], bool]:
+def unfounded(person: str, reach: Reach) -> Callable[[Task], bool]:
     """Which tasks this person has asked for and might not ask for now."""
 
     def which(task: Task) -> bool:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["add_identity_issuer", "drop_identity_issuer"]
+__all__ = ["add_identity_issuer", "drop_identity_issuer", "require_directory_owner"]
 
 
 def add_identity_issuer(means: Means, issuer: IdentityIssuer, *, actor: Actor, owns: bool) -> None:
@@ -35,7 +35,7 @@ def add_identity_issuer(means: Means, issuer: IdentityIssuer, *, actor: Actor, o
         IssuerExistsError: Its name, or what it writes as `iss`, is another's.
         MalformedError: Its keys can't be read (`wire/jose`).
     """
-    _require_owner(owns=owns)
+    require_directory_owner(owns=owns)
     keys = parse_foreign_jwks(issuer.keys) if issuer.keys else ()
 
     def work(tx: Transaction) -> None:
@@ -49,6 +49,8 @@ def add_identity_issuer(means: Means, issuer: IdentityIssuer, *, actor: Actor, o
             keys=tuple(sorted({one.thumbprint for one in keys})),
             keys_at=issuer.keys_at,
             private=issuer.private,
+            token_at=issuer.token_at,
+            secret_file=issuer.secret_file,
             by=actor.name,
             proof=actor.proof,
         )
@@ -63,9 +65,9 @@ def drop_identity_issuer(means: Means, namespace: str, name: str, *, actor: Acto
     Raises:
         NotOwnerError: Somebody else than who owns the data directory says so.
         UnknownIdentityIssuerError: There is none of this name.
-        IssuerInUseError: Selectors name it.
+        IssuerInUseError: Selectors or accounts name it.
     """
-    _require_owner(owns=owns)
+    require_directory_owner(owns=owns)
 
     def work(tx: Transaction) -> None:
         found = next((one for one in tx.workloads.identity_issuers(namespace) if one.name == name), None)
@@ -74,6 +76,9 @@ def drop_identity_issuer(means: Means, namespace: str, name: str, *, actor: Acto
         named = tx.workloads.selectors_of(namespace, WorkloadKind.OIDC, name)
         if found.use is IssuerUse.WORKLOADS and named:
             raise IssuerInUseError(f"{len(named)} selectors name the issuer `{name}`")
+        linked = [one for one in tx.accounts.accounts(namespace) if one.issuer == name]
+        if linked:
+            raise IssuerInUseError(f"{len(linked)} accounts of people are of the issuer `{name}`")
         tx.workloads.drop_identity_issuer(namespace, name)
         event = IdentityIssuerRemoved(name=name, issuer=found.issuer, by=actor.name, proof=actor.proof)
         tx.audit.append(namespace, means.writer, [event], means.clock.now())
@@ -81,7 +86,12 @@ def drop_identity_issuer(means: Means, namespace: str, name: str, *, actor: Acto
     means.store.write(work)
 
 
-def _require_owner(*, owns: bool) -> None:
+def require_directory_owner(*, owns: bool) -> None:
+    """Go on only for the account that owns the data directory.
+
+    Raises:
+        NotOwnerError: It is another's word.
+    """
     if not owns:
         raise NotOwnerError(
             "only the account that owns the data directory says whose word proves identities",

@@ -1,9 +1,10 @@
 """People who leave and come back, and who answers for an agent then.
 
-1. Whoever leaves is gone in one transaction with all that hangs on them: their keys are withdrawn, they are
-   in no group, own no tool and approve for none, agents that they own or that have no other approver are
-   suspended, and the running tasks of those agents and of their own asking are paused. Nobody else's task
-   changes. A tool that acts is refused until somebody else owns it.
+1. Whoever leaves is gone in one transaction with all that hangs on them: their keys are withdrawn, their
+   accounts at issuers are theirs no more and their sessions over, they are in no group, own no tool and
+   approve for none, agents that they own or that have no other approver are suspended, and the running
+   tasks of those agents and of their own asking are paused. Nobody else's task changes. A tool that acts is
+   refused until somebody else owns it.
 2. Whoever leaves a group keeps what they may grant by themselves and by other groups. Running tasks that
    they asked for and might not ask for now are paused in the same transaction.
 3. A person says that they leave, or the account that owns the data directory says it of anybody. Only that
@@ -35,6 +36,7 @@ from taskbound.core.identity import (
 from taskbound.core.identity.person_key import PersonKeyState
 from taskbound.core.task import TaskEvent, TaskState, move_task
 from taskbound.flows.identity.person_key import withdrawn
+from taskbound.flows.identity.sessions import drop_accounts
 from taskbound.flows.identity.telling import tell
 from taskbound.flows.identity.tools import let_go_of_tools
 from taskbound.flows.means import Moved
@@ -81,6 +83,7 @@ class People:
         orphaned: list[str] = []
 
         def work(tx: Transaction) -> list[Moved]:
+            tx.accounts.sessions(namespace)  # alone among those who sign in, before any row is locked
             persons, groups = tx.identities.lock_grantors(namespace)
             before = require_present(persons.get(name), name)
             gone = replace(before, state=PersonState.GONE, version=before.version + 1)
@@ -92,13 +95,15 @@ class People:
                 if key.person == name and key.state is not PersonKeyState.WITHDRAWN
             ]
             for group in groups:
-                if name in group.members:
+                if name in group.everyone:
                     members = tuple(one for one in group.members if one != name)
-                    after = replace(group, members=members, version=group.version + 1)
+                    claimed = tuple(one for one in group.claimed if one.person != name)
+                    after = replace(group, members=members, claimed=claimed, version=group.version + 1)
                     tx.identities.put_group(after, expect=group.version)
                     events.append(
                         GroupChanged(group=group.name, members=members, by=actor.name, proof=actor.proof)
                     )
+            drop_accounts(tx, namespace, lambda one: one.person == name, f"{name} has left", actor, events)
             orphaned[:] = let_go_of_tools(tx, namespace, name, actor, events)
             suspended[:] = _let_go(tx, namespace, name, actor, events)
             moved = pause_tasks(

@@ -72,7 +72,7 @@ def _look(snapshot: Snapshot, namespace: str, about: About, name: str) -> Seen: 
 
 def _groups(snapshot: Snapshot, namespace: str, person: str) -> Above:
     return tuple(
-        (About.GROUP, one.name) for one in snapshot.identities.groups(namespace) if person in one.members
+        (About.GROUP, one.name) for one in snapshot.identities.groups(namespace) if person in one.everyone
     )
 
 

@@ -232,7 +232,7 @@ def _groups(snapshot: Snapshot, namespace: str, person: str) -> tuple[str, ...]:
     known = snapshot.identities.person(namespace, person)
     if known is None or known.state is not PersonState.PRESENT:
         return ()
-    return tuple(sorted(one.name for one in snapshot.identities.groups(namespace) if person in one.members))
+    return tuple(sorted(one.name for one in snapshot.identities.groups(namespace) if person in one.everyone))
 
 
 def _name(asked: Asked) -> str:

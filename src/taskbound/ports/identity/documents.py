@@ -6,11 +6,14 @@ choose whom the daemon talks to.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from taskbound.core.errors import UnavailableError
 
-__all__ = ["Documents", "IssuerUnreachableError"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Documents", "Forms", "IssuerUnreachableError"]
 
 
 class IssuerUnreachableError(UnavailableError):
@@ -30,4 +33,20 @@ class Documents(Protocol):
 
         Raises:
             IssuerUnreachableError: It is not reached, or gives no document.
+        """
+
+
+class Forms(Protocol):
+    """Posts a form to an issuer's endpoint over HTTP; it waits."""
+
+    def post(
+        self, url: str, form: Mapping[str, str], *, authorization: str, private: bool
+    ) -> tuple[int, bytes]:
+        """The status and the JSON of the answer; no bytes where it is no JSON.
+
+        MUST keep the duties of `Documents.fetch`, send it once, and send `authorization` (empty for none) in
+        the header of that name; no text of an error has anything of what was sent or answered.
+
+        Raises:
+            IssuerUnreachableError: It is not reached.
         """

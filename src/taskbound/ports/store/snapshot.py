@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from taskbound.ports.action import ActionReads
     from taskbound.ports.approval import ApprovalReads
     from taskbound.ports.audit import AuditReads
-    from taskbound.ports.identity import IdentityReads, TrustReads, WorkloadReads
+    from taskbound.ports.identity import AccountReads, IdentityReads, TrustReads, WorkloadReads
     from taskbound.ports.policy import PolicyReader
     from taskbound.ports.revocation import RevocationReads
     from taskbound.ports.task import AmendmentReads, BearerReads, TaskReads
@@ -24,6 +24,10 @@ class Snapshot(Protocol):
     @property
     def identities(self) -> IdentityReads:
         """Persons and agents."""
+
+    @property
+    def accounts(self) -> AccountReads:
+        """People's accounts at issuers."""
 
     @property
     def workloads(self) -> WorkloadReads:

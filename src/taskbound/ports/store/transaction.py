@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from taskbound.ports.approval import ApprovalWrites
     from taskbound.ports.audit import AuditWrites
     from taskbound.ports.identity import (
+        AccountWrites,
         IdentityWrites,
         TrustWrites,
         WorkloadWrites,
@@ -33,6 +34,10 @@ class Transaction(Protocol):
     @property
     def identities(self) -> IdentityWrites:
         """Persons and agents."""
+
+    @property
+    def accounts(self) -> AccountWrites:
+        """People's accounts at issuers."""
 
     @property
     def workloads(self) -> WorkloadWrites:

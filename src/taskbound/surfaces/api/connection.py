@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from taskbound.core.identity.proof import Binding, Principal
     from taskbound.surfaces.api.peer import Peer
     from taskbound.wire.envelope import Push
+    from taskbound.wire.network import Shown
 
 __all__ = ["MOST", "Connection", "Connections", "CrowdedError", "connection_name"]
 
@@ -64,6 +65,8 @@ class Connection:
     """The `Idempotency-Key` of its one request."""
     client: bool = False
     """Whether that form is what proved the principal, and no token."""
+    shown: Shown | None = None
+    """What a browser showed with what a page asks; None for whatever no page asks."""
     seat: str = ""
     """The task whose token was shown for it, which it belongs to for good; empty without."""
     task: str = ""

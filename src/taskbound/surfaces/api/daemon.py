@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from taskbound.flows.audit.sequencing import Sequencer
     from taskbound.flows.decision import Answer
     from taskbound.flows.means import Means, Moved
-    from taskbound.ports.identity import Custody, Verifier
+    from taskbound.ports.identity import Custody, RelyingParty, Verifier
     from taskbound.ports.task import Run
     from taskbound.ports.token import TokenSigner
     from taskbound.surfaces.api.connection import Connection
@@ -96,6 +96,7 @@ class Daemon:
         place: Place,
         custody: Custody | None = None,
         verifiers: Mapping[WorkloadKind, Verifier] | None = None,
+        party: RelyingParty | None = None,
     ) -> None:
         """Plug the flows together and prepare the worker; `worker.start` begins."""
         self.means = means = with_held_store(means)
@@ -105,8 +106,7 @@ class Daemon:
         self.home, self.pid = place.home, place.pid
         self.log_key = ""
         """The log's public key as a vkey; empty while the signer was not reached yet."""
-        self.started = means.clock.now()
-        self.signer_state, self.signer_uid = "not asked yet", -1
+        self.started, self.signer_state, self.signer_uid = means.clock.now(), "not asked yet", -1
         self._checkpoint = asyncio.Event()
         self.boot = boot_id()
         self.connections, self.insiders = Connections(), Insiders()
@@ -120,14 +120,14 @@ class Daemon:
         self.watch = Watch(means, self.views)
         self.delegations = Delegations(means, self.deliveries)
         self.agents = Agents(means, self.views)
-        self.agent_keys, self.proofs = proving(means, place, custody, verifiers or {})
+        made = proving(means, place, custody, verifiers or {}, party)
+        self.agent_keys, self.proofs, self.sign_ins = made
         self.token = TokenFlows(means, place.issuing, signer)
         self.exchanges = exchanges(self)
         self.pins = Pins(means, self.views)
         self.sights = Sights(means, self.views)
         self.secrets = Secrets(means)
-        self.trusts = Sources()
-        self.egress_wanted = threading.Event()
+        self.trusts, self.egress_wanted = Sources(), threading.Event()
         self.bundles = Bundles(means, self.views)
         self.outcomes = Outcomes(means)
         self.approvals = Approvals(means)

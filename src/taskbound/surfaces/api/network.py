@@ -16,6 +16,8 @@
    use are proven by nothing but what they bring (`client_grants`).
 8. An agent that shows a token of its task has a seat that belongs to that task, under a name of its own: no
    two requests hold what one was permitted (`core.decision.holder`). It is heard of with each of them.
+9. A page asks in its process' name, with what its browser showed: who is signed in there is its own to find
+   out (`SignIns.person`). Nothing else is shown a browser's cookie.
 """
 
 from __future__ import annotations
@@ -28,9 +30,9 @@ from msgspec.structs import replace
 
 from taskbound.core.decision.holder import AFAR
 from taskbound.core.errors import TaskboundError
-from taskbound.core.identity import PeerProof, UnprovenError
+from taskbound.core.identity import PeerProof, UnprovenError, parse_name
 from taskbound.core.identity.errors import NoProofError
-from taskbound.core.identity.proof import PrincipalKind, TokenProof
+from taskbound.core.identity.proof import Principal, PrincipalKind, TokenProof
 from taskbound.core.token import require_first
 from taskbound.core.token.claim import ClaimKind
 from taskbound.core.token.exchange import BadExchangeError
@@ -47,11 +49,10 @@ from taskbound.surfaces.api.peer import Peer
 from taskbound.surfaces.api.worker import Lane
 from taskbound.wire.authorization import AskConsent, AwaitConsent
 from taskbound.wire.connection import Fault, Ping
-from taskbound.wire.network import Agree, ShowClientAuthorities
+from taskbound.wire.network import Agree, PageAsk, ShowClientAuthorities
 from taskbound.wire.oauth import PUBLIC, AskToken, ClientForm, GiveBackToken, ShowStatusList, ShowTokenJwks
 
 if TYPE_CHECKING:
-    from taskbound.core.identity.proof import Principal
     from taskbound.core.token import Claim, Use
     from taskbound.flows.decision import Doubts
     from taskbound.flows.means import Actor, Means
@@ -172,6 +173,8 @@ async def prove(daemon: Daemon, connection: Connection, said: Said, operation: s
             raise UnprovenError(f"`{operation}` is not asked for over a network")  # 5
     except TaskboundError as error:
         return fault_of(error, operation=operation)
+    if isinstance(said.ask, PageAsk):
+        return _page(connection, said.ask, shown, operation)  # 9
     if isinstance(said.ask, ClientForm):
         return await _client(daemon, connection, said.ask, shown, operation)  # 7
     try:
@@ -201,6 +204,22 @@ async def _seat(daemon: Daemon, connection: Connection, shown: Shown | None) -> 
         network.heard.add((principal.namespace, proof.task))
         return _seat_of_task(daemon, principal, proof.task)
     return _seat_of(connection, principal)
+
+
+def _page(carrier: Connection, ask: PageAsk, shown: Shown | None, operation: str) -> Connection | Fault:
+    """The seat of what a page asks (rule 9)."""
+    try:
+        if shown is None or shown.authorization:
+            raise UnprovenError("this is asked by a page of ours, and by nothing else")
+        namespace = parse_name(ask.namespace, what="a namespace")
+    except TaskboundError as error:
+        return fault_of(error, operation=operation)
+    service = Principal(
+        kind=PrincipalKind.SERVICE, namespace=namespace, name=carrier.role, proof=carrier.peer.proof
+    )
+    seat = _seat_of(carrier, service)
+    seat.shown = shown
+    return seat
 
 
 async def _client(

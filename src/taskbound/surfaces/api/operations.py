@@ -22,6 +22,7 @@ from taskbound.core.policy.operation import Operation as PolicyOperation
 from taskbound.core.policy.operation import Right
 from taskbound.core.policy.operations import OPERATIONS as NAMED
 from taskbound.surfaces.api import (
+    account,
     acting,
     action,
     agent_key,
@@ -43,6 +44,7 @@ from taskbound.surfaces.api import (
     policy,
     scope,
     serving,
+    sign_in,
     standing,
     task,
     token,
@@ -51,6 +53,7 @@ from taskbound.surfaces.api import (
     workload,
 )
 from taskbound.surfaces.api.rows import compare_all_rows
+from taskbound.wire import account as wire_account
 from taskbound.wire import action as wire_action
 from taskbound.wire import amendment as wire_amendment
 from taskbound.wire import approval as wire_approval
@@ -128,6 +131,7 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_workload.AssertAgentKey: _operation("api:agent:assertion", Right.ANYONE, agent_key.assert_agent),
     wire_identity.SetCeiling: _operation("api:agent:ceiling", _P, identity.set_ceiling),
     wire_workload.AddIdentityIssuer: _operation("api:agent:issuer-add", _O, workload.put_issuer),
+    wire_account.SetIssuerGroups: _operation("api:agent:issuer-groups", _O, account.put_groups),
     wire_workload.ListIdentityIssuers: _operation("api:agent:issuer-list", _R, workload.list_issuers),
     wire_workload.RemoveIdentityIssuer: _operation("api:agent:issuer-remove", _O, workload.remove_issuer),
     wire_workload.ListAgentKeys: _operation("api:agent:key-list", _R, agent_key.list_keys),
@@ -188,6 +192,9 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_people.ShowPersonKey: _operation("api:person-key:show", _R, people.show_key),
     wire_people.VouchPersonKey: _operation("api:person-key:vouch", _O, people.vouch_key),
     wire_people.WithdrawPersonKey: _operation("api:person-key:withdraw", _O, people.withdraw_key),
+    wire_account.LinkAccount: _operation("api:person:account-link", _O, account.link),
+    wire_account.ListAccounts: _operation("api:person:account-list", _R, account.list_accounts),
+    wire_account.UnlinkAccount: _operation("api:person:account-unlink", _O, account.unlink),
     wire_identity.SetPersonGrantable: _operation(
         "api:person:grantable", Right.GIVER, grantable.set_grantable
     ),
@@ -196,6 +203,8 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_identity.ListPersons: _operation("api:person:list", _R, identity.list_persons),
     wire_identity.RegisterPerson: _operation("api:person:register", _P, identity.add_person),
     wire_people.ReturnPerson: _operation("api:person:return", _O, people.return_person),
+    wire_account.EndSession: _operation("api:person:session-end", _O, account.put_session_out),
+    wire_account.ListSessions: _operation("api:person:session-list", _R, account.list_sessions),
     wire_identity.ShowPerson: _operation("api:person:show", _R, grantable.show_person),
     wire_policy.ActivateBundle: _operation("api:policy:activate", _P, policy.activate),
     wire_policy.ListBundles: _operation("api:policy:list", _R, policy.list_bundles),
@@ -205,6 +214,10 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_policy.ShowBundle: _operation("api:policy:show", _R, policy.show),
     wire_revocation.Stop: _operation("api:revocation:stop", _P, standing.stop_all),
     wire_scope.SuggestScope: _operation("api:scope:suggest", _R, scope.suggest),
+    wire_account.BeginSignIn: _operation("api:sign-in:begin", Right.ANYONE, sign_in.begin),
+    wire_account.EndSignIn: _operation("api:sign-in:end", Right.ANYONE, sign_in.end),
+    wire_account.ShowSignIn: _operation("api:sign-in:show", Right.ANYONE, sign_in.show),
+    wire_account.TakeSignIn: _operation("api:sign-in:take", Right.ANYONE, sign_in.take),
     wire_task.AmendTask: _operation("api:task:amend", _P, task.amend_task),
     wire_task.DelegateTask: _operation("api:task:delegate", _P, task.delegate_task),
     wire_task.EndTask: _operation("api:task:end", Right.PERSON_OR_RUN, task.end_task),

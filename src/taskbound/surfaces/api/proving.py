@@ -1,4 +1,4 @@
-"""How a daemon proves agents: which kinds of proof it takes, and the keys that it has signed with."""
+"""How a daemon proves agents and people: which proofs it takes, and the keys that it has signed with."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from taskbound.core.identity.proof import WorkloadKind
 from taskbound.flows.identity.agent_key import AgentKeys
 from taskbound.flows.identity.assertion import AssertionVerifier
+from taskbound.flows.identity.sign_in import SignIns
 from taskbound.flows.identity.svid import JwtSvidVerifier, X509SvidVerifier
 from taskbound.flows.identity.workload import Proofs
 
@@ -14,22 +15,27 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from taskbound.flows.means import Means
-    from taskbound.ports.identity import Custody, Verifier
+    from taskbound.ports.identity import Custody, RelyingParty, Verifier
     from taskbound.surfaces.api.place import Place
 
 __all__ = ["proving"]
 
 
 def proving(
-    means: Means, place: Place, custody: Custody | None, verifiers: Mapping[WorkloadKind, Verifier]
-) -> tuple[AgentKeys, Proofs]:
-    """The keys of agents, and what proves them.
+    means: Means,
+    place: Place,
+    custody: Custody | None,
+    verifiers: Mapping[WorkloadKind, Verifier],
+    party: RelyingParty | None,
+) -> tuple[AgentKeys, Proofs, SignIns]:
+    """The keys of agents, what proves them, and what signs people in.
 
     Args:
         means: What every flow is given.
         place: Says for whom proofs are made.
         custody: Who keeps the private halves; None where nobody does.
         verifiers: By kind of credential, beside those of our own keys and of SVIDs.
+        party: Asks issuers of people; None where nobody signs in.
     """
     own: dict[WorkloadKind, Verifier] = {
         WorkloadKind.KEY: AssertionVerifier(means, audience=place.issuer),
@@ -37,4 +43,5 @@ def proving(
         WorkloadKind.JWT_SVID: JwtSvidVerifier(means, audience=place.issuer),
     }
     keys = AgentKeys(means, custody, audience=place.issuer)
-    return keys, Proofs(means, {**own, **verifiers}, place.allowance)
+    proofs = Proofs(means, {**own, **verifiers}, place.allowance)
+    return keys, proofs, SignIns(means, party, origin=place.issuer, allowance=place.allowance)

@@ -80,6 +80,8 @@ async def put_issuer(daemon: Daemon, connection: Connection, ask: wire.AddIdenti
         keys=ask.keys.encode(),
         keys_at=ask.keys_at,
         private=ask.private,
+        token_at=ask.token_at,
+        secret_file=ask.secret_file,
     )
 
     def work() -> None:
@@ -122,6 +124,10 @@ def _issuer_row(issuer: IdentityIssuer) -> wire.IdentityIssuerRow:
         keys=tuple(sorted({one.kid or one.thumbprint for one in keys})),
         keys_at=issuer.keys_at,
         private=issuer.private,
+        token_at=issuer.token_at,
+        secret_file=issuer.secret_file,
+        claim=issuer.groups_at,
+        groups=tuple(f"{value}={group}" for value, group in issuer.groups),
     )
 
 

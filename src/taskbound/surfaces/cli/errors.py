@@ -74,6 +74,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         bad-oauth-client bad-oauth-metadata bad-token-life
         bad-actor bad-content-digest bad-details bad-exchange unknown-grant
         bad-secret bad-selector bad-slot not-started other-sealing-key
+        bad-sign-in bad-subject
         bad-address bad-body bad-form bad-page-cursor bad-query bad-request-key bad-tls
     """,
     _DENIED: """
@@ -119,9 +120,12 @@ _BY_STATUS: Final[dict[int, str]] = {
         unknown-trust-domain
         egress-refused misnamed-pin no-permit not-answered other-act other-pin permit-used secret-missing
         secret-shown slot-taken slots-not-pinned
+        account-taken not-signed-in sign-in-another-issuer sign-in-denied sign-in-elsewhere sign-in-not-fresh
+        sign-in-not-strong sign-in-token unknown-account unknown-sign-in
         answer-unknown bad-proof no-proof
     """,
     _UNAVAILABLE: """
+        client-secret-file too-many-sign-ins
         client-unreachable too-many-asked too-many-documents
         affected-sqlite ambiguous-commit asks-too-often busy no-room-for-result
         client-config-unwritable conflict contended crowded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ from taskbound.surfaces.cli.leaving import agents
 from taskbound.surfaces.cli.reading import BadInputError, read_file
 from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.wire.account import ClaimValue, SetIssuerGroups
 from taskbound.wire.connection import Done
 from taskbound.wire.workload import (
     AddIdentityIssuer,
@@ -44,6 +46,7 @@ __all__ = [
     "remove_issuer",
     "renew",
     "selectors",
+    "set_groups",
 ]
 
 selectors = group("selector", "What a credential must say to prove an agent.")
@@ -175,6 +178,18 @@ def add_issuer(  # noqa: PLR0917  # what an issuer is made of, each an option
     private: Annotated[
         bool, typer.Option("--private", help="It may be at addresses that are not public.")
     ] = False,
+    token_at: Annotated[
+        str, typer.Option("--token-at", help="For people: another origin at which it may give us tokens.")
+    ] = "",
+    secret_file: Annotated[
+        str,
+        typer.Option(
+            "--secret-file",
+            metavar="FILE",
+            help="For people: where the daemon reads our client secret there, of mode 0600; PKCE alone"
+            " where it is not given.",
+        ),
+    ] = "",
 ) -> None:
     """Have an issuer's word prove workloads or people: for the account that owns the data directory."""
     try:
@@ -182,7 +197,15 @@ def add_issuer(  # noqa: PLR0917  # what an issuer is made of, each an option
     except UnicodeDecodeError as error:
         raise BadInputError(f"`{shown(keys)}` holds no keys: it is not UTF-8") from error
     ask = AddIdentityIssuer(
-        name=name, issuer=issuer, use=use, audience=audience, keys=text, keys_at=keys_at, private=private
+        name=name,
+        issuer=issuer,
+        use=use,
+        audience=audience,
+        keys=text,
+        keys_at=keys_at,
+        private=private,
+        token_at=token_at,
+        secret_file=str(Path(secret_file).absolute()) if secret_file else "",
     )
     session.done(session.ask(ask, Done), f"issuer {shown(name)} proves {shown(use)}")
 
@@ -195,21 +218,63 @@ def list_issuers(session: Session) -> None:
         session.screen.document(found)
         return
     session.screen.table(
-        ("NAME", "PROVES", "ISSUER", "AUDIENCE", "KEYS"),
+        ("NAME", "PROVES", "ISSUER", "AUDIENCE", "KEYS", "GROUPS"),
         [
-            (one.name, one.use, one.issuer, one.audience, ", ".join(one.keys) or _published(one))
+            (
+                one.name,
+                one.use,
+                one.issuer,
+                one.audience,
+                ", ".join(one.keys) or _published(one),
+                f"{one.claim}: {', '.join(one.groups)}" if one.claim else "-",
+            )
             for one in found.rows
         ],
         "no issuers; add one with `taskbound agent issuer add`",
     )
 
 
+@command(
+    issuers,
+    "groups",
+    asks=True,
+    examples="taskbound agent issuer groups corp --claim /groups --group eng-leads=leads --yes",
+)
+def set_groups(
+    session: Session,
+    name: IssuerArgument,
+    claim: Annotated[
+        str, typer.Option("--claim", help="The claim, as a JSON Pointer; left out, it puts nobody anywhere.")
+    ] = "",
+    value: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--group", metavar="VALUE=GROUP", help="An exact value of the claim, and the group that it is."
+        ),
+    ] = None,
+) -> None:
+    """Say which values of an issuer's claim are which groups: for the account that owns the data directory.
+
+    Memberships by its word end, and are back with each person's next sign-in.
+    """
+    session.confirm(f"Change what groups {shown(name)} says? Memberships by its word end now.")
+    ask = SetIssuerGroups(name=name, claim=claim, groups=tuple(map(_value, value or ())))
+    session.done(session.ask(ask, Done), f"groups by the word of {shown(name)} are changed")
+
+
 @command(issuers, "remove", asks=True, examples="taskbound agent issuer remove github --yes")
 def remove_issuer(session: Session, name: IssuerArgument) -> None:
-    """Have an issuer's word prove nobody any more; refused while selectors name it."""
+    """Have an issuer's word prove nobody any more; refused while selectors or accounts name it."""
     session.confirm(f"Remove the issuer {shown(name)}? Its word proves nobody any more.")
     done = session.ask(RemoveIdentityIssuer(name=name), Done)
     session.done(done, f"issuer {shown(name)} removed")
+
+
+def _value(text: str) -> ClaimValue:
+    found, mark, group = text.rpartition("=")
+    if not mark:
+        raise BadInputError(f"`{shown(text)}` is no VALUE=GROUP")
+    return ClaimValue(value=found, group=group)
 
 
 def _published(one: IdentityIssuerRow) -> str:

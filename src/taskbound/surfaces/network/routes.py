@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from taskbound.surfaces.http.errors import UnknownPathError, VerbError
 from taskbound.wire import (
+    account,
     action,
     amendment,
     approval,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     from taskbound.wire.frame import Message
 
-__all__ = ["BESIDE", "LEFT_OUT", "OAUTH", "PAGED", "ROUTES", "Found", "Route", "find", "messages"]
+__all__ = ["BESIDE", "LEFT_OUT", "OAUTH", "PAGED", "PAGES", "ROUTES", "Found", "Route", "find", "messages"]
 
 _VARIABLE: Final = re.compile(r"\{([a-z_]+)\}")
 
@@ -107,6 +108,7 @@ ROUTES: Final = (
     _of("POST", "agents/{name}/suspend", "agent:suspend", Done),
     _of("POST", "identity-issuers", "agent:issuer-add", Done),
     _of("GET", "identity-issuers", "agent:issuer-list", workload.IdentityIssuerRows),
+    _of("PUT", "identity-issuers/{name}/groups", "agent:issuer-groups", Done),
     _of("DELETE", "identity-issuers/{name}", "agent:issuer-remove", Done),
     _of("POST", "agents/{agent}/keys", "agent:key-renew", Done),
     _of("GET", "agent-keys", "agent:key-list", workload.AgentKeyRows),
@@ -116,6 +118,11 @@ ROUTES: Final = (
     _of("GET", "persons", "person:list", identity.PersonRows),
     _of("POST", "persons", "person:register", Done),
     _of("POST", "persons/link", "person:link", Done),
+    _of("GET", "accounts", "person:account-list", account.AccountRows),
+    _of("POST", "persons/{person}/accounts", "person:account-link", Done),
+    _of("POST", "persons/{person}/accounts/unlink", "person:account-unlink", Done),
+    _of("GET", "sessions", "person:session-list", account.SessionRows),
+    _of("DELETE", "sessions/{session}", "person:session-end", Done),
     _of("GET", "persons/{name}", "person:show", identity.PersonDetail),
     _of("PUT", "persons/{name}/grantable", "person:grantable", Done),
     _of("POST", "persons/{name}/leave", "person:leave", Done),
@@ -266,6 +273,15 @@ OAUTH: Final[Mapping[str, str]] = {
 
 BESIDE: Final[Mapping[str, str]] = {"action:malformed": "/v1/actions"}
 """What the process asks of the daemon beside a route's operation, of a request that can't be read."""
+
+
+PAGES: Final[Mapping[str, str]] = {
+    "sign-in:begin": "/sign-in/{issuer}",
+    "sign-in:end": "/sign-out",
+    "sign-in:show": "/sign-in",
+    "sign-in:take": "/sign-in/callback/{issuer}",
+}
+"""Operations that pages for people ask, with what their browser shows: no route of this table."""
 
 
 PAGED: Final[Mapping[str, str]] = {

@@ -6,7 +6,7 @@
 4. Whether the process lives is told to everybody, whether the daemon answers too; what is counted to this
    machine, and to whoever may ask how the daemon is.
 5. What is published of tokens is read in the process' own name; forms of OAuth are `oauth`'s, and are told in
-   its words. What a person sees in a browser is a page (`consent`).
+   its words. What a person sees in a browser is a page (`consent`, `pages`).
 6. One request's failure is no other's: what nobody foresaw is 500, and stands in the log.
 """
 
@@ -25,7 +25,7 @@ from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.core.identity.answered import BadRequestKeyError
 from taskbound.core.identity.errors import NoProofError
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
-from taskbound.surfaces.network import acting, oauth
+from taskbound.surfaces.network import acting, oauth, pages
 from taskbound.surfaces.network.answer import Reply
 from taskbound.surfaces.network.asking import read_ask
 from taskbound.surfaces.network.consent.serving import FILES, ConsentPages, label_of
@@ -33,6 +33,7 @@ from taskbound.surfaces.network.errors import BadQueryError
 from taskbound.surfaces.network.head import Known, read_head
 from taskbound.surfaces.network.metrics import KIND, Metrics
 from taskbound.surfaces.network.openapi import describe
+from taskbound.surfaces.network.pages import SignInPages
 from taskbound.surfaces.network.routes import PAGED
 from taskbound.wire.action import ActionRows, NotPermitted
 from taskbound.wire.approval import ApprovalRows
@@ -66,6 +67,7 @@ DOCUMENTS: Final = frozenset(
         *("/livez", "/metrics", "/openapi.json", "/readyz"),
         *("/.well-known/jwks.json", oauth.METADATA, _METADATA),
         *FILES,
+        pages.STYLE_PATH,
     }
 )
 """What is read and is no operation."""
@@ -98,12 +100,13 @@ class Server:
         """Serve nobody yet."""
         self._plugs = plugs
         self._pages = ConsentPages(plugs.link, plugs.origin)
+        self._sign_in = SignInPages(plugs.link, plugs.origin)
         self._known = Known(
             origin=plugs.origin,
             hosts=plugs.hosts,
             documents=DOCUMENTS,
             forms=frozenset(oauth.ENDPOINTS),
-            pages=self._pages.methods_of,
+            pages=_methods_of,
         )
         self._connections: set[Connection] = set()
         self._reserved = 0
@@ -177,7 +180,7 @@ class Server:
             if head.path != "/livez":
                 self._plugs.rates.take(reply.address)
             if head.page:
-                await self._pages.serve(head, reply)
+                await self._page(head, body, reply)
             elif head.path in oauth.ENDPOINTS:
                 await self._form(head, body, reply)
             elif head.listed is not None:
@@ -191,6 +194,14 @@ class Server:
         except Exception:  # noqa: BLE001 -- the surface's outermost edge (rule 6)
             _log.exception("a request failed")
             reply.refuse(TaskboundError("this should not have happened"))
+
+    async def _page(self, head: Head, body: bytes, reply: Reply) -> None:
+        """What a person sees in a browser (rule 5)."""
+        found = pages.find_page(head.path)
+        if found is None:
+            await self._pages.serve(head, reply)
+        else:
+            await self._sign_in.serve(head, found, body, reply)
 
     # --- what is answered ------------------------------------------------------------------------
 
@@ -300,6 +311,8 @@ class Server:
                 reply.give_document(self._authorizing, had=head.headers.get("if-none-match", ""))
             case "/openapi.json":
                 reply.give_document(self._openapi, had=head.headers.get("if-none-match", ""))
+            case pages.STYLE_PATH:
+                reply.give_document(pages.STYLE, kind="text/css", had=head.headers.get("if-none-match", ""))
             case path if path in FILES:
                 told = head.headers.get("if-none-match", "")
                 reply.give_document(self._pages.files[path], kind=FILES[path], had=told)
@@ -315,12 +328,19 @@ class Server:
         reply.give(self.metrics.text(), kind=KIND)
 
 
+def _methods_of(path: str) -> str:
+    """The methods that a path takes where it is a page's; empty where it is none."""
+    found = pages.find_page(path)
+    return ConsentPages.methods_of(path) if found is None else found.verb
+
+
 def _label(head: Head | None) -> tuple[str, str]:
     """What a request is counted as; nothing of it is the client's own choice."""
     if head is None:
         return "", ""
     if head.page:
-        return head.verb, label_of(head.path)
+        found = pages.find_page(head.path)
+        return head.verb, label_of(head.path) if found is None else found.path
     if head.listed is not None:
         return head.verb, "/oauth/status/{number}"
     return head.verb, head.path if head.found is None else head.found.route.path

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.decision import ActHistory, Presented
     from taskbound.core.identity import Agent, Group, Person
+    from taskbound.core.identity.account import Account
     from taskbound.core.identity.agent_key import AgentKey
     from taskbound.core.identity.answered import Answered
     from taskbound.core.identity.issuer import Issuer
     from taskbound.core.identity.oidc import IdentityIssuer
     from taskbound.core.identity.person_key import Namespace, PersonKey
     from taskbound.core.identity.selector import Selector
+    from taskbound.core.identity.sign_in import Session, SignIn
     from taskbound.core.identity.trust import Trust
     from taskbound.core.policy import InForce
     from taskbound.core.revocation import KillSwitch
@@ -127,6 +129,9 @@ class Tables:
     agent_keys: Rows[tuple[str, str], AgentKey] = field(default_factory=Rows)
     trusts: Rows[tuple[str, str], Trust] = field(default_factory=Rows)
     identity_issuers: Rows[tuple[str, str], IdentityIssuer] = field(default_factory=Rows)
+    accounts: Rows[tuple[str, str, str], Account] = field(default_factory=Rows)
+    sign_ins: Rows[tuple[str, str], SignIn] = field(default_factory=Rows)
+    browser_sessions: Rows[tuple[str, str], Session] = field(default_factory=Rows)
     evidence: Rows[tuple[str, str], str] = field(default_factory=Rows)
     namespaces: Rows[str, Namespace] = field(default_factory=Rows)
     groups: Rows[tuple[str, str], Group] = field(default_factory=Rows)

@@ -10,6 +10,7 @@ from taskbound.adapters.store.memory.action import MemoryActions
 from taskbound.adapters.store.memory.approval import MemoryApprovals
 from taskbound.adapters.store.memory.audit import MemoryAudit
 from taskbound.adapters.store.memory.identity import (
+    MemoryAccounts,
     MemoryAnswered,
     MemoryIdentities,
     MemoryTrusts,
@@ -47,6 +48,11 @@ class MemoryTransaction:
     def identities(self) -> MemoryIdentities:
         """Persons and agents."""
         return MemoryIdentities(self._tables)
+
+    @property
+    def accounts(self) -> MemoryAccounts:
+        """People's accounts at issuers."""
+        return MemoryAccounts(self._tables)
 
     @property
     def workloads(self) -> MemoryWorkloads:

@@ -45,7 +45,7 @@ from taskbound.adapters.store.postgres.task import PostgresAmendments, PostgresT
 from taskbound.adapters.store.postgres.token import PostgresClaims, PostgresTokens
 from taskbound.adapters.store.postgres.tool import PostgresTools
 from taskbound.adapters.store.sql.audit import last_instant
-from taskbound.adapters.store.sql.identity import SqlAnswered, SqlTrusts, SqlWorkloads
+from taskbound.adapters.store.sql.identity import SqlAccounts, SqlAnswered, SqlTrusts, SqlWorkloads
 from taskbound.adapters.store.sql.task import SqlBearers
 from taskbound.adapters.store.sql.token import SqlAuthorizations
 from taskbound.core.errors import TaskboundError
@@ -94,6 +94,11 @@ class PostgresTransaction:
     def identities(self) -> PostgresIdentities:
         """Persons and agents."""
         return PostgresIdentities(self._link)
+
+    @property
+    def accounts(self) -> SqlAccounts:
+        """People's accounts at issuers."""
+        return SqlAccounts(self._link)
 
     @property
     def workloads(self) -> SqlWorkloads:

@@ -21,12 +21,7 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from taskbound.adapters.store.sql.action import SqlActions, WaitingActions
-from taskbound.adapters.store.sql.approval import SqlApprovals
-from taskbound.adapters.store.sql.audit import Growth, SqlAudit, last_instant
-from taskbound.adapters.store.sql.identity import SqlAnswered, SqlIdentities, SqlTrusts, SqlWorkloads
-from taskbound.adapters.store.sql.policy import SqlPolicy
-from taskbound.adapters.store.sql.revocation import SqlRevocation
+from taskbound.adapters.store.sql.audit import last_instant
 from taskbound.adapters.store.sql.rows.known import Known
 from taskbound.adapters.store.sql.sqlite.driver import (
     DiskFailedError,
@@ -40,21 +35,20 @@ from taskbound.adapters.store.sql.sqlite.link import SqliteLink
 from taskbound.adapters.store.sql.sqlite.mark import Mark
 from taskbound.adapters.store.sql.sqlite.opening import Machine, open_files
 from taskbound.adapters.store.sql.sqlite.reserve import RESERVE
-from taskbound.adapters.store.sql.task import SqlAmendments, SqlBearers, SqlTasks
-from taskbound.adapters.store.sql.token import SqlAuthorizations, SqlClaims, SqlTokens
-from taskbound.adapters.store.sql.tool import SqlTools
+from taskbound.adapters.store.sql.sqlite.transaction import SqlTransaction
 from taskbound.ports.store import AmbiguousCommitError, FullDiskError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
+    from taskbound.adapters.store.sql.audit import Growth
     from taskbound.adapters.store.sql.sqlite.driver import StoreError
     from taskbound.core.clock import Instant
     from taskbound.core.errors import TaskboundError
     from taskbound.ports.store import Snapshot, Transaction
 
-__all__ = ["SqlStore", "SqlTransaction"]
+__all__ = ["SqlStore"]
 
 T = TypeVar("T")
 
@@ -73,102 +67,6 @@ def _pass(_point: str) -> None:
 
 def _nothing() -> None:
     """Tell nobody."""
-
-
-class SqlTransaction:
-    """All words over one connection: a snapshot of them, or a transaction."""
-
-    __slots__ = ("_link", "_waiting", "actions", "growth", "tasks")
-
-    def __init__(self, link: SqliteLink) -> None:
-        """Go through this link."""
-        self._link = link
-        self._waiting = WaitingActions(link)
-        self.growth = Growth()
-        self.tasks = SqlTasks(link)
-        """Tasks, templates, limits and runs."""
-        self.actions = SqlActions(link, self._waiting)
-        """Actions and what is known of acts."""
-
-    @property
-    def identities(self) -> SqlIdentities:
-        """Persons and agents."""
-        return SqlIdentities(self._link)
-
-    @property
-    def workloads(self) -> SqlWorkloads:
-        """What proves agents."""
-        return SqlWorkloads(self._link)
-
-    @property
-    def trusts(self) -> SqlTrusts:
-        """Trust domains."""
-        return SqlTrusts(self._link)
-
-    @property
-    def tools(self) -> SqlTools:
-        """Servers and pinned tools."""
-        return SqlTools(self._link)
-
-    @property
-    def authorizations(self) -> SqlAuthorizations:
-        """Clients that people use."""
-        return SqlAuthorizations(self._link)
-
-    @property
-    def amendments(self) -> SqlAmendments:
-        """Amendments that people are asked about, and their answers."""
-        return SqlAmendments(self._link)
-
-    @property
-    def bearers(self) -> SqlBearers:
-        """Bearers of tasks."""
-        return SqlBearers(self._link)
-
-    @property
-    def answered(self) -> SqlAnswered:
-        """What was answered under a key."""
-        return SqlAnswered(self._link)
-
-    @property
-    def claims(self) -> SqlClaims:
-        """What was used once."""
-        return SqlClaims(self._link)
-
-    @property
-    def tokens(self) -> SqlTokens:
-        """Tokens and the keys that sign them."""
-        return SqlTokens(self._link)
-
-    @property
-    def approvals(self) -> SqlApprovals:
-        """Questions about held actions, and their answers."""
-        return SqlApprovals(self._link)
-
-    @property
-    def audit(self) -> SqlAudit:
-        """The log."""
-        return SqlAudit(self._link, self._waiting, self.growth)
-
-    @property
-    def policy(self) -> SqlPolicy:
-        """Bundles, and which is in force."""
-        return SqlPolicy(self._link)
-
-    @property
-    def revocation(self) -> SqlRevocation:
-        """The kill switch."""
-        return SqlRevocation(self._link)
-
-    def finish(self) -> None:
-        """Write what is waiting, and go on only when nothing failed that the work kept to itself.
-
-        Raises:
-            TaskboundError: What failed first.
-        """
-        self._waiting.write()
-        if self._link.failure is not None:
-            raise self._link.failure
 
 
 class SqlStore:

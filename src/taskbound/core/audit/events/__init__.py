@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias, get_args
 
+from taskbound.core.audit.events.account import AccountEvent
 from taskbound.core.audit.events.amendment import (
     AmendmentAnswered,
     AmendmentAsked,
@@ -199,7 +200,8 @@ __all__ = [
 ]
 
 Event: TypeAlias = (
-    WorkloadEvent
+    AccountEvent
+    | WorkloadEvent
     | WriterStarted
     | IdentityRegistered
     | IdentityChanged

@@ -91,6 +91,10 @@ class IdentityIssuerAdded:
     """Whether it may be at addresses that are not public."""
     by: str
     proof: str
+    token_at: str = ""
+    """Another origin at which it may give us tokens."""
+    secret_file: str = ""
+    """Where our secret there stands; the secret is nowhere but there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

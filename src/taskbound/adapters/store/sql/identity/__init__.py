@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from taskbound.adapters.store.sql.identity.account import SqlAccounts
 from taskbound.adapters.store.sql.identity.answered import SqlAnswered
 from taskbound.adapters.store.sql.identity.identities import (
     GROUPS,
@@ -23,6 +24,7 @@ __all__ = [
     "ISSUERS",
     "PERSONS",
     "PERSON_KEYS",
+    "SqlAccounts",
     "SqlAnswered",
     "SqlIdentities",
     "SqlTrusts",

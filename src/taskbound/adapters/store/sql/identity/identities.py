@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, select
@@ -26,6 +27,7 @@ from taskbound.adapters.store.sql.schema import (
 from taskbound.core.clock import Instant
 from taskbound.core.identity import Agent, AgentState, Group, Person, PersonState
 from taskbound.core.identity.issuer import Issuer
+from taskbound.core.identity.person import Claimed
 from taskbound.core.identity.person_key import (
     Custody,
     Namespace,
@@ -239,6 +241,7 @@ class SqlIdentities:
             members=json_texts(group.members),
             version=group.version,
             grantable=write_grantable(group.grantable),
+            claimed=json.dumps([[one.person, one.issuer, one.until] for one in group.claimed]),
         )
 
     def put_agent(self, agent: Agent, *, expect: int) -> None:
@@ -337,7 +340,9 @@ def _namespace(namespace: str, demo: int, keys: int, version: int) -> Namespace:
     return Namespace(name=namespace, demo=bool(demo), keys=keys, version=version)
 
 
-def read_group(namespace: str, name: str, members: str, version: int, grantable: bytes | None) -> Group:
+def read_group(
+    namespace: str, name: str, members: str, version: int, grantable: bytes | None, claimed: str
+) -> Group:
     """A group, from its columns."""
     return Group(
         namespace=namespace,
@@ -345,6 +350,10 @@ def read_group(namespace: str, name: str, members: str, version: int, grantable:
         members=read_texts(members),
         version=version,
         grantable=read_grantable(grantable),
+        claimed=tuple(
+            Claimed(person=person, issuer=issuer, until=Instant(until))
+            for person, issuer, until in json.loads(claimed)
+        ),
     )
 
 

@@ -135,6 +135,10 @@ class SqlWorkloads:
             keys=issuer.keys,
             keys_at=issuer.keys_at,
             private=int(issuer.private),
+            token_at=issuer.token_at,
+            secret_file=issuer.secret_file,
+            groups_at=issuer.groups_at,
+            groups_by=json.dumps(issuer.groups, ensure_ascii=False, separators=(",", ":")),
         )
         self._link.change(_PUT_ISSUER.text, values)
 
@@ -170,7 +174,18 @@ def _agent_key(  # the columns of a row, in order
 
 
 def _issuer(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
-    namespace: str, name: str, issuer: str, audience: str, use: str, keys: bytes, keys_at: str, private: int
+    namespace: str,
+    name: str,
+    issuer: str,
+    audience: str,
+    use: str,
+    keys: bytes,
+    keys_at: str,
+    private: int,
+    token_at: str,
+    secret_file: str,
+    groups_at: str,
+    groups_by: str,
 ) -> IdentityIssuer:
     return IdentityIssuer(
         namespace=namespace,
@@ -181,4 +196,8 @@ def _issuer(  # noqa: PLR0913, PLR0917  # the columns of a row, in order
         keys=bytes(keys),
         keys_at=keys_at,
         private=bool(private),
+        token_at=token_at,
+        secret_file=secret_file,
+        groups_at=groups_at,
+        groups=tuple((value, group) for value, group in json.loads(groups_by)),
     )

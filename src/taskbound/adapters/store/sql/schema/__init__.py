@@ -33,7 +33,7 @@ from sqlalchemy import (
     text,
 )
 
-from taskbound.adapters.store.sql.schema import authorization
+from taskbound.adapters.store.sql.schema import account, authorization
 from taskbound.adapters.store.sql.schema.amendment import amendment_answers, amendments
 from taskbound.adapters.store.sql.schema.approval import approval_answers, approval_plans, approvals
 from taskbound.adapters.store.sql.schema.columns import (
@@ -45,6 +45,7 @@ from taskbound.adapters.store.sql.schema.columns import (
     text_column,
     whole_column,
 )
+from taskbound.adapters.store.sql.schema.group import person_groups
 from taskbound.adapters.store.sql.schema.secret import upstream_secrets
 from taskbound.adapters.store.sql.schema.token import claims, token_keys, tokens
 from taskbound.adapters.store.sql.schema.trust import trusts
@@ -52,6 +53,7 @@ from taskbound.adapters.store.sql.schema.workload import agent_keys, identity_is
 
 __all__ = [
     "METADATA",
+    "account",
     "actions",
     "acts",
     "agent_keys",
@@ -140,18 +142,6 @@ namespaces: Final = Table(
     PrimaryKeyConstraint("namespace"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
-)
-
-person_groups: Final = Table(
-    "person_groups",
-    METADATA,
-    text_column("namespace"),
-    text_column("name"),
-    text_column("members"),
-    whole_column("version"),
-    Column("grantable", LargeBinary, nullable=True),
-    PrimaryKeyConstraint("namespace", "name"),
-    sqlite_strict=True,
 )
 
 agents: Final = Table(

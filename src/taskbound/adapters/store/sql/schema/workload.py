@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Index, PrimaryKeyConstraint, Table, UniqueConstraint
+from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table, UniqueConstraint, text
 
 from taskbound.adapters.store.sql.schema.columns import (
     METADATA,
+    TEXT,
     bytes_column,
     partial_index,
     text_column,
@@ -56,6 +57,10 @@ identity_issuers: Final = Table(
     bytes_column("keys"),
     text_column("keys_at"),
     whole_column("private"),
+    Column("token_at", TEXT, nullable=False, server_default=text("''")),
+    Column("secret_file", TEXT, nullable=False, server_default=text("''")),
+    Column("groups_at", TEXT, nullable=False, server_default=text("''")),
+    Column("groups_by", TEXT, nullable=False, server_default=text("'[]'")),
     PrimaryKeyConstraint("namespace", "name"),
     UniqueConstraint("namespace", "issuer", "use"),
     sqlite_strict=True,

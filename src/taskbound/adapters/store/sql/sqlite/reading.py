@@ -19,7 +19,7 @@ from taskbound.adapters.store.sql.migrations import newest_revision
 from taskbound.adapters.store.sql.sqlite.driver import driver, translate
 from taskbound.adapters.store.sql.sqlite.link import SqliteLink
 from taskbound.adapters.store.sql.sqlite.opening import APPLICATION, require_library
-from taskbound.adapters.store.sql.store import SqlTransaction
+from taskbound.adapters.store.sql.sqlite.transaction import SqlTransaction
 from taskbound.ports.store import ForeignDatabaseError, NewerDatabaseError, StoreUnavailableError
 
 if TYPE_CHECKING:

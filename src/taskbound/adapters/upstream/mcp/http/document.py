@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode
 
 from taskbound.adapters.upstream.mcp.http.connect import look_up
 from taskbound.adapters.upstream.mcp.http.oauth import exchange
@@ -19,7 +20,10 @@ from taskbound.core.tool.oauth.errors import BadClientError, TokenUnavailableErr
 from taskbound.ports.identity import IssuerUnreachableError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from taskbound.adapters.upstream.mcp.http.connect import LookUp
+    from taskbound.adapters.upstream.mcp.http.oauth import Said
 
 __all__ = ["HttpDocuments"]
 
@@ -48,17 +52,40 @@ class HttpDocuments:
         Raises:
             IssuerUnreachableError: It is not reached, or gives no document.
         """
-        try:
-            said = asyncio.run(
-                exchange(
-                    endpoint(url), "GET", (), b"", patience=self._patience, look=self._look, private=private
-                )
-            )
-        except (TokenUnavailableError, BadClientError) as error:
-            raise IssuerUnreachableError(error.message, remedy=error.advice) from error
+        said = self._asked(url, "GET", (), b"", private=private)
         if said.status in _GONE:
             return None
         if said.status != _OK or said.kind not in _JSON:
             words = f"`{shown(url[:200])}` gives no JSON document: HTTP status {said.status}"
             raise IssuerUnreachableError(words)  # 1
         return said.body
+
+    def post(
+        self, url: str, form: Mapping[str, str], *, authorization: str, private: bool
+    ) -> tuple[int, bytes]:
+        """The status and the JSON of the answer to a form; no bytes where it is no JSON.
+
+        Raises:
+            IssuerUnreachableError: It is not reached.
+        """
+        body = urlencode(form).encode()
+        headers = [
+            ("Content-Type", "application/x-www-form-urlencoded"),
+            ("Content-Length", str(len(body))),
+            *([("Authorization", authorization)] if authorization else []),
+        ]
+        said = self._asked(url, "POST", headers, body, private=private)
+        return said.status, said.body if said.kind in _JSON else b""
+
+    def _asked(
+        self, url: str, verb: str, headers: Sequence[tuple[str, str]], body: bytes, *, private: bool
+    ) -> Said:
+        try:
+            place = endpoint(url)
+            return asyncio.run(
+                exchange(
+                    place, verb, headers, body, patience=self._patience, look=self._look, private=private
+                )
+            )
+        except (TokenUnavailableError, BadClientError) as error:
+            raise IssuerUnreachableError(error.message, remedy=error.advice) from error

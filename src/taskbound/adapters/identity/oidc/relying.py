@@ -1,0 +1,216 @@
+"""Asks issuers who somebody is: authorization code with PKCE, `state` and `nonce` (OpenID Connect Core §3.1).
+
+1. What the issuer says of itself is kept for `FRESH`, and asked for once in `PAUSE` where it is not to be
+   had: who begins sign-ins has nobody asked.
+2. The browser is sent to the issuer's own origin with nothing in the address but what this sign-in is. What
+   comes back from the token endpoint is read there: nothing of it passes through a browser.
+3. Our client has a secret there, sent as `client_secret_basic`, or as `client_secret_post` where the issuer
+   takes only that; or it has none, and PKCE alone ties code and browser (RFC 9700 §2.1.1).
+4. The ID token goes through the strict gate (`wire/jose`, ID_TOKEN): by the issuer, for our client, of now.
+   Where it says the hash of the access token, it is that of the one that came with it (§3.1.3.8).
+5. Access and refresh tokens are for nothing here: none is asked for, kept or shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from base64 import b64encode, urlsafe_b64encode
+from dataclasses import dataclass, field
+from hmac import compare_digest
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote_plus, urlencode
+
+from taskbound.adapters.identity.oidc.metadata import find_metadata, place_in
+from taskbound.core.action import Limits, parse_object
+from taskbound.core.clock import Instant, minutes, seconds
+from taskbound.core.errors import MalformedError, TaskboundError
+from taskbound.core.identity.sign_in import UNSAID, SaidOfPerson, SignInDeniedError, SignInTokenError
+from taskbound.core.tool.name import shown
+from taskbound.core.tool.oauth.errors import BadMetadataError
+from taskbound.ports.identity import IssuerUnreachableError
+from taskbound.wire.jose import ID_TOKEN, Algorithm, Trust, parse_jws, verify_jws
+
+if TYPE_CHECKING:
+    from taskbound.adapters.identity.oidc.keys import IssuerKeys
+    from taskbound.adapters.identity.oidc.metadata import Said
+    from taskbound.adapters.identity.oidc.secret import SecretFiles
+    from taskbound.core.action import JsonValue
+    from taskbound.core.identity.oidc import IdentityIssuer
+    from taskbound.ports.identity import Documents, Forms, Wanted
+    from taskbound.wire.jose import SignatureCheck
+
+__all__ = ["FRESH", "PAUSE", "OidcRelyingParty"]
+
+FRESH: Final = minutes(10)
+PAUSE: Final = seconds(10)
+_MOST: Final = 256
+"""Issuers whose words are kept; beyond that the first ones are forgotten."""
+_LIMITS: Final = Limits(size=65_536, depth=8, parts=1_024)
+_OK: Final = 200
+_REFUSED: Final = range(400, 500)
+_WORD: Final = re.compile(r"[a-z_]{1,40}", re.ASCII)
+_BASIC: Final = "client_secret_basic"
+_POST: Final = "client_secret_post"
+_HASHES: Final = {"256": hashlib.sha256, "384": hashlib.sha384, "512": hashlib.sha512}
+
+
+@dataclass(slots=True)
+class _Kept:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    said: Said | None = None
+    tried: Instant | None = None
+    failure: TaskboundError | None = None
+
+
+class OidcRelyingParty:
+    """Asks issuers; from any thread, and may wait for one."""
+
+    def __init__(
+        self, web: Documents, forms: Forms, keys: IssuerKeys, check: SignatureCheck, secrets: SecretFiles
+    ) -> None:
+        """Ask through these; nobody is asked yet."""
+        self._web = web
+        self._forms = forms
+        self._keys = keys
+        self._check = check
+        self._secrets = secrets
+        self._kept: dict[IdentityIssuer, _Kept] = {}
+        self._lock = threading.Lock()
+
+    def address(self, issuer: IdentityIssuer, wanted: Wanted, now: Instant) -> tuple[str, bool]:
+        """Where the browser goes, and whether the issuer promises to say `iss` when it sends it back.
+
+        Raises:
+            UnavailableError: The issuer is not reached.
+            MalformedError: What it says of itself can't be believed.
+        """
+        said = self._said(issuer, now)
+        place = place_in(
+            said,
+            "authorization_endpoint",
+            issuer,
+            other="",
+            what="the pages",
+            advice="name the issuer that people sign in at",
+        )
+        asked = {
+            "response_type": "code",
+            "client_id": issuer.audience,
+            "redirect_uri": wanted.redirect,
+            "scope": "openid",
+            "state": wanted.state,
+            "nonce": wanted.nonce,
+            "code_challenge": wanted.challenge,
+            "code_challenge_method": "S256",
+            **({"max_age": str(wanted.max_age)} if wanted.max_age >= 0 else {}),
+            **({"acr_values": wanted.acr} if wanted.acr else {}),
+        }
+        promised = said.get("authorization_response_iss_parameter_supported") is True
+        return f"{place}?{urlencode(asked)}", promised
+
+    def redeem(
+        self, issuer: IdentityIssuer, code: str, verifier: str, redirect: str, now: Instant
+    ) -> SaidOfPerson:
+        """What the issuer says of whoever came back with this code.
+
+        Raises:
+            DeniedError: It is not believed, or the code is none.
+            MalformedError: It can't be read.
+            UnavailableError: The issuer, or our secret, is not to be had.
+        """
+        found = self._token(issuer, code, verifier, redirect, now)
+        text = found.get("id_token")
+        if not isinstance(text, str):
+            raise SignInTokenError("the issuer gave no ID token")
+        unverified = parse_jws(text, kind=ID_TOKEN)
+        keys = self._keys.keys(issuer, unverified.header.kid, now)
+        trust = Trust(issuer=issuer.issuer, audience=issuer.audience, keys=keys)
+        jws = verify_jws(unverified, trust=trust, check=self._check, now=now)  # 4
+        said, claims = jws.claims, jws.claims.rest
+        _require_hash(claims.get("at_hash"), found.get("access_token"), jws.key.algorithm)
+        at, nonce, acr = claims.get("auth_time"), claims.get("nonce"), claims.get("acr")
+        return SaidOfPerson(
+            subject=said.subject,
+            nonce=nonce if isinstance(nonce, str) else "",
+            authenticated=Instant(seconds(at)) if isinstance(at, int) else UNSAID,
+            acr=acr if isinstance(acr, str) else "",
+            claims=claims,
+        )
+
+    def _token(
+        self, issuer: IdentityIssuer, code: str, verifier: str, redirect: str, now: Instant
+    ) -> dict[str, JsonValue]:
+        """What the token endpoint gives for the code (rules 2 and 3)."""
+        said = self._said(issuer, now)
+        place = place_in(
+            said,
+            "token_endpoint",
+            issuer,
+            other=issuer.token_at,
+            what="the tokens",
+            advice="name that origin for this issuer (`--token-at`) if it is known to be the issuer's",
+        )
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": redirect,
+            "code_verifier": verifier,
+        }
+        secret, authorization = self._secrets.read(issuer.secret_file) if issuer.secret_file else "", ""
+        methods = said.get("token_endpoint_auth_methods_supported", [_BASIC])
+        if not secret:
+            form |= {"client_id": issuer.audience}
+        elif isinstance(methods, list) and _BASIC not in methods and _POST in methods:
+            form |= {"client_id": issuer.audience, "client_secret": secret}
+        else:
+            pair = f"{quote_plus(issuer.audience)}:{quote_plus(secret)}"
+            authorization = f"Basic {b64encode(pair.encode()).decode()}"
+        status, body = self._forms.post(place, form, authorization=authorization, private=issuer.private)
+        try:
+            found = parse_object(body, limits=_LIMITS) if body else {}
+        except MalformedError as error:
+            raise SignInTokenError("the issuer gives no answer to a code that can be read") from error
+        if status in _REFUSED:
+            word = found.get("error")
+            plain = word if isinstance(word, str) and _WORD.fullmatch(word) else f"HTTP status {status}"
+            raise SignInDeniedError(f"the issuer does not take its code back: `{plain}`")
+        if status != _OK:
+            raise IssuerUnreachableError(f"`{shown(issuer.issuer)}` gives no token: HTTP status {status}")
+        return found
+
+    def _said(self, issuer: IdentityIssuer, now: Instant) -> Said:
+        """What the issuer says of itself (rule 1)."""
+        kept = self._of(issuer)
+        with kept.lock:
+            waits = FRESH if kept.failure is None else PAUSE
+            if kept.tried is None or now - kept.tried >= waits:
+                kept.tried, kept.said, kept.failure = now, None, None
+                try:
+                    kept.said = find_metadata(issuer, self._web)
+                except TaskboundError as error:
+                    kept.failure = error
+            if kept.said is None:
+                raise kept.failure or BadMetadataError(f"`{shown(issuer.issuer)}` says nothing of itself")
+            return kept.said
+
+    def _of(self, issuer: IdentityIssuer) -> _Kept:
+        with self._lock:
+            found = self._kept.get(issuer)
+            if found is None:
+                while len(self._kept) >= _MOST:
+                    del self._kept[next(iter(self._kept))]
+                found = self._kept[issuer] = _Kept()
+            return found
+
+
+def _require_hash(said: JsonValue, token: JsonValue, algorithm: Algorithm) -> None:
+    """Go on only where the access token is the one that the ID token speaks of (rule 4)."""
+    if said is None:
+        return
+    hashed = _HASHES.get(algorithm.value[-3:], hashlib.sha512)  # EdDSA: of Ed25519, which hashes so itself
+    digest = hashed(token.encode()).digest() if isinstance(token, str) else b""
+    half = urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=")
+    if not isinstance(said, str) or not digest or not compare_digest(said.encode(), half):
+        raise SignInTokenError("the ID token is of another access token", where="at_hash")

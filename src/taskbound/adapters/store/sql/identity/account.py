@@ -1,0 +1,228 @@
+"""People's accounts, sign-ins and sessions, in rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import delete, insert, select
+
+from taskbound.adapters.store.sql.rows.statement import Statement, given
+from taskbound.adapters.store.sql.schema.account import accounts, browser_sessions, sign_ins
+from taskbound.core.clock import Instant
+from taskbound.core.identity.account import Account
+from taskbound.core.identity.sign_in import Session, SignIn
+
+if TYPE_CHECKING:
+    from taskbound.adapters.store.sql.rows.link import Link
+
+__all__ = ["SqlAccounts"]
+
+_SPACE: Final = given("namespace")
+_MINE: Final = select(accounts).where(accounts.c.namespace == _SPACE)
+_ACCOUNTS: Final = Statement(_MINE.order_by(accounts.c.issuer, accounts.c.subject))
+_ONE: Final = (accounts.c.issuer == given("issuer"), accounts.c.subject == given("subject"))
+_ACCOUNT: Final = Statement(_MINE.where(*_ONE))
+_PUT: Final = Statement(insert(accounts))
+_DROP: Final = Statement(delete(accounts).where(accounts.c.namespace == _SPACE, *_ONE))
+
+_WAITING: Final = select(sign_ins).where(sign_ins.c.namespace == _SPACE)
+_STATE: Final = Statement(_WAITING.where(sign_ins.c.state == given("state")))
+_OF: Final = Statement(
+    _WAITING.where(sign_ins.c.address == given("address")).order_by(sign_ins.c.begun, sign_ins.c.state)
+)
+_PUT_SIGN_IN: Final = Statement(insert(sign_ins))
+_TAKE: Final = Statement(
+    delete(sign_ins).where(sign_ins.c.namespace == _SPACE, sign_ins.c.state == given("state"))
+)
+_SPACES: Final = "SELECT DISTINCT namespace FROM accounts ORDER BY namespace"
+_COUNT: Final = "SELECT count(*) FROM sign_ins WHERE namespace = ?"
+_SWEEP_SIGN_INS: Final = (
+    "DELETE FROM sign_ins WHERE (namespace, state) IN"
+    " (SELECT namespace, state FROM sign_ins WHERE begun < ? ORDER BY begun LIMIT ?)"
+)
+
+_BROWSERS: Final = select(browser_sessions).where(browser_sessions.c.namespace == _SPACE)
+_SESSIONS: Final = Statement(_BROWSERS.order_by(browser_sessions.c.began, browser_sessions.c.id))
+_SESSION: Final = Statement(_BROWSERS.where(browser_sessions.c.secret == given("secret")))
+_PUT_SESSION: Final = Statement(insert(browser_sessions))
+_DROP_SESSION: Final = Statement(
+    delete(browser_sessions).where(
+        browser_sessions.c.namespace == _SPACE, browser_sessions.c.id == given("id")
+    )
+)
+_SWEEP_SESSIONS: Final = (
+    "DELETE FROM browser_sessions WHERE (namespace, id) IN"
+    " (SELECT namespace, id FROM browser_sessions WHERE until < ? ORDER BY until LIMIT ?)"
+)
+
+
+class SqlAccounts:
+    """Reads through one connection, and writes in a transaction.
+
+    On PostgreSQL a transaction that reads these rows is alone among those that read without a lock.
+    """
+
+    __slots__ = ("_link",)
+
+    def __init__(self, link: Link) -> None:
+        """Go through this link."""
+        self._link = link
+
+    def accounts(self, namespace: str) -> tuple[Account, ...]:
+        """Every account, by issuer and subject."""
+        return self._link.all(_account, _ACCOUNTS.text, _ACCOUNTS.values(namespace=namespace))
+
+    def account(self, namespace: str, issuer: str, subject: str) -> Account | None:
+        """The account, if it is anybody's."""
+        values = _ACCOUNT.values(namespace=namespace, issuer=issuer, subject=subject)
+        return self._link.one(_account, _ACCOUNT.text, values)
+
+    def session(self, namespace: str, secret: str) -> Session | None:
+        """The session of the browser whose secret has this digest."""
+        return self._link.one(_session, _SESSION.text, _SESSION.values(namespace=namespace, secret=secret))
+
+    def sessions(self, namespace: str) -> tuple[Session, ...]:
+        """Every session, the oldest first."""
+        return self._link.all(_session, _SESSIONS.text, _SESSIONS.values(namespace=namespace))
+
+    def spaces(self) -> tuple[str, ...]:
+        """Every namespace in which an account is somebody's."""
+        return self._link.all(str, _SPACES)
+
+    def put_account(self, account: Account) -> None:
+        """Write a new one."""
+        values = _PUT.values(
+            namespace=account.namespace,
+            issuer=account.issuer,
+            subject=account.subject,
+            person=account.person,
+            linked=account.linked,
+            linked_by=account.by,
+        )
+        self._link.change(_PUT.text, values)
+
+    def drop_account(self, namespace: str, issuer: str, subject: str) -> None:
+        """Forget the account."""
+        values = _DROP.values(namespace=namespace, issuer=issuer, subject=subject)
+        self._link.change(_DROP.text, values)
+
+    def put_sign_in(self, sign_in: SignIn) -> None:
+        """Write a new one."""
+        values = _PUT_SIGN_IN.values(
+            namespace=sign_in.namespace,
+            state=sign_in.state,
+            browser=sign_in.browser,
+            issuer=sign_in.issuer,
+            begun=sign_in.begun,
+            address=sign_in.address,
+            back=sign_in.back,
+            promised=int(sign_in.promised),
+            max_age=sign_in.max_age,
+            acr=sign_in.acr,
+        )
+        self._link.change(_PUT_SIGN_IN.text, values)
+
+    def take_sign_in(self, namespace: str, state: str) -> SignIn | None:
+        """The sign-in of this state, which waits no more."""
+        found = self._link.one(_sign_in, _STATE.text, _STATE.values(namespace=namespace, state=state))
+        taken = self._link.change(_TAKE.text, _TAKE.values(namespace=namespace, state=state))
+        return found if taken else None
+
+    def sign_ins_of(self, namespace: str, address: str) -> tuple[SignIn, ...]:
+        """Those of this address, the oldest first."""
+        return self._link.all(_sign_in, _OF.text, _OF.values(namespace=namespace, address=address))
+
+    def count_sign_ins(self, namespace: str) -> int:
+        """How many wait."""
+        return self._link.whole(_COUNT, (namespace,))
+
+    def put_session(self, session: Session) -> None:
+        """Write a new one."""
+        values = _PUT_SESSION.values(
+            namespace=session.namespace,
+            id=session.id,
+            secret=session.secret,
+            person=session.person,
+            issuer=session.issuer,
+            subject=session.subject,
+            authenticated=session.authenticated,
+            acr=session.acr,
+            began=session.began,
+            until=session.until,
+        )
+        self._link.change(_PUT_SESSION.text, values)
+
+    def drop_session(self, namespace: str, session: str) -> None:
+        """Forget the session of this id."""
+        self._link.change(_DROP_SESSION.text, _DROP_SESSION.values(namespace=namespace, id=session))
+
+    def sweep_sign_ins(self, before: Instant, *, limit: int) -> int:
+        """Forget sign-ins that began before this."""
+        return self._link.change(_SWEEP_SIGN_INS, (before, limit))
+
+    def sweep_sessions(self, before: Instant, *, limit: int) -> int:
+        """Forget sessions whose time was over before this."""
+        return self._link.change(_SWEEP_SESSIONS, (before, limit))
+
+
+def _account(namespace: str, issuer: str, subject: str, person: str, linked: int, linked_by: str) -> Account:
+    return Account(
+        namespace=namespace,
+        issuer=issuer,
+        subject=subject,
+        person=person,
+        linked=Instant(linked),
+        by=linked_by,
+    )
+
+
+def _sign_in(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
+    namespace: str,
+    state: str,
+    browser: str,
+    issuer: str,
+    begun: int,
+    address: str,
+    back: str,
+    promised: int,
+    max_age: int,
+    acr: str,
+) -> SignIn:
+    return SignIn(
+        namespace=namespace,
+        state=state,
+        browser=browser,
+        issuer=issuer,
+        begun=Instant(begun),
+        address=address,
+        back=back,
+        promised=bool(promised),
+        max_age=max_age,
+        acr=acr,
+    )
+
+
+def _session(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
+    namespace: str,
+    name: str,
+    secret: str,
+    person: str,
+    issuer: str,
+    subject: str,
+    authenticated: int,
+    acr: str,
+    began: int,
+    until: int,
+) -> Session:
+    return Session(
+        namespace=namespace,
+        id=name,
+        secret=secret,
+        person=person,
+        issuer=issuer,
+        subject=subject,
+        authenticated=Instant(authenticated),
+        acr=acr,
+        began=Instant(began),
+        until=Instant(until),
+    )

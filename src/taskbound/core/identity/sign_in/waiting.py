@@ -1,0 +1,205 @@
+"""A person's sign-in at an issuer, from the browser that began it to the session that it gives.
+
+1. A sign-in waits ten minutes, and is used up by whoever brings its `state`, rightly or not.
+2. It is known by digests alone. The browser that began it holds one secret, and from that and the state come
+   the nonce and the verifier of PKCE (RFC 7636): who reads the rows can finish none of them, and another
+   browser has neither (RFC 9700 §4.7).
+3. What an issuer answers is for the issuer that was asked: at an address of its own, and with `iss` where it
+   promises that (RFC 9207), or where it says it at all.
+4. How fresh the sign-in has to be, and how well done, is asked of the issuer and looked at in what it says:
+   what it does not say is not so.
+5. So many sign-ins wait in all, and so many of one address: of those that one address began, the oldest
+   gives way.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from hmac import compare_digest
+from ipaddress import IPv4Address, ip_address, ip_network
+from typing import TYPE_CHECKING, Final
+
+from taskbound.core.clock import Instant, minutes, seconds
+from taskbound.core.identity.sign_in.errors import (
+    AnotherIssuerError,
+    BadReturnError,
+    ElsewhereError,
+    NotFreshError,
+    NotStrongError,
+    SignInDeniedError,
+    SignInTokenError,
+    UnknownSignInError,
+)
+from taskbound.core.identity.sign_in.secret import secret_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskbound.core.action import JsonValue
+
+__all__ = [
+    "OF_ONE",
+    "TOGETHER",
+    "UNSAID",
+    "WAITS",
+    "Brought",
+    "SaidOfPerson",
+    "SignIn",
+    "parse_demands",
+    "parse_return",
+    "place_of",
+    "require_answer",
+    "require_demands",
+]
+
+WAITS: Final = minutes(10)
+"""How long a sign-in waits for its issuer's answer (rule 1)."""
+TOGETHER: Final = 1_024
+OF_ONE: Final = 32
+"""Sign-ins that wait in a namespace, and of one address (rule 5)."""
+UNSAID: Final = Instant(0)
+"""When somebody proved themselves, where the issuer did not say: longer ago than anybody can want."""
+_SKEW: Final = seconds(30)
+_QUERY: Final = re.compile(r"(?:[A-Za-z0-9._~!$'()*,;:@/?&=+-]|%[0-9A-Fa-f]{2}){0,4096}", re.ASCII)
+_CODE: Final = re.compile(r"[!-~]{1,2048}", re.ASCII)
+_YEAR: Final = 31_536_000
+_ACR: Final = re.compile(r"[!#-\[\]-~]{1,200}", re.ASCII)
+_SHOWN: Final = re.compile(r"[a-z_]{1,40}", re.ASCII)
+_WITH_QUERY: Final = "/oauth/authorize"
+_RETURNS: Final = frozenset({"/sign-in", _WITH_QUERY})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignIn:
+    """One that waits (rules 1 and 2)."""
+
+    namespace: str
+    state: str
+    """SHA-256 of its state."""
+    browser: str
+    """SHA-256 of the secret of the browser that began it."""
+    issuer: str
+    """The short name of whoever was asked."""
+    begun: Instant
+    address: str
+    """Where the browser is; an IPv6 network is one."""
+    back: str
+    """Where the browser goes then: a path of ours."""
+    promised: bool
+    """Whether the issuer promises to say `iss` in its answers (rule 3)."""
+    max_age: int = -1
+    """Seconds that may lie between the proof and the answer; -1 where nobody said (rule 4)."""
+    acr: str = ""
+    """How well it has to be done; empty where nobody said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """What a browser brings back from an issuer."""
+
+    issuer: str
+    """The issuer whose address it came to."""
+    code: str = ""
+    iss: str = ""
+    error: str = ""
+
+    def __repr__(self) -> str:
+        """Without the code."""
+        return f"Brought({self.issuer!r}, error={self.error!r})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaidOfPerson:
+    """What an issuer said of somebody, verified."""
+
+    subject: str
+    nonce: str
+    authenticated: Instant
+    """`auth_time`, or `UNSAID`."""
+    acr: str
+    claims: Mapping[str, JsonValue]
+
+
+def place_of(address: str) -> str:
+    """Where a browser is, as sign-ins are counted (rule 5): an address, or the /64 of one of IPv6."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return ""
+    if isinstance(found, IPv4Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ip_network((int(found) >> 64 << 64, 64)))
+
+
+def parse_return(text: str) -> str:
+    """Where a browser goes after its sign-in: one of few pages of ours.
+
+    Raises:
+        BadReturnError: It is none of them.
+    """
+    path, mark, query = text.partition("?")
+    if path not in _RETURNS or (mark and path != _WITH_QUERY) or _QUERY.fullmatch(query) is None:
+        raise BadReturnError("nobody is sent there after a sign-in", where="return")
+    return text
+
+
+def parse_demands(max_age: int, acr: str) -> None:
+    """Go on only with what can be wanted of a sign-in (rule 4).
+
+    Raises:
+        BadReturnError: It can't.
+    """
+    if not -1 <= max_age <= _YEAR or (acr and _ACR.fullmatch(acr) is None):
+        raise BadReturnError("`max_age` is seconds of at most a year, and `acr` one word", where="max_age")
+
+
+def require_answer(waiting: SignIn, brought: Brought, secret: str, own: str, now: Instant) -> None:
+    """Go on only with an answer to this sign-in (rules 1 to 3).
+
+    Args:
+        waiting: What waited, which is used up by now.
+        brought: What came back.
+        secret: What the browser holds of it; empty for nothing.
+        own: What the issuer that was asked writes as `iss`.
+        now: The present instant.
+
+    Raises:
+        ElsewhereError: It is another browser's.
+        UnknownSignInError: It took too long.
+        AnotherIssuerError: Another issuer answers.
+        SignInDeniedError: The issuer says no.
+    """
+    if not compare_digest(secret_digest(secret), waiting.browser):
+        raise ElsewhereError("the sign-in was begun by another browser, or was begun anew since")  # 2
+    if now - waiting.begun >= WAITS:
+        raise UnknownSignInError("the sign-in took too long")  # 1
+    if brought.issuer != waiting.issuer or (brought.iss or own) != own:
+        raise AnotherIssuerError("the answer is by another issuer than the one that was asked")  # 3
+    if waiting.promised and not brought.iss:
+        raise AnotherIssuerError("the answer does not say whose it is, which its issuer promises")  # 3
+    if brought.error:
+        word = brought.error if _SHOWN.fullmatch(brought.error) else "an error that has no plain name"
+        raise SignInDeniedError(f"the issuer says `{word}`")
+    if _CODE.fullmatch(brought.code) is None:
+        raise SignInDeniedError("the issuer gave no code")
+
+
+def require_demands(waiting: SignIn, said: SaidOfPerson, nonce: str, now: Instant) -> None:
+    """Go on only with what an issuer says for this sign-in, and as was wanted of it (rules 2 and 4).
+
+    Raises:
+        SignInTokenError: It is of another sign-in, or of a time that has not come.
+        NotFreshError: It is not as fresh as was wanted.
+        NotStrongError: It is not as strong.
+    """
+    if not compare_digest(said.nonce.encode(), nonce.encode()):
+        raise SignInTokenError("the ID token is for another sign-in", where="nonce")  # 2
+    if said.authenticated - now > _SKEW:
+        raise SignInTokenError("the ID token is of a time that has not come", where="auth_time")
+    if waiting.max_age >= 0 and now - said.authenticated > seconds(waiting.max_age) + _SKEW:
+        raise NotFreshError("the issuer does not say that this was a sign-in of now", where="auth_time")  # 4
+    if waiting.acr and said.acr != waiting.acr:
+        raise NotStrongError("the issuer does not say that it was done as was wanted", where="acr")  # 4

@@ -1,0 +1,111 @@
+"""`taskbound person account|session`: people's accounts at issuers, and who is signed in with a browser."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from taskbound.surfaces.cli.person_key import people
+from taskbound.surfaces.cli.screen import moment, shown
+from taskbound.surfaces.cli.session import Session, command, group
+from taskbound.wire.account import (
+    AccountRows,
+    EndSession,
+    LinkAccount,
+    ListAccounts,
+    ListSessions,
+    SessionRows,
+    UnlinkAccount,
+)
+from taskbound.wire.connection import Done
+
+__all__ = ["accounts", "end", "link", "list_all", "list_sessions", "people", "sessions", "unlink"]
+
+accounts = group("account", "People's accounts at issuers, with which they sign in.")
+sessions = group("session", "Who is signed in with a browser.")
+people.add_typer(accounts)
+people.add_typer(sessions)
+
+PersonArgument = Annotated[str, typer.Argument(metavar="PERSON", help="Whose it is.", show_default=False)]
+IssuerOption = Annotated[
+    str, typer.Option("--issuer", help="The issuer's short name (`taskbound agent issuer list`).")
+]
+SubjectOption = Annotated[
+    str, typer.Option("--subject", help="The `sub` that the issuer gives, to the letter.")
+]
+OfOption = Annotated[str, typer.Argument(metavar="[PERSON]", help="Theirs alone.", show_default=False)]
+
+
+@command(
+    accounts,
+    "link",
+    examples="taskbound person account link alice --issuer corp --subject 248289761001",
+)
+def link(session: Session, person: PersonArgument, issuer: IssuerOption, subject: SubjectOption) -> None:
+    """Say that an account is a person's: the data directory's owner's act.
+
+    Whoever has the account is that person from then on.
+    """
+    session.ask(LinkAccount(person=person, issuer=issuer, subject=subject), Done)
+    session.done(Done(), f"{shown(subject)} of {shown(issuer)} is {shown(person)}")
+
+
+@command(accounts, "list", examples="taskbound person account list alice")
+def list_all(session: Session, person: OfOption = "") -> None:
+    """List which accounts are whose."""
+    found = session.ask(ListAccounts(person=person), AccountRows)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    session.screen.table(
+        ("PERSON", "ISSUER", "SUBJECT", "LINKED", "BY"),
+        [(one.person, one.issuer, one.subject, moment(one.linked), one.by) for one in found.rows],
+        "no accounts; link one with `taskbound person account link`",
+    )
+
+
+@command(
+    accounts,
+    "unlink",
+    asks=True,
+    examples="taskbound person account unlink alice --issuer corp --subject 248289761001 --yes",
+)
+def unlink(session: Session, person: PersonArgument, issuer: IssuerOption, subject: SubjectOption) -> None:
+    """Say that it is theirs no more: their act, or the data directory's owner's. Its sessions end."""
+    session.confirm(f"Unlink {shown(subject)} of {shown(issuer)}? Whoever is signed in with it is no more.")
+    session.ask(UnlinkAccount(person=person, issuer=issuer, subject=subject), Done)
+    session.done(Done(), f"{shown(subject)} of {shown(issuer)} is {shown(person)} no more")
+
+
+@command(sessions, "list", examples="taskbound person session list alice")
+def list_sessions(session: Session, person: OfOption = "") -> None:
+    """List who is signed in with a browser."""
+    found = session.ask(ListSessions(person=person), SessionRows)
+    if session.screen.json:
+        session.screen.document(found)
+        return
+    session.screen.table(
+        ("SESSION", "PERSON", "ISSUER", "SUBJECT", "SINCE", "UNTIL"),
+        [
+            (one.session, one.person, one.issuer, one.subject, moment(one.began), moment(one.until))
+            for one in found.rows
+        ],
+        "nobody is signed in with a browser",
+    )
+
+
+@command(
+    sessions,
+    "end",
+    asks=True,
+    examples="taskbound person session end ses_2i7z5yqqe3l4mfq2n6bkq2y7d5xw4t3uha --yes",
+)
+def end(
+    session: Session,
+    name: Annotated[str, typer.Argument(metavar="SESSION", help="As `list` shows it.", show_default=False)],
+) -> None:
+    """End a browser's session: its person's act, or the data directory's owner's."""
+    session.confirm(f"End {shown(name)}? Whoever uses that browser has to sign in again.")
+    session.ask(EndSession(session=name), Done)
+    session.done(Done(), f"{shown(name)} has ended")
