@@ -155,6 +155,8 @@ class StatusReport(Message, frozen=True, tag="status", tag_field="is"):
     """Whether the namespace is for trying out."""
     agent_uids: tuple[int, ...] = ()
     """Accounts under which gateways run, or may."""
+    fronts: tuple[str, ...] = ()
+    """How each gateway over HTTP that runs is known outside."""
 
 
 class TaskPush(Message, frozen=True, tag="task-changed", tag_field="push"):

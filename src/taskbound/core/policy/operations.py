@@ -2,7 +2,7 @@
 
 1. It names every operation of the daemon's own table (`surfaces.api.operations`) and no other; a test holds
    both to each other, and what a row says of a message to that message.
-2. What is secret in a message (a token, a signature, a bearer, a sealed value) is told to no policy.
+2. What is secret in a message (a token, a signature, a sealed value) is told to no policy.
 3. What a gateway, an egress or anybody asks each second is about the namespace and tells nothing, so that its
    answer depends on who asks and on what is in force alone (`Operation.is_standing`).
 4. Whoever brings an answer need not be who gives it: policies are told who signed, and what they said.

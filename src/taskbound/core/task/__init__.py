@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from taskbound.core.task.bearer import (
-    bearer_digest,
-    bearer_of,
-    require_same_bearer,
-    task_of_bearer,
-)
 from taskbound.core.task.child import (
     Refunds,
     deadline_of,
@@ -20,7 +14,6 @@ from taskbound.core.task.errors import (
     AmbiguousTaskError,
     AmendmentDeniedError,
     AmendmentOpenError,
-    BadBearerError,
     LongerThanParentError,
     NoStepError,
     NoTaskError,
@@ -75,7 +68,6 @@ __all__ = [
     "AmbiguousTaskError",
     "AmendmentDeniedError",
     "AmendmentOpenError",
-    "BadBearerError",
     "BadEvidenceError",
     "Disowned",
     "Evidence",
@@ -109,8 +101,6 @@ __all__ = [
     "Verdict",
     "WideningError",
     "Words",
-    "bearer_digest",
-    "bearer_of",
     "deadline_of",
     "ending",
     "enter_step",
@@ -130,7 +120,5 @@ __all__ = [
     "require_learning_lifetime",
     "require_live",
     "require_room",
-    "require_same_bearer",
     "step_name",
-    "task_of_bearer",
 ]

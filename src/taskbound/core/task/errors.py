@@ -8,7 +8,6 @@ __all__ = [
     "AmbiguousTaskError",
     "AmendmentDeniedError",
     "AmendmentOpenError",
-    "BadBearerError",
     "LongerThanParentError",
     "NoStepError",
     "NoTaskError",
@@ -79,13 +78,6 @@ class NotInChargeError(DeniedError):
 
     code = "not-in-charge"
     remedy = "ask one of the two"
-
-
-class BadBearerError(DeniedError):
-    """The bearer opens no task here: it was never given out, or another one has taken its place."""
-
-    code = "bad-bearer"
-    remedy = "ask the person for a new one: `taskbound task bearer TASK`"
 
 
 class OutsideParentError(DeniedError):

@@ -1,8 +1,7 @@
-"""Declaring, handing on, pausing, resuming and ending tasks; finding the task of a connection or a bearer."""
+"""Declaring, handing on, pausing, resuming and ending tasks; finding the task of a connection."""
 
 from __future__ import annotations
 
-from taskbound.flows.task.bearer import hold_bearer, make_bearer, open_bearer
 from taskbound.flows.task.binding import bind, keep_account, orphaned_runs, register_run
 from taskbound.flows.task.change import Changes
 from taskbound.flows.task.delegate import ChildOrder, Delegations
@@ -27,11 +26,8 @@ __all__ = [
     "bind",
     "drop_issuer",
     "drop_template",
-    "hold_bearer",
     "keep_account",
     "look_again",
-    "make_bearer",
-    "open_bearer",
     "orphaned_runs",
     "register_run",
     "save_template",

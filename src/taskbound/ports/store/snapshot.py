@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from taskbound.ports.identity import AccountReads, IdentityReads, TrustReads, WorkloadReads
     from taskbound.ports.policy import PolicyReader
     from taskbound.ports.revocation import RevocationReads
-    from taskbound.ports.task import AmendmentReads, BearerReads, TaskReads
+    from taskbound.ports.task import AmendmentReads, TaskReads
     from taskbound.ports.token import AuthorizationReads, TokenReads
     from taskbound.ports.tool import ToolReads
 
@@ -56,10 +56,6 @@ class Snapshot(Protocol):
     @property
     def amendments(self) -> AmendmentReads:
         """Amendments that people are asked about, and their answers."""
-
-    @property
-    def bearers(self) -> BearerReads:
-        """Bearers of tasks."""
 
     @property
     def tokens(self) -> TokenReads:

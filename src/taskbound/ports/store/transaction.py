@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from taskbound.ports.identity.answered import AnsweredWrites
     from taskbound.ports.policy import PolicyWriter
     from taskbound.ports.revocation import RevocationWrites
-    from taskbound.ports.task import AmendmentWrites, BearerWrites, TaskWrites
+    from taskbound.ports.task import AmendmentWrites, TaskWrites
     from taskbound.ports.token import (
         AuthorizationWrites,
         ClaimWrites,
@@ -66,10 +66,6 @@ class Transaction(Protocol):
     @property
     def amendments(self) -> AmendmentWrites:
         """Amendments that people are asked about, and their answers."""
-
-    @property
-    def bearers(self) -> BearerWrites:
-        """Bearers of tasks."""
 
     @property
     def answered(self) -> AnsweredWrites:

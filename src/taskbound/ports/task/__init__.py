@@ -1,4 +1,4 @@
-"""Tasks in the store, their bearers, and the amendments that people are asked about."""
+"""Tasks in the store, and the amendments that people are asked about."""
 
 from __future__ import annotations
 
@@ -8,18 +8,14 @@ from taskbound.ports.task.amendment import (
     AmendmentWrites,
     StoredAmendment,
 )
-from taskbound.ports.task.bearer import BearerReads, BearerWrites, StoredBearer
 from taskbound.ports.task.tasks import Run, TaskReads, TaskWrites
 
 __all__ = [
     "AmendmentChange",
     "AmendmentReads",
     "AmendmentWrites",
-    "BearerReads",
-    "BearerWrites",
     "Run",
     "StoredAmendment",
-    "StoredBearer",
     "TaskReads",
     "TaskWrites",
 ]

@@ -44,6 +44,7 @@ async def ping(_daemon: Daemon, _connection: Connection, _ask: Ping) -> Answer:
 async def status(daemon: Daemon, connection: Connection, _ask: Status) -> Answer:
     """How the daemon is."""
     agent_uids = tuple(sorted(daemon.gateway_accounts))
+    fronts = (daemon.network.gateway_origin,) * len(daemon.connections.fronts())
 
     def read() -> Answer:
         means = daemon.means
@@ -67,6 +68,7 @@ async def status(daemon: Daemon, connection: Connection, _ask: Status) -> Answer
                 signer=daemon.signer_state,
                 signer_uid=daemon.signer_uid,
                 agent_uids=agent_uids,
+                fronts=fronts,
                 demo=snapshot.identities.namespace(connection.namespace).demo,
                 reserve=means.store.reserve_state(),
             )

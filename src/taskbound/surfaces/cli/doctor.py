@@ -26,7 +26,7 @@ from taskbound.surfaces.cli.doctor_clients import look_at_clients
 from taskbound.surfaces.cli.doctor_egress import look_at_egress
 from taskbound.surfaces.cli.doctor_people import look_at_people
 from taskbound.surfaces.cli.doctor_processes import look_at_processes
-from taskbound.surfaces.cli.doctor_tokens import look_at_token_keys
+from taskbound.surfaces.cli.doctor_tokens import look_at_stolen, look_at_token_keys
 from taskbound.surfaces.cli.doctor_trust import look_at_trusts
 from taskbound.surfaces.cli.errors import fault_of
 from taskbound.surfaces.cli.finding import Finding
@@ -142,6 +142,8 @@ def _look(session: Session) -> tuple[StatusReport | None, list[Finding]]:
                 found.append(Finding(about="trust", level=level, name=name, text=text, advice=advice))
             for level, name, text, advice in look_at_token_keys(client, time.time_ns() // 1000):
                 found.append(Finding(about="daemon", level=level, name=name, text=text, advice=advice))
+            for level, name, text, advice in look_at_stolen(client, status.fronts):
+                found.append(Finding(about="boundary", level=level, name=name, text=text, advice=advice))
             for level, name, text, advice in look_at_egress(rows, session.place.egress):
                 found.append(Finding(about="boundary", level=level, name=name, text=text, advice=advice))
     found += [

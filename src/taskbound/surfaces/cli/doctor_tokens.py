@@ -1,10 +1,13 @@
-"""What `taskbound doctor` says of the keys that sign tokens: how old they are, and whether one follows."""
+"""What `taskbound doctor` says of tokens: how old their keys are, and what a stolen one could do."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import days, hours
+from taskbound.core.token.issuing import LONGEST
+from taskbound.surfaces.cli.screen import moment, shown
+from taskbound.wire.authorization import AdmissionRow, AdmissionRows, ListAdmissions
 from taskbound.wire.token import ListTokenKeys, TokenKeyRow, TokenKeyRows
 
 if TYPE_CHECKING:
@@ -12,8 +15,9 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.client import Client
 
-__all__ = ["look_at_token_keys", "tell_token_keys"]
+__all__ = ["look_at_stolen", "look_at_token_keys", "tell_stolen", "tell_token_keys"]
 
+_PAGE: Final = 200
 _OLD: Final = days(2)
 """A key signs for a day; one that is twice as old was not rotated when it should have been."""
 
@@ -45,3 +49,40 @@ def tell_token_keys(rows: Sequence[TokenKeyRow], now: int) -> Iterator[tuple[str
         yield "warn", "token-key", f"{text}, and none is ready to follow it", "see the signer's log"
     else:
         yield "ok", "token-key", f"{text}; the next one is ready", ""
+
+
+def look_at_stolen(client: Client, fronts: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
+    """What a stolen token could do: at each front that runs, and of each client that has no key.
+
+    Args:
+        client: The daemon.
+        fronts: How each gateway over HTTP is known outside.
+    """
+    admissions: list[AdmissionRow] = []
+    page = client.ask(ListAdmissions(limit=_PAGE), AdmissionRows)
+    admissions += page.rows
+    while page.more and page.rows:
+        page = client.ask(ListAdmissions(limit=_PAGE, before=page.rows[-1].admission), AdmissionRows)
+        admissions += page.rows
+    return tell_stolen(fronts, admissions)
+
+
+def tell_stolen(
+    fronts: Sequence[str], admissions: Sequence[AdmissionRow]
+) -> Iterator[tuple[str, str, str, str]]:
+    """The same of these."""
+    loose = [one for one in admissions if one.state == "stands" and not one.bound]
+    for origin in fronts:
+        clients = f"{len(loose)} of its clients have none" if loose else "none of its clients has none"
+        text = f"`{shown(origin)}` takes tokens of tasks; one without its key is worth nothing, and {clients}"
+        yield "ok", "front", text, ""
+    for one in loose:
+        text = (
+            f"client `{shown(one.client)}` proved no key: whoever steals a token of it can use"
+            f" `{shown(one.resource)}` alone, within task `{shown(one.task)}` and its grants, for"
+            f" {LONGEST // 60} minutes at most; with its refresh token until {moment(one.until)}, or until"
+            " both have used it"
+        )
+        name = shown(one.admission)
+        advice = f"end it with `taskbound token admission end {name}`, or use a client that has a DPoP key"
+        yield "warn", "bearer-tokens", text, advice

@@ -82,7 +82,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         already-answered ambiguous-question mcp-task-uncovered other-task
         ambiguous-task amendment-denied amendment-narrows amendment-open
         amendment-widens approval-denied approval-narrowed approval-over
-        author-activates bad-bearer bad-signature checkpoint-older client-config-changed comment-would-be-lost
+        author-activates bad-signature checkpoint-older client-config-changed comment-would-be-lost
         counts-back declined denied era-changed foreign-data-directory foreign-host foreign-origin hold-over
         identity-exists
         inactive-agent issuer-exists key-not-standing log-behind longer-than-parent monitor-overdue

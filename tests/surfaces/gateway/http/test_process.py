@@ -12,6 +12,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import TextContent
 
+from taskbound.surfaces.api.place import DEFAULT_GATEWAY
 from taskbound.wire.connection import Done
 from taskbound.wire.task import EndTask
 from tests.peers.commands import echo
@@ -56,6 +57,7 @@ def test_two_tasks_in_both_eras_by_the_official_client_until_one_of_them_ends(tm
         async with real(tmp_path, echo()) as place, front(place) as there:
             first = place.task
             second = place.start_task()
+            assert place.status().fronts == (DEFAULT_GATEWAY,)
             tokens = [there.token(first), there.token(second)]
             for mode in ("auto", "legacy"):
                 said = await asyncio.gather(

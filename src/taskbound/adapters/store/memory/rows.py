@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from taskbound.ports.approval import StoredApproval, StoredPlan
     from taskbound.ports.audit import PendingRecord, StoredCheckpoint
     from taskbound.ports.policy import BundleActivation, StoredBundle
-    from taskbound.ports.task import Run, StoredAmendment, StoredBearer
+    from taskbound.ports.task import Run, StoredAmendment
     from taskbound.ports.token import RegisteredClient
     from taskbound.ports.tool import PinnedServer, PinnedTool, StoredSecret
 
@@ -142,7 +142,6 @@ class Tables:
     heartbeats: Rows[tuple[str, str], Heartbeat] = field(default_factory=Rows)
     runs: Rows[tuple[str, str, int, int], Run] = field(default_factory=Rows)
     task_accounts: Rows[tuple[str, str, int], tuple[str, str, int]] = field(default_factory=Rows)
-    bearers: Rows[tuple[str, str], StoredBearer] = field(default_factory=Rows)
     asked: Rows[tuple[str, str], Asked] = field(default_factory=Rows)
     admissions: Rows[tuple[str, str], Admission] = field(default_factory=Rows)
     refreshes: Rows[tuple[str, str], Refresh] = field(default_factory=Rows)

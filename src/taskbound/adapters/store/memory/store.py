@@ -19,7 +19,7 @@ from taskbound.adapters.store.memory.identity import (
 from taskbound.adapters.store.memory.policy import MemoryPolicy
 from taskbound.adapters.store.memory.revocation import MemoryRevocation
 from taskbound.adapters.store.memory.rows import Tables
-from taskbound.adapters.store.memory.task import MemoryAmendments, MemoryBearers, MemoryTasks
+from taskbound.adapters.store.memory.task import MemoryAmendments, MemoryTasks
 from taskbound.adapters.store.memory.token import MemoryAuthorizations, MemoryClaims, MemoryTokens
 from taskbound.adapters.store.memory.tool import MemoryTools
 from taskbound.core.clock import Instant
@@ -88,11 +88,6 @@ class MemoryTransaction:
     def amendments(self) -> MemoryAmendments:
         """Amendments that people are asked about, and their answers."""
         return MemoryAmendments(self._tables)
-
-    @property
-    def bearers(self) -> MemoryBearers:
-        """Bearers of tasks."""
-        return MemoryBearers(self._tables)
 
     @property
     def answered(self) -> MemoryAnswered:

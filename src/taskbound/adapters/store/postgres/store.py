@@ -46,7 +46,6 @@ from taskbound.adapters.store.postgres.token import PostgresClaims, PostgresToke
 from taskbound.adapters.store.postgres.tool import PostgresTools
 from taskbound.adapters.store.sql.audit import last_instant
 from taskbound.adapters.store.sql.identity import SqlAccounts, SqlAnswered, SqlTrusts, SqlWorkloads
-from taskbound.adapters.store.sql.task import SqlBearers
 from taskbound.adapters.store.sql.token import SqlAuthorizations
 from taskbound.core.errors import TaskboundError
 from taskbound.ports.store import AmbiguousCommitError, ConflictError, StoreUnavailableError
@@ -134,11 +133,6 @@ class PostgresTransaction:
     def amendments(self) -> PostgresAmendments:
         """Amendments that people are asked about, and their answers."""
         return PostgresAmendments(self._link)
-
-    @property
-    def bearers(self) -> SqlBearers:
-        """Bearers of tasks."""
-        return SqlBearers(self._link)
 
     @property
     def answered(self) -> SqlAnswered:

@@ -66,7 +66,6 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "tasks": _KEPT,
         "task_evidence": _APPENDED,
         "task_accounts": _APPENDED,
-        "task_bearers": _KEPT,
         "token_requests": _REMOVABLE,
         "token_admissions": _KEPT,
         "token_refreshes": ("SELECT", "INSERT", "DELETE"),

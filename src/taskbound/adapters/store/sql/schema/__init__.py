@@ -81,7 +81,6 @@ __all__ = [
     "selectors",
     "servers",
     "task_accounts",
-    "task_bearers",
     "task_evidence",
     "tasks",
     "templates",
@@ -304,18 +303,6 @@ task_accounts: Final = Table(
     text_column("task"),
     whole_column("uid"),
     PrimaryKeyConstraint("namespace", "task", "uid"),
-    sqlite_strict=True,
-    sqlite_with_rowid=False,
-)
-
-task_bearers: Final = Table(
-    "task_bearers",
-    METADATA,
-    text_column("namespace"),
-    text_column("task"),
-    text_column("digest"),
-    whole_column("made"),
-    PrimaryKeyConstraint("namespace", "task"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )

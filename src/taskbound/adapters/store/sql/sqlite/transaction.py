@@ -16,7 +16,7 @@ from taskbound.adapters.store.sql.identity import (
 )
 from taskbound.adapters.store.sql.policy import SqlPolicy
 from taskbound.adapters.store.sql.revocation import SqlRevocation
-from taskbound.adapters.store.sql.task import SqlAmendments, SqlBearers, SqlTasks
+from taskbound.adapters.store.sql.task import SqlAmendments, SqlTasks
 from taskbound.adapters.store.sql.token import SqlAuthorizations, SqlClaims, SqlTokens
 from taskbound.adapters.store.sql.tool import SqlTools
 
@@ -75,11 +75,6 @@ class SqlTransaction:
     def amendments(self) -> SqlAmendments:
         """Amendments that people are asked about, and their answers."""
         return SqlAmendments(self._link)
-
-    @property
-    def bearers(self) -> SqlBearers:
-        """Bearers of tasks."""
-        return SqlBearers(self._link)
 
     @property
     def answered(self) -> SqlAnswered:
