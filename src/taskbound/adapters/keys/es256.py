@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Es256Key", "public_text", "raw_signature", "require_signed"]
 
+_ECDSA: Final = ECDSA(SHA256())
 _HALF: Final = 32
 
 
@@ -53,7 +54,7 @@ class Es256Key:
 
     def sign(self, message: bytes) -> bytes:
         """The signature, 64 bytes (rule 1)."""
-        return raw_signature(*decode_dss_signature(self.private.sign(message, ECDSA(SHA256()))))
+        return raw_signature(*decode_dss_signature(self.private.sign(message, _ECDSA)))
 
 
 def public_text(key: Jwk) -> bytes:
@@ -76,7 +77,7 @@ def require_signed(key: Jwk, message: bytes, r: int, s: int) -> bytes:
         int.from_bytes(key.x), int.from_bytes(key.y), SECP256R1()
     ).public_key()
     try:
-        public.verify(encode_dss_signature(r, s), message, ECDSA(SHA256()))
+        public.verify(encode_dss_signature(r, s), message, _ECDSA)
     except (InvalidSignature, ValueError) as error:
         raise SignerUnavailableError(
             f"the store of keys gave a signature that is not the key's `{key.kid}`",

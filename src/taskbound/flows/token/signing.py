@@ -19,7 +19,6 @@ import json
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.action import canonical
 from taskbound.core.audit import TamperedError, parse_record
 from taskbound.core.audit.events import TokenIssued
 from taskbound.core.clock import Instant, seconds
@@ -116,7 +115,7 @@ class RowSigner:
             self._require_issued(snapshot, row, claims_digest(claims))  # 2
             kept = snapshot.tokens.key(row.key)
         key = self._key(kept)
-        text = write_jws(canonical(claims), kind=KINDS_OF_FORM[row.form], key=_public(key), sign=key.sign)
+        text = write_jws(claims, kind=KINDS_OF_FORM[row.form], key=_public(key), sign=key.sign)
         with self._store.read() as snapshot:  # what ended while a slow key signed leaves no token
             again = snapshot.tokens.token(namespace, token)
             require_token_stands(snapshot, again or row, self._clock.now())
@@ -147,7 +146,7 @@ class RowSigner:
             "ttl": TTL,
             "status_list": {"bits": BITS, "lst": pack_statuses(statuses)},
         }
-        text = write_jws(canonical(claims), kind=STATUS_LIST, key=_public(key), sign=key.sign)
+        text = write_jws(claims, kind=STATUS_LIST, key=_public(key), sign=key.sign)
         return SignedList(text=text, until=Instant(seconds(issued + TTL)))
 
     def make_key(self) -> MadeKey:

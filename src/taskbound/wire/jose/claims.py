@@ -9,6 +9,8 @@
    doesn't say when it was issued was issued as long before `exp` as its kind may live: so none is good from
    farther off than that.
 5. `iss` and `sub` are one, or two, as the kind says.
+6. What we write is compared as values: of canonical bytes the strict reader can only refuse their size, and
+   how many and how deep arrays and objects are, and that is looked at.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import escape_text, parse_object
+from taskbound.core.action.parse import require_shape, require_size
 from taskbound.core.clock import Instant, seconds
+from taskbound.core.quick import quick
 from taskbound.wire.jose.errors import TokenClaimsError, TokenKindError, TokenLifetimeError
 from taskbound.wire.jose.kind import ClaimForm, Issuing
 
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
     from taskbound.core.action import JsonValue, Limits
     from taskbound.wire.jose.kind import TokenKind
 
-__all__ = ["Claims", "parse_claims", "parse_forms"]
+__all__ = ["Claims", "parse_claims", "parse_forms", "require_claims"]
 
 _TYPED: Final = frozenset({"iss", "sub", "aud", "iat", "exp", "jti", "nbf"})
 _LONGEST: Final = 512
@@ -46,6 +50,7 @@ _SPELLED: Final = re.compile(rb"[:,\[][ \t\r\n]*-?[0-9]+[.eE]")
 """What every number with a point or an exponent looks like; a text may too."""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
     """What a token says, typed; whether it is so is another matter."""
@@ -87,22 +92,48 @@ def parse_claims(raw: bytes, *, kind: TokenKind) -> Claims:
         limits=kind.limits,
         closed=not kind.open,
     )
-    expires = _instant(found["exp"])
-    issued = _instant(found["iat"]) if "iat" in found else Instant(expires - kind.lifetime)  # 4
-    claims = Claims(
+    return _typed(found, kind)
+
+
+def require_claims(claims: Mapping[str, JsonValue], raw: bytes, *, kind: TokenKind) -> None:
+    """Go on only with claims whose canonical bytes `parse_claims` takes; they are not read for that (rule 6).
+
+    Args:
+        claims: As they are to be said.
+        raw: Their canonical bytes (`core.action.canonical`).
+        kind: The kind of the token.
+
+    Raises:
+        MalformedError: As `parse_claims`.
+    """
+    require_size(raw, limits=kind.limits)
+    require_shape(raw, limits=kind.limits)
+    _require_forms(
+        claims,
+        claims,
+        required=kind.needed,
+        optional=kind.allowed,
+        never=kind.never,
+        closed=not kind.open,
+    )
+    _require_issuing(claims, kind)
+    _require_life(claims, kind)
+
+
+def _typed(found: Mapping[str, JsonValue], kind: TokenKind) -> Claims:
+    """The claims, of which each has its form (rules 4 and 5)."""
+    _require_issuing(found, kind)
+    issued, not_before, expires = _require_life(found, kind)
+    return Claims(
         issuer=_text(found.get("iss")),
         subject=_text(found["sub"]),
         audience=_text(found.get("aud")),
         id=_text(found.get("jti")),
         issued=issued,
         expires=expires,
-        not_before=_instant(found["nbf"]) if "nbf" in found else issued,
+        not_before=not_before,
         rest={name: value for name, value in found.items() if name not in _TYPED},
     )
-    alone = claims.issuer == claims.subject
-    if (kind.issuing is Issuing.ITSELF and not alone) or (kind.issuing is Issuing.ANOTHER and alone):
-        raise TokenKindError(f"a token of this kind is issued by {kind.issuing.value}", where="iss")  # 5
-    return _lived(claims, kind)
 
 
 def parse_forms(
@@ -124,11 +155,24 @@ def parse_forms(
     found = parse_object(raw, limits=limits)
     # The strict reader was content; this one keeps spellings, and is asked where there may be one.
     spelled = json.loads(raw, parse_float=_Fraction) if _SPELLED.search(raw) else found
+    _require_forms(found, spelled, required=required, optional=optional, never=never, closed=closed)
+    return found
+
+
+def _require_forms(
+    found: Mapping[str, JsonValue],
+    spelled: Mapping[str, JsonValue],
+    *,
+    required: Mapping[str, ClaimForm],
+    optional: Mapping[str, ClaimForm],
+    never: frozenset[str],
+    closed: bool,
+) -> None:
     for name in required:
         if name not in found:
             raise TokenClaimsError(f"the claim `{name}` is missing", where=name)  # 1, 2
     for name, value in found.items():
-        form = required[name] if name in required else optional.get(name)
+        form = required.get(name) or optional.get(name)
         if name in never:
             raise TokenKindError(f"the token has `{name}`, which only another kind has", where=name)  # 2
         if form is None and closed:
@@ -136,16 +180,25 @@ def parse_forms(
             raise TokenClaimsError(f"a token of this kind has no claim `{shown}`", where=shown)  # 2
         if form is not None and (not _FITS[form](value) or isinstance(spelled[name], _Fraction)):
             raise TokenClaimsError(f"the claim `{name}` is not {form.value}", where=name)  # 3
-    return found
 
 
-def _lived(claims: Claims, kind: TokenKind) -> Claims:
-    if not claims.issued < claims.expires or not claims.not_before < claims.expires:
+def _require_issuing(found: Mapping[str, JsonValue], kind: TokenKind) -> None:
+    alone = _text(found.get("iss")) == _text(found["sub"])
+    if (kind.issuing is Issuing.ITSELF and not alone) or (kind.issuing is Issuing.ANOTHER and alone):
+        raise TokenKindError(f"a token of this kind is issued by {kind.issuing.value}", where="iss")  # 5
+
+
+def _require_life(found: Mapping[str, JsonValue], kind: TokenKind) -> tuple[Instant, Instant, Instant]:
+    """When the token was issued, from when on it is good, and when it ends."""
+    expires = _instant(found["exp"])
+    issued = _instant(found["iat"]) if "iat" in found else Instant(expires - kind.lifetime)
+    not_before = _instant(found["nbf"]) if "nbf" in found else issued
+    if not issued < expires or not not_before < expires:
         raise TokenLifetimeError("the token ends before it begins", where="exp")  # 4
-    if claims.expires - claims.issued > kind.lifetime:
+    if expires - issued > kind.lifetime:
         most = kind.lifetime // seconds(1)
         raise TokenLifetimeError(f"a token of this kind lives at most {most} seconds", where="exp")  # 4
-    return claims
+    return issued, not_before, expires
 
 
 def _is_text(value: JsonValue) -> bool:

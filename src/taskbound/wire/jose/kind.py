@@ -41,6 +41,8 @@ class ClaimForm(Enum):
     OBJECT = "an object"
     OBJECTS = "a list of 1 to 16 objects"
 
+    __hash__ = object.__hash__  # each is itself alone, and `Enum` would ask for its name
+
 
 EVERY: Final[Mapping[str, ClaimForm]] = {
     "iss": ClaimForm.TEXT,

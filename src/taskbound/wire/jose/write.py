@@ -1,8 +1,7 @@
 """Writing a token of ours: from claims to the one text that the gate takes.
 
-1. The header is canonical JSON (RFC 8785), and the claims are the caller's bytes, unchanged: their digest is
-   known.
-2. What is to be signed is read first, as the gate will read it: nothing is signed that our own gate refuses.
+1. Header and claims are canonical JSON (RFC 8785): the digest of the claims is known before they are written.
+2. What is to be signed is looked at first, as the gate will: nothing is signed that our own gate refuses.
 3. The signature has the form that the kind asks for; who signs says which key it is.
 """
 
@@ -12,21 +11,24 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from taskbound.core.action import canonical
-from taskbound.wire.jose.claims import parse_claims
+from taskbound.wire.jose.claims import require_claims
 from taskbound.wire.jose.compact import encode_base64url
 from taskbound.wire.jose.errors import TokenAlgorithmError, TokenSizeError
 from taskbound.wire.jose.signature import require_form
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from taskbound.core.action import JsonValue
     from taskbound.wire.jose.key import Jwk
     from taskbound.wire.jose.kind import TokenKind
 
 __all__ = ["write_jws"]
 
 
-def write_jws(payload: bytes, *, kind: TokenKind, key: Jwk, sign: Callable[[bytes], bytes]) -> str:
+def write_jws(
+    claims: Mapping[str, JsonValue], *, kind: TokenKind, key: Jwk, sign: Callable[[bytes], bytes]
+) -> str:
     """The token of this kind that says this.
 
     Args: claims: What it says. kind: Its kind. key: The public key that it will be verified with; its `kid`
@@ -42,7 +44,8 @@ def write_jws(payload: bytes, *, kind: TokenKind, key: Jwk, sign: Callable[[byte
     """
     if key.algorithm not in kind.header.algorithms:
         raise TokenAlgorithmError(f"the key `{key.kid}` is for {key.algorithm.value}", where="alg")
-    parse_claims(payload, kind=kind)  # 2
+    payload = canonical({**claims})  # 1
+    require_claims(claims, payload, kind=kind)  # 2
     signed = f"{_header(key.algorithm.value, key.kid, kind.typ)}.{encode_base64url(payload)}"
     signature = sign(signed.encode("ascii"))
     require_form(signature, key, lower_s=True)  # 3

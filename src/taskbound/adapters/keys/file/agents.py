@@ -115,9 +115,7 @@ class AgentKeyFiles:
             "jti": secrets.token_urlsafe(24),
             "sub": client,
         }
-        return write_jws(
-            canonical(said), kind=CLIENT_ASSERTION, key=_public(key), sign=lambda raw: _sign(key, raw)
-        )
+        return write_jws(said, kind=CLIENT_ASSERTION, key=_public(key), sign=lambda raw: _sign(key, raw))
 
     def forget_key(self, kid: str) -> None:
         """Destroy the key; nothing happens when there is none.
