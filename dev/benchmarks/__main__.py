@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dev.benchmarks.actions import measure_actions
 from dev.benchmarks.canonical import measure_canonical
 from dev.benchmarks.decision import measure_decision
 from dev.benchmarks.durable import measure_durable, measure_large
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from dev.benchmarks.page import Section
 
 SECTIONS: dict[str, Callable[..., Section]] = {
+    "actions": measure_actions,
     "canonical": measure_canonical,
     "decision": measure_decision,
     "policy": measure_policy,

@@ -4,12 +4,17 @@
 *Ours* mints a task token from its claims (canonical JSON, read as the gate will read it, `r` and `s` with the
 lower `s`), and verifies the text that came: splitting, strict JSON, header, claims, key, form of the
 signature, the signature, issuer, audience and times. *A proof* is the same with DPoP: its twelve checks, and
-a key that was never seen before.
+a key that was never seen before. *With its row* is what a daemon does with a token that it has verified
+before: the signature is remembered, and that the token, its key, its task, its agent and the switch stand is
+read from SQLite each time.
 """
 
 from __future__ import annotations
 
+from contextlib import closing
 from itertools import cycle
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
@@ -19,6 +24,7 @@ from dev.benchmarks.page import Aim, Section, Table
 from dev.benchmarks.sampling import by_turns, micro
 from taskbound.adapters.jose import JoserfcCheck
 from taskbound.adapters.keys.es256 import Es256Key
+from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.action import canonical
 from taskbound.core.clock import Instant, seconds
 from taskbound.wire.jose import (
@@ -31,9 +37,10 @@ from taskbound.wire.jose import (
     read_jws,
     write_jws,
 )
+from tests.token_world import TokenWorld
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from dev.benchmarks.sampling import Timed
     from taskbound.core.action import JsonValue
@@ -90,7 +97,7 @@ def measure_token(*, quick: bool) -> Section:
     message, der = signed.encode(), key.private.sign(signed.encode(), ECDSA(SHA256()))
     public, clients = key.private.public_key(), cycle([_proof() for _ in range(_CLIENTS)])
     request = DpopRequest(method="POST", uri=_ADDRESS)
-    works = {
+    works: dict[str, Callable[[], object]] = {
         "sign, bare": lambda: key.private.sign(message, ECDSA(SHA256())),
         "sign, ours": mint,
         "verify, bare": lambda: public.verify(der, message, ECDSA(SHA256())),
@@ -98,7 +105,10 @@ def measure_token(*, quick: bool) -> Section:
         "verify, a proof": lambda: read_dpop([next(clients)], request=request, check=check, now=now),
     }
     turns, pieces = (3, 100) if quick else (11, 1_000)
-    timed = by_turns(works, turns=turns, pieces=pieces)
+    with TemporaryDirectory(prefix="taskbound-token-") as folder, closing(_world(Path(folder))) as world:
+        kept = world.issue(world.settle_in()).text
+        works["verify, with its row"] = lambda: world.verify(kept)
+        timed = by_turns(works, turns=turns, pieces=pieces)
     rows, ratios = [], {}
     for name, one in timed.items():
         bare = timed[f"{name.partition(',')[0]}, bare"]
@@ -120,6 +130,10 @@ def measure_token(*, quick: bool) -> Section:
         ),
         numbers={name: one.median for name, one in timed.items()},
     )
+
+
+def _world(folder: Path) -> TokenWorld:
+    return TokenWorld(SqlStore(folder / "t.db"), folder)
 
 
 def _reason(name: str, timed: Mapping[str, Timed]) -> str:

@@ -8,13 +8,20 @@ import pytest
 
 from taskbound import __version__
 from taskbound.sdk.client import AsyncClient, Client, RefusedByDaemonError
-from taskbound.wire.connection import Fault, Open, Ping, Status
+from taskbound.surfaces.api.network import FRESH
+from taskbound.wire.connection import Done, Fault, Open, Ping, Status
 from taskbound.wire.envelope import Answer, Ask
 from taskbound.wire.network import Shown
-from taskbound.wire.task import ListTasks
+from taskbound.wire.task import ListTasks, RegisterRun
 from taskbound.wiring.home import find_socket, make_home
 from tests.surfaces.api.test_operations import station
 from tests.wiring.running import daemon
+
+
+def code_of(answer: Answer) -> str:
+    assert isinstance(answer, Fault)
+    return answer.code
+
 
 SHOWN = Shown(method="GET", uri="http://127.0.0.1:8700/v1/tasks")
 
@@ -71,3 +78,24 @@ def test_the_role_is_of_the_account_that_the_daemon_was_told(tmp_path: Path) -> 
             Client(socket, Open(role="api", version=__version__))
         assert caught.value.fault.code == "unproven"
         Client(socket, Open(role="cli", version=__version__)).close()
+
+
+def test_it_is_looked_at_again_whether_the_apis_process_stands_beneath_a_run(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            api = await place.client("api")
+            assert code_of(await api.ask_any(ListTasks(), shown=SHOWN)) == "no-proof"
+            with place.world.store.read() as snapshot:
+                (task,) = snapshot.tasks.tasks("default")
+            person = await place.client()
+            await person.ask(RegisterRun(task=task.id), Done)
+            opened = place.daemon.connections._open.values()  # noqa: SLF001 - whose time is over
+            (seen,) = [one for one in opened if one.role == "api"]
+            assert seen.outside - place.daemon.loop.time() <= FRESH
+            seen.outside = place.daemon.loop.time()  # the second is over
+            assert code_of(await api.ask_any(ListTasks(), shown=SHOWN)) == "not-outside"
+            assert code_of(await api.ask_any(ListTasks(), shown=SHOWN)) == "not-outside"
+
+    asyncio.run(story())

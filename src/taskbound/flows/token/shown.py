@@ -22,7 +22,7 @@ from taskbound.core.errors import DeniedError, MalformedError
 from taskbound.core.identity.proof import Binding, BindingKind
 from taskbound.core.token import ClaimKind, OtherKindError, claim_of
 from taskbound.flows.token.standing import require_token_stands
-from taskbound.wire.jose import PERSON_TOKEN, TASK_TOKEN, TRANSACTION_TOKEN, TokenClaimsError, parse_jws
+from taskbound.wire.jose import PERSON_TOKEN, TRANSACTION_TOKEN, parse_jws
 from taskbound.wire.jose.compact import encode_base64url
 from taskbound.wire.jose.dpop import BoundToken, DpopRequest, read_dpop, token_hash
 
@@ -115,7 +115,7 @@ def read_shown(
         request=DpopRequest(
             method=request.method,
             uri=request.uri,
-            token=BoundToken(digest=token_hash(text), jkt=_claimed_key(text)),
+            token=BoundToken(digest=token_hash(text), jkt=_claimed_key(verification, text)),
         ),
         check=means.tokens,
         now=means.clock.now(),
@@ -153,12 +153,8 @@ def _certificate(means: Means, request: Request) -> Binding | None:
     return Binding(kind=BindingKind.MTLS, thumbprint=thumbprint)
 
 
-def _claimed_key(text: str) -> str:
+def _claimed_key(verification: Verification, text: str) -> str:
     """The key that a token says it is bound to; whether it is, its row says afterwards."""
-    try:
-        jws = parse_jws(text, kind=TASK_TOKEN)
-    except TokenClaimsError:
-        jws = parse_jws(text, kind=PERSON_TOKEN)
-    bound = jws.claimed.rest.get("cnf")
+    bound = verification.read(text).claimed.rest.get("cnf")
     claimed = bound.get("jkt") if isinstance(bound, dict) else None
     return claimed if isinstance(claimed, str) else ""

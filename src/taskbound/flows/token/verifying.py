@@ -63,6 +63,8 @@ Stands: TypeAlias = "Callable[[Snapshot, Token, Instant], None]"
 """Goes on only when this is so of a token's row."""
 
 _REMEMBERED: Final = 4096
+_PARSED: Final = 256
+"""Texts that were read, whatever they are worth: a request asks more than once what its token says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,7 @@ class Verification:
         self._means = means
         self._issuing = issuing
         self._seen: OrderedDict[tuple[str, str], Jws] = OrderedDict()
+        self._parsed: OrderedDict[str, UnverifiedJws] = OrderedDict()
         self._lock = Lock()
 
     def verify(
@@ -114,7 +117,7 @@ class Verification:
 
     def _verified(self, text: str, audience: str, namespace: str, stands: Stands) -> Verified:
         """The token, that holds now, whoever shows it (rules 1 to 3)."""
-        jws = self._read(text)
+        jws = self.read(text)
         with self._means.store.read() as snapshot:
             row = _row(snapshot, jws)
             now = self._means.clock.now()
@@ -177,7 +180,7 @@ class Verification:
     def _known(self, text: str) -> Token | None:
         """The row of a text that our own key signed, whatever it is worth by now; None for any other."""
         try:
-            jws = self._read(text)
+            jws = self.read(text)
             with self._means.store.read() as snapshot:
                 row = _row(snapshot, jws)
                 if row is None:
@@ -194,12 +197,26 @@ class Verification:
         own = row.actors[0] if row.actors else row.subject
         return row if client == own or row.audience in audiences else None
 
-    def _read(self, text: str) -> UnverifiedJws:
-        """The access token that a text claims to be: a task's, or a person's."""
+    def read(self, text: str) -> UnverifiedJws:
+        """The access token that a text claims to be, a task's or a person's; nothing of it is verified.
+
+        Raises:
+            MalformedError: It is none.
+            DeniedError: It can't be one of such a kind.
+        """
+        with self._lock:
+            known = self._parsed.get(text)
+        if known is not None:
+            return known
         try:
-            return parse_jws(text, kind=TASK_TOKEN)
+            jws = parse_jws(text, kind=TASK_TOKEN)
         except TokenClaimsError:
-            return parse_jws(text, kind=PERSON_TOKEN)
+            jws = parse_jws(text, kind=PERSON_TOKEN)
+        with self._lock:
+            self._parsed[text] = jws
+            while len(self._parsed) > _PARSED:
+                self._parsed.popitem(last=False)
+        return jws
 
     def _believe(self, snapshot: Snapshot, text: str, jws: UnverifiedJws, audience: str, now: Instant) -> Jws:
         """The token, whose signature was verified now or before (rules 1 and 5)."""

@@ -61,6 +61,8 @@ class Connection:
     """Who asks over a network, as they were proven; none for who is known by account and process."""
     binding: Binding | None = None
     """The key that its one request was made with, where that is a form of OAuth."""
+    outside: float = 0.0
+    """Of the API's own: until when, in the loop's time, it is known to stand beneath no run."""
     key: str = ""
     """The `Idempotency-Key` of its one request."""
     client: bool = False

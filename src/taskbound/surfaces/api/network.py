@@ -1,7 +1,8 @@
 """Requests of the process that listens to the network: who asks is found here, from what was shown.
 
 1. The role `api` is of the account that owns the data directory, or of the one that the daemon was told, and
-   of no process beneath a gateway or a run. It is believed about what TLS and HTTP said, and no more.
+   of no process beneath a gateway or a run: that is looked at each second that it asks. It is believed about
+   what TLS and HTTP said, and no more.
 2. Nothing is asked in its own name but whether the daemon answers, what anybody may read of tokens' keys and
    status, what it has to know to serve (`serving`), and what a browser brings for a client, which gives
    nothing until a person has said yes. Each other request shows a proof of its own.
@@ -91,6 +92,8 @@ _OWN: Final = (
 )
 """What the process asks in its own name (rule 2)."""
 _DESCRIBERS: Final = 2
+FRESH: Final = 1.0
+"""Seconds after which it is looked at again whether its process stands beneath a run (rule 1)."""
 _NOBODY: Final = Peer(proof=PeerProof(uid=-(2**31), pid=0, started=0), ancestry=())
 """The account and process of whoever is somewhere in a network (rule 4)."""
 
@@ -156,7 +159,10 @@ def require_api(daemon: Daemon, connection: Connection) -> None:
     """
     if connection.role != "api" or connection.peer.proof.uid != daemon.network.uid:
         raise UnprovenError("only the account of the API brings requests of others")
-    daemon.require_outside(connection)
+    now = daemon.loop.time()
+    if now >= connection.outside:
+        daemon.require_outside(connection)
+        connection.outside = now + FRESH
 
 
 def shows(connection: Connection, said: Said) -> bool:
