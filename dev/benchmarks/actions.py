@@ -183,7 +183,7 @@ class _Ground:
 
 def measure_actions(*, quick: bool) -> Section:
     """The section."""
-    turns, pieces = (2, {1: 60, 16: 160, 64: 320}) if quick else (5, {1: 200, 16: 600, 64: 1_000})
+    turns, pieces = (2, {1: 60, 16: 160, 64: 320}) if quick else (4, {1: 150, 16: 400, 64: 800})
     rows: list[tuple[str, ...]] = []
     numbers: dict[str, float] = {}
     for store in ("SQLite", "PostgreSQL"):

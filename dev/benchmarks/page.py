@@ -98,6 +98,7 @@ _ORDER: Final = (
     "postgres",
     "gateway",
     "transports",
+    "actions",
     "memory",
     "token",
     "startup",

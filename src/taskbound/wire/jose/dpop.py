@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import Limits, escape_text, parse_object
@@ -166,7 +167,7 @@ def read_dpop(
     )
     require_signature(compact, key=key, check=check, lower_s=False)  # 6
     proof = DpopProof(
-        jkt=key.thumbprint,
+        jkt=key.kid,  # which is its thumbprint (`es256_jwk`)
         id=_text(claims["jti"]),
         method=_text(claims["htm"]),
         uri=_uri(_text(claims["htu"])),
@@ -186,7 +187,9 @@ def token_hash(token: str) -> str:
     return encode_base64url(hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest())
 
 
+@lru_cache(maxsize=1024)
 def _parse_header(raw: bytes) -> Jwk:
+    """The key of a header; the same bytes are read once, since all proofs of a client begin with them."""
     members = parse_object(raw, limits=_HEADER_LIMITS)
     if strange := sorted(members.keys() - _HEADER):
         shown = escape_text(strange[0][:_SHOWN])
