@@ -13,6 +13,7 @@ from dev.soaks.approvals import soak_approvals
 from dev.soaks.found import PAGE, Report, write_page
 from dev.soaks.gateway import soak_gateway, soak_interleavings
 from dev.soaks.kills import soak_kills
+from dev.soaks.network import soak_network
 from dev.soaks.races import soak_races
 from dev.soaks.runs import soak_canonical, soak_clock, soak_mutation, soak_parser, soak_policy
 from dev.soaks.scopes import soak_covers
@@ -79,6 +80,11 @@ SOAKS: Final = {
         run=soak_mutation,
         count=100,
         holds="every tampering with a log of 10,000 records is found with its checkpoint (I-47)",
+    ),
+    "network": Soak(
+        run=soak_network,
+        count=20,
+        holds="schemathesis, with a person's token, finds nothing in any route: no 5xx, nothing undescribed",
     ),
     "parser": Soak(
         run=soak_parser,

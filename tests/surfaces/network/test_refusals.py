@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
+from taskbound.core.policy.operation import Right
 from taskbound.core.policy.operations import OPERATIONS
 from taskbound.core.task import Template
 from taskbound.core.token.exchange import ACCESS_TOKEN
@@ -18,8 +19,9 @@ from tests.client_world import CALLBACK, VERIFIER
 from tests.stories.test_token_exchange import DETAILS
 from tests.surfaces.api.test_operations import example
 from tests.surfaces.network.acting import Acting, acted
-from tests.surfaces.network.test_tokens import running
-from tests.token_world import claims_in
+from tests.surfaces.network.holding import binding
+from tests.surfaces.network.test_tokens import running, the_task
+from tests.token_world import ISSUER, claims_in
 from tests.world import ANN, SCOPE, scope_of
 
 NOTHING = '@id("house:no") forbid (principal, action in Taskbound::Action::"operation", resource);'
@@ -45,10 +47,12 @@ def refused(act: Acting) -> list[str]:
 def test_each_refused_operation_that_would_change_something_leaves_one_record(tmp_path: Path) -> None:
     def work(act: Acting) -> None:
         token, task = act.one.person(), running(act.one)
+        agents = act.one.tokens.issue(the_task(act.one), audience=ISSUER, binding=binding()).text
         for route in ROUTES:
             before, records = len(refused(act)), len(act.world.records())
             target, body = asked(route)
-            answer = act.one.ask(route.verb, target, token, body)
+            theirs = OPERATIONS[route.operation].right is Right.GATEWAY
+            answer = act.one.ask(route.verb, target, agents if theirs else token, body)
             assert (answer.status, answer.code) == (403, "operation-forbidden"), (route, answer.body)
             expected = [route.operation] * OPERATIONS[route.operation].changes
             assert refused(act)[before:] == expected, route
@@ -58,7 +62,8 @@ def test_each_refused_operation_that_would_change_something_leaves_one_record(tm
             "token:give-back": act.proven(token=token),
             "token:introspect": act.proven(token=token),
         }
-        assert {one for one in OAUTH if "oauth" in OAUTH[one]} - {"token:status-list"} == set(forms)
+        browsers, read = {"token:ask", "token:await"}, {"token:jwks", "token:status-list"}
+        assert set(OAUTH) == set(forms) | browsers | read
         for operation, form in forms.items():
             before = len(refused(act))
             answer = act.post(OAUTH[operation], form, DPoP=act.dpop(OAUTH[operation]))
@@ -66,6 +71,9 @@ def test_each_refused_operation_that_would_change_something_leaves_one_record(tm
             assert refused(act)[before:] == [operation] * OPERATIONS[operation].changes
         said = act.world.events("operation-refused")
         assert (said[-2]["by"], said[-1]["operation"]) == ("Agent coder", "token:give-back")
+        assert act.one.say("GET", f"{OAUTH['token:ask']}?client_id=desk").status == 403
+        last = act.world.events("operation-refused")[-1]
+        assert (last["operation"], last["by"]) == ("token:ask", "Service api")
         code = {
             "grant_type": "authorization_code",
             "client_id": "desk",

@@ -165,7 +165,7 @@ _TABLE: Final = (
     _row("template:save", _P, About.TEMPLATE, "name", told="seconds"),
     _row("token:admission-end", _G, About.NAMESPACE, ends=True),
     _row("token:admission-list", _R, About.NAMESPACE, told="of_task=task limit"),
-    _row("token:ask", Right.ANYONE, About.NAMESPACE),
+    _row("token:ask", Right.ANYONE, About.NAMESPACE, changes=True),
     _row("token:await", Right.ANYONE, About.NAMESPACE),
     _row("token:client-add", _G, About.CLIENT, "client"),
     _row("token:client-list", _R, About.NAMESPACE),
