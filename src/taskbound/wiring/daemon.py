@@ -139,12 +139,16 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     )
     add("--refusals-burst", type=int, default=Allowance().burst, help="refusals of an agent recorded at once")
     add("--refusals-rate", type=int, default=Allowance().rate, help="and then so many more a second")
+    add("--asks-burst", type=int, default=200, help="requests of one principal over the network at once")
+    add("--asks-rate", type=int, default=100, help="and then so many more a second")
     add("--trust-domain", default="", help="for whom transaction tokens are; the issuer's host, if not given")
     add("--store", default="", help="a PostgreSQL database, without a password; SQLite when it is left out")
     add("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     told = parser.parse_args(arguments)
     if told.refusals_burst < 1 or told.refusals_rate < 1:
         parser.error("--refusals-burst and --refusals-rate are 1 at least")
+    if told.asks_burst < 1 or told.asks_rate < 1:
+        parser.error("--asks-burst and --asks-rate are 1 at least")
     if told.signer and not told.origin:
         parser.error("--signer needs --origin: the name of the log that the signer was given")
     if told.group is not None and not told.socket:
@@ -317,6 +321,7 @@ def _place(home: Path, told: argparse.Namespace) -> Place:
         gateways=frozenset(told.gateway),
         trust_domain=told.trust_domain,
         allowance=Allowance(burst=told.refusals_burst, rate=told.refusals_rate),
+        pace=Allowance(burst=told.asks_burst, rate=told.asks_rate),
         egress=told.egress,
         api=told.api,
         front=told.front,

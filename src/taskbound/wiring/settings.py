@@ -28,7 +28,7 @@ __all__ = ["BadSettingError", "Settings", "read_settings", "require_store", "unk
 
 FILE: Final = "taskbound.toml"
 PREFIX: Final = "TASKBOUND_"
-_COUNTS: Final = frozenset({"refusals_burst", "refusals_rate", "hold_seconds"})
+_COUNTS: Final = frozenset({"refusals_burst", "refusals_rate", "hold_seconds", "asks_burst", "asks_rate"})
 _TLS: Final = ("tls_certificate", "tls_key", "client_roots")
 _PATHS: Final = ("socket", "egress", *(f"{one}_{name}" for one in ("api", "gateway") for name in _TLS))
 _MOST: Final = 100_000
@@ -66,6 +66,10 @@ class Settings:
     """How many refusals of one agent the daemon records one by one at once; the rest are counted."""
     refusals_rate: int = 5
     """How many refusals of one agent a second it records one by one after that."""
+    asks_burst: int = 200
+    """How many requests one person, agent or client may make over the network at once."""
+    asks_rate: int = 100
+    """How many requests a second they may make after that."""
     hold_seconds: int = 45
     """How many seconds a call through a gateway waits for people; most clients give up after 60."""
     egress: str = ""
@@ -132,6 +136,8 @@ def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
         autostart=autostart,
         refusals_burst=_count("refusals_burst", told["refusals_burst"]),
         refusals_rate=_count("refusals_rate", told["refusals_rate"]),
+        asks_burst=_count("asks_burst", told["asks_burst"]),
+        asks_rate=_count("asks_rate", told["asks_rate"]),
         hold_seconds=_count("hold_seconds", told["hold_seconds"], least=0, most=_MOST_WAIT),
         **words,
     )

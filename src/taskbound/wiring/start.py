@@ -72,6 +72,7 @@ def daemon_command(home: Path, *, api: str = "") -> tuple[str, ...]:
     settings = read_settings(home, {})
     words = _api_words(settings, api or settings.api_address)
     quota = ("--refusals-burst", str(settings.refusals_burst), "--refusals-rate", str(settings.refusals_rate))
+    pace = ("--asks-burst", str(settings.asks_burst), "--asks-rate", str(settings.asks_rate))
     issuer = _issuer(settings, api or settings.api_address)
     named = (*(("--issuer", issuer) if issuer else ()), "--gateway-origin", settings.gateway_origin)
     named += ("--private-clients", settings.private_clients) if settings.private_clients else ()
@@ -79,7 +80,7 @@ def daemon_command(home: Path, *, api: str = "") -> tuple[str, ...]:
     store = ("--store", settings.store) if settings.store else ()
     level = ("--log-level", settings.log_level)
     where = ("--home", str(home), *level)
-    return (sys.executable, "-P", "-E", *module, *where, *quota, *named, *words, *store)
+    return (sys.executable, "-P", "-E", *module, *where, *quota, *pace, *named, *words, *store)
 
 
 def _api_words(settings: Settings, address: str) -> tuple[str, ...]:

@@ -12,19 +12,19 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
 import schemathesis
-from requests.auth import AuthBase
 from schemathesis import engine
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events
 
+from taskbound.surfaces.http.rate import Buckets
 from taskbound.surfaces.network.openapi import describe
 from taskbound.wire.jose import token_hash
 from tests.proofs import CLIENT, proof
@@ -56,14 +56,15 @@ class Fuzzed:
     found: list[str] = field(default_factory=list)
 
 
-class _Shows(AuthBase):
+class _Shows:
     """Shows a token with a fresh proof of the request as it is sent (rule 3)."""
 
     def __init__(self, act: Acting, token: Callable[[], str]) -> None:
         self.act, self.token = act, token
         self.count = 0
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+    def __call__(self, request: Any) -> Any:
+        """The request as `requests` is about to send it, with what proves it."""
         self.count += 1
         token = self.token()
         request.headers["Authorization"] = f"DPoP {token}"
@@ -169,5 +170,6 @@ def _settle(act: Acting) -> None:
     daemon = act.one.place.daemon
     daemon.agent_keys, daemon.log_key = act.keys, "log"
     daemon.token.keys, daemon.token.published = act.one.tokens.keys, act.one.tokens.published
+    daemon.network.paces = Buckets(burst=10**9, each_second=1.0, clock=time.monotonic)
     gone = act.one.ask("DELETE", "/v1/upstreams/bank", act.one.person())
     assert gone.status == 200, gone.body

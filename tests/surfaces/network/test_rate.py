@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskbound.surfaces.network.errors import TooManyRequestsError
+from taskbound.surfaces.http.errors import TooManyRequestsError
 from taskbound.surfaces.network.rate import Rates
 
 

@@ -215,7 +215,7 @@ async def narrow_approval(daemon: Daemon, connection: Connection, ask: wire.Narr
         return done
 
     done = await daemon.looking.until_seen(
-        (connection.namespace, connection.name), lambda sight: daemon.first(lambda: work(sight))
+        (connection.namespace, connection.asker), lambda sight: daemon.first(lambda: work(sight))
     )
     return wire.ApprovalSaid(
         approval=done.instead.approval,

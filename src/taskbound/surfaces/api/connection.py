@@ -82,6 +82,11 @@ class Connection:
         return self.peer.proof.words if self.principal is None else self.principal.proof.words
 
     @property
+    def asker(self) -> str:
+        """Whose share of what is bounded it takes: over a network the principal's, and not its carrier's."""
+        return self.name if self.principal is None else f"{self.principal.kind.value}:{self.principal.name}"
+
+    @property
     def token(self) -> str:
         """The token of a task that was shown over a network; empty where none was."""
         proof = None if self.principal is None else self.principal.proof

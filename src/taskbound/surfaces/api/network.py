@@ -19,10 +19,13 @@
    two requests hold what one was permitted (`core.decision.holder`). It is heard of with each of them.
 9. A page asks in its process' name, with what its browser showed: who is signed in there is its own to find
    out (`SignIns.person`). Nothing else is shown a browser's cookie.
+10. Whoever was proven has a bucket of their own, whatever addresses they come from: one who asks without end
+    takes nothing from others. It is asked before the proof of the request is used, which is a write.
 """
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -48,6 +51,7 @@ from taskbound.surfaces.api.connection import Connection
 from taskbound.surfaces.api.errors import fault_of
 from taskbound.surfaces.api.peer import Peer
 from taskbound.surfaces.api.worker import Lane
+from taskbound.surfaces.http.rate import Buckets
 from taskbound.wire.authorization import AskConsent, AwaitConsent
 from taskbound.wire.connection import Fault, Ping
 from taskbound.wire.network import Agree, PageAsk, ShowClientAuthorities
@@ -126,12 +130,28 @@ class Network:
         """What such clients' documents say; none where nothing fetches them."""
         self.describers, self.describing = ThreadPoolExecutor(_DESCRIBERS, thread_name_prefix="clients"), 0
         """Where hosts are waited for, and how many are; the number in the loop."""
+        allowance = place.pace
+        self.paces = Buckets(burst=allowance.burst, each_second=allowance.rate, clock=time.monotonic)
+        """How often each principal may ask."""
         self._means = means
 
     def take_heard(self) -> frozenset[tuple[str, str]]:
         """The tasks whose agents were heard of since the last time; in the loop."""
         heard, self.heard = frozenset(self.heard), set()
         return heard
+
+    def pace(self, principal: Principal, client: str = "") -> None:
+        """Count one more request of whoever asks (rule 10); in the loop.
+
+        Args:
+            principal: Who was proven.
+            client: What a client calls itself that nothing proves.
+
+        Raises:
+            TooManyRequestsError: They have asked too often.
+        """
+        name = principal.name if principal.kind is not PrincipalKind.SERVICE else f"client:{client}"
+        self.paces.take((principal.namespace, principal.kind, name), named=f"`{principal.name}`")
 
     def require_person(self, principal: Principal) -> Actor:
         """Who has shown a person's token, which holds now as well: right before what it does (rule 6).
@@ -180,7 +200,7 @@ async def prove(daemon: Daemon, connection: Connection, said: Said, operation: s
     except TaskboundError as error:
         return fault_of(error, operation=operation)
     if isinstance(said.ask, PageAsk):
-        return _page(connection, said.ask, shown, operation)  # 9
+        return _page(connection, said.ask, shown, operation)  # 10
     if isinstance(said.ask, ClientForm):
         return await _client(daemon, connection, said.ask, shown, operation)  # 7
     try:
@@ -202,6 +222,7 @@ async def _seat(daemon: Daemon, connection: Connection, shown: Shown | None) -> 
     )
     read = partial(read_shown, daemon.means, daemon.token.verification, request, audience=network.issuer)
     found = await daemon.read(read)
+    network.pace(found.verified.principal)  # 10
     if found.claim is not None:
         require_first(await network.claims.put(found.claim), ClaimKind.DPOP)
     principal = found.verified.principal
@@ -245,11 +266,12 @@ async def _client(
     except TaskboundError as error:
         return fault_of(error, operation=operation, unproven=True)
     claim = key.claim(principal.namespace) if principal.kind is PrincipalKind.AGENT else None
-    if claim is not None:
-        try:
+    try:
+        daemon.network.pace(principal, dict(ask.form).get("client_id", ""))  # 10
+        if claim is not None:
             require_first(await daemon.network.claims.put(claim), ClaimKind.DPOP)
-        except TaskboundError as error:
-            return replace(fault_of(error, operation=operation), where="DPoP")
+    except TaskboundError as error:
+        return replace(fault_of(error, operation=operation), where="DPoP")
     seat = _seat_of(carrier, principal)
     seat.binding, seat.client = key.binding, True
     return seat

@@ -42,6 +42,8 @@ class Place:
     """The accounts of an egress, of an API, and of a front before gateways, that others run."""
     allowance: Allowance = field(default_factory=Allowance)
     """How many refusals of one agent are recorded one by one."""
+    pace: Allowance = field(default_factory=lambda: Allowance(burst=200, rate=100))
+    """How often one principal may ask over the network: so many times at once, then so many a second."""
     issuer: str = DEFAULT_ISSUER
     """Our own name as an issuer of tokens (RFC 8414): for whom what proves an agent has to be made."""
     gateway_origin: str = DEFAULT_GATEWAY

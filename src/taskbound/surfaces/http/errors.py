@@ -29,6 +29,7 @@ __all__ = [
     "NoLengthError",
     "NotAcceptableError",
     "SlowClientError",
+    "TooManyRequestsError",
     "UnknownPathError",
     "VerbError",
     "family_status",
@@ -162,3 +163,10 @@ class _Codes(Mapping[str, int]):
 
 CODES: Final[Mapping[str, int]] = _Codes()
 """Every error code of Taskbound, and its HTTP status."""
+
+
+class TooManyRequestsError(UnavailableError):
+    """One address, or one principal, asks more often than is answered."""
+
+    code = "too-many-requests"
+    remedy = "wait for as long as `Retry-After` says"

@@ -23,7 +23,6 @@ __all__ = [
     "BadCursorError",
     "BadQueryError",
     "NotNavigatedError",
-    "TooManyRequestsError",
     "status_of",
 ]
 
@@ -54,13 +53,6 @@ class NotNavigatedError(DeniedError):
 
     code = "not-navigated"
     remedy = "open the address in a window of its own"
-
-
-class TooManyRequestsError(UnavailableError):
-    """One address, or one principal, asks more often than is answered."""
-
-    code = "too-many-requests"
-    remedy = "wait for as long as `Retry-After` says"
 
 
 class ApiBusyError(UnavailableError):

@@ -19,6 +19,7 @@ import msgspec
 
 from taskbound.core.errors import MalformedError, UnavailableError
 from taskbound.core.token.exchange import GRANT, OAUTH_ERRORS
+from taskbound.surfaces.http.errors import TooManyRequestsError
 from taskbound.surfaces.network.form import read_form
 from taskbound.wire.connection import Done, Fault
 from taskbound.wire.jose.kinds import CLIENT_ASSERTION, JWT_SVID
@@ -53,6 +54,7 @@ _PUBLIC: Final = {"revocation": ("none",)}
 """What clients may ask that nothing proves, beside those of grants that the metadata does not name yet."""
 _UNSAID: Final = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
 _LONGEST: Final = 300
+_TOO_MANY: Final = 429
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +94,8 @@ def refused(error: TaskboundError | Fault, *, granting: bool = False) -> Told:
         challenge = ("WWW-Authenticate", 'DPoP algs="ES256", error="invalid_client"')
         return Told(status=401, body=msgspec.json.encode({"error": name}), headers=(challenge,))
     if name == "temporarily_unavailable":
-        return Told(status=503, body=msgspec.json.encode({"error": name}), headers=(("Retry-After", "1"),))
+        status = _TOO_MANY if error.code == TooManyRequestsError.code else 503
+        return Told(status=status, body=msgspec.json.encode({"error": name}), headers=(("Retry-After", "1"),))
     words = _UNSAID.sub("'", error.message)[:_LONGEST]
     return Told(status=400, body=msgspec.json.encode({"error": name, "error_description": words}))
 

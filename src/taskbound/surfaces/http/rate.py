@@ -1,0 +1,55 @@
+"""How often somebody may ask: a bucket that fills at a steady rate, one for each who is told apart.
+
+1. A bucket holds so many requests, and fills by so many a second; an empty one refuses.
+2. So many are remembered; of more the one that asked least lately is forgotten, whose bucket has had the
+   longest time to fill.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+
+from taskbound.surfaces.http.errors import TooManyRequestsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+__all__ = ["Buckets"]
+
+_REMEMBERED: Final = 16_384
+
+
+class Buckets:
+    """The buckets of all who ask."""
+
+    def __init__(self, *, burst: int, each_second: float, clock: Callable[[], float]) -> None:
+        """Let each ask `burst` times at once, and `each_second` times a second after that."""
+        self._burst = float(burst)
+        self._rate = each_second
+        self._clock = clock
+        self._left: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many are remembered."""
+        return len(self._left)
+
+    def take(self, who: Hashable, *, named: str) -> None:
+        """Count one more request.
+
+        Args:
+            who: Whose bucket.
+            named: Who that is, in the words of the refusal.
+
+        Raises:
+            TooManyRequestsError: The bucket is empty (rule 1).
+        """
+        now = self._clock()
+        left, at = self._left.pop(who, (self._burst, now))
+        left = min(self._burst, left + max(0.0, now - at) * self._rate)
+        empty = left < 1.0
+        self._left[who] = (left if empty else left - 1.0, now)
+        if len(self._left) > _REMEMBERED:
+            self._left.popitem(last=False)  # 2
+        if empty:
+            raise TooManyRequestsError(f"{named} has asked too often")

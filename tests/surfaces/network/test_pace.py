@@ -1,0 +1,90 @@
+"""Each principal has a bucket of their own at the network, and shares nobody's."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from taskbound.core.identity import PeerProof
+from taskbound.core.identity.proof import Principal, PrincipalKind
+from taskbound.flows.identity import register_person
+from taskbound.surfaces.api.connection import Connection
+from taskbound.surfaces.api.peer import Peer
+from taskbound.surfaces.http.rate import Buckets
+from tests.surfaces.network.acting import Acting, acted
+from tests.surfaces.network.test_tokens import running
+from tests.world import ANN
+
+NOBODY = PeerProof(uid=-1, pid=0, started=0)
+WIDE = ("--burst", "100000", "--rate", "100000")
+
+
+def slow(act: Acting, burst: int) -> None:
+    """Buckets of this size, which fill by one in a thousand seconds."""
+    act.one.place.daemon.network.paces = Buckets(burst=burst, each_second=0.001, clock=time.monotonic)
+
+
+def test_who_asks_too_often_is_told_to_wait_and_takes_nothing_from_others(tmp_path: Path) -> None:
+    def work(act: Acting) -> None:
+        register_person(act.world.means, "default", "eve", uid=1001, actor=ANN)
+        slow(act, 5)
+        anns = [act.one.person(), act.one.person()]
+        answers = [act.one.ask("GET", "/v1/status", anns[number % 2]) for number in range(7)]
+        assert [one.status for one in answers] == [200] * 5 + [429] * 2
+        assert answers[-1].code == "too-many-requests"
+        assert int(answers[-1].headers["retry-after"]) >= 1
+        assert "www-authenticate" not in answers[-1].headers
+        assert act.one.ask("GET", "/v1/status", act.one.person(person="eve")).status == 200
+        told = act.there.ask("GET", "/metrics").body.decode()
+        assert 'status="429"} 2' in told
+
+    acted(tmp_path, work, *WIDE)
+
+
+def test_what_is_refused_so_uses_no_proof_up(tmp_path: Path) -> None:
+    def work(act: Acting) -> None:
+        slow(act, 1)
+        token = act.one.person()
+        assert act.one.ask("GET", "/v1/status", token).status == 200
+        shown = act.one.shown("GET", "/v1/status", token)
+        assert act.one.say("GET", "/v1/status", **shown).status == 429
+        slow(act, 1)
+        assert act.one.say("GET", "/v1/status", **shown).status == 200
+
+    acted(tmp_path, work, *WIDE)
+
+
+def test_an_agent_that_floods_the_token_endpoint_is_told_so_in_oauths_words(tmp_path: Path) -> None:
+    def work(act: Acting) -> None:
+        slow(act, 2)
+        task = running(act.one)
+        answers = [act.exchange(act.form(task)) for _ in range(3)]
+        assert [one.status for one in answers] == [200, 200, 429]
+        assert answers[-1].json == {"error": "temporarily_unavailable"}
+        assert int(answers[-1].headers["retry-after"]) >= 1
+        codes = [
+            act.post("/oauth/token", {"grant_type": "authorization_code", "client_id": name, "code": "x"})
+            for name in ("desk", "desk", "desk", "other")
+        ]
+        assert [one.status for one in codes] == [400, 400, 429, 400]
+        assert act.one.ask("GET", "/v1/status", act.one.person()).status == 200
+
+    acted(tmp_path, work, *WIDE)
+
+
+def test_what_is_looked_at_for_one_person_over_the_network_is_no_share_of_anothers() -> None:
+    askers = {
+        (kind, name): Connection(
+            name="con_of_the_api",
+            role="network",
+            namespace="default",
+            agent="",
+            peer=Peer(proof=NOBODY, ancestry=()),
+            push=lambda _: None,
+            principal=Principal(kind=kind, namespace="default", name=name, proof=NOBODY),
+        ).asker
+        for kind in (PrincipalKind.PERSON, PrincipalKind.AGENT)
+        for name in ("ann", "eve")
+    }
+    assert len(set(askers.values())) == 4
+    assert "con_of_the_api" not in askers.values()
