@@ -4,6 +4,8 @@
    served as it is.
 2. Authorities of trust domains are the daemon's to say: whoever was taken away is believed no more by the
    next handshake.
+3. So many handshakes of TLS are under way at most. One more ends the one that has taken longest: who opens
+   connections and says nothing keeps nobody out, whose own handshake takes milliseconds.
 """
 
 from __future__ import annotations
@@ -21,11 +23,15 @@ if TYPE_CHECKING:
 
     from taskbound.wiring.tls import TlsFiles
 
-__all__ = ["Door"]
+__all__ = ["HANDSHAKES", "Door"]
 
 _log = logging.getLogger(__name__)
 _HANDSHAKE: Final = 10.0
 """Seconds for the handshake of TLS, and for its end."""
+HANDSHAKES: Final = 256
+"""Handshakes that are under way at most (rule 3)."""
+_FULL: Final = 1.0
+"""Seconds until it is tried again to take a connection, where the system had no room for one."""
 _LOOK: Final = 10.0
 """Seconds between two looks at the files for TLS (rule 1)."""
 
@@ -34,7 +40,12 @@ class Door:
     """What is listened on, with TLS from files and authorities that may be replaced."""
 
     def __init__(
-        self, listening: socket.socket, files: TlsFiles | None, serve: Callable[[], asyncio.Protocol]
+        self,
+        listening: socket.socket,
+        files: TlsFiles | None,
+        serve: Callable[[], asyncio.Protocol],
+        *,
+        handshakes: int = HANDSHAKES,
     ) -> None:
         """Prepare; `open` listens.
 
@@ -42,11 +53,17 @@ class Door:
             listening: What is listened on.
             files: The files for TLS; none without.
             serve: Makes what serves one connection.
+            handshakes: How many are under way at most.
         """
         self._listening = listening
         self._files = files
         self._serve = serve
-        self._open: asyncio.Server | None = None
+        self._most = handshakes
+        self._plain: asyncio.Server | None = None
+        self._context: SSLContext | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._handshakes: dict[asyncio.Task[None], None] = {}
+        """Those that are under way, in the order in which they began."""
         self._seen: tuple[tuple[int, int, int], ...] = ()
         self._authorities: tuple[bytes, ...] = ()
         self._turn = asyncio.Lock()
@@ -59,30 +76,57 @@ class Door:
         Raises:
             BadTlsError: The files can't be used.
         """
-        context: SSLContext | None = None
-        if self._files is not None:
-            self._seen = await asyncio.to_thread(self._files.seen)
-            context = await asyncio.to_thread(self._files.context, self._authorities)
-            self._timer = asyncio.get_running_loop().call_later(_LOOK, self.look)
-        before, self._open = self._open, await self._listen(context)
-        if before is not None:
-            before.close()  # connections that it took go on
+        loop = asyncio.get_running_loop()
+        if self._files is None:
+            self._plain = await loop.create_server(self._serve, sock=self._listening.dup())
+            return
+        self._seen = await asyncio.to_thread(self._files.seen)
+        self._context = await asyncio.to_thread(self._files.context, self._authorities)
+        self._timer = loop.call_later(_LOOK, self.look)
+        if self._accepting is None:
+            self._accepting = loop.create_task(self._accept())
 
-    async def _listen(self, context: SSLContext | None) -> asyncio.Server:
-        seconds = None if context is None else _HANDSHAKE
-        return await asyncio.get_running_loop().create_server(
-            self._serve,
-            sock=self._listening.dup(),  # the queue is the socket's, and nobody in it is lost
-            ssl=context,
-            ssl_handshake_timeout=seconds,
-            ssl_shutdown_timeout=seconds,
-        )
+    async def _accept(self) -> None:
+        """Take connections, each with the files of that moment; those that were taken before go on."""
+        loop = asyncio.get_running_loop()
+        self._listening.settimeout(0)
+        while True:
+            try:
+                one, _ = await loop.sock_accept(self._listening)
+            except OSError as error:
+                _log.warning("no connection is taken for a moment: %s", error)
+                await asyncio.sleep(_FULL)
+                continue
+            while len(self._handshakes) >= self._most:
+                oldest = next(iter(self._handshakes))
+                del self._handshakes[oldest]
+                oldest.cancel()  # 3
+            task = loop.create_task(self._secure(one))
+            self._handshakes[task] = None
+            task.add_done_callback(lambda over: self._handshakes.pop(over, None))
+
+    async def _secure(self, one: socket.socket) -> None:
+        """Agree on TLS with who connected, and have them served."""
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._serve,
+                one,
+                ssl=self._context,
+                ssl_handshake_timeout=_HANDSHAKE,
+                ssl_shutdown_timeout=_HANDSHAKE,
+            )
+        except OSError as error:
+            _log.debug("no TLS was agreed on: %s", error)
+            one.close()
+        except asyncio.CancelledError:
+            one.close()
+            raise
 
     async def believe(self, authorities: Sequence[bytes]) -> None:
         """Ask clients for certificates of these authorities from now on, and of no others before (rule 2)."""
         async with self._turn:
             self._authorities = tuple(authorities)
-            if self._files is None or self._open is None:
+            if self._files is None or self._accepting is None:
                 return
             if self._timer is not None:
                 self._timer.cancel()
@@ -121,6 +165,8 @@ class Door:
         """Listen no more."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._open is not None:
-            self._open.close()
+        if self._plain is not None:
+            self._plain.close()
+        for task in (*self._handshakes, *([self._accepting] if self._accepting is not None else ())):
+            task.cancel()
         self._listening.close()

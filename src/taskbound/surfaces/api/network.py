@@ -21,6 +21,7 @@
    out (`SignIns.person`). Nothing else is shown a browser's cookie.
 10. Whoever was proven has a bucket of their own, whatever addresses they come from: one who asks without end
     takes nothing from others. It is asked before the proof of the request is used, which is a write.
+11. A token that is good and of the wrong kind for what is asked is told which scope would reach it.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ from taskbound.core.errors import TaskboundError
 from taskbound.core.identity import PeerProof, UnprovenError, parse_name
 from taskbound.core.identity.errors import NoProofError
 from taskbound.core.identity.proof import Principal, PrincipalKind, TokenProof
-from taskbound.core.token import require_first
+from taskbound.core.policy.operation import Right
+from taskbound.core.token import OtherKindError, require_first
 from taskbound.core.token.claim import ClaimKind
 from taskbound.core.token.exchange import BadExchangeError
 from taskbound.flows.identity import require_personal
@@ -58,6 +60,7 @@ from taskbound.wire.network import Agree, PageAsk, ShowClientAuthorities
 from taskbound.wire.oauth import PUBLIC, AskToken, ClientForm, GiveBackToken, ShowStatusList, ShowTokenJwks
 
 if TYPE_CHECKING:
+    from taskbound.core.errors import DeniedError
     from taskbound.core.token import Claim, Use
     from taskbound.flows.decision import Doubts
     from taskbound.flows.means import Actor, Means
@@ -69,7 +72,7 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Push, Said
     from taskbound.wire.network import Shown
 
-__all__ = ["NEAR", "Network", "prove", "require_api", "shows"]
+__all__ = ["NEAR", "Network", "prove", "require_api", "shows", "told_of_kind"]
 
 NEAR: Final = frozenset(
     {
@@ -200,7 +203,7 @@ async def prove(daemon: Daemon, connection: Connection, said: Said, operation: s
     except TaskboundError as error:
         return fault_of(error, operation=operation)
     if isinstance(said.ask, PageAsk):
-        return _page(connection, said.ask, shown, operation)  # 10
+        return _page(connection, said.ask, shown, operation)  # 9
     if isinstance(said.ask, ClientForm):
         return await _client(daemon, connection, said.ask, shown, operation)  # 7
     try:
@@ -283,6 +286,23 @@ def _client_of(daemon: Daemon, carrier: Connection, ask: ClientForm, shown: Show
     if granting or (isinstance(ask, GiveBackToken) and is_public(form, shown)):
         return public_client(carrier, require_namespace(daemon.means, form), form, shown)
     return prove_client(daemon.means, daemon.proofs, form, shown)
+
+
+def told_of_kind(error: DeniedError, seat: Connection, right: Right) -> DeniedError:
+    """The refusal of who shows a token; of the wrong kind it is told as that (rule 11).
+
+    Args:
+        error: Why it was refused.
+        seat: Who asked.
+        right: Who may ask for it.
+    """
+    if seat.principal is None or seat.client:
+        return error
+    agent, gateway = seat.principal.kind is PrincipalKind.AGENT, right is Right.GATEWAY
+    if agent is gateway or right is Right.ANYONE:
+        return error
+    scope = "task" if gateway else "operations"
+    return OtherKindError(error.message, remedy=f"show a token with the scope `{scope}`", where=scope)
 
 
 def _seat_of(connection: Connection, principal: Principal) -> Connection:

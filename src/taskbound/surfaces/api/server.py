@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING, Final
 from taskbound import __version__
 from taskbound.core.errors import DeniedError, MalformedError, TaskboundError
 from taskbound.core.identity import UnprovenError, parse_name
-from taskbound.core.policy.operation import Allowed, Barred
+from taskbound.core.policy.operation import Allowed, Barred, OperationForbiddenError
 from taskbound.surfaces.api.connection import CrowdedError, connection_name
 from taskbound.surfaces.api.egress import require_egress
 from taskbound.surfaces.api.errors import fault_of
 from taskbound.surfaces.api.fronts import require_front, require_same_origin, seat
-from taskbound.surfaces.api.network import prove, require_api, shows
+from taskbound.surfaces.api.network import prove, require_api, shows, told_of_kind
 from taskbound.surfaces.api.once import once
 from taskbound.surfaces.api.operations import OPERATIONS, Right
 from taskbound.surfaces.api.peer import Peer, read_peer
@@ -155,13 +155,16 @@ class SocketServer(asyncio.Protocol):
         seat = await prove(self._daemon, carrier, said, operation.name)
         if isinstance(seat, Fault):
             return seat
-        self._require(operation, seat)
         key = said.shown.key if said.shown is not None else ""
         work = partial(self._work, operation, seat, said.ask)
-        if operation.right is Right.GATEWAY:
-            seat.key = key
-            return await work()  # 9
-        return await once(self._daemon, seat, key, said.ask, work)
+        try:
+            self._require(operation, seat)
+            if operation.right is Right.GATEWAY:
+                seat.key = key
+                return await work()  # 9
+            return await once(self._daemon, seat, key, said.ask, work)
+        except (OperationForbiddenError, UnprovenError) as error:
+            raise told_of_kind(error, seat, operation.right) from error
 
     async def _work(self, operation: Operation, connection: Connection, ask: Ask) -> Answer:
         """Do it, once the rules in force let it pass (rule 8)."""

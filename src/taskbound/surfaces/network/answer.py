@@ -48,6 +48,7 @@ class Reply(http.Reply):
         """
         super().__init__(carrier, last=head is None)
         self._metadata = metadata
+        self._tried = "" if head is None else head.headers.get("authorization", "")
         self._told = told
         self.address = ""
         """Where the request comes from."""
@@ -83,7 +84,7 @@ class Reply(http.Reply):
         """Answer with a problem, under the status that it has."""
         if self._over:
             return
-        self.tell(problem_of(error, self._metadata))
+        self.tell(problem_of(error, self._metadata, self._tried))
 
     def tell(self, refusal: Refusal) -> None:
         """Answer with this problem."""

@@ -4,7 +4,9 @@
    detail is for the person who meets it, and never holds a secret.
 2. Who showed no proof, or a bad one, is told how (RFC 6750 §3, RFC 9449 §7.1), and where it is said what to
    ask whom for (RFC 9728 §5.1). Without any proof nothing is said to be wrong with one.
-3. Who may not do what they ask is told that their token does not reach so far (RFC 6750 §3.1).
+3. Who may not do what they ask is told that their token does not reach so far (RFC 6750 §3.1), and with
+   which scope another would, where it is of the wrong kind: only then is it worth asking for one.
+4. The challenge is of the scheme that was tried: `Bearer` to who showed a token so, else `DPoP`.
 """
 
 from __future__ import annotations
@@ -24,10 +26,13 @@ if TYPE_CHECKING:
     from taskbound.core.errors import TaskboundError
     from taskbound.wire.connection import Fault
 
-__all__ = ["NO_PROOF", "Problem", "Refusal", "challenge", "problem_of", "urn_of"]
+__all__ = ["BEARER", "DPOP", "NO_PROOF", "Problem", "Refusal", "challenge", "problem_of", "urn_of"]
 
 NO_PROOF: Final = "no-proof"
 """The code of a request that shows nothing."""
+BEARER: Final = "Bearer"
+DPOP: Final = "DPoP"
+"""Schemes by which a token is shown (RFC 6750, RFC 9449)."""
 _URN: Final = "urn:taskbound:problem:"
 _AGAIN: Final = "1"
 """Seconds after which what can't be done now is worth another try."""
@@ -75,22 +80,25 @@ def urn_of(code: str) -> str:
     return f"{_URN}{code}"
 
 
-def problem_of(error: TaskboundError | Fault, metadata: str) -> Refusal:
+def problem_of(error: TaskboundError | Fault, metadata: str, tried: str = "") -> Refusal:
     """How an error, or the daemon's fault, is told.
 
     Args:
         error: What is wrong.
         metadata: Where the API says whom to ask for a token (RFC 9728).
+        tried: The `Authorization` that came; empty without one.
     """
+    scheme = BEARER if tried[: len(BEARER)].lower() == BEARER.lower() else DPOP  # 4
     if isinstance(error, RefusedByDaemonError):
         error = error.fault
     family = _family(error)
     status = status_of(error.code, family)
     headers: list[tuple[str, str]] = []
     if status == _UNAUTHORIZED:
-        headers += challenge("" if error.code == NO_PROOF else "invalid_token", metadata)
+        headers += challenge(_wrong(error.code), metadata, scheme=scheme)
     elif error.code in _BEYOND:
-        headers += challenge("insufficient_scope", metadata)
+        scope = error.where if error.code == _OTHER_KIND else ""
+        headers += challenge("insufficient_scope", metadata, scheme=scheme, scope=scope)
     if isinstance(error, VerbError):
         headers.append(("Allow", error.allow))
     if status in _LATER:
@@ -109,13 +117,26 @@ def problem_of(error: TaskboundError | Fault, metadata: str) -> Refusal:
     )
 
 
-_BEYOND: Final = frozenset({"operation-forbidden"})
+_OTHER_KIND: Final = "other-token-kind"
+_BEYOND: Final = frozenset({"operation-forbidden", _OTHER_KIND})
+_OF_TOKEN: Final = frozenset({"dpop-key", "dpop-token"})
+"""What is wrong with a proof that is of another token than it came with (RFC 9449 §7.1)."""
 
 
-def challenge(wrong: str, metadata: str) -> list[tuple[str, str]]:
-    """What says how to prove oneself, and what was wrong with a proof (rules 2 and 3)."""
-    said = f', error="{wrong}"' if wrong else ""
-    return [("WWW-Authenticate", f'DPoP algs="ES256"{said}, resource_metadata="{metadata}"')]
+def challenge(wrong: str, metadata: str, *, scheme: str = DPOP, scope: str = "") -> list[tuple[str, str]]:
+    """What says how to prove oneself, and what was wrong with a proof (rules 2 to 4)."""
+    told = ['algs="ES256"'] if scheme == DPOP else []
+    told += [f'{name}="{value}"' for name, value in (("error", wrong), ("scope", scope)) if value]
+    told.append(f'resource_metadata="{metadata}"')
+    return [("WWW-Authenticate", f"{scheme} {', '.join(told)}")]
+
+
+def _wrong(code: str) -> str:
+    """What a challenge calls this error of who asks; nothing where they showed nothing."""
+    if code == NO_PROOF:
+        return ""
+    proof = code == "replayed" or (code.startswith("dpop-") and code not in _OF_TOKEN)
+    return "invalid_dpop_proof" if proof else "invalid_token"
 
 
 def _family(error: TaskboundError | Fault) -> str:
