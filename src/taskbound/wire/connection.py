@@ -120,6 +120,10 @@ class Fault(Message, frozen=True, tag="fault", tag_field="is"):
     where: str = ""
     family: str = ""
     """`malformed`, `denied` or `unavailable`; `unproven` when what was shown is nobody's proof."""
+    acr: str = ""
+    """Of `step-up` alone (RFC 9470): how the person has to sign in, ways by a space; empty for any."""
+    within: int = 0
+    """Of `step-up` alone: how long ago at most, seconds; 0 for any time."""
 
 
 class Status(Message, frozen=True, tag="connection:status", tag_field="op"):

@@ -5,7 +5,8 @@
 2. Its facts stand in the context, each of one kind under one name; principal and resource have no attributes,
    and are compared with entities and with what is above them.
 3. What is said of something that does not exist is empty; that it does not exist is the flow's to say.
-4. Nothing lifts the refusal of an operation: a `forbid` with a lifter refuses like one without.
+4. Nothing lifts the refusal of an operation but the person's own sign-in, where a `forbid` asks for a better
+   or a younger one (`step_up`): any other lifter refuses like none.
 5. The account that owns the data directory can always go back to an earlier bundle, and stop everything: no
    rule of an organization bars its own way back. Releasing what is stopped is no such way.
 6. Where what is in force is damaged, the rules that come with Taskbound alone say who may read, end and go
@@ -14,20 +15,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from taskbound.core.errors import DeniedError
 from taskbound.core.policy.answer import Fact, Forbidden, Held, Permitted, conclude
 from taskbound.core.policy.operation_facts import FOUND, About
+from taskbound.core.policy.step_up import StepUp, parse_step_up, unmet
 from taskbound.core.truth import NoTruth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from taskbound.core.clock import Instant
     from taskbound.core.identity.proof import Principal
     from taskbound.core.policy.answer import PolicyAnswer
+    from taskbound.core.policy.step_up import SignIn
 
 __all__ = [
     "ALL_OPERATIONS",
@@ -41,6 +45,7 @@ __all__ = [
     "Right",
     "conclude_operation",
     "is_way_back",
+    "lift",
 ]
 
 ALL_OPERATIONS: Final = "operation"
@@ -133,11 +138,13 @@ class Barred(NoTruth):
     """The rules refuse the operation."""
 
     code: str
-    """`forbidden`, `not-permitted`, `policy-erred` or `damaged-bundle`."""
+    """`forbidden`, `not-permitted`, `policy-erred`, `damaged-bundle` or `step-up`."""
     policies: tuple[str, ...]
     details: tuple[str, ...]
     """A sentence for each, where there is more to say than its name."""
     bundle: str
+    steps: tuple[StepUp, ...] = ()
+    """Of `step-up` alone: how the person would have to have signed in."""
 
 
 OperationVerdict: TypeAlias = Allowed | Barred
@@ -160,8 +167,11 @@ def conclude_operation(answer: PolicyAnswer, reasons: Mapping[str, str]) -> Oper
     match conclude(answer):
         case Permitted(policies=policies):
             return Allowed(policies=policies, bundle=answer.bundle)
-        case Held(policies=policies):
-            return _barred("forbidden", policies, (), reasons, answer.bundle)
+        case Held(policies=policies, lifters=lifters):
+            steps = tuple(one for one in map(parse_step_up, lifters) if one is not None)
+            if len(steps) < len(lifters):
+                return _barred("forbidden", policies, (), reasons, answer.bundle)
+            return replace(_barred("step-up", policies, (), reasons, answer.bundle), steps=steps)
         case Forbidden(code=code, policies=policies, details=details):
             return _barred(code, policies, details, reasons, answer.bundle)
 
@@ -171,6 +181,16 @@ def _barred(
 ) -> Barred:
     words = details or tuple(reasons[one] for one in policies if reasons.get(one))
     return Barred(code=code, policies=policies, details=words, bundle=bundle)
+
+
+def lift(verdict: OperationVerdict, signed: SignIn | None, now: Instant) -> OperationVerdict:
+    """What follows where the person signed in so (rule 4)."""
+    if isinstance(verdict, Allowed) or not verdict.steps:
+        return verdict
+    left = unmet(verdict.steps, signed, now)
+    if not left:
+        return Allowed(policies=verdict.policies, bundle=verdict.bundle)
+    return replace(verdict, steps=left)
 
 
 def is_way_back(request: OperationRequest) -> bool:

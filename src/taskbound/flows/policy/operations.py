@@ -7,7 +7,8 @@
 3. Of what is asked for, only what policies read is looked up. Where nobody wrote any about an operation,
    nothing is.
 4. What flows refuse stays refused: this only takes away.
-5. What a statement says is read from it as flows read it; of one that can't be read nothing is told, and
+5. Where a policy asks for a sign-in, the one of the person's token is looked up, or of their account.
+6. What a statement says is read from it as flows read it; of one that can't be read nothing is told, and
    flows refuse it.
 """
 
@@ -30,9 +31,12 @@ from taskbound.core.policy.operation import (
     Right,
     conclude_operation,
     is_way_back,
+    lift,
 )
 from taskbound.core.policy.operation_facts import OPERATION_FACTS
+from taskbound.core.policy.step_up import StepUpError
 from taskbound.flows.policy.about import look_up
+from taskbound.flows.policy.sign_in import sign_in_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,6 +111,8 @@ def authorize_at(means: Means, asked: Asked) -> tuple[OperationVerdict, Operatio
     else:
         raise MovingError("another bundle of policies was put in force meanwhile, again and again")
     verdict = conclude_operation(found.answer(request), found.words)
+    if isinstance(verdict, Barred) and verdict.steps:
+        verdict = lift(verdict, sign_in_of(means, asked.principal), means.clock.now())  # 5
     if isinstance(verdict, Barred) and asked.owns and is_way_back(request):
         verdict = Allowed(policies=(_WAY_BACK,), bundle=verdict.bundle)
     return verdict, request, force
@@ -153,12 +159,18 @@ def rules_of(
     return engine.operations if engine.operations.known else policies.rights.operations
 
 
-def forbidden(verdict: Barred, request: OperationRequest) -> OperationForbiddenError:
-    """The error that says so."""
+def forbidden(verdict: Barred, request: OperationRequest) -> OperationForbiddenError | StepUpError:
+    """The error that says so; how to sign in where that would let it pass."""
     name, what = request.operation.name, request.resource
     about = f" about {what.about.value} `{what.name}`" if what.name else ""
     by = f" by {', '.join(f'`{one}`' for one in verdict.policies)}" if verdict.policies else ""
     more = f": {'; '.join(verdict.details)}" if verdict.details else ""
+    if verdict.steps and isinstance(request.principal.proof, TokenProof | AccountProof):
+        return StepUpError(
+            f"`{name}`{about} needs another sign-in{by}{more}",
+            steps=verdict.steps,
+            where=verdict.policies[0] if verdict.policies else "",
+        )
     return OperationForbiddenError(
         f"`{name}`{about} is refused to {request.principal.kind.value} `{request.principal.name}`"
         f"{by} ({verdict.code}){more}",
@@ -247,7 +259,7 @@ def _name(asked: Asked) -> str:
 def _member(message: object, path: str) -> object:
     for name in path.split("."):
         if isinstance(message, str):
-            message = _said(message)  # 5
+            message = _said(message)  # 6
         if message is None:
             return None
         message = getattr(message, name)
@@ -255,7 +267,7 @@ def _member(message: object, path: str) -> object:
 
 
 def _said(text: str) -> Statement | None:
-    """The statement that this text is (rule 5); none when it can't be read."""
+    """The statement that this text is (rule 6); none when it can't be read."""
     try:
         return parse_statement(text.encode("utf-8", "surrogatepass"))
     except BadStatementError:

@@ -13,6 +13,8 @@
    account it is, or `uid:N`. Whether an account may speak at all is said elsewhere, and stays said.
 5. What takes long beside the loop (a bundle that is looked at, actions that are replayed) never keeps an
    operation waiting to be authorized: stopping everything is one of them.
+6. Who is asked to sign in anew, and comes with another token of the same key that does not meet it either, is
+   told no, and how no more: a program that signs a person in again and again ends there.
 """
 
 from __future__ import annotations
@@ -26,9 +28,10 @@ from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 from taskbound.core.audit import OperationRefused
 from taskbound.core.decision import TooManyRefusalsError
 from taskbound.core.identity.person import PeerProof, PersonState
-from taskbound.core.identity.proof import Principal, PrincipalKind
+from taskbound.core.identity.proof import Principal, PrincipalKind, TokenProof
 from taskbound.core.policy.operation import Allowed, Barred, OperationForbiddenError
 from taskbound.core.policy.operations import OPERATIONS
+from taskbound.core.policy.step_up import StepUpError
 from taskbound.flows.decision.refusals import PERSON
 from taskbound.flows.policy.held import authorized, bases, hold
 from taskbound.flows.policy.operations import Asked, authorize, conclude_standing, forbidden, proof_kind
@@ -36,6 +39,7 @@ from taskbound.flows.policy.operations import Asked, authorize, conclude_standin
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from taskbound.core.errors import DeniedError
     from taskbound.core.policy import InForce
     from taskbound.core.policy.operation import Operation, OperationRequest, OperationVerdict
     from taskbound.flows.policy.held import Basis
@@ -50,6 +54,8 @@ FRESH: Final = 1.0
 """Seconds for which it is remembered what is in force, for answers from memory (rule 3)."""
 _THREADS: Final = 2
 _KEPT: Final = 16_384
+_STEPS: Final = 4_096
+"""Who was asked to sign in anew, for which operation, that is remembered."""
 _KINDS: Final = {
     "api": PrincipalKind.SERVICE,
     "egress": PrincipalKind.SERVICE,
@@ -105,6 +111,7 @@ class Authority:
         self._daemon = daemon
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="authority")  # 5
         self._forces: dict[str, tuple[InForce, int, float]] = {}
+        self._steps: dict[tuple[str, str, str, str], str] = {}
         self._standing: dict[tuple[InForce, str, PrincipalKind, str, str, str], OperationVerdict] = {}
 
     async def authorize(self, principal: Principal, operation: str, message: object) -> None:
@@ -198,7 +205,22 @@ class Authority:
                 _again.set(partial(_both, _again.get(), partial(self._once_more, asked)))
             case Barred():
                 await self._daemon.first(partial(self._record, verdict, request))
-                raise forbidden(verdict, request)
+                raise self._challenged(forbidden(verdict, request), request)
+
+    def _challenged(self, error: DeniedError, request: OperationRequest) -> DeniedError:
+        """What is said to who would have to sign in anew, and did so already: no more than no (rule 6)."""
+        proof = request.principal.proof
+        if not isinstance(error, StepUpError) or not isinstance(proof, TokenProof):
+            return error
+        by = "" if proof.binding is None else proof.binding.thumbprint
+        key = (request.principal.namespace, request.principal.name, request.operation.name, by)
+        before = self._steps.pop(key, proof.token)
+        if before != proof.token:
+            return OperationForbiddenError(f"{error.message}, and so was not the one just now")
+        while len(self._steps) >= _STEPS:
+            del self._steps[next(iter(self._steps))]
+        self._steps[key] = proof.token
+        return error
 
     async def _aside(self, work: Callable[[], T]) -> T:
         """What this work returns or raises; done in threads that do nothing else (rule 5)."""

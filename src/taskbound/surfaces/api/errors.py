@@ -18,6 +18,7 @@ from taskbound.core.errors import (
     UnavailableError,
     error_classes,
 )
+from taskbound.core.policy.step_up import StepUpError
 from taskbound.ports.identity import IssuerUnreachableError
 from taskbound.wire.connection import Fault
 
@@ -83,4 +84,6 @@ def fault_of(error: TaskboundError, *, operation: str = "", unproven: bool = Fal
         advice=error.advice,
         where=error.where,
         family="unproven" if unproven and not own else family,
+        acr=error.acr if isinstance(error, StepUpError) else "",
+        within=error.within if isinstance(error, StepUpError) else 0,
     )

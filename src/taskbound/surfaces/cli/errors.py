@@ -78,7 +78,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         bad-address bad-body bad-form bad-page-cursor bad-query bad-request-key bad-tls
     """,
     _DENIED: """
-        operation-forbidden
+        operation-forbidden step-up
         already-answered ambiguous-question mcp-task-uncovered other-task
         ambiguous-task amendment-denied amendment-narrows amendment-open
         amendment-widens approval-denied approval-narrowed approval-over

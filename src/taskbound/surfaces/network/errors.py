@@ -68,6 +68,7 @@ _STATUS: Final[Mapping[str, int]] = {
     "key-reused": 422,
     "answer-unknown": 409,
     "no-proof": 401,
+    "step-up": 401,
     "no-task": 404,
     "not-holder": 409,
     "too-many-refusals": 429,

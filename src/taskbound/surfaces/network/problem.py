@@ -7,6 +7,7 @@
 3. Who may not do what they ask is told that their token does not reach so far (RFC 6750 §3.1), and with
    which scope another would, where it is of the wrong kind: only then is it worth asking for one.
 4. The challenge is of the scheme that was tried: `Bearer` to who showed a token so, else `DPoP`.
+5. Who would have to sign in otherwise, or anew, is told how (RFC 9470 §3).
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from taskbound.core.errors import DeniedError, MalformedError, UnavailableError
+from taskbound.core.policy.step_up import StepUpError
 from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.http.errors import VerbError
 from taskbound.surfaces.network.errors import status_of
 from taskbound.wire.action import Changed, Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from taskbound.core.errors import TaskboundError
     from taskbound.wire.connection import Fault
 
@@ -94,7 +98,10 @@ def problem_of(error: TaskboundError | Fault, metadata: str, tried: str = "") ->
     family = _family(error)
     status = status_of(error.code, family)
     headers: list[tuple[str, str]] = []
-    if status == _UNAUTHORIZED:
+    if error.code == StepUpError.code:
+        wrong = "insufficient_user_authentication"
+        headers += challenge(wrong, metadata, scheme=scheme, more=_sign_in(error))
+    elif status == _UNAUTHORIZED:
         headers += challenge(_wrong(error.code), metadata, scheme=scheme)
     elif error.code in _BEYOND:
         scope = error.where if error.code == _OTHER_KIND else ""
@@ -123,10 +130,19 @@ _OF_TOKEN: Final = frozenset({"dpop-key", "dpop-token"})
 """What is wrong with a proof that is of another token than it came with (RFC 9449 §7.1)."""
 
 
-def challenge(wrong: str, metadata: str, *, scheme: str = DPOP, scope: str = "") -> list[tuple[str, str]]:
-    """What says how to prove oneself, and what was wrong with a proof (rules 2 to 4)."""
+def _sign_in(error: TaskboundError | Fault) -> dict[str, str]:
+    """How to sign in (rule 5)."""
+    acr, within = getattr(error, "acr", ""), getattr(error, "within", 0)
+    return {**({"acr_values": acr} if acr else {}), **({"max_age": str(within)} if within else {})}
+
+
+def challenge(
+    wrong: str, metadata: str, *, scheme: str = DPOP, scope: str = "", more: Mapping[str, str] | None = None
+) -> list[tuple[str, str]]:
+    """What says how to prove oneself, and what was wrong with a proof (rules 2 to 5)."""
     told = ['algs="ES256"'] if scheme == DPOP else []
     told += [f'{name}="{value}"' for name, value in (("error", wrong), ("scope", scope)) if value]
+    told += [f'{name}="{value}"' for name, value in (more or {}).items()]
     told.append(f'resource_metadata="{metadata}"')
     return [("WWW-Authenticate", f"{scheme} {', '.join(told)}")]
 

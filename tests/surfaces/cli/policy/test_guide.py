@@ -129,3 +129,6 @@ def test_what_the_guide_forbids_of_operations_is_answered_as_it_says(alone: Inst
     (folder / "operations.cedar").write_text(held, encoding="utf-8")
     found = alone("policy", "validate", "duty")
     assert (found.status, "nothing lifts the refusal of an operation" in found.out) == (1, True), found
+    (folder / "operations.cedar").write_text(held.replace("confirm", "step-up:mfa@300"), encoding="utf-8")
+    found = alone("policy", "validate", "duty")
+    assert (found.status, found.out.startswith("1 files are in order")) == (0, True), found

@@ -30,6 +30,7 @@ from taskbound.core.policy import FACTS, PolicySyntaxError
 from taskbound.core.policy.operation import ALL_OPERATIONS, Right
 from taskbound.core.policy.operation_facts import OPERATION_FACTS
 from taskbound.core.policy.operations import OPERATIONS
+from taskbound.core.policy.step_up import STEP_UP, parse_step_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -54,7 +55,7 @@ _OPERATIONS_ALONE: Final = OPERATION_FACTS.keys() - FACTS.keys()
 _ON_TOP: Final = {"context": "", "principal": "agent.", "resource": "tool."}
 _ARGUMENTS: Final = frozenset({"arguments", "counts", "keys", "nulls"})
 _NAMED: Final = "[a-z0-9][a-z0-9._-]{0,63}"
-_LIFTER: Final = re.compile(f"confirm|(evidence|step-up):{_NAMED}|approval:{_NAMED}(:[1-9])?")
+_LIFTER: Final = re.compile(f"confirm|evidence:{_NAMED}|{STEP_UP}|approval:{_NAMED}(:[1-9])?", re.ASCII)
 _NAME_LIMIT: Final = 200
 _NAME_IT: Final = 'write @id("…") above it'
 
@@ -210,8 +211,8 @@ def _policy(piece: Piece, body: dict[str, Json], taken: set[str]) -> Policy:
 
 def _unfit(annotations: Mapping[str, Json], reads: Reads, *, calls: bool) -> str:
     """Why a policy can't be about operations (rule 6)."""
-    if "hold" in annotations:
-        return "it has `@hold`, and nothing lifts the refusal of an operation"
+    if "hold" in annotations and (calls or parse_step_up(str(annotations["hold"])) is None):
+        return "it has `@hold`, and nothing lifts the refusal of an operation but `step-up:…`"
     if calls and reads is None:
         return "it names no action, and reads what only calls can have"
     for path, _ in paths(reads) if calls else ():
