@@ -14,9 +14,11 @@ from taskbound.core.token.status import is_listed
 from taskbound.flows.revocation import stop
 from taskbound.flows.token import sweep_tokens
 from taskbound.flows.token.revoking import revoke_token
+from taskbound.flows.token.signing import RowSigner
+from taskbound.ports.signer import SignerUnavailableError
 from taskbound.wire.jose import TokenExpiredError
 from tests.token_world import API, ISSUER, KEY, OTHER_KEY, TokenWorld, claims_in, part
-from tests.world import ANN
+from tests.world import ANN, WorldClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -333,3 +335,24 @@ def test_what_is_swept_is_in_no_list_that_lives(here: TokenWorld) -> None:
     here.world.start()
     assert not is_listed(token.list, here.world.clock.now())
     assert sweep_tokens(here.means) == 1
+
+
+def test_i54_a_signer_whose_clock_is_ahead_signs_nothing_that_it_takes_for_over_and_that_is_said(
+    here: TokenWorld,
+) -> None:
+    task = here.settle_in()
+    ahead = WorldClock()
+    ahead.at = Instant(here.world.clock.at + seconds(400))
+    slow, here.signer.signer = (
+        here.signer.signer,
+        RowSigner(store=here.means.store, keys=here.folder, clock=ahead, issuer=ISSUER),
+    )
+    with pytest.raises(SignerUnavailableError, match="its clock is ahead of ours"):
+        here.issue(task)
+    (row,) = here.rows()
+    assert state_of(row, here.world.clock.now()) is TokenState.REVOKED
+    here.signer.signer = slow
+    assert here.verify(here.issue(task).text).principal.name == "coder"
+    ahead.at = Instant(here.world.clock.at + seconds(100))  # within the token's time nothing is wrong
+    here.signer.signer = RowSigner(store=here.means.store, keys=here.folder, clock=ahead, issuer=ISSUER)
+    assert here.verify(here.issue(task).text).principal.name == "coder"

@@ -16,12 +16,11 @@ __all__ = ["Agree", "ClientAuthorities", "OtherOriginError", "PageAsk", "ShowCli
 
 
 class OtherOriginError(DeniedError):
-    """A process that listens to a network and its daemon are known by two names."""
+    """The API and its daemon have two names for it."""
 
     code = "other-origin"
     remedy = (
-        "give both one name: `api_origin` and `gateway_origin` in the settings, or `--origin` of the process"
-        " and `--issuer` or `--gateway-origin` of the daemon"
+        "give both one name: `api_origin` in the settings, or `--origin` here and `--issuer` of the daemon"
     )
 
 
@@ -52,8 +51,6 @@ class Shown(Message, frozen=True):
 class Agree(Message, frozen=True, tag="network:agree", tag_field="op"):
     """Say how a process is known outside; refused where the daemon has another name for it (rule 3)."""
 
-    part: str
-    """`api` or `gateway`."""
     origin: str
 
 

@@ -3,7 +3,8 @@
 1. The agent's owner has a new key made, and the account that owns the data directory. It is made before it
    is written down: what a crash leaves is a private key that nothing believes.
 2. The row of the new one and the end of the one before are one transaction, with the record. From then on
-   the one before proves nobody, whether or not the signer could be told to destroy it.
+   the one before proves nobody, whether or not the signer could be told to destroy it. It is told with the
+   next renewal again, of every key of the agent that has ended: a crash in between leaves none for good.
 3. Who is given a statement is seen to by the surface: a process of a running task of that agent.
 """
 
@@ -70,14 +71,14 @@ class AgentKeys:
             ended = tuple(one.kid for one in ending)
             event = AgentKeyChanged(agent=agent, key=made.kid, ended=ended, by=actor.name, proof=actor.proof)
             tx.audit.append(namespace, self._means.writer, [event], now)
-            return ended
+            return tuple(one.kid for one in before)
 
         try:
-            ended = self._means.store.write(work)
+            over = self._means.store.write(work)
         except TaskboundError:
             self._forget(made.kid)
             raise
-        for one in ended:
+        for one in over:
             self._forget(one)
         return made
 

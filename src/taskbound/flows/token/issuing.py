@@ -8,7 +8,8 @@
 3. A person's token is for a person who is there.
 4. What was read is locked, and compared, in the transaction that writes the row: a stop, a suspension, the
    end of a task or a change of the key that commits first wins.
-5. A token that could not be signed is a row that is revoked.
+5. A token that could not be signed is a row that is revoked. Where the signer says that it has ended, and by
+   our clock it has not, the two clocks differ: nothing is wrong with what was asked for, and that is said.
 6. The first token that is ever asked for has the first keys made.
 """
 
@@ -42,6 +43,7 @@ from taskbound.flows.token.orders import Issued, parse_content_digest
 from taskbound.flows.token.revoking import revoke_rows
 from taskbound.flows.token.standing import OPEN, action_ground
 from taskbound.flows.token.writing import Draft, write_token
+from taskbound.ports.signer import SignerUnavailableError
 from taskbound.ports.store import ConflictError
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ if TYPE_CHECKING:
 __all__ = ["Tokens"]
 
 _TRIES: Final = 8
+_OVER: Final = frozenset({"token-ended", "task-expired"})
+"""What a signer says whose clock is ahead (rule 5)."""
 
 
 class Tokens:
@@ -228,6 +232,11 @@ class Tokens:
                 self._means.store.write(
                     lambda tx: revoke_rows(tx, self._means, [token], why=why, actor=actor)
                 )  # 5
+            if error.code in _OVER and self._means.clock.now() < token.expires:
+                raise SignerUnavailableError(
+                    "the signer takes a token for over that was just written: its clock is ahead of ours",
+                    remedy="set the clocks of both by one source of time, and ask again",
+                ) from error
             raise
 
 

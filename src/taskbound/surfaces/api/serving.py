@@ -39,10 +39,9 @@ async def agree(daemon: Daemon, _connection: Connection, ask: wire.Agree) -> Ans
     Raises:
         OtherOriginError: They have two.
     """
-    names = {"api": daemon.network.issuer, "gateway": daemon.network.gateway_origin}
-    ours = names.get(ask.part)
-    if ours is None or ours != ask.origin:
-        _log.error("a process that listens as %r is known here as %r, and serves nobody", ask.origin, ours)
+    ours = daemon.network.issuer
+    if ours != ask.origin:
+        _log.error("an API that is known as %r is known here as %r, and serves nobody", ask.origin, ours)
         raise wire.OtherOriginError(f"it is known outside as `{ask.origin}`, and its daemon says `{ours}`")
     return Done()
 

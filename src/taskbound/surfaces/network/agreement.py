@@ -56,7 +56,7 @@ class Agreement:
         Raises:
             OtherOriginError: The daemon has another name for it (rule 1).
         """
-        answer = await self._asked(Agree(part="api", origin=self._origin))
+        answer = await self._asked(Agree(origin=self._origin))
         if isinstance(answer, Fault) and answer.code == OtherOriginError.code:
             raise OtherOriginError(answer.message)  # 1
         if self._believe is not None:
