@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from base64 import b64encode
 from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from msgspec import structs
 
 from taskbound import __version__
 from taskbound.core.token.exchange import GRANT, TASK_REFERENCE
@@ -95,22 +97,31 @@ class Holder:
         }
         return Signer(private=private, kid=kid, alg="ES256").token("client-authentication+jwt", **claims)
 
-    def answer(self, form: Mapping[str, str], *, key: Signer = CLIENT) -> Any:
-        """What the token endpoint answers to a form that the agent proves itself in."""
+    def answer(self, form: Mapping[str, str], *, key: Signer = CLIENT, certificate: bytes = b"") -> Any:
+        """What the token endpoint answers to a form that the agent proves itself in.
+
+        Args:
+            form: The form.
+            key: What it proves with DPoP.
+            certificate: What it shows instead, DER.
+        """
         proven = {"client_assertion_type": _ASSERTED, "client_assertion": self._assertion()}
         made = proof(key, jti=f"ask-{next(_numbers)}", htm="POST", htu=_ENDPOINT, iat=int(time.time()))
         ask = AskToken(form=tuple({**proven, **form}.items()))
-        return ask_as_api(find_socket(self._home), ask, Shown(method="POST", uri=_ENDPOINT, dpop=made))
+        shown = Shown(method="POST", uri=_ENDPOINT, dpop=made)
+        if certificate:
+            shown = structs.replace(shown, dpop="", chain=(b64encode(certificate).decode(),))
+        return ask_as_api(find_socket(self._home), ask, shown)
 
-    def token(self, task: str, *, key: Signer = CLIENT, **more: str) -> str:
-        """A token of the task for the agent's own gateway, bound to a key."""
+    def token(self, task: str, *, key: Signer = CLIENT, certificate: bytes = b"", **more: str) -> str:
+        """A token of the task for the agent's own gateway, bound to a key or a certificate."""
         plain = {
             "grant_type": GRANT,
             "subject_token": task,
             "subject_token_type": TASK_REFERENCE,
             "resource": self.resource,
         }
-        given = self.answer(plain | more, key=key)
+        given = self.answer(plain | more, key=key, certificate=certificate)
         assert isinstance(given, TokenGiven), given
         return given.access_token
 

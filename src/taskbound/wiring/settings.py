@@ -37,6 +37,8 @@ _MOST_WAIT: Final = 600
 _LEVELS: Final = ("debug", "info", "warning", "error")
 _WRITABLE_BY_OTHERS: Final = 0o022
 _DEVELOPMENT: Final = frozenset({"TASKBOUND_HOME", "TASKBOUND_VENV", "TASKBOUND_PYTHON", "TASKBOUND_SHARED"})
+_TOLD: Final = frozenset({"TASKBOUND_TASK"})
+"""What `taskbound run` tells its command."""
 
 
 class BadSettingError(MalformedError):
@@ -174,7 +176,7 @@ def require_store(text: str) -> None:
 
 def unknown_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
     """The `TASKBOUND_…` variables that are no setting: a misspelled one would go unnoticed."""
-    known = _DEVELOPMENT | {PREFIX + field.name.upper() for field in fields(Settings)}
+    known = _DEVELOPMENT | _TOLD | {PREFIX + field.name.upper() for field in fields(Settings)}
     return tuple(sorted(name for name in environ if name.startswith(PREFIX) and name not in known))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -133,10 +132,7 @@ Case = Callable[[Front], Shown]
 def der(name: str) -> bytes:
     """A client's certificate."""
     with TemporaryDirectory() as folder:
-        issued = Authority("clients").issue(Path(folder), "client", name=name)
-        return ssl.PEM_cert_to_DER_cert(
-            issued.chain.read_text().partition("-----END")[0] + "-----END CERTIFICATE-----\n"
-        )
+        return Authority("clients").issue(Path(folder), "client", name=name).der
 
 
 def bound_to(raw: bytes) -> Binding:

@@ -164,13 +164,17 @@ class Installation:
         """A connection of a person's to the daemon."""
         return Client(find_socket(self.home), Open(role="cli", version=__version__))
 
-    def end(self) -> None:
-        """End the daemon, and take everything away."""
+    def stop(self) -> None:
+        """End the daemon; the next command that needs one starts it, with the settings of then."""
         if self.home.is_dir() and answers(find_socket(self.home)):
             process = os.pidfd_open(self.status().pid)
             signal.pidfd_send_signal(process, signal.SIGTERM)
             select.select([process], [], [], 30)
             os.close(process)
+
+    def end(self) -> None:
+        """End the daemon, and take everything away."""
+        self.stop()
         shutil.rmtree(self.root)
 
 

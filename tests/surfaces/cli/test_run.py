@@ -44,6 +44,11 @@ def test_the_task_ends_as_its_command_does(place: Installation, script: str, sta
     assert task["purpose"] == f"run /bin/sh -c {script}"
 
 
+def test_the_command_is_told_the_name_of_its_task(place: Installation) -> None:
+    ended = place.ended(*words(place, "/bin/sh", "-c", 'echo "$TASKBOUND_TASK"'))
+    assert (ended.status, ended.out.strip()) == (0, newest(place)["task"])
+
+
 def test_a_secret_of_the_command_is_not_kept_as_the_purpose(place: Installation) -> None:
     assert (
         place.ended(*words(place, "/bin/sh", "-c", "exit 0", "sh", "--api-key", "hunter2-hunter2")).status

@@ -59,8 +59,12 @@ _PAUSE: Final = 0.01
 class Keeper:
     """The keeper's process, as the run sees it."""
 
-    def __init__(self) -> None:
-        """Fork; the command is started later, by `start`."""
+    def __init__(self, task: str) -> None:
+        """Fork; the command is started later, by `start`.
+
+        Args:
+            task: What it is for: it finds the name in `TASKBOUND_TASK`, as it is asked for with a token.
+        """
         self._go, self._said = -1, -1
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {*PASSED, signal.SIGCHLD})
         waiting, self._go = os.pipe()
@@ -70,7 +74,7 @@ class Keeper:
         if self.pid == 0:
             status = _SIGNALED
             try:
-                status = _Kept(run, before).keep(waiting, saying)
+                status = _Kept(run, before, task).keep(waiting, saying)
             finally:
                 os._exit(status)  # never back into the run's own code
         os.close(waiting)
@@ -97,8 +101,9 @@ class Keeper:
 class _Kept:
     """What the keeper does, in its own process."""
 
-    def __init__(self, run: int, mask: set[int | signal.Signals]) -> None:
+    def __init__(self, run: int, mask: set[int | signal.Signals], task: str) -> None:
         self._run = run
+        self._task = task
         self._mask = mask
         self._command: subprocess.Popen[bytes] | None = None
         self._signals: list[int] = []
@@ -117,6 +122,7 @@ class _Kept:
             self._command = subprocess.Popen(  # noqa: S603 - it is what was asked for
                 words,
                 executable=program,
+                env={**os.environ, "TASKBOUND_TASK": self._task},
                 preexec_fn=_tie(os.getpid()),  # noqa: PLW1509 - the keeper has one thread
             )
         except OSError as error:

@@ -101,8 +101,8 @@ def run(
 ) -> None:
     """Start a task, run a command for it, and end the task when the command ends.
 
-    The status is the command's own. With `--json` a document about the run goes to standard error, because
-    standard output is the command's.
+    The command finds the task's name in `TASKBOUND_TASK`. The status is the command's own. With `--json` a
+    document about the run goes to standard error, because standard output is the command's.
     """
     program = shutil.which(words[0])
     if program is None:
@@ -147,7 +147,7 @@ class _Run:
         self._session = session
         self._task = task
         self._client: Client | None = None
-        self._keeper = Keeper()
+        self._keeper = Keeper(task)
         self._signals: list[int] = []
 
     def hold(self) -> None:

@@ -386,7 +386,7 @@ async def front(place: Place, *, hold: int = 0, before: str = "", **bounds: floa
     try:
         async with asyncio.timeout(DEADLINE):
             line = (await process.stdout.readline()).decode()
-        assert line.startswith("listening on http://127.0.0.1:"), line
+        assert line.startswith(("listening on http://127.0.0.1:", "listening on https://127.0.0.1:")), line
         yield Fronted(place, int(line.rpartition(":")[2].removesuffix("/mcp\n")), process)
     finally:
         if process.returncode is None:
