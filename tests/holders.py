@@ -34,12 +34,16 @@ from taskbound.wiring.home import find_socket
 from tests.proofs import CLIENT, proof
 from tests.tokens import Signer
 
-__all__ = ["Holder", "ask_as_api", "shown_with"]
+__all__ = ["Holder", "NotGiven", "ask_as_api", "shown_with"]
 
 _ENDPOINT: Final = f"{DEFAULT_ISSUER}/oauth/token"
 _ASSERTED: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _DEADLINE: Final = 20.0
 _numbers = count()
+
+
+class NotGiven(AssertionError):  # noqa: N818 -- what it is
+    """No token was given."""
 
 
 def ask_as_api(path: Path, ask: Ask, shown: Shown | None) -> Any:
@@ -52,7 +56,8 @@ def ask_as_api(path: Path, ask: Ask, shown: Shown | None) -> Any:
         one.sendall(encode_frame(Said(id=2, ask=ask, shown=shown)))
         while not any(reply.id == 2 for reply in found):
             chunk = one.recv(65536)
-            assert chunk, found
+            if not chunk:
+                raise ConnectionError(found)
             found += [decode_frame(said_decoder, body) for body in buffer.feed(chunk)]
         return next(reply.answer for reply in found if reply.id == 2)
 
@@ -122,7 +127,8 @@ class Holder:
             "resource": self.resource,
         }
         given = self.answer(plain | more, key=key, certificate=certificate)
-        assert isinstance(given, TokenGiven), given
+        if not isinstance(given, TokenGiven):
+            raise NotGiven(given)
         return given.access_token
 
     def shown(self, token: str, verb: str, **claims: Any) -> dict[str, str]:

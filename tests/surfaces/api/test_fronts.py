@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -317,6 +318,10 @@ def test_what_a_token_rests_on_ends_it_where_it_is_shown_where_a_seat_opens_and_
         refused = await seat.ask(msgspec.structs.replace(call, request="2"), Refused)
         assert refused.code == code
         assert len(one.world.events("action-decided")) == before + 1
+        if code == "task-ended":
+            with pytest.raises(RefusedByDaemonError) as caught:
+                await seat.ask(Bind(), Bound)
+            assert caught.value.fault.code == code
 
     played(tmp_path, story)
 
@@ -447,6 +452,29 @@ def test_a_front_with_a_seat_is_no_person_and_comes_back(tmp_path: Path) -> None
         answer = await person.ask_any(EndTask(task=one.task.id))
         assert isinstance(answer, Fault)
         assert answer.code == "not-outside"
+
+    played(tmp_path, story)
+
+
+def test_a_front_that_lost_all_of_its_connections_comes_back_and_what_it_started_stays_inside(
+    tmp_path: Path,
+) -> None:
+    async def story(one: Front) -> None:
+        seat = await one.seat(one.token())
+        daemon = one.place.daemon
+        command = (sys.executable, "-c", "input()")
+        beneath = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE)
+        daemon.look_inside()
+        for lost in (one.client, seat):
+            await one.place.lose(lost)
+        for connection in daemon.connections.gateways(lost=True):
+            daemon.connections.forget(connection)
+        assert daemon.connections.fronts() == frozenset()
+        daemon.look_inside()
+        seen = {pid for pid, _ in daemon.insiders.seen}
+        assert (beneath.pid in seen, os.getpid() in seen) == (True, False)
+        await one.place.client("front", origin=DEFAULT_GATEWAY)
+        await beneath.communicate(b"\n")
 
     played(tmp_path, story)
 
