@@ -6,16 +6,21 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from taskbound.wire.frame import Message
+from taskbound.wire.network import PageAsk
 
 __all__ = [
     "AddClient",
     "AdmissionRow",
     "AdmissionRows",
+    "AnswerInPage",
     "AskConsent",
     "AskedDetail",
     "Asking",
     "AwaitConsent",
+    "Choosing",
     "ClientRow",
     "ClientRows",
     "ConsentToClient",
@@ -24,6 +29,7 @@ __all__ = [
     "ListAdmissions",
     "ListClients",
     "LookAtAsked",
+    "LookInPage",
     "Onward",
     "OpenedBy",
     "RemoveClient",
@@ -189,6 +195,75 @@ class Onward(Message, frozen=True, tag="onward", tag_field="is"):
         return "Onward()"
 
 
+class LookInPage(PageAsk, frozen=True, kw_only=True, tag="token:choose", tag_field="op"):
+    """Ask what whoever is signed in with a browser can answer there to a request that it began."""
+
+    asked: str
+    browser: str
+    """What the browser is known by."""
+
+    def __repr__(self) -> str:
+        """Without what the browser is known by (rule 1)."""
+        return f"LookInPage({self.asked!r})"
+
+
+class AnswerInPage(PageAsk, frozen=True, kw_only=True, tag="token:answer", tag_field="op"):
+    """Answer a request on its page. An act of the person who is signed in with the browser that began it."""
+
+    asked: str
+    browser: str
+    form: str
+    """What a form of that page proves itself with."""
+    answer: Literal["consent", "deny", "unmet"]
+    """`unmet` where nobody can sign in as the client wants."""
+    task: str = ""
+    template: str = ""
+    purpose: str = ""
+
+    def __repr__(self) -> str:
+        """Without what proves anything (rule 1)."""
+        return f"AnswerInPage({self.asked!r}, {self.answer!r})"
+
+
+class RunningTask(Message, frozen=True, tag="running-task", tag_field="is"):
+    """A task that a client can be let in to."""
+
+    task: str
+    purpose: str
+    requester: str
+    deadline: int
+    """µs since the epoch."""
+
+
+class OpenedBy(Message, frozen=True, tag="opened-by", tag_field="is"):
+    """A template that a task can be started from."""
+
+    template: str
+    purpose: str
+    seconds: int
+
+
+class Choosing(Message, frozen=True, tag="choosing", tag_field="is"):
+    """What a request's page offers besides what is asked."""
+
+    terminal: bool
+    """Whether it can be answered in a terminal too."""
+    sign_in: str
+    """Where its page sends people to sign in; empty where nobody does."""
+    person: str
+    """Who is signed in with this browser; empty for nobody."""
+    met: bool
+    """Whether they are signed in as the client wants."""
+    form: str
+    """What a form of the page proves itself with."""
+    tasks: tuple[RunningTask, ...] = ()
+    templates: tuple[OpenedBy, ...] = ()
+
+    def __repr__(self) -> str:
+        """Without what proves anything (rule 1)."""
+        return f"Choosing(person={self.person!r}, met={self.met})"
+
+
 # --- what a person answers -----------------------------------------------------------------------
 
 
@@ -230,24 +305,6 @@ class DenyClient(Message, frozen=True, tag="token:deny", tag_field="op"):
     def __repr__(self) -> str:
         """Without the code (rule 1)."""
         return "DenyClient()"
-
-
-class RunningTask(Message, frozen=True, tag="running-task", tag_field="is"):
-    """A task that a client can be let in to."""
-
-    task: str
-    purpose: str
-    requester: str
-    deadline: int
-    """µs since the epoch."""
-
-
-class OpenedBy(Message, frozen=True, tag="opened-by", tag_field="is"):
-    """A template that a task can be started from."""
-
-    template: str
-    purpose: str
-    seconds: int
 
 
 class AskedDetail(Message, frozen=True, tag="asked", tag_field="is"):

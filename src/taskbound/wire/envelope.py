@@ -117,6 +117,8 @@ Ask: TypeAlias = (
     | authorization.AskConsent
     | authorization.AwaitConsent
     | authorization.LookAtAsked
+    | authorization.LookInPage
+    | authorization.AnswerInPage
     | authorization.ConsentToClient
     | authorization.DenyClient
     | workload.AddIdentityIssuer
@@ -249,6 +251,7 @@ Answer: TypeAlias = (
     | authorization.Asking
     | authorization.Onward
     | authorization.AskedDetail
+    | authorization.Choosing
     | workload.SelectorRows
     | workload.IdentityIssuerRows
     | workload.AgentKeyRows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.core.task import Template
+from taskbound.core.token.authorization.errors import ClientExistsError
 from taskbound.flows.task import save_template as save
 from taskbound.flows.token import add_client, resource_of
 from taskbound.sdk.client import RefusedByDaemonError
@@ -47,9 +49,10 @@ NO_DESK = (
 )
 
 
-async def begin(place: Station) -> Asking:
+async def begin(place: Station, **changes: str) -> Asking:
     means = place.world.means
-    add_client(means, "default", "desk", shown="Desk", redirects=(CALLBACK,), actor=ANN, owns=True)
+    with contextlib.suppress(ClientExistsError):
+        add_client(means, "default", "desk", shown="Desk", redirects=(CALLBACK,), actor=ANN, owns=True)
     api = await place.client("api")
     told = {
         "response_type": "code",
@@ -58,6 +61,7 @@ async def begin(place: Station) -> Asking:
         "code_challenge": CHALLENGE,
         "code_challenge_method": "S256",
         "resource": RESOURCE,
+        **changes,
     }
     return await api.ask(AskConsent(parameters=tuple(told.items())), Asking)
 

@@ -126,7 +126,7 @@ class Installation:
 
     def prepare(self) -> None:
         """A person, a pinned server, and an active agent."""
-        self.home.mkdir(mode=0o700)
+        self.home.mkdir(mode=0o700, exist_ok=True)
         ceiling = self.root / "ceiling.json"
         grants = [{"tool": f"fs__{one['name']}", "others": "any"} for one in TOOLS]
         ceiling.write_text(json.dumps({"grants": grants}), encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
@@ -15,7 +16,9 @@ from taskbound.wire.authorization import AskConsent, Asking, AwaitConsent, Onwar
 from taskbound.wire.connection import Open
 from taskbound.wiring.home import find_socket
 from tests.client_world import CALLBACK, CHALLENGE
+from tests.house.tree import ROOT
 from tests.surfaces.cli.installation import PROGRAM, Typing
+from tests.surfaces.cli.test_secrets_guide import BLOCK, fits, typed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,3 +162,24 @@ def test_nobody_consents_from_beneath_a_run_of_a_task(desk: Desk) -> None:
     )
     assert (inside.status != 0, "[not-outside]" in inside.err) == (True, True), inside
     assert waiting.is_open
+
+
+def test_every_command_of_the_guide_says_what_the_guide_says(fresh: Installation) -> None:
+    fresh.prepare()
+    save = ("template", "save", "daily", "--scope", fresh.scope(), "--for", "20m", "--purpose", "see the day")
+    assert fresh(*save).status == 0
+    page = (ROOT / "docs/guides/clients-of-people.md").read_text(encoding="utf-8")
+    desk = Desk(fresh)
+    count = 0
+    for block in BLOCK.finditer(page):
+        line, *written = block["body"].removeprefix("$ ").rstrip("\n").split("\n")
+        for letters in re.findall(r"[A-Z]{5}-[A-Z]{5}", line):
+            line = line.replace(letters, desk.begin().asking.typed)
+        status, said = typed(fresh, "", *shlex.split(line)[1:])
+        assert status == 0, (line, said)
+        assert len(said) == len(written), (line, said)
+        for other in written:  # a note is written to another stream than a table
+            assert any(fits(one, other) for one in said), (other, said)
+        count += 1
+    desk.client.close()
+    assert count == 5

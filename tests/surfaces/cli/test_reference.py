@@ -26,10 +26,12 @@ def test_every_command_of_the_issue_is_there() -> None:
         "person": "add list show grantable gone back link part",
         "person key": "add prove vouch list show withdraw confirm",
         "person demo": "begin end",
+        "person account": "link list unlink",
+        "person session": "list end",
         "person group": "add list show join leave grantable",
         "agent": "register show list activate suspend ceiling people risk assertion",
         "agent key": "list renew",
-        "agent issuer": "add list remove",
+        "agent issuer": "add groups list remove",
         "agent selector": "add list remove",
         "agent trust": "add list show remove",
         "token": "consent list show revoke",
@@ -69,6 +71,7 @@ def test_what_destroys_something_takes_yes(name: str, one: object) -> None:
     destroys = {"init", "stop", "amend", "end", "suspend", "remove", "accept", "ceiling", "withdraw", "gone"}
     destroys |= {"apply", "declare", "reconcile", "secret"}  # they change what is judged from then on
     destroys |= {"revoke", "rotate", "renew"}  # what is signed with the one before is worth nothing
+    destroys |= {"groups", "unlink"}  # they end memberships and sign-ins
     options = {option for parameter in getattr(one, "params", []) for option in parameter.opts}
     shows = name in {
         "taskbound token consent",  # who is about to act as an agent

@@ -1,13 +1,9 @@
 from __future__ import annotations
 
 import json
-import shlex
 from typing import TYPE_CHECKING
 
 import pytest
-
-from tests.house.tree import ROOT
-from tests.surfaces.cli.test_secrets_guide import BLOCK, fits, typed
 
 if TYPE_CHECKING:
     from tests.surfaces.cli.installation import Installation
@@ -39,18 +35,6 @@ def test_a_client_is_added_shown_and_removed_and_each_leaves_a_record(place: Ins
         if len(told) > 1:
             break
     assert told == ["client-added", "client-removed"]
-
-
-def test_every_command_of_the_guide_says_what_the_guide_says(place: Installation) -> None:
-    page = (ROOT / "docs/guides/clients-of-people.md").read_text(encoding="utf-8")
-    count = 0
-    for block in BLOCK.finditer(page):
-        line, *written = block["body"].removeprefix("$ ").rstrip("\n").split("\n")
-        status, said = typed(place, "", *shlex.split(line)[1:])
-        assert status == 0, (line, said)
-        assert all(fits(one, other) for one, other in zip(said, written, strict=True)), (line, said)
-        count += 1
-    assert count == 4
 
 
 @pytest.mark.parametrize(

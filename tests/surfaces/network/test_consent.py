@@ -173,7 +173,7 @@ def test_a155_what_is_wrong_before_the_client_is_known_is_shown_and_sent_nowhere
         clerk = Clerk(one)
         for changes, more, code in SHOWN:
             answer = clerk.browser.get(f"/oauth/authorize?{clerk.query(**changes)}{more}")
-            assert f"<small>{code}</small>" in answer.body.decode(), (changes, more)
+            assert f"<code>[{code}]</code>" in answer.body.decode(), (changes, more)
             assert answer.status in {400, 401, 403, 404}
             assert "location" not in answer.headers
             assert "set-cookie" not in answer.headers
@@ -282,7 +282,7 @@ def test_a148_a_client_is_known_by_its_document_and_a_request_that_can_not_be_an
             wrong = await asyncio.to_thread(
                 clerk.browser.get, f"/oauth/authorize?{clerk.query(**told, scope='all')}"
             )
-            assert b"<small>bad-client-request</small>" in wrong.body
+            assert b"<code>[bad-client-request]</code>" in wrong.body
             assert there.asked == []
             page = await asyncio.to_thread(partial(clerk.begin, **told))
             shown = words(await asyncio.to_thread(clerk.browser.get, page))
@@ -292,7 +292,7 @@ def test_a148_a_client_is_known_by_its_document_and_a_request_that_can_not_be_an
             assert "code" in sent(await asyncio.to_thread(clerk.browser.get, page))
             elsewhere = clerk.query(**told, redirect_uri="http://127.0.0.1/elsewhere")
             other = await asyncio.to_thread(clerk.browser.get, f"/oauth/authorize?{elsewhere}")
-            assert b"<small>bad-redirect</small>" in other.body
+            assert b"<code>[bad-redirect]</code>" in other.body
             assert len(there.asked) == 1
 
     held(tmp_path, lambda one: asyncio.run(story(one, Clerk(one))))

@@ -2,7 +2,7 @@
 
 1. A code is looked at under lock, and is used by whoever brings it: of all that bring one at once, to
    whatever daemon, one is the first. Whoever is not right brings nothing, and nobody after them
-   (`core…asked`, rule 4).
+   (`core…asked`, rule 6).
 2. A code that comes again ends what it brought (RFC 6749 §4.1.2), and a refresh token that shows to be in
    other hands ends its admission. Each is recorded once: what has ended can't end again.
 3. A client is let in while its task gives authority: task, ancestors, the kill switch, the agent and the

@@ -5,11 +5,11 @@
 2. A person answers by typing the code that their own browser shows. Ten wrong ones in five minutes, and they
    type no more; each leaves a record. What they get to see are facts, and what the client says of itself is
    told as its own word.
-3. Whoever consents opens a task by the rules of every task's start, or chooses one that runs and that they
-   are in charge of (`core.task.child`). The task's agent is the one whose resource the client asked for.
+3. Whoever consents does so to one task of the agent whose resource the client asked for (`answering`).
 4. The answer goes to the browser that began it, once. It may look at what it began as often as it likes.
-5. How well, or how lately, the person has to have signed in can't be promised by whoever types a code: who
-   asks for that is told so before anybody waits.
+5. How well, or how lately, the person has to have signed in can't be promised by whoever types a code. Where
+   nobody signs in, who asks for that is told so before anybody waits; where people do, it is answered by who
+   is signed in so with the browser that began it.
 """
 
 from __future__ import annotations
@@ -18,15 +18,12 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.audit.events import ClientConsented, ClientDenied, ConsentMistyped
+from taskbound.core.audit.events import ConsentMistyped
 from taskbound.core.clock import Instant
-from taskbound.core.errors import TaskboundError
-from taskbound.core.task import NoTaskError, TaskEvent, require_in_charge, require_live
 from taskbound.core.token.authorization.asked import (
     WAITS,
     Asked,
     AskedState,
-    answered,
     coded,
     require_browser,
     require_open,
@@ -46,11 +43,13 @@ from taskbound.core.token.authorization.request import (
     refused_at,
     require_worth_describing,
 )
+from taskbound.flows.token.answering import let_have_nothing, let_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from taskbound.core.token.authorization.client import Client, ClientId
+    from taskbound.core.token.authorization.errors import RedirectedError
     from taskbound.flows.means import Actor, Means
     from taskbound.flows.task import TaskOrder, Tasks
     from taskbound.ports.store import Transaction
@@ -59,6 +58,7 @@ __all__ = ["Askings", "Begun", "resource_of"]
 
 _WAITING: Final = 64
 """Requests that wait at once (rule 1)."""
+_NEVER: Final = Instant(0)
 _TRIES: Final = 10
 """Wrong codes of one person (rule 2)."""
 _SCOPES: Final = frozenset({"task"})
@@ -84,6 +84,13 @@ def resource_of(base: str, agent: str) -> str:
     return f"{base}/mcp/{agent}"
 
 
+def _denied(found: Asked) -> RedirectedError:
+    """What a client is told whom somebody denied, or for whom nobody could sign in (rule 5)."""
+    if found.person:
+        return found.request.refusal("access_denied", "the person let the client have nothing")
+    return found.request.refusal("unmet_authentication_requirements", "nobody signed in as it was asked for")
+
+
 class Askings:
     """Requests of one namespace's clients, and the answers to them."""
 
@@ -94,7 +101,15 @@ class Askings:
         self._wrong: dict[tuple[str, str], list[Instant]] = {}
         self._lock = threading.Lock()
 
-    def begin(self, namespace: str, pairs: Sequence[tuple[str, str]], *, client: Client, base: str) -> Begun:
+    def begin(
+        self,
+        namespace: str,
+        pairs: Sequence[tuple[str, str]],
+        *,
+        client: Client,
+        base: str,
+        signs_in: bool = False,
+    ) -> Begun:
         """Have a request wait for a person (rule 1).
 
         Args:
@@ -102,6 +117,7 @@ class Askings:
             pairs: Its parameters, in order.
             client: Whom `client_id` names.
             base: The origin at which agents' gateways are reached.
+            signs_in: Whether people sign in here in a browser.
 
         Raises:
             RepeatedParameterError: A parameter stands twice.
@@ -112,7 +128,7 @@ class Askings:
         told = parse_parameters(pairs)
         agents = self._resources(namespace, base)
         request = parse_request(told, client, resources=agents, scopes=_SCOPES)
-        if request.acr or request.max_age is not None:  # 5
+        if (request.acr or request.max_age is not None) and not signs_in:  # 5
             raise request.refusal("unmet_authentication_requirements", "no such sign-in is known here")
         secret = self._means.chance.secret()
         typed = typed_code(secret)
@@ -209,37 +225,46 @@ class Askings:
             DeniedError: The task is none of theirs, or can't start.
         """
         found = self.look(namespace, typed, actor)
-        if order is None:
-            return self._means.store.write(lambda tx: self._consent(tx, found, task, actor))
-        if order.agent != found.agent:
-            raise NoTaskError(f"the client asks for agent `{found.agent}`, and for no other")
-        started = self._tasks.start(order, actor)
-        try:
-            return self._means.store.write(lambda tx: self._consent(tx, found, started.id, actor))
-        except TaskboundError:
-            why = "nobody was let in to it"
-            self._tasks.end(namespace, started.id, TaskEvent.CANCEL, actor, reason=why)
-            raise
+        return self.consent_here(found, actor, acr="", authenticated=_NEVER, task=task, order=order)
+
+    def consent_here(
+        self,
+        found: Asked,
+        actor: Actor,
+        *,
+        acr: str,
+        authenticated: Instant,
+        task: str = "",
+        order: TaskOrder | None = None,
+    ) -> Asked:
+        """The same, by a person who is signed in with the browser that began it (rule 5).
+
+        Args:
+            found: What waits (`see`).
+            actor: The person.
+            acr: How well they signed in.
+            authenticated: When.
+            task: As `consent`.
+            order: As `consent`.
+        """
+        return let_in(
+            self._means,
+            self._tasks,
+            found,
+            actor,
+            task=task,
+            order=order,
+            acr=acr,
+            authenticated=authenticated,
+        )
 
     def deny(self, namespace: str, typed: str, actor: Actor) -> Asked:
         """Let the client have nothing; raises as `look`."""
-        found = self.look(namespace, typed, actor)
+        return let_have_nothing(self._means, self.look(namespace, typed, actor), actor)
 
-        def work(tx: Transaction) -> Asked:
-            now = self._means.clock.now()
-            denied = answered(tx.authorizations.asked(namespace, found.id), actor.name, "", now)
-            tx.authorizations.put_asked(denied, expect=denied.version - 1)
-            event = ClientDenied(
-                request=denied.id,
-                client=denied.request.client,
-                agent=denied.agent,
-                by=actor.name,
-                proof=actor.proof,
-            )
-            tx.audit.append(namespace, self._means.writer, [event], now)
-            return denied
-
-        return self._means.store.write(work)
+    def deny_here(self, found: Asked, actor: Actor, *, unmet: bool = False) -> Asked:
+        """The same, where it began; `unmet` where nobody can sign in as is wanted (rule 5)."""
+        return let_have_nothing(self._means, found, actor, unmet=unmet)
 
     def collect(self, namespace: str, asked: str, secret: str, *, issuer: str) -> str:
         """Where the browser goes on to; empty while nobody has answered (rule 4).
@@ -257,35 +282,9 @@ class Askings:
                 require_open(found, now)
                 return ""
             if found.state is AskedState.DENIED:
-                error = found.request.refusal("access_denied", "the person let the client have nothing")
-                return refused_at(error, issuer=issuer)
+                return refused_at(_denied(found), issuer=issuer)
             given = coded(found, code_digest(code), now)
             tx.authorizations.put_asked(given, expect=found.version)
             return found.request.answered(code, issuer=issuer)
 
         return self._means.store.write(work)
-
-    def _consent(self, tx: Transaction, found: Asked, task: str, actor: Actor) -> Asked:
-        now = self._means.clock.now()
-        space = found.namespace
-        asked = answered(tx.authorizations.asked(space, found.id), actor.name, task, now)
-        chosen = tx.tasks.task(space, task)
-        agent = tx.identities.agent(space, asked.agent)
-        if chosen is None or agent is None or chosen.agent != asked.agent:
-            raise NoTaskError(f"`{task}` is no task of agent `{asked.agent}`")
-        require_in_charge(chosen, agent.owner, actor.name)  # 3
-        require_live(task, tx.tasks.lock_heads(space, {task}), now)
-        tx.authorizations.put_asked(asked, expect=asked.version - 1)
-        event = ClientConsented(
-            request=asked.id,
-            client=asked.request.client,
-            host=asked.host,
-            redirect=asked.request.redirect.host,
-            agent=asked.agent,
-            task=task,
-            resource=asked.request.resource,
-            by=actor.name,
-            proof=actor.proof,
-        )
-        tx.audit.append(space, self._means.writer, [event], now)
-        return asked

@@ -32,6 +32,8 @@ from taskbound.surfaces.api.client_proof import require_namespace
 from taskbound.wire import authorization as wire
 
 if TYPE_CHECKING:
+    from taskbound.core.identity.proof import Principal
+    from taskbound.core.task import Task, Template
     from taskbound.core.token.authorization.asked import Asked
     from taskbound.core.token.authorization.client import Client
     from taskbound.flows.means import Actor
@@ -40,7 +42,16 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Answer
 
-__all__ = ["ask_consent", "await_consent", "consent_to_client", "deny_client", "look_at_asked"]
+__all__ = [
+    "ask_consent",
+    "authorized_order",
+    "await_consent",
+    "consent_to_client",
+    "deny_client",
+    "look_at_asked",
+    "running_row",
+    "template_row",
+]
 
 _LONGEST: Final = 3600
 """Seconds of a task that is started for a client and has none of its template's."""
@@ -63,6 +74,7 @@ async def ask_consent(daemon: Daemon, _connection: Connection, ask: wire.AskCons
         ask.parameters,
         client=known,
         base=daemon.network.gateway_origin,
+        signs_in=bool(await daemon.read(partial(daemon.sign_ins.choices, namespace))),
     )
     try:
         begun = await daemon.first(begin)
@@ -143,10 +155,8 @@ async def look_at_asked(daemon: Daemon, connection: Connection, ask: wire.LookAt
 async def consent_to_client(daemon: Daemon, connection: Connection, ask: wire.ConsentToClient) -> Answer:
     """The request, answered with the task that the client is let in to (rules 3 and 5)."""
     space, askings = connection.namespace, daemon.network.askings
-    order = None if ask.task else await daemon.read(partial(_order, daemon, space, ask))
-    if order is not None:
-        principal = await daemon.read(partial(daemon.authority.principal_of, connection))
-        await daemon.authority.authorize(principal, OPERATIONS[_START].name, order)  # 5
+    principal = await daemon.read(partial(daemon.authority.principal_of, connection))
+    order = await authorized_order(daemon, principal, ask)
 
     def consent() -> Asked:
         actor = daemon.require_person(connection)
@@ -163,6 +173,24 @@ async def deny_client(daemon: Daemon, connection: Connection, ask: wire.DenyClie
     space, askings = connection.namespace, daemon.network.askings
     deny = await daemon.first(lambda: askings.deny(space, ask.typed, daemon.require_person(connection)))
     return _detail(deny)
+
+
+async def authorized_order(
+    daemon: Daemon, principal: Principal, ask: wire.ConsentToClient
+) -> TaskOrder | None:
+    """What is to be started for a client, once the rules let the person start it (rule 5).
+
+    None where a task runs already.
+
+    Raises:
+        OperationForbiddenError: They do not.
+        NoTaskError: Nothing says what to start.
+    """
+    if ask.task:
+        return None
+    order = await daemon.read(partial(_order, daemon, principal.namespace, ask))
+    await daemon.authority.authorize(principal, OPERATIONS[_START].name, order)
+    return order
 
 
 def _order(daemon: Daemon, namespace: str, ask: wire.ConsentToClient) -> TaskOrder:
@@ -196,11 +224,18 @@ def _detail(asked: Asked, choices: Choices | None = None) -> wire.AskedDetail:
         resource=asked.request.resource,
         until=asked.until,
         task=asked.task,
-        tasks=tuple(
-            wire.RunningTask(task=one.id, purpose=one.purpose, requester=one.requester, deadline=one.deadline)
-            for one in tasks
-        ),
-        templates=tuple(
-            wire.OpenedBy(template=one.name, purpose=one.purpose, seconds=one.seconds) for one in templates
-        ),
+        tasks=tuple(map(running_row, tasks)),
+        templates=tuple(map(template_row, templates)),
     )
+
+
+def running_row(task: Task) -> wire.RunningTask:
+    """A task as those see it who choose one."""
+    return wire.RunningTask(
+        task=task.id, purpose=task.purpose, requester=task.requester, deadline=task.deadline
+    )
+
+
+def template_row(template: Template) -> wire.OpenedBy:
+    """A template as those see it who choose one."""
+    return wire.OpenedBy(template=template.name, purpose=template.purpose, seconds=template.seconds)

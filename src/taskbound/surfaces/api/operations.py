@@ -31,6 +31,7 @@ from taskbound.surfaces.api import (
     audit,
     authorization,
     consent,
+    consent_page,
     egress,
     evidence,
     fronts,
@@ -236,8 +237,10 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_authorization.ListAdmissions: _operation(
         "api:token:admission-list", _R, authorization.list_admissions
     ),
+    wire_authorization.AnswerInPage: _operation("api:token:answer", Right.ANYONE, consent_page.answer),
     wire_authorization.AskConsent: _operation("api:token:ask", Right.ANYONE, consent.ask_consent),
     wire_authorization.AwaitConsent: _operation("api:token:await", Right.ANYONE, consent.await_consent),
+    wire_authorization.LookInPage: _operation("api:token:choose", Right.ANYONE, consent_page.choose),
     wire_authorization.AddClient: _operation("api:token:client-add", _O, authorization.put_client),
     wire_authorization.ListClients: _operation("api:token:client-list", _R, authorization.list_clients),
     wire_authorization.RemoveClient: _operation("api:token:client-remove", _O, authorization.remove_client),

@@ -90,7 +90,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         not-demo
         bad-code bad-redirect bad-verifier client-exists unknown-client
         admission-ended bad-refresh code-reused consent-answered not-asked not-navigated
-        refresh-reused refresh-wider too-many-tries unknown-admission
+        refresh-reused refresh-wider sign-in-demanded too-many-tries unknown-admission
         not-entitled not-giver not-holder not-idempotent not-in-charge not-in-force-before not-key-holder
         not-liftable not-narrower not-next-step not-outside not-owner not-self nothing-to-undo
         open-data-directory operand-outside operand-unreadable origin-unknown other-definition

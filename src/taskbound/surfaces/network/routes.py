@@ -280,6 +280,8 @@ PAGES: Final[Mapping[str, str]] = {
     "sign-in:end": "/sign-out",
     "sign-in:show": "/sign-in",
     "sign-in:take": "/sign-in/callback/{issuer}",
+    "token:answer": "/oauth/authorize/{asked}",
+    "token:choose": "/oauth/authorize/{asked}",
 }
 """Operations that pages for people ask, with what their browser shows: no route of this table."""
 

@@ -199,7 +199,7 @@ class Server:
         """What a person sees in a browser (rule 5)."""
         found = pages.find_page(head.path)
         if found is None:
-            await self._pages.serve(head, reply)
+            await self._pages.serve(head, body, reply)
         else:
             await self._sign_in.serve(head, found, body, reply)
 

@@ -7,7 +7,11 @@
 3. The answer is for the browser that began it alone, and there is one code for one answer. What its
    person types is made of its secret: it can be shown there again, is kept nowhere, and says nothing of the
    secret, or of what is kept of it.
-4. A code is used by whoever brings it, rightly or not: what was brought wrongly once is never right.
+4. A form of its page is known by a value that is made of that secret and of the sign-in for which it was
+   drawn: whoever has another browser, or is signed in otherwise by now, has none.
+5. How well and how lately the person has to have signed in is looked at when they answer. What counts is
+   whether it was so when the request began, in whole seconds: reading a page takes its time.
+6. A code is used by whoever brings it, rightly or not: what was brought wrongly once is never right.
 """
 
 from __future__ import annotations
@@ -18,9 +22,9 @@ from enum import Enum
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Final
 
-from taskbound.core.clock import Instant, minutes
+from taskbound.core.clock import Instant, minutes, seconds
 from taskbound.core.token.authorization.code import CODE_LIFETIME, Code
-from taskbound.core.token.authorization.errors import AnsweredError, NotAskedError
+from taskbound.core.token.authorization.errors import AnsweredError, NotAskedError, SignInDemandedError
 
 if TYPE_CHECKING:
     from taskbound.core.token.authorization.request import AuthorizationRequest
@@ -32,7 +36,10 @@ __all__ = [
     "answered",
     "code_of",
     "coded",
+    "form_secret",
     "require_browser",
+    "require_demands",
+    "require_form",
     "require_open",
     "secret_digest",
     "typed_code",
@@ -122,6 +129,42 @@ def typed_digest(typed: str) -> str:
     return secret_digest(letters)
 
 
+def form_secret(secret: str, session: str) -> str:
+    """What a form of the page proves itself with (rule 4); `session` is empty while nobody is signed in."""
+    return hashlib.sha256(f"form {secret} {session}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def require_form(form: str, secret: str, session: str) -> None:
+    """Go on only with a form of this browser's page, for this sign-in (rule 4).
+
+    Raises:
+        NotAskedError: It is none.
+    """
+    if not compare_digest(form.encode("utf-8", "surrogatepass"), form_secret(secret, session).encode()):
+        raise NotAskedError(
+            "the form is not of this browser's page", remedy="open the page anew, and answer there"
+        )
+
+
+def require_demands(asked: Asked, acr: str, authenticated: Instant) -> None:
+    """Go on only for a person who signed in as the request wants (rule 5).
+
+    Args:
+        asked: The request.
+        acr: How well; empty where nobody knows.
+        authenticated: When; 1970 where nobody knows.
+
+    Raises:
+        SignInDemandedError: They did not.
+    """
+    request = asked.request
+    if request.acr and acr not in request.acr:
+        raise SignInDemandedError("the client asks for a sign-in of another kind than yours is")
+    begun = asked.asked - asked.asked % seconds(1)
+    if request.max_age is not None and authenticated + seconds(request.max_age) < begun:
+        raise SignInDemandedError("the client asks for a sign-in that is not as old as yours is")
+
+
 def require_open(asked: Asked | None, now: Instant) -> Asked:
     """Go on only with a request that waits (rule 1).
 
@@ -174,7 +217,7 @@ def coded(asked: Asked, digest: str, now: Instant) -> Asked:
 
 
 def used(asked: Asked, admission: str) -> Asked:
-    """The same, its code used (rule 4); `admission` is what it brought, empty for nothing."""
+    """The same, its code used (rule 6); `admission` is what it brought, empty for nothing."""
     return replace(asked, state=AskedState.USED, admission=admission, version=asked.version + 1)
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "RepeatedParameterError",
     "ReusedCodeError",
     "ReusedRefreshError",
+    "SignInDemandedError",
     "TooManyAskedError",
     "TooManyDocumentsError",
     "TooManyTriesError",
@@ -164,6 +165,13 @@ class AnsweredError(DeniedError):
 
     code = "consent-answered"
     remedy = "start the client's sign-in anew, if it was not you who answered; look at `taskbound audit tail`"
+
+
+class SignInDemandedError(DeniedError):
+    """A client asks for a sign-in that is fresher, or of another kind, than whoever answers has."""
+
+    code = "sign-in-demanded"
+    remedy = "sign in anew from the client's page; in a terminal such a client can only be denied"
 
 
 class TooManyAskedError(UnavailableError):

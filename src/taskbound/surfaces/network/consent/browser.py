@@ -38,7 +38,8 @@ _LIFE: Final = 300
 
 def methods_of(path: str) -> str:
     """The methods that a path takes where it is a page's, as `Allow` names them; empty where it is none."""
-    return "GET" if path == ASK or _OWN.fullmatch(path) is not None else ""
+    asked, state = name_of(path)
+    return "GET, POST" if asked and not state else "GET" if asked or path == ASK else ""
 
 
 def name_of(path: str) -> tuple[str, bool]:

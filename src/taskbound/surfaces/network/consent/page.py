@@ -4,7 +4,10 @@
    marked as whose word it is. Nothing of it is in a script, a style, an address or an attribute.
 2. Nothing runs but the page's own script, nothing is loaded but its own style, nobody frames it, keeps it, or
    hears where it was left for. Who opened it has no hand on it.
+   A page with a form tells its own origin where it was left from: without that, browsers send no `Origin`.
 3. It works without its script: then it looks again by itself, and there is something to press.
+4. Whoever is signed in as the client wants chooses a task on the page. Nothing is chosen beforehand, so that
+   no single press lets anybody in.
 """
 
 from __future__ import annotations
@@ -15,9 +18,9 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from taskbound.surfaces.network.problem import Problem
-    from taskbound.wire.authorization import Asking
+    from taskbound.wire.authorization import Asking, Choosing
 
-__all__ = ["HEADERS", "KIND", "SCRIPT", "STYLE", "asking_page", "problem_page"]
+__all__ = ["HEADERS", "KIND", "SCRIPT", "STYLE", "answered_page", "asking_page", "headers_of", "problem_page"]
 
 KIND: Final = "text/html; charset=utf-8"
 SCRIPT: Final = "/oauth/consent.js"
@@ -26,24 +29,32 @@ _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self';"
     " frame-ancestors 'none'; base-uri 'none'"
 )
-HEADERS: Final = (
+_SAID: Final = (
     ("Content-Security-Policy", _POLICY),
     ("X-Frame-Options", "DENY"),
-    ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )
-"""What every page says of itself (rule 2)."""
 _HERE: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _AGAIN: Final = 5
 """Seconds between two looks of a page without its script (rule 3)."""
 
 
-def asking_page(asking: Asking, path: str) -> bytes:
+def headers_of(*, posts: bool = False) -> tuple[tuple[str, str], ...]:
+    """What a page says of itself (rule 2); `posts` for one with a form."""
+    return (*_SAID, ("Referrer-Policy", "same-origin" if posts else "no-referrer"))
+
+
+HEADERS: Final = headers_of()
+"""Those of a page without a form."""
+
+
+def asking_page(asking: Asking, choosing: Choosing, path: str) -> bytes:
     """The page of a request that waits.
 
     Args:
         asking: The request.
+        choosing: What the page offers besides.
         path: The page's own path.
     """
     stands_for = (
@@ -64,19 +75,90 @@ def asking_page(asking: Asking, path: str) -> bytes:
 <dt>The agent that it wants to act as</dt><dd><bdi>{_text(asking.agent)}</bdi></dd>
 <dt>Where it wants to act</dt><dd><bdi>{_text(asking.resource)}</bdi></dd>
 </dl>
+{_signed_in(choosing, path)}{_in_a_terminal(asking) if choosing.terminal else ""}
+<p id="said" role="status">It waits until {until}. This page goes on by itself once you have answered.</p>
+<p><a href="{_text(path)}">I have answered: go on</a></p>
+</main>"""
+    again = f'<noscript><meta http-equiv="refresh" content="{_AGAIN}; url={_text(path)}"></noscript>\n'
+    refresh = (
+        f"{'' if choosing.person else again}"  # nobody's page is loaded anew under their hands
+        f'<script src="{SCRIPT}" type="module"></script>'
+    )
+    return _page(body, refresh)
+
+
+def answered_page(path: str) -> bytes:
+    """The page that goes on by itself from a form that was taken.
+
+    It is no redirection: browsers hold all that follows a form to `form-action`, and the client is elsewhere.
+    """
+    body = f"""
+<main>
+<h1>You have answered</h1>
+<p><a href="{_text(path)}">Go on</a></p>
+</main>"""
+    return _page(body, f'<meta http-equiv="refresh" content="0; url={_text(path)}">')
+
+
+def _in_a_terminal(asking: Asking) -> str:
+    """How the request is answered in a terminal."""
+    return f"""
 <p>To answer, type this in a terminal of your own. There you choose the task in which it may act,
 or say no:</p>
 <pre>taskbound token consent {_text(asking.typed)}</pre>
 <p><strong>Type it only if it was you who just started this, in this browser.</strong> Whoever sends you
-such a code, or asks you for it, wants to act in your name.</p>
-<p id="said" role="status">It waits until {until}. This page goes on by itself once you have answered.</p>
-<p><a href="{_text(path)}">I have answered: go on</a></p>
-</main>"""
-    refresh = (
-        f'<noscript><meta http-equiv="refresh" content="{_AGAIN}; url={_text(path)}"></noscript>\n'
-        f'<script src="{SCRIPT}" type="module"></script>'
+such a code, or asks you for it, wants to act in your name.</p>"""
+
+
+def _signed_in(choosing: Choosing, path: str) -> str:
+    """How the request is answered on the page, or where to sign in for that (rule 4)."""
+    if not choosing.sign_in:
+        return ""
+    link = f'<a href="{_text(choosing.sign_in)}">'
+    if not choosing.person:
+        wanted = "" if choosing.terminal else _unmet(choosing, path)
+        return f"<p>{link}Sign in</a> to answer here.</p>{wanted}"
+    who = f"<p>You are signed in as <bdi>{_text(choosing.person)}</bdi>.</p>"
+    if not choosing.met:
+        words = "The program asks for another sign-in than that."
+        return f"{who}<p>{words} {link}Sign in anew</a>.</p>{_unmet(choosing, path)}"
+    tasks = [
+        (f"task:{one.task}", f"In the task that runs: {one.purpose} ({one.task})") for one in choosing.tasks
+    ]
+    fresh = [
+        (f"template:{one.template}", f"In a new task, made of the template {one.template}")
+        for one in choosing.templates
+    ]
+    rows = "\n".join(
+        f'<label><input type="radio" name="choice" value="{_text(value)}" required>'
+        f" <bdi>{_text(words)}</bdi></label>"
+        for value, words in [*tasks, *fresh]
     )
-    return _page(body, refresh)
+    purpose = (
+        '<label>Why a new task is started: <input name="purpose" maxlength="500" size="50"></label>'
+        if fresh
+        else ""
+    )
+    let_in = '<button name="answer" value="consent">Let it act in this task</button>\n' if rows else ""
+    none = "" if rows else "<p>You have no task of this agent that runs, and there is no template.</p>"
+    return f"""{who}
+<form method="post" action="{_text(path)}">
+<input type="hidden" name="form" value="{_text(choosing.form)}">
+<fieldset><legend>Where may it act?</legend>
+{rows}{none}
+{purpose}
+</fieldset>
+{let_in}<button name="answer" value="deny" formnovalidate>No, it may not act</button>
+</form>"""
+
+
+def _unmet(choosing: Choosing, path: str) -> str:
+    """Something to press for whoever can't sign in as the client wants."""
+    return f"""
+<form method="post" action="{_text(path)}">
+<input type="hidden" name="form" value="{_text(choosing.form)}">
+<button name="answer" value="unmet">I can not sign in so: tell the program</button>
+</form>"""
 
 
 def problem_page(problem: Problem) -> bytes:
@@ -84,7 +166,7 @@ def problem_page(problem: Problem) -> bytes:
     advice = f"\n<p>{_text(problem.advice)}</p>" if problem.advice else ""
     return _page(
         f"\n<main>\n<h1>This can not go on</h1>\n<p>{_text(problem.detail)}</p>{advice}\n"
-        f"<p><small>{_text(problem.code)}</small></p>\n</main>"
+        f"<p><code>[{_text(problem.code)}]</code></p>\n</main>"
     )
 
 
