@@ -11,14 +11,19 @@ from taskbound.adapters.policy.cedar import base_bundle
 from taskbound.core.approval import AnswerKind
 from taskbound.core.decision.holder import is_afar
 from taskbound.core.identity import PeerProof
+from taskbound.core.identity.proof import Binding, BindingKind
 from taskbound.core.policy.operation import Allowed
 from taskbound.core.policy.operations import OPERATIONS
 from taskbound.surfaces.api.connection import Connection
 from taskbound.surfaces.api.peer import Peer
 from taskbound.surfaces.api.server import SocketServer
+from taskbound.wire.jose.compact import encode_base64url
 from tests.peers.holding import Answerers, hold_policy
 from tests.surfaces.network.agents import PAY, Acting, acted, refused
-from tests.token_world import claims_in
+from tests.surfaces.network.certificates import Authority, client_context
+from tests.surfaces.network.holding import Holding, held
+from tests.surfaces.network.test_tokens import the_task
+from tests.token_world import ISSUER, claims_in
 from tests.world import SCOPE, id_of
 
 
@@ -302,3 +307,30 @@ def test_an_outcome_that_is_none_is_refused_and_changes_nothing(tmp_path: Path, 
         assert agent.kept(action).state.value == "permitted"
 
     acted(tmp_path, work)
+
+
+def test_a_token_that_is_bound_to_a_certificate_asks_and_tells_with_it_alone(
+    tmp_path: Path,
+) -> None:
+    servers, clients = Authority("servers"), Authority("clients")
+    own = servers.issue(tmp_path, "own", name="localhost")
+    caller, other = (clients.issue(tmp_path, name, name=name) for name in ("caller", "other"))
+    roots = clients.write(tmp_path / "clients.pem")
+    bound = Binding(kind=BindingKind.MTLS, thumbprint=encode_base64url(sha256(caller.der).digest()))
+
+    def work(one: Holding) -> None:
+        token = one.tokens.issue(the_task(one), audience=ISSUER, binding=bound).text
+        shown = {"Host": "as.example", "Authorization": f"Bearer {token}"}
+        body = json.dumps(PAY).encode()
+        one.there.tls = client_context(servers, other)
+        refused(one.there.ask("POST", "/v1/actions", body, **shown), 401, "token-unbound")
+        one.there.tls = client_context(servers, caller)
+        told = one.there.ask("POST", "/v1/actions", body, **shown)
+        assert told.status == 200, told.body
+        target = f"/v1/actions/{told.json['action']}/outcome"
+        assert one.there.ask("POST", target, b'{"outcome":"not-sent"}', **shown).status == 200
+        (decided,) = one.world.events("action-decided")
+        assert decided["proof"].endswith("(mtls)")
+
+    flags = ("--certificate", str(own.chain), "--key", str(own.key), "--client-roots", str(roots))
+    held(tmp_path, work, *flags)
