@@ -175,14 +175,14 @@ def test_whoever_is_afar_is_in_doubt_when_the_permit_ends_and_given_up_when_the_
     ask(world, task, token, holder=holder[1])
     with world.store.read() as snapshot:
         (permit,) = snapshot.actions.open_permits("default")
-        assert overdue(snapshot, permit.until) == (frozenset({holder}), frozenset())
+        assert overdue(snapshot, permit.until) == (frozenset({holder}), frozenset(), frozenset())
         world.ask(task)  # a gateway's permit is no matter of time
         just = permit.until.__class__(permit.until - 1)
-        assert overdue(snapshot, just) == (frozenset(), frozenset())
+        assert overdue(snapshot, just) == (frozenset(), frozenset(), frozenset())
     with world.store.read() as snapshot:
         found = overdue(snapshot, due_of(permit.until))
-    assert found == (frozenset({holder}), frozenset({holder}))
+    assert found == (frozenset({holder}), frozenset({holder}), frozenset())
     assert world.outcomes.lose("default", connection=holder[1], reason="nothing was heard") == 1
     assert isinstance(tell(world, task, token, permit.id), Withhold)
     with world.store.read() as snapshot:
-        assert overdue(snapshot, due_of(permit.until)) == (frozenset(), frozenset())
+        assert overdue(snapshot, due_of(permit.until)) == (frozenset(), frozenset(), frozenset())

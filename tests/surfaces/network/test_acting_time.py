@@ -3,15 +3,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from taskbound.core.task import TaskEvent
+from taskbound.flows.decision import doubts
 from taskbound.flows.token import revoke_token
 from tests.peers.holding import Answerers, hold_policy
 from tests.token_world import claims_in, part
-from tests.world import ANN
+from tests.world import ANN, SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
 
 from tests.surfaces.network.agents import Acting, acted, refused
 
@@ -146,5 +148,23 @@ def test_an_agent_that_asks_over_a_network_is_heard_of(tmp_path: Path) -> None:
         assert agent.ask().status == 200
         assert daemon.bound_tasks() == {"default": [agent.task.id]}
         assert daemon.bound_tasks() == {}
+
+    acted(tmp_path, work)
+
+
+def test_a_task_with_too_many_permits_without_an_outcome_gets_no_more_until_they_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doubts, "MOST_OPEN", 2)
+
+    def work(agent: Acting) -> None:
+        actions = [agent.ask().json["action"] for _ in range(2)]
+        other = Acting(agent.one, agent.one.world.start(scope=SCOPE))
+        agent.look()
+        refused(agent.ask(), 429, "too-many-open")
+        assert other.ask().status == 200
+        assert agent.tell(actions[0]).status == 200
+        agent.look()
+        assert agent.ask().status == 200
 
     acted(tmp_path, work)

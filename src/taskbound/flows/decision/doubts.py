@@ -14,9 +14,10 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final
+from collections import Counter
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from taskbound.core.decision.holder import due_of, is_afar
+from taskbound.core.decision.holder import MOST_OPEN, due_of, is_afar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.ports.store import Snapshot
 
-__all__ = ["HOLDER", "Doubts", "Holder", "daemon_of", "overdue", "strangers"]
+__all__ = ["HOLDER", "Doubts", "Holder", "Overdue", "daemon_of", "overdue", "strangers"]
 
 HOLDER: Final = len("con_") + 26
 """Characters of a holder's name before that of its daemon (rule 4)."""
@@ -105,16 +106,28 @@ def strangers(snapshot: Snapshot) -> frozenset[Holder]:
     return frozenset(one for one in permits | asked if not is_afar(one[1]))
 
 
-def overdue(snapshot: Snapshot, now: Instant) -> tuple[frozenset[Holder], frozenset[Holder]]:
-    """Who asked over a network and is in doubt now, and who is to be given up (rule 5).
+class Overdue(NamedTuple):
+    """Who asked over a network, as of now (rule 5)."""
 
-    A question of theirs is given up when they have not come back for it in time.
-    """
+    doubted: frozenset[Holder]
+    """Who is in doubt."""
+    over: frozenset[Holder]
+    """Who is to be given up."""
+    crowded: frozenset[tuple[str, str]]
+    """(namespace, task) of which too many permits are without an outcome."""
+
+
+def overdue(snapshot: Snapshot, now: Instant) -> Overdue:
+    """What is to be seen to; a question is given up when nobody has come back for it in time."""
     doubted: set[Holder] = set()
     over: set[Holder] = set()
+    held: Counter[tuple[str, str]] = Counter()
     for space in snapshot.actions.namespaces():
         for one in snapshot.actions.open_permits(space):
-            if is_afar(one.connection) and now >= one.until:
+            if not is_afar(one.connection):
+                continue
+            held[space, one.task] += 1
+            if now >= one.until:
                 doubted.add((space, one.connection))
                 if now >= due_of(one.until):
                     over.add((space, one.connection))
@@ -123,4 +136,5 @@ def overdue(snapshot: Snapshot, now: Instant) -> tuple[frozenset[Holder], frozen
         for one in snapshot.approvals.open_approvals()
         if is_afar(one.waiter.connection) and now >= one.waiter.until
     }
-    return frozenset(doubted), frozenset(over)
+    crowded = frozenset(task for task, many in held.items() if many >= MOST_OPEN)
+    return Overdue(doubted=frozenset(doubted), over=frozenset(over), crowded=crowded)

@@ -85,6 +85,7 @@ async def ask_action(daemon: Daemon, seat: Connection, ask: wire.AskAction) -> A
         )
         await malformed(daemon, seat, unread)  # 2
         raise
+    daemon.network.afar.require_room(seat.namespace, seat.seat)
     decide = wire.Decide(
         tool=ask.tool,
         arguments=ask.arguments,

@@ -71,6 +71,7 @@ _STATUS: Final[Mapping[str, int]] = {
     "step-up": 401,
     "no-task": 404,
     "not-holder": 409,
+    "too-many-open": 429,
     "too-many-refusals": 429,
 }
 _FAMILIES: Final[Mapping[str, int]] = {"malformed": 400, "denied": 403, "unavailable": 503, "unproven": 401}
