@@ -151,6 +151,9 @@ class RemoveIdentityIssuer(Message, frozen=True, tag="agent:issuer-remove", tag_
 class ListIdentityIssuers(Message, frozen=True, tag="agent:issuer-list", tag_field="op"):
     """Ask whose word proves workloads and people."""
 
+    look: bool = False
+    """Whether each issuer of people is asked what it says of itself, if that was not lately."""
+
 
 class IdentityIssuerRow(Message, frozen=True):
     """One issuer of identities."""
@@ -169,6 +172,8 @@ class IdentityIssuerRow(Message, frozen=True):
     """The claim that says groups, as a JSON Pointer; empty where it says none."""
     groups: tuple[str, ...] = ()
     """``value=group`` for each."""
+    trouble: str = ""
+    """Why nobody can sign in there now, where it was looked at; empty where they can."""
 
 
 class IdentityIssuerRows(Message, frozen=True, tag="identity-issuers", tag_field="is"):

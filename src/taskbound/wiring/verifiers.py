@@ -196,6 +196,10 @@ class LaterParty:
         """
         return self._own.address(issuer, wanted, now)
 
+    def trouble(self, issuer: IdentityIssuer, now: Instant) -> str:
+        """Why nobody could sign in there now; empty where they could."""
+        return self._own.trouble(issuer, now)
+
     def redeem(
         self, issuer: IdentityIssuer, code: str, verifier: str, redirect: str, now: Instant
     ) -> SaidOfPerson:

@@ -24,6 +24,7 @@ PAGES = (
     "docs/guides/clients.md",
     "docs/guides/http.md",
     "docs/guides/network-api.md",
+    "docs/guides/sign-in.md",
     "docs/guides/servers.md",
     "docs/guides/spiffe.md",
     "docs/adr/0009-first-use.md",

@@ -49,6 +49,12 @@ class RelyingParty(Protocol):
             MalformedError: What it says of itself can't be believed.
         """
 
+    def trouble(self, issuer: IdentityIssuer, now: Instant) -> str:
+        """Why nobody could sign in there now, in words without a secret; empty where they could.
+
+        It may wait for the issuer's metadata, and tells what was seen lately.
+        """
+
     def redeem(
         self, issuer: IdentityIssuer, code: str, verifier: str, redirect: str, now: Instant
     ) -> SaidOfPerson:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from taskbound.wire.envelope import Answer
     from taskbound.wire.network import Shown
 
-__all__ = ["begin", "end", "require_page", "show", "take"]
+__all__ = ["begin", "beside", "end", "require_page", "show", "take"]
 
 T = TypeVar("T")
 _THREADS: Final = 8
@@ -81,7 +81,7 @@ async def begin(daemon: Daemon, connection: Connection, ask: wire.BeginSignIn) -
         max_age=ask.max_age,
         acr=ask.acr,
     )
-    begun = await _beside(work)
+    begun = await beside(work)
     return wire.SignInBegun(
         url=begun.url, state=begun.state, secret=begun.secret, seconds=WAITS // seconds(1)
     )
@@ -91,7 +91,7 @@ async def take(daemon: Daemon, connection: Connection, ask: wire.TakeSignIn) -> 
     """Sign whoever came back from their issuer in."""
     shown = require_page(connection)
     brought = Brought(issuer=ask.issuer, code=ask.code, iss=ask.iss, error=ask.error)
-    proven = await _beside(
+    proven = await beside(
         partial(daemon.sign_ins.prove, ask.state, brought, ask.secret, address=shown.address)
     )
 
@@ -126,7 +126,12 @@ def _waiting() -> _Waiting:
     return _Waiting()
 
 
-async def _beside(work: Callable[[], T]) -> T:
+async def beside(work: Callable[[], T]) -> T:
+    """What this work returns or raises, which waits for issuers (rule 2).
+
+    Raises:
+        TooManySignInsError: Too much of it waits already.
+    """
     waiting = _waiting()
     if waiting.count >= _AT_ONCE:
         raise TooManySignInsError(f"{_AT_ONCE} sign-ins wait for their issuers")

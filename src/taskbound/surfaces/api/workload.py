@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from taskbound.core.identity.oidc import parse_identity_issuer
 from taskbound.core.identity.selector import parse_selector, selector_id
 from taskbound.flows.identity.issuers import add_identity_issuer, drop_identity_issuer
 from taskbound.flows.identity.selectors import add_selector, drop_selector
+from taskbound.surfaces.api.sign_in import beside
 from taskbound.wire import workload as wire
 from taskbound.wire.connection import Done
 from taskbound.wire.jose import parse_foreign_jwks
@@ -103,18 +105,22 @@ async def remove_issuer(daemon: Daemon, connection: Connection, ask: wire.Remove
     return Done()
 
 
-async def list_issuers(daemon: Daemon, connection: Connection, _ask: wire.ListIdentityIssuers) -> Answer:
+async def list_issuers(daemon: Daemon, connection: Connection, ask: wire.ListIdentityIssuers) -> Answer:
     """Whose word proves workloads and people."""
+    troubles: dict[str, str] = {}
+    if ask.look:
+        troubles = await beside(partial(daemon.sign_ins.troubles, connection.namespace))
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:
             found = snapshot.workloads.identity_issuers(connection.namespace)
-        return wire.IdentityIssuerRows(rows=tuple(map(_issuer_row, found)))
+        rows = (_issuer_row(one, troubles.get(one.name, "")) for one in found)
+        return wire.IdentityIssuerRows(rows=tuple(rows))
 
     return await daemon.read(read)
 
 
-def _issuer_row(issuer: IdentityIssuer) -> wire.IdentityIssuerRow:
+def _issuer_row(issuer: IdentityIssuer, trouble: str) -> wire.IdentityIssuerRow:
     keys = parse_foreign_jwks(issuer.keys) if issuer.keys else ()
     return wire.IdentityIssuerRow(
         name=issuer.name,
@@ -128,6 +134,7 @@ def _issuer_row(issuer: IdentityIssuer) -> wire.IdentityIssuerRow:
         secret_file=issuer.secret_file,
         claim=issuer.groups_at,
         groups=tuple(f"{value}={group}" for value, group in issuer.groups),
+        trouble=trouble,
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from taskbound.surfaces.cli.screen import shown
 from taskbound.wire.identity import GroupRows, ListGroups, ListPersons, PersonRows
 from taskbound.wire.people import ListPersonKeys, PersonKeyRows
+from taskbound.wire.workload import IdentityIssuerRows, ListIdentityIssuers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from taskbound.sdk.client import Client
 
 __all__ = ["look_at_people"]
+
+_WAITS: Final = 60.0
+"""Seconds that the daemon may take to ask issuers."""
 
 _KEPT: Final = {
     "hardware": (
@@ -65,6 +69,7 @@ def look_at_people(client: Client) -> Iterator[tuple[str, str, str, str]]:
             "say who may what with `taskbound person grantable`",
         )
     yield from _keys(client.ask(ListPersonKeys(), PersonKeyRows))
+    yield from _issuers(client)
 
 
 def _keys(found: PersonKeyRows) -> Iterator[tuple[str, str, str, str]]:
@@ -97,3 +102,22 @@ def _keys(found: PersonKeyRows) -> Iterator[tuple[str, str, str, str]]:
             f"key {shown(one.fingerprint)} of {shown(one.person)} {words}",
             advice,
         )
+
+
+def _issuers(client: Client) -> Iterator[tuple[str, str, str, str]]:
+    """Where people sign in, and what is in the way of it."""
+    found = client.ask(ListIdentityIssuers(), IdentityIssuerRows).rows
+    if not any(one.use == "people" for one in found):
+        return
+    looked = client.ask(ListIdentityIssuers(look=True), IdentityIssuerRows, patience=_WAITS).rows
+    for one in (each for each in looked if each.use == "people"):
+        if one.trouble:
+            yield (
+                "bad",
+                "sign-in",
+                f"nobody can sign in at {shown(one.name)} now: {shown(one.trouble)}",
+                "mend that, or see docs/guides/sign-in.md",
+            )
+        else:
+            proven = "a client secret" if one.secret_file else "PKCE alone"
+            yield "ok", "sign-in", f"people sign in at {shown(one.name)}, with {proven}", ""

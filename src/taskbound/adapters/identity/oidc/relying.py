@@ -87,14 +87,7 @@ class OidcRelyingParty:
             MalformedError: What it says of itself can't be believed.
         """
         said = self._said(issuer, now)
-        place = place_in(
-            said,
-            "authorization_endpoint",
-            issuer,
-            other="",
-            what="the pages",
-            advice="name the issuer that people sign in at",
-        )
+        place, _ = self._places(said, issuer)
         asked = {
             "response_type": "code",
             "client_id": issuer.audience,
@@ -109,6 +102,16 @@ class OidcRelyingParty:
         }
         promised = said.get("authorization_response_iss_parameter_supported") is True
         return f"{place}?{urlencode(asked)}", promised
+
+    def trouble(self, issuer: IdentityIssuer, now: Instant) -> str:
+        """Why nobody could sign in there now; empty where they could."""
+        try:
+            self._places(self._said(issuer, now), issuer)
+            if issuer.secret_file:
+                self._secrets.read(issuer.secret_file)
+        except TaskboundError as error:
+            return error.message
+        return ""
 
     def redeem(
         self, issuer: IdentityIssuer, code: str, verifier: str, redirect: str, now: Instant
@@ -144,14 +147,7 @@ class OidcRelyingParty:
     ) -> dict[str, JsonValue]:
         """What the token endpoint gives for the code (rules 2 and 3)."""
         said = self._said(issuer, now)
-        place = place_in(
-            said,
-            "token_endpoint",
-            issuer,
-            other=issuer.token_at,
-            what="the tokens",
-            advice="name that origin for this issuer (`--token-at`) if it is known to be the issuer's",
-        )
+        _, place = self._places(said, issuer)
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -179,6 +175,26 @@ class OidcRelyingParty:
         if status != _OK:
             raise IssuerUnreachableError(f"`{shown(issuer.issuer)}` gives no token: HTTP status {status}")
         return found
+
+    def _places(self, said: Said, issuer: IdentityIssuer) -> tuple[str, str]:
+        """Where people sign in, and where we get tokens (rule 2)."""
+        pages = place_in(
+            said,
+            "authorization_endpoint",
+            issuer,
+            other="",
+            what="the pages",
+            advice="name the issuer that people sign in at",
+        )
+        tokens = place_in(
+            said,
+            "token_endpoint",
+            issuer,
+            other=issuer.token_at,
+            what="the tokens",
+            advice="name that origin for this issuer (`--token-at`) if it is known to be the issuer's",
+        )
+        return pages, tokens
 
     def _said(self, issuer: IdentityIssuer, now: Instant) -> Said:
         """What the issuer says of itself (rule 1)."""

@@ -86,6 +86,11 @@ class SignIns:
         with self._means.store.read() as snapshot:
             return _of_people(snapshot, namespace)
 
+    def troubles(self, namespace: str) -> dict[str, str]:
+        """Why nobody could sign in at an issuer of people now, by its name; it may wait for them."""
+        now = self._means.clock.now()
+        return {one.name: self._asked().trouble(one, now) for one in self.choices(namespace)}
+
     def begin(
         self, namespace: str, issuer: str, *, back: str, address: str, max_age: int = -1, acr: str = ""
     ) -> Begun:
@@ -161,8 +166,10 @@ class SignIns:
             waiting = self._take(state)
             return self._prove(waiting, state, brought, secret)
         except TaskboundError as error:
-            namespace = split_secret(state)[0] if waiting is None else waiting.namespace
-            self._refused.note(namespace, "" if waiting is None else waiting.issuer, error, address)
+            if waiting is None:
+                self._refused.note("", "", error, address)  # whoever brings it may have made it up
+            else:
+                self._refused.note(waiting.namespace, waiting.issuer, error, address)
             raise
 
     def enter(self, proven: Proven, *, address: str) -> Entered:
