@@ -7,7 +7,7 @@
 4. Of a person's: the person is there. A stop ends no person's token: people lift it.
 5. Of one that a client got that people use: the client is let in to the task still (`admitting`).
 6. A gateway asks less: whose task it is, and that neither it nor the token is over. What else is in the way
-   of a call (a pause, a stop, an agent that is suspended) the call's decision says, and records.
+   of a call (a pause, a stop, nobody who answers for the agent) the call's decision says, and records.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 1. Nothing is served before the daemon has opened a connection with a token that was shown. What the daemon
    says to that is said to the client. A connection that broke is opened again with the token that holds
-   longest.
+   longest; one with which it is refused is not tried again while there are others.
 2. An exchange is a client of its own: its number is the request's id within, and what the gateway answers
    or tells goes to the exchange of that number, or nowhere. The client's own id is in the bytes, and leads
    nowhere. Each has the token that it came with.
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 __all__ = ["Exchange", "Held", "Seat"]
 
 _log = logging.getLogger(__name__)
+_TOKENS: Final = 16
+"""Tokens of one task that are kept to open its connection again."""
 
 
 class _Fault(msgspec.Struct):
@@ -96,6 +98,10 @@ class Held:
         return f"Held({self.name!r})"
 
 
+def _end_of(token: Held) -> int:
+    return token.until
+
+
 class Seat:
     """What one task's tokens open (`framing.Client` of its gateway)."""
 
@@ -120,13 +126,15 @@ class Seat:
         loop = asyncio.get_running_loop()
         self._loop = loop
         self._connect = connect
-        self._token = first
+        self._now = plugs.now
+        self._held: dict[str, Held] = {first.name: first}
+        """Tokens that were shown, by name (rule 1)."""
         self._bounds = bounds
         self._ended = ended
         self._proof: asyncio.Future[Opened] = loop.create_future()
         self._free = asyncio.Event()
         self._free.set()
-        self._held: set[str] = set()
+        self._holds: set[str] = set()
         self._slow = 0
         self._numbers = 0
         self._open: dict[int, Exchange] = {}
@@ -146,8 +154,11 @@ class Seat:
 
     def show(self, token: Held) -> None:
         """Another token of the task was shown (rule 1)."""
-        if token.until > self._token.until:
-            self._token = token
+        self._held[token.name] = token
+        if len(self._held) > _TOKENS:
+            now = self._now()
+            kept = sorted(self._held.values(), key=_end_of)[-_TOKENS:]
+            self._held = {one.name: one for one in kept if one.until > now} or {token.name: token}
 
     async def ready(self) -> None:
         """Go on once the daemon has opened a connection (rule 1).
@@ -302,13 +313,13 @@ class Seat:
 
     def hold(self, why: str) -> None:
         """Take no further request until this is released."""
-        self._held.add(why)
+        self._holds.add(why)
         self._free.clear()
 
     def release(self, why: str) -> None:
         """Take requests again."""
-        self._held.discard(why)
-        if not self._held:
+        self._holds.discard(why)
+        if not self._holds:
             self._free.set()
 
     def task_over(self, words: str) -> None:
@@ -327,10 +338,13 @@ class Seat:
     async def _reach(
         self, *, resume: str, pushed: Callable[[Push], None], lost: Callable[[], None]
     ) -> tuple[AsyncClient, Opened]:
+        token = max(self._held.values(), key=_end_of)
         try:
-            connect = self._connect(self._token.text)
+            connect = self._connect(token.text)
             client, opened = await connect(resume=resume, pushed=pushed, lost=lost)
         except TaskboundError as error:
+            if isinstance(error, RefusedByDaemonError) and len(self._held) > 1:
+                self._held.pop(token.name, None)
             self._failed(error)
             raise
         except OSError as error:
