@@ -29,21 +29,21 @@ SECRET = "s" * 43
 SHOWN = Shown(method="POST", uri="http://127.0.0.1:8700/oauth/authorize/ask_1", browser=f"default.{SECRET}")
 
 
-def sign_in(place: Station, person: str = "ann", session: str = "ses_1") -> None:
+def sign_in(place: Station, person: str = "ann", session: str = "ses_1", *, space: str = "default") -> None:
     """Sign a person in with the browser, by an issuer that is believed."""
     now = place.world.clock.now()
     issuer = IdentityIssuer(
-        namespace="default",
+        namespace=space,
         name="corp",
         issuer="https://idp.example",
         audience="us",
         use=IssuerUse.PEOPLE,
     )
     account = Account(
-        namespace="default", issuer="corp", subject=f"s-{person}", person=person, linked=now, by="ann"
+        namespace=space, issuer="corp", subject=f"s-{person}", person=person, linked=now, by="ann"
     )
     found = Session(
-        namespace="default",
+        namespace=space,
         id=session,
         secret=secret_digest(SECRET),
         person=person,
@@ -56,9 +56,9 @@ def sign_in(place: Station, person: str = "ann", session: str = "ses_1") -> None
     )
 
     def work(tx: Any) -> None:
-        if not tx.workloads.identity_issuers("default"):
+        if not tx.workloads.identity_issuers(space):
             tx.workloads.put_identity_issuer(issuer)
-        if tx.accounts.account("default", "corp", account.subject) is None:
+        if tx.accounts.account(space, "corp", account.subject) is None:
             tx.accounts.put_account(account)
         tx.accounts.put_session(found)
 
@@ -148,6 +148,8 @@ def test_who_is_signed_in_in_another_namespace_is_nobody_here(tmp_path: Path) ->
     async def story() -> None:
         async with station(tmp_path) as place:
             sign_in(place)
+            register_person(place.world.means, "acme", "eve", uid=1001, actor=ANN)
+            sign_in(place, "eve", space="acme")
             sitting = Sitting(place, await begin(place))
             elsewhere = Shown(method="POST", uri=SHOWN.uri, browser=f"acme.{SECRET}")
             assert (await sitting.look(elsewhere)).person == ""

@@ -296,3 +296,18 @@ def test_a148_a_client_is_known_by_its_document_and_a_request_that_can_not_be_an
             assert len(there.asked) == 1
 
     held(tmp_path, lambda one: asyncio.run(story(one, Clerk(one))))
+
+
+def test_a_browser_that_came_by_another_name_is_sent_to_the_one_whose_cookies_are_ours(
+    tmp_path: Path,
+) -> None:
+    def work(one: Holding) -> None:
+        clerk = Clerk(one)
+        target = f"/oauth/authorize?{clerk.query()}"
+        answer = clerk.browser.get(target, Host=one.there.host)
+        assert (answer.status, answer.headers["location"]) == (303, f"{ISSUER}{target}")
+        assert "set-cookie" not in answer.headers
+        wrong = clerk.browser.get("/oauth/authorize?a=%zz", Host=one.there.host)
+        assert (wrong.status, "location" in wrong.headers) == (400, False)
+
+    held(tmp_path, work)

@@ -109,6 +109,7 @@ class ConsentPages:
         asked, state = name_of(head.path)
         if not asked:
             require_navigated(head.headers)
+            read_pairs(head.said)
             if head.headers.get("host", "").lower() != self._host:
                 _go(f"{self._origin}{head.path}?{head.said}", reply)  # 2
                 return
@@ -154,7 +155,7 @@ class ConsentPages:
         answer = await self._link.ask(look, self._shown(head, reply), patience=_PATIENCE)
         if isinstance(answer, Choosing):
             page = asking_page(asking, answer, head.path)
-            reply.give(page, kind=KIND, headers=headers_of(posts=True))
+            reply.give(page, kind=KIND, headers=headers_of(posts=b"<form " in page))
         else:
             _show(_fault(answer), reply)
 
