@@ -125,7 +125,7 @@ def test_who_is_not_proven_leaves_no_record_and_is_told_nothing_of_the_body(tmp_
             refused(answer, 401, "dpop-method")
         person = agent.one.person()
         answer = agent.one.ask("POST", "/v1/actions", person, json.dumps(PAY).encode())
-        refused(answer, 403, "unproven")
+        refused(answer, 403, "other-token-kind")
         assert agent.one.ask("POST", "/v1/actions", person, b"{").status == 403
         kinds = [one["event"]["kind"] for one in agent.one.world.records()[before:]]
         assert set(kinds) <= {"token-issued"}
