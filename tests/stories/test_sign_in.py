@@ -10,7 +10,7 @@ from taskbound.adapters.store.memory import MemoryStore
 from taskbound.core.clock import seconds
 from taskbound.core.decision import Allowance
 from taskbound.core.errors import DeniedError, TaskboundError
-from taskbound.core.identity import UnknownIdentityError
+from taskbound.core.identity import PersonState, UnknownIdentityError
 from taskbound.core.identity.account import AccountTakenError, BadSubjectError, UnknownAccountError
 from taskbound.core.identity.oidc import IssuerInUseError, UnknownIdentityIssuerError
 from taskbound.core.identity.sign_in import (
@@ -34,7 +34,7 @@ from taskbound.flows.identity.sign_in import SignIns, sweep_sign_ins
 from tests.world import ANN, World
 
 if TYPE_CHECKING:
-    from taskbound.ports.store import Store
+    from taskbound.ports.store import Store, Transaction
 
 from tests.stories.signing import BOB, HERE, ORIGIN, SPACE, Lobby, shown
 
@@ -264,6 +264,34 @@ def test_a_session_ends_with_its_time_its_account_its_person_or_when_somebody_sa
         lobby.enter("s-bob")  # the account went as well
     assert len(lobby.world.events("session-ended")) == 4
     assert [one["person"] for one in lobby.world.events("account-unlinked")] == ["ann", "bob"]
+
+
+@pytest.mark.parametrize("what", ["account", "other", "issuer", "person"])
+def test_a_session_that_something_forgot_to_end_is_nobodys_once_what_it_rests_on_is_gone(
+    plain: Lobby, what: str
+) -> None:
+    entered = plain.enter()
+
+    def work(tx: Transaction) -> None:
+        account = tx.accounts.account(SPACE, "corp", "s-ann")
+        person = tx.identities.person(SPACE, "ann")
+        assert account is not None
+        assert person is not None
+        match what:
+            case "account":
+                tx.accounts.drop_account(SPACE, "corp", "s-ann")
+            case "other":
+                tx.accounts.drop_account(SPACE, "corp", "s-ann")
+                tx.accounts.put_account(replace(account, person="bob"))
+            case "issuer":
+                tx.workloads.drop_identity_issuer(SPACE, "corp")
+            case _:
+                gone = replace(person, state=PersonState.GONE, version=person.version + 1)
+                tx.identities.put_person(gone, expect=person.version)
+
+    plain.person(entered)
+    plain.world.store.write(work)
+    plain.out(entered)
 
 
 def test_who_has_left_while_their_issuer_was_asked_is_not_signed_in(lobby: Lobby) -> None:

@@ -5,13 +5,21 @@ import os
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from taskbound import __version__
+from taskbound.core.clock import Instant
+from taskbound.core.identity.account import Account
+from taskbound.core.identity.oidc import parse_identity_issuer
+from taskbound.core.identity.sign_in import Session, secret_digest
+from taskbound.ports.store import Transaction
 from taskbound.sdk.client import AsyncClient, Client, RefusedByDaemonError
 from taskbound.surfaces.api.network import FRESH
+from taskbound.wire.account import ShowSignIn, SignInShown
 from taskbound.wire.connection import Done, Fault, Open, Ping, Status
 from taskbound.wire.envelope import Answer, Ask
 from taskbound.wire.network import Shown
+from taskbound.wire.oauth import AskToken
 from taskbound.wire.task import ListTasks, RegisterRun
 from taskbound.wiring.home import find_socket, make_home
 from tests.surfaces.api.test_operations import station
@@ -68,6 +76,52 @@ def test_no_other_role_brings_requests_of_the_network(tmp_path: Path, role: str)
             assert not isinstance(await asked(place.path, Ping(), None), Fault)
 
     asyncio.run(story())
+
+
+def test_a_browsers_session_is_somebodys_to_a_page_and_nobodys_to_anything_else(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            secret = "s" * 43
+            place.world.store.write(lambda tx: sign_in(tx, secret))
+            shown = Shown(method="GET", uri="u", browser=f"default.{secret}")
+            page = await asked(place.path, ShowSignIn(), shown)
+            assert isinstance(page, SignInShown)
+            assert page.person == "ann"
+            for ask in (ListTasks(), Status(), AskToken(form=(("grant_type", "refresh_token"),))):
+                answer = await asked(place.path, ask, shown)
+                assert isinstance(answer, Fault), ask
+            for role, other in (("cli", None), ("cli", shown), ("api", None)):
+                assert code_of(await asked(place.path, ShowSignIn(), other, role)) == "unproven"
+            proven = replace(shown, authorization="DPoP eyJ")
+            assert code_of(await asked(place.path, ShowSignIn(), proven)) == "unproven"
+
+    asyncio.run(story())
+
+
+def sign_in(tx: Transaction, secret: str) -> None:
+    """A session of ann's, as a sign-in leaves it."""
+    issuer = parse_identity_issuer(
+        "default", "corp", issuer="https://corp.example", audience="us", use="people"
+    )
+    tx.workloads.put_identity_issuer(issuer)
+    now = Instant(1)
+    tx.accounts.put_account(
+        Account(namespace="default", issuer="corp", subject="s", person="ann", linked=now, by="ann")
+    )
+    tx.accounts.put_session(
+        Session(
+            namespace="default",
+            id="ses_1",
+            secret=secret_digest(secret),
+            person="ann",
+            issuer="corp",
+            subject="s",
+            authenticated=now,
+            acr="",
+            began=now,
+            until=Instant(2**52),
+        )
+    )
 
 
 def test_the_role_is_of_the_account_that_the_daemon_was_told(tmp_path: Path) -> None:
