@@ -6,8 +6,8 @@
 3. As `Bearer` the key is that of the client's certificate (RFC 8705 §3), which has begun and not ended;
    without one there is none. TLS has shown that who connects has its key, and leaves its times to us.
 4. A proof is used once, and only by a token that holds: what strangers make up is not kept.
-5. Where only tasks' tokens are taken, one of another kind is told so before it is verified: what is said is
-   the same whatever it is worth.
+5. Where only tasks' tokens are taken, one that is refused and is of another kind is told that: what is said
+   is the same whatever else is wrong with it.
 """
 
 from __future__ import annotations

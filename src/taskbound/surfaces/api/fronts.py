@@ -110,7 +110,6 @@ async def _shown(daemon: Daemon, connection: Connection, ask: ShowProof) -> Seat
         dpop=ask.shown.dpop,
         certificate=leaf_of(ask.shown),
     )
-    require_task_kind(request.authorization)
     read = partial(
         read_shown,
         daemon.means,
@@ -120,7 +119,11 @@ async def _shown(daemon: Daemon, connection: Connection, ask: ShowProof) -> Seat
         namespace=connection.namespace,
         stands=require_token_goes_on,
     )
-    found = await daemon.read(read)
+    try:
+        found = await daemon.read(read)
+    except TaskboundError:
+        require_task_kind(request.authorization)
+        raise
     if found.claim is not None:
         require_first(await daemon.network.claims.put(found.claim), ClaimKind.DPOP)
     token = found.verified.token
