@@ -43,6 +43,9 @@ class Shown(Message, frozen=True):
     browser: str = ""
     """The session of the browser, from its cookie; with what a page asks, and with nothing else (rule 4)."""
 
+    trace: str = ""
+    """The `traceparent` of what asks; empty where nothing is traced. Nothing is decided by it."""
+
     def __repr__(self) -> str:
         """Without what proves anything."""
         return f"Shown({self.method} {self.uri!r} from {self.address!r})"

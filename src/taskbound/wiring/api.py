@@ -35,11 +35,13 @@ from taskbound.surfaces.network.cursor import Cursors
 from taskbound.surfaces.network.link import Link
 from taskbound.surfaces.network.rate import Rates
 from taskbound.surfaces.network.server import Plugs, Server
+from taskbound.surfaces.network.tracing import Tracing
 from taskbound.wire.connection import Open
 from taskbound.wiring.address import BadAddressError, hosts_of, parse_address, parse_origin
 from taskbound.wiring.door import Door
 from taskbound.wiring.log import open_log
 from taskbound.wiring.ready import say_failed, say_ready
+from taskbound.wiring.spans import open_spans
 from taskbound.wiring.tls import read_files
 
 if TYPE_CHECKING:
@@ -84,6 +86,7 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--client-roots", default="", help="authorities of client certificates, PEM")
     add("--burst", type=int, default=200, help="requests that one address may make at once")
     add("--rate", type=int, default=100, help="and then so many a second")
+    add("--traces", default="", help="where spans are sent by OTLP/HTTP, http://HOST:PORT")
     add("--lifeline", action="store_true", help="end when standard input ends: with whoever holds it open")
     add("--ready-fd", type=int, default=-1, help="where to write `ready`, or why not")
     add("--log-level", default="info", choices=["debug", "info", "warning", "error"])
@@ -106,6 +109,7 @@ async def _serve(told: argparse.Namespace) -> int:
     origin = parse_origin(
         told.origin or f"{scheme}://{own}:{port}", secured=files is not None, where="api_origin"
     )
+    spans = open_spans(told.traces, service="taskbound-api")
     link = Link(partial(_connect, Path(told.daemon)))
     server = Server(
         Plugs(
@@ -113,6 +117,7 @@ async def _serve(told: argparse.Namespace) -> int:
             rates=Rates(burst=told.burst, each_second=float(told.rate), clock=time.monotonic),
             cursors=Cursors(secrets.token_bytes(_KEY)),
             bounds=Bounds(),
+            tracing=Tracing(None if spans is None else spans.take),
             origin=origin,
             hosts=hosts_of(origin, address, port),
         )
@@ -138,6 +143,8 @@ async def _serve(told: argparse.Namespace) -> int:
     door.close()
     keeping.cancel()
     await server.close()
+    if spans is not None:
+        await asyncio.to_thread(spans.close)
     await asyncio.wait({keeping})
     if keeping.cancelled():
         return 0

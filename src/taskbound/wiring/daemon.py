@@ -58,6 +58,7 @@ from taskbound.wiring.keeping import Keeping
 from taskbound.wiring.log import open_log
 from taskbound.wiring.ready import say_ready
 from taskbound.wiring.rounds import Rounds
+from taskbound.wiring.spans import open_spans
 from taskbound.wiring.start import answers
 from taskbound.wiring.store import DATABASE, OpenedStore, open_store
 from taskbound.wiring.trusting import Trusting
@@ -141,6 +142,7 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--refusals-rate", type=int, default=Allowance().rate, help="and then so many more a second")
     add("--asks-burst", type=int, default=200, help="requests of one principal over the network at once")
     add("--asks-rate", type=int, default=100, help="and then so many more a second")
+    add("--traces", default="", help="where spans are sent by OTLP/HTTP, http://HOST:PORT")
     add("--trust-domain", default="", help="for whom transaction tokens are; the issuer's host, if not given")
     add("--store", default="", help="a PostgreSQL database, without a password; SQLite when it is left out")
     add("--log-level", default="info", choices=["debug", "info", "warning", "error"])
@@ -331,9 +333,12 @@ def _place(home: Path, told: argparse.Namespace) -> Place:
 
 
 def _begin(daemon: Daemon, told: argparse.Namespace) -> None:
-    """Open the writer's chain, and give the policy bundles in force this version's base where that can be."""
+    """Open the writer's chain and what sends spans; give bundles this version's base where that can be."""
     hosts = parse_hosts(told.private_clients, where="--private-clients")
     daemon.network.descriptions = Descriptions(LaterDocuments(), daemon.means.clock, private=hosts)
+    spans = open_spans(told.traces, service="taskbound-daemon")
+    if spans is not None:
+        daemon.network.tracing.take, daemon.network.tracing.close = spans.take, spans.close
     software = f"taskbound {__version__}"
     open_writer(daemon.means, software=software)
     for namespace, why in daemon.bundles.rebase(software):
@@ -351,6 +356,7 @@ async def _stop(daemon: Daemon, rounds: Rounds, store: OpenedStore) -> None:
         _log.warning("what was refused beyond an allowance is not recorded: %s", error.message)
     await asyncio.to_thread(rounds.stop)
     await asyncio.to_thread(daemon.worker.stop)
+    await asyncio.to_thread(daemon.network.tracing.close)
     if store.failure is not None:
         await _tell(store.failure)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound.wiring.tls import BadTlsError
@@ -103,7 +104,7 @@ class Door:
                 oldest.cancel()  # 3
             task = loop.create_task(self._secure(one))
             self._handshakes[task] = None
-            task.add_done_callback(lambda over: self._handshakes.pop(over, None))
+            task.add_done_callback(partial(self._over, one))
 
     async def _secure(self, one: socket.socket) -> None:
         """Agree on TLS with who connected, and have them served."""
@@ -118,9 +119,12 @@ class Door:
         except OSError as error:
             _log.debug("no TLS was agreed on: %s", error)
             one.close()
-        except asyncio.CancelledError:
+
+    def _over(self, one: socket.socket, task: asyncio.Task[None]) -> None:
+        """A handshake is over; one that was ended, perhaps before it began, leaves nothing open."""
+        self._handshakes.pop(task, None)
+        if task.cancelled():
             one.close()
-            raise
 
     async def believe(self, authorities: Sequence[bytes]) -> None:
         """Ask clients for certificates of these authorities from now on, and of no others before (rule 2)."""

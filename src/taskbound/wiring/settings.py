@@ -69,7 +69,7 @@ class Settings:
     refusals_rate: int = 5
     """How many refusals of one agent a second it records one by one after that."""
     asks_burst: int = 200
-    """How many requests one person, agent or client may make over the network at once."""
+    """How many requests one person or agent may make over the network at once."""
     asks_rate: int = 100
     """How many requests a second they may make after that."""
     hold_seconds: int = 45
@@ -86,6 +86,8 @@ class Settings:
     """The key of that certificate, PEM, absolute."""
     api_client_roots: str = ""
     """Authorities of client certificates, PEM, absolute; those of believed trust domains are taken anyway."""
+    traces: str = ""
+    """Where spans of requests are sent by OTLP/HTTP, `http://HOST:PORT` or `https://…`; nowhere if empty."""
     gateway_origin: str = "http://127.0.0.1:8701"
     """How the gateway over HTTP is known outside, `https://HOST[:PORT]`: tokens for it name it."""
     private_clients: str = ""
@@ -133,6 +135,8 @@ def read_settings(home: Path, environ: Mapping[str, str]) -> Settings:
     if words["store"]:
         require_store(words["store"])
     words["private_clients"] = " ".join(parse_hosts(words["private_clients"], where="private_clients"))
+    if words["traces"]:
+        words["traces"] = parse_origin(words["traces"], secured=False, where="traces")
     words["gateway_origin"] = parse_origin(words["gateway_origin"], secured=False, where="gateway_origin")
     return Settings(
         autostart=autostart,

@@ -72,6 +72,7 @@ def daemon_command(home: Path, *, api: str = "") -> tuple[str, ...]:
     settings = read_settings(home, {})
     words = _api_words(settings, api or settings.api_address)
     quota = ("--refusals-burst", str(settings.refusals_burst), "--refusals-rate", str(settings.refusals_rate))
+    traces = ("--traces", settings.traces) if settings.traces else ()
     pace = ("--asks-burst", str(settings.asks_burst), "--asks-rate", str(settings.asks_rate))
     issuer = _issuer(settings, api or settings.api_address)
     named = (*(("--issuer", issuer) if issuer else ()), "--gateway-origin", settings.gateway_origin)
@@ -80,7 +81,7 @@ def daemon_command(home: Path, *, api: str = "") -> tuple[str, ...]:
     store = ("--store", settings.store) if settings.store else ()
     level = ("--log-level", settings.log_level)
     where = ("--home", str(home), *level)
-    return (sys.executable, "-P", "-E", *module, *where, *quota, *pace, *named, *words, *store)
+    return (sys.executable, "-P", "-E", *module, *where, *quota, *pace, *traces, *named, *words, *store)
 
 
 def _api_words(settings: Settings, address: str) -> tuple[str, ...]:
@@ -91,6 +92,7 @@ def _api_words(settings: Settings, address: str) -> tuple[str, ...]:
         "certificate": settings.api_tls_certificate,
         "key": settings.api_tls_key,
         "client-roots": settings.api_client_roots,
+        "traces": settings.traces,
     }
     return tuple(f"--api-word=--{name}={value}" for name, value in told.items() if address and value)
 

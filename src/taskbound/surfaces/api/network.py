@@ -20,7 +20,9 @@
 9. A page asks in its process' name, with what its browser showed: who is signed in there is its own to find
    out (`SignIns.person`). Nothing else is shown a browser's cookie.
 10. Whoever was proven has a bucket of their own, whatever addresses they come from: one who asks without end
-    takes nothing from others. It is asked before the proof of the request is used, which is a write.
+    takes nothing from others. An empty one refuses before the proof is used, which is a write. Nobody pays
+    for a proof that is shown again: whoever saw a request can't use its sender's bucket up. What nothing
+    proves has none: anybody could empty it.
 11. A token that is good and of the wrong kind for what is asked is told which scope would reach it.
 """
 
@@ -52,6 +54,7 @@ from taskbound.surfaces.api.client_proof import leaf_of, prove_client, read_key,
 from taskbound.surfaces.api.connection import Connection
 from taskbound.surfaces.api.errors import fault_of
 from taskbound.surfaces.api.peer import Peer
+from taskbound.surfaces.api.tracing import Tracing
 from taskbound.surfaces.api.worker import Lane
 from taskbound.surfaces.http.rate import Buckets
 from taskbound.wire.authorization import AskConsent, AwaitConsent
@@ -136,6 +139,8 @@ class Network:
         allowance = place.pace
         self.paces = Buckets(burst=allowance.burst, each_second=allowance.rate, clock=time.monotonic)
         """How often each principal may ask."""
+        self.tracing = Tracing()
+        """Tells what takes how long, where somebody collects that."""
         self._means = means
 
     def take_heard(self) -> frozenset[tuple[str, str]]:
@@ -143,18 +148,21 @@ class Network:
         heard, self.heard = frozenset(self.heard), set()
         return heard
 
-    def pace(self, principal: Principal, client: str = "") -> None:
-        """Count one more request of whoever asks (rule 10); in the loop.
-
-        Args:
-            principal: Who was proven.
-            client: What a client calls itself that nothing proves.
+    async def use(self, principal: Principal, claim: Claim | None) -> None:
+        """Count one more request of whoever was proven, and use the proof that it came with (rule 10).
 
         Raises:
-            TooManyRequestsError: They have asked too often.
+            TooManyRequestsError: They have asked too often; the proof is not used by that.
+            ReplayedError: It was used before, and they pay nothing for it.
         """
-        name = principal.name if principal.kind is not PrincipalKind.SERVICE else f"client:{client}"
-        self.paces.take((principal.namespace, principal.kind, name), named=f"`{principal.name}`")
+        who, named = (principal.namespace, principal.kind, principal.name), f"`{principal.name}`"
+        proven = principal.kind is not PrincipalKind.SERVICE
+        if proven:
+            self.paces.require(who, named=named)
+        if claim is not None:
+            require_first(await self.claims.put(claim), ClaimKind.DPOP)
+        if proven:
+            self.paces.take(who, named=named)
 
     def require_person(self, principal: Principal) -> Actor:
         """Who has shown a person's token, which holds now as well: right before what it does (rule 6).
@@ -225,9 +233,7 @@ async def _seat(daemon: Daemon, connection: Connection, shown: Shown | None) -> 
     )
     read = partial(read_shown, daemon.means, daemon.token.verification, request, audience=network.issuer)
     found = await daemon.read(read)
-    network.pace(found.verified.principal)  # 10
-    if found.claim is not None:
-        require_first(await network.claims.put(found.claim), ClaimKind.DPOP)
+    await network.use(found.verified.principal, found.claim)  # 10
     principal = found.verified.principal
     proof = principal.proof
     if isinstance(proof, TokenProof) and proof.task:
@@ -270,9 +276,7 @@ async def _client(
         return fault_of(error, operation=operation, unproven=True)
     claim = key.claim(principal.namespace) if principal.kind is PrincipalKind.AGENT else None
     try:
-        daemon.network.pace(principal, dict(ask.form).get("client_id", ""))  # 10
-        if claim is not None:
-            require_first(await daemon.network.claims.put(claim), ClaimKind.DPOP)
+        await daemon.network.use(principal, claim)  # 10
     except TaskboundError as error:
         return replace(fault_of(error, operation=operation), where="DPoP")
     seat = _seat_of(carrier, principal)

@@ -34,6 +34,7 @@ from taskbound.surfaces.api.once import once
 from taskbound.surfaces.api.operations import OPERATIONS, Right
 from taskbound.surfaces.api.peer import Peer, read_peer
 from taskbound.surfaces.api.reply import Reply
+from taskbound.surfaces.api.tracing import stage
 from taskbound.wire.connection import Fault, Open, Opened
 from taskbound.wire.envelope import Reply as Replied
 from taskbound.wire.envelope import Said, ask_decoder
@@ -152,9 +153,19 @@ class SocketServer(asyncio.Protocol):
 
     async def _relayed(self, operation: Operation, carrier: Connection, said: Said) -> Answer:
         """Do it in the name of whoever it shows (rule 7)."""
-        seat = await prove(self._daemon, carrier, said, operation.name)
-        if isinstance(seat, Fault):
-            return seat
+        trace = said.shown.trace if said.shown is not None else ""
+        with self._daemon.network.tracing.operation(trace, operation.policy.name, said.ask) as traced:
+            with stage("prove"):
+                seat = await prove(self._daemon, carrier, said, operation.name)
+            if traced is not None and not isinstance(seat, Fault):
+                traced.seated(seat)
+            answer = seat if isinstance(seat, Fault) else await self._seated(operation, seat, said)
+            if traced is not None:
+                traced.answered(answer)
+            return answer
+
+    async def _seated(self, operation: Operation, seat: Connection, said: Said) -> Answer:
+        """Do it for who is on this seat."""
         key = said.shown.key if said.shown is not None else ""
         work = partial(self._work, operation, seat, said.ask)
         try:
@@ -170,8 +181,10 @@ class SocketServer(asyncio.Protocol):
         """Do it, once the rules in force let it pass (rule 8)."""
         if operation.work is None:
             raise NotOpenError(f"`{operation.name}` is done by no work of its own")
-        await self._daemon.authority.require(connection, operation.policy, ask)
-        return await operation.work(self._daemon, connection, ask)
+        with stage("authorize"):
+            await self._daemon.authority.require(connection, operation.policy, ask)
+        with stage("do"):
+            return await operation.work(self._daemon, connection, ask)
 
     def _require(self, operation: Operation, connection: Connection) -> None:
         if operation.right is Right.GATEWAY:

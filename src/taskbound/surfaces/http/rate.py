@@ -34,8 +34,8 @@ class Buckets:
         """How many are remembered."""
         return len(self._left)
 
-    def take(self, who: Hashable, *, named: str) -> None:
-        """Count one more request.
+    def require(self, who: Hashable, *, named: str) -> None:
+        """Go on only when one more request would be taken; nothing is counted.
 
         Args:
             who: Whose bucket.
@@ -44,12 +44,20 @@ class Buckets:
         Raises:
             TooManyRequestsError: The bucket is empty (rule 1).
         """
+        if self._level(who, self._clock()) < 1.0:
+            raise TooManyRequestsError(f"{named} has asked too often")
+
+    def take(self, who: Hashable, *, named: str) -> None:
+        """Count one more request; raises as `require`."""
         now = self._clock()
-        left, at = self._left.pop(who, (self._burst, now))
-        left = min(self._burst, left + max(0.0, now - at) * self._rate)
-        empty = left < 1.0
-        self._left[who] = (left if empty else left - 1.0, now)
+        left = self._level(who, now)
+        self._left.pop(who, None)
+        self._left[who] = (left if left < 1.0 else left - 1.0, now)
         if len(self._left) > _REMEMBERED:
             self._left.popitem(last=False)  # 2
-        if empty:
+        if left < 1.0:
             raise TooManyRequestsError(f"{named} has asked too often")
+
+    def _level(self, who: Hashable, now: float) -> float:
+        left, at = self._left.get(who, (self._burst, now))
+        return min(self._burst, left + max(0.0, now - at) * self._rate)

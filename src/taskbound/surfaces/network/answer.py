@@ -52,6 +52,8 @@ class Reply(http.Reply):
         self._told = told
         self.address = ""
         """Where the request comes from."""
+        self.trace = ""
+        """Which trace what is asked for it belongs to."""
         self.chain: tuple[bytes, ...] = ()
         """The client's certificates, as TLS proved them."""
 

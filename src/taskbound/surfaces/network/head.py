@@ -111,7 +111,10 @@ def read_head(
     Raises:
         TaskboundError: By the first rule that is broken.
     """
-    headers = once(fields, mine=_MINE)
+    told = list(fields)
+    headers = once(told, mine=_MINE)
+    if sum(name == b"traceparent" for name, _ in told) > 1:
+        del headers["traceparent"]  # which of them is meant nobody can say: a trace begins (W3C §3.2)
     require_own(headers, hosts=known.hosts, origins=known.origins)  # 1
     path, mark, query = target.partition("?")
     found, listed, taken = None, _STATUS.fullmatch(path), known.pages(path)

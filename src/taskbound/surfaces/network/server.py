@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from taskbound.surfaces.network.link import Link
     from taskbound.surfaces.network.rate import Rates
     from taskbound.surfaces.network.routes import Found, Route
+    from taskbound.surfaces.network.tracing import Tracing
     from taskbound.wire.envelope import Ask
 
     Connection: TypeAlias = HttpConnection[Head, Reply]
@@ -87,6 +88,7 @@ class Plugs:
     rates: Rates
     cursors: Cursors
     bounds: Bounds
+    tracing: Tracing
     origin: str
     """How the API is known outside: scheme, host and port."""
     hosts: frozenset[str]
@@ -162,10 +164,14 @@ class Server:
         began = asyncio.get_running_loop().time()
         verb, route = _label(head)
 
+        traced = self._plugs.tracing.begin(head.headers.get("traceparent", "") if head is not None else "")
+
         def told(status: int) -> None:
             self.metrics.count(verb, route, status, asyncio.get_running_loop().time() - began)
+            traced.answered(verb, route, status)
 
         reply = Reply(connection, head, metadata=self._plugs.origin + _METADATA, told=told)
+        reply.trace = traced.text
         reply.address, reply.chain = connection.address, connection.certificates
         return reply
 
@@ -249,6 +255,7 @@ class Server:
             dpop=head.headers.get("dpop", ""),
             chain=tuple(b64encode(one).decode("ascii") for one in reply.chain),
             address=reply.address,
+            trace=reply.trace,
             key=_key_of(head) if key is None else key,
         )
 
