@@ -27,6 +27,8 @@ from taskbound.wire import action, connection, envelope, task
 from taskbound.wire.connection import Done, Fault, Open, Opened
 from taskbound.wire.envelope import Reply, Said, said_decoder
 from taskbound.wire.frame import MAX_FRAME, FrameBuffer, encode_frame
+from taskbound.wire.network import Shown
+from taskbound.wire.tool import ServerSpec
 from tests.world import ANN, SCOPE, World
 
 if TYPE_CHECKING:
@@ -147,11 +149,9 @@ def example(kind: type[Any]) -> Any:
                 str: "x",
                 dict[str, str]: {},
                 msgspec.Raw: msgspec.Raw(b'{"grants":[{"tool":"bank__look","others":"any"}]}'),
+                ServerSpec: ServerSpec(name="x", command="/bin/true", sha256="0" * 64),
+                Shown: Shown(method="GET", uri="x"),
             }.get(one.type, ())
-    if "spec" in values:
-        from taskbound.wire.tool import ServerSpec  # noqa: PLC0415 - the one nested message
-
-        values["spec"] = ServerSpec(name="x", command="/bin/true", sha256="0" * 64)
     return kind(**values)
 
 

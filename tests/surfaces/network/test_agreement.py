@@ -2,9 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from taskbound.sdk.client import RefusedByDaemonError
+from taskbound.wire.connection import Done
+from taskbound.wire.network import Agree, ShowClientAuthorities
 from taskbound.wiring.home import find_socket, make_home
 from tests.surfaces.network.serving import api
-from tests.wiring.running import Running, daemon, until
+from tests.wiring.running import Running, client, daemon, until
 
 NAMED = "https://api.example"
 
@@ -39,6 +44,19 @@ def test_a_daemon_that_comes_with_another_name_ends_the_api_and_one_with_the_sam
         with daemon(home, "--issuer", "https://other.example"):
             assert one.process.wait() == 4
             assert "its daemon says `https://other.example`" in one.process.words
+
+
+def test_nobody_but_the_process_that_listens_is_told_or_heard(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    make_home(home)
+    with daemon(home, "--issuer", NAMED) as process:
+        for role in ("cli", "gateway"):
+            with client(find_socket(home), role, "helper" if role == "gateway" else "") as one:
+                for ask in (Agree(origin="https://evil.example"), ShowClientAuthorities()):
+                    with pytest.raises(RefusedByDaemonError) as caught:
+                        one.ask(ask, Done)
+                    assert caught.value.fault.code == "unproven"
+        assert "evil.example" not in process.words
 
 
 def test_a_daemon_whose_name_is_no_origin_does_not_start(tmp_path: Path) -> None:

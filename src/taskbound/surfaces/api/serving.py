@@ -33,15 +33,17 @@ _LONGEST: Final = 2_097_152
 """Bytes of all of them: half of what a frame may hold."""
 
 
-async def agree(daemon: Daemon, _connection: Connection, ask: wire.Agree) -> Answer:
+async def agree(daemon: Daemon, connection: Connection, ask: wire.Agree) -> Answer:
     """Go on only where both have one name for it (rule 1).
 
     Raises:
+        UnprovenError: It is asked by somebody else than the process that listens.
         OtherOriginError: They have two.
     """
+    require_api(daemon, connection)
     ours = daemon.network.issuer
     if ours != ask.origin:
-        _log.error("an API that is known as %r is known here as %r, and serves nobody", ask.origin, ours)
+        _log.error("an API is known outside as %.200r, here as %r, and serves nobody", ask.origin, ours)
         raise wire.OtherOriginError(f"it is known outside as `{ask.origin}`, and its daemon says `{ours}`")
     return Done()
 
