@@ -151,7 +151,7 @@ def example(kind: type[Any]) -> Any:
                 msgspec.Raw: msgspec.Raw(b'{"grants":[{"tool":"bank__look","others":"any"}]}'),
                 ServerSpec: ServerSpec(name="x", command="/bin/true", sha256="0" * 64),
                 Shown: Shown(method="GET", uri="x"),
-            }.get(one.type, ())
+            }.get(one.type, next((each for each in get_args(one.type) if isinstance(each, str)), ()))
     return kind(**values)
 
 
