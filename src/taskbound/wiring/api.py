@@ -30,10 +30,10 @@ from taskbound.core.errors import TaskboundError
 from taskbound.sdk.client import AsyncClient
 from taskbound.surfaces.http.bounds import Bounds
 from taskbound.surfaces.http.connection import HttpConnection
+from taskbound.surfaces.http.rate import Rates
 from taskbound.surfaces.network.agreement import Agreement
 from taskbound.surfaces.network.cursor import Cursors
 from taskbound.surfaces.network.link import Link
-from taskbound.surfaces.network.rate import Rates
 from taskbound.surfaces.network.server import Plugs, Server
 from taskbound.surfaces.network.tracing import Tracing
 from taskbound.wire.connection import Open

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from taskbound.surfaces.http.errors import TooManyRequestsError
-from taskbound.surfaces.network.rate import Rates
+from taskbound.surfaces.http.rate import Rates
 
 
 class Hand:

@@ -3,11 +3,14 @@
 1. A bucket holds so many requests, and fills by so many a second; an empty one refuses.
 2. So many are remembered; of more the one that asked least lately is forgotten, whose bucket has had the
    longest time to fill.
+3. An IPv6 address counts as its /64, which one machine has for itself. One principal's bucket is the daemon's
+   (`surfaces.api.network`).
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final
 
 from taskbound.surfaces.http.errors import TooManyRequestsError
@@ -15,9 +18,10 @@ from taskbound.surfaces.http.errors import TooManyRequestsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-__all__ = ["Buckets"]
+__all__ = ["Buckets", "Rates", "network_of"]
 
 _REMEMBERED: Final = 16_384
+_PREFIX: Final = 64
 
 
 class Buckets:
@@ -61,3 +65,34 @@ class Buckets:
     def _level(self, who: Hashable, now: float) -> float:
         left, at = self._left.get(who, (self._burst, now))
         return min(self._burst, left + max(0.0, now - at) * self._rate)
+
+
+class Rates:
+    """The buckets of all addresses."""
+
+    def __init__(self, *, burst: int, each_second: float, clock: Callable[[], float]) -> None:
+        """Let each address ask `burst` times at once, and `each_second` times a second after that."""
+        self._buckets = Buckets(burst=burst, each_second=each_second, clock=clock)
+
+    def __len__(self) -> int:
+        """How many addresses are remembered."""
+        return len(self._buckets)
+
+    def take(self, address: str) -> None:
+        """Count one more request.
+
+        Raises:
+            TooManyRequestsError: It has asked too often.
+        """
+        self._buckets.take(network_of(address), named="this address")
+
+
+def network_of(address: str) -> str:
+    """What an address counts as (rule 3); what is no address as itself."""
+    try:
+        seen = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(seen, IPv6Address) and seen.ipv4_mapped is None:
+        return f"{IPv6Address(int(seen) >> _PREFIX << _PREFIX)}/{_PREFIX}"
+    return str(seen if not isinstance(seen, IPv6Address) else seen.ipv4_mapped)

@@ -49,10 +49,10 @@ if TYPE_CHECKING:
 
     from taskbound.surfaces.http.bounds import Bounds
     from taskbound.surfaces.http.connection import HttpConnection
+    from taskbound.surfaces.http.rate import Rates
     from taskbound.surfaces.network.cursor import Cursors
     from taskbound.surfaces.network.head import Head
     from taskbound.surfaces.network.link import Link
-    from taskbound.surfaces.network.rate import Rates
     from taskbound.surfaces.network.routes import Found, Route
     from taskbound.surfaces.network.tracing import Tracing
     from taskbound.wire.envelope import Ask

@@ -17,6 +17,20 @@ class FrontBounds(Bounds):
     """Tasks at once."""
     proving: int = 192
     """Requests that the daemon is being asked about at once: whose they are."""
+    proving_each: int = 96
+    """Those of one address."""
+    strange: int = 96
+    """Those with tokens that no seat holds."""
+    strange_each: int = 48
+    """Those with such tokens of one address."""
+    burst: int = 1_000
+    """Requests that one address may make at once: all clients of this machine have one."""
+    rate: float = 400.0
+    """And then so many a second: more than one front serves."""
+    strange_burst: int = 200
+    """Requests with tokens that no seat holds of one address at once: more than there are seats."""
+    strange_rate: float = 20.0
+    """And then so many a second: a token is new every few minutes."""
     seat_idle: float = 300.0
     """Seconds without a request until a task's gateway and servers are ended."""
     sessions: int = 64

@@ -94,6 +94,7 @@ _STATUS: Final[Mapping[str, int]] = {
     "no-agent-named": 404,
     "unknown-session": 404,
     "unknown-method": 404,
+    "too-many-requests": 429,
 }
 RPC_STATUS: Final[Mapping[int, int]] = {-32601: 404, -32020: 400, -32021: 400, -32022: 400}
 """The status of an answer of MCP 2026-07-28 that is this error; every other one has 200."""

@@ -7,8 +7,8 @@
    the pinned schema of its tool too.
 3. A legacy request needs its session, which gives it nothing but a name (`sessions`).
 4. A modern client's end is a cancel; a legacy one's is not.
-5. Of each task there is one seat, whichever of its tokens is shown; so many are open, and of so many requests
-   the daemon is being asked, at most.
+5. Of each task there is one seat, whichever of its tokens is shown; so many are open at most. How often an
+   address asks, and how much of the daemon's time is for whom, has bounds too (`pace`).
 6. A legacy client may open one stream for what belongs to no request (GET); a modern one asks for streams.
 7. What a client has to know of an agent's gateway is published for every name that an agent can have: nobody
    learns from it which there are (RFC 9728 §2).
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from base64 import b64encode
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +30,7 @@ from taskbound.core.tool.mirror import parse_mirrors
 from taskbound.surfaces.gateway.eras import agreed, initialized, requested_of
 from taskbound.surfaces.gateway.errors import IdReusedError, UnknownMethodError
 from taskbound.surfaces.gateway.http.head import SESSION, read_head
+from taskbound.surfaces.gateway.http.pace import Pace
 from taskbound.surfaces.gateway.http.reply import Reply
 from taskbound.surfaces.gateway.http.rules import require_era, require_mirrored, require_spoken
 from taskbound.surfaces.gateway.http.seat import Held, Seat
@@ -82,7 +84,7 @@ class Front:
         self._connections: set[Connection] = set()
         self._reserved = 0
         self._seats: dict[str, Seat] = {}
-        self._proving = 0
+        self._pace = Pace(bounds, time.monotonic)
         self._leaving: set[Seat] = set()
         self._work: set[asyncio.Task[None]] = set()
 
@@ -134,7 +136,7 @@ class Front:
     def reply(self, connection: Connection, head: Head | None) -> Reply:
         """How a request is answered over this connection."""
         made = Reply(connection, head, alive=self.bounds.alive, origin=self._door.origin)
-        made.chain = connection.certificates
+        made.address, made.chain = connection.address, connection.certificates
         return made
 
     def take(self, head: Head, body: bytes, reply: Reply) -> None:
@@ -145,6 +147,7 @@ class Front:
 
     async def _take(self, head: Head, body: bytes, reply: Reply) -> None:
         try:
+            self._pace.take(reply.address)  # 5
             if not head.token:
                 reply.give(msgspec.json.encode(await self._door.published(head.agent)))  # 7
                 return
@@ -167,13 +170,9 @@ class Front:
 
     async def _seat(self, head: Head, reply: Reply) -> Seat:
         """The seat of a task, whose token was shown rightly (rules 1 and 5)."""
-        if self._proving >= self.bounds.proving:
-            raise FrontFullError("whose so many requests are is being asked that no other one is taken")
-        self._proving += 1
-        try:
+        known = any(one.holds(head.token) for one in self._seats.values())
+        with self._pace.question(reply.address, known=known):
             found = await self._door.show(head.agent, self._shown(head, reply))
-        finally:
-            self._proving -= 1
         reply.token = found.token
         token = Held(text=head.token, name=found.token, until=found.until)
         seat = self._seats.get(found.task)

@@ -40,6 +40,7 @@ _OK: Final = 200
 _ACCEPTED: Final = 202
 _UNAUTHORIZED: Final = 401
 _NOT_ALLOWED: Final = 405
+_TOO_MANY: Final = 429
 
 
 class Reply(http.Reply):
@@ -59,6 +60,8 @@ class Reply(http.Reply):
         self._origin = origin
         self.chain: tuple[bytes, ...] = ()
         """The client's certificates, as TLS proved them."""
+        self.address = ""
+        """Where the client is."""
         self.token = ""
         """The name of the token that the request came with, once it is known."""
         self._json = head is None or head.json
@@ -127,6 +130,8 @@ class Reply(http.Reply):
             headers += challenges(self._origin, agent, "insufficient_scope")
         if status == _NOT_ALLOWED:
             headers.append(("Allow", "GET, POST, DELETE"))
+        if status == _TOO_MANY:
+            headers.append(("Retry-After", "1"))
         code = INVALID_REQUEST if status == _UNAUTHORIZED else rpc_code(error)
         line = failure_line(request, code, error.message, data_of(error))
         self._json = True

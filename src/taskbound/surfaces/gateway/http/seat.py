@@ -160,6 +160,10 @@ class Seat:
             kept = sorted(self._held.values(), key=_end_of)[-_TOKENS:]
             self._held = {one.name: one for one in kept if one.until > now} or {token.name: token}
 
+    def holds(self, text: str) -> bool:
+        """Whether it was shown this token, and has it still."""
+        return any(one.text == text for one in self._held.values())
+
     async def ready(self) -> None:
         """Go on once the daemon has opened a connection (rule 1).
 

@@ -1,0 +1,81 @@
+"""How often an address may ask a front, and how much of the daemon's time who is not known yet may have.
+
+1. Each address has a bucket of requests, and one more of tokens that no seat holds: what strangers make up is
+   asked about seldom, and whose task is served already is not kept waiting by it.
+2. Of the questions that are asked at once one address has a part, and tokens that no seat holds have a part:
+   neither leaves nothing for the others. Behind one address all of its clients are one, as all of this
+   machine are.
+3. A token that no seat holds is one of strangers until the daemon has said whose it is. Its text gives
+   nothing else: whether it holds, and who has its key, the daemon says each time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from taskbound.surfaces.http.errors import FrontFullError, TooManyRequestsError
+from taskbound.surfaces.http.rate import Buckets, network_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from taskbound.surfaces.gateway.http.bounds import FrontBounds
+
+__all__ = ["Pace"]
+
+
+class Pace:
+    """What all addresses have asked; used in the loop."""
+
+    def __init__(self, bounds: FrontBounds, clock: Callable[[], float]) -> None:
+        """Nobody has asked yet; the clock is of seconds, and steady."""
+        self._bounds = bounds
+        self._asked = Buckets(burst=bounds.burst, each_second=bounds.rate, clock=clock)
+        self._strange = Buckets(burst=bounds.strange_burst, each_second=bounds.strange_rate, clock=clock)
+        self._each: Counter[str] = Counter()
+        self._each_strange: Counter[str] = Counter()
+
+    def take(self, address: str) -> None:
+        """Count one more request of an address (rule 1).
+
+        Raises:
+            TooManyRequestsError: It has asked too often.
+        """
+        self._asked.take(network_of(address), named="this address")
+
+    @contextmanager
+    def question(self, address: str, *, known: bool) -> Iterator[None]:
+        """The daemon is asked whose a request is, for as long as this lasts (rules 1 and 2).
+
+        Args:
+            address: Where its client is.
+            known: Whether a seat holds its token.
+
+        Raises:
+            FrontFullError: So many are being asked about that no other one is.
+            TooManyRequestsError: This address has its part.
+        """
+        bounds, name = self._bounds, network_of(address)
+        if self._each.total() >= bounds.proving:
+            raise FrontFullError("whose so many requests are is being asked that no other one is taken")
+        if self._each[name] >= bounds.proving_each:
+            raise TooManyRequestsError("whose so many requests of this address are is being asked")
+        counted = [self._each]
+        if not known:
+            if self._each_strange.total() >= bounds.strange:
+                raise FrontFullError("so many tokens are looked at for the first time that no other one is")
+            if self._each_strange[name] >= bounds.strange_each:
+                raise TooManyRequestsError("so many tokens of this address are looked at for the first time")
+            self._strange.take(name, named="with tokens that are not known yet this address")
+            counted.append(self._each_strange)
+        for one in counted:
+            one[name] += 1
+        try:
+            yield
+        finally:
+            for one in counted:
+                one[name] -= 1
+                if not one[name]:
+                    del one[name]

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from taskbound.wire.connection import Fault, Seated, ShowProof
+from tests.peers.daemon import FAR, Held
+from tests.surfaces.gateway.http.fronting import OTHER, TOKEN, Answer, Near, Wire, near
+
+LIST = {"method": "tools/list"}
+METADATA = "/.well-known/oauth-protected-resource/mcp/coder"
+
+
+async def asked(there: Near, stack: AsyncExitStack, token: str, host: int) -> Wire:
+    """A connection from an address of this machine, over which one request was sent."""
+    opened = await asyncio.open_connection("127.0.0.1", there.port, local_addr=(f"127.0.0.{host}", 0))
+    wire = await stack.enter_async_context(Wire(*opened))
+    wire.send(there.modern(token, LIST))
+    return wire
+
+
+async def answered(there: Near, token: str, host: int) -> Answer:
+    async with AsyncExitStack() as stack:
+        return await (await asked(there, stack, token, host)).answer()
+
+
+def judged(ask: ShowProof) -> Seated | Fault:
+    """One token is of a task."""
+    if ask.shown.authorization == f"Bearer {TOKEN}":
+        return Seated(task="tsk_1", token="tok_1", until=FAR)
+    return Fault(code="unknown-token", message="no", family="unproven")
+
+
+def later(answer: Answer) -> bool:
+    """Whether it is told to come back later."""
+    return (answer.status, answer.code, answer.headers.get("retry-after")) == (429, "too-many-requests", "1")
+
+
+def test_an_address_that_asks_too_often_is_told_when_to_come_back_and_others_are_served(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with near(tmp_path, burst=2, rate=0.001) as there:
+            document = await there.send(
+                there.raw("", b"", verb="GET", path=METADATA, without=("Authorization",))
+            )
+            assert (document.status, "retry-after" in document.headers) == (200, False)
+            assert (await answered(there, TOKEN, 1)).status == 200
+            before = there.daemon.count(ShowProof)
+            for _ in range(3):
+                assert later(await answered(there, TOKEN, 1))
+            assert there.daemon.count(ShowProof) == before
+            assert (await answered(there, TOKEN, 2)).status == 200
+
+    asyncio.run(story())
+
+
+def test_who_shows_bad_tokens_is_asked_about_seldom_and_whose_task_is_served_goes_on(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path, strange_burst=2, strange_rate=0.001) as there:
+            there.daemon.on[ShowProof] = judged
+            assert (await answered(there, TOKEN, 1)).status == 200
+            assert (await answered(there, OTHER, 1)).status == 401
+            before = there.daemon.count(ShowProof)
+            for token in (OTHER, "another", "a.third"):
+                assert later(await answered(there, token, 1))
+            assert there.daemon.count(ShowProof) == before
+            for _ in range(3):
+                assert (await answered(there, TOKEN, 1)).status == 200
+            assert (await answered(there, OTHER, 2)).status == 401
+
+    asyncio.run(story())
+
+
+def test_strangers_leave_the_daemons_time_to_others_and_one_address_does_too(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with (
+            near(tmp_path, proving=5, proving_each=3, strange=2, strange_each=1) as there,
+            AsyncExitStack() as stack,
+        ):
+            there.daemon.on[ShowProof] = judged
+            assert (await answered(there, TOKEN, 1)).status == 200
+            waiting: list[tuple[Held, Wire]] = []
+            with there.daemon.holding(ShowProof) as held:
+
+                async def held_one(token: str, host: int) -> None:
+                    wire = await asked(there, stack, token, host)
+                    waiting.append((await held.next(), wire))
+
+                await held_one(OTHER, 1)
+                assert later(await answered(there, OTHER, 1))  # its part of strangers'
+                await held_one(OTHER, 2)
+                full = await answered(there, OTHER, 3)
+                assert (full.status, full.code) == (503, "front-full")  # strangers' part
+                await held_one(TOKEN, 1)
+                await held_one(TOKEN, 1)
+                assert later(await answered(there, TOKEN, 1))  # its part of all
+                await held_one(TOKEN, 4)
+                full = await answered(there, TOKEN, 5)
+                assert (full.status, full.code) == (503, "front-full")  # all
+                assert there.daemon.count(ShowProof) == 6
+            for one, _ in waiting:
+                one.answer(judged(one.ask))
+            assert [(await wire.answer()).status for _, wire in waiting] == [401, 401, 200, 200, 200]
+            for host in (1, 2, 3):  # all of it is given back
+                assert (await answered(there, OTHER, host)).status == 401
+                assert (await answered(there, TOKEN, host)).status == 200
+
+    asyncio.run(story())
