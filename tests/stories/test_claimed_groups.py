@@ -12,6 +12,7 @@ from taskbound.core.identity.sign_in import (
     LASTS,
 )
 from taskbound.core.task import TaskState
+from taskbound.flows.approval.circle import lock_people, see_people
 from taskbound.flows.identity import Groups
 from taskbound.flows.identity.claimed import end_claims, set_issuer_groups
 from taskbound.flows.identity.leaving import People
@@ -173,3 +174,35 @@ def test_a_mapping_that_can_not_be_is_refused(plain: Lobby, claim: str, groups: 
         say(plain, groups, claim=claim)
     with pytest.raises(NotOwnerError):
         say(plain, {"a": "payers"}, owns=False)
+
+
+def test_who_was_a_member_until_before_grants_nothing_though_nobody_has_ended_it(lobby: Lobby) -> None:
+    payers(lobby)
+    lobby.enter("s-bob", groups="pay")
+    task = start(lobby)
+    lobby.world.tasks.pause(SPACE, task.id, BOB, reason="for now")
+    lobby.world.clock.advance(LASTS / 1_000_000)
+    assert lobby.group("payers").everyone == ("bob",)
+    with pytest.raises(OutsideGrantableError):
+        start(lobby)
+    with pytest.raises(OutsideGrantableError):
+        lobby.world.tasks.resume(SPACE, task.id, BOB)
+    with lobby.world.store.read() as snapshot:
+        people = see_people(snapshot, SPACE, lobby.world.clock.now())
+    assert [one.everyone for one in people.groups] == [()]
+    locked = lobby.world.store.write(lambda tx: lock_people(tx, SPACE, lobby.world.clock.now()))
+    assert locked.groups == people.groups
+
+
+def test_a_membership_that_is_over_is_in_nobody_s_way(lobby: Lobby) -> None:
+    payers(lobby)
+    lobby.enter("s-bob", groups="pay")
+    groups = Groups(lobby.world.means)
+    groups.add(SPACE, "others", ANN, owns=True)
+    groups.set_member(SPACE, "others", "bob", member=True, actor=ANN, owns=True)
+    lobby.world.clock.advance(LASTS / 1_000_000)
+    with pytest.raises(OutsideGrantableError):
+        start(lobby)
+    more = scope_of({"grants": [{"tool": "bank__pay", "others": "any"}]})
+    groups.set_grantable(SPACE, "others", more, actor=ANN, owns=True)
+    assert lobby.world.task(start(lobby)).state is TaskState.RUNNING

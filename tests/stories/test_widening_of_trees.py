@@ -275,7 +275,7 @@ def test_a198_an_answer_in_the_store_that_was_signed_about_something_else_counts
     there.world.store.write(lambda tx: tx.amendments.put_answer("default", asked.question.id, said))
     kept = there.amendment(asked)
     with there.world.store.read() as snapshot:
-        people = see_people(snapshot, "default")
+        people = see_people(snapshot, "default", there.world.clock.now())
         circle = amendment_circle(snapshot, people, there.task, "ann")
         now = there.world.clock.now()
         lacking = people.lacking(kept.question, kept.answers, circle, there.world.means, now)

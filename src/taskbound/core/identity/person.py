@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -112,6 +112,11 @@ class Group:
     version: int = 1
     claimed: tuple[Claimed, ...] = ()
     """Who is one by an issuer's word, in order (rule 4)."""
+
+    def at(self, now: Instant) -> Group:
+        """The group with those alone whose time as members is not over, whoever still has to end it."""
+        kept = tuple(one for one in self.claimed if now < one.until)
+        return self if kept == self.claimed else replace(self, claimed=kept)
 
     @property
     def everyone(self) -> tuple[str, ...]:

@@ -98,23 +98,24 @@ class People:
         )
 
 
-def see_people(snapshot: Snapshot, namespace: str) -> People:
-    """The persons of the namespace, to show who may answer."""
+def see_people(snapshot: Snapshot, namespace: str, now: Instant) -> People:
+    """The persons of the namespace, to show who may answer now."""
     reads = snapshot.identities
     keys = {one.id: one for one in reads.person_keys(namespace)}
     return People(
         persons=reads.persons(namespace),
-        groups=reads.groups(namespace),
+        groups=tuple(one.at(now) for one in reads.groups(namespace)),
         keys=keys,
         issuers=reads.issuers(namespace),
     )
 
 
-def lock_people(tx: Transaction, namespace: str) -> People:
-    """The persons of the namespace, under lock (rule 2)."""
+def lock_people(tx: Transaction, namespace: str, now: Instant) -> People:
+    """The persons of the namespace as they stand now, under lock (rule 2)."""
     persons, groups = tx.identities.lock_grantors(namespace)
     keys = {one.id: one for one in tx.identities.lock_person_keys(namespace)}
-    return People(persons=persons, groups=groups, keys=keys, issuers=tx.identities.lock_issuers(namespace))
+    known = tuple(one.at(now) for one in groups)
+    return People(persons=persons, groups=known, keys=keys, issuers=tx.identities.lock_issuers(namespace))
 
 
 def _line(tree: Sequence[Task], task: str) -> tuple[Task, ...]:

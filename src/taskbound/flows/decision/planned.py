@@ -101,7 +101,8 @@ def write_plan(
 def _plan(tx: Transaction, means: Means, task: Task, steps: Sequence[StoredApproval], by: Proposer) -> Plan:
     """Write the plan that these held actions are the steps of."""
     space, questions = task.namespace, [one.question for one in steps]
-    _, circles = lock_people(tx, space).circles(tx, space, {(task.id, one.tool) for one in questions})
+    people = lock_people(tx, space, means.clock.now())
+    _, circles = people.circles(tx, space, {(task.id, one.tool) for one in questions})
     require_one_answer(questions, [circles[task.id, one.tool] for one in questions])
     plan = Plan(
         namespace=space,

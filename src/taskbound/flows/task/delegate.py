@@ -128,7 +128,7 @@ class Delegations:
             scope = scope_of(snapshot, plain)
             manner = manner_of(snapshot, plain)
             require_learner(agent, plain, actor.name)
-            reach = require_within(snapshot, scope, agent, actor.name)
+            reach = require_within(snapshot, scope, agent, actor.name, now)
             _require_in_charge(snapshot, parent, actor)
             issuers = snapshot.identities.issuers(order.namespace)
         declared = declare_evidence(order.evidence, order.tokens, issuers, check=self._means.tokens, now=now)
@@ -147,7 +147,8 @@ class Delegations:
 
     def _write(self, tx: Transaction, task_id: str, judged: _Judged) -> Task:
         order, space = judged.order, judged.order.namespace
-        require_unchanged(tx, judged.agent, judged.actor.name, judged.reach, above=judged.above)
+        before = self._means.clock.now()
+        require_unchanged(tx, judged.agent, judged.actor.name, judged.reach, before, above=judged.above)
         settle_evidence(tx, space, judged.declared)
         heads = tx.tasks.lock_heads(space, {order.parent})
         line = tx.tasks.lineage(space, order.parent)  # as it is under lock: rule 2

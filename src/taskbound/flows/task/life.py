@@ -92,7 +92,7 @@ class Tasks:
             scope = scope_of(snapshot, order)
             manner = manner_of(snapshot, order)
             require_learner(agent, order, actor.name)
-            reach = require_within(snapshot, scope, agent, actor.name)
+            reach = require_within(snapshot, scope, agent, actor.name, now)
             issuers = snapshot.identities.issuers(order.namespace)
         declared = declare_evidence(order.evidence, order.tokens, issuers, check=self._means.tokens, now=now)
         basis = _Basis(agent=agent, reach=reach, declared=declared)
@@ -184,7 +184,7 @@ class Tasks:
     def _write_start(
         self, tx: Transaction, task: Task, basis: _Basis, order: TaskOrder, actor: Actor
     ) -> None:
-        require_unchanged(tx, basis.agent, actor.name, basis.reach)
+        require_unchanged(tx, basis.agent, actor.name, basis.reach, self._means.clock.now())
         settle_evidence(tx, task.namespace, basis.declared)
         running = move_task(task, TaskEvent.START)
         tx.tasks.put_task(running, expect=0)
@@ -199,7 +199,7 @@ class Tasks:
         def work(tx: Transaction) -> list[Moved]:
             before, *beneath = lock_tree(tx, namespace, task)
             if event is TaskEvent.RESUME:
-                require_resumable(tx, before)
+                require_resumable(tx, before, self._means.clock.now())
             after = move_task(before, event)
             tx.tasks.put_task(after, expect=before.version)
             watched = await_heartbeat(after, self._means.clock.now())

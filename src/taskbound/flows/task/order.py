@@ -26,6 +26,7 @@ from taskbound.core.task import (
 from taskbound.core.task.heartbeat import parse_heartbeat
 
 if TYPE_CHECKING:
+    from taskbound.core.clock import Instant
     from taskbound.core.identity import Agent
     from taskbound.core.identity.grantable import Reach
     from taskbound.core.scope import Scope
@@ -137,7 +138,7 @@ def require_learner(agent: Agent, order: TaskOrder, person: str) -> None:
         )
 
 
-def require_within(snapshot: Snapshot, scope: Scope, agent: Agent, person: str) -> Reach:
+def require_within(snapshot: Snapshot, scope: Scope, agent: Agent, person: str, now: Instant) -> Reach:
     """Go on only with a scope of tools that there are, within both bounds (rule 1); what they may grant.
 
     Raises:
@@ -165,12 +166,13 @@ def require_within(snapshot: Snapshot, scope: Scope, agent: Agent, person: str) 
             f"the ceiling of agent `{agent.name}` does not cover it: {words}", where=where
         )
     identities = snapshot.identities
-    reach = reach_of(person, identities.persons(agent.namespace), identities.groups(agent.namespace))
+    groups = [one.at(now) for one in identities.groups(agent.namespace)]
+    reach = reach_of(person, identities.persons(agent.namespace), groups)
     require_grantable(scope, reach)
     return reach
 
 
-def require_resumable(tx: Transaction, task: Task) -> None:
+def require_resumable(tx: Transaction, task: Task, now: Instant) -> None:
     """Go on only with a task whose agent is active and whose requester might ask for it now (rule 2).
 
     Raises:
@@ -180,4 +182,4 @@ def require_resumable(tx: Transaction, task: Task) -> None:
     agent = tx.identities.agent(task.namespace, task.agent)
     if agent is not None:
         require_active(agent, persons)
-    require_grantable(task.scope, reach_of(task.requester, persons, groups))
+    require_grantable(task.scope, reach_of(task.requester, persons, [one.at(now) for one in groups]))

@@ -41,7 +41,9 @@ def require_startable(
     return found
 
 
-def require_unchanged(tx: Transaction, agent: Agent, person: str, reach: Reach, *, above: str = "") -> None:
+def require_unchanged(
+    tx: Transaction, agent: Agent, person: str, reach: Reach, now: Instant, *, above: str = ""
+) -> None:
     """Go on only when what was read of the agent and of who may grant is so under lock.
 
     Args:
@@ -49,6 +51,7 @@ def require_unchanged(tx: Transaction, agent: Agent, person: str, reach: Reach, 
         agent: As it was read.
         person: Who grants.
         reach: What they may grant, as it was read.
+        now: When; who was a member until before is none (`core.identity.person`, rule 4).
         above: Another agent that is to be locked with it, whatever it is by now; empty for none.
 
     Raises:
@@ -58,7 +61,8 @@ def require_unchanged(tx: Transaction, agent: Agent, person: str, reach: Reach, 
     locked = tx.identities.lock_agents(agent.namespace, {agent.name, above or agent.name})
     if locked.get(agent.name) != agent.version:
         raise UnknownIdentityError(f"agent `{agent.name}` changed meanwhile", remedy="try again")
-    if reach_of(person, *tx.identities.lock_grantors(agent.namespace)) != reach:
+    persons, groups = tx.identities.lock_grantors(agent.namespace)
+    if reach_of(person, persons, [one.at(now) for one in groups]) != reach:
         raise OutsideGrantableError(f"what `{person}` may grant changed meanwhile", remedy="try again")
 
 

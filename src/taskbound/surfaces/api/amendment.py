@@ -126,7 +126,7 @@ def _row(means: Means, snapshot: Snapshot, one: StoredAmendment) -> tuple[wire.A
     task = snapshot.tasks.task(question.namespace, question.task)
     lacking, may = "", frozenset[str]()
     if task is not None and one.state is AmendmentState.PENDING:
-        people = see_people(snapshot, question.namespace)
+        people = see_people(snapshot, question.namespace, means.clock.now())
         circle = amendment_circle(snapshot, people, task, question.asker)
         lacking = people.lacking(question, one.answers, circle, means, means.clock.now())
         may = frozenset(name for need in question.needs for name in askable(need, circle))

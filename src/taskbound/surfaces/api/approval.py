@@ -258,7 +258,7 @@ def _row(
 ) -> tuple[wire.ApprovalRow, tuple[str, ...]]:
     """The row, and who may answer now."""
     question = one.question
-    people = see_people(snapshot, question.namespace)
+    people = see_people(snapshot, question.namespace, now)
     task = snapshot.tasks.task(question.namespace, question.task)
     lacking, may = "", frozenset[str]()
     if task is not None and one.state in OPEN:

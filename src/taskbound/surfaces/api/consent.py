@@ -155,6 +155,7 @@ async def look_at_asked(daemon: Daemon, connection: Connection, ask: wire.LookAt
 async def consent_to_client(daemon: Daemon, connection: Connection, ask: wire.ConsentToClient) -> Answer:
     """The request, answered with the task that the client is let in to (rules 3 and 5)."""
     space, askings = connection.namespace, daemon.network.askings
+    await daemon.read(partial(daemon.require_person, connection))  # before anything of what they ask is read
     principal = await daemon.read(partial(daemon.authority.principal_of, connection))
     order = await authorized_order(daemon, principal, ask)
 

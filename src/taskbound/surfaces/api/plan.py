@@ -98,7 +98,7 @@ async def answer_plan(daemon: Daemon, connection: Connection, ask: wire.AnswerPl
 def plan_of(means: Means, snapshot: Snapshot, whole: Whole) -> wire.PlanDetail:
     """All that is shown of a plan, and that its sheet is made of."""
     stored = whole.stored
-    people = see_people(snapshot, stored.plan.namespace)
+    people = see_people(snapshot, stored.plan.namespace, means.clock.now())
     task = snapshot.tasks.task(stored.plan.namespace, stored.plan.task)
     lacking, may, deny = "", frozenset[str](), frozenset[str]()
     if task is not None and stored.state in OPEN:

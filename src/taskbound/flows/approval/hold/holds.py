@@ -205,7 +205,7 @@ def look_at_holds(
     tx.tasks.task(namespace, held[0].action.task)  # 4
     plans = lock_plans(tx, namespace, {one.action.task for one in held})  # 6
     found = tx.approvals.lock_holds(namespace, {(one.action.task, one.action.digest) for one in held})
-    people = lock_people(tx, namespace)
+    people = lock_people(tx, namespace, now)
     bench = make_bench(tx, means, people, held, plans.steps, bundle=bundle, lost=lost, now=now)
     acts = {(one.action.task, one.action.digest): one.action.tool for one in held}
     answered, narrowed = answered_before(tx, found, bench)

@@ -57,7 +57,7 @@ def give_evidence(means: Means, namespace: str, approval: str, token: str, actor
             return (questions.end(tx, [(one, fate)])[0], ""), fate.reason
         require_alone(one)
         now = means.clock.now()
-        people = lock_people(tx, namespace)
+        people = lock_people(tx, namespace, now)
         task = tx.tasks.task(namespace, one.question.task)
         if task is None:
             raise UnknownApprovalError("its task is not known")

@@ -143,7 +143,7 @@ def lock_signer(tx: Transaction, namespace: str, signed: Signed, now: Instant) -
         NotStandingError: It does not.
     """
     statement = signed.statement
-    people = lock_people(tx, namespace)
+    people = lock_people(tx, namespace, now)
     key = people.keys.get(statement.key)
     if key is None or (key.person, key.public) != (signed.key.person, signed.key.public):
         raise NotStandingError(f"key `{statement.key}` is another one now")

@@ -80,8 +80,8 @@ def ask_amendment(
     require_live(first.id, locked.heads, now)
     agent = tx.identities.agent(space, first.agent)
     require_in_charge(first, agent.owner if agent else "", actor.name)
-    people = lock_people(tx, space)
-    require_widenable(tx, people, locked.line, scope, actor.name)
+    people = lock_people(tx, space, now)
+    require_widenable(tx, people, locked.line, scope, actor.name, now)
     left = lock_left(tx, locked.above, locked.tree)
     require_widening(locked.tree, locked.above, left, scope, now)
     widen_task(locked.tree, locked.above, left, scope, now)  # nobody is asked for what can't be

@@ -119,7 +119,7 @@ def require_open(tx: Transaction, namespace: str, amendment: str) -> StoredAmend
 
 
 def require_widenable(
-    tx: Transaction, people: People, line: Sequence[Task], scope: Scope, asker: str
+    tx: Transaction, people: People, line: Sequence[Task], scope: Scope, asker: str, now: Instant
 ) -> None:
     """Go on only with a scope that its requester and the asker may grant now, within every ceiling (rule 2).
 
@@ -133,7 +133,7 @@ def require_widenable(
         if agent is None:
             raise OutsideCeilingError(f"agent `{one.agent}` is not there")
         if number == 0:
-            require_within(tx, scope, agent, requester)
+            require_within(tx, scope, agent, requester, now)
             continue
         answer = covers(agent.ceiling, scope)
         if isinstance(answer, NotCovers):

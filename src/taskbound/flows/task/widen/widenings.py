@@ -169,8 +169,8 @@ class Widenings:
             raise UnknownApprovalError(f"no amendment is named `{statement.question}`")
         locked = lock_line(tx, namespace, seen.question.task)
         one = require_open(tx, namespace, statement.question)
-        people = lock_people(tx, namespace)
         now = self._means.clock.now()
+        people = lock_people(tx, namespace, now)
         fate = fate_of(tx, self._means, one.question, now)
         if fate is not None:  # 4
             return end_amendment(tx, self._means, one, fate, DAEMON), fate.reason
@@ -201,7 +201,7 @@ class Widenings:
         require_live(question.task, locked.heads, now)
         by = Actor(name=signed.by[0], proof=signed.by[1])
         try:
-            require_widenable(tx, people, locked.line, question.after, question.asker)
+            require_widenable(tx, people, locked.line, question.after, question.asker, now)
             left = lock_left(tx, locked.above, locked.tree)
             after = widen_task(locked.tree, locked.above, left, question.after, now)
         except (DeniedError, MalformedError) as error:
