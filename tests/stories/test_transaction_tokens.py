@@ -6,9 +6,10 @@ import pytest
 
 from taskbound.core.errors import TaskboundError
 from taskbound.core.token import TokenForm
+from taskbound.flows.token import revoke_token
 from taskbound.flows.token.orders import Issued, TransactionTokenOrder
 from tests.token_world import API, CODER, KEY, TokenWorld, claims_in, part
-from tests.world import CEILING, code_of, id_of
+from tests.world import ANN, CEILING, code_of, id_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,6 +87,28 @@ def test_an_outcome_that_commits_first_wins_over_the_token(here: TokenWorld) -> 
     here.signer.before = lambda: here.world.tell(id_of(again))
     refused("action-not-open", lambda: ask(here, task, id_of(again)))
     assert [one.revoked != 0 for one in here.rows()] == [True]
+
+
+def test_g7_what_is_asked_with_a_token_ends_with_it_and_is_nothing_once_it_was_revoked(
+    here: TokenWorld,
+) -> None:
+    task = here.settle_in()
+    action = id_of(here.world.ask(task))
+    token = here.issue(task, life=20).token
+    assert claims_in(ask(here, task, action, parent=token.id).text)["exp"] * 1_000_000 == token.expires
+    before = len(here.rows())
+    here.world.meanwhile(
+        lambda: revoke_token(here.means, "default", token.id, ANN, owns=True, why="it was stolen")
+    )
+    refused("token-revoked", lambda: ask(here, task, action, parent=token.id))
+    refused("unknown-token", lambda: ask(here, task, action, parent="tok_none"))
+    over = here.issue(task, life=5).token
+    here.world.clock.advance(5)
+    refused("token-ended", lambda: ask(here, task, action, parent=over.id))
+    kept = here.issue(task).token
+    here.world.meanwhile(lambda: here.keys.revoke(kept.key, ANN, why="it was lost"))
+    refused("token-key-revoked", lambda: ask(here, task, action, parent=kept.id))
+    assert len(here.rows()) == before + 2
 
 
 @pytest.mark.parametrize(

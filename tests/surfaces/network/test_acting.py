@@ -21,7 +21,7 @@ from taskbound.wire.jose.compact import encode_base64url
 from tests.peers.holding import Answerers, hold_policy
 from tests.surfaces.network.agents import PAY, Acting, acted, refused
 from tests.surfaces.network.certificates import Authority, client_context
-from tests.surfaces.network.holding import Holding, held
+from tests.surfaces.network.holding import Holding, binding, held
 from tests.surfaces.network.test_tokens import the_task
 from tests.token_world import ISSUER, claims_in
 from tests.world import SCOPE, id_of
@@ -254,6 +254,19 @@ def test_a_transaction_token_comes_with_a_permit_that_wants_one_and_its_lack_tak
         assert (claims["txn"], claims["tctx"]["action_digest"]) == (told["action"], told["digest"])
         assert claims["tctx"]["content_digest"] == said["content_digest"]
         assert told["token"] not in json.dumps(agent.one.world.records())
+
+    acted(tmp_path, work)
+
+
+def test_a_transaction_token_ends_no_later_than_the_token_that_its_action_was_asked_with(
+    tmp_path: Path,
+) -> None:
+    def work(agent: Acting) -> None:
+        agent.one.place.daemon.token.issuing = agent.one.tokens.tokens
+        agent.token = agent.one.tokens.issue(agent.task, audience=ISSUER, binding=binding(), life=20).text
+        told = agent.ask({**PAY, "token": True}).json
+        assert claims_in(told["token"])["exp"] == claims_in(agent.token)["exp"]
+        assert told["until"] > claims_in(agent.token)["exp"] * 1_000_000
 
     acted(tmp_path, work)
 

@@ -162,6 +162,8 @@ def test_a_task_with_too_many_permits_without_an_outcome_gets_no_more_until_they
         other = Acting(agent.one, agent.one.world.start(scope=SCOPE))
         agent.look()
         refused(agent.ask(), 429, "too-many-open")
+        (left,) = agent.records("action-undecided")
+        assert (left["code"], left["task"], left["tool"]) == ("too-many-open", agent.task.id, "bank__pay")
         assert other.ask().status == 200
         assert agent.tell(actions[0]).status == 200
         agent.look()

@@ -3,6 +3,8 @@
 1. A stop, a suspension, the end of a task or a change of the key that commits first wins.
 2. Record and row are in one transaction; the row has the number of its record, and both have the digest of
    the claims.
+3. The token that it is asked with holds then too, and it ends no later than that one. Keys are locked before
+   tokens, as whoever revokes a key does.
 """
 
 from __future__ import annotations
@@ -20,17 +22,23 @@ from taskbound.core.token import (
     Token,
     TokenForm,
     TokenKeyState,
+    UnknownTokenError,
     claims_digest,
     claims_of,
     life_of,
+    require_not_revoked,
+    require_standing,
 )
+from taskbound.core.token.authorization.admission import is_admission
 from taskbound.core.token.status import list_of, place_of
 from taskbound.flows.token.standing import OPEN, person_of
 from taskbound.ports.store import ConflictError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from taskbound.core.clock import Instant
-    from taskbound.core.token import Ground
+    from taskbound.core.token import Ground, IssuingKey
     from taskbound.flows.means import Actor, Means
     from taskbound.ports.store import Transaction
 
@@ -79,11 +87,12 @@ def write_token(means: Means, drawn: Draft, actor: Actor, tx: Transaction) -> To
         require_live(drawn.token.task, heads, means.clock.now())
         if heads[drawn.token.task].version != drawn.task:
             raise ConflictError(f"task `{drawn.token.task}` changed meanwhile")
-    key = next((one for one in tx.tokens.lock_keys() if one.state is TokenKeyState.CURRENT), None)
+    keys = {one.kid: one for one in tx.tokens.lock_keys()}
+    key = next((one for one in keys.values() if one.state is TokenKeyState.CURRENT), None)
     if key is None:
         raise NoTokenKeyError("no key signs tokens now")
     now = means.clock.now()
-    issued, expires = life_of(drawn.life, now, *drawn.ends)
+    issued, expires = life_of(drawn.life, now, *drawn.ends, *_ends(tx, drawn.token, keys, now))
     listed = bool(drawn.token.list)
     token = replace(
         drawn.token,
@@ -98,6 +107,24 @@ def write_token(means: Means, drawn: Draft, actor: Actor, tx: Transaction) -> To
     token = replace(token, record=tx.audit.last_number())
     tx.tokens.insert(token)
     return token
+
+
+def _ends(tx: Transaction, token: Token, keys: Mapping[str, IssuingKey], now: Instant) -> tuple[Instant, ...]:
+    """When the token ends that this one is asked with, locked (rule 3); nothing where it is asked with none.
+
+    What an admission is worth is looked at whenever the token is shown, or signed (`standing`).
+
+    Raises:
+        DeniedError: It does not hold any more.
+    """
+    if not token.parent or is_admission(token.parent):
+        return ()
+    parent = tx.tokens.lock_tokens(token.namespace, {token.parent}).get(token.parent)
+    if parent is None:
+        raise UnknownTokenError("nobody here issued the token that this one is asked with")
+    require_standing(parent, now)
+    require_not_revoked(keys.get(parent.key))
+    return (parent.expires,)
 
 
 def _event(token: Token, actor: Actor) -> TokenIssued:

@@ -2,7 +2,8 @@
 
 1. A call is decided where every call is (`action.have_decided`); it brings nothing that a gateway would have
    read for it, and is presented under a name that no other request has.
-2. What can't be read of a request for an action leaves one record, as what a gateway could not read does.
+2. What can't be read of a request for an action leaves one record, as what a gateway could not read does; so
+   does one of a task that holds too many permits to get another.
 3. Only a permit is answered as one. Everything else is an answer of its own that lets nothing run: also the
    repetition of what was permitted before, since nobody knows what the first answer led to.
 4. A transaction token is issued after the permit is durable, where the rules let the agent ask for one. Its
@@ -19,8 +20,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from taskbound.core.audit import ActionUndecided
 from taskbound.core.decision import Hold, Narrowed, Permit, Refuse, Repeated, Settled, Waiting
-from taskbound.core.decision.holder import due_of
+from taskbound.core.decision.holder import TooManyOpenError, due_of
 from taskbound.core.errors import MalformedError, TaskboundError
 from taskbound.core.identity import UnprovenError
 from taskbound.core.identity.answered import parse_request_key
@@ -36,7 +38,8 @@ from taskbound.flows.decision.commit import NotDecided
 from taskbound.flows.means import Actor
 from taskbound.flows.token import TransactionTokenOrder
 from taskbound.flows.token.orders import parse_content_digest
-from taskbound.surfaces.api.action import have_decided, malformed, reasons_of
+from taskbound.surfaces.api.action import have_decided, malformed, reasons_of, record_unread
+from taskbound.surfaces.api.authority import apart
 from taskbound.surfaces.api.daemon import Asked
 from taskbound.surfaces.api.errors import family_of
 from taskbound.surfaces.api.looking import MOST_ROUNDS
@@ -85,7 +88,11 @@ async def ask_action(daemon: Daemon, seat: Connection, ask: wire.AskAction) -> A
         )
         await malformed(daemon, seat, unread)  # 2
         raise
-    daemon.network.afar.require_room(seat.namespace, seat.seat)
+    try:
+        daemon.network.afar.require_room(seat.namespace, seat.seat)
+    except TooManyOpenError as error:
+        await daemon.first(partial(_record_crowded, daemon, seat, ask, error))  # 2
+        raise
     decide = wire.Decide(
         tool=ask.tool,
         arguments=ask.arguments,
@@ -99,6 +106,22 @@ async def ask_action(daemon: Daemon, seat: Connection, ask: wire.AskAction) -> A
     if isinstance(found, Settled) and isinstance(found.decision, Permit):
         return await _permitted(daemon, seat, ask, found, found.decision)
     return _told(daemon, seat, found)
+
+
+def _record_crowded(daemon: Daemon, seat: Connection, ask: wire.AskAction, error: TooManyOpenError) -> None:
+    """One record of a request that was not decided; in the worker's thread."""
+    raw = bytes(ask.arguments)
+    event = ActionUndecided(
+        code=error.code,
+        connection=seat.name,
+        agent=seat.agent,
+        tool=ask.tool,
+        task=seat.seat,
+        size=len(raw),
+        digest=sha256(raw).hexdigest(),
+        proof=seat.proof,
+    )
+    record_unread(daemon, seat, event)
 
 
 def _told(daemon: Daemon, seat: Connection, found: Decided | Unseen) -> wire.NotPermitted:
@@ -222,14 +245,14 @@ async def _permitted(
     if not ask.token:
         return answer
     try:
-        text = await daemon.read(partial(_issue, daemon, seat, ask, proposal.id))
+        text = await apart(partial(_issue, daemon, seat, ask, proposal.id))
     except TaskboundError as error:
         return msgspec.structs.replace(answer, token_refused=f"{error.code}: {error.message}")  # 4
     return msgspec.structs.replace(answer, token=text)
 
 
 def _issue(daemon: Daemon, seat: Connection, ask: wire.AskAction, action: str) -> str:
-    """The transaction token of a permit; in a thread of its own, as it waits for the signer."""
+    """The transaction token of a permit; beside the loop and the worker, as it waits for the signer."""
     order = TransactionTokenOrder(
         namespace=seat.namespace,
         task=seat.seat,

@@ -36,6 +36,7 @@ from taskbound.wire.connection import Done
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from taskbound.core.audit import ActionUndecided
     from taskbound.core.decision import Reason
     from taskbound.flows.approval.look.looking import Sight
     from taskbound.flows.decision import Answer as Decided
@@ -55,6 +56,7 @@ __all__ = [
     "outcome",
     "reasons_of",
     "reconcile_action",
+    "record_unread",
     "show_action",
 ]
 
@@ -226,12 +228,7 @@ async def malformed(daemon: Daemon, connection: Connection, ask: wire.Malformed)
 
 
 def _record_malformed(daemon: Daemon, connection: Connection, ask: wire.Malformed) -> None:
-    """One record of it, in the worker's thread; of an agent without an allowance they are counted."""
-    try:
-        daemon.refusals.require(connection.namespace, connection.agent, code=ask.code)
-    except TooManyRefusalsError:
-        return
-    daemon.refusals.take(connection.namespace, connection.agent)
+    """One record of it; in the worker's thread."""
     event = ActionRefusedMalformed(
         code=ask.code,
         connection=connection.name,
@@ -241,6 +238,21 @@ def _record_malformed(daemon: Daemon, connection: Connection, ask: wire.Malforme
         tool=ask.tool,
         task=connection.task or connection.seat,
     )
+    record_unread(daemon, connection, event)
+
+
+def record_unread(
+    daemon: Daemon, connection: Connection, event: ActionRefusedMalformed | ActionUndecided
+) -> None:
+    """This record of what never came to a decision; of an agent without an allowance they are counted.
+
+    In the worker's thread.
+    """
+    try:
+        daemon.refusals.require(connection.namespace, connection.agent, code=event.code)
+    except TooManyRefusalsError:
+        return
+    daemon.refusals.take(connection.namespace, connection.agent)
     means = daemon.means
     means.store.write(
         lambda tx: tx.audit.append(connection.namespace, means.writer, [event], means.clock.now())

@@ -12,7 +12,8 @@
 4. A gateway acts for its agent; egress, API and front are services, everybody else a person: the one whose
    account it is, or `uid:N`. Whether an account may speak at all is said elsewhere, and stays said.
 5. What takes long beside the loop (a bundle that is looked at, actions that are replayed) never keeps an
-   operation waiting to be authorized: stopping everything is one of them.
+   operation waiting to be authorized: stopping everything is one of them. What waits for another process (a
+   signer) has threads of its own too: one that is slow keeps nothing waiting but what needs it.
 6. Who is asked to sign in anew, and comes with another token of the same key that does not meet it either, is
    told no, and how no more: a program that signs a person in again and again ends there.
 """
@@ -21,8 +22,8 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
-from functools import partial
+from contextvars import ContextVar, copy_context
+from functools import cache, partial
 from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 from taskbound.core.audit import OperationRefused
@@ -53,6 +54,7 @@ T = TypeVar("T")
 FRESH: Final = 1.0
 """Seconds for which it is remembered what is in force, for answers from memory (rule 3)."""
 _THREADS: Final = 2
+_WAITING: Final = 8
 _KEPT: Final = 16_384
 _STEPS: Final = 4_096
 """Who was asked to sign in anew, for which operation, that is remembered."""
@@ -100,7 +102,14 @@ async def apart(work: Callable[[], T]) -> T:
 
     Within an operation it is authorized once more right before (rule 1).
     """
-    return await asyncio.to_thread(again(), work)
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_waiting(), copy_context().run, again(), work)  # 5
+
+
+@cache
+def _waiting() -> ThreadPoolExecutor:
+    """Threads that wait for others (rule 5)."""
+    return ThreadPoolExecutor(_WAITING, thread_name_prefix="apart")
 
 
 class Authority:

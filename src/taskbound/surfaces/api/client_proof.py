@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from taskbound.wire.jose.dpop import DpopProof
     from taskbound.wire.network import Shown
 
-__all__ = ["ClientKey", "leaf_of", "prove_client", "read_key", "require_namespace"]
+__all__ = ["ClientKey", "leaf_of", "prove_client", "read_key", "require_namespace", "waits"]
 
 _ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:"
 _ASSERTIONS: Final = {
@@ -110,6 +110,11 @@ def prove_client(means: Means, proofs: Proofs, form: Mapping[str, str], shown: S
     if form.get("client_id", name) != name:
         raise UnprovenError("`client_id` names another client than the one that is proven")  # 3
     return principal
+
+
+def waits(form: Mapping[str, str]) -> bool:
+    """Whether what a form proves its client by may have an issuer asked for its keys."""
+    return "actor_token" in form and _kind_of(form["actor_token"]) is WorkloadKind.OIDC
 
 
 def require_namespace(means: Means, form: Mapping[str, str]) -> str:
