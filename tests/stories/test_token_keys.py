@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from taskbound.adapters.keys.socket import SocketTokenSigner
 from taskbound.core.clock import days, minutes, seconds
 from taskbound.core.errors import TaskboundError
 from taskbound.core.task import TaskEvent
 from taskbound.core.token import TokenKeyState, is_published
+from taskbound.flows.token.keys import TokenKeys
 from taskbound.flows.token.published import Published
 from taskbound.flows.token.signing import UnknownStatusListError
 from tests.token_world import ISSUER, TokenWorld, Watched, claims_in, part
@@ -105,6 +107,21 @@ def test_i43_a136_tokens_of_a_revoked_key_are_refused_from_then_on_by_every_daem
     (event,) = here.world.events("token-key-revoked")
     assert (event["key"], event["before"], event["why"]) == (before["current"], "current", "lost")
     other.close()
+
+
+def test_a_key_is_revoked_though_nobody_can_make_one_to_follow_it(here: TokenWorld, tmp_path: Path) -> None:
+    task = here.settle_in()
+    issued = here.issue(task)
+    before = kids(here)
+    away = TokenKeys(here.means, SocketTokenSigner(tmp_path / "nobody.socket"))
+    away.revoke(before["current"], ANN, why="stolen")
+    refused("token-key-revoked", lambda: here.verify(issued.text))
+    assert kids(here) == {"revoked": before["current"], "current": before["next"]}
+    away.revoke(before["next"], ANN, why="stolen too")
+    assert set(kids(here)) == {"revoked"}
+    refused("signer-unavailable", away.tend)
+    here.verify(here.issue(task).text)  # by keys that were made when the signer was back
+    assert set(kids(here)) == {"revoked", "current", "next"}
 
 
 def test_a_revoked_next_key_is_replaced_and_a_revoked_retired_one_is_not(here: TokenWorld) -> None:

@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from taskbound.surfaces.api.authority import WAITING
 from taskbound.wire.connection import Done
 from taskbound.wire.workload import AddIdentityIssuer
 from tests.surfaces.network.acting import Acting, acted, in_loop
 from tests.surfaces.network.agents import Acting as Agent
+from tests.surfaces.network.agents import refused
 from tests.surfaces.network.asking import asking
 from tests.surfaces.network.working import JWT, UNPROVEN
 from tests.token_world import ISSUER
@@ -18,7 +20,9 @@ from tests.tokens import es256
 from tests.wiring.running import client, until
 
 
-def test_g7_who_waits_for_a_signer_that_hangs_keeps_no_action_waiting(tmp_path: Path) -> None:
+def test_g7_who_waits_for_a_signer_that_hangs_keeps_no_action_and_no_revocation_waiting(
+    tmp_path: Path,
+) -> None:
     def work(act: Acting) -> None:
         agent = Agent(act.one)
         daemon = act.one.place.daemon
@@ -30,7 +34,7 @@ def test_g7_who_waits_for_a_signer_that_hangs_keeps_no_action_waiting(tmp_path: 
             assert goes_on.wait(60)
 
         act.one.tokens.signer.before = hang
-        forms = [act.form(agent.task.id) for _ in range(3)]
+        forms = [act.form(agent.task.id) for _ in range(WAITING + 2)]
         askers = [threading.Thread(target=act.exchange, args=(form,)) for form in forms]
         for one in askers:
             one.start()
@@ -38,11 +42,15 @@ def test_g7_who_waits_for_a_signer_that_hangs_keeps_no_action_waiting(tmp_path: 
             for _ in range(2):
                 assert waits.acquire(timeout=20)
             answer = agent.ask()
+            until(lambda: len(act.world.events("token-issued")) > WAITING, "no thread is left that waits")
+            back = act.post("/oauth/revoke", act.proven(token=agent.token))
         finally:
             goes_on.set()
             for one in askers:
                 one.join()
         assert answer.status == 200, answer.body
+        assert back.status == 200, back.body
+        refused(agent.ask(), 401, "token-revoked")
 
     acted(tmp_path, work)
 

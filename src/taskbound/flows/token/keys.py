@@ -5,17 +5,21 @@
 2. What changes is compared under lock: of two daemons that rotate at once, one does.
 3. In its turn a key is taken into use when its day has come, by the daemon itself. Somebody may take the next
    one into use at once, and revoke any; where that is the current one, the next one signs from then on.
+   Nobody is waited for with that: a signer that is away, hangs or is another's keeps no key of its own. What
+   is to follow is made after it, there and then or when the keys are next looked at.
 4. A revoked key is refused wherever its row is read, which is at every verification.
 5. All namespaces share the keys; records of them stand in `default`, whose rules say who changes them.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.audit.events import TokenKeyRevoked, TokenKeyRotated
+from taskbound.core.errors import TaskboundError
 from taskbound.core.token import (
     DEFAULT_NAMESPACE,
     IssuingKey,
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TokenKeys"]
 
+_log = logging.getLogger(__name__)
 _TRIES: Final = 4
 
 
@@ -98,9 +103,16 @@ class TokenKeys:
         Raises:
             UnknownTokenKeyError: There is none.
             WrongStateError: It was revoked before.
-            UnavailableError: No key could be made to follow it, or written down.
+            UnavailableError: It could not be written down.
         """
-        return self._moved(partial(self._revoke, kid, actor, why))
+        self._moved(partial(self._revoke, kid, actor, why))
+        try:
+            return self.rotate(actor, forced=False)
+        except TaskboundError as error:
+            _log.warning(
+                "no key was made to follow a revoked one yet: %s [%s]", error.message, error.code
+            )  # 3
+        return self.all_keys()
 
     def _moved(self, work: partial[None]) -> tuple[IssuingKey, ...]:
         making = _Making(self._signer, [])
@@ -124,7 +136,7 @@ class TokenKeys:
             return  # another daemon did it (rule 2)
         self._advance(tx, keys, actor, making, now, forced=forced)
 
-    def _revoke(self, kid: str, actor: Actor, why: str, making: _Making, tx: Transaction) -> None:
+    def _revoke(self, kid: str, actor: Actor, why: str, _making: _Making, tx: Transaction) -> None:
         keys = tx.tokens.lock_keys(moves=True)
         now = self._means.clock.now()
         key = next((one for one in keys if one.kid == kid), None)
@@ -134,9 +146,14 @@ class TokenKeys:
         tx.tokens.put_key(revoked, expect=key.state)
         event = TokenKeyRevoked(key=kid, before=key.state.value, why=why, by=actor.name, proof=actor.proof)
         tx.audit.append(DEFAULT_NAMESPACE, self._means.writer, [event], now)
-        left = tuple(one for one in keys if one.kid != kid)
-        if key.state is not TokenKeyState.RETIRED:
-            self._advance(tx, left, actor, making, now, forced=False)
+        following = next((one for one in keys if one.state is TokenKeyState.NEXT), None)
+        if key.state is TokenKeyState.CURRENT and following is not None:
+            current = move_key(following, TokenKeyEvent.USE, now)
+            tx.tokens.put_key(current, expect=following.state)
+            taken = TokenKeyRotated(
+                current=current.kid, retired="", following="", forced=False, by=actor.name, proof=actor.proof
+            )
+            tx.audit.append(DEFAULT_NAMESPACE, self._means.writer, [taken], now)
 
     def _advance(
         self,

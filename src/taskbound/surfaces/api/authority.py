@@ -48,13 +48,14 @@ if TYPE_CHECKING:
     from taskbound.surfaces.api.daemon import Daemon
     from taskbound.wire.envelope import Ask
 
-__all__ = ["FRESH", "Authority", "again", "apart"]
+__all__ = ["FRESH", "WAITING", "Authority", "again", "apart", "at_once"]
 
 T = TypeVar("T")
 FRESH: Final = 1.0
 """Seconds for which it is remembered what is in force, for answers from memory (rule 3)."""
 _THREADS: Final = 2
-_WAITING: Final = 8
+WAITING: Final = 8
+"""Threads that wait for others."""
 _KEPT: Final = 16_384
 _STEPS: Final = 4_096
 """Who was asked to sign in anew, for which operation, that is remembered."""
@@ -106,10 +107,15 @@ async def apart(work: Callable[[], T]) -> T:
     return await loop.run_in_executor(_waiting(), copy_context().run, again(), work)  # 5
 
 
+async def at_once(work: Callable[[], T]) -> T:
+    """As `apart`, of what must not stand behind those who wait: authority that is taken or given back."""
+    return await asyncio.to_thread(again(), work)
+
+
 @cache
 def _waiting() -> ThreadPoolExecutor:
-    """Threads that wait for others (rule 5)."""
-    return ThreadPoolExecutor(_WAITING, thread_name_prefix="apart")
+    """Those threads (rule 5)."""
+    return ThreadPoolExecutor(WAITING, thread_name_prefix="apart")
 
 
 class Authority:

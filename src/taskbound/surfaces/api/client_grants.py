@@ -23,7 +23,7 @@ from taskbound.core.token.authorization.code import Exchange
 from taskbound.core.token.exchange import BadExchangeError
 from taskbound.flows.token import ClientTokens, give_back_refresh
 from taskbound.flows.token.admitting import client_actor
-from taskbound.surfaces.api.authority import apart
+from taskbound.surfaces.api.authority import apart, at_once
 from taskbound.wire.oauth import CODE, REFRESH, TokenGiven
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class ClientGrants:
                 actor = client_actor(client, "access-token")
                 verification.revoke(text, client=actor.name, actor=actor)
 
-        await apart(work)
+        await at_once(work)
 
     def _by_code(self, namespace: str, form: Mapping[str, str], jkt: str) -> Callable[[], ClientToken]:
         brought = Exchange(

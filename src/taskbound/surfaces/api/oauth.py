@@ -23,7 +23,7 @@ from taskbound.core.token import agent_name
 from taskbound.core.token.exchange import BadExchangeError
 from taskbound.flows.means import Actor
 from taskbound.flows.token import Exchanges, resource_of
-from taskbound.surfaces.api.authority import apart
+from taskbound.surfaces.api.authority import apart, at_once
 from taskbound.wire import oauth as wire
 from taskbound.wire.connection import Done
 
@@ -136,7 +136,7 @@ async def give_back(daemon: Daemon, seat: Connection, ask: wire.GiveBackToken) -
     client = agent_name(principal.namespace, principal.name)
     actor = Actor(name=client, proof=principal.proof.words)
     text = _token(dict(ask.form))
-    await apart(partial(daemon.token.verification.revoke, text, client=client, actor=actor))
+    await at_once(partial(daemon.token.verification.revoke, text, client=client, actor=actor))
     return Done()
 
 

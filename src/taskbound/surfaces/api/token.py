@@ -20,7 +20,7 @@ from taskbound.core.token import (
     state_of,
 )
 from taskbound.flows.token import Published, TokenKeys, Tokens, Verification, revoke_token
-from taskbound.surfaces.api.authority import apart
+from taskbound.surfaces.api.authority import apart, at_once
 from taskbound.wire import token as wire
 from taskbound.wire.connection import Done
 
@@ -140,7 +140,7 @@ async def revoke_key(daemon: Daemon, connection: Connection, ask: wire.RevokeTok
         found = daemon.token.keys.revoke(ask.key, actor, why=ask.why or "somebody said so")
         return _keys(found, daemon.means.clock.now())
 
-    return await apart(work)
+    return await at_once(work)
 
 
 def _require_default(connection: Connection) -> None:
