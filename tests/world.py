@@ -211,11 +211,18 @@ class World:
         self.pins.add("bank", identity, b"{}", raws, agents=(), actor=ANN)
         return identity
 
-    def start(self, *, scope: dict[str, Any] = SCOPE, seconds: int = 3600, agent: str = "coder") -> Task:
+    def start(
+        self,
+        *,
+        scope: dict[str, Any] = SCOPE,
+        seconds: int = 3600,
+        agent: str = "coder",
+        actor: Actor = ANN,
+    ) -> Task:
         order = TaskOrder(
             namespace="default", agent=agent, purpose="pay bills", seconds=seconds, scope=scope_of(scope)
         )
-        return self.tasks.start(order, ANN)
+        return self.tasks.start(order, actor)
 
     def child(self, parent: Task, *, scope: dict[str, Any] = SCOPE) -> Task:
         """A running task beneath another, written as no delegation would: all that is its parent's is its."""

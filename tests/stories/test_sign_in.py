@@ -34,6 +34,9 @@ from taskbound.flows.identity.sign_in import SignIns, sweep_sign_ins
 from tests.world import ANN, World
 
 if TYPE_CHECKING:
+    from taskbound.core.clock import Instant
+    from taskbound.core.identity.oidc import IdentityIssuer
+    from taskbound.ports.identity import Wanted
     from taskbound.ports.store import Store, Transaction
 
 from tests.stories.signing import BOB, HERE, ORIGIN, SPACE, Lobby, shown
@@ -292,6 +295,49 @@ def test_a_session_that_something_forgot_to_end_is_nobodys_once_what_it_rests_on
     plain.person(entered)
     plain.world.store.write(work)
     plain.out(entered)
+
+
+def test_what_waits_for_an_issuer_goes_with_it_and_is_not_brought_to_another_of_its_name(
+    lobby: Lobby,
+) -> None:
+    lobby.corp.promises = False
+    state, secret = lobby.begin()
+    code = lobby.corp.let_in(state)
+    lobby.unlink()
+    drop_identity_issuer(lobby.world.means, SPACE, "corp", actor=ANN, owns=True)
+    lobby.add("corp", issuer="https://evil.example")
+    lobby.link("ann", "s-ann")
+    with pytest.raises(DeniedError) as caught:
+        lobby.sign_ins.prove(state, Brought(issuer="corp", code=code), secret, address=HERE)
+    assert caught.value.code == "unknown-sign-in"
+    assert len(lobby.corp.codes) == 1
+
+
+def test_no_sign_in_waits_for_an_issuer_that_was_changed_while_it_was_looked_at(plain: Lobby) -> None:
+    asked = plain.corp.address
+
+    def meanwhile(issuer: IdentityIssuer, wanted: Wanted, now: Instant) -> tuple[str, bool]:
+        plain.unlink()
+        drop_identity_issuer(plain.world.means, SPACE, "corp", actor=ANN, owns=True)
+        plain.add("corp", issuer="https://evil.example")
+        return asked(issuer, wanted, now)
+
+    plain.corp.address = meanwhile  # type: ignore[method-assign] # an issuer that takes its time
+    with pytest.raises(UnknownIdentityIssuerError):
+        plain.begin()
+    assert plain.world.store.write(lambda tx: tx.accounts.count_sign_ins(SPACE)) == 0
+
+
+def test_what_a_browser_held_before_it_signed_in_anew_is_nobodys(lobby: Lobby) -> None:
+    first, other = lobby.enter(), lobby.enter()
+    state, secret = lobby.begin()
+    brought = Brought(issuer="corp", code=lobby.corp.let_in(state), iss="https://corp.example")
+    proven = lobby.sign_ins.prove(state, brought, secret, address=HERE)
+    anew = lobby.sign_ins.enter(proven, address=HERE, before=shown(first.secret))
+    lobby.out(first)
+    assert lobby.person(other).session != lobby.person(anew).session
+    (ended,) = lobby.world.events("session-ended")
+    assert (ended["session"], ended["reason"]) == (first.session.id, "signed in anew")
 
 
 def test_who_has_left_while_their_issuer_was_asked_is_not_signed_in(lobby: Lobby) -> None:

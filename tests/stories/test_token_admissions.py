@@ -162,6 +162,20 @@ def test_a_client_is_let_in_while_its_task_gives_authority(desk: Desk, what: str
     assert len(desk.told("code-refused")) == 1
 
 
+def test_who_consented_as_the_owner_of_an_agent_lets_nobody_in_once_it_is_anothers(desk: Desk) -> None:
+    world = desk.world
+    register_person(world.means, SPACE, "eve", uid=1001, actor=ANN, owner_uid=1001)
+    people = People(world.means, world.views)
+    desk.task = world.start(actor=EVE)
+    code, let_in = desk.code(), desk.admitted()
+    both = ("ann", "eve")
+    people.set_answering(SPACE, "coder", owner="eve", approvers=both, actor=ANN, owns=False)
+    refused(NotInChargeError, lambda: desk.renew(let_in.refresh))
+    refused(NotInChargeError, lambda: desk.exchange(code))
+    people.set_answering(SPACE, "coder", owner="ann", approvers=both, actor=EVE, owns=False)
+    assert desk.renew(let_in.refresh).admission.id == let_in.admission.id
+
+
 def test_a_paused_task_refuses_and_uses_no_refresh_token_up(desk: Desk) -> None:
     refresh = desk.admitted().refresh
     desk.world.tasks.pause(SPACE, desk.task.id, ANN, reason="x")

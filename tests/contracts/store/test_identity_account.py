@@ -26,12 +26,19 @@ def account(
     )
 
 
-def sign_in(state: str = "a", *, namespace: str = SPACE, begun: int = NOW, address: str = "::/64") -> SignIn:
+def sign_in(
+    state: str = "a",
+    *,
+    namespace: str = SPACE,
+    begun: int = NOW,
+    address: str = "::/64",
+    issuer: str = "corp",
+) -> SignIn:
     return SignIn(
         namespace=namespace,
         state=state,
         browser="b" * 64,
-        issuer="corp",
+        issuer=issuer,
         begun=Instant(begun),
         address=address,
         back="/oauth/authorize?a=é",
@@ -109,6 +116,17 @@ def test_sign_ins_are_counted_and_listed_by_address_the_oldest_first(store: Stor
     assert store.write(lambda tx: tx.accounts.sweep_sign_ins(Instant(NOW + 1), limit=2)) == 2
     assert store.write(lambda tx: tx.accounts.sweep_sign_ins(Instant(NOW + 1), limit=9)) == 1
     assert store.write(lambda tx: tx.accounts.sign_ins_of(SPACE, "::/64")) == (later,)
+
+
+def test_those_that_wait_for_one_issuer_are_forgotten_together(store: Store) -> None:
+    other, elsewhere = sign_in("b", issuer="other"), sign_in("c", namespace=OTHER)
+    put(store, sign_in("a"), sign_in("d"), other, elsewhere)
+    store.write(lambda tx: tx.accounts.drop_sign_ins(SPACE, "corp"))
+    for _ in range(2):
+        assert store.write(lambda tx: tx.accounts.count_sign_ins(SPACE)) == 1
+        store.write(lambda tx: tx.accounts.drop_sign_ins(SPACE, "corp"))
+    assert store.write(lambda tx: tx.accounts.take_sign_in(SPACE, "b")) == other
+    assert store.write(lambda tx: tx.accounts.take_sign_in(OTHER, "c")) == elsewhere
 
 
 def test_sessions_are_found_by_their_secrets_digest_and_listed_the_oldest_first(store: Store) -> None:

@@ -284,6 +284,12 @@ def test_a148_a_client_is_known_by_its_document_and_a_request_that_can_not_be_an
             )
             assert b"<code>[bad-client-request]</code>" in wrong.body
             assert there.asked == []
+            for more in ({"acr_values": "urn:strong"}, {"state": "x" * 1025}):
+                nowhere = await asyncio.to_thread(
+                    clerk.browser.get, f"/oauth/authorize?{clerk.query(**told | more)}"
+                )
+                assert b"<code>[bad-client-request]</code>" in nowhere.body, more
+                assert "location" not in nowhere.headers
             page = await asyncio.to_thread(partial(clerk.begin, **told))
             shown = words(await asyncio.to_thread(clerk.browser.get, page))
             for what in (HOST, maker.id().text, "Desk", "its own word"):

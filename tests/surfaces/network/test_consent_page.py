@@ -159,6 +159,15 @@ def test_a_task_is_opened_from_a_template_with_a_purpose_on_the_page(there: Sign
     assert (row.purpose, row.state, row.requester) == ("look at invoice 7", "running", "alice")
 
 
+def test_what_a_reader_would_not_see_of_a_purpose_is_written_out_on_the_page(there: SignIns) -> None:
+    page = visit(there).answer(choice="template:daily", purpose="read \u202enothing else\u200b")
+    assert page.status == 200, page.text
+    text = visit(there).look().text
+    assert "\u202e" not in text
+    assert "\u200b" not in text
+    assert "read \\u{202E}nothing else" in text
+
+
 def test_who_says_no_on_the_page_has_the_client_told_so(there: SignIns) -> None:
     found = visit(there)
     assert found.answer(answer="deny").status == 200

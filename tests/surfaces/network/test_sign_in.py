@@ -118,6 +118,16 @@ def test_one_issuer_is_chosen_by_itself_where_a_page_wants_somebody(there: SignI
     assert page.headers["location"] == f"{ISSUER}/sign-in/corp?return=%2Foauth%2Fauthorize"
 
 
+def test_a_browser_that_signs_in_anew_holds_one_session_and_the_one_before_is_over(there: SignIns) -> None:
+    browser, thief = there.browser(), there.browser()
+    there.sign_in(browser)
+    thief.jar = {host: dict(jar) for host, jar in browser.jar.items()}
+    assert signed_in(thief) == "alice"
+    there.sign_in(browser)
+    assert (signed_in(browser), signed_in(thief)) == ("alice", "")
+    assert there.events("session-ended")[-1]["reason"] == "signed in anew"
+
+
 def test_an_answer_that_comes_twice_signs_nobody_in(there: SignIns) -> None:
     browser = there.browser()
     back = there.come_back(browser, there.begin(browser))

@@ -1,7 +1,8 @@
 """Issuers of identities: added and removed by the account that owns the data directory.
 
 Whoever names an issuer says who may be every agent that has a selector of it, or every person with an
-account there.
+account there. With an issuer of people go the sign-ins that wait for it: what one issuer gave for them is
+not brought to another one of its name.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ def drop_identity_issuer(means: Means, namespace: str, name: str, *, actor: Acto
         linked = [one for one in tx.accounts.accounts(namespace) if one.issuer == name]
         if linked:
             raise IssuerInUseError(f"{len(linked)} accounts of people are of the issuer `{name}`")
+        tx.accounts.drop_sign_ins(namespace, name)
         tx.workloads.drop_identity_issuer(namespace, name)
         event = IdentityIssuerRemoved(name=name, issuer=found.issuer, by=actor.name, proof=actor.proof)
         tx.audit.append(namespace, means.writer, [event], means.clock.now())

@@ -6,8 +6,8 @@
 2. A code that comes again ends what it brought (RFC 6749 §4.1.2), and a refresh token that shows to be in
    other hands ends its admission. Each is recorded once: what has ended can't end again.
 3. A client is let in while its task gives authority: task, ancestors, the kill switch, the agent and the
-   person who consented are looked at anew each time. A paused task refuses a refresh token and does not use
-   it up.
+   person who consented are looked at anew each time, and whether that person is in charge of the task still
+   (`core.task.child`, rule 5). A paused task refuses a refresh token and does not use it up.
 4. The client's registration goes, and all that it was let in to goes with it, in one transaction.
 5. The secret is in the answer and nowhere else. It is durable before it is told: a client that does not
    hear of its next refresh token has to be consented to anew.
@@ -23,7 +23,7 @@ from taskbound.core.clock import Instant, days
 from taskbound.core.errors import DeniedError
 from taskbound.core.identity import PersonState, UnknownIdentityError, require_active
 from taskbound.core.revocation import require_not_stopped
-from taskbound.core.task import NoTaskError, require_live
+from taskbound.core.task import NoTaskError, require_in_charge, require_live
 from taskbound.core.token.authorization.admission import (
     PREFIX,
     Admission,
@@ -241,6 +241,10 @@ def _require_authority(tx: Transaction, admission: Admission, now: Instant) -> N
     if agent is None:
         raise UnknownIdentityError(f"no agent is named `{admission.agent}`")
     require_active(agent, persons)
+    task = tx.tasks.task(space, admission.task)
+    if task is None:
+        raise NoTaskError(f"no task is named `{admission.task}`")
+    require_in_charge(task, agent.owner, admission.person)
     require_not_stopped(tx.revocation.lock_kill_switch(space))
     require_live(admission.task, tx.tasks.lock_heads(space, {admission.task}), now)
 

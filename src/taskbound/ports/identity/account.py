@@ -114,6 +114,9 @@ class AccountWrites(AccountReads, Protocol):
     def count_sign_ins(self, namespace: str) -> int:
         """How many wait."""
 
+    def drop_sign_ins(self, namespace: str, issuer: str) -> None:
+        """Forget those that wait for the issuer of this short name."""
+
     def put_session(self, session: Session) -> None:
         """Write a new one. MUST raise `ConflictError` when its id or its secret is known."""
 

@@ -1,7 +1,10 @@
 """Operations on what clients ask for in a browser: it waits, a person answers, and the browser goes on.
 
 1. What a browser brings gives nothing: a row waits, for five minutes, and one of few (`flows.token.asking`).
-2. What can be told to the client is told there; all else is an error, which its page shows and sends nowhere.
+2. What can be told to a client that a person registered is told there; all else is an error, which its page
+   shows and sends nowhere. A client that nobody but its own document knows hears something once a person has
+   answered: until then whoever writes a link could have us send browsers wherever they like (RFC 9700
+   §4.11.2).
 3. Whoever answers is a person in a terminal of their own. They say what they saw, client and agent, and
    answer that or nothing.
 4. Hosts of clients' documents are waited for in threads of their own, and by so many at once: a slow one
@@ -20,6 +23,7 @@ from taskbound.core.task import NoTaskError
 from taskbound.core.token.authorization.asked import AskedState, typed_code
 from taskbound.core.token.authorization.client import ClientId, parse_client_id
 from taskbound.core.token.authorization.errors import (
+    BadClientRequestError,
     NotAskedError,
     RedirectedError,
     TooManyDocumentsError,
@@ -79,6 +83,8 @@ async def ask_consent(daemon: Daemon, _connection: Connection, ask: wire.AskCons
     try:
         begun = await daemon.first(begin)
     except RedirectedError as error:
+        if isinstance(client, ClientId):
+            raise BadClientRequestError(error.message) from error  # 2
         return wire.Onward(to=refused_at(error, issuer=daemon.network.issuer))
     return _asking(begun.asked, begun.typed, browser=f"{begun.secret}.{namespace}")
 

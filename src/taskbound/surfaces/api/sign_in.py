@@ -96,7 +96,7 @@ async def take(daemon: Daemon, connection: Connection, ask: wire.TakeSignIn) -> 
     )
 
     def work() -> Entered:
-        entered = daemon.sign_ins.enter(proven, address=shown.address)
+        entered = daemon.sign_ins.enter(proven, address=shown.address, before=shown)
         daemon.views.forget()
         return entered
 

@@ -6,7 +6,8 @@
    looked at against what stands then: the issuer's row is the one that was asked, its account is linked,
    its person is there.
 3. The session is written with its record and with the groups that the issuer says. The secret is in the
-   browser's cookie and nowhere else.
+   browser's cookie and nowhere else. What the browser held before ends: its person could not end it any
+   more by signing out, and whoever had stolen it would keep it.
 4. Who is signed in is looked up anew each time: session, account, issuer and person all stand, or nobody
    is.
 5. Each refused answer is one record, within an allowance; beyond it they are counted, by code. Whom the
@@ -139,6 +140,8 @@ class SignIns:
         )
 
         def work(tx: Transaction) -> None:
+            if found not in tx.workloads.identity_issuers(namespace):
+                raise UnknownIdentityIssuerError("the issuer was removed or changed meanwhile")
             mine = tx.accounts.sign_ins_of(namespace, place)
             for one in mine[: max(0, len(mine) + 1 - OF_ONE)]:
                 tx.accounts.take_sign_in(namespace, one.state)
@@ -172,19 +175,28 @@ class SignIns:
                 self._refused.note(waiting.namespace, waiting.issuer, error, address)
             raise
 
-    def enter(self, proven: Proven, *, address: str) -> Entered:
+    def enter(self, proven: Proven, *, address: str, before: Shown | None = None) -> Entered:
         """Sign whoever was proven in (rules 2 and 3).
+
+        Args:
+            proven: What the issuer said.
+            address: Where the browser is.
+            before: What the browser shows until now; None for nothing.
 
         Raises:
             TaskboundError: They are nobody's, or not there; it is recorded (rule 5).
         """
         secret, name = self._means.chance.secret(), self._means.chance.name("ses")
         try:
-            return self._means.store.write(lambda tx: enter(self._means, tx, proven, name, secret, address))
+            entered = self._means.store.write(
+                lambda tx: enter(self._means, tx, proven, name, secret, address)
+            )
         except TaskboundError as error:
             issuer = proven.issuer
             self._refused.note(issuer.namespace, issuer.name, error, address, subject=proven.said.subject)
             raise
+        self.sign_out(before, reason="signed in anew")
+        return entered
 
     def person(self, shown: Shown | None) -> SignedIn:
         """Who is signed in with the browser that shows this (rule 4).
@@ -221,7 +233,7 @@ class SignIns:
             until=session.until,
         )
 
-    def sign_out(self, shown: Shown | None) -> None:
+    def sign_out(self, shown: Shown | None, *, reason: str = "signed out") -> None:
         """End the session of the browser that shows this; nothing happens when there is none."""
         namespace, secret = split_secret("" if shown is None else shown.browser)
         if not secret:
@@ -234,7 +246,7 @@ class SignIns:
                 return
             events: list[Event] = []
             actor = Actor(name=found.person, proof=proof_of(found).words)
-            end_sessions(tx, namespace, lambda one: one.id == found.id, "signed out", actor, events)
+            end_sessions(tx, namespace, lambda one: one.id == found.id, reason, actor, events)
             tx.audit.append(namespace, self._means.writer, events, self._means.clock.now())
 
         self._means.store.write(work)

@@ -1,7 +1,8 @@
 """The page on which a person sees what a client asks for.
 
-1. All that is not ours stands in it as text: escaped, isolated from the direction of what is around it, and
-   marked as whose word it is. Nothing of it is in a script, a style, an address or an attribute.
+1. All that is not ours stands in it as text: escaped, what a reader would not see of it written out, isolated
+   from the direction of what is around it, and marked as whose word it is. Nothing of it is in a script, a
+   style, an address or an attribute.
 2. Nothing runs but the page's own script, nothing is loaded but its own style, nobody frames it, keeps it, or
    hears where it was left for. Who opened it has no hand on it.
    A page with a form tells its own origin where it was left from: without that, browsers send no `Origin`.
@@ -15,6 +16,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING, Final
+
+from taskbound.core.action import escape_text
 
 if TYPE_CHECKING:
     from taskbound.surfaces.network.problem import Problem
@@ -188,4 +191,4 @@ def _page(body: str, more: str = "") -> bytes:
 
 def _text(words: str) -> str:
     """Foreign words as nothing but text (rule 1)."""
-    return escape(words, quote=True)
+    return escape(escape_text(words), quote=True)

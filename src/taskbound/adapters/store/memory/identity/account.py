@@ -81,6 +81,12 @@ class MemoryAccounts:
         """How many wait."""
         return sum(one.namespace == namespace for one in self._tables.live().sign_ins.values())
 
+    def drop_sign_ins(self, namespace: str, issuer: str) -> None:
+        """Forget those that wait for this issuer."""
+        rows = self._tables.live().sign_ins
+        for one in [one for one in rows.values() if (one.namespace, one.issuer) == (namespace, issuer)]:
+            rows.put((one.namespace, one.state), None)
+
     def put_session(self, session: Session) -> None:
         """Write a new one."""
         rows, key = self._tables.live().browser_sessions, (session.namespace, session.id)

@@ -36,6 +36,7 @@ _TAKE: Final = Statement(
 )
 _SPACES: Final = "SELECT DISTINCT namespace FROM accounts ORDER BY namespace"
 _COUNT: Final = "SELECT count(*) FROM sign_ins WHERE namespace = ?"
+_DROP_SIGN_INS: Final = "DELETE FROM sign_ins WHERE namespace = ? AND issuer = ?"
 _SWEEP_SIGN_INS: Final = (
     "DELETE FROM sign_ins WHERE (namespace, state) IN"
     " (SELECT namespace, state FROM sign_ins WHERE begun < ? ORDER BY begun LIMIT ?)"
@@ -135,6 +136,10 @@ class SqlAccounts:
     def count_sign_ins(self, namespace: str) -> int:
         """How many wait."""
         return self._link.whole(_COUNT, (namespace,))
+
+    def drop_sign_ins(self, namespace: str, issuer: str) -> None:
+        """Forget those that wait for this issuer."""
+        self._link.change(_DROP_SIGN_INS, (namespace, issuer))
 
     def put_session(self, session: Session) -> None:
         """Write a new one."""
