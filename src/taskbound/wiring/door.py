@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
+from ssl import VerifyMode
 from typing import TYPE_CHECKING, Final
 
 from taskbound.wiring.tls import BadTlsError
@@ -70,6 +71,11 @@ class Door:
         self._turn = asyncio.Lock()
         self._looking: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def asks(self) -> bool:
+        """Whether clients are asked for certificates now."""
+        return self._context is not None and self._context.verify_mode is not VerifyMode.CERT_NONE
 
     async def open(self) -> None:
         """Listen; with other files from now on, where that was done before.

@@ -6,6 +6,8 @@
 3. What servers leave behind is ended once no server of any agent runs.
 4. A daemon that knows the gateway by another name is found at the start, and ends it. One that is not there
    is waited for.
+5. With TLS clients are asked for certificates by the authorities of trust domains, as the daemon says them,
+   and by those of a file.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from taskbound import __version__
@@ -30,6 +33,7 @@ from taskbound.surfaces.gateway.http.door import Door
 from taskbound.surfaces.gateway.http.front import Front
 from taskbound.surfaces.gateway.link import Timings
 from taskbound.surfaces.gateway.server import Plugs
+from taskbound.surfaces.http.authorities import Authorities
 from taskbound.surfaces.http.connection import HttpConnection
 from taskbound.wire.connection import Open
 from taskbound.wiring import door as doors
@@ -57,6 +61,8 @@ _USAGE: Final = 2
 _REFUSED: Final = 4
 _BACKLOG: Final = 128
 _MICROSECOND: Final = 1_000
+_FIRST: Final = 2.0
+"""Seconds that the daemon may take to say whose certificates count before it is served without its word."""
 
 
 def serve(*, listen: str, home: str, namespace: str, ensure: Callable[[Path], Path] | None = None) -> int:
@@ -89,7 +95,10 @@ def serve(*, listen: str, home: str, namespace: str, ensure: Callable[[Path], Pa
     def find(path: Path) -> Path:
         return find_daemon(path, socket=settings.socket, may_start=settings.autostart)
 
-    daemons = _Daemons(place, namespace or settings.namespace, settings.gateway_origin, ensure or find)
+    def look(path: Path) -> Path:
+        return find_daemon(path, socket=settings.socket, may_start=False)
+
+    daemons = _Daemons(place, namespace or settings.namespace, settings.gateway_origin, ensure or find, look)
     timings = Timings(hold=float(settings.hold_seconds))
     return asyncio.run(_serve(listening, daemons, timings, find_egress(place, settings), files))
 
@@ -105,10 +114,18 @@ def _failed(error: OSError | TaskboundError, status: int) -> int:
 class _Daemons:
     """Makes the front's own connections, and those of its seats."""
 
-    def __init__(self, home: Path, namespace: str, origin: str, ensure: Callable[[Path], Path]) -> None:
-        """Connect to the daemon of this data directory."""
+    def __init__(
+        self,
+        home: Path,
+        namespace: str,
+        origin: str,
+        ensure: Callable[[Path], Path],
+        look: Callable[[Path], Path],
+    ) -> None:
+        """Connect to the daemon of this data directory; `ensure` may start it, and `look` does not."""
         self._home = home
         self._ensure = ensure
+        self._look = look
         self._turn = asyncio.Lock()
         self.namespace = namespace
         self.origin = origin
@@ -121,18 +138,26 @@ class _Daemons:
     @property
     def own(self) -> Connect:
         """What makes the front's own."""
-        return self._reach(
-            Open(role="front", version=__version__, namespace=self.namespace, origin=self.origin)
-        )
+        return self._reach(self._front, self._ensure)
+
+    @property
+    def there(self) -> Connect:
+        """What makes it where there is a daemon already."""
+        return self._reach(self._front, self._look)
+
+    @property
+    def _front(self) -> Open:
+        return Open(role="front", version=__version__, namespace=self.namespace, origin=self.origin)
 
     def seat(self, agent: str, token: str) -> Connect:
         """What makes one of a seat, with the text of a token."""
         return self._reach(
-            Open(role="gateway", version=__version__, namespace=self.namespace, agent=agent, token=token)
+            Open(role="gateway", version=__version__, namespace=self.namespace, agent=agent, token=token),
+            self._ensure,
         )
 
-    def _reach(self, hello: Open) -> Connect:
-        return Reach(self._home, hello, self._ensure, turn=self._turn)
+    def _reach(self, hello: Open, find: Callable[[Path], Path]) -> Connect:
+        return Reach(self._home, hello, find, turn=self._turn)
 
 
 async def _serve(
@@ -145,8 +170,8 @@ async def _serve(
     adopt_orphans()
     starter = StdioStarter()
     address, port = listening.getsockname()[:2]
-    certified = files is not None and files.roots is not None
-    asking = Door(daemons.origin, daemons.own, daemons.seat, certified=certified)
+    door = doors.Door(listening, files, lambda: HttpConnection(front))
+    asking = Door(daemons.origin, daemons.own, daemons.seat, there=daemons.there, certified=lambda: door.asks)
     try:
         await asking.reached()
     except RefusedByDaemonError as error:
@@ -173,11 +198,15 @@ async def _serve(
     over = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
-    door = doors.Door(listening, files, lambda: HttpConnection(front))
+    authorities = Authorities(asking.authorities, door.believe)
+    if files is not None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(authorities.once(), _FIRST)  # 5
     try:
         await door.open()
     except TaskboundError as error:
         return _failed(error, _USAGE)
+    keeping = loop.create_task(authorities.keep()) if files is not None else None
     loop.add_signal_handler(signal.SIGHUP, over.set if files is None else door.look)
     shown = f"[{address}]" if ":" in address else address
     scheme = "http" if files is None else "https"
@@ -185,6 +214,8 @@ async def _serve(
     sys.stdout.flush()
     _log.info("known outside as %s", daemons.origin)
     await over.wait()
+    if keeping is not None:
+        keeping.cancel()
     door.close()
     await front.close()
     sweep()

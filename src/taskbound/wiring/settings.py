@@ -97,7 +97,7 @@ class Settings:
     gateway_tls_key: str = ""
     """The key of that certificate, PEM, absolute."""
     gateway_client_roots: str = ""
-    """The authorities of client certificates that it takes, PEM, absolute; without it none is asked."""
+    """More authorities of client certificates than those of trust domains, PEM, absolute."""
     store: str = ""
     """A PostgreSQL database, `postgresql://…` without a password, instead of SQLite in the data directory."""
 

@@ -5,7 +5,8 @@
 2. Which authorities TLS asks clients for is every one of every trust domain that is believed in any
    namespace, also where its bundle is too old to count: TLS shows who holds a key, and the daemon says what
    that proves, with a name and a record where it proves nothing. Other files beside them are the process's.
-3. So many authorities are told at most. What is left out is said.
+3. So many authorities are told at most. What is left out is said. Who stands before gateways asks for them
+   too: tokens are bound to certificates there as well.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from base64 import b64encode
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
+from taskbound.surfaces.api.fronts import require_front
 from taskbound.surfaces.api.network import require_api
 from taskbound.wire import network as wire
 from taskbound.wire.connection import Done
@@ -49,8 +51,15 @@ async def agree(daemon: Daemon, connection: Connection, ask: wire.Agree) -> Answ
 
 
 async def show_authorities(daemon: Daemon, connection: Connection, ask: wire.ShowClientAuthorities) -> Answer:
-    """Who issues the certificates of workloads (rules 2 and 3)."""
-    require_api(daemon, connection)
+    """Who issues the certificates of workloads (rules 2 and 3).
+
+    Raises:
+        UnprovenError: It is asked by somebody else than a process that listens.
+    """
+    if connection.role == "front":
+        require_front(daemon, connection)
+    else:
+        require_api(daemon, connection)
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:

@@ -2,33 +2,31 @@
 
 1. The daemon knows it by the name that it is known by outside. Where it has another one the process ends:
    what is made for one name would be refused under the other, request by request.
-2. Which authorities of trust domains clients' certificates are by is taken from the daemon, within seconds
-   of a change. While it is away, those are asked for that it said last: who is proven by them it says
-   itself.
+2. Which authorities of trust domains clients' certificates are by is the daemon's to say too
+   (`surfaces.http.authorities`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from base64 import b64decode
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.errors import TaskboundError
+from taskbound.surfaces.http.authorities import EVERY, Authorities
 from taskbound.wire.connection import Fault
-from taskbound.wire.network import Agree, ClientAuthorities, OtherOriginError, ShowClientAuthorities
+from taskbound.wire.network import Agree, OtherOriginError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from taskbound.surfaces.network.link import Link
     from taskbound.wire.envelope import Answer
+    from taskbound.wire.network import ShowClientAuthorities
 
 __all__ = ["Agreement"]
 
 _log = logging.getLogger(__name__)
-_EVERY: Final = 2.0
-"""Seconds between two times."""
 _PATIENCE: Final = 10.0
 
 
@@ -47,8 +45,7 @@ class Agreement:
         """
         self._link = link
         self._origin = origin
-        self._believe = believe
-        self._mark = ""
+        self._authorities = Authorities(self._said, believe) if believe is not None else None
 
     async def once(self) -> None:
         """Agree, and take authorities, where the daemon answers.
@@ -56,19 +53,19 @@ class Agreement:
         Raises:
             OtherOriginError: The daemon has another name for it (rule 1).
         """
-        answer = await self._asked(Agree(origin=self._origin))
+        answer = await self._asked()
         if isinstance(answer, Fault) and answer.code == OtherOriginError.code:
             raise OtherOriginError(answer.message)  # 1
-        if self._believe is not None:
-            found = await self._asked(ShowClientAuthorities(known=self._mark))
-            if isinstance(found, ClientAuthorities) and found.certificates is not None:
-                await self._believe([b64decode(one) for one in found.certificates])  # 2
-                self._mark = found.mark
+        if self._authorities is not None:
+            await self._authorities.once()  # 2
 
-    async def _asked(self, ask: Agree | ShowClientAuthorities) -> Answer | None:
+    async def _said(self, ask: ShowClientAuthorities) -> Answer:
+        return await self._link.ask(ask, None, patience=_PATIENCE)
+
+    async def _asked(self) -> Answer | None:
         """The daemon's answer; none while it says nothing."""
         try:
-            return await self._link.ask(ask, None, patience=_PATIENCE)
+            return await self._link.ask(Agree(origin=self._origin), None, patience=_PATIENCE)
         except TaskboundError as error:
             _log.debug("the daemon did not say: %s", error.message)
             return None
@@ -76,5 +73,5 @@ class Agreement:
     async def keep(self) -> None:
         """Agree for as long as it serves; raises as `once`."""
         while True:
-            await asyncio.sleep(_EVERY)
+            await asyncio.sleep(EVERY)
             await self.once()

@@ -350,7 +350,7 @@ async def near(
 
         daemon.tasks = TASKS
         own = connect(Open(role="front", version=__version__, origin=DEFAULT_GATEWAY))
-        door = Door(DEFAULT_GATEWAY, own, seat, certified=False)
+        door = Door(DEFAULT_GATEWAY, own, seat, there=own, certified=lambda: False)
         starter = StdioStarter(patience=Patience(start=30.0, stop=0.3))
         plugs = Plugs(connect=own, start=starter, now=lambda: 1_000_000, timings=timings)
         given: dict[str, Any] = bounds

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ORIGIN = "https://localhost:8701"
 
 
-async def secured(place: Place, folder: Path, authority: Authority) -> None:
+async def secured(place: Place, folder: Path, authority: Authority, *, roots: bool = True) -> None:
     """Have the front and the daemon know that it has TLS, and clients certificates."""
     own = authority.issue(folder, "front", name="localhost")
     settings = place.home / "taskbound.toml"
@@ -31,7 +31,7 @@ async def secured(place: Place, folder: Path, authority: Authority) -> None:
         "gateway_origin": ORIGIN,
         "gateway_tls_certificate": str(own.chain),
         "gateway_tls_key": str(own.key),
-        "gateway_client_roots": str(authority.write(folder / "roots.pem")),
+        "gateway_client_roots": str(authority.write(folder / "roots.pem")) if roots else "",
     }
     lines = "".join(f"{name} = {json.dumps(value)}\n" for name, value in told.items())
     settings.write_text(settings.read_text(encoding="utf-8") + lines, encoding="utf-8")

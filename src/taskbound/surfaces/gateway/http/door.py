@@ -5,7 +5,8 @@
 2. A connection that is gone is made anew when something is asked. A daemon that does not answer in time is
    gone.
 3. The front is what its settings say it is, and a daemon that knows it by another name refuses it. Who issues
-   tokens the daemon says.
+   tokens the daemon says, and whose certificates TLS asks for. That is asked again and again, and starts no
+   daemon.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.client import AsyncClient
     from taskbound.surfaces.gateway.link import Connect
-    from taskbound.wire.envelope import Push
-    from taskbound.wire.network import Shown
+    from taskbound.wire.envelope import Answer, Push
+    from taskbound.wire.network import ShowClientAuthorities, Shown
 
 __all__ = ["Door"]
 
@@ -34,7 +35,13 @@ class Door:
     """The front's own way to the daemon; used in the loop."""
 
     def __init__(
-        self, origin: str, connect: Connect, seat: Callable[[str, str], Connect], *, certified: bool
+        self,
+        origin: str,
+        connect: Connect,
+        seat: Callable[[str, str], Connect],
+        *,
+        there: Connect,
+        certified: Callable[[], bool],
     ) -> None:
         """Ask nothing yet.
 
@@ -42,12 +49,14 @@ class Door:
             origin: How the front is known outside.
             connect: Makes its own connection.
             seat: What makes the connection of a seat, from an agent and the text of a token.
-            certified: Whether clients may show certificates.
+            there: Makes its own to a daemon that is there already (rule 3).
+            certified: Says whether clients may show certificates now.
         """
         self.origin = origin
         self.scheme = origin.partition(":")[0]
         self.seat = seat
         self._connect = connect
+        self._there = there
         self._certified = certified
         self._client: AsyncClient | None = None
         self._issuer = ""
@@ -60,17 +69,23 @@ class Door:
             RefusedByDaemonError: Nobody's, and why.
             DaemonLostError: The daemon is not there, or does not answer.
         """
-        client = await self.reached()
-        try:
-            answer = await client.ask_any(ShowProof(agent=agent, shown=shown), patience=_PATIENCE)
-        except DaemonLostError:
-            self._drop(client)  # 2
-            raise
+        answer = await self._asked(await self.reached(), ShowProof(agent=agent, shown=shown))
         if isinstance(answer, Seated):
             return answer
         if isinstance(answer, Fault):
             raise RefusedByDaemonError(answer)
         raise DaemonLostError("the daemon answered with something else")
+
+    async def authorities(self, ask: ShowClientAuthorities) -> Answer:
+        """Whose certificates clients may show, as a daemon that is there says (rule 3); raises as `show`."""
+        return await self._asked(await self._reached(self._there), ask)
+
+    async def _asked(self, client: AsyncClient, ask: ShowProof | ShowClientAuthorities) -> Answer:
+        try:
+            return await client.ask_any(ask, patience=_PATIENCE)
+        except DaemonLostError:
+            self._drop(client)  # 2
+            raise
 
     async def published(self, agent: str) -> dict[str, object]:
         """What a client has to know of an agent's gateway (RFC 9728 §2).
@@ -86,7 +101,7 @@ class Door:
             "bearer_methods_supported": ["header"],
             "scopes_supported": ["task"],
             "dpop_signing_alg_values_supported": ["ES256"],
-            **({"tls_client_certificate_bound_access_tokens": True} if self._certified else {}),
+            **({"tls_client_certificate_bound_access_tokens": True} if self._certified() else {}),
             "resource_name": "Taskbound",
         }
 
@@ -97,13 +112,14 @@ class Door:
             RefusedByDaemonError: The daemon refuses the front.
             DaemonLostError: It is not there.
         """
+        return await self._reached(self._connect)
+
+    async def _reached(self, connect: Connect) -> AsyncClient:
         async with self._turn:
             if self._client is None:
                 made: list[AsyncClient] = []
                 try:
-                    client, opened = await self._connect(
-                        resume="", pushed=_unheard, lost=lambda: self._lost(made)
-                    )
+                    client, opened = await connect(resume="", pushed=_unheard, lost=lambda: self._lost(made))
                 except OSError as error:
                     raise DaemonLostError("the daemon can't be reached") from error
                 made.append(client)
