@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final
 
@@ -87,6 +88,7 @@ class Rates:
         self._buckets.take(network_of(address), named="this address")
 
 
+@lru_cache(maxsize=1024)
 def network_of(address: str) -> str:
     """What an address counts as (rule 3); what is no address as itself."""
     try:

@@ -13,6 +13,7 @@ from taskbound.adapters.identity.spiffe.x509 import (
     prove_chain,
     read_chain,
     require_authority_certificates,
+    require_current,
 )
 from taskbound.core.clock import Instant, seconds
 from taskbound.core.errors import TaskboundError
@@ -242,3 +243,16 @@ def test_the_authorities_of_a_bundle_are_authorities_of_its_domain() -> None:
             require_authority_certificates("corp.example", Bundle(x509=(CORP.authority.der, bad)))
     with pytest.raises(ForeignAuthorityError):
         require_authority_certificates("corp.example", Bundle(x509=(OTHER.authority.der,)))
+
+
+def test_a_certificate_that_comes_again_is_held_against_the_time_of_each_time() -> None:
+    svid = CORP.svid(days=1).der
+    for _ in range(2):
+        require_current(svid, now=NOW)
+        with pytest.raises(SvidExpiredError):
+            require_current(svid, now=Instant(NOW + seconds(86_400)))
+        with pytest.raises(SvidNotYetError):
+            require_current(svid, now=Instant(NOW - seconds(86_400)))
+        with pytest.raises(BadSvidError):
+            require_current(svid[:-1], now=NOW)
+        require_current(CORP.svid(days=2).der, now=Instant(NOW + seconds(86_400)))

@@ -21,6 +21,7 @@ import hashlib
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from cryptography import x509
@@ -127,7 +128,7 @@ def prove_chain(chain: Chain, authorities: Sequence[bytes], *, now: Instant) -> 
         SvidUnprovenError: There is no path from it to one of them.
     """
     leaf = chain.leaf
-    _require_current(leaf, now)
+    _require_within(*_span(leaf), now)
     for one in chain.between:
         _require_between(one, chain.spiffe)  # 3
     verifier = (
@@ -165,7 +166,7 @@ def require_current(certificate: bytes, *, now: Instant) -> None:
         SvidExpiredError: It has ended.
         SvidNotYetError: It has not begun.
     """
-    _require_current(_certificate(certificate), now)
+    _require_within(*_span_of(certificate), now)
 
 
 def require_authority_certificates(domain: str, bundle: Bundle) -> None:
@@ -211,8 +212,18 @@ def _certificate(raw: bytes) -> x509.Certificate:
     return found
 
 
-def _require_current(one: x509.Certificate, now: Instant) -> None:
-    begins, ends = _instant(one.not_valid_before_utc), _instant(one.not_valid_after_utc)
+def _span(one: x509.Certificate) -> tuple[Instant, Instant]:
+    """When it begins, and when it has ended."""
+    return _instant(one.not_valid_before_utc), _instant(one.not_valid_after_utc)
+
+
+@lru_cache(maxsize=256)
+def _span_of(certificate: bytes) -> tuple[Instant, Instant]:
+    """The same of one that comes with each request of its connection: the same bytes are read once."""
+    return _span(_certificate(certificate))
+
+
+def _require_within(begins: Instant, ends: Instant, now: Instant) -> None:
     if now < begins:
         raise SvidNotYetError(f"the certificate counts from {render_instant(begins)}")  # 5
     if now >= ends:
