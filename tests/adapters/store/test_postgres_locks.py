@@ -27,6 +27,7 @@ from tests.contracts.store.test_approval import approval, step
 from tests.contracts.store.test_policy import SECOND, activation, bundle
 from tests.contracts.store.test_task_amendment import amendment
 from tests.contracts.store.test_task_amendment import step as moved
+from tests.contracts.store.test_token_authorization import admission
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,6 +95,10 @@ KEPT: dict[str, Kept] = {
         lambda tx: tx.actions.lock_permits(SPACE, ["act_1"]),
         lambda tx: tx.actions.set_outcomes(SPACE, [outcome(action(1))]),
     ),
+    "what let a client in": Kept(
+        lambda tx: tx.authorizations.lock_admissions(SPACE, ["adm_1"]),
+        lambda tx: tx.authorizations.put_admission(admission(version=2), expect=1),
+    ),
     "an approval": Kept(
         lambda tx: tx.approvals.lock_approval(SPACE, "apr_1"),
         lambda tx: tx.approvals.move_approvals(SPACE, [step()]),
@@ -130,6 +135,7 @@ def fill(tx: Transaction) -> None:
         tx.actions.insert_actions([action(number)])
         tx.approvals.insert_approvals([approval(number)])
         tx.amendments.insert_amendment(amendment(number))
+        tx.authorizations.put_admission(admission(f"adm_{number}"), expect=0)
     for name in ("bob", "ann"):
         tx.identities.put_person(person(name), expect=0)
     tx.tasks.put_task(ROOT, expect=0)

@@ -171,6 +171,9 @@ def test_admissions_are_read_as_they_were_written_and_those_of_a_client_that_sta
     others = (admission("adm_3", client="other"), admission("adm_4", namespace=OTHER))
     admit(store, two, one, *others)
     assert read(store, lambda seen: seen.authorizations.admissions_of(SPACE, "desk")) == (one, two)
+    names = ("adm_1", "adm_2", "adm_4", "adm_none")
+    locked = store.write(lambda tx: tx.authorizations.lock_admissions(SPACE, names))
+    assert locked == {"adm_1": one, "adm_2": two}
     ended = replace(one, turn=2, ended=Instant(NOW + 5), why="é", version=2)
     store.write(lambda tx: tx.authorizations.put_admission(ended, expect=1))
     assert read(store, lambda seen: seen.authorizations.admission(SPACE, "adm_1")) == ended

@@ -87,6 +87,11 @@ def test_a_browsers_session_is_somebodys_to_a_page_and_nobodys_to_anything_else(
             page = await asked(place.path, ShowSignIn(), shown)
             assert isinstance(page, SignInShown)
             assert page.person == "ann"
+            keyed = replace(shown, key="k")
+            assert await asked(place.path, ShowSignIn(), keyed) == page
+            nobody = await asked(place.path, ShowSignIn(), replace(keyed, browser=""))
+            assert isinstance(nobody, SignInShown)
+            assert nobody.person == ""
             for ask in (ListTasks(), Status(), AskToken(form=(("grant_type", "refresh_token"),))):
                 answer = await asked(place.path, ask, shown)
                 assert isinstance(answer, Fault), ask

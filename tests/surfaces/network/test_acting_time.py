@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskbound.core.task import TaskEvent
+from taskbound.core.token.authorization.admission import Admission, admission_ended
 from taskbound.flows.decision import doubts
 from taskbound.flows.token import revoke_token
 from tests.peers.holding import Answerers, hold_policy
-from tests.token_world import claims_in, part
+from tests.surfaces.network.holding import binding
+from tests.token_world import ISSUER, claims_in, part
 from tests.world import ANN, SCOPE
 
 if TYPE_CHECKING:
@@ -117,6 +119,36 @@ def test_g7_a_token_that_is_revoked_while_its_request_waits_permits_and_tells_no
             agent, lambda: agent.one.tokens.keys.revoke(str(part(agent.token, 0)["kid"]), ANN, why="lost")
         )
         refused(agent.ask(), 403, "token-key-revoked")
+
+    acted(tmp_path, work)
+
+
+def test_g7_what_let_a_client_in_and_ends_while_its_request_waits_permits_nothing(
+    tmp_path: Path,
+) -> None:
+    def work(agent: Acting) -> None:
+        store, task = agent.one.world.store, agent.task
+        let_in = Admission(
+            namespace="default",
+            id="adm_1",
+            client="desk",
+            agent=task.agent,
+            task=task.id,
+            person="ann",
+            resource=ISSUER,
+            scope=("task",),
+            jkt=binding().thumbprint,
+            begun=agent.one.world.clock.now(),
+            until=task.deadline,
+        )
+        store.write(lambda tx: tx.authorizations.put_admission(let_in, expect=0))
+        agent.token = agent.one.tokens.issue(task, audience=ISSUER, binding=binding(), parent=let_in.id).text
+        action = agent.ask().json["action"]
+        ended = admission_ended(let_in, agent.one.world.clock.now(), "somebody ended it")
+        between(agent, lambda: store.write(lambda tx: tx.authorizations.put_admission(ended, expect=1)))
+        told = refused(agent.ask(), 403, "admission-ended")
+        assert agent.kept(told["action"]).decision == "refuse"
+        assert agent.kept(action).state.value == "permitted"
 
     acted(tmp_path, work)
 

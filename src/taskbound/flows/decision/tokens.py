@@ -4,7 +4,7 @@
    key or of what let its client in that commits first wins. What else it rests on (its task, its agent, the
    switch) whoever acts has locked and judges anyway.
 2. A token of another task or agent than is acted for is worth nothing, whoever says that it was shown.
-3. Keys are locked before tokens, as whoever revokes a key does.
+3. Keys are locked before tokens, as whoever revokes a key does, and tokens before what let their clients in.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ def ended_tokens(
         return {}, {}
     keys = {one.kid: one for one in tx.tokens.lock_keys()}  # 3
     found = tx.tokens.lock_tokens(namespace, tokens)
+    clients = {row.parent for row in found.values() if is_admission(row.parent)}
+    let_in = tx.authorizations.lock_admissions(namespace, clients) if clients else {}
     ended: dict[str, DeniedError] = {}
     for name in tokens:
         try:
@@ -46,7 +48,7 @@ def ended_tokens(
             require_standing(row, now)
             require_not_revoked(keys.get(row.key))
             if is_admission(row.parent):
-                require_standing_admission(tx.authorizations.admission(namespace, row.parent), now)
+                require_standing_admission(let_in.get(row.parent), now)
         except DeniedError as error:
             ended[name] = error
     return found, ended

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from taskbound.core.clock import Instant
     from taskbound.core.token.authorization.admission import Admission, Refresh
     from taskbound.core.token.authorization.asked import Asked
@@ -78,6 +80,9 @@ class AuthorizationWrites(AuthorizationReads, Protocol):
 
     def put_admission(self, admission: Admission, *, expect: int) -> None:
         """Write an admission. MUST raise `ConflictError` as `put_asked` does."""
+
+    def lock_admissions(self, namespace: str, admissions: Collection[str]) -> Mapping[str, Admission]:
+        """By id: those of these that exist, whatever they are worth, locked against change."""
 
     def put_refresh(self, refresh: Refresh) -> None:
         """Write a new one. MUST raise `ConflictError` when its digest is known."""

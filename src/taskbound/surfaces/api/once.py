@@ -3,6 +3,8 @@
 1. Of a request without a key nothing is kept.
 2. The key is its principal's. What is compared is the message that was asked, whole.
 3. The answer is kept before it is told. A refusal frees the key; what nobody foresaw doesn't.
+4. A service has no key: what browsers and clients ask in its name is several persons'. Nor has who asks at
+   OAuth's endpoints: what they are answered with is a token, and is kept nowhere.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import msgspec
 
 from taskbound.core.errors import TaskboundError
 from taskbound.core.identity.answered import answered_of
+from taskbound.core.identity.proof import PrincipalKind
 from taskbound.flows.identity.answered import begin_answer, finish_answer, forget_answer
 from taskbound.wire.connection import Fault
 from taskbound.wire.envelope import Answer
@@ -45,10 +48,11 @@ async def once(
         AnswerUnknownError: It came before, and nobody knows what became of it.
         TaskboundError: What the work raises.
     """
-    if not key or seat.principal is None:
-        return await work()  # 1
+    principal = seat.principal
+    if not key or principal is None or seat.client or principal.kind is PrincipalKind.SERVICE:
+        return await work()  # 1, 4
     means = daemon.means
-    asked = answered_of(seat.principal, key, msgspec.json.encode(ask), now=means.clock.now())  # 2
+    asked = answered_of(principal, key, msgspec.json.encode(ask), now=means.clock.now())  # 2
     known = await daemon.first(partial(begin_answer, means, asked))
     if known:
         return _decoder.decode(known)

@@ -42,11 +42,10 @@ from taskbound.adapters.store.postgres.server.presence import Presence
 from taskbound.adapters.store.postgres.server.seat import Seat
 from taskbound.adapters.store.postgres.server.unsettled import Unsettled
 from taskbound.adapters.store.postgres.task import PostgresAmendments, PostgresTasks
-from taskbound.adapters.store.postgres.token import PostgresClaims, PostgresTokens
+from taskbound.adapters.store.postgres.token import PostgresAuthorizations, PostgresClaims, PostgresTokens
 from taskbound.adapters.store.postgres.tool import PostgresTools
 from taskbound.adapters.store.sql.audit import last_instant
 from taskbound.adapters.store.sql.identity import SqlAccounts, SqlAnswered, SqlTrusts, SqlWorkloads
-from taskbound.adapters.store.sql.token import SqlAuthorizations
 from taskbound.core.errors import TaskboundError
 from taskbound.ports.store import AmbiguousCommitError, ConflictError, StoreUnavailableError
 
@@ -125,9 +124,9 @@ class PostgresTransaction:
         return PostgresActions(self._link, self._waiting)
 
     @property
-    def authorizations(self) -> SqlAuthorizations:
+    def authorizations(self) -> PostgresAuthorizations:
         """Clients that people use."""
-        return SqlAuthorizations(self._link)
+        return PostgresAuthorizations(self._link)
 
     @property
     def amendments(self) -> PostgresAmendments:

@@ -8,6 +8,8 @@ from taskbound.core.clock import Instant
 from taskbound.core.token.authorization.asked import AskedState
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from taskbound.adapters.store.memory.rows import Tables
     from taskbound.core.token.authorization.admission import Admission, Refresh
     from taskbound.core.token.authorization.asked import Asked
@@ -118,6 +120,11 @@ class MemoryAuthorizations:
         if (before.version if before is not None else 0) != expect:
             self._tables.conflict(f"admission `{admission.id}`")
         self._tables.admissions.put(key, admission)
+
+    def lock_admissions(self, namespace: str, admissions: Collection[str]) -> Mapping[str, Admission]:
+        """By id: those of these that exist; one transaction is after the other."""
+        found = {name: self.admission(namespace, name) for name in admissions}
+        return {name: one for name, one in found.items() if one is not None}
 
     def put_refresh(self, refresh: Refresh) -> None:
         """Write a new one."""

@@ -1,8 +1,9 @@
-"""Tokens, and what was used once, in rows that several daemons write."""
+"""Tokens, clients, and what was used once, in rows that several daemons write."""
 
 from __future__ import annotations
 
+from taskbound.adapters.store.postgres.token.authorization import PostgresAuthorizations
 from taskbound.adapters.store.postgres.token.claim import PostgresClaims
 from taskbound.adapters.store.postgres.token.tokens import PostgresTokens
 
-__all__ = ["PostgresClaims", "PostgresTokens"]
+__all__ = ["PostgresAuthorizations", "PostgresClaims", "PostgresTokens"]

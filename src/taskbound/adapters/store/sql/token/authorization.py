@@ -22,10 +22,12 @@ from taskbound.core.token.authorization.client import registered_client
 from taskbound.ports.token import RegisteredClient
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from taskbound.adapters.store.sql.rows.link import Link
     from taskbound.core.token.authorization.asked import Asked
 
-__all__ = ["SqlAuthorizations"]
+__all__ = ["SqlAuthorizations", "read_admission"]
 
 _SPACE: Final = given("namespace")
 _MINE: Final = select(token_clients).where(token_clients.c.namespace == _SPACE)
@@ -135,19 +137,19 @@ class SqlAuthorizations:
     def admission(self, namespace: str, admission: str) -> Admission | None:
         """The admission of this id."""
         return self._link.one(
-            _admission, _ADMISSION.text, _ADMISSION.values(namespace=namespace, id=admission)
+            read_admission, _ADMISSION.text, _ADMISSION.values(namespace=namespace, id=admission)
         )
 
     def admissions_of(self, namespace: str, client: str) -> tuple[Admission, ...]:
         """Those of this client that have not ended."""
         values = _ADMISSIONS_OF.values(namespace=namespace, client=client)
-        return self._link.all(_admission, _ADMISSIONS_OF.text, values)
+        return self._link.all(read_admission, _ADMISSIONS_OF.text, values)
 
     def admissions(
         self, namespace: str, *, client: str = "", task: str = "", limit: int = 50, before: str = ""
     ) -> tuple[Admission, ...]:
         """Admissions, newest first."""
-        return self._link.all(_admission, _ADMISSIONS, (namespace, client, task, before, limit))
+        return self._link.all(read_admission, _ADMISSIONS, (namespace, client, task, before, limit))
 
     def refresh(self, namespace: str, digest: str) -> Refresh | None:
         """The refresh token of this digest."""
@@ -183,6 +185,11 @@ class SqlAuthorizations:
             version=admission.version,
         )
 
+    def lock_admissions(self, namespace: str, admissions: Collection[str]) -> Mapping[str, Admission]:
+        """By id: those of these that exist; the transaction holds the one lock there is."""
+        found = {name: self.admission(namespace, name) for name in admissions}
+        return {name: one for name, one in found.items() if one is not None}
+
     def put_refresh(self, refresh: Refresh) -> None:
         """Write a new one."""
         values = _PUT_REFRESH.values(
@@ -213,7 +220,7 @@ def _client(  # the columns of a row, in order
     )
 
 
-def _admission(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
+def read_admission(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
     namespace: str,
     name: str,
     client: str,
@@ -230,6 +237,7 @@ def _admission(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
     why: str,
     version: int,
 ) -> Admission:
+    """The admission of a row."""
     return Admission(
         namespace=namespace,
         id=name,
