@@ -15,6 +15,7 @@ from taskbound.core.task import TaskState
 from taskbound.flows.approval.circle import lock_people, see_people
 from taskbound.flows.identity import Groups
 from taskbound.flows.identity.claimed import end_claims, set_issuer_groups
+from taskbound.flows.identity.group import OF_ONE
 from taskbound.flows.identity.leaving import People
 from taskbound.flows.task import TaskOrder
 from tests.world import ANN, scope_of
@@ -94,6 +95,21 @@ def test_a_membership_by_claim_ends_by_itself_with_the_task_that_rested_on_it(lo
     assert (count, [one.task for one in moved]) == (1, [task.id])
     assert lobby.group("payers").everyone == ()
     assert lobby.world.events("group-claimed")[-1]["by"] == "daemon"
+
+
+def test_an_issuer_puts_nobody_in_more_groups_than_one_may_be_in(plain: Lobby) -> None:
+    payers(plain)
+    groups = Groups(plain.world.means)
+    names = [f"team-{one}" for one in range(OF_ONE)]
+    for name in names:
+        groups.add(SPACE, name, ANN, owns=True)
+    for name in names[1:]:
+        groups.set_member(SPACE, name, "bob", member=True, actor=ANN, owns=True)
+    say(plain, {"one": "payers", "two": names[0]})
+    plain.enter("s-bob", groups=["one", "two"])
+    assert (plain.group("payers").everyone, plain.group(names[0]).everyone) == (("bob",), ())
+    plain.enter("s-bob", groups=["one", "two"])
+    assert (plain.group("payers").everyone, plain.group(names[0]).everyone) == (("bob",), ())
 
 
 def test_a_claim_touches_no_membership_that_a_person_gave(lobby: Lobby) -> None:

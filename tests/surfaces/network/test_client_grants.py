@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
+from taskbound.core.identity.proof import Binding, BindingKind
 from taskbound.core.task import TaskEvent
 from taskbound.flows.token import add_client
 from taskbound.surfaces.api.client_grants import ClientGrants
@@ -97,6 +99,18 @@ def test_a_client_with_a_key_gets_tokens_of_that_key_alone(tmp_path: Path) -> No
         assert claims_in(given["access_token"])["cnf"] == {"jkt": CLIENT.jwk.thumbprint}
         other = shop.by_refresh(given["refresh_token"], STRANGER)
         assert (other.status, other.json["error"]) == (400, "invalid_grant")
+
+    held(tmp_path, work)
+
+
+def test_a_certificate_binds_nothing_that_a_client_gets_which_nothing_proves(tmp_path: Path) -> None:
+    def work(one: Holding) -> None:
+        shop = Shop(one)
+        form = shop.form()
+        shown = Binding(kind=BindingKind.MTLS, thumbprint="c" * 43)
+        given = asyncio.run(one.place.daemon.network.grants.give("default", form, shown))
+        assert (given.token_type, "cnf" in claims_in(given.access_token)) == ("Bearer", False)
+        assert shop.by_refresh(given.refresh_token).status == 200
 
     held(tmp_path, work)
 

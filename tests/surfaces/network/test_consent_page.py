@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass, field
 from html import unescape
@@ -11,16 +12,19 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
-from taskbound.core.token.authorization.asked import typed_code
+from taskbound import __version__
+from taskbound.core.token.authorization.asked import form_secret, typed_code
 from taskbound.flows.token import resource_of
-from taskbound.sdk.client import RefusedByDaemonError
+from taskbound.sdk.client import Client, RefusedByDaemonError
 from taskbound.surfaces.api.place import DEFAULT_GATEWAY
 from taskbound.wire.account import EndSession, LinkAccount, ListSessions, SessionRows, UnlinkAccount
 from taskbound.wire.authorization import AddClient, AskedDetail, ClientRow, ConsentToClient
-from taskbound.wire.connection import Done
+from taskbound.wire.connection import Done, Open
+from taskbound.wire.identity import RegisterPerson
 from taskbound.wire.people import LeavePerson
 from taskbound.wire.policy import ActivateBundle, BundleAnswer, ProposeBundle, RollBackBundle
 from taskbound.wire.task import ListTasks, ShowTask, TaskDetail, TaskRows
+from taskbound.wire.workload import AddIdentityIssuer
 from tests.client_world import CALLBACK, CHALLENGE
 from tests.surfaces.network.signing_in import SignIns, signing_in
 from tests.token_world import ISSUER
@@ -222,6 +226,35 @@ def test_a148_another_browser_answers_nothing_though_the_same_person_is_signed_i
     refused(mine.browser.ask(url, told), "not-asked")  # the form was for who is signed in
     mine.browser.jar["as.example"]["__Host-taskbound-session"] = session
     assert mine.browser.ask(url, told).status == 200
+
+
+def test_whoever_is_signed_in_in_another_namespace_is_nobody_on_the_page(there: SignIns) -> None:
+    add = AddIdentityIssuer(
+        name="corp",
+        issuer=there.provider.issuer,
+        use="people",
+        audience="us",
+        private=True,
+        secret_file=str(next(there.asking.home.parent.rglob("corp-secret"))),
+    )
+    opened = Open(role="cli", version=__version__, namespace="acme")
+    with Client(there.asking.socket, opened, patience=15.0) as one:
+        one.ask(RegisterPerson(name="alice", uid=os.geteuid()), Done)
+        one.ask(add, Done)
+        one.ask(LinkAccount(person="alice", issuer="corp", subject="subject-of-nobody"), Done)
+    found = Visit(there, there.browser()).begin()
+    signed = there.sign_in(found.browser, "?namespace=acme", subject="subject-of-nobody")
+    assert "<strong>alice</strong>" in signed.text
+    page = found.look()
+    assert "Sign in</a> to answer here" in page.text
+    assert "alice" not in page.text
+    session = str(there.events("person-signed-in")[-1]["session"])
+    secret, _ = found.browser.jar["as.example"]["__Secure-taskbound-asked"]
+    for holder, code in ((session, "not-asked"), ("", "not-signed-in")):
+        form = form_secret(secret.partition(".")[0], holder)
+        told = {"form": form, "answer": "consent", "choice": f"task:{there.asking.task}"}
+        refused(found.browser.ask(found.url, told), code)
+    assert found.is_open
 
 
 def test_a_form_that_is_sent_twice_starts_one_task_and_is_answered_once(there: SignIns) -> None:

@@ -128,6 +128,16 @@ def test_a_browser_that_signs_in_anew_holds_one_session_and_the_one_before_is_ov
     assert there.events("session-ended")[-1]["reason"] == "signed in anew"
 
 
+def test_a_session_that_stands_beside_another_is_nobodys(there: SignIns) -> None:
+    browser, other = there.browser(), there.browser()
+    there.sign_in(browser)
+    there.sign_in(other)
+    pairs = [f"{SESSION}={one.jar['as.example'][SESSION][0]}" for one in (browser, other)]
+    for cookie, signed in ((pairs[0], True), ("; ".join(pairs), False), (f"{pairs[0]}; {pairs[0]}", False)):
+        page = browser.ask(f"{ISSUER}/sign-in", headers={"Cookie": cookie})
+        assert (page.status, "<strong>alice</strong>" in page.text) == (200, signed)
+
+
 def test_an_answer_that_comes_twice_signs_nobody_in(there: SignIns) -> None:
     browser = there.browser()
     back = there.come_back(browser, there.begin(browser))
