@@ -6,14 +6,24 @@ import asyncio
 import re
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
+from taskbound.core.clock import Instant
+from taskbound.core.identity.oidc import parse_identity_issuer
+from taskbound.core.identity.proof import Principal
+from taskbound.core.identity.sign_in import LASTS, Session
+from taskbound.core.identity.sign_in import secret_digest as session_digest
+from taskbound.core.token.authorization.asked import AskedState, form_secret
+from taskbound.flows.identity.account import end_session, link_account
+from taskbound.flows.identity.issuers import add_identity_issuer
 from taskbound.flows.token import add_client
 from tests.client_world import CALLBACK
 from tests.peers.rawhttp import RawHttp
 from tests.stories.test_client_documents import HOST, Maker, believed
 from tests.surfaces.network.browsing import RESOURCE, Browser, Clerk, sent, words
+from tests.surfaces.network.holding import HOST as HERE
 from tests.surfaces.network.holding import Holding, held
 from tests.token_world import ISSUER
 from tests.world import ANN
@@ -317,3 +327,67 @@ def test_a_browser_that_came_by_another_name_is_sent_to_the_one_whose_cookies_ar
         assert (wrong.status, "location" in wrong.headers) == (400, False)
 
     held(tmp_path, work)
+
+
+@pytest.mark.parametrize("told", ["consent", "deny"])
+def test_a_sign_in_that_ends_while_an_answer_waits_for_its_turn_gives_nothing(
+    tmp_path: Path, told: str
+) -> None:
+    def work(one: Holding) -> None:
+        clerk, means, daemon = Clerk(one), one.world.means, one.place.daemon
+        corp = parse_identity_issuer(
+            "default", "corp", issuer="https://corp.example", audience="us", use="people"
+        )
+        add_identity_issuer(means, corp, actor=ANN, owns=True)
+        link_account(means, "default", "ann", issuer="corp", subject="s-ann", actor=ANN, owns=True)
+        session = signed_in(one, "s" * 43)
+        page = clerk.begin()
+        (known,) = clerk.browser.cookies.values()
+        form = {
+            "form": form_secret(known.partition(".")[0], session.id),
+            "answer": told,
+            "choice": f"task:{clerk.task.id}",
+        }
+        authorize = daemon.authority.authorize
+
+        async def meanwhile(principal: Principal, operation: str, message: object) -> None:
+            await authorize(principal, operation, message)
+            if operation == f"token:{told}":
+                end_session(means, "default", session.id, actor=ANN, owns=True)
+
+        daemon.authority.authorize = meanwhile  # type: ignore[method-assign] # another daemon is quicker
+        answer = one.there.ask(
+            "POST",
+            page,
+            urlencode(form).encode(),
+            Host=HERE,
+            Origin=ISSUER,
+            Content_Type="application/x-www-form-urlencoded",
+            Cookie=f"{clerk.browser.shown(page)}; __Host-taskbound-session=default.{'s' * 43}",
+        )
+        assert (answer.status, b"<code>[not-signed-in]</code>" in answer.body) == (403, True), answer.body
+        with one.world.store.read() as seen:
+            asked = seen.authorizations.asked("default", page.rpartition("/")[2])
+        assert asked is not None
+        assert asked.state is AskedState.OPEN
+
+    held(tmp_path, work)
+
+
+def signed_in(one: Holding, secret: str) -> Session:
+    """Ann's session in a browser that holds this secret."""
+    now = one.world.clock.now()
+    session = Session(
+        namespace="default",
+        id="ses_1",
+        secret=session_digest(secret),
+        person="ann",
+        issuer="corp",
+        subject="s-ann",
+        authenticated=now,
+        acr="",
+        began=now,
+        until=Instant(now + LASTS),
+    )
+    one.world.store.write(lambda tx: tx.accounts.put_session(session))
+    return session
