@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from threading import Barrier, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -425,6 +426,25 @@ def test_refusals_beyond_their_allowance_are_counted_and_told_at_the_end_of_the_
     assert lobby.codes() == ["unknown-sign-in"] * 2
     lobby.sign_ins.tell(final=True)
     assert lobby.world.events("refusals-dropped")[-1]["count"] == 3
+
+
+def test_each_refused_beginning_is_one_record_until_its_allowance_is_used_up() -> None:
+    plain = Lobby(MemoryStore(), allowance=Allowance(burst=3, rate=1))
+    begin = partial(plain.sign_ins.begin, back="/sign-in", address=HERE)
+    for issuer, more in (("corp", {"back": "//evil"}), ("corp", {"max_age": -2}), ("nobody", {})):
+        with pytest.raises(TaskboundError):
+            begin(SPACE, issuer, **more)
+    with pytest.raises(TaskboundError):
+        begin("elsewhere", "corp")
+    found = [one for one in plain.world.records() if one["event"]["kind"] == "sign-in-refused"]
+    assert [(one["namespace"], one["event"]["issuer"], one["event"]["code"]) for one in found] == [
+        (SPACE, "corp", "bad-sign-in"),
+        (SPACE, "corp", "bad-sign-in"),
+        (SPACE, "", "unknown-identity-issuer"),
+    ]
+    assert "nobody" not in str(found)
+    plain.sign_ins.tell(final=True)
+    assert plain.world.events("refusals-dropped")[-1]["count"] == 1
 
 
 def test_who_makes_an_answer_up_chooses_no_namespace_whose_log_has_it(plain: Lobby) -> None:

@@ -2,13 +2,14 @@
 
 1. They are asked by the process that listens to the network, in its own name, with what a browser showed;
    whoever else asks is nobody.
-2. Issuers are waited for in threads of their own, and by so many at once: an issuer that is slow keeps
-   sign-ins waiting and nothing else.
+2. Each issuer is waited for in threads of its own, and by so many at once: one that is slow keeps its own
+   sign-ins waiting and nothing else. A place is free again when its thread is, whoever still waits.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -22,6 +23,7 @@ from taskbound.wire.connection import Done
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from taskbound.flows.identity.sign_in import Entered
     from taskbound.surfaces.api.connection import Connection
@@ -32,9 +34,14 @@ if TYPE_CHECKING:
 __all__ = ["begin", "beside", "end", "require_page", "show", "take"]
 
 T = TypeVar("T")
-_THREADS: Final = 8
-_AT_ONCE: Final = 64
-"""Sign-ins that wait for their issuers, those that wait for a thread among them (rule 2)."""
+Lane = tuple[str, str]
+"""What is waited for: a namespace and an issuer's short name as it was asked for; no name means each."""
+_THREADS: Final = 4
+"""Threads in which one issuer is waited for."""
+_OF_ONE: Final = 16
+"""Sign-ins that wait for one issuer, those that wait for a thread of it among them (rule 2)."""
+_AT_ONCE: Final = 256
+"""Sign-ins that wait for all: whoever makes issuers' names up gets no thread beyond that."""
 
 
 def require_page(connection: Connection) -> Shown:
@@ -81,7 +88,7 @@ async def begin(daemon: Daemon, connection: Connection, ask: wire.BeginSignIn) -
         max_age=ask.max_age,
         acr=ask.acr,
     )
-    begun = await beside(work)
+    begun = await beside((connection.namespace, ask.issuer), work)
     return wire.SignInBegun(
         url=begun.url, state=begun.state, secret=begun.secret, seconds=WAITS // seconds(1)
     )
@@ -91,8 +98,10 @@ async def take(daemon: Daemon, connection: Connection, ask: wire.TakeSignIn) -> 
     """Sign whoever came back from their issuer in."""
     shown = require_page(connection)
     brought = Brought(issuer=ask.issuer, code=ask.code, iss=ask.iss, error=ask.error)
+    # An issuer is asked only where it is the one at whose address the browser came back.
     proven = await beside(
-        partial(daemon.sign_ins.prove, ask.state, brought, ask.secret, address=shown.address)
+        (connection.namespace, ask.issuer),
+        partial(daemon.sign_ins.prove, ask.state, brought, ask.secret, address=shown.address),
     )
 
     def work() -> Entered:
@@ -114,11 +123,38 @@ async def end(daemon: Daemon, connection: Connection, _ask: wire.EndSignIn) -> A
 
 
 class _Waiting:
-    """Who waits for an issuer (rule 2); used in the loop."""
+    """Who waits for which issuer (rule 2); used from any thread."""
 
     def __init__(self) -> None:
-        self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="sign-in")
-        self.count = 0
+        self._lock = threading.Lock()
+        self._lanes: dict[Lane, ThreadPoolExecutor] = {}
+        self._counts: dict[Lane, int] = {}
+
+    def submit(self, lane: Lane, work: Callable[[], T]) -> Future[T]:
+        """Have this done in a thread of its lane.
+
+        Raises:
+            TooManySignInsError: Too much of it waits already.
+        """
+        with self._lock:
+            count = self._counts.get(lane, 0)
+            if count >= _OF_ONE:
+                raise TooManySignInsError(f"{_OF_ONE} sign-ins wait for this issuer")
+            if sum(self._counts.values()) >= _AT_ONCE:
+                raise TooManySignInsError(f"{_AT_ONCE} sign-ins wait for their issuers")
+            if lane not in self._lanes:
+                self._lanes[lane] = ThreadPoolExecutor(_THREADS, thread_name_prefix="sign-in")
+            self._counts[lane] = count + 1
+            future = self._lanes[lane].submit(work)
+        future.add_done_callback(lambda _: self._leave(lane))
+        return future
+
+    def _leave(self, lane: Lane) -> None:
+        with self._lock:
+            self._counts[lane] -= 1
+            if not self._counts[lane]:
+                del self._counts[lane]
+                self._lanes.pop(lane).shutdown(wait=False)
 
 
 @cache
@@ -126,17 +162,15 @@ def _waiting() -> _Waiting:
     return _Waiting()
 
 
-async def beside(work: Callable[[], T]) -> T:
-    """What this work returns or raises, which waits for issuers (rule 2).
+async def beside(lane: Lane, work: Callable[[], T]) -> T:
+    """What this work returns or raises, which waits for an issuer (rule 2).
+
+    Args:
+        lane: The issuer.
+        work: What waits for it.
 
     Raises:
         TooManySignInsError: Too much of it waits already.
     """
-    waiting = _waiting()
-    if waiting.count >= _AT_ONCE:
-        raise TooManySignInsError(f"{_AT_ONCE} sign-ins wait for their issuers")
-    waiting.count += 1
-    try:
-        return await asyncio.get_running_loop().run_in_executor(waiting.threads, again(), work)
-    finally:
-        waiting.count -= 1
+    do = again()
+    return await asyncio.wrap_future(_waiting().submit(lane, lambda: do(work)))

@@ -109,7 +109,9 @@ async def list_issuers(daemon: Daemon, connection: Connection, ask: wire.ListIde
     """Whose word proves workloads and people."""
     troubles: dict[str, str] = {}
     if ask.look:
-        troubles = await beside(partial(daemon.sign_ins.troubles, connection.namespace))
+        troubles = await beside(
+            (connection.namespace, ""), partial(daemon.sign_ins.troubles, connection.namespace)
+        )
 
     def read() -> Answer:
         with daemon.means.store.read() as snapshot:

@@ -10,8 +10,9 @@
    more by signing out, and whoever had stolen it would keep it.
 4. Who is signed in is looked up anew each time: session, account, issuer and person all stand, or nobody
    is.
-5. Each refused answer is one record, within an allowance; beyond it they are counted, by code. Whom the
-   issuer named stands in it once its word was believed, so that somebody can link them.
+5. Each refused beginning and each refused answer is one record, within an allowance that all share; beyond
+   it they are counted, by code. An issuer stands in it where it is one of ours, and whom it named once its
+   word was believed, so that somebody can link them.
 """
 
 from __future__ import annotations
@@ -109,11 +110,22 @@ class SignIns:
             BadReturnError: Nobody is sent there, or it is wanted in a way that can't be.
             UnknownIdentityIssuerError: There is no such issuer of people.
             TooManySignInsError: Too many wait.
-            TaskboundError: As `RelyingParty.address`.
+            TaskboundError: As `RelyingParty.address`; each of them is recorded (rule 5).
         """
-        parse_return(back)
-        parse_demands(max_age, acr)
-        found = _issuer(self.choices(namespace), issuer)
+        found: IdentityIssuer | None = None
+        try:
+            found = _issuer(self.choices(namespace), issuer)
+            parse_return(back)
+            parse_demands(max_age, acr)
+            return self._begin(found, back=back, address=address, max_age=max_age, acr=acr)
+        except TaskboundError as error:
+            whose = ("", "") if found is None else (found.namespace, found.name)  # it may be made up
+            self._refused.note(*whose, error, address)
+            raise
+
+    def _begin(self, found: IdentityIssuer, *, back: str, address: str, max_age: int, acr: str) -> Begun:
+        """Begin a sign-in at this issuer (rule 1)."""
+        namespace, issuer = found.namespace, found.name
         chance, place = self._means.chance, place_of(address)
         state, secret = f"{namespace}.{chance.secret()}", chance.secret()
         now = self._means.clock.now()
