@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from taskbound.flows.means import Means
     from taskbound.ports.store import Transaction
 
-__all__ = ["enter", "proof_of", "sweep_sign_ins"]
+__all__ = ["enter", "proof_of", "sign_out", "sweep_sign_ins"]
 
 _OF_PERSON: Final = 32
 """Sessions that one person has at once; the oldest gives way."""
@@ -102,6 +102,21 @@ def proof_of(session: Session) -> AccountProof:
         authenticated=session.authenticated,
         acr=session.acr,
     )
+
+
+def sign_out(means: Means, namespace: str, digest: str, reason: str) -> None:
+    """End the session whose secret has this digest; nothing happens when there is none."""
+
+    def work(tx: Transaction) -> None:
+        found = tx.accounts.session(namespace, digest)
+        if found is None:
+            return
+        events: list[Event] = []
+        actor = Actor(name=found.person, proof=proof_of(found).words)
+        end_sessions(tx, namespace, lambda one: one.id == found.id, reason, actor, events)
+        tx.audit.append(namespace, means.writer, events, means.clock.now())
+
+    means.store.write(work)
 
 
 def sweep_sign_ins(means: Means) -> None:

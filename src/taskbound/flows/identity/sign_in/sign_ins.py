@@ -41,15 +41,13 @@ from taskbound.core.identity.sign_in import (
     split_secret,
     verifier_of,
 )
-from taskbound.flows.identity.sessions import end_sessions
-from taskbound.flows.identity.sign_in.entering import enter, proof_of
+from taskbound.flows.identity.sign_in.entering import enter, proof_of, sign_out
 from taskbound.flows.identity.sign_in.refused import RefusedSignIns
 from taskbound.flows.identity.sign_in.values import Begun, Proven, SignedIn
 from taskbound.flows.means import Actor
 from taskbound.ports.identity import Wanted
 
 if TYPE_CHECKING:
-    from taskbound.core.audit import Event
     from taskbound.core.decision import Allowance
     from taskbound.core.identity.oidc import IdentityIssuer
     from taskbound.core.identity.sign_in import Brought
@@ -248,20 +246,8 @@ class SignIns:
     def sign_out(self, shown: Shown | None, *, reason: str = "signed out") -> None:
         """End the session of the browser that shows this; nothing happens when there is none."""
         namespace, secret = split_secret("" if shown is None else shown.browser)
-        if not secret:
-            return
-        digest = secret_digest(secret)
-
-        def work(tx: Transaction) -> None:
-            found = tx.accounts.session(namespace, digest)
-            if found is None:
-                return
-            events: list[Event] = []
-            actor = Actor(name=found.person, proof=proof_of(found).words)
-            end_sessions(tx, namespace, lambda one: one.id == found.id, reason, actor, events)
-            tx.audit.append(namespace, self._means.writer, events, self._means.clock.now())
-
-        self._means.store.write(work)
+        if secret:
+            sign_out(self._means, namespace, secret_digest(secret), reason)
 
     def tell(self, *, final: bool = False) -> None:
         """Record what was counted in windows that have ended (rule 5)."""
