@@ -55,6 +55,9 @@ class Watched:
     def destroy_keys(self) -> tuple[str, ...]:
         return self.signer.destroy_keys()
 
+    def look(self, issuer: str) -> None:
+        self.signer.look(issuer)
+
 
 class TokenWorld:
     """Ann, her agent, a running task, and everything that issues and verifies tokens."""

@@ -27,7 +27,13 @@ from tests.wiring.running import AGENT, Running
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 ORIGIN = "example.com/log"
-_SAID = {"${ORIGIN}": (ORIGIN,), "${API_ADDRESS}": ("127.0.0.1:0",), "$API_WORDS": ()}
+ISSUER = "http://127.0.0.1:8700"
+_SAID = {
+    "${ORIGIN}": (ORIGIN,),
+    "${ISSUER}": (ISSUER,),
+    "${API_ADDRESS}": ("127.0.0.1:0",),
+    "$API_WORDS": ("--origin", ISSUER),
+}
 """What /etc/taskbound/deploy.env says."""
 _IMPORTS = (
     "import taskbound.wiring.api, taskbound.wiring.daemon, taskbound.wiring.egress, taskbound.wiring.signer"

@@ -98,6 +98,9 @@ def test_an_installed_signer_makes_no_key_and_both_have_one_name_for_the_log() -
     assert daemon["EnvironmentFile"] == signer["EnvironmentFile"]
     assert "--origin ${ORIGIN}" in re.sub(r"\s+", " ", daemon["ExecStart"])
     assert "--origin ${ORIGIN}" in re.sub(r"\s+", " ", signer["ExecStart"])
+    for word in ("--issuer ${ISSUER}", "--database /var/lib/taskbound-store/taskbound.db"):
+        assert word in re.sub(r"\s+", " ", daemon["ExecStart"])
+        assert word in re.sub(r"\s+", " ", signer["ExecStart"])
 
 
 def test_every_account_and_group_of_the_units_and_folders_is_made() -> None:

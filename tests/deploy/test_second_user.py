@@ -223,7 +223,7 @@ def apart(layout: Layout) -> Iterator[Path]:
 
 def secrets(layout: Layout) -> list[Path]:
     """Every file and folder of the daemon's data and the signer's key."""
-    places = [layout.at(f"/var/lib/taskbound{name}") for name in ("", "-egress", "-signer")]
+    places = [layout.at(f"/var/lib/taskbound{name}") for name in ("", "-egress", "-signer", "-store")]
     return [*places, *(path for place in places for path in sorted(place.rglob("*")))]
 
 
@@ -239,6 +239,7 @@ def test_folders_and_sockets_are_as_deploy_says(layout: Layout) -> None:
         "/var/lib/taskbound": 0o700,
         "/var/lib/taskbound-egress": 0o700,
         "/var/lib/taskbound-signer": 0o700,
+        "/var/lib/taskbound-store": 0o2750,
         "/run/taskbound": 0o750,
         "/run/taskbound-egress": 0o750,
         "/run/taskbound-signer": 0o750,
@@ -312,11 +313,19 @@ def test_the_daemon_s_account_reads_no_key(layout: Layout) -> None:
         assert set(found.values()) <= {"Permission denied", "Operation not permitted"}
 
 
-def test_the_signer_s_account_reads_no_database_and_reaches_no_daemon(layout: Layout) -> None:
+def test_the_signer_s_account_reads_the_database_writes_none_and_reaches_no_daemon(layout: Layout) -> None:
     paths = [path for path in secrets(layout) if "taskbound-signer" not in str(path)]
     found = layout.run_as("taskbound-signer", OPENING, *(path for path in paths if not path.is_dir()))
     found |= layout.run_as("taskbound-signer", CONNECTING, layout.socket)
-    assert set(found.values()) == {"Permission denied"}
+    read = {deed.partition(" ")[2] for deed, how in found.items() if how == "opened"}
+    database = str(layout.at("/var/lib/taskbound-store/taskbound.db"))
+    assert read == {database, f"{database}-wal", f"{database}-shm"}
+    assert {deed.partition(" ")[0] for deed, how in found.items() if how == "opened"} == {"read"}
+    assert {how for how in found.values() if how != "opened"} == {"Permission denied"}
+    folders = [path for path in paths if path.is_dir()]
+    made = layout.run_as("taskbound-signer", LISTING, *folders)
+    done = {deed for deed, how in made.items() if how == "done"}
+    assert done == {f"{word} {Path(database).parent}" for word in ("list", "enter")}
 
 
 def test_an_account_outside_the_group_reaches_no_daemon(layout: Layout) -> None:

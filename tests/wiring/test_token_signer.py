@@ -66,6 +66,23 @@ def test_a_signer_process_signs_what_it_reads_itself_and_keeps_the_keys(
             there.issue(task)
 
 
+def test_a_signer_says_whether_it_could_sign_and_why_not(there: TokenWorld, tmp_path: Path) -> None:
+    database = tmp_path / "t.db"
+    with start(tmp_path, "--database", str(database)):
+        there.signer.look(ISSUER)
+        with pytest.raises(SignerUnavailableError) as caught:
+            there.signer.look("https://another.example")
+        assert "--issuer" in caught.value.advice
+    with (
+        signer(tmp_path / "keys", tmp_path / "s.sock", "--database", str(database)),
+        pytest.raises(SignerUnavailableError) as caught,
+    ):
+        there.signer.look(ISSUER)
+    assert "--issuer" in caught.value.advice
+    with start(tmp_path, "--database", str(tmp_path / "none.db")), pytest.raises(UnavailableError):
+        there.signer.look(ISSUER)
+
+
 def test_a_signer_that_is_killed_leaves_a_row_that_is_revoked_and_the_next_one_goes_on(
     there: TokenWorld, tmp_path: Path
 ) -> None:

@@ -17,6 +17,8 @@ __all__ = [
     "ForgetAgentKey",
     "Forgotten",
     "LastSigned",
+    "LookAtStore",
+    "LookedAtStore",
     "MakeAgentKey",
     "MakeTokenKey",
     "Sign",
@@ -128,6 +130,16 @@ class DestroyTokenKeys(Message, frozen=True, tag="signer:destroy-token-keys", ta
     """Ask that keys be destroyed that sign nothing any more, as the store says."""
 
 
+class LookAtStore(Message, frozen=True, tag="signer:look", tag_field="op"):
+    """Ask whether the store can be read, and tokens of this issuer be signed."""
+
+    issuer: str
+
+
+class LookedAtStore(Message, frozen=True, tag="looked", tag_field="is"):
+    """It can."""
+
+
 class SignedToken(Message, frozen=True, tag="token", tag_field="is"):
     """A token."""
 
@@ -170,6 +182,7 @@ SignerAsk: TypeAlias = (
     | SignStatusList
     | MakeTokenKey
     | DestroyTokenKeys
+    | LookAtStore
 )
 SignerAnswer: TypeAlias = (
     Signed
@@ -181,6 +194,7 @@ SignerAnswer: TypeAlias = (
     | SignedStatusList
     | TokenKeyMade
     | TokenKeysDestroyed
+    | LookedAtStore
     | Fault
 )
 

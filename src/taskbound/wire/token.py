@@ -46,6 +46,9 @@ class RevokeToken(Message, frozen=True, tag="token:revoke", tag_field="op"):
 class ListTokenKeys(Message, frozen=True, tag="token:key-list", tag_field="op"):
     """Ask for every key that signs tokens, or did."""
 
+    look: bool = False
+    """Whether the signer is asked if it could sign one now, which may take a moment."""
+
 
 class RotateTokenKeys(Message, frozen=True, tag="token:key-rotate", tag_field="op"):
     """Take the next key into use, now. An act of who owns the data directory."""
@@ -116,3 +119,7 @@ class TokenKeyRows(Message, frozen=True, tag="token-key-rows", tag_field="is"):
     """Keys, in the order in which they were made."""
 
     rows: tuple[TokenKeyRow, ...]
+    trouble: str = ""
+    """Why no token can be signed now, where it was looked at; empty where one can."""
+    advice: str = ""
+    """What to do about that."""

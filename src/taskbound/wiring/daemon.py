@@ -53,6 +53,7 @@ from taskbound.surfaces.api.server import SocketServer
 from taskbound.wiring.accounts import open_to_group, parse_account, parse_gateway, parse_group
 from taskbound.wiring.address import parse_hosts, parse_origin
 from taskbound.wiring.child import ApiChild, EgressChild, SignerChild
+from taskbound.wiring.database import place_database
 from taskbound.wiring.home import find_socket, place_socket, require_own_home, require_socket_folder
 from taskbound.wiring.keeping import Keeping
 from taskbound.wiring.log import open_log
@@ -60,7 +61,7 @@ from taskbound.wiring.ready import say_ready
 from taskbound.wiring.rounds import Rounds
 from taskbound.wiring.spans import open_spans
 from taskbound.wiring.start import answers
-from taskbound.wiring.store import DATABASE, OpenedStore, open_store
+from taskbound.wiring.store import OpenedStore, open_store
 from taskbound.wiring.trusting import Trusting
 from taskbound.wiring.verifiers import (
     LaterDocuments,
@@ -145,6 +146,13 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--traces", default="", help="where spans are sent by OTLP/HTTP, http://HOST:PORT")
     add("--trust-domain", default="", help="for whom transaction tokens are; the issuer's host, if not given")
     add("--store", default="", help="a PostgreSQL database, without a password; SQLite when it is left out")
+    add("--database", default="", help="the SQLite file, absolute; in the data directory when it is left out")
+    add(
+        "--readers",
+        type=parse_group,
+        help="a group that may read that file, by name or gid: the signer's, whose account is another; its"
+        " folder belongs to that group then, with mode 2750",
+    )
     add("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     told = parser.parse_args(arguments)
     if told.refusals_burst < 1 or told.refusals_rate < 1:
@@ -153,6 +161,10 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
         parser.error("--asks-burst and --asks-rate are 1 at least")
     if told.signer and not told.origin:
         parser.error("--signer needs --origin: the name of the log that the signer was given")
+    if told.store and told.database:
+        parser.error("--database is for SQLite, and --store is another database")
+    if told.readers is not None and not told.database:
+        parser.error("--readers needs --database: nobody else may enter the data directory")
     if told.group is not None and not told.socket:
         parser.error("--group needs --socket: nobody else may enter the data directory")
     return told
@@ -206,12 +218,12 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
     held = hold_home(home, Path(told.socket) if told.socket else find_socket(home))
     socket_path = _choose_socket(home, told.socket)
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
-    origin = read_origin(home, told.origin)
+    origin, database = read_origin(home, told.origin), place_database(home, told.database, told.readers)
 
     def fail() -> None:
         loop.call_soon_threadsafe(ended.set)  # 4
 
-    store = open_store(home, told.store, failed=fail)
+    store = open_store(database, told.store, failed=fail)
     chance = SystemChance()
     means = Means(
         store=store,
@@ -222,12 +234,12 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
         signatures=LaterSignatures(),
         svids=LaterSvids(),
         tokens=LaterTokens(),
-        operands=DiskOperands(closed=[home]),
-        far=ApartOperands(closed=[home]),
+        operands=DiskOperands(closed=[home, database.parent]),
+        far=ApartOperands(closed=[home, database.parent]),
         writer=chance.name("wrt"),
     )
     store.agree(means.policy.base.bundle)
-    child, place = _signer_beside(home, told, origin, store)
+    child, place = _signer_beside(home, told, origin, store, database)
     signer, token_signer = SocketSigner(place), SocketTokenSigner(place)
     sequencer = Sequencer(means, signer, origin)
     custody, verifiers = SocketCustody(place), {WorkloadKind.OIDC: LaterOidc(store, means.tokens)}
@@ -265,14 +277,14 @@ async def _serve(home: Path, told: argparse.Namespace) -> int:
 
 
 def _signer_beside(
-    home: Path, told: argparse.Namespace, origin: str, store: OpenedStore
+    home: Path, told: argparse.Namespace, origin: str, store: OpenedStore, database: Path
 ) -> tuple[SignerChild | None, Path]:
     """The daemon's own signer, unless another account runs one (rule 3), and where a signer listens."""
     if told.signer:
         return None, Path(told.signer)
     with store.read() as snapshot:
         signed = snapshot.audit.checkpoint() is not None
-    where = ("--store", told.store) if told.store else ("--database", str(home / DATABASE))
+    where = ("--store", told.store) if told.store else ("--database", str(database))
     child = SignerChild(home, origin, create=not signed, words=("--issuer", _issuer(told), *where))
     return child, child.socket
 

@@ -38,11 +38,11 @@ def _pass() -> None:
     """Tell nobody."""
 
 
-def open_store(home: Path, address: str, *, failed: Callable[[], None] = _pass) -> OpenedStore:
-    """The store of this data directory.
+def open_store(database: Path, address: str, *, failed: Callable[[], None] = _pass) -> OpenedStore:
+    """The store of a daemon.
 
     Args:
-        home: The data directory.
+        database: The SQLite file.
         address: Of a PostgreSQL database; empty for SQLite.
         failed: Told when the store can be used no more in this process; a lost server comes back.
 
@@ -53,7 +53,7 @@ def open_store(home: Path, address: str, *, failed: Callable[[], None] = _pass) 
     if not address:
         from taskbound.adapters.store.sql import SqlStore  # noqa: PLC0415 -- only the one that is used
 
-        return SqlStore(home / DATABASE, failed=failed)
+        return SqlStore(database, failed=failed)
     require_store(address)
     try:
         from taskbound.adapters.store.postgres import PostgresStore  # noqa: PLC0415 -- as above

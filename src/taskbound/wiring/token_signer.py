@@ -56,6 +56,10 @@ class LaterTokenSigner:
         """A new key; raises as `sign_token`."""
         return self._plugged().make_key()
 
+    def look(self, issuer: str) -> None:
+        """Return where tokens of this issuer could be signed; raises as `sign_token`."""
+        self._plugged().look(issuer)
+
     def destroy_keys(self) -> tuple[str, ...]:
         """Destroy what signs nothing any more; raises as `sign_token`."""
         return self._plugged().destroy_keys()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from taskbound.ports.store import ForeignDatabaseError, NewerDatabaseError
 from tests.contracts.store.rows import SPACE, append, event, open_chain, task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 def test_a_reader_sees_what_is_committed_and_each_snapshot_anew_and_changes_nothing(tmp_path: Path) -> None:
@@ -74,31 +75,68 @@ def open_folder() -> Iterator[Path]:
         yield Path(made)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="another account is needed")
-def test_another_account_reads_with_the_group_alone_and_writes_nothing(open_folder: Path) -> None:
-    group = 4242
-    open_folder.chmod(0o2750)
-    os.chown(open_folder, -1, group)
-    path = open_folder / "t.db"
-    before = os.umask(0o077)
-    path.touch(0o600)
-    os.chown(path, -1, group)
-    path.chmod(0o640)
-    store = SqlStore(path, reserve=0)
-    os.umask(before)
-    store.write(lambda tx: tx.tasks.put_task(task("tsk_1"), expect=0))
+@contextmanager
+def another(path: Path, group: int) -> Iterator[Callable[[], str]]:
+    """What an account of this group finds whenever it is asked: `read`, `nothing`, or the code of why not.
+
+    It begins before anything is opened: SQLite's handles and locks of this process are none of its own.
+    """
+    ask, asked = os.pipe()
+    answer, answered = os.pipe()
     child = os.fork()
     if child == 0:
+        os.close(asked)
         os.setgroups([])
         os.setgid(group)
         os.setuid(4243)
-        try:
-            with SqlReader(path).read() as seen:
-                found = seen.tasks.task(SPACE, "tsk_1") is not None
-            os._exit(0 if found and not os.access(path, os.W_OK) else 3)
-        except BaseException as error:  # noqa: BLE001 - the child ends here
-            os.write(2, repr(error).encode())
-            os._exit(4)
-    _, status = os.waitpid(child, 0)
-    store.close()
-    assert os.waitstatus_to_exitcode(status) == 0
+        while os.read(ask, 1):
+            try:
+                with SqlReader(path).read() as seen:
+                    found = "nothing" if seen.tasks.task(SPACE, "tsk_1") is None else "read"
+            except UnavailableError as error:
+                found = error.code
+            if os.access(path, os.W_OK):
+                found = "writable"
+            os.write(answered, found.encode())
+        os._exit(0)
+
+    def say() -> str:
+        os.write(asked, b"?")
+        return os.read(answer, 100).decode()
+
+    try:
+        yield say
+    finally:
+        for one in (ask, asked, answer, answered):
+            os.close(one)
+        os.waitpid(child, 0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another account is needed")
+def test_another_account_reads_with_the_group_alone_and_is_told_which_file_it_may_not_read(
+    open_folder: Path,
+) -> None:
+    group, path, before = 4242, open_folder / "t.db", os.umask(0o077)
+    os.chown(open_folder, -1, group)
+    open_folder.chmod(0o2750)
+    path.touch(0o600)
+    os.chown(path, -1, group)
+    path.chmod(0o640)
+    with another(path, group) as found:
+        store = SqlStore(path, reserve=0)
+        os.umask(before)
+        assert found() == "nothing"
+        store.write(lambda tx: tx.tasks.put_task(task("tsk_1"), expect=0))
+        assert found() == "read"  # also what the file itself does not hold yet
+        for ending in ("", "-wal", "-shm"):
+            one = path.with_name(path.name + ending)
+            assert (one.stat().st_mode & 0o777, one.stat().st_gid) == (0o640, group)
+            one.chmod(0o600)
+            assert found() == "store-unreadable", one
+            one.chmod(0o640)
+        open_folder.chmod(0o700)
+        assert found() == "store-unreadable"
+        open_folder.chmod(0o2750)
+        assert found() == "read"
+        store.close()
+        assert found() == "store-unavailable"  # nobody writes it now, and there is no `-shm`

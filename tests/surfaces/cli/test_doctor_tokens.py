@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from taskbound.core.clock import days, hours
-from taskbound.surfaces.cli.doctor_tokens import tell_stolen, tell_token_keys
+from taskbound.surfaces.cli.doctor_tokens import tell_stolen, tell_token_keys, tell_trouble
 from taskbound.wire.authorization import AdmissionRow
-from taskbound.wire.token import TokenKeyRow
+from taskbound.wire.token import TokenKeyRow, TokenKeyRows
 
 NOW = 1_800_000_000_000_000
 
@@ -30,6 +30,17 @@ def test_doctor_says_how_old_the_key_is_that_signs_tokens_and_whether_one_follow
     ((found, name, text, _),) = tell_token_keys(rows, NOW)
     assert (found, name) == (level, "token-key")
     assert words in text
+
+
+@pytest.mark.parametrize(("rows", "level"), [((), "warn"), ((key("current"),), "bad")])
+def test_doctor_says_why_no_token_can_be_signed_and_what_to_do(
+    rows: tuple[TokenKeyRow, ...], level: str
+) -> None:
+    found = TokenKeyRows(rows=rows, trouble="the account 7 may not read `x` [store-unreadable]", advice="do")
+    ((seen, name, text, advice),) = tell_trouble(found)
+    assert (seen, name, advice) == (level, "token-signer", "do")
+    assert "[store-unreadable]" in text
+    assert list(tell_trouble(TokenKeyRows(rows=rows))) == []
 
 
 def test_doctor_says_nothing_where_no_token_was_ever_asked_for() -> None:

@@ -166,6 +166,21 @@ class RowSigner:
             key = self._keys.make()
         return MadeKey(kid=key.kid, public=key.public)
 
+    def look(self, issuer: str) -> None:
+        """Return where tokens of this issuer could be signed (rule 4).
+
+        Raises:
+            SignerUnavailableError: It signs for another issuer.
+            UnavailableError: The store can't be read.
+        """
+        if issuer != self._issuer:
+            raise SignerUnavailableError(
+                f"the signer signs as `{self._issuer}`, and the daemon issues as `{issuer}`",
+                remedy="start both with the same `--issuer`",
+            )
+        with self._store.read():
+            pass
+
     def destroy_keys(self) -> tuple[str, ...]:
         """Destroy what nothing is signed with any more (rule 6); the names.
 

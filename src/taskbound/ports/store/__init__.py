@@ -11,6 +11,7 @@ from taskbound.ports.store.errors import (
     NewerDatabaseError,
     OtherRulesError,
     StoreUnavailableError,
+    UnreadableStoreError,
 )
 from taskbound.ports.store.snapshot import Snapshot
 from taskbound.ports.store.store import Readable, Store
@@ -29,4 +30,5 @@ __all__ = [
     "Store",
     "StoreUnavailableError",
     "Transaction",
+    "UnreadableStoreError",
 ]

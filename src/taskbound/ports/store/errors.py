@@ -13,6 +13,7 @@ __all__ = [
     "NewerDatabaseError",
     "OtherRulesError",
     "StoreUnavailableError",
+    "UnreadableStoreError",
 ]
 
 
@@ -20,6 +21,16 @@ class StoreUnavailableError(UnavailableError):
     """The store can't be read or written now."""
 
     code = "store-unavailable"
+
+
+class UnreadableStoreError(StoreUnavailableError):
+    """This account may not read the database."""
+
+    code = "store-unreadable"
+    remedy = (
+        "put the database into a folder whose group may read it (`--database` and `--readers` of the daemon),"
+        " or use PostgreSQL: see deploy/README.md"
+    )
 
 
 class ConflictError(UnavailableError):

@@ -62,6 +62,13 @@ class TokenSigner(Protocol):
             UnavailableError: It can't be made.
         """
 
+    def look(self, issuer: str) -> None:
+        """Return where tokens of this issuer could be signed: it is the signer's, and the store can be read.
+
+        Raises:
+            UnavailableError: None could be, and why.
+        """
+
     def destroy_keys(self) -> tuple[str, ...]:
         """Destroy the private halves that nothing is signed with any more, as the store says; their names.
 

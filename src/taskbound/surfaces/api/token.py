@@ -10,6 +10,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
+from taskbound.core.errors import TaskboundError
 from taskbound.core.identity import NotOwnerError
 from taskbound.core.token import (
     DEFAULT_NAMESPACE,
@@ -52,6 +55,7 @@ class TokenFlows:
 
     def __init__(self, means: Means, issuing: Issuing, signer: TokenSigner) -> None:
         """Plug them together."""
+        self._signer, self._issuer = signer, issuing.issuer
         self.keys = TokenKeys(means, signer)
         self.issuing = Tokens(means, issuing, signer, self.keys)
         """Issues them; in any thread but the worker's, as it waits for the signer."""
@@ -63,6 +67,14 @@ class TokenFlows:
         """Status lists that are being signed, by number; in the loop."""
         self.turn = asyncio.Lock()
         """Whose list is signed now: strangers ask for them, and take one thread and no more by that."""
+
+    def trouble(self) -> tuple[str, str]:
+        """Why no token could be signed now, and what to do; empty where one could. The signer is asked."""
+        try:
+            self._signer.look(self._issuer)
+        except TaskboundError as error:
+            return f"{error.message} [{error.code}]", error.advice
+        return "", ""
 
     def tend(self) -> None:
         """Do what is due to keys; where no token was ever asked for there is none, and nothing is."""
@@ -111,11 +123,13 @@ async def revoke_one(daemon: Daemon, connection: Connection, ask: wire.RevokeTok
     return await daemon.first(work)
 
 
-async def list_keys(daemon: Daemon, _connection: Connection, _ask: wire.ListTokenKeys) -> Answer:
+async def list_keys(daemon: Daemon, _connection: Connection, ask: wire.ListTokenKeys) -> Answer:
     """Every key that signs tokens, or did."""
+    trouble, advice = await apart(daemon.token.trouble) if ask.look else ("", "")
 
     def read() -> Answer:
-        return _keys(daemon.token.keys.all_keys(), daemon.means.clock.now())
+        found = _keys(daemon.token.keys.all_keys(), daemon.means.clock.now())
+        return replace(found, trouble=trouble, advice=advice)
 
     return await daemon.read(read)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from taskbound.sdk.client import Client
 
-__all__ = ["look_at_stolen", "look_at_token_keys", "tell_stolen", "tell_token_keys"]
+__all__ = ["look_at_stolen", "look_at_token_keys", "tell_stolen", "tell_token_keys", "tell_trouble"]
 
 _PAGE: Final = 200
 _OLD: Final = days(2)
@@ -23,8 +23,17 @@ _OLD: Final = days(2)
 
 
 def look_at_token_keys(client: Client, now: int) -> Iterator[tuple[str, str, str, str]]:
-    """Level, name, text and advice of what was found; nothing where no token was ever asked for."""
-    return tell_token_keys(client.ask(ListTokenKeys(), TokenKeyRows).rows, now)
+    """Level, name, text and advice of what was found; of keys nothing where no token was ever asked for."""
+    found = client.ask(ListTokenKeys(look=True), TokenKeyRows)
+    yield from tell_trouble(found)
+    yield from tell_token_keys(found.rows, now)
+
+
+def tell_trouble(found: TokenKeyRows) -> Iterator[tuple[str, str, str, str]]:
+    """Why no token can be signed now: bad only where some were."""
+    if found.trouble:
+        text = f"no token can be signed: {found.trouble}"
+        yield "bad" if found.rows else "warn", "token-signer", text, found.advice
 
 
 def tell_token_keys(rows: Sequence[TokenKeyRow], now: int) -> Iterator[tuple[str, str, str, str]]:

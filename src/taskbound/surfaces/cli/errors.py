@@ -93,7 +93,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         refresh-reused refresh-wider sign-in-demanded too-many-tries unknown-admission
         not-entitled not-giver not-holder not-idempotent not-in-charge not-in-force-before not-key-holder
         not-liftable not-narrower not-next-step not-outside not-owner not-self nothing-to-undo
-        open-data-directory operand-outside operand-unreadable origin-unknown other-definition
+        open-data-directory open-database-folder operand-outside operand-unreadable
+        origin-unknown other-definition
         other-gateway-origin other-question other-than-chosen other-token-kind
         other-version outside-ceiling outside-grantable outside-parent own-risk
         page-foreign page-over passkey-absent passkey-challenge passkey-copy passkey-elsewhere
@@ -130,8 +131,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         affected-sqlite ambiguous-commit asks-too-often busy no-room-for-result
         client-config-unwritable conflict contended crowded
         daemon-lost daemon-not-started damaged-bundle damaged-store database-lost demo-part-missing
-        disk-failed driver-missing file-unavailable foreign-database front-full full-disk gateway-silent
-        home-in-use moving-in-force
+        database-elsewhere disk-failed driver-missing file-unavailable foreign-database front-full
+        full-disk gateway-silent home-in-use moving-in-force
         key-exists key-exposed key-foreign key-in-use key-missing key-torn key-unusable level-refused
         list-refused
         issuer-unreachable monitor-unreachable newer-database no-data-directory not-covered
@@ -141,7 +142,8 @@ _BY_STATUS: Final[dict[int, str]] = {
         permit-lapsed
         read-only-database
         restored-database server-lost server-repinned signer-unavailable slow-client start-failed store-busy
-        store-unavailable tile-missing tools-unstable unavailable undecided unreadable-row unsafe-database
+        store-unavailable store-unreadable tile-missing tools-unstable unavailable undecided
+        unreadable-row unsafe-database
         no-token-key status-lists-full
         bad-token no-token not-authorized token-not-taken
         api-busy api-not-started too-many-requests

@@ -30,6 +30,8 @@ from taskbound.wire.signer import (
     ForgetAgentKey,
     Forgotten,
     LastSigned,
+    LookAtStore,
+    LookedAtStore,
     MakeAgentKey,
     MakeTokenKey,
     Sign,
@@ -149,7 +151,7 @@ def _answer(served: _Served, ask: SignerAsk) -> SignerAnswer:
             case MakeAgentKey() | AssertAgent() | ForgetAgentKey():
                 with served.turn:
                     return _of_agents(served.agents, ask)
-            case SignToken() | SignStatusList() | MakeTokenKey() | DestroyTokenKeys():
+            case SignToken() | SignStatusList() | MakeTokenKey() | DestroyTokenKeys() | LookAtStore():
                 return _of_tokens(served.tokens, ask)
     except TaskboundError as error:
         return Fault(code=error.code, message=error.message, advice=error.advice)
@@ -175,7 +177,7 @@ def _of_agents(agents: Custody, ask: MakeAgentKey | AssertAgent | ForgetAgentKey
 
 
 def _of_tokens(
-    tokens: TokenSigner, ask: SignToken | SignStatusList | MakeTokenKey | DestroyTokenKeys
+    tokens: TokenSigner, ask: SignToken | SignStatusList | MakeTokenKey | DestroyTokenKeys | LookAtStore
 ) -> SignerAnswer:
     match ask:
         case SignToken():
@@ -188,3 +190,6 @@ def _of_tokens(
             return TokenKeyMade(kid=made.kid, public=made.public)
         case DestroyTokenKeys():
             return TokenKeysDestroyed(kids=tokens.destroy_keys())
+        case LookAtStore():
+            tokens.look(ask.issuer)
+            return LookedAtStore()

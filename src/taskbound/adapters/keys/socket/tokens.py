@@ -4,8 +4,8 @@
 2. What is asked for is the same when it is asked again, and a key that was made for an answer which never
    came is in nobody's way: so what broke on a connection of before is asked once more on a new one, as
    after a new start of the signer.
-3. A refusal comes back as the error that the signer raised, by its code; one that this side does not know
-   counts as unreachable: nothing was signed.
+3. A refusal comes back as the error that the signer raised, by its code and with its advice; one that this
+   side does not know counts as unreachable: nothing was signed.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from taskbound.wire.connection import Fault
 from taskbound.wire.frame import FrameError
 from taskbound.wire.signer import (
     DestroyTokenKeys,
+    LookAtStore,
+    LookedAtStore,
     MakeTokenKey,
     SignedStatusList,
     SignedToken,
@@ -79,6 +81,11 @@ class SocketTokenSigner:
         answer = self._ask(DestroyTokenKeys())
         return answer.kids if isinstance(answer, TokenKeysDestroyed) else _strange()
 
+    def look(self, issuer: str) -> None:
+        """Return where tokens of this issuer could be signed; raises as `sign_token`."""
+        if not isinstance(self._ask(LookAtStore(issuer=issuer)), LookedAtStore):
+            _strange()
+
     def close(self) -> None:
         """End the connection."""
         with self._lock:
@@ -112,7 +119,7 @@ class SocketTokenSigner:
 def _error(fault: Fault) -> TaskboundError:
     """The error that the signer raised (rule 3)."""
     known = {one.code: one for one in error_classes() if issubclass(one, _FAMILIES)}
-    return known.get(fault.code, SignerUnavailableError)(fault.message)
+    return known.get(fault.code, SignerUnavailableError)(fault.message, remedy=fault.advice)
 
 
 def _strange() -> NoReturn:
