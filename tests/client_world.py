@@ -48,10 +48,13 @@ TASK: dict[str, Any] = {"grants": [{"tool": "bank__look", "others": "any"}]}
 class Desk:
     """A client, a browser, and the people who consent, at one daemon."""
 
-    def __init__(self, world: World, task: Task, *, base: str = BASE) -> None:
+    def __init__(
+        self, world: World, task: Task, *, base: str = BASE, issuer: str = BASE, signs_in: bool = False
+    ) -> None:
         self.world = world
         self.task = task
         self.base = base
+        self.issuer, self.signs_in = issuer, signs_in
         self.askings = Askings(world.means, world.tasks)
 
     def begin(self, **changes: str) -> Begun:
@@ -66,7 +69,14 @@ class Desk:
             **changes,
         }
         client = known_client(self.world.means, SPACE, "desk")
-        return self.askings.begin(SPACE, list(told.items()), client=client, base=self.base)
+        return self.askings.begin(
+            SPACE,
+            list(told.items()),
+            client=client,
+            base=self.base,
+            issuer=self.issuer,
+            signs_in=self.signs_in,
+        )
 
     def consent(self, begun: Begun, actor: Actor = ANN) -> None:
         self.askings.consent(SPACE, begun.typed, actor, task=self.task.id)

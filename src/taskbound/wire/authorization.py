@@ -23,6 +23,7 @@ __all__ = [
     "Choosing",
     "ClientRow",
     "ClientRows",
+    "ConsentAsPerson",
     "ConsentToClient",
     "DenyClient",
     "EndAdmission",
@@ -101,11 +102,12 @@ class EndAdmission(Message, frozen=True, tag="token:admission-end", tag_field="o
 
 
 class AdmissionRow(Message, frozen=True, tag="admission", tag_field="is"):
-    """One client that was let in to one task."""
+    """One client that was let in to one task, or to act as a person."""
 
     admission: str
     client: str
     agent: str
+    """Empty where it acts as the person, as `task`."""
     task: str
     person: str
     """Who consented."""
@@ -174,6 +176,7 @@ class Asking(Message, frozen=True, tag="asking", tag_field="is"):
     redirect: str
     """The host, or the scheme, that the answer goes to."""
     agent: str
+    """Empty where the client asks to act as the person."""
     resource: str
     until: int
     """µs since the epoch; nobody can answer it any more then."""
@@ -219,6 +222,8 @@ class AnswerInPage(PageAsk, frozen=True, kw_only=True, tag="token:answer", tag_f
     task: str = ""
     template: str = ""
     purpose: str = ""
+    person: bool = False
+    """Whether the client may act as the person."""
 
     def __repr__(self) -> str:
         """Without what proves anything (rule 1)."""
@@ -297,6 +302,18 @@ class ConsentToClient(Message, frozen=True, tag="token:consent", tag_field="op")
         return f"ConsentToClient({self.client!r}, {self.agent!r}, {self.task or self.template!r})"
 
 
+class ConsentAsPerson(Message, frozen=True, tag="token:consent-person", tag_field="op"):
+    """Let a client act as the person who says so, over the network API. A person's act."""
+
+    typed: str
+    client: str
+    """As the person saw it: what waits has to be of it."""
+
+    def __repr__(self) -> str:
+        """Without the code (rule 1)."""
+        return f"ConsentAsPerson({self.client!r})"
+
+
 class DenyClient(Message, frozen=True, tag="token:deny", tag_field="op"):
     """Let a client have nothing. A person's act."""
 
@@ -317,6 +334,7 @@ class AskedDetail(Message, frozen=True, tag="asked", tag_field="is"):
     host: str
     redirect: str
     agent: str
+    """Empty where the client asks to act as the person."""
     resource: str
     until: int
     """µs since the epoch."""

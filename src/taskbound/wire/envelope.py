@@ -120,6 +120,7 @@ Ask: TypeAlias = (
     | authorization.LookInPage
     | authorization.AnswerInPage
     | authorization.ConsentToClient
+    | authorization.ConsentAsPerson
     | authorization.DenyClient
     | workload.AddIdentityIssuer
     | workload.RemoveIdentityIssuer

@@ -135,6 +135,10 @@ def test_sessions_are_found_by_their_secrets_digest_and_listed_the_oldest_first(
     assert read(store, lambda seen: seen.accounts.sessions(SPACE)) == (first, later)
     assert read(store, lambda seen: seen.accounts.session(SPACE, first.secret)) == first
     assert read(store, lambda seen: seen.accounts.session(SPACE, "x")) is None
+    with store.read() as seen:
+        assert seen.accounts.session_until(SPACE, "ses_2", first.person) == first.until
+        assert seen.accounts.session_until(SPACE, "ses_2", "nobody") == 0
+        assert seen.accounts.session_until("none", "ses_2", first.person) == 0
     for other in (session("ses_1", secret="y"), session("ses_3", secret=first.secret)):
         with pytest.raises(ConflictError):
             put(store, other)

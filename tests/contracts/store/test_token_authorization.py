@@ -7,7 +7,7 @@ import pytest
 
 from taskbound.core.clock import Instant
 from taskbound.core.token.authorization.admission import Admission, Refresh
-from taskbound.core.token.authorization.asked import Asked, AskedState
+from taskbound.core.token.authorization.asked import Asked, AskedState, Signed
 from taskbound.core.token.authorization.client import registered_client
 from taskbound.core.token.authorization.redirect import Redirect
 from taskbound.core.token.authorization.request import AuthorizationRequest
@@ -124,6 +124,7 @@ def test_a_request_is_read_as_it_was_written_by_its_id_and_by_what_finds_it(stor
         coded=Instant(NOW + 1),
         admission="adm_1",
         version=2,
+        signed=Signed(acr="urn:é", authenticated=Instant(NOW - 5), session="ses_1"),
     )
     other = asked(namespace=OTHER)
     store.write(lambda tx: tx.authorizations.put_asked(one, expect=0))
@@ -167,7 +168,7 @@ def test_requests_that_wait_are_counted_and_what_is_old_is_forgotten(store: Stor
 
 def test_admissions_are_read_as_they_were_written_and_those_of_a_client_that_stand(store: Store) -> None:
     one = admission()
-    two = admission("adm_2", jkt="j" * 43, scope=())
+    two = admission("adm_2", jkt="j" * 43, scope=(), agent="", task="", session="ses_1")
     others = (admission("adm_3", client="other"), admission("adm_4", namespace=OTHER))
     admit(store, two, one, *others)
     assert read(store, lambda seen: seen.authorizations.admissions_of(SPACE, "desk")) == (one, two)

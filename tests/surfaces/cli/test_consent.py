@@ -132,6 +132,20 @@ def test_a_person_who_denies_has_the_client_told_so(desk: Desk) -> None:
     assert waiting.answer()["error"] == "access_denied"
 
 
+def test_a_client_acts_as_who_says_so_in_a_terminal_and_no_task_is_asked_for(desk: Desk) -> None:
+    waiting = desk.begin(resource="http://127.0.0.1:8700", scope="operations")
+    code = waiting.asking.typed
+    refused = desk.place("token", "consent", code, "--template", "daily", "--yes")
+    assert (refused.status != 0, "[bad-input]" in refused.err) == (True, True), refused.err
+    assert "[needs-answer]" in desk.place("token", "consent", code).err
+    assert waiting.is_open
+    done = desk.place("token", "consent", code, "--yes")
+    assert done.status == 0, done.err
+    for words in ("asks to act as you", "no task bounds it", "5 minutes", "may act as you"):
+        assert words in done.out
+    assert waiting.answer().keys() == {"code", "iss"}
+
+
 def test_without_a_yes_or_a_task_nothing_is_consented_to(desk: Desk) -> None:
     task = desk.place.start_task()
     waiting = desk.begin()

@@ -174,6 +174,7 @@ _TABLE: Final = (
     _row("token:client-remove", _G, About.CLIENT, "client"),
     _row("token:client-show", _R, About.CLIENT, "client"),
     _row("token:consent", _P, About.AGENT, "agent", told="client of_task=task template seconds purpose"),
+    _row("token:consent-person", _P, About.CLIENT, "client"),
     _row("token:deny", _P, About.NAMESPACE, ends=True),
     _row("token:exchange", Right.ANYONE, About.NAMESPACE, changes=True),
     _row("token:give-back", Right.ANYONE, About.NAMESPACE, changes=True),

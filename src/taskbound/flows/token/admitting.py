@@ -9,7 +9,9 @@
    person who consented are looked at anew each time, and whether that person is in charge of the task still
    (`core.task.child`, rule 5). A paused task refuses a refresh token and does not use it up.
 4. The client's registration goes, and all that it was let in to goes with it, in one transaction.
-5. The secret is in the answer and nowhere else. It is durable before it is told: a client that does not
+5. A client that acts as a person is let in for one token's time, while the person is there and the sign-in
+   lasts by which they said so. A stop doesn't keep it out: people lift it. It gets no refresh token.
+6. The secret is in the answer and nowhere else. It is durable before it is told: a client that does not
    hear of its next refresh token has to be consented to anew.
 """
 
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from taskbound.core.audit.events import AdmissionEnded, ClientAdmitted, CodeRefused
 from taskbound.core.clock import Instant, days
 from taskbound.core.errors import DeniedError
-from taskbound.core.identity import PersonState, UnknownIdentityError, require_active
+from taskbound.core.identity import UnknownIdentityError, require_active
 from taskbound.core.revocation import require_not_stopped
 from taskbound.core.task import NoTaskError, require_in_charge, require_live
 from taskbound.core.token.authorization.admission import (
@@ -34,7 +36,7 @@ from taskbound.core.token.authorization.admission import (
     refresh_digest,
     require_renewable,
 )
-from taskbound.core.token.authorization.asked import AskedState, code_of, used
+from taskbound.core.token.authorization.asked import UNSIGNED, AskedState, Signed, code_of, used
 from taskbound.core.token.authorization.code import code_digest, require_code
 from taskbound.core.token.authorization.errors import (
     BadCodeError,
@@ -43,6 +45,7 @@ from taskbound.core.token.authorization.errors import (
     ReusedRefreshError,
 )
 from taskbound.flows.means import Actor
+from taskbound.flows.token.acting_as import as_person, require_consenter
 
 if TYPE_CHECKING:
     from taskbound.core.token.authorization.admission import Renewal
@@ -75,6 +78,9 @@ class Admitted:
 
     admission: Admission
     refresh: str
+    """Empty for a client that acts as a person (rule 5)."""
+    signed: Signed = UNSIGNED
+    """How the person had signed in as whom it acts."""
 
     def __repr__(self) -> str:
         """Without the secret."""
@@ -115,7 +121,8 @@ def exchange_code(means: Means, namespace: str, code: str, brought: Exchange) ->
             return error
         tx.authorizations.put_asked(used(asked, admission), expect=asked.version)
         tx.authorizations.put_admission(admitted, expect=0)
-        _put_refresh(tx, admitted, secret)
+        if not admitted.is_persons:
+            _put_refresh(tx, admitted, secret)
         event = ClientAdmitted(
             admission=admission,
             request=asked.id,
@@ -128,7 +135,8 @@ def exchange_code(means: Means, namespace: str, code: str, brought: Exchange) ->
             until=admitted.until,
         )
         tx.audit.append(namespace, means.writer, [event], now)
-        return Admitted(admission=admitted, refresh=secret)
+        refresh = "" if admitted.is_persons else secret  # 5
+        return Admitted(admission=admitted, refresh=refresh, signed=asked.signed)
 
     return _answer(means.store.write(work))
 
@@ -210,6 +218,8 @@ def _admission(tx: Transaction, asked: Asked, brought: Exchange, name: str, now:
         DeniedError: It brings nothing.
     """
     require_code(code_of(asked), brought, now)
+    if asked.is_persons:
+        return as_person(tx, asked, brought, name, now)
     task = tx.tasks.task(asked.namespace, asked.task)
     if task is None:
         raise NoTaskError(f"no task is named `{asked.task}`")
@@ -234,9 +244,7 @@ def _require_authority(tx: Transaction, admission: Admission, now: Instant) -> N
     """Go on only while the task gives authority, and the person who consented is there (rule 3)."""
     space = admission.namespace
     persons = tx.identities.persons(space)
-    person = persons.get(admission.person)
-    if person is None or person.state is not PersonState.PRESENT:
-        raise UnknownIdentityError("the person who consented is a person of this namespace no more")
+    require_consenter(persons, admission)
     agent = tx.identities.agent(space, admission.agent)
     if agent is None:
         raise UnknownIdentityError(f"no agent is named `{admission.agent}`")

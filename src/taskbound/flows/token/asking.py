@@ -7,7 +7,8 @@
    told as its own word.
 3. Whoever consents does so to one task of the agent whose resource the client asked for (`answering`).
 4. The answer goes to the browser that began it, once. It may look at what it began as often as it likes.
-5. How well, or how lately, the person has to have signed in can't be promised by whoever types a code. Where
+5. A client that is registered may ask to act as a person (`acting_as`); no host is asked for a document then.
+6. How well, or how lately, the person has to have signed in can't be promised by whoever types a code. Where
    nobody signs in, who asks for that is told so before anybody waits; where people do, it is answered by who
    is signed in so with the browser that began it.
 """
@@ -21,9 +22,11 @@ from typing import TYPE_CHECKING, Final
 from taskbound.core.audit.events import ConsentMistyped
 from taskbound.core.clock import Instant
 from taskbound.core.token.authorization.asked import (
+    UNSIGNED,
     WAITS,
     Asked,
     AskedState,
+    Signed,
     coded,
     require_browser,
     require_open,
@@ -43,13 +46,13 @@ from taskbound.core.token.authorization.request import (
     refused_at,
     require_worth_describing,
 )
-from taskbound.flows.token.answering import let_have_nothing, let_in
+from taskbound.flows.token.acting_as import person_request
+from taskbound.flows.token.answering import let_act, let_have_nothing, let_in, refusal_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from taskbound.core.token.authorization.client import Client, ClientId
-    from taskbound.core.token.authorization.errors import RedirectedError
     from taskbound.flows.means import Actor, Means
     from taskbound.flows.task import TaskOrder, Tasks
     from taskbound.ports.store import Transaction
@@ -84,13 +87,6 @@ def resource_of(base: str, agent: str) -> str:
     return f"{base}/mcp/{agent}"
 
 
-def _denied(found: Asked) -> RedirectedError:
-    """What a client is told whom somebody denied, or for whom nobody could sign in (rule 5)."""
-    if found.person:
-        return found.request.refusal("access_denied", "the person let the client have nothing")
-    return found.request.refusal("unmet_authentication_requirements", "nobody signed in as it was asked for")
-
-
 class Askings:
     """Requests of one namespace's clients, and the answers to them."""
 
@@ -108,6 +104,7 @@ class Askings:
         *,
         client: Client,
         base: str,
+        issuer: str,
         signs_in: bool = False,
     ) -> Begun:
         """Have a request wait for a person (rule 1).
@@ -117,6 +114,7 @@ class Askings:
             pairs: Its parameters, in order.
             client: Whom `client_id` names.
             base: The origin at which agents' gateways are reached.
+            issuer: Our own name.
             signs_in: Whether people sign in here in a browser.
 
         Raises:
@@ -127,8 +125,12 @@ class Askings:
         """
         told = parse_parameters(pairs)
         agents = self._resources(namespace, base)
-        request = parse_request(told, client, resources=agents, scopes=_SCOPES)
-        if (request.acr or request.max_age is not None) and not signs_in:  # 5
+        if told.get("resource") == issuer:
+            request, agent = person_request(told, client, issuer), ""
+        else:
+            request = parse_request(told, client, resources=agents, scopes=_SCOPES)
+            agent = agents[request.resource]
+        if (request.acr or request.max_age is not None) and not signs_in:  # 6
             raise request.refusal("unmet_authentication_requirements", "no such sign-in is known here")
         secret = self._means.chance.secret()
         typed = typed_code(secret)
@@ -139,7 +141,7 @@ class Askings:
             request=request,
             shown=client.name,
             host=client.host,
-            agent=agents[request.resource],
+            agent=agent,
             browser=secret_digest(secret),
             typed=typed_digest(typed),
             asked=now,
@@ -237,7 +239,7 @@ class Askings:
         task: str = "",
         order: TaskOrder | None = None,
     ) -> Asked:
-        """The same, by a person who is signed in with the browser that began it (rule 5).
+        """The same, by a person who is signed in with the browser that began it (rule 6).
 
         Args:
             found: What waits (`see`).
@@ -258,12 +260,20 @@ class Askings:
             authenticated=authenticated,
         )
 
+    def let_act(self, namespace: str, typed: str, actor: Actor) -> Asked:
+        """Let the client act as this person, who types the code; raises as `consent` (rule 5)."""
+        return self.let_act_here(self.look(namespace, typed, actor), actor, UNSIGNED)
+
+    def let_act_here(self, found: Asked, actor: Actor, signed: Signed) -> Asked:
+        """The same, by a person who is signed in with the browser that began it (rules 5 and 6)."""
+        return let_act(self._means, found, actor, signed)
+
     def deny(self, namespace: str, typed: str, actor: Actor) -> Asked:
         """Let the client have nothing; raises as `look`."""
         return let_have_nothing(self._means, self.look(namespace, typed, actor), actor)
 
     def deny_here(self, found: Asked, actor: Actor, *, unmet: bool = False) -> Asked:
-        """The same, where it began; `unmet` where nobody can sign in as is wanted (rule 5)."""
+        """The same, where it began; `unmet` where nobody can sign in as is wanted (rule 6)."""
         return let_have_nothing(self._means, found, actor, unmet=unmet)
 
     def collect(self, namespace: str, asked: str, secret: str, *, issuer: str) -> str:
@@ -282,7 +292,7 @@ class Askings:
                 require_open(found, now)
                 return ""
             if found.state is AskedState.DENIED:
-                return refused_at(_denied(found), issuer=issuer)
+                return refused_at(refusal_of(found), issuer=issuer)
             given = coded(found, code_digest(code), now)
             tx.authorizations.put_asked(given, expect=found.version)
             return found.request.answered(code, issuer=issuer)

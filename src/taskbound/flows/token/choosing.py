@@ -30,6 +30,8 @@ class Choices:
 def choices_of(means: Means, found: Asked, person: str) -> Choices:
     """What this person may let the client in to; whether they do is looked at when they answer (`asking`)."""
     space = found.namespace
+    if found.is_persons:
+        return Choices(tasks=(), templates=())  # nothing is chosen for that
     with means.store.read() as snapshot:
         agent = snapshot.identities.agent(space, found.agent)
         running = snapshot.tasks.tasks(space, agent=found.agent, states=_RUNNING, limit=_LISTED)

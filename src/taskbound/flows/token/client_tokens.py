@@ -1,4 +1,4 @@
-"""Task tokens for clients that people use: what the token endpoint gives for a code and for a refresh token.
+"""Tokens for clients that people use: what the token endpoint gives for a code and for a refresh token.
 
 1. The token is of the task that a person consented to, for the one resource that they were shown, and ends
    with the admission: it is read whenever the token is shown (`standing`, rule 5).
@@ -7,6 +7,8 @@
 3. A refresh token is used up only once the new token is there: a signer that is away costs nobody a consent.
    What was issued beside it, where another one came first, was told to nobody and ends with the admission.
    A code is used up first, whatever comes of it: two tokens of one code would be worse.
+4. A client that acts as a person gets a person's token, bound to its key, which says how the person had
+   signed in; it ends with the admission too.
 """
 
 from __future__ import annotations
@@ -17,12 +19,13 @@ from typing import TYPE_CHECKING
 from taskbound.core.identity.proof import Binding, BindingKind
 from taskbound.flows.means import Actor
 from taskbound.flows.token.admitting import exchange_code, look_at_refresh, renew
-from taskbound.flows.token.orders import Issued, TaskTokenOrder
+from taskbound.flows.token.orders import Issued, PersonTokenOrder, TaskTokenOrder
 
 if TYPE_CHECKING:
     from taskbound.core.token.authorization.admission import Admission, Renewal
     from taskbound.core.token.authorization.code import Exchange
     from taskbound.flows.means import Means
+    from taskbound.flows.token.admitting import Admitted
     from taskbound.flows.token.issuing import Tokens
 
 __all__ = ["ClientToken", "ClientTokens"]
@@ -34,6 +37,7 @@ class ClientToken:
 
     issued: Issued
     refresh: str
+    """Empty where there is none."""
     admission: Admission
 
     def __repr__(self) -> str:
@@ -52,8 +56,9 @@ class ClientTokens:
     def by_code(self, namespace: str, code: str, brought: Exchange) -> ClientToken:
         """The first token, for a code; raises as `exchange_code` and `Tokens.issue_task_token`."""
         admitted = exchange_code(self._means, namespace, code, brought)
-        issued = self._issue(admitted.admission, "code")
-        return ClientToken(issued=issued, refresh=admitted.refresh, admission=admitted.admission)
+        one = admitted.admission
+        issued = self._issue_as_person(admitted) if one.is_persons else self._issue(one, "code")
+        return ClientToken(issued=issued, refresh=admitted.refresh, admission=one)
 
     def by_refresh(self, namespace: str, refresh: str, brought: Renewal) -> ClientToken:
         """The next token, for a refresh token (rule 3); raises as `renew` and `Tokens.issue_task_token`."""
@@ -61,8 +66,23 @@ class ClientTokens:
         admitted = renew(self._means, namespace, refresh, brought)
         return ClientToken(issued=issued, refresh=admitted.refresh, admission=admitted.admission)
 
+    def _issue_as_person(self, admitted: Admitted) -> Issued:
+        """A person's token (rule 4)."""
+        admission, signed = admitted.admission, admitted.signed
+        order = PersonTokenOrder(
+            namespace=admission.namespace,
+            person=admission.person,
+            audience=admission.resource,
+            binding=_bound(admission.jkt),
+            until=admission.until,
+            acr=signed.acr,
+            authenticated=signed.authenticated,
+            parent=admission.id,
+        )
+        return self._tokens.issue_person_token(order, Actor(name=f"client:{admission.client}", proof="code"))
+
     def _issue(self, admission: Admission, proof: str) -> Issued:
-        bound = Binding(kind=BindingKind.DPOP, thumbprint=admission.jkt) if admission.jkt else None
+        bound = _bound(admission.jkt)
         order = TaskTokenOrder(
             namespace=admission.namespace,
             task=admission.task,
@@ -73,3 +93,7 @@ class ClientTokens:
             parent=admission.id,  # 1
         )
         return self._tokens.issue_task_token(order, Actor(name=f"client:{admission.client}", proof=proof))
+
+
+def _bound(jkt: str) -> Binding | None:
+    return Binding(kind=BindingKind.DPOP, thumbprint=jkt) if jkt else None

@@ -1,7 +1,7 @@
 """Ending what a client was let in to: by a person, or by the client that gives its refresh token back.
 
 1. A person ends what they consented to, what is of a task that they asked for, and what is of an agent that
-   they own. The account that owns the data directory ends every one.
+   they own. The account that owns the data directory ends every one. Who acts as a person is of no task.
 2. A client that nothing proves gives back what it has (RFC 7009 §2.1): a refresh token ends its admission,
    whichever of its refresh tokens it is, and without its key. Whoever has it could end it by using it twice.
 3. One that another client brings is in other hands: it ends too, and that client is told nothing else than
@@ -43,6 +43,7 @@ def end_admission(
 
     Raises:
         UnknownAdmissionError: There is none.
+        ForeignTokenError: It lets a client act as another person.
         NotInChargeError: Its task is another person's, and its agent too.
     """
 
@@ -87,6 +88,8 @@ def give_back_refresh(means: Means, namespace: str, text: str, client: str) -> b
 
 
 def _require_in_charge(tx: Transaction, admission: Admission, actor: Actor) -> None:
+    if admission.is_persons:
+        raise ForeignTokenError("the client acts as another person")
     task = tx.tasks.task(admission.namespace, admission.task)
     agent = tx.identities.agent(admission.namespace, admission.agent)
     if task is not None:

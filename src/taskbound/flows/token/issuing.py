@@ -125,6 +125,7 @@ class Tokens:
                 binding=order.binding,
                 acr=order.acr,
                 authenticated=order.authenticated,
+                parent=order.parent,
                 list=1,
             )
             return Draft(token=shaped, ground=PersonGround(), life=life, ends=_ends(order.until))

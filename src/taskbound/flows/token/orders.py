@@ -91,6 +91,8 @@ class PersonTokenOrder:
     until: Instant = NEVER
     acr: str = ""
     authenticated: Instant = NEVER
+    parent: str = ""
+    """The admission of the client that gets it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,8 @@
    ancestor runs before its deadline, and the task is still that agent's.
 3. Of a transaction token: that too, and its action is permitted and has no outcome.
 4. Of a person's: the person is there. A stop ends no person's token: people lift it.
-5. Of one that a client got that people use: the client is let in to the task still (`admitting`).
+5. Of one that a client got that people use: the client is let in to that task still (`admitting`), or to act
+   as that person, with that key, and while the sign-in lasts that it rests on.
 6. A gateway asks less: whose task it is, and that neither it nor the token is over. What else is in the way
    of a call (a pause, a stop, nobody who answers for the agent) the call's decision says, and records.
 """
@@ -30,10 +31,12 @@ from taskbound.core.token import (
     require_standing,
 )
 from taskbound.core.token.authorization.admission import is_admission, require_standing_admission
+from taskbound.core.token.authorization.errors import AdmissionEndedError
 
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
     from taskbound.core.token import Ground, Token
+    from taskbound.core.token.authorization.admission import Admission
     from taskbound.ports.action import StoredAction
     from taskbound.ports.store import Snapshot
 
@@ -42,6 +45,7 @@ __all__ = [
     "action_ground",
     "ground_of",
     "person_of",
+    "require_sign_in",
     "require_token_goes_on",
     "require_token_stands",
 ]
@@ -60,6 +64,7 @@ def require_token_stands(snapshot: Snapshot, token: Token, now: Instant) -> None
     require_not_revoked(snapshot.tokens.key(token.key))  # 1
     if token.form is TokenForm.PERSON:
         _require_present(snapshot, token)  # 4
+        _require_let_in(snapshot, token, now)  # 5
         return
     require_not_stopped(snapshot.revocation.kill_switch(token.namespace))
     agent = snapshot.identities.agent(token.namespace, token.agent)
@@ -70,8 +75,7 @@ def require_token_stands(snapshot: Snapshot, token: Token, now: Instant) -> None
     require_live(token.task, heads, now)  # 2
     if heads[token.task].agent != token.agent:
         raise NoTaskError(f"the task `{token.task}` is none of agent `{token.agent}`")
-    if is_admission(token.parent):
-        require_standing_admission(snapshot.authorizations.admission(token.namespace, token.parent), now)  # 5
+    _require_let_in(snapshot, token, now)  # 5
     if token.form is TokenForm.TRANSACTION:
         _require_open(snapshot, token)
 
@@ -90,8 +94,7 @@ def require_token_goes_on(snapshot: Snapshot, token: Token, now: Instant) -> Non
     require_going(token.task, heads, now)
     if heads[token.task].agent != token.agent:
         raise NoTaskError(f"the task `{token.task}` is none of agent `{token.agent}`")
-    if is_admission(token.parent):
-        require_standing_admission(snapshot.authorizations.admission(token.namespace, token.parent), now)
+    _require_let_in(snapshot, token, now)
 
 
 def ground_of(snapshot: Snapshot, token: Token) -> Ground:
@@ -137,6 +140,34 @@ def _require_present(snapshot: Snapshot, token: Token) -> None:
     person = snapshot.identities.person(token.namespace, person_of(token))
     if person is None or person.state is not PersonState.PRESENT:
         raise UnknownIdentityError(f"`{token.subject}` is no person of this namespace")
+
+
+def _require_let_in(snapshot: Snapshot, token: Token, now: Instant) -> None:
+    """Go on only while the client is let in to what this very token is for (rule 5)."""
+    if not is_admission(token.parent):
+        return
+    found = snapshot.authorizations.admission(token.namespace, token.parent)
+    require_standing_admission(found, now)
+    if found is None or (found.agent, found.task) != (token.agent, token.task):
+        raise AdmissionEndedError("the client was let in to something else than this token says")
+    if found.is_persons:
+        jkt = token.binding.thumbprint if token.binding is not None else ""
+        if (found.person, found.jkt) != (person_of(token), jkt):
+            raise AdmissionEndedError("the client was let in by another person, or with another key")
+        require_sign_in(snapshot, found, now)
+
+
+def require_sign_in(snapshot: Snapshot, admission: Admission, now: Instant) -> None:
+    """Go on only while the sign-in lasts on which an admission rests (rule 5).
+
+    Raises:
+        AdmissionEndedError: It has ended.
+    """
+    if not admission.session:
+        return
+    space, person = admission.namespace, admission.person
+    if now >= snapshot.accounts.session_until(space, admission.session, person):
+        raise AdmissionEndedError("the sign-in on which the client was let in has ended")
 
 
 def _require_open(snapshot: Snapshot, token: Token) -> StoredAction:

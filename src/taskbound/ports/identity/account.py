@@ -86,6 +86,9 @@ class AccountReads(Protocol):
     def session(self, namespace: str, secret: str) -> Session | None:
         """The session of the browser whose secret has this digest."""
 
+    def session_until(self, namespace: str, session: str, person: str) -> Instant:
+        """When this session of this person ends; 0 where there is none."""
+
     def sessions(self, namespace: str) -> tuple[Session, ...]:
         """Every session, the oldest first."""
 

@@ -50,6 +50,7 @@ __all__ = [
     "ask_consent",
     "authorized_order",
     "await_consent",
+    "consent_as_person",
     "consent_to_client",
     "deny_client",
     "look_at_asked",
@@ -78,6 +79,7 @@ async def ask_consent(daemon: Daemon, _connection: Connection, ask: wire.AskCons
         ask.parameters,
         client=known,
         base=daemon.network.gateway_origin,
+        issuer=daemon.network.issuer,
         signs_in=bool(await daemon.read(partial(daemon.sign_ins.choices, namespace))),
     )
     try:
@@ -171,6 +173,20 @@ async def consent_to_client(daemon: Daemon, connection: Connection, ask: wire.Co
         if (found.request.client, found.agent) != (ask.client, ask.agent):
             raise NotAskedError("another request waits under this code than the one that was looked at")  # 3
         return askings.consent(space, ask.typed, actor, task=ask.task, order=order)
+
+    return _detail(await daemon.first(consent))
+
+
+async def consent_as_person(daemon: Daemon, connection: Connection, ask: wire.ConsentAsPerson) -> Answer:
+    """The request, answered with a yes to act as the person who says so (rule 3)."""
+    space, askings = connection.namespace, daemon.network.askings
+
+    def consent() -> Asked:
+        actor = daemon.require_person(connection)
+        found = askings.look(space, ask.typed, actor)
+        if found.request.client != ask.client:
+            raise NotAskedError("another request waits under this code than the one that was looked at")  # 3
+        return askings.let_act(space, ask.typed, actor)
 
     return _detail(await daemon.first(consent))
 

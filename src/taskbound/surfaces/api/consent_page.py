@@ -4,8 +4,9 @@
    is whoever is signed in there (`SignIns.person`), looked for anew in the worker right before they answer.
 2. A form is of this browser's page and of this sign-in; who signed in as somebody else meanwhile answers
    nothing with it.
-3. What is authorized is what is authorized in a terminal: `token:consent` or `token:deny`, and `task:start`
-   where a task is started, as the person's.
+3. What is authorized is what is authorized in a terminal: `token:consent`, `token:consent-person` or
+   `token:deny`, and `task:start` where a task is started, as the person's. A form says which of the two it
+   consents to, and it is what was asked for.
 4. That nobody can sign in as the client wants is said without being signed in: it gives nothing.
 """
 
@@ -18,12 +19,13 @@ from urllib.parse import urlencode
 from taskbound.core.identity.proof import Principal, PrincipalKind
 from taskbound.core.identity.sign_in import NotSignedInError
 from taskbound.core.token.authorization.asked import (
+    Signed,
     form_secret,
     require_demands,
     require_form,
     require_open,
 )
-from taskbound.core.token.authorization.errors import SignInDemandedError
+from taskbound.core.token.authorization.errors import NotAskedError, SignInDemandedError
 from taskbound.flows.means import Actor
 from taskbound.flows.token import choices_of
 from taskbound.surfaces.api.consent import authorized_order, running_row, template_row
@@ -85,6 +87,21 @@ async def answer(daemon: Daemon, connection: Connection, ask: wire.AnswerInPage)
     if ask.answer == "deny":
         await daemon.authority.authorize(principal, "token:deny", wire.DenyClient(typed=""))
         await daemon.first(lambda: askings.deny_here(found, _again(daemon, shown, signed).actor))
+        return Done()
+    if ask.person != found.is_persons or (ask.person and (ask.task or ask.template)):
+        raise NotAskedError(
+            "the form says yes to something else than what is asked", remedy="open the page anew"
+        )  # 3
+    if found.is_persons:
+        as_person = wire.ConsentAsPerson(typed="", client=found.request.client)
+        await daemon.authority.authorize(principal, "token:consent-person", as_person)  # 3
+
+        def let_act() -> Asked:
+            now = _again(daemon, shown, signed)
+            how = Signed(acr=now.acr, authenticated=now.authenticated, session=now.session)
+            return askings.let_act_here(found, now.actor, how)
+
+        await daemon.first(let_act)
         return Done()
     told = wire.ConsentToClient(
         typed="",

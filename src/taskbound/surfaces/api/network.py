@@ -95,7 +95,7 @@ NEAR: Final = frozenset(
             "connection:show",
         ),
         *("network:agree", "network:authorities"),
-        *("token:consent", "token:deny", "token:look"),
+        *("token:consent", "token:consent-person", "token:deny", "token:look"),
         *("person-key:confirm", "person-key:open", "person-key:open-vouching", "task:run"),
         *("tool:cover", "tool:reach", "tool:see", "upstream:sealed", "upstream:token"),
     }

@@ -246,6 +246,7 @@ OPERATIONS: Final[Mapping[type[Any], Operation]] = {
     wire_authorization.RemoveClient: _operation("api:token:client-remove", _O, authorization.remove_client),
     wire_authorization.ShowClient: _operation("api:token:client-show", _R, authorization.show_client),
     wire_authorization.ConsentToClient: _operation("api:token:consent", _P, consent.consent_to_client),
+    wire_authorization.ConsentAsPerson: _operation("api:token:consent-person", _P, consent.consent_as_person),
     wire_authorization.DenyClient: _operation("api:token:deny", _P, consent.deny_client),
     wire_oauth.AskToken: _operation("api:token:exchange", Right.ANYONE, oauth.ask_token),
     wire_oauth.GiveBackToken: _operation("api:token:give-back", Right.ANYONE, oauth.give_back),

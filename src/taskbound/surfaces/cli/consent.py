@@ -3,22 +3,36 @@
 1. A code is typed from one's own browser. What waits under it is shown before anything is asked, and what the
    client says of itself as its own word.
 2. Whoever consents says in which task: one of theirs that runs, or one that is started now.
+3. A client that asks to act as the person is told of as just that, and no task is asked for.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from taskbound.core.token.issuing import LONGEST
 from taskbound.surfaces.cli.issued import app
 from taskbound.surfaces.cli.naming import whole_task
 from taskbound.surfaces.cli.reading import BadInputError, parse_seconds, spell_seconds
 from taskbound.surfaces.cli.screen import moment, shown
 from taskbound.surfaces.cli.session import Session, command
-from taskbound.wire.authorization import AskedDetail, ConsentToClient, DenyClient, LookAtAsked
+from taskbound.wire.authorization import (
+    AskedDetail,
+    ConsentAsPerson,
+    ConsentToClient,
+    DenyClient,
+    LookAtAsked,
+)
 
 __all__ = ["app", "consent"]
+
+_AS_YOU: Final = [
+    ("  it may", "whatever you may do over the network API, in your name: no task bounds it"),
+    ("  how long", f"{LONGEST // 60} minutes from when it fetches its token"),
+]
+"""What a client may do that acts as a person (rule 3)."""
 
 
 @command(
@@ -48,7 +62,11 @@ def consent(
     ] = "",
     deny: Annotated[bool, typer.Option("--deny", help="Let it have nothing.")] = False,
 ) -> None:
-    """Answer a program that asks in your browser to act as an agent: choose the task in which it may."""
+    """Answer a program that asks in your browser to act as an agent: choose the task in which it may.
+
+    A program may also ask to act as you yourself. Then there is no task: it may do for some minutes whatever
+    you may do over the network API.
+    """
     if deny and (task or template or purpose or length):
         raise BadInputError("who denies says nothing of a task")
     if task and (template or purpose or length):
@@ -59,6 +77,9 @@ def consent(
     if deny:
         session.confirm(f"Let {client} have nothing?")
         _answered(session, session.ask(DenyClient(typed=code), AskedDetail), f"{client} is told no")
+        return
+    if not found.agent:
+        _let_act(session, found, code, chosen=bool(task or template or purpose or length))
         return
     if not (task or template):
         task, template = _choose(session, found)
@@ -79,18 +100,31 @@ def consent(
     _answered(session, done, f"{client} is let in to task {shown(done.task)}; go on in your browser")
 
 
+def _let_act(session: Session, found: AskedDetail, code: str, *, chosen: bool) -> None:
+    """Let the client act as the person (rule 3)."""
+    client = shown(found.shown)
+    if chosen:
+        raise BadInputError(
+            "the program asks to act as you, and for no task", remedy="leave these options out, or deny"
+        )
+    session.confirm(f"Let {client} act as you, for {LONGEST // 60} minutes at most?")
+    done = session.ask(ConsentAsPerson(typed=code, client=found.client), AskedDetail)
+    _answered(session, done, f"{client} may act as you; go on in your browser")
+
+
 def _show_asked(session: Session, found: AskedDetail) -> None:
     """What is asked (rule 1)."""
     if session.screen.json:
         return
     stands_for = f"the document at {shown(found.client)}" if found.host else f"{shown(found.client)}, here"
-    session.screen.heading("A program asks to act as an agent")
+    session.screen.heading(f"A program asks to act as {'an agent' if found.agent else 'you'}")
+    asked = [("  agent", found.agent)] if found.agent else _AS_YOU
     session.screen.fields(
         [
             ("  it calls itself", f"{shown(found.shown)} (its own word)"),
             ("  known by", stands_for),
             ("  your answer goes to", found.redirect),
-            ("  agent", found.agent),
+            *asked,
             ("  where", found.resource),
             ("  until", moment(found.until)),
         ]

@@ -122,7 +122,7 @@ def metadata(origin: str) -> bytes:
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": True,
             "client_id_metadata_document_supported": True,
-            "scopes_supported": ["task"],
+            "scopes_supported": ["operations", "task"],
             "dpop_signing_alg_values_supported": ["ES256"],
             "tls_client_certificate_bound_access_tokens": True,
             "authorization_details_types_supported": ["taskbound_task"],

@@ -248,6 +248,7 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "person-key:open-vouching": _PAGE,
     "task:run": "registers the process that asks, which the kernel alone can name",
     "token:consent": _PERSONAL,
+    "token:consent-person": _PERSONAL,
     "token:deny": _PERSONAL,
     "token:look": _PERSONAL,
     "tool:cover": _GATEWAY,

@@ -7,6 +7,8 @@
 3. One that comes again is in two hands, and nobody can tell whose: the admission ends (RFC 9700 §4.14.2),
    also when both hands were its own client's. So it does when another client or another key brings it.
 4. What it brings is never more than it was: the same resource, no other scope.
+5. One without agent and task lets its client act as the person, with one key and by one token: it has no
+   refresh token, and ends with that token's time, or with the sign-in that it rests on.
 """
 
 from __future__ import annotations
@@ -52,6 +54,7 @@ class Admission:
     id: str
     client: str
     agent: str
+    """Empty where the client acts as the person (rule 5), as `task`."""
     task: str
     person: str
     """Who consented."""
@@ -66,6 +69,13 @@ class Admission:
     ended: Instant = NEVER
     why: str = ""
     version: int = 1
+    session: str = ""
+    """The sign-in that it rests on; empty for none (rule 5)."""
+
+    @property
+    def is_persons(self) -> bool:
+        """Whether its client acts as the person (rule 5)."""
+        return not self.agent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +136,7 @@ def require_standing_admission(admission: Admission | None, now: Instant) -> Non
     if admission.ended != NEVER:
         raise AdmissionEndedError(f"the client was let in until somebody ended it: {admission.why}")
     if now >= admission.until:
-        raise AdmissionEndedError("the client was let in until its task's deadline")
+        raise AdmissionEndedError("the client was let in until then, and no longer")
 
 
 def require_renewable(admission: Admission, brought: Renewal, now: Instant) -> None:

@@ -12,6 +12,8 @@
 5. How well and how lately the person has to have signed in is looked at when they answer. What counts is
    whether it was so when the request began, in whole seconds: reading a page takes its time.
 6. A code is used by whoever brings it, rightly or not: what was brought wrongly once is never right.
+7. A request without an agent is one to act as the person themselves. It is answered with no task, and one
+   about an agent with nothing else: neither answer is ever taken for the other.
 """
 
 from __future__ import annotations
@@ -30,10 +32,13 @@ if TYPE_CHECKING:
     from taskbound.core.token.authorization.request import AuthorizationRequest
 
 __all__ = [
+    "UNSIGNED",
     "WAITS",
     "Asked",
     "AskedState",
+    "Signed",
     "answered",
+    "answered_as_person",
     "code_of",
     "coded",
     "form_secret",
@@ -66,6 +71,22 @@ class AskedState(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """How whoever answers had signed in, as far as anybody knows."""
+
+    acr: str = ""
+    """How well; empty where nobody knows."""
+    authenticated: Instant = NEVER
+    """When; 1970 where nobody knows."""
+    session: str = ""
+    """The sign-in that the answer rests on; empty for an answer in a terminal."""
+
+
+UNSIGNED: Final = Signed()
+"""Of whoever answered in a terminal, or not at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """A request that waits, and what became of it."""
 
@@ -77,7 +98,7 @@ class Asked:
     host: str
     """Who answers for it; empty where a person registered it here."""
     agent: str
-    """Whose the resource is."""
+    """Whose the resource is; empty where the client asks to act as the person (rule 7)."""
     browser: str
     """SHA-256 of the secret of the browser that began it."""
     typed: str
@@ -95,6 +116,13 @@ class Asked:
     admission: str = ""
     """What the code brought."""
     version: int = 1
+    signed: Signed = UNSIGNED
+    """Of an answer by which a client acts as the person: how they had signed in."""
+
+    @property
+    def is_persons(self) -> bool:
+        """Whether the client asks to act as the person (rule 7)."""
+        return not self.agent
 
     @property
     def until(self) -> Instant:
@@ -202,6 +230,19 @@ def answered(asked: Asked | None, person: str, task: str, now: Instant) -> Asked
     return replace(still, state=state, person=person, task=task, version=still.version + 1)
 
 
+def answered_as_person(asked: Asked | None, person: str, signed: Signed, now: Instant) -> Asked:
+    """The same, answered by this person with a yes to act as them.
+
+    Raises:
+        NotAskedError: There is none, its time is over, or it asks for something else (rule 7).
+        AnsweredError: Somebody has answered it (rule 1).
+    """
+    still = require_open(asked, now)
+    if not still.is_persons:
+        raise NotAskedError("the client asks for an agent's task, and not to act as a person")
+    return replace(still, state=AskedState.CONSENTED, person=person, signed=signed, version=still.version + 1)
+
+
 def coded(asked: Asked, digest: str, now: Instant) -> Asked:
     """The same, its browser given a code (rule 3).
 
@@ -234,4 +275,5 @@ def code_of(asked: Asked) -> Code:
         person=asked.person,
         expires=Instant(asked.coded + CODE_LIFETIME),
         jkt=asked.request.jkt,
+        bound=asked.is_persons,
     )

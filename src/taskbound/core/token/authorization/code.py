@@ -1,8 +1,9 @@
 """An authorization code, and what it takes to exchange it (RFC 6749 §4.1.3, RFC 7636 §4.6).
 
 1. A code is 256 bits of chance, good for 60 seconds, for one use. Its SHA-256 is what is kept.
-2. It is one client's, for one redirect URI, one verifier, one resource, one task, and one DPoP key where the
-   request named one. All of it is compared whole, and in constant time where it is secret.
+2. It is one client's, for one redirect URI, one verifier, one resource, one task or one person, and one DPoP
+   key where the request named one; a person's is good for a client with a key alone. All of it is compared
+   whole, and in constant time where it is secret.
 3. A code that comes twice is in two hands. Whatever it brought is taken back (RFC 6749 §4.1.2), by whoever
    looks at the row: this module only says for what a code is good.
 4. A verifier is 43 to 128 unreserved characters. No verifier is no proof, whatever was asked for.
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import seconds
 from taskbound.core.token.authorization.errors import BadCodeError, BadVerifierError
+from taskbound.core.token.errors import UnboundTokenError
 
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
@@ -46,6 +48,8 @@ class Code:
     """Who consented."""
     expires: Instant
     jkt: str = ""
+    bound: bool = False
+    """Whether whoever brings it has to prove a key, whatever the request said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +87,7 @@ def require_code(code: Code, brought: Exchange, now: Instant) -> None:
     Raises:
         BadCodeError: It is another's, for something else, or over.
         BadVerifierError: Who asks is not who asked for the code.
+        UnboundTokenError: It is for a client that proves a key, and none was.
     """
     if now >= code.expires:
         raise BadCodeError("the code is over")
@@ -94,6 +99,8 @@ def require_code(code: Code, brought: Exchange, now: Instant) -> None:
         raise BadCodeError("the code is for another resource")
     if code.jkt and brought.jkt != code.jkt:
         raise BadCodeError("the code is for another key")
+    if code.bound and not brought.jkt:
+        raise UnboundTokenError("a token to act as a person is bound to a key, and no DPoP proof was shown")
     require_verifier(brought.verifier, code.challenge)
 
 

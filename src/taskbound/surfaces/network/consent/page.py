@@ -9,6 +9,8 @@
 3. It works without its script: then it looks again by itself, and there is something to press.
 4. Whoever is signed in as the client wants chooses a task on the page. Nothing is chosen beforehand, so that
    no single press lets anybody in.
+5. A client that asks to act as the person is told of as just that: what it may then, for how long, and that
+   no task bounds it. Whoever says yes ticks that they mean it.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.action import escape_text
+from taskbound.core.token.issuing import LONGEST
 
 if TYPE_CHECKING:
     from taskbound.surfaces.network.problem import Problem
@@ -70,15 +73,15 @@ def asking_page(asking: Asking, choosing: Choosing, path: str) -> bytes:
     until = datetime.fromtimestamp(asking.until // 1_000_000, tz=UTC).strftime("%H:%M:%S UTC")
     body = f"""
 <main data-asked="{_text(path)}">
-<h1>May a program act as an agent?</h1>
+<h1>{"May a program act as an agent?" if asking.agent else "May a program act as you?"}</h1>
 <dl>
 <dt>The program calls itself</dt><dd><bdi>{_text(asking.shown)}</bdi> (its own word)</dd>
 <dt>Who answers for it</dt><dd>{stands_for}</dd>
 <dt>Your answer goes to</dt><dd>{goes_to}</dd>
-<dt>The agent that it wants to act as</dt><dd><bdi>{_text(asking.agent)}</bdi></dd>
+{_what(asking)}
 <dt>Where it wants to act</dt><dd><bdi>{_text(asking.resource)}</bdi></dd>
 </dl>
-{_signed_in(choosing, path)}{_in_a_terminal(asking) if choosing.terminal else ""}
+{_signed_in(asking, choosing, path)}{_in_a_terminal(asking) if choosing.terminal else ""}
 <p id="said" role="status">It waits until {until}. This page goes on by itself once you have answered.</p>
 <p><a href="{_text(path)}">I have answered: go on</a></p>
 </main>"""
@@ -103,18 +106,29 @@ def answered_page(path: str) -> bytes:
     return _page(body, f'<meta http-equiv="refresh" content="0; url={_text(path)}">')
 
 
+def _what(asking: Asking) -> str:
+    """What it asks for (rule 5)."""
+    if asking.agent:
+        return f"<dt>The agent that it wants to act as</dt><dd><bdi>{_text(asking.agent)}</bdi></dd>"
+    return f"""<dt>As whom it wants to act</dt><dd><strong>As you.</strong> It may do whatever you may do over
+this API, in your name. No task bounds that.</dd>
+<dt>How long</dt><dd>{LONGEST // 60} minutes from when it fetches its token, and not longer than you stay
+signed in here</dd>"""
+
+
 def _in_a_terminal(asking: Asking) -> str:
     """How the request is answered in a terminal."""
+    there = "There you choose the task in which it may act," if asking.agent else "There you say yes to that,"
     return f"""
-<p>To answer, type this in a terminal of your own. There you choose the task in which it may act,
+<p>To answer, type this in a terminal of your own. {there}
 or say no:</p>
 <pre>taskbound token consent {_text(asking.typed)}</pre>
 <p><strong>Type it only if it was you who just started this, in this browser.</strong> Whoever sends you
 such a code, or asks you for it, wants to act in your name.</p>"""
 
 
-def _signed_in(choosing: Choosing, path: str) -> str:
-    """How the request is answered on the page, or where to sign in for that (rule 4)."""
+def _signed_in(asking: Asking, choosing: Choosing, path: str) -> str:
+    """How the request is answered on the page, or where to sign in for that (rules 4 and 5)."""
     if not choosing.sign_in:
         return ""
     link = f'<a href="{_text(choosing.sign_in)}">'
@@ -125,6 +139,8 @@ def _signed_in(choosing: Choosing, path: str) -> str:
     if not choosing.met:
         words = "The program asks for another sign-in than that."
         return f"{who}<p>{words} {link}Sign in anew</a>.</p>{_unmet(choosing, path)}"
+    if not asking.agent:
+        return who + _as_you(choosing, path)
     tasks = [
         (f"task:{one.task}", f"In the task that runs: {one.purpose} ({one.task})") for one in choosing.tasks
     ]
@@ -152,6 +168,18 @@ def _signed_in(choosing: Choosing, path: str) -> str:
 {purpose}
 </fieldset>
 {let_in}<button name="answer" value="deny" formnovalidate>No, it may not act</button>
+</form>"""
+
+
+def _as_you(choosing: Choosing, path: str) -> str:
+    """How somebody says yes to a client that asks to act as them (rule 5)."""
+    return f"""
+<form method="post" action="{_text(path)}">
+<input type="hidden" name="form" value="{_text(choosing.form)}">
+<label><input type="checkbox" name="choice" value="person:" required>
+I started this just now in this browser, and it may act as <bdi>{_text(choosing.person)}</bdi>.</label>
+<button name="answer" value="consent">Let it act as me</button>
+<button name="answer" value="deny" formnovalidate>No, it may not act</button>
 </form>"""
 
 

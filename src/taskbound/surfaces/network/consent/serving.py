@@ -166,7 +166,7 @@ class ConsentPages:
         form = read_form(head.headers, dict(read_pairs(head.said)), body)
         kind, _, name = form.pop("choice", "").partition(":")
         told = _ANSWERS.get(form.pop("answer", ""))
-        if told is None or kind not in {"", "task", "template"}:
+        if told is None or kind not in {"", "task", "template", "person"}:
             raise BadFormError("the form is none of this page's")
         ask = AnswerInPage(
             namespace=_space(known),
@@ -177,6 +177,7 @@ class ConsentPages:
             task=name if kind == "task" else "",
             template=name if kind == "template" else "",
             purpose=form.pop("purpose", ""),
+            person=kind == "person",
         )
         if form:
             raise BadFormError("the form has a field that nobody here reads")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from taskbound.core.clock import Instant
+
 if TYPE_CHECKING:
     from taskbound.adapters.store.memory.rows import Tables
-    from taskbound.core.clock import Instant
     from taskbound.core.identity.account import Account
     from taskbound.core.identity.sign_in import Session, SignIn
 
@@ -34,6 +35,11 @@ class MemoryAccounts:
     def session(self, namespace: str, secret: str) -> Session | None:
         """The session of the browser whose secret has this digest."""
         return next((one for one in self.sessions(namespace) if one.secret == secret), None)
+
+    def session_until(self, namespace: str, session: str, person: str) -> Instant:
+        """When this session of this person ends."""
+        found = self._tables.live().browser_sessions.get((namespace, session))
+        return Instant(0) if found is None or found.person != person else found.until
 
     def sessions(self, namespace: str) -> tuple[Session, ...]:
         """Every session, the oldest first."""

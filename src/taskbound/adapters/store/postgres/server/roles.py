@@ -38,6 +38,8 @@ _LIFT: Final = (
 _STEP: Final = ("state", "connection", "request", "waits", "finished", "reason")
 _END: Final = ("state", "finished", "reason")
 _KEY_STEP: Final = ("state", "used", "retired", "revoked", "why")
+_SIGN_IN: Final = ("namespace", "id", "person", "until")
+"""What a signer sees of who is signed in: whether they still are."""
 _PLAN_STEP: Final = ("state", "used", "finished", "reason")
 
 GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
@@ -102,7 +104,8 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
             *("approvals", "approval_plans", "approval_answers", "token_admissions"),
         ),
         _READ,
-    ),
+    )
+    | {"browser_sessions": tuple(f"SELECT ({one})" for one in _SIGN_IN)},
 }
 """By group and table: what it may do there (rules 2 and 3)."""
 

@@ -45,6 +45,9 @@ _SWEEP_SIGN_INS: Final = (
 _BROWSERS: Final = select(browser_sessions).where(browser_sessions.c.namespace == _SPACE)
 _SESSIONS: Final = Statement(_BROWSERS.order_by(browser_sessions.c.began, browser_sessions.c.id))
 _SESSION: Final = Statement(_BROWSERS.where(browser_sessions.c.secret == given("secret")))
+_SESSION_UNTIL: Final = (  # the columns that a signer may read
+    "SELECT until FROM browser_sessions WHERE namespace = ? AND id = ? AND person = ?"
+)
 _PUT_SESSION: Final = Statement(insert(browser_sessions))
 _DROP_SESSION: Final = Statement(
     delete(browser_sessions).where(
@@ -81,6 +84,10 @@ class SqlAccounts:
     def session(self, namespace: str, secret: str) -> Session | None:
         """The session of the browser whose secret has this digest."""
         return self._link.one(_session, _SESSION.text, _SESSION.values(namespace=namespace, secret=secret))
+
+    def session_until(self, namespace: str, session: str, person: str) -> Instant:
+        """When this session of this person ends."""
+        return Instant(self._link.one(int, _SESSION_UNTIL, (namespace, session, person)) or 0)
 
     def sessions(self, namespace: str) -> tuple[Session, ...]:
         """Every session, the oldest first."""

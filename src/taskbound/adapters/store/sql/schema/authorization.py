@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Index, PrimaryKeyConstraint, Table
+from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table, text
 
-from taskbound.adapters.store.sql.schema.columns import METADATA, text_column, whole_column
+from taskbound.adapters.store.sql.schema.columns import METADATA, TEXT, WHOLE, text_column, whole_column
 
 __all__ = ["token_admissions", "token_clients", "token_refreshes", "token_requests"]
 
@@ -43,6 +43,9 @@ token_requests: Final = Table(
     whole_column("coded"),
     text_column("admission"),
     whole_column("version"),
+    Column("acr", TEXT, nullable=False, server_default=text("''")),
+    Column("authenticated", WHOLE, nullable=False, server_default=text("0")),
+    Column("session", TEXT, nullable=False, server_default=text("''")),
     PrimaryKeyConstraint("namespace", "id"),
     Index("token_requests_by_typed", "namespace", "typed"),
     Index("token_requests_by_code", "namespace", "code"),
@@ -68,6 +71,7 @@ token_admissions: Final = Table(
     whole_column("ended"),
     text_column("why"),
     whole_column("version"),
+    Column("session", TEXT, nullable=False, server_default=text("''")),
     PrimaryKeyConstraint("namespace", "id"),
     Index("token_admissions_of", "namespace", "client", "ended"),
     sqlite_strict=True,

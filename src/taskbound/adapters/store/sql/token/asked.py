@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from taskbound.core.clock import Instant
-from taskbound.core.token.authorization.asked import Asked, AskedState
+from taskbound.core.token.authorization.asked import Asked, AskedState, Signed
 from taskbound.core.token.authorization.redirect import Redirect
 from taskbound.core.token.authorization.request import AuthorizationRequest
 
@@ -64,6 +64,9 @@ def write_asked(asked: Asked) -> dict[str, Value]:
         "coded": asked.coded,
         "admission": asked.admission,
         "version": asked.version,
+        "acr": asked.signed.acr,
+        "authenticated": asked.signed.authenticated,
+        "session": asked.signed.session,
     }
 
 
@@ -85,6 +88,9 @@ def read_asked(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
     coded: int,
     admission: str,
     version: int,
+    acr: str,
+    authenticated: int,
+    session: str,
 ) -> Asked:
     """The request of a row."""
     kept = _READ.decode(request)
@@ -115,4 +121,5 @@ def read_asked(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
         coded=Instant(coded),
         admission=admission,
         version=version,
+        signed=Signed(acr=acr, authenticated=Instant(authenticated), session=session),
     )

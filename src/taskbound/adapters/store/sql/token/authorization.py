@@ -183,6 +183,7 @@ class SqlAuthorizations:
             ended=admission.ended,
             why=admission.why,
             version=admission.version,
+            session=admission.session,
         )
 
     def lock_admissions(self, namespace: str, admissions: Collection[str]) -> Mapping[str, Admission]:
@@ -236,6 +237,7 @@ def read_admission(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
     ended: int,
     why: str,
     version: int,
+    session: str,
 ) -> Admission:
     """The admission of a row."""
     return Admission(
@@ -254,6 +256,7 @@ def read_admission(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
         ended=Instant(ended),
         why=why,
         version=version,
+        session=session,
     )
 
 
