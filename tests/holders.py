@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -65,7 +66,7 @@ def ask_as_api(path: Path, ask: Ask, shown: Shown | None) -> Any:
 def shown_with(token: str, verb: str, uri: str, *, key: Signer = CLIENT, **claims: Any) -> dict[str, str]:
     """The headers that show a token with a proof of this request by a key."""
     made: dict[str, Any] = {
-        "jti": f"holder-{next(_numbers)}",
+        "jti": f"holder-{uuid4()}",  # other processes show proofs by the same key
         "htm": verb,
         "htu": uri,
         "iat": int(time.time()),
