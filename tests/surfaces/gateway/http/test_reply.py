@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 import h11
 import pytest
 
+from taskbound.sdk.client import RefusedByDaemonError
 from taskbound.surfaces.gateway.http.errors import NoTokenError, UnknownSessionError
 from taskbound.surfaces.gateway.http.head import Head
 from taskbound.surfaces.gateway.http.reply import Reply, challenges
 from taskbound.surfaces.http.errors import ForeignHostError, VerbError
+from taskbound.wire.connection import Fault
 
 LINE = b'{"jsonrpc":"2.0","id":1,"result":{}}\n'
 
@@ -101,6 +103,20 @@ def test_who_takes_no_stream_hears_the_answer_alone_and_who_takes_nothing_else_h
         assert seen.heads[0][1]["content-type"] == "application/json"
 
     asyncio.run(story())
+
+
+def test_who_would_rather_have_a_stream_has_one_and_an_end_without_an_answer_is_one() -> None:
+    for eager, line in ((True, LINE), (False, b"")):
+        seen, reply = made(stream=True, eager=eager)
+        reply.answer(line)
+        assert seen.heads[0][1]["content-type"] == "text/event-stream"
+
+
+def test_who_is_not_proven_has_sent_no_request_that_counts_whatever_the_daemon_says_of_it() -> None:
+    seen, reply = made()
+    reply.refuse(RefusedByDaemonError(Fault(code="task-ended", message="no")))
+    assert seen.heads[0][0] == 401
+    assert b'"code":-32600' in seen.data
 
 
 def test_a_stream_is_begun_once_and_held_back_by_nobody() -> None:

@@ -113,13 +113,10 @@ class Reply(http.Reply):
 
     def accept(self) -> None:
         """Say that a message was taken that gets no answer."""
-        self._json, self._eager = True, False
         self.answer(b"", status=_ACCEPTED)
 
     def refuse(self, error: TaskboundError, *, request: bytes = NULL) -> None:
         """Answer with a refusal, under the status that it has."""
-        if self._over:
-            return
         status = status_of(error)
         headers: list[tuple[str, str]] = []
         agent = error.agent if isinstance(error, NoTokenError) else self._agent
@@ -134,8 +131,6 @@ class Reply(http.Reply):
             headers.append(("Retry-After", "1"))
         code = INVALID_REQUEST if status == _UNAUTHORIZED else rpc_code(error)
         line = failure_line(request, code, error.message, data_of(error))
-        self._json = True
-        self._eager = False
         self.answer(line, status=status, headers=tuple(headers))
 
     def give(self, body: bytes) -> None:
