@@ -84,6 +84,22 @@ def test_a_connection_that_broke_is_opened_with_the_token_that_holds_longest_or_
     asyncio.run(story())
 
 
+def test_a_seat_keeps_the_sixteen_tokens_that_hold_longest(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path) as there:
+            there.daemon.on[ShowProof] = lambda ask: Seated(
+                task="tsk_1",
+                token=(text := ask.shown.authorization.removeprefix("Bearer ")),
+                until=FAR - int(text),
+            )
+            for number in range(20):
+                assert (await there.send(there.modern(str(number), LIST))).status == 200
+            (seat,) = there.front._seats.values()  # noqa: SLF001 -- what is kept is the point
+            assert [number for number in range(20) if seat.holds(str(number))] == list(range(16))
+
+    asyncio.run(story())
+
+
 def test_a_call_names_the_token_that_it_came_with(tmp_path: Path) -> None:
     async def story() -> None:
         async with near(tmp_path, echo()) as there:
