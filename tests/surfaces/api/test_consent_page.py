@@ -12,8 +12,9 @@ from taskbound.core.identity.account import Account
 from taskbound.core.identity.oidc import IdentityIssuer, IssuerUse
 from taskbound.core.identity.sign_in import Session, secret_digest
 from taskbound.flows.identity import register_person
+from taskbound.surfaces.api.place import DEFAULT_ISSUER
 from taskbound.wire.authorization import AnswerInPage, Asking, Choosing, LookInPage
-from taskbound.wire.connection import Fault
+from taskbound.wire.connection import Done, Fault
 from taskbound.wire.network import Shown
 from tests.surfaces.api.test_consent import begin, running, save_template
 from tests.surfaces.api.test_operations import Station, station
@@ -169,5 +170,29 @@ def test_a_person_in_charge_of_no_task_is_offered_none_and_chooses_none(tmp_path
             assert (seen.person, seen.tasks) == ("eve", ())
             assert code(await sitting.answer(task=task)) == "not-in-charge"
             assert place.world.events("client-consented") == []
+
+    asyncio.run(story())
+
+
+def test_a_form_about_a_person_is_no_answer_about_a_task_nor_the_other_way_round(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with station(tmp_path) as place:
+            sign_in(place)
+            (task,) = running(place)
+            sitting = Sitting(place, await begin(place, resource=DEFAULT_ISSUER, scope="operations"))
+            assert (await sitting.look()).tasks == ()
+            for wrong in (
+                {},
+                {"task": task},
+                {"task": task, "person": True},
+                {"template": "x", "person": True},
+            ):
+                assert code(await sitting.answer(**wrong)) == "not-asked"
+            assert isinstance(await sitting.answer(person=True), Done)
+            assert place.world.events("client-consented")[0]["task"] == ""
+            other = Sitting(place, await begin(place))
+            await other.look()
+            assert code(await other.answer(person=True, task=task)) == "not-asked"
+            assert code(await other.answer(person=True)) == "not-asked"
 
     asyncio.run(story())
