@@ -96,7 +96,7 @@ def _choose(chosen: random.Random) -> Kill:
 def _server() -> Any:
     """Processes that are forked from one which has loaded all that they need."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.crash.worker"])
+    context.set_forkserver_preload(["tests.crash.worker", "tests.crash.unclaimed"])
     return context
 
 

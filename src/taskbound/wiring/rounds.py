@@ -3,7 +3,8 @@
 1. Records get places and a checkpoint within the merge delay of a second (design 6).
 2. A round that fails is logged and tried again; it never ends the rounds.
 3. What is due to end is ended by the worker, in its first lane: tasks past their deadline, tasks that nobody
-   is there for (`flows.task.watch`), and tasks whose `taskbound run` was killed and can end nothing any more.
+   is there for (`flows.task.watch`) or was let in to (`flows.task.unclaimed`), and tasks whose run was killed
+   (`taskbound run`) and can end nothing any more.
 4. What agents were refused beyond their allowance is recorded, in sum, when its window has ended.
 5. Who is beneath a run or a gateway is looked at every two seconds (`surfaces.api.insiders`).
 6. Of several daemons on one database one gives places and has the log signed; the others
@@ -134,6 +135,8 @@ class Rounds:
             await asyncio.sleep(_EXPIRE)
             turn += 1
             await _due(self._end(daemon.tasks.expire))
+            if turn % _WATCH == 0:
+                await _due(self._end(daemon.tasks.end_unclaimed))
             await _due(daemon.first(daemon.refusals.tell))
             await _due(daemon.first(daemon.proofs.tell))
             await _due(daemon.first(daemon.sign_ins.tell))

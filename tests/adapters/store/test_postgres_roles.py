@@ -39,6 +39,7 @@ REMOVED = (
     "token_requests",
     "token_refreshes",
     "heartbeats",
+    "unclaimed_tasks",
     "templates",
     "remainders",
 )

@@ -9,6 +9,7 @@ from taskbound.flows.task.evidence import add_issuer, drop_issuer, look_again
 from taskbound.flows.task.life import Tasks
 from taskbound.flows.task.order import TaskOrder
 from taskbound.flows.task.template import drop_template, save_template
+from taskbound.flows.task.unclaimed import claim, claim_task
 from taskbound.flows.task.watch import Watch
 from taskbound.flows.task.widen import AmendmentOrder, AmendmentSaid, Widenings
 
@@ -24,6 +25,8 @@ __all__ = [
     "Widenings",
     "add_issuer",
     "bind",
+    "claim",
+    "claim_task",
     "drop_issuer",
     "drop_template",
     "keep_account",

@@ -36,6 +36,7 @@ from taskbound.flows.task.order import (
     scope_of,
 )
 from taskbound.flows.task.start import require_startable, require_unchanged, started
+from taskbound.flows.task.unclaimed import note_unclaimed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,6 +71,8 @@ class ChildOrder:
     heartbeat: int = 0
     """Seconds; 0 for its template's, and then no grace either."""
     grace: int = 0
+    unclaimed: bool = False
+    """Whether it starts for somebody who is let in to it in a later step (`flows.task.unclaimed`)."""
 
     def plain(self, *, learning: bool) -> TaskOrder:
         """The same as the order of a task of its own."""
@@ -186,6 +189,7 @@ class Delegations:
         tx.tasks.open_limits(space, task_id, carved.limits)
         tx.tasks.set_remainders(space, {(parent.id, limit): change for limit, change in carved.taken.items()})
         taken = {limit: before - after for limit, (before, after) in carved.taken.items()}
+        note_unclaimed(tx, child, now, unclaimed=order.unclaimed)
         event = started(child, judged.actor, template=order.template, carved=taken)
         tx.audit.append(space, self._means.writer, [event], now)
         return child

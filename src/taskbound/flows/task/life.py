@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from taskbound.core.clock import Instant
@@ -41,6 +42,7 @@ from taskbound.flows.task.order import (
     scope_of,
 )
 from taskbound.flows.task.start import require_startable, require_unchanged, started
+from taskbound.flows.task.unclaimed import end_unclaimed, note_unclaimed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -181,6 +183,18 @@ class Tasks:
             )
         ]
 
+    def end_unclaimed(self, *, limit: int = 100) -> list[Moved]:
+        """End tasks that nobody was let in to (`flows.task.unclaimed`), of every namespace; what changed."""
+        now = self._means.clock.now()
+        with self._means.store.read() as snapshot:
+            due = snapshot.unclaimed.due(now, limit=limit)
+        changed: list[Moved] = []
+        for one in due:
+            work = partial(end_unclaimed, seen=one, writer=self._means.writer, now=now)
+            changed += self._means.store.write(work, reserve=True)
+            self._views.forget_task(one.namespace, one.task)
+        return changed
+
     def _write_start(
         self, tx: Transaction, task: Task, basis: _Basis, order: TaskOrder, actor: Actor
     ) -> None:
@@ -192,6 +206,7 @@ class Tasks:
         watched = await_heartbeat(task, self._means.clock.now())
         if watched is not None:
             tx.tasks.put_heartbeat(watched)
+        note_unclaimed(tx, task, self._means.clock.now(), unclaimed=order.unclaimed)
         event = started(task, actor, template=order.template, carved={})
         tx.audit.append(task.namespace, self._means.writer, [event], self._means.clock.now())
 

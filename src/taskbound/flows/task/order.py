@@ -71,6 +71,8 @@ class TaskOrder:
     heartbeat: int = 0
     """Seconds within which a connection must be bound to it; 0, then as the grace, for its template's."""
     grace: int = 0
+    unclaimed: bool = False
+    """Whether it starts for somebody who is let in to it in a later step (`flows.task.unclaimed`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,8 @@
 1. Whoever consents opens a task by the rules of every task's start, or chooses one that runs and that they
    are in charge of (`core.task.child`). The task's agent is the one whose resource the client asked for.
 2. A request may want to know how lately and how well the person signed in. Whoever types a code has not.
-3. A task that was started for a request that somebody else answered meanwhile ends.
+3. A task that was started for a request that somebody else answered meanwhile ends; so does one whose answer
+   never came (`flows.task.unclaimed`).
 4. Whoever lets a client act as them says so of themselves, for as long as the sign-in lasts by which they
    do. It is said of no agent and no task, and is one answer, which no other one stands for.
 5. Each answer is one record. That nobody can sign in as it is wanted is an answer too, and no person's.
@@ -11,13 +12,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from taskbound.core.audit.events import ClientConsented, ClientDenied
 from taskbound.core.errors import TaskboundError
-from taskbound.core.task import NoTaskError, TaskEvent, require_in_charge, require_live
+from taskbound.core.task import NoTaskError, TaskEvent, require_in_charge
 from taskbound.core.token.authorization.asked import answered, answered_as_person, require_demands
 from taskbound.core.token.authorization.errors import NotAskedError
+from taskbound.flows.task import claim
 
 if TYPE_CHECKING:
     from taskbound.core.clock import Instant
@@ -66,7 +69,7 @@ def let_in(  # noqa: PLR0913 - what an answer is made of, each by its name
         return means.store.write(lambda tx: _let_in(tx, means, found, task, actor))
     if order.agent != found.agent:
         raise NoTaskError(f"the client asks for agent `{found.agent}`, and for no other")
-    started = tasks.start(order, actor)
+    started = tasks.start(replace(order, unclaimed=True), actor)
     try:
         return means.store.write(lambda tx: _let_in(tx, means, found, started.id, actor))
     except TaskboundError:
@@ -145,7 +148,7 @@ def _let_in(tx: Transaction, means: Means, found: Asked, task: str, actor: Actor
     if chosen is None or agent is None or chosen.agent != asked.agent:
         raise NoTaskError(f"`{task}` is no task of agent `{asked.agent}`")
     require_in_charge(chosen, agent.owner, actor.name)  # 1
-    require_live(task, tx.tasks.lock_heads(space, {task}), now)
+    claim(tx, space, task, now)
     tx.authorizations.put_asked(asked, expect=asked.version - 1)
     tx.audit.append(space, means.writer, [_consented(asked, actor)], now)
     return asked

@@ -14,7 +14,8 @@
 5. A token is always bound, to the key that this request was made with, and as firmly as the one that it is
    made of. It ends no later than that one and than what proved the agent; so does a transaction token.
 6. Scope and target are what is asked for or nothing is issued (`core.token.exchange`).
-7. A task that was begun for a token ends when the token can't be issued: it would run for nobody.
+7. A task that was begun for a token ends when the token can't be issued: it would run for nobody. Where we
+   are killed before, whoever looks next ends it (`flows.task.unclaimed`).
 """
 
 from __future__ import annotations
@@ -144,6 +145,7 @@ class Exchanges:
             binding=binding,
             until=until,
             parent="" if subject is None else subject.id,
+            begun=begun is not None,
             may_act=actor,
         )
         try:
@@ -190,6 +192,7 @@ class Exchanges:
             purpose=details.purpose,
             seconds=details.seconds or _LONGEST_TASK,
             template=details.template,
+            unclaimed=True,  # 7
         )
         actor = in_name_of(person_of(subject), subject, principal)
         with hold(*bases(), self._require(actor, subject, "task:start", order, principal.name)):
@@ -215,6 +218,7 @@ class Exchanges:
             purpose=details.purpose,
             seconds=details.seconds,
             template=details.template,
+            unclaimed=True,  # 7
         )
         actor = in_name_of(task.requester, subject, principal)
         with hold(*bases(), self._require(actor, subject, "task:delegate", order, principal.name)):

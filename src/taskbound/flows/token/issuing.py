@@ -11,6 +11,9 @@
 5. A token that could not be signed is a row that is revoked. Where the signer says that it has ended, and by
    our clock it has not, the two clocks differ: nothing is wrong with what was asked for, and that is said.
 6. The first token that is ever asked for has the first keys made.
+7. A task that was begun for a token is claimed (`flows.task.unclaimed`) when the token is signed: who is
+   killed before leaves a note, and what ended meanwhile has its token handed to nobody. Any other is claimed
+   with its token's row.
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ from taskbound.core.token import (
     parse_life,
     require_bound,
 )
+from taskbound.flows.task import claim_task
 from taskbound.flows.token.orders import Issued, parse_content_digest
 from taskbound.flows.token.revoking import revoke_rows
 from taskbound.flows.token.standing import OPEN, action_ground
@@ -104,9 +108,20 @@ class Tokens:
             )
             ends = (deadline, *_ends(order.until))
             ground = TaskGround(scope=scope, deadline=deadline)
-            return Draft(token=shaped, ground=ground, life=life, ends=ends, agent=version[0], task=version[1])
+            return Draft(
+                token=shaped,
+                ground=ground,
+                life=life,
+                ends=ends,
+                agent=version[0],
+                task=version[1],
+                claims=not order.begun,
+            )
 
-        return self._issue(order.namespace, draft, actor)
+        issued = self._issue(order.namespace, draft, actor)
+        if order.begun:
+            claim_task(self._means, order.namespace, order.task)  # 7
+        return issued
 
     def issue_person_token(self, order: PersonTokenOrder, actor: Actor) -> Issued:
         """A token of a person (rule 3); raises as `issue_task_token`."""

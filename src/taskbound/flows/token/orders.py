@@ -74,6 +74,8 @@ class TaskTokenOrder:
     """When what proved the agent ends, or the token that this one is exchanged for; 0 where nothing does."""
     parent: str = ""
     """The token that it is exchanged for."""
+    begun: bool = False
+    """Whether its task was begun for it: then it is claimed when the token is signed, and not before."""
     may_act: str = ""
     """The agent that it is handed on to, as tokens call it."""
 

@@ -58,6 +58,8 @@ class Draft:
     """The agent's version."""
     task: int = 0
     """The task's version."""
+    claims: bool = False
+    """Whether who gets it is let in to its task by it (`flows.task.unclaimed`)."""
 
 
 def write_token(means: Means, drawn: Draft, actor: Actor, tx: Transaction) -> Token:
@@ -87,6 +89,8 @@ def write_token(means: Means, drawn: Draft, actor: Actor, tx: Transaction) -> To
         require_live(drawn.token.task, heads, means.clock.now())
         if heads[drawn.token.task].version != drawn.task:
             raise ConflictError(f"task `{drawn.token.task}` changed meanwhile")
+    if drawn.claims:
+        tx.unclaimed.drop(space, drawn.token.task)
     keys = {one.kid: one for one in tx.tokens.lock_keys()}
     key = next((one for one in keys.values() if one.state is TokenKeyState.CURRENT), None)
     if key is None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from taskbound.ports.identity import AccountReads, IdentityReads, TrustReads, WorkloadReads
     from taskbound.ports.policy import PolicyReader
     from taskbound.ports.revocation import RevocationReads
-    from taskbound.ports.task import AmendmentReads, TaskReads
+    from taskbound.ports.task import AmendmentReads, TaskReads, UnclaimedReads
     from taskbound.ports.token import AuthorizationReads, TokenReads
     from taskbound.ports.tool import ToolReads
 
@@ -44,6 +44,10 @@ class Snapshot(Protocol):
     @property
     def tasks(self) -> TaskReads:
         """Tasks, templates, limits and runs."""
+
+    @property
+    def unclaimed(self) -> UnclaimedReads:
+        """Tasks that nobody has anything of yet."""
 
     @property
     def tools(self) -> ToolReads:

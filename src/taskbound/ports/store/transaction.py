@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from taskbound.ports.identity.answered import AnsweredWrites
     from taskbound.ports.policy import PolicyWriter
     from taskbound.ports.revocation import RevocationWrites
-    from taskbound.ports.task import AmendmentWrites, TaskWrites
+    from taskbound.ports.task import AmendmentWrites, TaskWrites, UnclaimedWrites
     from taskbound.ports.token import (
         AuthorizationWrites,
         ClaimWrites,
@@ -54,6 +54,10 @@ class Transaction(Protocol):
     @property
     def tasks(self) -> TaskWrites:
         """Tasks, templates, limits and runs."""
+
+    @property
+    def unclaimed(self) -> UnclaimedWrites:
+        """Tasks that nobody has anything of yet."""
 
     @property
     def tools(self) -> ToolWrites:

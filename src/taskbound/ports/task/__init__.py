@@ -9,6 +9,7 @@ from taskbound.ports.task.amendment import (
     StoredAmendment,
 )
 from taskbound.ports.task.tasks import Run, TaskReads, TaskWrites
+from taskbound.ports.task.unclaimed import UnclaimedReads, UnclaimedWrites
 
 __all__ = [
     "AmendmentChange",
@@ -18,4 +19,6 @@ __all__ = [
     "StoredAmendment",
     "TaskReads",
     "TaskWrites",
+    "UnclaimedReads",
+    "UnclaimedWrites",
 ]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from taskbound.core.policy import InForce
     from taskbound.core.revocation import KillSwitch
     from taskbound.core.task import Heartbeat, Task, Template
+    from taskbound.core.task.unclaimed import Unclaimed
     from taskbound.core.token import Claim, ClaimKind, IssuingKey, Token
     from taskbound.core.token.authorization.admission import Admission, Refresh
     from taskbound.core.token.authorization.asked import Asked
@@ -140,6 +141,7 @@ class Tables:
     templates: Rows[tuple[str, str], Template] = field(default_factory=Rows)
     remainders: Rows[tuple[str, str], dict[str, int]] = field(default_factory=Rows)
     heartbeats: Rows[tuple[str, str], Heartbeat] = field(default_factory=Rows)
+    unclaimed: Rows[tuple[str, str], Unclaimed] = field(default_factory=Rows)
     runs: Rows[tuple[str, str, int, int], Run] = field(default_factory=Rows)
     task_accounts: Rows[tuple[str, str, int], tuple[str, str, int]] = field(default_factory=Rows)
     asked: Rows[tuple[str, str], Asked] = field(default_factory=Rows)

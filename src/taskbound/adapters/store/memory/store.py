@@ -19,7 +19,7 @@ from taskbound.adapters.store.memory.identity import (
 from taskbound.adapters.store.memory.policy import MemoryPolicy
 from taskbound.adapters.store.memory.revocation import MemoryRevocation
 from taskbound.adapters.store.memory.rows import Tables
-from taskbound.adapters.store.memory.task import MemoryAmendments, MemoryTasks
+from taskbound.adapters.store.memory.task import MemoryAmendments, MemoryTasks, MemoryUnclaimed
 from taskbound.adapters.store.memory.token import MemoryAuthorizations, MemoryClaims, MemoryTokens
 from taskbound.adapters.store.memory.tool import MemoryTools
 from taskbound.core.clock import Instant
@@ -83,6 +83,11 @@ class MemoryTransaction:
     def actions(self) -> MemoryActions:
         """Actions and what is known of acts."""
         return MemoryActions(self._tables)
+
+    @property
+    def unclaimed(self) -> MemoryUnclaimed:
+        """Tasks that nobody has anything of yet."""
+        return MemoryUnclaimed(self._tables)
 
     @property
     def amendments(self) -> MemoryAmendments:

@@ -46,6 +46,7 @@ from taskbound.adapters.store.postgres.token import PostgresAuthorizations, Post
 from taskbound.adapters.store.postgres.tool import PostgresTools
 from taskbound.adapters.store.sql.audit import last_instant
 from taskbound.adapters.store.sql.identity import SqlAccounts, SqlAnswered, SqlTrusts, SqlWorkloads
+from taskbound.adapters.store.sql.task import SqlUnclaimed
 from taskbound.core.errors import TaskboundError
 from taskbound.ports.store import AmbiguousCommitError, ConflictError, StoreUnavailableError
 
@@ -127,6 +128,11 @@ class PostgresTransaction:
     def authorizations(self) -> PostgresAuthorizations:
         """Clients that people use."""
         return PostgresAuthorizations(self._link)
+
+    @property
+    def unclaimed(self) -> SqlUnclaimed:
+        """Tasks that nobody has anything of yet."""
+        return SqlUnclaimed(self._link)
 
     @property
     def amendments(self) -> PostgresAmendments:

@@ -79,6 +79,7 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "answered": ("SELECT", "INSERT", "DELETE", "UPDATE (answer)"),
         "remainders": _REMOVABLE,
         "heartbeats": _REMOVABLE,
+        "unclaimed_tasks": ("SELECT", "INSERT", "DELETE"),
         "runs": _KEPT,
         "actions": (*_APPENDED, *(f"UPDATE ({one})" for one in (*_OUTCOME, *_LIFT))),
         "acts": _KEPT,

@@ -90,6 +90,7 @@ __all__ = [
     "tool_approvers",
     "tools",
     "trusts",
+    "unclaimed_tasks",
     "upstream_secrets",
     "writers",
 ]
@@ -268,6 +269,17 @@ heartbeats: Final = Table(
     whole_column("missed"),
     PrimaryKeyConstraint("namespace", "task"),
     Index("heartbeats_due", "due", "namespace", "task"),
+    sqlite_strict=True,
+)
+
+unclaimed_tasks: Final = Table(
+    "unclaimed_tasks",
+    METADATA,
+    text_column("namespace"),
+    text_column("task"),
+    whole_column("until"),
+    PrimaryKeyConstraint("namespace", "task"),
+    Index("unclaimed_tasks_due", "until", "namespace", "task"),
     sqlite_strict=True,
 )
 

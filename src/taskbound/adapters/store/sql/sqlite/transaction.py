@@ -16,7 +16,7 @@ from taskbound.adapters.store.sql.identity import (
 )
 from taskbound.adapters.store.sql.policy import SqlPolicy
 from taskbound.adapters.store.sql.revocation import SqlRevocation
-from taskbound.adapters.store.sql.task import SqlAmendments, SqlTasks
+from taskbound.adapters.store.sql.task import SqlAmendments, SqlTasks, SqlUnclaimed
 from taskbound.adapters.store.sql.token import SqlAuthorizations, SqlClaims, SqlTokens
 from taskbound.adapters.store.sql.tool import SqlTools
 
@@ -75,6 +75,11 @@ class SqlTransaction:
     def amendments(self) -> SqlAmendments:
         """Amendments that people are asked about, and their answers."""
         return SqlAmendments(self._link)
+
+    @property
+    def unclaimed(self) -> SqlUnclaimed:
+        """Tasks that nobody has anything of yet."""
+        return SqlUnclaimed(self._link)
 
     @property
     def answered(self) -> SqlAnswered:
