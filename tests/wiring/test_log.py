@@ -7,9 +7,11 @@ import sys
 WRITES = """
 import logging
 from taskbound.wiring.log import open_log
-open_log("daemon", "info")
+open_log("daemon", "info", trace=lambda: trace)
+trace = ""
 logging.getLogger("a.b").debug("never said")
 logging.getLogger("a.b").info("said of %s", "caf\\u00e9 \\udcff\\nnext")
+trace = "ab" * 16
 try:
     1 / 0
 except ZeroDivisionError:
@@ -27,6 +29,7 @@ def test_what_is_logged_is_one_object_a_line_whatever_is_said() -> None:
         "level": "info",
         "logger": "a.b",
     }
+    assert failed["trace"] == "ab" * 16
     assert failed["level"] == "error"
     assert failed["exception"].startswith("Traceback")
     assert failed["exception"].endswith("ZeroDivisionError: division by zero")

@@ -50,6 +50,7 @@ from taskbound.flows.token import Descriptions
 from taskbound.surfaces.api.daemon import Daemon, Place
 from taskbound.surfaces.api.place import DEFAULT_GATEWAY, DEFAULT_ISSUER
 from taskbound.surfaces.api.server import SocketServer
+from taskbound.surfaces.api.tracing import trace_here
 from taskbound.wiring.accounts import open_to_group, parse_account, parse_gateway, parse_group
 from taskbound.wiring.address import parse_hosts, parse_origin
 from taskbound.wiring.child import ApiChild, EgressChild, SignerChild
@@ -99,7 +100,7 @@ class HomeInUseError(UnavailableError):
 def main(arguments: list[str] | None = None) -> int:
     """Serve until ended; the exit status: 0 ended, 4 could not start, 5 the store failed."""
     told = _read_arguments(arguments)
-    open_log("daemon", told.log_level)
+    open_log("daemon", told.log_level, trace=trace_here)
     os.umask(0o077)
     _raise_limit()
     try:

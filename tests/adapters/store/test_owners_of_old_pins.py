@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LATER = (
     "accounts agent_keys answered browser_sessions claims identity_issuers selectors sign_ins"
-    " token_admissions token_clients token_keys token_refreshes token_requests tokens trusts"
+    " token_admissions token_clients token_keys token_refreshes token_requests tokens trusts unclaimed_tasks"
 )
 """Tables that later revisions make."""
 OLD = (

@@ -14,9 +14,12 @@ from typing import Any
 import pytest
 
 from taskbound.adapters.trace import OtlpSpans
+from taskbound.surfaces.api.oauth import exchanges
+from taskbound.surfaces.api.token import TokenFlows
 from taskbound.wire.trace import NO_SPAN, Span, Trace, parse_trace
 from taskbound.wiring.home import find_socket, make_home
 from tests.surfaces.network.acting import Acting, acted
+from tests.surfaces.network.agents import Acting as Afar
 from tests.surfaces.network.holding import HOST, binding
 from tests.surfaces.network.serving import api
 from tests.surfaces.network.test_tokens import running, the_task
@@ -146,6 +149,54 @@ def test_a_requests_spans_belong_together_and_say_which_task_operation_and_verdi
         acted(tmp_path, work, "--traces", collector.origin)
 
 
+def test_an_actions_spans_say_how_long_its_evaluation_and_its_groups_commit_took(tmp_path: Path) -> None:
+    def work(act: Acting) -> None:
+        with traced(act, collector):
+            agent = Afar(act.one)
+            asked = agent.ask(Traceparent=GIVEN)
+            assert asked.status == 200, asked.body
+            until(lambda: collector.of(TRACE).keys() >= {"POST /v1/actions", "action:ask"}, "all is there")
+            found = collector.of(TRACE)
+            operation = found["action:ask"]
+            assert operation["told"]["taskbound.action"] == asked.json["action"]
+            assert operation["told"]["taskbound.task"] == agent.task.id
+            assert operation["told"]["taskbound.verdict"] == "action-permitted"
+            for stage in ("evaluate", "commit"):
+                one = found[stage]
+                assert one["parentSpanId"] == operation["spanId"]
+                assert int(found["do"]["startTimeUnixNano"]) <= int(one["startTimeUnixNano"])
+                assert int(one["endTimeUnixNano"]) <= int(found["do"]["endTimeUnixNano"])
+            assert int(found["evaluate"]["endTimeUnixNano"]) <= int(found["commit"]["startTimeUnixNano"])
+            assert found["commit"]["told"] == {"taskbound.group": "1"}
+            assert found["evaluate"]["told"] == {}
+            assert "bob" not in b"".join(collector.bodies).decode()
+
+    with collecting() as collector:
+        acted(tmp_path, work, "--traces", collector.origin)
+
+
+def test_a_tokens_signature_is_a_stage_of_the_request_that_waits_for_it(tmp_path: Path) -> None:
+    def work(act: Acting) -> None:
+        with traced(act, collector):
+            daemon, here = act.one.place.daemon, act.one.tokens
+            daemon.token.issuing = TokenFlows(act.world.means, here.tokens.issuing, here.signer).issuing
+            daemon.exchanges = exchanges(daemon)
+            task = the_task(act.one)
+            form = act.form(task.id)
+            asked = act.post("/oauth/token", form, DPoP=act.dpop(), Traceparent=GIVEN)
+            assert asked.status == 200, asked.body
+            until(lambda: collector.of(TRACE).keys() >= {"token:exchange", "sign"}, "all is there")
+            found = collector.of(TRACE)
+            assert found["sign"]["parentSpanId"] == found["token:exchange"]["spanId"]
+            assert int(found["do"]["startTimeUnixNano"]) <= int(found["sign"]["startTimeUnixNano"])
+            sent = b"".join(collector.bodies).decode()
+            assert asked.json["access_token"] not in sent
+            assert form["client_assertion"] not in sent
+
+    with collecting() as collector:
+        acted(tmp_path, work, "--traces", collector.origin)
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -197,7 +248,7 @@ def test_a_daemon_and_its_api_send_their_spans_where_they_are_told_to(tmp_path: 
     make_home(home)
     with (
         collecting() as collector,
-        daemon(home, "--issuer", ISSUER, "--traces", collector.origin),
+        daemon(home, "--issuer", ISSUER, "--traces", collector.origin, "--log-level", "debug") as process,
         api(find_socket(home), "--origin", ISSUER, "--traces", collector.origin) as there,
     ):
         answer = there.ask("GET", "/v1/status", Host=HOST, Authorization="DPoP nobody", Traceparent=GIVEN)
@@ -207,6 +258,11 @@ def test_a_daemon_and_its_api_send_their_spans_where_they_are_told_to(tmp_path: 
         assert found["connection:status"]["told"]["taskbound.error"] == answer.code
         assert found["connection:status"]["parentSpanId"] == found["GET /v1/status"]["spanId"]
         assert {one["service"] for one in found.values()} == {"taskbound-api", "taskbound-daemon"}
+        until(lambda: answer.code in process.words, "the refusal is in the log")
+        lines = [json.loads(one) for one in process.words.splitlines() if one.startswith("{")]
+        assert {one["event"] for one in lines if one.get("trace") == TRACE}
+        assert all(one.get("trace") == TRACE for one in lines if f"[{answer.code}]" in one["event"])
+        assert any("trace" not in one for one in lines)
         other = f"00-{'ef' * 16}-{PARENT}-01"
         twice = there.head("GET", "/livez", Host=HOST, Traceparent=other)[:-2]
         assert there.send(twice + f"Traceparent: {other}\r\n\r\n".encode()).status == 200

@@ -10,6 +10,7 @@ from taskbound.flows.decision.planned import Proposer
 from taskbound.flows.decision.planning import Planning, Step
 from taskbound.flows.decision.refusals import Refusals
 from taskbound.flows.decision.views import Views
+from taskbound.flows.decision.watched import Watched
 
 __all__ = [
     "Answer",
@@ -22,6 +23,7 @@ __all__ = [
     "Refusals",
     "Step",
     "Views",
+    "Watched",
     "overdue",
     "strangers",
 ]

@@ -37,6 +37,7 @@ from taskbound.flows.decision.evaluate import Call, Evaluator
 from taskbound.flows.decision.group import settle_group
 from taskbound.flows.decision.record import recalled
 from taskbound.flows.decision.undecided import ContendedError, NotDecided, UndecidedError
+from taskbound.flows.decision.watched import watched
 from taskbound.flows.decision.writing import Pending
 from taskbound.ports.store import AmbiguousCommitError, ConflictError, StoreUnavailableError
 
@@ -116,7 +117,8 @@ class Decisions:
         pending: list[Pending] = []
         for place, call in waiting:
             try:
-                proposal = self._evaluator.evaluate(call, self._means.chance.name("act"), now)
+                with watched("evaluate", (call,), shared=False):
+                    proposal = self._evaluator.evaluate(call, self._means.chance.name("act"), now)
             except MalformedError as error:
                 answers[place] = self._malformed(call, error)  # 3
             except StoreUnavailableError as error:
@@ -137,7 +139,8 @@ class Decisions:
         if not pending:
             return []
         try:
-            settled = self._means.store.write(lambda tx: self._settle(tx, pending))
+            with watched("commit", [one.call for one in pending], shared=True):
+                settled = self._means.store.write(lambda tx: self._settle(tx, pending))
         except AmbiguousCommitError:
             return self._look_up(pending, answers)  # 5
         except ConflictError:

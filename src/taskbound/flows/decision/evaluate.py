@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from taskbound.flows.decision.case import Case, Ground
     from taskbound.flows.decision.standing import Standing
     from taskbound.flows.decision.views import ToolView, Views
+    from taskbound.flows.decision.watched import Watched
     from taskbound.flows.policy.engines import Policies
     from taskbound.ports.approval import Operands
     from taskbound.wire.jose import SignatureCheck
@@ -95,6 +96,8 @@ class Call:
     """The actions that its gateway read by; None where it was not told to, none where there is no gateway."""
     token: str = ""
     """The token that was shown for it over a network; empty where a gateway brings it."""
+    watch: Watched | None = None
+    """Who is told how long it takes to decide it."""
 
 
 @quick

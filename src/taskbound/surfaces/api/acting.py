@@ -44,6 +44,7 @@ from taskbound.surfaces.api.daemon import Asked
 from taskbound.surfaces.api.errors import family_of
 from taskbound.surfaces.api.looking import MOST_ROUNDS
 from taskbound.surfaces.api.show import changed_values, reasons
+from taskbound.surfaces.api.tracing import watching
 from taskbound.surfaces.api.worker import OverloadedError
 from taskbound.wire import action as wire
 from taskbound.wire.connection import Fault
@@ -102,7 +103,7 @@ async def ask_action(daemon: Daemon, seat: Connection, ask: wire.AskAction) -> A
         wait=MOST_WAIT,
         read=(),
     )
-    found = await _decided(daemon, Asked(connection=seat, ask=decide))
+    found = await _decided(daemon, Asked(connection=seat, ask=decide, watch=watching()))
     if isinstance(found, Settled) and isinstance(found.decision, Permit):
         return await _permitted(daemon, seat, ask, found, found.decision)
     return _told(daemon, seat, found)

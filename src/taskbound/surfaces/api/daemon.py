@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from taskbound.flows.approval import Told
     from taskbound.flows.approval.look.looking import Sight, Unseen
     from taskbound.flows.audit.sequencing import Sequencer
-    from taskbound.flows.decision import Answer
+    from taskbound.flows.decision import Answer, Watched
     from taskbound.flows.means import Means, Moved
     from taskbound.ports.identity import Custody, RelyingParty, Verifier
     from taskbound.ports.task import Run
@@ -82,6 +82,8 @@ class Asked:
     """How often something was looked at for it."""
     until: float | None = None
     """The instant of the loop's clock by which its gateway has an answer, once something is looked at."""
+    watch: Watched | None = None
+    """Who is told how long it takes to decide it."""
 
 
 class Daemon:
@@ -471,6 +473,7 @@ class Daemon:
             sight=asked.sight,
             read=ask.read,
             token=connection.token or (ask.token if connection.seat else ""),
+            watch=asked.watch,
         )
 
 

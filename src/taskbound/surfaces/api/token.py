@@ -24,6 +24,7 @@ from taskbound.core.token import (
 )
 from taskbound.flows.token import Published, TokenKeys, Tokens, Verification, revoke_token
 from taskbound.surfaces.api.authority import apart, at_once
+from taskbound.surfaces.api.tracing import TracedSigner
 from taskbound.wire import token as wire
 from taskbound.wire.connection import Done
 
@@ -57,7 +58,7 @@ class TokenFlows:
         """Plug them together."""
         self._signer, self._issuer = signer, issuing.issuer
         self.keys = TokenKeys(means, signer)
-        self.issuing = Tokens(means, issuing, signer, self.keys)
+        self.issuing = Tokens(means, issuing, TracedSigner(signer), self.keys)
         """Issues them; in any thread but the worker's, as it waits for the signer."""
         self.verification = Verification(means, issuing)
         """Verifies them; in any thread."""

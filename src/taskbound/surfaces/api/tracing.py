@@ -1,9 +1,13 @@
 """Spans of what is asked over the network: the operation, and its stages.
 
 1. Only what came with a trace is traced, and only where spans are collected.
-2. Stages are `prove` (who asks is found), `authorize` (the rules are asked) and `do` (its work).
+2. Stages are `prove` (who asks is found), `authorize` (the rules are asked) and `do` (its work). Of an action
+   `evaluate` and `commit` are told beside (`flows.decision.watched`), and of a token `sign`: what is shared
+   with others is told to each, with the number of those who shared it.
 3. Told are the operation, the namespace, what kind of principal asks, ids of task and action, the verdict
    and the error's code; nothing that was sent beside.
+4. What the daemon logs of such a request names its trace. The request's task in the loop ends with it, and so
+   does that name: what is logged last, behind its operation, has it too.
 """
 
 from __future__ import annotations
@@ -23,10 +27,11 @@ from taskbound.wire.trace import Span, Trace, parse_trace
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from taskbound.ports.token import MadeKey, SignedList, TokenSigner
     from taskbound.surfaces.api.connection import Connection
     from taskbound.wire.envelope import Answer
 
-__all__ = ["Traced", "Tracing", "stage"]
+__all__ = ["Traced", "TracedSigner", "Tracing", "stage", "trace_here", "watching"]
 
 _ID: Final = re.compile(r"[a-z]{3}_[0-9A-Za-z]{1,40}", re.ASCII)
 """An id of ours; a client can write anything where one stands."""
@@ -42,6 +47,25 @@ class Traced:
     attributes: dict[str, str | int] = field(default_factory=dict)
     code: str = ""
     """The error's, where it is refused."""
+
+    @contextmanager
+    def stage(self, name: str, *, group: int = 0) -> Iterator[None]:
+        """A part of it, shared with others of a group or with nobody (rule 2); from any thread."""
+        began = time.time_ns()
+        try:
+            yield
+        finally:
+            self.take(
+                Span(
+                    name=name,
+                    trace=self.here.trace,
+                    span=secrets.token_hex(8),
+                    parent=self.here.span,
+                    began=began,
+                    ended=time.time_ns(),
+                    attributes={"taskbound.group": group} if group else {},
+                )
+            )
 
     def seated(self, seat: Connection) -> None:
         """Who asks is known (rule 3)."""
@@ -70,6 +94,8 @@ class Traced:
 
 
 _traced: ContextVar[Traced | None] = ContextVar("_traced", default=None)
+_named: ContextVar[str] = ContextVar("_named", default="")
+"""The trace that lines of the log name (rule 4)."""
 
 
 def _nothing() -> None:
@@ -97,6 +123,7 @@ class Tracing:
         traced = Traced(self.take, here, {"taskbound.operation": name})
         traced.told(message)
         token, began = _traced.set(traced), time.time_ns()
+        _named.set(here.trace)
         try:
             yield traced
         except TaskboundError as error:
@@ -127,17 +154,44 @@ def stage(name: str) -> Iterator[None]:
     if traced is None:
         yield
         return
-    began = time.time_ns()
-    try:
+    with traced.stage(name):
         yield
-    finally:
-        traced.take(
-            Span(
-                name=name,
-                trace=traced.here.trace,
-                span=secrets.token_hex(8),
-                parent=traced.here.span,
-                began=began,
-                ended=time.time_ns(),
-            )
-        )
+
+
+def watching() -> Traced | None:
+    """The operation that is traced here; None for none."""
+    return _traced.get()
+
+
+def trace_here() -> str:
+    """The trace that what is logged here belongs to; empty for none (rule 4)."""
+    return _named.get()
+
+
+class TracedSigner:
+    """Whoever signs tokens, with a stage around each token (rule 2)."""
+
+    def __init__(self, signer: TokenSigner) -> None:
+        """Have this one sign."""
+        self._signer = signer
+
+    def sign_token(self, namespace: str, token: str) -> str:
+        """The token of this row, as the compact text."""
+        with stage("sign"):
+            return self._signer.sign_token(namespace, token)
+
+    def sign_status_list(self, number: int) -> SignedList:
+        """The status list of this number."""
+        return self._signer.sign_status_list(number)
+
+    def make_key(self) -> MadeKey:
+        """A new key."""
+        return self._signer.make_key()
+
+    def look(self, issuer: str) -> None:
+        """Return where tokens of this issuer could be signed."""
+        self._signer.look(issuer)
+
+    def destroy_keys(self) -> tuple[str, ...]:
+        """Destroy what is signed with no more."""
+        return self._signer.destroy_keys()
