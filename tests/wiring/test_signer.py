@@ -99,6 +99,22 @@ def test_it_ends_when_asked_to(tmp_path: Path, number: int) -> None:
         assert one.end(number) == 0
 
 
+BLOCKED = """
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_when_asked_to_also_where_no_signal_wakes_its_main_thread(
+    tmp_path: Path, number: int
+) -> None:
+    flags = ("--keys", str(tmp_path / "keys"), "--socket", str(tmp_path / "s.sock"), "--origin", ORIGIN)
+    with Running("signer", *flags, "--create", python=(sys.executable, "-c", BLOCKED)) as one:
+        assert one.end(number) == 0
+
+
 LATE = """
 import os, signal, sys
 from taskbound.wiring import signer

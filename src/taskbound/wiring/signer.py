@@ -4,7 +4,8 @@
    and it leaves no core behind.
 2. A key is made only when told so: one that has gone is an error, never a new log.
 3. A signal ends it where it stands, as a lost machine would: what it signed is durable before it
-   leaves, and a second signal finds nobody.
+   leaves, and a second signal finds nobody. A thread waits for signals and for nothing else: Python's
+   handlers run in the main thread, which a signal just before `accept` would leave waiting for a client.
 4. Tokens are signed only where it is told their issuer; then it reads the store, and signs what stands there.
 """
 
@@ -34,6 +35,7 @@ __all__ = ["main"]
 
 _DUMPABLE: Final = 4
 """PR_SET_DUMPABLE of Linux `prctl(2)`."""
+_ENDING: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,8 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     os.umask(0o077)  # a daemon that is binding its socket meanwhile has another one, for a moment
     open_log("signer")
     _hide()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)  # 3
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # for each thread that is made from here
+    threading.Thread(target=_await_signal, name="signals", daemon=True).start()  # 3
     if told.lifeline:
         threading.Thread(target=_await_end, name="lifeline", daemon=True).start()
     try:
@@ -129,15 +131,17 @@ def _hide() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_DUMPABLE, 0, 0, 0, 0)
 
 
-def _await_end() -> None:
-    """Ask this process to end once nobody holds its standard input any more."""
+def _await_end() -> NoReturn:
+    """End this process once nobody holds its standard input any more."""
     while os.read(0, 64):
         pass
-    os.kill(os.getpid(), signal.SIGTERM)
+    os._exit(0)
 
 
-def _end(_number: int, _frame: object) -> NoReturn:
-    os._exit(0)  # 3
+def _await_signal() -> NoReturn:
+    """End this process once it is asked to."""
+    signal.sigwait(_ENDING)
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,8 @@ def read(one: socket.socket, *, bare: bool = False) -> Answer:
     raw = b""
     while b"\r\n\r\n" not in raw:
         piece = one.recv(65536)
-        assert piece, f"closed after {raw!r}"
+        if not piece:  # an end and no error, where TLS was told no reason
+            raise ConnectionResetError(f"closed after {raw!r}")
         raw += piece
     told, _, body = raw.partition(b"\r\n\r\n")
     first, *lines = told.decode("latin-1").split("\r\n")
