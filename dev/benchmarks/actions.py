@@ -44,6 +44,7 @@ _METHOD: Final = (__doc__ or "").partition("\n\n")[2]
 _CLIENTS: Final = (1, 16, 64)
 _P99: Final = 0.99
 _PATIENCE: Final = 30.0
+_UNPACED: Final = ("--asks-burst", "100000", "--asks-rate", "100000")
 _WORKS: Final = ("echo", "ask", "outcome")
 _BODY: Final = b'{"tool":"echo__say","arguments":{"text":"pay 120.50 to the order of bob"}}'
 _OUTCOME: Final = b'{"outcome":"succeeded","answer":{"content":[{"type":"text","text":"done"}]}}'
@@ -141,7 +142,7 @@ class _Ground:
     def __init__(self, folder: Path, stack: ExitStack, *flags: str) -> None:
         home = folder / "home"
         make_home(home)
-        process: Running = stack.enter_context(daemon(home, "--issuer", ISSUER, *flags))
+        process: Running = stack.enter_context(daemon(home, *_UNPACED, "--issuer", ISSUER, *flags))
         api, port = stack.enter_context(_api(home, folder))
         there = Api(process=process, port=port, origin=ISSUER)
         self._asking = Asking(there, process, home, folder)

@@ -89,7 +89,7 @@ def test_strangers_leave_the_daemons_time_to_others_and_one_address_does_too(tmp
                     waiting.append((await held.next(), wire))
 
                 await held_one(OTHER, 1)
-                assert later(await answered(there, OTHER, 1))  # its part of strangers'
+                assert later(await answered(there, "another", 1))  # its part of strangers'
                 await held_one(OTHER, 2)
                 full = await answered(there, OTHER, 3)
                 assert (full.status, full.code) == (503, "front-full")  # strangers' part
@@ -106,5 +106,46 @@ def test_strangers_leave_the_daemons_time_to_others_and_one_address_does_too(tmp
             for host in (1, 2, 3):  # all of it is given back
                 assert (await answered(there, OTHER, host)).status == 401
                 assert (await answered(there, TOKEN, host)).status == 200
+
+    asyncio.run(story())
+
+
+def test_requests_with_a_token_that_was_renewed_wait_for_the_first_of_them_and_count_as_one(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with (
+            near(tmp_path, strange_each=1, strange_burst=1, strange_rate=0.001) as there,
+            AsyncExitStack() as stack,
+        ):
+            there.daemon.on[ShowProof] = judged
+            with there.daemon.holding(ShowProof) as held:
+                wires = [await asked(there, stack, TOKEN, 1)]
+                first = await held.next()
+                wires += [await asked(there, stack, TOKEN, 1) for _ in range(8)]
+                assert later(await answered(there, OTHER, 1))  # what came before it was read, and waits
+                assert there.daemon.count(ShowProof) == 1
+            first.answer(judged(first.ask))
+            assert [(await one.answer()).status for one in wires] == [200] * 9
+            assert there.daemon.count(ShowProof) == 9  # each has a proof of its own
+
+    asyncio.run(story())
+
+
+def test_who_waited_for_a_token_that_turns_out_to_be_a_strangers_is_a_stranger(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with (
+            near(tmp_path, strange_burst=2, strange_rate=0.001) as there,
+            AsyncExitStack() as stack,
+        ):
+            there.daemon.on[ShowProof] = judged
+            with there.daemon.holding(ShowProof) as held:
+                wires = [await asked(there, stack, OTHER, 1)]
+                first = await held.next()
+                wires += [await asked(there, stack, OTHER, 1) for _ in range(4)]
+            first.answer(judged(first.ask))
+            statuses = sorted([(await one.answer()).status for one in wires])
+            assert statuses == [401, 401, 429, 429, 429]
+            assert there.daemon.count(ShowProof) == 2
 
     asyncio.run(story())

@@ -170,15 +170,18 @@ class Front:
 
     async def _seat(self, head: Head, reply: Reply) -> Seat:
         """The seat of a task, whose token was shown rightly (rules 1 and 5)."""
-        known = any(one.holds(head.token) for one in self._seats.values())
-        with self._pace.question(reply.address, known=known):
+
+        def is_known() -> bool:
+            return any(one.holds(head.token) for one in self._seats.values())
+
+        async with self._pace.question(reply.address, head.token, is_known=is_known):
             found = await self._door.show(head.agent, self._shown(head, reply))
-        reply.token = found.token
-        token = Held(text=head.token, name=found.token, until=found.until)
-        seat = self._seats.get(found.task)
-        if seat is None:
-            seat = self._open(found.task, head.agent, token)
-        seat.show(token)
+            reply.token = found.token
+            token = Held(text=head.token, name=found.token, until=found.until)
+            seat = self._seats.get(found.task)
+            if seat is None:
+                seat = self._open(found.task, head.agent, token)
+            seat.show(token)
         await seat.ready()
         return seat
 

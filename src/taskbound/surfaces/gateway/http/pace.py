@@ -7,19 +7,22 @@
    machine are.
 3. A token that no seat holds is one of strangers until the daemon has said whose it is. Its text gives
    nothing else: whether it holds, and who has its key, the daemon says each time.
+4. Of an address' requests that show one such token the first is asked about, and the others wait for that: a
+   client that renewed its token shows the new one in all that it has to ask, and is no stranger.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from taskbound.surfaces.http.errors import FrontFullError, TooManyRequestsError
 from taskbound.surfaces.http.rate import Buckets, network_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
     from taskbound.surfaces.gateway.http.bounds import FrontBounds
 
@@ -36,6 +39,8 @@ class Pace:
         self._strange = Buckets(burst=bounds.strange_burst, each_second=bounds.strange_rate, clock=clock)
         self._each: Counter[str] = Counter()
         self._each_strange: Counter[str] = Counter()
+        self._first: dict[tuple[str, str], asyncio.Event] = {}
+        """Tokens that no seat holds and that are asked about, by network and text (rule 4)."""
 
     def take(self, address: str) -> None:
         """Count one more request of an address (rule 1).
@@ -45,33 +50,32 @@ class Pace:
         """
         self._asked.take(network_of(address), named="this address")
 
-    @contextmanager
-    def question(self, address: str, *, known: bool) -> Iterator[None]:
-        """The daemon is asked whose a request is, for as long as this lasts (rules 1 and 2).
+    @asynccontextmanager
+    async def question(
+        self, address: str, token: str, *, is_known: Callable[[], bool]
+    ) -> AsyncIterator[None]:
+        """The daemon is asked whose a request is, for as long as this lasts (rules 1, 2 and 4).
+
+        What is known of the token by the end of it is known to whoever waited.
 
         Args:
             address: Where its client is.
-            known: Whether a seat holds its token.
+            token: The token's text.
+            is_known: Whether a seat holds it.
 
         Raises:
             FrontFullError: So many are being asked about that no other one is.
             TooManyRequestsError: This address has its part.
         """
-        bounds, name = self._bounds, network_of(address)
-        if self._each.total() >= bounds.proving:
-            raise FrontFullError("whose so many requests are is being asked that no other one is taken")
-        if self._each[name] >= bounds.proving_each:
-            raise TooManyRequestsError("whose so many requests of this address are is being asked")
-        counted = [self._each]
-        if not known:
-            if self._each_strange.total() >= bounds.strange:
-                raise FrontFullError("so many tokens are looked at for the first time that no other one is")
-            if self._each_strange[name] >= bounds.strange_each:
-                raise TooManyRequestsError("so many tokens of this address are looked at for the first time")
-            self._strange.take(name, named="with tokens that are not known yet this address")
-            counted.append(self._each_strange)
+        name = network_of(address)
+        while not (known := is_known()) and (first := self._first.get((name, token))) is not None:
+            await first.wait()  # 4
+        counted = self._require_room(name, known=known)
         for one in counted:
             one[name] += 1
+        asked = asyncio.Event()
+        if not known:
+            self._first[name, token] = asked
         try:
             yield
         finally:
@@ -79,3 +83,22 @@ class Pace:
                 one[name] -= 1
                 if not one[name]:
                     del one[name]
+            if not known:
+                del self._first[name, token]
+                asked.set()
+
+    def _require_room(self, name: str, *, known: bool) -> list[Counter[str]]:
+        """Where one more question of a network counts; raises as `question`."""
+        bounds = self._bounds
+        if self._each.total() >= bounds.proving:
+            raise FrontFullError("whose so many requests are is being asked that no other one is taken")
+        if self._each[name] >= bounds.proving_each:
+            raise TooManyRequestsError("whose so many requests of this address are is being asked")
+        if known:
+            return [self._each]
+        if self._each_strange.total() >= bounds.strange:
+            raise FrontFullError("so many tokens are looked at for the first time that no other one is")
+        if self._each_strange[name] >= bounds.strange_each:
+            raise TooManyRequestsError("so many tokens of this address are looked at for the first time")
+        self._strange.take(name, named="with tokens that are not known yet this address")
+        return [self._each, self._each_strange]
