@@ -16,7 +16,7 @@ from taskbound.adapters.jose import JoserfcCheck
 from taskbound.adapters.policy.cedar import CedarLanguage, base_bundle
 from taskbound.core.action import canonical
 from taskbound.core.clock import Instant
-from taskbound.core.decision import Hold, Narrowed, Permit, Refuse, Repeated, Settled, Waiting
+from taskbound.core.decision import Allowance, Hold, Narrowed, Permit, Refuse, Repeated, Settled, Waiting
 from taskbound.core.scope import initial_limits, parse_scope
 from taskbound.core.scope.algebra import Share
 from taskbound.core.tool import ServerIdentity
@@ -25,7 +25,7 @@ from taskbound.flows.approval import Approvals
 from taskbound.flows.approval.look.looking import Unseen, look_far
 from taskbound.flows.approval.plan.together import Plans
 from taskbound.flows.audit.sequencing import open_writer
-from taskbound.flows.decision import Call, Decisions, Narrowings, Planning, Views
+from taskbound.flows.decision import Call, Decisions, Narrowings, Planning, Refusals, Views
 from taskbound.flows.decision.commit import NotDecided
 from taskbound.flows.identity import Agents, Deliveries, register_person
 from taskbound.flows.means import Actor, Means
@@ -168,13 +168,14 @@ class World:
         self.pins = Pins(self.means, self.views)
         self.sights = Sights(self.means, self.views)
         self.bundles = Bundles(self.means, self.views)
-        self.outcomes = Outcomes(self.means)
         self.approvals = Approvals(self.means)
         self.widenings = Widenings(self.means, self.views)
         self.decisions = Decisions(self.means, self.views)
         self.narrowings = Narrowings(self.means, self.views)
         self.planning = Planning(self.means, self.views)
         self.plans = Plans(self.means)
+        refusals = Refusals(self.means, self.views, self.decisions, Allowance())
+        self.outcomes = Outcomes(self.means, refusals)
         self._requests = count(1)
         open_writer(self.means, software="test")
 

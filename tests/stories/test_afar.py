@@ -10,11 +10,12 @@ import pytest
 from taskbound.adapters.store.postgres import PostgresStore
 from taskbound.adapters.store.sql import SqlStore
 from taskbound.core.decision.holder import due_of
+from taskbound.core.token import NotOpenError
 from taskbound.flows.action import Release, Report, Withhold
 from taskbound.flows.decision import overdue
-from taskbound.flows.token import revoke_token
+from taskbound.flows.token import TransactionTokenOrder, revoke_token
 from tests.stories.test_races_of_bundles import Two, locked_in, waits_within
-from tests.token_world import KEY, TokenWorld
+from tests.token_world import CODER, KEY, TokenWorld
 from tests.world import ANN, CEILING, World, codes_of, id_of
 
 if TYPE_CHECKING:
@@ -30,6 +31,12 @@ DECIDES = (0, 10, 11, 12)
 """Where a decision may stop: before its transaction, and around its look at keys and token."""
 OUTCOMES = (0, 4, 5, 6)
 """Where an outcome may."""
+OVER = 99
+"""Nowhere: it goes to its end."""
+ISSUES = (0, 3, 4, OVER)
+"""Where the issue of a transaction token may: before its transaction, and around its look at the permit."""
+UNSENT = (0, 2, 3, 4, OVER)
+"""Where that nothing was sent may: around its looks at the permit and at tokens."""
 REVOKES = 5
 """Where a revocation may: before its transaction, and before each of its steps within."""
 
@@ -138,6 +145,48 @@ def test_no_outcome_is_told_behind_the_revocation_of_its_token(two: Two, first: 
         came.add(released)
     tokens.close()
     assert came == {True, False}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("first", [0, 1], ids=["the token goes on first", "the outcome goes on first"])
+def test_g7_of_a_transaction_token_and_that_nothing_was_sent_one_commits(
+    two: Two, first: int, tmp_path: Path
+) -> None:
+    tokens = TokenWorld(two.first.store, tmp_path, world=two.first)
+    tokens.settle_in()
+    task = two.first.start(scope=CEILING)
+    came: set[str] = set()
+    for stops in product(ISSUES, UNSENT):
+        action = id_of(two.first.ask(task))
+        order = TransactionTokenOrder(namespace="default", task=task.id, agent=task.agent, action=action)
+        said: list[str] = []
+
+        def issuing(order: TransactionTokenOrder = order, said: list[str] = said) -> None:
+            try:
+                said.append(tokens.tokens.issue_transaction_token(order, CODER).token.id)
+            except NotOpenError as error:
+                said.append(error.code)
+
+        told: list[Release | Withhold] = []
+
+        def telling(action: str = action, told: list[Release | Withhold] = told) -> None:
+            told.append(two.second.tell(action, "not-sent", None))
+
+        two.interleave(stops, first, [issuing, telling])
+        (answer,) = told
+        assert isinstance(answer, Withhold)
+        with two.first.store.read() as seen:
+            state = seen.actions.action("default", action)
+        assert state is not None
+        pair = (answer.code, state.state.value, said[0] == NotOpenError.code)
+        assert pair in {
+            ("token-was-issued", "permitted", False),
+            ("not-sent", "not-sent", True),
+        }, stops
+        came.add(answer.code)
+        two.first.tell(action)
+    tokens.close()
+    assert came == {"token-was-issued", "not-sent"}
 
 
 def test_a_token_is_worth_nothing_for_another_task_or_agent_than_its_own(here: TokenWorld) -> None:

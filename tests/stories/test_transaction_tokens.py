@@ -6,8 +6,10 @@ import pytest
 
 from taskbound.core.errors import TaskboundError
 from taskbound.core.token import TokenForm
-from taskbound.flows.token import revoke_token
+from taskbound.flows.action import Withhold
+from taskbound.flows.token import revoke_token, sweep_tokens
 from taskbound.flows.token.orders import Issued, TransactionTokenOrder
+from taskbound.ports.signer import SignerUnavailableError
 from tests.token_world import API, CODER, KEY, TokenWorld, claims_in, part
 from tests.world import ANN, CEILING, code_of, id_of
 
@@ -87,6 +89,95 @@ def test_an_outcome_that_commits_first_wins_over_the_token(here: TokenWorld) -> 
     here.signer.before = lambda: here.world.tell(id_of(again))
     refused("action-not-open", lambda: ask(here, task, id_of(again)))
     assert [one.revoked != 0 for one in here.rows()] == [True]
+
+
+def test_that_nothing_was_sent_is_refused_once_a_token_is_out_and_leaves_one_record(here: TokenWorld) -> None:
+    task = here.settle_in()
+    action, left = id_of(here.world.ask(task)), here.world.left(task)
+    twin = id_of(here.world.ask(task))
+    ask(here, task, action)
+    answer = here.world.tell(action, "not-sent", None)
+    assert isinstance(answer, Withhold)
+    assert (answer.code, answer.recorded) == ("token-was-issued", False)
+    assert "`unknown`" in answer.advice
+    assert here.world.tell(twin, "not-sent", None) == Withhold(
+        action=twin, code="not-sent", reason="there is no result"
+    )
+    assert here.world.left(task) == left  # the twin's is given back, and nothing of the other's
+    assert here.world.events("outcome-refused") == [
+        {
+            "kind": "outcome-refused",
+            "action": action,
+            "task": task.id,
+            "agent": "coder",
+            "outcome": "not-sent",
+            "code": "token-was-issued",
+            "connection": "con_a",
+        }
+    ]
+    refused("action-not-open", lambda: ask(here, task, twin))
+    assert here.world.tell(action, "unknown", None).action == action
+    assert here.world.left(task) == left
+
+
+def test_a_token_that_is_over_revoked_or_swept_for_may_have_been_used_all_the_same(here: TokenWorld) -> None:
+    task = here.settle_in()
+    over, gone = id_of(here.world.ask(task)), id_of(here.world.ask(task))
+    ask(here, task, over)
+    revoke_token(here.means, "default", ask(here, task, gone).token.id, ANN, owns=True, why="lost")
+    here.world.clock.advance(2 * 86_400)
+    here.world.add_agent("late")  # a record of today
+    assert sweep_tokens(here.means) == 0
+    for action in (over, gone):
+        answer = here.world.tell(action, "not-sent", None)
+        assert isinstance(answer, Withhold)
+        assert answer.code == "token-was-issued"
+        here.world.tell(action, "unknown", None)
+    assert sweep_tokens(here.means) == 2
+
+
+def test_a_token_that_could_not_be_signed_is_nobodys_and_one_whose_daemon_was_killed_may_be(
+    here: TokenWorld,
+) -> None:
+    task = here.settle_in()
+    unsigned, killed = id_of(here.world.ask(task)), id_of(here.world.ask(task))
+
+    def fail() -> None:
+        raise SignerUnavailableError("the signer does not answer")
+
+    here.signer.before = fail
+    refused("signer-unavailable", lambda: ask(here, task, unsigned))
+    assert [one.unsigned for one in here.rows()] == [True]
+    here.signer.before = die
+    with pytest.raises(KilledError):
+        ask(here, task, killed)
+    here.signer.before = lambda: None
+    answers = [here.world.tell(one, "not-sent", None) for one in (unsigned, killed)]
+    assert [one.code for one in answers if isinstance(one, Withhold)] == ["not-sent", "token-was-issued"]
+    second = id_of(here.world.ask(task))
+    ask(here, task, second)
+    here.signer.before = fail
+    refused("signer-unavailable", lambda: ask(here, task, second))
+    answer = here.world.tell(second, "not-sent", None)
+    assert isinstance(answer, Withhold)
+    assert answer.code == "token-was-issued"  # of two tokens one is out
+
+
+class KilledError(BaseException):
+    """The daemon ends here."""
+
+
+def die() -> None:
+    raise KilledError
+
+
+def test_refused_outcomes_use_up_their_agents_allowance_and_are_counted_then(here: TokenWorld) -> None:
+    task = here.settle_in()
+    action = id_of(here.world.ask(task))
+    ask(here, task, action)
+    for _ in range(120):
+        here.world.tell(action, "not-sent", None)
+    assert len(here.world.events("outcome-refused")) == 100
 
 
 def test_g7_what_is_asked_with_a_token_ends_with_it_and_is_nothing_once_it_was_revoked(

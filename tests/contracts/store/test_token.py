@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from taskbound.core.action import ActionState
 from taskbound.core.clock import Instant
 from taskbound.core.identity.proof import Binding, BindingKind
 from taskbound.core.token import IssuingKey, Token, TokenForm, TokenKeyState
 from taskbound.ports.store import ConflictError
-from tests.contracts.store.rows import NOW, OTHER, SPACE, read
+from tests.contracts.store.rows import NOW, OTHER, SPACE, action, read
+from tests.contracts.store.rows import insert as insert_actions
 
 if TYPE_CHECKING:
     from taskbound.ports.store import Store, Transaction
@@ -139,6 +141,34 @@ def test_the_first_revocation_stands(store: Store) -> None:
     kept = read(store, lambda seen: seen.tokens.token(OTHER, "tok_1"))
     assert kept is not None
     assert kept.revoked == 0
+
+
+def test_what_could_not_be_signed_is_nobodys_and_any_other_row_of_the_action_may_be_somebodys(
+    store: Store,
+) -> None:
+    form = replace(ONE, form=TokenForm.TRANSACTION, list=0, index=0)
+    put(store, form, replace(form, id="tok_2", namespace=OTHER), replace(form, id="tok_3", task="tsk_2"))
+
+    def told(task: str, action: str = "act_1") -> bool:
+        return store.write(lambda tx: tx.tokens.is_told(SPACE, task, action))
+
+    assert (told("tsk_1"), told("tsk_2"), told("tsk_3"), told("tsk_1", "act_2")) == (True, True, False, False)
+    store.write(lambda tx: tx.tokens.revoke(SPACE, ["tok_1"], NOW, "unsigned", unsigned=True))
+    store.write(lambda tx: tx.tokens.revoke(SPACE, ["tok_3"], NOW, "stolen"))
+    assert (told("tsk_1"), told("tsk_2")) == (False, True)
+    kept = read(store, lambda seen: seen.tokens.token(SPACE, "tok_1"))
+    assert kept == replace(form, revoked=NOW, why="unsigned", unsigned=True)
+    store.write(lambda tx: tx.tokens.revoke(SPACE, ["tok_1"], LATER, "again"))
+    assert not told("tsk_1")
+
+
+def test_a_token_is_kept_as_long_as_the_outcome_of_its_action_is_to_come(store: Store) -> None:
+    form = replace(ONE, form=TokenForm.TRANSACTION, list=0, index=0)
+    insert_actions(store, action(1), replace(action(2), state=ActionState.SUCCEEDED))
+    put(store, form, replace(form, id="tok_2", action="act_2"), replace(form, id="tok_3", action="act_3"))
+    end = Instant(ONE.expires + 1)
+    assert store.write(lambda tx: tx.tokens.sweep(end, limit=9)) == 2
+    assert read(store, lambda seen: seen.tokens.token(SPACE, "tok_1")) == form
 
 
 def test_tokens_are_locked_by_their_ids_in_their_namespace_whatever_they_are_worth(store: Store) -> None:

@@ -82,6 +82,44 @@ async def test_an_outcome_that_the_daemon_could_not_record_is_withheld_and_told_
         assert text_of(await b.call("echo__echo", {"text": "b"})) == "b"
 
 
+def with_token(ask: Outcome) -> Withheld:
+    """What a daemon says that has issued a transaction token for the action."""
+    said = Withheld(action=ask.action, code="token-was-issued", reason="a token is out", recorded=False)
+    return said if ask.outcome == "not-sent" else Withheld(action=ask.action, code="unknown", reason="it is")
+
+
+async def test_what_was_not_sent_is_told_as_unknown_once_a_transaction_token_was_issued(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path, echo(era="legacy")) as b:
+        await b.handshake()
+        b.daemon.on[Decide] = lambda ask: b.daemon.permit(ask, server="f" * 64)
+        b.daemon.on[Outcome] = with_token
+        assert code_of(await b.call("echo__echo", {"text": "a"})) == "server-repinned"
+        told = [await b.daemon.asked(Outcome) for _ in range(2)]
+        assert [(one.action, one.outcome) for one in told] == [("act_1", "not-sent"), ("act_1", "unknown")]
+        assert told[1].note == told[0].note
+        del b.daemon.on[Decide], b.daemon.on[Outcome]
+        assert text_of(await b.call("echo__echo", {"text": "b"})) == "b"  # nothing is owed
+
+
+async def test_that_nothing_was_sent_is_owed_as_unknown_once_a_transaction_token_was_issued(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path, echo(era="legacy")) as b:
+        await b.handshake()
+        b.daemon.on[Decide] = lambda ask: b.daemon.permit(ask, server="f" * 64)
+        b.daemon.on[Outcome] = lambda _: UNRECORDED[1]
+        await b.call("echo__echo", {"text": "a"})
+        await b.daemon.asked(Outcome)
+        b.daemon.on[Outcome] = with_token
+        while (again := await b.daemon.asked(Outcome)).outcome == "not-sent":
+            pass
+        assert (again.action, again.outcome) == ("act_1", "unknown")
+        del b.daemon.on[Decide], b.daemon.on[Outcome]
+        assert text_of(await b.call("echo__echo", {"text": "b"})) == "b"
+
+
 async def test_nothing_new_is_asked_for_while_an_outcome_is_owed(tmp_path: Path) -> None:
     async with bench(tmp_path, echo(era="legacy")) as b:
         await b.handshake()

@@ -258,6 +258,23 @@ def test_a_transaction_token_comes_with_a_permit_that_wants_one_and_its_lack_tak
     acted(tmp_path, work)
 
 
+def test_that_nothing_was_sent_is_refused_over_http_once_a_transaction_token_was_given(
+    tmp_path: Path,
+) -> None:
+    def work(agent: Acting) -> None:
+        agent.one.place.daemon.token.issuing = agent.one.tokens.tokens
+        action, twin = agent.ask({**PAY, "token": True}).json["action"], agent.ask().json["action"]
+        answer = refused(agent.tell(action, "not-sent"), 403, "token-was-issued")
+        assert "`unknown`" in answer["advice"]
+        (left,) = agent.records("outcome-refused")
+        jti = claims_in(agent.token)["jti"]
+        assert (left["action"], left["code"], left["token"]) == (action, "token-was-issued", jti)
+        assert agent.tell(twin, "not-sent").json["result"] == "none"
+        assert agent.tell(action, "succeeded", answer={"ok": True}).json["result"] == "may-leave"
+
+    acted(tmp_path, work)
+
+
 def test_a_transaction_token_ends_no_later_than_the_token_that_its_action_was_asked_with(
     tmp_path: Path,
 ) -> None:

@@ -46,7 +46,9 @@ from taskbound.core.action.state import (
     TERMINAL,
     ActionEvent,
     ActionState,
+    TokenIssuedError,
     advance,
+    require_unsent,
 )
 from taskbound.core.action.text import UNICODE_VERSION, TextKind
 
@@ -84,6 +86,7 @@ __all__ = [
     "PriorAnswer",
     "TextFlag",
     "TextKind",
+    "TokenIssuedError",
     "TooDeepError",
     "TooLargeError",
     "TooManyPartsError",
@@ -98,5 +101,6 @@ __all__ = [
     "parse_document",
     "parse_object",
     "present",
+    "require_unsent",
     "unescape_text",
 ]

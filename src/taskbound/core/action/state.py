@@ -7,7 +7,8 @@ Rules (design 4.8, 4.9 and 5):
 3. A permit that was handed out and not answered is unknown, whether or not sending was
    reported; only one that never reached its holder lapses.
 4. An unknown outcome is never taken for a failure: it stays until somebody finds out.
-5. Only what was surely not sent gives uses and limits back; unknown keeps them.
+5. Only what was surely not sent gives uses and limits back; unknown keeps them. Once somebody may have a
+   transaction token of the action nobody is sure: whoever has it may have used it downstream.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
+from taskbound.core.errors import DeniedError
 from taskbound.core.transition import Transitions
 
 __all__ = [
@@ -25,7 +27,9 @@ __all__ = [
     "TERMINAL",
     "ActionEvent",
     "ActionState",
+    "TokenIssuedError",
     "advance",
+    "require_unsent",
 ]
 
 
@@ -118,6 +122,27 @@ MAY_HAVE_ACTED: Final = frozenset(
     }
 )
 """Where the tool may have seen it, or may yet."""
+
+
+class TokenIssuedError(DeniedError):
+    """That nothing was sent is believed no more: a token that says so downstream was issued (rule 5)."""
+
+    code = "token-was-issued"
+    remedy = "tell `succeeded` or `failed` where you know what came of it, and `unknown` where you do not"
+
+
+def require_unsent(after: ActionState, *, told: bool) -> None:
+    """Go on only with an outcome that can be believed (rule 5).
+
+    Args:
+        after: Where it leads.
+        told: Whether somebody may have a transaction token of the action.
+
+    Raises:
+        TokenIssuedError: It gives back what may have been used.
+    """
+    if told and after in GIVES_BACK:
+        raise TokenIssuedError("a transaction token was issued for the action, and may have been used")
 
 
 def advance(state: ActionState, event: ActionEvent) -> ActionState:

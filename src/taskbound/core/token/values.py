@@ -108,6 +108,8 @@ class Token:
     revoked: Instant = NEVER
     why: str = ""
     """Why it was revoked."""
+    unsigned: bool = False
+    """Whether it was revoked because it could not be signed: then nobody has its text."""
 
 
 def state_of(token: Token, now: Instant) -> TokenState:

@@ -6,20 +6,26 @@
 4. An outcome that could not be recorded is said to be so: its holder owes it, and tells it again. One that
    is told again is answered with what stands.
 5. A token that was revoked while an outcome waited tells nothing any more.
+6. An outcome that can't be believed (`sheet`, rule 4) is refused, and leaves one record, as far as the
+   agent's allowance goes: its action stands as it did.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.action import TokenIssuedError
+from taskbound.core.audit import OutcomeRefused
+from taskbound.core.decision import TooManyRefusalsError
 from taskbound.core.errors import UnavailableError
-from taskbound.flows.action.sheet import OPEN, Release, Released, Report, Sheet, Withhold
+from taskbound.flows.action.sheet import OPEN, UNSENT, Release, Released, Report, Sheet, Withhold
 from taskbound.flows.decision.tokens import ended_tokens
 from taskbound.ports.store import AmbiguousCommitError, ConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from taskbound.flows.decision.refusals import Refusals
     from taskbound.flows.means import Means
     from taskbound.ports.action import OpenPermit
     from taskbound.ports.store import Transaction
@@ -39,9 +45,10 @@ class NotRecordedError(UnavailableError):
 class Outcomes:
     """Records outcomes in groups; used from one thread at a time."""
 
-    def __init__(self, means: Means) -> None:
-        """Keep what to record with."""
+    def __init__(self, means: Means, refusals: Refusals) -> None:
+        """Keep what to record with, and who may be refused how often."""
         self._means = means
+        self._refusals = refusals
 
     def record(self, reports: Sequence[Report]) -> tuple[Released, ...]:
         """For each report, in order, whether its result may leave; each durable."""
@@ -52,7 +59,7 @@ class Outcomes:
         for namespace, numbers in by_namespace.items():
             group = [reports[number] for number in numbers]
             answers.update(zip(numbers, self._group(namespace, group), strict=True))
-        return tuple(answers[number] for number in range(len(reports)))
+        return tuple(self._left(reports[number], answers[number]) for number in range(len(reports)))
 
     def lose(self, namespace: str, *, connection: str, reason: str) -> int:
         """Make every open permit of a connection unknown (rule 2); how many there were.
@@ -72,6 +79,35 @@ class Outcomes:
             if isinstance(answer, Withhold) and not answer.recorded:
                 raise NotRecordedError(f"what a lost gateway held could not be recorded: {answer.reason}")
         return len(reports)
+
+    def _left(self, report: Report, answer: Released) -> Released:
+        """The answer, once what was refused has left its record (rule 6)."""
+        if not isinstance(answer, Withhold) or answer.code != TokenIssuedError.code:
+            return answer
+        means = self._means
+        try:
+            with means.store.read() as snapshot:
+                kept = snapshot.actions.action(report.namespace, report.action)
+            agent = "" if kept is None else kept.agent
+            self._refusals.require(report.namespace, agent, code=answer.code)
+            event = OutcomeRefused(
+                action=report.action,
+                task="" if kept is None else kept.task,
+                agent=agent,
+                outcome=report.outcome,
+                code=answer.code,
+                connection="" if kept is None else kept.connection,
+                token=report.token,
+            )
+            means.store.write(
+                lambda tx: tx.audit.append(report.namespace, means.writer, [event], means.clock.now())
+            )
+        except TooManyRefusalsError:
+            return answer
+        except UnavailableError as error:
+            return _owed(report, error.code, error.message)
+        self._refusals.take(report.namespace, agent)
+        return answer
 
     def _group(self, namespace: str, reports: Sequence[Report]) -> Sequence[Released]:
         for _ in range(_ROUNDS):
@@ -103,7 +139,13 @@ class Outcomes:
         permits = tx.actions.lock_permits(namespace, [one.action for one in reports])
         heads = tx.tasks.lock_heads(namespace, {one.task for one in permits.values()})
         now = self._means.clock.now()
-        sheet = Sheet(namespace, now, switch, heads)
+        unsent = {one.action for one in reports if one.outcome == UNSENT}
+        told = {
+            one.id
+            for one in permits.values()
+            if one.id in unsent and tx.tokens.is_told(namespace, one.task, one.id)  # under its lock
+        }
+        sheet = Sheet(namespace, now, switch, heads, told)
         _, ended = ended_tokens(tx, namespace, {one.token for one in reports if one.token}, now)
         answers: list[Released] = []
         for one in reports:

@@ -7,6 +7,8 @@
    stopped at the instant of the commit; otherwise it is withheld.
 3. *Not sent* gives uses and limits back, as long as the task's scope is the one that they were taken from: in
    an amended one the same names are other limits, also when it is the same scope again. *Unknown* keeps them.
+4. *Not sent* is refused once somebody may have a transaction token of the action (`core.action.state`, rule
+   5), whichever surface tells it. Whoever issues one locks the permit as well: what commits first decides.
 """
 
 from __future__ import annotations
@@ -15,7 +17,14 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from taskbound.core.action import GIVES_BACK, ActionEvent, ActionState, advance
+from taskbound.core.action import (
+    GIVES_BACK,
+    ActionEvent,
+    ActionState,
+    TokenIssuedError,
+    advance,
+    require_unsent,
+)
 from taskbound.core.audit import ActionOutcome
 from taskbound.core.decision import ActHistory
 from taskbound.core.decision.holder import is_afar
@@ -26,7 +35,7 @@ from taskbound.core.truth import NoTruth
 from taskbound.ports.action import OutcomeChange
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from taskbound.core.audit import Event
     from taskbound.core.clock import Instant
@@ -37,6 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OPEN",
+    "UNSENT",
     "NotHolderError",
     "OutcomeSyntaxError",
     "Release",
@@ -49,11 +59,13 @@ __all__ = [
 ANSWER_LIMIT: Final = 1_048_576
 """Bytes of an answer that is kept whole for duplicates; of a larger one only the digest is."""
 
+UNSENT: Final = "not-sent"
+"""What is told where nothing was done."""
 _EVENTS: Final[Mapping[str, tuple[ActionEvent, ...]]] = {
     "succeeded": (ActionEvent.SEND, ActionEvent.SUCCEED),
     "failed": (ActionEvent.SEND, ActionEvent.FAIL),
     "unknown": (ActionEvent.LOSE,),
-    "not-sent": (ActionEvent.NOT_SEND,),
+    UNSENT: (ActionEvent.NOT_SEND,),
 }
 OPEN: Final = frozenset({ActionState.PERMITTED, ActionState.SENT})
 """Where an outcome is still to come."""
@@ -128,6 +140,8 @@ class Withhold(NoTruth):
     reason: str
     recorded: bool = True
     """Whether the outcome is durable: one that is not has to be told again."""
+    advice: str = ""
+    """What to tell instead, where this will never be recorded."""
 
 
 Released: TypeAlias = Release | Withhold
@@ -137,9 +151,15 @@ class Sheet:
     """The rows that a group of outcomes changes."""
 
     def __init__(
-        self, namespace: str, now: Instant, switch: KillSwitch, heads: Mapping[str, TaskHead]
+        self,
+        namespace: str,
+        now: Instant,
+        switch: KillSwitch,
+        heads: Mapping[str, TaskHead],
+        told: Collection[str] = (),
     ) -> None:
-        """Judge by what was read under lock at this instant."""
+        """Judge by what was read under lock at this instant; `told` are actions with a token (rule 4)."""
+        self._told = told
         self._namespace = namespace
         self._now = now
         self._switch = switch
@@ -160,14 +180,20 @@ class Sheet:
         ):
             error = NotHolderError(f"`{report.action}` is no open permit of who tells this")  # 1
             return Withhold(action=report.action, code=error.code, reason=error.message)
+        after = _after(permit.state, _EVENTS[report.outcome])
+        try:
+            require_unsent(after, told=permit.id in self._told)
+        except TokenIssuedError as error:
+            return Withhold(
+                action=permit.id,
+                code=error.code,
+                reason=error.message,
+                recorded=False,
+                advice=error.advice,
+            )  # 4
         self._taken.add(permit.id)
         answer = self.judge(report, permit.task)
-        self._keep(
-            report,
-            permit,
-            _after(permit.state, _EVENTS[report.outcome]),
-            released=isinstance(answer, Release),
-        )
+        self._keep(report, permit, after, released=isinstance(answer, Release))
         return answer
 
     def recall(self, report: Report, kept: StoredAction) -> Released | None:

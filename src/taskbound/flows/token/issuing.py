@@ -4,7 +4,8 @@
    issues it says so. It lives 300 seconds at most, ends before its task and before what proved its agent, and
    says who acts by the task's own line of parents: nobody tells it.
 2. A transaction token is for an action that is permitted and has no outcome, by whoever holds its task. It
-   lives 30 seconds at most, and a permit that was not sent yet bounds it too.
+   lives 30 seconds at most, and a permit that was not sent yet bounds it too. From its row on nobody is
+   believed that nothing was sent (`flows.action.sheet`, rule 4), unless it could not be signed.
 3. A person's token is for a person who is there.
 4. What was read is locked, and compared, in the transaction that writes the row: a stop, a suspension, the
    end of a task or a change of the key that commits first wins.
@@ -246,7 +247,7 @@ class Tokens:
             why = f"it could not be signed: {error.message}"
             with suppress(UnavailableError):  # nobody has its text: the row is nothing then
                 self._means.store.write(
-                    lambda tx: revoke_rows(tx, self._means, [token], why=why, actor=actor)
+                    lambda tx: revoke_rows(tx, self._means, [token], why=why, actor=actor, unsigned=True)
                 )  # 5
             if error.code in _OVER and self._means.clock.now() < token.expires:
                 raise SignerUnavailableError(

@@ -78,14 +78,23 @@ def revoke_own(means: Means, token: Token, client: str, actor: Actor) -> None:
 
 
 def revoke_rows(
-    tx: Transaction, means: Means, tokens: Sequence[Token], *, why: str, actor: Actor
+    tx: Transaction,
+    means: Means,
+    tokens: Sequence[Token],
+    *,
+    why: str,
+    actor: Actor,
+    unsigned: bool = False,
 ) -> tuple[str, ...]:
-    """Revoke these rows of one namespace, each with its record (rule 3); those that were not yet."""
+    """Revoke these rows of one namespace, each with its record (rule 3); those that were not yet.
+
+    `unsigned` is said by who wanted to have them signed, and by nobody else: then nobody has their texts.
+    """
     if not tokens:
         return ()
     namespace = tokens[0].namespace
     now = means.clock.now()
-    gone = tx.tokens.revoke(namespace, [one.id for one in tokens], now, why)
+    gone = tx.tokens.revoke(namespace, [one.id for one in tokens], now, why, unsigned=unsigned)
     events = [
         TokenRevoked(token=one.id, task=one.task, agent=one.agent, why=why, by=actor.name, proof=actor.proof)
         for one in tokens

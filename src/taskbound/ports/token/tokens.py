@@ -27,6 +27,12 @@ class TokenReads(Protocol):
     def listed(self, number: int, now: Instant) -> tuple[Token, ...]:
         """Of every namespace: the tokens of this status list that have not ended, by their places."""
 
+    def is_told(self, namespace: str, task: str, action: str) -> bool:
+        """Whether somebody may have a transaction token of this action of this task.
+
+        MUST count one that is over or revoked, unless it was revoked as unsigned.
+        """
+
     def key(self, kid: str) -> IssuingKey | None:
         """The key of this name."""
 
@@ -45,10 +51,15 @@ class TokenWrites(TokenReads, Protocol):
         """
 
     def sweep(self, before: Instant, *, limit: int) -> int:
-        """Forget tokens that ended before this, those that ended first; how many, `limit` at most."""
+        """Forget tokens that ended before this, those that ended first; how many, `limit` at most.
 
-    def revoke(self, namespace: str, tokens: Collection[str], at: Instant, why: str) -> tuple[str, ...]:
-        """Revoke those of these that are not yet; their ids, in order.
+        MUST keep those of an action whose outcome is still to come (`is_told`).
+        """
+
+    def revoke(
+        self, namespace: str, tokens: Collection[str], at: Instant, why: str, *, unsigned: bool = False
+    ) -> tuple[str, ...]:
+        """Revoke those of these that are not yet; their ids, in order. `unsigned`: nobody has their texts.
 
         MUST be one conditional statement for each: the first revocation stands, with its words.
         """

@@ -172,7 +172,8 @@ async def report_action(daemon: Daemon, seat: Connection, ask: wire.ReportAction
     if found.recorded and found.code in _RESULTS:
         return wire.OutcomeTaken(action=found.action, result="none")
     known = "the outcome is recorded, and its result must not be used"
-    advice = known if found.recorded else "nothing was recorded: tell it again, as long as there is time"
+    owed = known if found.recorded else "nothing was recorded: tell it again, as long as there is time"
+    advice = found.advice or owed
     return Fault(code=found.code, message=found.reason, advice=advice, family=family_of(found.code))
 
 
@@ -321,8 +322,9 @@ def _repeated(daemon: Daemon, seat: Connection, found: Repeated) -> wire.NotPerm
         code="action-repeated",
         family="denied",
         message=f"it was permitted under this key before, and is {kept.state.value} now",
-        advice="do nothing on this answer. Where nothing was done on the first one, report `not-sent` and ask"
-        " under another key; otherwise report what came of it",
+        advice="do nothing on this answer. Where nothing was done on the first one, report `not-sent` (or"
+        " `unknown` where a transaction token was issued for it) and ask under another key; otherwise report"
+        " what came of it",
         action=kept.id,
         task=kept.task,
         reasons=reasons(kept),

@@ -103,6 +103,7 @@ _BY_STATUS: Final[dict[int, str]] = {
         other-changes relaxes same-risk scope-changed signed-together
         server-changed statement-time stopped task-ended task-expired task-not-started task-paused
         token-audience token-expired token-issuer token-key token-missing token-not-yet token-unproven
+        token-was-issued
         too-long-to-show too-many-holds too-many-open too-many-questions too-many-refusals tool-changed
         tool-without-owner tree-too-large
         issuer-in-use not-agent-process unknown-agent-key unknown-identity-issuer

@@ -6,6 +6,8 @@
    until then the act counts as running, and a repeat would be a new use. While something is owed,
    nothing new is asked for.
 3. It is owed no longer once the daemon says that it stands, or that this gateway is not who may tell it.
+4. That nothing was sent the daemon takes from nobody once a transaction token was issued for the action: then
+   what came of it is unknown, and told so.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.action import TokenIssuedError
 from taskbound.core.errors import UnavailableError
 from taskbound.wire.action import Outcome, Released, Withheld
 from taskbound.wire.connection import Fault
@@ -21,8 +24,9 @@ if TYPE_CHECKING:
     from taskbound.surfaces.gateway.link import Link
     from taskbound.wire.envelope import Answer
 
-__all__ = ["Debts", "OwingError", "recorded"]
+__all__ = ["Debts", "OwingError", "instead", "recorded"]
 
+_UNKNOWN: Final = "unknown"
 _NEVER: Final = frozenset({"bad-outcome"})
 """Faults that a second telling gets too."""
 
@@ -32,6 +36,13 @@ class OwingError(UnavailableError):
 
     code = "outcome-owed"
     remedy = "try again in a moment; if it stays so, look at the daemon's log and its disk"
+
+
+def instead(ask: Outcome, said: Answer) -> Outcome | None:
+    """What is told where the daemon will never take this (rule 4); None where it may, or has."""
+    if not isinstance(said, Withheld) or said.code != TokenIssuedError.code or ask.outcome == _UNKNOWN:
+        return None
+    return Outcome(action=ask.action, outcome=_UNKNOWN, note=ask.note)
 
 
 def recorded(said: Answer) -> bool:
@@ -81,6 +92,9 @@ class Debts:
             while self._owed:
                 ask = next(iter(self._owed.values()))
                 said = await self._link.ask_any(ask)
+                if (other := instead(ask, said)) is not None:
+                    self._owed[ask.action] = other  # 4
+                    continue
                 if not recorded(said):
                     raise OwingError(f"the outcome of `{ask.action}` could not be recorded yet: {_why(said)}")
                 self._owed.pop(ask.action, None)  # 3

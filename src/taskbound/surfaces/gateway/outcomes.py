@@ -20,7 +20,7 @@ from taskbound.ports.upstream import Answered, Errored, NoAnswer, NotSent
 from taskbound.surfaces.gateway import answers
 from taskbound.surfaces.gateway.asked.questions import Unfinished
 from taskbound.surfaces.gateway.call import Cause
-from taskbound.surfaces.gateway.debts import recorded
+from taskbound.surfaces.gateway.debts import instead, recorded
 from taskbound.surfaces.gateway.eras import bridge, is_complete
 from taskbound.surfaces.gateway.shapes import doubt
 from taskbound.wire.action import Outcome, Released, Withheld
@@ -118,6 +118,9 @@ class Outcomes:
             return Withheld(action=call.action, code="daemon-lost", reason="the daemon is lost")
         try:
             said = await self._link.ask_any(ask)
+            if (other := instead(ask, said)) is not None:
+                ask = other
+                said = await self._link.ask_any(ask)
         except TaskboundError as error:
             self._debts.owe(ask)
             reason = f"its outcome could not be recorded: {error.message}"

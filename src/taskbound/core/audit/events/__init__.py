@@ -69,6 +69,7 @@ from taskbound.core.audit.events.policy import (
     PolicyRefused,
     PolicyRolledBack,
 )
+from taskbound.core.audit.events.refused import OutcomeRefused
 from taskbound.core.audit.events.secret import UpstreamSecretSet, UpstreamTokenTold
 from taskbound.core.audit.events.standing import (
     AgentCeilingChanged,
@@ -157,6 +158,7 @@ __all__ = [
     "MonitorAcknowledged",
     "NamespaceChanged",
     "OperationRefused",
+    "OutcomeRefused",
     "PersonKeyChanged",
     "PersonsLinked",
     "PlanAnswered",
@@ -248,6 +250,7 @@ Event: TypeAlias = (
     | RefusalsDropped
     | ActionDecided
     | ActionOutcome
+    | OutcomeRefused
     | ApprovalAsked
     | ApprovalAnswered
     | ApprovalShown

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from taskbound.core.action import ActionState
 from taskbound.core.token import NEVER, TokenForm, TokenKeyState
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MemoryTokens"]
 
+_OPEN = frozenset({ActionState.PERMITTED, ActionState.SENT})
 _ALONE = frozenset({TokenKeyState.NEXT, TokenKeyState.CURRENT})
 
 
@@ -55,6 +57,13 @@ class MemoryTokens:
         ]
         return tuple(sorted(found, key=lambda one: one.index))
 
+    def is_told(self, namespace: str, task: str, action: str) -> bool:
+        """Whether somebody may have a transaction token of this action."""
+        return any(
+            (one.namespace, one.task, one.action, one.unsigned) == (namespace, task, action, False)
+            for one in self._tables.live().tokens.values()
+        )
+
     def key(self, kid: str) -> IssuingKey | None:
         """The key of this name."""
         return self._tables.live().token_keys.get(kid)
@@ -76,14 +85,16 @@ class MemoryTokens:
             tables.token_places.put(place, token.id)
         tables.tokens.put((token.namespace, token.id), token)
 
-    def revoke(self, namespace: str, tokens: Collection[str], at: Instant, why: str) -> tuple[str, ...]:
+    def revoke(
+        self, namespace: str, tokens: Collection[str], at: Instant, why: str, *, unsigned: bool = False
+    ) -> tuple[str, ...]:
         """Revoke those of these that are not yet."""
         rows = self._tables.live().tokens
         revoked: list[str] = []
         for one in sorted(set(tokens)):
             row = rows.get((namespace, one))
             if row is not None and row.revoked == NEVER:
-                rows.put((namespace, one), replace(row, revoked=at, why=why))
+                rows.put((namespace, one), replace(row, revoked=at, why=why, unsigned=unsigned))
                 revoked.append(one)
         return tuple(revoked)
 
@@ -96,13 +107,19 @@ class MemoryTokens:
         """Forget tokens that ended before this."""
         tables = self._tables.live()
         over = sorted(
-            (one for one in tables.tokens.values() if one.expires < before), key=lambda one: one.expires
+            (one for one in tables.tokens.values() if one.expires < before and not self._is_open(one)),
+            key=lambda one: one.expires,
         )[:limit]
         for one in over:
             tables.tokens.put((one.namespace, one.id), None)
             if one.form is not TokenForm.TRANSACTION:
                 tables.token_places.put((one.list, one.index), None)
         return len(over)
+
+    def _is_open(self, token: Token) -> bool:
+        """Whether the outcome of its action is still to come."""
+        action = self._tables.live().actions.get((token.namespace, token.action))
+        return action is not None and action.state in _OPEN
 
     def lock_keys(self, *, moves: bool = False) -> tuple[IssuingKey, ...]:  # noqa: ARG002 - one lock
         """Every key; one transaction is after the other."""

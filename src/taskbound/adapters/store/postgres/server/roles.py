@@ -73,7 +73,7 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "token_refreshes": ("SELECT", "INSERT", "DELETE"),
         "token_clients": ("SELECT", "INSERT", "DELETE"),
         "templates": _REMOVABLE,
-        "tokens": (*_APPENDED, "DELETE", "UPDATE (revoked)", "UPDATE (why)"),
+        "tokens": (*_APPENDED, "DELETE", "UPDATE (revoked)", "UPDATE (why)", "UPDATE (unsigned)"),
         "token_keys": (*_APPENDED, *(f"UPDATE ({one})" for one in _KEY_STEP)),
         "claims": ("SELECT", "INSERT", "DELETE"),
         "answered": ("SELECT", "INSERT", "DELETE", "UPDATE (answer)"),

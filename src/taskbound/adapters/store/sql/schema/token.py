@@ -14,6 +14,7 @@ from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table, text
 from taskbound.adapters.store.sql.schema.columns import (
     METADATA,
     TEXT,
+    WHOLE,
     bytes_column,
     partial_index,
     text_column,
@@ -51,6 +52,7 @@ tokens: Final = Table(
     whole_column("revoked"),
     text_column("why"),
     Column("may_act", TEXT, nullable=False, server_default=text("''")),
+    Column("unsigned", WHOLE, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("namespace", "id"),
     Index("tokens_by_task", "namespace", "task", "id"),
     Index("tokens_by_agent", "namespace", "agent", "id"),

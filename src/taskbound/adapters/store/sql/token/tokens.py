@@ -19,7 +19,7 @@ __all__ = ["COLUMNS", "KEYS", "SqlTokens", "read_key", "read_token"]
 COLUMNS: Final = (
     "namespace, id, form, issuer, subject, actors, audience, bound_by, thumbprint, issued, expires, kid,"
     " task, agent, parent, action, content, acr, authenticated, list, place, digest, record, revoked, why,"
-    " may_act"
+    " may_act, unsigned"
 )
 _ONE: Final = f"SELECT {COLUMNS} FROM tokens WHERE namespace = ? AND id = ?"  # noqa: S608 - our own words
 _THESE: Final = (
@@ -31,12 +31,17 @@ _SOME: Final = (
     " AND (?3 = '' OR agent = ?3) AND (?4 = '' OR id < ?4) ORDER BY id DESC LIMIT ?5"
 )
 _LISTED: Final = f"SELECT {COLUMNS} FROM tokens WHERE list = ? AND list > 0 AND expires > ? ORDER BY place"  # noqa: S608 - our own words
-_INSERT: Final = f"INSERT INTO tokens ({COLUMNS}) VALUES ({', '.join('?' * 26)})"  # noqa: S608 - our own words
-_REVOKE: Final = "UPDATE tokens SET revoked = ?, why = ? WHERE namespace = ? AND id = ? AND revoked = 0"
+_INSERT: Final = f"INSERT INTO tokens ({COLUMNS}) VALUES ({', '.join('?' * 27)})"  # noqa: S608 - our own words
+_REVOKE: Final = (
+    "UPDATE tokens SET revoked = ?, why = ?, unsigned = ? WHERE namespace = ? AND id = ? AND revoked = 0"
+)
 _SWEEP: Final = (
     "DELETE FROM tokens WHERE (namespace, id) IN"
-    " (SELECT namespace, id FROM tokens WHERE expires < ? ORDER BY expires LIMIT ?)"
+    " (SELECT t.namespace, t.id FROM tokens t WHERE t.expires < ? AND (t.action = '' OR NOT EXISTS"
+    " (SELECT 1 FROM actions a WHERE a.namespace = t.namespace AND a.id = t.action"
+    " AND a.state IN ('permitted', 'sent'))) ORDER BY t.expires LIMIT ?)"
 )
+_TOLD: Final = "SELECT count(*) FROM tokens WHERE namespace = ? AND task = ? AND action = ? AND unsigned = 0"
 KEYS: Final = "SELECT kid, public, state, made, used, retired, revoked, why FROM token_keys"
 _KEY: Final = f"{KEYS} WHERE kid = ?"
 _ALL_KEYS: Final = f"{KEYS} ORDER BY made, kid"
@@ -71,6 +76,10 @@ class SqlTokens:
     def listed(self, number: int, now: Instant) -> tuple[Token, ...]:
         """The tokens of this status list that have not ended, by their places."""
         return self._link.all(read_token, _LISTED, (number, now))
+
+    def is_told(self, namespace: str, task: str, action: str) -> bool:
+        """Whether somebody may have a transaction token of this action."""
+        return self._link.whole(_TOLD, (namespace, task, action)) > 0
 
     def key(self, kid: str) -> IssuingKey | None:
         """The key of this name."""
@@ -112,14 +121,16 @@ class SqlTokens:
                 token.revoked,
                 token.why,
                 token.may_act,
+                int(token.unsigned),
             ),
         )
 
-    def revoke(self, namespace: str, tokens: Collection[str], at: Instant, why: str) -> tuple[str, ...]:
+    def revoke(
+        self, namespace: str, tokens: Collection[str], at: Instant, why: str, *, unsigned: bool = False
+    ) -> tuple[str, ...]:
         """Revoke those of these that are not yet."""
-        return tuple(
-            one for one in sorted(set(tokens)) if self._link.change(_REVOKE, (at, why, namespace, one)) == 1
-        )
+        said = (at, why, int(unsigned), namespace)
+        return tuple(one for one in sorted(set(tokens)) if self._link.change(_REVOKE, (*said, one)) == 1)
 
     def lock_tokens(self, namespace: str, tokens: Collection[str]) -> Mapping[str, Token]:
         """By id: those of these that exist; the transaction holds the one lock there is."""
@@ -174,6 +185,7 @@ def read_token(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
     revoked: int,
     why: str,
     may_act: str,
+    unsigned: int,
 ) -> Token:
     """The token of a row."""
     return Token(
@@ -202,6 +214,7 @@ def read_token(  # noqa: PLR0913, PLR0917 - the columns of a row, in order
         revoked=Instant(revoked),
         why=why,
         may_act=may_act,
+        unsigned=bool(unsigned),
     )
 
 

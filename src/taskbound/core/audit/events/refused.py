@@ -1,0 +1,25 @@
+"""What was refused before it came to a decision, or to the end of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+__all__ = ["OutcomeRefused"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeRefused:
+    """What was told of a permitted action can't be believed; the action stands as it did."""
+
+    kind: ClassVar[str] = "outcome-refused"
+    action: str
+    task: str
+    agent: str
+    outcome: str
+    """What was told."""
+    code: str
+    connection: str
+    """Whose permit it is."""
+    token: str = ""
+    """The task token that it was told with; empty where a gateway told it."""
