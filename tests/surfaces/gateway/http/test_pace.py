@@ -4,7 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from taskbound.wire.connection import Fault, Seated, ShowProof
+from taskbound.wire.connection import Fault, Open, Seated, ShowProof
 from tests.peers.daemon import FAR, Held
 from tests.surfaces.gateway.http.fronting import OTHER, TOKEN, Answer, Near, Wire, near
 
@@ -147,5 +147,79 @@ def test_who_waited_for_a_token_that_turns_out_to_be_a_strangers_is_a_stranger(t
             statuses = sorted([(await one.answer()).status for one in wires])
             assert statuses == [401, 401, 429, 429, 429]
             assert there.daemon.count(ShowProof) == 2
+
+    asyncio.run(story())
+
+
+def test_who_waits_for_the_first_with_its_token_and_leaves_is_waited_with_no_more(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path) as there, AsyncExitStack() as stack:
+            there.daemon.on[ShowProof] = judged
+            work = there.front._work  # noqa: SLF001 -- that they are waited with is the point
+            with there.daemon.holding(ShowProof) as held:
+                first = await asked(there, stack, TOKEN, 1)
+                one = await held.next()
+                async with AsyncExitStack() as leaving:
+                    for _ in range(8):
+                        await asked(there, leaving, TOKEN, 1)
+                    await there.until(lambda: len(work) == 9)
+                last = await asked(there, stack, TOKEN, 1)
+                await there.until(lambda: len(work) == 2)
+            one.answer(judged(one.ask))
+            assert [(await each.answer()).status for each in (first, last)] == [200, 200]
+            assert there.daemon.count(ShowProof) == 2
+            assert not there.front._pace._first  # noqa: SLF001 -- that nothing is kept is the point
+
+    asyncio.run(story())
+
+
+def test_where_the_first_finds_no_daemon_those_who_waited_do_not_find_it_one_after_another(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with near(tmp_path) as there, AsyncExitStack() as stack:
+            there.daemon.on[ShowProof] = judged
+            with there.daemon.holding(ShowProof) as held:
+                wires = [await asked(there, stack, TOKEN, 1)]
+                await held.next()
+                wires += [await asked(there, stack, TOKEN, 1) for _ in range(8)]
+                await there.until(lambda: len(there.front._work) == 9)  # noqa: SLF001 -- that they wait is the point
+                there.daemon.drop()
+                found = [await one.answer() for one in wires]
+            assert [(one.status, one.code) for one in found] == [(503, "daemon-lost")] * 9
+            assert there.daemon.count(ShowProof) == 1
+            assert (await answered(there, TOKEN, 1)).status == 200  # who comes later asks anew
+
+    asyncio.run(story())
+
+
+def test_another_address_with_the_same_token_waits_for_nobody(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path) as there, AsyncExitStack() as stack:
+            there.daemon.on[ShowProof] = judged
+            with there.daemon.holding(ShowProof) as held:
+                wires = [await asked(there, stack, TOKEN, host) for host in (1, 2)]
+                asks = [await held.next(), await held.next()]
+                wires += [await asked(there, stack, OTHER, 1)]  # nor does another token of the address
+                asks.append(await held.next())
+            for one in asks:
+                one.answer(judged(one.ask))
+            assert [(await one.answer()).status for one in wires] == [200, 200, 401]
+
+    asyncio.run(story())
+
+
+def test_who_waits_while_the_daemon_cannot_be_reached_does_not_try_it_once_more(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with near(tmp_path) as there, AsyncExitStack() as stack:
+            with there.daemon.holding(Open) as held:
+                wires = [await asked(there, stack, f"token.{number}", 1) for number in range(9)]
+                await held.next()
+                await there.until(lambda: len(there.front._work) == 9)  # noqa: SLF001 -- that they wait is the point
+                there.daemon.drop()
+                found = [await one.answer() for one in wires]
+            assert [(one.status, one.code) for one in found] == [(503, "daemon-lost")] * 9
+            assert there.daemon.count(Open) == 1
+            assert (await answered(there, TOKEN, 1)).status == 200  # who comes later tries it anew
 
     asyncio.run(story())

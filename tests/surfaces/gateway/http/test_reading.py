@@ -49,6 +49,8 @@ def refused(verb: str = "POST", target: str = "/mcp/coder", **more: str | None) 
         ("application/json;q=0.4, text/event-stream;q=0.5", True, True, True),
         ("application/json;q=0, text/event-stream", False, True, True),
         ("application/json, text/event-stream;q=0", True, False, False),
+        ("application/json;q=0.9, application/*;q=0.1, text/event-stream;q=0.5", True, True, False),
+        ("text/event-stream;q=0.9, text/*;q=0.1, application/json;q=0.5", True, True, True),
     ],
 )
 def test_an_answer_has_the_form_that_the_client_would_rather_have(
@@ -66,6 +68,7 @@ def test_a_header_that_means_something_stands_once() -> None:
         "mcp_param_to",
         "mcp_session_id",
         "mcp_protocol_version",
+        "mcp_method",
         "mcp_name",
         "dpop",
         "authorization",
@@ -78,6 +81,10 @@ def test_a_header_that_means_something_stands_once() -> None:
 def test_a_gateway_and_what_is_published_of_it_take_methods_of_their_own() -> None:
     for verb in ("HEAD", "PUT", "PATCH", "TRACE"):
         assert refused(verb) == "http-method"
+    for verb, named in (("A" * 40, f"`{'A' * 20}`"), ("P<ST", "the method")):
+        with pytest.raises(TaskboundError) as caught:
+            read(verb)
+        assert caught.value.message == f"{named} is nothing here"
     for verb in ("POST", "DELETE"):
         assert refused(verb, f"{METADATA}/mcp/coder") == "http-method"
     for verb in ("GET", "HEAD"):

@@ -117,6 +117,7 @@ def test_who_is_not_proven_has_sent_no_request_that_counts_whatever_the_daemon_s
     reply.refuse(RefusedByDaemonError(Fault(code="task-ended", message="no")))
     assert seen.heads[0][0] == 401
     assert b'"code":-32600' in seen.data
+    assert "retry-after" not in seen.heads[0][1]
 
 
 def test_a_stream_is_begun_once_and_held_back_by_nobody() -> None:

@@ -3,7 +3,8 @@
 1. What is asked is asked once: a proof of a key is used by it. Where the answer is lost with the connection
    the client shows another proof.
 2. A connection that is gone is made anew when something is asked. A daemon that does not answer in time is
-   gone.
+   gone. Whoever waited while it could not be made is told so, and does not try it once more: those who wait
+   would find it one after another.
 3. The front is what its settings say it is, and a daemon that knows it by another name refuses it. Who issues
    tokens the daemon says, and whose certificates TLS asks for. That is asked again and again, and starts no
    daemon.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from taskbound.core.errors import TaskboundError
 from taskbound.sdk.client import DaemonLostError, RefusedByDaemonError
 from taskbound.wire.connection import Fault, Seated, ShowProof
 
@@ -61,6 +63,8 @@ class Door:
         self._client: AsyncClient | None = None
         self._issuer = ""
         self._turn = asyncio.Lock()
+        self._failed: TaskboundError | None = None
+        """Why its own connection could not be made the last time."""
 
     async def show(self, agent: str, shown: Shown) -> Seated:
         """Whose a request to this agent's gateway is (rule 1).
@@ -78,7 +82,9 @@ class Door:
 
     async def authorities(self, ask: ShowClientAuthorities) -> Answer:
         """Whose certificates clients may show, as a daemon that is there says (rule 3); raises as `show`."""
-        return await self._asked(await self._reached(self._there), ask)
+        async with self._turn:
+            client = await self._reached(self._there)
+        return await self._asked(client, ask)
 
     async def _asked(self, client: AsyncClient, ask: ShowProof | ShowClientAuthorities) -> Answer:
         try:
@@ -112,19 +118,27 @@ class Door:
             RefusedByDaemonError: The daemon refuses the front.
             DaemonLostError: It is not there.
         """
-        return await self._reached(self._connect)
+        before = self._failed
+        async with self._turn:
+            if self._client is None and self._failed is not None and self._failed is not before:
+                raise self._failed  # 2
+            try:
+                return await self._reached(self._connect)
+            except TaskboundError as error:
+                self._failed = error
+                raise
 
     async def _reached(self, connect: Connect) -> AsyncClient:
-        async with self._turn:
-            if self._client is None:
-                made: list[AsyncClient] = []
-                try:
-                    client, opened = await connect(resume="", pushed=_unheard, lost=lambda: self._lost(made))
-                except OSError as error:
-                    raise DaemonLostError("the daemon can't be reached") from error
-                made.append(client)
-                self._client, self._issuer = client, opened.issuer
-            return self._client
+        """The same, made so; whose turn it is has `_turn`."""
+        if self._client is None:
+            made: list[AsyncClient] = []
+            try:
+                client, opened = await connect(resume="", pushed=_unheard, lost=lambda: self._lost(made))
+            except OSError as error:
+                raise DaemonLostError("the daemon can't be reached") from error
+            made.append(client)
+            self._client, self._issuer = client, opened.issuer
+        return self._client
 
     def _lost(self, made: list[AsyncClient]) -> None:
         if self._client in made:

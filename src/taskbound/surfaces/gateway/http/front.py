@@ -6,7 +6,8 @@
 2. A modern request is held against its headers before anything is done with it (`rules`), a call against
    the pinned schema of its tool too.
 3. A legacy request needs its session, which gives it nothing but a name (`sessions`).
-4. A modern client's end is a cancel; a legacy one's is not.
+4. A modern client's end is a cancel; a legacy one's is not. Whoever leaves before anything was begun has
+   asked for nothing, and is not waited for with what was sent in memory.
 5. Of each task there is one seat, whichever of its tokens is shown; so many are open at most. How often an
    address asks, and how much of the daemon's time is for whom, has bounds too (`pace`).
 6. A legacy client may open one stream for what belongs to no request (GET); a modern one asks for streams.
@@ -20,6 +21,7 @@ import asyncio
 import logging
 import time
 from base64 import b64encode
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -44,7 +46,7 @@ from taskbound.wire.mcp.write import NULL, result_line
 from taskbound.wire.network import Shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import TypeAlias
 
     from taskbound.surfaces.gateway.http.bounds import FrontBounds
@@ -92,10 +94,10 @@ class Front:
         """Serve nobody any more, and end every server."""
         for one in tuple(self._connections):
             one.abort()
+        for task in tuple(self._work):
+            task.cancel()  # none of it opens another seat
         every = {*self._seats.values(), *self._leaving}
         await asyncio.gather(*(one.closed() for one in every))
-        for task in tuple(self._work):
-            task.cancel()
         self._door.close()
 
     @property
@@ -152,8 +154,8 @@ class Front:
                 reply.give(msgspec.json.encode(await self._door.published(head.agent)))  # 7
                 return
             seat = await self._seat(head, reply)
-            if reply.is_over:
-                return  # the client went away meanwhile, and nothing was begun
+            if seat is None:
+                return
             if head.verb == "DELETE":
                 self._end_session(seat, head, reply)
             elif head.verb == "GET":
@@ -168,13 +170,15 @@ class Front:
 
     # --- seats -----------------------------------------------------------------------------------
 
-    async def _seat(self, head: Head, reply: Reply) -> Seat:
-        """The seat of a task, whose token was shown rightly (rules 1 and 5)."""
+    async def _seat(self, head: Head, reply: Reply) -> Seat | None:
+        """The seat of a task, whose token was shown rightly (rules 1 and 5); none for a client that left."""
 
         def is_known() -> bool:
             return any(one.holds(head.token) for one in self._seats.values())
 
-        async with self._pace.question(reply.address, head.token, is_known=is_known):
+        with _leaving(reply):
+            known = await self._pace.turn(reply.address, head.token, is_known=is_known)
+        with self._pace.question(reply.address, head.token, known=known):
             found = await self._door.show(head.agent, self._shown(head, reply))
             reply.token = found.token
             token = Held(text=head.token, name=found.token, until=found.until)
@@ -182,7 +186,10 @@ class Front:
             if seat is None:
                 seat = self._open(found.task, head.agent, token)
             seat.show(token)
-        await seat.ready()
+        if reply.is_over:
+            return None
+        with _leaving(reply):
+            await seat.ready()
         return seat
 
     def _shown(self, head: Head, reply: Reply) -> Shown:
@@ -199,8 +206,7 @@ class Front:
             raise FrontFullError("so many tasks are served that another one is not")
 
         def ended(one: Seat) -> None:
-            if self._seats.get(task) is one:
-                del self._seats[task]
+            del self._seats[task]
             self._leaving.add(one)
 
         def connect(text: str) -> Connect:
@@ -228,6 +234,20 @@ class Front:
         for number in tuple(session.open.values()):
             seat.gateway.cancel(number)
         reply.answer(b"")
+
+
+@contextmanager
+def _leaving(reply: Reply) -> Iterator[None]:
+    """Whoever leaves meanwhile waits no more (rule 4)."""
+    waiting, before = asyncio.current_task(), reply.on_lost
+
+    def left() -> None:
+        if waiting is not None:
+            waiting.cancel()
+
+    reply.on_lost = left
+    yield
+    reply.on_lost = before
 
 
 class _Exchanging:

@@ -8,21 +8,23 @@
 3. A token that no seat holds is one of strangers until the daemon has said whose it is. Its text gives
    nothing else: whether it holds, and who has its key, the daemon says each time.
 4. Of an address' requests that show one such token the first is asked about, and the others wait for that: a
-   client that renewed its token shows the new one in all that it has to ask, and is no stranger.
+   client that renewed its token shows the new one in all that it has to ask, and is no stranger. Where the
+   first finds that nobody can be asked, the others have found it too: they do not find it one after another.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from taskbound.sdk.client import DaemonLostError
 from taskbound.surfaces.http.errors import FrontFullError, TooManyRequestsError
 from taskbound.surfaces.http.rate import Buckets, network_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable, Iterator
 
     from taskbound.surfaces.gateway.http.bounds import FrontBounds
 
@@ -39,7 +41,7 @@ class Pace:
         self._strange = Buckets(burst=bounds.strange_burst, each_second=bounds.strange_rate, clock=clock)
         self._each: Counter[str] = Counter()
         self._each_strange: Counter[str] = Counter()
-        self._first: dict[tuple[str, str], asyncio.Event] = {}
+        self._first: dict[tuple[str, str], asyncio.Future[None]] = {}
         """Tokens that no seat holds and that are asked about, by network and text (rule 4)."""
 
     def take(self, address: str) -> None:
@@ -50,10 +52,27 @@ class Pace:
         """
         self._asked.take(network_of(address), named="this address")
 
-    @asynccontextmanager
-    async def question(
-        self, address: str, token: str, *, is_known: Callable[[], bool]
-    ) -> AsyncIterator[None]:
+    async def turn(self, address: str, token: str, *, is_known: Callable[[], bool]) -> bool:
+        """Wait while another request of this address with this token is asked about (rule 4).
+
+        Args:
+            address: Where its client is.
+            token: The token's text.
+            is_known: Whether a seat holds it.
+
+        Returns:
+            Whether a seat holds it now; `question` comes next, and nothing is waited for between.
+
+        Raises:
+            DaemonLostError: The other one found that nobody can be asked.
+        """
+        name = network_of(address)
+        while not (known := is_known()) and (first := self._first.get((name, token))) is not None:
+            await asyncio.shield(first)  # whoever waits may leave
+        return known
+
+    @contextmanager
+    def question(self, address: str, token: str, *, known: bool) -> Iterator[None]:
         """The daemon is asked whose a request is, for as long as this lasts (rules 1, 2 and 4).
 
         What is known of the token by the end of it is known to whoever waited.
@@ -61,23 +80,25 @@ class Pace:
         Args:
             address: Where its client is.
             token: The token's text.
-            is_known: Whether a seat holds it.
+            known: Whether a seat holds it.
 
         Raises:
             FrontFullError: So many are being asked about that no other one is.
             TooManyRequestsError: This address has its part.
         """
         name = network_of(address)
-        while not (known := is_known()) and (first := self._first.get((name, token))) is not None:
-            await first.wait()  # 4
         counted = self._require_room(name, known=known)
         for one in counted:
             one[name] += 1
-        asked = asyncio.Event()
+        asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if not known:
             self._first[name, token] = asked
         try:
             yield
+        except DaemonLostError as error:
+            asked.set_exception(error)
+            asked.exception()  # whoever waits has it; nobody may
+            raise
         finally:
             for one in counted:
                 one[name] -= 1
@@ -85,7 +106,8 @@ class Pace:
                     del one[name]
             if not known:
                 del self._first[name, token]
-                asked.set()
+            if not asked.done():
+                asked.set_result(None)
 
     def _require_room(self, name: str, *, known: bool) -> list[Counter[str]]:
         """Where one more question of a network counts; raises as `question`."""

@@ -1,16 +1,16 @@
 """One task: its connection to the daemon, the gateway behind it, and the exchanges that it has open.
 
 1. Nothing is served before the daemon has opened a connection with a token that was shown. What the daemon
-   says to that is said to the client. A connection that broke is opened again with the token that holds
-   longest; one with which it is refused is not tried again while there are others.
+   says to that is said to the client. A connection is opened with the token that holds longest; one with
+   which it is refused is not tried again while there are others, or once there is another.
 2. An exchange is a client of its own: its number is the request's id within, and what the gateway answers
    or tells goes to the exchange of that number, or nowhere. The client's own id is in the bytes, and leads
    nowhere. Each has the token that it came with.
 3. While a client of the task does not read, no server of it is read.
 4. Whether the task goes on, and which tokens hold, is asked again and again. A token that is over closes the
    streams that were opened with it; one that was taken away ends the calls too. Once the task is over,
-   streams are closed, what is open is answered, and the seat is given up. Where that can't be asked for too
-   long, streams are closed (law 10).
+   streams are closed, what is open is answered, and the seat is given up: nothing is begun in it any more.
+   Where nobody has said so for too long, streams are closed (law 10), whatever is being waited for.
 5. A seat that nobody uses is given up with its servers; who was asked something, or has a call to come back
    for, may come back to it.
 6. A legacy session has one stream for what belongs to no request; another one takes its place.
@@ -126,7 +126,6 @@ class Seat:
         loop = asyncio.get_running_loop()
         self._loop = loop
         self._connect = connect
-        self._now = plugs.now
         self._held: dict[str, Held] = {first.name: first}
         """Tokens that were shown, by name (rule 1)."""
         self._bounds = bounds
@@ -140,7 +139,6 @@ class Seat:
         self._open: dict[int, Exchange] = {}
         self._used = self._fresh = loop.time()
         self._tasks: list[asyncio.Task[None]] = []
-        self._leaving: asyncio.TimerHandle | None = None
         self.over: TaskboundError | None = None
         """Why nothing more is served for the task."""
         self.sessions = Sessions(bounds, loop.time, over=self._session_over)
@@ -150,15 +148,14 @@ class Seat:
         """Begin to ask the daemon; `gone` is called once every server of the seat has ended."""
         serving = self._loop.create_task(self.gateway.serve())
         serving.add_done_callback(lambda _: gone(self))
-        self._tasks = [serving, self._loop.create_task(self._watch())]
+        self._tasks = [serving, *map(self._loop.create_task, (self._watch(), self._doubt()))]
 
     def show(self, token: Held) -> None:
         """Another token of the task was shown (rule 1)."""
+        self._used = self._loop.time()
         self._held[token.name] = token
         if len(self._held) > _TOKENS:
-            now = self._now()
-            kept = sorted(self._held.values(), key=_end_of)[-_TOKENS:]
-            self._held = {one.name: one for one in kept if one.until > now} or {token.name: token}
+            del self._held[min(self._held.values(), key=_end_of).name]
 
     def holds(self, text: str) -> bool:
         """Whether it was shown this token, and has it still."""
@@ -168,19 +165,19 @@ class Seat:
         """Go on once the daemon has opened a connection (rule 1).
 
         Raises:
-            RefusedByDaemonError: The daemon opens none.
-            DaemonLostError: It can't be asked.
+            TaskboundError: The daemon opens none, or can't be asked; or the seat was given up meanwhile.
         """
         await asyncio.shield(self._proof)
+        await self._free.wait()
         if self.over is not None:
             raise self.over
-        await self._free.wait()
 
     async def closed(self) -> None:
         """Give the seat up, and wait until its servers have ended."""
         self._give_up(DaemonLostError("the front is being closed"))
         self.gateway.left(None)
-        self._tasks[1].cancel()
+        for one in self._tasks[1:]:
+            one.cancel()
         await asyncio.wait(self._tasks)
 
     # --- exchanges -------------------------------------------------------------------------------
@@ -188,7 +185,13 @@ class Seat:
     def begin(
         self, message: Request, reply: Reply, *, modern: bool, stream: bool, session: Session | None
     ) -> Exchange:
-        """Open an exchange for a request (rule 2); the gateway has not seen it yet."""
+        """Open an exchange for a request (rule 2); the gateway has not seen it yet.
+
+        Raises:
+            TaskboundError: The seat was given up since it was ready (rule 4).
+        """
+        if self.over is not None:
+            raise self.over
         self._numbers += 1
         self._used = self._loop.time()
         made = Exchange(
@@ -225,7 +228,10 @@ class Seat:
         self._used = self._loop.time()
         self._open.pop(exchange.number, None)
         session = exchange.session
-        if session is not None and session.open.get(exchange.id) == exchange.number:
+        if session is None:
+            return
+        session.used = self._used
+        if session.open.get(exchange.id) == exchange.number:
             del session.open[exchange.id]
 
     def _paced(self, slow: bool) -> None:  # noqa: FBT001 -- what a reply says of its client
@@ -280,7 +286,7 @@ class Seat:
         reply.begin()
 
     def _unheard(self, session: Session, reply: Reply) -> None:
-        self._used = self._loop.time()
+        self._used = session.used = self._loop.time()
         if session.outside is reply:
             session.outside = None
 
@@ -289,10 +295,10 @@ class Seat:
         self._end_outside(session)
         self.gateway.forget(session.talk)
 
-    @staticmethod
-    def _end_outside(session: Session) -> None:
+    def _end_outside(self, session: Session) -> None:
         outside, session.outside = session.outside, None
         if outside is not None:
+            self._used = session.used = self._loop.time()
             outside.answer(b"")
 
     @property
@@ -347,8 +353,11 @@ class Seat:
             connect = self._connect(token.text)
             client, opened = await connect(resume=resume, pushed=pushed, lost=lost)
         except TaskboundError as error:
-            if isinstance(error, RefusedByDaemonError) and len(self._held) > 1:
+            if isinstance(error, RefusedByDaemonError) and code_of(error) not in OVER:
                 self._held.pop(token.name, None)
+                if self._held:
+                    raise  # the next one is tried
+                self._held[token.name] = replace(token, until=0)
             self._failed(error)
             raise
         except OSError as error:
@@ -372,7 +381,6 @@ class Seat:
         """Look again and again (rules 4 and 5)."""
         await asyncio.wait([self._proof])
         while self.over is None:
-            now = self._loop.time()
             try:
                 found = await self.gateway.confirm(self._tokens())
             except RefusedByDaemonError as error:
@@ -384,13 +392,19 @@ class Seat:
             else:
                 self._fresh = self._loop.time()
                 self._let_go(found)
-            if now - self._fresh > self._bounds.fresh:
-                self._end_streams()
             heard = any(one.outside is not None for one in self.sessions.all)
             used = self._open or self.gateway.is_waiting
-            if not used and not heard and now - self._used > self._bounds.seat_idle:
+            if not used and not heard and self._loop.time() - self._used > self._bounds.seat_idle:
                 self._give_up(DaemonLostError("the seat was not used"))
             await asyncio.sleep(self._bounds.check)
+
+    async def _doubt(self) -> None:
+        """Close streams once the last look is too old, also while another one is waited for (rule 4)."""
+        while self.over is None:
+            left = self._fresh + self._bounds.fresh - self._loop.time()
+            if left <= 0:
+                self._end_streams()
+            await asyncio.sleep(left if left > 0 else self._bounds.check)
 
     def _tokens(self) -> frozenset[str]:
         """The tokens with which something is open."""
@@ -428,6 +442,4 @@ class Seat:
         _log.info("a seat is given up: %s", error.message)
         self._ended(self)
         self._end_streams()
-        self._leaving = self._loop.call_later(
-            0.0 if not self._open else self._bounds.fresh, self.gateway.left, None
-        )
+        self._loop.call_later(0.0 if not self._open else self._bounds.fresh, self.gateway.left, None)
