@@ -4,19 +4,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from taskbound.adapters.store.memory import MemoryStore
+from taskbound.core.approval import AnswerKind
 from taskbound.core.errors import TaskboundError
 from taskbound.core.token import TokenForm
 from taskbound.flows.action import Withhold
 from taskbound.flows.token import revoke_token, sweep_tokens
 from taskbound.flows.token.orders import Issued, TransactionTokenOrder
 from taskbound.ports.signer import SignerUnavailableError
+from tests.peers.holding import TWICE, Holding, hold_policy
+from tests.peers.planning import FIRST, Planner
 from tests.token_world import API, CODER, KEY, TokenWorld, claims_in, part
 from tests.world import ANN, CEILING, code_of, id_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from taskbound.core.task import Task
+    from taskbound.ports.store import Store
 
 CONTENT = "sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:"
 """RFC 9530, appendix B."""
@@ -55,6 +61,64 @@ def test_a_permitted_action_has_a_token_that_says_which_one_it_is_for_seconds(he
     with pytest.raises(TaskboundError):
         here.verify(issued.text, audience="corp.example")  # it is no access token
     assert here.rows()[0].form is TokenForm.TRANSACTION
+
+
+def test_it_says_which_approval_was_used_and_who_approved(store: Store, tmp_path: Path) -> None:
+    people = Holding(store, TWICE)
+    there = TokenWorld(store, tmp_path, world=people.world)
+    there.keys.tend()
+    held = people.world.ask(people.task)
+    assert code_of(held) == "hold"
+    refused("action-not-open", lambda: ask(there, people.task, id_of(held)))
+    for who in ("carl", "bob"):
+        people.say(id_of(held), who)
+    refused("action-not-open", lambda: ask(there, people.task, id_of(held)))  # approved is not permitted
+    permitted = people.world.ask(people.task)
+    assert (code_of(permitted), id_of(permitted)) == ("permit", id_of(held))
+    context = claims_in(ask(there, people.task, id_of(held)).text)["tctx"]
+    assert context["approval"] == people.approval(id_of(held)).question.id
+    assert context["approver"] == ["person:bob", "person:carl"]
+    with people.world.store.read() as snapshot:
+        action = snapshot.actions.action("default", id_of(held))
+    assert action is not None
+    assert (context["tool"], context["target"]) == (action.tool, action.server)
+    there.close()
+
+
+def test_an_action_of_a_plan_says_who_approved_the_plan(store: Store, tmp_path: Path) -> None:
+    people = Planner(store)
+    there = TokenWorld(store, tmp_path, world=people.world)
+    there.keys.tend()
+    people.sign(people.propose())
+    permitted = people.call(FIRST)
+    assert code_of(permitted) == "permit"
+    context = claims_in(ask(there, people.task, id_of(permitted)).text)["tctx"]
+    assert context["approval"] == people.approval(id_of(permitted)).question.id
+    assert context["approver"] == ["person:bob"]
+    there.close()
+
+
+def test_who_narrowed_an_action_approved_what_it_became(tmp_path: Path) -> None:
+    people = Holding(MemoryStore())
+    there = TokenWorld(people.world.store, tmp_path, world=people.world)
+    there.keys.tend()
+    held = people.world.ask(people.task)
+    people.narrow(id_of(held), "bob", {"to": "bob", "amount": 9})
+    permitted = people.world.ask(people.task, "bank__pay", {"to": "bob", "amount": 9})
+    assert code_of(permitted) == "permit"
+    assert claims_in(ask(there, people.task, id_of(permitted)).text)["tctx"]["approver"] == ["person:bob"]
+    there.close()
+
+
+def test_a_requester_who_confirmed_approved_nothing(tmp_path: Path) -> None:
+    people = Holding(MemoryStore(), hold_policy("confirm"))
+    there = TokenWorld(people.world.store, tmp_path, world=people.world)
+    there.keys.tend()
+    held = people.world.ask(people.task)
+    people.say(id_of(held), "ann", AnswerKind.CONFIRM)
+    assert code_of(people.world.ask(people.task)) == "permit"
+    assert claims_in(ask(there, people.task, id_of(held)).text)["tctx"]["approver"] == []
+    there.close()
 
 
 def test_an_action_that_was_never_permitted_or_has_an_outcome_has_none(here: TokenWorld) -> None:
