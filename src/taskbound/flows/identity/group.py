@@ -183,7 +183,7 @@ def _require(groups: tuple[Group, ...], name: str) -> Group:
         if one.name == name:
             return one
     raise UnknownIdentityError(
-        f"no group is named `{name}`", remedy="list them with `taskbound person groups`"
+        f"no group is named `{name}`", remedy="list them with `taskbound person group list`"
     )
 
 
