@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from taskbound.core.clock import Instant, minutes
+from taskbound.core.clock import Instant, days, minutes, seconds
 from taskbound.core.token import ClaimKind, ReplayedError, Use, claim_of
 from taskbound.flows.identity import register_person
 from taskbound.flows.token import sweep_claims, use_claim, use_claims
@@ -15,6 +15,7 @@ from tests.world import ANN, World
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from taskbound.core.clock import Duration
     from taskbound.core.token import Claim
     from taskbound.ports.store import Store
 
@@ -105,4 +106,37 @@ def test_i41_a_proof_stays_used_in_its_window_and_the_skew_and_until_the_log_its
     assert sweep_claims(world.means) == 0  # nor is it, where this daemon's own clock is behind
     world.clock.at = end + SKEW + 10
     assert sweep_claims(world.means) == 1
-    use_claim(world.means, proof("jti", end))
+    with pytest.raises(ReplayedError, match="not known any more"):
+        use_claim(world.means, proof("jti", end))
+
+
+@pytest.mark.parametrize("apart", [minutes(3), minutes(10), days(365)])
+def test_i54_a_replay_is_refused_however_far_ahead_another_daemon_s_clock_is(
+    store: Store, apart: Duration
+) -> None:
+    behind = World(store=store)
+    ahead = World(store=store, chance=behind.chance)
+    end = Instant(behind.clock.now() + seconds(30))
+    use_claim(behind.means, proof("jti", end))
+    ahead.clock.at = Instant(behind.clock.at + apart)
+    note(ahead, "bob")
+    assert sweep_claims(ahead.means) == 1
+    assert behind.clock.now() < end  # where it would be believed, if it were new
+    for world in (behind, ahead):
+        with pytest.raises(ReplayedError):
+            use_claim(world.means, proof("jti", end))
+    use_claim(behind.means, proof("new", end + 1))  # what is forgotten reaches no further than what was used
+
+
+def test_i54_while_daemons_clocks_are_two_minutes_apart_nothing_new_is_taken_for_a_replay(
+    store: Store,
+) -> None:
+    behind = World(store=store)
+    ahead = World(store=store, chance=behind.chance)
+    now = behind.clock.now()
+    use_claims(behind.means, [proof(f"before-{one}", now + one) for one in range(-9, 9)])
+    ahead.clock.at = Instant(now + SKEW)
+    note(ahead, "bob")
+    assert sweep_claims(ahead.means) > 0
+    use_claim(behind.means, proof("new", now + 1))
+    use_claim(behind.means, proof("and at its end", behind.clock.now()))

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskbound.core.audit import verify_chain
+from taskbound.core.clock import Instant
 from taskbound.core.decision import ActHistory
 from taskbound.core.identity.person_key import Namespace, PersonKeyState
 from taskbound.core.revocation import KillSwitch
 from taskbound.core.task import TaskState
+from taskbound.core.token import ClaimKind, Use, claim_of
 from taskbound.ports.store import ConflictError
 from tests.contracts.store.rows import (
     NOW,
@@ -318,6 +320,31 @@ def test_of_two_first_keys_of_two_daemons_one_conflicts(two: Two) -> None:
     assert two.while_held(count, lambda: two.second.write(count)) == [None, ConflictError]
     with pytest.raises(ConflictError):
         two.second.write(count)
+
+
+def test_a_proof_that_is_being_forgotten_while_it_is_shown_again_is_no_first_use(two: Two) -> None:
+    shown = claim_of(SPACE, ClaimKind.DPOP, "key", "jti", until=Instant(NOW))
+    other = claim_of(SPACE, ClaimKind.DPOP, "key", "other", until=Instant(NOW + 1))
+    two.first.write(lambda tx: tx.claims.use([shown]))
+    found = two.while_held(
+        lambda tx: tx.claims.sweep(Instant(NOW + 1), limit=9),
+        lambda: two.second.write(lambda tx: tx.claims.use([other, shown])),
+    )
+    assert found == [1, (Use.FIRST, Use.LATE)]
+
+
+def test_two_daemons_that_forget_at_once_keep_the_last_window_of_both(two: Two) -> None:
+    claims = [claim_of(SPACE, ClaimKind.DPOP, "key", f"{one}", until=Instant(NOW + one)) for one in range(4)]
+    two.first.write(lambda tx: tx.claims.use(claims))
+    found = two.while_held(
+        lambda tx: tx.claims.sweep(Instant(NOW + 2), limit=9),
+        lambda: two.second.write(lambda tx: tx.claims.sweep(Instant(NOW + 9), limit=9)),
+    )
+    assert found == [2, 2]
+    new = [replace(one, digest="0" * 63 + f"{number}") for number, one in enumerate(claims)]
+    later = replace(new[0], digest="f" * 64, until=Instant(NOW + 4))
+    uses = two.first.write(lambda tx: tx.claims.use([*new, later]))
+    assert uses == (*[Use.LATE] * 4, Use.FIRST)
 
 
 def test_a_chain_that_another_process_moved_on_is_not_written_over_and_goes_on_after_it(two: Two) -> None:

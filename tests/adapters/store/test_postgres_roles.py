@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -10,7 +12,10 @@ from taskbound.adapters.store.postgres.server.number import NUMBERING
 from taskbound.adapters.store.postgres.server.roles import DAEMON, GROUPS
 from taskbound.adapters.store.postgres.server.upgrade import examine_database, upgrade_database
 from taskbound.adapters.store.sql.schema import METADATA
+from taskbound.core.clock import Instant
+from taskbound.core.token import ClaimKind, Use, claim_of
 from tests.contracts.store import rows
+from tests.contracts.store.rows import NOW, SPACE
 from tests.postgres import Server
 
 if TYPE_CHECKING:
@@ -26,7 +31,10 @@ RESTS = {
 """What a token rests on, which a signer reads anew before it signs one."""
 APPENDED = ("bundles", "activations", "approval_answers", "task_evidence")
 """What people proposed, decided and said, and the tokens that a task was started with."""
-KEPT = ("bundles_in_force", "person_keys", "namespaces", "person_groups", "kill_switches", "acts", "runs")
+KEPT = (
+    *("bundles_in_force", "person_keys", "namespaces", "person_groups", "kill_switches", "acts", "runs"),
+    "claims_forgotten",
+)
 """What moves on and never goes."""
 REMOVED = (
     "issuers",
@@ -113,6 +121,15 @@ def test_a_daemon_removes_rows_only_where_a_row_comes_to_its_end(
 def test_a_signer_can_not_read_what_is_neither(server: Server, name: str, table: str) -> None:
     with server.connect(name, "signer") as seen, pytest.raises(psycopg.errors.InsufficientPrivilege):
         seen.execute(f"TABLE taskbound.{table}".encode())
+
+
+def test_a_daemon_forgets_what_was_used_and_keeps_how_far_it_did(server: Server, name: str) -> None:
+    used = claim_of(SPACE, ClaimKind.DPOP, "key", "jti", until=Instant(NOW))
+    with closing(PostgresStore(server.url(name, "daemon"))) as store:
+        for one in (used, replace(used, until=Instant(NOW + 1))):
+            store.write(lambda tx, one=one: tx.claims.use([one]))  # type: ignore[misc] # bound at once
+            assert store.write(lambda tx: tx.claims.sweep(Instant(NOW + 2), limit=9)) == 1
+        assert store.write(lambda tx: tx.claims.use([replace(used, until=Instant(NOW + 1))])) == (Use.LATE,)
 
 
 def test_a_role_that_is_no_member_reads_nothing(server: Server, name: str) -> None:

@@ -39,7 +39,7 @@ from tests.contracts.store.rows import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-NEWEST = "0041"
+NEWEST = "0042"
 """The newest revision that there is."""
 REVISION = """
 from alembic import op

@@ -4,6 +4,8 @@
    with its length: no two of them share a digest because their parts were cut elsewhere.
 2. The first use takes it; whoever comes after it, of whatever process, finds it taken.
 3. It stays taken to the end of its window, skew and all: the caller says when that is (I-41).
+4. What was forgotten leaves behind how far windows were forgotten. Whatever is shown with a window that ended
+   by then may have been used, and is refused as if it had been: no clock of anybody's decides that.
 """
 
 from __future__ import annotations
@@ -51,6 +53,8 @@ class Use(Enum):
 
     FIRST = "first"
     AGAIN = "again"
+    LATE = "late"
+    """Nobody can tell any more: what was used in its window may have been forgotten (rule 4)."""
 
 
 def claim_of(namespace: str, kind: ClaimKind, *parts: str, until: Instant) -> Claim:
@@ -64,11 +68,17 @@ def claim_of(namespace: str, kind: ClaimKind, *parts: str, until: Instant) -> Cl
 
 
 def require_first(use: Use, kind: ClaimKind) -> None:
-    """Go on only with the first use (rule 2).
+    """Go on only with the first use (rules 2 and 4).
 
     Raises:
-        ReplayedError: It was used before.
+        ReplayedError: It was used before, or nobody can tell any more.
     """
+    if use is Use.LATE:
+        raise ReplayedError(
+            f"whether this {_WORDS[kind]} was used before is not known any more:"
+            " another daemon's clock is past the time in which it could be",
+            remedy="have the clocks of all daemons' machines agree, and make a new proof",
+        )
     if use is not Use.FIRST:
         raise ReplayedError(f"this {_WORDS[kind]} was used before")
 

@@ -1,9 +1,11 @@
 """What is used once, across every daemon and every restart (ADR 0053, rule 6).
 
 1. It is durable before whoever showed it is answered.
-2. One is forgotten only when no clock of ours can stand within its window any more: the log has a record
-   from after its end, and two minutes more for daemons whose clocks differ (I-41, I-54). After a restart
-   the clock begins at that record, however the machine's was set back meanwhile.
+2. One is forgotten only when the log has a record from after its window's end, and two minutes more (I-41,
+   I-54). After a restart the clock begins at that record, however the machine's was set back meanwhile.
+3. The store keeps how far it forgot, and refuses whatever was in a window up to there: no replay is accepted,
+   however far the clocks of daemons are apart. The two minutes are for what is new: while no daemon's clock
+   is further ahead of another's than that, nothing new is refused by this.
 """
 
 from __future__ import annotations

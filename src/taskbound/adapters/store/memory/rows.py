@@ -150,6 +150,7 @@ class Tables:
     clients: Rows[tuple[str, str], RegisteredClient] = field(default_factory=Rows)
     answered: Rows[tuple[str, str, str], Answered] = field(default_factory=Rows)
     claims: Rows[tuple[str, ClaimKind, str], Claim] = field(default_factory=Rows)
+    claims_forgotten: Rows[tuple[str, ClaimKind], Instant] = field(default_factory=Rows)
     tokens: Rows[tuple[str, str], Token] = field(default_factory=Rows)
     token_places: Rows[tuple[int, int], str] = field(default_factory=Rows)
     token_keys: Rows[str, IssuingKey] = field(default_factory=Rows)

@@ -27,20 +27,26 @@ class MemoryClaims:
 
     def use(self, claims: Sequence[Claim]) -> tuple[Use, ...]:
         """Which use of each this is."""
-        rows = self._tables.live().claims
+        tables = self._tables.live()
+        rows = tables.claims
         uses: list[Use] = []
         for one in claims:
             key = (one.namespace, one.kind, one.digest)
             used = rows.get(key) is not None
+            forgotten = tables.claims_forgotten.get((one.namespace, one.kind))
+            late = forgotten is not None and one.until <= forgotten
             if not used:
                 rows.put(key, one)
-            uses.append(Use.AGAIN if used else Use.FIRST)
+            uses.append(Use.AGAIN if used else Use.LATE if late else Use.FIRST)
         return tuple(uses)
 
     def sweep(self, before: Instant, *, limit: int) -> int:
         """Forget those whose window ended before this."""
-        rows = self._tables.live().claims
+        tables = self._tables.live()
+        rows, forgotten = tables.claims, tables.claims_forgotten
         over = sorted((one for one in rows.values() if one.until < before), key=lambda one: one.until)[:limit]
         for one in over:
             rows.put((one.namespace, one.kind, one.digest), None)
+            of = (one.namespace, one.kind)
+            forgotten.put(of, max(one.until, forgotten.get(of) or one.until))
         return len(over)

@@ -76,6 +76,7 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "tokens": (*_APPENDED, "DELETE", "UPDATE (revoked)", "UPDATE (why)", "UPDATE (unsigned)"),
         "token_keys": (*_APPENDED, *(f"UPDATE ({one})" for one in _KEY_STEP)),
         "claims": ("SELECT", "INSERT", "DELETE"),
+        "claims_forgotten": ("SELECT", "INSERT", "UPDATE (until)"),
         "answered": ("SELECT", "INSERT", "DELETE", "UPDATE (answer)"),
         "remainders": _REMOVABLE,
         "heartbeats": _REMOVABLE,

@@ -47,7 +47,7 @@ from taskbound.adapters.store.sql.schema.columns import (
 )
 from taskbound.adapters.store.sql.schema.group import person_groups
 from taskbound.adapters.store.sql.schema.secret import upstream_secrets
-from taskbound.adapters.store.sql.schema.token import claims, token_keys, tokens
+from taskbound.adapters.store.sql.schema.token import claims, claims_forgotten, token_keys, tokens
 from taskbound.adapters.store.sql.schema.trust import trusts
 from taskbound.adapters.store.sql.schema.workload import agent_keys, identity_issuers, selectors
 
@@ -66,6 +66,7 @@ __all__ = [
     "authorization",
     "checkpoints",
     "claims",
+    "claims_forgotten",
     "heartbeats",
     "identity_issuers",
     "issuers",

@@ -3,6 +3,7 @@
 1. A place of a status list is one token's for as long as there is the list, in whatever namespace; a
    transaction token has none.
 2. One key is current at most, and one is next: the database refuses a second.
+3. `claims_forgotten` holds when the last window of those claims ended that are rows no more.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from taskbound.adapters.store.sql.schema.columns import (
     whole_column,
 )
 
-__all__ = ["answered", "claims", "token_keys", "tokens"]
+__all__ = ["answered", "claims", "claims_forgotten", "token_keys", "tokens"]
 
 tokens: Final = Table(
     "tokens",
@@ -85,6 +86,17 @@ claims: Final = Table(
     whole_column("until"),
     PrimaryKeyConstraint("namespace", "kind", "digest"),
     Index("claims_by_end", "until"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+claims_forgotten: Final = Table(
+    "claims_forgotten",
+    METADATA,
+    text_column("namespace"),
+    text_column("kind"),
+    whole_column("until"),
+    PrimaryKeyConstraint("namespace", "kind"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
